@@ -1,0 +1,1 @@
+"""Pure numerics: problems, ansätze, measurement, optimizers, algorithms; no clock, file, network or log."""

@@ -1,0 +1,148 @@
+"""The errors that users meet: what happened, what it means for the run, what to do next.
+
+    HybridloopError
+    ├── InputError                what was given can't be used; nothing was submitted, no session was opened
+    │   ├── ProblemError          … a problem's file or text, with its line where there is one
+    │   └── AccessDenied          … the service does not accept the key or identity
+    ├── ServiceError              the service, or the way to it, is in trouble
+    │   ├── ServiceUnreachable    … no connection, or it broke
+    │   ├── ServiceBusy           … throttled, or failing inside: a repeat may help
+    │   ├── ServiceRefused        … it understood, and said no: a repeat will not help
+    │   ├── SessionEnded          … the session is terminal and takes no more jobs
+    │   └── JobFailed             … a job ended without counts
+    ├── StreamBusy                two callers at once on one stream of rounds
+    ├── RunStopped                the run was asked to stop while it waited
+    ├── ProgramError              a circuit can't be turned into what the target takes
+    └── StackError                the local stack can't be started or found
+
+Messages have three parts: what happened, with numbers; what it means (is anything lost, is money spent?); what
+to do next. All facts are positional arguments, so that an error survives a process border.
+"""
+
+from __future__ import annotations
+
+
+class HybridloopError(Exception):
+    """Base of all errors that hybridloop raises on purpose; `exit_code` is the command line's."""
+
+    exit_code = 1
+
+
+class InputError(HybridloopError):
+    """What was given can't be used: `field` names it, `problem` says why, `remedy` what to give instead."""
+
+    exit_code = 2
+
+    def __init__(self, field: str, problem: str, remedy: str) -> None:
+        super().__init__(field, problem, remedy)
+        self.field = field
+        self.problem = problem
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.problem}. Nothing was submitted. {self.remedy}"
+
+
+class ProblemError(InputError):
+    """A problem can't be read: `source` is the file or name, `line` counts from 1 (None: the whole text)."""
+
+    def __init__(self, source: str, line: int | None, problem: str, remedy: str) -> None:
+        field = "problem" if line is None else f"problem, line {line}"
+        super().__init__(field, f"{source}: {problem}", remedy)
+        self.args = (source, line, problem, remedy)
+        self.source = source
+        self.line = line
+
+
+class AccessDenied(InputError):
+    """The service does not accept the key or identity that was given."""
+
+
+class ServiceError(HybridloopError):
+    """Trouble of the service or of the way to it: what happened, what it means for the run, what to do next."""
+
+    def __init__(self, happened: str, meaning: str, remedy: str) -> None:
+        super().__init__(happened, meaning, remedy)
+        self.happened = happened
+        self.meaning = meaning
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.happened}. {self.meaning} {self.remedy}"
+
+
+class ServiceUnreachable(ServiceError):
+    """No connection to the service, or it broke before an answer came."""
+
+
+class ServiceBusy(ServiceError):
+    """The service throttles or fails inside; a repeat may help."""
+
+
+class ServiceRefused(ServiceError):
+    """The service understood the request and said no; a repeat will not help."""
+
+
+class SessionEnded(ServiceError):
+    """The session is in a terminal state and takes no more jobs."""
+
+
+class JobFailed(ServiceError):
+    """A job ended without counts."""
+
+
+class StreamBusy(HybridloopError):
+    """A second round was started on a stream whose last one is still in flight from another thread."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.stream = stream
+
+    def __str__(self) -> str:
+        return (
+            f"stream {self.stream!r} has a caller already: a stream's rounds are numbered in the order of their "
+            "calls, so it takes one thread at a time. Nothing of this call was submitted. "
+            "Give each thread its own: session.sampler(stream=…)."
+        )
+
+
+class RunStopped(HybridloopError):
+    """The run was asked to stop while it waited; `in_flight` jobs were left to the service."""
+
+    exit_code = 130
+
+    def __init__(self, in_flight: int) -> None:
+        super().__init__(in_flight)
+        self.in_flight = in_flight
+
+    def __str__(self) -> str:
+        return (
+            f"the run was asked to stop; {self.in_flight} job(s) were left to the service, which finishes and "
+            "bills them. The session is being closed. Start the run again to repeat it."
+        )
+
+
+class ProgramError(HybridloopError):
+    """A circuit can't be turned into a program for the target."""
+
+    exit_code = 2
+
+    def __init__(self, circuit: str, problem: str) -> None:
+        super().__init__(circuit, problem)
+        self.circuit = circuit
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"circuit {self.circuit!r}: {self.problem}. Nothing of its round was submitted."
+
+
+class StackError(HybridloopError):
+    """The local stack can't be started, found or stopped."""
+
+    def __init__(self, happened: str, remedy: str) -> None:
+        super().__init__(happened, remedy)
+        self.happened = happened
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.happened}. No run was started. {self.remedy}"
