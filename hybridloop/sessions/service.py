@@ -1,0 +1,205 @@
+"""What is asked of the service, each call retried where that is safe and its failures put in the user's words."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from hybridloop.errors import (
+    AccessDenied,
+    HybridloopError,
+    ServiceBusy,
+    ServiceRefused,
+    ServiceUnreachable,
+    SessionEnded,
+)
+from hybridloop.sessions.clock import Clock
+from hybridloop.sessions.results import RESULTS_V2
+from hybridloop.sessions.retry import ATTEMPTS, repeat
+from hybridloop.sessions.targets import Target
+from hybridloop.sessions.transport import PASSING, ExchangeFailed, Transport, Trouble
+
+PAGE = 100  # the service's own bound
+_INPUT_BLOB = "inputData"
+_QIR = "qir.v1"
+_NOTHING = "Nothing was submitted, no money was spent."
+_IN_FLIGHT = "Jobs that the service has accepted run on and are billed."
+_READING = "Nothing was changed by this."
+_TRY_AGAIN = "Try again in a while."
+
+T = TypeVar("T")
+
+
+class Service:
+    """The data plane of one workspace. `stop`, once set, ends every wait between attempts."""
+
+    def __init__(self, workspace: Any, clock: Clock, stop: threading.Event) -> None:
+        self._transport = Transport(workspace)
+        self._clock = clock
+        self._stop = stop
+
+    @property
+    def host(self) -> str:
+        """The service's host."""
+        return self._transport.host
+
+    def open_session(self, session_id: str, name: str, target: Target, job_failure_policy: str) -> dict[str, Any]:
+        """Open the session of that id; opening it again changes nothing."""
+        body = {
+            "itemType": "Session",
+            "name": name,
+            "providerId": target.provider,
+            "target": target.name,
+            "jobFailurePolicy": job_failure_policy,
+        }
+        return self._ask("opening the session", _NOTHING, lambda: self._call("PUT", f"/sessions/{session_id}", body))
+
+    def session(self, session_id: str) -> dict[str, Any]:
+        """A session as the service has it."""
+        return self._ask("reading the session", _READING, lambda: self._call("GET", f"/sessions/{session_id}"))
+
+    def close_session(self, session_id: str, *, attempts: int = ATTEMPTS) -> dict[str, Any]:
+        """Close a session; closing one that has ended changes nothing. Waits on nothing but its own attempts."""
+        return self._ask(
+            "closing the session",
+            "It may still be open; the service ends it after ten minutes without a job.",
+            lambda: self._call("POST", f"/sessions/{session_id}:close", timeout_s=5.0),
+            attempts=attempts,
+            stop=threading.Event(),
+        )
+
+    def container(self, job_id: str) -> str:
+        """A URL, signed, of the job's own container, which is made if it is not there."""
+        body = {"containerName": f"job-{job_id}"}
+        reply = self._ask("preparing a job", _IN_FLIGHT, lambda: self._call("POST", "/storage/sasUri", body))
+        return str(reply["sasUri"])
+
+    def upload(self, container: str, data: bytes) -> None:
+        """Upload a job's input; one that is there already is accepted if its content is the same."""
+        url = _blob_url(container, _INPUT_BLOB)
+
+        def put() -> None:
+            if not self._transport.put_blob(url, data, _QIR) and self._transport.get_blob(url) != data:
+                raise ExchangeFailed(Trouble.CONFLICT, "another input was uploaded under this job's id")
+
+        self._ask("uploading a job's input", _IN_FLIGHT, put)
+
+    def submit(self, job_id: str, container: str, body: Mapping[str, Any]) -> None:
+        """Submit a job under our id. An unclear answer is settled by asking for the id, never by a new one."""
+        full = {
+            "itemType": "Job",
+            "containerUri": container,
+            "inputDataUri": _blob_url(container, _INPUT_BLOB).partition("?")[0],
+            "inputDataFormat": _QIR,
+            "outputDataFormat": RESULTS_V2,
+            **body,
+        }
+
+        def put() -> None:
+            try:
+                self._call("PUT", f"/jobs/{job_id}", full)
+            except ExchangeFailed as failure:
+                if failure.trouble not in PASSING or not self._is_there(job_id):
+                    raise
+
+        self._ask("submitting a job", _IN_FLIGHT, put)
+
+    def _is_there(self, job_id: str) -> bool:
+        try:
+            self._call("GET", f"/jobs/{job_id}")
+        except ExchangeFailed:
+            return False
+        return True
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """A job as the service has it."""
+        return self._ask("reading a job", _READING, lambda: self._call("GET", f"/jobs/{job_id}"))
+
+    def jobs_of_session(self, session_id: str, *, name_prefix: str = "") -> Iterator[dict[str, Any]]:
+        """The session's jobs in the order of their creation, or those whose names begin so."""
+        query: dict[str, str | int] = {"orderby": "CreationTime asc", "top": PAGE}
+        if name_prefix:
+            query["filter"] = f"startswith(Name, '{name_prefix}')"
+        return self._pages(f"/sessions/{session_id}/jobs", query)
+
+    def sessions(self) -> Iterator[dict[str, Any]]:
+        """The workspace's sessions, newest first."""
+        return self._pages("/sessions", {"orderby": "CreationTime desc", "top": PAGE})
+
+    def providers(self) -> Iterator[dict[str, Any]]:
+        """The workspace's providers with the status of their targets."""
+        return self._pages("/providerStatus", {})
+
+    def download(self, url: str, container: str) -> bytes:
+        """A blob of the job's container, by the URL that the service named, with the container's signature."""
+        signed = url if urlsplit(url).query else f"{url}?{urlsplit(container).query}"
+        # A result may come a while after its job's success: a missing blob is waited for like a busy service.
+        return self._ask(
+            "reading a result", _IN_FLIGHT, lambda: self._transport.get_blob(signed), also={Trouble.MISSING}
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def _call(self, method: str, path: str, body: object = None, *, timeout_s: float = 30.0) -> Any:
+        return self._transport.call(method, path, body=body, timeout_s=timeout_s)
+
+    def _pages(self, path: str, query: dict[str, str | int]) -> Iterator[dict[str, Any]]:
+        seen: set[str] = set()  # a page shifts when items are added meanwhile
+        page = self._ask("listing", _READING, lambda: self._transport.call("GET", path, query=query))
+        while True:
+            for item in page["value"]:
+                if item["id"] not in seen:
+                    seen.add(item["id"])
+                    yield item
+            following = page.get("nextLink")
+            if not following:
+                return
+            page = self._follow(following)
+
+    def _follow(self, link: str) -> Any:
+        return self._ask("listing", _READING, lambda: self._transport.call("GET", link))
+
+    def _ask(
+        self,
+        doing: str,
+        meaning: str,
+        call: Callable[[], T],
+        *,
+        attempts: int = ATTEMPTS,
+        stop: threading.Event | None = None,
+        also: frozenset[Trouble] | set[Trouble] = frozenset(),
+    ) -> T:
+        try:
+            return repeat(call, clock=self._clock, stop=stop or self._stop, attempts=attempts, passing=PASSING | also)
+        except ExchangeFailed as failure:
+            raise _in_words(failure, doing, meaning, self.host) from failure
+
+
+def _blob_url(container: str, blob: str) -> str:
+    path, _, query = container.partition("?")
+    return f"{path}/{blob}?{query}"
+
+
+def _in_words(failure: ExchangeFailed, doing: str, meaning: str, host: str) -> HybridloopError:
+    happened = f"{doing} at {host} failed: {failure.text}"
+    match failure.trouble:
+        case Trouble.DENIED:
+            return AccessDenied(
+                "workspace",
+                f"{host} does not accept the key or identity ({failure.text})",
+                "Check the ApiKey in AZURE_QUANTUM_CONNECTION_STRING, or the identity's role in the workspace.",
+            )
+        case Trouble.UNREACHABLE:
+            return ServiceUnreachable(happened, meaning, "Check the network, and the endpoint in the connection string.")
+        case Trouble.BUSY | Trouble.UNCLEAR:
+            return ServiceBusy(happened, meaning, _TRY_AGAIN)
+        case Trouble.SESSION_OVER:
+            return SessionEnded(
+                "the session has ended at the service, which takes no more jobs in it", meaning, "Start the run again."
+            )
+        case _:
+            return ServiceRefused(happened, meaning, "The service's own words above say why; a repeat will not help.")
