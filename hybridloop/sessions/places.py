@@ -66,6 +66,8 @@ def check_stream(stream: str) -> str:
     """Return the stream's name, or raise InputError if job names can't hold it."""
     if not _STREAM.fullmatch(stream):
         raise InputError(
-            "stream", f"{stream!r} is not a stream's name", "Use 1 to 40 letters, digits, hyphens or underscores."
+            "stream",
+            f"{stream!r} is not a stream's name",
+            "Use 1 to 40 letters, digits, hyphens or underscores.",
         )
     return stream

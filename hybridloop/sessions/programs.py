@@ -88,4 +88,3 @@ class Programs:
 
 def _warn(reason: str) -> None:
     warnings.warn(f"the circuit is compiled for each point: {reason}", CompiledPerPoint, stacklevel=4)
-

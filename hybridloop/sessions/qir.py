@@ -23,8 +23,26 @@ from qiskit.circuit import ParameterVector
 from hybridloop.errors import ProgramError
 from hybridloop.sessions.structure import Structure, affine_map
 
-# Gates that every target takes as QIR; `rzz` and kin because they are one native gate on ions, where `cx` pairs are two.
-BASIS = ["h", "x", "y", "z", "s", "sdg", "t", "tdg", "rx", "ry", "rz", "cx", "cz", "swap", "rxx", "ryy", "rzz"]
+# Gates that every target takes as QIR; `rzz` and kin because each is one native gate on ions, in place of two.
+BASIS = [
+    "h",
+    "x",
+    "y",
+    "z",
+    "s",
+    "sdg",
+    "t",
+    "tdg",
+    "rx",
+    "ry",
+    "rz",
+    "cx",
+    "cz",
+    "swap",
+    "rxx",
+    "ryy",
+    "rzz",
+]
 _ANGLE = re.compile(r"(?<=double )[^,\s)]+")
 _TURN = 2.0 * math.pi
 _CLOSE = 1e-9
@@ -88,7 +106,7 @@ def build_template(structure: Structure, profile: str) -> Template:
     parameters = list(circuit.parameters)
     angles = [angle for item in circuit.data for angle in item.operation.params]
     matrix, constant = _affine(angles, parameters, slots)
-    markers = (np.arange(1, len(angles) + 1) * _GOLDEN % 1.0) * _TURN
+    markers: NDArray[np.float64] = (np.arange(1.0, len(angles) + 1.0) * _GOLDEN % 1.0) * _TURN
     template = _cut(compile_qir(_with_angles(circuit, markers), profile), markers, matrix, constant)
     _check(template, structure, circuit, profile)
     return template

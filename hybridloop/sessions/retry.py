@@ -39,11 +39,15 @@ def repeat(
     Only for calls that are safe to repeat: reads, writes under an id that we chose, closing. A server's Retry-After
     is honoured up to 30 s. Once `stop` is set there is no further attempt. Raises the last ExchangeFailed.
     """
+
+    def wait(seconds: float) -> None:
+        clock.wait(stop, seconds)
+
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(lambda error: isinstance(error, ExchangeFailed) and error.trouble in passing),
         wait=_wait,
         stop=tenacity.stop_any(tenacity.stop_after_attempt(attempts), tenacity.stop_when_event_set(stop)),
-        sleep=lambda seconds: clock.wait(stop, seconds),
+        sleep=wait,
         reraise=True,
     )
     return retrying(call)

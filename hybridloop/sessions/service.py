@@ -194,12 +194,16 @@ def _in_words(failure: ExchangeFailed, doing: str, meaning: str, host: str) -> H
                 "Check the ApiKey in AZURE_QUANTUM_CONNECTION_STRING, or the identity's role in the workspace.",
             )
         case Trouble.UNREACHABLE:
-            return ServiceUnreachable(happened, meaning, "Check the network, and the endpoint in the connection string.")
+            return ServiceUnreachable(
+                happened, meaning, "Check the network, and the endpoint in the connection string."
+            )
         case Trouble.BUSY | Trouble.UNCLEAR:
             return ServiceBusy(happened, meaning, _TRY_AGAIN)
         case Trouble.SESSION_OVER:
             return SessionEnded(
-                "the session has ended at the service, which takes no more jobs in it", meaning, "Start the run again."
+                "the session has ended at the service, which takes no more jobs in it",
+                meaning,
+                "Start the run again.",
             )
         case _:
             return ServiceRefused(happened, meaning, "The service's own words above say why; a repeat will not help.")

@@ -54,7 +54,9 @@ PASSING = frozenset({Trouble.UNREACHABLE, Trouble.BUSY, Trouble.UNCLEAR})
 class ExchangeFailed(Exception):
     """One exchange did not give what it was for; `text` says why, without any secret in it."""
 
-    def __init__(self, trouble: Trouble, text: str, status: int | None = None, retry_after: float | None = None) -> None:
+    def __init__(
+        self, trouble: Trouble, text: str, status: int | None = None, retry_after: float | None = None
+    ) -> None:
         super().__init__(trouble, text, status, retry_after)
         self.trouble = trouble
         self.text = text
@@ -111,7 +113,10 @@ class Transport:
                 request, retry_total=0, connection_timeout=CONNECT_TIMEOUT_S, read_timeout=timeout_s
             )
             status, content, headers = response.status_code, response.content, response.headers
-        except (AzureError, ValueError) as error:  # ValueError: azure-core lets raw ones out on unreadable answers
+        except (
+            AzureError,
+            ValueError,
+        ) as error:  # ValueError: azure-core lets raw ones out on unreadable answers
             raise _broken(error) from error
         if status >= 400:
             raise _refusal(status, content, headers)
@@ -140,9 +145,7 @@ class Transport:
 
     def _blob(self, request: HttpRequest, timeout_s: float) -> bytes:
         try:
-            response = self._blobs.send_request(
-                request, connection_timeout=CONNECT_TIMEOUT_S, read_timeout=timeout_s
-            )
+            response = self._blobs.send_request(request, connection_timeout=CONNECT_TIMEOUT_S, read_timeout=timeout_s)
             status, content, headers = response.status_code, response.content, response.headers
         except (AzureError, ValueError) as error:
             raise _broken(error) from error

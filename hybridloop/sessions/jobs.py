@@ -1,0 +1,76 @@
+"""A round's jobs, planned before anything is sent: which circuits, points and parts, under which ids and names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from hybridloop.errors import InputError
+from hybridloop.sessions.places import JobPlace, RoundPlace
+from hybridloop.sessions.programs import Program
+from hybridloop.sessions.targets import Target, check_circuit_fits, split_shots
+
+FIRST_ATTEMPT = 0
+SUCCEEDED = frozenset({"Succeeded", "Completed"})
+TERMINAL = SUCCEEDED | {"Failed", "Cancelled"}
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """One circuit at one point with some shots, and its place: all that a submission needs."""
+
+    place: JobPlace
+    attempt: int
+    shots: int
+    num_bits: int
+    payload: bytes
+    sampling_value: str
+
+    @property
+    def id(self) -> str:
+        """The job's id at the service."""
+        return self.place.job_id(self.attempt)
+
+    def body(self, session_id: str, target: Target) -> dict[str, Any]:
+        """What the submission says beside where the input lies."""
+        return {
+            "name": self.place.name(self.attempt),
+            "providerId": target.provider,
+            "target": target.name,
+            "sessionId": session_id,
+            "inputParams": {
+                "shots": self.shots,
+                "items": [{"entryPoint": "ENTRYPOINT__main", "arguments": []}],
+            },
+            "metadata": {
+                "place": self.place.path,
+                "attempt": str(self.attempt),
+                "sampling_value": self.sampling_value,
+            },
+        }
+
+
+def check_round(pubs: Sequence[SamplerPub], target: Target) -> None:
+    """Raise InputError for what the target can't take, before anything is compiled or sent."""
+    for pub in pubs:
+        if pub.shots is None or pub.shots < 1:
+            raise InputError("shots", f"{pub.shots} shots were asked for", "State at least 1 for every circuit.")
+        check_circuit_fits(target, pub.circuit.num_qubits)
+
+
+def plan_jobs(
+    place: RoundPlace, pubs: Sequence[SamplerPub], programs: Sequence[Program], target: Target, seed: int
+) -> list[JobSpec]:
+    """The round's jobs: one for each PUB, point and part of its shots."""
+    specs = []
+    for i, (pub, program) in enumerate(zip(pubs, programs, strict=True)):
+        parts = split_shots(pub.shots, target.max_shots)
+        for j, payload in enumerate(program.payloads):
+            for k, shots in enumerate(parts):
+                at = JobPlace(place, i, j, k)
+                bits = len(program.measured)
+                specs.append(JobSpec(at, FIRST_ATTEMPT, shots, bits, payload, at.sampling_value(seed)))
+    return specs

@@ -1,0 +1,119 @@
+"""Qiskit's sampler interface over a session, for algorithms that are not ours."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
+from qiskit.primitives import (
+    BaseSamplerV2,
+    BitArray,
+    DataBin,
+    PrimitiveResult,
+    SamplerPubResult,
+)
+from qiskit.primitives.base.base_primitive_job import BasePrimitiveJob
+from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
+from qiskit.providers import JobStatus
+
+from hybridloop.algorithms.rounds import Counts, Lost
+from hybridloop.errors import JobFailed
+from hybridloop.sessions.rounds import RoundInFlight
+
+
+class SessionSampler(BaseSamplerV2):  # type: ignore[misc]
+    """A sampler whose every `run` is one round of a session: numbered and submitted at once, awaited in `result()`.
+
+    A job that is lost for good raises in `result()`: a foreign algorithm would take a lost point for a perfect one.
+    """
+
+    def __init__(self, session: Any, *, shots: int, stream: str) -> None:
+        self._session = session
+        self._shots = shots
+        self._stream = stream
+
+    def run(self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None) -> RoundJob:
+        """Start a round of PUBs; `shots` is for those that state none (default: the sampler's)."""
+        wanted = self._shots if shots is None else shots
+        coerced = [SamplerPub.coerce(pub, wanted) for pub in pubs]
+        return RoundJob(self._session, self._session.start_round(coerced, stream=self._stream), coerced)
+
+
+class RoundJob(BasePrimitiveJob):  # type: ignore[misc]
+    """A round as Qiskit's primitive job."""
+
+    def __init__(self, session: Any, round_: RoundInFlight, pubs: Sequence[SamplerPub]) -> None:
+        super().__init__(str(uuid.uuid5(uuid.UUID(session.run_uid), round_.place.prefix)))
+        self._session = session
+        self._round = round_
+        self._pubs = pubs
+
+    def result(self) -> PrimitiveResult[SamplerPubResult]:
+        """Wait for the round's counts. Raises what ended it."""
+        points = self._session.collect(self._round)
+        results = [_pub_result(pub, counts) for pub, counts in zip(self._pubs, points, strict=True)]
+        return PrimitiveResult(results, metadata={"version": 2})
+
+    def status(self) -> JobStatus:
+        """DONE once all counts are there or the round has failed, else RUNNING."""
+        return JobStatus.DONE if self._round.ended.is_set() else JobStatus.RUNNING
+
+    def done(self) -> bool:
+        """Whether the round has ended."""
+        return self._round.ended.is_set()
+
+    def running(self) -> bool:
+        """Whether the round is in flight."""
+        return not self._round.ended.is_set()
+
+    def cancelled(self) -> bool:
+        """Always False: a round's jobs are left to finish, because they are paid for."""
+        return False
+
+    def in_final_state(self) -> bool:
+        """Whether the round has ended."""
+        return self._round.ended.is_set()
+
+    def cancel(self) -> None:
+        """Stop waiting for the round; its jobs are left to finish."""
+        self._round.stop()
+
+
+def _pub_result(pub: SamplerPub, points: Sequence[Counts | Lost]) -> SamplerPubResult:
+    bits = np.stack([_shots(pub, counts) for counts in points])  # (points, shots, clbits), lowest bit first
+    data = {}
+    for register in pub.circuit.cregs:
+        packed = _pack(bits[..., _positions(pub.circuit, register)])
+        array = packed.reshape(*pub.shape, pub.shots, packed.shape[-1])
+        data[register.name] = BitArray(array, register.size)
+    return SamplerPubResult(DataBin(**data, shape=pub.shape), metadata={"shots": pub.shots})
+
+
+def _shots(pub: SamplerPub, counts: Counts | Lost) -> NDArray[np.uint8]:
+    if isinstance(counts, Lost) or counts.shots != pub.shots:
+        why = counts.reason if isinstance(counts, Lost) else f"{pub.shots - counts.shots} shots lost a qubit"
+        raise JobFailed(
+            f"a point has no complete counts: {why}",
+            "The other points of its round are measured and paid for.",
+            "Start the run again.",
+        )
+    rows = np.repeat(counts.outcomes, counts.counts, axis=0)
+    bits: NDArray[np.uint8] = np.unpackbits(rows, axis=1)[:, ::-1][:, : counts.num_bits]
+    return bits
+
+
+def _positions(circuit: QuantumCircuit, register: Any) -> list[int]:
+    place = {bit: i for i, bit in enumerate(circuit.clbits)}
+    return [place[bit] for bit in register]
+
+
+def _pack(columns: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    width = columns.shape[-1]
+    padded = np.zeros((*columns.shape[:-1], 8 * ((width + 7) // 8)), dtype=np.uint8)
+    padded[..., :width] = columns
+    packed: NDArray[np.uint8] = np.packbits(padded[..., ::-1], axis=-1)
+    return packed

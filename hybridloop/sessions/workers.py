@@ -1,0 +1,34 @@
+"""A few threads for a session's exchanges; they never hold the exit of a process."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+
+THREADS = 8  # the client is bound by its own CPU time: more gain nothing
+
+
+class Workers:
+    """Runs calls in daemon threads. The calls handle their own errors: what they raise is the program's fault."""
+
+    def __init__(self, name: str, threads: int = THREADS) -> None:
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._threads = [threading.Thread(target=self._work, name=f"{name}-{i}", daemon=True) for i in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def do(self, call: Callable[[], None]) -> None:
+        """Have a call run when a thread is free."""
+        self._calls.put(call)
+
+    def close(self) -> None:
+        """Let the threads end when they are done with what they are at; what is queued behind is dropped."""
+        while not self._calls.empty():
+            self._calls.get()
+        for _ in self._threads:
+            self._calls.put(None)
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            call()
