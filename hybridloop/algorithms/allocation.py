@@ -1,0 +1,36 @@
+"""How many shots each group of a measurement gets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+MOST_SHOTS = 10**8  # one measurement's limit in all: a precision that needs more is a slip of a few digits
+
+
+def neyman_top_up(
+    shot_variances: Sequence[float], measured: Sequence[int], target_variance: float, *, most: int = MOST_SHOTS
+) -> list[int]:
+    """Further shots for each group, so that Σ variance_g / shots_g meets the target with the fewest in all.
+
+    Optimal totals go with the standard deviation (J. Neyman, J. R. Stat. Soc. 97 (1934) 558); a group that has
+    more than its share already gets none, and the others share what is left. No more than `most` in all, by
+    scaling down.
+
+    >>> neyman_top_up([1.0, 4.0], [0, 0], target_variance=0.09)
+    [34, 67]
+    """
+    deviations = [math.sqrt(variance) for variance in shot_variances]
+    short = set(range(len(measured)))
+    while True:
+        settled = math.fsum(shot_variances[g] / measured[g] for g in range(len(measured)) if g not in short)
+        scale = math.fsum(deviations[g] for g in short) / (target_variance - settled)
+        sated = {g for g in short if deviations[g] * scale <= measured[g]}
+        if not sated:
+            break
+        short -= sated
+        if not short:
+            return [0] * len(measured)
+    further = [math.ceil(deviations[g] * scale) - measured[g] if g in short else 0 for g in range(len(measured))]
+    excess = sum(further) / most
+    return further if excess <= 1 else [math.floor(each / excess) for each in further]

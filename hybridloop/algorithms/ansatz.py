@@ -1,0 +1,81 @@
+"""Parametrized circuits, with what an optimizer may know of them."""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from qiskit import QuantumCircuit
+from qiskit.circuit.library import efficient_su2, real_amplitudes
+
+from hybridloop.errors import InputError
+
+# Numbers and letters of a trigonometric polynomial: frequencies (1, 2) mean 1, cos θ, sin θ, cos 2θ, sin 2θ.
+Frequencies = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ansatz:
+    """A circuit without measurements, in the gates x, h, s, sdg, cx, rx, ry, rz; only rotations carry parameters.
+
+    `initial_point` (n,) is in radians. As a function of parameter i alone, any energy is a trigonometric polynomial of
+    the positive `frequencies[i]` and a constant, wherever the other parameters stand.
+    """
+
+    name: str
+    circuit: QuantumCircuit
+    initial_point: NDArray[np.float64]
+    frequencies: tuple[Frequencies, ...]
+
+    def __post_init__(self) -> None:
+        count = self.circuit.num_parameters
+        if self.initial_point.shape != (count,):
+            problem = f"the initial point has shape {self.initial_point.shape}, the circuit has {count} parameter(s)"
+            raise InputError("initial_point", problem, "Give one finite angle for each parameter.")
+        if not np.isfinite(self.initial_point).all():
+            raise InputError("initial_point", "an angle is not a finite number", "Give finite angles in radians.")
+        if len(self.frequencies) != count:
+            problem = f"{len(self.frequencies)} parameters' frequencies are stated, the circuit has {count}"
+            raise InputError("ansatz", problem, "State one tuple of frequencies for each parameter.")
+        self.initial_point.setflags(write=False)
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of angles."""
+        return len(self.frequencies)
+
+
+class Rotations(enum.StrEnum):
+    """What a hardware-efficient circuit turns its qubits by."""
+
+    REAL = "ry"  # real amplitudes: enough for a real Hamiltonian such as a molecule's
+    COMPLEX = "ry-rz"
+
+
+def hardware_efficient(
+    num_qubits: int,
+    initial: ArrayLike | np.random.Generator,
+    *,
+    reps: int = 1,
+    rotations: Rotations = Rotations.REAL,
+) -> Ansatz:
+    """Layers of rotations with CX chains between them (A. Kandala et al., Nature 549 (2017) 242).
+
+    `initial` is the point to start at, or a generator to draw it from uniformly in [−π, π). Conserves no particle
+    number: under Jordan-Wigner it may end at another number of electrons than the molecule's.
+    """
+    if num_qubits < 1:
+        raise InputError("ansatz", "there is no qubit to act on", "Choose another mapping or problem.")
+    if reps < 0:
+        raise InputError("reps", f"{reps} is below 0", "Give the number of CX layers, 0 or more.")
+    library = real_amplitudes if rotations is Rotations.REAL else efficient_su2
+    circuit = library(num_qubits, reps=reps, entanglement="linear")
+    count = circuit.num_parameters
+    if isinstance(initial, np.random.Generator):
+        start = initial.uniform(-math.pi, math.pi, count)
+    else:
+        start = np.array(initial, dtype=float)
+    return Ansatz(f"hardware-efficient ({rotations}, {reps} layer(s))", circuit, start, ((1,),) * count)

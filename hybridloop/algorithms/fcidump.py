@@ -1,0 +1,163 @@
+"""Reads molecules from FCIDUMP text (P. J. Knowles and N. C. Handy, Comput. Phys. Commun. 54 (1989) 75)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridloop.algorithms.molecule import SYMMETRY_TOLERANCE, Molecule
+from hybridloop.errors import ProblemError
+
+MAX_ORBITALS = 40  # the full array of two-electron integrals then takes 20 MB; simulators end long before
+
+_HEADER_END = re.compile(r"&END\b|\$END\b|/", re.IGNORECASE)
+_ASSIGNMENT = re.compile(r"([A-Za-z]\w*)\s*=\s*([^=]*?)(?=[\s,]*(?:[A-Za-z]\w*\s*=|$))", re.DOTALL)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(E[+-]?\d+)?|[+-]?(NAN|INF|INFINITY)", re.IGNORECASE)
+
+
+def read_fcidump(text: str, source: str) -> Molecule:
+    """The molecule in FCIDUMP text; `source` names it in errors and results.
+
+    Accepts either end of the header (`&END`, `/`), keys in any order and case, Fortran's D exponents, and any
+    of an integral's symmetric forms. Orbital energies (`value i 0 0 0`) are not needed and are passed over. A
+    text without its core energy (`value 0 0 0 0`, by custom the last line) has been cut, and is refused; so are
+    unrestricted (UHF) and complex integrals.
+    """
+    header = _read_header(text, source)
+    integrals = _Integrals(header.norb, source)
+    for number, line in enumerate(text.splitlines()[header.lines :], start=header.lines + 1):
+        if line.strip():
+            integrals.add(number, line)
+    return integrals.molecule(header.electrons)
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    norb: int
+    electrons: tuple[int, int]
+    lines: int
+
+
+def _read_header(text: str, source: str) -> _Header:
+    start = re.match(r"\s*[&$]FCI\b", text, re.IGNORECASE)
+    if start is None:
+        raise ProblemError(source, 1, "this is no FCIDUMP: it does not begin with &FCI", "Give an FCIDUMP file.")
+    end = _HEADER_END.search(text, start.end())
+    if end is None:
+        raise ProblemError(
+            source, None, "the header has no end (&END or /), so the text was cut", "Export the FCIDUMP file again."
+        )
+    keys = {key.upper(): value for key, value in _ASSIGNMENT.findall(text[start.end() : end.start()])}
+    for key in ("UHF", "IUHF"):
+        if keys.get(key, "0").strip(" ,\n\r\t").strip(".").upper() not in ("0", "F", "FALSE"):
+            raise ProblemError(
+                source,
+                None,
+                f"these are unrestricted (UHF) integrals ({key} is set), with one set of orbitals per spin",
+                "Export the integrals of a restricted (RHF or ROHF) calculation.",
+            )
+    norb = _count(keys, "NORB", None, source)
+    if not 1 <= norb <= MAX_ORBITALS:
+        raise ProblemError(source, None, f"NORB={norb}", f"Choose an active space of 1 to {MAX_ORBITALS} orbitals.")
+    lines = text.count("\n", 0, end.end()) + 1
+    rest = text[end.end() :].split("\n", 1)[0]
+    if rest.strip():
+        raise ProblemError(
+            source, lines, f"{rest.strip()!r} follows the header's end", "Begin integrals on a new line."
+        )
+    return _Header(norb, _electrons(keys, norb, source), lines)
+
+
+def _count(keys: dict[str, str], key: str, default: int | None, source: str) -> int:
+    if key not in keys:
+        if default is None:
+            raise ProblemError(source, None, f"the header does not state {key}", "Export the FCIDUMP file again.")
+        return default
+    word = keys[key].strip(" ,\n\r\t")
+    if re.fullmatch(r"[+-]?\d+", word) is None:
+        raise ProblemError(source, None, f"{key}={word!r} is not a whole number", "Correct the header.")
+    return int(word)
+
+
+def _electrons(keys: dict[str, str], norb: int, source: str) -> tuple[int, int]:
+    """Electrons of each spin from NELEC and MS2, which is twice the spin projection: alpha minus beta."""
+    nelec = _count(keys, "NELEC", None, source)
+    ms2 = _count(keys, "MS2", 0, source)
+    alpha, beta = (nelec + ms2) // 2, (nelec - ms2) // 2
+    if (nelec + ms2) % 2 or min(nelec, alpha, beta) < 0:
+        problem = f"NELEC={nelec} electrons can't have MS2={ms2} (alpha minus beta electrons)"
+        raise ProblemError(source, None, problem, "Correct NELEC or MS2: both even or both odd, |MS2| ≤ NELEC.")
+    if max(alpha, beta) > norb:
+        problem = f"NELEC={nelec}, MS2={ms2} put {max(alpha, beta)} electrons of one spin in NORB={norb} orbital(s)"
+        raise ProblemError(source, None, problem, "Correct NELEC, MS2 or NORB: an orbital holds one of each spin.")
+    return alpha, beta
+
+
+@dataclass(slots=True)
+class _Integrals:
+    """The integrals read so far, each under its symmetric form, with the line that gave it."""
+
+    norb: int
+    source: str
+    seen: dict[tuple[int, ...], tuple[float, int]] = field(default_factory=dict)
+
+    def add(self, number: int, line: str) -> None:
+        """Take one line, `value p q r s`, with orbitals counted from 1 and zeros where there is no index."""
+        words = line.split()
+        if words[0].startswith("("):
+            raise self._refusal(number, "complex integrals are not supported", "Export real orbitals.")
+        if len(words) != 5 or not all(word.isdigit() for word in words[1:]):
+            problem = f"{line.strip()!r} is not a number and four orbital indices; the text may have been cut here"
+            raise self._refusal(number, problem, "Export the FCIDUMP file again.")
+        value = self._value(number, words[0])
+        indices = tuple(int(word) for word in words[1:])
+        if max(indices) > self.norb:
+            problem = f"orbital {max(indices)} is above NORB={self.norb}"
+            raise self._refusal(number, problem, "Correct the line, or NORB in the header.")
+        present = tuple(index > 0 for index in indices)
+        if present == (True, False, False, False):
+            return  # an orbital energy
+        if present not in ((True,) * 4, (True, True, False, False), (False,) * 4):
+            problem = f"the indices {' '.join(words[1:])} name no integral"
+            raise self._refusal(number, problem, "Give four orbitals, two and 0 0, or 0 0 0 0.")
+        pairs = sorted([tuple(sorted(indices[:2])), tuple(sorted(indices[2:]))])
+        key = (*pairs[0], *pairs[1])
+        earlier, its_line = self.seen.setdefault(key, (value, number))
+        if abs(earlier - value) > SYMMETRY_TOLERANCE:
+            problem = f"{value!r} contradicts line {its_line}, which gives {earlier!r} for the same integral"
+            raise self._refusal(number, problem, "Keep one of the two; unrestricted integrals are not supported.")
+
+    def molecule(self, electrons: tuple[int, int]) -> Molecule:
+        """The molecule, when all lines are in; integrals that the text left out are zero."""
+        if (0, 0, 0, 0) not in self.seen:
+            problem = "there is no core energy (value 0 0 0 0), so the text was cut"
+            raise self._refusal(None, problem, "Export the FCIDUMP file again.")
+        one: NDArray[np.float64] = np.zeros((self.norb,) * 2)
+        two: NDArray[np.float64] = np.zeros((self.norb,) * 4)
+        core = 0.0
+        for (p, q, r, s), (value, _) in self.seen.items():
+            if r == 0:
+                core = value
+            elif p == 0:  # pairs are sorted, so the empty one comes first
+                one[r - 1, s - 1] = one[s - 1, r - 1] = value
+            else:
+                for i, j, k, m in ((p, q, r, s), (r, s, p, q)):
+                    for left, right in ((i, j), (j, i)):
+                        two[left - 1, right - 1, k - 1, m - 1] = two[left - 1, right - 1, m - 1, k - 1] = value
+        if not one.any():
+            raise self._refusal(None, "there is no one-electron integral (value p q 0 0)", "Export the file again.")
+        return Molecule(one, two, electrons, core, self.source)
+
+    def _value(self, number: int, word: str) -> float:
+        if _NUMBER.fullmatch(plain := re.sub("[dD]", "E", word)) is None:
+            raise self._refusal(number, f"{word!r} is not a number", "Correct the line.")
+        value = float(plain)
+        if not np.isfinite(value):
+            raise self._refusal(number, f"the integral is {word}", "Give a finite number of hartree.")
+        return value
+
+    def _refusal(self, line: int | None, problem: str, remedy: str) -> ProblemError:
+        return ProblemError(self.source, line, problem, remedy)

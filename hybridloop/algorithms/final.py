@@ -1,0 +1,83 @@
+"""The measurement that a result reports: anew at the chosen point, until it is as sharp as was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridloop.algorithms.allocation import neyman_top_up
+from hybridloop.algorithms.estimation import Estimate, Tally, combine
+from hybridloop.algorithms.evaluation import Evaluation
+from hybridloop.algorithms.rounds import Lost
+from hybridloop.errors import JobFailed
+
+LEAST_PILOT = 1000  # shots a group: fewer leave its variance, and so the allocation, to chance
+AIM = 0.98  # of the precision: the last round's own variances differ by as much, and a further round costs more
+MAX_ROUNDS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class FinalMeasurement:
+    """The estimate from all shots at the point; `is_precise` says whether it is as sharp as was asked."""
+
+    estimate: Estimate
+    is_precise: bool
+
+
+def measure_finally(
+    evaluation: Evaluation,
+    point: NDArray[np.float64],
+    *,
+    pilot_shots: int,
+    precision: float,
+    on_round: Callable[[Estimate, int, int], None],
+) -> FinalMeasurement:
+    """Pilot, then rounds of Neyman's allocation until the standard error is at most `precision` (hartree).
+
+    All shots at the point are pooled, the pilot's too: they choose shares by variance, not by value. A target that
+    does not sample is asked once. `on_round` is called with the estimate so far, and the round's circuits and
+    shots. A group whose job was lost is asked again with the next round.
+    """
+    groups = evaluation.observable.groups
+    pilot = max(pilot_shots, LEAST_PILOT)
+    tallies: list[Tally | None] = [None] * len(groups)
+    estimate = combine(evaluation.observable, [])
+    lost: Lost | None = None
+    for _ in range(MAX_ROUNDS if groups else 0):
+        wanted = _wanted(tallies, pilot, precision)
+        if not any(wanted):
+            break
+        asked = [index for index, shots in enumerate(wanted) if shots]
+        answers = evaluation.tallies(point[None, :], wanted)
+        for index, (answer,) in zip(asked, answers, strict=True):
+            if isinstance(answer, Lost):
+                lost = answer
+                continue
+            before = tallies[index]
+            tallies[index] = answer if before is None else before.merged(answer)
+        known = [each for each in tallies if each is not None]
+        if len(known) == len(groups):
+            estimate = combine(evaluation.observable, known)
+            on_round(estimate, len(asked), sum(wanted))
+    if any(each is None for each in tallies):
+        raise JobFailed(
+            f"the final measurement lost the same circuit in {MAX_ROUNDS} rounds ({lost.reason if lost else ''})",
+            "The search is over and its point is known, its energy is not.",
+            "Run again, or allow more retries.",
+        )
+    uncertainty = estimate.rounding_bound if estimate.is_exact else estimate.standard_error
+    return FinalMeasurement(estimate, uncertainty <= precision)
+
+
+def _wanted(tallies: list[Tally | None], pilot: int, precision: float) -> list[int]:
+    """Shots for each group in the next round; none at all when the estimate is sharp enough."""
+    known = [each for each in tallies if each is not None]
+    if len(known) < len(tallies):
+        return [pilot if each is None else 0 for each in tallies]
+    if all(each.is_exact for each in known) or sum(each.variance for each in known) <= precision**2:
+        return [0] * len(known)
+    variances = [0.0 if each.is_exact else each.shot_variance for each in known]
+    return neyman_top_up(variances, [each.shots for each in known], (AIM * precision) ** 2)

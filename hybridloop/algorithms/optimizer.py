@@ -1,0 +1,87 @@
+"""The face that all optimizers show: they ask for points and are told estimates; they never measure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridloop.algorithms.estimation import Estimate
+from hybridloop.algorithms.rounds import Lost
+from hybridloop.errors import InputError, JobFailed
+
+JSON = None | bool | int | float | str | Sequence["JSON"] | Mapping[str, "JSON"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """Where a search stands: a point (n,) in radians, the energy there and its standard error, measured or modelled."""
+
+    point: NDArray[np.float64]
+    value: float
+    standard_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a search asks for no more; `converged` says that its own criterion was met, not a limit."""
+
+    converged: bool
+    reason: str
+
+
+class Optimizer(Protocol):
+    """A search for the lowest energy over n angles, in rounds.
+
+    `ask` → `tell` → `ask` …, until `ask` has nothing left to ask; asking twice gives the same points. `state` is a
+    JSON-able value, from which the class's `restored` makes an equal optimizer.
+    """
+
+    def ask(self) -> NDArray[np.float64]:
+        """All points of the next round, shape (k, n); k = 0 once `stop` is set."""
+        ...
+
+    def tell(self, points: NDArray[np.float64], estimates: Sequence[Estimate | Lost]) -> None:
+        """Take a round's answers: the points as they were recorded when they were asked, and an estimate for each."""
+        ...
+
+    @property
+    def current(self) -> Reading | None:
+        """What the last round found; None before the first."""
+        ...
+
+    @property
+    def best(self) -> Reading | None:
+        """The point to hand back now; its value is no final answer, having been chosen for being low."""
+        ...
+
+    @property
+    def stop(self) -> Stop | None:
+        """Set once the search is over."""
+        ...
+
+    def state(self) -> dict[str, JSON]:
+        """All that the search knows."""
+        ...
+
+
+def checked_start(initial_point: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A read-only copy of a start (n,) of finite angles."""
+    start: NDArray[np.float64] = np.array(initial_point, dtype=float)
+    if start.ndim != 1 or not np.isfinite(start).all():
+        problem = f"it has shape {start.shape}" if start.ndim != 1 else "an angle is not a finite number"
+        raise InputError("initial_point", problem, "Give one finite angle in radians for each parameter.")
+    start.setflags(write=False)
+    return start
+
+
+def lost_beyond_repair(optimizer: str, lost: Sequence[Lost]) -> JobFailed:
+    """The error of an optimizer that can't go on without points that were lost."""
+    return JobFailed(
+        f"{len(lost)} point(s) of a round were lost ({lost[0].reason})",
+        f"{optimizer} can't go on without them; the rounds before are unharmed.",
+        "Run again, or allow more retries.",
+    )

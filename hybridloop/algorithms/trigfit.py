@@ -1,0 +1,124 @@
+"""Least-squares fits of trigonometric polynomials to noisy energies along one angle."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+VARIANCE_FLOOR = 0.1  # of the mean: a point's own variance is an estimate too, and must not outweigh all the others
+DETERMINED = 1e8  # largest condition number of a fit that is taken for determined
+GRID = 64  # points a period of the highest frequency, among which minima are looked for
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrigonometricFit:
+    """a_0 + Σ_k a_k cos(Ω_k t) + b_k sin(Ω_k t); t in radians off a centre.
+
+    `coefficients` (2R + 1,) are a_0, a_1, b_1, a_2, …; `covariance` is theirs.
+    """
+
+    frequencies: tuple[int, ...]
+    coefficients: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+
+    def value(self, offset: float) -> float:
+        """Energy at an offset from the centre."""
+        return float(_features(self.frequencies, offset) @ self.coefficients)
+
+    def standard_error(self, offset: float) -> float:
+        """Standard error of that energy."""
+        features = _features(self.frequencies, offset)
+        return math.sqrt(max(0.0, float(features @ self.covariance @ features)))
+
+    def minimum(self) -> float:
+        """Offset of the minimum, in one period around the centre.
+
+        Where several local minima are within one standard error of the deepest, the nearest: noise must not choose
+        among mirror images or along a flat line.
+        """
+        period = 2.0 * math.pi / math.gcd(*self.frequencies)
+        grid = np.linspace(-period / 2, period / 2, GRID * max(self.frequencies), endpoint=False)
+        values = _features(self.frequencies, grid) @ self.coefficients
+        is_low = (values <= np.roll(values, 1)) & (values <= np.roll(values, -1))
+        minima = [self._polished(float(start), float(grid[1] - grid[0])) for start in grid[is_low]]
+        deepest = min(minima, key=self.value)
+        equal = [t for t in minima if self.value(t) - self.value(deepest) <= self._error_between(t, deepest)]
+        return min(equal, key=abs)
+
+    def noise_cost(self, offset: float) -> float:
+        """Mean energy that noise in the fitted slope costs at a minimum found there: var(slope) / (2 curvature)."""
+        slope = _features(self.frequencies, offset, derivative=1)
+        curvature = float(_features(self.frequencies, offset, derivative=2) @ self.coefficients)
+        variance = float(slope @ self.covariance @ slope)
+        spread = float(np.abs(self.coefficients[1:]).sum())  # more than half of all that there is to lose
+        return min(variance / (2.0 * curvature), spread) if curvature > 0 else spread * (variance > 0)
+
+    def _polished(self, offset: float, spacing: float) -> float:
+        """Newton's iteration on the slope, kept within the grid's spacing."""
+        refined = offset
+        for _ in range(20):
+            slope, curvature = (
+                float(_features(self.frequencies, refined, derivative=order) @ self.coefficients) for order in (1, 2)
+            )
+            if curvature <= 0:
+                return offset
+            step = -slope / curvature
+            refined = min(max(refined + step, offset - spacing), offset + spacing)
+            if abs(step) < 1e-12:
+                break
+        return refined if self.value(refined) <= self.value(offset) else offset
+
+    def _error_between(self, one: float, other: float) -> float:
+        difference = _features(self.frequencies, one) - _features(self.frequencies, other)
+        return math.sqrt(max(0.0, float(difference @ self.covariance @ difference)))
+
+
+def sample_offsets(frequencies: tuple[int, ...]) -> NDArray[np.float64]:
+    """2R + 1 or more offsets, equally spaced over the period, the centre first.
+
+    2 Ω_max / gcd + 1 points tell all harmonics up to the highest apart; with gaps among the frequencies that is more
+    than the unknowns, and the surplus sharpens the fit.
+
+    >>> [round(float(offset), 4) for offset in sample_offsets((2,))]
+    [0.0, 1.0472, 2.0944]
+    """
+    divisor = math.gcd(*frequencies)
+    count = 2 * max(frequencies) // divisor + 1
+    return np.arange(count) * (2.0 * math.pi / divisor / count)
+
+
+def fit(
+    frequencies: tuple[int, ...], data: Sequence[tuple[float, float, float]], centre: float
+) -> TrigonometricFit | None:
+    """The fit to (angle, energy, variance) rows, weighted by 1 / variance; None where they do not determine it."""
+    unknowns = 2 * len(frequencies) + 1
+    if len(data) < unknowns:
+        return None
+    angles, values, variances = np.array(data, float).T
+    features = _features(frequencies, angles - centre)
+    mean_variance = float(variances.mean())
+    weights = 1.0 / np.maximum(variances, VARIANCE_FLOOR * mean_variance) if mean_variance > 0 else np.ones(len(data))
+    scaled = features * np.sqrt(weights)[:, None]
+    if np.linalg.cond(scaled) > DETERMINED:
+        return None
+    inverse = np.linalg.pinv(scaled)
+    coefficients = inverse @ (values * np.sqrt(weights))
+    covariance = inverse @ inverse.T if mean_variance > 0 else np.zeros((unknowns, unknowns))
+    return TrigonometricFit(frequencies, coefficients, covariance)
+
+
+def _features(
+    frequencies: tuple[int, ...], offset: float | NDArray[np.float64], *, derivative: int = 0
+) -> NDArray[np.float64]:
+    """1, cos Ω_1 t, sin Ω_1 t, … along a new last axis, or their derivative of that order."""
+    t = np.asarray(offset, float)
+    columns = [np.ones_like(t) if derivative == 0 else np.zeros_like(t)]
+    for frequency in frequencies:
+        phase = frequency * t + derivative * math.pi / 2
+        columns += [frequency**derivative * np.cos(phase), frequency**derivative * np.sin(phase)]
+    features: NDArray[np.float64] = np.stack(columns, axis=-1).astype(np.float64)
+    return features
