@@ -52,7 +52,7 @@ class Programs:
         circuit = pub.circuit
         if not any(item.clbits for item in circuit.data):
             raise ProgramError(circuit.name, "it measures nothing, so its jobs would have no counts")
-        values = pub.parameter_values.as_array(list(circuit.parameters)).reshape(-1, circuit.num_parameters)
+        values = pub.parameter_values.as_array(list(circuit.parameters)).reshape(pub.size, circuit.num_parameters)
         try:
             lifted = lift(circuit)
         except NotLiftable as reason:

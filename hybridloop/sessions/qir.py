@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import ParameterVector
+from qiskit.transpiler.passes import RemoveBarriers
 
 from hybridloop.errors import ProgramError
 from hybridloop.sessions.structure import Structure, affine_map
@@ -92,8 +93,8 @@ def compile_qir(circuit: QuantumCircuit, profile: str) -> str:
 
 
 def to_basis(circuit: QuantumCircuit) -> QuantumCircuit:
-    """The circuit in the basis gates, parameters kept."""
-    return transpile(circuit, basis_gates=BASIS, optimization_level=1, seed_transpiler=0)
+    """The circuit in the basis gates, parameters kept; without barriers, at which some providers' translators fail."""
+    return transpile(RemoveBarriers()(circuit), basis_gates=BASIS, optimization_level=1, seed_transpiler=0)
 
 
 def build_template(structure: Structure, profile: str) -> Template:

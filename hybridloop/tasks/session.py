@@ -1,0 +1,67 @@
+"""A session whose opening, rounds and closing are tasks of the flow run around it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from hybridloop.algorithms.rounds import Counts, Lost, RunRound
+from hybridloop.sessions.session import JobFailurePolicy, OpenSession, open_session
+
+T = TypeVar("T")
+
+
+@task(name="open session", task_run_name="open a session on {target}", cache_policy=NO_CACHE, persist_result=False)
+def open_session_task(target: str, enter: Callable[[], T]) -> T:
+    """Open the session."""
+    return enter()
+
+
+@task(name="run round", task_run_name="round {number}: {jobs}", cache_policy=NO_CACHE, persist_result=False)
+def run_round_task(number: int, jobs: str, measure: Callable[[], T]) -> T:
+    """Submit a round's jobs, wait for them, and collect their counts."""
+    return measure()
+
+
+@task(name="close session", task_run_name="close session {session_id}", cache_policy=NO_CACHE, persist_result=False)
+def close_session_task(session_id: str, leave: Callable[[], T]) -> T:
+    """Close the session."""
+    return leave()
+
+
+@contextmanager
+def session_of_flow(
+    workspace: Any, target: str, *, name: str, seed: int | None, session_on_job_failure: JobFailurePolicy = "continue"
+) -> Iterator[OpenSession]:
+    """Hold one session open for the flow run around; it is closed however the block ends.
+
+    On the way out of an error or a signal the close is owed whatever Prefect can still do, so it is no task then.
+    """
+    manager = open_session(workspace, target, name=name, seed=seed, session_on_job_failure=session_on_job_failure)
+    session = open_session_task(target, manager.__enter__)
+    try:
+        yield session
+    except BaseException:
+        manager.__exit__(*sys.exc_info())
+        raise
+    close_session_task(session.id, lambda: manager.__exit__(None, None, None))
+
+
+def rounds_of_flow(session: OpenSession) -> RunRound:
+    """The session's rounds, each one a task of the flow run around."""
+    number = 0
+
+    def run_round(pubs: Sequence[SamplerPub], /) -> list[list[Counts | Lost]]:
+        nonlocal number
+        number += 1
+        points = sum(pub.size for pub in pubs)
+        jobs = f"{len(pubs)} circuit(s), {points} point(s)"
+        return run_round_task(number, jobs, lambda: session.run_round(pubs))
+
+    return run_round
