@@ -19,9 +19,6 @@ from hybridloop.stack.processes import leads, spawn, started_at, stop, wait_unti
 from hybridloop.stack.records import Record, private_folder, read_record, write_record
 
 LISTENING = re.compile(r"^listening on (http://\S+?)/?$", re.MULTILINE)
-# A part that is alive may be slow on a loaded machine while somebody's run uses it: it is given this long to
-# answer before it is replaced.
-PATIENCE_S = 20.0
 
 
 class PartState(StrEnum):
@@ -96,7 +93,7 @@ def ensure(part: Part, home: Path, environ: Mapping[str, str]) -> Record:
     record = read_record(place.record)
     if record is not None and _is_current(part, record) and answers(part, record):
         return record
-    with place.locked(part.start_within_s + PATIENCE_S):
+    with place.locked(part.start_within_s + part.patience_s):
         record = read_record(place.record)
         if record is not None and _is_current(part, record) and _comes_round(part, record):
             return record
@@ -112,7 +109,7 @@ def _is_current(part: Part, record: Record) -> bool:
 
 def _comes_round(part: Part, record: Record) -> bool:
     """Whether a part that lives answers after all."""
-    wait_until(lambda: not leads(record) or answers(part, record), PATIENCE_S)
+    wait_until(lambda: not leads(record) or answers(part, record), part.patience_s)
     return leads(record) and answers(part, record)
 
 
@@ -185,7 +182,7 @@ def _when_ready(process: subprocess.Popen[bytes], part: Part, launch: Launch, pl
 def end(part: Part, home: Path) -> int:
     """Stop all processes of the part and forget it. Returns how many were stopped."""
     place = Place(home, part.name)
-    with place.locked(part.start_within_s + PATIENCE_S):
+    with place.locked(part.start_within_s + part.patience_s):
         stopped = stop(place.mark, read_record(place.record))
         place.record.unlink(missing_ok=True)
     return stopped

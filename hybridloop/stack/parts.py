@@ -16,7 +16,6 @@ from hybridloop.stack.prefect_settings import server_environment
 from hybridloop.stack.records import Record, private_folder
 
 PACKAGE = Path(__file__).resolve().parents[1]
-ANSWER_WITHIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +30,19 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One of the stack's processes: `health` is a path that answers 200 when it is well."""
+    """One of the stack's processes: `health` is a path that answers 200 when it is well.
+
+    One that lives and is silent may only be slow, on a loaded machine and with somebody's run on it: it gets
+    `patience_s` before it is replaced.
+    """
 
     name: str
     health: str
     start_within_s: float
     release: Callable[[], str]
     launch: Callable[[Path, Mapping[str, str], Record | None], Launch]
+    answer_within_s: float = 5.0
+    patience_s: float = 20.0
 
 
 def launch_emulator(home: Path, environ: Mapping[str, str], previous: Record | None) -> Launch:
@@ -92,7 +97,7 @@ def answers(part: Part, record: Record) -> bool:
     """Whether the part answers, and is ours: another emulator on this port would refuse our key."""
     address = urlsplit(record.url)
     # http.client, because it never asks a proxy
-    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=ANSWER_WITHIN_S)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=part.answer_within_s)
     try:
         connection.request("GET", part.health, headers={"x-admin-key": record.admin_key})
         return connection.getresponse().status == 200

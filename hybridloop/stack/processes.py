@@ -107,6 +107,7 @@ def stop(mark: str, leader: Record | None) -> int:
     for number in (signal.SIGTERM, signal.SIGKILL):
         for group in _groups(remaining):
             _signal(group, number)
+            _signal(group, signal.SIGCONT)  # one that is suspended could not act on SIGTERM
         if wait_until(lambda: not living(), STOP_WITHIN_S):
             break
         remaining = living()

@@ -1,0 +1,45 @@
+"""Fixtures, loaded for all tests: one local stack for the whole session, in a folder of its own.
+
+A Prefect server on an empty database takes about 9 s to start, so all tests that need one share it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from hybridloop import stack
+
+
+def own_environ(home: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` with its stack in `home`, and without a Prefect server or workspace of the developer's own."""
+    foreign = ("PREFECT_", "AZURE_", "HYBRIDLOOP_")
+    kept = {name: value for name, value in environ.items() if not name.startswith(foreign)}
+    return {**kept, "HYBRIDLOOP_HOME": home, "PREFECT_PROFILES_PATH": f"{home}/profiles.toml"}
+
+
+@pytest.fixture(scope="session")
+def stack_environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of processes that share the session's stack; it is started by whoever needs it first."""
+    environ = own_environ(str(tmp_path_factory.mktemp("home")), os.environ)
+    try:
+        yield environ
+    finally:
+        stack.down(environ)
+
+
+@pytest.fixture(scope="session")
+def prefect_server(stack_environ: Mapping[str, str]) -> Iterator[stack.PrefectServer]:
+    """A real Prefect server; flows that are called in this process run on it, without the heartbeat's delay."""
+    server = stack.ensure_prefect(stack_environ)
+    # Imported late: it takes a second, which most tests need not pay.
+    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+    settings = {
+        PREFECT_API_URL: server.api_url,
+        PREFECT_HOME: server.environment["PREFECT_HOME"],
+    }
+    with temporary_settings(settings), stack.without_heartbeat():
+        yield server

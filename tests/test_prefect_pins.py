@@ -1,0 +1,73 @@
+"""Guards the caps on prefect, fastapi and sqlalchemy: beyond them one of these three things breaks silently."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+
+from hybridloop.stack import PrefectServer
+from hybridloop.stack.processes import wait_until
+
+FLOW = """
+from prefect import flow, task
+
+@task
+def double(x: int) -> int:
+    return 2 * x
+
+@flow
+def doubled(x: int = 21) -> int:
+    return double(x)
+"""
+
+DEPLOYMENTS = """
+pull: []
+deployments:
+- name: nightly
+  entrypoint: doubled.py:doubled
+  work_pool: {name: guard, work_queue_name: null}
+  schedules:
+  - cron: "0 3 * * *"
+"""
+
+
+@pytest.mark.slow
+def test_a_flow_runs_and_prefect_deploy_works_and_a_schedule_makes_runs(
+    prefect_server: PrefectServer, tmp_path: Path
+) -> None:
+    (tmp_path / "doubled.py").write_text(FLOW)
+    (tmp_path / "prefect.yaml").write_text(DEPLOYMENTS)
+    environ = {**os.environ, **prefect_server.environment}
+
+    def run(*command: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *command], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert run("-c", "import doubled; print(doubled.doubled())") == "42\n"
+
+    with SyncPrefectClient(prefect_server.api_url) as client:
+        ours = FlowFilter(name=FlowFilterName(any_=["doubled"]))
+        (completed,) = client.read_flow_runs(flow_filter=ours)
+        assert completed.state is not None
+        assert completed.state.is_completed()
+
+        run("-m", "prefect", "work-pool", "create", "--type", "process", "guard")
+        # fastapi 0.151 and later: 422 here; the deployment exists by then, so only the exit code tells
+        run("-m", "prefect", "--no-prompt", "deploy", "--prefect-file", "prefect.yaml", "--all")
+        nightly = client.read_deployment_by_name("doubled/nightly").id
+
+        # sqlalchemy 2.1: the scheduler raises on its bulk insert, so no run ever appears
+        def is_scheduled() -> bool:
+            runs = client.read_flow_runs(flow_filter=ours)
+            return any(run.deployment_id == nightly and run.state_name == "Scheduled" for run in runs)
+
+        assert wait_until(is_scheduled, within_s=60.0)
