@@ -15,7 +15,7 @@ from hybridloop.algorithms.rounds import Lost
 from hybridloop.errors import JobFailed
 
 LEAST_PILOT = 1000  # shots a group: fewer leave its variance, and so the allocation, to chance
-AIM = 0.98  # of the precision: the last round's own variances differ by as much, and a further round costs more
+AIM = 0.96  # of the precision: variances from a pilot are off by as much, and a further round costs more
 MAX_ROUNDS = 8
 
 

@@ -88,7 +88,8 @@ def sample_offsets(frequencies: tuple[int, ...]) -> NDArray[np.float64]:
     """
     divisor = math.gcd(*frequencies)
     count = 2 * max(frequencies) // divisor + 1
-    return np.arange(count) * (2.0 * math.pi / divisor / count)
+    offsets: NDArray[np.float64] = np.arange(count, dtype=np.float64) * (2.0 * math.pi / divisor / count)
+    return offsets
 
 
 def fit(
@@ -120,5 +121,5 @@ def _features(
     for frequency in frequencies:
         phase = frequency * t + derivative * math.pi / 2
         columns += [frequency**derivative * np.cos(phase), frequency**derivative * np.sin(phase)]
-    features: NDArray[np.float64] = np.stack(columns, axis=-1).astype(np.float64)
+    features: NDArray[np.float64] = np.stack(columns, axis=-1)
     return features
