@@ -32,14 +32,7 @@ def stack_environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str
 
 @pytest.fixture(scope="session")
 def prefect_server(stack_environ: Mapping[str, str]) -> Iterator[stack.PrefectServer]:
-    """A real Prefect server; flows that are called in this process run on it, without the heartbeat's delay."""
+    """A real Prefect server; flows that are called in this process run on it."""
     server = stack.ensure_prefect(stack_environ)
-    # Imported late: it takes a second, which most tests need not pay.
-    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
-
-    settings = {
-        PREFECT_API_URL: server.api_url,
-        PREFECT_HOME: server.environment["PREFECT_HOME"],
-    }
-    with temporary_settings(settings), stack.without_heartbeat():
+    with stack.calls_on(server):
         yield server

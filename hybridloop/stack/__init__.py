@@ -8,7 +8,8 @@ default `os.environ`, and starts processes with it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,10 +21,9 @@ from hybridloop.stack.parts import EMULATOR, PREFECT, prefect_home
 from hybridloop.stack.prefect_settings import (
     chosen_server,
     client_environment,
+    flows_on,
     loopback_environment,
-    without_heartbeat,
 )
-from hybridloop.stack.records import Record
 
 __all__ = [
     "Emulator",
@@ -32,6 +32,7 @@ __all__ = [
     "PrefectServer",
     "StackError",
     "StackStatus",
+    "calls_on",
     "down",
     "ensure_emulator",
     "ensure_prefect",
@@ -39,7 +40,6 @@ __all__ = [
     "stack_home",
     "status",
     "up",
-    "without_heartbeat",
 ]
 
 
@@ -93,15 +93,21 @@ def ensure_emulator(environ: Mapping[str, str] = os.environ) -> Emulator | None:
 
 def ensure_prefect(environ: Mapping[str, str] = os.environ) -> PrefectServer:
     """The user's own Prefect server if they chose one, else ours, started if need be."""
-    if (chosen := chosen_server(environ)) is not None:
-        return PrefectServer(chosen, is_local=False, environment={})
     home = stack_home(environ)
-    return _prefect_server(ensure(PREFECT, home, environ), home, environ)
-
-
-def _prefect_server(record: Record, home: Path, environ: Mapping[str, str]) -> PrefectServer:
-    api_url = f"{record.url}/api"
+    if (chosen := chosen_server(environ, prefect_home(home))) is not None:
+        return PrefectServer(chosen, is_local=False, environment={})
+    api_url = f"{ensure(PREFECT, home, environ).url}/api"
     return PrefectServer(api_url, is_local=True, environment=prefect_environment(api_url, home, environ))
+
+
+@contextmanager
+def calls_on(server: PrefectServer) -> Iterator[None]:
+    """Flows that are called inside run on `server`; on ours they end without waiting for Prefect's heartbeat."""
+    if not server.is_local:
+        yield
+        return
+    with flows_on(server.api_url, Path(server.environment["PREFECT_HOME"])):
+        yield
 
 
 def prefect_environment(api_url: str, home: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -129,7 +135,7 @@ def status(environ: Mapping[str, str] = os.environ) -> StackStatus:
     """How the parts are; starts and changes nothing."""
     home = stack_home(environ)
     prefect, emulator = look(PREFECT, home), look(EMULATOR, home)
-    if (chosen := chosen_server(environ)) is not None:
+    if (chosen := chosen_server(environ, prefect_home(home))) is not None:
         prefect = PartStatus("prefect", PartState.YOURS, url=chosen)
     if _has_workspace(environ):
         emulator = PartStatus("emulator", PartState.YOURS)

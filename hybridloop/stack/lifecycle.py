@@ -82,7 +82,7 @@ class Place:
                 yield
         except Timeout as exc:
             raise StackError(
-                f"another process has held the start or stop of the {self.part} for {within_s:.0f} s",
+                f"another process has held the start or stop of the {self.part} for {within_s:g} s",
                 "Look whether a `hybridloop` hangs, end it, and try again.",
             ) from exc
 
@@ -97,7 +97,7 @@ def ensure(part: Part, home: Path, environ: Mapping[str, str]) -> Record:
         record = read_record(place.record)
         if record is not None and _is_current(part, record) and _comes_round(part, record):
             return record
-        stop(place.mark, record)
+        stop(place.mark, record, part.stop_within_s)
         started = _start(part, place, environ, record)
         write_record(place.record, started)
         return started
@@ -142,7 +142,7 @@ def _start_on(port: int, part: Part, launch: Launch, place: Place) -> Record:
     try:
         return _when_ready(process, part, launch, place)
     except BaseException:  # Ctrl-C among them: nobody would know of this process
-        stop(place.mark, None)
+        stop(place.mark, None, part.stop_within_s)
         raise
 
 
@@ -173,7 +173,7 @@ def _when_ready(process: subprocess.Popen[bytes], part: Part, launch: Launch, pl
     record = starting()
     if not ready or record is None:
         raise StackError(
-            f"the {part.name} was not ready {part.start_within_s:.0f} s after its start",
+            f"the {part.name} was not ready {part.start_within_s:g} s after its start",
             f"See {place.output}; the machine may be overloaded.",
         )
     return record
@@ -183,7 +183,7 @@ def end(part: Part, home: Path) -> int:
     """Stop all processes of the part and forget it. Returns how many were stopped."""
     place = Place(home, part.name)
     with place.locked(part.start_within_s + part.patience_s):
-        stopped = stop(place.mark, read_record(place.record))
+        stopped = stop(place.mark, read_record(place.record), part.stop_within_s)
         place.record.unlink(missing_ok=True)
     return stopped
 

@@ -43,6 +43,7 @@ class Part:
     launch: Callable[[Path, Mapping[str, str], Record | None], Launch]
     answer_within_s: float = 5.0
     patience_s: float = 20.0
+    stop_within_s: float = 6.0
 
 
 def launch_emulator(home: Path, environ: Mapping[str, str], previous: Record | None) -> Launch:

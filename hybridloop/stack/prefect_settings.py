@@ -13,12 +13,15 @@ from pathlib import Path
 LOOPBACK = ("127.0.0.1", "localhost")
 
 
-def chosen_server(environ: Mapping[str, str]) -> str | None:
+def chosen_server(environ: Mapping[str, str], ours: Path) -> str | None:
     """The API URL that the user chose by PREFECT_API_URL or by the active profile; None: none was chosen.
 
-    The profile is found as Prefect 3.8 finds it (`prefect.settings.sources`): PREFECT_PROFILES_PATH, else
-    `profiles.toml` in PREFECT_HOME, else in ~/.prefect; in it PREFECT_PROFILE, else the one marked active.
+    Where PREFECT_HOME is `ours`, the environment is one that we made, and its URL is no choice. The profile is
+    found as Prefect 3.8 finds it (`prefect.settings.sources`): in PREFECT_PROFILES_PATH, else in `profiles.toml`
+    of PREFECT_HOME, else of ~/.prefect; there it is PREFECT_PROFILE, else the one marked active.
     """
+    if environ.get("PREFECT_HOME") == str(ours):
+        return None
     if url := environ.get("PREFECT_API_URL"):
         return url
     try:
@@ -26,8 +29,10 @@ def chosen_server(environ: Mapping[str, str]) -> str | None:
     except (OSError, ValueError):  # none there, or none that Prefect would read either
         return None
     active = environ.get("PREFECT_PROFILE") or profiles.get("active")
-    settings = profiles.get("profiles", {}).get(active, {})
-    return settings.get("PREFECT_API_URL") or None
+    settings: object = profiles.get("profiles")
+    for key in (active, "PREFECT_API_URL"):
+        settings = settings.get(key) if isinstance(settings, dict) else None
+    return settings or None if isinstance(settings, str) else None
 
 
 def _profiles_path(environ: Mapping[str, str]) -> Path:
@@ -74,13 +79,20 @@ def loopback_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def without_heartbeat() -> Iterator[None]:
-    """Run flows without Prefect's heartbeat thread, whose end costs each synchronous flow up to a second.
+def flows_on(api_url: str, home: Path) -> Iterator[None]:
+    """Flows called inside run on our server, also where Prefect was imported before its environment was set.
 
-    Only for flows on our own server: nothing there listens to heartbeats (on a server with an automation they
-    tell of a crashed run). The setting takes no "none" from the environment, so it is a context.
+    They run without Prefect's heartbeat thread, whose end costs each synchronous flow up to a second: nothing on
+    our server listens to it (elsewhere an automation may learn by it of a crashed run). That setting takes no
+    "none" from the environment.
     """
-    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        PREFECT_HOME,
+        temporary_settings,
+    )
 
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+    settings = {PREFECT_API_URL: api_url, PREFECT_HOME: str(home), PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+    with temporary_settings(settings):
         yield

@@ -22,7 +22,6 @@ record names it: the leader is dead and its children live, or a starter was kill
 """
 
 POLL_S = 0.05
-STOP_WITHIN_S = 6.0  # after SIGTERM; the emulator stops within 2 s, Prefect's server within about 1 s
 CLOCK_DRIFT_S = 2.0  # a process's start is told relative to the boot time, which moves when the clock is set
 
 
@@ -91,8 +90,8 @@ def _carries(process: psutil.Process, mark: str) -> bool:
         return False
 
 
-def stop(mark: str, leader: Record | None) -> int:
-    """Stop every process group with the mark: SIGTERM, a bounded wait, SIGKILL. Returns how many processes.
+def stop(mark: str, leader: Record | None, within_s: float) -> int:
+    """Stop every process group with the mark: SIGTERM, SIGKILL after `within_s`. Returns how many processes.
 
     The recorded leader's group goes too, should the system hide a process's environment.
     """
@@ -108,7 +107,7 @@ def stop(mark: str, leader: Record | None) -> int:
         for group in _groups(remaining):
             _signal(group, number)
             _signal(group, signal.SIGCONT)  # one that is suspended could not act on SIGTERM
-        if wait_until(lambda: not living(), STOP_WITHIN_S):
+        if wait_until(lambda: not living(), within_s):
             break
         remaining = living()
     psutil.wait_procs(processes, timeout=0)  # collects those that are our children: no zombies
