@@ -1,0 +1,116 @@
+"""Runs one job from input bytes to result bytes; what can't be run raises Unrunnable."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hybridloop.emulator.ionq import program_of_ionq
+from hybridloop.emulator.program import MEASURE, Program, Unrunnable, measures_only_at_the_end, without_idle_resets
+from hybridloop.emulator.qir import BARRIER, program_of_qir
+from hybridloop.emulator.results import RESULTS_V2, ionq_histogram, results_v2
+from hybridloop.emulator.targets import Target
+
+QIR = "qir.v1"
+IONQ_CIRCUIT = "ionq.circuit.v1"
+IONQ_RESULTS = "ionq.quantum-results.v1"
+QUANTUM_LOG = "microsoft.quantum-log.v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """All that running a job needs, so that a worker knows nothing else; `params` are the job's inputParams."""
+
+    target: Target
+    input_format: str
+    output_format: str
+    params: Mapping[str, Any]
+    service_seed: int
+    sampling_value: str
+
+    def to_json(self) -> bytes:
+        """The task as one JSON text."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Task:
+        """The inverse of `to_json`."""
+        fields = json.loads(text)
+        return cls(target=Target.from_json(fields.pop("target")), **fields)
+
+
+def execute(task: Task, data: bytes) -> bytes:
+    """The job's result as the bytes of its output blob."""
+    if task.target.echoes:
+        return data
+    if task.input_format not in task.target.input_formats:
+        raise Unrunnable(
+            "CannotTranslateInputData",
+            f"target {task.target.id} does not take input in the format {task.input_format!r}; "
+            f"it takes {', '.join(task.target.input_formats) or 'none that this service runs'}",
+        )
+    expected = IONQ_RESULTS if task.input_format == IONQ_CIRCUIT else RESULTS_V2
+    if task.output_format != expected:
+        raise Unrunnable(
+            "CannotTranslateOutputData",
+            f"input in the format {task.input_format!r} gives {expected!r}, not {task.output_format!r}",
+        )
+    _refuse_noise(task.params)
+    shots = requested_shots(task)
+    program = program_of_ionq(data) if task.input_format == IONQ_CIRCUIT else program_of_qir(data)
+    _check_fit(program, task.target)
+    return _run(program, task, shots)
+
+
+def requested_shots(task: Task) -> int:
+    """The job's shots: `shots`, else the older `count`, else the target's default."""
+    shots = task.params.get("shots", task.params.get("count", task.target.default_shots))
+    if isinstance(shots, bool) or not isinstance(shots, int):
+        raise Unrunnable("InvalidProperty", f"the number of shots must be a whole number, not {shots!r}")
+    if not 1 <= shots <= task.target.max_shots:
+        raise Unrunnable(
+            "InvalidProperty",
+            f"the number of shots must be between 1 and {task.target.max_shots} on {task.target.id}, not {shots}",
+        )
+    return shots
+
+
+def _refuse_noise(params: Mapping[str, Any]) -> None:
+    noise = params.get("noise")
+    model = noise.get("model", "ideal") if isinstance(noise, Mapping) else noise
+    if model not in (None, "ideal"):
+        raise Unrunnable("InvalidInputData", f"the noise model {model!r} is not simulated by this service")
+
+
+def _check_fit(program: Program, target: Target) -> None:
+    if program.declared_qubits > target.num_qubits:
+        raise Unrunnable(
+            "InvalidInputData",
+            f"the program needs {program.declared_qubits} qubits and {target.id} has {target.num_qubits}",
+        )
+    if target.refuses_barriers and any(operation.name == BARRIER for operation in program.operations):
+        raise Unrunnable("QATTransformationFailed", f"{target.id} takes no barriers in QIR; leave them out")
+    if target.profile == "Base" and not measures_only_at_the_end(
+        tuple(o for o in without_idle_resets(program.operations) if o.name != "reset")
+    ):
+        raise Unrunnable(
+            "QIRPreProcessingFailed",
+            f"{target.id} runs the base profile: a qubit can't be used after its measurement",
+        )
+
+
+def _run(program: Program, task: Task, shots: int) -> bytes:
+    from hybridloop.emulator.sampling import sampling_seed
+    from hybridloop.emulator.simulate import exact_distribution, run_program
+
+    seed = sampling_seed(task.service_seed, task.sampling_value)
+    if task.input_format == IONQ_CIRCUIT and task.target.exact:
+        return ionq_histogram(*exact_distribution(program))
+    measured = run_program(program, shots=shots, seed=seed, exact=task.target.exact)
+    if task.input_format == IONQ_CIRCUIT:
+        return ionq_histogram(measured.outcomes, [count / shots for count in measured.counts])
+    if not any(operation.name == MEASURE for operation in program.operations):
+        raise Unrunnable("InvalidInputData", "the program measures nothing")
+    return results_v2(program.output, measured)

@@ -1,0 +1,133 @@
+"""Lists out of the store: a parsed query becomes SQL of fixed pieces and bound values."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from hybridloop.emulator.filters import (
+    CreatedBefore,
+    CreatedFrom,
+    IsOneOf,
+    ListQuery,
+    NameStartsWith,
+    Property,
+    Term,
+)
+from hybridloop.emulator.records import JobRecord, SessionRecord
+from hybridloop.emulator.store import Store
+
+COLUMNS = {
+    Property.NAME: "name",
+    Property.ITEM_TYPE: "item_type",
+    Property.JOB_TYPE: "job_type",
+    Property.PROVIDER_ID: "provider_id",
+    Property.TARGET: "target",
+    Property.STATE: "status",
+    Property.CREATION_TIME: "created",
+}
+LAST_CHARACTER = "\U0010ffff"
+
+
+class Listed(enum.Enum):
+    """Which list."""
+
+    JOBS = "jobs"
+    SESSIONS = "sessions"
+    SESSION_JOBS = "session jobs"
+    TOP_LEVEL = "top-level items"
+
+
+# the pieces of SQL that stand for columns which a table does not have
+JOB_WORDS = {"item_type": "'Job'", "job_type": "'QuantumComputing'"}
+SESSION_WORDS = {"item_type": "'Session'", "job_type": "NULL"}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page's items, and whether more follow."""
+
+    items: tuple[JobRecord | SessionRecord, ...]
+    more: bool
+
+
+def page_of(store: Store, which: Listed, query: ListQuery, workspace: str, session_key: int | None = None) -> Page:
+    """The page that the query asks for; `session_key` is the session of SESSION_JOBS."""
+    parameters: list[object] = []
+    if which is Listed.SESSION_JOBS:
+        parameters.append(session_key)
+        sql = _select("jobs", "session_key = ?", JOB_WORDS, query, parameters)
+    elif which is Listed.JOBS:
+        parameters.append(workspace)
+        sql = _select("jobs", "workspace = ?", JOB_WORDS, query, parameters)
+    elif which is Listed.SESSIONS:
+        parameters.append(workspace)
+        sql = _select("sessions", "workspace = ?", SESSION_WORDS, query, parameters)
+    else:
+        return _top_level(store, query, workspace)
+    parameters += [query.top + 1, query.skip]
+    rows = store.rows(f"{sql} {_order(query, which)} LIMIT ? OFFSET ?", parameters)
+    items = store.sessions_of(rows) if which is Listed.SESSIONS else store.jobs_of(rows)
+    return Page(tuple(items[: query.top]), len(items) > query.top)
+
+
+def _top_level(store: Store, query: ListQuery, workspace: str) -> Page:
+    """Sessions, and jobs without one: first which, then whole."""
+    parameters: list[object] = [workspace]
+    columns = "key, name, provider_id, target, status, created, '{0}' AS item_type, {1} AS job_type"
+    sessions = _select("sessions", "workspace = ?", SESSION_WORDS, query, parameters, columns.format("Session", "NULL"))
+    parameters.append(workspace)
+    lone = "workspace = ? AND session_key IS NULL"
+    jobs = _select("jobs", lone, JOB_WORDS, query, parameters, columns.format("Job", "'QuantumComputing'"))
+    parameters += [query.top + 1, query.skip]
+    order = _order(query, Listed.TOP_LEVEL)
+    rows = store.rows(f"SELECT * FROM ({sessions} UNION ALL {jobs}) {order} LIMIT ? OFFSET ?", parameters)
+    items = tuple(
+        store.session_by_key(row["key"]) if row["item_type"] == "Session" else store.job_by_key(row["key"])
+        for row in rows[: query.top]
+    )
+    return Page(items, len(rows) > query.top)
+
+
+def _select(
+    table: str, where: str, words: dict[str, str], query: ListQuery, parameters: list[object], columns: str = "*"
+) -> str:
+    conditions = [where]
+    if table == "jobs":
+        conditions.append("deleted = 0")
+    for term in query.terms:
+        conditions.append(_condition(term, words, parameters))
+    return f"SELECT {columns} FROM {table} WHERE {' AND '.join(conditions)}"
+
+
+def _condition(term: Term, words: dict[str, str], parameters: list[object]) -> str:
+    if isinstance(term, NameStartsWith):
+        parameters += [term.prefix, term.prefix + LAST_CHARACTER]
+        return "name >= ? AND name < ?"
+    if isinstance(term, CreatedFrom):
+        parameters.append(term.moment)
+        return "created >= ?"
+    if isinstance(term, CreatedBefore):
+        parameters.append(term.moment)
+        return "created < ?"
+    return _one_of(term, words, parameters)
+
+
+def _one_of(term: IsOneOf, words: dict[str, str], parameters: list[object]) -> str:
+    column = COLUMNS[term.property]
+    parameters += [value.lower() for value in term.values]
+    return f"lower({words.get(column, column)}) IN ({', '.join('?' * len(term.values))})"
+
+
+def _order(query: ListQuery, which: Listed) -> str:
+    """Ties, and the items of equal times on a clock that stands still, go by the order of arrival."""
+    direction = "DESC" if query.descending else "ASC"
+    if query.order is None or query.order is Property.CREATION_TIME:
+        if any(isinstance(term, NameStartsWith) for term in query.terms):
+            # the plus keeps SQLite from walking the index on time; the one on names is the one that narrows
+            return f"ORDER BY +created {direction}, key {direction}"
+        return f"ORDER BY created {direction}, key {direction}"
+    column = COLUMNS[query.order]
+    if which is not Listed.TOP_LEVEL:
+        column = (SESSION_WORDS if which is Listed.SESSIONS else JOB_WORDS).get(column, column)
+    return f"ORDER BY {column} {direction}, created {direction}, key {direction}"

@@ -1,0 +1,152 @@
+"""Accepted jobs wait here and go to worker processes, as many as the machine has cores."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections import deque
+from contextlib import suppress
+
+from hybridloop.emulator.frames import PREFIX_BYTES, lengths_of, packed
+from hybridloop.emulator.job import JobError
+from hybridloop.emulator.service import Service
+from hybridloop.emulator.worker import DONE
+
+GROW_AFTER_S = 0.25  # a further worker costs a second of start-up, so a backlog must last before one is started
+DIED = JobError("InternalError", "The process that ran the job ended unexpectedly.")
+
+
+class WorkerDied(Exception):
+    """The worker's process ended before it answered."""
+
+
+class Worker:
+    """One worker process; it takes one task at a time."""
+
+    def __init__(self) -> None:
+        self._process: Process | None = None
+        self.job: int | None = None
+
+    async def start(self) -> None:
+        """Start the process; it loads Aer while nobody waits for it."""
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        for name in list(environment):
+            if name.startswith("HYBRIDLOOP_EMULATOR_"):
+                del environment[name]  # a worker has no use for the keys
+        arguments = (sys.executable, "-m", "hybridloop.emulator.worker")
+        self._process = await asyncio.create_subprocess_exec(
+            *arguments, stdin=PIPE, stdout=PIPE, env=environment, limit=2**20
+        )
+
+    async def ask(self, header: bytes, data: bytes) -> tuple[bytes, bytes]:
+        """Send a task, and wait for its answer."""
+        if self._process is None or self._process.returncode is not None:
+            await self.start()
+        process = self._process
+        if process is None or process.stdin is None or process.stdout is None:
+            raise WorkerDied
+        try:
+            process.stdin.write(packed(header, data))
+            await process.stdin.drain()
+            head, body = lengths_of(await process.stdout.readexactly(PREFIX_BYTES))
+            answer = await process.stdout.readexactly(head + body)
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            await process.wait()
+            raise WorkerDied from error
+        return answer[:head], answer[head:]
+
+    def kill(self) -> None:
+        """End the process, whatever it is doing; the next task starts another."""
+        if self._process is not None and self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+
+    async def stop(self) -> None:
+        """End the process and wait until it is gone."""
+        self.kill()
+        if self._process is not None:
+            await self._process.wait()
+
+
+class WorkQueue:
+    """First come, first served, over workers that are started as the backlog asks for them."""
+
+    def __init__(self, service: Service, size: int) -> None:
+        self._service = service
+        self._waiting: deque[int] = deque()
+        self._idle = [Worker()]
+        self._unstarted = size - 1
+        self._running: dict[int, Worker] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._growth: asyncio.TimerHandle | None = None
+        self._stopped = False
+
+    async def start(self) -> None:
+        """Start the first worker, and take up what an earlier process left unfinished."""
+        await self._idle[0].start()
+        for key in self._service.pending():
+            self.add(key)
+
+    def add(self, key: int) -> None:
+        """Put an accepted job at the end."""
+        self._waiting.append(key)
+        self._pump()
+
+    def drop(self, key: int) -> None:
+        """Stop a job that has ended in the books meanwhile; one that still waits is skipped when its turn comes."""
+        worker = self._running.get(key)
+        if worker is not None:
+            worker.kill()
+
+    async def stop(self) -> None:
+        """End all workers; what is unfinished stays in the books."""
+        self._stopped = True
+        if self._growth is not None:
+            self._growth.cancel()
+        workers = [*self._idle, *self._running.values()]
+        for worker in workers:
+            worker.kill()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(worker.stop() for worker in workers))
+
+    def _pump(self) -> None:
+        while self._waiting and self._idle and not self._stopped:
+            key, worker = self._waiting.popleft(), self._idle.pop()
+            task = asyncio.create_task(self._run(key, worker))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        if self._waiting and self._unstarted and self._growth is None and not self._stopped:
+            self._growth = asyncio.get_running_loop().call_later(GROW_AFTER_S, self._grow)
+
+    def _grow(self) -> None:
+        self._growth = None
+        if self._waiting and self._unstarted:
+            self._unstarted -= 1
+            self._idle.append(Worker())
+        self._pump()
+
+    async def _run(self, key: int, worker: Worker) -> None:
+        started = self._service.begin(key)
+        if started is not None:
+            self._running[key] = worker
+            try:
+                header, data = started
+                verdict, result = await worker.ask(header, data)
+            except WorkerDied:
+                if not self._stopped:
+                    self._service.fail(key, DIED)
+            else:
+                self._finish(key, verdict, result)
+            finally:
+                del self._running[key]
+        self._idle.append(worker)
+        self._pump()
+
+    def _finish(self, key: int, verdict: bytes, result: bytes) -> None:
+        if verdict == DONE:
+            self._service.succeed(key, result)
+        else:
+            self._service.fail(key, JobError(*json.loads(result)))

@@ -1,0 +1,48 @@
+"""Writes what was measured in the providers' result formats."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from hybridloop.emulator.program import Measured, Output, Recorded
+
+RESULTS_V2 = "microsoft.quantum-results.v2"
+
+
+def results_v2(output: Output, measured: Measured) -> bytes:
+    """`microsoft.quantum-results.v2`; the text of each distinct outcome is made once."""
+    outcomes = [_json_text(output, bits) for bits in measured.outcomes]
+    histogram = ", ".join(
+        f'{{"Outcome": {text}, "Display": {json.dumps(_display(output, bits))}, "Count": {count}}}'
+        for text, bits, count in zip(outcomes, measured.outcomes, measured.counts, strict=True)
+    )
+    shots = ", ".join([outcomes[index] for index in measured.shots])
+    return (
+        f'{{"DataFormat": "{RESULTS_V2}", "Results": [{{"Histogram": [{histogram}], "Shots": [{shots}]}}]}}'
+    ).encode()
+
+
+def ionq_histogram(outcomes: Sequence[int], probabilities: Sequence[float]) -> bytes:
+    """`ionq.quantum-results.v1`: chances under decimal outcomes, qubit 0 the least significant bit."""
+    pairs = sorted(zip(outcomes, probabilities, strict=True))
+    return json.dumps({"histogram": {str(outcome): chance for outcome, chance in pairs}}).encode()
+
+
+def _json_text(output: Output, bits: int) -> str:
+    if isinstance(output, Recorded):
+        return "1" if bits >> output.result & 1 else "0"
+    items = [_json_text(item, bits) for item in output.items]
+    if output.is_tuple:
+        return "{" + ", ".join(f'"Item{number}": {item}' for number, item in enumerate(items, 1)) + "}"
+    return f"[{', '.join(items)}]"
+
+
+def _display(output: Output, bits: int) -> str:
+    """The outcome as Python writes it: `[0, 1]`, `(0, 1)`."""
+    if isinstance(output, Recorded):
+        return "1" if bits >> output.result & 1 else "0"
+    items = [_display(item, bits) for item in output.items]
+    if not output.is_tuple:
+        return f"[{', '.join(items)}]"
+    return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"

@@ -1,0 +1,161 @@
+"""Starts the service: state folder, keys, socket, HTTP loop."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from filelock import FileLock, Timeout
+
+from hybridloop.emulator.admin import Admin
+from hybridloop.emulator.app import Faces, application
+from hybridloop.emulator.blobs import FolderBytes, MemoryBytes
+from hybridloop.emulator.clock import Clock, RealClock, VirtualClock
+from hybridloop.emulator.dataplane import DataPlane
+from hybridloop.emulator.sas import Signatures
+from hybridloop.emulator.service import Service
+from hybridloop.emulator.settings import ClockKind, Settings
+from hybridloop.emulator.storage import Storage
+from hybridloop.emulator.store import Store
+from hybridloop.emulator.targets import load_catalogue
+
+HOST = "127.0.0.1"
+BACKLOG = 512
+GRACE_S = 1  # for requests in flight when the service is told to stop
+
+
+class CannotServe(Exception):
+    """The service can't be started; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What opens the service's doors: for the data plane, for the admin endpoints, for signing URLs."""
+
+    api_key: str
+    admin_key: str
+    signing: bytes
+
+
+def serve(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; 0 when stopped so, 1 (with a line on standard error) if it can't start."""
+    try:
+        with _owned(settings.state):
+            _serve(settings)
+    except CannotServe as error:
+        print(f"hybridloop emulator: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _serve(settings: Settings) -> None:
+    listener = _listen(settings.port)
+    keys = _keys(settings)
+    store = Store(None if settings.state is None else settings.state / "service.sqlite")
+    contents = MemoryBytes() if settings.state is None else FolderBytes(settings.state / "blobs")
+    service = Service(
+        store, contents, _clock(settings, store), load_catalogue(), settings.idle_rule, _seed(settings, store)
+    )
+    signatures = Signatures(keys.signing)
+    faces = Faces(
+        DataPlane(service, signatures, keys.api_key), Storage(service, signatures), Admin(service, keys.admin_key)
+    )
+    port = listener.getsockname()[1]
+    app = application(service, faces, os.cpu_count() or 1, lambda: _announce(port, keys, settings))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn stops on these and raises them again when it is done: an orderly stop is no failure
+        signal.signal(number, lambda *_: None)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, ws="none", server_header=False, timeout_graceful_shutdown=GRACE_S
+    )
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        store.close()
+
+
+@contextmanager
+def _owned(state: Path | None) -> Iterator[None]:
+    """Hold the state folder: two services on one would each run what the other has."""
+    if state is None:
+        yield
+        return
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state.chmod(0o700)
+        with FileLock(state / "lock", timeout=0, mode=0o600):
+            yield
+    except Timeout:
+        raise CannotServe(f"another service runs on {state}; stop it, or take another --state folder") from None
+    except OSError as error:
+        raise CannotServe(f"the state folder {state} can't be used: {error}") from error
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+    except OSError as error:
+        listener.close()
+        raise CannotServe(f"port {port} can't be used: {error.strerror}; take another with --port") from error
+    listener.listen(BACKLOG)
+    return listener
+
+
+def _keys(settings: Settings) -> Keys:
+    """Keys given win; the others are those kept with the state, made at random the first time."""
+    kept = {name: secrets.token_urlsafe(32) for name in ("api_key", "admin_key", "signing")}
+    if settings.state is not None:
+        path = settings.state / "keys.json"
+        if path.exists():
+            kept = json.loads(path.read_text(encoding="utf-8"))
+        else:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with open(descriptor, "w", encoding="utf-8") as file:
+                json.dump(kept, file)
+    return Keys(settings.api_key or kept["api_key"], settings.admin_key or kept["admin_key"], kept["signing"].encode())
+
+
+def _clock(settings: Settings, store: Store) -> Clock:
+    if settings.clock is ClockKind.REAL:
+        return RealClock()
+    # what was written in a virtual future must not lie ahead after a restart
+    return VirtualClock(max(RealClock().now(), float(store.note("virtual_now") or 0.0)))
+
+
+def _seed(settings: Settings, store: Store) -> int:
+    seed = settings.seed if settings.seed is not None else int(store.note("seed") or 0)
+    store.put_note("seed", str(seed))
+    return seed
+
+
+def _announce(port: int, keys: Keys, settings: Settings) -> None:
+    """The ready line, and what a stranger needs to connect. A key that the caller gave is not repeated."""
+    url = f"http://{HOST}:{port}/"
+    api_key = keys.api_key if settings.api_key is None else "<the key that was given>"
+    admin_key = keys.admin_key if settings.admin_key is None else "<the key that was given>"
+    subscription = "11111111-2222-3333-4444-555555555555"
+    print(f"listening on {url}", flush=True)
+    print(
+        f"""
+Connect the azure-quantum SDK:
+    from azure.core.credentials import AzureKeyCredential
+    from azure.quantum import Workspace
+    workspace = Workspace(subscription_id="{subscription}", resource_group="local", name="local",
+                          location="eastus", credential=AzureKeyCredential("{api_key}"),
+                          _quantum_endpoint="{url}")
+SubscriptionId={subscription};ResourceGroupName=local;WorkspaceName=local;ApiKey={api_key};QuantumEndpoint={url};
+Admin endpoints: {url}_admin/ with the header x-admin-key: {admin_key}
+Time: {settings.clock}. State: {settings.state or "in memory"}. Stop with Ctrl-C.""",
+        flush=True,
+    )

@@ -1,0 +1,278 @@
+"""What the service does, apart from HTTP: each method is one step, and its changes are one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any, Protocol
+
+from hybridloop.emulator.blobs import Bytes
+from hybridloop.emulator.clock import Clock, VirtualClock
+from hybridloop.emulator.execute import IONQ_CIRCUIT, Task
+from hybridloop.emulator.faults import INVALID_JOB, SESSION_IS_OVER, ServiceFault, bad_request, conflict, not_found
+from hybridloop.emulator.filters import ListQuery
+from hybridloop.emulator.job import (
+    JobError,
+    JobState,
+    with_begin,
+    with_cancellation,
+    with_failure,
+    with_success,
+)
+from hybridloop.emulator.listing import Listed, Page, page_of
+from hybridloop.emulator.records import BlobRecord, JobRecord, SessionRecord
+from hybridloop.emulator.requests import JobRequest, SessionRequest
+from hybridloop.emulator.session import (
+    SessionState,
+    times_out_at,
+    with_close_asked,
+    with_job_accepted,
+    with_job_ended,
+    with_time_out,
+)
+from hybridloop.emulator.settings import IdleRule
+from hybridloop.emulator.store import Store
+from hybridloop.emulator.targets import Catalogue, Target
+
+
+class Queue(Protocol):
+    """Where accepted jobs wait for a worker, by the store's number of them."""
+
+    def add(self, key: int) -> None: ...
+
+    def drop(self, key: int) -> None: ...
+
+
+class Service:
+    """Sessions, jobs and blobs of all workspaces. `queue` is set once, before the first request."""
+
+    queue: Queue
+
+    def __init__(
+        self, store: Store, contents: Bytes, clock: Clock, catalogue: Catalogue, idle_rule: IdleRule, seed: int
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.catalogue = catalogue
+        self._contents = contents
+        self._idle_rule = idle_rule
+        self._seed = seed
+
+    def open_session(self, workspace: str, session_id: str, request: SessionRequest) -> SessionRecord:
+        """Open a session; asked again with the same content, the one that is there."""
+        target = self._target(request.target, request.provider_id)
+        request = replace(request, provider_id=request.provider_id.lower(), target=target.id)
+        with self.store.transaction():
+            known = self.store.session(workspace, session_id)
+            if known is None:
+                state = SessionState(policy=request.policy, opened=self.clock.now())
+                self.store.add_session(workspace, session_id, request, state)
+                return self.session(workspace, session_id)
+        asked = (request.name, request.provider_id, request.target, request.policy)
+        if asked != (known.name, known.provider_id, known.target, known.state.policy):
+            raise conflict(f"Session {session_id}")
+        return known
+
+    def session(self, workspace: str, session_id: str) -> SessionRecord:
+        """The session, or 404."""
+        session = self.store.session(workspace, session_id)
+        if session is None:
+            raise not_found(f"Session {session_id}")
+        return session
+
+    def close_session(self, workspace: str, session_id: str) -> SessionRecord:
+        """Close a session; its pending jobs run on."""
+        with self.store.transaction():
+            session = self.session(workspace, session_id)
+            state = with_close_asked(session.state, self.clock.now())
+            self.store.put_session_state(session.key, state)
+        return replace(session, state=state)
+
+    def submit(self, workspace: str, job_id: str, request: JobRequest) -> tuple[JobRecord, bool]:
+        """Accept a job; asked again with the same content, the one that is there. Also whether it is new."""
+        target = self._target(request.target, request.provider_id)
+        request = replace(request, target=target.id)
+        with self.store.transaction():
+            known, deleted = self.store.job_even_deleted(workspace, job_id)
+            if known is not None:
+                if deleted or asdict(known.request) != asdict(request):
+                    raise conflict(f"Job {job_id}")
+                return known, False
+            if target.availability == "Unavailable":
+                raise ServiceFault(409, "TargetUnavailable", f"Target {target.id} is not available at the moment.")
+            now = self.clock.now()
+            session_key = None
+            if request.session_id is not None:
+                session_key = self._accept_into_session(workspace, request.session_id, target, now)
+            state = JobState(created=now, modified=now)
+            job = self.store.add_job(workspace, job_id, session_key, request, state)
+        self.queue.add(job.key)
+        return job, True
+
+    def _accept_into_session(self, workspace: str, session_id: str, target: Target, now: float) -> int:
+        session = self.session(workspace, session_id)
+        if not session.state.takes_jobs:
+            raise bad_request(SESSION_IS_OVER)
+        if session.target.lower() != target.id.lower():
+            raise bad_request(f"The session's target is {session.target}, the job's is {target.id}.")
+        self.store.put_session_state(session.key, with_job_accepted(session.state, now))
+        return session.key
+
+    def job(self, workspace: str, job_id: str) -> JobRecord:
+        """The job, or 404."""
+        job = self.store.job(workspace, job_id)
+        if job is None:
+            raise not_found(f"Job {job_id}")
+        return job
+
+    def change_job(self, workspace: str, job_id: str, changes: Mapping[str, Any]) -> JobRecord:
+        """Give a job another name, priority or tags."""
+        with self.store.transaction():
+            job = self.job(workspace, job_id)
+            job = replace(job, **changes, state=replace(job.state, modified=self.clock.now()))
+            self.store.put_job_names(job)
+        return job
+
+    def cancel_job(self, workspace: str, job_id: str) -> None:
+        """Cancel a job that has not ended."""
+        with self.store.transaction():
+            job = self.job(workspace, job_id)
+            if not job.state.is_terminal:
+                self._end(job, with_cancellation(job.state, self.clock.now()))
+        self.queue.drop(job.key)
+
+    def delete_job(self, workspace: str, job_id: str) -> None:
+        """Forget a job; one that has not ended is cancelled."""
+        self.cancel_job(workspace, job_id)
+        with self.store.transaction():
+            self.store.delete_job(self.job(workspace, job_id).key)
+
+    def begin(self, key: int) -> tuple[bytes, bytes] | None:
+        """Start a job: the task and the input for a worker. None if nobody wants it any more, or it failed at once."""
+        job = self.store.job_by_key(key)
+        if job.state.is_terminal:
+            return None
+        request = job.request
+        if self.store.blob(request.container, request.input_blob) is None:
+            self.fail(key, JobError("InvalidInputData", f"The input blob {request.input_blob!r} is not there."))
+            return None
+        with self.store.transaction():
+            self.store.put_job_state(key, with_begin(job.state, self.clock.now()))
+        task = Task(
+            target=self._target(request.target, request.provider_id),
+            input_format=request.input_format,
+            output_format=request.output_format or "",
+            params=request.params,
+            service_seed=self._seed,
+            sampling_value=(request.metadata or {}).get("sampling_value") or job.id,
+        )
+        return task.to_json(), self._contents.read(request.container, request.input_blob)
+
+    def succeed(self, key: int, result: bytes) -> None:
+        """Keep a job's result, then end it: whoever sees it Succeeded finds its blob."""
+        job = self.store.job_by_key(key)
+        if job.state.is_terminal:
+            return
+        own_format = job.request.input_format == IONQ_CIRCUIT
+        blob = "rawOutputData" if own_format else "outputData"
+        self._contents.write(job.request.container, blob, result)
+        with self.store.transaction():
+            self.store.put_blob(self._blob_record(job.request.container, blob, result, "application/json", ""))
+            self._end(replace(job, output_blob=blob), with_success(job.state, self.clock.now()))
+
+    def fail(self, key: int, error: JobError) -> None:
+        """End a job that can't be run, and what its session's policy ends with it."""
+        job = self.store.job_by_key(key)
+        if job.state.is_terminal:
+            return
+        with self.store.transaction():
+            cancelled = self._end(job, with_failure(job.state, self.clock.now(), error))
+        for other in cancelled:
+            self.queue.drop(other)
+
+    def _end(self, job: JobRecord, state: JobState) -> list[int]:
+        """Write a job's end and its session's next state; the numbers of the jobs that it cancels with it."""
+        self.store.put_job_state(job.key, state, job.output_blob)
+        if job.session_key is None:
+            return []
+        now = self.clock.now()
+        before = self.store.session_by_key(job.session_key).state
+        after = with_job_ended(before, now, failed=state.error is not None)
+        cancelled = []
+        if after.is_terminal and not before.is_terminal and after.pending:
+            for other in self.store.pending_jobs(job.session_key):
+                self.store.put_job_state(other.key, with_cancellation(other.state, now), other.output_blob)
+                after = with_job_ended(after, now, failed=False)
+                cancelled.append(other.key)
+        self.store.put_session_state(job.session_key, after)
+        return cancelled
+
+    def pending(self) -> list[int]:
+        """The numbers of all jobs that have not ended, in the order of submission."""
+        return [job.key for job in self.store.pending_jobs()]
+
+    def sweep(self) -> int:
+        """End the sessions whose idle time is over, each at its moment on the sweeper's grid; how many."""
+        now = self.clock.now()
+        due = [
+            (moment, session)
+            for session in self.store.live_sessions()
+            if (moment := times_out_at(session.state, self._idle_rule)) is not None and moment <= now
+        ]
+        with self.store.transaction():
+            for moment, session in sorted(due, key=lambda pair: (pair[0], pair[1].key)):
+                self.store.put_session_state(session.key, with_time_out(session.state, moment))
+        return len(due)
+
+    def advance(self, clock: VirtualClock, moment: float) -> None:
+        """Go forward in virtual time and do what fell due on the way."""
+        clock.advance_to(moment)
+        with self.store.transaction():
+            self.store.put_note("virtual_now", repr(clock.now()))
+        self.sweep()
+
+    def page(self, which: Listed, query: ListQuery, workspace: str, session_id: str | None = None) -> Page:
+        """One page of a list; `session_id` names the session of a session's jobs."""
+        key = None if session_id is None else self.session(workspace, session_id).key
+        return page_of(self.store, which, query, workspace, key)
+
+    def ensure_container(self, container: str) -> bool:
+        """Make the container; False where it was there."""
+        with self.store.transaction():
+            return self.store.add_container(container, self.clock.now())
+
+    def put_blob(self, container: str, name: str, data: bytes, content_type: str, encoding: str) -> BlobRecord:
+        """Keep a blob's bytes and properties, in place of what was under that name."""
+        self._contents.write(container, name, data)
+        record = self._blob_record(container, name, data, content_type, encoding)
+        with self.store.transaction():
+            self.store.put_blob(record)
+        return record
+
+    def put_block(self, container: str, name: str, block: str, data: bytes) -> None:
+        """Keep a part of a blob that is not whole yet; `block` is a file-name-safe id."""
+        self._contents.write(container, f"{name}#{block}", data)
+
+    def joined_blocks(self, container: str, name: str, blocks: Sequence[str]) -> bytes:
+        """The blocks as one content, in the order given."""
+        try:
+            return b"".join(self._contents.read(container, f"{name}#{block}") for block in blocks)
+        except (KeyError, FileNotFoundError):
+            raise ServiceFault(400, "InvalidBlockList", "The list names a block that is not there.") from None
+
+    def blob_bytes(self, record: BlobRecord) -> bytes:
+        """The blob's content."""
+        return self._contents.read(record.container, record.name)
+
+    def _blob_record(self, container: str, name: str, data: bytes, kind: str, encoding: str) -> BlobRecord:
+        etag = f'"0x{hashlib.blake2b(data, digest_size=8).hexdigest().upper()}"'
+        return BlobRecord(container, name, len(data), kind, encoding, etag, self.clock.now())
+
+    def _target(self, target: str, provider: str) -> Target:
+        found = self.catalogue.find(target, provider)
+        if found is None:
+            raise ServiceFault(
+                403, INVALID_JOB, f"Target {target} of provider {provider} is not offered in this workspace."
+            )
+        return found

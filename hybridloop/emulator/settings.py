@@ -1,0 +1,53 @@
+"""What the service is started with; light enough to be imported by a command line."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from pathlib import Path
+
+DEFAULT_PORT = 8099
+
+
+class ClockKind(enum.StrEnum):
+    """Which time the service lives in."""
+
+    REAL = "real"
+    VIRTUAL = "virtual"
+
+
+class IdleRule(enum.StrEnum):
+    """From when a session's ten idle minutes count.
+
+    `recorded`: from the later of its opening and its last job's end, and not while a job is pending, as seen in
+    recorded traffic. `documented`: from the last submission, as the provider's documentation has it.
+    """
+
+    RECORDED = "recorded"
+    DOCUMENTED = "documented"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to serve: `port` 0 takes a free one; `state` None keeps everything in memory.
+
+    A key that is None is read from the state folder, or made at random and kept there. `seed` None takes the one
+    kept with the state, else 0.
+    """
+
+    port: int = DEFAULT_PORT
+    state: Path | None = None
+    api_key: str | None = field(default=None, repr=False)
+    admin_key: str | None = field(default=None, repr=False)
+    clock: ClockKind = ClockKind.REAL
+    seed: int | None = None
+    idle_rule: IdleRule = IdleRule.RECORDED
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise ValueError(f"port must be between 0 and 65535, not {self.port}")
+        for name, key in (("api key", self.api_key), ("admin key", self.admin_key)):
+            if key is not None and (not key or not key.isascii() or not key.isprintable() or " " in key):
+                raise ValueError(f"the {name} must be printable ASCII without spaces, and not empty")
+        if self.api_key is not None and self.api_key == self.admin_key:
+            raise ValueError("the admin key must differ from the API key: one must not open the other's door")

@@ -1,0 +1,300 @@
+"""The books: sessions, jobs, blobs' properties, in SQLite.
+
+One connection, used from one thread; what belongs together is written in one transaction. Write-ahead log without a
+sync at each commit: what is committed survives the end of the process, however it ends (a power cut may take the
+last moments).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hybridloop.emulator.job import JobError, JobState, JobStatus
+from hybridloop.emulator.records import BlobRecord, JobRecord, SessionRecord
+from hybridloop.emulator.requests import JobRequest, SessionRequest
+from hybridloop.emulator.session import JobFailurePolicy, SessionState, SessionStatus
+
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE sessions (
+    key INTEGER PRIMARY KEY, workspace TEXT NOT NULL, id TEXT NOT NULL, name TEXT NOT NULL, provider_id TEXT NOT NULL,
+    target TEXT NOT NULL, priority TEXT, tags TEXT, policy TEXT NOT NULL, status TEXT NOT NULL, created REAL NOT NULL,
+    pending INTEGER NOT NULL, failed INTEGER NOT NULL, closing INTEGER NOT NULL, last_submission REAL,
+    last_job_end REAL, ended REAL, UNIQUE (workspace, id));
+CREATE INDEX sessions_by_time ON sessions (workspace, created, key);
+CREATE INDEX live_sessions ON sessions (key) WHERE ended IS NULL;
+CREATE TABLE jobs (
+    key INTEGER PRIMARY KEY, workspace TEXT NOT NULL, id TEXT NOT NULL, session_key INTEGER REFERENCES sessions (key),
+    name TEXT, provider_id TEXT NOT NULL, target TEXT NOT NULL, priority TEXT, tags TEXT, status TEXT NOT NULL,
+    created REAL NOT NULL, began REAL, ended REAL, cancelled REAL, modified REAL, error TEXT,
+    output_blob TEXT NOT NULL, request TEXT NOT NULL, deleted INTEGER NOT NULL DEFAULT 0, UNIQUE (workspace, id));
+CREATE INDEX jobs_by_time ON jobs (workspace, created, key);
+CREATE INDEX jobs_by_name ON jobs (workspace, name);
+CREATE INDEX session_jobs_by_time ON jobs (session_key, created, key);
+CREATE INDEX session_jobs_by_name ON jobs (session_key, name);
+CREATE INDEX pending_jobs ON jobs (key) WHERE ended IS NULL;
+CREATE TABLE containers (name TEXT PRIMARY KEY, created REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE blobs (
+    container TEXT NOT NULL, name TEXT NOT NULL, size INTEGER NOT NULL, content_type TEXT NOT NULL,
+    content_encoding TEXT NOT NULL, etag TEXT NOT NULL, modified REAL NOT NULL,
+    PRIMARY KEY (container, name)) WITHOUT ROWID;
+"""
+
+
+class Store:
+    """The tables behind the service; `path` None keeps them in memory."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._db = sqlite3.connect(path or ":memory:", isolation_level=None, cached_statements=512)
+        self._db.row_factory = sqlite3.Row
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            self._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        elif version != SCHEMA_VERSION:
+            raise ValueError(
+                f"the state in {path} has version {version}; this program reads {SCHEMA_VERSION}. "
+                "Take another folder, or the program that wrote it"
+            )
+
+    def close(self) -> None:
+        """Write everything out and let go of the file."""
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All changes inside happen together or not at all."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def note(self, name: str) -> str | None:
+        """A value kept beside the tables."""
+        row = self._db.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def put_note(self, name: str, value: str) -> None:
+        """Keep a value beside the tables."""
+        self._db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
+
+    def add_session(self, workspace: str, session_id: str, request: SessionRequest, state: SessionState) -> None:
+        """Write a new session."""
+        self._insert(
+            "sessions",
+            {
+                "workspace": workspace,
+                "id": session_id,
+                "name": request.name,
+                "provider_id": request.provider_id,
+                "target": request.target,
+                "priority": request.priority,
+                "tags": _json(request.tags),
+                "policy": state.policy,
+                "created": state.opened,
+                **_session_columns(state),
+            },
+        )
+
+    def session(self, workspace: str, session_id: str) -> SessionRecord | None:
+        """The session of that id."""
+        query = "SELECT * FROM sessions WHERE workspace = ? AND id = ?"
+        row = self._db.execute(query, (workspace, session_id)).fetchone()
+        return None if row is None else _session(row)
+
+    def session_by_key(self, key: int) -> SessionRecord:
+        """The session of that number, which must be there."""
+        return _session(self._db.execute("SELECT * FROM sessions WHERE key = ?", (key,)).fetchone())
+
+    def live_sessions(self) -> list[SessionRecord]:
+        """All sessions that have not ended."""
+        return [_session(row) for row in self._db.execute("SELECT * FROM sessions WHERE ended IS NULL ORDER BY key")]
+
+    def put_session_state(self, key: int, state: SessionState) -> None:
+        """Write how far a session is."""
+        self._update("sessions", key, _session_columns(state))
+
+    def add_job(
+        self, workspace: str, job_id: str, session_key: int | None, request: JobRequest, state: JobState
+    ) -> JobRecord:
+        """Write a new job."""
+        key = self._insert(
+            "jobs",
+            {
+                "workspace": workspace,
+                "id": job_id,
+                "session_key": session_key,
+                "name": request.name,
+                "provider_id": request.provider_id,
+                "target": request.target,
+                "priority": request.priority,
+                "tags": _json(request.tags),
+                "created": state.created,
+                "request": json.dumps(asdict(request)),
+                "output_blob": "outputData",
+                **_job_columns(state),
+            },
+        )
+        return JobRecord(
+            key, job_id, session_key, request.name, request.priority, request.tags, "outputData", request, state
+        )
+
+    def job(self, workspace: str, job_id: str) -> JobRecord | None:
+        """The job of that id, unless it was deleted."""
+        record, deleted = self.job_even_deleted(workspace, job_id)
+        return None if deleted else record
+
+    def job_even_deleted(self, workspace: str, job_id: str) -> tuple[JobRecord | None, bool]:
+        """The job of that id and whether it was deleted: its id stays taken."""
+        query = "SELECT * FROM jobs WHERE workspace = ? AND id = ?"
+        row = self._db.execute(query, (workspace, job_id)).fetchone()
+        return (None, False) if row is None else (_job(row), bool(row["deleted"]))
+
+    def job_by_key(self, key: int) -> JobRecord:
+        """The job of that number, which must be there."""
+        return _job(self._db.execute("SELECT * FROM jobs WHERE key = ?", (key,)).fetchone())
+
+    def pending_jobs(self, session_key: int | None = None) -> list[JobRecord]:
+        """The jobs that have not ended, of one session or all, in the order of submission."""
+        if session_key is None:
+            rows = self._db.execute("SELECT * FROM jobs WHERE ended IS NULL ORDER BY key")
+        else:
+            query = "SELECT * FROM jobs WHERE ended IS NULL AND session_key = ? ORDER BY key"
+            rows = self._db.execute(query, (session_key,))
+        return [_job(row) for row in rows]
+
+    def put_job_state(self, key: int, state: JobState, output_blob: str = "outputData") -> None:
+        """Write how far a job is."""
+        self._update("jobs", key, {**_job_columns(state), "output_blob": output_blob})
+
+    def put_job_names(self, job: JobRecord) -> None:
+        """Write a job's name, priority, tags and time of change."""
+        names = {"name": job.name, "priority": job.priority, "tags": _json(job.tags)}
+        self._update("jobs", job.key, {**names, "modified": job.state.modified})
+
+    def delete_job(self, key: int) -> None:
+        """Hide a job from all reads; its id stays taken."""
+        self._update("jobs", key, {"deleted": 1})
+
+    def rows(self, sql: str, parameters: Sequence[object]) -> list[sqlite3.Row]:
+        """The rows of a query that `listing` has put together; parameters are bound, never pasted."""
+        return self._db.execute(sql, tuple(parameters)).fetchall()
+
+    def sessions_of(self, rows: Sequence[sqlite3.Row]) -> list[SessionRecord]:
+        """Whole rows of the sessions table as records."""
+        return [_session(row) for row in rows]
+
+    def jobs_of(self, rows: Sequence[sqlite3.Row]) -> list[JobRecord]:
+        """Whole rows of the jobs table as records."""
+        return [_job(row) for row in rows]
+
+    def add_container(self, name: str, now: float) -> bool:
+        """Make the container; False where it was there."""
+        cursor = self._db.execute("INSERT OR IGNORE INTO containers VALUES (?, ?)", (name, now))
+        return cursor.rowcount == 1
+
+    def has_container(self, name: str) -> bool:
+        """Whether the container is there."""
+        return self._db.execute("SELECT 1 FROM containers WHERE name = ?", (name,)).fetchone() is not None
+
+    def put_blob(self, blob: BlobRecord) -> None:
+        """Write a blob's properties: from then on it is there."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO blobs VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (blob.container, blob.name, blob.size, blob.content_type, blob.content_encoding, blob.etag, blob.modified),
+        )
+
+    def blob(self, container: str, name: str) -> BlobRecord | None:
+        """The blob's properties."""
+        query = "SELECT * FROM blobs WHERE container = ? AND name = ?"
+        row = self._db.execute(query, (container, name)).fetchone()
+        return None if row is None else BlobRecord(*row)
+
+    def blobs(self, container: str, prefix: str) -> list[BlobRecord]:
+        """The container's blobs whose names begin with `prefix`, by name."""
+        query = "SELECT * FROM blobs WHERE container = ? AND name >= ? AND name < ? ORDER BY name"
+        return [BlobRecord(*row) for row in self._db.execute(query, (container, prefix, prefix + "\U0010ffff"))]
+
+    def _insert(self, table: str, columns: Mapping[str, object]) -> int:
+        names, places = ", ".join(columns), ", ".join(f":{name}" for name in columns)
+        return self._db.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", columns).lastrowid or 0
+
+    def _update(self, table: str, key: int, columns: Mapping[str, object]) -> None:
+        changes = ", ".join(f"{name} = :{name}" for name in columns)
+        self._db.execute(f"UPDATE {table} SET {changes} WHERE key = :key", {**columns, "key": key})
+
+
+def _session_columns(state: SessionState) -> dict[str, object]:
+    """The columns that change in a session's life."""
+    return {
+        "status": state.status,
+        "pending": state.pending,
+        "failed": state.failed,
+        "closing": state.closing,
+        "last_submission": state.last_submission,
+        "last_job_end": state.last_job_end,
+        "ended": state.ended,
+    }
+
+
+def _job_columns(state: JobState) -> dict[str, object]:
+    """The columns that change in a job's life."""
+    return {
+        "status": state.status,
+        "began": state.began,
+        "ended": state.ended,
+        "cancelled": state.cancelled,
+        "modified": state.modified,
+        "error": None if state.error is None else json.dumps([state.error.code, state.error.message]),
+    }
+
+
+def _json(value: Sequence[str] | None) -> str | None:
+    return None if value is None else json.dumps(value)
+
+
+def _tags(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(json.loads(text))
+
+
+def _session(row: Mapping[str, Any] | sqlite3.Row) -> SessionRecord:
+    state = SessionState(
+        policy=JobFailurePolicy(row["policy"]),
+        opened=row["created"],
+        status=SessionStatus(row["status"]),
+        pending=row["pending"],
+        failed=row["failed"],
+        closing=bool(row["closing"]),
+        last_submission=row["last_submission"],
+        last_job_end=row["last_job_end"],
+        ended=row["ended"],
+    )
+    names = (row["id"], row["name"], row["provider_id"], row["target"], row["priority"])
+    return SessionRecord(row["key"], *names, _tags(row["tags"]), state)
+
+
+def _job(row: Mapping[str, Any] | sqlite3.Row) -> JobRecord:
+    state = JobState(
+        created=row["created"],
+        status=JobStatus(row["status"]),
+        began=row["began"],
+        ended=row["ended"],
+        cancelled=row["cancelled"],
+        modified=row["modified"],
+        error=None if row["error"] is None else JobError(*json.loads(row["error"])),
+    )
+    request = json.loads(row["request"])
+    request["tags"] = None if request["tags"] is None else tuple(request["tags"])
+    names = (row["id"], row["session_key"], row["name"], row["priority"], _tags(row["tags"]), row["output_blob"])
+    return JobRecord(row["key"], *names, JobRequest(**request), state)

@@ -1,0 +1,78 @@
+"""The providers and targets that the service offers, read from `targets.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from importlib import resources
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One target. `queue_s` is the average queue time that it reports; `exact` says that it does not sample.
+
+    `billed` names the dimensions of its cost estimate: (id, name, unit).
+    """
+
+    id: str
+    num_qubits: int
+    profile: str
+    availability: str = "Available"
+    queue_s: int = 0
+    max_shots: int = 10_000
+    default_shots: int = 1
+    exact: bool = False
+    echoes: bool = False
+    refuses_barriers: bool = False
+    status_page: str | None = None
+    input_formats: Sequence[str] = ()
+    billed: Sequence[Sequence[str]] = ()
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Target:
+        """A target from its JSON object; unknown keys are an error."""
+        return cls(**document)
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A provider as the workspace knows it, with its quotas in the service's own JSON."""
+
+    id: str
+    availability: str
+    targets: tuple[Target, ...]
+    quotas: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """All providers, and their targets under lower-case ids."""
+
+    providers: tuple[Provider, ...]
+    targets: Mapping[str, tuple[Provider, Target]]
+
+    def find(self, target: str, provider: str | None = None) -> Target | None:
+        """The target of that name, without regard to case; None where it, or it at that provider, is unknown."""
+        found = self.targets.get(target.lower())
+        if found is None or (provider is not None and found[0].id.lower() != provider.lower()):
+            return None
+        return found[1]
+
+    def provider_of(self, target: Target) -> Provider:
+        """The provider that offers the target."""
+        return self.targets[target.id.lower()][0]
+
+
+def load_catalogue() -> Catalogue:
+    """The catalogue that comes with the package."""
+    text = resources.files("hybridloop.emulator").joinpath("targets.json").read_text(encoding="utf-8")
+    known = {field.name for field in fields(Target)}
+    providers = []
+    for entry in json.loads(text)["providers"]:
+        shared = {key: value for key, value in entry.get("shared", {}).items() if key in known}
+        targets = tuple(Target.from_json({**shared, **target}) for target in entry["targets"])
+        providers.append(Provider(entry["id"], entry["availability"], targets, tuple(entry.get("quotas", ()))))
+    by_id = {target.id.lower(): (provider, target) for provider in providers for target in provider.targets}
+    return Catalogue(tuple(providers), by_id)
