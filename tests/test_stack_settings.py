@@ -83,6 +83,13 @@ def test_whoever_has_a_server_and_a_workspace_gets_no_process(tmp_path: Path) ->
     assert stack.down(environ).parts == ()
 
 
+def test_asking_for_the_status_of_what_never_ran_leaves_no_trace(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    environ = {"HYBRIDLOOP_HOME": str(home), "PREFECT_PROFILES_PATH": str(tmp_path / "none.toml")}
+    assert {part.state for part in stack.status(environ).parts} == {stack.PartState.STOPPED}
+    assert not home.exists()
+
+
 def test_our_server_is_started_without_the_users_settings_for_others() -> None:
     environ = {"PATH": "/bin", "PREFECT_API_DATABASE_CONNECTION_URL": "postgresql+asyncpg://production/prefect"}
     ours = server_environment(environ, Path("/home/prefect"))

@@ -56,8 +56,8 @@ class Place:
 
     @property
     def folder(self) -> Path:
-        """The folder of records, locks and outputs; only its owner may look into it, for the keys."""
-        return private_folder(self.home / "stack")
+        """The folder of records, locks and outputs."""
+        return self.home / "stack"
 
     @property
     def record(self) -> Path:
@@ -77,8 +77,9 @@ class Place:
     @contextmanager
     def locked(self, within_s: float) -> Iterator[None]:
         """Hold the part alone: whoever comes second waits, and then finds what the first has started."""
+        folder = private_folder(self.folder)  # for the keys
         try:
-            with FileLock(self.folder / f"{self.part}.lock", timeout=within_s):
+            with FileLock(folder / f"{self.part}.lock", timeout=within_s):
                 yield
         except Timeout as exc:
             raise StackError(

@@ -76,5 +76,5 @@ def read_record(path: Path) -> Record | None:
             api_key=str(stored["api_key"]),
             admin_key=str(stored["admin_key"]),
         )
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return None
