@@ -30,6 +30,25 @@ class _Job:
     counts: Counts | None = None
 
 
+class Bill:
+    """What the service says that the ended jobs cost, by currency."""
+
+    def __init__(self) -> None:
+        self._total: defaultdict[str, float] = defaultdict(float)
+        self._lock = threading.Lock()
+
+    def add(self, estimate: Mapping[str, Any] | None) -> None:
+        """Add a job's cost estimate; the service states none for failed and old jobs."""
+        if estimate:
+            with self._lock:
+                self._total[str(estimate["currencyCode"])] += float(estimate["estimatedTotal"])
+
+    def total(self) -> dict[str, float]:
+        """The amounts so far."""
+        with self._lock:
+            return dict(self._total)
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """What a round needs of its session."""
@@ -39,6 +58,7 @@ class Connection:
     target: Target
     clock: Clock
     workers: Workers
+    bill: Bill
 
 
 class RoundInFlight:
@@ -83,6 +103,7 @@ class RoundInFlight:
             if job.collecting:
                 return
             job.collecting = True
+        connection.bill.add(listed.get("costEstimate"))
         if status in SUCCEEDED:
             connection.workers.do(lambda: self._collect(connection, job, str(listed["outputDataUri"])))
         else:

@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 import uuid
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from hybridloop.sessions.places import RoundPlace, check_stream, session_id
 from hybridloop.sessions.poller import Poller
 from hybridloop.sessions.programs import Programs
 from hybridloop.sessions.retry import ATTEMPTS
-from hybridloop.sessions.rounds import Connection, RoundInFlight
+from hybridloop.sessions.rounds import Bill, Connection, RoundInFlight
 from hybridloop.sessions.service import Service
 from hybridloop.sessions.targets import DEFAULT_TARGET, Target, find_target
 from hybridloop.sessions.workers import Workers
@@ -63,12 +62,12 @@ class OpenSession:
         self._streams: dict[str, _Stream] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
-        self._jobs: defaultdict[str, int] = defaultdict(int)
+        self.jobs = 0  # of all rounds so far
 
     @property
-    def jobs(self) -> int:
-        """Number of jobs of all rounds so far."""
-        return sum(self._jobs.values())
+    def cost(self) -> dict[str, float]:
+        """What the service billed so far, by currency; empty where it stated nothing."""
+        return self._connection.bill.total()
 
     @property
     def structures_compiled(self) -> int:
@@ -93,7 +92,7 @@ class OpenSession:
             specs = plan_jobs(place, pubs, programs, self.target, self.seed)
             round_ = RoundInFlight(place, programs, specs)
             state.in_flight.append(round_)
-            self._jobs[stream] += len(specs)
+            self.jobs += len(specs)
         if self._stopped.is_set():
             raise RunStopped(0)
         if specs:
@@ -160,7 +159,7 @@ def open_session(
     service.open_session(identifier, name, at, session_on_job_failure.capitalize())
     workers = Workers("hybridloop-session")
     session = OpenSession(
-        Connection(service, identifier, at, ticking, workers),
+        Connection(service, identifier, at, ticking, workers, Bill()),
         uid,
         secrets.randbits(63) if seed is None else seed,
     )

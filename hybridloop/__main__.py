@@ -1,0 +1,5 @@
+"""`python -m hybridloop` is `hybridloop`."""
+
+from hybridloop.cli import main
+
+main()

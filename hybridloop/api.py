@@ -1,0 +1,169 @@
+"""The public functions: the flows called as functions, and a session to oneself; they start what is missing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hybridloop import stack
+from hybridloop.errors import InputError, ProblemError
+from hybridloop.flows.settings import MAX_PROBLEM_BYTES, ProblemText, VqeSettings
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from hybridloop.flows.context import Update
+    from hybridloop.flows.results import RunResult
+    from hybridloop.sessions.session import JobFailurePolicy, OpenSession
+
+M = TypeVar("M", bound="BaseModel")
+
+_QUIET_CONSOLE = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}  # errors are raised, not printed as well
+
+
+def vqe(
+    problem: str | Path | ProblemText,
+    *,
+    ansatz: str = "uccsd",
+    mapping: str = "parity",
+    optimizer: str = "rotosolve",
+    shots: int = 4000,
+    precision: float = 0.7e-3,
+    seed: int | None = None,
+    target: str = "rigetti.sim.qvm",
+    max_rounds: int = 200,
+    workspace: Any | None = None,
+    on_progress: Callable[[Update], None] | None = None,
+) -> RunResult:
+    """Find a molecule's ground-state energy (hartree) as a Prefect flow run that owns one session.
+
+    `problem` is a built-in name (`hybridloop problems`) or an FCIDUMP file. `workspace` is the SDK's; left out, it is
+    what AZURE_QUANTUM_CONNECTION_STRING names, else a local service, which is started if need be. The settings are
+    those of `hybridloop.flows.settings.VqeSettings`. `on_progress` is called after every round.
+    Raises InputError before anything is started, ServiceError for trouble of the service.
+    """
+    settings = checked_settings(
+        ansatz=ansatz,
+        mapping=mapping,
+        optimizer=optimizer,
+        shots=shots,
+        precision=precision,
+        seed=seed,
+        target=target,
+        max_rounds=max_rounds,
+    )
+    return run_vqe(read_problem(problem), settings, workspace=workspace, on_progress=on_progress)
+
+
+def run_vqe(
+    problem: ProblemText,
+    settings: VqeSettings,
+    *,
+    workspace: Any | None = None,
+    on_progress: Callable[[Update], None] | None = None,
+) -> RunResult:
+    """`vqe` for settings that are checked already."""
+    from hybridloop.flows.problems import prepare_vqe
+
+    prepare_vqe(problem, settings, seed=0)  # what can't be used is refused before anything is started
+    with ExitStack() as held:
+        held.enter_context(_prefect())
+        from hybridloop.flows.context import called_with
+        from hybridloop.flows.vqe import vqe as flow
+
+        held.enter_context(called_with(workspace or default_workspace(), on_progress))
+        return flow(problem, settings)
+
+
+@contextmanager
+def open_session(
+    target: str = "rigetti.sim.qvm",
+    *,
+    workspace: Any | None = None,
+    name: str = "hybridloop",
+    seed: int | None = None,
+    session_on_job_failure: JobFailurePolicy = "continue",
+) -> Iterator[OpenSession]:
+    """Hold one session open; it is closed however the block ends.
+
+    See `hybridloop.sessions.session.open_session`; without a workspace it is the environment's, else a local service.
+    """
+    from hybridloop.sessions import session
+
+    with session.open_session(
+        workspace or default_workspace(),
+        target,
+        name=name,
+        seed=seed,
+        session_on_job_failure=session_on_job_failure,
+    ) as opened:
+        yield opened
+
+
+def default_workspace() -> Any:
+    """The workspace of AZURE_QUANTUM_CONNECTION_STRING, else the local service, which is started if need be."""
+    from hybridloop.sessions.workspace import LocalService, connect, connect_from_environment
+
+    if (named := connect_from_environment()) is not None:
+        return named
+    emulator = stack.ensure_emulator()
+    if emulator is None:
+        raise InputError("workspace", "there is none", "Set AZURE_QUANTUM_CONNECTION_STRING, or unset it whole.")
+    os.environ.update(emulator.environment)
+    return connect(LocalService(emulator.url + "/", emulator.api_key))
+
+
+def read_problem(problem: str | Path | ProblemText) -> ProblemText:
+    """A problem as it travels, from a built-in's name or a file. Raises ProblemError for a file that can't be read."""
+    if isinstance(problem, ProblemText):
+        return problem
+    path = Path(problem)
+    if not path.is_file():
+        if isinstance(problem, Path) or path.suffix or len(path.parts) > 1:
+            raise ProblemError(
+                str(problem), None, "there is no such file", "Check the path, or name a built-in problem."
+            )
+        return checked(ProblemText, name=problem)
+    if path.stat().st_size > MAX_PROBLEM_BYTES:
+        size = f"the file has {path.stat().st_size:,} bytes, at most {MAX_PROBLEM_BYTES:,} are taken"
+        raise ProblemError(str(path), None, size, "Choose a smaller active space.")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProblemError(
+            str(path), None, f"it can't be read as text ({type(error).__name__})", "Check the file."
+        ) from error
+    return checked(ProblemText, name=path.stem, text=text)
+
+
+def checked_settings(**values: Any) -> VqeSettings:
+    """The settings, or InputError with the first field that is off."""
+    return checked(VqeSettings, **values)
+
+
+def checked(model: type[M], **values: Any) -> M:
+    """The model of these values, or InputError with the first field that is off."""
+    from pydantic import ValidationError
+
+    try:
+        return model(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or model.__name__
+        given = repr(first.get("input"))[:80]
+        raise InputError(field, f"{given}: {first['msg']}", "Give a value within these bounds.") from error
+
+
+@contextmanager
+def _prefect() -> Iterator[None]:
+    """Prefect with a server: the user's own, else ours, started if need be."""
+    server = stack.ensure_prefect()
+    if "prefect" not in sys.modules:  # it reads its settings once, when it is imported
+        for name, value in {**_QUIET_CONSOLE, **server.environment}.items():
+            os.environ.setdefault(name, value)
+    with stack.calls_on(server):
+        yield

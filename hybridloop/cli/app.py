@@ -1,0 +1,42 @@
+"""All commands in one tree."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hybridloop import __version__
+from hybridloop.cli import catalog, emulator, local, run, sessions
+
+
+def build_app() -> typer.Typer:
+    """The application; its errors are left to `main`."""
+    app = typer.Typer(
+        name="hybridloop",
+        help="Durable hybrid quantum algorithms on Azure Quantum sessions, run as Prefect flows.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    app.add_typer(run.app, name="run")
+    app.add_typer(sessions.app, name="sessions")
+    app.add_typer(emulator.app, name="emulator")
+    app.command("targets")(catalog.targets)
+    app.command("problems")(catalog.problems)
+    app.command("up")(local.up)
+    app.command("down")(local.down)
+    app.command("status")(local.status)
+    return app
+
+
+def _root(
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
+) -> None:
+    """Durable hybrid quantum algorithms on Azure Quantum sessions, run as Prefect flows."""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit

@@ -1,0 +1,73 @@
+"""`hybridloop sessions …`: the workspace's sessions and their jobs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from hybridloop.cli.output import AsJson, print_json, print_table
+
+app = typer.Typer(no_args_is_help=True, help="Sessions of the workspace, and their jobs.")
+
+SessionId = Annotated[str, typer.Argument(help="The session's id.")]
+_COLUMNS = ("id", "name", "target", "status", "created", "ended")
+
+
+@app.command("list")
+def list_(
+    *,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most, the newest first.")] = 20,
+    json: AsJson = False,
+) -> None:
+    """List the newest sessions."""
+    from hybridloop.sessions.catalog import list_sessions
+
+    _show_rows(list_sessions(_workspace(), limit), _COLUMNS, as_json=json)
+
+
+@app.command()
+def show(session_id: SessionId, *, json: AsJson = False) -> None:
+    """Show a session, its jobs counted by status."""
+    from hybridloop.sessions.catalog import show_session
+
+    _show_row(show_session(_workspace(), session_id), as_json=json)
+
+
+@app.command()
+def jobs(session_id: SessionId, *, json: AsJson = False) -> None:
+    """List a session's jobs in the order of their creation."""
+    from hybridloop.sessions.catalog import list_jobs
+
+    columns = ("id", "name", "status", "shots", "created", "ended", "cost", "unit", "error")
+    _show_rows(list_jobs(_workspace(), session_id), columns, as_json=json)
+
+
+@app.command()
+def close(session_id: SessionId, *, json: AsJson = False) -> None:
+    """Close a session; closing one that has ended changes nothing."""
+    from hybridloop.sessions.catalog import close_session
+
+    _show_row(close_session(_workspace(), session_id), as_json=json)
+
+
+def _workspace() -> Any:
+    from hybridloop import api
+
+    return api.default_workspace()
+
+
+def _show_rows(rows: list[dict[str, Any]], columns: tuple[str, ...], *, as_json: bool) -> None:
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(columns, rows)
+
+
+def _show_row(row: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(row)
+        return
+    for key, value in row.items():
+        text = ", ".join(f"{n} {status}" for status, n in value.items()) if isinstance(value, dict) else value
+        print(f"{key:<24}{'-' if text is None or text == '' else text}")

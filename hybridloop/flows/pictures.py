@@ -1,0 +1,49 @@
+"""Pictures of a run, made without a screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+if TYPE_CHECKING:
+    from hybridloop.flows.results import RunResult
+
+CHEMICAL_ACCURACY = 1.6e-3  # hartree: 1 kcal/mol
+
+
+def convergence(result: RunResult) -> Figure:
+    """Energy by round with its standard error, the final value's 95 % interval, and what it is held against."""
+    figure = Figure(figsize=(7.0, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    for phase, colour in (("search", "#1f6f9c"), ("final", "#b3541e")):
+        rounds = [each for each in result.history if each.phase == phase]
+        axes.errorbar(
+            [each.round for each in rounds],
+            [each.value for each in rounds],
+            yerr=[each.standard_error for each in rounds],
+            fmt="o-",
+            color=colour,
+            markersize=4,
+            linewidth=1,
+            capsize=2,
+            label=f"{phase} (± 1 standard error)",
+        )
+    axes.axhline(result.reference, color="#8a8a8a", linestyle=":", label="Hartree-Fock")
+    if result.exact is not None:
+        _mark_exact(axes, result.exact)
+    axes.axhspan(*result.interval95, color="#b3541e", alpha=0.18, linewidth=0, label="result, 95 % interval")
+    axes.set_title(f"{result.problem} on {result.target}: {result.value:.6f} ± {result.standard_error:.6f} hartree")
+    axes.set_xlabel("round")
+    axes.set_ylabel("energy (hartree)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.ticklabel_format(axis="y", useOffset=False)
+    axes.legend(fontsize="small", frameon=False)
+    return figure
+
+
+def _mark_exact(axes: Axes, exact: float) -> None:
+    axes.axhline(exact, color="#2c7a3f", linewidth=1, label="exact")
+    axes.axhspan(exact, exact + CHEMICAL_ACCURACY, color="#2c7a3f", alpha=0.12, linewidth=0)

@@ -1,0 +1,77 @@
+"""From a problem as it travels to what algorithms work on; what can't be used is refused here, before a session."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+import numpy as np
+
+from hybridloop.algorithms.ansatz import Ansatz, hardware_efficient
+from hybridloop.algorithms.cobyla import Cobyla
+from hybridloop.algorithms.electronic import ElectronicProblem, electronic_problem
+from hybridloop.algorithms.exact import MOST_DETERMINANTS, determinants, exact_ground_energy
+from hybridloop.algorithms.fcidump import read_fcidump
+from hybridloop.algorithms.fermions import FermionMapping
+from hybridloop.algorithms.molecule import Molecule
+from hybridloop.algorithms.optimizer import Optimizer
+from hybridloop.algorithms.trigonometric import Rotosolve
+from hybridloop.algorithms.uccsd import uccsd
+from hybridloop.data import load
+from hybridloop.errors import InputError
+from hybridloop.flows.settings import AnsatzName, OptimizerName, ProblemText, VqeSettings
+from hybridloop.sessions.targets import check_circuit_fits, find_target
+
+
+@dataclass(frozen=True, slots=True)
+class VqeTask:
+    """All that a VQE needs but a session: problem, ansatz, optimizer, and energies in hartree to hold it against.
+
+    `exact` is None where the molecule is too large to be diagonalized.
+    """
+
+    problem: ElectronicProblem
+    ansatz: Ansatz
+    optimizer: Optimizer
+    reference: float
+    exact: float | None
+
+
+def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int) -> VqeTask:
+    """Read the problem and build the rest. Raises InputError for what can't be used; sends nothing."""
+    target = find_target(settings.target)
+    molecule = read_molecule(problem)
+    mapping = FermionMapping(settings.mapping)
+    check_circuit_fits(target, 2 * molecule.norb - (2 if mapping is FermionMapping.PARITY else 0))
+    electronic = electronic_problem(molecule, mapping)
+    ansatz = _ansatz(settings, electronic, seed)
+    exact = exact_ground_energy(molecule) if determinants(molecule) <= MOST_DETERMINANTS else None
+    return VqeTask(electronic, ansatz, _optimizer(settings, ansatz), molecule.hartree_fock_energy, exact)
+
+
+def read_molecule(problem: ProblemText) -> Molecule:
+    """The molecule of a built-in name, or of an FCIDUMP text."""
+    if problem.text is not None:
+        return read_fcidump(problem.text, problem.name)
+    built_in = load("problems")
+    if (entry := built_in.get(problem.name.lower())) is None:
+        near = difflib.get_close_matches(problem.name.lower(), built_in, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else "`hybridloop problems` lists what there is."
+        raise InputError("problem", f"there is no file and no built-in problem {problem.name!r}", hint)
+    return read_fcidump(entry["fcidump"], problem.name)
+
+
+def _ansatz(settings: VqeSettings, problem: ElectronicProblem, seed: int) -> Ansatz:
+    match settings.ansatz:
+        case AnsatzName.UCCSD:
+            return uccsd(problem)
+        case AnsatzName.HARDWARE_EFFICIENT:
+            return hardware_efficient(problem.encoding.num_qubits, np.random.default_rng(seed))
+
+
+def _optimizer(settings: VqeSettings, ansatz: Ansatz) -> Optimizer:
+    match settings.optimizer:
+        case OptimizerName.ROTOSOLVE:
+            return Rotosolve(ansatz.initial_point, ansatz.frequencies)
+        case OptimizerName.COBYLA:
+            return Cobyla(ansatz.initial_point)

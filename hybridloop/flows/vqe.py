@@ -1,0 +1,71 @@
+"""The ground-state energy of a molecule by VQE, in one session."""
+
+from __future__ import annotations
+
+import secrets
+import time
+
+from prefect import flow
+
+from hybridloop.algorithms.vqe import VqeResult
+from hybridloop.algorithms.vqe import vqe as minimize_energy
+from hybridloop.flows.context import reports_of, workspace_of_run
+from hybridloop.flows.problems import VqeTask, prepare_vqe
+from hybridloop.flows.results import RunResult, SessionRecord
+from hybridloop.flows.settings import ProblemText, VqeSettings
+from hybridloop.sessions.session import OpenSession
+from hybridloop.tasks.session import rounds_of_flow, session_of_flow
+
+DEFAULTS = VqeSettings()
+
+
+@flow(name="vqe", flow_run_name="vqe-{problem.name}", persist_result=False)
+def vqe(problem: ProblemText, settings: VqeSettings = DEFAULTS) -> RunResult:
+    """Find a molecule's ground-state energy in one session, which is closed however the run ends.
+
+    Raises InputError before a session is opened, ServiceError for trouble of the service.
+    """
+    started = time.monotonic()
+    seed = secrets.randbits(63) if settings.seed is None else settings.seed
+    prepared = prepare_vqe(problem, settings, seed)
+    with session_of_flow(workspace_of_run(), settings.target, name=f"vqe-{problem.name}", seed=seed) as session:
+        found = minimize_energy(
+            prepared.problem.hamiltonian,
+            prepared.ansatz,
+            prepared.optimizer,
+            rounds_of_flow(session),
+            shots=settings.shots,
+            precision=settings.precision,
+            max_rounds=settings.max_rounds,
+            on_progress=reports_of(session),
+        )
+    return _result(problem, prepared, found, session, time.monotonic() - started)
+
+
+def _result(
+    problem: ProblemText, prepared: VqeTask, found: VqeResult, session: OpenSession, wall_seconds: float
+) -> RunResult:
+    return RunResult(
+        run_key=f"vqe-{problem.name}-{session.run_uid[:8]}",
+        algorithm="vqe",
+        problem=problem.name,
+        target=session.target.name,
+        status="converged" if found.converged else "finished",
+        reason=found.reason,
+        value=found.value,
+        standard_error=found.standard_error,
+        interval95=found.interval95,
+        is_exact=found.is_exact,
+        rounding_bound=found.rounding_bound,
+        exact=prepared.exact,
+        reference=prepared.reference,
+        parameters=found.parameters,
+        rounds=found.rounds,
+        jobs=session.jobs,
+        shots=found.shots,
+        cost=session.cost,
+        sessions=(SessionRecord(session.id, session.status, session.jobs),),
+        seed=session.seed,
+        wall_seconds=wall_seconds,
+        history=found.history,
+    )

@@ -1,0 +1,114 @@
+"""What a workspace has: targets, sessions and jobs, as rows to show."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from hybridloop.errors import InputError
+from hybridloop.sessions.clock import RealClock
+from hybridloop.sessions.service import Service
+from hybridloop.sessions.targets import known_targets
+
+Row = dict[str, Any]
+
+
+@contextmanager
+def service_of(workspace: Any) -> Iterator[Service]:
+    """The workspace's service for a few calls."""
+    service = Service(workspace, RealClock(), threading.Event())
+    try:
+        yield service
+    finally:
+        service.close()
+
+
+def list_targets(workspace: Any) -> list[Row]:
+    """The targets that programs can be sent to; those of other kinds (pulses, estimators) are left out."""
+    known = known_targets()
+    with service_of(workspace) as service:
+        statuses = [status for provider in service.providers() for status in provider["targets"]]
+    return [
+        {
+            "target": target.name,
+            "provider": target.provider,
+            "state": status.get("currentAvailability"),
+            "queue_seconds": status.get("averageQueueTime"),
+            "qubits": target.qubits,
+            "max_shots": target.max_shots,
+            "profile": target.profile,
+            "samples": target.samples,
+        }
+        for status in statuses
+        if (target := known.get(status["id"].lower())) is not None
+    ]
+
+
+def list_sessions(workspace: Any, limit: int) -> list[Row]:
+    """The newest sessions."""
+    with service_of(workspace) as service:
+        return [session_row(item) for item in itertools.islice(service.sessions(), limit)]
+
+
+def show_session(workspace: Any, session_id: str) -> Row:
+    """A session with its jobs counted by status."""
+    with service_of(workspace) as service:
+        row = session_row(service.session(_checked(session_id)))
+        counted: dict[str, int] = {}
+        for job in service.jobs_of_session(session_id):
+            counted[job["status"]] = counted.get(job["status"], 0) + 1
+    return {**row, "jobs": counted}
+
+
+def list_jobs(workspace: Any, session_id: str) -> list[Row]:
+    """A session's jobs in the order of their creation."""
+    with service_of(workspace) as service:
+        return [_job_row(job) for job in service.jobs_of_session(_checked(session_id))]
+
+
+def close_session(workspace: Any, session_id: str) -> Row:
+    """Close a session and show it."""
+    with service_of(workspace) as service:
+        return session_row(service.close_session(_checked(session_id)))
+
+
+def session_row(item: Row) -> Row:
+    """A session as the service has it, in our words; old ones lack some keys."""
+    return {
+        "id": item["id"],
+        "name": item.get("name"),
+        "target": item.get("target"),
+        "status": item.get("status"),
+        "session_on_job_failure": (item.get("jobFailurePolicy") or "").lower() or None,
+        "created": item.get("creationTime"),
+        "ended": item.get("endExecutionTime"),
+    }
+
+
+def _job_row(item: Row) -> Row:
+    error = item.get("errorData") or {}
+    bill = item.get("costEstimate") or {}
+    return {
+        "id": item["id"],
+        "name": item.get("name"),
+        "status": item.get("status"),
+        "shots": (item.get("inputParams") or {}).get("shots"),
+        "created": item.get("creationTime"),
+        "ended": item.get("endExecutionTime"),
+        "cost": bill.get("estimatedTotal"),
+        "unit": bill.get("currencyCode"),
+        "error": " ".join(str(error[key]) for key in ("code", "message") if error.get(key)) or None,
+    }
+
+
+def _checked(session_id: str) -> str:
+
+    try:
+        return str(uuid.UUID(session_id))
+    except ValueError as error:
+        remedy = "`hybridloop sessions list` shows the ids."
+        raise InputError("session id", f"{session_id!r} is no session's id", remedy) from error
