@@ -1,0 +1,262 @@
+"""A session against the local service: opened, used for rounds, closed on every way out."""
+
+import threading
+import uuid
+
+import numpy as np
+import pytest
+from azure.quantum import Workspace
+from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
+from qiskit.circuit import Parameter
+from qiskit.circuit.library import efficient_su2
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from hybridloop.algorithms.rounds import Counts
+from hybridloop.errors import (
+    AccessDenied,
+    InputError,
+    JobFailed,
+    RunStopped,
+    ServiceUnreachable,
+    SessionEnded,
+    StreamBusy,
+)
+from hybridloop.sessions.catalog import close_session, list_jobs, list_sessions, show_session
+from hybridloop.sessions.places import JobPlace, RoundPlace
+from hybridloop.sessions.session import open_session
+from hybridloop.sessions.workspace import LocalService, connect
+from tests.conftest import Emulator
+
+RUN = "3f0d3a57-64a1-4c5f-8f6b-3a9d5a1a7a01"
+
+
+@pytest.fixture
+def workspace(emulator: Emulator) -> Workspace:
+    return emulator.workspace()
+
+
+def turned() -> QuantumCircuit:
+    """One angle on three qubits, of which the outcome tells the order: at π it is 110."""
+    theta = Parameter("theta")
+    circuit = QuantumCircuit(3, 3)
+    circuit.rx(theta, 1)
+    circuit.cx(1, 2)
+    circuit.measure(range(3), range(3))
+    return circuit
+
+
+def pub(points: object, shots: int = 100) -> SamplerPub:
+    return SamplerPub.coerce((turned(), points, shots))
+
+
+def bitstrings(counts: object) -> dict[str, int]:
+    assert isinstance(counts, Counts)
+    return counts.bitstrings()
+
+
+@pytest.mark.parametrize("target", ["rigetti.sim.qvm", "ionq.simulator", "quantinuum.sim.h2-1e"])
+def test_a_round_gives_each_points_counts_in_order_with_the_bits_in_their_places(
+    workspace: Workspace, target: str
+) -> None:
+    with open_session(workspace, target) as session:
+        first, second = session.run_round([pub([[np.pi], [0.0]]), pub([[0.0]], 7)])
+    assert [bitstrings(counts) for counts in first] == [{"110": 100}, {"000": 100}]
+    assert [bitstrings(counts) for counts in second] == [{"000": 7}]
+    assert (session.status, session.jobs) == ("Succeeded", 3)
+
+
+def test_jobs_stand_at_the_service_under_the_ids_names_and_places_that_follow_from_the_run(
+    workspace: Workspace,
+) -> None:
+    with open_session(workspace, run_uid=RUN, seed=7) as session:
+        session.run_round([pub([[0.1], [0.2]])])
+        session.run_round([pub([[0.3]])])
+    jobs = {job.id: job.details for job in workspace.list_session_jobs(session.id)}
+    places = [JobPlace(RoundPlace(RUN, "main", k), 0, point, 0) for k, point in ((0, 0), (0, 1), (1, 0))]
+    assert set(jobs) == {place.job_id(0) for place in places}
+    for place in places:
+        details = jobs[place.job_id(0)]
+        assert details.name == place.name(0)
+        assert details.metadata["place"] == place.path
+        assert details.metadata["attempt"] == "0"
+        assert details.metadata["sampling_value"] == place.sampling_value(7)
+
+
+def test_the_same_seed_gives_the_same_counts_in_another_run_and_another_seed_gives_others(
+    workspace: Workspace,
+) -> None:
+    def run(seed: int) -> list[dict[str, int]]:
+        with open_session(workspace, seed=seed) as session:
+            return [bitstrings(counts) for counts in session.run_round([pub([[1.1], [1.1], [2.0]], 500)])[0]]
+
+    one = run(7)
+    assert run(7) == one
+    assert run(8) != one
+    assert one[0] != one[1]
+
+
+def test_shots_above_the_targets_limit_are_split_into_parts_that_sample_apart(workspace: Workspace) -> None:
+    with open_session(workspace, seed=1) as session:
+        ((counts,),) = session.run_round([pub([[1.5]], 25_000)])
+    assert isinstance(counts, Counts)
+    assert counts.shots == 25_000
+    assert session.jobs == 3
+    shots = [row["shots"] for row in list_jobs(workspace, session.id)]
+    assert sorted(shots) == [8333, 8333, 8334]
+
+
+def test_a_target_that_does_not_sample_says_so_in_its_counts(workspace: Workspace) -> None:
+    with open_session(workspace, "ionq.simulator") as session:
+        ((counts,),) = session.run_round([pub([[np.pi / 2]], 1001)])
+    assert isinstance(counts, Counts)
+    assert counts.exact
+    assert sorted(bitstrings(counts).values()) == [500, 501]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_the_session_is_closed_however_the_block_ends(workspace: Workspace, error: type[BaseException]) -> None:
+    def work() -> None:
+        with open_session(workspace) as session:
+            opened.append(session.id)
+            session.run_round([pub([[0.1]])])
+            raise error
+
+    opened: list[str] = []
+    with pytest.raises(error):
+        work()
+    assert show_session(workspace, opened[0])["status"] == "Succeeded"
+
+
+def test_rounds_started_one_after_the_other_are_in_flight_together(workspace: Workspace) -> None:
+    with open_session(workspace) as session:
+        rounds = [session.start_round([pub([[angle]])]) for angle in (0.0, np.pi, 0.0)]
+        found = [bitstrings(session.collect(each)[0][0]) for each in reversed(rounds)]
+    assert found == [{"000": 100}, {"110": 100}, {"000": 100}]
+    assert [each.place.sequence for each in rounds] == [0, 1, 2]
+
+
+def test_a_session_of_250_jobs_is_listed_once_each_in_the_order_of_creation(workspace: Workspace) -> None:
+    with open_session(workspace) as session:
+        session.run_round([pub([[0.01 * k] for k in range(250)], 2)])
+    rows = list_jobs(workspace, session.id)
+    assert len({row["id"] for row in rows}) == len(rows) == session.jobs == 250
+    assert {job.id for job in workspace.list_session_jobs(session.id)} == {row["id"] for row in rows}
+    assert sorted(row["created"] for row in rows) == [row["created"] for row in rows]
+    assert show_session(workspace, session.id)["jobs"] == {"Succeeded": 250}
+
+
+def test_a_second_caller_on_a_stream_in_flight_is_refused_and_a_stream_of_its_own_is_not(
+    workspace: Workspace,
+) -> None:
+    found: list[object] = []
+
+    def call(stream: str) -> None:
+        try:
+            found.append(bitstrings(session.collect(session.start_round([pub([[0.0]])], stream=stream))[0][0]))
+        except StreamBusy as error:
+            found.append(error)
+
+    with open_session(workspace) as session:
+        held = session.start_round([slow_pub()])
+        for stream in ("main", "other"):
+            thread = threading.Thread(target=call, args=(stream,))
+            thread.start()
+            thread.join()
+        assert not held.ended.is_set()
+        session.collect(held)
+    assert isinstance(found[0], StreamBusy)
+    assert found[1] == {"000": 100}
+
+
+def slow_pub() -> SamplerPub:
+    """Some seconds of simulation."""
+    circuit = efficient_su2(20, reps=6).assign_parameters(np.linspace(0.1, 3.0, 280))
+    circuit.measure_all()
+    return SamplerPub.coerce(circuit, 10_000)
+
+
+def test_stopping_ends_the_wait_and_leaves_the_jobs_to_the_service(workspace: Workspace) -> None:
+    with open_session(workspace) as session:
+        round_ = session.start_round([slow_pub()])
+        round_.submitted.wait(60)
+        threading.Timer(0.0, session.stop).start()
+        with pytest.raises(RunStopped) as caught:
+            session.collect(round_)
+        with pytest.raises(RunStopped):
+            session.run_round([pub([[0.1]])])
+    assert caught.value.in_flight == 1
+    assert session.status == "Executing"  # closed, and its last job runs on
+    (job,) = list_jobs(workspace, session.id)
+    assert job["status"] not in {"Cancelled", "Failed"}
+
+
+def test_a_job_that_fails_ends_the_round_with_the_services_own_words(workspace: Workspace) -> None:
+    circuit = QuantumCircuit(60, 60)
+    circuit.h(range(60))
+    circuit.t(range(60))
+    circuit.h(range(60))
+    circuit.measure(range(60), range(60))
+    with open_session(workspace) as session:
+        with pytest.raises(JobFailed, match=r"ended Failed: .*qubits"):
+            session.run_round([SamplerPub.coerce(circuit, 10)])
+        assert bitstrings(session.run_round([pub([[0.0]])])[0][0]) == {"000": 100}
+    assert session.status == "Failed"  # a session under `continue` in which a job failed ends so at the service
+
+
+def test_a_session_that_was_ended_from_outside_takes_no_more_rounds(workspace: Workspace) -> None:
+    with open_session(workspace) as session:
+        close_session(workspace, session.id)
+        with pytest.raises(SessionEnded):
+            session.run_round([pub([[0.0]])])
+
+
+def test_what_can_not_run_is_refused_before_a_session_is_opened_or_a_job_sent(workspace: Workspace) -> None:
+    with pytest.raises(InputError, match="target"), open_session(workspace, "ionq.simulater"):
+        pass
+    assert list_sessions(workspace, 5) == []
+    wide = QuantumCircuit(30, 1)
+    wide.measure(0, 0)
+    with open_session(workspace, "ionq.simulator") as session:
+        with pytest.raises(InputError, match=r"30 qubits.*29"):
+            session.run_round([SamplerPub.coerce(wide, 10)])
+        with pytest.raises(InputError, match="shots"):
+            session.run_round([SamplerPub.coerce(turned().assign_parameters([0.1]), None)])
+    assert session.jobs == 0
+
+
+def test_a_wrong_key_and_a_service_that_is_not_there_are_said_with_the_host(emulator: Emulator) -> None:
+    with pytest.raises(AccessDenied, match="key"), open_session(emulator.workspace(api_key="wrong")):
+        pass
+    nowhere = connect(LocalService("http://127.0.0.1:9/", "k"))
+    with pytest.raises(ServiceUnreachable, match=r"127\.0\.0\.1:9"), open_session(nowhere):
+        pass
+
+
+def test_registers_and_unmeasured_bits_come_back_through_the_sampler_as_they_went_in(workspace: Workspace) -> None:
+    a, b = ClassicalRegister(2, "a"), ClassicalRegister(9, "b")
+    circuit = QuantumCircuit(QuantumRegister(3), a, b)
+    theta = Parameter("theta")
+    circuit.rx(theta, 0)
+    circuit.x(2)
+    circuit.measure(0, a[1])
+    circuit.measure(2, b[8])
+    with open_session(workspace) as session:
+        result = session.sampler(shots=50).run([(circuit, [[0.0], [np.pi]])]).result()[0]
+    assert result.data.a.shape == (2,)
+    assert result.data.a.get_counts(0) == {"00": 50}
+    assert result.data.a.get_counts(1) == {"10": 50}
+    assert result.data.b.get_counts() == {"100000000": 100}
+    assert result.data.a.num_shots == 50
+
+
+def test_a_sampler_keeps_the_shape_of_its_parameter_values(workspace: Workspace) -> None:
+    points = np.full((2, 3, 1), 0.0)
+    points[1, 2, 0] = np.pi
+    with open_session(workspace) as session:
+        job = session.sampler().run([(turned(), points)], shots=20)
+        bits = job.result()[0].data.c
+    assert bits.shape == (2, 3)
+    assert bits.get_counts((1, 2)) == {"110": 20}
+    assert bits.get_counts((0, 2)) == {"000": 20}
+    assert job.done()
+    assert uuid.UUID(job.job_id())
