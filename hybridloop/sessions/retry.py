@@ -17,7 +17,7 @@ LONGEST_WAIT_S = 10.0
 RETRY_AFTER_CAP_S = 30.0
 
 T = TypeVar("T")
-_jitter = tenacity.wait_exponential_jitter(initial=FIRST_WAIT_S, max=LONGEST_WAIT_S, jitter=FIRST_WAIT_S)
+_jitter = tenacity.wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S)  # full jitter
 
 
 def _wait(state: tenacity.RetryCallState) -> float:

@@ -62,7 +62,7 @@ def scripted() -> Iterator[Scripted]:
             """Tests speak for themselves."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     clock, stop = FastClock(), threading.Event()
     service = Service(connect(LocalService(f"http://127.0.0.1:{server.server_port}/", "k")), clock, stop)
     yield Scripted(server.server_port, answers, asked, clock, service, stop)

@@ -33,5 +33,5 @@ def test_a_sampling_vqe_with_spsa_runs_its_batches_as_rounds(emulator: Emulator)
         ansatz = real_amplitudes(4, reps=1)
         vqe = SamplingVQE(session.sampler(shots=200), ansatz, optimizer, initial_point=np.full(8, 0.3))
         result = vqe.compute_minimum_eigenvalue(PATH)
-    assert session.jobs > result.optimizer_result.nfev > 6
+    assert session.jobs > result.optimizer_result.nfev >= 6
     assert session.structures_compiled == 2
