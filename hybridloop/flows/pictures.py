@@ -40,10 +40,10 @@ def convergence(result: RunResult) -> Figure:
     axes.set_ylabel("energy (hartree)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.ticklabel_format(axis="y", useOffset=False)
-    axes.legend(fontsize="small", frameon=False)
+    axes.legend(fontsize="small", framealpha=0.9)
     return figure
 
 
 def _mark_exact(axes: Axes, exact: float) -> None:
     axes.axhline(exact, color="#2c7a3f", linewidth=1, label="exact")
-    axes.axhspan(exact, exact + CHEMICAL_ACCURACY, color="#2c7a3f", alpha=0.12, linewidth=0)
+    axes.axhspan(exact, exact + CHEMICAL_ACCURACY, color="#2c7a3f", alpha=0.12, linewidth=0, label="chemical accuracy")
