@@ -1,0 +1,115 @@
+"""The HTTP calls of a round and nothing else: what the service and the loopback cost whoever asks."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import time
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from benchmarks.service import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, LocalService
+from hybridloop.sessions.jobs import JobSpec
+from hybridloop.sessions.places import RoundPlace
+from hybridloop.sessions.targets import Target
+from hybridloop.sessions.workers import THREADS
+
+PAUSE_S = 0.01
+PAGE = 100
+_BASE = (
+    f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{RESOURCE_GROUP}/providers/Microsoft.Quantum/workspaces/{WORKSPACE}"
+)
+_VERSION = "api-version=2025-09-01-preview"
+_BLOB = {"x-ms-version": "2024-08-04"}
+_UPLOAD = {
+    **_BLOB,
+    "x-ms-blob-type": "BlockBlob",
+    "If-None-Match": "*",
+    "Content-Type": "application/octet-stream",
+    "x-ms-blob-content-type": "qir.v1",
+}
+
+
+class BareClient:
+    """Sends the requests of our client by `http.client`: connections kept alive, as many threads, a session of its own.
+
+    It checks no more than the status, retries nothing and reads no result.
+    """
+
+    def __init__(self, service: LocalService, target: Target) -> None:
+        self._host = urlsplit(service.endpoint).netloc
+        self._headers = {"x-ms-quantum-api-key": service.api_key, "Content-Type": "application/json"}
+        self._target = target
+        self._local = threading.local()
+        self._session = str(uuid.uuid4())
+        self._pool = ThreadPoolExecutor(THREADS)
+        body = {"itemType": "Session", "name": "bare", "providerId": target.provider, "target": target.name}
+        self._json("PUT", f"/sessions/{self._session}", {**body, "jobFailurePolicy": "Continue"})
+
+    def round(self, place: RoundPlace, specs: Sequence[JobSpec]) -> float:
+        """Seconds that the calls of a round take: three a job to submit, one list a hundred jobs, one result a job.
+
+        The wait for the jobs' ends is left out, and so is every look in vain.
+        """
+        started = time.perf_counter()
+        signatures = dict(zip((spec.id for spec in specs), self._pool.map(self._submit, specs), strict=True))
+        submitting = time.perf_counter() - started
+        while not self._has_ended(place, len(specs)):
+            time.sleep(PAUSE_S)
+        started = time.perf_counter()
+        list(self._pool.map(lambda job: self._result(job, signatures[job["id"]]), self._jobs(place)))
+        return submitting + time.perf_counter() - started
+
+    def close(self) -> None:
+        """Close the session and end the threads."""
+        self._json("POST", f"/sessions/{self._session}:close")
+        self._pool.shutdown()
+
+    def _submit(self, spec: JobSpec) -> str:
+        """Submit a job; returns the signature that opens its container."""
+        container = str(self._json("POST", "/storage/sasUri", {"containerName": f"job-{spec.id}"})["sasUri"])
+        address, _, signature = container.partition("?")
+        url = f"{address}/inputData"
+        self._call("PUT", f"{urlsplit(url).path}?{signature}", spec.payload, _UPLOAD)
+        body = {
+            "itemType": "Job",
+            "containerUri": container,
+            "inputDataUri": url,
+            "inputDataFormat": "qir.v1",
+            "outputDataFormat": "microsoft.quantum-results.v2",
+            **spec.body(self._session, self._target),
+        }
+        self._json("PUT", f"/jobs/{spec.id}", body)
+        return signature
+
+    def _jobs(self, place: RoundPlace, *, top: int = PAGE, skip: int = 0, states: str = "") -> list[dict[str, Any]]:
+        wanted = quote(f"startswith(Name, '{place.prefix}'){states}")
+        query = f"orderby=CreationTime%20asc&top={top}&skip={skip}&filter={wanted}"
+        page: list[dict[str, Any]] = self._json("GET", f"/sessions/{self._session}/jobs", query=query)["value"]
+        return page
+
+    def _has_ended(self, place: RoundPlace, jobs: int) -> bool:
+        return bool(self._jobs(place, top=1, skip=jobs - 1, states=" and State eq 'Succeeded'"))
+
+    def _result(self, job: dict[str, Any], signature: str) -> bytes:
+        return self._call("GET", f"{urlsplit(job['outputDataUri']).path}?{signature}", None, _BLOB)
+
+    def _json(self, method: str, path: str, body: object = None, *, query: str = "") -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        address = f"{_BASE}{path}?{_VERSION}&{query}" if query else f"{_BASE}{path}?{_VERSION}"
+        return json.loads(self._call(method, address, data, self._headers))
+
+    def _call(self, method: str, address: str, data: bytes | None, headers: dict[str, str]) -> bytes:
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = http.client.HTTPConnection(self._host, timeout=30)
+        connection.request(method, address, data, headers)
+        reply = connection.getresponse()
+        content: bytes = reply.read()
+        if reply.status >= 400:
+            raise RuntimeError(f"{method} {urlsplit(address).path}: {reply.status} {content[:300]!r}")
+        return content

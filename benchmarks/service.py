@@ -1,0 +1,59 @@
+"""A local service of the benchmark's own: a process in memory, ended with its `with` block."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from azure.core.credentials import AzureKeyCredential
+from azure.quantum import Workspace
+
+SUBSCRIPTION = "11111111-2222-3333-4444-555555555555"
+RESOURCE_GROUP = "benchmarks"
+WORKSPACE = "benchmarks"
+
+
+@dataclass(frozen=True, slots=True)
+class LocalService:
+    """A running service: where it listens, its key, and the command that it was started with."""
+
+    endpoint: str  # ends with a slash
+    api_key: str = field(repr=False)
+    command: str
+
+    def workspace(self) -> Any:
+        """The unmodified SDK's workspace on it."""
+        return Workspace(
+            subscription_id=SUBSCRIPTION,
+            resource_group=RESOURCE_GROUP,
+            name=WORKSPACE,
+            location="eastus",
+            credential=AzureKeyCredential(self.api_key),
+            _quantum_endpoint=self.endpoint,
+        )
+
+
+@contextmanager
+def local_service() -> Iterator[LocalService]:
+    """Start a service on a free port, its state in memory, and end it with the block."""
+    arguments = ["-m", "hybridloop.emulator", "--port", "0", "--in-memory"]
+    keys = {name: secrets.token_urlsafe(24) for name in ("API", "ADMIN")}
+    environ = {**os.environ, **{f"HYBRIDLOOP_EMULATOR_{name}_KEY": key for name, key in keys.items()}}
+    with subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, text=True, env=environ) as process:
+        try:
+            line = process.stdout.readline() if process.stdout else ""
+            if not line.startswith("listening on "):
+                raise RuntimeError(f"the local service did not start; it said {line!r}")
+            yield LocalService(line.split()[-1], keys["API"], f"python {' '.join(arguments)} (pid {process.pid})")
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()

@@ -1,0 +1,77 @@
+"""What a command costs before it does anything, and what a whole small run costs with the stack up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from benchmarks.bounds import Bound, Side, conclude, machine
+
+TURNS = 5
+COMMAND = str(Path(sys.executable).with_name("hybridloop"))
+RUN = [COMMAND, "run", "vqe", "h2", "--seed", "7", "--quiet"]
+MEASURED: dict[str, tuple[Sequence[str], float]] = {  # name: command, and the seconds that it may take
+    "import hybridloop": ([sys.executable, "-c", "import hybridloop"], 0.3),
+    "hybridloop --help": ([COMMAND, "--help"], 0.5),
+    "hybridloop run vqe h2, stack up": (RUN, 10.0),
+}
+
+
+def main() -> int:
+    """Measure, print, and judge."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the stack is taken down too
+    print(f"machine    {machine()}")
+    with tempfile.TemporaryDirectory() as home:
+        environ = _environment(home)
+        try:
+            print(f"stack      up in {seconds([COMMAND, 'up'], environ):.1f} s, its state in a new folder")
+            first = seconds(RUN, environ)
+            print(f"first run  {first:.1f} s, not counted")
+            figures: dict[str, list[float]] = {name: [] for name in MEASURED}
+            for _ in range(TURNS):
+                for name, (command, _) in MEASURED.items():
+                    figures[name].append(seconds(command, environ))
+        finally:
+            seconds([COMMAND, "down"], environ)
+    print(f"\nseconds of whole processes, median of {TURNS} (lowest to highest)")
+    for name, values in figures.items():
+        print(f"  {name:<34} {statistics.median(values):8.2f}   ({min(values):.2f} to {max(values):.2f})")
+    print()
+    return conclude(
+        [
+            Bound(name, statistics.median(figures[name]), Side.AT_MOST, limit, "s")
+            for name, (_, limit) in MEASURED.items()
+        ]
+    )
+
+
+def seconds(command: Sequence[str], environ: Mapping[str, str]) -> float:
+    """How long the command takes as a process of its own; what it prints is shown only if it fails."""
+    started = time.perf_counter()
+    done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    taken = time.perf_counter() - started
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} ended with exit code {done.returncode}:\n{done.stdout}")
+    return taken
+
+
+def _environment(home: str) -> dict[str, str]:
+    """This environment, without a Prefect server or a workspace of the user's, which runs would go to."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PREFECT_") and name != "AZURE_QUANTUM_CONNECTION_STRING"
+    }
+    # The user's active Prefect profile may name a server too; this one names none.
+    return {**kept, "HYBRIDLOOP_HOME": home, "PREFECT_PROFILES_PATH": str(Path(home) / "no-profiles.toml")}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,228 @@
+"""What a job of a variational loop costs beside its simulation: the SDK's own way, our rounds, and what is below both.
+
+All on one local service in one run, in turns, so that whatever else the machine does falls on all alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import signal
+import statistics
+import sys
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, redirect_stdout
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from azure.quantum.qiskit import AzureQuantumProvider
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit, transpile
+from qiskit.circuit import ParameterVector
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+from qiskit_aer import AerSimulator
+
+from benchmarks.bare import BareClient
+from benchmarks.bounds import Bound, Side, conclude, machine
+from benchmarks.service import LocalService, local_service
+from hybridloop.algorithms.rounds import Counts
+from hybridloop.sessions.jobs import plan_jobs
+from hybridloop.sessions.places import RoundPlace
+from hybridloop.sessions.programs import Programs
+from hybridloop.sessions.session import OpenSession, open_session
+from hybridloop.sessions.targets import find_target
+
+TARGET = "rigetti.sim.qvm"
+QUBITS, ANGLES, SHOTS = 4, 8, 1000
+LARGE = 64
+NAIVE, FLOOR = "naive loop, one at a time", "floor: straight on Aer"
+Points = NDArray[np.float64]  # (points, angles), in radians
+Measure = Callable[[Points], float]  # seconds that the points took in all
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way to get the counts of some points, with how many points it is given, and in how many rounds, each turn."""
+
+    name: str
+    points: int
+    rounds: int
+    measure: Measure
+
+    def turn(self, rng: np.random.Generator) -> float:
+        """Milliseconds per job, over the rounds of one turn."""
+        rounds = rng.uniform(-np.pi, np.pi, (self.rounds, self.points, ANGLES))
+        return 1e3 * sum(self.measure(points) for points in rounds) / (self.rounds * self.points)
+
+
+def main() -> int:
+    """Measure, print, and judge."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.submission", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="two turns in place of five")
+    turns = 2 if parser.parse_args().quick else 5
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the service is ended too
+    circuit = ansatz()
+    print(f"machine    {machine()}")
+    print(f"circuit    {QUBITS} qubits, {ANGLES} angles, {SHOTS} shots, on {TARGET}")
+    print(f"template   {compile_seconds(circuit)}, once a structure")
+    with local_service() as service, ExitStack() as held:
+        print(f"service    {service.command}")
+        figures = measured(ways(service, circuit, held), turns)
+    print(f"\nmilliseconds per job, median of {turns} turns (lowest to highest)")
+    for name, values in figures.items():
+        print(f"  {name:<34} {statistics.median(values):8.2f}   ({min(values):.2f} to {max(values):.2f})")
+    print()
+    return conclude(bounds({name: statistics.median(values) for name, values in figures.items()}))
+
+
+def ansatz() -> QuantumCircuit:
+    """Two layers of rotations around a chain of entangling gates, and a measurement of all qubits."""
+    theta = ParameterVector("theta", ANGLES)
+    circuit = QuantumCircuit(QUBITS)
+    for qubit in range(QUBITS):
+        circuit.ry(theta[qubit], qubit)
+    for qubit in range(QUBITS - 1):
+        circuit.cx(qubit, qubit + 1)
+    for qubit in range(QUBITS):
+        circuit.rz(theta[QUBITS + qubit], qubit)
+        circuit.h(qubit)
+    circuit.measure_all()
+    return circuit
+
+
+def compile_seconds(circuit: QuantumCircuit) -> str:
+    """What it takes to make a program of a new structure, with the compiler not yet loaded and loaded."""
+    pub = SamplerPub.coerce((circuit, np.zeros((1, ANGLES))), SHOTS)
+    taken = []
+    for _ in range(2):
+        programs = Programs(find_target(TARGET).profile)
+        started = time.perf_counter()
+        programs.prepare(pub)
+        taken.append(1e3 * (time.perf_counter() - started))
+    return f"{taken[1]:.0f} ms to compile and check ({taken[0]:.0f} ms the first in a process)"
+
+
+def ways(service: LocalService, circuit: QuantumCircuit, held: ExitStack) -> list[Way]:
+    """All that is compared, in the order of a turn; `held` closes their sessions."""
+    backend = AzureQuantumProvider(service.workspace()).get_backend(TARGET)
+    held.enter_context(backend.open_session(name="naive"))
+    session = held.enter_context(open_session(service.workspace(), TARGET, name="rounds", seed=0))
+    client = BareClient(service, find_target(TARGET))
+    held.callback(client.close)
+    ours, bare = our_rounds(session, circuit), bare_calls(client, circuit)
+    return [
+        Way(NAIVE, 5, 1, naive_loop(backend, circuit)),
+        Way(ours_at(LARGE), LARGE, 1, ours),
+        Way(FLOOR, LARGE, 1, straight_on_aer(circuit)),
+        Way(bare_at(LARGE), LARGE, 1, bare),
+        Way(ours_at(8), 8, 4, ours),
+        Way(bare_at(8), 8, 4, bare),
+        Way(ours_at(1), 1, 8, ours),
+        Way(bare_at(1), 1, 8, bare),
+    ]
+
+
+def ours_at(points: int) -> str:
+    """The name of our rounds of so many points."""
+    return f"our rounds, {points} at once"
+
+
+def bare_at(points: int) -> str:
+    """The name of the bare calls for so many points."""
+    return f"bare HTTP calls, {points} at once"
+
+
+def measured(compared: Sequence[Way], turns: int) -> dict[str, list[float]]:
+    """Milliseconds per job of each way in each turn, after one turn that is not counted.
+
+    The first turn compiles, opens connections and has the service start its second worker.
+    """
+    rng = np.random.default_rng(7)
+    figures: dict[str, list[float]] = {way.name: [] for way in compared}
+    for turn in range(turns + 1):
+        for way in compared:
+            taken = way.turn(rng)
+            if turn > 0:
+                figures[way.name].append(taken)
+    return figures
+
+
+def naive_loop(backend: Any, circuit: QuantumCircuit) -> Measure:
+    """The unmodified SDK, as its documentation shows it; the dots that it prints while it waits are swallowed."""
+
+    def measure(points: Points) -> float:
+        with redirect_stdout(io.StringIO()):
+            started = time.perf_counter()
+            results = [backend.run(circuit.assign_parameters(point), shots=SHOTS).result() for point in points]
+            taken = time.perf_counter() - started
+        _check(sum(result.get_counts().values()) for result in results)
+        return taken
+
+    return measure
+
+
+def our_rounds(session: OpenSession, circuit: QuantumCircuit) -> Measure:
+    """All points in one round of an open session."""
+
+    def measure(points: Points) -> float:
+        started = time.perf_counter()
+        (results,) = session.run_round([SamplerPub.coerce((circuit, points), SHOTS)])
+        taken = time.perf_counter() - started
+        _check(result.shots if isinstance(result, Counts) else 0 for result in results)
+        return taken
+
+    return measure
+
+
+def straight_on_aer(circuit: QuantumCircuit) -> Measure:
+    """All points in one call of the simulator, the circuit transpiled beforehand."""
+    # one thread: with more, Aer's threads spin for 16 ms a circuit as soon as anything else wants a core
+    simulator = AerSimulator(method="statevector", max_parallel_threads=1)
+    ready = transpile(circuit, simulator)
+
+    def measure(points: Points) -> float:
+        started = time.perf_counter()
+        result = simulator.run([ready.assign_parameters(point) for point in points], shots=SHOTS).result()
+        counts = result.get_counts()
+        taken = time.perf_counter() - started
+        _check(sum(each.values()) for each in counts)
+        return taken
+
+    return measure
+
+
+def bare_calls(client: BareClient, circuit: QuantumCircuit) -> Measure:
+    """The calls that a round's jobs need, with the same payloads, made beforehand."""
+    target = find_target(TARGET)
+    programs = Programs(target.profile)
+    run_uid, number = str(uuid.uuid4()), 0
+
+    def measure(points: Points) -> float:
+        nonlocal number
+        pub = SamplerPub.coerce((circuit, points), SHOTS)
+        place = RoundPlace(run_uid, "bare", number)
+        number += 1
+        return client.round(place, plan_jobs(place, [pub], [programs.prepare(pub)], target, seed=0))
+
+    return measure
+
+
+def bounds(median: dict[str, float]) -> list[Bound]:
+    """What is promised of a large round."""
+    ours, below = median[ours_at(LARGE)], median[FLOOR] + median[bare_at(LARGE)]
+    return [
+        Bound(f"naive / ours, {LARGE} at once", median[NAIVE] / ours, Side.AT_LEAST, 12),
+        Bound(f"ours / (floor + bare HTTP), {LARGE} at once", ours / below, Side.AT_MOST, 3),
+    ]
+
+
+def _check(shots: Any) -> None:
+    if set(shots) != {SHOTS}:
+        raise RuntimeError(f"a job did not come back with {SHOTS} counts")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
