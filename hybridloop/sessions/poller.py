@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from hybridloop.errors import HybridloopError
 from hybridloop.sessions.rounds import Connection, RoundInFlight
 
 SHORTEST_S = 0.005
@@ -72,5 +71,5 @@ class Poller:
         try:
             for job in connection.service.jobs_of_session(connection.session_id, name_prefix=round_.place.prefix):
                 round_.observe(connection, job)
-        except HybridloopError as error:
+        except Exception as error:  # handed to whoever waits for the round, and raised there
             round_.fail(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -17,33 +18,60 @@ class UnreadableResult(ValueError):
 
 
 def read_results_v2(data: bytes, num_bits: int, *, exact: bool, shots: int) -> Counts:
-    """Counts from a `microsoft.quantum-results.v2` document of one program with one array of num_bits bits.
+    """Counts from a `microsoft.quantum-results.v2` document of one program that records num_bits bits.
 
-    Outcomes list the highest classical bit first, as Qiskit's bit strings do. Outcomes with a lost qubit (a mark
-    that is neither 0 nor 1) are left out, as the SDK leaves them out, so that the counts may sum to less than the
-    shots. Raises UnreadableResult.
+    Outcomes list the highest classical bit first, as Qiskit's bit strings do; several registers come as a tuple.
+    `exact` says that the target does not sample: its numbers are a distribution, and become counts that sum to the
+    shots by largest remainder. Sampled outcomes with a lost qubit (a mark that is neither 0 nor 1) are left out, as the
+    SDK leaves them out, so that such counts may sum to less than the shots. Raises UnreadableResult.
     """
     try:
-        document = json.loads(data)
-        histogram = document["Results"][0]["Histogram"]
-        tally = _tally(histogram, num_bits)
+        weights = _weights(json.loads(data)["Results"][0]["Histogram"], num_bits)
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise UnreadableResult(f"{type(error).__name__}: {error}") from error
-    if not tally or not 0 < sum(tally.values()) <= shots:
-        raise UnreadableResult(f"{sum(tally.values())} counts for {shots} shots")
-    return Counts.from_bitstrings(tally, exact=exact)
+    total = sum(weights.values())
+    if not 0 < total < math.inf:
+        raise UnreadableResult("it has no counts")
+    if exact:
+        return Counts.from_bitstrings(largest_remainder(weights, shots), exact=True)
+    if total > shots or any(weight != int(weight) for weight in weights.values()):
+        raise UnreadableResult(f"{total} counts for {shots} shots")
+    return Counts.from_bitstrings({bits: int(weight) for bits, weight in weights.items()})
 
 
-def _tally(histogram: Sequence[Mapping[str, object]], num_bits: int) -> dict[str, int]:
-    tally: dict[str, int] = {}
+def largest_remainder(weights: Mapping[str, float], shots: int) -> dict[str, int]:
+    """Counts in proportion to the weights that sum to the shots (A. Hamilton's method); those of 0 are left out.
+
+    Fractions are compared at a resolution of 1e-7 and ties fall to the lower outcome, so that the last bits of a
+    simulation's arithmetic do not show.
+
+    >>> largest_remainder({"00": 0.5, "11": 0.5}, 3)
+    {'00': 2, '11': 1}
+    """
+    total = sum(weights.values())
+    shares = {bits: round(weights[bits] / total * shots, 7) for bits in sorted(weights)}
+    counts = {bits: int(share) for bits, share in shares.items()}
+    by_remainder = sorted(counts, key=lambda bits: counts[bits] - shares[bits])
+    for bits in by_remainder[: shots - sum(counts.values())]:
+        counts[bits] += 1
+    return {bits: count for bits, count in counts.items() if count}
+
+
+def _weights(histogram: Sequence[Mapping[str, object]], num_bits: int) -> dict[str, float]:
+    weights: dict[str, float] = {}
     for row in histogram:
-        outcome = row["Outcome"]
-        bits = "".join(map(str, outcome)) if isinstance(outcome, list) else str(outcome)
+        bits = _bits(row["Outcome"])
         if len(bits) != num_bits:
             raise UnreadableResult(f"an outcome of {len(bits)} bits where the program records {num_bits}")
         if set(bits) <= {"0", "1"}:
-            tally[bits] = tally.get(bits, 0) + int(str(row["Count"]))
-    return tally
+            weights[bits] = weights.get(bits, 0) + float(str(row["Count"]))
+    return weights
+
+
+def _bits(outcome: object) -> str:
+    if isinstance(outcome, dict):  # {"Item1": …, "Item2": …}: registers, the highest first
+        outcome = list(outcome.values())
+    return "".join(map(_bits, outcome)) if isinstance(outcome, list) else str(outcome)
 
 
 def merge_counts(parts: Sequence[Counts]) -> Counts:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hybridloop.algorithms.rounds import Counts, Lost
-from hybridloop.errors import HybridloopError, JobFailed, RunStopped, ServiceBusy
+from hybridloop.errors import JobFailed, RunStopped, ServiceBusy
 from hybridloop.sessions.clock import Clock
 from hybridloop.sessions.jobs import SUCCEEDED, TERMINAL, JobSpec
 from hybridloop.sessions.places import RoundPlace
@@ -74,7 +74,7 @@ class RoundInFlight:
         self._lock = threading.Lock()
         self._unsent = len(specs)
         self._uncollected = len(specs)
-        self._failure: HybridloopError | None = None
+        self._failure: Exception | None = None
         self.submitted = threading.Event()
         self.ended = threading.Event()
 
@@ -109,7 +109,7 @@ class RoundInFlight:
         else:
             self.fail(_job_failed(job.spec, listed))
 
-    def fail(self, error: HybridloopError) -> None:
+    def fail(self, error: Exception) -> None:
         """End the round with an error; the first one counts."""
         with self._lock:
             if self._failure is None and self._uncollected:
@@ -144,7 +144,7 @@ class RoundInFlight:
             job.container = service.container(spec.id)
             service.upload(job.container, spec.payload)
             service.submit(spec.id, job.container, spec.body(connection.session_id, connection.target))
-        except HybridloopError as error:
+        except Exception as error:  # handed to whoever waits for the round, and raised there
             self.fail(error)
             return
         with self._lock:
@@ -159,11 +159,11 @@ class RoundInFlight:
         try:
             data = connection.service.download(url, job.container)
             job.counts = read_results_v2(data, spec.num_bits, exact=not connection.target.samples, shots=spec.shots)
-        except HybridloopError as error:
-            self.fail(error)
-            return
         except UnreadableResult as error:
             self.fail(_unreadable(spec, error))
+            return
+        except Exception as error:  # handed to whoever waits for the round, and raised there
+            self.fail(error)
             return
         with self._lock:
             self._uncollected -= 1

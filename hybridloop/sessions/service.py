@@ -73,8 +73,11 @@ class Service:
     def container(self, job_id: str) -> str:
         """A URL, signed, of the job's own container, which is made if it is not there."""
         body = {"containerName": f"job-{job_id}"}
-        reply = self._ask("preparing a job", _IN_FLIGHT, lambda: self._call("POST", "/storage/sasUri", body))
-        return str(reply["sasUri"])
+
+        def ask() -> str:
+            return _field(self._call("POST", "/storage/sasUri", body), "sasUri", str)
+
+        return self._ask("preparing a job", _IN_FLIGHT, ask)
 
     def upload(self, container: str, data: bytes) -> None:
         """Upload a job's input; one that is there already is accepted if its content is the same."""
@@ -149,19 +152,22 @@ class Service:
 
     def _pages(self, path: str, query: dict[str, str | int]) -> Iterator[dict[str, Any]]:
         seen: set[str] = set()  # a page shifts when items are added meanwhile
-        page = self._ask("listing", _READING, lambda: self._transport.call("GET", path, query=query))
+        items, following = self._page(path, query)
         while True:
-            for item in page["value"]:
-                if item["id"] not in seen:
+            for item in items:
+                if _field(item, "id", str) not in seen:
                     seen.add(item["id"])
                     yield item
-            following = page.get("nextLink")
             if not following:
                 return
-            page = self._follow(following)
+            items, following = self._page(following, {})
 
-    def _follow(self, link: str) -> Any:
-        return self._ask("listing", _READING, lambda: self._transport.call("GET", link))
+    def _page(self, path: str, query: dict[str, str | int]) -> tuple[list[dict[str, Any]], str | None]:
+        def ask() -> tuple[list[dict[str, Any]], str | None]:
+            page = self._transport.call("GET", path, query=query)
+            return _field(page, "value", list), page.get("nextLink")
+
+        return self._ask("listing", _READING, ask)
 
     def _ask(
         self,
@@ -177,6 +183,14 @@ class Service:
             return repeat(call, clock=self._clock, stop=stop or self._stop, attempts=attempts, passing=PASSING | also)
         except ExchangeFailed as failure:
             raise _in_words(failure, doing, meaning, self.host) from failure
+
+
+def _field(document: Any, key: str, kind: type[T]) -> T:
+    """A field that an answer must have; an answer without it can't be read."""
+    value = document.get(key) if isinstance(document, dict) else None
+    if not isinstance(value, kind):
+        raise ExchangeFailed(Trouble.UNCLEAR, f"an answer without {key!r}")
+    return value
 
 
 def _blob_url(container: str, blob: str) -> str:

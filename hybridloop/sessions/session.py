@@ -87,8 +87,8 @@ class OpenSession:
         Rounds of a stream are numbered in the order of their calls, so it takes one thread at a time: StreamBusy.
         """
         check_round(pubs, self.target)
+        programs = [self._programs.prepare(pub) for pub in pubs]
         with self._numbered(check_stream(stream)) as (state, place):
-            programs = [self._programs.prepare(pub) for pub in pubs]
             specs = plan_jobs(place, pubs, programs, self.target, self.seed)
             round_ = RoundInFlight(place, programs, specs)
             state.in_flight.append(round_)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridloop.algorithms.rounds import Counts
-from hybridloop.sessions.results import UnreadableResult, merge_counts, read_results_v2, spread
+from hybridloop.sessions.results import UnreadableResult, largest_remainder, merge_counts, read_results_v2, spread
 
 bitstrings = st.integers(1, 19).flatmap(
     lambda n: st.dictionaries(st.text("01", min_size=n, max_size=n), st.integers(1, 50), min_size=1, max_size=8)
@@ -46,6 +46,38 @@ def test_measured_bits_come_to_their_classical_bits_and_the_others_read_zero(
             full[wide - 1 - position] = bit
         assert spreaded["".join(full)] == n
     assert list(spreaded) == sorted(spreaded)
+
+
+@given(
+    st.dictionaries(st.text("01", min_size=3, max_size=3), st.floats(1e-6, 1.0), min_size=1),
+    st.integers(1, 10_000),
+)
+def test_a_distribution_becomes_counts_that_sum_to_the_shots_each_within_one_of_its_share(
+    weights: dict[str, float], shots: int
+) -> None:
+    total = sum(weights.values())
+    counts = largest_remainder(weights, shots)
+    assert sum(counts.values()) == shots
+    assert all(abs(counts.get(bits, 0) - weight / total * shots) < 1 + 1e-6 for bits, weight in weights.items())
+
+
+@pytest.mark.parametrize("weights", [(0.5, 0.5), (1 / 3, 1 / 3, 1 / 3), (0.1, 0.2, 0.7), (0.25, 0.25, 0.25, 0.25)])
+@pytest.mark.parametrize("shots", [1, 7, 1000, 1001])
+def test_the_last_bits_of_a_simulations_arithmetic_do_not_show(weights: tuple[float, ...], shots: int) -> None:
+    clean = {f"{k:02b}": weight for k, weight in enumerate(weights)}
+    noisy = {bits: weight + 1e-12 * (-1) ** k for k, (bits, weight) in enumerate(clean.items())}
+    assert largest_remainder(noisy, shots) == largest_remainder(clean, shots)
+
+
+def test_an_exact_targets_numbers_sum_to_the_shots_even_where_it_rounded_them_otherwise() -> None:
+    histogram = [{"Outcome": [k & 1, k >> 1], "Count": 2.5} for k in range(4)]
+    data = json.dumps({"Results": [{"Histogram": histogram}]}).encode()
+    assert read_results_v2(data, 2, exact=True, shots=11).bitstrings() == {"00": 3, "01": 3, "10": 3, "11": 2}
+
+
+def test_registers_of_a_tuple_are_joined_the_highest_first() -> None:
+    data = json.dumps({"Results": [{"Histogram": [{"Outcome": {"Item1": [1, 0], "Item2": [1]}, "Count": 4}]}]}).encode()
+    assert read_results_v2(data, 3, exact=False, shots=4).bitstrings() == {"101": 4}
 
 
 def test_outcomes_with_a_lost_qubit_are_left_out() -> None:
