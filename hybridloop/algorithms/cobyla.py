@@ -39,7 +39,7 @@ class Cobyla:
 
     initial_point: NDArray[np.float64]
     step_rad: float = 0.3
-    tolerance_rad: float = 1e-3
+    tolerance_rad: float = 0.02  # an energy known to 4 mHa places a minimum no better
     max_evaluations: int = 300
     _points: list[NDArray[np.float64]] = field(default_factory=list, init=False)
     _estimates: list[tuple[float, float]] = field(default_factory=list, init=False)  # energy, standard error

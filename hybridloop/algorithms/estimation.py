@@ -26,6 +26,7 @@ class Estimate:
     shots: int
     is_exact: bool = False
     rounding_bound: float = 0.0
+    shot_variances: tuple[float, ...] = ()  # of one shot, for each measured group
 
     @property
     def standard_error(self) -> float:
@@ -100,6 +101,7 @@ def combine(observable: Observable, tallies: Sequence[Tally]) -> Estimate:
         shots=sum(each.shots for each in tallies),
         is_exact=all(each.is_exact for each in tallies),
         rounding_bound=math.fsum(each.rounding_bound for each in tallies),
+        shot_variances=tuple(each.shot_variance for each in tallies),
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from hybridloop.algorithms.rounds import Lost
 from hybridloop.errors import JobFailed
 
 LEAST_PILOT = 1000  # shots a group: fewer leave its variance, and so the allocation, to chance
+PILOT_SHARE = 0.3  # of what the search's variances promise to need: rare outcomes must be seen often enough
 AIM = 0.96  # of the precision: variances from a pilot are off by as much, and a further round costs more
 MAX_ROUNDS = 8
 
@@ -27,11 +30,25 @@ class FinalMeasurement:
     is_precise: bool
 
 
+def pilot_shots(recent: Sequence[Estimate], groups: int, shots: int, precision: float) -> list[int]:
+    """First shots for each group, from the search's last round; `shots` for each where there was none.
+
+    The quietest of that round's points stands for the point to come, but at least a tenth of their mean: a group's
+    variance may happen to vanish at one of them, as the diagonal group's does at Hartree-Fock.
+    """
+    if not recent:
+        return [max(shots, LEAST_PILOT)] * groups
+    by_group = zip(*(estimate.shot_variances for estimate in recent), strict=True)
+    variances = [max(min(each), 0.1 * fmean(each)) for each in by_group]
+    needed = neyman_top_up(variances, [0] * groups, precision**2)
+    return [max(LEAST_PILOT, math.ceil(PILOT_SHARE * each)) for each in needed]
+
+
 def measure_finally(
     evaluation: Evaluation,
     point: NDArray[np.float64],
     *,
-    pilot_shots: int,
+    pilot: Sequence[int],
     precision: float,
     on_round: Callable[[Estimate, int, int], None],
 ) -> FinalMeasurement:
@@ -42,7 +59,6 @@ def measure_finally(
     shots. A group whose job was lost is asked again with the next round.
     """
     groups = evaluation.observable.groups
-    pilot = max(pilot_shots, LEAST_PILOT)
     tallies: list[Tally | None] = [None] * len(groups)
     estimate = combine(evaluation.observable, [])
     lost: Lost | None = None
@@ -72,11 +88,11 @@ def measure_finally(
     return FinalMeasurement(estimate, uncertainty <= precision)
 
 
-def _wanted(tallies: list[Tally | None], pilot: int, precision: float) -> list[int]:
+def _wanted(tallies: list[Tally | None], pilot: Sequence[int], precision: float) -> list[int]:
     """Shots for each group in the next round; none at all when the estimate is sharp enough."""
     known = [each for each in tallies if each is not None]
     if len(known) < len(tallies):
-        return [pilot if each is None else 0 for each in tallies]
+        return [shots if each is None else 0 for each, shots in zip(tallies, pilot, strict=True)]
     if all(each.is_exact for each in known) or sum(each.variance for each in known) <= precision**2:
         return [0] * len(known)
     variances = [0.0 if each.is_exact else each.shot_variance for each in known]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,8 +62,10 @@ class Observable:
 def observable(operator: SparsePauliOp) -> Observable:
     """Check the operator and part it into qubit-wise commuting groups: the better of two heuristics.
 
-    The library's graph colouring usually needs fewer groups; sorted insertion by |c| (O. Crawford et al., Quantum 5
-    (2021) 385) wins on some (H4 under Jordan-Wigner: 39 to 46).
+    The library colours a graph, for few groups; sorted insertion by |c| (O. Crawford et al., Quantum 5 (2021) 385)
+    lets large terms share shots. The better is what promises to need fewer shots: the least Σ_g √(Σ_t c_t²), which is
+    Neyman's cost where terms do not correlate. On LiH (10 spin orbitals) it takes 77 groups instead of 76 and a
+    fifth of the shots.
     """
     operator = operator.simplify(atol=0.0)
     if not np.isfinite(operator.coeffs).all():
@@ -77,14 +80,19 @@ def observable(operator: SparsePauliOp) -> Observable:
     if is_identity.all():
         return Observable(operator, constant, ())
     choices = (_sorted_insertion(rest), rest.group_commuting(qubit_wise=True))
-    return Observable(operator, constant, tuple(_group(part) for part in min(choices, key=len)))
+    return Observable(operator, constant, tuple(_group(part) for part in min(choices, key=_shot_cost)))
+
+
+def _shot_cost(groups: Sequence[SparsePauliOp]) -> float:
+    return float(sum(np.linalg.norm(group.coeffs) for group in groups))
 
 
 def _sorted_insertion(operator: SparsePauliOp) -> list[SparsePauliOp]:
     """Each term, largest first, joins the first group whose every term it commutes with on every qubit."""
     x_masks, z_masks = _masks(operator.paulis.x), _masks(operator.paulis.z)
     groups: list[tuple[int, int, list[int]]] = []  # the basis as X and Z masks, and the terms' indices
-    for index in np.argsort(-np.abs(operator.coeffs), kind="stable"):
+    sizes = np.round(np.abs(operator.coeffs), 10)  # equal but for rounding: then in the order of their labels
+    for index in np.argsort(-sizes, kind="stable"):
         x, z = x_masks[index], z_masks[index]
         for place, (group_x, group_z, members) in enumerate(groups):
             shared = (x | z) & (group_x | group_z)

@@ -14,7 +14,7 @@ from qiskit.quantum_info import SparsePauliOp
 from hybridloop.algorithms.ansatz import Ansatz
 from hybridloop.algorithms.estimation import Estimate
 from hybridloop.algorithms.evaluation import Evaluation, evaluation
-from hybridloop.algorithms.final import measure_finally
+from hybridloop.algorithms.final import measure_finally, pilot_shots
 from hybridloop.algorithms.measurement import observable
 from hybridloop.algorithms.optimizer import Optimizer, Reading, Stop
 from hybridloop.algorithms.rounds import RunRound
@@ -89,17 +89,17 @@ def vqe(
 ) -> VqeResult:
     """Minimize ⟨hamiltonian⟩ over the ansatz (A. Peruzzo et al., Nat. Commun. 5 (2014) 4213), in hartree.
 
-    `shots` is per circuit in the search and in the final measurement's pilot; `precision` is the standard error to
-    end with; `max_rounds` bounds the search, to which the final measurement adds two to three rounds, eight at most.
+    `shots` is per circuit in the search, `precision` the standard error to end with;
+    `max_rounds` bounds the search, to which the final measurement adds two to three rounds, eight at most.
     """
     _check(shots, precision, max_rounds)
     evaluated = evaluation(observable(hamiltonian), ansatz, run_round)
     log = _Log(on_progress)
-    found, stop = _search(evaluated, ansatz, optimizer, shots, max_rounds, log)
+    found, recent, stop = _search(evaluated, ansatz, optimizer, shots, max_rounds, log)
     final = measure_finally(
         evaluated,
         found,
-        pilot_shots=shots,
+        pilot=pilot_shots(recent, len(evaluated.circuits), shots, precision),
         precision=precision,
         on_round=lambda estimate, circuits, used: log.final(estimate, found, circuits, used),
     )
@@ -134,8 +134,9 @@ def _check(shots: int, precision: float, max_rounds: int) -> None:
 
 def _search(
     evaluated: Evaluation, ansatz: Ansatz, optimizer: Optimizer, shots: int, max_rounds: int, log: _Log
-) -> tuple[NDArray[np.float64], Stop]:
-    """The point to hand back, and why the search ended."""
+) -> tuple[NDArray[np.float64], list[Estimate], Stop]:
+    """The point to hand back, the last round's estimates, and why the search ended."""
+    recent: list[Estimate] = []
     for _ in range(max_rounds):
         points = optimizer.ask()
         if points.ndim != 2 or points.shape[1] != ansatz.num_parameters:
@@ -143,7 +144,9 @@ def _search(
             raise InputError("optimizer", problem, "Start it from a point with one angle for each parameter.")
         if not len(points):
             break
-        optimizer.tell(points, evaluated.energies(points, shots))
+        estimates = evaluated.energies(points, shots)
+        optimizer.tell(points, estimates)
+        recent = [each for each in estimates if isinstance(each, Estimate)]
         if optimizer.current is not None:
             log.search(optimizer.current, len(points), len(points) * len(evaluated.circuits), shots)
     else:
@@ -151,7 +154,7 @@ def _search(
             optimizer.ask()  # some only notice when asked that they were done
     best = optimizer.best
     limit = Stop(converged=False, reason=f"the limit of {max_rounds} rounds was reached")
-    return ansatz.initial_point if best is None else best.point, optimizer.stop or limit
+    return ansatz.initial_point if best is None else best.point, recent, optimizer.stop or limit
 
 
 class _Log:

@@ -1,0 +1,76 @@
+"""Reference molecules, and rounds whose outcomes are drawn from state vectors instead of a simulator's shots."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+from qiskit.quantum_info import Statevector
+
+from hybridloop.algorithms.electronic import ElectronicProblem, electronic_problem
+from hybridloop.algorithms.fcidump import read_fcidump
+from hybridloop.algorithms.fermions import FermionMapping
+from hybridloop.algorithms.rounds import Counts, Lost, RunRound
+
+DATA = Path(__file__).parent.parent / "data"
+
+
+@pytest.fixture(scope="session")
+def reference() -> Mapping[str, Any]:
+    """Molecules computed by PySCF and OpenFermion: FCIDUMP text, energies, qubit operators."""
+    molecules: Mapping[str, Any] = json.loads((DATA / "molecules.json").read_text())["molecules"]
+    return molecules
+
+
+@pytest.fixture(scope="session")
+def problem_of(reference: Mapping[str, Any]) -> Callable[..., ElectronicProblem]:
+    """The reference molecule of a name, on qubits."""
+
+    def make(name: str, mapping: FermionMapping = FermionMapping.PARITY) -> ElectronicProblem:
+        return electronic_problem(read_fcidump(reference[name]["fcidump"], name), mapping)
+
+    return make
+
+
+@pytest.fixture
+def sampled_rounds() -> Callable[[int], RunRound]:
+    """Rounds with fresh multinomial noise for every circuit, from a seed."""
+    return lambda seed: _rounds(np.random.default_rng(seed).multinomial, exact=False)
+
+
+@pytest.fixture
+def exact_rounds() -> RunRound:
+    """Rounds that return the distribution scaled to the shots and rounded by largest remainder."""
+    return _rounds(largest_remainder, exact=True)
+
+
+def largest_remainder(shots: int, probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Counts that sum to the shots, each within 1 of its share."""
+    shares = probabilities * shots
+    counts = np.floor(shares).astype(np.int64)
+    counts[np.argsort(counts - shares, kind="stable")[: shots - counts.sum()]] += 1
+    return counts
+
+
+def _rounds(draw: Callable[[int, NDArray[np.float64]], NDArray[np.int64]], *, exact: bool) -> RunRound:
+    def run_round(pubs: Sequence[SamplerPub], /) -> list[list[Counts | Lost]]:
+        return [[_counts(pub, row) for row in _rows(pub)] for pub in pubs]
+
+    def _rows(pub: SamplerPub) -> NDArray[np.float64]:
+        values: NDArray[np.float64] = pub.parameter_values.as_array(pub.circuit.parameters)
+        return values.reshape(-1, pub.circuit.num_parameters) if values.size else np.empty((max(1, pub.size), 0))
+
+    def _counts(pub: SamplerPub, row: NDArray[np.float64]) -> Counts:
+        bare = pub.circuit.assign_parameters(row).remove_final_measurements(inplace=False)
+        probabilities = Statevector(bare).probabilities()
+        drawn = draw(int(pub.shots), probabilities / probabilities.sum())
+        seen = {format(i, f"0{bare.num_qubits}b"): int(n) for i, n in enumerate(drawn) if n}
+        return Counts.from_bitstrings(seen, exact=exact)
+
+    return run_round
