@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hybridloop import stack
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.flows.settings import MAX_PROBLEM_BYTES, ProblemText, VqeSettings
+from hybridloop.sessions.signals import sigterm_unwinds
+from hybridloop.sessions.targets import find_target
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -70,13 +72,13 @@ def run_vqe(
     from hybridloop.flows.problems import prepare_vqe
 
     prepare_vqe(problem, settings, seed=0)  # what can't be used is refused before anything is started
-    with ExitStack() as held:
-        held.enter_context(_prefect())
+    workspace = workspace or default_workspace()
+    with _prefect():
         from hybridloop.flows.context import called_with
         from hybridloop.flows.vqe import vqe as flow
 
-        held.enter_context(called_with(workspace or default_workspace(), on_progress))
-        return flow(problem, settings)
+        with called_with(workspace, on_progress):
+            return flow(problem, settings)
 
 
 @contextmanager
@@ -88,19 +90,18 @@ def open_session(
     seed: int | None = None,
     session_on_job_failure: JobFailurePolicy = "continue",
 ) -> Iterator[OpenSession]:
-    """Hold one session open; it is closed however the block ends.
+    """Hold one session open; it is closed however the block ends, SIGTERM included.
 
     See `hybridloop.sessions.session.open_session`; without a workspace it is the environment's, else a local service.
     """
     from hybridloop.sessions import session
 
-    with session.open_session(
-        workspace or default_workspace(),
-        target,
-        name=name,
-        seed=seed,
-        session_on_job_failure=session_on_job_failure,
-    ) as opened:
+    find_target(target)
+    at = workspace or default_workspace()
+    with (
+        sigterm_unwinds(),
+        session.open_session(at, target, name=name, seed=seed, session_on_job_failure=session_on_job_failure) as opened,
+    ):
         yield opened
 
 
@@ -118,42 +119,44 @@ def default_workspace() -> Any:
 
 
 def read_problem(problem: str | Path | ProblemText) -> ProblemText:
-    """A problem as it travels, from a built-in's name or a file. Raises ProblemError for a file that can't be read."""
+    """A problem as it travels, from a built-in's name or a file. Raises InputError for a file that can't be read."""
     if isinstance(problem, ProblemText):
         return problem
     path = Path(problem)
-    if not path.is_file():
-        if isinstance(problem, Path) or path.suffix or len(path.parts) > 1:
-            raise ProblemError(
-                str(problem), None, "there is no such file", "Check the path, or name a built-in problem."
-            )
-        return checked(ProblemText, name=problem)
+    try:
+        if path.is_file():
+            return _read_file(path)
+        what = "it is a folder" if path.is_dir() else "there is no such file"
+    except UnicodeDecodeError as error:
+        raise ProblemError(str(path), None, "the file is no text", "Give an FCIDUMP file.") from error
+    except OSError as error:  # a name that is too long, among others, which Path does not take for a missing file
+        raise ProblemError(str(path), None, f"it can't be read ({error.strerror})", "Check the path.") from error
+    if isinstance(problem, Path) or path.suffix or problem != path.name:
+        raise ProblemError(str(problem), None, what, "Check the path, or name a built-in problem.")
+    return _checked(ProblemText, {"name": problem}, of="problem")
+
+
+def _read_file(path: Path) -> ProblemText:
     if path.stat().st_size > MAX_PROBLEM_BYTES:
         size = f"the file has {path.stat().st_size:,} bytes, at most {MAX_PROBLEM_BYTES:,} are taken"
         raise ProblemError(str(path), None, size, "Choose a smaller active space.")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ProblemError(
-            str(path), None, f"it can't be read as text ({type(error).__name__})", "Check the file."
-        ) from error
-    return checked(ProblemText, name=path.stem, text=text)
+    return _checked(ProblemText, {"name": path.stem, "text": path.read_text(encoding="utf-8")}, of="problem")
 
 
 def checked_settings(**values: Any) -> VqeSettings:
     """The settings, or InputError with the first field that is off."""
-    return checked(VqeSettings, **values)
+    return _checked(VqeSettings, values)
 
 
-def checked(model: type[M], **values: Any) -> M:
-    """The model of these values, or InputError with the first field that is off."""
+def _checked(model: type[M], values: Mapping[str, Any], *, of: str = "") -> M:
+    """The model of these values, or InputError with the first field that is off; `of` is what has these fields."""
     from pydantic import ValidationError
 
     try:
         return model(**values)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or model.__name__
+        field = " ".join(part for part in (of, ".".join(str(part) for part in first["loc"])) if part)
         given = repr(first.get("input"))[:80]
         raise InputError(field, f"{given}: {first['msg']}", "Give a value within these bounds.") from error
 

@@ -2,22 +2,54 @@
 
 from __future__ import annotations
 
+import logging
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from hybridloop.cli.app import build_app
 from hybridloop.cli.output import say
 from hybridloop.errors import HybridloopError
+from hybridloop.sessions.signals import TERMINATED, sigterm_unwinds
 
-INTERRUPTED = 130
+INTERRUPTED = 128 + signal.SIGINT
+_LEAVING = "a session that was open has been closed, its jobs in flight were left to the service"
 
 
 def main() -> None:
     """Run the command of `sys.argv` and exit with its code."""
     try:
-        build_app()()
+        with sigterm_unwinds(), _warnings_shown():
+            build_app()()
     except HybridloopError as error:
         say(f"hybridloop: {error}")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        say("hybridloop: interrupted; the session was closed, jobs in flight were left to the service")
-        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt:  # while typer, which makes it the code 130, was not in charge
+        _leave(INTERRUPTED)
+    except SystemExit as leaving:
+        if leaving.code in (INTERRUPTED, TERMINATED):
+            _leave(leaving.code)
+        raise
+
+
+def _leave(code: int) -> None:
+    """Exit after a signal; all is closed by now, so that a further one may end the process at once, and silently."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    say(f"hybridloop: interrupted; {_LEAVING}" if code == INTERRUPTED else f"hybridloop: told to end; {_LEAVING}")
+    sys.exit(code)
+
+
+@contextmanager
+def _warnings_shown() -> Iterator[None]:
+    """Show our own warnings, whatever is done to the root logger: Prefect sets it up anew when it is imported."""
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("hybridloop: %(message)s"))
+    logger = logging.getLogger("hybridloop")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ from hybridloop.cli.output import AsJson, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Sessions of the workspace, and their jobs.")
 
-SessionId = Annotated[str, typer.Argument(help="The session's id.")]
+SessionId = Annotated[uuid.UUID, typer.Argument(help="The session's id.")]
 _COLUMNS = ("id", "name", "target", "status", "created", "ended")
 
 
@@ -31,7 +32,7 @@ def show(session_id: SessionId, *, json: AsJson = False) -> None:
     """Show a session, its jobs counted by status."""
     from hybridloop.sessions.catalog import show_session
 
-    _show_row(show_session(_workspace(), session_id), as_json=json)
+    _show_row(show_session(_workspace(), str(session_id)), as_json=json)
 
 
 @app.command()
@@ -40,7 +41,7 @@ def jobs(session_id: SessionId, *, json: AsJson = False) -> None:
     from hybridloop.sessions.catalog import list_jobs
 
     columns = ("id", "name", "status", "shots", "created", "ended", "cost", "unit", "error")
-    _show_rows(list_jobs(_workspace(), session_id), columns, as_json=json)
+    _show_rows(list_jobs(_workspace(), str(session_id)), columns, as_json=json)
 
 
 @app.command()
@@ -48,7 +49,7 @@ def close(session_id: SessionId, *, json: AsJson = False) -> None:
     """Close a session; closing one that has ended changes nothing."""
     from hybridloop.sessions.catalog import close_session
 
-    _show_row(close_session(_workspace(), session_id), as_json=json)
+    _show_row(close_session(_workspace(), str(session_id)), as_json=json)
 
 
 def _workspace() -> Any:

@@ -44,13 +44,13 @@ def session_of_flow(
     On the way out of an error or a signal the close is owed whatever Prefect can still do, so it is no task then.
     """
     manager = open_session(workspace, target, name=name, seed=seed, session_on_job_failure=session_on_job_failure)
-    session = open_session_task(target, manager.__enter__)
-    try:
+    try:  # around the tasks too: a signal may come after the session was opened and before its task has ended
+        session = open_session_task(target, manager.__enter__)
         yield session
+        close_session_task(session.id, lambda: manager.__exit__(None, None, None))
     except BaseException:
         manager.__exit__(*sys.exc_info())
         raise
-    close_session_task(session.id, lambda: manager.__exit__(None, None, None))
 
 
 def rounds_of_flow(session: OpenSession) -> RunRound:

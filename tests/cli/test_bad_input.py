@@ -1,0 +1,149 @@
+"""Bad input: a message that names the field, exit code 2, nothing on standard output, and nothing started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hybridloop.data import load
+from tests.cli.conftest import Said
+
+H2: str = load("problems")["h2"]["fcidump"]
+SECRET = "do-not-tell-anyone"
+
+Hybridloop = Callable[..., Said]
+
+
+def uncoupled_orbitals(count: int) -> str:
+    """The FCIDUMP of two electrons in so many orbitals that do not interact."""
+    lines = [f" &FCI NORB={count},NELEC=2,MS2=0,\n &END"]
+    lines += [f" 0.5 {i} {i} {i} {i}" for i in range(1, count + 1)]
+    lines += [f" {0.1 * i - 1.0} {i} {i} 0 0" for i in range(1, count + 1)]
+    return "\n".join([*lines, " 0.0 0 0 0 0", ""])
+
+
+def refused(said: Said, home: Path) -> str:
+    """The message; holds what is true of every refusal."""
+    assert said.code == 2
+    assert said.out == ""
+    assert "Traceback" not in said.err
+    assert not home.exists(), "something was started, or written"
+    return said.err
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        pytest.param(H2[: len(H2) // 2], "problem, line 7: bad:", id="cut in the middle of a line"),
+        pytest.param(H2.rpartition("\n 0.71")[0] + "\n", "no core energy", id="cut before its last line"),
+        pytest.param(H2[:20], "the header has no end", id="cut in its header"),
+        pytest.param("", "it does not begin with &FCI", id="empty"),
+        pytest.param(H2.replace("0.6757101548035163", "NaN"), "problem, line 5: bad: the integral is NaN", id="NaN"),
+        pytest.param(H2.replace("0.6757101548035163", "inf"), "problem, line 5: bad: the integral is inf", id="inf"),
+        pytest.param(H2.replace("NELEC= 2", "NELEC= 3"), "problem: bad: NELEC=3 electrons", id="odd electrons"),
+        pytest.param(H2.replace("NELEC= 2", "NELEC= 6"), "problem: bad: NELEC=6", id="too many electrons"),
+        pytest.param(H2.replace("NELEC= 2", "NELEC= 4"), "ansatz: uccsd has nothing to vary", id="no empty orbital"),
+        pytest.param(H2.replace("NELEC= 2", "NELEC= 0"), "ansatz: uccsd has nothing to vary", id="no electron"),
+        pytest.param("x" * 300_000, "at most 262,144 are taken", id="too large"),
+    ],
+)
+def test_a_problem_that_cannot_be_used_is_refused(
+    text: str, complaint: str, say: Hybridloop, home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.fcidump").write_text(text)
+    assert complaint in refused(say("run", "vqe", str(tmp_path / "bad.fcidump")), home)
+
+
+def test_a_file_that_is_no_text_is_refused(say: Hybridloop, home: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.fcidump").write_bytes(bytes(range(256)))
+    assert "bad.fcidump: the file is no text" in refused(say("run", "vqe", str(tmp_path / "bad.fcidump")), home)
+
+
+@pytest.mark.parametrize(
+    ("problem", "complaint"),
+    [
+        ("nowhere.fcidump", "problem: nowhere.fcidump: there is no such file"),
+        ("no/where", "problem: no/where: there is no such file"),
+        ("lihh", "problem: there is no file and no built-in problem 'lihh'. Nothing was submitted. Did you mean 'lih'"),
+        ("/", "problem: /: it is a folder"),
+        ("x" * 5000, "File name too long"),
+        ("", "problem name: ''"),
+    ],
+)
+def test_a_problem_that_is_not_there_is_refused(problem: str, complaint: str, say: Hybridloop, home: Path) -> None:
+    assert complaint in refused(say("run", "vqe", problem), home)
+
+
+@pytest.mark.parametrize("mapping", ["parity", "jordan-wigner"])
+def test_more_qubits_than_the_target_has_are_refused(mapping: str, say: Hybridloop, home: Path, tmp_path: Path) -> None:
+    (tmp_path / "wide.fcidump").write_text(uncoupled_orbitals(16))
+    command = ("run", "vqe", str(tmp_path / "wide.fcidump"), "--target", "ionq.simulator", "--mapping", mapping)
+    qubits = {"parity": 30, "jordan-wigner": 32}[mapping]
+    assert f"target: the circuit has {qubits} qubits, ionq.simulator has 29" in refused(say(*command), home)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "complaint"),
+    [
+        ("--shots", "0", "shots: 0: "),
+        ("--shots", "-1", "shots: -1: "),
+        ("--shots", "many", "--shots"),
+        ("--precision", "0", "precision: 0.0: "),
+        ("--precision", "nan", "precision: nan: "),
+        ("--precision", "inf", "precision: inf: "),
+        ("--seed", "-1", "seed: -1: "),
+        ("--seed", "9223372036854775808", "seed: 9223372036854775808: "),
+        ("--max-rounds", "0", "max_rounds: 0: "),
+        ("--target", "ionq.simulater", "target: 'ionq.simulater' is not a known target"),
+        ("--target", "ionq.simulater", "Did you mean 'ionq.simulator'?"),
+        ("--ansatz", "uccs", "--ansatz"),
+        ("--mapping", "bravyi", "--mapping"),
+        ("--optimizer", "adam", "--optimizer"),
+        ("--rounds", "3", "--rounds"),
+    ],
+)
+def test_an_option_out_of_bounds_is_refused(
+    option: str, value: str, complaint: str, say: Hybridloop, home: Path
+) -> None:
+    assert complaint in refused(say("run", "vqe", "h2", option, value), home)
+
+
+@pytest.mark.parametrize(
+    ("command", "complaint"),
+    [
+        (("runn",), "No such command 'runn'"),
+        (("run", "vqee", "h2"), "No such command 'vqee'"),
+        (("run", "vqe"), "Missing argument"),
+        (("sessions", "show"), "Missing argument"),
+        (("sessions", "show", "my-session"), "valid UUID"),
+        (("sessions", "jobs", "my-session"), "valid UUID"),
+        (("sessions", "close", "my-session"), "valid UUID"),
+        (("sessions", "list", "--limit", "0"), "--limit"),
+        (("emulator", "start", "--in-memory", "--state", "here"), "--in-memory: it was given together with --state"),
+        (("emulator", "start", "--port", "70000"), "emulator: "),
+    ],
+)
+def test_a_command_that_is_none_is_refused(
+    command: tuple[str, ...], complaint: str, say: Hybridloop, home: Path
+) -> None:
+    assert complaint in refused(say(*command), home)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SECRET,
+        f"ApiKey={SECRET}",
+        f"SubscriptionId=x;ResourceGroupName=y;WorkspaceName=z;ApiKey={SECRET};QuantumEndpoint=http://example.org/;",
+    ],
+)
+@pytest.mark.parametrize("command", [("run", "vqe", "h2"), ("targets",), ("sessions", "list")])
+def test_a_connection_string_that_is_none_is_refused_and_not_repeated(
+    text: str, command: tuple[str, ...], say: Hybridloop, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_QUANTUM_CONNECTION_STRING", text)
+    message = refused(say(*command), home)
+    assert "AZURE_QUANTUM_CONNECTION_STRING: it is no connection string" in message
+    assert SECRET not in message
