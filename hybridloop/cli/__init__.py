@@ -21,7 +21,7 @@ def main() -> None:
     """Run the command of `sys.argv` and exit with its code."""
     try:
         with sigterm_unwinds(), _warnings_shown():
-            build_app()()
+            build_app()(prog_name="hybridloop")
     except HybridloopError as error:
         say(f"hybridloop: {error}")
         sys.exit(error.exit_code)

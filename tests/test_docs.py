@@ -1,0 +1,61 @@
+"""Every command and every Python snippet that README and guides show does what it says."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SHOWN = re.compile(r"^(?:    |\$ )(?:\.venv/bin/)?hybridloop (?P<arguments>[^#\n]+)", re.MULTILINE)
+INLINE = re.compile(r"`hybridloop (?P<arguments>[a-z][^`…]*)`")
+SNIPPET = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SERVERS = ("emulator start",)  # these run until they are stopped; the service's own tests start it with every option
+
+
+def found(pattern: re.Pattern[str], group: str | int) -> list[str]:
+    matches = [match.group(group).strip() for page in PAGES for match in pattern.finditer(page.read_text("utf-8"))]
+    return list(dict.fromkeys(matches))
+
+
+def run(arguments: list[str], environ: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(arguments, env=dict(environ), cwd=folder, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [each for each in found(SHOWN, "arguments") if not each.startswith(SERVERS)])
+def test_a_command_that_is_shown_succeeds(command: str, stack_environ: Mapping[str, str], tmp_path: Path) -> None:
+    shutil.copy(ROOT / "tests" / "data" / "H2_0.735.fcidump", tmp_path / "molecule.fcidump")
+    done = run([sys.executable, "-m", "hybridloop", *shlex.split(command)], stack_environ, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+@pytest.mark.parametrize(
+    "command", [each for each in found(INLINE, "arguments") if each not in found(SHOWN, "arguments")]
+)
+def test_a_command_that_is_named_is_there(command: str, stack_environ: Mapping[str, str], tmp_path: Path) -> None:
+    words = [word for word in shlex.split(command) if not word.isupper() and word != "--help"]
+    done = run([sys.executable, "-m", "hybridloop", *words, "--help"], stack_environ, tmp_path)
+    assert done.returncode == 0, done.stderr
+    path = [word for word in words if not word.startswith("-")]
+    assert f"Usage: {' '.join(['hybridloop', *path])} " in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("snippet", [pytest.param(each, id=f"snippet-{k}") for k, each in enumerate(found(SNIPPET, 1))])
+def test_a_snippet_that_is_shown_runs(snippet: str, stack_environ: Mapping[str, str], tmp_path: Path) -> None:
+    done = run([sys.executable, "-W", "error::DeprecationWarning:__main__", "-c", snippet], stack_environ, tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_pages_show_commands_and_snippets() -> None:
+    assert len(found(SHOWN, "arguments")) >= 5
+    assert len(found(SNIPPET, 1)) >= 2
