@@ -156,20 +156,26 @@ def open_session(
     ticking = clock or RealClock()
     service = Service(workspace, ticking, stop)
     identifier = session_id(uid, 0)
-    service.open_session(identifier, name, at, session_on_job_failure.capitalize())
     workers = Workers("hybridloop-session")
     session = OpenSession(
         Connection(service, identifier, at, ticking, workers, Bill()),
         uid,
         secrets.randbits(63) if seed is None else seed,
     )
+    to_close = True  # also after a signal in the midst of the opening: the service may have opened it by then
     try:
+        try:
+            service.open_session(identifier, name, at, session_on_job_failure.capitalize())
+        except HybridloopError:
+            to_close = False
+            raise
         yield session
     finally:
         with _shielded_from_signals():
             stop.set()
             session.stop()
-            _close(service, session)
+            if to_close:
+                _close(service, session)
             workers.close()
             service.close()
 
