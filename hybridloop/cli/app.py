@@ -20,7 +20,7 @@ def build_app() -> typer.Typer:
         add_completion=True,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    app.callback()(_root)
+    app.callback(invoke_without_command=True)(_root)  # for --version
     app.add_typer(run.app, name="run")
     app.add_typer(sessions.app, name="sessions")
     app.add_typer(emulator.app, name="emulator")
