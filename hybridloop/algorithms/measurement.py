@@ -67,9 +67,9 @@ def observable(operator: SparsePauliOp) -> Observable:
     Neyman's cost where terms do not correlate. On LiH (10 spin orbitals) it takes 77 groups instead of 76 and a
     fifth of the shots.
     """
-    operator = operator.simplify(atol=0.0)
     if not np.isfinite(operator.coeffs).all():
         raise InputError("problem", "the operator has a coefficient that is no finite number", "Give finite ones.")
+    operator = operator.simplify(atol=0.0)
     skew = float(np.abs(operator.coeffs.imag).max())
     if skew > HERMITIAN_TOLERANCE:
         problem = f"the operator is not Hermitian: a coefficient has the imaginary part {skew:.3g}"

@@ -44,7 +44,8 @@ class TrigonometricFit:
         grid = np.linspace(-period / 2, period / 2, GRID * max(self.frequencies), endpoint=False)
         values = _features(self.frequencies, grid) @ self.coefficients
         is_low = (values <= np.roll(values, 1)) & (values <= np.roll(values, -1))
-        minima = [self._polished(float(start), float(grid[1] - grid[0])) for start in grid[is_low]]
+        polished = [self._polished(float(start), float(grid[1] - grid[0])) for start in grid[is_low]]
+        minima = [math.remainder(t, period) for t in polished]
         deepest = min(minima, key=self.value)
         equal = [t for t in minima if self.value(t) - self.value(deepest) <= self._error_between(t, deepest)]
         return min(equal, key=abs)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Statevector
@@ -17,6 +18,9 @@ from hybridloop.algorithms.electronic import ElectronicProblem, electronic_probl
 from hybridloop.algorithms.fcidump import read_fcidump
 from hybridloop.algorithms.fermions import FermionMapping
 from hybridloop.algorithms.rounds import Counts, Lost, RunRound
+
+settings.register_profile("numerics", deadline=None)  # a slow machine is no failure
+settings.load_profile("numerics")
 
 DATA = Path(__file__).parent.parent / "data"
 

@@ -44,7 +44,7 @@ def annihilator(orbital: int, count: int) -> NDArray[np.float64]:
     return functools.reduce(np.kron, factors)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(st.integers(0, 2**32), st.sampled_from(["LiH_1.595_cas(2,3)", "LiH_3_cas(2,2)"]))
 def test_uccsd_is_the_product_of_exact_exponentials(
     problem_of: Callable[..., ElectronicProblem], seed: int, name: str
@@ -87,7 +87,7 @@ def test_zero_angles_are_hartree_fock(
         assert energy == pytest.approx(reference[name]["hf_energy"], abs=1e-9)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 2**32))
 def test_uccsd_conserves_the_electrons_of_either_spin(problem_of: Callable[..., ElectronicProblem], seed: int) -> None:
     problem = problem_of("HeH+_0.7743", FermionMapping.JORDAN_WIGNER)
@@ -99,7 +99,7 @@ def test_uccsd_conserves_the_electrons_of_either_spin(problem_of: Callable[..., 
             assert ((state & 0b11).bit_count(), (state >> 2).bit_count()) == (1, 1)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(0, 2**32), st.sampled_from(["H2_0.735", "LiH_3_cas(2,2)", "LiH_1.595_cas(2,3)", "H4_1"]))
 def test_stated_frequencies_predict_the_energy_along_any_angle(
     problem_of: Callable[..., ElectronicProblem], seed: int, name: str

@@ -73,14 +73,14 @@ def test_every_term_agrees_with_the_reference(
             assert max(abs(ours[label] - theirs[label]) for label in theirs) < 2e-12
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(molecules())
 def test_jordan_wigner_is_the_sum_of_ladder_matrices(molecule: Molecule) -> None:
     ours = electronic_problem(molecule, FermionMapping.JORDAN_WIGNER).hamiltonian.to_matrix()
     np.testing.assert_allclose(ours, dense_hamiltonian(molecule), atol=1e-10)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(molecules())
 def test_parity_is_jordan_wigner_where_the_parities_are_right(molecule: Molecule) -> None:
     norb, (alpha, beta) = molecule.norb, molecule.electrons
@@ -96,7 +96,7 @@ def test_parity_is_jordan_wigner_where_the_parities_are_right(molecule: Molecule
     np.testing.assert_allclose(problem.hamiltonian.to_matrix()[np.ix_(places, places)], block, atol=1e-10)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(molecules())
 def test_the_exact_energy_is_the_lowest_with_the_right_electrons(molecule: Molecule) -> None:
     norb, (alpha, beta) = molecule.norb, molecule.electrons

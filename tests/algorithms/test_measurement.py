@@ -45,7 +45,7 @@ def test_grouping_keeps_every_term_once_and_mixes_only_what_commutes(labels: lis
         assert len(SparsePauliOp(terms(group)).group_commuting(qubit_wise=True)) == 1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(LABELS, st.integers(0, 2**32))
 def test_measured_circuits_give_the_expectation_value(labels: list[str], seed: int) -> None:
     operator = SparsePauliOp(labels, np.random.default_rng(seed).normal(size=len(labels)))

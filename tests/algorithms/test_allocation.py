@@ -1,0 +1,54 @@
+"""Shots where the variance is."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hybridloop.algorithms.allocation import neyman_top_up
+
+GROUPS = st.lists(st.tuples(st.floats(1e-6, 4), st.integers(1, 100_000)), min_size=1, max_size=8)
+
+
+def variance(variances: list[float], shots: list[int]) -> float:
+    return math.fsum(v / n for v, n in zip(variances, shots, strict=True))
+
+
+@given(GROUPS, st.floats(1e-6, 1e-2))
+def test_the_target_is_met_and_nothing_is_wasted(groups: list[tuple[float, int]], target: float) -> None:
+    variances, measured = [v for v, _ in groups], [n for _, n in groups]
+    further = neyman_top_up(variances, measured, target, most=10**15)
+    totals = [n + m for n, m in zip(measured, further, strict=True)]
+    assert min(further) >= 0
+    assert variance(variances, totals) <= target * (1 + 1e-9)
+    # one shot less wherever some were added, and the target is missed: only rounding up is to spare
+    fewer = [n - 1 if m else n for n, m in zip(totals, further, strict=True)]
+    if any(further) and min(fewer) > 0:
+        assert variance(variances, fewer) >= target * (1 - 1e-9)
+
+
+@given(GROUPS, st.floats(1e-6, 1e-2), st.floats(0.5, 2.0))
+def test_no_other_allocation_of_as_many_shots_is_sharper(
+    groups: list[tuple[float, int]], target: float, tilt: float
+) -> None:
+    variances, measured = [v for v, _ in groups], [n for _, n in groups]
+    further = neyman_top_up(variances, measured, target, most=10**15)
+    if len(groups) < 2 or not further[0]:
+        return
+    moved = min(round(further[0] * abs(tilt - 1) / 2), further[0])
+    totals = [n + m for n, m in zip(measured, further, strict=True)]
+    other = [totals[0] - moved, totals[1] + moved, *totals[2:]]
+    slack = sum(v / (n * n) for v, n in zip(variances, totals, strict=True))  # rounding up to whole shots
+    assert variance(variances, other) >= variance(variances, totals) - slack
+
+
+def test_what_is_measured_well_enough_gets_nothing() -> None:
+    assert neyman_top_up([1.0, 1.0], [1000, 1000], 0.01) == [0, 0]
+    assert neyman_top_up([1.0, 1.0], [10_000, 10], 0.01)[0] == 0
+
+
+def test_the_most_shots_are_never_passed() -> None:
+    assert sum(neyman_top_up([1.0, 4.0], [10, 10], 1e-12, most=10_000)) == pytest.approx(10_000, abs=2)

@@ -1,0 +1,300 @@
+"""The whole search, from a problem to an energy that can be believed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+from qiskit.quantum_info import SparsePauliOp, Statevector
+from qiskit_aer.primitives import SamplerV2
+
+from hybridloop.algorithms.ansatz import Ansatz
+from hybridloop.algorithms.choices import AnsatzName, OptimizerName, build_ansatz, build_optimizer
+from hybridloop.algorithms.electronic import ElectronicProblem
+from hybridloop.algorithms.estimation import Estimate
+from hybridloop.algorithms.fermions import FermionMapping
+from hybridloop.algorithms.rounds import Counts, Lost, RunRound, run_round_on
+from hybridloop.algorithms.trigonometric import Rotosolve
+from hybridloop.algorithms.uccsd import uccsd
+from hybridloop.algorithms.vqe import Progress, VqeResult, vqe
+from hybridloop.errors import InputError, JobFailed
+
+MHA = 1e-3
+
+
+def search(problem: ElectronicProblem, run_round: RunRound, **settings: Any) -> VqeResult:
+    """A search with the defaults."""
+    ansatz = uccsd(problem)
+    optimizer = build_optimizer(OptimizerName.ROTOSOLVE, ansatz)
+    return vqe(problem.hamiltonian, ansatz, optimizer, run_round, **settings)
+
+
+def energy_at(problem: ElectronicProblem, ansatz: Ansatz, parameters: Sequence[float]) -> float:
+    state = Statevector(ansatz.circuit.assign_parameters(np.array(parameters)))
+    return float(state.expectation_value(problem.hamiltonian).real)
+
+
+def one_angle() -> Ansatz:
+    circuit = QuantumCircuit(1)
+    circuit.ry(Parameter("t"), 0)
+    return Ansatz("ry", circuit, np.array([0.5]), ((1,),))
+
+
+@pytest.mark.parametrize("mapping", list(FermionMapping))
+def test_h2_from_its_file_on_a_simulator_is_chemically_accurate(
+    reference: Mapping[str, Any], problem_of: Callable[..., ElectronicProblem], mapping: FermionMapping
+) -> None:
+    result = search(problem_of("H2_0.735", mapping), run_round_on(SamplerV2(seed=2)))
+    error = result.value - reference["H2_0.735"]["exact_energy"]
+    assert abs(error) <= 1.6 * MHA
+    assert abs(error) <= 3 * result.standard_error
+    assert result.standard_error <= 0.7 * MHA
+    assert result.converged
+    assert result.is_precise
+    assert not result.is_exact
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["H2_0.3", "H2_0.735", "H2_2.5"])
+def test_h2_keeps_its_promises_over_many_seeds(
+    reference: Mapping[str, Any],
+    problem_of: Callable[..., ElectronicProblem],
+    sampled_rounds: Callable[[int], RunRound],
+    name: str,
+) -> None:
+    problem, exact = problem_of(name), reference[name]["exact_energy"]
+    ansatz = uccsd(problem)
+    results = [search(problem, sampled_rounds(seed)) for seed in range(100)]
+    assert np.quantile([abs(each.value - exact) for each in results], 0.95) <= 1.6 * MHA
+    assert max(each.standard_error for each in results) <= 0.7 * MHA
+    found = [energy_at(problem, ansatz, each.parameters) for each in results]
+    assert np.quantile(found, 0.95) - exact <= 0.6 * MHA
+    assert min(found) >= exact - 1e-9
+    inside = [low <= energy <= high for energy, (low, high) in zip(found, (r.interval95 for r in results), strict=True)]
+    assert 0.88 <= np.mean(inside) <= 1.0  # 0.95 − 3 binomial deviations of 0.022
+    assert max(each.rounds for each in results) <= 4
+    assert np.quantile([each.shots for each in results], 0.95) <= 3.3e5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "limit"), [("HeH+_0.7743", 1.0), ("LiH_3_cas(2,2)", 1.2)])
+def test_two_electrons_in_two_orbitals_keep_theirs(
+    reference: Mapping[str, Any],
+    problem_of: Callable[..., ElectronicProblem],
+    sampled_rounds: Callable[[int], RunRound],
+    name: str,
+    limit: float,
+) -> None:
+    problem, exact = problem_of(name), reference[name]["exact_energy"]
+    ansatz = uccsd(problem)
+    results = [search(problem, sampled_rounds(seed)) for seed in range(10)]
+    assert all(each.converged and each.is_precise for each in results)
+    assert max(energy_at(problem, ansatz, each.parameters) for each in results) - exact <= limit * MHA
+    assert max(abs(each.value - exact) / each.standard_error for each in results) <= 4.5
+
+
+def test_a_hardware_efficient_circuit_is_searched_from_a_random_start(
+    reference: Mapping[str, Any],
+    problem_of: Callable[..., ElectronicProblem],
+    sampled_rounds: Callable[[int], RunRound],
+) -> None:
+    problem = problem_of("H2_0.735")
+    ansatz = build_ansatz(AnsatzName.HARDWARE_EFFICIENT, problem, np.random.default_rng(1))
+    optimizer = build_optimizer(OptimizerName.ROTOSOLVE, ansatz)
+    result = vqe(problem.hamiltonian, ansatz, optimizer, sampled_rounds(1))
+    exact = reference["H2_0.735"]["exact_energy"]
+    assert energy_at(problem, ansatz, result.parameters) - exact <= 1.6 * MHA
+    assert abs(result.value - exact) <= 1.6 * MHA + 3 * result.standard_error
+
+
+def test_cobyla_improves_on_hartree_fock_and_reports_what_its_point_gives(
+    reference: Mapping[str, Any],
+    problem_of: Callable[..., ElectronicProblem],
+    sampled_rounds: Callable[[int], RunRound],
+) -> None:
+    problem = problem_of("H2_0.735")
+    ansatz = uccsd(problem)
+    result = vqe(problem.hamiltonian, ansatz, build_optimizer(OptimizerName.COBYLA, ansatz), sampled_rounds(0))
+    found = energy_at(problem, ansatz, result.parameters)
+    assert found < reference["H2_0.735"]["hf_energy"] - 10 * MHA
+    assert abs(result.value - found) <= 3.5 * result.standard_error
+    # one point a round, and the lowest noisy one is not what is reported
+    assert all(each.points == 1 for each in result.history)
+    assert result.value != min(each.value for each in result.history if each.phase == "search")
+
+
+def test_a_target_that_does_not_sample_is_said_to_be_exact(
+    reference: Mapping[str, Any], problem_of: Callable[..., ElectronicProblem], exact_rounds: RunRound
+) -> None:
+    result = search(problem_of("H2_0.735"), exact_rounds, shots=10_000)
+    assert result.is_exact
+    assert result.standard_error == 0.0
+    assert 0.0 < result.rounding_bound < 1 * MHA
+    assert result.interval95 == (result.value - result.rounding_bound, result.value + result.rounding_bound)
+    assert abs(result.value - reference["H2_0.735"]["exact_energy"]) <= result.rounding_bound + 0.05 * MHA
+    assert [each.phase for each in result.history] == ["search", "final"]
+
+
+def test_the_history_is_what_was_reported_round_by_round(
+    problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
+) -> None:
+    seen: list[Progress] = []
+    result = search(problem_of("HeH+_0.7743"), sampled_rounds(3), on_progress=seen.append)
+    assert tuple(seen) == result.history
+    assert [each.round for each in seen] == list(range(1, result.rounds + 1))
+    assert seen[-1].total_shots == result.shots == sum(each.shots for each in seen)
+    assert result.circuits == sum(each.circuits for each in seen)
+    assert (seen[0].points, seen[0].circuits, seen[0].shots) == (3, 3 * result.groups, 3 * result.groups * 4000)
+    assert [each.phase for each in seen] == sorted((each.phase for each in seen), reverse=True)
+    assert seen[-1].value == result.value
+    assert seen[-1].point == result.parameters
+    assert json.loads(json.dumps(result.as_dict()))["value"] == result.value
+
+
+def test_the_same_seed_gives_the_same_answer(
+    problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
+) -> None:
+    one, other = (search(problem_of("H2_0.735"), sampled_rounds(9)).as_dict() for _ in range(2))
+    assert one == other
+
+
+@pytest.mark.parametrize("precision", [5 * MHA, 0.3 * MHA])
+def test_the_final_measurement_is_as_sharp_as_was_asked_and_not_much_more(
+    problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound], precision: float
+) -> None:
+    result = search(problem_of("H2_0.735"), sampled_rounds(4), precision=precision)
+    assert 0.9 * precision <= result.standard_error <= precision
+
+
+def test_rounds_have_a_limit_that_is_no_convergence(
+    problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
+) -> None:
+    result = search(problem_of("HeH+_0.7743"), sampled_rounds(4), max_rounds=2)
+    assert not result.converged
+    assert "limit of 2 rounds" in result.reason
+    assert [each.phase for each in result.history][:3] == ["search", "search", "final"]
+    assert result.is_precise
+
+
+def test_a_search_that_ends_in_its_last_round_has_converged(
+    problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
+) -> None:
+    assert search(problem_of("H2_0.735"), sampled_rounds(4), max_rounds=1).converged
+
+
+def losing(run_round: RunRound, lose: Callable[[int], bool]) -> RunRound:
+    """The rounds, but the first answer of those chosen by number is lost."""
+    number = 0
+
+    def lossy(pubs: Sequence[SamplerPub], /) -> list[list[Counts | Lost]]:
+        nonlocal number
+        number += 1
+        answers = run_round(pubs)
+        if lose(number):
+            answers[0][0] = Lost("the queue swallowed it")
+        return answers
+
+    return lossy
+
+
+def test_a_circuit_lost_in_the_final_measurement_is_asked_again(
+    reference: Mapping[str, Any],
+    problem_of: Callable[..., ElectronicProblem],
+    sampled_rounds: Callable[[int], RunRound],
+) -> None:
+    result = search(problem_of("H2_0.735"), losing(sampled_rounds(1), lambda number: number in (2, 4)))
+    assert result.is_precise
+    assert abs(result.value - reference["H2_0.735"]["exact_energy"]) <= 4 * result.standard_error
+
+
+def test_a_circuit_that_is_always_lost_is_an_error(
+    problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
+) -> None:
+    with pytest.raises(JobFailed, match="the queue swallowed it"):
+        search(problem_of("H2_0.735"), losing(sampled_rounds(1), lambda number: number > 1))
+    with pytest.raises(JobFailed, match="the queue swallowed it"):
+        search(problem_of("H2_0.735"), losing(sampled_rounds(1), lambda number: number == 1))
+
+
+def test_a_precision_out_of_reach_is_not_claimed(sampled_rounds: Callable[[int], RunRound]) -> None:
+    ansatz = one_angle()
+    optimizer = Rotosolve(ansatz.initial_point, ansatz.frequencies)
+    result = vqe(SparsePauliOp(["X", "Z"], [1.0, 0.5]), ansatz, optimizer, sampled_rounds(0), precision=1e-9)
+    assert not result.is_precise
+    assert result.standard_error > 1e-9
+    assert result.shots < 1e9
+
+
+def test_a_constant_needs_no_circuit(sampled_rounds: Callable[[int], RunRound]) -> None:
+    ansatz = one_angle()
+    optimizer = Rotosolve(ansatz.initial_point, ansatz.frequencies)
+    result = vqe(SparsePauliOp(["I"], [-2.5]), ansatz, optimizer, sampled_rounds(0))
+    assert (result.value, result.shots, result.is_precise) == (-2.5, 0, True)
+
+
+def test_a_circuit_without_angles_is_only_measured(sampled_rounds: Callable[[int], RunRound]) -> None:
+    circuit = QuantumCircuit(1)
+    circuit.h(0)
+    ansatz = Ansatz("plus", circuit, np.zeros(0), ())
+    result = vqe(SparsePauliOp(["Z"]), ansatz, Rotosolve(np.zeros(0), ()), sampled_rounds(0), precision=0.01)
+    assert abs(result.value) <= 0.04
+    assert {each.phase for each in result.history} == {"final"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"shots": 0}, "shots"),
+        ({"precision": 0.0}, "precision"),
+        ({"precision": float("nan")}, "precision"),
+        ({"max_rounds": 0}, "max_rounds"),
+    ],
+)
+def test_settings_out_of_range_are_refused_before_anything_runs(
+    problem_of: Callable[..., ElectronicProblem], settings: dict[str, Any], field: str
+) -> None:
+    def never(pubs: Sequence[SamplerPub], /) -> list[list[Counts | Lost]]:
+        raise AssertionError("a round was run")
+
+    with pytest.raises(InputError) as caught:
+        search(problem_of("H2_0.735"), never, **settings)
+    assert caught.value.field == field
+
+
+def test_parts_that_do_not_fit_together_are_refused(
+    problem_of: Callable[..., ElectronicProblem], exact_rounds: RunRound
+) -> None:
+    problem = problem_of("H2_0.735")
+    fitting = uccsd(problem)
+    measured = fitting.circuit.copy()
+    measured.measure_all()
+    cases: list[tuple[Ansatz, NDArray[np.float64], str]] = [
+        (one_angle(), np.zeros(1), "ansatz"),
+        (Ansatz("measured", measured, np.zeros(1), ((2,),)), np.zeros(1), "ansatz"),
+        (fitting, np.zeros(3), "optimizer"),
+    ]
+    for ansatz, start, field in cases:
+        with pytest.raises(InputError) as caught:
+            vqe(problem.hamiltonian, ansatz, Rotosolve(start, ((1,),) * len(start)), exact_rounds)
+        assert caught.value.field == field
+
+
+def test_estimates_know_each_groups_variance(
+    problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
+) -> None:
+    from hybridloop.algorithms.evaluation import evaluation
+    from hybridloop.algorithms.measurement import observable
+
+    problem = problem_of("H2_0.735")
+    measured = evaluation(observable(problem.hamiltonian), uccsd(problem), sampled_rounds(0))
+    (estimate,) = measured.energies(np.array([[0.3]]), 5000)
+    assert isinstance(estimate, Estimate)
+    assert len(estimate.shot_variances) == 2
+    assert estimate.variance == pytest.approx(sum(estimate.shot_variances) / 5000)
