@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -23,7 +22,14 @@ from hybridloop.emulator.http import (
 )
 from hybridloop.emulator.listing import Listed, Page
 from hybridloop.emulator.records import JobRecord, SessionRecord
-from hybridloop.emulator.requests import CONTAINER, blob_name_fits, job_changes, job_request, session_request
+from hybridloop.emulator.requests import (
+    CONTAINER,
+    blob_name_fits,
+    job_changes,
+    job_request,
+    json_object,
+    session_request,
+)
 from hybridloop.emulator.sas import SUBMISSION, Signatures
 from hybridloop.emulator.service import Service
 from hybridloop.emulator.views import blob_url, job_view, page_view, provider_views, quota_views, session_view
@@ -150,11 +156,8 @@ class DataPlane:
         return json_reply(page_view(quota_views(self._service.catalogue), None))
 
     async def _sas_uri(self, request: Request, workspace: str, item: str) -> Response:
-        try:
-            document = json.loads(await bounded_body(request, MAX_DOCUMENT))
-            container, blob = document["containerName"], document.get("blobName")
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            raise bad_request("The body must be an object with containerName.") from None
+        document = json_object(await bounded_body(request, MAX_DOCUMENT), "storage request")
+        container, blob = document.get("containerName"), document.get("blobName")
         if not isinstance(container, str) or CONTAINER.fullmatch(container) is None:
             raise bad_request("containerName must be 3 to 63 lower-case letters, digits and single dashes.")
         if blob is not None and (not isinstance(blob, str) or not blob_name_fits(blob)):
@@ -189,4 +192,4 @@ def _next_link(request: Request, query: ListQuery, page: Page) -> str | None:
         return None
     following = replace(query, skip=query.skip + query.top)
     kept = {key: value for key, value in request.query_params.items() if key.lstrip("$") != "skip"}
-    return f"{_host(request)}{request.scope['path']}?{urlencode({**kept, 'skip': following.skip})}"
+    return f"{_host(request)}{request.scope['raw_path'].decode('ascii')}?{urlencode({**kept, 'skip': following.skip})}"

@@ -11,6 +11,7 @@ from hybridloop.emulator.program import MEASURE, Operation, Program, Recorded, R
 
 INVALID_INPUT = "InvalidInputData"
 MAX_QUBITS = 4096
+MAX_CONTROLS = 7  # of one gate, as IonQ's API has it
 
 PLAIN = {
     "x": "x",
@@ -30,9 +31,6 @@ ROTATIONS = {"rx": "rx", "ry": "ry", "rz": "rz"}
 PAIR_ROTATIONS = {"xx": "rxx", "yy": "ryy", "zz": "rzz"}
 CONTROLLED = {
     "cnot": "x",
-    "cx": "x",
-    "cy": "y",
-    "cz": "z",
     "x": "x",
     "y": "y",
     "z": "z",
@@ -68,6 +66,8 @@ def _operation(gate: Any, number: int, num_qubits: int) -> Operation:
     qubits = (*controls, *targets)
     if len(set(qubits)) != len(qubits) or any(not 0 <= qubit < num_qubits for qubit in qubits):
         raise Unrunnable(INVALID_INPUT, f"gate {number} ({name}) names a qubit twice or one that is not there")
+    if len(controls) > MAX_CONTROLS:
+        raise Unrunnable(INVALID_INPUT, f"gate {number} ({name}) has more than {MAX_CONTROLS} controls")
     if name in NATIVE and not controls:
         return _native(gate, name, targets, number)
     if controls and len(targets) == 1 and name in CONTROLLED:

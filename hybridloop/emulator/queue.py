@@ -107,8 +107,8 @@ class WorkQueue:
         if self._growth is not None:
             self._growth.cancel()
         workers = [*self._idle, *self._running.values()]
-        for worker in workers:
-            worker.kill()
+        for task in self._tasks:
+            task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(worker.stop() for worker in workers))
 
@@ -117,9 +117,14 @@ class WorkQueue:
             key, worker = self._waiting.popleft(), self._idle.pop()
             task = asyncio.create_task(self._run(key, worker))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._forget)
         if self._waiting and self._unstarted and self._growth is None and not self._stopped:
             self._growth = asyncio.get_running_loop().call_later(GROW_AFTER_S, self._grow)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.result()  # whatever went wrong there is shown by the loop at once
 
     def _grow(self) -> None:
         self._growth = None
@@ -129,21 +134,28 @@ class WorkQueue:
         self._pump()
 
     async def _run(self, key: int, worker: Worker) -> None:
-        started = self._service.begin(key)
-        if started is not None:
-            self._running[key] = worker
+        try:
+            started = self._service.begin(key)
+            if started is not None:
+                self._running[key] = worker
+                await self._ask_twice(key, worker, *started)
+        finally:
+            self._running.pop(key, None)
+            self._idle.append(worker)
+            self._pump()
+
+    async def _ask_twice(self, key: int, worker: Worker, header: bytes, data: bytes) -> None:
+        """A worker can die through no fault of its task, so that is tried once more; twice is the task's fault."""
+        for _ in range(2):
             try:
-                header, data = started
                 verdict, result = await worker.ask(header, data)
             except WorkerDied:
-                if not self._stopped:
-                    self._service.fail(key, DIED)
+                if self._stopped or not self._service.wants(key):
+                    return
             else:
                 self._finish(key, verdict, result)
-            finally:
-                del self._running[key]
-        self._idle.append(worker)
-        self._pump()
+                return
+        self._service.fail(key, DIED)
 
     def _finish(self, key: int, verdict: bytes, result: bytes) -> None:
         if verdict == DONE:

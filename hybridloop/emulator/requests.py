@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from hybridloop.emulator.faults import bad_request
 from hybridloop.emulator.session import JobFailurePolicy
 
-CONTAINER = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}")
+CONTAINER = re.compile(r"(?=.{3,63}$)[a-z0-9](?:-?[a-z0-9])+")
+MAX_DEPTH = 32  # of a JSON body
 MAX_BLOB_NAME = 200  # characters of its escaped form, which is a file's name
 
 
@@ -45,10 +46,20 @@ class JobRequest:
     priority: str | None
     tags: tuple[str, ...] | None
 
+    def to_document(self) -> dict[str, Any]:
+        """The request as what JSON can hold."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> JobRequest:
+        """The inverse of `to_document`, after a way through JSON."""
+        tags = document["tags"]
+        return cls(**{**document, "tags": None if tags is None else tuple(tags)})
+
 
 def session_request(body: bytes, session_id: str) -> SessionRequest:
     """The request to open the session of that id."""
-    document = _object(body, "session")
+    document = json_object(body, "session")
     target = _text(document, "target", required=True)
     policy = _text(document, "jobFailurePolicy") or JobFailurePolicy.ABORT
     try:
@@ -67,7 +78,7 @@ def session_request(body: bytes, session_id: str) -> SessionRequest:
 
 def job_request(body: bytes, job_id: str) -> JobRequest:
     """The request to submit the job of that id."""
-    document = _object(body, "job")
+    document = json_object(body, "job")
     container_uri, input_uri = _text(document, "containerUri"), _text(document, "inputDataUri")
     container = _blob_address(container_uri, "containerUri")[0] if container_uri else f"job-{job_id}"
     if CONTAINER.fullmatch(container) is None:
@@ -96,7 +107,7 @@ def job_request(body: bytes, job_id: str) -> JobRequest:
 
 def job_changes(body: bytes) -> Mapping[str, Any]:
     """The given ones of name, priority and tags; null puts a value back to none."""
-    document = _object(body, "job")
+    document = json_object(body, "job")
     unknown = set(document) - {"name", "priority", "tags"}
     if unknown:
         raise bad_request(f"only name, priority and tags can be changed, not {', '.join(sorted(unknown))}.")
@@ -109,14 +120,26 @@ def blob_name_fits(name: str) -> bool:
     return name != "" and name.isprintable() and len(quote(name, safe="")) <= MAX_BLOB_NAME
 
 
-def _object(body: bytes, what: str) -> dict[str, Any]:
+def json_object(body: bytes, what: str) -> dict[str, Any]:
+    """The body as a JSON object without NaN and without deep nesting; `what` names it in the refusal."""
     try:
-        document = json.loads(body)
+        document = json.loads(body, parse_constant=_refuse_constant)
+        if not isinstance(document, dict) or _is_deeper(document, MAX_DEPTH):
+            raise ValueError("not an object, or nested too deeply")
     except (ValueError, RecursionError):
         raise bad_request(f"The body is not a {what} in JSON.") from None
-    if not isinstance(document, dict):
-        raise bad_request(f"The body is not a {what} in JSON.")
     return document
+
+
+def _refuse_constant(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(item, levels - 1) for item in inner)
 
 
 def _text(document: Mapping[str, Any], key: str, *, required: bool = False) -> str | None:
@@ -154,7 +177,10 @@ def _metadata(document: Mapping[str, Any]) -> Mapping[str, str | None] | None:
 
 def _blob_address(uri: str, key: str) -> tuple[str, str]:
     """Container and blob (may be empty) of a URL whose path doubles the container."""
-    parts = unquote(urlsplit(uri).path).lstrip("/").split("/", 2)
+    try:
+        parts = unquote(urlsplit(uri).path).lstrip("/").split("/", 2)
+    except ValueError:  # an address that is none
+        parts = []
     if len(parts) < 2 or parts[0] != parts[1]:
         raise bad_request(f"{key} does not point at this service's storage.")
     return parts[0], parts[2] if len(parts) == 3 else ""

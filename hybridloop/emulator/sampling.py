@@ -15,7 +15,8 @@ def sampling_seed(service_seed: int, sampling_value: str) -> int:
 
     `sampling_value` is the job's own, or its id where it has none.
     """
-    digest = hashlib.blake2b(f"{service_seed}\n{sampling_value}".encode(), digest_size=8).digest()
+    text = f"{service_seed}\n{sampling_value}".encode("utf-8", "surrogatepass")
+    digest = hashlib.blake2b(text, digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
 

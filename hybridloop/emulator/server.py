@@ -75,7 +75,13 @@ def _serve(settings: Settings) -> None:
         # uvicorn stops on these and raises them again when it is done: an orderly stop is no failure
         signal.signal(number, lambda *_: None)
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, ws="none", server_header=False, timeout_graceful_shutdown=GRACE_S
+        app,
+        log_level="warning",
+        access_log=False,
+        ws="none",
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
     )
     try:
         uvicorn.Server(config).run(sockets=[listener])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 from hybridloop.emulator.blobs import Bytes
@@ -96,7 +96,7 @@ class Service:
         with self.store.transaction():
             known, deleted = self.store.job_even_deleted(workspace, job_id)
             if known is not None:
-                if deleted or asdict(known.request) != asdict(request):
+                if deleted or known.request != request:
                     raise conflict(f"Job {job_id}")
                 return known, False
             if target.availability == "Unavailable":
@@ -154,20 +154,33 @@ class Service:
         if job.state.is_terminal:
             return None
         request = job.request
-        if self.store.blob(request.container, request.input_blob) is None:
+        target = self.catalogue.find(request.target, request.provider_id)
+        if target is None:
+            self.fail(key, JobError("TargetUnavailable", f"Target {request.target} is not offered any more."))
+            return None
+        data = self._input(request)
+        if data is None:
             self.fail(key, JobError("InvalidInputData", f"The input blob {request.input_blob!r} is not there."))
             return None
         with self.store.transaction():
             self.store.put_job_state(key, with_begin(job.state, self.clock.now()))
         task = Task(
-            target=self._target(request.target, request.provider_id),
+            target=target,
             input_format=request.input_format,
             output_format=request.output_format or "",
             params=request.params,
             service_seed=self._seed,
             sampling_value=(request.metadata or {}).get("sampling_value") or job.id,
         )
-        return task.to_json(), self._contents.read(request.container, request.input_blob)
+        return task.to_json(), data
+
+    def _input(self, request: JobRequest) -> bytes | None:
+        record = self.store.blob(request.container, request.input_blob)
+        return None if record is None else self.blob_bytes(record)
+
+    def wants(self, key: int) -> bool:
+        """Whether a job that was started has not ended in the books meanwhile."""
+        return not self.store.job_by_key(key).state.is_terminal
 
     def succeed(self, key: int, result: bytes) -> None:
         """Keep a job's result, then end it: whoever sees it Succeeded finds its blob."""
@@ -220,6 +233,8 @@ class Service:
             for session in self.store.live_sessions()
             if (moment := times_out_at(session.state, self._idle_rule)) is not None and moment <= now
         ]
+        if not due:
+            return 0
         with self.store.transaction():
             for moment, session in sorted(due, key=lambda pair: (pair[0], pair[1].key)):
                 self.store.put_session_state(session.key, with_time_out(session.state, moment))

@@ -25,6 +25,9 @@ from hybridloop.emulator.program import (
 )
 from hybridloop.emulator.sampling import draw_shots, scaled_to_shots
 
+NATIVE_TO_AER = frozenset(
+    "x y z h s sdg t tdg sx sxdg id rx ry rz rxx ryy rzz swap cx cy cz ccx ccz cswap crx cry crz".split()
+)
 MOST_BITS_AS_DISTRIBUTION = 20  # above, Aer draws the shots itself instead of writing out 2^n probabilities
 SHARE_OF_MEMORY = 3  # one simulation takes at most a third of the machine's
 
@@ -116,12 +119,23 @@ def _append(circuit: QuantumCircuit, operation: Operation, qubits: dict[int, int
     if operation.name in NATIVE_MATRICES:
         circuit.append(UnitaryGate(NATIVE_MATRICES[operation.name](*operation.angles)), where)
         return
-    gate = _standard_gates().get(operation.name)
-    if gate is not None:
-        circuit._append(gate.__class__(*operation.angles), tuple(circuit.qubits[q] for q in where), ())
+    if operation.name in NATIVE_TO_AER:
+        gate = _standard_gates()[operation.name].__class__(*operation.angles)
+        circuit._append(gate, tuple(circuit.qubits[qubit] for qubit in where), ())
         return
-    base, controls = operation.name.lstrip("c"), len(operation.name) - len(operation.name.lstrip("c"))
-    circuit.append(_standard_gates()[base].__class__(*operation.angles).control(controls), where)
+    base = operation.name.lstrip("c")
+    controls = len(operation.name) - len(base)
+    matrix = _standard_gates()[base].__class__(*operation.angles).to_matrix()
+    circuit.append(UnitaryGate(_controlled(matrix, controls)), where)
+
+
+def _controlled(matrix: NDArray[np.complex128], controls: int) -> NDArray[np.complex128]:
+    """The matrix applied where all controls, which come first and are the least significant qubits, are 1."""
+    size = len(matrix) << controls
+    whole = np.eye(size, dtype=np.complex128)
+    ones = np.arange(len(matrix)) << controls | (1 << controls) - 1
+    whole[np.ix_(ones, ones)] = matrix
+    return whole
 
 
 @lru_cache(maxsize=1)

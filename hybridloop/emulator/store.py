@@ -11,7 +11,6 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +140,7 @@ class Store:
                 "priority": request.priority,
                 "tags": _json(request.tags),
                 "created": state.created,
-                "request": json.dumps(asdict(request)),
+                "request": json.dumps(request.to_document()),
                 "output_blob": "outputData",
                 **_job_columns(state),
             },
@@ -294,7 +293,5 @@ def _job(row: Mapping[str, Any] | sqlite3.Row) -> JobRecord:
         modified=row["modified"],
         error=None if row["error"] is None else JobError(*json.loads(row["error"])),
     )
-    request = json.loads(row["request"])
-    request["tags"] = None if request["tags"] is None else tuple(request["tags"])
     names = (row["id"], row["session_key"], row["name"], row["priority"], _tags(row["tags"]), row["output_blob"])
-    return JobRecord(row["key"], *names, JobRequest(**request), state)
+    return JobRecord(row["key"], *names, JobRequest.from_document(json.loads(row["request"])), state)

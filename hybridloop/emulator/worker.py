@@ -33,7 +33,8 @@ def answer(task: bytes, data: bytes) -> bytes:
 
 def main() -> None:
     """Answer tasks until standard input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group: the service decides what stops
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # sent to the whole group: the service decides what stops
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints must not get between the replies
     tasks: SimpleQueue[tuple[bytes, bytes]] = SimpleQueue()

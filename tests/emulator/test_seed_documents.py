@@ -132,7 +132,7 @@ def test_under_continue_jobs_go_on_after_a_failure_and_the_close_says_failed(
         session.refresh()
         assert session.details.status == "Failure(s)"
         job = backend.run(circuit=bell, shots=100)
-        job.wait_for_final_state()
+        job.wait_for_final_state(wait=0.05)
         assert job.result().get_counts() == {"00": 50, "11": 50}
     assert session.details.status == "Failed"
 

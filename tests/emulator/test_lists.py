@@ -1,0 +1,145 @@
+"""Lists: pages, orders, filters; through the SDK, and for what it can't send over plain HTTP."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from azure.quantum import Workspace
+
+from hybridloop.emulator.filters import parse_query
+from hybridloop.emulator.listing import Listed, page_of
+from hybridloop.emulator.store import Store
+from tests.conftest import Emulator, running_emulator
+from tests.emulator.calls import ASYMMETRIC_QIR, Caller, connection
+
+JOBS = 250
+
+
+@pytest.fixture(scope="module")
+def crowd() -> Iterator[tuple[Caller, Workspace, str]]:
+    """A workspace with one session of 250 jobs, another with one, and a lone job; time stands still."""
+    with running_emulator("--clock", "virtual") as emulator:
+        caller = Caller(emulator)
+        session = caller.open_session()
+        url = caller.upload(str(uuid.uuid4()), ASYMMETRIC_QIR)
+        headers = {"x-ms-quantum-api-key": emulator.api_key}
+        with connection(emulator.endpoint) as opened:
+            for number in range(JOBS):
+                document = caller.document(url, name=f"run.{number // 25}.{number:03}", sessionId=session)
+                opened.request("PUT", f"{caller.base}/jobs/job-{number:03}", json.dumps(document), headers)
+                reply = opened.getresponse()
+                reply.read()
+                assert reply.status == 200
+        emulator.advance(86_400)
+        other = caller.open_session("ionq.simulator")
+        caller.submit(target="ionq.simulator", job="in-the-other", sessionId=other, name="other")
+        caller.submit(job="alone", name="lonely")
+        for job in ("job-249", "in-the-other", "alone"):
+            caller.ended(job)
+        yield caller, emulator.workspace(caller.workspace), session
+
+
+def test_a_session_with_250_jobs_lists_each_once_and_in_order(crowd: tuple[Caller, Workspace, str]) -> None:
+    _, workspace, session = crowd
+    jobs = workspace.list_session_jobs(session)
+    assert [job.id for job in jobs] == [f"job-{number:03}" for number in range(JOBS)]
+    descending = workspace.list_session_jobs(session, orderby_property="CreationTime", is_asc=False)
+    assert [job.id for job in descending] == [job.id for job in reversed(jobs)]
+
+
+def test_a_name_prefix_finds_its_jobs_only(crowd: tuple[Caller, Workspace, str]) -> None:
+    _, workspace, session = crowd
+    found = workspace.list_session_jobs(session, name_match="run.3.")
+    assert [job.id for job in found] == [f"job-{number:03}" for number in range(75, 100)]
+
+
+def test_jobs_are_filtered_by_target_state_provider_and_day(crowd: tuple[Caller, Workspace, str]) -> None:
+    _, workspace, _ = crowd
+    assert [job.id for job in workspace.list_jobs(target=["ionq.simulator"])] == ["in-the-other"]
+    assert [job.id for job in workspace.list_jobs(provider=["ionq"])] == ["in-the-other"]
+    assert len(workspace.list_jobs(status=["Succeeded"])) == JOBS + 2
+    assert workspace.list_jobs(status=["Failed", "Cancelled"]) == []
+    first_day = workspace.get_job("job-000").details.creation_time
+    next_day = workspace.get_job("alone").details.creation_time
+    assert len(workspace.list_jobs(created_before=first_day)) == JOBS
+    assert {job.id for job in workspace.list_jobs(created_after=next_day)} == {"in-the-other", "alone"}
+
+
+def test_top_level_items_are_sessions_and_lone_jobs(crowd: tuple[Caller, Workspace, str]) -> None:
+    _, workspace, session = crowd
+    items = workspace.list_top_level_items()
+    assert [item.item_type for item in items] == ["Session", "Session", "Job"]
+    assert (items[0].id, items[2].id) == (session, "alone")
+    assert [item.id for item in workspace.list_top_level_items(item_type=["job"])] == ["alone"]
+    assert [item.id for item in workspace.list_top_level_items(name_match="lone")] == ["alone"]
+
+
+def test_a_page_is_at_most_100_long_and_its_link_keeps_the_question(crowd: tuple[Caller, Workspace, str]) -> None:
+    caller, _, session = crowd
+    query = quote("startswith(Name, 'run.')")
+    path = f"/sessions/{session}/jobs?api-version=x&filter={query}&orderby=Name%20desc&top=500"
+    page = caller.call("GET", path).json()
+    assert [job["id"] for job in page["value"]] == [f"job-{number:03}" for number in range(249, 149, -1)]
+    link = page["nextLink"]
+    assert link.startswith(f"{caller.emulator.endpoint}subscriptions/")
+    assert "api-version=x" in link
+    page = caller.call("GET", link.partition(caller.workspace)[2]).json()
+    assert [job["id"] for job in page["value"]] == [f"job-{number:03}" for number in range(149, 49, -1)]
+    page = caller.call("GET", page["nextLink"].partition(caller.workspace)[2]).json()
+    assert (len(page["value"]), page["nextLink"]) == (50, None)
+
+
+def test_listed_jobs_have_no_signatures_and_a_read_one_has(crowd: tuple[Caller, Workspace, str]) -> None:
+    caller, _, _ = crowd
+    uris = ("containerUri", "inputDataUri", "outputDataUri")
+    listed = caller.call("GET", "/jobs?top=1").json()["value"][0]
+    assert not any("sig=" in listed[uri] for uri in uris)
+    read = caller.call("GET", f"/jobs/{listed['id']}").json()
+    assert all("sig=" in read[uri] for uri in uris)
+    assert len(read) == 26
+
+
+def test_workspaces_do_not_see_each_others_jobs(crowd: tuple[Caller, Workspace, str]) -> None:
+    caller, _, session = crowd
+    stranger = Caller(caller.emulator)
+    assert stranger.call("GET", "/jobs").json()["value"] == []
+    assert stranger.call("GET", f"/sessions/{session}").status == 404
+    assert Caller(caller.emulator, caller.workspace.upper()).call("GET", f"/sessions/{session}").status == 200
+
+
+@pytest.mark.parametrize("query", ["filter=State%20eq%20'a'%20or%201%20eq%201", "orderby=id", "skip=x"])
+def test_a_bad_question_is_answered_with_400(emulator: Emulator, query: str) -> None:
+    reply = Caller(emulator).call("GET", f"/jobs?{query}")
+    assert (reply.status, reply.json()["error"]["code"]) == (400, "InvalidQuery")
+
+
+@pytest.mark.parametrize(
+    ("which", "filter_text", "order", "index"),
+    [
+        (Listed.SESSION_JOBS, "startswith(Name, 'run.3.')", None, "session_jobs_by_name"),
+        (Listed.SESSION_JOBS, None, None, "session_jobs_by_time"),
+        (Listed.SESSION_JOBS, "(State eq 'Succeeded')", "CreationTime desc", "session_jobs_by_time"),
+        (Listed.JOBS, "startswith(Name, 'run.3.')", None, "jobs_by_name"),
+        (Listed.JOBS, None, "CreationTime desc", "jobs_by_time"),
+        (Listed.SESSIONS, None, None, "sessions_by_time"),
+    ],
+)
+def test_lists_search_by_an_index(
+    tmp_path: Path, which: Listed, filter_text: str | None, order: str | None, index: str
+) -> None:
+    plans: list[str] = []
+
+    class ExplainingStore(Store):
+        def rows(self, sql: str, parameters: object) -> list[object]:  # type: ignore[override]  # only looks on
+            rows = super().rows(f"EXPLAIN QUERY PLAN {sql}", parameters)  # type: ignore[arg-type]
+            plans.append(" ".join(str(row["detail"]) for row in rows))
+            return []
+
+    page_of(ExplainingStore(None), which, parse_query(filter_text, order, None, None), "w", 1)
+    assert f"USING INDEX {index} " in plans[0]
+    assert "SCAN" not in plans[0]

@@ -1,0 +1,126 @@
+"""The service as a process: start, stop, keys, files."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hybridloop.emulator.__main__ import settings_of
+from hybridloop.emulator.settings import ClockKind, IdleRule, Settings
+from tests.conftest import Emulator
+from tests.emulator.calls import Caller, raw_call
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_on_a_signal_with_exit_code_0(start_emulator: Callable[..., Emulator], how: signal.Signals) -> None:
+    emulator = start_emulator()
+    Caller(emulator).submit()  # a worker is there, perhaps busy
+    assert emulator.stop(how) == 0
+
+
+def test_a_second_service_on_the_same_state_is_refused(tmp_path: Path, start_emulator: Callable[..., Emulator]) -> None:
+    start_emulator(state=tmp_path)
+    command = [sys.executable, "-m", "hybridloop.emulator", "--port", "0", "--state", str(tmp_path)]
+    second = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (second.returncode, second.stdout) == (1, "")
+    assert "another service runs on" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def test_a_taken_port_is_refused_with_one_line(emulator: Emulator) -> None:
+    port = emulator.endpoint.rstrip("/").rpartition(":")[2]
+    command = [sys.executable, "-m", "hybridloop.emulator", "--port", port, "--in-memory"]
+    second = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert second.returncode == 1
+    assert second.stderr.splitlines() == [
+        f"hybridloop emulator: port {port} can't be used: Address already in use; take another with --port"
+    ]
+
+
+def test_state_is_for_its_owner_only_and_given_keys_are_not_written_or_printed(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    command = [sys.executable, "-m", "hybridloop.emulator", "--port", "0", "--state", str(folder)]
+    keys = {"HYBRIDLOOP_EMULATOR_API_KEY": "canary-one", "HYBRIDLOOP_EMULATOR_ADMIN_KEY": "canary-two"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **keys}, umask=0)
+    with process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        endpoint = line.removeprefix("listening on ").strip()
+        caller = Caller(Emulator(endpoint, "canary-one", "canary-two", process))
+        caller.submit()
+        process.terminate()
+        printed = line + process.stdout.read()
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in files if path.name == "keys.json"} == {
+        "keys.json": 0o600
+    }
+    assert not any(word in text for word in ("canary-one", "canary-two") for text in [printed])
+    assert not any(word in path.read_bytes() for word in (b"canary-one", b"canary-two") for path in files)
+
+
+def test_keys_that_were_made_up_are_printed_and_stay_the_same(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hybridloop.emulator", "--port", "0", "--state", str(tmp_path)]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("HYBRIDLOOP_EMULATOR_")}
+    printed = []
+    for _ in range(2):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+            assert process.stdout is not None
+            lines = [process.stdout.readline()]
+            while "Stop with Ctrl-C" not in lines[-1]:
+                lines.append(process.stdout.readline())
+            process.terminate()
+        printed.append("".join(lines))
+    keys = [text.partition("ApiKey=")[2].partition(";")[0] for text in printed]
+    assert keys[0] == keys[1]
+    assert len(keys[0]) >= 32
+    endpoint = printed[0].partition("QuantumEndpoint=")[2].partition(";")[0]
+    assert f"listening on {endpoint}\n" == printed[0].splitlines(keepends=True)[0]
+
+
+@pytest.mark.parametrize("key", [None, "", "wrong", "test-api-ke", "test-api-keyy", "test-admin-key"])
+def test_a_wrong_or_missing_key_is_answered_with_401_and_no_body(emulator: Emulator, key: str | None) -> None:
+    headers = {} if key is None else {"x-ms-quantum-api-key": key}
+    reply = raw_call(emulator.endpoint, "GET", f"{Caller(emulator).base}/sessions", None, headers)
+    assert (reply.status, reply.body) == (401, b"")
+    assert reply.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+
+
+def test_the_key_may_come_as_a_bearer_token(emulator: Emulator) -> None:
+    headers = {"authorization": f"Bearer {emulator.api_key}"}
+    assert raw_call(emulator.endpoint, "GET", f"{Caller(emulator).base}/sessions", None, headers).status == 200
+
+
+@pytest.mark.parametrize("header", ["x-admin-key", "x-ms-quantum-api-key"])
+def test_the_data_planes_key_does_not_open_the_admin_endpoints(emulator: Emulator, header: str) -> None:
+    reply = raw_call(emulator.endpoint, "GET", "/_admin/clock", None, {header: emulator.api_key})
+    assert (reply.status, reply.body) == (401, b"")
+
+
+def test_settings_come_from_arguments_and_keys_also_from_the_environment(tmp_path: Path) -> None:
+    environment = {"HYBRIDLOOP_EMULATOR_API_KEY": "a", "HYBRIDLOOP_EMULATOR_ADMIN_KEY": "b"}
+    given = ["--port", "1", "--state", str(tmp_path), "--api-key", "c", "--clock", "virtual", "--seed", "3"]
+    settings = settings_of([*given, "--idle-rule", "documented"], environment)
+    assert settings == Settings(1, tmp_path, "c", "b", ClockKind.VIRTUAL, 3, IdleRule.DOCUMENTED)
+    assert "'c'" not in repr(settings)
+    default = settings_of([], {"HYBRIDLOOP_HOME": str(tmp_path)})
+    assert (default.port, default.state, default.api_key) == (8099, tmp_path / "emulator", None)
+    assert settings_of(["--in-memory"], {}).state is None
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--port", "70000"], ["--api-key", "a b"], ["--api-key", "k", "--admin-key", "k"], ["--clock", "slow"]],
+)
+def test_bad_settings_end_with_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        settings_of(arguments, {})
+    assert end.value.code == 2
+    assert "error:" in capsys.readouterr().err

@@ -1,0 +1,81 @@
+"""What can't be run fails as a job, with a code and a message, and never as an HTTP error."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.conftest import Emulator
+from tests.emulator.calls import ASYMMETRIC_QIR, Caller
+
+WIDE = ASYMMETRIC_QIR.replace(b'"required_num_qubits"="3"', b'"required_num_qubits"="33"')
+BRANCH = ASYMMETRIC_QIR.replace(
+    b"  call void @__quantum__qis__x__body", b"  br i1 true, label %a, label %b\n  call void @__quantum__qis__x__body"
+)
+UNKNOWN = ASYMMETRIC_QIR.replace(b"qis__x__body", b"qis__warp__body")
+AFTER_MEASUREMENT = ASYMMETRIC_QIR.replace(
+    b"  call void @__quantum__rt__array",
+    b"  call void @__quantum__qis__x__body(%Qubit* null)\n  call void @__quantum__rt__array",
+)
+BARRIER = ASYMMETRIC_QIR.replace(b"block_0:\n", b"block_0:\n  call void @__quantum__qis__barrier__body()\n")
+IONQ = {"target": "ionq.simulator", "inputDataFormat": "ionq.circuit.v1", "outputDataFormat": "ionq.quantum-results.v1"}
+NOISE = {"noise": {"model": "aria-1"}}
+WORD = b'{"qubits":2,"circuit":[{"gate":"%s","target":0}]}'
+
+
+def submit(emulator: Emulator, data: bytes, **more: Any) -> dict[str, Any]:
+    caller = Caller(emulator)
+    return caller.ended(caller.submit(data, **more))
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "data", "more"),
+    [
+        ("QIRPreProcessingFailed", "one entry point", b"not QIR at all", {}),
+        ("QIRPreProcessingFailed", "base profile", BRANCH, {}),
+        ("QIRPreProcessingFailed", "warp", UNKNOWN, {}),
+        ("QIRPreProcessingFailed", "after its measurement", AFTER_MEASUREMENT, {}),
+        ("QATTransformationFailed", "barriers", BARRIER, {"target": "ionq.simulator"}),
+        ("InvalidInputData", "33 qubits", WIDE, {}),
+        ("InvalidProperty", "not 0", ASYMMETRIC_QIR, {"inputParams": {"shots": 0}}),
+        ("InvalidProperty", "not -5", ASYMMETRIC_QIR, {"inputParams": {"shots": -5}}),
+        ("InvalidProperty", "10000", ASYMMETRIC_QIR, {"inputParams": {"shots": 10_001}}),
+        ("InvalidProperty", "whole number", ASYMMETRIC_QIR, {"inputParams": {"shots": "many"}}),
+        ("InvalidProperty", "whole number", ASYMMETRIC_QIR, {"inputParams": {"shots": True}}),
+        ("CannotTranslateOutputData", "my.format", ASYMMETRIC_QIR, {"outputDataFormat": "my.format"}),
+        ("CannotTranslateInputData", "my.format", ASYMMETRIC_QIR, {"inputDataFormat": "my.format"}),
+        ("CannotTranslateInputData", "ionq.circuit.v1", ASYMMETRIC_QIR, {**IONQ, "target": "rigetti.sim.qvm"}),
+        ("InvalidInputData", "noise", ASYMMETRIC_QIR, {"target": "ionq.simulator", "inputParams": NOISE}),
+        ("InvalidInputData", "ionq.circuit.v1", b"{", IONQ),
+        ("InvalidInputData", "warp", WORD % b"warp", IONQ),
+        ("InvalidInputData", "qubit", b'{"qubits":2,"circuit":[{"gate":"x","target":2}]}', IONQ),
+        ("InvalidInputData", "30 qubits", json.dumps({"qubits": 30, "circuit": []}).encode(), IONQ),
+    ],
+)  # fmt: skip
+def test_it_fails_with_a_code_and_a_message(
+    emulator: Emulator, code: str, words: str, data: bytes, more: dict[str, Any]
+) -> None:
+    job = submit(emulator, data, **more)
+    assert job["status"] == "Failed"
+    assert job["errorData"]["code"] == code
+    assert words in job["errorData"]["message"]
+    assert job["costEstimate"] is None
+
+
+def test_more_qubits_than_memory_fails_before_it_allocates(emulator: Emulator) -> None:
+    x = "  call void @__quantum__qis__x__body(%Qubit* inttoptr (i64 {0} to %Qubit*))\n"
+    wide = ASYMMETRIC_QIR.replace(b"block_0:\n", ("block_0:\n" + "".join(map(x.format, range(50)))).encode())
+    job = submit(emulator, wide, target="quantinuum.sim.h2-1sc")
+    assert (job["status"], job["errorData"]["code"]) == ("Failed", "InvalidInputData")
+    assert "GiB" in job["errorData"]["message"]
+
+
+def test_a_job_without_its_input_blob_fails(emulator: Emulator) -> None:
+    caller = Caller(emulator)
+    reply = caller.call(
+        "PUT", "/jobs/no-input", {"providerId": "rigetti", "target": "rigetti.sim.qvm", "inputDataFormat": "qir.v1"}
+    )
+    assert (reply.status, reply.json()["status"]) == (200, "Waiting")
+    assert caller.ended("no-input")["errorData"]["code"] == "InvalidInputData"
