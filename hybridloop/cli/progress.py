@@ -19,7 +19,7 @@ def line(update: Update) -> str:
     return (
         f"round {progress.round:>3}  {progress.phase:<6}  "
         f"energy {progress.value:+.6f} ± {progress.standard_error:.6f}  "
-        f"jobs {update.jobs:>5}  shots {progress.total_shots:,}"
+        f"jobs {update.jobs:>5}  session {update.session_status.lower()}"
     )
 
 

@@ -22,6 +22,7 @@ class Update:
 
     progress: Progress
     session_id: str
+    session_status: str
     jobs: int
 
 
@@ -61,6 +62,6 @@ def reports_of(session: OpenSession) -> Callable[[Progress], None]:
         said = f"{progress.value:+.6f} ± {progress.standard_error:.6f} hartree, {session.jobs} jobs"
         log.info("round %d (%s): %s", progress.round, progress.phase, said)
         if listener is not None:
-            listener(Update(progress, session.id, session.jobs))
+            listener(Update(progress, session.id, session.status, session.jobs))
 
     return report

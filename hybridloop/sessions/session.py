@@ -103,7 +103,9 @@ class OpenSession:
 
     def collect(self, round_: RoundInFlight) -> list[list[Counts | Lost]]:
         """Wait for a round's counts. Raises what ended it."""
-        return round_.result(self._connection.clock)
+        counts = round_.result(self._connection.clock)
+        self.status = "Executing"  # a session goes from Waiting to Executing with its first job
+        return counts
 
     def sampler(self, *, shots: int = 1024, stream: str = MAIN_STREAM) -> SessionSampler:
         """A `BaseSamplerV2` whose jobs are rounds of this session; `shots` is for PUBs that state none."""

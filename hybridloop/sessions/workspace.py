@@ -42,10 +42,10 @@ def connect(connection: str | LocalService) -> Any:
     from azure.quantum import Workspace
 
     parts = {key.lower(): value for key, value in _PART.findall(connection)}
-    if _is_loopback(parts.get("quantumendpoint", "")) and len(parts) == 5:
-        service = LocalService(parts["quantumendpoint"], parts["apikey"])
-        return _local(service, parts["subscriptionid"], parts["resourcegroupname"], parts["workspacename"])
-    try:
+    try:  # the SDK checks the names in it as well
+        if _is_loopback(parts.get("quantumendpoint", "")) and len(parts) == 5:
+            service = LocalService(parts["quantumendpoint"], parts["apikey"])
+            return _local(service, parts["subscriptionid"], parts["resourcegroupname"], parts["workspacename"])
         return Workspace.from_connection_string(connection, user_agent=_USER_AGENT)
     except ValueError as error:
         raise InputError(

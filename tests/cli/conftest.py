@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hybridloop.cli import main
-from tests.cli.processes import Shell, WorkspaceShell, connection_string
+from tests.cli.processes import Shell, WorkspaceShell
 from tests.conftest import Emulator
 from tests.prefect_server import own_environ
 
@@ -34,9 +34,7 @@ def shell(stack_environ: dict[str, str]) -> Shell:
 @pytest.fixture
 def at_workspace(shell: Shell, emulator: Emulator) -> WorkspaceShell:
     """A user with a workspace of their own, new and empty, named by a connection string."""
-    name = f"cli-{secrets.token_hex(4)}"
-    text = connection_string(emulator.endpoint, emulator.api_key, name)
-    return WorkspaceShell(shell.with_variables(AZURE_QUANTUM_CONNECTION_STRING=text), emulator.workspace(name))
+    return shell.at(emulator, f"cli-{secrets.token_hex(4)}")
 
 
 @pytest.fixture

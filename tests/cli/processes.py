@@ -11,6 +11,8 @@ from typing import Any
 
 from azure.quantum import Workspace
 
+from tests.conftest import Emulator
+
 PATIENCE_S = 120.0  # a bound for broken code, on a loaded machine; no test waits so long
 
 
@@ -23,6 +25,11 @@ class Shell:
     def with_variables(self, **variables: str) -> Shell:
         """The same with more variables set."""
         return replace(self, environ={**self.environ, **variables})
+
+    def at(self, emulator: Emulator, name: str) -> WorkspaceShell:
+        """The same with a connection string of the workspace of that name."""
+        text = connection_string(emulator.endpoint, emulator.api_key, name)
+        return WorkspaceShell(self.with_variables(AZURE_QUANTUM_CONNECTION_STRING=text), emulator.workspace(name))
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start `hybridloop` with these arguments; the caller ends it."""
@@ -84,8 +91,8 @@ def connection_string(endpoint: str, api_key: str, workspace: str) -> str:
     )
 
 
-def ignores(process: subprocess.Popen[str], number: int) -> bool:
-    """Whether a signal would be ignored by the process (Linux says so in /proc)."""
+def ignores(process: subprocess.Popen[str], *numbers: int) -> bool:
+    """Whether signals would be ignored by the process (Linux says so in /proc)."""
     with open(f"/proc/{process.pid}/status", encoding="ascii") as lines:
-        mask = next(line.split()[1] for line in lines if line.startswith("SigIgn:"))
-    return bool(int(mask, 16) >> (number - 1) & 1)
+        mask = int(next(line.split()[1] for line in lines if line.startswith("SigIgn:")), 16)
+    return all(mask >> (number - 1) & 1 for number in numbers)

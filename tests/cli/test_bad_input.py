@@ -137,6 +137,7 @@ def test_a_command_that_is_none_is_refused(
         SECRET,
         f"ApiKey={SECRET}",
         f"SubscriptionId=x;ResourceGroupName=y;WorkspaceName=z;ApiKey={SECRET};QuantumEndpoint=http://example.org/;",
+        f"SubscriptionId=x;ResourceGroupName=y;WorkspaceName=a b;ApiKey={SECRET};QuantumEndpoint=http://127.0.0.1:9/;",
     ],
 )
 @pytest.mark.parametrize("command", [("run", "vqe", "h2"), ("targets",), ("sessions", "list")])
