@@ -162,7 +162,7 @@ class DataPlane:
             raise bad_request("containerName must be 3 to 63 lower-case letters, digits and single dashes.")
         if blob is not None and (not isinstance(blob, str) or not blob_name_fits(blob)):
             raise bad_request("blobName is not a name that this storage takes.")
-        self._service.ensure_container(container)
+        self._service.containers.ensure(container)
         query = self._signatures.query(container, blob, SUBMISSION, self._service.clock.now())
         return json_reply({"sasUri": blob_url(_host(request), container, blob, query)})
 

@@ -1,12 +1,15 @@
-"""Sessions, jobs and blobs as the store keeps them."""
+"""Sessions, jobs and blobs as the store keeps them, and how they become rows and come back."""
 
 from __future__ import annotations
 
+import json
+import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hybridloop.emulator.job import JobState
+from hybridloop.emulator.job import JobError, JobState, JobStatus
 from hybridloop.emulator.requests import JobRequest
-from hybridloop.emulator.session import SessionState
+from hybridloop.emulator.session import JobFailurePolicy, SessionState, SessionStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +55,69 @@ class BlobRecord:
     content_encoding: str
     etag: str
     modified: float
+
+
+def session_columns(state: SessionState) -> dict[str, object]:
+    """The columns that change in a session's life."""
+    return {
+        "status": state.status,
+        "pending": state.pending,
+        "failed": state.failed,
+        "closing": state.closing,
+        "last_submission": state.last_submission,
+        "last_job_end": state.last_job_end,
+        "ended": state.ended,
+    }
+
+
+def job_columns(state: JobState) -> dict[str, object]:
+    """The columns that change in a job's life."""
+    return {
+        "status": state.status,
+        "began": state.began,
+        "ended": state.ended,
+        "cancelled": state.cancelled,
+        "modified": state.modified,
+        "error": None if state.error is None else json.dumps([state.error.code, state.error.message]),
+    }
+
+
+def tags_text(value: Sequence[str] | None) -> str | None:
+    """Tags as one text, None for none."""
+    return None if value is None else json.dumps(value)
+
+
+def _tags(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(json.loads(text))
+
+
+def session_of(row: sqlite3.Row) -> SessionRecord:
+    """A whole row of the sessions table as a record."""
+    state = SessionState(
+        policy=JobFailurePolicy(row["policy"]),
+        opened=row["created"],
+        status=SessionStatus(row["status"]),
+        pending=row["pending"],
+        failed=row["failed"],
+        closing=bool(row["closing"]),
+        last_submission=row["last_submission"],
+        last_job_end=row["last_job_end"],
+        ended=row["ended"],
+    )
+    names = (row["id"], row["name"], row["provider_id"], row["target"], row["priority"])
+    return SessionRecord(row["key"], *names, _tags(row["tags"]), state)
+
+
+def job_of(row: sqlite3.Row) -> JobRecord:
+    """A whole row of the jobs table as a record."""
+    state = JobState(
+        created=row["created"],
+        status=JobStatus(row["status"]),
+        began=row["began"],
+        ended=row["ended"],
+        cancelled=row["cancelled"],
+        modified=row["modified"],
+        error=None if row["error"] is None else JobError(*json.loads(row["error"])),
+    )
+    names = (row["id"], row["session_key"], row["name"], row["priority"], _tags(row["tags"]), row["output_blob"])
+    return JobRecord(row["key"], *names, JobRequest.from_document(json.loads(row["request"])), state)

@@ -67,7 +67,9 @@ def _serve(settings: Settings) -> None:
     )
     signatures = Signatures(keys.signing)
     faces = Faces(
-        DataPlane(service, signatures, keys.api_key), Storage(service, signatures), Admin(service, keys.admin_key)
+        DataPlane(service, signatures, keys.api_key),
+        Storage(service.containers, signatures, service.clock),
+        Admin(service, keys.admin_key),
     )
     port = listener.getsockname()[1]
     app = application(service, faces, os.cpu_count() or 1, lambda: _announce(port, keys, settings))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
 from hybridloop.emulator.blobs import Bytes
 from hybridloop.emulator.clock import Clock, VirtualClock
+from hybridloop.emulator.containers import Containers
 from hybridloop.emulator.execute import IONQ_CIRCUIT, Task
 from hybridloop.emulator.faults import INVALID_JOB, SESSION_IS_OVER, ServiceFault, bad_request, conflict, not_found
 from hybridloop.emulator.filters import ListQuery
@@ -21,7 +21,7 @@ from hybridloop.emulator.job import (
     with_success,
 )
 from hybridloop.emulator.listing import Listed, Page, page_of
-from hybridloop.emulator.records import BlobRecord, JobRecord, SessionRecord
+from hybridloop.emulator.records import JobRecord, SessionRecord
 from hybridloop.emulator.requests import JobRequest, SessionRequest
 from hybridloop.emulator.session import (
     SessionState,
@@ -55,7 +55,7 @@ class Service:
         self.store = store
         self.clock = clock
         self.catalogue = catalogue
-        self._contents = contents
+        self.containers = Containers(store, contents, clock)
         self._idle_rule = idle_rule
         self._seed = seed
 
@@ -175,8 +175,8 @@ class Service:
         return task.to_json(), data
 
     def _input(self, request: JobRequest) -> bytes | None:
-        record = self.store.blob(request.container, request.input_blob)
-        return None if record is None else self.blob_bytes(record)
+        record = self.containers.find(request.container, request.input_blob)
+        return None if record is None else self.containers.read(record)
 
     def wants(self, key: int) -> bool:
         """Whether a job that was started has not ended in the books meanwhile."""
@@ -189,9 +189,9 @@ class Service:
             return
         own_format = job.request.input_format == IONQ_CIRCUIT
         blob = "rawOutputData" if own_format else "outputData"
-        self._contents.write(job.request.container, blob, result)
+        record = self.containers.write(job.request.container, blob, result)
         with self.store.transaction():
-            self.store.put_blob(self._blob_record(job.request.container, blob, result, "application/json", ""))
+            self.store.put_blob(record)
             self._end(replace(job, output_blob=blob), with_success(job.state, self.clock.now()))
 
     def fail(self, key: int, error: JobError) -> None:
@@ -251,38 +251,6 @@ class Service:
         """One page of a list; `session_id` names the session of a session's jobs."""
         key = None if session_id is None else self.session(workspace, session_id).key
         return page_of(self.store, which, query, workspace, key)
-
-    def ensure_container(self, container: str) -> bool:
-        """Make the container; False where it was there."""
-        with self.store.transaction():
-            return self.store.add_container(container, self.clock.now())
-
-    def put_blob(self, container: str, name: str, data: bytes, content_type: str, encoding: str) -> BlobRecord:
-        """Keep a blob's bytes and properties, in place of what was under that name."""
-        self._contents.write(container, name, data)
-        record = self._blob_record(container, name, data, content_type, encoding)
-        with self.store.transaction():
-            self.store.put_blob(record)
-        return record
-
-    def put_block(self, container: str, name: str, block: str, data: bytes) -> None:
-        """Keep a part of a blob that is not whole yet; `block` is a file-name-safe id."""
-        self._contents.write(container, f"{name}#{block}", data)
-
-    def joined_blocks(self, container: str, name: str, blocks: Sequence[str]) -> bytes:
-        """The blocks as one content, in the order given."""
-        try:
-            return b"".join(self._contents.read(container, f"{name}#{block}") for block in blocks)
-        except (KeyError, FileNotFoundError):
-            raise ServiceFault(400, "InvalidBlockList", "The list names a block that is not there.") from None
-
-    def blob_bytes(self, record: BlobRecord) -> bytes:
-        """The blob's content."""
-        return self._contents.read(record.container, record.name)
-
-    def _blob_record(self, container: str, name: str, data: bytes, kind: str, encoding: str) -> BlobRecord:
-        etag = f'"0x{hashlib.blake2b(data, digest_size=8).hexdigest().upper()}"'
-        return BlobRecord(container, name, len(data), kind, encoding, etag, self.clock.now())
 
     def _target(self, target: str, provider: str) -> Target:
         found = self.catalogue.find(target, provider)

@@ -13,12 +13,13 @@ from xml.sax.saxutils import escape
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from hybridloop.emulator.clock import Clock
+from hybridloop.emulator.containers import Containers
 from hybridloop.emulator.faults import ServiceFault
 from hybridloop.emulator.http import MAX_BLOB, MAX_DOCUMENT, bounded_body
 from hybridloop.emulator.records import BlobRecord
 from hybridloop.emulator.requests import CONTAINER, blob_name_fits
 from hybridloop.emulator.sas import Signatures
-from hybridloop.emulator.service import Service
 
 PATH = re.compile(r"/([^/]+)/([^/]+)(?:/(.+))?")
 RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
@@ -48,8 +49,9 @@ class StorageFault(Exception):
 class Storage:
     """Answers requests below `/{container}/{container}`."""
 
-    def __init__(self, service: Service, signatures: Signatures) -> None:
-        self._service = service
+    def __init__(self, containers: Containers, signatures: Signatures, clock: Clock) -> None:
+        self._containers = containers
+        self._clock = clock
         self._signatures = signatures
 
     async def answer(self, request: Request) -> Response:
@@ -81,7 +83,7 @@ class Storage:
         raise StorageFault(405, "UnsupportedHttpVerb")
 
     def _check(self, query: Mapping[str, str], container: str, blob: str | None, needed: str) -> None:
-        refusal = self._signatures.grants(query, container, blob, needed, self._service.clock.now())
+        refusal = self._signatures.grants(query, container, blob, needed, self._clock.now())
         if refusal is not None:
             raise StorageFault(403, refusal)
 
@@ -90,20 +92,20 @@ class Storage:
             raise StorageFault(400, "InvalidQueryParameterValue")
         if request.method == "PUT":
             self._check(query, container, None, "cw")
-            if not self._service.ensure_container(container):
+            if not self._containers.ensure(container):
                 raise StorageFault(409, "ContainerAlreadyExists")
             return Response(status_code=201)
         if request.method not in ("GET", "HEAD"):
             raise StorageFault(405, "UnsupportedHttpVerb")
         self._check(query, container, None, "l" if query.get("comp") == "list" else "rl")
-        if not self._service.store.has_container(container):
+        if not self._containers.exists(container):
             raise StorageFault(404, "ContainerNotFound")
         if query.get("comp") == "list":
             return self._list(container, query.get("prefix", ""))
-        return Response(headers={"ETag": '"0x1"', "Last-Modified": _http_date(self._service.clock.now())})
+        return Response(headers={"ETag": '"0x1"', "Last-Modified": _http_date(self._clock.now())})
 
     def _list(self, container: str, prefix: str) -> Response:
-        items = "".join(_listed(blob) for blob in self._service.store.blobs(container, prefix))
+        items = "".join(_listed(blob) for blob in self._containers.blobs(container, prefix))
         text = (
             f'<?xml version="1.0" encoding="utf-8"?><EnumerationResults ContainerName="{container}">'
             f"<Prefix>{escape(prefix)}</Prefix><Blobs>{items}</Blobs><NextMarker /></EnumerationResults>"
@@ -111,15 +113,15 @@ class Storage:
         return Response(text, media_type="application/xml")
 
     def _download(self, request: Request, container: str, blob: str) -> Response:
-        record = self._service.store.blob(container, blob)
+        record = self._containers.find(container, blob)
         if record is None:
-            known = self._service.store.has_container(container)
+            known = self._containers.exists(container)
             raise StorageFault(404, "BlobNotFound" if known else "ContainerNotFound")
         headers = _properties(record)
         if request.method == "HEAD":
             return Response(headers={**headers, "Content-Length": str(record.size)})
         asked = request.headers.get("x-ms-range") or request.headers.get("range")
-        data = self._service.blob_bytes(record)
+        data = self._containers.read(record)
         if asked is None:
             return Response(data, headers=headers)
         match = RANGE.fullmatch(asked)
@@ -136,22 +138,22 @@ class Storage:
             raise StorageFault(400, "InvalidResourceName")
         component = query.get("comp")
         data = await bounded_body(request, MAX_DOCUMENT if component == "blocklist" else MAX_BLOB)
-        if not self._service.store.has_container(container):
+        if not self._containers.exists(container):
             raise StorageFault(404, "ContainerNotFound")
         if component == "block":
-            self._service.put_block(container, blob, _block_id(query.get("blockid", "")), data)
+            self._containers.put_block(container, blob, _block_id(query.get("blockid", "")), data)
             return Response(status_code=201)
         if component not in (None, "", "blocklist"):
             raise StorageFault(400, "InvalidQueryParameterValue")
         if component != "blocklist" and request.headers.get("x-ms-blob-type") != "BlockBlob":
             raise StorageFault(400, "InvalidHeaderValue")
-        if request.headers.get("if-none-match") == "*" and self._service.store.blob(container, blob):
+        if request.headers.get("if-none-match") == "*" and self._containers.find(container, blob):
             raise StorageFault(409, "BlobAlreadyExists")
         if component == "blocklist":
-            data = self._service.joined_blocks(container, blob, _block_ids(data))
+            data = self._containers.joined_blocks(container, blob, _block_ids(data))
         kind = request.headers.get("x-ms-blob-content-type") or request.headers.get("content-type")
         encoding = request.headers.get("x-ms-blob-content-encoding", "")
-        record = self._service.put_blob(container, blob, data, kind or "application/octet-stream", encoding)
+        record = self._containers.put(container, blob, data, kind or "application/octet-stream", encoding)
         return Response(status_code=201, headers={"ETag": record.etag, "Last-Modified": _http_date(record.modified)})
 
 

@@ -12,12 +12,20 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from hybridloop.emulator.job import JobError, JobState, JobStatus
-from hybridloop.emulator.records import BlobRecord, JobRecord, SessionRecord
+from hybridloop.emulator.job import JobState
+from hybridloop.emulator.records import (
+    BlobRecord,
+    JobRecord,
+    SessionRecord,
+    job_columns,
+    job_of,
+    session_columns,
+    session_of,
+    tags_text,
+)
 from hybridloop.emulator.requests import JobRequest, SessionRequest
-from hybridloop.emulator.session import JobFailurePolicy, SessionState, SessionStatus
+from hybridloop.emulator.session import SessionState
 
 SCHEMA_VERSION = 1
 SCHEMA = """
@@ -99,10 +107,10 @@ class Store:
                 "provider_id": request.provider_id,
                 "target": request.target,
                 "priority": request.priority,
-                "tags": _json(request.tags),
+                "tags": tags_text(request.tags),
                 "policy": state.policy,
                 "created": state.opened,
-                **_session_columns(state),
+                **session_columns(state),
             },
         )
 
@@ -110,19 +118,19 @@ class Store:
         """The session of that id."""
         query = "SELECT * FROM sessions WHERE workspace = ? AND id = ?"
         row = self._db.execute(query, (workspace, session_id)).fetchone()
-        return None if row is None else _session(row)
+        return None if row is None else session_of(row)
 
     def session_by_key(self, key: int) -> SessionRecord:
         """The session of that number, which must be there."""
-        return _session(self._db.execute("SELECT * FROM sessions WHERE key = ?", (key,)).fetchone())
+        return session_of(self._db.execute("SELECT * FROM sessions WHERE key = ?", (key,)).fetchone())
 
     def live_sessions(self) -> list[SessionRecord]:
         """All sessions that have not ended."""
-        return [_session(row) for row in self._db.execute("SELECT * FROM sessions WHERE ended IS NULL ORDER BY key")]
+        return [session_of(row) for row in self._db.execute("SELECT * FROM sessions WHERE ended IS NULL ORDER BY key")]
 
     def put_session_state(self, key: int, state: SessionState) -> None:
         """Write how far a session is."""
-        self._update("sessions", key, _session_columns(state))
+        self._update("sessions", key, session_columns(state))
 
     def add_job(
         self, workspace: str, job_id: str, session_key: int | None, request: JobRequest, state: JobState
@@ -138,11 +146,11 @@ class Store:
                 "provider_id": request.provider_id,
                 "target": request.target,
                 "priority": request.priority,
-                "tags": _json(request.tags),
+                "tags": tags_text(request.tags),
                 "created": state.created,
                 "request": json.dumps(request.to_document()),
                 "output_blob": "outputData",
-                **_job_columns(state),
+                **job_columns(state),
             },
         )
         return JobRecord(
@@ -158,11 +166,11 @@ class Store:
         """The job of that id and whether it was deleted: its id stays taken."""
         query = "SELECT * FROM jobs WHERE workspace = ? AND id = ?"
         row = self._db.execute(query, (workspace, job_id)).fetchone()
-        return (None, False) if row is None else (_job(row), bool(row["deleted"]))
+        return (None, False) if row is None else (job_of(row), bool(row["deleted"]))
 
     def job_by_key(self, key: int) -> JobRecord:
         """The job of that number, which must be there."""
-        return _job(self._db.execute("SELECT * FROM jobs WHERE key = ?", (key,)).fetchone())
+        return job_of(self._db.execute("SELECT * FROM jobs WHERE key = ?", (key,)).fetchone())
 
     def pending_jobs(self, session_key: int | None = None) -> list[JobRecord]:
         """The jobs that have not ended, of one session or all, in the order of submission."""
@@ -171,15 +179,15 @@ class Store:
         else:
             query = "SELECT * FROM jobs WHERE ended IS NULL AND session_key = ? ORDER BY key"
             rows = self._db.execute(query, (session_key,))
-        return [_job(row) for row in rows]
+        return [job_of(row) for row in rows]
 
     def put_job_state(self, key: int, state: JobState, output_blob: str = "outputData") -> None:
         """Write how far a job is."""
-        self._update("jobs", key, {**_job_columns(state), "output_blob": output_blob})
+        self._update("jobs", key, {**job_columns(state), "output_blob": output_blob})
 
     def put_job_names(self, job: JobRecord) -> None:
         """Write a job's name, priority, tags and time of change."""
-        names = {"name": job.name, "priority": job.priority, "tags": _json(job.tags)}
+        names = {"name": job.name, "priority": job.priority, "tags": tags_text(job.tags)}
         self._update("jobs", job.key, {**names, "modified": job.state.modified})
 
     def delete_job(self, key: int) -> None:
@@ -192,11 +200,11 @@ class Store:
 
     def sessions_of(self, rows: Sequence[sqlite3.Row]) -> list[SessionRecord]:
         """Whole rows of the sessions table as records."""
-        return [_session(row) for row in rows]
+        return [session_of(row) for row in rows]
 
     def jobs_of(self, rows: Sequence[sqlite3.Row]) -> list[JobRecord]:
         """Whole rows of the jobs table as records."""
-        return [_job(row) for row in rows]
+        return [job_of(row) for row in rows]
 
     def add_container(self, name: str, now: float) -> bool:
         """Make the container; False where it was there."""
@@ -232,66 +240,3 @@ class Store:
     def _update(self, table: str, key: int, columns: Mapping[str, object]) -> None:
         changes = ", ".join(f"{name} = :{name}" for name in columns)
         self._db.execute(f"UPDATE {table} SET {changes} WHERE key = :key", {**columns, "key": key})
-
-
-def _session_columns(state: SessionState) -> dict[str, object]:
-    """The columns that change in a session's life."""
-    return {
-        "status": state.status,
-        "pending": state.pending,
-        "failed": state.failed,
-        "closing": state.closing,
-        "last_submission": state.last_submission,
-        "last_job_end": state.last_job_end,
-        "ended": state.ended,
-    }
-
-
-def _job_columns(state: JobState) -> dict[str, object]:
-    """The columns that change in a job's life."""
-    return {
-        "status": state.status,
-        "began": state.began,
-        "ended": state.ended,
-        "cancelled": state.cancelled,
-        "modified": state.modified,
-        "error": None if state.error is None else json.dumps([state.error.code, state.error.message]),
-    }
-
-
-def _json(value: Sequence[str] | None) -> str | None:
-    return None if value is None else json.dumps(value)
-
-
-def _tags(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(json.loads(text))
-
-
-def _session(row: Mapping[str, Any] | sqlite3.Row) -> SessionRecord:
-    state = SessionState(
-        policy=JobFailurePolicy(row["policy"]),
-        opened=row["created"],
-        status=SessionStatus(row["status"]),
-        pending=row["pending"],
-        failed=row["failed"],
-        closing=bool(row["closing"]),
-        last_submission=row["last_submission"],
-        last_job_end=row["last_job_end"],
-        ended=row["ended"],
-    )
-    names = (row["id"], row["name"], row["provider_id"], row["target"], row["priority"])
-    return SessionRecord(row["key"], *names, _tags(row["tags"]), state)
-
-
-def _job(row: Mapping[str, Any] | sqlite3.Row) -> JobRecord:
-    state = JobState(
-        created=row["created"],
-        status=JobStatus(row["status"]),
-        began=row["began"],
-        ended=row["ended"],
-        cancelled=row["cancelled"],
-        modified=row["modified"],
-        error=None if row["error"] is None else JobError(*json.loads(row["error"])),
-    )
-    names = (row["id"], row["session_key"], row["name"], row["priority"], _tags(row["tags"]), row["output_blob"])
-    return JobRecord(row["key"], *names, JobRequest.from_document(json.loads(row["request"])), state)

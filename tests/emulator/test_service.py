@@ -64,7 +64,7 @@ class Bench:
             priority=None,
             tags=None,
         )
-        self.service.put_blob(f"job-{job_id}", "inputData", b"qir", "", "")
+        self.service.containers.put(f"job-{job_id}", "inputData", b"qir", "", "")
         return self.service.submit("w", job_id, replace(request, **changes))[0]  # type: ignore[arg-type]  # any field
 
     def job_status(self, job: JobRecord) -> str:
@@ -96,7 +96,7 @@ def test_a_result_that_comes_after_the_cancellation_changes_nothing() -> None:
     bench.service.succeed(job.key, b"{}")
     bench.service.fail(job.key, ERROR)
     assert bench.job_status(job) == "Cancelled"
-    assert bench.service.store.blob(job.request.container, "outputData") is None
+    assert bench.service.containers.find(job.request.container, "outputData") is None
     assert bench.service.session("w", bench.session_id).state.failed == 0
 
 
