@@ -14,6 +14,7 @@ from hybridloop.emulator.http import MAX_DOCUMENT, bounded_body, fault_reply, js
 from hybridloop.emulator.service import Service
 
 FARTHEST_S = 100 * 365 * 86_400.0  # one call does not go forward by more
+END_OF_TIME = 2.2e11  # seconds since 1970: the year 8941, before dates run out of digits
 
 
 class Admin:
@@ -62,6 +63,8 @@ def _moment_asked(body: bytes, now: float) -> float:
             raise ValueError("neither advance nor to")
     except (ValueError, TypeError, OverflowError, RecursionError):
         raise bad_request('The body must be {"advance": seconds} or {"to": "an ISO time"}.', "InvalidTime") from None
-    if not (math.isfinite(moment) and now <= moment <= now + FARTHEST_S):
-        raise bad_request("The clock only goes forward, and by at most a hundred years at once.", "InvalidTime")
+    if not (math.isfinite(moment) and now <= moment <= min(now + FARTHEST_S, END_OF_TIME)):
+        raise bad_request(
+            "The clock only goes forward, and by at most a hundred years at once, up to the year 8941.", "InvalidTime"
+        )
     return moment

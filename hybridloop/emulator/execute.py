@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from hybridloop.emulator.ionq import program_of_ionq
@@ -32,7 +32,8 @@ class Task:
 
     def to_json(self) -> bytes:
         """The task as one JSON text."""
-        return json.dumps(asdict(self)).encode()
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        return json.dumps({**own, "target": self.target.to_json()}).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> Task:

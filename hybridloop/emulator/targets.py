@@ -35,6 +35,10 @@ class Target:
         """A target from its JSON object; unknown keys are an error."""
         return cls(**document)
 
+    def to_json(self) -> dict[str, Any]:
+        """The inverse of `from_json`."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
 
 @dataclass(frozen=True, slots=True)
 class Provider:
