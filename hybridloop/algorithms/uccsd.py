@@ -98,7 +98,16 @@ def _shortened(generator: XZ, reachable: set[int] | None) -> list[tuple[tuple[in
             for sign in (1.0, -1.0):
                 if all(abs(_amplitude({(x, z): sign}, s) - _amplitude(generator, s)) < 0.5 for s in states):
                     return [((x, z), sign)]
-    return sorted(generator.items())
+    # by the letters on low qubits first: neighbours then share the beginnings of their CX ladders, which cancel
+    return sorted(generator.items(), key=lambda term: [term[0][1] >> qubit & 1 for qubit in _bits(_spread(generator))])
+
+
+def _spread(generator: XZ) -> int:
+    """All qubits that any term acts on."""
+    spread = 0
+    for x, z in generator:
+        spread |= x | z
+    return spread
 
 
 def _reached(generator: XZ, reachable: set[int] | None) -> set[int] | None:
