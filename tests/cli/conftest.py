@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,29 +39,37 @@ def at_workspace(shell: Shell, emulator: Emulator) -> WorkspaceShell:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A HYBRIDLOOP_HOME in which nothing runs, for this process."""
-    folder = tmp_path / "home"
-    kept = own_environ(str(folder), {})
-    for name in ("AZURE_QUANTUM_CONNECTION_STRING", "PREFECT_API_URL"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in kept.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("COLUMNS", "200")  # usage errors are set in a box, and broken where it ends
-    return folder
+def inside(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """Runs `hybridloop` inside this process: `inside(environ, "sessions", "list")`."""
+
+    def hybridloop(environ: Mapping[str, str], *arguments: str) -> Said:
+        with monkeypatch.context() as patch:
+            for name in os.environ.keys() - environ.keys():
+                patch.delenv(name)
+            for name, value in environ.items():
+                patch.setenv(name, value)
+            patch.setenv("COLUMNS", "200")  # usage errors are set in a box, and broken where it ends
+            patch.setattr(sys, "argv", ["hybridloop", *arguments])
+            with pytest.raises(SystemExit) as leaving:
+                main()
+        captured = capsys.readouterr()
+        assert isinstance(leaving.value.code, int)
+        return Said(leaving.value.code, captured.out, captured.err)
+
+    return hybridloop
 
 
 @pytest.fixture
-def say(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
-    """Runs `hybridloop` inside this process, with no stack running: `say("run", "vqe", "h2")`."""
+def home(tmp_path: Path) -> Path:
+    """A HYBRIDLOOP_HOME in which nothing runs."""
+    return tmp_path / "home"
 
-    def hybridloop(*arguments: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["hybridloop", *arguments])
-        with pytest.raises(SystemExit) as leaving:
-            main()
-        captured = capsys.readouterr()
-        code = leaving.value.code
-        assert isinstance(code, int)
-        return Said(code, captured.out, captured.err)
+
+@pytest.fixture
+def say(home: Path, inside: Callable[..., Said]) -> Callable[..., Said]:
+    """Runs `hybridloop` inside this process, with no stack and no workspace: `say("run", "vqe", "h2")`."""
+
+    def hybridloop(*arguments: str, **variables: str) -> Said:
+        return inside({**own_environ(str(home), os.environ), **variables}, *arguments)
 
     return hybridloop

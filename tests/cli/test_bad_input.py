@@ -142,9 +142,8 @@ def test_a_command_that_is_none_is_refused(
 )
 @pytest.mark.parametrize("command", [("run", "vqe", "h2"), ("targets",), ("sessions", "list")])
 def test_a_connection_string_that_is_none_is_refused_and_not_repeated(
-    text: str, command: tuple[str, ...], say: Hybridloop, home: Path, monkeypatch: pytest.MonkeyPatch
+    text: str, command: tuple[str, ...], say: Hybridloop, home: Path
 ) -> None:
-    monkeypatch.setenv("AZURE_QUANTUM_CONNECTION_STRING", text)
-    message = refused(say(*command), home)
+    message = refused(say(*command, AZURE_QUANTUM_CONNECTION_STRING=text), home)
     assert "AZURE_QUANTUM_CONNECTION_STRING: it is no connection string" in message
     assert SECRET not in message

@@ -1,0 +1,65 @@
+"""Trouble of the service and of the way to it: exit code 1, 2 for a wrong key, a message, and no session."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from hybridloop.stack import PrefectServer
+from tests.cli.conftest import Said
+from tests.cli.processes import Shell, connection_string
+from tests.conftest import Emulator
+
+
+@pytest.fixture
+def nowhere() -> Iterator[str]:
+    """An endpoint on this machine at which nobody listens: the port is taken, and stays closed."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}/"
+
+
+@pytest.mark.parametrize("command", [("targets",), ("sessions", "list")], ids=" ".join)
+def test_a_workspace_that_cannot_be_reached_is_named(
+    command: tuple[str, ...], nowhere: str, say: Callable[..., Said]
+) -> None:
+    said = say(*command, AZURE_QUANTUM_CONNECTION_STRING=connection_string(nowhere, "key", "mine"))
+    assert (said.code, said.out) == (1, "")
+    assert nowhere.split("/")[2] in said.err
+    assert "Nothing was changed by this." in said.err
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.slow
+def test_a_run_at_a_workspace_that_cannot_be_reached_says_that_nothing_was_spent(
+    nowhere: str, shell: Shell, prefect_server: PrefectServer
+) -> None:
+    text = connection_string(nowhere, "key", "mine")
+    run = shell.with_variables(AZURE_QUANTUM_CONNECTION_STRING=text).run("run", "vqe", "h2")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert f"opening the session at {nowhere.split('/')[2]} failed" in run.stderr
+    assert "Nothing was submitted, no money was spent." in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_a_wrong_key_is_the_users_to_mend(emulator: Emulator, say: Callable[..., Said]) -> None:
+    text = connection_string(emulator.endpoint, "wrong-key", "mine")
+    said = say("sessions", "list", AZURE_QUANTUM_CONNECTION_STRING=text)
+    assert (said.code, said.out) == (2, "")
+    assert "workspace: " in said.err
+    assert "does not accept the key" in said.err
+    assert "wrong-key" not in said.err
+
+
+@pytest.mark.slow
+def test_a_run_with_a_wrong_key_opens_no_session(
+    emulator: Emulator, shell: Shell, prefect_server: PrefectServer
+) -> None:
+    text = connection_string(emulator.endpoint, "wrong-key", "wrong-key-of-a-run")
+    run = shell.with_variables(AZURE_QUANTUM_CONNECTION_STRING=text).run("run", "vqe", "h2")
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "does not accept the key" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert list(emulator.workspace("wrong-key-of-a-run").list_sessions()) == []
