@@ -2,47 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from typing import Any
 
 from hybridloop.emulator.ionq import program_of_ionq
 from hybridloop.emulator.program import MEASURE, Program, Unrunnable, measures_only_at_the_end, without_idle_resets
 from hybridloop.emulator.qir import BARRIER, program_of_qir
 from hybridloop.emulator.results import RESULTS_V2, ionq_histogram, results_v2
+from hybridloop.emulator.sampling import sampling_seed
+from hybridloop.emulator.simulate import Simulator
 from hybridloop.emulator.targets import Target
-
-QIR = "qir.v1"
-IONQ_CIRCUIT = "ionq.circuit.v1"
-IONQ_RESULTS = "ionq.quantum-results.v1"
-QUANTUM_LOG = "microsoft.quantum-log.v1"
+from hybridloop.emulator.task import IONQ_CIRCUIT, IONQ_RESULTS, Task
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """All that running a job needs, so that a worker knows nothing else; `params` are the job's inputParams."""
-
-    target: Target
-    input_format: str
-    output_format: str
-    params: Mapping[str, Any]
-    service_seed: int
-    sampling_value: str
-
-    def to_json(self) -> bytes:
-        """The task as one JSON text."""
-        own = {field.name: getattr(self, field.name) for field in fields(self)}
-        return json.dumps({**own, "target": self.target.to_json()}).encode()
-
-    @classmethod
-    def from_json(cls, text: bytes) -> Task:
-        """The inverse of `to_json`."""
-        fields = json.loads(text)
-        return cls(target=Target.from_json(fields.pop("target")), **fields)
-
-
-def execute(task: Task, data: bytes) -> bytes:
+def execute(task: Task, data: bytes, simulator: Simulator) -> bytes:
     """The job's result as the bytes of its output blob."""
     if task.target.echoes:
         return data
@@ -62,7 +35,7 @@ def execute(task: Task, data: bytes) -> bytes:
     shots = requested_shots(task)
     program = program_of_ionq(data) if task.input_format == IONQ_CIRCUIT else program_of_qir(data)
     _check_fit(program, task.target)
-    return _run(program, task, shots)
+    return _run(program, task, shots, simulator)
 
 
 def requested_shots(task: Task) -> int:
@@ -102,14 +75,11 @@ def _check_fit(program: Program, target: Target) -> None:
         )
 
 
-def _run(program: Program, task: Task, shots: int) -> bytes:
-    from hybridloop.emulator.sampling import sampling_seed
-    from hybridloop.emulator.simulate import exact_distribution, run_program
-
-    seed = sampling_seed(task.service_seed, task.sampling_value)
+def _run(program: Program, task: Task, shots: int, simulator: Simulator) -> bytes:
     if task.input_format == IONQ_CIRCUIT and task.target.exact:
-        return ionq_histogram(*exact_distribution(program))
-    measured = run_program(program, shots=shots, seed=seed, exact=task.target.exact)
+        return ionq_histogram(*simulator.distribution(program))
+    seed = sampling_seed(task.service_seed, task.sampling_value)
+    measured = simulator.run(program, shots=shots, seed=seed, exact=task.target.exact)
     if task.input_format == IONQ_CIRCUIT:
         return ionq_histogram(measured.outcomes, [count / shots for count in measured.counts])
     if not any(operation.name == MEASURE for operation in program.operations):

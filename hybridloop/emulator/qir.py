@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 
 from hybridloop.emulator.program import (
     MEASURE,
@@ -137,7 +136,7 @@ def _executed_lines(body: str) -> Iterator[str]:
         line = (raw.partition(";")[0] if ";" in raw else raw).strip()
         if not line:
             continue
-        label = _LABEL.fullmatch(line)
+        label = _LABEL.fullmatch(line) if line[-1] == ":" else None
         if label is None:
             current.append(line)
         elif not blocks[""] and len(blocks) == 1:
@@ -152,6 +151,9 @@ def _executed_lines(body: str) -> Iterator[str]:
         visited.add(block)
         lines, block = blocks[block], None
         for number, line in enumerate(lines):
+            if line.startswith("call "):
+                yield line
+                continue
             jump = _JUMP.fullmatch(line)
             if jump is not None or _RETURN.fullmatch(line):
                 if number != len(lines) - 1:
@@ -163,9 +165,8 @@ def _executed_lines(body: str) -> Iterator[str]:
             raise Unrunnable(INVALID_QIR, "a block of the entry point ends without a return or a jump")
 
 
-@lru_cache(maxsize=20_000)
 def _instruction(line: str) -> tuple[tuple[Operation, ...], tuple[Record, ...]]:
-    """What one line does and what it records; lines recur from program to program, so they are remembered."""
+    """What one line does and what it records."""
     call = _CALL.fullmatch(line)
     if call is None or call[1] != "void" or not call[2].startswith("__quantum__"):
         raise Unrunnable(INVALID_QIR, f"not an instruction of the base profile: {line[:120]!r}")

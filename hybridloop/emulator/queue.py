@@ -10,10 +10,9 @@ from asyncio.subprocess import PIPE, Process
 from collections import deque
 from contextlib import suppress
 
-from hybridloop.emulator.frames import PREFIX_BYTES, lengths_of, packed
+from hybridloop.emulator.frames import DONE, PREFIX_BYTES, lengths_of, packed
 from hybridloop.emulator.job import JobError
 from hybridloop.emulator.service import Service
-from hybridloop.emulator.worker import DONE
 
 GROW_AFTER_S = 0.25  # a further worker costs a second of start-up, so a backlog must last before one is started
 DIED = JobError("InternalError", "The process that ran the job ended unexpectedly.")
@@ -82,6 +81,7 @@ class WorkQueue:
         self._running: dict[int, Worker] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._growth: asyncio.TimerHandle | None = None
+        self._has_finished_one = False  # before, a backlog only says that the first worker still loads Aer
         self._stopped = False
 
     async def start(self) -> None:
@@ -118,7 +118,8 @@ class WorkQueue:
             task = asyncio.create_task(self._run(key, worker))
             self._tasks.add(task)
             task.add_done_callback(self._forget)
-        if self._waiting and self._unstarted and self._growth is None and not self._stopped:
+        wanted = self._waiting and self._unstarted and self._has_finished_one and not self._stopped
+        if wanted and self._growth is None:
             self._growth = asyncio.get_running_loop().call_later(GROW_AFTER_S, self._grow)
 
     def _forget(self, task: asyncio.Task[None]) -> None:
@@ -158,6 +159,7 @@ class WorkQueue:
         self._service.fail(key, DIED)
 
     def _finish(self, key: int, verdict: bytes, result: bytes) -> None:
+        self._has_finished_one = True
         if verdict == DONE:
             self._service.succeed(key, result)
         else:

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 from hybridloop.emulator.blobs import Bytes
 from hybridloop.emulator.clock import Clock, VirtualClock
 from hybridloop.emulator.containers import Containers
-from hybridloop.emulator.execute import IONQ_CIRCUIT, Task
 from hybridloop.emulator.faults import INVALID_JOB, SESSION_IS_OVER, ServiceFault, bad_request, conflict, not_found
 from hybridloop.emulator.filters import ListQuery
 from hybridloop.emulator.job import (
@@ -34,6 +33,7 @@ from hybridloop.emulator.session import (
 from hybridloop.emulator.settings import IdleRule
 from hybridloop.emulator.store import Store
 from hybridloop.emulator.targets import Catalogue, Target
+from hybridloop.emulator.task import IONQ_CIRCUIT, Task
 
 
 class Queue(Protocol):

@@ -12,23 +12,12 @@ import signal
 import sys
 import threading
 from queue import SimpleQueue
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from hybridloop.emulator.execute import Task, execute
-from hybridloop.emulator.frames import packed, read_frame
-from hybridloop.emulator.program import Unrunnable
+from hybridloop.emulator.frames import DONE, FAILED, packed, read_frame
 
-DONE, FAILED = b"done", b"failed"
-
-
-def answer(task: bytes, data: bytes) -> bytes:
-    """The reply to one task: its result, or the code and message of its failure."""
-    try:
-        return packed(DONE, execute(Task.from_json(task), data))
-    except Unrunnable as error:
-        return packed(FAILED, json.dumps([error.code, error.message]).encode())
-    except MemoryError:
-        return packed(FAILED, json.dumps(["InternalError", "the simulation ran out of memory"]).encode())
+if TYPE_CHECKING:
+    from hybridloop.emulator.simulate import Simulator
 
 
 def main() -> None:
@@ -39,11 +28,26 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints must not get between the replies
     tasks: SimpleQueue[tuple[bytes, bytes]] = SimpleQueue()
     threading.Thread(target=_receive, args=(sys.stdin.buffer, tasks), daemon=True).start()
-    import hybridloop.emulator.simulate  # noqa: F401  # loads Aer while nobody waits yet
+    from hybridloop.emulator.simulate import Simulator  # Aer takes half a second, and the signals can't wait for it
 
+    simulator = Simulator()
     while True:
-        replies.write(answer(*tasks.get()))
+        replies.write(answer(*tasks.get(), simulator))
         replies.flush()
+
+
+def answer(header: bytes, data: bytes, simulator: Simulator) -> bytes:
+    """The reply to one task: its result, or the code and message of its failure."""
+    from hybridloop.emulator.execute import execute
+    from hybridloop.emulator.program import Unrunnable
+    from hybridloop.emulator.task import Task
+
+    try:
+        return packed(DONE, execute(Task.from_json(header), data, simulator))
+    except Unrunnable as error:
+        return packed(FAILED, json.dumps([error.code, error.message]).encode())
+    except MemoryError:
+        return packed(FAILED, json.dumps(["InternalError", "the simulation ran out of memory"]).encode())
 
 
 def _receive(stream: BinaryIO, tasks: SimpleQueue[tuple[bytes, bytes]]) -> None:

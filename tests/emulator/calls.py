@@ -125,6 +125,14 @@ class Caller:
             assert time.monotonic() < deadline, document
             time.sleep(0.005)
 
+    def all_ended(self) -> None:
+        """Wait until no job of the workspace is pending."""
+        pending = quote("(State eq 'Waiting' or State eq 'Executing')")
+        deadline = time.monotonic() + 30
+        while self.call("GET", f"/jobs?top=1&filter={pending}").json()["value"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
     def result(self, job: str) -> Any:
         """The result document of a job that succeeds."""
         document = self.ended(job)

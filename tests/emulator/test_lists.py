@@ -39,8 +39,7 @@ def crowd() -> Iterator[tuple[Caller, Workspace, str]]:
         other = caller.open_session("ionq.simulator")
         caller.submit(target="ionq.simulator", job="in-the-other", sessionId=other, name="other")
         caller.submit(job="alone", name="lonely")
-        for job in ("job-249", "in-the-other", "alone"):
-            caller.ended(job)
+        caller.all_ended()
         yield caller, emulator.workspace(caller.workspace), session
 
 

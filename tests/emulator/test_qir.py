@@ -12,7 +12,7 @@ from qiskit.quantum_info import Statevector
 
 from hybridloop.emulator.program import MEASURE, Operation, Program, Recorded, RecordedList, Unrunnable
 from hybridloop.emulator.qir import GATES, program_of_qir
-from hybridloop.emulator.simulate import exact_distribution
+from hybridloop.emulator.simulate import Simulator
 
 HEAD = "%Result = type opaque\n%Qubit = type opaque\n\n"
 TAIL = 'attributes #0 = { "entry_point" "qir_profiles"="base_profile" "required_num_qubits"="3" }\n'
@@ -66,7 +66,7 @@ def test_every_gate_acts_as_qiskits(name: str) -> None:
     getattr(circuit, qiskit_name)(*angles, *(2, 0, 1)[:num_qubits])
     for i in range(3):
         circuit.rx(1.1 + i, i)
-    outcomes, chances = exact_distribution(program)
+    outcomes, chances = Simulator().distribution(program)
     expected = Statevector(circuit).probabilities()
     np.testing.assert_allclose(chances, expected[outcomes], atol=1e-12)
     assert sum(chances) == pytest.approx(1.0)

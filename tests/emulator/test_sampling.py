@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hybridloop.emulator.program import MEASURE, Operation, Program, Recorded, RecordedList
 from hybridloop.emulator.sampling import draw_shots, sampling_seed, scaled_to_shots
-from hybridloop.emulator.simulate import run_program
+from hybridloop.emulator.simulate import Simulator
 
 weights = st.lists(st.floats(0, 1), min_size=1, max_size=32).filter(lambda values: sum(values) > 1e-3)
 
@@ -70,9 +70,9 @@ def test_the_same_seed_gives_the_same_shots_also_in_mid_circuit() -> None:
         Operation(MEASURE, (0,), result=1),
         results=2,
     )
-    first = run_program(program, shots=400, seed=3, exact=False)
-    assert first == run_program(program, shots=400, seed=3, exact=False)
-    assert first != run_program(program, shots=400, seed=4, exact=False)
+    first = Simulator().run(program, shots=400, seed=3, exact=False)
+    assert first == Simulator().run(program, shots=400, seed=3, exact=False)
+    assert first != Simulator().run(program, shots=400, seed=4, exact=False)
     assert set(first.outcomes) == {0, 1, 2, 3}
     # five standard deviations: 5·sqrt(400·1/4·3/4) = 43
     np.testing.assert_allclose(first.counts, 100, atol=43)
@@ -87,12 +87,12 @@ def test_only_the_measured_qubits_count_and_each_result_has_its_own_bit(exact: s
         Operation(MEASURE, (5,), result=0),
         results=5,
     )
-    measured = run_program(program, shots=50, seed=1, exact=exact == "exact")
+    measured = Simulator().run(program, shots=50, seed=1, exact=exact == "exact")
     assert (measured.outcomes, measured.counts) == ((0b10000,), (50,))
 
 
 def test_a_wide_register_is_drawn_without_writing_out_its_distribution() -> None:
     operations = [Operation("x", (q,)) for q in range(0, 22, 2)]
     operations += [Operation(MEASURE, (q,), result=q) for q in range(22)]
-    measured = run_program(bits(*operations, results=22), shots=10, seed=1, exact=False)
+    measured = Simulator().run(bits(*operations, results=22), shots=10, seed=1, exact=False)
     assert measured.outcomes == (sum(1 << q for q in range(0, 22, 2)),)
