@@ -15,8 +15,8 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp, Statevector
 from qiskit_aer.primitives import SamplerV2
 
-from hybridloop.algorithms.ansatz import Ansatz
-from hybridloop.algorithms.choices import AnsatzName, OptimizerName, build_ansatz, build_optimizer
+from hybridloop.algorithms.ansatz import Ansatz, hardware_efficient
+from hybridloop.algorithms.cobyla import Cobyla
 from hybridloop.algorithms.electronic import ElectronicProblem
 from hybridloop.algorithms.estimation import Estimate
 from hybridloop.algorithms.fermions import FermionMapping
@@ -32,7 +32,7 @@ MHA = 1e-3
 def search(problem: ElectronicProblem, run_round: RunRound, **settings: Any) -> VqeResult:
     """A search with the defaults."""
     ansatz = uccsd(problem)
-    optimizer = build_optimizer(OptimizerName.ROTOSOLVE, ansatz)
+    optimizer = Rotosolve(ansatz.initial_point, ansatz.frequencies)
     return vqe(problem.hamiltonian, ansatz, optimizer, run_round, **settings)
 
 
@@ -106,8 +106,8 @@ def test_a_hardware_efficient_circuit_is_searched_from_a_random_start(
     sampled_rounds: Callable[[int], RunRound],
 ) -> None:
     problem = problem_of("H2_0.735")
-    ansatz = build_ansatz(AnsatzName.HARDWARE_EFFICIENT, problem, np.random.default_rng(1))
-    optimizer = build_optimizer(OptimizerName.ROTOSOLVE, ansatz)
+    ansatz = hardware_efficient(problem.encoding.num_qubits, np.random.default_rng(1))
+    optimizer = Rotosolve(ansatz.initial_point, ansatz.frequencies)
     result = vqe(problem.hamiltonian, ansatz, optimizer, sampled_rounds(1))
     exact = reference["H2_0.735"]["exact_energy"]
     assert energy_at(problem, ansatz, result.parameters) - exact <= 1.6 * MHA
@@ -121,7 +121,7 @@ def test_cobyla_improves_on_hartree_fock_and_reports_what_its_point_gives(
 ) -> None:
     problem = problem_of("H2_0.735")
     ansatz = uccsd(problem)
-    result = vqe(problem.hamiltonian, ansatz, build_optimizer(OptimizerName.COBYLA, ansatz), sampled_rounds(0))
+    result = vqe(problem.hamiltonian, ansatz, Cobyla(ansatz.initial_point), sampled_rounds(0))
     found = energy_at(problem, ansatz, result.parameters)
     assert found < reference["H2_0.735"]["hf_energy"] - 10 * MHA
     assert abs(result.value - found) <= 3.5 * result.standard_error
