@@ -14,6 +14,7 @@ from typing import Any
 from azure.core.credentials import AzureKeyCredential
 from azure.quantum import Workspace
 
+PAST_PROXIES = {name: "127.0.0.1,localhost" for name in ("no_proxy", "NO_PROXY")}  # as the local stack sets it
 SUBSCRIPTION = "11111111-2222-3333-4444-555555555555"
 RESOURCE_GROUP = "benchmarks"
 WORKSPACE = "benchmarks"
@@ -43,6 +44,7 @@ class LocalService:
 def local_service() -> Iterator[LocalService]:
     """Start a service on a free port, its state in memory, and end it with the block."""
     arguments = ["-m", "hybridloop.emulator", "--port", "0", "--in-memory"]
+    os.environ.update(PAST_PROXIES)
     keys = {name: secrets.token_urlsafe(24) for name in ("API", "ADMIN")}
     environ = {**os.environ, **{f"HYBRIDLOOP_EMULATOR_{name}_KEY": key for name, key in keys.items()}}
     with subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, text=True, env=environ) as process:
