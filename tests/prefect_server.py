@@ -36,3 +36,10 @@ def prefect_server(stack_environ: Mapping[str, str]) -> Iterator[stack.PrefectSe
     server = stack.ensure_prefect(stack_environ)
     with stack.calls_on(server):
         yield server
+        # What flows in this process left to be sent goes out while there is a server: else the process, at its end,
+        # tries for more than a minute to reach one.
+        from prefect.events.worker import EventsWorker
+        from prefect.logging.handlers import APILogWorker
+
+        for worker in (APILogWorker, EventsWorker):
+            worker.drain_all(timeout=30)

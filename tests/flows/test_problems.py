@@ -1,0 +1,59 @@
+"""From a problem as it travels to what runs: what is built in is right, and what can't be used is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hybridloop.data import load
+from hybridloop.errors import InputError
+from hybridloop.flows.problems import prepare_vqe
+from hybridloop.flows.settings import AnsatzName, MappingName, OptimizerName, ProblemText, VqeSettings
+
+BUILT_IN: dict[str, dict[str, Any]] = load("problems")
+
+
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
+def test_a_built_in_problem_has_the_energies_that_are_told_of_it(name: str) -> None:
+    prepared = prepare_vqe(ProblemText(name=name), VqeSettings(), seed=0)
+    assert prepared.exact == pytest.approx(BUILT_IN[name]["exact_energy"], abs=1e-8)
+    assert prepared.reference == pytest.approx(BUILT_IN[name]["hartree_fock_energy"], abs=1e-8)
+
+
+def test_a_built_in_name_is_found_in_any_case() -> None:
+    assert prepare_vqe(ProblemText(name="H2"), VqeSettings(), seed=0).problem.encoding.num_qubits == 2
+
+
+@pytest.mark.parametrize("mapping", list(MappingName))
+@pytest.mark.parametrize("ansatz", list(AnsatzName))
+@pytest.mark.parametrize("optimizer", list(OptimizerName))
+def test_every_choice_can_be_had_together(mapping: MappingName, ansatz: AnsatzName, optimizer: OptimizerName) -> None:
+    settings = VqeSettings(mapping=mapping, ansatz=ansatz, optimizer=optimizer)
+    prepared = prepare_vqe(ProblemText(name="h2"), settings, seed=0)
+    points = prepared.optimizer.ask()
+    assert points.shape[1] == prepared.ansatz.num_parameters > 0
+    assert prepared.ansatz.circuit.num_qubits == {MappingName.PARITY: 2, MappingName.JORDAN_WIGNER: 4}[mapping]
+
+
+def test_the_seed_alone_chooses_a_random_start() -> None:
+    settings = VqeSettings(ansatz=AnsatzName.HARDWARE_EFFICIENT)
+
+    def start(seed: int) -> list[float]:
+        point: list[float] = prepare_vqe(ProblemText(name="h2"), settings, seed).ansatz.initial_point.tolist()
+        return point
+
+    assert start(1) == start(1) != start(2)
+
+
+def test_more_qubits_than_the_target_has_are_refused_before_anything_is_built() -> None:
+    wide = "&FCI NORB=16,NELEC=2,MS2=0 &END\n -1.0 1 1 0 0\n 0.0 0 0 0 0\n"
+    settings = VqeSettings(target="ionq.simulator")
+    with pytest.raises(InputError, match=r"30 qubits, ionq\.simulator has 29"):
+        prepare_vqe(ProblemText(name="wide", text=wide), settings, seed=0)
+
+
+def test_a_text_wins_over_the_built_in_of_the_same_name() -> None:
+    text = BUILT_IN["heh+"]["fcidump"]
+    prepared = prepare_vqe(ProblemText(name="h2", text=text), VqeSettings(), seed=0)
+    assert prepared.exact == pytest.approx(BUILT_IN["heh+"]["exact_energy"], abs=1e-8)

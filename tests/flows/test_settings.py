@@ -1,0 +1,78 @@
+"""Settings refuse typos and what is out of bounds, with the field's name; the defaults are those that are told."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from hybridloop import api
+from hybridloop.errors import InputError
+from hybridloop.flows.settings import MAX_PROBLEM_BYTES, ProblemText, VqeSettings
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"shot": 100}, "shot"),
+        ({"shots": 0}, "shots"),
+        ({"shots": 10_000_001}, "shots"),
+        ({"shots": 1.5}, "shots"),
+        ({"precision": 0.0}, "precision"),
+        ({"precision": float("nan")}, "precision"),
+        ({"precision": 1.1}, "precision"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**63}, "seed"),
+        ({"max_rounds": 0}, "max_rounds"),
+        ({"ansatz": "uccs"}, "ansatz"),
+        ({"mapping": "bravyi-kitaev"}, "mapping"),
+        ({"optimizer": "adam"}, "optimizer"),
+    ],
+)
+def test_a_value_that_is_off_is_refused_with_its_fields_name(values: dict[str, Any], field: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        api.checked_settings(**values)
+    assert refusal.value.field == field
+    assert str(refusal.value).startswith(f"{field}: ")
+
+
+def test_settings_cannot_be_changed_once_they_are_checked() -> None:
+    with pytest.raises(ValidationError):
+        VqeSettings().shots = 0  # type: ignore[misc]
+
+
+@given(
+    st.builds(
+        VqeSettings,
+        shots=st.integers(1, 10_000_000),
+        precision=st.floats(0, 1, exclude_min=True),
+        seed=st.none() | st.integers(0, 2**63 - 1),
+        max_rounds=st.integers(1, 100_000),
+    )
+)
+def test_settings_travel_through_json_unchanged(settings: VqeSettings) -> None:
+    assert VqeSettings.model_validate(json.loads(settings.model_dump_json())) == settings
+
+
+def test_the_function_has_the_settings_and_their_defaults() -> None:
+    ours = {name: parameter.default for name, parameter in inspect.signature(api.vqe).parameters.items()}
+    for name, field in VqeSettings.model_fields.items():
+        assert ours[name] == field.default
+        assert field.description
+
+
+def test_a_problem_is_named_and_no_larger_than_prefects_database_should_hold() -> None:
+    assert ProblemText(name="h2").text is None
+    for values in ({"name": ""}, {"name": "h2", "text": "x" * (MAX_PROBLEM_BYTES + 1)}, {"name": "h2", "path": "h2"}):
+        with pytest.raises(ValidationError):
+            ProblemText.model_validate(values)
+
+
+def test_the_digest_tells_texts_and_names_apart() -> None:
+    problems = [ProblemText(name="a"), ProblemText(name="b"), ProblemText(name="a", text="b"), ProblemText(name="a\nb")]
+    assert len({problem.digest for problem in problems}) == len(problems)

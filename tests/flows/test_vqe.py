@@ -1,0 +1,178 @@
+"""The VQE flow on a real Prefect server and a real service: its answer, its tasks, its session, its end in trouble."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.exceptions import ParameterTypeError
+
+from hybridloop.errors import InputError, ServiceError
+from hybridloop.flows.context import Update, called_with
+from hybridloop.flows.results import RunResult
+from hybridloop.flows.settings import ProblemText, VqeSettings
+from hybridloop.flows.vqe import vqe
+from hybridloop.stack import PrefectServer
+from hybridloop.stack.processes import wait_until
+from tests.conftest import Emulator
+
+EXACT_H2 = -1.1373060357534004
+H2 = ProblemText(name="h2")
+
+pytestmark = pytest.mark.slow
+
+
+def run(workspace: Any, settings: VqeSettings, on_progress: Callable[[Update], None] | None = None) -> State[RunResult]:
+    """The final state of a flow run for H2 in the workspace."""
+    with called_with(workspace, on_progress):
+        state: State[RunResult] = vqe(H2, settings, return_state=True)
+    return state
+
+
+def task_names(server: PrefectServer, state: State[RunResult]) -> list[str]:
+    """The names of the run's tasks by their start, once the server, which learns of them by events, has the last."""
+    flow_run = FlowRunFilter(id=FlowRunFilterId(any_=[_flow_run_id(state)]))
+    with SyncPrefectClient(server.api_url) as client:
+
+        def all_are_there() -> bool:
+            tasks = client.read_task_runs(flow_run_filter=flow_run)
+            return any(task.name.startswith("close session") and task.state_name == "Completed" for task in tasks)
+
+        assert wait_until(all_are_there, within_s=60.0)
+        tasks = client.read_task_runs(flow_run_filter=flow_run)
+    assert {task.state_name for task in tasks} == {"Completed"}
+    return [task.name for task in sorted(tasks, key=_start)]
+
+
+def _start(task: TaskRun) -> datetime:
+    assert task.start_time is not None
+    return task.start_time
+
+
+def _flow_run_id(state: State[Any]) -> UUID:
+    assert state.state_details.flow_run_id is not None
+    return state.state_details.flow_run_id
+
+
+@pytest.fixture(scope="module")
+def sampled(prefect_server: PrefectServer, emulator: Emulator) -> State[RunResult]:
+    """One run with seed 7 on the default target, which samples."""
+    return run(emulator.workspace("sampled"), VqeSettings(seed=7))
+
+
+def test_the_energy_is_as_sharp_and_as_right_as_was_asked(sampled: State[RunResult]) -> None:
+    result = sampled.result()
+    assert result.standard_error <= 0.7e-3
+    assert abs(result.value - EXACT_H2) <= min(1.6e-3, 3 * result.standard_error)
+    assert result.exact == pytest.approx(EXACT_H2, abs=1e-9)
+    assert (result.status, result.is_exact) == ("converged", False)
+    assert len(result.history) == result.rounds
+    assert result.history[-1].total_shots == result.shots
+
+
+def test_the_session_is_closed_and_the_service_knows_as_many_jobs(
+    sampled: State[RunResult], emulator: Emulator
+) -> None:
+    result = sampled.result()
+    (session,) = emulator.workspace("sampled").list_sessions()
+    assert [(record.id, record.status) for record in result.sessions] == [(session.id, "Succeeded")]
+    assert session.details.status == "Succeeded"
+    jobs = emulator.workspace("sampled").list_session_jobs(session_id=session.id)
+    assert len(jobs) == result.jobs == result.sessions[0].jobs
+
+
+def test_prefect_shows_a_run_as_its_user_thinks_of_it(sampled: State[RunResult], prefect_server: PrefectServer) -> None:
+    result = sampled.result()
+    opening, *rounds, closing = task_names(prefect_server, sampled)
+    assert opening == "open a session on rigetti.sim.qvm"
+    assert [name.partition(":")[0] for name in rounds] == [f"round {i + 1}" for i in range(result.rounds)]
+    assert closing == f"close session {result.sessions[0].id}"
+    with SyncPrefectClient(prefect_server.api_url) as client:
+        flow_run = client.read_flow_run(_flow_run_id(sampled))
+    assert (flow_run.name, flow_run.state_name) == ("vqe-h2", "Completed")
+
+
+def test_the_same_seed_gives_the_same_answer_and_every_round_is_reported(
+    sampled: State[RunResult], emulator: Emulator
+) -> None:
+    updates: list[Update] = []
+    again = run(emulator.workspace(), VqeSettings(seed=7), updates.append).result()
+    first = sampled.result()
+    assert (again.value, again.standard_error, again.parameters) == (
+        first.value,
+        first.standard_error,
+        first.parameters,
+    )
+    assert again.history == first.history == tuple(update.progress for update in updates)
+    assert [update.jobs for update in updates][-1] == again.jobs
+    assert {update.session_id for update in updates} == {again.sessions[0].id} != {first.sessions[0].id}
+
+
+def test_a_target_that_does_not_sample_gives_an_exact_value_and_the_bound_of_its_rounding(
+    prefect_server: PrefectServer, emulator: Emulator
+) -> None:
+    result = run(emulator.workspace(), VqeSettings(seed=7, target="ionq.simulator")).result()
+    assert result.is_exact
+    assert result.standard_error == 0.0
+    assert 0.0 < result.rounding_bound <= 0.7e-3
+    assert abs(result.value - EXACT_H2) <= result.rounding_bound + 1e-6  # 1e-6: how far from the minimum is no error
+
+
+def test_plain_values_are_parameters_as_a_deployment_gives_them(
+    prefect_server: PrefectServer, emulator: Emulator, sampled: State[RunResult]
+) -> None:
+    parameters: dict[str, Any] = {"problem": {"name": "h2"}, "settings": {"seed": 7, "mapping": "parity"}}
+    with called_with(emulator.workspace(), None):
+        result = vqe(**parameters)
+    assert result.value == sampled.result().value
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"shotz": 100}, "settings.shotz"),
+        ({"shots": 0}, "settings.shots"),
+        ({"precision": -1.0}, "settings.precision"),
+        ({"ansatz": "uccs"}, "settings.ansatz"),
+    ],
+)
+def test_parameters_that_are_off_are_refused_with_the_fields_name(
+    settings: dict[str, Any], complaint: str, prefect_server: PrefectServer, emulator: Emulator
+) -> None:
+    workspace = emulator.workspace()
+    parameters: dict[str, Any] = {"problem": {"name": "h2"}, "settings": settings}
+    with called_with(workspace, None), pytest.raises(ParameterTypeError, match=complaint):
+        vqe(**parameters)
+    assert list(workspace.list_sessions()) == []
+
+
+def test_a_run_without_a_workspace_is_refused(prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AZURE_QUANTUM_CONNECTION_STRING", raising=False)
+    with pytest.raises(InputError, match="AZURE_QUANTUM_CONNECTION_STRING"):
+        vqe(H2)
+
+
+def test_a_run_whose_service_dies_ends_failed_with_an_error_of_the_service(
+    prefect_server: PrefectServer, start_emulator: Callable[..., Emulator]
+) -> None:
+    emulator = start_emulator()
+    died = threading.Event()
+
+    def kill_service(_: Update) -> None:
+        if not died.is_set():
+            emulator.stop(signal.SIGKILL)
+            died.set()
+
+    state = run(emulator.workspace(), VqeSettings(seed=7), kill_service)
+    assert died.is_set()
+    assert state.is_failed()
+    with pytest.raises(ServiceError, match=r"127\.0\.0\.1"):
+        state.result()
