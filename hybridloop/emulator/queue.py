@@ -14,7 +14,8 @@ from hybridloop.emulator.frames import DONE, PREFIX_BYTES, lengths_of, packed
 from hybridloop.emulator.job import JobError
 from hybridloop.emulator.service import Service
 
-GROW_AFTER_S = 0.25  # a further worker costs a second of start-up, so a backlog must last before one is started
+GROW_AFTER_S = 1.0  # a further worker takes a second of a core to start: no gain for jobs that wait less than that
+GROW_WHEN_COLD_AFTER_S = 5.0  # the same while the first worker has answered nothing: it may still be loading Aer
 DIED = JobError("InternalError", "The process that ran the job ended unexpectedly.")
 
 
@@ -75,13 +76,14 @@ class WorkQueue:
 
     def __init__(self, service: Service, size: int) -> None:
         self._service = service
-        self._waiting: deque[int] = deque()
-        self._idle = [Worker()]
+        self._waiting: deque[tuple[int, float]] = deque()  # a job's number, and since when it waits
+        self._workers = [Worker()]
+        self._idle = list(self._workers)
         self._unstarted = size - 1
         self._running: dict[int, Worker] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._growth: asyncio.TimerHandle | None = None
-        self._has_finished_one = False  # before, a backlog only says that the first worker still loads Aer
+        self._is_cold = True
         self._stopped = False
 
     async def start(self) -> None:
@@ -92,7 +94,7 @@ class WorkQueue:
 
     def add(self, key: int) -> None:
         """Put an accepted job at the end."""
-        self._waiting.append(key)
+        self._waiting.append((key, asyncio.get_running_loop().time()))
         self._pump()
 
     def drop(self, key: int) -> None:
@@ -106,21 +108,23 @@ class WorkQueue:
         self._stopped = True
         if self._growth is not None:
             self._growth.cancel()
-        workers = [*self._idle, *self._running.values()]
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(worker.stop() for worker in workers))
+        await asyncio.gather(*(worker.stop() for worker in self._workers))
 
     def _pump(self) -> None:
         while self._waiting and self._idle and not self._stopped:
-            key, worker = self._waiting.popleft(), self._idle.pop()
+            (key, _), worker = self._waiting.popleft(), self._idle.pop()
             task = asyncio.create_task(self._run(key, worker))
             self._tasks.add(task)
             task.add_done_callback(self._forget)
-        wanted = self._waiting and self._unstarted and self._has_finished_one and not self._stopped
-        if wanted and self._growth is None:
-            self._growth = asyncio.get_running_loop().call_later(GROW_AFTER_S, self._grow)
+        if self._waiting and self._unstarted and self._growth is None and not self._stopped:
+            self._growth = asyncio.get_running_loop().call_at(self._grows_at(), self._grow)
+
+    def _grows_at(self) -> float:
+        """When the job that waits longest has waited long enough for a further worker."""
+        return self._waiting[0][1] + (GROW_WHEN_COLD_AFTER_S if self._is_cold else GROW_AFTER_S)
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -129,9 +133,10 @@ class WorkQueue:
 
     def _grow(self) -> None:
         self._growth = None
-        if self._waiting and self._unstarted:
+        if self._waiting and self._unstarted and asyncio.get_running_loop().time() >= self._grows_at():
             self._unstarted -= 1
-            self._idle.append(Worker())
+            self._workers.append(Worker())
+            self._idle.append(self._workers[-1])
         self._pump()
 
     async def _run(self, key: int, worker: Worker) -> None:
@@ -159,7 +164,7 @@ class WorkQueue:
         self._service.fail(key, DIED)
 
     def _finish(self, key: int, verdict: bytes, result: bytes) -> None:
-        self._has_finished_one = True
+        self._is_cold = False
         if verdict == DONE:
             self._service.succeed(key, result)
         else:

@@ -7,6 +7,7 @@ import os
 import secrets
 import signal
 import socket
+import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from hybridloop.emulator.sas import Signatures
 from hybridloop.emulator.service import Service
 from hybridloop.emulator.settings import ClockKind, Settings
 from hybridloop.emulator.storage import Storage
-from hybridloop.emulator.store import Store
+from hybridloop.emulator.store import Store, UnknownSchema
 from hybridloop.emulator.targets import load_catalogue
 
 HOST = "127.0.0.1"
@@ -60,7 +61,7 @@ def serve(settings: Settings) -> int:
 def _serve(settings: Settings) -> None:
     listener = _listen(settings.port)
     keys = _keys(settings)
-    store = Store(None if settings.state is None else settings.state / "service.sqlite")
+    store = _open_store(settings.state)
     contents = MemoryBytes() if settings.state is None else FolderBytes(settings.state / "blobs")
     service = Service(
         store, contents, _clock(settings, store), load_catalogue(), settings.idle_rule, _seed(settings, store)
@@ -97,15 +98,26 @@ def _owned(state: Path | None) -> Iterator[None]:
     if state is None:
         yield
         return
+    lock = FileLock(state / "lock", timeout=0, mode=0o600)
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         state.chmod(0o700)
-        with FileLock(state / "lock", timeout=0, mode=0o600):
-            yield
+        lock.acquire()
     except Timeout:
         raise CannotServe(f"another service runs on {state}; stop it, or take another --state folder") from None
     except OSError as error:
         raise CannotServe(f"the state folder {state} can't be used: {error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _open_store(state: Path | None) -> Store:
+    try:
+        return Store(None if state is None else state / "service.sqlite")
+    except (UnknownSchema, sqlite3.DatabaseError) as error:
+        raise CannotServe(f"the books in {state} can't be read: {error}; take another --state folder") from error
 
 
 def _listen(port: int) -> socket.socket:
@@ -127,12 +139,20 @@ def _keys(settings: Settings) -> Keys:
     if settings.state is not None:
         path = settings.state / "keys.json"
         if path.exists():
-            kept = json.loads(path.read_text(encoding="utf-8"))
+            kept = _kept_keys(path)
         else:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with open(descriptor, "w", encoding="utf-8") as file:
                 json.dump(kept, file)
     return Keys(settings.api_key or kept["api_key"], settings.admin_key or kept["admin_key"], kept["signing"].encode())
+
+
+def _kept_keys(path: Path) -> dict[str, str]:
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return {name: str(kept[name]) for name in ("api_key", "admin_key", "signing")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise CannotServe(f"the keys in {path} can't be read: {error!r}; remove that file for new ones") from error
 
 
 def _clock(settings: Settings, store: Store) -> Clock:

@@ -55,6 +55,10 @@ CREATE TABLE blobs (
 """
 
 
+class UnknownSchema(Exception):
+    """The books were written by another version of this program."""
+
+
 class Store:
     """The tables behind the service; `path` None keeps them in memory."""
 
@@ -67,10 +71,7 @@ class Store:
         if version == 0:
             self._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         elif version != SCHEMA_VERSION:
-            raise ValueError(
-                f"the state in {path} has version {version}; this program reads {SCHEMA_VERSION}. "
-                "Take another folder, or the program that wrote it"
-            )
+            raise UnknownSchema(f"they have version {version} and this program reads {SCHEMA_VERSION}")
 
     def close(self) -> None:
         """Write everything out and let go of the file."""

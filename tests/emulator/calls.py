@@ -38,6 +38,16 @@ block_0:
 attributes #0 = { "entry_point" "qir_profiles"="base_profile" "required_num_qubits"="3" }
 """
 
+_QUBIT = "%Qubit* inttoptr (i64 {0} to %Qubit*)"
+_LAYER = "".join(
+    f"  call void @__quantum__qis__h__body({_QUBIT.format(q)})\n"
+    f"  call void @__quantum__qis__t__body({_QUBIT.format(q)})\n"
+    f"  call void @__quantum__qis__cx__body({_QUBIT.format(q + 1)}, {_QUBIT.format(q)})\n"
+    for q in range(23)
+)
+# 24 entangled qubits and 6,900 gates take many minutes
+ENDLESS_QIR = ASYMMETRIC_QIR.replace(b"block_0:\n", f"block_0:\n{100 * _LAYER}".encode())
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:

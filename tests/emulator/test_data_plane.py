@@ -10,7 +10,7 @@ import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
 from tests.conftest import Emulator
-from tests.emulator.calls import ASYMMETRIC_QIR, Caller, sdk_job
+from tests.emulator.calls import ASYMMETRIC_QIR, ENDLESS_QIR, Caller, sdk_job
 
 SESSION_KEYS = {
     "status", "jobFailurePolicy", "jobPriority", "name", "id", "providerId", "target", "creationTime",
@@ -59,14 +59,7 @@ def test_opening_a_session_again_gives_the_one_that_is_there(emulator: Emulator)
 
 def test_a_job_is_renamed_cancelled_and_deleted_through_the_sdk(emulator: Emulator) -> None:
     workspace = emulator.workspace()
-    slow = b"".join(
-        b"  call void @__quantum__qis__%s__body(%%Qubit* inttoptr (i64 %d to %%Qubit*))\n" % (gate, qubit)
-        for _ in range(40)
-        for gate in (b"h", b"t")
-        for qubit in range(24)
-    )
-    # 24 qubits and 1920 gates take minutes: it is cancelled while it runs, or before
-    job = sdk_job(workspace, ASYMMETRIC_QIR.replace(b"block_0:\n", b"block_0:\n" + slow), "rigetti.sim.qvm")
+    job = sdk_job(workspace, ENDLESS_QIR, "rigetti.sim.qvm")
     assert job.update(name="renamed", tags=["a"]).details.name == "renamed"
     workspace.cancel_job(job)
     job.refresh()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -42,6 +44,29 @@ def test_a_taken_port_is_refused_with_one_line(emulator: Emulator) -> None:
     assert second.stderr.splitlines() == [
         f"hybridloop emulator: port {port} can't be used: Address already in use; take another with --port"
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("service.sqlite", b"this is no database, and it is long enough to be looked at" * 20, "not a database"),
+        ("service.sqlite", None, "version 99"),
+        ("keys.json", b"{", "remove that file for new ones"),
+    ],
+)
+def test_a_state_that_can_not_be_read_is_refused_with_one_line(
+    tmp_path: Path, name: str, content: bytes | None, words: str
+) -> None:
+    if content is None:
+        with contextlib.closing(sqlite3.connect(tmp_path / name)) as books:
+            books.execute("PRAGMA user_version = 99")
+    else:
+        (tmp_path / name).write_bytes(content)
+    command = [sys.executable, "-m", "hybridloop.emulator", "--port", "0", "--state", str(tmp_path)]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert len(refused.stderr.splitlines()) == 1
+    assert words in refused.stderr
 
 
 def test_state_is_for_its_owner_only_and_given_keys_are_not_written_or_printed(tmp_path: Path) -> None:
