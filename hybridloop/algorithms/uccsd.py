@@ -17,7 +17,7 @@ from hybridloop.algorithms.electronic import ElectronicProblem
 from hybridloop.algorithms.fermions import XZ, excitation
 from hybridloop.errors import InputError
 
-MAX_TRACKED_STATES = 4096  # beyond, a circuit's reachable determinants are no longer followed
+FOLLOWED_STATES = 4096  # more reachable determinants cost seconds to follow, and seldom shorten a circuit
 
 Excitation = tuple[tuple[int, ...], tuple[int, ...]]  # spin orbitals that are emptied, and filled
 
@@ -35,8 +35,14 @@ def uccsd(problem: ElectronicProblem) -> Ansatz:
     return excitation_ansatz(problem, chosen, name="uccsd")
 
 
-def excitation_ansatz(problem: ElectronicProblem, chosen: Sequence[Excitation], name: str) -> Ansatz:
-    """The Hartree-Fock determinant, then one exponential per excitation in the order given."""
+def excitation_ansatz(
+    problem: ElectronicProblem, chosen: Sequence[Excitation], name: str, *, followed_states: int = FOLLOWED_STATES
+) -> Ansatz:
+    """The Hartree-Fock determinant, then one exponential per excitation in the order given.
+
+    The determinants that the circuit can be in are followed up to `followed_states` of them: where it is in few, an
+    exponential may be a single rotation, and the energy may have fewer frequencies.
+    """
     encoding = problem.encoding
     circuit = QuantumCircuit(encoding.num_qubits, name=name)
     for qubit in _bits(problem.reference_state):
@@ -47,17 +53,18 @@ def excitation_ansatz(problem: ElectronicProblem, chosen: Sequence[Excitation], 
     for angle, (emptied, filled) in zip(angles, chosen, strict=True):
         generator = encoding.encode(excitation(emptied, filled))
         frequencies.append(_frequencies(generator, reachable))
+        reachable = _reached(generator, reachable, followed_states)
         for (x, z), coefficient in _shortened(generator, reachable):
             _append_exponential(circuit, x, z, coefficient, angle)
-        reachable = _reached(generator, reachable)
     return Ansatz(name, _without_inverses(circuit), np.zeros(len(chosen)), tuple(frequencies))
 
 
 def excitations(problem: ElectronicProblem) -> Iterator[Excitation]:
     """All spin-conserving excitations from the Hartree-Fock determinant: doubles, then singles."""
     norb, (alpha, beta) = problem.molecule.norb, problem.molecule.electrons
-    spins = [((*range(count),), (*range(count, norb),)) for count in (alpha, beta)]
-    spins[1] = tuple(tuple(orbital + norb for orbital in part) for part in spins[1])  # type: ignore[assignment]
+    spins = [
+        (range(first, first + count), range(first + count, first + norb)) for first, count in ((0, alpha), (norb, beta))
+    ]
     (occupied_a, virtual_a), (occupied_b, virtual_b) = spins
     for i, j, a, b in itertools.product(occupied_a, occupied_b, virtual_a, virtual_b):
         yield (i, j), (a, b)
@@ -90,10 +97,9 @@ def _frequencies(generator: XZ, reachable: set[int] | None) -> Frequencies:
     return (1, 2)
 
 
-def _shortened(generator: XZ, reachable: set[int] | None) -> list[tuple[tuple[int, int], float]]:
+def _shortened(generator: XZ, states: set[int] | None) -> list[tuple[tuple[int, int], float]]:
     """The generator, as one Pauli where that acts the same on all states that the circuit can be in here."""
-    if reachable is not None:
-        states = reachable | _reached(generator, reachable)  # type: ignore[operator]
+    if states is not None:
         for x, z in sorted(generator):
             for sign in (1.0, -1.0):
                 if all(abs(_amplitude({(x, z): sign}, s) - _amplitude(generator, s)) < 0.5 for s in states):
@@ -110,12 +116,12 @@ def _spread(generator: XZ) -> int:
     return spread
 
 
-def _reached(generator: XZ, reachable: set[int] | None) -> set[int] | None:
+def _reached(generator: XZ, reachable: set[int] | None, limit: int) -> set[int] | None:
     if reachable is None:
         return None
     flip = next(iter(generator))[0]  # the same in every term: an excitation flips one set of occupations
     after = reachable | {state ^ flip for state in reachable if _amplitude(generator, state)}
-    return after if len(after) <= MAX_TRACKED_STATES else None
+    return after if len(after) <= limit else None
 
 
 def _amplitude(generator: XZ, state: int) -> float:

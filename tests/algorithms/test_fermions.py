@@ -113,14 +113,12 @@ def test_the_exact_energy_agrees_with_the_reference(
         assert exact_ground_energy(problem_of(name).molecule) == pytest.approx(known["exact_energy"], abs=1e-9)
 
 
-def test_lanczos_and_the_dense_solver_agree(
-    reference: Mapping[str, Any], problem_of: Callable[..., ElectronicProblem], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from hybridloop.algorithms import exact
-
-    monkeypatch.setattr(exact, "DENSE_UP_TO", 0)
-    known = reference["H2O_eq_fc"]["exact_energy"]
-    assert exact_ground_energy(problem_of("H2O_eq_fc").molecule) == pytest.approx(known, abs=1e-9)
+def test_electrons_that_do_not_repel_fill_the_lowest_orbitals() -> None:
+    # 1225 determinants: enough for the sparse solver, and known without one
+    one = np.random.default_rng(0).normal(size=(7, 7))
+    molecule = Molecule(one + one.T, np.zeros((7,) * 4), (3, 3), 0.25, "free")
+    levels = np.linalg.eigvalsh(one + one.T)
+    assert exact_ground_energy(molecule) == pytest.approx(0.25 + 2 * levels[:3].sum(), abs=1e-9)
 
 
 def test_a_molecule_too_large_for_an_exact_energy_is_refused() -> None:

@@ -95,5 +95,5 @@ def test_groups_promise_no_more_shots_than_the_librarys_and_are_about_as_few_as_
 )
 def test_operators_that_are_no_energy_are_refused(coefficient: complex, words: str) -> None:
     with pytest.raises(InputError, match=words) as caught:
-        observable(SparsePauliOp(["ZZ", "XX"], [1.0, coefficient]))
+        observable(SparsePauliOp(["ZZ", "XX"], np.array([1.0, coefficient])))
     assert caught.value.field == "problem"
