@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hybridloop import stack
-from hybridloop.errors import InputError, ProblemError
+from hybridloop.errors import InputError, ProblemError, ServiceUnreachable
 from hybridloop.flows.settings import MAX_PROBLEM_BYTES, ProblemText, VqeSettings
 from hybridloop.sessions.signals import sigterm_unwinds
 from hybridloop.sessions.targets import find_target
@@ -168,5 +168,21 @@ def _prefect() -> Iterator[None]:
     if "prefect" not in sys.modules:  # it reads its settings once, when it is imported
         for name, value in {**_QUIET_CONSOLE, **server.environment}.items():
             os.environ.setdefault(name, value)
-    with stack.calls_on(server):
-        yield
+    try:
+        with stack.calls_on(server):
+            yield
+    except Exception as error:
+        if not _is_prefects(error):
+            raise
+        raise ServiceUnreachable(
+            f"the Prefect server at {server.api_url} failed: {error}",
+            "A session that was open has been closed; jobs that were accepted run on and are billed.",
+            "`hybridloop status` shows the server; yours is what PREFECT_API_URL or the active profile names.",
+        ) from error
+
+
+def _is_prefects(error: Exception) -> bool:
+    """Whether Prefect's own client raised it; the quantum service is spoken to over another library."""
+    from httpx import HTTPError
+
+    return isinstance(error, HTTPError) or (type(error) is RuntimeError and "Failed to reach API" in str(error))

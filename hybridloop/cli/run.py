@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hybridloop.cli.output import AsJson, print_json
+from hybridloop.cli.output import AsJson, print_json, say
 from hybridloop.flows.settings import AnsatzName, MappingName, OptimizerName, VqeSettings
 
 if TYPE_CHECKING:
@@ -61,22 +61,26 @@ def vqe(
         result = api.run_vqe(text, settings, on_progress=on_progress)
     picture = _save_picture(result)
     if json:
-        print_json({**result.as_dict(), "picture": str(picture)})
+        print_json({**result.as_dict(), "picture": str(picture) if picture else None})
     else:
         _print(result, picture)
 
 
-def _save_picture(result: RunResult) -> Path:
+def _save_picture(result: RunResult) -> Path | None:
+    """Where the picture is; None, and a word about it, where none can be written: the result is worth more."""
     from hybridloop.stack import stack_home
 
-    folder = stack_home() / "pictures"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{result.run_key}.svg"
-    result.plot(str(path))
+    path = stack_home() / "pictures" / f"{result.run_key}.svg"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        result.plot(str(path))
+    except OSError as error:
+        say(f"hybridloop: the picture can't be written to {path} ({error.strerror})")
+        return None
     return path
 
 
-def _print(result: RunResult, picture: Path) -> None:
+def _print(result: RunResult, picture: Path | None) -> None:
     error = "unknown: too large to be diagonalized" if result.error is None else f"{result.error * 1e3:+.3f} mHa"
     sharpness = (
         f"± {result.rounding_bound:.6f} (rounding; the target does not sample)"
@@ -91,4 +95,5 @@ def _print(result: RunResult, picture: Path) -> None:
     )
     for session in result.sessions:
         print(f"  session    {session.id} {session.status}")
-    print(f"  picture    {picture}")
+    if picture:
+        print(f"  picture    {picture}")

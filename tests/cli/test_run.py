@@ -7,13 +7,16 @@ import os
 import pty
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cli.processes import PATIENCE_S, Shell
+from hybridloop.stack import PrefectServer
+from tests.cli.conftest import Said
+from tests.cli.processes import PATIENCE_S, Shell, WorkspaceShell
 
 H2_FILE = Path(__file__).parents[1] / "data" / "H2_0.735.fcidump"
 EXACT_H2 = -1.1373060357534004
@@ -120,6 +123,23 @@ def test_python_gives_the_value_of_the_command_line_for_the_same_seed(
     for key in ("value", "standard_error", "parameters", "shots", "history"):
         assert result[key] == document[key]
     assert result["sessions"][0]["id"] != document["sessions"][0]["id"]
+
+
+def test_a_picture_that_cannot_be_written_does_not_cost_the_result(
+    inside: Callable[..., Said], at_workspace: WorkspaceShell, prefect_server: PrefectServer, tmp_path: Path
+) -> None:
+    (tmp_path / "pictures").touch()  # no folder can be made here
+    environ = {
+        **at_workspace.shell.environ,
+        "HYBRIDLOOP_HOME": str(tmp_path),
+        "PREFECT_API_URL": prefect_server.api_url,
+    }
+    said = inside(environ, "run", "vqe", "h2", "--seed", "7", "--json")
+    assert said.code == 0
+    document = json.loads(said.out)
+    assert document["picture"] is None
+    assert document["status"] == "converged"
+    assert f"the picture can't be written to {tmp_path}" in said.err
 
 
 def test_a_terminal_shows_one_live_line_and_then_the_result(shell: Shell) -> None:

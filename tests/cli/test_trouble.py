@@ -9,7 +9,7 @@ import pytest
 
 from hybridloop.stack import PrefectServer
 from tests.cli.conftest import Said
-from tests.cli.processes import Shell, connection_string
+from tests.cli.processes import Shell, WorkspaceShell, connection_string
 from tests.conftest import Emulator
 
 
@@ -42,6 +42,17 @@ def test_a_run_at_a_workspace_that_cannot_be_reached_says_that_nothing_was_spent
     assert f"opening the session at {nowhere.split('/')[2]} failed" in run.stderr
     assert "Nothing was submitted, no money was spent." in run.stderr
     assert "Traceback" not in run.stderr
+
+
+@pytest.mark.slow
+def test_a_prefect_server_that_cannot_be_reached_is_named_and_no_session_is_opened(
+    nowhere: str, at_workspace: WorkspaceShell
+) -> None:
+    run = at_workspace.shell.with_variables(PREFECT_API_URL=f"{nowhere}api").run("run", "vqe", "h2")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert f"the Prefect server at {nowhere}api failed" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert at_workspace.session_statuses() == []
 
 
 def test_a_wrong_key_is_the_users_to_mend(emulator: Emulator, say: Callable[..., Said]) -> None:
