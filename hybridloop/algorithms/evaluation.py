@@ -13,7 +13,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.algorithms.ansatz import Ansatz
 from hybridloop.algorithms.estimation import Estimate, Tally, combine, tally
 from hybridloop.algorithms.measurement import Observable
-from hybridloop.algorithms.rounds import Lost, RunRound
+from hybridloop.algorithms.rounds import Lost, Measured, RunRound
 from hybridloop.errors import InputError
 
 
@@ -25,21 +25,25 @@ class Evaluation:
     circuits: tuple[QuantumCircuit, ...]
     run_round: RunRound
 
-    def energies(self, points: NDArray[np.float64], shots: int) -> list[Estimate | Lost]:
-        """An estimate for each of the points (k, n), every group measured with the same shots, in one round."""
-        rows = self.tallies(points, [shots] * len(self.circuits))
-        columns = [[row[point] for row in rows] for point in range(len(points))]
-        return [self._estimate(column) for column in columns]
+    def energies(self, points: NDArray[np.float64], shots: int) -> tuple[NDArray[np.float64], list[Estimate | Lost]]:
+        """The points (k, n) as they were measured and an estimate for each; one round, all groups with these shots."""
+        answers = self._run(points, [shots] * len(self.circuits))
+        rows = [self._tallied(index, answer) for index, answer in answers]
+        measured = answers[0][1].points if answers else points
+        return measured, [self._estimate([row[point] for row in rows]) for point in range(len(points))]
 
     def tallies(self, points: NDArray[np.float64], shots: Sequence[int]) -> list[list[Tally | Lost]]:
         """For each group that gets shots, in order: one tally for each of the points (k, n); one round in all."""
+        return [self._tallied(index, answer) for index, answer in self._run(points, shots)]
+
+    def _run(self, points: NDArray[np.float64], shots: Sequence[int]) -> list[tuple[int, Measured]]:
         asked = [index for index, each in enumerate(shots) if each > 0]
         pubs = [SamplerPub.coerce((self.circuits[index], points, shots[index])) for index in asked]
-        answers = self.run_round(pubs) if pubs else []
-        return [
-            [each if isinstance(each, Lost) else tally(self.observable.groups[index], each) for each in answer]
-            for index, answer in zip(asked, answers, strict=True)
-        ]
+        return list(zip(asked, self.run_round(pubs) if pubs else [], strict=True))
+
+    def _tallied(self, index: int, answer: Measured) -> list[Tally | Lost]:
+        group = self.observable.groups[index]
+        return [each if isinstance(each, Lost) else tally(group, each) for each in answer]
 
     def _estimate(self, column: Sequence[Tally | Lost]) -> Estimate | Lost:
         tallies: list[Tally] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,24 +60,55 @@ class Lost:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured(Sequence[Counts | Lost]):
+    """A PUB's answer: the points (k, parameters) as they were measured, and one Counts or Lost for each.
+
+    `points` are in radians, columns in the order of `circuit.parameters`. In a replayed round they are the recorded
+    ones, which is what an optimizer is to be told, so that it never depends on computing a point again.
+    """
+
+    points: NDArray[np.float64]
+    counts: tuple[Counts | Lost, ...]
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    @overload
+    def __getitem__(self, index: int) -> Counts | Lost: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Counts | Lost]: ...
+    def __getitem__(self, index: int | slice) -> Counts | Lost | Sequence[Counts | Lost]:
+        return self.counts[index]
+
+
 class RunRound(Protocol):
     """Measure a round: all jobs of it are in flight together, none needs another's answer.
 
-    Returns one entry per PUB, each with one Counts or Lost per parameter point, in the order asked (a PUB whose
-    parameter values have several dimensions is read in C order). One call is one round: ask for all you need at
-    once. Every PUB states its shots.
+    Returns one entry per PUB, with its points in the order asked (parameter values of several dimensions are read in C
+    order). One call is one round: ask for all you need at once. Every PUB states its shots.
     """
 
-    def __call__(self, pubs: Sequence[SamplerPub], /) -> list[list[Counts | Lost]]: ...
+    def __call__(self, pubs: Sequence[SamplerPub], /) -> list[Measured]: ...
+
+
+def points_of(pub: SamplerPub) -> NDArray[np.float64]:
+    """The PUB's parameter values as (points, parameters), columns in the order of `circuit.parameters`."""
+    values: NDArray[np.float64] = pub.parameter_values.as_array(list(pub.circuit.parameters))
+    return values.reshape(pub.size, pub.circuit.num_parameters)
 
 
 def run_round_on(sampler: BaseSamplerV2) -> RunRound:
     """The seam over any `BaseSamplerV2`; the circuits' clbits must be those of its registers, in order."""
 
-    def run_round(pubs: Sequence[SamplerPub], /) -> list[list[Counts | Lost]]:
-        return [_points(pub, result.join_data()) for pub, result in zip(pubs, sampler.run(pubs).result(), strict=True)]
+    def run_round(pubs: Sequence[SamplerPub], /) -> list[Measured]:
+        results = sampler.run(pubs).result()
+        return [
+            Measured(points_of(pub), tuple(_counts(pub, result.join_data())))
+            for pub, result in zip(pubs, results, strict=True)
+        ]
 
-    def _points(pub: SamplerPub, bits: object) -> list[Counts | Lost]:
+    def _counts(pub: SamplerPub, bits: object) -> list[Counts]:
         array = bits.array.reshape(-1, *bits.array.shape[-2:])  # type: ignore[attr-defined]
         return [_tally(point, pub.circuit.num_clbits) for point in array]
 

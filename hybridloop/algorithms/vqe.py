@@ -144,8 +144,8 @@ def _search(
             raise InputError("optimizer", problem, "Start it from a point with one angle for each parameter.")
         if not len(points):
             break
-        estimates = evaluated.energies(points, shots)
-        optimizer.tell(points, estimates)
+        measured, estimates = evaluated.energies(points, shots)
+        optimizer.tell(measured, estimates)
         recent = [each for each in estimates if isinstance(each, Estimate)]
         if optimizer.current is not None:
             log.search(optimizer.current, len(points), len(points) * len(evaluated.circuits), shots)

@@ -64,10 +64,13 @@ def check_round(pubs: Sequence[SamplerPub], target: Target) -> None:
 def plan_jobs(
     place: RoundPlace, pubs: Sequence[SamplerPub], programs: Sequence[Program], target: Target, seed: int
 ) -> list[JobSpec]:
-    """The round's jobs: one for each PUB, point and part of its shots."""
+    """The round's jobs: one for each PUB, point and part of its shots.
+
+    A target that does not sample gets one part, cut to its limit: further ones would only round anew.
+    """
     specs = []
     for i, (pub, program) in enumerate(zip(pubs, programs, strict=True)):
-        parts = split_shots(pub.shots, target.max_shots)
+        parts = split_shots(pub.shots, target.max_shots) if target.samples else [min(pub.shots, target.max_shots)]
         for j, payload in enumerate(program.payloads):
             for k, shots in enumerate(parts):
                 at = JobPlace(place, i, j, k)

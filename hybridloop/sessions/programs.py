@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
+from hybridloop.algorithms.rounds import points_of
 from hybridloop.errors import ProgramError
 from hybridloop.sessions.qir import Template, TemplateMismatch, build_template, compile_qir, to_basis
 from hybridloop.sessions.structure import NotLiftable, Structure, lift
@@ -22,12 +23,13 @@ class CompiledPerPoint(UserWarning):
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A PUB in the target's format: one payload a point, in C order, and where its bits belong.
+    """A PUB in the target's format: its points (k, parameters), one payload a point, and where its bits belong.
 
     Bit j of a payload's outcomes is the circuit's classical bit `measured[j]`. `structure` is the structure's key,
     None where the circuit has none.
     """
 
+    points: NDArray[np.float64]
     payloads: tuple[bytes, ...]
     measured: tuple[int, ...]
     num_clbits: int
@@ -52,7 +54,7 @@ class Programs:
         circuit = pub.circuit
         if not any(item.clbits for item in circuit.data):
             raise ProgramError(circuit.name, "it measures nothing, so its jobs would have no counts")
-        values = pub.parameter_values.as_array(list(circuit.parameters)).reshape(pub.size, circuit.num_parameters)
+        values = points_of(pub)
         try:
             lifted = lift(circuit)
         except NotLiftable as reason:
@@ -65,7 +67,7 @@ class Programs:
             payloads = template.fill(slots)
         else:
             payloads = [self._compile(structure.circuit(row)) for row in slots.tolist()]
-        return Program(tuple(payloads), structure.measured, structure.num_clbits, structure.key)
+        return Program(values, tuple(payloads), structure.measured, structure.num_clbits, structure.key)
 
     def _template(self, structure: Structure) -> Template | None:
         with self._lock:
@@ -80,7 +82,7 @@ class Programs:
     def _per_point(self, circuit: QuantumCircuit, values: NDArray[np.float64], reason: str) -> Program:
         _warn(reason)
         payloads = tuple(self._compile(circuit.assign_parameters(row)) for row in values)
-        return Program(payloads, tuple(range(circuit.num_clbits)), circuit.num_clbits, None)
+        return Program(values, payloads, tuple(range(circuit.num_clbits)), circuit.num_clbits, None)
 
     def _compile(self, circuit: QuantumCircuit) -> bytes:
         return compile_qir(to_basis(circuit), self._profile).encode()

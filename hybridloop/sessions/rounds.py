@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hybridloop.algorithms.rounds import Counts, Lost
+from hybridloop.algorithms.rounds import Counts, Measured
 from hybridloop.errors import JobFailed, RunStopped, ServiceBusy
 from hybridloop.sessions.clock import Clock
 from hybridloop.sessions.jobs import SUCCEEDED, TERMINAL, JobSpec
@@ -121,14 +121,14 @@ class RoundInFlight:
         """End the wait for the round; its jobs are left to the service."""
         self.fail(RunStopped(self.in_flight))
 
-    def result(self, clock: Clock) -> list[list[Counts | Lost]]:
+    def result(self, clock: Clock) -> list[Measured]:
         """The counts by PUB and point, once all jobs have ended. Raises what ended the round."""
         while not clock.wait(self.ended, _FOREVER_S):
             pass
         if self._failure is not None:
             raise self._failure
         return [
-            [self._point(i, j, program) for j in range(len(program.payloads))]
+            Measured(program.points, tuple(self._point(i, j, program) for j in range(len(program.payloads))))
             for i, program in enumerate(self._programs)
         ]
 

@@ -22,6 +22,7 @@ from qiskit.providers import JobStatus
 
 from hybridloop.algorithms.rounds import Counts, Lost
 from hybridloop.errors import JobFailed
+from hybridloop.sessions.results import largest_remainder
 from hybridloop.sessions.rounds import RoundInFlight
 
 
@@ -94,6 +95,8 @@ def _pub_result(pub: SamplerPub, points: Sequence[Counts | Lost]) -> SamplerPubR
 
 
 def _shots(pub: SamplerPub, counts: Counts | Lost) -> NDArray[np.uint8]:
+    if isinstance(counts, Counts) and counts.exact:  # a distribution, of as many shots as the target takes at most
+        counts = Counts.from_bitstrings(largest_remainder(counts.bitstrings(), pub.shots), exact=True)
     if isinstance(counts, Lost) or counts.shots != pub.shots:
         why = counts.reason if isinstance(counts, Lost) else f"{pub.shots - counts.shots} shots lost a qubit"
         raise JobFailed(

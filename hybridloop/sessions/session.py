@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.algorithms.rounds import Counts, Lost
+from hybridloop.algorithms.rounds import Measured
 from hybridloop.errors import HybridloopError, RunStopped, StreamBusy
 from hybridloop.sessions.clock import Clock, RealClock
 from hybridloop.sessions.jobs import check_round, plan_jobs
@@ -74,7 +74,7 @@ class OpenSession:
         """Number of circuit structures that were compiled; angles do not count."""
         return self._programs.structures
 
-    def run_round(self, pubs: Sequence[SamplerPub], /) -> list[list[Counts | Lost]]:
+    def run_round(self, pubs: Sequence[SamplerPub], /) -> list[Measured]:
         """Measure a round on the session's main stream; see `hybridloop.algorithms.rounds.RunRound`.
 
         Raises InputError or ProgramError before anything of the round is submitted, and ServiceError after.
@@ -101,7 +101,7 @@ class OpenSession:
             round_.ended.set()
         return round_
 
-    def collect(self, round_: RoundInFlight) -> list[list[Counts | Lost]]:
+    def collect(self, round_: RoundInFlight) -> list[Measured]:
         """Wait for a round's counts. Raises what ended it."""
         counts = round_.result(self._connection.clock)
         self.status = "Executing"  # a session goes from Waiting to Executing with its first job

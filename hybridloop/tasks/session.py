@@ -11,7 +11,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.algorithms.rounds import Counts, Lost, RunRound
+from hybridloop.algorithms.rounds import Measured, RunRound
 from hybridloop.sessions.session import JobFailurePolicy, OpenSession, open_session
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ def rounds_of_flow(session: OpenSession) -> RunRound:
     """The session's rounds, each one a task of the flow run around."""
     number = 0
 
-    def run_round(pubs: Sequence[SamplerPub], /) -> list[list[Counts | Lost]]:
+    def run_round(pubs: Sequence[SamplerPub], /) -> list[Measured]:
         nonlocal number
         number += 1
         points = sum(pub.size for pub in pubs)

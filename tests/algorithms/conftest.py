@@ -17,7 +17,7 @@ from qiskit.quantum_info import Statevector
 from hybridloop.algorithms.electronic import ElectronicProblem, electronic_problem
 from hybridloop.algorithms.fcidump import read_fcidump
 from hybridloop.algorithms.fermions import FermionMapping
-from hybridloop.algorithms.rounds import Counts, Lost, RunRound
+from hybridloop.algorithms.rounds import Counts, Measured, RunRound, points_of
 
 settings.register_profile("numerics", deadline=None)  # a slow machine is no failure
 settings.load_profile("numerics")
@@ -63,12 +63,8 @@ def largest_remainder(shots: int, probabilities: NDArray[np.float64]) -> NDArray
 
 
 def _rounds(draw: Callable[[int, NDArray[np.float64]], NDArray[np.int64]], *, exact: bool) -> RunRound:
-    def run_round(pubs: Sequence[SamplerPub], /) -> list[list[Counts | Lost]]:
-        return [[_counts(pub, row) for row in _rows(pub)] for pub in pubs]
-
-    def _rows(pub: SamplerPub) -> NDArray[np.float64]:
-        values: NDArray[np.float64] = pub.parameter_values.as_array(pub.circuit.parameters)
-        return values.reshape(-1, pub.circuit.num_parameters) if values.size else np.empty((max(1, pub.size), 0))
+    def run_round(pubs: Sequence[SamplerPub], /) -> list[Measured]:
+        return [Measured(points_of(pub), tuple(_counts(pub, row) for row in points_of(pub))) for pub in pubs]
 
     def _counts(pub: SamplerPub, row: NDArray[np.float64]) -> Counts:
         bare = pub.circuit.assign_parameters(row).remove_final_measurements(inplace=False)

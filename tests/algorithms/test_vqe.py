@@ -20,7 +20,7 @@ from hybridloop.algorithms.cobyla import Cobyla
 from hybridloop.algorithms.electronic import ElectronicProblem
 from hybridloop.algorithms.estimation import Estimate
 from hybridloop.algorithms.fermions import FermionMapping
-from hybridloop.algorithms.rounds import Counts, Lost, RunRound, run_round_on
+from hybridloop.algorithms.rounds import Lost, Measured, RunRound, run_round_on
 from hybridloop.algorithms.trigonometric import Rotosolve
 from hybridloop.algorithms.uccsd import uccsd
 from hybridloop.algorithms.vqe import Progress, VqeResult, vqe
@@ -189,16 +189,36 @@ def test_a_search_that_ends_in_its_last_round_has_converged(
     assert search(problem_of("H2_0.735"), sampled_rounds(4), max_rounds=1).converged
 
 
+def test_the_search_goes_by_the_points_as_they_were_measured_not_as_it_computed_them(
+    problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
+) -> None:
+    told: list[NDArray[np.float64]] = []
+    run_round = sampled_rounds(4)
+
+    class Listening(Cobyla):
+        def tell(self, points: NDArray[np.float64], estimates: Sequence[Estimate | Lost]) -> None:
+            told.append(points)
+            super().tell(points, estimates)
+
+    def rounded(pubs: Sequence[SamplerPub], /) -> list[Measured]:
+        return [Measured(each.points + 1e-10, each.counts) for each in run_round(pubs)]
+
+    problem = problem_of("H2_0.735")
+    ansatz = uccsd(problem)
+    vqe(problem.hamiltonian, ansatz, Listening(ansatz.initial_point), rounded, max_rounds=3)
+    assert told[0][0, 0] == ansatz.initial_point[0] + 1e-10
+
+
 def losing(run_round: RunRound, lose: Callable[[int], bool]) -> RunRound:
     """The rounds, but the first answer of those chosen by number is lost."""
     number = 0
 
-    def lossy(pubs: Sequence[SamplerPub], /) -> list[list[Counts | Lost]]:
+    def lossy(pubs: Sequence[SamplerPub], /) -> list[Measured]:
         nonlocal number
         number += 1
         answers = run_round(pubs)
         if lose(number):
-            answers[0][0] = Lost("the queue swallowed it")
+            answers[0] = Measured(answers[0].points, (Lost("the queue swallowed it"), *answers[0][1:]))
         return answers
 
     return lossy
@@ -260,7 +280,7 @@ def test_a_circuit_without_angles_is_only_measured(sampled_rounds: Callable[[int
 def test_settings_out_of_range_are_refused_before_anything_runs(
     problem_of: Callable[..., ElectronicProblem], settings: dict[str, Any], field: str
 ) -> None:
-    def never(pubs: Sequence[SamplerPub], /) -> list[list[Counts | Lost]]:
+    def never(pubs: Sequence[SamplerPub], /) -> list[Measured]:
         raise AssertionError("a round was run")
 
     with pytest.raises(InputError) as caught:
@@ -294,7 +314,7 @@ def test_estimates_know_each_groups_variance(
 
     problem = problem_of("H2_0.735")
     measured = evaluation(observable(problem.hamiltonian), uccsd(problem), sampled_rounds(0))
-    (estimate,) = measured.energies(np.array([[0.3]]), 5000)
+    _, (estimate,) = measured.energies(np.array([[0.3]]), 5000)
     assert isinstance(estimate, Estimate)
     assert len(estimate.shot_variances) == 2
     assert estimate.variance == pytest.approx(sum(estimate.shot_variances) / 5000)

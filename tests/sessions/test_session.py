@@ -113,6 +113,17 @@ def test_a_target_that_does_not_sample_says_so_in_its_counts(workspace: Workspac
     assert sorted(bitstrings(counts).values()) == [500, 501]
 
 
+def test_an_exact_distribution_above_the_targets_limit_takes_one_job_and_fills_a_samplers_shots(
+    workspace: Workspace,
+) -> None:
+    with open_session(workspace, "ionq.simulator") as session:
+        ((counts,),) = session.run_round([pub([[np.pi / 2]], 25_000)])
+        bits = session.sampler(shots=25_000).run([(turned(), [[np.pi / 2]])]).result()[0].data.c
+    assert isinstance(counts, Counts)
+    assert (counts.shots, session.jobs) == (10_000, 2)
+    assert sorted(bits.get_counts().values()) == [12_500, 12_500]
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_the_session_is_closed_however_the_block_ends(workspace: Workspace, error: type[BaseException]) -> None:
     def work() -> None:
@@ -162,17 +173,24 @@ def test_a_second_caller_on_a_stream_in_flight_is_refused_and_a_stream_of_its_ow
             thread = threading.Thread(target=call, args=(stream,))
             thread.start()
             thread.join()
-        assert not held.ended.is_set()
-        session.collect(held)
+        cancel_jobs(workspace, session.id)
+        with pytest.raises(JobFailed, match="Cancelled"):
+            session.collect(held)
     assert isinstance(found[0], StreamBusy)
     assert found[1] == {"000": 100}
 
 
 def slow_pub() -> SamplerPub:
-    """Some seconds of simulation."""
-    circuit = efficient_su2(20, reps=6).assign_parameters(np.linspace(0.1, 3.0, 280))
+    """Half a minute of simulation, for who does not cancel it."""
+    circuit = efficient_su2(22, reps=14).assign_parameters(np.linspace(0.1, 3.0, 660))
     circuit.measure_all()
     return SamplerPub.coerce(circuit, 10_000)
+
+
+def cancel_jobs(workspace: Workspace, session_id: str) -> None:
+    """Spare the service what is still running."""
+    for job in workspace.list_session_jobs(session_id):
+        workspace.cancel_job(job)
 
 
 def test_stopping_ends_the_wait_and_leaves_the_jobs_to_the_service(workspace: Workspace) -> None:
@@ -187,7 +205,9 @@ def test_stopping_ends_the_wait_and_leaves_the_jobs_to_the_service(workspace: Wo
     assert caught.value.in_flight == 1
     assert session.status == "Executing"  # closed, and its last job runs on
     (job,) = list_jobs(workspace, session.id)
-    assert job["status"] not in {"Cancelled", "Failed"}
+    assert job["status"] in {"Waiting", "Executing"}
+    cancel_jobs(workspace, session.id)
+    assert show_session(workspace, session.id)["status"] == "Succeeded"
 
 
 def test_a_job_that_fails_ends_the_round_with_the_services_own_words(workspace: Workspace) -> None:
