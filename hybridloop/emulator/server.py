@@ -23,10 +23,11 @@ from hybridloop.emulator.blobs import FolderBytes, MemoryBytes
 from hybridloop.emulator.clock import Clock, RealClock, VirtualClock
 from hybridloop.emulator.dataplane import DataPlane
 from hybridloop.emulator.sas import Signatures
+from hybridloop.emulator.schema import UnknownSchema
 from hybridloop.emulator.service import Service
 from hybridloop.emulator.settings import ClockKind, Settings
 from hybridloop.emulator.storage import Storage
-from hybridloop.emulator.store import Store, UnknownSchema
+from hybridloop.emulator.store import Store
 from hybridloop.emulator.targets import load_catalogue
 
 HOST = "127.0.0.1"

@@ -25,38 +25,8 @@ from hybridloop.emulator.records import (
     tags_text,
 )
 from hybridloop.emulator.requests import JobRequest, SessionRequest
+from hybridloop.emulator.schema import bring_up_to_date
 from hybridloop.emulator.session import SessionState
-
-SCHEMA_VERSION = 1
-SCHEMA = """
-CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE sessions (
-    key INTEGER PRIMARY KEY, workspace TEXT NOT NULL, id TEXT NOT NULL, name TEXT NOT NULL, provider_id TEXT NOT NULL,
-    target TEXT NOT NULL, priority TEXT, tags TEXT, policy TEXT NOT NULL, status TEXT NOT NULL, created REAL NOT NULL,
-    pending INTEGER NOT NULL, failed INTEGER NOT NULL, closing INTEGER NOT NULL, last_submission REAL,
-    last_job_end REAL, ended REAL, UNIQUE (workspace, id));
-CREATE INDEX sessions_by_time ON sessions (workspace, created, key);
-CREATE INDEX live_sessions ON sessions (key) WHERE ended IS NULL;
-CREATE TABLE jobs (
-    key INTEGER PRIMARY KEY, workspace TEXT NOT NULL, id TEXT NOT NULL, session_key INTEGER REFERENCES sessions (key),
-    name TEXT, provider_id TEXT NOT NULL, target TEXT NOT NULL, priority TEXT, tags TEXT, status TEXT NOT NULL,
-    created REAL NOT NULL, began REAL, ended REAL, cancelled REAL, modified REAL, error TEXT,
-    output_blob TEXT NOT NULL, request TEXT NOT NULL, deleted INTEGER NOT NULL DEFAULT 0, UNIQUE (workspace, id));
-CREATE INDEX jobs_by_time ON jobs (workspace, created, key);
-CREATE INDEX jobs_by_name ON jobs (workspace, name);
-CREATE INDEX session_jobs_by_time ON jobs (session_key, created, key);
-CREATE INDEX session_jobs_by_name ON jobs (session_key, name);
-CREATE INDEX pending_jobs ON jobs (key) WHERE ended IS NULL;
-CREATE TABLE containers (name TEXT PRIMARY KEY, created REAL NOT NULL) WITHOUT ROWID;
-CREATE TABLE blobs (
-    container TEXT NOT NULL, name TEXT NOT NULL, size INTEGER NOT NULL, content_type TEXT NOT NULL,
-    content_encoding TEXT NOT NULL, etag TEXT NOT NULL, modified REAL NOT NULL,
-    PRIMARY KEY (container, name)) WITHOUT ROWID;
-"""
-
-
-class UnknownSchema(Exception):
-    """The books were written by another version of this program."""
 
 
 class Store:
@@ -67,11 +37,7 @@ class Store:
         self._db.row_factory = sqlite3.Row
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            self._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-        elif version != SCHEMA_VERSION:
-            raise UnknownSchema(f"they have version {version} and this program reads {SCHEMA_VERSION}")
+        bring_up_to_date(self._db)
 
     def close(self) -> None:
         """Write everything out and let go of the file."""

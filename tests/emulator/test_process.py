@@ -50,7 +50,7 @@ def test_a_taken_port_is_refused_with_one_line(emulator: Emulator) -> None:
     ("name", "content", "words"),
     [
         ("service.sqlite", b"this is no database, and it is long enough to be looked at" * 20, "not a database"),
-        ("service.sqlite", None, "version 99"),
+        ("service.sqlite", None, "form 99"),
         ("keys.json", b"{", "remove that file for new ones"),
     ],
 )
