@@ -37,7 +37,7 @@ _UPLOAD = {
 class BareClient:
     """Sends the requests of our client by `http.client`: connections kept alive, as many threads, a session of its own.
 
-    It checks no more than the status, retries nothing and reads no result.
+    It checks no more than the status, and reads no result.
     """
 
     def __init__(self, service: LocalService, target: Target) -> None:
@@ -104,12 +104,19 @@ class BareClient:
         return json.loads(self._call(method, address, data, self._headers))
 
     def _call(self, method: str, address: str, data: bytes | None, headers: dict[str, str]) -> bytes:
+        try:
+            status, content = self._exchange(method, address, data, headers)
+        except ConnectionError:  # the service ends connections that idle for 5 s, while other ways have their turn
+            self._local.connection.close()
+            status, content = self._exchange(method, address, data, headers)
+        if status >= 400:
+            raise RuntimeError(f"{method} {urlsplit(address).path}: {status} {content[:300]!r}")
+        return content
+
+    def _exchange(self, method: str, address: str, data: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
         connection = getattr(self._local, "connection", None)
         if connection is None:
             connection = self._local.connection = http.client.HTTPConnection(self._host, timeout=30)
         connection.request(method, address, data, headers)
         reply = connection.getresponse()
-        content: bytes = reply.read()
-        if reply.status >= 400:
-            raise RuntimeError(f"{method} {urlsplit(address).path}: {reply.status} {content[:300]!r}")
-        return content
+        return reply.status, reply.read()
