@@ -88,7 +88,8 @@ def _print(result: RunResult, picture: Path | None) -> None:
         else f"± {result.standard_error:.6f} (standard error)"
     )
     print(f"{result.problem} on {result.target}: {result.status} ({result.reason})")
-    print(f"  energy     {result.value:.6f} hartree {sharpness}")
+    short = "" if result.is_precise else ", which is wider than was asked"
+    print(f"  energy     {result.value:.6f} hartree {sharpness}{short}")
     print(f"  error      {error} against the exact energy")
     print(
         f"  effort     {result.rounds} rounds, {result.jobs} jobs, {result.shots:,} shots, {result.wall_seconds:.1f} s"

@@ -74,4 +74,5 @@ def _optimizer(settings: VqeSettings, ansatz: Ansatz) -> Optimizer:
         case OptimizerName.ROTOSOLVE:
             return Rotosolve(ansatz.initial_point, ansatz.frequencies)
         case OptimizerName.COBYLA:
-            return Cobyla(ansatz.initial_point)
+            from_afar = settings.ansatz is AnsatzName.HARDWARE_EFFICIENT  # its start is drawn, UCCSD's is Hartree-Fock
+            return Cobyla(ansatz.initial_point, step_rad=1.0 if from_afar else 0.3)

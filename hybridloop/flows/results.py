@@ -25,9 +25,10 @@ class RunResult:
 
     `status` is "converged" (the optimizer's own criterion was met) or "finished" (a stated limit was reached), and
     `reason` says which. `value` was measured anew at `parameters` (radians); `standard_error` is 0 where the target
-    does not sample, and then the truth lies within `rounding_bound`. `exact` and `error` (value − exact) are None
-    where the molecule is too large to be diagonalized; `reference` is Hartree-Fock. `cost` is what the service
-    billed, by currency; empty where it stated nothing.
+    does not sample, and then the truth lies within `rounding_bound`; `is_precise` says whether that is as sharp as was
+    asked. `exact` and `error` (value − exact) are None where the molecule is too large to be diagonalized; `reference`
+    is Hartree-Fock. `jobs` and `shots` are what was submitted; `cost` is what the service billed, by currency, and
+    empty where it stated nothing.
     """
 
     run_key: str
@@ -41,6 +42,7 @@ class RunResult:
     interval95: tuple[float, float]
     is_exact: bool
     rounding_bound: float
+    is_precise: bool
     exact: float | None
     reference: float
     parameters: tuple[float, ...]

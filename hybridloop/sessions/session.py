@@ -63,6 +63,7 @@ class OpenSession:
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self.jobs = 0  # of all rounds so far
+        self.shots = 0
 
     @property
     def cost(self) -> dict[str, float]:
@@ -93,6 +94,7 @@ class OpenSession:
             round_ = RoundInFlight(place, programs, specs)
             state.in_flight.append(round_)
             self.jobs += len(specs)
+            self.shots += sum(spec.shots for spec in specs)
         if self._stopped.is_set():
             raise RunStopped(0)
         if specs:

@@ -33,6 +33,7 @@ def result() -> RunResult:
         interval95=(-1.138, -1.134),
         is_exact=False,
         rounding_bound=0.0,
+        is_precise=True,
         exact=-1.1373,
         reference=-1.117,
         parameters=(0.1,),

@@ -120,7 +120,7 @@ def test_an_exact_distribution_above_the_targets_limit_takes_one_job_and_fills_a
         ((counts,),) = session.run_round([pub([[np.pi / 2]], 25_000)])
         bits = session.sampler(shots=25_000).run([(turned(), [[np.pi / 2]])]).result()[0].data.c
     assert isinstance(counts, Counts)
-    assert (counts.shots, session.jobs) == (10_000, 2)
+    assert (counts.shots, session.jobs, session.shots) == (10_000, 2, 20_000)
     assert sorted(bits.get_counts().values()) == [12_500, 12_500]
 
 
