@@ -12,9 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from hybridloop.stack import PrefectServer
+from hybridloop.stack.processes import MARK, wait_until
 from tests.cli.conftest import Said
 from tests.cli.processes import PATIENCE_S, Shell, WorkspaceShell
 
@@ -123,6 +125,26 @@ def test_python_gives_the_value_of_the_command_line_for_the_same_seed(
     for key in ("value", "standard_error", "parameters", "shots", "history"):
         assert result[key] == document[key]
     assert result["sessions"][0]["id"] != document["sessions"][0]["id"]
+
+
+def test_nothing_but_the_stack_is_left_running(runs: dict[str, subprocess.CompletedProcess[str]], shell: Shell) -> None:
+    def strays() -> list[str]:
+        ours = [environ for environ in map(_environ, psutil.process_iter()) if _is_of(environ, shell)]
+        assert any(MARK in environ for environ in ours), "the stack itself should be seen"
+        return [str(environ) for environ in ours if MARK not in environ]
+
+    assert wait_until(lambda: not strays(), within_s=10.0), strays()
+
+
+def _environ(process: psutil.Process) -> dict[str, str]:
+    try:
+        return process.environ()
+    except (psutil.Error, OSError):  # gone meanwhile, or somebody else's
+        return {}
+
+
+def _is_of(environ: dict[str, str], shell: Shell) -> bool:
+    return environ.get("HYBRIDLOOP_HOME") == shell.environ["HYBRIDLOOP_HOME"]
 
 
 def test_a_picture_that_cannot_be_written_does_not_cost_the_result(
