@@ -11,6 +11,7 @@ from starlette.responses import Response
 from hybridloop.emulator.clock import VirtualClock, moment_of, utc_text
 from hybridloop.emulator.faults import ServiceFault, bad_request
 from hybridloop.emulator.http import MAX_DOCUMENT, bounded_body, fault_reply, json_reply, same_key, unauthorized
+from hybridloop.emulator.ledger_face import LedgerFace
 from hybridloop.emulator.service import Service
 
 FARTHEST_S = 100 * 365 * 86_400.0  # one call does not go forward by more
@@ -20,15 +21,18 @@ END_OF_TIME = 2.2e11  # seconds since 1970: the year 8941, before dates run out 
 class Admin:
     """Answers requests below `/_admin/`."""
 
-    def __init__(self, service: Service, admin_key: str) -> None:
+    def __init__(self, service: Service, admin_key: str, ledger: LedgerFace) -> None:
         self._service = service
         self._admin_key = admin_key
+        self._ledger = ledger
 
     async def answer(self, request: Request) -> Response:
         """The reply to one request."""
         if not same_key(request.headers.get("x-admin-key"), self._admin_key):
             return unauthorized()
         try:
+            if request.scope["path"] == "/_admin/ledger":
+                return self._ledger.answer(request)
             if request.scope["path"] != "/_admin/clock":
                 raise ServiceFault(404, "NotFound", "There is nothing at this path.")
             if request.method == "POST":

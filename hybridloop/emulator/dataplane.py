@@ -177,9 +177,7 @@ class DataPlane:
         return session_view(item) if isinstance(item, SessionRecord) else self._job_view(item, request)
 
     def _job_view(self, job: JobRecord, request: Request, signatures: Signatures | None = None) -> dict[str, object]:
-        target = self._service.catalogue.find(job.request.target)
-        now = self._service.clock.now()
-        return job_view(job, _host(request), target=target, signed_at=now, signatures=signatures)
+        return job_view(job, _host(request), signed_at=self._service.clock.now(), signatures=signatures)
 
 
 def _host(request: Request) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hybridloop.emulator.billing import Usage, usage_of
 from hybridloop.emulator.ionq import program_of_ionq
 from hybridloop.emulator.program import MEASURE, Program, Unrunnable, measures_only_at_the_end, without_idle_resets
 from hybridloop.emulator.qir import BARRIER, program_of_qir
@@ -14,11 +15,13 @@ from hybridloop.emulator.simulate import Simulator
 from hybridloop.emulator.targets import Target
 from hybridloop.emulator.task import IONQ_CIRCUIT, IONQ_RESULTS, Task
 
+NOTHING_USED = Usage(0, 0, 0, 0, 0, 0)
 
-def execute(task: Task, data: bytes, simulator: Simulator) -> bytes:
-    """The job's result as the bytes of its output blob."""
+
+def execute(task: Task, data: bytes, simulator: Simulator) -> tuple[bytes, Usage]:
+    """The job's result as the bytes of its output blob, and what it is billed for."""
     if task.target.echoes:
-        return data
+        return data, NOTHING_USED
     if task.input_format not in task.target.input_formats:
         raise Unrunnable(
             "CannotTranslateInputData",
@@ -35,7 +38,7 @@ def execute(task: Task, data: bytes, simulator: Simulator) -> bytes:
     shots = requested_shots(task)
     program = program_of_ionq(data) if task.input_format == IONQ_CIRCUIT else program_of_qir(data)
     _check_fit(program, task.target)
-    return _run(program, task, shots, simulator)
+    return _run(program, task, shots, simulator), usage_of(program, shots)
 
 
 def requested_shots(task: Task) -> int:

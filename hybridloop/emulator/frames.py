@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import BinaryIO
 
-DONE, FAILED = b"done", b"failed"  # the headers of a worker's answers
+DONE, FAILED = "done", "failed"  # the verdicts in the headers of a worker's answers
 
 _LENGTHS = struct.Struct(">II")
 

@@ -8,8 +8,11 @@ import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
+from hybridloop.emulator.billing import Usage
 from hybridloop.emulator.frames import DONE, PREFIX_BYTES, lengths_of, packed
 from hybridloop.emulator.job import JobError
 from hybridloop.emulator.service import Service
@@ -154,18 +157,18 @@ class WorkQueue:
         """A worker can die through no fault of its task, so that is tried once more; twice is the task's fault."""
         for _ in range(2):
             try:
-                verdict, result = await worker.ask(header, data)
+                answer, result = await worker.ask(header, data)
             except WorkerDied:
                 if self._stopped or not self._service.wants(key):
                     return
             else:
-                self._finish(key, verdict, result)
+                self._finish(key, json.loads(answer), result)
                 return
         self._service.fail(key, DIED)
 
-    def _finish(self, key: int, verdict: bytes, result: bytes) -> None:
+    def _finish(self, key: int, answer: Mapping[str, Any], result: bytes) -> None:
         self._is_cold = False
-        if verdict == DONE:
-            self._service.succeed(key, result)
+        if answer["verdict"] == DONE:
+            self._service.succeed(key, result, Usage(**answer["usage"]))
         else:
-            self._service.fail(key, JobError(*json.loads(result)))
+            self._service.fail(key, JobError(answer["code"], answer["message"]))

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hybridloop.emulator.billing import Bill
 from hybridloop.emulator.job import JobError, JobState, JobStatus
 from hybridloop.emulator.requests import JobRequest
 from hybridloop.emulator.session import JobFailurePolicy, SessionState, SessionStatus
@@ -30,7 +31,8 @@ class SessionRecord:
 class JobRecord:
     """A stored job; `key` is the store's own number of it, ascending with its submission.
 
-    `name`, `priority` and `tags` are the present ones; the request keeps those it was submitted with.
+    `name`, `priority` and `tags` are the present ones; the request keeps those it was submitted with. A job that
+    succeeded has a bill.
     """
 
     key: int
@@ -42,6 +44,7 @@ class JobRecord:
     output_blob: str
     request: JobRequest
     state: JobState
+    bill: Bill | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,4 +123,5 @@ def job_of(row: sqlite3.Row) -> JobRecord:
         error=None if row["error"] is None else JobError(*json.loads(row["error"])),
     )
     names = (row["id"], row["session_key"], row["name"], row["priority"], _tags(row["tags"]), row["output_blob"])
-    return JobRecord(row["key"], *names, JobRequest.from_document(json.loads(row["request"])), state)
+    bill = None if row["bill"] is None else Bill.from_json(row["bill"])
+    return JobRecord(row["key"], *names, JobRequest.from_document(json.loads(row["request"])), state, bill)

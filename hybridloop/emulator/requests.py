@@ -46,6 +46,12 @@ class JobRequest:
     priority: str | None
     tags: tuple[str, ...] | None
 
+    @property
+    def shots(self) -> int | None:
+        """The shots that it asks for, if it states a number: `shots`, else the older `count`."""
+        asked = self.params.get("shots", self.params.get("count"))
+        return asked if isinstance(asked, int) and not isinstance(asked, bool) and abs(asked) < 2**63 else None
+
     def to_document(self) -> dict[str, Any]:
         """The request as what JSON can hold."""
         return {field.name: getattr(self, field.name) for field in fields(self)}

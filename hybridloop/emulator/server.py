@@ -22,6 +22,7 @@ from hybridloop.emulator.app import Faces, application
 from hybridloop.emulator.blobs import FolderBytes, MemoryBytes
 from hybridloop.emulator.clock import Clock, RealClock, VirtualClock
 from hybridloop.emulator.dataplane import DataPlane
+from hybridloop.emulator.ledger_face import LedgerFace
 from hybridloop.emulator.sas import Signatures
 from hybridloop.emulator.schema import UnknownSchema
 from hybridloop.emulator.service import Service
@@ -71,7 +72,7 @@ def _serve(settings: Settings) -> None:
     faces = Faces(
         DataPlane(service, signatures, keys.api_key),
         Storage(service.containers, signatures, service.clock),
-        Admin(service, keys.admin_key),
+        Admin(service, keys.admin_key, LedgerFace(store)),
     )
     port = listener.getsockname()[1]
     app = application(service, faces, os.cpu_count() or 1, lambda: _announce(port, keys, settings))

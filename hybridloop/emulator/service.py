@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
+from hybridloop.emulator.billing import Usage, bill_of
 from hybridloop.emulator.blobs import Bytes
 from hybridloop.emulator.clock import Clock, VirtualClock
 from hybridloop.emulator.containers import Containers
@@ -182,8 +183,8 @@ class Service:
         """Whether a job that was started has not ended in the books meanwhile."""
         return not self.store.job_by_key(key).state.is_terminal
 
-    def succeed(self, key: int, result: bytes) -> None:
-        """Keep a job's result, then end it: whoever sees it Succeeded finds its blob."""
+    def succeed(self, key: int, result: bytes, usage: Usage) -> None:
+        """Keep a job's result, then bill and end it: whoever sees it Succeeded finds its blob."""
         job = self.store.job_by_key(key)
         if job.state.is_terminal:
             return
@@ -192,6 +193,9 @@ class Service:
         record = self.containers.write(job.request.container, blob, result)
         with self.store.transaction():
             self.store.put_blob(record)
+            self.store.put_bill(
+                key, bill_of(self.catalogue.prices[job.request.target.lower()], usage, job.request.params)
+            )
             self._end(replace(job, output_blob=blob), with_success(job.state, self.clock.now()))
 
     def fail(self, key: int, error: JobError) -> None:

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from hybridloop.emulator.job import JobState
+from hybridloop.emulator.billing import Bill
+from hybridloop.emulator.job import JobState, JobStatus
 from hybridloop.emulator.records import (
     BlobRecord,
     JobRecord,
@@ -102,7 +103,8 @@ class Store:
     def add_job(
         self, workspace: str, job_id: str, session_key: int | None, request: JobRequest, state: JobState
     ) -> JobRecord:
-        """Write a new job."""
+        """Write a new job; it is a duplicate if an earlier one of its place did not end in failure or cancellation."""
+        place = (request.metadata or {}).get("place") or None
         key = self._insert(
             "jobs",
             {
@@ -117,6 +119,10 @@ class Store:
                 "created": state.created,
                 "request": json.dumps(request.to_document()),
                 "output_blob": "outputData",
+                "place": place,
+                "attempt": (request.metadata or {}).get("attempt"),
+                "shots": request.shots,
+                "duplicate_of": None if place is None else self._living(workspace, place),
                 **job_columns(state),
             },
         )
@@ -151,6 +157,10 @@ class Store:
     def put_job_state(self, key: int, state: JobState, output_blob: str = "outputData") -> None:
         """Write how far a job is."""
         self._update("jobs", key, {**job_columns(state), "output_blob": output_blob})
+
+    def put_bill(self, key: int, bill: Bill) -> None:
+        """Write what a job costs."""
+        self._update("jobs", key, {"bill": bill.to_json(), "price": bill.amount, "unit": bill.unit})
 
     def put_job_names(self, job: JobRecord) -> None:
         """Write a job's name, priority, tags and time of change."""
@@ -199,6 +209,14 @@ class Store:
         """The container's blobs whose names begin with `prefix`, by name."""
         query = "SELECT * FROM blobs WHERE container = ? AND name >= ? AND name < ? ORDER BY name"
         return [BlobRecord(*row) for row in self._db.execute(query, (container, prefix, prefix + "\U0010ffff"))]
+
+    def _living(self, workspace: str, place: str) -> int | None:
+        """The number of the last job of that place that has given or may still give an answer."""
+        query = (
+            "SELECT key FROM jobs WHERE place = ? AND workspace = ? AND status NOT IN (?, ?) ORDER BY key DESC LIMIT 1"
+        )
+        row = self._db.execute(query, (place, workspace, JobStatus.FAILED, JobStatus.CANCELLED)).fetchone()
+        return None if row is None else int(row[0])
 
     def _insert(self, table: str, columns: Mapping[str, object]) -> int:
         names, places = ", ".join(columns), ", ".join(f":{name}" for name in columns)

@@ -1,20 +1,19 @@
-"""The providers and targets that the service offers, read from `targets.json`."""
+"""The providers and targets that the service offers, read from `targets.json`, and their prices."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib import resources
 from typing import Any
 
+from hybridloop.emulator.billing import Price
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One target. `queue_s` is the average queue time that it reports; `exact` says that it does not sample.
-
-    `billed` names the dimensions of its cost estimate: (id, name, unit).
-    """
+    """One target. `queue_s` is the average queue time that it reports; `exact` says that it does not sample."""
 
     id: str
     num_qubits: int
@@ -28,7 +27,6 @@ class Target:
     refuses_barriers: bool = False
     status_page: str | None = None
     input_formats: Sequence[str] = ()
-    billed: Sequence[Sequence[str]] = ()
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Target:
@@ -52,10 +50,11 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """All providers, and their targets under lower-case ids."""
+    """All providers; their targets, and what a job costs there, under lower-case ids."""
 
     providers: tuple[Provider, ...]
     targets: Mapping[str, tuple[Provider, Target]]
+    prices: Mapping[str, Price]
 
     def find(self, target: str, provider: str | None = None) -> Target | None:
         """The target of that name, without regard to case; None where it, or it at that provider, is unknown."""
@@ -71,12 +70,24 @@ class Catalogue:
 
 def load_catalogue() -> Catalogue:
     """The catalogue that comes with the package."""
-    text = resources.files("hybridloop.emulator").joinpath("targets.json").read_text(encoding="utf-8")
     known = {field.name for field in fields(Target)}
     providers = []
-    for entry in json.loads(text)["providers"]:
+    for entry in _table("targets.json")["providers"]:
         shared = {key: value for key, value in entry.get("shared", {}).items() if key in known}
         targets = tuple(Target.from_json({**shared, **target}) for target in entry["targets"])
         providers.append(Provider(entry["id"], entry["availability"], targets, tuple(entry.get("quotas", ()))))
     by_id = {target.id.lower(): (provider, target) for provider in providers for target in provider.targets}
-    return Catalogue(tuple(providers), by_id)
+    prices = {target.lower(): price for price, targets in _prices() for target in targets}
+    if set(prices) != set(by_id):
+        raise ValueError(f"targets and prices differ in {', '.join(sorted(set(prices) ^ set(by_id)))}")
+    return Catalogue(tuple(providers), by_id, prices)
+
+
+def _prices() -> Iterator[tuple[Price, Sequence[str]]]:
+    for entry in _table("prices.json")["prices"]:
+        targets = entry.pop("targets")
+        yield Price(**entry), targets
+
+
+def _table(name: str) -> Any:
+    return json.loads(resources.files("hybridloop.emulator").joinpath(name).read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ from hybridloop.emulator.clock import utc_text
 from hybridloop.emulator.job import JobStatus
 from hybridloop.emulator.records import JobRecord, SessionRecord
 from hybridloop.emulator.sas import READ_BLOB, READ_CONTAINER, Signatures
-from hybridloop.emulator.targets import Catalogue, Target
+from hybridloop.emulator.targets import Catalogue
 
 
 def session_view(session: SessionRecord) -> dict[str, Any]:
@@ -46,7 +46,6 @@ def job_view(
     job: JobRecord,
     base: str,
     *,
-    target: Target | None,
     signed_at: float | None = None,
     signatures: Signatures | None = None,
 ) -> dict[str, Any]:
@@ -85,7 +84,7 @@ def job_view(
         "target": request.target,
         "creationTime": utc_text(state.created, "+00:00"),
         "endExecutionTime": _time_or_none(state.ended, "Z"),
-        "costEstimate": _cost_estimate(target) if target and state.status is JobStatus.SUCCEEDED else None,
+        "costEstimate": job.bill.cost_estimate() if job.bill and state.status is JobStatus.SUCCEEDED else None,
         "itemType": "Job",
     }
     if job.priority is not None:
@@ -95,22 +94,6 @@ def job_view(
 
 def _time_or_none(moment: float | None, zone: str) -> str | None:
     return None if moment is None else utc_text(moment, zone)
-
-
-def _cost_estimate(target: Target) -> dict[str, Any]:
-    """The target's dimensions, all at zero as in every recorded job."""
-    events = [
-        {
-            "dimensionId": dimension,
-            "dimensionName": name,
-            "measureUnit": unit,
-            "amountBilled": 0.0,
-            "amountConsumed": 0.0,
-            "unitPrice": 0.0,
-        }
-        for dimension, name, unit in target.billed
-    ]
-    return {"currencyCode": "USD", "events": events, "estimatedTotal": 0.0}
 
 
 def provider_views(catalogue: Catalogue) -> list[dict[str, Any]]:

@@ -43,11 +43,16 @@ def answer(header: bytes, data: bytes, simulator: Simulator) -> bytes:
     from hybridloop.emulator.task import Task
 
     try:
-        return packed(DONE, execute(Task.from_json(header), data, simulator))
+        result, usage = execute(Task.from_json(header), data, simulator)
+        return packed(_header(DONE, usage=usage.to_json()), result)
     except Unrunnable as error:
-        return packed(FAILED, json.dumps([error.code, error.message]).encode())
+        return packed(_header(FAILED, code=error.code, message=error.message), b"")
     except MemoryError:
-        return packed(FAILED, json.dumps(["InternalError", "the simulation ran out of memory"]).encode())
+        return packed(_header(FAILED, code="InternalError", message="the simulation ran out of memory"), b"")
+
+
+def _header(verdict: str, **facts: object) -> bytes:
+    return json.dumps({"verdict": verdict, **facts}).encode()
 
 
 def _receive(stream: BinaryIO, tasks: SimpleQueue[tuple[bytes, bytes]]) -> None:

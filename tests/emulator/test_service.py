@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from hybridloop.emulator.billing import Usage
 from hybridloop.emulator.blobs import MemoryBytes
 from hybridloop.emulator.clock import VirtualClock
 from hybridloop.emulator.faults import ServiceFault
@@ -20,6 +21,7 @@ from hybridloop.emulator.store import Store
 from hybridloop.emulator.targets import load_catalogue
 
 START = 1_800_000_000.0  # a multiple of the sweeper's 120 s
+USAGE = Usage(1, 2, 4, 4, 0, 100)
 ERROR = JobError("InvalidInputData", "no circuit")
 
 
@@ -93,7 +95,7 @@ def test_a_result_that_comes_after_the_cancellation_changes_nothing() -> None:
     job = bench.submit()
     bench.service.begin(job.key)
     bench.service.cancel_job("w", job.id)
-    bench.service.succeed(job.key, b"{}")
+    bench.service.succeed(job.key, b"{}", USAGE)
     bench.service.fail(job.key, ERROR)
     assert bench.job_status(job) == "Cancelled"
     assert bench.service.containers.find(job.request.container, "outputData") is None
@@ -104,9 +106,9 @@ def test_a_job_that_ended_twice_is_counted_once() -> None:
     bench = Bench(JobFailurePolicy.CONTINUE)
     job = bench.submit()
     bench.service.begin(job.key)
-    bench.service.succeed(job.key, b"{}")
+    bench.service.succeed(job.key, b"{}", USAGE)
     bench.clock.advance_to(START + 50)
-    bench.service.succeed(job.key, b"{}")
+    bench.service.succeed(job.key, b"{}", USAGE)
     state = bench.service.session("w", bench.session_id).state
     assert (state.pending, state.last_job_end) == (0, START)
 

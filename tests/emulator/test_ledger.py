@@ -1,0 +1,175 @@
+"""The service's own books: every accepted job once, duplicates found, money added up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hybridloop.emulator.job import JobError
+from hybridloop.emulator.ledger import LedgerQuery, ledger
+from hybridloop.emulator.service import Service
+from hybridloop.emulator.session import JobFailurePolicy
+from hybridloop.emulator.store import Store
+from tests.conftest import Emulator
+from tests.emulator.calls import ASYMMETRIC_QIR, Caller, raw_call
+from tests.emulator.test_service import USAGE, Bench
+
+LONE = {"session_id": None, "provider_id": "quantinuum", "target": "quantinuum.qpu.h2-1"}
+UID = "0d6f7c1e-0000-4000-8000-000000000000"
+
+
+def placed(place: str, attempt: int = 0) -> dict[str, Any]:
+    return {"metadata": {"place": f"{UID}/main/{place}", "attempt": str(attempt)}}
+
+
+def end(service: Service, key: int, how: str) -> None:
+    if how == "succeed":
+        service.succeed(key, b"{}", USAGE)
+    elif how == "fail":
+        service.fail(key, JobError("TransientFailure", "try again"))
+    elif how == "cancel":
+        service.cancel_job("w", service.store.job_by_key(key).id)
+
+
+@pytest.mark.parametrize(("how", "duplicates"), [("fail", 0), ("cancel", 0), ("succeed", 1), ("leave", 1)])
+def test_a_second_attempt_is_a_duplicate_unless_the_first_had_failed_or_was_cancelled(
+    how: str, duplicates: int
+) -> None:
+    bench = Bench(JobFailurePolicy.CONTINUE)
+    first = bench.submit("first", **placed("0"))
+    end(bench.service, first.key, how)
+    bench.submit("second", **placed("0", attempt=1))
+    found = ledger(bench.service.store, LedgerQuery())["duplicates"]
+    assert found["count"] == len(found["entries"]) == duplicates
+    if duplicates:
+        assert found["entries"][0]["job"] == "second"
+        assert (found["entries"][0]["earlier"]["job"], found["entries"][0]["attempt"]) == ("first", "1")
+
+
+def test_an_attempt_that_fails_later_does_not_undo_the_duplicate() -> None:
+    bench = Bench(JobFailurePolicy.CONTINUE)
+    first = bench.submit("first", **placed("0"))
+    bench.submit("second", **placed("0", attempt=1))
+    end(bench.service, first.key, "fail")
+    assert ledger(bench.service.store, LedgerQuery())["duplicates"]["count"] == 1
+
+
+def test_jobs_without_a_place_and_the_same_place_elsewhere_are_no_duplicates() -> None:
+    bench = Bench(JobFailurePolicy.CONTINUE)
+    bench.submit("a")
+    bench.submit("b")
+    bench.submit("c", **placed("0"))
+    job = bench.submit("d", **placed("1"))
+    elsewhere = replace(job.request, session_id=None, **placed("0"))
+    assert bench.service.submit("another workspace", "c", elsewhere)[1]
+    assert ledger(bench.service.store, LedgerQuery())["duplicates"]["count"] == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["fail", "cancel", "succeed", "leave"])), max_size=25))
+def test_duplicates_and_money_agree_with_a_plain_count(history: list[tuple[int, str]]) -> None:
+    bench = Bench(JobFailurePolicy.CONTINUE)
+    living: dict[int, bool] = {}
+    duplicates = money = 0.0
+    for number, (place, how) in enumerate(history):
+        job = bench.submit(f"job-{number}", **LONE, **placed(str(place), number))
+        duplicates += living.get(place, False)
+        end(bench.service, job.key, how)
+        living[place] = living.get(place, False) or how in ("succeed", "leave")
+        money += 6.22 if how == "succeed" else 0
+    document = ledger(bench.service.store, LedgerQuery())
+    assert document["duplicates"]["count"] == duplicates
+    assert document["jobs"] == len(document["entries"]) == len(history)
+    assert document["money"].get("HQC", 0.0) == pytest.approx(money)
+
+
+def test_the_ledger_is_read_by_run_by_session_and_in_pages(emulator: Emulator) -> None:
+    caller = Caller(emulator)
+    session, other = caller.open_session("quantinuum.qpu.h2-1"), caller.open_session("quantinuum.qpu.h2-1")
+    shared: dict[str, Any] = {"target": "quantinuum.qpu.h2-1", "providerId": "quantinuum"}
+    uid = f"run-of-{caller.workspace}"
+    for number in range(3):
+        at = {"place": f"{uid}/main/0/0/{number}/0", "attempt": "0"}
+        job = caller.submit(sessionId=session, metadata=at, **shared)
+    caller.submit(sessionId=other, metadata={"place": f"{uid}0/main/0/0/0/0"}, **shared)
+    caller.all_ended()
+    caller.call("DELETE", f"/jobs/{job}")
+
+    by_run = emulator.admin(f"ledger?run={uid}")
+    assert (by_run["jobs"], by_run["shots"], by_run["ended"]) == (3, 300, {"Succeeded": 3})
+    assert by_run["money"] == {"HQC": pytest.approx(3 * 5.64)}
+    assert by_run["sessions"] == [
+        {
+            "id": session,
+            "target": "quantinuum.qpu.h2-1",
+            "status": "Executing",
+            "jobs": 3,
+            "shots": 300,
+            "money": {"HQC": pytest.approx(16.92)},
+        }
+    ]
+    assert [entry["deleted"] for entry in by_run["entries"]] == [False, False, True]
+    assert emulator.admin(f"ledger?session={other}")["jobs"] == 1
+    page = emulator.admin(f"ledger?run={uid}&top=2")
+    rest = emulator.admin(f"ledger?run={uid}&top=2&after={page['next']}")
+    assert page["entries"] + rest["entries"] == by_run["entries"]
+    assert rest["next"] is None
+    assert page["jobs"] == rest["jobs"] == 3  # totals are of all that was asked for, not of the page
+
+
+@pytest.mark.parametrize("query", ["top=-1", "top=x", "after=1.5", "top=10001", "what=1", "top=99999999999999999999"])
+def test_a_bad_query_is_refused(emulator: Emulator, query: str) -> None:
+    headers = {"x-admin-key": emulator.admin_key}
+    assert raw_call(emulator.endpoint, "GET", f"/_admin/ledger?{query}", None, headers).status == 400
+
+
+def test_the_ledger_is_only_for_the_admin_key_and_only_read(emulator: Emulator) -> None:
+    for headers in ({}, {"x-admin-key": emulator.api_key}, {"x-ms-quantum-api-key": emulator.api_key}):
+        assert raw_call(emulator.endpoint, "GET", "/_admin/ledger", None, headers).status == 401
+    assert raw_call(emulator.endpoint, "POST", "/_admin/ledger", b"", {"x-admin-key": emulator.admin_key}).status == 405
+
+
+def test_a_job_accepted_before_a_kill_is_once_in_the_ledger_after_it(
+    start_emulator: Callable[..., Emulator], tmp_path: Path
+) -> None:
+    with_state = {"state": tmp_path / "state"}
+    first = start_emulator(**with_state)
+    caller = Caller(first)
+    session = caller.open_session()
+    jobs = [
+        caller.submit(ASYMMETRIC_QIR, sessionId=session, metadata={"place": f"uid/main/0/0/{n}/0"}) for n in range(5)
+    ]
+    first.process.kill()
+    first.process.wait(10)
+    second = start_emulator(**with_state)
+    again = Caller(second, caller.workspace)
+    again.all_ended()
+    document = second.admin("ledger")
+    assert [entry["job"] for entry in document["entries"]] == jobs
+    assert (document["ended"], document["duplicates"]["count"]) == ({"Succeeded": 5}, 0)
+
+
+def test_totals_duplicates_and_runs_are_read_from_indices() -> None:
+    store = Store(None)
+    plans = {
+        "SELECT session_key, status, unit, count(*), sum(shots), sum(price) FROM jobs WHERE 1"
+        " GROUP BY session_key, status, unit": "USING COVERING INDEX jobs_by_price",
+        "SELECT count(*) FROM jobs WHERE jobs.duplicate_of IS NOT NULL AND 1": "INDEX duplicate_jobs",
+        "SELECT count(*) FROM jobs WHERE place >= 'a/' AND place < 'a0'": "INDEX jobs_by_place",
+    }
+    for sql, expected in plans.items():
+        steps = [row["detail"] for row in store.rows(f"EXPLAIN QUERY PLAN {sql}", ())]
+        assert any(expected in step for step in steps), (sql, steps)
+        assert not any("TEMP B-TREE" in step for step in steps), (sql, steps)
+
+
+def test_an_empty_ledger_is_all_zeros() -> None:
+    document = ledger(Store(None), LedgerQuery())
+    assert json.dumps(document)
+    assert (document["jobs"], document["money"], document["entries"], document["next"]) == (0, {}, [], None)
