@@ -1,12 +1,15 @@
-"""`hybridloop emulator start`: the local Azure Quantum service, for any client."""
+"""`hybridloop emulator …`: the local Azure Quantum service for any client, and its books."""
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from hybridloop.cli.ledger import read_ledger
+from hybridloop.cli.output import AsJson, print_json, print_table
 from hybridloop.emulator.settings import DEFAULT_PORT, ClockKind, IdleRule, Settings
 from hybridloop.errors import InputError
 
@@ -59,6 +62,65 @@ def start(
     from hybridloop.emulator.server import serve
 
     raise typer.Exit(serve(settings))
+
+
+@app.command("ledger")
+def show_ledger(
+    *,
+    run: Annotated[str | None, typer.Option(help="Only the jobs of the run with this uid.")] = None,
+    session: Annotated[uuid.UUID | None, typer.Option(help="Only the jobs of this session.")] = None,
+    url: Annotated[str | None, typer.Option(help="The service's address. Default: the local stack's service.")] = None,
+    admin_key: Annotated[
+        str | None, typer.Option(envvar="HYBRIDLOOP_EMULATOR_ADMIN_KEY", help="The key that goes with --url.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Show the service's own account of every job that it accepted: duplicates, and what was spent.
+
+    Example: hybridloop emulator ledger --json
+    """
+    address, key = _service(url, admin_key)
+    account = read_ledger(address, key, run=run, session=None if session is None else str(session))
+    if json:
+        print_json(account)
+    else:
+        _show(account)
+
+
+def _service(url: str | None, admin_key: str | None) -> tuple[str, str]:
+    if url is not None:
+        if admin_key is None:
+            raise InputError(
+                "--admin-key", "it is missing", "Set HYBRIDLOOP_EMULATOR_ADMIN_KEY to what the service printed."
+            )
+        return url, admin_key
+    from hybridloop import stack
+
+    service = stack.ensure_emulator()
+    if service is None:
+        problem = "AZURE_QUANTUM_CONNECTION_STRING names a workspace, whose books can't be read"
+        raise InputError("--url", problem, "Give the address of a local service, or unset the variable.")
+    return service.url, service.admin_key
+
+
+def _show(account: dict[str, Any]) -> None:
+    ended = ", ".join(f"{number} {status}" for status, number in account["ended"].items())
+    print(f"{'jobs':<12}{account['jobs']}{f' ({ended})' if ended else ''}")
+    print(f"{'shots':<12}{account['shots']}")
+    print(f"{'money':<12}{_money(account)}")
+    print(f"{'duplicates':<12}{account['duplicates']['count']}")
+    for entry in account["duplicates"]["entries"]:
+        print(
+            f"  {entry['place']}: job {entry['job']}, while {entry['earlier']['job']} was {entry['earlier']['status']}"
+        )
+    if account["sessions"]:
+        print()
+        rows = [{**row, "money": _money(row)} for row in account["sessions"]]
+        print_table(("id", "target", "status", "jobs", "shots", "money"), rows)
+
+
+def _money(row: dict[str, Any]) -> str:
+    return ", ".join(f"{amount:g} {unit}" for unit, amount in row["money"].items()) or "none"
 
 
 def _own_state() -> Path:
