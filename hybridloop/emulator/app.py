@@ -8,17 +8,16 @@ from contextlib import asynccontextmanager, suppress
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hybridloop.emulator.admin import Admin
-from hybridloop.emulator.clock import VirtualClock
 from hybridloop.emulator.dataplane import DataPlane
 from hybridloop.emulator.queue import WorkQueue
 from hybridloop.emulator.service import Service
 from hybridloop.emulator.session import SWEEP_EVERY_S
 from hybridloop.emulator.storage import Storage
+from hybridloop.emulator.virtual_time import VirtualTime
 
 
 class Faces:
@@ -33,7 +32,7 @@ class Faces:
         request = Request(scope, receive, send)
         await (await self._answer(request))(scope, receive, send)
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer(self, request: Request) -> ASGIApp:
         path: str = request.scope["path"]
         if path[:15].lower() == "/subscriptions/":
             return await self._data_plane.answer(request)
@@ -42,31 +41,38 @@ class Faces:
         return await self._storage.answer(request)
 
 
-def application(service: Service, faces: ASGIApp, workers: int, ready: Callable[[], None]) -> Starlette:
-    """The application; it calls `ready` when it can serve, and stops its workers when it ends."""
+def application(
+    service: Service, time: VirtualTime | None, faces: ASGIApp, workers: int, ready: Callable[[], None]
+) -> Starlette:
+    """The application; it calls `ready` when it can serve, and stops its workers when it ends.
+
+    `time` is None where the clock is real, which sweeps on its grid; virtual time sweeps as it goes forward.
+    """
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        queue = WorkQueue(service, workers)
+        queue = WorkQueue(service, workers, lambda: None if time is None else time.settle())
         service.queue = queue
+        if time is not None:
+            time.is_computing = lambda: queue.is_computing
         service.sweep()
         ready()
         await queue.start()
-        sweeper = asyncio.create_task(_sweep_on_the_grid(service))
+        sweeper = asyncio.create_task(_sweep_on_the_grid(service)) if time is None else None
         try:
             yield
         finally:
-            sweeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await sweeper
+            if sweeper is not None:
+                sweeper.cancel()
+                with suppress(asyncio.CancelledError):
+                    await sweeper
             await queue.stop()
 
     return Starlette(routes=[Route("/{path:path}", faces, methods=None)], lifespan=lifespan)
 
 
 async def _sweep_on_the_grid(service: Service) -> None:
-    """End idle sessions every two minutes of real time; virtual time sweeps as it is advanced."""
-    while not isinstance(service.clock, VirtualClock):
+    """End idle sessions every two minutes of real time."""
+    while True:
         await asyncio.sleep(SWEEP_EVERY_S - service.clock.now() % SWEEP_EVERY_S)
         service.sweep()
-    await asyncio.Event().wait()

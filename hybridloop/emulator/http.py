@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
+from collections.abc import Awaitable
 from typing import Any
 
 from starlette.requests import Request
@@ -34,6 +36,17 @@ def unauthorized() -> Response:
 def same_key(given: str | None, expected: str) -> bool:
     """Whether the keys are the same, in a time that does not depend on where they differ."""
     return given is not None and hmac.compare_digest(given.encode("latin-1", "replace"), expected.encode("latin-1"))
+
+
+async def first_of(work: Awaitable[Any], disconnect: Awaitable[Any]) -> None:
+    """Wait for the work to be done or the caller to hang up; after its body there is nothing else to come from it."""
+    tasks = [asyncio.ensure_future(work), asyncio.ensure_future(disconnect)]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def bounded_body(request: Request, limit: int) -> bytes:

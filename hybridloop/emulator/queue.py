@@ -8,7 +8,7 @@ import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -77,8 +77,9 @@ class Worker:
 class WorkQueue:
     """First come, first served, over workers that are started as the backlog asks for them."""
 
-    def __init__(self, service: Service, size: int) -> None:
+    def __init__(self, service: Service, size: int, on_idle: Callable[[], None]) -> None:
         self._service = service
+        self._on_idle = on_idle
         self._waiting: deque[tuple[int, float]] = deque()  # a job's number, and since when it waits
         self._workers = [Worker()]
         self._idle = list(self._workers)
@@ -94,6 +95,11 @@ class WorkQueue:
         await self._idle[0].start()
         for key in self._service.pending():
             self.add(key)
+
+    @property
+    def is_computing(self) -> bool:
+        """Whether any job runs, or waits for a worker."""
+        return bool(self._waiting or self._tasks)
 
     def add(self, key: int) -> None:
         """Put an accepted job at the end."""
@@ -131,6 +137,8 @@ class WorkQueue:
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        if not self.is_computing:
+            self._on_idle()
         if not task.cancelled():
             task.result()  # whatever went wrong there is shown by the loop at once
 

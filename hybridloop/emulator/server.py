@@ -21,6 +21,7 @@ from hybridloop.emulator.admin import Admin
 from hybridloop.emulator.app import Faces, application
 from hybridloop.emulator.blobs import FolderBytes, MemoryBytes
 from hybridloop.emulator.clock import Clock, RealClock, VirtualClock
+from hybridloop.emulator.clock_face import ClockFace
 from hybridloop.emulator.dataplane import DataPlane
 from hybridloop.emulator.ledger_face import LedgerFace
 from hybridloop.emulator.sas import Signatures
@@ -30,6 +31,7 @@ from hybridloop.emulator.settings import ClockKind, Settings
 from hybridloop.emulator.storage import Storage
 from hybridloop.emulator.store import Store
 from hybridloop.emulator.targets import load_catalogue
+from hybridloop.emulator.virtual_time import VirtualTime
 
 HOST = "127.0.0.1"
 BACKLOG = 512
@@ -68,14 +70,15 @@ def _serve(settings: Settings) -> None:
     service = Service(
         store, contents, _clock(settings, store), load_catalogue(), settings.idle_rule, _seed(settings, store)
     )
+    time = VirtualTime(service.clock, service) if isinstance(service.clock, VirtualClock) else None
     signatures = Signatures(keys.signing)
     faces = Faces(
         DataPlane(service, signatures, keys.api_key),
         Storage(service.containers, signatures, service.clock),
-        Admin(service, keys.admin_key, LedgerFace(store)),
+        Admin(ClockFace(service.clock, time), keys.admin_key, LedgerFace(store)),
     )
     port = listener.getsockname()[1]
-    app = application(service, faces, os.cpu_count() or 1, lambda: _announce(port, keys, settings))
+    app = application(service, time, faces, os.cpu_count() or 1, lambda: _announce(port, keys, settings))
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn stops on these and raises them again when it is done: an orderly stop is no failure
         signal.signal(number, lambda *_: None)
@@ -89,9 +92,22 @@ def _serve(settings: Settings) -> None:
         timeout_graceful_shutdown=GRACE_S,
     )
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        _Server(config, time).run(sockets=[listener])
     finally:
         store.close()
+
+
+class _Server(uvicorn.Server):
+    """Lets go of who lives in virtual time before it waits for open connections: theirs stay open by design."""
+
+    def __init__(self, config: uvicorn.Config, time: VirtualTime | None) -> None:
+        super().__init__(config)
+        self._time = time
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._time is not None:
+            self._time.close()
+        await super().shutdown(sockets)
 
 
 @contextmanager

@@ -244,6 +244,11 @@ class Service:
                 self.store.put_session_state(session.key, with_time_out(session.state, moment))
         return len(due)
 
+    def next_time_out(self) -> float | None:
+        """When the sweeper will next end a session, as things stand."""
+        moments = (times_out_at(session.state, self._idle_rule) for session in self.store.live_sessions())
+        return min((moment for moment in moments if moment is not None), default=None)
+
     def advance(self, clock: VirtualClock, moment: float) -> None:
         """Go forward in virtual time and do what fell due on the way."""
         clock.advance_to(moment)

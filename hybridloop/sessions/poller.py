@@ -37,6 +37,7 @@ class Poller:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopped = False
+        self._hold = connection.clock.hold()
         self._thread = threading.Thread(target=self._run, name="hybridloop-poller", daemon=True)
         self._thread.start()
 
@@ -53,6 +54,10 @@ class Poller:
         self._wake.set()
 
     def _run(self) -> None:
+        with self._hold:
+            self._watch()
+
+    def _watch(self) -> None:
         clock = self._connection.clock
         while not self._stopped:
             with self._lock:

@@ -1,23 +1,22 @@
 """The virtual time of a local service, shared with it: it passes when everybody who lives in it waits.
 
-A discrete-event clock (the service has the other half). Each thread that works holds a token and gives it up while
-it waits; once no token is held, one thread here tells the service for which moment this process waits. HTTP time
-limits stay real.
+A discrete-event clock, of which the service has the other half. A thread that works holds a token, and gives it up
+while it waits; once no token is held here, the service is told for which moment this process waits. HTTP time limits
+stay real.
 """
 
 from __future__ import annotations
 
-import http.client
 import math
 import threading
 import time
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from hybridloop.errors import ServiceUnreachable
-from hybridloop.sessions.admin import AdminCalls, UnknownParticipant
+from hybridloop.sessions.clock_calls import ClockCalls, ServiceAway
 
 LOOK_S = 0.02  # real seconds after which an event is noticed that a thread without a token has set
 AWAY_S = 30.0  # real seconds that a service may be away, as for a restart, before waits fail
@@ -34,24 +33,28 @@ class _Waiter:
 
 
 class ServiceClock:
-    """A `Clock` over the virtual time of a local service; to be held in a `with` block, whose thread has a token.
+    """A `Clock` in the virtual time of a local service; to be held in a `with` block, whose thread has a token.
 
-    While the service is away time stands still; waits raise ServiceUnreachable when it stays away.
+    While the service is away time stands still; once it stayed away for 30 s, waits raise ServiceUnreachable.
+    Threads that were started without `hold()` are not waited for: time may pass while they work.
     """
 
     def __init__(self, endpoint: str, admin_key: str, *, name: str = "hybridloop") -> None:
         """Join the time of the service at `endpoint`. Raises AccessDenied, InputError or ServiceUnreachable."""
         self._name = name
-        self._calls = AdminCalls(endpoint, admin_key)
-        self._long_calls = AdminCalls(endpoint, admin_key, timeout_s=None)
+        self._calls = ClockCalls(endpoint, admin_key)
+        self._long_calls = ClockCalls(endpoint, admin_key, timeout_s=None)
         self._state = threading.Condition()
         self._waiters: list[_Waiter] = []
         self._tokens = 0
         self._own = threading.local()
         self._is_asking = False
-        self._closed = threading.Event()
+        self._closing = threading.Event()
         self._failure: ServiceUnreachable | None = None
-        self._membership, self._participant, self._known = self._calls.join(name)
+        try:
+            self._membership, self._known = self._calls.join(name)
+        except ServiceAway as error:
+            raise self._calls.unreachable() from error
         self._first = self.hold()
         self._ticker = threading.Thread(target=self._tick, name="hybridloop-clock", daemon=True)
         self._ticker.start()
@@ -63,20 +66,19 @@ class ServiceClock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._first.__exit__(kind, error, trace)
         with self._state:
-            self._failure = ServiceUnreachable("the clock is closed", "Nothing was submitted by this.", "")
-            self._closed.set()
-            self._stand_still()
+            self._failure = ServiceUnreachable("the clock was closed", "This wait has ended.", "")
+            self._closing.set()
             self._state.notify_all()
+            self._stand_still()
         self._ticker.join()
         self._membership.close()
         self._calls.close()
         self._long_calls.close()
 
     def now(self) -> float:
-        """Seconds since the epoch, of the service's time. Somebody may have moved it by hand, so it is asked."""
-        with suppress(OSError, http.client.HTTPException):
+        """Seconds since the epoch in the service's time; asked each time, because somebody may move it by hand."""
+        with suppress(ServiceAway):
             self._learn(self._calls.now())
         return self._known
 
@@ -96,9 +98,9 @@ class ServiceClock:
                         raise self._failure
                     self._state.wait(LOOK_S)
             finally:
-                self._waiters.remove(waiter)
                 if tokens:
                     self._stand_still()
+                self._waiters.remove(waiter)
                 self._tokens += tokens
                 self._state.notify_all()
         return event.is_set()
@@ -110,10 +112,12 @@ class ServiceClock:
             self._tokens += 1
         return _Token(self)
 
-    def _adopt(self) -> None:
+    def adopt(self) -> None:
+        """Let the calling thread have a token that was taken for it."""
         self._own.tokens = getattr(self._own, "tokens", 0) + 1
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Give up one token of the calling thread."""
         self._own.tokens -= 1
         with self._state:
             self._tokens -= 1
@@ -126,34 +130,64 @@ class ServiceClock:
                 self._state.notify_all()
 
     def _stand_still(self) -> None:
-        """End the wait that the service was told of, before anybody here works again. The state is held.
+        """Take back the wait that the service was told of, before a thread here works again; the state is held.
 
         Only needed where something came up that did not come out of this time: a signal, a thread without a token.
         """
-        while self._is_asking and not self._is_due():
-            with suppress(OSError, http.client.HTTPException, UnknownParticipant):
-                self._calls.wake(self._participant)
-            self._state.wait(LOOK_S / 4)
-
-    def _is_due(self) -> bool:
-        return False
+        while self._is_asking:
+            with suppress(ServiceAway):
+                self._calls.wake(self._membership.id)
+            self._state.wait(LOOK_S)
 
     def _all_wait(self) -> bool:
         return self._tokens == 0 and not any(waiter.is_due(self._known) for waiter in self._waiters)
 
     def _tick(self) -> None:
-        while not self._closed.is_set():
+        while True:
             with self._state:
-                self._state.wait_for(lambda: self._closed.is_set() or self._all_wait())
+                self._state.wait_for(lambda: self._closing.is_set() or self._all_wait())
+                if self._closing.is_set():
+                    return
                 until = min((waiter.until for waiter in self._waiters), default=math.inf)
-                self._is_asking = not self._closed.is_set()
-            if not self._is_asking:
-                return
-            now = self._known
-            with suppress(OSError, http.client.HTTPException, UnknownParticipant):
-                now = self._long_calls.wait(self._participant, until)
-                is_away = False
-            with self._state:
-                self._is_asking = False
+                self._is_asking = True
+            try:
+                now = self._long_calls.wait(self._membership.id, until)
+            except ServiceAway:
+                self._answered()
+                self._learn(self._rejoined())
+            else:
+                self._answered()
                 self._learn(now)
-                self._state.notify_all()
+
+    def _answered(self) -> None:
+        with self._state:
+            self._is_asking = False
+            self._state.notify_all()
+
+    def _rejoined(self) -> float:
+        """Join again once the service is back, and the time there; gives up after a while."""
+        self._membership.close()
+        gives_up_at = time.monotonic() + AWAY_S
+        while not self._closing.wait(REJOIN_EVERY_S):
+            try:
+                self._membership, now = self._calls.join(self._name)
+            except ServiceAway:
+                if time.monotonic() > gives_up_at:
+                    self._failure = self._calls.unreachable()
+                    self._closing.set()
+            else:
+                return now
+        return self._known
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    clock: ServiceClock
+
+    def __enter__(self) -> None:
+        self.clock.adopt()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.clock.release()

@@ -160,7 +160,7 @@ def open_session(
     ticking = clock or RealClock()
     service = Service(workspace, ticking, stop)
     identifier = session_id(uid, 0)
-    workers = Workers("hybridloop-session")
+    workers = Workers("hybridloop-session", ticking)
     session = OpenSession(
         Connection(service, identifier, at, ticking, workers, Bill()),
         uid,

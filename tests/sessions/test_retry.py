@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -29,6 +30,9 @@ class FastClock:
     def wait(self, event: threading.Event, seconds: float) -> bool:
         self.waits.append(seconds)
         return event.is_set()
+
+    def hold(self) -> AbstractContextManager[object]:
+        return nullcontext()
 
 
 @dataclass
