@@ -1,4 +1,4 @@
-"""hybridloop: durable hybrid quantum algorithms on Azure Quantum sessions, run as Prefect flows."""
+"""hybridloop: hybrid quantum algorithms on Azure Quantum sessions, run as Prefect flows."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def run_vqe(
     from hybridloop.flows.problems import prepare_vqe
 
     prepare_vqe(problem, settings, seed=0)  # what can't be used is refused before anything is started
-    workspace = workspace or default_workspace()
+    workspace = default_workspace() if workspace is None else workspace
     with _prefect():
         from hybridloop.flows.context import called_with
         from hybridloop.flows.vqe import vqe as flow
@@ -97,7 +97,7 @@ def open_session(
     from hybridloop.sessions import session
 
     find_target(target)
-    at = workspace or default_workspace()
+    at = default_workspace() if workspace is None else workspace
     with (
         sigterm_unwinds(),
         session.open_session(at, target, name=name, seed=seed, session_on_job_failure=session_on_job_failure) as opened,
@@ -112,8 +112,6 @@ def default_workspace() -> Any:
     if (named := connect_from_environment()) is not None:
         return named
     emulator = stack.ensure_emulator()
-    if emulator is None:
-        raise InputError("workspace", "there is none", "Set AZURE_QUANTUM_CONNECTION_STRING, or unset it whole.")
     os.environ.update(emulator.environment)
     return connect(LocalService(emulator.url + "/", emulator.api_key))
 

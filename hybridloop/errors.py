@@ -1,15 +1,16 @@
 """The errors that users meet: what happened, what it means for the run, what to do next.
 
     HybridloopError
-    ├── InputError                what was given can't be used; nothing was submitted, no session was opened
-    │   ├── ProblemError          … a problem's file or text, with its line where there is one
-    │   └── AccessDenied          … the service does not accept the key or identity
+    ├── InputError                what was given can't be used; nothing of it was submitted
+    │   └── ProblemError          … a problem's file or text, with its line where there is one
     ├── ServiceError              the service, or the way to it, is in trouble
+    │   ├── AccessDenied          … it does not accept the key or identity
     │   ├── ServiceUnreachable    … no connection, or it broke
     │   ├── ServiceBusy           … throttled, or failing inside: a repeat may help
     │   ├── ServiceRefused        … it understood, and said no: a repeat will not help
     │   ├── SessionEnded          … the session is terminal and takes no more jobs
     │   └── JobFailed             … a job ended without counts
+    ├── ReplayDiverged            a search that is replayed asks for something else than it did
     ├── StreamBusy                two callers at once on one stream of rounds
     ├── RunStopped                the run was asked to stop while it waited
     ├── ProgramError              a circuit can't be turned into what the target takes
@@ -40,7 +41,7 @@ class InputError(HybridloopError):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.field}: {self.problem}. Nothing was submitted. {self.remedy}"
+        return f"{self.field}: {self.problem}. Nothing of this was submitted. {self.remedy}"
 
 
 class ProblemError(InputError):
@@ -54,10 +55,6 @@ class ProblemError(InputError):
         self.line = line
 
 
-class AccessDenied(InputError):
-    """The service does not accept the key or identity that was given."""
-
-
 class ServiceError(HybridloopError):
     """Trouble of the service or of the way to it: what happened, what it means for the run, what to do next."""
 
@@ -69,6 +66,12 @@ class ServiceError(HybridloopError):
 
     def __str__(self) -> str:
         return f"{self.happened}. {self.meaning} {self.remedy}"
+
+
+class AccessDenied(ServiceError):
+    """The service does not accept the key or identity that was given."""
+
+    exit_code = 2
 
 
 class ServiceUnreachable(ServiceError):
@@ -89,6 +92,21 @@ class SessionEnded(ServiceError):
 
 class JobFailed(ServiceError):
     """A job ended without counts."""
+
+
+class ReplayDiverged(HybridloopError):
+    """A search that goes over recorded values asks for another point than the recorded one."""
+
+    def __init__(self, search: str, difference: str) -> None:
+        super().__init__(search, difference)
+        self.search = search
+        self.difference = difference
+
+    def __str__(self) -> str:
+        return (
+            f"replay diverged: {self.search}: {self.difference}. What was recorded is unharmed, and nothing new was "
+            "submitted. Go on where it ran (same settings, versions and machine), or start anew from the best point."
+        )
 
 
 class StreamBusy(HybridloopError):
@@ -137,7 +155,7 @@ class ProgramError(HybridloopError):
 
 
 class StackError(HybridloopError):
-    """The local stack can't be started, found or stopped."""
+    """The local stack can't be started, found or stopped; no run is touched by that."""
 
     def __init__(self, happened: str, remedy: str) -> None:
         super().__init__(happened, remedy)
@@ -145,4 +163,4 @@ class StackError(HybridloopError):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.happened}. No run was started. {self.remedy}"
+        return f"{self.happened}. No run was touched. {self.remedy}"

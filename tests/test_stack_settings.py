@@ -78,7 +78,6 @@ def test_whoever_has_a_server_and_a_workspace_gets_no_process(tmp_path: Path) ->
     }
     server = stack.ensure_prefect(environ)
     assert (server.api_url, server.is_local, dict(server.environment)) == ("http://mine.example/api", False, {})
-    assert stack.ensure_emulator(environ) is None
     assert {part.state for part in stack.up(environ).parts} == {stack.PartState.YOURS}
     assert stack.down(environ).parts == ()
 

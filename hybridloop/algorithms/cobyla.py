@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 from hybridloop.algorithms.estimation import Estimate
 from hybridloop.algorithms.optimizer import JSON, Reading, Stop, checked_start, lost_beyond_repair
 from hybridloop.algorithms.rounds import Lost
-from hybridloop.errors import InputError
+from hybridloop.errors import InputError, ReplayDiverged
 
 SAME_POINT_RAD = 1e-9
 
@@ -101,9 +101,7 @@ class Cobyla:
                 raise _NextPoint(np.array(point, float))
             distance = float(np.abs(point - self._points[index]).max())
             if distance > SAME_POINT_RAD:
-                problem = f"replay diverged: evaluation {index} is {distance:.1e} rad away from the recorded one"
-                remedy = "Resume on the machine where it ran, or start anew from the best point."
-                raise InputError("optimizer", problem, remedy)
+                raise ReplayDiverged("cobyla", f"evaluation {index} is {distance:.1e} rad away from the recorded one")
             index += 1
             return self._estimates[index - 1][0]
 

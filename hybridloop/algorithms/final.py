@@ -82,7 +82,7 @@ def measure_finally(
         raise JobFailed(
             f"the final measurement lost the same circuit in {MAX_ROUNDS} rounds ({lost.reason if lost else ''})",
             "The search is over and its point is known, its energy is not.",
-            "Run again, or allow more retries.",
+            "Run again.",
         )
     uncertainty = estimate.rounding_bound if estimate.is_exact else estimate.standard_error
     return FinalMeasurement(estimate, uncertainty <= precision)

@@ -83,5 +83,5 @@ def lost_beyond_repair(optimizer: str, lost: Sequence[Lost]) -> JobFailed:
     return JobFailed(
         f"{len(lost)} point(s) of a round were lost ({lost[0].reason})",
         f"{optimizer} can't go on without them; the rounds before are unharmed.",
-        "Run again, or allow more retries.",
+        "Run again.",
     )

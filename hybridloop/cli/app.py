@@ -14,7 +14,7 @@ def build_app() -> typer.Typer:
     """The application; its errors are left to `main`."""
     app = typer.Typer(
         name="hybridloop",
-        help="Durable hybrid quantum algorithms on Azure Quantum sessions, run as Prefect flows.",
+        help="Hybrid quantum algorithms on Azure Quantum sessions, run as Prefect flows.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         add_completion=True,
@@ -36,7 +36,7 @@ def _root(
     *,
     version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
 ) -> None:
-    """Durable hybrid quantum algorithms on Azure Quantum sessions, run as Prefect flows."""
+    """Hybrid quantum algorithms on Azure Quantum sessions, run as Prefect flows."""
     if version:
         typer.echo(__version__)
         raise typer.Exit

@@ -81,7 +81,9 @@ def _save_picture(result: RunResult) -> Path | None:
 
 
 def _print(result: RunResult, picture: Path | None) -> None:
-    error = "unknown: too large to be diagonalized" if result.error is None else f"{result.error * 1e3:+.3f} mHa"
+    error = "unknown: the molecule is too large to be diagonalized"
+    if result.error is not None:
+        error = f"{result.error * 1e3:+.3f} mHa against the exact energy"
     sharpness = (
         f"± {result.rounding_bound:.6f} (rounding; the target does not sample)"
         if result.is_exact
@@ -90,7 +92,7 @@ def _print(result: RunResult, picture: Path | None) -> None:
     print(f"{result.problem} on {result.target}: {result.status} ({result.reason})")
     short = "" if result.is_precise else ", which is wider than was asked"
     print(f"  energy     {result.value:.6f} hartree {sharpness}{short}")
-    print(f"  error      {error} against the exact energy")
+    print(f"  error      {error}")
     print(
         f"  effort     {result.rounds} rounds, {result.jobs} jobs, {result.shots:,} shots, {result.wall_seconds:.1f} s"
     )

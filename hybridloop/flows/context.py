@@ -45,7 +45,8 @@ def called_with(workspace: Any, on_progress: OnProgress | None) -> Iterator[None
 
 def workspace_of_run() -> Any:
     """The caller's workspace, else the environment's. Raises InputError where there is neither."""
-    if (workspace := _workspace.get() or connect_from_environment()) is None:
+    workspace = _workspace.get()
+    if workspace is None and (workspace := connect_from_environment()) is None:
         raise InputError(
             "workspace",
             "the flow run was given none",

@@ -12,7 +12,7 @@ from hybridloop.algorithms.cobyla import Cobyla
 from hybridloop.algorithms.electronic import ElectronicProblem, electronic_problem
 from hybridloop.algorithms.exact import MOST_DETERMINANTS, determinants, exact_ground_energy
 from hybridloop.algorithms.fcidump import read_fcidump
-from hybridloop.algorithms.fermions import FermionMapping
+from hybridloop.algorithms.fermions import Encoding, FermionMapping
 from hybridloop.algorithms.molecule import Molecule
 from hybridloop.algorithms.optimizer import Optimizer
 from hybridloop.algorithms.trigonometric import Rotosolve
@@ -24,7 +24,7 @@ from hybridloop.sessions.targets import check_circuit_fits, find_target
 
 
 @dataclass(frozen=True, slots=True)
-class VqeTask:
+class PreparedVqe:
     """All that a VQE needs but a session: problem, ansatz, optimizer, and energies in hartree to hold it against.
 
     `exact` is None where the molecule is too large to be diagonalized.
@@ -37,16 +37,19 @@ class VqeTask:
     exact: float | None
 
 
-def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int) -> VqeTask:
+def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int) -> PreparedVqe:
     """Read the problem and build the rest. Raises InputError for what can't be used; sends nothing."""
     target = find_target(settings.target)
+    if target.checks_only:
+        what = f"{target.name} only checks programs: its counts say nothing of the energy"
+        raise InputError("target", what, "Choose an emulator or a simulator (`hybridloop targets`).")
     molecule = read_molecule(problem)
     mapping = FermionMapping(settings.mapping)
-    check_circuit_fits(target, 2 * molecule.norb - (2 if mapping is FermionMapping.PARITY else 0))
+    check_circuit_fits(target, Encoding(mapping, molecule.norb, molecule.electrons).num_qubits)
     electronic = electronic_problem(molecule, mapping)
     ansatz = _ansatz(settings, electronic, seed)
     exact = exact_ground_energy(molecule) if determinants(molecule) <= MOST_DETERMINANTS else None
-    return VqeTask(electronic, ansatz, _optimizer(settings, ansatz), molecule.hartree_fock_energy, exact)
+    return PreparedVqe(electronic, ansatz, _optimizer(settings, ansatz), molecule.hartree_fock_energy, exact)
 
 
 def read_molecule(problem: ProblemText) -> Molecule:

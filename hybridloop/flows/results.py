@@ -62,13 +62,14 @@ class RunResult:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        unit, amount = next(iter(self.cost.items()), (None, None))
+        unit, amount = next(iter(self.cost.items())) if len(self.cost) == 1 else (None, None)
         jobs = {"total": self.jobs, "evaluations": self.jobs, "pings": 0, "retried": 0}
         return {
             **asdict(self),
             "error": self.error,
             "jobs": jobs,
             "cost": {"amount": amount, "unit": unit},
+            "costs": dict(self.cost),
             "resumed": False,
         }
 

@@ -10,7 +10,7 @@ from prefect import flow
 from hybridloop.algorithms.vqe import VqeResult
 from hybridloop.algorithms.vqe import vqe as minimize_energy
 from hybridloop.flows.context import reports_of, workspace_of_run
-from hybridloop.flows.problems import VqeTask, prepare_vqe
+from hybridloop.flows.problems import PreparedVqe, prepare_vqe
 from hybridloop.flows.results import RunResult, SessionRecord
 from hybridloop.flows.settings import ProblemText, VqeSettings
 from hybridloop.sessions.session import OpenSession
@@ -43,7 +43,7 @@ def vqe(problem: ProblemText, settings: VqeSettings = DEFAULTS) -> RunResult:
 
 
 def _result(
-    problem: ProblemText, prepared: VqeTask, found: VqeResult, session: OpenSession, wall_seconds: float
+    problem: ProblemText, prepared: PreparedVqe, found: VqeResult, session: OpenSession, wall_seconds: float
 ) -> RunResult:
     return RunResult(
         run_key=f"vqe-{problem.name}-{session.run_uid[:8]}",

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import itertools
 import threading
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from hybridloop.errors import InputError
 from hybridloop.sessions.clock import RealClock
 from hybridloop.sessions.service import Service
 from hybridloop.sessions.targets import known_targets
@@ -51,13 +49,13 @@ def list_targets(workspace: Any) -> list[Row]:
 def list_sessions(workspace: Any, limit: int) -> list[Row]:
     """The newest sessions."""
     with service_of(workspace) as service:
-        return [session_row(item) for item in itertools.islice(service.sessions(), limit)]
+        return [_session_row(item) for item in itertools.islice(service.sessions(), limit)]
 
 
 def show_session(workspace: Any, session_id: str) -> Row:
     """A session with its jobs counted by status."""
     with service_of(workspace) as service:
-        row = session_row(service.session(_checked(session_id)))
+        row = _session_row(service.session(session_id))
         counted: dict[str, int] = {}
         for job in service.jobs_of_session(session_id):
             counted[job["status"]] = counted.get(job["status"], 0) + 1
@@ -67,16 +65,16 @@ def show_session(workspace: Any, session_id: str) -> Row:
 def list_jobs(workspace: Any, session_id: str) -> list[Row]:
     """A session's jobs in the order of their creation."""
     with service_of(workspace) as service:
-        return [_job_row(job) for job in service.jobs_of_session(_checked(session_id))]
+        return [_job_row(job) for job in service.jobs_of_session(session_id)]
 
 
 def close_session(workspace: Any, session_id: str) -> Row:
     """Close a session and show it."""
     with service_of(workspace) as service:
-        return session_row(service.close_session(_checked(session_id)))
+        return _session_row(service.close_session(session_id))
 
 
-def session_row(item: Row) -> Row:
+def _session_row(item: Row) -> Row:
     """A session as the service has it, in our words; old ones lack some keys."""
     return {
         "id": item["id"],
@@ -103,12 +101,3 @@ def _job_row(item: Row) -> Row:
         "unit": bill.get("currencyCode"),
         "error": " ".join(str(error[key]) for key in ("code", "message") if error.get(key)) or None,
     }
-
-
-def _checked(session_id: str) -> str:
-
-    try:
-        return str(uuid.UUID(session_id))
-    except ValueError as error:
-        remedy = "`hybridloop sessions list` shows the ids."
-        raise InputError("session id", f"{session_id!r} is no session's id", remedy) from error

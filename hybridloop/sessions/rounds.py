@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hybridloop.algorithms.rounds import Counts, Measured
-from hybridloop.errors import JobFailed, RunStopped, ServiceBusy
+from hybridloop.errors import JobFailed, RunStopped
 from hybridloop.sessions.clock import Clock
 from hybridloop.sessions.jobs import SUCCEEDED, TERMINAL, JobSpec
 from hybridloop.sessions.places import RoundPlace
@@ -183,9 +183,9 @@ def _job_failed(spec: JobSpec, listed: Mapping[str, Any]) -> JobFailed:
     )
 
 
-def _unreadable(spec: JobSpec, error: UnreadableResult) -> ServiceBusy:
-    return ServiceBusy(
+def _unreadable(spec: JobSpec, error: UnreadableResult) -> JobFailed:
+    return JobFailed(
         f"the result of job {spec.id} can't be read: {error}",
-        "The job is done and billed, its result stays at the service.",
-        "Look at it with `hybridloop sessions jobs`, and report it if it looks right.",
+        "The job is done and billed, and its result stays in the workspace's storage.",
+        "Start the run again; if that job's output looks right to you, report it with its id.",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,14 +25,17 @@ from hybridloop.errors import JobFailed
 from hybridloop.sessions.results import largest_remainder
 from hybridloop.sessions.rounds import RoundInFlight
 
+if TYPE_CHECKING:
+    from hybridloop.sessions.session import OpenSession
 
-class SessionSampler(BaseSamplerV2):  # type: ignore[misc]
+
+class SessionSampler(BaseSamplerV2):  # type: ignore[misc]  # Qiskit has no types
     """A sampler whose every `run` is one round of a session: numbered and submitted at once, awaited in `result()`.
 
     A job that is lost for good raises in `result()`: a foreign algorithm would take a lost point for a perfect one.
     """
 
-    def __init__(self, session: Any, *, shots: int, stream: str) -> None:
+    def __init__(self, session: OpenSession, *, shots: int, stream: str) -> None:
         self._session = session
         self._shots = shots
         self._stream = stream
@@ -44,10 +47,10 @@ class SessionSampler(BaseSamplerV2):  # type: ignore[misc]
         return RoundJob(self._session, self._session.start_round(coerced, stream=self._stream), coerced)
 
 
-class RoundJob(BasePrimitiveJob):  # type: ignore[misc]
+class RoundJob(BasePrimitiveJob):  # type: ignore[misc]  # Qiskit has no types
     """A round as Qiskit's primitive job."""
 
-    def __init__(self, session: Any, round_: RoundInFlight, pubs: Sequence[SamplerPub]) -> None:
+    def __init__(self, session: OpenSession, round_: RoundInFlight, pubs: Sequence[SamplerPub]) -> None:
         super().__init__(str(uuid.uuid5(uuid.UUID(session.run_uid), round_.place.prefix)))
         self._session = session
         self._round = round_

@@ -19,7 +19,7 @@ from hybridloop.sessions.clock import Clock
 from hybridloop.sessions.results import RESULTS_V2
 from hybridloop.sessions.retry import ATTEMPTS, repeat
 from hybridloop.sessions.targets import Target
-from hybridloop.sessions.transport import PASSING, ExchangeFailed, Transport, Trouble
+from hybridloop.sessions.transport import PASSING, READ_TIMEOUT_S, ExchangeFailed, Transport, Trouble
 
 PAGE = 100  # the service's own bound
 _INPUT_BLOB = "inputData"
@@ -116,10 +116,6 @@ class Service:
             return False
         return True
 
-    def job(self, job_id: str) -> dict[str, Any]:
-        """A job as the service has it."""
-        return self._ask("reading a job", _READING, lambda: self._call("GET", f"/jobs/{job_id}"))
-
     def jobs_of_session(self, session_id: str, *, name_prefix: str = "") -> Iterator[dict[str, Any]]:
         """The session's jobs in the order of their creation, or those whose names begin so."""
         query: dict[str, str | int] = {"orderby": "CreationTime asc", "top": PAGE}
@@ -147,7 +143,7 @@ class Service:
         """Close the connections."""
         self._transport.close()
 
-    def _call(self, method: str, path: str, body: object = None, *, timeout_s: float = 30.0) -> Any:
+    def _call(self, method: str, path: str, body: object = None, *, timeout_s: float = READ_TIMEOUT_S) -> Any:
         return self._transport.call(method, path, body=body, timeout_s=timeout_s)
 
     def _pages(self, path: str, query: dict[str, str | int]) -> Iterator[dict[str, Any]]:
@@ -203,8 +199,8 @@ def _in_words(failure: ExchangeFailed, doing: str, meaning: str, host: str) -> H
     match failure.trouble:
         case Trouble.DENIED:
             return AccessDenied(
-                "workspace",
-                f"{host} does not accept the key or identity ({failure.text})",
+                f"workspace: {host} does not accept the key or identity ({failure.text}) while {doing}",
+                meaning,
                 "Check the ApiKey in AZURE_QUANTUM_CONNECTION_STRING, or the identity's role in the workspace.",
             )
         case Trouble.UNREACHABLE:

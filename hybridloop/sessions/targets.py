@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import json
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib import resources
 
+from hybridloop.data import load
 from hybridloop.errors import InputError
 
 DEFAULT_TARGET = "rigetti.sim.qvm"
@@ -17,7 +15,8 @@ DEFAULT_TARGET = "rigetti.sim.qvm"
 class Target:
     """A gate target: its size (None: no figure is published), QIR profile, shots a job, and whether it samples.
 
-    A target that does not sample returns its exact distribution, scaled to the shots and rounded.
+    A target that does not sample returns its exact distribution, scaled to the shots and rounded. One that only checks
+    takes programs and returns counts that say nothing.
     """
 
     name: str
@@ -26,13 +25,12 @@ class Target:
     profile: str
     max_shots: int
     samples: bool
+    checks_only: bool = False
 
 
-@lru_cache(maxsize=1)
 def known_targets() -> dict[str, Target]:
     """All targets that QIR programs can be sent to, by name."""
-    table = json.loads(resources.files("hybridloop.data").joinpath("targets.json").read_text())
-    return {name: Target(name=name, **facts) for name, facts in table["targets"].items()}
+    return {name: Target(name=name, **facts) for name, facts in load("targets")["targets"].items()}
 
 
 def find_target(name: str) -> Target:

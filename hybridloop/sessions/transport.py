@@ -14,7 +14,7 @@ import enum
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -108,21 +108,10 @@ class Transport:
         else:
             params = {**(query or {}), "api-version": client._config.api_version}
             request = HttpRequest(method, self._base + path, params=params, json=body)
-        try:
-            response = client.send_request(
-                request, retry_total=0, connection_timeout=CONNECT_TIMEOUT_S, read_timeout=timeout_s
-            )
-            status, content, headers = response.status_code, response.content, response.headers
-        except (
-            AzureError,
-            ValueError,
-        ) as error:  # ValueError: azure-core lets raw ones out on unreadable answers
-            raise _broken(error) from error
-        if status >= 400:
-            raise _refusal(status, content, headers)
+        content = _exchanged(client.send_request, request, retry_total=0, read_timeout=timeout_s)
         return _parsed(content) if content else None
 
-    def put_blob(self, url: str, data: bytes, content_type: str, *, timeout_s: float = READ_TIMEOUT_S) -> bool:
+    def put_blob(self, url: str, data: bytes, content_type: str) -> bool:
         """Upload a blob that must not be there yet; False says that one of this name is. Raises ExchangeFailed."""
         headers = {
             "x-ms-blob-type": "BlockBlob",
@@ -132,30 +121,34 @@ class Transport:
             "x-ms-blob-content-type": content_type,
         }
         try:
-            self._blob(HttpRequest("PUT", url, headers=headers, content=data), timeout_s)
+            self._blob(HttpRequest("PUT", url, headers=headers, content=data))
         except ExchangeFailed as failure:
             if failure.trouble is Trouble.CONFLICT:
                 return False
             raise
         return True
 
-    def get_blob(self, url: str, *, timeout_s: float = READ_TIMEOUT_S) -> bytes:
+    def get_blob(self, url: str) -> bytes:
         """Download a blob. Raises ExchangeFailed."""
-        return self._blob(HttpRequest("GET", url, headers={"x-ms-version": _STORAGE_API}), timeout_s)
+        return self._blob(HttpRequest("GET", url, headers={"x-ms-version": _STORAGE_API}))
 
-    def _blob(self, request: HttpRequest, timeout_s: float) -> bytes:
-        try:
-            response = self._blobs.send_request(request, connection_timeout=CONNECT_TIMEOUT_S, read_timeout=timeout_s)
-            status, content, headers = response.status_code, response.content, response.headers
-        except (AzureError, ValueError) as error:
-            raise _broken(error) from error
-        if status >= 400:
-            raise _refusal(status, content, headers)
-        return bytes(content)
+    def _blob(self, request: HttpRequest) -> bytes:
+        return _exchanged(self._blobs.send_request, request, read_timeout=READ_TIMEOUT_S)
 
     def close(self) -> None:
         """Close the connections to blob storage; the workspace's own stay with the workspace."""
         self._blobs.close()
+
+
+def _exchanged(send: Callable[..., Any], request: HttpRequest, **options: float) -> bytes:
+    try:
+        response = send(request, connection_timeout=CONNECT_TIMEOUT_S, **options)
+        status, content, headers = response.status_code, bytes(response.content), response.headers
+    except (AzureError, ValueError) as error:  # ValueError: azure-core lets raw ones out on unreadable answers
+        raise _broken(error) from error
+    if status >= 400:
+        raise _refusal(status, content, headers)
+    return content
 
 
 def _broken(error: Exception) -> ExchangeFailed:

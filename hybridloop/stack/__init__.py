@@ -83,10 +83,8 @@ def stack_home(environ: Mapping[str, str] = os.environ) -> Path:
     return platformdirs.user_data_path("hybridloop", appauthor=False)
 
 
-def ensure_emulator(environ: Mapping[str, str] = os.environ) -> Emulator | None:
-    """The local service, started if need be; None if AZURE_QUANTUM_CONNECTION_STRING names a workspace."""
-    if _has_workspace(environ):
-        return None
+def ensure_emulator(environ: Mapping[str, str] = os.environ) -> Emulator:
+    """The local service, started if need be."""
     record = ensure(EMULATOR, stack_home(environ), environ)
     return Emulator(record.url, record.api_key, record.admin_key, loopback_environment(environ))
 
@@ -117,7 +115,8 @@ def prefect_environment(api_url: str, home: Path, environ: Mapping[str, str] = o
 
 def up(environ: Mapping[str, str] = os.environ) -> StackStatus:
     """Start what is missing of the stack, or replace what is outdated, and tell how it is."""
-    ensure_emulator(environ)
+    if not _has_workspace(environ):
+        ensure_emulator(environ)
     ensure_prefect(environ)
     return status(environ)
 

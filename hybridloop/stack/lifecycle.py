@@ -110,8 +110,7 @@ def _is_current(part: Part, record: Record) -> bool:
 
 def _comes_round(part: Part, record: Record) -> bool:
     """Whether a part that lives answers after all."""
-    wait_until(lambda: not leads(record) or answers(part, record), part.patience_s)
-    return leads(record) and answers(part, record)
+    return wait_until(lambda: not leads(record) or answers(part, record), part.patience_s) and leads(record)
 
 
 def _start(part: Part, place: Place, environ: Mapping[str, str], previous: Record | None) -> Record:

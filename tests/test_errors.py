@@ -1,0 +1,54 @@
+"""The error tree: every error survives a process border whole, and says what happened and what to do."""
+
+import pickle
+
+import pytest
+
+from hybridloop import errors
+from hybridloop.errors import HybridloopError
+
+EXAMPLES: list[HybridloopError] = [
+    errors.InputError("shots", "0 is below 1", "Give 1 or more."),
+    errors.ProblemError("h2.fcidump", 7, "the line is cut", "Write it anew."),
+    errors.ProblemError("h2.fcidump", None, "it is empty", "Write it anew."),
+    *(
+        kind("it broke", "Nothing is lost.", "Try again.")
+        for kind in (
+            errors.ServiceError,
+            errors.AccessDenied,
+            errors.ServiceUnreachable,
+            errors.ServiceBusy,
+            errors.ServiceRefused,
+            errors.SessionEnded,
+            errors.JobFailed,
+        )
+    ),
+    errors.ReplayDiverged("cobyla", "evaluation 3 is 1e-2 rad away"),
+    errors.StreamBusy("main"),
+    errors.RunStopped(4),
+    errors.ProgramError("ansatz", "it measures nothing"),
+    errors.StackError("no port is free", "Free one."),
+]
+
+
+def test_there_is_an_example_of_every_error() -> None:
+    tree = {each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, HybridloopError)}
+    assert {type(example) for example in EXAMPLES} == tree - {HybridloopError}
+
+
+def test_the_tree_in_the_modules_docstring_names_every_error() -> None:
+    assert all(type(example).__name__ in (errors.__doc__ or "") for example in EXAMPLES)
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+def test_an_error_survives_a_process_border(error: HybridloopError) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert str(again) == str(error)
+    assert vars(again) == vars(error)
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+def test_an_error_shows_all_that_it_was_given(error: HybridloopError) -> None:
+    assert all(str(fact) in str(error) for fact in error.args if fact is not None)
+    assert error.exit_code in {1, 2, 130}
