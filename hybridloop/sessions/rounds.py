@@ -84,6 +84,11 @@ class RoundInFlight:
         return len(self._jobs)
 
     @property
+    def shots(self) -> int:
+        """Number of shots of all its jobs."""
+        return sum(job.spec.shots for job in self._jobs.values())
+
+    @property
     def in_flight(self) -> int:
         """Number of jobs without counts yet."""
         return self._uncollected

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -89,15 +89,12 @@ class OpenSession:
         """
         check_round(pubs, self.target)
         programs = [self._programs.prepare(pub) for pub in pubs]
-        with self._numbered(check_stream(stream)) as (state, place):
-            specs = plan_jobs(place, pubs, programs, self.target, self.seed)
-            round_ = RoundInFlight(place, programs, specs)
-            state.in_flight.append(round_)
-            self.jobs += len(specs)
-            self.shots += sum(spec.shots for spec in specs)
-        if self._stopped.is_set():
-            raise RunStopped(0)
-        if specs:
+
+        def planned(place: RoundPlace) -> RoundInFlight:
+            return RoundInFlight(place, programs, plan_jobs(place, pubs, programs, self.target, self.seed))
+
+        round_ = self._numbered(check_stream(stream), planned)
+        if round_.size:
             round_.start(self._connection, lambda: self._poller.watch(round_))
         else:
             round_.ended.set()
@@ -105,9 +102,7 @@ class OpenSession:
 
     def collect(self, round_: RoundInFlight) -> list[Measured]:
         """Wait for a round's counts. Raises what ended it."""
-        counts = round_.result(self._connection.clock)
-        self.status = "Executing"  # a session goes from Waiting to Executing with its first job
-        return counts
+        return round_.result(self._connection.clock)
 
     def sampler(self, *, shots: int = 1024, stream: str = MAIN_STREAM) -> SessionSampler:
         """A `BaseSamplerV2` whose jobs are rounds of this session; `shots` is for PUBs that state none."""
@@ -124,18 +119,24 @@ class OpenSession:
             round_.stop()
         self._poller.stop()
 
-    @contextmanager
-    def _numbered(self, stream: str) -> Iterator[tuple[_Stream, RoundPlace]]:
+    def _numbered(self, stream: str, planned: Callable[[RoundPlace], RoundInFlight]) -> RoundInFlight:
         caller = threading.get_ident()
         with self._lock:
+            if self._stopped.is_set():
+                raise RunStopped(0)
             state = self._streams.setdefault(stream, _Stream(caller, 0, []))
             state.in_flight = [round_ for round_ in state.in_flight if not round_.ended.is_set()]
             if state.thread != caller and state.in_flight:
                 raise StreamBusy(stream)
+            round_ = planned(RoundPlace(self.run_uid, stream, state.rounds))
             state.thread = caller
-            place = RoundPlace(self.run_uid, stream, state.rounds)
-            yield state, place
             state.rounds += 1
+            state.in_flight.append(round_)
+            self.jobs += round_.size
+            self.shots += round_.shots
+            if round_.size:
+                self.status = "Executing"  # from Waiting, with its first job
+        return round_
 
 
 @contextmanager

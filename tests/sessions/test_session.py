@@ -202,7 +202,7 @@ def test_stopping_ends_the_wait_and_leaves_the_jobs_to_the_service(workspace: Wo
             session.collect(round_)
         with pytest.raises(RunStopped):
             session.run_round([pub([[0.1]])])
-    assert caught.value.in_flight == 1
+    assert caught.value.in_flight == session.jobs == 1
     assert session.status == "Executing"  # closed, and its last job runs on
     (job,) = list_jobs(workspace, session.id)
     assert job["status"] in {"Waiting", "Executing"}
