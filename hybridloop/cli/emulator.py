@@ -10,7 +10,7 @@ import typer
 
 from hybridloop.cli.ledger import read_ledger
 from hybridloop.cli.output import AsJson, print_json, print_table
-from hybridloop.emulator.settings import DEFAULT_PORT, ClockKind, IdleRule, Settings
+from hybridloop.emulator.settings import DEFAULT_PORT, ClockKind, IdleRule, LatencyKind, Settings
 from hybridloop.errors import InputError
 
 app = typer.Typer(no_args_is_help=True, help="A local Azure Quantum service.")
@@ -40,6 +40,9 @@ def start(
     idle_rule: Annotated[
         IdleRule, typer.Option(help="From when a session's ten idle minutes count.")
     ] = IdleRule.RECORDED,
+    latency: Annotated[
+        LatencyKind, typer.Option(help="How long jobs take besides their computing: not at all, or as recorded.")
+    ] = LatencyKind.NONE,
 ) -> None:
     """Serve until Ctrl-C; prints what a client needs to connect.
 
@@ -56,6 +59,7 @@ def start(
             clock=clock,
             seed=seed,
             idle_rule=idle_rule,
+            latency=latency,
         )
     except ValueError as error:
         raise InputError("emulator", str(error), "`hybridloop emulator start --help` says what is taken.") from error

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hybridloop.emulator.settings import DEFAULT_PORT, ClockKind, IdleRule, Settings
+from hybridloop.emulator.settings import DEFAULT_PORT, ClockKind, IdleRule, LatencyKind, Settings
 
 
 def settings_of(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
@@ -23,6 +23,7 @@ def settings_of(arguments: Sequence[str], environment: Mapping[str, str]) -> Set
     parser.add_argument("--clock", type=ClockKind, choices=list(ClockKind), default=ClockKind.REAL)
     parser.add_argument("--seed", type=int, help="of sampling (default: the one kept with the state, else 0)")
     parser.add_argument("--idle-rule", type=IdleRule, choices=list(IdleRule), default=IdleRule.RECORDED)
+    parser.add_argument("--latency", type=LatencyKind, choices=list(LatencyKind), default=LatencyKind.NONE)
     given = parser.parse_args(arguments)
     try:
         return Settings(
@@ -33,6 +34,7 @@ def settings_of(arguments: Sequence[str], environment: Mapping[str, str]) -> Set
             clock=given.clock,
             seed=given.seed,
             idle_rule=given.idle_rule,
+            latency=given.latency,
         )
     except ValueError as error:
         parser.error(str(error))

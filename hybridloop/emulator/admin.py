@@ -7,9 +7,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from hybridloop.emulator.clock_face import ClockFace
+from hybridloop.emulator.conditions import Conditions
 from hybridloop.emulator.faults import ServiceFault
-from hybridloop.emulator.http import fault_reply, same_key, unauthorized
+from hybridloop.emulator.http import MAX_DOCUMENT, bounded_body, fault_reply, json_reply, same_key, unauthorized
 from hybridloop.emulator.ledger_face import LedgerFace
+from hybridloop.emulator.requests import json_object
 
 CLOCK = "/_admin/clock"
 
@@ -17,8 +19,9 @@ CLOCK = "/_admin/clock"
 class Admin:
     """Answers requests below `/_admin/`."""
 
-    def __init__(self, clock: ClockFace, admin_key: str, ledger: LedgerFace) -> None:
+    def __init__(self, clock: ClockFace, conditions: Conditions, admin_key: str, ledger: LedgerFace) -> None:
         self._clock = clock
+        self._conditions = conditions
         self._admin_key = admin_key
         self._ledger = ledger
 
@@ -32,8 +35,17 @@ class Admin:
                 return await self._clock.answer(request, path.removeprefix(CLOCK))
             if path == "/_admin/ledger":
                 return self._ledger.answer(request)
+            if path == "/_admin/targets":
+                return await self._targets(request)
             raise ServiceFault(404, "NotFound", "There is nothing at this path.")
         except ServiceFault as fault:
             return fault_reply(fault)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it
+
+    async def _targets(self, request: Request) -> Response:
+        if request.method == "POST":
+            self._conditions.change(json_object(await bounded_body(request, MAX_DOCUMENT), "set of conditions"))
+        elif request.method != "GET":
+            raise ServiceFault(405, "MethodNotAllowed", "Targets' conditions are read with GET and set with POST.")
+        return json_reply(self._conditions.view())

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hybridloop.emulator.admin import Admin
 from hybridloop.emulator.dataplane import DataPlane
+from hybridloop.emulator.pacing import Pacing
 from hybridloop.emulator.queue import WorkQueue
 from hybridloop.emulator.service import Service
 from hybridloop.emulator.session import SWEEP_EVERY_S
@@ -42,7 +43,7 @@ class Faces:
 
 
 def application(
-    service: Service, time: VirtualTime | None, faces: ASGIApp, workers: int, ready: Callable[[], None]
+    service: Service, pacing: Pacing, time: VirtualTime | None, faces: ASGIApp, workers: int, ready: Callable[[], None]
 ) -> Starlette:
     """The application; it calls `ready` when it can serve, and stops its workers when it ends.
 
@@ -51,13 +52,17 @@ def application(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        queue = WorkQueue(service, workers, lambda: None if time is None else time.settle())
-        service.queue = queue
+        queue = WorkQueue(pacing, workers, lambda: None if time is None else time.settle())
+        pacing.workers = queue
+        service.queue = pacing
         if time is not None:
             time.is_computing = lambda: queue.is_computing
+            time.awaits_results = lambda: pacing.awaits_results
         service.sweep()
         ready()
         await queue.start()
+        for key in service.pending():
+            pacing.add(key)
         sweeper = asyncio.create_task(_sweep_on_the_grid(service)) if time is None else None
         try:
             yield

@@ -40,7 +40,7 @@ class ClockFace:
             raise ServiceFault(409, "ClockIsReal", "The real clock goes by itself: start with --clock virtual.")
         body = await bounded_body(request, MAX_DOCUMENT)
         if path == "":
-            self._time.advance(_moment_asked(body, self._clock.now()))
+            await self._time.advance(_moment_asked(body, self._clock.now()))
             return self._reading()
         document = json_object(body, "clock request")
         if path == "/participants":

@@ -11,6 +11,7 @@ class JobStatus(enum.StrEnum):
 
     WAITING = "Waiting"
     EXECUTING = "Executing"
+    FINISHING = "Finishing"
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
     CANCELLED = "Cancelled"
@@ -26,11 +27,15 @@ class JobError:
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """What changes in a job's life; times in seconds since 1970."""
+    """What changes in a job's life; times in seconds since 1970.
+
+    `finished` is when its execution was over, where that was earlier than its end, which is when its status said so.
+    """
 
     created: float
     status: JobStatus = JobStatus.WAITING
     began: float | None = None
+    finished: float | None = None
     ended: float | None = None
     cancelled: float | None = None
     modified: float | None = None
@@ -44,9 +49,16 @@ class JobState:
 
 def with_begin(state: JobState, now: float) -> JobState:
     """The job as it starts to run; one that ran before a restart keeps its first begin."""
-    if state.is_terminal or state.status is JobStatus.EXECUTING:
+    if state.is_terminal or state.began is not None:
         return state
     return replace(state, status=JobStatus.EXECUTING, began=now, modified=now)
+
+
+def with_finish(state: JobState, now: float) -> JobState:
+    """The job that has been executed, before its status says how that ended."""
+    if state.is_terminal or state.finished is not None:
+        return state
+    return replace(state, status=JobStatus.FINISHING, finished=now, modified=now)
 
 
 def with_success(state: JobState, now: float) -> JobState:

@@ -10,16 +10,27 @@ from asyncio.subprocess import PIPE, Process
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from hybridloop.emulator.billing import Usage
 from hybridloop.emulator.frames import DONE, PREFIX_BYTES, lengths_of, packed
 from hybridloop.emulator.job import JobError
-from hybridloop.emulator.service import Service
 
 GROW_AFTER_S = 1.0  # a further worker takes a second of a core to start: no gain for jobs that wait less than that
 GROW_WHEN_COLD_AFTER_S = 5.0  # the same while the first worker has answered nothing: it may still be loading Aer
 DIED = JobError("InternalError", "The process that ran the job ended unexpectedly.")
+
+
+class Books(Protocol):
+    """Where a job's task comes from and its outcome goes."""
+
+    def begin(self, key: int) -> tuple[bytes, bytes] | None: ...
+
+    def wants(self, key: int) -> bool: ...
+
+    def succeed(self, key: int, result: bytes, usage: Usage) -> None: ...
+
+    def fail(self, key: int, error: JobError) -> None: ...
 
 
 class WorkerDied(Exception):
@@ -77,8 +88,8 @@ class Worker:
 class WorkQueue:
     """First come, first served, over workers that are started as the backlog asks for them."""
 
-    def __init__(self, service: Service, size: int, on_idle: Callable[[], None]) -> None:
-        self._service = service
+    def __init__(self, books: Books, size: int, on_idle: Callable[[], None]) -> None:
+        self._books = books
         self._on_idle = on_idle
         self._waiting: deque[tuple[int, float]] = deque()  # a job's number, and since when it waits
         self._workers = [Worker()]
@@ -91,10 +102,8 @@ class WorkQueue:
         self._stopped = False
 
     async def start(self) -> None:
-        """Start the first worker, and take up what an earlier process left unfinished."""
+        """Start the first worker."""
         await self._idle[0].start()
-        for key in self._service.pending():
-            self.add(key)
 
     @property
     def is_computing(self) -> bool:
@@ -152,7 +161,7 @@ class WorkQueue:
 
     async def _run(self, key: int, worker: Worker) -> None:
         try:
-            started = self._service.begin(key)
+            started = self._books.begin(key)
             if started is not None:
                 self._running[key] = worker
                 await self._ask_twice(key, worker, *started)
@@ -167,16 +176,16 @@ class WorkQueue:
             try:
                 answer, result = await worker.ask(header, data)
             except WorkerDied:
-                if self._stopped or not self._service.wants(key):
+                if self._stopped or not self._books.wants(key):
                     return
             else:
                 self._finish(key, json.loads(answer), result)
                 return
-        self._service.fail(key, DIED)
+        self._books.fail(key, DIED)
 
     def _finish(self, key: int, answer: Mapping[str, Any], result: bytes) -> None:
         self._is_cold = False
         if answer["verdict"] == DONE:
-            self._service.succeed(key, result, Usage(**answer["usage"]))
+            self._books.succeed(key, result, Usage(**answer["usage"]))
         else:
-            self._service.fail(key, JobError(answer["code"], answer["message"]))
+            self._books.fail(key, JobError(answer["code"], answer["message"]))

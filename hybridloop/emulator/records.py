@@ -78,6 +78,7 @@ def job_columns(state: JobState) -> dict[str, object]:
     return {
         "status": state.status,
         "began": state.began,
+        "finished": state.finished,
         "ended": state.ended,
         "cancelled": state.cancelled,
         "modified": state.modified,
@@ -117,6 +118,7 @@ def job_of(row: sqlite3.Row) -> JobRecord:
         created=row["created"],
         status=JobStatus(row["status"]),
         began=row["began"],
+        finished=row["finished"],
         ended=row["ended"],
         cancelled=row["cancelled"],
         modified=row["modified"],

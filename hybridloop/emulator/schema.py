@@ -50,7 +50,13 @@ CREATE INDEX duplicate_jobs ON jobs (key) WHERE duplicate_of IS NOT NULL;
 CREATE INDEX jobs_by_price ON jobs (session_key, status, unit, price, shots);
 """
 
-STEPS = (FIRST_TABLES, LEDGER)
+# `course` is what a job goes through besides its computing, as JSON; `finished` when its execution was over
+COURSES = """
+ALTER TABLE jobs ADD COLUMN course TEXT;
+ALTER TABLE jobs ADD COLUMN finished REAL;
+"""
+
+STEPS = (FIRST_TABLES, LEDGER, COURSES)
 
 
 class UnknownSchema(Exception):

@@ -22,12 +22,15 @@ from hybridloop.emulator.app import Faces, application
 from hybridloop.emulator.blobs import FolderBytes, MemoryBytes
 from hybridloop.emulator.clock import Clock, RealClock, VirtualClock
 from hybridloop.emulator.clock_face import ClockFace
+from hybridloop.emulator.conditions import Conditions
 from hybridloop.emulator.dataplane import DataPlane
+from hybridloop.emulator.latency import Latency, recorded_profiles
 from hybridloop.emulator.ledger_face import LedgerFace
+from hybridloop.emulator.pacing import Pacing, RealAlarms
 from hybridloop.emulator.sas import Signatures
 from hybridloop.emulator.schema import UnknownSchema
 from hybridloop.emulator.service import Service
-from hybridloop.emulator.settings import ClockKind, Settings
+from hybridloop.emulator.settings import ClockKind, LatencyKind, Settings
 from hybridloop.emulator.storage import Storage
 from hybridloop.emulator.store import Store
 from hybridloop.emulator.targets import load_catalogue
@@ -67,18 +70,19 @@ def _serve(settings: Settings) -> None:
     keys = _keys(settings)
     store = _open_store(settings.state)
     contents = MemoryBytes() if settings.state is None else FolderBytes(settings.state / "blobs")
-    service = Service(
-        store, contents, _clock(settings, store), load_catalogue(), settings.idle_rule, _seed(settings, store)
-    )
-    time = VirtualTime(service.clock, service) if isinstance(service.clock, VirtualClock) else None
+    clock, seed = _clock(settings, store), _seed(settings, store)
+    service = Service(store, contents, clock, load_catalogue(), settings.idle_rule, seed)
+    time = VirtualTime(clock, service) if isinstance(clock, VirtualClock) else None
+    latency = Latency(recorded_profiles() if settings.latency is LatencyKind.RECORDED else {}, seed)
+    pacing = Pacing(service, time or RealAlarms(clock), latency)
     signatures = Signatures(keys.signing)
     faces = Faces(
         DataPlane(service, signatures, keys.api_key),
         Storage(service.containers, signatures, service.clock),
-        Admin(ClockFace(service.clock, time), keys.admin_key, LedgerFace(store)),
+        Admin(ClockFace(clock, time), Conditions(service, latency), keys.admin_key, LedgerFace(store)),
     )
     port = listener.getsockname()[1]
-    app = application(service, time, faces, os.cpu_count() or 1, lambda: _announce(port, keys, settings))
+    app = application(service, pacing, time, faces, os.cpu_count() or 1, lambda: _announce(port, keys, settings))
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn stops on these and raises them again when it is done: an orderly stop is no failure
         signal.signal(number, lambda *_: None)

@@ -18,6 +18,7 @@ from hybridloop.emulator.job import (
     with_begin,
     with_cancellation,
     with_failure,
+    with_finish,
     with_success,
 )
 from hybridloop.emulator.listing import Listed, Page, page_of
@@ -182,6 +183,13 @@ class Service:
     def wants(self, key: int) -> bool:
         """Whether a job that was started has not ended in the books meanwhile."""
         return not self.store.job_by_key(key).state.is_terminal
+
+    def finish(self, key: int) -> float:
+        """Note that a job's execution is over; since when."""
+        state = with_finish(self.store.job_by_key(key).state, self.clock.now())
+        with self.store.transaction():
+            self.store.put_job_state(key, state)
+        return self.clock.now() if state.finished is None else state.finished
 
     def succeed(self, key: int, result: bytes, usage: Usage) -> None:
         """Keep a job's result, then bill and end it: whoever sees it Succeeded finds its blob."""

@@ -16,6 +16,13 @@ class ClockKind(enum.StrEnum):
     VIRTUAL = "virtual"
 
 
+class LatencyKind(enum.StrEnum):
+    """How long jobs take besides their computing: not at all, or as seen in recorded traffic."""
+
+    NONE = "none"
+    RECORDED = "recorded"
+
+
 class IdleRule(enum.StrEnum):
     """From when a session's ten idle minutes count.
 
@@ -42,6 +49,7 @@ class Settings:
     clock: ClockKind = ClockKind.REAL
     seed: int | None = None
     idle_rule: IdleRule = IdleRule.RECORDED
+    latency: LatencyKind = LatencyKind.NONE
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:

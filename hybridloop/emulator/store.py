@@ -15,6 +15,7 @@ from pathlib import Path
 
 from hybridloop.emulator.billing import Bill
 from hybridloop.emulator.job import JobState, JobStatus
+from hybridloop.emulator.latency import Course
 from hybridloop.emulator.records import (
     BlobRecord,
     JobRecord,
@@ -157,6 +158,15 @@ class Store:
     def put_job_state(self, key: int, state: JobState, output_blob: str = "outputData") -> None:
         """Write how far a job is."""
         self._update("jobs", key, {**job_columns(state), "output_blob": output_blob})
+
+    def course(self, key: int) -> Course | None:
+        """What a job goes through besides its computing, if it has been drawn and is anything."""
+        text = self._db.execute("SELECT course FROM jobs WHERE key = ?", (key,)).fetchone()[0]
+        return None if text is None else Course.from_json(text)
+
+    def put_course(self, key: int, course: Course) -> None:
+        """Write what a job goes through besides its computing."""
+        self._update("jobs", key, {"course": course.to_json()})
 
     def put_bill(self, key: int, bill: Bill) -> None:
         """Write what a job costs."""

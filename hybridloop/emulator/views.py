@@ -83,7 +83,7 @@ def job_view(
         "providerId": request.provider_id,
         "target": request.target,
         "creationTime": utc_text(state.created, "+00:00"),
-        "endExecutionTime": _time_or_none(state.ended, "Z"),
+        "endExecutionTime": _time_or_none(state.ended if state.finished is None else state.finished, "Z"),
         "costEstimate": job.bill.cost_estimate() if job.bill and state.status is JobStatus.SUCCEEDED else None,
         "itemType": "Job",
     }

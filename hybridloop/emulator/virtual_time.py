@@ -79,6 +79,8 @@ class VirtualTime:
     def __init__(self, clock: VirtualClock, books: Books) -> None:
         self.clock = clock
         self.is_computing: Callable[[], bool] = lambda: False
+        self.awaits_results: Callable[[], bool] = lambda: False
+        self._changed = asyncio.Event()
         self._books = books
         self._participants: dict[str, Participant] = {}
         self._alarms: list[Alarm] = []
@@ -139,6 +141,7 @@ class VirtualTime:
 
     def settle(self) -> None:
         """Something has changed: look soon whether time can jump."""
+        self._changed.set()
         if not self._is_settling:
             self._is_settling = True
             asyncio.get_running_loop().call_soon(self._settle)
@@ -152,11 +155,17 @@ class VirtualTime:
         waits = [participant.waits_for for participant in self._participants.values()]
         return jump_to(waits, self._own_moment(), is_computing=self.is_computing())
 
-    def advance(self, moment: float) -> None:
+    async def advance(self, moment: float) -> None:
         """Go forward by hand, over all that waits on the way; the service's own moments are kept in their order."""
-        while (own := self._own_moment()) is not None and own <= moment:
+        while (own := await self._own_moment_once_known()) is not None and own <= moment:
             self._go(own)
         self._go(moment)
+
+    async def _own_moment_once_known(self) -> float | None:
+        while self.awaits_results():
+            self._changed.clear()
+            await self._changed.wait()
+        return self._own_moment()
 
     def _own_moment(self) -> float | None:
         while self._alarms and self._alarms[0].act is None:

@@ -17,6 +17,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.errors import AccessDenied, InputError, ServiceUnreachable, SessionEnded
 from hybridloop.sessions.clock_calls import ClockCalls
+from hybridloop.sessions.poller import SHARE_OF_WAIT
 from hybridloop.sessions.service_clock import ServiceClock
 from hybridloop.sessions.session import open_session
 from tests.conftest import Emulator, running_emulator
@@ -80,6 +81,14 @@ def test_time_stands_while_a_job_is_computed(service: Emulator, clock: ServiceCl
         (job,) = service.workspace("computing").list_session_jobs(session.id)
         assert job.details.end_execution_time.timestamp() - start < MINUTE
         session.collect(round_)
+
+
+def test_a_job_that_waits_120_s_in_a_queue_takes_120_virtual_seconds(service: Emulator, clock: ServiceClock) -> None:
+    service.admin("targets", {"ionq.simulator": {"queue_s": 120}})
+    with open_session(service.workspace("queue"), "ionq.simulator", clock=clock) as session:
+        start = clock.now()
+        session.run_round([one_qubit()])
+        assert 120.0 <= clock.now() - start <= 120.0 * (1 + 2 * SHARE_OF_WAIT)
 
 
 def test_two_clients_share_one_time(service: Emulator, clock: ServiceClock) -> None:

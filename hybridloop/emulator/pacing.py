@@ -1,0 +1,128 @@
+"""Between the books and the workers: a job comes to them when its queue is over, and ends when its time is up.
+
+Without latency both happen at once. A course is drawn when a job is accepted and kept with it; what was computed but
+has not ended is computed again after a restart, to the same result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from hybridloop.emulator.billing import Usage
+from hybridloop.emulator.clock import Clock
+from hybridloop.emulator.job import JobError
+from hybridloop.emulator.latency import Course, Latency
+from hybridloop.emulator.service import Queue, Service
+
+
+class Alarm(Protocol):
+    """Something that will be done, unless it is cancelled."""
+
+    def cancel(self) -> None: ...
+
+
+class Alarms(Protocol):
+    """Has things done at their moments."""
+
+    def at(self, moment: float, act: Callable[[], None]) -> Alarm: ...
+
+
+class RealAlarms:
+    """Alarms of the machine's own time."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def at(self, moment: float, act: Callable[[], None]) -> Alarm:
+        """Have something done at a moment; one that has passed is now."""
+        return asyncio.get_running_loop().call_later(max(0.0, moment - self._clock.now()), act)
+
+
+class Pacing:
+    """The service's queue, and the workers' books. `workers` is set once, before the first job."""
+
+    workers: Queue
+
+    def __init__(self, service: Service, alarms: Alarms, latency: Latency) -> None:
+        self._service = service
+        self._alarms = alarms
+        self._latency = latency
+        self._next: dict[int, Alarm] = {}  # what a job waits for
+        self._timed: dict[int, Course] = {}  # jobs at the workers whose begin or end has its moment
+
+    @property
+    def awaits_results(self) -> bool:
+        """Whether the workers have a job of which something has its moment: time must not go on before it is done."""
+        return bool(self._timed)
+
+    def add(self, key: int) -> None:
+        """Take an accepted job: it goes to the workers when its queue is over."""
+        course = self._course(key)
+        if course.begins > self._service.clock.now():
+            self._next[key] = self._alarms.at(course.begins, lambda: self._hand_out(key, course))
+        elif course.takes_time:
+            self._hand_out(key, course)
+        else:
+            self.workers.add(key)
+
+    def drop(self, key: int) -> None:
+        """Forget a job that has ended in the books."""
+        self._timed.pop(key, None)
+        alarm = self._next.pop(key, None)
+        if alarm is not None:
+            alarm.cancel()
+        self.workers.drop(key)
+
+    def begin(self, key: int) -> tuple[bytes, bytes] | None:
+        """Start a job, for a worker."""
+        started = self._service.begin(key)
+        if started is None:
+            self._timed.pop(key, None)  # it has ended without a run
+        return started
+
+    def wants(self, key: int) -> bool:
+        """Whether a job that was started has not ended in the books meanwhile."""
+        return self._service.wants(key)
+
+    def succeed(self, key: int, result: bytes, usage: Usage) -> None:
+        """Take a job's result from a worker; the job ends when its time is up."""
+        self._after_the_run(key, lambda: self._service.succeed(key, result, usage))
+
+    def fail(self, key: int, error: JobError) -> None:
+        """Take a job's failure from a worker; the job ends when its time is up."""
+        self._after_the_run(key, lambda: self._service.fail(key, error))
+
+    def _course(self, key: int) -> Course:
+        store = self._service.store
+        course = store.course(key)
+        if course is None:
+            job = store.job_by_key(key)
+            course = self._latency.course_of(job.request.target, job.id, job.state.created)
+            if course.takes_time or course.begins > job.state.created:
+                with store.transaction():
+                    store.put_course(key, course)
+        return course
+
+    def _hand_out(self, key: int, course: Course) -> None:
+        self._next.pop(key, None)
+        self._timed[key] = course
+        self.workers.add(key)
+
+    def _after_the_run(self, key: int, end: Callable[[], None]) -> None:
+        course = self._timed.pop(key, None)
+        if course is None or not course.takes_time:
+            end()
+            return
+        state = self._service.store.job_by_key(key).state
+        began = self._service.clock.now() if state.began is None else state.began
+        self._next[key] = self._alarms.at(began + course.run_s, lambda: self._after_the_lag(key, course, end))
+
+    def _after_the_lag(self, key: int, course: Course, end: Callable[[], None]) -> None:
+        finished = self._service.finish(key)
+        self._next[key] = self._alarms.at(finished + course.lag_s, lambda: self._end(key, end))
+
+    def _end(self, key: int, end: Callable[[], None]) -> None:
+        self._next.pop(key, None)
+        end()
