@@ -10,7 +10,7 @@ import typer
 
 from hybridloop.cli.ledger import read_ledger
 from hybridloop.cli.output import AsJson, print_json, print_table
-from hybridloop.emulator.settings import DEFAULT_PORT, ClockKind, IdleRule, LatencyKind, Settings
+from hybridloop.emulator.settings import DEFAULT_PORT, ClockKind, IdleRule, LatencyKind, Settings, bytes_of
 from hybridloop.errors import InputError
 
 app = typer.Typer(no_args_is_help=True, help="A local Azure Quantum service.")
@@ -43,6 +43,9 @@ def start(
     latency: Annotated[
         LatencyKind, typer.Option(help="How long jobs take besides their computing: not at all, or as recorded.")
     ] = LatencyKind.NONE,
+    max_memory: Annotated[
+        str | None, typer.Option(help="Of all simulations together, like 8GiB. Default: a third of the machine's.")
+    ] = None,
 ) -> None:
     """Serve until Ctrl-C; prints what a client needs to connect.
 
@@ -60,6 +63,7 @@ def start(
             seed=seed,
             idle_rule=idle_rule,
             latency=latency,
+            max_memory=None if max_memory is None else bytes_of(max_memory),
         )
     except ValueError as error:
         raise InputError("emulator", str(error), "`hybridloop emulator start --help` says what is taken.") from error

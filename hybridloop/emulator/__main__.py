@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hybridloop.emulator.settings import DEFAULT_PORT, ClockKind, IdleRule, LatencyKind, Settings
+from hybridloop.emulator.settings import DEFAULT_PORT, ClockKind, IdleRule, LatencyKind, Settings, bytes_of
 
 
 def settings_of(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
@@ -24,6 +24,9 @@ def settings_of(arguments: Sequence[str], environment: Mapping[str, str]) -> Set
     parser.add_argument("--seed", type=int, help="of sampling (default: the one kept with the state, else 0)")
     parser.add_argument("--idle-rule", type=IdleRule, choices=list(IdleRule), default=IdleRule.RECORDED)
     parser.add_argument("--latency", type=LatencyKind, choices=list(LatencyKind), default=LatencyKind.NONE)
+    parser.add_argument(
+        "--max-memory", help="of all simulations together, like 8GiB (default: a third of the machine's)"
+    )
     given = parser.parse_args(arguments)
     try:
         return Settings(
@@ -35,6 +38,7 @@ def settings_of(arguments: Sequence[str], environment: Mapping[str, str]) -> Set
             seed=given.seed,
             idle_rule=given.idle_rule,
             latency=given.latency,
+            max_memory=None if given.max_memory is None else bytes_of(given.max_memory),
         )
     except ValueError as error:
         parser.error(str(error))

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hybridloop.emulator.admin import Admin
 from hybridloop.emulator.dataplane import DataPlane
 from hybridloop.emulator.pacing import Pacing
-from hybridloop.emulator.queue import WorkQueue
+from hybridloop.emulator.queue import Capacity, WorkQueue
 from hybridloop.emulator.service import Service
 from hybridloop.emulator.session import SWEEP_EVERY_S
 from hybridloop.emulator.storage import Storage
@@ -43,7 +43,12 @@ class Faces:
 
 
 def application(
-    service: Service, pacing: Pacing, time: VirtualTime | None, faces: ASGIApp, workers: int, ready: Callable[[], None]
+    service: Service,
+    pacing: Pacing,
+    time: VirtualTime | None,
+    faces: ASGIApp,
+    capacity: Capacity,
+    ready: Callable[[], None],
 ) -> Starlette:
     """The application; it calls `ready` when it can serve, and stops its workers when it ends.
 
@@ -52,7 +57,7 @@ def application(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        queue = WorkQueue(pacing, workers, lambda: None if time is None else time.settle())
+        queue = WorkQueue(pacing, capacity, lambda: None if time is None else time.settle())
         pacing.workers = queue
         service.queue = pacing
         if time is not None:

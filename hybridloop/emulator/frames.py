@@ -6,6 +6,9 @@ import struct
 from typing import BinaryIO
 
 DONE, FAILED = "done", "failed"  # the verdicts in the headers of a worker's answers
+NEEDS = "needs"  # the same in its question whether it may take memory, before it answers
+GRANTED, REFUSED = "granted", "refused"  # and in what it is told
+FREE_BYTES = 16 * 2**20  # a simulation below takes no more than the worker itself, and does not ask
 
 _LENGTHS = struct.Struct(">II")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,30 +13,37 @@ from hybridloop.emulator.program import Operation
 
 NATIVE_TO_AER = frozenset(
     "x y z h s sdg t tdg sx sxdg id rx ry rz rxx ryy rzz swap cx cy cz ccx ccz cswap crx cry crz".split()
+    + "p u u1 u2 u3 cp csx cu1 cu3".split()
 )
+NO_LABELS: Mapping[int, str] = {}
 
 
 class Gates:
     """Qiskit's standard gates by name, IonQ's native ones, and any of them with more controls."""
 
     def __init__(self) -> None:
-        self._standard = {name: type(gate) for name, gate in get_standard_gate_name_mapping().items()}
+        self._standard = {name: gate.base_class for name, gate in get_standard_gate_name_mapping().items()}
 
-    def append(self, circuit: QuantumCircuit, operation: Operation, where: Sequence[int]) -> None:
-        """Append the operation on the circuit's qubits `where`; controls come first."""
+    def append(
+        self, circuit: QuantumCircuit, operation: Operation, where: Sequence[int], labels: Mapping[int, str] = NO_LABELS
+    ) -> None:
+        """Append the operation on the circuit's qubits `where`; controls come first. `labels` go by the width."""
         name = operation.name
         if name == "barrier":
             return
+        label = labels.get(len(where))
         if name in NATIVE_TO_AER:
+            kind = self._standard[name]
+            gate = kind(*operation.angles) if label is None else kind(*operation.angles, label=label)
             # without the checks of `append`: the reader has made them
-            circuit._append(self._standard[name](*operation.angles), tuple(circuit.qubits[q] for q in where), ())
+            circuit._append(gate, tuple(circuit.qubits[q] for q in where), ())
             return
         if name in IONQ_NATIVE:
             matrix = IONQ_NATIVE[name](*operation.angles)
         else:
             base = name.lstrip("c")
             matrix = controlled(self._standard[base](*operation.angles).to_matrix(), len(name) - len(base))
-        circuit.append(UnitaryGate(matrix), list(where))
+        circuit.append(UnitaryGate(matrix, label=label), list(where))
 
 
 def controlled(matrix: NDArray[np.complex128], controls: int) -> NDArray[np.complex128]:

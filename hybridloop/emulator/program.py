@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 MEASURE = "measure"
 RESET = "reset"
+BARRIER = "barrier"
 
 
 class Unrunnable(Exception):
@@ -46,13 +47,25 @@ Output = Recorded | RecordedList
 
 
 @dataclass(frozen=True, slots=True)
+class Register:
+    """A named row of bits; `results[i]` is the result of bit i."""
+
+    name: str
+    results: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
-    """A straight-line program; `declared_qubits` is what it says it needs, at least what it uses."""
+    """A straight-line program; `declared_qubits` is what it says it needs, at least what it uses.
+
+    `registers` are there where the format puts its results out by register.
+    """
 
     operations: tuple[Operation, ...]
     output: Output
     declared_qubits: int
     num_results: int
+    registers: tuple[Register, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterable, Iterator
 
 from hybridloop.emulator.program import (
+    BARRIER,
     MEASURE,
     RESET,
     Operation,
@@ -28,7 +29,6 @@ MAX_INDEX = 4096  # of a qubit or result: far above any target, far below what w
 
 Record = int | tuple[bool, int]  # a result's number, or whether a list is a tuple, and its length
 
-BARRIER = "barrier"
 # QIR name -> (Qiskit's name, number of angles, number of qubits); the angles come first in a call
 GATES: dict[str, tuple[str, int, int]] = {
     "h__body": ("h", 0, 1),

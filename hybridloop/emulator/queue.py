@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import sys
-from asyncio.subprocess import PIPE, Process
 from collections import deque
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hybridloop.emulator.billing import Usage
-from hybridloop.emulator.frames import DONE, PREFIX_BYTES, lengths_of, packed
+from hybridloop.emulator.frames import DONE
 from hybridloop.emulator.job import JobError
+from hybridloop.emulator.memory import Memory
+from hybridloop.emulator.worker_process import WorkerDied, WorkerProcess
 
 GROW_AFTER_S = 1.0  # a further worker takes a second of a core to start: no gain for jobs that wait less than that
 GROW_WHEN_COLD_AFTER_S = 5.0  # the same while the first worker has answered nothing: it may still be loading Aer
@@ -33,69 +31,26 @@ class Books(Protocol):
     def fail(self, key: int, error: JobError) -> None: ...
 
 
-class WorkerDied(Exception):
-    """The worker's process ended before it answered."""
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What may run at once: so many workers, and simulations that fit into the memory together."""
 
-
-class Worker:
-    """One worker process; it takes one task at a time."""
-
-    def __init__(self) -> None:
-        self._process: Process | None = None
-        self.job: int | None = None
-
-    async def start(self) -> None:
-        """Start the process; it loads Aer while nobody waits for it."""
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        for name in list(environment):
-            if name.startswith("HYBRIDLOOP_EMULATOR_"):
-                del environment[name]  # a worker has no use for the keys
-        arguments = (sys.executable, "-m", "hybridloop.emulator.worker")
-        self._process = await asyncio.create_subprocess_exec(
-            *arguments, stdin=PIPE, stdout=PIPE, env=environment, limit=2**20
-        )
-
-    async def ask(self, header: bytes, data: bytes) -> tuple[bytes, bytes]:
-        """Send a task, and wait for its answer."""
-        if self._process is None or self._process.returncode is not None:
-            await self.start()
-        process = self._process
-        if process is None or process.stdin is None or process.stdout is None:
-            raise WorkerDied
-        try:
-            process.stdin.write(packed(header, data))
-            await process.stdin.drain()
-            head, body = lengths_of(await process.stdout.readexactly(PREFIX_BYTES))
-            answer = await process.stdout.readexactly(head + body)
-        except (asyncio.IncompleteReadError, ConnectionError) as error:
-            await process.wait()
-            raise WorkerDied from error
-        return answer[:head], answer[head:]
-
-    def kill(self) -> None:
-        """End the process, whatever it is doing; the next task starts another."""
-        if self._process is not None and self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                self._process.kill()
-
-    async def stop(self) -> None:
-        """End the process and wait until it is gone."""
-        self.kill()
-        if self._process is not None:
-            await self._process.wait()
+    workers: int
+    memory: Memory
 
 
 class WorkQueue:
     """First come, first served, over workers that are started as the backlog asks for them."""
 
-    def __init__(self, books: Books, size: int, on_idle: Callable[[], None]) -> None:
+    def __init__(self, books: Books, capacity: Capacity, on_idle: Callable[[], None]) -> None:
         self._books = books
+        self._memory = capacity.memory
         self._on_idle = on_idle
         self._waiting: deque[tuple[int, float]] = deque()  # a job's number, and since when it waits
-        self._workers = [Worker()]
+        self._workers = [WorkerProcess()]
         self._idle = list(self._workers)
-        self._unstarted = size - 1
-        self._running: dict[int, Worker] = {}
+        self._unstarted = capacity.workers - 1
+        self._running: dict[int, WorkerProcess] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._growth: asyncio.TimerHandle | None = None
         self._is_cold = True
@@ -155,11 +110,11 @@ class WorkQueue:
         self._growth = None
         if self._waiting and self._unstarted and asyncio.get_running_loop().time() >= self._grows_at():
             self._unstarted -= 1
-            self._workers.append(Worker())
+            self._workers.append(WorkerProcess())
             self._idle.append(self._workers[-1])
         self._pump()
 
-    async def _run(self, key: int, worker: Worker) -> None:
+    async def _run(self, key: int, worker: WorkerProcess) -> None:
         try:
             started = self._books.begin(key)
             if started is not None:
@@ -170,16 +125,16 @@ class WorkQueue:
             self._idle.append(worker)
             self._pump()
 
-    async def _ask_twice(self, key: int, worker: Worker, header: bytes, data: bytes) -> None:
+    async def _ask_twice(self, key: int, worker: WorkerProcess, header: bytes, data: bytes) -> None:
         """A worker can die through no fault of its task, so that is tried once more; twice is the task's fault."""
         for _ in range(2):
             try:
-                answer, result = await worker.ask(header, data)
+                answer, result = await worker.ask(header, data, self._memory)
             except WorkerDied:
                 if self._stopped or not self._books.wants(key):
                     return
             else:
-                self._finish(key, json.loads(answer), result)
+                self._finish(key, answer, result)
                 return
         self._books.fail(key, DIED)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from hybridloop.emulator.program import Measured, Output, Recorded
+from hybridloop.emulator.program import Measured, Output, Program, Recorded, Register
 
 RESULTS_V2 = "microsoft.quantum-results.v2"
 
@@ -27,6 +27,29 @@ def ionq_histogram(outcomes: Sequence[int], probabilities: Sequence[float]) -> b
     """`ionq.quantum-results.v1`: chances under decimal outcomes, qubit 0 the least significant bit."""
     pairs = sorted(zip(outcomes, probabilities, strict=True))
     return json.dumps({"histogram": {str(outcome): chance for outcome, chance in pairs}}).encode()
+
+
+def openqasm_results(program: Program, measured: Measured) -> bytes:
+    """`honeywell.quantum-results.v1`: per register one string a shot, bit 0 its last character."""
+    document = {}
+    for register in program.registers:
+        words = ["".join(map(str, reversed(_bits(register, bits)))) for bits in measured.outcomes]
+        document[register.name] = [words[index] for index in measured.shots]
+    return json.dumps(document).encode()
+
+
+def quil_results(runs: Sequence[tuple[Program, Measured]]) -> bytes:
+    """`rigetti.quil-results.v1`: per memory region one list of bits a shot; the shots of several runs follow on."""
+    document: dict[str, list[list[int]]] = {}
+    for program, measured in runs:
+        for register in program.registers:
+            rows = [_bits(register, bits) for bits in measured.outcomes]
+            document.setdefault(register.name, []).extend(rows[index] for index in measured.shots)
+    return json.dumps(document).encode()
+
+
+def _bits(register: Register, outcome: int) -> list[int]:
+    return [outcome >> result & 1 for result in register.results]
 
 
 def _json_text(output: Output, bits: int) -> str:

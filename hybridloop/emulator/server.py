@@ -26,7 +26,9 @@ from hybridloop.emulator.conditions import Conditions
 from hybridloop.emulator.dataplane import DataPlane
 from hybridloop.emulator.latency import Latency, recorded_profiles
 from hybridloop.emulator.ledger_face import LedgerFace
+from hybridloop.emulator.memory import Memory, default_limit
 from hybridloop.emulator.pacing import Pacing, RealAlarms
+from hybridloop.emulator.queue import Capacity
 from hybridloop.emulator.sas import Signatures
 from hybridloop.emulator.schema import UnknownSchema
 from hybridloop.emulator.service import Service
@@ -82,7 +84,8 @@ def _serve(settings: Settings) -> None:
         Admin(ClockFace(clock, time), Conditions(service, latency), keys.admin_key, LedgerFace(store)),
     )
     port = listener.getsockname()[1]
-    app = application(service, pacing, time, faces, os.cpu_count() or 1, lambda: _announce(port, keys, settings))
+    capacity = Capacity(os.cpu_count() or 1, Memory(settings.max_memory or default_limit()))
+    app = application(service, pacing, time, faces, capacity, lambda: _announce(port, keys, settings))
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn stops on these and raises them again when it is done: an orderly stop is no failure
         signal.signal(number, lambda *_: None)

@@ -35,7 +35,7 @@ from hybridloop.emulator.session import (
 from hybridloop.emulator.settings import IdleRule
 from hybridloop.emulator.store import Store
 from hybridloop.emulator.targets import Catalogue, Target
-from hybridloop.emulator.task import IONQ_CIRCUIT, Task
+from hybridloop.emulator.task import OWN_FORMATS, Task
 
 
 class Queue(Protocol):
@@ -196,8 +196,7 @@ class Service:
         job = self.store.job_by_key(key)
         if job.state.is_terminal:
             return
-        own_format = job.request.input_format == IONQ_CIRCUIT
-        blob = "rawOutputData" if own_format else "outputData"
+        blob = "rawOutputData" if job.request.input_format in OWN_FORMATS else "outputData"
         record = self.containers.write(job.request.container, blob, result)
         with self.store.transaction():
             self.store.put_blob(record)

@@ -13,7 +13,11 @@ from hybridloop.emulator.billing import Price
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One target. `queue_s` is the average queue time that it reports; `exact` says that it does not sample."""
+    """One target. `queue_s` is the average queue time that it reports; `exact` says that it does not sample.
+
+    `checks_only`: it checks a program and answers zeros. `noise` names the noise that it always has, `noise_models`
+    those that a job may ask for.
+    """
 
     id: str
     num_qubits: int
@@ -24,9 +28,12 @@ class Target:
     default_shots: int = 1
     exact: bool = False
     echoes: bool = False
+    checks_only: bool = False
     refuses_barriers: bool = False
     status_page: str | None = None
     input_formats: Sequence[str] = ()
+    noise: str | None = None
+    noise_models: Sequence[str] = ()
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Target:

@@ -12,6 +12,11 @@ from hybridloop.emulator.targets import Target
 QIR = "qir.v1"
 IONQ_CIRCUIT = "ionq.circuit.v1"
 IONQ_RESULTS = "ionq.quantum-results.v1"
+OPENQASM = "honeywell.openqasm.v1"
+OPENQASM_RESULTS = "honeywell.quantum-results.v1"
+QUIL = "rigetti.quil.v1"
+QUIL_RESULTS = "rigetti.quil-results.v1"
+OWN_FORMATS = frozenset((IONQ_CIRCUIT, OPENQASM, QUIL))  # providers' own, whose results are in `rawOutputData`
 
 
 @dataclass(frozen=True, slots=True)

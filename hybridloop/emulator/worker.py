@@ -14,10 +14,10 @@ import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, BinaryIO
 
-from hybridloop.emulator.frames import DONE, FAILED, packed, read_frame
+from hybridloop.emulator.frames import DONE, FAILED, FREE_BYTES, GRANTED, NEEDS, packed, read_frame
 
 if TYPE_CHECKING:
-    from hybridloop.emulator.simulate import Simulator
+    from hybridloop.emulator.execute import Runner
 
 
 def main() -> None:
@@ -28,22 +28,47 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints must not get between the replies
     tasks: SimpleQueue[tuple[bytes, bytes]] = SimpleQueue()
     threading.Thread(target=_receive, args=(sys.stdin.buffer, tasks), daemon=True).start()
-    from hybridloop.emulator.simulate import Simulator  # Aer takes half a second, and the signals can't wait for it
+    from hybridloop.emulator.execute import Runner  # Aer takes half a second, and the signals can't wait for it
+    from hybridloop.emulator.simulate import Simulator
 
-    simulator = Simulator()
+    runner = Runner(Simulator(Reservations(tasks, replies).reserve))
     while True:
-        replies.write(answer(*tasks.get(), simulator))
+        replies.write(answer(*tasks.get(), runner))
         replies.flush()
 
 
-def answer(header: bytes, data: bytes, simulator: Simulator) -> bytes:
+class Reservations:
+    """Asks the service for memory: it bounds what all workers take together."""
+
+    def __init__(self, tasks: SimpleQueue[tuple[bytes, bytes]], replies: BinaryIO) -> None:
+        self._tasks = tasks
+        self._replies = replies
+
+    def reserve(self, needed: int) -> None:
+        """Wait until that many bytes may be taken; they are given back with the job's answer."""
+        from hybridloop.emulator.program import Unrunnable
+
+        if needed <= FREE_BYTES:
+            return
+        self._replies.write(packed(_header(NEEDS, bytes=needed), b""))
+        self._replies.flush()
+        header, _ = self._tasks.get()  # a worker has one job at a time: the next frame is the answer
+        answer = json.loads(header)
+        if answer["verdict"] != GRANTED:
+            raise Unrunnable(
+                "InvalidInputData",
+                f"the simulation needs {needed / 2**30:.3g} GiB and this service may use "
+                f"{answer['limit'] / 2**30:.3g} GiB; take a smaller circuit",
+            )
+
+
+def answer(header: bytes, data: bytes, runner: Runner) -> bytes:
     """The reply to one task: its result, or the code and message of its failure."""
-    from hybridloop.emulator.execute import execute
     from hybridloop.emulator.program import Unrunnable
     from hybridloop.emulator.task import Task
 
     try:
-        result, usage = execute(Task.from_json(header), data, simulator)
+        result, usage = runner.run(Task.from_json(header), data)
         return packed(_header(DONE, usage=usage.to_json()), result)
     except Unrunnable as error:
         return packed(_header(FAILED, code=error.code, message=error.message), b"")

@@ -28,7 +28,12 @@ def asymmetric() -> QuantumCircuit:
 @pytest.mark.parametrize("target", TARGETS)
 def test_qir_from_qiskit_gives_qiskits_bit_string(emulator: Emulator, target: str) -> None:
     backend = AzureQuantumProvider(emulator.workspace()).get_backend(target)
-    assert backend.run(asymmetric(), shots=20).result().get_counts() == {PATTERN: 20}
+    counts = backend.run(asymmetric(), shots=20).result().get_counts()
+    if target.startswith("quantinuum."):
+        # noisy: 4 flips of 0.16 % in 20 shots make 0.13 wrong ones on average, and more than 5 once in 10^8 runs
+        assert counts[PATTERN] >= 15
+    else:
+        assert counts == {PATTERN: 20}
 
 
 def test_two_registers_come_back_as_a_tuple_that_qiskit_reads_in_its_own_order(emulator: Emulator) -> None:

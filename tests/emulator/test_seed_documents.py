@@ -53,7 +53,10 @@ def test_three_jobs_run_in_a_session_that_the_with_block_closes(
         for job in jobs:
             job.wait_for_final_state()
         counts = [job.result().get_counts() for job in jobs]
-    assert [set(c) <= {"00", "11"} and sum(c.values()) for c in counts] == [100, 100, 100]
+    assert [sum(c.values()) for c in counts] == [100, 100, 100]
+    # without noise no others occur; with it 0.5 % of the shots: more than 12 of 300 once in 10^7 runs
+    others = sum(c.get("01", 0) + c.get("10", 0) for c in counts)
+    assert others <= (12 if target.startswith("quantinuum.") else 0)
     if target == "ionq.simulator":
         assert counts == [{"00": 50, "11": 50}] * 3
     session.refresh()

@@ -21,7 +21,8 @@ AFTER_MEASUREMENT = ASYMMETRIC_QIR.replace(
 )
 BARRIER = ASYMMETRIC_QIR.replace(b"block_0:\n", b"block_0:\n  call void @__quantum__qis__barrier__body()\n")
 IONQ = {"target": "ionq.simulator", "inputDataFormat": "ionq.circuit.v1", "outputDataFormat": "ionq.quantum-results.v1"}
-NOISE = {"noise": {"model": "aria-1"}}
+NOISE = {"noise": {"model": "warp-1"}}
+SEED = {"noise": {"model": "aria-1", "seed": "seven"}}
 WORD = b'{"qubits":2,"circuit":[{"gate":"%s","target":0}]}'
 
 
@@ -47,7 +48,10 @@ def submit(emulator: Emulator, data: bytes, **more: Any) -> dict[str, Any]:
         ("CannotTranslateOutputData", "my.format", ASYMMETRIC_QIR, {"outputDataFormat": "my.format"}),
         ("CannotTranslateInputData", "my.format", ASYMMETRIC_QIR, {"inputDataFormat": "my.format"}),
         ("CannotTranslateInputData", "ionq.circuit.v1", ASYMMETRIC_QIR, {**IONQ, "target": "rigetti.sim.qvm"}),
-        ("InvalidInputData", "noise", ASYMMETRIC_QIR, {"target": "ionq.simulator", "inputParams": NOISE}),
+        ("InvalidInputData", "warp-1", ASYMMETRIC_QIR, {"target": "ionq.simulator", "inputParams": NOISE}),
+        ("InvalidInputData", "none", ASYMMETRIC_QIR, {"inputParams": NOISE}),
+        ("InvalidInputData", "noise", ASYMMETRIC_QIR, {"target": "ionq.simulator", "inputParams": {"noise": "aria-1"}}),
+        ("InvalidInputData", "seed", ASYMMETRIC_QIR, {"target": "ionq.simulator", "inputParams": SEED}),
         ("InvalidInputData", "ionq.circuit.v1", b"{", IONQ),
         ("InvalidInputData", "warp", WORD % b"warp", IONQ),
         ("InvalidInputData", "qubit", b'{"qubits":2,"circuit":[{"gate":"x","target":2}]}', IONQ),
@@ -65,9 +69,9 @@ def test_it_fails_with_a_code_and_a_message(
 
 
 def test_more_qubits_than_memory_fails_before_it_allocates(emulator: Emulator) -> None:
-    x = "  call void @__quantum__qis__x__body(%Qubit* inttoptr (i64 {0} to %Qubit*))\n"
-    wide = ASYMMETRIC_QIR.replace(b"block_0:\n", ("block_0:\n" + "".join(map(x.format, range(50)))).encode())
-    job = submit(emulator, wide, target="quantinuum.sim.h2-1sc")
+    t = "  call void @__quantum__qis__t__body(%Qubit* inttoptr (i64 {0} to %Qubit*))\n"
+    wide = ASYMMETRIC_QIR.replace(b"block_0:\n", ("block_0:\n" + "".join(map(t.format, range(50)))).encode())
+    job = submit(emulator, wide, target="quantinuum.qpu.h2-1")
     assert (job["status"], job["errorData"]["code"]) == ("Failed", "InvalidInputData")
     assert "GiB" in job["errorData"]["message"]
 

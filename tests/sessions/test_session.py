@@ -60,8 +60,12 @@ def test_a_round_gives_each_points_counts_in_order_with_the_bits_in_their_places
 ) -> None:
     with open_session(workspace, target) as session:
         first, second = session.run_round([pub([[np.pi], [0.0]]), pub([[0.0]], 7)])
-    assert [bitstrings(counts) for counts in first] == [{"110": 100}, {"000": 100}]
-    assert [bitstrings(counts) for counts in second] == [{"000": 7}]
+    found = [bitstrings(counts) for counts in (*first, *second)]
+    assert [sum(counts.values()) for counts in found] == [100, 100, 7]
+    # noisy: 3 flips of 0.16 % and a few gates make 0.6 wrong ones of 100 on average; more than 8 once in 10^7 runs
+    wrong = 8 if target.startswith("quantinuum.") else 0
+    for counts, (right, shots) in zip(found, [("110", 100), ("000", 100), ("000", 7)], strict=True):
+        assert counts.get(right, 0) >= max(shots - wrong, min(shots, 2))
     assert (session.status, session.jobs) == ("Succeeded", 3)
 
 

@@ -1,0 +1,115 @@
+"""OpenQASM 2: what Qiskit writes comes back as the same circuit, and the SDK's Quantinuum target runs it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from azure.quantum.target import Quantinuum
+from qiskit import QuantumCircuit, qasm2
+from qiskit.circuit.library import UnitaryGate
+from qiskit.circuit.random import random_circuit
+from qiskit.quantum_info import Statevector
+
+from hybridloop.emulator.gates import Gates
+from hybridloop.emulator.openqasm import program_of_openqasm
+from hybridloop.emulator.program import MEASURE, Measured, Operation, Program, Unrunnable
+from hybridloop.emulator.results import openqasm_results
+from hybridloop.emulator.simulate import Simulator
+from tests.conftest import Emulator
+from tests.emulator.calls import Caller
+
+HEADER = 'OPENQASM 2.0;\ninclude "qelib1.inc";\n'
+HONEYWELL = {
+    "target": "quantinuum.sim.h2-1e",
+    "inputDataFormat": "honeywell.openqasm.v1",
+    "outputDataFormat": "honeywell.quantum-results.v1",
+}
+
+
+def rebuilt(program: Program, num_qubits: int) -> QuantumCircuit:
+    circuit = QuantumCircuit(num_qubits)
+    gates = Gates()
+    for operation in program.operations:
+        if operation.name != MEASURE:
+            gates.append(circuit, operation, operation.qubits)
+    return circuit
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_random_circuit_that_qiskit_wrote_is_read_as_the_same_state(seed: int) -> None:
+    circuit = random_circuit(4, 6, max_operands=3, seed=seed)
+    program = program_of_openqasm(qasm2.dumps(circuit).encode())
+    assert Statevector(rebuilt(program, 4)).equiv(Statevector(circuit))
+
+
+def test_quantinuums_own_gates_are_what_its_library_says() -> None:
+    text = 'OPENQASM 2.0;\ninclude "hqslib1.inc";\nqreg q[2];\nU1q(0.7,0.3) q[0];\nZZ q[0],q[1];\nRZZ(0.9) q[0],q[1];\n'
+    program = program_of_openqasm(text.encode())
+    x, y, z = (np.array(m) for m in ([[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]))
+    axis = np.cos(0.3) * x + np.sin(0.3) * y
+    zz = np.diag(np.kron(z, z))
+    expected = QuantumCircuit(2)
+    expected.append(UnitaryGate(np.cos(0.35) * np.eye(2) - 1j * np.sin(0.35) * axis), [0])
+    expected.append(UnitaryGate(np.diag(np.exp(-1j * np.pi / 4 * zz) * np.exp(-0.45j * zz))), [0, 1])
+    assert Statevector(rebuilt(program, 2)).equiv(Statevector(expected))
+
+
+def test_each_register_has_one_string_a_shot_with_bit_0_last() -> None:
+    text = HEADER + "qreg q[3]; creg low[2]; creg high[1]; x q[0]; x q[2]; measure q[0]->low[0]; measure q[2]->high[0];"
+    program = program_of_openqasm(text.encode())
+    measured = Simulator().run(program, shots=2, seed=1, exact=False)
+    assert openqasm_results(program, measured) == b'{"low": ["01", "01"], "high": ["1", "1"]}'
+    assert openqasm_results(program, Measured((0b100,), (1,), (0,))) == b'{"low": ["00"], "high": ["1"]}'
+
+
+def test_the_sdks_quantinuum_target_runs_it_in_a_session(emulator: Emulator) -> None:
+    workspace = emulator.workspace()
+    target = Quantinuum(workspace, "quantinuum.sim.h2-1e")
+    text = HEADER + "qreg q[2]; creg c[2]; x q[0]; measure q -> c;"
+    with target.open_session(name="OpenQASM") as session:
+        job = target.submit(text, name="one", shots=50, input_params={"error-model": False})
+        results = job.get_results()
+    assert results == {"c": ["01"] * 50}
+    assert workspace.get_job(job.id).details.output_data_uri.partition("?")[0].endswith("/rawOutputData")
+    assert [item.id for item in workspace.list_session_jobs(session.id)] == [job.id]
+    # one gate, two preparations, two measurements: 5 + 50·(1 + 5·4)/5000 = 5.21
+    assert workspace.get_job(job.id).details.cost_estimate.events[0].amount_billed == 5.21
+
+
+def test_mid_circuit_measurement_and_reset_run() -> None:
+    text = HEADER + ("qreg q[1]; creg c[2]; x q[0]; measure q[0]->c[0]; reset q[0]; barrier q; measure q[0]->c[1];")
+    measured = Simulator().run(program_of_openqasm(text.encode()), shots=20, seed=1, exact=False)
+    assert (measured.outcomes, measured.counts) == ((0b01,), (20,))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("OPENQASM 3.0;\nqubit q;", "OpenQASM 2"),
+        (HEADER + "qreg q[1]; warp q[0];", "warp"),
+        (HEADER + "qreg q[5000];", "4096"),
+        (HEADER + "opaque mystery a; qreg q[1]; mystery q[0];", "mystery"),
+        (HEADER + "qreg q[1]; creg c[1]; measure q[0]->c[0]; if(c==1) x q[0];", "branches"),
+        ('OPENQASM 2.0;\ninclude "/etc/passwd";\nqreg q[1];', "not an OpenQASM 2"),
+    ],
+)
+def test_what_can_not_be_run_is_refused_by_name(text: str, words: str) -> None:
+    with pytest.raises(Unrunnable, match=words) as refused:
+        program_of_openqasm(text.encode())
+    assert refused.value.code == "CompilationError"
+
+
+def test_it_fails_as_a_job_where_the_target_does_not_take_it(emulator: Emulator) -> None:
+    caller = Caller(emulator)
+    wrong = caller.ended(caller.submit(b"", **{**HONEYWELL, "target": "rigetti.sim.qvm"}))
+    assert wrong["errorData"]["code"] == "CannotTranslateInputData"
+    nothing = caller.ended(caller.submit((HEADER + "qreg q[1]; x q[0];").encode(), **HONEYWELL))
+    assert (nothing["errorData"]["code"], "measures nothing" in nothing["errorData"]["message"]) == (
+        "InvalidInputData",
+        True,
+    )
+
+
+def test_a_gate_keeps_its_name_so_that_it_is_billed_as_one() -> None:
+    program = program_of_openqasm((HEADER + "qreg q[2]; cu1(0.5) q[0],q[1]; u3(1,2,3) q[0];").encode())
+    assert program.operations == (Operation("cu1", (0, 1), (0.5,)), Operation("u3", (0,), (1.0, 2.0, 3.0)))
