@@ -21,7 +21,7 @@ check: .venv/ready ## lint, format, types, import contracts
 	$(BIN)/lint-imports --no-logo
 
 bench: .venv/ready ## measure what docs and CHANGELOG claim
-	@missed=0; for name in startup submission; do \
+	@missed=0; for name in startup submission service; do \
 		echo "# benchmarks.$$name"; $(BIN)/python -m "benchmarks.$$name" || missed=1; done; exit $$missed
 
 clean: ## stop the local stack, remove the environment and all caches

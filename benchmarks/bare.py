@@ -12,13 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from benchmarks.service import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, LocalService
+from benchmarks.local import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, LocalService
 from hybridloop.sessions.jobs import JobSpec
 from hybridloop.sessions.places import RoundPlace
 from hybridloop.sessions.targets import Target
 from hybridloop.sessions.workers import THREADS
 
 PAUSE_S = 0.01
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.002, 0.1  # between looks at one job
 PAGE = 100
 _BASE = (
     f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{RESOURCE_GROUP}/providers/Microsoft.Quantum/workspaces/{WORKSPACE}"
@@ -63,6 +64,17 @@ class BareClient:
         started = time.perf_counter()
         list(self._pool.map(lambda job: self._result(job, signatures[job["id"]]), self._jobs(place)))
         return submitting + time.perf_counter() - started
+
+    def job(self, spec: JobSpec) -> bytes:
+        """Submit one job, wait for its end, and read its result, all in the caller's thread."""
+        signature = self._submit(spec)
+        pause = SHORTEST_PAUSE_S
+        while (job := self._json("GET", f"/jobs/{spec.id}"))["status"] != "Succeeded":
+            if job["status"] in ("Failed", "Cancelled"):
+                raise RuntimeError(f"a job ended {job['status']}: {job['errorData']}")
+            time.sleep(pause)
+            pause = min(1.5 * pause, LONGEST_PAUSE_S)
+        return self._result(job, signature)
 
     def close(self) -> None:
         """Close the session and end the threads."""

@@ -1,61 +1,153 @@
-"""A local service of the benchmark's own: a process in memory, ended with its `with` block."""
+"""What the local service bears: jobs per second under many clients, and what a job costs late in a long session."""
 
 from __future__ import annotations
 
-import os
-import secrets
-import subprocess
+import argparse
+import signal
+import statistics
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+import tempfile
+import time
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 
-from azure.core.credentials import AzureKeyCredential
-from azure.quantum import Workspace
+import numpy as np
+import psutil
+from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-PAST_PROXIES = {name: "127.0.0.1,localhost" for name in ("no_proxy", "NO_PROXY")}  # as the local stack sets it
-SUBSCRIPTION = "11111111-2222-3333-4444-555555555555"
-RESOURCE_GROUP = "benchmarks"
-WORKSPACE = "benchmarks"
+from benchmarks.bare import BareClient
+from benchmarks.bounds import Bound, Side, conclude, machine
+from benchmarks.local import LocalService, local_service
+from benchmarks.submission import ANGLES, QUBITS, SHOTS, TARGET, ansatz, straight_on_aer
+from hybridloop.sessions.jobs import JobSpec, plan_jobs
+from hybridloop.sessions.places import RoundPlace
+from hybridloop.sessions.programs import Programs
+from hybridloop.sessions.session import open_session
+from hybridloop.sessions.targets import find_target
+
+THREADS = (1, 8, 32)
+JOBS = 320  # for each number of threads
+ROUND, EDGE = 100, 500  # jobs of a round; jobs at each end of the long session that are compared
+STARTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class LocalService:
-    """A running service: where it listens, its key, and the command that it was started with."""
+class Cost:
+    """Milliseconds per job: of the client's processor time, the service's (its workers apart), and by the wall."""
 
-    endpoint: str  # ends with a slash
-    api_key: str = field(repr=False)
-    command: str
+    client: float
+    service: float
+    wall: float
 
-    def workspace(self) -> Any:
-        """The unmodified SDK's workspace on it."""
-        return Workspace(
-            subscription_id=SUBSCRIPTION,
-            resource_group=RESOURCE_GROUP,
-            name=WORKSPACE,
-            location="eastus",
-            credential=AzureKeyCredential(self.api_key),
-            _quantum_endpoint=self.endpoint,
-        )
+    def __str__(self) -> str:
+        return f"client {self.client:5.2f}, service {self.service:5.2f}, wall {self.wall:6.2f}"
 
 
-@contextmanager
-def local_service() -> Iterator[LocalService]:
-    """Start a service on a free port, its state in memory, and end it with the block."""
-    arguments = ["-m", "hybridloop.emulator", "--port", "0", "--in-memory"]
-    os.environ.update(PAST_PROXIES)
-    keys = {name: secrets.token_urlsafe(24) for name in ("API", "ADMIN")}
-    environ = {**os.environ, **{f"HYBRIDLOOP_EMULATOR_{name}_KEY": key for name, key in keys.items()}}
-    with subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, text=True, env=environ) as process:
-        try:
-            line = process.stdout.readline() if process.stdout else ""
-            if not line.startswith("listening on "):
-                raise RuntimeError(f"the local service did not start; it said {line!r}")
-            yield LocalService(line.split()[-1], keys["API"], f"python {' '.join(arguments)} (pid {process.pid})")
-        finally:
-            process.terminate()
-            try:
-                process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                process.kill()
+def main() -> int:
+    """Measure, print, and judge."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.service", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="2,000 jobs in the long session in place of 10,000")
+    jobs = 2_000 if parser.parse_args().quick else 10_000
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the service is ended too
+    print(f"machine    {machine()}")
+    print(f"circuit    {QUBITS} qubits, {ANGLES} angles, {SHOTS} shots, on {TARGET}; other angles for each job")
+    with local_service() as service:
+        print_throughput(service)
+    with tempfile.TemporaryDirectory() as folder:
+        state = Path(folder) / "state"
+        with local_service(state) as service:
+            first, last = long_session(service, jobs)
+        stored = statistics.median(ready_seconds(state) for _ in range(STARTS))
+        empty = statistics.median(ready_seconds(Path(folder) / f"empty-{n}") for n in range(STARTS))
+    print(f"\nmilliseconds per job in one session, rounds of {ROUND}")
+    print(f"  the first {EDGE:<24} {first}")
+    print(f"  the last {EDGE} of {jobs:<16,} {last}")
+    print(
+        f"\nseconds from the start of the service to its ready line: {empty:.2f} with nothing stored, "
+        f"{stored:.2f} with {jobs:,} jobs\n"
+    )
+    return conclude(
+        [
+            Bound("client's time per job, last / first", last.client / first.client, Side.AT_MOST, 1.3),
+            Bound("service's time per job, last / first", last.service / first.service, Side.AT_MOST, 1.3),
+            Bound("start with stored jobs, above an empty one", stored - empty, Side.AT_MOST, 1.0, "s"),
+        ]
+    )
+
+
+def print_throughput(service: LocalService) -> None:
+    """Jobs per second from submission to result, beside the simulator alone."""
+    rng = np.random.default_rng(7)
+    client = BareClient(service, find_target(TARGET))
+    each_alone(client, specs(rng, 64), 8)  # connections, and the service's second worker
+    on_aer = straight_on_aer(ansatz())
+    on_aer(rng.uniform(-np.pi, np.pi, (JOBS, ANGLES)))
+    print("\njobs per second, from submission to result")
+    for threads in THREADS:
+        taken = each_alone(client, specs(rng, JOBS), threads)
+        print(f"  {f'{threads} client thread' + 's' * (threads > 1):<34} {JOBS / taken:8.1f}")
+    print(
+        f"  {'bare Aer, one thread':<34} {JOBS / on_aer(rng.uniform(-np.pi, np.pi, (JOBS, ANGLES))):8.1f}", flush=True
+    )
+    client.close()
+
+
+def specs(rng: np.random.Generator, jobs: int) -> list[JobSpec]:
+    """That many jobs of the circuit, each at other angles."""
+    target = find_target(TARGET)
+    pub = SamplerPub.coerce((ansatz(), rng.uniform(-np.pi, np.pi, (jobs, ANGLES))), SHOTS)
+    program = Programs(target.profile).prepare(pub)
+    return plan_jobs(RoundPlace(str(uuid.uuid4()), "bare", 0), [pub], [program], target, seed=0)
+
+
+def each_alone(client: BareClient, jobs: Sequence[JobSpec], threads: int) -> float:
+    """Seconds until all jobs came back, each submitted, awaited and read by itself."""
+    with ThreadPoolExecutor(threads) as pool:
+        started = time.perf_counter()
+        results = list(pool.map(client.job, jobs))
+        taken = time.perf_counter() - started
+    if not all(results):
+        raise RuntimeError("a job came back without a result")
+    return taken
+
+
+def long_session(service: LocalService, jobs: int) -> tuple[Cost, Cost]:
+    """What the first jobs of one session cost, and what the last ones do."""
+    rng = np.random.default_rng(11)
+    circuit = ansatz()
+    process = psutil.Process(service.pid)
+    costs: list[Cost] = []
+    with open_session(service.workspace(), TARGET, name="warm", seed=0) as warm:
+        for _ in range(3):
+            warm.run_round([SamplerPub.coerce((circuit, rng.uniform(-np.pi, np.pi, (ROUND, ANGLES))), SHOTS)])
+    with open_session(service.workspace(), TARGET, name="long", seed=0) as session:
+        for _ in range(jobs // ROUND):
+            pub = SamplerPub.coerce((circuit, rng.uniform(-np.pi, np.pi, (ROUND, ANGLES))), SHOTS)
+            before = (time.process_time(), _seconds(process), time.perf_counter())
+            session.run_round([pub])
+            after = (time.process_time(), _seconds(process), time.perf_counter())
+            costs.append(Cost(*(1e3 * (b - a) / ROUND for a, b in zip(before, after, strict=True))))
+    rounds = EDGE // ROUND
+    return _mean(costs[:rounds]), _mean(costs[-rounds:])
+
+
+def _seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()  # of the service itself: its workers are processes of their own
+    return float(times.user + times.system)
+
+
+def _mean(costs: Sequence[Cost]) -> Cost:
+    return Cost(*(statistics.fmean(getattr(cost, name) for cost in costs) for name in ("client", "service", "wall")))
+
+
+def ready_seconds(state: Path) -> float:
+    """How long the service takes to its ready line on that state."""
+    with local_service(state) as service:
+        return service.ready_s
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -27,7 +27,7 @@ from qiskit_aer import AerSimulator
 
 from benchmarks.bare import BareClient
 from benchmarks.bounds import Bound, Side, conclude, machine
-from benchmarks.service import LocalService, local_service
+from benchmarks.local import LocalService, local_service
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.sessions.jobs import plan_jobs
 from hybridloop.sessions.places import RoundPlace

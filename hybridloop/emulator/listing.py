@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hybridloop.emulator.filters import (
     CreatedBefore,
@@ -14,7 +14,9 @@ from hybridloop.emulator.filters import (
     Property,
     Term,
 )
+from hybridloop.emulator.job import JobStatus
 from hybridloop.emulator.records import JobRecord, SessionRecord
+from hybridloop.emulator.session import SessionStatus
 from hybridloop.emulator.store import Store
 
 COLUMNS = {
@@ -26,6 +28,8 @@ COLUMNS = {
     Property.STATE: "status",
     Property.CREATION_TIME: "created",
 }
+# a status in any case of its letters -> its spelling in the books, so that an index on it serves
+STATUSES = {str(status).lower(): str(status) for status in (*JobStatus, *SessionStatus)}
 LAST_CHARACTER = "\U0010ffff"
 
 
@@ -54,21 +58,38 @@ class Page:
 def page_of(store: Store, which: Listed, query: ListQuery, workspace: str, session_key: int | None = None) -> Page:
     """The page that the query asks for; `session_key` is the session of SESSION_JOBS."""
     parameters: list[object] = []
-    if which is Listed.SESSION_JOBS:
-        parameters.append(session_key)
-        sql = _select("jobs", "session_key = ?", JOB_WORDS, query, parameters)
-    elif which is Listed.JOBS:
-        parameters.append(workspace)
-        sql = _select("jobs", "workspace = ?", JOB_WORDS, query, parameters)
-    elif which is Listed.SESSIONS:
-        parameters.append(workspace)
-        sql = _select("sessions", "workspace = ?", SESSION_WORDS, query, parameters)
-    else:
+    if which is Listed.TOP_LEVEL:
         return _top_level(store, query, workspace)
+    selects = []
+    for part in _one_state_each(query):
+        if which is Listed.SESSIONS:
+            parameters.append(workspace)
+            selects.append(_select("sessions", "workspace = ?", SESSION_WORDS, part, parameters))
+        else:
+            in_session = which is Listed.SESSION_JOBS
+            parameters.append(session_key if in_session else workspace)
+            where = "session_key = ?" if in_session else "workspace = ?"
+            selects.append(_select("jobs", where, JOB_WORDS, part, parameters))
+    sql = " UNION ALL ".join(selects)
     parameters += [query.top + 1, query.skip]
     rows = store.rows(f"{sql} {_order(query, which)} LIMIT ? OFFSET ?", parameters)
     items = store.sessions_of(rows) if which is Listed.SESSIONS else store.jobs_of(rows)
     return Page(tuple(items[: query.top]), len(items) > query.top)
+
+
+def _one_state_each(query: ListQuery) -> list[ListQuery]:
+    """The query as one for each state that it asks for, where lists by time and state can then be merged.
+
+    SQLite takes the index on states for one of them only; with several it would walk through time.
+    """
+    states = [term for term in query.terms if isinstance(term, IsOneOf) and term.property is Property.STATE]
+    by_name = any(isinstance(term, NameStartsWith) for term in query.terms)
+    if len(states) != 1 or by_name or query.order not in (None, Property.CREATION_TIME):
+        return [query]
+    (asked,) = states
+    others = tuple(term for term in query.terms if term is not asked)
+    values = dict.fromkeys(STATUSES.get(value.lower(), value) for value in asked.values)
+    return [replace(query, terms=(*others, replace(asked, values=(value,)))) for value in values]
 
 
 def _top_level(store: Store, query: ListQuery, workspace: str) -> Page:
@@ -115,6 +136,9 @@ def _condition(term: Term, words: dict[str, str], parameters: list[object]) -> s
 
 def _one_of(term: IsOneOf, words: dict[str, str], parameters: list[object]) -> str:
     column = COLUMNS[term.property]
+    if term.property is Property.STATE:
+        parameters += [STATUSES.get(value.lower(), value) for value in term.values]
+        return f"status IN ({', '.join('?' * len(term.values))})"
     parameters += [value.lower() for value in term.values]
     return f"lower({words.get(column, column)}) IN ({', '.join('?' * len(term.values))})"
 

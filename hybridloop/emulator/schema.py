@@ -56,7 +56,15 @@ ALTER TABLE jobs ADD COLUMN course TEXT;
 ALTER TABLE jobs ADD COLUMN finished REAL;
 """
 
-STEPS = (FIRST_TABLES, LEDGER, COURSES)
+
+# for lists by state, and of what belongs to no session
+LISTS = """
+CREATE INDEX jobs_by_state ON jobs (workspace, status, created, key);
+CREATE INDEX session_jobs_by_state ON jobs (session_key, status, created, key);
+CREATE INDEX lone_jobs_by_time ON jobs (workspace, created, key) WHERE session_key IS NULL;
+"""
+
+STEPS = (FIRST_TABLES, LEDGER, COURSES, LISTS)
 
 
 class UnknownSchema(Exception):

@@ -63,6 +63,9 @@ def test_jobs_are_filtered_by_target_state_provider_and_day(crowd: tuple[Caller,
     assert [job.id for job in workspace.list_jobs(provider=["ionq"])] == ["in-the-other"]
     assert len(workspace.list_jobs(status=["Succeeded"])) == JOBS + 2
     assert workspace.list_jobs(status=["Failed", "Cancelled"]) == []
+    assert len(workspace.list_jobs(status=["succeeded", "Waiting", "Succeeded"])) == JOBS + 2
+    newest = workspace.list_jobs(status=["Succeeded", "Failed"], orderby_property="CreationTime", is_asc=False)
+    assert [job.id for job in newest[2:]] == [f"job-{number:03}" for number in reversed(range(JOBS))]
     first_day = workspace.get_job("job-000").details.creation_time
     next_day = workspace.get_job("alone").details.creation_time
     assert len(workspace.list_jobs(created_before=first_day)) == JOBS
@@ -122,7 +125,10 @@ def test_a_bad_question_is_answered_with_400(emulator: Emulator, query: str) -> 
     [
         (Listed.SESSION_JOBS, "startswith(Name, 'run.3.')", None, "session_jobs_by_name"),
         (Listed.SESSION_JOBS, None, None, "session_jobs_by_time"),
-        (Listed.SESSION_JOBS, "(State eq 'Succeeded')", "CreationTime desc", "session_jobs_by_time"),
+        (Listed.SESSION_JOBS, "(State eq 'Succeeded')", "CreationTime desc", "session_jobs_by_state"),
+        (Listed.JOBS, "(State eq 'waiting' or State eq 'Executing')", None, "jobs_by_state"),
+        (Listed.JOBS, "State eq 'Failed'", "State asc", "jobs_by_state"),
+        (Listed.TOP_LEVEL, None, None, "lone_jobs_by_time"),
         (Listed.JOBS, "startswith(Name, 'run.3.')", None, "jobs_by_name"),
         (Listed.JOBS, None, "CreationTime desc", "jobs_by_time"),
         (Listed.SESSIONS, None, None, "sessions_by_time"),
@@ -142,3 +148,4 @@ def test_lists_search_by_an_index(
     page_of(ExplainingStore(None), which, parse_query(filter_text, order, None, None), "w", 1)
     assert f"USING INDEX {index} " in plans[0]
     assert "SCAN" not in plans[0]
+    assert "TEMP B-TREE" not in plans[0] or "startswith" in str(filter_text)  # no sort of all that there is
