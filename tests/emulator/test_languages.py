@@ -1,0 +1,102 @@
+"""Programs in Q# and in Cirq, in sessions, through the unmodified SDK."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from qdk import qsharp
+
+from tests.conftest import Emulator
+
+# Ry by 2.498… makes a qubit 1 in 9 of 10 shots
+ASYMMETRIC = """
+operation Asymmetric() : (Result, Result[]) {
+    use qubits = Qubit[3];
+    X(qubits[1]);
+    Ry(2.498091544796509, qubits[2]);
+    (MResetZ(qubits[0]), [MResetZ(qubits[1]), MResetZ(qubits[2])])
+}
+"""
+BRANCHING = """
+operation Branching() : Result {
+    use (first, second) = (Qubit(), Qubit());
+    H(first);
+    if MResetZ(first) == One { X(second); }
+    MResetZ(second)
+}
+"""
+
+
+KEYS = ("low", "middle", "high")
+
+
+def compiled(source: str, name: str, profile: Any) -> Any:
+    qsharp.init(target_profile=profile)
+    qsharp.eval(source)
+    return qsharp.compile(f"{name}()")
+
+
+@pytest.mark.parametrize("target", ["ionq.simulator", "rigetti.sim.qvm", "quantinuum.sim.h2-1e"])
+def test_a_q_sharp_program_gives_its_own_output_in_a_session(emulator: Emulator, target: str) -> None:
+    noisy = target.startswith("quantinuum.")
+    profile = qsharp.TargetProfile.Adaptive_RI if noisy else qsharp.TargetProfile.Base
+    program = compiled(ASYMMETRIC, "Asymmetric", profile)
+    workspace = emulator.workspace()
+    chosen = workspace.get_targets(target)
+    with chosen.open_session(name="Q#") as session:
+        job = chosen.submit(program, "asymmetric", shots=100)
+        histogram = {key: entry["count"] for key, entry in job.get_results_histogram().items()}
+    assert sum(histogram.values()) == 100
+    ones, zeros = histogram["(0, [1, 1])"], histogram.get("(0, [1, 0])", 0)
+    if target == "ionq.simulator":
+        assert (ones, zeros) == (90, 10)
+    # drawn: five standard deviations of 100 shots, 5·sqrt(100·0.9·0.1) = 15; noise strikes 0.5 of 100 on average
+    assert abs(ones - 90) <= 15 + 8 * noisy
+    assert ones + zeros >= 100 - 8 * noisy
+    session.refresh()
+    assert session.details.status == "Succeeded"
+    assert [item.id for item in workspace.list_session_jobs(session.id)] == [job.id]
+
+
+@pytest.mark.parametrize("target", ["ionq.simulator", "quantinuum.sim.h2-1sc"])
+def test_a_program_that_branches_on_a_measurement_is_refused_by_name(emulator: Emulator, target: str) -> None:
+    program = compiled(BRANCHING, "Branching", qsharp.TargetProfile.Adaptive_RI)
+    chosen = emulator.workspace().get_targets(target)
+    job = chosen.submit(program, "branching", shots=10)
+    job.wait_until_completed()
+    assert job.details.status == "Failed"
+    assert job.details.error_data.code == "QIRPreProcessingFailed"
+    assert "read_result" in job.details.error_data.message
+
+
+@pytest.mark.parametrize("target", ["ionq.simulator", "rigetti.sim.qvm", "quantinuum.sim.h2-1e"])
+def test_a_cirq_circuit_runs_in_a_session_with_each_key_in_its_own_bits(emulator: Emulator, target: str) -> None:
+    cirq = pytest.importorskip("cirq", reason="azure-quantum[cirq] is not installed")
+    from azure.quantum.cirq import AzureQuantumService
+    from azure.quantum.cirq.job import Job
+
+    workspace = emulator.workspace()
+    service = AzureQuantumService(workspace)
+    low, middle, high = cirq.LineQubit.range(3)
+    circuit = cirq.Circuit(
+        cirq.X(middle),
+        cirq.ry(2.498091544796509).on(low),
+        # one key a qubit: of several the SDK reads Quantinuum's strings from the wrong end
+        *(cirq.measure(qubit, key=key) for qubit, key in ((low, "low"), (middle, "middle"), (high, "high"))),
+    )
+    chosen = service.get_target(name=target)
+    with chosen.open_session(name="Cirq") as session:
+        job = chosen.submit(program=circuit, name="asymmetric", repetitions=100)
+        # IonQ's is a job of Cirq's own, the others are the SDK's
+        result = job.results(param_resolver=cirq.ParamResolver({})) if isinstance(job, Job) else job.results()
+    if not isinstance(result, cirq.Result):
+        result = chosen._to_cirq_result(result=result, param_resolver=cirq.ParamResolver({}), seed=7)
+    assert {key: bits.shape for key, bits in result.measurements.items()} == dict.fromkeys(KEYS, (100, 1))
+    ones = {key: int(result.measurements[key].sum()) for key in KEYS}
+    noise = 8 if target.startswith("quantinuum.") else 0
+    assert ones["middle"] >= 100 - noise
+    assert ones["high"] <= noise
+    # drawn, on ionq.simulator by the client itself: five standard deviations, 5·sqrt(100·0.9·0.1) = 15, and noise
+    assert abs(ones["low"] - 90) <= 15 + noise
+    assert len(workspace.list_session_jobs(session.id)) == 1
