@@ -43,6 +43,7 @@ def start(
     latency: Annotated[
         LatencyKind, typer.Option(help="How long jobs take besides their computing: not at all, or as recorded.")
     ] = LatencyKind.NONE,
+    faults: Annotated[Path | None, typer.Option(help="A YAML file of faults to make, for tests of clients.")] = None,
     max_memory: Annotated[
         str | None, typer.Option(help="Of all simulations together, like 8GiB. Default: a third of the machine's.")
     ] = None,
@@ -63,6 +64,7 @@ def start(
             seed=seed,
             idle_rule=idle_rule,
             latency=latency,
+            faults=faults,
             max_memory=None if max_memory is None else bytes_of(max_memory),
         )
     except ValueError as error:

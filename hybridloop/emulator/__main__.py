@@ -24,6 +24,7 @@ def settings_of(arguments: Sequence[str], environment: Mapping[str, str]) -> Set
     parser.add_argument("--seed", type=int, help="of sampling (default: the one kept with the state, else 0)")
     parser.add_argument("--idle-rule", type=IdleRule, choices=list(IdleRule), default=IdleRule.RECORDED)
     parser.add_argument("--latency", type=LatencyKind, choices=list(LatencyKind), default=LatencyKind.NONE)
+    parser.add_argument("--faults", type=Path, help="a YAML file of faults to make, for tests of clients")
     parser.add_argument(
         "--max-memory", help="of all simulations together, like 8GiB (default: a third of the machine's)"
     )
@@ -38,6 +39,7 @@ def settings_of(arguments: Sequence[str], environment: Mapping[str, str]) -> Set
             seed=given.seed,
             idle_rule=given.idle_rule,
             latency=given.latency,
+            faults=given.faults,
             max_memory=None if given.max_memory is None else bytes_of(given.max_memory),
         )
     except ValueError as error:

@@ -9,19 +9,24 @@ from starlette.types import ASGIApp
 from hybridloop.emulator.clock_face import ClockFace
 from hybridloop.emulator.conditions import Conditions
 from hybridloop.emulator.faults import ServiceFault
+from hybridloop.emulator.faults_face import FaultsFace
 from hybridloop.emulator.http import MAX_DOCUMENT, bounded_body, fault_reply, json_reply, same_key, unauthorized
 from hybridloop.emulator.ledger_face import LedgerFace
 from hybridloop.emulator.requests import json_object
 
 CLOCK = "/_admin/clock"
+FAULTS = "/_admin/faults"
 
 
 class Admin:
     """Answers requests below `/_admin/`."""
 
-    def __init__(self, clock: ClockFace, conditions: Conditions, admin_key: str, ledger: LedgerFace) -> None:
+    def __init__(
+        self, clock: ClockFace, conditions: Conditions, faults: FaultsFace, admin_key: str, ledger: LedgerFace
+    ) -> None:
         self._clock = clock
         self._conditions = conditions
+        self._faults = faults
         self._admin_key = admin_key
         self._ledger = ledger
 
@@ -33,6 +38,8 @@ class Admin:
         try:
             if path == CLOCK or path.startswith(f"{CLOCK}/"):
                 return await self._clock.answer(request, path.removeprefix(CLOCK))
+            if path == FAULTS or path.startswith(f"{FAULTS}/"):
+                return await self._faults.answer(request, path.removeprefix(FAULTS))
             if path == "/_admin/ledger":
                 return self._ledger.answer(request)
             if path == "/_admin/targets":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import math
 import random
@@ -21,14 +22,34 @@ class Profile:
     spread: float = 0.0
 
 
+class FateKind(enum.StrEnum):
+    """What can befall a job that was told to fare badly."""
+
+    FAILS = "fails"
+    HANGS = "hangs"
+    IS_CANCELLED = "is cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """A job fails with a code and message (both may be null), waits for ever, or is cancelled `after_s` from its
+    acceptance."""
+
+    kind: FateKind
+    code: str | None = None
+    message: str | None = None
+    after_s: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Course:
     """A job's way besides its computing: it begins no earlier than `begins` (seconds since 1970), executes at least
-    `run_s`, and is over `lag_s` before its status says so."""
+    `run_s`, and is over `lag_s` before its status says so; a fate is what befalls it on the way."""
 
     begins: float
     run_s: float = 0.0
     lag_s: float = 0.0
+    fate: Fate | None = None
 
     @property
     def takes_time(self) -> bool:
@@ -42,7 +63,9 @@ class Course:
     @classmethod
     def from_json(cls, text: str) -> Course:
         """The inverse of `to_json`."""
-        return cls(**json.loads(text))
+        fields = json.loads(text)
+        fate = fields.pop("fate", None)
+        return cls(**fields, fate=None if fate is None else Fate(FateKind(fate.pop("kind")), **fate))
 
 
 class Latency:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from hybridloop.emulator.billing import Usage
 from hybridloop.emulator.clock import Clock
 from hybridloop.emulator.job import JobError
-from hybridloop.emulator.latency import Course, Latency
+from hybridloop.emulator.latency import Course, Fate, FateKind, Latency
 from hybridloop.emulator.service import Queue, Service
 
 
@@ -49,6 +50,7 @@ class Pacing:
         self._service = service
         self._alarms = alarms
         self._latency = latency
+        self.fates: dict[str, Fate] = {}  # of jobs about to be accepted, by id
         self._next: dict[int, Alarm] = {}  # what a job waits for
         self._timed: dict[int, Course] = {}  # jobs at the workers whose begin or end has its moment
 
@@ -60,6 +62,12 @@ class Pacing:
     def add(self, key: int) -> None:
         """Take an accepted job: it goes to the workers when its queue is over."""
         course = self._course(key)
+        if course.fate is not None and course.fate.kind is not FateKind.FAILS:
+            if course.fate.kind is FateKind.IS_CANCELLED:
+                cancelled_at = self._service.store.job_by_key(key).state.created + course.fate.after_s
+                self._alarms.at(cancelled_at, lambda: self._service.cancel(key))
+            if course.fate.kind is FateKind.HANGS or course.fate.after_s == 0:
+                return
         if course.begins > self._service.clock.now():
             self._next[key] = self._alarms.at(course.begins, lambda: self._hand_out(key, course))
         elif course.takes_time:
@@ -80,6 +88,11 @@ class Pacing:
         started = self._service.begin(key)
         if started is None:
             self._timed.pop(key, None)  # it has ended without a run
+            return None
+        course = self._service.store.course(key)
+        if course is not None and course.fate is not None and course.fate.kind is FateKind.FAILS:
+            self.fail(key, JobError(course.fate.code, course.fate.message))
+            return None
         return started
 
     def wants(self, key: int) -> bool:
@@ -100,7 +113,8 @@ class Pacing:
         if course is None:
             job = store.job_by_key(key)
             course = self._latency.course_of(job.request.target, job.id, job.state.created)
-            if course.takes_time or course.begins > job.state.created:
+            course = replace(course, fate=self.fates.get(job.id))
+            if course != Course(job.state.created):
                 with store.transaction():
                     store.put_course(key, course)
         return course

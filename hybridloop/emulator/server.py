@@ -9,7 +9,7 @@ import signal
 import socket
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,11 @@ from hybridloop.emulator.blobs import FolderBytes, MemoryBytes
 from hybridloop.emulator.clock import Clock, RealClock, VirtualClock
 from hybridloop.emulator.clock_face import ClockFace
 from hybridloop.emulator.conditions import Conditions
+from hybridloop.emulator.connections import Connections
 from hybridloop.emulator.dataplane import DataPlane
+from hybridloop.emulator.fault_injection import FaultInjection
+from hybridloop.emulator.fault_plan import FaultPlan, FaultsInForce
+from hybridloop.emulator.faults_face import FaultsFace
 from hybridloop.emulator.latency import Latency, recorded_profiles
 from hybridloop.emulator.ledger_face import LedgerFace
 from hybridloop.emulator.memory import Memory, default_limit
@@ -44,7 +48,14 @@ GRACE_S = 1  # for requests in flight when the service is told to stop
 
 
 class CannotServe(Exception):
-    """The service can't be started; the text says why and what to do."""
+    """The service can't be started; the text says why and what to do, `exit_code` is 2 where what was given is bad."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message, exit_code)
+        self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +68,13 @@ class Keys:
 
 
 def serve(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT; 0 when stopped so, 1 (with a line on standard error) if it can't start."""
+    """Serve until SIGTERM or SIGINT; 0 when stopped so, 1 or 2 (with a line on standard error) if it can't start."""
     try:
         with _owned(settings.state):
             _serve(settings)
     except CannotServe as error:
         print(f"hybridloop emulator: {error}", file=sys.stderr)
-        return 1
+        return error.exit_code
     return 0
 
 
@@ -77,11 +88,19 @@ def _serve(settings: Settings) -> None:
     time = VirtualTime(clock, service) if isinstance(clock, VirtualClock) else None
     latency = Latency(recorded_profiles() if settings.latency is LatencyKind.RECORDED else {}, seed)
     pacing = Pacing(service, time or RealAlarms(clock), latency)
-    signatures = Signatures(keys.signing)
+    signatures, faults = Signatures(keys.signing), FaultsInForce()
+    if settings.faults is not None:
+        faults.plan = _fault_plan(settings.faults, clock)
     faces = Faces(
         DataPlane(service, signatures, keys.api_key),
         Storage(service.containers, signatures, service.clock),
-        Admin(ClockFace(clock, time), Conditions(service, latency), keys.admin_key, LedgerFace(store)),
+        Admin(
+            ClockFace(clock, time),
+            Conditions(service, latency),
+            FaultsFace(faults, clock),
+            keys.admin_key,
+            LedgerFace(store),
+        ),
     )
     port = listener.getsockname()[1]
     capacity = Capacity(os.cpu_count() or 1, Memory(settings.max_memory or default_limit()))
@@ -89,8 +108,9 @@ def _serve(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn stops on these and raises them again when it is done: an orderly stop is no failure
         signal.signal(number, lambda *_: None)
+    injection = FaultInjection(app, faults, service, pacing, time)
     config = uvicorn.Config(
-        app,
+        injection,
         log_level="warning",
         access_log=False,
         ws="none",
@@ -98,22 +118,24 @@ def _serve(settings: Settings) -> None:
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
     )
+    server = _Server(config, [injection.close] if time is None else [injection.close, time.close])
+    injection.connections = Connections(server)
     try:
-        _Server(config, time).run(sockets=[listener])
+        server.run(sockets=[listener])
     finally:
         store.close()
 
 
 class _Server(uvicorn.Server):
-    """Lets go of who lives in virtual time before it waits for open connections: theirs stay open by design."""
+    """Ends what is held open by design before it waits for the requests that are under way."""
 
-    def __init__(self, config: uvicorn.Config, time: VirtualTime | None) -> None:
+    def __init__(self, config: uvicorn.Config, let_go: Sequence[Callable[[], None]]) -> None:
         super().__init__(config)
-        self._time = time
+        self._let_go = let_go
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if self._time is not None:
-            self._time.close()
+        for end in self._let_go:
+            end()
         await super().shutdown(sockets)
 
 
@@ -185,6 +207,16 @@ def _clock(settings: Settings, store: Store) -> Clock:
         return RealClock()
     # what was written in a virtual future must not lie ahead after a restart
     return VirtualClock(max(RealClock().now(), float(store.note("virtual_now") or 0.0)))
+
+
+def _fault_plan(path: Path, clock: Clock) -> FaultPlan:
+    from hybridloop.emulator.fault_file import BadFaultPlan, read_fault_file  # half a second for who needs it
+
+    try:
+        document = read_fault_file(path)
+    except BadFaultPlan as error:
+        raise CannotServe(f"the fault plan can't be used: {error}", exit_code=2) from error
+    return FaultPlan(document.rules, document.seed, clock.now())
 
 
 def _seed(settings: Settings, store: Store) -> int:

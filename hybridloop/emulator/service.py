@@ -26,6 +26,7 @@ from hybridloop.emulator.records import JobRecord, SessionRecord
 from hybridloop.emulator.requests import JobRequest, SessionRequest
 from hybridloop.emulator.session import (
     SessionState,
+    SessionStatus,
     times_out_at,
     with_close_asked,
     with_job_accepted,
@@ -138,11 +139,15 @@ class Service:
 
     def cancel_job(self, workspace: str, job_id: str) -> None:
         """Cancel a job that has not ended."""
+        self.cancel(self.job(workspace, job_id).key)
+
+    def cancel(self, key: int) -> None:
+        """Cancel the job of that number, if it has not ended."""
+        job = self.store.job_by_key(key)
         with self.store.transaction():
-            job = self.job(workspace, job_id)
             if not job.state.is_terminal:
                 self._end(job, with_cancellation(job.state, self.clock.now()))
-        self.queue.drop(job.key)
+        self.queue.drop(key)
 
     def delete_job(self, workspace: str, job_id: str) -> None:
         """Forget a job; one that has not ended is cancelled."""
@@ -223,14 +228,34 @@ class Service:
         now = self.clock.now()
         before = self.store.session_by_key(job.session_key).state
         after = with_job_ended(before, now, failed=state.error is not None)
-        cancelled = []
-        if after.is_terminal and not before.is_terminal and after.pending:
-            for other in self.store.pending_jobs(job.session_key):
-                self.store.put_job_state(other.key, with_cancellation(other.state, now), other.output_blob)
-                after = with_job_ended(after, now, failed=False)
-                cancelled.append(other.key)
-        self.store.put_session_state(job.session_key, after)
+        if before.is_terminal or not after.is_terminal:
+            self.store.put_session_state(job.session_key, after)
+            return []
+        return self._end_session(job.session_key, after)
+
+    def _end_session(self, key: int, state: SessionState) -> list[int]:
+        """Write a session's end, which cancels its pending jobs; their numbers."""
+        now, cancelled = self.clock.now(), []
+        for job in self.store.pending_jobs(key) if state.pending else []:
+            self.store.put_job_state(job.key, with_cancellation(job.state, now), job.output_blob)
+            state = with_job_ended(state, now, failed=False)
+            cancelled.append(job.key)
+        self.store.put_session_state(key, state)
         return cancelled
+
+    def break_session(self, workspace: str, session_id: str, status: SessionStatus) -> None:
+        """End a live session as Failed, with its pending jobs, or as TimedOut, without; what no client can ask for."""
+        session = self.store.session(workspace, session_id)
+        if session is None or session.state.is_terminal:
+            return
+        state = replace(session.state, status=status, ended=self.clock.now())
+        with self.store.transaction():
+            if status is SessionStatus.TIMED_OUT:
+                self.store.put_session_state(session.key, state)
+                return
+            cancelled = self._end_session(session.key, state)
+        for key in cancelled:
+            self.queue.drop(key)
 
     def pending(self) -> list[int]:
         """The numbers of all jobs that have not ended, in the order of submission."""

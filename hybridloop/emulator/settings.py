@@ -42,8 +42,8 @@ class Settings:
     """How to serve: `port` 0 takes a free one; `state` None keeps everything in memory.
 
     A key that is None is read from the state folder, or made at random and kept there. `seed` None takes the one
-    kept with the state, else 0. `max_memory` bounds the bytes of all running simulations; None takes a third of the
-    machine's memory.
+    kept with the state, else 0. `faults` is a YAML file of faults to make. `max_memory` bounds the bytes of all running
+    simulations; None takes a third of the machine's memory.
     """
 
     port: int = DEFAULT_PORT
@@ -54,6 +54,7 @@ class Settings:
     seed: int | None = None
     idle_rule: IdleRule = IdleRule.RECORDED
     latency: LatencyKind = LatencyKind.NONE
+    faults: Path | None = None
     max_memory: int | None = None
 
     def __post_init__(self) -> None:

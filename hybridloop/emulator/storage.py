@@ -59,9 +59,9 @@ class Storage:
         try:
             reply = await self._answer(request)
         except StorageFault as fault:
-            reply = _error(fault.status, fault.code, request.method, fault.headers)
+            reply = storage_error(fault.status, fault.code, request.method, fault.headers)
         except ServiceFault as fault:
-            reply = _error(fault.status, fault.code, request.method)
+            reply = storage_error(fault.status, fault.code, request.method)
         except ClientDisconnect:
             return Response(status_code=400)  # the upload ended early: nothing was kept, and nobody reads this
         reply.headers["x-ms-version"] = VERSION
@@ -203,7 +203,8 @@ def _http_date(moment: float) -> str:
     return formatdate(moment, usegmt=True)
 
 
-def _error(status: int, code: str, method: str, headers: Mapping[str, str] | None = None) -> Response:
+def storage_error(status: int, code: str, method: str, headers: Mapping[str, str] | None = None) -> Response:
+    """The reply to a refused storage request."""
     message = MESSAGES.get(code, "The request is not supported or not well formed.")
     text = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'
     content = "" if method == "HEAD" else text

@@ -142,6 +142,13 @@ class Store:
         row = self._db.execute(query, (workspace, job_id)).fetchone()
         return (None, False) if row is None else (job_of(row), bool(row["deleted"]))
 
+    def find_job(self, workspace: str | None, job_id: str) -> JobRecord | None:
+        """The job of that id, in a workspace or, for None, in whichever has it first; deleted ones too."""
+        if workspace is not None:
+            return self.job_even_deleted(workspace, job_id)[0]
+        row = self._db.execute("SELECT * FROM jobs WHERE id = ? LIMIT 1", (job_id,)).fetchone()
+        return None if row is None else job_of(row)
+
     def job_by_key(self, key: int) -> JobRecord:
         """The job of that number, which must be there."""
         return job_of(self._db.execute("SELECT * FROM jobs WHERE key = ?", (key,)).fetchone())

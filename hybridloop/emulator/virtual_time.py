@@ -148,6 +148,7 @@ class VirtualTime:
 
     def _settle(self) -> None:
         self._is_settling = False
+        self._ring()
         while (moment := self._next_jump()) is not None:
             self._go(moment)
 
@@ -176,14 +177,16 @@ class VirtualTime:
 
     def _go(self, moment: float) -> None:
         self._books.advance(self.clock, moment)
-        now = self.clock.now()
-        while self._alarms and self._alarms[0].moment <= now:
+        self._ring()
+        for participant in self._participants.values():
+            if participant.wakes is not None and participant.until <= self.clock.now():
+                _wake(participant)
+
+    def _ring(self) -> None:
+        while self._alarms and self._alarms[0].moment <= self.clock.now():
             act = heapq.heappop(self._alarms).act
             if act is not None:
                 act()
-        for participant in self._participants.values():
-            if participant.wakes is not None and participant.until <= now:
-                _wake(participant)
 
 
 def _wake(participant: Participant) -> None:
