@@ -25,6 +25,7 @@ from hybridloop.emulator.clock_face import ClockFace
 from hybridloop.emulator.conditions import Conditions
 from hybridloop.emulator.connections import Connections
 from hybridloop.emulator.dataplane import DataPlane
+from hybridloop.emulator.doors import MAX_HEADERS, Doors, PunctualProtocol
 from hybridloop.emulator.fault_injection import FaultInjection
 from hybridloop.emulator.fault_plan import FaultPlan, FaultsInForce
 from hybridloop.emulator.faults_face import FaultsFace
@@ -110,7 +111,9 @@ def _serve(settings: Settings) -> None:
         signal.signal(number, lambda *_: None)
     injection = FaultInjection(app, faults, service, pacing, time)
     config = uvicorn.Config(
-        injection,
+        Doors(injection),
+        http=PunctualProtocol,
+        h11_max_incomplete_event_size=MAX_HEADERS,
         log_level="warning",
         access_log=False,
         ws="none",
