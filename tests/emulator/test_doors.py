@@ -29,6 +29,9 @@ FACES = [
 ADMIN = ["/_admin/clock", "/_admin/clock/participants", "/_admin/ledger", "/_admin/targets", "/_admin/nothing"]
 
 
+WHOLE = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
 def keyed(emulator: Emulator, **more: str) -> dict[str, str]:
     """Both keys, so that nothing but the door can refuse."""
     return {"x-ms-quantum-api-key": emulator.api_key, "x-admin-key": emulator.admin_key, **more}
@@ -157,7 +160,7 @@ def test_admin_bodies_are_bounded(emulator: Emulator) -> None:
         b"GET / HTTP/1.1\r\nHost: x\r\n",
         b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345",
         b"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n123",
-        b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HT",
+        WHOLE + b"GET / HT",
     ],
     ids=["nothing", "line", "head", "body", "chunk", "second request"],
 )
@@ -183,7 +186,10 @@ async def _outlasted(unfinished: bytes) -> None:
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         reader, writer = await asyncio.open_connection(*listener.getsockname())
-        writer.write(unfinished)
+        if unfinished.startswith(WHOLE):
+            writer.write(WHOLE)
+            await reader.readuntil(b"done")
+        writer.write(unfinished.removeprefix(WHOLE))
         with contextlib.suppress(ConnectionError):
             await reader.read()
         writer.close()
