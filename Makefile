@@ -3,16 +3,19 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test test-long check bench clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
 
 demo: .venv/ready ## run a VQE of H2 in a session of the local service
 	$(BIN)/hybridloop run vqe h2 --seed 7
 
 test: .venv/ready ## run all tests
 	$(BIN)/pytest
+
+test-long: .venv/ready ## run the long forms of tests: random walks, fuzzing, crashes
+	HYBRIDLOOP_TESTS=long $(BIN)/pytest -m long_form
 
 check: .venv/ready ## lint, format, types, import contracts
 	$(BIN)/ruff check .
