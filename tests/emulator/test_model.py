@@ -11,7 +11,14 @@ from dataclasses import dataclass, field, replace
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from hybridloop.emulator.billing import Usage
 from hybridloop.emulator.blobs import MemoryBytes
@@ -128,6 +135,10 @@ class Model:
             if due <= moment:
                 session.over = ("TimedOut", due)
 
+    @property
+    def live(self) -> list[ModelJob]:
+        return [job for job in self.jobs.values() if job.ended is None]
+
     def next_time_out(self) -> float | None:
         moments = [session.times_out_at(self.rule) for session in self.sessions.values()]
         return min((moment for moment in moments if moment < math.inf), default=None)
@@ -165,7 +176,12 @@ class SessionsAndJobs(RuleBasedStateMachine):
             self.store.close()
 
     def a_session(self, pick: int) -> ModelSession:
-        return list(self.model.sessions.values())[pick % len(self.model.sessions)]
+        """Mostly a recent one."""
+        return list(self.model.sessions.values())[-1 - pick % 20 % len(self.model.sessions)]
+
+    def a_live_job(self, pick: int) -> ModelJob:
+        live = self.model.live
+        return live[pick % len(live)]
 
     def a_job(self, pick: int) -> ModelJob:
         return list(self.model.jobs.values())[pick % len(self.model.jobs)]
@@ -175,6 +191,7 @@ class SessionsAndJobs(RuleBasedStateMachine):
         assert record is not None
         return record.key
 
+    @precondition(lambda self: sum(session.over is None for session in self.model.sessions.values()) < 3)
     @rule(policy=st.sampled_from(JobFailurePolicy), where=st.sampled_from(TARGETS))
     def open(self, policy: JobFailurePolicy, where: str) -> None:
         session = ModelSession(f"s{len(self.model.sessions)}", policy, where, self.model.now)
@@ -196,9 +213,18 @@ class SessionsAndJobs(RuleBasedStateMachine):
         self.model.close(session)
         assert self.service.close_session(W, session.id).state.status == session.status
 
-    @rule(pick=number, place=st.sampled_from(PLACES), where=st.sampled_from(TARGETS), lone=st.integers(0, 5))
-    def submit(self, pick: int, place: str, where: str, lone: int) -> None:
-        session = self.a_session(pick) if self.model.sessions and lone else None
+    @precondition(lambda self: self.model.sessions)
+    @rule(pick=number, places=st.lists(st.sampled_from(PLACES), min_size=1, max_size=4))
+    def submit_into_a_session(self, pick: int, places: list[str]) -> None:
+        for place in places:
+            self.submit(self.a_session(pick), pick, place, self.a_session(pick).target)
+
+    @rule(pick=number, place=st.sampled_from(PLACES), where=st.sampled_from(TARGETS))
+    def submit_elsewhere(self, pick: int, place: str, where: str) -> None:
+        session = self.a_session(pick) if self.model.sessions and pick % 2 else None
+        self.submit(session, pick, place, where)
+
+    def submit(self, session: ModelSession | None, pick: int, place: str, where: str) -> None:
         count = len(self.model.jobs)
         job = ModelJob(str(uuid.UUID(int=count)), f"{'ab'[pick % 2]}{count}", place, session, self.model.now)
         request = job_request(job, where)
@@ -222,35 +248,43 @@ class SessionsAndJobs(RuleBasedStateMachine):
             assert self.service.submit(W, job.id, request)[1] is False
         refused(409, lambda: self.service.submit(W, job.id, replace(request, params={"shots": 6})))
 
-    @precondition(lambda self: self.model.jobs)
+    @precondition(lambda self: self.model.live)
     @rule(pick=number)
     def begin(self, pick: int) -> None:
-        job = self.a_job(pick)
-        assert (self.service.begin(self.key(job)) is None) == (job.ended is not None)
-        if job.ended is None:
-            job.status = "Executing"
+        job = self.a_live_job(pick)
+        assert self.service.begin(self.key(job)) is not None
+        job.status = "Executing"
 
-    @precondition(lambda self: self.model.jobs)
-    @rule(pick=number)
-    def succeed(self, pick: int) -> None:
-        self.service.succeed(self.key(self.a_job(pick)), b"{}", Usage(1, 2, 4, 4, 0, 5))
-        self.model.end(self.a_job(pick), "Succeeded")
-
-    @precondition(lambda self: self.model.jobs)
-    @rule(pick=number)
-    def fail(self, pick: int) -> None:
-        self.service.fail(self.key(self.a_job(pick)), JobError("InvalidInputData", "no circuit"))
-        self.model.end(self.a_job(pick), "Failed")
-
-    @precondition(lambda self: self.model.jobs)
-    @rule(pick=number)
-    def cancel(self, pick: int) -> None:
-        job = self.a_job(pick)
-        if job.deleted:
-            refused(404, lambda: self.service.cancel_job(W, job.id))
-        else:
+    @precondition(lambda self: self.model.live)
+    @rule(pick=number, outcome=st.sampled_from(["Succeeded", "Failed", "Cancelled"]))
+    def end(self, pick: int, outcome: str) -> None:
+        job = self.a_live_job(pick)
+        if outcome == "Cancelled":
             self.service.cancel_job(W, job.id)
-            self.model.end(job, "Cancelled")
+        else:
+            self.answer(job, outcome)
+        self.model.end(job, outcome)
+
+    @precondition(lambda self: len(self.model.live) < len(self.model.jobs))
+    @rule(pick=number, outcome=st.sampled_from(["Succeeded", "Failed", "Cancelled"]))
+    def answer_too_late(self, pick: int, outcome: str) -> None:
+        """A job that has ended does not begin, end or change again."""
+        over = [job for job in self.model.jobs.values() if job.ended is not None]
+        job = over[pick % len(over)]
+        assert self.service.begin(self.key(job)) is None
+        if outcome != "Cancelled":
+            self.answer(job, outcome)
+        elif not job.deleted:
+            self.service.cancel_job(W, job.id)
+        else:
+            refused(404, lambda: self.service.cancel_job(W, job.id))
+
+    def answer(self, job: ModelJob, outcome: str) -> None:
+        """A worker's."""
+        if outcome == "Succeeded":
+            self.service.succeed(self.key(job), b"{}", Usage(1, 2, 4, 4, 0, 5))
+        else:
+            self.service.fail(self.key(job), JobError("InvalidInputData", "no circuit"))
 
     @precondition(lambda self: self.model.jobs)
     @rule(pick=number)
@@ -374,7 +408,6 @@ def refused(status: int, call: Callable[[], object]) -> None:
 
 
 @long_form
-class TestSessionsAndJobs(SessionsAndJobs.TestCase):  # type: ignore[misc]  # Hypothesis makes this class
-    settings = settings(
-        max_examples=short_or_long(25, 200), stateful_step_count=short_or_long(30, 50), deadline=None, database=None
-    )
+def test_whatever_happens_in_whatever_order_the_service_does_as_the_model_says() -> None:
+    size = settings(max_examples=short_or_long(60, 200), stateful_step_count=50, deadline=None, database=None)
+    run_state_machine_as_test(SessionsAndJobs, settings=size)
