@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from hybridloop.flows.results import RunResult
     from hybridloop.sessions.session import JobFailurePolicy, OpenSession
 
-M = TypeVar("M", bound="BaseModel")
+_log = logging.getLogger(__name__)
 
-_QUIET_CONSOLE = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}  # errors are raised, not printed as well
+M = TypeVar("M", bound="BaseModel")
 
 
 def vqe(
@@ -77,8 +78,14 @@ def run_vqe(
         from hybridloop.flows.context import called_with
         from hybridloop.flows.vqe import vqe as flow
 
-        with called_with(workspace, on_progress):
-            return flow(problem, settings)
+        with called_with(workspace, on_progress) as call:
+            try:
+                return flow(problem, settings)
+            except Exception as error:
+                if call.result is None:
+                    raise
+                _log.warning("Prefect could not note the end of the run, which is complete: %s", error)
+                return call.result
 
 
 @contextmanager
@@ -164,7 +171,7 @@ def _prefect() -> Iterator[None]:
     """Prefect with a server: the user's own, else ours, started if need be."""
     server = stack.ensure_prefect()
     if "prefect" not in sys.modules:  # it reads its settings once, when it is imported
-        for name, value in {**_QUIET_CONSOLE, **server.environment}.items():
+        for name, value in {**stack.QUIET, **server.environment}.items():
             os.environ.setdefault(name, value)
     try:
         with stack.calls_on(server):

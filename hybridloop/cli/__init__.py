@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,12 +16,14 @@ from hybridloop.cli.output import say
 from hybridloop.errors import HybridloopError
 from hybridloop.sessions.signals import TERMINATED, sigterm_unwinds
 
+_EXIT_S = 5.0
 INTERRUPTED = 128 + signal.SIGINT
 _LEAVING = "a session that was open has been closed, its jobs in flight were left to the service"
 
 
 def main() -> None:
     """Run the command of `sys.argv` and exit with its code."""
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without ± still gets its result
     gc.set_threshold(100_000, 20, 50)  # importing Qiskit and Prefect sets off 1,100 collections, a sixth of a short run
     try:
         with sigterm_unwinds(), _warnings_shown():
@@ -27,12 +31,24 @@ def main() -> None:
     except HybridloopError as error:
         say(f"hybridloop: {error}")
         sys.exit(error.exit_code)
+    except OSError as error:
+        say(f"hybridloop: {error.strerror or error}")
+        sys.exit(1)
     except KeyboardInterrupt:  # while typer, which makes it the code 130, was not in charge
         _leave(INTERRUPTED)
     except SystemExit as leaving:
         if leaving.code in (INTERRUPTED, TERMINATED):
             _leave(leaving.code)
+        _bound_the_exit(leaving.code if isinstance(leaving.code, int) else 0)
         raise
+
+
+def _bound_the_exit(code: int) -> None:
+    """End the process in a while, come what may: Prefect empties its queues first, also to a server that is gone."""
+    sys.stdout.flush()
+    timer = threading.Timer(_EXIT_S, os._exit, [code])
+    timer.daemon = True
+    timer.start()
 
 
 def _leave(code: int) -> None:
@@ -40,7 +56,8 @@ def _leave(code: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     say(f"hybridloop: interrupted; {_LEAVING}" if code == INTERRUPTED else f"hybridloop: told to end; {_LEAVING}")
-    sys.exit(code)
+    sys.stdout.flush()
+    os._exit(code)  # at an orderly exit Prefect waits for a server that may be gone
 
 
 @contextmanager

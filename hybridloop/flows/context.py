@@ -12,6 +12,7 @@ from prefect import get_run_logger
 
 from hybridloop.algorithms.vqe import Progress
 from hybridloop.errors import InputError
+from hybridloop.flows.results import RunResult
 from hybridloop.sessions.session import OpenSession
 from hybridloop.sessions.workspace import CONNECTION_VARIABLE, connect_from_environment
 
@@ -28,24 +29,41 @@ class Update:
 
 OnProgress = Callable[[Update], None]
 
-_workspace: ContextVar[Any | None] = ContextVar("workspace", default=None)
-_on_progress: ContextVar[OnProgress | None] = ContextVar("on_progress", default=None)
+
+@dataclass(slots=True)
+class Call:
+    """What the caller gave, and what the run has come to: kept here too, should Prefect fail to note its end."""
+
+    workspace: Any | None
+    on_progress: OnProgress | None
+    result: RunResult | None = None
+
+
+_NOBODY = Call(None, None)
+_call: ContextVar[Call] = ContextVar("call", default=_NOBODY)
 
 
 @contextmanager
-def called_with(workspace: Any, on_progress: OnProgress | None) -> Iterator[None]:
-    """Have flow runs of this context use the SDK's workspace, and report each round."""
-    tokens = _workspace.set(workspace), _on_progress.set(on_progress)
+def called_with(workspace: Any, on_progress: OnProgress | None) -> Iterator[Call]:
+    """Have a flow run of this context use the SDK's workspace, and report each round."""
+    call = Call(workspace, on_progress)
+    token = _call.set(call)
     try:
-        yield
+        yield call
     finally:
-        _workspace.reset(tokens[0])
-        _on_progress.reset(tokens[1])
+        _call.reset(token)
+
+
+def keep(result: RunResult) -> RunResult:
+    """Give the caller the result, whatever Prefect does with it."""
+    if (call := _call.get()) is not _NOBODY:
+        call.result = result
+    return result
 
 
 def workspace_of_run() -> Any:
     """The caller's workspace, else the environment's. Raises InputError where there is neither."""
-    workspace = _workspace.get()
+    workspace = _call.get().workspace
     if workspace is None and (workspace := connect_from_environment()) is None:
         raise InputError(
             "workspace",
@@ -57,7 +75,7 @@ def workspace_of_run() -> Any:
 
 def reports_of(session: OpenSession) -> Callable[[Progress], None]:
     """A callback that tells the run's log, and the caller, of each round."""
-    listener, log = _on_progress.get(), get_run_logger()
+    listener, log = _call.get().on_progress, get_run_logger()
 
     def report(progress: Progress) -> None:
         said = f"{progress.value:+.6f} ± {progress.standard_error:.6f} hartree, {session.jobs} jobs"

@@ -9,11 +9,13 @@ from prefect import flow
 
 from hybridloop.algorithms.vqe import VqeResult
 from hybridloop.algorithms.vqe import vqe as minimize_energy
-from hybridloop.flows.context import reports_of, workspace_of_run
+from hybridloop.flows.context import keep, reports_of, workspace_of_run
 from hybridloop.flows.problems import PreparedVqe, prepare_vqe
 from hybridloop.flows.results import RunResult, SessionRecord
 from hybridloop.flows.settings import ProblemText, VqeSettings
+from hybridloop.sessions.catalog import check_offered
 from hybridloop.sessions.session import OpenSession
+from hybridloop.sessions.targets import find_target
 from hybridloop.tasks.session import rounds_of_flow, session_of_flow
 
 DEFAULTS = VqeSettings()
@@ -28,7 +30,9 @@ def vqe(problem: ProblemText, settings: VqeSettings = DEFAULTS) -> RunResult:
     started = time.monotonic()
     seed = secrets.randbits(63) if settings.seed is None else settings.seed
     prepared = prepare_vqe(problem, settings, seed)
-    with session_of_flow(workspace_of_run(), settings.target, name=f"vqe-{problem.name}", seed=seed) as session:
+    workspace = workspace_of_run()
+    check_offered(workspace, find_target(settings.target), prepared.problem.encoding.num_qubits)
+    with session_of_flow(workspace, settings.target, name=f"vqe-{problem.name}", seed=seed) as session:
         found = minimize_energy(
             prepared.problem.hamiltonian,
             prepared.ansatz,
@@ -39,7 +43,7 @@ def vqe(problem: ProblemText, settings: VqeSettings = DEFAULTS) -> RunResult:
             max_rounds=settings.max_rounds,
             on_progress=reports_of(session),
         )
-    return _result(problem, prepared, found, session, time.monotonic() - started)
+    return keep(_result(problem, prepared, found, session, time.monotonic() - started))
 
 
 def _result(

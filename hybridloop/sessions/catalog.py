@@ -6,11 +6,14 @@ import itertools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
+from hybridloop.errors import InputError, ServiceRefused
 from hybridloop.sessions.clock import RealClock
 from hybridloop.sessions.service import Service
-from hybridloop.sessions.targets import known_targets
+from hybridloop.sessions.targets import Target, check_circuit_fits, known_targets
+from hybridloop.sessions.transport import ExchangeFailed, Trouble
 
 Row = dict[str, Any]
 
@@ -46,6 +49,18 @@ def list_targets(workspace: Any) -> list[Row]:
     ]
 
 
+def check_offered(workspace: Any, target: Target, num_qubits: int) -> None:
+    """Raise InputError if the workspace does not offer the target, or not for so many qubits; opens nothing."""
+    with service_of(workspace) as service:
+        statuses = {each["id"].lower(): each for provider in service.providers() for each in provider["targets"]}
+    if (status := statuses.get(target.name)) is None:
+        remedy = "Add its provider to the workspace, or choose another target (`hybridloop targets`)."
+        raise InputError("target", f"this workspace does not offer {target.name}", remedy)
+    limit = status.get("numQubits")  # not every service says it
+    if isinstance(limit, int):
+        check_circuit_fits(replace(target, qubits=limit), num_qubits)
+
+
 def list_sessions(workspace: Any, limit: int) -> list[Row]:
     """The newest sessions."""
     with service_of(workspace) as service:
@@ -53,8 +68,8 @@ def list_sessions(workspace: Any, limit: int) -> list[Row]:
 
 
 def show_session(workspace: Any, session_id: str) -> Row:
-    """A session with its jobs counted by status."""
-    with service_of(workspace) as service:
+    """A session with its jobs counted by status. Raises InputError where there is none of that id."""
+    with service_of(workspace) as service, _known(session_id):
         row = _session_row(service.session(session_id))
         counted: dict[str, int] = {}
         for job in service.jobs_of_session(session_id):
@@ -63,14 +78,14 @@ def show_session(workspace: Any, session_id: str) -> Row:
 
 
 def list_jobs(workspace: Any, session_id: str) -> list[Row]:
-    """A session's jobs in the order of their creation."""
-    with service_of(workspace) as service:
+    """A session's jobs in the order of their creation. Raises InputError where there is no session of that id."""
+    with service_of(workspace) as service, _known(session_id):
         return [_job_row(job) for job in service.jobs_of_session(session_id)]
 
 
 def close_session(workspace: Any, session_id: str) -> Row:
-    """Close a session and show it."""
-    with service_of(workspace) as service:
+    """Close a session and show it. Raises InputError where there is none of that id."""
+    with service_of(workspace) as service, _known(session_id):
         return _session_row(service.close_session(session_id))
 
 
@@ -85,6 +100,17 @@ def _session_row(item: Row) -> Row:
         "created": item.get("creationTime"),
         "ended": item.get("endExecutionTime"),
     }
+
+
+@contextmanager
+def _known(session_id: str) -> Iterator[None]:
+    try:
+        yield
+    except ServiceRefused as error:
+        if isinstance(error.__cause__, ExchangeFailed) and error.__cause__.trouble is Trouble.MISSING:
+            problem = f"this workspace has no session {session_id}"
+            raise InputError("session id", problem, "`hybridloop sessions list` shows the ids.") from error
+        raise
 
 
 def _job_row(item: Row) -> Row:

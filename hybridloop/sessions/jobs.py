@@ -58,6 +58,8 @@ def check_round(pubs: Sequence[SamplerPub], target: Target) -> None:
     for pub in pubs:
         if pub.shots is None or pub.shots < 1:
             raise InputError("shots", f"{pub.shots} shots were asked for", "State at least 1 for every circuit.")
+        if pub.size == 0:
+            raise InputError("points", "a circuit was given with no point to measure it at", "Leave the circuit out.")
         check_circuit_fits(target, pub.circuit.num_qubits)
 
 

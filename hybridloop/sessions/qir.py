@@ -131,6 +131,7 @@ def _affine(
 
 def _with_angles(circuit: QuantumCircuit, angles: NDArray[np.float64]) -> QuantumCircuit:
     marked = circuit.copy_empty_like()
+    marked.global_phase = 0.0  # it may depend on the slots, and is nobody's to see
     rest = iter(angles.tolist())
     for item in circuit.data:
         params = [next(rest) for _ in item.operation.params]

@@ -38,10 +38,12 @@ class Bill:
         self._lock = threading.Lock()
 
     def add(self, estimate: Mapping[str, Any] | None) -> None:
-        """Add a job's cost estimate; the service states none for failed and old jobs."""
-        if estimate:
+        """Add a job's cost estimate; the service states none for failed and old jobs, and may leave its fields null."""
+        stated = estimate or {}
+        currency, amount = stated.get("currencyCode"), stated.get("estimatedTotal")
+        if isinstance(currency, str) and isinstance(amount, int | float):
             with self._lock:
-                self._total[str(estimate["currencyCode"])] += float(estimate["estimatedTotal"])
+                self._total[currency] += amount
 
     def total(self) -> dict[str, float]:
         """The amounts so far."""
@@ -110,7 +112,7 @@ class RoundInFlight:
             job.collecting = True
         connection.bill.add(listed.get("costEstimate"))
         if status in SUCCEEDED:
-            connection.workers.do(lambda: self._collect(connection, job, str(listed["outputDataUri"])))
+            connection.workers.do(lambda: self._collect(connection, job, listed.get("outputDataUri")))
         else:
             self.fail(_job_failed(job.spec, listed))
 
@@ -159,9 +161,11 @@ class RoundInFlight:
             self.submitted.set()
             on_submitted()
 
-    def _collect(self, connection: Connection, job: _Job, url: str) -> None:
+    def _collect(self, connection: Connection, job: _Job, url: str | None) -> None:
         spec = job.spec
         try:
+            if not url:
+                raise UnreadableResult("the service does not say where it is")
             data = connection.service.download(url, job.container)
             job.counts = read_results_v2(data, spec.num_bits, exact=not connection.target.samples, shots=spec.shots)
         except UnreadableResult as error:

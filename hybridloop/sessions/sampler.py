@@ -90,7 +90,7 @@ class RoundJob(BasePrimitiveJob):  # type: ignore[misc]  # Qiskit has no types
 def _pub_result(pub: SamplerPub, points: Sequence[Counts | Lost]) -> SamplerPubResult:
     bits = np.stack([_shots(pub, counts) for counts in points])  # (points, shots, clbits), lowest bit first
     data = {}
-    for register in pub.circuit.cregs:
+    for register in filter(len, pub.circuit.cregs):
         packed = _pack(bits[..., _positions(pub.circuit, register)])
         array = packed.reshape(*pub.shape, pub.shots, packed.shape[-1])
         data[register.name] = BitArray(array, register.size)

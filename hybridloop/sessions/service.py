@@ -58,14 +58,16 @@ class Service:
 
     def session(self, session_id: str) -> dict[str, Any]:
         """A session as the service has it."""
-        return self._ask("reading the session", _READING, lambda: self._call("GET", f"/sessions/{session_id}"))
+        return self._ask(
+            "reading the session", _READING, lambda: _session(self._call("GET", f"/sessions/{session_id}"))
+        )
 
     def close_session(self, session_id: str, *, attempts: int = ATTEMPTS) -> dict[str, Any]:
         """Close a session; closing one that has ended changes nothing. Waits on nothing but its own attempts."""
         return self._ask(
             "closing the session",
             "It may still be open; the service ends it after ten minutes without a job.",
-            lambda: self._call("POST", f"/sessions/{session_id}:close", timeout_s=5.0),
+            lambda: _session(self._call("POST", f"/sessions/{session_id}:close", timeout_s=5.0)),
             attempts=attempts,
             stop=threading.Event(),
         )
@@ -151,7 +153,7 @@ class Service:
         items, following = self._page(path, query)
         while True:
             for item in items:
-                if _field(item, "id", str) not in seen:
+                if item["id"] not in seen:
                     seen.add(item["id"])
                     yield item
             if not following:
@@ -161,7 +163,10 @@ class Service:
     def _page(self, path: str, query: dict[str, str | int]) -> tuple[list[dict[str, Any]], str | None]:
         def ask() -> tuple[list[dict[str, Any]], str | None]:
             page = self._transport.call("GET", path, query=query)
-            return _field(page, "value", list), page.get("nextLink")
+            items = _field(page, "value", list)
+            for item in items:
+                _field(item, "id", str)
+            return items, page.get("nextLink")
 
         return self._ask("listing", _READING, ask)
 
@@ -181,6 +186,12 @@ class Service:
             raise _in_words(failure, doing, meaning, self.host) from failure
 
 
+def _session(document: Any) -> dict[str, Any]:
+    _field(document, "id", str)
+    _field(document, "status", str)
+    return document  # type: ignore[no-any-return]  # it is a dict: it has fields
+
+
 def _field(document: Any, key: str, kind: type[T]) -> T:
     """A field that an answer must have; an answer without it can't be read."""
     value = document.get(key) if isinstance(document, dict) else None
@@ -195,7 +206,7 @@ def _blob_url(container: str, blob: str) -> str:
 
 
 def _in_words(failure: ExchangeFailed, doing: str, meaning: str, host: str) -> HybridloopError:
-    happened = f"{doing} at {host} failed: {failure.text}"
+    happened = f"{doing} at {host} failed: {failure.text.rstrip('.')}"
     match failure.trouble:
         case Trouble.DENIED:
             return AccessDenied(
@@ -215,5 +226,7 @@ def _in_words(failure: ExchangeFailed, doing: str, meaning: str, host: str) -> H
                 meaning,
                 "Start the run again.",
             )
+        case Trouble.MISSING:
+            return ServiceRefused(happened, _READING, "Check the id: what it names is not in this workspace.")
         case _:
             return ServiceRefused(happened, meaning, "The service's own words above say why; a repeat will not help.")

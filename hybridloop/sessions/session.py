@@ -11,12 +11,12 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Measured
-from hybridloop.errors import HybridloopError, RunStopped, StreamBusy
+from hybridloop.errors import AccessDenied, HybridloopError, InputError, RunStopped, ServiceRefused, StreamBusy
 from hybridloop.sessions.clock import Clock, RealClock
 from hybridloop.sessions.jobs import check_round, plan_jobs
 from hybridloop.sessions.places import RoundPlace, check_stream, session_id
@@ -156,6 +156,9 @@ def open_session(
     failure policy. Raises InputError before anything is sent, AccessDenied or ServiceError if it can't be opened.
     """
     at = find_target(target)
+    if session_on_job_failure not in get_args(JobFailurePolicy):
+        problem = f"{session_on_job_failure!r} is no job failure policy"
+        raise InputError("session_on_job_failure", problem, "Give 'abort' or 'continue'.")
     uid = run_uid or str(uuid.uuid4())
     stop = threading.Event()
     ticking = clock or RealClock()
@@ -171,18 +174,20 @@ def open_session(
     try:
         try:
             service.open_session(identifier, name, at, session_on_job_failure.capitalize())
-        except HybridloopError:
-            to_close = False
+        except (InputError, AccessDenied, ServiceRefused):
+            to_close = False  # for certain; an unclear answer may hide a session that is open
             raise
         yield session
     finally:
         with _shielded_from_signals():
             stop.set()
             session.stop()
-            if to_close:
-                _close(service, session)
-            workers.close()
-            service.close()
+            try:
+                if to_close:
+                    _close(service, session)
+            finally:
+                workers.close()
+                service.close()
 
 
 def _close(service: Service, session: OpenSession) -> None:

@@ -19,6 +19,7 @@ from hybridloop.errors import StackError
 from hybridloop.stack.lifecycle import PartState, PartStatus, end, ensure, look
 from hybridloop.stack.parts import EMULATOR, PREFECT, prefect_home
 from hybridloop.stack.prefect_settings import (
+    QUIET,
     chosen_server,
     client_environment,
     flows_on,
@@ -26,6 +27,7 @@ from hybridloop.stack.prefect_settings import (
 )
 
 __all__ = [
+    "QUIET",
     "Emulator",
     "PartState",
     "PartStatus",

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 LOOPBACK = ("127.0.0.1", "localhost")
+# A run's log goes to the server alone: on the terminal it would fight the live line, and errors are raised.
+QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL"}
 
 
 def chosen_server(environ: Mapping[str, str], ours: Path) -> str | None:
@@ -50,8 +52,7 @@ def client_environment(api_url: str, home: Path) -> dict[str, str]:
         "PREFECT_HOME": str(home),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
-        # A run's log goes to the server alone: on the terminal it would fight the live line, and errors are raised.
-        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+        **QUIET,
     }
 
 

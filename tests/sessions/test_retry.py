@@ -12,6 +12,7 @@ import pytest
 from hybridloop.errors import AccessDenied, ServiceBusy, ServiceError, ServiceRefused, SessionEnded
 from hybridloop.sessions.retry import ATTEMPTS, RETRY_AFTER_CAP_S
 from hybridloop.sessions.service import Service
+from hybridloop.sessions.session import open_session
 from hybridloop.sessions.workspace import LocalService, connect
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -29,7 +30,7 @@ class FastClock:
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
         self.waits.append(seconds)
-        return event.is_set()
+        return event.wait(0.001)  # a thread that waits for nothing in particular must not spin
 
     def hold(self) -> AbstractContextManager[object]:
         return nullcontext()
@@ -181,6 +182,30 @@ def test_an_upload_that_is_there_already_is_accepted_if_it_is_the_same_and_refus
     scripted.answers[:] = [exists, raw(200, b"another program")]
     with pytest.raises(ServiceRefused, match="another input"):
         scripted.service.upload(container, b"program")
+
+
+@pytest.mark.parametrize("odd", [raw(200, b""), raw(200, b"[]"), reply(200, {"id": SESSION})])
+def test_an_answer_of_another_shape_is_asked_for_again(scripted: Scripted, odd: Answer) -> None:
+    scripted.answers[:] = [odd, GOOD]
+    assert scripted.service.close_session(SESSION)["status"] == "Succeeded"
+    assert len(scripted.asked) == 2
+
+
+def test_a_session_whose_opening_was_not_answered_is_closed_all_the_same(scripted: Scripted) -> None:
+    scripted.answers[:] = [*[reply(503)] * ATTEMPTS, GOOD]
+    workspace = connect(LocalService(f"http://127.0.0.1:{scripted.port}/", "k"))
+    with pytest.raises(ServiceBusy), open_session(workspace, clock=scripted.clock):
+        pass
+    assert [call.partition(" ")[0] for call in scripted.asked] == ["PUT"] * ATTEMPTS + ["POST"]
+    assert scripted.asked[-1].endswith(":close")
+
+
+def test_a_session_that_was_refused_is_not_closed(scripted: Scripted) -> None:
+    scripted.answers[:] = [reply(401)]
+    workspace = connect(LocalService(f"http://127.0.0.1:{scripted.port}/", "k"))
+    with pytest.raises(AccessDenied), open_session(workspace, clock=scripted.clock):
+        pass
+    assert len(scripted.asked) == 1
 
 
 def test_once_stopped_there_is_no_further_attempt(scripted: Scripted) -> None:
