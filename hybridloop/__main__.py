@@ -1,5 +1,5 @@
 """`python -m hybridloop` is `hybridloop`."""
 
-from hybridloop.cli import main
+from hybridloop.cli import program
 
-main()
+program()

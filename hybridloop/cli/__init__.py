@@ -21,6 +21,18 @@ INTERRUPTED = 128 + signal.SIGINT
 _LEAVING = "a session that was open has been closed, its jobs in flight were left to the service"
 
 
+def program() -> None:
+    """The program `hybridloop`: `main`, and a bounded exit, for Prefect waits long for a server that is gone."""
+    try:
+        main()
+    except SystemExit as leaving:
+        sys.stdout.flush()
+        timer = threading.Timer(_EXIT_S, os._exit, [leaving.code if isinstance(leaving.code, int) else 0])
+        timer.daemon = True
+        timer.start()
+        raise
+
+
 def main() -> None:
     """Run the command of `sys.argv` and exit with its code."""
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without ± still gets its result
@@ -39,16 +51,7 @@ def main() -> None:
     except SystemExit as leaving:
         if leaving.code in (INTERRUPTED, TERMINATED):
             _leave(leaving.code)
-        _bound_the_exit(leaving.code if isinstance(leaving.code, int) else 0)
         raise
-
-
-def _bound_the_exit(code: int) -> None:
-    """End the process in a while, come what may: Prefect empties its queues first, also to a server that is gone."""
-    sys.stdout.flush()
-    timer = threading.Timer(_EXIT_S, os._exit, [code])
-    timer.daemon = True
-    timer.start()
 
 
 def _leave(code: int) -> None:

@@ -26,7 +26,7 @@ _INPUT_BLOB = "inputData"
 _QIR = "qir.v1"
 _NOTHING = "Nothing was submitted, no money was spent."
 _IN_FLIGHT = "Jobs that the service has accepted run on and are billed."
-_READING = "Nothing was changed by this."
+_READING = "Nothing was changed by this, and no money was spent."
 _TRY_AGAIN = "Try again in a while."
 
 T = TypeVar("T")

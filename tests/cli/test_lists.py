@@ -128,8 +128,8 @@ def test_a_session_that_is_not_there_is_said_to_be_missing(
     unknown = "00000000-0000-4000-8000-000000000000"
     for command in ("show", "jobs", "close"):
         said = inside(at_workspace.shell.environ, "sessions", command, unknown)
-        assert (said.code, said.out) == (1, "")
-        assert "404" in said.err
+        assert (said.code, said.out) == (2, "")
+        assert f"session id: this workspace has no session {unknown}" in said.err
         assert "Traceback" not in said.err
 
 

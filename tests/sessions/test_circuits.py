@@ -29,7 +29,7 @@ def phases() -> QuantumCircuit:
 def controls() -> QuantumCircuit:
     circuit = QuantumCircuit(3)
     circuit.ry(0.8, 0)
-    circuit.append(RYGate(1.1).control(2, ctrl_state=1), [0, 1, 2])
+    circuit.append(RYGate(1.1).control(2, ctrl_state=1, annotated=False), [0, 1, 2])
     circuit.ccx(0, 2, 1)
     circuit.cswap(0, 1, 2)
     return circuit
