@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from qiskit import QuantumCircuit, qasm2
-from qiskit.circuit import CircuitInstruction, ControlFlowOp
+from qiskit.circuit import ControlFlowOp
 from qiskit.exceptions import QiskitError
 
 from hybridloop.emulator.gates import NATIVE_TO_AER
@@ -23,9 +24,10 @@ from hybridloop.emulator.program import (
 
 INVALID_QASM = "CompilationError"
 MAX_BITS = 4096
-MAX_DEPTH = 32  # of gates defined by gates
+MAX_STEPS = 500_000  # of putting definitions in the place of gates: a few lines can stand for 2^100 of them
 
 # Quantinuum's own library: U1q(t, p) = exp(-i t/2 (cos p X + sin p Y)), ZZ = exp(-i pi/4 Z Z), RZZ(t) = exp(-i t/2 Z Z)
+_STANDARD_GATES = "qiskit.circuit.library."
 _LIBRARY = re.compile(r'include\s+"hqslib1(?:_dev)?\.inc"\s*;')
 _GATES = (
     'include "qelib1.inc"; gate hqs_U1q(t, p) a { rz(-p) a; rx(t) a; rz(p) a; } '
@@ -41,7 +43,8 @@ def program_of_openqasm(data: bytes) -> Program:
         raise Unrunnable(INVALID_QASM, f"the program declares more than {MAX_BITS} qubits or bits")
     qubits = {qubit: number for number, qubit in enumerate(circuit.qubits)}
     bits = {bit: number for number, bit in enumerate(circuit.clbits)}
-    operations: list[Operation] = []
+    unfolding = _Unfolding()
+    operations = unfolding.operations
     for instruction in circuit.data:
         where = tuple(qubits[qubit] for qubit in instruction.qubits)
         if instruction.name == MEASURE:
@@ -51,7 +54,7 @@ def program_of_openqasm(data: bytes) -> Program:
         elif instruction.name == BARRIER:
             operations.append(Operation(BARRIER, ()))
         else:
-            operations += _gates(instruction, where, MAX_DEPTH)
+            unfolding.add(instruction.operation, where)
     registers = tuple(Register(r.name, tuple(bits[bit] for bit in r)) for r in circuit.cregs)
     output = RecordedList(tuple(Recorded(number) for number in range(circuit.num_clbits)))
     return Program(tuple(operations), output, circuit.num_qubits, circuit.num_clbits, registers)
@@ -68,20 +71,41 @@ def _parsed(data: bytes) -> QuantumCircuit:
         raise Unrunnable(INVALID_QASM, f"the input is not an OpenQASM 2 program: {error}") from error
 
 
-def _gates(instruction: CircuitInstruction, where: tuple[int, ...], depth: int) -> list[Operation]:
-    """The gate itself where it can be run as it is, else what it is defined by."""
-    operation = instruction.operation
-    if isinstance(operation, ControlFlowOp):
-        raise Unrunnable(INVALID_QASM, "the program branches on a measurement, which this service does not run")
-    if operation.name in NATIVE_TO_AER:
-        return [Operation(operation.name, where, tuple(float(angle) for angle in operation.params))]
-    if operation.definition is None or depth == 0:
-        raise Unrunnable(
-            INVALID_QASM, f"the gate {operation.name!r} has no definition, or one that is nested too deeply"
-        )
-    inner = {qubit: where[number] for number, qubit in enumerate(operation.definition.qubits)}
-    return [
-        gate
-        for part in operation.definition.data
-        for gate in _gates(part, tuple(inner[qubit] for qubit in part.qubits), depth - 1)
-    ]
+class _Unfolding:
+    """Puts what gates are defined by in the place of those that can't be run as they are, definitions read once."""
+
+    def __init__(self) -> None:
+        self.operations: list[Operation] = []
+        self._left = MAX_STEPS
+        self._definitions: dict[tuple[object, ...], list[tuple[Any, tuple[int, ...]]]] = {}
+
+    def add(self, gate: Any, where: tuple[int, ...]) -> None:
+        """Append a gate of Qiskit's, or its parts, on these qubits."""
+        unread = [(gate, where)]
+        while unread:
+            operation, qubits = unread.pop()
+            self._left -= 1
+            if self._left < 0:
+                raise Unrunnable(INVALID_QASM, f"the program's gates stand for more than {MAX_STEPS} others")
+            if isinstance(operation, ControlFlowOp):
+                raise Unrunnable(INVALID_QASM, "the program branches on a measurement, which this service does not run")
+            # a program may define a gate of its own under any name
+            if operation.name in NATIVE_TO_AER and operation.base_class.__module__.startswith(_STANDARD_GATES):
+                angles = tuple(float(angle) for angle in operation.params)
+                self.operations.append(Operation(operation.name, qubits, angles))
+            else:
+                parts = self._parts(operation)
+                unread += [(part, tuple(qubits[number] for number in numbers)) for part, numbers in reversed(parts)]
+
+    def _parts(self, gate: Any) -> list[tuple[Any, tuple[int, ...]]]:
+        """What a gate is defined by: gates, and which of its qubits they are on."""
+        key = (gate.name, *gate.params)
+        parts = self._definitions.get(key)
+        if parts is None:
+            definition = gate.definition
+            if definition is None:
+                raise Unrunnable(INVALID_QASM, f"the gate {gate.name!r} has no definition")
+            numbers = {qubit: number for number, qubit in enumerate(definition.qubits)}
+            parts = [(part.operation, tuple(numbers[qubit] for qubit in part.qubits)) for part in definition.data]
+            self._definitions[key] = parts
+        return parts

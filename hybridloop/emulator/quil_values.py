@@ -50,13 +50,9 @@ class _Expression:
         return value
 
     def _sum(self) -> float:
-        self._depth += 1
-        if self._depth > _MAX_DEPTH:
-            raise ValueError("it is nested too deeply")
         value = self._product()
         while self._tokens and self._tokens[0] in "+-":
             value = value + self._product() if self._tokens.pop(0) == "+" else value - self._product()
-        self._depth -= 1
         return value
 
     def _product(self) -> float:
@@ -69,7 +65,11 @@ class _Expression:
         negative = False
         while self._tokens and self._tokens[0] in "+-":
             negative ^= self._tokens.pop(0) == "-"
+        self._depth += 1  # everything that nests comes by here
+        if self._depth > _MAX_DEPTH:
+            raise ValueError("it is nested too deeply")
         value = self._power()
+        self._depth -= 1
         return -value if negative else value
 
     def _power(self) -> float:

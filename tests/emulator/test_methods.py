@@ -62,6 +62,8 @@ def test_a_ghz_state_of_56_qubits_runs_by_stabilizers_and_one_of_29_is_exact() -
     assert set(wide.outcomes) == {0, 2**56 - 1}
     # five standard deviations: 5·sqrt(400/4) = 50
     assert abs(wide.counts[0] - 200) < 50
+    widest = Simulator().run(ghz(108), shots=20, seed=1, exact=False)
+    assert set(widest.outcomes) <= {0, 2**108 - 1}
     exact = Simulator().run(ghz(29), shots=101, seed=1, exact=True)
     assert dict(zip(exact.outcomes, exact.counts, strict=True)) == {0: 51, 2**29 - 1: 50}
     assert Simulator().distribution(ghz(29)) == ([0, 2**29 - 1], [0.5, 0.5])

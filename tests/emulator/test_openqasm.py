@@ -19,6 +19,10 @@ from tests.conftest import Emulator
 from tests.emulator.calls import Caller
 
 HEADER = 'OPENQASM 2.0;\ninclude "qelib1.inc";\n'
+DOUBLING = "gate g0 a { x a; } gate n0 a { } " + "".join(
+    f"gate {kind}{n + 1} a {{ {kind}{n} a; {kind}{n} a; }} " for kind in "gn" for n in range(60)
+)
+DOUBLING += "qreg q[1]; n60 q[0]; g60 q[0];"
 HONEYWELL = {
     "target": "quantinuum.sim.h2-1e",
     "inputDataFormat": "honeywell.openqasm.v1",
@@ -52,6 +56,12 @@ def test_quantinuums_own_gates_are_what_its_library_says() -> None:
     expected.append(UnitaryGate(np.cos(0.35) * np.eye(2) - 1j * np.sin(0.35) * axis), [0])
     expected.append(UnitaryGate(np.diag(np.exp(-1j * np.pi / 4 * zz) * np.exp(-0.45j * zz))), [0, 1])
     assert Statevector(rebuilt(program, 2)).equiv(Statevector(expected))
+
+
+def test_a_gate_that_the_program_defines_itself_is_what_it_says_whatever_its_name() -> None:
+    text = "OPENQASM 2.0; gate h a { U(pi,0,pi) a; } qreg q[1]; creg c[1]; h q[0]; measure q[0]->c[0];"
+    measured = Simulator().run(program_of_openqasm(text.encode()), shots=20, seed=1, exact=False)
+    assert (measured.outcomes, measured.counts) == ((1,), (20,))
 
 
 def test_each_register_has_one_string_a_shot_with_bit_0_last() -> None:
@@ -89,6 +99,7 @@ def test_mid_circuit_measurement_and_reset_run() -> None:
         (HEADER + "qreg q[1]; warp q[0];", "warp"),
         (HEADER + "qreg q[5000];", "4096"),
         (HEADER + "opaque mystery a; qreg q[1]; mystery q[0];", "mystery"),
+        (HEADER + DOUBLING, "more than 500000"),
         (HEADER + "qreg q[1]; creg c[1]; measure q[0]->c[0]; if(c==1) x q[0];", "branches"),
         ('OPENQASM 2.0;\ninclude "/etc/passwd";\nqreg q[1];', "not an OpenQASM 2"),
     ],

@@ -109,6 +109,7 @@ def test_a_reset_takes_all_qubits_or_one_and_an_unread_measurement_still_measure
     assert abs(ones - 200) < 50  # five standard deviations: 5·sqrt(400/4)
 
 
+DEEP = "1^" * 10_000 + "1"
 numbers = st.floats(-100, 100).map(lambda x: round(x, 3))
 expressions = st.recursive(
     numbers.filter(lambda x: x >= 0).map(str) | st.just("pi") | st.just("theta[1]") | st.just("beta"),
@@ -134,7 +135,9 @@ def test_powers_bind_closer_than_signs_and_quotients_go_from_left_to_right(text:
     assert value_of(text, {}) == pytest.approx(value)
 
 
-@pytest.mark.parametrize("text", ["", "1 +", "(1", "1)", "nothing", "theta[2]", "1/0", "sqrt(-1)", "(-8)^(1/3)", "1 2"])
+@pytest.mark.parametrize(
+    "text", ["", "1 +", "(1", "1)", "nothing", "theta[2]", "1/0", "sqrt(-1)", "(-8)^(1/3)", "1 2", "9^9^9^9", DEEP]
+)
 def test_an_expression_without_a_value_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"\S"):
         value_of(text, {"theta": [0.0, 0.0]})
