@@ -2,64 +2,102 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+import re
 import signal
 import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
 
 from tests.conftest import Emulator
 from tests.emulator.calls import ASYMMETRIC_QIR, Caller, blob_call, outcome_counts
+from tests.long_form import long_form, short_or_long
 
-# as many as take a second or so: the kill falls among them
-JOBS = 120
+JOBS = short_or_long(60, 200)
+KILLS = short_or_long(1, 3)
+# takes a few milliseconds: the kill falls among running jobs
 SLOW = ASYMMETRIC_QIR.replace(
     b"block_0:\n",
     ("block_0:\n" + "  call void @__quantum__qis__h__body(%Qubit* inttoptr (i64 2 to %Qubit*))\n" * 60).encode(),
 )
 
 
-def test_jobs_accepted_before_a_kill_all_end_once_after_the_restart(
+def named(number: int) -> tuple[str, dict[str, Any]]:
+    """Id and details of a job; every fourth has the same sampling value, and so must have the same counts."""
+    metadata = {"place": f"run/main/{number}", "attempt": "0", "sampling_value": str(number % 4)}
+    return f"job-{number:03}", {"name": f"job {number:03}", "metadata": metadata}
+
+
+def submit_until_gone(caller: Caller, session: str, todo: list[int], enough: int, is_enough: threading.Event) -> None:
+    """Submit one job after another, and take those from the list of which it was heard that they were accepted."""
+    accepted = 0
+    with contextlib.suppress(OSError, http.client.HTTPException):  # the service is gone in the middle of a call
+        for number in list(todo):
+            job, details = named(number)
+            url = str(caller.call("POST", "/storage/sasUri", {"containerName": f"job-{job}"}).json()["sasUri"])
+            blob_call(url, "PUT", "/inputData", SLOW, **{"x-ms-blob-type": "BlockBlob"})
+            reply = caller.call("PUT", f"/jobs/{job}", caller.document(url, sessionId=session, **details))
+            assert reply.status == 200, reply.body
+            todo.remove(number)
+            accepted += 1
+            if accepted == enough:
+                is_enough.set()
+    is_enough.set()
+
+
+@long_form
+@pytest.mark.slow
+def test_after_kills_amid_jobs_every_accepted_one_ends_once_in_the_books_with_whole_blobs(
     tmp_path: Path, start_emulator: Callable[..., Emulator]
 ) -> None:
-    first = start_emulator(state=tmp_path)
-    caller = Caller(first, "crash")
-    session = caller.open_session()
-    accepted: list[str] = []
-    enough = threading.Event()
+    todo, port, session, unfinished = list(range(JOBS)), "0", "", 0
+    for _ in range(KILLS):
+        service = start_emulator("--port", port, state=tmp_path)
+        port = str(urlsplit(service.endpoint).port)
+        caller = Caller(service, "crash")
+        session = session or caller.open_session()
+        is_enough = threading.Event()
+        arguments = (caller, session, todo, JOBS // (KILLS + 1), is_enough)
+        submitting = threading.Thread(target=submit_until_gone, args=arguments)
+        submitting.start()
+        assert is_enough.wait(60)
+        workers = psutil.Process(service.process.pid).children(recursive=True)
+        service.stop(signal.SIGKILL)
+        submitting.join()
+        assert psutil.wait_procs(workers, timeout=20)[1] == [], "workers outlive their service"
+        with contextlib.closing(sqlite3.connect(tmp_path / "service.sqlite")) as books:
+            unfinished += books.execute("SELECT count(*) FROM jobs WHERE ended IS NULL").fetchone()[0]
+            assert books.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert todo, "the last kill came too late"
+    assert unfinished > 0, "the kills came too late to show anything"
 
-    def submit() -> None:
-        try:
-            for number in range(JOBS):
-                job = caller.submit(SLOW, job=f"job-{number:03}", name=f"job {number:03}", sessionId=session)
-                accepted.append(job)
-                if number == JOBS // 2:
-                    enough.set()
-        except (OSError, AssertionError):
-            pass  # the service is gone in the middle of a call
-        enough.set()
-
-    submitting = threading.Thread(target=submit)
-    submitting.start()
-    assert enough.wait(30)
-    first.stop(signal.SIGKILL)
-    submitting.join()
-    with sqlite3.connect(tmp_path / "service.sqlite") as books:
-        unfinished = books.execute("SELECT count(*) FROM jobs WHERE ended IS NULL").fetchone()[0]
-    books.close()
-
-    second = Caller(start_emulator(state=tmp_path), "crash")
-    assert second.call("POST", f"/sessions/{session}:close").status == 200
-    for job in accepted:
-        document = second.ended(job)
+    service = start_emulator("--port", port, state=tmp_path)
+    caller = Caller(service, "crash")
+    submit_until_gone(caller, session, todo, 0, threading.Event())
+    assert todo == []
+    assert caller.call("POST", f"/sessions/{session}:close").status == 200
+    counts: dict[str, dict[str, int]] = {}
+    for number in range(JOBS):
+        job, details = named(number)
+        document = caller.ended(job)
         assert document["status"] == "Succeeded"
-        assert sum(outcome_counts(blob_call(document["outputDataUri"], "GET").json()).values()) == 100
-    assert second.session_status(session) == "Succeeded"
-    with sqlite3.connect(tmp_path / "service.sqlite") as books:
-        pending, jobs = books.execute("SELECT pending, (SELECT count(*) FROM jobs) FROM sessions").fetchone()
-    books.close()
-    assert (pending, jobs >= len(accepted)) == (0, True)
-    assert unfinished > 0, "the kill came too late to show anything"
+        assert blob_call(document["inputDataUri"], "GET").body == SLOW
+        result = outcome_counts(blob_call(document["outputDataUri"], "GET").json())
+        assert sum(result.values()) == 100
+        assert counts.setdefault(details["metadata"]["sampling_value"], result) == result
+        blobs = blob_call(document["containerUri"], "GET", query="restype=container&comp=list").body
+        assert re.findall(rb"<Name>(.*?)</Name>", blobs) == [b"inputData", b"outputData"]
+    assert caller.session_status(session) == "Succeeded"
+    account = service.admin("ledger")
+    assert (account["jobs"], account["ended"], account["duplicates"]["count"]) == (JOBS, {"Succeeded": JOBS}, 0)
+    assert sorted(entry["place"] for entry in account["entries"]) == sorted(f"run/main/{n}" for n in range(JOBS))
 
 
 def test_a_stopped_service_keeps_its_sessions_results_keys_and_seed(

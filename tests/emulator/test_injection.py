@@ -22,8 +22,10 @@ _ATTACKS = (
     " UNION SELECT * FROM jobs", " UNION ALL SELECT key FROM sessions WHERE '1'='1", "/**/OR/**/1=1", " AND sleep(5)",
     " || (SELECT name FROM jobs) || ", " OR name LIKE '%", " OR name GLOB '*", " OR rowid > 0", ", (SELECT 1)",
     "*", "%", "_", " or startswith(Name, 'secret')", " and CreationTime ge 2000-01-01 or 1 eq 1", " COLLATE NOCASE",
-    " LIMIT 1 OFFSET 0", ") or (ItemType eq 'job'", " OR randomblob(1000000000)", " OR load_extension('x')", "?",
-    ":1", "$1", "@x", "{{7*7}}", "; PRAGMA user_version = 99", "; ATTACH DATABASE '/tmp/x' AS x", "\u0000", "\ud7ff", "\U0010ffff",
+    " LIMIT 1 OFFSET 0", ") or (ItemType eq 'job'",
+    " OR randomblob(1000000000)", " OR load_extension('x')",
+    "?", ":1", "$1", "@x", "{{7*7}}", "; PRAGMA user_version = 99", "; ATTACH DATABASE '/tmp/x' AS x",
+    "\u0000", "\ud7ff", "\U0010ffff",
 )  # fmt: skip
 _ENDS = ("", " --", "#", "/*", ";", "\x00", "'", " and Name eq 'x")
 STRINGS = sorted({f"{q}{attack}{end}" for q, attack, end in itertools.product(_QUOTES, _ATTACKS, _ENDS)})
