@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check bench clean
+.PHONY: help demo test test-browser test-long check bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -13,6 +13,9 @@ demo: .venv/ready ## run a VQE of H2 in a session of the local service
 
 test: .venv/ready ## run all tests
 	$(BIN)/pytest
+
+test-browser: .venv/ready ## run the tests of the portal in a real Chromium
+	$(BIN)/pytest -m browser
 
 test-long: .venv/ready ## run the long forms of tests: random walks, fuzzing, crashes
 	HYBRIDLOOP_TESTS=long $(BIN)/pytest -m long_form

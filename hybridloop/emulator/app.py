@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hybridloop.emulator.admin import Admin
 from hybridloop.emulator.dataplane import DataPlane
 from hybridloop.emulator.pacing import Pacing
+from hybridloop.emulator.portal import Portal
 from hybridloop.emulator.queue import Capacity, WorkQueue
 from hybridloop.emulator.service import Service
 from hybridloop.emulator.session import SWEEP_EVERY_S
@@ -22,12 +23,13 @@ from hybridloop.emulator.virtual_time import VirtualTime
 
 
 class Faces:
-    """The data plane, the storage and the admin endpoints behind one address."""
+    """The data plane, the storage, the admin endpoints and the portal behind one address."""
 
-    def __init__(self, data_plane: DataPlane, storage: Storage, admin: Admin) -> None:
+    def __init__(self, data_plane: DataPlane, storage: Storage, admin: Admin, portal: Portal) -> None:
         self._data_plane = data_plane
         self._storage = storage
         self._admin = admin
+        self._portal = portal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
@@ -39,6 +41,8 @@ class Faces:
             return await self._data_plane.answer(request)
         if path.startswith("/_admin/"):
             return await self._admin.answer(request)
+        if path == "/" or path.startswith("/_portal/"):
+            return await self._portal.answer(request)
         return await self._storage.answer(request)
 
 

@@ -33,6 +33,7 @@ from hybridloop.emulator.latency import Latency, recorded_profiles
 from hybridloop.emulator.ledger_face import LedgerFace
 from hybridloop.emulator.memory import Memory, default_limit
 from hybridloop.emulator.pacing import Pacing, RealAlarms
+from hybridloop.emulator.portal import Portal
 from hybridloop.emulator.queue import Capacity
 from hybridloop.emulator.sas import Signatures
 from hybridloop.emulator.schema import UnknownSchema
@@ -92,6 +93,7 @@ def _serve(settings: Settings) -> None:
     signatures, faults = Signatures(keys.signing), FaultsInForce()
     if settings.faults is not None:
         faults.plan = _fault_plan(settings.faults, clock)
+    port = listener.getsockname()[1]
     faces = Faces(
         DataPlane(service, signatures, keys.api_key),
         Storage(service.containers, signatures, service.clock),
@@ -102,8 +104,8 @@ def _serve(settings: Settings) -> None:
             keys.admin_key,
             LedgerFace(store),
         ),
+        Portal(service, keys.api_key, settings.clock, port),
     )
-    port = listener.getsockname()[1]
     capacity = Capacity(os.cpu_count() or 1, Memory(settings.max_memory or default_limit()))
     app = application(service, pacing, time, faces, capacity, lambda: _announce(port, keys, settings))
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -244,6 +246,7 @@ Connect the azure-quantum SDK:
                           location="eastus", credential=AzureKeyCredential("{api_key}"),
                           _quantum_endpoint="{url}")
 SubscriptionId={subscription};ResourceGroupName=local;WorkspaceName=local;ApiKey={api_key};QuantumEndpoint={url};
+Portal: {url} in a browser; sign in with the API key {api_key}
 Admin endpoints: {url}_admin/ with the header x-admin-key: {admin_key}
 Time: {settings.clock}. State: {settings.state or "in memory"}. Stop with Ctrl-C.""",
         flush=True,

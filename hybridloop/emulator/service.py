@@ -281,6 +281,11 @@ class Service:
         moments = (times_out_at(session.state, self._idle_rule) for session in self.store.live_sessions())
         return min((moment for moment in moments if moment is not None), default=None)
 
+    def idle_time_left(self, session: SessionRecord) -> float | None:
+        """Seconds until the sweeper ends the session, as things stand; None where it will not."""
+        moment = times_out_at(session.state, self._idle_rule)
+        return None if moment is None else max(0.0, moment - self.clock.now())
+
     def advance(self, clock: VirtualClock, moment: float) -> None:
         """Go forward in virtual time and do what fell due on the way."""
         clock.advance_to(moment)
