@@ -66,7 +66,7 @@ class Browser:
     def resize(self, width: int, height: int) -> None:
         """Show the page as on a screen of that size in CSS pixels."""
         self.devtools(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
         )
 
     def prefer(self, scheme: str) -> None:
