@@ -11,28 +11,29 @@ import heapq
 import itertools
 import math
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from hybridloop.emulator.clock import VirtualClock
 
 
-def jump_to(waits: Iterable[float | None], own: float | None, *, is_computing: bool) -> float | None:
+def jump_to(waits: Sequence[float | None], own: Callable[[], float | None]) -> float | None:
     """The moment to which time jumps, None while it stands.
 
-    `waits` has the moment that each participant waits for (infinity: for ever), None for one that is busy. `own` is
-    the service's next moment. Nobody there, somebody busy, or something being computed: time stands.
+    `waits` has the moment that each participant waits for (infinity: for ever), None for one that is busy: while
+    there is such a one, or nobody at all, time stands. `own` gives the service's next moment; it is asked last.
 
-    >>> jump_to([30.0, 20.0], 25.0, is_computing=False)
+    >>> jump_to([30.0, 20.0], lambda: 25.0)
     20.0
-    >>> jump_to([30.0, None], 25.0, is_computing=False) is None
+    >>> jump_to([30.0, None], lambda: 25.0) is None
     True
     """
-    moments = list(waits)
-    if is_computing or not moments or None in moments:
+    moments = [moment for moment in waits if moment is not None]
+    if not moments or len(moments) < len(waits):
         return None
-    earliest = min([moment for moment in moments if moment is not None] + ([] if own is None else [own]))
+    own_moment = own()
+    earliest = min(moments if own_moment is None else [*moments, own_moment])
     return earliest if math.isfinite(earliest) else None
 
 
@@ -153,8 +154,9 @@ class VirtualTime:
             self._go(moment)
 
     def _next_jump(self) -> float | None:
-        waits = [participant.waits_for for participant in self._participants.values()]
-        return jump_to(waits, self._own_moment(), is_computing=self.is_computing())
+        if self.is_computing():
+            return None
+        return jump_to([participant.waits_for for participant in self._participants.values()], self._own_moment)
 
     async def advance(self, moment: float) -> None:
         """Go forward by hand, over all that waits on the way; the service's own moments are kept in their order."""

@@ -141,6 +141,31 @@ def test_a_queue_full_of_other_peoples_jobs_holds_jobs_back_and_survives_a_resta
     assert waited == pytest.approx(3600, abs=1e-3)
 
 
+def test_a_job_that_was_computed_but_had_not_ended_ends_once_at_its_old_moment_after_a_restart(
+    tmp_path: Path, start_emulator: Callable[..., Emulator]
+) -> None:
+    options = ("--clock", "virtual", "--latency", "recorded")
+    first = Caller(start_emulator(*options, state=tmp_path), "finishing")
+    session = first.open_session()
+    job = first.submit(sessionId=session)
+    accepted = moment_of(shown(first, job)["creationTime"])
+    course = Latency(PROFILES, 0).course_of(TARGET, job, accepted)
+    go_to(first, course.begins + course.run_s)
+    finishing = shown(first, job)
+    assert (finishing["status"], finishing["costEstimate"]) == ("Finishing", None)
+    first.emulator.stop(signal.SIGKILL)
+
+    second = Caller(start_emulator(*options, state=tmp_path), "finishing")
+    assert shown(second, job)["status"] == "Finishing"
+    second.emulator.advance(3600)
+    document = shown(second, job)
+    assert document["status"] == "Succeeded"
+    for name in ("beginExecutionTime", "endExecutionTime"):
+        assert document[name] == finishing[name]
+    assert second.emulator.admin("ledger")["jobs"] == 1
+    assert second.call("POST", f"/sessions/{session}:close").json()["status"] in ("Succeeded", "TimedOut")
+
+
 def test_a_queue_takes_its_time_on_the_real_clock_too(start_emulator: Callable[..., Emulator]) -> None:
     caller = Caller(start_emulator())
     caller.emulator.admin("targets", {TARGET: {"queue_s": 0.2}})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
+import itertools
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -11,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridloop.emulator.virtual_time import jump_to
+from hybridloop.emulator.clock import VirtualClock
+from hybridloop.emulator.virtual_time import Participant, VirtualTime, jump_to
 from tests.conftest import Emulator, running_emulator
 from tests.emulator.calls import Reply, connection, raw_call
 
@@ -20,7 +23,7 @@ MOMENTS = st.floats(min_value=0, max_value=1e6)
 
 @given(st.lists(MOMENTS | st.just(math.inf), min_size=1), st.none() | MOMENTS)
 def test_time_jumps_to_the_earliest_moment_and_no_further(waits: list[float], own: float | None) -> None:
-    moment = jump_to(waits, own, is_computing=False)
+    moment = jump_to(waits, lambda: own)
     others = [*waits, *([] if own is None else [own])]
     if moment is None:
         assert all(math.isinf(other) for other in others)
@@ -30,12 +33,50 @@ def test_time_jumps_to_the_earliest_moment_and_no_further(waits: list[float], ow
 
 
 @given(st.lists(MOMENTS | st.just(math.inf) | st.none()), st.none() | MOMENTS)
-def test_time_stands_while_anybody_is_busy_or_a_job_is_computed_or_nobody_is_there(
-    waits: list[float | None], own: float | None
+def test_time_stands_while_anybody_is_busy_or_nobody_is_there(waits: list[float | None], own: float | None) -> None:
+    assert jump_to([*waits, None], lambda: own) is None
+    assert jump_to([], lambda: own) is None
+
+
+class NotedBooks:
+    """Books in which nothing happens but that time goes by."""
+
+    def __init__(self) -> None:
+        self.moments: list[float] = []
+
+    def advance(self, clock: VirtualClock, moment: float) -> None:
+        clock.advance_to(moment)
+        self.moments.append(moment)
+
+    def next_time_out(self) -> float | None:
+        return None
+
+
+@given(st.lists(st.lists(st.integers(0, 50), max_size=6), min_size=1, max_size=5), st.lists(st.integers(0, 100)))
+def test_each_participant_wakes_at_its_own_moments_and_each_alarm_rings_at_its_own(
+    pauses: list[list[int]], alarms: list[int]
 ) -> None:
-    assert jump_to(waits, own, is_computing=True) is None
-    assert jump_to([*waits, None], own, is_computing=False) is None
-    assert jump_to([], own, is_computing=False) is None
+    books, clock, rung = NotedBooks(), VirtualClock(0.0), list[tuple[int, float]]()
+
+    async def live(time: VirtualTime, participant: Participant, own: list[int]) -> list[float]:
+        woken = []
+        for pause in own:
+            await time.wait(participant, clock.now() + pause)
+            woken.append(clock.now())
+        time.leave(participant)
+        return woken
+
+    async def together() -> list[list[float]]:
+        time = VirtualTime(clock, books)
+        for moment in alarms:
+            time.at(moment, lambda moment=moment: rung.append((moment, clock.now())))  # type: ignore[misc]
+        joined = [time.join(str(i)) for i in range(len(pauses))]
+        return await asyncio.gather(*(live(time, who, own) for who, own in zip(joined, pauses, strict=True)))
+
+    assert asyncio.run(together()) == [[float(end) for end in itertools.accumulate(own)] for own in pauses]
+    assert books.moments == sorted(books.moments)
+    assert all(moment == now for moment, now in rung)
+    assert sorted(moment for moment, _ in rung) == sorted(moment for moment in alarms if moment <= clock.now())
 
 
 @pytest.fixture(scope="module")
