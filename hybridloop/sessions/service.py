@@ -26,7 +26,7 @@ _INPUT_BLOB = "inputData"
 _QIR = "qir.v1"
 _NOTHING = "Nothing was submitted, no money was spent."
 _IN_FLIGHT = "Jobs that the service has accepted run on and are billed."
-_READING = "Nothing was changed by this, and no money was spent."
+_READING = "Nothing was changed by this."
 _TRY_AGAIN = "Try again in a while."
 
 T = TypeVar("T")
@@ -131,7 +131,7 @@ class Service:
 
     def providers(self) -> Iterator[dict[str, Any]]:
         """The workspace's providers with the status of their targets."""
-        return self._pages("/providerStatus", {})
+        return self._pages("/providerStatus", {}, doing="asking for the targets", meaning=_NOTHING)
 
     def download(self, url: str, container: str) -> bytes:
         """A blob of the job's container, by the URL that the service named, with the container's signature."""
@@ -148,9 +148,11 @@ class Service:
     def _call(self, method: str, path: str, body: object = None, *, timeout_s: float = READ_TIMEOUT_S) -> Any:
         return self._transport.call(method, path, body=body, timeout_s=timeout_s)
 
-    def _pages(self, path: str, query: dict[str, str | int]) -> Iterator[dict[str, Any]]:
+    def _pages(
+        self, path: str, query: dict[str, str | int], *, doing: str = "listing", meaning: str = _READING
+    ) -> Iterator[dict[str, Any]]:
         seen: set[str] = set()  # a page shifts when items are added meanwhile
-        items, following = self._page(path, query)
+        items, following = self._page(path, query, doing, meaning)
         while True:
             for item in items:
                 if item["id"] not in seen:
@@ -158,9 +160,11 @@ class Service:
                     yield item
             if not following:
                 return
-            items, following = self._page(following, {})
+            items, following = self._page(following, {}, doing, meaning)
 
-    def _page(self, path: str, query: dict[str, str | int]) -> tuple[list[dict[str, Any]], str | None]:
+    def _page(
+        self, path: str, query: dict[str, str | int], doing: str, meaning: str
+    ) -> tuple[list[dict[str, Any]], str | None]:
         def ask() -> tuple[list[dict[str, Any]], str | None]:
             page = self._transport.call("GET", path, query=query)
             items = _field(page, "value", list)
@@ -168,7 +172,7 @@ class Service:
                 _field(item, "id", str)
             return items, page.get("nextLink")
 
-        return self._ask("listing", _READING, ask)
+        return self._ask(doing, meaning, ask)
 
     def _ask(
         self,
