@@ -65,8 +65,11 @@ def _parsed(data: bytes) -> QuantumCircuit:
         text = data.decode("utf-8")
         if _LIBRARY.search(text):
             text = _LIBRARY.sub(_GATES, _CAPITALS.sub(r"hqs_\1", text), count=1)
+        # what Qiskit writes takes more than the standard library to be included with it; where nothing is included,
+        # these would stand in for gates that the program defines itself
+        more = qasm2.LEGACY_CUSTOM_INSTRUCTIONS if "qelib1.inc" in text else ()
         # include_path () keeps the program from naming files of this machine
-        return qasm2.loads(text, include_path=(), custom_instructions=qasm2.LEGACY_CUSTOM_INSTRUCTIONS)
+        return qasm2.loads(text, include_path=(), custom_instructions=more)
     except (UnicodeDecodeError, QiskitError, RecursionError) as error:
         raise Unrunnable(INVALID_QASM, f"the input is not an OpenQASM 2 program: {error}") from error
 
