@@ -62,12 +62,8 @@ class Pacing:
     def add(self, key: int) -> None:
         """Take an accepted job: it goes to the workers when its queue is over."""
         course = self._course(key)
-        if course.fate is not None and course.fate.kind is not FateKind.FAILS:
-            if course.fate.kind is FateKind.IS_CANCELLED:
-                cancelled_at = self._service.store.job_by_key(key).state.created + course.fate.after_s
-                self._alarms.at(cancelled_at, lambda: self._service.cancel(key))
-            if course.fate.kind is FateKind.HANGS or course.fate.after_s == 0:
-                return
+        if course.fate is not None and self._never_begins(key, course.fate):
+            return
         if course.begins > self._service.clock.now():
             self._next[key] = self._alarms.at(course.begins, lambda: self._hand_out(key, course))
         elif course.takes_time:
@@ -106,6 +102,14 @@ class Pacing:
     def fail(self, key: int, error: JobError) -> None:
         """Take a job's failure from a worker; the job ends when its time is up."""
         self._after_the_run(key, lambda: self._service.fail(key, error))
+
+    def _never_begins(self, key: int, fate: Fate) -> bool:
+        """Whether a job's fate keeps it from the workers; one to be cancelled later goes its way until then."""
+        if fate.kind is FateKind.IS_CANCELLED:
+            cancelled_at = self._service.store.job_by_key(key).state.created + fate.after_s
+            self._alarms.at(cancelled_at, lambda: self._service.cancel(key))
+            return fate.after_s == 0
+        return fate.kind is FateKind.HANGS
 
     def _course(self, key: int) -> Course:
         store = self._service.store

@@ -234,8 +234,9 @@ def test_the_service_stops_at_once_though_a_call_waits_for_ever(start_emulator: 
     make(emulator, "no-answer")
     with connection(emulator.endpoint) as opened:
         opened.request("GET", f"{Caller(emulator).base}/sessions", headers=key_of(emulator))
+        deadline = time.monotonic() + 30
         while not injected(emulator):
-            pass
+            assert time.monotonic() < deadline
         assert emulator.stop() == 0
         with pytest.raises(http.client.RemoteDisconnected):
             opened.getresponse()
