@@ -41,7 +41,7 @@ from hybridloop.emulator.task import (
 )
 
 NOTHING_USED = Usage(0, 0, 0, 0, 0, 0)
-KEPT_BYTES = 16 * 2**20  # of inputs whose programs are kept, so that the same input is read once
+KEPT_BYTES = 4 * 2**20  # of inputs whose programs are kept, so that the same input is read once; they take some more
 
 Runs = Sequence[tuple[Program, Measured]]
 

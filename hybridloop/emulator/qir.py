@@ -63,6 +63,7 @@ _INDEX = re.compile(
     r"(?:%Qubit\*|%Result\*|ptr)(?: (?:nonnull|noundef|readonly|writeonly|nocapture))*"
     r" (?:(null)|inttoptr \(i64 (\d+) to (?:%Qubit\*|%Result\*|ptr)\))"
 )
+_READS_RESULT = re.compile(r"@__quantum__(?:rt__read_result|qis__read_result__body)\b")
 _DOUBLE = re.compile(r"double (\S+)")
 _LENGTH = re.compile(r"i64 (\d+),.*")
 _DEFINE = re.compile(r"^define [^@\n]*@(\"[^\"]*\"|[\w.$-]+)\(([^\n]*)\)([^\n]*)\{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
@@ -168,6 +169,10 @@ def _executed_lines(body: str) -> Iterator[str]:
 def _instruction(line: str) -> tuple[tuple[Operation, ...], tuple[Record, ...]]:
     """What one line does and what it records."""
     call = _CALL.fullmatch(line)
+    if _READS_RESULT.search(line):
+        raise Unrunnable(
+            INVALID_QIR, f"the program reads a result while it runs (adaptive profile), unsupported here: {line[:120]!r}"
+        )
     if call is None or call[1] != "void" or not call[2].startswith("__quantum__"):
         raise Unrunnable(INVALID_QIR, f"not an instruction of the base profile: {line[:120]!r}")
     kind, _, name = call[2].removeprefix("__quantum__").partition("__")

@@ -67,7 +67,7 @@ def test_a_program_that_branches_on_a_measurement_is_refused_by_name(emulator: E
     job.wait_until_completed()
     assert job.details.status == "Failed"
     assert job.details.error_data.code == "QIRPreProcessingFailed"
-    assert "read_result" in job.details.error_data.message
+    assert "adaptive profile" in job.details.error_data.message
 
 
 @pytest.mark.parametrize("target", ["ionq.simulator", "rigetti.sim.qvm", "quantinuum.sim.h2-1e"])
