@@ -217,11 +217,27 @@ class Fuzzer:
             ("POST", "/_admin/clock/wait", {"participant": "x", "until": 5}),
             ("POST", "/_admin/clock/wake", {"participant": "x"}),
             ("GET", "/_admin/targets", None),
+            ("GET", self._one("/_admin/faults", "/_admin/faults/log"), None),
+            ("DELETE", "/_admin/faults", None),
+            ("POST", "/_admin/faults", {"seed": 3, "rules": [self._rule()]}),
+            ("POST", "/_admin/faults", self._rule()),
             ("POST", "/_admin/targets", {"ionq.simulator": {"availability": "Degraded", "queue_s": 1}}),
             ("GET", f"/_admin/ledger?run={quote(self._text())}&top={self._one('1', '0', 'x')}&after=0", None),
             ("GET", f"/_admin/ledger?session={self._one(*self.sessions)}", None),
         )
         return Sent(method, path, None if document is None else self._json(document), {})
+
+    def _rule(self) -> dict[str, Any]:
+        """A fault that can't look like one of the service's own mistakes."""
+        rules: tuple[dict[str, Any], ...] = (
+            {"fault": "error", "status": 404, "code": "x", "operation": "quotas", "nth": [1, 3], "target": "x"},
+            {"fault": "page-repeats-item", "operation": ["list"], "every": 7, "after_s": 1, "before_s": 1e6},
+            {"fault": "job-fails", "code": "ProviderTimeout", "probability": 0.5, "job": "vqe", "times": 2},
+        )
+        rule = self._any(*rules)
+        if self._seldom(2):
+            self._spoil(rule)
+        return rule
 
     def _id(self, known: list[str]) -> str:
         """Mostly a new one, which is remembered."""

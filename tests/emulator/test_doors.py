@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,10 +23,18 @@ FACES = [
     "/_admin/clock",
     "/_admin/ledger",
     "/_admin/targets",
+    "/_admin/faults",
     "/box-1/box-1/blob",
     "/",
 ]
-ADMIN = ["/_admin/clock", "/_admin/clock/participants", "/_admin/ledger", "/_admin/targets", "/_admin/nothing"]
+ADMIN = [
+    "/_admin/clock",
+    "/_admin/clock/participants",
+    "/_admin/ledger",
+    "/_admin/targets",
+    "/_admin/faults",
+    "/_admin/nothing",
+]
 
 
 WHOLE = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -150,6 +158,15 @@ def test_admin_bodies_are_bounded(emulator: Emulator) -> None:
     size = {"Content-Length": str(5 * 2**20)}
     reply = raw_call(emulator.endpoint, "POST", "/_admin/targets", b"", keyed(emulator, **size))
     assert (reply.status, reply.json()["error"]["code"]) == (413, "RequestBodyTooLarge")
+
+
+def test_bodies_are_bounded_while_a_fault_plan_looks_at_them_first(start_emulator: Callable[..., Emulator]) -> None:
+    emulator = start_emulator()
+    emulator.admin("faults", {"rules": [{"fault": "empty", "operation": "quotas"}]})
+    caller = Caller(emulator)
+    assert b" 413 " in in_chunks(emulator, "PUT", f"{caller.base}/jobs/large", 65 * 2**20).split(b"\r\n", 1)[0]
+    assert caller.call("PUT", "/jobs/large", b"", **{"Content-Length": str(2**40)}).status == 413
+    assert caller.submit()
 
 
 @pytest.mark.parametrize(
