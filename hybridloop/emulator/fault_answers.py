@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope
 from hybridloop.emulator.clock import RealClock, utc_second
 from hybridloop.emulator.fault_rules import Call, Fault, Operation, Rule
 from hybridloop.emulator.faults import ServiceFault
-from hybridloop.emulator.http import fault_reply, unauthorized
+from hybridloop.emulator.http import announces_more, fault_reply, unauthorized
 from hybridloop.emulator.storage import storage_error
 
 BLOB_OPERATIONS = (Operation.UPLOAD, Operation.DOWNLOAD, Operation.CONTAINER)
@@ -140,6 +140,8 @@ def _as_answer(reply: Response) -> Answer:
 
 async def whole_body(request: Request, limit: int) -> tuple[bytes, Receive]:
     """The body, at most `limit` bytes of it, and a `receive` that gives the application all of it once more."""
+    if announces_more(request, limit):
+        return b"", request.receive  # the application refuses it unread
     messages: list[Message] = []
     size = 0
     while True:

@@ -97,4 +97,5 @@ def _object(body: bytes) -> Mapping[str, Any]:
 
 def _text(document: Mapping[str, Any], key: str) -> str:
     value = document.get(key)
-    return value if isinstance(value, str) else ""
+    # half a character, which JSON can hold, is no text that could be looked up
+    return value.encode("utf-8", "ignore").decode() if isinstance(value, str) else ""

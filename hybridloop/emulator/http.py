@@ -49,10 +49,15 @@ async def first_of(work: Awaitable[Any], disconnect: Awaitable[Any]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def announces_more(request: Request, limit: int) -> bool:
+    """Whether the request says that its body will be above the limit."""
+    announced = request.headers.get("content-length", "")
+    return announced.isdigit() and int(announced[:20]) > limit
+
+
 async def bounded_body(request: Request, limit: int) -> bytes:
     """The whole body, refused as soon as it is known to be above the limit."""
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced[:20]) > limit:
+    if announces_more(request, limit):
         raise _too_large(limit)
     chunks, size = [], 0
     async for chunk in request.stream():

@@ -105,3 +105,14 @@ def a_line(emulator: Emulator) -> Iterator[http.client.HTTPConnection]:
         yield line
     finally:
         line.close()
+
+
+@pytest.mark.parametrize("key", ["containerName", "name", "target", "sessionId"])
+def test_half_a_character_in_a_body_is_refused_while_a_fault_plan_looks_at_it_first(
+    start_emulator: Callable[..., Emulator], key: str
+) -> None:
+    emulator = start_emulator()
+    emulator.admin("faults", {"rules": [{"fault": "empty", "operation": "quotas"}]})
+    method, path = ("POST", "/storage/sasUri") if key == "containerName" else ("PUT", "/jobs/half")
+    body = b'{"%s": "job-\\ud800"}' % key.encode()
+    assert Caller(emulator).call(method, path, body).status == 400
