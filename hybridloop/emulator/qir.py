@@ -170,9 +170,8 @@ def _instruction(line: str) -> tuple[tuple[Operation, ...], tuple[Record, ...]]:
     """What one line does and what it records."""
     call = _CALL.fullmatch(line)
     if _READS_RESULT.search(line):
-        raise Unrunnable(
-            INVALID_QIR, f"the program reads a result while it runs (adaptive profile), unsupported here: {line[:120]!r}"
-        )
+        problem = "the program reads a result while it runs (adaptive profile), which this service does not do"
+        raise Unrunnable(INVALID_QIR, f"{problem}: {line[:120]!r}")
     if call is None or call[1] != "void" or not call[2].startswith("__quantum__"):
         raise Unrunnable(INVALID_QIR, f"not an instruction of the base profile: {line[:120]!r}")
     kind, _, name = call[2].removeprefix("__quantum__").partition("__")
