@@ -55,12 +55,12 @@ def test_the_key_signs_in_and_leads_back_to_the_page_with_a_cookie_that_is_not_t
     assert service.api_key not in name
 
 
-@pytest.mark.parametrize("key", ["", "wrong", "test-admin-key", "test-api-kéy"])
-def test_another_key_does_not_sign_in(service: Emulator, key: str) -> None:
-    reply = Visitor(service).post("/", {"key": key})
-    assert reply.status == 401
-    assert "set-cookie" not in reply.headers
-    assert b"not the key" in reply.body
+def test_another_key_does_not_sign_in(service: Emulator) -> None:
+    for key in ("", "wrong", "é", service.admin_key, service.api_key[:-1]):
+        reply = Visitor(service).post("/", {"key": key})
+        assert reply.status == 401
+        assert "set-cookie" not in reply.headers
+        assert b"not the key" in reply.body
 
 
 def test_signing_out_ends_the_sign_in_also_for_whoever_kept_the_cookie(visitor: Visitor) -> None:
