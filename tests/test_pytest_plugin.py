@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -10,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+PAGE = Path(__file__).parents[1] / "docs" / "emulator.md"
 HEAVY = ("azure", "numpy", "prefect", "qiskit", "starlette", "sqlalchemy", "urllib.request", "hybridloop.emulator")
 PROJECT = '''
 import sys
 
 import pytest
 from azure.quantum.job.job import Job
-from azure.quantum.job.session import Session
 
 QIR = b"""define void @main() #0 {
   call void @__quantum__qis__x__body(ptr null)
@@ -35,14 +36,6 @@ def test_a_job_gives_its_result(azure_quantum_emulator):
         input_params={"shots": 7},
     )
     assert job.get_results(timeout_secs=30) == {"1": 1.0}
-
-
-def test_idle_sessions_time_out_in_no_time(azure_quantum_emulator):
-    workspace = azure_quantum_emulator.workspace()
-    assert workspace.list_sessions() == []
-    session = Session(workspace=workspace, name="idle", provider_id="rigetti", target="rigetti.sim.qvm").open()
-    azure_quantum_emulator.advance(35 * 60)
-    assert workspace.get_session(session.id).details.status == "TimedOut"
 
 
 def test_a_service_of_its_own(start_azure_quantum_emulator, azure_quantum_emulator, tmp_path):
@@ -67,7 +60,9 @@ def run_pytest(project: Path, *arguments: str) -> subprocess.CompletedProcess[st
 
 @pytest.mark.slow
 def test_a_foreign_project_has_a_service_by_naming_a_fixture(tmp_path: Path) -> None:
+    (shown,) = re.findall(r"```python\n([^`]*azure_quantum_emulator.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     (tmp_path / "test_theirs.py").write_text(PROJECT)
+    (tmp_path / "test_as_shown.py").write_text(shown)
     done = run_pytest(tmp_path, "-q")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 passed" in done.stdout

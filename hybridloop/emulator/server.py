@@ -245,8 +245,9 @@ Connect the azure-quantum SDK:
     workspace = Workspace(subscription_id="{subscription}", resource_group="local", name="local",
                           location="eastus", credential=AzureKeyCredential("{api_key}"),
                           _quantum_endpoint="{url}")
-SubscriptionId={subscription};ResourceGroupName=local;WorkspaceName=local;ApiKey={api_key};QuantumEndpoint={url};
-Portal: {url} in a browser; sign in with the API key {api_key}
+The same for hybridloop, as its AZURE_QUANTUM_CONNECTION_STRING:
+    SubscriptionId={subscription};ResourceGroupName=local;WorkspaceName=local;ApiKey={api_key};QuantumEndpoint={url};
+Portal: {url} in a browser; the API key signs in
 Admin endpoints: {url}_admin/ with the header x-admin-key: {admin_key}
 Time: {settings.clock}. State: {settings.state or "in memory"}. Stop with Ctrl-C.""",
         flush=True,
