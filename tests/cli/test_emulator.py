@@ -22,7 +22,7 @@ def test_what_it_prints_is_enough_to_connect(number: signal.Signals, shell: Shel
         assert service.stderr is not None
         try:
             assert service.stdout.readline().startswith("listening on http://127.0.0.1:")
-            text = next(line.strip() for line in service.stdout if line.startswith("SubscriptionId="))
+            text = next(line.strip() for line in service.stdout if line.startswith("    SubscriptionId="))
             targets = say("targets", "--json", AZURE_QUANTUM_CONNECTION_STRING=text)
         finally:
             service.send_signal(number)

@@ -87,8 +87,8 @@ class Browser:
         return [entry["message"] for entry in self._call("se/log", {"type": "browser"})]
 
     def until(self, holds: Callable[[], bool]) -> None:
-        """Wait until something holds, 20 seconds at most."""
-        deadline = time.monotonic() + 20
+        """Wait until something holds, a minute at most."""
+        deadline = time.monotonic() + 60
         while not holds():
             assert time.monotonic() < deadline, self.text()
             time.sleep(0.02)

@@ -112,7 +112,6 @@ def test_a_page_keeps_itself_up_to_date_and_the_focus_where_it_is(
     browser.open(service.endpoint.rstrip("/") + path_of(caller, "sessions", session))
     reach(browser, "to be ended")
     browser.run("window.stays = true")
-    browser.until(lambda: "1 Executing" in browser.text())
     caller.call("POST", f"/jobs/{job}:cancel")
     browser.until(lambda: "1 Cancelled" in browser.text())
     assert browser.run("return window.stays") is True

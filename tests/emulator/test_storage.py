@@ -135,7 +135,7 @@ def test_a_blob_that_is_too_large_is_refused_before_it_is_sent(container: str) -
     assert code(reply) == (413, "RequestBodyTooLarge")
 
 
-@pytest.mark.parametrize("path", ["/", "/box", "/box/box/b", "/..%2f..%2fetc/..%2f..%2fetc/passwd", "/a-1/b-1/c"])
+@pytest.mark.parametrize("path", ["//", "/box", "/box/box/b", "/..%2f..%2fetc/..%2f..%2fetc/passwd", "/a-1/b-1/c"])
 def test_no_path_leads_anywhere_without_a_signature(emulator: Emulator, path: str) -> None:
     reply = blob_call(emulator.endpoint.rstrip("/") + path, "GET")
     assert reply.status in (400, 403, 404)
