@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hybridloop.emulator.billing import Usage, usage_of
+from hybridloop.emulator.gates import IONQ_NATIVE
 from hybridloop.emulator.ionq import program_of_ionq
 from hybridloop.emulator.noise import Noise, noise_of
 from hybridloop.emulator.openqasm import program_of_openqasm
@@ -182,6 +183,11 @@ def _check_fit(program: Program, task: Task) -> None:
         raise Unrunnable("InvalidInputData", "the program measures nothing")
     if task.input_format == QIR:
         _check_profile(program, target)
+    foreign = {operation.name for operation in program.operations} & IONQ_NATIVE.keys() - set(target.native_gates)
+    if foreign:
+        native = ", ".join(target.native_gates)
+        problem = f"{', '.join(sorted(foreign))} is no native gate of {target.id}, which has {native}"
+        raise Unrunnable("InvalidInputData", problem)
 
 
 def _check_profile(program: Program, target: Target) -> None:

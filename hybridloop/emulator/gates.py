@@ -72,5 +72,11 @@ def ms(phase0: float, phase1: float, angle: float) -> NDArray[np.complex128]:
     return matrix
 
 
+def zz(angle: float) -> NDArray[np.complex128]:
+    """exp(-i·angle/2 · Z ⊗ Z); the angle in radians."""
+    same, other = np.exp(-0.5j * angle), np.exp(0.5j * angle)
+    return np.diag([same, other, other, same])
+
+
 # IonQ, "Getting started with native gates": https://docs.ionq.com/guides/getting-started-with-native-gates
-IONQ_NATIVE: dict[str, Callable[..., NDArray[np.complex128]]] = {"gpi": gpi, "gpi2": gpi2, "ms": ms}
+IONQ_NATIVE: dict[str, Callable[..., NDArray[np.complex128]]] = {"gpi": gpi, "gpi2": gpi2, "ms": ms, "zz": zz}

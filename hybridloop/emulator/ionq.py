@@ -37,7 +37,7 @@ CONTROLLED = {
     "h": "h",
     "not": "x",
 }
-NATIVE = ("gpi", "gpi2", "ms")  # phases and angles in turns
+NATIVE = ("gpi", "gpi2", "ms", "zz")  # phases and angles in turns
 
 
 def program_of_ionq(data: bytes) -> Program:
@@ -68,7 +68,7 @@ def _operation(gate: Any, number: int, num_qubits: int) -> Operation:
         raise Unrunnable(INVALID_INPUT, f"gate {number} ({name}) names a qubit twice or one that is not there")
     if len(controls) > MAX_CONTROLS:
         raise Unrunnable(INVALID_INPUT, f"gate {number} ({name}) has more than {MAX_CONTROLS} controls")
-    if name in NATIVE and not controls:
+    if name in NATIVE and not controls and "rotation" not in gate:  # a rotation makes zz the other gate of that name
         return _native(gate, name, targets, number)
     if controls and len(targets) == 1 and name in CONTROLLED:
         return Operation("c" * len(controls) + CONTROLLED[name], qubits)
@@ -89,14 +89,18 @@ def _operation(gate: Any, number: int, num_qubits: int) -> Operation:
 
 
 def _native(gate: Mapping[str, Any], name: str, targets: tuple[int, ...], number: int) -> Operation:
-    if name != "ms" and len(targets) == 1:
+    if name in ("gpi", "gpi2") and len(targets) == 1:
         return Operation(name, targets, (math.tau * _number(gate, "phase", number),))
+    if name == "zz" and len(targets) == 2:
+        return Operation("zz", targets, (math.tau * _number(gate, "angle", number),))
     phases = gate.get("phases")
     if name == "ms" and len(targets) == 2 and isinstance(phases, list) and len(phases) == 2:
         turns = [_number({"phase": phase}, "phase", number) for phase in phases]
         angle = _number(gate, "angle", number) if "angle" in gate else 0.25
         return Operation("ms", targets, (math.tau * turns[0], math.tau * turns[1], math.tau * angle))
-    raise Unrunnable(INVALID_INPUT, f"gate {number} ({name}) lacks its phases, or has a wrong number of targets")
+    raise Unrunnable(
+        INVALID_INPUT, f"gate {number} ({name}) lacks its phases or angle, or has a wrong number of targets"
+    )
 
 
 def _qubits(gate: Mapping[str, Any], one: str, many: str) -> tuple[int, ...]:

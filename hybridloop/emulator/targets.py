@@ -15,8 +15,9 @@ from hybridloop.emulator.billing import Price
 class Target:
     """One target. `queue_s` is the average queue time that it reports; `exact` says that it does not sample.
 
-    `checks_only`: it checks a program and answers zeros. `noise` names the noise that it always has, `noise_models`
-    those that a job may ask for.
+    `native_gates` are those of its machine that `ionq.circuit.v1` may name, beside the abstract ones that every machine
+    takes. `checks_only`: it checks a program and answers zeros. `noise` names the noise that it always has,
+    `noise_models` those that a job may ask for.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Target:
     refuses_barriers: bool = False
     status_page: str | None = None
     input_formats: Sequence[str] = ()
+    native_gates: Sequence[str] = ()
     noise: str | None = None
     noise_models: Sequence[str] = ()
 

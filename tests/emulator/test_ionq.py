@@ -76,6 +76,7 @@ CASES: list[tuple[dict[str, Any], Build]] = [
     # GPi is a rotation by π and GPi2 one by π/2 about the axis (cos φ, sin φ, 0); MS with φ = 0 is XX of its angle
     ({"gate": "gpi", "target": 1, "phase": 0.1}, lambda c: c.r(math.pi, math.tau * 0.1, 1)),
     ({"gate": "gpi2", "target": 1, "phase": 0.1}, lambda c: c.r(math.pi / 2, math.tau * 0.1, 1)),
+    ({"gate": "zz", "targets": [2, 0], "angle": 0.1}, lambda c: c.rzz(math.tau * 0.1, 2, 0)),
     ({"gate": "ms", "targets": [2, 0], "phases": [0, 0]}, lambda c: c.rxx(math.pi / 2, 2, 0)),
     ({"gate": "ms", "targets": [2, 0], "phases": [0.25, 0.25], "angle": 0.1}, lambda c: c.ryy(math.tau * 0.1, 2, 0)),
     (
@@ -123,6 +124,8 @@ def test_every_gate_acts_as_qiskits(gate: dict[str, Any], build: Build) -> None:
         {"gate": "swap", "targets": [0]},
         {"gate": "gpi", "target": 0},
         {"gate": "ms", "targets": [0, 1]},
+        {"gate": "zz", "targets": [0, 1]},
+        {"gate": "zz", "target": 0, "angle": 0.1},
         {"gate": "ms", "targets": [0, 1], "phases": [0]},
         {"gate": "gpi", "control": 1, "target": 0, "phase": 0},
     ],

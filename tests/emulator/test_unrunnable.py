@@ -23,6 +23,7 @@ BARRIER = ASYMMETRIC_QIR.replace(b"block_0:\n", b"block_0:\n  call void @__quant
 IONQ = {"target": "ionq.simulator", "inputDataFormat": "ionq.circuit.v1", "outputDataFormat": "ionq.quantum-results.v1"}
 NOISE = {"noise": {"model": "warp-1"}}
 SEED = {"noise": {"model": "aria-1", "seed": "seven"}}
+MS = b'{"qubits":2,"gateset":"native","circuit":[{"gate":"ms","targets":[0,1],"phases":[0,0]}]}'
 WORD = b'{"qubits":2,"circuit":[{"gate":"%s","target":0}]}'
 
 
@@ -55,6 +56,7 @@ def submit(emulator: Emulator, data: bytes, **more: Any) -> dict[str, Any]:
         ("InvalidInputData", "ionq.circuit.v1", b"{", IONQ),
         ("InvalidInputData", "warp", WORD % b"warp", IONQ),
         ("InvalidInputData", "qubit", b'{"qubits":2,"circuit":[{"gate":"x","target":2}]}', IONQ),
+        ("InvalidInputData", "ms is no native gate", MS, {**IONQ, "target": "ionq.qpu.forte-1"}),
         ("InvalidInputData", "30 qubits", json.dumps({"qubits": 30, "circuit": []}).encode(), IONQ),
     ],
 )  # fmt: skip
