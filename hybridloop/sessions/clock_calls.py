@@ -60,7 +60,8 @@ class ClockCalls:
             connection.request("POST", "/_admin/clock/participants", json.dumps({"name": name}), self._headers)
             reply = connection.getresponse()
             if reply.status == 401:
-                raise AccessDenied("clock", f"{self._host} does not accept the admin key", "Check the admin key.")
+                happened = f"clock: {self._host} does not accept the admin key"
+                raise AccessDenied(happened, "Nothing was changed by this.", "Give the key that the service printed.")
             if reply.status == 409:
                 remedy = "Start the service with --clock virtual, or leave the clock out."
                 raise InputError("clock", f"the service at {self._host} lives in real time", remedy)
