@@ -248,9 +248,9 @@ def key_of(emulator: Emulator) -> dict[str, str]:
 
 def test_a_slow_answer_takes_its_seconds_of_virtual_time(service: Emulator, caller: Caller) -> None:
     session, before = caller.open_session(), service.admin("clock")["seconds"]
-    make(service, "slow-answer", seconds=700, operation="get-session", nth=1)
+    make(service, "slow-answer", seconds=720, operation="get-session", nth=1)
     assert caller.session_status(session) == "Waiting"  # as it was when the call came
-    assert service.admin("clock")["seconds"] == before + 700
+    assert service.admin("clock")["seconds"] == before + 720
     assert caller.session_status(session) == "TimedOut"
 
 
