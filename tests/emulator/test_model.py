@@ -200,14 +200,6 @@ class SessionsAndJobs(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model.sessions)
     @rule(pick=number)
-    def open_again(self, pick: int) -> None:
-        request = session_request(self.a_session(pick))
-        self.service.open_session(W, self.a_session(pick).id, request)
-        other = {"Abort": JobFailurePolicy.CONTINUE, "Continue": JobFailurePolicy.ABORT}[request.policy]
-        refused(409, lambda: self.service.open_session(W, self.a_session(pick).id, replace(request, policy=other)))
-
-    @precondition(lambda self: self.model.sessions)
-    @rule(pick=number)
     def close(self, pick: int) -> None:
         session = self.a_session(pick)
         self.model.close(session)
@@ -237,16 +229,20 @@ class SessionsAndJobs(RuleBasedStateMachine):
         self.requests[job.id] = request
         self.model.submit(job)
 
-    @precondition(lambda self: self.model.jobs)
+    @precondition(lambda self: self.model.jobs and self.model.sessions)
     @rule(pick=number)
-    def submit_again(self, pick: int) -> None:
-        job = self.a_job(pick)
-        request = self.requests[job.id]
+    def ask_again(self, pick: int) -> None:
+        """The same request gives what is there, another one of the same id is a conflict."""
+        session, job = self.a_session(pick), self.a_job(pick)
+        opening, submission = session_request(session), self.requests[job.id]
+        assert self.service.open_session(W, session.id, opening).id == session.id
+        other = next(policy for policy in JobFailurePolicy if policy != session.policy)
+        refused(409, lambda: self.service.open_session(W, session.id, replace(opening, policy=other)))
         if job.deleted:
-            refused(409, lambda: self.service.submit(W, job.id, request))
+            refused(409, lambda: self.service.submit(W, job.id, submission))
         else:
-            assert self.service.submit(W, job.id, request)[1] is False
-        refused(409, lambda: self.service.submit(W, job.id, replace(request, params={"shots": 6})))
+            assert self.service.submit(W, job.id, submission)[1] is False
+        refused(409, lambda: self.service.submit(W, job.id, replace(submission, params={"shots": 6})))
 
     @precondition(lambda self: self.model.live)
     @rule(pick=number)
@@ -256,46 +252,36 @@ class SessionsAndJobs(RuleBasedStateMachine):
         job.status = "Executing"
 
     @precondition(lambda self: self.model.live)
-    @rule(pick=number, outcome=st.sampled_from(["Succeeded", "Failed", "Cancelled"]))
+    @rule(pick=number, outcome=st.sampled_from(["Succeeded", "Failed", "Failed", "Cancelled", "deleted"]))
     def end(self, pick: int, outcome: str) -> None:
         job = self.a_live_job(pick)
-        if outcome == "Cancelled":
-            self.service.cancel_job(W, job.id)
-        else:
-            self.answer(job, outcome)
-        self.model.end(job, outcome)
+        self.answer(job, outcome)
+        self.model.end(job, "Cancelled" if outcome == "deleted" else outcome)
+        job.deleted = outcome == "deleted"
 
     @precondition(lambda self: len(self.model.live) < len(self.model.jobs))
-    @rule(pick=number, outcome=st.sampled_from(["Succeeded", "Failed", "Cancelled"]))
+    @rule(pick=number, outcome=st.sampled_from(["Succeeded", "Failed", "Cancelled", "deleted"]))
     def answer_too_late(self, pick: int, outcome: str) -> None:
         """A job that has ended does not begin, end or change again."""
         over = [job for job in self.model.jobs.values() if job.ended is not None]
         job = over[pick % len(over)]
         assert self.service.begin(self.key(job)) is None
-        if outcome != "Cancelled":
-            self.answer(job, outcome)
-        elif not job.deleted:
-            self.service.cancel_job(W, job.id)
+        if job.deleted and outcome in ("Cancelled", "deleted"):
+            refused(404, lambda: self.answer(job, outcome))
         else:
-            refused(404, lambda: self.service.cancel_job(W, job.id))
+            self.answer(job, outcome)
+            job.deleted |= outcome == "deleted"
 
     def answer(self, job: ModelJob, outcome: str) -> None:
-        """A worker's."""
-        if outcome == "Succeeded":
+        """A worker's answer, or a caller's wish."""
+        if outcome == "Cancelled":
+            self.service.cancel_job(W, job.id)
+        elif outcome == "deleted":
+            self.service.delete_job(W, job.id)
+        elif outcome == "Succeeded":
             self.service.succeed(self.key(job), b"{}", Usage(1, 2, 4, 4, 0, 5))
         else:
             self.service.fail(self.key(job), JobError("InvalidInputData", "no circuit"))
-
-    @precondition(lambda self: self.model.jobs)
-    @rule(pick=number)
-    def delete(self, pick: int) -> None:
-        job = self.a_job(pick)
-        if job.deleted:
-            refused(404, lambda: self.service.delete_job(W, job.id))
-        else:
-            self.service.delete_job(W, job.id)
-            self.model.end(job, "Cancelled")
-            job.deleted = True
 
     @rule(seconds=st.sampled_from(JUMPS))
     def let_time_pass(self, seconds: float) -> None:
@@ -338,13 +324,9 @@ class SessionsAndJobs(RuleBasedStateMachine):
             if not page.more:
                 break
         assert found == (expected[::-1] if descending else expected)
-
-    @precondition(lambda self: self.model.sessions)
-    @rule(pick=number)
-    def list_a_sessions_jobs(self, pick: int) -> None:
-        session = self.a_session(pick)
-        page = self.service.page(Listed.SESSION_JOBS, parse_query(None, None, None, None), W, session.id)
-        assert [item.id for item in page.items] == [job.id for job in session.jobs if not job.deleted]
+        for session in self.model.sessions.values():
+            page = self.service.page(Listed.SESSION_JOBS, parse_query(None, None, None, None), W, session.id)
+            assert [item.id for item in page.items] == [job.id for job in session.jobs if not job.deleted][:100]
 
     @invariant()
     def sessions_are_as_in_the_model(self) -> None:
