@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import uuid
@@ -12,6 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from tests.conftest import SUBSCRIPTION, Emulator
 from tests.emulator.calls import ASYMMETRIC_QIR
+from tests.emulator.portal_visitor import Visitor
 
 BASE = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/tests/providers/Microsoft.Quantum/workspaces/fuzz"
 T = TypeVar("T")
@@ -72,6 +74,8 @@ class Fuzzer:
 
     emulator: Emulator
     chance: random.Random
+    visitor: Visitor
+    form_token: str = ""
     sessions: list[str] = field(default_factory=lambda: ["none"])
     jobs: list[str] = field(default_factory=lambda: ["none"])
     urls: list[str] = field(default_factory=list)  # signed, of containers
@@ -87,6 +91,7 @@ class Fuzzer:
             (8, self._sas),
             (18 if self.urls else 0, self._blob),
             (8, self._admin),
+            (8 if self.visitor.cookie else 0, self._page),
         ]
         draw = self.chance.choices([kind for _, kind in kinds], [weight for weight, _ in kinds])[0]
         sent = draw()
@@ -227,6 +232,21 @@ class Fuzzer:
         )
         return Sent(method, path, None if document is None else self._json(document), {})
 
+    def _page(self) -> Sent:
+        kind, item = self._any(("sessions", self._one(*self.sessions)), ("jobs", self._one(*self.jobs)))
+        path = f"/_portal/{kind}/{SUBSCRIPTION}/tests/fuzz/{item}"
+        method, path = self._any(
+            ("GET", f"/?{self._one('sessions_before', 'jobs_before')}={self._one('', '1', quote(self._text()))}"),
+            ("GET", f"{path}?skip={self._one('0', '25', quote(self._text()))}"),
+            ("POST", f"{path}/{'close' if kind == 'sessions' else 'cancel'}"),
+            ("GET", f"/_portal/{quote(self._text())}"),
+        )
+        form = f"form_token={quote(self._one(self.form_token, self.form_token, self._text()))}&x={quote(self._text())}"
+        headers = {"Cookie": self.visitor.cookie, "Origin": self.emulator.endpoint.rstrip("/")}
+        headers["Content-Type"] = self._one("application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "")
+        body = self._spoiled_bytes(form.encode()) if self._seldom(4) else form.encode()
+        return Sent(method, path, body if method == "POST" else None, headers)
+
     def _rule(self) -> dict[str, Any]:
         """A fault that can't look like one of the service's own mistakes."""
         rules: tuple[dict[str, Any], ...] = (
@@ -264,7 +284,7 @@ class Fuzzer:
         elif self._seldom(6):
             document[self._text()] = value
         else:
-            document[key] = self._text() if self._seldom(2) else self.chance.choice(NASTY_VALUES)
+            document[key] = self._text() if self._seldom(2) else copy.deepcopy(self.chance.choice(NASTY_VALUES))
 
     def _spoiled_bytes(self, data: bytes) -> bytes:
         for _ in range(self.chance.randint(1, 3)):

@@ -15,6 +15,7 @@ import pytest
 from tests.conftest import Emulator
 from tests.emulator.calls import ASYMMETRIC_QIR, Caller
 from tests.emulator.fuzzing import Fuzzer, Sent
+from tests.emulator.portal_visitor import Visitor
 from tests.long_form import long_form, short_or_long
 
 REQUESTS = short_or_long(400, 5000)
@@ -28,7 +29,9 @@ def test_no_request_is_answered_with_5xx_hangs_or_leaves_a_traceback(
     start_emulator: Callable[..., Emulator], capfd: pytest.CaptureFixture[str], seed: int
 ) -> None:
     emulator = start_emulator("--clock", "virtual", "--max-memory", "128MiB")
-    fuzzer = Fuzzer(emulator, random.Random(seed))
+    visitor = Visitor(emulator)
+    visitor.sign_in()
+    fuzzer = Fuzzer(emulator, random.Random(seed), visitor, visitor.form_token())
     seen: Counter[int] = Counter()
     with contextlib.ExitStack() as lines:
         line = lines.enter_context(a_line(emulator))
