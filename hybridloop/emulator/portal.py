@@ -82,7 +82,7 @@ class Portal:
             raise ServiceFault(403, "Forbidden", "This form was not sent by a page of this service.")
         form = _form(await bounded_body(request, MAX_FORM))
         path: str = request.scope["path"]
-        if visit is None:
+        if visit is None or "key" in form:
             return self._sign_in(request, form)
         if not visit.sent(form.get("form_token", "")):
             raise ServiceFault(403, "Forbidden", "This form is not of this sign-in; go back and load the page anew.")

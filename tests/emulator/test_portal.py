@@ -63,6 +63,11 @@ def test_another_key_does_not_sign_in(service: Emulator) -> None:
         assert b"not the key" in reply.body
 
 
+def test_signing_in_again_from_a_page_that_was_left_open_works(visitor: Visitor) -> None:
+    assert visitor.sign_in().status == 303
+    assert visitor.get("/").status == 200
+
+
 def test_signing_out_ends_the_sign_in_also_for_whoever_kept_the_cookie(visitor: Visitor) -> None:
     assert visitor.press("/_portal/sign-out").status == 303
     assert visitor.get("/").status == 401
