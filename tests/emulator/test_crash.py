@@ -64,7 +64,7 @@ def test_after_kills_amid_jobs_every_accepted_one_ends_once_in_the_books_with_wh
         caller = Caller(service, "crash")
         session = session or caller.open_session()
         is_enough = threading.Event()
-        arguments = (caller, session, todo, JOBS // (KILLS + 1), is_enough)
+        arguments = (caller, session, todo, JOBS // (KILLS + 2), is_enough)
         submitting = threading.Thread(target=submit_until_gone, args=arguments)
         submitting.start()
         assert is_enough.wait(60)
