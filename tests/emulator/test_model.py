@@ -41,7 +41,7 @@ START = 1_800_000_000.0
 W = "w"
 TARGETS = ("rigetti.sim.qvm", "ionq.simulator")
 PLACES = ("", "run/0/1", "run/0/2")
-JUMPS = (0.0, 1.0, 59.5, 120.0, 599.0, 600.0, 601.0, 720.0, 7200.0)
+JUMPS = (0.0, 1.0, 59.5, 120.0, 240.0, 300.0, 480.0, 599.0, 601.0, 7200.0)
 CATALOGUE = load_catalogue()
 number = st.integers(0, 99)  # picks one of those there are
 
@@ -159,12 +159,16 @@ class Queue:
 
 
 class SessionsAndJobs(RuleBasedStateMachine):
-    @initialize(idle_rule=st.sampled_from(IdleRule))
-    def start(self, idle_rule: IdleRule) -> None:
+    @initialize(idle_rule=st.sampled_from(IdleRule), first=st.permutations(list(JobFailurePolicy) * 2), pick=number)
+    def start(self, idle_rule: IdleRule, first: list[JobFailurePolicy], pick: int) -> None:
+        """With a few sessions and jobs from the beginning, so that every walk meets something."""
         self.model = Model(idle_rule)
         self.clock, self.store, self.blobs, self.queue = VirtualClock(START), Store(None), MemoryBytes(), Queue()
         self.requests: dict[str, JobRequest] = {}
         self.service = self.new_service()
+        for policy in first[: 1 + pick % 4]:
+            self.open(policy, TARGETS[0])
+            self.submit(self.a_session(0), pick, PLACES[pick % 3], TARGETS[0])
 
     def new_service(self) -> Service:
         service = Service(self.store, self.blobs, self.clock, CATALOGUE, self.model.rule, seed=0)
@@ -391,5 +395,5 @@ def refused(status: int, call: Callable[[], object]) -> None:
 
 @long_form
 def test_whatever_happens_in_whatever_order_the_service_does_as_the_model_says() -> None:
-    size = settings(max_examples=short_or_long(60, 1000), stateful_step_count=50, deadline=None, database=None)
+    size = settings(max_examples=short_or_long(100, 1000), stateful_step_count=50, deadline=None, database=None)
     run_state_machine_as_test(SessionsAndJobs, settings=size)
