@@ -18,7 +18,7 @@ from tests.emulator.fuzzing import Fuzzer, Sent
 from tests.emulator.portal_visitor import Visitor
 from tests.long_form import long_form, short_or_long
 
-REQUESTS = short_or_long(400, 5000)
+REQUESTS = short_or_long(300, 5000)
 IN_TIME_S = 20  # for one answer, on a busy machine; a hang is for ever
 
 

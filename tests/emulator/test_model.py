@@ -395,5 +395,5 @@ def refused(status: int, call: Callable[[], object]) -> None:
 
 @long_form
 def test_whatever_happens_in_whatever_order_the_service_does_as_the_model_says() -> None:
-    size = settings(max_examples=short_or_long(100, 1000), stateful_step_count=50, deadline=None, database=None)
+    size = settings(max_examples=short_or_long(80, 1000), stateful_step_count=50, deadline=None, database=None)
     run_state_machine_as_test(SessionsAndJobs, settings=size)
