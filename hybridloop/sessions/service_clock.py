@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from hybridloop.errors import ServiceUnreachable
+from hybridloop.errors import HybridloopError, ServiceUnreachable
 from hybridloop.sessions.clock_calls import ClockCalls, ServiceAway
 
 LOOK_S = 0.02  # real seconds after which an event is noticed that a thread without a token has set
@@ -50,7 +50,7 @@ class ServiceClock:
         self._own = threading.local()
         self._is_asking = False
         self._closing = threading.Event()
-        self._failure: ServiceUnreachable | None = None
+        self._failure: HybridloopError | None = None
         try:
             self._membership, self._known = self._calls.join(name)
         except ServiceAway as error:
@@ -66,10 +66,8 @@ class ServiceClock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._fail(ServiceUnreachable("the clock was closed", "This wait has ended.", ""))
         with self._state:
-            self._failure = ServiceUnreachable("the clock was closed", "This wait has ended.", "")
-            self._closing.set()
-            self._state.notify_all()
             self._stand_still()
         self._ticker.join()
         self._membership.close()
@@ -98,18 +96,18 @@ class ServiceClock:
                         raise self._failure
                     self._state.wait(LOOK_S)
             finally:
-                if tokens:
-                    self._stand_still()
                 self._waiters.remove(waiter)
                 self._tokens += tokens
                 self._state.notify_all()
+                if tokens:
+                    self._stand_still()
         return event.is_set()
 
     def hold(self) -> AbstractContextManager[object]:
         """A token, taken at once; the thread that enters the block gives it up in its waits, and at the end."""
         with self._state:
-            self._stand_still()
             self._tokens += 1
+            self._stand_still()
         return _Token(self)
 
     def adopt(self) -> None:
@@ -130,7 +128,7 @@ class ServiceClock:
                 self._state.notify_all()
 
     def _stand_still(self) -> None:
-        """Take back the wait that the service was told of, before a thread here works again; the state is held.
+        """Take back the wait that the service was told of, for a thread here works again; the state is held.
 
         Only needed where something came up that did not come out of this time: a signal, a thread without a token.
         """
@@ -173,11 +171,19 @@ class ServiceClock:
                 self._membership, now = self._calls.join(self._name)
             except ServiceAway:
                 if time.monotonic() > gives_up_at:
-                    self._failure = self._calls.unreachable()
-                    self._closing.set()
+                    self._fail(self._calls.unreachable())
+            except HybridloopError as error:  # it is back with another key, or another clock
+                self._fail(error)
             else:
                 return now
         return self._known
+
+    def _fail(self, error: HybridloopError) -> None:
+        """End this clock: all who wait, now or later, are told why."""
+        with self._state:
+            self._failure = error
+            self._closing.set()
+            self._state.notify_all()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from hybridloop.sessions.clock_calls import ClockCalls
 from hybridloop.sessions.poller import SHARE_OF_WAIT
 from hybridloop.sessions.service_clock import ServiceClock
 from hybridloop.sessions.session import open_session
+from hybridloop.sessions.workers import Workers
 from tests.conftest import Emulator, running_emulator
 
 MINUTE = 60.0
@@ -101,7 +102,7 @@ def test_two_clients_share_one_time(service: Emulator, clock: ServiceClock) -> N
             for _ in range(3):
                 other.wait(never(), 30.0)
                 woken.append(("other", other.now() - start))
-        done.set()
+            done.set()
 
     other = threading.Thread(target=wait_thrice, args=[clock_of(service, "other")])
     other.start()  # it has joined already, and does not wait: time stands until it runs
@@ -158,6 +159,36 @@ def test_an_event_from_outside_this_time_ends_a_wait(service: Emulator, clock: S
         assert clock.now() == start
 
 
+def test_a_signal_ends_a_wait_and_leaves_the_clock_in_order(service: Emulator, clock: ServiceClock) -> None:
+    class Told(Exception):
+        pass
+
+    def tell(*_: object) -> None:
+        raise Told
+
+    start, former = clock.now(), signal.signal(signal.SIGALRM, tell)
+    try:
+        with clock_of(service, "busy"):  # so that time stands
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            with pytest.raises(Told):
+                clock.wait(never(), 1000.0)
+            assert state_of(service, "test") == "works"
+    finally:
+        signal.signal(signal.SIGALRM, former)
+    clock.wait(never(), 10.0)
+    assert clock.now() == start + 10.0
+
+
+def test_calls_that_are_dropped_do_not_hold_time_up(clock: ServiceClock) -> None:
+    start, ran = clock.now(), list[int]()
+    workers = Workers("test", clock, threads=0)
+    for number in range(3):
+        workers.do(lambda number=number: ran.append(number))  # type: ignore[misc]
+    workers.close()
+    clock.wait(never(), 10.0)
+    assert (clock.now() - start, ran) == (10.0, [])
+
+
 def test_time_that_was_moved_by_hand_is_seen_at_once(service: Emulator, clock: ServiceClock) -> None:
     before = clock.now()
     service.advance(10.0)
@@ -195,16 +226,21 @@ def test_after_a_restart_of_the_service_its_time_goes_on(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
+    key = "the-same-after-the-restart"
     options = ("--clock", "virtual", "--port", port)
-    first = start_emulator(*options, state=tmp_path)
-    with clock_of(first) as clock:
+    first = start_emulator(*options, "--admin-key", key, state=tmp_path)
+    with ServiceClock(first.endpoint, key) as clock:
         clock.wait(never(), 600.0)
         before = clock.now()
         first.stop(signal.SIGKILL)
         assert clock.now() == before  # nobody is there to tell another
-        start_emulator(*options, state=tmp_path)
+        second = start_emulator(*options, "--admin-key", key, state=tmp_path)
         assert not clock.wait(never(), 60.0)
         assert clock.now() >= before + 60.0
+        second.stop(signal.SIGKILL)
+        start_emulator(*options, "--admin-key", "another", state=tmp_path)
+        with pytest.raises(AccessDenied):
+            clock.wait(never(), 60.0)
 
 
 def test_what_can_not_be_joined_says_why(service: Emulator, emulator: Emulator) -> None:
