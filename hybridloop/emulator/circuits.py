@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 from qiskit import QuantumCircuit
+from qiskit.circuit import IfElseOp
 from qiskit.circuit.library import UnitaryGate
 from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error
 
@@ -50,13 +51,20 @@ def with_measurements(plan: Plan, gates: Gates, num_results: int, *, noisy: bool
     circuit = QuantumCircuit(len(plan.qubits), num_results)
     for operation in plan.operations:
         where = [plan.qubits[qubit] for qubit in operation.qubits]
+        body = circuit if not operation.conditions else QuantumCircuit(circuit.qubits, circuit.clbits)
         if operation.name == MEASURE:
-            circuit.measure(where[0], operation.result)
+            body.measure(where[0], operation.result)
         elif operation.name == RESET:
-            circuit.reset(where[0])
+            body.reset(where[0])
         else:
-            gates.append(circuit, operation, where, NOISY if noisy else QUIET)
-            _noise_of_wide_gate(circuit, where, noisy=noisy)
+            gates.append(body, operation, where, NOISY if noisy else QUIET)
+            _noise_of_wide_gate(body, where, noisy=noisy)
+        for number, (result, value) in enumerate(reversed(operation.conditions), 1):
+            outer = circuit
+            if number < len(operation.conditions):
+                outer = QuantumCircuit(circuit.qubits, circuit.clbits)
+            outer.append(IfElseOp((circuit.clbits[result], value), body, None), circuit.qubits, circuit.clbits)
+            body = outer
     return circuit
 
 

@@ -193,6 +193,9 @@ def _check_fit(program: Program, task: Task) -> None:
 def _check_profile(program: Program, target: Target) -> None:
     if target.refuses_barriers and any(operation.name == BARRIER for operation in program.operations):
         raise Unrunnable("QATTransformationFailed", f"{target.id} takes no barriers in QIR; leave them out")
+    if target.profile == "Base" and any(operation.conditions for operation in program.operations):
+        problem = f"{target.id} runs the base profile: no branch can depend on a measurement"
+        raise Unrunnable("QIRPreProcessingFailed", problem)
     if target.profile == "Base" and not measures_only_at_the_end(
         tuple(o for o in without_idle_resets(program.operations) if o.name != RESET)
     ):

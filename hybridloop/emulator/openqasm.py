@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from qiskit import QuantumCircuit, qasm2
-from qiskit.circuit import ControlFlowOp
+from qiskit.circuit import CircuitInstruction, ClassicalRegister, Clbit, IfElseOp
 from qiskit.exceptions import QiskitError
 
 from hybridloop.emulator.gates import NATIVE_TO_AER
@@ -53,6 +55,8 @@ def program_of_openqasm(data: bytes) -> Program:
             operations.append(Operation(RESET, where))
         elif instruction.name == BARRIER:
             operations.append(Operation(BARRIER, ()))
+        elif isinstance(instruction.operation, IfElseOp):
+            unfolding.add_conditional(instruction, where, bits)
         else:
             unfolding.add(instruction.operation, where)
     registers = tuple(Register(r.name, tuple(bits[bit] for bit in r)) for r in circuit.cregs)
@@ -90,8 +94,6 @@ class _Unfolding:
             self._left -= 1
             if self._left < 0:
                 raise Unrunnable(INVALID_QASM, f"the program's gates stand for more than {MAX_STEPS} others")
-            if isinstance(operation, ControlFlowOp):
-                raise Unrunnable(INVALID_QASM, "the program branches on a measurement, which this service does not run")
             # a program may define a gate of its own under any name
             if operation.name in NATIVE_TO_AER and operation.base_class.__module__.startswith(_STANDARD_GATES):
                 angles = tuple(float(angle) for angle in operation.params)
@@ -99,6 +101,28 @@ class _Unfolding:
             else:
                 parts = self._parts(operation)
                 unread += [(part, tuple(qubits[number] for number in numbers)) for part, numbers in reversed(parts)]
+
+    def add_conditional(self, branch: CircuitInstruction, where: tuple[int, ...], bits: Mapping[Clbit, int]) -> None:
+        """Append what is done if a register has a value: OpenQASM 2's only way to branch."""
+        register, value = branch.operation.condition
+        if not isinstance(register, ClassicalRegister):
+            raise Unrunnable(INVALID_QASM, "a condition must compare a register with a number")
+        if value >> len(register):
+            return  # it can never have that value
+        conditions = tuple((bits[bit], value >> number & 1) for number, bit in enumerate(register))
+        body = branch.operation.blocks[0]
+        qubits = dict(zip(body.qubits, where, strict=True))
+        results = {inner: bits[outer] for inner, outer in zip(body.clbits, branch.clbits, strict=True)}
+        first = len(self.operations)
+        for instruction in body.data:
+            on = tuple(qubits[qubit] for qubit in instruction.qubits)
+            if instruction.name == MEASURE:
+                self.operations.append(Operation(MEASURE, on, result=results[instruction.clbits[0]]))
+            elif instruction.name == RESET:
+                self.operations.append(Operation(RESET, on))
+            else:
+                self.add(instruction.operation, on)
+        self.operations[first:] = [replace(done, conditions=conditions) for done in self.operations[first:]]
 
     def _parts(self, gate: Any) -> list[tuple[Any, tuple[int, ...]]]:
         """What a gate is defined by: gates, and which of its qubits they are on."""

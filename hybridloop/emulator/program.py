@@ -20,12 +20,16 @@ class Unrunnable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One instruction: a gate by its Qiskit name, `measure` (into `result`), or `reset`. Angles in radians."""
+    """One instruction: a gate by its Qiskit name, `measure` (into `result`), or `reset`. Angles in radians.
+
+    It is done only if all `conditions` hold, each a result that was measured before and the value that it must have.
+    """
 
     name: str
     qubits: tuple[int, ...]
     angles: tuple[float, ...] = ()
     result: int | None = None
+    conditions: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ class Register:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A straight-line program; `declared_qubits` is what it says it needs, at least what it uses.
+    """A program without loops; `declared_qubits` is what it says it needs, at least what it uses.
 
     `registers` are there where the format puts its results out by register.
     """
@@ -100,11 +104,11 @@ def without_idle_resets(operations: tuple[Operation, ...]) -> tuple[Operation, .
 
 
 def measures_only_at_the_end(operations: tuple[Operation, ...]) -> bool:
-    """Whether no qubit is used after its measurement, no result is written twice, and nothing is reset."""
+    """Whether no qubit is used after its measurement, no result is written twice, nothing is reset or conditional."""
     measured: set[int] = set()
     written: set[int | None] = set()
     for operation in operations:
-        if operation.name == RESET or not measured.isdisjoint(operation.qubits):
+        if operation.name == RESET or operation.conditions or not measured.isdisjoint(operation.qubits):
             return False
         if operation.name == MEASURE:
             if operation.result in written:

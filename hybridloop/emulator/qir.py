@@ -1,4 +1,4 @@
-"""Reads QIR of the base profile, text or bitcode, into a program.
+"""Reads QIR, text or bitcode, into a program: the base profile, and branches on results from the adaptive one.
 
 The text form has its own reader: parsing 25 instructions takes LLVM (through pyqir) a millisecond and this reader a
 tenth of that, and thousands of small programs are read. It takes typed pointers (`%Qubit*`) and opaque ones (`ptr`).
@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import replace
 
 from hybridloop.emulator.program import (
     BARRIER,
@@ -23,9 +24,7 @@ from hybridloop.emulator.program import (
     RecordedList,
     Unrunnable,
 )
-
-INVALID_QIR = "QIRPreProcessingFailed"
-MAX_INDEX = 4096  # of a qubit or result: far above any target, far below what would fill the memory
+from hybridloop.emulator.qir_flow import INVALID_QIR, executed_lines, index_of
 
 Record = int | tuple[bool, int]  # a result's number, or whether a list is a tuple, and its length
 
@@ -59,19 +58,11 @@ GATES: dict[str, tuple[str, int, int]] = {
 MEASUREMENTS = {"m__body": False, "mz__body": False, "mresetz__body": True}  # name -> whether a reset follows
 
 _CALL = re.compile(r"(?:tail |musttail |notail )?call (?:fastcc |ccc )?(\S+) @([\w.$]+)\((.*)\)(?: #\d+)?(?:, !.*)?")
-_INDEX = re.compile(
-    r"(?:%Qubit\*|%Result\*|ptr)(?: (?:nonnull|noundef|readonly|writeonly|nocapture))*"
-    r" (?:(null)|inttoptr \(i64 (\d+) to (?:%Qubit\*|%Result\*|ptr)\))"
-)
-_READS_RESULT = re.compile(r"@__quantum__(?:rt__read_result|qis__read_result__body)\b")
 _DOUBLE = re.compile(r"double (\S+)")
 _LENGTH = re.compile(r"i64 (\d+),.*")
 _DEFINE = re.compile(r"^define [^@\n]*@(\"[^\"]*\"|[\w.$-]+)\(([^\n]*)\)([^\n]*)\{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 _ATTRIBUTES = re.compile(r"^attributes #(\d+) = \{([^\n]*)\}", re.MULTILINE)
 _REQUIRED = re.compile(r'"(?:required_)?num_(?:required_)?(qubits|results)"="(\d+)"')
-_JUMP = re.compile(r"br label %(\"[^\"]*\"|[\w.$-]+)")
-_LABEL = re.compile(r"(\"[^\"]*\"|[\w.$-]+):")
-_RETURN = re.compile(r"ret (?:void|i64 \S+|i32 \S+)")
 
 
 def program_of_qir(data: bytes) -> Program:
@@ -82,10 +73,13 @@ def program_of_qir(data: bytes) -> Program:
     needs = {kind: int(number) for kind, number in _REQUIRED.findall(attributes.get(group, ""))}
     operations: list[Operation] = []
     records: list[Record] = []
-    for line in _executed_lines(body):
+    for line, conditions in executed_lines(body):
         done, recorded = _instruction(line)
-        operations += done
+        if recorded and conditions:
+            raise Unrunnable(INVALID_QIR, f"what is put out can't depend on a measurement: {line[:120]!r}")
+        operations += [replace(operation, conditions=conditions) for operation in done] if conditions else done
         records += recorded
+    _check_conditions(operations)
     used = 1 + max((qubit for operation in operations for qubit in operation.qubits), default=-1)
     read = 1 + max((o.result for o in operations if o.result is not None), default=-1)
     output = _output_of(records)
@@ -95,6 +89,14 @@ def program_of_qir(data: bytes) -> Program:
         declared_qubits=max(used, needs.get("qubits", 0)),
         num_results=max(read, needs.get("results", 0), _highest_result(output) + 1),
     )
+
+
+def _check_conditions(operations: list[Operation]) -> None:
+    """A result that is asked for must be written once: its value at the question is then its value at the end."""
+    written = [operation.result for operation in operations if operation.name == MEASURE]
+    for result in {result for operation in operations for result, _ in operation.conditions}:
+        if written.count(result) != 1:
+            raise Unrunnable(INVALID_QIR, f"the program branches on result {result}, which is not measured just once")
 
 
 def _decoded(data: bytes) -> str:
@@ -129,49 +131,9 @@ def _entry_point(text: str, attributes: dict[str, str]) -> tuple[str, str]:
     return body, group
 
 
-def _executed_lines(body: str) -> Iterator[str]:
-    """The body's instructions in the order of execution, along unconditional jumps."""
-    blocks: dict[str, list[str]] = {}
-    current = blocks.setdefault("", [])
-    for raw in body.split("\n"):
-        line = (raw.partition(";")[0] if ";" in raw else raw).strip()
-        if not line:
-            continue
-        label = _LABEL.fullmatch(line) if line[-1] == ":" else None
-        if label is None:
-            current.append(line)
-        elif not blocks[""] and len(blocks) == 1:
-            current = blocks[label[1]] = blocks[""]  # the first label names the entry block
-        else:
-            current = blocks[label[1]] = []
-    visited: set[str] = set()
-    block: str | None = ""
-    while block is not None:
-        if block in visited or block not in blocks:
-            raise Unrunnable(INVALID_QIR, f"the program jumps to block {block!r}, which is a loop or not there")
-        visited.add(block)
-        lines, block = blocks[block], None
-        for number, line in enumerate(lines):
-            if line.startswith("call "):
-                yield line
-                continue
-            jump = _JUMP.fullmatch(line)
-            if jump is not None or _RETURN.fullmatch(line):
-                if number != len(lines) - 1:
-                    raise Unrunnable(INVALID_QIR, f"instructions follow {line!r} in its block")
-                block = jump[1] if jump else None
-                break
-            yield line
-        else:
-            raise Unrunnable(INVALID_QIR, "a block of the entry point ends without a return or a jump")
-
-
 def _instruction(line: str) -> tuple[tuple[Operation, ...], tuple[Record, ...]]:
     """What one line does and what it records."""
     call = _CALL.fullmatch(line)
-    if _READS_RESULT.search(line):
-        problem = "the program reads a result while it runs (adaptive profile), which this service does not do"
-        raise Unrunnable(INVALID_QIR, f"{problem}: {line[:120]!r}")
     if call is None or call[1] != "void" or not call[2].startswith("__quantum__"):
         raise Unrunnable(INVALID_QIR, f"not an instruction of the base profile: {line[:120]!r}")
     kind, _, name = call[2].removeprefix("__quantum__").partition("__")
@@ -181,7 +143,7 @@ def _instruction(line: str) -> tuple[tuple[Operation, ...], tuple[Record, ...]]:
     if name == "initialize":
         return (), ()
     if name == "result_record_output":
-        return (), (_index(arguments.partition(", ")[0], line),)
+        return (), (index_of(arguments.partition(", ")[0], line),)
     length = _LENGTH.fullmatch(arguments)
     if name in ("array_record_output", "tuple_record_output") and length is not None:
         return (), ((name == "tuple_record_output", int(length[1])),)
@@ -194,30 +156,20 @@ def _quantum_instruction(name: str, arguments: str, line: str) -> tuple[Operatio
         gate, num_angles, num_qubits = GATES[name]
         if len(parts) == num_angles + num_qubits:
             angles = tuple(_double(part, line) for part in parts[:num_angles])
-            qubits = tuple(_index(part, line) for part in parts[num_angles:])
+            qubits = tuple(index_of(part, line) for part in parts[num_angles:])
             if len(set(qubits)) == num_qubits:
                 return (Operation(gate, qubits, angles),)
     elif name in MEASUREMENTS and len(parts) == 2:
-        qubit = _index(parts[0], line)
-        measurement = Operation(MEASURE, (qubit,), result=_index(parts[1], line))
+        qubit = index_of(parts[0], line)
+        measurement = Operation(MEASURE, (qubit,), result=index_of(parts[1], line))
         return (measurement, Operation(RESET, (qubit,))) if MEASUREMENTS[name] else (measurement,)
     elif name == "reset__body" and len(parts) == 1:
-        return (Operation(RESET, (_index(parts[0], line),)),)
+        return (Operation(RESET, (index_of(parts[0], line),)),)
     elif name == "barrier__body":
         return (Operation(BARRIER, ()),)
     else:
         raise Unrunnable(INVALID_QIR, f"unknown quantum instruction {name!r}: {line[:120]!r}")
     raise Unrunnable(INVALID_QIR, f"wrong operands: {line[:120]!r}")
-
-
-def _index(text: str, line: str) -> int:
-    match = _INDEX.fullmatch(text)
-    if match is None:
-        raise Unrunnable(INVALID_QIR, f"an operand is not a constant qubit or result: {line[:120]!r}")
-    index = 0 if match[1] else int(match[2])
-    if index >= MAX_INDEX:
-        raise Unrunnable(INVALID_QIR, f"index {index} is out of range: {line[:120]!r}")
-    return index
 
 
 def _double(text: str, line: str) -> float:

@@ -18,12 +18,25 @@ operation Asymmetric() : (Result, Result[]) {
     (MResetZ(qubits[0]), [MResetZ(qubits[1]), MResetZ(qubits[2])])
 }
 """
+# a state that is 1 in 9 of 10 shots is teleported; two more qubits say which of four ways was taken
 BRANCHING = """
-operation Branching() : Result {
-    use (first, second) = (Qubit(), Qubit());
-    H(first);
-    if MResetZ(first) == One { X(second); }
-    MResetZ(second)
+operation Branching() : (Result, Result, Result, Result, Result) {
+    use (message, here, there) = (Qubit(), Qubit(), Qubit());
+    use (both, neither) = (Qubit(), Qubit());
+    Ry(2.498091544796509, message);
+    H(here);
+    CNOT(here, there);
+    CNOT(message, here);
+    H(message);
+    let (phase, flip) = (MResetZ(message), MResetZ(here));
+    if flip == One { X(there); }
+    if phase == One { Z(there); }
+    if phase == One {
+        if flip == One { X(both); }
+    } else {
+        if flip == Zero { X(neither); } else { H(both); H(both); }
+    }
+    (phase, flip, MResetZ(there), MResetZ(both), MResetZ(neither))
 }
 """
 
@@ -59,15 +72,32 @@ def test_a_q_sharp_program_gives_its_own_output_in_a_session(emulator: Emulator,
     assert [item.id for item in workspace.list_session_jobs(session.id)] == [job.id]
 
 
-@pytest.mark.parametrize("target", ["ionq.simulator", "quantinuum.sim.h2-1sc"])
-def test_a_program_that_branches_on_a_measurement_is_refused_by_name(emulator: Emulator, target: str) -> None:
+def test_a_program_that_branches_on_measurements_takes_its_ways_where_the_target_has_the_adaptive_profile(
+    emulator: Emulator,
+) -> None:
     program = compiled(BRANCHING, "Branching", qsharp.TargetProfile.Adaptive_RI)
-    chosen = emulator.workspace().get_targets(target)
-    job = chosen.submit(program, "branching", shots=10)
+    chosen = emulator.workspace().get_targets("quantinuum.sim.h2-1e")
+    job = chosen.submit(program, "branching", shots=1000, input_params={"error-model": False})
+    outcomes = {entry["outcome"]: entry["count"] for entry in job.get_results_histogram().values()}
+    # five standard deviations of 1000 shots: 5·sqrt(1000·0.9·0.1) = 47, 5·sqrt(1000·1/4·3/4) = 68
+    assert abs(sum(count for outcome, count in outcomes.items() if outcome[2]) - 900) <= 47
+    for phase, flip in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        taken = {outcome[3:]: 0 for outcome in outcomes if outcome[:2] == (phase, flip)}
+        assert set(taken) == {(int(phase == flip == 1), int(phase == flip == 0))}
+        count = sum(count for outcome, count in outcomes.items() if outcome[:2] == (phase, flip))
+        assert abs(count - 250) <= 68
+
+
+@pytest.mark.parametrize("target", ["ionq.simulator", "rigetti.sim.qvm"])
+def test_a_program_that_branches_on_measurements_is_refused_where_the_target_has_the_base_profile(
+    emulator: Emulator, target: str
+) -> None:
+    program = compiled(BRANCHING, "Branching", qsharp.TargetProfile.Adaptive_RI)
+    job = emulator.workspace().get_targets(target).submit(program, "branching", shots=10)
     job.wait_until_completed()
     assert job.details.status == "Failed"
     assert job.details.error_data.code == "QIRPreProcessingFailed"
-    assert "adaptive profile" in job.details.error_data.message
+    assert "base profile" in job.details.error_data.message
 
 
 @pytest.mark.parametrize("target", ["ionq.simulator", "rigetti.sim.qvm", "quantinuum.sim.h2-1e"])

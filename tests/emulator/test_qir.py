@@ -127,6 +127,56 @@ def test_unconditional_jumps_are_followed_and_comments_and_void_returns_are_read
     assert [operation.name for operation in program_of_qir(text.encode()).operations] == ["x", MEASURE]
 
 
+def branching(*lines: str) -> str:
+    """An entry point: qubit 0 is measured into result 0 and read as %r, then these lines."""
+    start = (gate("h__body", qubit(0)), measurement(0), f"%r = call i1 @__quantum__rt__read_result({result(0)})")
+    body = "\n".join(line if line.endswith(":") else f"  {line}" for line in (*start, *lines))
+    return f"{HEAD}define void @main() #0 {{\nentry:\n{body}\n}}\n{TAIL}"
+
+
+X, END = gate("x__body", qubit(1)), (*recorded(0), "ret void")
+IF_N = ("br i1 %n, label %yes, label %on", "yes:", X, "br label %on", "on:", *END)
+
+
+@pytest.mark.parametrize(
+    ("lines", "conditions"),
+    [
+        (("br i1 %r, label %yes, label %on", "yes:", X, "br label %on", "on:", *END), ((0, 1),)),
+        (("br i1 %r, label %on, label %no", "on:", *END, "no:", X, "br label %on"), ((0, 0),)),
+        (("%n = xor i1 %r, true", *IF_N), ((0, 0),)),
+        (("%n = icmp eq i1 %r, false", *IF_N), ((0, 0),)),
+        (("%n = icmp ne i1 %r, false", *IF_N), ((0, 1),)),
+        (("br i1 %r, label %on, label %on", "on:", X, *END), ()),
+        (("br i1 %r, label %yes, label %no", "yes:", "br label %on", "no:", "br label %on", "on:", X, *END), ()),
+    ],
+)  # fmt: skip
+def test_what_lies_on_one_way_of_a_branch_is_done_under_its_result(
+    lines: tuple[str, ...], conditions: tuple[tuple[int, int], ...]
+) -> None:
+    program = program_of_qir(branching(*lines).encode())
+    assert [o.conditions for o in program.operations if o.name == "x"] == [conditions]
+    measured = Simulator().run(program, shots=100, seed=1, exact=False)
+    assert set(measured.outcomes) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("br i1 %r, label %entry, label %on", "on:", *END),
+        ("br i1 %r, label %again, label %on", "again:", X, "br label %again", "on:", *END),
+        ("br i1 %unknown, label %on, label %on", "on:", *END),
+        ("br i1 %r, label %yes, label %on", "yes:", *recorded(0), "br label %on", "on:", "ret void"),
+        ("br i1 %r, label %yes, label %on", "yes:", X, "ret void", "on:", *END),
+        ("br i1 %r, label %yes, label %on", "yes:", measurement(0), X, "br label %on", "on:", *END),
+        ("br i1 %r, label %yes, label %on", "yes:", X, "br label %on", "on:", X),
+    ],
+)
+def test_branches_that_can_not_be_followed_are_refused(lines: tuple[str, ...]) -> None:
+    with pytest.raises(Unrunnable) as refusal:
+        program_of_qir(branching(*lines).encode())
+    assert refusal.value.code == "QIRPreProcessingFailed"
+
+
 def test_outputs_keep_their_structure() -> None:
     array, tuple_ = recorded(1, 0), recorded(2, 0, kind="tuple")
     nested = "call void @__quantum__rt__tuple_record_output(i64 2, i8* null)"
@@ -143,7 +193,9 @@ def test_mresetz_measures_and_then_resets() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "%0 = call i1 @__quantum__qis__read_result__body(%Result* null)",
+        "%0 = call i1 @__quantum__qis__read_result__body(%Result* %r)",
+        "%0 = call i64 @__quantum__rt__read_result(%Result* null)",
+        "%0 = phi i1 [ true, %a ], [ false, %b ]",
         "br i1 %0, label %a, label %b",
         "call void @__quantum__qis__frobnicate__body(%Qubit* null)",
         "call void @some_function()",

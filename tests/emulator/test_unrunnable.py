@@ -12,7 +12,9 @@ from tests.emulator.calls import ASYMMETRIC_QIR, Caller
 
 WIDE = ASYMMETRIC_QIR.replace(b'"required_num_qubits"="3"', b'"required_num_qubits"="33"')
 BRANCH = ASYMMETRIC_QIR.replace(
-    b"  call void @__quantum__qis__x__body", b"  br i1 true, label %a, label %b\n  call void @__quantum__qis__x__body"
+    b"  call void @__quantum__qis__x__body",
+    b"  %r = call i1 @__quantum__rt__read_result(%Result* null)\n  br i1 %r, label %a, label %b\na:\n"
+    b"  call void @__quantum__qis__x__body(%Qubit* null)\n  br label %b\nb:\n  call void @__quantum__qis__x__body",
 )
 UNKNOWN = ASYMMETRIC_QIR.replace(b"qis__x__body", b"qis__warp__body")
 AFTER_MEASUREMENT = ASYMMETRIC_QIR.replace(
