@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from hybridloop.flows.context import Update
     from hybridloop.flows.results import RunResult
+    from hybridloop.sessions.clock import Clock
     from hybridloop.sessions.session import JobFailurePolicy, OpenSession
 
 _log = logging.getLogger(__name__)
@@ -96,10 +97,12 @@ def open_session(
     name: str = "hybridloop",
     seed: int | None = None,
     session_on_job_failure: JobFailurePolicy = "continue",
+    clock: Clock | None = None,
 ) -> Iterator[OpenSession]:
     """Hold one session open; it is closed however the block ends, SIGTERM included.
 
     See `hybridloop.sessions.session.open_session`; without a workspace it is the environment's, else a local service.
+    `clock` is the time that its waits go by (`hybridloop.sessions.service_clock.ServiceClock` for a virtual one).
     """
     from hybridloop.sessions import session
 
@@ -107,7 +110,9 @@ def open_session(
     at = default_workspace() if workspace is None else workspace
     with (
         sigterm_unwinds(),
-        session.open_session(at, target, name=name, seed=seed, session_on_job_failure=session_on_job_failure) as opened,
+        session.open_session(
+            at, target, name=name, seed=seed, session_on_job_failure=session_on_job_failure, clock=clock
+        ) as opened,
     ):
         yield opened
 

@@ -27,8 +27,8 @@ class RunResult:
     `reason` says which. `value` was measured anew at `parameters` (radians); `standard_error` is 0 where the target
     does not sample, and then the truth lies within `rounding_bound`; `is_precise` says whether that is as sharp as was
     asked. `exact` and `error` (value − exact) are None where the molecule is too large to be diagonalized; `reference`
-    is Hartree-Fock. `jobs` and `shots` are what was submitted; `cost` is what the service billed, by currency, and
-    empty where it stated nothing.
+    is Hartree-Fock. `jobs` and `shots` are what was submitted; `cost` is what the service billed, by unit (USD, HQC,
+    eHQC, …), and empty where it stated nothing.
     """
 
     run_key: str

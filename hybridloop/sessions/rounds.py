@@ -30,8 +30,11 @@ class _Job:
     counts: Counts | None = None
 
 
+_CREDITS = {"hqc": "HQC", "ehqc": "eHQC"}  # Quantinuum's, which the service counts beside a total of 0 USD
+
+
 class Bill:
-    """What the service says that the ended jobs cost, by currency."""
+    """What the service says that the ended jobs cost, in the units that their providers bill: money or credits."""
 
     def __init__(self) -> None:
         self._total: defaultdict[str, float] = defaultdict(float)
@@ -40,10 +43,15 @@ class Bill:
     def add(self, estimate: Mapping[str, Any] | None) -> None:
         """Add a job's cost estimate; the service states none for failed and old jobs, and may leave its fields null."""
         stated = estimate or {}
-        currency, amount = stated.get("currencyCode"), stated.get("estimatedTotal")
-        if isinstance(currency, str) and isinstance(amount, int | float):
-            with self._lock:
-                self._total[currency] += amount
+        charges: list[tuple[object, object]] = [
+            (_CREDITS[line["dimensionId"]], line.get("amountBilled"))
+            for line in stated.get("events") or ()
+            if line.get("dimensionId") in _CREDITS
+        ]
+        for unit, amount in charges or [(stated.get("currencyCode"), stated.get("estimatedTotal"))]:
+            if isinstance(unit, str) and isinstance(amount, int | float):
+                with self._lock:
+                    self._total[unit] += amount
 
     def total(self) -> dict[str, float]:
         """The amounts so far."""

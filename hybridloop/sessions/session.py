@@ -67,7 +67,7 @@ class OpenSession:
 
     @property
     def cost(self) -> dict[str, float]:
-        """What the service billed so far, by currency; empty where it stated nothing."""
+        """What the service billed so far, by unit (USD, HQC, eHQC, …); empty where it stated nothing."""
         return self._connection.bill.total()
 
     @property

@@ -60,3 +60,11 @@ def test_the_bill_adds_up_what_is_stated_and_passes_over_what_is_not() -> None:
     ):
         bill.add(estimate)
     assert bill.total() == {"USD": 3.5, "HQC": 5.12}
+
+
+def test_quantinuums_credits_are_billed_as_credits_not_as_no_dollars() -> None:
+    bill = Bill()
+    line = {"dimensionId": "ehqc", "amountBilled": 6.22, "amountConsumed": 6.22, "unitPrice": 0.0}
+    bill.add({"currencyCode": "USD", "events": [line], "estimatedTotal": 0.0})
+    bill.add({"currencyCode": "USD", "events": [{"dimensionId": "gs1q", "amountBilled": 4.0}], "estimatedTotal": 0.5})
+    assert bill.total() == {"eHQC": 6.22, "USD": 0.5}
