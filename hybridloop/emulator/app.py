@@ -22,6 +22,11 @@ from hybridloop.emulator.storage import Storage
 from hybridloop.emulator.virtual_time import VirtualTime
 
 
+def is_data_plane(path: str) -> bool:
+    """Whether a path is of the service's own endpoints, whatever its case."""
+    return path[:15].lower() == "/subscriptions/"
+
+
 class Faces:
     """The data plane, the storage, the admin endpoints and the portal behind one address."""
 
@@ -37,7 +42,7 @@ class Faces:
 
     async def _answer(self, request: Request) -> ASGIApp:
         path: str = request.scope["path"]
-        if path[:15].lower() == "/subscriptions/":
+        if is_data_plane(path):
             return await self._data_plane.answer(request)
         if path.startswith("/_admin/"):
             return await self._admin.answer(request)

@@ -70,11 +70,15 @@ class DataPlane:
             ("POST", "jobs", ":cancel"): self._cancel_job,
         }
 
+    def admits(self, request: Request) -> bool:
+        """Whether the request has the key, as the SDK sends it or as a bearer token."""
+        return same_key(request.headers.get("x-ms-quantum-api-key"), self._api_key) or same_key(
+            request.headers.get("authorization"), f"Bearer {self._api_key}"
+        )
+
     async def answer(self, request: Request) -> Response:
         """The reply to one request."""
-        if not same_key(request.headers.get("x-ms-quantum-api-key"), self._api_key) and not same_key(
-            request.headers.get("authorization"), f"Bearer {self._api_key}"
-        ):
+        if not self.admits(request):
             return unauthorized()
         base = BASE.fullmatch(request.scope["path"])
         try:

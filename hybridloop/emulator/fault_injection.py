@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hybridloop.emulator.app import is_data_plane
 from hybridloop.emulator.connections import Connections
 from hybridloop.emulator.fault_answers import Answer, answer_of, refusal, spoilt, whole_body
 from hybridloop.emulator.fault_calls import call_of
@@ -31,15 +33,24 @@ _SESSION_ENDS = {Fault.SESSION_TIMES_OUT: SessionStatus.TIMED_OUT, Fault.SESSION
 class FaultInjection:
     """The application under the faults in force; `time` is None on the real clock.
 
+    A call without the data plane's key is no business of a fault's: `admits` says whether a request has it. Storage
+    asks for signatures, of which only the application knows.
     `connections` is set once, when there is a server and before its first request.
     """
 
     connections: Connections
 
     def __init__(
-        self, app: ASGIApp, faults: FaultsInForce, service: Service, pacing: Pacing, time: VirtualTime | None
+        self,
+        app: ASGIApp,
+        faults: FaultsInForce,
+        service: Service,
+        pacing: Pacing,
+        time: VirtualTime | None,
+        admits: Callable[[Request], bool],
     ) -> None:
         self._app = app
+        self._admits = admits
         self._faults = faults
         self._service = service
         self._pacing = pacing
@@ -54,7 +65,11 @@ class FaultInjection:
         if scope["type"] != "http" or not self._faults.plan.rules:
             await self._app(scope, receive, send)
             return
-        body, again = await whole_body(Request(scope, receive), MAX_BLOB)
+        request = Request(scope, receive)
+        if is_data_plane(scope["path"]) and not self._admits(request):
+            await self._app(scope, receive, send)
+            return
+        body, again = await whole_body(request, MAX_BLOB)
         call = call_of(scope["method"], scope["path"], body, self._service.store)
         rule = None if call is None else self._faults.plan.decide(call, self._service.clock.now())
         if rule is None or call is None:

@@ -94,8 +94,9 @@ def _serve(settings: Settings) -> None:
     if settings.faults is not None:
         faults.plan = _fault_plan(settings.faults, clock)
     port = listener.getsockname()[1]
+    data_plane = DataPlane(service, signatures, keys.api_key)
     faces = Faces(
-        DataPlane(service, signatures, keys.api_key),
+        data_plane,
         Storage(service.containers, signatures, service.clock),
         Admin(
             ClockFace(clock, time),
@@ -111,7 +112,7 @@ def _serve(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn stops on these and raises them again when it is done: an orderly stop is no failure
         signal.signal(number, lambda *_: None)
-    injection = FaultInjection(app, faults, service, pacing, time)
+    injection = FaultInjection(app, faults, service, pacing, time, data_plane.admits)
     config = uvicorn.Config(
         Doors(injection),
         http=PunctualProtocol,

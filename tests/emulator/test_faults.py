@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import http.client
+import json
 import re
 import subprocess
 import sys
@@ -525,3 +526,15 @@ def test_a_service_starts_with_the_plan_of_a_file(tmp_path: Path, start_emulator
     path.write_text("rules:\n  - fault: error\n    status: 502\n    operation: providers\n")
     caller = Caller(start_emulator("--faults", str(path)))
     assert [caller.call("GET", path).status for path in ("/providerStatus", "/quotas")] == [502, 200]
+
+
+def test_a_call_without_the_key_is_refused_before_any_fault_strikes(service: Emulator, workspace: Workspace) -> None:
+    session = open_sdk_session(workspace)
+    service.admin("faults", {"rules": [{"fault": "session-fails", "operation": "submit", "session": session.id}]})
+    path = f"/subscriptions/{workspace.subscription_id}/resourceGroups/{workspace.resource_group}"
+    path += f"/providers/Microsoft.Quantum/workspaces/{workspace.name}/jobs/{uuid.uuid4()}?api-version=x"
+    body = json.dumps({"sessionId": session.id, "target": TARGET, "providerId": "rigetti"}).encode()
+    reply = raw_call(service.endpoint, "PUT", path, body, {"x-ms-quantum-api-key": "wrong"})
+    assert reply.status == 401
+    assert session.refresh().details.status == "Waiting"
+    assert service.admin("faults/log")["injected"] == 0
