@@ -11,6 +11,11 @@ __all__ = ["__version__", "open_session", "vqe"]
 __version__ = "0.1.0"
 
 
+def __dir__() -> list[str]:
+    """The public names, for tab completion."""
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:
     """Load the public functions when they are first used: importing the package alone costs nothing."""
     if name in {"open_session", "vqe"}:

@@ -122,7 +122,7 @@ class Rotosolve:
         if quiet and single:
             self._stop = Stop(
                 converged=True,
-                reason=f"the only angle's minimum is known; noise costs {1e3 * self._noise:.2g} mHa there",
+                reason=f"the only angle's minimum is known; shot noise costs {1e3 * self._noise:.2g} mHa there",
             )
         elif quiet:
             gain, noise = 1e3 * self._gain, 1e3 * self._noise

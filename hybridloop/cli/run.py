@@ -96,7 +96,13 @@ def _print(result: RunResult, picture: Path | None) -> None:
     print(
         f"  effort     {result.rounds} rounds, {result.jobs} jobs, {result.shots:,} shots, {result.wall_seconds:.1f} s"
     )
+    print(f"  cost       {_cost(result)}")
     for session in result.sessions:
         print(f"  session    {session.id} {session.status}")
     if picture:
         print(f"  picture    {picture}")
+
+
+def _cost(result: RunResult) -> str:
+    """What the service billed; it states amounts by unit, or none."""
+    return ", ".join(f"{amount:,.2f} {unit}" for unit, amount in result.cost.items()) or "not stated by the service"

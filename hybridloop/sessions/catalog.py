@@ -50,12 +50,20 @@ def list_targets(workspace: Any) -> list[Row]:
 
 
 def check_offered(workspace: Any, target: Target, num_qubits: int) -> None:
-    """Raise InputError if the workspace does not offer the target, or not for so many qubits; opens nothing."""
+    """Raise InputError if the workspace does not offer the target, or not for so many qubits; opens nothing.
+
+    Raises ServiceRefused while the target is unavailable.
+    """
     with service_of(workspace) as service:
         statuses = {each["id"].lower(): each for provider in service.providers() for each in provider["targets"]}
     if (status := statuses.get(target.name)) is None:
         remedy = "Add its provider to the workspace, or choose another target (`hybridloop targets`)."
         raise InputError("target", f"this workspace does not offer {target.name}", remedy)
+    if status.get("currentAvailability") == "Unavailable":
+        happened = f"target: {target.name} is not available at the moment"
+        raise ServiceRefused(
+            happened, "Nothing was submitted, no money was spent.", "Try later, or choose another target."
+        )
     limit = status.get("numQubits")  # not every service says it
     if isinstance(limit, int):
         check_circuit_fits(replace(target, qubits=limit), num_qubits)

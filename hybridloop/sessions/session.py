@@ -65,6 +65,9 @@ class OpenSession:
         self.jobs = 0  # of all rounds so far
         self.shots = 0
 
+    def __repr__(self) -> str:
+        return f"<session {self.id} on {self.target.name}: {self.status.lower()}, {self.jobs} jobs>"
+
     @property
     def cost(self) -> dict[str, float]:
         """What the service billed so far, by unit (USD, HQC, eHQC, …); empty where it stated nothing."""

@@ -17,13 +17,15 @@ from hybridloop.errors import (
     InputError,
     JobFailed,
     RunStopped,
+    ServiceRefused,
     ServiceUnreachable,
     SessionEnded,
     StreamBusy,
 )
-from hybridloop.sessions.catalog import close_session, list_jobs, list_sessions, show_session
+from hybridloop.sessions.catalog import check_offered, close_session, list_jobs, list_sessions, show_session
 from hybridloop.sessions.places import JobPlace, RoundPlace
 from hybridloop.sessions.session import open_session
+from hybridloop.sessions.targets import find_target
 from hybridloop.sessions.workspace import LocalService, connect
 from tests.conftest import Emulator
 
@@ -284,3 +286,12 @@ def test_a_sampler_keeps_the_shape_of_its_parameter_values(workspace: Workspace)
     assert bits.get_counts((0, 2)) == {"000": 20}
     assert job.done()
     assert uuid.UUID(job.job_id())
+
+
+def test_a_target_that_is_not_available_or_not_large_enough_is_refused_without_a_session(workspace: Workspace) -> None:
+    with pytest.raises(ServiceRefused, match="not available"):
+        check_offered(workspace, find_target("ionq.qpu.aria-1"), 2)
+    with pytest.raises(InputError, match=r"40 qubits.*29"):
+        check_offered(workspace, find_target("rigetti.sim.qvm"), 40)
+    check_offered(workspace, find_target("rigetti.sim.qvm"), 29)
+    assert list_sessions(workspace, 5) == []
