@@ -50,30 +50,23 @@ def vqe(
     those of `hybridloop.flows.settings.VqeSettings`. `on_progress` is called after every round.
     Raises InputError before anything is started, ServiceError for trouble of the service.
     """
-    settings = checked_settings(
-        ansatz=ansatz,
-        mapping=mapping,
-        optimizer=optimizer,
-        shots=shots,
-        precision=precision,
-        seed=seed,
-        target=target,
-        max_rounds=max_rounds,
+    settings = _checked(
+        VqeSettings,
+        {
+            "ansatz": ansatz,
+            "mapping": mapping,
+            "optimizer": optimizer,
+            "shots": shots,
+            "precision": precision,
+            "seed": seed,
+            "target": target,
+            "max_rounds": max_rounds,
+        },
     )
-    return run_vqe(read_problem(problem), settings, workspace=workspace, on_progress=on_progress)
-
-
-def run_vqe(
-    problem: ProblemText,
-    settings: VqeSettings,
-    *,
-    workspace: Any | None = None,
-    on_progress: Callable[[Update], None] | None = None,
-) -> RunResult:
-    """`vqe` for settings that are checked already."""
+    text = read_problem(problem)
     from hybridloop.flows.problems import prepare_vqe
 
-    prepare_vqe(problem, settings, seed=0)  # what can't be used is refused before anything is started
+    prepare_vqe(text, settings, seed=0)  # what can't be used is refused before anything is started
     workspace = default_workspace() if workspace is None else workspace
     with _prefect():
         from hybridloop.flows.context import called_with
@@ -81,7 +74,7 @@ def run_vqe(
 
         with called_with(workspace, on_progress) as call:
             try:
-                return flow(problem, settings)
+                return flow(text, settings)
             except Exception as error:
                 if call.result is None:
                     raise
@@ -151,11 +144,6 @@ def _read_file(path: Path) -> ProblemText:
         size = f"the file has {path.stat().st_size:,} bytes, at most {MAX_PROBLEM_BYTES:,} are taken"
         raise ProblemError(str(path), None, size, "Choose a smaller active space.")
     return _checked(ProblemText, {"name": path.stem, "text": path.read_text(encoding="utf-8")}, of="problem")
-
-
-def checked_settings(**values: Any) -> VqeSettings:
-    """The settings, or InputError with the first field that is off."""
-    return _checked(VqeSettings, values)
 
 
 def _checked(model: type[M], values: Mapping[str, Any], *, of: str = "") -> M:

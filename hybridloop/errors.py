@@ -12,7 +12,7 @@
     │   └── JobFailed             … a job ended without counts
     ├── ReplayDiverged            a search that is replayed asks for something else than it did
     ├── StreamBusy                two callers at once on one stream of rounds
-    ├── RunStopped                the session was told to stop, and takes no further round
+    ├── RunStopped                a round, or its whole session, was told to stop
     ├── ProgramError              a circuit can't be turned into what the target takes
     └── StackError                the local stack can't be started or found
 
@@ -125,7 +125,7 @@ class StreamBusy(HybridloopError):
 
 
 class RunStopped(HybridloopError):
-    """The session was told to stop; `in_flight` jobs of the round were left to the service."""
+    """A round, or its whole session, was told to stop; `in_flight` jobs were left to the service."""
 
     exit_code = 130
 
@@ -135,8 +135,8 @@ class RunStopped(HybridloopError):
 
     def __str__(self) -> str:
         return (
-            f"the session was told to stop and takes no further round; {self.in_flight} job(s) in flight were left to "
-            "the service, which finishes and bills them. What is to be measured still needs a new session."
+            f"the wait for the round was ended; {self.in_flight} job(s) in flight were left to the service, which "
+            "finishes and bills them. A session that was stopped takes no further round: open a new one."
         )
 
 

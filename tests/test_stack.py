@@ -198,7 +198,7 @@ def test_a_part_that_ends_while_it_starts_is_an_error_that_says_why(home: Path) 
 
 
 def test_a_part_that_never_gets_ready_is_an_error_and_leaves_no_process(home: Path) -> None:
-    idle = replace(_running("import time; time.sleep(600)"), start_within_s=0.3)
+    idle = replace(_running("import signal; signal.pause()"), start_within_s=0.3)
     with pytest.raises(StackError, match=r"not ready 0\.3 s after its start"):
         _ensured(home, idle)
     assert not _processes(home)
@@ -207,7 +207,7 @@ def test_a_part_that_never_gets_ready_is_an_error_and_leaves_no_process(home: Pa
 def test_ctrl_c_while_a_part_starts_leaves_no_process(home: Path) -> None:
     script = (
         "import os, sys; from pathlib import Path; from tests.test_stack import _running, ensure; "
-        "ensure(_running('import time; time.sleep(600)'), Path(sys.argv[1]), os.environ)"
+        "ensure(_running('import signal; signal.pause()'), Path(sys.argv[1]), os.environ)"
     )
     starter = subprocess.Popen([sys.executable, "-c", script, str(home)], stderr=subprocess.DEVNULL)
     assert wait_until(lambda: bool(_processes(home)), within_s=30.0)

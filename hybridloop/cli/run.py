@@ -46,19 +46,19 @@ def vqe(
     from hybridloop import api
     from hybridloop.cli.progress import shown
 
-    settings = api.checked_settings(
-        ansatz=ansatz,
-        mapping=mapping,
-        optimizer=optimizer,
-        shots=shots,
-        precision=precision,
-        seed=seed,
-        target=target,
-        max_rounds=max_rounds,
-    )
-    text = api.read_problem(problem)
     with shown(quiet=quiet) as on_progress:
-        result = api.run_vqe(text, settings, on_progress=on_progress)
+        result = api.vqe(
+            problem,
+            ansatz=ansatz,
+            mapping=mapping,
+            optimizer=optimizer,
+            shots=shots,
+            precision=precision,
+            seed=seed,
+            target=target,
+            max_rounds=max_rounds,
+            on_progress=on_progress,
+        )
     picture = _save_picture(result)
     if json:
         print_json({**result.as_dict(), "picture": str(picture) if picture else None})

@@ -51,7 +51,7 @@ class Store:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
-        except BaseException:
+        except BaseException:  # a signal too must not leave the transaction open for the next one to fall into
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")

@@ -25,16 +25,11 @@ from hybridloop.sessions.targets import check_circuit_fits, find_target
 
 @dataclass(frozen=True, slots=True)
 class PreparedVqe:
-    """All that a VQE needs but a session: problem, ansatz, optimizer, and energies in hartree to hold it against.
-
-    `exact` is None where the molecule is too large to be diagonalized.
-    """
+    """All that a VQE needs but a session."""
 
     problem: ElectronicProblem
     ansatz: Ansatz
     optimizer: Optimizer
-    reference: float
-    exact: float | None
 
 
 def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int) -> PreparedVqe:
@@ -48,8 +43,12 @@ def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int) -> Prepa
     check_circuit_fits(target, Encoding(mapping, molecule.norb, molecule.electrons).num_qubits)
     electronic = electronic_problem(molecule, mapping)
     ansatz = _ansatz(settings, electronic, seed)
-    exact = exact_ground_energy(molecule) if determinants(molecule) <= MOST_DETERMINANTS else None
-    return PreparedVqe(electronic, ansatz, _optimizer(settings, ansatz), molecule.hartree_fock_energy, exact)
+    return PreparedVqe(electronic, ansatz, _optimizer(settings, ansatz))
+
+
+def exact_energy(molecule: Molecule) -> float | None:
+    """The exact ground-state energy in hartree; None where the molecule is too large to be diagonalized."""
+    return exact_ground_energy(molecule) if determinants(molecule) <= MOST_DETERMINANTS else None
 
 
 def read_molecule(problem: ProblemText) -> Molecule:

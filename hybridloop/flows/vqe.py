@@ -10,7 +10,7 @@ from prefect import flow
 from hybridloop.algorithms.vqe import VqeResult
 from hybridloop.algorithms.vqe import vqe as minimize_energy
 from hybridloop.flows.context import keep, reports_of, workspace_of_run
-from hybridloop.flows.problems import PreparedVqe, prepare_vqe
+from hybridloop.flows.problems import PreparedVqe, exact_energy, prepare_vqe
 from hybridloop.flows.results import RunResult, SessionRecord
 from hybridloop.flows.settings import ProblemText, VqeSettings
 from hybridloop.sessions.catalog import check_offered
@@ -49,6 +49,7 @@ def vqe(problem: ProblemText, settings: VqeSettings = DEFAULTS) -> RunResult:
 def _result(
     problem: ProblemText, prepared: PreparedVqe, found: VqeResult, session: OpenSession, wall_seconds: float
 ) -> RunResult:
+    molecule = prepared.problem.molecule
     return RunResult(
         run_key=f"vqe-{problem.name}-{session.run_uid[:8]}",
         algorithm="vqe",
@@ -62,8 +63,8 @@ def _result(
         is_exact=found.is_exact,
         rounding_bound=found.rounding_bound,
         is_precise=found.is_precise,
-        exact=prepared.exact,
-        reference=prepared.reference,
+        exact=exact_energy(molecule),
+        reference=molecule.hartree_fock_energy,
         parameters=found.parameters,
         rounds=found.rounds,
         jobs=session.jobs,

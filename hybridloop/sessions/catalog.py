@@ -31,8 +31,6 @@ def service_of(workspace: Any) -> Iterator[Service]:
 def list_targets(workspace: Any) -> list[Row]:
     """The targets that programs can be sent to; those of other kinds (pulses, estimators) are left out."""
     known = known_targets()
-    with service_of(workspace) as service:
-        statuses = [status for provider in service.providers() for status in provider["targets"]]
     return [
         {
             "target": target.name,
@@ -44,8 +42,8 @@ def list_targets(workspace: Any) -> list[Row]:
             "profile": target.profile,
             "samples": target.samples,
         }
-        for status in statuses
-        if (target := known.get(status["id"].lower())) is not None
+        for name, status in _target_statuses(workspace).items()
+        if (target := known.get(name)) is not None
     ]
 
 
@@ -54,9 +52,7 @@ def check_offered(workspace: Any, target: Target, num_qubits: int) -> None:
 
     Raises ServiceRefused while the target is unavailable.
     """
-    with service_of(workspace) as service:
-        statuses = {each["id"].lower(): each for provider in service.providers() for each in provider["targets"]}
-    if (status := statuses.get(target.name)) is None:
+    if (status := _target_statuses(workspace).get(target.name)) is None:
         remedy = "Add its provider to the workspace, or choose another target (`hybridloop targets`)."
         raise InputError("target", f"this workspace does not offer {target.name}", remedy)
     if status.get("currentAvailability") == "Unavailable":
@@ -67,6 +63,12 @@ def check_offered(workspace: Any, target: Target, num_qubits: int) -> None:
     limit = status.get("numQubits")  # not every service says it
     if isinstance(limit, int):
         check_circuit_fits(replace(target, qubits=limit), num_qubits)
+
+
+def _target_statuses(workspace: Any) -> dict[str, Row]:
+    """What the service says of each target, under its name in lower case."""
+    with service_of(workspace) as service:
+        return {status["id"].lower(): status for provider in service.providers() for status in provider["targets"]}
 
 
 def list_sessions(workspace: Any, limit: int) -> list[Row]:

@@ -71,7 +71,7 @@ class ClockCalls:
         except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
             connection.close()
             raise ServiceAway(f"{type(error).__name__}: {error}") from error
-        except BaseException:
+        except BaseException:  # an open connection is a membership: whatever goes on from here, it must not stay
             connection.close()
             raise
 

@@ -25,15 +25,13 @@ class CompiledPerPoint(UserWarning):
 class Program:
     """A PUB in the target's format: its points (k, parameters), one payload a point, and where its bits belong.
 
-    Bit j of a payload's outcomes is the circuit's classical bit `measured[j]`. `structure` is the structure's key,
-    None where the circuit has none.
+    Bit j of a payload's outcomes is the circuit's classical bit `measured[j]`.
     """
 
     points: NDArray[np.float64]
     payloads: tuple[bytes, ...]
     measured: tuple[int, ...]
     num_clbits: int
-    structure: str | None
 
 
 class Programs:
@@ -67,22 +65,23 @@ class Programs:
             payloads = template.fill(slots)
         else:
             payloads = [self._compile(structure.circuit(row)) for row in slots.tolist()]
-        return Program(values, tuple(payloads), structure.measured, structure.num_clbits, structure.key)
+        return Program(values, tuple(payloads), structure.measured, structure.num_clbits)
 
     def _template(self, structure: Structure) -> Template | None:
+        key = structure.key
         with self._lock:
-            if structure.key not in self._templates:
+            if key not in self._templates:
                 try:
-                    self._templates[structure.key] = build_template(structure, self._profile)
+                    self._templates[key] = build_template(structure, self._profile)
                 except TemplateMismatch as reason:
                     _warn(str(reason))
-                    self._templates[structure.key] = None
-            return self._templates[structure.key]
+                    self._templates[key] = None
+            return self._templates[key]
 
     def _per_point(self, circuit: QuantumCircuit, values: NDArray[np.float64], reason: str) -> Program:
         _warn(reason)
         payloads = tuple(self._compile(circuit.assign_parameters(row)) for row in values)
-        return Program(values, payloads, tuple(range(circuit.num_clbits)), circuit.num_clbits, None)
+        return Program(values, payloads, tuple(range(circuit.num_clbits)), circuit.num_clbits)
 
     def _compile(self, circuit: QuantumCircuit) -> bytes:
         return compile_qir(to_basis(circuit), self._profile).encode()

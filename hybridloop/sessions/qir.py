@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit, transpile
-from qiskit.circuit import ParameterVector
+from qiskit.circuit import ParameterExpression, ParameterVector
 from qiskit.transpiler.passes import RemoveBarriers
 
 from hybridloop.errors import ProgramError
-from hybridloop.sessions.structure import Structure, affine_map
+from hybridloop.sessions.structure import Structure, angle_map
 
 # Gates that every target takes as QIR; `rzz` and kin because each is one native gate on ions, in place of two.
 BASIS = [
@@ -104,9 +104,8 @@ def build_template(structure: Structure, profile: str) -> Template:
     """
     slots = ParameterVector("slot", structure.num_slots)
     circuit = to_basis(structure.circuit(list(slots)))
-    parameters = list(circuit.parameters)
     angles = [angle for item in circuit.data for angle in item.operation.params]
-    matrix, constant = _affine(angles, parameters, slots)
+    matrix, constant = _affine(angles, slots)
     markers: NDArray[np.float64] = (np.arange(1.0, len(angles) + 1.0) * _GOLDEN % 1.0) * _TURN
     template = _cut(compile_qir(_with_angles(circuit, markers), profile), markers, matrix, constant)
     _check(template, structure, circuit, profile)
@@ -114,19 +113,12 @@ def build_template(structure: Structure, profile: str) -> Template:
 
 
 def _affine(
-    angles: Sequence[Any], parameters: Sequence[Any], slots: ParameterVector
+    angles: Sequence[float | ParameterExpression], slots: ParameterVector
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    evaluate = affine_map(angles, parameters)
-    count = len(parameters)
-    constant = evaluate(np.zeros((1, count)))[0]
-    used = evaluate(np.eye(count)) - constant
-    probe = np.random.default_rng(0).uniform(-math.pi, math.pi, (1, count))
-    if not np.allclose(evaluate(probe), probe @ used + constant, rtol=0.0, atol=_CLOSE):
+    by_slots = angle_map(angles, tuple(slots))
+    if by_slots.curved:
         raise TemplateMismatch("an angle of the translated circuit is no affine function of the circuit's angles")
-    matrix = np.zeros((len(slots), len(angles)))
-    for row, parameter in zip(used, parameters, strict=True):
-        matrix[parameter.index] = row
-    return matrix, constant
+    return by_slots.matrix, by_slots.constant
 
 
 def _with_angles(circuit: QuantumCircuit, angles: NDArray[np.float64]) -> QuantumCircuit:
@@ -146,7 +138,6 @@ def _cut(
     found = list(_ANGLE.finditer(text))
     if len(found) != len(markers):
         raise TemplateMismatch(f"{len(found)} angles in the compiled text for {len(markers)} in the circuit")
-    by_value = np.argsort(markers)
     order = np.empty(len(found), dtype=np.intp)
     for i, match in enumerate(found):
         value = float(match.group())
@@ -154,7 +145,7 @@ def _cut(
         if abs(markers[near] - value) > _CLOSE:
             raise TemplateMismatch(f"the compiled text has the angle {value}, which is no marker")
         order[i] = near
-    if len(set(order.tolist())) != len(by_value):
+    if len(set(order.tolist())) != len(markers):
         raise TemplateMismatch("a marker stands twice in the compiled text")
     ends = [0, *(match.end() for match in found)]
     starts = [*(match.start() for match in found), len(text)]

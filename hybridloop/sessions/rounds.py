@@ -6,6 +6,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from hybridloop.algorithms.rounds import Counts, Measured
@@ -85,7 +86,6 @@ class RoundInFlight:
         self._unsent = len(specs)
         self._uncollected = len(specs)
         self._failure: Exception | None = None
-        self.submitted = threading.Event()
         self.ended = threading.Event()
 
     @property
@@ -106,7 +106,7 @@ class RoundInFlight:
     def start(self, connection: Connection, on_submitted: Callable[[], None]) -> None:
         """Submit all jobs side by side; the call returns at once. on_submitted runs when the last one is accepted."""
         for job in self._jobs.values():
-            connection.workers.do(lambda job=job: self._submit(connection, job, on_submitted))  # type: ignore[misc]
+            connection.workers.do(partial(self._submit, connection, job, on_submitted))
 
     def observe(self, connection: Connection, listed: Mapping[str, Any]) -> None:
         """Take a job as the service lists it; one that has ended is collected."""
@@ -120,7 +120,7 @@ class RoundInFlight:
             job.collecting = True
         connection.bill.add(listed.get("costEstimate"))
         if status in SUCCEEDED:
-            connection.workers.do(lambda: self._collect(connection, job, listed.get("outputDataUri")))
+            connection.workers.do(partial(self._collect, connection, job, listed.get("outputDataUri")))
         else:
             self.fail(_job_failed(job.spec, listed))
 
@@ -129,7 +129,6 @@ class RoundInFlight:
         with self._lock:
             if self._failure is None and self._uncollected:
                 self._failure = error
-        self.submitted.set()
         self.ended.set()
 
     def stop(self) -> None:
@@ -166,7 +165,6 @@ class RoundInFlight:
             self._unsent -= 1
             last = self._unsent == 0
         if last:
-            self.submitted.set()
             on_submitted()
 
     def _collect(self, connection: Connection, job: _Job, url: str | None) -> None:

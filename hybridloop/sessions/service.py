@@ -40,12 +40,7 @@ class Service:
         self._clock = clock
         self._stop = stop
 
-    @property
-    def host(self) -> str:
-        """The service's host."""
-        return self._transport.host
-
-    def open_session(self, session_id: str, name: str, target: Target, job_failure_policy: str) -> dict[str, Any]:
+    def open_session(self, session_id: str, name: str, target: Target, job_failure_policy: str) -> None:
         """Open the session of that id; opening it again changes nothing."""
         body = {
             "itemType": "Session",
@@ -54,7 +49,7 @@ class Service:
             "target": target.name,
             "jobFailurePolicy": job_failure_policy,
         }
-        return self._ask("opening the session", _NOTHING, lambda: self._call("PUT", f"/sessions/{session_id}", body))
+        self._ask("opening the session", _NOTHING, lambda: self._call("PUT", f"/sessions/{session_id}", body))
 
     def session(self, session_id: str) -> dict[str, Any]:
         """A session as the service has it."""
@@ -187,7 +182,7 @@ class Service:
         try:
             return repeat(call, clock=self._clock, stop=stop or self._stop, attempts=attempts, passing=PASSING | also)
         except ExchangeFailed as failure:
-            raise _in_words(failure, doing, meaning, self.host) from failure
+            raise _in_words(failure, doing, meaning, self._transport.host) from failure
 
 
 def _session(document: Any) -> dict[str, Any]:

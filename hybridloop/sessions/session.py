@@ -198,7 +198,7 @@ def _close(service: Service, session: OpenSession) -> None:
     in_haste = leaving is not None and not issubclass(leaving, Exception)
     try:
         reply = service.close_session(session.id, attempts=_ATTEMPTS_WHEN_LEAVING_IN_HASTE if in_haste else ATTEMPTS)
-        session.status = str(reply.get("status"))
+        session.status = reply["status"]
     except HybridloopError as error:  # what happened in the block matters more than this, and must not be hidden
         session.status = "unknown"
         _log.warning("session %s: %s", session.id, error)

@@ -7,7 +7,7 @@ before they run: the structure is what is compiled, once.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,16 +68,34 @@ class Structure:
         return circuit
 
 
-@dataclass(frozen=True, slots=True)
-class Lifted:
-    """A circuit's structure, and its angles as a function of its parameters' values.
+@dataclass(frozen=True, slots=True, eq=False)
+class AngleMap:
+    """Angles as a function of parameters: `values @ matrix + constant`, and what is no affine function by itself.
 
-    `angles(values)` takes shape (points, parameters), in the order of `circuit.parameters`, and returns shape
-    (points, slots).
+    Called with parameter values (points, parameters), it returns (points, angles). `curved` has the place and the
+    expression of each angle that is not affine.
     """
 
+    parameters: tuple[Parameter, ...]
+    matrix: NDArray[np.float64]
+    constant: NDArray[np.float64]
+    curved: tuple[tuple[int, ParameterExpression], ...]
+
+    def __call__(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        angles: NDArray[np.float64] = values @ self.matrix + self.constant
+        for i, expression in self.curved:
+            used = [j for j, parameter in enumerate(self.parameters) if parameter in expression.parameters]
+            for row, point in zip(angles, values, strict=True):
+                row[i] = float(expression.bind({self.parameters[j]: point[j] for j in used}))
+        return angles
+
+
+@dataclass(frozen=True, slots=True)
+class Lifted:
+    """A circuit's structure, and its angles as a function of its parameters, in the order of `circuit.parameters`."""
+
     structure: Structure
-    angles: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    angles: AngleMap
 
 
 class NotLiftable(Exception):
@@ -91,7 +109,7 @@ def lift(circuit: QuantumCircuit) -> Lifted:
     except NotLiftable:
         instructions, slots, measured = _read(_unroll(circuit))
     structure = Structure(circuit.num_qubits, circuit.num_clbits, tuple(instructions), tuple(sorted(measured)))
-    return Lifted(structure, affine_map(slots, list(circuit.parameters)))
+    return Lifted(structure, angle_map(slots, tuple(circuit.parameters)))
 
 
 def _unroll(circuit: QuantumCircuit) -> QuantumCircuit:
@@ -109,8 +127,6 @@ def _read(circuit: QuantumCircuit) -> tuple[list[Instruction], list[float | Para
         qubits = tuple(place[qubit] for qubit in item.qubits)
         if name in _NOTHING:
             continue
-        if getattr(operation, "_condition", None) is not None:
-            raise NotLiftable(f"a condition on {name}")
         if name == "measure":
             clbit = place[item.clbits[0]]
             instructions.append((name, (*qubits, clbit), 0))
@@ -132,10 +148,8 @@ def _is_standard(operation: Gate) -> bool:
     return getattr(operation, "ctrl_state", None) == getattr(gate, "ctrl_state", None)
 
 
-def affine_map(
-    expressions: Sequence[float | ParameterExpression], parameters: Sequence[Parameter]
-) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    """A function from parameter values (points, parameters) to the expressions' values (points, expressions)."""
+def angle_map(expressions: Sequence[float | ParameterExpression], parameters: tuple[Parameter, ...]) -> AngleMap:
+    """The expressions as functions of the parameters."""
     column = {parameter: j for j, parameter in enumerate(parameters)}
     matrix = np.zeros((len(parameters), len(expressions)))
     constant = np.zeros(len(expressions))
@@ -147,16 +161,7 @@ def affine_map(
             constant[i] = float(expression)
         elif not _add_affine(expression, i, column, matrix, constant):
             curved.append((i, expression))
-
-    def evaluate(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        result: NDArray[np.float64] = values @ matrix + constant
-        for i, expression in curved:
-            needed = [parameter for parameter in parameters if parameter in expression.parameters]
-            for row, point in zip(result, values, strict=True):
-                row[i] = float(expression.bind({p: point[column[p]] for p in needed}))
-        return result
-
-    return evaluate
+    return AngleMap(parameters, matrix, constant, tuple(curved))
 
 
 def _add_affine(

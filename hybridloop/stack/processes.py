@@ -25,13 +25,16 @@ POLL_S = 0.05
 CLOCK_DRIFT_S = 2.0  # a process's start is told relative to the boot time, which moves when the clock is set
 
 
-def wait_until(probe: Callable[[], bool], within_s: float) -> bool:
-    """Whether `probe` came true in time; it is asked at least once."""
+def wait_until(probe: Callable[[], bool], within_s: float, poll_s: float = POLL_S) -> bool:
+    """Whether `probe` came true in time; it is asked at least once, and every `poll_s` seconds.
+
+    For what tells nobody that it happens: another process, a page.
+    """
     deadline = time.monotonic() + within_s
     while not probe():
         if time.monotonic() >= deadline:
             return False
-        time.sleep(POLL_S)
+        time.sleep(poll_s)
     return True
 
 

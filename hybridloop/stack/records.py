@@ -54,7 +54,7 @@ def write_record(path: Path, record: Record) -> None:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump(asdict(record), file, indent=1)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException:  # a Ctrl-C too must not leave a file with the keys behind
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise

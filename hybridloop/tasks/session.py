@@ -48,7 +48,7 @@ def session_of_flow(
         session = open_session_task(target, manager.__enter__)
         yield session
         close_session_task(session.id, lambda: manager.__exit__(None, None, None))
-    except BaseException:
+    except BaseException:  # a Ctrl-C and Prefect's own TerminationSignal are none of Exception
         manager.__exit__(*sys.exc_info())
         raise
 

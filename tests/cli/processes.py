@@ -65,7 +65,7 @@ class Shell:
         with process:
             try:
                 out, err = process.communicate(timeout=PATIENCE_S)
-            except BaseException:
+            except BaseException:  # a test that is interrupted too must not leave the process behind
                 process.kill()
                 raise
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)

@@ -6,7 +6,6 @@ import base64
 import json
 import shutil
 import subprocess
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
+
+from hybridloop.stack.processes import wait_until
 
 DRIVER, CHROMIUM = shutil.which("chromedriver"), shutil.which("chromium")
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the protocol's own name for a reference
@@ -88,10 +89,7 @@ class Browser:
 
     def until(self, holds: Callable[[], bool]) -> None:
         """Wait until something holds, a minute at most."""
-        deadline = time.monotonic() + 60
-        while not holds():
-            assert time.monotonic() < deadline, self.text()
-            time.sleep(0.02)
+        assert wait_until(holds, within_s=60), self.text()
 
     def _call(self, command: str, body: Any = None) -> Any:
         return driver_call(f"{self.url}/{command}", body)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +14,10 @@ from urllib.parse import quote, urlsplit
 from azure.quantum import Workspace
 from azure.quantum.job.job import Job
 
+from hybridloop.stack.processes import wait_until
 from tests.conftest import SUBSCRIPTION, Emulator
+
+LOOK_S = 0.005  # between two looks at a job: most are over by the second
 
 # Three qubits and three bits: qubit 0 is 1 in 9 of 10 shots, qubit 1 always, qubit 2 never; highest bit first
 ASYMMETRIC_QIR = b"""%Result = type opaque
@@ -127,21 +129,20 @@ class Caller:
 
     def ended(self, job: str) -> dict[str, Any]:
         """The job's document once it is terminal."""
-        deadline = time.monotonic() + 30
-        while True:
-            document: dict[str, Any] = self.call("GET", f"/jobs/{job}").json()
-            if document["status"] in ("Succeeded", "Failed", "Cancelled"):
-                return document
-            assert time.monotonic() < deadline, document
-            time.sleep(0.005)
+        document: dict[str, Any] = {}
+
+        def has_ended() -> bool:
+            document.update(self.call("GET", f"/jobs/{job}").json())
+            return document["status"] in ("Succeeded", "Failed", "Cancelled")
+
+        assert wait_until(has_ended, within_s=30, poll_s=LOOK_S), document
+        return document
 
     def all_ended(self) -> None:
         """Wait until no job of the workspace is pending."""
         pending = quote("(State eq 'Waiting' or State eq 'Executing')")
-        deadline = time.monotonic() + 30
-        while self.call("GET", f"/jobs?top=1&filter={pending}").json()["value"]:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        query = f"/jobs?top=1&filter={pending}"
+        assert wait_until(lambda: not self.call("GET", query).json()["value"], within_s=30, poll_s=LOOK_S)
 
     def result(self, job: str) -> Any:
         """The result document of a job that succeeds."""

@@ -19,7 +19,6 @@ from hybridloop.flows.settings import MAX_PROBLEM_BYTES, ProblemText, VqeSetting
 @pytest.mark.parametrize(
     ("values", "field"),
     [
-        ({"shot": 100}, "shot"),
         ({"shots": 0}, "shots"),
         ({"shots": 10_000_001}, "shots"),
         ({"shots": 1.5}, "shots"),
@@ -36,9 +35,14 @@ from hybridloop.flows.settings import MAX_PROBLEM_BYTES, ProblemText, VqeSetting
 )
 def test_a_value_that_is_off_is_refused_with_its_fields_name(values: dict[str, Any], field: str) -> None:
     with pytest.raises(InputError) as refusal:
-        api.checked_settings(**values)
+        api.vqe("h2", **values)
     assert refusal.value.field == field
     assert str(refusal.value).startswith(f"{field}: ")
+
+
+def test_a_misspelt_setting_is_refused_by_its_name() -> None:
+    with pytest.raises(ValidationError, match="shot\n.*Extra inputs"):
+        VqeSettings.model_validate({"shot": 100})
 
 
 def test_settings_cannot_be_changed_once_they_are_checked() -> None:

@@ -85,7 +85,6 @@ def test_a_circuit_with_control_flow_is_compiled_per_point_and_says_so() -> None
     with pytest.warns(CompiledPerPoint):
         program = programs.prepare(SamplerPub.coerce((circuit, [[0.1], [0.2]]), 10))
     assert len(set(program.payloads)) == 2
-    assert program.structure is None
 
 
 def test_what_the_profile_has_no_word_for_is_refused_with_the_circuits_name() -> None:

@@ -17,7 +17,7 @@ PLACE = JobPlace(RoundPlace("3f0d3a57-64a1-4c5f-8f6b-3a9d5a1a7a01", "main", 0), 
 
 
 def in_flight() -> tuple[RoundInFlight, Any]:
-    program = Program(np.zeros((1, 0)), (b"program",), (0,), 1, "structure")
+    program = Program(np.zeros((1, 0)), (b"program",), (0,), 1)
     spec = JobSpec(PLACE, 0, 10, 1, b"program", "value")
     workers = SimpleNamespace(do=lambda call: call())
     return RoundInFlight(PLACE.round, [program], [spec]), SimpleNamespace(bill=Bill(), workers=workers)

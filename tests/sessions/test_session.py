@@ -27,6 +27,7 @@ from hybridloop.sessions.places import JobPlace, RoundPlace
 from hybridloop.sessions.session import open_session
 from hybridloop.sessions.targets import find_target
 from hybridloop.sessions.workspace import LocalService, connect
+from hybridloop.stack.processes import wait_until
 from tests.conftest import Emulator
 
 RUN = "3f0d3a57-64a1-4c5f-8f6b-3a9d5a1a7a01"
@@ -202,7 +203,7 @@ def cancel_jobs(workspace: Workspace, session_id: str) -> None:
 def test_stopping_ends_the_wait_and_leaves_the_jobs_to_the_service(workspace: Workspace) -> None:
     with open_session(workspace) as session:
         round_ = session.start_round([slow_pub()])
-        round_.submitted.wait(60)
+        assert wait_until(lambda: bool(list_jobs(workspace, session.id)), within_s=60)
         threading.Timer(0.0, session.stop).start()
         with pytest.raises(RunStopped) as caught:
             session.collect(round_)

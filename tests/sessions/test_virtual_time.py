@@ -21,6 +21,7 @@ from hybridloop.sessions.poller import SHARE_OF_WAIT
 from hybridloop.sessions.service_clock import ServiceClock
 from hybridloop.sessions.session import open_session
 from hybridloop.sessions.workers import Workers
+from hybridloop.stack.processes import wait_until
 from tests.conftest import Emulator, running_emulator
 
 MINUTE = 60.0
@@ -77,7 +78,7 @@ def test_time_stands_while_a_job_is_computed(service: Emulator, clock: ServiceCl
     start = clock.now()
     with open_session(service.workspace("computing"), clock=clock) as session:
         round_ = session.start_round([one_qubit()])
-        round_.submitted.wait(30)
+        assert wait_until(lambda: bool(service.workspace("computing").list_session_jobs(session.id)), within_s=30)
         clock.wait(never(), 8 * MINUTE)
         (job,) = service.workspace("computing").list_session_jobs(session.id)
         assert job.details.end_execution_time.timestamp() - start < MINUTE
