@@ -41,7 +41,7 @@ def test_a_value_that_is_off_is_refused_with_its_fields_name(values: dict[str, A
 
 
 def test_a_misspelt_setting_is_refused_by_its_name() -> None:
-    with pytest.raises(ValidationError, match="shot\n.*Extra inputs"):
+    with pytest.raises(ValidationError, match=r"shot\n.*Extra inputs"):
         VqeSettings.model_validate({"shot": 100})
 
 
