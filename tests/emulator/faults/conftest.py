@@ -1,0 +1,33 @@
+"""What all tests of faults share: one service on virtual time, and no fault left from the test before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from azure.quantum import Workspace
+
+from tests.conftest import Emulator, running_emulator
+from tests.emulator.calls import Caller, raw_call
+
+
+@pytest.fixture(scope="package")
+def service() -> Iterator[Emulator]:
+    with running_emulator("--clock", "virtual") as emulator:
+        yield emulator
+
+
+@pytest.fixture(autouse=True)
+def no_faults_left(service: Emulator) -> Iterator[None]:
+    yield
+    raw_call(service.endpoint, "DELETE", "/_admin/faults", None, {"x-admin-key": service.admin_key})
+
+
+@pytest.fixture
+def caller(service: Emulator) -> Caller:
+    return Caller(service)
+
+
+@pytest.fixture
+def workspace(service: Emulator) -> Workspace:
+    return service.workspace()
