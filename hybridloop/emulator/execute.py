@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -112,7 +113,7 @@ class Runner:
     def _programs(self, chosen: Format, task: Task, data: bytes, key: bytes) -> list[Program]:
         known = self._recent.get(key)
         if known is None:
-            known = chosen.read(data, task.params)
+            known = _read(chosen, data, task.params)
             self._recent.put(key, known, len(data) * len(known))
         return known
 
@@ -133,6 +134,16 @@ class Runner:
         seed = sampling_seed(task.service_seed, value if number == 0 else f"{value}/{number}")
         key = key if number == 0 else key + number.to_bytes(4, "big")
         return self._simulator.run(program, shots=shots, seed=seed, exact=task.target.exact, noise=noise, key=key)
+
+
+def _read(chosen: Format, data: bytes, params: Mapping[str, Any]) -> list[Program]:
+    try:
+        programs = chosen.read(data, params)
+    except (ValueError, OverflowError) as error:  # of int and float: a number that is too long or too large
+        raise Unrunnable("InvalidInputData", f"a number of the input can't be read: {error}") from error
+    if not all(math.isfinite(angle) for p in programs for o in p.operations for angle in o.angles):
+        raise Unrunnable("InvalidInputData", "an angle of the input is not a finite number")
+    return programs
 
 
 def _digest(task: Task, data: bytes) -> bytes:

@@ -35,38 +35,33 @@ _GATES = (
     'include "qelib1.inc"; gate hqs_U1q(t, p) a { rz(-p) a; rx(t) a; rz(p) a; } '
     "gate hqs_ZZ a, b { rzz(pi/2) a, b; } gate hqs_RZZ(t) a, b { rzz(t) a, b; }"
 )
+# of a number beyond 64 bits here Qiskit's parser, written in Rust, dies instead of refusing it
+_TOO_LONG = re.compile(r"(?:\[\s*|\bOPENQASM\s+(?:\d+\.)?)\d{10}")
+_REGISTER = re.compile(r"\b([qc])reg\s+\w+\s*\[\s*(\d+)")
+_COMMENT = re.compile(r"//[^\n]*")
 _CAPITALS = re.compile(r"\b(U1q|ZZ|RZZ)\b")  # which Qiskit's parser takes for no names of gates
 
 
 def program_of_openqasm(data: bytes) -> Program:
     """The program of OpenQASM 2 text; raises Unrunnable where it is none that can be run."""
     circuit = _parsed(data)
-    if circuit.num_qubits > MAX_BITS or circuit.num_clbits > MAX_BITS:
-        raise Unrunnable(INVALID_QASM, f"the program declares more than {MAX_BITS} qubits or bits")
     qubits = {qubit: number for number, qubit in enumerate(circuit.qubits)}
     bits = {bit: number for number, bit in enumerate(circuit.clbits)}
     unfolding = _Unfolding()
-    operations = unfolding.operations
-    for instruction in circuit.data:
-        where = tuple(qubits[qubit] for qubit in instruction.qubits)
-        if instruction.name == MEASURE:
-            operations.append(Operation(MEASURE, where, result=bits[instruction.clbits[0]]))
-        elif instruction.name == RESET:
-            operations.append(Operation(RESET, where))
-        elif instruction.name == BARRIER:
-            operations.append(Operation(BARRIER, ()))
-        elif isinstance(instruction.operation, IfElseOp):
-            unfolding.add_conditional(instruction, where, bits)
-        else:
-            unfolding.add(instruction.operation, where)
+    try:
+        for instruction in circuit.data:
+            unfolding.read(instruction, qubits, bits)
+    except QiskitError as error:  # of an angle that a definition computes
+        raise Unrunnable(INVALID_QASM, f"the input is not an OpenQASM 2 program: {error}") from error
     registers = tuple(Register(r.name, tuple(bits[bit] for bit in r)) for r in circuit.cregs)
     output = RecordedList(tuple(Recorded(number) for number in range(circuit.num_clbits)))
-    return Program(tuple(operations), output, circuit.num_qubits, circuit.num_clbits, registers)
+    return Program(tuple(unfolding.operations), output, circuit.num_qubits, circuit.num_clbits, registers)
 
 
 def _parsed(data: bytes) -> QuantumCircuit:
     try:
         text = data.decode("utf-8")
+        _check_sizes(_COMMENT.sub("", text))
         if _LIBRARY.search(text):
             text = _LIBRARY.sub(_GATES, _CAPITALS.sub(r"hqs_\1", text), count=1)
         # what Qiskit writes takes more than the standard library to be included with it; where nothing is included,
@@ -78,6 +73,17 @@ def _parsed(data: bytes) -> QuantumCircuit:
         raise Unrunnable(INVALID_QASM, f"the input is not an OpenQASM 2 program: {error}") from error
 
 
+def _check_sizes(text: str) -> None:
+    """Refuse what is too large while it is text: the parser would make every qubit and bit of it."""
+    if _TOO_LONG.search(text):
+        raise Unrunnable(INVALID_QASM, "a register's size, an index or the version has ten digits or more")
+    declared = {"q": 0, "c": 0}
+    for kind, size in _REGISTER.findall(text):
+        declared[kind] += int(size)
+    if max(declared.values()) > MAX_BITS:
+        raise Unrunnable(INVALID_QASM, f"the program declares more than {MAX_BITS} qubits or bits")
+
+
 class _Unfolding:
     """Puts what gates are defined by in the place of those that can't be run as they are, definitions read once."""
 
@@ -85,6 +91,20 @@ class _Unfolding:
         self.operations: list[Operation] = []
         self._left = MAX_STEPS
         self._definitions: dict[tuple[object, ...], list[tuple[Any, tuple[int, ...]]]] = {}
+
+    def read(self, instruction: CircuitInstruction, qubits: Mapping[Any, int], bits: Mapping[Clbit, int]) -> None:
+        """Append what an instruction does, its qubits and bits numbered by these."""
+        where = tuple(qubits[qubit] for qubit in instruction.qubits)
+        if instruction.name == MEASURE:
+            self.operations.append(Operation(MEASURE, where, result=bits[instruction.clbits[0]]))
+        elif instruction.name == RESET:
+            self.operations.append(Operation(RESET, where))
+        elif instruction.name == BARRIER:
+            self.operations.append(Operation(BARRIER, ()))
+        elif isinstance(instruction.operation, IfElseOp):
+            self.add_conditional(instruction, where, bits)
+        else:
+            self.add(instruction.operation, where)
 
     def add(self, gate: Any, where: tuple[int, ...]) -> None:
         """Append a gate of Qiskit's, or its parts, on these qubits."""
@@ -115,13 +135,7 @@ class _Unfolding:
         results = {inner: bits[outer] for inner, outer in zip(body.clbits, branch.clbits, strict=True)}
         first = len(self.operations)
         for instruction in body.data:
-            on = tuple(qubits[qubit] for qubit in instruction.qubits)
-            if instruction.name == MEASURE:
-                self.operations.append(Operation(MEASURE, on, result=results[instruction.clbits[0]]))
-            elif instruction.name == RESET:
-                self.operations.append(Operation(RESET, on))
-            else:
-                self.add(instruction.operation, on)
+            self.read(instruction, qubits, results)
         self.operations[first:] = [replace(done, conditions=conditions) for done in self.operations[first:]]
 
     def _parts(self, gate: Any) -> list[tuple[Any, tuple[int, ...]]]:

@@ -29,6 +29,21 @@ MS = b'{"qubits":2,"gateset":"native","circuit":[{"gate":"ms","targets":[0,1],"p
 WORD = b'{"qubits":2,"circuit":[{"gate":"%s","target":0}]}'
 
 
+QUIL = {"inputDataFormat": "rigetti.quil.v1", "outputDataFormat": "rigetti.quil-results.v1"}
+QASM = {
+    "target": "quantinuum.sim.h2-1e",
+    "inputDataFormat": "honeywell.openqasm.v1",
+    "outputDataFormat": "honeywell.quantum-results.v1",
+}
+DIGITS = b"9" * 5000  # above what Python reads as one whole number
+HEAD = b'OPENQASM 2.0; include "qelib1.inc"; qreg q[1]; creg c[1]; '
+TURN = b'{"qubits":1,"circuit":[{"gate":"rx","target":0,"rotation":%s}]}'
+PHASE = b'{"qubits":1,"gateset":"native","circuit":[{"gate":"gpi","target":0,"phase":1.7e308}]}'
+MANY_QUBITS = WIDE.replace(b'"33"', b'"%s"' % DIGITS)
+LONG_INDEX = ASYMMETRIC_QIR.replace(b"(i64 1 ", b"(i64 %s " % DIGITS)
+LONG_ARRAY = ASYMMETRIC_QIR.replace(b"(i64 3", b"(i64 %s" % DIGITS)
+
+
 def submit(emulator: Emulator, data: bytes, **more: Any) -> dict[str, Any]:
     caller = Caller(emulator)
     return caller.ended(caller.submit(data, **more))
@@ -70,6 +85,36 @@ def test_it_fails_with_a_code_and_a_message(
     assert job["errorData"]["code"] == code
     assert words in job["errorData"]["message"]
     assert job["costEstimate"] is None
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "data", "more"),
+    [
+        ("InvalidInputData", "number", TURN % (b"1" * 401), IONQ),
+        ("InvalidInputData", "finite", PHASE, IONQ),
+        ("InvalidInputData", "finite", HEAD + b"rx(1e999) q[0];", QASM),
+        ("InvalidInputData", "finite", HEAD + b"rx(sin(1e999)) q[0];", QASM),
+        ("CompilationError", "divide by zero", HEAD + b"gate g(a) q {rx(1/a) q;} g(0) q[0];", QASM),
+        ("CompilationError", "undefined", HEAD + b"gate g(a) q {rx(ln(a)) q;} if(c==1) g(0) q[0];", QASM),
+        ("CompilationError", "ten digits", HEAD + b"qreg r[%s];" % DIGITS, QASM),
+        ("CompilationError", "ten digits", HEAD + b"x q[%s];" % DIGITS, QASM),
+        ("CompilationError", "ten digits", b"OPENQASM %s.0; qreg q[1];" % DIGITS, QASM),
+        ("CompilationError", "ten digits", HEAD + b"qreg r // size\n [ // next\n4294967290];", QASM),
+        ("CompilationError", "4096", HEAD + b"creg d[2000]; creg e[2096];", QASM),
+        ("InvalidInputData", "number", b"DECLARE ro BIT[%s]" % DIGITS, QUIL),
+        ("InvalidInputData", "number", b"DECLARE ro BIT\nMEASURE 0 ro[%s]" % DIGITS, QUIL),
+        ("InvalidInputData", "number", MANY_QUBITS, {}),
+        ("InvalidInputData", "number", LONG_INDEX, {}),
+        ("InvalidInputData", "number", LONG_ARRAY, {}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_number_that_nothing_can_be_made_of_is_the_inputs_fault(
+    emulator: Emulator, code: str, words: str, data: bytes, more: dict[str, Any]
+) -> None:
+    error = submit(emulator, data, **more)["errorData"]
+    assert error["code"] == code
+    assert words in error["message"]
 
 
 def test_more_qubits_than_memory_fails_before_it_allocates(emulator: Emulator) -> None:
