@@ -36,20 +36,28 @@ def read_fault_file(path: Path) -> PlanDocument:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise BadFaultPlan(f"{path}: it is above {MAX_BYTES} bytes")
-        text = data.decode()
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise BadFaultPlan(f"{path}: aliases are not taken")  # a few lines of them become gigabytes
-        document = json.dumps(yaml.safe_load(text))
     except OSError as error:
         raise BadFaultPlan(f"{path}: it can't be read ({error.strerror})") from error
-    except (UnicodeDecodeError, yaml.YAMLError, TypeError, RecursionError) as error:
-        raise BadFaultPlan(f"{path}: it is no plain YAML: {' '.join(str(error).split())}") from error
     try:
-        return read_fault_document(document.encode())
+        return read_fault_document(_json_of(data))
     except BadFaultPlan as error:
         raise BadFaultPlan(f"{path}: {error}") from error
+
+
+def _json_of(data: bytes) -> bytes:
+    """A YAML document in JSON. Raises BadFaultPlan."""
+    if len(data) > MAX_BYTES:
+        raise BadFaultPlan(f"it is above {MAX_BYTES} bytes")
+    try:
+        text = data.decode()
+        has_aliases = any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader))
+        document = "" if has_aliases else json.dumps(yaml.safe_load(text))
+    # beside its own, PyYAML raises what Python's types do with the words that it makes them of
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
+        raise BadFaultPlan(f"it is no plain YAML: {' '.join(str(error).split())}") from error
+    if has_aliases:
+        raise BadFaultPlan("aliases are not taken")  # a few lines of them become gigabytes
+    return document.encode()
 
 
 def read_fault_document(body: bytes) -> PlanDocument:
