@@ -44,20 +44,24 @@ def noise_of(target: Target, params: Mapping[str, Any]) -> tuple[Noise | None, i
 
     IonQ's simulator takes `{"noise": {"model": …, "seed": …}}`; Quantinuum's emulators `{"error-model": false}`.
     """
-    name = target.noise
-    if name is not None and params.get("error-model") is False and target.id.startswith("quantinuum.sim."):
-        name = None
-    asked = params.get("noise")
-    if asked is None:
-        return (None if name is None else noise_models()[name]), None
+    asked = {} if params.get("noise") is None else params["noise"]
     if not isinstance(asked, Mapping) or not isinstance(asked.get("model", IDEAL), str):
         raise Unrunnable("InvalidInputData", "`noise` must be an object with the name of a `model`")
-    model, seed = asked.get("model", IDEAL), asked.get("seed")
+    seed = asked.get("seed")
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
         raise Unrunnable("InvalidInputData", f"the noise's `seed` must be a whole number, not {seed!r}")
-    if model == IDEAL:
-        return None, seed
-    if model not in target.noise_models:
-        known = ", ".join((IDEAL, *target.noise_models)) if target.noise_models else "none"
-        raise Unrunnable("InvalidInputData", f"{target.id} has no noise model {model!r}; it has {known}")
-    return noise_models()[model], seed
+    if "model" in asked:
+        name = _chosen(target, asked["model"])
+    else:
+        name = None if target.noise_optional and params.get("error-model") is False else target.noise
+    return (None if name is None else noise_models()[name]), seed
+
+
+def _chosen(target: Target, model: str) -> str | None:
+    """The model that a job names; only a target with models to choose from can be asked for none."""
+    choice = (IDEAL, *target.noise_models) if target.noise_models else ()
+    if model not in choice:
+        raise Unrunnable(
+            "InvalidInputData", f"{target.id} has no noise model {model!r}; it has {', '.join(choice) or 'none'}"
+        )
+    return None if model == IDEAL else model

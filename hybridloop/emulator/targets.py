@@ -16,8 +16,8 @@ class Target:
     """One target. `queue_s` is the average queue time that it reports; `exact` says that it does not sample.
 
     `native_gates` are those of its machine that `ionq.circuit.v1` may name, beside the abstract ones that every machine
-    takes. `checks_only`: it checks a program and answers zeros. `noise` names the noise that it always has,
-    `noise_models` those that a job may ask for.
+    takes. `checks_only`: it checks a program and answers zeros. `noise` names the noise that it has, which a job may
+    turn off where it is `noise_optional`; `noise_models` are those that a job may ask for.
     """
 
     id: str
@@ -35,6 +35,7 @@ class Target:
     input_formats: Sequence[str] = ()
     native_gates: Sequence[str] = ()
     noise: str | None = None
+    noise_optional: bool = False
     noise_models: Sequence[str] = ()
 
     @classmethod
@@ -79,11 +80,9 @@ class Catalogue:
 
 def load_catalogue() -> Catalogue:
     """The catalogue that comes with the package."""
-    known = {field.name for field in fields(Target)}
     providers = []
     for entry in _table("targets.json")["providers"]:
-        shared = {key: value for key, value in entry.get("shared", {}).items() if key in known}
-        targets = tuple(Target.from_json({**shared, **target}) for target in entry["targets"])
+        targets = tuple(Target.from_json({**entry.get("shared", {}), **target}) for target in entry["targets"])
         providers.append(Provider(entry["id"], entry["availability"], targets, tuple(entry.get("quotas", ()))))
     by_id = {target.id.lower(): (provider, target) for provider in providers for target in provider.targets}
     prices = {target.lower(): price for price, targets in _prices() for target in targets}

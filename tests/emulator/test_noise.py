@@ -134,6 +134,28 @@ def test_a_job_chooses_its_noise() -> None:
         noise_of(emulator, {"noise": {"model": "aria-1"}})
 
 
+@pytest.mark.parametrize("asked", [{}, {"seed": 7}])
+@pytest.mark.parametrize("name", ["ionq.qpu.forte-1", "quantinuum.qpu.h2-1", "quantinuum.sim.h2-1e", "rigetti.sim.qvm"])
+def test_a_noise_object_without_a_model_leaves_a_target_its_own_noise(name: str, asked: dict[str, int]) -> None:
+    target = load_catalogue().find(name)
+    assert target is not None
+    assert noise_of(target, {"noise": asked}) == (noise_of(target, {})[0], asked.get("seed"))
+
+
+@pytest.mark.parametrize("name", ["ionq.qpu.forte-1", "quantinuum.qpu.h2-1", "quantinuum.sim.h2-1e", "rigetti.sim.qvm"])
+def test_only_ionqs_simulator_is_asked_for_ideal(name: str) -> None:
+    target = load_catalogue().find(name)
+    assert target is not None
+    with pytest.raises(Unrunnable, match="it has none"):
+        noise_of(target, {"noise": {"model": "ideal"}})
+
+
+def test_the_error_model_is_turned_off_on_emulators_alone() -> None:
+    targets = [target for _, target in load_catalogue().targets.values() if target.noise is not None]
+    turned_off = {target.id for target in targets if noise_of(target, {"error-model": False})[0] is None}
+    assert turned_off == {"quantinuum.sim.h2-1e", "quantinuum.sim.h2-2e"}
+
+
 def noisy(emulator: Emulator, **noise: Any) -> Any:
     caller = Caller(emulator)
     return caller.result(
