@@ -26,7 +26,7 @@ check: .venv/ready ## lint, format, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-bench: .venv/ready ## measure what docs and CHANGELOG claim
+bench: .venv/ready ## measure, and hold the figures to their bounds
 	@missed=0; for name in startup submission service; do \
 		echo "# benchmarks.$$name"; $(BIN)/python -m "benchmarks.$$name" || missed=1; done; exit $$missed
 

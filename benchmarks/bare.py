@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from benchmarks.local import RESOURCE_GROUP, SUBSCRIPTION, WORKSPACE, LocalService
+from benchmarks.local import WORKSPACE
+from hybridloop.pytest_plugin import RESOURCE_GROUP, SUBSCRIPTION, Emulator
 from hybridloop.sessions.jobs import JobSpec
 from hybridloop.sessions.places import RoundPlace
 from hybridloop.sessions.targets import Target
@@ -41,7 +42,7 @@ class BareClient:
     It checks no more than the status, and reads no result.
     """
 
-    def __init__(self, service: LocalService, target: Target) -> None:
+    def __init__(self, service: Emulator, target: Target) -> None:
         self._host = urlsplit(service.endpoint).netloc
         self._headers = {"x-ms-quantum-api-key": service.api_key, "Content-Type": "application/json"}
         self._target = target

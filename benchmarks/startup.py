@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import statistics
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.bounds import Bound, Side, conclude, machine
+from hybridloop.sessions.signals import sigterm_unwinds
 
 TURNS = 5
 COMMAND = str(Path(sys.executable).with_name("hybridloop"))
@@ -25,8 +25,12 @@ MEASURED: dict[str, tuple[Sequence[str], float]] = {  # name: command, and the s
 
 
 def main() -> int:
-    """Measure, print, and judge."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the stack is taken down too
+    """Measure, print, and judge; on SIGTERM the stack is taken down too."""
+    with sigterm_unwinds():
+        return _main()
+
+
+def _main() -> int:
     print(f"machine    {machine()}")
     with tempfile.TemporaryDirectory() as home:
         environ = _environment(home)

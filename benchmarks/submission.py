@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import signal
 import statistics
 import sys
 import time
@@ -27,12 +26,14 @@ from qiskit_aer import AerSimulator
 
 from benchmarks.bare import BareClient
 from benchmarks.bounds import Bound, Side, conclude, machine
-from benchmarks.local import LocalService, local_service
+from benchmarks.local import WORKSPACE, local_service
 from hybridloop.algorithms.rounds import Counts
+from hybridloop.pytest_plugin import Emulator
 from hybridloop.sessions.jobs import plan_jobs
 from hybridloop.sessions.places import RoundPlace
 from hybridloop.sessions.programs import Programs
 from hybridloop.sessions.session import OpenSession, open_session
+from hybridloop.sessions.signals import sigterm_unwinds
 from hybridloop.sessions.targets import find_target
 
 TARGET = "rigetti.sim.qvm"
@@ -59,17 +60,21 @@ class Way:
 
 
 def main() -> int:
-    """Measure, print, and judge."""
+    """Measure, print, and judge; on SIGTERM the service is ended too."""
+    with sigterm_unwinds():
+        return _main()
+
+
+def _main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.submission", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two turns in place of five")
     turns = 2 if parser.parse_args().quick else 5
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the service is ended too
     circuit = ansatz()
     print(f"machine    {machine()}")
     print(f"circuit    {QUBITS} qubits, {ANGLES} angles, {SHOTS} shots, on {TARGET}")
     print(f"template   {compile_seconds(circuit)}, once a structure")
     with local_service() as service, ExitStack() as held:
-        print(f"service    {service.command}")
+        print(f"service    in memory, at {service.endpoint} (pid {service.process.pid})")
         figures = measured(ways(service, circuit, held), turns)
     print(f"\nmilliseconds per job, median of {turns} turns (lowest to highest)")
     for name, values in figures.items():
@@ -105,11 +110,11 @@ def compile_seconds(circuit: QuantumCircuit) -> str:
     return f"{taken[1]:.0f} ms to compile and check ({taken[0]:.0f} ms the first in a process)"
 
 
-def ways(service: LocalService, circuit: QuantumCircuit, held: ExitStack) -> list[Way]:
+def ways(service: Emulator, circuit: QuantumCircuit, held: ExitStack) -> list[Way]:
     """All that is compared, in the order of a turn; `held` closes their sessions."""
-    backend = AzureQuantumProvider(service.workspace()).get_backend(TARGET)
+    backend = AzureQuantumProvider(service.workspace(WORKSPACE)).get_backend(TARGET)
     held.enter_context(backend.open_session(name="naive"))
-    session = held.enter_context(open_session(service.workspace(), TARGET, name="rounds", seed=0))
+    session = held.enter_context(open_session(service.workspace(WORKSPACE), TARGET, name="rounds", seed=0))
     client = BareClient(service, find_target(TARGET))
     held.callback(client.close)
     ours, bare = our_rounds(session, circuit), bare_calls(client, circuit)

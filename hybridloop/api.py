@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +50,7 @@ def vqe(
     those of `hybridloop.flows.settings.VqeSettings`. `on_progress` is called after every round.
     Raises InputError before anything is started, ServiceError for trouble of the service.
     """
+    drawn = secrets.randbits(63) if seed is None else seed
     settings = _checked(
         VqeSettings,
         {
@@ -58,7 +59,7 @@ def vqe(
             "optimizer": optimizer,
             "shots": shots,
             "precision": precision,
-            "seed": seed,
+            "seed": drawn,
             "target": target,
             "max_rounds": max_rounds,
         },
@@ -66,13 +67,13 @@ def vqe(
     text = read_problem(problem)
     from hybridloop.flows.problems import prepare_vqe
 
-    prepare_vqe(text, settings, seed=0)  # what can't be used is refused before anything is started
+    prepared = prepare_vqe(text, settings, drawn)  # what can't be used is refused before anything is started
     workspace = default_workspace() if workspace is None else workspace
     with _prefect():
         from hybridloop.flows.context import called_with
         from hybridloop.flows.vqe import vqe as flow
 
-        with called_with(workspace, on_progress) as call:
+        with called_with(workspace, on_progress, prepared) as call:
             try:
                 return flow(text, settings)
             except Exception as error:
@@ -163,9 +164,9 @@ def _checked(model: type[M], values: Mapping[str, Any], *, of: str = "") -> M:
 def _prefect() -> Iterator[None]:
     """Prefect with a server: the user's own, else ours, started if need be."""
     server = stack.ensure_prefect()
-    if "prefect" not in sys.modules:  # it reads its settings once, when it is imported
-        for name, value in {**stack.QUIET, **server.environment}.items():
-            os.environ.setdefault(name, value)
+    for name, value in stack.QUIET.items():
+        os.environ.setdefault(name, value)
+    os.environ.update(server.environment)  # whole: half of it would name our server and another's settings
     try:
         with stack.calls_on(server):
             yield

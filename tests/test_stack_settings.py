@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -79,7 +80,7 @@ def test_whoever_has_a_server_and_a_workspace_gets_no_process(tmp_path: Path) ->
     server = stack.ensure_prefect(environ)
     assert (server.api_url, server.is_local, dict(server.environment)) == ("http://mine.example/api", False, {})
     assert {part.state for part in stack.up(environ).parts} == {stack.PartState.YOURS}
-    assert stack.down(environ).parts == ()
+    assert stack.down(environ) == ()
 
 
 def test_asking_for_the_status_of_what_never_ran_leaves_no_trace(tmp_path: Path) -> None:
@@ -131,7 +132,22 @@ def test_the_emulator_is_started_found_again_and_takes_the_key_of_the_stack(
     stack_environ: Mapping[str, str],
 ) -> None:
     first = stack.ensure_emulator(stack_environ)
-    assert first is not None
     assert stack.ensure_emulator(stack_environ) == first
     (_, emulator) = stack.status(stack_environ).parts
     assert (emulator.state, emulator.url) == (stack.PartState.RUNNING, first.url)
+
+
+def test_taking_down_what_never_ran_leaves_no_trace(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert stack.down({"HYBRIDLOOP_HOME": str(home)}) == ()
+    assert not home.exists()
+
+
+@pytest.mark.slow
+def test_what_no_record_is_left_of_is_taken_down_and_named(tmp_path: Path) -> None:
+    environ = {**os.environ, "HYBRIDLOOP_HOME": str(tmp_path)}
+    stack.ensure_emulator(environ)
+    for record in (tmp_path / "stack").glob("emulator*.json"):
+        record.unlink()
+    assert stack.down(environ) == ("emulator",)
+    assert stack.down(environ) == ()

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hybridloop.cli.ledger import read_ledger
+from hybridloop.cli.ledger import read_ledger, read_totals
 from hybridloop.cli.output import AsJson, print_json, print_table
 from hybridloop.emulator.settings import DEFAULT_PORT, ClockKind, IdleRule, LatencyKind, Settings, bytes_of
 from hybridloop.errors import InputError
@@ -90,11 +90,11 @@ def show_ledger(
     Example: hybridloop emulator ledger --json
     """
     address, key = _service(url, admin_key)
-    account = read_ledger(address, key, run=run, session=None if session is None else str(session))
+    only = None if session is None else str(session)
     if json:
-        print_json(account)
+        print_json(read_ledger(address, key, run=run, session=only))
     else:
-        _show(account)
+        _show(read_totals(address, key, run=run, session=only))
 
 
 def _service(url: str | None, admin_key: str | None) -> tuple[str, str]:

@@ -16,11 +16,10 @@ _PAGE = 10_000
 
 def read_ledger(url: str, admin_key: str, *, run: str | None, session: str | None) -> dict[str, Any]:
     """The whole account of these jobs, its pages put together."""
-    asked = {name: value for name, value in (("run", run), ("session", session)) if value is not None}
     account: dict[str, Any] | None = None
     after = 0
     while True:
-        page = _page(url, admin_key, {**asked, "top": _PAGE, "after": after})
+        page = _page(url, admin_key, {**_asked(run, session), "top": _PAGE, "after": after})
         if account is None:
             account = page
         else:
@@ -29,6 +28,15 @@ def read_ledger(url: str, admin_key: str, *, run: str | None, session: str | Non
             del account["next"]
             return account
         after = page["next"]
+
+
+def read_totals(url: str, admin_key: str, *, run: str | None, session: str | None) -> dict[str, Any]:
+    """The account of these jobs without its entries."""
+    return _page(url, admin_key, {**_asked(run, session), "top": 0})
+
+
+def _asked(run: str | None, session: str | None) -> dict[str, Any]:
+    return {name: value for name, value in (("run", run), ("session", session)) if value is not None}
 
 
 def _page(url: str, admin_key: str, asked: dict[str, Any]) -> dict[str, Any]:

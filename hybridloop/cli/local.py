@@ -25,9 +25,9 @@ def down(*, json: AsJson = False) -> None:
 
     stopped = stack.down()
     if json:
-        print_json({"home": str(stopped.home), "stopped": [part["part"] for part in _rows(stopped)]})
+        print_json({"home": str(stack.stack_home()), "stopped": stopped})
     else:
-        say(f"stopped: {', '.join(part['part'] for part in _rows(stopped)) or 'nothing was running'}")
+        say(f"stopped: {', '.join(stopped) or 'nothing was running'}")
 
 
 def status(*, json: AsJson = False) -> None:
@@ -46,4 +46,15 @@ def _show(found: StackStatus, *, as_json: bool) -> None:
 
 
 def _rows(found: StackStatus) -> list[dict[str, Any]]:
-    return [{"part": part.name, "state": str(part.state), "url": part.url, "pid": part.pid} for part in found.parts]
+    return [
+        {
+            "part": part.name,
+            "state": str(part.state),
+            "url": part.url,
+            "pid": part.pid,
+            "started": part.started and part.started.isoformat(),
+            "release": part.release,
+            "output": part.output and str(part.output),
+        }
+        for part in found.parts
+    ]

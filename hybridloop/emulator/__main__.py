@@ -15,7 +15,7 @@ def settings_of(arguments: Sequence[str], environment: Mapping[str, str]) -> Set
     """The settings that the arguments ask for; keys may come from the environment, out of sight of `ps`."""
     parser = argparse.ArgumentParser(prog="python -m hybridloop.emulator", description="A local Azure Quantum.")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (default %(default)s)")
-    where = parser.add_mutually_exclusive_group()
+    where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--state", type=Path, help="folder that keeps sessions, jobs and blobs")
     where.add_argument("--in-memory", action="store_true", help="forget everything at the end")
     parser.add_argument("--api-key", help="default: HYBRIDLOOP_EMULATOR_API_KEY, else one kept with the state")
@@ -32,7 +32,7 @@ def settings_of(arguments: Sequence[str], environment: Mapping[str, str]) -> Set
     try:
         return Settings(
             port=given.port,
-            state=None if given.in_memory else given.state or _default_state(environment),
+            state=given.state,
             api_key=given.api_key or environment.get("HYBRIDLOOP_EMULATOR_API_KEY") or None,
             admin_key=given.admin_key or environment.get("HYBRIDLOOP_EMULATOR_ADMIN_KEY") or None,
             clock=given.clock,
@@ -44,13 +44,6 @@ def settings_of(arguments: Sequence[str], environment: Mapping[str, str]) -> Set
         )
     except ValueError as error:
         parser.error(str(error))
-
-
-def _default_state(environment: Mapping[str, str]) -> Path:
-    import platformdirs
-
-    home = environment.get("HYBRIDLOOP_HOME")
-    return (Path(home) if home else platformdirs.user_data_path("hybridloop")) / "emulator"
 
 
 def main() -> int:

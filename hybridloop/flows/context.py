@@ -12,6 +12,7 @@ from prefect import get_run_logger
 
 from hybridloop.algorithms.vqe import Progress
 from hybridloop.errors import InputError
+from hybridloop.flows.problems import PreparedVqe
 from hybridloop.flows.results import RunResult
 from hybridloop.sessions.session import OpenSession
 from hybridloop.sessions.workspace import CONNECTION_VARIABLE, connect_from_environment
@@ -32,10 +33,14 @@ OnProgress = Callable[[Update], None]
 
 @dataclass(slots=True)
 class Call:
-    """What the caller gave, and what the run has come to: kept here too, should Prefect fail to note its end."""
+    """What the caller gave, and what the run has come to: kept here too, should Prefect fail to note its end.
+
+    `prepared` is what the caller's check has built already; it serves one run.
+    """
 
     workspace: Any | None
     on_progress: OnProgress | None
+    prepared: PreparedVqe | None = None
     result: RunResult | None = None
 
 
@@ -44,14 +49,21 @@ _call: ContextVar[Call] = ContextVar("call", default=_NOBODY)
 
 
 @contextmanager
-def called_with(workspace: Any, on_progress: OnProgress | None) -> Iterator[Call]:
-    """Have a flow run of this context use the SDK's workspace, and report each round."""
-    call = Call(workspace, on_progress)
+def called_with(workspace: Any, on_progress: OnProgress | None, prepared: PreparedVqe | None = None) -> Iterator[Call]:
+    """Have a flow run of this context use the SDK's workspace and what is prepared for it, and report each round."""
+    call = Call(workspace, on_progress, prepared)
     token = _call.set(call)
     try:
         yield call
     finally:
         _call.reset(token)
+
+
+def prepared_by_caller() -> PreparedVqe | None:
+    """What the caller has prepared for this run, once: an optimizer does not serve a second one."""
+    call = _call.get()
+    prepared, call.prepared = call.prepared, None
+    return prepared
 
 
 def keep(result: RunResult) -> RunResult:

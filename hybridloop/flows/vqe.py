@@ -9,7 +9,7 @@ from prefect import flow
 
 from hybridloop.algorithms.vqe import VqeResult
 from hybridloop.algorithms.vqe import vqe as minimize_energy
-from hybridloop.flows.context import keep, reports_of, workspace_of_run
+from hybridloop.flows.context import keep, prepared_by_caller, reports_of, workspace_of_run
 from hybridloop.flows.problems import PreparedVqe, exact_energy, prepare_vqe
 from hybridloop.flows.results import RunResult, SessionRecord
 from hybridloop.flows.settings import ProblemText, VqeSettings
@@ -29,7 +29,7 @@ def vqe(problem: ProblemText, settings: VqeSettings = DEFAULTS) -> RunResult:
     """
     started = time.monotonic()
     seed = secrets.randbits(63) if settings.seed is None else settings.seed
-    prepared = prepare_vqe(problem, settings, seed)
+    prepared = prepared_by_caller() or prepare_vqe(problem, settings, seed)
     workspace = workspace_of_run()
     check_offered(workspace, find_target(settings.target), prepared.problem.encoding.num_qubits)
     with session_of_flow(workspace, settings.target, name=f"vqe-{problem.name}", seed=seed) as session:

@@ -123,13 +123,13 @@ def up(environ: Mapping[str, str] = os.environ) -> StackStatus:
     return status(environ)
 
 
-def down(environ: Mapping[str, str] = os.environ) -> StackStatus:
-    """Stop the stack's process groups, forget keys and ports, keep what was stored; tells what ran."""
+def down(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Stop the stack's process groups, forget keys and ports, keep what was stored; the parts that ran.
+
+    Leaves no trace where there never was a stack.
+    """
     home = stack_home(environ)
-    before = tuple(look(part, home) for part in (PREFECT, EMULATOR))
-    for part in (PREFECT, EMULATOR):
-        end(part, home)
-    return StackStatus(home, tuple(part for part in before if part.pid is not None))
+    return tuple(part.name for part in (PREFECT, EMULATOR) if end(part, home)) if home.exists() else ()
 
 
 def status(environ: Mapping[str, str] = os.environ) -> StackStatus:

@@ -11,6 +11,7 @@ from typing import Any
 
 from azure.quantum import Workspace
 
+from hybridloop.pytest_plugin import RESOURCE_GROUP, SUBSCRIPTION
 from tests.conftest import Emulator
 
 PATIENCE_S = 120.0  # a bound for broken code, on a loaded machine; no test waits so long
@@ -86,7 +87,7 @@ class WorkspaceShell:
 def connection_string(endpoint: str, api_key: str, workspace: str) -> str:
     """What a user copies from a workspace's page, here for a service on this machine."""
     return (
-        "SubscriptionId=11111111-2222-3333-4444-555555555555;ResourceGroupName=tests;"
+        f"SubscriptionId={SUBSCRIPTION};ResourceGroupName={RESOURCE_GROUP};"
         f"WorkspaceName={workspace};ApiKey={api_key};QuantumEndpoint={endpoint};"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -25,10 +26,11 @@ def test_the_pages_code_connects_and_runs_a_job(emulator: Emulator, capsys: pyte
     assert "{'1': 100}" in capsys.readouterr().out
 
 
-def test_the_page_names_every_option_and_no_other() -> None:
-    shown = subprocess.run(
-        [sys.executable, "-m", "hybridloop.emulator", "--help"], capture_output=True, text=True, check=True, timeout=30
-    ).stdout
+@pytest.mark.parametrize("command", ["hybridloop.emulator", "hybridloop emulator start"])
+def test_the_page_names_every_option_of_both_commands_and_no_other(command: str) -> None:
+    wide = {**os.environ, "COLUMNS": "200"}  # no option is cut for want of room
+    arguments = [sys.executable, "-m", *command.split(), "--help"]
+    shown = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=30, env=wide).stdout
     options = set(re.findall(r"--[a-z][a-z-]+", shown)) - {"--help"}
     table = "\n".join(line for line in PAGE.splitlines() if line.startswith("| `--"))
     assert set(re.findall(r"`(--[a-z][a-z-]+)", table)) == options

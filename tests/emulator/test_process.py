@@ -149,14 +149,20 @@ def test_settings_come_from_arguments_and_keys_also_from_the_environment(tmp_pat
     settings = settings_of([*given, "--idle-rule", "documented"], environment)
     assert settings == Settings(1, tmp_path, "c", "b", ClockKind.VIRTUAL, 3, IdleRule.DOCUMENTED)
     assert "'c'" not in repr(settings)
-    default = settings_of([], {"HYBRIDLOOP_HOME": str(tmp_path)})
-    assert (default.port, default.state, default.api_key) == (8099, tmp_path / "emulator", None)
-    assert settings_of(["--in-memory"], {}).state is None
+    default = settings_of(["--in-memory"], {})
+    assert (default.port, default.state, default.api_key) == (8099, None, None)
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--port", "70000"], ["--api-key", "a b"], ["--api-key", "k", "--admin-key", "k"], ["--clock", "slow"]],
+    [
+        ["--in-memory", "--port", "70000"],
+        ["--in-memory", "--api-key", "a b"],
+        ["--in-memory", "--api-key", "k", "--admin-key", "k"],
+        ["--in-memory", "--clock", "slow"],
+        ["--in-memory", "--state", "folder"],
+        [],
+    ],
 )
 def test_bad_settings_end_with_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:

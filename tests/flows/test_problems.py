@@ -8,6 +8,7 @@ import pytest
 
 from hybridloop.data import load
 from hybridloop.errors import InputError
+from hybridloop.flows.context import called_with, prepared_by_caller
 from hybridloop.flows.problems import exact_energy, prepare_vqe, read_molecule
 from hybridloop.flows.settings import AnsatzName, MappingName, OptimizerName, ProblemText, VqeSettings
 
@@ -57,3 +58,11 @@ def test_a_text_wins_over_the_built_in_of_the_same_name() -> None:
     text = BUILT_IN["heh+"]["fcidump"]
     molecule = read_molecule(ProblemText(name="h2", text=text))
     assert exact_energy(molecule) == pytest.approx(BUILT_IN["heh+"]["exact_energy"], abs=1e-8)
+
+
+def test_what_the_caller_has_prepared_serves_one_run() -> None:
+    prepared = prepare_vqe(ProblemText(name="h2"), VqeSettings(), seed=0)
+    with called_with(None, None, prepared):
+        assert prepared_by_caller() is prepared
+        assert prepared_by_caller() is None
+    assert prepared_by_caller() is None

@@ -1,7 +1,10 @@
 """Programs: one compilation a structure, and every filled text is what a fresh compilation would give."""
 
 import math
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -106,3 +109,14 @@ def test_a_circuit_without_measurements_and_an_infinite_angle_are_refused() -> N
     turning.measure(0, 0)
     with pytest.raises(ProgramError, match="finite"):
         Programs("Base").prepare(SamplerPub.coerce((turning, [[math.inf]]), 10))
+
+
+def test_the_compilers_telemetry_is_off() -> None:
+    script = (
+        "from qiskit import QuantumCircuit; from hybridloop.sessions.qir import compile_qir;"
+        "circuit = QuantumCircuit(1, 1); circuit.measure(0, 0); compile_qir(circuit, 'Base');"
+        "from qdk import telemetry; print(telemetry.TELEMETRY_ENABLED)"
+    )
+    quiet = {name: value for name, value in os.environ.items() if "TELEMETRY" not in name}
+    done = subprocess.run([sys.executable, "-c", script], env=quiet, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["False"], done.stderr
