@@ -27,7 +27,17 @@ with hl.open_session("ionq.simulator") as session:
     threading.Event().wait()
 """
 
+# every look at a round's jobs takes a second, so that no run ends before all are in their midst
+SLOWLY = {"rules": [{"fault": "slow-answer", "operation": "list", "seconds": 1}]}
+
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def slow_service() -> Iterator[Emulator]:
+    with running_emulator() as emulator:
+        emulator.admin("faults", SLOWLY)
+        yield emulator
 
 
 @contextmanager
@@ -54,8 +64,8 @@ def last_words(run: subprocess.Popen[str]) -> str:
     return err
 
 
-def test_a_signal_closes_the_session(shell: Shell, emulator: Emulator) -> None:
-    at = {number: shell.at(emulator, f"ended-by-{number.name}") for number in CODES}
+def test_a_signal_closes_the_session(shell: Shell, slow_service: Emulator) -> None:
+    at = {number: shell.at(slow_service, f"ended-by-{number.name}") for number in CODES}
     with runs_in_their_midst(at) as runs:
         for number, run in runs.items():
             run.send_signal(number)
@@ -66,24 +76,23 @@ def test_a_signal_closes_the_session(shell: Shell, emulator: Emulator) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows which signals a process ignores")
-def test_a_second_signal_while_it_closes_does_not_cut_the_close_short(shell: Shell) -> None:
-    with running_emulator() as emulator:
-        at = {number: shell.at(emulator, f"ended-by-{number.name}") for number in CODES}
-        with runs_in_their_midst(at) as runs:
-            os.kill(emulator.process.pid, signal.SIGSTOP)  # the service is silent, so that the close takes its time
-            try:
-                for first, run in runs.items():
-                    run.send_signal(first)
-                for run in runs.values():
-                    assert wait_until(partial(ignores, run, *CODES), within_s=PATIENCE_S)
-                    for second in CODES:
-                        run.send_signal(second)
-            finally:
-                os.kill(emulator.process.pid, signal.SIGCONT)
+def test_a_second_signal_while_it_closes_does_not_cut_the_close_short(shell: Shell, slow_service: Emulator) -> None:
+    at = {number: shell.at(slow_service, f"ended-twice-from-{number.name}") for number in CODES}
+    with runs_in_their_midst(at) as runs:
+        os.kill(slow_service.process.pid, signal.SIGSTOP)  # the service is silent, so that the close takes its time
+        try:
             for first, run in runs.items():
-                last_words(run)
-                assert run.returncode == CODES[first]
-        assert [mine.session_statuses() for mine in at.values()] == [["Succeeded"], ["Succeeded"]]
+                run.send_signal(first)
+            for run in runs.values():
+                assert wait_until(partial(ignores, run, *CODES), within_s=PATIENCE_S)
+                for second in CODES:
+                    run.send_signal(second)
+        finally:
+            os.kill(slow_service.process.pid, signal.SIGCONT)
+        for first, run in runs.items():
+            last_words(run)
+            assert run.returncode == CODES[first]
+    assert [mine.session_statuses() for mine in at.values()] == [["Succeeded"], ["Succeeded"]]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 143)])
