@@ -205,9 +205,8 @@ class Service:
         record = self.containers.write(job.request.container, blob, result)
         with self.store.transaction():
             self.store.put_blob(record)
-            self.store.put_bill(
-                key, bill_of(self.catalogue.prices[job.request.target.lower()], usage, job.request.params)
-            )
+            price = self.catalogue.prices[job.request.target.lower()]
+            self.store.put_bill(key, bill_of(price, usage, job.request.params), usage.shots)
             self._end(replace(job, output_blob=blob), with_success(job.state, self.clock.now()))
 
     def fail(self, key: int, error: JobError) -> None:

@@ -175,9 +175,9 @@ class Store:
         """Write what a job goes through besides its computing."""
         self._update("jobs", key, {"course": course.to_json()})
 
-    def put_bill(self, key: int, bill: Bill) -> None:
-        """Write what a job costs."""
-        self._update("jobs", key, {"bill": bill.to_json(), "price": bill.amount, "unit": bill.unit})
+    def put_bill(self, key: int, bill: Bill, shots: int) -> None:
+        """Write what a job costs, and the shots that were run for that."""
+        self._update("jobs", key, {"bill": bill.to_json(), "price": bill.amount, "unit": bill.unit, "shots": shots})
 
     def put_job_names(self, job: JobRecord) -> None:
         """Write a job's name, priority, tags and time of change."""

@@ -123,6 +123,33 @@ def test_the_ledger_is_read_by_run_by_session_and_in_pages(emulator: Emulator) -
     assert page["jobs"] == rest["jobs"] == 3  # totals are of all that was asked for, not of the page
 
 
+@pytest.mark.parametrize(
+    ("shots", "data", "more"),
+    [
+        (
+            20,
+            b"DECLARE ro BIT[1]\nDECLARE t REAL[1]\nRX(t) 0\nMEASURE 0 ro[0]\n",
+            {
+                "inputDataFormat": "rigetti.quil.v1",
+                "outputDataFormat": "rigetti.quil-results.v1",
+                "inputParams": {"shots": 10, "substitutions": {"t": [[0.0], [3.0]]}},
+            },
+        ),
+        (1000, ASYMMETRIC_QIR, {"target": "ionq.qpu.forte-1", "inputParams": {}}),  # its default
+        (1, b"no program", {"inputParams": {"shots": 1}}),  # nothing was run: what was asked for
+    ],
+    ids=["substitutions", "default", "failed"],
+)
+def test_shots_in_the_ledger_are_those_that_were_run_and_billed(
+    emulator: Emulator, shots: int, data: bytes, more: dict[str, Any]
+) -> None:
+    caller = Caller(emulator)
+    session = caller.open_session(more.get("target", "rigetti.sim.qvm"))
+    caller.ended(caller.submit(data, sessionId=session, **more))
+    book = emulator.admin(f"ledger?session={session}")
+    assert (book["shots"], book["entries"][0]["shots"]) == (shots, shots)
+
+
 @pytest.mark.parametrize("query", ["top=-1", "top=x", "after=1.5", "top=10001", "what=1", "top=99999999999999999999"])
 def test_a_bad_query_is_refused(emulator: Emulator, query: str) -> None:
     headers = {"x-admin-key": emulator.admin_key}
