@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from hybridloop.emulator.program import MEASURE, RESET, Program, without_idle_resets
+from hybridloop.emulator.program import MEASURE, RESET, Program
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,9 @@ class Usage:
 
 
 def usage_of(program: Program, shots: int) -> Usage:
-    """The program's usage; resets that nobody can notice are compiled away and not counted."""
+    """The usage of a program as it is run."""
     one_qubit = two_qubit = measurements = resets = 0
-    for operation in without_idle_resets(program.operations):
+    for operation in program.operations:
         width = len(operation.qubits)
         if operation.name == MEASURE:
             measurements += 1

@@ -10,14 +10,13 @@ from qiskit.circuit import IfElseOp
 from qiskit.circuit.library import UnitaryGate
 from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error
 
-from hybridloop.emulator.gates import Gates
+from hybridloop.emulator.gates import NO_LABELS, Gates
 from hybridloop.emulator.methods import Plan
 from hybridloop.emulator.noise import Noise
 from hybridloop.emulator.program import MEASURE, RESET
 
 # labels that gates carry, by which Aer finds their noise
 NOISY = {1: "noisy-1", 2: "noisy-2"}
-QUIET: dict[int, str] = {}
 
 
 def aer_noise(noise: Noise) -> NoiseModel:
@@ -41,7 +40,7 @@ def gates_only(plan: Plan, gates: Gates, *, noisy: bool) -> tuple[QuantumCircuit
         if operation.name == MEASURE:
             measured += where
         else:
-            gates.append(circuit, operation, where, NOISY if noisy else QUIET)
+            gates.append(circuit, operation, where, NOISY if noisy else NO_LABELS)
             _noise_of_wide_gate(circuit, where, noisy=noisy)
     return circuit, measured
 
@@ -57,12 +56,10 @@ def with_measurements(plan: Plan, gates: Gates, num_results: int, *, noisy: bool
         elif operation.name == RESET:
             body.reset(where[0])
         else:
-            gates.append(body, operation, where, NOISY if noisy else QUIET)
+            gates.append(body, operation, where, NOISY if noisy else NO_LABELS)
             _noise_of_wide_gate(body, where, noisy=noisy)
-        for number, (result, value) in enumerate(reversed(operation.conditions), 1):
-            outer = circuit
-            if number < len(operation.conditions):
-                outer = QuantumCircuit(circuit.qubits, circuit.clbits)
+        for left, (result, value) in reversed(list(enumerate(operation.conditions))):
+            outer = QuantumCircuit(circuit.qubits, circuit.clbits) if left else circuit
             outer.append(IfElseOp((circuit.clbits[result], value), body, None), circuit.qubits, circuit.clbits)
             body = outer
     return circuit

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hybridloop.emulator.billing import Usage, usage_of
@@ -44,6 +43,7 @@ from hybridloop.emulator.task import (
 
 NOTHING_USED = Usage(0, 0, 0, 0, 0, 0)
 KEPT_BYTES = 4 * 2**20  # of inputs whose programs are kept, so that the same input is read once; they take some more
+LARGEST_ANGLE = 1e300  # radians; gates that add two angles find no sum of larger ones
 
 Runs = Sequence[tuple[Program, Measured]]
 
@@ -137,13 +137,14 @@ class Runner:
 
 
 def _read(chosen: Format, data: bytes, params: Mapping[str, Any]) -> list[Program]:
+    """The programs of an input, without resets that nobody can notice: those are compiled away and not billed."""
     try:
         programs = chosen.read(data, params)
     except (ValueError, OverflowError) as error:  # of int and float: a number that is too long or too large
         raise Unrunnable("InvalidInputData", f"a number of the input can't be read: {error}") from error
-    if not all(math.isfinite(angle) for p in programs for o in p.operations for angle in o.angles):
-        raise Unrunnable("InvalidInputData", "an angle of the input is not a finite number")
-    return programs
+    if not all(abs(angle) <= LARGEST_ANGLE for p in programs for o in p.operations for angle in o.angles):
+        raise Unrunnable("InvalidInputData", f"an angle of the input is not finite, or above {LARGEST_ANGLE:g} radians")
+    return [replace(p, operations=without_idle_resets(p.operations)) for p in programs]
 
 
 def _digest(task: Task, data: bytes) -> bytes:
@@ -208,7 +209,7 @@ def _check_profile(program: Program, target: Target) -> None:
         problem = f"{target.id} runs the base profile: no branch can depend on a measurement"
         raise Unrunnable("QIRPreProcessingFailed", problem)
     if target.profile == "Base" and not measures_only_at_the_end(
-        tuple(o for o in without_idle_resets(program.operations) if o.name != RESET)
+        tuple(o for o in program.operations if o.name != RESET)
     ):
         raise Unrunnable(
             "QIRPreProcessingFailed",

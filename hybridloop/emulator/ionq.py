@@ -27,7 +27,7 @@ PLAIN = {
     "not": "x",
     "id": "id",
 }
-ROTATIONS = {"rx": "rx", "ry": "ry", "rz": "rz"}
+ROTATIONS = frozenset(("rx", "ry", "rz"))
 PAIR_ROTATIONS = {"xx": "rxx", "yy": "ryy", "zz": "rzz"}
 CONTROLLED = {
     "cnot": "x",

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hybridloop.emulator.program import MEASURE, RESET, Operation, measures_only_at_the_end, without_idle_resets
+from hybridloop.emulator.program import MEASURE, RESET, Operation, measures_only_at_the_end
 
 MOST_BITS_AS_DISTRIBUTION = 20  # above, shots are drawn by the simulation instead of from 2^n written chances
 MOST_QUBITS_AS_DENSITY_MATRIX = 8  # 50 ms for 100 gates; shot by shot is quicker above
@@ -41,17 +41,15 @@ class Plan:
     @property
     def needed_bytes(self) -> int:
         """16 bytes an amplitude, 40 for each written chance."""
-        bits = len(self.results) if self.as_distribution and self.method is not Method.STABILIZER else None
-        written = 0 if bits is None else 40 << bits
         if self.method is Method.STABILIZER:
-            return written + len(self.qubits) ** 2
+            return len(self.qubits) ** 2
         width = len(self.qubits) * (2 if self.method is Method.DENSITY_MATRIX else 1)
-        return written + (16 << width)
+        return (16 << width) + (40 << len(self.results) if self.as_distribution else 0)
 
 
 def plan_of(operations: Sequence[Operation], *, exact: bool, noisy: bool) -> Plan:
     """The plan for these operations; `exact` asks for the distribution itself, `noisy` for one under noise."""
-    kept = without_idle_resets(tuple(operations))
+    kept = tuple(operations)
     qubits = {q: i for i, q in enumerate(sorted({q for operation in kept for q in operation.qubits}))}
     results = tuple(o.result for o in kept if o.name == MEASURE and o.result is not None)
     at_the_end = measures_only_at_the_end(kept)

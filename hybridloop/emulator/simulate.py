@@ -15,7 +15,7 @@ from hybridloop.emulator.circuits import aer_noise, gates_only, with_measurement
 from hybridloop.emulator.gates import Gates
 from hybridloop.emulator.methods import Method, Plan, plan_of
 from hybridloop.emulator.noise import Noise
-from hybridloop.emulator.program import Measured, Program, Unrunnable, measures_only_at_the_end, without_idle_resets
+from hybridloop.emulator.program import Measured, Program, Unrunnable, measures_only_at_the_end
 from hybridloop.emulator.recent import Recent
 from hybridloop.emulator.sampling import draw_shots, scaled_to_shots
 from hybridloop.emulator.stabilizers import clifford_distribution
@@ -45,7 +45,7 @@ class Simulator:
     """Aer behind the two questions that targets are asked: shots, or chances.
 
     `reserve` is called with the bytes that a simulation will take, before it allocates them; it may wait, and raises
-    Unrunnable where they can never be had. `simulations` counts what was really run.
+    Unrunnable where they can never be had.
     """
 
     def __init__(self, reserve: Callable[[int], None] = lambda needed: None) -> None:
@@ -53,7 +53,6 @@ class Simulator:
         self._gates = Gates()
         self._backends: dict[tuple[Method, Noise | None], AerSimulator] = {}
         self._recent: Recent[Distribution] = Recent(KEPT_BYTES)
-        self.simulations = 0
 
     def run(
         self, program: Program, *, shots: int, seed: int, exact: bool, noise: Noise | None = None, key: bytes = b""
@@ -66,11 +65,9 @@ class Simulator:
         key = _key(key, noise, exact=exact)
         known = self._recent.get(key)
         if known is None:
-            if exact and not measures_only_at_the_end(without_idle_resets(program.operations)):
+            if exact and not measures_only_at_the_end(program.operations):
                 raise Unrunnable("InvalidInputData", "the target takes no reset and no measurement before the end")
             plan = plan_of(program.operations, exact=exact, noisy=noise is not None)
-            if not plan.results:
-                return Measured((0,), (shots,), (0,) * shots)
             if not plan.as_distribution:
                 return self._shots(plan, program.num_results, shots, seed, noise)
             known = self._distribution(plan, noise, key)
@@ -95,7 +92,6 @@ class Simulator:
 
     def _distribution(self, plan: Plan, noise: Noise | None, key: bytes) -> Distribution:
         self._reserve(plan.needed_bytes)
-        self.simulations += 1
         circuit, measured = gates_only(plan, self._gates, noisy=noise is not None)
         if plan.method is Method.STABILIZER:
             outcomes, free_bits = clifford_distribution(circuit, measured)
@@ -122,7 +118,6 @@ class Simulator:
     def _shots(self, plan: Plan, num_results: int, shots: int, seed: int, noise: Noise | None) -> Measured:
         """Shots drawn by Aer itself, with measurements and resets wherever they are."""
         self._reserve(plan.needed_bytes)
-        self.simulations += 1
         circuit = with_measurements(plan, self._gates, num_results, noisy=noise is not None)
         backend = self._backend(plan.method, noise)
         result = backend.run(circuit, shots=shots, memory=True, seed_simulator=seed % 2**31).result()

@@ -13,9 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridloop.emulator.billing import Bill, Price, Usage, bill_of, usage_of
+from hybridloop.emulator.execute import Runner
 from hybridloop.emulator.ionq import program_of_ionq
-from hybridloop.emulator.program import MEASURE, RESET, Operation, Program, RecordedList
+from hybridloop.emulator.program import MEASURE, Operation, Program, RecordedList
+from hybridloop.emulator.simulate import Simulator
 from hybridloop.emulator.targets import load_catalogue
+from hybridloop.emulator.task import OPENQASM, OPENQASM_RESULTS, Task
 from tests.conftest import Emulator
 from tests.emulator.calls import ASYMMETRIC_QIR, Caller
 
@@ -82,17 +85,15 @@ def test_a_gate_with_many_controls_counts_as_six_two_qubit_gates_for_each_qubit_
 
 
 def test_only_resets_that_can_be_noticed_are_charged() -> None:
-    operations = (
-        Operation(RESET, (0,)),  # of a fresh qubit
-        Operation("h", (0,)),
-        Operation(MEASURE, (0,), result=0),
-        Operation(RESET, (0,)),
-        Operation("h", (0,)),
-        Operation("barrier", ()),
-        Operation(MEASURE, (0,), result=1),
-        Operation(RESET, (0,)),  # after the last use
-    )
-    assert usage_of(Program(operations, RecordedList(()), 1, 2), 1) == Usage(2, 0, 1, 2, 1, 1)
+    text = b"""OPENQASM 2.0; include "qelib1.inc"; qreg q[1]; creg c[2];
+    reset q[0]; // of a fresh qubit
+    h q[0]; measure q[0] -> c[0]; reset q[0]; h q[0]; barrier q; measure q[0] -> c[1];
+    reset q[0]; // after the last use
+    """
+    target = load_catalogue().find("quantinuum.sim.h2-1e")
+    assert target is not None
+    task = Task(target, OPENQASM, OPENQASM_RESULTS, {"shots": 1}, 0, "a")
+    assert Runner(Simulator()).run(task, text)[1] == Usage(2, 0, 1, 2, 1, 1)
 
 
 @given(st.sampled_from(sorted(PRICES)), st.integers(0, 10**4), st.integers(0, 10**4), st.integers(1, 10**4))

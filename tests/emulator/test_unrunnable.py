@@ -94,6 +94,7 @@ def test_it_fails_with_a_code_and_a_message(
         ("InvalidInputData", "finite", PHASE, IONQ),
         ("InvalidInputData", "finite", HEAD + b"rx(1e999) q[0];", QASM),
         ("InvalidInputData", "finite", HEAD + b"rx(sin(1e999)) q[0];", QASM),
+        ("InvalidInputData", "finite", HEAD + b"u2(1.7e308,1.7e308) q[0];", QASM),
         ("CompilationError", "divide by zero", HEAD + b"gate g(a) q {rx(1/a) q;} g(0) q[0];", QASM),
         ("CompilationError", "undefined", HEAD + b"gate g(a) q {rx(ln(a)) q;} if(c==1) g(0) q[0];", QASM),
         ("CompilationError", "ten digits", HEAD + b"qreg r[%s];" % DIGITS, QASM),
