@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from hybridloop.emulator.faults import ServiceFault, bad_request
+from hybridloop.emulator.faults import ServiceFault, bad_request, whole_number
 
 MAX_PAGE = 100
-_SKIP_LIMIT = 2**31
+_MOST = 2**31 - 1
 
 
 class Property(enum.StrEnum):
@@ -81,17 +81,9 @@ def parse_query(filter_text: str | None, orderby: str | None, skip: str | None, 
         terms=_Parser(filter_text).terms() if filter_text and filter_text.strip() else (),
         order=order,
         descending=descending,
-        skip=_number("skip", skip, 0, _SKIP_LIMIT),
-        top=min(_number("top", top, MAX_PAGE, _SKIP_LIMIT), MAX_PAGE),
+        skip=whole_number("skip", skip or None, 0, _MOST),
+        top=min(whole_number("top", top or None, MAX_PAGE, _MOST), MAX_PAGE),
     )
-
-
-def _number(name: str, text: str | None, default: int, limit: int) -> int:
-    if text is None or text == "":
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) <= 10) or int(text) >= limit:
-        raise _refused(f"{name} must be a whole number from 0 on, not {text[:40]!r}")
-    return int(text)
 
 
 def _parse_order(text: str | None) -> tuple[Property | None, bool]:

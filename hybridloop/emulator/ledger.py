@@ -6,17 +6,17 @@ It is read from the books alone, deleted jobs included, and is the witness for w
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hybridloop.emulator.clock import utc_text
-from hybridloop.emulator.store import Store
+from hybridloop.emulator.store import LAST_CHARACTER, Store
+from hybridloop.emulator.tally import Tally, tallies_where, together
 
 PAGE = 1000
 LONGEST_PAGE = 10_000
 MOST_DUPLICATES = 1000  # that one reply lists; it counts them all
-LAST_CHARACTER = "\U0010ffff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +32,17 @@ class LedgerQuery:
 def ledger(store: Store, query: LedgerQuery) -> dict[str, Any]:
     """The account as one document: totals, sessions and duplicates of all jobs asked for, and a page of jobs."""
     where, parameters = _condition(query)
-    sums = _sums(store, where, parameters)
+    tallies = tallies_where(store, where, parameters)
+    whole = together(tallies.values())
     duplicates = _duplicates(store, where, parameters)
     jobs = _jobs(store, where, parameters, query)
     more = len(jobs) > query.top
     return {
-        "jobs": sum(row["jobs"] for row in sums),
-        "shots": sum(row["shots"] for row in sums),
-        "ended": _by_status(sums),
-        "money": _money(sums),
-        "sessions": _sessions(store, sums),
+        "jobs": whole.total,
+        "shots": whole.shots,
+        "ended": whole.jobs,
+        "money": whole.money,
+        "sessions": _sessions(store, tallies),
         "duplicates": duplicates,
         "entries": [_entry(row) for row in jobs[: query.top]],
         "next": jobs[query.top - 1]["key"] if more and query.top else None,
@@ -59,46 +60,19 @@ def _condition(query: LedgerQuery) -> tuple[str, list[object]]:
     return " AND ".join(parts), parameters
 
 
-def _sums(store: Store, where: str, parameters: Sequence[object]) -> list[sqlite3.Row]:
-    """One row for each session, status and unit; from an index alone where all jobs are asked for."""
-    sql = (
-        "SELECT session_key, status, unit, count(*) AS jobs, coalesce(sum(shots), 0) AS shots,"
-        f" sum(price) AS price FROM jobs WHERE {where} GROUP BY session_key, status, unit"
-    )
-    return store.rows(sql, parameters)
-
-
-def _by_status(sums: Sequence[sqlite3.Row]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for row in sums:
-        counts[row["status"]] = counts.get(row["status"], 0) + row["jobs"]
-    return counts
-
-
-def _money(sums: Sequence[sqlite3.Row]) -> dict[str, float]:
-    money: dict[str, float] = {}
-    for row in sums:
-        if row["unit"] is not None:
-            money[row["unit"]] = round(money.get(row["unit"], 0.0) + row["price"], 6)
-    return money
-
-
-def _sessions(store: Store, sums: Sequence[sqlite3.Row]) -> list[dict[str, Any]]:
+def _sessions(store: Store, tallies: Mapping[int | None, Tally]) -> list[dict[str, Any]]:
     """What each session's jobs cost, in the order of opening; those without a session come first, under null."""
-    groups: dict[int | None, list[sqlite3.Row]] = {}
-    for row in sums:
-        groups.setdefault(row["session_key"], []).append(row)
     views = []
-    for key, rows in sorted(groups.items(), key=lambda group: group[0] or 0):
+    for key, tally in sorted(tallies.items(), key=lambda entry: entry[0] or 0):
         session = None if key is None else store.session_by_key(key)
         views.append(
             {
                 "id": session and session.id,
                 "target": session and session.target,
                 "status": session and session.state.status,
-                "jobs": sum(row["jobs"] for row in rows),
-                "shots": sum(row["shots"] for row in rows),
-                "money": _money(rows),
+                "jobs": tally.total,
+                "shots": tally.shots,
+                "money": tally.money,
             }
         )
     return views

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hybridloop.emulator.faults import ServiceFault, bad_request
+from hybridloop.emulator.faults import ServiceFault, bad_request, whole_number
 from hybridloop.emulator.http import json_reply
 from hybridloop.emulator.ledger import LONGEST_PAGE, PAGE, LedgerQuery, ledger
-from hybridloop.emulator.store import Store
+from hybridloop.emulator.store import LARGEST_KEY, Store
 
 
 class LedgerFace:
@@ -31,14 +31,6 @@ def ledger_query(asked: Mapping[str, str]) -> LedgerQuery:
     unknown = set(asked) - {"run", "session", "top", "after"}
     if unknown:
         raise bad_request(f"The ledger has no filter {', '.join(sorted(unknown))}.", "InvalidQuery")
-    top, after = _number(asked, "top", PAGE), _number(asked, "after", 0)
-    if top > LONGEST_PAGE:
-        raise bad_request(f"top must be at most {LONGEST_PAGE}.", "InvalidQuery")
+    top = whole_number("top", asked.get("top"), PAGE, LONGEST_PAGE)
+    after = whole_number("after", asked.get("after"), 0, LARGEST_KEY)
     return LedgerQuery(asked.get("run") or None, asked.get("session") or None, top, after)
-
-
-def _number(asked: Mapping[str, str], name: str, default: int) -> int:
-    text = asked.get(name, str(default))
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise bad_request(f"{name} must be a whole number.", "InvalidQuery")
-    return int(text)

@@ -17,7 +17,7 @@ from hybridloop.emulator.filters import (
 from hybridloop.emulator.job import JobStatus
 from hybridloop.emulator.records import JobRecord, SessionRecord
 from hybridloop.emulator.session import SessionStatus
-from hybridloop.emulator.store import Store
+from hybridloop.emulator.store import LAST_CHARACTER, Store
 
 COLUMNS = {
     Property.NAME: "name",
@@ -30,7 +30,6 @@ COLUMNS = {
 }
 # a status in any case of its letters -> its spelling in the books, so that an index on it serves
 STATUSES = {str(status).lower(): str(status) for status in (*JobStatus, *SessionStatus)}
-LAST_CHARACTER = "\U0010ffff"
 
 
 class Listed(enum.Enum):

@@ -16,16 +16,17 @@ from urllib.parse import parse_qs
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from hybridloop.emulator.faults import ServiceFault, bad_request, not_found
+from hybridloop.emulator.faults import ServiceFault, bad_request, not_found, whole_number
 from hybridloop.emulator.filters import ListQuery
 from hybridloop.emulator.histogram import LARGEST_OUTPUT, histogram_of
 from hybridloop.emulator.http import bounded_body, same_key
 from hybridloop.emulator.job import JobStatus
 from hybridloop.emulator.listing import Listed
-from hybridloop.emulator.overview import FIRST, newest_lone_jobs, newest_sessions, tallies_of
+from hybridloop.emulator.overview import FIRST, newest_lone_jobs, newest_sessions
 from hybridloop.emulator.pages import HEADERS, PREFIX, Pages, address, static_file
 from hybridloop.emulator.service import Service
 from hybridloop.emulator.settings import ClockKind
+from hybridloop.emulator.tally import tallies_of
 from hybridloop.emulator.visits import Visit, Visits
 
 ITEM = re.compile(rf"{PREFIX}/(sessions|jobs)/([^/]+/[^/]+/[^/]+)/([A-Za-z0-9_.-]{{1,128}})(?:/(close|cancel))?")
@@ -84,7 +85,7 @@ class Portal:
         path: str = request.scope["path"]
         if visit is None or "key" in form:
             return self._sign_in(request, form)
-        if not visit.sent(form.get("form_token", "")):
+        if not same_key(form.get("form_token"), visit.form_token):
             raise ServiceFault(403, "Forbidden", "This form is not of this sign-in; go back and load the page anew.")
         if path == f"{PREFIX}/sign-out":
             self._visits.end(visit)
@@ -113,16 +114,18 @@ class Portal:
         return reply
 
     def _overview(self, request: Request, visit: Visit) -> Response:
-        store = self._service.store
-        sessions = newest_sessions(store, _number(request, "sessions_before", FIRST), PAGE)
-        jobs = newest_lone_jobs(store, _number(request, "jobs_before", FIRST), PAGE)
+        store, asked = self._service.store, request.query_params
+        sessions = newest_sessions(
+            store, whole_number("sessions_before", asked.get("sessions_before"), FIRST, FIRST), PAGE
+        )
+        jobs = newest_lone_jobs(store, whole_number("jobs_before", asked.get("jobs_before"), FIRST, FIRST), PAGE)
         left = {line.session.key: self._service.idle_time_left(line.session) for line in sessions.lines}
-        values = {"sessions": sessions, "jobs": jobs, "left": left, "is_live": True, "query": request.query_params}
+        values = {"sessions": sessions, "jobs": jobs, "left": left, "is_live": True, "query": asked}
         return self._page("overview.html", visit, values)
 
     def _session(self, request: Request, visit: Visit, workspace: str, item: str) -> Response:
         session = self._service.session(workspace, item)
-        skip = _number(request, "skip", 0)
+        skip = whole_number("skip", request.query_params.get("skip"), 0, FIRST)
         newest = ListQuery((), None, descending=True, skip=skip, top=PAGE)
         page = self._service.page(Listed.SESSION_JOBS, newest, workspace, item)
         values = {
@@ -130,7 +133,7 @@ class Portal:
             "session": session,
             "tally": tallies_of(self._service.store, [session.key])[session.key],
             "left": self._service.idle_time_left(session),
-            "jobs": page.items,
+            "jobs": [(workspace, job) for job in page.items],
             "newer": max(0, skip - PAGE) if skip else None,
             "older": skip + PAGE if page.more else None,
             "is_live": not session.state.is_terminal or session.state.pending > 0,
@@ -185,13 +188,6 @@ def _form(body: bytes) -> dict[str, str]:
     except ValueError:
         raise bad_request("The form can't be read.") from None
     return {name: values[-1] for name, values in fields.items()}
-
-
-def _number(request: Request, name: str, default: int) -> int:
-    text = request.query_params.get(name, str(default))
-    if not (text.isascii() and text.isdigit() and len(text) <= 19 and int(text) <= FIRST):
-        raise bad_request(f"{name} must be a whole number.", "InvalidQuery")
-    return int(text)
 
 
 def _shown(data: bytes) -> str:

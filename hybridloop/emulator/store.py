@@ -30,6 +30,9 @@ from hybridloop.emulator.requests import JobRequest, SessionRequest
 from hybridloop.emulator.schema import bring_up_to_date
 from hybridloop.emulator.session import SessionState
 
+LARGEST_KEY = 2**63 - 1
+LAST_CHARACTER = "\U0010ffff"  # behind a prefix: after all that begins with it
+
 
 class Store:
     """The tables behind the service; `path` None keeps them in memory."""
@@ -225,7 +228,7 @@ class Store:
     def blobs(self, container: str, prefix: str) -> list[BlobRecord]:
         """The container's blobs whose names begin with `prefix`, by name."""
         query = "SELECT * FROM blobs WHERE container = ? AND name >= ? AND name < ? ORDER BY name"
-        return [BlobRecord(*row) for row in self._db.execute(query, (container, prefix, prefix + "\U0010ffff"))]
+        return [BlobRecord(*row) for row in self._db.execute(query, (container, prefix, prefix + LAST_CHARACTER))]
 
     def _living(self, workspace: str, place: str) -> int | None:
         """The number of the last job of that place that has given or may still give an answer."""
