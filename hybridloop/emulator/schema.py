@@ -56,7 +56,6 @@ ALTER TABLE jobs ADD COLUMN course TEXT;
 ALTER TABLE jobs ADD COLUMN finished REAL;
 """
 
-
 # for lists by state, and of what belongs to no session
 LISTS = """
 CREATE INDEX jobs_by_state ON jobs (workspace, status, created, key);
@@ -64,7 +63,12 @@ CREATE INDEX session_jobs_by_state ON jobs (session_key, status, created, key);
 CREATE INDEX lone_jobs_by_time ON jobs (workspace, created, key) WHERE session_key IS NULL;
 """
 
-STEPS = (FIRST_TABLES, LEDGER, COURSES, LISTS)
+# for the ledger, which is asked for a session without its workspace
+SESSIONS = """
+CREATE INDEX sessions_by_id ON sessions (id);
+"""
+
+STEPS = (FIRST_TABLES, LEDGER, COURSES, LISTS, SESSIONS)
 
 
 class UnknownSchema(Exception):

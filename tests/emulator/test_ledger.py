@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from hybridloop.emulator.session import JobFailurePolicy
 from hybridloop.emulator.store import Store
 from tests.conftest import Emulator
 from tests.emulator.calls import ASYMMETRIC_QIR, Caller, raw_call
+from tests.emulator.test_overview import Explained
 from tests.emulator.test_service import USAGE, Bench
 
 LONE = {"session_id": None, "provider_id": "quantinuum", "target": "quantinuum.qpu.h2-1"}
@@ -182,18 +184,33 @@ def test_a_job_accepted_before_a_kill_is_once_in_the_ledger_after_it(
     assert (document["ended"], document["duplicates"]["count"]) == ({"Succeeded": 5}, 0)
 
 
-def test_totals_duplicates_and_runs_are_read_from_indices() -> None:
-    store = Store(None)
-    plans = {
-        "SELECT session_key, status, unit, count(*), sum(shots), sum(price) FROM jobs WHERE 1"
-        " GROUP BY session_key, status, unit": "USING COVERING INDEX jobs_by_price",
-        "SELECT count(*) FROM jobs WHERE jobs.duplicate_of IS NOT NULL AND 1": "INDEX duplicate_jobs",
-        "SELECT count(*) FROM jobs WHERE place >= 'a/' AND place < 'a0'": "INDEX jobs_by_place",
-    }
-    for sql, expected in plans.items():
-        steps = [row["detail"] for row in store.rows(f"EXPLAIN QUERY PLAN {sql}", ())]
-        assert any(expected in step for step in steps), (sql, steps)
-        assert not any("TEMP B-TREE" in step for step in steps), (sql, steps)
+def test_the_whole_ledger_is_added_up_from_one_index_and_listed_without_a_sort(tmp_path: Path) -> None:
+    with closing(Explained(tmp_path / "books.sqlite")) as store:
+        ledger(store, LedgerQuery())
+        assert [plan for plan in store.plans if plan.startswith("SCAN") or "TEMP B-TREE" in plan] == [
+            "SCAN jobs USING COVERING INDEX jobs_by_price",
+            *["SCAN jobs USING INDEX duplicate_jobs"] * 2,  # counted and listed: it has the duplicates alone
+        ]
+
+
+@pytest.mark.parametrize(
+    ("query", "searched"),
+    [
+        (LedgerQuery(run="a"), "(place>? AND place<?)"),
+        (LedgerQuery(session="a"), "(session_key=?)"),
+        (LedgerQuery(run="a", session="b"), "(session_key=?)"),
+    ],
+    ids=["run", "session", "both"],
+)
+def test_of_a_run_or_a_session_the_ledger_reads_its_own_jobs_alone(
+    tmp_path: Path, query: LedgerQuery, searched: str
+) -> None:
+    with closing(Explained(tmp_path / "books.sqlite")) as store:
+        ledger(store, query)
+        assert [plan for plan in store.plans if plan.startswith("SCAN")] == []
+        of_jobs = [plan for plan in store.plans if plan.startswith("SEARCH jobs ")]
+        assert len(of_jobs) == 4  # totals, the number of duplicates, these, the page
+        assert all(plan.endswith(searched) for plan in of_jobs)
 
 
 def test_an_empty_ledger_is_all_zeros() -> None:
