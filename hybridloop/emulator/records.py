@@ -32,7 +32,7 @@ class JobRecord:
     """A stored job; `key` is the store's own number of it, ascending with its submission.
 
     `name`, `priority` and `tags` are the present ones; the request keeps those it was submitted with. A job that
-    succeeded has a bill.
+    succeeded has a bill; its `shots` are those that were run, before that those that it asks for.
     """
 
     key: int
@@ -44,6 +44,7 @@ class JobRecord:
     output_blob: str
     request: JobRequest
     state: JobState
+    shots: int | None
     bill: Bill | None = None
 
 
@@ -126,4 +127,5 @@ def job_of(row: sqlite3.Row) -> JobRecord:
     )
     names = (row["id"], row["session_key"], row["name"], row["priority"], _tags(row["tags"]), row["output_blob"])
     bill = None if row["bill"] is None else Bill.from_json(row["bill"])
-    return JobRecord(row["key"], *names, JobRequest.from_document(json.loads(row["request"])), state, bill)
+    request = JobRequest.from_document(json.loads(row["request"]))
+    return JobRecord(row["key"], *names, request, state, row["shots"], bill)

@@ -130,9 +130,8 @@ class Store:
                 **job_columns(state),
             },
         )
-        return JobRecord(
-            key, job_id, session_key, request.name, request.priority, request.tags, "outputData", request, state
-        )
+        names = (request.name, request.priority, request.tags, "outputData")
+        return JobRecord(key, job_id, session_key, *names, request, state, request.shots)
 
     def job(self, workspace: str, job_id: str) -> JobRecord | None:
         """The job of that id, unless it was deleted."""

@@ -100,6 +100,13 @@ def test_jobs_without_a_session_are_listed_apart_under_their_names_or_ids(visito
     assert inside not in text
 
 
+def test_shots_are_those_that_were_run(visitor: Visitor, caller: Caller) -> None:
+    job = caller.submit(target="ionq.qpu.forte-1", name="by default", inputParams={})
+    caller.ended(job)
+    assert "by default Succeeded ionq.qpu.forte-1 1,000 " in readable(visitor.page("/"))
+    assert "Shots 1,000 " in readable(visitor.page(path_of(caller, "jobs", job)))
+
+
 def test_a_sessions_jobs_come_in_pages_newest_first_each_once(visitor: Visitor, caller: Caller) -> None:
     session = caller.open_session()
     names = [f"number {number:02}" for number in range(60)]
