@@ -25,9 +25,11 @@ class Alarm(Protocol):
 
 
 class Alarms(Protocol):
-    """Has things done at their moments."""
+    """Has things done at their moments; whoever goes from moment to moment is told by `settle` that some may be new."""
 
     def at(self, moment: float, act: Callable[[], None]) -> Alarm: ...
+
+    def settle(self) -> None: ...
 
 
 class RealAlarms:
@@ -39,6 +41,9 @@ class RealAlarms:
     def at(self, moment: float, act: Callable[[], None]) -> Alarm:
         """Have something done at a moment; one that has passed is now."""
         return asyncio.get_running_loop().call_later(max(0.0, moment - self._clock.now()), act)
+
+    def settle(self) -> None:
+        """The machine's own time waits for nobody."""
 
 
 class Pacing:
@@ -73,7 +78,7 @@ class Pacing:
 
     def drop(self, key: int) -> None:
         """Forget a job that has ended in the books."""
-        self._timed.pop(key, None)
+        self._computed(key)
         alarm = self._next.pop(key, None)
         if alarm is not None:
             alarm.cancel()
@@ -83,7 +88,7 @@ class Pacing:
         """Start a job, for a worker."""
         started = self._service.begin(key)
         if started is None:
-            self._timed.pop(key, None)  # it has ended without a run
+            self._computed(key)  # it has ended without a run
             return None
         course = self._service.store.course(key)
         if course is not None and course.fate is not None and course.fate.kind is FateKind.FAILS:
@@ -128,8 +133,15 @@ class Pacing:
         self._timed[key] = course
         self.workers.add(key)
 
-    def _after_the_run(self, key: int, end: Callable[[], None]) -> None:
+    def _computed(self, key: int) -> Course | None:
+        """Note that the workers are done with a job, for which time may have been waiting; its course if it has one."""
         course = self._timed.pop(key, None)
+        if course is not None:
+            self._alarms.settle()
+        return course
+
+    def _after_the_run(self, key: int, end: Callable[[], None]) -> None:
+        course = self._computed(key)
         if course is None or not course.takes_time:
             end()
             return

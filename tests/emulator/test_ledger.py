@@ -19,9 +19,9 @@ from hybridloop.emulator.service import Service
 from hybridloop.emulator.session import JobFailurePolicy
 from hybridloop.emulator.store import Store
 from tests.conftest import Emulator
+from tests.emulator.bench import USAGE, Bench
 from tests.emulator.calls import ASYMMETRIC_QIR, Caller, raw_call
 from tests.emulator.test_overview import Explained
-from tests.emulator.test_service import USAGE, Bench
 
 LONE = {"session_id": None, "provider_id": "quantinuum", "target": "quantinuum.qpu.h2-1"}
 UID = "0d6f7c1e-0000-4000-8000-000000000000"

@@ -2,78 +2,15 @@
 
 from __future__ import annotations
 
-import uuid
-from dataclasses import replace
-
 import pytest
 
-from hybridloop.emulator.billing import Usage
-from hybridloop.emulator.blobs import MemoryBytes
-from hybridloop.emulator.clock import VirtualClock
 from hybridloop.emulator.faults import ServiceFault
 from hybridloop.emulator.job import JobError
-from hybridloop.emulator.records import JobRecord
-from hybridloop.emulator.requests import JobRequest, SessionRequest
-from hybridloop.emulator.service import Service
 from hybridloop.emulator.session import JobFailurePolicy
 from hybridloop.emulator.settings import IdleRule
-from hybridloop.emulator.store import Store
-from hybridloop.emulator.targets import load_catalogue
+from tests.emulator.bench import START, USAGE, Bench
 
-START = 1_800_000_000.0  # a multiple of the sweeper's 120 s
-USAGE = Usage(1, 2, 4, 4, 0, 100)
 ERROR = JobError("InvalidInputData", "no circuit")
-
-
-class NotedQueue:
-    """Notes what it is told; nothing runs."""
-
-    def __init__(self) -> None:
-        self.added: list[int] = []
-        self.dropped: list[int] = []
-
-    def add(self, key: int) -> None:
-        self.added.append(key)
-
-    def drop(self, key: int) -> None:
-        self.dropped.append(key)
-
-
-class Bench:
-    """A service in memory with a virtual clock, and one session."""
-
-    def __init__(self, policy: JobFailurePolicy, rule: IdleRule = IdleRule.RECORDED) -> None:
-        self.clock = VirtualClock(START)
-        self.queue = NotedQueue()
-        self.service = Service(Store(None), MemoryBytes(), self.clock, load_catalogue(), rule, seed=0)
-        self.service.queue = self.queue
-        request = SessionRequest("s", "rigetti", "rigetti.sim.qvm", policy, None, None)
-        self.session_id = self.service.open_session("w", "s1", request).id
-
-    def submit(self, job_id: str = "", **changes: object) -> JobRecord:
-        job_id = job_id or str(uuid.uuid4())
-        request = JobRequest(
-            name="n",
-            provider_id="rigetti",
-            target="rigetti.sim.qvm",
-            container=f"job-{job_id}",
-            input_blob="inputData",
-            input_format="qir.v1",
-            output_format="microsoft.quantum-results.v2",
-            params={"shots": 5},
-            metadata={"sampling_value": "ab"},
-            session_id=self.session_id,
-            priority=None,
-            tags=None,
-        )
-        self.service.containers.put(f"job-{job_id}", "inputData", b"qir", "", "")
-        return self.service.submit("w", job_id, replace(request, **changes))[0]  # type: ignore[arg-type]  # any field
-
-    def job_status(self, job: JobRecord) -> str:
-        return str(self.service.job("w", job.id).state.status)
-
-    def session_status(self) -> str:
-        return str(self.service.session("w", self.session_id).state.status)
 
 
 def test_under_abort_a_failed_job_cancels_the_pending_ones_in_the_same_step() -> None:
