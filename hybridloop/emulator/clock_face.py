@@ -103,7 +103,7 @@ def _until(document: dict[str, Any]) -> float:
     until = document.get("until")
     if until is None:
         return math.inf
-    if isinstance(until, bool) or not isinstance(until, int | float) or not until <= END_OF_TIME:
+    if isinstance(until, bool) or not isinstance(until, int | float) or not abs(until) <= END_OF_TIME:
         raise bad_request("until must be seconds since 1970, up to the year 8941, or null.", "InvalidTime")
     return float(until)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -127,14 +128,25 @@ def blob_name_fits(name: str) -> bool:
 
 
 def json_object(body: bytes, what: str) -> dict[str, Any]:
-    """The body as a JSON object without NaN and without deep nesting; `what` names it in the refusal."""
+    """The body as a JSON object that can be kept and sent again as it is; `what` names it in the refusal.
+
+    So it has no NaN, no number that is infinite here, no half characters, and is not nested deeply.
+    """
     try:
-        document = json.loads(body, parse_constant=_refuse_constant)
+        document = json.loads(body, parse_float=_finite, parse_constant=_refuse_constant)
         if not isinstance(document, dict) or _is_deeper(document, MAX_DEPTH):
             raise ValueError("not an object, or nested too deeply")
+        json.dumps(document, ensure_ascii=False).encode()  # raises where there is half a character
     except (ValueError, RecursionError):
         raise bad_request(f"The body is not a {what} in JSON.") from None
     return document
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is beyond all numbers")
+    return number
 
 
 def _refuse_constant(word: str) -> None:
@@ -154,10 +166,6 @@ def _text(document: Mapping[str, Any], key: str, *, required: bool = False) -> s
         return None
     if not isinstance(value, str) or (required and not value) or "\x00" in value:
         raise bad_request(f"{key} must be {'a text that is not empty' if required else 'a text'}.")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise bad_request(f"{key} must be a text in Unicode.") from None
     return value
 
 

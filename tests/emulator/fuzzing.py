@@ -20,11 +20,12 @@ T = TypeVar("T")
 METHODS = ("GET", "PUT", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "PROPFIND")
 NASTY_TEXT = (
     "", " ", "'", "''", '"', "\\", "\x00", "\n", "\r\nx: y", "..", "../../etc/passwd", "%", "%s%n", "${x}", "{{7*7}}",
-    "<b>", "null", "true", "-1", "0", "1e400", "NaN", "9" * 40, "x" * 5000, "é", "\U0001f600", "\u202e", "\u0130",
+    "<b>", "null", "true", "-1", "0", "1e400", "NaN", "9" * 40, "x" * 5000, "é", "\U0001f600", "\ud800", "\u202e",
+    "\u0130",
     "2026-02-30", "0000-00-00", "9999-12-31", "Succeeded", "Failure(s)", "ionq.simulator", "IONQ.SIMULATOR",
 )  # fmt: skip
 NASTY_VALUES: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1, 2**31, 2**63, -(2**63), 10**40, 0.5, 1e308, [], {}, [[]], [None], {"": None},
+    None, True, False, 0, -1, 1, 2**31, 2**63, -(2**63), 10**40, 0.5, 1e308, 1e999, [], {}, [[]], [None], {"": None},
     {"a": {"b": [1, "x", None]}}, ["x"] * 300,
 )  # fmt: skip
 NASTY_BYTES = (
@@ -56,6 +57,11 @@ INPUTS: tuple[tuple[str, str, bytes], ...] = (
         b'OPENQASM 2.0;include "qelib1.inc";qreg q[2];creg c[2];h q[0];cx q[0],q[1];measure q -> c;',
     ),
 )  # fmt: skip
+
+
+def escaped(text: str, safe: str = "/") -> str:
+    """Text for a URL, half characters included."""
+    return quote(text, safe, errors="surrogatepass")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +103,7 @@ class Fuzzer:
         sent = draw()
         headers = {"Content-Type": "application/json", **self._keys(), **sent.headers}
         if self._seldom(15):
-            headers[self._one("x-ms-range", "range", "if-none-match", "accept", "x-ms-blob-type", "prefer")] = quote(
+            headers[self._one("x-ms-range", "range", "if-none-match", "accept", "x-ms-blob-type", "prefer")] = escaped(
                 self._text(), safe=" ',;=*-"
             )[:2000]
         method = self._one(*METHODS) if self._seldom(12) else sent.method
@@ -141,7 +147,7 @@ class Fuzzer:
         }
         kept = [(key, value) for key, value in parts.items() if self._seldom(2)]
         kept = [(key, self._text() if self._seldom(8) else value) for key, value in kept]
-        return "&".join(f"{self._one('', '', '$')}{key}={quote(value)}" for key, value in kept)
+        return "&".join(f"{self._one('', '', '$')}{key}={escaped(value)}" for key, value in kept)
 
     def _filter(self) -> str:
         terms = [
@@ -198,10 +204,10 @@ class Fuzzer:
 
     def _blob(self) -> Sent:
         url = urlsplit(self._one(*self.urls))
-        blob = self._one("/inputData", "/i0", "/i1", "/i2", "/outputData", "", f"/{quote(self._text())}"[:200])
+        blob = self._one("/inputData", "/i0", "/i1", "/i2", "/outputData", "", f"/{escaped(self._text())}"[:200])
         more = self._one("", "", "", "&comp=block&blockid=YQ==", "&comp=blocklist", "&comp=list&restype=container",
-                         "&restype=container", f"&comp={quote(self._text())[:100]}",
-                         f"&prefix={quote(self._text())[:100]}")  # fmt: skip
+                         "&restype=container", f"&comp={escaped(self._text())[:100]}",
+                         f"&prefix={escaped(self._text())[:100]}")  # fmt: skip
         data = self.some_input()
         if "blocklist" in more:
             data = b"<?xml version='1.0'?><BlockList><Latest>YQ==</Latest></BlockList>"
@@ -227,7 +233,7 @@ class Fuzzer:
             ("POST", "/_admin/faults", {"seed": 3, "rules": [self._rule()]}),
             ("POST", "/_admin/faults", self._rule()),
             ("POST", "/_admin/targets", {"ionq.simulator": {"availability": "Degraded", "queue_s": 1}}),
-            ("GET", f"/_admin/ledger?run={quote(self._text())}&top={self._one('1', '0', 'x')}&after=0", None),
+            ("GET", f"/_admin/ledger?run={escaped(self._text())}&top={self._one('1', '0', 'x')}&after=0", None),
             ("GET", f"/_admin/ledger?session={self._one(*self.sessions)}", None),
         )
         return Sent(method, path, None if document is None else self._json(document), {})
@@ -236,12 +242,13 @@ class Fuzzer:
         kind, item = self._any(("sessions", self._one(*self.sessions)), ("jobs", self._one(*self.jobs)))
         path = f"/_portal/{kind}/{SUBSCRIPTION}/tests/fuzz/{item}"
         method, path = self._any(
-            ("GET", f"/?{self._one('sessions_before', 'jobs_before')}={self._one('', '1', quote(self._text()))}"),
-            ("GET", f"{path}?skip={self._one('0', '25', quote(self._text()))}"),
+            ("GET", f"/?{self._one('sessions_before', 'jobs_before')}={self._one('', '1', escaped(self._text()))}"),
+            ("GET", f"{path}?skip={self._one('0', '25', escaped(self._text()))}"),
             ("POST", f"{path}/{'close' if kind == 'sessions' else 'cancel'}"),
-            ("GET", f"/_portal/{quote(self._text())}"),
+            ("GET", f"/_portal/{escaped(self._text())}"),
         )
-        form = f"form_token={quote(self._one(self.form_token, self.form_token, self._text()))}&x={quote(self._text())}"
+        token = self._one(self.form_token, self.form_token, self._text())
+        form = f"form_token={escaped(token)}&x={escaped(self._text())}"
         headers = {"Cookie": self.visitor.cookie, "Origin": self.emulator.endpoint.rstrip("/")}
         headers["Content-Type"] = self._one("application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "")
         body = self._spoiled_bytes(form.encode()) if self._seldom(4) else form.encode()
@@ -264,7 +271,7 @@ class Fuzzer:
         if self._seldom(5):
             return self._one(*known)
         if self._seldom(10):
-            return quote(self._text(), safe="")[:400] or "x"
+            return escaped(self._text(), safe="")[:400] or "x"
         known.append(str(uuid.UUID(int=self.chance.getrandbits(128))))
         return known[-1]
 
@@ -297,7 +304,7 @@ class Fuzzer:
     def _spoiled_path(self, path: str) -> str:
         at = self.chance.randint(1, len(path))
         piece = self._one(
-            "/", "//", "%2f", "%00", "%ff", "%", ":", ":close", "/../", "?", ";", "#", "%c3%a9", quote(self._text())
+            "/", "//", "%2f", "%00", "%ff", "%", ":", ":close", "/../", "?", ";", "#", "%c3%a9", escaped(self._text())
         )
         return path[:at] + piece + path[at + self.chance.choice((0, 0, 1, 10)) :]
 

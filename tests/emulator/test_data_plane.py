@@ -124,6 +124,13 @@ def test_what_is_not_there_is_404_and_a_wrong_method_405(emulator: Emulator) -> 
         b'{"target": "ionq.simulator", "providerId": "ionq", "inputDataFormat": "qir.v1", "metadata": []}',
         b'{"target": "ionq.simulator", "providerId": "ionq", "inputDataFormat": "qir.v1", "tags": "x"}',
         b'{"target": "ionq.simulator", "providerId": "ionq", "inputDataFormat": "qir.v1", "name": "\\ud800"}',
+        *(
+            b'{"target": "ionq.simulator", "providerId": "ionq", "inputDataFormat": "qir.v1", %s}' % more
+            for more in (
+                b'"inputParams": {"shots": 1e999}', b'"inputParams": {"a": ["\\ud800"]}', b'"tags": ["\\ud800"]',
+                b'"metadata": {"\\ud800": "x"}', b'"metadata": {"a": "\\udfff"}', b'"name": "\xed\xa0\x80"',
+            )
+        ),
         b'{"target": "ionq.simulator", "providerId": "ionq", "inputDataFormat": "qir.v1", "containerUri": "http://elsewhere/x"}',
         b'{"target": "ionq.simulator", "providerId": "ionq", "inputDataFormat": "qir.v1", "containerUri": "http://[/x"}',
     ],

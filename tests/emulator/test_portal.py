@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from hybridloop.emulator.job import JobState, with_cancellation
+from hybridloop.emulator.requests import JobRequest
+from hybridloop.emulator.store import Store
 from tests.conftest import Emulator, running_emulator
 from tests.emulator.calls import ASYMMETRIC_QIR, ENDLESS_QIR, Caller
 from tests.emulator.portal_visitor import Visitor, path_of, readable
@@ -231,7 +235,7 @@ def test_whatever_a_client_sends_is_shown_as_text(visitor: Visitor, caller: Call
         sessionId=session,
         name=f"J {HOSTILE}",
         tags=[HOSTILE],
-        metadata={HOSTILE: HOSTILE, "half a pair": "\ud800"},
+        metadata={HOSTILE: HOSTILE},
         inputParams={"shots": 10, HOSTILE: HOSTILE},
         inputDataFormat=HOSTILE,
     )
@@ -246,6 +250,19 @@ def test_whatever_a_client_sends_is_shown_as_text(visitor: Visitor, caller: Call
         assert "&gt;{{ 7 * 7 }}" in page
         assert "&gt;49" not in page
     assert HOSTILE in readable(pages[2])
+
+
+def test_half_a_pair_in_older_books_does_not_keep_a_page_from_being_shown(
+    tmp_path: Path, start_emulator: Callable[..., Emulator]
+) -> None:
+    places = ("rigetti", "rigetti.sim.qvm", "job-old", "inputData", "qir.v1", None)
+    request = JobRequest("an old one", *places, {"shots": 5}, {"half": "h\ud800"}, None, None, None)
+    store = Store(tmp_path / "service.sqlite")
+    store.add_job("a/b/c", "old", None, request, with_cancellation(JobState(created=1.8e9), 1.8e9))
+    store.close()
+    visitor = Visitor(start_emulator(state=tmp_path))
+    visitor.sign_in()
+    assert "h?" in readable(visitor.page("/_portal/jobs/a/b/c/old"))
 
 
 def test_no_page_has_inline_scripts_or_styles_and_browsers_are_told_to_allow_none(

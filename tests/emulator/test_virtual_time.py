@@ -112,7 +112,7 @@ def test_what_can_not_be_understood_is_refused(
     assert clock_call(virtual, method, path, body).status == status
 
 
-@pytest.mark.parametrize("until", [b'"soon"', b"true", b"1e300", b"NaN"])
+@pytest.mark.parametrize("until", [b'"soon"', b"true", b"1e300", b"NaN", b"1e999", b"1" * 400, b"-" + b"1" * 400])
 def test_a_participant_waits_for_a_number_of_seconds_only(virtual: Emulator, until: bytes) -> None:
     with connection(virtual.endpoint) as opened:
         participant = joined(virtual, opened)
