@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
@@ -14,6 +15,8 @@ class Bytes(Protocol):
     def write(self, container: str, name: str, data: bytes) -> None: ...
 
     def read(self, container: str, name: str) -> bytes: ...
+
+    def remove(self, container: str, name: str) -> None: ...
 
 
 class MemoryBytes:
@@ -27,6 +30,9 @@ class MemoryBytes:
 
     def read(self, container: str, name: str) -> bytes:
         return self._data[container, name]
+
+    def remove(self, container: str, name: str) -> None:
+        self._data.pop((container, name), None)
 
 
 class FolderBytes:
@@ -51,6 +57,10 @@ class FolderBytes:
     def read(self, container: str, name: str) -> bytes:
         with open(self._path(container, name), "rb") as file:
             return file.read()
+
+    def remove(self, container: str, name: str) -> None:
+        with suppress(FileNotFoundError):
+            os.remove(self._path(container, name))
 
     def _path(self, container: str, name: str) -> str:
         # "~" goes between name and suffix of nothing else, so no escaped name can be another's unfinished file

@@ -51,15 +51,20 @@ class Containers:
         return record
 
     def put_block(self, container: str, name: str, block: str, data: bytes) -> None:
-        """Keep a part of a blob that is not whole yet; `block` is a file-name-safe id."""
-        self._contents.write(container, f"{name}#{block}", data)
+        """Keep a part of a blob that is not whole yet."""
+        self._contents.write(container, _part(name, block), data)
 
     def joined_blocks(self, container: str, name: str, blocks: Sequence[str]) -> bytes:
         """The blocks as one content, in the order given."""
         try:
-            return b"".join(self._contents.read(container, f"{name}#{block}") for block in blocks)
+            return b"".join(self._contents.read(container, _part(name, block)) for block in blocks)
         except (KeyError, FileNotFoundError):
             raise ServiceFault(400, "InvalidBlockList", "The list names a block that is not there.") from None
+
+    def remove_blocks(self, container: str, name: str, blocks: Sequence[str]) -> None:
+        """Forget blocks that have become a blob."""
+        for block in dict.fromkeys(blocks):
+            self._contents.remove(container, _part(name, block))
 
     def read(self, record: BlobRecord) -> bytes:
         """The blob's content."""
@@ -69,3 +74,8 @@ class Containers:
         """The properties of a blob with these bytes, as of now; writing them is the caller's."""
         etag = f'"0x{hashlib.blake2b(data, digest_size=8).hexdigest().upper()}"'
         return BlobRecord(container, name, len(data), kind, encoding, etag, self._clock.now())
+
+
+def _part(name: str, block: str) -> str:
+    """The name of a block's bytes: short however long the two are, and no blob's, since those are printable."""
+    return "\n" + hashlib.blake2b(f"{name}\n{block}".encode(), digest_size=16).hexdigest()

@@ -126,9 +126,9 @@ class Storage:
             return Response(data, headers=headers)
         match = RANGE.fullmatch(asked)
         start = int(match[1]) if match else 0
-        if match is None or start >= record.size:
+        if match is None or start >= record.size or (match[2] and int(match[2]) < start):
             raise StorageFault(416, "InvalidRange", {"Content-Range": f"bytes */{record.size}"})
-        end = min(int(match[2]) if match[2] else record.size - 1, record.size - 1)
+        end = min(int(match[2]), record.size - 1) if match[2] else record.size - 1
         headers["Content-Range"] = f"bytes {start}-{end}/{record.size}"
         return Response(data[start : end + 1], 206, headers)
 
@@ -149,11 +149,13 @@ class Storage:
             raise StorageFault(400, "InvalidHeaderValue")
         if request.headers.get("if-none-match") == "*" and self._containers.find(container, blob):
             raise StorageFault(409, "BlobAlreadyExists")
+        blocks = _block_ids(data) if component == "blocklist" else []
         if component == "blocklist":
-            data = self._containers.joined_blocks(container, blob, _block_ids(data))
+            data = self._containers.joined_blocks(container, blob, blocks)
         kind = request.headers.get("x-ms-blob-content-type") or request.headers.get("content-type")
         encoding = request.headers.get("x-ms-blob-content-encoding", "")
         record = self._containers.put(container, blob, data, kind or "application/octet-stream", encoding)
+        self._containers.remove_blocks(container, blob, blocks)
         return Response(status_code=201, headers={"ETag": record.etag, "Last-Modified": _http_date(record.modified)})
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 import uuid
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import BlobClient, ContainerClient
 
+from hybridloop.emulator.requests import MAX_BLOB_NAME
 from tests.conftest import Emulator
 from tests.emulator.calls import Caller, Reply, blob_call
 
+StartEmulator = Callable[..., Emulator]
 DATA = bytes(range(256)) * 40
 
 
@@ -53,6 +57,35 @@ def test_the_storage_library_uploads_in_blocks_and_downloads_by_ranges(container
     assert client.download_blob().readall() == data
 
 
+def block(identity: str) -> str:
+    return f"comp=block&blockid={quote(base64.b64encode(identity.encode()), safe='')}"
+
+
+def commit(container: str, blob: str, *identities: str) -> Reply:
+    listed = "".join(f"<Latest>{base64.b64encode(identity.encode()).decode()}</Latest>" for identity in identities)
+    return blob_call(container, "PUT", blob, f"<BlockList>{listed}</BlockList>".encode(), query="comp=blocklist")
+
+
+def test_a_block_is_nobody_elses_blob_and_a_blob_nobodys_block(container: str) -> None:
+    put(container, f"/a#{b'b1'.hex()}", b"a blob with that name")
+    assert blob_call(container, "PUT", "/a", b"one", query=block("b1")).status == 201
+    assert blob_call(container, "GET", f"/a#{b'b1'.hex()}").body == b"a blob with that name"
+    put(container, f"/c#{b'b1'.hex()}", b"no block")
+    assert code(commit(container, "/c", "b1")) == (400, "InvalidBlockList")
+
+
+def test_the_longest_names_of_blobs_and_blocks_go_together(tmp_path: Path, start_emulator: StartEmulator) -> None:
+    caller = Caller(start_emulator(state=tmp_path))
+    box = str(caller.call("POST", "/storage/sasUri", {"containerName": "box-1"}).json()["sasUri"])
+    name, identities = f"/{'x' * MAX_BLOB_NAME}", ("y" * 63 + "1", "y" * 63 + "2")
+    for identity in identities:
+        assert blob_call(box, "PUT", name, identity[-1].encode(), query=block(identity)).status == 201
+    assert commit(box, name, *identities, identities[0]).status == 201
+    assert blob_call(box, "GET", name).body == b"121"
+    files = [file.name for file in (tmp_path / "blobs" / "box-1").iterdir()]
+    assert files == [f"{'x' * MAX_BLOB_NAME}~"]  # blocks take room only until they are a blob
+
+
 def test_an_empty_blob_is_downloaded_by_the_storage_library(container: str) -> None:
     client = ContainerClient.from_container_url(container)
     client.upload_blob("empty", b"")
@@ -83,7 +116,9 @@ def test_ranges_are_answered_with_206_and_their_place(container: str) -> None:
     reply = blob_call(container, "GET", "/b", None, **{"x-ms-range": "bytes=0-33554431"})
     assert (reply.status, reply.body, reply.headers["content-range"]) == (206, b"0123456789", "bytes 0-9/10")
     assert blob_call(container, "GET", "/b", Range="bytes=8-").body == b"89"
-    assert code(blob_call(container, "GET", "/b", None, **{"x-ms-range": "bytes=10-12"})) == (416, "InvalidRange")
+    for beyond in ("bytes=10-12", "bytes=5-2", "bytes=-5", "bytes=0-1,3-4", "lines=1-2"):
+        reply = blob_call(container, "GET", "/b", None, **{"x-ms-range": beyond})
+        assert (*code(reply), reply.headers["content-range"]) == (416, "InvalidRange", "bytes */10")
     head = blob_call(container, "HEAD", "/b")
     assert (head.status, head.headers["content-length"], head.body) == (200, "10", b"")
 
