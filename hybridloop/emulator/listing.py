@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hybridloop.emulator.filters import (
@@ -15,7 +16,7 @@ from hybridloop.emulator.filters import (
     Term,
 )
 from hybridloop.emulator.job import JobStatus
-from hybridloop.emulator.records import JobRecord, SessionRecord
+from hybridloop.emulator.records import JobRecord, SessionRecord, job_of, session_of
 from hybridloop.emulator.session import SessionStatus
 from hybridloop.emulator.store import LAST_CHARACTER, Store
 
@@ -72,8 +73,8 @@ def page_of(store: Store, which: Listed, query: ListQuery, workspace: str, sessi
     sql = " UNION ALL ".join(selects)
     parameters += [query.top + 1, query.skip]
     rows = store.rows(f"{sql} {_order(query, which)} LIMIT ? OFFSET ?", parameters)
-    items = store.sessions_of(rows) if which is Listed.SESSIONS else store.jobs_of(rows)
-    return Page(tuple(items[: query.top]), len(items) > query.top)
+    items = [session_of(row) if which is Listed.SESSIONS else job_of(row) for row in rows]
+    return _page(items, query)
 
 
 def _one_state_each(query: ListQuery) -> list[ListQuery]:
@@ -102,11 +103,16 @@ def _top_level(store: Store, query: ListQuery, workspace: str) -> Page:
     parameters += [query.top + 1, query.skip]
     order = _order(query, Listed.TOP_LEVEL)
     rows = store.rows(f"SELECT * FROM ({sessions} UNION ALL {jobs}) {order} LIMIT ? OFFSET ?", parameters)
-    items = tuple(
+    items = [
         store.session_by_key(row["key"]) if row["item_type"] == "Session" else store.job_by_key(row["key"])
-        for row in rows[: query.top]
-    )
-    return Page(items, len(rows) > query.top)
+        for row in rows
+    ]
+    return _page(items, query)
+
+
+def _page(items: Sequence[JobRecord | SessionRecord], query: ListQuery) -> Page:
+    """The page out of what was read, one item more than was asked for; a page of nothing leads to no other."""
+    return Page(tuple(items[: query.top]), more=0 < query.top < len(items))
 
 
 def _select(

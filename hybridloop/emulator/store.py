@@ -51,13 +51,9 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All changes inside happen together or not at all."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with self._db:  # which rolls back where the commit fails too, but not twice where SQLite has done it by itself
+            self._db.execute("BEGIN IMMEDIATE")
             yield
-        except BaseException:  # a signal too must not leave the transaction open for the next one to fall into
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
     def note(self, name: str) -> str | None:
         """A value kept beside the tables."""
@@ -193,14 +189,6 @@ class Store:
     def rows(self, sql: str, parameters: Sequence[object]) -> list[sqlite3.Row]:
         """The rows of a query that `listing` has put together; parameters are bound, never pasted."""
         return self._db.execute(sql, tuple(parameters)).fetchall()
-
-    def sessions_of(self, rows: Sequence[sqlite3.Row]) -> list[SessionRecord]:
-        """Whole rows of the sessions table as records."""
-        return [session_of(row) for row in rows]
-
-    def jobs_of(self, rows: Sequence[sqlite3.Row]) -> list[JobRecord]:
-        """Whole rows of the jobs table as records."""
-        return [job_of(row) for row in rows]
 
     def add_container(self, name: str, now: float) -> bool:
         """Make the container; False where it was there."""

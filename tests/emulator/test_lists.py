@@ -96,6 +96,12 @@ def test_a_page_is_at_most_100_long_and_its_link_keeps_the_question(crowd: tuple
     assert (len(page["value"]), page["nextLink"]) == (50, None)
 
 
+def test_no_page_of_nothing_is_followed_by_another(crowd: tuple[Caller, Workspace, str]) -> None:
+    caller, _, session = crowd
+    for path in ("/jobs", "/sessions", "/topLevelItems", f"/sessions/{session}/jobs"):
+        assert caller.call("GET", f"{path}?top=0").json() == {"value": [], "nextLink": None}
+
+
 def test_listed_jobs_have_no_signatures_and_a_read_one_has(crowd: tuple[Caller, Workspace, str]) -> None:
     caller, _, _ = crowd
     uris = ("containerUri", "inputDataUri", "outputDataUri")
