@@ -183,7 +183,10 @@ class Service:
 
     def _input(self, request: JobRequest) -> bytes | None:
         record = self.containers.find(request.container, request.input_blob)
-        return None if record is None else self.containers.read(record)
+        try:
+            return None if record is None else self.containers.read(record)
+        except FileNotFoundError:  # somebody took it out of the state folder
+            return None
 
     def wants(self, key: int) -> bool:
         """Whether a job that was started has not ended in the books meanwhile."""

@@ -117,3 +117,16 @@ def test_a_stopped_service_keeps_its_sessions_results_keys_and_seed(
     assert outcome_counts(second.result(again)) == counts
     new_address = second.emulator.endpoint + old_url.split("/", 3)[3]
     assert outcome_counts(blob_call(new_address, "GET").json()) == counts
+
+
+def test_a_job_whose_input_was_taken_out_of_the_state_folder_fails(
+    tmp_path: Path, start_emulator: Callable[..., Emulator]
+) -> None:
+    service = start_emulator("--clock", "virtual", state=tmp_path)
+    service.admin("targets", {"rigetti.sim.qvm": {"queue_s": 30}})
+    caller = Caller(service)
+    job = caller.submit()
+    (tmp_path / "blobs" / f"job-{job}" / "inputData~").unlink()
+    service.advance(60)
+    document = caller.ended(job)
+    assert (document["status"], document["errorData"]["code"]) == ("Failed", "InvalidInputData")
