@@ -14,7 +14,9 @@ from hybridloop.errors import ProblemError
 MAX_ORBITALS = 40  # the full array of two-electron integrals then takes 20 MB; simulators end long before
 
 _HEADER_END = re.compile(r"&END\b|\$END\b|/", re.IGNORECASE)
-_ASSIGNMENT = re.compile(r"([A-Za-z]\w*)\s*=\s*([^=]*?)(?=[\s,]*(?:[A-Za-z]\w*\s*=|$))", re.DOTALL)
+_KEY = re.compile(r"\b([A-Za-z]\w*)\s*=")
+_WHOLE = re.compile(r"[+-]?\d{1,9}", re.ASCII)
+_INDEX = re.compile(r"\d{1,9}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(E[+-]?\d+)?|[+-]?(NAN|INF|INFINITY)", re.IGNORECASE)
 
 
@@ -50,9 +52,10 @@ def _read_header(text: str, source: str) -> _Header:
         raise ProblemError(
             source, None, "the header has no end (&END or /), so the text was cut", "Export the FCIDUMP file again."
         )
-    keys = {key.upper(): value for key, value in _ASSIGNMENT.findall(text[start.end() : end.start()])}
+    _, *words = _KEY.split(text[start.end() : end.start()])  # what is before the first key, then keys and values
+    keys = {key.upper(): value.strip(" ,\n\r\t") for key, value in zip(words[::2], words[1::2], strict=True)}
     for key in ("UHF", "IUHF"):
-        if keys.get(key, "0").strip(" ,\n\r\t").strip(".").upper() not in ("0", "F", "FALSE"):
+        if keys.get(key, "0").strip(".").upper() not in ("0", "F", "FALSE"):
             raise ProblemError(
                 source,
                 None,
@@ -76,9 +79,9 @@ def _count(keys: dict[str, str], key: str, default: int | None, source: str) -> 
         if default is None:
             raise ProblemError(source, None, f"the header does not state {key}", "Export the FCIDUMP file again.")
         return default
-    word = keys[key].strip(" ,\n\r\t")
-    if re.fullmatch(r"[+-]?\d+", word) is None:
-        raise ProblemError(source, None, f"{key}={word!r} is not a whole number", "Correct the header.")
+    if _WHOLE.fullmatch(word := keys[key]) is None:
+        problem = f"{key}={word[:40]!r} is not a whole number of at most nine digits"
+        raise ProblemError(source, None, problem, "Correct the header.")
     return int(word)
 
 
@@ -109,8 +112,9 @@ class _Integrals:
         words = line.split()
         if words[0].startswith("("):
             raise self._refusal(number, "complex integrals are not supported", "Export real orbitals.")
-        if len(words) != 5 or not all(word.isdigit() for word in words[1:]):
-            problem = f"{line.strip()!r} is not a number and four orbital indices; the text may have been cut here"
+        if len(words) != 5 or not all(_INDEX.fullmatch(word) for word in words[1:]):
+            shown = line.strip()[:80]
+            problem = f"{shown!r} is not a number and four orbital indices; the text may have been cut here"
             raise self._refusal(number, problem, "Export the FCIDUMP file again.")
         value = self._value(number, words[0])
         indices = tuple(int(word) for word in words[1:])

@@ -83,6 +83,12 @@ def test_any_usual_header_is_understood(header: str) -> None:
     assert same(read_fcidump(header + H2.partition("&END")[2], "header"), read_fcidump(H2, "plain"))
 
 
+def test_a_word_as_long_as_the_text_may_be_does_not_hold_up_the_header() -> None:
+    # in quadratic time this would take minutes
+    noted = H2.replace("ISYM=1,", f"NOTE={'x' * 200_000}, ISYM=1,")
+    assert same(read_fcidump(noted, "noted"), read_fcidump(H2, "plain"))
+
+
 def test_fortran_exponents_and_orbital_energies_are_understood() -> None:
     text = H2.replace("0.7199689944489797  0", "-0.578 1 0 0 0\n 7.199689944489797D-01  0")
     assert same(read_fcidump(text, "fortran"), read_fcidump(H2, "plain"))
@@ -114,10 +120,13 @@ def test_a_text_cut_anywhere_is_refused() -> None:
         ("2    2    1    1", "2    0    1    1", 7, "name no integral"),
         ("2    2    1    1", "2    2    1", 7, "four orbital indices"),
         ("2    2    1    1", "2    2    1    -1", 7, "four orbital indices"),
+        ("2    2    1    1", "2    2    1    ²", 7, "four orbital indices"),
+        ("2    2    1    1", f"2    2    1    {'1' * 5000}", 7, "four orbital indices"),
         ("2    2    1    1", "1    2    1    2", 7, "contradicts line 6"),
         ("NORB=   2", "NORB= 0", None, "NORB=0"),
         ("NORB=   2", "NORB= 1000000", None, "active space"),
         ("NORB=   2", "NORB= two", None, "whole number"),
+        ("NORB=   2", f"NORB= {'2' * 5000}", None, "whole number"),
         ("NORB=   2,", "", None, "does not state NORB"),
         ("NELEC= 2", "NELEC= 3", None, "MS2=0"),
         ("NELEC= 2", "NELEC= 6", None, "3 electrons of one spin in NORB=2"),
