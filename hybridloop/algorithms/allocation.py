@@ -23,7 +23,11 @@ def neyman_top_up(
     deviations = [math.sqrt(variance) for variance in shot_variances]
     short = set(range(len(measured)))
     while True:
-        settled = math.fsum(shot_variances[g] / measured[g] for g in range(len(measured)) if g not in short)
+        settled = math.fsum(
+            variance / shots  # a group without shots is settled if it does not vary
+            for g, (variance, shots) in enumerate(zip(shot_variances, measured, strict=True))
+            if g not in short and shots
+        )
         scale = math.fsum(deviations[g] for g in short) / (target_variance - settled)
         sated = {g for g in short if deviations[g] * scale <= measured[g]}
         if not sated:

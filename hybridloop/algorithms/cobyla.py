@@ -51,6 +51,9 @@ class Cobyla:
         for name, value in (("step_rad", self.step_rad), ("tolerance_rad", self.tolerance_rad)):
             if not (value > 0 and math.isfinite(value)):
                 raise InputError(name, f"{value} is not above 0", "Give a positive angle in radians.")
+        if self.tolerance_rad > self.step_rad:
+            problem = f"{self.tolerance_rad} is above {self.step_rad}, the first step"
+            raise InputError("tolerance_rad", problem, "Give an angle of at most the first step.")
         least = len(self.initial_point) + 2  # COBYLA's first model takes as many, and it would raise fewer by itself
         if self.max_evaluations < least:
             raise InputError("max_evaluations", f"{self.max_evaluations} is below {least}", f"Give {least} or more.")

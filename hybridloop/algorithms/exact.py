@@ -15,23 +15,25 @@ from hybridloop.algorithms.molecule import Molecule
 from hybridloop.errors import InputError
 
 MOST_DETERMINANTS = 5000  # 8 electrons in 8 orbitals: under a second
+MOST_ORBITALS = 31  # a determinant is one bit for each spin orbital, in a signed 64-bit word
 DENSE_UP_TO = 400  # determinants: below, LAPACK is as quick and has no starting vector
 
 
-def determinants(molecule: Molecule) -> int:
-    """How many determinants have the molecule's electrons of either spin."""
-    return comb(molecule.norb, molecule.electrons[0]) * comb(molecule.norb, molecule.electrons[1])
+def can_be_diagonalized(molecule: Molecule) -> bool:
+    """Whether the molecule is within `MOST_DETERMINANTS` and `MOST_ORBITALS`."""
+    return molecule.norb <= MOST_ORBITALS and _determinants(molecule) <= MOST_DETERMINANTS
 
 
 def exact_ground_energy(molecule: Molecule) -> float:
-    """Lowest energy in hartree with the molecule's electrons of either spin; up to `MOST_DETERMINANTS`.
+    """Lowest energy in hartree with the molecule's electrons of either spin, if it `can_be_diagonalized`.
 
     Full configuration interaction: the Jordan-Wigner Hamiltonian on those basis states alone, so that no other number
-    of electrons, whose energy may be lower, gets in.
+    of electrons, whose energy may be lower, gets in. Raises InputError for a larger molecule.
     """
-    if determinants(molecule) > MOST_DETERMINANTS:
-        problem = f"{molecule.source} has {determinants(molecule)} determinants"
-        raise InputError("problem", problem, f"An exact energy takes at most {MOST_DETERMINANTS}.")
+    if not can_be_diagonalized(molecule):
+        problem = f"{molecule.source} has {_determinants(molecule)} determinants of {molecule.norb} orbitals"
+        remedy = f"An exact energy takes at most {MOST_DETERMINANTS} determinants and {MOST_ORBITALS} orbitals."
+        raise InputError("problem", problem, remedy)
     states = _states(molecule)
     size = len(states)
     by_flip: dict[int, list[tuple[int, float]]] = {}
@@ -53,6 +55,11 @@ def exact_ground_energy(molecule: Molecule) -> float:
     if size <= DENSE_UP_TO:
         return float(np.linalg.eigvalsh(matrix.toarray())[0])
     return float(eigsh(matrix, k=1, which="SA", v0=_start(molecule, states), return_eigenvectors=False)[0])
+
+
+def _determinants(molecule: Molecule) -> int:
+    """How many determinants have the molecule's electrons of either spin."""
+    return comb(molecule.norb, molecule.electrons[0]) * comb(molecule.norb, molecule.electrons[1])
 
 
 def _states(molecule: Molecule) -> NDArray[np.int64]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit import ClassicalRegister, QuantumCircuit
+from qiskit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.errors import InputError
@@ -34,7 +34,7 @@ class MeasurementGroup:
 
     def measured(self, circuit: QuantumCircuit) -> QuantumCircuit:
         """The circuit, turned to this group's basis and measured into one register: qubit i to bit i of `c`."""
-        turned = QuantumCircuit(*circuit.qregs, ClassicalRegister(circuit.num_qubits, "c"), name=circuit.name)
+        turned = QuantumCircuit(circuit.num_qubits, circuit.num_qubits, name=circuit.name)  # registers q and c
         turned.compose(circuit, inplace=True)
         for qubit, pauli in enumerate(reversed(self.basis)):
             if pauli == "Y":

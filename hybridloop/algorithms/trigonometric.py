@@ -52,8 +52,9 @@ class Rotosolve:
         if len(self.frequencies) != len(self.point):
             problem = f"there are frequencies for {len(self.frequencies)} of {len(self.point)} angle(s)"
             raise InputError("frequencies", problem, "Give one tuple for each angle.")
-        if any(not each or min(each) < 1 for each in self.frequencies):
-            raise InputError("frequencies", "each angle needs positive whole ones", "Give such as (1,) or (1, 2).")
+        if not all(map(_are_frequencies, self.frequencies)):
+            problem = "each angle needs positive whole ones, each once"
+            raise InputError("frequencies", problem, "Give such as (1,) or (1, 2).")
         if not (self.tolerance > 0 and math.isfinite(self.tolerance)):
             raise InputError("tolerance", f"{self.tolerance} is not above 0", "Give a positive energy in hartree.")
         if self.max_sweeps < 1:
@@ -168,3 +169,8 @@ class Rotosolve:
             made._current = Reading(np.array(point, float), value, error)
         made._stop = None if state["stop"] is None else Stop(*state["stop"])
         return made
+
+
+def _are_frequencies(numbers: Frequencies) -> bool:
+    whole = all(isinstance(each, int) and each > 0 for each in numbers)
+    return whole and len(numbers) == len(set(numbers)) > 0

@@ -21,6 +21,7 @@ from hybridloop.errors import InputError
 
 DEFAULT_SHOTS = 4000
 DEFAULT_PRECISION = 0.7e-3  # hartree: 0.8 would meet 1.6 mHa at the 95th percentile only by luck
+LEAST_PRECISION = 1e-12  # hartree: rounding in the sum of a molecule's terms
 DEFAULT_MAX_ROUNDS = 200
 Z95 = 1.959963984540054  # the normal distribution's 97.5th percentile
 
@@ -121,8 +122,9 @@ def vqe(
 def _check(shots: int, precision: float, max_rounds: int) -> None:
     if shots < 1:
         raise InputError("shots", f"{shots} is below 1", "Give 1 or more per circuit.")
-    if not (precision > 0 and math.isfinite(precision)):
-        raise InputError("precision", f"{precision} is not above 0", "Give the standard error to reach, in hartree.")
+    if not LEAST_PRECISION <= precision < math.inf:
+        problem = f"{precision} is no standard error of {LEAST_PRECISION:g} or more"
+        raise InputError("precision", problem, "Give the standard error to reach, in hartree.")
     if max_rounds < 1:
         raise InputError("max_rounds", f"{max_rounds} is below 1", "Give 1 or more.")
 

@@ -10,7 +10,7 @@ import numpy as np
 from hybridloop.algorithms.ansatz import Ansatz, hardware_efficient
 from hybridloop.algorithms.cobyla import Cobyla
 from hybridloop.algorithms.electronic import ElectronicProblem, electronic_problem
-from hybridloop.algorithms.exact import MOST_DETERMINANTS, determinants, exact_ground_energy
+from hybridloop.algorithms.exact import can_be_diagonalized, exact_ground_energy
 from hybridloop.algorithms.fcidump import read_fcidump
 from hybridloop.algorithms.fermions import Encoding, FermionMapping
 from hybridloop.algorithms.molecule import Molecule
@@ -48,7 +48,7 @@ def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int) -> Prepa
 
 def exact_energy(molecule: Molecule) -> float | None:
     """The exact ground-state energy in hartree; None where the molecule is too large to be diagonalized."""
-    return exact_ground_energy(molecule) if determinants(molecule) <= MOST_DETERMINANTS else None
+    return exact_ground_energy(molecule) if can_be_diagonalized(molecule) else None
 
 
 def read_molecule(problem: ProblemText) -> Molecule:

@@ -127,6 +127,12 @@ def test_a_molecule_too_large_for_an_exact_energy_is_refused() -> None:
         exact_ground_energy(molecule)
 
 
+def test_a_molecule_of_more_spin_orbitals_than_a_word_has_bits_is_refused_an_exact_energy() -> None:
+    molecule = Molecule(np.diag(np.arange(32.0)), np.zeros((32,) * 4), (1, 1), 0.0, "wide")
+    with pytest.raises(InputError, match="32 orbitals"):
+        exact_ground_energy(molecule)
+
+
 def test_another_number_of_electrons_lies_lower_for_helium_hydride_under_jordan_wigner(
     reference: Mapping[str, Any], problem_of: Callable[..., ElectronicProblem]
 ) -> None:

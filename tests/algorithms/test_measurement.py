@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
+from qiskit.circuit import Qubit
 from qiskit.quantum_info import SparsePauliOp, Statevector, random_statevector
 
 from hybridloop.algorithms.electronic import ElectronicProblem
@@ -74,6 +75,13 @@ def test_qubit_i_is_measured_into_bit_i() -> None:
     }
     assert targets == {0: 0, 1: 1, 2: 2}
     assert measured.count_ops() == {"measure": 3, "h": 2, "sdg": 1}
+
+
+def test_qubits_outside_all_registers_are_measured_too() -> None:
+    (group,) = observable(SparsePauliOp(["Z"])).groups
+    circuit = QuantumCircuit([Qubit()])
+    circuit.x(0)
+    assert group.measured(circuit).count_ops() == {"x": 1, "measure": 1}
 
 
 @pytest.mark.parametrize("mapping", list(FermionMapping))

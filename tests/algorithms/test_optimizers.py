@@ -181,10 +181,13 @@ def test_no_angles_is_no_search(make: Callable[[], Optimizer]) -> None:
         (lambda: Rotosolve(np.zeros(1), ()), "frequencies"),
         (lambda: Rotosolve(np.zeros(1), ((),)), "frequencies"),
         (lambda: Rotosolve(np.zeros(1), ((0,),)), "frequencies"),
+        (lambda: Rotosolve(np.zeros(1), ((1, 1),)), "frequencies"),
+        (lambda: Rotosolve(np.zeros(1), ((1.5,),)), "frequencies"),  # type: ignore[arg-type]
         (lambda: Rotosolve(np.zeros(1), ((1,),), tolerance=0.0), "tolerance"),
         (lambda: Rotosolve(np.zeros(1), ((1,),), max_sweeps=0), "max_sweeps"),
         (lambda: Cobyla(np.zeros(1), step_rad=-1.0), "step_rad"),
         (lambda: Cobyla(np.zeros(1), tolerance_rad=float("nan")), "tolerance_rad"),
+        (lambda: Cobyla(np.zeros(1), step_rad=0.1, tolerance_rad=0.2), "tolerance_rad"),
         (lambda: Cobyla(np.zeros(1), max_evaluations=2), "max_evaluations"),
         (lambda: Cobyla(np.array([np.inf])), "initial_point"),
     ],

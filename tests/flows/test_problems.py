@@ -54,6 +54,12 @@ def test_more_qubits_than_the_target_has_are_refused_before_anything_is_built() 
         prepare_vqe(ProblemText(name="wide", text=wide), settings, seed=0)
 
 
+def test_a_molecule_too_large_for_an_exact_energy_has_none() -> None:
+    for norb, electrons in ((10, 10), (32, 2)):
+        text = f"&FCI NORB={norb},NELEC={electrons} &END\n -1.0 1 1 0 0\n 0.0 0 0 0 0\n"
+        assert exact_energy(read_molecule(ProblemText(name="large", text=text))) is None
+
+
 def test_a_text_wins_over_the_built_in_of_the_same_name() -> None:
     text = BUILT_IN["heh+"]["fcidump"]
     molecule = read_molecule(ProblemText(name="h2", text=text))
