@@ -56,17 +56,20 @@ def measure_finally(
 
     All shots at the point are pooled, the pilot's too: they choose shares by variance, not by value. A target that
     does not sample is asked once. `on_round` is called with the estimate so far, and the round's circuits and
-    shots. A group whose job was lost is asked again with the next round.
+    shots. A group whose job was lost is asked again with the next round; until every group has an answer there is no
+    estimate, and such rounds' circuits and shots are told with the first.
     """
     groups = evaluation.observable.groups
     tallies: list[Tally | None] = [None] * len(groups)
     estimate = combine(evaluation.observable, [])
     lost: Lost | None = None
+    circuits = shots = 0  # asked for since the last estimate
     for _ in range(MAX_ROUNDS if groups else 0):
         wanted = _wanted(tallies, pilot, precision)
         if not any(wanted):
             break
-        asked = [index for index, shots in enumerate(wanted) if shots]
+        asked = [index for index, each in enumerate(wanted) if each]
+        circuits, shots = circuits + len(asked), shots + sum(wanted)
         answers = evaluation.tallies(point[None, :], wanted)
         for index, (answer,) in zip(asked, answers, strict=True):
             if isinstance(answer, Lost):
@@ -77,7 +80,8 @@ def measure_finally(
         known = [each for each in tallies if each is not None]
         if len(known) == len(groups):
             estimate = combine(evaluation.observable, known)
-            on_round(estimate, len(asked), sum(wanted))
+            on_round(estimate, circuits, shots)
+            circuits = shots = 0
     if any(each is None for each in tallies):
         raise JobFailed(
             f"the final measurement lost the same circuit in {MAX_ROUNDS} rounds ({lost.reason if lost else ''})",

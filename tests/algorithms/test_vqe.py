@@ -227,8 +227,16 @@ def test_a_circuit_lost_in_the_final_measurement_is_asked_again(
     problem_of: Callable[..., ElectronicProblem],
     sampled_rounds: Callable[[int], RunRound],
 ) -> None:
-    result = search(problem_of("H2_0.735"), losing(sampled_rounds(1), lambda number: number in (2, 4)))
+    run_round = losing(sampled_rounds(1), lambda number: number in (2, 4))
+    submitted: list[int] = []
+
+    def counted(pubs: Sequence[SamplerPub], /) -> list[Measured]:
+        submitted.extend(pub.size * pub.shots for pub in pubs)
+        return run_round(pubs)
+
+    result = search(problem_of("H2_0.735"), counted)
     assert result.is_precise
+    assert result.shots == sum(submitted)
     assert abs(result.value - reference["H2_0.735"]["exact_energy"]) <= 4 * result.standard_error
 
 
@@ -272,6 +280,7 @@ def test_a_circuit_without_angles_is_only_measured(sampled_rounds: Callable[[int
         ({"shots": 0}, "shots"),
         ({"precision": 0.0}, "precision"),
         ({"precision": float("nan")}, "precision"),
+        ({"precision": 1e-170}, "precision"),  # its square, a variance, is 0 in double precision
         ({"max_rounds": 0}, "max_rounds"),
     ],
 )
