@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-MOST_SHOTS = 10**8  # one measurement's limit in all: a precision that needs more is a slip of a few digits
+MOST_SHOTS = 10**8  # in one round, over all groups: a precision that needs more is a slip of a few digits
 
 
 def neyman_top_up(

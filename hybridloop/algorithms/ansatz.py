@@ -11,18 +11,17 @@ from numpy.typing import ArrayLike, NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit.library import efficient_su2, real_amplitudes
 
+from hybridloop.algorithms.trigfit import Frequencies
 from hybridloop.errors import InputError
-
-# Numbers and letters of a trigonometric polynomial: frequencies (1, 2) mean 1, cos θ, sin θ, cos 2θ, sin 2θ.
-Frequencies = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ansatz:
     """A circuit without measurements, in the gates x, h, s, sdg, cx, rx, ry, rz; only rotations carry parameters.
 
-    `initial_point` (n,) is in radians. As a function of parameter i alone, any energy is a trigonometric polynomial of
-    the positive `frequencies[i]` and a constant, wherever the other parameters stand.
+    `initial_point` (n,) is in radians, in the order of `circuit.parameters`. As a function of parameter i alone, any
+    energy is a trigonometric polynomial of the positive `frequencies[i]` and a constant, wherever the other parameters
+    stand.
     """
 
     name: str

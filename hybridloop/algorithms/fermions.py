@@ -78,17 +78,13 @@ class Encoding:
         return mask & low | (mask >> 1) & (low << (self.norb - 1))
 
 
-def qubit_hamiltonian(molecule: Molecule, encoding: Encoding) -> SparsePauliOp:
-    """The electronic Hamiltonian in hartree, core energy inside the identity; labels as Qiskit's (rightmost = qubit 0).
+def hamiltonian_terms(molecule: Molecule) -> dict[tuple[int, int], float]:
+    """The electronic Hamiltonian in hartree under Jordan-Wigner, core energy inside the identity.
 
     H = core + Σ_pq (h_pq − ½ Σ_r (pr|rq)) E_pq + ½ Σ_pqrs (pq|rs) E_pq E_rs with E_pq = Σ_spin a†_p a_q
     (Helgaker, Jørgensen and Olsen, Molecular Electronic-Structure Theory, §2.2), summed over unique pairs of orbitals.
+    Terms that are negligible are left out.
     """
-    return to_pauli_sum(encoding.encode(hamiltonian_terms(molecule)), encoding.num_qubits)
-
-
-def hamiltonian_terms(molecule: Molecule) -> dict[tuple[int, int], float]:
-    """The Hamiltonian of `qubit_hamiltonian` under Jordan-Wigner, without what is negligible."""
     norb = molecule.norb
     one = molecule.one_body - 0.5 * np.einsum("prrq->pq", molecule.two_body)
     pairs = [(p, q) for p in range(norb) for q in range(p + 1)]
@@ -131,7 +127,7 @@ def multiply(left: XZ, right: XZ) -> dict[tuple[int, int], float]:
 
 
 def to_pauli_sum(operator: XZ, num_qubits: int) -> SparsePauliOp:
-    """The operator as Qiskit's Pauli sum, ordered by label; X^x Z^z = (−i)^|x & z| P."""
+    """The operator as Qiskit's Pauli sum (rightmost = qubit 0), ordered by label; X^x Z^z = (−i)^|x & z| P."""
     kept = sorted(key for key, value in operator.items() if abs(value) > NEGLIGIBLE) or [(0, 0)]
     bits = np.arange(num_qubits)
     x, z = (

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+# Of a trigonometric polynomial: (1, 2) means a constant, cos θ, sin θ, cos 2θ and sin 2θ.
+Frequencies = tuple[int, ...]
+
 VARIANCE_FLOOR = 0.1  # of the mean: a point's own variance is an estimate too, and must not outweigh all the others
 DETERMINED = 1e8  # largest condition number of a fit that is taken for determined
 GRID = 64  # points a period of the highest frequency, among which minima are looked for
@@ -21,7 +24,7 @@ class TrigonometricFit:
     `coefficients` (2R + 1,) are a_0, a_1, b_1, a_2, …; `covariance` is theirs.
     """
 
-    frequencies: tuple[int, ...]
+    frequencies: Frequencies
     coefficients: NDArray[np.float64]
     covariance: NDArray[np.float64]
 
@@ -78,7 +81,7 @@ class TrigonometricFit:
         return math.sqrt(max(0.0, float(difference @ self.covariance @ difference)))
 
 
-def sample_offsets(frequencies: tuple[int, ...]) -> NDArray[np.float64]:
+def sample_offsets(frequencies: Frequencies) -> NDArray[np.float64]:
     """2R + 1 or more offsets, equally spaced over the period, the centre first.
 
     2 Ω_max / gcd + 1 points tell all harmonics up to the highest apart; with gaps among the frequencies that is more
@@ -93,9 +96,7 @@ def sample_offsets(frequencies: tuple[int, ...]) -> NDArray[np.float64]:
     return offsets
 
 
-def fit(
-    frequencies: tuple[int, ...], data: Sequence[tuple[float, float, float]], centre: float
-) -> TrigonometricFit | None:
+def fit(frequencies: Frequencies, data: Sequence[tuple[float, float, float]], centre: float) -> TrigonometricFit | None:
     """The fit to (angle, energy, variance) rows, weighted by 1 / variance; None where they do not determine it."""
     unknowns = 2 * len(frequencies) + 1
     if len(data) < unknowns:
@@ -114,7 +115,7 @@ def fit(
 
 
 def _features(
-    frequencies: tuple[int, ...], offset: float | NDArray[np.float64], *, derivative: int = 0
+    frequencies: Frequencies, offset: float | NDArray[np.float64], *, derivative: int = 0
 ) -> NDArray[np.float64]:
     """1, cos Ω_1 t, sin Ω_1 t, … along a new last axis, or their derivative of that order."""
     t = np.asarray(offset, float)

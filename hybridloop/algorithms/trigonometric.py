@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 from hybridloop.algorithms.estimation import Estimate
 from hybridloop.algorithms.optimizer import JSON, Reading, Stop, checked_start, lost_beyond_repair
 from hybridloop.algorithms.rounds import Lost
-from hybridloop.algorithms.trigfit import TrigonometricFit, fit, sample_offsets
+from hybridloop.algorithms.trigfit import Frequencies, TrigonometricFit, fit, sample_offsets
 from hybridloop.errors import InputError
-
-Frequencies = tuple[int, ...]
 
 
 @dataclass(slots=True)

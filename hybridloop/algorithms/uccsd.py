@@ -12,9 +12,10 @@ from qiskit.circuit.library import CXGate, HGate, SdgGate, SGate
 from qiskit.transpiler import PassManager
 from qiskit.transpiler.passes import CommutativeInverseCancellation, InverseCancellation
 
-from hybridloop.algorithms.ansatz import Ansatz, Frequencies
+from hybridloop.algorithms.ansatz import Ansatz
 from hybridloop.algorithms.electronic import ElectronicProblem
 from hybridloop.algorithms.fermions import XZ, excitation
+from hybridloop.algorithms.trigfit import Frequencies
 from hybridloop.errors import InputError
 
 FOLLOWED_STATES = 4096  # more reachable determinants cost seconds to follow, and seldom shorten a circuit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Statevector
@@ -19,7 +20,8 @@ from hybridloop.algorithms.fcidump import read_fcidump
 from hybridloop.algorithms.fermions import FermionMapping
 from hybridloop.algorithms.rounds import Counts, Measured, RunRound, points_of
 
-settings.register_profile("numerics", deadline=None)  # a slow machine is no failure
+# a slow machine is no failure
+settings.register_profile("numerics", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("numerics")
 
 DATA = Path(__file__).parent.parent / "data"
@@ -52,6 +54,13 @@ def sampled_rounds() -> Callable[[int], RunRound]:
 def exact_rounds() -> RunRound:
     """Rounds that return the distribution scaled to the shots and rounded by largest remainder."""
     return _rounds(largest_remainder, exact=True)
+
+
+def annihilator(orbital: int, count: int) -> NDArray[np.float64]:
+    """Dense Jordan-Wigner a_p on `count` qubits; qubit 0 is the last factor, as in Qiskit."""
+    lower, z, one = np.array([[0.0, 1.0], [0.0, 0.0]]), np.diag([1.0, -1.0]), np.eye(2)
+    factors = [z if i < orbital else lower if i == orbital else one for i in reversed(range(count))]
+    return functools.reduce(np.kron, factors)
 
 
 def largest_remainder(shots: int, probabilities: NDArray[np.float64]) -> NDArray[np.int64]:

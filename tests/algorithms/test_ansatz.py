@@ -23,6 +23,7 @@ from hybridloop.algorithms.molecule import Molecule
 from hybridloop.algorithms.trigfit import fit, sample_offsets
 from hybridloop.algorithms.uccsd import excitation_ansatz, excitations, uccsd
 from hybridloop.errors import InputError
+from tests.algorithms.conftest import annihilator
 
 BOTH = list(FermionMapping)
 STANDARD = {"x", "h", "s", "sdg", "cx", "rx", "ry", "rz"}
@@ -36,12 +37,6 @@ def state_at(ansatz: Ansatz, point: NDArray[np.float64]) -> NDArray[np.complex12
 def energy_at(problem: ElectronicProblem, ansatz: Ansatz, point: NDArray[np.float64]) -> float:
     state = state_at(ansatz, point)
     return float(np.vdot(state, problem.hamiltonian.to_matrix(sparse=True) @ state).real)
-
-
-def annihilator(orbital: int, count: int) -> NDArray[np.float64]:
-    lower, z, one = np.array([[0.0, 1.0], [0.0, 0.0]]), np.diag([1.0, -1.0]), np.eye(2)
-    factors = [z if i < orbital else lower if i == orbital else one for i in reversed(range(count))]
-    return functools.reduce(np.kron, factors)
 
 
 @settings(max_examples=6)

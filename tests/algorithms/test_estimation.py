@@ -11,6 +11,7 @@ from qiskit.quantum_info import SparsePauliOp
 from hybridloop.algorithms.estimation import combine, shot_energies, tally
 from hybridloop.algorithms.measurement import MeasurementGroup, Observable, observable
 from hybridloop.algorithms.rounds import Counts
+from tests.algorithms.conftest import largest_remainder
 
 
 @st.composite
@@ -68,9 +69,7 @@ def test_tallies_of_parts_merge_into_the_tally_of_the_whole(
 def test_an_exact_distribution_is_within_its_rounding_bound(width: int, shots: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     probabilities = rng.dirichlet(np.full(2**width, 0.3))
-    shares = probabilities * shots
-    rounded = np.floor(shares).astype(int)
-    rounded[np.argsort(rounded - shares)[: shots - rounded.sum()]] += 1  # largest remainder
+    rounded = largest_remainder(shots, probabilities)
     keys = [format(i, f"0{width}b") for i in range(2**width)]
     masks = tuple(range(1, 2**width))
     group = MeasurementGroup("Z" * width, masks, rng.normal(size=len(masks)))
@@ -104,9 +103,8 @@ def test_the_standard_error_is_the_spread_of_repeated_measurements() -> None:
     claimed = np.sqrt(np.mean([each.variance for each in estimates]))
     # 2000 repetitions know the spread to 1 / sqrt(4000) = 1.6 %; five times that
     assert claimed == pytest.approx(spread, rel=0.08)
-    inside = np.mean(
-        [abs(each.value - np.mean([e.value for e in estimates])) <= 1.96 * each.standard_error for each in estimates]
-    )
+    mean = np.mean([each.value for each in estimates])
+    inside = np.mean([abs(each.value - mean) <= 1.96 * each.standard_error for each in estimates])
     assert 0.93 < inside < 0.97  # 0.95 ± 4 binomial deviations of 0.005
 
 

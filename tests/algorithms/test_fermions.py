@@ -17,15 +17,9 @@ from hybridloop.algorithms.exact import exact_ground_energy
 from hybridloop.algorithms.fermions import Encoding, FermionMapping, excitation, to_pauli_sum
 from hybridloop.algorithms.molecule import Molecule
 from hybridloop.errors import InputError
+from tests.algorithms.conftest import annihilator
 
 BOTH = list(FermionMapping)
-
-
-def annihilator(orbital: int, count: int) -> NDArray[np.float64]:
-    """Dense Jordan-Wigner a_p; qubit 0 is the last factor, as in Qiskit."""
-    lower, z, one = np.array([[0.0, 1.0], [0.0, 0.0]]), np.diag([1.0, -1.0]), np.eye(2)
-    factors = [z if i < orbital else lower if i == orbital else one for i in reversed(range(count))]
-    return functools.reduce(np.kron, factors)
 
 
 def dense_hamiltonian(molecule: Molecule) -> NDArray[np.float64]:
@@ -66,7 +60,7 @@ def test_every_term_agrees_with_the_reference(
         bits = format(problem.reference_state, f"0{problem.encoding.num_qubits}b")
         assert bits == known[mapping]["hf_bitstring"]
         if "paulis" in known[mapping]:
-            ours = {label: coefficient for label, coefficient in problem.hamiltonian.to_list()}
+            ours = dict(problem.hamiltonian.to_list())
             theirs = dict(known[mapping]["paulis"])
             assert ours.keys() == theirs.keys()
             # 2e-12: the reference's integrals were rotated once more than the file's
@@ -149,7 +143,7 @@ def test_excitations_are_their_ladder_operators(orbitals: list[int], single: boo
     emptied, filled = (orbitals[:1], orbitals[1:2]) if single else (orbitals[:2], orbitals[2:])
     a = [annihilator(p, 4) for p in range(4)]
     product = functools.reduce(np.matmul, [a[p].T for p in filled] + [a[p] for p in reversed(emptied)])
-    ours = to_pauli_sum({key: value for key, value in excitation(emptied, filled).items()}, 4).to_matrix()
+    ours = to_pauli_sum(excitation(emptied, filled), 4).to_matrix()
     np.testing.assert_allclose(ours, product - product.T, atol=1e-12)
 
 

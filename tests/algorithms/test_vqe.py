@@ -18,7 +18,9 @@ from hybridloop.algorithms.ansatz import Ansatz, hardware_efficient
 from hybridloop.algorithms.cobyla import Cobyla
 from hybridloop.algorithms.electronic import ElectronicProblem
 from hybridloop.algorithms.estimation import Estimate
+from hybridloop.algorithms.evaluation import evaluation
 from hybridloop.algorithms.fermions import FermionMapping
+from hybridloop.algorithms.measurement import observable
 from hybridloop.algorithms.rounds import Lost, Measured, RunRound, run_round_on
 from hybridloop.algorithms.trigonometric import Rotosolve
 from hybridloop.algorithms.uccsd import uccsd
@@ -316,9 +318,6 @@ def test_parts_that_do_not_fit_together_are_refused(
 def test_estimates_know_each_groups_variance(
     problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
 ) -> None:
-    from hybridloop.algorithms.evaluation import evaluation
-    from hybridloop.algorithms.measurement import observable
-
     problem = problem_of("H2_0.735")
     measured = evaluation(observable(problem.hamiltonian), uccsd(problem), sampled_rounds(0))
     _, (estimate,) = measured.energies(np.array([[0.3]]), 5000)

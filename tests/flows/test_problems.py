@@ -18,8 +18,14 @@ BUILT_IN: dict[str, dict[str, Any]] = load("problems")
 @pytest.mark.parametrize("name", sorted(BUILT_IN))
 def test_a_built_in_problem_has_the_energies_that_are_told_of_it(name: str) -> None:
     molecule = read_molecule(ProblemText(name=name))
-    assert exact_energy(molecule) == pytest.approx(BUILT_IN[name]["exact_energy"], abs=1e-8)
-    assert molecule.hartree_fock_energy == pytest.approx(BUILT_IN[name]["hartree_fock_energy"], abs=1e-8)
+    assert exact_energy(molecule) == pytest.approx(BUILT_IN[name]["exact_energy"], abs=1e-9)
+    assert molecule.hartree_fock_energy == pytest.approx(BUILT_IN[name]["hartree_fock_energy"], abs=1e-9)
+    assert BUILT_IN[name]["title"]
+    assert "PySCF" in BUILT_IN[name]["source"]
+
+
+def test_the_built_in_problems_are_these() -> None:
+    assert set(BUILT_IN) == {"h2", "heh+", "lih", "lih-frozen-core", "h4", "h2o"}
 
 
 def test_a_built_in_name_is_found_in_any_case() -> None:
