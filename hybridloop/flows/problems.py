@@ -77,4 +77,6 @@ def _optimizer(settings: VqeSettings, ansatz: Ansatz) -> Optimizer:
             return Rotosolve(ansatz.initial_point, ansatz.frequencies)
         case OptimizerName.COBYLA:
             from_afar = settings.ansatz is AnsatzName.HARDWARE_EFFICIENT  # its start is drawn, UCCSD's is Hartree-Fock
-            return Cobyla(ansatz.initial_point, step_rad=1.0 if from_afar else 0.3)
+            # `max_rounds` is the limit; COBYLA's own lies above it, and leaves room for its first model
+            evaluations = max(settings.max_rounds + 1, ansatz.num_parameters + 2)
+            return Cobyla(ansatz.initial_point, step_rad=1.0 if from_afar else 0.3, max_evaluations=evaluations)

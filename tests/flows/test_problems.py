@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hybridloop.algorithms.cobyla import Cobyla
 from hybridloop.data import load
 from hybridloop.errors import InputError
 from hybridloop.flows.context import called_with, prepared_by_caller
@@ -41,6 +42,14 @@ def test_every_choice_can_be_had_together(mapping: MappingName, ansatz: AnsatzNa
     points = prepared.optimizer.ask()
     assert points.shape[1] == prepared.ansatz.num_parameters > 0
     assert prepared.ansatz.circuit.num_qubits == {MappingName.PARITY: 2, MappingName.JORDAN_WIGNER: 4}[mapping]
+
+
+@pytest.mark.parametrize("max_rounds", [1, 1000])
+def test_only_the_rounds_that_were_asked_for_limit_cobyla(max_rounds: int) -> None:
+    settings = VqeSettings(optimizer=OptimizerName.COBYLA, max_rounds=max_rounds)
+    optimizer = prepare_vqe(ProblemText(name="heh+"), settings, seed=0).optimizer
+    assert isinstance(optimizer, Cobyla)
+    assert optimizer.max_evaluations > max_rounds
 
 
 def test_the_seed_alone_chooses_a_random_start() -> None:

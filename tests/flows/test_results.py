@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from hybridloop.algorithms.vqe import Progress
 from hybridloop.flows.results import RunResult, SessionRecord
@@ -75,6 +76,13 @@ def test_the_picture_shows_every_round_and_what_the_value_is_held_against(result
     rounds = [container.lines[0].get_xdata().tolist() for container in axes.containers]  # type: ignore[attr-defined]
     assert rounds == [[1, 2], [3]]
     assert "h2 on rigetti.sim.qvm: -1.136000" in axes.get_title()
+
+
+def test_a_value_counts_as_chemically_accurate_on_either_side_of_the_exact_one(result: RunResult) -> None:
+    (axes,) = result.plot().axes
+    (band,) = [patch for patch in axes.patches if patch.get_label() == "chemical accuracy"]
+    assert isinstance(band, Rectangle)
+    assert (band.get_y(), band.get_y() + band.get_height()) == pytest.approx((-1.1373 - 1.6e-3, -1.1373 + 1.6e-3))
 
 
 def test_a_molecule_too_large_for_an_exact_energy_has_a_picture_without_one(result: RunResult) -> None:

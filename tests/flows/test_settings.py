@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from hybridloop import api
+from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, DEFAULT_PRECISION, DEFAULT_SHOTS
 from hybridloop.errors import InputError
 from hybridloop.flows.settings import MAX_PROBLEM_BYTES, ProblemText, VqeSettings
 
@@ -68,6 +69,15 @@ def test_the_function_has_the_settings_and_their_defaults() -> None:
     for name, field in VqeSettings.model_fields.items():
         assert ours[name] == field.default
         assert field.description
+
+
+def test_a_flow_has_the_defaults_of_the_algorithm() -> None:
+    defaults = VqeSettings()
+    assert (defaults.shots, defaults.precision, defaults.max_rounds) == (
+        DEFAULT_SHOTS,
+        DEFAULT_PRECISION,
+        DEFAULT_MAX_ROUNDS,
+    )
 
 
 def test_a_problem_is_named_and_no_larger_than_prefects_database_should_hold() -> None:
