@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from urllib.parse import urlencode
@@ -21,6 +20,7 @@ from hybridloop.emulator.http import (
     unauthorized,
 )
 from hybridloop.emulator.listing import Listed, Page
+from hybridloop.emulator.operations import BASE, Operation, is_answered, route_of
 from hybridloop.emulator.records import JobRecord, SessionRecord
 from hybridloop.emulator.requests import (
     CONTAINER,
@@ -30,15 +30,11 @@ from hybridloop.emulator.requests import (
     json_object,
     session_request,
 )
-from hybridloop.emulator.sas import SUBMISSION, Signatures
+from hybridloop.emulator.sas import READ_BLOB, READ_CONTAINER, SUBMISSION, Signatures
 from hybridloop.emulator.service import Service
 from hybridloop.emulator.views import blob_url, job_view, page_view, provider_views, quota_views, session_view
 
-BASE = re.compile(
-    r"/subscriptions/([^/]+)/resourcegroups/([^/]+)/providers/microsoft\.quantum/workspaces/([^/]+)(/.*)",
-    re.IGNORECASE,
-)
-ITEM = re.compile(r"/(sessions|jobs)/([A-Za-z0-9_.-]{1,128})(:close|:cancel|/jobs)?")
+LISTS = {"sessions": Listed.SESSIONS, "jobs": Listed.JOBS, "topLevelItems": Listed.TOP_LEVEL}  # by their paths' ends
 
 Handler = Callable[[Request, str, str], Awaitable[Response]]
 
@@ -50,24 +46,19 @@ class DataPlane:
         self._service = service
         self._signatures = signatures
         self._api_key = api_key
-        self._fixed: dict[tuple[str, str], Handler] = {
-            ("GET", "/sessions"): self._list_sessions,
-            ("GET", "/jobs"): self._list_jobs,
-            ("GET", "/topLevelItems"): self._list_top_level,
-            ("GET", "/providerStatus"): self._list_providers,
-            ("GET", "/quotas"): self._list_quotas,
-            ("POST", "/storage/sasUri"): self._sas_uri,
-        }
-        self._items: dict[tuple[str, str, str | None], Handler] = {
-            ("PUT", "sessions", None): self._open_session,
-            ("GET", "sessions", None): self._get_session,
-            ("POST", "sessions", ":close"): self._close_session,
-            ("GET", "sessions", "/jobs"): self._list_session_jobs,
-            ("PUT", "jobs", None): self._submit_job,
-            ("GET", "jobs", None): self._get_job,
-            ("PATCH", "jobs", None): self._change_job,
-            ("DELETE", "jobs", None): self._delete_job,
-            ("POST", "jobs", ":cancel"): self._cancel_job,
+        self._handlers: dict[Operation, Handler] = {
+            Operation.OPEN: self._open_session,
+            Operation.GET_SESSION: self._get_session,
+            Operation.CLOSE: self._close_session,
+            Operation.SUBMIT: self._submit_job,
+            Operation.GET_JOB: self._get_job,
+            Operation.CHANGE_JOB: self._change_job,
+            Operation.DELETE_JOB: self._delete_job,
+            Operation.CANCEL: self._cancel_job,
+            Operation.LIST: self._list,
+            Operation.PROVIDERS: self._list_providers,
+            Operation.QUOTAS: self._list_quotas,
+            Operation.SAS: self._sas_uri,
         }
 
     def admits(self, request: Request) -> bool:
@@ -82,31 +73,17 @@ class DataPlane:
             return unauthorized()
         base = BASE.fullmatch(request.scope["path"])
         try:
-            if base is None:
+            if base is None or not is_answered(base[4]):
                 raise ServiceFault(404, "NotFound", "There is nothing at this path.")
+            route = route_of(request.method, base[4])
+            if route is None:
+                raise ServiceFault(405, "MethodNotAllowed", f"{request.method} is not answered at this path.")
             workspace = "/".join(base.group(1, 2, 3)).lower()
-            handler, item = self._handler(request.method, base[4])
-            return await handler(request, workspace, item)
+            return await self._handlers[route.operation](request, workspace, route.item)
         except ServiceFault as fault:
             return fault_reply(fault)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it; the body ended early, so nothing was done
-
-    def _handler(self, method: str, path: str) -> tuple[Handler, str]:
-        fixed = self._fixed.get((method, path))
-        if fixed is not None:
-            return fixed, ""
-        match = ITEM.fullmatch(path)
-        if match is not None:
-            handler = self._items.get((method, match[1], match[3]))
-            if handler is not None:
-                return handler, match[2]
-        known = any(path == fixed_path for _, fixed_path in self._fixed) or (
-            match is not None and any((match[1], match[3]) == key[1:] for key in self._items)
-        )
-        if known:
-            raise ServiceFault(405, "MethodNotAllowed", f"{method} is not answered at this path.")
-        raise ServiceFault(404, "NotFound", "There is nothing at this path.")
 
     async def _open_session(self, request: Request, workspace: str, item: str) -> Response:
         body = await bounded_body(request, MAX_DOCUMENT)
@@ -121,12 +98,11 @@ class DataPlane:
     async def _submit_job(self, request: Request, workspace: str, item: str) -> Response:
         body = await bounded_body(request, MAX_DOCUMENT)
         job, is_new = self._service.submit(workspace, item, job_request(body, item))
-        view = self._job_view(job, request)
+        view = job_view(job, _host(request))
         return json_reply({**view, "quantumComputingData": None} if is_new else view)
 
     async def _get_job(self, request: Request, workspace: str, item: str) -> Response:
-        job = self._service.job(workspace, item)
-        return json_reply(self._job_view(job, request, signatures=self._signatures))
+        return json_reply(job_view(self._service.job(workspace, item), _host(request), self._reading))
 
     async def _change_job(self, request: Request, workspace: str, item: str) -> Response:
         changes = job_changes(await bounded_body(request, MAX_DOCUMENT))
@@ -141,17 +117,13 @@ class DataPlane:
         self._service.cancel_job(workspace, item)
         return Response(status_code=204)
 
-    async def _list_sessions(self, request: Request, workspace: str, item: str) -> Response:
-        return self._page(request, Listed.SESSIONS, workspace, None)
-
-    async def _list_jobs(self, request: Request, workspace: str, item: str) -> Response:
-        return self._page(request, Listed.JOBS, workspace, None)
-
-    async def _list_session_jobs(self, request: Request, workspace: str, item: str) -> Response:
-        return self._page(request, Listed.SESSION_JOBS, workspace, item)
-
-    async def _list_top_level(self, request: Request, workspace: str, item: str) -> Response:
-        return self._page(request, Listed.TOP_LEVEL, workspace, None)
+    async def _list(self, request: Request, workspace: str, item: str) -> Response:
+        asked = request.query_params
+        query = parse_query(*(asked.get(key, asked.get(f"${key}")) for key in ("filter", "orderby", "skip", "top")))
+        which = Listed.SESSION_JOBS if item else LISTS[request.scope["path"].rpartition("/")[2]]
+        page = self._service.page(which, query, workspace, item or None)
+        views = [self._view(entry, request) for entry in page.items]
+        return json_reply(page_view(views, _next_link(request, query, page)))
 
     async def _list_providers(self, request: Request, workspace: str, item: str) -> Response:
         return json_reply(page_view(provider_views(self._service.catalogue), None))
@@ -170,18 +142,13 @@ class DataPlane:
         query = self._signatures.query(container, blob, SUBMISSION, self._service.clock.now())
         return json_reply({"sasUri": blob_url(_host(request), container, blob, query)})
 
-    def _page(self, request: Request, which: Listed, workspace: str, session_id: str | None) -> Response:
-        asked = request.query_params
-        query = parse_query(*(asked.get(key, asked.get(f"${key}")) for key in ("filter", "orderby", "skip", "top")))
-        page = self._service.page(which, query, workspace, session_id)
-        views = [self._view(item, request) for item in page.items]
-        return json_reply(page_view(views, _next_link(request, query, page)))
+    def _view(self, entry: JobRecord | SessionRecord, request: Request) -> dict[str, object]:
+        return session_view(entry) if isinstance(entry, SessionRecord) else job_view(entry, _host(request))
 
-    def _view(self, item: JobRecord | SessionRecord, request: Request) -> dict[str, object]:
-        return session_view(item) if isinstance(item, SessionRecord) else self._job_view(item, request)
-
-    def _job_view(self, job: JobRecord, request: Request, signatures: Signatures | None = None) -> dict[str, object]:
-        return job_view(job, _host(request), signed_at=self._service.clock.now(), signatures=signatures)
+    def _reading(self, container: str, blob: str | None) -> str:
+        """The signature with which a container, or a blob in it, can be read from now on."""
+        permissions = READ_CONTAINER if blob is None else READ_BLOB
+        return self._signatures.query(container, blob, permissions, self._service.clock.now())
 
 
 def _host(request: Request) -> str:

@@ -13,9 +13,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope
 
 from hybridloop.emulator.clock import RealClock, utc_second
-from hybridloop.emulator.fault_rules import Call, Fault, Operation, Rule
+from hybridloop.emulator.fault_rules import Call, Fault, Rule
 from hybridloop.emulator.faults import ServiceFault
 from hybridloop.emulator.http import announces_more, fault_reply, unauthorized
+from hybridloop.emulator.operations import Operation
 from hybridloop.emulator.storage import storage_error
 
 BLOB_OPERATIONS = (Operation.UPLOAD, Operation.DOWNLOAD, Operation.CONTAINER)

@@ -8,30 +8,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from hybridloop.emulator.dataplane import BASE, ITEM
-from hybridloop.emulator.fault_rules import Call, Operation
+from hybridloop.emulator.fault_rules import Call
+from hybridloop.emulator.operations import BASE, Operation, route_of
 from hybridloop.emulator.storage import PATH
 from hybridloop.emulator.store import Store
-
-_FIXED = {
-    ("GET", "/sessions"): Operation.LIST,
-    ("GET", "/jobs"): Operation.LIST,
-    ("GET", "/topLevelItems"): Operation.LIST,
-    ("GET", "/providerStatus"): Operation.PROVIDERS,
-    ("GET", "/quotas"): Operation.QUOTAS,
-    ("POST", "/storage/sasUri"): Operation.SAS,
-}
-_ITEMS = {
-    ("PUT", "sessions", None): Operation.OPEN,
-    ("GET", "sessions", None): Operation.GET_SESSION,
-    ("POST", "sessions", ":close"): Operation.CLOSE,
-    ("GET", "sessions", "/jobs"): Operation.LIST,
-    ("PUT", "jobs", None): Operation.SUBMIT,
-    ("GET", "jobs", None): Operation.GET_JOB,
-    ("PATCH", "jobs", None): Operation.CHANGE_JOB,
-    ("DELETE", "jobs", None): Operation.DELETE_JOB,
-    ("POST", "jobs", ":cancel"): Operation.CANCEL,
-}
 
 
 def call_of(method: str, path: str, body: bytes, store: Store) -> Call | None:
@@ -39,18 +19,15 @@ def call_of(method: str, path: str, body: bytes, store: Store) -> Call | None:
     base = BASE.fullmatch(path)
     if base is None:
         return _blob_call(method, path, store)
-    workspace, document = "/".join(base.group(1, 2, 3)).lower(), _object(body)
-    fixed = _FIXED.get((method, base[4]))
-    if fixed is not None:
-        call = Call(fixed, method, path, workspace)
-        job_id = _job_of(_text(document, "containerName"))
-        return call if fixed is not Operation.SAS or not job_id else _about_job(call, job_id, document, store)
-    item = ITEM.fullmatch(base[4])
-    operation = None if item is None else _ITEMS.get((method, item[1], item[3]))
-    if item is None or operation is None:
+    route = route_of(method, base[4])
+    if route is None:
         return None
-    about = _about_session if item[1] == "sessions" else _about_job
-    return about(Call(operation, method, path, workspace), item[2], document, store)
+    workspace, document = "/".join(base.group(1, 2, 3)).lower(), _object(body)
+    call = Call(route.operation, method, path, workspace)
+    if route.kind == "sessions":
+        return _about_session(call, route.item, document, store)
+    job_id = _job_of(_text(document, "containerName")) if route.operation is Operation.SAS else route.item
+    return _about_job(call, job_id, document, store) if job_id else call
 
 
 def _blob_call(method: str, path: str, store: Store) -> Call | None:

@@ -9,25 +9,7 @@ from typing import Annotated, ClassVar
 
 from annotated_types import Ge, Gt, Le, MinLen
 
-
-class Operation(enum.StrEnum):
-    """What a call is for."""
-
-    OPEN = "open"
-    GET_SESSION = "get-session"
-    CLOSE = "close"
-    SUBMIT = "submit"
-    GET_JOB = "get-job"
-    CHANGE_JOB = "change-job"
-    DELETE_JOB = "delete-job"
-    CANCEL = "cancel"
-    LIST = "list"
-    PROVIDERS = "providers"
-    QUOTAS = "quotas"
-    SAS = "sas"
-    UPLOAD = "upload"
-    DOWNLOAD = "download"
-    CONTAINER = "container"
+from hybridloop.emulator.operations import Operation
 
 
 class Fault(enum.StrEnum):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from hybridloop.emulator.clock import utc_text
 from hybridloop.emulator.job import JobStatus
 from hybridloop.emulator.records import JobRecord, SessionRecord
-from hybridloop.emulator.sas import READ_BLOB, READ_CONTAINER, Signatures
 from hybridloop.emulator.targets import Catalogue
 
 
@@ -42,22 +41,17 @@ def blob_url(base: str, container: str, blob: str | None = None, query: str = ""
     return f"{path}?{query}" if query else path
 
 
-def job_view(
-    job: JobRecord,
-    base: str,
-    *,
-    signed_at: float | None = None,
-    signatures: Signatures | None = None,
-) -> dict[str, Any]:
-    """A job's reply: 26 keys. With `signatures` its three URIs can be read with, from `signed_at` on."""
+def unsigned(container: str, blob: str | None) -> str:
+    """No signature: the URI says where something is, and opens nothing."""
+    return ""
+
+
+def job_view(job: JobRecord, base: str, sign: Callable[[str, str | None], str] = unsigned) -> dict[str, Any]:
+    """A job's reply: 26 keys. `sign` gives the queries of its three URIs, by container and blob (None: all blobs)."""
     request, state = job.request, job.state
-    container = request.container
 
     def url(blob: str | None) -> str:
-        if signatures is None or signed_at is None:
-            return blob_url(base, container, blob)
-        permissions = READ_CONTAINER if blob is None else READ_BLOB
-        return blob_url(base, container, blob, signatures.query(container, blob, permissions, signed_at))
+        return blob_url(base, request.container, blob, sign(request.container, blob))
 
     view = {
         "containerUri": url(None),

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from hybridloop.emulator.fault_file import BadFaultPlan, read_fault_document, read_fault_file
 from hybridloop.emulator.fault_plan import FaultPlan
-from hybridloop.emulator.fault_rules import Call, Fault, Operation, Rule
+from hybridloop.emulator.fault_rules import Call, Fault, Rule
+from hybridloop.emulator.operations import Operation
 
 PAGE = (Path(__file__).parents[2] / "docs" / "emulator.md").read_text(encoding="utf-8")
 SUBMIT = Call(
