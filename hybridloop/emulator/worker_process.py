@@ -27,13 +27,11 @@ class WorkerProcess:
 
     async def start(self) -> None:
         """Start the process; it loads Aer while nobody waits for it."""
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        for name in list(environment):
-            if name.startswith("HYBRIDLOOP_EMULATOR_"):
-                del environment[name]  # a worker has no use for the keys
+        # a worker has no use for the keys
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("HYBRIDLOOP_EMULATOR_")}
         arguments = (sys.executable, "-m", "hybridloop.emulator.worker")
         self._process = await asyncio.create_subprocess_exec(
-            *arguments, stdin=PIPE, stdout=PIPE, env=environment, limit=2**20
+            *arguments, stdin=PIPE, stdout=PIPE, env={**kept, "OMP_NUM_THREADS": "1"}, limit=2**20
         )
 
     async def ask(self, header: bytes, data: bytes, memory: Memory) -> tuple[Mapping[str, Any], bytes]:
@@ -52,7 +50,7 @@ class WorkerProcess:
                     return answer, body
                 memory.give_back(taken)  # of a simulation before, of the same job
                 taken = 0
-                if await _taken(process, memory, answer["bytes"]):
+                if await taken_for(process, memory, answer["bytes"]):
                     taken = answer["bytes"]
                 verdict = GRANTED if taken else REFUSED
                 await _send(process, json.dumps({"verdict": verdict, "limit": memory.limit}).encode(), b"")
@@ -90,7 +88,7 @@ async def _received(process: Process) -> tuple[Mapping[str, Any], bytes]:
     return json.loads(message[:head]), message[head:]
 
 
-async def _taken(process: Process, memory: Memory, needed: int) -> bool:
+async def taken_for(process: Process, memory: Memory, needed: int) -> bool:
     """Whether the memory was taken, or can never be; a process that is killed while it waits leaves the queue."""
     turn, gone = asyncio.ensure_future(memory.take(needed)), asyncio.ensure_future(process.wait())
     try:

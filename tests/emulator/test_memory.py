@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from hybridloop.emulator.memory import Memory
 from hybridloop.emulator.settings import Settings, bytes_of
+from hybridloop.emulator.worker_process import WorkerDied, taken_for
 from tests.conftest import Emulator
 from tests.emulator.calls import ASYMMETRIC_QIR, Caller
 
@@ -68,7 +70,56 @@ def test_who_stops_waiting_holds_up_nobody() -> None:
     asyncio.run(play())
 
 
-def test_a_job_that_can_never_fit_fails_and_others_wait_for_their_turn(
+def test_a_worker_that_dies_in_the_queue_for_memory_holds_up_nobody() -> None:
+    async def play() -> None:
+        memory, process = Memory(10), await idle_process()
+        assert await memory.take(10)
+        dying = asyncio.create_task(taken_for(process, memory, 8))
+        await until_it_waits()
+        behind = asyncio.create_task(memory.take(9))
+        process.kill()
+        with pytest.raises(WorkerDied):
+            await dying
+        assert not behind.done()
+        memory.give_back(10)
+        assert await behind
+        memory.give_back(9)
+        assert await memory.take(10)
+
+    asyncio.run(asyncio.wait_for(play(), 10))
+
+
+@pytest.mark.parametrize("later", range(4))
+def test_memory_that_is_given_to_a_task_that_is_ended_meanwhile_comes_back(later: int) -> None:
+    async def play() -> None:
+        memory, process = Memory(10), await idle_process()
+        assert await memory.take(10)
+        ended = asyncio.create_task(taken_for(process, memory, 8))
+        await until_it_waits()
+        memory.give_back(10)
+        for _ in range(later):
+            await asyncio.sleep(0)
+        ended.cancel()
+        (outcome,) = await asyncio.gather(ended, return_exceptions=True)
+        if outcome is True:  # it was faster
+            memory.give_back(8)
+        assert await memory.take(10)
+        process.kill()
+        await process.wait()
+
+    asyncio.run(asyncio.wait_for(play(), 10))
+
+
+async def idle_process() -> Process:
+    return await asyncio.create_subprocess_exec("cat", stdin=PIPE)
+
+
+async def until_it_waits() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_a_job_that_can_never_fit_fails_and_those_that_fit_one_by_one_succeed(
     start_emulator: Callable[..., Emulator],
 ) -> None:
     # 21 qubits with 3 written bits take 32 MiB, two of them do not fit together, 22 never do
