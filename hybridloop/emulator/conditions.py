@@ -74,11 +74,10 @@ def _as_set(catalogue: Catalogue, conditions: Mapping[str, Condition]) -> Catalo
         queue_s = target.queue_s if entry.queue_s is None else math.ceil(entry.queue_s)
         return replace(target, availability=entry.availability or target.availability, queue_s=queue_s)
 
-    providers = tuple(
+    providers = (
         replace(provider, targets=tuple(now(target) for target in provider.targets)) for provider in catalogue.providers
     )
-    by_id = {target.id.lower(): (provider, target) for provider in providers for target in provider.targets}
-    return replace(catalogue, providers=providers, targets=by_id)
+    return Catalogue.of(providers, catalogue.prices)
 
 
 def _condition(entry: object) -> Condition | None:

@@ -95,11 +95,12 @@ def _one_state_each(query: ListQuery) -> list[ListQuery]:
 def _top_level(store: Store, query: ListQuery, workspace: str) -> Page:
     """Sessions, and jobs without one: first which, then whole."""
     parameters: list[object] = [workspace]
-    columns = "key, name, provider_id, target, status, created, '{0}' AS item_type, {1} AS job_type"
-    sessions = _select("sessions", "workspace = ?", SESSION_WORDS, query, parameters, columns.format("Session", "NULL"))
+    columns = "key, name, provider_id, target, status, created, {item_type} AS item_type, {job_type} AS job_type"
+    session_columns, job_columns = columns.format(**SESSION_WORDS), columns.format(**JOB_WORDS)
+    sessions = _select("sessions", "workspace = ?", SESSION_WORDS, query, parameters, session_columns)
     parameters.append(workspace)
     lone = "workspace = ? AND session_key IS NULL"
-    jobs = _select("jobs", lone, JOB_WORDS, query, parameters, columns.format("Job", "'QuantumComputing'"))
+    jobs = _select("jobs", lone, JOB_WORDS, query, parameters, job_columns)
     parameters += [query.top + 1, query.skip]
     order = _order(query, Listed.TOP_LEVEL)
     rows = store.rows(f"SELECT * FROM ({sessions} UNION ALL {jobs}) {order} LIMIT ? OFFSET ?", parameters)

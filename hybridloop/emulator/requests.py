@@ -118,8 +118,7 @@ def job_changes(body: bytes) -> Mapping[str, Any]:
     unknown = set(document) - {"name", "priority", "tags"}
     if unknown:
         raise bad_request(f"only name, priority and tags can be changed, not {', '.join(sorted(unknown))}.")
-    readers = {"name": _text, "priority": _text}
-    return {key: _tags(document) if key == "tags" else readers[key](document, key) for key in document}
+    return {key: _tags(document) if key == "tags" else _text(document, key) for key in document}
 
 
 def blob_name_fits(name: str) -> bool:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from hybridloop.emulator.clock import moment_of, utc_second
 
-VERSION = "2023-11-03"
+VERSION = "2023-11-03"  # of the storage service that is spoken here
 VALID_S = 4 * 86_400.0
 SUBMISSION = "rwlac"  # what a sasUri grants on a container
 READ_CONTAINER = "rl"

@@ -19,11 +19,10 @@ from hybridloop.emulator.faults import ServiceFault
 from hybridloop.emulator.http import MAX_BLOB, MAX_DOCUMENT, bounded_body
 from hybridloop.emulator.records import BlobRecord
 from hybridloop.emulator.requests import CONTAINER, blob_name_fits
-from hybridloop.emulator.sas import Signatures
+from hybridloop.emulator.sas import VERSION, Signatures
 
 PATH = re.compile(r"/([^/]+)/([^/]+)(?:/(.+))?")
 RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
-VERSION = "2023-11-03"
 MESSAGES = {
     "AuthenticationFailed": "The signature is missing, wrong, or not valid at this time.",
     "AuthorizationFailure": "The signature is for something else.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib import resources
 from typing import Any
@@ -66,6 +66,13 @@ class Catalogue:
     targets: Mapping[str, tuple[Provider, Target]]
     prices: Mapping[str, Price]
 
+    @classmethod
+    def of(cls, providers: Iterable[Provider], prices: Mapping[str, Price]) -> Catalogue:
+        """The catalogue of these providers; `prices` under their targets' lower-case ids."""
+        providers = tuple(providers)
+        targets = {target.id.lower(): (provider, target) for provider in providers for target in provider.targets}
+        return cls(providers, targets, prices)
+
     def find(self, target: str, provider: str | None = None) -> Target | None:
         """The target of that name, without regard to case; None where it, or it at that provider, is unknown."""
         found = self.targets.get(target.lower())
@@ -84,11 +91,12 @@ def load_catalogue() -> Catalogue:
     for entry in _table("targets.json")["providers"]:
         targets = tuple(Target.from_json({**entry.get("shared", {}), **target}) for target in entry["targets"])
         providers.append(Provider(entry["id"], entry["availability"], targets, tuple(entry.get("quotas", ()))))
-    by_id = {target.id.lower(): (provider, target) for provider in providers for target in provider.targets}
     prices = {target.lower(): price for price, targets in _prices() for target in targets}
-    if set(prices) != set(by_id):
-        raise ValueError(f"targets and prices differ in {', '.join(sorted(set(prices) ^ set(by_id)))}")
-    return Catalogue(tuple(providers), by_id, prices)
+    catalogue = Catalogue.of(providers, prices)
+    differing = prices.keys() ^ catalogue.targets.keys()
+    if differing:
+        raise ValueError(f"targets and prices differ in {', '.join(sorted(differing))}")
+    return catalogue
 
 
 def _prices() -> Iterator[tuple[Price, Sequence[str]]]:
