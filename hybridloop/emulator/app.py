@@ -75,8 +75,8 @@ def application(
         service.sweep()
         ready()
         await queue.start()
-        for key in service.pending():
-            pacing.add(key)
+        for job in service.pending():
+            pacing.add(job)
         sweeper = asyncio.create_task(_sweep_on_the_grid(service)) if time is None else None
         try:
             yield

@@ -15,6 +15,7 @@ from hybridloop.emulator.billing import Usage
 from hybridloop.emulator.clock import Clock
 from hybridloop.emulator.job import JobError
 from hybridloop.emulator.latency import Course, Fate, FateKind, Latency
+from hybridloop.emulator.records import JobRecord
 from hybridloop.emulator.service import Queue, Service
 
 
@@ -64,17 +65,17 @@ class Pacing:
         """Whether the workers have a job of which something has its moment: time must not go on before it is done."""
         return bool(self._timed)
 
-    def add(self, key: int) -> None:
+    def add(self, job: JobRecord) -> None:
         """Take an accepted job: it goes to the workers when its queue is over."""
-        course = self._course(key)
-        if course.fate is not None and self._never_begins(key, course.fate):
+        course = self._course(job)
+        if course.fate is not None and self._never_begins(job, course.fate):
             return
         if course.begins > self._service.clock.now():
-            self._next[key] = self._alarms.at(course.begins, lambda: self._hand_out(key, course))
+            self._next[job.key] = self._alarms.at(course.begins, lambda: self._hand_out(job, course))
         elif course.takes_time:
-            self._hand_out(key, course)
+            self._hand_out(job, course)
         else:
-            self.workers.add(key)
+            self.workers.add(job)
 
     def drop(self, key: int) -> None:
         """Forget a job that has ended in the books."""
@@ -108,30 +109,28 @@ class Pacing:
         """Take a job's failure from a worker; the job ends when its time is up."""
         self._after_the_run(key, lambda: self._service.fail(key, error))
 
-    def _never_begins(self, key: int, fate: Fate) -> bool:
+    def _never_begins(self, job: JobRecord, fate: Fate) -> bool:
         """Whether a job's fate keeps it from the workers; one to be cancelled later goes its way until then."""
         if fate.kind is FateKind.IS_CANCELLED:
-            cancelled_at = self._service.store.job_by_key(key).state.created + fate.after_s
-            self._alarms.at(cancelled_at, lambda: self._service.cancel(key))
+            self._alarms.at(job.state.created + fate.after_s, lambda: self._service.cancel(job.key))
             return fate.after_s == 0
         return fate.kind is FateKind.HANGS
 
-    def _course(self, key: int) -> Course:
+    def _course(self, job: JobRecord) -> Course:
         store = self._service.store
-        course = store.course(key)
+        course = store.course(job.key)
         if course is None:
-            job = store.job_by_key(key)
             course = self._latency.course_of(job.request.target, job.id, job.state.created)
             course = replace(course, fate=self.fates.get(job.id))
             if course != Course(job.state.created):
                 with store.transaction():
-                    store.put_course(key, course)
+                    store.put_course(job.key, course)
         return course
 
-    def _hand_out(self, key: int, course: Course) -> None:
-        self._next.pop(key, None)
-        self._timed[key] = course
-        self.workers.add(key)
+    def _hand_out(self, job: JobRecord, course: Course) -> None:
+        self._next.pop(job.key, None)
+        self._timed[job.key] = course
+        self.workers.add(job)
 
     def _computed(self, key: int) -> Course | None:
         """Note that the workers are done with a job, for which time may have been waiting; its course if it has one."""

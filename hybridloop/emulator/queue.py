@@ -12,6 +12,7 @@ from hybridloop.emulator.billing import Usage
 from hybridloop.emulator.frames import DONE
 from hybridloop.emulator.job import JobError
 from hybridloop.emulator.memory import Memory
+from hybridloop.emulator.records import JobRecord
 from hybridloop.emulator.worker_process import WorkerDied, WorkerProcess
 
 GROW_AFTER_S = 1.0  # a further worker takes a second of a core to start: no gain for jobs that wait less than that
@@ -65,9 +66,9 @@ class WorkQueue:
         """Whether any job runs, or waits for a worker."""
         return bool(self._waiting or self._tasks)
 
-    def add(self, key: int) -> None:
+    def add(self, job: JobRecord) -> None:
         """Put an accepted job at the end."""
-        self._waiting.append((key, asyncio.get_running_loop().time()))
+        self._waiting.append((job.key, asyncio.get_running_loop().time()))
         self._pump()
 
     def drop(self, key: int) -> None:

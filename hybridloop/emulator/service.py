@@ -40,9 +40,9 @@ from hybridloop.emulator.task import OWN_FORMATS, Task
 
 
 class Queue(Protocol):
-    """Where accepted jobs wait for a worker, by the store's number of them."""
+    """Where accepted jobs wait for a worker."""
 
-    def add(self, key: int) -> None: ...
+    def add(self, job: JobRecord) -> None: ...
 
     def drop(self, key: int) -> None: ...
 
@@ -110,7 +110,7 @@ class Service:
                 session_key = self._accept_into_session(workspace, request.session_id, target, now)
             state = JobState(created=now, modified=now)
             job = self.store.add_job(workspace, job_id, session_key, request, state)
-        self.queue.add(job.key)
+        self.queue.add(job)
         return job, True
 
     def _accept_into_session(self, workspace: str, session_id: str, target: Target, now: float) -> int:
@@ -150,7 +150,7 @@ class Service:
         self.queue.drop(key)
 
     def delete_job(self, workspace: str, job_id: str) -> None:
-        """Forget a job; one that has not ended is cancelled."""
+        """Hide a job from all reads; one that has not ended is cancelled first, as a step of its own."""
         self.cancel_job(workspace, job_id)
         with self.store.transaction():
             self.store.delete_job(self.job(workspace, job_id).key)
@@ -259,12 +259,12 @@ class Service:
         for key in cancelled:
             self.queue.drop(key)
 
-    def pending(self) -> list[int]:
-        """The numbers of all jobs that have not ended, in the order of submission."""
-        return [job.key for job in self.store.pending_jobs()]
+    def pending(self) -> list[JobRecord]:
+        """All jobs that have not ended, in the order of submission."""
+        return self.store.pending_jobs()
 
-    def sweep(self) -> int:
-        """End the sessions whose idle time is over, each at its moment on the sweeper's grid; how many."""
+    def sweep(self) -> None:
+        """End the sessions whose idle time is over, each at its moment on the sweeper's grid."""
         now = self.clock.now()
         due = [
             (moment, session)
@@ -272,11 +272,10 @@ class Service:
             if (moment := times_out_at(session.state, self._idle_rule)) is not None and moment <= now
         ]
         if not due:
-            return 0
+            return
         with self.store.transaction():
             for moment, session in sorted(due, key=lambda pair: (pair[0], pair[1].key)):
                 self.store.put_session_state(session.key, with_time_out(session.state, moment))
-        return len(due)
 
     def next_time_out(self) -> float | None:
         """When the sweeper will next end a session, as things stand."""

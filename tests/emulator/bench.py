@@ -27,8 +27,8 @@ class NotedQueue:
         self.added: list[int] = []
         self.dropped: list[int] = []
 
-    def add(self, key: int) -> None:
-        self.added.append(key)
+    def add(self, job: JobRecord) -> None:
+        self.added.append(job.key)
 
     def drop(self, key: int) -> None:
         self.dropped.append(key)

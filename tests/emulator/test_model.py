@@ -28,6 +28,7 @@ from hybridloop.emulator.filters import parse_query
 from hybridloop.emulator.job import JobError
 from hybridloop.emulator.ledger import LedgerQuery, ledger
 from hybridloop.emulator.listing import Listed
+from hybridloop.emulator.records import JobRecord
 from hybridloop.emulator.requests import JobRequest, SessionRequest
 from hybridloop.emulator.service import Service
 from hybridloop.emulator.session import JobFailurePolicy
@@ -151,8 +152,8 @@ class Queue:
     def __init__(self) -> None:
         self.added: list[int] = []
 
-    def add(self, key: int) -> None:
-        self.added.append(key)
+    def add(self, job: JobRecord) -> None:
+        self.added.append(job.key)
 
     def drop(self, key: int) -> None:
         pass
@@ -304,7 +305,7 @@ class SessionsAndJobs(RuleBasedStateMachine):
     def restart(self) -> None:
         self.service = self.new_service()
         live = [job.id for job in self.model.jobs.values() if job.ended is None]
-        assert [self.store.job_by_key(key).id for key in self.service.pending()] == live
+        assert [job.id for job in self.service.pending()] == live
 
     @rule(
         prefix=st.sampled_from(["", "a", "b1"]),
