@@ -2,7 +2,8 @@
 
     HybridloopError
     ├── InputError                what was given can't be used; nothing of it was submitted
-    │   └── ProblemError          … a problem's file or text, with its line where there is one
+    │   ├── ProblemError          … a problem's file or text, with its line where there is one
+    │   └── RunKeyTaken           … a run of that key is there already
     ├── ServiceError              the service, or the way to it, is in trouble
     │   ├── AccessDenied          … it does not accept the key or identity
     │   ├── ServiceUnreachable    … no connection, or it broke
@@ -13,6 +14,11 @@
     ├── ReplayDiverged            a search that is replayed asks for something else than it did
     ├── StreamBusy                two callers at once on one stream of rounds
     ├── RunStopped                a round, or its whole session, was told to stop
+    ├── JournalError              the journal can't be opened, read or written
+    │   ├── JournalDamaged        … what it holds is not what was written
+    │   └── JournalTooNew         … a newer version of hybridloop has written it
+    ├── RunBusy                   another process holds the run
+    ├── LeaseLost                 another process took the run over from this one
     ├── ProgramError              a circuit can't be turned into what the target takes
     └── StackError                the local stack can't be started or found
 
@@ -53,6 +59,19 @@ class ProblemError(InputError):
         self.args = (source, line, problem, remedy)
         self.source = source
         self.line = line
+
+
+class RunKeyTaken(InputError):
+    """A new run was to have the key of one that is there already."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            "run_key",
+            f"there is a run {key!r} already",
+            f"Give the new one another key, or go on with the old one: hybridloop runs resume {key}",
+        )
+        self.args = (key,)
+        self.key = key
 
 
 class ServiceError(HybridloopError):
@@ -152,6 +171,81 @@ class ProgramError(HybridloopError):
 
     def __str__(self) -> str:
         return f"circuit {self.circuit!r}: {self.problem}. Nothing of its round was submitted."
+
+
+class JournalError(HybridloopError):
+    """The journal can't be opened, read or written: what happened, what it means for the run, what to do next."""
+
+    def __init__(self, happened: str, meaning: str, remedy: str) -> None:
+        super().__init__(happened, meaning, remedy)
+        self.happened = happened
+        self.meaning = meaning
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.happened}. {self.meaning} {self.remedy}"
+
+
+class JournalDamaged(JournalError):
+    """What the journal holds is not what was written: the row `key` of `table`, and what is wrong with it."""
+
+    def __init__(self, table: str, key: str, problem: str) -> None:
+        super().__init__(
+            f"the journal is damaged: {table}, row {key}: {problem}",
+            "Nothing of that row was used, and nothing was submitted because of it.",
+            "Restore the journal from a backup, or start the run anew under another key; other runs are not touched.",
+        )
+        self.args = (table, key, problem)
+        self.table = table
+        self.key = key
+        self.problem = problem
+
+
+class JournalTooNew(JournalError):
+    """The journal's schema is of version `found`, and this version of hybridloop knows those up to `known`."""
+
+    def __init__(self, found: str, known: str) -> None:
+        super().__init__(
+            f"the journal's schema is of version {found}, and this hybridloop knows those up to {known}",
+            "Nothing in it was read or changed.",
+            "Use the newer hybridloop that wrote it, or name another journal in HYBRIDLOOP_JOURNAL.",
+        )
+        self.args = (found, known)
+        self.found = found
+        self.known = known
+
+
+class RunBusy(HybridloopError):
+    """A process that lives holds the run: `who` it is, and `until` when its lease runs if it is not renewed."""
+
+    def __init__(self, key: str, who: str, until: str) -> None:
+        super().__init__(key, who, until)
+        self.key = key
+        self.who = who
+        self.until = until
+
+    def __str__(self) -> str:
+        return (
+            f"run {self.key!r} is held by {self.who}, whose lease runs until {self.until} and is renewed while it "
+            f"lives. Nothing was submitted here. Watch it with hybridloop runs show {self.key}, or end it with "
+            f"hybridloop runs stop {self.key}"
+        )
+
+
+class LeaseLost(HybridloopError):
+    """The run was taken over by another process, or given up: `holder` says by whom it is held now."""
+
+    def __init__(self, key: str, holder: str) -> None:
+        super().__init__(key, holder)
+        self.key = key
+        self.holder = holder
+
+    def __str__(self) -> str:
+        return (
+            f"run {self.key!r} is no longer this process's: it is held by {self.holder}. This process wrote nothing "
+            "after that and submits nothing more; what it had submitted is in the journal and is not paid twice. "
+            f"Watch the run with hybridloop runs show {self.key}"
+        )
 
 
 class StackError(HybridloopError):

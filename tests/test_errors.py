@@ -26,6 +26,12 @@ EXAMPLES: list[HybridloopError] = [
     errors.ReplayDiverged("cobyla", "evaluation 3 is 1e-2 rad away"),
     errors.StreamBusy("main"),
     errors.RunStopped(4),
+    errors.RunKeyTaken("h2-night"),
+    errors.JournalError("the disk is full", "Nothing is lost.", "Make room."),
+    errors.JournalDamaged("jobs", "0a1b", "its checksum does not match"),
+    errors.JournalTooNew("0007", "0001"),
+    errors.RunBusy("h2-night", "process 17 on node3", "2026-11-20 12:30:05 UTC"),
+    errors.LeaseLost("h2-night", "process 17 on node3"),
     errors.ProgramError("ansatz", "it measures nothing"),
     errors.StackError("no port is free", "Free one."),
 ]

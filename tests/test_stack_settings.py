@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridloop import stack
+from hybridloop.home import home as hybridloop_home
 from hybridloop.stack.prefect_settings import chosen_server, loopback_environment, server_environment
 
 PROFILES = """
@@ -117,7 +118,7 @@ def test_importing_the_stack_loads_nothing_heavy() -> None:
 def test_prefects_server_is_found_again_in_a_folder_of_its_own(
     prefect_server: stack.PrefectServer, stack_environ: Mapping[str, str]
 ) -> None:
-    home = stack.stack_home(stack_environ)
+    home = hybridloop_home(stack_environ)
     assert stack.ensure_prefect(stack_environ) == prefect_server
     # a process, or a child of it, that took over the environment is on the same server, and it is ours
     assert stack.ensure_prefect({**stack_environ, **prefect_server.environment}) == prefect_server

@@ -12,6 +12,7 @@ from hybridloop.cli.ledger import read_ledger, read_totals
 from hybridloop.cli.output import AsJson, print_json, print_table
 from hybridloop.emulator.settings import DEFAULT_PORT, ClockKind, IdleRule, LatencyKind, Settings, bytes_of
 from hybridloop.errors import InputError
+from hybridloop.home import home
 
 app = typer.Typer(no_args_is_help=True, help="A local Azure Quantum service.")
 
@@ -131,6 +132,4 @@ def _money(row: dict[str, Any]) -> str:
 
 
 def _own_state() -> Path:
-    from hybridloop.stack import stack_home
-
-    return stack_home() / "emulator-by-hand"  # the stack's own service holds another folder
+    return home() / "emulator-by-hand"  # the stack's own service holds another folder

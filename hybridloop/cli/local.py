@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hybridloop.cli.output import AsJson, print_json, print_table, say
+from hybridloop.home import home
 
 if TYPE_CHECKING:
     from hybridloop.stack import StackStatus
@@ -25,7 +26,7 @@ def down(*, json: AsJson = False) -> None:
 
     stopped = stack.down()
     if json:
-        print_json({"home": str(stack.stack_home()), "stopped": stopped})
+        print_json({"home": str(home()), "stopped": stopped})
     else:
         say(f"stopped: {', '.join(stopped) or 'nothing was running'}")
 

@@ -9,6 +9,7 @@ import typer
 
 from hybridloop.cli.output import AsJson, print_json, say
 from hybridloop.flows.settings import AnsatzName, MappingName, OptimizerName, VqeSettings
+from hybridloop.home import home
 
 if TYPE_CHECKING:
     from hybridloop.flows.results import RunResult
@@ -68,9 +69,7 @@ def vqe(
 
 def _save_picture(result: RunResult) -> Path | None:
     """Where the picture is; None, and a word about it, where none can be written: the result is worth more."""
-    from hybridloop.stack import stack_home
-
-    path = stack_home() / "pictures" / f"{result.run_key}.svg"
+    path = home() / "pictures" / f"{result.run_key}.svg"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         result.plot(str(path))

@@ -13,9 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import platformdirs
-
 from hybridloop.errors import StackError
+from hybridloop.home import home
 from hybridloop.stack.lifecycle import PartState, PartStatus, end, ensure, look
 from hybridloop.stack.parts import EMULATOR, PREFECT, prefect_home
 from hybridloop.stack.prefect_settings import (
@@ -39,7 +38,6 @@ __all__ = [
     "ensure_emulator",
     "ensure_prefect",
     "prefect_environment",
-    "stack_home",
     "status",
     "up",
 ]
@@ -78,26 +76,19 @@ class StackStatus:
     parts: tuple[PartStatus, ...]
 
 
-def stack_home(environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder of all state: HYBRIDLOOP_HOME, else the platform's folder for user data."""
-    if chosen := environ.get("HYBRIDLOOP_HOME"):
-        return Path(chosen).expanduser().resolve()
-    return platformdirs.user_data_path("hybridloop", appauthor=False)
-
-
 def ensure_emulator(environ: Mapping[str, str] = os.environ) -> Emulator:
     """The local service, started if need be."""
-    record = ensure(EMULATOR, stack_home(environ), environ)
+    record = ensure(EMULATOR, home(environ), environ)
     return Emulator(record.url, record.api_key, record.admin_key, loopback_environment(environ))
 
 
 def ensure_prefect(environ: Mapping[str, str] = os.environ) -> PrefectServer:
     """The user's own Prefect server if they chose one, else ours, started if need be."""
-    home = stack_home(environ)
-    if (chosen := chosen_server(environ, prefect_home(home))) is not None:
+    folder = home(environ)
+    if (chosen := chosen_server(environ, prefect_home(folder))) is not None:
         return PrefectServer(chosen, is_local=False, environment={})
-    api_url = f"{ensure(PREFECT, home, environ).url}/api"
-    return PrefectServer(api_url, is_local=True, environment=prefect_environment(api_url, home, environ))
+    api_url = f"{ensure(PREFECT, folder, environ).url}/api"
+    return PrefectServer(api_url, is_local=True, environment=prefect_environment(api_url, folder, environ))
 
 
 @contextmanager
@@ -110,9 +101,9 @@ def calls_on(server: PrefectServer) -> Iterator[None]:
         yield
 
 
-def prefect_environment(api_url: str, home: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+def prefect_environment(api_url: str, folder: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """What must be in a process's environment before it imports Prefect, to use our server at `api_url`."""
-    return {**client_environment(api_url, prefect_home(home)), **loopback_environment(environ)}
+    return {**client_environment(api_url, prefect_home(folder)), **loopback_environment(environ)}
 
 
 def up(environ: Mapping[str, str] = os.environ) -> StackStatus:
@@ -128,19 +119,19 @@ def down(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
 
     Leaves no trace where there never was a stack.
     """
-    home = stack_home(environ)
-    return tuple(part.name for part in (PREFECT, EMULATOR) if end(part, home)) if home.exists() else ()
+    folder = home(environ)
+    return tuple(part.name for part in (PREFECT, EMULATOR) if end(part, folder)) if folder.exists() else ()
 
 
 def status(environ: Mapping[str, str] = os.environ) -> StackStatus:
     """How the parts are; starts and changes nothing."""
-    home = stack_home(environ)
-    prefect, emulator = look(PREFECT, home), look(EMULATOR, home)
-    if (chosen := chosen_server(environ, prefect_home(home))) is not None:
+    folder = home(environ)
+    prefect, emulator = look(PREFECT, folder), look(EMULATOR, folder)
+    if (chosen := chosen_server(environ, prefect_home(folder))) is not None:
         prefect = PartStatus("prefect", PartState.YOURS, url=chosen)
     if _has_workspace(environ):
         emulator = PartStatus("emulator", PartState.YOURS)
-    return StackStatus(home, (prefect, emulator))
+    return StackStatus(folder, (prefect, emulator))
 
 
 def _has_workspace(environ: Mapping[str, str]) -> bool:

@@ -1,0 +1,16 @@
+"""Where hybridloop keeps its state."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import platformdirs
+
+
+def home(environ: Mapping[str, str] = os.environ) -> Path:
+    """The folder of all state: HYBRIDLOOP_HOME, else the platform's folder for user data."""
+    if chosen := environ.get("HYBRIDLOOP_HOME"):
+        return Path(chosen).expanduser().resolve()
+    return platformdirs.user_data_path("hybridloop", appauthor=False)

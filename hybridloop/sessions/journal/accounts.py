@@ -1,0 +1,59 @@
+"""What a run has spent and how far it is, and which old runs are forgotten."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from hybridloop.sessions.journal import programs
+from hybridloop.sessions.journal.encoding import decode_json
+from hybridloop.sessions.journal.leases import is_gone
+from hybridloop.sessions.journal.records import Progress, Spent
+from hybridloop.sessions.journal.rows import decoding, read, read_one
+from hybridloop.sessions.journal.schema import events, jobs, pings, program_uses, rounds, runs, sessions, states
+
+_OF_A_RUN = (rounds, jobs, sessions, pings, events, program_uses, states)
+
+
+def spent(connection: Connection, run_uid: str) -> Spent:
+    """What the run's jobs and pings cost, billed where that is known, else as reserved."""
+    amounts: defaultdict[str, float] = defaultdict(float)
+    paid: list[dict[str, Any]] = []
+    for table in (jobs, pings):
+        for row in read(connection, table, table.c.run_uid == run_uid):
+            with decoding(table, row["id"]):
+                known = row["reserved"] if row["billed"] is None else row["billed"]
+                for unit, amount in decode_json(known).items():
+                    amounts[unit] += amount
+            paid.append(row)
+    return Spent(len(paid), sum(row["shots"] for row in paid), dict(amounts))
+
+
+def progress(connection: Connection, run_uid: str) -> Progress:
+    """How far the run is."""
+    complete = [row["complete"] for row in read(connection, rounds, rounds.c.run_uid == run_uid)]
+    query = select(jobs.c.state, func.count()).where(jobs.c.run_uid == run_uid).group_by(jobs.c.state)
+    by_state = Counter({state: number for state, number in connection.execute(query)})
+    number_of_pings = connection.execute(select(func.count()).where(pings.c.run_uid == run_uid)).scalar_one()
+    return Progress(len(complete), sum(complete), dict(by_state), number_of_pings)
+
+
+def prune(connection: Connection, *, older_than: float, statuses: Collection[str], now: float) -> int:
+    """Delete the runs that ended so before a moment, whom nobody holds and whose sessions have ended; their number."""
+    old = select(states.c.run_uid).where(states.c.updated_at < older_than, states.c.status.in_(statuses))
+    open_runs = set(connection.execute(select(sessions.c.run_uid).where(sessions.c.ended_at.is_(None))).scalars())
+    forgotten = 0
+    for uid in connection.execute(old).scalars().all():
+        state = read_one(connection, states, states.c.run_uid == uid, for_update=True)
+        if uid in open_runs or state is None or not is_gone(state, now=now):
+            continue
+        for table in _OF_A_RUN:
+            connection.execute(table.delete().where(table.c.run_uid == uid))
+        connection.execute(runs.delete().where(runs.c.uid == uid))
+        forgotten += 1
+    if forgotten:
+        programs.forget_unused(connection)
+    return forgotten

@@ -1,0 +1,274 @@
+"""The journal: what was asked, submitted, measured and spent, written before it is used."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import Connection
+
+from hybridloop.home import home
+from hybridloop.sessions.journal import accounts, leases, lineage, programs, rounds, runs
+from hybridloop.sessions.journal.encoding import encode_json
+from hybridloop.sessions.journal.location import Location, make_private
+from hybridloop.sessions.journal.migrating import migrate
+from hybridloop.sessions.journal.owner import Owner
+from hybridloop.sessions.journal.records import (
+    Event,
+    JobIntent,
+    JobOutcome,
+    Lease,
+    NewRun,
+    Ping,
+    Progress,
+    PubRecord,
+    RoundRecord,
+    RunRecord,
+    SessionRow,
+    Spent,
+)
+from hybridloop.sessions.journal.rows import rewrite
+from hybridloop.sessions.journal.schema import states
+from hybridloop.sessions.journal.store import Store
+
+BUSY_S = 10.0
+_ENDED_WELL = frozenset({"converged", "finished"})
+_AT_ONCE = 128  # rounds
+
+
+def open_journal(environ: Mapping[str, str] = os.environ, *, now: Callable[[], float] = time.time) -> Journal:
+    """The journal of HYBRIDLOOP_JOURNAL, else the one in the folder of all state."""
+    if url := environ.get("HYBRIDLOOP_JOURNAL"):
+        return Journal(url, now=now)
+    folder = make_private(home(environ))
+    return Journal(journal_url(folder / "journal.db"), now=now)
+
+
+def journal_url(path: Path) -> str:
+    """The URL of a journal in a file."""
+    return f"sqlite:///{path}"
+
+
+class Journal:
+    """A journal that is open, for any number of threads; `now` is the time in seconds since the epoch.
+
+    What a run's owner writes takes its lease, which is checked in the same transaction: LeaseLost, and nothing is
+    written, if another has taken the run over. All that is read is verified (JournalDamaged). `busy_s` bounds the
+    wait for other processes' locks.
+    """
+
+    def __init__(self, url: str, *, now: Callable[[], float] = time.time, busy_s: float = BUSY_S) -> None:
+        self._now = now
+        self._store = Store(Location.parse(url), busy_s=busy_s)
+        try:
+            migrate(self._store, busy_s=busy_s)
+        except BaseException:
+            self._store.close()
+            raise
+
+    def __repr__(self) -> str:
+        return f"Journal({str(self._store.location)!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._store.close()
+
+    # Runs
+
+    def add_run(self, new: NewRun) -> RunRecord:
+        """A new run that nobody holds yet; RunKeyTaken if its key is used, InputError if it is no key."""
+        with self._store.writing() as connection:
+            return runs.add(connection, new, now=self._now())
+
+    def run(self, key_or_uid_prefix: str) -> RunRecord:
+        """The run of a key, else the only one whose uid begins so (4 digits or more); InputError else."""
+        with self._store.reading() as connection:
+            return runs.find(connection, key_or_uid_prefix)
+
+    def run_of_flow(self, flow_run_id: str) -> RunRecord | None:
+        """The run that a Prefect flow run began."""
+        with self._store.reading() as connection:
+            return runs.of_flow(connection, flow_run_id)
+
+    def runs(self, *, limit: int = 100, before: float | None = None) -> Sequence[RunRecord]:
+        """Runs that were created before a moment, newest first."""
+        with self._store.reading() as connection:
+            return runs.newest(connection, limit=limit, before=before)
+
+    def set_status(self, lease: Lease, status: str, reason: str, result: Mapping[str, Any] | None = None) -> None:
+        """How the run stands; a result that is there stays unless a new one is given."""
+        with self._held(lease) as (connection, state):
+            state |= {"status": status, "reason": reason, "updated_at": self._now()}
+            rewrite(connection, states, [state if result is None else state | {"result": encode_json(result)}])
+
+    def request_stop(self, run_uid: str) -> None:
+        """Ask the run's owner to end in order; it sees so when it renews its lease."""
+        self._flag(run_uid, stop_requested=1, resume_requested=0)
+
+    def request_resume(self, run_uid: str) -> None:
+        """Ask for the run to be gone on with, which also takes back a request to stop."""
+        self._flag(run_uid, stop_requested=0, resume_requested=1)
+
+    def prune(self, *, older_than: float, statuses: Collection[str] = _ENDED_WELL) -> int:
+        """Forget the runs that ended so before a moment (epoch seconds), unless somebody holds them; their number."""
+        with self._store.writing() as connection:
+            return accounts.prune(connection, older_than=older_than, statuses=statuses, now=self._now())
+
+    # The lease
+
+    def claim(self, run_uid: str, *, now: float | None = None, owner: Owner | None = None) -> Lease:
+        """Hold the run for 60 s; RunBusy if a process that may live does, JournalDamaged if rounds are missing."""
+        with self._store.writing() as connection:
+            at = self._now() if now is None else now
+            return leases.claim(connection, run_uid, owner or Owner.of_this_process(), now=at)
+
+    def renew(self, lease: Lease, *, now: float | None = None) -> RunRecord:
+        """Hold the run for another 60 s; the run, which tells whether it is asked to stop. LeaseLost if taken over."""
+        with self._store.writing() as connection:
+            leases.renew(connection, lease, now=self._now() if now is None else now)
+            return runs.by_uid(connection, lease.run_uid)
+
+    def release(self, lease: Lease) -> None:
+        """Hold the run no longer; no error if it was lost before."""
+        with self._store.writing() as connection:
+            leases.release(connection, lease)
+
+    # Rounds
+
+    def begin_round(
+        self,
+        lease: Lease,
+        stream: str,
+        sequence: int,
+        target: str,
+        pubs: Sequence[PubRecord],
+        jobs: Sequence[JobIntent],
+        programs: Mapping[str, bytes],
+    ) -> None:
+        """Write a round before anything of it is submitted; programs of keys that are there are left as they are."""
+        asked = RoundRecord(stream, sequence, target, tuple(pubs), (), complete=False)
+        with self._held(lease) as (connection, state):
+            rounds.begin(connection, state, asked, jobs, programs)
+
+    def add_attempts(
+        self,
+        lease: Lease,
+        stream: str,
+        sequence: int,
+        jobs: Sequence[JobIntent],
+        programs: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """Write further attempts of jobs of a round before they are submitted."""
+        with self._held(lease) as (connection, _):
+            rounds.add_attempts(connection, lease.run_uid, stream, sequence, jobs, programs or {})
+
+    def submitted(self, lease: Lease, ids: Sequence[str]) -> None:
+        """The service has these jobs."""
+        with self._held(lease) as (connection, _):
+            rounds.mark_submitted(connection, lease.run_uid, ids)
+
+    def finished(
+        self, lease: Lease, stream: str, sequence: int, outcomes: Sequence[JobOutcome], *, complete: bool
+    ) -> None:
+        """What became of jobs of a round, and whether it is complete. A job that is done keeps its counts."""
+        with self._held(lease) as (connection, _):
+            rounds.finish(connection, lease.run_uid, stream, sequence, outcomes, complete=complete)
+
+    def round(self, run_uid: str, stream: str, sequence: int) -> RoundRecord | None:
+        """The round of a place; None if it was never begun."""
+        with self._store.reading() as connection:
+            return next(iter(rounds.span(connection, run_uid, stream, sequence, 1)), None)
+
+    def rounds(self, run_uid: str) -> Iterator[RoundRecord]:
+        """All rounds, stream by stream in the order of their numbers."""
+        with self._store.reading() as connection:
+            streams = rounds.streams(connection, run_uid)
+        for stream, number in streams:
+            for first in range(0, number, _AT_ONCE):
+                with self._store.reading() as connection:
+                    found = rounds.span(connection, run_uid, stream, first, min(_AT_ONCE, number - first))
+                yield from found
+
+    def program(self, key: str) -> bytes | None:
+        """The program of a key."""
+        with self._store.reading() as connection:
+            return programs.body_of(connection, key)
+
+    # Sessions, pings, events
+
+    def add_session(self, lease: Lease, row: SessionRow) -> None:
+        """Write a session before it is opened."""
+        with self._held(lease) as (connection, _):
+            lineage.add_session(connection, lease.run_uid, row)
+
+    def end_session(self, lease: Lease | None, run_uid: str, ordinal: int, status: str, now: float) -> None:
+        """How a session ended. Without a lease only for a run whose owner is gone: LeaseLost if it may live."""
+        with self._store.writing() as connection:
+            leases.held_or_gone(connection, run_uid, lease, now=self._now())
+            lineage.end_session(connection, run_uid, ordinal, status, now)
+
+    def sessions(self, run_uid: str) -> Sequence[SessionRow]:
+        """The run's sessions in their order."""
+        with self._store.reading() as connection:
+            return lineage.sessions_of(connection, run_uid)
+
+    def open_sessions(self) -> Sequence[tuple[RunRecord, SessionRow]]:
+        """All sessions that are not known to have ended, with their runs."""
+        with self._store.reading() as connection:
+            return lineage.open_sessions(connection)
+
+    def add_ping(self, lease: Lease, ping: Ping) -> None:
+        """Write a ping before it is submitted."""
+        with self._held(lease) as (connection, _):
+            lineage.add_ping(connection, lease.run_uid, ping)
+
+    def end_ping(self, lease: Lease, ping_id: str, state: str, billed: Mapping[str, float] | None = None) -> None:
+        """How a ping stands."""
+        with self._held(lease) as (connection, _):
+            lineage.end_ping(connection, lease.run_uid, ping_id, state, billed)
+
+    def pings(self, run_uid: str) -> Sequence[Ping]:
+        """The run's pings in the order of their sessions and numbers."""
+        with self._store.reading() as connection:
+            return lineage.pings_of(connection, run_uid)
+
+    def note(self, lease: Lease, kind: str, facts: Mapping[str, Any]) -> None:
+        """Write an event: a renewal, a takeover, a repeat, a stop."""
+        with self._held(lease) as (connection, _):
+            lineage.add_event(connection, lease.run_uid, kind, facts, self._now())
+
+    def events(self, run_uid: str) -> Sequence[Event]:
+        """The run's events in the order of their writing."""
+        with self._store.reading() as connection:
+            return lineage.events_of(connection, run_uid)
+
+    # Accounts
+
+    def spent(self, run_uid: str) -> Spent:
+        """What all jobs and pings of the run cost: billed where that is known, else as reserved."""
+        with self._store.reading() as connection:
+            return accounts.spent(connection, run_uid)
+
+    def progress(self, run_uid: str) -> Progress:
+        """How far the run is."""
+        with self._store.reading() as connection:
+            return accounts.progress(connection, run_uid)
+
+    @contextmanager
+    def _held(self, lease: Lease) -> Iterator[tuple[Connection, dict[str, Any]]]:
+        with self._store.writing() as connection:
+            yield connection, leases.held(connection, lease)
+
+    def _flag(self, run_uid: str, **flags: int) -> None:
+        with self._store.writing() as connection:
+            rewrite(connection, states, [leases.state_of(connection, run_uid) | flags])

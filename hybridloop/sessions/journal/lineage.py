@@ -1,0 +1,130 @@
+"""A run's sessions in their order, the pings that kept them alive, and the events worth telling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, and_, func, select
+
+from hybridloop.errors import JournalDamaged
+from hybridloop.sessions.journal import runs
+from hybridloop.sessions.journal.encoding import decode_json, encode_json
+from hybridloop.sessions.journal.records import Event, Ping, RunRecord, SessionRow
+from hybridloop.sessions.journal.rows import decoding, insert, read, read_one, rewrite
+from hybridloop.sessions.journal.schema import events, pings, sessions
+
+
+def add_session(connection: Connection, run_uid: str, row: SessionRow) -> None:
+    """Write a session that is to be opened."""
+    insert(
+        connection,
+        sessions,
+        [
+            {
+                "run_uid": run_uid,
+                "ordinal": row.ordinal,
+                "id": row.id,
+                "target": row.target,
+                "status": row.status,
+                "reason": row.reason,
+                "opened_at": row.opened_at,
+                "ended_at": row.ended_at,
+            }
+        ],
+    )
+
+
+def end_session(connection: Connection, run_uid: str, ordinal: int, status: str, now: float) -> None:
+    """Write how a session ended; one that has ended already stays as it is."""
+    row = read_one(connection, sessions, and_(sessions.c.run_uid == run_uid, sessions.c.ordinal == ordinal))
+    if row is None:
+        raise JournalDamaged(sessions.name, f"{run_uid}/{ordinal}", "it is missing")
+    if row["ended_at"] is None:
+        rewrite(connection, sessions, [row | {"status": status, "ended_at": now}])
+
+
+def sessions_of(connection: Connection, run_uid: str) -> list[SessionRow]:
+    """The run's sessions in the order of their opening."""
+    found = [_session(row) for row in read(connection, sessions, sessions.c.run_uid == run_uid)]
+    if [session.ordinal for session in found] != list(range(len(found))):
+        raise JournalDamaged(sessions.name, run_uid, "one is missing")
+    return found
+
+
+def open_sessions(connection: Connection) -> list[tuple[RunRecord, SessionRow]]:
+    """All sessions that have not ended, with their runs."""
+    rows = read(connection, sessions, sessions.c.ended_at.is_(None))
+    return [(runs.by_uid(connection, row["run_uid"]), _session(row)) for row in rows]
+
+
+def add_ping(connection: Connection, run_uid: str, ping: Ping) -> None:
+    """Write a ping that is to be submitted."""
+    row = {
+        "run_uid": run_uid,
+        "session": ping.session,
+        "n": ping.n,
+        "id": ping.id,
+        "shots": ping.shots,
+        "reserved": encode_json(ping.reserved),
+        "billed": None if ping.billed is None else encode_json(ping.billed),
+        "state": ping.state,
+    }
+    insert(connection, pings, [row])
+
+
+def end_ping(
+    connection: Connection, run_uid: str, ping_id: str, state: str, billed: Mapping[str, float] | None
+) -> None:
+    """Write how a ping ended, or that the service has it."""
+    row = read_one(connection, pings, and_(pings.c.run_uid == run_uid, pings.c.id == ping_id))
+    if row is None:
+        raise JournalDamaged(pings.name, ping_id, "it is missing")
+    known = row["billed"] if billed is None else encode_json(billed)
+    rewrite(connection, pings, [row | {"state": state, "billed": known}])
+
+
+def pings_of(connection: Connection, run_uid: str) -> list[Ping]:
+    """The run's pings in the order of their sessions and numbers."""
+    return [_ping(row) for row in read(connection, pings, pings.c.run_uid == run_uid)]
+
+
+def add_event(connection: Connection, run_uid: str, kind: str, facts: Mapping[str, Any], now: float) -> None:
+    """Write an event."""
+    last = connection.execute(select(func.max(events.c.n)).where(events.c.run_uid == run_uid)).scalar()
+    row = {
+        "run_uid": run_uid,
+        "n": 0 if last is None else last + 1,
+        "at": now,
+        "kind": kind,
+        "facts": encode_json(facts),
+    }
+    insert(connection, events, [row])
+
+
+def events_of(connection: Connection, run_uid: str) -> list[Event]:
+    """The run's events in the order of their writing."""
+    found = []
+    for row in read(connection, events, events.c.run_uid == run_uid):
+        with decoding(events, f"{run_uid}/{row['n']}"):
+            found.append(Event(row["n"], row["at"], row["kind"], decode_json(row["facts"])))
+    if [event.n for event in found] != list(range(len(found))):
+        raise JournalDamaged(events.name, run_uid, "one is missing")
+    return found
+
+
+def _session(row: dict[str, Any]) -> SessionRow:
+    return SessionRow(**{name: value for name, value in row.items() if name != "run_uid"})
+
+
+def _ping(row: dict[str, Any]) -> Ping:
+    with decoding(pings, row["id"]):
+        return Ping(
+            id=row["id"],
+            session=row["session"],
+            n=row["n"],
+            reserved=decode_json(row["reserved"]),
+            billed=None if row["billed"] is None else decode_json(row["billed"]),
+            state=row["state"],
+            shots=row["shots"],
+        )

@@ -1,0 +1,83 @@
+"""Bring a database to this version's schema, once, whoever else opens it at the same time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy
+from filelock import FileLock, Timeout
+from sqlalchemy import Connection
+
+from hybridloop.errors import JournalError, JournalTooNew
+from hybridloop.sessions.journal.location import prepare
+from hybridloop.sessions.journal.schema import VERSION, VERSION_TABLE
+from hybridloop.sessions.journal.store import Store
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_ADVISORY_LOCK = 0x4859_4252  # a number of our own among PostgreSQL's advisory locks
+
+
+def migrate(store: Store, *, busy_s: float) -> None:
+    """Create or upgrade the tables where that is needed; JournalTooNew if they are of a later version."""
+    path = store.location.path
+    if path is None:
+        _migrate_server(store)
+        return
+    prepare(path)
+    if _is_current(store):
+        return
+    lock = path.with_name(path.name + ".lock")
+    try:
+        with FileLock(lock, timeout=busy_s, mode=0o600):
+            _use_wal(store)
+            with store.writing() as connection:
+                _upgrade(connection)
+    except Timeout as error:
+        raise JournalError(
+            f"the journal {store.location} was being set up by another process for {busy_s:g} s",
+            "Nothing was written or submitted.",
+            f"Try again; if no process does so, remove {lock}.",
+        ) from error
+
+
+def _is_current(store: Store) -> bool:
+    with store.reading() as connection:
+        return _version(connection) == VERSION
+
+
+def _use_wal(store: Store) -> None:
+    """Readers and one writer at once. The setting stays with the file, and needs it alone."""
+    with store.outside_transactions() as connection:
+        if connection.exec_driver_sql("PRAGMA journal_mode").scalar() != "wal":
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+
+
+def _migrate_server(store: Store) -> None:
+    if _is_current(store):
+        return
+    with store.writing() as connection:
+        connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+        connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {store.location.schema}")
+        _upgrade(connection)
+
+
+def _version(connection: Connection) -> str | None:
+    """The schema's version; None if there is no schema yet."""
+    if not sqlalchemy.inspect(connection).has_table(VERSION_TABLE):
+        return None
+    found = connection.execute(sqlalchemy.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
+    if found is not None and str(found) > VERSION:
+        raise JournalTooNew(str(found), VERSION)
+    return found
+
+
+def _upgrade(connection: Connection) -> None:
+    if _version(connection) == VERSION:
+        return
+    from alembic import command  # takes a while to import, and is needed once in a journal's life
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -1,0 +1,200 @@
+"""Rounds and their jobs: written before they are submitted, and read back when a run is gone over again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, and_, func, select
+
+from hybridloop.errors import JournalDamaged
+from hybridloop.sessions.journal import programs
+from hybridloop.sessions.journal.encoding import (
+    decode_counts,
+    decode_json,
+    decode_pubs,
+    encode_counts,
+    encode_json,
+    encode_pubs,
+)
+from hybridloop.sessions.journal.records import JobIntent, JobOutcome, JobRecord, RoundRecord
+from hybridloop.sessions.journal.rows import decoding, insert, read, read_one, rewrite
+from hybridloop.sessions.journal.schema import jobs, rounds, states
+
+DONE = "done"
+
+
+def begin(
+    connection: Connection,
+    state: dict[str, Any],
+    asked: RoundRecord,
+    intents: Sequence[JobIntent],
+    bodies: Mapping[str, bytes],
+) -> None:
+    """Write a round that is to be submitted: its PUBs, its jobs, and the programs that are not there yet."""
+    uid = state["run_uid"]
+    of_stream = and_(rounds.c.run_uid == uid, rounds.c.stream == asked.stream)
+    last = connection.execute(select(func.max(rounds.c.sequence)).where(of_stream)).scalar()
+    due = 0 if last is None else last + 1
+    if asked.sequence != due:
+        at = f"{uid}/{asked.stream}/{asked.sequence}"
+        raise JournalDamaged(rounds.name, at, f"it was to be begun, and number {due} is the next that is not there")
+    programs.keep(connection, uid, bodies, [*(pub.program for pub in asked.pubs), *(job.program for job in intents)])
+    row = {
+        "run_uid": uid,
+        "stream": asked.stream,
+        "sequence": asked.sequence,
+        "target": asked.target,
+        "pubs": encode_pubs(asked.pubs),
+        "jobs": len(intents),
+        "complete": 0,
+    }
+    insert(connection, rounds, [row])
+    insert(connection, jobs, [_new_job(row, intent) for intent in intents])
+    rewrite(connection, states, [state | {"rounds": state["rounds"] + 1}])
+
+
+def add_attempts(
+    connection: Connection,
+    run_uid: str,
+    stream: str,
+    sequence: int,
+    intents: Sequence[JobIntent],
+    bodies: Mapping[str, bytes],
+) -> None:
+    """Write further jobs of a round that is there."""
+    row = _round_row(connection, run_uid, stream, sequence)
+    programs.keep(connection, run_uid, bodies, [job.program for job in intents])
+    insert(connection, jobs, [_new_job(row, intent) for intent in intents])
+    rewrite(connection, rounds, [row | {"jobs": row["jobs"] + len(intents)}])
+
+
+def mark_submitted(connection: Connection, run_uid: str, ids: Sequence[str]) -> None:
+    """The service has these jobs. One that has ended already stays as it is."""
+    found = _jobs_by_id(connection, run_uid, ids)
+    rewrite(connection, jobs, [job | {"state": "submitted"} for job in found.values() if job["state"] == "intended"])
+
+
+def finish(
+    connection: Connection,
+    run_uid: str,
+    stream: str,
+    sequence: int,
+    outcomes: Sequence[JobOutcome],
+    *,
+    complete: bool,
+) -> None:
+    """Write what became of jobs, and whether the round is complete. Counts that are there are never replaced."""
+    found = _jobs_by_id(connection, run_uid, [outcome.id for outcome in outcomes])
+    rewrite(connection, jobs, [_ended(found[outcome.id], outcome) for outcome in outcomes])
+    if complete:
+        row = _round_row(connection, run_uid, stream, sequence)
+        rewrite(connection, rounds, [row | {"complete": 1}])
+
+
+def span(connection: Connection, run_uid: str, stream: str, first: int, number: int) -> list[RoundRecord]:
+    """The rounds of a stream from number `first` on, at most `number` of them."""
+    within = [
+        and_(
+            table.c.run_uid == run_uid,
+            table.c.stream == stream,
+            table.c.sequence >= first,
+            table.c.sequence < first + number,
+        )
+        for table in (rounds, jobs)
+    ]
+    heads = read(connection, rounds, within[0])
+    of_round: dict[int, list[dict[str, Any]]] = {}
+    for job in read(connection, jobs, within[1]):
+        of_round.setdefault(job["sequence"], []).append(job)
+    there = {head["sequence"] for head in heads}
+    if there != set(range(first, first + len(heads))) or not of_round.keys() <= there:
+        raise JournalDamaged(rounds.name, f"{run_uid}/{stream}/{first}", "rounds after it are there without it")
+    return [_round(head, of_round.get(head["sequence"], [])) for head in heads]
+
+
+def streams(connection: Connection, run_uid: str) -> list[tuple[str, int]]:
+    """The run's streams, and how many rounds each has."""
+    query = select(rounds.c.stream, func.count()).where(rounds.c.run_uid == run_uid).group_by(rounds.c.stream)
+    return [(stream, number) for stream, number in connection.execute(query.order_by(rounds.c.stream))]
+
+
+def _round(head: dict[str, Any], found: Sequence[dict[str, Any]]) -> RoundRecord:
+    at = f"{head['run_uid']}/{head['stream']}/{head['sequence']}"
+    if len(found) != head["jobs"]:
+        raise JournalDamaged(jobs.name, at, f"{head['jobs']} were written, and {len(found)} are there")
+    with decoding(rounds, at):
+        return RoundRecord(
+            stream=head["stream"],
+            sequence=head["sequence"],
+            target=head["target"],
+            pubs=decode_pubs(head["pubs"]),
+            jobs=tuple(map(_job, found)),
+            complete=bool(head["complete"]),
+        )
+
+
+def _job(row: dict[str, Any]) -> JobRecord:
+    return JobRecord(
+        id=row["id"],
+        pub=row["pub"],
+        point=row["point"],
+        part=row["part"],
+        attempt=row["attempt"],
+        shots=row["shots"],
+        program=row["program"],
+        session=row["session"],
+        reserved=decode_json(row["reserved"]),
+        state=row["state"],
+        counts=None if row["counts"] is None else decode_counts(row["counts"]),
+        reason=row["reason"],
+        billed=None if row["billed"] is None else decode_json(row["billed"]),
+    )
+
+
+def _new_job(round_row: dict[str, Any], intent: JobIntent) -> dict[str, Any]:
+    return {
+        "run_uid": round_row["run_uid"],
+        "stream": round_row["stream"],
+        "sequence": round_row["sequence"],
+        "pub": intent.pub,
+        "point": intent.point,
+        "part": intent.part,
+        "attempt": intent.attempt,
+        "id": intent.id,
+        "shots": intent.shots,
+        "program": intent.program,
+        "session": intent.session,
+        "reserved": encode_json(intent.reserved),
+        "state": "intended",
+        "counts": None,
+        "reason": "",
+        "billed": None,
+    }
+
+
+def _ended(job: dict[str, Any], outcome: JobOutcome) -> dict[str, Any]:
+    billed = job["billed"] if outcome.billed is None else encode_json(outcome.billed)
+    if job["state"] == DONE:
+        return job | {"billed": billed}
+    counts = None if outcome.counts is None else encode_counts(outcome.counts)
+    return job | {"state": outcome.state, "counts": counts, "reason": outcome.reason, "billed": billed}
+
+
+def _round_row(connection: Connection, run_uid: str, stream: str, sequence: int) -> dict[str, Any]:
+    here = and_(rounds.c.run_uid == run_uid, rounds.c.stream == stream, rounds.c.sequence == sequence)
+    row = read_one(connection, rounds, here)
+    if row is None:
+        raise JournalDamaged(rounds.name, f"{run_uid}/{stream}/{sequence}", "it is missing")
+    return row
+
+
+def _jobs_by_id(connection: Connection, run_uid: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The jobs of these ids, in the order of their places."""
+    found: dict[str, dict[str, Any]] = {}
+    for start in range(0, len(ids), 500):  # databases bound the number of a statement's parameters
+        rows = read(connection, jobs, and_(jobs.c.run_uid == run_uid, jobs.c.id.in_(ids[start : start + 500])))
+        found |= {row["id"]: row for row in rows}
+    if missing := set(ids) - found.keys():
+        raise JournalDamaged(jobs.name, min(missing), "it is missing")
+    return found

@@ -1,0 +1,159 @@
+"""Runs and their states: adding, finding, listing."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from sqlalchemy import Connection, Select, func, select
+from sqlalchemy.exc import IntegrityError
+
+from hybridloop.errors import InputError, JournalDamaged, RunKeyTaken
+from hybridloop.sessions.journal.encoding import decode_json, encode_json
+from hybridloop.sessions.journal.owner import Owner
+from hybridloop.sessions.journal.records import NewRun, RunRecord
+from hybridloop.sessions.journal.rows import decoding, insert, read_one, verified
+from hybridloop.sessions.journal.schema import runs, states
+
+_KEY = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_SHORTEST_PREFIX = 4
+
+
+def add(connection: Connection, new: NewRun, *, now: float) -> RunRecord:
+    """A new run, which nobody holds; RunKeyTaken if its key is used, InputError if it is no key."""
+    check_key(new.key)
+    run = {
+        "uid": new.uid,
+        "key": new.key,
+        "algorithm": new.algorithm,
+        "problem": new.problem,
+        "target": new.target,
+        "seed": str(new.seed),
+        "settings": encode_json(new.settings),
+        "flow_run_id": new.flow_run_id,
+        "versions": encode_json(new.versions),
+        "created_at": now,
+    }
+    state = {
+        "run_uid": new.uid,
+        "status": "created",
+        "reason": "",
+        "result": None,
+        "updated_at": now,
+        "owner": None,
+        "lease_expires_at": None,
+        "epoch": 0,
+        "stop_requested": 0,
+        "resume_requested": 0,
+        "rounds": 0,
+    }
+    try:
+        insert(connection, runs, [run])
+        insert(connection, states, [state])
+    except IntegrityError:
+        raise RunKeyTaken(new.key) from None
+    return record(run, state)
+
+
+def check_key(key: str) -> str:
+    """Return a run's key, or raise InputError if it is none."""
+    if not _KEY.fullmatch(key):
+        raise InputError(
+            "run_key", f"{key!r} is not a run's key", "Use 1 to 100 letters, digits, dots, hyphens or underscores."
+        )
+    return key
+
+
+def find(connection: Connection, key_or_uid_prefix: str) -> RunRecord:
+    """The run of a key, or else the only one whose uid begins so; InputError if there is none, or several."""
+    wanted = key_or_uid_prefix
+    if found := _records(connection, _both().where(runs.c.key == wanted)):
+        return found[0]
+    begun = func.substr(runs.c.uid, 1, len(wanted)) == wanted.lower()
+    found = _records(connection, _both().where(begun).limit(2)) if len(wanted) >= _SHORTEST_PREFIX else []
+    match found:
+        case [only]:
+            return only
+        case []:
+            raise InputError("run", f"there is no run {wanted!r}", "See hybridloop runs list.")
+    raise InputError("run", f"several runs' ids begin with {wanted!r}", "Give more of the id, or the run's key.")
+
+
+def of_flow(connection: Connection, flow_run_id: str) -> RunRecord | None:
+    """The run that a Prefect flow run began, the latest if there are several."""
+    query = _both().where(runs.c.flow_run_id == flow_run_id).order_by(runs.c.created_at.desc(), runs.c.uid).limit(1)
+    return next(iter(_records(connection, query)), None)
+
+
+def newest(connection: Connection, *, limit: int, before: float | None) -> list[RunRecord]:
+    """Runs that were created before a moment, newest first."""
+    query = _both().order_by(runs.c.created_at.desc(), runs.c.uid).limit(limit)
+    return _records(connection, query if before is None else query.where(runs.c.created_at < before))
+
+
+def by_uid(connection: Connection, uid: str) -> RunRecord:
+    """The run of a whole uid; JournalDamaged if it is not there, because a uid is only known from the journal."""
+    found = _records(connection, _both().where(runs.c.uid == uid))
+    if not found:
+        raise JournalDamaged(runs.name, uid, "it is missing")
+    return found[0]
+
+
+def key_of(connection: Connection, uid: str) -> str:
+    """The key of a run."""
+    run = read_one(connection, runs, runs.c.uid == uid)
+    if run is None:
+        raise JournalDamaged(runs.name, uid, "it is missing")
+    return str(run["key"])
+
+
+def owner_of(state: dict[str, Any]) -> Owner | None:
+    """Who claimed the run last and has not released it."""
+    if state["owner"] is None:
+        return None
+    with decoding(states, state["run_uid"]):
+        return Owner(**json.loads(state["owner"]))
+
+
+def record(run: dict[str, Any], state: dict[str, Any]) -> RunRecord:
+    """A run from its two rows."""
+    with decoding(runs, run["uid"]):
+        return RunRecord(
+            uid=run["uid"],
+            key=run["key"],
+            algorithm=run["algorithm"],
+            problem=run["problem"],
+            target=run["target"],
+            seed=int(run["seed"]),
+            settings=decode_json(run["settings"]),
+            flow_run_id=run["flow_run_id"],
+            versions=decode_json(run["versions"]),
+            status=state["status"],
+            reason=state["reason"],
+            result=None if state["result"] is None else decode_json(state["result"]),
+            created_at=run["created_at"],
+            updated_at=state["updated_at"],
+            owner=owner_of(state),
+            lease_expires_at=state["lease_expires_at"],
+            epoch=state["epoch"],
+            stop_requested=bool(state["stop_requested"]),
+            resume_requested=bool(state["resume_requested"]),
+        )
+
+
+_RUN_COLUMNS = len(runs.columns)
+
+
+def _both() -> Select[Any]:
+    return select(*runs.columns, *states.columns).outerjoin_from(runs, states, runs.c.uid == states.c.run_uid)
+
+
+def _records(connection: Connection, query: Select[Any]) -> list[RunRecord]:
+    found = []
+    for row in connection.execute(query).all():
+        run = verified(runs, row[:_RUN_COLUMNS])
+        if row[_RUN_COLUMNS] is None:
+            raise JournalDamaged(states.name, run["uid"], "it is missing")
+        found.append(record(run, verified(states, row[_RUN_COLUMNS:])))
+    return found

@@ -1,0 +1,165 @@
+"""The journal's tables as this version knows them; `migrations` has how they came about.
+
+Every row ends in a checksum over its other columns. Numbers, text and bytes are stored as they are, everything
+compound as `encoding` says. Places in a run are primary keys: a row that is gone leaves a hole that is noticed.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    Index,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+from sqlalchemy.engine import Dialect
+
+VERSION = "0001"
+VERSION_TABLE = "journal_version"
+
+metadata = MetaData()
+
+
+class Bytes(LargeBinary):
+    """Bytes as the driver gives them: SQLAlchemy's own type would make a damaged value, a number, into zeros."""
+
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> None:
+        """None: nothing is done to a value that is read."""
+
+
+def _checksum() -> Column[bytes]:
+    return Column("checksum", Bytes, nullable=False)
+
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("uid", Text, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),
+    Column("algorithm", Text, nullable=False),
+    Column("problem", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("seed", Text, nullable=False),  # a seed may be longer than 64 bits
+    Column("settings", Text, nullable=False),
+    Column("flow_run_id", Text),
+    Column("versions", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    _checksum(),
+    Index("runs_by_flow_run", "flow_run_id"),
+    Index("runs_by_age", "created_at"),
+)
+
+states = Table(
+    "states",  # what changes of a run, apart from its settings, which may be long
+    metadata,
+    Column("run_uid", Text, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("result", Text),
+    Column("updated_at", Double, nullable=False),
+    Column("owner", Text),
+    Column("lease_expires_at", Double),
+    Column("epoch", BigInteger, nullable=False),
+    Column("stop_requested", BigInteger, nullable=False),
+    Column("resume_requested", BigInteger, nullable=False),
+    Column("rounds", BigInteger, nullable=False),  # how many rows it has in `rounds`
+    _checksum(),
+)
+
+rounds = Table(
+    "rounds",
+    metadata,
+    Column("run_uid", Text, primary_key=True),
+    Column("stream", Text, primary_key=True),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("target", Text, nullable=False),
+    Column("pubs", Bytes, nullable=False),
+    Column("jobs", BigInteger, nullable=False),  # how many rows it has in `jobs`
+    Column("complete", BigInteger, nullable=False),
+    _checksum(),
+    sqlite_with_rowid=False,
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("run_uid", Text, primary_key=True),
+    Column("stream", Text, primary_key=True),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("pub", BigInteger, primary_key=True, autoincrement=False),
+    Column("point", BigInteger, primary_key=True, autoincrement=False),
+    Column("part", BigInteger, primary_key=True, autoincrement=False),
+    Column("attempt", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", Text, nullable=False, unique=True),
+    Column("shots", BigInteger, nullable=False),
+    Column("program", Text),
+    Column("session", BigInteger, nullable=False),
+    Column("reserved", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("counts", Bytes),
+    Column("reason", Text, nullable=False),
+    Column("billed", Text),
+    _checksum(),
+    sqlite_with_rowid=False,
+)
+
+programs = Table(
+    "programs",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("body", Bytes, nullable=False),
+    _checksum(),
+)
+
+program_uses = Table(
+    "program_uses",  # which runs a program is kept for
+    metadata,
+    Column("program", Text, primary_key=True),
+    Column("run_uid", Text, primary_key=True),
+    Index("program_uses_by_run", "run_uid"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("run_uid", Text, primary_key=True),
+    Column("ordinal", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("opened_at", Double, nullable=False),
+    Column("ended_at", Double),
+    _checksum(),
+)
+
+pings = Table(
+    "pings",
+    metadata,
+    Column("run_uid", Text, primary_key=True),
+    Column("session", BigInteger, primary_key=True, autoincrement=False),
+    Column("n", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", Text, nullable=False, unique=True),
+    Column("shots", BigInteger, nullable=False),
+    Column("reserved", Text, nullable=False),
+    Column("billed", Text),
+    Column("state", Text, nullable=False),
+    _checksum(),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("run_uid", Text, primary_key=True),
+    Column("n", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Double, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("facts", Text, nullable=False),
+    _checksum(),
+)
