@@ -13,11 +13,15 @@ import email.utils
 import enum
 import json
 import logging
+import os
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
+import certifi
 from azure.core import PipelineClient
 from azure.core.exceptions import (
     AzureError,
@@ -26,6 +30,7 @@ from azure.core.exceptions import (
     IncompleteReadError,
     ServiceRequestError,
 )
+from azure.core.pipeline import PipelineContext, PipelineRequest
 from azure.core.pipeline.transport import RequestsTransport
 from azure.core.rest import HttpRequest
 
@@ -65,6 +70,18 @@ class ExchangeFailed(Exception):
 
     def __str__(self) -> str:
         return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """A request with all that it takes to send it by other means: whoever has it can send it, so it is kept secret."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    proxy: str | None = field(repr=False)  # it may hold a password
+    ca_file: str | None
 
 
 class Transport:
@@ -111,6 +128,26 @@ class Transport:
         content = _exchanged(client.send_request, request, retry_total=0, read_timeout=timeout_s)
         return _parsed(content) if content else None
 
+    def signed(self, method: str, path: str, body: object) -> SignedRequest:
+        """A request to the data plane as `call` would send it, signed in, for somebody else to send.
+
+        The workspace's own policies sign it: its key, or a bearer token, which ends within about an hour. A token may
+        have to be asked for. Raises ExchangeFailed.
+        """
+        config = self._client._config
+        content, headers = json.dumps(body).encode(), {"Content-Type": "application/json"}
+        params = {"api-version": config.api_version}
+        request = HttpRequest(method, self._base + path, params=params, headers=headers, content=content)
+        request.url = config.endpoint.rstrip("/") + request.url
+        asked = PipelineRequest(request, PipelineContext(None))
+        try:
+            for policy in (config.headers_policy, config.user_agent_policy, config.authentication_policy):
+                policy.on_request(asked)
+        except AzureError as error:
+            raise _broken(error) from error
+        url = str(request.url)
+        return SignedRequest(method, url, dict(request.headers), content, _proxy(url), _ca_file(url))
+
     def put_blob(self, url: str, data: bytes, content_type: str) -> bool:
         """Upload a blob that must not be there yet; False says that one of this name is. Raises ExchangeFailed."""
         headers = {
@@ -138,6 +175,18 @@ class Transport:
     def close(self) -> None:
         """Close the connections to blob storage; the workspace's own stay with the workspace."""
         self._blobs.close()
+
+
+def _proxy(url: str) -> str | None:
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+
+
+def _ca_file(url: str) -> str | None:
+    """What the HTTP library trusts, by its own rules."""
+    if not url.startswith("https:"):
+        return None
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
 
 
 def _exchanged(send: Callable[..., Any], request: HttpRequest, **options: float) -> bytes:
