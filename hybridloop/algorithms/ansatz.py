@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit.library import efficient_su2, real_amplitudes
 
+from hybridloop.algorithms.optimizer import checked_start
 from hybridloop.algorithms.trigfit import Frequencies
 from hybridloop.errors import InputError
 
@@ -30,16 +31,14 @@ class Ansatz:
     frequencies: tuple[Frequencies, ...]
 
     def __post_init__(self) -> None:
-        count = self.circuit.num_parameters
-        if self.initial_point.shape != (count,):
-            problem = f"the initial point has shape {self.initial_point.shape}, the circuit has {count} parameter(s)"
-            raise InputError("initial_point", problem, "Give one finite angle for each parameter.")
-        if not np.isfinite(self.initial_point).all():
-            raise InputError("initial_point", "an angle is not a finite number", "Give finite angles in radians.")
+        start, count = checked_start(self.initial_point), self.circuit.num_parameters
+        if len(start) != count:
+            problem = f"there are {len(start)} angle(s), the circuit has {count} parameter(s)"
+            raise InputError("initial_point", problem, "Give one finite angle in radians for each parameter.")
         if len(self.frequencies) != count:
             problem = f"{len(self.frequencies)} parameters' frequencies are stated, the circuit has {count}"
             raise InputError("ansatz", problem, "State one tuple of frequencies for each parameter.")
-        self.initial_point.setflags(write=False)
+        object.__setattr__(self, "initial_point", start)
 
     @property
     def num_parameters(self) -> int:

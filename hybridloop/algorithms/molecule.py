@@ -14,7 +14,7 @@ SYMMETRY_TOLERANCE = 1e-8  # hartree: files print 8 digits at least, and symmetr
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Molecule:
-    """Real integrals in hartree over `norb` spatial orbitals, spin-restricted; arrays are read-only.
+    """Real integrals in hartree over `norb` spatial orbitals, spin-restricted; arrays are kept as read-only copies.
 
     one_body[p, q] = h_pq; two_body[p, q, r, s] = (pq|rs) in chemists' order, with its eight-fold symmetry;
     electrons = (alpha, beta); core_energy = nuclear repulsion and frozen core. The Hartree-Fock determinant fills
@@ -38,8 +38,8 @@ class Molecule:
             )
             raise self._refusal(problem, "Give between 0 and that many electrons of each spin.")
         values = (self.one_body, self.two_body, np.array(self.core_energy))
-        if not all(np.isfinite(value).all() for value in values):
-            raise self._refusal("an integral is not a finite number", "Give finite numbers in hartree.")
+        if not all(np.isrealobj(value) and np.isfinite(value).all() for value in values):
+            raise self._refusal("an integral is not a finite real number", "Give finite real numbers in hartree.")
         two = self.two_body
         partners = [two.transpose(axes) for axes in ((1, 0, 2, 3), (0, 1, 3, 2), (2, 3, 0, 1))]
         skew = max(np.abs(two - partner).max() for partner in partners)
@@ -48,8 +48,10 @@ class Molecule:
                 "the integrals are not symmetric",
                 "Give real orbitals' integrals: h_pq = h_qp, (pq|rs) = (qp|rs) = (rs|pq).",
             )
-        self.one_body.setflags(write=False)
-        self.two_body.setflags(write=False)
+        for name in ("one_body", "two_body"):
+            kept = np.array(getattr(self, name), float)
+            kept.setflags(write=False)
+            object.__setattr__(self, name, kept)
 
     @property
     def norb(self) -> int:

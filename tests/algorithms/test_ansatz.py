@@ -235,6 +235,15 @@ def test_angles_that_do_not_fit_are_refused(make: Callable[[], Ansatz], field: s
     assert caught.value.field == field
 
 
+def test_an_ansatz_keeps_its_start_whatever_becomes_of_the_callers_array() -> None:
+    start = np.zeros(4)
+    ansatz = Ansatz("mine", hardware_efficient(2, start).circuit, start, ((1,),) * 4)
+    start[0] = 7.0
+    assert not ansatz.initial_point.any()
+    with pytest.raises(ValueError, match="read-only"):
+        ansatz.initial_point[0] = 7.0
+
+
 def test_stated_frequencies_hold_for_hardware_efficient_circuits() -> None:
     operator = SparsePauliOp(["XXI", "IZZ", "ZIX"], [1.0, 0.5, 0.3]).to_matrix()
     for rotations in Rotations:

@@ -159,14 +159,24 @@ def test_arrays_that_are_no_molecule_are_refused() -> None:
     one, two = np.diag([-1.0, -0.5]), np.zeros((2, 2, 2, 2))
     skewed = two.copy()
     skewed[0, 1, 0, 0] = 0.1
-    refused: list[tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, int], float]] = [
+    refused: list[tuple[NDArray[Any], NDArray[np.float64], tuple[int, int], float]] = [
         (one[:1], two, (1, 1), 0.0),
         (one, two, (3, 1), 0.0),
         (one, two, (-1, 1), 0.0),
         (one * np.nan, two, (1, 1), 0.0),
+        (one + 1j * (np.ones((2, 2)) - np.eye(2)), two, (1, 1), 0.0),
         (one, two, (1, 1), float("inf")),
         (one, skewed, (1, 1), 0.0),
     ]
     for one_body, two_body, electrons, core in refused:
         with pytest.raises(ProblemError):
             Molecule(one_body, two_body, electrons, core, "bad")
+
+
+def test_a_molecule_keeps_its_integrals_whatever_becomes_of_the_callers_arrays() -> None:
+    one, two = np.diag([-1.0, -0.5]), np.zeros((2, 2, 2, 2))
+    molecule = Molecule(one, two, (1, 1), 0.0, "kept")
+    one[0, 0] = two[0, 0, 0, 0] = 7.0
+    assert molecule.hartree_fock_energy == -2.0
+    with pytest.raises(ValueError, match="read-only"):
+        molecule.one_body[0, 0] = 7.0
