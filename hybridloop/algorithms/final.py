@@ -10,7 +10,7 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.allocation import neyman_top_up
+from hybridloop.algorithms.allocation import MOST_SHOTS, neyman_top_up
 from hybridloop.algorithms.estimation import Estimate, Tally, combine
 from hybridloop.algorithms.evaluation import Evaluation
 from hybridloop.algorithms.rounds import Lost
@@ -34,14 +34,17 @@ def pilot_shots(recent: Sequence[Estimate], groups: int, shots: int, precision: 
     """First shots for each group, from the search's last round; `shots` for each where there was none.
 
     The quietest of that round's points stands for the point to come, but at least a tenth of their mean: a group's
-    variance may happen to vanish at one of them, as the diagonal group's does at Hartree-Fock.
+    variance may happen to vanish at one of them, as the diagonal group's does at Hartree-Fock. A target
+    that does not sample gets as many at least as bring its rounding bound, which goes with 1 / shots, to `precision`.
     """
-    if not recent:
+    if not recent or not groups:
         return [max(shots, LEAST_PILOT)] * groups
     by_group = zip(*(estimate.shot_variances for estimate in recent), strict=True)
     variances = [max(min(each), 0.1 * fmean(each)) for each in by_group]
     needed = neyman_top_up(variances, [0] * groups, precision**2)
-    return [max(LEAST_PILOT, math.ceil(PILOT_SHARE * each)) for each in needed]
+    rounding = max(estimate.rounding_bound * estimate.shots for estimate in recent) / (AIM * precision)
+    least = max(LEAST_PILOT, math.ceil(min(rounding, MOST_SHOTS) / groups))
+    return [max(least, math.ceil(PILOT_SHARE * each)) for each in needed]
 
 
 def measure_finally(

@@ -143,6 +143,24 @@ def test_a_target_that_does_not_sample_is_said_to_be_exact(
     assert [each.phase for each in result.history] == ["search", "final"]
 
 
+@pytest.mark.parametrize("precision", [0.7 * MHA, 0.1 * MHA])
+def test_a_target_that_does_not_sample_is_asked_for_the_shots_that_its_rounding_takes(
+    problem_of: Callable[..., ElectronicProblem], exact_rounds: RunRound, precision: float
+) -> None:
+    result = search(problem_of("LiH_3_cas(2,2)"), exact_rounds, precision=precision, max_rounds=8)
+    assert result.is_precise
+    assert 0.0 < result.rounding_bound <= precision
+    assert [each.phase for each in result.history].count("final") == 1
+
+
+def test_a_precision_out_of_reach_of_rounding_takes_no_endless_shots(
+    problem_of: Callable[..., ElectronicProblem], exact_rounds: RunRound
+) -> None:
+    result = search(problem_of("LiH_3_cas(2,2)"), exact_rounds, precision=1e-12)
+    assert not result.is_precise
+    assert result.shots < 1.1e8
+
+
 def test_the_history_is_what_was_reported_round_by_round(
     problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
 ) -> None:
