@@ -13,6 +13,7 @@
     │   └── JobFailed             … a job ended without counts
     ├── ReplayDiverged            a search that is replayed asks for something else than it did
     ├── StreamBusy                two callers at once on one stream of rounds
+    ├── CapReached                the next jobs could cost more than the run may spend
     ├── RunStopped                a round, or its whole session, was told to stop
     ├── JournalError              the journal can't be opened, read or written
     │   ├── JournalDamaged        … what it holds is not what was written
@@ -140,6 +141,24 @@ class StreamBusy(HybridloopError):
             f"stream {self.stream!r} has a caller already: a stream's rounds are numbered in the order of their "
             "calls, so it takes one thread at a time. Nothing of this call was submitted. "
             "Give each thread its own: session.sampler(stream=…)."
+        )
+
+
+class CapReached(HybridloopError):
+    """The next jobs could take more than a cap allows: `cap` names it, `state` says how much is spent and needed."""
+
+    exit_code = 3
+
+    def __init__(self, cap: str, state: str, go_on: str) -> None:
+        super().__init__(cap, state, go_on)
+        self.cap = cap
+        self.state = state
+        self.go_on = go_on
+
+    def __str__(self) -> str:
+        return (
+            f"{self.cap} is reached: {self.state}. Nothing more was submitted, and all that was measured is kept. "
+            f"{self.go_on}"
         )
 
 

@@ -25,6 +25,7 @@ EXAMPLES: list[HybridloopError] = [
     ),
     errors.ReplayDiverged("cobyla", "evaluation 3 is 1e-2 rad away"),
     errors.StreamBusy("main"),
+    errors.CapReached("max_jobs", "40 jobs are the cap, 38 are spent", "Go on with a larger one."),
     errors.RunStopped(4),
     errors.RunKeyTaken("h2-night"),
     errors.JournalError("the disk is full", "Nothing is lost.", "Make room."),
@@ -57,4 +58,4 @@ def test_an_error_survives_a_process_border(error: HybridloopError) -> None:
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
 def test_an_error_shows_all_that_it_was_given(error: HybridloopError) -> None:
     assert all(str(fact) in str(error) for fact in error.args if fact is not None)
-    assert error.exit_code in {1, 2, 130}
+    assert error.exit_code in {1, 2, 3, 130}

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from hybridloop.sessions.budget import Caps
 from hybridloop.sessions.policy import (
     LONGEST_WAIT_S,
     FailurePolicy,
@@ -20,6 +21,7 @@ from hybridloop.sessions.policy import (
     cautions,
     wait_before_retry,
 )
+from hybridloop.sessions.prices import UNITS
 from hybridloop.sessions.retry import ATTEMPTS, RETRY_AFTER_CAP_S
 from hybridloop.sessions.retry import LONGEST_WAIT_S as LONGEST_WAIT_OF_A_CALL_S
 from hybridloop.sessions.sorting import (
@@ -63,6 +65,12 @@ def test_the_page_has_every_setting_with_its_default_and_every_word_it_takes() -
     }
     words = [word for kind in (OnJobFailure, OnLostJob, OnSessionLost, OnTargetDown) for word in kind]
     assert all(f"`{word}`" in PAGE.partition("\n- `session_on")[2] for word in words)
+
+
+def test_the_page_has_every_cap_and_every_unit() -> None:
+    assert not any(Caps().model_dump().values())
+    assert table("Caps") == [(name, "none", field.description) for name, field in Caps.model_fields.items()]
+    assert all(unit in PAGE.partition("units are ")[2] for unit in UNITS)
 
 
 def test_the_page_has_the_bounds_of_a_call() -> None:
@@ -179,7 +187,9 @@ def test_whoever_lets_the_service_abort_is_told_what_that_means() -> None:
     assert "the run ends" in failing
 
 
-def test_the_policy_is_light_enough_for_a_command_lines_help() -> None:
+def test_policy_and_caps_are_light_enough_for_a_command_lines_help() -> None:
     heavy = {"azure", "qiskit", "numpy", "prefect"}
-    code = f"import sys, hybridloop.sessions.policy; print(sorted({heavy} & set(sys.modules)))"
+    code = (
+        f"import sys, hybridloop.sessions.policy, hybridloop.sessions.budget; print(sorted({heavy} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
