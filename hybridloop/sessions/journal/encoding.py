@@ -37,7 +37,7 @@ def decode_counts(stored: bytes) -> Counts:
     """The counts of `encode_counts`; ValueError if it is of another layout or length."""
     from hybridloop.algorithms.rounds import Counts  # brings Qiskit, which listing runs does without
 
-    if len(stored) < _COUNTS.size or stored[0] != _COUNTS_LAYOUT:
+    if len(stored) < _COUNTS.size or stored[0] != _COUNTS_LAYOUT or stored[1] > 1:
         raise ValueError("counts of an unknown layout")
     _, exact, num_bits, rows = _COUNTS.unpack_from(stored)
     width = (num_bits + 7) // 8

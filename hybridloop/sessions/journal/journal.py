@@ -192,8 +192,8 @@ class Journal:
     def rounds(self, run_uid: str) -> Iterator[RoundRecord]:
         """All rounds, stream by stream in the order of their numbers."""
         with self._store.reading() as connection:
-            streams = rounds.streams(connection, run_uid)
-        for stream, number in streams:
+            streams = rounds.streams(connection, runs.state_of(connection, run_uid))
+        for stream, number in streams.items():
             for first in range(0, number, _AT_ONCE):
                 with self._store.reading() as connection:
                     found = rounds.span(connection, run_uid, stream, first, min(_AT_ONCE, number - first))
@@ -214,7 +214,7 @@ class Journal:
     def end_session(self, lease: Lease | None, run_uid: str, ordinal: int, status: str, now: float) -> None:
         """How a session ended. Without a lease only for a run whose owner is gone: LeaseLost if it may live."""
         with self._store.writing() as connection:
-            leases.held_or_gone(connection, run_uid, lease, now=self._now())
+            leases.held_or_gone(connection, run_uid, lease, now=now)
             lineage.end_session(connection, run_uid, ordinal, status, now)
 
     def sessions(self, run_uid: str) -> Sequence[SessionRow]:
@@ -271,4 +271,4 @@ class Journal:
 
     def _flag(self, run_uid: str, **flags: int) -> None:
         with self._store.writing() as connection:
-            rewrite(connection, states, [leases.state_of(connection, run_uid) | flags])
+            rewrite(connection, states, [runs.state_of(connection, run_uid, for_update=True) | flags])

@@ -5,15 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
-from hybridloop.errors import JournalDamaged, LeaseLost, RunBusy
+from hybridloop.errors import LeaseLost, RunBusy
 from hybridloop.sessions.journal.encoding import encode_json
 from hybridloop.sessions.journal.owner import Owner
 from hybridloop.sessions.journal.records import Lease
-from hybridloop.sessions.journal.rows import read_one, rewrite
-from hybridloop.sessions.journal.runs import key_of, owner_of
-from hybridloop.sessions.journal.schema import rounds, states
+from hybridloop.sessions.journal.rounds import streams
+from hybridloop.sessions.journal.rows import rewrite
+from hybridloop.sessions.journal.runs import key_of, owner_of, state_of
+from hybridloop.sessions.journal.schema import states
 
 LEASE_S = 60.0
 
@@ -23,11 +24,11 @@ def claim(connection: Connection, run_uid: str, owner: Owner, *, now: float) -> 
 
     The record of what was measured is checked for holes first (JournalDamaged).
     """
-    state = state_of(connection, run_uid)
+    state = state_of(connection, run_uid, for_update=True)
     if (holder := owner_of(state)) is not None and not is_gone(state, now=now):
         until = datetime.fromtimestamp(state["lease_expires_at"], UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         raise RunBusy(key_of(connection, run_uid), str(holder), until)
-    _check_for_holes(connection, state)
+    streams(connection, state)
     state |= {
         "owner": encode_json(owner.as_mapping()),
         "lease_expires_at": now + LEASE_S,
@@ -40,7 +41,7 @@ def claim(connection: Connection, run_uid: str, owner: Owner, *, now: float) -> 
 
 def held(connection: Connection, lease: Lease) -> dict[str, Any]:
     """The run's state, kept from all other writers to the transaction's end; LeaseLost if another took it over."""
-    state = state_of(connection, lease.run_uid)
+    state = state_of(connection, lease.run_uid, for_update=True)
     holder = owner_of(state)
     if holder is None or holder.token != lease.token or state["epoch"] != lease.epoch:
         raise LeaseLost(key_of(connection, lease.run_uid), "nobody" if holder is None else str(holder))
@@ -56,7 +57,7 @@ def renew(connection: Connection, lease: Lease, *, now: float) -> dict[str, Any]
 
 def release(connection: Connection, lease: Lease) -> None:
     """Hold the run no longer; nothing if it was lost before."""
-    state = state_of(connection, lease.run_uid)
+    state = state_of(connection, lease.run_uid, for_update=True)
     holder = owner_of(state)
     if holder is not None and holder.token == lease.token and state["epoch"] == lease.epoch:
         rewrite(connection, states, [state | {"owner": None, "lease_expires_at": None}])
@@ -67,7 +68,7 @@ def held_or_gone(connection: Connection, run_uid: str, lease: Lease | None, *, n
     if lease is not None:
         held(connection, lease)
         return
-    state = state_of(connection, run_uid)
+    state = state_of(connection, run_uid, for_update=True)
     if not is_gone(state, now=now):
         raise LeaseLost(key_of(connection, run_uid), str(owner_of(state)))
 
@@ -76,27 +77,3 @@ def is_gone(state: dict[str, Any], *, now: float) -> bool:
     """Whether nobody holds the run: its owner released it, is dead on this host, or let its lease lapse."""
     holder = owner_of(state)
     return holder is None or holder.is_dead_here() or now >= state["lease_expires_at"]
-
-
-def state_of(connection: Connection, run_uid: str) -> dict[str, Any]:
-    """The run's state, kept from all other writers to the transaction's end."""
-    state = read_one(connection, states, states.c.run_uid == run_uid, for_update=True)
-    if state is None:
-        raise JournalDamaged(states.name, run_uid, "it is missing")
-    return state
-
-
-def _check_for_holes(connection: Connection, state: dict[str, Any]) -> None:
-    uid = state["run_uid"]
-    query = (
-        select(rounds.c.stream, func.count(), func.min(rounds.c.sequence), func.max(rounds.c.sequence))
-        .where(rounds.c.run_uid == uid)
-        .group_by(rounds.c.stream)
-    )
-    total = 0
-    for stream, number, first, last in connection.execute(query):
-        if first != 0 or last != number - 1:
-            raise JournalDamaged(rounds.name, f"{uid}/{stream}", f"{number} rounds are numbered from {first} to {last}")
-        total += number
-    if total != state["rounds"]:
-        raise JournalDamaged(rounds.name, uid, f"{state['rounds']} rounds were begun, and {total} are there")

@@ -113,10 +113,23 @@ def span(connection: Connection, run_uid: str, stream: str, first: int, number: 
     return [_round(head, of_round.get(head["sequence"], [])) for head in heads]
 
 
-def streams(connection: Connection, run_uid: str) -> list[tuple[str, int]]:
-    """The run's streams, and how many rounds each has."""
-    query = select(rounds.c.stream, func.count()).where(rounds.c.run_uid == run_uid).group_by(rounds.c.stream)
-    return [(stream, number) for stream, number in connection.execute(query.order_by(rounds.c.stream))]
+def streams(connection: Connection, state: dict[str, Any]) -> dict[str, int]:
+    """How many rounds each stream of a run has; JournalDamaged if one of those that were begun is missing."""
+    uid = state["run_uid"]
+    query = (
+        select(rounds.c.stream, func.count(), func.min(rounds.c.sequence), func.max(rounds.c.sequence))
+        .where(rounds.c.run_uid == uid)
+        .group_by(rounds.c.stream)
+        .order_by(rounds.c.stream)
+    )
+    found = {}
+    for stream, number, first, last in connection.execute(query):
+        if first != 0 or last != number - 1:
+            raise JournalDamaged(rounds.name, f"{uid}/{stream}", f"{number} are there, numbered from {first} to {last}")
+        found[stream] = number
+    if (total := sum(found.values())) != state["rounds"]:
+        raise JournalDamaged(rounds.name, uid, f"{state['rounds']} were begun, and {total} are there")
+    return found
 
 
 def _round(head: dict[str, Any], found: Sequence[dict[str, Any]]) -> RoundRecord:

@@ -108,6 +108,14 @@ def key_of(connection: Connection, uid: str) -> str:
     return str(run["key"])
 
 
+def state_of(connection: Connection, uid: str, *, for_update: bool = False) -> dict[str, Any]:
+    """A run's state; `for_update` keeps other writers from it to the transaction's end."""
+    state = read_one(connection, states, states.c.run_uid == uid, for_update=for_update)
+    if state is None:
+        raise JournalDamaged(states.name, uid, "it is missing")
+    return state
+
+
 def owner_of(state: dict[str, Any]) -> Owner | None:
     """Who claimed the run last and has not released it."""
     if state["owner"] is None:

@@ -1,0 +1,85 @@
+"""A throw-away PostgreSQL server, run by a user who is not root, for whom it refuses to run."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+PASSWORD = "canary-pa55word"  # of a server that lives as long as the tests
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server; `folder` has its socket."""
+
+    folder: Path
+
+    def url(self, database: str, *, user: str = "postgres", password: str = PASSWORD) -> str:
+        """The URL of one of its databases."""
+        return f"postgresql://{user}:{password}@/{database}?host={self.folder}"
+
+
+@contextmanager
+def running_server() -> Iterator[Server]:
+    """The server, for as long as the block lasts; skips the test where none is installed."""
+    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl")) or [Path(shutil.which("pg_ctl") or "")]
+    if not binaries[-1].name:
+        pytest.skip("PostgreSQL is not installed")
+    if importlib.util.find_spec("psycopg") is None:
+        pytest.skip("psycopg is not installed")
+    programs = binaries[-1].parent
+    user = "nobody" if os.geteuid() == 0 else None
+    folder = Path(tempfile.mkdtemp(prefix="hybridloop-pg-"))
+    try:
+        secret = folder / "password"
+        secret.write_text(PASSWORD)
+        if user is not None:
+            entry = pwd.getpwnam(user)
+            for path in (folder, secret):
+                os.chown(path, entry.pw_uid, entry.pw_gid)
+
+        def run(*command: str) -> None:
+            subprocess.run(
+                [programs / command[0], *command[1:]],
+                user=user,
+                cwd=folder,
+                check=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                timeout=60,
+            )
+
+        data = str(folder / "data")
+        run("initdb", "-D", data, "-U", "postgres", "-A", "scram-sha-256", "--pwfile", str(secret), "--no-sync")
+        options = f"-k {folder} -c listen_addresses='' -c fsync=off -c max_connections=300 -c shared_buffers=16MB"
+        run("pg_ctl", "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start")
+        try:
+            yield Server(folder)
+        finally:
+            run("pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+    finally:
+        shutil.rmtree(folder)
+
+
+_numbers = count()
+
+
+def new_database(server: Server) -> str:
+    """A database that is empty; its URL."""
+    import psycopg
+
+    name = f"journal_{next(_numbers)}"
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    return server.url(name)
