@@ -18,13 +18,13 @@ import select
 import sys
 import time
 import urllib.parse
+from collections.abc import Callable
 from typing import Any
 
 TRIES = 4
 PAUSE_S = 5.0
 TIME_LIMIT_S = 20.0
 _LOOK_S = 5.0  # how often it looks whether its parent lives: a copy of the pipe's end may be in a forked process
-_BUSY = 500
 
 
 def now_s() -> float:
@@ -67,9 +67,11 @@ def put(request: dict[str, Any]) -> int:
 
 
 class Held:
-    """The requests that this process holds."""
+    """The requests that this process holds; `send` gives a status or raises, `now` is the time that they are due by."""
 
-    def __init__(self) -> None:
+    def __init__(self, send: Callable[[dict[str, Any]], int] = put, now: Callable[[], float] = now_s) -> None:
+        self._send = send
+        self._now = now
         self.requests: dict[str, dict[str, Any]] = {}
         self.moments: dict[str, float] = {}
         self.tries: dict[str, int] = {}
@@ -92,24 +94,32 @@ class Held:
 
     def pause_s(self) -> float:
         """Seconds until the next is due, at most until the next look at the parent."""
-        return max(0.0, min(_LOOK_S, min(self.moments.values(), default=_LOOK_S + now_s()) - now_s()))
+        now = self._now()
+        return max(0.0, min(_LOOK_S, min(self.moments.values(), default=now + _LOOK_S) - now))
 
     def send_due(self) -> None:
-        """Send what is due, one try each; passing trouble is tried again after a while."""
-        for key in [key for key, moment in self.moments.items() if moment <= now_s()]:
-            at, status, trouble = time.time(), 0, ""
-            try:
-                status = put(self.requests[key])
-            except Exception as error:  # whatever it is, it must not end the process that holds the others
-                trouble = type(error).__name__
-            tries = self.tries[key] = self.tries.get(key, 0) + 1
-            if (trouble or status >= _BUSY or status in (408, 429)) and tries < TRIES:
-                self.moments[key] = now_s() + PAUSE_S
-                continue
-            self.drop(key)
-            print(json.dumps({"key": key, "at": at, "status": status, "trouble": trouble}), flush=True)
-            if 400 <= status < _BUSY and status not in (408, 429):
-                self.moments.clear()  # the session is over, or the key: the others would be refused as well
+        """Send the one that is due, if there is one; after passing trouble it is tried again in a while.
+
+        If it is late, as after the machine's sleep, the others wait as much longer: else they would all go at once.
+        """
+        key = min(self.moments, key=lambda key: self.moments[key], default="")
+        if not key or (late := self._now() - self.moments[key]) < 0.0:
+            return
+        self.moments = {key: moment + late for key, moment in self.moments.items()}
+        at, status, trouble = time.time(), 0, ""
+        try:
+            status = self._send(self.requests[key])
+        except Exception as error:  # whatever it is, it must not end the process that holds the others
+            trouble = type(error).__name__
+        tries = self.tries[key] = self.tries.get(key, 0) + 1
+        is_passing = bool(trouble) or status >= 500 or status in (408, 429)
+        if is_passing and tries < TRIES:
+            self.moments[key] = self._now() + PAUSE_S
+            return
+        self.drop(key)
+        if not is_passing and status >= 300:
+            self.moments.clear()  # the session is over, or the key: the others would be refused as well
+        print(json.dumps({"key": key, "at": at, "status": status, "trouble": trouble}), flush=True)
 
 
 def main() -> None:

@@ -55,14 +55,14 @@ def idle_since(rule: IdleRule, activity: Activity) -> float | None:
     return max(activity.opened_at, activity.last_submission or activity.opened_at)
 
 
-def due_at(rule: IdleRule, activity: Activity) -> float | None:
+def due_at(rule: IdleRule, activity: Activity, ping_after_s: float = PING_AFTER_S) -> float | None:
     """When the session must see another job: 75 s before its ten minutes are over; None while nothing is due.
 
     >>> due_at(IdleRule.RECORDED, Activity(opened_at=1000.0))
     1525.0
     """
     since = idle_since(rule, activity)
-    return None if since is None else since + PING_AFTER_S
+    return None if since is None else since + ping_after_s
 
 
 def has_lapsed(rule: IdleRule, activity: Activity, now: float) -> bool:

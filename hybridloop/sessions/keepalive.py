@@ -5,22 +5,36 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from hybridloop.errors import HybridloopError, ServiceBusy, ServiceUnreachable
 from hybridloop.sessions.clock import Clock
-from hybridloop.sessions.idle import HOLD_AFTER_S, IDLE_LIMIT_S, PING_AFTER_S, Activity, IdleRule, due_at, idle_since
+from hybridloop.sessions.idle import HOLD_AFTER_S, MARGIN_S, PING_AFTER_S, Activity, IdleRule, due_at
 
 REPEAT_S = 10.0  # until a ping that did not get through is sent again
-STAND_IN_AFTER_S = 20.0  # of an open session: quick runs pay nothing for it
-STAND_IN_MARGIN_S = 15.0  # that a ping of this process may be late before the stand-in sends it
 _PREPARE_EVERY_S = 60.0
 _DEFER_EVERY_S = 1.0
 _SHORTEST_LOOK_S, _LONGEST_LOOK_S, _SHARE_OF_WAIT = 0.005, 10.0, 0.1
 _JOIN_S = 1.0
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """After how many idle seconds a ping is due; the service's rule sets it, and trials may be quicker.
+
+    The stand-in is prepared once the session was open for a while, so that quick runs pay nothing for it, and waits so
+    much longer than this process does.
+    """
+
+    ping_after_s: float = PING_AFTER_S
+    stand_in_after_s: float = 20.0
+    stand_in_margin_s: float = 15.0
+
+
+PACE = Pace()
 
 
 class Pings(Protocol):
@@ -64,6 +78,7 @@ class KeepAlive:
         stand_in: StandIn | None = None,
         hold_pings: int = 0,
         left_over: int = 0,
+        pace: Pace = PACE,
     ) -> None:
         """`hold_pings`: how many jobs may be spent on holding the machine, see `ExclusiveHold.pings`.
 
@@ -74,6 +89,7 @@ class KeepAlive:
         self._pings = pings
         self._stand_in = stand_in
         self._hold_left = hold_pings
+        self._pace = pace
         self._activity = Activity(opened_at)  # of the rounds and pings, but for `in_flight`: the rounds' alone
         self._pings_in_flight = left_over
         self._look_at = 0.0
@@ -146,7 +162,7 @@ class KeepAlive:
         if due is not None and now >= due and not self._stopped.is_set():
             self._ping(now)
             return now
-        look_again = min(now + PING_AFTER_S if due is None else due, self._prepared(now))
+        look_again = min(now + self._pace.ping_after_s if due is None else due, self._prepared(now))
         if self._hold_left:
             look_again = min(look_again, now + HOLD_AFTER_S)
         return min(look_again, self._look_at) if self._pings_in_flight else look_again
@@ -157,7 +173,7 @@ class KeepAlive:
             if self._ceased:
                 return None
             activity = self._with_pings()
-        moments = [due_at(self._rule, activity)]
+        moments = [due_at(self._rule, activity, self._pace.ping_after_s)]
         if self._hold_left and activity.last_submission is not None:
             moments.append(activity.last_submission + HOLD_AFTER_S)
         due = min((moment for moment in moments if moment is not None), default=None)
@@ -165,12 +181,12 @@ class KeepAlive:
 
     def _ping(self, now: float) -> None:
         activity = self.activity
-        idle_due = due_at(self._rule, activity)
+        idle_due = due_at(self._rule, activity, self._pace.ping_after_s)
         is_for_hold = idle_due is None or now < idle_due
         try:
             self._pings.send()
         except (ServiceBusy, ServiceUnreachable) as error:
-            if is_for_hold or now + REPEAT_S < (idle_since(self._rule, activity) or now) + IDLE_LIMIT_S:
+            if is_for_hold or now + REPEAT_S < (idle_due or now) + MARGIN_S:
                 self._not_before = now + REPEAT_S
                 _log.warning("a keep-alive ping did not get through and is sent again: %s", error)
             else:
@@ -228,8 +244,8 @@ class KeepAlive:
     def _prepared(self, now: float) -> float:
         """Get the stand-in ready, one ping a step; when to do so next."""
         if self._stand_in is None or self._stopped.is_set():
-            return now + PING_AFTER_S
-        start = self._activity.opened_at + STAND_IN_AFTER_S
+            return now + self._pace.ping_after_s
+        start = self._activity.opened_at + self._pace.stand_in_after_s
         if now < start:
             return start
         try:
@@ -256,6 +272,7 @@ class KeepAlive:
         if self._ceased:
             self._stand_in.postpone(None)
             return
-        due = due_at(self._rule, self.activity)
-        mine = max(now + PING_AFTER_S if due is None else due, self._not_before)
-        self._stand_in.postpone(mine + STAND_IN_MARGIN_S)
+        after_s = self._pace.ping_after_s
+        due = due_at(self._rule, self.activity, after_s)
+        mine = max(now + after_s if due is None else due, self._not_before)
+        self._stand_in.postpone(mine + self._pace.stand_in_margin_s)

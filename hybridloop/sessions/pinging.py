@@ -15,8 +15,8 @@ from hybridloop.errors import HybridloopError
 from hybridloop.sessions.clock import Clock
 from hybridloop.sessions.deadman import DeadMan, Sent
 from hybridloop.sessions.documents import job_document
-from hybridloop.sessions.idle import PING_AFTER_S
 from hybridloop.sessions.jobs import SUCCEEDED, TERMINAL
+from hybridloop.sessions.keepalive import PACE, Pace
 from hybridloop.sessions.qir import compile_qir
 from hybridloop.sessions.targets import Target
 from hybridloop.sessions.transport import SignedRequest
@@ -144,6 +144,7 @@ class SessionPings:
         *,
         signed: Callable[[str, Mapping[str, Any]], SignedRequest] | None = None,
         left_over: Sequence[PingPlace] = (),
+        pace: Pace = PACE,
     ) -> None:
         """`first` is the first place that is free; `left_over` are earlier ones of which it is not known what became.
 
@@ -157,6 +158,7 @@ class SessionPings:
         self._session_id = session_id
         self._next = first
         self._signed = signed
+        self._pace = pace
         self._program: bytes | None = None
         self._begun: PingPlace | None = None  # written down, and not ready yet
         self._spare: _Prepared | None = None  # ready, and not held by the stand-in yet
@@ -218,7 +220,7 @@ class SessionPings:
         with self._lock:
             keys = [] if first_at is None else [ping.place.id for ping in self._ready]
         after = 0.0 if first_at is None else max(0.0, first_at - self._clock.now())
-        self._dead_man.arm({key: after + i * PING_AFTER_S for i, key in enumerate(keys)})
+        self._dead_man.arm({key: after + i * self._pace.ping_after_s for i, key in enumerate(keys)})
 
     def sent(self) -> list[float]:
         """The moments of the pings that the stand-in sent and that were not told of before."""

@@ -13,6 +13,7 @@ from azure.quantum import Workspace
 
 from hybridloop.errors import HybridloopError
 from hybridloop.sessions.clock import Clock, RealClock
+from hybridloop.sessions.keepalive import PACE, Pace
 from hybridloop.sessions.pinging import PingPlace, SessionPings
 from hybridloop.sessions.places import session_id
 from hybridloop.sessions.service import Service
@@ -67,10 +68,11 @@ class PingedSession:
         first: int = 0,
         left_over: int = 0,
         signed: Callable[[str, Mapping[str, Any]], SignedRequest] | None = None,
+        pace: Pace = PACE,
     ) -> SessionPings:
         places = [PingPlace(self.run_uid, 0, n) for n in range(first - left_over, first + 1)]
         at = (self.service, self.written, self.clock, self.target, self.id, places[-1])
-        return SessionPings(*at, signed=signed, left_over=places[:-1])
+        return SessionPings(*at, signed=signed, left_over=places[:-1], pace=pace)
 
     def jobs(self) -> list[dict[str, Any]]:
         return list(self.service.jobs_of_session(self.id))

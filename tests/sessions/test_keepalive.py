@@ -23,7 +23,7 @@ from hybridloop.sessions.idle import (
     due_at,
     has_lapsed,
 )
-from hybridloop.sessions.keepalive import REPEAT_S, STAND_IN_AFTER_S, STAND_IN_MARGIN_S, KeepAlive
+from hybridloop.sessions.keepalive import PACE, REPEAT_S, KeepAlive
 from hybridloop.sessions.targets import find_target
 
 MINUTE = 60.0
@@ -304,28 +304,28 @@ def kept_with_stand_in(
 
 
 def test_a_session_of_a_few_seconds_has_no_stand_in() -> None:
-    with kept_with_stand_in(STAND_IN_AFTER_S / MINUTE - 0.01) as (_, stand_in, _):
+    with kept_with_stand_in(PACE.stand_in_after_s / MINUTE - 0.01) as (_, stand_in, _):
         assert stand_in.prepared_after == []
 
 
 def test_the_stand_in_is_prepared_after_20_s_and_waits_15_s_longer_than_this_process() -> None:
     with kept_with_stand_in(2) as (_, stand_in, _):
-        assert stand_in.prepared_after == [STAND_IN_AFTER_S] * 3
-        assert stand_in.first_after == 525.0 + STAND_IN_MARGIN_S
+        assert stand_in.prepared_after == [PACE.stand_in_after_s] * 3
+        assert stand_in.first_after == 525.0 + PACE.stand_in_margin_s
 
 
 def test_each_ping_and_each_round_puts_the_stand_in_off() -> None:
     with kept_with_stand_in(10) as (pings, stand_in, keeper):
         assert pings.sent_after == [525.0]
-        assert stand_in.first_after == 1050.0 + STAND_IN_MARGIN_S
+        assert stand_in.first_after == 1050.0 + PACE.stand_in_margin_s
         keeper.ended(START + 590.0)
-        assert stand_in.first_after == 590.0 + 525.0 + STAND_IN_MARGIN_S
+        assert stand_in.first_after == 590.0 + 525.0 + PACE.stand_in_margin_s
 
 
 def test_what_the_stand_in_sent_counts_as_a_ping() -> None:
     with kept_with_stand_in(15, sent_after=(300.0,)) as (pings, stand_in, _):
         assert pings.sent_after == [825.0]
-        assert stand_in.first_after == 825.0 + 525.0 + STAND_IN_MARGIN_S
+        assert stand_in.first_after == 825.0 + 525.0 + PACE.stand_in_margin_s
 
 
 def test_the_stand_in_sends_nothing_once_this_process_has_ceased_to() -> None:
