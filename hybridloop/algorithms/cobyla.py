@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,8 @@ class Cobyla:
     their index, up to the first that is missing: below 1 ms for each recorded value, no thread to leak, and a
     restored search goes the same way. A lost point ends the search with an error.
     """
+
+    can_skip: ClassVar[bool] = False
 
     initial_point: NDArray[np.float64]
     step_rad: float = 0.3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +37,11 @@ class Optimizer(Protocol):
     """A search for the lowest energy over n angles, in rounds.
 
     `ask` → `tell` → `ask` …, until `ask` has nothing left to ask; asking twice gives the same points. `state` is a
-    JSON-able value, from which the class's `restored` makes an equal optimizer.
+    JSON-able value, from which the class's `restored` makes an equal optimizer. `can_skip` says whether the search goes
+    on without points that were lost.
     """
+
+    can_skip: ClassVar[bool]
 
     def ask(self) -> NDArray[np.float64]:
         """All points of the next round, shape (k, n); k = 0 once `stop` is set."""

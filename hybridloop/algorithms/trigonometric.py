@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from hybridloop.algorithms.optimizer import JSON, Reading, Stop, checked_start, 
 from hybridloop.algorithms.rounds import Lost
 from hybridloop.algorithms.trigfit import Frequencies, TrigonometricFit, fit, sample_offsets
 from hybridloop.errors import InputError
+
+MOST_REPEATS = 3  # rounds in a row that ask again for lost points of one fit
 
 
 @dataclass(slots=True)
@@ -30,8 +32,10 @@ class Rotosolve:
     feign: noise in a slope of variance v over a curvature c feigns, and costs, v / 2c. A single angle needs no second
     sweep, its fit being global; it is measured again, with all data in one fit, until that cost is at most `tolerance`.
 
-    A lost point is left out where the fit stays determined without it, otherwise the search can't go on.
+    A lost point is left out where the fit stays determined without it, else it is asked for again.
     """
+
+    can_skip: ClassVar[bool] = True
 
     point: NDArray[np.float64]
     frequencies: tuple[Frequencies, ...]
@@ -42,6 +46,8 @@ class Rotosolve:
     _gain: float = field(default=0.0, init=False)
     _noise: float = field(default=0.0, init=False)
     _line: list[tuple[float, float, float]] = field(default_factory=list, init=False)  # angle, energy, variance
+    _again: list[int] = field(default_factory=list, init=False)  # points of the fit that were lost, by number
+    _repeats: int = field(default=0, init=False)
     _current: Reading | None = field(default=None, init=False)
     _stop: Stop | None = field(default=None, init=False)
 
@@ -82,11 +88,10 @@ class Rotosolve:
         offsets = sample_offsets(self.frequencies[self._position])
         points = np.tile(self.point, (len(offsets), 1))
         points[:, self._position] += offsets
-        return points
+        return points[self._again] if self._again else points
 
     def tell(self, points: NDArray[np.float64], estimates: Sequence[Estimate | Lost]) -> None:
-        """Fit the angle's energy and move to its minimum."""
-        lost = [each for each in estimates if isinstance(each, Lost)]
+        """Fit the angle's energy and move to its minimum; where too many points were lost, ask for them again."""
         angles = points[:, self._position]
         self._line += [
             (float(angle), each.value, each.variance)
@@ -96,8 +101,18 @@ class Rotosolve:
         centre = float(self.point[self._position])
         fitted = fit(self.frequencies[self._position], self._line, centre)
         if fitted is None:
-            raise lost_beyond_repair("rotosolve", lost)
-        self._move(fitted, centre)
+            self._repeat(estimates)
+        else:
+            self._again, self._repeats = [], 0
+            self._move(fitted, centre)
+
+    def _repeat(self, estimates: Sequence[Estimate | Lost]) -> None:
+        asked = self._again or range(len(estimates))
+        lost = [(number, each) for number, each in zip(asked, estimates, strict=True) if isinstance(each, Lost)]
+        if self._repeats == MOST_REPEATS:
+            raise lost_beyond_repair("rotosolve", [each for _, each in lost])
+        self._again = [number for number, _ in lost]
+        self._repeats += 1
 
     def _move(self, fitted: TrigonometricFit, centre: float) -> None:
         offset = fitted.minimum()
@@ -150,6 +165,8 @@ class Rotosolve:
             "gain": self._gain,
             "noise": self._noise,
             "line": [list(each) for each in self._line],
+            "again": list(self._again),
+            "repeats": self._repeats,
             "current": None if current is None else [current.point.tolist(), current.value, current.standard_error],
             "stop": None if self._stop is None else [self._stop.converged, self._stop.reason],
         }
@@ -161,6 +178,7 @@ class Rotosolve:
         made = cls(np.array(state["point"], float), frequencies, state["tolerance"], state["max_sweeps"])
         made._position, made._sweeps = state["position"], state["sweeps"]
         made._gain, made._noise = state["gain"], state["noise"]
+        made._again, made._repeats = list(state["again"]), state["repeats"]
         made._line = [(angle, value, variance) for angle, value, variance in state["line"]]
         if state["current"] is not None:
             point, value, error = state["current"]

@@ -14,6 +14,7 @@ from hybridloop.algorithms.ansatz import Ansatz
 from hybridloop.algorithms.estimation import Estimate
 from hybridloop.algorithms.evaluation import Evaluation, evaluation
 from hybridloop.algorithms.final import measure_finally, pilot_shots
+from hybridloop.algorithms.lost import FAIL, LostPoints, as_told, check_lost_points
 from hybridloop.algorithms.measurement import observable
 from hybridloop.algorithms.optimizer import Optimizer, Reading, Stop
 from hybridloop.algorithms.rounds import RunRound
@@ -30,9 +31,10 @@ Z95 = 1.959963984540054  # the normal distribution's 97.5th percentile
 class Progress:
     """One round: `phase` is "search" or "final"; energies in hartree, angles in radians.
 
-    In a search, value and standard error belong to `point`, which the optimizer found in this round by measuring or
-    by its model. In the final phase they pool all that was measured there. `circuits` counts pairs of point and
-    group, one job each or more (parts above a target's limit). `total_shots` counts from the run's start.
+    In a search, value and standard error belong to `point`, which the optimizer found by measuring or by its model, in
+    this round or, where too many of its points were lost, in the last that told it something. In the final phase they
+    pool all that was measured there. `circuits` counts pairs of point and group, one job each or more (parts above a
+    target's limit). `total_shots` counts from the run's start.
     """
 
     round: int
@@ -81,17 +83,20 @@ def vqe(
     shots: int = DEFAULT_SHOTS,
     precision: float = DEFAULT_PRECISION,
     max_rounds: int = DEFAULT_MAX_ROUNDS,
+    on_lost: LostPoints = FAIL,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> VqeResult:
     """Minimize ⟨hamiltonian⟩ over the ansatz (A. Peruzzo et al., Nat. Commun. 5 (2014) 4213), in hartree.
 
     `shots` is per circuit in the search, `precision` the standard error to end with;
-    `max_rounds` bounds the search, to which the final measurement adds two to three rounds, eight at most.
+    `max_rounds` bounds the search, to which the final measurement adds two to three rounds, eight at most. `on_lost`
+    says what becomes of points lost in the search; the final measurement asks again for what it lost.
     """
     _check(shots, precision, max_rounds)
+    check_lost_points(on_lost, optimizer)
     evaluated = evaluation(observable(hamiltonian), ansatz, run_round)
     log = _Log(on_progress)
-    found, recent, stop = _search(evaluated, ansatz, optimizer, shots, max_rounds, log)
+    found, recent, stop = _search(evaluated, ansatz, optimizer, shots, max_rounds, on_lost, log)
     final = measure_finally(
         evaluated,
         found,
@@ -130,7 +135,13 @@ def _check(shots: int, precision: float, max_rounds: int) -> None:
 
 
 def _search(
-    evaluated: Evaluation, ansatz: Ansatz, optimizer: Optimizer, shots: int, max_rounds: int, log: _Log
+    evaluated: Evaluation,
+    ansatz: Ansatz,
+    optimizer: Optimizer,
+    shots: int,
+    max_rounds: int,
+    on_lost: LostPoints,
+    log: _Log,
 ) -> tuple[NDArray[np.float64], list[Estimate], Stop]:
     """The point to hand back, the last round's estimates, and why the search ended."""
     recent: list[Estimate] = []
@@ -142,10 +153,9 @@ def _search(
         if not len(points):
             break
         measured, estimates = evaluated.energies(points, shots)
-        optimizer.tell(measured, estimates)
-        recent = [each for each in estimates if isinstance(each, Estimate)]
-        if optimizer.current is not None:
-            log.search(optimizer.current, len(points), len(points) * len(evaluated.circuits), shots)
+        optimizer.tell(measured, as_told(estimates, on_lost))
+        recent = [each for each in estimates if isinstance(each, Estimate)] or recent
+        log.search(optimizer.current, len(points), len(points) * len(evaluated.circuits), shots)
     else:
         if optimizer.stop is None:
             optimizer.ask()  # some only notice when asked that they were done
@@ -160,15 +170,22 @@ class _Log:
     def __init__(self, on_progress: Callable[[Progress], None]) -> None:
         self.history: list[Progress] = []
         self._on_progress = on_progress
+        self._untold = (0, 0)  # circuits and shots of rounds that found nothing, most of their points being lost
 
-    def search(self, reading: Reading, points: int, circuits: int, shots: int) -> None:
-        self._add("search", reading, points, circuits, circuits * shots)
+    def search(self, reading: Reading | None, points: int, circuits: int, shots: int) -> None:
+        if reading is None:
+            before = self._untold
+            self._untold = (before[0] + circuits, before[1] + circuits * shots)
+        else:
+            self._add("search", reading, points, circuits, circuits * shots)
 
     def final(self, estimate: Estimate, point: NDArray[np.float64], circuits: int, shots: int) -> None:
         self._add("final", Reading(point, estimate.value, estimate.standard_error), 1, circuits, shots)
 
     def _add(self, phase: str, reading: Reading, points: int, circuits: int, shots: int) -> None:
         before = self.history[-1].total_shots if self.history else 0
+        circuits, shots = circuits + self._untold[0], shots + self._untold[1]
+        self._untold = (0, 0)
         progress = Progress(
             round=len(self.history) + 1,
             phase=phase,

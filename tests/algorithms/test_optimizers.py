@@ -16,7 +16,7 @@ from hybridloop.algorithms.cobyla import Cobyla
 from hybridloop.algorithms.estimation import Estimate
 from hybridloop.algorithms.optimizer import Optimizer
 from hybridloop.algorithms.rounds import Lost
-from hybridloop.algorithms.trigonometric import Rotosolve
+from hybridloop.algorithms.trigonometric import MOST_REPEATS, Rotosolve
 from hybridloop.errors import InputError, JobFailed, ReplayDiverged
 
 Energy = Callable[[NDArray[np.float64]], float]
@@ -96,13 +96,36 @@ def test_a_lost_point_is_left_out_where_the_rest_determine_the_fit() -> None:
     assert optimizer.best.value == pytest.approx(-2.0)
 
 
-@pytest.mark.parametrize("optimizer", [Rotosolve(np.array([1.0]), ((1,),)), Cobyla(np.array([1.0]))])
-def test_a_lost_point_that_is_needed_ends_the_search(optimizer: Optimizer) -> None:
+def test_lost_points_that_a_fit_needs_are_asked_for_again_and_no_others() -> None:
+    whole, lossy = Rotosolve(np.array([1.0, 1.0]), ((1,), (1,))), Rotosolve(np.array([1.0, 1.0]), ((1,), (1,)))
+    points = lossy.ask()
+    answers: list[Estimate | Lost] = [Estimate(bowl(point), 0.0, 1000) for point in points]
+    whole.tell(whole.ask(), answers)
+    lossy.tell(points, [answers[0], Lost("gone"), Lost("gone")])
+    again = lossy.ask()
+    assert np.array_equal(again, points[1:])
+    assert lossy.best is None
+    lossy.tell(again, [Lost("gone"), answers[2]])
+    lossy = Rotosolve.restored(json.loads(json.dumps(lossy.state())))
+    assert np.array_equal(lossy.ask(), points[1:2])
+    lossy.tell(lossy.ask(), [answers[1]])
+    assert np.allclose(lossy.ask(), whole.ask(), atol=1e-9)
+
+
+def test_points_that_are_lost_again_and_again_end_the_search() -> None:
+    optimizer = Rotosolve(np.array([1.0]), ((1,),))
+    for _ in range(MOST_REPEATS):
+        optimizer.tell(optimizer.ask(), [Lost("a bad day")] * len(optimizer.ask()))
     points = optimizer.ask()
-    answers: list[Estimate | Lost] = [Estimate(1.0, 0.1, 10) for _ in points]
-    answers[0] = Lost("the device caught fire")
+    with pytest.raises(JobFailed, match=r"3 point\(s\) of a round were lost \(a bad day\)"):
+        optimizer.tell(points, [Lost("a bad day")] * 3)
+
+
+def test_cobyla_needs_every_point() -> None:
+    optimizer = Cobyla(np.array([1.0]))
     with pytest.raises(JobFailed, match="the device caught fire"):
-        optimizer.tell(points, answers)
+        optimizer.tell(optimizer.ask(), [Lost("the device caught fire")])
+    assert not Cobyla.can_skip
 
 
 def test_cobyla_asks_what_scipy_asks() -> None:
