@@ -12,7 +12,8 @@ from hybridloop.sessions.journal import programs
 from hybridloop.sessions.journal.encoding import decode_json
 from hybridloop.sessions.journal.leases import is_gone
 from hybridloop.sessions.journal.records import Progress, Spent
-from hybridloop.sessions.journal.rows import decoding, read, read_one
+from hybridloop.sessions.journal.rows import decoding, read_one
+from hybridloop.sessions.journal.runs import read_all, state_of
 from hybridloop.sessions.journal.schema import events, jobs, pings, program_uses, rounds, runs, sessions, states
 
 _OF_A_RUN = (rounds, jobs, sessions, pings, events, program_uses, states)
@@ -23,7 +24,7 @@ def spent(connection: Connection, run_uid: str) -> Spent:
     amounts: defaultdict[str, float] = defaultdict(float)
     paid: list[dict[str, Any]] = []
     for table in (jobs, pings):
-        for row in read(connection, table, table.c.run_uid == run_uid):
+        for row in read_all(connection, table, run_uid):
             with decoding(table, row["id"]):
                 known = row["reserved"] if row["billed"] is None else row["billed"]
                 for unit, amount in decode_json(known).items():
@@ -34,11 +35,10 @@ def spent(connection: Connection, run_uid: str) -> Spent:
 
 def progress(connection: Connection, run_uid: str) -> Progress:
     """How far the run is."""
-    complete = [row["complete"] for row in read(connection, rounds, rounds.c.run_uid == run_uid)]
+    complete = [row["complete"] for row in read_all(connection, rounds, run_uid)]
     query = select(jobs.c.state, func.count()).where(jobs.c.run_uid == run_uid).group_by(jobs.c.state)
     by_state = Counter({state: number for state, number in connection.execute(query)})
-    number_of_pings = connection.execute(select(func.count()).where(pings.c.run_uid == run_uid)).scalar_one()
-    return Progress(len(complete), sum(complete), dict(by_state), number_of_pings)
+    return Progress(len(complete), sum(complete), dict(by_state), state_of(connection, run_uid)["pings"])
 
 
 def prune(connection: Connection, *, older_than: float, statuses: Collection[str], now: float) -> int:

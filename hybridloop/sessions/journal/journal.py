@@ -169,8 +169,8 @@ class Journal:
         programs: Mapping[str, bytes] | None = None,
     ) -> None:
         """Write further attempts of jobs of a round before they are submitted."""
-        with self._held(lease) as (connection, _):
-            rounds.add_attempts(connection, lease.run_uid, stream, sequence, jobs, programs or {})
+        with self._held(lease) as (connection, state):
+            rounds.add_attempts(connection, state, stream, sequence, jobs, programs or {})
 
     def submitted(self, lease: Lease, ids: Sequence[str]) -> None:
         """The service has these jobs."""
@@ -208,8 +208,8 @@ class Journal:
 
     def add_session(self, lease: Lease, row: SessionRow) -> None:
         """Write a session before it is opened."""
-        with self._held(lease) as (connection, _):
-            lineage.add_session(connection, lease.run_uid, row)
+        with self._held(lease) as (connection, state):
+            lineage.add_session(connection, state, row)
 
     def end_session(self, lease: Lease | None, run_uid: str, ordinal: int, status: str, now: float) -> None:
         """How a session ended. Without a lease only for a run whose owner is gone: LeaseLost if it may live."""
@@ -229,8 +229,8 @@ class Journal:
 
     def add_ping(self, lease: Lease, ping: Ping) -> None:
         """Write a ping before it is submitted."""
-        with self._held(lease) as (connection, _):
-            lineage.add_ping(connection, lease.run_uid, ping)
+        with self._held(lease) as (connection, state):
+            lineage.add_ping(connection, state, ping)
 
     def end_ping(self, lease: Lease, ping_id: str, state: str, billed: Mapping[str, float] | None = None) -> None:
         """How a ping stands."""
@@ -244,8 +244,8 @@ class Journal:
 
     def note(self, lease: Lease, kind: str, facts: Mapping[str, Any]) -> None:
         """Write an event: a renewal, a takeover, a repeat, a stop."""
-        with self._held(lease) as (connection, _):
-            lineage.add_event(connection, lease.run_uid, kind, facts, self._now())
+        with self._held(lease) as (connection, state):
+            lineage.add_event(connection, state, kind, facts, self._now())
 
     def events(self, run_uid: str) -> Sequence[Event]:
         """The run's events in the order of their writing."""

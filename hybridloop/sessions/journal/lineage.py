@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, and_
 
 from hybridloop.errors import JournalDamaged
 from hybridloop.sessions.journal import runs
@@ -15,14 +15,14 @@ from hybridloop.sessions.journal.rows import decoding, insert, read, read_one, r
 from hybridloop.sessions.journal.schema import events, pings, sessions
 
 
-def add_session(connection: Connection, run_uid: str, row: SessionRow) -> None:
+def add_session(connection: Connection, state: dict[str, Any], row: SessionRow) -> None:
     """Write a session that is to be opened."""
     insert(
         connection,
         sessions,
         [
             {
-                "run_uid": run_uid,
+                "run_uid": state["run_uid"],
                 "ordinal": row.ordinal,
                 "id": row.id,
                 "target": row.target,
@@ -33,6 +33,7 @@ def add_session(connection: Connection, run_uid: str, row: SessionRow) -> None:
             }
         ],
     )
+    runs.count_up(connection, state, sessions=1)
 
 
 def end_session(connection: Connection, run_uid: str, ordinal: int, status: str, now: float) -> None:
@@ -46,10 +47,7 @@ def end_session(connection: Connection, run_uid: str, ordinal: int, status: str,
 
 def sessions_of(connection: Connection, run_uid: str) -> list[SessionRow]:
     """The run's sessions in the order of their opening."""
-    found = [_session(row) for row in read(connection, sessions, sessions.c.run_uid == run_uid)]
-    if [session.ordinal for session in found] != list(range(len(found))):
-        raise JournalDamaged(sessions.name, run_uid, "one is missing")
-    return found
+    return [_session(row) for row in runs.read_all(connection, sessions, run_uid)]
 
 
 def open_sessions(connection: Connection) -> list[tuple[RunRecord, SessionRow]]:
@@ -58,10 +56,10 @@ def open_sessions(connection: Connection) -> list[tuple[RunRecord, SessionRow]]:
     return [(runs.by_uid(connection, row["run_uid"]), _session(row)) for row in rows]
 
 
-def add_ping(connection: Connection, run_uid: str, ping: Ping) -> None:
+def add_ping(connection: Connection, state: dict[str, Any], ping: Ping) -> None:
     """Write a ping that is to be submitted."""
     row = {
-        "run_uid": run_uid,
+        "run_uid": state["run_uid"],
         "session": ping.session,
         "n": ping.n,
         "id": ping.id,
@@ -71,6 +69,7 @@ def add_ping(connection: Connection, run_uid: str, ping: Ping) -> None:
         "state": ping.state,
     }
     insert(connection, pings, [row])
+    runs.count_up(connection, state, pings=1)
 
 
 def end_ping(
@@ -86,30 +85,28 @@ def end_ping(
 
 def pings_of(connection: Connection, run_uid: str) -> list[Ping]:
     """The run's pings in the order of their sessions and numbers."""
-    return [_ping(row) for row in read(connection, pings, pings.c.run_uid == run_uid)]
+    return [_ping(row) for row in runs.read_all(connection, pings, run_uid)]
 
 
-def add_event(connection: Connection, run_uid: str, kind: str, facts: Mapping[str, Any], now: float) -> None:
+def add_event(connection: Connection, state: dict[str, Any], kind: str, facts: Mapping[str, Any], now: float) -> None:
     """Write an event."""
-    last = connection.execute(select(func.max(events.c.n)).where(events.c.run_uid == run_uid)).scalar()
     row = {
-        "run_uid": run_uid,
-        "n": 0 if last is None else last + 1,
+        "run_uid": state["run_uid"],
+        "n": state["events"],
         "at": now,
         "kind": kind,
         "facts": encode_json(facts),
     }
     insert(connection, events, [row])
+    runs.count_up(connection, state, events=1)
 
 
 def events_of(connection: Connection, run_uid: str) -> list[Event]:
     """The run's events in the order of their writing."""
     found = []
-    for row in read(connection, events, events.c.run_uid == run_uid):
+    for row in runs.read_all(connection, events, run_uid):
         with decoding(events, f"{run_uid}/{row['n']}"):
             found.append(Event(row["n"], row["at"], row["kind"], decode_json(row["facts"])))
-    if [event.n for event in found] != list(range(len(found))):
-        raise JournalDamaged(events.name, run_uid, "one is missing")
     return found
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import sqlalchemy
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection
 
-from hybridloop.errors import JournalError, JournalTooNew
+from hybridloop.errors import JournalDamaged, JournalError, JournalTooNew
 from hybridloop.sessions.journal.location import prepare
 from hybridloop.sessions.journal.schema import VERSION, VERSION_TABLE
 from hybridloop.sessions.journal.store import Store
@@ -66,9 +67,13 @@ def _version(connection: Connection) -> str | None:
     if not sqlalchemy.inspect(connection).has_table(VERSION_TABLE):
         return None
     found = connection.execute(sqlalchemy.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
-    if found is not None and str(found) > VERSION:
-        raise JournalTooNew(str(found), VERSION)
-    return found
+    if found is None or found == VERSION:
+        return found
+    if not re.fullmatch("[0-9]{4}", str(found)):
+        raise JournalDamaged(VERSION_TABLE, str(found), "this is no version")
+    if found > VERSION:
+        raise JournalTooNew(found, VERSION)
+    return str(found)
 
 
 def _upgrade(connection: Connection) -> None:

@@ -19,7 +19,8 @@ from hybridloop.sessions.journal.encoding import (
 )
 from hybridloop.sessions.journal.records import JobIntent, JobOutcome, JobRecord, RoundRecord
 from hybridloop.sessions.journal.rows import decoding, insert, read, read_one, rewrite
-from hybridloop.sessions.journal.schema import jobs, rounds, states
+from hybridloop.sessions.journal.runs import count_up
+from hybridloop.sessions.journal.schema import jobs, rounds
 
 DONE = "done"
 
@@ -51,22 +52,23 @@ def begin(
     }
     insert(connection, rounds, [row])
     insert(connection, jobs, [_new_job(row, intent) for intent in intents])
-    rewrite(connection, states, [state | {"rounds": state["rounds"] + 1}])
+    count_up(connection, state, rounds=1, jobs=len(intents))
 
 
 def add_attempts(
     connection: Connection,
-    run_uid: str,
+    state: dict[str, Any],
     stream: str,
     sequence: int,
     intents: Sequence[JobIntent],
     bodies: Mapping[str, bytes],
 ) -> None:
     """Write further jobs of a round that is there."""
-    row = _round_row(connection, run_uid, stream, sequence)
-    programs.keep(connection, run_uid, bodies, [job.program for job in intents])
+    row = _round_row(connection, state["run_uid"], stream, sequence)
+    programs.keep(connection, row["run_uid"], bodies, [job.program for job in intents])
     insert(connection, jobs, [_new_job(row, intent) for intent in intents])
     rewrite(connection, rounds, [row | {"jobs": row["jobs"] + len(intents)}])
+    count_up(connection, state, jobs=len(intents))
 
 
 def mark_submitted(connection: Connection, run_uid: str, ids: Sequence[str]) -> None:

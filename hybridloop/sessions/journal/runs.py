@@ -6,14 +6,14 @@ import json
 import re
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, Table, func, select
 from sqlalchemy.exc import IntegrityError
 
 from hybridloop.errors import InputError, JournalDamaged, RunKeyTaken
 from hybridloop.sessions.journal.encoding import decode_json, encode_json
 from hybridloop.sessions.journal.owner import Owner
 from hybridloop.sessions.journal.records import NewRun, RunRecord
-from hybridloop.sessions.journal.rows import decoding, insert, read_one, verified
+from hybridloop.sessions.journal.rows import decoding, insert, read, read_one, rewrite, verified
 from hybridloop.sessions.journal.schema import runs, states
 
 _KEY = re.compile(r"[A-Za-z0-9._-]{1,100}")
@@ -47,6 +47,10 @@ def add(connection: Connection, new: NewRun, *, now: float) -> RunRecord:
         "stop_requested": 0,
         "resume_requested": 0,
         "rounds": 0,
+        "jobs": 0,
+        "sessions": 0,
+        "pings": 0,
+        "events": 0,
     }
     try:
         insert(connection, runs, [run])
@@ -114,6 +118,20 @@ def state_of(connection: Connection, uid: str, *, for_update: bool = False) -> d
     if state is None:
         raise JournalDamaged(states.name, uid, "it is missing")
     return state
+
+
+def count_up(connection: Connection, state: dict[str, Any], **rows: int) -> None:
+    """Tell a run's state how many rows were added to its tables."""
+    rewrite(connection, states, [state | {table: state[table] + number for table, number in rows.items()}])
+
+
+def read_all(connection: Connection, table: Table, uid: str) -> list[dict[str, Any]]:
+    """A run's rows in a table, as many as were written; JournalDamaged if one is missing."""
+    written = state_of(connection, uid)[table.name]
+    found = read(connection, table, table.c.run_uid == uid)
+    if len(found) != written:
+        raise JournalDamaged(table.name, uid, f"{written} were written, and {len(found)} are there")
+    return found
 
 
 def owner_of(state: dict[str, Any]) -> Owner | None:

@@ -2,6 +2,7 @@
 
 Every row ends in a checksum over its other columns. Numbers, text and bytes are stored as they are, everything
 compound as `encoding` says. Places in a run are primary keys: a row that is gone leaves a hole that is noticed.
+SQLite keeps each row once (no row ids), so that no copy of a key can differ from the row.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ runs = Table(
     _checksum(),
     Index("runs_by_flow_run", "flow_run_id"),
     Index("runs_by_age", "created_at"),
+    sqlite_with_rowid=False,
 )
 
 states = Table(
@@ -68,8 +70,14 @@ states = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("stop_requested", BigInteger, nullable=False),
     Column("resume_requested", BigInteger, nullable=False),
-    Column("rounds", BigInteger, nullable=False),  # how many rows it has in `rounds`
+    # how many rows the run has in these tables, so that one that is gone is noticed
+    Column("rounds", BigInteger, nullable=False),
+    Column("jobs", BigInteger, nullable=False),
+    Column("sessions", BigInteger, nullable=False),
+    Column("pings", BigInteger, nullable=False),
+    Column("events", BigInteger, nullable=False),
     _checksum(),
+    sqlite_with_rowid=False,
 )
 
 rounds = Table(
@@ -115,6 +123,7 @@ programs = Table(
     Column("key", Text, primary_key=True),
     Column("body", Bytes, nullable=False),
     _checksum(),
+    sqlite_with_rowid=False,
 )
 
 program_uses = Table(
@@ -123,6 +132,7 @@ program_uses = Table(
     Column("program", Text, primary_key=True),
     Column("run_uid", Text, primary_key=True),
     Index("program_uses_by_run", "run_uid"),
+    sqlite_with_rowid=False,
 )
 
 sessions = Table(
@@ -137,6 +147,7 @@ sessions = Table(
     Column("opened_at", Double, nullable=False),
     Column("ended_at", Double),
     _checksum(),
+    sqlite_with_rowid=False,
 )
 
 pings = Table(
@@ -151,6 +162,7 @@ pings = Table(
     Column("billed", Text),
     Column("state", Text, nullable=False),
     _checksum(),
+    sqlite_with_rowid=False,
 )
 
 events = Table(
@@ -162,4 +174,5 @@ events = Table(
     Column("kind", Text, nullable=False),
     Column("facts", Text, nullable=False),
     _checksum(),
+    sqlite_with_rowid=False,
 )

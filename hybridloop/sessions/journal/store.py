@@ -11,7 +11,7 @@ import sqlalchemy
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import SQLAlchemyError
 
-from hybridloop.errors import JournalError
+from hybridloop.errors import JournalDamaged, JournalError
 from hybridloop.sessions.journal.faults import in_words
 from hybridloop.sessions.journal.location import Location
 
@@ -67,6 +67,8 @@ class Store:
     def _in_words(self) -> Iterator[None]:
         try:
             yield
+        except UnicodeDecodeError as error:  # of a message of SQLite's that quotes what is damaged
+            raise JournalDamaged("the database", str(self.location), "names in it are no text") from error
         except SQLAlchemyError as error:
             said = in_words(error, self.location, self._busy_s)
             if self.location.has_secret_in(str(error)):

@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("versions", sa.Text, nullable=False),
         sa.Column("created_at", sa.Double, nullable=False),
         sa.Column("checksum", sa.LargeBinary, nullable=False),
+        sqlite_with_rowid=False,
     )
     op.create_index("runs_by_flow_run", "runs", ["flow_run_id"])
     op.create_index("runs_by_age", "runs", ["created_at"])
@@ -40,7 +41,12 @@ def upgrade() -> None:
         sa.Column("stop_requested", sa.BigInteger, nullable=False),
         sa.Column("resume_requested", sa.BigInteger, nullable=False),
         sa.Column("rounds", sa.BigInteger, nullable=False),
+        sa.Column("jobs", sa.BigInteger, nullable=False),
+        sa.Column("sessions", sa.BigInteger, nullable=False),
+        sa.Column("pings", sa.BigInteger, nullable=False),
+        sa.Column("events", sa.BigInteger, nullable=False),
         sa.Column("checksum", sa.LargeBinary, nullable=False),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "rounds",
@@ -80,11 +86,13 @@ def upgrade() -> None:
         sa.Column("key", sa.Text, primary_key=True),
         sa.Column("body", sa.LargeBinary, nullable=False),
         sa.Column("checksum", sa.LargeBinary, nullable=False),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "program_uses",
         sa.Column("program", sa.Text, primary_key=True),
         sa.Column("run_uid", sa.Text, primary_key=True),
+        sqlite_with_rowid=False,
     )
     op.create_index("program_uses_by_run", "program_uses", ["run_uid"])
     op.create_table(
@@ -98,6 +106,7 @@ def upgrade() -> None:
         sa.Column("opened_at", sa.Double, nullable=False),
         sa.Column("ended_at", sa.Double),
         sa.Column("checksum", sa.LargeBinary, nullable=False),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "pings",
@@ -110,6 +119,7 @@ def upgrade() -> None:
         sa.Column("billed", sa.Text),
         sa.Column("state", sa.Text, nullable=False),
         sa.Column("checksum", sa.LargeBinary, nullable=False),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "events",
@@ -119,4 +129,5 @@ def upgrade() -> None:
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("facts", sa.Text, nullable=False),
         sa.Column("checksum", sa.LargeBinary, nullable=False),
+        sqlite_with_rowid=False,
     )

@@ -1,0 +1,195 @@
+"""No value that rotted on the disk is ever used: whatever bit flips, what is read is right or refused."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from hybridloop.errors import HybridloopError, JournalDamaged, JournalError
+from hybridloop.sessions.journal import Journal, journal_url
+from hybridloop.sessions.journal.schema import metadata
+from tests.long_form import short_or_long
+from tests.sessions.journal.examples import (
+    PROGRAM,
+    TARGET,
+    claimed,
+    execute,
+    image,
+    intents,
+    measure,
+    ping,
+    pub,
+    session,
+)
+
+UNREAD = {"program_uses"}  # says only what to keep
+CHECKED = [table.name for table in metadata.sorted_tables if table.name not in UNREAD]
+
+
+def fill(path: Path) -> None:
+    """A journal with something in every table."""
+    with Journal(journal_url(path), now=lambda: 1000.5) as journal:
+        lease = claimed(journal)
+        for sequence in range(3):
+            measure(journal, lease, sequence, points=3)
+        journal.begin_round(lease, "other", 0, TARGET, [pub(points=2)], intents(points=2), {})
+        for ordinal in range(2):
+            journal.add_session(lease, session(ordinal))
+            journal.add_ping(lease, ping(ordinal))
+            journal.note(lease, "renewal", {"ordinal": ordinal})
+        journal.end_session(lease, lease.run_uid, 0, "TimedOut", 700.0)
+        journal.set_status(lease, "stopped", "by its cap", {"value": -1.137})
+    assert not path.with_name("journal.db-wal").exists()
+
+
+def readers(uid: str) -> dict[str, Callable[[Journal], object]]:
+    """All that can be read, by the tables that it is read from."""
+    return {
+        "runs states": lambda journal: (journal.run("h2-night"), journal.runs(), journal.run(uid)),
+        "rounds jobs": lambda journal: (
+            [image(each) for each in journal.rounds(uid)],
+            [image(each) for n in range(4) if (each := journal.round(uid, "main", n))],
+        ),
+        "jobs pings": lambda journal: journal.spent(uid),
+        "programs": lambda journal: journal.program(PROGRAM),
+        "sessions": lambda journal: (journal.sessions(uid), len(journal.open_sessions())),
+        "pings": lambda journal: journal.pings(uid),
+        "events": lambda journal: journal.events(uid),
+    }
+
+
+def answers(path: Path, uid: str) -> dict[str, object]:
+    """What each reader says: its answer, or the typed error; anything else is raised."""
+    found: dict[str, object] = {}
+    try:
+        journal = Journal(journal_url(path))
+    except HybridloopError as error:
+        return dict.fromkeys(readers(uid), error)
+    with journal:
+        for tables, read in readers(uid).items():
+            try:
+                found[tables] = read(journal)
+            except HybridloopError as error:
+                found[tables] = error
+    return found
+
+
+def rows(path: Path) -> dict[str, object]:
+    """The tables' rows as SQLite itself gives them, past all indices; an error's text where it gives none."""
+    found: dict[str, object] = {}
+    with closing(sqlite3.connect(path)) as connection:
+        connection.text_factory = bytes
+        for table in CHECKED:
+            try:
+                found[table] = connection.execute(f"SELECT * FROM {table} NOT INDEXED").fetchall()
+            except (sqlite3.Error, UnicodeDecodeError) as error:
+                found[table] = str(error)
+    return found
+
+
+def spans(path: Path) -> list[range]:
+    """Where in the file the values of rows are."""
+    stored = path.read_bytes()
+    found = []
+    for table_rows in rows(path).values():
+        assert isinstance(table_rows, list)
+        for value in (value for row in table_rows for value in row if isinstance(value, bytes) and len(value) > 3):
+            at = stored.find(value)
+            while at >= 0:
+                found.append(range(at, at + len(value)))
+                at = stored.find(value, at + 1)
+    return found
+
+
+def check_flips(path: Path, positions: list[int], bit_of: random.Random) -> int:
+    """Flip a bit at each position in turn and read everything; how many flips changed a row."""
+    with Journal(journal_url(path)) as journal:
+        uid = journal.run("h2-night").uid
+    sound, right, stored = rows(path), answers(path, uid), path.read_bytes()
+    assert not any(isinstance(answer, Exception) for answer in right.values())
+    changed = 0
+    for position in positions:
+        rotten = bytearray(stored)
+        rotten[position] ^= 1 << bit_of.randrange(8)
+        path.write_bytes(rotten)
+        differing = {table for table, found in rows(path).items() if found != sound[table]}
+        changed += bool(differing)
+        for tables, answer in answers(path, uid).items():
+            if isinstance(answer, HybridloopError):
+                continue
+            assert answer == right[tables], (position, tables)
+            assert not differing & set(tables.split()), (position, tables, differing)
+        for beside in ("-wal", "-shm"):
+            path.with_name(path.name + beside).unlink(missing_ok=True)
+    path.write_bytes(stored)
+    return changed
+
+
+@pytest.mark.slow
+def test_of_200_bits_that_flip_in_rows_every_one_that_changes_a_value_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    fill(path)
+    chance = random.Random(4)
+    places = spans(path)
+    flips = short_or_long(200, 2000)
+    positions = [chance.choice(span) for span in chance.choices(places, weights=list(map(len, places)), k=flips)]
+    assert check_flips(path, positions, chance) > flips // 2
+
+
+@pytest.mark.slow
+def test_wherever_a_bit_flips_in_the_file_what_is_read_is_right_or_refused(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    fill(path)
+    chance = random.Random(5)
+    size = path.stat().st_size
+    header_and_schema = [chance.randrange(8192) for _ in range(short_or_long(60, 500))]
+    anywhere = [chance.randrange(size) for _ in range(short_or_long(60, 1000))]
+    check_flips(path, header_and_schema + anywhere, chance)
+
+
+def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    fill(path)
+    with Journal(journal_url(path)) as journal:
+        uid = journal.run("h2-night").uid
+    right, stored = answers(path, uid), path.read_bytes()
+    for pages in range(1, len(stored) // 4096):
+        path.write_bytes(stored[: 4096 * pages])
+        for tables, answer in answers(path, uid).items():
+            assert isinstance(answer, JournalError) or answer == right[tables]
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    path.write_bytes(b"my notes, which are long enough to be taken for the header of a database, if one does not look")
+    before = path.read_bytes()
+    with pytest.raises(JournalDamaged, match="not a database"):
+        Journal(journal_url(path))
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [
+        ("jobs", "shots = 7 WHERE point = 1"),
+        ("jobs", "state = 'lost' WHERE point = 1"),
+        ("jobs", "billed = NULL WHERE point = 1"),
+        ("jobs", "counts = NULL WHERE point = 1"),
+        ("jobs", "attempt = 5 WHERE point = 1"),
+        ("rounds", "complete = 0"),
+        ("rounds", "target = 'ionq.simulator'"),
+        ("rounds", "jobs = jobs + 1"),
+    ],
+)
+def test_a_row_that_somebody_changed_is_named(journal: Journal, new_url: str, table: str, change: str) -> None:
+    lease = claimed(journal)
+    measure(journal, lease, 0, points=2)
+    execute(new_url, f"UPDATE {table} SET {change}")
+    with pytest.raises(JournalDamaged, match=f"{table}, row {lease.run_uid}/main/0") as caught:
+        journal.round(lease.run_uid, "main", 0)
+    assert caught.value.table == table
