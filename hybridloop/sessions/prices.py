@@ -48,8 +48,12 @@ class Price:
     expected: float
     upper: float | None
 
+    @property
+    def bound(self) -> dict[str, float] | None:
+        """The upper bound by unit."""
+        return None if self.upper is None else {self.unit: self.upper}
 
-# The smallest job that a target takes: one qubit, measured, once.
+
 _PING = GateCounts(qubits=1, one_qubit=1, two_qubit=0, measurements=1)
 
 
@@ -96,8 +100,8 @@ def price_of_job(target: Target, counts: GateCounts, shots: int, *, debias: bool
 
 
 def ping_price(target: Target) -> Price:
-    """The price of the smallest job that the target takes: one qubit, one gate, one measurement, one shot."""
-    return price_of_job(target, _PING, 1)
+    """The price of a job that only keeps a session alive: one gate and one measurement, one shot, no mitigation."""
+    return price_of_job(target, _PING, 1, debias=False)
 
 
 def unit_of(target: Target) -> Unit:

@@ -31,7 +31,9 @@ from hybridloop.sessions.prices import (
 from hybridloop.sessions.programs import Programs
 from hybridloop.sessions.session import open_session
 from hybridloop.sessions.targets import find_target, known_targets
+from hybridloop.stack.processes import wait_until
 from tests.conftest import Emulator
+from tests.sessions.pinged import pinged_session
 
 TARGETS = sorted(known_targets())
 QPUS = [name for name in TARGETS if ".qpu." in name]
@@ -119,11 +121,14 @@ def test_a_price_grows_with_all_that_is_asked_and_is_within_its_bound(
 
 
 @pytest.mark.parametrize("name", QPUS)
-def test_a_ping_on_a_machine_is_never_free_and_on_ionqs_costs_a_whole_minimum(name: str) -> None:
+def test_a_ping_on_a_machine_is_never_free_and_on_ionqs_costs_a_minimum(name: str) -> None:
     price = ping_price(find_target(name))
     assert price.expected > 0
     if name.startswith("ionq"):
-        assert price.expected > 97
+        assert price.expected > 12
+        assert price.bound == {"USD": price.upper}
+    if name.startswith("rigetti"):
+        assert price.bound is None
 
 
 @pytest.mark.parametrize("name", [name for name in TARGETS if name not in QPUS and not name.endswith("e")])
@@ -174,11 +179,8 @@ def test_the_counts_do_not_depend_on_the_angles(seed: int) -> None:
     assert gate_counts(PROGRAMS["Base"].prepare(SamplerPub.coerce((ANSATZ, angles, 1))).payloads[0].decode()) == COUNTED
 
 
-# One of each rule and unit; the Aria that the local service has is down, as it was found.
-BILLED = [
-    *("ionq.qpu.forte-1", "quantinuum.sim.h2-1e", "quantinuum.qpu.h2-2", "rigetti.qpu.cepheus-1-108q"),
-    *("quantinuum.sim.h2-1sc", "rigetti.sim.qvm"),
-]
+# One of each rule; the Aria that the local service has is down, as it was found.
+BILLED = ["ionq.qpu.forte-1", "quantinuum.sim.h2-1e", "rigetti.qpu.cepheus-1-108q", "rigetti.sim.qvm"]
 
 
 @pytest.mark.parametrize("name", BILLED)
@@ -199,6 +201,17 @@ def test_the_local_service_bills_what_was_expected(name: str, emulator: Emulator
     (of_session,) = emulator.admin(f"ledger?run={run}")["sessions"]
     total = math.fsum(price.expected for price in prices)
     assert of_session["money"].get(prices[0].unit, 0.0) == pytest.approx(total, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", [*BILLED, "quantinuum.qpu.h2-2", "quantinuum.sim.h2-1sc"])
+def test_the_local_service_bills_a_ping_as_expected(name: str, emulator: Emulator) -> None:
+    with pinged_session(emulator.workspace(), target=name) as session:
+        pings = session.pings()
+        pings.send()
+        assert wait_until(lambda: pings.settle() == 0, within_s=30)
+        pings.close()
+    (entry,) = emulator.admin(f"ledger?run={session.run_uid}")["entries"]
+    assert entry["price"] == pytest.approx(ping_price(find_target(name)).expected, abs=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore::hybridloop.sessions.programs.CompiledPerPoint")
