@@ -117,7 +117,7 @@ class Held:
             self.moments[key] = self._now() + PAUSE_S
             return
         self.drop(key)
-        if not is_passing and status >= 300:
+        if not is_passing and status >= 300 and status != 409:  # which says that it is there already
             self.moments.clear()  # the session is over, or the key: the others would be refused as well
         print(json.dumps({"key": key, "at": at, "status": status, "trouble": trouble}), flush=True)
 

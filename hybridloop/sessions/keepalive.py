@@ -15,6 +15,8 @@ from hybridloop.sessions.idle import HOLD_AFTER_S, MARGIN_S, PING_AFTER_S, Activ
 REPEAT_S = 10.0  # until a ping that did not get through is sent again
 _PREPARE_EVERY_S = 60.0
 _DEFER_EVERY_S = 1.0
+_TICK_S = 10.0  # how often this thread runs at least, where it may be kept from running
+_STARVED_S = 25.0  # after so long it was
 _SHORTEST_LOOK_S, _LONGEST_LOOK_S, _SHARE_OF_WAIT = 0.005, 10.0, 0.1
 _JOIN_S = 1.0
 
@@ -71,7 +73,7 @@ class KeepAlive:
     def __init__(
         self,
         clock: Clock,
-        rule: IdleRule,
+        rule: IdleRule | None,
         opened_at: float,
         pings: Pings,
         *,
@@ -80,7 +82,9 @@ class KeepAlive:
         left_over: int = 0,
         pace: Pace = PACE,
     ) -> None:
-        """`hold_pings`: how many jobs may be spent on holding the machine, see `ExclusiveHold.pings`.
+        """`rule`: from when idle time counts; None: it is nobody's concern, and pings are for holding alone.
+
+        `hold_pings`: how many jobs may be spent on holding the machine, see `ExclusiveHold.pings`.
 
         `left_over`: how many earlier pings `pings` knows of that may not have ended.
         """
@@ -97,6 +101,9 @@ class KeepAlive:
         self._pinged_at = 0.0
         self._not_before = 0.0
         self._deferred_at = 0.0
+        self._ticked_at = opened_at
+        self._starved_at = self._recovered_at = 0.0
+        self._prepare_at = opened_at + pace.stand_in_after_s
         self._is_prepared = True
         self._ceased = ""
         self._lock = threading.Lock()
@@ -125,9 +132,10 @@ class KeepAlive:
         self._defer(at)
 
     def ended(self, at: float) -> None:
-        """A job of others has ended, at that moment or later: when it was last seen alive, say."""
+        """A job of others was seen to have ended. If no thread ran for a while, that may have been a while ago."""
+        end = self._earliest(at)
         with self._lock:
-            self._activity = replace(self._activity, last_job_end=max(at, self._activity.last_job_end or at))
+            self._activity = replace(self._activity, last_job_end=max(end, self._activity.last_job_end or end))
         self._defer(at)
 
     def in_flight(self, jobs: int) -> None:
@@ -155,6 +163,9 @@ class KeepAlive:
     def _step(self) -> float:
         """Do what is due; when to look again. What others tell only defers what is due, so nobody wakes the thread."""
         now = self._clock.now()
+        if now - self._ticked_at > _STARVED_S:
+            self._starved_at, self._recovered_at = self._ticked_at, now
+        self._ticked_at = now
         self._hear()
         if self._pings_in_flight and now >= self._look_at:
             self._settle(now)
@@ -165,6 +176,8 @@ class KeepAlive:
         look_again = min(now + self._pace.ping_after_s if due is None else due, self._prepared(now))
         if self._hold_left:
             look_again = min(look_again, now + HOLD_AFTER_S)
+        if self._stand_in is not None:
+            look_again = min(look_again, now + _TICK_S)
         return min(look_again, self._look_at) if self._pings_in_flight else look_again
 
     def _next_ping(self) -> float | None:
@@ -173,15 +186,26 @@ class KeepAlive:
             if self._ceased:
                 return None
             activity = self._with_pings()
-        moments = [due_at(self._rule, activity, self._pace.ping_after_s)]
+        moments = [self._idle_due(activity)]
         if self._hold_left and activity.last_submission is not None:
             moments.append(activity.last_submission + HOLD_AFTER_S)
         due = min((moment for moment in moments if moment is not None), default=None)
         return None if due is None else max(due, self._not_before)
 
+    def _earliest(self, at: float) -> float:
+        """Since when a job may have ended that was seen at this moment to have: the threads may not have run before."""
+        if self._stand_in is None:
+            return at
+        if at - self._ticked_at > _STARVED_S:
+            return self._ticked_at
+        return self._starved_at if at - self._recovered_at < _STARVED_S else at
+
+    def _idle_due(self, activity: Activity) -> float | None:
+        return None if self._rule is None else due_at(self._rule, activity, self._pace.ping_after_s)
+
     def _ping(self, now: float) -> None:
         activity = self.activity
-        idle_due = due_at(self._rule, activity, self._pace.ping_after_s)
+        idle_due = self._idle_due(activity)
         is_for_hold = idle_due is None or now < idle_due
         try:
             self._pings.send()
@@ -245,19 +269,18 @@ class KeepAlive:
         """Get the stand-in ready, one ping a step; when to do so next."""
         if self._stand_in is None or self._stopped.is_set():
             return now + self._pace.ping_after_s
-        start = self._activity.opened_at + self._pace.stand_in_after_s
-        if now < start:
-            return start
-        try:
-            more = self._stand_in.prepare()
-        except HybridloopError as error:
-            if self._is_prepared:
-                _log.warning("no ping can be made ready for when this process can't send one: %s", error)
-            self._is_prepared = more = False
-        else:
-            self._is_prepared = True
+        if now >= self._prepare_at:
+            try:
+                more = self._stand_in.prepare()
+            except HybridloopError as error:
+                if self._is_prepared:
+                    _log.warning("no ping can be made ready for when this process can't send one: %s", error)
+                self._is_prepared = more = False
+            else:
+                self._is_prepared = True
+            self._prepare_at = now if more else now + _PREPARE_EVERY_S
         self._postpone(now)
-        return now if more else now + _PREPARE_EVERY_S
+        return self._prepare_at
 
     def _defer(self, now: float) -> None:
         """Have the stand-in wait for what others did, in their thread: this one may not get to run from now on."""
@@ -269,10 +292,9 @@ class KeepAlive:
         """Have the stand-in wait until this process should have pinged."""
         if self._stand_in is None:
             return
-        if self._ceased:
+        if self._ceased or self._rule is None:
             self._stand_in.postpone(None)
             return
-        after_s = self._pace.ping_after_s
-        due = due_at(self._rule, self.activity, after_s)
-        mine = max(now + after_s if due is None else due, self._not_before)
+        due = self._idle_due(self.activity)
+        mine = max(now + self._pace.ping_after_s if due is None else due, self._not_before)
         self._stand_in.postpone(mine + self._pace.stand_in_margin_s)

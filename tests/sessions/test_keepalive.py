@@ -331,3 +331,11 @@ def test_what_the_stand_in_sent_counts_as_a_ping() -> None:
 def test_the_stand_in_sends_nothing_once_this_process_has_ceased_to() -> None:
     with kept_with_stand_in(20, failures=(SessionEnded("over", "", ""),)) as (_, stand_in, _):
         assert stand_in.first_after is None
+
+
+def test_a_round_that_ended_while_no_thread_could_run_counts_as_ended_before() -> None:
+    with kept_with_stand_in(4) as (_, _, keeper):  # its thread stands still from here on
+        keeper.ended(START + 240.0)
+        assert keeper.activity.last_job_end == START + 240.0
+        keeper.ended(START + 900.0)
+        assert keeper.activity.last_job_end == pytest.approx(START + 240.0, abs=10.0)

@@ -137,8 +137,8 @@ def simulation() -> Callable[[], object]:
         return time.monotonic() - start
 
     run(1)
-    few = 20
-    number = int(few * STEP_S / run(few))
+    few, more = 10, 40
+    number = int((more - few) * STEP_S / (run(more) - run(few)))
     circuit = transpile(layers(number), simulator, optimization_level=0)
     return lambda: simulator.run(circuit, shots=10, seed_simulator=1).result()
 

@@ -1,0 +1,225 @@
+"""The sessions of a run kept alive or renewed, with every ping in its journal and its account."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybridloop.errors import CapReached, InputError
+from hybridloop.sessions.budget import Budget, Caps
+from hybridloop.sessions.idle import ExclusiveHold, IdleRule, KeepAliveMode
+from hybridloop.sessions.journal import Journal, Lease, NewRun, Ping
+from hybridloop.sessions.keeping import JournaledPings, Keeping, SessionKeeper
+from hybridloop.sessions.pinging import PingPlace
+from hybridloop.sessions.places import session_id
+from hybridloop.sessions.prices import ping_price
+from hybridloop.sessions.service import Service
+from hybridloop.sessions.service_clock import ServiceClock
+from hybridloop.sessions.targets import find_target
+from tests.conftest import Emulator, running_emulator
+
+MINUTE = 60.0
+FREE = "rigetti.sim.qvm"
+PAID = "quantinuum.qpu.h2-1"
+UNPRICED = "rigetti.qpu.cepheus-1-36q"  # billed by time, which nobody can bound
+
+
+@dataclass(slots=True)
+class Run:
+    """A run in virtual time with all that keeping its sessions takes."""
+
+    service: Service
+    clock: ServiceClock
+    journal: Journal
+    lease: Lease
+    uid: str
+    billed: list[Mapping[str, float] | None]
+
+    def open(self, ordinal: int = 0, target: str = FREE) -> tuple[int, str, float]:
+        identifier = session_id(self.uid, ordinal)
+        self.service.open_session(identifier, "kept", find_target(target), "Continue")
+        return ordinal, identifier, self.clock.now()
+
+    def keeper(self, keeping: Keeping, target: str = FREE, budget: Budget | None = None) -> SessionKeeper:
+        at = find_target(target)
+        account = budget or Budget(Caps())
+        records = JournaledPings(self.journal, self.lease, account, ping_price(at), self.clock.now, self.charge)
+        return SessionKeeper(keeping, self.uid, at, self.service, records, self.journal, self.clock)
+
+    def charge(self, estimate: Mapping[str, Any] | None) -> Mapping[str, float] | None:
+        """As rounds do, for credits and money alike, without naming what is free."""
+        lines = (estimate or {}).get("events") or []
+        credits = [float(line["amountBilled"]) for line in lines if line["dimensionId"] == "hqc"]
+        self.billed.append({"HQC": sum(credits)} if credits else None)
+        return self.billed[-1]
+
+    def leave_alone(self, minutes: float) -> None:
+        self.clock.wait(threading.Event(), minutes * MINUTE)
+
+    def states(self) -> list[str]:
+        return [ping.state for ping in self.journal.pings(self.uid)]
+
+    def status(self, ordinal: int = 0) -> str:
+        return str(self.service.session(session_id(self.uid, ordinal))["status"])
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[Emulator]:
+    with running_emulator("--clock", "virtual") as running:
+        yield running
+
+
+@pytest.fixture
+def run(emulator: Emulator, tmp_path: Path) -> Iterator[Run]:
+    uid = str(uuid.uuid4())
+    journal = Journal(f"sqlite:///{tmp_path / 'journal.db'}")
+    journal.add_run(NewRun(uid, uid, "vqe", "", FREE, 7, {}, None, {}))
+    with ServiceClock(emulator.endpoint, emulator.admin_key) as clock:
+        service = Service(emulator.workspace(), clock, threading.Event())
+        yield Run(service, clock, journal, journal.claim(uid), uid, [])
+        service.close()
+    journal.close()
+
+
+def test_34_idle_minutes_are_three_pings_in_the_journal_and_the_session_lives(run: Run) -> None:
+    keeper = run.keeper(Keeping())
+    assert keeper.mode is KeepAliveMode.PING
+    keeper.opened(*run.open())
+    run.leave_alone(34)
+    keeper.stop()
+    assert run.states() == ["done"] * 3
+    assert [(ping.session, ping.n, ping.id) for ping in run.journal.pings(run.uid)] == [
+        (0, n, PingPlace(run.uid, 0, n).id) for n in range(3)
+    ]
+    assert run.journal.spent(run.uid).jobs == 3
+    assert run.status() == "Executing"
+
+
+@pytest.mark.parametrize("mode", [KeepAliveMode.RENEW, KeepAliveMode.OFF])
+def test_without_pings_it_lapses(run: Run, mode: KeepAliveMode) -> None:
+    keeper = run.keeper(Keeping(mode))
+    keeper.opened(*run.open())
+    run.leave_alone(34)
+    keeper.stop()
+    assert run.states() == []
+    assert run.status() == "TimedOut"
+
+
+def test_a_renewal_is_called_for_when_a_ping_would_have_been_due_and_not_beside_jobs(run: Run) -> None:
+    keeper = run.keeper(Keeping(KeepAliveMode.RENEW))
+    assert not keeper.would_idle(1e12)  # nothing is open
+    keeper.opened(0, session_id(run.uid, 0), 1000.0)
+    assert [keeper.would_idle(1000.0 + after) for after in (0.0, 524.0, 525.0)] == [False, False, True]
+    keeper.submitted(1100.0)
+    assert not keeper.would_idle(9999.0)
+    keeper.ended(1200.0)
+    assert [keeper.would_idle(1200.0 + after) for after in (524.0, 525.0)] == [False, True]
+    keeper.opened(1, session_id(run.uid, 1), 2000.0)
+    assert not keeper.would_idle(2524.0)
+
+
+@pytest.mark.parametrize("mode", [KeepAliveMode.AUTO, KeepAliveMode.OFF])
+def test_only_who_chose_to_renew_renews(run: Run, mode: KeepAliveMode) -> None:
+    keeper = run.keeper(Keeping(mode))
+    keeper.opened(*run.open())
+    assert not keeper.would_idle(1e12)
+    keeper.stop()
+
+
+@pytest.mark.parametrize(
+    ("target", "mode"),
+    [(FREE, "ping"), ("ionq.simulator", "ping"), (PAID, "renew"), ("ionq.qpu.aria-1", "renew"), (UNPRICED, "renew")],
+)
+def test_auto_goes_by_the_price_of_the_target(run: Run, target: str, mode: str) -> None:
+    assert run.keeper(Keeping(), target).mode == mode
+
+
+def test_a_run_that_is_resumed_settles_its_earlier_pings_and_goes_on_with_their_numbers(run: Run) -> None:
+    session = run.open()
+    dead = run.keeper(Keeping())
+    dead.opened(*session)
+    run.leave_alone(9)
+    dead._keeper.stop()  # type: ignore[union-attr]  # as if the process had died: nothing is settled or closed
+    run.journal.add_ping(run.lease, _intended(run, 1))  # and this one was on its way, but did not arrive
+    spent = run.journal.spent(run.uid)
+    keeper = run.keeper(Keeping(), budget=Budget(Caps(), spent))
+    keeper.opened(session[0], session[1], session[2])
+    run.leave_alone(7)
+    keeper.stop()
+    assert run.states() == ["done", "lost", "done"]  # the third at once: how long the session was idle is not known
+    assert run.status() == "Executing"
+
+
+def _intended(run: Run, n: int) -> Ping:
+    return Ping(PingPlace(run.uid, 0, n).id, 0, n, {"USD": 0.0})
+
+
+def test_the_next_session_has_pings_of_its_own(run: Run) -> None:
+    keeper = run.keeper(Keeping())
+    keeper.opened(*run.open(0))
+    run.leave_alone(9)
+    run.service.close_session(session_id(run.uid, 0))
+    keeper.opened(*run.open(1))
+    run.leave_alone(9)
+    keeper.stop()
+    assert [(ping.session, ping.n, ping.state) for ping in run.journal.pings(run.uid)] == [
+        (0, 0, "done"),
+        (1, 0, "done"),
+    ]
+
+
+def test_a_cap_bounds_pings_and_ends_them_without_harm(run: Run) -> None:
+    budget = Budget(Caps(max_jobs=2))
+    keeper = run.keeper(Keeping(), budget=budget)
+    keeper.opened(*run.open())
+    run.leave_alone(40)
+    keeper.stop()
+    assert run.states() == ["done"] * 2
+    assert (budget.spent.jobs, budget.reserved.jobs) == (2, 0)
+    with pytest.raises(CapReached):
+        budget.reserve([1], [ping_price(find_target(FREE))], now=0.0)
+
+
+def test_what_pings_cost_is_billed_and_counted(run: Run) -> None:
+    budget = Budget(Caps())
+    keeper = run.keeper(Keeping(KeepAliveMode.PING), PAID, budget)
+    keeper.opened(*run.open(target=PAID))
+    run.leave_alone(34)
+    keeper.stop()
+    assert len(run.billed) == len(run.states()) >= 2
+    cost = sum((amounts or {}).get("HQC", 0.0) for amounts in run.billed)
+    assert cost >= 5.0 * len(run.billed)
+    assert run.journal.spent(run.uid).amounts["HQC"] == pytest.approx(cost)
+    assert budget.spent.amounts["HQC"] == pytest.approx(cost)
+
+
+def test_a_machine_is_held_from_the_first_job_on_until_the_cap_and_not_a_job_more(run: Run) -> None:
+    keeper = run.keeper(Keeping(KeepAliveMode.RENEW, hold=ExclusiveHold(26.0)), PAID)
+    keeper.opened(*run.open(target=PAID))
+    run.leave_alone(3)
+    assert run.states() == []
+    keeper.submitted(run.clock.now())
+    run.leave_alone(30)
+    keeper.stop()
+    assert len(run.states()) == 5
+    assert run.journal.spent(run.uid).amounts["HQC"] <= 26.0
+
+
+def test_a_hold_that_can_not_be_is_refused_before_anything_is_sent(run: Run) -> None:
+    with pytest.raises(InputError, match="exclusive_hold"):
+        run.keeper(Keeping(hold=ExclusiveHold(100.0)))
+
+
+def test_documented_pings_go_on_while_a_job_is_queued(run: Run) -> None:
+    keeper = run.keeper(Keeping(rule=IdleRule.DOCUMENTED))
+    keeper.opened(*run.open())
+    keeper.submitted(run.clock.now())
+    run.leave_alone(20)
+    keeper.stop()
+    assert run.states() == ["done"] * 2
