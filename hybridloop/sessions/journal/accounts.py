@@ -12,8 +12,8 @@ from hybridloop.sessions.journal import programs
 from hybridloop.sessions.journal.encoding import decode_json
 from hybridloop.sessions.journal.leases import is_gone
 from hybridloop.sessions.journal.records import Progress, Spent
-from hybridloop.sessions.journal.rows import decoding, read_one
-from hybridloop.sessions.journal.runs import read_all, state_of
+from hybridloop.sessions.journal.rows import decoding
+from hybridloop.sessions.journal.runs import locked_state_of, read_all, state_of
 from hybridloop.sessions.journal.schema import events, jobs, pings, program_uses, rounds, runs, sessions, states
 
 _OF_A_RUN = (rounds, jobs, sessions, pings, events, program_uses, states)
@@ -47,8 +47,7 @@ def prune(connection: Connection, *, older_than: float, statuses: Collection[str
     open_runs = set(connection.execute(select(sessions.c.run_uid).where(sessions.c.ended_at.is_(None))).scalars())
     forgotten = 0
     for uid in connection.execute(old).scalars().all():
-        state = read_one(connection, states, states.c.run_uid == uid, for_update=True)
-        if uid in open_runs or state is None or not is_gone(state, now=now):
+        if uid in open_runs or not is_gone(locked_state_of(connection, uid), now=now):
             continue
         for table in _OF_A_RUN:
             connection.execute(table.delete().where(table.c.run_uid == uid))

@@ -271,4 +271,4 @@ class Journal:
 
     def _flag(self, run_uid: str, **flags: int) -> None:
         with self._store.writing() as connection:
-            rewrite(connection, states, [runs.state_of(connection, run_uid, for_update=True) | flags])
+            rewrite(connection, states, [runs.locked_state_of(connection, run_uid) | flags])

@@ -13,7 +13,7 @@ from hybridloop.sessions.journal.owner import Owner
 from hybridloop.sessions.journal.records import Lease
 from hybridloop.sessions.journal.rounds import streams
 from hybridloop.sessions.journal.rows import rewrite
-from hybridloop.sessions.journal.runs import key_of, owner_of, state_of
+from hybridloop.sessions.journal.runs import key_of, locked_state_of, owner_of
 from hybridloop.sessions.journal.schema import states
 
 LEASE_S = 60.0
@@ -24,7 +24,7 @@ def claim(connection: Connection, run_uid: str, owner: Owner, *, now: float) -> 
 
     The record of what was measured is checked for holes first (JournalDamaged).
     """
-    state = state_of(connection, run_uid, for_update=True)
+    state = locked_state_of(connection, run_uid)
     if (holder := owner_of(state)) is not None and not is_gone(state, now=now):
         until = datetime.fromtimestamp(state["lease_expires_at"], UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         raise RunBusy(key_of(connection, run_uid), str(holder), until)
@@ -41,7 +41,7 @@ def claim(connection: Connection, run_uid: str, owner: Owner, *, now: float) -> 
 
 def held(connection: Connection, lease: Lease) -> dict[str, Any]:
     """The run's state, kept from all other writers to the transaction's end; LeaseLost if another took it over."""
-    state = state_of(connection, lease.run_uid, for_update=True)
+    state = locked_state_of(connection, lease.run_uid)
     holder = owner_of(state)
     if holder is None or holder.token != lease.token or state["epoch"] != lease.epoch:
         raise LeaseLost(key_of(connection, lease.run_uid), "nobody" if holder is None else str(holder))
@@ -57,7 +57,7 @@ def renew(connection: Connection, lease: Lease, *, now: float) -> dict[str, Any]
 
 def release(connection: Connection, lease: Lease) -> None:
     """Hold the run no longer; nothing if it was lost before."""
-    state = state_of(connection, lease.run_uid, for_update=True)
+    state = locked_state_of(connection, lease.run_uid)
     holder = owner_of(state)
     if holder is not None and holder.token == lease.token and state["epoch"] == lease.epoch:
         rewrite(connection, states, [state | {"owner": None, "lease_expires_at": None}])
@@ -68,7 +68,7 @@ def held_or_gone(connection: Connection, run_uid: str, lease: Lease | None, *, n
     if lease is not None:
         held(connection, lease)
         return
-    state = state_of(connection, run_uid, for_update=True)
+    state = locked_state_of(connection, run_uid)
     if not is_gone(state, now=now):
         raise LeaseLost(key_of(connection, run_uid), str(owner_of(state)))
 

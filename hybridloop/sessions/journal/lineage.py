@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, and_
+from sqlalchemy import Connection
 
 from hybridloop.errors import JournalDamaged
 from hybridloop.sessions.journal import runs
 from hybridloop.sessions.journal.encoding import decode_json, encode_json
 from hybridloop.sessions.journal.records import Event, Ping, RunRecord, SessionRow
-from hybridloop.sessions.journal.rows import decoding, insert, read, read_one, rewrite
+from hybridloop.sessions.journal.rows import decoding, insert, read_by, read_one, rewrite
 from hybridloop.sessions.journal.schema import events, pings, sessions
 
 
@@ -38,7 +38,7 @@ def add_session(connection: Connection, state: dict[str, Any], row: SessionRow) 
 
 def end_session(connection: Connection, run_uid: str, ordinal: int, status: str, now: float) -> None:
     """Write how a session ended; one that has ended already stays as it is."""
-    row = read_one(connection, sessions, and_(sessions.c.run_uid == run_uid, sessions.c.ordinal == ordinal))
+    row = read_one(connection, sessions, run_uid=run_uid, ordinal=ordinal)
     if row is None:
         raise JournalDamaged(sessions.name, f"{run_uid}/{ordinal}", "it is missing")
     if row["ended_at"] is None:
@@ -52,7 +52,7 @@ def sessions_of(connection: Connection, run_uid: str) -> list[SessionRow]:
 
 def open_sessions(connection: Connection) -> list[tuple[RunRecord, SessionRow]]:
     """All sessions that have not ended, with their runs."""
-    rows = read(connection, sessions, sessions.c.ended_at.is_(None))
+    rows = read_by(connection, sessions, sessions.select().where(sessions.c.ended_at.is_(None)))
     return [(runs.by_uid(connection, row["run_uid"]), _session(row)) for row in rows]
 
 
@@ -76,7 +76,7 @@ def end_ping(
     connection: Connection, run_uid: str, ping_id: str, state: str, billed: Mapping[str, float] | None
 ) -> None:
     """Write how a ping ended, or that the service has it."""
-    row = read_one(connection, pings, and_(pings.c.run_uid == run_uid, pings.c.id == ping_id))
+    row = read_one(connection, pings, run_uid=run_uid, id=ping_id)
     if row is None:
         raise JournalDamaged(pings.name, ping_id, "it is missing")
     known = row["billed"] if billed is None else encode_json(billed)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from sqlalchemy import Connection, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from hybridloop.errors import JournalDamaged
 from hybridloop.sessions.journal.rows import read_one, sealed
 from hybridloop.sessions.journal.schema import program_uses, programs
 
@@ -22,9 +23,13 @@ def keep(connection: Connection, run_uid: str, bodies: Mapping[str, bytes], used
 
 
 def body_of(connection: Connection, key: str) -> bytes | None:
-    """The program of a key."""
-    row = read_one(connection, programs, programs.c.key == key)
-    return None if row is None else bytes(row["body"])
+    """The program of a key; None if no run uses it."""
+    row = read_one(connection, programs, key=key)
+    if row is not None:
+        return bytes(row["body"])
+    if connection.execute(select(program_uses.c.run_uid).where(program_uses.c.program == key).limit(1)).first():
+        raise JournalDamaged(programs.name, key, "it is missing, and a run uses it")
+    return None
 
 
 def forget_unused(connection: Connection) -> None:

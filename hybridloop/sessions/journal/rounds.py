@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, Select, Table, bindparam, func, select
 
 from hybridloop.errors import JournalDamaged
 from hybridloop.sessions.journal import programs
@@ -18,11 +18,28 @@ from hybridloop.sessions.journal.encoding import (
     encode_pubs,
 )
 from hybridloop.sessions.journal.records import JobIntent, JobOutcome, JobRecord, RoundRecord
-from hybridloop.sessions.journal.rows import decoding, insert, read, read_one, rewrite
+from hybridloop.sessions.journal.rows import decoding, insert, read_by, read_one, rewrite
 from hybridloop.sessions.journal.runs import count_up
 from hybridloop.sessions.journal.schema import jobs, rounds
 
 DONE = "done"
+
+
+def _span_of(table: Table) -> Select[Any]:
+    here = table.c.run_uid == bindparam("at_run"), table.c.stream == bindparam("at_stream")
+    within = table.c.sequence >= bindparam("at_first"), table.c.sequence < bindparam("at_end")
+    return select(table).where(*here, *within).order_by(*table.primary_key)
+
+
+_SPAN_OF_ROUNDS, _SPAN_OF_JOBS = _span_of(rounds), _span_of(jobs)
+_JOBS_BY_ID = (
+    select(jobs)
+    .where(jobs.c.run_uid == bindparam("at_run"), jobs.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(*jobs.primary_key)
+)
+_LAST_OF_STREAM = select(func.max(rounds.c.sequence)).where(
+    rounds.c.run_uid == bindparam("at_run"), rounds.c.stream == bindparam("at_stream")
+)
 
 
 def begin(
@@ -34,8 +51,7 @@ def begin(
 ) -> None:
     """Write a round that is to be submitted: its PUBs, its jobs, and the programs that are not there yet."""
     uid = state["run_uid"]
-    of_stream = and_(rounds.c.run_uid == uid, rounds.c.stream == asked.stream)
-    last = connection.execute(select(func.max(rounds.c.sequence)).where(of_stream)).scalar()
+    last = connection.execute(_LAST_OF_STREAM, {"at_run": uid, "at_stream": asked.stream}).scalar()
     due = 0 if last is None else last + 1
     if asked.sequence != due:
         at = f"{uid}/{asked.stream}/{asked.sequence}"
@@ -96,18 +112,10 @@ def finish(
 
 def span(connection: Connection, run_uid: str, stream: str, first: int, number: int) -> list[RoundRecord]:
     """The rounds of a stream from number `first` on, at most `number` of them."""
-    within = [
-        and_(
-            table.c.run_uid == run_uid,
-            table.c.stream == stream,
-            table.c.sequence >= first,
-            table.c.sequence < first + number,
-        )
-        for table in (rounds, jobs)
-    ]
-    heads = read(connection, rounds, within[0])
+    at = {"at_run": run_uid, "at_stream": stream, "at_first": first, "at_end": first + number}
+    heads = read_by(connection, rounds, _SPAN_OF_ROUNDS, at)
     of_round: dict[int, list[dict[str, Any]]] = {}
-    for job in read(connection, jobs, within[1]):
+    for job in read_by(connection, jobs, _SPAN_OF_JOBS, at):
         of_round.setdefault(job["sequence"], []).append(job)
     there = {head["sequence"] for head in heads}
     if there != set(range(first, first + len(heads))) or not of_round.keys() <= there:
@@ -197,8 +205,7 @@ def _ended(job: dict[str, Any], outcome: JobOutcome) -> dict[str, Any]:
 
 
 def _round_row(connection: Connection, run_uid: str, stream: str, sequence: int) -> dict[str, Any]:
-    here = and_(rounds.c.run_uid == run_uid, rounds.c.stream == stream, rounds.c.sequence == sequence)
-    row = read_one(connection, rounds, here)
+    row = read_one(connection, rounds, run_uid=run_uid, stream=stream, sequence=sequence)
     if row is None:
         raise JournalDamaged(rounds.name, f"{run_uid}/{stream}/{sequence}", "it is missing")
     return row
@@ -208,7 +215,7 @@ def _jobs_by_id(connection: Connection, run_uid: str, ids: Sequence[str]) -> dic
     """The jobs of these ids, in the order of their places."""
     found: dict[str, dict[str, Any]] = {}
     for start in range(0, len(ids), 500):  # databases bound the number of a statement's parameters
-        rows = read(connection, jobs, and_(jobs.c.run_uid == run_uid, jobs.c.id.in_(ids[start : start + 500])))
+        rows = read_by(connection, jobs, _JOBS_BY_ID, {"at_run": run_uid, "ids": ids[start : start + 500]})
         found |= {row["id"]: row for row in rows}
     if missing := set(ids) - found.keys():
         raise JournalDamaged(jobs.name, min(missing), "it is missing")

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from sqlalchemy import Connection, Select, Table, Update, bindparam
 
 from hybridloop.errors import JournalDamaged
 from hybridloop.sessions.journal.encoding import checksum, storable
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sqlalchemy import Connection, Table
-    from sqlalchemy.sql.elements import ColumnElement
+_SHOWN = 200  # characters of a key
 
 
 def sealed(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,44 +35,28 @@ def insert(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any
         connection.execute(table.insert(), sealed_rows)
 
 
-def read(connection: Connection, table: Table, *where: ColumnElement[bool]) -> list[dict[str, Any]]:
-    """The rows that match, verified, in the order of their primary key."""
-    query = table.select().where(*where).order_by(*table.primary_key)
-    return [verified(table, row) for row in connection.execute(query)]
+def read(connection: Connection, table: Table, **values: object) -> list[dict[str, Any]]:
+    """The rows with these values, verified, in the order of their primary key."""
+    return read_by(connection, table, _select(table, tuple(values)), values)
 
 
-def read_one(
-    connection: Connection, table: Table, *where: ColumnElement[bool], for_update: bool = False
-) -> dict[str, Any] | None:
-    """The row that matches, verified; `for_update` keeps other writers from it to the transaction's end."""
-    query = table.select().where(*where)
-    if for_update:
-        query = query.with_for_update()
-    row = connection.execute(query).first()
-    return None if row is None else verified(table, row)
+def read_one(connection: Connection, table: Table, **values: object) -> dict[str, Any] | None:
+    """The row with these values, verified."""
+    return next(iter(read(connection, table, **values)), None)
 
 
-def rewrite(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+def read_by(
+    connection: Connection, table: Table, query: Select[Any], values: Mapping[str, object] | None = None
+) -> list[dict[str, Any]]:
+    """The rows of a table that a query selects whole, verified; `values` are its bound parameters."""
+    return [verified(table, row) for row in connection.execute(query, values)]
+
+
+def rewrite(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write rows that are there anew, found by their primary keys."""
-    from sqlalchemy import bindparam
-
-    if not rows:
-        return
-    keys = [column.name for column in table.primary_key]
-    changing = [name for name in (*_columns(table), "checksum") if name not in keys]
-    statement = (
-        table.update()
-        .where(*(table.c[name] == bindparam(f"at_{name}") for name in keys))
-        .values({name: bindparam(f"to_{name}") for name in changing})
-    )
-    sealed_rows = [sealed(table, row) for row in rows]
-    connection.execute(
-        statement,
-        [
-            {**{f"at_{name}": row[name] for name in keys}, **{f"to_{name}": row[name] for name in changing}}
-            for row in sealed_rows
-        ],
-    )
+    # "_" tells a key that is looked for from one that is set
+    if sealed_rows := [{f"{name}_": value for name, value in sealed(table, row).items()} for row in rows]:
+        connection.execute(_update(table), sealed_rows)
 
 
 @contextmanager
@@ -87,6 +68,25 @@ def decoding(table: Table, key: object) -> Iterator[None]:
         raise JournalDamaged(table.name, str(key), f"it can't be read: {error}") from error
 
 
+# Statements are built once: that takes SQLAlchemy as long as SQLite takes to answer them.
+
+
+@lru_cache
+def _select(table: Table, names: tuple[str, ...]) -> Select[Any]:
+    return table.select().where(*(table.c[name] == bindparam(name) for name in names)).order_by(*table.primary_key)
+
+
+@lru_cache
+def _update(table: Table) -> Update:
+    keys = [column.name for column in table.primary_key]
+    changing = [column.name for column in table.columns if not column.primary_key]
+    return (
+        table.update()
+        .where(*(table.c[name] == bindparam(f"{name}_") for name in keys))
+        .values({name: bindparam(f"{name}_") for name in changing})
+    )
+
+
 @lru_cache
 def _columns(table: Table) -> tuple[str, ...]:
     return tuple(column.name for column in table.columns if column.name != "checksum")
@@ -95,7 +95,8 @@ def _columns(table: Table) -> tuple[str, ...]:
 @lru_cache
 def _key_of(table: Table) -> Callable[[Sequence[Any]], str]:
     at = [index for index, column in enumerate(table.columns) if column.primary_key]
-    return lambda row: "/".join(str(operator.itemgetter(index)(row)) for index in at)
+    # a damaged key may be anything, and is to be shown
+    return lambda row: storable("/".join(str(row[index]) for index in at))[:_SHOWN]
 
 
 @lru_cache

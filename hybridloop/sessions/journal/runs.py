@@ -6,18 +6,19 @@ import json
 import re
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, func, select
+from sqlalchemy import Connection, Select, Table, bindparam, func, select
 from sqlalchemy.exc import IntegrityError
 
 from hybridloop.errors import InputError, JournalDamaged, RunKeyTaken
 from hybridloop.sessions.journal.encoding import decode_json, encode_json
 from hybridloop.sessions.journal.owner import Owner
 from hybridloop.sessions.journal.records import NewRun, RunRecord
-from hybridloop.sessions.journal.rows import decoding, insert, read, read_one, rewrite, verified
+from hybridloop.sessions.journal.rows import decoding, insert, read, read_by, read_one, rewrite, verified
 from hybridloop.sessions.journal.schema import runs, states
 
 _KEY = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _SHORTEST_PREFIX = 4
+_LOCKED_STATE = select(states).where(states.c.run_uid == bindparam("uid")).with_for_update()
 
 
 def add(connection: Connection, new: NewRun, *, now: float) -> RunRecord:
@@ -106,18 +107,26 @@ def by_uid(connection: Connection, uid: str) -> RunRecord:
 
 def key_of(connection: Connection, uid: str) -> str:
     """The key of a run."""
-    run = read_one(connection, runs, runs.c.uid == uid)
+    run = read_one(connection, runs, uid=uid)
     if run is None:
         raise JournalDamaged(runs.name, uid, "it is missing")
     return str(run["key"])
 
 
-def state_of(connection: Connection, uid: str, *, for_update: bool = False) -> dict[str, Any]:
-    """A run's state; `for_update` keeps other writers from it to the transaction's end."""
-    state = read_one(connection, states, states.c.run_uid == uid, for_update=for_update)
-    if state is None:
+def state_of(connection: Connection, uid: str) -> dict[str, Any]:
+    """A run's state."""
+    return _only(read(connection, states, run_uid=uid), uid)
+
+
+def locked_state_of(connection: Connection, uid: str) -> dict[str, Any]:
+    """A run's state, kept from all other writers to the transaction's end."""
+    return _only(read_by(connection, states, _LOCKED_STATE, {"uid": uid}), uid)
+
+
+def _only(found: list[dict[str, Any]], uid: str) -> dict[str, Any]:
+    if not found:
         raise JournalDamaged(states.name, uid, "it is missing")
-    return state
+    return found[0]
 
 
 def count_up(connection: Connection, state: dict[str, Any], **rows: int) -> None:
@@ -128,7 +137,7 @@ def count_up(connection: Connection, state: dict[str, Any], **rows: int) -> None
 def read_all(connection: Connection, table: Table, uid: str) -> list[dict[str, Any]]:
     """A run's rows in a table, as many as were written; JournalDamaged if one is missing."""
     written = state_of(connection, uid)[table.name]
-    found = read(connection, table, table.c.run_uid == uid)
+    found = read(connection, table, run_uid=uid)
     if len(found) != written:
         raise JournalDamaged(table.name, uid, f"{written} were written, and {len(found)} are there")
     return found
