@@ -7,6 +7,7 @@ The compiler writes every angle modulo 2π. So the structure is compiled with ma
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -64,6 +65,29 @@ class Template:
         """One program for each row of slots, shape (points, slots), in radians."""
         angles = np.mod(slots @ self.matrix + self.constant, _TURN)[:, self.order]
         return [self._text(row).encode() for row in angles.tolist()]
+
+    def to_bytes(self) -> bytes:
+        """The template as JSON, its numbers exact."""
+        rows, columns = np.nonzero(self.matrix)  # an angle depends on few slots
+        parts = {
+            "pieces": self.pieces,
+            "slots": len(self.matrix),
+            "rows": rows.tolist(),
+            "columns": columns.tolist(),
+            "factors": self.matrix[rows, columns].tolist(),
+            "constant": self.constant.tolist(),
+            "order": self.order.tolist(),
+        }
+        return json.dumps(parts).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Template:
+        """The template that `to_bytes` wrote."""
+        parts = json.loads(data)
+        constant = np.array(parts["constant"], np.float64)
+        matrix = np.zeros((parts["slots"], len(constant)))
+        matrix[parts["rows"], parts["columns"]] = parts["factors"]
+        return cls(tuple(parts["pieces"]), matrix, constant, np.array(parts["order"], np.intp))
 
     def _text(self, angles: Sequence[float]) -> str:
         parts = [self.pieces[0]]

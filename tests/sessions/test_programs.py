@@ -72,7 +72,7 @@ def test_only_measured_bits_are_recorded_and_the_program_says_which_they_are() -
     circuit.measure(1, 4)
     circuit.measure(2, 0)
     program = Programs("Base").prepare(SamplerPub.coerce(circuit, 10))
-    assert (program.measured, program.num_clbits) == ((0, 4), 5)
+    assert (program.description.measured, program.description.num_clbits) == ((0, 4), 5)
     assert program.payloads[0].decode().count("call void @__quantum__rt__result_record_output") == 2
 
 
