@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.errors import InputError
+from hybridloop.sessions.journal import JobIntent, PubRecord
 from hybridloop.sessions.places import JobPlace, RoundPlace
 from hybridloop.sessions.programs import Program
 from hybridloop.sessions.targets import Target, check_circuit_fits, split_shots
@@ -28,11 +29,24 @@ class JobSpec:
     num_bits: int
     payload: bytes
     sampling_value: str
+    program: str | None = None
+    reserved: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
         """The job's id at the service."""
         return self.place.job_id(self.attempt)
+
+    def next_attempt(self) -> JobSpec:
+        """The same job, to be asked again."""
+        return replace(self, attempt=self.attempt + 1)
+
+    def intent(self, session: int) -> JobIntent:
+        """What is written down before the job is sent, to the run's session of that number."""
+        at = self.place
+        return JobIntent(
+            self.id, at.pub, at.point, at.part, self.attempt, self.shots, self.program, session, self.reserved
+        )
 
     def body(self, session_id: str, target: Target) -> dict[str, Any]:
         """What the submission says beside where the input lies."""
@@ -63,8 +77,16 @@ def check_round(pubs: Sequence[SamplerPub], target: Target) -> None:
         check_circuit_fits(target, pub.circuit.num_qubits)
 
 
+def record_of(program: Program, shots: int) -> PubRecord:
+    """A PUB as it is written down."""
+    asked = program.description
+    return PubRecord(
+        asked.fingerprint, program.key, shots, asked.points, asked.slots, asked.measured, asked.num_clbits
+    )
+
+
 def plan_jobs(
-    place: RoundPlace, pubs: Sequence[SamplerPub], programs: Sequence[Program], target: Target, seed: int
+    place: RoundPlace, pubs: Sequence[PubRecord], programs: Sequence[Program], target: Target, seed: int
 ) -> list[JobSpec]:
     """The round's jobs: one for each PUB, point and part of its shots.
 
@@ -74,8 +96,9 @@ def plan_jobs(
     for i, (pub, program) in enumerate(zip(pubs, programs, strict=True)):
         parts = split_shots(pub.shots, target.max_shots) if target.samples else [min(pub.shots, target.max_shots)]
         for j, payload in enumerate(program.payloads):
+            key = program.keys[j] if program.keys else None
             for k, shots in enumerate(parts):
                 at = JobPlace(place, i, j, k)
-                bits = len(program.measured)
-                specs.append(JobSpec(at, FIRST_ATTEMPT, shots, bits, payload, at.sampling_value(seed)))
+                value = at.sampling_value(seed)
+                specs.append(JobSpec(at, FIRST_ATTEMPT, shots, len(pub.measured), payload, value, key))
     return specs

@@ -16,7 +16,7 @@ from hybridloop.sessions.places import session_id
 from hybridloop.sessions.policy import FailurePolicy
 from hybridloop.sessions.retry import ATTEMPTS
 from hybridloop.sessions.run import ClaimedRun
-from hybridloop.sessions.service import Service
+from hybridloop.sessions.service import CLOSE_TIMEOUT_S, Service
 from hybridloop.sessions.targets import Target
 
 TERMINAL = frozenset({"Succeeded", "Failed", "TimedOut"})
@@ -126,12 +126,16 @@ class Lineage:
                 return
             held, self._held, self._next_reason = self._held, None, reason
             crash_point("renew.before")
-            status = self._service.close_session(held.id)["status"]
-            self._ended(held.ordinal, status)
+            found = self._service.close_session(held.id)
+            self._ended(held.ordinal, found["status"] if found else "gone")
             crash_point("renew.after")
         _log.info("session %s was closed: %s; the next job opens another", held.id, reason)
 
-    def close(self, *, attempts: int = ATTEMPTS) -> str | None:
+    def ordinal_of(self, identifier: object, default: int) -> int:
+        """The number of the run's session of that id."""
+        return next((row.ordinal for row in self.rows if row.id == identifier), default)
+
+    def close(self, *, attempts: int = ATTEMPTS, timeout_s: float = CLOSE_TIMEOUT_S) -> str | None:
         """Close whatever session of the run is open, this process's or an earlier one's; its status, if there was one.
 
         Raises ServiceError; then it stays open until somebody sweeps it or the service ends it.
@@ -141,16 +145,14 @@ class Lineage:
             status = None
             for row in self.rows:
                 if row.ended_at is None:
-                    status = self._close(row, attempts)
+                    status = self._close(row, attempts, timeout_s)
             self._held = None
             return status
 
-    def _close(self, row: SessionRow, attempts: int) -> str:
+    def _close(self, row: SessionRow, attempts: int, timeout_s: float) -> str:
         crash_point("close.before")
-        try:
-            status: str = self._service.close_session(row.id, attempts=attempts)["status"]
-        except ServiceRefused:
-            status = "never opened"  # its opening was written down, and did not come to pass
+        found = self._service.close_session(row.id, attempts=attempts, timeout_s=timeout_s)
+        status = "never opened" if found is None else str(found["status"])  # its opening was only written down
         crash_point("close.after")
         self._ended(row.ordinal, status)
         return status
@@ -206,10 +208,10 @@ class Lineage:
         ]
 
 
-def swallowed(close: Callable[[], str | None]) -> str | None:
-    """What a close came to, where something else is on its way out already and must not be hidden by its trouble."""
+def swallowed(last_act: Callable[[], str | None]) -> str | None:
+    """What a last act came to, where something else is on its way out already and must not be hidden by its trouble."""
     try:
-        return close()
+        return last_act()
     except HybridloopError as error:
-        _log.warning("a session of the run may be open still: %s", error)
+        _log.warning("while leaving the run: %s", error)
         return "unknown"

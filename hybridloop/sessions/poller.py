@@ -1,10 +1,14 @@
-"""One thread a session that asks how its rounds in flight are doing: one list a round and tick, by name prefix."""
+"""One thread a run that asks how its rounds in flight are doing: one list a round, session and tick, by name prefix."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from hybridloop.crashpoints import crash_point
+from hybridloop.sessions.clock import Clock
+from hybridloop.sessions.places import session_id
 from hybridloop.sessions.rounds import Connection, RoundInFlight
 
 SHORTEST_S = 0.005
@@ -28,24 +32,37 @@ class _Watched:
     due_at: float
 
 
-class Poller:
-    """Watches the rounds of one session until it is stopped."""
+@dataclass(frozen=True, slots=True)
+class _Postponed:
+    call: Callable[[], None]
+    due_at: float
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._watched: list[_Watched] = []
+
+class Poller:
+    """Watches the rounds of one run until it is stopped, and makes calls that are put off."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._watched: list[tuple[_Watched, Connection]] = []
+        self._postponed: list[_Postponed] = []
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopped = False
-        self._hold = connection.clock.hold()
+        self._hold = clock.hold()
         self._thread = threading.Thread(target=self._run, name="hybridloop-poller", daemon=True)
         self._thread.start()
 
-    def watch(self, round_: RoundInFlight) -> None:
+    def watch(self, connection: Connection, round_: RoundInFlight) -> None:
         """Look after a round from now until it ends."""
-        now = self._connection.clock.now()
+        now = self._clock.now()
         with self._lock:
-            self._watched.append(_Watched(round_, now, now))
+            self._watched.append((_Watched(round_, now, now), connection))
+        self._wake.set()
+
+    def later(self, seconds: float, call: Callable[[], None]) -> None:
+        """Make a call, a short one, so many seconds from now; it is dropped if the poller is stopped first."""
+        with self._lock:
+            self._postponed.append(_Postponed(call, self._clock.now() + seconds))
         self._wake.set()
 
     def stop(self) -> None:
@@ -58,23 +75,33 @@ class Poller:
             self._watch()
 
     def _watch(self) -> None:
-        clock = self._connection.clock
         while not self._stopped:
             with self._lock:
-                self._watched = [item for item in self._watched if not item.round.ended.is_set()]
-                due = min(self._watched, key=lambda item: item.due_at, default=None)
-            pause = _IDLE_S if due is None else due.due_at - clock.now()
+                self._watched = [item for item in self._watched if not item[0].round.ended.is_set()]
+                look = min(self._watched, key=lambda item: item[0].due_at, default=None)
+                call = min(self._postponed, key=lambda item: item.due_at, default=None)
+            dues = [due for due in (look and look[0].due_at, call and call.due_at) if due is not None]
+            pause = min(dues) - self._clock.now() if dues else _IDLE_S
             if pause > 0:
-                if clock.wait(self._wake, pause):
+                if self._clock.wait(self._wake, pause):
                     self._wake.clear()
-            elif due is not None:
-                self._look(due.round)
-                due.due_at = clock.now() + poll_interval(clock.now() - due.submitted_at)
+            elif call is not None and call.due_at <= self._clock.now():
+                with self._lock:
+                    self._postponed.remove(call)
+                call.call()
+            elif look is not None:
+                watched, connection = look
+                _look(connection, watched.round)
+                watched.due_at = self._clock.now() + poll_interval(self._clock.now() - watched.submitted_at)
 
-    def _look(self, round_: RoundInFlight) -> None:
-        connection = self._connection
-        try:
-            for job in connection.service.jobs_of_session(connection.session_id, name_prefix=round_.place.prefix):
+
+def _look(connection: Connection, round_: RoundInFlight) -> None:
+    crash_point("poll.before")
+    try:
+        for ordinal in sorted(round_.sessions):
+            identifier = session_id(connection.run.uid, ordinal)
+            for job in connection.service.jobs_of_session(identifier, name_prefix=round_.place.prefix):
                 round_.observe(connection, job)
-        except Exception as error:  # handed to whoever waits for the round, and raised there
-            round_.fail(error)
+    except Exception as error:  # handed to whoever waits for the round, and raised there
+        round_.fail(error)
+    crash_point("poll.after")

@@ -1,63 +1,57 @@
-"""A round in flight: its jobs are submitted side by side, watched by one list a tick, and collected as they end."""
+"""A round in flight: its jobs are submitted side by side, watched by one list a tick, and collected as they end.
+
+What it does is written down in this order: the intent of every job, then that all were accepted, then their ends and
+counts, then they are used. A job that failed in passing is asked again under a new id, its attempt, which is written
+down as well before it is sent; never while an earlier attempt may still give an answer.
+"""
 
 from __future__ import annotations
 
+import logging
+import random
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
-from hybridloop.algorithms.rounds import Counts, Measured
-from hybridloop.errors import JobFailed, RunStopped
+from hybridloop.algorithms.rounds import Counts, Lost, Measured
+from hybridloop.crashpoints import crash_point
+from hybridloop.errors import HybridloopError, JobFailed, RunStopped, SessionEnded
+from hybridloop.sessions.bill import Bill, charges
 from hybridloop.sessions.clock import Clock
 from hybridloop.sessions.jobs import SUCCEEDED, TERMINAL, JobSpec
+from hybridloop.sessions.journal import JobOutcome, JobRecord, PubRecord
+from hybridloop.sessions.lineage import Lineage
 from hybridloop.sessions.places import RoundPlace
-from hybridloop.sessions.programs import Program
+from hybridloop.sessions.policy import FailurePolicy, OnLostJob, wait_before_retry
 from hybridloop.sessions.results import UnreadableResult, merge_counts, read_results_v2, spread
-from hybridloop.sessions.service import Service
+from hybridloop.sessions.run import ClaimedRun
+from hybridloop.sessions.service import ResultMissing, Service
+from hybridloop.sessions.sorting import (
+    CANCELLED,
+    CANCELLED_WITH_SESSION,
+    RESULT_MISSING,
+    RESULT_UNREADABLE,
+    meaning_of,
+    transient,
+)
 from hybridloop.sessions.targets import Target
 from hybridloop.sessions.workers import Workers
 
 _FOREVER_S = 3600.0
 
-
-@dataclass(slots=True)
-class _Job:
-    spec: JobSpec
-    container: str = ""
-    collecting: bool = False
-    counts: Counts | None = None
+_log = logging.getLogger(__name__)
 
 
-_CREDITS = {"hqc": "HQC", "ehqc": "eHQC"}  # Quantinuum's, which the service counts beside a total of 0 USD
+class Activity(Protocol):
+    """Who hears what the session's idle time depends on."""
 
+    def submitted(self, at: float) -> None:
+        """A job was accepted."""
 
-class Bill:
-    """What the service says that the ended jobs cost, in the units that their providers bill: money or credits."""
-
-    def __init__(self) -> None:
-        self._total: defaultdict[str, float] = defaultdict(float)
-        self._lock = threading.Lock()
-
-    def add(self, estimate: Mapping[str, Any] | None) -> None:
-        """Add a job's cost estimate; the service states none for failed and old jobs, and may leave its fields null."""
-        stated = estimate or {}
-        charges: list[tuple[object, object]] = [
-            (_CREDITS[line["dimensionId"]], line.get("amountBilled"))
-            for line in stated.get("events") or ()
-            if line.get("dimensionId") in _CREDITS
-        ]
-        for unit, amount in charges or [(stated.get("currencyCode"), stated.get("estimatedTotal"))]:
-            if isinstance(unit, str) and isinstance(amount, int | float):
-                with self._lock:
-                    self._total[unit] += amount
-
-    def total(self) -> dict[str, float]:
-        """The amounts so far."""
-        with self._lock:
-            return dict(self._total)
+    def ended(self, at: float) -> None:
+        """A job has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,32 +59,61 @@ class Connection:
     """What a round needs of its session."""
 
     service: Service
-    session_id: str
+    lineage: Lineage
+    run: ClaimedRun
     target: Target
+    policy: FailurePolicy
     clock: Clock
     workers: Workers
     bill: Bill
+    activity: Activity
+    later: Callable[[float, Callable[[], None]], None]
+
+
+@dataclass(slots=True)
+class _Job:
+    """A place in the round with its attempt that counts: the latest."""
+
+    spec: JobSpec
+    session: int
+    may_be_there: bool = False
+    container: str = ""
+    accepted: bool = False
+    collecting: bool = False
+    counts: Counts | None = None
+    lost: str | None = None
+    failures: int = 0
+    first_failure_at: float = 0.0
+
+    @property
+    def settled(self) -> bool:
+        return self.counts is not None or self.lost is not None
 
 
 class RoundInFlight:
     """The jobs of one round, from their submission to their counts. `result()` waits; nothing else does."""
 
-    def __init__(self, place: RoundPlace, programs: Sequence[Program], specs: Sequence[JobSpec]) -> None:
+    def __init__(
+        self,
+        place: RoundPlace,
+        pubs: Sequence[PubRecord],
+        specs: Sequence[JobSpec],
+        recorded: Mapping[str, JobRecord] | None = None,
+    ) -> None:
+        """A round whose intent is written down; `recorded` has what is known of these attempts already, by id."""
         self.place = place
-        self._programs = programs
-        self._jobs = {spec.id: _Job(spec) for spec in specs}
-        self._points: defaultdict[tuple[int, int], list[_Job]] = defaultdict(list)
-        for job in self._jobs.values():
-            self._points[job.spec.place.pub, job.spec.place.point].append(job)
+        self._pubs = pubs
+        self._jobs = {spec.id: _known(spec, (recorded or {}).get(spec.id)) for spec in specs}
         self._lock = threading.Lock()
-        self._unsent = len(specs)
-        self._uncollected = len(specs)
+        self._unwritten: list[JobOutcome] = []
         self._failure: Exception | None = None
+        self._stopping = threading.Event()
+        self._all_accepted = False
         self.ended = threading.Event()
 
     @property
     def size(self) -> int:
-        """Number of jobs."""
+        """Number of jobs, each place once."""
         return len(self._jobs)
 
     @property
@@ -101,39 +124,57 @@ class RoundInFlight:
     @property
     def in_flight(self) -> int:
         """Number of jobs without counts yet."""
-        return self._uncollected
+        return sum(not job.settled for job in self._jobs.values())
+
+    @property
+    def sessions(self) -> set[int]:
+        """The ordinals of the sessions in which jobs of it may be."""
+        with self._lock:
+            return {job.session for job in self._jobs.values() if not job.settled}
 
     def start(self, connection: Connection, on_submitted: Callable[[], None]) -> None:
         """Submit all jobs side by side; the call returns at once. on_submitted runs when the last one is accepted."""
-        for job in self._jobs.values():
+        waiting = [job for job in self._jobs.values() if not job.settled]
+        if not waiting:
+            self._settled(connection)
+            return
+        for job in waiting:
             connection.workers.do(partial(self._submit, connection, job, on_submitted))
 
     def observe(self, connection: Connection, listed: Mapping[str, Any]) -> None:
-        """Take a job as the service lists it; one that has ended is collected."""
+        """Take a job as the service lists it; one that has ended is collected, or asked again."""
         job = self._jobs.get(listed["id"])
         status = listed.get("status")
         if job is None or status not in TERMINAL:
             return
         with self._lock:
-            if job.collecting:
+            if job.collecting or self.ended.is_set():
                 return
             job.collecting = True
-        connection.bill.add(listed.get("costEstimate"))
-        if status in SUCCEEDED:
-            connection.workers.do(partial(self._collect, connection, job, listed.get("outputDataUri")))
-        else:
-            self.fail(_job_failed(job.spec, listed))
+        connection.activity.ended(connection.clock.now())
+        billed = charges(listed.get("costEstimate"))
+        connection.bill.add(billed)
+        act = self._collect if status in SUCCEEDED else self._failed
+        connection.workers.do(partial(self._guarded, partial(act, connection, job, listed, billed)))
 
     def fail(self, error: Exception) -> None:
         """End the round with an error; the first one counts."""
         with self._lock:
-            if self._failure is None and self._uncollected:
+            if self._failure is None and not self.ended.is_set():
                 self._failure = error
         self.ended.set()
 
-    def stop(self) -> None:
+    def stop(self, error: Exception | None = None) -> None:
         """End the wait for the round; its jobs are left to the service."""
-        self.fail(RunStopped(self.in_flight))
+        self.fail(error or RunStopped(self.in_flight))
+
+    def write(self, connection: Connection) -> None:
+        """Write down the ends that are known and not written yet. Raises JournalError, LeaseLost."""
+        with self._lock:
+            outcomes, self._unwritten = self._unwritten, []
+        if outcomes:
+            run = connection.run
+            run.journal.finished(run.lease, self.place.stream, self.place.sequence, outcomes, complete=False)
 
     def result(self, clock: Clock) -> list[Measured]:
         """The counts by PUB and point, once all jobs have ended. Raises what ended the round."""
@@ -141,66 +182,202 @@ class RoundInFlight:
             pass
         if self._failure is not None:
             raise self._failure
-        return [
-            Measured(program.points, tuple(self._point(i, j, program) for j in range(len(program.payloads))))
-            for i, program in enumerate(self._programs)
-        ]
-
-    def _point(self, pub: int, point: int, program: Program) -> Counts:
-        parts = [job.counts for job in self._points[pub, point] if job.counts is not None]
-        return spread(merge_counts(parts), program.measured, program.num_clbits)
+        return measured(self._pubs, {_at(job.spec): job.counts or Lost(job.lost or "") for job in self._jobs.values()})
 
     def _submit(self, connection: Connection, job: _Job, on_submitted: Callable[[], None]) -> None:
-        if self.ended.is_set():
-            return
+        if not self.ended.is_set():
+            self._guarded(partial(self._send, connection, job, on_submitted))
+
+    def _send(self, connection: Connection, job: _Job, on_submitted: Callable[[], None]) -> None:
         spec, service = job.spec, connection.service
-        try:
+        there = service.find_job(spec.id) if job.may_be_there else None
+        if there is not None:
+            job.session = connection.lineage.ordinal_of(there.get("sessionId"), job.session)
+        else:
             job.container = service.container(spec.id)
+            crash_point("upload.before")
             service.upload(job.container, spec.payload)
-            service.submit(spec.id, job.container, spec.body(connection.session_id, connection.target))
-        except Exception as error:  # handed to whoever waits for the round, and raised there
-            self.fail(error)
-            return
+            crash_point("upload.after")
+            self._put(connection, job)
+        connection.activity.submitted(connection.clock.now())
         with self._lock:
-            self._unsent -= 1
-            last = self._unsent == 0
-        if last:
+            job.accepted = True
+            last = not self._all_accepted and all(each.accepted or each.settled for each in self._jobs.values())
+            self._all_accepted |= last
+            alone = self._all_accepted and not last
+            ids = [spec.id] if alone else [each.spec.id for each in self._jobs.values()] if last else []
+        if ids:
+            crash_point("answer.before")
+            connection.run.journal.submitted(connection.run.lease, ids)
+            crash_point("answer.after")
             on_submitted()
+        if there is not None:
+            self.observe(connection, there)
 
-    def _collect(self, connection: Connection, job: _Job, url: str | None) -> None:
+    def _put(self, connection: Connection, job: _Job) -> None:
+        """Submit to the session of the moment, and to its successor where that has ended."""
         spec = job.spec
+        while True:
+            held = connection.lineage.current()
+            job.session = held.ordinal
+            crash_point("put.before")
+            try:
+                connection.service.submit(spec.id, job.container, spec.body(held.id, connection.target))
+            except SessionEnded:
+                connection.lineage.over(held.ordinal, "TimedOut")
+            else:
+                crash_point("put.after")
+                return
+
+    def _collect(
+        self, connection: Connection, job: _Job, listed: Mapping[str, Any], billed: Mapping[str, float] | None
+    ) -> None:
+        spec = job.spec
+        crash_point("result.before")
         try:
-            if not url:
+            if not (url := listed.get("outputDataUri")):
                 raise UnreadableResult("the service does not say where it is")
+            job.container = job.container or connection.service.container(spec.id)
             data = connection.service.download(url, job.container)
-            job.counts = read_results_v2(data, spec.num_bits, exact=not connection.target.samples, shots=spec.shots)
+            counts = read_results_v2(data, spec.num_bits, exact=not connection.target.samples, shots=spec.shots)
         except UnreadableResult as error:
-            self.fail(_unreadable(spec, error))
+            self._gave_nothing(connection, job, RESULT_UNREADABLE, f"its result can't be read: {error}", billed)
             return
+        except ResultMissing as error:
+            self._gave_nothing(connection, job, RESULT_MISSING, str(error), billed)
+            return
+        crash_point("result.after")
+        self._take(connection, job, JobOutcome(spec.id, "done", counts, "", billed), counts=counts)
+
+    def _failed(
+        self, connection: Connection, job: _Job, listed: Mapping[str, Any], billed: Mapping[str, float] | None
+    ) -> None:
+        error = listed.get("errorData") or {}
+        code = error.get("code")
+        if listed.get("status") == "Cancelled" and not code:
+            code = CANCELLED_WITH_SESSION if connection.lineage.is_over(job.session) else CANCELLED
+        words = [str(error[key]) for key in ("code", "message") if error.get(key)]
+        said = " ".join(words) or meaning_of(code)
+        self._gave_nothing(connection, job, code, f"it ended {listed.get('status')}: {said}", billed)
+
+    def _gave_nothing(
+        self, connection: Connection, job: _Job, code: str | None, why: str, billed: Mapping[str, float] | None
+    ) -> None:
+        """Ask a job again whose attempt gave no counts, or give it up."""
+        now, policy = connection.clock.now(), connection.policy
+        with_session = code == CANCELLED_WITH_SESSION
+        if with_session:
+            connection.lineage.over(job.session, "ended with jobs in it")
+            wait: float | None = 0.0  # not the job's fault: the renewals are what is counted
+        else:
+            job.failures += 1
+            job.first_failure_at = job.first_failure_at or now
+            wait = None
+            if transient(code):
+                since = now - job.first_failure_at
+                draw = random.random()  # noqa: S311  # spreads retries, keeps no secret
+                wait = wait_before_retry(policy, failed=job.failures, since_first_s=since, draw=draw)
+        reason = f"job {job.spec.id}: {why}"
+        if wait is not None:
+            self._again(connection, job, JobOutcome(job.spec.id, "failed", None, why, billed), wait)
+        elif policy.on_lost_job is OnLostJob.FAIL:
+            with self._lock:
+                self._unwritten.append(JobOutcome(job.spec.id, "failed", None, why, billed))
+            self.write(connection)
+            self.fail(_lost_for_good(reason, job.failures))
+        else:
+            _log.warning("%s; the policy is to %s its point", reason, policy.on_lost_job.value)
+            self._take(connection, job, JobOutcome(job.spec.id, "lost", None, why, billed), lost=reason)
+
+    def _again(self, connection: Connection, job: _Job, failed: JobOutcome, wait_s: float) -> None:
+        with self._lock:
+            self._unwritten.append(failed)
+        self.write(connection)
+        run, spec = connection.run, job.spec.next_attempt()
+        ordinal = connection.lineage.current().ordinal
+        run.journal.add_attempts(run.lease, self.place.stream, self.place.sequence, [spec.intent(ordinal)])
+        run.journal.note(run.lease, "retry", {"job": failed.id, "next": spec.id, "reason": failed.reason})
+        _log.warning("job %s: %s; asked again in %.1f s as %s", failed.id, failed.reason, wait_s, spec.id)
+        with self._lock:
+            del self._jobs[job.spec.id]
+            job.spec, job.container, job.session = spec, "", ordinal
+            job.accepted = job.collecting = job.may_be_there = False
+            self._jobs[spec.id] = job
+        send = partial(self._submit, connection, job, lambda: None)
+        connection.later(wait_s, lambda: connection.workers.do(send))
+
+    def _take(
+        self,
+        connection: Connection,
+        job: _Job,
+        outcome: JobOutcome,
+        *,
+        counts: Counts | None = None,
+        lost: str | None = None,
+    ) -> None:
+        with self._lock:
+            job.counts, job.lost = counts, lost
+            self._unwritten.append(outcome)
+            last = all(each.settled for each in self._jobs.values())
+        if last:
+            self._settled(connection)
+
+    def _settled(self, connection: Connection) -> None:
+        """Write down that all is there, and let it be used."""
+        with self._lock:
+            outcomes, self._unwritten = self._unwritten, []
+        run, at = connection.run, self.place
+        crash_point("commit.before")
+        run.journal.finished(run.lease, at.stream, at.sequence, outcomes, complete=True)
+        crash_point("commit.after")
+        self.ended.set()
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
         except Exception as error:  # handed to whoever waits for the round, and raised there
             self.fail(error)
-            return
-        with self._lock:
-            self._uncollected -= 1
-            last = self._uncollected == 0
-        if last:
-            self.ended.set()
 
 
-def _job_failed(spec: JobSpec, listed: Mapping[str, Any]) -> JobFailed:
-    error = listed.get("errorData") or {}
-    said = " ".join(str(error[key]) for key in ("code", "message") if error.get(key))
-    status = str(listed.get("status"))
-    return JobFailed(
-        f"job {spec.id} ended {status}: {said or 'the service gave no reason'}",
-        "Its counts are lost; the round's other jobs run on and are billed.",
-        "Start the run again; if it fails with the same words, the circuit or the shots do not suit the target.",
+def _known(spec: JobSpec, record: JobRecord | None) -> _Job:
+    if record is None:
+        return _Job(spec, session=-1)
+    return _Job(
+        spec,
+        session=record.session,
+        may_be_there=record.state in {"intended", "submitted"},
+        counts=record.counts,
+        lost=record.reason if record.state == "lost" else None,
     )
 
 
-def _unreadable(spec: JobSpec, error: UnreadableResult) -> JobFailed:
+def _at(spec: JobSpec) -> tuple[int, int, int]:
+    return spec.place.pub, spec.place.point, spec.place.part
+
+
+def measured(pubs: Sequence[PubRecord], found: Mapping[tuple[int, int, int], Counts | Lost]) -> list[Measured]:
+    """A round's answer from the counts of its places (PUB, point, part); a point that lost a part is lost."""
+    parts: dict[tuple[int, int], list[Counts | Lost]] = {}
+    for pub, point, part in sorted(found):
+        parts.setdefault((pub, point), []).append(found[pub, point, part])
+    return [
+        Measured(pub.points, tuple(_point(parts[i, j], pub) for j in range(len(pub.points))))
+        for i, pub in enumerate(pubs)
+    ]
+
+
+def _point(parts: Sequence[Counts | Lost], pub: PubRecord) -> Counts | Lost:
+    counts = []
+    for part in parts:
+        if isinstance(part, Lost):
+            return part
+        counts.append(part)
+    return spread(merge_counts(counts), pub.measured, pub.num_clbits)
+
+
+def _lost_for_good(reason: str, attempts: int) -> HybridloopError:
     return JobFailed(
-        f"the result of job {spec.id} can't be read: {error}",
-        "The job is done and billed, and its result stays in the workspace's storage.",
-        "Start the run again; if that job's output looks right to you, report it with its id.",
+        f"{reason} (attempt {attempts} of its failures)" if attempts > 1 else reason,
+        "Its counts are lost; all other results are kept, and jobs that were accepted run on and are billed.",
+        "If the words name an input or a limit, change the circuit or shots; else resume the run, which asks again.",
     )

@@ -6,7 +6,8 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from hybridloop.errors import HybridloopError, LeaseLost
@@ -86,15 +87,12 @@ def claimed(journal: Journal, uid: str, *, beat_s: float = BEAT_S) -> Iterator[C
 
 @contextmanager
 def unkept_run(target: str, *, seed: int, uid: str | None = None) -> Iterator[ClaimedRun]:
-    """A run whose journal is in memory: it ends with this process, and can't be resumed."""
-    journal = Journal("sqlite://")
-    try:
+    """A run whose journal is gone at the end of the block, so that it can't be resumed."""
+    with TemporaryDirectory(prefix="hybridloop-") as folder, closing(Journal(f"sqlite:///{folder}/journal.db")) as kept:
         name = uid or str(uuid.uuid4())
-        journal.add_run(new_run(name, key=name[:8], algorithm="session", problem="", target=target, seed=seed))
-        with claimed(journal, name) as run:
+        kept.add_run(new_run(name, key=name, algorithm="session", problem="", target=target, seed=seed))
+        with claimed(kept, name) as run:
             yield run
-    finally:
-        journal.close()
 
 
 def new_run(

@@ -29,7 +29,14 @@ _IN_FLIGHT = "Jobs that the service has accepted run on and are billed."
 _READING = "Nothing was changed by this."
 _TRY_AGAIN = "Try again in a while."
 
+CLOSE_TIMEOUT_S = 5.0
+RESULT_ATTEMPTS = 12  # a result may come a while after its job's success: with these waits about a minute
+
 T = TypeVar("T")
+
+
+class ResultMissing(Exception):
+    """A job has succeeded, and its result did not come to the storage in time."""
 
 
 class Service:
@@ -54,17 +61,28 @@ class Service:
     def session(self, session_id: str) -> dict[str, Any]:
         """A session as the service has it."""
         return self._ask(
-            "reading the session", _READING, lambda: _session(self._call("GET", f"/sessions/{session_id}"))
+            "reading the session", _READING, lambda: _with_status(self._call("GET", f"/sessions/{session_id}"))
         )
 
-    def close_session(self, session_id: str, *, attempts: int = ATTEMPTS) -> dict[str, Any]:
-        """Close a session; closing one that has ended changes nothing. Waits on nothing but its own attempts."""
-        return self._ask(
+    def find_session(self, session_id: str) -> dict[str, Any] | None:
+        """A session as the service has it; None where there is none of that id."""
+        return self._found("GET", f"/sessions/{session_id}", "looking for the session", _READING)
+
+    def close_session(
+        self, session_id: str, *, attempts: int = ATTEMPTS, timeout_s: float = CLOSE_TIMEOUT_S
+    ) -> dict[str, Any] | None:
+        """Close a session; closing one that has ended changes nothing. None where there is none of that id.
+
+        Waits on nothing but its own attempts.
+        """
+        return self._found(
+            "POST",
+            f"/sessions/{session_id}:close",
             "closing the session",
             "It may still be open; the service ends it after ten minutes without a job.",
-            lambda: _session(self._call("POST", f"/sessions/{session_id}:close", timeout_s=5.0)),
             attempts=attempts,
             stop=threading.Event(),
+            timeout_s=timeout_s,
         )
 
     def container(self, job_id: str) -> str:
@@ -101,17 +119,45 @@ class Service:
             try:
                 self._call("PUT", f"/jobs/{job_id}", full)
             except ExchangeFailed as failure:
-                if failure.trouble not in PASSING or not self._is_there(job_id):
+                unclear = failure.trouble in PASSING or failure.trouble is Trouble.CONFLICT
+                if not unclear or not self._is_there(job_id, body):
                     raise
 
         self._ask("submitting a job", _IN_FLIGHT, put)
 
-    def _is_there(self, job_id: str) -> bool:
+    def _is_there(self, job_id: str, body: Mapping[str, Any]) -> bool:
+        """Whether the service has the job, and has it as ours: an earlier process of the run may have sent it."""
         try:
-            self._call("GET", f"/jobs/{job_id}")
+            found = self._call("GET", f"/jobs/{job_id}")
         except ExchangeFailed:
             return False
-        return True
+        said = found.get("metadata") if isinstance(found, dict) else None
+        return isinstance(said, dict) and said.items() >= body["metadata"].items()
+
+    def find_job(self, job_id: str) -> dict[str, Any] | None:
+        """A job as the service has it, with signed URLs; None where there is none of that id."""
+        return self._found("GET", f"/jobs/{job_id}", "looking for a job", _READING)
+
+    def _found(
+        self,
+        method: str,
+        path: str,
+        doing: str,
+        meaning: str,
+        *,
+        attempts: int = ATTEMPTS,
+        stop: threading.Event | None = None,
+        timeout_s: float = READ_TIMEOUT_S,
+    ) -> dict[str, Any] | None:
+        def ask() -> dict[str, Any] | None:
+            try:
+                return _with_status(self._call(method, path, timeout_s=timeout_s))
+            except ExchangeFailed as failure:
+                if failure.trouble is Trouble.MISSING:
+                    return None
+                raise
+
+        return self._ask(doing, meaning, ask, attempts=attempts, stop=stop)
 
     def jobs_of_session(self, session_id: str, *, name_prefix: str = "") -> Iterator[dict[str, Any]]:
         """The session's jobs in the order of their creation, or those whose names begin so."""
@@ -132,9 +178,22 @@ class Service:
         """A blob of the job's container, by the URL that the service named, with the container's signature."""
         signed = url if urlsplit(url).query else f"{url}?{urlsplit(container).query}"
         # A result may come a while after its job's success: a missing blob is waited for like a busy service.
-        return self._ask(
-            "reading a result", _IN_FLIGHT, lambda: self._transport.get_blob(signed), also={Trouble.MISSING}
-        )
+        try:
+            return repeat(
+                lambda: self._transport.get_blob(signed),
+                clock=self._clock,
+                stop=self._stop,
+                attempts=RESULT_ATTEMPTS,
+                passing=PASSING | {Trouble.MISSING},
+            )
+        except ExchangeFailed as failure:
+            if failure.trouble is Trouble.MISSING:
+                raise ResultMissing(f"its result is not in the storage ({failure.text})") from failure
+            raise _in_words(failure, "reading a result", _IN_FLIGHT, self._transport.host) from failure
+
+    def stop(self) -> None:
+        """End every wait between attempts, but for those of a close."""
+        self._stop.set()
 
     def close(self) -> None:
         """Close the connections."""
@@ -177,15 +236,14 @@ class Service:
         *,
         attempts: int = ATTEMPTS,
         stop: threading.Event | None = None,
-        also: frozenset[Trouble] | set[Trouble] = frozenset(),
     ) -> T:
         try:
-            return repeat(call, clock=self._clock, stop=stop or self._stop, attempts=attempts, passing=PASSING | also)
+            return repeat(call, clock=self._clock, stop=stop or self._stop, attempts=attempts)
         except ExchangeFailed as failure:
             raise _in_words(failure, doing, meaning, self._transport.host) from failure
 
 
-def _session(document: Any) -> dict[str, Any]:
+def _with_status(document: Any) -> dict[str, Any]:
     _field(document, "id", str)
     _field(document, "status", str)
     return document  # type: ignore[no-any-return]  # it is a dict: it has fields

@@ -1,30 +1,38 @@
-"""One session at the service, owned by a `with` block: opened, used for rounds, closed however the block ends."""
+"""The session of a run, owned by a `with` block: opened, used for rounds, renewed, closed however the block ends."""
 
 from __future__ import annotations
 
-import logging
+import os
 import secrets
 import signal
 import sys
 import threading
-import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Measured
-from hybridloop.errors import AccessDenied, HybridloopError, InputError, RunStopped, ServiceRefused, StreamBusy
+from hybridloop.crashpoints import crash_point
+from hybridloop.errors import JournalDamaged, RunStopped, StopRequested, StreamBusy
+from hybridloop.sessions.bill import Bill
 from hybridloop.sessions.clock import Clock, RealClock
-from hybridloop.sessions.jobs import check_round, plan_jobs
-from hybridloop.sessions.places import RoundPlace, check_stream, session_id
+from hybridloop.sessions.jobs import JobSpec, check_round, plan_jobs, record_of
+from hybridloop.sessions.journal import JobRecord, RoundRecord
+from hybridloop.sessions.lineage import Lineage, swallowed
+from hybridloop.sessions.places import JobPlace, RoundPlace, check_stream, session_id
+from hybridloop.sessions.policy import FailurePolicy
 from hybridloop.sessions.poller import Poller
-from hybridloop.sessions.programs import Programs
+from hybridloop.sessions.programs import Description, Programs, describe
+from hybridloop.sessions.replay import SAME_RAD, check_same
 from hybridloop.sessions.retry import ATTEMPTS
-from hybridloop.sessions.rounds import Bill, Connection, RoundInFlight
-from hybridloop.sessions.service import Service
+from hybridloop.sessions.rounds import Connection, RoundInFlight
+from hybridloop.sessions.run import ClaimedRun, unkept_run
+from hybridloop.sessions.service import CLOSE_TIMEOUT_S, Service
 from hybridloop.sessions.targets import DEFAULT_TARGET, Target, find_target
 from hybridloop.sessions.workers import Workers
 
@@ -32,41 +40,68 @@ if TYPE_CHECKING:
     from hybridloop.sessions.sampler import SessionSampler
 
 MAIN_STREAM = "main"
-JobFailurePolicy = Literal["abort", "continue"]
-_ATTEMPTS_WHEN_LEAVING_IN_HASTE = 2
-
-_log = logging.getLogger(__name__)
+LAST_ROUND_S = 5.0  # what an interrupted run waits for the round in flight
+_ATTEMPTS_IN_HASTE = 2
+_CLOSE_IN_HASTE_S = 2.0
 
 
 @dataclass(slots=True)
 class _Stream:
-    """The rounds of one stream: who calls, how many there were, which are in flight."""
+    """The rounds of one stream: who calls, how many there were, which are in flight, whether one is being planned."""
 
     thread: int
-    rounds: int
-    in_flight: list[RoundInFlight]
+    rounds: int = 0
+    in_flight: list[RoundInFlight] = field(default_factory=list)
+    is_planning: bool = False
 
 
 class OpenSession:
-    """An open session: takes rounds of circuits, and hands out primitives for other people's algorithms."""
+    """The session of a run: takes rounds of circuits, and hands out primitives for other people's algorithms.
 
-    def __init__(self, connection: Connection, run_uid: str, seed: int) -> None:
-        self.id = connection.session_id
-        self.target: Target = connection.target
-        self.run_uid = run_uid
-        self.seed = seed
-        self.status = "Waiting"
+    Rounds that the run's journal has are handed out from there. The session at the service is opened with the first
+    round that it does not have, adopted if the run left one open, and renewed when it has ended.
+    """
+
+    def __init__(self, connection: Connection, poller: Poller) -> None:
+        self.target = connection.target
+        self.run_uid = connection.run.uid
+        self.seed = connection.run.seed
         self._connection = connection
-        self._programs = Programs(connection.target.profile)
-        self._poller = Poller(connection)
+        self._poller = poller
+        self._programs = Programs(connection.target.profile, connection.run.journal.program)
+        self._kept: set[str] = set()
         self._streams: dict[str, _Stream] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
-        self.jobs = 0  # of all rounds so far
+        self._closed_as: str | None = None
+        self.jobs = 0  # of all rounds so far, each place once
         self.shots = 0
+        self.retried = 0  # further attempts
+        self.replayed = 0  # rounds that came from the journal whole
 
     def __repr__(self) -> str:
         return f"<session {self.id} on {self.target.name}: {self.status.lower()}, {self.jobs} jobs>"
+
+    @property
+    def id(self) -> str:
+        """The id of the session that is open, else of the last one, else of the one to be opened first."""
+        held, rows = self._connection.lineage.held, self._connection.lineage.rows
+        return held.id if held else rows[-1].id if rows else session_id(self.run_uid, 0)
+
+    @property
+    def status(self) -> str:
+        """The session's last known status at the service; "unopened" before there is one."""
+        if self._closed_as is not None:
+            return self._closed_as
+        if self._connection.lineage.held is None:
+            rows = self._connection.lineage.rows
+            return rows[-1].status if rows else "unopened"
+        return "Executing" if self.jobs else "Waiting"
+
+    @property
+    def lineage(self) -> Lineage:
+        """The sessions of the run."""
+        return self._connection.lineage
 
     @property
     def cost(self) -> dict[str, float]:
@@ -78,6 +113,16 @@ class OpenSession:
         """Number of circuit structures that were compiled; angles do not count."""
         return self._programs.structures
 
+    def open(self) -> None:
+        """Have a session open at the service; a run's first round does it by itself."""
+        self._connection.lineage.current()
+
+    def is_recorded(self, *, stream: str = MAIN_STREAM) -> bool:
+        """Whether the stream's next round is in the journal whole."""
+        state = self._streams.get(stream)
+        record = self._connection.run.journal.round(self.run_uid, stream, state.rounds if state else 0)
+        return record is not None and record.complete
+
     def run_round(self, pubs: Sequence[SamplerPub], /) -> list[Measured]:
         """Measure a round on the session's main stream; see `hybridloop.algorithms.rounds.RunRound`.
 
@@ -85,27 +130,42 @@ class OpenSession:
         """
         return self.collect(self.start_round(pubs))
 
-    def start_round(self, pubs: Sequence[SamplerPub], *, stream: str = MAIN_STREAM) -> RoundInFlight:
-        """Number a round, plan its jobs and start their submission; `collect` waits for its counts.
+    def start_round(
+        self, pubs: Sequence[SamplerPub], *, stream: str = MAIN_STREAM, same_rad: float = SAME_RAD
+    ) -> RoundInFlight:
+        """Number a round, write down its jobs and start their submission; `collect` waits for its counts.
 
-        Rounds of a stream are numbered in the order of their calls, so it takes one thread at a time: StreamBusy.
+        Rounds of a stream are numbered in the order of their calls, so it takes one thread at a time: StreamBusy. A
+        round that the journal has must be the same, its angles within `same_rad`: ReplayDiverged.
         """
+        crash_point("step.after")
         check_round(pubs, self.target)
-        programs = [self._programs.prepare(pub) for pub in pubs]
-
-        def planned(place: RoundPlace) -> RoundInFlight:
-            return RoundInFlight(place, programs, plan_jobs(place, pubs, programs, self.target, self.seed))
-
-        round_ = self._numbered(check_stream(stream), planned)
-        if round_.size:
-            round_.start(self._connection, lambda: self._poller.watch(round_))
-        else:
-            round_.ended.set()
+        asked = [describe(pub) for pub in pubs]
+        state = self._turn(check_stream(stream))
+        try:
+            place = RoundPlace(self.run_uid, stream, state.rounds)
+            round_, is_live = self._planned(place, pubs, asked, same_rad)
+        except BaseException:  # whatever it was, an interruption too: the number is free again
+            with self._lock:
+                state.is_planning = False
+            raise
+        with self._lock:
+            state.is_planning = False
+            state.rounds += 1
+            state.in_flight.append(round_)
+            self.jobs += round_.size
+            self.shots += round_.shots
+        if is_live:
+            round_.start(self._connection, lambda: self._poller.watch(self._connection, round_))
+        if self._stopped.is_set():
+            round_.stop()
         return round_
 
     def collect(self, round_: RoundInFlight) -> list[Measured]:
         """Wait for a round's counts. Raises what ended it."""
-        return round_.result(self._connection.clock)
+        found = round_.result(self._connection.clock)
+        crash_point("step.before")
+        return found
 
     def sampler(self, *, shots: int = 1024, stream: str = MAIN_STREAM) -> SessionSampler:
         """A `BaseSamplerV2` whose jobs are rounds of this session; `shots` is for PUBs that state none."""
@@ -113,33 +173,124 @@ class OpenSession:
 
         return SessionSampler(self, shots=shots, stream=check_stream(stream))
 
-    def stop(self) -> None:
-        """End every wait: rounds in flight raise RunStopped, their jobs are left to the service."""
+    def stop(self, error: Exception | None = None) -> None:
+        """End every wait: rounds in flight raise the error, or RunStopped; their jobs are left to the service."""
         self._stopped.set()
-        with self._lock:
-            in_flight = [round_ for stream in self._streams.values() for round_ in stream.in_flight]
-        for round_ in in_flight:
-            round_.stop()
+        for round_ in self._in_flight():
+            round_.stop(error)
         self._poller.stop()
 
-    def _numbered(self, stream: str, planned: Callable[[RoundPlace], RoundInFlight]) -> RoundInFlight:
+    def _in_flight(self) -> list[RoundInFlight]:
+        with self._lock:
+            rounds = [round_ for stream in self._streams.values() for round_ in stream.in_flight]
+        return [round_ for round_ in rounds if not round_.ended.is_set()]
+
+    def _turn(self, stream: str) -> _Stream:
         caller = threading.get_ident()
         with self._lock:
             if self._stopped.is_set():
-                raise RunStopped(0)
-            state = self._streams.setdefault(stream, _Stream(caller, 0, []))
+                raise self._connection.run.lost or RunStopped(0)
+            state = self._streams.setdefault(stream, _Stream(caller))
             state.in_flight = [round_ for round_ in state.in_flight if not round_.ended.is_set()]
-            if state.thread != caller and state.in_flight:
+            if state.thread != caller and (state.in_flight or state.is_planning):
                 raise StreamBusy(stream)
-            round_ = planned(RoundPlace(self.run_uid, stream, state.rounds))
             state.thread = caller
-            state.rounds += 1
-            state.in_flight.append(round_)
-            self.jobs += round_.size
-            self.shots += round_.shots
-            if round_.size:
-                self.status = "Executing"  # from Waiting, with its first job
-        return round_
+            state.is_planning = True
+        return state
+
+    def _planned(
+        self, place: RoundPlace, pubs: Sequence[SamplerPub], asked: Sequence[Description], same_rad: float
+    ) -> tuple[RoundInFlight, bool]:
+        """The round, and whether it has anything to do at the service."""
+        run = self._connection.run
+        record = run.journal.round(run.uid, place.stream, place.sequence)
+        if record is not None:
+            check_same(record, asked, [pub.shots for pub in pubs], self.target.name, same_rad)
+            return self._recorded(place, record)
+        programs = [self._programs.compiled(each) for each in asked]
+        records = [record_of(program, pub.shots) for program, pub in zip(programs, pubs, strict=True)]
+        specs = plan_jobs(place, records, programs, self.target, self.seed)
+        ordinal = self._connection.lineage.current().ordinal if specs else 0
+        bodies = {key: body for each in programs for key, body in each.bodies.items() if key not in self._kept}
+        crash_point("intent.before")
+        intents = [spec.intent(ordinal) for spec in specs]
+        run.journal.begin_round(run.lease, place.stream, place.sequence, self.target.name, records, intents, bodies)
+        crash_point("intent.after")
+        self._kept |= bodies.keys()
+        return RoundInFlight(place, records, specs), True
+
+    def _recorded(self, place: RoundPlace, record: RoundRecord) -> tuple[RoundInFlight, bool]:
+        for job in record.jobs:
+            self._connection.bill.add(job.billed)
+        latest = {(job.pub, job.point, job.part): job for job in record.jobs}  # the last attempt comes last
+        self.retried += len(record.jobs) - len(latest)
+        if record.complete:
+            specs = [self._spec(place, record, job, b"") for job in latest.values()]
+            round_ = RoundInFlight(place, record.pubs, specs, {job.id: job for job in latest.values()})
+            round_.ended.set()
+            self.replayed += 1
+            return round_, False
+        known, specs, again = {}, [], []
+        payloads = self._payloads(record)
+        for at, job in latest.items():
+            spec = self._spec(place, record, job, payloads[at])
+            if job.state == "failed":  # the run ended on it, or before the next attempt was written down
+                spec = spec.next_attempt()
+                again.append(spec)
+            else:
+                known[spec.id] = job
+            specs.append(spec)
+        if again:
+            run, ordinal = self._connection.run, self._connection.lineage.current().ordinal
+            intents = [spec.intent(ordinal) for spec in again]
+            run.journal.add_attempts(run.lease, place.stream, place.sequence, intents)
+            self.retried += len(again)
+        return RoundInFlight(place, record.pubs, specs, known), True
+
+    def _spec(self, place: RoundPlace, record: RoundRecord, job: JobRecord, payload: bytes) -> JobSpec:
+        at = JobPlace(place, job.pub, job.point, job.part)
+        bits = len(record.pubs[job.pub].measured)
+        value = at.sampling_value(self.seed)
+        return JobSpec(at, job.attempt, job.shots, bits, payload, value, job.program, job.reserved)
+
+    def _payloads(self, record: RoundRecord) -> dict[tuple[int, int, int], bytes]:
+        """The payloads as they were written down, by place: nothing is compiled again."""
+        found = {}
+        filled = [pub.program and self._programs.filled(pub.program, pub.slots) for pub in record.pubs]
+        for job in record.jobs:
+            of_pub = filled[job.pub]
+            payload = of_pub[job.point] if of_pub else self._connection.run.journal.program(job.program or "")
+            if payload is None:
+                raise JournalDamaged("programs", f"{record.pubs[job.pub].program or job.program}")
+            found[job.pub, job.point, job.part] = payload
+        return found
+
+    def leave(self) -> None:
+        """End what is in flight and close the session; called once, on every way out of the block."""
+        kind = sys.exc_info()[0]
+        in_haste = kind is not None and not issubclass(kind, Exception)  # an interruption, a SystemExit
+        self._stopped.set()
+        connection = self._connection
+        with _counting_signals(lambda: self.stop()):
+            if in_haste:
+                self._last_chance()
+            pending = self._in_flight()
+            self.stop()
+            connection.service.stop()
+            for round_ in pending:
+                swallowed(partial(round_.write, connection))
+            connection.run.beat()
+            if connection.run.lost:
+                return  # whoever has the run now has the session as well
+            attempts, limit_s = (_ATTEMPTS_IN_HASTE, _CLOSE_IN_HASTE_S) if in_haste else (ATTEMPTS, CLOSE_TIMEOUT_S)
+            self._closed_as = swallowed(lambda: connection.lineage.close(attempts=attempts, timeout_s=limit_s))
+
+    def _last_chance(self) -> None:
+        """Wait a little for the rounds in flight: what they give is paid for, and need not be fetched again."""
+        clock = self._connection.clock
+        until = clock.now() + LAST_ROUND_S
+        for round_ in self._in_flight():
+            clock.wait(round_.ended, max(0.0, until - clock.now()))
 
 
 @contextmanager
@@ -147,70 +298,69 @@ def open_session(
     workspace: Any,
     target: str = DEFAULT_TARGET,
     *,
+    run: ClaimedRun | None = None,
     name: str = "hybridloop",
-    seed: int | None = None,
-    run_uid: str | None = None,
-    session_on_job_failure: JobFailurePolicy = "continue",
+    policy: FailurePolicy | None = None,
     clock: Clock | None = None,
 ) -> Iterator[OpenSession]:
-    """Hold one session open on a target of the SDK's workspace; it is closed however the block ends.
+    """Hold the session of a run on a target of the SDK's workspace; it is closed however the block ends.
 
-    `seed` fixes what the local service samples (None: drawn). `session_on_job_failure` is the service's own job
-    failure policy. Raises InputError before anything is sent, AccessDenied or ServiceError if it can't be opened.
+    A new run's session is opened at once; a run that is resumed has one opened when it needs one. Without `run` nothing
+    is kept: what happened ends with the block. Raises InputError before anything is sent, AccessDenied or ServiceError
+    if the session can't be opened.
     """
     at = find_target(target)
-    if session_on_job_failure not in get_args(JobFailurePolicy):
-        problem = f"{session_on_job_failure!r} is no job failure policy"
-        raise InputError("session_on_job_failure", problem, "Give 'abort' or 'continue'.")
-    uid = run_uid or str(uuid.uuid4())
-    stop = threading.Event()
-    ticking = clock or RealClock()
-    service = Service(workspace, ticking, stop)
-    identifier = session_id(uid, 0)
-    workers = Workers("hybridloop-session", ticking)
-    session = OpenSession(
-        Connection(service, identifier, at, ticking, workers, Bill()),
-        uid,
-        secrets.randbits(63) if seed is None else seed,
-    )
-    to_close = True  # also after a signal in the midst of the opening: the service may have opened it by then
-    try:
-        try:
-            service.open_session(identifier, name, at, session_on_job_failure.capitalize())
-        except (InputError, AccessDenied, ServiceRefused):
-            to_close = False  # for certain; an unclear answer may hide a session that is open
-            raise
+    with ExitStack() as held:
+        if run is None:
+            run = held.enter_context(unkept_run(at.name, seed=secrets.randbits(63)))
+        session = _entered(workspace, at, run, name, policy or FailurePolicy(), clock or RealClock(), held)
+        if not session.lineage.rows:
+            session.open()
         yield session
-    finally:
-        with _shielded_from_signals():
-            stop.set()
-            session.stop()
-            try:
-                if to_close:
-                    _close(service, session)
-            finally:
-                workers.close()
-                service.close()
 
 
-def _close(service: Service, session: OpenSession) -> None:
-    leaving = sys.exc_info()[0]
-    in_haste = leaving is not None and not issubclass(leaving, Exception)
-    try:
-        reply = service.close_session(session.id, attempts=_ATTEMPTS_WHEN_LEAVING_IN_HASTE if in_haste else ATTEMPTS)
-        session.status = reply["status"]
-    except HybridloopError as error:  # what happened in the block matters more than this, and must not be hidden
-        session.status = "unknown"
-        _log.warning("session %s: %s", session.id, error)
+def _entered(
+    workspace: Any, target: Target, run: ClaimedRun, name: str, policy: FailurePolicy, clock: Clock, held: ExitStack
+) -> OpenSession:
+    service = held.enter_context(closing(Service(workspace, clock, threading.Event())))
+    workers = held.enter_context(closing(Workers("hybridloop-session", clock)))
+    poller = Poller(clock)
+    lineage = Lineage(service, run, target, policy, clock, name=name)
+    bill = Bill()
+    connection = Connection(service, lineage, run, target, policy, clock, workers, bill, _Idle(), poller.later)
+    session = OpenSession(connection, poller)
+    held.callback(session.leave)
+    run.on_stop(lambda: session.stop(run.lost or StopRequested(run.record.key)))
+    return session
+
+
+class _Idle:
+    """Nobody hears of it."""
+
+    def submitted(self, at: float) -> None: ...
+
+    def ended(self, at: float) -> None: ...
 
 
 @contextmanager
-def _shielded_from_signals() -> Iterator[None]:
-    """Keep a second Ctrl-C or SIGTERM from cutting the close short; it is bounded by its own time limits."""
+def _counting_signals(hurry: Callable[[], None]) -> Iterator[None]:
+    """While a session is closed, a signal ends the waiting before the close, and one more ends the process.
+
+    Only the main thread is told of signals; elsewhere this does nothing. The close is bounded by its own limits.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    former = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    counted = 0
+
+    def heard(number: int, _frame: FrameType | None) -> None:
+        nonlocal counted
+        counted += 1
+        if counted > 1:
+            os._exit(128 + number)  # asked for three times: the session is left to `sessions sweep`
+        hurry()
+
+    former = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

@@ -12,7 +12,9 @@ from prefect.cache_policies import NO_CACHE
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Measured, RunRound
-from hybridloop.sessions.session import JobFailurePolicy, OpenSession, open_session
+from hybridloop.sessions.policy import FailurePolicy
+from hybridloop.sessions.run import ClaimedRun
+from hybridloop.sessions.session import OpenSession, open_session
 
 T = TypeVar("T")
 
@@ -37,13 +39,13 @@ def close_session_task(session_id: str, leave: Callable[[], T]) -> T:
 
 @contextmanager
 def session_of_flow(
-    workspace: Any, target: str, *, name: str, seed: int | None, session_on_job_failure: JobFailurePolicy = "continue"
+    workspace: Any, target: str, *, run: ClaimedRun, name: str, policy: FailurePolicy
 ) -> Iterator[OpenSession]:
-    """Hold one session open for the flow run around; it is closed however the block ends.
+    """Hold the session of a run for the flow run around; it is closed however the block ends.
 
     On the way out of an error or a signal the close is owed whatever Prefect can still do, so it is no task then.
     """
-    manager = open_session(workspace, target, name=name, seed=seed, session_on_job_failure=session_on_job_failure)
+    manager = open_session(workspace, target, run=run, name=name, policy=policy)
     try:  # around the tasks too: a signal may come after the session was opened and before its task has ended
         session = open_session_task(target, manager.__enter__)
         yield session
