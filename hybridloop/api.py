@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from hybridloop.flows.context import Update
     from hybridloop.flows.results import RunResult
     from hybridloop.sessions.clock import Clock
-    from hybridloop.sessions.session import JobFailurePolicy, OpenSession
+    from hybridloop.sessions.policy import FailurePolicy
+    from hybridloop.sessions.session import OpenSession
 
 _log = logging.getLogger(__name__)
 
@@ -89,8 +90,7 @@ def open_session(
     *,
     workspace: Any | None = None,
     name: str = "hybridloop",
-    seed: int | None = None,
-    session_on_job_failure: JobFailurePolicy = "continue",
+    policy: FailurePolicy | None = None,
     clock: Clock | None = None,
 ) -> Iterator[OpenSession]:
     """Hold one session open; it is closed however the block ends, SIGTERM included.
@@ -104,9 +104,7 @@ def open_session(
     at = default_workspace() if workspace is None else workspace
     with (
         sigterm_unwinds(),
-        session.open_session(
-            at, target, name=name, seed=seed, session_on_job_failure=session_on_job_failure, clock=clock
-        ) as opened,
+        session.open_session(at, target, name=name, policy=policy, clock=clock) as opened,
     ):
         yield opened
 

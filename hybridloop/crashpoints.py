@@ -26,7 +26,7 @@ def crash_point(name: str) -> None:
     at, _, times = wanted.partition(":")
     if at != name:
         return
-    global _passed  # noqa: PLW0603  # one count a process is what the variable speaks of
+    global _passed  # one count a process is what the variable speaks of
     with _lock:
         _passed += 1
         if _passed == int(times or 1):

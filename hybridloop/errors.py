@@ -15,6 +15,8 @@
     ├── StreamBusy                two callers at once on one stream of rounds
     ├── CapReached                the next jobs could cost more than the run may spend
     ├── RunStopped                a round, or its whole session, was told to stop
+    │   ├── StopRequested         … by somebody else: hybridloop runs stop
+    │   └── RunParked             … because its jobs wait longer than was allowed
     ├── JournalError              the journal can't be opened, read or written
     │   ├── JournalDamaged        … what it holds is not what was written
     │   └── JournalTooNew         … a newer version of hybridloop has written it
@@ -175,6 +177,30 @@ class RunStopped(HybridloopError):
         return (
             f"the wait for the round was ended; {self.in_flight} job(s) in flight were left to the service, which "
             "finishes and bills them. A session that was stopped takes no further round: open a new one."
+        )
+
+
+class StopRequested(RunStopped):
+    """Somebody asked the run to stop; `in_flight` jobs were left to the service."""
+
+    exit_code = 3
+
+    def __str__(self) -> str:
+        return (
+            f"the run was asked to stop, with {self.in_flight} job(s) in flight, which the service finishes and bills. "
+            "All results are kept, and its session is closed. `hybridloop runs resume` goes on with it."
+        )
+
+
+class RunParked(RunStopped):
+    """The jobs in flight wait longer than was allowed; the run goes on when they are done."""
+
+    exit_code = 3
+
+    def __str__(self) -> str:
+        return (
+            f"the run was parked with {self.in_flight} job(s) in flight, which the service finishes and bills. "
+            "All results are kept. `hybridloop runs resume` goes on with it once they are done."
         )
 
 

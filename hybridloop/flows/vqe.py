@@ -14,6 +14,8 @@ from hybridloop.flows.problems import PreparedVqe, exact_energy, prepare_vqe
 from hybridloop.flows.results import RunResult, SessionRecord
 from hybridloop.flows.settings import ProblemText, VqeSettings
 from hybridloop.sessions.catalog import check_offered
+from hybridloop.sessions.policy import FailurePolicy
+from hybridloop.sessions.run import unkept_run
 from hybridloop.sessions.session import OpenSession
 from hybridloop.sessions.targets import find_target
 from hybridloop.tasks.session import rounds_of_flow, session_of_flow
@@ -32,7 +34,12 @@ def vqe(problem: ProblemText, settings: VqeSettings = DEFAULTS) -> RunResult:
     prepared = prepared_by_caller() or prepare_vqe(problem, settings, seed)
     workspace = workspace_of_run()
     check_offered(workspace, find_target(settings.target), prepared.problem.encoding.num_qubits)
-    with session_of_flow(workspace, settings.target, name=f"vqe-{problem.name}", seed=seed) as session:
+    with (
+        unkept_run(settings.target, seed=seed) as run,
+        session_of_flow(
+            workspace, settings.target, run=run, name=f"vqe-{problem.name}", policy=FailurePolicy()
+        ) as session,
+    ):
         found = minimize_energy(
             prepared.problem.hamiltonian,
             prepared.ansatz,

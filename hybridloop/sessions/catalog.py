@@ -96,7 +96,7 @@ def list_jobs(workspace: Any, session_id: str) -> list[Row]:
 def close_session(workspace: Any, session_id: str) -> Row:
     """Close a session and show it. Raises InputError where there is none of that id."""
     with service_of(workspace) as service, _known(session_id):
-        return _session_row(service.close_session(session_id))
+        return _session_row(service.close_session(session_id) or {})
 
 
 def _session_row(item: Row) -> Row:

@@ -80,9 +80,7 @@ def check_round(pubs: Sequence[SamplerPub], target: Target) -> None:
 def record_of(program: Program, shots: int) -> PubRecord:
     """A PUB as it is written down."""
     asked = program.description
-    return PubRecord(
-        asked.fingerprint, program.key, shots, asked.points, asked.slots, asked.measured, asked.num_clbits
-    )
+    return PubRecord(asked.fingerprint, program.key, shots, asked.points, asked.slots, asked.measured, asked.num_clbits)
 
 
 def plan_jobs(

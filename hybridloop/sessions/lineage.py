@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hybridloop.crashpoints import crash_point
@@ -60,14 +60,14 @@ class Lineage:
         self._lock = threading.RLock()
         self._held: HeldSession | None = None
         self._next_reason = ""
-        rows = run.journal.sessions(run.uid)
-        self._renewals = sum(row.reason in _NOT_BY_US for row in rows)
+        self._rows = list(run.journal.sessions(run.uid))  # nobody else writes them while we hold the run
+        self._renewals = sum(row.reason in _NOT_BY_US for row in self._rows)
         self._closed = False
 
     @property
     def rows(self) -> list[SessionRow]:
         """All sessions of the run so far, in order."""
-        return list(self._run.journal.sessions(self._run.uid))
+        return list(self._rows)
 
     @property
     def held(self) -> HeldSession | None:
@@ -91,7 +91,7 @@ class Lineage:
         self._on_open(held, opened_at)
         return held
 
-    def over(self, ordinal: int, status: str) -> None:
+    def over(self, ordinal: int) -> None:
         """Take note that the service ended a session of ours; the next job opens the next one.
 
         Raises SessionEnded where the policy allows none.
@@ -99,6 +99,8 @@ class Lineage:
         with self._lock:
             if self._held is None or self._held.ordinal != ordinal:
                 return  # somebody else has noticed
+            found = self._service.find_session(self._held.id)
+            status = str(found["status"]) if found else "gone"
             self._ended(ordinal, status)
             self._held = None
             self._next_reason = status
@@ -158,10 +160,12 @@ class Lineage:
         return status
 
     def _ended(self, ordinal: int, status: str) -> None:
-        self._run.journal.end_session(self._run.lease, self._run.uid, ordinal, status, self._clock.now())
+        now = self._clock.now()
+        self._rows[ordinal] = replace(self._rows[ordinal], status=status, ended_at=now)
+        self._run.journal.end_session(self._run.lease, self._run.uid, ordinal, status, now)
 
     def _adopted(self) -> tuple[HeldSession, float] | None:
-        rows = self.rows
+        rows = self._rows
         if not rows or rows[-1].ended_at is not None:
             self._next_reason = self._next_reason or ("resumed" if rows else "")
             return None
@@ -177,11 +181,12 @@ class Lineage:
         return HeldSession(row.ordinal, row.id), row.opened_at
 
     def _opened(self) -> tuple[HeldSession, float]:
-        ordinal = len(self.rows)
+        ordinal = len(self._rows)
         held = HeldSession(ordinal, session_id(self._run.uid, ordinal))
         now = self._clock.now()
         row = SessionRow(ordinal, held.id, self._target.name, "Waiting", self._next_reason, now, None)
         self._run.journal.add_session(self._run.lease, row)
+        self._rows.append(row)
         step = "renew" if ordinal else "open"
         crash_point(f"{step}.before")
         self._put(held.id)
@@ -197,15 +202,13 @@ class Lineage:
             self._service.open_session(identifier, self._name, self._target, policy)
         except (InputError, AccessDenied, ServiceRefused):
             # for certain; an unclear answer may hide a session that is open, and the close that is owed tells
-            ordinal = self.rows[-1].ordinal
+            ordinal = self._rows[-1].ordinal
             self._ended(ordinal, "refused")
             raise
 
     def facts(self) -> list[dict[str, Any]]:
         """The lineage as rows to show."""
-        return [
-            {"ordinal": row.ordinal, "id": row.id, "status": row.status, "reason": row.reason} for row in self.rows
-        ]
+        return [{"ordinal": row.ordinal, "id": row.id, "status": row.status, "reason": row.reason} for row in self.rows]
 
 
 def swallowed(last_act: Callable[[], str | None]) -> str | None:

@@ -80,7 +80,8 @@ class Poller:
                 self._watched = [item for item in self._watched if not item[0].round.ended.is_set()]
                 look = min(self._watched, key=lambda item: item[0].due_at, default=None)
                 call = min(self._postponed, key=lambda item: item.due_at, default=None)
-            dues = [due for due in (look and look[0].due_at, call and call.due_at) if due is not None]
+            dues = [] if look is None else [look[0].due_at]
+            dues += [] if call is None else [call.due_at]
             pause = min(dues) - self._clock.now() if dues else _IDLE_S
             if pause > 0:
                 if self._clock.wait(self._wake, pause):

@@ -50,8 +50,8 @@ class Description:
 class Program:
     """A PUB in the target's format: one payload a point, and under which keys what they come from is kept.
 
-    Bit j of a payload's outcomes is the circuit's classical bit `description.measured[j]`. `key` is the template's, None
-    where each payload stands for itself; `keys` has each payload's own then. `bodies` is what is to be kept.
+    Bit j of a payload's outcomes is the circuit's classical bit `description.measured[j]`. `key` is the template's,
+    None where each payload stands for itself; `keys` has each payload's own then. `bodies` is what is to be kept.
     """
 
     description: Description

@@ -31,8 +31,6 @@ from hybridloop.sessions.service import ResultMissing, Service
 from hybridloop.sessions.sorting import (
     CANCELLED,
     CANCELLED_WITH_SESSION,
-    RESULT_MISSING,
-    RESULT_UNREADABLE,
     meaning_of,
     transient,
 )
@@ -224,7 +222,7 @@ class RoundInFlight:
             try:
                 connection.service.submit(spec.id, job.container, spec.body(held.id, connection.target))
             except SessionEnded:
-                connection.lineage.over(held.ordinal, "TimedOut")
+                connection.lineage.over(held.ordinal)
             else:
                 crash_point("put.after")
                 return
@@ -241,10 +239,10 @@ class RoundInFlight:
             data = connection.service.download(url, job.container)
             counts = read_results_v2(data, spec.num_bits, exact=not connection.target.samples, shots=spec.shots)
         except UnreadableResult as error:
-            self._gave_nothing(connection, job, RESULT_UNREADABLE, f"its result can't be read: {error}", billed)
+            self._lost(connection, job, f"its result can't be read: {error}", billed, succeeded=True)
             return
         except ResultMissing as error:
-            self._gave_nothing(connection, job, RESULT_MISSING, str(error), billed)
+            self._lost(connection, job, str(error), billed, succeeded=True)
             return
         crash_point("result.after")
         self._take(connection, job, JobOutcome(spec.id, "done", counts, "", billed), counts=counts)
@@ -263,31 +261,38 @@ class RoundInFlight:
     def _gave_nothing(
         self, connection: Connection, job: _Job, code: str | None, why: str, billed: Mapping[str, float] | None
     ) -> None:
-        """Ask a job again whose attempt gave no counts, or give it up."""
-        now, policy = connection.clock.now(), connection.policy
-        with_session = code == CANCELLED_WITH_SESSION
-        if with_session:
-            connection.lineage.over(job.session, "ended with jobs in it")
-            wait: float | None = 0.0  # not the job's fault: the renewals are what is counted
+        """Ask a job again whose attempt ended without counts, or give it up."""
+        if code == CANCELLED_WITH_SESSION:  # not the job's fault: the renewals are what is counted
+            connection.lineage.over(job.session)
+            wait: float | None = 0.0
         else:
+            now = connection.clock.now()
             job.failures += 1
             job.first_failure_at = job.first_failure_at or now
+            since, draw = now - job.first_failure_at, random.random()
             wait = None
             if transient(code):
-                since = now - job.first_failure_at
-                draw = random.random()  # noqa: S311  # spreads retries, keeps no secret
-                wait = wait_before_retry(policy, failed=job.failures, since_first_s=since, draw=draw)
-        reason = f"job {job.spec.id}: {why}"
-        if wait is not None:
+                wait = wait_before_retry(connection.policy, failed=job.failures, since_first_s=since, draw=draw)
+        if wait is None:
+            self._lost(connection, job, why, billed, succeeded=False)
+        else:
             self._again(connection, job, JobOutcome(job.spec.id, "failed", None, why, billed), wait)
-        elif policy.on_lost_job is OnLostJob.FAIL:
+
+    def _lost(
+        self, connection: Connection, job: _Job, why: str, billed: Mapping[str, float] | None, *, succeeded: bool
+    ) -> None:
+        """Do with a job that gives no counts, all its attempts used, as the policy says."""
+        policy, reason = connection.policy.on_lost_job, f"job {job.spec.id}: {why}"
+        if policy is not OnLostJob.FAIL:
+            _log.warning("%s; the policy is to %s its point", reason, policy.value)
+            self._take(connection, job, JobOutcome(job.spec.id, "lost", None, why, billed), lost=reason)
+        elif succeeded:  # it is paid, so that it is never asked again: a resume reads its result
+            self.fail(_no_result(reason))
+        else:
             with self._lock:
                 self._unwritten.append(JobOutcome(job.spec.id, "failed", None, why, billed))
             self.write(connection)
             self.fail(_lost_for_good(reason, job.failures))
-        else:
-            _log.warning("%s; the policy is to %s its point", reason, policy.on_lost_job.value)
-            self._take(connection, job, JobOutcome(job.spec.id, "lost", None, why, billed), lost=reason)
 
     def _again(self, connection: Connection, job: _Job, failed: JobOutcome, wait_s: float) -> None:
         with self._lock:
@@ -377,7 +382,15 @@ def _point(parts: Sequence[Counts | Lost], pub: PubRecord) -> Counts | Lost:
 
 def _lost_for_good(reason: str, attempts: int) -> HybridloopError:
     return JobFailed(
-        f"{reason} (attempt {attempts} of its failures)" if attempts > 1 else reason,
+        f"{reason} (after {attempts} attempts)" if attempts > 1 else reason,
         "Its counts are lost; all other results are kept, and jobs that were accepted run on and are billed.",
         "If the words name an input or a limit, change the circuit or shots; else resume the run, which asks again.",
+    )
+
+
+def _no_result(reason: str) -> HybridloopError:
+    return JobFailed(
+        reason,
+        "The job is done and billed, and is not asked again; all other results are kept.",
+        "Resume the run, which reads the result again; if that does not help, report the job with its id.",
     )

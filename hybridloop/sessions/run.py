@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hybridloop.errors import HybridloopError, LeaseLost
-from hybridloop.sessions.journal import Journal, Lease, NewRun, RunRecord
+from hybridloop.errors import HybridloopError, JournalError, LeaseLost
+from hybridloop.sessions.journal import Journal, Lease, NewRun, RunRecord, journal_url
 
 BEAT_S = 5.0  # a lease lasts 60 s; a run that is told to stop hears of it within this
 
@@ -67,7 +67,7 @@ class ClaimedRun:
 @contextmanager
 def claimed(journal: Journal, uid: str, *, beat_s: float = BEAT_S) -> Iterator[ClaimedRun]:
     """Hold a run: nobody else can go on with it meanwhile. Raises RunBusy, JournalDamaged."""
-    lease = journal.claim(uid, now=time.time())
+    lease = journal.claim(uid)
     run = ClaimedRun(journal, journal.run(uid), lease)
     ended = threading.Event()
 
@@ -82,13 +82,17 @@ def claimed(journal: Journal, uid: str, *, beat_s: float = BEAT_S) -> Iterator[C
     finally:
         ended.set()
         heart.join()
-        journal.release(lease)
+        with suppress(JournalError):  # the next one to claim the run sees that this process is gone
+            journal.release(lease)
 
 
 @contextmanager
 def unkept_run(target: str, *, seed: int, uid: str | None = None) -> Iterator[ClaimedRun]:
     """A run whose journal is gone at the end of the block, so that it can't be resumed."""
-    with TemporaryDirectory(prefix="hybridloop-") as folder, closing(Journal(f"sqlite:///{folder}/journal.db")) as kept:
+    with (
+        TemporaryDirectory(prefix="hybridloop-") as folder,
+        closing(Journal(journal_url(Path(folder) / "journal.db"))) as kept,
+    ):
         name = uid or str(uuid.uuid4())
         kept.add_run(new_run(name, key=name, algorithm="session", problem="", target=target, seed=seed))
         with claimed(kept, name) as run:

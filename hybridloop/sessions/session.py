@@ -18,7 +18,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Measured
 from hybridloop.crashpoints import crash_point
-from hybridloop.errors import JournalDamaged, RunStopped, StopRequested, StreamBusy
+from hybridloop.errors import HybridloopError, JournalDamaged, RunStopped, StopRequested, StreamBusy
 from hybridloop.sessions.bill import Bill
 from hybridloop.sessions.clock import Clock, RealClock
 from hybridloop.sessions.jobs import JobSpec, check_round, plan_jobs, record_of
@@ -73,6 +73,7 @@ class OpenSession:
         self._streams: dict[str, _Stream] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
+        self._why_stopped: HybridloopError | None = None
         self._closed_as: str | None = None
         self.jobs = 0  # of all rounds so far, each place once
         self.shots = 0
@@ -180,6 +181,12 @@ class OpenSession:
             round_.stop(error)
         self._poller.stop()
 
+    def stop_as_told(self) -> None:
+        """End every wait because somebody else asked for it, or took the run over."""
+        in_flight = sum(round_.in_flight for round_ in self._in_flight())
+        self._why_stopped = self._connection.run.lost or StopRequested(in_flight)
+        self.stop(self._why_stopped)
+
     def _in_flight(self) -> list[RoundInFlight]:
         with self._lock:
             rounds = [round_ for stream in self._streams.values() for round_ in stream.in_flight]
@@ -189,7 +196,7 @@ class OpenSession:
         caller = threading.get_ident()
         with self._lock:
             if self._stopped.is_set():
-                raise self._connection.run.lost or RunStopped(0)
+                raise self._why_stopped or RunStopped(0)
             state = self._streams.setdefault(stream, _Stream(caller))
             state.in_flight = [round_ for round_ in state.in_flight if not round_.ended.is_set()]
             if state.thread != caller and (state.in_flight or state.is_planning):
@@ -261,7 +268,8 @@ class OpenSession:
             of_pub = filled[job.pub]
             payload = of_pub[job.point] if of_pub else self._connection.run.journal.program(job.program or "")
             if payload is None:
-                raise JournalDamaged("programs", f"{record.pubs[job.pub].program or job.program}")
+                key = str(record.pubs[job.pub].program or job.program)
+                raise JournalDamaged("programs", key, "it is missing")
             found[job.pub, job.point, job.part] = payload
         return found
 
@@ -299,6 +307,7 @@ def open_session(
     target: str = DEFAULT_TARGET,
     *,
     run: ClaimedRun | None = None,
+    seed: int | None = None,
     name: str = "hybridloop",
     policy: FailurePolicy | None = None,
     clock: Clock | None = None,
@@ -306,13 +315,13 @@ def open_session(
     """Hold the session of a run on a target of the SDK's workspace; it is closed however the block ends.
 
     A new run's session is opened at once; a run that is resumed has one opened when it needs one. Without `run` nothing
-    is kept: what happened ends with the block. Raises InputError before anything is sent, AccessDenied or ServiceError
-    if the session can't be opened.
+    is kept, what happened ends with the block, and `seed` (None: drawn) fixes what the local service samples. Raises
+    InputError before anything is sent, AccessDenied or ServiceError if the session can't be opened.
     """
     at = find_target(target)
     with ExitStack() as held:
         if run is None:
-            run = held.enter_context(unkept_run(at.name, seed=secrets.randbits(63)))
+            run = held.enter_context(unkept_run(at.name, seed=secrets.randbits(63) if seed is None else seed))
         session = _entered(workspace, at, run, name, policy or FailurePolicy(), clock or RealClock(), held)
         if not session.lineage.rows:
             session.open()
@@ -330,7 +339,7 @@ def _entered(
     connection = Connection(service, lineage, run, target, policy, clock, workers, bill, _Idle(), poller.later)
     session = OpenSession(connection, poller)
     held.callback(session.leave)
-    run.on_stop(lambda: session.stop(run.lost or StopRequested(run.record.key)))
+    run.on_stop(session.stop_as_told)
     return session
 
 

@@ -49,7 +49,7 @@ JOB_ERRORS: Mapping[str, Sorted] = MappingProxyType(
 OWN_ENDINGS: Mapping[str, Sorted] = MappingProxyType(
     {
         # Ways a job ends without counts for which the service has no code.
-        RESULT_MISSING: Sorted(transient=True, meaning="it succeeded, and its result never came to the storage"),
+        RESULT_MISSING: Sorted(transient=False, meaning="it succeeded, and its result is not there: a resume reads it"),
         CANCELLED_WITH_SESSION: Sorted(transient=True, meaning="the session ended, and took the job with it"),
         RESULT_UNREADABLE: Sorted(transient=False, meaning="it succeeded, and its result has another form"),
         CANCELLED: Sorted(transient=False, meaning="someone cancelled it"),

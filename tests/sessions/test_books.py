@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-
 from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
@@ -13,13 +11,13 @@ from tests.conftest import Emulator
 
 
 def test_the_ledger_has_each_job_of_a_run_once_under_its_place_with_its_price(emulator: Emulator) -> None:
-    run = str(uuid.uuid4())
     circuit = QuantumCircuit(2, 2)
     circuit.x(0)
     circuit.measure([0, 1], [0, 1])
-    with open_session(emulator.workspace(), "quantinuum.sim.h2-1e", run_uid=run, seed=7) as session:
+    with open_session(emulator.workspace(), "quantinuum.sim.h2-1e", seed=7) as session:
         for shots in (50, 100):
             session.run_round([SamplerPub.coerce((circuit, None, shots))])
+    run = session.run_uid
     books = emulator.admin(f"ledger?run={run}")
     places = [JobPlace(RoundPlace(run, "main", number), 0, 0, 0) for number in range(2)]
     assert [(entry["job"], entry["place"], entry["attempt"]) for entry in books["entries"]] == [

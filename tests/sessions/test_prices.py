@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import uuid
 from importlib import resources
 from typing import Any, get_args
 
@@ -185,20 +184,20 @@ BILLED = ["ionq.qpu.forte-1", "quantinuum.sim.h2-1e", "rigetti.qpu.cepheus-1-108
 
 @pytest.mark.parametrize("name", BILLED)
 def test_the_local_service_bills_what_was_expected(name: str, emulator: Emulator) -> None:
-    target, run = find_target(name), str(uuid.uuid4())
+    target = find_target(name)
     angles = np.linspace(-1.0, 2.0, ANSATZ.num_parameters)
     asked = [(ANSATZ, angles, 137), (circuit_with_everything(), None, 60)]
-    with open_session(emulator.workspace(), name, run_uid=run, seed=1) as session:
+    with open_session(emulator.workspace(), name, seed=1) as session:
         session.run_round([SamplerPub.coerce(each) for each in asked])
     prices = [
         price_of_job(target, gate_counts(program(circuit, target.profile, values)), shots)
         for circuit, values, shots in asked
     ]
-    billed = {entry["shots"]: entry["price"] for entry in emulator.admin(f"ledger?run={run}")["entries"]}
+    billed = {entry["shots"]: entry["price"] for entry in emulator.admin(f"ledger?run={session.run_uid}")["entries"]}
     for (_, _, shots), price in zip(asked, prices, strict=True):
         assert billed[shots] == pytest.approx(price.expected, abs=1e-6)
         assert price.upper is None or billed[shots] <= price.upper + 1e-6
-    (of_session,) = emulator.admin(f"ledger?run={run}")["sessions"]
+    (of_session,) = emulator.admin(f"ledger?run={session.run_uid}")["sessions"]
     total = math.fsum(price.expected for price in prices)
     assert of_session["money"].get(prices[0].unit, 0.0) == pytest.approx(total, abs=1e-5)
 
@@ -216,7 +215,7 @@ def test_the_local_service_bills_a_ping_as_expected(name: str, emulator: Emulato
 
 @pytest.mark.filterwarnings("ignore::hybridloop.sessions.programs.CompiledPerPoint")
 def test_both_ways_of_a_branch_and_resets_that_the_service_leaves_out_are_expected(emulator: Emulator) -> None:
-    name, run = "quantinuum.sim.h2-1e", str(uuid.uuid4())
+    name = "quantinuum.sim.h2-1e"
     circuit = QuantumCircuit(1, 2)
     circuit.h(0)
     circuit.measure(0, 0)
@@ -225,9 +224,9 @@ def test_both_ways_of_a_branch_and_resets_that_the_service_leaves_out_are_expect
         circuit.x(0)
     circuit.measure(0, 1)
     circuit.reset(0)  # after the last use
-    with open_session(emulator.workspace(), name, run_uid=run, seed=1) as session:
+    with open_session(emulator.workspace(), name, seed=1) as session:
         session.run_round([SamplerPub.coerce((circuit, None, 1000))])
     counts = gate_counts(program(circuit, find_target(name).profile))
     assert counts == GateCounts(qubits=1, one_qubit=2, two_qubit=0, measurements=2, resets=2)
-    (entry,) = emulator.admin(f"ledger?run={run}")["entries"]
+    (entry,) = emulator.admin(f"ledger?run={session.run_uid}")["entries"]
     assert entry["price"] == pytest.approx(price_of_job(find_target(name), counts, 1000).expected - 1.0)

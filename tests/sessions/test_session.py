@@ -30,8 +30,6 @@ from hybridloop.sessions.workspace import LocalService, connect
 from hybridloop.stack.processes import wait_until
 from tests.conftest import Emulator
 
-RUN = "3f0d3a57-64a1-4c5f-8f6b-3a9d5a1a7a01"
-
 
 @pytest.fixture
 def workspace(emulator: Emulator) -> Workspace:
@@ -75,11 +73,11 @@ def test_a_round_gives_each_points_counts_in_order_with_the_bits_in_their_places
 def test_jobs_stand_at_the_service_under_the_ids_names_and_places_that_follow_from_the_run(
     workspace: Workspace,
 ) -> None:
-    with open_session(workspace, run_uid=RUN, seed=7) as session:
+    with open_session(workspace, seed=7) as session:
         session.run_round([pub([[0.1], [0.2]])])
         session.run_round([pub([[0.3]])])
     jobs = {job.id: job.details for job in workspace.list_session_jobs(session.id)}
-    places = [JobPlace(RoundPlace(RUN, "main", k), 0, point, 0) for k, point in ((0, 0), (0, 1), (1, 0))]
+    places = [JobPlace(RoundPlace(session.run_uid, "main", k), 0, point, 0) for k, point in ((0, 0), (0, 1), (1, 0))]
     assert set(jobs) == {place.job_id(0) for place in places}
     for place in places:
         details = jobs[place.job_id(0)]

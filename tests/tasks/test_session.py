@@ -12,6 +12,8 @@ from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Counts, Measured
+from hybridloop.sessions.policy import FailurePolicy
+from hybridloop.sessions.run import unkept_run
 from hybridloop.sessions.session import OpenSession
 from hybridloop.tasks.session import close_session_task, open_session_task, rounds_of_flow, session_of_flow
 from tests.conftest import Emulator
@@ -24,7 +26,11 @@ def flow_that(emulator: Emulator, workspace: str, act: Callable[[OpenSession], o
 
     @flow(name="a user's own")
     def theirs() -> object:
-        with session_of_flow(emulator.workspace(workspace), "ionq.simulator", name="theirs", seed=1) as session:
+        target, at = "ionq.simulator", emulator.workspace(workspace)
+        with (
+            unkept_run(target, seed=1) as run,
+            session_of_flow(at, target, run=run, name="theirs", policy=FailurePolicy()) as session,
+        ):
             return act(session)
 
     return theirs
