@@ -27,6 +27,8 @@ EXAMPLES: list[HybridloopError] = [
     errors.StreamBusy("main"),
     errors.CapReached("max_jobs", "40 jobs are the cap, 38 are spent", "Go on with a larger one."),
     errors.RunStopped(4),
+    errors.StopRequested(4),
+    errors.RunParked(4),
     errors.RunKeyTaken("h2-night"),
     errors.JournalError("the disk is full", "Nothing is lost.", "Make room."),
     errors.JournalDamaged("jobs", "0a1b", "its checksum does not match"),

@@ -132,7 +132,8 @@ class Service:
         except ExchangeFailed:
             return False
         said = found.get("metadata") if isinstance(found, dict) else None
-        return isinstance(said, dict) and said.items() >= body["metadata"].items()
+        wanted: dict[str, str] = body.get("metadata", {})
+        return wanted.items() <= (said or {}).items()
 
     def find_job(self, job_id: str) -> dict[str, Any] | None:
         """A job as the service has it, with signed URLs; None where there is none of that id."""

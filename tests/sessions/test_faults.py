@@ -15,15 +15,14 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.errors import (
     AccessDenied,
-    HybridloopError,
     JobFailed,
     ServiceBusy,
     ServiceRefused,
     ServiceUnreachable,
     SessionEnded,
 )
+from hybridloop.sessions.policy import FailurePolicy, OnSessionLost
 from hybridloop.sessions.retry import ATTEMPTS, RETRY_AFTER_CAP_S
-from hybridloop.sessions.policy import FailurePolicy
 from hybridloop.sessions.run import unkept_run
 from hybridloop.sessions.service_clock import ServiceClock
 from hybridloop.sessions.session import open_session
@@ -161,7 +160,7 @@ def test_what_does_not_pass_is_said_and_the_session_is_closed(
 ) -> None:
     workspace = service.workspace()
     service.admin("faults", {"rules": [rule]})
-    policy = FailurePolicy(on_session_lost="fail")
+    policy = FailurePolicy(on_session_lost=OnSessionLost.FAIL)
     with pytest.raises(error, match=said), open_session(workspace, clock=clock, policy=policy) as session:
         session.run_round([ones()] * POINTS)
     service.admin("faults", {"rules": []})

@@ -24,6 +24,7 @@ from hybridloop.errors import (
 )
 from hybridloop.sessions.catalog import check_offered, close_session, list_jobs, list_sessions, show_session
 from hybridloop.sessions.places import JobPlace, RoundPlace
+from hybridloop.sessions.policy import FailurePolicy, OnSessionLost
 from hybridloop.sessions.session import open_session
 from hybridloop.sessions.targets import find_target
 from hybridloop.sessions.workspace import LocalService, connect
@@ -228,11 +229,21 @@ def test_a_job_that_fails_ends_the_round_with_the_services_own_words(workspace: 
     assert session.status == "Failed"  # a session under `continue` in which a job failed ends so at the service
 
 
-def test_a_session_that_was_ended_from_outside_takes_no_more_rounds(workspace: Workspace) -> None:
+def test_a_session_that_was_ended_from_outside_is_followed_by_another(workspace: Workspace) -> None:
     with open_session(workspace) as session:
+        close_session(workspace, first := session.id)
+        assert bitstrings(session.run_round([pub([[0.0]])])[0][0]) == {"000": 100}
+        assert session.id != first
+    assert [(row.reason, row.status) for row in session.lineage.rows] == [("", "Succeeded"), ("Succeeded", "Succeeded")]
+    assert {row["status"] for row in list_sessions(workspace, 5)} == {"Succeeded"}
+
+
+def test_a_policy_may_have_the_run_end_with_its_session(workspace: Workspace) -> None:
+    with open_session(workspace, policy=FailurePolicy(on_session_lost=OnSessionLost.FAIL)) as session:
         close_session(workspace, session.id)
-        with pytest.raises(SessionEnded):
+        with pytest.raises(SessionEnded, match="allows no other"):
             session.run_round([pub([[0.0]])])
+    assert len(session.lineage.rows) == 1
 
 
 def test_what_can_not_run_is_refused_before_a_session_is_opened_or_a_job_sent(workspace: Workspace) -> None:
