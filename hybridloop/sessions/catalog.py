@@ -95,8 +95,10 @@ def list_jobs(workspace: Any, session_id: str) -> list[Row]:
 
 def close_session(workspace: Any, session_id: str) -> Row:
     """Close a session and show it. Raises InputError where there is none of that id."""
-    with service_of(workspace) as service, _known(session_id):
-        return _session_row(service.close_session(session_id) or {})
+    with service_of(workspace) as service:
+        if (closed := service.close_session(session_id)) is None:
+            raise _missing(session_id)
+    return _session_row(closed)
 
 
 def _session_row(item: Row) -> Row:
@@ -118,9 +120,13 @@ def _known(session_id: str) -> Iterator[None]:
         yield
     except ServiceRefused as error:
         if isinstance(error.__cause__, ExchangeFailed) and error.__cause__.trouble is Trouble.MISSING:
-            problem = f"this workspace has no session {session_id}"
-            raise InputError("session id", problem, "`hybridloop sessions list` shows the ids.") from error
+            raise _missing(session_id) from error
         raise
+
+
+def _missing(session_id: str) -> InputError:
+    problem = f"this workspace has no session {session_id}"
+    return InputError("session id", problem, "`hybridloop sessions list` shows the ids.")
 
 
 def _job_row(item: Row) -> Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import signal
@@ -43,6 +44,8 @@ MAIN_STREAM = "main"
 LAST_ROUND_S = 5.0  # what an interrupted run waits for the round in flight
 _ATTEMPTS_IN_HASTE = 2
 _CLOSE_IN_HASTE_S = 2.0
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -296,6 +299,13 @@ class OpenSession:
     def _last_chance(self) -> None:
         """Wait a little for the rounds in flight: what they give is paid for, and need not be fetched again."""
         clock = self._connection.clock
+        pending = sum(round_.in_flight for round_ in self._in_flight())
+        _log.warning(
+            "interrupted with %d job(s) in flight: waits at most %.0f s for them, then closes the session; "
+            "a second signal skips the wait, a third leaves the session open",
+            pending,
+            LAST_ROUND_S,
+        )
         until = clock.now() + LAST_ROUND_S
         for round_ in self._in_flight():
             clock.wait(round_.ended, max(0.0, until - clock.now()))

@@ -90,10 +90,3 @@ def connection_string(endpoint: str, api_key: str, workspace: str) -> str:
         f"SubscriptionId={SUBSCRIPTION};ResourceGroupName={RESOURCE_GROUP};"
         f"WorkspaceName={workspace};ApiKey={api_key};QuantumEndpoint={endpoint};"
     )
-
-
-def ignores(process: subprocess.Popen[str], *numbers: int) -> bool:
-    """Whether signals would be ignored by the process (Linux says so in /proc)."""
-    with open(f"/proc/{process.pid}/status", encoding="ascii") as lines:
-        mask = int(next(line.split()[1] for line in lines if line.startswith("SigIgn:")), 16)
-    return all(mask >> (number - 1) & 1 for number in numbers)

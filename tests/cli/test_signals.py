@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 
 import pytest
 
 from hybridloop.stack.processes import wait_until
-from tests.cli.processes import PATIENCE_S, Shell, WorkspaceShell, ignores
+from tests.cli.processes import PATIENCE_S, Shell, WorkspaceShell
 from tests.conftest import Emulator, running_emulator
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -52,7 +50,7 @@ def runs_in_their_midst(
         for run in runs.values():
             assert run.stderr is not None
             assert run.stderr.readline().startswith("round   1")
-        assert [mine.session_statuses() for mine in at.values()] == [["Executing"], ["Executing"]]
+        assert [mine.session_statuses() for mine in at.values()] == [["Executing"]] * len(at)
         yield runs
 
 
@@ -75,24 +73,47 @@ def test_a_signal_closes_the_session(shell: Shell, slow_service: Emulator) -> No
     assert [mine.session_statuses() for mine in at.values()] == [["Succeeded"], ["Succeeded"]]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows which signals a process ignores")
-def test_a_second_signal_while_it_closes_does_not_cut_the_close_short(shell: Shell, slow_service: Emulator) -> None:
+def interrupted(run: subprocess.Popen[str], number: signal.Signals) -> None:
+    """Send a first signal, and wait until the run says what it does about it."""
+    run.send_signal(number)
+    assert run.stderr is not None
+    assert any("a third leaves the session open" in line for line in run.stderr)
+
+
+def test_a_second_signal_skips_the_wait_and_not_the_close(shell: Shell, slow_service: Emulator) -> None:
     at = {number: shell.at(slow_service, f"ended-twice-from-{number.name}") for number in CODES}
     with runs_in_their_midst(at) as runs:
-        os.kill(slow_service.process.pid, signal.SIGSTOP)  # the service is silent, so that the close takes its time
-        try:
+        with silent(slow_service):
             for first, run in runs.items():
-                run.send_signal(first)
-            for run in runs.values():
-                assert wait_until(partial(ignores, run, *CODES), within_s=PATIENCE_S)
-                for second in CODES:
-                    run.send_signal(second)
-        finally:
-            os.kill(slow_service.process.pid, signal.SIGCONT)
+                interrupted(run, first)
+                run.send_signal(signal.SIGTERM)
         for first, run in runs.items():
             last_words(run)
             assert run.returncode == CODES[first]
     assert [mine.session_statuses() for mine in at.values()] == [["Succeeded"], ["Succeeded"]]
+
+
+def test_a_third_signal_ends_the_run_at_once_and_leaves_its_session(shell: Shell, slow_service: Emulator) -> None:
+    mine = shell.at(slow_service, "ended-three-times")
+    with runs_in_their_midst({signal.SIGINT: mine}) as runs:
+        (run,) = runs.values()
+        with silent(slow_service):
+            interrupted(run, signal.SIGINT)
+            while run.poll() is None:
+                run.send_signal(signal.SIGINT)
+                wait_until(lambda: run.poll() is not None, within_s=0.05)
+        assert run.returncode == CODES[signal.SIGINT]
+    assert mine.session_statuses() == ["Executing"]
+
+
+@contextmanager
+def silent(service: Emulator) -> Iterator[None]:
+    """Have the service answer nothing."""
+    os.kill(service.process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(service.process.pid, signal.SIGCONT)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 143)])
