@@ -24,6 +24,7 @@ from typing import Any
 TRIES = 4
 PAUSE_S = 5.0
 TIME_LIMIT_S = 20.0
+AFTER_STOP_S = 30.0
 _LOOK_S = 5.0  # how often it looks whether its parent lives: a copy of the pipe's end may be in a forked process
 
 
@@ -31,6 +32,15 @@ def now_s() -> float:
     """Seconds on the machine's clock that nobody sets, and that goes on while it sleeps where it has one that does."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process stands still because it was told to, as by Ctrl-Z; where that can't be seen, no."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    except (OSError, IndexError):
+        return False
 
 
 def may_be_sent(url: str) -> bool:
@@ -97,6 +107,11 @@ class Held:
         now = self._now()
         return max(0.0, min(_LOOK_S, min(self.moments.values(), default=now + _LOOK_S) - now))
 
+    def put_off(self, seconds: float) -> None:
+        """Send nothing for so long at least."""
+        late = self._now() + seconds - min(self.moments.values(), default=self._now() + seconds)
+        self.moments = {key: moment + max(0.0, late) for key, moment in self.moments.items()}
+
     def send_due(self) -> None:
         """Send the one that is due, if there is one; after passing trouble it is tried again in a while.
 
@@ -136,6 +151,8 @@ def main() -> None:
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
                 held.take(json.loads(line))
+        elif is_stopped(parent):  # somebody else may have taken over what it did; once it goes on, it says so
+            held.put_off(AFTER_STOP_S)
         else:
             held.send_due()
 

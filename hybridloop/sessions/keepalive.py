@@ -158,7 +158,11 @@ class KeepAlive:
             while not self._stopped.is_set():
                 pause = self._step() - self._clock.now()
                 if pause > 0.0:
-                    self._clock.wait(self._wake, pause)
+                    try:
+                        self._clock.wait(self._wake, pause)
+                    except HybridloopError as error:  # the service whose time it is went away, and its session with it
+                        self._cease(error)
+                        return
 
     def _step(self) -> float:
         """Do what is due; when to look again. What others tell only defers what is due, so nobody wakes the thread."""

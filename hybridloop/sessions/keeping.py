@@ -43,6 +43,10 @@ class JournaledPings:
         self._charge = charge
         self._reserved: dict[str, Reservation] = {}
 
+    def confirm(self) -> None:
+        """Raise LeaseLost if somebody else has the run by now."""
+        self._journal.renew(self._lease)
+
     def intend(self, place: PingPlace) -> None:
         """A ping may be submitted from now on. Raises CapReached, JournalError, LeaseLost."""
         reservation = self._budget.reserve([PING_SHOTS], [self._price], now=self._now())
@@ -155,7 +159,7 @@ class SessionKeeper:
                 self._rule if self.mode is KeepAliveMode.PING else None,
                 opened_at,
                 pings,
-                stand_in=pings if self._signed else None,
+                stand_in=pings if self._signed and self.mode is KeepAliveMode.PING else None,
                 hold_pings=self._hold_pings,
                 left_over=len(left_over),
             )

@@ -107,6 +107,10 @@ class PingService(Protocol):
 class PingRecords(Protocol):
     """Where pings are written down before and after; each call may raise HybridloopError, and then nothing is sent."""
 
+    def confirm(self) -> None:
+        """Raise HybridloopError if this process may not submit for the run any more."""
+        ...
+
     def intend(self, place: PingPlace) -> None:
         """A ping may be submitted from now on: reserve what it may cost."""
         ...
@@ -171,13 +175,14 @@ class SessionPings:
 
     def send(self) -> None:
         """Submit the next ping. Raises HybridloopError."""
+        self._records.confirm()  # before a ping that was written down long ago
         ping = self._ready[0] if self._ready else self._next_prepared()
         self.postpone(self._clock.now() + _TAKES_OVER_S)
         self._service.submit(ping.place.id, ping.container, ping.body)
         self._leaves(ping)
         self._open[ping.place.id] = ping.place
         self._dead_man.forget(ping.place.id)
-        self._records.submitted(ping.place)
+        self._note_accepted(ping.place)
 
     def settle(self) -> int:
         """Look at the pings that are not known to have ended; how many have not. Raises HybridloopError."""
@@ -262,12 +267,19 @@ class SessionPings:
         self._leaves(ping)
         if sent.is_accepted:
             self._open[ping.place.id] = ping.place
-            self._records.submitted(ping.place)
+            self._note_accepted(ping.place)
             return True
         _log.warning("a keep-alive ping did not get through: HTTP %s %s", sent.status or "-", sent.trouble)
         self._open[ping.place.id] = ping.place
         self._unsure.add(ping.place.id)
         return False
+
+    def _note_accepted(self, place: PingPlace) -> None:
+        """Write down that the service has it; if that fails it counts all the same, and its end is written later."""
+        try:
+            self._records.submitted(place)
+        except HybridloopError as error:
+            _log.warning("that a keep-alive ping was accepted is not written down: %s", error)
 
     def _leaves(self, ping: _Prepared) -> None:
         """It is not there to be sent any more."""

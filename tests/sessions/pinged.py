@@ -30,6 +30,10 @@ class Written:
     ends: dict[str, tuple[str, Mapping[str, Any] | None]] = field(default_factory=dict)
     refusal: HybridloopError | None = None
 
+    def confirm(self) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+
     def intend(self, place: PingPlace) -> None:
         if self.refusal is not None:
             raise self.refusal

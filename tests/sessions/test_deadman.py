@@ -139,6 +139,28 @@ def test_it_ends_with_its_parent_however_that_dies_and_sends_nothing_then(servic
     assert service.puts == []
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux says that a process is stopped")
+def test_it_sends_nothing_for_a_parent_that_was_stopped_and_does_so_once_it_goes_on(service: Door) -> None:
+    code = (
+        "import signal, sys, time; from hybridloop.sessions.deadman import DeadMan;"
+        "from hybridloop.sessions.transport import SignedRequest;"
+        f"held = DeadMan(); held.hold('a', SignedRequest('PUT', {service.url!r}, {{}}, b'', None, None));"
+        "held.arm({'a': 1.0}); print('armed', flush=True); sys.stdin.readline(); held.arm({'a': 0.0});"
+        "sys.stdin.readline()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"armed\n"
+        parent.send_signal(signal.SIGSTOP)
+        assert not wait_until(lambda: bool(service.puts), within_s=3)
+        parent.send_signal(signal.SIGCONT)
+        parent.stdin.write(b"\n")
+        parent.stdin.flush()
+        assert wait_until(lambda: bool(service.puts), within_s=20)
+        parent.stdin.close()
+
+
 def test_it_ends_when_it_is_closed(dead_man: DeadMan, service: Door) -> None:
     dead_man.hold("a", request(service))
     dead_man.arm({"a": 3600.0})

@@ -160,6 +160,16 @@ def _intended(run: Run, n: int) -> Ping:
     return Ping(PingPlace(run.uid, 0, n).id, 0, n, {"USD": 0.0})
 
 
+def test_a_run_that_somebody_else_has_taken_is_not_pinged_for(run: Run) -> None:
+    keeper = run.keeper(Keeping())
+    keeper.opened(*run.open())
+    run.journal.release(run.lease)
+    run.journal.claim(run.uid)
+    run.leave_alone(9)
+    keeper.stop()
+    assert run.states() == []
+
+
 def test_the_next_session_has_pings_of_its_own(run: Run) -> None:
     keeper = run.keeper(Keeping())
     keeper.opened(*run.open(0))

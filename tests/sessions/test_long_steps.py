@@ -114,7 +114,7 @@ def blas() -> None:
         matrix /= np.abs(matrix).max()
 
 
-def layers(number: int, qubits: int = 20) -> QuantumCircuit:
+def layers(number: int, qubits: int = 18) -> QuantumCircuit:
     circuit = QuantumCircuit(qubits)
     for layer in range(number):
         for qubit in range(qubits):
@@ -128,7 +128,7 @@ def layers(number: int, qubits: int = 20) -> QuantumCircuit:
 @pytest.fixture
 def simulation() -> Callable[[], object]:
     """One simulation of about as long as asked for, by how long a short one takes."""
-    simulator = AerSimulator(method="statevector", fusion_enable=False)
+    simulator = AerSimulator(method="statevector", fusion_enable=False, max_parallel_threads=1)
 
     def run(number: int) -> float:
         circuit = transpile(layers(number), simulator, optimization_level=0)

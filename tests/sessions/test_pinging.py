@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import pytest
 from azure.core.credentials import AccessToken, AzureKeyCredential
 from azure.quantum import Workspace
 
-from hybridloop.errors import ServiceUnreachable, SessionEnded
+from hybridloop.errors import LeaseLost, ServiceUnreachable, SessionEnded
 from hybridloop.sessions.documents import job_document
 from hybridloop.sessions.idle import IdleRule
 from hybridloop.sessions.keepalive import KeepAlive
 from hybridloop.sessions.pinging import PREPARED, PingPlace, ping_body
 from hybridloop.sessions.service_clock import ServiceClock
 from hybridloop.sessions.targets import find_target, known_targets
-from hybridloop.sessions.transport import Transport
+from hybridloop.sessions.transport import SignedRequest, Transport
 from hybridloop.stack.processes import wait_until
 from tests.conftest import SUBSCRIPTION, Emulator, running_emulator
-from tests.sessions.pinged import PingedSession, pinged_session
+from tests.sessions.pinged import PingedSession, Written, pinged_session
 
 RUN = "3f0d3a57-64a1-4c5f-8f6b-3a9d5a1a7a01"
 MINUTE = 60.0
@@ -80,6 +83,16 @@ def test_a_ping_is_written_down_before_it_is_sent_and_not_sent_if_that_fails(ses
     pings.close()
     assert session.jobs() == []
     assert session.written.ends == {}
+
+
+def test_a_process_that_has_lost_the_run_sends_no_ping_that_it_had_made_ready(session: PingedSession) -> None:
+    pings = session.pings(signed=session.signed)
+    assert pings.prepare()
+    session.written.refusal = LeaseLost(session.run_uid, "somebody")
+    with pytest.raises(LeaseLost):
+        pings.send()
+    pings.close()
+    assert session.jobs() == []
 
 
 def test_what_got_stuck_half_way_is_gone_on_with_under_the_same_number(session: PingedSession) -> None:
@@ -174,6 +187,56 @@ def test_a_request_for_others_to_send_is_signed_as_the_sdk_signs_and_does_not_sh
     assert headers["user-agent"].startswith("hybridloop")
     assert b'"name"' in request.body
     assert "canary" not in repr(request)
+
+
+class Passing:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.time = 1_800_000_000.0
+
+    def now(self) -> float:
+        return self.time
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        self.time += seconds
+        return event.is_set()
+
+    def hold(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+
+def test_prepared_requests_are_signed_anew_before_a_token_in_them_ends(session: PingedSession) -> None:
+    signed: list[str] = []
+    clock = Passing()
+
+    def sign(job_id: str, document: Mapping[str, Any]) -> SignedRequest:
+        signed.append(job_id)
+        return session.signed(job_id, document)
+
+    pings = replace(session, clock=clock).pings(signed=sign)
+    while pings.prepare():
+        pass
+    assert signed == session.written.intended
+    clock.time += 599.0
+    assert not pings.prepare()
+    clock.time += 1.0
+    while pings.prepare():
+        pass
+    assert signed == session.written.intended * 2
+    pings.close()
+
+
+def test_a_ping_that_can_not_be_written_down_as_accepted_is_one_all_the_same(session: PingedSession) -> None:
+    class Forgetful(Written):
+        def submitted(self, place: PingPlace) -> None:
+            raise LeaseLost(place.run_uid, "somebody")
+
+    written = Forgetful()
+    pings = replace(session, written=written).pings()
+    pings.send()
+    assert wait_until(lambda: pings.settle() == 0, within_s=30)
+    assert [state for state, _ in written.ends.values()] == ["done"]
 
 
 def test_an_hours_pings_are_made_ready_and_those_not_needed_cost_nothing(session: PingedSession) -> None:
