@@ -9,7 +9,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from hybridloop.errors import JournalDamaged, JournalError
 from hybridloop.sessions.journal.location import Location
 
-_UNHARMED = "Nothing of this step was written or submitted, and what was written before is unharmed."
+# also true of a commit whose answer was lost on the way
+_UNHARMED = "What was written before is unharmed, and this step was written whole or not at all."
 _LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _UNWRITABLE = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH})
 _FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_NOMEM})

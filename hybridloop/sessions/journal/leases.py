@@ -22,7 +22,8 @@ LEASE_S = 60.0
 def claim(connection: Connection, run_uid: str, owner: Owner, *, now: float) -> Lease:
     """The run for `owner`, unless one who may live holds it (RunBusy); whoever held it before writes no more.
 
-    The record of what was measured is checked for holes first (JournalDamaged).
+    The record of what was measured is checked for holes first (JournalDamaged). A request to go on is met by this, a
+    request to stop is not.
     """
     state = locked_state_of(connection, run_uid)
     if (holder := owner_of(state)) is not None and not is_gone(state, now=now):
@@ -33,6 +34,7 @@ def claim(connection: Connection, run_uid: str, owner: Owner, *, now: float) -> 
         "owner": encode_json(owner.as_mapping()),
         "lease_expires_at": now + LEASE_S,
         "epoch": state["epoch"] + 1,
+        "resume_requested": 0,
         "updated_at": now,
     }
     rewrite(connection, states, [state])

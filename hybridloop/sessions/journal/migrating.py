@@ -10,11 +10,11 @@ from filelock import FileLock, Timeout
 from sqlalchemy import Connection
 
 from hybridloop.errors import JournalDamaged, JournalError, JournalTooNew
-from hybridloop.sessions.journal.location import prepare
+from hybridloop.sessions.journal.location import LOCK, prepare, unusable
 from hybridloop.sessions.journal.schema import VERSION, VERSION_TABLE
 from hybridloop.sessions.journal.store import Store
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATIONS = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 0x4859_4252  # a number of our own among PostgreSQL's advisory locks
 
 
@@ -27,18 +27,20 @@ def migrate(store: Store, *, busy_s: float) -> None:
     prepare(path)
     if _is_current(store):
         return
-    lock = path.with_name(path.name + ".lock")
+    lock = path.with_name(path.name + LOCK)
     try:
         with FileLock(lock, timeout=busy_s, mode=0o600):
             _use_wal(store)
             with store.writing() as connection:
                 _upgrade(connection)
-    except Timeout as error:
+    except Timeout as error:  # which is an OSError too
         raise JournalError(
             f"the journal {store.location} was being set up by another process for {busy_s:g} s",
             "Nothing was written or submitted.",
-            f"Try again; if no process does so, remove {lock}.",
+            "Try again; the lock ends with the process that holds it.",
         ) from error
+    except OSError as error:
+        raise unusable(path, error) from error
 
 
 def _is_current(store: Store) -> bool:
@@ -83,6 +85,6 @@ def _upgrade(connection: Connection) -> None:
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

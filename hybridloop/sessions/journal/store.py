@@ -44,7 +44,7 @@ class Store:
         if not self._writer.acquire(timeout=self._busy_s):
             raise JournalError(
                 f"the journal {self.location} was busy with another write of this process for {self._busy_s:g} s",
-                "Nothing of this step was written or submitted.",
+                "Nothing of this step was written, and what was written before is unharmed.",
                 "Resume the run; if it happens again, see whether the journal's disk answers.",
             )
         try:

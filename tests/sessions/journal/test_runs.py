@@ -147,6 +147,16 @@ def test_a_request_to_stop_reaches_the_owner_when_it_renews_and_a_resume_takes_i
     assert (found.stop_requested, found.resume_requested) == (False, True)
 
 
+def test_a_claim_meets_a_request_to_go_on_and_not_one_to_stop(journal: Journal) -> None:
+    lease = claimed(journal)
+    journal.release(lease)
+    journal.request_resume(lease.run_uid)
+    assert not journal.renew(journal.claim(lease.run_uid)).resume_requested
+    journal.request_stop(lease.run_uid)
+    journal.release(lease)
+    assert journal.renew(journal.claim(lease.run_uid, now=1e12)).stop_requested
+
+
 def test_sessions_pings_and_events_come_back_in_their_order(new_url: str) -> None:
     with Journal(new_url, now=lambda: 5.0) as journal:
         lease = claimed(journal)

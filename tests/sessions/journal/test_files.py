@@ -1,0 +1,242 @@
+"""A journal's file: whose it is, and what is said when it can't be written."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import signal
+import sqlite3
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+
+from hybridloop.errors import HybridloopError, InputError, JournalError
+from hybridloop.sessions.journal import Journal, journal_url, open_journal
+from tests.sessions.journal.examples import claimed, image, measure, new_run
+
+FORK = multiprocessing.get_context("fork")
+NOBODY = 65534
+
+
+@pytest.fixture
+def open_umask() -> Iterator[None]:
+    """A umask that takes nothing away."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.usefixtures("open_umask")
+def test_all_files_are_their_owners_alone_whatever_the_umask(tmp_path: Path) -> None:
+    home = tmp_path / "deep" / "home"
+    with open_journal({"HYBRIDLOOP_HOME": str(home)}) as journal:
+        measure(journal, claimed(journal), 0)
+        assert {path.name for path in home.iterdir()} >= {"journal.db", "journal.db-wal", "journal.db-shm"}
+        assert {path.name: oct(mode(path)) for path in home.iterdir() if mode(path) != 0o600} == {}
+        assert [oct(mode(path)) for path in (home, home.parent)] == ["0o700", "0o700"]
+
+
+def test_a_home_that_others_could_read_is_closed_to_them_and_another_folder_is_left_as_it_is(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    open_journal({"HYBRIDLOOP_JOURNAL": journal_url(tmp_path / "j.db"), "HYBRIDLOOP_HOME": "/nowhere"}).close()
+    assert mode(tmp_path) == 0o755
+    open_journal({"HYBRIDLOOP_HOME": str(tmp_path)}).close()
+    assert mode(tmp_path) == 0o700
+
+
+def test_a_file_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    path.touch(0o644)
+    path.chmod(0o644)
+    Journal(journal_url(path)).close()
+    assert mode(path) == 0o600
+
+
+@pytest.mark.parametrize("beside", ["", "-wal", "-shm", "-journal", ".lock"])
+def test_a_link_in_the_journals_place_is_refused_and_what_it_leads_to_is_left_alone(
+    tmp_path: Path, beside: str
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    victim.chmod(0o644)
+    (tmp_path / f"journal.db{beside}").symlink_to(victim)
+    with pytest.raises(JournalError, match="is a link"):
+        Journal(journal_url(tmp_path / "journal.db"))
+    assert (victim.read_text(), mode(victim)) == ("mine", 0o644)
+
+
+def test_a_link_to_nothing_is_refused_and_nothing_is_made_there(tmp_path: Path) -> None:
+    (tmp_path / "journal.db").symlink_to(tmp_path / "elsewhere.db")
+    with pytest.raises(JournalError, match="is a link"):
+        Journal(journal_url(tmp_path / "journal.db"))
+    assert not (tmp_path / "elsewhere.db").exists()
+
+
+def test_a_folder_in_the_journals_place_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match="not a file"):
+        Journal(journal_url(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "url", ["", "nonsense", "sqlite://", "sqlite:///:memory:", "sqlite:///x.db?mode=ro", "mysql://host/db", "file:x"]
+)
+def test_a_url_that_names_no_journal_is_refused_by_name(url: str) -> None:
+    with pytest.raises(InputError, match="journal"):
+        Journal(url)
+
+
+def test_a_relative_url_is_of_the_folder_one_is_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Journal("sqlite:///here.db") as journal:
+        monkeypatch.chdir("/")
+        journal.add_run(new_run())
+    assert (tmp_path / "here.db").stat().st_size > 0
+
+
+def in_a_child(task: Callable[[], object]) -> object:
+    """What a task returns, or the typed error that it raises, in a process that may be limited."""
+    receiver, sender = FORK.Pipe(duplex=False)
+    child = FORK.Process(target=_tell, args=(task, sender))
+    child.start()
+    sender.close()
+    told = receiver.recv()
+    child.join()
+    return told
+
+
+def _tell(task: Callable[[], object], sender: Connection) -> None:
+    try:
+        sender.send(task())
+    except HybridloopError as error:
+        sender.send(error)
+
+
+def _as_nobody() -> None:
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "sealed"
+    folder.mkdir(0o555)
+
+    def task() -> object:
+        _as_nobody()
+        return Journal(journal_url(folder / "journal.db"))
+
+    for parent in (tmp_path, *tmp_path.parents[:2]):
+        parent.chmod(0o755)
+    told = in_a_child(task)
+    assert isinstance(told, JournalError)
+    assert f"{folder}/journal.db can't be used: Permission denied" in str(told)
+    assert "HYBRIDLOOP_HOME" in str(told)
+
+
+def test_a_journal_that_can_only_be_read_is_named_and_unharmed(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    url = journal_url(folder / "journal.db")
+    with Journal(url) as journal:
+        lease = claimed(journal)
+        before = journal.run("h2-night")
+    for parent in (tmp_path, *tmp_path.parents[:2]):
+        parent.chmod(0o755)
+    (folder / "journal.db").chmod(0o400)
+    os.chown(folder / "journal.db", NOBODY if os.geteuid() == 0 else -1, -1)
+    folder.chmod(0o555)
+
+    def task() -> object:
+        _as_nobody()
+        with Journal(url) as journal:
+            journal.note(lease, "x", {})
+        return None
+
+    told = in_a_child(task)
+    folder.chmod(0o755)
+    assert isinstance(told, JournalError)
+    assert "can't be" in str(told)
+    with Journal(url) as journal:
+        assert journal.run("h2-night") == before
+
+
+def test_a_full_disk_is_said_and_costs_nothing_that_was_written(tmp_path: Path) -> None:
+    url = journal_url(tmp_path / "journal.db")
+    with Journal(url) as journal:
+        lease = claimed(journal)
+        measure(journal, lease, 0)
+
+    def task() -> object:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        size = (tmp_path / "journal.db").stat().st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 4096, size + 4096))
+        with Journal(url) as journal:
+            sequence = 1
+            while True:
+                measure(journal, lease, sequence)
+                sequence += 1
+
+    told = in_a_child(task)
+    assert isinstance(told, JournalError)
+    assert "can't be written" in str(told)
+    assert "Make room" in str(told)
+    with Journal(url) as journal:
+        rounds = list(journal.rounds(lease.run_uid))
+        assert [each.sequence for each in rounds] == list(range(len(rounds)))
+        assert all(each.complete for each in rounds[:-1])
+        sequence = len(rounds)
+        lease = journal.claim(lease.run_uid, now=1e12)
+        measure(journal, lease, sequence)
+        assert image(next(journal.rounds(lease.run_uid))) == image(rounds[0])
+
+
+@pytest.mark.parametrize("room", [0, 4096, 40_000])
+def test_a_disk_that_is_full_from_the_start_is_said_and_the_next_try_finds_nothing_half_done(
+    tmp_path: Path, room: int
+) -> None:
+    def task() -> object:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+        return Journal(journal_url(tmp_path / "journal.db"))
+
+    told = in_a_child(task)
+    assert isinstance(told, JournalError)
+    assert "can't be written" in str(told)
+    with Journal(journal_url(tmp_path / "journal.db")) as journal:
+        measure(journal, claimed(journal), 0)
+
+
+def test_a_lock_that_is_let_go_in_time_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    with Journal(journal_url(path)) as journal:
+        lease = claimed(journal)
+        with closing(sqlite3.connect(path, check_same_thread=False, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            threading.Timer(0.3, other.execute, ["ROLLBACK"]).start()
+            journal.note(lease, "x", {})
+        assert len(journal.events(lease.run_uid)) == 1
+
+
+def test_a_lock_that_is_held_too_long_is_said_and_a_later_try_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    with Journal(journal_url(path), busy_s=0.2) as journal:
+        lease = claimed(journal)
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(JournalError, match=r"locked by another process for 0\.2 s"):
+                journal.note(lease, "x", {})
+            assert journal.run("h2-night").key == "h2-night"  # readers do not wait
+            other.execute("ROLLBACK")
+        journal.note(lease, "x", {})
+        assert len(journal.events(lease.run_uid)) == 1

@@ -1,0 +1,116 @@
+"""The schema is brought up to date once, whoever opens the journal at the same time, and never down."""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from hybridloop.errors import JournalDamaged, JournalTooNew
+from hybridloop.sessions.journal import Journal, journal_url
+from hybridloop.sessions.journal.location import Location
+from hybridloop.sessions.journal.migrating import MIGRATIONS
+from hybridloop.sessions.journal.schema import VERSION, VERSION_TABLE, metadata
+from tests.sessions.journal.examples import execute, image, measure, new_run, ping
+
+DATA = Path(__file__).parents[2] / "data"
+FORK = multiprocessing.get_context("fork")
+
+
+def test_the_steps_lead_to_the_tables_that_the_code_knows(new_url: str) -> None:
+    Journal(new_url).close()
+    location = Location.parse(new_url)
+    engine = sqlalchemy.create_engine(location.url)
+    with engine.connect() as connection:
+        if not location.is_file:
+            connection.exec_driver_sql(f"SET search_path TO {location.schema}")
+        context = MigrationContext.configure(
+            connection, opts={"version_table": VERSION_TABLE, "compare_type": True, "compare_server_default": True}
+        )
+        assert compare_metadata(context, metadata) == []
+        assert context.get_current_revision() == VERSION
+    engine.dispose()
+
+
+def test_the_last_step_is_the_version_that_the_code_knows() -> None:
+    assert ScriptDirectory(str(MIGRATIONS)).get_current_head() == VERSION
+
+
+def _open_and_add(url: str, number: int, start: object, done: object) -> None:
+    start.wait()  # type: ignore[attr-defined]
+    with Journal(url) as journal:
+        journal.add_run(new_run(f"run-{number}"))
+    done.release()  # type: ignore[attr-defined]
+
+
+@pytest.mark.slow
+def test_eight_processes_that_open_a_new_journal_at_once_all_find_it_set_up(new_url: str) -> None:
+    start, done = FORK.Barrier(8), FORK.Semaphore(0)
+    children = [FORK.Process(target=_open_and_add, args=(new_url, number, start, done)) for number in range(8)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(60)
+    assert [child.exitcode for child in children] == [0] * 8
+    with Journal(new_url) as journal:
+        assert {run.key for run in journal.runs()} == {f"run-{number}" for number in range(8)}
+
+
+def test_a_journal_of_a_later_version_is_refused_and_left_alone(new_url: str) -> None:
+    Journal(new_url).close()
+    execute(new_url, f"UPDATE {VERSION_TABLE} SET version_num = '0999'")
+    with pytest.raises(JournalTooNew, match=f"0999.*{VERSION}"):
+        Journal(new_url)
+    execute(new_url, f"UPDATE {VERSION_TABLE} SET version_num = 'mine'")
+    with pytest.raises(JournalDamaged, match="mine"):
+        Journal(new_url)
+    execute(new_url, f"UPDATE {VERSION_TABLE} SET version_num = '{VERSION}'")
+    Journal(new_url).close()
+
+
+def test_a_set_up_that_breaks_off_leaves_nothing_and_is_done_by_the_next(
+    new_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(Exception):
+        pass
+
+    def break_off(*_: object) -> None:
+        raise Broken
+
+    with monkeypatch.context() as patched:
+        patched.setattr("alembic.operations.Operations.create_index", break_off)
+        with pytest.raises(Broken):
+            Journal(new_url)
+    with Journal(new_url) as journal:
+        journal.add_run(new_run())
+
+
+def test_a_journal_of_the_first_version_goes_on(tmp_path: Path) -> None:
+    """The file was written when version 0001 was current, by `fill` of test_damage with a clock at 1000.5."""
+    path = tmp_path / "journal.db"
+    shutil.copy(DATA / "journal-0001.db", path)
+    with Journal(journal_url(path)) as journal:
+        run = journal.run("h2-night")
+        assert (run.seed, run.status, run.reason, run.result) == (2**70 + 1, "stopped", "by its cap", {"value": -1.137})
+        rounds = list(journal.rounds(run.uid))
+        assert [(each.stream, each.sequence, each.complete) for each in rounds] == [
+            ("main", 0, True),
+            ("main", 1, True),
+            ("main", 2, True),
+            ("other", 0, False),
+        ]
+        before = [image(each) for each in rounds]
+        counts = rounds[0].jobs[0].counts
+        assert counts is not None
+        assert counts.shots == sum(counts.bitstrings().values()) > 0
+        assert [each.status for each in journal.sessions(run.uid)] == ["TimedOut", "Open"]
+        lease = journal.claim(run.uid)
+        measure(journal, lease, 3)
+        journal.add_ping(lease, ping(2))
+        assert [image(each) for each in journal.rounds(run.uid)][:3] == before[:3]

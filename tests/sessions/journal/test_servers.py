@@ -1,0 +1,132 @@
+"""A journal on a server that is away, refuses, restarts or is busy; and its password, which nobody is told."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import traceback
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from hybridloop.errors import HybridloopError, InputError, JournalError
+from hybridloop.sessions.journal import Journal
+from hybridloop.sessions.journal.location import Location
+from tests.sessions.journal.examples import claimed, measure, new_run
+from tests.sessions.journal.postgresql import PASSWORD, Server, new_database
+
+CANARY = "can%3Aary-s3cret"
+PLAIN = "can:ary-s3cret"
+
+
+@pytest.fixture
+def url(postgresql: Server) -> str:
+    return new_database(postgresql)
+
+
+@pytest.fixture
+def plain_connection(url: str) -> Iterator[psycopg.Connection]:
+    """Another program's connection to the same database."""
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("SET search_path TO hybridloop")
+        yield connection
+
+
+def all_that_is_told(error: BaseException) -> str:
+    return "".join([*traceback.format_exception(error), repr(error), str(vars(error)), repr(pickle.dumps(error))])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://user:{CANARY}@127.0.0.1:1/db",
+        f"postgresql://user:{CANARY}@/db?host=/no/such/folder",
+        f"postgresql://127.0.0.1:1/db?user=user&password={CANARY}",
+        f"postgresql://user:{CANARY}@127.0.0.1:1/db?sslmode=nonsense",
+        f"postgresql://user:{CANARY}@127.0.0.1:port/db",
+        f"postgresql://user:{CANARY}@127.0.0.1:1/db?no_such_option={CANARY}",
+        f"postgresql://user:{CANARY}:{PLAIN}@@:{CANARY}",
+        f"mysql://user:{CANARY}@127.0.0.1/db",
+        f"://{CANARY}",
+    ],
+)
+def test_no_password_is_told_whatever_is_wrong_with_the_url(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("psycopg")
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(HybridloopError) as caught:
+        Journal(url, busy_s=2.0)
+    told = all_that_is_told(caught.value) + caplog.text
+    assert "ary-s3cret" not in told
+    assert isinstance(caught.value, JournalError | InputError)
+
+
+def test_a_password_that_the_server_refuses_is_not_told(postgresql: Server) -> None:
+    with pytest.raises(JournalError, match="authentication failed") as caught:
+        Journal(postgresql.url("postgres", password=CANARY))
+    assert "ary-s3cret" not in all_that_is_told(caught.value)
+
+
+def test_no_password_is_shown_of_a_journal_that_works(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with Journal(url) as journal:
+        journal.add_run(new_run())
+        assert repr(journal).startswith("Journal('postgresql://postgres@")
+        assert PASSWORD not in repr(journal) + repr(vars(journal)) + caplog.text
+    location = Location.parse(url)
+    assert PASSWORD not in f"{location} {location!r}"
+
+
+def test_a_row_that_another_holds_too_long_is_said_and_a_later_try_goes_on(
+    url: str, plain_connection: psycopg.Connection
+) -> None:
+    with Journal(url, busy_s=0.2) as journal:
+        lease = claimed(journal)
+        with plain_connection.transaction():
+            plain_connection.execute("SELECT * FROM states FOR UPDATE")
+            with pytest.raises(JournalError, match=r"locked by another process for 0\.2 s"):
+                journal.note(lease, "x", {})
+            assert journal.run("h2-night").key == "h2-night"
+        journal.note(lease, "x", {})
+        assert len(journal.events(lease.run_uid)) == 1
+
+
+def test_a_connection_that_the_server_ended_is_made_anew(url: str, plain_connection: psycopg.Connection) -> None:
+    with Journal(url) as journal:
+        lease = claimed(journal)
+        for sequence in range(3):
+            plain_connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            measure(journal, lease, sequence)
+        assert len(list(journal.rounds(lease.run_uid))) == 3
+
+
+def test_a_server_that_ends_a_write_midway_leaves_nothing_of_it(url: str, plain_connection: psycopg.Connection) -> None:
+    with Journal(url) as journal:
+        lease = claimed(journal)
+        plain_connection.execute(
+            """
+            CREATE FUNCTION give_up() RETURNS trigger AS $$
+            BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(1); RETURN NEW; END
+            $$ LANGUAGE plpgsql;
+            CREATE TRIGGER give_up BEFORE INSERT ON jobs EXECUTE FUNCTION give_up();
+            """
+        )
+        with pytest.raises(JournalError, match="can't be used"):
+            measure(journal, lease, 0)
+        plain_connection.execute("DROP TRIGGER give_up ON jobs")
+        assert journal.round(lease.run_uid, "main", 0) is None
+        measure(journal, lease, 0)
+
+
+def test_another_program_that_keeps_tables_of_the_same_names_is_not_met(url: str) -> None:
+    with psycopg.connect(url) as other:
+        other.execute("CREATE TABLE runs (mine TEXT)")
+        other.execute("CREATE TABLE events (mine TEXT)")
+    with Journal(url) as journal:
+        journal.note(claimed(journal), "x", {})
+        assert len(journal.runs()) == 1
+    with psycopg.connect(url) as other:
+        assert other.execute("SELECT (SELECT count(*) FROM runs) + (SELECT count(*) FROM events)").fetchone() == (0,)
