@@ -104,7 +104,7 @@ def open_session(
     at = default_workspace() if workspace is None else workspace
     with (
         sigterm_unwinds(),
-        session.open_session(at, target, name=name, policy=policy, clock=clock) as opened,
+        session.open_session(at, target, name=name, policy=policy or session.POLICY, clock=clock) as opened,
     ):
         yield opened
 

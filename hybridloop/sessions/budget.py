@@ -148,7 +148,7 @@ class Budget:
         self._run_key = run_key
         self._lock = threading.Lock()
         self._spent = Spending() + (spent or Spending())
-        self._open: list[Reservation] = []
+        self._open: dict[int, Reservation] = {}
 
     @property
     def spent(self) -> Spending:
@@ -166,15 +166,26 @@ class Budget:
         asked = Reservation(tuple(shots), tuple(self._most(price) for price in prices))
         with self._lock:
             self._check(asked, now)
-            self._open.append(asked)
+            self._open[id(asked)] = asked
         return asked
+
+    def split(self, reservation: Reservation) -> list[Reservation]:
+        """A reservation for each of its jobs, in its place, so that each can be settled when its bill is there."""
+        parts = [
+            Reservation((shots,), (amounts,))
+            for shots, amounts in zip(reservation.shots, reservation.amounts, strict=True)
+        ]
+        with self._lock:
+            del self._open[id(reservation)]
+            self._open |= {id(part): part for part in parts}
+        return parts
 
     def adopt(self, shots: Sequence[int], amounts: Sequence[Mapping[str, float]]) -> Reservation:
         """The reservation of jobs that are in `spent` already, as reserved: a resumed run's unfinished ones."""
         adopted = Reservation(tuple(shots), tuple(amounts))
         with self._lock:
             self._spent += -adopted.total
-            self._open.append(adopted)
+            self._open[id(adopted)] = adopted
         return adopted
 
     def settle(self, reservation: Reservation, billed: Sequence[Mapping[str, float] | None]) -> None:
@@ -183,13 +194,13 @@ class Budget:
             raise ValueError(f"{len(billed)} bills for {len(reservation.shots)} reserved jobs")
         amounts = [settled(*each) for each in zip(reservation.amounts, billed, strict=True)]
         with self._lock:
-            self._open.remove(reservation)
+            del self._open[id(reservation)]
             self._spent += _total(reservation.shots, amounts)
 
     def release(self, reservation: Reservation) -> None:
         """Give back what was set aside for jobs that will never be submitted."""
         with self._lock:
-            self._open.remove(reservation)
+            del self._open[id(reservation)]
 
     def _most(self, price: Price) -> Mapping[str, float]:
         """The most that a job of this price may cost. Raises CapReached where that is above what one job may."""
@@ -233,7 +244,7 @@ class Budget:
         return f"Go on: hybridloop runs resume {self._run_key} --{option} {enough} (or more)"
 
     def _reserved(self) -> Spending:
-        return sum((each.total for each in self._open), Spending())
+        return sum((each.total for each in self._open.values()), Spending())
 
 
 def _total(shots: Sequence[int], amounts: Sequence[Mapping[str, float]]) -> Spending:

@@ -196,17 +196,17 @@ class SessionKeeper:
             due = due_at(self._rule, self._activity)
         return due is not None and now >= due
 
-    def stop(self) -> None:
-        """End it, before the session is closed."""
+    def stop(self, *, settles: bool = True) -> None:
+        """End it; what its last pings cost is asked of the service only if it `settles` them."""
         with self._lock:
             self._stopped = True
-        self._end()
+        self._end(settles=settles)
 
-    def _end(self) -> None:
+    def _end(self, *, settles: bool = True) -> None:
         with self._lock:
             keeper, pings = self._keeper, self._pings
             self._keeper = self._pings = self._activity = None
         if keeper is not None:
             keeper.stop()
         if pings is not None:
-            pings.close()
+            pings.close(settles=settles)

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from hybridloop.crashpoints import crash_point
 from hybridloop.errors import AccessDenied, HybridloopError, InputError, ServiceRefused, SessionEnded
@@ -23,6 +23,8 @@ TERMINAL = frozenset({"Succeeded", "Failed", "TimedOut"})
 _NOT_BY_US = frozenset({"TimedOut", "Failed"})
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,10 +213,10 @@ class Lineage:
         return [{"ordinal": row.ordinal, "id": row.id, "status": row.status, "reason": row.reason} for row in self.rows]
 
 
-def swallowed(last_act: Callable[[], str | None]) -> str | None:
+def swallowed(last_act: Callable[[], T]) -> T | None:
     """What a last act came to, where something else is on its way out already and must not be hidden by its trouble."""
     try:
         return last_act()
     except HybridloopError as error:
         _log.warning("while leaving the run: %s", error)
-        return "unknown"
+        return None

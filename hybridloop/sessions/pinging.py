@@ -231,13 +231,17 @@ class SessionPings:
         """The moments of the pings that the stand-in sent and that were not told of before."""
         return [each.at for each in self._dead_man.sent() if self._take(each)]
 
-    def close(self) -> None:
-        """End the stand-in and settle what can be settled now. What was never sent is written down as lost, so free."""
+    def close(self, *, settles: bool = True) -> None:
+        """End the stand-in and settle what can be settled now. What was never sent is written down as lost, so free.
+
+        Without `settles` nothing is asked of the service: whoever resumes the run settles what is left over.
+        """
         for each in self._dead_man.close():
             self._take(each)
         unused = [ping.place for ping in (*self._ready, *([self._spare] if self._spare else []))]
         try:
-            self.settle()
+            if settles:
+                self.settle()
             for place in (*unused, *([self._begun] if self._begun else [])):
                 self._records.ended(place, "lost", {})
         except HybridloopError as error:  # the session is being closed: it will be settled by whoever resumes the run

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from hybridloop.algorithms.rounds import Counts, Lost, Measured
 from hybridloop.crashpoints import crash_point
 from hybridloop.errors import HybridloopError, JobFailed, RunStopped, SessionEnded
-from hybridloop.sessions.bill import Bill, charges
+from hybridloop.sessions.bill import charges
 from hybridloop.sessions.clock import Clock
 from hybridloop.sessions.jobs import SUCCEEDED, TERMINAL, JobSpec
 from hybridloop.sessions.journal import JobOutcome, JobRecord, PubRecord
@@ -52,6 +52,16 @@ class Activity(Protocol):
         """A job has ended."""
 
 
+class Account(Protocol):
+    """Who keeps what the run's jobs may cost and did cost."""
+
+    def again(self, spec: JobSpec) -> JobSpec:
+        """Set aside what a further attempt may cost, before it is written down. Raises CapReached."""
+
+    def settle(self, spec: JobSpec, billed: Mapping[str, float] | None) -> Mapping[str, float] | None:
+        """Count a job as billed, once it has ended; what the journal is to say of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """What a round needs of its session."""
@@ -63,7 +73,7 @@ class Connection:
     policy: FailurePolicy
     clock: Clock
     workers: Workers
-    bill: Bill
+    account: Account
     activity: Activity
     later: Callable[[float, Callable[[], None]], None]
 
@@ -150,8 +160,7 @@ class RoundInFlight:
                 return
             job.collecting = True
         connection.activity.ended(connection.clock.now())
-        billed = charges(listed.get("costEstimate"))
-        connection.bill.add(billed)
+        billed = connection.account.settle(job.spec, charges(listed.get("costEstimate")))
         act = self._collect if status in SUCCEEDED else self._failed
         connection.workers.do(partial(self._guarded, partial(act, connection, job, listed, billed)))
 
@@ -298,7 +307,7 @@ class RoundInFlight:
         with self._lock:
             self._unwritten.append(failed)
         self.write(connection)
-        run, spec = connection.run, job.spec.next_attempt()
+        run, spec = connection.run, connection.account.again(job.spec.next_attempt())
         ordinal = connection.lineage.current().ordinal
         run.journal.add_attempts(run.lease, self.place.stream, self.place.sequence, [spec.intent(ordinal)])
         run.journal.note(run.lease, "retry", {"job": failed.id, "next": spec.id, "reason": failed.reason})

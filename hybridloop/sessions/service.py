@@ -16,14 +16,12 @@ from hybridloop.errors import (
     SessionEnded,
 )
 from hybridloop.sessions.clock import Clock
-from hybridloop.sessions.results import RESULTS_V2
+from hybridloop.sessions.documents import INPUT_BLOB, QIR, blob_url, job_document
 from hybridloop.sessions.retry import ATTEMPTS, repeat
 from hybridloop.sessions.targets import Target
-from hybridloop.sessions.transport import PASSING, READ_TIMEOUT_S, ExchangeFailed, Transport, Trouble
+from hybridloop.sessions.transport import PASSING, READ_TIMEOUT_S, ExchangeFailed, SignedRequest, Transport, Trouble
 
 PAGE = 100  # the service's own bound
-_INPUT_BLOB = "inputData"
-_QIR = "qir.v1"
 _NOTHING = "Nothing was submitted, no money was spent."
 _IN_FLIGHT = "Jobs that the service has accepted run on and are billed."
 _READING = "Nothing was changed by this."
@@ -96,24 +94,17 @@ class Service:
 
     def upload(self, container: str, data: bytes) -> None:
         """Upload a job's input; one that is there already is accepted if its content is the same."""
-        url = _blob_url(container, _INPUT_BLOB)
+        url = blob_url(container, INPUT_BLOB)
 
         def put() -> None:
-            if not self._transport.put_blob(url, data, _QIR) and self._transport.get_blob(url) != data:
+            if not self._transport.put_blob(url, data, QIR) and self._transport.get_blob(url) != data:
                 raise ExchangeFailed(Trouble.CONFLICT, "another input was uploaded under this job's id")
 
         self._ask("uploading a job's input", _IN_FLIGHT, put)
 
     def submit(self, job_id: str, container: str, body: Mapping[str, Any]) -> None:
         """Submit a job under our id. An unclear answer is settled by asking for the id, never by a new one."""
-        full = {
-            "itemType": "Job",
-            "containerUri": container,
-            "inputDataUri": _blob_url(container, _INPUT_BLOB).partition("?")[0],
-            "inputDataFormat": _QIR,
-            "outputDataFormat": RESULTS_V2,
-            **body,
-        }
+        full = job_document(container, body)
 
         def put() -> None:
             try:
@@ -124,6 +115,13 @@ class Service:
                     raise
 
         self._ask("submitting a job", _IN_FLIGHT, put)
+
+    def signed_submission(self, job_id: str, document: Mapping[str, Any]) -> SignedRequest:
+        """The submission of a job as a request that somebody else can send. Raises HybridloopError."""
+        try:
+            return self._transport.signed("PUT", f"/jobs/{job_id}", document)
+        except ExchangeFailed as failure:
+            raise _in_words(failure, "signing a submission", _READING, self._transport.host) from failure
 
     def _is_there(self, job_id: str, body: Mapping[str, Any]) -> bool:
         """Whether the service has the job, and has it as ours: an earlier process of the run may have sent it."""
@@ -256,11 +254,6 @@ def _field(document: Any, key: str, kind: type[T]) -> T:
     if not isinstance(value, kind):
         raise ExchangeFailed(Trouble.UNCLEAR, f"an answer without {key!r}")
     return value
-
-
-def _blob_url(container: str, blob: str) -> str:
-    path, _, query = container.partition("?")
-    return f"{path}/{blob}?{query}"
 
 
 def _in_words(failure: ExchangeFailed, doing: str, meaning: str, host: str) -> HybridloopError:

@@ -20,14 +20,17 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.algorithms.rounds import Measured
 from hybridloop.crashpoints import crash_point
 from hybridloop.errors import HybridloopError, JournalDamaged, RunStopped, StopRequested, StreamBusy
-from hybridloop.sessions.bill import Bill
+from hybridloop.sessions.account import RunAccount
+from hybridloop.sessions.budget import Budget, Caps, check_caps
 from hybridloop.sessions.clock import Clock, RealClock
 from hybridloop.sessions.jobs import JobSpec, check_round, plan_jobs, record_of
 from hybridloop.sessions.journal import JobRecord, RoundRecord
+from hybridloop.sessions.keeping import JournaledPings, Keeping, SessionKeeper
 from hybridloop.sessions.lineage import Lineage, swallowed
 from hybridloop.sessions.places import JobPlace, RoundPlace, check_stream, session_id
 from hybridloop.sessions.policy import FailurePolicy
 from hybridloop.sessions.poller import Poller
+from hybridloop.sessions.prices import ping_price
 from hybridloop.sessions.programs import Description, Programs, describe
 from hybridloop.sessions.replay import SAME_RAD, check_same
 from hybridloop.sessions.retry import ATTEMPTS
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 
 MAIN_STREAM = "main"
 LAST_ROUND_S = 5.0  # what an interrupted run waits for the round in flight
+POLICY, KEEPING, NO_CAPS = FailurePolicy(), Keeping(), Caps()
 _ATTEMPTS_IN_HASTE = 2
 _CLOSE_IN_HASTE_S = 2.0
 
@@ -65,12 +69,14 @@ class OpenSession:
     round that it does not have, adopted if the run left one open, and renewed when it has ended.
     """
 
-    def __init__(self, connection: Connection, poller: Poller) -> None:
+    def __init__(self, connection: Connection, poller: Poller, account: RunAccount, keeper: SessionKeeper) -> None:
         self.target = connection.target
         self.run_uid = connection.run.uid
         self.seed = connection.run.seed
         self._connection = connection
         self._poller = poller
+        self._account = account
+        self._keeper = keeper
         self._programs = Programs(connection.target.profile, connection.run.journal.program)
         self._kept: set[str] = set()
         self._streams: dict[str, _Stream] = {}
@@ -78,9 +84,10 @@ class OpenSession:
         self._stopped = threading.Event()
         self._why_stopped: HybridloopError | None = None
         self._closed_as: str | None = None
+        self._recorded_next: RoundRecord | None = None
+        self._pings = 0
         self.jobs = 0  # of all rounds so far, each place once
         self.shots = 0
-        self.retried = 0  # further attempts
         self.replayed = 0  # rounds that came from the journal whole
 
     def __repr__(self) -> str:
@@ -110,7 +117,17 @@ class OpenSession:
     @property
     def cost(self) -> dict[str, float]:
         """What the service billed so far, by unit (USD, HQC, eHQC, …); empty where it stated nothing."""
-        return self._connection.bill.total()
+        return self._account.bill.total()
+
+    @property
+    def retried(self) -> int:
+        """Number of jobs that were asked again because an attempt failed in passing."""
+        return self._account.retried
+
+    @property
+    def pings(self) -> int:
+        """Number of jobs that only kept a session alive."""
+        return self._pings if self._closed_as is not None else self._count_pings()
 
     @property
     def structures_compiled(self) -> int:
@@ -124,8 +141,8 @@ class OpenSession:
     def is_recorded(self, *, stream: str = MAIN_STREAM) -> bool:
         """Whether the stream's next round is in the journal whole."""
         state = self._streams.get(stream)
-        record = self._connection.run.journal.round(self.run_uid, stream, state.rounds if state else 0)
-        return record is not None and record.complete
+        self._recorded_next = self._record(RoundPlace(self.run_uid, stream, state.rounds if state else 0))
+        return self._recorded_next is not None and self._recorded_next.complete
 
     def run_round(self, pubs: Sequence[SamplerPub], /) -> list[Measured]:
         """Measure a round on the session's main stream; see `hybridloop.algorithms.rounds.RunRound`.
@@ -208,32 +225,51 @@ class OpenSession:
             state.is_planning = True
         return state
 
+    def _record(self, place: RoundPlace) -> RoundRecord | None:
+        known, self._recorded_next = self._recorded_next, None
+        if known is not None and (known.stream, known.sequence) == (place.stream, place.sequence):
+            return known
+        return self._connection.run.journal.round(self.run_uid, place.stream, place.sequence)
+
+    def _current(self) -> int:
+        """The number of the session that the next jobs go to; one that was left alone for too long is renewed first."""
+        if self._keeper.would_idle(self._connection.clock.now()):
+            self._connection.lineage.lapse("idle")
+        return self._connection.lineage.current().ordinal
+
+    def _count_pings(self) -> int:
+        states = [ping.state for ping in self._connection.run.journal.pings(self.run_uid)]
+        return sum(state in {"submitted", "done", "failed"} for state in states)
+
     def _planned(
         self, place: RoundPlace, pubs: Sequence[SamplerPub], asked: Sequence[Description], same_rad: float
     ) -> tuple[RoundInFlight, bool]:
         """The round, and whether it has anything to do at the service."""
         run = self._connection.run
-        record = run.journal.round(run.uid, place.stream, place.sequence)
+        record = self._record(place)
         if record is not None:
             check_same(record, asked, [pub.shots for pub in pubs], self.target.name, same_rad)
             return self._recorded(place, record)
         programs = [self._programs.compiled(each) for each in asked]
         records = [record_of(program, pub.shots) for program, pub in zip(programs, pubs, strict=True)]
         specs = plan_jobs(place, records, programs, self.target, self.seed)
-        ordinal = self._connection.lineage.current().ordinal if specs else 0
-        bodies = {key: body for each in programs for key, body in each.bodies.items() if key not in self._kept}
-        crash_point("intent.before")
-        intents = [spec.intent(ordinal) for spec in specs]
-        run.journal.begin_round(run.lease, place.stream, place.sequence, self.target.name, records, intents, bodies)
+        specs = self._account.reserve(specs, programs)
+        try:
+            ordinal = self._current() if specs else 0
+            bodies = {key: body for each in programs for key, body in each.bodies.items() if key not in self._kept}
+            crash_point("intent.before")
+            intents = [spec.intent(ordinal) for spec in specs]
+            run.journal.begin_round(run.lease, place.stream, place.sequence, self.target.name, records, intents, bodies)
+        except BaseException:  # whatever it was, an interruption too: nothing of it was written down
+            self._account.release(specs)
+            raise
         crash_point("intent.after")
         self._kept |= bodies.keys()
         return RoundInFlight(place, records, specs), True
 
     def _recorded(self, place: RoundPlace, record: RoundRecord) -> tuple[RoundInFlight, bool]:
-        for job in record.jobs:
-            self._connection.bill.add(job.billed)
+        self._account.adopt(record)
         latest = {(job.pub, job.point, job.part): job for job in record.jobs}  # the last attempt comes last
-        self.retried += len(record.jobs) - len(latest)
         if record.complete:
             specs = [self._spec(place, record, job, b"") for job in latest.values()]
             round_ = RoundInFlight(place, record.pubs, specs, {job.id: job for job in latest.values()})
@@ -245,16 +281,15 @@ class OpenSession:
         for at, job in latest.items():
             spec = self._spec(place, record, job, payloads[at])
             if job.state == "failed":  # the run ended on it, or before the next attempt was written down
-                spec = spec.next_attempt()
+                spec = self._account.again(spec.next_attempt())
                 again.append(spec)
             else:
                 known[spec.id] = job
             specs.append(spec)
         if again:
-            run, ordinal = self._connection.run, self._connection.lineage.current().ordinal
+            run, ordinal = self._connection.run, self._current()
             intents = [spec.intent(ordinal) for spec in again]
             run.journal.add_attempts(run.lease, place.stream, place.sequence, intents)
-            self.retried += len(again)
         return RoundInFlight(place, record.pubs, specs, known), True
 
     def _spec(self, place: RoundPlace, record: RoundRecord, job: JobRecord, payload: bytes) -> JobSpec:
@@ -293,8 +328,16 @@ class OpenSession:
             connection.run.beat()
             if connection.run.lost:
                 return  # whoever has the run now has the session as well
+            if not in_haste:
+                self._keeper.stop()
             attempts, limit_s = (_ATTEMPTS_IN_HASTE, _CLOSE_IN_HASTE_S) if in_haste else (ATTEMPTS, CLOSE_TIMEOUT_S)
-            self._closed_as = swallowed(lambda: connection.lineage.close(attempts=attempts, timeout_s=limit_s))
+            lineage = connection.lineage
+            status = swallowed(lambda: lineage.close(attempts=attempts, timeout_s=limit_s))
+            self._keeper.stop(settles=False)  # the close came first: a ping after it is refused
+            self._pings = swallowed(self._count_pings) or 0
+            last = lineage.rows[-1] if lineage.rows else None
+            left_open = "unopened" if last is None else "unknown" if last.ended_at is None else last.status
+            self._closed_as = status or left_open
 
     def _last_chance(self) -> None:
         """Wait a little for the rounds in flight: what they give is paid for, and need not be fetched again."""
@@ -319,7 +362,9 @@ def open_session(
     run: ClaimedRun | None = None,
     seed: int | None = None,
     name: str = "hybridloop",
-    policy: FailurePolicy | None = None,
+    policy: FailurePolicy = POLICY,
+    keeping: Keeping = KEEPING,
+    caps: Caps = NO_CAPS,
     clock: Clock | None = None,
 ) -> Iterator[OpenSession]:
     """Hold the session of a run on a target of the SDK's workspace; it is closed however the block ends.
@@ -332,33 +377,46 @@ def open_session(
     with ExitStack() as held:
         if run is None:
             run = held.enter_context(unkept_run(at.name, seed=secrets.randbits(63) if seed is None else seed))
-        session = _entered(workspace, at, run, name, policy or FailurePolicy(), clock or RealClock(), held)
+        session = _entered(workspace, at, run, name, policy, keeping, caps, clock or RealClock(), held)
         if not session.lineage.rows:
             session.open()
         yield session
 
 
 def _entered(
-    workspace: Any, target: Target, run: ClaimedRun, name: str, policy: FailurePolicy, clock: Clock, held: ExitStack
+    workspace: Any,
+    target: Target,
+    run: ClaimedRun,
+    name: str,
+    policy: FailurePolicy,
+    keeping: Keeping,
+    caps: Caps,
+    clock: Clock,
+    held: ExitStack,
 ) -> OpenSession:
+    check_caps(caps, target)
     service = held.enter_context(closing(Service(workspace, clock, threading.Event())))
     workers = held.enter_context(closing(Workers("hybridloop-session", clock)))
+    budget = Budget(caps, run.journal.spent(run.uid), started_at=clock.now(), run_key=run.record.key)
+    account = RunAccount(budget, target, clock)
+    pings = JournaledPings(run.journal, run.lease, budget, ping_price(target), clock.now, account.charge)
+    signed = service.signed_submission if isinstance(clock, RealClock) else None
+    keeper = SessionKeeper(keeping, run.uid, target, service, pings, run.journal, clock, signed=signed)
+    lineage = Lineage(
+        service,
+        run,
+        target,
+        policy,
+        clock,
+        name=name,
+        on_open=lambda opened, at: keeper.opened(opened.ordinal, opened.id, at),
+    )
     poller = Poller(clock)
-    lineage = Lineage(service, run, target, policy, clock, name=name)
-    bill = Bill()
-    connection = Connection(service, lineage, run, target, policy, clock, workers, bill, _Idle(), poller.later)
-    session = OpenSession(connection, poller)
+    connection = Connection(service, lineage, run, target, policy, clock, workers, account, keeper, poller.later)
+    session = OpenSession(connection, poller, account, keeper)
     held.callback(session.leave)
     run.on_stop(session.stop_as_told)
     return session
-
-
-class _Idle:
-    """Nobody hears of it."""
-
-    def submitted(self, at: float) -> None: ...
-
-    def ended(self, at: float) -> None: ...
 
 
 @contextmanager
