@@ -176,7 +176,7 @@ class Budget:
             for shots, amounts in zip(reservation.shots, reservation.amounts, strict=True)
         ]
         with self._lock:
-            del self._open[id(reservation)]
+            self._take(reservation)
             self._open |= {id(part): part for part in parts}
         return parts
 
@@ -194,13 +194,17 @@ class Budget:
             raise ValueError(f"{len(billed)} bills for {len(reservation.shots)} reserved jobs")
         amounts = [settled(*each) for each in zip(reservation.amounts, billed, strict=True)]
         with self._lock:
-            del self._open[id(reservation)]
+            self._take(reservation)
             self._spent += _total(reservation.shots, amounts)
 
     def release(self, reservation: Reservation) -> None:
         """Give back what was set aside for jobs that will never be submitted."""
         with self._lock:
-            del self._open[id(reservation)]
+            self._take(reservation)
+
+    def _take(self, reservation: Reservation) -> None:
+        if self._open.pop(id(reservation), None) is None:
+            raise ValueError("the reservation was settled or released before")
 
     def _most(self, price: Price) -> Mapping[str, float]:
         """The most that a job of this price may cost. Raises CapReached where that is above what one job may."""

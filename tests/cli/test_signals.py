@@ -93,9 +93,7 @@ def test_a_second_signal_skips_the_wait_and_not_the_close(shell: Shell, slow_ser
     assert [mine.session_statuses() for mine in at.values()] == [["Succeeded"], ["Succeeded"]]
 
 
-def test_a_third_signal_ends_the_run_whose_session_can_not_be_closed_yet(
-    shell: Shell, slow_service: Emulator
-) -> None:
+def test_a_third_signal_ends_the_run_whose_session_can_not_be_closed_yet(shell: Shell, slow_service: Emulator) -> None:
     mine = shell.at(slow_service, "ended-three-times")
     with runs_in_their_midst({signal.SIGINT: mine}) as runs:
         (run,) = runs.values()

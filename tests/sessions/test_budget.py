@@ -196,9 +196,9 @@ def test_a_reservation_is_settled_once_and_in_full() -> None:
     with pytest.raises(ValueError, match="1 bills for 2"):
         budget.settle(reservation, [None])
     budget.settle(reservation, [None, None])
-    with pytest.raises(ValueError, match="not in list"):
+    with pytest.raises(ValueError, match="settled or released before"):
         budget.settle(reservation, [None, None])
-    with pytest.raises(ValueError, match="not in list"):
+    with pytest.raises(ValueError, match="settled or released before"):
         budget.release(reservation)
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from hybridloop.errors import JobFailed
-from hybridloop.sessions.bill import Bill
 from hybridloop.sessions.clock import RealClock
 from hybridloop.sessions.jobs import JobSpec
 from hybridloop.sessions.journal import PubRecord
@@ -25,7 +24,7 @@ def connection() -> Iterator[Any]:
     """What a round needs of its session, without a service."""
     with unkept_run("ionq.simulator", seed=0, uid=PLACE.round.run_uid) as run:
         yield SimpleNamespace(
-            bill=Bill(),
+            account=SimpleNamespace(settle=lambda spec, billed: billed),
             run=run,
             clock=RealClock(),
             policy=FailurePolicy(),

@@ -17,6 +17,8 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.errors import AccessDenied, InputError, ServiceUnreachable
 from hybridloop.sessions.clock_calls import ClockCalls
+from hybridloop.sessions.idle import IdleRule, KeepAliveMode
+from hybridloop.sessions.keeping import Keeping
 from hybridloop.sessions.poller import SHARE_OF_WAIT
 from hybridloop.sessions.service_clock import ServiceClock
 from hybridloop.sessions.session import open_session
@@ -60,11 +62,12 @@ def one_qubit() -> SamplerPub:
     return SamplerPub.coerce(circuit, 10)
 
 
-def test_a_session_left_alone_for_34_minutes_has_timed_out_and_is_followed_by_another(
+def test_a_session_that_nobody_keeps_has_timed_out_after_34_minutes_and_is_followed_by_another(
     service: Emulator, clock: ServiceClock
 ) -> None:
     start = clock.now()
-    with open_session(service.workspace("idle"), clock=clock) as session:
+    keeping = Keeping(KeepAliveMode.OFF)
+    with open_session(service.workspace("idle"), clock=clock, keeping=keeping) as session:
         assert session.run_round([one_qubit()])[0][0].bitstrings() == {"1": 10}  # type: ignore[union-attr]  # not lost
         assert clock.now() - start < MINUTE
         assert not clock.wait(never(), 34 * MINUTE)
@@ -72,6 +75,38 @@ def test_a_session_left_alone_for_34_minutes_has_timed_out_and_is_followed_by_an
         assert service.workspace("idle").get_session(session.id).details.status == "TimedOut"
         assert session.run_round([one_qubit()])[0][0].bitstrings() == {"1": 10}  # type: ignore[union-attr]
     assert [row.status for row in session.lineage.rows] == ["TimedOut", "Succeeded"]
+
+
+@pytest.mark.parametrize("rule", list(IdleRule))
+def test_a_session_left_alone_for_34_minutes_is_kept_by_three_pings_that_are_marked(
+    service: Emulator, clock: ServiceClock, rule: IdleRule
+) -> None:
+    at = service.workspace(f"kept-{rule.value}")
+    with open_session(at, clock=clock, keeping=Keeping(rule=rule)) as session:
+        session.run_round([one_qubit()])
+        start = clock.now()
+        assert not clock.wait(never(), 34 * MINUTE)
+        assert at.get_session(session.id).details.status == "Executing"
+        assert session.run_round([one_qubit()])[0][0].bitstrings() == {"1": 10}  # type: ignore[union-attr]
+    assert [row.status for row in session.lineage.rows] == ["Succeeded"]
+    assert (session.pings, session.jobs) == (3, 2)
+    jobs = [job.details for job in at.list_session_jobs(session.id)]
+    pings = [job for job in jobs if (job.metadata or {}).get("purpose") == "keep-alive"]
+    moments = sorted(job.creation_time.timestamp() - start for job in pings)
+    assert moments == pytest.approx([525.0, 1050.0, 1575.0], abs=1.0)
+    assert len(jobs) == 5
+
+
+def test_a_session_that_is_renewed_rather_than_kept_leaves_two_in_line_and_no_ping(
+    service: Emulator, clock: ServiceClock
+) -> None:
+    at = service.workspace("renewed")
+    with open_session(at, clock=clock, keeping=Keeping(KeepAliveMode.RENEW)) as session:
+        session.run_round([one_qubit()])
+        assert not clock.wait(never(), 34 * MINUTE)
+        assert session.run_round([one_qubit()])[0][0].bitstrings() == {"1": 10}  # type: ignore[union-attr]
+    assert [(row.reason, row.status) for row in session.lineage.rows] == [("", "TimedOut"), ("idle", "Succeeded")]
+    assert len(list(at.list_jobs())) == session.jobs == 2
 
 
 def test_time_stands_while_a_job_is_computed(service: Emulator, clock: ServiceClock) -> None:
