@@ -6,8 +6,10 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -33,7 +35,14 @@ from tests.sessions.journal.examples import (
     session,
 )
 
+DEADLINE_S = 30.0
 FORK = multiprocessing.get_context("fork")  # each child opens a journal of its own
+
+
+def receive(receiver: Connection) -> Any:
+    """What a child says."""
+    assert receiver.poll(DEADLINE_S), "a child has not spoken"
+    return receiver.recv()
 
 
 class ClaimsOnOneRun(RuleBasedStateMachine):
@@ -139,12 +148,14 @@ def test_of_eight_processes_that_claim_at_once_exactly_one_gets_the_run(new_url:
         uids = [journal.add_run(new_run(f"run-{number}")).uid for number in range(short_or_long(5, 20))]
     barrier = FORK.Barrier(8)
     ends = [FORK.Pipe(duplex=False) for _ in range(8)]
-    children = [FORK.Process(target=_race, args=(new_url, uids, barrier.wait, end[1])) for end in ends]
+    children = [
+        FORK.Process(target=_race, args=(new_url, uids, partial(barrier.wait, DEADLINE_S), end[1])) for end in ends
+    ]
     for child in children:
         child.start()
-    told = [receiver.recv() for receiver, _ in ends for _ in uids]
+    told = [receive(receiver) for receiver, _ in ends for _ in uids]
     for child in children:
-        child.join(30)
+        child.join(DEADLINE_S)
         assert child.exitcode == 0
     for uid in uids:
         winners = [pid for at, pid, who in told if at == uid and who is None]
@@ -167,7 +178,7 @@ def test_a_dead_owner_on_this_host_is_taken_over_at_once_and_a_stopped_one_is_no
         child = FORK.Process(target=_claim_and_stay, args=(new_url, uid, sender))
         child.start()
         assert child.pid is not None
-        lease = receiver.recv()
+        lease = receive(receiver)
         os.kill(child.pid, signal.SIGSTOP)
         with pytest.raises(RunBusy, match=f"process {child.pid}"):
             journal.claim(uid, now=1001.0)

@@ -43,7 +43,7 @@ def test_the_last_step_is_the_version_that_the_code_knows() -> None:
 
 
 def _open_and_add(url: str, number: int, start: object, done: object) -> None:
-    start.wait()  # type: ignore[attr-defined]
+    start.wait(30)  # type: ignore[attr-defined]
     with Journal(url) as journal:
         journal.add_run(new_run(f"run-{number}"))
     done.release()  # type: ignore[attr-defined]
