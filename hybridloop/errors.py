@@ -8,6 +8,7 @@
     │   ├── AccessDenied          … it does not accept the key or identity
     │   ├── ServiceUnreachable    … no connection, or it broke
     │   ├── ServiceBusy           … throttled, or failing inside: a repeat may help
+    │   ├── TargetDown            … the target takes no jobs, and did not come back in time
     │   ├── ServiceRefused        … it understood, and said no: a repeat will not help
     │   ├── SessionEnded          … the session is terminal and takes no more jobs
     │   └── JobFailed             … a job ended without counts
@@ -102,6 +103,10 @@ class ServiceUnreachable(ServiceError):
 
 class ServiceBusy(ServiceError):
     """The service throttles or fails inside; a repeat may help."""
+
+
+class TargetDown(ServiceError):
+    """The target takes no jobs at the moment."""
 
 
 class ServiceRefused(ServiceError):

@@ -18,6 +18,7 @@ EXAMPLES: list[HybridloopError] = [
             errors.AccessDenied,
             errors.ServiceUnreachable,
             errors.ServiceBusy,
+            errors.TargetDown,
             errors.ServiceRefused,
             errors.SessionEnded,
             errors.JobFailed,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hybridloop.crashpoints import crash_point
 from hybridloop.sessions.clock import Clock
 from hybridloop.sessions.places import session_id
+from hybridloop.sessions.retry import PATIENT_ATTEMPTS
 from hybridloop.sessions.rounds import Connection, RoundInFlight
 
 SHORTEST_S = 0.005
@@ -101,7 +102,9 @@ def _look(connection: Connection, round_: RoundInFlight) -> None:
     try:
         for ordinal in sorted(round_.sessions):
             identifier = session_id(connection.run.uid, ordinal)
-            for job in connection.service.jobs_of_session(identifier, name_prefix=round_.place.prefix):
+            for job in connection.service.jobs_of_session(
+                identifier, name_prefix=round_.place.prefix, attempts=PATIENT_ATTEMPTS
+            ):
                 round_.observe(connection, job)
     except Exception as error:  # handed to whoever waits for the round, and raised there
         round_.fail(error)

@@ -11,7 +11,8 @@ import tenacity
 from hybridloop.sessions.clock import Clock
 from hybridloop.sessions.transport import PASSING, ExchangeFailed, Trouble
 
-ATTEMPTS = 5
+ATTEMPTS = 5  # of calls for which somebody waits
+PATIENT_ATTEMPTS = 11  # of calls in the midst of a run: some 40 s
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 10.0
 RETRY_AFTER_CAP_S = 30.0

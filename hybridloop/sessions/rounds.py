@@ -17,14 +17,14 @@ from typing import Any, Protocol
 
 from hybridloop.algorithms.rounds import Counts, Lost, Measured
 from hybridloop.crashpoints import crash_point
-from hybridloop.errors import HybridloopError, JobFailed, RunStopped, SessionEnded
+from hybridloop.errors import AccessDenied, HybridloopError, JobFailed, RunStopped, SessionEnded, TargetDown
 from hybridloop.sessions.bill import charges
 from hybridloop.sessions.clock import Clock
 from hybridloop.sessions.jobs import SUCCEEDED, TERMINAL, JobSpec
 from hybridloop.sessions.journal import JobOutcome, JobRecord, PubRecord
 from hybridloop.sessions.lineage import Lineage
 from hybridloop.sessions.places import RoundPlace
-from hybridloop.sessions.policy import FailurePolicy, OnLostJob, wait_before_retry
+from hybridloop.sessions.policy import FailurePolicy, OnLostJob, OnTargetDown, wait_before_retry
 from hybridloop.sessions.results import UnreadableResult, merge_counts, read_results_v2, spread
 from hybridloop.sessions.run import ClaimedRun
 from hybridloop.sessions.service import ResultMissing, Service
@@ -38,6 +38,7 @@ from hybridloop.sessions.targets import Target
 from hybridloop.sessions.workers import Workers
 
 _FOREVER_S = 3600.0
+_LOOK_AT_TARGET_S = 30.0
 
 _log = logging.getLogger(__name__)
 
@@ -117,6 +118,8 @@ class RoundInFlight:
         self._failure: Exception | None = None
         self._stopping = threading.Event()
         self._all_accepted = False
+        self._down_since: float | None = None
+        self.started_at: float | None = None
         self.ended = threading.Event()
 
     @property
@@ -142,6 +145,7 @@ class RoundInFlight:
 
     def start(self, connection: Connection, on_submitted: Callable[[], None]) -> None:
         """Submit all jobs side by side; the call returns at once. on_submitted runs when the last one is accepted."""
+        self.started_at = connection.clock.now()
         waiting = [job for job in self._jobs.values() if not job.settled]
         if not waiting:
             self._settled(connection)
@@ -175,6 +179,12 @@ class RoundInFlight:
         """End the wait for the round; its jobs are left to the service."""
         self.fail(error or RunStopped(self.in_flight))
 
+    def cancel(self, connection: Connection) -> None:
+        """Ask the service to cancel what it has of the round. Raises ServiceError."""
+        for job in list(self._jobs.values()):
+            if job.accepted and not job.settled:
+                connection.service.cancel_job(job.spec.id)
+
     def write(self, connection: Connection) -> None:
         """Write down the ends that are known and not written yet. Raises JournalError, LeaseLost."""
         with self._lock:
@@ -205,9 +215,11 @@ class RoundInFlight:
             crash_point("upload.before")
             service.upload(job.container, spec.payload)
             crash_point("upload.after")
-            self._put(connection, job)
+            if not self._put(connection, job):
+                return
         connection.activity.submitted(connection.clock.now())
         with self._lock:
+            self._down_since = None
             job.accepted = True
             last = not self._all_accepted and all(each.accepted or each.settled for each in self._jobs.values())
             self._all_accepted |= last
@@ -221,10 +233,10 @@ class RoundInFlight:
         if there is not None:
             self.observe(connection, there)
 
-    def _put(self, connection: Connection, job: _Job) -> None:
-        """Submit to the session of the moment, and to its successor where that has ended."""
+    def _put(self, connection: Connection, job: _Job) -> bool:
+        """Submit to the session of the moment, or its successor where that has ended. False: the round ended first."""
         spec = job.spec
-        while True:
+        while not self.ended.is_set():
             held = connection.lineage.current()
             job.session = held.ordinal
             crash_point("put.before")
@@ -232,9 +244,25 @@ class RoundInFlight:
                 connection.service.submit(spec.id, job.container, spec.body(held.id, connection.target))
             except SessionEnded:
                 connection.lineage.over(held.ordinal)
+            except TargetDown as error:
+                self._wait_for_target(connection, error)
             else:
                 crash_point("put.after")
-                return
+                return True
+        return False
+
+    def _wait_for_target(self, connection: Connection, error: TargetDown) -> None:
+        """Wait a little for a target that is down; raises the error where the policy has had enough of it."""
+        policy, now = connection.policy, connection.clock.now()
+        with self._lock:
+            is_first = self._down_since is None
+            self._down_since = since = now if self._down_since is None else self._down_since
+        left = since + policy.target_down_wait_s - now
+        if policy.on_target_down is OnTargetDown.FAIL or left <= 0:
+            raise error
+        if is_first:
+            _log.warning("%s It is waited for, %.0f s at most", error, left)
+        connection.clock.wait(self.ended, min(_LOOK_AT_TARGET_S, left))
 
     def _collect(
         self, connection: Connection, job: _Job, listed: Mapping[str, Any], billed: Mapping[str, float] | None
@@ -244,8 +272,7 @@ class RoundInFlight:
         try:
             if not (url := listed.get("outputDataUri")):
                 raise UnreadableResult("the service does not say where it is")
-            job.container = job.container or connection.service.container(spec.id)
-            data = connection.service.download(url, job.container)
+            data = self._download(connection, job, url)
             counts = read_results_v2(data, spec.num_bits, exact=not connection.target.samples, shots=spec.shots)
         except UnreadableResult as error:
             self._lost(connection, job, f"its result can't be read: {error}", billed, succeeded=True)
@@ -255,6 +282,15 @@ class RoundInFlight:
             return
         crash_point("result.after")
         self._take(connection, job, JobOutcome(spec.id, "done", counts, "", billed), counts=counts)
+
+    def _download(self, connection: Connection, job: _Job, url: str) -> bytes:
+        service = connection.service
+        job.container = job.container or service.container(job.spec.id)
+        try:
+            return service.download(url, job.container)
+        except AccessDenied:  # its signature has ended: jobs may wait in a queue for longer than that lasts
+            job.container = service.container(job.spec.id)
+            return service.download(url.partition("?")[0], job.container)
 
     def _failed(
         self, connection: Connection, job: _Job, listed: Mapping[str, Any], billed: Mapping[str, float] | None

@@ -14,10 +14,11 @@ from hybridloop.errors import (
     ServiceRefused,
     ServiceUnreachable,
     SessionEnded,
+    TargetDown,
 )
 from hybridloop.sessions.clock import Clock
 from hybridloop.sessions.documents import INPUT_BLOB, QIR, blob_url, job_document
-from hybridloop.sessions.retry import ATTEMPTS, repeat
+from hybridloop.sessions.retry import ATTEMPTS, PATIENT_ATTEMPTS, repeat
 from hybridloop.sessions.targets import Target
 from hybridloop.sessions.transport import PASSING, READ_TIMEOUT_S, ExchangeFailed, SignedRequest, Transport, Trouble
 
@@ -90,7 +91,7 @@ class Service:
         def ask() -> str:
             return _field(self._call("POST", "/storage/sasUri", body), "sasUri", str)
 
-        return self._ask("preparing a job", _IN_FLIGHT, ask)
+        return self._ask("preparing a job", _IN_FLIGHT, ask, attempts=PATIENT_ATTEMPTS)
 
     def upload(self, container: str, data: bytes) -> None:
         """Upload a job's input; one that is there already is accepted if its content is the same."""
@@ -100,7 +101,7 @@ class Service:
             if not self._transport.put_blob(url, data, QIR) and self._transport.get_blob(url) != data:
                 raise ExchangeFailed(Trouble.CONFLICT, "another input was uploaded under this job's id")
 
-        self._ask("uploading a job's input", _IN_FLIGHT, put)
+        self._ask("uploading a job's input", _IN_FLIGHT, put, attempts=PATIENT_ATTEMPTS)
 
     def submit(self, job_id: str, container: str, body: Mapping[str, Any]) -> None:
         """Submit a job under our id. An unclear answer is settled by asking for the id, never by a new one."""
@@ -114,7 +115,7 @@ class Service:
                 if not unclear or not self._is_there(job_id, body):
                     raise
 
-        self._ask("submitting a job", _IN_FLIGHT, put)
+        self._ask("submitting a job", _IN_FLIGHT, put, attempts=PATIENT_ATTEMPTS)
 
     def signed_submission(self, job_id: str, document: Mapping[str, Any]) -> SignedRequest:
         """The submission of a job as a request that somebody else can send. Raises HybridloopError."""
@@ -135,7 +136,7 @@ class Service:
 
     def find_job(self, job_id: str) -> dict[str, Any] | None:
         """A job as the service has it, with signed URLs; None where there is none of that id."""
-        return self._found("GET", f"/jobs/{job_id}", "looking for a job", _READING)
+        return self._found("GET", f"/jobs/{job_id}", "looking for a job", _READING, attempts=PATIENT_ATTEMPTS)
 
     def _found(
         self,
@@ -158,12 +159,18 @@ class Service:
 
         return self._ask(doing, meaning, ask, attempts=attempts, stop=stop)
 
-    def jobs_of_session(self, session_id: str, *, name_prefix: str = "") -> Iterator[dict[str, Any]]:
+    def cancel_job(self, job_id: str) -> None:
+        """Ask for a job to be cancelled; one that runs may run on, and be billed."""
+        self._ask("cancelling a job", _IN_FLIGHT, lambda: self._call("POST", f"/jobs/{job_id}:cancel"), attempts=1)
+
+    def jobs_of_session(
+        self, session_id: str, *, name_prefix: str = "", attempts: int = ATTEMPTS
+    ) -> Iterator[dict[str, Any]]:
         """The session's jobs in the order of their creation, or those whose names begin so."""
         query: dict[str, str | int] = {"orderby": "CreationTime asc", "top": PAGE}
         if name_prefix:
             query["filter"] = f"startswith(Name, '{name_prefix}')"
-        return self._pages(f"/sessions/{session_id}/jobs", query)
+        return self._pages(f"/sessions/{session_id}/jobs", query, attempts=attempts)
 
     def sessions(self) -> Iterator[dict[str, Any]]:
         """The workspace's sessions, newest first."""
@@ -202,10 +209,19 @@ class Service:
         return self._transport.call(method, path, body=body, timeout_s=timeout_s)
 
     def _pages(
-        self, path: str, query: dict[str, str | int], *, doing: str = "listing", meaning: str = _READING
+        self,
+        path: str,
+        query: dict[str, str | int],
+        *,
+        doing: str = "listing",
+        meaning: str = _READING,
+        attempts: int = ATTEMPTS,
     ) -> Iterator[dict[str, Any]]:
+        def page(path: str, query: dict[str, str | int]) -> tuple[list[dict[str, Any]], str | None]:
+            return self._ask(doing, meaning, lambda: self._page(path, query), attempts=attempts)
+
         seen: set[str] = set()  # a page shifts when items are added meanwhile
-        items, following = self._page(path, query, doing, meaning)
+        items, following = page(path, query)
         while True:
             for item in items:
                 if item["id"] not in seen:
@@ -213,19 +229,14 @@ class Service:
                     yield item
             if not following:
                 return
-            items, following = self._page(following, {}, doing, meaning)
+            items, following = page(following, {})
 
-    def _page(
-        self, path: str, query: dict[str, str | int], doing: str, meaning: str
-    ) -> tuple[list[dict[str, Any]], str | None]:
-        def ask() -> tuple[list[dict[str, Any]], str | None]:
-            page = self._transport.call("GET", path, query=query)
-            items = _field(page, "value", list)
-            for item in items:
-                _field(item, "id", str)
-            return items, page.get("nextLink")
-
-        return self._ask(doing, meaning, ask)
+    def _page(self, path: str, query: dict[str, str | int]) -> tuple[list[dict[str, Any]], str | None]:
+        page = self._transport.call("GET", path, query=query)
+        items = _field(page, "value", list)
+        for item in items:
+            _field(item, "id", str)
+        return items, page.get("nextLink")
 
     def _ask(
         self,
@@ -277,6 +288,8 @@ def _in_words(failure: ExchangeFailed, doing: str, meaning: str, host: str) -> H
                 meaning,
                 "Start the run again.",
             )
+        case Trouble.DOWN:
+            return TargetDown(f"the target takes no jobs: {failure.text.rstrip('.')}", meaning, _TRY_AGAIN)
         case Trouble.MISSING:
             return ServiceRefused(happened, _READING, "Check the id: what it names is not in this workspace.")
         case _:

@@ -19,7 +19,15 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Measured
 from hybridloop.crashpoints import crash_point
-from hybridloop.errors import HybridloopError, JournalDamaged, RunStopped, StopRequested, StreamBusy
+from hybridloop.errors import (
+    HybridloopError,
+    InputError,
+    JournalDamaged,
+    RunParked,
+    RunStopped,
+    StopRequested,
+    StreamBusy,
+)
 from hybridloop.sessions.account import RunAccount
 from hybridloop.sessions.budget import Budget, Caps, check_caps
 from hybridloop.sessions.clock import Clock, RealClock
@@ -28,7 +36,7 @@ from hybridloop.sessions.journal import JobRecord, RoundRecord
 from hybridloop.sessions.keeping import JournaledPings, Keeping, SessionKeeper
 from hybridloop.sessions.lineage import Lineage, swallowed
 from hybridloop.sessions.places import JobPlace, RoundPlace, check_stream, session_id
-from hybridloop.sessions.policy import FailurePolicy
+from hybridloop.sessions.policy import FailurePolicy, OnLostJob
 from hybridloop.sessions.poller import Poller
 from hybridloop.sessions.prices import ping_price
 from hybridloop.sessions.programs import Description, Programs, describe
@@ -69,7 +77,16 @@ class OpenSession:
     round that it does not have, adopted if the run left one open, and renewed when it has ended.
     """
 
-    def __init__(self, connection: Connection, poller: Poller, account: RunAccount, keeper: SessionKeeper) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        poller: Poller,
+        account: RunAccount,
+        keeper: SessionKeeper,
+        *,
+        detach_after_s: float | None = None,
+        cancel_in_flight: bool = False,
+    ) -> None:
         self.target = connection.target
         self.run_uid = connection.run.uid
         self.seed = connection.run.seed
@@ -82,6 +99,8 @@ class OpenSession:
         self._streams: dict[str, _Stream] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
+        self._detach_after_s = detach_after_s
+        self._cancel_in_flight = cancel_in_flight
         self._why_stopped: HybridloopError | None = None
         self._closed_as: str | None = None
         self._recorded_next: RoundRecord | None = None
@@ -184,12 +203,25 @@ class OpenSession:
 
     def collect(self, round_: RoundInFlight) -> list[Measured]:
         """Wait for a round's counts. Raises what ended it."""
-        found = round_.result(self._connection.clock)
+        clock, patience = self._connection.clock, self._detach_after_s
+        if patience is not None and round_.started_at is not None:
+            left = round_.started_at + patience - clock.now()
+            if not clock.wait(round_.ended, max(0.0, left)):
+                self._why_stopped = RunParked(sum(each.in_flight for each in self._in_flight()))
+                self.stop(self._why_stopped)
+        found = round_.result(clock)
         crash_point("step.before")
         return found
 
     def sampler(self, *, shots: int = 1024, stream: str = MAIN_STREAM) -> SessionSampler:
-        """A `BaseSamplerV2` whose jobs are rounds of this session; `shots` is for PUBs that state none."""
+        """A `BaseSamplerV2` whose jobs are rounds of this session; `shots` is for PUBs that state none.
+
+        A job that is lost for good raises there, because a foreign algorithm would take a lost point for a perfect one:
+        InputError for a failure policy that says otherwise.
+        """
+        if (policy := self._connection.policy.on_lost_job) is not OnLostJob.FAIL:
+            problem = f"a sampler has no way to {policy.value} a point"
+            raise InputError("on_lost_job", problem, "Choose 'fail' for algorithms that are not hybridloop's own.")
         from hybridloop.sessions.sampler import SessionSampler
 
         return SessionSampler(self, shots=shots, stream=check_stream(stream))
@@ -320,11 +352,15 @@ class OpenSession:
         with _counting_signals(lambda: self.stop()):
             if in_haste:
                 self._last_chance()
-            pending = self._in_flight()
+            with self._lock:
+                rounds = [round_ for stream in self._streams.values() for round_ in stream.in_flight]
+            pending = [round_ for round_ in rounds if round_.in_flight]
             self.stop()
             connection.service.stop()
             for round_ in pending:
                 swallowed(partial(round_.write, connection))
+                if self._cancel_in_flight:
+                    swallowed(partial(round_.cancel, connection))
             connection.run.beat()
             if connection.run.lost:
                 return  # whoever has the run now has the session as well
@@ -365,25 +401,34 @@ def open_session(
     policy: FailurePolicy = POLICY,
     keeping: Keeping = KEEPING,
     caps: Caps = NO_CAPS,
+    detach_after_s: float | None = None,
+    cancel_in_flight: bool = False,
     clock: Clock | None = None,
 ) -> Iterator[OpenSession]:
     """Hold the session of a run on a target of the SDK's workspace; it is closed however the block ends.
 
     A new run's session is opened at once; a run that is resumed has one opened when it needs one. Without `run` nothing
-    is kept, what happened ends with the block, and `seed` (None: drawn) fixes what the local service samples. Raises
-    InputError before anything is sent, AccessDenied or ServiceError if the session can't be opened.
+    is kept, what happened ends with the block, and `seed` (None: drawn) fixes what the local service samples. A
+    round that waits for longer than `detach_after_s` parks the run: RunParked. Jobs in flight when the block is left
+    are left to finish, because they are paid for, unless `cancel_in_flight`. Raises InputError before anything is sent, AccessDenied or ServiceError if the session can't be opened.
     """
     at = find_target(target)
     with ExitStack() as held:
         if run is None:
             run = held.enter_context(unkept_run(at.name, seed=secrets.randbits(63) if seed is None else seed))
-        session = _entered(workspace, at, run, name, policy, keeping, caps, clock or RealClock(), held)
+        ticking = clock or RealClock()
+        connection, poller, account, keeper = _connected(workspace, at, run, name, policy, keeping, caps, ticking, held)
+        session = OpenSession(
+            connection, poller, account, keeper, detach_after_s=detach_after_s, cancel_in_flight=cancel_in_flight
+        )
+        held.callback(session.leave)
+        run.on_stop(session.stop_as_told)
         if not session.lineage.rows:
             session.open()
         yield session
 
 
-def _entered(
+def _connected(
     workspace: Any,
     target: Target,
     run: ClaimedRun,
@@ -393,7 +438,7 @@ def _entered(
     caps: Caps,
     clock: Clock,
     held: ExitStack,
-) -> OpenSession:
+) -> tuple[Connection, Poller, RunAccount, SessionKeeper]:
     check_caps(caps, target)
     service = held.enter_context(closing(Service(workspace, clock, threading.Event())))
     workers = held.enter_context(closing(Workers("hybridloop-session", clock)))
@@ -413,10 +458,7 @@ def _entered(
     )
     poller = Poller(clock)
     connection = Connection(service, lineage, run, target, policy, clock, workers, account, keeper, poller.later)
-    session = OpenSession(connection, poller, account, keeper)
-    held.callback(session.leave)
-    run.on_stop(session.stop_as_told)
-    return session
+    return connection, poller, account, keeper
 
 
 @contextmanager

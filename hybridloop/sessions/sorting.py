@@ -59,7 +59,8 @@ OWN_ENDINGS: Mapping[str, Sorted] = MappingProxyType(
 TROUBLES: Mapping[Trouble, str] = MappingProxyType(
     {
         Trouble.UNREACHABLE: "no connection, or it broke: a submission is settled by asking for the job's id",
-        Trouble.BUSY: "HTTP 408, 429 or 5xx, or the target is unavailable",
+        Trouble.BUSY: "HTTP 408, 429 or 5xx",
+        Trouble.DOWN: "the target takes no jobs: it is waited for as the failure policy says",
         Trouble.UNCLEAR: "an answer that can't be read: a submission is settled by asking for the job's id",
         Trouble.DENIED: "HTTP 401 or 403: the key or identity is not accepted",
         Trouble.MISSING: "HTTP 404: no such session or job; a result that is not there yet is waited for",

@@ -44,7 +44,8 @@ class Trouble(enum.StrEnum):
     """What kind of thing went wrong in an exchange, and so what may be done about it."""
 
     UNREACHABLE = "unreachable"  # no connection, or it broke: whether the request arrived is not known
-    BUSY = "busy"  # throttled, failing inside, target unavailable: a repeat may help
+    BUSY = "busy"  # throttled, failing inside: a repeat may help
+    DOWN = "down"  # the target takes no jobs, which may last
     UNCLEAR = "unclear"  # an answer that can't be read: whether it was done is not known
     DENIED = "denied"  # key or identity not accepted
     MISSING = "missing"  # no such session, job or blob
@@ -216,7 +217,9 @@ def _refusal(status: int, content: bytes, headers: Mapping[str, str]) -> Exchang
 
 
 def _trouble(status: int, code: str, message: str) -> Trouble:
-    if status in {408, 429} or status >= 500 or code == "TargetUnavailable":
+    if code == "TargetUnavailable":
+        return Trouble.DOWN
+    if status in {408, 429} or status >= 500:
         return Trouble.BUSY
     if status in {401, 403}:
         return Trouble.DENIED
