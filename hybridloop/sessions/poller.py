@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from hybridloop.crashpoints import crash_point
 from hybridloop.sessions.clock import Clock
+from hybridloop.sessions.connection import Connection
 from hybridloop.sessions.places import session_id
 from hybridloop.sessions.retry import PATIENT_ATTEMPTS
-from hybridloop.sessions.rounds import Connection, RoundInFlight
+from hybridloop.sessions.rounds import RoundInFlight
 
 SHORTEST_S = 0.005
 LONGEST_S = 10.0

@@ -13,70 +13,32 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from hybridloop.algorithms.rounds import Counts, Lost, Measured
 from hybridloop.crashpoints import crash_point
 from hybridloop.errors import AccessDenied, HybridloopError, JobFailed, RunStopped, SessionEnded, TargetDown
+from hybridloop.sessions.answers import measured
 from hybridloop.sessions.bill import charges
 from hybridloop.sessions.clock import Clock
+from hybridloop.sessions.connection import Connection
 from hybridloop.sessions.jobs import SUCCEEDED, TERMINAL, JobSpec
 from hybridloop.sessions.journal import JobOutcome, JobRecord, PubRecord
-from hybridloop.sessions.lineage import Lineage
 from hybridloop.sessions.places import RoundPlace
-from hybridloop.sessions.policy import FailurePolicy, OnLostJob, OnTargetDown, wait_before_retry
-from hybridloop.sessions.results import UnreadableResult, merge_counts, read_results_v2, spread
-from hybridloop.sessions.run import ClaimedRun
-from hybridloop.sessions.service import ResultMissing, Service
+from hybridloop.sessions.policy import OnLostJob, OnTargetDown, wait_before_retry
+from hybridloop.sessions.results import UnreadableResult, read_results_v2
+from hybridloop.sessions.service import ResultMissing
 from hybridloop.sessions.sorting import (
     CANCELLED,
     CANCELLED_WITH_SESSION,
     meaning_of,
     transient,
 )
-from hybridloop.sessions.targets import Target
-from hybridloop.sessions.workers import Workers
 
 _FOREVER_S = 3600.0
 _LOOK_AT_TARGET_S = 30.0
 
 _log = logging.getLogger(__name__)
-
-
-class Activity(Protocol):
-    """Who hears what the session's idle time depends on."""
-
-    def submitted(self, at: float) -> None:
-        """A job was accepted."""
-
-    def ended(self, at: float) -> None:
-        """A job has ended."""
-
-
-class Account(Protocol):
-    """Who keeps what the run's jobs may cost and did cost."""
-
-    def again(self, spec: JobSpec) -> JobSpec:
-        """Set aside what a further attempt may cost, before it is written down. Raises CapReached."""
-
-    def settle(self, spec: JobSpec, billed: Mapping[str, float] | None) -> Mapping[str, float] | None:
-        """Count a job as billed, once it has ended; what the journal is to say of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """What a round needs of its session."""
-
-    service: Service
-    lineage: Lineage
-    run: ClaimedRun
-    target: Target
-    policy: FailurePolicy
-    clock: Clock
-    workers: Workers
-    account: Account
-    activity: Activity
-    later: Callable[[float, Callable[[], None]], None]
 
 
 @dataclass(slots=True)
@@ -403,26 +365,6 @@ def _known(spec: JobSpec, record: JobRecord | None) -> _Job:
 
 def _at(spec: JobSpec) -> tuple[int, int, int]:
     return spec.place.pub, spec.place.point, spec.place.part
-
-
-def measured(pubs: Sequence[PubRecord], found: Mapping[tuple[int, int, int], Counts | Lost]) -> list[Measured]:
-    """A round's answer from the counts of its places (PUB, point, part); a point that lost a part is lost."""
-    parts: dict[tuple[int, int], list[Counts | Lost]] = {}
-    for pub, point, part in sorted(found):
-        parts.setdefault((pub, point), []).append(found[pub, point, part])
-    return [
-        Measured(pub.points, tuple(_point(parts[i, j], pub) for j in range(len(pub.points))))
-        for i, pub in enumerate(pubs)
-    ]
-
-
-def _point(parts: Sequence[Counts | Lost], pub: PubRecord) -> Counts | Lost:
-    counts = []
-    for part in parts:
-        if isinstance(part, Lost):
-            return part
-        counts.append(part)
-    return spread(merge_counts(counts), pub.measured, pub.num_clbits)
 
 
 def _lost_for_good(reason: str, attempts: int) -> HybridloopError:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import secrets
-import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
@@ -22,7 +19,6 @@ from hybridloop.crashpoints import crash_point
 from hybridloop.errors import (
     HybridloopError,
     InputError,
-    JournalDamaged,
     RunParked,
     RunStopped,
     StopRequested,
@@ -31,20 +27,22 @@ from hybridloop.errors import (
 from hybridloop.sessions.account import RunAccount
 from hybridloop.sessions.budget import Budget, Caps, check_caps
 from hybridloop.sessions.clock import Clock, RealClock
-from hybridloop.sessions.jobs import JobSpec, check_round, plan_jobs, record_of
-from hybridloop.sessions.journal import JobRecord, RoundRecord
+from hybridloop.sessions.connection import Connection
+from hybridloop.sessions.jobs import check_round
 from hybridloop.sessions.keeping import JournaledPings, Keeping, SessionKeeper
 from hybridloop.sessions.lineage import Lineage, swallowed
-from hybridloop.sessions.places import JobPlace, RoundPlace, check_stream, session_id
+from hybridloop.sessions.places import RoundPlace, check_stream, session_id
+from hybridloop.sessions.planning import Planner
 from hybridloop.sessions.policy import FailurePolicy, OnLostJob
 from hybridloop.sessions.poller import Poller
 from hybridloop.sessions.prices import ping_price
-from hybridloop.sessions.programs import Description, Programs, describe
-from hybridloop.sessions.replay import SAME_RAD, check_same
+from hybridloop.sessions.programs import describe
+from hybridloop.sessions.replay import SAME_RAD
 from hybridloop.sessions.retry import ATTEMPTS
-from hybridloop.sessions.rounds import Connection, RoundInFlight
+from hybridloop.sessions.rounds import RoundInFlight
 from hybridloop.sessions.run import ClaimedRun, unkept_run
 from hybridloop.sessions.service import CLOSE_TIMEOUT_S, Service
+from hybridloop.sessions.signals import counted_signals
 from hybridloop.sessions.targets import DEFAULT_TARGET, Target, find_target
 from hybridloop.sessions.workers import Workers
 
@@ -94,8 +92,9 @@ class OpenSession:
         self._poller = poller
         self._account = account
         self._keeper = keeper
-        self._programs = Programs(connection.target.profile, connection.run.journal.program)
-        self._kept: set[str] = set()
+        self._planner = Planner(
+            connection.run, connection.target, connection.lineage, keeper, account, connection.clock
+        )
         self._streams: dict[str, _Stream] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -103,11 +102,9 @@ class OpenSession:
         self._cancel_in_flight = cancel_in_flight
         self._why_stopped: HybridloopError | None = None
         self._closed_as: str | None = None
-        self._recorded_next: RoundRecord | None = None
         self._pings = 0
         self.jobs = 0  # of all rounds so far, each place once
         self.shots = 0
-        self.replayed = 0  # rounds that came from the journal whole
 
     def __repr__(self) -> str:
         return f"<session {self.id} on {self.target.name}: {self.status.lower()}, {self.jobs} jobs>"
@@ -139,6 +136,11 @@ class OpenSession:
         return self._account.bill.total()
 
     @property
+    def replayed(self) -> int:
+        """Number of rounds that came from the journal whole."""
+        return self._planner.replayed
+
+    @property
     def retried(self) -> int:
         """Number of jobs that were asked again because an attempt failed in passing."""
         return self._account.retried
@@ -151,7 +153,7 @@ class OpenSession:
     @property
     def structures_compiled(self) -> int:
         """Number of circuit structures that were compiled; angles do not count."""
-        return self._programs.structures
+        return self._planner.programs.structures
 
     def open(self) -> None:
         """Have a session open at the service; a run's first round does it by itself."""
@@ -160,8 +162,8 @@ class OpenSession:
     def is_recorded(self, *, stream: str = MAIN_STREAM) -> bool:
         """Whether the stream's next round is in the journal whole."""
         state = self._streams.get(stream)
-        self._recorded_next = self._record(RoundPlace(self.run_uid, stream, state.rounds if state else 0))
-        return self._recorded_next is not None and self._recorded_next.complete
+        record = self._planner.look_up(RoundPlace(self.run_uid, stream, state.rounds if state else 0))
+        return record is not None and record.complete
 
     def run_round(self, pubs: Sequence[SamplerPub], /) -> list[Measured]:
         """Measure a round on the session's main stream; see `hybridloop.algorithms.rounds.RunRound`.
@@ -184,7 +186,7 @@ class OpenSession:
         state = self._turn(check_stream(stream))
         try:
             place = RoundPlace(self.run_uid, stream, state.rounds)
-            round_, is_live = self._planned(place, pubs, asked, same_rad)
+            round_, is_live = self._planner.planned(place, pubs, asked, same_rad)
         except BaseException:  # whatever it was, an interruption too: the number is free again
             with self._lock:
                 state.is_planning = False
@@ -257,91 +259,9 @@ class OpenSession:
             state.is_planning = True
         return state
 
-    def _record(self, place: RoundPlace) -> RoundRecord | None:
-        known, self._recorded_next = self._recorded_next, None
-        if known is not None and (known.stream, known.sequence) == (place.stream, place.sequence):
-            return known
-        return self._connection.run.journal.round(self.run_uid, place.stream, place.sequence)
-
-    def _current(self) -> int:
-        """The number of the session that the next jobs go to; one that was left alone for too long is renewed first."""
-        if self._keeper.would_idle(self._connection.clock.now()):
-            self._connection.lineage.lapse("idle")
-        return self._connection.lineage.current().ordinal
-
     def _count_pings(self) -> int:
         states = [ping.state for ping in self._connection.run.journal.pings(self.run_uid)]
         return sum(state in {"submitted", "done", "failed"} for state in states)
-
-    def _planned(
-        self, place: RoundPlace, pubs: Sequence[SamplerPub], asked: Sequence[Description], same_rad: float
-    ) -> tuple[RoundInFlight, bool]:
-        """The round, and whether it has anything to do at the service."""
-        run = self._connection.run
-        record = self._record(place)
-        if record is not None:
-            check_same(record, asked, [pub.shots for pub in pubs], self.target.name, same_rad)
-            return self._recorded(place, record)
-        programs = [self._programs.compiled(each) for each in asked]
-        records = [record_of(program, pub.shots) for program, pub in zip(programs, pubs, strict=True)]
-        specs = plan_jobs(place, records, programs, self.target, self.seed)
-        specs = self._account.reserve(specs, programs)
-        try:
-            ordinal = self._current() if specs else 0
-            bodies = {key: body for each in programs for key, body in each.bodies.items() if key not in self._kept}
-            crash_point("intent.before")
-            intents = [spec.intent(ordinal) for spec in specs]
-            run.journal.begin_round(run.lease, place.stream, place.sequence, self.target.name, records, intents, bodies)
-        except BaseException:  # whatever it was, an interruption too: nothing of it was written down
-            self._account.release(specs)
-            raise
-        crash_point("intent.after")
-        self._kept |= bodies.keys()
-        return RoundInFlight(place, records, specs), True
-
-    def _recorded(self, place: RoundPlace, record: RoundRecord) -> tuple[RoundInFlight, bool]:
-        self._account.adopt(record)
-        latest = {(job.pub, job.point, job.part): job for job in record.jobs}  # the last attempt comes last
-        if record.complete:
-            specs = [self._spec(place, record, job, b"") for job in latest.values()]
-            round_ = RoundInFlight(place, record.pubs, specs, {job.id: job for job in latest.values()})
-            round_.ended.set()
-            self.replayed += 1
-            return round_, False
-        known, specs, again = {}, [], []
-        payloads = self._payloads(record)
-        for at, job in latest.items():
-            spec = self._spec(place, record, job, payloads[at])
-            if job.state == "failed":  # the run ended on it, or before the next attempt was written down
-                spec = self._account.again(spec.next_attempt())
-                again.append(spec)
-            else:
-                known[spec.id] = job
-            specs.append(spec)
-        if again:
-            run, ordinal = self._connection.run, self._current()
-            intents = [spec.intent(ordinal) for spec in again]
-            run.journal.add_attempts(run.lease, place.stream, place.sequence, intents)
-        return RoundInFlight(place, record.pubs, specs, known), True
-
-    def _spec(self, place: RoundPlace, record: RoundRecord, job: JobRecord, payload: bytes) -> JobSpec:
-        at = JobPlace(place, job.pub, job.point, job.part)
-        bits = len(record.pubs[job.pub].measured)
-        value = at.sampling_value(self.seed)
-        return JobSpec(at, job.attempt, job.shots, bits, payload, value, job.program, job.reserved)
-
-    def _payloads(self, record: RoundRecord) -> dict[tuple[int, int, int], bytes]:
-        """The payloads as they were written down, by place: nothing is compiled again."""
-        found = {}
-        filled = [pub.program and self._programs.filled(pub.program, pub.slots) for pub in record.pubs]
-        for job in record.jobs:
-            of_pub = filled[job.pub]
-            payload = of_pub[job.point] if of_pub else self._connection.run.journal.program(job.program or "")
-            if payload is None:
-                key = str(record.pubs[job.pub].program or job.program)
-                raise JournalDamaged("programs", key, "it is missing")
-            found[job.pub, job.point, job.part] = payload
-        return found
 
     def leave(self) -> None:
         """End what is in flight and close the session; called once, on every way out of the block."""
@@ -349,7 +269,7 @@ class OpenSession:
         in_haste = kind is not None and not issubclass(kind, Exception)  # an interruption, a SystemExit
         self._stopped.set()
         connection = self._connection
-        with _counting_signals(lambda: self.stop()):
+        with counted_signals(self.stop):
             if in_haste:
                 self._last_chance()
             with self._lock:
@@ -363,6 +283,7 @@ class OpenSession:
                     swallowed(partial(round_.cancel, connection))
             connection.run.beat()
             if connection.run.lost:
+                self._keeper.stop(settles=False)
                 return  # whoever has the run now has the session as well
             if not in_haste:
                 self._keeper.stop()
@@ -408,9 +329,10 @@ def open_session(
     """Hold the session of a run on a target of the SDK's workspace; it is closed however the block ends.
 
     A new run's session is opened at once; a run that is resumed has one opened when it needs one. Without `run` nothing
-    is kept, what happened ends with the block, and `seed` (None: drawn) fixes what the local service samples. A
-    round that waits for longer than `detach_after_s` parks the run: RunParked. Jobs in flight when the block is left
-    are left to finish, because they are paid for, unless `cancel_in_flight`. Raises InputError before anything is sent, AccessDenied or ServiceError if the session can't be opened.
+    is kept, what happened ends with the block, and `seed` (None: drawn) fixes what the local service samples. A round
+    that waits for longer than `detach_after_s` parks the run: RunParked. Jobs in flight when the block is left are left
+    to finish, because they are paid for, unless `cancel_in_flight`. Raises InputError before anything is sent,
+    AccessDenied or ServiceError if the session can't be opened.
     """
     at = find_target(target)
     with ExitStack() as held:
@@ -459,29 +381,3 @@ def _connected(
     poller = Poller(clock)
     connection = Connection(service, lineage, run, target, policy, clock, workers, account, keeper, poller.later)
     return connection, poller, account, keeper
-
-
-@contextmanager
-def _counting_signals(hurry: Callable[[], None]) -> Iterator[None]:
-    """While a session is closed, a signal ends the waiting before the close, and one more ends the process.
-
-    Only the main thread is told of signals; elsewhere this does nothing. The close is bounded by its own limits.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    counted = 0
-
-    def heard(number: int, _frame: FrameType | None) -> None:
-        nonlocal counted
-        counted += 1
-        if counted > 1:
-            os._exit(128 + number)  # asked for three times: the session is left to `sessions sweep`
-        hurry()
-
-    former = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from pathlib import Path
 
 import sqlalchemy
@@ -15,6 +16,7 @@ from hybridloop.sessions.journal.schema import VERSION, VERSION_TABLE
 from hybridloop.sessions.journal.store import Store
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+_upgrading = threading.Lock()  # Alembic keeps one context a process
 _ADVISORY_LOCK = 0x4859_4252  # a number of our own among PostgreSQL's advisory locks
 
 
@@ -79,6 +81,11 @@ def _version(connection: Connection) -> str | None:
 
 
 def _upgrade(connection: Connection) -> None:
+    with _upgrading:
+        _upgrade_alone(connection)
+
+
+def _upgrade_alone(connection: Connection) -> None:
     if _version(connection) == VERSION:
         return
     from alembic import command  # takes a while to import, and is needed once in a journal's life

@@ -1,0 +1,52 @@
+"""What the rounds of a session share: the service, the run, its terms, and who hears of its jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from hybridloop.sessions.clock import Clock
+from hybridloop.sessions.jobs import JobSpec
+from hybridloop.sessions.lineage import Lineage
+from hybridloop.sessions.policy import FailurePolicy
+from hybridloop.sessions.run import ClaimedRun
+from hybridloop.sessions.service import Service
+from hybridloop.sessions.targets import Target
+from hybridloop.sessions.workers import Workers
+
+
+class Activity(Protocol):
+    """Who hears what the session's idle time depends on."""
+
+    def submitted(self, at: float) -> None:
+        """A job was accepted."""
+
+    def ended(self, at: float) -> None:
+        """A job has ended."""
+
+
+class Account(Protocol):
+    """Who keeps what the run's jobs may cost and did cost."""
+
+    def again(self, spec: JobSpec) -> JobSpec:
+        """Set aside what a further attempt may cost, before it is written down. Raises CapReached."""
+
+    def settle(self, spec: JobSpec, billed: Mapping[str, float] | None) -> Mapping[str, float] | None:
+        """Count a job as billed, once it has ended; what the journal is to say of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What a round needs of its session."""
+
+    service: Service
+    lineage: Lineage
+    run: ClaimedRun
+    target: Target
+    policy: FailurePolicy
+    clock: Clock
+    workers: Workers
+    account: Account
+    activity: Activity
+    later: Callable[[float, Callable[[], None]], None]
