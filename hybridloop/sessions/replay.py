@@ -14,6 +14,7 @@ from hybridloop.sessions.programs import Description
 # An optimizer that is told recorded points computes the next ones within some 1e-13 on any machine; its answer to a
 # point does not depend on the last digits, because the recorded point is handed back.
 SAME_RAD = 1e-6
+SAME_UNTOLD_RAD = 1e-9  # for algorithms that are not told the recorded points, and go on from their own
 
 
 def check_same(

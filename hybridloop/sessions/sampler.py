@@ -22,6 +22,7 @@ from qiskit.providers import JobStatus
 
 from hybridloop.algorithms.rounds import Counts, Lost
 from hybridloop.errors import JobFailed
+from hybridloop.sessions.replay import SAME_UNTOLD_RAD
 from hybridloop.sessions.results import largest_remainder
 from hybridloop.sessions.rounds import RoundInFlight
 
@@ -44,7 +45,8 @@ class SessionSampler(BaseSamplerV2):  # type: ignore[misc]  # Qiskit has no type
         """Start a round of PUBs; `shots` is for those that state none (default: the sampler's)."""
         wanted = self._shots if shots is None else shots
         coerced = [SamplerPub.coerce(pub, wanted) for pub in pubs]
-        return RoundJob(self._session, self._session.start_round(coerced, stream=self._stream), coerced)
+        round_ = self._session.start_round(coerced, stream=self._stream, same_rad=SAME_UNTOLD_RAD)
+        return RoundJob(self._session, round_, coerced)
 
 
 class RoundJob(BasePrimitiveJob):  # type: ignore[misc]  # Qiskit has no types

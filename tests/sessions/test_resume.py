@@ -182,6 +182,16 @@ def test_a_round_that_asks_for_something_else_is_refused_and_the_difference_name
     assert len(list_sessions(workspace, 5)) == 1
 
 
+def test_an_algorithm_that_is_not_told_the_points_must_ask_for_the_same_to_the_last_digits(
+    journal: Journal, uid: str, workspace: Workspace
+) -> None:
+    for shift in (0.0, 1e-10):
+        with session_of(journal, uid, workspace) as session:
+            session.sampler().run([ask(0, shift=shift)]).result()
+    with session_of(journal, uid, workspace) as session, pytest.raises(ReplayDiverged, match="angle"):
+        session.sampler().run([ask(0, shift=1e-8)])
+
+
 def test_another_target_is_refused(journal: Journal, uid: str, workspace: Workspace) -> None:
     with session_of(journal, uid, workspace) as session:
         session.run_round([ask(0)])
