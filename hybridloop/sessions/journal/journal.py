@@ -65,7 +65,7 @@ class Journal:
         self._now = now
         self._store = Store(Location.parse(url), busy_s=busy_s)
         try:
-            migrate(self._store, busy_s=busy_s)
+            migrate(self._store)
         except BaseException:
             self._store.close()
             raise

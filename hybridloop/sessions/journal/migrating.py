@@ -7,11 +7,10 @@ import threading
 from pathlib import Path
 
 import sqlalchemy
-from filelock import FileLock, Timeout
 from sqlalchemy import Connection
 
-from hybridloop.errors import JournalDamaged, JournalError, JournalTooNew
-from hybridloop.sessions.journal.location import LOCK, prepare, unusable
+from hybridloop.errors import JournalDamaged, JournalTooNew
+from hybridloop.sessions.journal.location import prepare
 from hybridloop.sessions.journal.schema import VERSION, VERSION_TABLE
 from hybridloop.sessions.journal.store import Store
 
@@ -20,29 +19,21 @@ _upgrading = threading.Lock()  # Alembic keeps one context a process
 _ADVISORY_LOCK = 0x4859_4252  # a number of our own among PostgreSQL's advisory locks
 
 
-def migrate(store: Store, *, busy_s: float) -> None:
-    """Create or upgrade the tables where that is needed; JournalTooNew if they are of a later version."""
-    path = store.location.path
-    if path is None:
-        _migrate_server(store)
-        return
-    prepare(path)
+def migrate(store: Store) -> None:
+    """Create or upgrade the tables where that is needed; JournalTooNew if they are of a later version.
+
+    Whoever else opens the journal meanwhile waits: SQLite has one writer, PostgreSQL a lock for this.
+    """
+    if store.location.path is not None:
+        prepare(store.location.path)
     if _is_current(store):
         return
-    lock = path.with_name(path.name + LOCK)
-    try:
-        with FileLock(lock, timeout=busy_s, mode=0o600):
-            _use_wal(store)
-            with store.writing() as connection:
-                _upgrade(connection)
-    except Timeout as error:  # which is an OSError too
-        raise JournalError(
-            f"the journal {store.location} was being set up by another process for {busy_s:g} s",
-            "Nothing was written or submitted.",
-            "Try again; the lock ends with the process that holds it.",
-        ) from error
-    except OSError as error:
-        raise unusable(path, error) from error
+    if store.location.is_file:
+        _use_wal(store)
+    with store.writing() as connection:
+        if not store.location.is_file:
+            _lock_and_make_schema(connection, store.location.schema)
+        _upgrade(connection)
 
 
 def _is_current(store: Store) -> bool:
@@ -57,13 +48,9 @@ def _use_wal(store: Store) -> None:
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
 
 
-def _migrate_server(store: Store) -> None:
-    if _is_current(store):
-        return
-    with store.writing() as connection:
-        connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
-        connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {store.location.schema}")
-        _upgrade(connection)
+def _lock_and_make_schema(connection: Connection, schema: str) -> None:
+    connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+    connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
 
 
 def _version(connection: Connection) -> str | None:

@@ -18,6 +18,8 @@ import pytest
 
 from hybridloop.errors import HybridloopError, InputError, JournalError
 from hybridloop.sessions.journal import Journal, journal_url, open_journal
+from hybridloop.sessions.journal.location import Location
+from hybridloop.sessions.journal.store import Store
 from tests.sessions.journal.examples import claimed, image, measure, new_run
 
 FORK = multiprocessing.get_context("fork")
@@ -62,7 +64,7 @@ def test_a_file_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None
     assert mode(path) == 0o600
 
 
-@pytest.mark.parametrize("beside", ["", "-wal", "-shm", "-journal", ".lock"])
+@pytest.mark.parametrize("beside", ["", "-wal", "-shm", "-journal"])
 def test_a_link_in_the_journals_place_is_refused_and_what_it_leads_to_is_left_alone(
     tmp_path: Path, beside: str
 ) -> None:
@@ -93,6 +95,14 @@ def test_a_folder_in_the_journals_place_is_refused(tmp_path: Path) -> None:
 def test_a_url_that_names_no_journal_is_refused_by_name(url: str) -> None:
     with pytest.raises(InputError, match="journal"):
         Journal(url)
+
+
+def test_a_commit_is_on_the_disk_and_readers_do_not_wait(tmp_path: Path) -> None:
+    url = journal_url(tmp_path / "journal.db")
+    Journal(url).close()
+    with Store(Location.parse(url), busy_s=1.0).reading() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
 
 
 def test_a_relative_url_is_of_the_folder_one_is_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

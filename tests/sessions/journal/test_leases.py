@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -239,6 +240,15 @@ def test_whoever_lost_the_run_changes_nothing(journal: Journal) -> None:
     journal.release(lost)
     assert everything() == before
     journal.note(held, "takeover", {})
+
+
+def test_a_lease_is_its_token_and_its_epoch(journal: Journal) -> None:
+    lease = claimed(journal)
+    for forged in (replace(lease, epoch=lease.epoch + 1), replace(lease, token="0" * 32)):
+        with pytest.raises(LeaseLost):
+            journal.note(forged, "x", {})
+        journal.release(forged)
+    journal.note(lease, "x", {})
 
 
 def test_a_lease_that_lapsed_and_that_nobody_took_is_renewed(journal: Journal) -> None:

@@ -44,6 +44,7 @@ def all_that_is_told(error: BaseException) -> str:
         f"postgresql://user:{CANARY}@/db?host=/no/such/folder",
         f"postgresql://127.0.0.1:1/db?user=user&password={CANARY}",
         f"postgresql://user:{CANARY}@127.0.0.1:1/db?sslmode=nonsense",
+        f"postgresql://user:{CANARY}@127.0.0.1:1/db?sslmode={CANARY}",
         f"postgresql://user:{CANARY}@127.0.0.1:port/db",
         f"postgresql://user:{CANARY}@127.0.0.1:1/db?no_such_option={CANARY}",
         f"postgresql://user:{CANARY}:{PLAIN}@@:{CANARY}",
