@@ -128,7 +128,7 @@ class DeadMan:
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_SCRIPT)],
+                [sys.executable, "-I", "-S", str(_SCRIPT), str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

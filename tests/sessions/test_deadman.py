@@ -139,6 +139,24 @@ def test_it_ends_with_its_parent_however_that_dies_and_sends_nothing_then(servic
     assert service.puts == []
 
 
+def test_it_ends_though_a_forked_process_keeps_the_pipe_open(service: Door) -> None:
+    code = (
+        "import os, sys, time; from hybridloop.sessions.deadman import DeadMan;"
+        "from hybridloop.sessions.transport import SignedRequest;"
+        f"held = DeadMan(); held.hold('a', SignedRequest('PUT', {service.url!r}, {{}}, b'', None, None));"
+        "copy = os.fork()\n"
+        "if copy == 0: time.sleep(60)\n"
+        "print(held.pid, copy, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        process, copy = map(psutil.Process, map(int, parent.stdout.readline().split()))
+        parent.kill()
+        gone, _ = psutil.wait_procs([process], timeout=20)
+        copy.kill()
+    assert gone == [process]
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux says that a process is stopped")
 def test_it_sends_nothing_for_a_parent_that_was_stopped_and_does_so_once_it_goes_on(service: Door) -> None:
     code = (
@@ -315,6 +333,13 @@ def test_a_refusal_ends_the_others_too(capsys: pytest.CaptureFixture[str]) -> No
     scripted.run(1000.0)
     assert scripted.sent == [(10.0, "a")]
     assert told(capsys) == [("a", 400, "")]
+
+
+def test_one_that_is_there_already_does_not_end_the_others() -> None:
+    scripted = Scripted(409)
+    scripted.hold(a=10.0, b=535.0)
+    scripted.run(1000.0)
+    assert scripted.sent == [(10.0, "a"), (535.0, "b")]
 
 
 def test_after_the_machine_slept_one_is_sent_and_the_others_as_far_apart_as_before() -> None:

@@ -105,10 +105,14 @@ def test_a_hold_that_has_no_sense_or_no_cap_is_refused(
 
 
 class LeapingClock:
-    """Time leaps to the end of each wait, but not beyond `until`, where all stands still."""
+    """Time leaps to the end of each wait, but not beyond `until`, where all stands still.
 
-    def __init__(self, until: float) -> None:
+    Who waits first for `until` wakes `late` seconds too late, as a thread does that is kept from running.
+    """
+
+    def __init__(self, until: float, late: float = 0.0) -> None:
         self._now = START
+        self._late = late
         self._until = START + until
         self.arrived = threading.Event()
 
@@ -122,6 +126,10 @@ class LeapingClock:
             self._now += seconds
             return False
         self._now = self._until
+        if self._late:
+            self._now = self._until = self._until + self._late
+            self._late = 0.0
+            return False
         self.arrived.set()
         return event.wait()
 
@@ -290,12 +298,17 @@ class StandInOf:
 
 @contextmanager
 def kept_with_stand_in(
-    minutes: float, *, sent_after: tuple[float, ...] = (), failures: tuple[HybridloopError, ...] = ()
+    minutes: float,
+    *,
+    sent_after: tuple[float, ...] = (),
+    failures: tuple[HybridloopError, ...] = (),
+    rule: IdleRule = IdleRule.RECORDED,
+    starved_s: float = 0.0,
 ) -> Iterator[tuple[PingsOf, StandInOf, KeepAlive]]:
-    clock = LeapingClock(minutes * MINUTE)
+    clock = LeapingClock(minutes * MINUTE, starved_s)
     pings, stand_in = PingsOf(clock, failures=failures), StandInOf(clock)
     stand_in.has_sent = [START + after for after in sent_after]
-    keeper = KeepAlive(clock, IdleRule.RECORDED, START, pings, stand_in=stand_in)
+    keeper = KeepAlive(clock, rule, START, pings, stand_in=stand_in)
     try:
         assert clock.arrived.wait(30.0)
         yield pings, stand_in, keeper
@@ -339,3 +352,21 @@ def test_a_round_that_ended_while_no_thread_could_run_counts_as_ended_before() -
         assert keeper.activity.last_job_end == START + 240.0
         keeper.ended(START + 900.0)
         assert keeper.activity.last_job_end == pytest.approx(START + 240.0, abs=10.0)
+
+
+def test_so_does_one_that_this_thread_hears_of_just_after_it_could_not_run() -> None:
+    with kept_with_stand_in(4, starved_s=100.0) as (_, _, keeper):
+        keeper.ended(START + 341.0)
+        assert keeper.activity.last_job_end == pytest.approx(START + 240.0, abs=10.0)
+
+
+def test_a_submission_puts_the_stand_in_off_at_once() -> None:
+    with kept_with_stand_in(4, rule=IdleRule.DOCUMENTED) as (_, stand_in, keeper):
+        keeper.submitted(START + 241.0)
+        assert stand_in.first_after == 241.0 + 525.0 + PACE.stand_in_margin_s
+
+
+def test_the_stand_in_leaves_a_ping_that_is_to_be_sent_again_to_this_process() -> None:
+    with kept_with_stand_in(526.0 / MINUTE, failures=(ServiceBusy("503", "", ""),)) as (pings, stand_in, _):
+        assert pings.tried_after == [525.0]
+        assert stand_in.first_after == 525.0 + REPEAT_S + PACE.stand_in_margin_s

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hybridloop.errors import CapReached, InputError
+from hybridloop.errors import CapReached, InputError, LeaseLost
 from hybridloop.sessions.budget import Budget, Caps
 from hybridloop.sessions.idle import ExclusiveHold, IdleRule, KeepAliveMode
 from hybridloop.sessions.journal import Journal, Lease, NewRun, Ping
@@ -160,6 +160,22 @@ def _intended(run: Run, n: int) -> Ping:
     return Ping(PingPlace(run.uid, 0, n).id, 0, n, {"USD": 0.0})
 
 
+def test_who_leaves_in_haste_leaves_the_last_ping_to_whoever_resumes(run: Run, emulator: Emulator) -> None:
+    emulator.admin("targets", {FREE: {"queue_s": 3600}})
+    session = run.open()
+    keeper = run.keeper(Keeping())
+    keeper.opened(*session)
+    run.leave_alone(9)
+    keeper.stop(settles=False)
+    emulator.admin("targets", {FREE: None})
+    assert run.states() == ["submitted"]
+    again = run.keeper(Keeping(), budget=Budget(Caps(), run.journal.spent(run.uid)))
+    again.opened(*session)
+    run.leave_alone(62)
+    again.stop()
+    assert run.states() == ["done"]
+
+
 def test_a_run_that_somebody_else_has_taken_is_not_pinged_for(run: Run) -> None:
     keeper = run.keeper(Keeping())
     keeper.opened(*run.open())
@@ -168,6 +184,16 @@ def test_a_run_that_somebody_else_has_taken_is_not_pinged_for(run: Run) -> None:
     run.leave_alone(9)
     keeper.stop()
     assert run.states() == []
+
+
+def test_a_ping_that_can_not_be_written_down_sets_nothing_aside(run: Run) -> None:
+    budget, price = Budget(Caps()), ping_price(find_target(PAID))
+    records = JournaledPings(run.journal, run.lease, budget, price, run.clock.now, run.charge)
+    run.journal.release(run.lease)
+    run.journal.claim(run.uid)
+    with pytest.raises(LeaseLost):
+        records.intend(PingPlace(run.uid, 0, 0))
+    assert budget.reserved.jobs == 0
 
 
 def test_the_next_session_has_pings_of_its_own(run: Run) -> None:

@@ -15,6 +15,7 @@ from azure.core.credentials import AccessToken, AzureKeyCredential
 from azure.quantum import Workspace
 
 from hybridloop.errors import LeaseLost, ServiceUnreachable, SessionEnded
+from hybridloop.sessions.deadman import DeadMan
 from hybridloop.sessions.documents import job_document
 from hybridloop.sessions.idle import IdleRule
 from hybridloop.sessions.keepalive import KeepAlive
@@ -187,6 +188,40 @@ def test_a_request_for_others_to_send_is_signed_as_the_sdk_signs_and_does_not_sh
     assert headers["user-agent"].startswith("hybridloop")
     assert b'"name"' in request.body
     assert "canary" not in repr(request)
+
+
+class Watching(DeadMan):
+    """Notes what it is told, beside what the service is."""
+
+    def __init__(self, told: list[str]) -> None:
+        super().__init__()
+        self._told = told
+
+    def arm(self, after_s: Mapping[str, float]) -> None:
+        self._told.append(f"not before {min(after_s.values(), default=0.0):.0f} s")
+
+    def forget(self, key: str) -> None:
+        self._told.append("forget")
+
+
+def test_the_stand_in_waits_while_this_process_sends_and_lets_go_of_what_was_sent(session: PingedSession) -> None:
+    told: list[str] = []
+
+    class Noted:
+        def __getattr__(self, name: str) -> object:
+            return getattr(session.service, name)
+
+        def submit(self, job_id: str, container: str, body: Mapping[str, Any]) -> None:
+            told.append("submit")
+            session.service.submit(job_id, container, body)
+
+    pings = session.pings(signed=session.signed)
+    pings._dead_man = Watching(told)
+    pings._service = Noted()  # type: ignore[assignment]
+    pings.prepare()
+    pings.send()
+    pings.close()
+    assert told == ["not before 30 s", "submit", "forget"]
 
 
 class Passing:
