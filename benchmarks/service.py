@@ -22,7 +22,7 @@ from benchmarks.bounds import Bound, Side, conclude, machine
 from benchmarks.local import WORKSPACE, local_service
 from benchmarks.submission import ANGLES, QUBITS, SHOTS, TARGET, ansatz, straight_on_aer
 from hybridloop.pytest_plugin import Emulator
-from hybridloop.sessions.jobs import JobSpec, plan_jobs
+from hybridloop.sessions.jobs import JobSpec, plan_jobs, record_of
 from hybridloop.sessions.places import RoundPlace
 from hybridloop.sessions.programs import Programs
 from hybridloop.sessions.session import open_session
@@ -105,7 +105,8 @@ def specs(rng: np.random.Generator, jobs: int) -> list[JobSpec]:
     target = find_target(TARGET)
     pub = SamplerPub.coerce((ansatz(), rng.uniform(-np.pi, np.pi, (jobs, ANGLES))), SHOTS)
     program = Programs(target.profile).prepare(pub)
-    return plan_jobs(RoundPlace(str(uuid.uuid4()), "bare", 0), [pub], [program], target, seed=0)
+    place = RoundPlace(str(uuid.uuid4()), "bare", 0)
+    return plan_jobs(place, [record_of(program, SHOTS)], [program], target, seed=0)
 
 
 def each_alone(client: BareClient, jobs: Sequence[JobSpec], threads: int) -> float:

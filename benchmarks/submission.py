@@ -29,7 +29,7 @@ from benchmarks.bounds import Bound, Side, conclude, machine
 from benchmarks.local import WORKSPACE, local_service
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.pytest_plugin import Emulator
-from hybridloop.sessions.jobs import plan_jobs
+from hybridloop.sessions.jobs import plan_jobs, record_of
 from hybridloop.sessions.places import RoundPlace
 from hybridloop.sessions.programs import Programs
 from hybridloop.sessions.session import OpenSession, open_session
@@ -210,7 +210,8 @@ def bare_calls(client: BareClient, circuit: QuantumCircuit) -> Measure:
         pub = SamplerPub.coerce((circuit, points), SHOTS)
         place = RoundPlace(run_uid, "bare", number)
         number += 1
-        return client.round(place, plan_jobs(place, [pub], [programs.prepare(pub)], target, seed=0))
+        program = programs.prepare(pub)
+        return client.round(place, plan_jobs(place, [record_of(program, SHOTS)], [program], target, seed=0))
 
     return measure
 
