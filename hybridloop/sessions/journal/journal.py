@@ -65,7 +65,7 @@ class Journal:
         self._now = now
         self._store = Store(Location.parse(url), busy_s=busy_s)
         try:
-            migrate(self._store)
+            migrate(self._store, busy_s=busy_s)
         except BaseException:
             self._store.close()
             raise

@@ -14,7 +14,8 @@ from sqlalchemy.exc import ArgumentError
 from hybridloop.errors import InputError, JournalError
 
 _EXAMPLES = "Use sqlite:////a/folder/journal.db or postgresql://user@host/database."
-_BESIDE = ("", "-wal", "-shm", "-journal")  # what SQLite keeps beside a database has the database's mode
+LOCK = ".lock"
+_BESIDE = ("", "-wal", "-shm", "-journal", LOCK)  # what SQLite and we keep beside a database; SQLite copies its mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def prepare(path: Path) -> None:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600))
             path.chmod(0o600)
     except OSError as error:
-        raise _unusable(path, error) from error
+        raise unusable(path, error) from error
 
 
 def make_private(folder: Path) -> Path:
@@ -98,7 +99,7 @@ def make_private(folder: Path) -> Path:
         _make_folder(folder)
         folder.chmod(0o700)
     except OSError as error:
-        raise _unusable(folder, error) from error
+        raise unusable(folder, error) from error
     return folder
 
 
@@ -124,7 +125,8 @@ def _keep_private(path: Path) -> None:
         path.chmod(0o600)
 
 
-def _unusable(path: Path, error: OSError) -> JournalError:
+def unusable(path: Path, error: OSError) -> JournalError:
+    """What a user is told where the file or its folder can't be had."""
     return JournalError(
         f"the journal {path} can't be used: {error.strerror}",
         "Nothing was written or submitted.",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import sqlalchemy
+from filelock import FileLock, Timeout
 from sqlalchemy import Connection
 
-from hybridloop.errors import JournalDamaged, JournalTooNew
-from hybridloop.sessions.journal.location import prepare
+from hybridloop.errors import JournalDamaged, JournalError, JournalTooNew
+from hybridloop.sessions.journal.location import LOCK, prepare, unusable
 from hybridloop.sessions.journal.schema import VERSION, VERSION_TABLE
 from hybridloop.sessions.journal.store import Store
 
@@ -19,21 +22,44 @@ _upgrading = threading.Lock()  # Alembic keeps one context a process
 _ADVISORY_LOCK = 0x4859_4252  # a number of our own among PostgreSQL's advisory locks
 
 
-def migrate(store: Store) -> None:
+def migrate(store: Store, *, busy_s: float) -> None:
     """Create or upgrade the tables where that is needed; JournalTooNew if they are of a later version.
 
-    Whoever else opens the journal meanwhile waits: SQLite has one writer, PostgreSQL a lock for this.
+    Whoever else opens the journal meanwhile waits, for `busy_s` at most.
     """
-    if store.location.path is not None:
-        prepare(store.location.path)
+    path = store.location.path
+    if path is not None:
+        prepare(path)
     if _is_current(store):
         return
-    if store.location.is_file:
-        _use_wal(store)
-    with store.writing() as connection:
-        if not store.location.is_file:
+    with ExitStack() as held:
+        if path is not None:
+            held.enter_context(_file_lock(path, busy_s))
+            _use_wal(store)
+        connection = held.enter_context(store.writing())
+        if path is None:
             _lock_and_make_schema(connection, store.location.schema)
         _upgrade(connection)
+
+
+@contextmanager
+def _file_lock(path: Path, busy_s: float) -> Iterator[None]:
+    """One process at a time: SQLite lets none wait for its turn to change to the write-ahead log."""
+    lock = FileLock(path.with_name(path.name + LOCK), timeout=busy_s, mode=0o600)
+    try:
+        lock.acquire()
+    except Timeout as error:  # an OSError too
+        raise JournalError(
+            f"the journal {path} was being set up by another process for {busy_s:g} s",
+            "Nothing was written or submitted.",
+            "Try again; the lock ends with the process that holds it.",
+        ) from error
+    except OSError as error:
+        raise unusable(path, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _is_current(store: Store) -> bool:

@@ -64,7 +64,7 @@ def test_a_file_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None
     assert mode(path) == 0o600
 
 
-@pytest.mark.parametrize("beside", ["", "-wal", "-shm", "-journal"])
+@pytest.mark.parametrize("beside", ["", "-wal", "-shm", "-journal", ".lock"])
 def test_a_link_in_the_journals_place_is_refused_and_what_it_leads_to_is_left_alone(
     tmp_path: Path, beside: str
 ) -> None:

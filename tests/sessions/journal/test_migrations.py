@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,12 +13,14 @@ import sqlalchemy
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from filelock import FileLock
 
-from hybridloop.errors import JournalDamaged, JournalTooNew
+from hybridloop.errors import JournalDamaged, JournalError, JournalTooNew
 from hybridloop.sessions.journal import Journal, journal_url
 from hybridloop.sessions.journal.location import Location
 from hybridloop.sessions.journal.migrating import MIGRATIONS
 from hybridloop.sessions.journal.schema import VERSION, VERSION_TABLE, metadata
+from tests.long_form import short_or_long
 from tests.sessions.journal.examples import execute, image, measure, new_run, ping
 
 DATA = Path(__file__).parents[2] / "data"
@@ -42,24 +46,34 @@ def test_the_last_step_is_the_version_that_the_code_knows() -> None:
     assert ScriptDirectory(str(MIGRATIONS)).get_current_head() == VERSION
 
 
-def _open_and_add(url: str, number: int, start: object, done: object) -> None:
-    start.wait(30)  # type: ignore[attr-defined]
-    with Journal(url) as journal:
-        journal.add_run(new_run(f"run-{number}"))
-    done.release()  # type: ignore[attr-defined]
+def _open_and_add(urls: list[str], number: int, start: Callable[[], object]) -> None:
+    for url in urls:
+        start()
+        with Journal(url) as journal:
+            journal.add_run(new_run(f"run-{number}"))
 
 
 @pytest.mark.slow
 def test_eight_processes_that_open_a_new_journal_at_once_all_find_it_set_up(new_url: str) -> None:
-    start, done = FORK.Barrier(8), FORK.Semaphore(0)
-    children = [FORK.Process(target=_open_and_add, args=(new_url, number, start, done)) for number in range(8)]
+    is_file = Location.parse(new_url).is_file
+    urls = [f"{new_url}-{n}" for n in range(short_or_long(10, 100))] if is_file else [new_url]
+    start = partial(FORK.Barrier(8).wait, 30)
+    children = [FORK.Process(target=_open_and_add, args=(urls, number, start)) for number in range(8)]
     for child in children:
         child.start()
     for child in children:
         child.join(60)
     assert [child.exitcode for child in children] == [0] * 8
-    with Journal(new_url) as journal:
-        assert {run.key for run in journal.runs()} == {f"run-{number}" for number in range(8)}
+    for url in urls:
+        with Journal(url) as journal:
+            assert {run.key for run in journal.runs()} == {f"run-{number}" for number in range(8)}
+
+
+def test_a_set_up_that_takes_another_process_too_long_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    with FileLock(f"{path}.lock"), pytest.raises(JournalError, match=r"being set up by another process for 0\.1 s"):
+        Journal(journal_url(path), busy_s=0.1)
+    Journal(journal_url(path)).close()
 
 
 def test_a_journal_of_a_later_version_is_refused_and_left_alone(new_url: str) -> None:
