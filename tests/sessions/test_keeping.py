@@ -186,6 +186,19 @@ def test_a_run_that_somebody_else_has_taken_is_not_pinged_for(run: Run) -> None:
     assert run.states() == []
 
 
+def test_a_ping_that_was_made_ready_and_never_sent_counts_for_nothing(run: Run) -> None:
+    budget, price = Budget(Caps()), ping_price(find_target(PAID))
+    records = JournaledPings(run.journal, run.lease, budget, price, run.clock.now, run.charge)
+    place = PingPlace(run.uid, 0, 0)
+    records.intend(place)
+    assert budget.reserved.jobs == run.journal.spent(run.uid).jobs == 1
+    records.ended(place, "lost", {})
+    spent = run.journal.spent(run.uid)
+    assert (spent.jobs, spent.shots, sum(spent.amounts.values())) == (0, 0, 0.0)
+    assert budget.reserved.jobs == budget.spent.jobs == 0
+    assert run.billed == []
+
+
 def test_a_ping_that_can_not_be_written_down_sets_nothing_aside(run: Run) -> None:
     budget, price = Budget(Caps()), ping_price(find_target(PAID))
     records = JournaledPings(run.journal, run.lease, budget, price, run.clock.now, run.charge)

@@ -20,11 +20,16 @@ _OF_A_RUN = (rounds, jobs, sessions, pings, events, program_uses, states)
 
 
 def spent(connection: Connection, run_uid: str) -> Spent:
-    """What the run's jobs and pings cost, billed where that is known, else as reserved."""
+    """What the run's jobs and pings cost, billed where that is known, else as reserved.
+
+    A lost ping was made ready, and never sent: it is none.
+    """
     amounts: defaultdict[str, float] = defaultdict(float)
     paid: list[dict[str, Any]] = []
     for table in (jobs, pings):
         for row in read_all(connection, table, run_uid):
+            if table is pings and row["state"] == "lost":
+                continue
             with decoding(table, row["id"]):
                 known = row["reserved"] if row["billed"] is None else row["billed"]
                 for unit, amount in decode_json(known).items():
