@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hybridloop import stack
 from hybridloop.errors import InputError, ProblemError, ServiceUnreachable
 from hybridloop.flows.settings import MAX_PROBLEM_BYTES, ProblemText, VqeSettings
+from hybridloop.sessions.policy import FailurePolicy
 from hybridloop.sessions.signals import sigterm_unwinds
 from hybridloop.sessions.targets import find_target
 
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
     from hybridloop.flows.context import Update
     from hybridloop.flows.results import RunResult
     from hybridloop.sessions.clock import Clock
-    from hybridloop.sessions.policy import FailurePolicy
     from hybridloop.sessions.session import OpenSession
 
 _log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound="BaseModel")
+_FAILURE = FailurePolicy()
 
 
 def vqe(
@@ -41,6 +42,14 @@ def vqe(
     seed: int | None = None,
     target: str = "rigetti.sim.qvm",
     max_rounds: int = 200,
+    failure: FailurePolicy | Mapping[str, Any] = _FAILURE,
+    max_jobs: int | None = None,
+    max_shots: int | None = None,
+    max_cost: str | Mapping[str, float] | None = None,
+    max_cost_per_job: str | Mapping[str, float] | None = None,
+    deadline: float | str | None = None,
+    detach_after: float | str | None = None,
+    run_key: str | None = None,
     workspace: Any | None = None,
     on_progress: Callable[[Update], None] | None = None,
 ) -> RunResult:
@@ -48,40 +57,128 @@ def vqe(
 
     `problem` is a built-in name (`hybridloop problems`) or an FCIDUMP file. `workspace` is the SDK's; left out, it is
     what AZURE_QUANTUM_CONNECTION_STRING names, else a local service, which is started if need be. The settings are
-    those of `hybridloop.flows.settings.VqeSettings`. `on_progress` is called after every round.
-    Raises InputError before anything is started, ServiceError for trouble of the service.
+    those of `hybridloop.flows.settings.VqeSettings`. `on_progress` is called after every round. The run of `run_key`
+    is gone on with, if there is one; if it has ended, its result is given. A run that is stopped or parked gives a
+    result without a value. Raises InputError before anything is started, RunBusy where another process holds the run,
+    ServiceError for trouble of the service.
     """
-    drawn = secrets.randbits(63) if seed is None else seed
-    settings = _checked(
-        VqeSettings,
+    settings = checked_settings(
         {
             "ansatz": ansatz,
             "mapping": mapping,
             "optimizer": optimizer,
             "shots": shots,
             "precision": precision,
-            "seed": drawn,
+            "seed": seed,
             "target": target,
             "max_rounds": max_rounds,
-        },
+            "failure": failure,
+            "max_jobs": max_jobs,
+            "max_shots": max_shots,
+            "max_cost": max_cost,
+            "max_cost_per_job": max_cost_per_job,
+            "deadline": deadline,
+            "detach_after": detach_after,
+        }
     )
-    text = read_problem(problem)
+    return run_vqe(read_problem(problem), settings, run_key=run_key, workspace=workspace, on_progress=on_progress)
+
+
+def checked_settings(values: Mapping[str, Any]) -> VqeSettings:
+    """The settings of these values. Raises InputError with the first field that is off."""
+    return _checked(VqeSettings, values)
+
+
+def run_vqe(
+    problem: ProblemText,
+    settings: VqeSettings,
+    *,
+    run_key: str | None = None,
+    workspace: Any | None = None,
+    on_progress: Callable[[Update], None] | None = None,
+) -> RunResult:
+    """The run of that key gone on with, else a new one; see `vqe`."""
+    if run_key is not None and (stored := _stored_result(problem, settings, run_key, workspace)) is not None:
+        return stored
     from hybridloop.flows.problems import prepare_vqe
 
-    prepared = prepare_vqe(text, settings, drawn)  # what can't be used is refused before anything is started
+    drawn = secrets.randbits(63) if settings.seed is None else settings.seed
+    prepared = prepare_vqe(problem, settings, drawn)  # what can't be used is refused before anything is started
+    if run_key is None:
+        settings = settings.model_copy(update={"seed": drawn})
     workspace = default_workspace() if workspace is None else workspace
     with _prefect():
         from hybridloop.flows.context import called_with
         from hybridloop.flows.vqe import vqe as flow
 
-        with called_with(workspace, on_progress, prepared) as call:
+        with called_with(workspace, on_progress, prepared, seed=drawn) as call:
             try:
-                return flow(text, settings)
+                return flow(problem, settings, run_key)
             except Exception as error:
+                if call.cancelled is not None:
+                    raise call.cancelled from error
                 if call.result is None:
                     raise
                 _log.warning("Prefect could not note the end of the run, which is complete: %s", error)
                 return call.result
+
+
+def resume(
+    run: str,
+    limits: Mapping[str, Any] | None = None,
+    *,
+    workspace: Any | None = None,
+    on_progress: Callable[[Update], None] | None = None,
+) -> RunResult:
+    """Go on with the run of a key (or the beginning of its uid), with other limits if some are given; see `vqe`."""
+    from hybridloop.flows.runs import problem_of, settings_of
+    from hybridloop.sessions.journal import open_journal
+
+    with open_journal() as journal:
+        record = journal.run(run)
+        if record.algorithm != "vqe":
+            raise InputError(
+                "run",
+                f"run {record.key!r} is a script's, and only the script knows what it asks for",
+                f"Start the script again with run_key={record.key!r}: what was measured comes from the journal.",
+            )
+        settings = settings_of(journal, record).model_dump(mode="json")
+        journal.request_resume(record.uid)
+    return run_vqe(
+        problem_of(record),
+        checked_settings({**settings, **(limits or {})}),
+        run_key=record.key,
+        workspace=workspace,
+        on_progress=on_progress,
+    )
+
+
+def _stored_result(
+    problem: ProblemText, settings: VqeSettings, run_key: str, workspace: Any | None
+) -> RunResult | None:
+    """The result of a run that has ended; None where there is something to do.
+
+    Raises InputError where its settings are others, and RunBusy where somebody is doing it, before much is imported.
+    """
+    from hybridloop.flows.runs import Wanted, find_run
+    from hybridloop.sessions.journal import open_journal
+
+    with open_journal() as journal:
+        found = find_run(journal, Wanted("vqe", problem, settings, _identity(workspace), run_key))
+        if found.result is None:
+            if found.record is not None:
+                journal.release(journal.claim(found.record.uid))
+            return None
+    from hybridloop.flows.results import RunResult
+
+    return RunResult.from_dict(found.result)
+
+
+def _identity(workspace: Any | None) -> dict[str, str]:
+    """Which workspace a run would go to; starts nothing."""
+    from hybridloop.sessions.workspace import LocalService, connect, connect_from_environment, identity_of
+
+    return identity_of(workspace or connect_from_environment() or connect(LocalService("http://127.0.0.1/", "none")))
 
 
 @contextmanager

@@ -17,7 +17,8 @@
     ├── CapReached                the next jobs could cost more than the run may spend
     ├── RunStopped                a round, or its whole session, was told to stop
     │   ├── StopRequested         … by somebody else: hybridloop runs stop
-    │   └── RunParked             … because its jobs wait longer than was allowed
+    │   ├── RunParked             … because its jobs wait longer than was allowed
+    │   └── RunCancelled          … in Prefect
     ├── JournalError              the journal can't be opened, read or written
     │   ├── JournalDamaged        … what it holds is not what was written
     │   └── JournalTooNew         … a newer version of hybridloop has written it
@@ -206,6 +207,16 @@ class RunParked(RunStopped):
         return (
             f"the run was parked with {self.in_flight} job(s) in flight, which the service finishes and bills. "
             "All results are kept. `hybridloop runs resume` goes on with it once they are done."
+        )
+
+
+class RunCancelled(RunStopped):
+    """The run's flow run was cancelled in Prefect; `in_flight` jobs were left to the service."""
+
+    def __str__(self) -> str:
+        return (
+            f"the run was cancelled in Prefect, with {self.in_flight} job(s) in flight, which the service finishes and "
+            "bills. All results are kept, and its session is closed. `hybridloop runs resume` goes on with it."
         )
 
 

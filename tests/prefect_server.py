@@ -34,7 +34,9 @@ def stack_environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str
 def prefect_server(stack_environ: Mapping[str, str]) -> Iterator[stack.PrefectServer]:
     """A real Prefect server; flows that are called in this process run on it."""
     server = stack.ensure_prefect(stack_environ)
-    with stack.calls_on(server):
+    with stack.calls_on(server), pytest.MonkeyPatch.context() as patch:
+        # the journal of runs in this process is not the developer's; the folder of all state would mark strays as ours
+        patch.setenv("HYBRIDLOOP_JOURNAL", f"sqlite:///{stack_environ['HYBRIDLOOP_HOME']}/journal-of-flows.db")
         yield server
         # What flows in this process left to be sent goes out while there is a server: else the process, at its end,
         # tries for more than a minute to reach one.

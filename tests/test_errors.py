@@ -30,6 +30,7 @@ EXAMPLES: list[HybridloopError] = [
     errors.RunStopped(4),
     errors.StopRequested(4),
     errors.RunParked(4),
+    errors.RunCancelled(4),
     errors.RunKeyTaken("h2-night"),
     errors.JournalError("the disk is full", "Nothing is lost.", "Make room."),
     errors.JournalDamaged("jobs", "0a1b", "its checksum does not match"),

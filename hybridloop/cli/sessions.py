@@ -52,6 +52,22 @@ def close(session_id: SessionId, *, json: AsJson = False) -> None:
     _show_row(close_session(_workspace(), str(session_id)), as_json=json)
 
 
+@app.command()
+def sweep(*, json: AsJson = False) -> None:
+    """Close the sessions that runs of this journal left open whose process is gone, and no others."""
+    import dataclasses
+
+    from hybridloop.sessions.journal import open_journal
+    from hybridloop.sessions.sweep import sweep as close_orphans
+
+    with open_journal() as journal:
+        rows = [dataclasses.asdict(each) for each in close_orphans(journal, _workspace())]
+    if rows or json:
+        _show_rows(rows, ("run_key", "session", "done"), as_json=json)
+    else:
+        print("no session was open")
+
+
 def _workspace() -> Any:
     from hybridloop import api
 

@@ -11,11 +11,12 @@ from typing import Any
 from prefect import get_run_logger
 
 from hybridloop.algorithms.vqe import Progress
-from hybridloop.errors import InputError
+from hybridloop.errors import InputError, RunCancelled
 from hybridloop.flows.problems import PreparedVqe
 from hybridloop.flows.results import RunResult
 from hybridloop.sessions.session import OpenSession
 from hybridloop.sessions.workspace import CONNECTION_VARIABLE, connect_from_environment
+from hybridloop.tasks.session import RoundsOfFlow
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +36,16 @@ OnProgress = Callable[[Update], None]
 class Call:
     """What the caller gave, and what the run has come to: kept here too, should Prefect fail to note its end.
 
-    `prepared` is what the caller's check has built already; it serves one run.
+    `prepared` is what the caller's check has built already, for a run of `seed`; it serves one run. `cancelled` is how
+    a run ended that was cancelled in Prefect, of which Prefect itself only says that it was.
     """
 
     workspace: Any | None
     on_progress: OnProgress | None
     prepared: PreparedVqe | None = None
+    seed: int | None = None
     result: RunResult | None = None
+    cancelled: RunCancelled | None = None
 
 
 _NOBODY = Call(None, None)
@@ -49,9 +53,11 @@ _call: ContextVar[Call] = ContextVar("call", default=_NOBODY)
 
 
 @contextmanager
-def called_with(workspace: Any, on_progress: OnProgress | None, prepared: PreparedVqe | None = None) -> Iterator[Call]:
+def called_with(
+    workspace: Any, on_progress: OnProgress | None, prepared: PreparedVqe | None = None, *, seed: int | None = None
+) -> Iterator[Call]:
     """Have a flow run of this context use the SDK's workspace and what is prepared for it, and report each round."""
-    call = Call(workspace, on_progress, prepared)
+    call = Call(workspace, on_progress, prepared, seed)
     token = _call.set(call)
     try:
         yield call
@@ -59,11 +65,17 @@ def called_with(workspace: Any, on_progress: OnProgress | None, prepared: Prepar
         _call.reset(token)
 
 
-def prepared_by_caller() -> PreparedVqe | None:
-    """What the caller has prepared for this run, once: an optimizer does not serve a second one."""
+def prepared_by_caller(seed: int) -> PreparedVqe | None:
+    """What the caller has prepared for a run of this seed, once: an optimizer does not serve a second one."""
     call = _call.get()
     prepared, call.prepared = call.prepared, None
-    return prepared
+    return prepared if call.seed == seed else None
+
+
+def note_cancelled(how: RunCancelled) -> None:
+    """Tell the caller how the run ended."""
+    if (call := _call.get()) is not _NOBODY:
+        call.cancelled = how
 
 
 def keep(result: RunResult) -> RunResult:
@@ -85,14 +97,24 @@ def workspace_of_run() -> Any:
     return workspace
 
 
-def reports_of(session: OpenSession) -> Callable[[Progress], None]:
-    """A callback that tells the run's log, and the caller, of each round."""
-    listener, log = _call.get().on_progress, get_run_logger()
+class Reports:
+    """Tells the run's log, and the caller, of each round that was measured now, and keeps all of them in `history`."""
 
-    def report(progress: Progress) -> None:
+    def __init__(self, session: OpenSession, rounds: RoundsOfFlow, history: list[Progress]) -> None:
+        self._history = history
+        self._session = session
+        self._rounds = rounds
+        self._told = 0  # live rounds
+        self._listener, self._log = _call.get().on_progress, get_run_logger()
+
+    def __call__(self, progress: Progress) -> None:
+        """Take note of a round."""
+        self._history.append(progress)
+        if self._rounds.live == self._told:  # it came from the journal: whoever measured it has told of it
+            return
+        self._told = self._rounds.live
+        session = self._session
         said = f"{progress.value:+.6f} ± {progress.standard_error:.6f} hartree, {session.jobs} jobs"
-        log.info("round %d (%s): %s", progress.round, progress.phase, said)
-        if listener is not None:
-            listener(Update(progress, session.id, session.status, session.jobs))
-
-    return report
+        self._log.info("round %d (%s): %s", progress.round, progress.phase, said)
+        if self._listener is not None:
+            self._listener(Update(progress, session.id, session.status, session.jobs))

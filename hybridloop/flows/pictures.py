@@ -34,8 +34,11 @@ def convergence(result: RunResult) -> Figure:
     axes.axhline(result.reference, color="#8a8a8a", linestyle=":", label="Hartree-Fock")
     if result.exact is not None:
         _mark_exact(axes, result.exact)
-    axes.axhspan(*result.interval95, color="#b3541e", alpha=0.18, linewidth=0, label="result, 95 % interval")
-    axes.set_title(f"{result.problem} on {result.target}: {result.value:.6f} ± {result.standard_error:.6f} hartree")
+    where, ended = f"{result.problem} on {result.target}", result.status
+    if result.interval95 is not None:
+        axes.axhspan(*result.interval95, color="#b3541e", alpha=0.18, linewidth=0, label="result, 95 % interval")
+        ended = f"{result.value:.6f} ± {result.standard_error:.6f} hartree"
+    axes.set_title(f"{where}: {ended}")
     axes.set_xlabel("round")
     axes.set_ylabel("energy (hartree)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

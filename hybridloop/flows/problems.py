@@ -13,6 +13,7 @@ from hybridloop.algorithms.electronic import ElectronicProblem, electronic_probl
 from hybridloop.algorithms.exact import can_be_diagonalized, exact_ground_energy
 from hybridloop.algorithms.fcidump import read_fcidump
 from hybridloop.algorithms.fermions import Encoding, FermionMapping
+from hybridloop.algorithms.lost import FAIL, LostPoints, Penalize, Skip, check_lost_points
 from hybridloop.algorithms.molecule import Molecule
 from hybridloop.algorithms.optimizer import Optimizer
 from hybridloop.algorithms.trigonometric import Rotosolve
@@ -20,6 +21,8 @@ from hybridloop.algorithms.uccsd import uccsd
 from hybridloop.data import load
 from hybridloop.errors import InputError
 from hybridloop.flows.settings import AnsatzName, OptimizerName, ProblemText, VqeSettings
+from hybridloop.sessions.budget import check_caps
+from hybridloop.sessions.policy import FailurePolicy, OnLostJob
 from hybridloop.sessions.targets import check_circuit_fits, find_target
 
 
@@ -30,6 +33,7 @@ class PreparedVqe:
     problem: ElectronicProblem
     ansatz: Ansatz
     optimizer: Optimizer
+    on_lost: LostPoints
 
 
 def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int) -> PreparedVqe:
@@ -43,7 +47,10 @@ def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int) -> Prepa
     check_circuit_fits(target, Encoding(mapping, molecule.norb, molecule.electrons).num_qubits)
     electronic = electronic_problem(molecule, mapping)
     ansatz = _ansatz(settings, electronic, seed)
-    return PreparedVqe(electronic, ansatz, _optimizer(settings, ansatz))
+    optimizer, on_lost = _optimizer(settings, ansatz), _lost_points(settings.failure)
+    check_lost_points(on_lost, optimizer)
+    check_caps(settings.caps, target)
+    return PreparedVqe(electronic, ansatz, optimizer, on_lost)
 
 
 def exact_energy(molecule: Molecule) -> float | None:
@@ -80,3 +87,14 @@ def _optimizer(settings: VqeSettings, ansatz: Ansatz) -> Optimizer:
             # `max_rounds` is the limit; COBYLA's own lies above it, and leaves room for its first model
             evaluations = max(settings.max_rounds + 1, ansatz.num_parameters + 2)
             return Cobyla(ansatz.initial_point, step_rad=1.0 if from_afar else 0.3, max_evaluations=evaluations)
+
+
+def _lost_points(policy: FailurePolicy) -> LostPoints:
+    match policy.on_lost_job:
+        case OnLostJob.FAIL:
+            return FAIL
+        case OnLostJob.SKIP:
+            return Skip()
+        case OnLostJob.PENALIZE:
+            assert policy.penalty is not None  # the model holds it
+            return Penalize(policy.penalty)

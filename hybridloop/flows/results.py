@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from hybridloop.algorithms.vqe import Progress
@@ -20,6 +20,23 @@ class SessionRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Account:
+    """What a run took so far, in all its sessions and processes; see `RunResult`."""
+
+    run_key: str
+    target: str
+    seed: int
+    jobs: int
+    retried: int
+    pings: int
+    shots: int
+    cost: Mapping[str, float]
+    sessions: Sequence[SessionRecord]
+    wall_seconds: float
+    resumed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RunResult:
     """The result of a VQE run; energies in hartree.
 
@@ -27,8 +44,11 @@ class RunResult:
     `reason` says which. `value` was measured anew at `parameters` (radians); `standard_error` is 0 where the target
     does not sample, and then the truth lies within `rounding_bound`; `is_precise` says whether that is as sharp as was
     asked. `exact` and `error` (value − exact) are None where the molecule is too large to be diagonalized; `reference`
-    is Hartree-Fock. `jobs` and `shots` are what was submitted; `cost` is what the service billed, by unit (USD, HQC,
-    eHQC, …), and empty where it stated nothing.
+    is Hartree-Fock. `jobs` are those of the rounds, each once; `retried` and `pings` come on top, and `shots` are
+    those of `jobs`. `cost` is what the service billed, by unit (USD, HQC, eHQC, …), and empty where it stated nothing.
+
+    A run that has not ended is "stopped", "parked" or "interrupted": it has no value yet, `parameters` are the best
+    point so far, and `runs resume` goes on with it. `resumed` says that this one had been begun before.
     """
 
     run_key: str
@@ -37,9 +57,9 @@ class RunResult:
     target: str
     status: str
     reason: str
-    value: float
-    standard_error: float
-    interval95: tuple[float, float]
+    value: float | None
+    standard_error: float | None
+    interval95: tuple[float, float] | None
     is_exact: bool
     rounding_bound: float
     is_precise: bool
@@ -48,30 +68,50 @@ class RunResult:
     parameters: tuple[float, ...]
     rounds: int
     jobs: int
+    retried: int
+    pings: int
     shots: int
     cost: Mapping[str, float]
     sessions: Sequence[SessionRecord]
     seed: int
     wall_seconds: float
+    resumed: bool
     history: tuple[Progress, ...]
 
     @property
     def error(self) -> float | None:
         """Value minus exact."""
-        return None if self.exact is None else self.value - self.exact
+        return None if self.exact is None or self.value is None else self.value - self.exact
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         unit, amount = next(iter(self.cost.items())) if len(self.cost) == 1 else (None, None)
-        jobs = {"total": self.jobs, "evaluations": self.jobs, "pings": 0, "retried": 0}
+        total = self.jobs + self.pings + self.retried
+        jobs = {"total": total, "evaluations": self.jobs, "pings": self.pings, "retried": self.retried}
         return {
             **asdict(self),
             "error": self.error,
             "jobs": jobs,
             "cost": {"amount": amount, "unit": unit},
             "costs": dict(self.cost),
-            "resumed": False,
         }
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> RunResult:
+        """The result that `as_dict` gave, also after it went through JSON."""
+        own = {each.name: stored[each.name] for each in fields(cls)}
+        interval = stored["interval95"]
+        return cls(
+            **{
+                **own,
+                "interval95": None if interval is None else (interval[0], interval[1]),
+                "parameters": tuple(stored["parameters"]),
+                "jobs": stored["jobs"]["evaluations"],
+                "cost": dict(stored["costs"]),
+                "sessions": tuple(SessionRecord(**each) for each in stored["sessions"]),
+                "history": tuple(Progress(**{**each, "point": tuple(each["point"])}) for each in stored["history"]),
+            }
+        )
 
     def to_json(self) -> str:
         """One JSON document."""

@@ -3,10 +3,41 @@
 from __future__ import annotations
 
 import enum
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from hybridloop.sessions.budget import Caps, parse_cost
+from hybridloop.sessions.policy import FailurePolicy
+from hybridloop.sessions.prices import Unit
 
 MAX_PROBLEM_BYTES = 256 * 1024  # flow parameters travel through Prefect's database
+
+
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) *([smhd]?)")
+_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+# How far a run may go, not what it does: whoever goes on with a run may give others.
+LIMITS = ("max_jobs", "max_shots", "max_cost", "max_cost_per_job", "deadline", "detach_after")
+
+
+def parse_duration(text: object) -> object:
+    """Seconds from words like `90`, `30m` or `8h`; what is no text is handed on as it is.
+
+    >>> parse_duration("30m")
+    1800.0
+    """
+    if not isinstance(text, str):
+        return text
+    if (match := _DURATION.fullmatch(text.strip())) is None:
+        raise ValueError(f"{text!r} is no duration; give seconds, or such as 90s, 30m, 8h, 1d")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration)]
+Cost = Annotated[dict[Unit, Annotated[float, Field(ge=0, allow_inf_nan=False)]], BeforeValidator(parse_cost)]
 
 
 class AnsatzName(enum.StrEnum):
@@ -63,3 +94,53 @@ class VqeSettings(BaseModel):
     )
     target: str = Field("rigetti.sim.qvm", description="Azure Quantum target", examples=["ionq.simulator"])
     max_rounds: int = Field(200, ge=1, le=100_000, description="rounds that the search may take")
+    failure: FailurePolicy = Field(
+        FailurePolicy(), description="what is done when a job, a session or the target fails"
+    )
+    max_jobs: int | None = Field(None, ge=1, description="jobs of the run, further attempts and pings included")
+    max_shots: int | None = Field(None, ge=1, description="shots of all those jobs")
+    max_cost: Cost | None = Field(
+        None, description="what all those jobs may cost, by unit", examples=["50USD", "200HQC"]
+    )
+    max_cost_per_job: Cost | None = Field(
+        None,
+        description="what one job may cost, by unit; where a price has no upper bound, it is taken for the bound",
+        examples=["5USD"],
+    )
+    deadline: Duration | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="seconds (or 30m, 8h) from the start, or from being resumed, after which no round begins",
+        examples=["8h"],
+    )
+    detach_after: Duration | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="seconds (or 30m, 8h) that a round may take before the run is parked, to go on when it is done",
+        examples=["30m"],
+    )
+
+    @property
+    def caps(self) -> Caps:
+        """What the run may take in all."""
+        return Caps(
+            max_jobs=self.max_jobs,
+            max_shots=self.max_shots,
+            max_cost=self.max_cost or {},
+            max_cost_per_job=self.max_cost_per_job or {},
+            deadline_s=self.deadline,
+        )
+
+
+def first_difference(recorded: Mapping[str, Any], asked: Mapping[str, Any], of: str = "") -> str | None:
+    """The name of the first setting in which two sets differ, an inner one as `failure.retries`; None: they agree."""
+    for name in dict.fromkeys((*recorded, *asked)):
+        one, other = recorded.get(name), asked.get(name)
+        if isinstance(one, dict) and isinstance(other, dict):
+            if inner := first_difference(one, other, f"{of}{name}."):
+                return inner
+        elif one != other:
+            return f"{of}{name}"
+    return None

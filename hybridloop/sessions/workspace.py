@@ -61,6 +61,20 @@ def connect_from_environment() -> Any | None:
     return connect(text) if text else None
 
 
+def identity_of(workspace: Any) -> dict[str, str]:
+    """What tells a workspace from others, without a secret; a local service's port is none of it."""
+    return {
+        "subscription": str(workspace.subscription_id),
+        "resource_group": str(workspace.resource_group),
+        "name": str(workspace.name),
+        "host": urlsplit(_endpoint_of(workspace)).hostname or "",
+    }
+
+
+def _endpoint_of(workspace: Any) -> str:
+    return str(workspace._client._config.endpoint)
+
+
 def _local(service: LocalService, subscription: str, group: str, name: str) -> Any:
     from azure.core.credentials import AzureKeyCredential
     from azure.quantum import Workspace

@@ -11,7 +11,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.algorithms.rounds import Measured, RunRound
+from hybridloop.algorithms.rounds import Measured
+from hybridloop.errors import RunParked
 from hybridloop.sessions.policy import FailurePolicy
 from hybridloop.sessions.run import ClaimedRun
 from hybridloop.sessions.session import OpenSession, open_session
@@ -55,15 +56,32 @@ def session_of_flow(
         raise
 
 
-def rounds_of_flow(session: OpenSession) -> RunRound:
-    """The session's rounds, each one a task of the flow run around."""
-    number = 0
+class RoundsOfFlow:
+    """The session's rounds, each one a task of the flow run around; one that the journal has whole is none.
 
-    def run_round(pubs: Sequence[SamplerPub], /) -> list[Measured]:
-        nonlocal number
-        number += 1
+    A round that takes longer than `detach_after` seconds is left to the service: RunParked.
+    """
+
+    def __init__(self, session: OpenSession, *, detach_after: float | None = None) -> None:
+        self._session = session
+        self._detach_after = detach_after
+        self._replays = True
+        self.number = 0
+        self.live = 0  # rounds that were measured now
+
+    def __call__(self, pubs: Sequence[SamplerPub], /) -> list[Measured]:
+        """Measure a round."""
+        self.number += 1
+        self._replays = self._replays and self._session.is_recorded()
+        if self._replays:
+            return self._session.run_round(pubs)
+        self.live += 1
         points = sum(pub.size for pub in pubs)
         jobs = f"{len(pubs)} circuit(s), {points} point(s)"
-        return run_round_task(number, jobs, lambda: session.run_round(pubs))
+        return run_round_task(self.number, jobs, lambda: self._measured(pubs))
 
-    return run_round
+    def _measured(self, pubs: Sequence[SamplerPub]) -> list[Measured]:
+        round_ = self._session.start_round(pubs)
+        if self._detach_after is not None and not round_.ended.wait(self._detach_after):
+            self._session.stop(RunParked(round_.in_flight))
+        return self._session.collect(round_)

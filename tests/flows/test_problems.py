@@ -83,7 +83,9 @@ def test_a_text_wins_over_the_built_in_of_the_same_name() -> None:
 
 def test_what_the_caller_has_prepared_serves_one_run() -> None:
     prepared = prepare_vqe(ProblemText(name="h2"), VqeSettings(), seed=0)
-    with called_with(None, None, prepared):
-        assert prepared_by_caller() is prepared
-        assert prepared_by_caller() is None
-    assert prepared_by_caller() is None
+    with called_with(None, None, prepared, seed=0):
+        assert prepared_by_caller(0) is prepared
+        assert prepared_by_caller(0) is None
+    with called_with(None, None, prepared, seed=0):
+        assert prepared_by_caller(1) is None  # a start that is drawn would be another one
+    assert prepared_by_caller(0) is None

@@ -40,10 +40,13 @@ def result() -> RunResult:
         parameters=(0.1,),
         rounds=3,
         jobs=6,
+        retried=0,
+        pings=0,
         shots=6000,
         cost={"USD": 1.5},
         sessions=(SessionRecord("an-id", "Succeeded", 6),),
         seed=7,
+        resumed=False,
         wall_seconds=2.0,
         history=(_round(1, "search", -1.12), _round(2, "search", -1.13), _round(3, "final", -1.136)),
     )

@@ -70,6 +70,8 @@ def sampled(prefect_server: PrefectServer, emulator: Emulator) -> State[RunResul
 
 def test_the_energy_is_as_sharp_and_as_right_as_was_asked(sampled: State[RunResult]) -> None:
     result = sampled.result()
+    assert result.value is not None
+    assert result.standard_error is not None
     assert result.standard_error <= 0.7e-3
     assert abs(result.value - EXACT_H2) <= min(1.6e-3, 3 * result.standard_error)
     assert result.exact == pytest.approx(EXACT_H2, abs=1e-9)
@@ -121,6 +123,7 @@ def test_a_target_that_does_not_sample_gives_an_exact_value_and_the_bound_of_its
 ) -> None:
     result = run(emulator.workspace(), VqeSettings(seed=7, target="ionq.simulator")).result()
     assert result.is_exact
+    assert result.value is not None
     assert result.standard_error == 0.0
     assert 0.0 < result.rounding_bound <= 0.7e-3
     assert abs(result.value - EXACT_H2) <= result.rounding_bound + 1e-6  # 1e-6: how far from the minimum is no error

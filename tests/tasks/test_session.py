@@ -15,7 +15,7 @@ from hybridloop.algorithms.rounds import Counts, Measured
 from hybridloop.sessions.policy import FailurePolicy
 from hybridloop.sessions.run import unkept_run
 from hybridloop.sessions.session import OpenSession
-from hybridloop.tasks.session import close_session_task, open_session_task, rounds_of_flow, session_of_flow
+from hybridloop.tasks.session import RoundsOfFlow, close_session_task, open_session_task, session_of_flow
 from tests.conftest import Emulator
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -46,7 +46,7 @@ def one_round(session: OpenSession) -> list[Measured]:
     circuit = QuantumCircuit(1, 1)
     circuit.x(0)
     circuit.measure(0, 0)
-    return rounds_of_flow(session)([SamplerPub.coerce((circuit, None, shots)) for shots in (100, 200)])
+    return RoundsOfFlow(session)([SamplerPub.coerce((circuit, None, shots)) for shots in (100, 200)])
 
 
 def interrupt(_: object) -> None:

@@ -1,0 +1,195 @@
+"""The run that a flow run goes on with: found in the journal, or begun there; however it ends, that is written down."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from hybridloop.errors import CapReached, HybridloopError, InputError, RunParked, RunStopped, StopRequested
+from hybridloop.flows.settings import LIMITS, ProblemText, VqeSettings, first_difference
+from hybridloop.sessions.journal import Journal, RunRecord, check_key
+from hybridloop.sessions.run import ClaimedRun, claimed, new_run
+
+FINISHED = frozenset({"converged", "finished"})
+_NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9._-]+")
+_UID_DIGITS = 8
+_LIMITS_EVENT = "limits"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a flow run was called for; `workspace` says where (`identity_of`), without a secret."""
+
+    algorithm: str
+    problem: ProblemText
+    settings: VqeSettings
+    workspace: Mapping[str, str]
+    run_key: str | None = None
+    flow_run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What there is to do: `record` is the run to go on with, None for a new one; `settings` have their seed."""
+
+    wanted: Wanted
+    record: RunRecord | None
+    settings: VqeSettings
+
+    @property
+    def seed(self) -> int:
+        """What the local service samples by, and a random start is drawn from."""
+        assert self.settings.seed is not None
+        return self.settings.seed
+
+    @property
+    def result(self) -> Mapping[str, Any] | None:
+        """The result of a run that has ended well: nothing is left to do."""
+        return self.record.result if self.record is not None and self.record.status in FINISHED else None
+
+
+def find_run(journal: Journal, wanted: Wanted) -> Found:
+    """The run of the key, else the one that this flow run began before it died, else a new one.
+
+    Raises InputError where the run of that key has other settings, or was begun in another workspace.
+    """
+    record = _record_of(journal, wanted)
+    if record is None:
+        return Found(wanted, None, _with_seed(wanted.settings, secrets.randbits(63)))
+    return Found(wanted, record, _agreed(journal, record, wanted))
+
+
+def run_of_key(journal: Journal, key: str) -> RunRecord | None:
+    """The run of a key, if there is one; a uid is none. Raises InputError for what is no key."""
+    check_key(key)
+    try:
+        record = journal.run(key)
+    except InputError:
+        return None
+    return record if record.key == key else None
+
+
+def settings_of(journal: Journal, record: RunRecord) -> VqeSettings:
+    """The settings that a run goes on with: its own, with the limits that it was last given."""
+    given = [event.facts for event in journal.events(record.uid) if event.kind == _LIMITS_EVENT]
+    return VqeSettings.model_validate({**record.settings["settings"], **(given[-1] if given else {})})
+
+
+def problem_of(record: RunRecord) -> ProblemText:
+    """The problem that a run was begun for."""
+    return ProblemText.model_validate(record.settings["problem"])
+
+
+@contextmanager
+def run_of_flow(journal: Journal, found: Found) -> Iterator[ClaimedRun]:
+    """Hold the run, begun now if it is new. What ends the block is written down, so that the run can be gone on with.
+
+    Raises RunBusy where another process holds it.
+    """
+    record = found.record or journal.add_run(_new(found))
+    with claimed(journal, record.uid) as run:
+        if found.record is not None:
+            _note_limits(run, found)
+        write_status(run, "running", "")
+        try:
+            yield run
+        except StopRequested as error:
+            write_status(run, "stopped", str(error))
+            raise
+        except RunParked as error:
+            write_status(run, "parked", str(error))
+            raise
+        except CapReached as error:
+            write_status(run, "stopped", str(error))
+            raise
+        except RunStopped as error:
+            write_status(run, "interrupted", str(error))
+            raise
+        except Exception as error:
+            write_status(run, "failed", f"{type(error).__name__}: {error}")
+            raise
+        except BaseException as error:  # a signal, as an exception: Ctrl-C, SystemExit, Prefect's TerminationSignal
+            write_status(run, "interrupted", f"ended by {type(error).__name__}")
+            raise
+
+
+def write_status(run: ClaimedRun, status: str, reason: str, result: Mapping[str, Any] | None = None) -> None:
+    """Write down how the run stands; where that can't be done, a warning: what was measured is in the journal."""
+    try:
+        run.journal.set_status(run.lease, status, reason, result)
+    except HybridloopError as error:
+        _log.warning("that the run is %s could not be written down: %s", status, error)
+
+
+def _record_of(journal: Journal, wanted: Wanted) -> RunRecord | None:
+    if wanted.run_key is not None:
+        return run_of_key(journal, wanted.run_key)
+    return None if wanted.flow_run_id is None else journal.run_of_flow(wanted.flow_run_id)
+
+
+def _with_seed(settings: VqeSettings, seed: int) -> VqeSettings:
+    return settings if settings.seed is not None else settings.model_copy(update={"seed": seed})
+
+
+def _agreed(journal: Journal, record: RunRecord, wanted: Wanted) -> VqeSettings:
+    """The recorded settings, with the limits that were asked for now."""
+    asked, recorded = _described(wanted, _with_seed(wanted.settings, record.seed)), record.settings
+    if record.algorithm != wanted.algorithm:
+        raise _other(record, "algorithm")
+    for part in ("problem", "settings", "workspace"):
+        one, other = ({name: value for name, value in each[part].items()} for each in (recorded, asked))
+        for limit in LIMITS if part == "settings" else ():
+            one.pop(limit, None)
+            other.pop(limit, None)
+        if (name := first_difference(one, other)) is not None:
+            raise _other(record, name if part == "settings" else part)
+    settings = settings_of(journal, record)
+    given = {name: getattr(wanted.settings, name) for name in LIMITS}
+    return settings.model_copy(update={name: value for name, value in given.items() if value is not None})
+
+
+def _other(record: RunRecord, field: str) -> InputError:
+    return InputError(
+        field,
+        f"run {record.key!r} was begun with another one",
+        f"Give what it was begun with (hybridloop runs show {record.key}), or another run key.",
+    )
+
+
+def _described(wanted: Wanted, settings: VqeSettings) -> dict[str, Any]:
+    return {
+        "problem": wanted.problem.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json"),
+        "workspace": dict(wanted.workspace),
+    }
+
+
+def _new(found: Found) -> Any:
+    wanted, uid = found.wanted, str(uuid.uuid4())
+    name = _NOT_IN_A_KEY.sub("-", wanted.problem.name)[:60]
+    return new_run(
+        uid,
+        key=wanted.run_key or f"{wanted.algorithm}-{name}-{uid[:_UID_DIGITS]}",
+        algorithm=wanted.algorithm,
+        problem=wanted.problem.name,
+        target=found.settings.target,
+        seed=found.seed,
+        settings=_described(wanted, found.settings),
+        flow_run_id=wanted.flow_run_id,
+    )
+
+
+def _note_limits(run: ClaimedRun, found: Found) -> None:
+    """Keep limits that are new, so that the next one to go on with the run has them without being told."""
+    now = {name: found.settings.model_dump(mode="json")[name] for name in LIMITS}
+    before = settings_of(run.journal, run.record).model_dump(mode="json")
+    if any(before[name] != value for name, value in now.items()):
+        run.journal.note(run.lease, _LIMITS_EVENT, now)

@@ -1,0 +1,108 @@
+"""Closes the sessions that runs left open whose process is gone, and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from hybridloop.errors import HybridloopError, JournalDamaged, LeaseLost, RunBusy
+from hybridloop.sessions.catalog import service_of
+from hybridloop.sessions.clock import RealClock
+from hybridloop.sessions.journal import Journal, Lease, RunRecord, SessionRow
+from hybridloop.sessions.service import Service
+from hybridloop.sessions.workspace import identity_of
+
+_PAGE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """A session that was open by the journal, and what was done: closed, or left for the reason given."""
+
+    run_key: str
+    session: str
+    done: str
+
+
+def sweep(journal: Journal, workspace: Any) -> list[Swept]:
+    """Close what is open of all runs whose owner is gone, and mark those runs interrupted."""
+    open_ = journal.open_sessions()
+    with service_of(workspace) as service:
+        swept = _swept(journal, service, identity_of(workspace), open_)
+    for record in _running(journal):
+        _mark(journal, record)
+    return swept
+
+
+def sweep_run(journal: Journal, record: RunRecord, workspace: Any) -> list[Swept]:
+    """The same for one run. Nothing is sent where nothing is open."""
+    open_ = [(record, row) for row in journal.sessions(record.uid) if row.ended_at is None]
+    swept: list[Swept] = []
+    if open_:
+        with service_of(workspace) as service:
+            swept = _swept(journal, service, identity_of(workspace), open_)
+    _mark(journal, record)
+    return swept
+
+
+def is_orphaned(record: RunRecord, now: float) -> bool:
+    """Whether a run is under way by the journal, and the process that held it is gone."""
+    if record.status != "running":
+        return False
+    lapsed = record.lease_expires_at is not None and now >= record.lease_expires_at
+    return record.owner is None or record.owner.is_dead_here() or lapsed
+
+
+def _swept(
+    journal: Journal, service: Service, here: dict[str, str], open_: Iterable[tuple[RunRecord, SessionRow]]
+) -> list[Swept]:
+    return [Swept(record.key, row.id, _close(journal, service, here, record, row)) for record, row in open_]
+
+
+def _close(journal: Journal, service: Service, here: dict[str, str], record: RunRecord, row: SessionRow) -> str:
+    if record.settings.get("workspace", here) != here:
+        return "left: it is in another workspace"
+    lease: Lease | None
+    try:
+        lease = journal.claim(record.uid)
+    except RunBusy as error:
+        return f"left: its run is held by {error.who}"
+    except JournalDamaged:  # nothing can be gone on with; its session is closed all the same
+        lease = None
+    try:
+        found = service.close_session(row.id)
+        status = "never opened" if found is None else str(found["status"])
+        journal.end_session(lease, record.uid, row.ordinal, status, RealClock().now())
+        return f"closed: {status}"
+    except LeaseLost:
+        return "left: another process took its run over"
+    except HybridloopError as error:
+        return f"left: {error}"
+    finally:
+        if lease is not None:
+            journal.release(lease)
+
+
+def _running(journal: Journal) -> list[RunRecord]:
+    found: list[RunRecord] = []
+    before: float | None = None
+    while page := journal.runs(limit=_PAGE, before=before):
+        found += [record for record in page if record.status == "running"]
+        before = page[-1].created_at
+    return found
+
+
+def _mark(journal: Journal, record: RunRecord) -> None:
+    """Say of a run that is under way by the journal, and in nobody's hands, that it was interrupted."""
+    if record.status != "running":
+        return
+    try:
+        lease = journal.claim(record.uid)
+    except (RunBusy, JournalDamaged):
+        return
+    try:
+        if journal.run(record.uid).status == "running":
+            journal.set_status(lease, "interrupted", "its process ended without a word")
+    finally:
+        journal.release(lease)
