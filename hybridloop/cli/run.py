@@ -11,6 +11,7 @@ from hybridloop.cli.output import AsJson, print_json, say
 from hybridloop.cli.progress import shown
 from hybridloop.flows.settings import AnsatzName, MappingName, OptimizerName, VqeSettings
 from hybridloop.home import home
+from hybridloop.sessions.idle import KeepAliveMode
 from hybridloop.sessions.policy import OnLostJob
 
 if TYPE_CHECKING:
@@ -61,6 +62,9 @@ def vqe(
     max_shots: MaxShots = None,
     deadline: Deadline = None,
     detach_after: DetachAfter = None,
+    keep_alive: Annotated[
+        KeepAliveMode, typer.Option(help="While the session idles: ping it, renew it when it is needed, or neither.")
+    ] = _defaults.keep_alive,
     on_lost_job: Annotated[
         OnLostJob, typer.Option(help="What becomes of a point whose job is lost for good.")
     ] = _defaults.failure.on_lost_job,

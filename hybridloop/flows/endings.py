@@ -14,7 +14,10 @@ from hybridloop.errors import CapReached, RunCancelled, RunParked, RunStopped, S
 from hybridloop.flows.context import keep, note_cancelled
 from hybridloop.flows.results import Account, RunResult, SessionRecord
 from hybridloop.flows.runs import write_status
+from hybridloop.sessions.jobs import FIRST_ATTEMPT
 from hybridloop.sessions.run import ClaimedRun
+
+_SENT = frozenset({"submitted", "done", "failed"})
 
 
 def account(run: ClaimedRun, *, wall_seconds: float, resumed: bool) -> Account:
@@ -26,11 +29,12 @@ def account(run: ClaimedRun, *, wall_seconds: float, resumed: bool) -> Account:
     for round_ in journal.rounds(record.uid):
         for job in round_.jobs:
             in_session[job.session] += 1
-            evaluations += job.attempt == 0
-            shots += job.shots if job.attempt == 0 else 0
-            retried += job.attempt > 0
+            is_first = job.attempt == FIRST_ATTEMPT
+            evaluations += is_first
+            shots += job.shots * is_first
+            retried += not is_first
             _add(bills, job.billed)
-    pings = [ping for ping in journal.pings(record.uid) if ping.state != "lost"]
+    pings = [ping for ping in journal.pings(record.uid) if ping.state in _SENT]
     for ping in pings:
         in_session[ping.session] += 1
         _add(bills, ping.billed)

@@ -7,14 +7,17 @@ import re
 import secrets
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hybridloop.errors import CapReached, HybridloopError, InputError, RunParked, RunStopped, StopRequested
 from hybridloop.flows.settings import LIMITS, ProblemText, VqeSettings, first_difference
 from hybridloop.sessions.journal import Journal, RunRecord, check_key
 from hybridloop.sessions.run import ClaimedRun, claimed, new_run
+
+if TYPE_CHECKING:
+    from hybridloop.sessions.session import OpenSession
 
 FINISHED = frozenset({"converged", "finished"})
 _NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9._-]+")
@@ -119,6 +122,25 @@ def run_of_flow(journal: Journal, found: Found) -> Iterator[ClaimedRun]:
         except BaseException as error:  # a signal, as an exception: Ctrl-C, SystemExit, Prefect's TerminationSignal
             write_status(run, "interrupted", f"ended by {type(error).__name__}")
             raise
+
+
+def session_of_run(workspace: Any, settings: VqeSettings, run: ClaimedRun) -> AbstractContextManager[OpenSession]:
+    """The session in which a run goes on, as its settings say."""
+    # these import the compiler, which the check of a caller's settings must not wait for
+    from hybridloop.sessions.keeping import Keeping
+    from hybridloop.sessions.session import open_session
+
+    return open_session(
+        workspace,
+        settings.target,
+        run=run,
+        name=run.record.key,
+        policy=settings.failure,
+        keeping=Keeping(settings.keep_alive, settings.idle_rule),
+        caps=settings.caps,
+        detach_after_s=settings.detach_after,
+        cancel_in_flight=settings.cancel_in_flight,
+    )
 
 
 def write_status(run: ClaimedRun, status: str, reason: str, result: Mapping[str, Any] | None = None) -> None:

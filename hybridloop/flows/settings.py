@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from hybridloop.sessions.budget import Caps, parse_cost
+from hybridloop.sessions.idle import IdleRule, KeepAliveMode
 from hybridloop.sessions.policy import FailurePolicy
 from hybridloop.sessions.prices import Unit
 
@@ -97,6 +98,13 @@ class VqeSettings(BaseModel):
     failure: FailurePolicy = Field(
         FailurePolicy(), description="what is done when a job, a session or the target fails"
     )
+    keep_alive: KeepAliveMode = Field(
+        KeepAliveMode.AUTO, description="while the session idles: ping it, renew it when it is needed, or neither"
+    )
+    idle_rule: IdleRule = Field(IdleRule.RECORDED, description="from when the service counts a session's idle minutes")
+    cancel_in_flight: bool = Field(
+        default=False, description="cancel the jobs in flight when the run ends early; else they are left to finish"
+    )
     max_jobs: int | None = Field(None, ge=1, description="jobs of the run, further attempts and pings included")
     max_shots: int | None = Field(None, ge=1, description="shots of all those jobs")
     max_cost: Cost | None = Field(
@@ -118,7 +126,7 @@ class VqeSettings(BaseModel):
         None,
         gt=0,
         allow_inf_nan=False,
-        description="seconds (or 30m, 8h) that a round may take before the run is parked, to go on when it is done",
+        description="seconds (or 30m, 8h) that a round may wait before the run is parked, to go on when it is done",
         examples=["30m"],
     )
 

@@ -16,10 +16,10 @@ from hybridloop.errors import InputError, ReplayDiverged
 from hybridloop.flows.problems import prepare_vqe
 from hybridloop.flows.results import RunResult
 from hybridloop.flows.runs import problem_of, settings_of
+from hybridloop.sessions.answers import measured
 from hybridloop.sessions.journal import Journal, RoundRecord, RunRecord
 from hybridloop.sessions.programs import describe
 from hybridloop.sessions.replay import SAME_RAD, check_same
-from hybridloop.sessions.rounds import measured
 
 _COMPARED = ("value", "standard_error", "interval95", "parameters", "is_exact", "rounding_bound", "rounds", "history")
 

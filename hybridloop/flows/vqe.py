@@ -20,7 +20,7 @@ from hybridloop.flows.context import Reports, keep, prepared_by_caller, workspac
 from hybridloop.flows.endings import account, finished, stopped
 from hybridloop.flows.problems import PreparedVqe, exact_energy, prepare_vqe
 from hybridloop.flows.results import Account, RunResult
-from hybridloop.flows.runs import Found, Wanted, find_run, run_of_flow
+from hybridloop.flows.runs import Found, Wanted, find_run, run_of_flow, session_of_run
 from hybridloop.flows.settings import ProblemText, VqeSettings
 from hybridloop.sessions.catalog import check_offered
 from hybridloop.sessions.journal import open_journal
@@ -66,12 +66,10 @@ def _measured(workspace: Any, prepared: PreparedVqe, found: Found, run: ClaimedR
     ending: CapReached | RunStopped | None = None
     try:
         with (
-            session_of_flow(
-                workspace, settings.target, run=run, name=run.record.key, policy=settings.failure
-            ) as session,
+            session_of_flow(settings.target, session_of_run(workspace, settings, run)) as session,
             cancelled_in_prefect(flow_run.id, cancelled, session.stop),
         ):
-            rounds = RoundsOfFlow(session, detach_after=settings.detach_after)
+            rounds = RoundsOfFlow(session)
             energy = minimize_energy(
                 prepared.problem.hamiltonian,
                 prepared.ansatz,

@@ -12,9 +12,8 @@ from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Counts, Measured
-from hybridloop.sessions.policy import FailurePolicy
 from hybridloop.sessions.run import unkept_run
-from hybridloop.sessions.session import OpenSession
+from hybridloop.sessions.session import OpenSession, open_session
 from hybridloop.tasks.session import RoundsOfFlow, close_session_task, open_session_task, session_of_flow
 from tests.conftest import Emulator
 
@@ -29,7 +28,7 @@ def flow_that(emulator: Emulator, workspace: str, act: Callable[[OpenSession], o
         target, at = "ionq.simulator", emulator.workspace(workspace)
         with (
             unkept_run(target, seed=1) as run,
-            session_of_flow(at, target, run=run, name="theirs", policy=FailurePolicy()) as session,
+            session_of_flow(target, open_session(at, target, run=run, name="theirs")) as session,
         ):
             return act(session)
 
