@@ -1,10 +1,15 @@
-"""SciPy's COBYLA behind ask and tell: replayed from the recorded values, so that nothing runs between rounds."""
+"""SciPy's COBYLA behind ask and tell: one minimization on a thread of its own, waiting for each value."""
 
 from __future__ import annotations
 
+import copy
 import math
+import os
+import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -19,12 +24,78 @@ from hybridloop.errors import InputError, ReplayDiverged
 SAME_POINT_RAD = 1e-9
 
 
-class _NextPoint(Exception):
-    """SciPy wants a value that is not recorded yet."""
+class _Dropped(Exception):
+    """Nobody waits for the search any more."""
 
-    def __init__(self, point: NDArray[np.float64]) -> None:
-        super().__init__(point)
-        self.point = point
+
+class _Search:
+    """One run of SciPy, which asks for a value, waits for it, and asks for the next.
+
+    SciPy calls what it minimizes and can't be left halfway but by a thread of its own. That thread knows the two queues
+    and nothing else of its asker, and ends with the search, or once this object is gone.
+    """
+
+    def __init__(self, start: NDArray[np.float64], step_rad: float, tolerance_rad: float, max_evaluations: int) -> None:
+        self.pid = os.getpid()
+        self.answered = 0  # evaluations
+        self._wants: SimpleQueue[NDArray[np.float64] | Stop | BaseException] = SimpleQueue()
+        self._values: SimpleQueue[float | None] = SimpleQueue()
+        given = (start, step_rad, tolerance_rad, max_evaluations, self._wants, self._values)
+        # not at exit: a thread that is woken while the interpreter is taken down has nothing to stand on
+        weakref.finalize(self, self._values.put, None).atexit = False
+        threading.Thread(target=_minimize, args=given, name="cobyla", daemon=True).start()
+        self.wanted = self._next()  # the point whose value is missing, or why there is none
+
+    def answer(self, value: float) -> None:
+        """Give the value at the wanted point, and wait for the next one."""
+        self._values.put(value)
+        self.answered += 1
+        self.wanted = self._next()
+
+    def _next(self) -> NDArray[np.float64] | Stop:
+        wanted = self._wants.get()
+        if isinstance(wanted, BaseException):
+            raise wanted
+        return wanted
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        """A copy of an optimizer has no search: it starts its own when it is asked."""
+        return type(None), ()
+
+
+def _minimize(
+    start: NDArray[np.float64],
+    step_rad: float,
+    tolerance_rad: float,
+    max_evaluations: int,
+    wants: SimpleQueue[NDArray[np.float64] | Stop | BaseException],
+    values: SimpleQueue[float | None],
+) -> None:
+    """Run SciPy: a thread's work, which hands over points and, last, why the search ended or the error it raised."""
+
+    def measured(point: NDArray[np.float64]) -> float:
+        wants.put(np.array(point, float))
+        value = values.get()
+        if value is None:
+            raise _Dropped
+        return value
+
+    try:
+        outcome = minimize(
+            measured,
+            start,
+            method="COBYLA",
+            tol=tolerance_rad,
+            options={"rhobeg": step_rad, "maxiter": max_evaluations},
+        )
+    except _Dropped:
+        return
+    except BaseException as fault:  # raised again where the point is waited for
+        wants.put(fault)
+        return
+    converged = bool(outcome.success)
+    reason = "COBYLA's trust region reached its final size" if converged else f"COBYLA ended: {outcome.message}"
+    wants.put(Stop(converged=converged, reason=reason))
 
 
 @dataclass(slots=True)
@@ -32,9 +103,9 @@ class Cobyla:
     """Linear interpolation in a shrinking trust region, one point a round; SciPy's port of PRIMA.
 
     M. J. D. Powell, in Advances in Optimization and Numerical Analysis (Kluwer, 1994) 51. `step_rad` is the first
-    change of an angle, `tolerance_rad` the last. Each `ask` runs SciPy from the start over the recorded values, by
-    their index, up to the first that is missing: below 1 ms for each recorded value, no thread to leak, and a
-    restored search goes the same way. A lost point ends the search with an error.
+    change of an angle, `tolerance_rad` the last. One run of SciPy lives from the first `ask` to the end of the search,
+    1 ms a step for eight angles. A restored or copied search starts a new one over the recorded values, by their index,
+    and so goes the same way; so does one that a fork cut off. A lost point ends the search with an error.
     """
 
     can_skip: ClassVar[bool] = False
@@ -47,6 +118,7 @@ class Cobyla:
     _estimates: list[tuple[float, float]] = field(default_factory=list, init=False)  # energy, standard error
     _asked: NDArray[np.float64] | None = field(default=None, init=False)
     _stop: Stop | None = field(default=None, init=False)
+    _search: _Search | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self.initial_point = checked_start(self.initial_point)
@@ -82,7 +154,11 @@ class Cobyla:
     def ask(self) -> NDArray[np.float64]:
         """The next point, alone: COBYLA needs each answer for the next question."""
         if self._stop is None and self._asked is None:
-            self._asked = self._replayed()
+            try:
+                self._asked = self._next_point()
+            except BaseException:
+                self._search = None  # what was interrupted midway starts anew from the records
+                raise
         if self._asked is None:
             return np.empty((0, len(self.initial_point)))
         return self._asked[None, :].copy()
@@ -96,34 +172,26 @@ class Cobyla:
         self._estimates.append((estimate.value, estimate.standard_error))
         self._asked = None
 
-    def _replayed(self) -> NDArray[np.float64] | None:
+    def _next_point(self) -> NDArray[np.float64] | None:
         """The first point without a recorded value, or None when SciPy is done (`stop` is then set)."""
-        index = 0
-
-        def recorded(point: NDArray[np.float64]) -> float:
-            nonlocal index
+        search = self._search
+        if search is None or search.pid != os.getpid():  # a forked process has no threads but the one that forked
+            given = (self.step_rad, self.tolerance_rad, self.max_evaluations)
+            search = self._search = _Search(self.initial_point, *given)
+        while not isinstance(wanted := search.wanted, Stop):
+            index = search.answered
             if index == len(self._points):
-                raise _NextPoint(np.array(point, float))
-            distance = float(np.abs(point - self._points[index]).max())
+                return wanted
+            distance = float(np.abs(wanted - self._points[index]).max())
             if distance > SAME_POINT_RAD:
                 raise ReplayDiverged("cobyla", f"evaluation {index} is {distance:.1e} rad away from the recorded one")
-            index += 1
-            return self._estimates[index - 1][0]
-
-        try:
-            outcome = minimize(
-                recorded,
-                self.initial_point,
-                method="COBYLA",
-                tol=self.tolerance_rad,
-                options={"rhobeg": self.step_rad, "maxiter": self.max_evaluations},
-            )
-        except _NextPoint as wanted:
-            return wanted.point
-        converged = bool(outcome.success)
-        reason = "COBYLA's trust region reached its final size" if converged else f"COBYLA ended: {outcome.message}"
-        self._stop = Stop(converged=converged, reason=reason)
+            search.answer(self._estimates[index][0])
+        self._stop, self._search = wanted, None
         return None
+
+    def __copy__(self) -> Self:
+        """A search of its own, which shares neither records nor SciPy with this one."""
+        return copy.deepcopy(self)
 
     def _reading(self, index: int) -> Reading:
         return Reading(self._points[index], *self._estimates[index])
