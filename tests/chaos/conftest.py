@@ -1,0 +1,31 @@
+"""One service for all trials; each run has a workspace and a journal of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from hybridloop.pytest_plugin import Emulator, running_emulator
+from tests.chaos.processes import Reference, reference_of
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[Emulator]:
+    with running_emulator() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def undisturbed(service: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Reference]:
+    """The reference of each search, made when it is first asked for."""
+    found: dict[str, Reference] = {}
+    folder: Path = tmp_path_factory.mktemp("undisturbed")
+
+    def reference(search: str) -> Reference:
+        if search not in found:
+            found[search] = reference_of(service, folder, search)
+        return found[search]
+
+    return reference

@@ -1,0 +1,50 @@
+"""A run that is killed at any boundary between itself, its journal and the service goes on as if it had not been."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from hybridloop.crashpoints import POINTS
+from hybridloop.pytest_plugin import Emulator
+from tests.chaos.processes import KILLED, Reference, Trial
+from tests.long_form import long_form, short_or_long
+
+UNDERFOOT = (20, 40)  # rounds before which somebody closes the session, so that it is renewed
+ONCE = {"open": (1,), "close": (1,), "renew": (1, 2)}
+AT_A_TIME = 2
+
+
+def passings(point: str) -> Sequence[int]:
+    """Which passings of a point are tried: all few, else the first, some in between, and late ones."""
+    step = point.partition(".")[0]
+    return ONCE.get(step, short_or_long((1, 33), (1, 2, 3, 20, 21, 22, 41, 50, 59, 60)))
+
+
+def killed_once(service: Emulator, folder: Path, reference: Reference, at: str) -> str:
+    """What is wrong with a run that is killed there and resumed once; nothing if nothing is."""
+    try:
+        trial = Trial.of(service, folder, "cobyla", closed_underfoot=UNDERFOOT)
+        if trial.go_on(crash_at=at) != KILLED:
+            return f"{at}: it did not come by there"
+        if (code := trial.go_on()) != 0:
+            return f"{at}: the resumed process ended with {code}"
+        trial.check(reference)
+    except Exception as error:  # of any kind: all trials are to be told of
+        return f"{at}: {error!r}"
+    return ""
+
+
+@long_form
+@pytest.mark.slow
+def test_killed_at_every_boundary_and_resumed_once_it_gives_the_same_answer_for_the_same_jobs(
+    service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference]
+) -> None:
+    reference = undisturbed("cobyla")
+    places = [f"{point}:{k}" for point in POINTS for k in passings(point)]
+    with ThreadPoolExecutor(AT_A_TIME) as trials:
+        wrong = list(trials.map(lambda at: killed_once(service, tmp_path, reference, at), places))
+    assert not any(wrong), "\n".join(filter(None, wrong))

@@ -1,0 +1,150 @@
+"""A run that is resumed as something else is refused before anything is submitted; on another CPU it is the same."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+from qiskit.quantum_info import SparsePauliOp
+
+from hybridloop.algorithms.cobyla import Cobyla
+from hybridloop.algorithms.rounds import Measured, RunRound
+from hybridloop.algorithms.trigonometric import Rotosolve
+from hybridloop.errors import ReplayDiverged
+from hybridloop.pytest_plugin import Emulator
+from hybridloop.sessions.journal import Journal, journal_url
+from hybridloop.sessions.run import claimed
+from hybridloop.sessions.session import open_session
+from hybridloop.sessions.workspace import connect
+from tests.chaos.processes import KILLED, TARGET, Reference, Trial
+from tests.chaos.searches import EVALUATIONS, ISING, SEARCHES, ansatz, cobyla_on, eigensolver
+from tests.long_form import long_form, short_or_long
+
+
+@pytest.fixture(scope="module")
+def recorded(service: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Trial:
+    """A run that was killed with 20 rounds whole and one half submitted."""
+    trial = Trial.of(service, tmp_path_factory.mktemp("recorded"), "cobyla")
+    assert trial.go_on(crash_at="put.after:41") == KILLED
+    return trial
+
+
+def resumed(trial: Trial, folder: Path, search: Callable[[RunRound], object], target: str = TARGET) -> None:
+    """Go on, in this process, from a copy of the journal, so that each case finds it as the kill left it."""
+    copy = folder / "journal.db"
+    for each in trial.order.journal.parent.glob("journal.db*"):
+        shutil.copy(each, folder / each.name)
+    with Journal(journal_url(copy)) as journal, claimed(journal, trial.order.uid) as run:
+        with open_session(connect(trial.order.connection), target, run=run) as session:
+            search(session.run_round)
+
+
+def cobyla(*, seed: int = 5) -> Cobyla:
+    return Cobyla(ansatz(seed=seed).initial_point, tolerance_rad=1e-6, max_evaluations=EVALUATIONS)
+
+
+def one_group_a_round(run_round: RunRound) -> RunRound:
+    def asked(pubs: Sequence[SamplerPub], /) -> list[Measured]:
+        return [run_round([pub])[0] for pub in pubs]
+
+    return asked
+
+
+def groups_reversed(run_round: RunRound) -> RunRound:
+    def asked(pubs: Sequence[SamplerPub], /) -> list[Measured]:
+        return run_round(pubs[::-1])[::-1]
+
+    return asked
+
+
+ENTANGLED_LONGER = ansatz(reps=1).circuit.copy()
+ENTANGLED_LONGER.cx(1, 0)
+CHANGES: dict[str, tuple[Callable[[RunRound], object], str]] = {
+    "seed": (lambda run: eigensolver(run, cobyla(seed=6)), r"at point 0, angle \d, .* rad, and was recorded with"),
+    "operator": (
+        lambda run: eigensolver(run, cobyla(), hamiltonian=SparsePauliOp(ISING.paulis, [1.0, 0.3, 0.4])),
+        r"at point 0, angle \d, .* rad, and was recorded with",
+    ),
+    "operator-with-other-terms": (
+        lambda run: eigensolver(run, cobyla(), hamiltonian=SparsePauliOp(["ZZ", "YI", "IX"], ISING.coeffs)),
+        "other gates, qubits or measurements than the recorded one",
+    ),
+    "optimizer": (
+        lambda run: eigensolver(run, Rotosolve(ansatz().initial_point, ansatz().frequencies)),
+        r"has 3 point\(s\) of 4 parameter\(s\), and was recorded with 1 point",
+    ),
+    "optimizer's-step": (
+        lambda run: eigensolver(run, Cobyla(ansatz().initial_point, 0.2, 1e-6, EVALUATIONS)),
+        r"round 1 of stream 'main'.*at point 0, angle \d, .* rad, and was recorded with",
+    ),
+    "shots": (lambda run: eigensolver(run, cobyla(), shots=61), "asks for 61 shots, and was recorded with 60"),
+    "grouping": (lambda run: cobyla_on(one_group_a_round(run)), r"has 1 circuit\(s\), and was recorded with 2"),
+    "ansatz": (
+        lambda run: eigensolver(run, cobyla(), circuit=ansatz_of(ENTANGLED_LONGER)),
+        "other gates, qubits or measurements than the recorded one",
+    ),
+    "order": (lambda run: cobyla_on(groups_reversed(run)), "other gates, qubits or measurements than the recorded one"),
+}
+
+
+def ansatz_of(circuit: object) -> object:
+    from dataclasses import replace
+
+    return replace(ansatz(), circuit=circuit)
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_what_was_changed_is_named_before_anything_is_submitted(recorded: Trial, tmp_path: Path, what: str) -> None:
+    before = recorded.books()["entries"]
+    search, said = CHANGES[what]
+    with pytest.raises(ReplayDiverged, match=f"(?s){said}"):
+        resumed(recorded, tmp_path, search)
+    assert recorded.books()["entries"] == before
+
+
+def test_another_target_is_named_before_anything_is_submitted(recorded: Trial, tmp_path: Path) -> None:
+    before = recorded.books()["entries"]
+    with pytest.raises(ReplayDiverged, match=r"for target ionq\.simulator, and was recorded on rigetti\.sim\.qvm"):
+        resumed(recorded, tmp_path, cobyla_on, "ionq.simulator")
+    assert recorded.books()["entries"] == before
+
+
+def test_angles_that_differ_in_their_last_digits_go_on_as_recorded(recorded: Trial, tmp_path: Path) -> None:
+    def nearly(run_round: RunRound) -> RunRound:
+        def asked(pubs: Sequence[SamplerPub], /) -> list[Measured]:
+            shifted = [
+                SamplerPub.coerce((pub.circuit, pub.parameter_values.as_array() + 1e-12, pub.shots)) for pub in pubs
+            ]
+            return run_round(shifted)
+
+        return asked
+
+    found = []
+
+    def search(run_round: RunRound) -> None:
+        found.append(cobyla_on(nearly(run_round)))
+
+    resumed(recorded, tmp_path, search)
+    assert np.isfinite(float.fromhex(found[0].value))
+    assert recorded.books()["duplicates"]["count"] == 0
+
+
+@long_form
+@pytest.mark.slow
+@pytest.mark.parametrize("cpu", short_or_long(["Prescott"], ["Prescott", "Haswell"]))
+@pytest.mark.parametrize("search", short_or_long(["trigonometric"], list(SEARCHES)))
+def test_resumed_by_other_arithmetic_it_gives_the_same_answer_or_says_that_it_diverged(
+    service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference], cpu: str, search: str
+) -> None:
+    reference = undisturbed(search)
+    trial = Trial.of(service, tmp_path, search)
+    assert trial.go_on(crash_at="commit.after:11") == KILLED
+    trial.go_on_apart({"OPENBLAS_CORETYPE": cpu})
+    if search == "cobyla" and trial.outcome().error == "ReplayDiverged":
+        assert trial.books()["duplicates"]["count"] == 0
+    else:
+        trial.check(reference)

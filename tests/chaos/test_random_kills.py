@@ -1,0 +1,80 @@
+"""Runs that are killed at any moment, once or five times, or replaced after every round, answer as undisturbed ones."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from hybridloop.pytest_plugin import Emulator
+from tests.chaos.processes import KILLED, Reference, Trial
+from tests.chaos.searches import SEARCHES
+from tests.long_form import IS_LONG, long_form, short_or_long
+
+TRIALS = 38  # of each search: with a sixth of them killed five times 200 kills and more in all
+AT_A_TIME = 2
+MANY = 5
+
+
+def killed_at_random(
+    service: Emulator, folder: Path, search: str, reference: Reference, draw: int, kills: int
+) -> tuple[int, str]:
+    """How often a run could be killed before it ended, and what is wrong with it then; nothing if nothing is."""
+    draws = random.Random(f"{search}/{draw}")
+    killed = 0
+    try:
+        trial = Trial.of(service, folder, search)
+        for _ in range(kills):
+            process = trial.start()
+            process.join(draws.uniform(0.0, reference.seconds))
+            process.kill()
+            process.join()
+            killed += process.exitcode == KILLED
+        if (code := trial.go_on()) != 0:
+            return killed, f"{search} {draw}: the last process ended with {code}"
+        trial.check(reference)
+    except Exception as error:  # of any kind: all trials are to be told of
+        return killed, f"{search} {draw}: {error!r}"
+    return killed, ""
+
+
+@long_form
+@pytest.mark.slow
+@pytest.mark.parametrize("search", SEARCHES)
+def test_killed_at_random_moments_it_gives_the_same_answer_for_the_same_jobs(
+    service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference], search: str
+) -> None:
+    reference = undisturbed(search)
+    kills = [MANY if draw % 6 == 0 else 1 for draw in range(short_or_long(2, TRIALS))]
+    if not IS_LONG:
+        kills = [1, 1]
+    with ThreadPoolExecutor(AT_A_TIME) as trials:
+        found = list(
+            trials.map(
+                lambda draw: killed_at_random(service, tmp_path, search, reference, draw, kills[draw]),
+                range(len(kills)),
+            )
+        )
+    wrong = [said for _, said in found if said]
+    assert not wrong, "\n".join(wrong)
+    assert sum(killed for killed, _ in found) >= short_or_long(1, 50)  # some end before they are killed
+
+
+@long_form
+@pytest.mark.slow
+@pytest.mark.parametrize("search", ["cobyla"] if not IS_LONG else SEARCHES)
+def test_replaced_after_every_round_it_gives_the_same_answer_for_the_same_jobs(
+    service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference], search: str
+) -> None:
+    reference = undisturbed(search)
+    trial = Trial.of(service, tmp_path, search, rounds_at_most=short_or_long(12, 1))
+    processes = 1
+    while (code := trial.go_on()) == KILLED:
+        processes += 1
+    assert code == 0
+    assert processes >= short_or_long(5, 20)
+    trial.check(reference)
+    assert trial.outcome().sessions == 1

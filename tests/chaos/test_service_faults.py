@@ -1,0 +1,248 @@
+"""A whole run over a service that fails at its first, a middle or its last call: it ends right, or goes on when healed.
+
+In virtual time, so that waits take none. The service's books say whether anything was submitted twice.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybridloop.algorithms.cobyla import Cobyla
+from hybridloop.errors import HybridloopError
+from hybridloop.pytest_plugin import Emulator, running_emulator
+from hybridloop.sessions.journal import Journal, journal_url
+from hybridloop.sessions.policy import FailurePolicy
+from hybridloop.sessions.retry import ATTEMPTS
+from hybridloop.sessions.run import claimed, new_run
+from hybridloop.sessions.service import Service
+from hybridloop.sessions.service_clock import ServiceClock
+from hybridloop.sessions.session import open_session
+from tests.chaos.processes import SEED, TARGET
+from tests.chaos.searches import Answer, ansatz, eigensolver
+from tests.long_form import long_form, short_or_long
+
+POINTS = 9
+JOBS = 2 * (POINTS + 1)  # the final measurement is one more point
+ANSWERS = "answers"
+ALL = ("open", "sas", "upload", "submit", "list", "download", "close")
+WITH_DOCUMENTS = ("open", "sas", "submit", "list", "close")
+
+
+class Bench:
+    """Runs of one small search, each in a workspace and a journal of its own, on a service that can be told to fail."""
+
+    def __init__(self, service: Emulator, folder: Path) -> None:
+        self.service = service
+        self.folder = folder
+        self.uid = ""
+        self.log: list[Any] = []
+
+    def begin(self) -> None:
+        self.uid = str(uuid.uuid4())
+        self.plan([])
+        with self.journal() as journal:
+            journal.add_run(new_run(self.uid, key=self.uid, algorithm="x", problem="", target=TARGET, seed=SEED))
+
+    def journal(self) -> Journal:
+        return Journal(journal_url(self.folder / f"{self.uid}.db"))
+
+    def plan(self, rules: list[dict[str, Any]], *, seed: int = 0) -> None:
+        self.service.admin("faults", {"rules": rules, "seed": seed})
+
+    def go_on(self, rules: list[dict[str, Any]], *, seed: int = 0, policy: FailurePolicy | None = None) -> Answer:
+        """The answer of the run under these faults, which end with it."""
+        self.plan(rules, seed=seed)
+        workspace = self.service.workspace(f"ws-{self.uid[:12]}")
+        try:
+            with (
+                ServiceClock(self.service.endpoint, self.service.admin_key) as clock,
+                self.journal() as journal,
+                claimed(journal, self.uid) as run,
+                open_session(workspace, TARGET, run=run, clock=clock, policy=policy) as session,
+            ):
+                search = Cobyla(ansatz().initial_point, tolerance_rad=1e-6, max_evaluations=POINTS)
+                return eigensolver(session.run_round, search)
+        finally:
+            self.log = self.service.admin("faults/log")["log"]
+            self.plan([])
+
+    def ended_with(self, rules: list[dict[str, Any]], **options: Any) -> Answer | str:
+        """The answer, or the name of the error."""
+        try:
+            return self.go_on(rules, **options)
+        except HybridloopError as error:
+            return type(error).__name__
+
+    def check_books(self, *, further_attempts: int | None = 0) -> None:
+        """No place has two answers; and as many attempts were sent as it must have taken, where that is known."""
+        books = self.service.admin(f"ledger?run={self.uid}")
+        assert books["duplicates"]["count"] == 0
+        places = {entry["place"] for entry in books["entries"]}
+        assert len(places) == JOBS
+        if further_attempts is not None:
+            assert len(books["entries"]) == JOBS + further_attempts
+        for session in self.service.workspace(f"ws-{self.uid[:12]}").list_sessions():
+            assert session.details.status in {"Succeeded", "Failed", "TimedOut"}
+
+
+@pytest.fixture(scope="module")
+def virtual() -> Iterator[Emulator]:
+    with running_emulator("--clock", "virtual") as running:
+        yield running
+
+
+@pytest.fixture
+def bench(virtual: Emulator, tmp_path: Path) -> Bench:
+    made = Bench(virtual, tmp_path)
+    made.begin()
+    return made
+
+
+@pytest.fixture(scope="module")
+def undisturbed_answer(virtual: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Answer:
+    made = Bench(virtual, tmp_path_factory.mktemp("undisturbed"))
+    made.begin()
+    return made.go_on([])
+
+
+# Each fault, the calls that it may befall, how the run ends with it, and how many attempts more that takes in all.
+CASES: list[tuple[dict[str, Any], tuple[str, ...], str, int]] = [
+    ({"fault": "throttled"}, ALL, ANSWERS, 0),
+    ({"fault": "throttled", "retry_after": 7}, ALL, ANSWERS, 0),
+    ({"fault": "error", "status": 503}, ALL, ANSWERS, 0),
+    ({"fault": "error", "status": 500}, ALL, ANSWERS, 0),
+    ({"fault": "error", "status": 400}, ("open", "sas", "submit", "list"), "ServiceRefused", 0),
+    ({"fault": "unauthorized"}, ("open", "sas", "submit", "list"), "AccessDenied", 0),
+    ({"fault": "quota-exceeded"}, ("submit",), "ServiceRefused", 0),
+    ({"fault": "reset-before-commit"}, ALL, ANSWERS, 0),
+    ({"fault": "reset-after-commit"}, ALL, ANSWERS, 0),
+    ({"fault": "answer-dropped"}, ALL, ANSWERS, 0),
+    ({"fault": "slow-answer", "seconds": 20}, ALL, ANSWERS, 0),
+    ({"fault": "truncated"}, ALL, ANSWERS, 0),
+    ({"fault": "not-json"}, WITH_DOCUMENTS, ANSWERS, 0),
+    ({"fault": "empty"}, WITH_DOCUMENTS, ANSWERS, 0),
+    ({"fault": "wrong-shape"}, WITH_DOCUMENTS, ANSWERS, 0),
+    ({"fault": "page-repeats-item"}, ("list",), ANSWERS, 0),
+    ({"fault": "page-skips-item"}, ("list",), ANSWERS, 0),
+    ({"fault": "signature-expired"}, ("upload", "download"), "AccessDenied", 0),
+    ({"fault": "blob-missing", "seconds": 3}, ("download",), ANSWERS, 0),
+    ({"fault": "blob-exists"}, ("upload",), ANSWERS, 0),
+    ({"fault": "job-fails", "code": "ProviderTimeout"}, ("submit",), ANSWERS, 1),
+    ({"fault": "job-fails", "code": "InvalidInputData"}, ("submit",), "JobFailed", 1),
+    ({"fault": "job-fails"}, ("submit",), "JobFailed", 1),
+    ({"fault": "job-cancelled"}, ("submit",), "JobFailed", 1),
+    ({"fault": "session-times-out"}, ("submit",), ANSWERS, 0),
+    ({"fault": "session-fails"}, ("submit",), ANSWERS, 0),
+]
+STRIKES = [
+    (rule, operation, ends, more)
+    for number, (rule, operations, ends, more) in enumerate(CASES)
+    for operation in short_or_long([operations[number % len(operations)]], operations)
+]
+
+
+def calls(operation: str) -> list[int]:
+    """The numbers of the first, a middle and the last call of its kind."""
+    if operation in {"open", "close"}:
+        return [1]
+    return short_or_long([JOBS // 2], [1, JOBS // 2, JOBS])
+
+
+@long_form
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("rule", "operation", "ends", "more"),
+    STRIKES,
+    ids=lambda value: " ".join(map(str, value.values())) if isinstance(value, dict) else str(value),
+)
+def test_a_fault_at_any_call_is_ridden_out_or_named_and_then_gone_on_from(
+    bench: Bench, undisturbed_answer: Answer, rule: dict[str, Any], operation: str, ends: str, more: int
+) -> None:
+    for nth in calls(operation):
+        bench.begin()
+        found = bench.ended_with([{**rule, "operation": operation, "nth": nth}])
+        assert bench.log, f"the fault did not strike at call {nth}"
+        if ends == ANSWERS:
+            assert found == undisturbed_answer
+        else:
+            assert found == ends
+            assert bench.ended_with([]) == undisturbed_answer
+        bench.check_books(further_attempts=None if rule["fault"] == "session-fails" else more)
+
+
+SOAK = [
+    {"fault": fault, "probability": 0.1 / 12, **more}
+    for fault, more in [
+        ("throttled", {}),
+        ("throttled", {"retry_after": 5}),
+        ("error", {"status": 500}),
+        ("error", {"status": 503}),
+        ("reset-before-commit", {}),
+        ("reset-after-commit", {}),
+        ("answer-dropped", {}),
+        ("truncated", {}),
+        ("empty", {"operation": ["open", "sas", "submit", "list", "close"]}),
+        ("job-fails", {"code": "ProviderTimeout", "operation": "submit"}),
+        ("session-times-out", {"operation": "submit"}),
+        ("session-fails", {"operation": "submit"}),
+        ("quota-exceeded", {"operation": "submit"}),
+        ("signature-expired", {"operation": "download"}),
+        ("unauthorized", {}),
+        ("job-cancelled", {"operation": "submit"}),
+    ]
+]
+
+
+@long_form
+@pytest.mark.slow
+def test_runs_over_a_service_of_which_a_tenth_fails_all_end_once_it_is_healed(
+    bench: Bench, undisturbed_answer: Answer
+) -> None:
+    met = 0
+    for seed in range(short_or_long(4, 100)):
+        bench.begin()
+        for part in range(4):  # resumed under faults as well, until it is healed
+            found = bench.ended_with(SOAK, seed=4 * seed + part)
+            met += len(bench.log)
+            if not isinstance(found, str):
+                break
+        else:
+            found = bench.ended_with([])
+        assert found == undisturbed_answer, (seed, found)
+        bench.check_books(further_attempts=None)
+    assert met >= short_or_long(4, 100) * 3
+
+
+@pytest.mark.parametrize("operation", ["open", "sas", "upload", "submit", "list"])
+def test_a_service_that_is_busy_for_ever_costs_the_stated_number_of_calls(bench: Bench, operation: str) -> None:
+    assert bench.ended_with([{"fault": "error", "status": 503, "operation": operation}]) == "ServiceBusy"
+    strikes: dict[str, int] = {}
+    for entry in bench.log:
+        strikes[entry["path"]] = strikes.get(entry["path"], 0) + 1
+    assert strikes
+    assert max(strikes.values()) == ATTEMPTS
+
+
+def test_a_job_that_hangs_is_waited_for_until_somebody_says_stop(
+    bench: Bench, undisturbed_answer: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = Service.jobs_of_session
+    looks = 0
+
+    def seen(self: Service, *arguments: Any, **named: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        if looks == 40:
+            with bench.journal() as journal:
+                journal.request_stop(bench.uid)
+        return listed(self, *arguments, **named)
+
+    monkeypatch.setattr(Service, "jobs_of_session", seen)
+    hangs = {"fault": "job-hangs", "operation": "submit", "nth": 3}
+    monkeypatch.setattr("hybridloop.sessions.run.BEAT_S", 0.1)
+    assert bench.ended_with([hangs]) == "StopRequested"

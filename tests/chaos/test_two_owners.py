@@ -1,0 +1,98 @@
+"""A run has one owner: of several that resume it one goes on, and one that was taken over does no more harm."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+import psutil
+import pytest
+
+from hybridloop.pytest_plugin import Emulator
+from hybridloop.stack.processes import wait_until
+from tests.chaos.processes import KILLED, Reference, Trial, context
+from tests.long_form import long_form, short_or_long
+
+RESUMERS = 8
+EXPIRED_S = 61.0  # a lease lasts a minute
+
+
+@long_form
+@pytest.mark.slow
+def test_of_eight_processes_that_resume_a_run_one_goes_on_and_the_others_say_who_has_it(
+    service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference]
+) -> None:
+    for _ in range(short_or_long(1, 20)):
+        trial = Trial.of(service, tmp_path, "cobyla")
+        assert trial.go_on(crash_at="put.after:10") == KILLED
+        together = context().Barrier(RESUMERS)
+        outcomes = [trial.order.outcome.with_name(f"outcome-{n}.json") for n in range(RESUMERS)]
+        resumers = [trial.start(outcome=path, start_together=together) for path in outcomes]
+        for process in resumers:
+            process.join(120)
+        found = [trial.outcome(path) for path in outcomes]
+        (winner,) = [n for n, outcome in enumerate(found) if outcome.answer]
+        trial.check(undisturbed("cobyla"), outcomes[winner])
+        for n, outcome in enumerate(found):
+            if n != winner:
+                assert outcome.error == "RunBusy"
+                assert f"process {resumers[winner].pid} on {socket.gethostname()}" in outcome.text
+
+
+@long_form
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "at",
+    short_or_long(
+        ["put.before:21"],
+        [f"{step}:{k}" for step in ("intent.before", "intent.after", "upload.before", "put.before") for k in (1, 21)]
+        + [f"{step}:{k}" for step in ("put.after", "answer.before", "poll.before", "result.after") for k in (1, 21)]
+        + [f"{step}:{k}" for step in ("commit.before", "commit.after", "step.before", "step.after") for k in (1, 21)]
+        + ["open.before", "open.after"],
+    ),
+)
+@pytest.mark.parametrize("is_over", [True, False], ids=["after-the-end", "in-the-middle"])
+def test_an_owner_that_was_paused_and_taken_over_writes_submits_and_closes_nothing_when_it_wakes(
+    service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference], at: str, is_over: bool
+) -> None:
+    trial = Trial.of(service, tmp_path, "cobyla")
+    first = trial.start(crash_at=at, is_halted=True, outcome=tmp_path / "first.json")
+    halted(first)
+    if is_over:
+        assert trial.go_on(ahead_s=EXPIRED_S) == 0
+        second = None
+    else:
+        second = trial.start(crash_at="intent.before:10", is_halted=True, ahead_s=EXPIRED_S)
+        halted(second)
+    before = facts(trial)
+    wake(first)
+    first.join(60)
+    assert first.exitcode == 0
+    assert trial.outcome(tmp_path / "first.json").error == "LeaseLost"
+    assert facts(trial) == before
+    if second is not None:
+        wake(second)
+        second.join(60)
+        assert second.exitcode == 0
+    trial.check(undisturbed("cobyla"))
+
+
+def halted(process: ForkServerProcess) -> None:
+    """Wait until a process has stopped itself."""
+    assert process.pid is not None
+    seen = psutil.Process(process.pid)
+    assert wait_until(lambda: seen.status() == psutil.STATUS_STOPPED, within_s=60)
+
+
+def wake(process: ForkServerProcess) -> None:
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGCONT)
+
+
+def facts(trial: Trial) -> tuple[object, ...]:
+    """What is there at the service and in the journal."""
+    return (trial.books()["entries"], trial.open_sessions(), *trial.written())
