@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser test-long check bench clean
+.PHONY: help demo test test-browser test-long chaos check bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -18,7 +18,10 @@ test-browser: .venv/ready ## run the tests of the portal in a real Chromium
 	$(BIN)/pytest -m browser
 
 test-long: .venv/ready ## run the long forms of tests: random walks, fuzzing, crashes
-	HYBRIDLOOP_TESTS=long $(BIN)/pytest -m long_form
+	HYBRIDLOOP_TESTS=long $(BIN)/pytest -m long_form --ignore tests/chaos
+
+chaos: .venv/ready ## kill, pause and starve runs by the hundred (half an hour and more)
+	HYBRIDLOOP_TESTS=long $(BIN)/pytest tests/chaos
 
 check: .venv/ready ## lint, format, types, import contracts
 	$(BIN)/ruff check .
@@ -27,7 +30,7 @@ check: .venv/ready ## lint, format, types, import contracts
 	$(BIN)/lint-imports --no-logo
 
 bench: .venv/ready ## measure, and hold the figures to their bounds
-	@missed=0; for name in startup submission service; do \
+	@missed=0; for name in startup submission replay service; do \
 		echo "# benchmarks.$$name"; $(BIN)/python -m "benchmarks.$$name" || missed=1; done; exit $$missed
 
 clean: ## stop the local stack, remove the environment and all caches

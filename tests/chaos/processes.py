@@ -1,4 +1,4 @@
-"""Runs in processes of their own, which can be killed: forked from one that has only imported, so that each costs little.
+"""Runs in processes of their own, which can be killed: forked from one that has only imported, to cost little.
 
 A process holds a run of a journal, goes on with its search in a session, and leaves what came of it in a file.
 """
@@ -6,14 +6,17 @@ A process holds a run of a journal, goes on with its search in a session, and le
 from __future__ import annotations
 
 import json
+import logging
 import multiprocessing
 import os
 import pickle
+import resource
 import signal
 import subprocess
 import sys
 import threading
 import time
+import traceback
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -32,6 +35,7 @@ from hybridloop.crashpoints import VARIABLE
 from hybridloop.errors import HybridloopError
 from hybridloop.pytest_plugin import Emulator
 from hybridloop.sessions.journal import Journal, journal_url
+from hybridloop.sessions.journal.journal import BUSY_S
 from hybridloop.sessions.places import session_id
 from hybridloop.sessions.policy import FailurePolicy
 from hybridloop.sessions.run import claimed, new_run
@@ -40,7 +44,7 @@ from hybridloop.sessions.workspace import connect
 from tests.chaos.searches import SEARCHES, Answer
 
 os.environ["QDK_PYTHON_TELEMETRY"] = "none"  # it is a thread, and one that forks has none
-import qdk.qiskit  # noqa: E402, F401
+import qdk.qiskit  # noqa: F401
 
 KILLED = -9
 TARGET = "rigetti.sim.qvm"
@@ -63,6 +67,9 @@ class Order:
     rounds_at_most: int | None = None  # live ones, after which the process is gone
     is_halted: bool = False  # at `crash_at`, by SIGSTOP, and may be woken
     ahead_s: float = 0.0  # how far the journal's time is ahead of the machine's
+    busy_s: float = BUSY_S  # how long it waits for a journal that another process has locked
+    room: int | None = None  # bytes that a file may have, as on a disk that fills up
+    log: Path | None = None  # where all that is logged goes, of all levels
     start_together: Any = None  # a barrier of processes that have all but claimed the run
 
 
@@ -73,6 +80,7 @@ class Outcome:
     answer: Answer | None = None
     error: str = ""
     text: str = ""
+    trace: str = field(default="", repr=False)
     replayed: int = 0
     sessions: int = 0
 
@@ -81,12 +89,17 @@ def work(order: Order) -> None:
     """A process's whole life."""
     if order.crash_at:
         os.environ[VARIABLE] = order.crash_at
+    if order.room is not None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order.room, order.room))
+    if order.log is not None:
+        logging.basicConfig(filename=order.log, level=logging.DEBUG, force=True)
     if order.is_halted:
-        crashpoints.signal = SimpleNamespace(SIGKILL=signal.SIGSTOP)  # type: ignore[assignment]
+        vars(crashpoints)["signal"] = SimpleNamespace(SIGKILL=signal.SIGSTOP)
     try:
         outcome = _gone_on(order)
     except HybridloopError as error:
-        outcome = Outcome(error=type(error).__name__, text=str(error))
+        outcome = Outcome(error=type(error).__name__, text=str(error), trace="".join(traceback.format_exception(error)))
     written = order.outcome.with_suffix(".part")
     written.write_text(json.dumps(asdict(outcome)))
     written.rename(order.outcome)
@@ -94,7 +107,7 @@ def work(order: Order) -> None:
 
 def _gone_on(order: Order) -> Outcome:
     workspace = connect(order.connection)
-    with Journal(journal_url(order.journal), now=lambda: time.time() + order.ahead_s) as journal:
+    with Journal(journal_url(order.journal), now=lambda: time.time() + order.ahead_s, busy_s=order.busy_s) as journal:
         if order.start_together is not None:
             order.start_together.wait()
         return _searched(order, journal, workspace)
@@ -172,8 +185,9 @@ class Trial:
     def go_on_apart(self, environ: Mapping[str, str], **changes: Any) -> None:
         """Go on with the run in a process that is started anew, with further variables in its environment."""
         program = "import pickle, sys; from tests.chaos.processes import work; work(pickle.load(sys.stdin.buffer))"
+        command = [sys.executable, "-c", program]
         sent = pickle.dumps(replace(self.order, **changes))
-        subprocess.run([sys.executable, "-c", program], input=sent, env={**os.environ, **environ}, check=True, timeout=300)
+        subprocess.run(command, input=sent, env={**os.environ, **environ}, check=True, timeout=300)
 
     def outcome(self, path: Path | None = None) -> Outcome:
         """What the last process left, or that which was to write to `path`."""
@@ -195,9 +209,7 @@ class Trial:
         """The status of every session of the run that the service has open."""
         with closing(connect(self.order.connection)) as workspace:
             return [
-                session.details.status
-                for session in workspace.list_sessions()
-                if session.details.status not in ENDED
+                session.details.status for session in workspace.list_sessions() if session.details.status not in ENDED
             ]
 
     def written(self) -> tuple[object, ...]:
@@ -214,6 +226,10 @@ class Trial:
         """Raise AssertionError unless the run ended as one that nobody disturbed, and paid for nothing twice."""
         outcome = self.outcome(path)
         assert outcome.answer == reference.answer, outcome
+        self.check_books(reference)
+
+    def check_books(self, reference: Reference) -> None:
+        """Raise AssertionError unless the service had the same jobs as of an undisturbed run, and has closed all."""
         books = self.books()
         assert books["duplicates"]["count"] == 0, books["duplicates"]
         assert self.jobs() == reference.jobs

@@ -81,7 +81,9 @@ def spsa_on(run_round: RunRound) -> Answer:
     for k in range(EVALUATIONS // 2):
         step, reach = 0.3 / (k + 1) ** 0.602, 0.2 / (k + 1) ** 0.101
         direction = draws.choice([-1.0, 1.0], size=len(point))
-        ahead, behind = _values(evaluated.energies(np.array([point + reach * direction, point - reach * direction]), SHOTS)[1])
+        ahead, behind = _values(
+            evaluated.energies(np.array([point + reach * direction, point - reach * direction]), SHOTS)[1]
+        )
         point = point - step * (ahead - behind) / (2 * reach) * direction
         value = min(ahead, behind)
     return Answer(value.hex(), _hex(point), EVALUATIONS)

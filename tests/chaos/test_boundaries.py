@@ -13,21 +13,30 @@ from hybridloop.pytest_plugin import Emulator
 from tests.chaos.processes import KILLED, Reference, Trial
 from tests.long_form import long_form, short_or_long
 
-UNDERFOOT = (20, 40)  # rounds before which somebody closes the session, so that it is renewed
+SEARCH = short_or_long("trigonometric", "cobyla")
+UNDERFOOT = short_or_long((6, 13), (20, 40))  # rounds before which somebody closes the session, so that it is renewed
 ONCE = {"open": (1,), "close": (1,), "renew": (1, 2)}
+SAMPLE: tuple[str, ...] = (
+    "intent.after:9",
+    "upload.after:30",
+    "put.before:40",
+    "put.after:41",
+    "answer.before:12",
+    "result.after:70",
+)
+SAMPLE += ("commit.before:7", "commit.after:15", "open.after:1", "renew.before:1", "renew.after:2", "close.before:1")
 AT_A_TIME = 2
 
 
 def passings(point: str) -> Sequence[int]:
-    """Which passings of a point are tried: all few, else the first, some in between, and late ones."""
-    step = point.partition(".")[0]
-    return ONCE.get(step, short_or_long((1, 33), (1, 2, 3, 20, 21, 22, 41, 50, 59, 60)))
+    """Which passings of a point are tried: all where they are few, else the first, some in between, and late ones."""
+    return ONCE.get(point.partition(".")[0], (1, 2, 3, 20, 21, 22, 41, 50, 59, 60))
 
 
 def killed_once(service: Emulator, folder: Path, reference: Reference, at: str) -> str:
     """What is wrong with a run that is killed there and resumed once; nothing if nothing is."""
     try:
-        trial = Trial.of(service, folder, "cobyla", closed_underfoot=UNDERFOOT)
+        trial = Trial.of(service, folder, SEARCH, closed_underfoot=UNDERFOOT)
         if trial.go_on(crash_at=at) != KILLED:
             return f"{at}: it did not come by there"
         if (code := trial.go_on()) != 0:
@@ -43,8 +52,8 @@ def killed_once(service: Emulator, folder: Path, reference: Reference, at: str) 
 def test_killed_at_every_boundary_and_resumed_once_it_gives_the_same_answer_for_the_same_jobs(
     service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference]
 ) -> None:
-    reference = undisturbed("cobyla")
-    places = [f"{point}:{k}" for point in POINTS for k in passings(point)]
+    reference = undisturbed(SEARCH)
+    places = short_or_long(SAMPLE, [f"{point}:{k}" for point in POINTS for k in passings(point)])
     with ThreadPoolExecutor(AT_A_TIME) as trials:
         wrong = list(trials.map(lambda at: killed_once(service, tmp_path, reference, at), places))
     assert not any(wrong), "\n".join(filter(None, wrong))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp
 
+from hybridloop.algorithms.ansatz import Ansatz
 from hybridloop.algorithms.cobyla import Cobyla
 from hybridloop.algorithms.rounds import Measured, RunRound
 from hybridloop.algorithms.trigonometric import Rotosolve
@@ -61,8 +63,12 @@ def groups_reversed(run_round: RunRound) -> RunRound:
     return asked
 
 
-ENTANGLED_LONGER = ansatz(reps=1).circuit.copy()
-ENTANGLED_LONGER.cx(1, 0)
+def entangled_longer() -> Ansatz:
+    circuit = ansatz().circuit.copy()
+    circuit.cx(1, 0)
+    return replace(ansatz(), circuit=circuit)
+
+
 CHANGES: dict[str, tuple[Callable[[RunRound], object], str]] = {
     "seed": (lambda run: eigensolver(run, cobyla(seed=6)), r"at point 0, angle \d, .* rad, and was recorded with"),
     "operator": (
@@ -84,17 +90,11 @@ CHANGES: dict[str, tuple[Callable[[RunRound], object], str]] = {
     "shots": (lambda run: eigensolver(run, cobyla(), shots=61), "asks for 61 shots, and was recorded with 60"),
     "grouping": (lambda run: cobyla_on(one_group_a_round(run)), r"has 1 circuit\(s\), and was recorded with 2"),
     "ansatz": (
-        lambda run: eigensolver(run, cobyla(), circuit=ansatz_of(ENTANGLED_LONGER)),
+        lambda run: eigensolver(run, cobyla(), circuit=entangled_longer()),
         "other gates, qubits or measurements than the recorded one",
     ),
     "order": (lambda run: cobyla_on(groups_reversed(run)), "other gates, qubits or measurements than the recorded one"),
 }
-
-
-def ansatz_of(circuit: object) -> object:
-    from dataclasses import replace
-
-    return replace(ansatz(), circuit=circuit)
 
 
 @pytest.mark.parametrize("what", CHANGES)
@@ -144,7 +144,14 @@ def test_resumed_by_other_arithmetic_it_gives_the_same_answer_or_says_that_it_di
     trial = Trial.of(service, tmp_path, search)
     assert trial.go_on(crash_at="commit.after:11") == KILLED
     trial.go_on_apart({"OPENBLAS_CORETYPE": cpu})
+    found, expected = trial.outcome().answer, reference.answer
     if search == "cobyla" and trial.outcome().error == "ReplayDiverged":
         assert trial.books()["duplicates"]["count"] == 0
-    else:
-        trial.check(reference)
+        return
+    assert found is not None, trial.outcome()
+    # Points that are computed after the resume differ in their last digits, as that CPU's arithmetic does; what was
+    # measured at them does not.
+    assert (found.value, found.evaluations) == (expected.value, expected.evaluations)
+    parameters = [[float.fromhex(each) for each in answer.parameters] for answer in (found, expected)]
+    np.testing.assert_allclose(parameters[0], parameters[1], rtol=0, atol=1e-9)
+    trial.check_books(reference)

@@ -55,14 +55,14 @@ def test_of_eight_processes_that_resume_a_run_one_goes_on_and_the_others_say_who
         + ["open.before", "open.after"],
     ),
 )
-@pytest.mark.parametrize("is_over", [True, False], ids=["after-the-end", "in-the-middle"])
+@pytest.mark.parametrize("wakes", ["when it is over", "in the middle"])
 def test_an_owner_that_was_paused_and_taken_over_writes_submits_and_closes_nothing_when_it_wakes(
-    service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference], at: str, is_over: bool
+    service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference], at: str, wakes: str
 ) -> None:
     trial = Trial.of(service, tmp_path, "cobyla")
     first = trial.start(crash_at=at, is_halted=True, outcome=tmp_path / "first.json")
     halted(first)
-    if is_over:
+    if wakes == "when it is over":
         assert trial.go_on(ahead_s=EXPIRED_S) == 0
         second = None
     else:

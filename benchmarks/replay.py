@@ -1,0 +1,123 @@
+"""How long a run takes to get back to where it stopped: a thousand evaluations from its journal, in a new process.
+
+One evaluation a round, which is the most that a journal is asked for: a search with several points a round has fewer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from qiskit.quantum_info import SparsePauliOp
+
+from benchmarks.bounds import Bound, Side, conclude, machine
+from benchmarks.local import WORKSPACE, local_service
+from hybridloop.algorithms.ansatz import hardware_efficient
+from hybridloop.algorithms.estimation import Estimate
+from hybridloop.algorithms.evaluation import evaluation
+from hybridloop.algorithms.measurement import observable
+from hybridloop.algorithms.rounds import RunRound
+from hybridloop.pytest_plugin import RESOURCE_GROUP, SUBSCRIPTION
+from hybridloop.sessions.journal import Journal, journal_url
+from hybridloop.sessions.run import claimed, new_run
+from hybridloop.sessions.session import open_session
+from hybridloop.sessions.signals import sigterm_unwinds
+from hybridloop.sessions.workspace import connect
+
+TARGET = "rigetti.sim.qvm"
+EVALUATIONS, QUICK = 1000, 100
+SHOTS = 100
+HAMILTONIAN = SparsePauliOp(["ZZ", "XI", "IX"], [1.0, 0.6, 0.4])  # two groups: an evaluation is two jobs
+LIMIT_S = 3.0
+
+
+def walk(run_round: RunRound, evaluations: int) -> str:
+    """A search by single random steps, each kept if it is no worse; its last energy, exactly as it is."""
+    ansatz = hardware_efficient(2, np.random.default_rng(5))
+    evaluated = evaluation(observable(HAMILTONIAN), ansatz, run_round)
+    draws = np.random.default_rng(7)
+    point, lowest = ansatz.initial_point, np.inf
+    for _ in range(evaluations):
+        tried = point + draws.normal(0.0, 0.1, len(point))
+        (estimate,) = evaluated.energies(tried[None, :], SHOTS)[1]
+        if isinstance(estimate, Estimate) and estimate.value <= lowest:
+            point, lowest = tried, estimate.value
+    return float(lowest).hex()
+
+
+def gone_on(order: dict[str, Any]) -> tuple[str, int]:
+    """The answer of a run that goes on from its journal, and how many of its rounds that had."""
+    with Journal(journal_url(Path(order["journal"]))) as journal, claimed(journal, order["uid"]) as run:
+        with open_session(connect(order["connection"]), TARGET, run=run) as session:
+            return walk(session.run_round, order["evaluations"]), session.replayed
+
+
+def child() -> int:
+    """What the new process does: its imports are behind it when the clock starts."""
+    order = json.load(sys.stdin)
+    started = time.perf_counter()
+    answer, replayed = gone_on(order)
+    json.dump({"seconds": time.perf_counter() - started, "answer": answer, "replayed": replayed}, sys.stdout)
+    return 0
+
+
+def main() -> int:
+    """Record a run, replay it in a new process, and judge."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.replay", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK} evaluations in place of {EVALUATIONS}")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        return child()
+    with sigterm_unwinds():
+        return recorded_and_replayed(QUICK if options.quick else EVALUATIONS)
+
+
+def recorded_and_replayed(evaluations: int) -> int:
+    """The exit code: 1 if the replay took too long."""
+    print(f"machine    {machine()}")
+    with local_service() as service, TemporaryDirectory() as folder:
+        uid = str(uuid.uuid4())
+        journal = Path(folder) / "journal.db"
+        with Journal(journal_url(journal)) as kept:
+            kept.add_run(new_run(uid, key="replay", algorithm="walk", problem="", target=TARGET, seed=3))
+        order = {
+            "connection": f"SubscriptionId={SUBSCRIPTION};ResourceGroupName={RESOURCE_GROUP};WorkspaceName={WORKSPACE};"
+            f"ApiKey={service.api_key};QuantumEndpoint={service.endpoint}",
+            "journal": str(journal),
+            "uid": uid,
+            "evaluations": evaluations,
+        }
+        started = time.perf_counter()
+        answer, _ = gone_on(order)
+        live = time.perf_counter() - started
+        size = sum(each.stat().st_size for each in Path(folder).iterdir())
+        print(f"live       {evaluations} evaluations in {live:.1f} s, {1e3 * live / evaluations:.1f} ms each")
+        print(f"journal    {size / 1e6:.2f} MB, {size / evaluations / 1e3:.2f} kB an evaluation")
+        found = json.loads(
+            subprocess.run(
+                [sys.executable, "-m", "benchmarks.replay", "--child"],
+                input=json.dumps(order),
+                stdout=subprocess.PIPE,
+                text=True,
+                check=True,
+            ).stdout
+        )
+        jobs = service.admin(f"ledger?run={uid}&top=1")["jobs"]
+    if (found["answer"], found["replayed"], jobs) != (answer, evaluations, 2 * evaluations):
+        raise RuntimeError(f"the replay gave {found}, the run {answer} in {evaluations} rounds, the books {jobs} jobs")
+    return conclude(
+        [Bound(f"replay of {evaluations} evaluations, beyond imports", found["seconds"], Side.AT_MOST, LIMIT_S, "s")]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,190 @@
+"""What can go wrong on this side: the journal's disk, its locks and its bits, and keys that must not be told."""
+
+from __future__ import annotations
+
+import random
+import re
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from hybridloop.errors import HybridloopError
+from hybridloop.pytest_plugin import Emulator
+from hybridloop.sessions.journal import Journal, journal_url
+from hybridloop.sessions.journal.journal import BUSY_S
+from hybridloop.sessions.run import claimed
+from hybridloop.sessions.session import open_session
+from hybridloop.sessions.workspace import connect
+from hybridloop.stack.processes import wait_until
+from tests.chaos.processes import KILLED, TARGET, Reference, Trial
+from tests.chaos.searches import SEARCHES
+from tests.long_form import long_form, short_or_long
+
+
+@long_form
+@pytest.mark.slow
+@pytest.mark.parametrize("more", short_or_long([40_000], [0, 4_000, 20_000, 40_000, 100_000, 200_000]))
+def test_a_disk_that_fills_up_ends_the_run_in_words_and_it_goes_on_once_there_is_room(
+    service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference], more: int
+) -> None:
+    trial = Trial.of(service, tmp_path, "cobyla")
+    assert trial.go_on(crash_at="commit.after:5") == KILLED
+    largest = max(each.stat().st_size for each in trial.order.journal.parent.iterdir())
+    assert trial.go_on(room=largest + more) == 0
+    assert trial.outcome().error == "JournalError"
+    assert "Make room on its disk" in trial.outcome().text
+    assert trial.go_on() == 0
+    trial.check(undisturbed("cobyla"))
+
+
+@contextmanager
+def locked(trial: Trial) -> Iterator[None]:
+    """The journal's write lock in another's hands."""
+    with closing(sqlite3.connect(trial.order.journal, timeout=30, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+@long_form
+@pytest.mark.slow
+def test_a_journal_that_is_locked_for_a_while_is_waited_for(
+    service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference]
+) -> None:
+    trial = Trial.of(service, tmp_path, "cobyla")
+    process = trial.start()
+    assert wait_until(lambda: trial.books()["jobs"] >= 20, within_s=60)
+    with locked(trial):
+        time.sleep(short_or_long(1.0, 5.0))  # that long is what is tested
+    process.join(120)
+    assert process.exitcode == 0
+    trial.check(undisturbed("cobyla"))
+
+
+@long_form
+@pytest.mark.slow
+def test_a_journal_that_stays_locked_ends_the_run_in_words_and_it_goes_on_later(
+    service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference]
+) -> None:
+    trial = Trial.of(service, tmp_path, "cobyla")
+    process = trial.start(busy_s=short_or_long(0.5, BUSY_S))
+    assert wait_until(lambda: trial.books()["jobs"] >= 20, within_s=60)
+    with locked(trial):
+        process.join(60)
+    assert process.exitcode == 0
+    assert trial.outcome().error == "JournalError"
+    assert "locked" in trial.outcome().text
+    assert trial.go_on() == 0
+    trial.check(undisturbed("cobyla"))
+
+
+@pytest.fixture(scope="module")
+def ended(service: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Trial:
+    """A run that has all its rounds, and its journal in one file."""
+    trial = Trial.of(service, tmp_path_factory.mktemp("ended"), "spsa")
+    assert trial.go_on(closed_underfoot=(10,)) == 0
+    with closing(sqlite3.connect(trial.order.journal)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return trial
+
+
+def replayed(trial: Trial, journal: Path) -> str | object:
+    """What a run gives from a journal: an answer, or the name of an error of ours."""
+    try:
+        with Journal(journal_url(journal)) as kept, claimed(kept, trial.order.uid) as run:
+            with open_session(connect(trial.order.connection), TARGET, run=run) as session:
+                return SEARCHES["spsa"](session)
+    except HybridloopError as error:
+        return type(error).__name__
+
+
+def flip_in_a_row(journal: Path, draws: random.Random) -> str:
+    """Flip a bit of a value of a random row; where."""
+    with closing(sqlite3.connect(journal)) as database:
+        database.execute("PRAGMA ignore_check_constraints = ON")
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        rows = []
+        for table in tables:
+            if not table.startswith(("sqlite_", "alembic")):
+                keys = [row[1] for row in database.execute(f"PRAGMA table_info({table})") if row[5]]
+                for key in database.execute(f"SELECT {', '.join(keys)} FROM {table}"):
+                    rows.append((table, " AND ".join(f"{name} = ?" for name in keys), key))
+        table, where, key = draws.choice(rows)
+        column = draws.choice([row[1] for row in database.execute(f"PRAGMA table_info({table})")])
+        (value,) = database.execute(f"SELECT {column} FROM {table} WHERE {where}", key).fetchone()
+        flipped = _flipped(value, draws)
+        try:
+            database.execute(f"UPDATE {table} SET {column} = ? WHERE {where}", [flipped, *key])
+            database.commit()
+        except sqlite3.IntegrityError:
+            return ""  # the database itself keeps such a value out
+        return f"{table}.{column} of {key}: {value!r} became {flipped!r}"
+
+
+def _flipped(value: object, draws: random.Random) -> object:
+    if value is None:
+        return b"\x01"
+    if isinstance(value, int):
+        return value ^ (1 << draws.randrange(max(1, value.bit_length())))
+    if isinstance(value, float):
+        raw = bytearray(value.hex().encode())
+        at = draws.randrange(4, len(raw) - 3)
+        raw[at] = ord("7" if raw[at] != ord("7") else "3") if chr(raw[at]) in "0123456789abcdef" else raw[at]
+        return float.fromhex(raw.decode())
+    raw = bytearray(value if isinstance(value, bytes) else str(value).encode())
+    if not raw:
+        return b"\x01"
+    raw[draws.randrange(len(raw))] ^= 1 << draws.randrange(7)
+    return bytes(raw) if isinstance(value, bytes) else raw.decode(errors="replace")
+
+
+@long_form
+@pytest.mark.slow
+def test_of_bits_that_flip_in_a_real_journal_every_one_is_noticed_before_use_or_never_used(
+    ended: Trial, tmp_path: Path
+) -> None:
+    answer = ended.outcome().answer
+    jobs = ended.books()["entries"]
+    assert replayed(ended, Path(shutil.copy(ended.order.journal, tmp_path / "whole.db"))) == answer
+    noticed = 0
+    for draw in range(short_or_long(25, 250)):
+        copy = Path(shutil.copy(ended.order.journal, tmp_path / f"{draw}.db"))
+        if where := flip_in_a_row(copy, random.Random(draw)):
+            found = replayed(ended, copy)
+            assert found in (answer, "JournalDamaged", "InputError"), (where, found)  # InputError: no run of that id
+            noticed += found != answer
+    assert noticed >= short_or_long(15, 200)
+    assert ended.books()["entries"] == jobs
+
+
+SECRET = r"canary-of-a-key|(?i:sig(nature)?)=(?!REDACTED)[^&\s]"
+
+
+@pytest.mark.slow
+def test_no_key_and_no_signature_is_in_any_log_journal_or_traceback(service: Emulator, tmp_path: Path) -> None:
+    trial = Trial.of(service, tmp_path, "trigonometric")
+    folder = trial.order.journal.parent
+    log = folder / "debug.log"
+    assert trial.go_on(crash_at="put.after:30", log=log) == KILLED
+    during = {each.name: each.read_bytes() for each in folder.iterdir()}
+    assert trial.go_on(log=log, closed_underfoot=(15,)) == 0
+    before = trial.outcome()
+    wrong_key = trial.order.connection.replace(service.api_key, "canary-of-a-key")
+    fresh = Trial.of(service, tmp_path, "trigonometric")
+    assert fresh.go_on(connection=wrong_key, log=log) == 0
+    refused = fresh.outcome()
+    assert (before.error, refused.error) == ("", "AccessDenied")
+    texts = list(during.values()) + [each.read_bytes() for each in folder.iterdir()]
+    texts += [repr(refused).encode(), refused.trace.encode(), refused.text.encode()]
+    with Journal(journal_url(trial.order.journal)) as journal, claimed(journal, trial.order.uid) as run:
+        with open_session(connect(trial.order.connection), TARGET, run=run) as session:
+            texts += [repr(each).encode() for each in (session, run, journal, session.lineage, run.record, run.lease)]
+    assert log.stat().st_size > 10_000, "nothing was logged, so that nothing is shown"
+    for text in texts:
+        assert service.api_key.encode() not in text
+        assert (found := re.search(SECRET.encode(), text)) is None, text[found.start() - 60 : found.end() + 20]
