@@ -20,7 +20,7 @@ test-browser: .venv/ready ## run the tests of the portal in a real Chromium
 test-long: .venv/ready ## run the long forms of tests: random walks, fuzzing, crashes
 	HYBRIDLOOP_TESTS=long $(BIN)/pytest -m long_form --ignore tests/chaos
 
-chaos: .venv/ready ## kill, pause and starve runs by the hundred (half an hour and more)
+chaos: .venv/ready ## kill, pause and starve runs by the hundred (an hour)
 	HYBRIDLOOP_TESTS=long $(BIN)/pytest tests/chaos
 
 check: .venv/ready ## lint, format, types, import contracts
