@@ -48,6 +48,7 @@ def show(run: Run, *, json: AsJson = False) -> None:
         row = {
             **_row(journal, record),
             "uid": record.uid,
+            "flow_run_id": record.flow_run_id,
             "reason": record.reason,
             "seed": record.seed,
             "held_by": str(record.owner) if record.owner and not _is_orphaned(record) else None,
@@ -86,6 +87,7 @@ def resume(
     max_shots: MaxShots = None,
     deadline: Deadline = None,
     detach_after: DetachAfter = None,
+    later: Annotated[bool, typer.Option("--later", help="Leave it to the housekeeping flow.")] = False,
     json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -93,6 +95,9 @@ def resume(
 
     What was measured is not measured again, and the answer is that of a run that was never interrupted.
     """
+    if later:
+        _mark(run, as_json=json)
+        return
     from hybridloop import api
 
     given = {
@@ -107,6 +112,16 @@ def resume(
     with shown(quiet=quiet) as on_progress:
         result = api.resume(run, limits, on_progress=on_progress)
     tell(result, as_json=json)
+
+
+def _mark(run: str, *, as_json: bool) -> None:
+    with _journal() as journal:
+        record = journal.run(run)
+        journal.request_resume(record.uid)
+    if as_json:
+        print_json({"run": record.key, "resume_requested": True, "status": _status(record)})
+    else:
+        print(f"run {record.key} will be gone on with by the next run of the housekeeping flow")
 
 
 @app.command()

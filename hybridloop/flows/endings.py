@@ -10,10 +10,10 @@ from typing import Any
 
 from prefect.states import Cancelled, Completed
 
-from hybridloop.errors import CapReached, RunCancelled, RunParked, RunStopped, StopRequested
+from hybridloop.errors import CapReached, RunCancelled, RunStopped
 from hybridloop.flows.context import keep, note_cancelled
 from hybridloop.flows.results import Account, RunResult, SessionRecord
-from hybridloop.flows.runs import write_status
+from hybridloop.flows.runs import status_after, write_status
 from hybridloop.sessions.jobs import FIRST_ATTEMPT
 from hybridloop.sessions.run import ClaimedRun
 
@@ -69,25 +69,15 @@ def stopped(run: ClaimedRun, result: RunResult, why: CapReached | RunStopped, *,
     """
     if cancelled and isinstance(why, RunStopped):
         why = RunCancelled(why.in_flight)
-    if (name := _state_name(why)) is None:
+    status = status_after(why)
+    if status == "interrupted" and not isinstance(why, RunCancelled):
         raise why
-    so_far = replace(result, status=name.lower(), reason=str(why))
+    so_far = replace(result, status=status, reason=str(why))
     write_status(run, so_far.status, so_far.reason, so_far.as_dict())
     if isinstance(why, RunCancelled):
         note_cancelled(why)
         return Cancelled(message=str(why))
-    return Completed(name=name, message=str(why), data=keep(so_far))
-
-
-def _state_name(why: CapReached | RunStopped) -> str | None:
-    match why:
-        case RunParked():
-            return "Parked"
-        case StopRequested() | CapReached():
-            return "Stopped"
-        case RunCancelled():
-            return "Interrupted"
-    return None
+    return Completed(name=status.capitalize(), message=str(why), data=keep(so_far))
 
 
 def _add(bills: defaultdict[str, list[float]], billed: Mapping[str, float] | None) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hybridloop.errors import CapReached, HybridloopError, InputError, RunParked, RunStopped, StopRequested
 from hybridloop.flows.settings import LIMITS, ProblemText, VqeSettings, first_difference
-from hybridloop.sessions.journal import Journal, RunRecord, check_key
+from hybridloop.sessions.journal import Journal, NewRun, RunRecord, check_key
 from hybridloop.sessions.run import ClaimedRun, claimed, new_run
 
 if TYPE_CHECKING:
@@ -98,30 +98,61 @@ def run_of_flow(journal: Journal, found: Found) -> Iterator[ClaimedRun]:
     Raises RunBusy where another process holds it.
     """
     record = found.record or journal.add_run(_new(found))
-    with claimed(journal, record.uid) as run:
+    with held_run(journal, record) as run:
         if found.record is not None:
             _note_limits(run, found)
+        yield run
+
+
+@contextmanager
+def run_of_script(journal: Journal, begun: NewRun) -> Iterator[ClaimedRun]:
+    """Hold the run of that key, begun now if there is none, for a script that says itself what it measures.
+
+    Raises InputError where the run of that key was begun otherwise, RunBusy where another process holds it.
+    """
+    if (record := run_of_key(journal, begun.key)) is None:
+        record = journal.add_run(begun)
+    for name in ("algorithm", "target", "seed"):
+        if getattr(record, name) != getattr(begun, name):
+            raise _other(record, name)
+    if record.settings["workspace"] != begun.settings["workspace"]:
+        raise _other(record, "workspace")
+    with held_run(journal, record) as run:
+        yield run
+        write_status(run, "finished", "the script came to the end of its session")
+
+
+@contextmanager
+def held_run(journal: Journal, record: RunRecord) -> Iterator[ClaimedRun]:
+    """Hold a run of the journal, and write down what ends the block."""
+    with claimed(journal, record.uid) as run:
         write_status(run, "running", "")
         try:
             yield run
-        except StopRequested as error:
-            write_status(run, "stopped", str(error))
+        except BaseException as error:  # signals, too: Ctrl-C, SystemExit, Prefect's TerminationSignal
+            write_status(run, status_after(error), _reason(error))
             raise
-        except RunParked as error:
-            write_status(run, "parked", str(error))
-            raise
-        except CapReached as error:
-            write_status(run, "stopped", str(error))
-            raise
-        except RunStopped as error:
-            write_status(run, "interrupted", str(error))
-            raise
-        except Exception as error:
-            write_status(run, "failed", f"{type(error).__name__}: {error}")
-            raise
-        except BaseException as error:  # a signal, as an exception: Ctrl-C, SystemExit, Prefect's TerminationSignal
-            write_status(run, "interrupted", f"ended by {type(error).__name__}")
-            raise
+
+
+def status_after(error: BaseException) -> str:
+    """How a run stands that this ended."""
+    match error:
+        case RunParked():
+            return "parked"
+        case StopRequested() | CapReached():
+            return "stopped"
+        case RunStopped():
+            return "interrupted"
+        case Exception():
+            return "failed"
+    return "interrupted"
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, HybridloopError):
+        return str(error)
+    said = f": {error}" if isinstance(error, Exception) and str(error) else ""
+    return f"ended by {type(error).__name__}{said}"
 
 
 def session_of_run(workspace: Any, settings: VqeSettings, run: ClaimedRun) -> AbstractContextManager[OpenSession]:
@@ -194,7 +225,7 @@ def _described(wanted: Wanted, settings: VqeSettings) -> dict[str, Any]:
     }
 
 
-def _new(found: Found) -> Any:
+def _new(found: Found) -> NewRun:
     wanted, uid = found.wanted, str(uuid.uuid4())
     name = _NOT_IN_A_KEY.sub("-", wanted.problem.name)[:60]
     return new_run(

@@ -46,6 +46,17 @@ def sweep_run(journal: Journal, record: RunRecord, workspace: Any) -> list[Swept
     return swept
 
 
+def unfinished_jobs(journal: Journal, run_uid: str) -> list[str]:
+    """The ids of the run's jobs of which it is not known how they ended."""
+    return [
+        job.id
+        for round_ in journal.rounds(run_uid)
+        if not round_.complete
+        for job in round_.jobs
+        if job.state in {"intended", "submitted"}
+    ]
+
+
 def is_orphaned(record: RunRecord, now: float) -> bool:
     """Whether a run is under way by the journal, and the process that held it is gone."""
     if record.status != "running":
@@ -81,7 +92,7 @@ def _close(journal: Journal, service: Service, here: dict[str, str], record: Run
         return f"left: {error}"
     finally:
         if lease is not None:
-            journal.release(lease)
+            _let_go(journal, lease, record)
 
 
 def _running(journal: Journal) -> list[RunRecord]:
@@ -105,4 +116,11 @@ def _mark(journal: Journal, record: RunRecord) -> None:
         if journal.run(record.uid).status == "running":
             journal.set_status(lease, "interrupted", "its process ended without a word")
     finally:
-        journal.release(lease)
+        _let_go(journal, lease, record)
+
+
+def _let_go(journal: Journal, lease: Lease, record: RunRecord) -> None:
+    """Hold the run no longer; a wish that it be gone on with, which a claim takes for met, is written down again."""
+    journal.release(lease)
+    if record.resume_requested:
+        journal.request_resume(record.uid)

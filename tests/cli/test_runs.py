@@ -1,0 +1,258 @@
+"""`hybridloop runs …` with real processes: a run that was killed, stopped or cancelled comes to the same answer."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from azure.quantum.job.session import Session
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.states import Cancelling
+
+from hybridloop.stack import PrefectServer
+from hybridloop.stack.processes import wait_until
+from tests.cli.processes import PATIENCE_S, Shell, WorkspaceShell
+from tests.conftest import Emulator, running_emulator
+
+RUN = ("run", "vqe", "h2", "--seed", "7")
+KILLED = -signal.SIGKILL
+ANSWER = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history")
+
+# every look at a round's jobs takes its time, so that no run ends before it hears that it is to
+SLOWLY = {"rules": [{"fault": "slow-answer", "operation": "list", "seconds": 6}]}
+
+# asks for six rounds, and prints what it found
+SCRIPT = """
+import hybridloop as hl
+from qiskit import QuantumCircuit
+circuit = QuantumCircuit(2)
+circuit.h(0)
+circuit.cx(0, 1)
+circuit.measure_all()
+with hl.open_session("rigetti.sim.qvm", run_key="by-hand", seed=5) as session:
+    sampler = session.sampler(shots=100)
+    print([sampler.run([circuit]).result()[0].data.meas.get_counts() for _ in range(6)], session.replayed)
+"""
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run that ended early, and what became of it when it was gone on with."""
+
+    code: int
+    out: str
+    err: str
+    shown: dict[str, Any]
+    sessions: list[str]
+    resumed: dict[str, Any]
+
+
+def answer(document: dict[str, Any]) -> dict[str, Any]:
+    return {name: document[name] for name in ANSWER}
+
+
+def resumed(at: WorkspaceShell, key: str, process: subprocess.Popen[str]) -> Ended:
+    """Wait for a run's end, look at it, and go on with it."""
+    out, err = process.communicate(timeout=PATIENCE_S)
+    shown = at.shell.json("runs", "show", key)
+    sessions = at.session_statuses()
+    gone_on = at.shell.json("runs", "resume", key, "--quiet", "--detach-after", "10m")
+    return Ended(process.returncode, out, err, shown, sessions, gone_on)
+
+
+@pytest.fixture(scope="module")
+def reference(shell: Shell, emulator: Emulator) -> tuple[WorkspaceShell, dict[str, Any]]:
+    """The same run, uninterrupted."""
+    at = shell.at(emulator, "uninterrupted")
+    return at, at.shell.json(*RUN, "--run-key", "uninterrupted")
+
+
+@pytest.fixture(scope="module")
+def killed(shell: Shell, emulator: Emulator, reference: object) -> dict[str, tuple[WorkspaceShell, Ended]]:
+    """Runs that were killed at some place, side by side."""
+
+    def kill(place: str) -> tuple[WorkspaceShell, Ended]:
+        key = re.sub(r"\W", "-", place)
+        at = shell.at(emulator, f"killed-{key}")
+        with at.shell.with_variables(HYBRIDLOOP_CRASH_AT=place).start(*RUN, "--run-key", key, "--quiet") as process:
+            return at, resumed(at, key, process)
+
+    places = ("put.after:20", "commit.before:2")
+    with ThreadPoolExecutor() as at_once:
+        return dict(zip(places, at_once.map(kill, places), strict=True))
+
+
+@pytest.mark.parametrize("place", ["put.after:20", "commit.before:2"])
+def test_a_run_that_was_killed_comes_to_the_answer_of_one_that_was_not(
+    place: str,
+    killed: dict[str, tuple[WorkspaceShell, Ended]],
+    reference: tuple[WorkspaceShell, dict[str, Any]],
+    emulator: Emulator,
+) -> None:
+    at, run = killed[place]
+    assert run.code == KILLED
+    assert (run.shown["status"], run.sessions) == ("interrupted", ["Executing"])
+    assert answer(run.resumed) == answer(reference[1])
+    assert run.resumed["resumed"] is True
+    assert at.session_statuses() == ["Succeeded"]  # the session that was open went on
+    books = emulator.admin(f"ledger?run={run.shown['uid']}")
+    assert (len(books["entries"]), books["duplicates"]["count"]) == (reference[1]["jobs"]["total"], 0)
+
+
+def test_a_key_that_is_used_again_gives_the_stored_result_and_other_settings_are_refused(
+    reference: tuple[WorkspaceShell, dict[str, Any]],
+) -> None:
+    at, document = reference
+    again = at.shell.json(*RUN, "--run-key", "uninterrupted")
+    assert again == document
+    assert len(at.session_statuses()) == 1
+    other = at.shell.run(*RUN, "--run-key", "uninterrupted", "--shots", "100")
+    assert other.returncode == 2
+    assert other.stderr.startswith("hybridloop: shots: run 'uninterrupted' was begun with another one")
+
+
+def test_a_run_is_computed_anew_from_its_counts_and_exported_whole(
+    reference: tuple[WorkspaceShell, dict[str, Any]], tmp_path: Path
+) -> None:
+    at, document = reference
+    verified = at.shell.json("runs", "verify", "uninterrupted")
+    assert (verified["value"], verified["agrees"]) == (document["value"], True)
+    assert verified["jobs"] == document["jobs"]["total"]
+    done = at.shell.run("runs", "export", "uninterrupted", "--output", str(tmp_path / "run.json"))
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "run.json").read_text("utf-8")
+    exported = json.loads(text)
+    assert exported["result"]["value"] == document["value"]
+    jobs = [job for round_ in exported["rounds"] for job in round_["jobs"]]
+    assert sum(sum(job["counts"].values()) for job in jobs) == document["shots"]
+    assert at.shell.environ["AZURE_QUANTUM_CONNECTION_STRING"].partition("ApiKey=")[2].partition(";")[0] not in text
+
+
+def test_a_sweep_closes_what_a_killed_run_left_open_and_nothing_else(shell: Shell, emulator: Emulator) -> None:
+    at = shell.at(emulator, "swept")
+    with at.shell.with_variables(HYBRIDLOOP_CRASH_AT="put.after:20").start(*RUN, "--run-key", "swept") as process:
+        process.communicate(timeout=PATIENCE_S)
+    other = Session(workspace=at.workspace, target="rigetti.sim.qvm", name="somebody else's").open()
+    (row,) = [row for row in at.shell.json("sessions", "sweep") if row["run_key"] == "swept"]
+    assert row["done"] == "closed: Succeeded"
+    (theirs,) = [session for session in at.workspace.list_sessions() if session.id == other.id]
+    assert theirs.details.status == "Waiting"
+    assert at.shell.json("runs", "show", "swept")["status"] == "interrupted"
+    assert at.shell.json("sessions", "sweep") == []
+
+
+@pytest.fixture(scope="module")
+def slow_service() -> Iterator[Emulator]:
+    with running_emulator() as emulator:
+        emulator.admin("faults", SLOWLY)
+        yield emulator
+
+
+@pytest.fixture(scope="module")
+def ended_early(shell: Shell, slow_service: Emulator, prefect_server: PrefectServer) -> dict[str, Ended]:
+    """Runs that somebody ended after their first round, side by side, and how they went on when all was well again."""
+    ways = ("SIGTERM", "SIGINT", "stopped", "cancelled", "parked")
+    at = {way: shell.at(slow_service, f"ended-{way}") for way in ways}
+    with ExitStack() as running:
+        runs = {
+            way: running.enter_context(
+                at[way].shell.start(*RUN, "--run-key", way, *(["--detach-after", "0.2"] if way == "parked" else []))
+            )
+            for way in ways
+        }
+        for run in runs.values():
+            running.callback(run.kill)
+        for way in ("SIGTERM", "SIGINT", "stopped", "cancelled"):
+            lines = runs[way].stderr
+            assert lines is not None
+            assert lines.readline().startswith("round   1")
+        runs["SIGTERM"].send_signal(signal.SIGTERM)
+        runs["SIGINT"].send_signal(signal.SIGINT)
+        assert shell.json("runs", "stop", "stopped")["stop_requested"] is True
+        cancel(prefect_server, shell.json("runs", "show", "cancelled")["flow_run_id"])
+        with ThreadPoolExecutor() as at_once:
+            for run in runs.values():
+                assert wait_until(lambda run=run: run.poll() is not None, within_s=PATIENCE_S)  # type: ignore[misc]
+            slow_service.admin("faults", {"rules": []})
+            return dict(zip(ways, at_once.map(lambda way: resumed(at[way], way, runs[way]), ways), strict=True))
+
+
+def cancel(server: PrefectServer, flow_run_id: str) -> None:
+    with SyncPrefectClient(server.api_url) as client:
+        client.set_flow_run_state(UUID(flow_run_id), Cancelling())
+
+
+@pytest.mark.parametrize(
+    ("way", "code", "status"),
+    [
+        ("SIGTERM", 143, "interrupted"),
+        ("SIGINT", 130, "interrupted"),
+        ("cancelled", 130, "interrupted"),
+        ("stopped", 3, "stopped"),
+        ("parked", 3, "parked"),
+    ],
+)
+def test_a_run_that_was_ended_early_closes_its_session_and_goes_on_to_the_same_answer(
+    way: str,
+    code: int,
+    status: str,
+    ended_early: dict[str, Ended],
+    reference: tuple[WorkspaceShell, dict[str, Any]],
+    slow_service: Emulator,
+) -> None:
+    run = ended_early[way]
+    assert "Traceback" not in run.err
+    assert (run.code, run.shown["status"]) == (code, status)
+    assert run.sessions == ["Succeeded"]
+    assert answer(run.resumed) == answer(reference[1])
+    books = slow_service.admin(f"ledger?run={run.shown['uid']}")
+    assert (len(books["entries"]), books["duplicates"]["count"]) == (reference[1]["jobs"]["total"], 0)
+    assert {session["status"] for session in run.resumed["sessions"]} == {"Succeeded"}
+
+
+def test_a_run_that_was_stopped_says_what_it_has_so_far(ended_early: dict[str, Ended]) -> None:
+    out = ended_early["stopped"].out
+    assert "so far" in out
+    assert "hybridloop runs resume" in out
+
+
+def test_prefect_shows_how_a_run_was_ended(ended_early: dict[str, Ended], prefect_server: PrefectServer) -> None:
+    with SyncPrefectClient(prefect_server.api_url) as client:
+        states = {}
+        for way in ("stopped", "parked", "cancelled"):
+            state = client.read_flow_run(UUID(ended_early[way].shown["flow_run_id"])).state
+            assert state is not None
+            states[way] = (state.type.value, state.name)
+    assert states == {
+        "stopped": ("COMPLETED", "Stopped"),
+        "parked": ("COMPLETED", "Parked"),
+        "cancelled": ("CANCELLED", "Cancelled"),
+    }
+
+
+def test_a_script_that_is_started_again_goes_on_where_it_was_killed(shell: Shell, emulator: Emulator) -> None:
+    at = shell.at(emulator, "by-hand")
+    died = at.shell.with_variables(HYBRIDLOOP_CRASH_AT="commit.after:4").run_python("-c", SCRIPT)
+    assert died.returncode == KILLED
+    told = at.shell.run("runs", "resume", "by-hand")
+    assert told.returncode == 2
+    assert "Start the script again with run_key='by-hand'" in told.stderr
+    first, again = (at.shell.run_python("-c", SCRIPT) for _ in range(2))
+    assert first.returncode == 0, first.stderr
+    found, _, replayed = first.stdout.rpartition(" ")
+    assert int(replayed) == 4
+    assert again.stdout == f"{found} 6\n"
+    assert at.session_statuses() == ["Succeeded"]
+    assert at.shell.json("runs", "show", "by-hand")["status"] == "finished"
