@@ -171,8 +171,9 @@ def _stored_result(
     Raises InputError where its settings are others, and RunBusy where somebody is doing it, before much is imported.
     """
     from hybridloop.flows.runs import Wanted, find_run
-    from hybridloop.sessions.journal import open_journal
+    from hybridloop.sessions.journal import check_key, open_journal
 
+    check_key(run_key)
     with open_journal() as journal:
         found = find_run(journal, Wanted("vqe", problem, settings, _identity(workspace), run_key))
         if found.result is None:

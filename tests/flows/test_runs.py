@@ -1,0 +1,183 @@
+"""Which run a flow run goes on with, with which settings, and how a flow run that Prefect starts again goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.schemas.objects import State
+
+from hybridloop.errors import CapReached, InputError, RunBusy, RunParked, RunStopped, ServiceBusy, StopRequested
+from hybridloop.flows.context import Update, called_with
+from hybridloop.flows.housekeeping import housekeeping
+from hybridloop.flows.results import RunResult
+from hybridloop.flows.runs import Wanted, find_run, run_of_flow, run_of_key, settings_of, status_after
+from hybridloop.flows.settings import ProblemText, VqeSettings
+from hybridloop.flows.verify import verified
+from hybridloop.flows.vqe import vqe
+from hybridloop.sessions.catalog import list_sessions
+from hybridloop.sessions.journal import Journal, journal_url, open_journal
+from hybridloop.stack import PrefectServer
+from tests.conftest import Emulator
+
+H2 = ProblemText(name="h2")
+HERE = {"subscription": "s", "resource_group": "g", "name": "here", "host": "127.0.0.1"}
+SETTINGS = VqeSettings(seed=7, max_jobs=10)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with Journal(journal_url(tmp_path / "journal.db")) as kept:
+        yield kept
+
+
+def wanted(settings: VqeSettings = SETTINGS, **changed: Any) -> Wanted:
+    return dataclasses.replace(Wanted("vqe", H2, settings, HERE, run_key="k"), **changed)
+
+
+@pytest.fixture
+def begun(journal: Journal) -> Journal:
+    """A journal with the run `k`, which has been begun."""
+    with run_of_flow(journal, find_run(journal, wanted())):
+        return journal
+
+
+def test_a_new_run_has_a_key_of_its_problem_and_a_seed(journal: Journal) -> None:
+    found = find_run(journal, wanted(VqeSettings(), run_key=None, problem=ProblemText(name="a b/c", text="&FCI")))
+    assert found.record is None
+    with run_of_flow(journal, found) as run:
+        assert run.record.key == f"vqe-a-b-c-{run.uid[:8]}"
+        assert run.seed == found.seed == run.record.settings["settings"]["seed"]
+        assert journal.run(run.uid).status == "running"
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"settings": SETTINGS.model_copy(update={"shots": 17})}, "shots"),
+        ({"settings": SETTINGS.model_copy(update={"seed": 8})}, "seed"),
+        ({"settings": VqeSettings.model_validate({"failure": {"retries": 5}})}, "failure.retries"),
+        ({"problem": ProblemText(name="lih")}, "problem"),
+        ({"workspace": {**HERE, "name": "there"}}, "workspace"),
+        ({"algorithm": "qaoa"}, "algorithm"),
+    ],
+)
+def test_a_key_with_other_settings_is_refused_and_the_first_that_differs_named(
+    changed: dict[str, Any], field: str, begun: Journal
+) -> None:
+    with pytest.raises(InputError, match="was begun with another one") as refusal:
+        find_run(begun, wanted(**changed))
+    assert refusal.value.field == field
+
+
+def test_a_seed_that_is_left_out_is_that_of_the_run(begun: Journal) -> None:
+    assert find_run(begun, wanted(VqeSettings())).seed == 7
+
+
+def test_limits_may_be_others_and_the_last_ones_given_are_kept(begun: Journal) -> None:
+    larger = find_run(begun, wanted(VqeSettings(max_jobs=20, deadline=60.0)))
+    with run_of_flow(begun, larger):
+        pass
+    again = find_run(begun, wanted(VqeSettings()))
+    assert (again.settings.max_jobs, again.settings.deadline, again.settings.shots) == (20, 60.0, 4000)
+    assert settings_of(begun, begun.run("k")) == again.settings
+
+
+def test_a_flow_run_that_is_started_again_goes_on_with_the_run_that_it_began(journal: Journal) -> None:
+    first = find_run(journal, wanted(run_key=None, flow_run_id="f"))
+    with run_of_flow(journal, first) as run:
+        pass
+    again = find_run(journal, wanted(run_key=None, flow_run_id="f"))
+    assert again.record is not None
+    assert again.record.uid == run.uid
+    assert find_run(journal, wanted(run_key=None, flow_run_id="g")).record is None
+
+
+def test_a_run_is_held_by_one_at_a_time(begun: Journal) -> None:
+    found = find_run(begun, wanted())
+    with run_of_flow(begun, found), pytest.raises(RunBusy, match="'k'"), run_of_flow(begun, found):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (StopRequested(1), "stopped"),
+        (CapReached("max_jobs", "", ""), "stopped"),
+        (RunParked(1), "parked"),
+        (RunStopped(1), "interrupted"),
+        (KeyboardInterrupt(), "interrupted"),
+        (SystemExit(143), "interrupted"),
+        (ServiceBusy("it", "is", "so"), "failed"),
+        (ArithmeticError("theirs"), "failed"),
+    ],
+)
+def test_what_ends_a_run_is_written_down(error: BaseException, status: str, begun: Journal) -> None:
+    with pytest.raises(type(error)), run_of_flow(begun, find_run(begun, wanted())):
+        raise error
+    record = begun.run("k")
+    assert (record.status, record.owner) == (status, None)
+    assert status_after(error) == status
+    assert record.reason
+
+
+def test_a_uid_is_no_key(begun: Journal) -> None:
+    assert run_of_key(begun, begun.run("k").uid) is None
+    with pytest.raises(InputError, match="is not a run's key"):
+        run_of_key(begun, "../k")
+
+
+class Unlucky:
+    """Told of a round, it raises once."""
+
+    def __init__(self) -> None:
+        self.rounds: list[int] = []
+
+    def __call__(self, update: Update) -> None:
+        self.rounds.append(update.progress.round)
+        if len(self.rounds) == 2:
+            raise ArithmeticError("not my day")
+
+
+def fresh() -> str:
+    return f"run-{secrets.token_hex(4)}"
+
+
+@pytest.mark.slow
+def test_a_flow_run_that_prefect_starts_again_measures_nothing_twice_and_tells_of_no_round_twice(
+    prefect_server: PrefectServer, emulator: Emulator
+) -> None:
+    workspace, unlucky = emulator.workspace(), Unlucky()
+    with called_with(workspace, unlucky):
+        state: State[RunResult] = vqe.with_options(retries=1)(H2, VqeSettings(seed=7), return_state=True)
+    result = state.result()
+    assert unlucky.rounds == [1, 2, 3]
+    assert result.resumed
+    assert [session.status for session in result.sessions] == ["Succeeded", "Succeeded"]
+    with open_journal() as journal:
+        record = journal.run(result.run_key)
+        assert verified(journal, record).agrees
+        assert record.flow_run_id == str(state.state_details.flow_run_id)
+    books = emulator.admin(f"ledger?run={record.uid}")
+    assert (len(books["entries"]), books["duplicates"]["count"]) == (result.jobs, 0)
+
+
+@pytest.mark.slow
+def test_housekeeping_goes_on_with_what_was_parked_or_left_to_it_and_with_nothing_else(
+    prefect_server: PrefectServer, emulator: Emulator
+) -> None:
+    workspace = emulator.workspace()
+    parked, left, stopped = fresh(), fresh(), fresh()
+    with called_with(workspace, None), open_journal() as journal:
+        assert vqe(H2, VqeSettings(seed=7, detach_after=1e-6), parked).status == "parked"
+        for key in (left, stopped):
+            assert vqe(H2, VqeSettings(seed=7, max_jobs=20), key).status == "stopped"
+        journal.request_resume(journal.run(left).uid)
+        became = housekeeping()
+        assert became == {parked: "parked", left: "stopped"}  # with the limits that they have
+        assert journal.run(left).resume_requested is False
+    assert {row["status"] for row in list_sessions(workspace, 20)} == {"Succeeded"}
