@@ -52,6 +52,9 @@ def client_environment(api_url: str, home: Path) -> dict[str, str]:
         "PREFECT_HOME": str(home),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
+        # It is on this machine: if it does not answer it has died, and a run that waited would wait for minutes. The
+        # run is in the journal, and its result does not need the server.
+        "PREFECT_CLIENT_MAX_RETRIES": "2",
     }
 
 

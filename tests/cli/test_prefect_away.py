@@ -1,0 +1,53 @@
+"""The Prefect server dies in the midst of a run: nothing is lost by it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hybridloop import stack
+from tests.cli.processes import PATIENCE_S, Shell
+from tests.conftest import Emulator
+from tests.prefect_server import own_environ
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def own_shell(tmp_path: Path) -> Iterator[Shell]:
+    """A user with a stack of their own, so that its server can be killed."""
+    environ = own_environ(str(tmp_path), os.environ)
+    try:
+        yield Shell(environ)
+    finally:
+        stack.down(environ)
+
+
+def test_a_run_whose_prefect_server_is_killed_ends_with_its_result_and_its_session_closed(
+    own_shell: Shell, emulator: Emulator
+) -> None:
+    mine = own_shell.at(emulator, "prefect-away")
+    options = ("--seed", "7", "--optimizer", "cobyla", "--ansatz", "hardware-efficient", "--json")
+    with mine.shell.start("run", "vqe", "h2", *options) as run:
+        try:
+            assert run.stderr is not None
+            assert run.stderr.readline().startswith("round   1")
+            (server,) = [part for part in mine.shell.json("status")["parts"] if part["part"] == "prefect"]
+            os.kill(server["pid"], signal.SIGKILL)
+            out, err = run.communicate(timeout=PATIENCE_S)
+        except BaseException:  # a test that is interrupted too must not leave the process behind
+            run.kill()
+            raise
+    assert run.returncode == 0, err
+    result = json.loads(out)
+    assert result["status"] == "converged"
+    assert "Prefect could not note the end of the run, which is complete" in err
+    assert "Traceback" not in err
+    assert mine.session_statuses() == ["Succeeded"]
+    (listed,) = mine.shell.json("runs", "list")
+    assert (listed["status"], listed["value"]) == ("converged", result["value"])
