@@ -153,7 +153,6 @@ def resume(
                 f"Start the script again with run_key={record.key!r}: what was measured comes from the journal.",
             )
         settings = settings_of(journal, record).model_dump(mode="json")
-        journal.request_resume(record.uid)
     return run_vqe(
         problem_of(record),
         checked_settings({**settings, **(limits or {})}),
@@ -170,7 +169,7 @@ def _stored_result(
 
     Raises InputError where its settings are others, and RunBusy where somebody is doing it, before much is imported.
     """
-    from hybridloop.flows.runs import Wanted, find_run
+    from hybridloop.flows.runs import Wanted, find_run, go_on
     from hybridloop.sessions.journal import check_key, open_journal
 
     check_key(run_key)
@@ -178,7 +177,7 @@ def _stored_result(
         found = find_run(journal, Wanted("vqe", problem, settings, _identity(workspace), run_key))
         if found.result is None:
             if found.record is not None:
-                journal.release(journal.claim(found.record.uid))
+                go_on(journal, found.record)
             return None
     from hybridloop.flows.results import RunResult
 

@@ -156,6 +156,7 @@ def _print_so_far(result: RunResult) -> None:
     best = result.history[-1] if result.history else None
     so_far = "no round is complete" if best is None else f"{best.value:.6f} ± {best.standard_error:.6f} hartree"
     print(f"  so far     {so_far}")
+    print(f"  go on      hybridloop runs resume {result.run_key}")
 
 
 def _cost(result: RunResult) -> str:

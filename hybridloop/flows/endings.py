@@ -13,7 +13,7 @@ from prefect.states import Cancelled, Completed
 from hybridloop.errors import CapReached, RunCancelled, RunStopped
 from hybridloop.flows.context import keep, note_cancelled
 from hybridloop.flows.results import Account, RunResult, SessionRecord
-from hybridloop.flows.runs import status_after, write_status
+from hybridloop.flows.runs import say_how_to_go_on, status_after, write_status
 from hybridloop.sessions.jobs import FIRST_ATTEMPT
 from hybridloop.sessions.run import ClaimedRun
 
@@ -76,6 +76,7 @@ def stopped(run: ClaimedRun, result: RunResult, why: CapReached | RunStopped, *,
     write_status(run, so_far.status, so_far.reason, so_far.as_dict())
     if isinstance(why, RunCancelled):
         note_cancelled(why)
+        say_how_to_go_on(run, status)
         return Cancelled(message=str(why))
     return Completed(name=status.capitalize(), message=str(why), data=keep(so_far))
 

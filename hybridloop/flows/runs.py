@@ -98,6 +98,8 @@ def run_of_flow(journal: Journal, found: Found) -> Iterator[ClaimedRun]:
     Raises RunBusy where another process holds it.
     """
     record = found.record or journal.add_run(_new(found))
+    if record.status == "stopped" and record.stop_requested:  # the request was met
+        journal.request_resume(record.uid)
     with held_run(journal, record) as run:
         if found.record is not None:
             _note_limits(run, found)
@@ -117,9 +119,16 @@ def run_of_script(journal: Journal, begun: NewRun) -> Iterator[ClaimedRun]:
             raise _other(record, name)
     if record.settings["workspace"] != begun.settings["workspace"]:
         raise _other(record, "workspace")
+    go_on(journal, record)
     with held_run(journal, record) as run:
         yield run
         write_status(run, "finished", "the script came to the end of its session")
+
+
+def go_on(journal: Journal, record: RunRecord) -> None:
+    """Take back a request to stop, before a run that nobody holds is gone on with. Raises RunBusy, JournalDamaged."""
+    journal.release(journal.claim(record.uid))
+    journal.request_resume(record.uid)
 
 
 @contextmanager
@@ -130,8 +139,16 @@ def held_run(journal: Journal, record: RunRecord) -> Iterator[ClaimedRun]:
         try:
             yield run
         except BaseException as error:  # signals, too: Ctrl-C, SystemExit, Prefect's TerminationSignal
-            write_status(run, status_after(error), _reason(error))
+            status = status_after(error)
+            write_status(run, status, _reason(error))
+            say_how_to_go_on(run, status)
             raise
+
+
+def say_how_to_go_on(run: ClaimedRun, status: str) -> None:
+    """A line for whoever sees the run end early."""
+    key = run.record.key
+    _log.warning("run %s is %s; to go on with it: hybridloop runs resume %s", key, status, key)
 
 
 def status_after(error: BaseException) -> str:

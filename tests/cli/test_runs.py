@@ -225,7 +225,12 @@ def test_a_run_that_was_ended_early_closes_its_session_and_goes_on_to_the_same_a
 def test_a_run_that_was_stopped_says_what_it_has_so_far(ended_early: dict[str, Ended]) -> None:
     out = ended_early["stopped"].out
     assert "so far" in out
-    assert "hybridloop runs resume" in out
+    assert "go on      hybridloop runs resume stopped" in out
+
+
+def test_a_run_that_was_interrupted_says_how_to_go_on(ended_early: dict[str, Ended]) -> None:
+    for way in ("SIGINT", "SIGTERM", "cancelled"):
+        assert f"hybridloop runs resume {way}" in ended_early[way].err
 
 
 def test_prefect_shows_how_a_run_was_ended(ended_early: dict[str, Ended], prefect_server: PrefectServer) -> None:

@@ -12,15 +12,17 @@ import pytest
 from prefect.client.schemas.objects import State
 
 from hybridloop.errors import CapReached, InputError, RunBusy, RunParked, RunStopped, ServiceBusy, StopRequested
+from hybridloop.flows.closing import close_what_is_left
 from hybridloop.flows.context import Update, called_with
 from hybridloop.flows.housekeeping import housekeeping
 from hybridloop.flows.results import RunResult
-from hybridloop.flows.runs import Wanted, find_run, run_of_flow, run_of_key, settings_of, status_after
+from hybridloop.flows.runs import Wanted, find_run, run_of_flow, run_of_key, session_of_run, settings_of, status_after
 from hybridloop.flows.settings import ProblemText, VqeSettings
 from hybridloop.flows.verify import verified
 from hybridloop.flows.vqe import vqe
 from hybridloop.sessions.catalog import list_sessions
 from hybridloop.sessions.journal import Journal, journal_url, open_journal
+from hybridloop.sessions.workspace import identity_of
 from hybridloop.stack import PrefectServer
 from tests.conftest import Emulator
 
@@ -131,6 +133,14 @@ def test_a_uid_is_no_key(begun: Journal) -> None:
         run_of_key(begun, "../k")
 
 
+def test_a_request_to_stop_that_was_met_does_not_stop_the_run_again(begun: Journal) -> None:
+    begun.request_stop(begun.run("k").uid)
+    with pytest.raises(StopRequested), run_of_flow(begun, find_run(begun, wanted())):
+        raise StopRequested(0)
+    with run_of_flow(begun, find_run(begun, wanted())) as run:
+        assert not begun.renew(run.lease).stop_requested
+
+
 class Unlucky:
     """Told of a round, it raises once."""
 
@@ -181,3 +191,48 @@ def test_housekeeping_goes_on_with_what_was_parked_or_left_to_it_and_with_nothin
         assert became == {parked: "parked", left: "stopped"}  # with the limits that they have
         assert journal.run(left).resume_requested is False
     assert {row["status"] for row in list_sessions(workspace, 20)} == {"Succeeded"}
+
+
+class Died(BaseException):
+    """Stands for a process that ends on the spot."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FlowRun:
+    """What Prefect hands its hooks of a flow run."""
+
+    id: str
+    parameters: dict[str, Any]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by_key", [False, True], ids=["by its flow run", "by its key"])
+def test_what_prefect_calls_for_a_crashed_flow_run_closes_its_session_by_the_journal(
+    by_key: bool,  # noqa: FBT001
+    emulator: Emulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HYBRIDLOOP_JOURNAL", journal_url(tmp_path / "journal.db"))
+    workspace = emulator.workspace()
+    here = identity_of(workspace)
+
+    def die(*_: object, **__: object) -> Any:
+        raise Died
+
+    with open_journal() as journal:
+        found = find_run(journal, wanted(workspace=here, flow_run_id="f"))
+        with monkeypatch.context() as dying:
+            dying.setattr("hybridloop.sessions.lineage.Lineage.close", die)  # a process that is dead closes nothing
+            with (
+                pytest.raises(Died),
+                run_of_flow(journal, found) as run,
+                session_of_run(workspace, SETTINGS, run) as session,
+            ):
+                session.open()
+    assert [row["status"] for row in list_sessions(workspace, 5)] == ["Waiting"]
+    flow_run = FlowRun("another", {"run_key": "k"}) if by_key else FlowRun("f", {"run_key": None})
+    for _ in range(2):  # again changes nothing
+        with called_with(workspace, None):
+            close_what_is_left(vqe, flow_run, None)
+        assert [row["status"] for row in list_sessions(workspace, 5)] == ["Succeeded"]

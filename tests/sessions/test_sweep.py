@@ -1,0 +1,98 @@
+"""A sweep closes the sessions that dead runs of this journal left open, and no others."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.quantum import Workspace
+
+from hybridloop.sessions.catalog import list_sessions
+from hybridloop.sessions.journal import Journal, journal_url
+from hybridloop.sessions.run import ClaimedRun, claimed, new_run
+from hybridloop.sessions.session import open_session
+from hybridloop.sessions.sweep import sweep
+from hybridloop.sessions.workspace import identity_of
+from tests.conftest import Emulator
+
+TARGET = "rigetti.sim.qvm"
+
+
+@pytest.fixture
+def workspace(emulator: Emulator) -> Workspace:
+    return emulator.workspace()
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with Journal(journal_url(tmp_path / "journal.db")) as kept:
+        yield kept
+
+
+class Died(BaseException):
+    """Stands for a process that ends on the spot."""
+
+
+def begin(journal: Journal, key: str, settings: dict[str, Any]) -> str:
+    run = new_run(str(uuid.uuid4()), key=key, algorithm="vqe", problem="h2", target=TARGET, seed=1, settings=settings)
+    return journal.add_run(run).uid
+
+
+def leave_open(
+    journal: Journal, key: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> str:
+    """A run whose process died with a session open; the session's id."""
+
+    def die(*_: object, **__: object) -> Any:
+        raise Died
+
+    uid = begin(journal, key, settings)
+    with monkeypatch.context() as dying, suppress(Died), claimed(journal, uid) as run:
+        dying.setattr("hybridloop.sessions.lineage.Lineage.close", die)
+        journal.set_status(run.lease, "running", "")
+        with open_session(workspace, TARGET, run=run) as session:
+            pass
+    return session.id
+
+
+def statuses(workspace: Workspace) -> dict[str, str]:
+    return {row["id"]: row["status"] for row in list_sessions(workspace, 20)}
+
+
+def test_what_a_dead_run_left_open_is_closed_and_the_run_marked(
+    journal: Journal, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = leave_open(journal, "dead", workspace, monkeypatch, {"workspace": identity_of(workspace)})
+    assert statuses(workspace) == {session: "Waiting"}
+    journal.request_resume(journal.run("dead").uid)
+    (swept,) = sweep(journal, workspace)
+    assert (swept.run_key, swept.session, swept.done) == ("dead", session, "closed: Succeeded")
+    assert statuses(workspace) == {session: "Succeeded"}
+    record = journal.run("dead")
+    assert (record.status, record.owner, record.resume_requested) == ("interrupted", None, True)
+    assert sweep(journal, workspace) == []
+
+
+def test_the_session_of_a_run_that_lives_is_left(journal: Journal, workspace: Workspace) -> None:
+    uid = begin(journal, "alive", {"workspace": identity_of(workspace)})
+    with ExitStack() as held:
+        run: ClaimedRun = held.enter_context(claimed(journal, uid))
+        journal.set_status(run.lease, "running", "")
+        session = held.enter_context(open_session(workspace, TARGET, run=run))
+        (swept,) = sweep(journal, workspace)
+        assert swept.done.startswith("left: its run is held by process")
+        assert statuses(workspace) == {session.id: "Waiting"}
+        assert journal.run(uid).status == "running"
+
+
+def test_a_session_in_another_workspace_is_left(
+    journal: Journal, workspace: Workspace, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = leave_open(journal, "there", workspace, monkeypatch, {"workspace": identity_of(workspace)})
+    (swept,) = sweep(journal, emulator.workspace("elsewhere"))
+    assert swept.done == "left: it is in another workspace"
+    assert statuses(workspace) == {session: "Waiting"}
