@@ -24,7 +24,7 @@ from tests.long_form import short_or_long
 from tests.sessions.journal.examples import execute, image, measure, new_run, ping
 
 DATA = Path(__file__).parents[2] / "data"
-FORK = multiprocessing.get_context("fork")
+CLEAN = multiprocessing.get_context("forkserver")  # not forked from a process in which Prefect may have left threads
 
 
 def test_the_steps_lead_to_the_tables_that_the_code_knows(new_url: str) -> None:
@@ -57,8 +57,8 @@ def _open_and_add(urls: list[str], number: int, start: Callable[[], object]) -> 
 def test_eight_processes_that_open_a_new_journal_at_once_all_find_it_set_up(new_url: str) -> None:
     is_file = Location.parse(new_url).is_file
     urls = [f"{new_url}-{n}" for n in range(short_or_long(10, 100))] if is_file else [new_url]
-    start = partial(FORK.Barrier(8).wait, 30)
-    children = [FORK.Process(target=_open_and_add, args=(urls, number, start)) for number in range(8)]
+    start = partial(CLEAN.Barrier(8).wait, 30)
+    children = [CLEAN.Process(target=_open_and_add, args=(urls, number, start)) for number in range(8)]
     for child in children:
         child.start()
     for child in children:
