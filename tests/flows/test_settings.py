@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -14,7 +17,7 @@ from pydantic import ValidationError
 from hybridloop import api
 from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, DEFAULT_PRECISION, DEFAULT_SHOTS
 from hybridloop.errors import InputError
-from hybridloop.flows.settings import MAX_PROBLEM_BYTES, ProblemText, VqeSettings
+from hybridloop.flows.settings import MAX_PROBLEM_BYTES, ProblemText, VqeSettings, first_difference
 
 
 @pytest.mark.parametrize(
@@ -85,3 +88,26 @@ def test_a_problem_is_named_and_no_larger_than_prefects_database_should_hold() -
     for values in ({"name": ""}, {"name": "h2", "text": "x" * (MAX_PROBLEM_BYTES + 1)}, {"name": "h2", "path": "h2"}):
         with pytest.raises(ValidationError):
             ProblemText.model_validate(values)
+
+
+GUIDE = (Path(__file__).parents[2] / "docs" / "runs.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", VqeSettings.model_fields)
+def test_every_setting_is_in_the_guide_in_the_same_words(name: str) -> None:
+    says = re.escape(VqeSettings.model_fields[name].description or "-")
+    assert re.search(rf"^\| `{name}` \| .* \| {says} \|$", GUIDE, re.MULTILINE)
+
+
+def test_the_guides_settings_file_is_one() -> None:
+    (text,) = re.findall(r"^```yaml\n(.*?)^```", GUIDE, re.M | re.S)
+    settings = VqeSettings.model_validate(yaml.safe_load(text))
+    assert (settings.failure.penalty, settings.deadline, settings.max_cost) == (0.0, 28_800.0, {"USD": 50.0})
+
+
+def test_a_difference_is_named_by_the_whole_name_of_the_setting() -> None:
+    recorded = {"shots": 1, "failure": {"retries": 3}}
+    assert first_difference(recorded, recorded) is None
+    assert first_difference(recorded, {"shots": 1, "failure": {"retries": 4}}) == "failure.retries"
+    assert first_difference(recorded, {"shots": 2, "failure": {"retries": 4}}) == "shots"
+    assert first_difference(recorded, {**recorded, "new": 1}) == "new"
