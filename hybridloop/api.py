@@ -114,8 +114,6 @@ def run_vqe(
 
     drawn = secrets.randbits(63) if settings.seed is None else settings.seed
     prepared = prepare_vqe(problem, settings, drawn)  # what can't be used is refused before anything is started
-    if run_key is None:
-        settings = settings.model_copy(update={"seed": drawn})
     workspace = default_workspace() if workspace is None else workspace
     with _prefect():
         from hybridloop.flows.context import called_with

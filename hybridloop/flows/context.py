@@ -72,6 +72,11 @@ def prepared_by_caller(seed: int) -> PreparedVqe | None:
     return prepared if call.seed == seed else None
 
 
+def seed_of_caller() -> int | None:
+    """The seed that the caller has drawn for a new run."""
+    return _call.get().seed
+
+
 def note_cancelled(how: RunCancelled) -> None:
     """Tell the caller how the run ended."""
     if (call := _call.get()) is not _NOBODY:

@@ -29,7 +29,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a flow run was called for; `workspace` says where (`identity_of`), without a secret."""
+    """What a flow run was called for; `workspace` says where (`identity_of`), without a secret.
+
+    `drawn` is the seed of a new run whose settings have none, where the caller has drawn it already.
+    """
 
     algorithm: str
     problem: ProblemText
@@ -37,6 +40,7 @@ class Wanted:
     workspace: Mapping[str, str]
     run_key: str | None = None
     flow_run_id: str | None = None
+    drawn: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,8 @@ def find_run(journal: Journal, wanted: Wanted) -> Found:
     """
     record = _record_of(journal, wanted)
     if record is None:
-        return Found(wanted, None, _with_seed(wanted.settings, secrets.randbits(63)))
+        drawn = secrets.randbits(63) if wanted.drawn is None else wanted.drawn
+        return Found(wanted, None, _with_seed(wanted.settings, drawn))
     return Found(wanted, record, _agreed(journal, record, wanted))
 
 

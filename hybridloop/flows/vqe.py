@@ -16,7 +16,7 @@ from hybridloop.algorithms.vqe import vqe as minimize_energy
 from hybridloop.errors import CapReached, RunStopped
 from hybridloop.flows.cancelling import cancelled_in_prefect
 from hybridloop.flows.closing import close_what_is_left
-from hybridloop.flows.context import Reports, keep, prepared_by_caller, workspace_of_run
+from hybridloop.flows.context import Reports, keep, prepared_by_caller, seed_of_caller, workspace_of_run
 from hybridloop.flows.endings import account, finished, stopped
 from hybridloop.flows.problems import PreparedVqe, exact_energy, prepare_vqe
 from hybridloop.flows.results import Account, RunResult
@@ -48,7 +48,8 @@ def vqe(problem: ProblemText, settings: VqeSettings = DEFAULTS, run_key: str | N
     """
     workspace = workspace_of_run()
     with open_journal() as journal:
-        found = find_run(journal, Wanted("vqe", problem, settings, identity_of(workspace), run_key, flow_run.id))
+        here = identity_of(workspace)
+        found = find_run(journal, Wanted("vqe", problem, settings, here, run_key, flow_run.id, seed_of_caller()))
         if found.result is not None:
             return keep(RunResult.from_dict(found.result))
         prepared = prepared_by_caller(found.seed) or prepare_vqe(problem, found.settings, found.seed)

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State
 
 from hybridloop.errors import CapReached, InputError, RunBusy, RunParked, RunStopped, ServiceBusy, StopRequested
@@ -24,6 +26,7 @@ from hybridloop.sessions.catalog import list_sessions
 from hybridloop.sessions.journal import Journal, journal_url, open_journal
 from hybridloop.sessions.workspace import identity_of
 from hybridloop.stack import PrefectServer
+from hybridloop.stack.processes import wait_until
 from tests.conftest import Emulator
 
 H2 = ProblemText(name="h2")
@@ -78,6 +81,10 @@ def test_a_key_with_other_settings_is_refused_and_the_first_that_differs_named(
 
 def test_a_seed_that_is_left_out_is_that_of_the_run(begun: Journal) -> None:
     assert find_run(begun, wanted(VqeSettings())).seed == 7
+
+
+def test_a_new_run_takes_the_seed_that_its_caller_has_drawn(journal: Journal) -> None:
+    assert find_run(journal, wanted(VqeSettings(), drawn=0)).seed == 0
 
 
 def test_limits_may_be_others_and_the_last_ones_given_are_kept(begun: Journal) -> None:
@@ -157,6 +164,19 @@ def fresh() -> str:
     return f"run-{secrets.token_hex(4)}"
 
 
+def rounds_shown(server: PrefectServer, state: State[RunResult]) -> list[str]:
+    """The tasks of the flow run that are rounds, once the server, which learns of them by events, has the last."""
+    assert state.state_details.flow_run_id is not None
+    of_run = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
+    with SyncPrefectClient(server.api_url) as client:
+
+        def names() -> list[str]:
+            return sorted(task.name.partition(":")[0] for task in client.read_task_runs(flow_run_filter=of_run))
+
+        assert wait_until(lambda: sum(name.startswith("close session") for name in names()) == 1, within_s=60.0)
+        return [name for name in names() if name.startswith("round")]
+
+
 @pytest.mark.slow
 def test_a_flow_run_that_prefect_starts_again_measures_nothing_twice_and_tells_of_no_round_twice(
     prefect_server: PrefectServer, emulator: Emulator
@@ -172,6 +192,7 @@ def test_a_flow_run_that_prefect_starts_again_measures_nothing_twice_and_tells_o
         record = journal.run(result.run_key)
         assert verified(journal, record).agrees
         assert record.flow_run_id == str(state.state_details.flow_run_id)
+    assert rounds_shown(prefect_server, state) == ["round 1", "round 2", "round 3"]  # each a task once
     books = emulator.admin(f"ledger?run={record.uid}")
     assert (len(books["entries"]), books["duplicates"]["count"]) == (result.jobs, 0)
 
