@@ -189,7 +189,7 @@ def session_of_run(workspace: Any, settings: VqeSettings, run: ClaimedRun) -> Ab
         run=run,
         name=run.record.key,
         policy=settings.failure,
-        keeping=Keeping(settings.keep_alive, settings.idle_rule),
+        keeping=Keeping(settings.keep_alive, settings.idle_rule, settings.hold),
         caps=settings.caps,
         detach_after_s=settings.detach_after,
         cancel_in_flight=settings.cancel_in_flight,

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from hybridloop.sessions.budget import Caps, parse_cost
-from hybridloop.sessions.idle import IdleRule, KeepAliveMode
+from hybridloop.sessions.idle import ExclusiveHold, IdleRule, KeepAliveMode
 from hybridloop.sessions.policy import FailurePolicy
 from hybridloop.sessions.prices import Unit
 
@@ -102,6 +102,13 @@ class VqeSettings(BaseModel):
         KeepAliveMode.AUTO, description="while the session idles: ping it, renew it when it is needed, or neither"
     )
     idle_rule: IdleRule = Field(IdleRule.RECORDED, description="from when the service counts a session's idle minutes")
+    exclusive_hold: Cost | None = Field(
+        None,
+        min_length=1,
+        max_length=1,
+        description="what holding a Quantinuum machine between rounds, by a job every 50 s, may cost; left out: no hold",
+        examples=["400HQC"],
+    )
     cancel_in_flight: bool = Field(
         default=False, description="cancel the jobs in flight when the run ends early; else they are left to finish"
     )
@@ -129,6 +136,14 @@ class VqeSettings(BaseModel):
         description="seconds (or 30m, 8h) that a round may wait before the run is parked, to go on when it is done",
         examples=["30m"],
     )
+
+    @property
+    def hold(self) -> ExclusiveHold | None:
+        """The hold on the machine between rounds, if one is wanted."""
+        if self.exclusive_hold is None:
+            return None
+        ((unit, amount),) = self.exclusive_hold.items()
+        return ExclusiveHold(amount, unit)
 
     @property
     def caps(self) -> Caps:

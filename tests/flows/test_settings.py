@@ -18,6 +18,7 @@ from hybridloop import api
 from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, DEFAULT_PRECISION, DEFAULT_SHOTS
 from hybridloop.errors import InputError
 from hybridloop.flows.settings import MAX_PROBLEM_BYTES, ProblemText, VqeSettings, first_difference
+from hybridloop.sessions.idle import ExclusiveHold
 
 
 @pytest.mark.parametrize(
@@ -111,3 +112,11 @@ def test_a_difference_is_named_by_the_whole_name_of_the_setting() -> None:
     assert first_difference(recorded, {"shots": 1, "failure": {"retries": 4}}) == "failure.retries"
     assert first_difference(recorded, {"shots": 2, "failure": {"retries": 4}}) == "shots"
     assert first_difference(recorded, {**recorded, "new": 1}) == "new"
+
+
+def test_a_hold_on_a_machine_has_one_amount_in_one_unit() -> None:
+    held = VqeSettings.model_validate({"exclusive_hold": "400HQC"}).hold
+    assert held == ExclusiveHold(400.0, "HQC")
+    assert VqeSettings().hold is None
+    with pytest.raises(ValidationError, match="exclusive_hold"):
+        VqeSettings.model_validate({"exclusive_hold": "400HQC, 5USD"})

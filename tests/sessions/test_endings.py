@@ -16,7 +16,9 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.algorithms.rounds import Counts, Lost, Measured
 from hybridloop.errors import CapReached, InputError, JobFailed, RunParked, TargetDown
 from hybridloop.sessions.budget import Caps
+from hybridloop.sessions.idle import ExclusiveHold
 from hybridloop.sessions.journal import Journal, journal_url
+from hybridloop.sessions.keeping import Keeping
 from hybridloop.sessions.policy import FailurePolicy, OnJobFailure, OnLostJob, OnTargetDown
 from hybridloop.sessions.run import ClaimedRun, claimed, new_run
 from hybridloop.sessions.service_clock import ServiceClock
@@ -236,3 +238,12 @@ def test_a_cap_ends_the_run_before_the_round_that_could_exceed_it_and_a_larger_o
     rounds(Caps(max_jobs=3 * POINTS))
     found = books(service, run)
     assert (len(found["entries"]), found["duplicates"]["count"]) == (3 * POINTS, 0)
+
+
+def test_a_hold_on_a_machine_that_can_not_be_held_is_refused_before_a_session_is_opened(
+    clock: ServiceClock, workspace: Workspace, run: ClaimedRun
+) -> None:
+    held = open_session(workspace, run=run, clock=clock, keeping=Keeping(hold=ExclusiveHold(400.0, "HQC")))
+    with pytest.raises(InputError, match="exclusive_hold"), held:
+        pass
+    assert list(workspace.list_sessions()) == []
