@@ -106,7 +106,7 @@ class VqeSettings(BaseModel):
         None,
         min_length=1,
         max_length=1,
-        description="what holding a Quantinuum machine between rounds, by a job every 50 s, may cost; left out: no hold",
+        description="what holding a Quantinuum machine between rounds, a job every 50 s, may cost",
         examples=["400HQC"],
     )
     cancel_in_flight: bool = Field(
