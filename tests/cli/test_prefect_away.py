@@ -12,7 +12,7 @@ import pytest
 
 from hybridloop import stack
 from tests.cli.processes import PATIENCE_S, Shell
-from tests.conftest import Emulator
+from tests.conftest import Emulator, running_emulator
 from tests.prefect_server import own_environ
 
 pytestmark = pytest.mark.slow
@@ -28,16 +28,25 @@ def own_shell(tmp_path: Path) -> Iterator[Shell]:
         stack.down(environ)
 
 
+@pytest.fixture
+def slow_service() -> Iterator[Emulator]:
+    """Every look at a round's jobs takes a while, so that a run of 20 rounds and more is long in its midst."""
+    with running_emulator() as running:
+        running.admin("faults", {"rules": [{"fault": "slow-answer", "operation": "list", "seconds": 0.1}]})
+        yield running
+
+
 def test_a_run_whose_prefect_server_is_killed_ends_with_its_result_and_its_session_closed(
-    own_shell: Shell, emulator: Emulator
+    own_shell: Shell, slow_service: Emulator
 ) -> None:
-    mine = own_shell.at(emulator, "prefect-away")
+    mine = own_shell.at(slow_service, "prefect-away")
+    assert mine.shell.run("up").returncode == 0
+    (server,) = [part for part in mine.shell.json("status")["parts"] if part["part"] == "prefect"]
     options = ("--seed", "7", "--optimizer", "cobyla", "--ansatz", "hardware-efficient", "--json")
     with mine.shell.start("run", "vqe", "h2", *options) as run:
         try:
             assert run.stderr is not None
             assert run.stderr.readline().startswith("round   1")
-            (server,) = [part for part in mine.shell.json("status")["parts"] if part["part"] == "prefect"]
             os.kill(server["pid"], signal.SIGKILL)
             out, err = run.communicate(timeout=PATIENCE_S)
         except BaseException:  # a test that is interrupted too must not leave the process behind

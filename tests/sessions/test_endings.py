@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -158,13 +157,13 @@ def test_a_session_that_times_out_underfoot_is_renewed(
 def test_a_target_that_is_down_is_waited_for(
     service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
 ) -> None:
-    service.admin("targets", {TARGET: {"availability": "Unavailable"}})
-    back = threading.Timer(0.5, service.admin, ("targets", {TARGET: None}))
+    down = {"fault": "error", "status": 409, "code": "TargetUnavailable", "operation": "submit", "before_s": 600}
+    service.admin("faults", {"rules": [down]})
+    start = clock.now()
     with open_session(workspace, run=run, clock=clock) as session:
-        round_ = session.start_round([ones()] * POINTS)
-        back.start()
-        assert_right(session.collect(round_))
-    back.join()
+        assert_right(session.run_round([ones()] * POINTS))
+    assert 590 <= clock.now() - start <= 700
+    assert service.admin("faults/log")["injected"] >= POINTS
 
 
 @pytest.mark.parametrize(
