@@ -11,7 +11,7 @@ import pytest
 from hybridloop.crashpoints import POINTS
 from hybridloop.pytest_plugin import Emulator
 from tests.chaos.processes import KILLED, Reference, Trial
-from tests.long_form import long_form, short_or_long
+from tests.long_form import IS_LONG, long_form, short_or_long
 
 SEARCH = short_or_long("trigonometric", "cobyla")
 UNDERFOOT = short_or_long((6, 13), (20, 40))  # rounds before which somebody closes the session, so that it is renewed
@@ -26,6 +26,7 @@ SAMPLE: tuple[str, ...] = (
 )
 SAMPLE += ("commit.before:7", "commit.after:15", "open.after:1", "renew.before:1", "renew.after:2", "close.before:1")
 AT_A_TIME = 2
+JOBS_OF_A_ROUND = 6  # of the trigonometric search: three points, two groups
 
 
 def passings(point: str) -> Sequence[int]:
@@ -57,3 +58,28 @@ def test_killed_at_every_boundary_and_resumed_once_it_gives_the_same_answer_for_
     with ThreadPoolExecutor(AT_A_TIME) as trials:
         wrong = list(trials.map(lambda at: killed_once(service, tmp_path, reference, at), places))
     assert not any(wrong), "\n".join(filter(None, wrong))
+
+
+def nth(step: str, process: int) -> int:
+    """Which passing of a boundary ends that process, from 1."""
+    if step == "step":
+        return process
+    return JOBS_OF_A_ROUND + 1 if step in {"upload", "put", "result"} else 2
+
+
+@long_form
+@pytest.mark.slow
+@pytest.mark.skipif(not IS_LONG, reason="some 20 processes for each boundary")
+@pytest.mark.parametrize("point", [point for point in POINTS if point.partition(".")[0] not in ONCE])
+def test_killed_at_one_boundary_time_and_again_over_the_whole_run_it_gives_the_same_answer(
+    service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference], point: str
+) -> None:
+    trial = Trial.of(service, tmp_path, "trigonometric")
+    # Each process gets through a round that the one before it left, and dies in the next. Its jobs' own boundaries are
+    # passed at once by all of a round, and those of the optimizer in a replay too.
+    step, processes = point.partition(".")[0], 1
+    while trial.go_on(crash_at=f"{point}:{nth(step, processes)}") == KILLED:
+        processes += 1
+        assert processes < 200, "it gets no further"
+    assert processes > 8
+    trial.check(undisturbed("trigonometric"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hybridloop.pytest_plugin import Emulator
+from hybridloop.pytest_plugin import Emulator, running_emulator
 from tests.chaos.processes import KILLED, Reference, Trial
 from tests.chaos.searches import SEARCHES
 from tests.long_form import IS_LONG, long_form, short_or_long
@@ -78,3 +78,38 @@ def test_replaced_after_every_round_it_gives_the_same_answer_for_the_same_jobs(
     assert processes >= short_or_long(5, 20)
     trial.check(reference)
     assert trial.outcome().sessions == 1
+
+
+STORM = [
+    {"fault": "job-fails", "code": "ProviderTimeout", "operation": "submit", "every": 17},
+    {"fault": "session-times-out", "operation": "submit", "every": 41},
+    {"fault": "session-fails", "operation": "submit", "every": 53},
+    {"fault": "reset-after-commit", "probability": 0.03},
+    {"fault": "answer-dropped", "probability": 0.02},
+    {"fault": "throttled", "probability": 0.03},
+]
+
+
+@long_form
+@pytest.mark.slow
+@pytest.mark.skipif(not IS_LONG, reason="its waits are real: half a minute a run")
+def test_killed_in_a_storm_of_faults_it_gives_the_same_answer_and_no_place_has_two(
+    tmp_path: Path, undisturbed: Callable[[str], Reference]
+) -> None:
+    reference = undisturbed("spsa")
+    with running_emulator() as stormy:
+        stormy.admin("faults", {"rules": STORM})
+        for draw in range(25):
+            draws = random.Random(draw)
+            trial = Trial.of(stormy, tmp_path, "spsa")
+            for _ in range(3):
+                process = trial.start()
+                process.join(draws.uniform(0.0, 2 * reference.seconds))
+                process.kill()
+                process.join()
+            assert trial.go_on() == 0
+            assert trial.outcome().answer == reference.answer, (draw, trial.outcome())
+            books = trial.books()
+            assert books["duplicates"]["count"] == 0
+            assert {place for place, _ in trial.jobs()} == {place for place, _ in reference.jobs}
+            assert trial.open_sessions() == []
