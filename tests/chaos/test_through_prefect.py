@@ -1,0 +1,49 @@
+"""The same through the command line and Prefect: killed at random moments, and started again under the same key."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.cli.processes import PATIENCE_S, Shell
+from tests.conftest import Emulator
+from tests.long_form import IS_LONG, long_form
+
+RUN = ("run", "vqe", "h2", "--seed", "7")
+EXACTLY = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history")
+TRIALS = 10
+
+
+@long_form
+@pytest.mark.slow
+@pytest.mark.skipif(not IS_LONG, reason="tests of the command line kill some as well")
+def test_killed_at_random_moments_and_started_again_by_its_key_it_gives_the_same_answer(
+    stack_environ: dict[str, str], emulator: Emulator
+) -> None:
+    shell = Shell(stack_environ)
+    reference = shell.at(emulator, "chaos-reference").shell.json(*RUN, "--run-key", "reference")
+    start = time.monotonic()  # the local stack is up by now
+    shell.at(emulator, "chaos-timed").shell.json(*RUN, "--run-key", "timed")
+    took_s = time.monotonic() - start
+    killed = 0
+    for draw in range(TRIALS):
+        at = shell.at(emulator, f"chaos-{draw}")
+        moments = random.Random(draw)
+        for _ in range(2):
+            with at.shell.start(*RUN, "--run-key", f"chaos-{draw}", "--quiet") as process:
+                try:
+                    process.wait(moments.uniform(0.4, 0.95) * took_s)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                process.wait(PATIENCE_S)
+                killed += process.returncode == -signal.SIGKILL
+        found = at.shell.json(*RUN, "--run-key", f"chaos-{draw}")
+        assert {name: found[name] for name in EXACTLY} == {name: reference[name] for name in EXACTLY}
+        assert set(at.session_statuses()) <= {"Succeeded", "Failed", "TimedOut"}
+        books = emulator.admin(f"ledger?run={at.shell.json('runs', 'show', f'chaos-{draw}')['uid']}")
+        assert (len(books["entries"]), books["duplicates"]["count"]) == (reference["jobs"]["total"], 0)
+    assert killed >= TRIALS
