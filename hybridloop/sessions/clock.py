@@ -7,6 +7,8 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
+_FOREVER_S = 3600.0
+
 
 class Clock(Protocol):
     """The time that deadlines, polls and retries go by."""
@@ -41,3 +43,32 @@ class RealClock:
     def hold(self) -> AbstractContextManager[object]:
         """Nothing: real time can't be held."""
         return nullcontext()
+
+
+class PatientLock:
+    """A reentrant lock that may be held over a clock's waits: who waits for it waits by that clock, and time passes.
+
+    With a plain one a thread that blocks would keep virtual time from ever reaching the end of the holder's wait.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._held = threading.RLock()
+        self._guard = threading.Lock()
+        self._waiting: list[threading.Event] = []
+
+    def __enter__(self) -> None:
+        while not self._held.acquire(blocking=False):
+            freed = threading.Event()
+            with self._guard:
+                self._waiting.append(freed)
+            if self._held.acquire(blocking=False):  # it was freed before we were on the list
+                return
+            self._clock.wait(freed, _FOREVER_S)
+
+    def __exit__(self, *_raised: object) -> None:
+        self._held.release()
+        with self._guard:
+            waiting, self._waiting = self._waiting, []
+        for freed in waiting:
+            freed.set()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from hybridloop.crashpoints import crash_point
 from hybridloop.errors import AccessDenied, HybridloopError, InputError, ServiceRefused, SessionEnded
-from hybridloop.sessions.clock import Clock
+from hybridloop.sessions.clock import Clock, PatientLock
 from hybridloop.sessions.journal import SessionRow
 from hybridloop.sessions.places import session_id
 from hybridloop.sessions.policy import FailurePolicy
@@ -59,7 +58,7 @@ class Lineage:
         self._clock = clock
         self._name = name
         self._on_open = on_open
-        self._lock = threading.RLock()
+        self._lock = PatientLock(clock)  # held over exchanges with the service, and the waits between them
         self._held: HeldSession | None = None
         self._next_reason = ""
         self._rows = list(run.journal.sessions(run.uid))  # nobody else writes them while we hold the run

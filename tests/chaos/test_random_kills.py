@@ -14,7 +14,7 @@ from tests.chaos.processes import KILLED, Reference, Trial
 from tests.chaos.searches import SEARCHES
 from tests.long_form import IS_LONG, long_form, short_or_long
 
-TRIALS = 38  # of each search: with a sixth of them killed five times 200 kills and more in all
+TRIALS = 45  # of each search: with a sixth of them killed five times 200 kills and more in all
 AT_A_TIME = 2
 MANY = 5
 
@@ -29,7 +29,7 @@ def killed_at_random(
         trial = Trial.of(service, folder, search)
         for _ in range(kills):
             process = trial.start()
-            process.join(draws.uniform(0.0, reference.seconds))
+            process.join(draws.uniform(0.0, 0.8 * reference.seconds))
             process.kill()
             process.join()
             killed += process.exitcode == KILLED

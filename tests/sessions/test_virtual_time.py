@@ -16,6 +16,7 @@ from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.errors import AccessDenied, InputError, ServiceUnreachable
+from hybridloop.sessions.clock import PatientLock
 from hybridloop.sessions.clock_calls import ClockCalls
 from hybridloop.sessions.idle import IdleRule, KeepAliveMode
 from hybridloop.sessions.keeping import Keeping
@@ -147,6 +148,37 @@ def test_two_clients_share_one_time(service: Emulator, clock: ServiceClock) -> N
     assert clock.wait(done, 60.0)
     other.join()
     assert woken == [("other", 30.0), ("other", 60.0), ("first", 80.0), ("other", 90.0)]
+
+
+def test_a_lock_that_is_held_over_a_wait_does_not_hold_up_time_by_those_who_wait_for_it(clock: ServiceClock) -> None:
+    lock = PatientLock(clock)
+    is_held, done = threading.Event(), threading.Event()
+    held, entered = clock.hold(), []
+
+    def holds() -> None:
+        with held, lock:
+            is_held.set()
+            with lock:  # once more, by the same thread
+                clock.wait(never(), 30.0)
+            entered.append("first")
+
+    def follows() -> None:
+        with following, lock:
+            entered.append("second")
+            done.set()
+
+    following = clock.hold()
+    first = threading.Thread(target=holds, daemon=True)
+    first.start()
+    assert is_held.wait(30)
+    second = threading.Thread(target=follows, daemon=True)
+    second.start()
+    too_long = threading.Timer(30, done.set)  # real seconds, in which broken code has not come to anything
+    too_long.start()
+    clock.wait(done, MINUTE)
+    too_long.cancel()
+    first.join(1)
+    assert entered == ["first", "second"]
 
 
 def test_a_thread_that_was_started_under_a_hold_is_waited_for(clock: ServiceClock) -> None:
