@@ -5,22 +5,38 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from prefect.logging.loggers import flow_run_logger
+
 from hybridloop.errors import HybridloopError
 from hybridloop.flows.context import workspace_of_run
-from hybridloop.flows.runs import run_of_key
-from hybridloop.sessions.journal import open_journal
-from hybridloop.sessions.sweep import sweep_run
-
-_log = logging.getLogger(__name__)
+from hybridloop.flows.runs import FINISHED, run_of_key
+from hybridloop.sessions.journal import Journal, RunRecord, open_journal
+from hybridloop.sessions.sweep import sweep_run, unfinished_jobs
 
 
 def close_what_is_left(flow: Any, flow_run: Any, state: Any) -> None:
-    """Close the session that the flow run's run left open, by the journal; none is left after an orderly end."""
+    """Close the session that the flow run's run left open, by the journal; none is left after an orderly end.
+
+    The flow run's log is told what was left, since the state's message is Prefect's own where a worker ran it.
+    """
+    # a logger of this package does not reach Prefect's server from a process that runs hooks alone
+    log = flow_run_logger(flow_run, flow)
     try:
         with open_journal() as journal:
             key = flow_run.parameters.get("run_key")
             record = journal.run_of_flow(str(flow_run.id)) if key is None else run_of_key(journal, key)
-            if record is not None and any(row.ended_at is None for row in journal.sessions(record.uid)):
-                sweep_run(journal, record, workspace_of_run())
+            if record is not None and record.status not in FINISHED:
+                _close(journal, record, log)
     except HybridloopError as error:  # Prefect would only log it; `hybridloop sessions sweep` does the same later
-        _log.warning("a session may be open still: %s", error)
+        log.warning("a session may be open still: %s", error)
+
+
+def _close(journal: Journal, record: RunRecord, log: logging.LoggerAdapter[logging.Logger]) -> None:
+    if any(row.ended_at is None for row in journal.sessions(record.uid)):
+        for swept in sweep_run(journal, record, workspace_of_run()):
+            log.warning("session %s was open; %s", swept.session, swept.done)
+    log.warning(
+        "run %(key)s ended early with %(jobs)d job(s) in flight; all results are kept; "
+        "to go on with it: hybridloop runs resume %(key)s",
+        {"key": record.key, "jobs": len(unfinished_jobs(journal, record.uid))},
+    )

@@ -224,6 +224,7 @@ class FlowRun:
 
     id: str
     parameters: dict[str, Any]
+    name: str = "vqe-h2"
 
 
 @pytest.mark.slow
