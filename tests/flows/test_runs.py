@@ -7,11 +7,12 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import FlowRun, State
 
 from hybridloop.errors import CapReached, InputError, RunBusy, RunParked, RunStopped, ServiceBusy, StopRequested
 from hybridloop.flows.closing import close_what_is_left
@@ -218,15 +219,6 @@ class Died(BaseException):
     """Stands for a process that ends on the spot."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class FlowRun:
-    """What Prefect hands its hooks of a flow run."""
-
-    id: str
-    parameters: dict[str, Any]
-    name: str = "vqe-h2"
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("by_key", [False, True], ids=["by its flow run", "by its key"])
 def test_what_prefect_calls_for_a_crashed_flow_run_closes_its_session_by_the_journal(
@@ -238,12 +230,13 @@ def test_what_prefect_calls_for_a_crashed_flow_run_closes_its_session_by_the_jou
     monkeypatch.setenv("HYBRIDLOOP_JOURNAL", journal_url(tmp_path / "journal.db"))
     workspace = emulator.workspace()
     here = identity_of(workspace)
+    crashed = FlowRun(flow_id=uuid4(), parameters={"run_key": None})
 
     def die(*_: object, **__: object) -> Any:
         raise Died
 
     with open_journal() as journal:
-        found = find_run(journal, wanted(workspace=here, flow_run_id="f"))
+        found = find_run(journal, wanted(workspace=here, flow_run_id=str(crashed.id)))
         with monkeypatch.context() as dying:
             dying.setattr("hybridloop.sessions.lineage.Lineage.close", die)  # a process that is dead closes nothing
             with (
@@ -253,7 +246,7 @@ def test_what_prefect_calls_for_a_crashed_flow_run_closes_its_session_by_the_jou
             ):
                 session.open()
     assert [row["status"] for row in list_sessions(workspace, 5)] == ["Waiting"]
-    flow_run = FlowRun("another", {"run_key": "k"}) if by_key else FlowRun("f", {"run_key": None})
+    flow_run = FlowRun(flow_id=uuid4(), parameters={"run_key": "k"}) if by_key else crashed
     for _ in range(2):  # again changes nothing
         with called_with(workspace, None):
             close_what_is_left(vqe, flow_run, None)
