@@ -36,7 +36,7 @@ from tests.conftest import Emulator, running_emulator
 from tests.long_form import IS_LONG, long_form
 from tests.prefect_server import own_environ
 
-__test__ = IS_LONG  # pytest collects nothing here else: a worker starts seven processes that import all anew
+__test__ = IS_LONG  # pytest collects nothing here else: each run and hook of a worker imports all anew
 WAYS = ("killed", "cancelled")
 POOL = "processes"
 SEED = 7
