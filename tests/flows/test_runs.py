@@ -220,6 +220,7 @@ class Died(BaseException):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")  # the flow run's log goes there
 @pytest.mark.parametrize("by_key", [False, True], ids=["by its flow run", "by its key"])
 def test_what_prefect_calls_for_a_crashed_flow_run_closes_its_session_by_the_journal(
     by_key: bool,  # noqa: FBT001
