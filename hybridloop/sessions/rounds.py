@@ -80,6 +80,7 @@ class RoundInFlight:
         self._failure: Exception | None = None
         self._stopping = threading.Event()
         self._all_accepted = False
+        self._on_submitted: Callable[[], None] = lambda: None
         self._down_since: float | None = None
         self.started_at: float | None = None
         self.ended = threading.Event()
@@ -108,12 +109,13 @@ class RoundInFlight:
     def start(self, connection: Connection, on_submitted: Callable[[], None]) -> None:
         """Submit all jobs side by side; the call returns at once. on_submitted runs when the last one is accepted."""
         self.started_at = connection.clock.now()
+        self._on_submitted = on_submitted
         waiting = [job for job in self._jobs.values() if not job.settled]
         if not waiting:
             self._settled(connection)
             return
         for job in waiting:
-            connection.workers.do(partial(self._submit, connection, job, on_submitted))
+            connection.workers.do(partial(self._submit, connection, job))
 
     def observe(self, connection: Connection, listed: Mapping[str, Any]) -> None:
         """Take a job as the service lists it; one that has ended is collected, or asked again."""
@@ -163,11 +165,11 @@ class RoundInFlight:
             raise self._failure
         return measured(self._pubs, {_at(job.spec): job.counts or Lost(job.lost or "") for job in self._jobs.values()})
 
-    def _submit(self, connection: Connection, job: _Job, on_submitted: Callable[[], None]) -> None:
+    def _submit(self, connection: Connection, job: _Job) -> None:
         if not self.ended.is_set():
-            self._guarded(partial(self._send, connection, job, on_submitted))
+            self._guarded(partial(self._send, connection, job))
 
-    def _send(self, connection: Connection, job: _Job, on_submitted: Callable[[], None]) -> None:
+    def _send(self, connection: Connection, job: _Job) -> None:
         spec, service = job.spec, connection.service
         there = service.find_job(spec.id) if job.may_be_there else None
         if there is not None:
@@ -191,7 +193,8 @@ class RoundInFlight:
             crash_point("answer.before")
             connection.run.journal.submitted(connection.run.lease, ids)
             crash_point("answer.after")
-            on_submitted()
+        if last:  # it may be a further attempt that is: an adopted job has failed before the others were accepted
+            self._on_submitted()
         if there is not None:
             self.observe(connection, there)
 
@@ -315,7 +318,7 @@ class RoundInFlight:
             job.spec, job.container, job.session = spec, "", ordinal
             job.accepted = job.collecting = job.may_be_there = False
             self._jobs[spec.id] = job
-        send = partial(self._submit, connection, job, lambda: None)
+        send = partial(self._submit, connection, job)
         connection.later(wait_s, lambda: connection.workers.do(send))
 
     def _take(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,11 @@ from hybridloop.errors import HybridloopError, ReplayDiverged, RunBusy
 from hybridloop.sessions import programs, qir
 from hybridloop.sessions.catalog import list_sessions
 from hybridloop.sessions.journal import Journal, journal_url
+from hybridloop.sessions.places import JobPlace, RoundPlace
 from hybridloop.sessions.rounds import RoundInFlight
 from hybridloop.sessions.run import claimed, new_run
 from hybridloop.sessions.session import OpenSession, open_session
+from hybridloop.stack.processes import wait_until
 from tests.conftest import Emulator
 
 TARGET = "rigetti.sim.qvm"
@@ -123,6 +126,50 @@ def test_what_was_in_flight_when_the_process_died_is_adopted_and_the_session_goe
     books = emulator.admin(f"ledger?run={uid}")
     assert (len(books["entries"]), books["duplicates"]["count"]) == (3, 0)
     assert [row["status"] for row in list_sessions(workspace, 5)] == ["Succeeded"]
+
+
+def test_a_job_that_had_failed_is_asked_again_though_others_of_its_round_are_adopted_later(
+    journal: Journal, uid: str, start_emulator: Callable[..., Emulator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object, **__: object) -> Any:
+        raise Died
+
+    def die_when_all_is_over(session: OpenSession) -> None:
+        session.start_round([ask(0)])
+        assert wait_until(lambda: is_over(workspace), within_s=30)
+        die()
+
+    service = start_emulator()
+    workspace = service.workspace("resumed")
+    place = RoundPlace(uid, "main", 0)
+    fails, is_late = (JobPlace(place, 0, point, 0).name(0) for point in (0, 1))
+    service.admin(
+        "faults",
+        {
+            "rules": [
+                {"fault": "job-fails", "code": "ProviderTimeout", "operation": "submit", "job": fails},
+                {"fault": "slow-answer", "seconds": 1.5, "operation": "get-job", "job": is_late},
+            ]
+        },
+    )
+    with monkeypatch.context() as dying:
+        dying.setattr(RoundInFlight, "observe", lambda *_: None)
+        dying.setattr("hybridloop.sessions.lineage.Lineage.close", die)
+        with pytest.raises(Died), session_of(journal, uid, workspace) as session:
+            die_when_all_is_over(session)
+    monkeypatch.setattr("hybridloop.sessions.rounds.wait_before_retry", lambda *_, **__: 3.0)
+    with session_of(journal, uid, workspace) as session:
+        too_long = threading.Timer(20, session.stop)  # which fails the test: a bound for broken code
+        too_long.start()
+        assert len(found(session.run_round([ask(0)]))) == 3
+        too_long.cancel()
+    books = service.admin(f"ledger?run={uid}")
+    assert (len(books["entries"]), books["duplicates"]["count"]) == (4, 0)
+
+
+def is_over(workspace: Workspace) -> bool:
+    jobs = list(workspace.list_jobs())
+    return len(jobs) == 3 and all(job.has_completed() for job in jobs)
 
 
 def test_a_resumed_run_that_has_all_it_needs_still_closes_the_session_that_was_left_open(
