@@ -76,7 +76,7 @@ def test_a_journal_that_stays_locked_ends_the_run_in_words_and_it_goes_on_later(
     process = trial.start(busy_s=short_or_long(0.5, BUSY_S))
     assert wait_until(lambda: trial.books()["jobs"] >= 20, within_s=60)
     with locked(trial):
-        process.join(60)
+        process.join(150)  # each thing that it writes on its way out is given its time
     assert process.exitcode == 0
     assert trial.outcome().error == "JournalError"
     assert "locked" in trial.outcome().text

@@ -67,6 +67,7 @@ def test_an_owner_that_was_paused_and_taken_over_writes_submits_and_closes_nothi
         halted(first)
         if wakes == "when it is over":
             assert trial.go_on(ahead_s=EXPIRED_S) == 0
+            assert trial.outcome().answer is not None, trial.outcome()
             woken(first, trial)
             found = trial.outcome(tmp_path / "first.json")
             if found.answer is not None:  # reading takes no lease: it found all rounds in the journal
