@@ -21,7 +21,7 @@ test-long: .venv/ready ## run the long forms of tests: random walks, fuzzing, cr
 	HYBRIDLOOP_TESTS=long $(BIN)/pytest -m long_form --ignore tests/chaos
 
 chaos: .venv/ready ## kill, pause and starve runs by the hundred (an hour)
-	HYBRIDLOOP_TESTS=long $(BIN)/pytest tests/chaos
+	HYBRIDLOOP_TESTS=long $(BIN)/pytest tests/chaos tests/cli/test_prefect_away.py
 
 check: .venv/ready ## lint, format, types, import contracts
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from hybridloop.pytest_plugin import SUBSCRIPTION, Emulator, running_emulator
+from tests.long_form import IS_LONG
 
 __all__ = ["SUBSCRIPTION", "Emulator", "running_emulator"]
 
@@ -24,3 +25,11 @@ def start_emulator() -> Iterator[Callable[..., Emulator]]:
     """Starts special services: `start_emulator("--clock", "virtual")`, `start_emulator(state=folder)`."""
     with ExitStack() as running:
         yield lambda *options, state=None: running.enter_context(running_emulator(*options, state=state))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what has a long form only, unless that was asked for."""
+    left_out = [] if IS_LONG else [item for item in items if item.get_closest_marker("long_only")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]

@@ -11,6 +11,7 @@ T = TypeVar("T")
 
 IS_LONG = os.environ.get("HYBRIDLOOP_TESTS") == "long"
 long_form = pytest.mark.long_form  # `make test-long` runs what has it
+long_only = pytest.mark.long_only  # has no short form: other runs leave it out, see `tests/conftest.py`
 
 
 def short_or_long(short: T, long: T) -> T:

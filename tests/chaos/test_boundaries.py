@@ -11,7 +11,7 @@ import pytest
 from hybridloop.crashpoints import POINTS
 from hybridloop.pytest_plugin import Emulator
 from tests.chaos.processes import KILLED, Reference, Trial
-from tests.long_form import IS_LONG, long_form, short_or_long
+from tests.long_form import long_form, long_only, short_or_long
 
 SEARCH = short_or_long("trigonometric", "cobyla")
 UNDERFOOT = short_or_long((6, 13), (20, 40))  # rounds before which somebody closes the session, so that it is renewed
@@ -62,7 +62,7 @@ def nth(step: str, process: int) -> int:
 
 @long_form
 @pytest.mark.slow
-@pytest.mark.skipif(not IS_LONG, reason="some 20 processes for each boundary")
+@long_only  # some 20 processes for each boundary
 @pytest.mark.parametrize("point", [point for point in POINTS if point.partition(".")[0] not in ONCE])
 def test_killed_at_one_boundary_time_and_again_over_the_whole_run_it_gives_the_same_answer(
     service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference], point: str

@@ -23,7 +23,7 @@ from hybridloop.sessions.workspace import connect
 from hybridloop.stack.processes import wait_until
 from tests.chaos.processes import KILLED, TARGET, Reference, Trial
 from tests.chaos.searches import SEARCHES
-from tests.long_form import IS_LONG, long_form, short_or_long
+from tests.long_form import long_form, long_only, short_or_long
 
 
 @long_form
@@ -53,7 +53,7 @@ def locked(trial: Trial) -> Iterator[None]:
 
 @long_form
 @pytest.mark.slow
-@pytest.mark.skipif(not IS_LONG, reason="tests of the journal wait as well")
+@long_only  # tests of the journal wait as well
 def test_a_journal_that_is_locked_for_a_while_is_waited_for(
     service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference]
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hybridloop.pytest_plugin import Emulator, running_emulator
 from tests.chaos.processes import KILLED, Reference, Trial
 from tests.chaos.searches import SEARCHES
-from tests.long_form import IS_LONG, long_form, short_or_long
+from tests.long_form import IS_LONG, long_form, long_only, short_or_long
 
 TRIALS = 45  # of each search: with a sixth of them killed five times 200 kills and more in all
 AT_A_TIME = 2
@@ -92,7 +92,7 @@ STORM = [
 
 @long_form
 @pytest.mark.slow
-@pytest.mark.skipif(not IS_LONG, reason="its waits are real: half a minute a run")
+@long_only  # its waits are real: half a minute a run
 def test_killed_in_a_storm_of_faults_it_gives_the_same_answer_and_no_place_has_two(
     tmp_path: Path, undisturbed: Callable[[str], Reference]
 ) -> None:

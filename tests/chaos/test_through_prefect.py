@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.processes import PATIENCE_S, Shell
 from tests.conftest import Emulator
-from tests.long_form import IS_LONG, long_form
+from tests.long_form import long_form, long_only
 
 RUN = ("run", "vqe", "h2", "--seed", "7")
 EXACTLY = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history")
@@ -20,7 +20,7 @@ TRIALS = 10
 
 @long_form
 @pytest.mark.slow
-@pytest.mark.skipif(not IS_LONG, reason="tests of the command line kill some as well")
+@long_only  # tests of the command line kill some as well
 def test_killed_at_random_moments_and_started_again_by_its_key_it_gives_the_same_answer(
     stack_environ: dict[str, str], emulator: Emulator
 ) -> None:

@@ -13,9 +13,10 @@ import pytest
 from hybridloop import stack
 from tests.cli.processes import PATIENCE_S, Shell
 from tests.conftest import Emulator, running_emulator
+from tests.long_form import long_form, long_only
 from tests.prefect_server import own_environ
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, long_form, long_only]  # a stack of its own, and the time that Prefect takes to give up
 
 
 @pytest.fixture
