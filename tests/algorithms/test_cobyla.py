@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import multiprocessing
+import os
 import pickle
 import threading
 import weakref
@@ -176,6 +177,7 @@ def test_a_forked_child_goes_on_with_the_search_and_so_does_its_parent() -> None
     def child(sending: Connection) -> None:
         tell(optimizer, optimizer.ask(), 0.3)
         sending.send(optimizer.ask())
+        os._exit(0)  # what other libraries would do at the end of a fork is not asked here
 
     context = multiprocessing.get_context("fork")
     receiving, sending = context.Pipe(duplex=False)
