@@ -156,7 +156,7 @@ class Cobyla:
         if self._stop is None and self._asked is None:
             try:
                 self._asked = self._next_point()
-            except BaseException:
+            except BaseException:  # an interruption too: SciPy is somewhere between two points then
                 self._search = None  # what was interrupted midway starts anew from the records
                 raise
         if self._asked is None:

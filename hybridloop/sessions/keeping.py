@@ -54,7 +54,7 @@ class JournaledPings:
             self._journal.add_ping(
                 self._lease, Ping(place.id, place.ordinal, place.n, reservation.amounts[0], shots=PING_SHOTS)
             )
-        except BaseException:
+        except BaseException:  # whatever it was, an interruption too: nothing of it was written down
             self._budget.release(reservation)
             raise
         self._reserved[place.id] = reservation

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from hybridloop.crashpoints import crash_point
 from hybridloop.errors import AccessDenied, HybridloopError, InputError, ServiceRefused, SessionEnded
@@ -206,10 +206,6 @@ class Lineage:
             ordinal = self._rows[-1].ordinal
             self._ended(ordinal, "refused")
             raise
-
-    def facts(self) -> list[dict[str, Any]]:
-        """The lineage as rows to show."""
-        return [{"ordinal": row.ordinal, "id": row.id, "status": row.status, "reason": row.reason} for row in self.rows]
 
 
 def swallowed(last_act: Callable[[], T]) -> T | None:

@@ -78,7 +78,6 @@ class RoundInFlight:
         self._lock = threading.Lock()
         self._unwritten: list[JobOutcome] = []
         self._failure: Exception | None = None
-        self._stopping = threading.Event()
         self._all_accepted = False
         self._on_submitted: Callable[[], None] = lambda: None
         self._down_since: float | None = None

@@ -125,10 +125,10 @@ def test_what_is_not_armed_put_off_or_forgotten_is_not_sent(dead_man: DeadMan, s
 
 def test_it_ends_with_its_parent_however_that_dies_and_sends_nothing_then(service: Door) -> None:
     code = (
-        "import sys, time; from hybridloop.sessions.deadman import DeadMan;"
+        "import signal; from hybridloop.sessions.deadman import DeadMan;"
         "from hybridloop.sessions.transport import SignedRequest;"
         f"held = DeadMan(); held.hold('a', SignedRequest('PUT', {service.url!r}, {{}}, b'', None, None));"
-        "held.arm({'a': 2.0}); print(held.pid, flush=True); time.sleep(60)"
+        "held.arm({'a': 2.0}); print(held.pid, flush=True); signal.pause()"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
@@ -141,12 +141,12 @@ def test_it_ends_with_its_parent_however_that_dies_and_sends_nothing_then(servic
 
 def test_it_ends_though_a_forked_process_keeps_the_pipe_open(service: Door) -> None:
     code = (
-        "import os, sys, time; from hybridloop.sessions.deadman import DeadMan;"
+        "import os, signal; from hybridloop.sessions.deadman import DeadMan;"
         "from hybridloop.sessions.transport import SignedRequest;"
         f"held = DeadMan(); held.hold('a', SignedRequest('PUT', {service.url!r}, {{}}, b'', None, None));"
         "copy = os.fork()\n"
-        "if copy == 0: time.sleep(60)\n"
-        "print(held.pid, copy, flush=True); time.sleep(60)"
+        "if copy == 0: signal.pause()\n"
+        "print(held.pid, copy, flush=True); signal.pause()"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None

@@ -20,7 +20,6 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Counts, Measured
 from hybridloop.errors import HybridloopError, ReplayDiverged, RunBusy
-from hybridloop.sessions import programs, qir
 from hybridloop.sessions.catalog import list_sessions
 from hybridloop.sessions.journal import Journal, journal_url
 from hybridloop.sessions.places import JobPlace, RoundPlace
@@ -77,22 +76,17 @@ def found(answer: list[Measured]) -> list[dict[str, int]]:
 
 
 def test_rounds_that_are_there_come_back_without_a_request_or_a_compilation(
-    journal: Journal, uid: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    journal: Journal, uid: str, start_emulator: Callable[..., Emulator]
 ) -> None:
+    service = start_emulator()
+    workspace = service.workspace("replayed")
     with session_of(journal, uid, workspace) as session:
         first = [found(session.run_round([ask(k)])) for k in range(3)]
-
-    def refuse(*_: object) -> Any:
-        raise AssertionError("nothing of this may happen in a replay")
-
-    monkeypatch.setattr(programs, "build_template", refuse)
-    monkeypatch.setattr(qir, "compile_qir", refuse)
-    monkeypatch.setattr("hybridloop.sessions.transport.Transport.call", refuse)
-    monkeypatch.setattr("hybridloop.sessions.transport.Transport.get_blob", refuse)
+    service.stop()  # a request would find nobody
     with session_of(journal, uid, workspace) as session:
         again = [session.run_round([ask(k)]) for k in range(3)]
     assert [found(answer) for answer in again] == first
-    assert (session.replayed, session.jobs, session.shots) == (3, 9, 900)
+    assert (session.replayed, session.jobs, session.shots, session.structures_compiled) == (3, 9, 900, 0)
 
 
 def test_a_replayed_round_hands_back_the_points_that_were_written_down(
@@ -143,12 +137,14 @@ def test_a_job_that_had_failed_is_asked_again_though_others_of_its_round_are_ado
     workspace = service.workspace("resumed")
     place = RoundPlace(uid, "main", 0)
     fails, is_late = (JobPlace(place, 0, point, 0).name(0) for point in (0, 1))
+    asked_again = JobPlace(place, 0, 0, 0).name(1)  # accepted last, however short the wait before it
     service.admin(
         "faults",
         {
             "rules": [
                 {"fault": "job-fails", "code": "ProviderTimeout", "operation": "submit", "job": fails},
-                {"fault": "slow-answer", "seconds": 1.5, "operation": "get-job", "job": is_late},
+                {"fault": "slow-answer", "seconds": 1.0, "operation": "get-job", "job": is_late},
+                {"fault": "slow-answer", "seconds": 2.5, "operation": "submit", "job": asked_again},
             ]
         },
     )
@@ -157,7 +153,6 @@ def test_a_job_that_had_failed_is_asked_again_though_others_of_its_round_are_ado
         dying.setattr("hybridloop.sessions.lineage.Lineage.close", die)
         with pytest.raises(Died), session_of(journal, uid, workspace) as session:
             die_when_all_is_over(session)
-    monkeypatch.setattr("hybridloop.sessions.rounds.wait_before_retry", lambda *_, **__: 3.0)
     with session_of(journal, uid, workspace) as session:
         too_long = threading.Timer(20, session.stop)  # which fails the test: a bound for broken code
         too_long.start()

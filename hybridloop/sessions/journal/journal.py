@@ -66,7 +66,7 @@ class Journal:
         self._store = Store(Location.parse(url), busy_s=busy_s)
         try:
             migrate(self._store, busy_s=busy_s)
-        except BaseException:
+        except BaseException:  # whatever it was, an interruption too: nobody else has the connections to close
             self._store.close()
             raise
 
