@@ -79,8 +79,8 @@ class RunKeyTaken(InputError):
         self.key = key
 
 
-class ServiceError(HybridloopError):
-    """Trouble of the service or of the way to it: what happened, what it means for the run, what to do next."""
+class _InThreeParts(Exception):
+    """What happened, what it means for the run, what to do next."""
 
     def __init__(self, happened: str, meaning: str, remedy: str) -> None:
         super().__init__(happened, meaning, remedy)
@@ -90,6 +90,10 @@ class ServiceError(HybridloopError):
 
     def __str__(self) -> str:
         return f"{self.happened}. {self.meaning} {self.remedy}"
+
+
+class ServiceError(_InThreeParts, HybridloopError):
+    """Trouble of the service or of the way to it: what happened, what it means for the run, what to do next."""
 
 
 class AccessDenied(ServiceError):
@@ -234,17 +238,8 @@ class ProgramError(HybridloopError):
         return f"circuit {self.circuit!r}: {self.problem}. Nothing of its round was submitted."
 
 
-class JournalError(HybridloopError):
+class JournalError(_InThreeParts, HybridloopError):
     """The journal can't be opened, read or written: what happened, what it means for the run, what to do next."""
-
-    def __init__(self, happened: str, meaning: str, remedy: str) -> None:
-        super().__init__(happened, meaning, remedy)
-        self.happened = happened
-        self.meaning = meaning
-        self.remedy = remedy
-
-    def __str__(self) -> str:
-        return f"{self.happened}. {self.meaning} {self.remedy}"
 
 
 class JournalDamaged(JournalError):

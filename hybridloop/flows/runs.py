@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hybridloop.errors import CapReached, HybridloopError, InputError, RunParked, RunStopped, StopRequested
 from hybridloop.flows.settings import LIMITS, ProblemText, VqeSettings, first_difference
 from hybridloop.sessions.journal import Journal, NewRun, RunRecord, check_key
+from hybridloop.sessions.policy import cautions
 from hybridloop.sessions.run import ClaimedRun, claimed, new_run
 
 if TYPE_CHECKING:
@@ -183,6 +184,8 @@ def session_of_run(workspace: Any, settings: VqeSettings, run: ClaimedRun) -> Ab
     from hybridloop.sessions.keeping import Keeping
     from hybridloop.sessions.session import open_session
 
+    for caution in cautions(settings.failure):
+        _log.warning("%s", caution)
     return open_session(
         workspace,
         settings.target,

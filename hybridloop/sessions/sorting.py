@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from hybridloop.sessions.transport import PASSING, Trouble
+from hybridloop.sessions.transport import Trouble
 
 CANCELLED = "cancelled"
 CANCELLED_WITH_SESSION = "cancelled with its session"
@@ -87,11 +87,6 @@ def meaning_of(code: str | None) -> str:
     if known is not None:
         return known.meaning
     return "the service gave no reason" if not code else f"{code!r} is no code that hybridloop knows"
-
-
-def passing(trouble: Trouble) -> bool:
-    """Whether a call that met this trouble is asked again."""
-    return trouble in PASSING
 
 
 def _job_ending(code: str | None) -> Sorted | None:
