@@ -17,11 +17,12 @@ from hybridloop.errors import HybridloopError
 from hybridloop.pytest_plugin import Emulator
 from hybridloop.sessions.journal import Journal, journal_url
 from hybridloop.sessions.journal.journal import BUSY_S
+from hybridloop.sessions.journal.patience import IN_HASTE_S
 from hybridloop.sessions.run import claimed
 from hybridloop.sessions.session import open_session
 from hybridloop.sessions.workspace import connect
 from hybridloop.stack.processes import wait_until
-from tests.chaos.processes import KILLED, TARGET, Reference, Trial
+from tests.chaos.processes import KILLED, TARGET, Reference, Trial, ended
 from tests.chaos.searches import SEARCHES
 from tests.long_form import long_form, long_only, short_or_long
 
@@ -69,15 +70,19 @@ def test_a_journal_that_is_locked_for_a_while_is_waited_for(
 
 @long_form
 @pytest.mark.slow
-def test_a_journal_that_stays_locked_ends_the_run_in_words_and_it_goes_on_later(
+def test_a_journal_that_stays_locked_is_waited_for_once_and_the_run_ends_in_words_and_goes_on_later(
     service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference]
 ) -> None:
     trial = Trial.of(service, tmp_path, "cobyla")
-    process = trial.start(busy_s=short_or_long(0.5, BUSY_S))
+    log, busy_s = trial.order.journal.with_name("debug.log"), short_or_long(3.0, BUSY_S)
+    process = trial.start(busy_s=busy_s, log=log)
     assert wait_until(lambda: trial.books()["jobs"] >= 20, within_s=60)
-    with locked(trial):
-        process.join(150)  # each thing that it writes on its way out is given its time
-    assert process.exitcode == 0
+    with locked(trial), ended(process, 120):
+        assert process.exitcode == 0, "it did not end while the journal was locked"
+        assert trial.open_sessions() == []
+    waits = [float(each) for each in re.findall(r"failed that waits ([0-9.]+) s for locks", log.read_text())]
+    assert len(waits) >= 3  # what it writes on its way out
+    assert waits == [busy_s] + [IN_HASTE_S] * (len(waits) - 1)
     assert trial.outcome().error == "JournalError"
     assert "locked" in trial.outcome().text
     assert trial.go_on() == 0
@@ -85,7 +90,7 @@ def test_a_journal_that_stays_locked_ends_the_run_in_words_and_it_goes_on_later(
 
 
 @pytest.fixture(scope="module")
-def ended(service: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Trial:
+def finished(service: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Trial:
     """A run that has all its rounds, and its journal in one file."""
     trial = Trial.of(service, tmp_path_factory.mktemp("ended"), "spsa")
     assert trial.go_on(closed_underfoot=(10,)) == 0
@@ -147,20 +152,20 @@ def _flipped(value: object, draws: random.Random) -> object:
 @long_form
 @pytest.mark.slow
 def test_of_bits_that_flip_in_a_real_journal_every_one_is_noticed_before_use_or_never_used(
-    ended: Trial, tmp_path: Path
+    finished: Trial, tmp_path: Path
 ) -> None:
-    answer = ended.outcome().answer
-    jobs = ended.books()["entries"]
-    assert replayed(ended, Path(shutil.copy(ended.order.journal, tmp_path / "whole.db"))) == answer
+    answer = finished.outcome().answer
+    jobs = finished.books()["entries"]
+    assert replayed(finished, Path(shutil.copy(finished.order.journal, tmp_path / "whole.db"))) == answer
     noticed = 0
     for draw in range(short_or_long(25, 250)):
-        copy = Path(shutil.copy(ended.order.journal, tmp_path / f"{draw}.db"))
+        copy = Path(shutil.copy(finished.order.journal, tmp_path / f"{draw}.db"))
         if where := flip_in_a_row(copy, random.Random(draw)):
-            found = replayed(ended, copy)
+            found = replayed(finished, copy)
             assert found in (answer, "JournalDamaged", "InputError"), (where, found)  # InputError: no run of that id
             noticed += found != answer
     assert noticed >= short_or_long(15, 200)
-    assert ended.books()["entries"] == jobs
+    assert finished.books()["entries"] == jobs
 
 
 SECRET = r"canary-of-a-key|(?i:sig(nature)?)=(?!REDACTED)[^&\s]"

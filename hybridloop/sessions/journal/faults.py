@@ -20,8 +20,11 @@ _FULL_CLASS = "53"
 _DAMAGE_CLASS = "XX"
 
 
-def in_words(error: SQLAlchemyError, location: Location, busy_s: float) -> JournalError:
-    """The error as a user meets it: what happened to the journal, what it means for the run, what to do."""
+def in_words(error: SQLAlchemyError, location: Location, waited_s: float) -> JournalError:
+    """The error as a user meets it: what happened to the journal, what it means for the run, what to do.
+
+    `waited_s` is for how long others have kept the journal locked.
+    """
     origin = error.orig if isinstance(error, DBAPIError) else error
     said = location.without_secrets(str(origin).strip().partition("\n")[0])
     code = getattr(origin, "sqlite_errorcode", 0) & 0xFF
@@ -30,7 +33,7 @@ def in_words(error: SQLAlchemyError, location: Location, busy_s: float) -> Journ
         return JournalDamaged("the database", str(location), said)
     if code in _LOCKED or state == _LOCK_NOT_AVAILABLE:
         return JournalError(
-            f"the journal {location} was locked by another process for {busy_s:g} s",
+            f"the journal {location} was locked by another process for {waited_s:g} s",
             _UNHARMED,
             "Resume the run once that process has ended; hybridloop runs list shows who holds a run.",
         )

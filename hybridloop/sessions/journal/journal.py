@@ -58,7 +58,7 @@ class Journal:
 
     What a run's owner writes takes its lease, which is checked in the same transaction: LeaseLost, and nothing is
     written, if another has taken the run over. All that is read is verified (JournalDamaged). `busy_s` bounds the
-    wait for other processes' locks.
+    wait for other processes' locks; once that was in vain, later writes hardly wait, until one gets through.
     """
 
     def __init__(self, url: str, *, now: Callable[[], float] = time.time, busy_s: float = BUSY_S) -> None:

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from hybridloop.errors import JournalDamaged, JournalError
 from hybridloop.sessions.journal.faults import in_words
 from hybridloop.sessions.journal.location import Location
+from hybridloop.sessions.journal.patience import RECONNECT_IN_HASTE_S, Patience
 
-_BEGIN = "hybridloop_begin"  # the option that says how a connection of SQLite begins its transactions
+_BEGIN = "hybridloop_begin"  # the option that says how a connection begins its transactions
+_TO_WRITE = "BEGIN IMMEDIATE"  # what SQLite takes its write lock at once with
+_WAITS = "hybridloop_waits_ms"  # in a connection's own notes: how long it was told to wait
+
+_log = logging.getLogger(__name__)
 
 
 class Store:
-    """A database that is open; `busy_s` bounds how long a lock of others is waited for."""
+    """A database that is open; `busy_s` bounds how long a lock of others is waited for.
 
-    def __init__(self, location: Location, *, busy_s: float) -> None:
+    Writes that follow one that waited in vain hardly wait, until one gets through: see `patience`.
+    """
+
+    def __init__(self, location: Location, *, busy_s: float, now: Callable[[], float] = time.monotonic) -> None:
         self.location = location
-        self._busy_s = busy_s
+        self._patience = patience = Patience(busy_s, now=now)
         self._writer = threading.Lock()  # SQLite's own wait for a lock is a poll, and unfair
-        engine = (_sqlite_engine if location.is_file else _postgresql_engine)(location, busy_s)
+        engine = (_sqlite_engine if location.is_file else _postgresql_engine)(location, patience)
         self._engine = engine
-        self._writes = engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+        self._writes = engine.execution_options(**{_BEGIN: _TO_WRITE})
         self._reader = engine.execution_options(
             **{} if location.is_file else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         )
@@ -41,17 +51,31 @@ class Store:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that is durable when the block has ended, and never was if it raises."""
-        if not self._writer.acquire(timeout=self._busy_s):
+        if not self._writer.acquire(timeout=self._patience.wait_s):
+            self._patience.in_vain()
             raise JournalError(
-                f"the journal {self.location} was busy with another write of this process for {self._busy_s:g} s",
+                f"the journal {self.location} took no writes for {self._patience.waited_s:g} s: another process has it "
+                "locked, or its disk does not answer",
                 "Nothing of this step was written, and what was written before is unharmed.",
-                "Resume the run; if it happens again, see whether the journal's disk answers.",
+                "Resume the run once that is over; hybridloop runs list shows who holds a run.",
             )
         try:
-            with self._in_words(), self._writes.begin() as connection:
+            with self._in_words(), self._counted(), self._writes.begin() as connection:
                 yield connection
         finally:
             self._writer.release()
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Have the next writes know whether this one got through."""
+        waits_s = self._patience.wait_s
+        try:
+            yield
+        except OperationalError:  # locked, full, read-only, or away
+            self._patience.in_vain()
+            _log.debug("a write to %s failed that waits %g s for locks", self.location, waits_s)
+            raise
+        self._patience.got_through()
 
     @contextmanager
     def outside_transactions(self) -> Iterator[Connection]:
@@ -70,17 +94,17 @@ class Store:
         except UnicodeDecodeError as error:  # of a message of SQLite's that quotes what is damaged
             raise JournalDamaged("the database", str(self.location), "names in it are no text") from error
         except SQLAlchemyError as error:
-            said = in_words(error, self.location, self._busy_s)
+            said = in_words(error, self.location, self._patience.waited_s)
             if self.location.has_secret_in(str(error)):
                 raise said from None
             raise said from error
 
 
-def _sqlite_engine(location: Location, busy_s: float) -> Engine:
+def _sqlite_engine(location: Location, patience: Patience) -> Engine:
     engine = sqlalchemy.create_engine(
         location.url,
         hide_parameters=True,
-        connect_args={"timeout": busy_s, "check_same_thread": False},
+        connect_args={"timeout": patience.busy_s, "check_same_thread": False},
         pool_size=5,
         max_overflow=27,
     )
@@ -95,7 +119,12 @@ def _sqlite_engine(location: Location, busy_s: float) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        if begin := connection.get_execution_options().get(_BEGIN, "BEGIN"):
+        begin = connection.get_execution_options().get(_BEGIN, "BEGIN")
+        waits_ms = _milliseconds(patience.wait_s if begin == _TO_WRITE else patience.busy_s)
+        if connection.info.setdefault(_WAITS, _milliseconds(patience.busy_s)) != waits_ms:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={waits_ms}")
+            connection.info[_WAITS] = waits_ms
+        if begin:
             connection.exec_driver_sql(begin)
 
     return engine
@@ -105,23 +134,37 @@ def _text(stored: bytes) -> str:
     return stored.decode("utf-8", "surrogateescape")
 
 
-def _postgresql_engine(location: Location, busy_s: float) -> Engine:
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _postgresql_engine(location: Location, patience: Patience) -> Engine:
     engine = sqlalchemy.create_engine(
         location.url,
         hide_parameters=True,
         pool_pre_ping=True,  # a server that was restarted is met with a new connection
-        connect_args={"connect_timeout": max(2, round(busy_s))},
+        connect_args={"connect_timeout": max(RECONNECT_IN_HASTE_S, round(patience.busy_s))},
         pool_size=5,
         max_overflow=27,
     )
+
+    @event.listens_for(engine, "do_connect")
+    def _connect(_dialect: object, _record: object, _arguments: object, options: dict[str, Any]) -> None:
+        if patience.is_used_up:
+            options["connect_timeout"] = RECONNECT_IN_HASTE_S
 
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _record: object) -> None:
         cursor = connection.cursor()
         cursor.execute(f"SET search_path TO {location.schema}")  # its tables' names are common ones
-        cursor.execute(f"SET lock_timeout TO {round(busy_s * 1000)}")
+        cursor.execute(f"SET lock_timeout TO {_milliseconds(patience.busy_s)}")
         cursor.execute("SET synchronous_commit TO on")
         cursor.close()
         connection.commit()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        if patience.is_used_up and connection.get_execution_options().get(_BEGIN) == _TO_WRITE:
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout TO {_milliseconds(patience.wait_s)}")
 
     return engine
