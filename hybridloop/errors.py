@@ -6,7 +6,7 @@
     │   └── RunKeyTaken           … a run of that key is there already
     ├── ServiceError              the service, or the way to it, is in trouble
     │   ├── AccessDenied          … it does not accept the key or identity
-    │   ├── ServiceUnreachable    … no connection, or it broke
+    │   ├── ServiceUnreachable    … no connection, it broke, or no answer came
     │   ├── ServiceBusy           … throttled, or failing inside: a repeat may help
     │   ├── TargetDown            … the target takes no jobs, and did not come back in time
     │   ├── ServiceRefused        … it understood, and said no: a repeat will not help

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -39,10 +40,15 @@ class ResultMissing(Exception):
 
 
 class Service:
-    """The data plane of one workspace. `stop`, once set, ends every wait between attempts."""
+    """The data plane of one workspace. `stop`, once set, ends every wait between attempts.
 
-    def __init__(self, workspace: Any, clock: Clock, stop: threading.Event) -> None:
-        self._transport = Transport(workspace)
+    An attempt that hears nothing for `read_timeout_s` has failed.
+    """
+
+    def __init__(
+        self, workspace: Any, clock: Clock, stop: threading.Event, *, read_timeout_s: float = READ_TIMEOUT_S
+    ) -> None:
+        self._transport = Transport(workspace, read_timeout_s=read_timeout_s)
         self._clock = clock
         self._stop = stop
 
@@ -94,12 +100,12 @@ class Service:
         return self._ask("preparing a job", _IN_FLIGHT, ask, attempts=PATIENT_ATTEMPTS)
 
     def upload(self, container: str, data: bytes) -> None:
-        """Upload a job's input; one that is there already is accepted if its content is the same."""
+        """Upload a job's input; one that is there already is accepted if its content is the same, never replaced."""
         url = blob_url(container, INPUT_BLOB)
 
         def put() -> None:
             if not self._transport.put_blob(url, data, QIR) and self._transport.get_blob(url) != data:
-                raise ExchangeFailed(Trouble.CONFLICT, "another input was uploaded under this job's id")
+                raise _foreign_input(url.partition("?")[0])
 
         self._ask("uploading a job's input", _IN_FLIGHT, put, attempts=PATIENT_ATTEMPTS)
 
@@ -147,7 +153,7 @@ class Service:
         *,
         attempts: int = ATTEMPTS,
         stop: threading.Event | None = None,
-        timeout_s: float = READ_TIMEOUT_S,
+        timeout_s: float = math.inf,
     ) -> dict[str, Any] | None:
         def ask() -> dict[str, Any] | None:
             try:
@@ -205,7 +211,7 @@ class Service:
         """Close the connections."""
         self._transport.close()
 
-    def _call(self, method: str, path: str, body: object = None, *, timeout_s: float = READ_TIMEOUT_S) -> Any:
+    def _call(self, method: str, path: str, body: object = None, *, timeout_s: float = math.inf) -> Any:
         return self._transport.call(method, path, body=body, timeout_s=timeout_s)
 
     def _pages(
@@ -265,6 +271,14 @@ def _field(document: Any, key: str, kind: type[T]) -> T:
     if not isinstance(value, kind):
         raise ExchangeFailed(Trouble.UNCLEAR, f"an answer without {key!r}")
     return value
+
+
+def _foreign_input(url: str) -> ServiceRefused:
+    return ServiceRefused(
+        f"another input was uploaded under a job's id, as {url}",
+        f"It is left as it is, and that job was not submitted. {_IN_FLIGHT}",
+        "See who else writes to this storage; once that blob is deleted, resume the run.",
+    )
 
 
 def _in_words(failure: ExchangeFailed, doing: str, meaning: str, host: str) -> HybridloopError:

@@ -58,7 +58,7 @@ OWN_ENDINGS: Mapping[str, Sorted] = MappingProxyType(
 
 TROUBLES: Mapping[Trouble, str] = MappingProxyType(
     {
-        Trouble.UNREACHABLE: "no connection, or it broke: a submission is settled by asking for the job's id",
+        Trouble.UNREACHABLE: "no connection, it broke, or no answer: a submission is settled by asking for its id",
         Trouble.BUSY: "HTTP 408, 429 or 5xx",
         Trouble.DOWN: "the target takes no jobs: it is waited for as the failure policy says",
         Trouble.UNCLEAR: "an answer that can't be read: a submission is settled by asking for the job's id",

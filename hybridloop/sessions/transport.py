@@ -13,6 +13,7 @@ import email.utils
 import enum
 import json
 import logging
+import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -29,6 +30,7 @@ from azure.core.exceptions import (
     DecodeError,
     IncompleteReadError,
     ServiceRequestError,
+    ServiceResponseTimeoutError,
 )
 from azure.core.pipeline import PipelineContext, PipelineRequest
 from azure.core.pipeline.transport import RequestsTransport
@@ -43,7 +45,7 @@ _SESSION_OVER = "Session is already in a terminal state"  # the service's own fi
 class Trouble(enum.StrEnum):
     """What kind of thing went wrong in an exchange, and so what may be done about it."""
 
-    UNREACHABLE = "unreachable"  # no connection, or it broke: whether the request arrived is not known
+    UNREACHABLE = "unreachable"  # no connection, it broke, or no answer: whether the request arrived is not known
     BUSY = "busy"  # throttled, failing inside: a repeat may help
     DOWN = "down"  # the target takes no jobs, which may last
     UNCLEAR = "unclear"  # an answer that can't be read: whether it was done is not known
@@ -86,10 +88,14 @@ class SignedRequest:
 
 
 class Transport:
-    """Exchanges over one `azure.quantum.Workspace`, whoever made it; may be used from several threads."""
+    """Exchanges over one `azure.quantum.Workspace`, whoever made it; may be used from several threads.
 
-    def __init__(self, workspace: Any) -> None:
+    None waits for longer than `read_timeout_s` without hearing anything.
+    """
+
+    def __init__(self, workspace: Any, *, read_timeout_s: float = READ_TIMEOUT_S) -> None:
         self._workspace = workspace
+        self._read_timeout_s = read_timeout_s
         self._base = (
             f"/subscriptions/{quote(workspace.subscription_id)}/resourceGroups/{quote(workspace.resource_group)}"
             f"/providers/Microsoft.Quantum/workspaces/{quote(workspace.name)}"
@@ -114,11 +120,11 @@ class Transport:
         *,
         body: object = None,
         query: Mapping[str, str | int] | None = None,
-        timeout_s: float = READ_TIMEOUT_S,
+        timeout_s: float = math.inf,
     ) -> Any:
         """One exchange with the data plane; path is relative to the workspace, or a nextLink. Returns the JSON.
 
-        Raises ExchangeFailed.
+        `timeout_s` may shorten the wait for its answer. Raises ExchangeFailed.
         """
         client = self._client
         if path.startswith("http"):
@@ -126,7 +132,8 @@ class Transport:
         else:
             params = {**(query or {}), "api-version": client._config.api_version}
             request = HttpRequest(method, self._base + path, params=params, json=body)
-        content = _exchanged(client.send_request, request, retry_total=0, read_timeout=timeout_s)
+        waits_s = min(timeout_s, self._read_timeout_s)
+        content = _exchanged(client.send_request, request, retry_total=0, read_timeout=waits_s)
         return _parsed(content) if content else None
 
     def signed(self, method: str, path: str, body: object) -> SignedRequest:
@@ -171,7 +178,7 @@ class Transport:
         return self._blob(HttpRequest("GET", url, headers={"x-ms-version": _STORAGE_API}))
 
     def _blob(self, request: HttpRequest) -> bytes:
-        return _exchanged(self._blobs.send_request, request, read_timeout=READ_TIMEOUT_S)
+        return _exchanged(self._blobs.send_request, request, read_timeout=self._read_timeout_s)
 
     def close(self) -> None:
         """Close the connections to blob storage; the workspace's own stay with the workspace."""
@@ -206,7 +213,13 @@ def _broken(error: Exception) -> ExchangeFailed:
         return ExchangeFailed(Trouble.DENIED, _first_line(error))
     if isinstance(error, DecodeError | IncompleteReadError) or not isinstance(error, AzureError):
         return ExchangeFailed(Trouble.UNCLEAR, f"an answer that can't be read ({type(error).__name__})")
-    verb = "no connection" if isinstance(error, ServiceRequestError) else "the connection broke"
+    match error:
+        case ServiceRequestError():
+            verb = "no connection"
+        case ServiceResponseTimeoutError():
+            verb = "no answer came in time"
+        case _:
+            verb = "the connection broke"
     return ExchangeFailed(Trouble.UNREACHABLE, f"{verb} ({_first_line(error)})")
 
 

@@ -5,16 +5,24 @@ In virtual time, so that waits take none. The service's books say whether anythi
 
 from __future__ import annotations
 
+import threading
 import uuid
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.storage.blob import BlobClient
 
 from hybridloop.algorithms.cobyla import Cobyla
 from hybridloop.errors import HybridloopError
 from hybridloop.pytest_plugin import Emulator, running_emulator
+from hybridloop.sessions import session
+from hybridloop.sessions.clock import RealClock
+from hybridloop.sessions.documents import INPUT_BLOB, blob_url
 from hybridloop.sessions.journal import Journal, journal_url
 from hybridloop.sessions.retry import ATTEMPTS, PATIENT_ATTEMPTS
 from hybridloop.sessions.run import claimed, new_run
@@ -28,6 +36,7 @@ from tests.long_form import IS_LONG, long_form, short_or_long
 POINTS = short_or_long(6, 9)  # COBYLA takes six to begin with
 JOBS = 2 * (POINTS + 1)  # the final measurement is one more point
 ANSWERS = "answers"
+HEARS_NOTHING_S = 0.5
 ALL = ("open", "sas", "upload", "submit", "list", "download", "close")
 WITH_DOCUMENTS = ("open", "sas", "submit", "list", "close")
 
@@ -62,10 +71,10 @@ class Bench:
                 ServiceClock(self.service.endpoint, self.service.admin_key) as clock,
                 self.journal() as journal,
                 claimed(journal, self.uid, beat_s=0.2) as run,
-                open_session(workspace, TARGET, run=run, clock=clock) as session,
+                open_session(workspace, TARGET, run=run, clock=clock) as opened,
             ):
                 search = Cobyla(ansatz().initial_point, tolerance_rad=1e-6, max_evaluations=POINTS)
-                return eigensolver(session.run_round, search)
+                return eigensolver(opened.run_round, search)
         finally:
             self.log = self.service.admin("faults/log")["log"]
             self.plan([])
@@ -86,6 +95,25 @@ class Bench:
         if further_attempts is not None:
             assert len(books["entries"]) == JOBS + further_attempts
         assert not self.open_sessions()
+
+    def jobs(self) -> list[str]:
+        """The ids of the jobs that were written down, in an order that is the same for every run of the search."""
+        with self.journal() as journal:
+            return [job.id for each in journal.rounds(self.uid) for job in each.jobs]
+
+    def input_of(self, job_id: str) -> bytes:
+        """What the storage has as a job's input."""
+        with self.input_blob(job_id) as blob:
+            return bytes(blob.download_blob().readall())
+
+    @contextmanager
+    def input_blob(self, job_id: str) -> Iterator[BlobClient]:
+        """A client of the SDK's for a job's input."""
+        workspace = self.service.workspace(f"ws-{self.uid[:12]}")
+        with closing(Service(workspace, RealClock(), threading.Event())) as service:
+            url = blob_url(service.container(job_id), INPUT_BLOB)
+        with BlobClient.from_blob_url(url) as client:
+            yield client
 
     def open_sessions(self) -> set[str]:
         """The ids of the run's sessions that the service has open."""
@@ -126,6 +154,7 @@ CASES: list[tuple[dict[str, Any], tuple[str, ...], str, int]] = [
     ({"fault": "reset-after-commit"}, ALL, ANSWERS, 0),
     ({"fault": "answer-dropped"}, ALL, ANSWERS, 0),
     ({"fault": "slow-answer", "seconds": 20}, ALL, ANSWERS, 0),
+    ({"fault": "no-answer"}, ALL, ANSWERS, 0),
     ({"fault": "truncated"}, ALL, ANSWERS, 0),
     ({"fault": "not-json"}, WITH_DOCUMENTS, ANSWERS, 0),
     ({"fault": "empty"}, WITH_DOCUMENTS, ANSWERS, 0),
@@ -151,10 +180,18 @@ STRIKES = [
 ]
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sessions that take an answer for lost sooner: how long one is waited for is real time, on every clock."""
+    monkeypatch.setattr(session, "Service", partial(Service, read_timeout_s=HEARS_NOTHING_S))
+
+
 def calls(operation: str) -> list[int]:
     """The numbers of the first, a middle and the last call of its kind."""
     if operation in {"open", "close"}:
         return [1]
+    if operation == "list":  # each round is looked at once at least, and oftener as computing takes its time
+        return short_or_long([POINTS // 2], [1, POINTS // 2, POINTS + 1])
     return short_or_long([JOBS // 2], [1, JOBS // 2, JOBS])
 
 
@@ -166,12 +203,20 @@ def calls(operation: str) -> list[int]:
     ids=lambda value: " ".join(map(str, value.values())) if isinstance(value, dict) else str(value),
 )
 def test_a_fault_at_any_call_is_ridden_out_or_named_and_then_gone_on_from(
-    bench: Bench, undisturbed_answer: Answer, rule: dict[str, Any], operation: str, ends: str, more: int
+    bench: Bench,
+    undisturbed_answer: Answer,
+    rule: dict[str, Any],
+    operation: str,
+    ends: str,
+    more: int,
+    request: pytest.FixtureRequest,
 ) -> None:
+    if rule["fault"] == "no-answer":
+        request.getfixturevalue("impatient")
     for nth in calls(operation):
         bench.begin()
         found = bench.ended_with([{**rule, "operation": operation, "nth": nth}])
-        assert bench.log, f"the fault did not strike at call {nth}"
+        assert len(bench.log) == 1, f"the fault did not strike at call {nth}"
         if ends == ANSWERS:
             assert found == undisturbed_answer
         else:
@@ -243,6 +288,59 @@ def test_a_service_that_is_busy_for_ever_costs_the_stated_number_of_calls(
         strikes[entry["path"]] = strikes.get(entry["path"], 0) + 1
     assert strikes
     assert max(strikes.values()) == attempts
+
+
+@long_form
+@pytest.mark.slow
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("operation", "attempts"),
+    short_or_long(
+        [("list", PATIENT_ATTEMPTS)],
+        [
+            ("open", ATTEMPTS),
+            *((operation, PATIENT_ATTEMPTS) for operation in ("upload", "list")),
+            ("download", RESULT_ATTEMPTS),
+        ],
+    ),
+)
+def test_a_service_that_never_answers_costs_the_stated_number_of_calls_as_well(
+    bench: Bench, operation: str, attempts: int
+) -> None:
+    assert bench.ended_with([{"fault": "no-answer", "operation": operation}]) == "ServiceUnreachable"
+    strikes = Counter(entry["path"] for entry in bench.log)
+    assert max(strikes.values()) == attempts
+
+
+@pytest.mark.usefixtures("impatient")
+def test_submissions_that_are_never_answered_are_asked_for_by_id_and_sent_once(
+    bench: Bench, undisturbed_answer: Answer
+) -> None:
+    rules = [{"fault": "no-answer", "operation": "submit", "every": short_or_long(5, 1)}]
+    assert bench.ended_with(rules) == undisturbed_answer
+    strikes = Counter(entry["path"] for entry in bench.log)
+    assert len(strikes) >= short_or_long(2, JOBS)
+    assert set(strikes.values()) == {1}
+    bench.check_books()
+
+
+@pytest.mark.parametrize("nth", short_or_long([JOBS // 2], [1, JOBS // 2, JOBS]))
+def test_another_input_under_a_jobs_id_is_refused_and_left_alone_and_the_run_goes_on_once_it_is_away(
+    bench: Bench, undisturbed_answer: Answer, nth: int
+) -> None:
+    bench.go_on([])
+    ours = [bench.input_of(job_id) for job_id in bench.jobs()]
+    bench.begin()
+    assert bench.ended_with([{"fault": "blob-exists", "content": "theirs", "nth": nth}]) == "ServiceRefused"
+    job_id = bench.log[0]["path"].split("/")[1].removeprefix("job-")
+    assert bench.ended_with([]) == "ServiceRefused"
+    assert bench.input_of(job_id) == b"theirs"
+    assert job_id not in {entry["job"] for entry in bench.service.admin(f"ledger?run={bench.uid}")["entries"]}
+    with bench.input_blob(job_id) as blob:
+        blob.upload_blob(ours[bench.jobs().index(job_id)], overwrite=True)
+    assert bench.ended_with([]) == undisturbed_answer
+    assert [bench.input_of(job_id) for job_id in bench.jobs()] == ours
+    bench.check_books()
 
 
 def test_a_job_that_hangs_is_waited_for_until_somebody_says_stop(
