@@ -33,7 +33,10 @@ def list_(
 ) -> None:
     """List the newest runs."""
     with _journal() as journal:
-        rows = [_row(journal, record) for record in journal.runs(limit=limit)]
+        rows = [
+            _row(record, effort.rounds_complete, effort.jobs + effort.pings)
+            for record, effort in journal.overview(limit=limit)
+        ]
     if json:
         print_json(rows)
     else:
@@ -45,8 +48,9 @@ def show(run: Run, *, json: AsJson = False) -> None:
     """Show a run: its settings, sessions, effort and result."""
     with _journal() as journal:
         record = journal.run(run)
+        progress = journal.progress(record.uid)
         row = {
-            **_row(journal, record),
+            **_row(record, progress.rounds_complete, sum(progress.jobs.values()) + progress.pings),
             "uid": record.uid,
             "flow_run_id": record.flow_run_id,
             "reason": record.reason,
@@ -208,16 +212,15 @@ def _journal() -> Journal:
     return open_journal()
 
 
-def _row(journal: Journal, record: RunRecord) -> dict[str, Any]:
-    progress = journal.progress(record.uid)
+def _row(record: RunRecord, rounds: int, jobs: int) -> dict[str, Any]:
     return {
         "run": record.key,
         "status": _status(record),
         "algorithm": record.algorithm,
         "problem": record.problem or None,
         "target": record.target,
-        "rounds": progress.rounds_complete,
-        "jobs": sum(progress.jobs.values()) + progress.pings,
+        "rounds": rounds,
+        "jobs": jobs,
         "value": (record.result or {}).get("value"),
         "created": _time(record.created_at),
         "updated": _time(record.updated_at),

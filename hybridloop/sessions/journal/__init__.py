@@ -4,6 +4,7 @@ from hybridloop.sessions.journal.journal import Journal, journal_url, open_journ
 from hybridloop.sessions.journal.leases import LEASE_S
 from hybridloop.sessions.journal.owner import Owner
 from hybridloop.sessions.journal.records import (
+    Effort,
     Event,
     JobIntent,
     JobOutcome,
@@ -22,6 +23,7 @@ from hybridloop.sessions.journal.runs import check_key
 
 __all__ = [
     "LEASE_S",
+    "Effort",
     "Event",
     "JobIntent",
     "JobOutcome",

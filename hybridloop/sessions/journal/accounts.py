@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -11,12 +11,13 @@ from sqlalchemy import Connection, func, select
 from hybridloop.sessions.journal import programs
 from hybridloop.sessions.journal.encoding import decode_json
 from hybridloop.sessions.journal.leases import is_gone
-from hybridloop.sessions.journal.records import Progress, Spent
-from hybridloop.sessions.journal.rows import decoding
+from hybridloop.sessions.journal.records import Effort, Progress, Spent
+from hybridloop.sessions.journal.rows import decoding, read_by
 from hybridloop.sessions.journal.runs import locked_state_of, read_all, state_of
 from hybridloop.sessions.journal.schema import events, jobs, pings, program_uses, rounds, runs, sessions, states
 
 _OF_A_RUN = (rounds, jobs, sessions, pings, events, program_uses, states)
+_AT_ONCE = 500  # runs: databases bound how many values a query may have
 
 
 def spent(connection: Connection, run_uid: str) -> Spent:
@@ -44,6 +45,19 @@ def progress(connection: Connection, run_uid: str) -> Progress:
     query = select(jobs.c.state, func.count()).where(jobs.c.run_uid == run_uid).group_by(jobs.c.state)
     by_state = Counter({state: number for state, number in connection.execute(query)})
     return Progress(len(complete), sum(complete), dict(by_state), state_of(connection, run_uid)["pings"])
+
+
+def efforts(connection: Connection, run_uids: Sequence[str]) -> dict[str, Effort]:
+    """How far these runs are, by uid: from their states, and from those rounds alone that are not complete."""
+    found = {}
+    for first in range(0, len(run_uids), _AT_ONCE):
+        asked = run_uids[first : first + _AT_ONCE]
+        unfinished = rounds.select().where(rounds.c.run_uid.in_(asked), rounds.c.complete == 0)
+        incomplete = Counter(row["run_uid"] for row in read_by(connection, rounds, unfinished))
+        for row in read_by(connection, states, states.select().where(states.c.run_uid.in_(asked))):
+            uid = row["run_uid"]
+            found[uid] = Effort(row["rounds"] - incomplete[uid], row["jobs"], row["pings"])
+    return found
 
 
 def prune(connection: Connection, *, older_than: float, statuses: Collection[str], now: float) -> int:

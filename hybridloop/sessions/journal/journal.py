@@ -18,6 +18,7 @@ from hybridloop.sessions.journal.location import Location, make_private
 from hybridloop.sessions.journal.migrating import migrate
 from hybridloop.sessions.journal.owner import Owner
 from hybridloop.sessions.journal.records import (
+    Effort,
     Event,
     JobIntent,
     JobOutcome,
@@ -104,6 +105,13 @@ class Journal:
         """Runs that were created before a moment, newest first."""
         with self._store.reading() as connection:
             return runs.newest(connection, limit=limit, before=before)
+
+    def overview(self, *, limit: int) -> Sequence[tuple[RunRecord, Effort]]:
+        """The newest runs and how far they are, for a list: their complete rounds are neither read nor verified."""
+        with self._store.reading() as connection:
+            found = runs.newest(connection, limit=limit, before=None)
+            efforts = accounts.efforts(connection, [record.uid for record in found])
+        return [(record, efforts[record.uid]) for record in found]
 
     def set_status(self, lease: Lease, status: str, reason: str, result: Mapping[str, Any] | None = None) -> None:
         """How the run stands; a result that is there stays unless a new one is given."""

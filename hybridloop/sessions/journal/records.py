@@ -196,3 +196,12 @@ class Progress:
     rounds_complete: int
     jobs: Mapping[str, int]
     pings: int
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What a list of runs tells of one: its complete rounds, its jobs (all attempts, pings apart), and its pings."""
+
+    rounds_complete: int
+    jobs: int
+    pings: int

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.errors import JournalDamaged
-from hybridloop.sessions.journal import JobOutcome, Journal, PubRecord, Spent
+from hybridloop.sessions.journal import Effort, JobOutcome, Journal, PubRecord, Spent
 from hybridloop.sessions.journal.encoding import decode_counts, decode_pubs, encode_counts, encode_pubs
 from tests.sessions.journal.examples import (
     BODY,
@@ -18,6 +18,7 @@ from tests.sessions.journal.examples import (
     TARGET,
     claimed,
     counts,
+    execute,
     image,
     intents,
     measure,
@@ -156,6 +157,8 @@ def test_what_was_spent_is_what_was_billed_or_else_reserved(journal: Journal) ->
     progress = journal.progress(lease.run_uid)
     assert (progress.rounds, progress.rounds_complete, progress.pings) == (2, 1, 2)
     assert progress.jobs == {"done": 2, "intended": 2}
+    ((record, effort),) = journal.overview(limit=10)
+    assert (record.uid, effort) == (lease.run_uid, Effort(rounds_complete=1, jobs=4, pings=2))
 
 
 def test_a_round_of_a_thousand_jobs_fits(journal: Journal) -> None:
@@ -202,3 +205,23 @@ def test_bytes_that_are_no_counts_are_refused_with_a_value_error(stored: bytes) 
     except ValueError:
         return
     assert encode_counts(decode_counts(stored)) == stored
+
+
+def test_a_list_of_runs_verifies_what_it_tells_and_leaves_complete_rounds_unread(
+    journal: Journal, new_url: str
+) -> None:
+    lease, other = claimed(journal), claimed(journal, "other")
+    measure(journal, lease, 0)
+    journal.begin_round(lease, "main", 1, TARGET, [pub()], intents(), {})
+    told = {record.key: effort for record, effort in journal.overview(limit=10)}
+    assert told == {"h2-night": Effort(1, 16, 0), "other": Effort(0, 0, 0)}
+    assert len(journal.overview(limit=1)) == 1
+    execute(new_url, "UPDATE rounds SET target = 'damaged' WHERE sequence = 0")
+    assert {record.key: effort for record, effort in journal.overview(limit=10)} == told
+    execute(new_url, "UPDATE rounds SET target = 'damaged' WHERE sequence = 1")
+    with pytest.raises(JournalDamaged, match="rounds"):
+        journal.overview(limit=10)
+    execute(new_url, "DELETE FROM rounds")
+    execute(new_url, f"UPDATE states SET jobs = 1 WHERE run_uid = '{other.run_uid}'")
+    with pytest.raises(JournalDamaged, match="states"):
+        journal.overview(limit=10)
