@@ -7,16 +7,21 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+
+from hybridloop.sessions.journal.location import Location
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OF_THE_SERVICE = ROOT / "docs" / "emulator.md"  # its snippet wants a service of its own: tests/emulator runs it
 SHOWN = re.compile(r"^(?:    |\$ )(?:\.venv/bin/)?hybridloop (?P<arguments>[^#\n]+)", re.MULTILINE)
 INLINE = re.compile(r"`hybridloop (?P<arguments>[a-z][^`…]*)`")
+JOURNAL = re.compile(r"`(?P<url>(?:sqlite|postgresql)[a-z+]*://[^`]+)`")
+EXTRA = re.compile(r"`hybridloop\[(?P<extra>[a-z]+)\]`")
 SNIPPET = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SNIPPETS_OF = [page for page in PAGES if page != OF_THE_SERVICE]
 SERVERS = ("emulator start",)  # these run until they are stopped; the service's own tests start it with every option
@@ -69,6 +74,20 @@ def test_a_snippet_that_is_shown_runs(snippet: str, stack_environ: Mapping[str, 
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("url", found(JOURNAL, "url"))
+def test_a_journal_that_is_shown_can_be_named_so(url: str) -> None:
+    location = Location.parse(url)
+    assert location.is_file == url.startswith("sqlite")
+    assert "password" not in f"{location} {location!r}"
+
+
+@pytest.mark.parametrize("extra", found(EXTRA, "extra"))
+def test_an_extra_that_is_named_is_there(extra: str) -> None:
+    assert extra in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+
+
 def test_the_pages_show_commands_and_snippets() -> None:
     assert len(found(SHOWN, "arguments")) >= 5
     assert len(found(SNIPPET, 1, SNIPPETS_OF)) >= 2
+    assert len(found(JOURNAL, "url")) >= 2
+    assert found(EXTRA, "extra")
