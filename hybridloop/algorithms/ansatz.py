@@ -22,13 +22,15 @@ class Ansatz:
 
     `initial_point` (n,) is in radians, in the order of `circuit.parameters`. As a function of parameter i alone, any
     energy is a trigonometric polynomial of the positive `frequencies[i]` and a constant, wherever the other parameters
-    stand.
+    stand. `conserves_electrons` says that the circuit keeps the number of electrons of either spin at all angles; where
+    it does not, or nobody knows, the state is to be asked (`sector.py`).
     """
 
     name: str
     circuit: QuantumCircuit
     initial_point: NDArray[np.float64]
     frequencies: tuple[Frequencies, ...]
+    conserves_electrons: bool = False
 
     def __post_init__(self) -> None:
         start, count = checked_start(self.initial_point), self.circuit.num_parameters

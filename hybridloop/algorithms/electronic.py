@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from qiskit.quantum_info import SparsePauliOp
 
-from hybridloop.algorithms.fermions import Encoding, FermionMapping, hamiltonian_terms, to_pauli_sum
+from hybridloop.algorithms.fermions import XZ, Encoding, FermionMapping, hamiltonian_terms, multiply, to_pauli_sum
 from hybridloop.algorithms.molecule import Molecule
 from hybridloop.errors import InputError
 
@@ -28,6 +28,35 @@ class ElectronicProblem:
     def reference_state(self) -> int:
         """The Hartree-Fock determinant's basis state; bit i is qubit i."""
         return self.encoding.basis_state(self.encoding.hartree_fock_occupation())
+
+    @property
+    def number_operator(self) -> SparsePauliOp:
+        """How many electrons there are; under parity, of those states that have the problem's two parities."""
+        return self._encoded(self._weighed_occupations(1.0, 1.0))
+
+    @property
+    def spin_z_operator(self) -> SparsePauliOp:
+        """S_z in units of ħ: half of the alpha electrons minus the beta ones."""
+        return self._encoded(self._weighed_occupations(0.5, -0.5))
+
+    @property
+    def electron_deviation_operator(self) -> SparsePauliOp:
+        """(N_α − n_α)² + (N_β − n_β)², which is 0 where the electrons are the problem's, else positive."""
+        total: dict[tuple[int, int], float] = {}
+        for weights, count in zip(((1.0, 0.0), (0.0, 1.0)), self.molecule.electrons, strict=True):
+            off = self._weighed_occupations(*weights)
+            off[0, 0] -= count
+            for key, value in multiply(off, off).items():
+                total[key] = total.get(key, 0.0) + value
+        return self._encoded(total)
+
+    def _weighed_occupations(self, alpha: float, beta: float) -> dict[tuple[int, int], float]:
+        """Σ w_p n_p with n_p = (1 − Z_p) / 2 under Jordan-Wigner."""
+        weights = [alpha] * self.molecule.norb + [beta] * self.molecule.norb
+        return {(0, 0): 0.5 * sum(weights)} | {(0, 1 << p): -0.5 * weight for p, weight in enumerate(weights)}
+
+    def _encoded(self, operator: XZ) -> SparsePauliOp:
+        return to_pauli_sum(self.encoding.encode(operator), self.encoding.num_qubits)
 
     def conserves_symmetry(self, flip: int) -> bool:
         """Whether flipping these spin orbitals keeps every Z2 symmetry that the Hamiltonian has."""

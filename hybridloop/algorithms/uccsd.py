@@ -57,7 +57,7 @@ def excitation_ansatz(
         reachable = _reached(generator, reachable, followed_states)
         for (x, z), coefficient in _shortened(generator, reachable):
             _append_exponential(circuit, x, z, coefficient, angle)
-    return Ansatz(name, _without_inverses(circuit), np.zeros(len(chosen)), tuple(frequencies))
+    return Ansatz(name, _without_inverses(circuit), np.zeros(len(chosen)), tuple(frequencies), conserves_electrons=True)
 
 
 def excitations(problem: ElectronicProblem) -> Iterator[Excitation]:
