@@ -30,7 +30,7 @@ def uccsd(problem: ElectronicProblem) -> Ansatz:
     mapping. θ = 0 is Hartree-Fock. Excitations that break a Z2 symmetry of the Hamiltonian are left out: while the
     others keep it, the energy's derivative along them is zero.
     """
-    chosen = [each for each in excitations(problem) if problem.conserves_symmetry(_mask(each[0]) | _mask(each[1]))]
+    chosen = symmetric_excitations(problem)
     if not chosen:
         raise _no_excitations(problem)
     return excitation_ansatz(problem, chosen, name="uccsd")
@@ -73,6 +73,11 @@ def excitations(problem: ElectronicProblem) -> Iterator[Excitation]:
         yield from itertools.product(itertools.combinations(occupied, 2), itertools.combinations(virtual, 2))
     for occupied, virtual in spins:
         yield from (((i,), (a,)) for i, a in itertools.product(occupied, virtual))
+
+
+def symmetric_excitations(problem: ElectronicProblem) -> list[Excitation]:
+    """Those of all `excitations` that keep every Z2 symmetry of the Hamiltonian."""
+    return [each for each in excitations(problem) if problem.conserves_symmetry(_mask(each[0]) | _mask(each[1]))]
 
 
 def _no_excitations(problem: ElectronicProblem) -> InputError:
