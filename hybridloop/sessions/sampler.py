@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,14 +14,16 @@ from qiskit.primitives import (
     BitArray,
     DataBin,
     PrimitiveResult,
+    PubResult,
     SamplerPubResult,
 )
 from qiskit.primitives.base.base_primitive_job import BasePrimitiveJob
 from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
 from qiskit.providers import JobStatus
 
-from hybridloop.algorithms.rounds import Counts, Lost
-from hybridloop.errors import JobFailed
+from hybridloop.algorithms.rounds import Counts, Lost, Measured
+from hybridloop.errors import InputError, JobFailed
+from hybridloop.sessions.policy import OnLostJob
 from hybridloop.sessions.replay import SAME_UNTOLD_RAD
 from hybridloop.sessions.results import largest_remainder
 from hybridloop.sessions.rounds import RoundInFlight
@@ -46,23 +48,30 @@ class SessionSampler(BaseSamplerV2):  # type: ignore[misc]  # Qiskit has no type
         wanted = self._shots if shots is None else shots
         coerced = [SamplerPub.coerce(pub, wanted) for pub in pubs]
         round_ = self._session.start_round(coerced, stream=self._stream, same_rad=SAME_UNTOLD_RAD)
-        return RoundJob(self._session, round_, coerced)
+
+        def read(measured: Sequence[Measured]) -> list[SamplerPubResult]:
+            return [_pub_result(pub, each) for pub, each in zip(coerced, measured, strict=True)]
+
+        return RoundJob(self._session, round_, read)
 
 
 class RoundJob(BasePrimitiveJob):  # type: ignore[misc]  # Qiskit has no types
-    """A round as Qiskit's primitive job."""
+    """A round as Qiskit's primitive job; `read` makes the primitive's results of what was measured."""
 
-    def __init__(self, session: OpenSession, round_: RoundInFlight, pubs: Sequence[SamplerPub]) -> None:
+    def __init__(
+        self, session: OpenSession, round_: RoundInFlight, read: Callable[[Sequence[Measured]], list[PubResult]]
+    ) -> None:
         super().__init__(str(uuid.uuid5(uuid.UUID(session.run_uid), round_.place.prefix)))
         self._session = session
         self._round = round_
-        self._pubs = pubs
+        self._read = read
+        self._result: PrimitiveResult[PubResult] | None = None
 
-    def result(self) -> PrimitiveResult[SamplerPubResult]:
+    def result(self) -> PrimitiveResult[PubResult]:
         """Wait for the round's counts. Raises what ended it."""
-        points = self._session.collect(self._round)
-        results = [_pub_result(pub, counts) for pub, counts in zip(self._pubs, points, strict=True)]
-        return PrimitiveResult(results, metadata={"version": 2})
+        if self._result is None:
+            self._result = PrimitiveResult(self._read(self._session.collect(self._round)), metadata={"version": 2})
+        return self._result
 
     def status(self) -> JobStatus:
         """DONE once all counts are there or the round has failed, else RUNNING."""
@@ -99,16 +108,29 @@ def _pub_result(pub: SamplerPub, points: Sequence[Counts | Lost]) -> SamplerPubR
     return SamplerPubResult(DataBin(**data, shape=pub.shape), metadata={"shots": pub.shots})
 
 
+def incomplete(why: str) -> JobFailed:
+    """The error of a primitive that lacks a point's counts."""
+    return JobFailed(
+        f"a point has no complete counts: {why}",
+        "The other points of its round are measured and paid for.",
+        "Start the run again.",
+    )
+
+
+def check_no_lost_points(primitive: str, on_lost_job: OnLostJob) -> None:
+    """Raise InputError for a failure policy that hands on lost points, which Qiskit's results have no word for."""
+    if on_lost_job is not OnLostJob.FAIL:
+        problem = f"{primitive} has no way to {on_lost_job.value} a point"
+        raise InputError("on_lost_job", problem, "Choose 'fail' for algorithms that are not hybridloop's own.")
+
+
 def _shots(pub: SamplerPub, counts: Counts | Lost) -> NDArray[np.uint8]:
     if isinstance(counts, Counts) and counts.exact:  # a distribution, of as many shots as the target takes at most
         counts = Counts.from_bitstrings(largest_remainder(counts.bitstrings(), pub.shots), exact=True)
-    if isinstance(counts, Lost) or counts.shots != pub.shots:
-        why = counts.reason if isinstance(counts, Lost) else f"{pub.shots - counts.shots} shots lost a qubit"
-        raise JobFailed(
-            f"a point has no complete counts: {why}",
-            "The other points of its round are measured and paid for.",
-            "Start the run again.",
-        )
+    if isinstance(counts, Lost):
+        raise incomplete(counts.reason)
+    if counts.shots != pub.shots:
+        raise incomplete(f"{pub.shots - counts.shots} shots lost a qubit")
     rows = np.repeat(counts.outcomes, counts.counts, axis=0)
     bits: NDArray[np.uint8] = np.unpackbits(rows, axis=1)[:, ::-1][:, : counts.num_bits]
     return bits

@@ -18,7 +18,6 @@ from hybridloop.algorithms.rounds import Measured
 from hybridloop.crashpoints import crash_point
 from hybridloop.errors import (
     HybridloopError,
-    InputError,
     RunParked,
     RunStopped,
     StopRequested,
@@ -33,7 +32,7 @@ from hybridloop.sessions.keeping import JournaledPings, Keeping, SessionKeeper
 from hybridloop.sessions.lineage import Lineage, swallowed
 from hybridloop.sessions.places import RoundPlace, check_stream, session_id
 from hybridloop.sessions.planning import Planner
-from hybridloop.sessions.policy import FailurePolicy, OnLostJob
+from hybridloop.sessions.policy import FailurePolicy
 from hybridloop.sessions.poller import Poller
 from hybridloop.sessions.prices import ping_price
 from hybridloop.sessions.programs import describe
@@ -47,6 +46,7 @@ from hybridloop.sessions.targets import DEFAULT_TARGET, Target, find_target
 from hybridloop.sessions.workers import Workers
 
 if TYPE_CHECKING:
+    from hybridloop.sessions.estimator import SessionEstimator
     from hybridloop.sessions.sampler import SessionSampler
 
 MAIN_STREAM = "main"
@@ -221,12 +221,20 @@ class OpenSession:
         A job that is lost for good raises there, because a foreign algorithm would take a lost point for a perfect one:
         InputError for a failure policy that says otherwise.
         """
-        if (policy := self._connection.policy.on_lost_job) is not OnLostJob.FAIL:
-            problem = f"a sampler has no way to {policy.value} a point"
-            raise InputError("on_lost_job", problem, "Choose 'fail' for algorithms that are not hybridloop's own.")
-        from hybridloop.sessions.sampler import SessionSampler
+        from hybridloop.sessions.sampler import SessionSampler, check_no_lost_points
 
+        check_no_lost_points("a sampler", self._connection.policy.on_lost_job)
         return SessionSampler(self, shots=shots, stream=check_stream(stream))
+
+    def estimator(self, *, precision: float = 1 / 64, stream: str = MAIN_STREAM) -> SessionEstimator:
+        """A `BaseEstimatorV2` whose jobs are rounds of this session; `precision`, the standard error to aim at in the
+        observable's unit, is for PUBs that state none. Lost jobs are treated as a sampler treats them.
+        """
+        from hybridloop.sessions.estimator import SessionEstimator
+        from hybridloop.sessions.sampler import check_no_lost_points
+
+        check_no_lost_points("an estimator", self._connection.policy.on_lost_job)
+        return SessionEstimator(self, precision=precision, stream=check_stream(stream))
 
     def stop(self, error: Exception | None = None) -> None:
         """End every wait: rounds in flight raise the error, or RunStopped; their jobs are left to the service."""
