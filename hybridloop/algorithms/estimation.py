@@ -39,7 +39,8 @@ class Estimate:
 class Tally:
     """Per-shot energies of one group, summed up: mean and squared deviations over `shots` shots.
 
-    `reach` is the group's Σ|c|. `rounding_bound` is for exact distributions, else 0.
+    `reach` is the group's Σ|c|. `rounding_bound` is for exact distributions, else 0. `slopes` are the mean's
+    derivatives by what else was estimated to come by it, such as readout errors; none where it is counts alone.
     """
 
     shots: int
@@ -48,6 +49,7 @@ class Tally:
     reach: float
     is_exact: bool = False
     rounding_bound: float = 0.0
+    slopes: tuple[float, ...] = ()
 
     @property
     def shot_variance(self) -> float:
@@ -70,7 +72,11 @@ class Tally:
         shift = other.mean - self.mean
         mean = self.mean + shift * other.shots / shots
         squares = self.squares + other.squares + shift**2 * self.shots * other.shots / shots
-        return Tally(shots, mean, squares, self.reach)
+        slopes = (
+            (one * self.shots + another * other.shots) / shots
+            for one, another in zip(self.slopes, other.slopes, strict=True)
+        )
+        return Tally(shots, mean, squares, max(self.reach, other.reach), slopes=tuple(slopes))
 
 
 def tally(group: MeasurementGroup, counts: Counts) -> Tally:
@@ -79,7 +85,7 @@ def tally(group: MeasurementGroup, counts: Counts) -> Tally:
     shots = counts.shots
     mean = float(counts.counts @ energies) / shots
     squares = float(counts.counts @ (energies - mean) ** 2)
-    bound = _rounding_bound(group, counts) if counts.exact else 0.0
+    bound = rounding_bound(group.reach, counts) if counts.exact else 0.0
     return Tally(shots, mean, squares, group.reach, counts.exact, bound)
 
 
@@ -106,14 +112,14 @@ def combine(observable: Observable, tallies: Sequence[Tally]) -> Estimate:
     )
 
 
-def _rounding_bound(group: MeasurementGroup, counts: Counts) -> float:
-    """How far the mean may be from the exact one when N p_i was rounded by largest remainder.
+def rounding_bound(reach: float, counts: Counts) -> float:
+    """How far a mean of values up to ±`reach` may be from the exact one when N p_i was rounded by largest remainder.
 
     Each count is off by less than 1 and the errors cancel, so the upward ones sum to less than the number of outcomes
-    that are there, and to at most half of all possible ones; each moves the mean by at most 2 Σ|c| / N.
+    that are there, and to at most half of all possible ones; each moves the mean by at most 2 reach / N.
     """
     moved = min(float(len(counts.counts)), 2.0 ** (counts.num_bits - 1))
-    return moved * 2.0 * group.reach / counts.shots
+    return moved * 2.0 * reach / counts.shots
 
 
 def _packed(masks: Sequence[int], num_bits: int) -> NDArray[np.uint8]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,18 +12,24 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.ansatz import Ansatz
 from hybridloop.algorithms.estimation import Estimate, Tally, combine, tally
-from hybridloop.algorithms.measurement import Observable
-from hybridloop.algorithms.rounds import Lost, Measured, RunRound
+from hybridloop.algorithms.measurement import MeasurementGroup, Observable
+from hybridloop.algorithms.rounds import Counts, Lost, Measured, RunRound
 from hybridloop.errors import InputError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """An observable, the measured circuit of each of its groups, and who runs them."""
+    """An observable, the measured circuit of each of its groups, and who runs them.
+
+    `read` makes a tally of a group's counts, `combined` an estimate of a tally for each; error
+    mitigation brings its own.
+    """
 
     observable: Observable
     circuits: tuple[QuantumCircuit, ...]
     run_round: RunRound
+    read: Callable[[MeasurementGroup, Counts], Tally] = tally
+    combined: Callable[[Observable, Sequence[Tally]], Estimate] = combine
 
     def energies(self, points: NDArray[np.float64], shots: int) -> tuple[NDArray[np.float64], list[Estimate | Lost]]:
         """The points (k, n) as they were measured and an estimate for each; one round, all groups with these shots."""
@@ -43,7 +49,7 @@ class Evaluation:
 
     def _tallied(self, index: int, answer: Measured) -> list[Tally | Lost]:
         group = self.observable.groups[index]
-        return [each if isinstance(each, Lost) else tally(group, each) for each in answer]
+        return [each if isinstance(each, Lost) else self.read(group, each) for each in answer]
 
     def _estimate(self, column: Sequence[Tally | Lost]) -> Estimate | Lost:
         tallies: list[Tally] = []
@@ -51,7 +57,7 @@ class Evaluation:
             if isinstance(each, Lost):
                 return each
             tallies.append(each)
-        return combine(self.observable, tallies)
+        return self.combined(self.observable, tallies)
 
 
 def evaluation(observable: Observable, ansatz: Ansatz, run_round: RunRound) -> Evaluation:

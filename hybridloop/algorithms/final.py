@@ -82,7 +82,7 @@ def measure_finally(
             tallies[index] = answer if before is None else before.merged(answer)
         known = [each for each in tallies if each is not None]
         if len(known) == len(groups):
-            estimate = combine(evaluation.observable, known)
+            estimate = evaluation.combined(evaluation.observable, known)
             on_round(estimate, circuits, shots)
             circuits = shots = 0
     if any(each is None for each in tallies):

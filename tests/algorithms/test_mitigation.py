@@ -1,0 +1,321 @@
+"""Error mitigation takes out what it is for, costs the jobs it says, and its error bars cover what it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+from qiskit.quantum_info import Operator, SparsePauliOp, Statevector
+from qiskit_aer import AerSimulator
+from qiskit_aer.noise import NoiseModel, depolarizing_error
+
+from hybridloop.algorithms.ansatz import Ansatz
+from hybridloop.algorithms.electronic import ElectronicProblem
+from hybridloop.algorithms.estimation import Estimate, Tally, tally
+from hybridloop.algorithms.evaluation import Evaluation, evaluation
+from hybridloop.algorithms.fermions import FermionMapping
+from hybridloop.algorithms.final import measure_finally
+from hybridloop.algorithms.measurement import MeasurementGroup, observable
+from hybridloop.algorithms.mitigation.folding import Extrapolation, Folding, extrapolated, folded
+from hybridloop.algorithms.mitigation.reading import Symmetry, read_with, symmetries_of
+from hybridloop.algorithms.mitigation.readout import ReadoutErrors, measure_readout_errors
+from hybridloop.algorithms.rounds import Counts, Lost, Measured, RunRound, points_of
+from hybridloop.algorithms.uccsd import uccsd
+from hybridloop.errors import InputError, JobFailed
+from tests.algorithms.conftest import largest_remainder
+
+READ = (0.01, 0.03)  # p(1|0), p(0|1)
+EXACT_SHOTS = 10**9  # of distributions: rounding moves an energy by 1e-8 hartree at most
+MILLI = 1e-3
+
+Draw = Callable[[int, NDArray[np.float64]], NDArray[np.int64]]
+
+
+class Noisy:
+    """Density matrices under depolarizing gates and misread qubits: drawn from, or handed out whole."""
+
+    def __init__(self, two_qubit: float, read: tuple[float, float] = READ) -> None:
+        model = NoiseModel()
+        model.add_all_qubit_quantum_error(depolarizing_error(two_qubit, 2), ["cx"])
+        model.add_all_qubit_quantum_error(depolarizing_error(two_qubit / 10, 1), ["h", "x", "s", "sdg", "rz"])
+        self._simulator = AerSimulator(method="density_matrix", noise_model=model)
+        self._misread = np.array([[1 - read[0], read[1]], [read[0], 1 - read[1]]])
+        self._known: dict[tuple[object, ...], NDArray[np.float64]] = {}
+
+    def exact(self, pubs: Sequence[SamplerPub], /) -> list[Measured]:
+        return self._measured(pubs, largest_remainder, exact=True)
+
+    def drawn(self, draws: np.random.Generator) -> RunRound:
+        return lambda pubs: self._measured(pubs, draws.multinomial, exact=False)
+
+    def _measured(self, pubs: Sequence[SamplerPub], draw: Draw, *, exact: bool) -> list[Measured]:
+        return [
+            Measured(points_of(pub), tuple(self._counts(pub, row, draw, exact=exact) for row in points_of(pub)))
+            for pub in pubs
+        ]
+
+    def _counts(self, pub: SamplerPub, row: NDArray[np.float64], draw: Draw, *, exact: bool) -> Counts:
+        drawn = draw(int(pub.shots), self._shares(pub.circuit, row))
+        seen = {format(i, f"0{pub.circuit.num_qubits}b"): int(n) for i, n in enumerate(drawn) if n}
+        return Counts.from_bitstrings(seen, exact=exact)
+
+    def _shares(self, circuit: QuantumCircuit, row: NDArray[np.float64]) -> NDArray[np.float64]:
+        gates = [(item.operation.name, tuple(map(circuit.find_bit, item.qubits))) for item in circuit.data]
+        key = (circuit.num_qubits, str(gates), str(circuit.parameters), row.tobytes())
+        if key not in self._known:
+            bare = circuit.assign_parameters(row).remove_final_measurements(inplace=False)
+            bare.save_probabilities()
+            found = np.asarray(self._simulator.run(bare).result().data()["probabilities"])
+            tensor = found.reshape([2] * bare.num_qubits)
+            for axis in range(bare.num_qubits):
+                tensor = np.moveaxis(np.tensordot(self._misread, tensor, axes=(1, axis)), 0, axis)
+            shares = np.clip(tensor.ravel(), 0, None)
+            self._known[key] = shares / shares.sum()
+        return self._known[key]
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A molecule at its exact ground state."""
+
+    problem: ElectronicProblem
+    ansatz: Ansatz
+    point: NDArray[np.float64]
+    energy: float
+
+    def evaluated(self, run_round: RunRound) -> Evaluation:
+        return evaluation(observable(self.problem.hamiltonian), self.ansatz, run_round)
+
+    def error(self, evaluated: Evaluation, shots: int = EXACT_SHOTS) -> float:
+        return estimate_of(evaluated, self.point, shots).value - self.energy
+
+
+def estimate_of(evaluated: Evaluation, point: NDArray[np.float64], shots: int = EXACT_SHOTS) -> Estimate:
+    (found,) = evaluated.energies(point[None, :], shots)[1]
+    assert isinstance(found, Estimate)
+    return found
+
+
+def h2(problem_of: Callable[..., ElectronicProblem], mapping: FermionMapping) -> Ground:
+    """H2 at its ground state: the energy is a sinusoid of the one angle, so three points tell its minimum."""
+    problem = problem_of("H2_0.735", mapping)
+    ansatz = uccsd(problem)
+    dense = problem.hamiltonian.to_matrix()
+
+    def energy(angle: float) -> float:
+        state = Statevector(ansatz.circuit.assign_parameters([angle])).data
+        return float((state.conj() @ dense @ state).real)
+
+    zero, ahead, behind = (energy(angle) for angle in (0.0, np.pi / 4, -np.pi / 4))  # of frequency 2
+    middle = (ahead + behind) / 2
+    angle = np.arctan2(-(ahead - middle), -(zero - middle)) / 2
+    ground = float(np.linalg.eigvalsh(dense)[0])
+    assert energy(angle) - ground < 1e-6
+    return Ground(problem, ansatz, np.array([angle]), ground)
+
+
+@pytest.fixture(scope="module")
+def parity(problem_of: Callable[..., ElectronicProblem]) -> Ground:
+    return h2(problem_of, FermionMapping.PARITY)
+
+
+@pytest.fixture(scope="module")
+def jordan_wigner(problem_of: Callable[..., ElectronicProblem]) -> Ground:
+    return h2(problem_of, FermionMapping.JORDAN_WIGNER)
+
+
+def calibrated(ground: Ground, run_round: RunRound, shots: int = EXACT_SHOTS) -> ReadoutErrors:
+    return measure_readout_errors(ground.problem.encoding.num_qubits, run_round, shots=shots)
+
+
+def test_readout_and_a_line_take_h2_from_fifty_millihartree_to_below_two(parity: Ground) -> None:
+    machine = Noisy(0.01).exact
+    raw = parity.evaluated(machine)
+    read = read_with(raw, errors=calibrated(parity, machine))
+    assert 45 * MILLI < parity.error(raw) < 55 * MILLI
+    assert 14 * MILLI < parity.error(read) < 20 * MILLI
+    assert abs(parity.error(extrapolated(read, parity.ansatz, Folding()))) < 1 * MILLI
+    assert abs(parity.error(extrapolated(read, parity.ansatz, Folding(Extrapolation.EXPONENTIAL)))) < 1 * MILLI
+    # without the readout first, what it adds stays: it does not grow with the circuit
+    assert parity.error(extrapolated(raw, parity.ansatz, Folding())) > 20 * MILLI
+
+
+def test_under_jordan_wigner_each_spins_parity_takes_more_of_it_and_composes_with_the_others(
+    jordan_wigner: Ground,
+) -> None:
+    machine = Noisy(0.01).exact
+    raw, errors = jordan_wigner.evaluated(machine), calibrated(jordan_wigner, machine)
+    spins = symmetries_of(jordan_wigner.problem)
+    assert spins == (Symmetry(0b0011, -1), Symmetry(0b1100, -1))
+    selected = read_with(raw, symmetries=spins)
+    both = read_with(raw, errors=errors, symmetries=spins)
+    steps = [raw, selected, both, extrapolated(both, jordan_wigner.ansatz, Folding())]
+    found = [jordan_wigner.error(each) for each in steps]
+    assert found[0] > 90 * MILLI
+    assert 20 * MILLI < found[1] < 30 * MILLI
+    assert 14 * MILLI < found[2] < 20 * MILLI
+    assert abs(found[3]) < 1 * MILLI
+
+
+def test_the_error_bar_holds_with_the_calibration_in_it(parity: Ground) -> None:
+    noise = Noisy(0.0)  # misread qubits alone: the inversion leaves no bias
+    squared, without = [], []
+    for seed in range(200):
+        run_round = noise.drawn(np.random.default_rng(seed))
+        errors = calibrated(parity, run_round, 2000)
+        evaluated = read_with(parity.evaluated(run_round), errors=errors)
+        found = estimate_of(evaluated, parity.point, 20_000)
+        squared.append((found.value - parity.energy) ** 2 / found.variance)
+        known = replace(errors, shots=None)
+        taken_for_known = read_with(parity.evaluated(noise.drawn(np.random.default_rng(seed))), errors=known)
+        without.append(found.variance / estimate_of(taken_for_known, parity.point, 20_000).variance)
+    # the mean of 200 squared standard normals is 1 ± 0.1: within three of that
+    assert 0.7 < np.mean(squared) < 1.3
+    assert np.mean(without) > 1.5  # what two circuits of 2000 shots leave unknown is no small part
+
+
+@pytest.mark.parametrize("model", Extrapolation)
+def test_the_final_measurement_of_an_extrapolation_reaches_its_precision_and_its_error_bar_holds(
+    parity: Ground, model: Extrapolation
+) -> None:
+    noise = Noisy(0.002, (0.003, 0.006))
+    squared = []
+    for seed in range(40):
+        run_round = noise.drawn(np.random.default_rng(seed))
+        read = read_with(parity.evaluated(run_round), errors=calibrated(parity, noise.exact))
+        evaluated = extrapolated(read, parity.ansatz, Folding(model))
+        assert len(evaluated.circuits) == 2 * len(read.circuits)
+        final = measure_finally(
+            evaluated, parity.point, pilot=[4000] * 4, precision=2 * MILLI, on_round=lambda *_: None
+        ).estimate
+        # an exponential's slope is a little above its line's, for which the shots are shared out
+        assert final.standard_error < 2 * MILLI * 1.06
+        squared.append((final.value - parity.energy) ** 2 / final.variance)
+    # the mean of 40 squared standard normals is 1 ± 0.22; a bias of 0.02 mHa adds nothing that shows
+    assert 0.35 < np.mean(squared) < 1.7
+
+
+_rate = st.floats(0.0, 0.3)
+
+
+@given(st.lists(st.tuples(_rate, _rate), min_size=3, max_size=3), st.integers(0, 2**32 - 1))
+def test_inverting_the_readout_gives_what_dense_matrices_give(rates: list[tuple[float, float]], seed: int) -> None:
+    draws = np.random.default_rng(seed)
+    truth = draws.dirichlet(np.ones(8))
+    group, read = _read(draws, _errors(rates))
+    matrices = [np.array([[1 - a, b], [a, 1 - b]]) for a, b in rates]
+    misread = np.kron(np.kron(matrices[2], matrices[1]), matrices[0]) @ truth
+    signs = [[(-1) ** (mask & outcome).bit_count() for outcome in range(8)] for mask in group.masks]
+    expected = group.coefficients @ np.array(signs) @ truth
+    # rounding moves 8 counts by less than one each, and the inverse stretches that by at most (1 / 0.4)³ a term
+    assert read(group, _distribution(misread)).mean == pytest.approx(expected, abs=1e-5)
+
+
+@given(st.lists(st.tuples(_rate, _rate), min_size=3, max_size=3), st.integers(0, 2**32 - 1), st.booleans())
+def test_slopes_are_derivatives_by_the_readout_errors(
+    rates: list[tuple[float, float]],
+    seed: int,
+    in_sector: bool,  # noqa: FBT001  # drawn
+) -> None:
+    draws = np.random.default_rng(seed)
+    counts = _distribution(draws.dirichlet(np.ones(8)) / 2 + np.eye(8)[1] / 2)
+    symmetries = (Symmetry(0b011, -1),) if in_sector else ()
+    group, read = _read(draws, _errors(rates), symmetries)
+    slopes, step = read(group, counts).slopes, 1e-6
+    for place, slope in enumerate(slopes):
+        ahead, behind = (
+            _read(None, _errors(_moved(rates, place, by)), symmetries)[1](group, counts).mean for by in (step, -step)
+        )
+        assert slope == pytest.approx((ahead - behind) / (2 * step), rel=1e-3, abs=1e-3)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_symmetry_keeps_the_shots_that_have_it(seed: int) -> None:
+    draws = np.random.default_rng(seed)
+    drawn = draws.multinomial(1000, draws.dirichlet(np.ones(8)) / 2 + np.eye(8)[1] / 2)
+    group, read = _read(draws, None, (Symmetry(0b011, -1),))
+    seen = {format(i, "03b"): int(n) for i, n in enumerate(drawn) if n}
+    kept = {key: n for key, n in seen.items() if (int(key, 2) & 0b011).bit_count() % 2}
+    found, plain = read(group, Counts.from_bitstrings(seen)), tally(group, Counts.from_bitstrings(kept))
+    assert found.mean == pytest.approx(plain.mean)
+    assert found.squares / found.shots**2 == pytest.approx(plain.squares / plain.shots**2)
+
+
+def test_a_symmetry_is_not_asked_of_a_group_that_cant_tell_it_nor_of_shots_that_lack_it() -> None:
+    _, read = _read(None, None, (Symmetry(0b011, -1),))
+    turned = MeasurementGroup("IXX", (0b011,), np.array([1.0]))
+    counts = Counts.from_bitstrings({"000": 60, "001": 40})
+    assert read(turned, counts).mean == pytest.approx(tally(turned, counts).mean)
+    with pytest.raises(JobFailed, match=r"of 60 shots, .* have the state's symmetries"):
+        read(MeasurementGroup("ZZZ", (0b111,), np.array([1.0])), Counts.from_bitstrings({"000": 60}))
+
+
+def test_folding_makes_the_same_state_of_scale_times_the_gates(parity: Ground) -> None:
+    circuit = parity.ansatz.circuit
+    for scale in (1, 3, 5):
+        longer = folded(circuit, scale)
+        assert longer.size() == scale * circuit.size()
+        assert Operator(longer.assign_parameters([0.3])) == Operator(circuit.assign_parameters([0.3]))
+
+
+def test_more_factors_than_two_are_fitted_by_a_line() -> None:
+    assert Folding(scales=(1, 3)).weights == pytest.approx((1.5, -0.5))
+    weights = np.array(Folding(scales=(1, 3, 5)).weights)
+    assert weights @ [1, 1, 1] == pytest.approx(1)
+    assert weights @ [1, 3, 5] == pytest.approx(0)
+
+
+def test_an_exponential_through_values_of_two_signs_is_a_line(parity: Ground) -> None:
+    evaluated = parity.evaluated(Noisy(0.01).exact)
+    line, curve = (extrapolated(evaluated, parity.ansatz, Folding(model)) for model in Extrapolation)
+    tallies = [Tally(100, mean, 1.0, 1.0) for mean in (0.2, 0.1, 0.3, 0.1)]
+    assert curve.combined(curve.observable, tallies) == line.combined(line.observable, tallies)
+
+
+def test_what_tells_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match="qubit 1 is read as 1 with probability"):
+        ReadoutErrors(np.array([0.0, 0.5]), np.array([0.0, 0.5]))
+    for scales in ((1,), (1, 2), (3, 3), (-1, 1)):
+        with pytest.raises(InputError, match="scales"):
+            Folding(scales=scales)
+    with pytest.raises(InputError, match="scales"):
+        Folding(Extrapolation.EXPONENTIAL, (1, 3, 5))
+
+    def losing(pubs: Sequence[SamplerPub], /) -> list[Measured]:
+        return [Measured(points_of(pub), (Lost("it broke"),)) for pub in pubs]
+
+    with pytest.raises(JobFailed, match="calibration of the readout was lost"):
+        measure_readout_errors(2, losing)
+
+
+def _errors(rates: Sequence[tuple[float, float]]) -> ReadoutErrors:
+    zero_as_one, one_as_zero = np.array(rates).T
+    return ReadoutErrors(zero_as_one, one_as_zero)
+
+
+def _moved(rates: Sequence[tuple[float, float]], place: int, by: float) -> list[tuple[float, float]]:
+    table = np.array(rates).T
+    table[place // 3, place % 3] += by
+    return [(a, b) for a, b in table.T]
+
+
+def _read(
+    draws: np.random.Generator | None, errors: ReadoutErrors | None, symmetries: tuple[Symmetry, ...] = ()
+) -> tuple[MeasurementGroup, Callable[[MeasurementGroup, Counts], Tally]]:
+    """A group of all seven products of three Zs with coefficients drawn, and what reads it."""
+    coefficients = np.ones(7) if draws is None else draws.normal(size=7)
+    bare = Evaluation(observable(SparsePauliOp("ZZZ")), (), lambda _: [])
+    read = read_with(bare, errors=errors, symmetries=symmetries).read
+    return MeasurementGroup("ZZZ", tuple(range(1, 8)), coefficients), read
+
+
+def _distribution(shares: NDArray[np.float64]) -> Counts:
+    counts = largest_remainder(EXACT_SHOTS, shares / shares.sum())
+    return Counts.from_bitstrings({format(i, "03b"): int(n) for i, n in enumerate(counts) if n}, exact=True)
