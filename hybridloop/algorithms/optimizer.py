@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hybridloop.algorithms.estimation import Estimate
 from hybridloop.algorithms.rounds import Lost
+from hybridloop.algorithms.trigfit import Frequencies
 from hybridloop.errors import InputError, JobFailed
 
 JSON = None | bool | int | float | str | Sequence["JSON"] | Mapping[str, "JSON"]
@@ -79,6 +80,22 @@ def checked_start(initial_point: NDArray[np.float64]) -> NDArray[np.float64]:
         raise InputError("initial_point", problem, "Give one finite angle in radians for each parameter.")
     start.setflags(write=False)
     return start
+
+
+def checked_frequencies(frequencies: tuple[Frequencies, ...], angles: int) -> tuple[Frequencies, ...]:
+    """The frequencies of each angle, if they are such."""
+    if len(frequencies) != angles:
+        problem = f"there are frequencies for {len(frequencies)} of {angles} angle(s)"
+        raise InputError("frequencies", problem, "Give one tuple for each angle.")
+    if not all(map(_are_frequencies, frequencies)):
+        problem = "each angle needs positive whole ones, each once"
+        raise InputError("frequencies", problem, "Give such as (1,) or (1, 2).")
+    return frequencies
+
+
+def _are_frequencies(numbers: Frequencies) -> bool:
+    whole = all(isinstance(each, int) and each > 0 for each in numbers)
+    return whole and len(numbers) == len(set(numbers)) > 0
 
 
 def lost_beyond_repair(optimizer: str, lost: Sequence[Lost]) -> JobFailed:

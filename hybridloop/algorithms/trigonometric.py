@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridloop.algorithms.estimation import Estimate
-from hybridloop.algorithms.optimizer import JSON, Reading, Stop, checked_start, lost_beyond_repair
+from hybridloop.algorithms.optimizer import JSON, Reading, Stop, checked_frequencies, checked_start, lost_beyond_repair
 from hybridloop.algorithms.rounds import Lost
 from hybridloop.algorithms.trigfit import Frequencies, TrigonometricFit, fit, sample_offsets
 from hybridloop.errors import InputError
@@ -53,12 +53,7 @@ class Rotosolve:
 
     def __post_init__(self) -> None:
         self.point = checked_start(self.point)
-        if len(self.frequencies) != len(self.point):
-            problem = f"there are frequencies for {len(self.frequencies)} of {len(self.point)} angle(s)"
-            raise InputError("frequencies", problem, "Give one tuple for each angle.")
-        if not all(map(_are_frequencies, self.frequencies)):
-            problem = "each angle needs positive whole ones, each once"
-            raise InputError("frequencies", problem, "Give such as (1,) or (1, 2).")
+        self.frequencies = checked_frequencies(self.frequencies, len(self.point))
         if not (self.tolerance > 0 and math.isfinite(self.tolerance)):
             raise InputError("tolerance", f"{self.tolerance} is not above 0", "Give a positive energy in hartree.")
         if self.max_sweeps < 1:
@@ -185,8 +180,3 @@ class Rotosolve:
             made._current = Reading(np.array(point, float), value, error)
         made._stop = None if state["stop"] is None else Stop(*state["stop"])
         return made
-
-
-def _are_frequencies(numbers: Frequencies) -> bool:
-    whole = all(isinstance(each, int) and each > 0 for each in numbers)
-    return whole and len(numbers) == len(set(numbers)) > 0
