@@ -98,12 +98,12 @@ class PairFits:
 
     def _move(self, process: TrigProcess) -> None:
         pairs = _pairs(len(self.point))
-        starts: list[NDArray[np.float64]] = [self.point]
+        starts = [self.point]
         if is_pair := self._rounds < len(pairs):
             pair = pairs[self._rounds]
             grid = self._over(pair, [np.arange(GRID) * (2.0 * math.pi / GRID)] * len(pair))
             lowest = int(np.argmin([process.value(each) for each in grid]))
-            starts.append(grid[lowest])
+            starts.append(np.array(grid[lowest], float))
         moved = process.lowest(starts)
         moved.setflags(write=False)
         slope = float(np.linalg.norm(process.gradient(self.point)))
