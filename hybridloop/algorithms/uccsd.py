@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from qiskit import QuantumCircuit
@@ -37,12 +37,18 @@ def uccsd(problem: ElectronicProblem) -> Ansatz:
 
 
 def excitation_ansatz(
-    problem: ElectronicProblem, chosen: Sequence[Excitation], name: str, *, followed_states: int = FOLLOWED_STATES
+    problem: ElectronicProblem,
+    chosen: Sequence[Excitation],
+    name: str,
+    *,
+    generator_of: Callable[[Iterable[int], Iterable[int]], XZ] = excitation,
+    followed_states: int = FOLLOWED_STATES,
 ) -> Ansatz:
     """The Hartree-Fock determinant, then one exponential per excitation in the order given.
 
-    The determinants that the circuit can be in are followed up to `followed_states` of them: where it is in few, an
-    exponential may be a single rotation, and the energy may have fewer frequencies.
+    `generator_of` makes T − T† of the orbitals emptied and filled. The determinants that the circuit can be in are
+    followed up to `followed_states` of them: where it is in few, an exponential may be a single rotation, and the
+    energy may have fewer frequencies.
     """
     encoding = problem.encoding
     circuit = QuantumCircuit(encoding.num_qubits, name=name)
@@ -52,7 +58,7 @@ def excitation_ansatz(
     reachable: set[int] | None = {problem.reference_state}
     frequencies: list[Frequencies] = []
     for angle, (emptied, filled) in zip(angles, chosen, strict=True):
-        generator = encoding.encode(excitation(emptied, filled))
+        generator = encoding.encode(generator_of(emptied, filled))
         frequencies.append(_frequencies(generator, reachable))
         reachable = _reached(generator, reachable, followed_states)
         for (x, z), coefficient in _shortened(generator, reachable):

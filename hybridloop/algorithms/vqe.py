@@ -95,8 +95,8 @@ def vqe(
     _check(shots, precision, max_rounds)
     check_lost_points(on_lost, optimizer)
     evaluated = evaluation(observable(hamiltonian), ansatz, run_round)
-    log = _Log(on_progress)
-    found, recent, stop = _search(evaluated, ansatz, optimizer, shots, max_rounds, on_lost, log)
+    log = SearchLog(on_progress)
+    found, recent, stop = search(evaluated, ansatz, optimizer, shots, max_rounds, on_lost, log)
     final = measure_finally(
         evaluated,
         found,
@@ -134,14 +134,14 @@ def _check(shots: int, precision: float, max_rounds: int) -> None:
         raise InputError("max_rounds", f"{max_rounds} is below 1", "Give 1 or more.")
 
 
-def _search(
+def search(
     evaluated: Evaluation,
     ansatz: Ansatz,
     optimizer: Optimizer,
     shots: int,
     max_rounds: int,
     on_lost: LostPoints,
-    log: _Log,
+    log: SearchLog,
 ) -> tuple[NDArray[np.float64], list[Estimate], Stop]:
     """The point to hand back, the last round's estimates, and why the search ended."""
     recent: list[Estimate] = []
@@ -164,7 +164,7 @@ def _search(
     return ansatz.initial_point if best is None else best.point, recent, optimizer.stop or limit
 
 
-class _Log:
+class SearchLog:
     """Keeps the history and reports each round."""
 
     def __init__(self, on_progress: Callable[[Progress], None]) -> None:

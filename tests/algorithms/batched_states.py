@@ -1,0 +1,113 @@
+"""State vectors of many points at once, sharing what the circuits of a round have in common: rounds without noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterExpression
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from hybridloop.algorithms.rounds import Counts, Measured, RunRound, points_of
+from tests.algorithms.conftest import largest_remainder
+
+States = NDArray[np.complex128]
+FIXED: dict[str, NDArray[np.complex128]] = {
+    "x": np.array([[0, 1], [1, 0]], complex),
+    "h": np.array([[1, 1], [1, -1]], complex) / np.sqrt(2),
+    "s": np.diag([1, 1j]),
+    "sdg": np.diag([1, -1j]),
+}
+PAULIS = {"rx": FIXED["x"], "ry": np.array([[0, -1j], [1j, 0]]), "rz": np.diag([1.0 + 0j, -1.0])}
+
+
+class Gate(NamedTuple):
+    """Its name, qubits, and angle: a constant, and what each parameter (by its place) adds times its value."""
+
+    name: str
+    qubits: tuple[int, ...]
+    constant: float = 0.0
+    slopes: tuple[tuple[int, float], ...] = ()
+
+
+def noiseless_rounds() -> RunRound:
+    """Exact distributions scaled to the shots. All PUBs of a round must have the same points."""
+    read: dict[int, tuple[QuantumCircuit, list[Gate]]] = {}  # with the circuit, so that its id stays its own
+
+    def run_round(pubs: Sequence[SamplerPub], /) -> list[Measured]:
+        programs = []
+        for pub in pubs:
+            if id(pub.circuit) not in read:
+                read[id(pub.circuit)] = (pub.circuit, _gates(pub.circuit))
+            programs.append(read[id(pub.circuit)][1])
+        points, count = points_of(pubs[0]), pubs[0].circuit.num_qubits
+        shared = next((i for i, row in enumerate(zip(*programs, strict=False)) if len(set(row)) > 1), None)
+        shared = min(map(len, programs)) if shared is None else shared
+        start = np.zeros((len(points), 2**count), complex)
+        start[:, 0] = 1.0
+        common = _evolved(start, programs[0][:shared], points)
+        return [
+            _measured(_evolved(common, program[shared:], points), pub)
+            for program, pub in zip(programs, pubs, strict=True)
+        ]
+
+    return run_round
+
+
+def _gates(circuit: QuantumCircuit) -> list[Gate]:
+    places = {each: place for place, each in enumerate(circuit.parameters)}
+    gates = []
+    for each in circuit.data:
+        if each.name == "measure":
+            continue
+        qubits = tuple(circuit.find_bit(qubit).index for qubit in each.qubits)
+        angle = each.params[0] if each.params else 0.0
+        if isinstance(angle, ParameterExpression) and angle.parameters:
+            zeros = dict.fromkeys(angle.parameters, 0.0)
+            constant = float(angle.bind(zeros))
+            slopes = tuple((places[p], float(angle.bind({**zeros, p: 1.0})) - constant) for p in zeros)
+            gates.append(Gate(each.name, qubits, constant, slopes))
+        else:
+            gates.append(Gate(each.name, qubits, float(angle)))
+    return gates
+
+
+def _evolved(states: States, gates: Sequence[Gate], points: NDArray[np.float64]) -> States:
+    size = states.shape[1]
+    indices = np.arange(size)
+    for name, qubits, constant, slopes in gates:
+        if name == "cx":
+            states = states[:, indices ^ ((indices >> qubits[0] & 1) << qubits[1])]
+            continue
+        matrix = FIXED[name][None] if name in FIXED else _rotations(name, constant, slopes, points)
+        split = states.reshape(len(states), -1, 2, 2 ** qubits[0])
+        low, high = split[:, :, 0], split[:, :, 1]
+        a, b, c, d = (matrix[:, i, j, None, None] for i in (0, 1) for j in (0, 1))
+        states = np.stack([a * low + b * high, c * low + d * high], axis=2).reshape(len(states), size)
+    return states
+
+
+def _rotations(
+    name: str, constant: float, slopes: tuple[tuple[int, float], ...], points: NDArray[np.float64]
+) -> States:
+    angles = np.full(len(points), constant)
+    for place, slope in slopes:
+        angles = angles + slope * points[:, place]
+    half = angles[:, None, None] / 2
+    turned: States = np.cos(half) * np.eye(2) - 1j * np.sin(half) * PAULIS[name]
+    return turned
+
+
+def _measured(states: States, pub: SamplerPub) -> Measured:
+    return Measured(points_of(pub), tuple(_counts(np.abs(row) ** 2, pub) for row in states))
+
+
+def _counts(probabilities: NDArray[np.float64], pub: SamplerPub) -> Counts:
+    drawn = largest_remainder(int(pub.shots), probabilities / probabilities.sum())
+    seen = np.flatnonzero(drawn)
+    width = (pub.circuit.num_clbits + 7) // 8
+    outcomes = seen[:, None] >> np.arange(8 * (width - 1), -1, -8) & 0xFF
+    return Counts(pub.circuit.num_clbits, outcomes.astype(np.uint8), drawn[seen], exact=True)
