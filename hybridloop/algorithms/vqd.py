@@ -1,0 +1,236 @@
+"""Excited states by variational quantum deflation: each level is the lowest that overlaps with none below it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+from qiskit.quantum_info import SparsePauliOp
+
+from hybridloop.algorithms.ansatz import Ansatz
+from hybridloop.algorithms.estimation import Estimate, combine, tally
+from hybridloop.algorithms.evaluation import Evaluation, evaluation
+from hybridloop.algorithms.final import FinalMeasurement, measure_finally, pilot_shots
+from hybridloop.algorithms.lost import FAIL, LostPoints, as_told, check_lost_points
+from hybridloop.algorithms.measurement import MeasurementGroup, observable
+from hybridloop.algorithms.optimizer import Optimizer
+from hybridloop.algorithms.rounds import Counts, Lost, Measured, RunRound
+from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, DEFAULT_PRECISION, DEFAULT_SHOTS
+from hybridloop.errors import InputError
+
+MOST_OVERLAP = 0.02  # squared, with a level below: more of it moves the energy by that share of the gap
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level: its energy, measured anew, the angles of its state, and |⟨below|it⟩|² with each level below.
+
+    `converged` says that its search met its own criterion; `reason` what ended it. `is_apart` is false where an
+    overlap is above `MOST_OVERLAP`: the energy then mixes levels.
+    """
+
+    final: FinalMeasurement
+    parameters: tuple[float, ...]
+    overlaps: tuple[float, ...]
+    converged: bool
+    reason: str
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether it keeps clear of all levels below."""
+        return all(each <= MOST_OVERLAP for each in self.overlaps)
+
+
+@dataclass(frozen=True, slots=True)
+class VqdResult:
+    """The levels as they were found, from the ground state up; with a good ansatz their energies ascend."""
+
+    levels: tuple[Level, ...]
+    penalty: float
+    rounds: int
+    circuits: int
+    shots: int
+
+
+def vqd(
+    hamiltonian: SparsePauliOp,
+    ansatz: Ansatz,
+    starts: Sequence[NDArray[np.float64]],
+    make_optimizer: Callable[[Ansatz], Optimizer],
+    run_round: RunRound,
+    *,
+    levels: int = 2,
+    penalty: float | None = None,
+    shots: int = DEFAULT_SHOTS,
+    precision: float = DEFAULT_PRECISION,
+    max_rounds: int = DEFAULT_MAX_ROUNDS,
+    on_lost: LostPoints = FAIL,
+    on_level: Callable[[Level], None] = lambda _: None,
+) -> VqdResult:
+    """Minimize E(θ) + β Σ_below |⟨ψ_below|ψ(θ)⟩|² (O. Higgott, D. Wang and S. Brierley, Quantum 3 (2019) 156).
+
+    For each level the searches from all `starts`, points (n,) in radians, go on side by side, sharing rounds, and the
+    lowest end is taken. An overlap is the share of zeros after U(θ) and the inverse of U(θ_below): one more circuit for
+    each level below. β (hartree) must be above the spectrum's width; by default it is that width's bound 2 Σ|c|.
+    `max_rounds` bounds the search for a level.
+    """
+    energy = observable(hamiltonian)
+    width = 2.0 * math.fsum(group.reach for group in energy.groups)
+    penalty = width if penalty is None else penalty
+    _check(ansatz, starts, levels, penalty)
+    ledger = _Ledger(run_round)
+    found: list[Level] = []
+    for _ in range(levels):
+        deflated = _Deflated(
+            evaluation(energy, ansatz, ledger),
+            tuple(_overlap_circuit(ansatz.circuit, each.parameters) for each in found),
+            penalty,
+        )
+        optimizers = [make_optimizer(replace(ansatz, initial_point=start)) for start in starts]
+        for each in optimizers:
+            check_lost_points(on_lost, each)
+        recent = _search_together(deflated, optimizers, shots, max_rounds, on_lost)
+        level = _level(deflated, optimizers, ansatz, recent, shots, precision)
+        found.append(level)
+        on_level(level)
+    return VqdResult(tuple(found), penalty, ledger.rounds, ledger.circuits, ledger.shots)
+
+
+def _check(ansatz: Ansatz, starts: Sequence[NDArray[np.float64]], levels: int, penalty: float) -> None:
+    if not 1 <= levels <= 2**ansatz.circuit.num_qubits:
+        problem = f"{levels} levels of {ansatz.circuit.num_qubits} qubit(s)"
+        raise InputError("levels", problem, f"Give 1 to {2**ansatz.circuit.num_qubits}.")
+    if not starts:
+        raise InputError("starts", "there is no point to start from", "Give one at least.")
+    if not (math.isfinite(penalty) and penalty >= 0):
+        raise InputError("penalty", f"{penalty} is no energy of 0 or more", "Give one above the spectrum's width.")
+
+
+def _search_together(
+    deflated: _Deflated, optimizers: Sequence[Optimizer], shots: int, max_rounds: int, on_lost: LostPoints
+) -> list[Estimate]:
+    """All searches to their ends, one round for what all of them ask; the last energies that were measured."""
+    recent: list[Estimate] = []
+    for _ in range(max_rounds):
+        asked = [each.ask() for each in optimizers]
+        counts = [len(each) for each in asked]
+        if not any(counts):
+            break
+        measured, objectives, energies = deflated.measured(np.concatenate(asked), shots)
+        recent = energies or recent
+        first = 0
+        for optimizer, count in zip(optimizers, counts, strict=True):
+            if count:
+                part = slice(first, first + count)
+                optimizer.tell(measured[part], as_told(objectives[part], on_lost))
+            first += count
+    return recent
+
+
+def _level(
+    deflated: _Deflated,
+    optimizers: Sequence[Optimizer],
+    ansatz: Ansatz,
+    recent: Sequence[Estimate],
+    shots: int,
+    precision: float,
+) -> Level:
+    """Choose the lowest end by what the searches know, and measure there anew what is reported."""
+    ends = [each for each in optimizers if each.best is not None]
+    chosen = min(ends, key=lambda each: each.best.value) if ends else optimizers[0]  # type: ignore[union-attr]
+    point = ansatz.initial_point if chosen.best is None else chosen.best.point
+    evaluated = deflated.energy
+    final = measure_finally(
+        evaluated,
+        point,
+        pilot=pilot_shots(recent, len(evaluated.circuits), shots, precision),
+        precision=precision,
+        on_round=lambda *_: None,
+    )
+    stop = chosen.stop
+    return Level(
+        final=final,
+        parameters=tuple(point.tolist()),
+        overlaps=deflated.overlaps(point, shots),
+        converged=stop is not None and stop.converged,
+        reason="the limit of rounds was reached" if stop is None else stop.reason,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Deflated:
+    """The energy, and the circuits that tell how much of each level below a state has."""
+
+    energy: Evaluation
+    below: tuple[QuantumCircuit, ...]
+    penalty: float
+
+    def measured(
+        self, points: NDArray[np.float64], shots: int
+    ) -> tuple[NDArray[np.float64], list[Estimate | Lost], list[Estimate]]:
+        """The points as they were measured, the objective at each, and the energies that are known; one round."""
+        circuits = (*self.energy.circuits, *self.below)
+        answers = self.energy.run_round([SamplerPub.coerce((each, points, shots)) for each in circuits])
+        objectives: list[Estimate | Lost] = []
+        energies: list[Estimate] = []
+        for row in zip(*answers, strict=True):
+            known = [each for each in row if isinstance(each, Counts)]
+            if len(known) < len(row):
+                objectives.append(next(each for each in row if isinstance(each, Lost)))
+                continue
+            groups = self.energy.observable.groups
+            tallies = [tally(*each) for each in zip(groups, known, strict=False)]
+            energies.append(combine(self.energy.observable, tallies))
+            objectives.append(self._objective(energies[-1], [_share_of_zeros(each) for each in known[len(groups) :]]))
+        return (answers[0].points if answers else points), objectives, energies
+
+    def overlaps(self, point: NDArray[np.float64], shots: int) -> tuple[float, ...]:
+        """|⟨below|ψ⟩|² at the point (n,) for each level below, NaN where it was lost; one round."""
+        if not self.below:
+            return ()
+        answers = self.energy.run_round([SamplerPub.coerce((each, point[None, :], shots)) for each in self.below])
+        return tuple(math.nan if isinstance(each, Lost) else _share_of_zeros(each).value for (each,) in answers)
+
+    def _objective(self, energy: Estimate, overlaps: Sequence[Estimate]) -> Estimate:
+        return Estimate(
+            value=energy.value + self.penalty * math.fsum(each.value for each in overlaps),
+            variance=energy.variance + self.penalty**2 * math.fsum(each.variance for each in overlaps),
+            shots=energy.shots + sum(each.shots for each in overlaps),
+            is_exact=energy.is_exact,
+            rounding_bound=energy.rounding_bound + self.penalty * math.fsum(each.rounding_bound for each in overlaps),
+        )
+
+
+def _overlap_circuit(circuit: QuantumCircuit, parameters: Sequence[float]) -> QuantumCircuit:
+    """U(θ), then the inverse of U at these angles, then all qubits measured: zeros where the two states are one."""
+    back = circuit.assign_parameters(list(parameters)).inverse()
+    return MeasurementGroup("Z" * circuit.num_qubits, (), np.zeros(0)).measured(circuit.compose(back))
+
+
+def _share_of_zeros(counts: Counts) -> Estimate:
+    """The share p of shots that are all zeros; its variance with one imagined shot of each kind, never quite 0."""
+    zeros = int(counts.counts[~counts.outcomes.any(axis=1)].sum())
+    share, smooth = zeros / counts.shots, (zeros + 1) / (counts.shots + 2)
+    variance = 0.0 if counts.exact else smooth * (1.0 - smooth) / counts.shots
+    return Estimate(share, variance, counts.shots, counts.exact, 1.0 / counts.shots if counts.exact else 0.0)
+
+
+@dataclass(slots=True)
+class _Ledger:
+    """Runs rounds and counts what they took."""
+
+    run_round: RunRound
+    rounds: int = 0
+    circuits: int = 0
+    shots: int = 0
+
+    def __call__(self, pubs: Sequence[SamplerPub], /) -> list[Measured]:
+        self.rounds += 1
+        self.circuits += sum(pub.size for pub in pubs)
+        self.shots += sum(pub.size * int(pub.shots) for pub in pubs)
+        return self.run_round(pubs)

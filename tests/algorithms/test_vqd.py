@@ -1,0 +1,128 @@
+"""Excited states: the levels of a dense spectrum, what a round has in it, and what is refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+from qiskit.quantum_info import Statevector
+
+from hybridloop.algorithms.ansatz import Ansatz, hardware_efficient
+from hybridloop.algorithms.electronic import ElectronicProblem
+from hybridloop.algorithms.rounds import Lost, Measured, RunRound, points_of
+from hybridloop.algorithms.trigonometric import Rotosolve
+from hybridloop.algorithms.vqd import vqd
+from hybridloop.errors import InputError, JobFailed
+from tests.algorithms.batched_states import noiseless_rounds
+
+MANY = 10**9  # shots that leave 1e-8 hartree of rounding
+
+
+def layered(seed: int = 0) -> Ansatz:
+    return hardware_efficient(2, np.random.default_rng(seed), reps=3)
+
+
+def starts(count: int) -> list[Any]:
+    return list(np.random.default_rng(0).uniform(-math.pi, math.pi, (count, layered().num_parameters)))
+
+
+def fine(ansatz: Ansatz) -> Rotosolve:
+    return Rotosolve(ansatz.initial_point, ansatz.frequencies, tolerance=1e-7, max_sweeps=100)
+
+
+def coarse(ansatz: Ansatz) -> Rotosolve:
+    return Rotosolve(ansatz.initial_point, ansatz.frequencies, max_sweeps=6)
+
+
+@pytest.mark.parametrize("name", ["H2_0.735", "LiH_3_cas(2,2)"])
+def test_the_four_levels_are_those_of_the_dense_spectrum(
+    problem_of: Callable[..., ElectronicProblem], name: str
+) -> None:
+    hamiltonian = problem_of(name).hamiltonian
+    result = vqd(hamiltonian, layered(), starts(4), fine, noiseless_rounds(), levels=4, shots=MANY, precision=1e-6)
+    spectrum = np.linalg.eigvalsh(hamiltonian.to_matrix())
+    found = [level.final.estimate.value for level in result.levels]
+    assert found == pytest.approx(spectrum.tolist(), abs=1e-4)  # 0.1 mHa
+    assert all(level.is_apart for level in result.levels)
+    for level in result.levels:
+        state = Statevector(layered().circuit.assign_parameters(np.array(level.parameters)))
+        energy = state.expectation_value(hamiltonian).real
+        assert energy == pytest.approx(level.final.estimate.value, abs=1e-5)
+
+
+def test_overlaps_are_those_of_the_states(problem_of: Callable[..., ElectronicProblem]) -> None:
+    # without a penalty the second level falls onto the first, and says so
+    result = vqd(
+        problem_of("H2_0.735").hamiltonian,
+        layered(),
+        starts(1),
+        fine,
+        noiseless_rounds(),
+        penalty=0.0,
+        shots=MANY,
+        precision=1e-6,
+    )
+    below, above = (
+        Statevector(layered().circuit.assign_parameters(np.array(level.parameters))) for level in result.levels
+    )
+    (overlap,) = result.levels[1].overlaps
+    assert overlap == pytest.approx(abs(below.inner(above)) ** 2, abs=1e-6)
+    assert not result.levels[1].is_apart
+
+
+def test_all_searches_of_a_level_share_rounds_and_what_they_took_is_counted(
+    problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
+) -> None:
+    seen: list[list[tuple[int, int]]] = []
+    rounds = sampled_rounds(3)
+
+    def counted(pubs: Sequence[SamplerPub], /) -> list[Measured]:
+        seen.append([(pub.size, pub.size * pub.shots) for pub in pubs])
+        return rounds(pubs)
+
+    hamiltonian = problem_of("H2_0.735").hamiltonian
+    result = vqd(hamiltonian, layered(), starts(2), coarse, counted, shots=1000, precision=2e-3, max_rounds=30)
+    assert seen[0] == [(6, 6000), (6, 6000)]  # two groups; three points of either search
+    assert max(map(len, seen)) == 3  # the second level's overlap with the first
+    assert result.rounds == len(seen)
+    assert result.circuits == sum(size for each in seen for size, _ in each)
+    assert result.shots == sum(shots for each in seen for _, shots in each)
+    spectrum = np.linalg.eigvalsh(hamiltonian.to_matrix())
+    for level, exact in zip(result.levels, spectrum, strict=False):
+        # what is reported is its state's energy; how good that state is, is the search's
+        assert level.final.estimate.value > spectrum[0] - 4 * level.final.estimate.standard_error
+        assert level.final.estimate.value < exact + 0.1
+
+
+def test_a_lost_point_ends_it_unless_the_search_is_told_otherwise(problem_of: Callable[..., ElectronicProblem]) -> None:
+    def losing(pubs: Sequence[SamplerPub], /) -> list[Measured]:
+        return [Measured(points_of(pub), tuple(Lost("gone") for _ in range(pub.size))) for pub in pubs]
+
+    with pytest.raises(JobFailed, match="gone"):
+        vqd(problem_of("H2_0.735").hamiltonian, layered(), starts(1), fine, losing)
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"levels": 0}, "levels"),
+        ({"levels": 5}, "levels"),
+        ({"penalty": -1.0}, "penalty"),
+        ({"penalty": math.nan}, "penalty"),
+    ],
+)
+def test_settings_out_of_range_are_refused(
+    problem_of: Callable[..., ElectronicProblem], settings: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        vqd(problem_of("H2_0.735").hamiltonian, layered(), starts(1), fine, noiseless_rounds(), **settings)
+    assert caught.value.field == field
+
+
+def test_no_start_is_refused(problem_of: Callable[..., ElectronicProblem]) -> None:
+    with pytest.raises(InputError, match="starts"):
+        vqd(problem_of("H2_0.735").hamiltonian, layered(), [], fine, noiseless_rounds())
