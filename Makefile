@@ -1,9 +1,11 @@
 # Everything runs in .venv, which the first target that needs it sets up: python3 >= 3.11 with venv is enough.
 PYTHON ?= python3
 BIN := .venv/bin
+# Other libraries' environment lies outside the checkout, so that nothing of theirs can be imported by mistake.
+PEERS ?= $(HOME)/.cache/hybridloop/peers
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser test-long chaos check bench clean
+.PHONY: help demo test test-browser test-long chaos check bench bench-peers clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -32,6 +34,15 @@ check: .venv/ready ## lint, format, types, import contracts
 bench: .venv/ready ## measure, and hold the figures to their bounds
 	@missed=0; for name in startup submission replay service; do \
 		echo "# benchmarks.$$name"; $(BIN)/python -m "benchmarks.$$name" || missed=1; done; exit $$missed
+
+bench-peers: .venv/ready $(PEERS)/ready ## the same work by other libraries, in an environment of their own
+	@OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m benchmarks.peers --python $(PEERS)/bin/python
+
+$(PEERS)/ready: benchmarks/peers.txt
+	@echo "setting up $(PEERS)"
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/pip install -qq --disable-pip-version-check -r benchmarks/peers.txt
+	@touch $@
 
 clean: ## stop the local stack, remove the environment and all caches
 	@if [ -x $(BIN)/hybridloop ]; then $(BIN)/hybridloop down; fi

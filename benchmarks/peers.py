@@ -1,0 +1,219 @@
+"""The same work by hybridloop's defaults and by other libraries: rounds, jobs, shots, errors, time."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterVector
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+from qiskit.quantum_info import SparsePauliOp, Statevector
+from qiskit_aer.primitives import SamplerV2
+
+from benchmarks.bounds import machine
+from hybridloop.algorithms.graphs import graph_of
+from hybridloop.algorithms.qaoa import qaoa
+from hybridloop.algorithms.qaoa_circuit import qaoa_circuit
+from hybridloop.algorithms.qubo import max_cut
+from hybridloop.algorithms.rounds import Measured, RunRound, run_round_on
+from hybridloop.algorithms.vqe import vqe
+from hybridloop.data import load
+from hybridloop.flows.problems import PreparedVqe, prepare_vqe
+from hybridloop.flows.settings import AnsatzName, ProblemText, VqeSettings
+
+OTHERS = Path(__file__).with_name("peers_libraries.py")
+SHOTS = 4000
+CUT_SHOTS = 1000
+EDGES = ((0, 1), (0, 3), (0, 4), (1, 4), (1, 7), (2, 3), (2, 5), (2, 6), (3, 7), (4, 6), (5, 6), (5, 7))
+BEST_CUT = 10  # by brute force
+LAYERS = 2
+OURS = "hybridloop"
+
+Row = dict[str, Any]
+
+
+class Counting:
+    """Rounds on Aer, drawn anew for each, and what they took."""
+
+    def __init__(self, seed: int) -> None:
+        self._draws = np.random.default_rng(seed)
+        self.rounds = self.jobs = self.shots = 0
+
+    def __call__(self, pubs: Sequence[SamplerPub], /) -> list[Measured]:
+        run: RunRound = run_round_on(SamplerV2(seed=int(self._draws.integers(2**31))))
+        self.rounds += 1
+        self.jobs += sum(pub.size for pub in pubs)
+        self.shots += sum(pub.size * int(pub.shots) for pub in pubs)
+        return run(pubs)
+
+    @property
+    def counted(self) -> Row:
+        return {"rounds": self.rounds, "jobs": self.jobs, "shots": self.shots}
+
+
+def energy_work(name: str, ansatz: AnsatzName, seeds: Sequence[int]) -> tuple[dict[str, Any], list[Row]]:
+    """H2 at 0.735 Å under the parity mapping: what others are to do, and what hybridloop's defaults do."""
+    settings = VqeSettings(ansatz=ansatz, shots=SHOTS)
+    prepared = [prepare_vqe(ProblemText(name="h2"), settings, seed) for seed in seeds]
+    first = prepared[0]
+    hamiltonian = first.problem.hamiltonian
+    work = {
+        "kind": "energy",
+        "name": name,
+        "qubits": hamiltonian.num_qubits,
+        "gates": gates_of(first.ansatz.circuit),
+        "terms": [[label, float(value.real)] for label, value in hamiltonian.to_list()],
+        "shots": SHOTS,
+        "seeds": list(seeds),
+        "start": first.ansatz.initial_point.tolist(),
+        "starts": [each.ansatz.initial_point.tolist() for each in prepared],
+    }
+    return work, [
+        {"work": name, "library": OURS, "seed": seed, **timed(partial(searched, each, seed))}
+        for each, seed in zip(prepared, seeds, strict=True)
+    ]
+
+
+def searched(prepared: PreparedVqe, seed: int) -> Row:
+    """Our own run: the search, and the final measurement that the others leave out."""
+    counting = Counting(seed)
+    found = vqe(prepared.problem.hamiltonian, prepared.ansatz, prepared.optimizer, counting, shots=SHOTS)
+    return counting.counted | {"point": list(found.parameters), "value": found.value}
+
+
+def cut_work(name: str, seeds: Sequence[int]) -> tuple[dict[str, Any], list[Row]]:
+    """Max-cut of a cubic graph of eight nodes: others minimize half the sum of ZZ less the constant, minus the cut."""
+    terms = [["".join("Z" if q in edge else "I" for q in reversed(range(8))), 0.5] for edge in EDGES]
+    work = {
+        "kind": "cut",
+        "name": name,
+        "edges": [[*edge, 1.0] for edge in EDGES],
+        "reps": LAYERS,
+        "terms": [*terms, ["I" * 8, -len(EDGES) / 2]],
+        "shots": CUT_SHOTS,
+        "seeds": list(seeds),
+    }
+    problem = max_cut(graph_of(8, [(*edge, 1.0) for edge in EDGES]))
+    circuit = qaoa_circuit(problem, load("qaoa_angles")["3-regular"], layers=LAYERS)
+
+    def ours(seed: int) -> Row:
+        counting = Counting(seed)
+        found = qaoa(circuit, counting, shots=CUT_SHOTS)
+        return counting.counted | {"value": -found.value, "best": found.best_bitstring}
+
+    return work, [{"work": name, "library": OURS, "seed": seed, **timed(partial(ours, seed))} for seed in seeds]
+
+
+def gates_of(circuit: QuantumCircuit) -> list[list[Any]]:
+    """Gates as name, qubits, parameter's number or None, and the factor that multiplies it."""
+    order = {parameter: i for i, parameter in enumerate(circuit.parameters)}
+    found: list[list[Any]] = []
+    for item in circuit.data:
+        qubits = [circuit.find_bit(qubit).index for qubit in item.qubits]
+        if item.operation.params:
+            (angle,) = item.operation.params
+            (parameter,) = angle.parameters
+            found.append([item.operation.name, qubits, order[parameter], float(angle.gradient(parameter))])
+        else:
+            found.append([item.operation.name, qubits, None, 0.0])
+    return found
+
+
+def timed(run: Callable[[], Row]) -> Row:
+    """The row, with the seconds that it took."""
+    started = time.perf_counter()
+    row = run()
+    return row | {"wall_s": time.perf_counter() - started}
+
+
+def scored(row: Row, work: Mapping[str, Any], circuit: QuantumCircuit | None) -> Row:
+    """The row with its errors: of energies in millihartree, of cuts as ratios to the best."""
+    if "failed" in row:
+        return row
+    if work["kind"] == "cut":
+        bits = row.get("best")
+        seen = None if bits is None else sum(bits[-1 - a] != bits[-1 - b] for a, b in EDGES) / BEST_CUT
+        return row | {"reported": -row["value"] / BEST_CUT, "found": seen}
+    labels, values = zip(*work["terms"], strict=True)
+    dense = SparsePauliOp(labels, values).to_matrix()
+    exact = float(np.linalg.eigvalsh(dense)[0])
+    state = Statevector(circuit.assign_parameters(row["point"])).data if circuit is not None else np.zeros(1)
+    energy = float((state.conj() @ dense @ state).real)
+    return row | {"reported": 1e3 * (row["value"] - exact), "found": 1e3 * (energy - exact)}
+
+
+def table(rows: Sequence[Row], work: Mapping[str, Any]) -> str:
+    """Markdown: medians over the seeds; of errors the largest by size."""
+    is_cut = work["kind"] == "cut"
+    heads = ("mean cut reported / best", "best cut sampled") if is_cut else ("at its angles, mHa", "reported, mHa")
+    lines = [
+        f"| {work['name']} | rounds | jobs | shots | {heads[0]} | {heads[1]} | seconds |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for library in dict.fromkeys(row["library"] for row in rows):
+        own = [row for row in rows if row["library"] == library]
+        done = [row for row in own if "failed" not in row]
+        if not done:
+            lines.append(f"| {library} | {own[0]['failed'].splitlines()[0][:80]} | | | | | |")
+            continue
+        middle = [statistics.median(row[key] for row in done) for key in ("rounds", "jobs", "shots", "wall_s")]
+        errors = [_span([row[key] for row in done if row[key] is not None]) for key in ("found", "reported")]
+        if is_cut:
+            errors.reverse()
+        lines.append(
+            f"| {library} | {middle[0]:.0f} | {middle[1]:.0f} | {middle[2]:.1e} | {errors[0]} | {errors[1]} "
+            f"| {middle[3]:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def _span(values: Sequence[float]) -> str:
+    return f"{min(values):.2f} … {max(values):.2f}" if values else "–"
+
+
+def main() -> int:
+    """Run our own, then the others in the Python that is named, and print a table for each work."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--python", required=True, help="of an environment with the other libraries")
+    parser.add_argument("--seeds", type=int, default=3, help="how often each is run")
+    asked = parser.parse_args()
+    seeds = range(asked.seeds)
+    print(machine())
+    works, rows = [], []
+    for work, own in (
+        energy_work("H2, UCCSD from Hartree-Fock, 1 angle", AnsatzName.UCCSD, seeds),
+        energy_work("H2, hardware-efficient from a random start, 4 angles", AnsatzName.HARDWARE_EFFICIENT, seeds),
+        cut_work(f"max-cut of 8 nodes, {LAYERS} layers", seeds),
+    ):
+        works.append(work)
+        rows += own
+    answer = subprocess.run(
+        [asked.python, str(OTHERS)], input=json.dumps(works), stdout=subprocess.PIPE, text=True, check=True
+    )
+    rows += json.loads(answer.stdout)
+    for work in works:
+        circuit = circuit_of(work) if work["kind"] == "energy" else None
+        print("\n" + table([scored(row, work, circuit) for row in rows if row["work"] == work["name"]], work))
+    return 0
+
+
+def circuit_of(work: Mapping[str, Any]) -> QuantumCircuit:
+    """The work's circuit again."""
+    angles = ParameterVector("t", len(work["start"]))
+    circuit = QuantumCircuit(work["qubits"])
+    for name, qubits, index, factor in work["gates"]:
+        getattr(circuit, name)(*([] if index is None else [factor * angles[index]]), *qubits)
+    return circuit
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
