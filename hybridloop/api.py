@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from hybridloop import stack
 from hybridloop.errors import InputError, ProblemError, ServiceUnreachable
-from hybridloop.flows.settings import MAX_PROBLEM_BYTES, ProblemText, VqeSettings
+from hybridloop.flows.settings import MAX_PROBLEM_BYTES, SETTINGS, ProblemText, RunSettings
 from hybridloop.sessions.budget import Caps
 from hybridloop.sessions.policy import FailurePolicy
 from hybridloop.sessions.signals import sigterm_unwinds
@@ -71,6 +71,7 @@ def vqe(
     ServiceError for trouble of the service.
     """
     settings = checked_settings(
+        "vqe",
         {
             "ansatz": ansatz,
             "mapping": mapping,
@@ -91,39 +92,75 @@ def vqe(
             "max_cost_per_job": max_cost_per_job,
             "deadline": deadline,
             "detach_after": detach_after,
-        }
+        },
     )
-    return run_vqe(read_problem(problem), settings, run_key=run_key, workspace=workspace, on_progress=on_progress)
+    return run("vqe", read_problem(problem), settings, run_key=run_key, workspace=workspace, on_progress=on_progress)
 
 
-def checked_settings(values: Mapping[str, Any]) -> VqeSettings:
-    """The settings of these values. Raises InputError with the first field that is off."""
-    return _checked(VqeSettings, values)
+def qaoa(
+    problem: str | Path | ProblemText,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    run_key: str | None = None,
+    workspace: Any | None = None,
+    on_progress: Callable[[Update], None] | None = None,
+) -> RunResult:
+    """Find a good assignment of a binary problem by QAOA at fixed angles, by default in one job.
+
+    `problem` is a built-in name (`hybridloop problems`) or a file: edge list, GraphML, node-link JSON, or JSON with a
+    QUBO, spins, numbers to part or a portfolio. `settings` are those of `hybridloop.flows.settings.QaoaSettings`, by
+    name. All else is as in `vqe`.
+    """
+    checked = checked_settings("qaoa", settings or {})
+    return run("qaoa", read_problem(problem), checked, run_key=run_key, workspace=workspace, on_progress=on_progress)
 
 
-def run_vqe(
+def rqaoa(
+    problem: str | Path | ProblemText,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    run_key: str | None = None,
+    workspace: Any | None = None,
+    on_progress: Callable[[Update], None] | None = None,
+) -> RunResult:
+    """Find a good assignment of a binary problem by recursive QAOA, one job a round; see `qaoa`.
+
+    `settings` are those of `hybridloop.flows.settings.RqaoaSettings`, by name.
+    """
+    checked = checked_settings("rqaoa", settings or {})
+    return run("rqaoa", read_problem(problem), checked, run_key=run_key, workspace=workspace, on_progress=on_progress)
+
+
+def checked_settings(algorithm: str, values: Mapping[str, Any]) -> RunSettings:
+    """An algorithm's settings of these values. Raises InputError with the first field that is off."""
+    return _checked(SETTINGS[algorithm], values)
+
+
+def run(
+    algorithm: str,
     problem: ProblemText,
-    settings: VqeSettings,
+    settings: RunSettings,
     *,
     run_key: str | None = None,
     workspace: Any | None = None,
     on_progress: Callable[[Update], None] | None = None,
 ) -> RunResult:
     """The run of that key gone on with, else a new one; see `vqe`."""
-    if run_key is not None and (stored := _stored_result(problem, settings, run_key, workspace)) is not None:
+    if run_key is not None and (stored := _stored_result(algorithm, problem, settings, run_key, workspace)) is not None:
         return stored
-    from hybridloop.flows.problems import prepare_vqe
+    from hybridloop.flows.preparing import PREPARE
 
     drawn = secrets.randbits(63) if settings.seed is None else settings.seed
-    prepared = prepare_vqe(problem, settings, drawn)  # what can't be used is refused before anything is started
+    prepared = PREPARE[algorithm](problem, settings, drawn)  # what can't be used is refused before anything is started
     workspace = default_workspace() if workspace is None else workspace
     with _prefect():
+        from hybridloop.flows.catalog import FLOWS
         from hybridloop.flows.context import called_with
-        from hybridloop.flows.vqe import vqe as flow
 
         with called_with(workspace, on_progress, prepared, seed=drawn) as call:
             try:
-                return flow(problem, settings, run_key)
+                ended: RunResult = FLOWS[algorithm](problem, settings, run_key)
+                return ended
             except Exception as error:
                 if call.cancelled is not None:
                     raise call.cancelled from error
@@ -134,7 +171,7 @@ def run_vqe(
 
 
 def resume(
-    run: str,
+    key: str,
     limits: Mapping[str, Any] | None = None,
     *,
     workspace: Any | None = None,
@@ -145,17 +182,18 @@ def resume(
     from hybridloop.sessions.journal import open_journal
 
     with open_journal() as journal:
-        record = journal.run(run)
-        if record.algorithm != "vqe":
+        record = journal.run(key)
+        if record.algorithm not in SETTINGS:
             raise InputError(
                 "run",
                 f"run {record.key!r} is a script's, and only the script knows what it asks for",
                 f"Start the script again with run_key={record.key!r}: what was measured comes from the journal.",
             )
         settings = settings_of(journal, record).model_dump(mode="json")
-    return run_vqe(
+    return run(
+        record.algorithm,
         problem_of(record),
-        checked_settings({**settings, **(limits or {})}),
+        checked_settings(record.algorithm, {**settings, **(limits or {})}),
         run_key=record.key,
         workspace=workspace,
         on_progress=on_progress,
@@ -177,7 +215,7 @@ def keep_house(*, workspace: Any | None = None) -> dict[str, str]:
 
 
 def _stored_result(
-    problem: ProblemText, settings: VqeSettings, run_key: str, workspace: Any | None
+    algorithm: str, problem: ProblemText, settings: RunSettings, run_key: str, workspace: Any | None
 ) -> RunResult | None:
     """The result of a run that has ended; None where there is something to do.
 
@@ -188,7 +226,7 @@ def _stored_result(
 
     check_key(run_key)
     with open_journal() as journal:
-        found = find_run(journal, Wanted("vqe", problem, settings, _identity(workspace), run_key))
+        found = find_run(journal, Wanted(algorithm, problem, settings, _identity(workspace), run_key))
         if found.result is None:
             if found.record is not None:
                 go_on(journal, found.record)
@@ -227,7 +265,7 @@ def open_session(
     (`hybridloop.sessions.service_clock.ServiceClock` for a virtual one).
     """
     find_target(target)
-    _checked(VqeSettings, {"keep_alive": keep_alive, "seed": seed})
+    _checked(RunSettings, {"keep_alive": keep_alive, "seed": seed})
     at = default_workspace() if workspace is None else workspace
     from hybridloop.sessions import session
     from hybridloop.sessions.idle import KeepAliveMode
@@ -294,7 +332,7 @@ def read_problem(problem: str | Path | ProblemText) -> ProblemText:
             return _read_file(path)
         what = "it is a folder" if path.is_dir() else "there is no such file"
     except UnicodeDecodeError as error:
-        raise ProblemError(str(path), None, "the file is no text", "Give an FCIDUMP file.") from error
+        raise ProblemError(str(path), None, "the file is no text", "Give a molecule's or a graph's text.") from error
     except OSError as error:  # a name that is too long, among others, which Path does not take for a missing file
         raise ProblemError(str(path), None, f"it can't be read ({error.strerror})", "Check the path.") from error
     if isinstance(problem, Path) or path.suffix or problem != path.name:
@@ -305,7 +343,7 @@ def read_problem(problem: str | Path | ProblemText) -> ProblemText:
 def _read_file(path: Path) -> ProblemText:
     if path.stat().st_size > MAX_PROBLEM_BYTES:
         size = f"the file has {path.stat().st_size:,} bytes, at most {MAX_PROBLEM_BYTES:,} are taken"
-        raise ProblemError(str(path), None, size, "Choose a smaller active space.")
+        raise ProblemError(str(path), None, size, "Choose a smaller active space or graph.")
     return _checked(ProblemText, {"name": path.stem, "text": path.read_text(encoding="utf-8")}, of="problem")
 
 
@@ -317,7 +355,7 @@ def _checked(model: type[M], values: Mapping[str, Any], *, of: str = "") -> M:
         return model(**values)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
-        field = " ".join(part for part in (of, ".".join(str(part) for part in first["loc"])) if part)
+        field = " ".join(part for part in (of, ".".join(str(part) for part in first["loc"])) if part) or "settings"
         given = repr(first.get("input"))[:80]
         raise InputError(field, f"{given}: {first['msg']}", "Give a value within these bounds.") from error
 

@@ -18,7 +18,7 @@ def targets(*, json: AsJson = False) -> None:
 
 
 def problems(*, json: AsJson = False) -> None:
-    """List the built-in problems with their energies in hartree."""
+    """List the built-in problems: molecules with their energies in hartree, binary problems with their optimum."""
     from hybridloop.data import load
 
     rows = [
@@ -31,7 +31,17 @@ def problems(*, json: AsJson = False) -> None:
         }
         for name, entry in load("problems").items()
     ]
+    binary = [
+        {
+            "name": name,
+            **{key: entry[key] for key in ("objective", "variables", "optimum", "title")},
+            **({"source": entry["source"]} if json else {}),
+        }
+        for name, entry in load("binary_problems").items()
+    ]
     if json:
-        print_json(rows)
+        print_json(rows + binary)
     else:
         print_table(("name", "exact_energy", "hartree_fock_energy", "title"), rows)
+        print()
+        print_table(("name", "objective", "variables", "optimum", "title"), binary)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -85,12 +85,16 @@ def vqe(
     from hybridloop import api
     from hybridloop.cli.settings_file import settings_of
 
-    named = {name: value for name, value in ctx.params.items() if name not in _NO_SETTINGS and _is_given(ctx, name)}
-    settings = api.checked_settings(settings_of(config, set_, named))
+    settings = api.checked_settings("vqe", settings_of(config, set_, given(ctx)))
     text = api.read_problem(problem)
     with shown(quiet=quiet) as on_progress:
-        result = api.run_vqe(text, settings, run_key=run_key, on_progress=on_progress)
+        result = api.run("vqe", text, settings, run_key=run_key, on_progress=on_progress)
     tell(result, as_json=json)
+
+
+def given(ctx: typer.Context) -> dict[str, Any]:
+    """The settings that were given by name."""
+    return {name: value for name, value in ctx.params.items() if name not in _NO_SETTINGS and _is_given(ctx, name)}
 
 
 def _is_given(ctx: typer.Context, name: str) -> bool:
@@ -139,6 +143,9 @@ def _print(result: RunResult, picture: Path | None) -> None:
 
 
 def _print_value(result: RunResult) -> None:
+    if result.unit != "hartree":
+        _print_assignment(result)
+        return
     error = "unknown: the molecule is too large to be diagonalized"
     if result.error is not None:
         error = f"{result.error * 1e3:+.3f} mHa against the exact energy"
@@ -152,9 +159,28 @@ def _print_value(result: RunResult) -> None:
     print(f"  error      {error}")
 
 
+def _print_assignment(result: RunResult) -> None:
+    assert result.value is not None
+    best = "none that was seen meets the constraint"
+    if result.best_bitstring is not None:
+        best = f"{result.best_value:g} at {result.best_bitstring} (rightmost: variable 0)"
+    known = "unknown: too many assignments to go through"
+    if result.exact is not None:
+        known = f"{result.exact:g}"
+    error = result.rounding_bound if result.is_exact else result.standard_error
+    ratio = "" if result.approximation_ratio is None else f", approximation ratio {result.approximation_ratio:.4f}"
+    print(f"  best seen  {best}")
+    print(f"  optimum    {known}")
+    print(f"  objective  {result.value:.6f} ± {error:.6f} on average{ratio}")
+
+
 def _print_so_far(result: RunResult) -> None:
     best = result.history[-1] if result.history else None
-    so_far = "no round is complete" if best is None else f"{best.value:.6f} ± {best.standard_error:.6f} hartree"
+    so_far = (
+        "no round is complete"
+        if best is None
+        else f"{best.value:.6f} ± {best.standard_error:.6f} {result.unit}".rstrip()
+    )
     print(f"  so far     {so_far}")
     print(f"  go on      hybridloop runs resume {result.run_key}")
 

@@ -155,7 +155,8 @@ def verify(run: Run, *, json: AsJson = False) -> None:
         print_json(found.as_dict())
     else:
         print(f"run {found.run_key}: {found.rounds} rounds computed anew from {found.jobs} jobs' counts")
-        print(f"  value      {found.value!r} hartree, {'the same' if found.agrees else 'NOT the same'}")
+        value = f"{found.value!r} {found.unit}".rstrip()
+        print(f"  value      {value}, {'the same' if found.agrees else 'NOT the same'}")
         for difference in found.differences:
             print(f"  differs    {difference}")
     if not found.agrees:

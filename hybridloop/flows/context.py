@@ -12,7 +12,7 @@ from prefect import get_run_logger
 
 from hybridloop.algorithms.vqe import Progress
 from hybridloop.errors import InputError, RunCancelled
-from hybridloop.flows.problems import PreparedVqe
+from hybridloop.flows.problems import Prepared
 from hybridloop.flows.results import RunResult
 from hybridloop.sessions.session import OpenSession
 from hybridloop.sessions.workspace import CONNECTION_VARIABLE, connect_from_environment
@@ -42,7 +42,7 @@ class Call:
 
     workspace: Any | None
     on_progress: OnProgress | None
-    prepared: PreparedVqe | None = None
+    prepared: Prepared | None = None
     seed: int | None = None
     result: RunResult | None = None
     cancelled: RunCancelled | None = None
@@ -54,7 +54,7 @@ _call: ContextVar[Call] = ContextVar("call", default=_NOBODY)
 
 @contextmanager
 def called_with(
-    workspace: Any, on_progress: OnProgress | None, prepared: PreparedVqe | None = None, *, seed: int | None = None
+    workspace: Any, on_progress: OnProgress | None, prepared: Prepared | None = None, *, seed: int | None = None
 ) -> Iterator[Call]:
     """Have a flow run of this context use the SDK's workspace and what is prepared for it, and report each round."""
     call = Call(workspace, on_progress, prepared, seed)
@@ -65,7 +65,7 @@ def called_with(
         _call.reset(token)
 
 
-def prepared_by_caller(seed: int) -> PreparedVqe | None:
+def prepared_by_caller(seed: int) -> Prepared | None:
     """What the caller has prepared for a run of this seed, once: an optimizer does not serve a second one."""
     call = _call.get()
     prepared, call.prepared = call.prepared, None
@@ -97,7 +97,7 @@ def workspace_of_run() -> Any:
         raise InputError(
             "workspace",
             "the flow run was given none",
-            f"Set {CONNECTION_VARIABLE}, or call hybridloop.vqe(…), which starts a local service.",
+            f"Set {CONNECTION_VARIABLE}, or call hybridloop.vqe(…) or its like, which starts a local service.",
         )
     return workspace
 
@@ -105,8 +105,9 @@ def workspace_of_run() -> Any:
 class Reports:
     """Tells the run's log, and the caller, of each round that was measured now, and keeps all of them in `history`."""
 
-    def __init__(self, session: OpenSession, rounds: RoundsOfFlow, history: list[Progress]) -> None:
+    def __init__(self, session: OpenSession, rounds: RoundsOfFlow, history: list[Progress], unit: str) -> None:
         self._history = history
+        self._unit = unit
         self._session = session
         self._rounds = rounds
         self._told = 0  # live rounds
@@ -119,7 +120,8 @@ class Reports:
             return
         self._told = self._rounds.live
         session = self._session
-        said = f"{progress.value:+.6f} ± {progress.standard_error:.6f} hartree, {session.jobs} jobs"
+        measured = f"{progress.value:+.6f} ± {progress.standard_error:.6f} {self._unit}".rstrip()
+        said = f"{measured}, {session.jobs} jobs"
         self._log.info("round %d (%s): %s", progress.round, progress.phase, said)
         if self._listener is not None:
             self._listener(Update(progress, session.id, session.status, session.jobs))

@@ -8,9 +8,10 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from hybridloop.errors import HybridloopError
+from hybridloop.flows.catalog import FLOWS
 from hybridloop.flows.context import workspace_of_run
+from hybridloop.flows.results import RunResult
 from hybridloop.flows.runs import problem_of, settings_of
-from hybridloop.flows.vqe import vqe
 from hybridloop.sessions.catalog import service_of
 from hybridloop.sessions.jobs import TERMINAL
 from hybridloop.sessions.journal import Journal, RunRecord, open_journal
@@ -50,7 +51,7 @@ def due_task(journal: Journal, workspace: Any) -> list[RunRecord]:
     waiting = [
         record
         for record in journal.runs(limit=1000)
-        if record.algorithm == "vqe" and record.status in RESUMABLE and record.settings.get("workspace") == here
+        if record.algorithm in FLOWS and record.status in RESUMABLE and record.settings.get("workspace") == here
     ]
     with service_of(workspace) as service:
         return [
@@ -68,7 +69,8 @@ def _are_done(journal: Journal, record: RunRecord, service: Service) -> bool:
 
 def _gone_on(journal: Journal, record: RunRecord) -> str:
     try:
-        result = vqe(problem_of(record), settings_of(journal, record), record.key)
+        flow_of_run = FLOWS[record.algorithm]
+        result: RunResult = flow_of_run(problem_of(record), settings_of(journal, record), record.key)
     except HybridloopError as error:  # the next run may fare better; this one's trouble is in its own flow run
         get_run_logger().warning("run %s did not come to its end: %s", record.key, error)
         return f"failed: {error}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -16,14 +18,45 @@ from hybridloop.algorithms.fermions import Encoding, FermionMapping
 from hybridloop.algorithms.lost import FAIL, LostPoints, Penalize, Skip, check_lost_points
 from hybridloop.algorithms.molecule import Molecule
 from hybridloop.algorithms.optimizer import Optimizer
+from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.trigonometric import Rotosolve
 from hybridloop.algorithms.uccsd import uccsd
+from hybridloop.algorithms.vqe import Progress, vqe
 from hybridloop.data import load
 from hybridloop.errors import InputError
+from hybridloop.flows.results import Outcome
 from hybridloop.flows.settings import AnsatzName, OptimizerName, ProblemText, VqeSettings
 from hybridloop.sessions.budget import check_caps
 from hybridloop.sessions.policy import FailurePolicy, OnLostJob
-from hybridloop.sessions.targets import check_circuit_fits, find_target
+from hybridloop.sessions.targets import Target, check_circuit_fits, find_target
+
+
+class Prepared(Protocol):
+    """All that a run needs but a session: what there is to hold its value against, and the algorithm itself."""
+
+    @property
+    def unit(self) -> str:
+        """What values are in; empty for a number of its own."""
+        ...
+
+    @property
+    def num_qubits(self) -> int:
+        """Qubits of the widest circuit."""
+        ...
+
+    @property
+    def exact(self) -> float | None:
+        """What a perfect run would give, where that is known."""
+        ...
+
+    @property
+    def reference(self) -> float:
+        """What is had without any run."""
+        ...
+
+    def measured(self, run_round: RunRound, on_progress: Callable[[Progress], None], /) -> Outcome:
+        """Run the algorithm, once."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +67,80 @@ class PreparedVqe:
     ansatz: Ansatz
     optimizer: Optimizer
     on_lost: LostPoints
+    settings: VqeSettings
+    unit: str = "hartree"
+
+    @property
+    def num_qubits(self) -> int:
+        """Qubits of the molecule under its mapping."""
+        return self.problem.encoding.num_qubits
+
+    @property
+    def exact(self) -> float | None:
+        """The exact ground-state energy."""
+        return exact_energy(self.problem.molecule)
+
+    @property
+    def reference(self) -> float:
+        """The Hartree-Fock energy."""
+        return self.problem.molecule.hartree_fock_energy
+
+    def measured(self, run_round: RunRound, on_progress: Callable[[Progress], None], /) -> Outcome:
+        """Find the energy; the optimizer serves once."""
+        found = vqe(
+            self.problem.hamiltonian,
+            self.ansatz,
+            self.optimizer,
+            run_round,
+            shots=self.settings.shots,
+            precision=self.settings.precision,
+            max_rounds=self.settings.max_rounds,
+            on_lost=self.on_lost,
+            on_progress=on_progress,
+        )
+        return Outcome(
+            value=found.value,
+            standard_error=found.standard_error,
+            interval95=found.interval95,
+            is_exact=found.is_exact,
+            rounding_bound=found.rounding_bound,
+            is_precise=found.is_precise,
+            parameters=found.parameters,
+            converged=found.converged,
+            reason=found.reason,
+            rounds=found.rounds,
+            history=found.history,
+        )
 
 
 def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int) -> PreparedVqe:
     """Read the problem and build the rest. Raises InputError for what can't be used; sends nothing."""
-    target = find_target(settings.target)
-    if target.checks_only:
-        what = f"{target.name} only checks programs: its counts say nothing of the energy"
-        raise InputError("target", what, "Choose an emulator or a simulator (`hybridloop targets`).")
+    target = measuring_target(settings.target)
     molecule = read_molecule(problem)
     mapping = FermionMapping(settings.mapping)
     check_circuit_fits(target, Encoding(mapping, molecule.norb, molecule.electrons).num_qubits)
     electronic = electronic_problem(molecule, mapping)
     ansatz = _ansatz(settings, electronic, seed)
-    optimizer, on_lost = _optimizer(settings, ansatz), _lost_points(settings.failure)
+    optimizer, on_lost = _optimizer(settings, ansatz), lost_points(settings.failure)
     check_lost_points(on_lost, optimizer)
     check_caps(settings.caps, target)
-    return PreparedVqe(electronic, ansatz, optimizer, on_lost)
+    return PreparedVqe(electronic, ansatz, optimizer, on_lost, settings)
+
+
+def measuring_target(name: str) -> Target:
+    """The target of a name. Raises InputError for one whose counts say nothing."""
+    target = find_target(name)
+    if target.checks_only:
+        what = f"{target.name} only checks programs: its counts say nothing of the energy"
+        raise InputError("target", what, "Choose an emulator or a simulator (`hybridloop targets`).")
+    return target
+
+
+def unknown_problem(name: str, built_in: Iterable[str]) -> InputError:
+    """The error for a name that is neither a file's nor built in."""
+    near = difflib.get_close_matches(name.lower(), list(built_in), n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else "`hybridloop problems` lists what there is."
+    return InputError("problem", f"there is no file and no built-in problem {name!r}", hint)
 
 
 def exact_energy(molecule: Molecule) -> float | None:
@@ -64,9 +154,7 @@ def read_molecule(problem: ProblemText) -> Molecule:
         return read_fcidump(problem.text, problem.name)
     built_in = load("problems")
     if (entry := built_in.get(problem.name.lower())) is None:
-        near = difflib.get_close_matches(problem.name.lower(), built_in, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else "`hybridloop problems` lists what there is."
-        raise InputError("problem", f"there is no file and no built-in problem {problem.name!r}", hint)
+        raise unknown_problem(problem.name, built_in)
     return read_fcidump(entry["fcidump"], problem.name)
 
 
@@ -89,7 +177,8 @@ def _optimizer(settings: VqeSettings, ansatz: Ansatz) -> Optimizer:
             return Cobyla(ansatz.initial_point, step_rad=1.0 if from_afar else 0.3, max_evaluations=evaluations)
 
 
-def _lost_points(policy: FailurePolicy) -> LostPoints:
+def lost_points(policy: FailurePolicy) -> LostPoints:
+    """What a search is told of lost points, as the policy has it."""
     match policy.on_lost_job:
         case OnLostJob.FAIL:
             return FAIL

@@ -37,14 +37,37 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an algorithm has come to; see `RunResult`."""
+
+    value: float
+    standard_error: float
+    interval95: tuple[float, float]
+    is_exact: bool
+    rounding_bound: float
+    is_precise: bool
+    parameters: tuple[float, ...]
+    converged: bool
+    reason: str
+    rounds: int
+    history: tuple[Progress, ...]
+    best_bitstring: str | None = None
+    best_value: float | None = None
+    approximation_ratio: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RunResult:
-    """The result of a VQE run; energies in hartree.
+    """The result of a run; values in `unit`, which is empty for the objective of a binary problem.
 
     `status` is "converged" (the optimizer's own criterion was met) or "finished" (a stated limit was reached), and
     `reason` says which. `value` was measured anew at `parameters` (radians); `standard_error` is 0 where the target
     does not sample, and then the truth lies within `rounding_bound`; `is_precise` says whether that is as sharp as was
     asked. `exact` and `error` (value − exact) are None where the molecule is too large to be diagonalized; `reference`
-    is Hartree-Fock. `jobs` are those of the rounds, each once; `retried` and `pings` come on top, and `shots` are
+    is Hartree-Fock. Of binary problems `value` is the mean of the objective, `exact` the best that an assignment can
+    have, `reference` the mean over all assignments, and `best_bitstring` (rightmost character = variable 0) the best
+    assignment that was seen, of `best_value`; `approximation_ratio` goes from the worst assignment, 0, to the best, 1.
+    `jobs` are those of the rounds, each once; `retried` and `pings` come on top, and `shots` are
     those of `jobs`. `cost` is what the service billed, by unit (USD, HQC, eHQC, …), and empty where it stated nothing.
 
     A run that has not ended is "stopped", "parked" or "interrupted": it has no value yet, `parameters` are the best
@@ -77,6 +100,10 @@ class RunResult:
     wall_seconds: float
     resumed: bool
     history: tuple[Progress, ...]
+    unit: str = "hartree"
+    best_bitstring: str | None = None
+    best_value: float | None = None
+    approximation_ratio: float | None = None
 
     @property
     def error(self) -> float | None:
@@ -99,7 +126,7 @@ class RunResult:
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> RunResult:
         """The result that `as_dict` gave, also after it went through JSON."""
-        own = {each.name: stored[each.name] for each in fields(cls)}
+        own = {each.name: stored[each.name] for each in fields(cls) if each.name in stored}
         interval = stored["interval95"]
         return cls(
             **{

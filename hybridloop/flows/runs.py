@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hybridloop.errors import CapReached, HybridloopError, InputError, RunParked, RunStopped, StopRequested
-from hybridloop.flows.settings import LIMITS, ProblemText, VqeSettings, first_difference
+from hybridloop.flows.settings import LIMITS, SETTINGS, ProblemText, RunSettings, first_difference
 from hybridloop.sessions.journal import Journal, NewRun, RunRecord, check_key
 from hybridloop.sessions.policy import cautions
 from hybridloop.sessions.run import ClaimedRun, claimed, new_run
@@ -37,7 +37,7 @@ class Wanted:
 
     algorithm: str
     problem: ProblemText
-    settings: VqeSettings
+    settings: RunSettings
     workspace: Mapping[str, str]
     run_key: str | None = None
     flow_run_id: str | None = None
@@ -50,7 +50,7 @@ class Found:
 
     wanted: Wanted
     record: RunRecord | None
-    settings: VqeSettings
+    settings: RunSettings
 
     @property
     def seed(self) -> int:
@@ -86,10 +86,10 @@ def run_of_key(journal: Journal, key: str) -> RunRecord | None:
     return record if record.key == key else None
 
 
-def settings_of(journal: Journal, record: RunRecord) -> VqeSettings:
+def settings_of(journal: Journal, record: RunRecord) -> RunSettings:
     """The settings that a run goes on with: its own, with the limits that it was last given."""
     given = [event.facts for event in journal.events(record.uid) if event.kind == _LIMITS_EVENT]
-    return VqeSettings.model_validate({**record.settings["settings"], **(given[-1] if given else {})})
+    return SETTINGS[record.algorithm].model_validate({**record.settings["settings"], **(given[-1] if given else {})})
 
 
 def problem_of(record: RunRecord) -> ProblemText:
@@ -178,7 +178,7 @@ def _reason(error: BaseException) -> str:
     return f"ended by {type(error).__name__}{said}"
 
 
-def session_of_run(workspace: Any, settings: VqeSettings, run: ClaimedRun) -> AbstractContextManager[OpenSession]:
+def session_of_run(workspace: Any, settings: RunSettings, run: ClaimedRun) -> AbstractContextManager[OpenSession]:
     """The session in which a run goes on, as its settings say."""
     # these import the compiler, which the check of a caller's settings must not wait for
     from hybridloop.sessions.keeping import Keeping
@@ -213,11 +213,11 @@ def _record_of(journal: Journal, wanted: Wanted) -> RunRecord | None:
     return None if wanted.flow_run_id is None else journal.run_of_flow(wanted.flow_run_id)
 
 
-def _with_seed(settings: VqeSettings, seed: int) -> VqeSettings:
+def _with_seed(settings: RunSettings, seed: int) -> RunSettings:
     return settings if settings.seed is not None else settings.model_copy(update={"seed": seed})
 
 
-def _agreed(journal: Journal, record: RunRecord, wanted: Wanted) -> VqeSettings:
+def _agreed(journal: Journal, record: RunRecord, wanted: Wanted) -> RunSettings:
     """The recorded settings, with the limits that were asked for now."""
     asked, recorded = _described(wanted, _with_seed(wanted.settings, record.seed)), record.settings
     if record.algorithm != wanted.algorithm:
@@ -242,7 +242,7 @@ def _other(record: RunRecord, field: str) -> InputError:
     )
 
 
-def _described(wanted: Wanted, settings: VqeSettings) -> dict[str, Any]:
+def _described(wanted: Wanted, settings: RunSettings) -> dict[str, Any]:
     return {
         "problem": wanted.problem.model_dump(mode="json"),
         "settings": settings.model_dump(mode="json"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from hybridloop.sessions.budget import Caps, parse_cost
 from hybridloop.sessions.idle import ExclusiveHold, IdleRule, KeepAliveMode
@@ -62,6 +62,22 @@ class OptimizerName(enum.StrEnum):
     COBYLA = "cobyla"
 
 
+class MixerName(enum.StrEnum):
+    """What moves amplitude between assignments."""
+
+    AUTO = "auto"  # xy where the problem says how many variables are 1, else standard
+    STANDARD = "standard"
+    XY = "xy"
+    WARM_START = "warm-start"
+
+
+class ObjectiveName(enum.StrEnum):
+    """What is asked of a graph; a problem of another kind says itself what it asks."""
+
+    MAX_CUT = "max-cut"
+    INDEPENDENT_SET = "independent-set"
+
+
 class ProblemText(BaseModel):
     """A problem as it travels: a built-in's name, or a name and a text."""
 
@@ -71,30 +87,21 @@ class ProblemText(BaseModel):
         min_length=1, max_length=200, description="a built-in problem, or what the text is called", examples=["h2"]
     )
     text: str | None = Field(
-        None, max_length=MAX_PROBLEM_BYTES, description="the FCIDUMP text; left out: the built-in problem of that name"
+        None,
+        max_length=MAX_PROBLEM_BYTES,
+        description="the problem's text; left out: the built-in problem of that name",
     )
 
 
-class VqeSettings(BaseModel):
-    """Settings of a VQE run."""
+class RunSettings(BaseModel):
+    """Settings that every run has, whatever its algorithm."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    ansatz: AnsatzName = Field(AnsatzName.UCCSD, description="circuit whose angles are varied")
-    mapping: MappingName = Field(MappingName.PARITY, description="how spin orbitals become qubits")
-    optimizer: OptimizerName = Field(OptimizerName.ROTOSOLVE, description="search over the angles")
-    shots: int = Field(4000, ge=1, le=10_000_000, description="shots for each circuit during the search")
-    precision: float = Field(
-        0.7e-3,  # 0.8 would meet chemical accuracy, 1.6 mHa, at the 95th percentile only by luck
-        ge=1e-5,  # H2 takes a billion shots for that
-        le=1,
-        description="standard error in hartree that the final measurement aims at",
-    )
     seed: int | None = Field(
         None, ge=0, lt=2**63, description="fixes what the local service samples and a random start; left out: drawn"
     )
     target: str = Field("rigetti.sim.qvm", description="Azure Quantum target", examples=["ionq.simulator"])
-    max_rounds: int = Field(200, ge=1, le=100_000, description="rounds that the search may take")
     failure: FailurePolicy = Field(
         FailurePolicy(), description="what is done when a job, a session or the target fails"
     )
@@ -155,6 +162,51 @@ class VqeSettings(BaseModel):
             max_cost_per_job=self.max_cost_per_job or {},
             deadline_s=self.deadline,
         )
+
+
+class VqeSettings(RunSettings):
+    """Settings of a VQE run."""
+
+    ansatz: AnsatzName = Field(AnsatzName.UCCSD, description="circuit whose angles are varied")
+    mapping: MappingName = Field(MappingName.PARITY, description="how spin orbitals become qubits")
+    optimizer: OptimizerName = Field(OptimizerName.ROTOSOLVE, description="search over the angles")
+    shots: int = Field(4000, ge=1, le=10_000_000, description="shots for each circuit during the search")
+    precision: float = Field(
+        0.7e-3,  # 0.8 would meet chemical accuracy, 1.6 mHa, at the 95th percentile only by luck
+        ge=1e-5,  # H2 takes a billion shots for that
+        le=1,
+        description="standard error in hartree that the final measurement aims at",
+    )
+    max_rounds: int = Field(200, ge=1, le=100_000, description="rounds that the search may take")
+
+
+class QaoaSettings(RunSettings):
+    """Settings of a QAOA run."""
+
+    objective: ObjectiveName = Field(ObjectiveName.MAX_CUT, description="what is asked of a graph")
+    layers: int = Field(3, ge=1, le=7, description="layers of the circuit, two angles each")
+    mixer: MixerName = Field(MixerName.AUTO, description="what moves amplitude between assignments")
+    shots: int = Field(1000, ge=1, le=10_000_000, description="shots for each circuit")
+    refine: int = Field(0, ge=0, le=20, description="steps away from the fixed angles that may be tried")
+    cvar: float = Field(1.0, gt=0, le=1, description="share of the best shots that refining goes by; 1: their mean")
+
+    @model_validator(mode="after")
+    def _share_is_used(self) -> Self:
+        if self.cvar < 1 and not self.refine:
+            raise ValueError("cvar steers refining, and refine is 0: give refine 1 or more, or leave cvar out")
+        return self
+
+
+class RqaoaSettings(RunSettings):
+    """Settings of a recursive QAOA run."""
+
+    objective: ObjectiveName = Field(ObjectiveName.MAX_CUT, description="what is asked of a graph")
+    layers: int = Field(1, ge=1, le=7, description="layers of each round's circuit")
+    shots: int = Field(1000, ge=1, le=10_000_000, description="shots for each round's circuit")
+    stop_at: int = Field(3, ge=1, le=20, description="variables that are left to be gone through one by one")
+
+
+SETTINGS: Mapping[str, type[RunSettings]] = {"vqe": VqeSettings, "qaoa": QaoaSettings, "rqaoa": RqaoaSettings}
 
 
 def first_difference(recorded: Mapping[str, Any], asked: Mapping[str, Any], of: str = "") -> str | None:

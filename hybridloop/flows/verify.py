@@ -11,9 +11,8 @@ from typing import Any
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Lost, Measured
-from hybridloop.algorithms.vqe import vqe
 from hybridloop.errors import InputError, ReplayDiverged
-from hybridloop.flows.problems import prepare_vqe
+from hybridloop.flows.preparing import PREPARE
 from hybridloop.flows.results import RunResult
 from hybridloop.flows.runs import problem_of, settings_of
 from hybridloop.sessions.answers import measured
@@ -21,7 +20,10 @@ from hybridloop.sessions.journal import Journal, RoundRecord, RunRecord
 from hybridloop.sessions.programs import describe
 from hybridloop.sessions.replay import SAME_RAD, check_same
 
-_COMPARED = ("value", "standard_error", "interval95", "parameters", "is_exact", "rounding_bound", "rounds", "history")
+_COMPARED = (
+    *("value", "standard_error", "interval95", "parameters", "is_exact", "rounding_bound", "rounds", "history"),
+    *("best_bitstring", "best_value", "approximation_ratio"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Verified:
     rounds: int
     jobs: int
     value: float
+    unit: str
     differences: tuple[str, ...]
 
     @property
@@ -46,26 +49,17 @@ class Verified:
 
 def verified(journal: Journal, record: RunRecord) -> Verified:
     """Go over a finished run again. Raises InputError for one without a result, ReplayDiverged, JournalDamaged."""
-    if record.algorithm != "vqe" or record.result is None or record.result.get("value") is None:
+    if record.algorithm not in PREPARE or record.result is None or record.result.get("value") is None:
         raise InputError(
             "run", f"run {record.key!r} has no result to verify", "Finish it first (hybridloop runs resume)."
         )
     settings = settings_of(journal, record)
-    prepared = prepare_vqe(problem_of(record), settings, record.seed)
+    prepared = PREPARE[record.algorithm](problem_of(record), settings, record.seed)
     rounds = _Recorded(journal.rounds(record.uid), record.target)
-    found = vqe(
-        prepared.problem.hamiltonian,
-        prepared.ansatz,
-        prepared.optimizer,
-        rounds,
-        shots=settings.shots,
-        precision=settings.precision,
-        max_rounds=settings.max_rounds,
-        on_lost=prepared.on_lost,
-    )
+    found = prepared.measured(rounds, lambda _: None)
     stored = RunResult.from_dict(record.result)
     differences = [name for name in _COMPARED if not _same(getattr(stored, name), getattr(found, name))]
-    return Verified(record.key, rounds.number, rounds.jobs, found.value, tuple(differences))
+    return Verified(record.key, rounds.number, rounds.jobs, found.value, prepared.unit, tuple(differences))
 
 
 class _Recorded:

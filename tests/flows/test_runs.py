@@ -93,7 +93,7 @@ def test_limits_may_be_others_and_the_last_ones_given_are_kept(begun: Journal) -
     with run_of_flow(begun, larger):
         pass
     again = find_run(begun, wanted(VqeSettings()))
-    assert (again.settings.max_jobs, again.settings.deadline, again.settings.shots) == (20, 60.0, 4000)
+    assert again.settings == VqeSettings(seed=7, max_jobs=20, deadline=60.0)
     assert settings_of(begun, begun.run("k")) == again.settings
 
 

@@ -1,0 +1,11 @@
+"""The flow of each algorithm, under the name that its runs have in the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hybridloop.flows.qaoa import qaoa, rqaoa
+from hybridloop.flows.vqe import vqe
+
+FLOWS: Mapping[str, Any] = {"vqe": vqe, "qaoa": qaoa, "rqaoa": rqaoa}

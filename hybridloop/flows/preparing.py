@@ -1,0 +1,17 @@
+"""How each algorithm's run is prepared, under the name that its runs have in the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hybridloop.flows.binary import prepare_qaoa, prepare_rqaoa
+from hybridloop.flows.problems import Prepared, prepare_vqe
+from hybridloop.flows.settings import ProblemText
+
+# settings are those of the algorithm: `settings.SETTINGS` under the same name
+PREPARE: Mapping[str, Callable[[ProblemText, Any, int], Prepared]] = {
+    "vqe": prepare_vqe,
+    "qaoa": prepare_qaoa,
+    "rqaoa": prepare_rqaoa,
+}

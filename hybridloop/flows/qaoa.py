@@ -1,0 +1,37 @@
+"""The best assignment of a binary problem by QAOA or recursive QAOA, in a run that outlives its process."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from hybridloop.flows.closing import close_what_is_left
+from hybridloop.flows.results import RunResult
+from hybridloop.flows.running import run_in_flow
+from hybridloop.flows.settings import ProblemText, QaoaSettings, RqaoaSettings
+
+DEFAULTS = QaoaSettings()
+RECURSIVE_DEFAULTS = RqaoaSettings()
+
+
+@flow(
+    name="qaoa",
+    flow_run_name="qaoa-{problem.name}",
+    persist_result=False,
+    on_crashed=[close_what_is_left],
+    on_cancellation=[close_what_is_left],
+)
+def qaoa(problem: ProblemText, settings: QaoaSettings = DEFAULTS, run_key: str | None = None) -> RunResult:
+    """Find a good assignment, and what the circuit gives on average, in a run of one session at a time."""
+    return run_in_flow("qaoa", problem, settings, run_key)
+
+
+@flow(
+    name="rqaoa",
+    flow_run_name="rqaoa-{problem.name}",
+    persist_result=False,
+    on_crashed=[close_what_is_left],
+    on_cancellation=[close_what_is_left],
+)
+def rqaoa(problem: ProblemText, settings: RqaoaSettings = RECURSIVE_DEFAULTS, run_key: str | None = None) -> RunResult:
+    """Find a good assignment by fixing one variable a round, in a run of one session at a time."""
+    return run_in_flow("rqaoa", problem, settings, run_key)

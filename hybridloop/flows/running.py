@@ -1,0 +1,120 @@
+"""A run inside its flow run: found or begun, measured in one session at a time, ended in a state that says how."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from prefect.runtime import flow_run
+
+from hybridloop.algorithms.vqe import Progress
+from hybridloop.errors import CapReached, RunStopped
+from hybridloop.flows.cancelling import cancelled_in_prefect
+from hybridloop.flows.context import Reports, keep, prepared_by_caller, seed_of_caller, workspace_of_run
+from hybridloop.flows.endings import account, finished, stopped
+from hybridloop.flows.preparing import PREPARE
+from hybridloop.flows.problems import Prepared
+from hybridloop.flows.results import Account, Outcome, RunResult
+from hybridloop.flows.runs import Found, Wanted, find_run, run_of_flow, session_of_run
+from hybridloop.flows.settings import ProblemText, RunSettings
+from hybridloop.sessions.catalog import check_offered
+from hybridloop.sessions.journal import open_journal
+from hybridloop.sessions.run import ClaimedRun
+from hybridloop.sessions.targets import find_target
+from hybridloop.sessions.workspace import identity_of
+from hybridloop.tasks.session import RoundsOfFlow, session_of_flow
+
+
+def run_in_flow(algorithm: str, problem: ProblemText, settings: RunSettings, run_key: str | None) -> RunResult:
+    """The body of an algorithm's flow.
+
+    The run of `run_key` is gone on with, if there is one; so is the one that this flow run began before it died. Raises
+    InputError before a session is opened, RunBusy where another process holds the run, ServiceError for trouble of the
+    service. A run that was stopped or parked gives what it has so far.
+    """
+    workspace = workspace_of_run()
+    with open_journal() as journal:
+        here = identity_of(workspace)
+        found = find_run(journal, Wanted(algorithm, problem, settings, here, run_key, flow_run.id, seed_of_caller()))
+        if found.result is not None:
+            return keep(RunResult.from_dict(found.result))
+        prepared = prepared_by_caller(found.seed) or PREPARE[algorithm](problem, found.settings, found.seed)
+        check_offered(workspace, find_target(settings.target), prepared.num_qubits)
+        with run_of_flow(journal, found) as run:
+            ended: RunResult = _measured(workspace, prepared, found, run)
+            return ended
+
+
+def _measured(workspace: Any, prepared: Prepared, found: Found, run: ClaimedRun) -> Any:
+    """The result; where the run ends before it has one, the state that the flow run is to end in."""
+    settings, started, cancelled = found.settings, time.monotonic(), threading.Event()
+    outcome: Outcome | None = None
+    history: list[Progress] = []
+    ending: CapReached | RunStopped | None = None
+    try:
+        with (
+            session_of_flow(settings.target, session_of_run(workspace, settings, run)) as session,
+            cancelled_in_prefect(flow_run.id, cancelled, session.stop),
+        ):
+            rounds = RoundsOfFlow(session)
+            outcome = prepared.measured(rounds, Reports(session, rounds, history, prepared.unit))
+    except (CapReached, RunStopped) as error:
+        ending = error
+    done = account(run, wall_seconds=time.monotonic() - started, resumed=found.record is not None)
+    result = _result(found, prepared, outcome, history, done)
+    return finished(run, result) if ending is None else stopped(run, result, ending, cancelled=cancelled.is_set())
+
+
+def _result(
+    of: Found, prepared: Prepared, outcome: Outcome | None, history: Sequence[Progress], taken: Account
+) -> RunResult:
+    """The result; without a value where the run has not come to one yet."""
+    so_far = RunResult(
+        run_key=taken.run_key,
+        algorithm=of.wanted.algorithm,
+        problem=of.wanted.problem.name,
+        target=taken.target,
+        status="running",
+        reason="",
+        value=None,
+        standard_error=None,
+        interval95=None,
+        is_exact=False,
+        rounding_bound=0.0,
+        is_precise=False,
+        exact=prepared.exact,
+        reference=prepared.reference,
+        parameters=history[-1].point if history else (),
+        rounds=len(history),
+        jobs=taken.jobs,
+        retried=taken.retried,
+        pings=taken.pings,
+        shots=taken.shots,
+        cost=taken.cost,
+        sessions=taken.sessions,
+        seed=taken.seed,
+        wall_seconds=taken.wall_seconds,
+        resumed=taken.resumed,
+        history=tuple(history),
+        unit=prepared.unit,
+    )
+    if outcome is None:
+        return so_far
+    return replace(
+        so_far,
+        status="converged" if outcome.converged else "finished",
+        reason=outcome.reason,
+        value=outcome.value,
+        standard_error=outcome.standard_error,
+        interval95=outcome.interval95,
+        is_exact=outcome.is_exact,
+        rounding_bound=outcome.rounding_bound,
+        is_precise=outcome.is_precise,
+        parameters=outcome.parameters,
+        best_bitstring=outcome.best_bitstring,
+        best_value=outcome.best_value,
+        approximation_ratio=outcome.approximation_ratio,
+    )

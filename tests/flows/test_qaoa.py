@@ -1,0 +1,128 @@
+"""The QAOA flows on a real Prefect server and a real service: their answers, and that they resume and verify."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybridloop import api
+from hybridloop.data import load
+from hybridloop.errors import InputError
+from hybridloop.flows.binary import prepare_qaoa, read_binary
+from hybridloop.flows.context import Update, called_with
+from hybridloop.flows.preparing import PREPARE
+from hybridloop.flows.qaoa import qaoa, rqaoa
+from hybridloop.flows.results import RunResult
+from hybridloop.flows.settings import SETTINGS, MixerName, ObjectiveName, ProblemText, QaoaSettings, RqaoaSettings
+from hybridloop.flows.verify import verified
+from hybridloop.sessions.journal import open_journal
+from hybridloop.stack import PrefectServer
+from tests.conftest import Emulator
+
+BUILT_IN: dict[str, dict[str, Any]] = load("binary_problems")
+PETERSEN = ProblemText(name="petersen")
+
+
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
+def test_a_built_in_binary_problem_has_the_optimum_that_is_told_of_it(name: str) -> None:
+    entry = BUILT_IN[name]
+    prepared = prepare_qaoa(ProblemText(name=name.upper()), QaoaSettings(), seed=0)
+    assert prepared.exact == pytest.approx(entry["optimum"], abs=1e-9)
+    assert prepared.num_qubits == entry["variables"]
+    assert prepared.problem.kind == entry["objective"]
+    assert entry["title"]
+    assert entry["source"]
+
+
+def test_no_binary_problem_has_a_molecule_s_name() -> None:
+    assert not BUILT_IN.keys() & load("problems").keys()
+
+
+def test_of_a_graph_the_largest_independent_set_can_be_asked() -> None:
+    assert read_binary(PETERSEN, ObjectiveName.INDEPENDENT_SET).extremes == (4.0, 0.0)
+
+
+@pytest.mark.parametrize("mixer", [MixerName.AUTO, MixerName.STANDARD, MixerName.XY, MixerName.WARM_START])
+def test_every_mixer_can_be_had_for_a_budget(mixer: MixerName) -> None:
+    assert prepare_qaoa(ProblemText(name="portfolio-8"), QaoaSettings(mixer=mixer), seed=1).num_qubits == 8
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "problem", "values", "field"),
+    [
+        ("qaoa", PETERSEN, {"layers": 8}, "layers"),
+        ("qaoa", PETERSEN, {"cvar": 0.5}, "settings"),
+        ("qaoa", PETERSEN, {"mixer": "xy"}, "mixer"),
+        ("qaoa", PETERSEN, {"refine": 1, "failure": {"on_lost_job": "skip"}}, "on_lost_job"),
+        ("qaoa", ProblemText(name="petersn"), {}, "problem"),
+        ("qaoa", ProblemText(name="loop", text="1 1\n"), {}, "problem, line 1"),
+        ("rqaoa", ProblemText(name="none", text="# nothing\n"), {}, "problem"),
+        ("rqaoa", PETERSEN, {"stop_at": 0}, "stop_at"),
+        ("rqaoa", PETERSEN, {"target": "rigetti.sim"}, "target"),
+        (
+            "qaoa",
+            ProblemText(name="wide", text="".join(f"0 {i}\n" for i in range(1, 30))),
+            {"target": "ionq.simulator"},
+            "target",
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_refused_before_anything_is_started(
+    algorithm: str, problem: ProblemText, values: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(InputError) as refused:
+        PREPARE[algorithm](problem, api.checked_settings(algorithm, values), 0)
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize("algorithm", SETTINGS)
+def test_every_setting_says_what_it_is(algorithm: str) -> None:
+    assert all(field.description for field in SETTINGS[algorithm].model_fields.values())
+
+
+@pytest.mark.slow
+def test_fixed_angles_take_one_job_and_the_best_cut_is_seen(prefect_server: PrefectServer, emulator: Emulator) -> None:
+    updates: list[Update] = []
+    with called_with(emulator.workspace(), updates.append):
+        result = qaoa(PETERSEN, QaoaSettings(seed=7))
+    assert (result.status, result.algorithm, result.unit) == ("converged", "qaoa", "")
+    assert (result.rounds, result.jobs, result.shots) == (1, 1, 1000)
+    assert (result.best_value, result.exact, result.reference) == (12.0, 12.0, 7.5)
+    assert result.value is not None
+    assert result.standard_error is not None
+    assert abs(result.value / 12 - 0.9189) <= 4 * result.standard_error / 12  # the exact ratio at these angles
+    assert result.approximation_ratio == pytest.approx(result.value / 12)
+    assert RunResult.from_dict(json.loads(result.to_json())) == result
+    assert result.plot().axes[0].get_ylabel() == "objective"
+    assert len(updates) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flow", "whole", "part"),
+    [
+        (qaoa, QaoaSettings(seed=7, layers=1, refine=1), {"max_jobs": 7}),
+        (rqaoa, RqaoaSettings(seed=7, stop_at=6), {"max_jobs": 2}),
+    ],
+    ids=["qaoa", "rqaoa"],
+)
+def test_a_run_that_was_stopped_goes_on_to_the_result_of_an_unbroken_one(
+    flow: Any, whole: Any, part: dict[str, int], prefect_server: PrefectServer, emulator: Emulator, tmp_path: Path
+) -> None:
+    key = f"{flow.name}-{tmp_path.name}"
+    with called_with(emulator.workspace(f"{flow.name}-one"), None):
+        unbroken = flow(PETERSEN, whole)
+    with called_with(emulator.workspace(f"{flow.name}-two"), None):
+        first = flow(PETERSEN, whole.model_copy(update=part), key)
+        assert (first.status, first.value) == ("stopped", None)
+        result = flow(PETERSEN, whole.model_copy(update={name: 100 for name in part}), key)
+    assert result.resumed
+    for name in ("value", "parameters", "best_bitstring", "best_value", "history", "jobs", "shots"):
+        assert getattr(result, name) == getattr(unbroken, name)
+    with open_journal() as journal:
+        found = verified(journal, journal.run(key))
+    assert found.agrees
+    assert found.jobs == result.jobs
