@@ -152,7 +152,7 @@ def scored(row: Row, work: Mapping[str, Any], circuit: QuantumCircuit | None) ->
 
 
 def table(rows: Sequence[Row], work: Mapping[str, Any]) -> str:
-    """Markdown: medians over the seeds; of errors the largest by size."""
+    """Markdown: medians over the seeds; of errors, the least and the most."""
     is_cut = work["kind"] == "cut"
     heads = ("mean cut reported / best", "best cut sampled") if is_cut else ("at its angles, mHa", "reported, mHa")
     lines = [
@@ -177,7 +177,10 @@ def table(rows: Sequence[Row], work: Mapping[str, Any]) -> str:
 
 
 def _span(values: Sequence[float]) -> str:
-    return f"{min(values):.2f} … {max(values):.2f}" if values else "–"
+    if not values:
+        return "–"
+    least, most = f"{min(values):.2f}", f"{max(values):.2f}"
+    return least if least == most else f"{least} … {most}"
 
 
 def main() -> int:

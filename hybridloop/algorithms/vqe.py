@@ -16,6 +16,7 @@ from hybridloop.algorithms.evaluation import Evaluation, evaluation
 from hybridloop.algorithms.final import measure_finally, pilot_shots
 from hybridloop.algorithms.lost import FAIL, LostPoints, as_told, check_lost_points
 from hybridloop.algorithms.measurement import observable
+from hybridloop.algorithms.mitigation.plan import UNMITIGATED, Mitigation
 from hybridloop.algorithms.optimizer import Optimizer, Reading, Stop
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.errors import InputError
@@ -84,23 +85,27 @@ def vqe(
     precision: float = DEFAULT_PRECISION,
     max_rounds: int = DEFAULT_MAX_ROUNDS,
     on_lost: LostPoints = FAIL,
+    mitigation: Mitigation = UNMITIGATED,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> VqeResult:
     """Minimize ⟨hamiltonian⟩ over the ansatz (A. Peruzzo et al., Nat. Commun. 5 (2014) 4213), in hartree.
 
     `shots` is per circuit in the search, `precision` the standard error to end with;
     `max_rounds` bounds the search, to which the final measurement adds two to three rounds, eight at most. `on_lost`
-    says what becomes of points lost in the search; the final measurement asks again for what it lost.
+    says what becomes of points lost in the search; the final measurement asks again for what it lost. A `mitigation`'s
+    calibration is one round before the search, whose circuits and shots are told with the first.
     """
     _check(shots, precision, max_rounds)
     check_lost_points(on_lost, optimizer)
-    evaluated = evaluation(observable(hamiltonian), ansatz, run_round)
+    evaluated = mitigation.for_search(evaluation(observable(hamiltonian), ansatz, run_round))
+    answering = mitigation.for_answer(evaluated, ansatz)
     log = SearchLog(on_progress)
+    log.search(None, 1, mitigation.calibration_circuits, mitigation.readout_shots)
     found, recent, stop = search(evaluated, ansatz, optimizer, shots, max_rounds, on_lost, log)
     final = measure_finally(
-        evaluated,
+        answering,
         found,
-        pilot=pilot_shots(recent, len(evaluated.circuits), shots, precision),
+        pilot=pilot_shots(mitigation.as_answers(recent), len(answering.circuits), shots, precision),
         precision=precision,
         on_round=lambda estimate, circuits, used: log.final(estimate, found, circuits, used),
     )
@@ -116,7 +121,7 @@ def vqe(
         parameters=tuple(found.tolist()),
         converged=stop.converged,
         reason=stop.reason,
-        rounds=len(log.history),
+        rounds=len(log.history) + bool(mitigation.calibration_circuits),
         circuits=sum(each.circuits for each in log.history),
         shots=sum(each.shots for each in log.history),
         groups=len(evaluated.circuits),

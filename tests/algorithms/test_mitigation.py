@@ -24,10 +24,13 @@ from hybridloop.algorithms.fermions import FermionMapping
 from hybridloop.algorithms.final import measure_finally
 from hybridloop.algorithms.measurement import MeasurementGroup, observable
 from hybridloop.algorithms.mitigation.folding import Extrapolation, Folding, extrapolated, folded
+from hybridloop.algorithms.mitigation.plan import Mitigation
 from hybridloop.algorithms.mitigation.reading import Symmetry, read_with, symmetries_of
 from hybridloop.algorithms.mitigation.readout import ReadoutErrors, measure_readout_errors
 from hybridloop.algorithms.rounds import Counts, Lost, Measured, RunRound, points_of
+from hybridloop.algorithms.trigonometric import Rotosolve
 from hybridloop.algorithms.uccsd import uccsd
+from hybridloop.algorithms.vqe import vqe
 from hybridloop.errors import InputError, JobFailed
 from tests.algorithms.conftest import largest_remainder
 
@@ -202,6 +205,29 @@ def test_the_final_measurement_of_an_extrapolation_reaches_its_precision_and_its
     assert 0.35 < np.mean(squared) < 1.7
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_vqe_finds_and_reports_the_energy_that_a_noiseless_machine_has(parity: Ground, seed: int) -> None:
+    asked: list[int] = []
+    noisy = Noisy(0.01).drawn(np.random.default_rng(seed))
+
+    def run_round(pubs: Sequence[SamplerPub], /) -> list[Measured]:
+        asked.append(len(pubs))
+        return noisy(pubs)
+
+    mitigation = Mitigation(readout_shots=100_000, folding=Folding())
+    assert (mitigation.calibration_circuits, mitigation.extra_circuits(2)) == (2, 2)
+    optimizer = Rotosolve(parity.ansatz.initial_point, parity.ansatz.frequencies)
+    found = vqe(
+        parity.problem.hamiltonian, parity.ansatz, optimizer, run_round, precision=1.5 * MILLI, mitigation=mitigation
+    )
+    assert asked[0] == 2  # the calibration
+    assert asked[-1] == 4  # two groups at two factors
+    assert (found.rounds, found.circuits) == (len(asked), sum(each.circuits for each in found.history))
+    # the line's bias is below 1 mHa, and the error bar's part within four of it
+    assert abs(found.value - parity.energy) < 1 * MILLI + 4 * found.standard_error
+    assert found.standard_error < 2 * MILLI
+
+
 _rate = st.floats(0.0, 0.3)
 
 
@@ -285,6 +311,8 @@ def test_what_tells_nothing_is_refused() -> None:
     for scales in ((1,), (1, 2), (3, 3), (-1, 1)):
         with pytest.raises(InputError, match="scales"):
             Folding(scales=scales)
+    with pytest.raises(InputError, match="readout_shots"):
+        Mitigation(readout_shots=-1)
     with pytest.raises(InputError, match="scales"):
         Folding(Extrapolation.EXPONENTIAL, (1, 3, 5))
 
