@@ -19,6 +19,7 @@ from hybridloop.algorithms.measurement import observable
 from hybridloop.algorithms.optimizer import Optimizer, Stop
 from hybridloop.algorithms.pool import Pool, PoolGradients
 from hybridloop.algorithms.rounds import RunRound
+from hybridloop.algorithms.sharing import share_terms
 from hybridloop.algorithms.uccsd import Excitation
 from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, DEFAULT_PRECISION, DEFAULT_SHOTS, Progress, SearchLog, search
 from hybridloop.errors import InputError
@@ -85,7 +86,7 @@ def adapt(
     stands out of noise. `precision` is the standard error of the final measurement.
     """
     _check(pool, tolerance, max_operators)
-    energy = observable(pool.problem.hamiltonian)
+    energy = share_terms(observable(pool.problem.hamiltonian), pool.problem.reference_state)
     gradients = PoolGradients.of(pool)
     curvatures = np.maximum(np.diag(derivatives(pool.problem, pool.excitations)[1]), LEAST_CURVATURE)
     log = SearchLog(on_progress)

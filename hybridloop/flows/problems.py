@@ -96,6 +96,7 @@ class PreparedVqe:
             precision=self.settings.precision,
             max_rounds=self.settings.max_rounds,
             on_lost=self.on_lost,
+            reference_state=self.problem.reference_state,
             on_progress=on_progress,
         )
         return Outcome(
