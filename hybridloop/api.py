@@ -40,7 +40,7 @@ def vqe(
     *,
     ansatz: str = "uccsd",
     mapping: str = "parity",
-    optimizer: str = "rotosolve",
+    optimizer: str = "auto",
     shots: int = 4000,
     precision: float = 0.7e-3,
     seed: int | None = None,

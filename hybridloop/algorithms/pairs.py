@@ -101,9 +101,9 @@ class PairFits:
         starts = [self.point]
         if is_pair := self._rounds < len(pairs):
             pair = pairs[self._rounds]
-            grid = self._over(pair, [np.arange(GRID) * (2.0 * math.pi / GRID)] * len(pair))
+            grid = self._over(pair, [np.arange(GRID, dtype=np.float64) * (2.0 * math.pi / GRID)] * len(pair))
             lowest = int(np.argmin([process.value(each) for each in grid]))
-            starts.append(np.array(grid[lowest], float))
+            starts.append(grid[lowest])
         moved = process.lowest(starts)
         moved.setflags(write=False)
         slope = float(np.linalg.norm(process.gradient(self.point)))

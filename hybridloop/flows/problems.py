@@ -10,14 +10,17 @@ from typing import Protocol
 import numpy as np
 
 from hybridloop.algorithms.ansatz import Ansatz, hardware_efficient
+from hybridloop.algorithms.choice import choose
 from hybridloop.algorithms.cobyla import Cobyla
 from hybridloop.algorithms.electronic import ElectronicProblem, electronic_problem
 from hybridloop.algorithms.exact import can_be_diagonalized, exact_ground_energy
 from hybridloop.algorithms.fcidump import read_fcidump
 from hybridloop.algorithms.fermions import Encoding, FermionMapping
+from hybridloop.algorithms.gradient import ParallelGradient
 from hybridloop.algorithms.lost import FAIL, LostPoints, Penalize, Skip, check_lost_points
 from hybridloop.algorithms.molecule import Molecule
 from hybridloop.algorithms.optimizer import Optimizer
+from hybridloop.algorithms.pairs import PairFits
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.trigonometric import Rotosolve
 from hybridloop.algorithms.uccsd import uccsd
@@ -108,10 +111,17 @@ class PreparedVqe:
             is_precise=found.is_precise,
             parameters=found.parameters,
             converged=found.converged,
-            reason=found.reason,
+            reason=self._reason(found.reason),
             rounds=found.rounds,
             history=found.history,
         )
+
+    def _reason(self, ended: str) -> str:
+        """Why the search ended and, where it was not asked for by name, why it was this one."""
+        if self.settings.optimizer is not OptimizerName.AUTO:
+            return ended
+        choice = choose(self.ansatz)
+        return f"{ended} (search: {choice.name}, as {choice.why})"
 
 
 def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int) -> PreparedVqe:
@@ -169,6 +179,12 @@ def _ansatz(settings: VqeSettings, problem: ElectronicProblem, seed: int) -> Ans
 
 def _optimizer(settings: VqeSettings, ansatz: Ansatz) -> Optimizer:
     match settings.optimizer:
+        case OptimizerName.AUTO:
+            return choose(ansatz).optimizer
+        case OptimizerName.PAIRS:
+            return PairFits(ansatz.initial_point, ansatz.frequencies)
+        case OptimizerName.GRADIENT:
+            return ParallelGradient(ansatz.initial_point, ansatz.frequencies)
         case OptimizerName.ROTOSOLVE:
             return Rotosolve(ansatz.initial_point, ansatz.frequencies)
         case OptimizerName.COBYLA:

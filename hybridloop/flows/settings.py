@@ -58,7 +58,10 @@ class MappingName(enum.StrEnum):
 class OptimizerName(enum.StrEnum):
     """The search over the angles."""
 
+    AUTO = "auto"
     ROTOSOLVE = "rotosolve"
+    PAIRS = "pairs"
+    GRADIENT = "gradient"
     COBYLA = "cobyla"
 
 
@@ -169,7 +172,9 @@ class VqeSettings(RunSettings):
 
     ansatz: AnsatzName = Field(AnsatzName.UCCSD, description="circuit whose angles are varied")
     mapping: MappingName = Field(MappingName.PARITY, description="how spin orbitals become qubits")
-    optimizer: OptimizerName = Field(OptimizerName.ROTOSOLVE, description="search over the angles")
+    optimizer: OptimizerName = Field(
+        OptimizerName.AUTO, description="search over the angles; auto chooses by the ansatz and its start, and says why"
+    )
     shots: int = Field(4000, ge=1, le=10_000_000, description="shots for each circuit during the search")
     precision: float = Field(
         0.7e-3,  # 0.8 would meet chemical accuracy, 1.6 mHa, at the 95th percentile only by luck

@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
+from hybridloop.algorithms.choice import choose
 from hybridloop.algorithms.cobyla import Cobyla
+from hybridloop.algorithms.gradient import ParallelGradient
+from hybridloop.algorithms.optimizer import Optimizer
+from hybridloop.algorithms.pairs import PairFits
+from hybridloop.algorithms.trigonometric import Rotosolve
 from hybridloop.data import load
 from hybridloop.errors import InputError
 from hybridloop.flows.context import called_with, prepared_by_caller
@@ -89,3 +94,20 @@ def test_what_the_caller_has_prepared_serves_one_run() -> None:
     with called_with(None, None, prepared, seed=0):
         assert prepared_by_caller(1) is None  # a start that is drawn would be another one
     assert prepared_by_caller(0) is None
+
+
+@pytest.mark.parametrize(
+    ("problem", "ansatz", "chosen"),
+    [
+        ("h2", AnsatzName.UCCSD, Rotosolve),
+        ("lih", AnsatzName.UCCSD, ParallelGradient),
+        ("h2", AnsatzName.HARDWARE_EFFICIENT, PairFits),
+        ("h4", AnsatzName.HARDWARE_EFFICIENT, Rotosolve),
+    ],
+)
+def test_a_search_is_chosen_by_the_number_of_angles_and_where_they_start(
+    problem: str, ansatz: AnsatzName, chosen: type[Optimizer]
+) -> None:
+    prepared = prepare_vqe(ProblemText(name=problem), VqeSettings(ansatz=ansatz), seed=0)
+    assert type(prepared.optimizer) is chosen
+    assert choose(prepared.ansatz).why
