@@ -99,13 +99,20 @@ def qaoa(
         is_precise=True,
         parameters=tuple(point.tolist()),
         converged=stop.converged,
-        reason=stop.reason,
+        reason=stop.reason + _penalty_in_words(ansatz),
         rounds=len(log.history),
         history=tuple(log.history),
         best_bitstring=seen.best_bitstring,
         best_value=seen.best_value,
         approximation_ratio=problem.approximation_ratio(value),
     )
+
+
+def _penalty_in_words(ansatz: QaoaCircuit) -> str:
+    problem = ansatz.problem
+    if problem.constraint is None or ansatz.cost is not problem.cost:  # the mixer keeps to it
+        return ""
+    return f"; the penalty for breaking a constraint is {problem.penalty:.4g}, because {problem.penalty_reason}"
 
 
 def reading(point: NDArray[np.float64], estimate: Estimate) -> Reading:

@@ -161,9 +161,18 @@ def test_the_xy_mixer_finds_the_best_portfolio_within_its_budget(sampled_rounds:
     """Its probability is 0.12 at three layers."""
     ansatz = qaoa_circuit(budgeted(), TABLE, layers=3, mixer=Mixer.XY)
     result = qaoa(ansatz, sampled_rounds(1), shots=1000)
+    assert "penalty" not in result.reason
     assert result.best_bitstring == REFERENCE["portfolio"]["argmin"]
     assert result.best_value == pytest.approx(REFERENCE["portfolio"]["min"])
     assert exact_ratio(ansatz) > 0.7 > exact_ratio(qaoa_circuit(budgeted(), TABLE, layers=3))
+
+
+def test_without_it_the_penalty_is_said_and_the_best_is_of_those_that_meet_the_budget(
+    sampled_rounds: Rounds,
+) -> None:
+    result = qaoa(qaoa_circuit(budgeted(), TABLE, layers=1), sampled_rounds(2), shots=1000)
+    assert "because no single asset changes the objective by more than" in result.reason
+    assert str(result.best_bitstring).count("1") == 4
 
 
 def test_a_warm_start_begins_near_an_assignment_that_no_flip_makes_better() -> None:

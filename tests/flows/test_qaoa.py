@@ -16,7 +16,15 @@ from hybridloop.flows.context import Update, called_with
 from hybridloop.flows.preparing import PREPARE
 from hybridloop.flows.qaoa import qaoa, rqaoa
 from hybridloop.flows.results import RunResult
-from hybridloop.flows.settings import SETTINGS, MixerName, ObjectiveName, ProblemText, QaoaSettings, RqaoaSettings
+from hybridloop.flows.settings import (
+    SETTINGS,
+    MixerName,
+    ObjectiveName,
+    ProblemText,
+    QaoaSettings,
+    RqaoaSettings,
+    RunSettings,
+)
 from hybridloop.flows.verify import verified
 from hybridloop.sessions.journal import open_journal
 from hybridloop.stack import PrefectServer
@@ -81,6 +89,14 @@ def test_what_cannot_be_used_is_refused_before_anything_is_started(
 @pytest.mark.parametrize("algorithm", SETTINGS)
 def test_every_setting_says_what_it_is(algorithm: str) -> None:
     assert all(field.description for field in SETTINGS[algorithm].model_fields.values())
+
+
+@pytest.mark.parametrize("algorithm", ["qaoa", "rqaoa"])
+def test_every_setting_of_its_own_is_in_the_guide(algorithm: str) -> None:
+    guide = (Path(__file__).parent.parent.parent / "docs" / "binary-problems.md").read_text("utf-8")
+    for name in SETTINGS[algorithm].model_fields.keys() - RunSettings.model_fields.keys():
+        field = SETTINGS[algorithm].model_fields[name]
+        assert f"| `{name}` (`{algorithm}`) | `{field.default}` | {field.description} |" in guide
 
 
 @pytest.mark.slow
