@@ -60,8 +60,8 @@ def check_sector(
     *,
     shots: int = SECTOR_SHOTS,
 ) -> SectorCheck | None:
-    """Ask the state at the point (n,) for its electrons, in one job; None where the circuit keeps them by itself."""
-    if ansatz.conserves_electrons:
+    """Ask the state at the point (n,) for its electrons, in one job; None where it can have no others."""
+    if ansatz.conserves_electrons or not observable(problem.electron_deviation_operator).groups:
         return None
     everywhere = MeasurementGroup("Z" * problem.encoding.num_qubits, (), np.zeros(0))
     ((counts,),) = run_round([SamplerPub.coerce((everywhere.measured(ansatz.circuit), point[None, :], shots))])

@@ -22,6 +22,7 @@ from hybridloop.algorithms.molecule import Molecule
 from hybridloop.algorithms.optimizer import Optimizer
 from hybridloop.algorithms.pairs import PairFits
 from hybridloop.algorithms.rounds import RunRound
+from hybridloop.algorithms.sector import check_sector
 from hybridloop.algorithms.trigonometric import Rotosolve
 from hybridloop.algorithms.uccsd import uccsd
 from hybridloop.algorithms.vqe import Progress, vqe
@@ -102,6 +103,8 @@ class PreparedVqe:
             reference_state=self.problem.reference_state,
             on_progress=on_progress,
         )
+        checked = check_sector(self.problem, self.ansatz, np.array(found.parameters), run_round)
+        wrong = None if checked is None else checked.warning
         return Outcome(
             value=found.value,
             standard_error=found.standard_error,
@@ -110,9 +113,9 @@ class PreparedVqe:
             rounding_bound=found.rounding_bound,
             is_precise=found.is_precise,
             parameters=found.parameters,
-            converged=found.converged,
-            reason=self._reason(found.reason),
-            rounds=found.rounds,
+            converged=found.converged and wrong is None,
+            reason=self._reason(found.reason if wrong is None else f"{wrong} The search: {found.reason}"),
+            rounds=found.rounds + (checked is not None),
             history=found.history,
         )
 

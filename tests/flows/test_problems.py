@@ -17,6 +17,7 @@ from hybridloop.errors import InputError
 from hybridloop.flows.context import called_with, prepared_by_caller
 from hybridloop.flows.problems import exact_energy, prepare_vqe, read_molecule
 from hybridloop.flows.settings import AnsatzName, MappingName, OptimizerName, ProblemText, VqeSettings
+from tests.algorithms.batched_states import noiseless_rounds
 
 BUILT_IN: dict[str, dict[str, Any]] = load("problems")
 
@@ -65,6 +66,16 @@ def test_the_seed_alone_chooses_a_random_start() -> None:
         return point
 
     assert start(1) == start(1) != start(2)
+
+
+def test_the_wrong_particle_number_is_said_and_is_no_convergence() -> None:
+    settings = VqeSettings(
+        ansatz=AnsatzName.HARDWARE_EFFICIENT, mapping=MappingName.JORDAN_WIGNER, optimizer=OptimizerName.ROTOSOLVE
+    )
+    outcome = prepare_vqe(ProblemText(name="heh+"), settings, seed=0).measured(noiseless_rounds(), lambda _: None)
+    assert outcome.value < -2.85146769 - 0.05  # below the ground state of two electrons: another charge's
+    assert "wrong particle number" in outcome.reason
+    assert not outcome.converged
 
 
 def test_more_qubits_than_the_target_has_are_refused_before_anything_is_built() -> None:
