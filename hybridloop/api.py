@@ -6,7 +6,7 @@ import logging
 import os
 import secrets
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -46,6 +46,7 @@ def vqe(
     seed: int | None = None,
     target: str = "rigetti.sim.qvm",
     max_rounds: int = 200,
+    mitigation: str | Sequence[str] | None = None,
     failure: FailurePolicy | Mapping[str, Any] = _FAILURE,
     keep_alive: str = "auto",
     idle_rule: str = "recorded",
@@ -81,6 +82,7 @@ def vqe(
             "seed": seed,
             "target": target,
             "max_rounds": max_rounds,
+            "mitigation": mitigation,
             "failure": failure,
             "keep_alive": keep_alive,
             "idle_rule": idle_rule,

@@ -55,6 +55,10 @@ def vqe(
     ] = None,
     target: Annotated[str, typer.Option(help="Azure Quantum target (`hybridloop targets`).")] = _defaults.target,
     max_rounds: Annotated[int, typer.Option(help="Rounds that the search may take.")] = _defaults.max_rounds,
+    mitigation: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="readout, symmetry, zne-linear or zne-exponential; several by commas."),
+    ] = None,
     run_key: Annotated[str | None, typer.Option(help="A name for the run; one that is there is gone on with.")] = None,
     max_cost: Amount = None,
     max_cost_per_job: PerJob = None,

@@ -18,6 +18,10 @@ from hybridloop.algorithms.fcidump import read_fcidump
 from hybridloop.algorithms.fermions import Encoding, FermionMapping
 from hybridloop.algorithms.gradient import ParallelGradient
 from hybridloop.algorithms.lost import FAIL, LostPoints, Penalize, Skip, check_lost_points
+from hybridloop.algorithms.mitigation.folding import Extrapolation, Folding
+from hybridloop.algorithms.mitigation.plan import Mitigation
+from hybridloop.algorithms.mitigation.reading import symmetries_of
+from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS
 from hybridloop.algorithms.molecule import Molecule
 from hybridloop.algorithms.optimizer import Optimizer
 from hybridloop.algorithms.pairs import PairFits
@@ -29,7 +33,7 @@ from hybridloop.algorithms.vqe import Progress, vqe
 from hybridloop.data import load
 from hybridloop.errors import InputError
 from hybridloop.flows.results import Outcome
-from hybridloop.flows.settings import AnsatzName, OptimizerName, ProblemText, VqeSettings
+from hybridloop.flows.settings import AnsatzName, MitigationName, OptimizerName, ProblemText, VqeSettings
 from hybridloop.sessions.budget import check_caps
 from hybridloop.sessions.policy import FailurePolicy, OnLostJob
 from hybridloop.sessions.targets import Target, check_circuit_fits, find_target
@@ -72,6 +76,7 @@ class PreparedVqe:
     optimizer: Optimizer
     on_lost: LostPoints
     settings: VqeSettings
+    mitigation: Mitigation
     unit: str = "hartree"
 
     @property
@@ -101,6 +106,7 @@ class PreparedVqe:
             max_rounds=self.settings.max_rounds,
             on_lost=self.on_lost,
             reference_state=self.problem.reference_state,
+            mitigation=self.mitigation,
             on_progress=on_progress,
         )
         checked = check_sector(self.problem, self.ansatz, np.array(found.parameters), run_round)
@@ -138,7 +144,21 @@ def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int) -> Prepa
     optimizer, on_lost = _optimizer(settings, ansatz), lost_points(settings.failure)
     check_lost_points(on_lost, optimizer)
     check_caps(settings.caps, target)
-    return PreparedVqe(electronic, ansatz, optimizer, on_lost, settings)
+    return PreparedVqe(electronic, ansatz, optimizer, on_lost, settings, _mitigation(settings, electronic))
+
+
+def _mitigation(settings: VqeSettings, problem: ElectronicProblem) -> Mitigation:
+    chosen = settings.mitigation or ()
+    symmetries = symmetries_of(problem) if MitigationName.SYMMETRY in chosen else ()
+    if MitigationName.SYMMETRY in chosen and not symmetries:
+        what = f"under {settings.mapping.value} no qubits hold a spin's parity of electrons"
+        raise InputError("mitigation", what, "Leave symmetry out, or choose jordan-wigner.")
+    folding = None
+    if MitigationName.ZNE_LINEAR in chosen:
+        folding = Folding(Extrapolation.LINEAR)
+    if MitigationName.ZNE_EXPONENTIAL in chosen:
+        folding = Folding(Extrapolation.EXPONENTIAL)
+    return Mitigation(CALIBRATION_SHOTS if MitigationName.READOUT in chosen else 0, symmetries, folding)
 
 
 def measuring_target(name: str) -> Target:

@@ -108,6 +108,7 @@ def _result(
         status="converged" if outcome.converged else "finished",
         reason=outcome.reason,
         value=outcome.value,
+        rounds=outcome.rounds,
         standard_error=outcome.standard_error,
         interval95=outcome.interval95,
         is_exact=outcome.is_exact,

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from hybridloop.sessions.budget import Caps, parse_cost
 from hybridloop.sessions.idle import ExclusiveHold, IdleRule, KeepAliveMode
@@ -63,6 +63,19 @@ class OptimizerName(enum.StrEnum):
     PAIRS = "pairs"
     GRADIENT = "gradient"
     COBYLA = "cobyla"
+
+
+class MitigationName(enum.StrEnum):
+    """What is done about a machine's errors; one of the two extrapolations at most."""
+
+    READOUT = "readout"
+    SYMMETRY = "symmetry"
+    ZNE_LINEAR = "zne-linear"
+    ZNE_EXPONENTIAL = "zne-exponential"
+
+
+def _parted(value: object) -> object:
+    return [each.strip() for each in value.split(",")] if isinstance(value, str) else value
 
 
 class MixerName(enum.StrEnum):
@@ -183,6 +196,19 @@ class VqeSettings(RunSettings):
         description="standard error in hartree that the final measurement aims at",
     )
     max_rounds: int = Field(200, ge=1, le=100_000, description="rounds that the search may take")
+    mitigation: Annotated[tuple[MitigationName, ...], BeforeValidator(_parted)] | None = Field(
+        None,
+        description="done about the machine's errors: readout, symmetry, zne-linear or zne-exponential, by commas",
+        examples=["readout,zne-linear"],
+    )
+
+    @field_validator("mitigation")
+    @classmethod
+    def _each_once(cls, value: tuple[MitigationName, ...] | None) -> tuple[MitigationName, ...] | None:
+        chosen = value or ()
+        if len(set(chosen)) < len(chosen) or {MitigationName.ZNE_LINEAR, MitigationName.ZNE_EXPONENTIAL} <= set(chosen):
+            raise ValueError("name each once, and one extrapolation at most")
+        return value
 
 
 class QaoaSettings(RunSettings):

@@ -15,8 +15,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from hybridloop import api
+from hybridloop.algorithms.mitigation.folding import Extrapolation, Folding
+from hybridloop.algorithms.mitigation.plan import Mitigation
+from hybridloop.algorithms.mitigation.reading import Symmetry
+from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS
 from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, DEFAULT_PRECISION, DEFAULT_SHOTS
 from hybridloop.errors import InputError
+from hybridloop.flows.problems import prepare_vqe
 from hybridloop.flows.settings import MAX_PROBLEM_BYTES, ProblemText, VqeSettings, first_difference
 from hybridloop.sessions.idle import ExclusiveHold
 
@@ -120,3 +125,25 @@ def test_a_hold_on_a_machine_has_one_amount_in_one_unit() -> None:
     assert VqeSettings().hold is None
     with pytest.raises(ValidationError, match="exclusive_hold"):
         VqeSettings.model_validate({"exclusive_hold": "400HQC, 5USD"})
+
+
+def test_mitigations_are_named_by_commas_or_as_a_list_and_each_once() -> None:
+    by_commas = VqeSettings.model_validate({"mitigation": "readout, zne-linear"})
+    assert by_commas == VqeSettings.model_validate({"mitigation": ["readout", "zne-linear"]})
+    for wrong in ("readout,readout", "zne-linear,zne-exponential", "zne", ""):
+        with pytest.raises(ValidationError, match="mitigation"):
+            VqeSettings.model_validate({"mitigation": wrong})
+
+
+def test_mitigations_become_what_the_algorithm_takes_or_are_refused() -> None:
+    def mitigation(**settings: object) -> Mitigation:
+        return prepare_vqe(ProblemText(name="h2"), VqeSettings.model_validate(settings), 0).mitigation
+
+    assert mitigation() == Mitigation()
+    assert mitigation(mitigation="readout,zne-exponential") == Mitigation(
+        CALIBRATION_SHOTS, (), Folding(Extrapolation.EXPONENTIAL)
+    )
+    spins = (Symmetry(0b0011, -1), Symmetry(0b1100, -1))
+    assert mitigation(mitigation="symmetry,zne-linear", mapping="jordan-wigner") == Mitigation(0, spins, Folding())
+    with pytest.raises(InputError, match="no qubits hold a spin's parity"):
+        mitigation(mitigation="symmetry")

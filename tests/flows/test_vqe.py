@@ -18,8 +18,10 @@ from prefect.exceptions import ParameterTypeError
 from hybridloop.errors import InputError, ServiceError
 from hybridloop.flows.context import Update, called_with
 from hybridloop.flows.results import RunResult
-from hybridloop.flows.settings import ProblemText, VqeSettings
+from hybridloop.flows.settings import MitigationName, ProblemText, VqeSettings
+from hybridloop.flows.verify import verified
 from hybridloop.flows.vqe import vqe
+from hybridloop.sessions.journal import open_journal
 from hybridloop.stack import PrefectServer
 from hybridloop.stack.processes import wait_until
 from tests.conftest import Emulator
@@ -179,3 +181,18 @@ def test_a_run_whose_service_dies_ends_failed_with_an_error_of_the_service(
     assert state.is_failed()
     with pytest.raises(ServiceError, match=r"127\.0\.0\.1"):
         state.result()
+
+
+def test_a_mitigated_run_counts_its_calibration_and_can_be_verified(
+    prefect_server: PrefectServer, emulator: Emulator
+) -> None:
+    names = (MitigationName.READOUT, MitigationName.ZNE_LINEAR)
+    result = run(emulator.workspace(), VqeSettings(seed=7, precision=5e-3, mitigation=names)).result()
+    assert isinstance(result, RunResult)
+    assert result.value is not None
+    assert result.standard_error is not None
+    assert abs(result.value - EXACT_H2) < 4 * result.standard_error  # without noise, mitigation is right and dear
+    with open_journal() as journal:
+        record = journal.run(result.run_key)
+        assert len(list(journal.rounds(record.uid))) == result.rounds
+        assert verified(journal, record).agrees

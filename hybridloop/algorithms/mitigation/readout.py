@@ -14,7 +14,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.algorithms.rounds import Counts, Lost, RunRound
 from hybridloop.errors import InputError, JobFailed
 
-CALIBRATION_SHOTS = 10_000  # for each of the two circuits
+CALIBRATION_SHOTS = 20_000  # for each of the two circuits: a tenth or so of what a final measurement takes
 CALIBRATION_JOBS = 2
 LEAST_CONTRAST = 0.05  # of 1 − p(1|0) − p(0|1): the inverse stretches shot noise by its reciprocal, for each qubit
 
