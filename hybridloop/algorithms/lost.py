@@ -41,8 +41,7 @@ FAIL = Fail()
 def check_lost_points(on_lost: LostPoints, optimizer: Optimizer) -> None:
     """Raise InputError where points are to be skipped and the optimizer can't do without."""
     if isinstance(on_lost, Skip) and not optimizer.can_skip:
-        name = type(optimizer).__name__.lower()
-        problem = f"{name} needs every point that it asks for, so none can be skipped"
+        problem = "this search needs every point that it asks for, so none can be skipped"
         raise InputError("on_lost_job", problem, "Give penalize or fail, or choose another optimizer.")
 
 

@@ -32,6 +32,10 @@ class TrigonometricFit:
         """Energy at an offset from the centre."""
         return float(_features(self.frequencies, offset) @ self.coefficients)
 
+    def slope(self, offset: float) -> float:
+        """Slope there, in energy per radian."""
+        return float(_features(self.frequencies, offset, derivative=1) @ self.coefficients)
+
     def standard_error(self, offset: float) -> float:
         """Standard error of that energy."""
         features = _features(self.frequencies, offset)

@@ -11,7 +11,6 @@ import numpy as np
 
 from hybridloop.algorithms.ansatz import Ansatz, hardware_efficient
 from hybridloop.algorithms.choice import choose
-from hybridloop.algorithms.cobyla import Cobyla
 from hybridloop.algorithms.electronic import ElectronicProblem, electronic_problem
 from hybridloop.algorithms.exact import can_be_diagonalized, exact_ground_energy
 from hybridloop.algorithms.fcidump import read_fcidump
@@ -26,6 +25,7 @@ from hybridloop.algorithms.molecule import Molecule
 from hybridloop.algorithms.optimizer import Optimizer
 from hybridloop.algorithms.pairs import PairFits
 from hybridloop.algorithms.rounds import RunRound
+from hybridloop.algorithms.scipy_search import Method, ScipySearch, least_evaluations
 from hybridloop.algorithms.sector import check_sector
 from hybridloop.algorithms.trigonometric import Rotosolve
 from hybridloop.algorithms.uccsd import uccsd
@@ -210,11 +210,20 @@ def _optimizer(settings: VqeSettings, ansatz: Ansatz) -> Optimizer:
             return ParallelGradient(ansatz.initial_point, ansatz.frequencies)
         case OptimizerName.ROTOSOLVE:
             return Rotosolve(ansatz.initial_point, ansatz.frequencies)
-        case OptimizerName.COBYLA:
-            from_afar = settings.ansatz is AnsatzName.HARDWARE_EFFICIENT  # its start is drawn, UCCSD's is Hartree-Fock
-            # `max_rounds` is the limit; COBYLA's own lies above it, and leaves room for its first model
-            evaluations = max(settings.max_rounds + 1, ansatz.num_parameters + 2)
-            return Cobyla(ansatz.initial_point, step_rad=1.0 if from_afar else 0.3, max_evaluations=evaluations)
+        case _:
+            return _scipy_search(Method(settings.optimizer), settings, ansatz)
+
+
+def _scipy_search(method: Method, settings: VqeSettings, ansatz: Ansatz) -> ScipySearch:
+    from_afar = settings.ansatz is AnsatzName.HARDWARE_EFFICIENT  # its start is drawn, UCCSD's is Hartree-Fock
+    return ScipySearch(
+        ansatz.initial_point,
+        method,
+        step_rad=1.0 if from_afar else 0.3,
+        # `max_rounds` is the limit; the method's own lies above it, and leaves room for its first model
+        max_evaluations=max(settings.max_rounds + 1, least_evaluations(method, ansatz.num_parameters)),
+        frequencies=ansatz.frequencies,
+    )
 
 
 def lost_points(policy: FailurePolicy) -> LostPoints:

@@ -63,6 +63,10 @@ class OptimizerName(enum.StrEnum):
     PAIRS = "pairs"
     GRADIENT = "gradient"
     COBYLA = "cobyla"
+    COBYQA = "cobyqa"
+    NELDER_MEAD = "nelder-mead"
+    POWELL = "powell"
+    L_BFGS_B = "l-bfgs-b"
 
 
 class MitigationName(enum.StrEnum):

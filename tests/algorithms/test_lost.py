@@ -11,12 +11,12 @@ import pytest
 from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.algorithms.cobyla import Cobyla
 from hybridloop.algorithms.electronic import ElectronicProblem
 from hybridloop.algorithms.estimation import Estimate
 from hybridloop.algorithms.lost import FAIL, LostPoints, Penalize, Skip, as_told
 from hybridloop.algorithms.optimizer import Optimizer
 from hybridloop.algorithms.rounds import Lost, Measured, RunRound
+from hybridloop.algorithms.scipy_search import ScipySearch
 from hybridloop.algorithms.trigonometric import Rotosolve
 from hybridloop.algorithms.uccsd import uccsd
 from hybridloop.algorithms.vqe import VqeResult, vqe
@@ -39,7 +39,11 @@ def losing(run_round: RunRound, share: float, seed: int, shots: list[int]) -> Ru
 
 def search(problem: ElectronicProblem, kind: type[Optimizer], run_round: RunRound, on_lost: LostPoints) -> VqeResult:
     ansatz = uccsd(problem)
-    optimizer = Cobyla(ansatz.initial_point) if kind is Cobyla else Rotosolve(ansatz.initial_point, ansatz.frequencies)
+    optimizer = (
+        ScipySearch(ansatz.initial_point)
+        if kind is ScipySearch
+        else Rotosolve(ansatz.initial_point, ansatz.frequencies)
+    )
     return vqe(problem.hamiltonian, ansatz, optimizer, run_round, on_lost=on_lost)
 
 
@@ -47,7 +51,7 @@ Problems = Callable[..., ElectronicProblem]
 Rounds = Callable[[int], RunRound]
 
 
-@pytest.mark.parametrize("kind", [Rotosolve, Cobyla])
+@pytest.mark.parametrize("kind", [Rotosolve, ScipySearch])
 def test_unless_told_otherwise_a_lost_point_ends_the_search(
     problem_of: Problems, sampled_rounds: Rounds, kind: type[Optimizer]
 ) -> None:
@@ -61,8 +65,8 @@ def test_skipping_is_refused_at_the_start_where_the_optimizer_needs_every_point(
     def never(pubs: Sequence[SamplerPub], /) -> list[Measured]:
         raise AssertionError("a round was asked for")
 
-    with pytest.raises(InputError, match="cobyla needs every point") as caught:
-        search(problem_of("H2_0.735"), Cobyla, never, Skip())
+    with pytest.raises(InputError, match="needs every point") as caught:
+        search(problem_of("H2_0.735"), ScipySearch, never, Skip())
     assert caught.value.field == "on_lost_job"
 
 
@@ -86,7 +90,7 @@ def test_a_search_that_is_given_penalties_goes_on_and_its_value_is_measured(
     start = problem.molecule.hartree_fock_energy
     shots: list[int] = []
     run_round = losing(sampled_rounds(seed), 0.1, seed, shots)
-    result = search(problem, Cobyla, run_round, Penalize(start + 0.5))
+    result = search(problem, ScipySearch, run_round, Penalize(start + 0.5))
     assert result.shots == sum(shots)
     # half of all that there is to gain, 20 mHa: a penalty at the wrong moment costs COBYLA a step, not the search
     assert result.value <= (start + reference["H2_0.735"]["exact_energy"]) / 2
@@ -98,7 +102,7 @@ def test_the_optimizer_is_told_the_penalty_in_place_of_each_lost_point(
     heard: list[float] = []
     told_lost: list[bool] = []
 
-    class Listening(Cobyla):
+    class Listening(ScipySearch):
         def tell(self, points: NDArray[np.float64], estimates: Sequence[Estimate | Lost]) -> None:
             heard.extend(each.value for each in estimates if isinstance(each, Estimate))
             told_lost.extend(isinstance(each, Lost) for each in estimates)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.cobyla import Cobyla
 from hybridloop.algorithms.estimation import Estimate
 from hybridloop.algorithms.gradient import ParallelGradient
 from hybridloop.algorithms.optimizer import Optimizer
 from hybridloop.algorithms.pairs import PairFits
 from hybridloop.algorithms.rounds import Lost
+from hybridloop.algorithms.scipy_search import Method, ScipySearch
 from hybridloop.algorithms.trigonometric import Rotosolve
 from hybridloop.errors import InputError, JobFailed
 
@@ -26,7 +27,8 @@ OPTIMIZERS: dict[str, Make] = {
     "rotosolve": lambda start: Rotosolve(start, ((1,),) * len(start)),
     "pairs": lambda start: PairFits(start, ((1,),) * len(start)),
     "gradient": lambda start: ParallelGradient(start, ((1,),) * len(start)),
-    "cobyla": Cobyla,
+    **{method: partial(ScipySearch, method=method) for method in Method if method is not Method.L_BFGS_B},
+    "l-bfgs-b": lambda start: ScipySearch(start, Method.L_BFGS_B, frequencies=((1,),) * len(start)),
 }
 MOST_ROUNDS = 12  # of the many-round searches, these many are looked at
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from hybridloop.algorithms.cobyla import Cobyla
 from hybridloop.algorithms.estimation import Estimate
 from hybridloop.algorithms.optimizer import Optimizer
 from hybridloop.algorithms.rounds import Lost
+from hybridloop.algorithms.scipy_search import ScipySearch
 from hybridloop.algorithms.trigonometric import MOST_REPEATS, Rotosolve
 from hybridloop.errors import InputError, JobFailed, ReplayDiverged
 
@@ -122,10 +122,10 @@ def test_points_that_are_lost_again_and_again_end_the_search() -> None:
 
 
 def test_cobyla_needs_every_point() -> None:
-    optimizer = Cobyla(np.array([1.0]))
+    optimizer = ScipySearch(np.array([1.0]))
     with pytest.raises(JobFailed, match="the device caught fire"):
         optimizer.tell(optimizer.ask(), [Lost("the device caught fire")])
-    assert not Cobyla.can_skip
+    assert not ScipySearch.can_skip
 
 
 def test_cobyla_asks_what_scipy_asks() -> None:
@@ -136,7 +136,7 @@ def test_cobyla_asks_what_scipy_asks() -> None:
         return bowl(point)
 
     outcome = minimize(watched, np.array([1.0, 1.0]), method="COBYLA", tol=0.02, options={"rhobeg": 0.3})
-    optimizer = Cobyla(np.array([1.0, 1.0]))
+    optimizer = ScipySearch(np.array([1.0, 1.0]))
     asked = []
     while len(points := optimizer.ask()):
         asked.append(points[0])
@@ -149,14 +149,14 @@ def test_cobyla_asks_what_scipy_asks() -> None:
 
 
 def test_cobyla_says_when_it_ran_out_of_evaluations() -> None:
-    optimizer = Cobyla(np.array([1.0, 1.0]), max_evaluations=6)
+    optimizer = ScipySearch(np.array([1.0, 1.0]), max_evaluations=6)
     assert run(optimizer, bowl) == 6
     assert optimizer.stop is not None
     assert not optimizer.stop.converged
 
 
 def test_cobyla_refuses_to_go_on_from_a_record_that_is_not_its_own() -> None:
-    optimizer = Cobyla(np.array([1.0, 1.0]))
+    optimizer = ScipySearch(np.array([1.0, 1.0]))
     points = optimizer.ask()
     optimizer.tell(points + 1e-6, [Estimate(0.0, 0.0, 1)])
     with pytest.raises(ReplayDiverged, match="evaluation 0"):
@@ -167,10 +167,10 @@ def test_cobyla_refuses_to_go_on_from_a_record_that_is_not_its_own() -> None:
 @given(st.integers(0, 30), st.integers(0, 2**32), st.booleans())
 def test_a_restored_search_goes_on_as_if_never_interrupted(stop_after: int, seed: int, trigonometric: bool) -> None:  # noqa: FBT001 (drawn)
     start = np.array([1.0, -2.0])
-    optimizer: Optimizer = Rotosolve(start, ((1,), (1,))) if trigonometric else Cobyla(start)
+    optimizer: Optimizer = Rotosolve(start, ((1,), (1,))) if trigonometric else ScipySearch(start)
     run(optimizer, bowl, noise=0.05, seed=seed, rounds=stop_after)
     state = json.loads(json.dumps(optimizer.state()))
-    twin: Optimizer = Rotosolve.restored(state) if trigonometric else Cobyla.restored(state)
+    twin: Optimizer = Rotosolve.restored(state) if trigonometric else ScipySearch.restored(state)
     for one in (optimizer, twin):
         run(one, bowl, noise=0.05, seed=seed + 1)
     assert json.dumps(optimizer.state()) == json.dumps(twin.state())
@@ -180,7 +180,7 @@ def test_a_restored_search_goes_on_as_if_never_interrupted(stop_after: int, seed
     assert np.array_equal(optimizer.best.point, twin.best.point)
 
 
-@pytest.mark.parametrize("make", [lambda: Rotosolve(np.zeros(2), ((1,), (1, 2))), lambda: Cobyla(np.zeros(2))])
+@pytest.mark.parametrize("make", [lambda: Rotosolve(np.zeros(2), ((1,), (1, 2))), lambda: ScipySearch(np.zeros(2))])
 def test_asking_twice_gives_the_same_points(make: Callable[[], Optimizer]) -> None:
     optimizer = make()
     assert optimizer.best is None
@@ -188,7 +188,7 @@ def test_asking_twice_gives_the_same_points(make: Callable[[], Optimizer]) -> No
     assert np.array_equal(optimizer.ask(), optimizer.ask())
 
 
-@pytest.mark.parametrize("make", [lambda: Rotosolve(np.zeros(0), ()), lambda: Cobyla(np.zeros(0))])
+@pytest.mark.parametrize("make", [lambda: Rotosolve(np.zeros(0), ()), lambda: ScipySearch(np.zeros(0))])
 def test_no_angles_is_no_search(make: Callable[[], Optimizer]) -> None:
     optimizer = make()
     assert optimizer.ask().shape == (0, 0)
@@ -208,11 +208,11 @@ def test_no_angles_is_no_search(make: Callable[[], Optimizer]) -> None:
         (lambda: Rotosolve(np.zeros(1), ((1.5,),)), "frequencies"),  # type: ignore[arg-type]
         (lambda: Rotosolve(np.zeros(1), ((1,),), tolerance=0.0), "tolerance"),
         (lambda: Rotosolve(np.zeros(1), ((1,),), max_sweeps=0), "max_sweeps"),
-        (lambda: Cobyla(np.zeros(1), step_rad=-1.0), "step_rad"),
-        (lambda: Cobyla(np.zeros(1), tolerance_rad=float("nan")), "tolerance_rad"),
-        (lambda: Cobyla(np.zeros(1), step_rad=0.1, tolerance_rad=0.2), "tolerance_rad"),
-        (lambda: Cobyla(np.zeros(1), max_evaluations=2), "max_evaluations"),
-        (lambda: Cobyla(np.array([np.inf])), "initial_point"),
+        (lambda: ScipySearch(np.zeros(1), step_rad=-1.0), "step_rad"),
+        (lambda: ScipySearch(np.zeros(1), tolerance_rad=float("nan")), "tolerance_rad"),
+        (lambda: ScipySearch(np.zeros(1), step_rad=0.1, tolerance_rad=0.2), "tolerance_rad"),
+        (lambda: ScipySearch(np.zeros(1), max_evaluations=2), "max_evaluations"),
+        (lambda: ScipySearch(np.array([np.inf])), "initial_point"),
     ],
 )
 def test_settings_that_make_no_search_are_refused(make: Callable[[], Optimizer], field: str) -> None:

@@ -15,13 +15,13 @@ from qiskit.quantum_info import SparsePauliOp, Statevector
 from qiskit_aer.primitives import SamplerV2
 
 from hybridloop.algorithms.ansatz import Ansatz, hardware_efficient
-from hybridloop.algorithms.cobyla import Cobyla
 from hybridloop.algorithms.electronic import ElectronicProblem
 from hybridloop.algorithms.estimation import Estimate
 from hybridloop.algorithms.evaluation import evaluation
 from hybridloop.algorithms.fermions import FermionMapping
 from hybridloop.algorithms.measurement import observable
 from hybridloop.algorithms.rounds import Lost, Measured, RunRound, run_round_on
+from hybridloop.algorithms.scipy_search import ScipySearch
 from hybridloop.algorithms.trigonometric import Rotosolve
 from hybridloop.algorithms.uccsd import uccsd
 from hybridloop.algorithms.vqe import Progress, VqeResult, vqe
@@ -122,7 +122,7 @@ def test_cobyla_improves_on_hartree_fock_and_reports_what_its_point_gives(
 ) -> None:
     problem = problem_of("H2_0.735")
     ansatz = uccsd(problem)
-    result = vqe(problem.hamiltonian, ansatz, Cobyla(ansatz.initial_point), sampled_rounds(0))
+    result = vqe(problem.hamiltonian, ansatz, ScipySearch(ansatz.initial_point), sampled_rounds(0))
     found = energy_at(problem, ansatz, result.parameters)
     assert found < reference["H2_0.735"]["hf_energy"] - 10 * MHA
     assert abs(result.value - found) <= 3.5 * result.standard_error
@@ -213,7 +213,7 @@ def test_the_search_goes_by_the_points_as_they_were_measured_not_as_it_computed_
     told: list[NDArray[np.float64]] = []
     run_round = sampled_rounds(4)
 
-    class Listening(Cobyla):
+    class Listening(ScipySearch):
         def tell(self, points: NDArray[np.float64], estimates: Sequence[Estimate | Lost]) -> None:
             told.append(points)
             super().tell(points, estimates)

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.ansatz import Ansatz, hardware_efficient
-from hybridloop.algorithms.cobyla import Cobyla
 from hybridloop.algorithms.estimation import Estimate
 from hybridloop.algorithms.evaluation import evaluation
 from hybridloop.algorithms.measurement import observable
 from hybridloop.algorithms.optimizer import Optimizer
 from hybridloop.algorithms.rounds import RunRound
+from hybridloop.algorithms.scipy_search import ScipySearch
 from hybridloop.algorithms.trigonometric import Rotosolve
 from hybridloop.algorithms.vqe import vqe
 from hybridloop.sessions.session import OpenSession
@@ -45,7 +45,7 @@ def ansatz(*, seed: int = 5, reps: int = 1) -> Ansatz:
 def cobyla_on(run_round: RunRound) -> Answer:
     """SciPy's COBYLA, one point a round, held to its limit by a tolerance that noise never lets it reach."""
     start = ansatz().initial_point
-    return eigensolver(run_round, Cobyla(start, tolerance_rad=1e-6, max_evaluations=EVALUATIONS))
+    return eigensolver(run_round, ScipySearch(start, tolerance_rad=1e-6, max_evaluations=EVALUATIONS))
 
 
 def trigonometric_on(run_round: RunRound) -> Answer:

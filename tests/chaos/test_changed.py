@@ -13,8 +13,8 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.ansatz import Ansatz
-from hybridloop.algorithms.cobyla import Cobyla
 from hybridloop.algorithms.rounds import Measured, RunRound
+from hybridloop.algorithms.scipy_search import Method, ScipySearch
 from hybridloop.algorithms.trigonometric import Rotosolve
 from hybridloop.errors import ReplayDiverged
 from hybridloop.pytest_plugin import Emulator
@@ -45,8 +45,8 @@ def resumed(trial: Trial, folder: Path, search: Callable[[RunRound], object], ta
             search(session.run_round)
 
 
-def cobyla(*, seed: int = 5) -> Cobyla:
-    return Cobyla(ansatz(seed=seed).initial_point, tolerance_rad=1e-6, max_evaluations=EVALUATIONS)
+def cobyla(*, seed: int = 5) -> ScipySearch:
+    return ScipySearch(ansatz(seed=seed).initial_point, tolerance_rad=1e-6, max_evaluations=EVALUATIONS)
 
 
 def one_group_a_round(run_round: RunRound) -> RunRound:
@@ -84,7 +84,7 @@ CHANGES: dict[str, tuple[Callable[[RunRound], object], str]] = {
         r"has 3 point\(s\) of 4 parameter\(s\), and was recorded with 1 point",
     ),
     "optimizer's-step": (
-        lambda run: eigensolver(run, Cobyla(ansatz().initial_point, 0.2, 1e-6, EVALUATIONS)),
+        lambda run: eigensolver(run, ScipySearch(ansatz().initial_point, Method.COBYLA, 0.2, 1e-6, EVALUATIONS)),
         r"round 1 of stream 'main'.*at point 0, angle \d, .* rad, and was recorded with",
     ),
     "shots": (lambda run: eigensolver(run, cobyla(), shots=61), "asks for 61 shots, and was recorded with 60"),

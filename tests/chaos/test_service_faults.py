@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from azure.storage.blob import BlobClient
 
-from hybridloop.algorithms.cobyla import Cobyla
+from hybridloop.algorithms.scipy_search import ScipySearch
 from hybridloop.errors import HybridloopError
 from hybridloop.pytest_plugin import Emulator, running_emulator
 from hybridloop.sessions import session
@@ -73,7 +73,7 @@ class Bench:
                 claimed(journal, self.uid, beat_s=0.2) as run,
                 open_session(workspace, TARGET, run=run, clock=clock) as opened,
             ):
-                search = Cobyla(ansatz().initial_point, tolerance_rad=1e-6, max_evaluations=POINTS)
+                search = ScipySearch(ansatz().initial_point, tolerance_rad=1e-6, max_evaluations=POINTS)
                 return eigensolver(opened.run_round, search)
         finally:
             self.log = self.service.admin("faults/log")["log"]

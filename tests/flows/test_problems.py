@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from hybridloop.algorithms.choice import choose
-from hybridloop.algorithms.cobyla import Cobyla
 from hybridloop.algorithms.gradient import ParallelGradient
 from hybridloop.algorithms.optimizer import Optimizer
 from hybridloop.algorithms.pairs import PairFits
+from hybridloop.algorithms.scipy_search import ScipySearch
 from hybridloop.algorithms.trigonometric import Rotosolve
 from hybridloop.data import load
 from hybridloop.errors import InputError
@@ -54,7 +54,7 @@ def test_every_choice_can_be_had_together(mapping: MappingName, ansatz: AnsatzNa
 def test_only_the_rounds_that_were_asked_for_limit_cobyla(max_rounds: int) -> None:
     settings = VqeSettings(optimizer=OptimizerName.COBYLA, max_rounds=max_rounds)
     optimizer = prepare_vqe(ProblemText(name="heh+"), settings, seed=0).optimizer
-    assert isinstance(optimizer, Cobyla)
+    assert isinstance(optimizer, ScipySearch)
     assert optimizer.max_evaluations > max_rounds
 
 

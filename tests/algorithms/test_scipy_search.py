@@ -1,4 +1,4 @@
-"""One run of SciPy's COBYLA behind a search: it goes the same way however it was taken up, and ends with the search."""
+"""One run of SciPy behind a search: it goes the same way however it was taken up, and ends with the search."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from hybridloop.algorithms import cobyla
-from hybridloop.algorithms.cobyla import SAME_POINT_RAD, Cobyla
+from hybridloop.algorithms import minimization
 from hybridloop.algorithms.estimation import Estimate
+from hybridloop.algorithms.scipy_search import SAME_POINT_RAD, ScipySearch
 from hybridloop.errors import ReplayDiverged
 
 PATIENCE_S = 30.0  # for what takes milliseconds
@@ -33,7 +33,7 @@ def valley(point: NDArray[np.float64]) -> float:
     return float(np.sum(100.0 * (point[1:] - point[:-1] ** 2) ** 2 + (1.0 - point[:-1]) ** 2))
 
 
-def tell(optimizer: Cobyla, points: NDArray[np.float64], energy: float) -> None:
+def tell(optimizer: ScipySearch, points: NDArray[np.float64], energy: float) -> None:
     optimizer.tell(points, [Estimate(energy, 0.0, 1)])
 
 
@@ -41,12 +41,12 @@ def threads_of(started: set[threading.Thread]) -> list[threading.Thread]:
     return [each for each in threading.enumerate() if each.name == "cobyla" and each not in started]
 
 
-def through_json(optimizer: Cobyla) -> Cobyla:
-    return Cobyla.restored(json.loads(json.dumps(optimizer.state())))
+def through_json(optimizer: ScipySearch) -> ScipySearch:
+    return ScipySearch.restored(json.loads(json.dumps(optimizer.state())))
 
 
-def through_pickle(optimizer: Cobyla) -> Cobyla:
-    loaded: Cobyla = pickle.loads(pickle.dumps(optimizer))
+def through_pickle(optimizer: ScipySearch) -> ScipySearch:
+    loaded: ScipySearch = pickle.loads(pickle.dumps(optimizer))
     return loaded
 
 
@@ -58,10 +58,10 @@ def through_pickle(optimizer: Cobyla) -> Cobyla:
     taken_up=st.sampled_from([through_json, through_pickle, copy.copy, copy.deepcopy]),
 )
 def test_a_search_taken_up_at_any_evaluation_asks_the_same_points_bit_for_bit(
-    start: list[float], seed: int, shift: float, taken_up: Callable[[Cobyla], Cobyla]
+    start: list[float], seed: int, shift: float, taken_up: Callable[[ScipySearch], ScipySearch]
 ) -> None:
     rng = np.random.default_rng(seed)
-    live = Cobyla(np.array(start), max_evaluations=25)
+    live = ScipySearch(np.array(start), max_evaluations=25)
     while len(points := live.ask()):
         told = points + shift
         twin = taken_up(live)
@@ -92,8 +92,8 @@ def test_a_thousand_recorded_evaluations_are_taken_up_with_one_call_each(monkeyp
 
         return minimize(call, *given, **options)
 
-    monkeypatch.setattr(cobyla, "minimize", counted)
-    live = Cobyla(np.full(2, -1.0), tolerance_rad=1e-9, max_evaluations=1200)
+    monkeypatch.setattr(minimization, "minimize", counted)
+    live = ScipySearch(np.full(2, -1.0), tolerance_rad=1e-9, max_evaluations=1200)
     for _ in range(1000):
         points = live.ask()
         tell(live, points, valley(points[0]))
@@ -105,7 +105,7 @@ def test_a_thousand_recorded_evaluations_are_taken_up_with_one_call_each(monkeyp
 
 def test_a_search_that_is_dropped_ends_its_thread() -> None:
     started = set(threading.enumerate())
-    optimizer = Cobyla(np.zeros(2))
+    optimizer = ScipySearch(np.zeros(2))
     assert not threads_of(started)
     tell(optimizer, optimizer.ask(), 0.0)
     optimizer.ask()
@@ -119,7 +119,7 @@ def test_a_search_that_is_dropped_ends_its_thread() -> None:
 
 def test_a_search_that_is_over_leaves_no_thread() -> None:
     started = set(threading.enumerate())
-    optimizer = Cobyla(np.zeros(1))
+    optimizer = ScipySearch(np.zeros(1))
     tell(optimizer, optimizer.ask(), 0.0)
     optimizer.ask()
     (thread,) = threads_of(started)
@@ -130,7 +130,7 @@ def test_a_search_that_is_over_leaves_no_thread() -> None:
 
 
 def test_searches_side_by_side_do_not_wait_for_each_other() -> None:
-    searches = [Cobyla(np.array([start, 1.0])) for start in (0.0, 0.5)]
+    searches = [ScipySearch(np.array([start, 1.0])) for start in (0.0, 0.5)]
     for _ in range(8):
         for each in searches:
             points = each.ask()
@@ -139,7 +139,7 @@ def test_searches_side_by_side_do_not_wait_for_each_other() -> None:
 
 
 def test_a_record_that_is_not_its_own_is_refused_however_often_it_is_asked() -> None:
-    optimizer = Cobyla(np.array([1.0, 1.0]))
+    optimizer = ScipySearch(np.array([1.0, 1.0]))
     tell(optimizer, optimizer.ask(), 0.0)
     tell(optimizer, optimizer.ask() + 10 * SAME_POINT_RAD, 0.0)
     for asked in (optimizer, optimizer, through_json(optimizer)):
@@ -150,7 +150,7 @@ def test_a_record_that_is_not_its_own_is_refused_however_often_it_is_asked() -> 
 def test_an_error_in_scipy_reaches_the_asker_and_the_search_goes_on_when_asked_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole, hurt = Cobyla(np.array([1.0, 1.0])), Cobyla(np.array([1.0, 1.0]))
+    whole, hurt = ScipySearch(np.array([1.0, 1.0])), ScipySearch(np.array([1.0, 1.0]))
     for each in (whole, hurt):
         tell(each, each.ask(), 0.5)
 
@@ -159,7 +159,7 @@ def test_an_error_in_scipy_reaches_the_asker_and_the_search_goes_on_when_asked_a
         raise FloatingPointError("a bad day")
 
     with monkeypatch.context() as patched:
-        patched.setattr(cobyla, "minimize", failing)
+        patched.setattr(minimization, "minimize", failing)
         hurt = through_json(hurt)
         with pytest.raises(FloatingPointError, match="a bad day"):
             hurt.ask()
@@ -168,7 +168,7 @@ def test_an_error_in_scipy_reaches_the_asker_and_the_search_goes_on_when_asked_a
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system does not fork")
 def test_a_forked_child_goes_on_with_the_search_and_so_does_its_parent() -> None:
-    optimizer, alone = Cobyla(np.array([1.0, 1.0])), Cobyla(np.array([1.0, 1.0]))
+    optimizer, alone = ScipySearch(np.array([1.0, 1.0])), ScipySearch(np.array([1.0, 1.0]))
     for each in (optimizer, alone):
         tell(each, each.ask(), 0.5)
         tell(each, each.ask(), 0.4)
