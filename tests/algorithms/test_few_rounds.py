@@ -14,7 +14,7 @@ from hybridloop.algorithms.gradient import ParallelGradient
 from hybridloop.algorithms.pairs import PairFits
 from hybridloop.algorithms.uccsd import excitation_ansatz
 from tests.algorithms.exact_states import Measuring, exponentials, two_qubits
-from tests.long_form import long_form
+from tests.long_form import long_form, short_or_long
 
 CHEMICAL_ACCURACY = 1.6e-3
 # ADAPT-VQE's first ten operators for the H4 chain at 1 Å (block spin order)
@@ -26,8 +26,9 @@ Problem = Callable[[str], ElectronicProblem]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seeds", [range(12), pytest.param(range(40), marks=long_form)])
-def test_a_random_start_on_four_angles_is_solved_in_eight_rounds(problem_of: Problem, seeds: range) -> None:
+@long_form
+def test_a_random_start_on_four_angles_is_solved_in_eight_rounds(problem_of: Problem) -> None:
+    seeds = range(short_or_long(12, 40))
     # of seeds 0-199 at 1000 shots 199 are solved, 5 rounds in the median, 8 at the 95th percentile
     errors, rounds, jobs = [], [], []
     for seed in seeds:
@@ -46,13 +47,13 @@ def test_a_random_start_on_four_angles_is_solved_in_eight_rounds(problem_of: Pro
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seeds", [range(2), pytest.param(range(20), marks=long_form)])
-def test_ten_angles_from_hartree_fock_take_three_rounds(problem_of: Problem, seeds: range) -> None:
+@long_form
+def test_ten_angles_from_hartree_fock_take_three_rounds(problem_of: Problem) -> None:
     # seeds 0-19: at most 1.05 mHa after three rounds
     problem = problem_of("H4_1")
     ansatz = excitation_ansatz(problem, H4_OPERATORS, "adapt")
     state = exponentials(problem, H4_OPERATORS)
-    for seed in seeds:
+    for seed in range(short_or_long(2, 20)):
         measuring = Measuring(problem.hamiltonian, state, 4000, seed)
         optimizer = ParallelGradient(ansatz.initial_point, ansatz.frequencies)
         found = measuring.play(optimizer)
