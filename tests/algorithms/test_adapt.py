@@ -20,7 +20,7 @@ from hybridloop.algorithms.rounds import Lost, Measured, RunRound, points_of
 from hybridloop.algorithms.trigonometric import Rotosolve
 from hybridloop.errors import InputError, JobFailed
 from tests.algorithms.batched_states import noiseless_rounds
-from tests.long_form import IS_LONG, long_form, short_or_long
+from tests.long_form import long_form, long_only, short_or_long
 
 MANY = 10**9  # shots that leave 1e-7 hartree of rounding
 
@@ -106,7 +106,7 @@ def test_chemical_accuracy_takes_as_many_operators_as_the_reference(
 
 @long_form
 @pytest.mark.slow
-@pytest.mark.skipif(not IS_LONG, reason="half a minute: `make test-long`")
+@long_only  # half a minute
 @pytest.mark.parametrize("kind", list(PoolKind))
 def test_lithium_hydride_takes_four_operators(
     reference: Mapping[str, Any], problem_of: Callable[..., ElectronicProblem], kind: PoolKind
