@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from hybridloop.errors import CapReached
 from hybridloop.sessions.bill import Bill, charges
 from hybridloop.sessions.budget import Budget, Reservation, settled
 from hybridloop.sessions.clock import Clock
@@ -31,11 +32,12 @@ class RunAccount:
         self._prices: dict[tuple[str, int], Price] = {}
         self._lock = threading.Lock()
         self.retried = 0  # further attempts
+        self.make_room: Callable[[], None] = lambda: None  # gives back what jobs need more than it is needed there
 
     def reserve(self, specs: Sequence[JobSpec], programs: Sequence[Program]) -> list[JobSpec]:
         """The jobs with what is set aside for each, if the caps allow them all. Raises CapReached."""
         prices = [self._price(spec, programs[spec.place.pub]) for spec in specs]
-        whole = self._budget.reserve([spec.shots for spec in specs], prices, now=self._clock.now())
+        whole = self._reserve([spec.shots for spec in specs], prices)
         with self._lock:
             self._reservations |= {spec.id: part for spec, part in zip(specs, self._budget.split(whole), strict=True)}
         return [replace(spec, reserved=amounts) for spec, amounts in zip(specs, whole.amounts, strict=True)]
@@ -51,7 +53,7 @@ class RunAccount:
         """Set aside for a further attempt what its first one might have cost. Raises CapReached."""
         unit, amount = next(iter(spec.reserved.items()), ("USD", 0.0))
         price = Price(unit, expected=amount, upper=amount)  # type: ignore[arg-type]  # it comes from a price
-        reservation = self._budget.reserve([spec.shots], [price], now=self._clock.now())
+        reservation = self._reserve([spec.shots], [price])
         with self._lock:
             self._reservations[spec.id] = reservation
             self.retried += 1
@@ -83,6 +85,13 @@ class RunAccount:
         billed = charges(estimate)
         self.bill.add(billed)
         return billed
+
+    def _reserve(self, shots: Sequence[int], prices: Sequence[Price]) -> Reservation:
+        try:
+            return self._budget.reserve(shots, prices, now=self._clock.now())
+        except CapReached:
+            self.make_room()
+            return self._budget.reserve(shots, prices, now=self._clock.now())
 
     def _price(self, spec: JobSpec, program: Program) -> Price:
         key = (program.key or spec.program or "", spec.shots)

@@ -53,6 +53,7 @@ class DeadMan:
         self._lock = threading.Lock()
         self._heard = b""
         self._lost = False
+        self.was_killed = False  # in the midst of whatever it did
 
     @property
     def is_there(self) -> bool:
@@ -115,6 +116,7 @@ class DeadMan:
             try:
                 process.wait(_END_S)
             except subprocess.TimeoutExpired:
+                self.was_killed = True
                 process.kill()
                 process.wait()
         heard = self.sent()
@@ -161,5 +163,5 @@ class DeadMan:
             except OSError:
                 break
         if data:
-            self._lost = True
+            self._lost = self.was_killed = True
             process.kill()

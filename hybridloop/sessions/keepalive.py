@@ -124,6 +124,11 @@ class KeepAlive:
         """Why no more pings are sent until the next job of others; empty while they are."""
         return self._ceased
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread has not ended yet."""
+        return self._thread.is_alive()
+
     def submitted(self, at: float) -> None:
         """A job of others was accepted, which was sent at that moment or later."""
         with self._lock:

@@ -60,8 +60,9 @@ class JournaledPings:
         self._reserved[place.id] = reservation
 
     def adopt(self, ping: Ping) -> None:
-        """A ping that an earlier process of the run wrote down, and of which it is not known what became."""
-        self._reserved[ping.id] = self._budget.adopt([ping.shots], [ping.reserved])
+        """A ping that was written down, by an earlier process of the run, and of which it is not known what became."""
+        if ping.id not in self._reserved:  # else it is of this process
+            self._reserved[ping.id] = self._budget.adopt([ping.shots], [ping.reserved])
 
     def submitted(self, place: PingPlace) -> None:
         """The service has accepted it."""
@@ -121,7 +122,9 @@ class SessionKeeper:
         self._journal = journal
         self._clock = clock
         self._signed = signed
+        self._changing = threading.Lock()  # held while one thread of pings ends and the next begins
         self._lock = threading.Lock()
+        self._session = (0, "", 0.0)  # its ordinal, its id, and when it was opened
         self._activity: Activity | None = None
         self._keeper: KeepAlive | None = None
         self._pings: SessionPings | None = None
@@ -129,27 +132,51 @@ class SessionKeeper:
 
     def opened(self, ordinal: int, session_id: str, opened_at: float) -> None:
         """A session of the run is open, in place of the one before. Raises HybridloopError if the journal does."""
-        self._end()
-        with self._lock:
-            self._activity = Activity(opened_at)
-        if self.mode is not KeepAliveMode.PING and not self._hold_pings:
-            return
+        with self._changing:
+            self._end()
+            with self._lock:
+                self._activity = Activity(opened_at)
+            self._session = ordinal, session_id, opened_at
+            if self.mode is KeepAliveMode.PING or self._hold_pings:
+                self._begin(self._signed)
+
+    def stand_down(self) -> None:
+        """Give back what is set aside for pings that stand by, because jobs need it. Raises HybridloopError.
+
+        The session is kept alive as before by this process, but not any more while that can't run.
+        """
+        with self._changing:
+            keeper, pings = self._keeper, self._pings
+            if keeper is None or pings is None or self._hold_pings or not pings.prepared:
+                return
+            known = keeper.activity
+            keeper.stop()
+            if keeper.is_running:  # it may be sending one of them right now
+                return
+            with self._lock:
+                self._keeper = self._pings = None
+            pings.close(settles=False)
+            self._begin(None)
+            with self._lock:
+                keeper, activity = self._keeper, self._activity
+            if keeper is None or activity is None:
+                return
+            if known.last_submission is not None:
+                keeper.submitted(known.last_submission)
+            if known.last_job_end is not None:
+                keeper.ended(known.last_job_end)
+            keeper.in_flight(activity.in_flight)
+
+    def _begin(self, signed: Callable[[str, Mapping[str, Any]], SignedRequest] | None) -> None:
+        ordinal, session_id, opened_at = self._session
         known = [ping for ping in self._journal.pings(self._run_uid) if ping.session == ordinal]
         unsettled = [ping for ping in known if ping.state in _UNSETTLED]
         for ping in unsettled:
             self._records.adopt(ping)
         first = PingPlace(self._run_uid, ordinal, 1 + max((ping.n for ping in known), default=-1))
         left_over = [PingPlace(self._run_uid, ordinal, ping.n) for ping in unsettled]
-        pings = SessionPings(
-            self._service,
-            self._records,
-            self._clock,
-            self._target,
-            session_id,
-            first,
-            signed=self._signed,
-            left_over=left_over,
-        )
+        at = self._service, self._records, self._clock, self._target, session_id, first
+        pings = SessionPings(*at, signed=signed, left_over=left_over)
         with self._lock:
             if self._stopped:
                 return
@@ -159,7 +186,7 @@ class SessionKeeper:
                 self._rule if self.mode is KeepAliveMode.PING else None,
                 opened_at,
                 pings,
-                stand_in=pings if self._signed and self.mode is KeepAliveMode.PING else None,
+                stand_in=pings if signed and self.mode is KeepAliveMode.PING else None,
                 hold_pings=self._hold_pings,
                 left_over=len(left_over),
             )
@@ -200,7 +227,8 @@ class SessionKeeper:
         """End it; what its last pings cost is asked of the service only if it `settles` them."""
         with self._lock:
             self._stopped = True
-        self._end(settles=settles)
+        with self._changing:
+            self._end(settles=settles)
 
     def _end(self, *, settles: bool = True) -> None:
         with self._lock:

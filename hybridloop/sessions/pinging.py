@@ -231,6 +231,12 @@ class SessionPings:
         """The moments of the pings that the stand-in sent and that were not told of before."""
         return [each.at for each in self._dead_man.sent() if self._take(each)]
 
+    @property
+    def prepared(self) -> int:
+        """How many pings were written down, and wait to be needed."""
+        with self._lock:
+            return len(self._ready) + (self._spare is not None) + (self._begun is not None)
+
     def close(self, *, settles: bool = True) -> None:
         """End the stand-in and settle what can be settled now. What was never sent is written down as lost, so free.
 
@@ -238,6 +244,11 @@ class SessionPings:
         """
         for each in self._dead_man.close():
             self._take(each)
+        if self._ready and self._dead_man.was_killed:  # it may have been sending this one
+            doubtful = self._ready[0]
+            self._leaves(doubtful)
+            self._open[doubtful.place.id] = doubtful.place
+            self._unsure.add(doubtful.place.id)
         unused = [ping.place for ping in (*self._ready, *([self._spare] if self._spare else []))]
         try:
             if settles:

@@ -377,6 +377,7 @@ def _connected(
     pings = JournaledPings(run.journal, run.lease, budget, ping_price(target), clock.now, account.charge)
     signed = service.signed_submission if isinstance(clock, RealClock) else None
     keeper = SessionKeeper(keeping, run.uid, target, service, pings, run.journal, clock, signed=signed)
+    account.make_room = keeper.stand_down
     lineage = Lineage(
         service,
         run,

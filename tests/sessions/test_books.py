@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import threading
+import uuid
+from pathlib import Path
+
+import pytest
 from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
+from hybridloop.errors import CapReached
+from hybridloop.sessions.budget import Caps
+from hybridloop.sessions.clock import RealClock
+from hybridloop.sessions.journal import Journal, journal_url
+from hybridloop.sessions.pinging import PREPARED
 from hybridloop.sessions.places import JobPlace, RoundPlace
+from hybridloop.sessions.run import claimed, new_run
 from hybridloop.sessions.session import open_session
+from hybridloop.stack.processes import wait_until
 from tests.conftest import Emulator
+
+TARGET = "rigetti.sim.qvm"
+QUICKER = 20.0
+
+
+class QuickClock(RealClock):
+    """Real time that goes by quicker, for what waits for no service."""
+
+    def now(self) -> float:
+        return super().now() * QUICKER
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        return super().wait(event, seconds / QUICKER)
 
 
 def test_the_ledger_has_each_job_of_a_run_once_under_its_place_with_its_price(emulator: Emulator) -> None:
@@ -28,3 +53,28 @@ def test_the_ledger_has_each_job_of_a_run_once_under_its_place_with_its_price(em
     assert [entry["price"] for entry in books["entries"]] == [5.21, 5.42]
     (of_session,) = books["sessions"]
     assert (of_session["id"], of_session["jobs"], of_session["money"]) == (session.id, 2, {"eHQC": 10.63})
+
+
+def test_a_run_takes_as_many_jobs_as_its_cap_though_pings_stand_by_and_not_one_more(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    circuit = QuantumCircuit(1, 1)
+    circuit.x(0)
+    circuit.measure(0, 0)
+    pub, uid = SamplerPub.coerce((circuit, None, 10)), str(uuid.uuid4())
+    with Journal(journal_url(tmp_path / "journal.db")) as journal:
+        journal.add_run(new_run(uid, key=uid, algorithm="x", problem="", target=TARGET, seed=1))
+        with (
+            claimed(journal, uid) as run,
+            open_session(
+                emulator.workspace(), run=run, caps=Caps(max_jobs=PREPARED + 2), clock=QuickClock()
+            ) as session,
+        ):
+            session.run_round([pub])
+            assert wait_until(lambda: len(journal.pings(uid)) == PREPARED, within_s=60)
+            for _ in range(PREPARED + 1):
+                session.run_round([pub])
+            with pytest.raises(CapReached):
+                session.run_round([pub])
+    books = emulator.admin(f"ledger?run={uid}")
+    assert (books["jobs"], books["duplicates"]["count"]) == (PREPARED + 2, 0)

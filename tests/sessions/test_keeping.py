@@ -5,19 +5,21 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hybridloop.errors import CapReached, InputError, LeaseLost
+from hybridloop.sessions.account import RunAccount
 from hybridloop.sessions.budget import Budget, Caps
 from hybridloop.sessions.idle import ExclusiveHold, IdleRule, KeepAliveMode
+from hybridloop.sessions.jobs import JobSpec
 from hybridloop.sessions.journal import Journal, Lease, NewRun, Ping
 from hybridloop.sessions.keeping import JournaledPings, Keeping, SessionKeeper
-from hybridloop.sessions.pinging import PingPlace
-from hybridloop.sessions.places import session_id
+from hybridloop.sessions.pinging import PREPARED, PingPlace
+from hybridloop.sessions.places import JobPlace, RoundPlace, session_id
 from hybridloop.sessions.prices import ping_price
 from hybridloop.sessions.service import Service
 from hybridloop.sessions.service_clock import ServiceClock
@@ -46,11 +48,14 @@ class Run:
         self.service.open_session(identifier, "kept", find_target(target), "Continue")
         return ordinal, identifier, self.clock.now()
 
-    def keeper(self, keeping: Keeping, target: str = FREE, budget: Budget | None = None) -> SessionKeeper:
+    def keeper(
+        self, keeping: Keeping, target: str = FREE, budget: Budget | None = None, *, stands_by: bool = False
+    ) -> SessionKeeper:
         at = find_target(target)
         account = budget or Budget(Caps())
         records = JournaledPings(self.journal, self.lease, account, ping_price(at), self.clock.now, self.charge)
-        return SessionKeeper(keeping, self.uid, at, self.service, records, self.journal, self.clock)
+        signed = self.service.signed_submission if stands_by else None
+        return SessionKeeper(keeping, self.uid, at, self.service, records, self.journal, self.clock, signed=signed)
 
     def charge(self, estimate: Mapping[str, Any] | None) -> Mapping[str, float] | None:
         """As rounds do, for credits and money alike, without naming what is free."""
@@ -233,6 +238,59 @@ def test_a_cap_bounds_pings_and_ends_them_without_harm(run: Run) -> None:
     assert (budget.spent.jobs, budget.reserved.jobs) == (2, 0)
     with pytest.raises(CapReached):
         budget.reserve([1], [ping_price(find_target(FREE))], now=0.0)
+
+
+def test_pings_that_stand_by_make_room_for_a_round_and_the_session_is_kept_alive_all_the_same(run: Run) -> None:
+    budget, free = Budget(Caps(max_jobs=PREPARED + 2)), ping_price(find_target(FREE))
+    keeper = run.keeper(Keeping(), budget=budget, stands_by=True)
+    keeper.opened(*run.open())
+    run.leave_alone(1)
+    assert budget.reserved.jobs == PREPARED
+    with pytest.raises(CapReached):
+        budget.reserve([1] * (PREPARED + 1), [free] * (PREPARED + 1), now=0.0)
+    keeper.stand_down()
+    assert (budget.spent.jobs, budget.reserved.jobs) == (0, 0)
+    assert run.states() == ["lost"] * PREPARED
+    round_ = budget.reserve([1] * PREPARED, [free] * PREPARED, now=0.0)
+    run.leave_alone(10)
+    budget.settle(round_, [None] * PREPARED)
+    run.leave_alone(9)
+    keeper.stop()
+    assert run.states() == ["lost"] * PREPARED + ["done"] * 2
+    assert (budget.spent.jobs, budget.reserved.jobs) == (PREPARED + 2, 0)
+    assert run.status() == "Executing"
+
+
+def test_a_ping_that_was_sent_keeps_its_place_in_the_account_when_the_others_make_room(run: Run) -> None:
+    budget = Budget(Caps())
+    keeper = run.keeper(Keeping(), budget=budget, stands_by=True)
+    keeper.opened(*run.open())
+    run.leave_alone(9)
+    keeper.stand_down()
+    keeper.stand_down()  # there is no more to give back
+    assert budget.spent.jobs + budget.reserved.jobs == 1
+    run.leave_alone(1)
+    keeper.stop()
+    assert (budget.spent.jobs, budget.reserved.jobs) == (1, 0)
+    assert sorted(run.states()) == ["done"] + ["lost"] * (PREPARED - 1)
+    assert run.journal.spent(run.uid).jobs == 1
+
+
+def test_a_round_that_meets_the_cap_is_reserved_once_room_was_made(run: Run) -> None:
+    budget, target = Budget(Caps(max_jobs=PREPARED)), find_target(FREE)
+    account = RunAccount(budget, target, run.clock)
+    keeper = run.keeper(Keeping(), budget=budget, stands_by=True)
+    account.make_room = keeper.stand_down
+    keeper.opened(*run.open())
+    run.leave_alone(1)
+    spec = JobSpec(JobPlace(RoundPlace(run.uid, "main", 0), 0, 0, 0), 0, 1, 1, b"", "", None, {"USD": 0.0})
+    for attempt in range(PREPARED):
+        account.again(replace(spec, attempt=attempt))
+        assert budget.reserved.jobs == attempt + 1
+    with pytest.raises(CapReached):
+        account.again(replace(spec, attempt=PREPARED))
+    keeper.stop()
+    assert budget.reserved.jobs == PREPARED
 
 
 def test_what_pings_cost_is_billed_and_counted(run: Run) -> None:
