@@ -32,7 +32,7 @@ check: .venv/ready ## lint, format, types, import contracts
 	$(BIN)/lint-imports --no-logo
 
 bench: .venv/ready ## measure, and hold the figures to their bounds
-	@missed=0; for name in startup submission replay service; do \
+	@missed=0; for name in startup submission replay service accuracy; do \
 		echo "# benchmarks.$$name"; $(BIN)/python -m "benchmarks.$$name" || missed=1; done; exit $$missed
 
 bench-peers: .venv/ready $(PEERS)/ready ## the same work by other libraries, in an environment of their own

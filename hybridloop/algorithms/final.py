@@ -17,8 +17,8 @@ from hybridloop.algorithms.rounds import Lost
 from hybridloop.errors import JobFailed
 
 LEAST_PILOT = 1000  # shots a group: fewer leave its variance, and so the allocation, to chance
-PILOT_SHARE = 0.3  # of what the search's variances promise to need: rare outcomes must be seen often enough
-AIM = 0.96  # of the precision: variances from a pilot are off by as much, and a further round costs more
+PILOT_SHARE = 0.5  # of what the search's variances promise to need: rare outcomes must be seen often enough
+AIM = 0.975  # of the precision: variances from a pilot are off by as much, and a further round costs more
 MAX_ROUNDS = 8
 
 

@@ -1,8 +1,8 @@
-"""State vectors of many points at once, sharing what the circuits of a round have in common: rounds without noise."""
+"""State vectors of many points at once, sharing what the circuits of a round have in common: fast rounds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -33,8 +33,20 @@ class Gate(NamedTuple):
     slopes: tuple[tuple[int, float], ...] = ()
 
 
+Draw = Callable[[int, NDArray[np.float64]], NDArray[np.int64]]
+
+
 def noiseless_rounds() -> RunRound:
     """Exact distributions scaled to the shots. All PUBs of a round must have the same points."""
+    return _rounds(largest_remainder, exact=True)
+
+
+def shot_rounds(seed: int) -> RunRound:
+    """Fresh draws for every circuit of every round. All PUBs of a round must have the same points."""
+    return _rounds(np.random.default_rng(seed).multinomial, exact=False)
+
+
+def _rounds(draw: Draw, *, exact: bool) -> RunRound:
     read: dict[int, tuple[QuantumCircuit, list[Gate]]] = {}  # with the circuit, so that its id stays its own
 
     def run_round(pubs: Sequence[SamplerPub], /) -> list[Measured]:
@@ -50,7 +62,7 @@ def noiseless_rounds() -> RunRound:
         start[:, 0] = 1.0
         common = _evolved(start, programs[0][:shared], points)
         return [
-            _measured(_evolved(common, program[shared:], points), pub)
+            _measured(_evolved(common, program[shared:], points), pub, draw, exact=exact)
             for program, pub in zip(programs, pubs, strict=True)
         ]
 
@@ -101,13 +113,14 @@ def _rotations(
     return turned
 
 
-def _measured(states: States, pub: SamplerPub) -> Measured:
-    return Measured(points_of(pub), tuple(_counts(np.abs(row) ** 2, pub) for row in states))
+def _measured(states: States, pub: SamplerPub, draw: Draw, *, exact: bool) -> Measured:
+    counts = (_counts(np.abs(row) ** 2, pub, draw, exact=exact) for row in states)
+    return Measured(points_of(pub), tuple(counts))
 
 
-def _counts(probabilities: NDArray[np.float64], pub: SamplerPub) -> Counts:
-    drawn = largest_remainder(int(pub.shots), probabilities / probabilities.sum())
+def _counts(probabilities: NDArray[np.float64], pub: SamplerPub, draw: Draw, *, exact: bool) -> Counts:
+    drawn = draw(int(pub.shots), probabilities / probabilities.sum())
     seen = np.flatnonzero(drawn)
     width = (pub.circuit.num_clbits + 7) // 8
     outcomes = seen[:, None] >> np.arange(8 * (width - 1), -1, -8) & 0xFF
-    return Counts(pub.circuit.num_clbits, outcomes.astype(np.uint8), drawn[seen], exact=True)
+    return Counts(pub.circuit.num_clbits, outcomes.astype(np.uint8), drawn[seen], exact=exact)

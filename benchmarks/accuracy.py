@@ -1,0 +1,41 @@
+"""How right the algorithms are, and for how many rounds, jobs and shots: each promise beside what was measured.
+
+Seeds are fixed, shots are drawn from state vectors, and no rule of any algorithm sees an exact value.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+from benchmarks.accuracy_energies import dihydrogen
+from benchmarks.bounds import Bound, machine
+
+# A row takes whether it is to be its short form (seconds; what pytest runs too), and gives its figures.
+ROWS: Mapping[str, Callable[[bool], list[Bound]]] = {
+    "dihydrogen": dihydrogen,
+}
+
+
+def main() -> int:
+    """Measure the rows that are named, or all, and judge; the exit code, 1 if a bound was missed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="few seeds and small problems: seconds a row")
+    options = parser.parse_args()
+    if unknown := set(options.rows) - set(ROWS):
+        parser.error(f"no such row: {', '.join(sorted(unknown))}")
+    print(f"machine    {machine()}")
+    bounds: list[Bound] = []
+    for name in options.rows or ROWS:
+        started = time.perf_counter()
+        found = ROWS[name](options.quick)
+        print(f"# {name}, {time.perf_counter() - started:.0f} s", *found, sep="\n", flush=True)
+        bounds += found
+    return 0 if all(each.is_kept for each in bounds) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

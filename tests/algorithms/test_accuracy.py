@@ -1,0 +1,16 @@
+"""The benchmark's promises of accuracy, in their short form."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.accuracy import ROWS
+from tests.long_form import IS_LONG, long_form
+
+
+@pytest.mark.slow
+@long_form
+@pytest.mark.parametrize("row", list(ROWS))
+def test_a_promise_is_kept(row: str) -> None:
+    missed = [str(each) for each in ROWS[row](not IS_LONG) if not each.is_kept]
+    assert not missed
