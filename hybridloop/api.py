@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import os
 import secrets
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -38,99 +39,58 @@ _NO_CAPS = Caps()
 def vqe(
     problem: str | Path | ProblemText,
     *,
-    ansatz: str = "uccsd",
-    mapping: str = "parity",
-    optimizer: str = "auto",
-    shots: int = 4000,
-    precision: float = 0.7e-3,
-    seed: int | None = None,
-    target: str = "rigetti.sim.qvm",
-    max_rounds: int = 200,
-    mitigation: str | Sequence[str] | None = None,
-    failure: FailurePolicy | Mapping[str, Any] = _FAILURE,
-    keep_alive: str = "auto",
-    idle_rule: str = "recorded",
-    exclusive_hold: str | Mapping[str, float] | None = None,
-    cancel_in_flight: bool = False,
-    max_jobs: int | None = None,
-    max_shots: int | None = None,
-    max_cost: str | Mapping[str, float] | None = None,
-    max_cost_per_job: str | Mapping[str, float] | None = None,
-    deadline: float | str | None = None,
-    detach_after: float | str | None = None,
     run_key: str | None = None,
     workspace: Any | None = None,
     on_progress: Callable[[Update], None] | None = None,
+    **settings: Any,
 ) -> RunResult:
     """Find a molecule's ground-state energy (hartree) as a Prefect flow run that owns one session.
 
     `problem` is a built-in name (`hybridloop problems`) or an FCIDUMP file. `workspace` is the SDK's; left out, it is
-    what AZURE_QUANTUM_CONNECTION_STRING names, else a local service, which is started if need be. The settings are
-    those of `hybridloop.flows.settings.VqeSettings`. `on_progress` is called after every round. The run of `run_key`
-    is gone on with, if there is one; if it has ended, its result is given. A run that is stopped or parked gives a
-    result without a value. Raises InputError before anything is started, RunBusy where another process holds the run,
-    ServiceError for trouble of the service.
+    what AZURE_QUANTUM_CONNECTION_STRING names, else a local service, which is started if need be. The settings, such
+    as `shots=2000, seed=7`, are the fields of `hybridloop.flows.settings.VqeSettings`. `on_progress` is called after
+    every round. The run of `run_key` is gone on with, if there is one; if it has ended, its result is given. A run that
+    is stopped or parked gives a result without a value. Raises InputError before anything is started, RunBusy where
+    another process holds the run, ServiceError for trouble of the service.
     """
-    settings = checked_settings(
-        "vqe",
-        {
-            "ansatz": ansatz,
-            "mapping": mapping,
-            "optimizer": optimizer,
-            "shots": shots,
-            "precision": precision,
-            "seed": seed,
-            "target": target,
-            "max_rounds": max_rounds,
-            "mitigation": mitigation,
-            "failure": failure,
-            "keep_alive": keep_alive,
-            "idle_rule": idle_rule,
-            "exclusive_hold": exclusive_hold,
-            "cancel_in_flight": cancel_in_flight,
-            "max_jobs": max_jobs,
-            "max_shots": max_shots,
-            "max_cost": max_cost,
-            "max_cost_per_job": max_cost_per_job,
-            "deadline": deadline,
-            "detach_after": detach_after,
-        },
-    )
-    return run("vqe", read_problem(problem), settings, run_key=run_key, workspace=workspace, on_progress=on_progress)
+    return _start("vqe", problem, settings, run_key=run_key, workspace=workspace, on_progress=on_progress)
 
 
 def qaoa(
     problem: str | Path | ProblemText,
-    settings: Mapping[str, Any] | None = None,
     *,
     run_key: str | None = None,
     workspace: Any | None = None,
     on_progress: Callable[[Update], None] | None = None,
+    **settings: Any,
 ) -> RunResult:
     """Find a good assignment of a binary problem by QAOA at fixed angles, by default in one job.
 
     `problem` is a built-in name (`hybridloop problems`) or a file: edge list, GraphML, node-link JSON, or JSON with a
-    QUBO, spins, numbers to part or a portfolio. `settings` are those of `hybridloop.flows.settings.QaoaSettings`, by
-    name. All else is as in `vqe`.
+    QUBO, spins, numbers to part or a portfolio. The settings are the fields of
+    `hybridloop.flows.settings.QaoaSettings`. All else is as in `vqe`.
     """
-    checked = checked_settings("qaoa", settings or {})
-    return run("qaoa", read_problem(problem), checked, run_key=run_key, workspace=workspace, on_progress=on_progress)
+    return _start("qaoa", problem, settings, run_key=run_key, workspace=workspace, on_progress=on_progress)
 
 
 def rqaoa(
     problem: str | Path | ProblemText,
-    settings: Mapping[str, Any] | None = None,
     *,
     run_key: str | None = None,
     workspace: Any | None = None,
     on_progress: Callable[[Update], None] | None = None,
+    **settings: Any,
 ) -> RunResult:
     """Find a good assignment of a binary problem by recursive QAOA, one job a round; see `qaoa`.
 
-    `settings` are those of `hybridloop.flows.settings.RqaoaSettings`, by name.
+    The settings are the fields of `hybridloop.flows.settings.RqaoaSettings`.
     """
-    checked = checked_settings("rqaoa", settings or {})
-    return run("rqaoa", read_problem(problem), checked, run_key=run_key, workspace=workspace, on_progress=on_progress)
+    return _start("rqaoa", problem, settings, run_key=run_key, workspace=workspace, on_progress=on_progress)
+
+
+def _start(algorithm: str, problem: str | Path | ProblemText, settings: Mapping[str, Any], **call: Any) -> RunResult:
+    checked = checked_settings(algorithm, settings)
+    return run(algorithm, read_problem(problem), checked, **call)
 
 
 def checked_settings(algorithm: str, values: Mapping[str, Any]) -> RunSettings:
@@ -359,7 +319,11 @@ def _checked(model: type[M], values: Mapping[str, Any], *, of: str = "") -> M:
         first = error.errors(include_url=False, include_context=False)[0]
         field = " ".join(part for part in (of, ".".join(str(part) for part in first["loc"])) if part) or "settings"
         given = repr(first.get("input"))[:80]
-        raise InputError(field, f"{given}: {first['msg']}", "Give a value within these bounds.") from error
+        remedy = "Give a value within these bounds."
+        if first["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(str(first["loc"][-1]), model.model_fields, n=1)
+            remedy = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(model.model_fields)}."
+        raise InputError(field, f"{given}: {first['msg']}", remedy) from error
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from hybridloop import __version__
-from hybridloop.cli import catalog, emulator, local, run, run_qaoa, runs, sessions
+from hybridloop.cli import catalog, emulator, local, run, runs, sessions
 
 
 def build_app() -> typer.Typer:
@@ -22,8 +22,6 @@ def build_app() -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(_root)  # for --version
     app.add_typer(run.app, name="run")
-    run.app.command("qaoa")(run_qaoa.qaoa)
-    run.app.command("rqaoa")(run_qaoa.rqaoa)
     app.add_typer(runs.app, name="runs")
     app.add_typer(sessions.app, name="sessions")
     app.add_typer(emulator.app, name="emulator")

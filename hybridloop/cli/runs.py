@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hybridloop.cli.output import AsJson, print_json, print_table, say
+from hybridloop.cli.ending import tell
+from hybridloop.cli.options import given, options_of, with_options
+from hybridloop.cli.output import AsJson, Quiet, print_json, print_table, say
 from hybridloop.cli.progress import shown
-from hybridloop.cli.run import Amount, Deadline, DetachAfter, MaxJobs, MaxShots, PerJob, Quiet, tell
 from hybridloop.errors import InputError
-from hybridloop.flows.settings import parse_duration
+from hybridloop.flows.settings import LIMITS, RunSettings, parse_duration
 
 if TYPE_CHECKING:
     from hybridloop.sessions.journal import Journal, RunRecord
@@ -81,19 +82,14 @@ def show(run: Run, *, json: AsJson = False) -> None:
             print(f"{name:<16}{'-' if value is None or value == '' else value}")
 
 
-@app.command()
-def resume(
+def _resume(
+    ctx: typer.Context,
     run: Run,
     *,
-    max_cost: Amount = None,
-    max_cost_per_job: PerJob = None,
-    max_jobs: MaxJobs = None,
-    max_shots: MaxShots = None,
-    deadline: Deadline = None,
-    detach_after: DetachAfter = None,
     later: Annotated[bool, typer.Option("--later", help="Leave it to the housekeeping flow.")] = False,
     json: AsJson = False,
     quiet: Quiet = False,
+    **limits: Any,
 ) -> None:
     """Go on with a run where it ended; with larger limits, if you give some.
 
@@ -104,18 +100,12 @@ def resume(
         return
     from hybridloop import api
 
-    given = {
-        "max_cost": max_cost,
-        "max_cost_per_job": max_cost_per_job,
-        "max_jobs": max_jobs,
-        "max_shots": max_shots,
-        "deadline": deadline,
-        "detach_after": detach_after,
-    }
-    limits = {name: value for name, value in given.items() if value is not None}
     with shown(quiet=quiet) as on_progress:
-        result = api.resume(run, limits, on_progress=on_progress)
+        result = api.resume(run, given(ctx, limits), on_progress=on_progress)
     tell(result, as_json=json)
+
+
+app.command("resume")(with_options(_resume, options_of(RunSettings, only=LIMITS)))
 
 
 def _mark(run: str, *, as_json: bool) -> None:

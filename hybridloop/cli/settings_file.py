@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from hybridloop.errors import InputError
+from hybridloop.sessions.policy import FailurePolicy
 
 MAX_BYTES = 64 * 1024
-_OF_FAILURE = frozenset({"on_lost_job", "penalty"})  # options without the name of what they belong to
 
 
 def settings_of(config: Path | None, sets: Sequence[str], named: Mapping[str, Any]) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def settings_of(config: Path | None, sets: Sequence[str], named: Mapping[str, An
             raise InputError("--set", f"{each!r} is no name=value", "Give such as --set shots=2000.")
         _put(settings, name.strip(), _parsed(text, f"--set {name.strip()}"))
     for name, value in named.items():
-        _put(settings, f"failure.{name}" if name in _OF_FAILURE else name, value)
+        _put(settings, f"failure.{name}" if name in FailurePolicy.model_fields else name, value)
     return settings
 
 

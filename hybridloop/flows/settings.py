@@ -37,7 +37,8 @@ def parse_duration(text: object) -> object:
     return float(match[1]) * _SECONDS[match[2]]
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration)]
+# What a validator reads beside the type itself is said with it: forms and the command line go by that.
+Duration = Annotated[float, BeforeValidator(parse_duration, json_schema_input_type=float | str)]
 Cost = Annotated[dict[Unit, Annotated[float, Field(ge=0, allow_inf_nan=False)]], BeforeValidator(parse_cost)]
 
 
@@ -121,7 +122,9 @@ class RunSettings(BaseModel):
     seed: int | None = Field(
         None, ge=0, lt=2**63, description="fixes what the local service samples and a random start; left out: drawn"
     )
-    target: str = Field("rigetti.sim.qvm", description="Azure Quantum target", examples=["ionq.simulator"])
+    target: str = Field(
+        "rigetti.sim.qvm", description="Azure Quantum target (`hybridloop targets`)", examples=["ionq.simulator"]
+    )
     failure: FailurePolicy = Field(
         FailurePolicy(), description="what is done when a job, a session or the target fails"
     )
@@ -153,14 +156,14 @@ class RunSettings(BaseModel):
         None,
         gt=0,
         allow_inf_nan=False,
-        description="seconds (or 30m, 8h) from the start, or from being resumed, after which no round begins",
+        description="seconds from the start, or from being resumed, after which no round begins",
         examples=["8h"],
     )
     detach_after: Duration | None = Field(
         None,
         gt=0,
         allow_inf_nan=False,
-        description="seconds (or 30m, 8h) that a round may wait before the run is parked, to go on when it is done",
+        description="seconds that a round may wait before the run is parked, to go on when it is done",
         examples=["30m"],
     )
 

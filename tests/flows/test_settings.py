@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,10 +20,23 @@ from hybridloop.algorithms.mitigation.plan import Mitigation
 from hybridloop.algorithms.mitigation.reading import Symmetry
 from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS
 from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, DEFAULT_PRECISION, DEFAULT_SHOTS
+from hybridloop.cli.app import build_app
+from hybridloop.cli.options import given as values_given
+from hybridloop.cli.options import options_of, with_options
+from hybridloop.cli.settings_file import settings_of
 from hybridloop.errors import InputError
 from hybridloop.flows.problems import prepare_vqe
-from hybridloop.flows.settings import MAX_PROBLEM_BYTES, ProblemText, VqeSettings, first_difference
-from hybridloop.sessions.idle import ExclusiveHold
+from hybridloop.flows.settings import (
+    LIMITS,
+    MAX_PROBLEM_BYTES,
+    SETTINGS,
+    MitigationName,
+    ProblemText,
+    VqeSettings,
+    first_difference,
+)
+from hybridloop.sessions.idle import ExclusiveHold, KeepAliveMode
+from hybridloop.sessions.policy import FailurePolicy
 
 
 @pytest.mark.parametrize(
@@ -73,11 +86,52 @@ def test_settings_travel_through_json_unchanged(settings: VqeSettings) -> None:
     assert VqeSettings.model_validate(json.loads(settings.model_dump_json())) == settings
 
 
-def test_the_function_has_the_settings_and_their_defaults() -> None:
-    ours = {name: parameter.default for name, parameter in inspect.signature(api.vqe).parameters.items()}
-    for name, field in VqeSettings.model_fields.items():
-        assert ours[name] == field.default
+def test_a_misspelt_keyword_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(InputError, match=r"shot: 100: Extra inputs .* Did you mean 'shots'\?"):
+        api.vqe("h2", shot=100)
+    with pytest.raises(InputError, match="There are: seed, target, "):
+        api.rqaoa("petersen", zzz=1)
+
+
+@pytest.mark.parametrize("algorithm", SETTINGS)
+def test_every_setting_is_an_option_with_its_words_and_its_default(algorithm: str) -> None:
+    command = typer.main.get_command(build_app()).commands["run"].commands[algorithm]  # type: ignore[attr-defined]
+    options = {each.name: each for each in command.params}
+    model = SETTINGS[algorithm]
+    fields = {**model.model_fields, **FailurePolicy.model_fields}
+    del fields["failure"]
+    assert fields.keys() <= options.keys()
+    assert set(LIMITS) <= {each.name for each in options.values() if each.rich_help_panel == "Limits"}
+    for name, field in fields.items():
         assert field.description
+        assert field.description[1:] in options[name].help
+        assert options[name].default == field.default
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "setting", "given"),
+    [
+        ("--deadline", "8h", "deadline", 28_800.0),
+        ("--max-cost", "50USD", "max_cost", {"USD": 50.0}),
+        ("--mitigation", "readout,zne-linear", "mitigation", (MitigationName.READOUT, MitigationName.ZNE_LINEAR)),
+        ("--cancel-in-flight", None, "cancel_in_flight", True),
+        ("--shots", "7", "shots", 7),
+        ("--retries", "7", "failure", FailurePolicy(retries=7)),
+        ("--keep-alive", "off", "keep_alive", KeepAliveMode.OFF),
+    ],
+)
+def test_an_option_becomes_its_setting(option: str, value: str | None, setting: str, given: object) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def command(ctx: typer.Context, **options: Any) -> None:
+        seen.append(settings_of(None, [], values_given(ctx, options)))
+
+    app = typer.Typer()
+    app.command()(with_options(command, options_of(VqeSettings)))
+    app([option] if value is None else [option, value], standalone_mode=False)
+    (settings,) = seen
+    assert len(settings) == 1
+    assert getattr(api.checked_settings("vqe", settings), setting) == given
 
 
 def test_a_flow_has_the_defaults_of_the_algorithm() -> None:
