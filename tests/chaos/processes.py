@@ -42,7 +42,7 @@ from hybridloop.sessions.policy import FailurePolicy
 from hybridloop.sessions.run import claimed, new_run
 from hybridloop.sessions.session import OpenSession, open_session
 from hybridloop.sessions.workspace import connect
-from tests.chaos.searches import SEARCHES, Answer
+from tests.chaos.searches import EVALUATIONS, SEARCHES, Answer
 
 os.environ["QDK_PYTHON_TELEMETRY"] = "none"  # it is a thread, and one that forks has none
 import qdk.qiskit  # noqa: F401
@@ -276,7 +276,7 @@ def reference_of(service: Emulator, folder: Path, search: str, **orders: Any) ->
     seconds = time.monotonic() - start
     answer = trial.outcome().answer
     assert answer is not None, trial.outcome()
-    assert answer.evaluations >= 60
+    assert answer.evaluations >= EVALUATIONS
     return Reference(answer, frozenset(trial.jobs()), seconds)
 
 

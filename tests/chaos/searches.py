@@ -1,4 +1,7 @@
-"""Searches small enough to be killed by the hundred, each of 60 evaluations or more; their answers as exact text."""
+"""Searches small enough to be killed by the hundred, of 60 evaluations or more, half of that in the short form.
+
+Their answers are exact text.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,11 @@ from hybridloop.algorithms.scipy_search import ScipySearch
 from hybridloop.algorithms.trigonometric import Rotosolve
 from hybridloop.algorithms.vqe import vqe
 from hybridloop.sessions.session import OpenSession
+from tests.long_form import short_or_long
 
 SHOTS = 60
 PRECISION = 0.05
-EVALUATIONS = 60
+EVALUATIONS = short_or_long(30, 60)
 ISING = SparsePauliOp(["ZZ", "XI", "IX"], [1.0, 0.6, 0.4])  # two groups: a point is two jobs
 PATH = SparsePauliOp(["IZZ", "ZZI"], [1.0, 1.0])
 

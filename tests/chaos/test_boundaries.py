@@ -14,9 +14,9 @@ from tests.chaos.processes import KILLED, Reference, Trial
 from tests.long_form import long_form, long_only, short_or_long
 
 SEARCH = short_or_long("trigonometric", "cobyla")
-UNDERFOOT = short_or_long((6, 13), (20, 40))  # rounds before which somebody closes the session, so that it is renewed
+UNDERFOOT = short_or_long((3, 6), (20, 40))  # rounds before which somebody closes the session, so that it is renewed
 ONCE = {"open": (1,), "close": (1,), "renew": (1, 2)}
-SAMPLE: tuple[str, ...] = ("intent.after:9", "put.before:40", "put.after:41", "result.after:70", "commit.after:15")
+SAMPLE: tuple[str, ...] = ("intent.after:5", "put.before:20", "put.after:29", "result.after:40", "commit.after:8")
 SAMPLE += ("open.after:1", "renew.before:1", "close.before:1")
 AT_A_TIME = 2
 JOBS_OF_A_ROUND = 6  # of the trigonometric search: three points, two groups

@@ -142,7 +142,7 @@ def test_resumed_by_other_arithmetic_it_gives_the_same_answer_or_says_that_it_di
 ) -> None:
     reference = undisturbed(search)
     trial = Trial.of(service, tmp_path, search)
-    assert trial.go_on(crash_at="commit.after:11") == KILLED
+    assert trial.go_on(crash_at=short_or_long("commit.after:6", "commit.after:11")) == KILLED
     trial.go_on_apart({"OPENBLAS_CORETYPE": cpu})
     found, expected = trial.outcome().answer, reference.answer
     if search == "cobyla" and trial.outcome().error == "ReplayDiverged":

@@ -178,7 +178,7 @@ def test_no_key_and_no_signature_is_in_any_log_journal_or_traceback(service: Emu
     log = folder / "debug.log"
     assert trial.go_on(crash_at="put.after:30", log=log) == KILLED
     during = {each.name: each.read_bytes() for each in folder.iterdir()}
-    assert trial.go_on(log=log, closed_underfoot=(15,)) == 0
+    assert trial.go_on(log=log, closed_underfoot=(7,)) == 0
     before = trial.outcome()
     wrong_key = trial.order.connection.replace(service.api_key, "canary-of-a-key")
     fresh = Trial.of(service, tmp_path, "trigonometric")

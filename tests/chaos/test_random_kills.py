@@ -72,7 +72,7 @@ def test_replaced_after_every_round_it_gives_the_same_answer_for_the_same_jobs(
     service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference], search: str
 ) -> None:
     reference = undisturbed(search)
-    trial = Trial.of(service, tmp_path, search, rounds_at_most=short_or_long(12, 1))
+    trial = Trial.of(service, tmp_path, search, rounds_at_most=short_or_long(6, 1))
     processes = 1
     while (code := trial.go_on()) == KILLED:
         processes += 1

@@ -4,26 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
-import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from hybridloop.cli import main
-from tests.cli.processes import Shell, WorkspaceShell
+from tests.cli.processes import Said, Shell, WorkspaceShell, said_inside
 from tests.conftest import Emulator
 from tests.prefect_server import own_environ
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What a command ended with."""
-
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture(scope="session")
@@ -39,24 +27,9 @@ def at_workspace(shell: Shell, emulator: Emulator) -> WorkspaceShell:
 
 
 @pytest.fixture
-def inside(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+def inside() -> Callable[..., Said]:
     """Runs `hybridloop` inside this process: `inside(environ, "sessions", "list")`."""
-
-    def hybridloop(environ: Mapping[str, str], *arguments: str) -> Said:
-        with monkeypatch.context() as patch:
-            for name in os.environ.keys() - environ.keys():
-                patch.delenv(name)
-            for name, value in environ.items():
-                patch.setenv(name, value)
-            patch.setenv("COLUMNS", "200")  # usage errors are set in a box, and broken where it ends
-            patch.setattr(sys, "argv", ["hybridloop", *arguments])
-            with pytest.raises(SystemExit) as leaving:
-                main()
-        captured = capsys.readouterr()
-        assert isinstance(leaving.value.code, int)
-        return Said(leaving.value.code, captured.out, captured.err)
-
-    return hybridloop
+    return said_inside
 
 
 @pytest.fixture

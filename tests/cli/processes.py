@@ -1,20 +1,62 @@
-"""The command line as a user's shell runs it: real processes, in an environment of the tests' own."""
+"""The command line as a user's shell runs it: real processes, in an environment of the tests' own.
+
+A process that runs something imports for seconds, so what needs none of its own is run inside this one.
+"""
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pytest
 from azure.quantum import Workspace
 
+from hybridloop.cli import main
 from hybridloop.pytest_plugin import RESOURCE_GROUP, SUBSCRIPTION
 from tests.conftest import Emulator
 
 PATIENCE_S = 120.0  # a bound for broken code, on a loaded machine; no test waits so long
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a command ended with."""
+
+    code: int
+    out: str
+    err: str
+
+
+def said_inside(environ: Mapping[str, str], *arguments: str) -> Said:
+    """What `hybridloop` with these arguments ends with inside this process."""
+    # usage errors are set in a box, and broken where it ends
+    with _environment({**environ, "COLUMNS": "200"}), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["hybridloop", *arguments])
+        out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as leaving:
+            main()
+    assert isinstance(leaving.value.code, int)
+    return Said(leaving.value.code, *(stream.buffer.getvalue().decode() for stream in (out, err)))
+
+
+@contextmanager
+def _environment(environ: Mapping[str, str]) -> Iterator[None]:
+    """Have this process's environment be that, and put it back."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +102,12 @@ class Shell:
         done = self.run(*arguments, "--json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
+
+    def json_inside(self, *arguments: str) -> Any:
+        """The same of a command inside this process; its flows need the fixture `prefect_server`."""
+        said = said_inside(self.environ, *arguments, "--json")
+        assert said.code == 0, said.err
+        return json.loads(said.out)
 
     @staticmethod
     def _finished(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hybridloop.data import load
-from tests.cli.conftest import Said
+from tests.cli.processes import Said
 
 H2: str = load("problems")["h2"]["fcidump"]
 SECRET = "do-not-tell-anyone"

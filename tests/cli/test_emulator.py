@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Said
-from tests.cli.processes import PATIENCE_S, Shell
+from tests.cli.processes import PATIENCE_S, Said, Shell
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from hybridloop.errors import InputError
 from hybridloop.flows.settings import LIMITS, VqeSettings, parse_duration
 from hybridloop.sessions.journal import Journal, journal_url
 from hybridloop.sessions.run import new_run
-from tests.cli.conftest import Said
+from tests.cli.processes import Said
 
 Hybridloop = Callable[..., Said]
 SECONDS_A_DAY = 86_400.0

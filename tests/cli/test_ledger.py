@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cli.conftest import Said
+from tests.cli.processes import Said
 from tests.conftest import Emulator
 from tests.emulator.calls import Caller
 

@@ -14,8 +14,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.data import load
 from hybridloop.sessions.session import OpenSession, open_session
 from hybridloop.sessions.targets import known_targets
-from tests.cli.conftest import Said
-from tests.cli.processes import WorkspaceShell
+from tests.cli.processes import Said, WorkspaceShell
 
 Hybridloop = Callable[..., Said]
 

@@ -17,8 +17,7 @@ import pytest
 
 from hybridloop.stack import PrefectServer
 from hybridloop.stack.processes import MARK, wait_until
-from tests.cli.conftest import Said
-from tests.cli.processes import PATIENCE_S, Shell, WorkspaceShell
+from tests.cli.processes import PATIENCE_S, Said, Shell, WorkspaceShell
 
 H2_FILE = Path(__file__).parents[1] / "data" / "H2_0.735.fcidump"
 EXACT_H2 = -1.1373060357534004

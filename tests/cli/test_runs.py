@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +18,7 @@ from prefect.states import Cancelling
 
 from hybridloop.sessions.journal import Journal, RunRecord, journal_url
 from hybridloop.stack import PrefectServer
-from hybridloop.stack.processes import wait_until
-from tests.cli.processes import PATIENCE_S, Shell, WorkspaceShell
+from tests.cli.processes import PATIENCE_S, Said, Shell, WorkspaceShell, said_inside
 from tests.conftest import Emulator, running_emulator
 
 RUN = ("run", "vqe", "h2", "--seed", "7")
@@ -57,47 +54,69 @@ class Ended:
     shown: RunRecord
     sessions: list[str]
     resumed: dict[str, Any]
+    sessions_in_the_end: list[str]  # a result has them as of when each was closed, maybe with jobs still running
 
 
 def journal_of(shell: Shell) -> Journal:
-    return Journal(journal_url(Path(shell.environ["HYBRIDLOOP_HOME"]) / "journal.db"))
+    default = journal_url(Path(shell.environ["HYBRIDLOOP_HOME"]) / "journal.db")
+    return Journal(shell.environ.get("HYBRIDLOOP_JOURNAL", default))
 
 
 def answer(document: dict[str, Any]) -> dict[str, Any]:
     return {name: document[name] for name in ANSWER}
 
 
-def resumed(at: WorkspaceShell, key: str, process: subprocess.Popen[str]) -> Ended:
-    """Wait for a run's end, look at it, and go on with it."""
-    out, err = process.communicate(timeout=PATIENCE_S)
-    with journal_of(at.shell) as journal:
-        shown = journal.run(key)
-    sessions = at.session_statuses()
-    gone_on = at.shell.json("runs", "resume", key, "--quiet", "--detach-after", "10m")
-    return Ended(process.returncode, out, err, shown, sessions, gone_on)
+@pytest.fixture(scope="module")
+def reference(shell: Shell, emulator: Emulator, prefect_server: PrefectServer) -> tuple[WorkspaceShell, dict[str, Any]]:
+    """The same run, uninterrupted."""
+    at = shell.at(emulator, "uninterrupted")
+    return at, at.shell.json_inside(*RUN, "--run-key", "uninterrupted")
 
 
 @pytest.fixture(scope="module")
-def reference(shell: Shell, emulator: Emulator) -> tuple[WorkspaceShell, dict[str, Any]]:
-    """The same run, uninterrupted."""
-    at = shell.at(emulator, "uninterrupted")
-    return at, at.shell.json(*RUN, "--run-key", "uninterrupted")
+def killed(
+    shell: Shell, emulator: Emulator, prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, WorkspaceShell]:
+    """Two runs that were killed, side by side, in the midst of submitting a round; each has a journal of its own."""
+    at = {}
+    with ExitStack() as running:
+        runs = []
+        for key in ("killed", "swept"):
+            journal = journal_url(tmp_path_factory.mktemp(key) / "journal.db")
+            at[key] = shell.with_variables(HYBRIDLOOP_JOURNAL=journal).at(emulator, key)
+            dying = at[key].shell.with_variables(HYBRIDLOOP_CRASH_AT="put.after:20")
+            runs.append(running.enter_context(dying.start(*RUN, "--run-key", key, "--quiet")))
+            running.callback(runs[-1].kill)
+        for run in runs:
+            run.communicate(timeout=PATIENCE_S)
+        assert [run.returncode for run in runs] == [KILLED, KILLED]
+    return at
 
 
 def test_a_run_that_was_killed_comes_to_the_answer_of_one_that_was_not(
-    shell: Shell, emulator: Emulator, reference: tuple[WorkspaceShell, dict[str, Any]]
+    killed: dict[str, WorkspaceShell], emulator: Emulator, reference: tuple[WorkspaceShell, dict[str, Any]]
 ) -> None:
-    at = shell.at(emulator, "killed")
-    dying = at.shell.with_variables(HYBRIDLOOP_CRASH_AT="put.after:20")
-    with dying.start(*RUN, "--run-key", "killed", "--quiet") as process:
-        run = resumed(at, "killed", process)
-    assert run.code == KILLED
-    assert (run.shown.status, run.sessions) == ("running", ["Executing"])
-    assert answer(run.resumed) == answer(reference[1])
-    assert run.resumed["resumed"] is True
+    at = killed["killed"]
+    with journal_of(at.shell) as journal:
+        shown = journal.run("killed")
+    assert (shown.status, at.session_statuses()) == ("running", ["Executing"])
+    resumed = at.shell.json("runs", "resume", "killed", "--quiet")
+    assert answer(resumed) == answer(reference[1])
+    assert resumed["resumed"] is True
     assert at.session_statuses() == ["Succeeded"]  # the session that was open went on
-    books = emulator.admin(f"ledger?run={run.shown.uid}")
+    books = emulator.admin(f"ledger?run={shown.uid}")
     assert (len(books["entries"]), books["duplicates"]["count"]) == (reference[1]["jobs"]["total"], 0)
+
+
+def test_a_sweep_closes_what_a_killed_run_left_open_and_nothing_else(killed: dict[str, WorkspaceShell]) -> None:
+    at = killed["swept"]
+    other = Session(workspace=at.workspace, target="rigetti.sim.qvm", name="somebody else's").open()
+    (row,) = at.shell.json_inside("sessions", "sweep")
+    assert (row["run_key"], row["done"]) == ("swept", "closed: Succeeded")
+    (theirs,) = [session for session in at.workspace.list_sessions() if session.id == other.id]
+    assert theirs.details.status == "Waiting"
+    with journal_of(at.shell) as journal:
+        assert journal.run("swept").status == "interrupted"
 
 
 def test_a_key_that_is_used_again_gives_the_stored_result_and_other_settings_are_refused(
@@ -107,9 +126,9 @@ def test_a_key_that_is_used_again_gives_the_stored_result_and_other_settings_are
     again = at.shell.json(*RUN, "--run-key", "uninterrupted")
     assert again == document
     assert len(at.session_statuses()) == 1
-    other = at.shell.run(*RUN, "--run-key", "uninterrupted", "--shots", "100")
-    assert other.returncode == 2
-    assert other.stderr.startswith("hybridloop: shots: run 'uninterrupted' was begun with another one")
+    other = said_inside(at.shell.environ, *RUN, "--run-key", "uninterrupted", "--shots", "100")
+    assert other.code == 2
+    assert other.err.startswith("hybridloop: shots: run 'uninterrupted' was begun with another one")
 
 
 def test_a_run_is_computed_anew_from_its_counts_and_exported_whole(
@@ -119,27 +138,14 @@ def test_a_run_is_computed_anew_from_its_counts_and_exported_whole(
     verified = at.shell.json("runs", "verify", "uninterrupted")
     assert (verified["value"], verified["agrees"]) == (document["value"], True)
     assert verified["jobs"] == document["jobs"]["total"]
-    done = at.shell.run("runs", "export", "uninterrupted", "--output", str(tmp_path / "run.json"))
-    assert done.returncode == 0, done.stderr
+    done = said_inside(at.shell.environ, "runs", "export", "uninterrupted", "--output", str(tmp_path / "run.json"))
+    assert done.code == 0, done.err
     text = (tmp_path / "run.json").read_text("utf-8")
     exported = json.loads(text)
     assert exported["result"]["value"] == document["value"]
     jobs = [job for round_ in exported["rounds"] for job in round_["jobs"]]
     assert sum(sum(job["counts"].values()) for job in jobs) == document["shots"]
     assert at.shell.environ["AZURE_QUANTUM_CONNECTION_STRING"].partition("ApiKey=")[2].partition(";")[0] not in text
-
-
-def test_a_sweep_closes_what_a_killed_run_left_open_and_nothing_else(shell: Shell, emulator: Emulator) -> None:
-    at = shell.at(emulator, "swept")
-    with at.shell.with_variables(HYBRIDLOOP_CRASH_AT="put.after:20").start(*RUN, "--run-key", "swept") as process:
-        process.communicate(timeout=PATIENCE_S)
-    other = Session(workspace=at.workspace, target="rigetti.sim.qvm", name="somebody else's").open()
-    (row,) = [row for row in at.shell.json("sessions", "sweep") if row["run_key"] == "swept"]
-    assert row["done"] == "closed: Succeeded"
-    (theirs,) = [session for session in at.workspace.list_sessions() if session.id == other.id]
-    assert theirs.details.status == "Waiting"
-    with journal_of(shell) as journal:
-        assert journal.run("swept").status == "interrupted"
 
 
 @pytest.fixture(scope="module")
@@ -151,31 +157,39 @@ def slow_service() -> Iterator[Emulator]:
 
 @pytest.fixture(scope="module")
 def ended_early(shell: Shell, slow_service: Emulator, prefect_server: PrefectServer) -> dict[str, Ended]:
-    """Runs that somebody ended after their first round, side by side, and how they went on when all was well again."""
-    ways = ("SIGTERM", "SIGINT", "stopped", "cancelled", "parked")
-    at = {way: shell.at(slow_service, f"ended-{way}") for way in ways}
+    """Runs that ended early, and how they went on when all was well again.
+
+    One was parked by itself; the others were ended by somebody after their first round, side by side.
+    """
+    ways = ("SIGTERM", "SIGINT", "stopped", "cancelled")
+    at = {way: shell.at(slow_service, f"ended-{way}") for way in (*ways, "parked")}
     with ExitStack() as running:
-        runs = {
-            way: running.enter_context(
-                at[way].shell.start(*RUN, "--run-key", way, *(["--detach-after", "0.2"] if way == "parked" else []))
-            )
-            for way in ways
-        }
+        runs = {way: running.enter_context(at[way].shell.start(*RUN, "--run-key", way)) for way in ways}
         for run in runs.values():
             running.callback(run.kill)
-        for way in ("SIGTERM", "SIGINT", "stopped", "cancelled"):
-            lines = runs[way].stderr
-            assert lines is not None
-            assert lines.readline().startswith("round   1")
+        parking = (*RUN, "--run-key", "parked", "--detach-after", "0.2")
+        ends = {"parked": said_inside(at["parked"].shell.environ, *parking)}
+        for run in runs.values():
+            assert run.stderr is not None
+            assert run.stderr.readline().startswith("round   1")
         runs["SIGTERM"].send_signal(signal.SIGTERM)
         runs["SIGINT"].send_signal(signal.SIGINT)
-        assert shell.json("runs", "stop", "stopped")["stop_requested"] is True
+        assert shell.json_inside("runs", "stop", "stopped")["stop_requested"] is True
         cancel(prefect_server, shell)
-        with ThreadPoolExecutor() as at_once:
-            for run in runs.values():
-                assert wait_until(lambda run=run: run.poll() is not None, within_s=PATIENCE_S)  # type: ignore[misc]
-            slow_service.admin("faults", {"rules": []})
-            return dict(zip(ways, at_once.map(lambda way: resumed(at[way], way, runs[way]), ways), strict=True))
+        for way, run in runs.items():
+            out, err = run.communicate(timeout=PATIENCE_S)
+            ends[way] = Said(run.returncode, out, err)
+    slow_service.admin("faults", {"rules": []})
+    return {way: resumed(at[way], way, end) for way, end in ends.items()}
+
+
+def resumed(at: WorkspaceShell, key: str, end: Said) -> Ended:
+    """Look at a run that has ended, and go on with it."""
+    with journal_of(at.shell) as journal:
+        shown = journal.run(key)
+    sessions = at.session_statuses()
+    gone_on = at.shell.json_inside("runs", "resume", key, "--quiet", "--detach-after", "10m")
+    return Ended(end.code, end.out, end.err, shown, sessions, gone_on, at.session_statuses())
 
 
 def cancel(server: PrefectServer, shell: Shell) -> None:
@@ -208,7 +222,7 @@ def test_a_run_that_was_ended_early_closes_its_session_and_goes_on_to_the_same_a
     assert answer(run.resumed) == answer(reference[1])
     books = slow_service.admin(f"ledger?run={run.shown.uid}")
     assert (len(books["entries"]), books["duplicates"]["count"]) == (reference[1]["jobs"]["total"], 0)
-    assert {session["status"] for session in run.resumed["sessions"]} == {"Succeeded"}
+    assert run.sessions_in_the_end == ["Succeeded"] * len(run.resumed["sessions"])
 
 
 def test_a_run_that_was_stopped_says_what_it_has_so_far(ended_early: dict[str, Ended]) -> None:
@@ -220,6 +234,9 @@ def test_a_run_that_was_stopped_says_what_it_has_so_far(ended_early: dict[str, E
 def test_a_run_that_was_interrupted_says_how_to_go_on(ended_early: dict[str, Ended]) -> None:
     for way in ("SIGINT", "SIGTERM", "cancelled"):
         assert f"hybridloop runs resume {way}" in ended_early[way].err
+    for way in ("SIGINT", "SIGTERM"):
+        assert "a session that was open has been closed" in ended_early[way].err
+        assert ended_early[way].out == ""
 
 
 def test_prefect_shows_how_a_run_was_ended(ended_early: dict[str, Ended], prefect_server: PrefectServer) -> None:
@@ -240,9 +257,9 @@ def test_a_script_that_is_started_again_goes_on_where_it_was_killed(shell: Shell
     at = shell.at(emulator, "by-hand")
     died = at.shell.with_variables(HYBRIDLOOP_CRASH_AT="commit.after:4").run_python("-c", SCRIPT)
     assert died.returncode == KILLED
-    told = at.shell.run("runs", "resume", "by-hand")
-    assert told.returncode == 2
-    assert "Start the script again with run_key='by-hand'" in told.stderr
+    told = said_inside(at.shell.environ, "runs", "resume", "by-hand")
+    assert told.code == 2
+    assert "Start the script again with run_key='by-hand'" in told.err
     first, again = (at.shell.run_python("-c", SCRIPT) for _ in range(2))
     assert first.returncode == 0, first.stderr
     found, _, replayed = first.stdout.rpartition(" ")

@@ -62,17 +62,6 @@ def last_words(run: subprocess.Popen[str]) -> str:
     return err
 
 
-def test_a_signal_closes_the_session(shell: Shell, slow_service: Emulator) -> None:
-    at = {number: shell.at(slow_service, f"ended-by-{number.name}") for number in CODES}
-    with runs_in_their_midst(at) as runs:
-        for number, run in runs.items():
-            run.send_signal(number)
-        for number, run in runs.items():
-            assert "a session that was open has been closed" in last_words(run)
-            assert run.returncode == CODES[number]
-    assert [mine.session_statuses() for mine in at.values()] == [["Succeeded"], ["Succeeded"]]
-
-
 def interrupted(run: subprocess.Popen[str], number: signal.Signals) -> None:
     """Send a first signal, and wait until the run says what it does about it."""
     run.send_signal(number)
@@ -115,14 +104,17 @@ def silent(service: Emulator) -> Iterator[None]:
         os.kill(service.process.pid, signal.SIGCONT)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 143)])
-def test_a_signal_closes_the_session_of_a_plain_script(
-    number: signal.Signals, code: int, at_workspace: WorkspaceShell
-) -> None:
-    with at_workspace.shell.start_python("-c", SCRIPT) as process:
-        assert process.stdout is not None
-        opened = process.stdout.readline().strip()
-        process.send_signal(number)
-        assert process.wait(timeout=PATIENCE_S) == code
-    (session,) = at_workspace.workspace.list_sessions()
-    assert (session.id, session.details.status) == (opened, "Succeeded")
+def test_a_signal_closes_the_session_of_a_plain_script(shell: Shell, emulator: Emulator) -> None:
+    codes = {signal.SIGINT: -signal.SIGINT, signal.SIGTERM: 143}
+    at = {number: shell.at(emulator, f"script-ended-by-{number.name}") for number in codes}
+    with ExitStack() as running:
+        scripts = {number: running.enter_context(mine.shell.start_python("-c", SCRIPT)) for number, mine in at.items()}
+        for script in scripts.values():
+            running.callback(script.kill)
+        for number, script in scripts.items():
+            assert script.stdout is not None
+            opened = script.stdout.readline().strip()
+            script.send_signal(number)
+            assert script.wait(timeout=PATIENCE_S) == codes[number]
+            (session,) = at[number].workspace.list_sessions()
+            assert (session.id, session.details.status) == (opened, "Succeeded")

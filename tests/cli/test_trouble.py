@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from hybridloop.stack import PrefectServer
-from tests.cli.conftest import Said
-from tests.cli.processes import Shell, WorkspaceShell, connection_string
+from tests.cli.processes import Said, Shell, WorkspaceShell, connection_string
 from tests.conftest import Emulator
 
 

@@ -21,6 +21,7 @@ from hybridloop.flows.results import RunResult
 from hybridloop.flows.settings import MitigationName, ProblemText, VqeSettings
 from hybridloop.flows.verify import verified
 from hybridloop.flows.vqe import vqe
+from hybridloop.sessions.clock import RealClock
 from hybridloop.sessions.journal import open_journal
 from hybridloop.stack import PrefectServer
 from hybridloop.stack.processes import wait_until
@@ -166,15 +167,19 @@ def test_a_run_without_a_workspace_is_refused(prefect_server: PrefectServer, mon
 
 
 def test_a_run_whose_service_dies_ends_failed_with_an_error_of_the_service(
-    prefect_server: PrefectServer, start_emulator: Callable[..., Emulator]
+    prefect_server: PrefectServer, start_emulator: Callable[..., Emulator], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     emulator = start_emulator()
     died = threading.Event()
+
+    def in_haste(_: RealClock, event: threading.Event, seconds: float) -> bool:
+        return event.wait(seconds / 100)
 
     def kill_service(_: Update) -> None:
         if not died.is_set():
             emulator.stop(signal.SIGKILL)
             died.set()
+            monkeypatch.setattr(RealClock, "wait", in_haste)  # calls in the midst of a run are repeated for 40 s
 
     state = run(emulator.workspace(), VqeSettings(seed=7), kill_service)
     assert died.is_set()

@@ -133,6 +133,7 @@ def test_a_job_that_had_failed_is_asked_again_though_others_of_its_round_are_ado
         assert wait_until(lambda: is_over(workspace), within_s=30)
         die()
 
+    monkeypatch.setattr("hybridloop.sessions.policy.FIRST_WAIT_S", 0.1)  # real waits: what comes when is what matters
     service = start_emulator()
     workspace = service.workspace("resumed")
     place = RoundPlace(uid, "main", 0)
@@ -143,14 +144,14 @@ def test_a_job_that_had_failed_is_asked_again_though_others_of_its_round_are_ado
         {
             "rules": [
                 {"fault": "job-fails", "code": "ProviderTimeout", "operation": "submit", "job": fails},
-                {"fault": "slow-answer", "seconds": 1.0, "operation": "get-job", "job": is_late},
-                {"fault": "slow-answer", "seconds": 2.5, "operation": "submit", "job": asked_again},
+                {"fault": "slow-answer", "seconds": 0.5, "operation": "get-job", "job": is_late},
+                {"fault": "slow-answer", "seconds": 1.5, "operation": "submit", "job": asked_again},
             ]
         },
     )
     with monkeypatch.context() as dying:
         dying.setattr(RoundInFlight, "observe", lambda *_: None)
-        dying.setattr("hybridloop.sessions.lineage.Lineage.close", die)
+        dying.setattr(OpenSession, "leave", die)  # a process that is dead waits for nothing and closes nothing
         with pytest.raises(Died), session_of(journal, uid, workspace) as session:
             die_when_all_is_over(session)
     with session_of(journal, uid, workspace) as session:
