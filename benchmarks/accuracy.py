@@ -10,12 +10,22 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
-from benchmarks.accuracy_energies import dihydrogen
+from benchmarks.accuracy_energies import dihydrogen, ground_states
+from benchmarks.accuracy_outside import graphs, molecules
+from benchmarks.accuracy_speed import speeds
+from benchmarks.accuracy_states import electrons, levels, operators
 from benchmarks.bounds import Bound, machine
 
 # A row takes whether it is to be its short form (seconds; what pytest runs too), and gives its figures.
 ROWS: Mapping[str, Callable[[bool], list[Bound]]] = {
     "dihydrogen": dihydrogen,
+    "ground-states": ground_states,
+    "adapt-operators": operators,
+    "vqd-levels": levels,
+    "other-electrons": electrons,
+    "further-molecules": molecules,
+    "further-graphs": graphs,
+    "speeds": speeds,
 }
 
 

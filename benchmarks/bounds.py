@@ -34,7 +34,7 @@ class Bound:
     def __str__(self) -> str:
         verdict = "ok" if self.is_kept else "MISSED"
         unit = f" {self.unit}" if self.unit else ""
-        return f"{self.name:<44} {self.measured:8.2f}{unit} ({self.side} {self.limit:g}{unit})  {verdict}"
+        return f"{self.name:<52} {self.measured:8.2f}{unit} ({self.side} {self.limit:g}{unit})  {verdict}"
 
 
 def conclude(bounds: Sequence[Bound]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import threading
 import warnings
@@ -134,7 +135,7 @@ class Programs:
         if asked.structure is None:
             _warn(asked.reason)
             return self._per_point(asked, [asked.circuit.assign_parameters(row) for row in asked.points])
-        key = f"structure:{asked.fingerprint}:{self._profile}:{version('qdk')}"
+        key = f"structure:{asked.fingerprint}:{self._profile}:{_compiler()}"
         known = self._template(key, asked.structure)
         if known is None:
             return self._per_point(asked, [asked.structure.circuit(row) for row in asked.slots.tolist()])
@@ -168,6 +169,12 @@ class Programs:
         payloads = tuple(compile_qir(to_basis(circuit), self._profile).encode() for circuit in circuits)
         keys = tuple(f"payload:{hashlib.blake2b(payload, digest_size=16).hexdigest()}" for payload in payloads)
         return Program(asked, payloads, None, keys, dict(zip(keys, payloads, strict=True)))
+
+
+@functools.cache
+def _compiler() -> str:
+    """The compiler's version, which is read from its files: slow beside filling a template."""
+    return version("qdk")
 
 
 def _warn(reason: str) -> None:

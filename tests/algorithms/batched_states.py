@@ -41,12 +41,15 @@ def noiseless_rounds() -> RunRound:
     return _rounds(largest_remainder, exact=True)
 
 
-def shot_rounds(seed: int) -> RunRound:
-    """Fresh draws for every circuit of every round. All PUBs of a round must have the same points."""
-    return _rounds(np.random.default_rng(seed).multinomial, exact=False)
+def shot_rounds(seed: int, start: States | None = None) -> RunRound:
+    """Fresh draws for every circuit of every round. All PUBs of a round must have the same points.
+
+    Circuits begin with the state `start`, (2^qubits,), in place of all zeros.
+    """
+    return _rounds(np.random.default_rng(seed).multinomial, exact=False, start=start)
 
 
-def _rounds(draw: Draw, *, exact: bool) -> RunRound:
+def _rounds(draw: Draw, *, exact: bool, start: States | None = None) -> RunRound:
     read: dict[int, tuple[QuantumCircuit, list[Gate]]] = {}  # with the circuit, so that its id stays its own
 
     def run_round(pubs: Sequence[SamplerPub], /) -> list[Measured]:
@@ -58,9 +61,11 @@ def _rounds(draw: Draw, *, exact: bool) -> RunRound:
         points, count = points_of(pubs[0]), pubs[0].circuit.num_qubits
         shared = next((i for i, row in enumerate(zip(*programs, strict=False)) if len(set(row)) > 1), None)
         shared = min(map(len, programs)) if shared is None else shared
-        start = np.zeros((len(points), 2**count), complex)
-        start[:, 0] = 1.0
-        common = _evolved(start, programs[0][:shared], points)
+        states = np.zeros((len(points), 2**count), complex)
+        states[:, 0] = 1.0
+        if start is not None:
+            states[:] = start
+        common = _evolved(states, programs[0][:shared], points)
         return [
             _measured(_evolved(common, program[shared:], points), pub, draw, exact=exact)
             for program, pub in zip(programs, pubs, strict=True)

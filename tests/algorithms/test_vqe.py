@@ -63,28 +63,6 @@ def test_h2_from_its_file_on_a_simulator_is_chemically_accurate(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["H2_0.3", "H2_0.735", "H2_2.5"])
-def test_h2_keeps_its_promises_over_many_seeds(
-    reference: Mapping[str, Any],
-    problem_of: Callable[..., ElectronicProblem],
-    sampled_rounds: Callable[[int], RunRound],
-    name: str,
-) -> None:
-    problem, exact = problem_of(name), reference[name]["exact_energy"]
-    ansatz = uccsd(problem)
-    results = [search(problem, sampled_rounds(seed)) for seed in range(100)]
-    assert np.quantile([abs(each.value - exact) for each in results], 0.95) <= 1.6 * MHA
-    assert max(each.standard_error for each in results) <= 0.7 * MHA
-    found = [energy_at(problem, ansatz, each.parameters) for each in results]
-    assert np.quantile(found, 0.95) - exact <= 0.6 * MHA
-    assert min(found) >= exact - 1e-9
-    inside = [low <= energy <= high for energy, (low, high) in zip(found, (r.interval95 for r in results), strict=True)]
-    assert 0.88 <= np.mean(inside) <= 1.0  # 0.95 − 3 binomial deviations of 0.022
-    assert max(each.rounds for each in results) <= 4
-    assert np.quantile([each.shots for each in results], 0.95) <= 3.3e5
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "limit"), [("HeH+_0.7743", 1.0), ("LiH_3_cas(2,2)", 1.2)])
 def test_two_electrons_in_two_orbitals_keep_theirs(
     reference: Mapping[str, Any],

@@ -1,0 +1,85 @@
+"""Circuits that grow, excited states, and states of other electrons than the problem's: what is found, what is said."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from qiskit.quantum_info import Statevector
+
+from benchmarks.accuracy_energies import MHA, Counted, fcidump, on_qubits, percent
+from benchmarks.bounds import Bound, Side
+from hybridloop.algorithms.adapt import adapt
+from hybridloop.algorithms.ansatz import Ansatz, hardware_efficient
+from hybridloop.algorithms.exact import exact_ground_energy
+from hybridloop.algorithms.pool import Pool
+from hybridloop.algorithms.trigonometric import Rotosolve
+from hybridloop.algorithms.vqd import vqd
+from hybridloop.flows.problems import prepare_vqe
+from hybridloop.flows.settings import AnsatzName, MappingName, ProblemText, VqeSettings
+from tests.algorithms.batched_states import noiseless_rounds, shot_rounds
+
+MANY = 10**9  # shots that leave 1e-7 hartree of rounding
+WRONG_SPREAD = 0.5  # squared electrons off, on average: no noise of a right state comes near
+KEEPS_NO_ELECTRONS = VqeSettings(ansatz=AnsatzName.HARDWARE_EFFICIENT, mapping=MappingName.JORDAN_WIGNER)
+
+
+def operators(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
+    """ADAPT-VQE without noise: operators until the energy at the angles is chemically accurate."""
+    cases = [("H2_0.735", 1)] if quick else [("H2_0.735", 1), ("LiH_1.595_fc", 4), ("H4_1", 9)]
+    bounds = []
+    for name, most in cases:
+        pool = Pool.of(on_qubits(name))
+        exact, matrix = exact_ground_energy(pool.problem.molecule), pool.problem.hamiltonian.to_matrix(sparse=True)
+        grown = adapt(pool, _rotosolve, noiseless_rounds(), shots=MANY, precision=1e-6, max_operators=most)
+        needed = math.inf
+        for count, step in reversed(list(enumerate(grown.operators, start=1))):
+            chosen = [pool.excitations.index(each.excitation) for each in grown.operators[:count]]
+            state = Statevector(pool.ansatz(chosen).circuit.assign_parameters(np.array(step.parameters))).data
+            if float(np.vdot(state, matrix @ state).real) - exact <= 1.6 * MHA:
+                needed = count
+        bounds.append(Bound(f"ADAPT, {name}: operators to 1.6 mHa", needed, Side.AT_MOST, most))
+    return bounds
+
+
+def levels(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
+    """VQD without noise: the four levels of H2 against the dense spectrum."""
+    hamiltonian = on_qubits("H2_0.735").hamiltonian
+    ansatz = hardware_efficient(2, np.random.default_rng(0), reps=3)
+    drawn = np.random.default_rng(0).uniform(-math.pi, math.pi, (2 if quick else 4, ansatz.num_parameters))
+    found = vqd(hamiltonian, ansatz, list(drawn), _fine, noiseless_rounds(), levels=4, shots=MANY, precision=1e-6)
+    return [
+        Bound(f"VQD, H2 level {n}: |error|", abs(level.final.estimate.value - exact) / MHA, Side.AT_MOST, 0.1, "mHa")
+        for n, (level, exact) in enumerate(zip(found.levels, np.linalg.eigvalsh(hamiltonian.to_matrix()), strict=True))
+    ]
+
+
+def electrons(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
+    """A circuit that keeps no electrons, under Jordan-Wigner: is a wrong number of them said, and only then?
+
+    HeH+ with more electrons lies lower; H2 does not, and mostly ends with its two.
+    """
+    wrong, right = list[bool](), list[bool]()  # whether it was said, of states of either kind
+    for name in ("HeH+_0.7743", "H2_0.735"):
+        problem = ProblemText(name=name, text=fcidump(name))
+        for seed in range(2 if quick else 20):
+            prepared = prepare_vqe(problem, KEEPS_NO_ELECTRONS, seed)
+            outcome = prepared.measured(Counted(shot_rounds(seed)), lambda _: None)
+            state = Statevector(prepared.ansatz.circuit.assign_parameters(np.array(outcome.parameters)))
+            spread = state.expectation_value(prepared.problem.electron_deviation_operator).real
+            said = "wrong particle number" in outcome.reason and not outcome.converged
+            (wrong if spread > WRONG_SPREAD else right).append(said)
+    return [
+        Bound("other electrons: runs that end at them", len(wrong), Side.AT_LEAST, 1),
+        Bound("other electrons: of these, said", percent(wrong), Side.AT_LEAST, 100, "%"),
+        Bound("the right electrons: runs that end at them", len(right), Side.AT_LEAST, 1),
+        Bound("the right electrons: of these, accused", percent(right), Side.AT_MOST, 0, "%"),
+    ]
+
+
+def _rotosolve(ansatz: Ansatz) -> Rotosolve:
+    return Rotosolve(ansatz.initial_point, ansatz.frequencies)
+
+
+def _fine(ansatz: Ansatz) -> Rotosolve:
+    return Rotosolve(ansatz.initial_point, ansatz.frequencies, tolerance=1e-7, max_sweeps=100)
