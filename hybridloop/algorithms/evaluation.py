@@ -33,19 +33,29 @@ class Evaluation:
 
     def energies(self, points: NDArray[np.float64], shots: int) -> tuple[NDArray[np.float64], list[Estimate | Lost]]:
         """The points (k, n) as they were measured and an estimate for each; one round, all groups with these shots."""
-        answers = self._run(points, [shots] * len(self.circuits))
+        measured, estimates, _ = self.energies_beside(points, shots, [])
+        return measured, estimates
+
+    def energies_beside(
+        self, points: NDArray[np.float64], shots: int, others: Sequence[SamplerPub]
+    ) -> tuple[NDArray[np.float64], list[Estimate | Lost], list[Measured]]:
+        """The same, and the answers to other PUBs that share the round."""
+        answers, further = self._run(points, [shots] * len(self.circuits), others)
         rows = [self._tallied(index, answer) for index, answer in answers]
         measured = answers[0][1].points if answers else points
-        return measured, [self._estimate([row[point] for row in rows]) for point in range(len(points))]
+        return measured, [self._estimate([row[point] for row in rows]) for point in range(len(points))], further
 
     def tallies(self, points: NDArray[np.float64], shots: Sequence[int]) -> list[list[Tally | Lost]]:
         """For each group that gets shots, in order: one tally for each of the points (k, n); one round in all."""
-        return [self._tallied(index, answer) for index, answer in self._run(points, shots)]
+        return [self._tallied(index, answer) for index, answer in self._run(points, shots, [])[0]]
 
-    def _run(self, points: NDArray[np.float64], shots: Sequence[int]) -> list[tuple[int, Measured]]:
+    def _run(
+        self, points: NDArray[np.float64], shots: Sequence[int], others: Sequence[SamplerPub]
+    ) -> tuple[list[tuple[int, Measured]], list[Measured]]:
         asked = [index for index, each in enumerate(shots) if each > 0]
         pubs = [SamplerPub.coerce((self.circuits[index], points, shots[index])) for index in asked]
-        return list(zip(asked, self.run_round(pubs) if pubs else [], strict=True))
+        answers = self.run_round([*pubs, *others]) if pubs or others else []
+        return list(zip(asked, answers[: len(asked)], strict=True)), answers[len(asked) :]
 
     def _tallied(self, index: int, answer: Measured) -> list[Tally | Lost]:
         group = self.observable.groups[index]

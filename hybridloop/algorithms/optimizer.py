@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +69,22 @@ class Optimizer(Protocol):
 
     def state(self) -> dict[str, JSON]:
         """All that the search knows."""
+        ...
+
+
+@runtime_checkable
+class AsksOverlaps(Protocol):
+    """What an optimizer has besides where it also asks for overlaps of states, |⟨ψ(a)|ψ(b)⟩|².
+
+    A round measures them together with the points of `ask`; `tell_overlaps` comes before that round's `tell`.
+    """
+
+    def ask_overlaps(self) -> NDArray[np.float64]:
+        """The pairs of points a and b whose overlaps the next round is to have, shape (m, 2, n); m = 0 for none."""
+        ...
+
+    def tell_overlaps(self, pairs: NDArray[np.float64], overlaps: Sequence[Estimate | Lost]) -> None:
+        """Take the overlaps, with the pairs as they were recorded when they were asked."""
         ...
 
 

@@ -17,8 +17,9 @@ from hybridloop.algorithms.estimation import Estimate, combine, tally
 from hybridloop.algorithms.evaluation import Evaluation, evaluation
 from hybridloop.algorithms.final import FinalMeasurement, measure_finally, pilot_shots
 from hybridloop.algorithms.lost import FAIL, LostPoints, as_told, check_lost_points
-from hybridloop.algorithms.measurement import MeasurementGroup, observable
+from hybridloop.algorithms.measurement import observable
 from hybridloop.algorithms.optimizer import Optimizer
+from hybridloop.algorithms.overlaps import Overlaps, asked_overlaps, overlap_with, share_of_zeros, tell_overlaps
 from hybridloop.algorithms.rounds import Counts, Lost, Measured, RunRound
 from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, DEFAULT_PRECISION, DEFAULT_SHOTS
 from hybridloop.errors import InputError
@@ -83,18 +84,18 @@ def vqd(
     width = 2.0 * math.fsum(group.reach for group in energy.groups)
     penalty = width if penalty is None else penalty
     _check(ansatz, starts, levels, penalty)
-    ledger = _Ledger(run_round)
+    ledger, overlaps = _Ledger(run_round), Overlaps.of(ansatz)
     found: list[Level] = []
     for _ in range(levels):
         deflated = _Deflated(
             evaluation(energy, ansatz, ledger),
-            tuple(_overlap_circuit(ansatz.circuit, each.parameters) for each in found),
+            tuple(overlap_with(ansatz.circuit, each.parameters) for each in found),
             penalty,
         )
         optimizers = [make_optimizer(replace(ansatz, initial_point=start)) for start in starts]
         for each in optimizers:
             check_lost_points(on_lost, each)
-        recent = _search_together(deflated, optimizers, shots, max_rounds, on_lost)
+        recent = _search_together(deflated, optimizers, overlaps, shots, max_rounds, on_lost)
         level = _level(deflated, optimizers, ansatz, recent, shots, precision)
         found.append(level)
         on_level(level)
@@ -112,23 +113,31 @@ def _check(ansatz: Ansatz, starts: Sequence[NDArray[np.float64]], levels: int, p
 
 
 def _search_together(
-    deflated: _Deflated, optimizers: Sequence[Optimizer], shots: int, max_rounds: int, on_lost: LostPoints
+    deflated: _Deflated,
+    optimizers: Sequence[Optimizer],
+    overlaps: Overlaps,
+    shots: int,
+    max_rounds: int,
+    on_lost: LostPoints,
 ) -> list[Estimate]:
     """All searches to their ends, one round for what all of them ask; the last energies that were measured."""
     recent: list[Estimate] = []
     for _ in range(max_rounds):
         asked = [each.ask() for each in optimizers]
-        counts = [len(each) for each in asked]
-        if not any(counts):
+        pairs = [asked_overlaps(each, overlaps.angles) for each in optimizers]
+        if not any(map(len, asked)):
             break
-        measured, objectives, energies = deflated.measured(np.concatenate(asked), shots)
+        others = overlaps.pubs(np.concatenate(pairs), shots)
+        measured, objectives, energies, answers = deflated.measured(np.concatenate(asked), shots, others)
+        met, shares = overlaps.read(answers)
         recent = energies or recent
-        first = 0
-        for optimizer, count in zip(optimizers, counts, strict=True):
-            if count:
-                part = slice(first, first + count)
+        first = first_pair = 0
+        for optimizer, points, own in zip(optimizers, asked, pairs, strict=True):
+            part, beside = slice(first, first + len(points)), slice(first_pair, first_pair + len(own))
+            tell_overlaps(optimizer, met[beside], shares[beside], on_lost)
+            if len(points):
                 optimizer.tell(measured[part], as_told(objectives[part], on_lost))
-            first += count
+            first, first_pair = part.stop, beside.stop
     return recent
 
 
@@ -171,11 +180,13 @@ class _Deflated:
     penalty: float
 
     def measured(
-        self, points: NDArray[np.float64], shots: int
-    ) -> tuple[NDArray[np.float64], list[Estimate | Lost], list[Estimate]]:
-        """The points as they were measured, the objective at each, and the energies that are known; one round."""
+        self, points: NDArray[np.float64], shots: int, others: Sequence[SamplerPub]
+    ) -> tuple[NDArray[np.float64], list[Estimate | Lost], list[Estimate], list[Measured]]:
+        """The points as measured, the objective at each, what energies are known, and others' answers; one round."""
         circuits = (*self.energy.circuits, *self.below)
-        answers = self.energy.run_round([SamplerPub.coerce((each, points, shots)) for each in circuits])
+        pubs = [SamplerPub.coerce((each, points, shots)) for each in circuits]
+        every = self.energy.run_round([*pubs, *others])
+        answers, further = every[: len(circuits)], every[len(circuits) :]
         objectives: list[Estimate | Lost] = []
         energies: list[Estimate] = []
         for row in zip(*answers, strict=True):
@@ -186,15 +197,15 @@ class _Deflated:
             groups = self.energy.observable.groups
             tallies = [tally(*each) for each in zip(groups, known, strict=False)]
             energies.append(combine(self.energy.observable, tallies))
-            objectives.append(self._objective(energies[-1], [_share_of_zeros(each) for each in known[len(groups) :]]))
-        return (answers[0].points if answers else points), objectives, energies
+            objectives.append(self._objective(energies[-1], [share_of_zeros(each) for each in known[len(groups) :]]))
+        return (answers[0].points if answers else points), objectives, energies, further
 
     def overlaps(self, point: NDArray[np.float64], shots: int) -> tuple[float, ...]:
         """|⟨below|ψ⟩|² at the point (n,) for each level below, NaN where it was lost; one round."""
         if not self.below:
             return ()
         answers = self.energy.run_round([SamplerPub.coerce((each, point[None, :], shots)) for each in self.below])
-        return tuple(math.nan if isinstance(each, Lost) else _share_of_zeros(each).value for (each,) in answers)
+        return tuple(math.nan if isinstance(each, Lost) else share_of_zeros(each).value for (each,) in answers)
 
     def _objective(self, energy: Estimate, overlaps: Sequence[Estimate]) -> Estimate:
         return Estimate(
@@ -204,20 +215,6 @@ class _Deflated:
             is_exact=energy.is_exact,
             rounding_bound=energy.rounding_bound + self.penalty * math.fsum(each.rounding_bound for each in overlaps),
         )
-
-
-def _overlap_circuit(circuit: QuantumCircuit, parameters: Sequence[float]) -> QuantumCircuit:
-    """U(θ), then the inverse of U at these angles, then all qubits measured: zeros where the two states are one."""
-    back = circuit.assign_parameters(list(parameters)).inverse()
-    return MeasurementGroup("Z" * circuit.num_qubits, (), np.zeros(0)).measured(circuit.compose(back))
-
-
-def _share_of_zeros(counts: Counts) -> Estimate:
-    """The share p of shots that are all zeros; its variance with one imagined shot of each kind, never quite 0."""
-    zeros = int(counts.counts[~counts.outcomes.any(axis=1)].sum())
-    share, smooth = zeros / counts.shots, (zeros + 1) / (counts.shots + 2)
-    variance = 0.0 if counts.exact else smooth * (1.0 - smooth) / counts.shots
-    return Estimate(share, variance, counts.shots, counts.exact, 1.0 / counts.shots if counts.exact else 0.0)
 
 
 @dataclass(slots=True)

@@ -17,7 +17,8 @@ from hybridloop.algorithms.final import measure_finally, pilot_shots
 from hybridloop.algorithms.lost import FAIL, LostPoints, as_told, check_lost_points
 from hybridloop.algorithms.measurement import observable
 from hybridloop.algorithms.mitigation.plan import UNMITIGATED, Mitigation
-from hybridloop.algorithms.optimizer import Optimizer, Reading, Stop
+from hybridloop.algorithms.optimizer import AsksOverlaps, Optimizer, Reading, Stop
+from hybridloop.algorithms.overlaps import Overlaps, asked_overlaps, tell_overlaps
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.sharing import share_terms
 from hybridloop.errors import InputError
@@ -35,8 +36,8 @@ class Progress:
 
     In a search, value and standard error belong to `point`, which the optimizer found by measuring or by its model, in
     this round or, where too many of its points were lost, in the last that told it something. In the final phase they
-    pool all that was measured there. `circuits` counts pairs of point and group, one job each or more (parts above a
-    target's limit). `total_shots` counts from the run's start.
+    pool all that was measured there. `circuits` counts pairs of point and group, and overlaps: one job each or more
+    (parts above a target's limit). `total_shots` counts from the run's start.
     """
 
     round: int
@@ -157,17 +158,21 @@ def search(
 ) -> tuple[NDArray[np.float64], list[Estimate], Stop]:
     """The point to hand back, the last round's estimates, and why the search ended."""
     recent: list[Estimate] = []
+    overlaps = Overlaps.of(ansatz) if isinstance(optimizer, AsksOverlaps) else None
     for _ in range(max_rounds):
-        points = optimizer.ask()
+        points, pairs = optimizer.ask(), asked_overlaps(optimizer, ansatz.num_parameters)
         if points.ndim != 2 or points.shape[1] != ansatz.num_parameters:
             problem = f"it asks for points of shape {points.shape}, the ansatz has {ansatz.num_parameters} angle(s)"
             raise InputError("optimizer", problem, "Start it from a point with one angle for each parameter.")
         if not len(points):
             break
-        measured, estimates = evaluated.energies(points, shots)
+        beside = [] if overlaps is None else overlaps.pubs(pairs, shots)
+        measured, estimates, answers = evaluated.energies_beside(points, shots, beside)
+        if overlaps is not None:
+            tell_overlaps(optimizer, *overlaps.read(answers), on_lost)
         optimizer.tell(measured, as_told(estimates, on_lost))
         recent = [each for each in estimates if isinstance(each, Estimate)] or recent
-        log.search(optimizer.current, len(points), len(points) * len(evaluated.circuits), shots)
+        log.search(optimizer.current, len(points), len(points) * len(evaluated.circuits) + len(pairs), shots)
     else:
         if optimizer.stop is None:
             optimizer.ask()  # some only notice when asked that they were done

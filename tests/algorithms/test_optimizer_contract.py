@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from hybridloop.algorithms.estimation import Estimate
 from hybridloop.algorithms.gradient import ParallelGradient
-from hybridloop.algorithms.optimizer import Optimizer
+from hybridloop.algorithms.optimizer import AsksOverlaps, Optimizer
 from hybridloop.algorithms.pairs import PairFits
+from hybridloop.algorithms.qn_spsa import QnSpsa
 from hybridloop.algorithms.rounds import Lost
 from hybridloop.algorithms.scipy_search import Method, ScipySearch
+from hybridloop.algorithms.spsa import Spsa
 from hybridloop.algorithms.trigonometric import Rotosolve
 from hybridloop.errors import InputError, JobFailed
 
@@ -27,6 +29,8 @@ OPTIMIZERS: dict[str, Make] = {
     "rotosolve": lambda start: Rotosolve(start, ((1,),) * len(start)),
     "pairs": lambda start: PairFits(start, ((1,),) * len(start)),
     "gradient": lambda start: ParallelGradient(start, ((1,),) * len(start)),
+    "spsa": partial(Spsa, seed=5),
+    "qn-spsa": partial(QnSpsa, seed=5),
     **{method: partial(ScipySearch, method=method) for method in Method if method is not Method.L_BFGS_B},
     "l-bfgs-b": lambda start: ScipySearch(start, Method.L_BFGS_B, frequencies=((1,),) * len(start)),
 }
@@ -45,6 +49,19 @@ def energy(point: NDArray[np.float64]) -> float:
 
 def answers(points: NDArray[np.float64], rng: np.random.Generator, noise: float = 0.02) -> list[Estimate]:
     return [Estimate(energy(each) + noise * rng.normal(), noise**2, 1000) for each in points]
+
+
+def share(pair: NDArray[np.float64]) -> float:
+    """The overlap of two products of single qubits' states, each turned by its angle."""
+    return float((np.cos((pair[0] - pair[1]) / 2.0) ** 2).prod())
+
+
+def tell(optimizer: Any, points: NDArray[np.float64], told: Sequence[Estimate | Lost]) -> None:
+    """A round's answers, with the overlaps where they were asked for."""
+    if isinstance(optimizer, AsksOverlaps):
+        pairs = optimizer.ask_overlaps()
+        optimizer.tell_overlaps(pairs, [Estimate(share(each), 0.0, 1000) for each in pairs])
+    optimizer.tell(points, told)
 
 
 def taken_up(optimizer: Optimizer) -> Optimizer:
@@ -66,7 +83,7 @@ def test_what_it_asks_has_the_angles_of_its_start_and_asking_again_changes_nothi
         if not len(points):
             break
         asked = points.copy()
-        optimizer.tell(points, answers(points, rng))
+        tell(optimizer, points, answers(points, rng))
         assert np.array_equal(points, asked)
         assert optimizer.best is not None
         assert optimizer.best.point.shape == (3,)
@@ -83,9 +100,11 @@ def test_taken_up_at_any_round_it_asks_the_same_points_bit_for_bit(make: Make) -
         if not len(points):
             break
         told = answers(points, rng)
-        optimizer.tell(points, told)
-        twin.tell(points, told)
+        tell(optimizer, points, told)
+        tell(twin, points, told)
         assert np.array_equal(optimizer.ask(), twin.ask())
+        if isinstance(optimizer, AsksOverlaps) and isinstance(twin, AsksOverlaps):
+            assert np.array_equal(optimizer.ask_overlaps(), twin.ask_overlaps())
     assert json.dumps(optimizer.state()) == json.dumps(taken_up(optimizer).state())
     twin = taken_up(optimizer)
     assert len(twin.ask()) == len(optimizer.ask())
@@ -98,7 +117,7 @@ def test_it_finds_a_minimum_without_noise_and_says_so(make: Make) -> None:
         points = optimizer.ask()
         if not len(points):
             break
-        optimizer.tell(points, [Estimate(energy(each), 0.0, 1000) for each in points])
+        tell(optimizer, points, [Estimate(energy(each), 0.0, 1000) for each in points])
     assert optimizer.stop is not None
     assert optimizer.stop.converged
     assert optimizer.best is not None
@@ -107,7 +126,7 @@ def test_it_finds_a_minimum_without_noise_and_says_so(make: Make) -> None:
 
 def test_a_lost_point_is_survived_by_those_that_say_so_and_by_no_others(make: Make) -> None:
     optimizer, rng = make(np.array([1.0, -2.0, 0.5])), np.random.default_rng(3)
-    for _ in range(MOST_ROUNDS):
+    for _ in range(100):
         points = optimizer.ask()
         if not len(points):
             break
@@ -117,10 +136,10 @@ def test_a_lost_point_is_survived_by_those_that_say_so_and_by_no_others(make: Ma
             with pytest.raises(JobFailed, match="gone"):
                 optimizer.tell(points, told)
             return
-        optimizer.tell(points, told)
+        tell(optimizer, points, told)
         assert np.array_equal(optimizer.ask(), taken_up(optimizer).ask())
         if len(again := optimizer.ask()):
-            optimizer.tell(again, answers(again, rng))
+            tell(optimizer, again, answers(again, rng))
     assert optimizer.best is not None
     assert energy(optimizer.best.point) < -2.9
 
@@ -158,6 +177,6 @@ def test_an_energy_that_does_not_change_is_no_trouble(make: Make) -> None:
         points = optimizer.ask()
         if not len(points):
             break
-        optimizer.tell(points, [Estimate(-1.0, 0.0, 1000) for _ in points])
+        tell(optimizer, points, [Estimate(-1.0, 0.0, 1000) for _ in points])
     assert optimizer.best is not None
     assert np.isfinite(optimizer.best.point).all()
