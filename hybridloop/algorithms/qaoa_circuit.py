@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ class QaoaCircuit:
 
     `cost` is what the circuit is driven by and what is measured, to be minimized. Points are (β_1 … β_p, γ_1 … γ_p) in
     radians, in the order of `circuit.parameters`; `scales` (2p,) says which differences of each angle are alike.
+    `table` has the fixed angles that it was built from, `warm` (n,) a warm start's angles about Y.
     """
 
     problem: BinaryProblem
@@ -45,6 +46,9 @@ class QaoaCircuit:
     circuit: QuantumCircuit
     initial_point: NDArray[np.float64]
     scales: NDArray[np.float64]
+    table: Mapping[str, Any]
+    mixer: Mixer
+    warm: tuple[float, ...] | None
 
     def __post_init__(self) -> None:
         start = checked_start(self.initial_point)
@@ -52,6 +56,29 @@ class QaoaCircuit:
             problem = f"there are {len(start)} angle(s), the circuit has {self.circuit.num_parameters} parameter(s)"
             raise InputError("initial_point", problem, "Give one finite angle in radians for each parameter.")
         object.__setattr__(self, "initial_point", start)
+
+    @property
+    def layers(self) -> int:
+        """Number of layers, two angles each."""
+        return len(self.initial_point) // 2
+
+    def started_at(self, point: NDArray[np.float64]) -> QaoaCircuit:
+        """The same circuit with another first point."""
+        return replace(self, initial_point=point)
+
+    def deepened(self) -> QaoaCircuit:
+        """The same with one layer more: at its own fixed angles as long as the first point is one of fixed angles and
+        the table goes on, else at those that the first point interpolates to.
+        """
+        longer = str(self.layers + 1)
+        if longer in self.table and np.allclose(self.initial_point, self._fixed(self.layers), rtol=0, atol=1e-9):
+            start = self._fixed(self.layers + 1)
+        else:
+            start = np.concatenate([interpolated(each) for each in np.split(self.initial_point, 2)])
+        return _built(self.problem, self.cost, self.table, self.mixer, self.warm, start)
+
+    def _fixed(self, layers: int) -> NDArray[np.float64]:
+        return _fixed_point(self.table, layers, gamma_scale(self.cost))
 
 
 def qaoa_circuit(
@@ -68,18 +95,31 @@ def qaoa_circuit(
     Algorithms 12 (2019) 34, for problems that say how many variables are 1; no penalty is needed then. Warm start:
     D. J. Egger et al., Quantum 5 (2021) 479, from a local search that `seed` draws the start of.
     """
-    angles = fixed_angles(table, layers)
+    fixed_angles(table, layers)  # refuses what the table lacks
     budget = problem.constraint.ones if problem.constraint is not None else None
     if mixer is Mixer.XY and budget is None:
         what = f"the xy mixer conserves how many variables are 1, and {problem.source} does not say how many"
         raise InputError("mixer", what, "Choose the standard mixer, or state a budget.")
     cost = problem.objective.scaled(problem.sign) if mixer is Mixer.XY else problem.cost
     warm = _warm_rotations(cost, seed) if mixer is Mixer.WARM_START else None
+    return _built(problem, cost, table, mixer, warm, _fixed_point(table, layers, gamma_scale(cost)))
+
+
+def _built(
+    problem: BinaryProblem,
+    cost: Ising,
+    table: Mapping[str, Any],
+    mixer: Mixer,
+    warm: tuple[float, ...] | None,
+    start: NDArray[np.float64],
+) -> QaoaCircuit:
+    layers = len(start) // 2
     circuit = QuantumCircuit(problem.num_variables, name=f"qaoa-{layers}")
     betas, gammas = ParameterVector("beta", layers), ParameterVector("gamma", layers)
     if mixer is Mixer.XY:
-        assert budget is not None
-        _prepare_dicke(circuit, budget)
+        assert problem.constraint is not None
+        assert problem.constraint.ones is not None
+        _prepare_dicke(circuit, problem.constraint.ones)
     elif warm is None:
         circuit.h(circuit.qubits)
     else:
@@ -92,9 +132,19 @@ def qaoa_circuit(
         else:
             _append_turns(circuit, beta, warm)
     unrolled = transpile(circuit, basis_gates=GATES, optimization_level=0)
-    scale = gamma_scale(cost)
-    start = np.concatenate((angles[0], angles[1] * scale))
-    return QaoaCircuit(problem, cost, unrolled, start, np.repeat([1.0, scale], layers))
+    scales = np.repeat([1.0, gamma_scale(cost)], layers)
+    return QaoaCircuit(problem, cost, unrolled, start, scales, table, mixer, warm)
+
+
+def interpolated(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One kind's angles for a layer more: the line through them, read at one place more (L. Zhou et al., Phys. Rev. X
+    10 (2020) 021067, INTERP).
+    """
+    layers = len(angles)
+    before = np.arange(layers + 1) / layers
+    padded = np.concatenate(([0.0], angles, [0.0]))
+    found: NDArray[np.float64] = before * padded[:-1] + (1 - before) * padded[1:]
+    return found
 
 
 def fixed_angles(table: Mapping[str, Any], layers: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -103,6 +153,11 @@ def fixed_angles(table: Mapping[str, Any], layers: int) -> tuple[NDArray[np.floa
         problem = f"there are no fixed angles for {layers} layers"
         raise InputError("layers", problem, f"Give one of {', '.join(sorted(table, key=int))}.")
     return np.array(entry["beta"], float), np.array(entry["gamma"], float)
+
+
+def _fixed_point(table: Mapping[str, Any], layers: int, scale: float) -> NDArray[np.float64]:
+    betas, gammas = fixed_angles(table, layers)
+    return np.concatenate((betas, gammas * scale))
 
 
 def gamma_scale(cost: Ising) -> float:
@@ -162,10 +217,10 @@ def _prepare_dicke(circuit: QuantumCircuit, ones: int) -> None:
             circuit.cx(size - moved - 1, last)
 
 
-def _warm_rotations(cost: Ising, seed: int) -> list[float]:
+def _warm_rotations(cost: Ising, seed: int) -> tuple[float, ...]:
     """For each qubit the angle about Y that gives it its bit with probability 1 − `SOFTENING`."""
     low, high = (2 * math.asin(math.sqrt(share)) for share in (SOFTENING, 1 - SOFTENING))
-    return [high if bit else low for bit in local_search(cost, np.random.default_rng(seed))]
+    return tuple(high if bit else low for bit in local_search(cost, np.random.default_rng(seed)))
 
 
 def local_search(cost: Ising, rng: np.random.Generator) -> NDArray[np.int64]:

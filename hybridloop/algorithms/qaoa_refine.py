@@ -110,19 +110,28 @@ class QuadraticRefinement:
 
     def _check(self, points: NDArray[np.float64], estimates: Sequence[Estimate]) -> None:
         start, found = estimates
-        gain = start.value - found.value
-        noise = math.hypot(start.standard_error, found.standard_error)
+        missing = shortfall(start, found)
         self._candidate = None
         self._steps_left -= 1
-        if gain > BELIEVED * noise + start.rounding_bound + found.rounding_bound:
+        if missing is None:
             self._centre = points[1].copy()
             self._reading = Reading(points[1], found.value, found.standard_error)
             if not self._steps_left:
                 self._stop = Stop(converged=False, reason="the last of its steps was taken")
         else:
             self._reading = Reading(points[0], start.value, start.standard_error)
-            shown = f"{gain:.4g} was shown, and {BELIEVED:g} standard errors are {BELIEVED * noise:.4g}"
-            self._stop = Stop(converged=True, reason=f"no better angles can be told from these: {shown}")
+            self._stop = Stop(converged=True, reason=f"no better angles can be told from these: {missing}")
+
+
+def shortfall(start: Estimate, found: Estimate) -> str | None:
+    """None where `found` is lower by `BELIEVED` standard errors of the difference, and rounding; else how far it is."""
+    gain = start.value - found.value
+    noise = BELIEVED * math.hypot(start.standard_error, found.standard_error)
+    rounding = start.rounding_bound + found.rounding_bound
+    if gain > noise + rounding:
+        return None
+    needed = f"rounding alone may be {rounding:.4g}" if rounding else f"{BELIEVED:g} standard errors are {noise:.4g}"
+    return f"{gain:.4g} was shown, and {needed}"
 
 
 def _design(count: int) -> NDArray[np.float64]:

@@ -14,8 +14,9 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.algorithms.estimation import combine, tally
 from hybridloop.algorithms.ising import MOST_ENUMERATED, Ising
 from hybridloop.algorithms.measurement import observable
-from hybridloop.algorithms.qaoa import DEFAULT_SHOTS, QaoaResult, RoundLog, reading
+from hybridloop.algorithms.qaoa import DEFAULT_SHOTS, QaoaResult
 from hybridloop.algorithms.qaoa_circuit import qaoa_circuit
+from hybridloop.algorithms.qaoa_rounds import RoundLog, reading
 from hybridloop.algorithms.qubo import BinaryProblem, spin_glass
 from hybridloop.algorithms.rounds import Counts, Lost, RunRound
 from hybridloop.algorithms.vqe import Progress

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hybridloop.algorithms.lost import check_lost_points
+from hybridloop.algorithms.lost import LostPoints, Penalize
 from hybridloop.algorithms.optimizer import Optimizer
 from hybridloop.algorithms.qaoa import QaoaResult, qaoa
 from hybridloop.algorithms.qaoa_circuit import Mixer, QaoaCircuit, qaoa_circuit
 from hybridloop.algorithms.qaoa_refine import QuadraticRefinement
+from hybridloop.algorithms.qaoa_search import Search
 from hybridloop.algorithms.qubo import BinaryProblem
 from hybridloop.algorithms.qubo_formats import GraphProblem, read_binary_problem
 from hybridloop.algorithms.rounds import RunRound
@@ -58,20 +59,12 @@ def prepare_qaoa(problem: ProblemText, settings: QaoaSettings, seed: int) -> _Bi
     """Read the problem and build its circuit. Raises InputError for what can't be used; sends nothing."""
     binary = _checked(problem, settings, settings.objective)
     ansatz = qaoa_circuit(binary, _angles(), layers=settings.layers, mixer=_mixer(settings.mixer, binary), seed=seed)
-    on_lost = lost_points(settings.failure)
-    if (optimizer := _optimizer(ansatz, settings.refine)) is not None:
-        check_lost_points(on_lost, optimizer)
+    search = Search(_optimizer(settings.refine), settings.extend_to, settings.cvar)
+    on_lost = _as_minimized(lost_points(settings.failure), binary)
+    search.check(ansatz, on_lost)
 
     def measure(run_round: RunRound, on_progress: Callable[[Progress], None]) -> QaoaResult:
-        return qaoa(
-            ansatz,
-            run_round,
-            shots=settings.shots,
-            optimizer=_optimizer(ansatz, settings.refine),
-            cvar=settings.cvar,
-            on_lost=on_lost,
-            on_progress=on_progress,
-        )
+        return qaoa(ansatz, run_round, shots=settings.shots, search=search, on_lost=on_lost, on_progress=on_progress)
 
     return _Binary(binary, measure)
 
@@ -126,5 +119,12 @@ def _mixer(name: MixerName, problem: BinaryProblem) -> Mixer:
     return Mixer.XY if is_budget else Mixer.STANDARD
 
 
-def _optimizer(ansatz: QaoaCircuit, steps: int) -> Optimizer | None:
-    return QuadraticRefinement(ansatz.initial_point, ansatz.scales, steps=steps) if steps else None
+def _as_minimized(on_lost: LostPoints, problem: BinaryProblem) -> LostPoints:
+    """A penalty in the objective's sense, as the search counts, which minimizes."""
+    return Penalize(problem.sign * on_lost.value) if isinstance(on_lost, Penalize) else on_lost
+
+
+def _optimizer(steps: int) -> Callable[[QaoaCircuit], Optimizer] | None:
+    if not steps:
+        return None
+    return lambda ansatz: QuadraticRefinement(ansatz.initial_point, ansatz.scales, steps=steps)

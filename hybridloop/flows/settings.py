@@ -226,12 +226,23 @@ class QaoaSettings(RunSettings):
     mixer: MixerName = Field(MixerName.AUTO, description="what moves amplitude between assignments")
     shots: int = Field(1000, ge=1, le=10_000_000, description="shots for each circuit")
     refine: int = Field(0, ge=0, le=20, description="steps away from the fixed angles that may be tried")
-    cvar: float = Field(1.0, gt=0, le=1, description="share of the best shots that refining goes by; 1: their mean")
+    extend_to: int | None = Field(
+        None,
+        ge=2,
+        le=20,
+        description="layers up to which more may be added, one at a time, where each shows a gain; left out: none",
+        examples=[6],
+    )
+    cvar: float = Field(
+        1.0, gt=0, le=1, description="share of the best shots that refining and extending go by; 1: their mean"
+    )
 
     @model_validator(mode="after")
-    def _share_is_used(self) -> Self:
-        if self.cvar < 1 and not self.refine:
-            raise ValueError("cvar steers refining, and refine is 0: give refine 1 or more, or leave cvar out")
+    def _is_of_use(self) -> Self:
+        if self.cvar < 1 and not self.refine and self.extend_to is None:
+            raise ValueError("cvar steers refine and extend_to, and neither is given: give one, or leave cvar out")
+        if self.extend_to is not None and self.extend_to <= self.layers:
+            raise ValueError(f"extend_to is {self.extend_to}, and there are {self.layers} layers to start with")
         return self
 
 

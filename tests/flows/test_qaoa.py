@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+from qiskit_aer.primitives import SamplerV2
 
 from hybridloop import api
+from hybridloop.algorithms.rounds import Lost, Measured, run_round_on
 from hybridloop.data import load
 from hybridloop.errors import InputError
 from hybridloop.flows.binary import prepare_qaoa, read_binary
@@ -63,6 +67,7 @@ def test_every_mixer_can_be_had_for_a_budget(mixer: MixerName) -> None:
     [
         ("qaoa", PETERSEN, {"layers": 8}, "layers"),
         ("qaoa", PETERSEN, {"cvar": 0.5}, "settings"),
+        ("qaoa", PETERSEN, {"extend_to": 3}, "settings"),
         ("qaoa", PETERSEN, {"mixer": "xy"}, "mixer"),
         ("qaoa", PETERSEN, {"refine": 1, "failure": {"on_lost_job": "skip"}}, "on_lost_job"),
         ("qaoa", ProblemText(name="petersn"), {}, "problem"),
@@ -86,6 +91,22 @@ def test_what_cannot_be_used_is_refused_before_anything_is_started(
     assert refused.value.field == field
 
 
+def test_a_lost_point_s_penalty_is_in_the_objective_s_sense() -> None:
+    """A cut is to be large, so that a bad one is small."""
+    sampled, left = run_round_on(SamplerV2(seed=1)), [1]
+
+    def loses_the_first(pubs: Sequence[SamplerPub], /) -> list[Measured]:
+        answers = sampled(pubs)
+        if not left:
+            return answers
+        left.pop()
+        return [Measured(each.points, (Lost("it was lost"),) * len(each)) for each in answers]
+
+    values = {"layers": 1, "refine": 1, "failure": {"on_lost_job": "penalize", "penalty": -3.0}}
+    prepared = PREPARE["qaoa"](PETERSEN, api.checked_settings("qaoa", values), 0)
+    assert prepared.measured(loses_the_first, lambda _: None).history[0].value == -3.0
+
+
 @pytest.mark.parametrize("algorithm", SETTINGS)
 def test_every_setting_says_what_it_is(algorithm: str) -> None:
     assert all(field.description for field in SETTINGS[algorithm].model_fields.values())
@@ -96,7 +117,8 @@ def test_every_setting_of_its_own_is_in_the_guide(algorithm: str) -> None:
     guide = (Path(__file__).parent.parent.parent / "docs" / "binary-problems.md").read_text("utf-8")
     for name in SETTINGS[algorithm].model_fields.keys() - RunSettings.model_fields.keys():
         field = SETTINGS[algorithm].model_fields[name]
-        assert f"| `{name}` (`{algorithm}`) | `{field.default}` | {field.description} |" in guide
+        default = "none" if field.default is None else f"`{field.default}`"
+        assert f"| `{name}` (`{algorithm}`) | {default} | {field.description} |" in guide
 
 
 @pytest.mark.slow
@@ -120,7 +142,7 @@ def test_fixed_angles_take_one_job_and_the_best_cut_is_seen(prefect_server: Pref
 @pytest.mark.parametrize(
     ("flow", "whole", "part"),
     [
-        (qaoa, QaoaSettings(seed=7, layers=1, refine=1), {"max_jobs": 7}),
+        (qaoa, QaoaSettings(seed=7, layers=1, refine=1, extend_to=2, cvar=0.5), {"max_jobs": 7}),
         (rqaoa, RqaoaSettings(seed=7, stop_at=6), {"max_jobs": 2}),
     ],
     ids=["qaoa", "rqaoa"],

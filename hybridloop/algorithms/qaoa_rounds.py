@@ -1,0 +1,83 @@
+"""What is kept of a binary problem's rounds: the best assignment that was seen, and where the search stood."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from hybridloop.algorithms.estimation import Estimate
+from hybridloop.algorithms.optimizer import Reading
+from hybridloop.algorithms.qubo import BinaryProblem
+from hybridloop.algorithms.rounds import Counts, Measured, RunRound
+from hybridloop.algorithms.vqe import Progress
+
+
+def reading(point: NDArray[np.float64], estimate: Estimate) -> Reading:
+    """An estimate at its point."""
+    return Reading(point, estimate.value, estimate.standard_error)
+
+
+class SeenAssignments:
+    """Rounds, and the best assignment that any of them has shown; of equal ones the least number."""
+
+    def __init__(self, problem: BinaryProblem, run_round: RunRound) -> None:
+        self._problem = problem
+        self._run_round = run_round
+        self.best_bitstring: str | None = None
+        self.best_value: float | None = None
+
+    def __call__(self, pubs: Sequence[SamplerPub], /) -> list[Measured]:
+        """Measure a round."""
+        answers = self._run_round(pubs)
+        for answer in answers:
+            for counts in answer:
+                if isinstance(counts, Counts):
+                    self._look(counts)
+        return answers
+
+    def _look(self, counts: Counts) -> None:
+        bits = np.unpackbits(counts.outcomes, axis=1)[:, ::-1][:, : counts.num_bits]  # column i is bit i
+        bits = bits[self._problem.is_feasible(bits)]
+        if not len(bits):
+            return
+        values = self._problem.objective.energies(bits)
+        at = int(np.argmin(self._problem.sign * values))
+        sign = self._problem.sign
+        if self.best_value is None or sign * values[at] < sign * self.best_value - 1e-12 * abs(self.best_value):
+            self.best_value = float(values[at])
+            self.best_bitstring = "".join(str(bit) for bit in bits[at][::-1])
+
+
+class RoundLog:
+    """Keeps the history in the objective's sense, and reports each round."""
+
+    def __init__(self, sign: float, on_progress: Callable[[Progress], None]) -> None:
+        self.history: list[Progress] = []
+        self._sign = sign
+        self._on_progress = on_progress
+        self._untold = (0, 0)  # circuits and shots of rounds that found nothing, because what they asked was lost
+
+    def add(self, phase: str, found: Reading | None, points: int, circuits: int, shots: int) -> None:
+        """Take note of a round; what one without a find took is told with the next."""
+        circuits, shots = circuits + self._untold[0], shots + self._untold[1]
+        if found is None:
+            self._untold = (circuits, shots)
+            return
+        self._untold = (0, 0)
+        before = self.history[-1].total_shots if self.history else 0
+        progress = Progress(
+            round=len(self.history) + 1,
+            phase=phase,
+            value=self._sign * found.value,
+            standard_error=found.standard_error,
+            point=tuple(found.point.tolist()),
+            points=points,
+            circuits=circuits,
+            shots=shots,
+            total_shots=before + shots,
+        )
+        self.history.append(progress)
+        self._on_progress(progress)
