@@ -13,7 +13,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.algorithms.ansatz import Ansatz
 from hybridloop.algorithms.estimation import Estimate, Tally, combine, tally
 from hybridloop.algorithms.measurement import MeasurementGroup, Observable
-from hybridloop.algorithms.rounds import Counts, Lost, Measured, RunRound
+from hybridloop.algorithms.rounds import Counts, Lost, Measured, RunRound, Unreadable
 from hybridloop.errors import InputError
 
 
@@ -21,14 +21,14 @@ from hybridloop.errors import InputError
 class Evaluation:
     """An observable, the measured circuit of each of its groups, and who runs them.
 
-    `read` makes a tally of a group's counts, `combined` an estimate of a tally for each; error
+    `read` makes a tally of a group's counts, or says why it can't, `combined` an estimate of a tally for each; error
     mitigation brings its own.
     """
 
     observable: Observable
     circuits: tuple[QuantumCircuit, ...]
     run_round: RunRound
-    read: Callable[[MeasurementGroup, Counts], Tally] = tally
+    read: Callable[[MeasurementGroup, Counts], Tally | Unreadable] = tally
     combined: Callable[[Observable, Sequence[Tally]], Estimate] = combine
 
     def energies(self, points: NDArray[np.float64], shots: int) -> tuple[NDArray[np.float64], list[Estimate | Lost]]:

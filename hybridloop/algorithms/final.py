@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hybridloop.algorithms.allocation import MOST_SHOTS, neyman_top_up
 from hybridloop.algorithms.estimation import Estimate, Tally, combine
 from hybridloop.algorithms.evaluation import Evaluation
-from hybridloop.algorithms.rounds import Lost
+from hybridloop.algorithms.rounds import Lost, Unreadable
 from hybridloop.errors import JobFailed
 
 LEAST_PILOT = 1000  # shots a group: fewer leave its variance, and so the allocation, to chance
@@ -60,7 +60,8 @@ def measure_finally(
     All shots at the point are pooled, the pilot's too: they choose shares by variance, not by value. A target that
     does not sample is asked once. `on_round` is called with the estimate so far, and the round's circuits and
     shots. A group whose job was lost is asked again with the next round; until every group has an answer there is no
-    estimate, and such rounds' circuits and shots are told with the first.
+    estimate, and such rounds' circuits and shots are told with the first. Raises JobFailed where a job was lost in
+    every round, or where counts say nothing, which asking again would not change.
     """
     groups = evaluation.observable.groups
     tallies: list[Tally | None] = [None] * len(groups)
@@ -75,6 +76,12 @@ def measure_finally(
         circuits, shots = circuits + len(asked), shots + sum(wanted)
         answers = evaluation.tallies(point[None, :], wanted)
         for index, (answer,) in zip(asked, answers, strict=True):
+            if isinstance(answer, Unreadable):
+                raise JobFailed(
+                    f"the final measurement says nothing: {answer.reason}",
+                    "The search is over and its point is known, its energy is not.",
+                    "Start elsewhere, check ansatz and electrons, or leave symmetry out of the mitigation.",
+                )
             if isinstance(answer, Lost):
                 lost = answer
                 continue

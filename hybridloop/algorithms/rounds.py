@@ -60,6 +60,11 @@ class Lost:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable(Lost):
+    """A point whose counts came and say nothing; the same circuit again would say no more."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Measured(Sequence[Counts | Lost]):
     """A PUB's answer: the points (k, parameters) as they were measured, and one Counts or Lost for each.

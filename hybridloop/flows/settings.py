@@ -230,7 +230,7 @@ class QaoaSettings(RunSettings):
         None,
         ge=2,
         le=20,
-        description="layers up to which more may be added, one at a time, where each shows a gain; left out: none",
+        description="layers up to which more are added, one at a time, where each shows a gain",
         examples=[6],
     )
     cvar: float = Field(

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterVector
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Operator, SparsePauliOp, Statevector
 from qiskit_aer import AerSimulator
@@ -22,15 +23,17 @@ from hybridloop.algorithms.estimation import Estimate, Tally, tally
 from hybridloop.algorithms.evaluation import Evaluation, evaluation
 from hybridloop.algorithms.fermions import FermionMapping
 from hybridloop.algorithms.final import measure_finally
+from hybridloop.algorithms.lost import FAIL, LostPoints, Penalize
 from hybridloop.algorithms.measurement import MeasurementGroup, observable
 from hybridloop.algorithms.mitigation.folding import Extrapolation, Folding, extrapolated, folded
 from hybridloop.algorithms.mitigation.plan import Mitigation
 from hybridloop.algorithms.mitigation.reading import Symmetry, read_with, symmetries_of
 from hybridloop.algorithms.mitigation.readout import ReadoutErrors, measure_readout_errors
-from hybridloop.algorithms.rounds import Counts, Lost, Measured, RunRound, points_of
+from hybridloop.algorithms.pairs import PairFits
+from hybridloop.algorithms.rounds import Counts, Lost, Measured, RunRound, Unreadable, points_of
 from hybridloop.algorithms.trigonometric import Rotosolve
 from hybridloop.algorithms.uccsd import uccsd
-from hybridloop.algorithms.vqe import vqe
+from hybridloop.algorithms.vqe import VqeResult, vqe
 from hybridloop.errors import InputError, JobFailed
 from tests.algorithms.conftest import largest_remainder
 
@@ -275,12 +278,60 @@ def test_a_symmetry_keeps_the_shots_that_have_it(seed: int) -> None:
 
 
 def test_a_symmetry_is_not_asked_of_a_group_that_cant_tell_it_nor_of_shots_that_lack_it() -> None:
-    _, read = _read(None, None, (Symmetry(0b011, -1),))
+    bare = Evaluation(observable(SparsePauliOp("ZZZ")), (), lambda _: [])
+    read = read_with(bare, symmetries=(Symmetry(0b011, -1),)).read
     turned = MeasurementGroup("IXX", (0b011,), np.array([1.0]))
     counts = Counts.from_bitstrings({"000": 60, "001": 40})
-    assert read(turned, counts).mean == pytest.approx(tally(turned, counts).mean)
-    with pytest.raises(JobFailed, match=r"of 60 shots, .* have the state's symmetries"):
-        read(MeasurementGroup("ZZZ", (0b111,), np.array([1.0])), Counts.from_bitstrings({"000": 60}))
+    found = read(turned, counts)
+    assert isinstance(found, Tally)
+    assert found.mean == pytest.approx(tally(turned, counts).mean)
+    found = read(MeasurementGroup("ZZZ", (0b111,), np.array([1.0])), Counts.from_bitstrings({"000": 60}))
+    assert found == Unreadable("of 60 shots, 0.0% have the state's symmetries")
+
+
+def without_electrons_at_the_start() -> Ansatz:
+    """An electron of either spin comes with its angle: none at (0, 0), Hartree-Fock's at (π, π)."""
+    circuit, angles = QuantumCircuit(4), ParameterVector("t", 2)
+    circuit.ry(angles[0], 0)
+    circuit.ry(angles[1], 2)
+    return Ansatz("two turns", circuit, np.array([0.0, 1.0]), ((1,), (1,)))
+
+
+def test_a_point_outside_the_sector_is_lost_and_its_policy_decides(jordan_wigner: Ground) -> None:
+    """Of the nine points that fit the two angles, three have the first at 0; whatever is in the sector is one state."""
+    ansatz, mitigation = without_electrons_at_the_start(), Mitigation(symmetries=symmetries_of(jordan_wigner.problem))
+
+    def searched(on_lost: LostPoints) -> VqeResult:
+        return vqe(
+            jordan_wigner.problem.hamiltonian,
+            ansatz,
+            PairFits(ansatz.initial_point, ansatz.frequencies),
+            Noisy(0.0, (0.0, 0.0)).drawn(np.random.default_rng(0)),
+            precision=2 * MILLI,
+            mitigation=mitigation,
+            on_lost=on_lost,
+        )
+
+    with pytest.raises(JobFailed, match=r"3 of 9 point\(s\).*of 4000 shots, 0.0% have the state's symmetries"):
+        searched(FAIL)
+    found = searched(Penalize(0.0))
+    hartree_fock = jordan_wigner.problem.molecule.hartree_fock_energy
+    assert abs(found.value - hartree_fock) < 4 * found.standard_error
+
+
+def test_a_final_measurement_outside_the_sector_is_not_repeated(jordan_wigner: Ground) -> None:
+    ansatz, rounds = without_electrons_at_the_start(), list[int]()
+    drawn = Noisy(0.0, (0.0, 0.0)).drawn(np.random.default_rng(0))
+
+    def run_round(pubs: Sequence[SamplerPub], /) -> list[Measured]:
+        rounds.append(len(pubs))
+        return drawn(pubs)
+
+    bare = evaluation(observable(jordan_wigner.problem.hamiltonian), ansatz, run_round)
+    evaluated = read_with(bare, symmetries=symmetries_of(jordan_wigner.problem))
+    with pytest.raises(JobFailed, match="says nothing: of 1000 shots"):
+        measure_finally(evaluated, ansatz.initial_point, pilot=[1000] * 5, precision=MILLI, on_round=lambda *_: None)
+    assert rounds == [5]
 
 
 def test_folding_makes_the_same_state_of_scale_times_the_gates(parity: Ground) -> None:
@@ -340,7 +391,13 @@ def _read(
     """A group of all seven products of three Zs with coefficients drawn, and what reads it."""
     coefficients = np.ones(7) if draws is None else draws.normal(size=7)
     bare = Evaluation(observable(SparsePauliOp("ZZZ")), (), lambda _: [])
-    read = read_with(bare, errors=errors, symmetries=symmetries).read
+    with_them = read_with(bare, errors=errors, symmetries=symmetries).read
+
+    def read(group: MeasurementGroup, counts: Counts) -> Tally:
+        found = with_them(group, counts)
+        assert isinstance(found, Tally)
+        return found
+
     return MeasurementGroup("ZZZ", tuple(range(1, 8)), coefficients), read
 
 

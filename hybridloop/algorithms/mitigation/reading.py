@@ -14,8 +14,7 @@ from hybridloop.algorithms.evaluation import Evaluation
 from hybridloop.algorithms.fermions import FermionMapping
 from hybridloop.algorithms.measurement import MeasurementGroup, Observable
 from hybridloop.algorithms.mitigation.readout import ReadoutErrors, bits_of, variance_of
-from hybridloop.algorithms.rounds import Counts
-from hybridloop.errors import JobFailed
+from hybridloop.algorithms.rounds import Counts, Unreadable
 
 LEAST_KEPT = 0.01  # of the shots: with fewer in the right sector there is nothing to believe
 
@@ -50,7 +49,8 @@ def read_with(
 ) -> Evaluation:
     """The evaluation with readout errors inverted and shots outside the symmetries' sector left out; no further job.
 
-    Symmetries can be told only where a group measures their qubits in Z; other groups are read without them.
+    Symmetries can be told only where a group measures their qubits in Z; other groups are read without them. Counts of
+    which less than `LEAST_KEPT` have them are `Unreadable`.
     The readout errors' own variance, common to all groups, is added to each estimate's.
     """
     read = _reader(errors, tuple(symmetries))
@@ -68,8 +68,8 @@ def read_with(
 
 def _reader(
     errors: ReadoutErrors | None, symmetries: tuple[Symmetry, ...]
-) -> Callable[[MeasurementGroup, Counts], Tally]:
-    def read(group: MeasurementGroup, counts: Counts) -> Tally:
+) -> Callable[[MeasurementGroup, Counts], Tally | Unreadable]:
+    def read(group: MeasurementGroup, counts: Counts) -> Tally | Unreadable:
         told = [each for each in symmetries if _is_told(each, group)]
         energy = _polynomial(dict(zip(group.masks, group.coefficients.tolist(), strict=True)), counts.num_bits)
         if not told:
@@ -107,7 +107,9 @@ def _product(projector: dict[int, float], group: MeasurementGroup) -> dict[int, 
     return found
 
 
-def _conditioned(within: _Polynomial, kept: _Polynomial, counts: Counts, errors: ReadoutErrors | None) -> Tally:
+def _conditioned(
+    within: _Polynomial, kept: _Polynomial, counts: Counts, errors: ReadoutErrors | None
+) -> Tally | Unreadable:
     """⟨P H⟩ / ⟨P⟩ of the projector P on the sector: the mean over the shots in it, where readout has no errors.
 
     The variance is that of the ratio to first order, Var(f − (f̄ / p̄) p) / p̄² (the delta method).
@@ -115,11 +117,7 @@ def _conditioned(within: _Polynomial, kept: _Polynomial, counts: Counts, errors:
     weights = counts.counts / counts.shots
     share = float(weights @ _values(kept, counts, errors))
     if share < LEAST_KEPT:
-        raise JobFailed(
-            f"of {counts.shots} shots, {max(0.0, share):.1%} have the state's symmetries",
-            "So few say nothing of it.",
-            "Check the ansatz and the electrons; or leave symmetry out of the mitigation.",
-        )
+        return Unreadable(f"of {counts.shots} shots, {max(0.0, share):.1%} have the state's symmetries")
     mean = float(weights @ _values(within, counts, errors)) / share
     deviation = _Polynomial(
         np.concatenate([within.masks, kept.masks]),
