@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from hybridloop.crashpoints import crash_point
@@ -149,6 +150,8 @@ class Lineage:
             for row in self.rows:
                 if row.ended_at is None:
                     status = self._close(row, attempts, timeout_s)
+                elif row.is_running_out:
+                    swallowed(partial(self._look_again, row))
             self._held = None
             return status
 
@@ -160,9 +163,15 @@ class Lineage:
         self._ended(row.ordinal, status)
         return status
 
+    def _look_again(self, row: SessionRow) -> None:
+        """Note how a session stands that was closed over its running jobs, as a run does that is parked."""
+        found = self._service.find_session(row.id)
+        self._ended(row.ordinal, "gone" if found is None else str(found["status"]))
+
     def _ended(self, ordinal: int, status: str) -> None:
-        now = self._clock.now()
-        self._rows[ordinal] = replace(self._rows[ordinal], status=status, ended_at=now)
+        row = self._rows[ordinal]
+        now = self._clock.now() if row.ended_at is None else row.ended_at
+        self._rows[ordinal] = replace(row, status=status, ended_at=now)
         self._run.journal.end_session(self._run.lease, self._run.uid, ordinal, status, now)
 
     def _adopted(self) -> tuple[HeldSession, float] | None:

@@ -204,6 +204,7 @@ def test_a_run_whose_jobs_wait_for_long_is_parked_and_goes_on_with_their_results
     assert session.status == "Executing"  # closed, while its jobs wait on
     with open_session(workspace, run=run, clock=clock) as session:
         assert_right(session.run_round([ones()] * POINTS))
+    assert [row.status for row in run.journal.sessions(run.uid)] == ["Succeeded"]
     found = books(service, run)
     assert (len(found["entries"]), found["duplicates"]["count"]) == (POINTS, 0)
 

@@ -37,12 +37,14 @@ def add_session(connection: Connection, state: dict[str, Any], row: SessionRow) 
 
 
 def end_session(connection: Connection, run_uid: str, ordinal: int, status: str, now: float) -> None:
-    """Write how a session ended; one that has ended already stays as it is."""
+    """Write how a session ended; of one that was closed over its running jobs, how it stands by now."""
     row = read_one(connection, sessions, run_uid=run_uid, ordinal=ordinal)
     if row is None:
         raise JournalDamaged(sessions.name, f"{run_uid}/{ordinal}", "it is missing")
     if row["ended_at"] is None:
         rewrite(connection, sessions, [row | {"status": status, "ended_at": now}])
+    elif _session(row).is_running_out:
+        rewrite(connection, sessions, [row | {"status": status}])
 
 
 def sessions_of(connection: Connection, run_uid: str) -> list[SessionRow]:

@@ -143,6 +143,9 @@ class RoundRecord:
     complete: bool
 
 
+_LIVE = frozenset({"Waiting", "Executing"})  # the service's own words
+
+
 @dataclass(frozen=True, slots=True)
 class SessionRow:
     """A session of a run: `reason` is why it followed its predecessor, "" for the first."""
@@ -154,6 +157,11 @@ class SessionRow:
     reason: str
     opened_at: float
     ended_at: float | None = None
+
+    @property
+    def is_running_out(self) -> bool:
+        """Whether it was closed over running jobs, so that its status was not yet the last when it was asked for."""
+        return self.ended_at is not None and self.status in _LIVE
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,6 +169,13 @@ def test_sessions_pings_and_events_come_back_in_their_order(new_url: str) -> Non
             ("Open", None),
         ]
         assert [(run.key, each.ordinal) for run, each in journal.open_sessions()] == [("h2-night", 1)]
+        for status in ("Executing", "Succeeded", "Failed"):  # closed over running jobs, then looked at again
+            journal.end_session(lease, lease.run_uid, 1, status, 900.0)
+        assert (journal.sessions(lease.run_uid)[1].status, journal.sessions(lease.run_uid)[1].ended_at) == (
+            "Succeeded",
+            900.0,
+        )
+        assert not journal.open_sessions()
         asked = [ping(0), ping(1)]
         for each in asked:
             journal.add_ping(lease, each)
