@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hybridloop.api import open_session, qaoa, rqaoa, vqe
+    from hybridloop.api import adapt, open_session, qaoa, rqaoa, vqd, vqe
 
-__all__ = ["__version__", "open_session", "qaoa", "rqaoa", "vqe"]
+__all__ = ["__version__", "adapt", "open_session", "qaoa", "rqaoa", "vqd", "vqe"]
 __version__ = "0.1.0"
 
 
@@ -18,7 +18,7 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     """Load the public functions when they are first used: importing the package alone costs nothing."""
-    if name in {"open_session", "qaoa", "rqaoa", "vqe"}:
+    if name in __all__:
         from hybridloop import api
 
         return getattr(api, name)

@@ -56,6 +56,38 @@ def vqe(
     return _start("vqe", problem, settings, run_key=run_key, workspace=workspace, on_progress=on_progress)
 
 
+def adapt(
+    problem: str | Path | ProblemText,
+    *,
+    run_key: str | None = None,
+    workspace: Any | None = None,
+    on_progress: Callable[[Update], None] | None = None,
+    **settings: Any,
+) -> RunResult:
+    """Find a molecule's ground-state energy (hartree) by ADAPT-VQE, with a circuit that grows operator by operator.
+
+    The result's `table` has the operators. The settings are the fields of `hybridloop.flows.settings.AdaptSettings`.
+    All else is as in `vqe`.
+    """
+    return _start("adapt", problem, settings, run_key=run_key, workspace=workspace, on_progress=on_progress)
+
+
+def vqd(
+    problem: str | Path | ProblemText,
+    *,
+    run_key: str | None = None,
+    workspace: Any | None = None,
+    on_progress: Callable[[Update], None] | None = None,
+    **settings: Any,
+) -> RunResult:
+    """Find a molecule's lowest energy levels (hartree) by variational quantum deflation.
+
+    The result's `table` has the levels; its value is the ground state's energy. The settings are the fields of
+    `hybridloop.flows.settings.VqdSettings`. All else is as in `vqe`.
+    """
+    return _start("vqd", problem, settings, run_key=run_key, workspace=workspace, on_progress=on_progress)
+
+
 def qaoa(
     problem: str | Path | ProblemText,
     *,

@@ -7,6 +7,7 @@ from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
+from qiskit.quantum_info import SparsePauliOp
 from scipy.sparse import coo_array
 from scipy.sparse.linalg import eigsh
 
@@ -16,6 +17,7 @@ from hybridloop.errors import InputError
 
 MOST_DETERMINANTS = 5000  # 8 electrons in 8 orbitals: under a second
 MOST_ORBITALS = 31  # a determinant is one bit for each spin orbital, in a signed 64-bit word
+DENSE_QUBITS = 8  # all eigenvalues of 256 rows: a few milliseconds
 DENSE_UP_TO = 400  # determinants: below, LAPACK is as quick and has no starting vector
 
 
@@ -55,6 +57,16 @@ def exact_ground_energy(molecule: Molecule) -> float:
     if size <= DENSE_UP_TO:
         return float(np.linalg.eigvalsh(matrix.toarray())[0])
     return float(eigsh(matrix, k=1, which="SA", v0=_start(molecule, states), return_eigenvectors=False)[0])
+
+
+def lowest_eigenvalues(operator: SparsePauliOp, count: int) -> tuple[float, ...] | None:
+    """The lowest eigenvalues, each as often as it occurs, ascending; None above `DENSE_QUBITS` qubits.
+
+    Of all that the operator acts on: of a molecule, states with other electrons than its own, too.
+    """
+    if operator.num_qubits > DENSE_QUBITS:
+        return None
+    return tuple(np.linalg.eigvalsh(operator.to_matrix())[:count].tolist())
 
 
 def _determinants(molecule: Molecule) -> int:

@@ -21,7 +21,7 @@ from hybridloop.algorithms.measurement import observable
 from hybridloop.algorithms.optimizer import Optimizer
 from hybridloop.algorithms.overlaps import Overlaps, asked_overlaps, overlap_with, share_of_zeros, tell_overlaps
 from hybridloop.algorithms.rounds import Counts, Lost, Measured, RunRound
-from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, DEFAULT_PRECISION, DEFAULT_SHOTS
+from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, DEFAULT_PRECISION, DEFAULT_SHOTS, Progress, SearchLog
 from hybridloop.errors import InputError
 
 MOST_OVERLAP = 0.02  # squared, with a level below: more of it moves the energy by that share of the gap
@@ -56,6 +56,7 @@ class VqdResult:
     rounds: int
     circuits: int
     shots: int
+    history: tuple[Progress, ...]
 
 
 def vqd(
@@ -71,20 +72,20 @@ def vqd(
     precision: float = DEFAULT_PRECISION,
     max_rounds: int = DEFAULT_MAX_ROUNDS,
     on_lost: LostPoints = FAIL,
-    on_level: Callable[[Level], None] = lambda _: None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> VqdResult:
     """Minimize E(θ) + β Σ_below |⟨ψ_below|ψ(θ)⟩|² (O. Higgott, D. Wang and S. Brierley, Quantum 3 (2019) 156).
 
     For each level the searches from all `starts`, points (n,) in radians, go on side by side, sharing rounds, and the
     lowest end is taken. An overlap is the share of zeros after U(θ) and the inverse of U(θ_below): one more circuit for
     each level below. β (hartree) must be above the spectrum's width; by default it is that width's bound 2 Σ|c|.
-    `max_rounds` bounds the search for a level.
+    `max_rounds` bounds the search for a level. In the search's progress the value is the least objective of them all.
     """
     energy = observable(hamiltonian)
     width = 2.0 * math.fsum(group.reach for group in energy.groups)
     penalty = width if penalty is None else penalty
     _check(ansatz, starts, levels, penalty)
-    ledger, overlaps = _Ledger(run_round), Overlaps.of(ansatz)
+    ledger, log, overlaps = _Ledger(run_round), SearchLog(on_progress), Overlaps.of(ansatz)
     found: list[Level] = []
     for _ in range(levels):
         deflated = _Deflated(
@@ -95,11 +96,9 @@ def vqd(
         optimizers = [make_optimizer(replace(ansatz, initial_point=start)) for start in starts]
         for each in optimizers:
             check_lost_points(on_lost, each)
-        recent = _search_together(deflated, optimizers, overlaps, shots, max_rounds, on_lost)
-        level = _level(deflated, optimizers, ansatz, recent, shots, precision)
-        found.append(level)
-        on_level(level)
-    return VqdResult(tuple(found), penalty, ledger.rounds, ledger.circuits, ledger.shots)
+        recent = _search_together(deflated, optimizers, overlaps, shots, max_rounds, on_lost, log)
+        found.append(_level(deflated, optimizers, ansatz, recent, shots, precision, log))
+    return VqdResult(tuple(found), penalty, ledger.rounds, ledger.circuits, ledger.shots, tuple(log.history))
 
 
 def _check(ansatz: Ansatz, starts: Sequence[NDArray[np.float64]], levels: int, penalty: float) -> None:
@@ -119,6 +118,7 @@ def _search_together(
     shots: int,
     max_rounds: int,
     on_lost: LostPoints,
+    log: SearchLog,
 ) -> list[Estimate]:
     """All searches to their ends, one round for what all of them ask; the last energies that were measured."""
     recent: list[Estimate] = []
@@ -138,6 +138,8 @@ def _search_together(
             if len(points):
                 optimizer.tell(measured[part], as_told(objectives[part], on_lost))
             first, first_pair = part.stop, beside.stop
+        best = min((each.current for each in optimizers if each.current), key=lambda each: each.value, default=None)
+        log.search(best, first, first * len(deflated.circuits) + first_pair, shots)
     return recent
 
 
@@ -148,6 +150,7 @@ def _level(
     recent: Sequence[Estimate],
     shots: int,
     precision: float,
+    log: SearchLog,
 ) -> Level:
     """Choose the lowest end by what the searches know, and measure there anew what is reported."""
     ends = [each for each in optimizers if each.best is not None]
@@ -159,7 +162,7 @@ def _level(
         point,
         pilot=pilot_shots(recent, len(evaluated.circuits), shots, precision),
         precision=precision,
-        on_round=lambda *_: None,
+        on_round=lambda estimate, circuits, used: log.final(estimate, point, circuits, used),
     )
     stop = chosen.stop
     return Level(
@@ -179,11 +182,16 @@ class _Deflated:
     below: tuple[QuantumCircuit, ...]
     penalty: float
 
+    @property
+    def circuits(self) -> tuple[QuantumCircuit, ...]:
+        """Of each point."""
+        return (*self.energy.circuits, *self.below)
+
     def measured(
         self, points: NDArray[np.float64], shots: int, others: Sequence[SamplerPub]
     ) -> tuple[NDArray[np.float64], list[Estimate | Lost], list[Estimate], list[Measured]]:
         """The points as measured, the objective at each, what energies are known, and others' answers; one round."""
-        circuits = (*self.energy.circuits, *self.below)
+        circuits = self.circuits
         pubs = [SamplerPub.coerce((each, points, shots)) for each in circuits]
         every = self.energy.run_round([*pubs, *others])
         answers, further = every[: len(circuits)], every[len(circuits) :]

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from hybridloop.cli.output import print_json, say
+from hybridloop.cli.output import print_json, print_table, say
 from hybridloop.home import home
 
 if TYPE_CHECKING:
     from hybridloop.flows.results import RunResult
 
+# What is shown of a result's table; the rest is for programs.
+_COLUMNS: Mapping[str, Sequence[str]] = {
+    "adapt": ("emptied", "filled", "gradient", "gradient_error", "expected_left", "energy"),
+    "vqd": ("level", "energy", "standard_error", "exact", "overlap", "electrons", "converged"),
+}
 PARTIAL = frozenset({"stopped", "parked"})
 
 
@@ -45,6 +51,7 @@ def _print(result: RunResult, picture: Path | None) -> None:
         _print_so_far(result)
     else:
         _print_value(result)
+    _print_table(result)
     print(
         f"  effort     {result.rounds} rounds, {result.jobs} jobs, {result.shots:,} shots, {result.wall_seconds:.1f} s"
     )
@@ -71,6 +78,19 @@ def _print_value(result: RunResult) -> None:
     short = "" if result.is_precise else ", which is wider than was asked"
     print(f"  energy     {result.value:.6f} hartree {sharpness}{short}")
     print(f"  error      {error}")
+
+
+def _print_table(result: RunResult) -> None:
+    """What a run has beside its value: a row for each operator or level."""
+    if result.table:
+        columns = _COLUMNS[result.algorithm]
+        print()
+        print_table(columns, [{name: _in_words(row[name]) for name in columns} for row in result.table])
+        print()
+
+
+def _in_words(value: object) -> object:
+    return " ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def _print_assignment(result: RunResult) -> None:

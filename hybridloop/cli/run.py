@@ -38,6 +38,7 @@ class Command:
     example: str
 
 
+_MOLECULE = "Built-in name (`hybridloop problems`) or FCIDUMP file."
 _BINARY = (
     "Built-in name (`hybridloop problems`) or file: edge list, GraphML, node-link JSON; JSON with a QUBO, "
     "spins, numbers to part, a portfolio."
@@ -46,8 +47,20 @@ COMMANDS = (
     Command(
         "vqe",
         "Find a molecule's ground-state energy.",
-        "Built-in name (`hybridloop problems`) or FCIDUMP file.",
+        _MOLECULE,
         "h2 --seed 7",
+    ),
+    Command(
+        "adapt",
+        "Find a molecule's ground-state energy with a circuit that grows until no operator is worth a further one.",
+        _MOLECULE,
+        "heh+ --seed 7",
+    ),
+    Command(
+        "vqd",
+        "Find a molecule's lowest energy levels, each apart from those below it.",
+        _MOLECULE,
+        "h2 --levels 3 --seed 7",
     ),
     Command(
         "qaoa",

@@ -52,7 +52,7 @@ class _Binary:
     def measured(self, run_round: RunRound, on_progress: Callable[[Progress], None], /) -> Outcome:
         """Find an assignment; an optimizer serves once."""
         found = self.measure(run_round, on_progress)
-        return Outcome(**{each.name: getattr(found, each.name) for each in dataclasses.fields(Outcome)})
+        return Outcome(**{each.name: getattr(found, each.name) for each in dataclasses.fields(found)})
 
 
 def prepare_qaoa(problem: ProblemText, settings: QaoaSettings, seed: int) -> _Binary:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hybridloop.flows.adapt import adapt
 from hybridloop.flows.qaoa import qaoa, rqaoa
+from hybridloop.flows.vqd import vqd
 from hybridloop.flows.vqe import vqe
 
-FLOWS: Mapping[str, Any] = {"vqe": vqe, "qaoa": qaoa, "rqaoa": rqaoa}
+FLOWS: Mapping[str, Any] = {"vqe": vqe, "adapt": adapt, "vqd": vqd, "qaoa": qaoa, "rqaoa": rqaoa}

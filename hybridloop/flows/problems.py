@@ -33,7 +33,14 @@ from hybridloop.algorithms.vqe import Progress, vqe
 from hybridloop.data import load
 from hybridloop.errors import InputError
 from hybridloop.flows.results import Outcome
-from hybridloop.flows.settings import AnsatzName, MitigationName, OptimizerName, ProblemText, VqeSettings
+from hybridloop.flows.settings import (
+    AnsatzName,
+    EnergySettings,
+    MitigationName,
+    OptimizerName,
+    ProblemText,
+    VqeSettings,
+)
 from hybridloop.sessions.budget import check_caps
 from hybridloop.sessions.policy import FailurePolicy, OnLostJob
 from hybridloop.sessions.targets import Target, check_circuit_fits, find_target
@@ -135,16 +142,21 @@ class PreparedVqe:
 
 def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int) -> PreparedVqe:
     """Read the problem and build the rest. Raises InputError for what can't be used; sends nothing."""
+    electronic = electronic_of(problem, settings)
+    ansatz = _ansatz(settings, electronic, seed)
+    optimizer, on_lost = _optimizer(settings, ansatz), lost_points(settings.failure)
+    check_lost_points(on_lost, optimizer)
+    return PreparedVqe(electronic, ansatz, optimizer, on_lost, settings, _mitigation(settings, electronic))
+
+
+def electronic_of(problem: ProblemText, settings: EnergySettings) -> ElectronicProblem:
+    """The molecule on qubits, if the target can hold it and the caps allow any job there."""
     target = measuring_target(settings.target)
     molecule = read_molecule(problem)
     mapping = FermionMapping(settings.mapping)
     check_circuit_fits(target, Encoding(mapping, molecule.norb, molecule.electrons).num_qubits)
-    electronic = electronic_problem(molecule, mapping)
-    ansatz = _ansatz(settings, electronic, seed)
-    optimizer, on_lost = _optimizer(settings, ansatz), lost_points(settings.failure)
-    check_lost_points(on_lost, optimizer)
     check_caps(settings.caps, target)
-    return PreparedVqe(electronic, ansatz, optimizer, on_lost, settings, _mitigation(settings, electronic))
+    return electronic_problem(molecule, mapping)
 
 
 def _mitigation(settings: VqeSettings, problem: ElectronicProblem) -> Mitigation:

@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from hybridloop.algorithms.vqe import Progress
+from hybridloop.algorithms.estimation import Estimate
+from hybridloop.algorithms.vqe import Z95, Progress
+
+Table = tuple[Mapping[str, Any], ...]  # plain values by column, as JSON has them; all rows have the same columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,13 @@ class Outcome:
     best_bitstring: str | None = None
     best_value: float | None = None
     approximation_ratio: float | None = None
+    table: Table = ()
+
+
+def interval95(estimate: Estimate) -> tuple[float, float]:
+    """The value's 95 % interval; on a target that does not sample, within the bound of its rounding."""
+    half_width = estimate.rounding_bound if estimate.is_exact else Z95 * estimate.standard_error
+    return (estimate.value - half_width, estimate.value + half_width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +77,10 @@ class RunResult:
     is Hartree-Fock. Of binary problems `value` is the mean of the objective, `exact` the best that an assignment can
     have, `reference` the mean over all assignments, and `best_bitstring` (rightmost character = variable 0) the best
     assignment that was seen, of `best_value`; `approximation_ratio` goes from the worst assignment, 0, to the best, 1.
-    `jobs` are those of the rounds, each once; `retried` and `pings` come on top, and `shots` are
-    those of `jobs`. `cost` is what the service billed, by unit (USD, HQC, eHQC, …), and empty where it stated nothing.
+    `table` has what one value does not hold: of ADAPT-VQE the operators in their order, of VQD the levels, from the
+    ground state, whose energy `value` is. `jobs` are those of the rounds, each once; `retried` and `pings` come on top,
+    and `shots` are those of `jobs`. `cost` is what the service billed, by unit (USD, HQC, eHQC, …), and empty where it
+    stated nothing.
 
     A run that has not ended is "stopped", "parked" or "interrupted": it has no value yet, `parameters` are the best
     point so far, and `runs resume` goes on with it. `resumed` says that this one had been begun before.
@@ -104,6 +116,7 @@ class RunResult:
     best_bitstring: str | None = None
     best_value: float | None = None
     approximation_ratio: float | None = None
+    table: Table = ()
 
     @property
     def error(self) -> float | None:
@@ -135,6 +148,7 @@ class RunResult:
                 "parameters": tuple(stored["parameters"]),
                 "jobs": stored["jobs"]["evaluations"],
                 "cost": dict(stored["costs"]),
+                "table": tuple(stored.get("table", ())),
                 "sessions": tuple(SessionRecord(**each) for each in stored["sessions"]),
                 "history": tuple(Progress(**{**each, "point": tuple(each["point"])}) for each in stored["history"]),
             }

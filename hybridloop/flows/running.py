@@ -118,4 +118,5 @@ def _result(
         best_bitstring=outcome.best_bitstring,
         best_value=outcome.best_value,
         approximation_ratio=outcome.approximation_ratio,
+        table=outcome.table,
     )

@@ -70,6 +70,13 @@ class OptimizerName(enum.StrEnum):
     L_BFGS_B = "l-bfgs-b"
 
 
+class PoolName(enum.StrEnum):
+    """What ADAPT's circuit grows by."""
+
+    FERMIONIC = "fermionic"  # exponentials of excitations
+    QUBIT = "qubit"  # the same without their strings of Z: shorter circuits, at times a few more
+
+
 class MitigationName(enum.StrEnum):
     """What is done about a machine's errors; one of the two extrapolations at most."""
 
@@ -187,14 +194,10 @@ class RunSettings(BaseModel):
         )
 
 
-class VqeSettings(RunSettings):
-    """Settings of a VQE run."""
+class EnergySettings(RunSettings):
+    """Settings of every run for energies of a molecule."""
 
-    ansatz: AnsatzName = Field(AnsatzName.UCCSD, description="circuit whose angles are varied")
     mapping: MappingName = Field(MappingName.PARITY, description="how spin orbitals become qubits")
-    optimizer: OptimizerName = Field(
-        OptimizerName.AUTO, description="search over the angles; auto chooses by the ansatz and its start, and says why"
-    )
     shots: int = Field(4000, ge=1, le=10_000_000, description="shots for each circuit during the search")
     precision: float = Field(
         0.7e-3,  # 0.8 would meet chemical accuracy, 1.6 mHa, at the 95th percentile only by luck
@@ -203,6 +206,15 @@ class VqeSettings(RunSettings):
         description="standard error in hartree that the final measurement aims at",
     )
     max_rounds: int = Field(200, ge=1, le=100_000, description="rounds that the search may take")
+
+
+class VqeSettings(EnergySettings):
+    """Settings of a VQE run."""
+
+    ansatz: AnsatzName = Field(AnsatzName.UCCSD, description="circuit whose angles are varied")
+    optimizer: OptimizerName = Field(
+        OptimizerName.AUTO, description="search over the angles; auto chooses by the ansatz and its start, and says why"
+    )
     mitigation: Annotated[tuple[MitigationName, ...], BeforeValidator(_parted)] | None = Field(
         None,
         description="done about the machine's errors: readout, symmetry, zne-linear or zne-exponential, by commas",
@@ -216,6 +228,35 @@ class VqeSettings(RunSettings):
         if len(set(chosen)) < len(chosen) or {MitigationName.ZNE_LINEAR, MitigationName.ZNE_EXPONENTIAL} <= set(chosen):
             raise ValueError("name each once, and one extrapolation at most")
         return value
+
+
+class AdaptSettings(EnergySettings):
+    """Settings of an ADAPT-VQE run."""
+
+    pool: PoolName = Field(PoolName.FERMIONIC, description="what the circuit grows by")
+    tolerance: float = Field(
+        0.8e-3,
+        gt=0,
+        le=1,
+        description="energy in hartree that all further operators together may be left to gain at the end",
+    )
+    max_operators: int = Field(40, ge=1, le=1000, description="operators that the circuit may grow by")
+
+
+class VqdSettings(EnergySettings):
+    """Settings of a run of variational quantum deflation."""
+
+    levels: int = Field(2, ge=1, le=64, description="energy levels, from the ground state up")
+    layers: int | None = Field(
+        None, ge=0, le=20, description="entangling layers of the circuit; left out: one fewer than there are qubits"
+    )
+    starts: int = Field(2, ge=1, le=64, description="random starts for each level, searched side by side")
+    deflation: float | None = Field(
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        description="hartree for the whole overlap with a level below; left out: the bound of the spectrum's width",
+    )
 
 
 class QaoaSettings(RunSettings):
@@ -255,7 +296,13 @@ class RqaoaSettings(RunSettings):
     stop_at: int = Field(3, ge=1, le=20, description="variables that are left to be gone through one by one")
 
 
-SETTINGS: Mapping[str, type[RunSettings]] = {"vqe": VqeSettings, "qaoa": QaoaSettings, "rqaoa": RqaoaSettings}
+SETTINGS: Mapping[str, type[RunSettings]] = {
+    "vqe": VqeSettings,
+    "adapt": AdaptSettings,
+    "vqd": VqdSettings,
+    "qaoa": QaoaSettings,
+    "rqaoa": RqaoaSettings,
+}
 
 
 def first_difference(recorded: Mapping[str, Any], asked: Mapping[str, Any], of: str = "") -> str | None:

@@ -22,7 +22,7 @@ from hybridloop.sessions.replay import SAME_RAD, check_same
 
 _COMPARED = (
     *("value", "standard_error", "interval95", "parameters", "is_exact", "rounding_bound", "rounds", "history"),
-    *("best_bitstring", "best_value", "approximation_ratio"),
+    *("best_bitstring", "best_value", "approximation_ratio", "table"),
 )
 
 
@@ -85,5 +85,5 @@ class _Recorded:
 
 def _same(stored: Any, found: Any) -> bool:
     """Whether two values are the same to the last bit: every float has a text of its own."""
-    one, other = (json.dumps(each, default=dataclasses.asdict) for each in (stored, found))
+    one, other = (json.dumps(each, default=dataclasses.asdict, sort_keys=True) for each in (stored, found))
     return one == other

@@ -1,0 +1,136 @@
+"""ADAPT-VQE and VQD as flows on a real Prefect server and a real service: their answers; they resume and verify."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hybridloop import api
+from hybridloop.algorithms.electronic import electronic_problem
+from hybridloop.errors import InputError
+from hybridloop.flows.adapt import adapt
+from hybridloop.flows.context import Update, called_with
+from hybridloop.flows.preparing import PREPARE
+from hybridloop.flows.problems import read_molecule
+from hybridloop.flows.results import RunResult
+from hybridloop.flows.settings import AdaptSettings, ProblemText, VqdSettings
+from hybridloop.flows.verify import verified
+from hybridloop.flows.vqd import vqd
+from hybridloop.sessions.journal import open_journal
+from hybridloop.stack import PrefectServer
+from tests.conftest import Emulator
+
+H2, LIH = ProblemText(name="h2"), ProblemText(name="lih")
+SPECTRUM = np.linalg.eigvalsh(electronic_problem(read_molecule(H2)).hamiltonian.to_matrix())
+
+
+ADAPT, VQD = AdaptSettings(seed=7), VqdSettings(seed=7, starts=1, shots=1000, precision=2e-3)
+Unbroken = tuple[RunResult, list[Update]]
+
+
+def _unbroken(flow: Any, problem: ProblemText, settings: Any, emulator: Emulator) -> Unbroken:
+    updates: list[Update] = []
+    with called_with(emulator.workspace(f"{flow.name}-one"), updates.append):
+        return flow(problem, settings), updates
+
+
+@pytest.fixture(scope="module")
+def adapted(prefect_server: PrefectServer, emulator: Emulator) -> Unbroken:
+    return _unbroken(adapt, LIH, ADAPT, emulator)
+
+
+@pytest.fixture(scope="module")
+def deflated(prefect_server: PrefectServer, emulator: Emulator) -> Unbroken:
+    return _unbroken(vqd, H2, VQD, emulator)
+
+
+@pytest.mark.slow
+def test_adapt_tells_its_operators_and_ends_for_a_reason_that_it_states(adapted: Unbroken) -> None:
+    result, updates = adapted
+    assert (result.status, result.algorithm, result.unit) == ("converged", "adapt", "hartree")
+    assert result.reason.endswith("mHa more (2 of 3 operators taken)")
+    assert result.error is not None
+    assert result.standard_error is not None
+    assert abs(result.error) <= 3 * result.standard_error + 0.8e-3  # what it may leave, and what it can't know
+    double, single = result.table
+    assert (double["emptied"], double["filled"]) == ([0, 2], [1, 3])
+    assert len(single["emptied"]) == len(single["filled"]) == 1
+    assert abs(double["gradient"]) > abs(single["gradient"]) > 3 * single["gradient_error"]
+    assert double["expected_left"] > single["expected_left"] > 0.8e-3
+    assert len(result.parameters) == 2
+    assert result.rounds == len(updates) + 3  # of gradients: before either operator, and in the end
+    assert RunResult.from_dict(json.loads(result.to_json())) == result
+
+
+@pytest.mark.slow
+def test_levels_are_those_of_the_spectrum_with_their_electrons(deflated: Unbroken) -> None:
+    result, updates = deflated
+    assert (result.status, result.reason) == (
+        "converged",
+        "all 2 searches met their own criterion, and the levels keep apart",
+    )
+    assert [row["level"] for row in result.table] == [0, 1]
+    for row, exact in zip(result.table, SPECTRUM, strict=False):
+        assert row["exact"] == pytest.approx(exact, abs=1e-9)
+        assert row["standard_error"] <= 2e-3
+        # the search ends within chemical accuracy; 0.02 of overlap moves a level by that share of the gap at most
+        assert abs(row["energy"] - exact) <= 3 * row["standard_error"] + 1.6e-3 + 0.02 * (exact - SPECTRUM[0])
+        assert row["electrons"] == pytest.approx(2.0, abs=1e-9)  # two qubits of parity hold two electrons alone
+    assert result.value == result.table[0]["energy"]
+    assert {update.progress.phase for update in updates} == {"search", "final"}
+    assert RunResult.from_dict(json.loads(result.to_json())) == result
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("unbroken", "flow", "problem", "whole", "jobs"),
+    [("adapted", adapt, LIH, ADAPT, 40), ("deflated", vqd, H2, VQD, 60)],
+    ids=["adapt", "vqd"],
+)
+def test_a_run_that_was_stopped_goes_on_to_the_result_of_an_unbroken_one(
+    unbroken: str,
+    flow: Any,
+    problem: ProblemText,
+    whole: Any,
+    jobs: int,
+    request: pytest.FixtureRequest,
+    emulator: Emulator,
+    tmp_path: Path,
+) -> None:
+    key = f"{flow.name}-{tmp_path.name}"
+    with called_with(emulator.workspace(f"{flow.name}-two"), None):
+        first = flow(problem, whole.model_copy(update={"max_jobs": jobs}), key)
+        assert (first.status, first.value) == ("stopped", None)
+        result = flow(problem, whole.model_copy(update={"max_jobs": 10_000}), key)
+    assert result.resumed
+    expected, _ = request.getfixturevalue(unbroken)
+    for name in ("value", "parameters", "table", "history", "jobs", "shots", "rounds", "reason"):
+        assert getattr(result, name) == getattr(expected, name)
+    with open_journal() as journal:
+        found = verified(journal, journal.run(key))
+    assert found.agrees
+    assert found.jobs == result.jobs
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "problem", "values", "field"),
+    [
+        ("adapt", H2, {"tolerance": 0.0}, "tolerance"),
+        ("adapt", H2, {"max_operators": 0}, "max_operators"),
+        ("adapt", H2, {"failure": {"on_lost_job": "skip"}}, "on_lost_job"),
+        ("adapt", ProblemText(name="h5"), {}, "problem"),
+        ("vqd", H2, {"levels": 5}, "levels"),
+        ("vqd", H2, {"deflation": -1.0}, "deflation"),
+        ("vqd", H2, {"target": "rigetti.sim"}, "target"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_before_anything_is_started(
+    algorithm: str, problem: ProblemText, values: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(InputError) as refused:
+        PREPARE[algorithm](problem, api.checked_settings(algorithm, values), 0)
+    assert refused.value.field == field
