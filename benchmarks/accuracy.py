@@ -10,7 +10,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
+from benchmarks.accuracy_binary import cubic_graphs, recursion
 from benchmarks.accuracy_energies import dihydrogen, ground_states
+from benchmarks.accuracy_mitigation import mitigation
 from benchmarks.accuracy_outside import graphs, molecules
 from benchmarks.accuracy_speed import speeds
 from benchmarks.accuracy_states import electrons, levels, operators
@@ -23,6 +25,9 @@ ROWS: Mapping[str, Callable[[bool], list[Bound]]] = {
     "adapt-operators": operators,
     "vqd-levels": levels,
     "other-electrons": electrons,
+    "cubic-graphs": cubic_graphs,
+    "recursion": recursion,
+    "mitigation": mitigation,
     "further-molecules": molecules,
     "further-graphs": graphs,
     "speeds": speeds,

@@ -77,12 +77,12 @@ def fcidump(name: str) -> str:
     return str(molecules[name]["fcidump"])
 
 
-def reported(name: str, seed: int, settings: VqeSettings | None = None) -> Reported:
-    """The molecule's energy by a run with the defaults, or these settings."""
+def reported(name: str, seed: int, settings: VqeSettings | None = None, run_round: RunRound | None = None) -> Reported:
+    """The molecule's energy by a run with the defaults, or these settings; without noise, or on these rounds."""
     prepared = prepare_vqe(ProblemText(name=name, text=fcidump(name)), settings or VqeSettings(), seed)
     if prepared.exact is None:
         raise ValueError(f"{name} is too large for its exact energy to be known")
-    counted = Counted(shot_rounds(seed))
+    counted = Counted(run_round or shot_rounds(seed))
     outcome = prepared.measured(counted, lambda _: None)
     state = Statevector(prepared.ansatz.circuit.assign_parameters(np.array(outcome.parameters)))
     found = float(state.expectation_value(prepared.problem.hamiltonian).real)

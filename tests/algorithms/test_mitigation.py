@@ -14,8 +14,6 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Operator, SparsePauliOp, Statevector
-from qiskit_aer import AerSimulator
-from qiskit_aer.noise import NoiseModel, depolarizing_error
 
 from hybridloop.algorithms.ansatz import Ansatz
 from hybridloop.algorithms.electronic import ElectronicProblem
@@ -36,55 +34,10 @@ from hybridloop.algorithms.uccsd import uccsd
 from hybridloop.algorithms.vqe import VqeResult, vqe
 from hybridloop.errors import InputError, JobFailed
 from tests.algorithms.conftest import largest_remainder
+from tests.algorithms.noisy_states import Noisy
 
-READ = (0.01, 0.03)  # p(1|0), p(0|1)
 EXACT_SHOTS = 10**9  # of distributions: rounding moves an energy by 1e-8 hartree at most
 MILLI = 1e-3
-
-Draw = Callable[[int, NDArray[np.float64]], NDArray[np.int64]]
-
-
-class Noisy:
-    """Density matrices under depolarizing gates and misread qubits: drawn from, or handed out whole."""
-
-    def __init__(self, two_qubit: float, read: tuple[float, float] = READ) -> None:
-        model = NoiseModel()
-        model.add_all_qubit_quantum_error(depolarizing_error(two_qubit, 2), ["cx"])
-        model.add_all_qubit_quantum_error(depolarizing_error(two_qubit / 10, 1), ["h", "x", "s", "sdg", "rz"])
-        self._simulator = AerSimulator(method="density_matrix", noise_model=model)
-        self._misread = np.array([[1 - read[0], read[1]], [read[0], 1 - read[1]]])
-        self._known: dict[tuple[object, ...], NDArray[np.float64]] = {}
-
-    def exact(self, pubs: Sequence[SamplerPub], /) -> list[Measured]:
-        return self._measured(pubs, largest_remainder, exact=True)
-
-    def drawn(self, draws: np.random.Generator) -> RunRound:
-        return lambda pubs: self._measured(pubs, draws.multinomial, exact=False)
-
-    def _measured(self, pubs: Sequence[SamplerPub], draw: Draw, *, exact: bool) -> list[Measured]:
-        return [
-            Measured(points_of(pub), tuple(self._counts(pub, row, draw, exact=exact) for row in points_of(pub)))
-            for pub in pubs
-        ]
-
-    def _counts(self, pub: SamplerPub, row: NDArray[np.float64], draw: Draw, *, exact: bool) -> Counts:
-        drawn = draw(int(pub.shots), self._shares(pub.circuit, row))
-        seen = {format(i, f"0{pub.circuit.num_qubits}b"): int(n) for i, n in enumerate(drawn) if n}
-        return Counts.from_bitstrings(seen, exact=exact)
-
-    def _shares(self, circuit: QuantumCircuit, row: NDArray[np.float64]) -> NDArray[np.float64]:
-        gates = [(item.operation.name, tuple(map(circuit.find_bit, item.qubits))) for item in circuit.data]
-        key = (circuit.num_qubits, str(gates), str(circuit.parameters), row.tobytes())
-        if key not in self._known:
-            bare = circuit.assign_parameters(row).remove_final_measurements(inplace=False)
-            bare.save_probabilities()
-            found = np.asarray(self._simulator.run(bare).result().data()["probabilities"])
-            tensor = found.reshape([2] * bare.num_qubits)
-            for axis in range(bare.num_qubits):
-                tensor = np.moveaxis(np.tensordot(self._misread, tensor, axes=(1, axis)), 0, axis)
-            shares = np.clip(tensor.ravel(), 0, None)
-            self._known[key] = shares / shares.sum()
-        return self._known[key]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,77 @@
+"""Cuts by QAOA: what fixed angles give in one job, and what recursion finds."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from statistics import fmean
+from typing import Any
+
+from benchmarks.accuracy_energies import DATA, Counted
+from benchmarks.bounds import Bound, Side
+from hybridloop.flows.binary import prepare_qaoa, prepare_rqaoa
+from hybridloop.flows.results import Outcome
+from hybridloop.flows.settings import ProblemText, QaoaSettings, RqaoaSettings
+from tests.algorithms.batched_states import noiseless_rounds, shot_rounds
+
+ALL_BUT_EXACT = 10_000_000  # shots of a target that does not sample: rounding moves a ratio by 1e-6
+TEN_NODES = ("reg3_n10_s1", "reg3w_n10_s12", "gnp_n10_p05_s4")
+
+
+@cache
+def _graphs() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((DATA / "graphs.json").read_text())["graphs"]
+    return found
+
+
+def _text(name: str) -> ProblemText:
+    edges = (" ".join(map(str, edge)) for edge in _graphs()[name]["edges"])
+    return ProblemText(name=name, text="\n".join(edges))
+
+
+def _is_best(found: Outcome, name: str) -> bool:
+    return found.best_value is not None and abs(found.best_value - _graphs()[name]["max_cut"]) < 1e-9
+
+
+def cubic_graphs(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
+    """QAOA with the defaults on 15 cubic graphs of 8 to 16 nodes; the exact ratios at its angles, and the cuts seen."""
+    names = [name for name in _graphs() if name.startswith("reg3_")]
+    exact = QaoaSettings(shots=ALL_BUT_EXACT)
+    ratios = [
+        prepare_qaoa(_text(name), exact, 0).measured(noiseless_rounds(), lambda _: None).value
+        / _graphs()[name]["max_cut"]
+        for name in names
+    ]
+    seeds = range(1 if quick else 20)
+    best, most_jobs, most_shots = 0, 0, 0
+    for name in names:
+        prepared = prepare_qaoa(_text(name), QaoaSettings(), 0)
+        for seed in seeds:
+            counted = Counted(shot_rounds(seed))
+            best += _is_best(prepared.measured(counted, lambda _: None), name)
+            most_jobs, most_shots = max(most_jobs, counted.jobs), max(most_shots, counted.shots)
+    return [
+        Bound("15 cubic graphs, 3 layers: mean exact ratio", 100 * fmean(ratios), Side.AT_LEAST, 90, "%"),
+        Bound("15 cubic graphs, 3 layers: least exact ratio", 100 * min(ratios), Side.AT_LEAST, 86, "%"),
+        Bound("15 cubic graphs: runs that saw the best cut", 100 * best / (15 * len(seeds)), Side.AT_LEAST, 100, "%"),
+        Bound("15 cubic graphs: jobs of a run", most_jobs, Side.AT_MOST, 1),
+        Bound("15 cubic graphs: shots of a run", most_shots, Side.AT_MOST, 1000),
+    ]
+
+
+def recursion(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
+    """Recursive QAOA of one layer on three graphs of ten nodes: noiseless, and with the defaults' shots."""
+    seeds = range(3 if quick else 50)
+    bounds = []
+    for name in TEN_NODES:
+        prepared = prepare_rqaoa(_text(name), RqaoaSettings(), 0)
+        counted = Counted(noiseless_rounds())
+        exact = prepared.measured(counted, lambda _: None)
+        best = sum(_is_best(prepared.measured(shot_rounds(seed), lambda _: None), name) for seed in seeds)
+        optimum = _graphs()[name]["max_cut"]
+        bounds += [
+            Bound(f"recursion, {name}: noiseless cut", 100 * exact.value / optimum, Side.AT_LEAST, 100 - 1e-9, "%"),
+            Bound(f"recursion, {name}: jobs", counted.jobs, Side.AT_MOST, 7),
+            Bound(f"recursion, {name}: runs with the best", 100 * best / len(seeds), Side.AT_LEAST, 100, "%"),
+        ]
+    return bounds
