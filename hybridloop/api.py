@@ -348,10 +348,10 @@ def _checked(model: type[M], values: Mapping[str, Any], *, of: str = "") -> M:
     try:
         return model(**values)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
+        first = error.errors(include_url=False)[0]
         field = " ".join(part for part in (of, ".".join(str(part) for part in first["loc"])) if part) or "settings"
         given = repr(first.get("input"))[:80]
-        remedy = "Give a value within these bounds."
+        remedy = str(first.get("ctx", {}).get("remedy", "Give a value within these bounds."))
         if first["type"] == "extra_forbidden":
             near = difflib.get_close_matches(str(first["loc"][-1]), model.model_fields, n=1)
             remedy = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(model.model_fields)}."

@@ -46,10 +46,11 @@ class ScipySearch:
     """One of SciPy's searches, an evaluation a round: a point or, for L-BFGS-B, a point with its gradient's shifts.
 
     `step_rad` is the first change of an angle, `tolerance_rad` the last; L-BFGS-B, which chooses its own first step,
-    takes it for the slope in hartree per radian to end with. `frequencies` are what L-BFGS-B needs to know of each
-    angle. One run of SciPy lives from the first `ask` to the end of the search, 1 ms a step for eight angles; COBYQA's
-    is run anew for each. A restored or copied search starts a new one over the recorded values, by their index, and so
-    goes the same way; so does one that a fork cut off. A lost point ends the search with an error.
+    takes it for the slope in hartree per radian to end with. Nelder-Mead ends once its energies are within `tolerance`
+    (hartree) of each other, too, if that is given. `frequencies` are what L-BFGS-B needs to know of each angle. One run
+    of SciPy lives from the first `ask` to the end of the search, 1 ms a step for eight angles; COBYQA's is run anew for
+    each. A restored or copied search starts a new one over the recorded values, by their index, and so goes the same
+    way; so does one that a fork cut off. A lost point ends the search with an error.
     """
 
     can_skip: ClassVar[bool] = False
@@ -60,6 +61,7 @@ class ScipySearch:
     tolerance_rad: float = 0.02  # an energy known to 4 mHa places a minimum no better
     max_evaluations: int = 300
     frequencies: tuple[Frequencies, ...] | None = None
+    tolerance: float | None = None
     _points: list[NDArray[np.float64]] = field(default_factory=list, init=False)
     _estimates: list[tuple[float, float]] = field(default_factory=list, init=False)  # energy, standard error
     _gradients: list[list[float]] = field(default_factory=list, init=False)  # none but for L-BFGS-B
@@ -72,6 +74,8 @@ class ScipySearch:
         for name, value in (("step_rad", self.step_rad), ("tolerance_rad", self.tolerance_rad)):
             if not (value > 0 and math.isfinite(value)):
                 raise InputError(name, f"{value} is not above 0", "Give a positive angle in radians.")
+        if self.tolerance is not None and not (self.tolerance > 0 and math.isfinite(self.tolerance)):
+            raise InputError("tolerance", f"{self.tolerance} is not above 0", "Give a positive energy in hartree.")
         if self.tolerance_rad > self.step_rad:
             problem = f"{self.tolerance_rad} is above {self.step_rad}, the first step"
             raise InputError("tolerance_rad", problem, "Give an angle of at most the first step.")
@@ -155,7 +159,8 @@ class ScipySearch:
             Method.NELDER_MEAD: {
                 "initial_simplex": np.vstack([self.initial_point, self.initial_point + axes]),
                 "xatol": last,
-                "fatol": math.inf,  # the angles decide: equal energies may be noise
+                # the angles decide: equal energies may be noise
+                "fatol": math.inf if self.tolerance is None else self.tolerance,
                 "maxfev": most,
             },
             Method.POWELL: {"direc": axes, "xtol": last, "maxfev": most},
@@ -186,6 +191,7 @@ class ScipySearch:
             "tolerance_rad": self.tolerance_rad,
             "max_evaluations": self.max_evaluations,
             "frequencies": None if self.frequencies is None else [list(each) for each in self.frequencies],
+            "tolerance": self.tolerance,
             "points": [point.tolist() for point in self._points],
             "estimates": [list(each) for each in self._estimates],
             "gradients": [list(each) for each in self._gradients],
@@ -196,7 +202,9 @@ class ScipySearch:
         """The optimizer whose `state` this is."""
         frequencies = None if state["frequencies"] is None else tuple(tuple(each) for each in state["frequencies"])
         limits = (state["step_rad"], state["tolerance_rad"], state["max_evaluations"])
-        made = cls(np.array(state["initial_point"], float), Method(state["method"]), *limits, frequencies)
+        made = cls(
+            np.array(state["initial_point"], float), Method(state["method"]), *limits, frequencies, state["tolerance"]
+        )
         made._points = [np.array(point, float) for point in state["points"]]
         made._estimates = [(value, error) for value, error in state["estimates"]]
         made._gradients = [list(each) for each in state["gradients"]]

@@ -164,6 +164,8 @@ def search(
         if points.ndim != 2 or points.shape[1] != ansatz.num_parameters:
             problem = f"it asks for points of shape {points.shape}, the ansatz has {ansatz.num_parameters} angle(s)"
             raise InputError("optimizer", problem, "Start it from a point with one angle for each parameter.")
+        if not np.isfinite(points).all():
+            raise InputError("optimizer", "it asks for an angle that is no finite number", "Choose another optimizer.")
         if not len(points):
             break
         beside = [] if overlaps is None else overlaps.pubs(pairs, shots)

@@ -1,8 +1,11 @@
-"""`hybridloop targets | problems`: what there is to run on, and to run."""
+"""`hybridloop targets | problems | optimizers`: what there is to run on, to run, and to search with."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from hybridloop.cli.output import AsJson, print_json, print_table
+from hybridloop.errors import InputError
 
 
 def targets(*, json: AsJson = False) -> None:
@@ -45,3 +48,26 @@ def problems(*, json: AsJson = False) -> None:
         print_table(("name", "exact_energy", "hartree_fock_energy", "title"), rows)
         print()
         print_table(("name", "objective", "variables", "optimum", "title"), binary)
+
+
+def optimizers(*, json: AsJson = False) -> None:
+    """List the optimizers, plug-ins too: which settings of a search's end each goes by, and what it does."""
+    from hybridloop.algorithms.searches import SEARCHES
+    from hybridloop.flows.optimizers import find_search, package_of, plug_ins
+
+    rows = [_row(name, "hybridloop", search.honours, search.does) for name, search in SEARCHES.items()]
+    for name, entry in plug_ins().items():
+        try:
+            search = find_search(name)
+        except InputError as error:  # of one that can't be used the others are listed all the same
+            rows.append(_row(name, package_of(entry), (), error.problem))
+        else:
+            rows.append(_row(name, package_of(entry), search.honours, search.does))
+    if json:
+        print_json(rows)
+    else:
+        print_table(("name", "goes_by", "package", "does"), rows)
+
+
+def _row(name: str, package: str, honours: Iterable[str], does: str) -> dict[str, str]:
+    return {"name": name, "goes_by": " ".join(sorted(honours)) or "-", "package": package, "does": does}

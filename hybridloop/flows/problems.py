@@ -15,7 +15,6 @@ from hybridloop.algorithms.electronic import ElectronicProblem, electronic_probl
 from hybridloop.algorithms.exact import can_be_diagonalized, exact_ground_energy
 from hybridloop.algorithms.fcidump import read_fcidump
 from hybridloop.algorithms.fermions import Encoding, FermionMapping
-from hybridloop.algorithms.gradient import ParallelGradient
 from hybridloop.algorithms.lost import FAIL, LostPoints, Penalize, Skip, check_lost_points
 from hybridloop.algorithms.mitigation.folding import Extrapolation, Folding
 from hybridloop.algorithms.mitigation.plan import Mitigation
@@ -23,15 +22,14 @@ from hybridloop.algorithms.mitigation.reading import symmetries_of
 from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS
 from hybridloop.algorithms.molecule import Molecule
 from hybridloop.algorithms.optimizer import Optimizer
-from hybridloop.algorithms.pairs import PairFits
 from hybridloop.algorithms.rounds import RunRound
-from hybridloop.algorithms.scipy_search import Method, ScipySearch, least_evaluations
+from hybridloop.algorithms.searches import Outset
 from hybridloop.algorithms.sector import check_sector
-from hybridloop.algorithms.trigonometric import Rotosolve
 from hybridloop.algorithms.uccsd import uccsd
 from hybridloop.algorithms.vqe import Progress, vqe
 from hybridloop.data import load
 from hybridloop.errors import InputError
+from hybridloop.flows.optimizers import find_search
 from hybridloop.flows.results import Outcome
 from hybridloop.flows.settings import (
     AnsatzName,
@@ -144,7 +142,7 @@ def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int) -> Prepa
     """Read the problem and build the rest. Raises InputError for what can't be used; sends nothing."""
     electronic = electronic_of(problem, settings)
     ansatz = _ansatz(settings, electronic, seed)
-    optimizer, on_lost = _optimizer(settings, ansatz), lost_points(settings.failure)
+    optimizer, on_lost = _optimizer(settings, ansatz, seed), lost_points(settings.failure)
     check_lost_points(on_lost, optimizer)
     return PreparedVqe(electronic, ansatz, optimizer, on_lost, settings, _mitigation(settings, electronic))
 
@@ -212,30 +210,18 @@ def _ansatz(settings: VqeSettings, problem: ElectronicProblem, seed: int) -> Ans
             return hardware_efficient(problem.encoding.num_qubits, np.random.default_rng(seed))
 
 
-def _optimizer(settings: VqeSettings, ansatz: Ansatz) -> Optimizer:
-    match settings.optimizer:
-        case OptimizerName.AUTO:
-            return choose(ansatz).optimizer
-        case OptimizerName.PAIRS:
-            return PairFits(ansatz.initial_point, ansatz.frequencies)
-        case OptimizerName.GRADIENT:
-            return ParallelGradient(ansatz.initial_point, ansatz.frequencies)
-        case OptimizerName.ROTOSOLVE:
-            return Rotosolve(ansatz.initial_point, ansatz.frequencies)
-        case _:
-            return _scipy_search(Method(settings.optimizer), settings, ansatz)
-
-
-def _scipy_search(method: Method, settings: VqeSettings, ansatz: Ansatz) -> ScipySearch:
-    from_afar = settings.ansatz is AnsatzName.HARDWARE_EFFICIENT  # its start is drawn, UCCSD's is Hartree-Fock
-    return ScipySearch(
-        ansatz.initial_point,
-        method,
-        step_rad=1.0 if from_afar else 0.3,
-        # `max_rounds` is the limit; the method's own lies above it, and leaves room for its first model
-        max_evaluations=max(settings.max_rounds + 1, least_evaluations(method, ansatz.num_parameters)),
-        frequencies=ansatz.frequencies,
+def _optimizer(settings: VqeSettings, ansatz: Ansatz, seed: int) -> Optimizer:
+    name = choose(ansatz).name if settings.optimizer is OptimizerName.AUTO else str(settings.optimizer)
+    outset = Outset(
+        ansatz,
+        is_near=settings.ansatz is AnsatzName.UCCSD,  # whose start is Hartree-Fock; the other's is drawn
+        seed=seed,
+        max_rounds=settings.max_rounds,
+        tolerance=settings.tolerance,
+        patience=settings.patience,
+        gradient_norm=settings.gradient_norm,
     )
+    return find_search(name).begun(name, outset)
 
 
 def lost_points(policy: FailurePolicy) -> LostPoints:

@@ -11,6 +11,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from hybridloop.errors import CapReached, HybridloopError, InputError, RunParked, RunStopped, StopRequested
 from hybridloop.flows.settings import LIMITS, SETTINGS, ProblemText, RunSettings, first_difference
 from hybridloop.sessions.journal import Journal, NewRun, RunRecord, check_key
@@ -87,9 +89,18 @@ def run_of_key(journal: Journal, key: str) -> RunRecord | None:
 
 
 def settings_of(journal: Journal, record: RunRecord) -> RunSettings:
-    """The settings that a run goes on with: its own, with the limits that it was last given."""
+    """The settings that a run goes on with: its own, with the limits that it was last given.
+
+    Raises InputError where they can no longer be had.
+    """
     given = [event.facts for event in journal.events(record.uid) if event.kind == _LIMITS_EVENT]
-    return SETTINGS[record.algorithm].model_validate({**record.settings["settings"], **(given[-1] if given else {})})
+    recorded = {**record.settings["settings"], **(given[-1] if given else {})}
+    try:
+        return SETTINGS[record.algorithm].model_validate(recorded)
+    except ValidationError as error:  # a plug-in of the time, or another version's setting
+        first = error.errors(include_url=False)[0]
+        problem = f"run {record.key!r} was begun with {first['loc'][-1]} {first.get('input')!r}: {first['msg']}"
+        raise InputError("run", problem, "Install what it was begun with, then go on.") from error
 
 
 def problem_of(record: RunRecord) -> ProblemText:

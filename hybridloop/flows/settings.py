@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
+from hybridloop.flows.optimizers import nearest, plug_ins
 from hybridloop.sessions.budget import Caps, parse_cost
 from hybridloop.sessions.idle import ExclusiveHold, IdleRule, KeepAliveMode
 from hybridloop.sessions.policy import FailurePolicy
@@ -63,11 +65,26 @@ class OptimizerName(enum.StrEnum):
     ROTOSOLVE = "rotosolve"
     PAIRS = "pairs"
     GRADIENT = "gradient"
+    SPSA = "spsa"
+    QN_SPSA = "qn-spsa"
     COBYLA = "cobyla"
     COBYQA = "cobyqa"
     NELDER_MEAD = "nelder-mead"
     POWELL = "powell"
     L_BFGS_B = "l-bfgs-b"
+
+
+def _known_optimizer(value: object) -> object:
+    """One of ours, or a plug-in's name, as it is."""
+    ours = [each.value for each in OptimizerName]
+    if not isinstance(value, str) or value in ours or value in plug_ins():
+        return value
+    remedy = nearest(value, ours)
+    raise PydanticCustomError("unknown_optimizer", "there is no optimizer of that name", {"remedy": remedy})
+
+
+# ours as such; what is only text is a plug-in's name
+Optimizing = Annotated[OptimizerName | str, Field(union_mode="left_to_right"), BeforeValidator(_known_optimizer)]
 
 
 class PoolName(enum.StrEnum):
@@ -212,8 +229,28 @@ class VqeSettings(EnergySettings):
     """Settings of a VQE run."""
 
     ansatz: AnsatzName = Field(AnsatzName.UCCSD, description="circuit whose angles are varied")
-    optimizer: OptimizerName = Field(
-        OptimizerName.AUTO, description="search over the angles; auto chooses by the ansatz and its start, and says why"
+    optimizer: Optimizing = Field(
+        OptimizerName.AUTO,
+        description="search over the angles (`hybridloop optimizers`), one of ours or a plug-in's; auto chooses by the "
+        "ansatz and its start, and says why",
+        examples=["gradient"],
+    )
+    tolerance: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="energy in hartree that the search may leave to gain; each search has a default of its own",
+        examples=["0.001"],
+    )
+    patience: int | None = Field(
+        None, ge=1, le=1000, description="rounds in a row that have to promise no more gain than that"
+    )
+    gradient_norm: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="slope in hartree per radian that is level enough to end with, whatever it promises",
+        examples=["0.01"],
     )
     mitigation: Annotated[tuple[MitigationName, ...], BeforeValidator(_parted)] | None = Field(
         None,

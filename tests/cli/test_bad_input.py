@@ -101,7 +101,11 @@ def test_more_qubits_than_the_target_has_are_refused(mapping: str, say: Hybridlo
         ("--target", "ionq.simulater", "Did you mean 'ionq.simulator'?"),
         ("--ansatz", "uccs", "--ansatz"),
         ("--mapping", "bravyi", "--mapping"),
-        ("--optimizer", "adam", "--optimizer"),
+        ("--optimizer", "adam", "optimizer: 'adam': there is no optimizer of that name"),
+        ("--optimizer", "gradiant", "Did you mean 'gradient'?"),
+        ("--tolerance", "0", "tolerance: 0.0: "),
+        ("--patience", "0", "patience: 0: "),
+        ("--gradient-norm", "nan", "gradient_norm: nan: "),
         ("--rounds", "3", "--rounds"),
     ],
 )
