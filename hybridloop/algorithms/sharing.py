@@ -1,15 +1,14 @@
-"""Fewer shots for the same error bar: a term is estimated in every group whose basis shows it, in the best shares."""
+"""Fewer shots for the same error bar: a term is estimated in every group whose circuit shows it, in the best shares."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from hybridloop.algorithms.measurement import MeasurementGroup, Observable
+from hybridloop.algorithms.measurement import Observable, bit_masks
 
 SPREAD = 0.1  # of each term's own variance, that the state is expected to have beyond the reference's
 SMOOTHING = 1e-12  # squared hartree, so that a group may vanish
@@ -19,7 +18,7 @@ DIGITS = 10  # of a share, in hartree: what another machine's rounding may chang
 
 
 def share_terms(observable: Observable, reference_state: int) -> Observable:
-    """The same operator in the same bases, each coefficient shared out among the groups that can measure its term.
+    """The same operator in the same circuits, each coefficient shared out among the groups that can measure its term.
 
     The shares minimize Σ_g σ_g, the square root of Neyman's cost, for a state near a basis state (bit i = qubit i) such
     as Hartree-Fock, where covariances are known: terms that flip the same qubits are fully correlated, so that shares
@@ -29,7 +28,7 @@ def share_terms(observable: Observable, reference_state: int) -> Observable:
     """
     if len(observable.groups) < 2:
         return observable
-    shares = _Shares.of(observable.groups, reference_state)
+    shares = _Shares.of(observable, reference_state)
     found = minimize(
         shares.cost, shares.start, jac=True, method="L-BFGS-B", options={"maxiter": MOST_STEPS, "ftol": SETTLED}
     )
@@ -40,8 +39,18 @@ def share_terms(observable: Observable, reference_state: int) -> Observable:
     for number, group in enumerate(observable.groups):
         mine = np.flatnonzero((shares.group == number) & (split != 0.0))
         masks = tuple(shares.masks[each] for each in mine)
-        groups.append(MeasurementGroup(group.basis, masks, split[mine]))
+        groups.append(replace(group, masks=masks, coefficients=shares.signs[mine] * split[mine]))
     return Observable(observable.operator, observable.constant, tuple(each for each in groups if each.masks))
+
+
+def expected_deviations(observable: Observable, reference_state: int) -> float:
+    """Σ_g σ_g in hartree near that basis state, as above: a standard error ε takes (Σ_g σ_g / ε)² shots at least."""
+    return _Shares.of(observable, reference_state).deviations if observable.groups else 0.0
+
+
+def unknown_deviations(observable: Observable) -> float:
+    """Σ_g σ_g in hartree as is to be expected of a state unknown: σ_g² = Σ c², as if nothing correlated."""
+    return float(sum(np.linalg.norm(group.coefficients) for group in observable.groups))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +60,7 @@ class _Shares:
     group: NDArray[np.int64]
     term: NDArray[np.int64]
     masks: tuple[int, ...]
+    signs: NDArray[np.float64]  # of the term in the group's outcomes
     phase: NDArray[np.complex128]  # of the basis state that the term makes of the reference; 0 for diagonal terms
     flip: NDArray[np.int64]  # numbers of (group, qubits flipped): terms with the same one are fully correlated
     group_of_flip: NDArray[np.int64]
@@ -59,30 +69,34 @@ class _Shares:
     own: NDArray[np.int64]  # for each term, the pair that it starts in
 
     @classmethod
-    def of(cls, groups: Sequence[MeasurementGroup], reference: int) -> _Shares:
-        bases = [_letters(group.basis) for group in groups]
-        terms = [
-            (x & mask, z & mask, number, value)
-            for number, (group, (x, z)) in enumerate(zip(groups, bases, strict=True))
-            for mask, value in zip(group.masks, group.coefficients.tolist(), strict=True)
-        ]
-        rows: list[tuple[int, int, int, complex, tuple[int, int], float]] = []
-        for place, (x, z, home, value) in enumerate(terms):
-            support = x | z
+    def of(cls, observable: Observable, reference: int) -> _Shares:
+        paulis = observable.operator.paulis
+        x_masks, z_masks = bit_masks(paulis.x), bit_masks(paulis.z)
+        shown = [group.shown(paulis.x, paulis.z) for group in observable.groups]
+        terms: list[tuple[int, int, float]] = []  # place in the operator, group that it starts in, coefficient
+        for home, (group, (is_shown, masks, signs)) in enumerate(zip(observable.groups, shown, strict=True)):
+            place_of = {masks[place]: place for place in np.flatnonzero(is_shown).tolist()}
+            for mask, value in zip(group.masks, group.coefficients.tolist(), strict=True):
+                terms.append((place_of[mask], home, value * float(signs[place_of[mask]])))
+        rows: list[tuple[int, int, int, float, complex, tuple[int, int], float]] = []
+        for number, (place, home, value) in enumerate(terms):
+            x, z = x_masks[place], z_masks[place]
             phase = 1j ** ((x & z).bit_count() % 4) * (-1.0) ** (z & reference).bit_count() if x else 0.0
-            for number, (basis_x, basis_z) in enumerate(bases):
-                if support & ~(basis_x | basis_z) == 0 and basis_x & support == x and basis_z & support == z:
-                    rows.append((number, place, support, phase, (number, x), value if number == home else 0.0))
-        flips = {each: i for i, each in enumerate(sorted({row[4] for row in rows}))}
-        is_own = [row[0] == terms[row[1]][2] for row in rows]
+            for at, (is_shown, masks, signs) in enumerate(shown):
+                if is_shown[place]:
+                    start = value if at == home else 0.0
+                    rows.append((at, number, masks[place], float(signs[place]), phase, (at, x), start))
+        flips = {each: i for i, each in enumerate(sorted({row[5] for row in rows}))}
+        is_own = [row[0] == terms[row[1]][1] for row in rows]
         return cls(
             group=np.array([row[0] for row in rows]),
             term=np.array([row[1] for row in rows]),
             masks=tuple(row[2] for row in rows),
-            phase=np.array([row[3] for row in rows], complex),
-            flip=np.array([flips[row[4]] for row in rows]),
+            signs=np.array([row[3] for row in rows]),
+            phase=np.array([row[4] for row in rows], complex),
+            flip=np.array([flips[row[5]] for row in rows]),
             group_of_flip=np.array([number for number, _ in flips]),
-            start=np.array([row[5] for row in rows]),
+            start=np.array([row[6] for row in rows]),
             totals=np.array([value for *_, value in terms]),
             own=np.flatnonzero(is_own)[np.argsort(np.array([row[1] for row in rows])[is_own], kind="stable")],
         )
@@ -97,6 +111,11 @@ class _Shares:
         pull = (np.conj(self.phase) * together[self.flip]).real + SPREAD * shares
         slope = pull / deviations[self.group]
         return float(deviations.sum()), slope - (self._by_term(slope) / self._by_term(np.ones(len(slope))))[self.term]
+
+    @property
+    def deviations(self) -> float:
+        """Σ_g σ_g in hartree as the terms stand."""
+        return self.cost(self.start)[0]
 
     def summing_up(self, free: NDArray[np.float64]) -> NDArray[np.float64]:
         """The nearest shares whose sums are the coefficients."""
@@ -117,12 +136,3 @@ class _Shares:
     def _by_flip(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         sums: NDArray[np.float64] = np.bincount(self.flip, values, len(self.group_of_flip)).astype(float)
         return sums
-
-
-def _letters(basis: str) -> tuple[int, int]:
-    """Qubits that are looked at in X or Y, and in Y or Z."""
-    letters = list(enumerate(reversed(basis)))
-    return (
-        sum(1 << qubit for qubit, letter in letters if letter in "XY"),
-        sum(1 << qubit for qubit, letter in letters if letter in "YZ"),
-    )

@@ -14,13 +14,13 @@ from hybridloop.algorithms.ansatz import Ansatz
 from hybridloop.algorithms.estimation import Estimate
 from hybridloop.algorithms.evaluation import Evaluation, evaluation
 from hybridloop.algorithms.final import measure_finally, pilot_shots
+from hybridloop.algorithms.grouping import grouped
 from hybridloop.algorithms.lost import FAIL, LostPoints, as_told, check_lost_points
-from hybridloop.algorithms.measurement import observable
+from hybridloop.algorithms.measurement import Grouping, Observable
 from hybridloop.algorithms.mitigation.plan import UNMITIGATED, Mitigation
 from hybridloop.algorithms.optimizer import AsksOverlaps, Optimizer, Reading, Stop
 from hybridloop.algorithms.overlaps import Overlaps, asked_overlaps, tell_overlaps
 from hybridloop.algorithms.rounds import RunRound
-from hybridloop.algorithms.sharing import share_terms
 from hybridloop.errors import InputError
 
 DEFAULT_SHOTS = 4000
@@ -78,7 +78,7 @@ class VqeResult:
 
 
 def vqe(
-    hamiltonian: SparsePauliOp,
+    hamiltonian: SparsePauliOp | Observable,
     ansatz: Ansatz,
     optimizer: Optimizer,
     run_round: RunRound,
@@ -96,15 +96,16 @@ def vqe(
     `shots` is per circuit in the search, `precision` the standard error to end with;
     `max_rounds` bounds the search, to which the final measurement adds two to three rounds, eight at most. `on_lost`
     says what becomes of points lost in the search; the final measurement asks again for what it lost. A `mitigation`'s
-    calibration is one round before the search, whose circuits and shots are told with the first. `reference_state`, a
-    basis state (bit i = qubit i) near the one sought, such as Hartree-Fock's, lets terms be shared out among groups,
-    which takes fewer shots.
+    calibration is one round before the search, whose circuits and shots are told with the first. An operator is
+    measured in qubit-wise commuting groups, among which `reference_state`, a basis state (bit i = qubit i) near the one
+    sought, such as Hartree-Fock's, lets terms be shared out, which takes fewer shots; an observable, in its own groups.
     """
     _check(shots, precision, max_rounds)
     check_lost_points(on_lost, optimizer)
-    energy = observable(hamiltonian)
-    if reference_state is not None:
-        energy = share_terms(energy, reference_state)
+    if isinstance(hamiltonian, Observable):
+        energy = hamiltonian
+    else:
+        energy = grouped(hamiltonian, Grouping.QUBIT_WISE, reference_state)
     evaluated = mitigation.for_search(evaluation(energy, ansatz, run_round))
     answering = mitigation.for_answer(evaluated, ansatz)
     log = SearchLog(on_progress)

@@ -15,7 +15,9 @@ from hybridloop.algorithms.electronic import ElectronicProblem, electronic_probl
 from hybridloop.algorithms.exact import can_be_diagonalized, exact_ground_energy
 from hybridloop.algorithms.fcidump import read_fcidump
 from hybridloop.algorithms.fermions import Encoding, FermionMapping
+from hybridloop.algorithms.grouping import Grouped, choose_grouping, grouped
 from hybridloop.algorithms.lost import FAIL, LostPoints, Penalize, Skip, check_lost_points
+from hybridloop.algorithms.measurement import Grouping
 from hybridloop.algorithms.mitigation.folding import Extrapolation, Folding
 from hybridloop.algorithms.mitigation.plan import Mitigation
 from hybridloop.algorithms.mitigation.reading import symmetries_of
@@ -34,6 +36,7 @@ from hybridloop.flows.results import Outcome
 from hybridloop.flows.settings import (
     AnsatzName,
     EnergySettings,
+    GroupingName,
     MitigationName,
     OptimizerName,
     ProblemText,
@@ -82,6 +85,7 @@ class PreparedVqe:
     on_lost: LostPoints
     settings: VqeSettings
     mitigation: Mitigation
+    energy: Grouped
     unit: str = "hartree"
 
     @property
@@ -102,7 +106,7 @@ class PreparedVqe:
     def measured(self, run_round: RunRound, on_progress: Callable[[Progress], None], /) -> Outcome:
         """Find the energy; the optimizer serves once."""
         found = vqe(
-            self.problem.hamiltonian,
+            self.energy.observable,
             self.ansatz,
             self.optimizer,
             run_round,
@@ -110,7 +114,6 @@ class PreparedVqe:
             precision=self.settings.precision,
             max_rounds=self.settings.max_rounds,
             on_lost=self.on_lost,
-            reference_state=self.problem.reference_state,
             mitigation=self.mitigation,
             on_progress=on_progress,
         )
@@ -131,11 +134,14 @@ class PreparedVqe:
         )
 
     def _reason(self, ended: str) -> str:
-        """Why the search ended and, where it was not asked for by name, why it was this one."""
-        if self.settings.optimizer is not OptimizerName.AUTO:
-            return ended
-        choice = choose(self.ansatz)
-        return f"{ended} (search: {choice.name}, as {choice.why})"
+        """Why the search ended, and the reasons for what was not asked for by name."""
+        chosen = []
+        if self.settings.optimizer is OptimizerName.AUTO:
+            choice = choose(self.ansatz)
+            chosen.append(f"search: {choice.name}, as {choice.why}")
+        if self.settings.grouping is GroupingName.AUTO:
+            chosen.append(f"groups: {self.energy.grouping}, as {self.energy.why}")
+        return f"{ended} ({'; '.join(chosen)})" if chosen else ended
 
 
 def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int) -> PreparedVqe:
@@ -144,7 +150,8 @@ def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int) -> Prepa
     ansatz = _ansatz(settings, electronic, seed)
     optimizer, on_lost = _optimizer(settings, ansatz, seed), lost_points(settings.failure)
     check_lost_points(on_lost, optimizer)
-    return PreparedVqe(electronic, ansatz, optimizer, on_lost, settings, _mitigation(settings, electronic))
+    mitigation, energy = _mitigation(settings, electronic), _grouped(settings, electronic, ansatz)
+    return PreparedVqe(electronic, ansatz, optimizer, on_lost, settings, mitigation, energy)
 
 
 def electronic_of(problem: ProblemText, settings: EnergySettings) -> ElectronicProblem:
@@ -155,6 +162,14 @@ def electronic_of(problem: ProblemText, settings: EnergySettings) -> ElectronicP
     check_circuit_fits(target, Encoding(mapping, molecule.norb, molecule.electrons).num_qubits)
     check_caps(settings.caps, target)
     return electronic_problem(molecule, mapping)
+
+
+def _grouped(settings: VqeSettings, problem: ElectronicProblem, ansatz: Ansatz) -> Grouped:
+    hamiltonian, reference = problem.hamiltonian, problem.reference_state
+    if settings.grouping is GroupingName.AUTO:
+        return choose_grouping(hamiltonian, ansatz, reference, shots=settings.shots, precision=settings.precision)
+    asked = Grouping(settings.grouping)
+    return Grouped(grouped(hamiltonian, asked, reference), asked, "the settings name them")
 
 
 def _mitigation(settings: VqeSettings, problem: ElectronicProblem) -> Mitigation:

@@ -94,6 +94,14 @@ class PoolName(enum.StrEnum):
     QUBIT = "qubit"  # the same without their strings of Z: shorter circuits, at times a few more
 
 
+class GroupingName(enum.StrEnum):
+    """Which terms of the energy may share a circuit."""
+
+    AUTO = "auto"
+    QUBIT_WISE = "qubit-wise"
+    FULLY_COMMUTING = "fully-commuting"
+
+
 class MitigationName(enum.StrEnum):
     """What is done about a machine's errors; one of the two extrapolations at most."""
 
@@ -251,6 +259,10 @@ class VqeSettings(EnergySettings):
         allow_inf_nan=False,
         description="slope in hartree per radian that is level enough to end with, whatever it promises",
         examples=["0.01"],
+    )
+    grouping: GroupingName = Field(
+        GroupingName.AUTO,
+        description="terms that share a circuit; auto chooses by the shots that it takes, and says why",
     )
     mitigation: Annotated[tuple[MitigationName, ...], BeforeValidator(_parted)] | None = Field(
         None,

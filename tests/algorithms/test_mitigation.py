@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.primitives.containers.sampler_pub import SamplerPub
-from qiskit.quantum_info import Operator, SparsePauliOp, Statevector
+from qiskit.quantum_info import Operator, SparsePauliOp, Statevector, random_statevector
 
 from hybridloop.algorithms.ansatz import Ansatz
 from hybridloop.algorithms.electronic import ElectronicProblem
@@ -22,7 +22,7 @@ from hybridloop.algorithms.evaluation import Evaluation, evaluation
 from hybridloop.algorithms.fermions import FermionMapping
 from hybridloop.algorithms.final import measure_finally
 from hybridloop.algorithms.lost import FAIL, LostPoints, Penalize
-from hybridloop.algorithms.measurement import MeasurementGroup, observable
+from hybridloop.algorithms.measurement import Grouping, MeasurementGroup, observable
 from hybridloop.algorithms.mitigation.folding import Extrapolation, Folding, extrapolated, folded
 from hybridloop.algorithms.mitigation.plan import Mitigation
 from hybridloop.algorithms.mitigation.reading import Symmetry, read_with, symmetries_of
@@ -240,6 +240,31 @@ def test_a_symmetry_is_not_asked_of_a_group_that_cant_tell_it_nor_of_shots_that_
     assert found.mean == pytest.approx(tally(turned, counts).mean)
     found = read(MeasurementGroup("ZZZ", (0b111,), np.array([1.0])), Counts.from_bitstrings({"000": 60}))
     assert found == Unreadable("of 60 shots, 0.0% have the state's symmetries")
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_turned_group_shows_a_symmetry_in_other_bits(seed: int) -> None:
+    state = random_statevector(4, seed)
+    operator = SparsePauliOp(["XX", "YY"], [0.7, 0.4])  # commute, but on neither qubit; their product is the symmetry
+    energy = observable(operator, Grouping.FULLY_COMMUTING)
+    (group,) = energy.groups
+    assert group.turn is not None
+    circuit = QuantumCircuit(2)
+    circuit.prepare_state(state)
+    turned = group.measured(circuit).remove_final_measurements(inplace=False)
+    counts = _distribution(Statevector(turned).probabilities())
+    found = read_with(Evaluation(energy, (), lambda _: []), symmetries=(Symmetry(0b11, -1),)).read(group, counts)
+    assert isinstance(found, Tally)
+    odd = np.diag([0.0, 1.0, 1.0, 0.0]) @ state.data
+    expected = np.vdot(odd, operator.to_matrix() @ odd).real / np.vdot(odd, odd).real
+    assert found.mean == pytest.approx(expected, abs=1e-4)
+
+
+def test_what_turns_a_group_is_lengthened_with_the_circuit() -> None:
+    energy = observable(SparsePauliOp(["XX", "YY"], [0.7, 0.4]), Grouping.FULLY_COMMUTING)
+    ansatz = Ansatz("plain", QuantumCircuit(2), np.zeros(0), ())
+    circuits = extrapolated(evaluation(energy, ansatz, lambda _: []), ansatz, Folding()).circuits
+    assert [each.count_ops()["cx"] for each in circuits] == [1, 3]
 
 
 def without_electrons_at_the_start() -> Ansatz:

@@ -20,7 +20,7 @@ from hybridloop.flows.context import Update, called_with
 from hybridloop.flows.housekeeping import housekeeping
 from hybridloop.flows.results import RunResult
 from hybridloop.flows.runs import Wanted, find_run, run_of_flow, run_of_key, session_of_run, settings_of, status_after
-from hybridloop.flows.settings import ProblemText, VqeSettings
+from hybridloop.flows.settings import GroupingName, ProblemText, VqeSettings
 from hybridloop.flows.verify import verified
 from hybridloop.flows.vqe import vqe
 from hybridloop.sessions.catalog import list_sessions
@@ -66,6 +66,7 @@ def test_a_new_run_has_a_key_of_its_problem_and_a_seed(journal: Journal) -> None
     [
         ({"settings": SETTINGS.model_copy(update={"shots": 17})}, "shots"),
         ({"settings": SETTINGS.model_copy(update={"seed": 8})}, "seed"),
+        ({"settings": SETTINGS.model_copy(update={"grouping": GroupingName.FULLY_COMMUTING})}, "grouping"),
         ({"settings": VqeSettings.model_validate({"failure": {"retries": 5}})}, "failure.retries"),
         ({"problem": ProblemText(name="lih")}, "problem"),
         ({"workspace": {**HERE, "name": "there"}}, "workspace"),

@@ -13,7 +13,7 @@ from qiskit import QuantumCircuit
 from hybridloop.algorithms.ansatz import Ansatz
 from hybridloop.algorithms.estimation import Estimate, Tally
 from hybridloop.algorithms.evaluation import Evaluation
-from hybridloop.algorithms.measurement import MeasurementGroup, Observable
+from hybridloop.algorithms.measurement import Observable
 from hybridloop.errors import InputError
 
 SCALES = (1, 3)
@@ -75,8 +75,8 @@ def extrapolated(evaluation: Evaluation, ansatz: Ansatz, folding: Folding) -> Ev
     for scale, weight in zip(folding.scales, folding.weights, strict=True):
         longer = folded(ansatz.circuit, scale)
         for group in evaluation.observable.groups:
-            groups.append(MeasurementGroup(group.basis, group.masks, weight * group.coefficients))
-            circuits.append(group.measured(longer))
+            groups.append(replace(group, coefficients=weight * group.coefficients))
+            circuits.append(group.read(longer if group.turn is None else folded(group.turned(ansatz.circuit), scale)))
     weighed = Observable(evaluation.observable.operator, evaluation.observable.constant, tuple(groups))
     wider = replace(evaluation, observable=weighed, circuits=tuple(circuits))
     if folding.model is Extrapolation.LINEAR:

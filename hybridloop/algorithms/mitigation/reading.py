@@ -49,7 +49,7 @@ def read_with(
 ) -> Evaluation:
     """The evaluation with readout errors inverted and shots outside the symmetries' sector left out; no further job.
 
-    Symmetries can be told only where a group measures their qubits in Z; other groups are read without them. Counts of
+    Symmetries can be told only where a group's outcomes show them; other groups are read without them. Counts of
     which less than `LEAST_KEPT` have them are `Unreadable`.
     The readout errors' own variance, common to all groups, is added to each estimate's.
     """
@@ -70,7 +70,8 @@ def _reader(
     errors: ReadoutErrors | None, symmetries: tuple[Symmetry, ...]
 ) -> Callable[[MeasurementGroup, Counts], Tally | Unreadable]:
     def read(group: MeasurementGroup, counts: Counts) -> Tally | Unreadable:
-        told = [each for each in symmetries if _is_told(each, group)]
+        shown = (_shown(each, group, counts.num_bits) for each in symmetries)
+        told = [each for each in shown if each is not None]
         energy = _polynomial(dict(zip(group.masks, group.coefficients.tolist(), strict=True)), counts.num_bits)
         if not told:
             return _tally(energy, 0.0, counts, errors)
@@ -82,9 +83,11 @@ def _reader(
     return read
 
 
-def _is_told(symmetry: Symmetry, group: MeasurementGroup) -> bool:
-    letters = reversed(group.basis)
-    return all(letter in "IZ" for qubit, letter in enumerate(letters) if symmetry.mask >> qubit & 1)
+def _shown(symmetry: Symmetry, group: MeasurementGroup, num_bits: int) -> Symmetry | None:
+    """The symmetry as a parity of the group's outcomes; None where they do not show it."""
+    z = np.array([[bool(symmetry.mask >> qubit & 1) for qubit in range(num_bits)]])
+    (is_shown,), (mask,), (sign,) = group.shown(np.zeros_like(z), z)
+    return Symmetry(mask, round(sign) * symmetry.sign) if is_shown else None
 
 
 def _projector(symmetries: Sequence[Symmetry]) -> dict[int, float]:
