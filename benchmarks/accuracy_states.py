@@ -11,6 +11,7 @@ from benchmarks.accuracy_energies import MHA, Counted, fcidump, on_qubits, perce
 from benchmarks.bounds import Bound, Side
 from hybridloop.algorithms.adapt import adapt
 from hybridloop.algorithms.ansatz import Ansatz, hardware_efficient
+from hybridloop.algorithms.electronic import ElectronicProblem
 from hybridloop.algorithms.exact import exact_ground_energy
 from hybridloop.algorithms.pool import Pool
 from hybridloop.algorithms.trigonometric import Rotosolve
@@ -65,6 +66,7 @@ def electrons(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
         for seed in range(2 if quick else 20):
             prepared = prepare_vqe(problem, KEEPS_NO_ELECTRONS, seed)
             outcome = prepared.measured(Counted(shot_rounds(seed)), lambda _: None)
+            assert isinstance(prepared.problem, ElectronicProblem)
             state = Statevector(prepared.ansatz.circuit.assign_parameters(np.array(outcome.parameters)))
             spread = state.expectation_value(prepared.problem.electron_deviation_operator).real
             said = "wrong particle number" in outcome.reason and not outcome.converged

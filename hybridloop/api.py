@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import secrets
@@ -10,19 +9,18 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from hybridloop import stack
-from hybridloop.errors import InputError, ProblemError, ServiceUnreachable
-from hybridloop.flows.settings import MAX_PROBLEM_BYTES, SETTINGS, ProblemText, RunSettings
+from hybridloop.errors import InputError, ServiceUnreachable
+from hybridloop.flows.settings import SETTINGS, ProblemText, RunSettings
 from hybridloop.sessions.budget import Caps
 from hybridloop.sessions.policy import FailurePolicy
 from hybridloop.sessions.signals import sigterm_unwinds
 from hybridloop.sessions.targets import find_target
+from hybridloop.user_input import checked, circuit_text, read_problem
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from hybridloop.flows.context import Update
     from hybridloop.flows.results import RunResult
     from hybridloop.sessions.clock import Clock
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-M = TypeVar("M", bound="BaseModel")
 _FAILURE = FailurePolicy()
 _NO_CAPS = Caps()
 
@@ -46,12 +43,13 @@ def vqe(
 ) -> RunResult:
     """Find a molecule's ground-state energy (hartree) as a Prefect flow run that owns one session.
 
-    `problem` is a built-in name (`hybridloop problems`) or an FCIDUMP file. `workspace` is the SDK's; left out, it is
-    what AZURE_QUANTUM_CONNECTION_STRING names, else a local service, which is started if need be. The settings, such
-    as `shots=2000, seed=7`, are the fields of `hybridloop.flows.settings.VqeSettings`. `on_progress` is called after
-    every round. The run of `run_key` is gone on with, if there is one; if it has ended, its result is given. A run that
-    is stopped or parked gives a result without a value. Raises InputError before anything is started, RunBusy where
-    another process holds the run, ServiceError for trouble of the service.
+    `problem` is a built-in name (`hybridloop problems`) or a file: FCIDUMP, QCSchema JSON, or a Pauli sum. `workspace`
+    is the SDK's; left out, it is what AZURE_QUANTUM_CONNECTION_STRING names, else a local service, which is started if
+    need be. The settings, such as `shots=2000, seed=7`, are the fields of `hybridloop.flows.settings.VqeSettings`, of
+    which `ansatz` may be a Qiskit circuit. `on_progress` is called after every round. The run of `run_key` is gone on
+    with, if there is one; if it has ended, its result is given. A run that is stopped or parked gives a result without
+    a value. Raises InputError before anything is started, RunBusy where another process holds the run, ServiceError
+    for trouble of the service.
     """
     return _start("vqe", problem, settings, run_key=run_key, workspace=workspace, on_progress=on_progress)
 
@@ -121,13 +119,18 @@ def rqaoa(
 
 
 def _start(algorithm: str, problem: str | Path | ProblemText, settings: Mapping[str, Any], **call: Any) -> RunResult:
-    checked = checked_settings(algorithm, settings)
-    return run(algorithm, read_problem(problem), checked, **call)
+    valid = checked_settings(algorithm, settings)
+    return run(algorithm, read_problem(problem), valid, **call)
 
 
 def checked_settings(algorithm: str, values: Mapping[str, Any]) -> RunSettings:
-    """An algorithm's settings of these values. Raises InputError with the first field that is off."""
-    return _checked(SETTINGS[algorithm], values)
+    """An algorithm's settings of these values. Raises InputError with the first field that is off.
+
+    An `ansatz` may be a Qiskit circuit, or the path of a file in OpenQASM 3.
+    """
+    if "ansatz" in values:
+        values = {**values, "ansatz": circuit_text(values["ansatz"])}
+    return checked(SETTINGS[algorithm], values)
 
 
 def run(
@@ -259,7 +262,7 @@ def open_session(
     (`hybridloop.sessions.service_clock.ServiceClock` for a virtual one).
     """
     find_target(target)
-    _checked(RunSettings, {"keep_alive": keep_alive, "seed": seed})
+    checked(RunSettings, {"keep_alive": keep_alive, "seed": seed})
     at = default_workspace() if workspace is None else workspace
     from hybridloop.sessions import session
     from hybridloop.sessions.idle import KeepAliveMode
@@ -314,48 +317,6 @@ def default_workspace() -> Any:
     emulator = stack.ensure_emulator()
     os.environ.update(emulator.environment)
     return connect(LocalService(emulator.url + "/", emulator.api_key))
-
-
-def read_problem(problem: str | Path | ProblemText) -> ProblemText:
-    """A problem as it travels, from a built-in's name or a file. Raises InputError for a file that can't be read."""
-    if isinstance(problem, ProblemText):
-        return problem
-    path = Path(problem)
-    try:
-        if path.is_file():
-            return _read_file(path)
-        what = "it is a folder" if path.is_dir() else "there is no such file"
-    except UnicodeDecodeError as error:
-        raise ProblemError(str(path), None, "the file is no text", "Give a molecule's or a graph's text.") from error
-    except OSError as error:  # a name that is too long, among others, which Path does not take for a missing file
-        raise ProblemError(str(path), None, f"it can't be read ({error.strerror})", "Check the path.") from error
-    if isinstance(problem, Path) or path.suffix or problem != path.name:
-        raise ProblemError(str(problem), None, what, "Check the path, or name a built-in problem.")
-    return _checked(ProblemText, {"name": problem}, of="problem")
-
-
-def _read_file(path: Path) -> ProblemText:
-    if path.stat().st_size > MAX_PROBLEM_BYTES:
-        size = f"the file has {path.stat().st_size:,} bytes, at most {MAX_PROBLEM_BYTES:,} are taken"
-        raise ProblemError(str(path), None, size, "Choose a smaller active space or graph.")
-    return _checked(ProblemText, {"name": path.stem, "text": path.read_text(encoding="utf-8")}, of="problem")
-
-
-def _checked(model: type[M], values: Mapping[str, Any], *, of: str = "") -> M:
-    """The model of these values, or InputError with the first field that is off; `of` is what has these fields."""
-    from pydantic import ValidationError
-
-    try:
-        return model(**values)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = " ".join(part for part in (of, ".".join(str(part) for part in first["loc"])) if part) or "settings"
-        given = repr(first.get("input"))[:80]
-        remedy = str(first.get("ctx", {}).get("remedy", "Give a value within these bounds."))
-        if first["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(str(first["loc"][-1]), model.model_fields, n=1)
-            remedy = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(model.model_fields)}."
-        raise InputError(field, f"{given}: {first['msg']}", remedy) from error
 
 
 @contextmanager

@@ -10,6 +10,10 @@ from hybridloop.errors import InputError
 
 def frozen_core(molecule: Molecule, orbitals: int) -> Molecule:
     """The molecule whose lowest `orbitals` are always doubly filled: that many orbitals and pairs fewer."""
+    most = min(*molecule.electrons, molecule.norb - 1)
+    if not 0 <= orbitals <= most:
+        problem = f"{orbitals} of {molecule.norb} orbitals can't be a core: {most} at most are filled with others left"
+        raise InputError("frozen_core", problem, f"Give 0 to {most}.")
     return active_space(molecule, sum(molecule.electrons) - 2 * orbitals, molecule.norb - orbitals)
 
 

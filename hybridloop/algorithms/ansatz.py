@@ -22,8 +22,9 @@ class Ansatz:
 
     `initial_point` (n,) is in radians, in the order of `circuit.parameters`. As a function of parameter i alone, any
     energy is a trigonometric polynomial of the positive `frequencies[i]` and a constant, wherever the other parameters
-    stand. `conserves_electrons` says that the circuit keeps the number of electrons of either spin at all angles; where
-    it does not, or nobody knows, the state is to be asked (`sector.py`).
+    stand. `is_near` says that the initial point, though not zero, is known to be near the minimum, as a reference
+    state's is. `conserves_electrons` says that the circuit keeps the number of electrons of either spin at all angles;
+    where it does not, or nobody knows, the state is to be asked (`sector.py`).
     """
 
     name: str
@@ -31,6 +32,7 @@ class Ansatz:
     initial_point: NDArray[np.float64]
     frequencies: tuple[Frequencies, ...]
     conserves_electrons: bool = False
+    is_near: bool = False
 
     def __post_init__(self) -> None:
         start, count = checked_start(self.initial_point), self.circuit.num_parameters
@@ -46,6 +48,17 @@ class Ansatz:
     def num_parameters(self) -> int:
         """Number of angles."""
         return len(self.frequencies)
+
+    @property
+    def starts_near(self) -> bool:
+        """Whether a search may take the start for near the minimum: zero is the reference state."""
+        return self.is_near or not self.initial_point.any()
+
+
+def hardware_efficient_reference(num_qubits: int, state: int, *, reps: int = 1) -> NDArray[np.float64]:
+    """The angles (n,) at which the circuit of real rotations gives a basis state, whose bit i is qubit i."""
+    last = [math.pi * (state >> qubit & 1) for qubit in range(num_qubits)]
+    return np.array([0.0] * (num_qubits * reps) + last)
 
 
 class Rotations(enum.StrEnum):

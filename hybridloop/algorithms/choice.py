@@ -25,13 +25,15 @@ class Choice:
 def choose(ansatz: Ansatz) -> Choice:
     """The search that needs the fewest rounds from the ansatz's start.
 
-    A start at zero is a reference determinant's, which is near the minimum; any other counts as drawn by chance.
+    A start at zero is a reference determinant's, which is near the minimum; so is one of which that is known; any other
+    counts as drawn by chance.
     """
     start, frequencies = ansatz.initial_point, ansatz.frequencies
     if len(start) <= 1:
         return Choice(Rotosolve(start, frequencies), "rotosolve", "one angle's fit is global")
-    if not start.any():
-        why = f"from the reference state, the slopes of all {len(start)} angles fit in one round"
+    if ansatz.starts_near:
+        begin = "a start near the minimum" if start.any() else "the reference state"
+        why = f"from {begin}, the slopes of all {len(start)} angles fit in one round"
         return Choice(ParallelGradient(start, frequencies), "gradient", why)
     if len(start) <= MOST_ANGLES_IN_PAIRS:
         why = f"from a start that may be far off, fits of two of the {len(start)} angles see all of both"

@@ -19,6 +19,7 @@ _COLUMNS: Mapping[str, Sequence[str]] = {
     "adapt": ("emptied", "filled", "gradient", "gradient_error", "expected_left", "energy"),
     "vqd": ("level", "energy", "standard_error", "exact", "overlap", "electrons", "converged"),
 }
+_OF_ASSIGNMENTS = frozenset({"qaoa", "rqaoa"})
 PARTIAL = frozenset({"stopped", "parked"})
 
 
@@ -64,19 +65,20 @@ def _print(result: RunResult, picture: Path | None) -> None:
 
 
 def _print_value(result: RunResult) -> None:
-    if result.unit != "hartree":
+    if result.algorithm in _OF_ASSIGNMENTS:
         _print_assignment(result)
         return
-    error = "unknown: the molecule is too large to be diagonalized"
+    error = "unknown: the problem is too large to be diagonalized"
     if result.error is not None:
-        error = f"{result.error * 1e3:+.3f} mHa against the exact energy"
+        amount = f"{result.error * 1e3:+.3f} mHa" if result.unit == "hartree" else f"{result.error:+.6f}"
+        error = f"{amount} against the exact energy"
     sharpness = (
         f"± {result.rounding_bound:.6f} (rounding; the target does not sample)"
         if result.is_exact
         else f"± {result.standard_error:.6f} (standard error)"
     )
     short = "" if result.is_precise else ", which is wider than was asked"
-    print(f"  energy     {result.value:.6f} hartree {sharpness}{short}")
+    print(f"  energy     {result.value:.6f}{result.unit and f' {result.unit}'} {sharpness}{short}")
     print(f"  error      {error}")
 
 

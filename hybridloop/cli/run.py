@@ -38,7 +38,7 @@ class Command:
     example: str
 
 
-_MOLECULE = "Built-in name (`hybridloop problems`) or FCIDUMP file."
+_MOLECULE = "Built-in name (`hybridloop problems`) or file: FCIDUMP, QCSchema JSON, Pauli-sum JSON."
 _BINARY = (
     "Built-in name (`hybridloop problems`) or file: edge list, GraphML, node-link JSON; JSON with a QUBO, "
     "spins, numbers to part, a portfolio."
@@ -98,9 +98,10 @@ def _run_command(command: Command) -> Callable[..., None]:
     ) -> None:
         from hybridloop import api
         from hybridloop.cli.settings_file import settings_of
+        from hybridloop.user_input import read_problem
 
         settings = api.checked_settings(command.algorithm, settings_of(config, set_, given(ctx, options)))
-        text = api.read_problem(problem)
+        text = read_problem(problem)
         with shown(quiet=quiet) as on_progress:
             result = api.run(command.algorithm, text, settings, run_key=run_key, on_progress=on_progress)
         tell(result, as_json=json)

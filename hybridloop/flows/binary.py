@@ -19,9 +19,10 @@ from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.rqaoa import rqaoa
 from hybridloop.algorithms.vqe import Progress
 from hybridloop.data import load
-from hybridloop.flows.problems import lost_points, measuring_target, unknown_problem
+from hybridloop.flows.problems import lost_points
 from hybridloop.flows.results import Outcome
 from hybridloop.flows.settings import MixerName, ObjectiveName, ProblemText, QaoaSettings, RqaoaSettings, RunSettings
+from hybridloop.flows.subjects import measuring_target, unknown_problem
 from hybridloop.sessions.budget import check_caps
 from hybridloop.sessions.targets import check_circuit_fits
 

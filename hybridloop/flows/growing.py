@@ -16,9 +16,10 @@ from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.trigonometric import Rotosolve
 from hybridloop.algorithms.vqe import Progress
 from hybridloop.errors import InputError
-from hybridloop.flows.problems import electronic_of, exact_energy, lost_points
+from hybridloop.flows.problems import lost_points
 from hybridloop.flows.results import Outcome, interval95
 from hybridloop.flows.settings import AdaptSettings, ProblemText
+from hybridloop.flows.subjects import electronic_of, exact_energy
 from hybridloop.sessions.policy import OnLostJob
 
 
@@ -79,7 +80,7 @@ class PreparedAdapt:
 
 def prepare_adapt(problem: ProblemText, settings: AdaptSettings, seed: int) -> PreparedAdapt:
     """Read the molecule. Raises InputError for what can't be used; sends nothing. The seed is the service's alone."""
-    electronic = electronic_of(problem, settings)
+    electronic = electronic_of(problem, settings, "adapt")
     pool = Pool.of(electronic, PoolKind(settings.pool))
     if not pool.excitations:
         what = f"{electronic.molecule.source} has no excitation that keeps its symmetries: Hartree-Fock is exact"

@@ -19,25 +19,30 @@ from hybridloop.algorithms.sector import SectorCheck, check_sector
 from hybridloop.algorithms.vqd import MOST_OVERLAP, Level, vqd
 from hybridloop.algorithms.vqe import Progress
 from hybridloop.errors import InputError
-from hybridloop.flows.problems import electronic_of, lost_points
+from hybridloop.flows.problems import lost_points
 from hybridloop.flows.results import Outcome, interval95
 from hybridloop.flows.settings import ProblemText, VqdSettings
+from hybridloop.flows.subjects import Subject, num_qubits_of, reference_of, subject_of, unit_of
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedVqd:
     """All that a search for levels needs but a session; its random starts are drawn from `seed`."""
 
-    problem: ElectronicProblem
+    problem: Subject
     ansatz: Ansatz
     settings: VqdSettings
     seed: int
-    unit: str = "hartree"
+
+    @property
+    def unit(self) -> str:
+        """Hartree, or none for a Pauli sum."""
+        return unit_of(self.problem)
 
     @property
     def num_qubits(self) -> int:
-        """Qubits of the molecule under its mapping."""
-        return self.problem.encoding.num_qubits
+        """Qubits of what is measured."""
+        return num_qubits_of(self.problem)
 
     @property
     def levels(self) -> tuple[float, ...] | None:
@@ -51,8 +56,8 @@ class PreparedVqd:
 
     @property
     def reference(self) -> float:
-        """The Hartree-Fock energy."""
-        return self.problem.molecule.hartree_fock_energy
+        """The Hartree-Fock energy; of a Pauli sum the mean of all levels."""
+        return reference_of(self.problem)
 
     def measured(self, run_round: RunRound, on_progress: Callable[[Progress], None], /) -> Outcome:
         """Find the levels one above the other, then ask each for its electrons."""
@@ -72,11 +77,9 @@ class PreparedVqd:
             on_lost=lost_points(self.settings.failure),
             on_progress=on_progress,
         )
-        sectors = [
-            check_sector(self.problem, self.ansatz, np.array(each.parameters), run_round) for each in found.levels
-        ]
+        sectors = [self._sector(each, run_round) for each in found.levels]
         rows = [
-            _row(place, *each, electrons=float(sum(self.problem.molecule.electrons)))
+            _row(place, *each, electrons=self._electrons)
             for place, each in enumerate(zip(found.levels, sectors, self._exact_or_none(), strict=True))
         ]
         ground = found.levels[0].final.estimate
@@ -96,24 +99,34 @@ class PreparedVqd:
             table=tuple(rows),
         )
 
+    @property
+    def _electrons(self) -> float | None:
+        """The molecule's."""
+        return float(sum(self.problem.molecule.electrons)) if isinstance(self.problem, ElectronicProblem) else None
+
+    def _sector(self, level: Level, run_round: RunRound) -> SectorCheck | None:
+        if not isinstance(self.problem, ElectronicProblem):
+            return None
+        return check_sector(self.problem, self.ansatz, np.array(level.parameters), run_round)
+
     def _exact_or_none(self) -> list[float | None]:
         return [None] * self.settings.levels if self.levels is None else list(self.levels)
 
 
 def prepare_vqd(problem: ProblemText, settings: VqdSettings, seed: int) -> PreparedVqd:
     """Read the molecule and build the circuit. Raises InputError for what can't be used; sends nothing."""
-    electronic = electronic_of(problem, settings)
-    qubits = electronic.encoding.num_qubits
+    subject = subject_of(problem, settings)
+    qubits = num_qubits_of(subject)
     if settings.levels > 2**qubits:
         raise InputError("levels", f"{qubits} qubit(s) have {2**qubits} levels", f"Give 1 to {2**qubits}.")
     layers = qubits - 1 if settings.layers is None else settings.layers  # one makes any real state of two qubits
     ansatz = hardware_efficient(qubits, np.random.default_rng(seed), reps=layers)
     check_lost_points(lost_points(settings.failure), choose(ansatz).optimizer)
-    return PreparedVqd(electronic, ansatz, settings, seed)
+    return PreparedVqd(subject, ansatz, settings, seed)
 
 
 def _row(
-    place: int, level: Level, sector: SectorCheck | None, exact: float | None, *, electrons: float
+    place: int, level: Level, sector: SectorCheck | None, exact: float | None, *, electrons: float | None
 ) -> dict[str, Any]:
     estimate = level.final.estimate
     return {

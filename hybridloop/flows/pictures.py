@@ -16,7 +16,7 @@ CHEMICAL_ACCURACY = 1.6e-3  # hartree: 1 kcal/mol
 
 def convergence(result: RunResult) -> Figure:
     """Value by round with its standard error, the final value's 95 % interval, and what it is held against."""
-    of_molecule = result.unit == "hartree"
+    of_molecule, of_energy = result.unit == "hartree", result.algorithm not in ("qaoa", "rqaoa")
     figure = Figure(figsize=(7.0, 4.2), layout="constrained")
     axes = figure.add_subplot()
     for phase, colour in (("search", "#1f6f9c"), ("final", "#b3541e")):
@@ -36,7 +36,7 @@ def convergence(result: RunResult) -> Figure:
         result.reference, color="#8a8a8a", linestyle=":", label="Hartree-Fock" if of_molecule else "mean of all"
     )
     if result.exact is not None:
-        axes.axhline(result.exact, color="#2c7a3f", linewidth=1, label="exact" if of_molecule else "optimum")
+        axes.axhline(result.exact, color="#2c7a3f", linewidth=1, label="exact" if of_energy else "optimum")
     if result.exact is not None and of_molecule:
         _mark_accuracy(axes, result.exact)
     where, ended = f"{result.problem} on {result.target}", result.status
@@ -45,7 +45,7 @@ def convergence(result: RunResult) -> Figure:
         ended = f"{result.value:.6f} ± {result.standard_error:.6f} {result.unit}".rstrip()
     axes.set_title(f"{where}: {ended}")
     axes.set_xlabel("round")
-    axes.set_ylabel("energy (hartree)" if of_molecule else "objective")
+    axes.set_ylabel(("energy (hartree)" if of_molecule else "energy") if of_energy else "objective")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.ticklabel_format(axis="y", useOffset=False)
     axes.legend(fontsize="small", framealpha=0.9)

@@ -2,49 +2,40 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from hybridloop.algorithms.ansatz import Ansatz, hardware_efficient
+from hybridloop.algorithms.ansatz import Ansatz
 from hybridloop.algorithms.choice import choose
-from hybridloop.algorithms.electronic import ElectronicProblem, electronic_problem
-from hybridloop.algorithms.exact import can_be_diagonalized, exact_ground_energy
-from hybridloop.algorithms.fcidump import read_fcidump
-from hybridloop.algorithms.fermions import Encoding, FermionMapping
+from hybridloop.algorithms.electronic import ElectronicProblem
 from hybridloop.algorithms.grouping import Grouped, choose_grouping, grouped
 from hybridloop.algorithms.lost import FAIL, LostPoints, Penalize, Skip, check_lost_points
 from hybridloop.algorithms.measurement import Grouping
 from hybridloop.algorithms.mitigation.folding import Extrapolation, Folding
 from hybridloop.algorithms.mitigation.plan import Mitigation
-from hybridloop.algorithms.mitigation.reading import symmetries_of
+from hybridloop.algorithms.mitigation.reading import Symmetry, symmetries_of
 from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS
-from hybridloop.algorithms.molecule import Molecule
 from hybridloop.algorithms.optimizer import Optimizer
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.searches import Outset
 from hybridloop.algorithms.sector import check_sector
-from hybridloop.algorithms.uccsd import uccsd
 from hybridloop.algorithms.vqe import Progress, vqe
-from hybridloop.data import load
 from hybridloop.errors import InputError
 from hybridloop.flows.optimizers import find_search
 from hybridloop.flows.results import Outcome
 from hybridloop.flows.settings import (
-    AnsatzName,
-    EnergySettings,
     GroupingName,
     MitigationName,
     OptimizerName,
     ProblemText,
     VqeSettings,
 )
-from hybridloop.sessions.budget import check_caps
+from hybridloop.flows.starting import Start, started
+from hybridloop.flows.subjects import Subject, exact_of, num_qubits_of, reference_of, subject_of, unit_of
 from hybridloop.sessions.policy import FailurePolicy, OnLostJob
-from hybridloop.sessions.targets import Target, check_circuit_fits, find_target
 
 
 class Prepared(Protocol):
@@ -79,32 +70,42 @@ class Prepared(Protocol):
 class PreparedVqe:
     """All that a VQE needs but a session."""
 
-    problem: ElectronicProblem
-    ansatz: Ansatz
+    problem: Subject
+    start: Start
     optimizer: Optimizer
     on_lost: LostPoints
     settings: VqeSettings
     mitigation: Mitigation
     energy: Grouped
-    unit: str = "hartree"
+
+    @property
+    def ansatz(self) -> Ansatz:
+        """The circuit, with its initial point."""
+        return self.start.ansatz
+
+    @property
+    def unit(self) -> str:
+        """Hartree, or none for a Pauli sum."""
+        return unit_of(self.problem)
 
     @property
     def num_qubits(self) -> int:
-        """Qubits of the molecule under its mapping."""
-        return self.problem.encoding.num_qubits
+        """Qubits of what is measured."""
+        return num_qubits_of(self.problem)
 
     @property
     def exact(self) -> float | None:
         """The exact ground-state energy."""
-        return exact_energy(self.problem.molecule)
+        return exact_of(self.problem)
 
     @property
     def reference(self) -> float:
-        """The Hartree-Fock energy."""
-        return self.problem.molecule.hartree_fock_energy
+        """The Hartree-Fock energy; of a Pauli sum the mean of all levels."""
+        return reference_of(self.problem)
 
     def measured(self, run_round: RunRound, on_progress: Callable[[Progress], None], /) -> Outcome:
         """Find the energy; the optimizer serves once."""
+        electronic = self.problem if isinstance(self.problem, ElectronicProblem) else None
         found = vqe(
             self.energy.observable,
             self.ansatz,
@@ -117,7 +118,9 @@ class PreparedVqe:
             mitigation=self.mitigation,
             on_progress=on_progress,
         )
-        checked = check_sector(self.problem, self.ansatz, np.array(found.parameters), run_round)
+        checked = None
+        if electronic is not None:
+            checked = check_sector(electronic, self.ansatz, np.array(found.parameters), run_round)
         wrong = None if checked is None else checked.warning
         return Outcome(
             value=found.value,
@@ -135,8 +138,8 @@ class PreparedVqe:
 
     def _reason(self, ended: str) -> str:
         """Why the search ended, and the reasons for what was not asked for by name."""
-        chosen = []
-        if self.settings.optimizer is OptimizerName.AUTO:
+        chosen = [] if self.start.why is None else [f"start: {self.start.why}"]
+        if self.settings.optimizer == OptimizerName.AUTO:
             choice = choose(self.ansatz)
             chosen.append(f"search: {choice.name}, as {choice.why}")
         if self.settings.grouping is GroupingName.AUTO:
@@ -146,35 +149,30 @@ class PreparedVqe:
 
 def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int) -> PreparedVqe:
     """Read the problem and build the rest. Raises InputError for what can't be used; sends nothing."""
-    electronic = electronic_of(problem, settings)
-    ansatz = _ansatz(settings, electronic, seed)
-    optimizer, on_lost = _optimizer(settings, ansatz, seed), lost_points(settings.failure)
+    subject = subject_of(problem, settings)
+    start = started(subject, settings, seed)
+    optimizer, on_lost = _optimizer(settings, start.ansatz, seed), lost_points(settings.failure)
     check_lost_points(on_lost, optimizer)
-    mitigation, energy = _mitigation(settings, electronic), _grouped(settings, electronic, ansatz)
-    return PreparedVqe(electronic, ansatz, optimizer, on_lost, settings, mitigation, energy)
+    mitigation, energy = _mitigation(settings, subject), _grouped(settings, subject, start.ansatz)
+    return PreparedVqe(subject, start, optimizer, on_lost, settings, mitigation, energy)
 
 
-def electronic_of(problem: ProblemText, settings: EnergySettings) -> ElectronicProblem:
-    """The molecule on qubits, if the target can hold it and the caps allow any job there."""
-    target = measuring_target(settings.target)
-    molecule = read_molecule(problem)
-    mapping = FermionMapping(settings.mapping)
-    check_circuit_fits(target, Encoding(mapping, molecule.norb, molecule.electrons).num_qubits)
-    check_caps(settings.caps, target)
-    return electronic_problem(molecule, mapping)
-
-
-def _grouped(settings: VqeSettings, problem: ElectronicProblem, ansatz: Ansatz) -> Grouped:
-    hamiltonian, reference = problem.hamiltonian, problem.reference_state
+def _grouped(settings: VqeSettings, problem: Subject, ansatz: Ansatz) -> Grouped:
+    hamiltonian = problem.hamiltonian
+    reference = problem.reference_state if isinstance(problem, ElectronicProblem) else None
     if settings.grouping is GroupingName.AUTO:
         return choose_grouping(hamiltonian, ansatz, reference, shots=settings.shots, precision=settings.precision)
     asked = Grouping(settings.grouping)
     return Grouped(grouped(hamiltonian, asked, reference), asked, "the settings name them")
 
 
-def _mitigation(settings: VqeSettings, problem: ElectronicProblem) -> Mitigation:
+def _mitigation(settings: VqeSettings, problem: Subject) -> Mitigation:
     chosen = settings.mitigation or ()
-    symmetries = symmetries_of(problem) if MitigationName.SYMMETRY in chosen else ()
+    symmetries: tuple[Symmetry, ...] = ()
+    if MitigationName.SYMMETRY in chosen:
+        if not isinstance(problem, ElectronicProblem):
+            raise InputError("mitigation", "a Pauli sum has no electrons to select by", "Leave symmetry out.")
+        symmetries = symmetries_of(problem)
     if MitigationName.SYMMETRY in chosen and not symmetries:
         what = f"under {settings.mapping.value} no qubits hold a spin's parity of electrons"
         raise InputError("mitigation", what, "Leave symmetry out, or choose jordan-wigner.")
@@ -186,50 +184,11 @@ def _mitigation(settings: VqeSettings, problem: ElectronicProblem) -> Mitigation
     return Mitigation(CALIBRATION_SHOTS if MitigationName.READOUT in chosen else 0, symmetries, folding)
 
 
-def measuring_target(name: str) -> Target:
-    """The target of a name. Raises InputError for one whose counts say nothing."""
-    target = find_target(name)
-    if target.checks_only:
-        what = f"{target.name} only checks programs: its counts say nothing of the energy"
-        raise InputError("target", what, "Choose an emulator or a simulator (`hybridloop targets`).")
-    return target
-
-
-def unknown_problem(name: str, built_in: Iterable[str]) -> InputError:
-    """The error for a name that is neither a file's nor built in."""
-    near = difflib.get_close_matches(name.lower(), list(built_in), n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else "`hybridloop problems` lists what there is."
-    return InputError("problem", f"there is no file and no built-in problem {name!r}", hint)
-
-
-def exact_energy(molecule: Molecule) -> float | None:
-    """The exact ground-state energy in hartree; None where the molecule is too large to be diagonalized."""
-    return exact_ground_energy(molecule) if can_be_diagonalized(molecule) else None
-
-
-def read_molecule(problem: ProblemText) -> Molecule:
-    """The molecule of a built-in name, or of an FCIDUMP text."""
-    if problem.text is not None:
-        return read_fcidump(problem.text, problem.name)
-    built_in = load("problems")
-    if (entry := built_in.get(problem.name.lower())) is None:
-        raise unknown_problem(problem.name, built_in)
-    return read_fcidump(entry["fcidump"], problem.name)
-
-
-def _ansatz(settings: VqeSettings, problem: ElectronicProblem, seed: int) -> Ansatz:
-    match settings.ansatz:
-        case AnsatzName.UCCSD:
-            return uccsd(problem)
-        case AnsatzName.HARDWARE_EFFICIENT:
-            return hardware_efficient(problem.encoding.num_qubits, np.random.default_rng(seed))
-
-
 def _optimizer(settings: VqeSettings, ansatz: Ansatz, seed: int) -> Optimizer:
     name = choose(ansatz).name if settings.optimizer is OptimizerName.AUTO else str(settings.optimizer)
     outset = Outset(
         ansatz,
-        is_near=settings.ansatz is AnsatzName.UCCSD,  # whose start is Hartree-Fock; the other's is drawn
+        is_near=ansatz.starts_near,
         seed=seed,
         max_rounds=settings.max_rounds,
         tolerance=settings.tolerance,

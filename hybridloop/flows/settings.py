@@ -16,6 +16,7 @@ from hybridloop.sessions.idle import ExclusiveHold, IdleRule, KeepAliveMode
 from hybridloop.sessions.policy import FailurePolicy
 from hybridloop.sessions.prices import Unit
 
+MAX_CIRCUIT_BYTES = 64 * 1024
 MAX_PROBLEM_BYTES = 256 * 1024  # flow parameters travel through Prefect's database
 
 
@@ -49,6 +50,15 @@ class AnsatzName(enum.StrEnum):
 
     UCCSD = "uccsd"
     HARDWARE_EFFICIENT = "hardware-efficient"
+
+
+class StartName(enum.StrEnum):
+    """Where a search starts."""
+
+    AUTO = "auto"  # newton where its model can be trusted, else hf, else random
+    HF = "hf"  # the Hartree-Fock state
+    NEWTON = "newton"  # where a model from Hartree-Fock's derivatives is lowest, which takes no job
+    RANDOM = "random"
 
 
 class MappingName(enum.StrEnum):
@@ -113,6 +123,42 @@ class MitigationName(enum.StrEnum):
 
 def _parted(value: object) -> object:
     return [each.strip() for each in value.split(",")] if isinstance(value, str) else value
+
+
+def _pair(value: object) -> object:
+    parts = _parted(value)
+    if isinstance(value, str) and not (isinstance(parts, list) and len(parts) == 2):
+        raise ValueError("give electrons and orbitals, such as 4,4")
+    return parts
+
+
+ActiveSpace = Annotated[
+    tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]],
+    BeforeValidator(_pair, json_schema_input_type=tuple[int, int] | str),
+]
+
+
+def _angles(value: object) -> object:
+    try:
+        return [float(each) for each in _parted(value)] if isinstance(value, str) else value  # type: ignore[attr-defined]
+    except ValueError:
+        raise ValueError("it is neither auto, hf, newton or random nor angles by commas") from None
+
+
+Angles = Annotated[
+    tuple[Annotated[float, Field(allow_inf_nan=False)], ...],
+    BeforeValidator(_angles, json_schema_input_type=list[float] | str),
+]
+
+
+def _circuit(value: object) -> object:
+    if isinstance(value, str) and not _CIRCUIT.search(value):
+        raise ValueError("it is neither uccsd or hardware-efficient nor a file of a circuit in OpenQASM 3")
+    return value
+
+
+_CIRCUIT = re.compile(r"\b(OPENQASM|qubit)\b")  # no file's name and no circuit's
+CircuitText = Annotated[str, Field(max_length=MAX_CIRCUIT_BYTES), BeforeValidator(_circuit)]
 
 
 class MixerName(enum.StrEnum):
@@ -223,6 +269,10 @@ class EnergySettings(RunSettings):
     """Settings of every run for energies of a molecule."""
 
     mapping: MappingName = Field(MappingName.PARITY, description="how spin orbitals become qubits")
+    active_space: ActiveSpace | None = Field(
+        None, description="electrons and orbitals that are active, the others frozen or empty", examples=["4,4"]
+    )
+    frozen_core: int = Field(0, ge=0, le=100, description="lowest orbitals that stay doubly filled")
     shots: int = Field(4000, ge=1, le=10_000_000, description="shots for each circuit during the search")
     precision: float = Field(
         0.7e-3,  # 0.8 would meet chemical accuracy, 1.6 mHa, at the 95th percentile only by luck
@@ -232,11 +282,24 @@ class EnergySettings(RunSettings):
     )
     max_rounds: int = Field(200, ge=1, le=100_000, description="rounds that the search may take")
 
+    @model_validator(mode="after")
+    def _one_way_to_leave_orbitals_out(self) -> Self:
+        if self.active_space is not None and self.frozen_core:
+            raise ValueError("active_space and frozen_core both say which orbitals stay filled: give one of them")
+        return self
+
 
 class VqeSettings(EnergySettings):
     """Settings of a VQE run."""
 
-    ansatz: AnsatzName = Field(AnsatzName.UCCSD, description="circuit whose angles are varied")
+    ansatz: AnsatzName | CircuitText = Field(
+        AnsatzName.UCCSD,
+        description="circuit whose angles are varied: uccsd, hardware-efficient, or a file in OpenQASM 3",
+    )
+    initial_point: StartName | Angles = Field(
+        StartName.AUTO,
+        description="where the search starts: hf, newton, random, or angles in radians by commas; auto says why",
+    )
     optimizer: Optimizing = Field(
         OptimizerName.AUTO,
         description="search over the angles (`hybridloop optimizers`), one of ours or a plug-in's; auto chooses by the "

@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 
 from hybridloop import api
-from hybridloop.algorithms.electronic import electronic_problem
 from hybridloop.errors import InputError
 from hybridloop.flows.adapt import adapt
 from hybridloop.flows.context import Update, called_with
 from hybridloop.flows.preparing import PREPARE
-from hybridloop.flows.problems import read_molecule
 from hybridloop.flows.results import RunResult
 from hybridloop.flows.settings import AdaptSettings, ProblemText, VqdSettings
+from hybridloop.flows.subjects import subject_of
 from hybridloop.flows.verify import verified
 from hybridloop.flows.vqd import vqd
 from hybridloop.sessions.journal import open_journal
@@ -25,7 +24,7 @@ from hybridloop.stack import PrefectServer
 from tests.conftest import Emulator
 
 H2, LIH = ProblemText(name="h2"), ProblemText(name="lih")
-SPECTRUM = np.linalg.eigvalsh(electronic_problem(read_molecule(H2)).hamiltonian.to_matrix())
+SPECTRUM = np.linalg.eigvalsh(subject_of(H2, VqdSettings()).hamiltonian.to_matrix())
 
 
 ADAPT, VQD = AdaptSettings(seed=7), VqdSettings(seed=7, starts=1, shots=1000, precision=2e-3)

@@ -8,6 +8,7 @@ import pytest
 
 from hybridloop.algorithms.choice import choose
 from hybridloop.algorithms.gradient import ParallelGradient
+from hybridloop.algorithms.molecule import Molecule
 from hybridloop.algorithms.optimizer import Optimizer
 from hybridloop.algorithms.pairs import PairFits
 from hybridloop.algorithms.scipy_search import ScipySearch
@@ -15,11 +16,18 @@ from hybridloop.algorithms.trigonometric import Rotosolve
 from hybridloop.data import load
 from hybridloop.errors import InputError
 from hybridloop.flows.context import called_with, prepared_by_caller
-from hybridloop.flows.problems import exact_energy, prepare_vqe, read_molecule
+from hybridloop.flows.problems import prepare_vqe
 from hybridloop.flows.settings import AnsatzName, MappingName, OptimizerName, ProblemText, VqeSettings
+from hybridloop.flows.subjects import exact_energy, read_subject
 from tests.algorithms.batched_states import noiseless_rounds
 
 BUILT_IN: dict[str, dict[str, Any]] = load("problems")
+
+
+def read_molecule(problem: ProblemText) -> Molecule:
+    found = read_subject(problem)
+    assert isinstance(found, Molecule)
+    return found
 
 
 @pytest.mark.parametrize("name", sorted(BUILT_IN))
@@ -36,7 +44,7 @@ def test_the_built_in_problems_are_these() -> None:
 
 
 def test_a_built_in_name_is_found_in_any_case() -> None:
-    assert prepare_vqe(ProblemText(name="H2"), VqeSettings(), seed=0).problem.encoding.num_qubits == 2
+    assert prepare_vqe(ProblemText(name="H2"), VqeSettings(), seed=0).num_qubits == 2
 
 
 @pytest.mark.parametrize("mapping", list(MappingName))

@@ -1,0 +1,118 @@
+"""Whose energies a run is to find: the molecule or the operator of a problem as it travels, as the settings have it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from hybridloop.algorithms.active_space import active_space, frozen_core
+from hybridloop.algorithms.electronic import ElectronicProblem, electronic_problem
+from hybridloop.algorithms.energy_formats import read_energy_problem
+from hybridloop.algorithms.exact import can_be_diagonalized, exact_ground_energy
+from hybridloop.algorithms.fcidump import read_fcidump
+from hybridloop.algorithms.fermions import Encoding, FermionMapping
+from hybridloop.algorithms.molecule import Molecule
+from hybridloop.algorithms.pauli_problem import PauliProblem
+from hybridloop.data import load
+from hybridloop.errors import InputError
+from hybridloop.flows.settings import EnergySettings, MappingName, ProblemText
+from hybridloop.sessions.budget import check_caps
+from hybridloop.sessions.targets import Target, check_circuit_fits, find_target
+
+Subject = ElectronicProblem | PauliProblem
+
+
+def subject_of(problem: ProblemText, settings: EnergySettings) -> Subject:
+    """What is measured, if the target can hold it and the caps allow any job there. Raises InputError."""
+    target = measuring_target(settings.target)
+    read = read_subject(problem)
+    if isinstance(read, PauliProblem):
+        _check_no_orbitals(read, settings)
+        check_circuit_fits(target, read.num_qubits)
+        check_caps(settings.caps, target)
+        return read
+    molecule = _reduced(read, settings)
+    mapping = FermionMapping(settings.mapping)
+    check_circuit_fits(target, Encoding(mapping, molecule.norb, molecule.electrons).num_qubits)
+    check_caps(settings.caps, target)
+    return electronic_problem(molecule, mapping)
+
+
+def electronic_of(problem: ProblemText, settings: EnergySettings, algorithm: str) -> ElectronicProblem:
+    """The same where only a molecule will do."""
+    subject = subject_of(problem, settings)
+    if isinstance(subject, PauliProblem):
+        what = f"{subject.source} is a Pauli sum, and {algorithm} starts from a molecule's Hartree-Fock state"
+        raise InputError("problem", what, "Give a molecule, or run vqe or vqd.")
+    return subject
+
+
+def read_subject(problem: ProblemText) -> Molecule | PauliProblem:
+    """The molecule of a built-in name; the molecule or operator of a text."""
+    if problem.text is not None:
+        return read_energy_problem(problem.text, problem.name)
+    built_in = load("problems")
+    if (entry := built_in.get(problem.name.lower())) is None:
+        raise unknown_problem(problem.name, built_in)
+    return read_fcidump(entry["fcidump"], problem.name)
+
+
+def num_qubits_of(subject: Subject) -> int:
+    """Qubits of what is measured."""
+    return subject.num_qubits if isinstance(subject, PauliProblem) else subject.encoding.num_qubits
+
+
+def unit_of(subject: Subject) -> str:
+    """What its energies are in: a Pauli sum's are in its own unit."""
+    return "" if isinstance(subject, PauliProblem) else "hartree"
+
+
+def exact_of(subject: Subject) -> float | None:
+    """The exact ground-state energy; None where it is too large to be diagonalized."""
+    return subject.exact_ground_energy() if isinstance(subject, PauliProblem) else exact_energy(subject.molecule)
+
+
+def reference_of(subject: Subject) -> float:
+    """What is had without a run: the Hartree-Fock energy; of a Pauli sum the mean of all its levels."""
+    if isinstance(subject, PauliProblem):
+        return sum(float(value.real) for label, value in subject.hamiltonian.to_list() if not label.strip("I"))
+    return subject.molecule.hartree_fock_energy
+
+
+def exact_energy(molecule: Molecule) -> float | None:
+    """The exact ground-state energy in hartree; None where the molecule is too large to be diagonalized."""
+    return exact_ground_energy(molecule) if can_be_diagonalized(molecule) else None
+
+
+def measuring_target(name: str) -> Target:
+    """The target of a name. Raises InputError for one whose counts say nothing."""
+    target = find_target(name)
+    if target.checks_only:
+        what = f"{target.name} only checks programs: its counts say nothing of the energy"
+        raise InputError("target", what, "Choose an emulator or a simulator (`hybridloop targets`).")
+    return target
+
+
+def unknown_problem(name: str, built_in: Iterable[str]) -> InputError:
+    """The error for a name that is neither a file's nor built in."""
+    near = difflib.get_close_matches(name.lower(), list(built_in), n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else "`hybridloop problems` lists what there is."
+    return InputError("problem", f"there is no file and no built-in problem {name!r}", hint)
+
+
+def _reduced(molecule: Molecule, settings: EnergySettings) -> Molecule:
+    """The molecule without the orbitals that the settings leave out."""
+    if settings.active_space is not None:
+        return active_space(molecule, *settings.active_space)
+    return frozen_core(molecule, settings.frozen_core) if settings.frozen_core else molecule
+
+
+def _check_no_orbitals(problem: PauliProblem, settings: EnergySettings) -> None:
+    given = {
+        "active_space": settings.active_space is not None,
+        "frozen_core": settings.frozen_core > 0,
+        "mapping": settings.mapping is not MappingName.PARITY,
+    }
+    for field, is_given in given.items():
+        if is_given:
+            raise InputError(field, f"{problem.source} is a Pauli sum, which has no orbitals", "Leave it out.")
