@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hybridloop import stack
 from hybridloop.errors import InputError, ServiceUnreachable
 from hybridloop.flows.settings import SETTINGS, ProblemText, RunSettings
+from hybridloop.geometry import molecule
 from hybridloop.sessions.budget import Caps
 from hybridloop.sessions.policy import FailurePolicy
 from hybridloop.sessions.signals import sigterm_unwinds
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from hybridloop.sessions.clock import Clock
     from hybridloop.sessions.run import ClaimedRun
     from hybridloop.sessions.session import OpenSession
+
+__all__ = ["adapt", "molecule", "open_session", "qaoa", "rqaoa", "vqd", "vqe"]
 
 _log = logging.getLogger(__name__)
 

@@ -165,3 +165,20 @@ class _Integrals:
 
     def _refusal(self, line: int | None, problem: str, remedy: str) -> ProblemError:
         return ProblemError(self.source, line, problem, remedy)
+
+
+def fcidump_text(molecule: Molecule) -> str:
+    """The molecule in FCIDUMP text, of which `read_fcidump` makes the same one; integrals that are 0 are left out.
+
+    >>> fcidump_text(Molecule(np.array([[-1.0]]), np.array([[[[0.5]]]]), (1, 1), 0.7, "one orbital"))
+    '&FCI NORB=1,NELEC=2,MS2=0,\\n&END\\n0.5 1 1 1 1\\n-1.0 1 1 0 0\\n0.7 0 0 0 0\\n'
+    """
+    alpha, beta = molecule.electrons
+    pairs = [(p, q) for p in range(molecule.norb) for q in range(p + 1)]
+    lines = [f"&FCI NORB={molecule.norb},NELEC={alpha + beta},MS2={alpha - beta},", "&END"]
+    for number, (p, q) in enumerate(pairs):
+        for r, s in pairs[: number + 1]:
+            if value := float(molecule.two_body[p, q, r, s]):
+                lines.append(f"{value!r} {p + 1} {q + 1} {r + 1} {s + 1}")
+    lines += [f"{value!r} {p + 1} {q + 1} 0 0" for p, q in pairs if (value := float(molecule.one_body[p, q]))]
+    return "\n".join([*lines, f"{float(molecule.core_energy)!r} 0 0 0 0", ""])

@@ -27,6 +27,7 @@ def build_app() -> typer.Typer:
     app.add_typer(emulator.app, name="emulator")
     app.command("targets")(catalog.targets)
     app.command("problems")(catalog.problems)
+    app.command("molecule")(catalog.molecule)
     app.command("optimizers")(catalog.optimizers)
     app.command("up")(local.up)
     app.command("down")(local.down)

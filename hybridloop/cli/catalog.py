@@ -1,10 +1,14 @@
-"""`hybridloop targets | problems | optimizers`: what there is to run on, to run, and to search with."""
+"""`hybridloop targets | problems | molecule | optimizers`: what there is to run on, to run, and to search with."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
 
-from hybridloop.cli.output import AsJson, print_json, print_table
+import typer
+
+from hybridloop.cli.output import AsJson, print_json, print_table, say
 from hybridloop.errors import InputError
 
 
@@ -20,16 +24,42 @@ def targets(*, json: AsJson = False) -> None:
         print_table(("target", "state", "queue_seconds", "qubits", "max_shots", "profile", "samples"), rows)
 
 
+def molecule(
+    geometry: Annotated[Path, typer.Argument(metavar="FILE.xyz", help="XYZ file, coordinates in Å.")],
+    *,
+    basis: Annotated[str, typer.Option(help="Basis set, by PySCF's name.")] = "sto-3g",
+    charge: Annotated[int, typer.Option(help="Charge in units of the elementary one.")] = 0,
+    spin: Annotated[int, typer.Option(min=0, help="Unpaired electrons.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE.fcidump", help="Where to; left out: standard output.")
+    ] = None,
+) -> None:
+    """Compute a molecule's integrals from its geometry, as an FCIDUMP file to run; takes PySCF.
+
+    Example: hybridloop molecule water.xyz --output water.fcidump
+    """
+    from hybridloop.geometry import molecule
+
+    made = molecule(geometry, basis=basis, charge=charge, spin=spin)
+    assert made.text is not None
+    if output is None:
+        print(made.text, end="")
+    else:
+        output.write_text(made.text, encoding="utf-8")
+        say(f"{output}: {made.name} in {basis}")
+
+
 def problems(*, json: AsJson = False) -> None:
-    """List the built-in problems: molecules with their energies in hartree, binary problems with their optimum."""
+    """List the built-in problems: molecules with their energies in hartree, binary problems with their optimum.
+
+    A molecule's qubits are those of the default mapping; with --json each has the source of its values.
+    """
     from hybridloop.data import load
 
     rows = [
         {
             "name": name,
-            "exact_energy": entry["exact_energy"],
-            "hartree_fock_energy": entry["hartree_fock_energy"],
-            "title": entry["title"],
+            **{key: entry[key] for key in ("qubits", "exact_energy", "hartree_fock_energy", "title")},
             **({"source": entry["source"]} if json else {}),
         }
         for name, entry in load("problems").items()
@@ -37,6 +67,7 @@ def problems(*, json: AsJson = False) -> None:
     binary = [
         {
             "name": name,
+            "qubits": entry["variables"],
             **{key: entry[key] for key in ("objective", "variables", "optimum", "title")},
             **({"source": entry["source"]} if json else {}),
         }
@@ -45,9 +76,9 @@ def problems(*, json: AsJson = False) -> None:
     if json:
         print_json(rows + binary)
     else:
-        print_table(("name", "exact_energy", "hartree_fock_energy", "title"), rows)
+        print_table(("name", "qubits", "exact_energy", "hartree_fock_energy", "title"), rows)
         print()
-        print_table(("name", "objective", "variables", "optimum", "title"), binary)
+        print_table(("name", "qubits", "objective", "optimum", "title"), binary)
 
 
 def optimizers(*, json: AsJson = False) -> None:

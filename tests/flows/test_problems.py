@@ -35,12 +35,14 @@ def test_a_built_in_problem_has_the_energies_that_are_told_of_it(name: str) -> N
     molecule = read_molecule(ProblemText(name=name))
     assert exact_energy(molecule) == pytest.approx(BUILT_IN[name]["exact_energy"], abs=1e-9)
     assert molecule.hartree_fock_energy == pytest.approx(BUILT_IN[name]["hartree_fock_energy"], abs=1e-9)
+    assert prepare_vqe(ProblemText(name=name), VqeSettings(), seed=0).num_qubits == BUILT_IN[name]["qubits"]
     assert BUILT_IN[name]["title"]
     assert "PySCF" in BUILT_IN[name]["source"]
 
 
 def test_the_built_in_problems_are_these() -> None:
-    assert set(BUILT_IN) == {"h2", "heh+", "lih", "lih-frozen-core", "h4", "h2o"}
+    stretched = {"h2-0.3", "h2-1.6", "h2-2.0", "h2-2.5"}
+    assert set(BUILT_IN) == stretched | {"h2", "heh+", "lih", "lih-frozen-core", "h4", "h2o"}
 
 
 def test_a_built_in_name_is_found_in_any_case() -> None:
