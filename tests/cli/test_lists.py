@@ -59,7 +59,7 @@ def test_problems_are_listed_with_their_energies(ask: Hybridloop) -> None:
         name: entry["optimum"] for name, entry in binary.items()
     }
     columns, *lines = table(ask("problems"))
-    assert columns == ["name", "exact_energy", "hartree_fock_energy", "title"]
+    assert columns == ["name", "qubits", "exact_energy", "hartree_fock_energy", "title"]
     assert [line[0] for line in lines if line] == [*built_in, "name", *binary]
 
 
