@@ -10,7 +10,6 @@ from typing import Any
 from benchmarks.accuracy_energies import DATA, Counted
 from benchmarks.bounds import Bound, Side
 from hybridloop.flows.binary import prepare_qaoa, prepare_rqaoa
-from hybridloop.flows.results import Outcome
 from hybridloop.flows.settings import ProblemText, QaoaSettings, RqaoaSettings
 from tests.algorithms.batched_states import noiseless_rounds, shot_rounds
 
@@ -29,8 +28,8 @@ def _text(name: str) -> ProblemText:
     return ProblemText(name=name, text="\n".join(edges))
 
 
-def _is_best(found: Outcome, name: str) -> bool:
-    return found.best_value is not None and abs(found.best_value - _graphs()[name]["max_cut"]) < 1e-9
+def _is_best(value: float | None, name: str) -> bool:
+    return value is not None and abs(value - _graphs()[name]["max_cut"]) < 1e-9
 
 
 def cubic_graphs(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
@@ -48,7 +47,7 @@ def cubic_graphs(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
         prepared = prepare_qaoa(_text(name), QaoaSettings(), 0)
         for seed in seeds:
             counted = Counted(shot_rounds(seed))
-            best += _is_best(prepared.measured(counted, lambda _: None), name)
+            best += _is_best(prepared.measured(counted, lambda _: None).best_value, name)
             most_jobs, most_shots = max(most_jobs, counted.jobs), max(most_shots, counted.shots)
     return [
         Bound("15 cubic graphs, 3 layers: mean exact ratio", 100 * fmean(ratios), Side.AT_LEAST, 90, "%"),
@@ -67,7 +66,7 @@ def recursion(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
         prepared = prepare_rqaoa(_text(name), RqaoaSettings(), 0)
         counted = Counted(noiseless_rounds())
         exact = prepared.measured(counted, lambda _: None)
-        best = sum(_is_best(prepared.measured(shot_rounds(seed), lambda _: None), name) for seed in seeds)
+        best = sum(_is_best(prepared.measured(shot_rounds(seed), lambda _: None).value, name) for seed in seeds)
         optimum = _graphs()[name]["max_cut"]
         bounds += [
             Bound(f"recursion, {name}: noiseless cut", 100 * exact.value / optimum, Side.AT_LEAST, 100 - 1e-9, "%"),

@@ -96,9 +96,11 @@ def checked(model: type[M], values: Mapping[str, Any], *, of: str = "") -> M:
         first = next(each for each in reversed(every) if each["loc"][:1] == every[0]["loc"][:1])  # of a choice the last
         names = [str(part) for part in first["loc"] if isinstance(part, int) or part.isidentifier()]
         field = " ".join(part for part in (of, ".".join(names)) if part) or "settings"
-        given = repr(first.get("input"))[:80]
-        remedy = str(first.get("ctx", {}).get("remedy", "Give a value within these bounds."))
+        said = first["msg"].removeprefix("Value error, ")
+        given = "" if isinstance(first.get("input"), Mapping) else f"{first.get('input')!r:.80}: "  # of one value alone
+        usual = "Change it." if first["type"] == "value_error" else "Give a value within these bounds."
+        remedy = str(first.get("ctx", {}).get("remedy", usual))
         if first["type"] == "extra_forbidden":
             near = difflib.get_close_matches(str(first["loc"][-1]), model.model_fields, n=1)
             remedy = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(model.model_fields)}."
-        raise InputError(field, f"{given}: {first['msg']}", remedy) from error
+        raise InputError(field, given + said, remedy) from error

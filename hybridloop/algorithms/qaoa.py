@@ -91,8 +91,8 @@ def qaoa(
         reason=stop.reason + _penalty_in_words(ansatz),
         rounds=len(log.history),
         history=tuple(log.history),
-        best_bitstring=seen.best_bitstring,
-        best_value=seen.best_value,
+        best_bitstring=None if seen.best is None else seen.best.bitstring,
+        best_value=None if seen.best is None else seen.best.value,
         approximation_ratio=problem.approximation_ratio(value),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,34 @@ from hybridloop.algorithms.optimizer import Reading
 from hybridloop.algorithms.qubo import BinaryProblem
 from hybridloop.algorithms.rounds import Counts, Measured, RunRound
 from hybridloop.algorithms.vqe import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """An assignment that meets the constraint (rightmost character = variable 0), and its objective."""
+
+    bitstring: str
+    value: float
+
+
+def better(problem: BinaryProblem, bits: NDArray[np.uint8], than: Assignment | None) -> Assignment | None:
+    """The best assignment of the rows of bits (k, n) and of what is known; of equal ones what is known, or the first.
+
+    None where none meets the constraint.
+    """
+    bits = bits[problem.is_feasible(bits)]
+    if not len(bits):
+        return than
+    values = problem.objective.energies(bits)
+    at, sign = int(np.argmin(problem.sign * values)), problem.sign
+    if than is None or beats(sign, float(values[at]), than.value):
+        return Assignment("".join(str(bit) for bit in bits[at][::-1]), float(values[at]))
+    return than
+
+
+def beats(sign: float, one: float, other: float) -> bool:
+    """Whether one objective is better than another by more than rounding; `sign` makes less the better."""
+    return sign * one < sign * other - 1e-12 * abs(other)
 
 
 def reading(point: NDArray[np.float64], estimate: Estimate) -> Reading:
@@ -26,8 +55,7 @@ class SeenAssignments:
     def __init__(self, problem: BinaryProblem, run_round: RunRound) -> None:
         self._problem = problem
         self._run_round = run_round
-        self.best_bitstring: str | None = None
-        self.best_value: float | None = None
+        self.best: Assignment | None = None
 
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[Measured]:
         """Measure a round."""
@@ -40,15 +68,7 @@ class SeenAssignments:
 
     def _look(self, counts: Counts) -> None:
         bits = np.unpackbits(counts.outcomes, axis=1)[:, ::-1][:, : counts.num_bits]  # column i is bit i
-        bits = bits[self._problem.is_feasible(bits)]
-        if not len(bits):
-            return
-        values = self._problem.objective.energies(bits)
-        at = int(np.argmin(self._problem.sign * values))
-        sign = self._problem.sign
-        if self.best_value is None or sign * values[at] < sign * self.best_value - 1e-12 * abs(self.best_value):
-            self.best_value = float(values[at])
-            self.best_bitstring = "".join(str(bit) for bit in bits[at][::-1])
+        self.best = better(self._problem, bits, self.best)
 
 
 class RoundLog:

@@ -14,9 +14,10 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.algorithms.estimation import combine, tally
 from hybridloop.algorithms.ising import MOST_ENUMERATED, Ising
 from hybridloop.algorithms.measurement import observable
+from hybridloop.algorithms.mitigation.readout import bits_of
 from hybridloop.algorithms.qaoa import DEFAULT_SHOTS, QaoaResult
 from hybridloop.algorithms.qaoa_circuit import qaoa_circuit
-from hybridloop.algorithms.qaoa_rounds import RoundLog, reading
+from hybridloop.algorithms.qaoa_rounds import Assignment, RoundLog, beats, better, reading
 from hybridloop.algorithms.qubo import BinaryProblem, spin_glass
 from hybridloop.algorithms.rounds import Counts, Lost, RunRound
 from hybridloop.algorithms.vqe import Progress
@@ -49,16 +50,19 @@ def rqaoa(
 
     One job a round: the largest |⟨s_i s_j⟩| over coupled pairs, or |⟨s_i⟩| over fields, becomes an equation that takes
     one spin out; the least pair where several are equal. Of the last `stop_at` spins all assignments are gone through.
-    The result's `value` is the objective of the assignment found, which is no estimate: its error is 0. A lost job is
-    asked for again in a round of its own.
+    The result's `value` is the objective of the assignment found, which is no estimate: its error is 0. Its
+    `best_value` may be better: each round's samples are assignments as well, once the equations are put in. A lost job
+    is asked for again in a round of its own.
     """
     if not 1 <= stop_at <= MOST_ENUMERATED:
         raise InputError("stop_at", f"{stop_at} spins", f"Give 1 to {MOST_ENUMERATED}.")
     left, names, fixed = problem.cost, list(range(problem.num_variables)), list[_Fixed]()
     log = RoundLog(problem.sign, on_progress)
     angles: tuple[float, ...] = ()
+    best: Assignment | None = None
     while left.num_variables > stop_at and not left.is_constant:
         counts, angles = _measured(left, table, run_round, layers, shots, log)
+        best = better(problem, _assigned(bits_of(counts), names, fixed, problem.num_variables), best)
         (i, j), mean = _surest(left, counts)
         sign = 1.0 if mean >= 0 else -1.0
         fixed.append(_Fixed(names[i if j is None else j], None if j is None else names[i], sign))
@@ -66,11 +70,13 @@ def rqaoa(
         names.remove(fixed[-1].spin)
         if not names:
             break
-    bits = _unwound(_least(left, names), fixed, problem.num_variables)
+    bits = _assigned(_least(left)[None, :], names, fixed, problem.num_variables)
+    own = better(problem, bits, None)
+    is_surpassed = best is not None and (own is None or beats(problem.sign, best.value, own.value))
+    best = best if is_surpassed else own
     is_feasible = bool(problem.is_feasible(bits)[0])
     value = float((problem.objective if is_feasible else problem.cost.scaled(problem.sign)).energies(bits)[0])
-    text = "".join(str(bit) for bit in bits[::-1])
-    said = f"{len(fixed)} spins were fixed one by one, and the assignments of the others gone through"
+    surpassed = "; a sample was better than what that came to" if is_surpassed else ""
     broken = "" if is_feasible or problem.constraint is None else f"; it does not meet {problem.constraint.what}"
     return QaoaResult(
         value=value,
@@ -81,13 +87,20 @@ def rqaoa(
         is_precise=True,
         parameters=angles,
         converged=True,
-        reason=said + broken,
+        reason=_in_words(len(fixed)) + broken + surpassed,
         rounds=len(log.history),
         history=tuple(log.history),
-        best_bitstring=text if is_feasible else None,
-        best_value=value if is_feasible else None,
+        best_bitstring=None if best is None else best.bitstring,
+        best_value=None if best is None else best.value,
         approximation_ratio=problem.approximation_ratio(value),
     )
+
+
+def _in_words(fixed: int) -> str:
+    if not fixed:
+        return "all assignments were gone through, because there are no more variables than are left to that"
+    count = "1 variable was" if fixed == 1 else f"{fixed} variables were"
+    return f"{count} fixed one by one, and the assignments of the others gone through"
 
 
 def _measured(
@@ -116,8 +129,7 @@ def _measured(
 
 def _surest(left: Ising, counts: Counts) -> tuple[tuple[int, int | None], float]:
     """What is to be fixed, a pair of coupled spins or one with a field, and its mean."""
-    bits = np.unpackbits(counts.outcomes, axis=1)[:, ::-1][:, : counts.num_bits]
-    spins = 1.0 - 2.0 * bits
+    spins = 1.0 - 2.0 * bits_of(counts)
     weights = counts.counts / counts.shots
     second = spins.T @ (weights[:, None] * spins)
     means: dict[tuple[int, int | None], float] = {pair: float(second[pair]) for pair in left.couplings}
@@ -159,16 +171,17 @@ def _without(left: Ising, i: int, j: int | None, sign: float) -> Ising:
     return Ising(np.where(np.abs(rest) > 1e-12 * size, rest, 0.0), kept, offset)
 
 
-def _least(left: Ising, names: list[int]) -> dict[int, float]:
-    """The spins that are left at their least energy; of equal ones the least number."""
-    if left.is_constant:
-        return dict.fromkeys(names, 1.0)
-    index = int(np.argmin(left.all_energies()))
-    return {name: 1.0 - 2.0 * (index >> place & 1) for place, name in enumerate(names)}
+def _least(left: Ising) -> NDArray[np.uint8]:
+    """The bits (n,) of least energy; of equal ones the least number."""
+    index = 0 if left.is_constant else int(np.argmin(left.all_energies()))
+    return np.array([index >> place & 1 for place in range(left.num_variables)], np.uint8)
 
 
-def _unwound(spins: dict[int, float], fixed: list[_Fixed], count: int) -> NDArray[np.int64]:
-    """All bits (count,), the equations put in from the last to the first."""
+def _assigned(bits: NDArray[np.uint8], names: list[int], fixed: list[_Fixed], count: int) -> NDArray[np.uint8]:
+    """All bits (k, count) of rows of those that are left, the equations put in from the last to the first."""
+    whole = np.zeros((len(bits), count), np.uint8)
+    whole[:, names] = bits[:, : len(names)]
     for each in reversed(fixed):
-        spins[each.spin] = each.sign * (1.0 if each.other is None else spins[each.other])
-    return np.array([spins[i] < 0 for i in range(count)], np.int64)
+        of = whole[:, each.other] if each.other is not None else 0
+        whole[:, each.spin] = of if each.sign > 0 else 1 - of
+    return whole

@@ -20,6 +20,7 @@ _COLUMNS: Mapping[str, Sequence[str]] = {
     "vqd": ("level", "energy", "standard_error", "exact", "overlap", "electrons", "converged"),
 }
 _OF_ASSIGNMENTS = frozenset({"qaoa", "rqaoa"})
+MOST_NAMES = 12  # on a line
 PARTIAL = frozenset({"stopped", "parked"})
 
 
@@ -53,9 +54,8 @@ def _print(result: RunResult, picture: Path | None) -> None:
     else:
         _print_value(result)
     _print_table(result)
-    print(
-        f"  effort     {result.rounds} rounds, {result.jobs} jobs, {result.shots:,} shots, {result.wall_seconds:.1f} s"
-    )
+    effort = f"{_count(result.rounds, 'round')}, {_count(result.jobs, 'job')}, {_count(result.shots, 'shot')}"
+    print(f"  effort     {effort}, {result.wall_seconds:.1f} s")
     print(f"  cost       {_cost(result)}")
     for session in result.sessions:
         print(f"  session    {session.id} {session.status}")
@@ -84,8 +84,7 @@ def _print_value(result: RunResult) -> None:
 
 def _print_table(result: RunResult) -> None:
     """What a run has beside its value: a row for each operator or level."""
-    if result.table:
-        columns = _COLUMNS[result.algorithm]
+    if result.table and (columns := _COLUMNS.get(result.algorithm)):
         print()
         print_table(columns, [{name: _in_words(row[name]) for name in columns} for row in result.table])
         print()
@@ -103,11 +102,25 @@ def _print_assignment(result: RunResult) -> None:
     known = "unknown: too many assignments to go through"
     if result.exact is not None:
         known = f"{result.exact:g}"
-    error = result.rounding_bound if result.is_exact else result.standard_error
     ratio = "" if result.approximation_ratio is None else f", approximation ratio {result.approximation_ratio:.4f}"
     print(f"  best seen  {best}")
+    if names := _ones(result):
+        print(f"  with 1     {names}")
     print(f"  optimum    {known}")
-    print(f"  objective  {result.value:.6f} ± {error:.6f} on average{ratio}")
+    if result.algorithm == "rqaoa":  # no estimate
+        print(f"  recursion  came to {result.value:g}{ratio}")
+    else:
+        error = result.rounding_bound if result.is_exact else result.standard_error
+        print(f"  objective  {result.value:.6f} ± {error:.6f} on average{ratio}")
+
+
+def _ones(result: RunResult) -> str:
+    """The variables that are 1 in the best assignment, where they have names of their own."""
+    if all(row["variable"] == str(place) for place, row in enumerate(result.table)):
+        return ""
+    names = [row["variable"] for row in result.table if row["value"]]
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return (", ".join(names[:MOST_NAMES]) or "none") + more
 
 
 def _print_so_far(result: RunResult) -> None:
@@ -119,6 +132,10 @@ def _print_so_far(result: RunResult) -> None:
     )
     print(f"  so far     {so_far}")
     print(f"  go on      hybridloop runs resume {result.run_key}")
+
+
+def _count(number: int, of: str) -> str:
+    return f"{number:,} {of}{'' if number == 1 else 's'}"
 
 
 def _cost(result: RunResult) -> str:

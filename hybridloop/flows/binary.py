@@ -20,7 +20,7 @@ from hybridloop.algorithms.rqaoa import rqaoa
 from hybridloop.algorithms.vqe import Progress
 from hybridloop.data import load
 from hybridloop.flows.problems import lost_points
-from hybridloop.flows.results import Outcome
+from hybridloop.flows.results import Outcome, Table
 from hybridloop.flows.settings import MixerName, ObjectiveName, ProblemText, QaoaSettings, RqaoaSettings, RunSettings
 from hybridloop.flows.subjects import measuring_target, unknown_problem
 from hybridloop.sessions.budget import check_caps
@@ -53,7 +53,8 @@ class _Binary:
     def measured(self, run_round: RunRound, on_progress: Callable[[Progress], None], /) -> Outcome:
         """Find an assignment; an optimizer serves once."""
         found = self.measure(run_round, on_progress)
-        return Outcome(**{each.name: getattr(found, each.name) for each in dataclasses.fields(found)})
+        values = {each.name: getattr(found, each.name) for each in dataclasses.fields(found)}
+        return Outcome(**values, table=_by_name(self.problem, found.best_bitstring))
 
 
 def prepare_qaoa(problem: ProblemText, settings: QaoaSettings, seed: int) -> _Binary:
@@ -96,7 +97,7 @@ def read_binary(problem: ProblemText, objective: ObjectiveName) -> BinaryProblem
         return read_binary_problem(problem.text, problem.name, asked)
     built_in = load("binary_problems")
     if (entry := built_in.get(problem.name.lower())) is None:
-        raise unknown_problem(problem.name, built_in)
+        raise unknown_problem(problem.name, built_in, load("problems"), "a molecule: hybridloop run vqe")
     return read_binary_problem(entry["text"], problem.name, asked)
 
 
@@ -118,6 +119,13 @@ def _mixer(name: MixerName, problem: BinaryProblem) -> Mixer:
         return Mixer(name)
     is_budget = problem.constraint is not None and problem.constraint.ones is not None and problem.num_variables > 1
     return Mixer.XY if is_budget else Mixer.STANDARD
+
+
+def _by_name(problem: BinaryProblem, bitstring: str | None) -> Table:
+    if bitstring is None:
+        return ()
+    named = zip(problem.labels, reversed(bitstring), strict=True)
+    return tuple({"variable": label, "value": int(bit)} for label, bit in named)
 
 
 def _as_minimized(on_lost: LostPoints, problem: BinaryProblem) -> LostPoints:

@@ -78,7 +78,8 @@ class RunResult:
     have, `reference` the mean over all assignments, and `best_bitstring` (rightmost character = variable 0) the best
     assignment that was seen, of `best_value`; `approximation_ratio` goes from the worst assignment, 0, to the best, 1.
     `table` has what one value does not hold: of ADAPT-VQE the operators in their order, of VQD the levels, from the
-    ground state, whose energy `value` is. `jobs` are those of the rounds, each once; `retried` and `pings` come on top,
+    ground state, whose energy `value` is, of binary problems the variables by name, with their value in the best
+    assignment. `jobs` are those of the rounds, each once; `retried` and `pings` come on top,
     and `shots` are those of `jobs`. `cost` is what the service billed, by unit (USD, HQC, eHQC, …), and empty where it
     stated nothing.
 

@@ -53,7 +53,7 @@ def read_subject(problem: ProblemText) -> Molecule | PauliProblem:
         return read_energy_problem(problem.text, problem.name)
     built_in = load("problems")
     if (entry := built_in.get(problem.name.lower())) is None:
-        raise unknown_problem(problem.name, built_in)
+        raise unknown_problem(problem.name, built_in, load("binary_problems"), "a binary one: hybridloop run qaoa")
     return read_fcidump(entry["fcidump"], problem.name)
 
 
@@ -93,8 +93,10 @@ def measuring_target(name: str) -> Target:
     return target
 
 
-def unknown_problem(name: str, built_in: Iterable[str]) -> InputError:
-    """The error for a name that is neither a file's nor built in."""
+def unknown_problem(name: str, built_in: Iterable[str], others: Iterable[str], kind: str) -> InputError:
+    """The error for a name that is neither a file's nor built in; `others` are built in and of another kind."""
+    if name.lower() in others:
+        return InputError("problem", f"{name!r} is no problem for this algorithm", f"It is {kind} {name}.")
     near = difflib.get_close_matches(name.lower(), list(built_in), n=1)
     hint = f"Did you mean {near[0]!r}?" if near else "`hybridloop problems` lists what there is."
     return InputError("problem", f"there is no file and no built-in problem {name!r}", hint)

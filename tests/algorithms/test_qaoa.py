@@ -379,7 +379,33 @@ def test_recursion_says_the_value_of_the_assignment_that_it_gives(matrix: list[l
 
     result = rqaoa(problem, TABLE, run_round, stop_at=1)
     bits = np.array([int(bit) for bit in reversed(str(result.best_bitstring))])
-    assert result.value == pytest.approx(float(bits @ np.array(matrix) @ bits) + 0.5)
+    assert result.best_value == pytest.approx(float(bits @ np.array(matrix) @ bits) + 0.5)
+    assert result.best_value is not None
+    assert result.best_value <= result.value + 1e-9
+    assert ("a sample was better" in result.reason) == (result.best_value < result.value - 1e-9)
+
+
+def test_a_sample_of_a_later_round_is_an_assignment_once_the_equations_are_put_in() -> None:
+    """A ring of four: 0 and 1 are told to differ, which is right, then 0 and 3 to agree, which leaves a cut of 2."""
+    asked: list[int] = []
+
+    def run_round(pubs: Sequence[SamplerPub], /) -> list[Measured]:
+        asked.append(pubs[0].circuit.num_qubits)
+        counts = {4: {"1101": 6, "0010": 5, "0001": 1}, 3: {"011": 1, "000": 3, "101": 3, "111": 2, "010": 2}}[
+            asked[-1]
+        ]
+        return [Measured(np.zeros((1, 2)), (Counts.from_bitstrings(counts),))]
+
+    ring = qubo.max_cut(graph_of(4, [(0, 1, 1.0), (1, 2, 1.0), (2, 3, 1.0), (0, 3, 1.0)]))
+    result = rqaoa(ring, TABLE, run_round, stop_at=2)
+    assert asked == [4, 3]
+    assert (result.value, result.best_value, result.best_bitstring) == (2.0, 4.0, "0101")
+
+
+def test_with_no_more_variables_than_are_gone_through_nothing_is_measured() -> None:
+    result = rqaoa(cut_of("ring_n6"), TABLE, lambda _: [], stop_at=6)
+    assert (result.value, result.rounds) == (6.0, 0)
+    assert "all assignments were gone through" in result.reason
 
 
 def losing(rounds: RunRound, *, first: int) -> RunRound:

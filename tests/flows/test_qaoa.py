@@ -71,6 +71,7 @@ def test_every_mixer_can_be_had_for_a_budget(mixer: MixerName) -> None:
         ("qaoa", PETERSEN, {"mixer": "xy"}, "mixer"),
         ("qaoa", PETERSEN, {"refine": 1, "failure": {"on_lost_job": "skip"}}, "on_lost_job"),
         ("qaoa", ProblemText(name="petersn"), {}, "problem"),
+        ("qaoa", ProblemText(name="h2"), {}, "problem"),
         ("qaoa", ProblemText(name="loop", text="1 1\n"), {}, "problem, line 1"),
         ("rqaoa", ProblemText(name="none", text="# nothing\n"), {}, "problem"),
         ("rqaoa", PETERSEN, {"stop_at": 0}, "stop_at"),
