@@ -14,6 +14,7 @@ from benchmarks.accuracy_binary import cubic_graphs, recursion
 from benchmarks.accuracy_energies import dihydrogen, ground_states
 from benchmarks.accuracy_mitigation import mitigation
 from benchmarks.accuracy_outside import graphs, molecules
+from benchmarks.accuracy_searches import from_hartree_fock, random_starts
 from benchmarks.accuracy_speed import speeds
 from benchmarks.accuracy_states import electrons, levels, operators
 from benchmarks.bounds import Bound, machine
@@ -21,6 +22,8 @@ from benchmarks.bounds import Bound, machine
 # A row takes whether it is to be its short form (seconds; what pytest runs too), and gives its figures.
 ROWS: Mapping[str, Callable[[bool], list[Bound]]] = {
     "dihydrogen": dihydrogen,
+    "random-starts": random_starts,
+    "from-hartree-fock": from_hartree_fock,
     "ground-states": ground_states,
     "adapt-operators": operators,
     "vqd-levels": levels,

@@ -20,8 +20,8 @@ from hybridloop.algorithms.trigprocess import TrigProcess
 
 MOST_REPEATS = 3  # rounds in a row of which less than half came back
 GRID = 12  # points along each angle, among which a pair's new start is looked for
-# hartree; the process reckons with every energy of that form, and so puts what noise costs at twice what it is
-DEFAULT_TERMINATION = Termination(tolerance=2e-3)
+# hartree; the process reckons with every energy of that form, and so puts what noise costs at twice what it is or more
+DEFAULT_TERMINATION = Termination(tolerance=2.5e-3)
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from hybridloop.algorithms.trigfit import VARIANCE_FLOOR, Frequencies
 
 SMOOTHNESS = 2.0  # the weight of an angle's constant over that of a wave: how often an angle does not matter
 JITTER = 1e-9  # of the signal's variance: points that are measured again make rows that are equal but for noise
-CAUTION = 1.0  # standard errors: a step into what was not measured has to promise that much
+CAUTION = 1.5  # standard errors: a step into what was not measured has to promise that much
 SOFTEST = 0.02  # of the signal's spread, per square radian: curvatures below are taken for it
 
 

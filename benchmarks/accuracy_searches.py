@@ -1,0 +1,79 @@
+"""How few rounds and jobs the searches take, from noisy energies alone: as they are chosen by default."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+from qiskit.quantum_info import Statevector
+
+from benchmarks.accuracy_energies import DATA, MHA, Counted, on_qubits, p95
+from benchmarks.bounds import Bound, Side
+from hybridloop.algorithms.ansatz import Ansatz, hardware_efficient
+from hybridloop.algorithms.choice import choose
+from hybridloop.algorithms.electronic import ElectronicProblem
+from hybridloop.algorithms.evaluation import evaluation
+from hybridloop.algorithms.exact import exact_ground_energy
+from hybridloop.algorithms.lost import FAIL
+from hybridloop.algorithms.measurement import observable
+from hybridloop.algorithms.sharing import share_terms
+from hybridloop.algorithms.uccsd import excitation_ansatz
+from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, SearchLog, search
+from tests.algorithms.batched_states import shot_rounds
+
+CHEMICAL_ACCURACY = 1.6  # mHa
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """How far above the exact energy (mHa) the energy at the angles found is, and what the search took."""
+
+    found_mha: float
+    converged: bool
+    counted: Counted
+
+
+def searched(problem: ElectronicProblem, ansatz: Ansatz, *, seed: int, shots: int, max_rounds: int) -> Searched:
+    """One search as a run makes it, from the ansatz's start; the exact energy only scores it."""
+    counted = Counted(shot_rounds(seed))
+    optimizer = choose(ansatz).optimizer
+    energy = share_terms(observable(problem.hamiltonian), problem.reference_state)
+    evaluated = evaluation(energy, ansatz, counted)
+    point, _, stop = search(evaluated, ansatz, optimizer, shots, max_rounds, FAIL, SearchLog(lambda _: None))
+    state = Statevector(ansatz.circuit.assign_parameters(point))
+    found = float(state.expectation_value(problem.hamiltonian).real) - exact_ground_energy(problem.molecule)
+    return Searched(found / MHA, stop.converged, counted)
+
+
+def random_starts(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
+    """H2 with four angles that start anywhere, 1000 shots a circuit, until the search stops by itself."""
+    problem = on_qubits("H2_0.735")
+    seeds = range(10 if quick else 40)
+    ansatzes = [hardware_efficient(2, np.random.default_rng(seed)) for seed in seeds]
+    runs = [
+        searched(problem, ansatz, seed=seed, shots=1000, max_rounds=DEFAULT_MAX_ROUNDS)
+        for seed, ansatz in zip(seeds, ansatzes, strict=True)
+    ]
+    solved = sum(each.found_mha < CHEMICAL_ACCURACY and each.converged for each in runs)
+    jobs = [each.counted.jobs for each in runs]
+    return [
+        Bound(f"H2, random starts: solved of {len(seeds)}", solved, Side.AT_LEAST, 9 if quick else 37),
+        Bound("H2, random starts: p95 of rounds", p95([each.counted.rounds for each in runs]), Side.AT_MOST, 8),
+        Bound("H2, random starts: p95 of jobs", p95(jobs), Side.AT_MOST, 150),
+        Bound("H2, random starts: most jobs", max(jobs), Side.AT_MOST, 150),
+    ]
+
+
+def from_hartree_fock(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
+    """The H4 chain with ten angles from Hartree-Fock, 4000 shots a circuit, three rounds."""
+    problem = on_qubits("H4_1")
+    chosen = json.loads((DATA / "adapt_operators.json").read_text())["H4_1"]
+    operators = [(tuple(emptied), tuple(filled)) for emptied, filled in chosen]
+    ansatz = excitation_ansatz(problem, operators, "adapt")
+    runs = [searched(problem, ansatz, seed=seed, shots=4000, max_rounds=3) for seed in range(2 if quick else 20)]
+    return [
+        Bound("H4 from HF, 3 rounds: most error", max(each.found_mha for each in runs), Side.AT_MOST, 1.6, "mHa"),
+        Bound("H4 from HF: most rounds", max(each.counted.rounds for each in runs), Side.AT_MOST, 3),
+        Bound("H4 from HF: most jobs", max(each.counted.jobs for each in runs), Side.AT_MOST, 2300),
+    ]
