@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from benchmarks.accuracy_binary import cubic_graphs, recursion
-from benchmarks.accuracy_energies import dihydrogen, ground_states
+from benchmarks.accuracy_energies import dihydrogen, ground_states, stretched
 from benchmarks.accuracy_mitigation import mitigation
 from benchmarks.accuracy_outside import graphs, molecules
 from benchmarks.accuracy_searches import from_hartree_fock, random_starts
@@ -25,6 +25,7 @@ ROWS: Mapping[str, Callable[[bool], list[Bound]]] = {
     "random-starts": random_starts,
     "from-hartree-fock": from_hartree_fock,
     "ground-states": ground_states,
+    "stretched": stretched,
     "adapt-operators": operators,
     "vqd-levels": levels,
     "other-electrons": electrons,

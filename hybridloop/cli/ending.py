@@ -53,6 +53,8 @@ def _print(result: RunResult, picture: Path | None) -> None:
         _print_so_far(result)
     else:
         _print_value(result)
+    for warning in result.warnings:
+        print(f"  warning    {warning}")
     _print_table(result)
     effort = f"{_count(result.rounds, 'round')}, {_count(result.jobs, 'job')}, {_count(result.shots, 'shot')}"
     print(f"  effort     {effort}, {result.wall_seconds:.1f} s")

@@ -10,6 +10,7 @@ import numpy as np
 
 from hybridloop.algorithms.ansatz import Ansatz
 from hybridloop.algorithms.choice import choose
+from hybridloop.algorithms.doubts import strongly_correlated
 from hybridloop.algorithms.electronic import ElectronicProblem
 from hybridloop.algorithms.grouping import Grouped, choose_grouping, grouped
 from hybridloop.algorithms.lost import FAIL, LostPoints, Penalize, Skip, check_lost_points
@@ -27,6 +28,7 @@ from hybridloop.errors import InputError
 from hybridloop.flows.optimizers import find_search
 from hybridloop.flows.results import Outcome
 from hybridloop.flows.settings import (
+    AnsatzName,
     GroupingName,
     MitigationName,
     OptimizerName,
@@ -118,10 +120,12 @@ class PreparedVqe:
             mitigation=self.mitigation,
             on_progress=on_progress,
         )
-        checked = None
-        if electronic is not None:
-            checked = check_sector(electronic, self.ansatz, np.array(found.parameters), run_round)
-        wrong = None if checked is None else checked.warning
+        point = np.array(found.parameters)
+        checked = None if electronic is None else check_sector(electronic, self.ansatz, point, run_round)
+        warnings = [] if checked is None or checked.warning is None else [checked.warning]
+        if electronic is not None and self.settings.ansatz == AnsatzName.UCCSD:
+            beyond = strongly_correlated(electronic.molecule, point)
+            warnings += [] if beyond is None else [beyond]
         return Outcome(
             value=found.value,
             standard_error=found.standard_error,
@@ -130,10 +134,11 @@ class PreparedVqe:
             rounding_bound=found.rounding_bound,
             is_precise=found.is_precise,
             parameters=found.parameters,
-            converged=found.converged and wrong is None,
-            reason=self._reason(found.reason if wrong is None else f"{wrong} The search: {found.reason}"),
+            converged=found.converged and not warnings,
+            reason=self._reason("; ".join([*(each.split(":")[0] for each in warnings), found.reason])),
             rounds=found.rounds + (checked is not None),
             history=found.history,
+            warnings=tuple(warnings),
         )
 
     def _reason(self, ended: str) -> str:

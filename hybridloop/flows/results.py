@@ -58,6 +58,7 @@ class Outcome:
     best_value: float | None = None
     approximation_ratio: float | None = None
     table: Table = ()
+    warnings: tuple[str, ...] = ()
 
 
 def interval95(estimate: Estimate) -> tuple[float, float]:
@@ -79,9 +80,9 @@ class RunResult:
     assignment that was seen, of `best_value`; `approximation_ratio` goes from the worst assignment, 0, to the best, 1.
     `table` has what one value does not hold: of ADAPT-VQE the operators in their order, of VQD the levels, from the
     ground state, whose energy `value` is, of binary problems the variables by name, with their value in the best
-    assignment. `jobs` are those of the rounds, each once; `retried` and `pings` come on top,
-    and `shots` are those of `jobs`. `cost` is what the service billed, by unit (USD, HQC, eHQC, …), and empty where it
-    stated nothing.
+    assignment. `warnings` are reasons to doubt the value. `jobs` are those of the rounds, each once; `retried` and
+    `pings` come on top, and `shots` are those of `jobs`. `cost` is what the service billed, by unit (USD, HQC, eHQC,
+    …), and empty where it stated nothing.
 
     A run that has not ended is "stopped", "parked" or "interrupted": it has no value yet, `parameters` are the best
     point so far, and `runs resume` goes on with it. `resumed` says that this one had been begun before.
@@ -118,6 +119,7 @@ class RunResult:
     best_value: float | None = None
     approximation_ratio: float | None = None
     table: Table = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def error(self) -> float | None:
@@ -150,6 +152,7 @@ class RunResult:
                 "jobs": stored["jobs"]["evaluations"],
                 "cost": dict(stored["costs"]),
                 "table": tuple(stored.get("table", ())),
+                "warnings": tuple(stored.get("warnings", ())),
                 "sessions": tuple(SessionRecord(**each) for each in stored["sessions"]),
                 "history": tuple(Progress(**{**each, "point": tuple(each["point"])}) for each in stored["history"]),
             }

@@ -10,6 +10,7 @@ from typing import Any
 
 from prefect.runtime import flow_run
 
+from hybridloop.algorithms.doubts import below_exact
 from hybridloop.algorithms.vqe import Progress
 from hybridloop.errors import CapReached, RunStopped
 from hybridloop.flows.cancelling import cancelled_in_prefect
@@ -119,4 +120,13 @@ def _result(
         best_value=outcome.best_value,
         approximation_ratio=outcome.approximation_ratio,
         table=outcome.table,
+        warnings=all_warnings(outcome, prepared),
     )
+
+
+def all_warnings(outcome: Outcome, prepared: Prepared) -> tuple[str, ...]:
+    """The algorithm's own, and what the exact energy tells of the value; no such bound holds for a mean objective."""
+    if prepared.unit != "hartree":
+        return outcome.warnings
+    below = below_exact(outcome.value, outcome.standard_error, outcome.rounding_bound, prepared.exact)
+    return outcome.warnings if below is None else (*outcome.warnings, below)

@@ -17,6 +17,7 @@ from hybridloop.data import load
 from hybridloop.errors import InputError
 from hybridloop.flows.context import called_with, prepared_by_caller
 from hybridloop.flows.problems import prepare_vqe
+from hybridloop.flows.running import all_warnings
 from hybridloop.flows.settings import AnsatzName, MappingName, OptimizerName, ProblemText, VqeSettings
 from hybridloop.flows.subjects import exact_energy, read_subject
 from tests.algorithms.batched_states import noiseless_rounds
@@ -82,10 +83,21 @@ def test_the_wrong_particle_number_is_said_and_is_no_convergence() -> None:
     settings = VqeSettings(
         ansatz=AnsatzName.HARDWARE_EFFICIENT, mapping=MappingName.JORDAN_WIGNER, optimizer=OptimizerName.ROTOSOLVE
     )
-    outcome = prepare_vqe(ProblemText(name="heh+"), settings, seed=0).measured(noiseless_rounds(), lambda _: None)
+    prepared = prepare_vqe(ProblemText(name="heh+"), settings, seed=0)
+    outcome = prepared.measured(noiseless_rounds(), lambda _: None)
     assert outcome.value < -2.85146769 - 0.05  # below the ground state of two electrons: another charge's
-    assert "wrong particle number" in outcome.reason
+    assert outcome.reason.startswith("wrong particle number; ")
     assert not outcome.converged
+    wrong, below = all_warnings(outcome, prepared)
+    assert "2 (1 alpha, 1 beta)" in wrong
+    assert below.startswith("below the exact energy: ")
+
+
+def test_a_right_energy_is_not_doubted() -> None:
+    prepared = prepare_vqe(ProblemText(name="h2"), VqeSettings(), seed=0)
+    outcome = prepared.measured(noiseless_rounds(), lambda _: None)
+    assert outcome.converged
+    assert all_warnings(outcome, prepared) == ()
 
 
 def test_more_qubits_than_the_target_has_are_refused_before_anything_is_built() -> None:

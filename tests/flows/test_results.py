@@ -52,6 +52,13 @@ def result() -> RunResult:
     )
 
 
+def test_warnings_come_through_json(result: RunResult) -> None:
+    doubted = dataclasses.replace(result, warnings=("below the exact energy: by far",))
+    assert RunResult.from_dict(json.loads(doubted.to_json())) == doubted
+    before = {name: value for name, value in result.as_dict().items() if name != "warnings"}
+    assert RunResult.from_dict(before).warnings == ()  # of a run from before there were any
+
+
 def test_json_says_all_that_the_result_says(result: RunResult) -> None:
     document = json.loads(result.to_json())
     assert {field.name for field in dataclasses.fields(result)} <= document.keys()
