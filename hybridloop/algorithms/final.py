@@ -10,7 +10,7 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.allocation import MOST_SHOTS, neyman_top_up
+from hybridloop.algorithms.allocation import MOST_SHOTS, Allocation
 from hybridloop.algorithms.estimation import Estimate, Tally, combine
 from hybridloop.algorithms.evaluation import Evaluation
 from hybridloop.algorithms.rounds import Lost, Unreadable
@@ -30,7 +30,13 @@ class FinalMeasurement:
     is_precise: bool
 
 
-def pilot_shots(recent: Sequence[Estimate], groups: int, shots: int, precision: float) -> list[int]:
+def pilot_shots(
+    recent: Sequence[Estimate],
+    groups: int,
+    shots: int,
+    precision: float,
+    allocation: Allocation = Allocation.NEYMAN,
+) -> list[int]:
     """First shots for each group, from the search's last round; `shots` for each where there was none.
 
     The quietest of that round's points stands for the point to come, but at least a tenth of their mean: a group's
@@ -41,7 +47,7 @@ def pilot_shots(recent: Sequence[Estimate], groups: int, shots: int, precision: 
         return [max(shots, LEAST_PILOT)] * groups
     by_group = zip(*(estimate.shot_variances for estimate in recent), strict=True)
     variances = [max(min(each), 0.1 * fmean(each)) for each in by_group]
-    needed = neyman_top_up(variances, [0] * groups, precision**2)
+    needed = allocation.top_up(variances, [0] * groups, precision**2)
     rounding = max(estimate.rounding_bound * estimate.shots for estimate in recent) / (AIM * precision)
     least = max(LEAST_PILOT, math.ceil(min(rounding, MOST_SHOTS) / groups))
     return [max(least, math.ceil(PILOT_SHARE * each)) for each in needed]
@@ -54,8 +60,9 @@ def measure_finally(
     pilot: Sequence[int],
     precision: float,
     on_round: Callable[[Estimate, int, int], None],
+    allocation: Allocation = Allocation.NEYMAN,
 ) -> FinalMeasurement:
-    """Pilot, then rounds of Neyman's allocation until the standard error is at most `precision` (hartree).
+    """Pilot, then rounds of the allocation until the standard error is at most `precision` (hartree).
 
     All shots at the point are pooled, the pilot's too: they choose shares by variance, not by value. A target that
     does not sample is asked once. `on_round` is called with the estimate so far, and the round's circuits and
@@ -69,7 +76,7 @@ def measure_finally(
     lost: Lost | None = None
     circuits = shots = 0  # asked for since the last estimate
     for _ in range(MAX_ROUNDS if groups else 0):
-        wanted = _wanted(tallies, pilot, precision)
+        wanted = _wanted(tallies, pilot, precision, allocation)
         if not any(wanted):
             break
         asked = [index for index, each in enumerate(wanted) if each]
@@ -102,7 +109,7 @@ def measure_finally(
     return FinalMeasurement(estimate, uncertainty <= precision)
 
 
-def _wanted(tallies: list[Tally | None], pilot: Sequence[int], precision: float) -> list[int]:
+def _wanted(tallies: list[Tally | None], pilot: Sequence[int], precision: float, allocation: Allocation) -> list[int]:
     """Shots for each group in the next round; none at all when the estimate is sharp enough."""
     known = [each for each in tallies if each is not None]
     if len(known) < len(tallies):
@@ -110,4 +117,4 @@ def _wanted(tallies: list[Tally | None], pilot: Sequence[int], precision: float)
     if all(each.is_exact for each in known) or sum(each.variance for each in known) <= precision**2:
         return [0] * len(known)
     variances = [0.0 if each.is_exact else each.shot_variance for each in known]
-    return neyman_top_up(variances, [each.shots for each in known], (AIM * precision) ** 2)
+    return allocation.top_up(variances, [each.shots for each in known], (AIM * precision) ** 2)

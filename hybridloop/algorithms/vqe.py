@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.quantum_info import SparsePauliOp
 
+from hybridloop.algorithms.allocation import Allocation
 from hybridloop.algorithms.ansatz import Ansatz
 from hybridloop.algorithms.estimation import Estimate
 from hybridloop.algorithms.evaluation import Evaluation, evaluation
@@ -87,6 +88,7 @@ def vqe(
     precision: float = DEFAULT_PRECISION,
     max_rounds: int = DEFAULT_MAX_ROUNDS,
     on_lost: LostPoints = FAIL,
+    allocation: Allocation = Allocation.NEYMAN,
     mitigation: Mitigation = UNMITIGATED,
     reference_state: int | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
@@ -95,7 +97,8 @@ def vqe(
 
     `shots` is per circuit in the search, `precision` the standard error to end with;
     `max_rounds` bounds the search, to which the final measurement adds two to three rounds, eight at most. `on_lost`
-    says what becomes of points lost in the search; the final measurement asks again for what it lost. A `mitigation`'s
+    says what becomes of points lost in the search; the final measurement asks again for what it lost, and shares its
+    shots among the groups by `allocation`. A `mitigation`'s
     calibration is one round before the search, whose circuits and shots are told with the first. An operator is
     measured in qubit-wise commuting groups, among which `reference_state`, a basis state (bit i = qubit i) near the one
     sought, such as Hartree-Fock's, lets terms be shared out, which takes fewer shots; an observable, in its own groups.
@@ -114,9 +117,10 @@ def vqe(
     final = measure_finally(
         answering,
         found,
-        pilot=pilot_shots(mitigation.as_answers(recent), len(answering.circuits), shots, precision),
+        pilot=pilot_shots(mitigation.as_answers(recent), len(answering.circuits), shots, precision, allocation),
         precision=precision,
         on_round=lambda estimate, circuits, used: log.final(estimate, found, circuits, used),
+        allocation=allocation,
     )
     estimate = final.estimate
     half_width = estimate.rounding_bound if estimate.is_exact else Z95 * estimate.standard_error

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from hybridloop.algorithms.allocation import Allocation
 from hybridloop.algorithms.ansatz import Ansatz
 from hybridloop.algorithms.choice import choose
 from hybridloop.algorithms.doubts import strongly_correlated
@@ -117,6 +118,7 @@ class PreparedVqe:
             precision=self.settings.precision,
             max_rounds=self.settings.max_rounds,
             on_lost=self.on_lost,
+            allocation=Allocation(self.settings.allocation),
             mitigation=self.mitigation,
             on_progress=on_progress,
         )

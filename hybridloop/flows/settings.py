@@ -112,6 +112,13 @@ class GroupingName(enum.StrEnum):
     FULLY_COMMUTING = "fully-commuting"
 
 
+class AllocationName(enum.StrEnum):
+    """How the final measurement's shots are shared among its circuits."""
+
+    NEYMAN = "neyman"
+    UNIFORM = "uniform"
+
+
 class MitigationName(enum.StrEnum):
     """What is done about a machine's errors; one of the two extrapolations at most."""
 
@@ -326,6 +333,10 @@ class VqeSettings(EnergySettings):
     grouping: GroupingName = Field(
         GroupingName.AUTO,
         description="terms that share a circuit; auto chooses by the shots that it takes, and says why",
+    )
+    allocation: AllocationName = Field(
+        AllocationName.NEYMAN,
+        description="the answer's shots: neyman, where they tell most, or uniform, the same for each circuit",
     )
     mitigation: Annotated[tuple[MitigationName, ...], BeforeValidator(_parted)] | None = Field(
         None,

@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridloop.algorithms.allocation import neyman_top_up
+from hybridloop.algorithms.allocation import neyman_top_up, uniform_top_up
 
 GROUPS = st.lists(st.tuples(st.floats(1e-6, 4), st.integers(1, 100_000)), min_size=1, max_size=8)
 
@@ -42,6 +42,32 @@ def test_no_other_allocation_of_as_many_shots_is_sharper(
     other = [totals[0] - moved, totals[1] + moved, *totals[2:]]
     slack = sum(v / (n * n) for v, n in zip(variances, totals, strict=True))  # rounding up to whole shots
     assert variance(variances, other) >= variance(variances, totals) - slack
+
+
+@given(GROUPS, st.floats(1e-6, 1e-2))
+def test_uniform_shots_bring_all_to_one_number_that_is_just_enough(
+    groups: list[tuple[float, int]], target: float
+) -> None:
+    variances, measured = [v for v, _ in groups], [n for _, n in groups]
+    further = uniform_top_up(variances, measured, target, most=10**15)
+    totals = [n + m for n, m in zip(measured, further, strict=True)]
+    assert variance(variances, totals) <= target * (1 + 1e-9)
+    level = max((total for total, m in zip(totals, further, strict=True) if m), default=0)
+    assert all(total == level if m else total >= level for total, m in zip(totals, further, strict=True))
+    if level > 1:
+        assert variance(variances, [max(n, level - 1) for n in measured]) > target
+
+
+@given(GROUPS, st.floats(1e-6, 1e-2))
+def test_neyman_never_takes_more_shots_than_uniform(groups: list[tuple[float, int]], target: float) -> None:
+    variances, measured = [v for v, _ in groups], [n for _, n in groups]
+    neyman, uniform = (sum(each(variances, measured, target, most=10**15)) for each in (neyman_top_up, uniform_top_up))
+    assert neyman <= uniform + len(groups)  # rounding up, once each
+
+
+def test_uniform_shots_of_what_does_not_vary_are_none() -> None:
+    assert uniform_top_up([0.0, 0.0], [0, 5], 0.01) == [0, 0]
+    assert sum(uniform_top_up([1.0, 4.0], [10, 10], 1e-12, most=10_000)) == 10_000
 
 
 def test_what_is_measured_well_enough_gets_nothing() -> None:

@@ -14,6 +14,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp, Statevector
 from qiskit_aer.primitives import SamplerV2
 
+from hybridloop.algorithms.allocation import Allocation
 from hybridloop.algorithms.ansatz import Ansatz, hardware_efficient
 from hybridloop.algorithms.electronic import ElectronicProblem
 from hybridloop.algorithms.estimation import Estimate
@@ -167,6 +168,26 @@ def test_the_final_measurement_is_as_sharp_as_was_asked_and_not_much_more(
 ) -> None:
     result = search(problem_of("H2_0.735"), sampled_rounds(4), precision=precision)
     assert 0.9 * precision <= result.standard_error <= precision
+
+
+def test_an_answer_of_uniform_shots_is_as_sharp_and_takes_more_of_them(
+    problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
+) -> None:
+    asked: dict[Allocation, int] = {}
+    for allocation in Allocation:
+        shots: list[list[int]] = []
+        run_round = sampled_rounds(4)
+
+        def counted(pubs: Sequence[SamplerPub], /, noted: list[list[int]] = shots) -> list[Measured]:
+            noted.append([int(pub.shots) for pub in pubs])
+            return run_round(pubs)  # noqa: B023 (called within the turn)
+
+        result = search(problem_of("HeH+_0.7743"), counted, allocation=allocation)
+        assert 0.0 < result.standard_error <= 0.7 * MHA
+        asked[allocation] = result.shots
+        final = shots[-2:]
+        assert all((len(set(each)) == 1) == (allocation is Allocation.UNIFORM) for each in final)
+    assert asked[Allocation.NEYMAN] < asked[Allocation.UNIFORM]
 
 
 def test_rounds_have_a_limit_that_is_no_convergence(
