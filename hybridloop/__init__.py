@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hybridloop.api import adapt, molecule, open_session, qaoa, rqaoa, vqd, vqe
+    from hybridloop.api import adapt, molecule, open_session, qaoa, rqaoa, scan, vqd, vqe
 
-__all__ = ["__version__", "adapt", "molecule", "open_session", "qaoa", "rqaoa", "vqd", "vqe"]
+__all__ = ["__version__", "adapt", "molecule", "open_session", "qaoa", "rqaoa", "scan", "vqd", "vqe"]
 __version__ = "0.1.0"
 
 

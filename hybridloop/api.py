@@ -6,7 +6,7 @@ import logging
 import os
 import secrets
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from hybridloop.sessions.budget import Caps
 from hybridloop.sessions.policy import FailurePolicy
 from hybridloop.sessions.signals import sigterm_unwinds
 from hybridloop.sessions.targets import find_target
-from hybridloop.user_input import checked, circuit_text, read_problem
+from hybridloop.user_input import checked, circuit_text, read_problem, read_scan
 
 if TYPE_CHECKING:
     from hybridloop.flows.context import Update
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hybridloop.sessions.run import ClaimedRun
     from hybridloop.sessions.session import OpenSession
 
-__all__ = ["adapt", "molecule", "open_session", "qaoa", "rqaoa", "vqd", "vqe"]
+__all__ = ["adapt", "molecule", "open_session", "qaoa", "rqaoa", "scan", "vqd", "vqe"]
 
 _log = logging.getLogger(__name__)
 
@@ -87,6 +87,25 @@ def vqd(
     `hybridloop.flows.settings.VqdSettings`. All else is as in `vqe`.
     """
     return _start("vqd", problem, settings, run_key=run_key, workspace=workspace, on_progress=on_progress)
+
+
+def scan(
+    problems: Sequence[str | Path | ProblemText],
+    *,
+    run_key: str | None = None,
+    workspace: Any | None = None,
+    on_progress: Callable[[Update], None] | None = None,
+    **settings: Any,
+) -> RunResult:
+    """Find the ground-state energy (hartree) of one molecule after the other, in one run and one session.
+
+    `problems` are such as `vqe` takes, of which neighbours should be alike. The result's `table` has the points; its
+    value is the first one's. The settings are the fields of `hybridloop.flows.settings.ScanSettings`. A point starts
+    from the angles of the one before where the orbitals' signs and order can be told and the energy there, which is
+    measured, lies below Hartree-Fock's. All else is as in `vqe`.
+    """
+    valid = checked_settings("scan", settings)
+    return run("scan", read_scan(problems), valid, run_key=run_key, workspace=workspace, on_progress=on_progress)
 
 
 def qaoa(

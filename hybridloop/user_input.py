@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from hybridloop.data import load
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.flows.settings import MAX_CIRCUIT_BYTES, MAX_PROBLEM_BYTES, ProblemText
 
@@ -31,9 +33,15 @@ def read_problem(problem: str | Path | ProblemText) -> ProblemText:
         raise ProblemError(str(path), None, "the file is no text", "Give a molecule's or a graph's text.") from error
     except OSError as error:  # a name that is too long, among others, which Path does not take for a missing file
         raise ProblemError(str(path), None, f"it can't be read ({error.strerror})", "Check the path.") from error
-    if isinstance(problem, Path) or path.suffix or problem != path.name:
+    is_name = isinstance(problem, str) and problem == path.name and (not path.suffix or _is_built_in(problem))
+    if not is_name:
         raise ProblemError(str(problem), None, what, "Check the path, or name a built-in problem.")
     return checked(ProblemText, {"name": problem}, of="problem")
+
+
+def _is_built_in(name: str) -> bool:
+    """Whether it is a built-in problem's; some have a point in their name."""
+    return any(name.lower() in load(table) for table in ("problems", "binary_problems"))
 
 
 def _read_file(path: Path) -> ProblemText:
@@ -41,6 +49,14 @@ def _read_file(path: Path) -> ProblemText:
         size = f"the file has {path.stat().st_size:,} bytes, at most {MAX_PROBLEM_BYTES:,} are taken"
         raise ProblemError(str(path), None, size, "Choose a smaller active space or graph.")
     return checked(ProblemText, {"name": path.stem, "text": path.read_text(encoding="utf-8")}, of="problem")
+
+
+def read_scan(problems: Sequence[str | Path | ProblemText]) -> ProblemText:
+    """The points of a scan as one problem, in their order."""
+    parts = [read_problem(each) for each in problems]
+    name = f"{parts[0].name} to {parts[-1].name}" if parts else "nothing"
+    text = json.dumps({"points": [each.model_dump() for each in parts]})
+    return checked(ProblemText, {"name": name, "text": text}, of="problem")
 
 
 def circuit_text(ansatz: object) -> object:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # What is shown of a result's table; the rest is for programs.
 _COLUMNS: Mapping[str, Sequence[str]] = {
     "adapt": ("emptied", "filled", "gradient", "gradient_error", "expected_left", "energy"),
+    "scan": ("point", "energy", "standard_error", "exact", "error", "rounds", "circuits", "converged"),
     "vqd": ("level", "energy", "standard_error", "exact", "overlap", "electrons", "converged"),
 }
 _OF_ASSIGNMENTS = frozenset({"qaoa", "rqaoa"})

@@ -36,6 +36,7 @@ class Command:
     does: str
     problem: str
     example: str
+    takes: Any = str
 
 
 _MOLECULE = "Built-in name (`hybridloop problems`) or file: FCIDUMP, QCSchema JSON, Pauli-sum JSON."
@@ -63,6 +64,13 @@ COMMANDS = (
         "h2 --levels 3 --seed 7",
     ),
     Command(
+        "scan",
+        "Find the ground-state energies of a row of molecules in one run.",
+        "Two or more, in order: built-in names (`hybridloop problems`) or files as `run vqe` takes them.",
+        "h2-0.3 h2 h2-1.6 --seed 7",
+        list[str],
+    ),
+    Command(
         "qaoa",
         "Find a good assignment of a binary problem, by default in one job at fixed angles.",
         _BINARY,
@@ -87,7 +95,7 @@ def _run_command(command: Command) -> Callable[..., None]:
 
     def run(
         ctx: typer.Context,
-        problem: str,
+        problem: Any,
         *,
         run_key: Key = None,
         config: Config = None,
@@ -98,15 +106,15 @@ def _run_command(command: Command) -> Callable[..., None]:
     ) -> None:
         from hybridloop import api
         from hybridloop.cli.settings_file import settings_of
-        from hybridloop.user_input import read_problem
+        from hybridloop.user_input import read_problem, read_scan
 
         settings = api.checked_settings(command.algorithm, settings_of(config, set_, given(ctx, options)))
-        text = read_problem(problem)
+        text = read_scan(problem) if isinstance(problem, list) else read_problem(problem)
         with shown(quiet=quiet) as on_progress:
             result = api.run(command.algorithm, text, settings, run_key=run_key, on_progress=on_progress)
         tell(result, as_json=json)
 
-    run.__annotations__["problem"] = Annotated[str, typer.Argument(help=command.problem)]
+    run.__annotations__["problem"] = Annotated[command.takes, typer.Argument(help=command.problem)]
     run.__doc__ = (
         f"{command.does}\n\nWhat is given by name goes before --set, and that before --config.\n\n"
         f"Example: hybridloop run {command.algorithm} {command.example}"

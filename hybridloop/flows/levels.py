@@ -97,6 +97,7 @@ class PreparedVqd:
             rounds=found.rounds + sum(each is not None for each in sectors),
             history=found.history,
             table=tuple(rows),
+            warnings=tuple(doubts),
         )
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -162,6 +162,11 @@ def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int) -> Prepa
     check_lost_points(on_lost, optimizer)
     mitigation, energy = _mitigation(settings, subject), _grouped(settings, subject, start.ansatz)
     return PreparedVqe(subject, start, optimizer, on_lost, settings, mitigation, energy)
+
+
+def restarted(prepared: PreparedVqe, start: Start, seed: int) -> PreparedVqe:
+    """The same from another start."""
+    return replace(prepared, start=start, optimizer=_optimizer(prepared.settings, start.ansatz, seed))
 
 
 def _grouped(settings: VqeSettings, problem: Subject, ansatz: Ansatz) -> Grouped:

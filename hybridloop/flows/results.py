@@ -79,10 +79,10 @@ class RunResult:
     have, `reference` the mean over all assignments, and `best_bitstring` (rightmost character = variable 0) the best
     assignment that was seen, of `best_value`; `approximation_ratio` goes from the worst assignment, 0, to the best, 1.
     `table` has what one value does not hold: of ADAPT-VQE the operators in their order, of VQD the levels, from the
-    ground state, whose energy `value` is, of binary problems the variables by name, with their value in the best
-    assignment. `warnings` are reasons to doubt the value. `jobs` are those of the rounds, each once; `retried` and
-    `pings` come on top, and `shots` are those of `jobs`. `cost` is what the service billed, by unit (USD, HQC, eHQC,
-    …), and empty where it stated nothing.
+    ground state, whose energy `value` is; of a scan the points, of which `value` is the first one's; of binary problems
+    the variables by name, with their value in the best assignment. `warnings` are reasons to doubt the value. `jobs`
+    are those of the rounds, each once; `retried` and `pings` come on top, and `shots` are those of `jobs`. `cost` is
+    what the service billed, by unit (USD, HQC, eHQC, …), and empty where it stated nothing.
 
     A run that has not ended is "stopped", "parked" or "interrupted": it has no value yet, `parameters` are the best
     point so far, and `runs resume` goes on with it. `resumed` says that this one had been begun before.

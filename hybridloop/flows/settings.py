@@ -353,6 +353,10 @@ class VqeSettings(EnergySettings):
         return value
 
 
+class ScanSettings(VqeSettings):
+    """Settings of a scan: those of the VQE at each of its points."""
+
+
 class AdaptSettings(EnergySettings):
     """Settings of an ADAPT-VQE run."""
 
@@ -423,6 +427,7 @@ SETTINGS: Mapping[str, type[RunSettings]] = {
     "vqe": VqeSettings,
     "adapt": AdaptSettings,
     "vqd": VqdSettings,
+    "scan": ScanSettings,
     "qaoa": QaoaSettings,
     "rqaoa": RqaoaSettings,
 }

@@ -1,0 +1,196 @@
+"""From several problems to a scan: one VQE after the other in one run, each starting where the last one helps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from hybridloop.algorithms.electronic import ElectronicProblem
+from hybridloop.algorithms.evaluation import evaluation
+from hybridloop.algorithms.gauge import gauge_between
+from hybridloop.algorithms.rounds import Lost, Measured, RunRound
+from hybridloop.algorithms.uccsd import symmetric_excitations
+from hybridloop.algorithms.vqe import Progress
+from hybridloop.errors import InputError, ProblemError
+from hybridloop.flows.problems import PreparedVqe, prepare_vqe, restarted
+from hybridloop.flows.results import Outcome
+from hybridloop.flows.settings import AnsatzName, ProblemText, ScanSettings, StartName
+from hybridloop.flows.starting import Start
+
+SIGMAS = 2.0  # standard errors by which carried angles must be below Hartree-Fock
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedScan:
+    """All that a scan needs but a session. `value` and what it is held against are the first point's."""
+
+    names: tuple[str, ...]
+    points: tuple[PreparedVqe, ...]
+    settings: ScanSettings
+    seed: int
+
+    @property
+    def unit(self) -> str:
+        """That of all points."""
+        return self.points[0].unit
+
+    @property
+    def num_qubits(self) -> int:
+        """Qubits of the widest circuit."""
+        return max(each.num_qubits for each in self.points)
+
+    @property
+    def exact(self) -> float | None:
+        """The exact ground-state energy of the first point."""
+        return self.points[0].exact
+
+    @property
+    def reference(self) -> float:
+        """The Hartree-Fock energy of the first point."""
+        return self.points[0].reference
+
+    def measured(self, run_round: RunRound, on_progress: Callable[[Progress], None], /) -> Outcome:
+        """Find the energies in order; the optimizers serve once."""
+        tally, log = _Tally(run_round), _Log(on_progress)
+        outcomes: list[Outcome] = []
+        rows: list[dict[str, Any]] = []
+        for place, (name, point) in enumerate(zip(self.names, self.points, strict=True)):
+            tally.begin()
+            begun, said = point, point.start.why
+            if place and self.settings.initial_point is StartName.AUTO:
+                begun, said = self._carried(outcomes[-1], self.points[place - 1], point, tally)
+            outcomes.append(begun.measured(tally, log.of_next_run()))
+            rows.append(_row(name, begun, outcomes[-1], tally, said))
+        first = outcomes[0]
+        doubtful = [
+            f"{name}: {each.reason}" for name, each in zip(self.names, outcomes, strict=True) if not each.converged
+        ]
+        return replace(
+            first,
+            converged=not doubtful,
+            is_precise=all(each.is_precise for each in outcomes),
+            reason="; ".join(doubtful) or f"all {len(rows)} searches met their own criterion",
+            rounds=tally.all_rounds,
+            history=tuple(log.history),
+            table=tuple(rows),
+            warnings=tuple(
+                f"{name}: {said}" for name, each in zip(self.names, outcomes, strict=True) for said in each.warnings
+            ),
+        )
+
+    def _carried(
+        self, last: Outcome, before: PreparedVqe, point: PreparedVqe, run_round: RunRound
+    ) -> tuple[PreparedVqe, str | None]:
+        """The point's run from the last one's angles where they are known to help, else from its own start; and why."""
+        if self.settings.ansatz is not AnsatzName.UCCSD or point.ansatz.num_parameters == 1 or point.ansatz.is_near:
+            return point, point.start.why
+        assert isinstance(before.problem, ElectronicProblem)
+        assert isinstance(point.problem, ElectronicProblem)
+        excitations = symmetric_excitations(point.problem)
+        own = point.start.why
+        if symmetric_excitations(before.problem) != excitations:
+            return point, f"{own}; the last point's angles are of other excitations"
+        gauge = gauge_between(before.problem.molecule, point.problem.molecule, excitations)
+        if gauge.signs is None:
+            return point, f"{own}; the last point's angles mean nothing here: {gauge.why}"
+        angles = np.array(last.parameters) * np.array(gauge.signs)
+        ansatz = replace(point.ansatz, initial_point=angles, is_near=True)
+        _, (estimate,) = evaluation(point.energy.observable, ansatz, run_round).energies(
+            angles[None, :], self.settings.shots
+        )
+        if isinstance(estimate, Lost):
+            return point, f"{own}; the last point's angles could not be measured here ({estimate.reason})"
+        found = f"measured {estimate.value:.6f} ± {estimate.standard_error:.6f}, Hartree-Fock is {point.reference:.6f}"
+        if estimate.value + SIGMAS * estimate.standard_error >= point.reference:
+            return point, f"{own}; the last point's angles are no better: {found}"
+        why = f"the last point's angles, as {gauge.why}, and {found}"
+        return restarted(point, Start(ansatz, why), self.seed), why
+
+
+def prepare_scan(problem: ProblemText, settings: ScanSettings, seed: int) -> PreparedScan:
+    """Read all points. Raises InputError, with the point's name, for what can't be used; sends nothing."""
+    parts = _parts(problem)
+    points = tuple(prepare_vqe(each, settings, seed) for each in parts)
+    if len({each.unit for each in points}) > 1:
+        raise InputError("problem", "some points are molecules and some Pauli sums", "Scan them apart.")
+    return PreparedScan(tuple(each.name for each in parts), points, settings, seed)
+
+
+def _parts(problem: ProblemText) -> tuple[ProblemText, ...]:
+    remedy = 'Give {"points": [{"name": "h2-0.3"}, {"name": "mine", "text": "…"}]}.'
+    try:
+        given = json.loads(problem.text or "")["points"]
+        parts = tuple(ProblemText.model_validate(each) for each in given)
+    except (ValueError, KeyError, TypeError, ValidationError) as error:
+        raise ProblemError(problem.name, None, "this is no list of a scan's points", remedy) from error
+    if len(parts) < 2 or len({each.name for each in parts}) < len(parts):
+        raise InputError(
+            "problem", f"a scan has two points or more, of different names; these are {len(parts)}", remedy
+        )
+    return parts
+
+
+def _row(name: str, begun: PreparedVqe, found: Outcome, tally: _Tally, start: str | None) -> dict[str, Any]:
+    exact = begun.exact
+    return {
+        "point": name,
+        "energy": found.value,
+        "standard_error": found.standard_error,
+        "exact": exact,
+        "error": None if exact is None else found.value - exact,
+        "reference": begun.reference,
+        "rounds": tally.rounds,
+        "circuits": tally.circuits,
+        "shots": tally.shots,
+        "converged": found.converged,
+        "start": start,
+        "reason": found.reason,
+        "parameters": list(found.parameters),
+    }
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Runs rounds and counts what the present point took of them."""
+
+    run_round: RunRound
+    all_rounds: int = 0
+    rounds: int = 0
+    circuits: int = 0
+    shots: int = 0
+
+    def begin(self) -> None:
+        """Count from zero for the next point."""
+        self.rounds = self.circuits = self.shots = 0
+
+    def __call__(self, pubs: Sequence[SamplerPub], /) -> list[Measured]:
+        self.rounds, self.all_rounds = self.rounds + 1, self.all_rounds + 1
+        self.circuits += sum(pub.size for pub in pubs)
+        self.shots += sum(pub.size * int(pub.shots) for pub in pubs)
+        return self.run_round(pubs)
+
+
+@dataclass(slots=True)
+class _Log:
+    """The rounds of all points, numbered through."""
+
+    on_progress: Callable[[Progress], None]
+    history: list[Progress] = field(default_factory=list)
+
+    def of_next_run(self) -> Callable[[Progress], None]:
+        """What one point's run reports to."""
+        rounds = len(self.history)
+        shots = self.history[-1].total_shots if self.history else 0
+
+        def report(progress: Progress) -> None:
+            numbered = replace(progress, round=rounds + progress.round, total_shots=shots + progress.total_shots)
+            self.history.append(numbered)
+            self.on_progress(numbered)
+
+        return report
