@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
 from qiskit.primitives import BaseEstimatorV2, DataBin, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPubLike
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp
 
+from hybridloop.algorithms.clifford import Turn
 from hybridloop.algorithms.estimation import Estimate
 from hybridloop.algorithms.joint import JointMeasurement, jointly
+from hybridloop.algorithms.measurement import MeasurementGroup
 from hybridloop.algorithms.rounds import Counts, Lost, Measured
 from hybridloop.errors import InputError
 from hybridloop.sessions.replay import SAME_UNTOLD_RAD
@@ -46,26 +50,72 @@ class _Known:
         ]
 
 
+class _Job(NamedTuple):
+    """What makes a circuit with its angles that one: PUBs that ask for it share it."""
+
+    circuit: int  # its id: PUBs hold their circuits as long as the round lasts
+    basis: str
+    turn: Turn | None
+    angles: bytes
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Share:
     """The part of a PUB that is measured together: all these observables at each of its points.
 
-    `cells` has, for each point, each observable's place in the PUB's flat result; `asked`, a PUB for each group.
+    `cells` has, for each point, each observable's place in the PUB's flat result; `points` their angles (k, n); `shots`
+    are those of each group.
     """
 
     known: _Known
+    circuit: QuantumCircuit
+    points: NDArray[np.float64]
     cells: tuple[tuple[int, ...], ...]
-    asked: tuple[SamplerPub, ...]
+    shots: tuple[int, ...]
+
+    def jobs(self, point: int) -> list[_Job]:
+        """What each group takes at a point."""
+        angles = self.points[point].tobytes()
+        return [_Job(id(self.circuit), group.basis, group.turn, angles) for group in self.known.joint.groups]
+
+
+@dataclass(slots=True)
+class _Round:
+    """All that a round's shares ask for, each circuit with its angles once, with the most shots that one asks."""
+
+    shots: dict[_Job, int]
+    pubs: list[SamplerPub]
+    place: dict[_Job, tuple[int, int]]  # of a job's counts: the PUB and the point in it
+
+    @classmethod
+    def of(cls, shares: Iterable[_Share]) -> _Round:
+        asked: dict[_Job, tuple[_Share, MeasurementGroup, int, int]] = {}
+        for share in shares:
+            for point in range(len(share.points)):
+                for job, group, shots in zip(share.jobs(point), share.known.joint.groups, share.shots, strict=True):
+                    most = max(shots, asked[job][3]) if job in asked else shots
+                    asked[job] = (share, group, point, most)
+        by_pub: dict[tuple[tuple[int, str, Turn | None], int], list[_Job]] = {}
+        for job, (*_, shots) in asked.items():
+            by_pub.setdefault((job[:3], shots), []).append(job)
+        pubs, place = [], dict[_Job, tuple[int, int]]()
+        for number, ((_, shots), jobs) in enumerate(by_pub.items()):
+            share, group, *_ = asked[jobs[0]]
+            points = np.array([asked[job][0].points[asked[job][2]] for job in jobs])
+            pubs.append(SamplerPub.coerce((group.measured(share.circuit), points, shots)))
+            place.update({job: (number, at) for at, job in enumerate(jobs)})
+        return cls({job: shots for job, (*_, shots) in asked.items()}, pubs, place)
 
 
 class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no types
     """An estimator whose every `run` is one round of a session, however many PUBs, points and observables it has.
 
-    Observables at the same point share circuits, grouped as hybridloop's own algorithms group them. Shots go to the
-    groups by Neyman's shares for the PUB's precision: by the variances that the same observables had in the estimator's
-    last round of them, in the first by what is to be expected of an unknown state. It is a target; `stds` say what was
-    reached. On a target that does not sample they are the bound of its rounding. A job that is lost for good raises in
-    `result()`.
+    Observables at the same point share circuits, grouped qubit by qubit as hybridloop's own algorithms group them; a
+    circuit that several PUBs ask for with the same angles is measured once, with the most shots that one asks. Shots
+    go to the groups by Neyman's shares for the PUB's precision: by the variances that the same observables had in the
+    estimator's last round of them, in the first by what is to be expected of an unknown state. It is a target; `stds`
+    say what was reached. On a target that does not sample they are the bound of its rounding. A job that is lost for
+    good raises in `result()`.
     """
 
     def __init__(self, session: OpenSession, *, precision: float, stream: str) -> None:
@@ -79,12 +129,11 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
         wanted = self._precision if precision is None else _checked(precision)
         coerced = [EstimatorPub.coerce(pub, wanted) for pub in pubs]
         shares = [self._shares(pub) for pub in coerced]
-        asked = [pub for of_pub in shares for share in of_pub for pub in share.asked]
-        round_ = self._session.start_round(asked, stream=self._stream, same_rad=SAME_UNTOLD_RAD)
+        asked = _Round.of(share for of_pub in shares for share in of_pub)
+        round_ = self._session.start_round(asked.pubs, stream=self._stream, same_rad=SAME_UNTOLD_RAD)
 
         def read(measured: Sequence[Measured]) -> list[PubResult]:
-            rest = iter(measured)
-            return [_pub_result(pub, of_pub, rest) for pub, of_pub in zip(coerced, shares, strict=True)]
+            return [_pub_result(pub, of_pub, asked, measured) for pub, of_pub in zip(coerced, shares, strict=True)]
 
         return RoundJob(self._session, round_, read)
 
@@ -102,11 +151,8 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no 
         for wanted, by_point in _together(pub).items():
             known = self._recalled([observables[each] for each in wanted])
             shots = known.joint.shots(known.shot_variances, precision)
-            asked = tuple(
-                SamplerPub.coerce((group.measured(pub.circuit), angles[list(by_point)], each))
-                for group, each in zip(known.joint.groups, shots, strict=True)
-            )
-            found.append(_Share(known, tuple(map(tuple, by_point.values())), asked))
+            cells = tuple(map(tuple, by_point.values()))
+            found.append(_Share(known, pub.circuit, angles[list(by_point)], cells, tuple(shots)))
         return found
 
     def _recalled(self, operators: Sequence[SparsePauliOp]) -> _Known:
@@ -139,32 +185,30 @@ def _together(pub: EstimatorPub) -> dict[tuple[int, ...], dict[int, list[int]]]:
     return found
 
 
-def _pub_result(pub: EstimatorPub, shares: Sequence[_Share], measured: Iterator[Measured]) -> PubResult:
+def _pub_result(pub: EstimatorPub, shares: Sequence[_Share], asked: _Round, measured: Sequence[Measured]) -> PubResult:
     values, errors = np.zeros(math.prod(pub.shape)), np.zeros(math.prod(pub.shape))
+    own: dict[_Job, int] = {}
     for share in shares:
-        groups = [next(measured) for _ in share.asked]
-        by_point = [share.known.joint.estimates(_complete(groups, k)) for k in range(len(share.cells))]
+        by_job = [share.jobs(point) for point in range(len(share.cells))]
+        by_point = [share.known.joint.estimates([_counts(asked.place[job], measured) for job in of]) for of in by_job]
         for cells, estimates in zip(share.cells, by_point, strict=True):
             for cell, estimate in zip(cells, estimates, strict=True):
                 values[cell] = estimate.value
                 errors[cell] = estimate.rounding_bound if estimate.is_exact else estimate.standard_error
         share.known.learn(by_point)
+        own.update({job: asked.shots[job] for of in by_job for job in of})
     data = DataBin(evs=values.reshape(pub.shape), stds=errors.reshape(pub.shape), shape=pub.shape)
-    asked = [each for share in shares for each in share.asked]
     metadata = {
         "target_precision": pub.precision,
-        "circuits": sum(each.size for each in asked),
-        "shots": sum(each.size * each.shots for each in asked),
+        "circuits": len(own),
+        "shots": sum(own.values()),
         "circuit_metadata": pub.circuit.metadata,
     }
     return PubResult(data, metadata=metadata)
 
 
-def _complete(groups: Sequence[Measured], point: int) -> list[Counts]:
-    found = []
-    for group in groups:
-        counts = group[point]
-        if isinstance(counts, Lost):
-            raise incomplete(counts.reason)
-        found.append(counts)
-    return found
+def _counts(place: tuple[int, int], measured: Sequence[Measured]) -> Counts:
+    counts = measured[place[0]][place[1]]
+    if isinstance(counts, Lost):
+        raise incomplete(counts.reason)
+    return counts
