@@ -14,7 +14,7 @@ from benchmarks.accuracy_binary import cubic_graphs, recursion
 from benchmarks.accuracy_energies import dihydrogen, ground_states, stretched
 from benchmarks.accuracy_mitigation import mitigation
 from benchmarks.accuracy_outside import graphs, molecules
-from benchmarks.accuracy_searches import from_hartree_fock, random_starts
+from benchmarks.accuracy_searches import from_hartree_fock, perturbations, random_starts
 from benchmarks.accuracy_speed import speeds
 from benchmarks.accuracy_states import electrons, levels, operators
 from benchmarks.bounds import Bound, machine
@@ -24,6 +24,7 @@ ROWS: Mapping[str, Callable[[bool], list[Bound]]] = {
     "dihydrogen": dihydrogen,
     "random-starts": random_starts,
     "from-hartree-fock": from_hartree_fock,
+    "perturbations": perturbations,
     "ground-states": ground_states,
     "stretched": stretched,
     "adapt-operators": operators,

@@ -17,7 +17,7 @@ from hybridloop.algorithms.spsa import DEFAULT_TERMINATION, Spsa
 from hybridloop.algorithms.termination import Termination
 
 LEAST = 0.1  # of the metric's mean eigenvalue: directions that hardly change the state are taken for that
-PRIOR = 1.0  # samples that the identity counts for, for each angle
+PRIOR = 4.0  # samples that the identity counts for, for each angle
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ class QnSpsa:
     for as many pairs of random directions Δ, Δ′ ∈ {±1}ⁿ, for four overlaps F of the state at θ with others; δF = F(θ +
     cΔ + cΔ′) − F(θ + cΔ) − F(θ − cΔ + cΔ′) + F(θ − cΔ) gives −δF / (4 c²) (ΔΔ′ᵀ + Δ′Δᵀ) / 2, whose mean is the states'
     metric (Fubini and Study's). The mean of all such samples, its eigenvalues made positive, is the metric gone by; the
-    identity counts for a sample or so until there are many, and no eigenvalue is below a tenth of their mean.
+    identity counts for `PRIOR` samples an angle, and no eigenvalue is below a tenth of their mean.
 
     The step is along metric⁻¹ slopes. As the calibration settles the step's length, the metric is taken over its mean
     eigenvalue: it says only which angles count for more than others.

@@ -21,6 +21,7 @@ from hybridloop.errors import InputError
 ENDINGS = ("tolerance", "patience", "gradient_norm")  # the settings that a search may go by or not
 _MEMBERS = ("can_skip", "ask", "tell", "current", "best", "stop", "state")  # of `Optimizer`
 _ROTOSOLVE_TOLERANCE = 2e-4  # hartree
+_FAR_RAD = 0.6  # for steps in random directions: longer ones overshoot
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,12 +95,16 @@ def _gradient(outset: Outset) -> Optimizer:
 
 def _spsa(outset: Outset) -> Optimizer:
     termination = outset.termination(spsa.DEFAULT_TERMINATION)
-    return Spsa(outset.ansatz.initial_point, outset.seed, step_rad=outset.step_rad, termination=termination)
+    return Spsa(
+        outset.ansatz.initial_point, outset.seed, step_rad=min(outset.step_rad, _FAR_RAD), termination=termination
+    )
 
 
 def _qn_spsa(outset: Outset) -> Optimizer:
     termination = outset.termination(spsa.DEFAULT_TERMINATION)
-    return QnSpsa(outset.ansatz.initial_point, outset.seed, step_rad=outset.step_rad, termination=termination)
+    return QnSpsa(
+        outset.ansatz.initial_point, outset.seed, step_rad=min(outset.step_rad, _FAR_RAD), termination=termination
+    )
 
 
 def _scipys(method: Method) -> Callable[[Outset], Optimizer]:

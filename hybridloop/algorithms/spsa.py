@@ -20,7 +20,8 @@ from hybridloop.errors import InputError
 MOST_REPEATS = 3  # rounds in a row of which no direction came back
 CALIBRATION = 8  # directions of the first round, at least: its gain is as good as the slopes' mean square is known
 GREATEST = 1e6  # rad² per hartree: where all energies are equal, any gain does
-DEFAULT_TERMINATION = Termination(tolerance=0.8e-3, patience=3)  # hartree: half of chemical accuracy
+# hartree: soft directions have more to gain than the mean curvature says, so a third of chemical accuracy
+DEFAULT_TERMINATION = Termination(tolerance=0.5e-3, patience=3)
 
 Slopes = NDArray[np.float64]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -37,12 +38,12 @@ Draw = Callable[[int, NDArray[np.float64]], NDArray[np.int64]]
 
 
 def noiseless_rounds() -> RunRound:
-    """Exact distributions scaled to the shots. All PUBs of a round must have the same points."""
+    """Exact distributions scaled to the shots. PUBs of the same points, one after the other, share their work."""
     return _rounds(largest_remainder, exact=True)
 
 
 def shot_rounds(seed: int, start: States | None = None) -> RunRound:
-    """Fresh draws for every circuit of every round. All PUBs of a round must have the same points.
+    """Fresh draws for every circuit of every round. PUBs of the same points, one after the other, share their work.
 
     Circuits begin with the state `start`, (2^qubits,), in place of all zeros.
     """
@@ -53,6 +54,10 @@ def _rounds(draw: Draw, *, exact: bool, start: States | None = None) -> RunRound
     read: dict[int, tuple[QuantumCircuit, list[Gate]]] = {}  # with the circuit, so that its id stays its own
 
     def run_round(pubs: Sequence[SamplerPub], /) -> list[Measured]:
+        parts = itertools.groupby(pubs, lambda pub: (pub.circuit.num_parameters, points_of(pub).tobytes()))
+        return [answer for _, part in parts for answer in together(list(part))]
+
+    def together(pubs: Sequence[SamplerPub]) -> list[Measured]:
         programs = []
         for pub in pubs:
             if id(pub.circuit) not in read:
