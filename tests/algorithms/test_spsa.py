@@ -26,9 +26,9 @@ from hybridloop.algorithms.termination import Termination
 from hybridloop.algorithms.vqd import vqd
 from hybridloop.algorithms.vqe import VqeResult, vqe
 from hybridloop.errors import InputError, JobFailed
+from tests.algorithms.batched_states import shot_rounds
 
 Problem = Callable[..., ElectronicProblem]
-Rounds = Callable[[int], RunRound]
 H2 = -1.13730604
 
 
@@ -160,10 +160,8 @@ def solved(problem: ElectronicProblem, run_round: RunRound, on_lost: LostPoints 
     return vqe(problem.hamiltonian, ansatz, optimizer, run_round, on_lost=on_lost)
 
 
-def test_a_search_measures_its_overlaps_in_the_same_rounds_and_counts_them(
-    problem_of: Problem, sampled_rounds: Rounds
-) -> None:
-    counted = Losing(sampled_rounds(1), groups=2)
+def test_a_search_measures_its_overlaps_in_the_same_rounds_and_counts_them(problem_of: Problem) -> None:
+    counted = Losing(shot_rounds(1), groups=2)
     result = solved(problem_of("H2_0.735"), counted)
     assert result.converged
     assert result.is_precise
@@ -174,22 +172,18 @@ def test_a_search_measures_its_overlaps_in_the_same_rounds_and_counts_them(
     assert [each.circuits for each in searched] == [2 * each.points + 8 for each in searched]
 
 
-def test_lost_overlaps_are_left_out_of_the_metric_unless_lost_points_end_the_search(
-    problem_of: Problem, sampled_rounds: Rounds
-) -> None:
+def test_lost_overlaps_are_left_out_of_the_metric_unless_lost_points_end_the_search(problem_of: Problem) -> None:
     problem = problem_of("H2_0.735")
     with pytest.raises(JobFailed, match=r"lost \(gone\)"):
-        solved(problem, Losing(sampled_rounds(1), groups=2, lost_from=2))
+        solved(problem, Losing(shot_rounds(1), groups=2, lost_from=2))
     skipped, penalized = (
-        solved(problem, Losing(sampled_rounds(1), groups=2, lost_from=2), each) for each in (Skip(), Penalize(1.0))
+        solved(problem, Losing(shot_rounds(1), groups=2, lost_from=2), each) for each in (Skip(), Penalize(1.0))
     )
     assert abs(skipped.value - H2) < 4 * skipped.standard_error + 1.6e-3
     assert penalized.parameters == skipped.parameters  # an energy in an overlap's place would have turned the steps
 
 
-def test_excited_states_are_found_with_overlaps_of_its_own_beside_those_of_the_levels(
-    problem_of: Problem, sampled_rounds: Rounds
-) -> None:
+def test_excited_states_are_found_with_overlaps_of_its_own_beside_those_of_the_levels(problem_of: Problem) -> None:
     rng = np.random.default_rng(5)
     ansatz = hardware_efficient(2, rng)
     starts = [ansatz.initial_point, rng.uniform(-np.pi, np.pi, 4)]
@@ -199,7 +193,7 @@ def test_excited_states_are_found_with_overlaps_of_its_own_beside_those_of_the_l
             at.initial_point, 7, step_rad=1.0, resamplings=2, termination=Termination(tolerance=2e-3, max_rounds=30)
         )
 
-    found = vqd(problem_of("H2_0.735").hamiltonian, ansatz, starts, make, sampled_rounds(2), precision=2e-3)
+    found = vqd(problem_of("H2_0.735").hamiltonian, ansatz, starts, make, shot_rounds(2), precision=2e-3)
     assert found.levels[0].final.estimate.value == pytest.approx(H2, abs=0.03)
     assert found.levels[1].final.estimate.value == pytest.approx(-0.5246, abs=0.03)
     assert found.levels[1].is_apart
