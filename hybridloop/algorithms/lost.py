@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from hybridloop.algorithms.estimation import Estimate
-from hybridloop.algorithms.optimizer import Optimizer
+from hybridloop.algorithms.optimizer import AsksOverlaps, Optimizer
 from hybridloop.algorithms.rounds import Lost
 from hybridloop.errors import InputError, JobFailed
 
@@ -39,10 +39,16 @@ FAIL = Fail()
 
 
 def check_lost_points(on_lost: LostPoints, optimizer: Optimizer) -> None:
-    """Raise InputError where points are to be skipped and the optimizer can't do without."""
+    """Raise InputError where the optimizer can't do without what would stay lost.
+
+    That is all of it where it is to be skipped, and overlaps of states where a penalty, an energy, is given.
+    """
     if isinstance(on_lost, Skip) and not optimizer.can_skip:
         problem = "this search needs every point that it asks for, so none can be skipped"
         raise InputError("on_lost_job", problem, "Give penalize or fail, or choose another optimizer.")
+    if isinstance(on_lost, Penalize) and isinstance(optimizer, AsksOverlaps) and not optimizer.can_skip:
+        problem = "this search needs every overlap that it asks for, and a penalty is an energy"
+        raise InputError("on_lost_job", problem, "Give fail, or choose another optimizer.")
 
 
 def as_told(answers: Sequence[Estimate | Lost], on_lost: LostPoints) -> list[Estimate | Lost]:

@@ -15,7 +15,7 @@ from qiskit.quantum_info import Statevector
 from hybridloop.algorithms.ansatz import Ansatz, hardware_efficient
 from hybridloop.algorithms.electronic import ElectronicProblem
 from hybridloop.algorithms.estimation import Estimate
-from hybridloop.algorithms.lost import FAIL, LostPoints, Penalize, Skip
+from hybridloop.algorithms.lost import FAIL, LostPoints, Penalize, Skip, check_lost_points
 from hybridloop.algorithms.optimizer import Optimizer
 from hybridloop.algorithms.overlaps import Overlaps, tell_overlaps
 from hybridloop.algorithms.perturbations import Trail, signs
@@ -181,6 +181,16 @@ def test_lost_overlaps_are_left_out_of_the_metric_unless_lost_points_end_the_sea
     )
     assert abs(skipped.value - H2) < 4 * skipped.standard_error + 1.6e-3
     assert penalized.parameters == skipped.parameters  # an energy in an overlap's place would have turned the steps
+
+
+def test_a_penalty_is_refused_for_a_search_that_can_not_do_without_its_overlaps() -> None:
+    class Strict(QnSpsa):
+        can_skip = False
+
+    check_lost_points(Penalize(1.0), QnSpsa(np.zeros(2), seed=1))
+    with pytest.raises(InputError, match="a penalty is an energy") as caught:
+        check_lost_points(Penalize(1.0), Strict(np.zeros(2), seed=1))
+    assert caught.value.field == "on_lost_job"
 
 
 def test_excited_states_are_found_with_overlaps_of_its_own_beside_those_of_the_levels(problem_of: Problem) -> None:
