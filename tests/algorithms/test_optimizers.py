@@ -18,6 +18,7 @@ from hybridloop.algorithms.rounds import Lost
 from hybridloop.algorithms.scipy_search import ScipySearch
 from hybridloop.algorithms.trigonometric import MOST_REPEATS, Rotosolve
 from hybridloop.errors import InputError, JobFailed, ReplayDiverged
+from tests.long_form import long_form, short_or_long
 
 Energy = Callable[[NDArray[np.float64]], float]
 
@@ -67,9 +68,10 @@ def test_coordinates_in_turn_find_the_minimum() -> None:
     assert optimizer.best.value == pytest.approx(bowl(optimizer.best.point), abs=1e-9)
 
 
+@long_form
 def test_noise_ends_the_search_instead_of_feeding_it() -> None:
     rounds, losses = [], []
-    for seed in range(40):
+    for seed in range(short_or_long(20, 40)):
         optimizer = Rotosolve(np.array([2.0, 2.0]), ((1,), (1,)))
         rounds.append(run(optimizer, bowl, noise=0.01, seed=seed))
         assert optimizer.stop is not None

@@ -18,6 +18,7 @@ from hybridloop.algorithms.trigonometric import Rotosolve
 from hybridloop.algorithms.vqd import vqd
 from hybridloop.errors import InputError, JobFailed
 from tests.algorithms.batched_states import noiseless_rounds
+from tests.long_form import long_form, short_or_long
 
 MANY = 10**9  # shots that leave 1e-8 hartree of rounding
 
@@ -38,12 +39,14 @@ def coarse(ansatz: Ansatz) -> Rotosolve:
     return Rotosolve(ansatz.initial_point, ansatz.frequencies, max_sweeps=6)
 
 
+@long_form
 @pytest.mark.parametrize("name", ["H2_0.735", "LiH_3_cas(2,2)"])
 def test_the_four_levels_are_those_of_the_dense_spectrum(
     problem_of: Callable[..., ElectronicProblem], name: str
 ) -> None:
     hamiltonian = problem_of(name).hamiltonian
-    result = vqd(hamiltonian, layered(), starts(4), fine, noiseless_rounds(), levels=4, shots=MANY, precision=1e-6)
+    begun = starts(short_or_long(2, 4))
+    result = vqd(hamiltonian, layered(), begun, fine, noiseless_rounds(), levels=4, shots=MANY, precision=1e-6)
     spectrum = np.linalg.eigvalsh(hamiltonian.to_matrix())
     found = [level.final.estimate.value for level in result.levels]
     assert found == pytest.approx(spectrum.tolist(), abs=1e-4)  # 0.1 mHa

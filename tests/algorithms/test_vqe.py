@@ -27,6 +27,7 @@ from hybridloop.algorithms.trigonometric import Rotosolve
 from hybridloop.algorithms.uccsd import uccsd
 from hybridloop.algorithms.vqe import Progress, VqeResult, vqe
 from hybridloop.errors import InputError, JobFailed
+from tests.algorithms.batched_states import shot_rounds
 
 MHA = 1e-3
 
@@ -68,13 +69,12 @@ def test_h2_from_its_file_on_a_simulator_is_chemically_accurate(
 def test_two_electrons_in_two_orbitals_keep_theirs(
     reference: Mapping[str, Any],
     problem_of: Callable[..., ElectronicProblem],
-    sampled_rounds: Callable[[int], RunRound],
     name: str,
     limit: float,
 ) -> None:
     problem, exact = problem_of(name), reference[name]["exact_energy"]
     ansatz = uccsd(problem)
-    results = [search(problem, sampled_rounds(seed)) for seed in range(6)]
+    results = [search(problem, shot_rounds(seed)) for seed in range(6)]
     assert all(each.converged and each.is_precise for each in results)
     assert max(energy_at(problem, ansatz, each.parameters) for each in results) - exact <= limit * MHA
     assert max(abs(each.value - exact) / each.standard_error for each in results) <= 4.5
