@@ -22,6 +22,7 @@ SHOWN = re.compile(r"^(?:    |\$ )(?:\.venv/bin/)?hybridloop (?P<arguments>[^#\n
 INLINE = re.compile(r"`hybridloop (?P<arguments>[a-z][^`…]*)`")
 JOURNAL = re.compile(r"`(?P<url>(?:sqlite|postgresql)[a-z+]*://[^`]+)`")
 EXTRA = re.compile(r"`hybridloop\[(?P<extra>[a-z]+)\]`")
+FILE = re.compile(r"^```[a-z]+ (?P<name>[a-z]+\.[a-z]+)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 SNIPPET = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SNIPPETS_OF = [page for page in PAGES if page != OF_THE_SERVICE]
 SERVERS = ("emulator start",)  # these run until they are stopped; the service's own tests start it with every option
@@ -45,6 +46,8 @@ def test_the_commands_that_a_page_shows_succeed_one_after_the_other(
     page: Path, stack_environ: Mapping[str, str], tmp_path: Path
 ) -> None:
     shutil.copy(ROOT / "tests" / "data" / "H2_0.735.fcidump", tmp_path / "molecule.fcidump")
+    for shown in FILE.finditer(page.read_text("utf-8")):
+        (tmp_path / shown["name"]).write_text(shown["text"], "utf-8")
     environ = {**stack_environ, "HYBRIDLOOP_JOURNAL": f"sqlite:///{tmp_path}/journal.db"}
     for command in found(SHOWN, "arguments", [page]):
         if command.startswith(SERVERS):

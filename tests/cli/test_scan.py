@@ -10,11 +10,14 @@ import pytest
 from hybridloop.cli.ending import tell
 from hybridloop.flows.results import RunResult
 from tests.cli.processes import WorkspaceShell
+from tests.long_form import long_form, long_only
 
 SCAN = ("run", "scan", "h2-0.3", "h2", "--seed", "7", "--precision", "0.002", "--run-key", "curve")
 
 
+@long_form
 @pytest.mark.slow
+@long_only
 def test_a_scan_that_was_killed_has_every_point_in_the_end_each_measured_once(
     at_workspace: WorkspaceShell, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

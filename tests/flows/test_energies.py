@@ -15,12 +15,14 @@ from hybridloop.flows.adapt import adapt
 from hybridloop.flows.context import Update, called_with
 from hybridloop.flows.preparing import PREPARE
 from hybridloop.flows.results import RunResult
-from hybridloop.flows.settings import AdaptSettings, ProblemText, VqdSettings
+from hybridloop.flows.scan import scan
+from hybridloop.flows.settings import SETTINGS, AdaptSettings, EnergySettings, ProblemText, ScanSettings, VqdSettings
 from hybridloop.flows.subjects import subject_of
 from hybridloop.flows.verify import verified
 from hybridloop.flows.vqd import vqd
 from hybridloop.sessions.journal import open_journal
 from hybridloop.stack import PrefectServer
+from hybridloop.user_input import read_scan
 from tests.conftest import Emulator
 
 H2, LIH = ProblemText(name="h2"), ProblemText(name="lih")
@@ -28,6 +30,7 @@ SPECTRUM = np.linalg.eigvalsh(subject_of(H2, VqdSettings()).hamiltonian.to_matri
 
 
 ADAPT, VQD = AdaptSettings(seed=7), VqdSettings(seed=7, starts=1, shots=1000, precision=2e-3)
+CURVE, SCAN = read_scan(["h2-0.3", "h2"]), ScanSettings(seed=7, precision=2e-3)
 Unbroken = tuple[RunResult, list[Update]]
 
 
@@ -45,6 +48,11 @@ def adapted(prefect_server: PrefectServer, emulator: Emulator) -> Unbroken:
 @pytest.fixture(scope="module")
 def deflated(prefect_server: PrefectServer, emulator: Emulator) -> Unbroken:
     return _unbroken(vqd, H2, VQD, emulator)
+
+
+@pytest.fixture(scope="module")
+def scanned(prefect_server: PrefectServer, emulator: Emulator) -> Unbroken:
+    return _unbroken(scan, CURVE, SCAN, emulator)
 
 
 @pytest.mark.slow
@@ -87,8 +95,8 @@ def test_levels_are_those_of_the_spectrum_with_their_electrons(deflated: Unbroke
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("unbroken", "flow", "problem", "whole", "jobs"),
-    [("adapted", adapt, LIH, ADAPT, 40), ("deflated", vqd, H2, VQD, 60)],
-    ids=["adapt", "vqd"],
+    [("adapted", adapt, LIH, ADAPT, 40), ("deflated", vqd, H2, VQD, 60), ("scanned", scan, CURVE, SCAN, 14)],
+    ids=["adapt", "vqd", "scan"],
 )
 def test_a_run_that_was_stopped_goes_on_to_the_result_of_an_unbroken_one(
     unbroken: str,
@@ -113,6 +121,15 @@ def test_a_run_that_was_stopped_goes_on_to_the_result_of_an_unbroken_one(
         found = verified(journal, journal.run(key))
     assert found.agrees
     assert found.jobs == result.jobs
+
+
+@pytest.mark.parametrize("algorithm", ["adapt", "vqd"])
+def test_every_setting_of_its_own_is_in_the_guide(algorithm: str) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "chemistry.md").read_text("utf-8")
+    for name in SETTINGS[algorithm].model_fields.keys() - EnergySettings.model_fields.keys():
+        field = SETTINGS[algorithm].model_fields[name]
+        default = "none" if field.default is None else f"`{field.default}`"
+        assert f"| `{name}` (`{algorithm}`) | {default} | {field.description} |" in guide
 
 
 @pytest.mark.parametrize(
