@@ -48,7 +48,10 @@ def _read_file(path: Path) -> ProblemText:
     if path.stat().st_size > MAX_PROBLEM_BYTES:
         size = f"the file has {path.stat().st_size:,} bytes, at most {MAX_PROBLEM_BYTES:,} are taken"
         raise ProblemError(str(path), None, size, "Choose a smaller active space or graph.")
-    return checked(ProblemText, {"name": path.stem, "text": path.read_text(encoding="utf-8")}, of="problem")
+    text = path.read_text(encoding="utf-8")
+    if "\0" in text:  # it is valid UTF-8, and databases refuse it
+        raise ProblemError(str(path), None, "the file is no text", "Give a molecule's or a graph's text.")
+    return checked(ProblemText, {"name": path.stem, "text": text}, of="problem")
 
 
 def read_scan(problems: Sequence[str | Path | ProblemText]) -> ProblemText:

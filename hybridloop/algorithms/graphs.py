@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from hybridloop.algorithms.ising import is_usable
 from hybridloop.errors import ProblemError
 
 MOST_NODES = 2000  # one qubit each; targets and simulators end long before
 MOST_EDGES = 100_000
+LONGEST_NAME = 200
 
 Edge = tuple[int, int, float]
 
@@ -33,6 +34,9 @@ class GraphBuilder:
 
     def node(self, name: str, line: int | None) -> int:
         """The node of a name, new if it was not there."""
+        if len(name) > LONGEST_NAME or not name.isprintable():
+            problem = f"{name[:40]!r} is no name of up to {LONGEST_NAME} characters that can be printed"
+            raise self.refusal(line, problem, "Give the node another name.")
         index = self.nodes.setdefault(name, len(self.nodes))
         if index >= MOST_NODES:
             raise self.refusal(line, f"there are more than {MOST_NODES:,} nodes", "Give a smaller graph.")
@@ -43,8 +47,8 @@ class GraphBuilder:
         if one == other:
             problem = f"node {one!r} has an edge to itself, which no cut can part"
             raise self.refusal(line, problem, "Leave self-loops out.")
-        if not math.isfinite(weight):
-            raise self.refusal(line, f"the weight is {weight}", "Give a finite number.")
+        if not is_usable(weight):
+            raise self.refusal(line, f"the weight is {weight}", "Give a finite number, in a unit that suits it.")
         i, j = sorted((self.node(one, line), self.node(other, line)))
         if (i, j) in self.edges:
             first = self.edges[i, j][1]

@@ -14,6 +14,9 @@ from hybridloop.errors import InputError
 
 MOST_ENUMERATED = 20  # variables: 2^20 energies take 8 MB and 30 ms
 
+LARGEST = 1e100  # of what problems state: products of two of them and sums of thousands are numbers still
+SMALLEST = 1e-100  # of a problem's largest coefficient
+
 Couplings = Mapping[tuple[int, int], float]
 
 
@@ -98,6 +101,18 @@ class Ising:
         return Ising(self.fields + other.fields, couplings, self.offset + other.offset)
 
 
+def is_usable(value: float) -> bool:
+    """Whether a stated number is finite, and not so large that computing with it breaks down."""
+    return abs(value) <= LARGEST
+
+
+def check_usable(values: ArrayLike, of: str) -> None:
+    """Raise InputError where one of a problem's numbers is not."""
+    if not (np.abs(np.asarray(values, float)) <= LARGEST).all():
+        problem = f"{of}: a number is not finite, or above {LARGEST:g}"
+        raise InputError("problem", problem, "Give finite numbers, in a unit that suits them.")
+
+
 def from_qubo(matrix: ArrayLike, offset: float = 0.0) -> Ising:
     """xᵀ Q x + offset over bits, with Q (n, n) of any shape of symmetry: Q_ij and Q_ji count together.
 
@@ -106,6 +121,7 @@ def from_qubo(matrix: ArrayLike, offset: float = 0.0) -> Ising:
     q = np.asarray(matrix, float)
     if q.ndim != 2 or q.shape[0] != q.shape[1] or not len(q):
         raise InputError("problem", f"the QUBO's matrix has shape {q.shape}", "Give a square one, n by n for n ≥ 1.")
+    check_usable(q, "QUBO")
     upper = np.triu(q, 1) + np.tril(q, -1).T
     pairs = {(int(i), int(j)): float(upper[i, j]) / 4 for i, j in zip(*np.nonzero(upper), strict=True)}
     fields = -np.diag(q) / 2 - (upper.sum(axis=0) + upper.sum(axis=1)) / 4

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hybridloop.algorithms.graphs import Graph
-from hybridloop.algorithms.ising import MOST_ENUMERATED, Ising, from_qubo
+from hybridloop.algorithms.ising import MOST_ENUMERATED, SMALLEST, Ising, check_usable, from_qubo
 from hybridloop.errors import InputError
 
 MOST_NUMBERS = 500  # each pair of them is a coupling
@@ -59,6 +59,9 @@ class BinaryProblem:
         if self.objective.is_constant:
             problem = f"{self.source}: every assignment is as good as any other"
             raise InputError("problem", problem, "Give a problem with something to choose.")
+        if max(np.abs(self.objective.fields).max(), *map(abs, self.objective.couplings.values()), 0.0) < SMALLEST:
+            problem = f"{self.source}: no number is above {SMALLEST:g}"
+            raise InputError("problem", problem, "State it in a unit that suits it.")
 
     @property
     def num_variables(self) -> int:
@@ -151,8 +154,9 @@ def spin_glass(ising: Ising, source: str = "Ising", labels: Sequence[str] | None
 def number_partitioning(numbers: Sequence[float], source: str = "numbers") -> BinaryProblem:
     """Part numbers in two so that the sums differ least: the objective is the difference squared, (Σ a_i s_i)²."""
     values = np.asarray(numbers, float)
-    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
-        raise InputError("problem", f"{source}: there are not two or more finite numbers to part", "Give them.")
+    if values.ndim != 1 or len(values) < 2:
+        raise InputError("problem", f"{source}: there are not two or more numbers to part", "Give them.")
+    check_usable(values, source)
     if len(values) > MOST_NUMBERS:
         raise InputError("problem", f"{source}: {len(values):,} numbers are too many", f"Give {MOST_NUMBERS} or fewer.")
     pairs = {(i, j): float(2 * values[i] * values[j]) for j in range(len(values)) for i in range(j)}
@@ -173,8 +177,8 @@ def portfolio(
     if mu.ndim != 1 or not len(mu) or sigma.shape != (len(mu),) * 2:
         problem = f"{source}: the returns have shape {mu.shape}, the covariances {sigma.shape}"
         raise InputError("problem", problem, "Give n returns and n by n covariances.")
-    if not np.isfinite(mu).all() or not np.isfinite(sigma).all() or not math.isfinite(risk_aversion):
-        raise InputError("problem", f"{source}: a number is not finite", "Give finite numbers.")
+    for values in (mu, sigma, risk_aversion):
+        check_usable(values, source)
     if not 0 <= budget <= len(mu):
         problem = f"{source}: no assignment of {len(mu)} assets meets a budget of {budget}"
         raise InputError("problem", problem, f"Give a budget of 0 to {len(mu)}.")

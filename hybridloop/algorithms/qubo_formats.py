@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from hybridloop.algorithms import qubo
 from hybridloop.algorithms.graph_formats import read_graphml, read_node_link
 from hybridloop.algorithms.graphs import MOST_NODES, Graph, read_edge_list
-from hybridloop.algorithms.ising import Ising, from_qubo
+from hybridloop.algorithms.ising import Ising, from_qubo, is_usable
 from hybridloop.algorithms.lined_json import LinedJson, read_json
 from hybridloop.algorithms.qubo import BinaryProblem
 from hybridloop.errors import InputError, ProblemError
@@ -37,7 +36,8 @@ def read_binary_problem(text: str, source: str, asked: GraphProblem = GraphProbl
     JSON has one of these sets of keys, with `offset` beside the first two if there is one:
     `qubo`: the rows of Q, or `[i, j, value]` triples under `terms` with `variables`; `h` and `J`: the fields, and
     `[i, j, value]` triples; `numbers` to part; `returns`, `covariance`, `risk_aversion`, `budget`; a dimod
-    BinaryQuadraticModel's `to_serializable`; or node-link's `nodes` and `links`.
+    BinaryQuadraticModel's `to_serializable`; or node-link's `nodes` and `links`. Raises InputError where something is
+    `asked` of a text that is no graph.
     """
     begins = text.lstrip("\ufeff \t\r\n")[:1]
     if not begins:
@@ -57,6 +57,9 @@ def read_binary_problem(text: str, source: str, asked: GraphProblem = GraphProbl
     )
     for key, reader in readers:
         if key in document.value:
+            if key != "nodes" and asked is not GraphProblem.MAX_CUT:
+                what = f"{source} is no graph, and says itself what it asks"
+                raise InputError("objective", what, "Leave the objective out.")
             try:
                 return reader(document)
             except ProblemError:
@@ -105,7 +108,7 @@ def _dimod(document: LinedJson) -> BinaryProblem:
         raise document.refusal(value, "its lists differ in length", "Serialize it again.")
     matrix = np.diag(linear)
     for head, tail, bias in zip(heads, tails, biases, strict=True):
-        if not (0 <= head < count and 0 <= tail < count) or head == tail:
+        if not (0 <= head < count and 0 <= tail < count) or head == tail or head % 1 or tail % 1:
             problem = f"a quadratic bias is between {head:g} and {tail:g}, of {count} variables"
             raise document.refusal(value, problem, "Serialize it again.")
         matrix[int(min(head, tail)), int(max(head, tail))] += bias
@@ -181,7 +184,7 @@ def _count(document: LinedJson, stated: dict[str, Any]) -> int:
 
 def _is_number(value: object) -> bool:
     try:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return isinstance(value, int | float) and not isinstance(value, bool) and is_usable(float(value))
     except OverflowError:  # a whole number with hundreds of digits
         return False
 

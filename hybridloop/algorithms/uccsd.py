@@ -20,6 +20,8 @@ from hybridloop.errors import InputError
 
 FOLLOWED_STATES = 4096  # more reachable determinants cost seconds to follow, and seldom shorten a circuit
 
+MOST = 10_000  # excitations: 12 electrons in 12 orbitals have 1,818
+
 Excitation = tuple[tuple[int, ...], tuple[int, ...]]  # spin orbitals that are emptied, and filled
 
 
@@ -82,7 +84,11 @@ def excitations(problem: ElectronicProblem) -> Iterator[Excitation]:
 
 
 def symmetric_excitations(problem: ElectronicProblem) -> list[Excitation]:
-    """Those of all `excitations` that keep every Z2 symmetry of the Hamiltonian."""
+    """Those of all `excitations` that keep every Z2 symmetry of the Hamiltonian. Raises InputError above `MOST`."""
+    count = sum(1 for _ in excitations(problem))
+    if count > MOST:
+        what = f"{problem.molecule.source} has {count:,} excitations, of which {MOST:,} at most are taken"
+        raise InputError("problem", what, "Choose a smaller active space, or take hardware-efficient.")
     return [each for each in excitations(problem) if problem.conserves_symmetry(_mask(each[0]) | _mask(each[1]))]
 
 

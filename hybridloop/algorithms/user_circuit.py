@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,6 +21,13 @@ LARGEST_FREQUENCY = 64  # a fit along one angle takes 2 Ω + 1 points
 NEARLY_WHOLE = 1e-9
 REMEDY = "Correct it there; gates are those of stdgates.inc, angles `input float[64] name;`."
 
+MOST_GATES = 10_000  # once gates of the text's own are written out
+DEEPEST = 50  # parentheses: the parser takes seconds for hundreds
+LARGEST_WHOLE = 1_000_000  # a register, or a range
+
+_GATE = re.compile(r"\bgate\s+(\w+)[^{]*\{([^}]*)\}")
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_WHOLE = re.compile(r"(?<![\w.])\d[\d_]*(?![\w.])")
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
@@ -49,6 +57,7 @@ def read_qasm3(text: str, source: str) -> QuantumCircuit:
     """The circuit of an OpenQASM 3 text, whose angles are its `input float` or `input angle` variables."""
     if not _COMMENT.sub("", text).strip():
         raise ProblemError(source, None, "there is no statement in it", REMEDY)
+    _check_size(_COMMENT.sub(lambda comment: "\n" * comment[0].count("\n"), text), source)
     try:
         circuit = qasm3.loads(text)
     except QiskitError as error:
@@ -63,6 +72,35 @@ def read_qasm3(text: str, source: str) -> QuantumCircuit:
         raise ProblemError(source, token_line, f"this is no circuit: {why}", REMEDY) from error
     circuit.name = source
     return circuit
+
+
+def _check_size(text: str, source: str) -> None:
+    """Refuse what a few lines can blow up: gates made of gates made of gates, and registers without an end."""
+    _check_depth(text, source)
+    sizes: dict[str, int] = {}
+    for name, body in _GATE.findall(text):  # each is made of those before it
+        sizes[name] = _gates(body, sizes)
+    if max(_gates(_GATE.sub("", text), sizes), *sizes.values(), 0) > MOST_GATES:
+        raise ProblemError(source, None, f"it comes to more than {MOST_GATES:,} gates", "Give a smaller circuit.")
+    for found in _WHOLE.finditer(text):
+        digits = found[0].replace("_", "")
+        if len(digits) > len(str(LARGEST_WHOLE)) or int(digits) > LARGEST_WHOLE:
+            line = text.count("\n", 0, found.start()) + 1
+            problem = f"{digits[:20]} is above {LARGEST_WHOLE:,}"
+            raise ProblemError(source, line, problem, "Give smaller registers and ranges.")
+
+
+def _check_depth(text: str, source: str) -> None:
+    depth = 0
+    for place, letter in enumerate(text):
+        depth += (letter in "([{") - (letter in ")]}")
+        if depth > DEEPEST:
+            line = text.count("\n", 0, place) + 1
+            raise ProblemError(source, line, "it is nested too deeply", "Write it with fewer parentheses.")
+
+
+def _gates(body: str, sizes: Mapping[str, int]) -> int:
+    return sum(max((sizes.get(word, 1) for word in _WORD.findall(each)), default=0) for each in body.split(";"))
 
 
 def _translated(circuit: QuantumCircuit) -> QuantumCircuit:

@@ -19,6 +19,8 @@ from hybridloop.flows.settings import EnergySettings, MappingName, ProblemText
 from hybridloop.sessions.budget import check_caps
 from hybridloop.sessions.targets import Target, check_circuit_fits, find_target
 
+MOST_ORBITALS = 20  # 40 qubits; writing out the operator of more takes minutes, and no simulator holds it
+
 Subject = ElectronicProblem | PauliProblem
 
 
@@ -32,6 +34,9 @@ def subject_of(problem: ProblemText, settings: EnergySettings) -> Subject:
         check_caps(settings.caps, target)
         return read
     molecule = _reduced(read, settings)
+    if molecule.norb > MOST_ORBITALS:
+        what = f"{molecule.source} has {molecule.norb} orbitals, of which {MOST_ORBITALS} at most are taken"
+        raise InputError("problem", what, "Choose an active space (active_space).")
     mapping = FermionMapping(settings.mapping)
     check_circuit_fits(target, Encoding(mapping, molecule.norb, molecule.electrons).num_qubits)
     check_caps(settings.caps, target)
