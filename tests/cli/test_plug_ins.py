@@ -17,7 +17,7 @@ from tests.cli.processes import PATIENCE_S, Said, Shell
 from tests.conftest import Emulator
 
 GUIDE = Path(__file__).parents[2] / "docs" / "optimizers.md"
-RUN = ("run", "vqe", "h2", "--optimizer", "compass", "--seed", "7")
+RUN = ("run", "vqe", "h2", "--optimizer", "compass", "--precision", "0.003", "--seed", "7")
 ANSWER = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history", "reason")
 ENTRIES = """[hybridloop.optimizers]
 compass = their_package.compass:search
