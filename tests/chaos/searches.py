@@ -111,6 +111,24 @@ def sampler_driven_on(session: OpenSession) -> Answer:
     return Answer(float(found.optimal_value).hex(), _hex(found.optimal_point), int(found.cost_function_evals))
 
 
+def estimator_driven_on(session: OpenSession) -> Answer:
+    """Another, which knows the session only as an estimator."""
+    from qiskit.circuit.library import real_amplitudes
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from qiskit_algorithms import VQE
+        from qiskit_algorithms.optimizers import SPSA
+        from qiskit_algorithms.utils import algorithm_globals
+
+    start = np.random.default_rng(5).uniform(-1, 1, 4)
+    algorithm_globals.random_seed = 7
+    optimizer = SPSA(maxiter=EVALUATIONS // 2, learning_rate=0.2, perturbation=0.1)
+    theirs = VQE(session.estimator(precision=0.1), real_amplitudes(2, reps=1), optimizer, initial_point=start)
+    found = theirs.compute_minimum_eigenvalue(ISING)
+    return Answer(float(found.optimal_value).hex(), _hex(found.optimal_point), int(found.cost_function_evals))
+
+
 def _hex(numbers: Sequence[float] | NDArray[np.float64]) -> tuple[str, ...]:
     return tuple(float(each).hex() for each in numbers)
 
@@ -125,4 +143,5 @@ SEARCHES: Mapping[str, Callable[[OpenSession], Answer]] = {
     "spsa": lambda session: spsa_on(session.run_round),
     "trigonometric": lambda session: trigonometric_on(session.run_round),
     "sampler-driven": sampler_driven_on,
+    "estimator-driven": estimator_driven_on,
 }
