@@ -99,9 +99,11 @@ class Poller:
 
 
 def _look(connection: Connection, round_: RoundInFlight) -> None:
+    if not (sessions := round_.sessions):
+        return  # all that is missing is being read, which nobody needs to ask for
     crash_point("poll.before")
     try:
-        for ordinal in sorted(round_.sessions):
+        for ordinal in sorted(sessions):
             identifier = session_id(connection.run.uid, ordinal)
             for job in connection.service.jobs_of_session(
                 identifier, name_prefix=round_.place.prefix, attempts=PATIENT_ATTEMPTS

@@ -101,9 +101,9 @@ class RoundInFlight:
 
     @property
     def sessions(self) -> set[int]:
-        """The ordinals of the sessions in which jobs of it may be."""
+        """The ordinals of the sessions that have jobs of it whose end is not known yet."""
         with self._lock:
-            return {job.session for job in self._jobs.values() if not job.settled}
+            return {job.session for job in self._jobs.values() if not (job.settled or job.collecting)}
 
     def start(self, connection: Connection, on_submitted: Callable[[], None]) -> None:
         """Submit all jobs side by side; the call returns at once. on_submitted runs when the last one is accepted."""

@@ -66,3 +66,13 @@ def test_a_status_that_is_not_known_to_be_an_end_is_none(connection: Any, status
     round_.observe(connection, {"id": PLACE.job_id(0), "status": status})
     round_.observe(connection, {"id": "somebody else's", "status": "Failed"})
     assert not round_.ended.is_set()
+
+
+def test_a_job_whose_result_is_being_read_is_not_asked_about_any_more(connection: Any) -> None:
+    later: list[Any] = []
+    connection.workers.do = later.append
+    round_ = in_flight(connection)
+    assert len(round_.sessions) == 1
+    round_.observe(connection, {"id": PLACE.job_id(0), "status": "Succeeded"})
+    assert len(later) == 1
+    assert not round_.sessions
