@@ -148,6 +148,7 @@ ENERGIES: dict[str, tuple[str, dict[str, Any], str, str]] = {
     "more electrons than fit": (fcidump("", electrons=6), {}, "problem", "electrons of one spin"),
     "orbitals by the dozen": (fcidump("", norb=40, electrons=40), {}, "problem", "40 orbitals"),
     "a coefficient that is none": ('{"terms": {"ZZ": NaN}}', {}, "problem, line 1", "not a finite number"),
+    "a coefficient that overflows": ('{"terms": {"ZZ": 1e308, "XX": 1e308}}', {}, "problem, line 1", "above 1e\\+100"),
     "an operator that is not Hermitian": ('{"terms":\n{"ZZ": [1, 1]}}', {}, "problem, line 2", "not a real"),
     "an operator of no qubit": ('{"terms": {"": 1}}', {}, "problem, line 1", "not a label"),
     "labels of two lengths": ('{"terms": {"ZZ": 1,\n"Z": 1}}', {}, "problem, line 2", "the first label 2"),

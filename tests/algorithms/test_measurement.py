@@ -187,3 +187,24 @@ def test_operators_that_are_no_energy_are_refused(coefficient: complex, words: s
     with pytest.raises(InputError, match=words) as caught:
         observable(operator)
     assert caught.value.field == "problem"
+
+
+@pytest.mark.parametrize("grouping", BOTH)
+def test_terms_by_the_thousand_are_grouped_without_comparing_each_with_each(
+    grouping: Grouping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coloured: list[int] = []
+    library = SparsePauliOp.group_commuting
+
+    def counted(self: SparsePauliOp, *, qubit_wise: bool) -> list[SparsePauliOp]:
+        coloured.append(len(self))
+        found: list[SparsePauliOp] = library(self, qubit_wise=qubit_wise)
+        return found
+
+    monkeypatch.setattr(SparsePauliOp, "group_commuting", counted)
+    labels = ["".join("IZ"[mask >> qubit & 1] for qubit in range(12)) for mask in range(1, 3002)]
+    (group,) = observable(SparsePauliOp(labels), grouping).groups
+    assert len(group.masks) == 3001
+    assert coloured == []
+    observable(SparsePauliOp(labels[:50]), grouping)
+    assert coloured == [50]
