@@ -1,0 +1,59 @@
+"""What a run can be told, checked before anything starts; imports nothing heavy, so that help stays quick."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hybridloop.flows.settings.binary import QaoaSettings, RqaoaSettings
+from hybridloop.flows.settings.energies import AdaptSettings, EnergySettings, ScanSettings, VqdSettings, VqeSettings
+from hybridloop.flows.settings.names import (
+    AllocationName,
+    AnsatzName,
+    GroupingName,
+    MappingName,
+    MitigationName,
+    MixerName,
+    ObjectiveName,
+    OptimizerName,
+    PoolName,
+    StartName,
+)
+from hybridloop.flows.settings.run import LIMITS, ProblemText, RunSettings, first_difference
+from hybridloop.flows.settings.texts import MAX_CIRCUIT_BYTES, MAX_PROBLEM_BYTES, parse_duration
+
+__all__ = [
+    "LIMITS",
+    "MAX_CIRCUIT_BYTES",
+    "MAX_PROBLEM_BYTES",
+    "SETTINGS",
+    "AdaptSettings",
+    "AllocationName",
+    "AnsatzName",
+    "EnergySettings",
+    "GroupingName",
+    "MappingName",
+    "MitigationName",
+    "MixerName",
+    "ObjectiveName",
+    "OptimizerName",
+    "PoolName",
+    "ProblemText",
+    "QaoaSettings",
+    "RqaoaSettings",
+    "RunSettings",
+    "ScanSettings",
+    "StartName",
+    "VqdSettings",
+    "VqeSettings",
+    "first_difference",
+    "parse_duration",
+]
+
+SETTINGS: Mapping[str, type[RunSettings]] = {
+    "vqe": VqeSettings,
+    "adapt": AdaptSettings,
+    "vqd": VqdSettings,
+    "scan": ScanSettings,
+    "qaoa": QaoaSettings,
+    "rqaoa": RqaoaSettings,
+}
