@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from hybridloop.algorithms.rounds import Lost
 from hybridloop.algorithms.trigfit import Frequencies
 from hybridloop.errors import InputError, JobFailed
 
+MOST_REPEATS = 3  # rounds in a row that ask again for what was lost
 JSON = None | bool | int | float | str | Sequence["JSON"] | Mapping[str, "JSON"]
 
 
@@ -114,10 +115,43 @@ def _are_frequencies(numbers: Frequencies) -> bool:
     return whole and len(numbers) == len(set(numbers)) > 0
 
 
-def lost_beyond_repair(optimizer: str, lost: Sequence[Lost]) -> JobFailed:
-    """The error of an optimizer that can't go on without points that were lost."""
+def end_without_angles(start: NDArray[np.float64]) -> Stop | None:
+    """The end of a search at a start of no angles; None where there are some."""
+    return None if len(start) else Stop(converged=True, reason="the circuit has no angle to vary")
+
+
+def lost_beyond_repair(optimizer: str, estimates: Sequence[Estimate | Lost]) -> JobFailed:
+    """The error of an optimizer that can't go on without the points of these that were lost."""
+    lost = [each for each in estimates if isinstance(each, Lost)]
     return JobFailed(
         f"{len(lost)} point(s) of a round were lost ({lost[0].reason})",
         f"{optimizer} can't go on without them; the rounds before are unharmed.",
         "Run again.",
     )
+
+
+def one_more_repeat(repeats: int, optimizer: str, estimates: Sequence[Estimate | Lost]) -> int:
+    """How many rounds in a row have to ask again, with this one. Raises JobFailed once they are too many."""
+    if repeats == MOST_REPEATS:
+        raise lost_beyond_repair(optimizer, estimates)
+    return repeats + 1
+
+
+def reading_row(reading: Reading | None) -> JSON:
+    """A reading as JSON."""
+    return None if reading is None else [reading.point.tolist(), reading.value, reading.standard_error]
+
+
+def reading_of(row: Sequence[Any] | None) -> Reading | None:
+    """A reading from its row."""
+    return None if row is None else Reading(np.array(row[0], float), *row[1:])
+
+
+def stop_row(stop: Stop | None) -> JSON:
+    """A stop as JSON."""
+    return None if stop is None else [stop.converged, stop.reason]
+
+
+def stop_of(row: Sequence[Any] | None) -> Stop | None:
+    """A stop from its row."""
+    return None if row is None else Stop(*row)

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybridloop.algorithms.estimation import Estimate
-from hybridloop.algorithms.optimizer import JSON, Reading, Stop, checked_frequencies, checked_start, lost_beyond_repair
+from hybridloop.algorithms.fit_search import PooledSearch
+from hybridloop.algorithms.optimizer import Reading, one_more_repeat
 from hybridloop.algorithms.rounds import Lost
-from hybridloop.algorithms.termination import Outlook, Termination, outlooks_of, reading_row, rows_of
-from hybridloop.algorithms.trigfit import Frequencies, sample_offsets
+from hybridloop.algorithms.termination import Outlook, Termination
+from hybridloop.algorithms.trigfit import sample_offsets
 from hybridloop.algorithms.trigprocess import TrigProcess
 
-MOST_REPEATS = 3  # rounds in a row of which less than half came back
 GRID = 12  # points along each angle, among which a pair's new start is looked for
 # hartree; the process reckons with every energy of that form, and so puts what noise costs at twice what it is or more
 DEFAULT_TERMINATION = Termination(tolerance=2.5e-3)
 
 
 @dataclass(slots=True)
-class PairFits:
+class PairFits(PooledSearch):
     """Global steps in two angles at a time, then Newton's in all, from one model of all that was measured.
 
     The energy is a trigonometric polynomial in each angle, so the 9 points of a grid (for one frequency each) say all
@@ -38,38 +37,7 @@ class PairFits:
     A lost point is left out; where less than half of a round came back, the round is asked again.
     """
 
-    can_skip: ClassVar[bool] = True
-
-    point: NDArray[np.float64]
-    frequencies: tuple[Frequencies, ...]
     termination: Termination = DEFAULT_TERMINATION
-    _rounds: int = field(default=0, init=False)
-    _repeats: int = field(default=0, init=False)
-    _data: list[tuple[NDArray[np.float64], float, float]] = field(default_factory=list, init=False)
-    _outlooks: list[Outlook] = field(default_factory=list, init=False)
-    _current: Reading | None = field(default=None, init=False)
-    _stop: Stop | None = field(default=None, init=False)
-
-    def __post_init__(self) -> None:
-        self.point = checked_start(self.point)
-        self.frequencies = checked_frequencies(self.frequencies, len(self.point))
-        if not len(self.point):
-            self._stop = Stop(converged=True, reason="the circuit has no angle to vary")
-
-    @property
-    def current(self) -> Reading | None:
-        """The minimum of the model after the last round."""
-        return self._current
-
-    @property
-    def best(self) -> Reading | None:
-        """The same: the model holds all rounds."""
-        return self._current
-
-    @property
-    def stop(self) -> Stop | None:
-        """Set once the search is over."""
-        return self._stop
 
     def ask(self) -> NDArray[np.float64]:
         """A grid over the next pair, or the present point and its neighbours along every angle."""
@@ -85,9 +53,7 @@ class PairFits:
         """Condition the model on the answers and move to its minimum."""
         told = [(p, e.value, e.variance) for p, e in zip(points, estimates, strict=True) if isinstance(e, Estimate)]
         if 2 * len(told) < len(estimates):
-            if self._repeats == MOST_REPEATS:
-                raise lost_beyond_repair("pairs", [each for each in estimates if isinstance(each, Lost)])
-            self._repeats += 1
+            self._repeats = one_more_repeat(self._repeats, "pairs", estimates)
             return
         self._repeats = 0
         self._data += [(np.array(point, float), value, variance) for point, value, variance in told]
@@ -126,34 +92,6 @@ class PairFits:
         points = np.tile(self.point, (len(combinations), 1))
         points[:, list(pair)] += combinations
         return points
-
-    def state(self) -> dict[str, JSON]:
-        """All that the search knows."""
-        return {
-            "point": self.point.tolist(),
-            "frequencies": [list(each) for each in self.frequencies],
-            "termination": self.termination.state(),
-            "rounds": self._rounds,
-            "repeats": self._repeats,
-            "data": [[point.tolist(), value, variance] for point, value, variance in self._data],
-            "outlooks": rows_of(self._outlooks),
-            "current": reading_row(self._current),
-            "stop": None if self._stop is None else [self._stop.converged, self._stop.reason],
-        }
-
-    @classmethod
-    def restored(cls, state: Mapping[str, Any]) -> Self:
-        """The optimizer whose `state` this is."""
-        frequencies = tuple(tuple(each) for each in state["frequencies"])
-        made = cls(np.array(state["point"], float), frequencies, Termination(**state["termination"]))
-        made._rounds, made._repeats = state["rounds"], state["repeats"]
-        made._data = [(np.array(point, float), value, variance) for point, value, variance in state["data"]]
-        made._outlooks = outlooks_of(state["outlooks"])
-        if state["current"] is not None:
-            point, value, error = state["current"]
-            made._current = Reading(np.array(point, float), value, error)
-        made._stop = None if state["stop"] is None else Stop(*state["stop"])
-        return made
 
 
 def _pairs(count: int) -> list[tuple[int, ...]]:

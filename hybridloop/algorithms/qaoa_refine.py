@@ -11,7 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridloop.algorithms.estimation import Estimate
-from hybridloop.algorithms.optimizer import JSON, Reading, Stop, checked_start, lost_beyond_repair
+from hybridloop.algorithms.optimizer import (
+    JSON,
+    Reading,
+    Stop,
+    checked_start,
+    lost_beyond_repair,
+    reading_of,
+    reading_row,
+    stop_of,
+    stop_row,
+)
 from hybridloop.algorithms.rounds import Lost
 from hybridloop.errors import InputError
 
@@ -49,22 +59,18 @@ class QuadraticRefinement:
         made = cls(np.array(state["centre"]), np.array(state["scales"]), steps=max(1, state["steps_left"]))
         made._steps_left = state["steps_left"]
         made._candidate = None if state["candidate"] is None else np.array(state["candidate"])
-        if state["reading"] is not None:
-            point, value, error = state["reading"]
-            made._reading = Reading(np.array(point), value, error)
-        made._stop = None if state["stop"] is None else Stop(**state["stop"])
+        made._reading, made._stop = reading_of(state["reading"]), stop_of(state["stop"])
         return made
 
     def state(self) -> dict[str, JSON]:
         """All that it knows."""
-        read, stop = self._reading, self._stop
         return {
             "centre": self._centre.tolist(),
             "scales": self._scales.tolist(),
             "steps_left": self._steps_left,
             "candidate": None if self._candidate is None else self._candidate.tolist(),
-            "reading": None if read is None else [read.point.tolist(), read.value, read.standard_error],
-            "stop": None if stop is None else {"converged": stop.converged, "reason": stop.reason},
+            "reading": reading_row(self._reading),
+            "stop": stop_row(self._stop),
         }
 
     def ask(self) -> NDArray[np.float64]:
@@ -77,10 +83,9 @@ class QuadraticRefinement:
 
     def tell(self, points: NDArray[np.float64], estimates: Sequence[Estimate | Lost]) -> None:
         """Take a round's answers."""
-        lost = [each for each in estimates if isinstance(each, Lost)]
-        if lost:
-            raise lost_beyond_repair("the quadratic refinement", lost)
         known = [each for each in estimates if isinstance(each, Estimate)]
+        if len(known) < len(estimates):
+            raise lost_beyond_repair("the quadratic refinement", estimates)
         if self._candidate is None:
             self._fit(points, known)
         else:

@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 
 from hybridloop.algorithms.estimation import Estimate
 from hybridloop.algorithms.minimization import Answer, Minimization, Search
-from hybridloop.algorithms.optimizer import JSON, Reading, Stop, checked_frequencies, checked_start, lost_beyond_repair
+from hybridloop.algorithms.optimizer import (
+    JSON,
+    Reading,
+    Stop,
+    checked_frequencies,
+    checked_start,
+    end_without_angles,
+    lost_beyond_repair,
+)
 from hybridloop.algorithms.rounds import Lost
 from hybridloop.algorithms.trigfit import Frequencies, fit, sample_offsets
 from hybridloop.errors import InputError, ReplayDiverged
@@ -84,8 +92,7 @@ class ScipySearch:
             raise InputError("max_evaluations", f"{self.max_evaluations} is below {least}", f"Give {least} or more.")
         if self.method is Method.L_BFGS_B:
             self.frequencies = checked_frequencies(self.frequencies or (), len(self.initial_point))
-        if not len(self.initial_point):
-            self._stop = Stop(converged=True, reason="the circuit has no angle to vary")
+        self._stop = end_without_angles(self.initial_point)
 
     @property
     def current(self) -> Reading | None:
@@ -120,7 +127,7 @@ class ScipySearch:
         """Record the point and its energy, and its gradient where the method wants one."""
         known = [each for each in estimates if isinstance(each, Estimate)]
         if len(known) < len(estimates):
-            raise lost_beyond_repair(self.method, [each for each in estimates if isinstance(each, Lost)])
+            raise lost_beyond_repair(self.method, estimates)
         if self.method is Method.L_BFGS_B:
             self._gradients.append(_gradient(self.frequencies or (), points, known))
         self._points.append(np.array(points[0], float))

@@ -11,13 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridloop.algorithms.estimation import Estimate
-from hybridloop.algorithms.optimizer import JSON, Reading, Stop, checked_start, lost_beyond_repair
+from hybridloop.algorithms.optimizer import (
+    JSON,
+    Reading,
+    Stop,
+    checked_start,
+    end_without_angles,
+    one_more_repeat,
+    stop_of,
+    stop_row,
+)
 from hybridloop.algorithms.perturbations import Trail, gain, shift_rad, signs
 from hybridloop.algorithms.rounds import Lost
 from hybridloop.algorithms.termination import Outlook, Termination, outlooks_of, rows_of
 from hybridloop.errors import InputError
 
-MOST_REPEATS = 3  # rounds in a row of which no direction came back
 CALIBRATION = 8  # directions of the first round, at least: its gain is as good as the slopes' mean square is known
 GREATEST = 1e6  # rad² per hartree: where all energies are equal, any gain does
 # hartree: soft directions have more to gain than the mean curvature says, so a third of chemical accuracy
@@ -67,8 +75,7 @@ class Spsa:
         if self.resamplings < 1:
             raise InputError("resamplings", f"{self.resamplings} is below 1", "Give 1 direction a round or more.")
         self._trail = Trail.of(len(self.point))
-        if not len(self.point):
-            self._stop = Stop(converged=True, reason="the circuit has no angle to vary")
+        self._stop = end_without_angles(self.point)
 
     @property
     def rounds(self) -> int:
@@ -120,9 +127,7 @@ class Spsa:
             if isinstance(up, Estimate) and isinstance(down, Estimate)
         ]
         if not sides or isinstance(centre, Lost):
-            if self._repeats == MOST_REPEATS:
-                raise lost_beyond_repair("spsa", [each for each in estimates if isinstance(each, Lost)])
-            self._repeats += 1
+            self._repeats = one_more_repeat(self._repeats, "spsa", estimates)
             return
         self._repeats = 0
         shift, count, angles = shift_rad(self.rounds, len(self.point)), len(sides), len(self.point)
@@ -174,7 +179,7 @@ class Spsa:
             "repeats": self._repeats,
             "trail": self._trail.state(),
             "outlooks": rows_of(self._outlooks),
-            "stop": None if self._stop is None else [self._stop.converged, self._stop.reason],
+            "stop": stop_row(self._stop),
         }
 
     @classmethod
@@ -185,5 +190,5 @@ class Spsa:
         made._size, made._repeats = state["size"], state["repeats"]
         made._trail = Trail.of(len(made.point), state["trail"])
         made._outlooks = outlooks_of(state["outlooks"])
-        made._stop = None if state["stop"] is None else Stop(*state["stop"])
+        made._stop = stop_of(state["stop"])
         return made

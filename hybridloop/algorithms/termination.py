@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from hybridloop.algorithms.optimizer import JSON, Stop
 from hybridloop.errors import InputError
@@ -79,8 +78,3 @@ def outlooks_of(rows: Sequence[Sequence[float]]) -> list[Outlook]:
 def rows_of(outlooks: Sequence[Outlook]) -> list[list[float]]:
     """Outlooks as JSON rows."""
     return [[each.gain, each.noise, each.slope] for each in outlooks]
-
-
-def reading_row(reading: Any) -> JSON:
-    """A reading as JSON, None as None."""
-    return None if reading is None else [reading.point.tolist(), reading.value, reading.standard_error]

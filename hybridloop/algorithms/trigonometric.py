@@ -5,22 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybridloop.algorithms.estimation import Estimate
-from hybridloop.algorithms.optimizer import JSON, Reading, Stop, checked_frequencies, checked_start, lost_beyond_repair
+from hybridloop.algorithms.fit_search import FitSearch
+from hybridloop.algorithms.optimizer import JSON, Reading, Stop
 from hybridloop.algorithms.rounds import Lost
-from hybridloop.algorithms.trigfit import Frequencies, TrigonometricFit, fit, sample_offsets
+from hybridloop.algorithms.trigfit import TrigonometricFit, fit, sample_offsets
 from hybridloop.errors import InputError
-
-MOST_REPEATS = 3  # rounds in a row that ask again for lost points of one fit
 
 
 @dataclass(slots=True)
-class Rotosolve:
+class Rotosolve(FitSearch):
     """Coordinate-wise minimization in closed form, for energies with known frequencies in each angle.
 
     M. Ostaszewski, E. Grant and M. Benedetti, Quantum 5 (2021) 391; K. M. Nakanishi, K. Fujii and S. Todo, Phys. Rev.
@@ -35,10 +34,6 @@ class Rotosolve:
     A lost point is left out where the fit stays determined without it, else it is asked for again.
     """
 
-    can_skip: ClassVar[bool] = True
-
-    point: NDArray[np.float64]
-    frequencies: tuple[Frequencies, ...]
     tolerance: float = 2e-4
     max_sweeps: int = 20
     _position: int = field(default=0, init=False)  # fits done in this sweep
@@ -46,35 +41,13 @@ class Rotosolve:
     _gain: float = field(default=0.0, init=False)
     _noise: float = field(default=0.0, init=False)
     _line: list[tuple[float, float, float]] = field(default_factory=list, init=False)  # angle, energy, variance
-    _again: list[int] = field(default_factory=list, init=False)  # points of the fit that were lost, by number
-    _repeats: int = field(default=0, init=False)
-    _current: Reading | None = field(default=None, init=False)
-    _stop: Stop | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self.point = checked_start(self.point)
-        self.frequencies = checked_frequencies(self.frequencies, len(self.point))
+        FitSearch.__post_init__(self)
         if not (self.tolerance > 0 and math.isfinite(self.tolerance)):
             raise InputError("tolerance", f"{self.tolerance} is not above 0", "Give a positive energy in hartree.")
         if self.max_sweeps < 1:
             raise InputError("max_sweeps", f"{self.max_sweeps} is below 1", "Give 1 or more.")
-        if not len(self.point):
-            self._stop = Stop(converged=True, reason="the circuit has no angle to vary")
-
-    @property
-    def current(self) -> Reading | None:
-        """The minimum of the last fit."""
-        return self._current
-
-    @property
-    def best(self) -> Reading | None:
-        """The same: every fit starts from the last one's minimum."""
-        return self._current
-
-    @property
-    def stop(self) -> Stop | None:
-        """Set once the search is over."""
-        return self._stop
 
     def ask(self) -> NDArray[np.float64]:
         """The points of the next angle's fit, the present point first."""
@@ -96,18 +69,10 @@ class Rotosolve:
         centre = float(self.point[self._position])
         fitted = fit(self.frequencies[self._position], self._line, centre)
         if fitted is None:
-            self._repeat(estimates)
+            self._repeat("rotosolve", estimates)
         else:
             self._again, self._repeats = [], 0
             self._move(fitted, centre)
-
-    def _repeat(self, estimates: Sequence[Estimate | Lost]) -> None:
-        asked = self._again or range(len(estimates))
-        lost = [(number, each) for number, each in zip(asked, estimates, strict=True) if isinstance(each, Lost)]
-        if self._repeats == MOST_REPEATS:
-            raise lost_beyond_repair("rotosolve", [each for _, each in lost])
-        self._again = [number for number, _ in lost]
-        self._repeats += 1
 
     def _move(self, fitted: TrigonometricFit, centre: float) -> None:
         offset = fitted.minimum()
@@ -149,10 +114,8 @@ class Rotosolve:
 
     def state(self) -> dict[str, JSON]:
         """All that the search knows."""
-        current = self._current
         return {
-            "point": self.point.tolist(),
-            "frequencies": [list(each) for each in self.frequencies],
+            **FitSearch.state(self),
             "tolerance": self.tolerance,
             "max_sweeps": self.max_sweeps,
             "position": self._position,
@@ -160,23 +123,13 @@ class Rotosolve:
             "gain": self._gain,
             "noise": self._noise,
             "line": [list(each) for each in self._line],
-            "again": list(self._again),
-            "repeats": self._repeats,
-            "current": None if current is None else [current.point.tolist(), current.value, current.standard_error],
-            "stop": None if self._stop is None else [self._stop.converged, self._stop.reason],
         }
 
     @classmethod
     def restored(cls, state: Mapping[str, Any]) -> Self:
         """The optimizer whose `state` this is."""
-        frequencies = tuple(tuple(each) for each in state["frequencies"])
-        made = cls(np.array(state["point"], float), frequencies, state["tolerance"], state["max_sweeps"])
+        made = cls._restored(state, state["tolerance"], state["max_sweeps"])
         made._position, made._sweeps = state["position"], state["sweeps"]
         made._gain, made._noise = state["gain"], state["noise"]
-        made._again, made._repeats = list(state["again"]), state["repeats"]
         made._line = [(angle, value, variance) for angle, value, variance in state["line"]]
-        if state["current"] is not None:
-            point, value, error = state["current"]
-            made._current = Reading(np.array(point, float), value, error)
-        made._stop = None if state["stop"] is None else Stop(*state["stop"])
         return made

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from hybridloop.algorithms.estimation import Estimate
-from hybridloop.algorithms.optimizer import Optimizer
+from hybridloop.algorithms.optimizer import MOST_REPEATS, Optimizer
 from hybridloop.algorithms.rounds import Lost
 from hybridloop.algorithms.scipy_search import ScipySearch
-from hybridloop.algorithms.trigonometric import MOST_REPEATS, Rotosolve
+from hybridloop.algorithms.trigonometric import Rotosolve
 from hybridloop.errors import InputError, JobFailed, ReplayDiverged
 from tests.long_form import long_form, short_or_long
 
