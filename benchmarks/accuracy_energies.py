@@ -18,17 +18,17 @@ from scipy.sparse.linalg import eigsh
 from benchmarks.bounds import Bound, Side
 from hybridloop.algorithms.ansatz import Ansatz
 from hybridloop.algorithms.electronic import ElectronicProblem, electronic_problem
+from hybridloop.algorithms.estimation import Z95
 from hybridloop.algorithms.evaluation import evaluation
 from hybridloop.algorithms.exact import exact_ground_energy
 from hybridloop.algorithms.fcidump import read_fcidump
 from hybridloop.algorithms.fermions import FermionMapping
 from hybridloop.algorithms.final import measure_finally
 from hybridloop.algorithms.measurement import observable
+from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.rounds import Measured, RunRound
 from hybridloop.algorithms.sharing import share_terms
-from hybridloop.algorithms.vqe import Z95
 from hybridloop.flows.problems import prepare_vqe
-from hybridloop.flows.results import Outcome
 from hybridloop.flows.settings import ProblemText, VqeSettings
 from hybridloop.sessions.targets import split_shots
 from tests.algorithms.batched_states import shot_rounds

@@ -17,10 +17,11 @@ from hybridloop.algorithms.evaluation import evaluation
 from hybridloop.algorithms.exact import exact_ground_energy
 from hybridloop.algorithms.lost import FAIL
 from hybridloop.algorithms.measurement import observable
+from hybridloop.algorithms.outcome import RoundLog
 from hybridloop.algorithms.searches import SEARCHES, Outset
 from hybridloop.algorithms.sharing import share_terms
 from hybridloop.algorithms.uccsd import excitation_ansatz
-from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, SearchLog, search
+from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, search
 from tests.algorithms.batched_states import shot_rounds
 
 CHEMICAL_ACCURACY = 1.6  # mHa
@@ -48,7 +49,7 @@ def searched(
     optimizer = SEARCHES[chosen].begun(chosen, outset)
     energy = share_terms(observable(problem.hamiltonian), problem.reference_state)
     evaluated = evaluation(energy, ansatz, counted)
-    point, _, stop = search(evaluated, ansatz, optimizer, shots, max_rounds, FAIL, SearchLog(lambda _: None))
+    point, _, stop = search(evaluated, ansatz, optimizer, shots, max_rounds, FAIL, RoundLog(lambda _: None))
     state = Statevector(ansatz.circuit.assign_parameters(point))
     found = float(state.expectation_value(problem.hamiltonian).real) - exact_ground_energy(problem.molecule)
     return Searched(found / MHA, stop.converged, counted)

@@ -17,11 +17,12 @@ from hybridloop.algorithms.initial_newton import derivatives
 from hybridloop.algorithms.lost import FAIL, LostPoints, check_lost_points
 from hybridloop.algorithms.measurement import observable
 from hybridloop.algorithms.optimizer import Optimizer, Stop
+from hybridloop.algorithms.outcome import Progress, RoundLog
 from hybridloop.algorithms.pool import Pool, PoolGradients
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.sharing import share_terms
 from hybridloop.algorithms.uccsd import Excitation
-from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, DEFAULT_PRECISION, DEFAULT_SHOTS, Progress, SearchLog, search
+from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, DEFAULT_PRECISION, DEFAULT_SHOTS, search
 from hybridloop.errors import InputError
 
 DEFAULT_TOLERANCE = 0.8e-3  # hartree: half of chemical accuracy, as the estimate of what is left is of second order
@@ -89,7 +90,7 @@ def adapt(
     energy = share_terms(observable(pool.problem.hamiltonian), pool.problem.reference_state)
     gradients = PoolGradients.of(pool)
     curvatures = np.maximum(np.diag(derivatives(pool.problem, pool.excitations)[1]), LEAST_CURVATURE)
-    log = SearchLog(on_progress)
+    log = RoundLog(on_progress)
     chosen: list[int] = []
     operators: list[Growth] = []
     point, recent = np.zeros(0), list[Estimate]()

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from hybridloop.algorithms.measurement import MeasurementGroup, Observable
 from hybridloop.algorithms.rounds import Counts
 
+Z95 = 1.959963984540054  # the normal distribution's 97.5th percentile
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -33,6 +35,12 @@ class Estimate:
     def standard_error(self) -> float:
         """Square root of the variance."""
         return math.sqrt(self.variance)
+
+    @property
+    def interval95(self) -> tuple[float, float]:
+        """The value's 95 % interval; on a target that does not sample, within the bound of its rounding."""
+        half_width = self.rounding_bound if self.is_exact else Z95 * self.standard_error
+        return (self.value - half_width, self.value + half_width)
 
 
 @dataclass(frozen=True, slots=True)

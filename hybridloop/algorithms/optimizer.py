@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,11 @@ class Reading:
     point: NDArray[np.float64]
     value: float
     standard_error: float
+
+    @classmethod
+    def of(cls, estimate: Estimate, point: NDArray[np.float64]) -> Self:
+        """An estimate at its point."""
+        return cls(point, estimate.value, estimate.standard_error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,16 @@
-"""What is kept of a binary problem's rounds: the best assignment that was seen, and where the search stood."""
+"""What is kept of a binary problem's rounds: the best assignment that was seen."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.algorithms.estimation import Estimate
-from hybridloop.algorithms.optimizer import Reading
 from hybridloop.algorithms.qubo import BinaryProblem
 from hybridloop.algorithms.rounds import Counts, Measured, RunRound
-from hybridloop.algorithms.vqe import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +41,6 @@ def beats(sign: float, one: float, other: float) -> bool:
     return sign * one < sign * other - 1e-12 * abs(other)
 
 
-def reading(point: NDArray[np.float64], estimate: Estimate) -> Reading:
-    """An estimate at its point."""
-    return Reading(point, estimate.value, estimate.standard_error)
-
-
 class SeenAssignments:
     """Rounds, and the best assignment that any of them has shown; of equal ones the least number."""
 
@@ -69,35 +61,3 @@ class SeenAssignments:
     def _look(self, counts: Counts) -> None:
         bits = np.unpackbits(counts.outcomes, axis=1)[:, ::-1][:, : counts.num_bits]  # column i is bit i
         self.best = better(self._problem, bits, self.best)
-
-
-class RoundLog:
-    """Keeps the history in the objective's sense, and reports each round."""
-
-    def __init__(self, sign: float, on_progress: Callable[[Progress], None]) -> None:
-        self.history: list[Progress] = []
-        self._sign = sign
-        self._on_progress = on_progress
-        self._untold = (0, 0)  # circuits and shots of rounds that found nothing, because what they asked was lost
-
-    def add(self, phase: str, found: Reading | None, points: int, circuits: int, shots: int) -> None:
-        """Take note of a round; what one without a find took is told with the next."""
-        circuits, shots = circuits + self._untold[0], shots + self._untold[1]
-        if found is None:
-            self._untold = (circuits, shots)
-            return
-        self._untold = (0, 0)
-        before = self.history[-1].total_shots if self.history else 0
-        progress = Progress(
-            round=len(self.history) + 1,
-            phase=phase,
-            value=self._sign * found.value,
-            standard_error=found.standard_error,
-            point=tuple(found.point.tolist()),
-            points=points,
-            circuits=circuits,
-            shots=shots,
-            total_shots=before + shots,
-        )
-        self.history.append(progress)
-        self._on_progress(progress)

@@ -12,10 +12,10 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.algorithms.estimation import Estimate, combine, shot_energies, tally
 from hybridloop.algorithms.lost import LostPoints, as_told, check_lost_points
 from hybridloop.algorithms.measurement import Observable, observable
-from hybridloop.algorithms.optimizer import Optimizer, Stop
+from hybridloop.algorithms.optimizer import Optimizer, Reading, Stop
+from hybridloop.algorithms.outcome import RoundLog
 from hybridloop.algorithms.qaoa_circuit import QaoaCircuit
 from hybridloop.algorithms.qaoa_refine import shortfall
-from hybridloop.algorithms.qaoa_rounds import RoundLog, reading
 from hybridloop.algorithms.rounds import Counts, Lost, RunRound
 from hybridloop.errors import InputError
 
@@ -111,7 +111,7 @@ class Searching:
         told = as_told([self._estimate(measured, answer[0]) for answer in answers], self.on_lost)
         reached, why = _climbed(told)
         estimate = told[reached]
-        found = reading(rungs[reached].initial_point, estimate) if isinstance(estimate, Estimate) else None
+        found = Reading.of(estimate, rungs[reached].initial_point) if isinstance(estimate, Estimate) else None
         self.log.add("search", found, len(rungs), len(rungs), len(rungs) * self.shots)
         if why is None:
             return rungs[reached], None

@@ -97,6 +97,23 @@ class RunRound(Protocol):
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[Measured]: ...
 
 
+@dataclass(slots=True)
+class CountedRounds:
+    """Runs rounds and counts what they took."""
+
+    run_round: RunRound
+    rounds: int = 0
+    circuits: int = 0
+    shots: int = 0
+
+    def __call__(self, pubs: Sequence[SamplerPub], /) -> list[Measured]:
+        """Measure a round."""
+        self.rounds += 1
+        self.circuits += sum(pub.size for pub in pubs)
+        self.shots += sum(pub.size * int(pub.shots) for pub in pubs)
+        return self.run_round(pubs)
+
+
 def points_of(pub: SamplerPub) -> NDArray[np.float64]:
     """The PUB's parameter values as (points, parameters), columns in the order of `circuit.parameters`."""
     values: NDArray[np.float64] = pub.parameter_values.as_array(list(pub.circuit.parameters))

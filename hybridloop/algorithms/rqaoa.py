@@ -11,16 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.algorithms.estimation import combine, tally
+from hybridloop.algorithms.estimation import Estimate, combine, tally
+from hybridloop.algorithms.final import FinalMeasurement
 from hybridloop.algorithms.ising import MOST_ENUMERATED, Ising
 from hybridloop.algorithms.measurement import observable
 from hybridloop.algorithms.mitigation.readout import bits_of
-from hybridloop.algorithms.qaoa import DEFAULT_SHOTS, QaoaResult
+from hybridloop.algorithms.optimizer import Reading
+from hybridloop.algorithms.outcome import Outcome, Progress, RoundLog
+from hybridloop.algorithms.qaoa import DEFAULT_SHOTS
 from hybridloop.algorithms.qaoa_circuit import qaoa_circuit
-from hybridloop.algorithms.qaoa_rounds import Assignment, RoundLog, beats, better, reading
+from hybridloop.algorithms.qaoa_rounds import Assignment, beats, better
 from hybridloop.algorithms.qubo import BinaryProblem, spin_glass
 from hybridloop.algorithms.rounds import Counts, Lost, RunRound
-from hybridloop.algorithms.vqe import Progress
 from hybridloop.errors import InputError, JobFailed
 
 DEFAULT_STOP_AT = 3
@@ -45,7 +47,7 @@ def rqaoa(
     shots: int = DEFAULT_SHOTS,
     stop_at: int = DEFAULT_STOP_AT,
     on_progress: Callable[[Progress], None] = lambda _: None,
-) -> QaoaResult:
+) -> Outcome:
     """S. Bravyi, A. Kliesch, R. Koenig and E. Tang, Phys. Rev. Lett. 125 (2020) 260505, at fixed angles.
 
     One job a round: the largest |⟨s_i s_j⟩| over coupled pairs, or |⟨s_i⟩| over fields, becomes an equation that takes
@@ -57,7 +59,7 @@ def rqaoa(
     if not 1 <= stop_at <= MOST_ENUMERATED:
         raise InputError("stop_at", f"{stop_at} spins", f"Give 1 to {MOST_ENUMERATED}.")
     left, names, fixed = problem.cost, list(range(problem.num_variables)), list[_Fixed]()
-    log = RoundLog(problem.sign, on_progress)
+    log = RoundLog(on_progress, problem.sign)
     angles: tuple[float, ...] = ()
     best: Assignment | None = None
     while left.num_variables > stop_at and not left.is_constant:
@@ -78,13 +80,9 @@ def rqaoa(
     value = float((problem.objective if is_feasible else problem.cost.scaled(problem.sign)).energies(bits)[0])
     surpassed = "; a sample was better than what that came to" if is_surpassed else ""
     broken = "" if is_feasible or problem.constraint is None else f"; it does not meet {problem.constraint.what}"
-    return QaoaResult(
-        value=value,
-        standard_error=0.0,
-        interval95=(value, value),
-        is_exact=True,
-        rounding_bound=0.0,
-        is_precise=True,
+    known = Estimate(value, variance=0.0, shots=0, is_exact=True)
+    return Outcome(
+        final=FinalMeasurement(known, is_precise=True),
         parameters=angles,
         converged=True,
         reason=_in_words(len(fixed)) + broken + surpassed,
@@ -116,7 +114,7 @@ def _measured(
         (answer,) = run_round([pub])
         (counts,) = answer
         if isinstance(counts, Counts):
-            found = reading(answer.points[0], combine(seen, [tally(group, counts)]))
+            found = Reading.of(combine(seen, [tally(group, counts)]), answer.points[0])
             log.add("search", found, 1, attempt, attempt * shots)
             return counts, tuple(answer.points[0].tolist())
         lost = counts

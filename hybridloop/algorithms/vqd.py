@@ -19,9 +19,10 @@ from hybridloop.algorithms.final import FinalMeasurement, measure_finally, pilot
 from hybridloop.algorithms.lost import FAIL, LostPoints, as_told, check_lost_points
 from hybridloop.algorithms.measurement import observable
 from hybridloop.algorithms.optimizer import Optimizer
+from hybridloop.algorithms.outcome import Progress, RoundLog
 from hybridloop.algorithms.overlaps import Overlaps, asked_overlaps, overlap_with, share_of_zeros, tell_overlaps
-from hybridloop.algorithms.rounds import Counts, Lost, Measured, RunRound
-from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, DEFAULT_PRECISION, DEFAULT_SHOTS, Progress, SearchLog
+from hybridloop.algorithms.rounds import CountedRounds, Counts, Lost, Measured, RunRound
+from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, DEFAULT_PRECISION, DEFAULT_SHOTS
 from hybridloop.errors import InputError
 
 MOST_OVERLAP = 0.02  # squared, with a level below: more of it moves the energy by that share of the gap
@@ -85,7 +86,7 @@ def vqd(
     width = 2.0 * math.fsum(group.reach for group in energy.groups)
     penalty = width if penalty is None else penalty
     _check(ansatz, starts, levels, penalty)
-    ledger, log, overlaps = _Ledger(run_round), SearchLog(on_progress), Overlaps.of(ansatz)
+    ledger, log, overlaps = CountedRounds(run_round), RoundLog(on_progress), Overlaps.of(ansatz)
     found: list[Level] = []
     for _ in range(levels):
         deflated = _Deflated(
@@ -118,7 +119,7 @@ def _search_together(
     shots: int,
     max_rounds: int,
     on_lost: LostPoints,
-    log: SearchLog,
+    log: RoundLog,
 ) -> list[Estimate]:
     """All searches to their ends, one round for what all of them ask; the last energies that were measured."""
     recent: list[Estimate] = []
@@ -139,7 +140,8 @@ def _search_together(
                 optimizer.tell(measured[part], as_told(objectives[part], on_lost))
             first, first_pair = part.stop, beside.stop
         best = min((each.current for each in optimizers if each.current), key=lambda each: each.value, default=None)
-        log.search(best, first, first * len(deflated.circuits) + first_pair, shots)
+        circuits = first * len(deflated.circuits) + first_pair
+        log.add("search", best, first, circuits, circuits * shots)
     return recent
 
 
@@ -150,7 +152,7 @@ def _level(
     recent: Sequence[Estimate],
     shots: int,
     precision: float,
-    log: SearchLog,
+    log: RoundLog,
 ) -> Level:
     """Choose the lowest end by what the searches know, and measure there anew what is reported."""
     ends = [each for each in optimizers if each.best is not None]
@@ -223,19 +225,3 @@ class _Deflated:
             is_exact=energy.is_exact,
             rounding_bound=energy.rounding_bound + self.penalty * math.fsum(each.rounding_bound for each in overlaps),
         )
-
-
-@dataclass(slots=True)
-class _Ledger:
-    """Runs rounds and counts what they took."""
-
-    run_round: RunRound
-    rounds: int = 0
-    circuits: int = 0
-    shots: int = 0
-
-    def __call__(self, pubs: Sequence[SamplerPub], /) -> list[Measured]:
-        self.rounds += 1
-        self.circuits += sum(pub.size for pub in pubs)
-        self.shots += sum(pub.size * int(pub.shots) for pub in pubs)
-        return self.run_round(pubs)

@@ -19,7 +19,8 @@ from hybridloop.algorithms.grouping import grouped
 from hybridloop.algorithms.lost import FAIL, LostPoints, as_told, check_lost_points
 from hybridloop.algorithms.measurement import Grouping, Observable
 from hybridloop.algorithms.mitigation.plan import UNMITIGATED, Mitigation
-from hybridloop.algorithms.optimizer import AsksOverlaps, Optimizer, Reading, Stop
+from hybridloop.algorithms.optimizer import AsksOverlaps, Optimizer, Stop
+from hybridloop.algorithms.outcome import Outcome, Progress, RoundLog
 from hybridloop.algorithms.overlaps import Overlaps, asked_overlaps, tell_overlaps
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.errors import InputError
@@ -28,54 +29,15 @@ DEFAULT_SHOTS = 4000
 DEFAULT_PRECISION = 0.7e-3  # hartree: 0.8 would meet 1.6 mHa at the 95th percentile only by luck
 LEAST_PRECISION = 1e-12  # hartree: rounding in the sum of a molecule's terms
 DEFAULT_MAX_ROUNDS = 200
-Z95 = 1.959963984540054  # the normal distribution's 97.5th percentile
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """One round: `phase` is "search" or "final"; energies in hartree, angles in radians.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VqeResult(Outcome):
+    """An energy in hartree, with the circuits and shots that it took, and the groups that it was measured in."""
 
-    In a search, value and standard error belong to `point`, which the optimizer found by measuring or by its model, in
-    this round or, where too many of its points were lost, in the last that told it something. In the final phase they
-    pool all that was measured there. `circuits` counts pairs of point and group, and overlaps: one job each or more
-    (parts above a target's limit). `total_shots` counts from the run's start.
-    """
-
-    round: int
-    phase: str
-    value: float
-    standard_error: float
-    point: tuple[float, ...]
-    points: int
-    circuits: int
-    shots: int
-    total_shots: int
-
-
-@dataclass(frozen=True, slots=True)
-class VqeResult:
-    """An energy in hartree with what is known of its error, the angles it belongs to, and how it was come by.
-
-    `value` is the final measurement's, never the least of many noisy ones. On a target that does not sample
-    `is_exact` is true, `standard_error` 0, and the truth within `rounding_bound`; else that is 0 and `interval95`
-    comes from the standard error. `converged` says that the optimizer's own criterion was met; `is_precise`, that
-    the final measurement is as sharp as was asked.
-    """
-
-    value: float
-    standard_error: float
-    interval95: tuple[float, float]
-    is_exact: bool
-    rounding_bound: float
-    is_precise: bool
-    parameters: tuple[float, ...]
-    converged: bool
-    reason: str
-    rounds: int
     circuits: int
     shots: int
     groups: int
-    history: tuple[Progress, ...]
 
 
 def vqe(
@@ -111,8 +73,9 @@ def vqe(
         energy = grouped(hamiltonian, Grouping.QUBIT_WISE, reference_state)
     evaluated = mitigation.for_search(evaluation(energy, ansatz, run_round))
     answering = mitigation.for_answer(evaluated, ansatz)
-    log = SearchLog(on_progress)
-    log.search(None, 1, mitigation.calibration_circuits, mitigation.readout_shots)
+    log = RoundLog(on_progress)
+    calibration = mitigation.calibration_circuits
+    log.add("search", None, 1, calibration, calibration * mitigation.readout_shots)
     found, recent, stop = search(evaluated, ansatz, optimizer, shots, max_rounds, on_lost, log)
     final = measure_finally(
         answering,
@@ -122,19 +85,12 @@ def vqe(
         on_round=lambda estimate, circuits, used: log.final(estimate, found, circuits, used),
         allocation=allocation,
     )
-    estimate = final.estimate
-    half_width = estimate.rounding_bound if estimate.is_exact else Z95 * estimate.standard_error
     return VqeResult(
-        value=estimate.value,
-        standard_error=estimate.standard_error,
-        interval95=(estimate.value - half_width, estimate.value + half_width),
-        is_exact=estimate.is_exact,
-        rounding_bound=estimate.rounding_bound,
-        is_precise=final.is_precise,
+        final=final,
         parameters=tuple(found.tolist()),
         converged=stop.converged,
         reason=stop.reason,
-        rounds=len(log.history) + bool(mitigation.calibration_circuits),
+        rounds=len(log.history) + bool(calibration),
         circuits=sum(each.circuits for each in log.history),
         shots=sum(each.shots for each in log.history),
         groups=len(evaluated.circuits),
@@ -159,7 +115,7 @@ def search(
     shots: int,
     max_rounds: int,
     on_lost: LostPoints,
-    log: SearchLog,
+    log: RoundLog,
 ) -> tuple[NDArray[np.float64], list[Estimate], Stop]:
     """The point to hand back, the last round's estimates, and why the search ended."""
     recent: list[Estimate] = []
@@ -179,47 +135,11 @@ def search(
             tell_overlaps(optimizer, *overlaps.read(answers), on_lost)
         optimizer.tell(measured, as_told(estimates, on_lost))
         recent = [each for each in estimates if isinstance(each, Estimate)] or recent
-        log.search(optimizer.current, len(points), len(points) * len(evaluated.circuits) + len(pairs), shots)
+        circuits = len(points) * len(evaluated.circuits) + len(pairs)
+        log.add("search", optimizer.current, len(points), circuits, circuits * shots)
     else:
         if optimizer.stop is None:
             optimizer.ask()  # some only notice when asked that they were done
     best = optimizer.best
     limit = Stop(converged=False, reason=f"the limit of {max_rounds} rounds was reached")
     return ansatz.initial_point if best is None else best.point, recent, optimizer.stop or limit
-
-
-class SearchLog:
-    """Keeps the history and reports each round."""
-
-    def __init__(self, on_progress: Callable[[Progress], None]) -> None:
-        self.history: list[Progress] = []
-        self._on_progress = on_progress
-        self._untold = (0, 0)  # circuits and shots of rounds that found nothing, most of their points being lost
-
-    def search(self, reading: Reading | None, points: int, circuits: int, shots: int) -> None:
-        if reading is None:
-            before = self._untold
-            self._untold = (before[0] + circuits, before[1] + circuits * shots)
-        else:
-            self._add("search", reading, points, circuits, circuits * shots)
-
-    def final(self, estimate: Estimate, point: NDArray[np.float64], circuits: int, shots: int) -> None:
-        self._add("final", Reading(point, estimate.value, estimate.standard_error), 1, circuits, shots)
-
-    def _add(self, phase: str, reading: Reading, points: int, circuits: int, shots: int) -> None:
-        before = self.history[-1].total_shots if self.history else 0
-        circuits, shots = circuits + self._untold[0], shots + self._untold[1]
-        self._untold = (0, 0)
-        progress = Progress(
-            round=len(self.history) + 1,
-            phase=phase,
-            value=reading.value,
-            standard_error=reading.standard_error,
-            point=tuple(reading.point.tolist()),
-            points=points,
-            circuits=circuits,
-            shots=shots,
-            total_shots=before + shots,
-        )
-        self.history.append(progress)
-        self._on_progress(progress)

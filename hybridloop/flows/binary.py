@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hybridloop.algorithms.lost import LostPoints, Penalize
 from hybridloop.algorithms.optimizer import Optimizer
-from hybridloop.algorithms.qaoa import QaoaResult, qaoa
+from hybridloop.algorithms.outcome import Outcome, Progress, Table
+from hybridloop.algorithms.qaoa import qaoa
 from hybridloop.algorithms.qaoa_circuit import Mixer, QaoaCircuit, qaoa_circuit
 from hybridloop.algorithms.qaoa_refine import QuadraticRefinement
 from hybridloop.algorithms.qaoa_search import Search
@@ -17,10 +17,8 @@ from hybridloop.algorithms.qubo import BinaryProblem
 from hybridloop.algorithms.qubo_formats import GraphProblem, read_binary_problem
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.rqaoa import rqaoa
-from hybridloop.algorithms.vqe import Progress
 from hybridloop.data import load
 from hybridloop.flows.problems import lost_points
-from hybridloop.flows.results import Outcome, Table
 from hybridloop.flows.settings import MixerName, ObjectiveName, ProblemText, QaoaSettings, RqaoaSettings, RunSettings
 from hybridloop.flows.subjects import measuring_target, unknown_problem
 from hybridloop.sessions.budget import check_caps
@@ -32,7 +30,7 @@ class _Binary:
     """What all runs of a binary problem have in common."""
 
     problem: BinaryProblem
-    measure: Callable[[RunRound, Callable[[Progress], None]], QaoaResult]
+    measure: Callable[[RunRound, Callable[[Progress], None]], Outcome]
     unit: str = ""
 
     @property
@@ -53,8 +51,7 @@ class _Binary:
     def measured(self, run_round: RunRound, on_progress: Callable[[Progress], None], /) -> Outcome:
         """Find an assignment; an optimizer serves once."""
         found = self.measure(run_round, on_progress)
-        values = {each.name: getattr(found, each.name) for each in dataclasses.fields(found)}
-        return Outcome(**values, table=_by_name(self.problem, found.best_bitstring))
+        return replace(found, table=_by_name(self.problem, found.best_bitstring))
 
 
 def prepare_qaoa(problem: ProblemText, settings: QaoaSettings, seed: int) -> _Binary:
@@ -65,7 +62,7 @@ def prepare_qaoa(problem: ProblemText, settings: QaoaSettings, seed: int) -> _Bi
     on_lost = _as_minimized(lost_points(settings.failure), binary)
     search.check(ansatz, on_lost)
 
-    def measure(run_round: RunRound, on_progress: Callable[[Progress], None]) -> QaoaResult:
+    def measure(run_round: RunRound, on_progress: Callable[[Progress], None]) -> Outcome:
         return qaoa(ansatz, run_round, shots=settings.shots, search=search, on_lost=on_lost, on_progress=on_progress)
 
     return _Binary(binary, measure)
@@ -76,7 +73,7 @@ def prepare_rqaoa(problem: ProblemText, settings: RqaoaSettings, seed: int) -> _
     binary, angles = _checked(problem, settings, settings.objective), _angles()
     qaoa_circuit(binary, angles, layers=settings.layers)  # what the first round would refuse, now
 
-    def measure(run_round: RunRound, on_progress: Callable[[Progress], None]) -> QaoaResult:
+    def measure(run_round: RunRound, on_progress: Callable[[Progress], None]) -> Outcome:
         return rqaoa(
             binary,
             angles,

@@ -10,7 +10,7 @@ from typing import Any
 
 from prefect import get_run_logger
 
-from hybridloop.algorithms.vqe import Progress
+from hybridloop.algorithms.outcome import Progress
 from hybridloop.errors import InputError, RunCancelled
 from hybridloop.flows.problems import Prepared
 from hybridloop.flows.results import RunResult

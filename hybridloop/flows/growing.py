@@ -11,41 +11,24 @@ from hybridloop.algorithms.ansatz import Ansatz
 from hybridloop.algorithms.electronic import ElectronicProblem
 from hybridloop.algorithms.gradient import ParallelGradient
 from hybridloop.algorithms.optimizer import Optimizer
+from hybridloop.algorithms.outcome import Outcome, Progress
 from hybridloop.algorithms.pool import Pool, PoolKind
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.trigonometric import Rotosolve
-from hybridloop.algorithms.vqe import Progress
 from hybridloop.errors import InputError
 from hybridloop.flows.problems import lost_points
-from hybridloop.flows.results import Outcome, interval95
 from hybridloop.flows.settings import AdaptSettings, ProblemText
-from hybridloop.flows.subjects import electronic_of, exact_energy
+from hybridloop.flows.subjects import OfSubject, electronic_of
 from hybridloop.sessions.policy import OnLostJob
 
 
 @dataclass(frozen=True, slots=True)
-class PreparedAdapt:
+class PreparedAdapt(OfSubject):
     """All that an ADAPT-VQE needs but a session."""
 
     problem: ElectronicProblem
     pool: Pool
     settings: AdaptSettings
-    unit: str = "hartree"
-
-    @property
-    def num_qubits(self) -> int:
-        """Qubits of the molecule under its mapping."""
-        return self.problem.encoding.num_qubits
-
-    @property
-    def exact(self) -> float | None:
-        """The exact ground-state energy."""
-        return exact_energy(self.problem.molecule)
-
-    @property
-    def reference(self) -> float:
-        """The Hartree-Fock energy."""
-        return self.problem.molecule.hartree_fock_energy
 
     def measured(self, run_round: RunRound, on_progress: Callable[[Progress], None], /) -> Outcome:
         """Grow the circuit, and measure it in the end."""
@@ -61,14 +44,8 @@ class PreparedAdapt:
             on_lost=lost_points(self.settings.failure),
             on_progress=on_progress,
         )
-        estimate = found.final.estimate
         return Outcome(
-            value=estimate.value,
-            standard_error=estimate.standard_error,
-            interval95=interval95(estimate),
-            is_exact=estimate.is_exact,
-            rounding_bound=estimate.rounding_bound,
-            is_precise=found.final.is_precise,
+            final=found.final,
             parameters=found.parameters,
             converged=found.converged,
             reason=f"{found.reason} ({len(found.operators)} of {len(self.pool.excitations)} operators taken)",

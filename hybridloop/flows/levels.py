@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,35 +14,23 @@ from hybridloop.algorithms.choice import choose
 from hybridloop.algorithms.electronic import ElectronicProblem
 from hybridloop.algorithms.exact import lowest_eigenvalues
 from hybridloop.algorithms.lost import check_lost_points
+from hybridloop.algorithms.outcome import Outcome, Progress
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.sector import SectorCheck, check_sector
 from hybridloop.algorithms.vqd import MOST_OVERLAP, Level, vqd
-from hybridloop.algorithms.vqe import Progress
 from hybridloop.errors import InputError
 from hybridloop.flows.problems import lost_points
-from hybridloop.flows.results import Outcome, interval95
 from hybridloop.flows.settings import ProblemText, VqdSettings
-from hybridloop.flows.subjects import Subject, num_qubits_of, reference_of, subject_of, unit_of
+from hybridloop.flows.subjects import OfSubject, num_qubits_of, subject_of
 
 
 @dataclass(frozen=True, slots=True)
-class PreparedVqd:
+class PreparedVqd(OfSubject):
     """All that a search for levels needs but a session; its random starts are drawn from `seed`."""
 
-    problem: Subject
     ansatz: Ansatz
     settings: VqdSettings
     seed: int
-
-    @property
-    def unit(self) -> str:
-        """Hartree, or none for a Pauli sum."""
-        return unit_of(self.problem)
-
-    @property
-    def num_qubits(self) -> int:
-        """Qubits of what is measured."""
-        return num_qubits_of(self.problem)
 
     @property
     def levels(self) -> tuple[float, ...] | None:
@@ -53,11 +41,6 @@ class PreparedVqd:
     def exact(self) -> float | None:
         """The lowest of them, whatever electrons it has."""
         return None if self.levels is None else self.levels[0]
-
-    @property
-    def reference(self) -> float:
-        """The Hartree-Fock energy; of a Pauli sum the mean of all levels."""
-        return reference_of(self.problem)
 
     def measured(self, run_round: RunRound, on_progress: Callable[[Progress], None], /) -> Outcome:
         """Find the levels one above the other, then ask each for its electrons."""
@@ -82,15 +65,9 @@ class PreparedVqd:
             _row(place, *each, electrons=self._electrons)
             for place, each in enumerate(zip(found.levels, sectors, self._exact_or_none(), strict=True))
         ]
-        ground = found.levels[0].final.estimate
         doubts = [said for place, each in enumerate(found.levels) for said in _doubts(place, each, sectors[place])]
         return Outcome(
-            value=ground.value,
-            standard_error=ground.standard_error,
-            interval95=interval95(ground),
-            is_exact=ground.is_exact,
-            rounding_bound=ground.rounding_bound,
-            is_precise=all(each.final.is_precise for each in found.levels),
+            final=replace(found.levels[0].final, is_precise=all(each.final.is_precise for each in found.levels)),
             parameters=found.levels[0].parameters,
             converged=not doubts,
             reason="; ".join(doubts) or f"all {len(rows)} searches met their own criterion, and the levels keep apart",

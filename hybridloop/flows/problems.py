@@ -21,13 +21,13 @@ from hybridloop.algorithms.mitigation.plan import Mitigation
 from hybridloop.algorithms.mitigation.reading import Symmetry, symmetries_of
 from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS
 from hybridloop.algorithms.optimizer import Optimizer
+from hybridloop.algorithms.outcome import Outcome, Progress
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.searches import Outset
 from hybridloop.algorithms.sector import check_sector
-from hybridloop.algorithms.vqe import Progress, vqe
+from hybridloop.algorithms.vqe import vqe
 from hybridloop.errors import InputError
 from hybridloop.flows.optimizers import find_search
-from hybridloop.flows.results import Outcome
 from hybridloop.flows.settings import (
     AnsatzName,
     GroupingName,
@@ -37,7 +37,7 @@ from hybridloop.flows.settings import (
     VqeSettings,
 )
 from hybridloop.flows.starting import Start, started
-from hybridloop.flows.subjects import Subject, exact_of, num_qubits_of, reference_of, subject_of, unit_of
+from hybridloop.flows.subjects import OfSubject, Subject, subject_of
 from hybridloop.sessions.policy import FailurePolicy, OnLostJob
 
 
@@ -70,10 +70,9 @@ class Prepared(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class PreparedVqe:
+class PreparedVqe(OfSubject):
     """All that a VQE needs but a session."""
 
-    problem: Subject
     start: Start
     optimizer: Optimizer
     on_lost: LostPoints
@@ -85,26 +84,6 @@ class PreparedVqe:
     def ansatz(self) -> Ansatz:
         """The circuit, with its initial point."""
         return self.start.ansatz
-
-    @property
-    def unit(self) -> str:
-        """Hartree, or none for a Pauli sum."""
-        return unit_of(self.problem)
-
-    @property
-    def num_qubits(self) -> int:
-        """Qubits of what is measured."""
-        return num_qubits_of(self.problem)
-
-    @property
-    def exact(self) -> float | None:
-        """The exact ground-state energy."""
-        return exact_of(self.problem)
-
-    @property
-    def reference(self) -> float:
-        """The Hartree-Fock energy; of a Pauli sum the mean of all levels."""
-        return reference_of(self.problem)
 
     def measured(self, run_round: RunRound, on_progress: Callable[[Progress], None], /) -> Outcome:
         """Find the energy; the optimizer serves once."""
@@ -128,18 +107,11 @@ class PreparedVqe:
         if electronic is not None and self.settings.ansatz == AnsatzName.UCCSD:
             beyond = strongly_correlated(electronic.molecule, point)
             warnings += [] if beyond is None else [beyond]
-        return Outcome(
-            value=found.value,
-            standard_error=found.standard_error,
-            interval95=found.interval95,
-            is_exact=found.is_exact,
-            rounding_bound=found.rounding_bound,
-            is_precise=found.is_precise,
-            parameters=found.parameters,
+        return replace(
+            found,
             converged=found.converged and not warnings,
             reason=self._reason("; ".join([*(each.split(":")[0] for each in warnings), found.reason])),
             rounds=found.rounds + (checked is not None),
-            history=found.history,
             warnings=tuple(warnings),
         )
 

@@ -7,10 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from hybridloop.algorithms.estimation import Estimate
-from hybridloop.algorithms.vqe import Z95, Progress
-
-Table = tuple[Mapping[str, Any], ...]  # plain values by column, as JSON has them; all rows have the same columns
+from hybridloop.algorithms.outcome import Progress, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,34 +34,6 @@ class Account:
     sessions: Sequence[SessionRecord]
     wall_seconds: float
     resumed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What an algorithm has come to; see `RunResult`."""
-
-    value: float
-    standard_error: float
-    interval95: tuple[float, float]
-    is_exact: bool
-    rounding_bound: float
-    is_precise: bool
-    parameters: tuple[float, ...]
-    converged: bool
-    reason: str
-    rounds: int
-    history: tuple[Progress, ...]
-    best_bitstring: str | None = None
-    best_value: float | None = None
-    approximation_ratio: float | None = None
-    table: Table = ()
-    warnings: tuple[str, ...] = ()
-
-
-def interval95(estimate: Estimate) -> tuple[float, float]:
-    """The value's 95 % interval; on a target that does not sample, within the bound of its rounding."""
-    half_width = estimate.rounding_bound if estimate.is_exact else Z95 * estimate.standard_error
-    return (estimate.value - half_width, estimate.value + half_width)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,14 @@ from typing import Any
 from prefect.runtime import flow_run
 
 from hybridloop.algorithms.doubts import below_exact
-from hybridloop.algorithms.vqe import Progress
+from hybridloop.algorithms.outcome import Outcome, Progress
 from hybridloop.errors import CapReached, RunStopped
 from hybridloop.flows.cancelling import cancelled_in_prefect
 from hybridloop.flows.context import Reports, keep, prepared_by_caller, seed_of_caller, workspace_of_run
 from hybridloop.flows.endings import account, finished, stopped
 from hybridloop.flows.preparing import PREPARE
 from hybridloop.flows.problems import Prepared
-from hybridloop.flows.results import Account, Outcome, RunResult
+from hybridloop.flows.results import Account, RunResult
 from hybridloop.flows.runs import Found, Wanted, find_run, run_of_flow, session_of_run
 from hybridloop.flows.settings import ProblemText, RunSettings
 from hybridloop.sessions.catalog import check_offered

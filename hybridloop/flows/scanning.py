@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
-from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.electronic import ElectronicProblem
 from hybridloop.algorithms.evaluation import evaluation
 from hybridloop.algorithms.gauge import gauge_between
-from hybridloop.algorithms.rounds import Lost, Measured, RunRound
+from hybridloop.algorithms.outcome import Outcome, Progress
+from hybridloop.algorithms.rounds import CountedRounds, Lost, RunRound
 from hybridloop.algorithms.uccsd import symmetric_excitations
-from hybridloop.algorithms.vqe import Progress
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.flows.problems import PreparedVqe, prepare_vqe, restarted
-from hybridloop.flows.results import Outcome
 from hybridloop.flows.settings import AnsatzName, ProblemText, ScanSettings, StartName
 from hybridloop.flows.starting import Start
 
@@ -57,16 +55,17 @@ class PreparedScan:
 
     def measured(self, run_round: RunRound, on_progress: Callable[[Progress], None], /) -> Outcome:
         """Find the energies in order; the optimizers serve once."""
-        tally, log = _Tally(run_round), _Log(on_progress)
+        log, rounds = _Log(on_progress), 0
         outcomes: list[Outcome] = []
         rows: list[dict[str, Any]] = []
         for place, (name, point) in enumerate(zip(self.names, self.points, strict=True)):
-            tally.begin()
+            counted = CountedRounds(run_round)
             begun, said = point, point.start.why
             if place and self.settings.initial_point is StartName.AUTO:
-                begun, said = self._carried(outcomes[-1], self.points[place - 1], point, tally)
-            outcomes.append(begun.measured(tally, log.of_next_run()))
-            rows.append(_row(name, begun, outcomes[-1], tally, said))
+                begun, said = self._carried(outcomes[-1], self.points[place - 1], point, counted)
+            outcomes.append(begun.measured(counted, log.of_next_run()))
+            rows.append(_row(name, begun, outcomes[-1], counted, said))
+            rounds += counted.rounds
         first = outcomes[0]
         doubtful = [
             f"{name}: {each.reason}" for name, each in zip(self.names, outcomes, strict=True) if not each.converged
@@ -74,9 +73,9 @@ class PreparedScan:
         return replace(
             first,
             converged=not doubtful,
-            is_precise=all(each.is_precise for each in outcomes),
+            final=replace(first.final, is_precise=all(each.is_precise for each in outcomes)),
             reason="; ".join(doubtful) or f"all {len(rows)} searches met their own criterion",
-            rounds=tally.all_rounds,
+            rounds=rounds,
             history=tuple(log.history),
             table=tuple(rows),
             warnings=tuple(
@@ -136,7 +135,7 @@ def _parts(problem: ProblemText) -> tuple[ProblemText, ...]:
     return parts
 
 
-def _row(name: str, begun: PreparedVqe, found: Outcome, tally: _Tally, start: str | None) -> dict[str, Any]:
+def _row(name: str, begun: PreparedVqe, found: Outcome, took: CountedRounds, start: str | None) -> dict[str, Any]:
     exact = begun.exact
     return {
         "point": name,
@@ -145,35 +144,14 @@ def _row(name: str, begun: PreparedVqe, found: Outcome, tally: _Tally, start: st
         "exact": exact,
         "error": None if exact is None else found.value - exact,
         "reference": begun.reference,
-        "rounds": tally.rounds,
-        "circuits": tally.circuits,
-        "shots": tally.shots,
+        "rounds": took.rounds,
+        "circuits": took.circuits,
+        "shots": took.shots,
         "converged": found.converged,
         "start": start,
         "reason": found.reason,
         "parameters": list(found.parameters),
     }
-
-
-@dataclass(slots=True)
-class _Tally:
-    """Runs rounds and counts what the present point took of them."""
-
-    run_round: RunRound
-    all_rounds: int = 0
-    rounds: int = 0
-    circuits: int = 0
-    shots: int = 0
-
-    def begin(self) -> None:
-        """Count from zero for the next point."""
-        self.rounds = self.circuits = self.shots = 0
-
-    def __call__(self, pubs: Sequence[SamplerPub], /) -> list[Measured]:
-        self.rounds, self.all_rounds = self.rounds + 1, self.all_rounds + 1
-        self.circuits += sum(pub.size for pub in pubs)
-        self.shots += sum(pub.size * int(pub.shots) for pub in pubs)
-        return self.run_round(pubs)
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from hybridloop.algorithms.active_space import active_space, frozen_core
 from hybridloop.algorithms.electronic import ElectronicProblem, electronic_problem
@@ -67,26 +68,41 @@ def num_qubits_of(subject: Subject) -> int:
     return subject.num_qubits if isinstance(subject, PauliProblem) else subject.encoding.num_qubits
 
 
-def unit_of(subject: Subject) -> str:
-    """What its energies are in: a Pauli sum's are in its own unit."""
-    return "" if isinstance(subject, PauliProblem) else "hartree"
-
-
-def exact_of(subject: Subject) -> float | None:
-    """The exact ground-state energy; None where it is too large to be diagonalized."""
-    return subject.exact_ground_energy() if isinstance(subject, PauliProblem) else exact_energy(subject.molecule)
-
-
-def reference_of(subject: Subject) -> float:
-    """What is had without a run: the Hartree-Fock energy; of a Pauli sum the mean of all its levels."""
-    if isinstance(subject, PauliProblem):
-        return sum(float(value.real) for label, value in subject.hamiltonian.to_list() if not label.strip("I"))
-    return subject.molecule.hartree_fock_energy
-
-
 def exact_energy(molecule: Molecule) -> float | None:
     """The exact ground-state energy in hartree; None where the molecule is too large to be diagonalized."""
     return exact_ground_energy(molecule) if can_be_diagonalized(molecule) else None
+
+
+@dataclass(frozen=True, slots=True)
+class OfSubject:
+    """What there is to tell of a run for a subject's energies before it is measured."""
+
+    problem: Subject
+
+    @property
+    def unit(self) -> str:
+        """Hartree; none for a Pauli sum, whose energies are in a unit of its own."""
+        return "" if isinstance(self.problem, PauliProblem) else "hartree"
+
+    @property
+    def num_qubits(self) -> int:
+        """Qubits of what is measured."""
+        return num_qubits_of(self.problem)
+
+    @property
+    def exact(self) -> float | None:
+        """The exact ground-state energy; None where the subject is too large to be diagonalized."""
+        if isinstance(self.problem, PauliProblem):
+            return self.problem.exact_ground_energy()
+        return exact_energy(self.problem.molecule)
+
+    @property
+    def reference(self) -> float:
+        """The Hartree-Fock energy; of a Pauli sum the mean of all its levels."""
+        if isinstance(self.problem, PauliProblem):
+            terms = self.problem.hamiltonian.to_list()
+            return sum(float(value.real) for label, value in terms if not label.strip("I"))
+        return self.problem.molecule.hartree_fock_energy
 
 
 def measuring_target(name: str) -> Target:

@@ -21,11 +21,12 @@ from hybridloop.algorithms.estimation import Estimate
 from hybridloop.algorithms.evaluation import evaluation
 from hybridloop.algorithms.fermions import FermionMapping
 from hybridloop.algorithms.measurement import observable
+from hybridloop.algorithms.outcome import Progress
 from hybridloop.algorithms.rounds import Lost, Measured, RunRound, run_round_on
 from hybridloop.algorithms.scipy_search import ScipySearch
 from hybridloop.algorithms.trigonometric import Rotosolve
 from hybridloop.algorithms.uccsd import uccsd
-from hybridloop.algorithms.vqe import Progress, VqeResult, vqe
+from hybridloop.algorithms.vqe import VqeResult, vqe
 from hybridloop.errors import InputError, JobFailed
 from tests.algorithms.batched_states import shot_rounds
 

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from hybridloop.algorithms.vqe import Progress
+from hybridloop.algorithms.outcome import Progress
 from hybridloop.flows.results import RunResult, SessionRecord
 
 PNG = b"\x89PNG\r\n\x1a\n"

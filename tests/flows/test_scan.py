@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from hybridloop import api
+from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.data import load
 from hybridloop.errors import InputError
-from hybridloop.flows.results import Outcome
 from hybridloop.flows.scanning import PreparedScan, prepare_scan
 from hybridloop.flows.settings import ProblemText, ScanSettings
 from hybridloop.user_input import read_scan
