@@ -1,39 +1,27 @@
-"""The public functions: the flows called as functions, and a session to oneself; they start what is missing."""
+"""The public functions: the flows called as functions, which start what is missing, and a session to oneself."""
 
 from __future__ import annotations
 
 import logging
-import os
 import secrets
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybridloop import stack
-from hybridloop.errors import InputError, ServiceUnreachable
+from hybridloop.environment import default_workspace, prefect
+from hybridloop.errors import InputError
 from hybridloop.flows.settings import SETTINGS, ProblemText, RunSettings
 from hybridloop.geometry import molecule
-from hybridloop.sessions.budget import Caps
-from hybridloop.sessions.policy import FailurePolicy
-from hybridloop.sessions.signals import sigterm_unwinds
-from hybridloop.sessions.targets import find_target
+from hybridloop.own_session import open_session
 from hybridloop.user_input import checked, circuit_text, read_problem, read_scan
 
 if TYPE_CHECKING:
     from hybridloop.flows.context import Update
     from hybridloop.flows.results import RunResult
-    from hybridloop.sessions.clock import Clock
-    from hybridloop.sessions.run import ClaimedRun
-    from hybridloop.sessions.session import OpenSession
 
 __all__ = ["adapt", "molecule", "open_session", "qaoa", "rqaoa", "scan", "vqd", "vqe"]
 
 _log = logging.getLogger(__name__)
-
-_FAILURE = FailurePolicy()
-_NO_CAPS = Caps()
 
 
 def vqe(
@@ -172,7 +160,7 @@ def run(
     drawn = secrets.randbits(63) if settings.seed is None else settings.seed
     prepared = PREPARE[algorithm](problem, settings, drawn)  # what can't be used is refused before anything is started
     workspace = default_workspace() if workspace is None else workspace
-    with _prefect():
+    with prefect():
         from hybridloop.flows.catalog import FLOWS
         from hybridloop.flows.context import called_with
 
@@ -225,7 +213,7 @@ def keep_house(*, workspace: Any | None = None) -> dict[str, str]:
     It closes what dead runs left open, and goes on with parked runs whose jobs are done and those left to it.
     """
     at = default_workspace() if workspace is None else workspace
-    with _prefect():
+    with prefect():
         from hybridloop.flows.context import called_with
         from hybridloop.flows.housekeeping import housekeeping
 
@@ -260,109 +248,3 @@ def _identity(workspace: Any | None) -> dict[str, str]:
     from hybridloop.sessions.workspace import LocalService, connect, connect_from_environment, identity_of
 
     return identity_of(workspace or connect_from_environment() or connect(LocalService("http://127.0.0.1/", "none")))
-
-
-@contextmanager
-def open_session(
-    target: str = "rigetti.sim.qvm",
-    *,
-    run_key: str | None = None,
-    seed: int | None = None,
-    workspace: Any | None = None,
-    name: str = "hybridloop",
-    policy: FailurePolicy = _FAILURE,
-    keep_alive: str = "auto",
-    caps: Caps = _NO_CAPS,
-    clock: Clock | None = None,
-) -> Iterator[OpenSession]:
-    """Hold one session open; it is closed however the block ends, SIGTERM included.
-
-    With a `run_key` the run is kept in the journal: a script that is started again with it gets the rounds that were
-    measured before from there, without a request, and goes on. It must ask the same again, round by round
-    (ReplayDiverged). `seed` fixes what the local service samples (None: drawn). Without a workspace it is the
-    environment's, else a local service. `clock` is the time that its waits go by
-    (`hybridloop.sessions.service_clock.ServiceClock` for a virtual one).
-    """
-    find_target(target)
-    checked(RunSettings, {"keep_alive": keep_alive, "seed": seed})
-    at = default_workspace() if workspace is None else workspace
-    from hybridloop.sessions import session
-    from hybridloop.sessions.idle import KeepAliveMode
-    from hybridloop.sessions.keeping import Keeping
-
-    with sigterm_unwinds(), ExitStack() as held:
-        run = None if run_key is None else held.enter_context(_run_of_script(run_key, target, seed, at))
-        opened = session.open_session(
-            at,
-            target,
-            run=run,
-            seed=seed,
-            name=name,
-            policy=policy,
-            keeping=Keeping(KeepAliveMode(keep_alive)),
-            caps=caps,
-            clock=clock,
-        )
-        yield held.enter_context(opened)
-
-
-@contextmanager
-def _run_of_script(run_key: str, target: str, seed: int | None, workspace: Any) -> Iterator[ClaimedRun]:
-    from hybridloop.flows.runs import run_of_key, run_of_script
-    from hybridloop.sessions.journal import open_journal
-    from hybridloop.sessions.run import new_run
-    from hybridloop.sessions.workspace import identity_of
-
-    with open_journal() as journal:
-        if seed is None:
-            record = run_of_key(journal, run_key)
-            seed = secrets.randbits(63) if record is None else record.seed
-        begun = new_run(
-            str(uuid.uuid4()),
-            key=run_key,
-            algorithm="session",
-            problem="",
-            target=find_target(target).name,
-            seed=seed,
-            settings={"settings": {}, "workspace": identity_of(workspace)},
-        )
-        with run_of_script(journal, begun) as run:
-            yield run
-
-
-def default_workspace() -> Any:
-    """The workspace of AZURE_QUANTUM_CONNECTION_STRING, else the local service, which is started if need be."""
-    from hybridloop.sessions.workspace import LocalService, connect, connect_from_environment
-
-    if (named := connect_from_environment()) is not None:
-        return named
-    emulator = stack.ensure_emulator()
-    os.environ.update(emulator.environment)
-    return connect(LocalService(emulator.url + "/", emulator.api_key))
-
-
-@contextmanager
-def _prefect() -> Iterator[None]:
-    """Prefect with a server: the user's own, else ours, started if need be."""
-    server = stack.ensure_prefect()
-    for name, value in stack.QUIET.items():
-        os.environ.setdefault(name, value)
-    os.environ.update(server.environment)  # whole: half of it would name our server and another's settings
-    try:
-        with stack.calls_on(server):
-            yield
-    except Exception as error:
-        if not _is_prefects(error):
-            raise
-        raise ServiceUnreachable(
-            f"the Prefect server at {server.api_url} failed: {error}",
-            "A session that was open has been closed; jobs that were accepted run on and are billed.",
-            "`hybridloop status` shows the server; yours is what PREFECT_API_URL or the active profile names.",
-        ) from error
-
-
-def _is_prefects(error: Exception) -> bool:
-    """Whether Prefect's own client raised it; the quantum service is spoken to over another library."""
-    from httpx import HTTPError
-
-    return isinstance(error, HTTPError) or (type(error) is RuntimeError and "Failed to reach API" in str(error))

@@ -35,11 +35,6 @@ class ElectronicProblem:
         return self._encoded(self._weighed_occupations(1.0, 1.0))
 
     @property
-    def spin_z_operator(self) -> SparsePauliOp:
-        """S_z in units of ħ: half of the alpha electrons minus the beta ones."""
-        return self._encoded(self._weighed_occupations(0.5, -0.5))
-
-    @property
     def electron_deviation_operator(self) -> SparsePauliOp:
         """(N_α − n_α)² + (N_β − n_β)², which is 0 where the electrons are the problem's, else positive."""
         total: dict[tuple[int, int], float] = {}

@@ -14,10 +14,10 @@ from hybridloop.errors import InputError
 
 def targets(*, json: AsJson = False) -> None:
     """List the workspace's targets with their state, queue and limits."""
-    from hybridloop import api
+    from hybridloop.environment import default_workspace
     from hybridloop.sessions.catalog import list_targets
 
-    rows = list_targets(api.default_workspace())
+    rows = list_targets(default_workspace())
     if json:
         print_json(rows)
     else:

@@ -69,9 +69,9 @@ def sweep(*, json: AsJson = False) -> None:
 
 
 def _workspace() -> Any:
-    from hybridloop import api
+    from hybridloop.environment import default_workspace
 
-    return api.default_workspace()
+    return default_workspace()
 
 
 def _show_rows(rows: list[dict[str, Any]], columns: tuple[str, ...], *, as_json: bool) -> None:

@@ -80,10 +80,6 @@ class Catalogue:
             return None
         return found[1]
 
-    def provider_of(self, target: Target) -> Provider:
-        """The provider that offers the target."""
-        return self.targets[target.id.lower()][0]
-
 
 def load_catalogue() -> Catalogue:
     """The catalogue that comes with the package."""

@@ -65,12 +65,6 @@ def due_at(rule: IdleRule, activity: Activity, ping_after_s: float = PING_AFTER_
     return None if since is None else since + ping_after_s
 
 
-def has_lapsed(rule: IdleRule, activity: Activity, now: float) -> bool:
-    """Whether the service may have ended the session for idling by now."""
-    since = idle_since(rule, activity)
-    return since is not None and now >= since + IDLE_LIMIT_S
-
-
 def choose(mode: KeepAliveMode, ping_price: Mapping[str, float] | None) -> tuple[KeepAliveMode, str]:
     """PING, RENEW or OFF, and why, as a sentence. `ping_price`: one ping's upper bound by unit; None: not known."""
     price = _price_text(ping_price)

@@ -110,16 +110,6 @@ def unit_of(target: Target) -> Unit:
     return unit
 
 
-def is_free(target: Target) -> bool:
-    """Whether no job on the target costs anything."""
-    return bool(_price(target.name)["rule"] == "free")
-
-
-def prices_dated() -> str:
-    """Year and month of the price table."""
-    return str(_table()["dated"])
-
-
 def _credits(unit: Unit, numbers: Mapping[str, Any], counts: GateCounts, shots: int) -> Price:
     """Quantinuum's credits. Charges have two decimals; which way they are rounded is not known, so the bound is up."""
     others = counts.qubits + counts.measurements + counts.resets

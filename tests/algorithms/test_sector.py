@@ -27,14 +27,14 @@ def test_determinants_have_their_electrons_under_either_mapping(
     norb, (alpha, beta) = problem.molecule.norb, problem.molecule.electrons
     diagonals = [
         np.diag(operator.to_matrix()).real
-        for operator in (problem.number_operator, problem.spin_z_operator, problem.electron_deviation_operator)
+        for operator in (problem.number_operator, problem.electron_deviation_operator)
     ]
     for occupation in range(4**norb):
         ups, downs = (occupation & ((1 << norb) - 1)).bit_count(), (occupation >> norb).bit_count()
         if mapping is FermionMapping.PARITY and (ups % 2 != alpha % 2 or downs % 2 != beta % 2):
             continue  # parity has no qubits for these
         state = problem.encoding.basis_state(occupation)
-        wanted = (ups + downs, (ups - downs) / 2, (ups - alpha) ** 2 + (downs - beta) ** 2)
+        wanted = (ups + downs, (ups - alpha) ** 2 + (downs - beta) ** 2)
         assert [diagonal[state] for diagonal in diagonals] == pytest.approx(wanted)
 
 

@@ -14,14 +14,12 @@ from hybridloop.errors import HybridloopError, InputError, ServiceBusy, ServiceU
 from hybridloop.sessions.idle import (
     HOLD_LIMIT_S,
     IDLE_LIMIT_S,
-    MARGIN_S,
     Activity,
     ExclusiveHold,
     IdleRule,
     KeepAliveMode,
     choose,
     due_at,
-    has_lapsed,
 )
 from hybridloop.sessions.keepalive import PACE, REPEAT_S, KeepAlive
 from hybridloop.sessions.targets import find_target
@@ -46,12 +44,6 @@ def test_recorded_the_ten_minutes_count_from_the_later_of_opening_and_last_end_a
 @given(activities)
 def test_documented_they_count_from_the_last_submission_whatever_is_queued(activity: Activity) -> None:
     assert due_at(IdleRule.DOCUMENTED, activity) == max(START, activity.last_submission or START) + 525.0
-
-
-@given(st.sampled_from(IdleRule), activities, moments)
-def test_a_ping_is_due_75_s_before_the_session_may_have_lapsed(rule: IdleRule, activity: Activity, now: float) -> None:
-    due = due_at(rule, activity)
-    assert has_lapsed(rule, activity, now) == (due is not None and now >= due + MARGIN_S)
 
 
 @pytest.mark.parametrize(

@@ -37,10 +37,6 @@ class Mitigation:
         """Jobs before the search, in a round of their own."""
         return CALIBRATION_JOBS if self.readout_shots else 0
 
-    def extra_circuits(self, groups: int) -> int:
-        """Further jobs for each measurement of the answer."""
-        return 0 if self.folding is None else groups * (len(self.folding.scales) - 1)
-
     def for_search(self, evaluation: Evaluation) -> Evaluation:
         """The evaluation that the search goes by; measures the readout errors where they are wanted."""
         if not self.readout_shots and not self.symmetries:

@@ -1,0 +1,49 @@
+"""What a call finds around it, or starts: a workspace, and Prefect with a server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from hybridloop import stack
+from hybridloop.errors import ServiceUnreachable
+
+
+def default_workspace() -> Any:
+    """The workspace of AZURE_QUANTUM_CONNECTION_STRING, else the local service, which is started if need be."""
+    from hybridloop.sessions.workspace import LocalService, connect, connect_from_environment
+
+    if (named := connect_from_environment()) is not None:
+        return named
+    emulator = stack.ensure_emulator()
+    os.environ.update(emulator.environment)
+    return connect(LocalService(emulator.url + "/", emulator.api_key))
+
+
+@contextmanager
+def prefect() -> Iterator[None]:
+    """Prefect with a server: the user's own, else ours, started if need be."""
+    server = stack.ensure_prefect()
+    for name, value in stack.QUIET.items():
+        os.environ.setdefault(name, value)
+    os.environ.update(server.environment)  # whole: half of it would name our server and another's settings
+    try:
+        with stack.calls_on(server):
+            yield
+    except Exception as error:
+        if not _is_prefects(error):
+            raise
+        raise ServiceUnreachable(
+            f"the Prefect server at {server.api_url} failed: {error}",
+            "A session that was open has been closed; jobs that were accepted run on and are billed.",
+            "`hybridloop status` shows the server; yours is what PREFECT_API_URL or the active profile names.",
+        ) from error
+
+
+def _is_prefects(error: Exception) -> bool:
+    """Whether Prefect's own client raised it; the quantum service is spoken to over another library."""
+    from httpx import HTTPError
+
+    return isinstance(error, HTTPError) or (type(error) is RuntimeError and "Failed to reach API" in str(error))
