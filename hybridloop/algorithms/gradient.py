@@ -16,7 +16,7 @@ from hybridloop.algorithms.quadratic import fit_quadratic
 from hybridloop.algorithms.rounds import Lost
 from hybridloop.algorithms.termination import Outlook, Termination
 
-DEFAULT_TERMINATION = Termination(tolerance=1.6e-3)  # hartree: chemical accuracy; the last step is taken, too
+DEFAULT_TERMINATION = Termination(tolerance=0.8e-3)  # hartree: half of chemical accuracy; the last step is taken, too
 
 
 @dataclass(slots=True)
