@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,35 +98,34 @@ def sampler_driven_on(session: OpenSession) -> Answer:
     """Another project's algorithm, which knows the session only as a sampler."""
     from qiskit.circuit.library import real_amplitudes
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        from qiskit_algorithms import SamplingVQE
-        from qiskit_algorithms.optimizers import SPSA
-        from qiskit_algorithms.utils import algorithm_globals
-
-    start = np.random.default_rng(5).uniform(-1, 1, 3)
-    algorithm_globals.random_seed = 7
-    optimizer = SPSA(maxiter=EVALUATIONS // 2, learning_rate=0.2, perturbation=0.1)
-    theirs = SamplingVQE(session.sampler(shots=SHOTS), real_amplitudes(3, reps=0), optimizer, initial_point=start)
-    found = theirs.compute_minimum_eigenvalue(PATH)
-    return Answer(float(found.optimal_value).hex(), _hex(found.optimal_point), int(found.cost_function_evals))
+    theirs, search = _theirs(3)
+    return _found(theirs.SamplingVQE(session.sampler(shots=SHOTS), real_amplitudes(3, reps=0), **search), PATH)
 
 
 def estimator_driven_on(session: OpenSession) -> Answer:
     """Another, which knows the session only as an estimator."""
     from qiskit.circuit.library import real_amplitudes
 
+    theirs, search = _theirs(4)
+    return _found(theirs.VQE(session.estimator(precision=0.1), real_amplitudes(2, reps=1), **search), ISING)
+
+
+def _theirs(angles: int) -> tuple[Any, dict[str, Any]]:
+    """The other project, with its draws fixed, and a search of its own from a start that is drawn."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        from qiskit_algorithms import VQE
+        import qiskit_algorithms
         from qiskit_algorithms.optimizers import SPSA
         from qiskit_algorithms.utils import algorithm_globals
 
-    start = np.random.default_rng(5).uniform(-1, 1, 4)
     algorithm_globals.random_seed = 7
+    start = np.random.default_rng(5).uniform(-1, 1, angles)
     optimizer = SPSA(maxiter=EVALUATIONS // 2, learning_rate=0.2, perturbation=0.1)
-    theirs = VQE(session.estimator(precision=0.1), real_amplitudes(2, reps=1), optimizer, initial_point=start)
-    found = theirs.compute_minimum_eigenvalue(ISING)
+    return qiskit_algorithms, {"optimizer": optimizer, "initial_point": start}
+
+
+def _found(algorithm: Any, operator: SparsePauliOp) -> Answer:
+    found = algorithm.compute_minimum_eigenvalue(operator)
     return Answer(float(found.optimal_value).hex(), _hex(found.optimal_point), int(found.cost_function_evals))
 
 
