@@ -86,7 +86,7 @@ class Outcome:
     can break a constraint). `best_bitstring` (rightmost character = variable 0) is the best assignment that was seen in
     any round and meets the constraint, `best_value` its objective; both are None where none does.
     `approximation_ratio` is that of `value`, None where the optimum is not known. `table` has what one value does not
-    hold, `warnings` reasons to doubt it.
+    hold, `warnings` reasons to doubt it, `choices` what was chosen for the run, and why.
     """
 
     final: FinalMeasurement
@@ -100,6 +100,7 @@ class Outcome:
     approximation_ratio: float | None = None
     table: Table = ()
     warnings: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
 
     @property
     def value(self) -> float:

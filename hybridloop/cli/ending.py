@@ -56,6 +56,8 @@ def _print(result: RunResult, picture: Path | None) -> None:
         _print_value(result)
     for warning in result.warnings:
         print(f"  warning    {warning}")
+    for choice in result.choices:
+        print(f"  {choice.replace(': ', ' ' * (10 - choice.index(':')) + ' ', 1)}")
     _print_table(result)
     effort = f"{_count(result.rounds, 'round')}, {_count(result.jobs, 'job')}, {_count(result.shots, 'shot')}"
     print(f"  effort     {effort}, {result.wall_seconds:.1f} s")

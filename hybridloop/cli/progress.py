@@ -18,7 +18,7 @@ def line(update: Update) -> str:
     progress = update.progress
     return (
         f"round {progress.round:>3}  {progress.phase:<6}  "
-        f"value {progress.value:+.6f} ± {progress.standard_error:.6f}  "
+        f"{'energy' if update.unit == 'hartree' else 'value'} {progress.value:+.6f} ± {progress.standard_error:.6f}  "
         f"jobs {update.jobs:>5}  session {update.session_status.lower()}"
     )
 

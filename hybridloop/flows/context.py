@@ -21,12 +21,16 @@ from hybridloop.tasks.session import RoundsOfFlow
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """A round that is done: what the algorithm says of it, and the session it ran in with its jobs so far."""
+    """A round that is done: what the algorithm says of it, and the session it ran in with its jobs so far.
+
+    `unit` is what the value is in; empty for a number of its own.
+    """
 
     progress: Progress
     session_id: str
     session_status: str
     jobs: int
+    unit: str
 
 
 OnProgress = Callable[[Update], None]
@@ -124,4 +128,4 @@ class Reports:
         said = f"{measured}, {session.jobs} jobs"
         self._log.info("round %d (%s): %s", progress.round, progress.phase, said)
         if self._listener is not None:
-            self._listener(Update(progress, session.id, session.status, session.jobs))
+            self._listener(Update(progress, session.id, session.status, session.jobs, self._unit))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -110,20 +110,21 @@ class PreparedVqe(OfSubject):
         return replace(
             found,
             converged=found.converged and not warnings,
-            reason=self._reason("; ".join([*(each.split(":")[0] for each in warnings), found.reason])),
+            reason="; ".join([*(each.split(":")[0] for each in warnings), found.reason]),
             rounds=found.rounds + (checked is not None),
             warnings=tuple(warnings),
+            choices=tuple(self._choices()),
         )
 
-    def _reason(self, ended: str) -> str:
-        """Why the search ended, and the reasons for what was not asked for by name."""
-        chosen = [] if self.start.why is None else [f"start: {self.start.why}"]
+    def _choices(self) -> Iterator[str]:
+        """What was not asked for by name, and why it is what it is."""
+        if self.start.why is not None:
+            yield f"start: {self.start.why}"
         if self.settings.optimizer == OptimizerName.AUTO:
             choice = choose(self.ansatz)
-            chosen.append(f"search: {choice.name}, as {choice.why}")
+            yield f"search: {choice.name}, as {choice.why}"
         if self.settings.grouping is GroupingName.AUTO:
-            chosen.append(f"groups: {self.energy.grouping}, as {self.energy.why}")
-        return f"{ended} ({'; '.join(chosen)})" if chosen else ended
+            yield f"groups: {self.energy.grouping}, as {self.energy.why}"
 
 
 def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int) -> PreparedVqe:

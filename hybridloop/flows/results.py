@@ -49,8 +49,9 @@ class RunResult:
     assignment that was seen, of `best_value`; `approximation_ratio` goes from the worst assignment, 0, to the best, 1.
     `table` has what one value does not hold: of ADAPT-VQE the operators in their order, of VQD the levels, from the
     ground state, whose energy `value` is; of a scan the points, of which `value` is the first one's; of binary problems
-    the variables by name, with their value in the best assignment. `warnings` are reasons to doubt the value. `jobs`
-    are those of the rounds, each once; `retried` and `pings` come on top, and `shots` are those of `jobs`. `cost` is
+    the variables by name, with their value in the best assignment. `warnings` are reasons to doubt the value, `choices`
+    what was chosen for the run where the settings did not say, and why. `jobs` are those of the rounds, each once;
+    `retried` and `pings` come on top, and `shots` are those of `jobs`. `cost` is
     what the service billed, by unit (USD, HQC, eHQC, …), and empty where it stated nothing.
 
     A run that has not ended is "stopped", "parked" or "interrupted": it has no value yet, `parameters` are the best
@@ -89,6 +90,7 @@ class RunResult:
     approximation_ratio: float | None = None
     table: Table = ()
     warnings: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
 
     @property
     def error(self) -> float | None:
@@ -122,6 +124,7 @@ class RunResult:
                 "cost": dict(stored["costs"]),
                 "table": tuple(stored.get("table", ())),
                 "warnings": tuple(stored.get("warnings", ())),
+                "choices": tuple(stored.get("choices", ())),
                 "sessions": tuple(SessionRecord(**each) for each in stored["sessions"]),
                 "history": tuple(Progress(**{**each, "point": tuple(each["point"])}) for each in stored["history"]),
             }

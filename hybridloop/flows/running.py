@@ -121,6 +121,7 @@ def _result(
         approximation_ratio=outcome.approximation_ratio,
         table=outcome.table,
         warnings=all_warnings(outcome, prepared),
+        choices=outcome.choices,
     )
 
 
