@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,6 @@ from hybridloop.data import load
 from hybridloop.errors import InputError
 
 XYZ = "2\nhydrogen\nH 0 0 0\nH 0 0 0.735\n"
-needs_pyscf = pytest.mark.skipif(
-    importlib.util.find_spec("pyscf") is None, reason="PySCF is not installed: pip install 'hybridloop[pyscf]'"
-)
 
 
 @pytest.fixture
@@ -37,7 +33,6 @@ def test_a_molecule_that_is_written_is_read_again_to_the_last_bit(name: str) -> 
     assert (again.core_energy, again.electrons) == (molecule.core_energy, molecule.electrons)
 
 
-@needs_pyscf
 def test_a_geometry_becomes_the_built_in_molecule(geometry: Path) -> None:
     problem = hl.molecule(geometry)
     assert problem.name == "hydrogen"
@@ -51,7 +46,6 @@ def test_a_geometry_becomes_the_built_in_molecule(geometry: Path) -> None:
     assert read_fcidump(ion.text, "ion").electrons == (1, 0)
 
 
-@needs_pyscf
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [({"basis": "sto-33g"}, "PySCF can't compute hydrogen"), ({"charge": 1}, "PySCF can't compute hydrogen")],
