@@ -197,10 +197,10 @@ class OpenSession:
             state.in_flight.append(round_)
             self.jobs += round_.size
             self.shots += round_.shots
-        if is_live:
+        if is_live and not self._stopped.is_set():
             round_.start(self._connection, lambda: self._poller.watch(self._connection, round_))
         if self._stopped.is_set():
-            round_.stop()
+            round_.stop(self._why_stopped)
         return round_
 
     def collect(self, round_: RoundInFlight) -> list[Measured]:

@@ -108,11 +108,26 @@ def work(order: Order) -> None:
 
 
 def _halt(journal: Path) -> None:
-    """Stop this process, no thread of it in the midst of writing: that would keep the journal from everybody else."""
-    with closing(sqlite3.connect(journal, timeout=30, isolation_level=None)) as database:
-        database.execute("BEGIN IMMEDIATE")
-        database.execute("ROLLBACK")
+    """Stop this process until it is woken. One that is only let go on for a moment stops again after it."""
+    while not woken_by(journal, os.getpid()).exists():
         os.kill(os.getpid(), signal.SIGSTOP)
+        threading.Event().wait(0.01)
+
+
+def woken_by(journal: Path, pid: int) -> Path:
+    """The file that is there once a process that stopped itself is to go on for good."""
+    return journal.with_name(f"woken-{pid}")
+
+
+def is_locked(journal: Path) -> bool:
+    """Whether some process is in the midst of writing, and stays there."""
+    with closing(sqlite3.connect(journal, timeout=0.2, isolation_level=None)) as database:
+        try:
+            database.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        database.execute("ROLLBACK")
+        return False
 
 
 def _gone_on(order: Order) -> Outcome:

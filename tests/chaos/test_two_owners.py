@@ -17,7 +17,7 @@ import pytest
 
 from hybridloop.pytest_plugin import Emulator
 from hybridloop.stack.processes import wait_until
-from tests.chaos.processes import KILLED, Reference, Trial, context
+from tests.chaos.processes import KILLED, Reference, Trial, context, is_locked, woken_by
 from tests.long_form import long_form, short_or_long
 
 RESUMERS = 8
@@ -64,7 +64,7 @@ def test_an_owner_that_was_paused_and_taken_over_writes_submits_and_closes_nothi
 ) -> None:
     trial = Trial.of(service, tmp_path, "cobyla")
     with started(trial, crash_at=at, is_halted=True, outcome=tmp_path / "first.json") as first:
-        halted(first)
+        halted(first, trial)
         if wakes == "when it is over":
             assert trial.go_on(ahead_s=EXPIRED_S) == 0
             assert trial.outcome().answer is not None, trial.outcome()
@@ -75,10 +75,10 @@ def test_an_owner_that_was_paused_and_taken_over_writes_submits_and_closes_nothi
                 found = replace(found, error="LeaseLost")
         else:
             with started(trial, crash_at="intent.before:10", is_halted=True, ahead_s=EXPIRED_S) as second:
-                halted(second)
+                halted(second, trial)
                 woken(first, trial)
                 found = trial.outcome(tmp_path / "first.json")
-                wake(second)
+                wake(second, trial)
                 second.join(60)
                 assert second.exitcode == 0
         assert found.error == "LeaseLost"
@@ -99,21 +99,31 @@ def started(trial: Trial, **changes: Any) -> Iterator[ForkServerProcess]:
 def woken(process: ForkServerProcess, trial: Trial) -> None:
     """Let a process that was taken over go on to its end: nothing has changed by that."""
     before = facts(trial)
-    wake(process)
+    wake(process, trial)
     process.join(60)
     assert process.exitcode == 0
     assert facts(trial) == before
 
 
-def halted(process: ForkServerProcess) -> None:
-    """Wait until a process has stopped itself."""
+def halted(process: ForkServerProcess, trial: Trial) -> None:
+    """Wait until a process has stopped itself, no thread of it in the midst of a write that would lock out others."""
     assert process.pid is not None
-    seen = psutil.Process(process.pid)
-    assert wait_until(lambda: seen.status() == psutil.STATUS_STOPPED, within_s=60)
+    pid, seen = process.pid, psutil.Process(process.pid)
+
+    def is_out_of_the_way() -> bool:
+        if seen.status() != psutil.STATUS_STOPPED:
+            return False
+        if is_locked(trial.order.journal):
+            os.kill(pid, signal.SIGCONT)  # for a moment, in which that write ends
+            return False
+        return True
+
+    assert wait_until(is_out_of_the_way, within_s=60)
 
 
-def wake(process: ForkServerProcess) -> None:
+def wake(process: ForkServerProcess, trial: Trial) -> None:
     assert process.pid is not None
+    woken_by(trial.order.journal, process.pid).touch()
     os.kill(process.pid, signal.SIGCONT)
 
 
