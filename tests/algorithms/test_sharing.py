@@ -103,7 +103,7 @@ def test_the_choice_of_groups_weighs_shots_and_gates_and_says_so(
 
     small, large = chosen("H2_0.735"), chosen("H4_1")
     assert small.grouping is Grouping.QUBIT_WISE  # there are two groups either way
-    assert "in place of" in small.why
+    assert "would save" in small.why
     assert large.grouping is Grouping.FULLY_COMMUTING
     assert "9 circuits a point do the work of 35" in large.why
     short = chosen("H4_1", hardware_efficient(6, np.zeros(12)))
