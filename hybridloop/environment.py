@@ -11,6 +11,21 @@ from hybridloop import stack
 from hybridloop.errors import ServiceUnreachable
 
 
+def workspace_called(workspace: str | Any | None) -> Any:
+    """The SDK's workspace as it is, that of a saved block by the block's name, or for None the default one.
+
+    For a name Prefect's server is asked, and started if need be. Raises InputError where it has no such block.
+    """
+    if workspace is None:
+        return default_workspace()
+    if not isinstance(workspace, str):
+        return workspace
+    with prefect():
+        from hybridloop.blocks import saved_workspace
+
+        return saved_workspace(workspace)
+
+
 def default_workspace() -> Any:
     """The workspace of AZURE_QUANTUM_CONNECTION_STRING, else the local service, which is started if need be."""
     from hybridloop.sessions.workspace import LocalService, connect, connect_from_environment
@@ -24,7 +39,10 @@ def default_workspace() -> Any:
 
 @contextmanager
 def prefect() -> Iterator[None]:
-    """Prefect with a server: the user's own, else ours, started if need be."""
+    """Prefect with a server: that of the flow run around us; else the user's own; else ours, started if need be."""
+    if stack.is_in_flow_run():
+        yield
+        return
     server = stack.ensure_prefect()
     for name, value in stack.QUIET.items():
         os.environ.setdefault(name, value)

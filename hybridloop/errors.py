@@ -22,8 +22,10 @@
     ├── JournalError              the journal can't be opened, read or written
     │   ├── JournalDamaged        … what it holds is not what was written
     │   └── JournalTooNew         … a newer version of hybridloop has written it
+    ├── BundleDamaged             an exported run is not as it was written
     ├── RunBusy                   another process holds the run
     ├── LeaseLost                 another process took the run over from this one
+    ├── CallbackFailed            a function of the caller's, called after a round, raised an error
     ├── ProgramError              a circuit can't be turned into what the target takes
     └── StackError                the local stack can't be started or found
 
@@ -224,6 +226,22 @@ class RunCancelled(RunStopped):
         )
 
 
+class CallbackFailed(HybridloopError):
+    """The caller's own function, called after `round`, raised an error: `said` is its type and words."""
+
+    def __init__(self, round_: int, said: str) -> None:
+        super().__init__(round_, said)
+        self.round = round_
+        self.said = said
+
+    def __str__(self) -> str:
+        return (
+            f"the callback raised {self.said} after round {self.round}. All that was measured is kept, and the session "
+            "is closed. Mend the callback, then go on with the run (same run_key, or hybridloop runs resume): it is "
+            "called from the next round on."
+        )
+
+
 class ProgramError(HybridloopError):
     """A circuit can't be turned into a program for the target."""
 
@@ -269,6 +287,21 @@ class JournalTooNew(JournalError):
         self.args = (found, known)
         self.found = found
         self.known = known
+
+
+class BundleDamaged(HybridloopError):
+    """An exported run is not as it was written: `bundle` is its path, `trouble` says what is off."""
+
+    def __init__(self, bundle: str, trouble: str) -> None:
+        super().__init__(bundle, trouble)
+        self.bundle = bundle
+        self.trouble = trouble
+
+    def __str__(self) -> str:
+        return (
+            f"the bundle {self.bundle} is damaged, or somebody changed it: {self.trouble}. Nothing of it was used. "
+            "Export the run again where it was made, or get another copy."
+        )
 
 
 class RunBusy(HybridloopError):

@@ -9,11 +9,13 @@ from typing import Any
 
 from hybridloop.errors import CapReached
 from hybridloop.sessions.bill import Bill, charges
-from hybridloop.sessions.budget import Budget, Reservation, settled
+from hybridloop.sessions.budget import Budget, Caps, Reservation, settled
 from hybridloop.sessions.clock import Clock
+from hybridloop.sessions.gates import gate_counts
 from hybridloop.sessions.jobs import JobSpec
 from hybridloop.sessions.journal import RoundRecord
-from hybridloop.sessions.prices import Price, gate_counts, price_of_job
+from hybridloop.sessions.meter import NOTHING, Meter, metered
+from hybridloop.sessions.prices import Price, expected_of, ping_price, price_of_job
 from hybridloop.sessions.programs import Program
 from hybridloop.sessions.targets import Target
 
@@ -23,8 +25,13 @@ _UNSETTLED = frozenset({"intended", "submitted"})
 class RunAccount:
     """The account of one run in this process; may be used from several threads."""
 
-    def __init__(self, budget: Budget, target: Target, clock: Clock) -> None:
-        self.bill = Bill()
+    def __init__(
+        self, budget: Budget, target: Target, clock: Clock, *, before: Meter = NOTHING, debias: bool = True
+    ) -> None:
+        """`before` is what the run took in earlier processes; `debias` the provider's mitigation, where it has one."""
+        self.bill = Bill()  # of the rounds that this process has gone through, recorded ones too
+        self._billed, self._estimated = Bill(before.billed), Bill(before.estimated)
+        self._debias = debias
         self._budget = budget
         self._target = target
         self._clock = clock
@@ -34,20 +41,32 @@ class RunAccount:
         self.retried = 0  # further attempts
         self.make_room: Callable[[], None] = lambda: None  # gives back what jobs need more than it is needed there
 
+    @property
+    def caps(self) -> Caps:
+        """What the run may take."""
+        return self._budget.caps
+
+    def left_s(self, now: float) -> float | None:
+        """Seconds until the deadline, 0 once it has passed; None where there is none."""
+        return self._budget.left_s(now)
+
     def reserve(self, specs: Sequence[JobSpec], programs: Sequence[Program]) -> list[JobSpec]:
         """The jobs with what is set aside for each, if the caps allow them all. Raises CapReached."""
         prices = [self._price(spec, programs[spec.place.pub]) for spec in specs]
         whole = self._reserve([spec.shots for spec in specs], prices)
         with self._lock:
             self._reservations |= {spec.id: part for spec, part in zip(specs, self._budget.split(whole), strict=True)}
+        for price in prices:
+            self._estimated.add({price.unit: price.expected})
         return [replace(spec, reserved=amounts) for spec, amounts in zip(specs, whole.amounts, strict=True)]
 
     def release(self, specs: Sequence[JobSpec]) -> None:
         """Give back what was set aside for jobs that will not be written down."""
         with self._lock:
             given_back = [self._reservations.pop(spec.id) for spec in specs]
-        for reservation in given_back:
+        for spec, reservation in zip(specs, given_back, strict=True):
             self._budget.release(reservation)
+            self._estimate(spec.reserved, spec.shots, -1.0)
 
     def again(self, spec: JobSpec) -> JobSpec:
         """Set aside for a further attempt what its first one might have cost. Raises CapReached."""
@@ -57,6 +76,7 @@ class RunAccount:
         with self._lock:
             self._reservations[spec.id] = reservation
             self.retried += 1
+        self._estimate(spec.reserved, spec.shots)
         return spec
 
     def settle(self, spec: JobSpec, billed: Mapping[str, float] | None) -> Mapping[str, float] | None:
@@ -65,6 +85,7 @@ class RunAccount:
             reservation = self._reservations.pop(spec.id, None)
         if reservation is not None:
             self._budget.settle(reservation, [billed])
+            self._billed.add(billed)
         self.bill.add(billed)
         return None if billed is None else settled(spec.reserved, billed)
 
@@ -80,11 +101,31 @@ class RunAccount:
         with self._lock:
             self.retried += sum(job.attempt > first for job in record.jobs)
 
+    def check_unsent(self, spec: JobSpec) -> None:
+        """Hold a job that an earlier process wrote down and did not send to the caps of this one. Raises CapReached."""
+        with self._lock:
+            reservation = self._reservations.get(spec.id)
+        if reservation is not None:
+            self._budget.check_adopted(reservation, now=self._clock.now())
+
     def charge(self, estimate: Mapping[str, Any] | None) -> Mapping[str, float] | None:
         """Bill what the service says that a ping cost."""
         billed = charges(estimate)
         self.bill.add(billed)
+        self._billed.add(billed)
+        price = ping_price(self._target)
+        self._estimated.add({price.unit: price.expected})
         return billed
+
+    @property
+    def meter(self) -> Meter:
+        """What counts against the caps so far."""
+        taken = self._budget.spent + self._budget.reserved
+        return metered(taken.jobs, taken.shots, self._estimated.total(), taken.amounts, self._billed.total())
+
+    def _estimate(self, reserved: Mapping[str, float], shots: int, sign: float = 1.0) -> None:
+        expected = expected_of(self._target, reserved, shots)
+        self._estimated.add({unit: sign * amount for unit, amount in expected.items()})
 
     def _reserve(self, shots: Sequence[int], prices: Sequence[Price]) -> Reservation:
         try:
@@ -97,5 +138,5 @@ class RunAccount:
         key = (program.key or spec.program or "", spec.shots)
         if key not in self._prices:
             counts = gate_counts(spec.payload.decode())
-            self._prices[key] = price_of_job(self._target, counts, spec.shots)
+            self._prices[key] = price_of_job(self._target, counts, spec.shots, debias=self._debias)
         return self._prices[key]

@@ -16,10 +16,11 @@ from typing import Annotated, Protocol
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from hybridloop.errors import CapReached, InputError
-from hybridloop.sessions.prices import UNITS, GateCounts, Price, Unit, price_of_job
+from hybridloop.sessions.gates import GateCounts
+from hybridloop.sessions.prices import UNITS, Price, Unit, price_of_job
 from hybridloop.sessions.targets import Target
 
-_AMOUNT = re.compile(r"([0-9][0-9_]*(?:\.[0-9]+)?) *([A-Za-z]+)")
+AMOUNT = re.compile(r"([0-9][0-9_]*(?:\.[0-9]+)?) *([A-Za-z]+)")
 _UNIT_BY_NAME: Mapping[str, Unit] = {unit.lower(): unit for unit in UNITS}
 _SLACK = 1e-9  # relative: sums of floats must not be refused for their last digit
 _ANY_JOB = GateCounts(qubits=1, one_qubit=1, two_qubit=0, measurements=1)
@@ -35,7 +36,7 @@ def parse_cost(text: object) -> object:
         return text
     amounts: dict[Unit, float] = {}
     for part in text.split(","):
-        match = _AMOUNT.fullmatch(part.strip())
+        match = AMOUNT.fullmatch(part.strip())
         unit = _UNIT_BY_NAME.get(match[2].lower()) if match else None
         if match is None or unit is None or unit in amounts:
             units = ", ".join(UNITS)
@@ -161,6 +162,11 @@ class Budget:
         with self._lock:
             return self._reserved()
 
+    def left_s(self, now: float) -> float | None:
+        """Seconds until the deadline, 0 once it has passed; None where there is none."""
+        most = self.caps.deadline_s
+        return None if most is None else max(0.0, self._started_at + most - now)
+
     def reserve(self, shots: Sequence[int], prices: Sequence[Price], *, now: float) -> Reservation:
         """Set aside the most that these jobs may take. Raises CapReached, and sets nothing aside then."""
         asked = Reservation(tuple(shots), tuple(self._most(price) for price in prices))
@@ -196,6 +202,15 @@ class Budget:
         with self._lock:
             self._take(reservation)
             self._spent += _total(reservation.shots, amounts)
+
+    def check_adopted(self, reservation: Reservation, *, now: float) -> None:
+        """Raise CapReached where what an earlier process set aside is above the caps of this one, with all else."""
+        with self._lock:
+            self._take(reservation)
+            try:
+                self._check(reservation, now)
+            finally:
+                self._open[id(reservation)] = reservation
 
     def release(self, reservation: Reservation) -> None:
         """Give back what was set aside for jobs that will never be submitted."""

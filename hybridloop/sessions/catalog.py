@@ -16,6 +16,7 @@ from hybridloop.sessions.targets import Target, check_circuit_fits, known_target
 from hybridloop.sessions.transport import ExchangeFailed, Trouble
 
 Row = dict[str, Any]
+UNAVAILABLE = "Unavailable"
 
 
 @contextmanager
@@ -42,30 +43,32 @@ def list_targets(workspace: Any) -> list[Row]:
             "profile": target.profile,
             "samples": target.samples,
         }
-        for name, status in _target_statuses(workspace).items()
+        for name, status in target_statuses(workspace).items()
         if (target := known.get(name)) is not None
     ]
 
 
-def check_offered(workspace: Any, target: Target, num_qubits: int) -> None:
+def check_offered(workspace: Any, target: Target, num_qubits: int) -> bool:
     """Raise InputError if the workspace does not offer the target, or not for so many qubits; opens nothing.
 
-    Raises ServiceRefused while the target is unavailable.
+    Whether the target is available at the moment; one that is degraded is.
     """
-    if (status := _target_statuses(workspace).get(target.name)) is None:
+    if (status := target_statuses(workspace).get(target.name)) is None:
         remedy = "Add its provider to the workspace, or choose another target (`hybridloop targets`)."
         raise InputError("target", f"this workspace does not offer {target.name}", remedy)
-    if status.get("currentAvailability") == "Unavailable":
-        happened = f"target: {target.name} is not available at the moment"
-        raise ServiceRefused(
-            happened, "Nothing was submitted, no money was spent.", "Try later, or choose another target."
-        )
     limit = status.get("numQubits")  # not every service says it
     if isinstance(limit, int):
         check_circuit_fits(replace(target, qubits=limit), num_qubits)
+    return status.get("currentAvailability") != UNAVAILABLE
 
 
-def _target_statuses(workspace: Any) -> dict[str, Row]:
+def unavailable_targets(workspace: Any) -> frozenset[str]:
+    """The targets that take no jobs at the moment, by their names in lower case."""
+    statuses = target_statuses(workspace)
+    return frozenset(name for name, status in statuses.items() if status.get("currentAvailability") == UNAVAILABLE)
+
+
+def target_statuses(workspace: Any) -> dict[str, Row]:
     """What the service says of each target, under its name in lower case."""
     with service_of(workspace) as service:
         return {status["id"].lower(): status for provider in service.providers() for status in provider["targets"]}

@@ -32,13 +32,16 @@ class Account(Protocol):
     def again(self, spec: JobSpec) -> JobSpec:
         """Set aside what a further attempt may cost, before it is written down. Raises CapReached."""
 
+    def check_unsent(self, spec: JobSpec) -> None:
+        """Hold a job that was written down under other caps, and never sent, to those of now. Raises CapReached."""
+
     def settle(self, spec: JobSpec, billed: Mapping[str, float] | None) -> Mapping[str, float] | None:
         """Count a job as billed, once it has ended; what the journal is to say of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """What a round needs of its session."""
+    """What a round needs of its session; `debias` is the provider's error mitigation, where it has one."""
 
     service: Service
     lineage: Lineage
@@ -50,3 +53,4 @@ class Connection:
     account: Account
     activity: Activity
     later: Callable[[float, Callable[[], None]], None]
+    debias: bool = True

@@ -12,7 +12,7 @@ from hybridloop.errors import InputError
 from hybridloop.sessions.journal import JobIntent, PubRecord
 from hybridloop.sessions.places import JobPlace, RoundPlace
 from hybridloop.sessions.programs import Program
-from hybridloop.sessions.targets import Target, check_circuit_fits, split_shots
+from hybridloop.sessions.targets import Target, check_circuit_fits, provider_params, split_shots
 
 FIRST_ATTEMPT = 0
 SUCCEEDED = frozenset({"Succeeded", "Completed"})
@@ -48,7 +48,7 @@ class JobSpec:
             self.id, at.pub, at.point, at.part, self.attempt, self.shots, self.program, session, self.reserved
         )
 
-    def body(self, session_id: str, target: Target) -> dict[str, Any]:
+    def body(self, session_id: str, target: Target, *, debias: bool = True) -> dict[str, Any]:
         """What the submission says beside where the input lies."""
         return {
             "name": self.place.name(self.attempt),
@@ -58,6 +58,7 @@ class JobSpec:
             "inputParams": {
                 "shots": self.shots,
                 "items": [{"entryPoint": "ENTRYPOINT__main", "arguments": []}],
+                **provider_params(target, debias=debias),
             },
             "metadata": {
                 "place": self.place.path,

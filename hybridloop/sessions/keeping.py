@@ -9,7 +9,16 @@ from typing import Any
 
 from hybridloop.sessions.budget import Budget, Reservation
 from hybridloop.sessions.clock import Clock
-from hybridloop.sessions.idle import Activity, ExclusiveHold, IdleRule, KeepAliveMode, choose, due_at
+from hybridloop.sessions.idle import (
+    IDLE_LIMIT_S,
+    Activity,
+    ExclusiveHold,
+    IdleRule,
+    KeepAliveMode,
+    choose,
+    due_at,
+    idle_since,
+)
 from hybridloop.sessions.journal import Journal, Lease, Ping
 from hybridloop.sessions.keepalive import KeepAlive
 from hybridloop.sessions.pinging import PING_SHOTS, PingPlace, PingService, SessionPings
@@ -66,7 +75,7 @@ class JournaledPings:
 
     def submitted(self, place: PingPlace) -> None:
         """The service has accepted it."""
-        self._journal.end_ping(self._lease, place.id, "submitted")
+        self._journal.end_ping(self._lease, place.id, "submitted", at=self._now())
 
     def ended(self, place: PingPlace, state: str, cost_estimate: Mapping[str, Any] | None) -> None:
         """It is done, failed or lost (never accepted, so free)."""
@@ -77,7 +86,7 @@ class JournaledPings:
             self._budget.release(reservation)
         else:
             billed = self._charge(cost_estimate)
-            self._journal.end_ping(self._lease, place.id, state, billed)
+            self._journal.end_ping(self._lease, place.id, state, billed, at=self._now())
             self._budget.settle(self._reserved[place.id], [billed])
         del self._reserved[place.id]
 
@@ -214,6 +223,14 @@ class SessionKeeper:
         if keeper is not None:
             keeper.ended(at)
             keeper.in_flight(in_flight)
+
+    def idle_left(self, now: float) -> float | None:
+        """Seconds until the service would end the open session as idle; None while its minutes don't run."""
+        with self._lock:
+            keeper, activity = self._keeper, self._activity
+        known = activity if keeper is None else keeper.activity
+        since = None if known is None else idle_since(self._rule, known)
+        return None if since is None else max(0.0, since + IDLE_LIMIT_S - now)
 
     def would_idle(self, now: float) -> bool:
         """Whether the open session should be renewed before the next job: it was left alone and may be over by then."""

@@ -18,7 +18,7 @@ from hybridloop.sessions.documents import job_document
 from hybridloop.sessions.jobs import SUCCEEDED, TERMINAL
 from hybridloop.sessions.keepalive import PACE, Pace
 from hybridloop.sessions.qir import compile_qir
-from hybridloop.sessions.targets import Target
+from hybridloop.sessions.targets import Target, provider_params
 from hybridloop.sessions.transport import SignedRequest
 
 PREPARED = 6  # an hour of computing
@@ -68,18 +68,16 @@ def ping_program(target: Target) -> bytes:
 
 def ping_body(place: PingPlace, session_id: str, target: Target) -> dict[str, Any]:
     """What a ping's submission says beside where its input lies."""
-    params: dict[str, Any] = {
-        "shots": PING_SHOTS,
-        "items": [{"entryPoint": "ENTRYPOINT__main", "arguments": []}],
-    }
-    if target.name.startswith("ionq.qpu"):  # mitigation is on by default, takes more shots, and has a dearer minimum
-        params["error-mitigation"] = {"debias": False}
     return {
         "name": place.name,
         "providerId": target.provider,
         "target": target.name,
         "sessionId": session_id,
-        "inputParams": params,
+        "inputParams": {
+            "shots": PING_SHOTS,
+            "items": [{"entryPoint": "ENTRYPOINT__main", "arguments": []}],
+            **provider_params(target, debias=False),  # it takes more shots, and has a dearer minimum
+        },
         "metadata": {"purpose": "keep-alive", "place": place.path, "attempt": "0"},
     }
 

@@ -81,7 +81,14 @@ class Planner:
             crash_point("intent.before")
             intents = [spec.intent(ordinal) for spec in specs]
             run.journal.begin_round(
-                run.lease, place.stream, place.sequence, self._target.name, records, intents, bodies
+                run.lease,
+                place.stream,
+                place.sequence,
+                self._target.name,
+                records,
+                intents,
+                bodies,
+                at=self._clock.now(),
             )
         except BaseException:  # whatever it was, an interruption too: nothing of it was written down
             self._account.release(specs)

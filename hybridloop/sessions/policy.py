@@ -38,6 +38,7 @@ class OnTargetDown(enum.StrEnum):
     """What a run does while its target takes no jobs."""
 
     WAIT = "wait"
+    PARK = "park"
     FAIL = "fail"
 
 
@@ -75,10 +76,14 @@ class FailurePolicy(BaseModel):
         OnSessionLost.RENEW, description="when the service ends the session: go on in a new one, or end the run"
     )
     max_renewals: _Count = Field(
-        10, ge=1, le=10_000, description="sessions that may follow the first, whatever each is opened for"
+        10,
+        ge=1,
+        le=10_000,
+        description="sessions that the service may end underneath the run, each followed by the next",
     )
     on_target_down: OnTargetDown = Field(
-        OnTargetDown.WAIT, description="while the target takes no jobs: wait for it, or end the run"
+        OnTargetDown.WAIT,
+        description="while the target takes no jobs: wait for it, then end the run or park it; or end it at once",
     )
     target_down_wait_s: _Real = Field(
         1800.0, gt=0, le=_HALF_A_DAY_S, description="seconds to wait for a target that is down, each time"

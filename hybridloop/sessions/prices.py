@@ -6,38 +6,20 @@ The local service has formulas of its own for its bills, written apart from thes
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, get_args
 
 from hybridloop.data import load
+from hybridloop.sessions.gates import GateCounts
 from hybridloop.sessions.targets import Target
 
 Unit = Literal["USD", "EUR", "HQC", "eHQC"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
 
-_CALL = re.compile(r"call void @__quantum__qis__(\w+?)__\w+\((.*)\)")
-_DECLARED = re.compile(r'"required_num_qubits"="(\d+)"')
-_QUBIT = re.compile(r"i64 (\d+) to %Qubit\*")
-_MEASUREMENTS = {"m": 0, "mz": 0, "mresetz": 1}  # name -> resets that come with it
 _CENT = 0.01
 _SLACK = 1e-9  # of a step: a whole number of steps must not become one more by rounding
-
-
-@dataclass(frozen=True, slots=True)
-class GateCounts:
-    """What one shot of a program asks of a machine; each qubit it declares is prepared once.
-
-    A gate on N > 2 qubits counts as 6 (N - 2) two-qubit gates, as IonQ bills it.
-    """
-
-    qubits: int
-    one_qubit: int
-    two_qubit: int
-    measurements: int
-    resets: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,28 +37,6 @@ class Price:
 
 
 _PING = GateCounts(qubits=1, one_qubit=1, two_qubit=0, measurements=1)
-
-
-def gate_counts(qir: str) -> GateCounts:
-    """Count the instructions of QIR text; they do not depend on its angles, so once a template is enough.
-
-    Both ways of a branch count: the profiles that targets take have no loops, so no more can be executed. Resets
-    count wherever they stand, though some may be left out by the service.
-    """
-    one_qubit = two_qubit = measurements = resets = 0
-    for name, operands in _CALL.findall(qir):
-        if name in _MEASUREMENTS:
-            measurements += 1
-            resets += _MEASUREMENTS[name]
-        elif name == "reset":
-            resets += 1
-        else:
-            width = operands.count(",") + 1 - operands.count("double ") if operands else 0
-            one_qubit += width == 1
-            two_qubit += 1 if width == 2 else 6 * max(0, width - 2)
-    declared = _DECLARED.search(qir)
-    qubits = int(declared[1]) if declared else 1 + max(map(int, _QUBIT.findall(qir)), default=-1)
-    return GateCounts(qubits, one_qubit, two_qubit, measurements, resets)
 
 
 def price_of_job(target: Target, counts: GateCounts, shots: int, *, debias: bool = True) -> Price:
@@ -97,6 +57,17 @@ def price_of_job(target: Target, counts: GateCounts, shots: int, *, debias: bool
             return Price(unit, max(1, steps) * numbers["step"], None)
         case rule:
             raise ValueError(f"the price of {target.name} has a rule that is not known: {rule!r}")
+
+
+def expected_of(target: Target, reserved: Mapping[str, float], shots: int) -> Mapping[str, float]:
+    """What a job of so many shots was expected to cost, by unit, of which only is known what was set aside for it.
+
+    A price by time goes by the shots alone; any other is expected within a cent of what was set aside.
+    """
+    if _price(target.name)["rule"] != "time":
+        return reserved
+    price = price_of_job(target, _PING, shots)
+    return {price.unit: price.expected}
 
 
 def ping_price(target: Target) -> Price:

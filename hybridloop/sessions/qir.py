@@ -121,6 +121,14 @@ def to_basis(circuit: QuantumCircuit) -> QuantumCircuit:
     return transpile(RemoveBarriers()(circuit), basis_gates=BASIS, optimization_level=1, seed_transpiler=0)
 
 
+def sample_program(structure: Structure, profile: str) -> str:
+    """QIR of a structure at angles that stand for any: what is counted in it holds for all. Raises ProgramError."""
+    circuit = to_basis(structure.circuit(list(ParameterVector("slot", structure.num_slots))))
+    return compile_qir(
+        _with_angles(circuit, _markers(sum(len(item.operation.params) for item in circuit.data))), profile
+    )
+
+
 def build_template(structure: Structure, profile: str) -> Template:
     """Compile a structure into a template and check it against a fresh compilation at random angles.
 
@@ -130,10 +138,15 @@ def build_template(structure: Structure, profile: str) -> Template:
     circuit = to_basis(structure.circuit(list(slots)))
     angles = [angle for item in circuit.data for angle in item.operation.params]
     matrix, constant = _affine(angles, slots)
-    markers: NDArray[np.float64] = (np.arange(1.0, len(angles) + 1.0) * _GOLDEN % 1.0) * _TURN
+    markers = _markers(len(angles))
     template = _cut(compile_qir(_with_angles(circuit, markers), profile), markers, matrix, constant)
     _check(template, structure, circuit, profile)
     return template
+
+
+def _markers(count: int) -> NDArray[np.float64]:
+    markers: NDArray[np.float64] = (np.arange(1.0, count + 1.0) * _GOLDEN % 1.0) * _TURN
+    return markers
 
 
 def _affine(

@@ -17,7 +17,7 @@ from typing import Any
 
 from hybridloop.algorithms.rounds import Counts, Lost, Measured
 from hybridloop.crashpoints import crash_point
-from hybridloop.errors import AccessDenied, HybridloopError, JobFailed, RunStopped, SessionEnded, TargetDown
+from hybridloop.errors import AccessDenied, HybridloopError, JobFailed, RunParked, RunStopped, SessionEnded, TargetDown
 from hybridloop.sessions.answers import measured
 from hybridloop.sessions.bill import charges
 from hybridloop.sessions.clock import Clock
@@ -97,7 +97,12 @@ class RoundInFlight:
     @property
     def in_flight(self) -> int:
         """Number of jobs without counts yet."""
-        return sum(not job.settled for job in self._jobs.values())
+        return sum(not job.settled for job in list(self._jobs.values()))  # which others may be changing
+
+    @property
+    def lost(self) -> int:
+        """Number of jobs that were given up."""
+        return sum(job.lost is not None for job in list(self._jobs.values()))
 
     @property
     def sessions(self) -> set[int]:
@@ -174,6 +179,8 @@ class RoundInFlight:
         if there is not None:
             job.session = connection.lineage.ordinal_of(there.get("sessionId"), job.session)
         else:
+            if job.may_be_there:  # its run may go on under smaller caps
+                connection.account.check_unsent(spec)
             job.container = service.container(spec.id)
             crash_point("upload.before")
             service.upload(job.container, spec.payload)
@@ -204,8 +211,9 @@ class RoundInFlight:
             held = connection.lineage.current()
             job.session = held.ordinal
             crash_point("put.before")
+            body = spec.body(held.id, connection.target, debias=connection.debias)
             try:
-                connection.service.submit(spec.id, job.container, spec.body(held.id, connection.target))
+                connection.service.submit(spec.id, job.container, body)
             except SessionEnded:
                 connection.lineage.over(held.ordinal)
             except TargetDown as error:
@@ -222,6 +230,8 @@ class RoundInFlight:
             is_first = self._down_since is None
             self._down_since = since = now if self._down_since is None else self._down_since
         left = since + policy.target_down_wait_s - now
+        if left <= 0 and policy.on_target_down is OnTargetDown.PARK:
+            raise RunParked(sum(job.accepted and not job.settled for job in list(self._jobs.values()))) from error
         if policy.on_target_down is OnTargetDown.FAIL or left <= 0:
             raise error
         if is_first:
@@ -342,7 +352,7 @@ class RoundInFlight:
             outcomes, self._unwritten = self._unwritten, []
         run, at = connection.run, self.place
         crash_point("commit.before")
-        run.journal.finished(run.lease, at.stream, at.sequence, outcomes, complete=True)
+        run.journal.finished(run.lease, at.stream, at.sequence, outcomes, complete=True, at=connection.clock.now())
         crash_point("commit.after")
         self.ended.set()
 

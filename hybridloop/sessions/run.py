@@ -12,6 +12,7 @@ from typing import Any
 
 from hybridloop.errors import HybridloopError, JournalError, LeaseLost
 from hybridloop.sessions.journal import Journal, Lease, NewRun, RunRecord, journal_url
+from hybridloop.sessions.provenance import versions
 
 BEAT_S = 5.0  # a lease lasts 60 s; a run that is told to stop hears of it within this
 
@@ -112,12 +113,3 @@ def new_run(
 ) -> NewRun:
     """A run to be added to a journal, with the versions of what its answer may depend on."""
     return NewRun(uid, key, algorithm, problem, target, seed, settings or {}, flow_run_id, versions())
-
-
-def versions() -> dict[str, str]:
-    """What the answer of a run may depend on, by name."""
-    import platform
-    from importlib.metadata import version
-
-    names = ("hybridloop", "azure-quantum", "qdk", "qiskit", "numpy", "scipy")
-    return {"python": platform.python_version()} | {name: version(name) for name in names}

@@ -30,6 +30,7 @@ from hybridloop.sessions.connection import Connection
 from hybridloop.sessions.jobs import check_round
 from hybridloop.sessions.keeping import JournaledPings, Keeping, SessionKeeper
 from hybridloop.sessions.lineage import Lineage, swallowed
+from hybridloop.sessions.meter import Meter, meter_of
 from hybridloop.sessions.places import RoundPlace, check_stream, session_id
 from hybridloop.sessions.planning import Planner
 from hybridloop.sessions.policy import FailurePolicy
@@ -42,7 +43,8 @@ from hybridloop.sessions.rounds import RoundInFlight
 from hybridloop.sessions.run import ClaimedRun, unkept_run
 from hybridloop.sessions.service import CLOSE_TIMEOUT_S, Service
 from hybridloop.sessions.signals import counted_signals
-from hybridloop.sessions.targets import DEFAULT_TARGET, Target, find_target
+from hybridloop.sessions.standing import Standing, standing
+from hybridloop.sessions.targets import DEFAULT_TARGET, Target, check_debias, find_target
 from hybridloop.sessions.workers import Workers
 
 if TYPE_CHECKING:
@@ -103,6 +105,7 @@ class OpenSession:
         self._why_stopped: HybridloopError | None = None
         self._closed_as: str | None = None
         self._pings = 0
+        self._lost = 0  # jobs that were given up, of rounds that were collected
         self.jobs = 0  # of all rounds so far, each place once
         self.shots = 0
 
@@ -136,6 +139,11 @@ class OpenSession:
         return self._account.bill.total()
 
     @property
+    def meter(self) -> Meter:
+        """What counts against the run's caps so far: estimated, reserved, billed."""
+        return self._account.meter
+
+    @property
     def replayed(self) -> int:
         """Number of rounds that came from the journal whole."""
         return self._planner.replayed
@@ -154,6 +162,13 @@ class OpenSession:
     def structures_compiled(self) -> int:
         """Number of circuit structures that were compiled; angles do not count."""
         return self._planner.programs.structures
+
+    @property
+    def standing(self) -> Standing:
+        """How it stands now; may be asked from any thread, and asks nobody else."""
+        connection, rounds = self._connection, self._in_flight()
+        opened = len(connection.lineage.rows)
+        return standing(self, opened, rounds, self._lost, self._account, self._keeper, connection.clock.now())
 
     def open(self) -> None:
         """Have a session open at the service; a run's first round does it by itself."""
@@ -212,6 +227,7 @@ class OpenSession:
                 self._why_stopped = RunParked(sum(each.in_flight for each in self._in_flight()))
                 self.stop(self._why_stopped)
         found = round_.result(clock)
+        self._lost += round_.lost
         crash_point("step.before")
         return found
 
@@ -332,6 +348,7 @@ def open_session(
     caps: Caps = NO_CAPS,
     detach_after_s: float | None = None,
     cancel_in_flight: bool = False,
+    debias: bool = True,
     clock: Clock | None = None,
 ) -> Iterator[OpenSession]:
     """Hold the session of a run on a target of the SDK's workspace; it is closed however the block ends.
@@ -339,7 +356,8 @@ def open_session(
     A new run's session is opened at once; a run that is resumed has one opened when it needs one. Without `run` nothing
     is kept, what happened ends with the block, and `seed` (None: drawn) fixes what the local service samples. A round
     that waits for longer than `detach_after_s` parks the run: RunParked. Jobs in flight when the block is left are left
-    to finish, because they are paid for, unless `cancel_in_flight`. Raises InputError before anything is sent,
+    to finish, because they are paid for, unless `cancel_in_flight`. Without `debias` one of IonQ's machines is told not
+    to mitigate errors. Raises InputError before anything is sent,
     AccessDenied or ServiceError if the session can't be opened.
     """
     at = find_target(target)
@@ -347,7 +365,8 @@ def open_session(
         if run is None:
             run = held.enter_context(unkept_run(at.name, seed=secrets.randbits(63) if seed is None else seed))
         ticking = clock or RealClock()
-        connection, poller, account, keeper = _connected(workspace, at, run, name, policy, keeping, caps, ticking, held)
+        terms = _Terms(name, policy, keeping, caps, debias=debias)
+        connection, poller, account, keeper = _connected(workspace, at, run, terms, ticking, held)
         session = OpenSession(
             connection, poller, account, keeper, detach_after_s=detach_after_s, cancel_in_flight=cancel_in_flight
         )
@@ -358,35 +377,42 @@ def open_session(
         yield session
 
 
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What a session is held under."""
+
+    name: str
+    policy: FailurePolicy
+    keeping: Keeping
+    caps: Caps
+    debias: bool
+
+
 def _connected(
-    workspace: Any,
-    target: Target,
-    run: ClaimedRun,
-    name: str,
-    policy: FailurePolicy,
-    keeping: Keeping,
-    caps: Caps,
-    clock: Clock,
-    held: ExitStack,
+    workspace: Any, target: Target, run: ClaimedRun, terms: _Terms, clock: Clock, held: ExitStack
 ) -> tuple[Connection, Poller, RunAccount, SessionKeeper]:
-    check_caps(caps, target)
+    check_caps(terms.caps, target)
+    check_debias(target, debias=terms.debias)
     service = held.enter_context(closing(Service(workspace, clock, threading.Event())))
     workers = held.enter_context(closing(Workers("hybridloop-session", clock)))
-    budget = Budget(caps, run.journal.spent(run.uid), started_at=clock.now(), run_key=run.record.key)
-    account = RunAccount(budget, target, clock)
+    before = meter_of(run.journal.charges(run.uid), target)
+    budget = Budget(terms.caps, before, started_at=clock.now(), run_key=run.record.key)
+    account = RunAccount(budget, target, clock, before=before, debias=terms.debias)
     pings = JournaledPings(run.journal, run.lease, budget, ping_price(target), clock.now, account.charge)
     signed = service.signed_submission if isinstance(clock, RealClock) else None
-    keeper = SessionKeeper(keeping, run.uid, target, service, pings, run.journal, clock, signed=signed)
+    keeper = SessionKeeper(terms.keeping, run.uid, target, service, pings, run.journal, clock, signed=signed)
     account.make_room = keeper.stand_down
     lineage = Lineage(
         service,
         run,
         target,
-        policy,
+        terms.policy,
         clock,
-        name=name,
+        name=terms.name,
         on_open=lambda opened, at: keeper.opened(opened.ordinal, opened.id, at),
     )
     poller = Poller(clock)
-    connection = Connection(service, lineage, run, target, policy, clock, workers, account, keeper, poller.later)
+    connection = Connection(
+        service, lineage, run, target, terms.policy, clock, workers, account, keeper, poller.later, terms.debias
+    )
     return connection, poller, account, keeper

@@ -13,8 +13,6 @@ from hybridloop.sessions.journal import Journal, Lease, RunRecord, SessionRow
 from hybridloop.sessions.service import Service
 from hybridloop.sessions.workspace import identity_of
 
-_PAGE = 200
-
 
 @dataclass(frozen=True, slots=True)
 class Swept:
@@ -30,7 +28,7 @@ def sweep(journal: Journal, workspace: Any) -> list[Swept]:
     open_ = journal.open_sessions()
     with service_of(workspace) as service:
         swept = _swept(journal, service, identity_of(workspace), open_)
-    for record in _running(journal):
+    for record in journal.in_status({"running"}):
         _mark(journal, record)
     return swept
 
@@ -59,10 +57,13 @@ def unfinished_jobs(journal: Journal, run_uid: str) -> list[str]:
 
 def is_orphaned(record: RunRecord, now: float) -> bool:
     """Whether a run is under way by the journal, and the process that held it is gone."""
-    if record.status != "running":
-        return False
+    return record.status == "running" and not is_held(record, now)
+
+
+def is_held(record: RunRecord, now: float) -> bool:
+    """Whether a process that may live holds the run."""
     lapsed = record.lease_expires_at is not None and now >= record.lease_expires_at
-    return record.owner is None or record.owner.is_dead_here() or lapsed
+    return record.owner is not None and not lapsed and not record.owner.is_dead_here()
 
 
 def _swept(
@@ -93,15 +94,6 @@ def _close(journal: Journal, service: Service, here: dict[str, str], record: Run
     finally:
         if lease is not None:
             _let_go(journal, lease, record)
-
-
-def _running(journal: Journal) -> list[RunRecord]:
-    found: list[RunRecord] = []
-    before: float | None = None
-    while page := journal.runs(limit=_PAGE, before=before):
-        found += [record for record in page if record.status == "running"]
-        before = page[-1].created_at
-    return found
 
 
 def _mark(journal: Journal, record: RunRecord) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from typing import Any
 
 from hybridloop.data import load
 from hybridloop.errors import InputError
@@ -16,7 +17,8 @@ class Target:
     """A gate target: its size (None: no figure is published), QIR profile, shots a job, and whether it samples.
 
     A target that does not sample returns its exact distribution, scaled to the shots and rounded. One that only checks
-    takes programs and returns counts that say nothing.
+    takes programs and returns counts that say nothing. One that `debiases` mitigates errors of its own, unless a job
+    says otherwise. `turnaround_s` is the median from a job's beginning until its end was seen, where that is on record.
     """
 
     name: str
@@ -26,6 +28,8 @@ class Target:
     max_shots: int
     samples: bool
     checks_only: bool = False
+    debiases: bool = False
+    turnaround_s: float | None = None
 
 
 def known_targets() -> dict[str, Target]:
@@ -51,6 +55,18 @@ def check_circuit_fits(target: Target, num_qubits: int) -> None:
             f"the circuit has {num_qubits} qubits, {target.name} has {target.qubits}",
             "Choose a larger target (`hybridloop targets`), an active space, or another mapping.",
         )
+
+
+def check_debias(target: Target, *, debias: bool) -> None:
+    """Raise InputError where there is no error mitigation of the provider's to be turned off."""
+    if not debias and not target.debiases:
+        problem = f"{target.name} has no error mitigation of its provider's to turn off"
+        raise InputError("debias", problem, "Leave it out, or choose one of IonQ's machines.")
+
+
+def provider_params(target: Target, *, debias: bool) -> dict[str, Any]:
+    """What a job's inputParams say beside shots and entry point: that the provider is not to mitigate errors."""
+    return {"error-mitigation": {"debias": False}} if target.debiases and not debias else {}
 
 
 def split_shots(shots: int, max_shots: int) -> list[int]:

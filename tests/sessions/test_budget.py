@@ -16,7 +16,8 @@ from pydantic import ValidationError
 
 from hybridloop.errors import CapReached, InputError
 from hybridloop.sessions.budget import Budget, Caps, Reservation, Spending, check_caps, parse_cost, settled
-from hybridloop.sessions.prices import GateCounts, Price, ping_price, price_of_job
+from hybridloop.sessions.gates import GateCounts
+from hybridloop.sessions.prices import Price, ping_price, price_of_job
 from hybridloop.sessions.targets import find_target, known_targets
 
 FREE = Price("USD", 0.0, 0.0)

@@ -167,12 +167,13 @@ def test_a_target_that_is_down_is_waited_for(
 
 
 @pytest.mark.parametrize(
-    ("policy", "least_s", "most_s"),
+    ("policy", "ending", "least_s", "most_s"),
     [
-        (FailurePolicy(on_target_down=OnTargetDown.FAIL), 0.0, 30.0),
-        (FailurePolicy(target_down_wait_s=900), 900.0, 1000.0),
+        (FailurePolicy(on_target_down=OnTargetDown.FAIL), TargetDown, 0.0, 30.0),
+        (FailurePolicy(target_down_wait_s=900), TargetDown, 900.0, 1000.0),
+        (FailurePolicy(on_target_down=OnTargetDown.PARK, target_down_wait_s=900), RunParked, 900.0, 1000.0),
     ],
-    ids=["fail", "wait"],
+    ids=["fail", "wait", "park"],
 )
 def test_a_target_that_stays_down_ends_the_run_as_the_policy_says(
     service: Emulator,
@@ -180,13 +181,14 @@ def test_a_target_that_stays_down_ends_the_run_as_the_policy_says(
     workspace: Workspace,
     run: ClaimedRun,
     policy: FailurePolicy,
+    ending: type[Exception],
     least_s: float,
     most_s: float,
 ) -> None:
     service.admin("targets", {TARGET: {"availability": "Unavailable"}})
     with open_session(workspace, run=run, clock=clock, policy=policy) as session:
         start = clock.now()
-        with pytest.raises(TargetDown, match="takes no jobs"):
+        with pytest.raises(ending, match=r"takes no jobs|was parked with 0 job"):
             session.run_round([ones()])
         assert least_s <= clock.now() - start <= most_s
     assert books(service, run)["entries"] == []

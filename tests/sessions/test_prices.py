@@ -15,19 +15,23 @@ from qiskit import QuantumCircuit
 from qiskit.circuit.library import real_amplitudes
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
+from hybridloop.emulator.billing import bill_of, usage_of
+from hybridloop.emulator.qir import program_of_qir
+from hybridloop.emulator.targets import load_catalogue
+from hybridloop.sessions.gates import GateCounts, depth_of, gate_counts
 from hybridloop.sessions.prices import (
     UNITS,
-    GateCounts,
     Price,
     Unit,
-    gate_counts,
+    expected_of,
     ping_price,
     price_of_job,
     unit_of,
 )
-from hybridloop.sessions.programs import Programs
+from hybridloop.sessions.programs import Programs, describe
+from hybridloop.sessions.qir import sample_program, to_basis
 from hybridloop.sessions.session import open_session
-from hybridloop.sessions.targets import find_target, known_targets
+from hybridloop.sessions.targets import find_target, known_targets, provider_params
 from hybridloop.stack.processes import wait_until
 from tests.conftest import Emulator
 from tests.sessions.pinged import pinged_session
@@ -175,6 +179,78 @@ def test_instructions_are_counted_whatever_their_pointers_and_a_wide_gate_is_wor
 def test_the_counts_do_not_depend_on_the_angles(seed: int) -> None:
     angles = np.random.default_rng(seed).uniform(-7.0, 7.0, (1, ANSATZ.num_parameters))
     assert gate_counts(PROGRAMS["Base"].prepare(SamplerPub.coerce((ANSATZ, angles, 1))).payloads[0].decode()) == COUNTED
+
+
+# What QIR calls a gate, how many angles it takes, and how many qubits.
+CALLS = [
+    *((f"{name}__body", 0, 1) for name in ("h", "x", "y", "z", "s", "t")),
+    *((f"{name}__adj", 0, 1) for name in ("s", "t")),
+    *((f"{name}__body", 1, 1) for name in ("rx", "ry", "rz")),
+    *((f"{name}__body", 0, 2) for name in ("cx", "cz", "swap")),
+    *((f"{name}__body", 1, 2) for name in ("rxx", "ryy", "rzz")),
+    ("ccx__body", 0, 3),
+]
+WIDTH = 5
+
+
+def qir_of(calls: list[tuple[tuple[str, int, int], list[int]]], measured: int) -> str:
+    """QIR text of these gates on a machine's qubits, of which the first ones are measured."""
+    lines = []
+    for (name, angles, width), order in calls:
+        operands = ["double 0.7"] * angles + [f"%Qubit* inttoptr (i64 {q} to %Qubit*)" for q in order[:width]]
+        lines.append(f"  call void @__quantum__qis__{name}({', '.join(operands)})")
+    for q in range(measured):
+        pointers = f"%Qubit* inttoptr (i64 {q} to %Qubit*), %Result* inttoptr (i64 {q} to %Result*)"
+        lines.append(f"  call void @__quantum__qis__m__body({pointers})")
+    lines.append(f"  call void @__quantum__rt__array_record_output(i64 {measured}, i8* null)")
+    for q in range(measured):
+        pointer = f"%Result* inttoptr (i64 {q} to %Result*)"
+        lines.append(f"  call void @__quantum__rt__result_record_output({pointer}, i8* null)")
+    body = "\n".join(lines)
+    return (
+        "%Result = type opaque\n%Qubit = type opaque\n\ndefine i64 @ENTRYPOINT__main() #0 {\nblock_0:\n"
+        f'{body}\n  ret i64 0\n}}\n\nattributes #0 = {{ "entry_point" "qir_profiles"="base_profile" '
+        f'"required_num_qubits"="{WIDTH}" "required_num_results"="{measured}" }}\n'
+    )
+
+
+@settings(deadline=None)
+@given(
+    name=st.sampled_from(TARGETS),
+    calls=st.lists(st.tuples(st.sampled_from(CALLS), st.permutations(range(WIDTH))), max_size=30),
+    measured=st.integers(1, WIDTH),
+    shots=st.integers(1, 10_000),
+    debias=st.booleans(),
+)
+def test_any_program_is_billed_by_the_local_service_as_its_price_says(
+    name: str, calls: list[tuple[tuple[str, int, int], list[int]]], measured: int, shots: int, *, debias: bool
+) -> None:
+    target, text = find_target(name), qir_of(calls, measured)
+    price = price_of_job(target, gate_counts(text), shots, debias=debias)
+    params = provider_params(target, debias=debias)
+    bill = bill_of(load_catalogue().prices[name], usage_of(program_of_qir(text.encode()), shots), params)
+    assert bill.unit == price.unit
+    assert bill.amount == pytest.approx(price.expected, abs=1e-6)
+    assert price.upper is None or bill.amount <= price.upper + 1e-6
+    reserved: dict[str, float] = {price.unit: price.expected if price.upper is None else price.upper}
+    (expected,) = expected_of(target, reserved, shots).values()
+    assert expected == pytest.approx(price.expected, abs=0.0101)  # a credit's hundredth
+
+
+@pytest.mark.parametrize("profile", ["Base", "Adaptive_RI"])
+def test_a_programs_depth_is_the_circuits_once_it_is_compiled(profile: str) -> None:
+    for circuit, values in ((circuit_with_everything(), None), (ANSATZ, np.linspace(-1.0, 2.0, 6))):
+        bound = circuit if values is None else circuit.assign_parameters(values)
+        assert depth_of(program(circuit, profile, values)) == to_basis(bound).depth()
+
+
+@pytest.mark.parametrize("profile", ["Base", "Adaptive_RI"])
+def test_what_is_counted_of_a_structure_holds_for_what_is_sent(profile: str) -> None:
+    asked = describe(SamplerPub.coerce((ANSATZ, np.zeros(6), 1)))  # zeros, which a compiler might leave out
+    assert asked.structure is not None
+    sample, sent = sample_program(asked.structure, profile), program(ANSATZ, profile, np.zeros(6))
+    assert gate_counts(sample) == gate_counts(sent) == COUNTED
+    assert depth_of(sample) == depth_of(sent)
 
 
 # One of each rule; the Aria that the local service has is down, as it was found.

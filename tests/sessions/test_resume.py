@@ -19,7 +19,8 @@ from qiskit.circuit.library import efficient_su2
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Counts, Measured
-from hybridloop.errors import HybridloopError, ReplayDiverged, RunBusy
+from hybridloop.errors import CapReached, HybridloopError, ReplayDiverged, RunBusy, ServiceRefused
+from hybridloop.sessions.budget import Caps
 from hybridloop.sessions.catalog import list_sessions
 from hybridloop.sessions.journal import Journal, journal_url
 from hybridloop.sessions.places import JobPlace, RoundPlace
@@ -100,6 +101,28 @@ def test_a_replayed_round_hands_back_the_points_that_were_written_down(
     assert np.array_equal(points(1e-9), first)
 
 
+def test_jobs_that_were_written_down_and_not_sent_are_held_to_the_caps_of_whoever_goes_on(
+    journal: Journal, uid: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, emulator: Emulator
+) -> None:
+    def refuse(*_: object, **__: object) -> Any:
+        raise ServiceRefused("no room", "Nothing was submitted.", "Go on later.")
+
+    with monkeypatch.context() as dying:
+        dying.setattr("hybridloop.sessions.service.Service.upload", refuse)
+        with pytest.raises(ServiceRefused), session_of(journal, uid, workspace) as session:
+            session.run_round([ask(0)])
+    with (
+        pytest.raises(CapReached, match="max_jobs"),
+        claimed(journal, uid) as run,
+        open_session(workspace, TARGET, run=run, caps=Caps(max_jobs=2)) as session,
+    ):
+        session.run_round([ask(0)])
+    assert emulator.admin(f"ledger?run={uid}")["entries"] == []
+    with session_of(journal, uid, workspace) as session:
+        assert len(found(session.run_round([ask(0)]))) == 3
+    assert len(emulator.admin(f"ledger?run={uid}")["entries"]) == 3
+
+
 def test_what_was_in_flight_when_the_process_died_is_adopted_and_the_session_goes_on(
     journal: Journal, uid: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, emulator: Emulator
 ) -> None:
@@ -133,7 +156,6 @@ def test_a_job_that_had_failed_is_asked_again_though_others_of_its_round_are_ado
         assert wait_until(lambda: is_over(workspace), within_s=30)
         die()
 
-    monkeypatch.setattr("hybridloop.sessions.policy.FIRST_WAIT_S", 0.1)  # real waits: what comes when is what matters
     service = start_emulator()
     workspace = service.workspace("resumed")
     place = RoundPlace(uid, "main", 0)

@@ -18,6 +18,7 @@ from hybridloop.sessions.session import open_session
 from hybridloop.sessions.sweep import sweep
 from hybridloop.sessions.workspace import identity_of
 from tests.conftest import Emulator
+from tests.sessions.test_endings import ones
 
 TARGET = "rigetti.sim.qvm"
 
@@ -96,3 +97,22 @@ def test_a_session_in_another_workspace_is_left(
     (swept,) = sweep(journal, emulator.workspace("elsewhere"))
     assert swept.done == "left: it is in another workspace"
     assert statuses(workspace) == {session: "Waiting"}
+
+
+def test_users_of_one_workspace_do_not_touch_each_others_sessions_even_under_the_same_run_key(
+    journal: Journal, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"workspace": identity_of(workspace)}
+    with Journal(journal_url(tmp_path / "theirs.db")) as theirs:
+        uid = begin(journal, "night", settings)
+        with claimed(journal, uid) as run, open_session(workspace, TARGET, run=run) as ours:
+            dead = leave_open(theirs, "night", workspace, monkeypatch, settings)
+            assert ours.id != dead
+            assert [each.session for each in sweep(theirs, workspace)] == [dead]
+            assert statuses(workspace) == {ours.id: "Waiting", dead: "Succeeded"}
+            ours.run_round([ones()])
+        dead = leave_open(theirs, "evening", workspace, monkeypatch, settings)
+        assert sweep(journal, workspace) == []
+        assert statuses(workspace)[dead] == "Waiting"
+        assert [row.id for row in theirs.sessions(theirs.run("evening").uid)] == [dead]
+        assert journal.run("night").uid != theirs.run("night").uid

@@ -2,8 +2,11 @@
 
 from hybridloop.sessions.journal.journal import Journal, journal_url, open_journal
 from hybridloop.sessions.journal.leases import LEASE_S
+from hybridloop.sessions.journal.looking import Look, look_at_journal
 from hybridloop.sessions.journal.owner import Owner
+from hybridloop.sessions.journal.pruning import PRUNED
 from hybridloop.sessions.journal.records import (
+    Charge,
     Effort,
     Event,
     JobIntent,
@@ -17,12 +20,16 @@ from hybridloop.sessions.journal.records import (
     RoundRecord,
     RunRecord,
     SessionRow,
+    Span,
     Spent,
 )
 from hybridloop.sessions.journal.runs import check_key
+from hybridloop.sessions.journal.spans import ping_place, round_place
 
 __all__ = [
     "LEASE_S",
+    "PRUNED",
+    "Charge",
     "Effort",
     "Event",
     "JobIntent",
@@ -30,6 +37,7 @@ __all__ = [
     "JobRecord",
     "Journal",
     "Lease",
+    "Look",
     "NewRun",
     "Owner",
     "Ping",
@@ -38,8 +46,12 @@ __all__ = [
     "RoundRecord",
     "RunRecord",
     "SessionRow",
+    "Span",
     "Spent",
     "check_key",
     "journal_url",
+    "look_at_journal",
     "open_journal",
+    "ping_place",
+    "round_place",
 ]

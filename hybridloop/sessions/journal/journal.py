@@ -12,12 +12,13 @@ from typing import Any, Self
 from sqlalchemy import Connection
 
 from hybridloop.home import home
-from hybridloop.sessions.journal import accounts, leases, lineage, programs, rounds, runs
+from hybridloop.sessions.journal import accounts, leases, lineage, programs, pruning, rounds, runs, spans
 from hybridloop.sessions.journal.encoding import encode_json
 from hybridloop.sessions.journal.location import Location, make_private
 from hybridloop.sessions.journal.migrating import migrate
 from hybridloop.sessions.journal.owner import Owner
 from hybridloop.sessions.journal.records import (
+    Charge,
     Effort,
     Event,
     JobIntent,
@@ -30,6 +31,7 @@ from hybridloop.sessions.journal.records import (
     RoundRecord,
     RunRecord,
     SessionRow,
+    Span,
     Spent,
 )
 from hybridloop.sessions.journal.rows import rewrite
@@ -37,7 +39,6 @@ from hybridloop.sessions.journal.schema import states
 from hybridloop.sessions.journal.store import Store
 
 BUSY_S = 10.0
-_ENDED_WELL = frozenset({"converged", "finished"})
 _AT_ONCE = 128  # rounds
 
 
@@ -127,10 +128,50 @@ class Journal:
         """Ask for the run to be gone on with, which also takes back a request to stop."""
         self._flag(run_uid, stop_requested=0, resume_requested=1)
 
-    def prune(self, *, older_than: float, statuses: Collection[str] = _ENDED_WELL) -> int:
-        """Forget the runs that ended so before a moment (epoch seconds), unless somebody holds them; their number."""
-        with self._store.writing() as connection:
-            return accounts.prune(connection, older_than=older_than, statuses=statuses, now=self._now())
+    def in_status(self, statuses: Collection[str]) -> Sequence[RunRecord]:
+        """All runs that stand so, newest first."""
+        with self._store.reading() as connection:
+            return runs.in_status(connection, statuses)
+
+    def asked_for(self) -> Sequence[RunRecord]:
+        """All runs that somebody wants to be gone on with, newest first."""
+        with self._store.reading() as connection:
+            return runs.asked_for(connection)
+
+    # What is old
+
+    def old_runs(self, *, older_than: float, statuses: Collection[str] = pruning.ENDED_WELL) -> Sequence[str]:
+        """The uids of runs that ended so before a moment (epoch seconds), with no session open."""
+        with self._store.reading() as connection:
+            return pruning.old(connection, older_than=older_than, statuses=statuses)
+
+    def forget(self, run_uids: Sequence[str]) -> int:
+        """Forget these runs, unless somebody holds them, and the programs that no other run needs; their number."""
+        return self._prune(pruning.forget, run_uids)
+
+    def strip(self, run_uids: Sequence[str]) -> int:
+        """Forget what was measured of these runs, unless somebody holds them, and keep their results; their number."""
+        return self._prune(pruning.strip, run_uids)
+
+    def compact(self) -> int:
+        """Give the room of what was forgotten back to the disk, where it is worth it; the number of bytes.
+
+        Nothing is done while somebody holds a run, because it keeps the journal from all writers; a server does it by
+        itself.
+        """
+        with self._store.reading() as connection:
+            is_in_use = pruning.is_any_held(connection, now=self._now())
+        return 0 if is_in_use else self._store.compact()
+
+    def _prune(self, act: Callable[..., int], run_uids: Sequence[str]) -> int:
+        done = 0
+        for first in range(0, len(run_uids), pruning.AT_ONCE):
+            with self._store.writing() as connection:
+                done += act(connection, run_uids[first : first + pruning.AT_ONCE], now=self._now())
+        if done:
+            with self._store.writing() as connection:
+                programs.forget_unused(connection)
+        return done
 
     # The lease
 
@@ -162,11 +203,17 @@ class Journal:
         pubs: Sequence[PubRecord],
         jobs: Sequence[JobIntent],
         programs: Mapping[str, bytes],
+        *,
+        at: float | None = None,
     ) -> None:
-        """Write a round before anything of it is submitted; programs of keys that are there are left as they are."""
+        """Write a round before anything of it is submitted; programs of keys that are there are left as they are.
+
+        `at` is the time of the run's own clock; left out: this journal's.
+        """
         asked = RoundRecord(stream, sequence, target, tuple(pubs), (), complete=False)
         with self._held(lease) as (connection, state):
             rounds.begin(connection, state, asked, jobs, programs)
+            spans.begin(connection, lease.run_uid, spans.round_place(stream, sequence), self._time(at))
 
     def add_attempts(
         self,
@@ -186,11 +233,20 @@ class Journal:
             rounds.mark_submitted(connection, lease.run_uid, ids)
 
     def finished(
-        self, lease: Lease, stream: str, sequence: int, outcomes: Sequence[JobOutcome], *, complete: bool
+        self,
+        lease: Lease,
+        stream: str,
+        sequence: int,
+        outcomes: Sequence[JobOutcome],
+        *,
+        complete: bool,
+        at: float | None = None,
     ) -> None:
         """What became of jobs of a round, and whether it is complete. A job that is done keeps its counts."""
         with self._held(lease) as (connection, _):
             rounds.finish(connection, lease.run_uid, stream, sequence, outcomes, complete=complete)
+            if complete:
+                spans.end(connection, lease.run_uid, spans.round_place(stream, sequence), self._time(at))
 
     def round(self, run_uid: str, stream: str, sequence: int) -> RoundRecord | None:
         """The round of a place; None if it was never begun."""
@@ -240,15 +296,34 @@ class Journal:
         with self._held(lease) as (connection, state):
             lineage.add_ping(connection, state, ping)
 
-    def end_ping(self, lease: Lease, ping_id: str, state: str, billed: Mapping[str, float] | None = None) -> None:
-        """How a ping stands."""
+    def end_ping(
+        self,
+        lease: Lease,
+        ping_id: str,
+        state: str,
+        billed: Mapping[str, float] | None = None,
+        *,
+        at: float | None = None,
+    ) -> None:
+        """How a ping stands; `at` as in `begin_round`."""
         with self._held(lease) as (connection, _):
-            lineage.end_ping(connection, lease.run_uid, ping_id, state, billed)
+            session, n = lineage.end_ping(connection, lease.run_uid, ping_id, state, billed)
+            if state != "lost":  # which was never sent
+                note = spans.begin if state == "submitted" else spans.end
+                note(connection, lease.run_uid, spans.ping_place(session, n), self._time(at))
 
     def pings(self, run_uid: str) -> Sequence[Ping]:
         """The run's pings in the order of their sessions and numbers."""
         with self._store.reading() as connection:
             return lineage.pings_of(connection, run_uid)
+
+    def spans(self, run_uid: str) -> Mapping[str, Span]:
+        """When the run's rounds and pings were in flight, by `round_place` and `ping_place`.
+
+        One from before this was written down is not there.
+        """
+        with self._store.reading() as connection:
+            return spans.of_run(connection, run_uid)
 
     def note(self, lease: Lease, kind: str, facts: Mapping[str, Any]) -> None:
         """Write an event: a renewal, a takeover, a repeat, a stop."""
@@ -267,10 +342,18 @@ class Journal:
         with self._store.reading() as connection:
             return accounts.spent(connection, run_uid)
 
+    def charges(self, run_uid: str) -> Sequence[Charge]:
+        """What each job and ping of the run may cost, and did."""
+        with self._store.reading() as connection:
+            return accounts.charges(connection, run_uid)
+
     def progress(self, run_uid: str) -> Progress:
         """How far the run is."""
         with self._store.reading() as connection:
             return accounts.progress(connection, run_uid)
+
+    def _time(self, at: float | None) -> float:
+        return self._now() if at is None else at
 
     @contextmanager
     def _held(self, lease: Lease) -> Iterator[tuple[Connection, dict[str, Any]]]:

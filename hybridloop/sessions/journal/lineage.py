@@ -76,13 +76,14 @@ def add_ping(connection: Connection, state: dict[str, Any], ping: Ping) -> None:
 
 def end_ping(
     connection: Connection, run_uid: str, ping_id: str, state: str, billed: Mapping[str, float] | None
-) -> None:
-    """Write how a ping ended, or that the service has it."""
+) -> tuple[int, int]:
+    """Write how a ping ended, or that the service has it; its session's ordinal, and its number there."""
     row = read_one(connection, pings, run_uid=run_uid, id=ping_id)
     if row is None:
         raise JournalDamaged(pings.name, ping_id, "it is missing")
     known = row["billed"] if billed is None else encode_json(billed)
     rewrite(connection, pings, [row | {"state": state, "billed": known}])
+    return int(row["session"]), int(row["n"])
 
 
 def pings_of(connection: Connection, run_uid: str) -> list[Ping]:

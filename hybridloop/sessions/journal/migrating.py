@@ -30,7 +30,7 @@ def migrate(store: Store, *, busy_s: float) -> None:
     path = store.location.path
     if path is not None:
         prepare(path)
-    if _is_current(store):
+    if version_of(store) == VERSION:
         return
     with ExitStack() as held:
         if path is not None:
@@ -62,9 +62,10 @@ def _file_lock(path: Path, busy_s: float) -> Iterator[None]:
         lock.release()
 
 
-def _is_current(store: Store) -> bool:
+def version_of(store: Store) -> str | None:
+    """The schema's version; None if there is no schema yet. Raises JournalTooNew, JournalError."""
     with store.reading() as connection:
-        return _version(connection) == VERSION
+        return _version(connection)
 
 
 def _use_wal(store: Store) -> None:

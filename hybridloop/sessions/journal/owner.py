@@ -55,9 +55,13 @@ class Owner:
 
 @lru_cache(maxsize=1)
 def boot_id() -> str:
-    """What tells this boot of the machine from all others."""
+    """What tells this boot of the machine from all others, and the processes seen here from those of its containers.
+
+    A container that shares the machine's name still has process ids of its own: none of another's can be looked for.
+    """
     if sys.platform == "linux":
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
     return str(round(psutil.boot_time()))
 
 

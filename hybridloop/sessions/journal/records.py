@@ -178,6 +178,14 @@ class Ping:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """From when to when a round or a ping was in flight; no end where it is not known to have ended."""
+
+    begun_at: float
+    ended_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """Something worth telling that happened to a run, numbered from 0."""
 
@@ -185,6 +193,19 @@ class Event:
     at: float
     kind: str
     facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A job's or ping's shots, the most that was set aside for it, and its bill (None: not known); amounts by unit.
+
+    `may_be_unsent` is a ping that is not known to have ended: it may only stand by.
+    """
+
+    shots: int
+    reserved: Mapping[str, float]
+    billed: Mapping[str, float] | None
+    may_be_unsent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

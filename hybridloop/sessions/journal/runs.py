@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, bindparam, func, select
@@ -18,6 +20,7 @@ from hybridloop.sessions.journal.schema import runs, states
 
 _KEY = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _SHORTEST_PREFIX = 4
+_MOST_KEYS = 1000  # among which a misspelt one is looked for
 _LOCKED_STATE = select(states).where(states.c.run_uid == bindparam("uid")).with_for_update()
 
 
@@ -81,8 +84,15 @@ def find(connection: Connection, key_or_uid_prefix: str) -> RunRecord:
         case [only]:
             return only
         case []:
-            raise InputError("run", f"there is no run {wanted!r}", "See hybridloop runs list.")
+            raise InputError("run", f"there is no run {wanted!r}", _nearest(connection, wanted))
     raise InputError("run", f"several runs' ids begin with {wanted!r}", "Give more of the id, or the run's key.")
+
+
+def _nearest(connection: Connection, wanted: str) -> str:
+    """What to say to whoever gave a key that there is not: the nearest of the newest ones."""
+    keys = connection.execute(select(runs.c.key).order_by(runs.c.created_at.desc()).limit(_MOST_KEYS)).scalars()
+    near = difflib.get_close_matches(wanted, list(keys), n=1)
+    return f"Did you mean {near[0]!r}?" if near else "See hybridloop runs list."
 
 
 def of_flow(connection: Connection, flow_run_id: str) -> RunRecord | None:
@@ -95,6 +105,18 @@ def newest(connection: Connection, *, limit: int, before: float | None) -> list[
     """Runs that were created before a moment, newest first."""
     query = _both().order_by(runs.c.created_at.desc(), runs.c.uid).limit(limit)
     return _records(connection, query if before is None else query.where(runs.c.created_at < before))
+
+
+def in_status(connection: Connection, statuses: Collection[str]) -> list[RunRecord]:
+    """The runs that stand so, newest first."""
+    query = _both().where(states.c.status.in_(sorted(statuses)))
+    return _records(connection, query.order_by(runs.c.created_at.desc(), runs.c.uid))
+
+
+def asked_for(connection: Connection) -> list[RunRecord]:
+    """The runs that somebody wants to be gone on with, newest first."""
+    query = _both().where(states.c.resume_requested == 1)
+    return _records(connection, query.order_by(runs.c.created_at.desc(), runs.c.uid))
 
 
 def by_uid(connection: Connection, uid: str) -> RunRecord:

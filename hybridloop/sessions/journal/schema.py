@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Dialect
 
-VERSION = "0001"
+VERSION = "0003"
 VERSION_TABLE = "journal_version"
 
 metadata = MetaData()
@@ -77,6 +77,7 @@ states = Table(
     Column("pings", BigInteger, nullable=False),
     Column("events", BigInteger, nullable=False),
     _checksum(),
+    Index("states_by_status", "status"),
     sqlite_with_rowid=False,
 )
 
@@ -161,6 +162,17 @@ pings = Table(
     Column("reserved", Text, nullable=False),
     Column("billed", Text),
     Column("state", Text, nullable=False),
+    _checksum(),
+    sqlite_with_rowid=False,
+)
+
+spans = Table(
+    "spans",  # when something was in flight: for pictures alone, so that a run without them is whole
+    metadata,
+    Column("run_uid", Text, primary_key=True),
+    Column("place", Text, primary_key=True),
+    Column("begun_at", Double, nullable=False),
+    Column("ended_at", Double),
     _checksum(),
     sqlite_with_rowid=False,
 )

@@ -21,6 +21,10 @@ from hybridloop.sessions.journal.patience import RECONNECT_IN_HASTE_S, Patience
 _BEGIN = "hybridloop_begin"  # the option that says how a connection begins its transactions
 _TO_WRITE = "BEGIN IMMEDIATE"  # what SQLite takes its write lock at once with
 _WAITS = "hybridloop_waits_ms"  # in a connection's own notes: how long it was told to wait
+AWAY_S = 30.0  # what a server that has answered before is waited for: it may be restarted
+_ASK_EVERY_S = 0.5
+_WORTH_IT = 0.2  # of a file: less free room than that is left in it
+_WORTH_IT_BYTES = 1 << 20
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +37,9 @@ class Store:
 
     def __init__(self, location: Location, *, busy_s: float, now: Callable[[], float] = time.monotonic) -> None:
         self.location = location
+        self._now = now
+        self._answered = False  # whether a server has, once
+        self._away_since: float | None = None
         self._patience = patience = Patience(busy_s, now=now)
         self._writer = threading.Lock()  # SQLite's own wait for a lock is a poll, and unfair
         engine = (_sqlite_engine if location.is_file else _postgresql_engine)(location, patience)
@@ -45,12 +52,27 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one state of the journal throughout."""
-        with self._in_words(), self._reader.begin() as connection:
+        with self._in_words(), self._connected(self._reader) as connection, connection.begin():
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that is durable when the block has ended, and never was if it raises."""
+        with self._in_words(), self._alone() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def _alone(self) -> Iterator[Connection]:
+        if self.location.is_file:
+            with self._turn(), self._counted(), self._connected(self._writes) as connection:
+                yield connection
+            return
+        # the turn comes last: who waits for a server keeps nobody else waiting
+        with self._counted(), self._connected(self._writes) as connection, self._turn():
+            yield connection
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
         if not self._writer.acquire(timeout=self._patience.wait_s):
             self._patience.in_vain()
             raise JournalError(
@@ -60,10 +82,29 @@ class Store:
                 "Resume the run once that is over; hybridloop runs list shows who holds a run.",
             )
         try:
-            with self._in_words(), self._counted(), self._writes.begin() as connection:
-                yield connection
+            yield
         finally:
             self._writer.release()
+
+    @contextmanager
+    def _connected(self, engine: Engine) -> Iterator[Connection]:
+        """A connection; a server that is restarted is waited for, `AWAY_S` at most, by all who want one together.
+
+        Nothing was asked of it yet, so that nothing is asked twice.
+        """
+        while True:
+            try:
+                connection = engine.connect()
+                break
+            except OperationalError as error:
+                if not self._may_come_back():
+                    raise
+                _log.debug("the journal %s is away, and waited for: %s", self.location, self._words(error))
+                threading.Event().wait(_ASK_EVERY_S)
+        self._away_since = None
+        self._answered = True
+        with connection:
+            yield connection
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -83,6 +124,31 @@ class Store:
         with self._in_words(), self._engine.connect() as connection:
             yield connection.execution_options(**{_BEGIN: ""})
 
+    def _may_come_back(self) -> bool:
+        """Whether a server that could not be reached just now is waited for any longer."""
+        if self.location.is_file or not self._answered:  # one that never answered: its address may be wrong
+            return False
+        now = self._now()
+        if self._away_since is None:
+            self._away_since = now
+            _log.warning("the journal %s is away; it is waited for, %g s at most", self.location, AWAY_S)
+        return now < self._away_since + AWAY_S
+
+    def compact(self) -> int:
+        """Give free room in SQLite's file back to the disk, where there is enough of it; the number of bytes."""
+        if not self.location.is_file:
+            return 0
+        with self._turn(), self.outside_transactions() as connection:
+            pages, free, size = (
+                int(connection.exec_driver_sql(f"PRAGMA {name}").scalar() or 0)
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+            if free < _WORTH_IT * pages or free * size < _WORTH_IT_BYTES:
+                return 0
+            connection.exec_driver_sql("VACUUM")
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        return free * size
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
@@ -94,10 +160,13 @@ class Store:
         except UnicodeDecodeError as error:  # of a message of SQLite's that quotes what is damaged
             raise JournalDamaged("the database", str(self.location), "names in it are no text") from error
         except SQLAlchemyError as error:
-            said = in_words(error, self.location, self._patience.waited_s)
+            said = self._words(error)
             if self.location.has_secret_in(str(error)):
                 raise said from None
             raise said from error
+
+    def _words(self, error: SQLAlchemyError) -> JournalError:
+        return in_words(error, self.location, self._patience.waited_s)
 
 
 def _sqlite_engine(location: Location, patience: Patience) -> Engine:

@@ -8,7 +8,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -21,9 +21,23 @@ PASSWORD = "canary-pa55word"  # of a server that lives as long as the tests
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server; `folder` has its socket."""
+    """A server; `folder` has its socket, `run` runs a program of PostgreSQL's as the server's user."""
 
     folder: Path
+    run: Callable[..., None]
+    options: str
+
+    def start(self) -> None:
+        """Start it; it answers when this returns."""
+        self.run("pg_ctl", "-D", self._data, "-w", "-l", str(self.folder / "log"), "-o", self.options, "start")
+
+    def stop(self) -> None:
+        """End it as a crash does: connections break off, and what was committed is there after the next start."""
+        self.run("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "stop")
+
+    @property
+    def _data(self) -> str:
+        return str(self.folder / "data")
 
     def url(self, database: str, *, user: str = "postgres", password: str = PASSWORD) -> str:
         """The URL of one of its databases."""
@@ -63,11 +77,12 @@ def running_server() -> Iterator[Server]:
         data = str(folder / "data")
         run("initdb", "-D", data, "-U", "postgres", "-A", "scram-sha-256", "--pwfile", str(secret), "--no-sync")
         options = f"-k {folder} -c listen_addresses='' -c fsync=off -c max_connections=300 -c shared_buffers=16MB"
-        run("pg_ctl", "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start")
+        server = Server(folder, run, options)
+        server.start()
         try:
-            yield Server(folder)
+            yield server
         finally:
-            run("pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+            server.stop()
     finally:
         shutil.rmtree(folder)
 

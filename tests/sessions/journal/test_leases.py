@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
+import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -199,6 +203,23 @@ def test_an_owner_is_the_process_and_not_its_number() -> None:
     assert not Owner(here.host, "another boot", here.pid, 0.0, "token").is_dead_here()
     assert not Owner("another host", here.boot_id, here.pid, 0.0, "token").is_dead_here()
     assert here.token != Owner.of_this_process().token
+
+
+APART = ("unshare", "--fork", "--pid", "--mount-proc")  # a container's processes, as far as their numbers go
+_CAN_BE_APART = (
+    shutil.which(APART[0]) is not None and subprocess.run([*APART, "true"], capture_output=True).returncode == 0
+)
+
+
+@pytest.mark.skipif(not _CAN_BE_APART, reason="this user may make no namespace of processes (unshare)")
+def test_a_process_of_a_container_is_not_taken_for_dead_from_outside_nor_the_other_way_round() -> None:
+    imports = "import json; from hybridloop.sessions.journal import Owner"
+    code = f"{imports}; print(json.dumps(Owner.of_this_process().as_mapping()))"
+    done = subprocess.run([*APART, sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    inside, outside = Owner(**json.loads(done.stdout)), Owner.of_this_process()
+    assert inside.host == outside.host
+    assert not inside.is_here()
+    assert not inside.is_dead_here()  # it is, by now, but who is outside can't know
 
 
 def test_whoever_lost_the_run_changes_nothing(journal: Journal) -> None:

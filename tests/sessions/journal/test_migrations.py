@@ -7,10 +7,13 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from filelock import FileLock
@@ -46,7 +49,30 @@ def test_the_last_step_is_the_version_that_the_code_knows() -> None:
     assert ScriptDirectory(str(MIGRATIONS)).get_current_head() == VERSION
 
 
-def _open_and_add(urls: list[str], number: int, start: Callable[[], object]) -> None:
+def make_first_version(url: str) -> None:
+    """A journal as the first version of the schema had it, empty."""
+    location = Location.parse(url)
+    engine = sqlalchemy.create_engine(location.url)
+    with engine.begin() as connection:
+        if not location.is_file:
+            connection.exec_driver_sql(f"CREATE SCHEMA {location.schema}")
+            connection.exec_driver_sql(f"SET search_path TO {location.schema}")
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    engine.dispose()
+
+
+def _open_and_add(urls: list[str], number: int, start: Callable[[], object], upgrades: Any) -> None:
+    upgrade = command.upgrade
+
+    def counted(*arguments: Any) -> None:
+        with upgrades.get_lock():
+            upgrades.value += 1
+        upgrade(*arguments)
+
+    vars(command)["upgrade"] = counted
     for url in urls:
         start()
         with Journal(url) as journal:
@@ -54,16 +80,23 @@ def _open_and_add(urls: list[str], number: int, start: Callable[[], object]) -> 
 
 
 @pytest.mark.slow
-def test_eight_processes_that_open_a_new_journal_at_once_all_find_it_set_up(new_url: str) -> None:
+@pytest.mark.parametrize("is_old", [False, True], ids=["new", "old"])
+def test_eight_processes_that_open_a_journal_at_once_all_find_it_up_to_date_and_one_has_made_it_so(
+    is_old: bool,  # noqa: FBT001
+    new_url: str,
+) -> None:
     is_file = Location.parse(new_url).is_file
-    urls = [f"{new_url}-{n}" for n in range(short_or_long(10, 100))] if is_file else [new_url]
-    start = partial(CLEAN.Barrier(8).wait, 30)
-    children = [CLEAN.Process(target=_open_and_add, args=(urls, number, start)) for number in range(8)]
+    urls = [f"{new_url}-{n}" for n in range(short_or_long(5, 100))] if is_file else [new_url]
+    for url in urls if is_old else ():
+        make_first_version(url)
+    start, upgrades = partial(CLEAN.Barrier(8).wait, 30), CLEAN.Value("i", 0)
+    children = [CLEAN.Process(target=_open_and_add, args=(urls, number, start, upgrades)) for number in range(8)]
     for child in children:
         child.start()
     for child in children:
         child.join(60)
     assert [child.exitcode for child in children] == [0] * 8
+    assert upgrades.value == len(urls)
     for url in urls:
         with Journal(url) as journal:
             assert {run.key for run in journal.runs()} == {f"run-{number}" for number in range(8)}

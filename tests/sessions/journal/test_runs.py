@@ -207,7 +207,7 @@ def test_old_runs_that_ended_well_are_forgotten_with_what_only_they_needed(new_u
             if key != "held":
                 journal.release(lease)
         now = 30.0
-        assert journal.prune(older_than=100.0) == 1
+        assert journal.forget(journal.old_runs(older_than=100.0)) == 1
         assert {run.key for run in journal.runs()} == {"held", "open", "failed", "young"}
         assert journal.program("payload:old") is None
         assert journal.program("payload:failed") == b"own"
@@ -215,7 +215,7 @@ def test_old_runs_that_ended_well_are_forgotten_with_what_only_they_needed(new_u
         assert journal.round(leases["old"].run_uid, "main", 0) is None
         assert journal.round(leases["failed"].run_uid, "main", 0) is not None
         now = 1000.0
-        assert journal.prune(older_than=1000.0, statuses={"converged", "failed"}) == 3
+        assert journal.forget(journal.old_runs(older_than=1000.0, statuses={"converged", "failed"})) == 3
         assert [run.key for run in journal.runs()] == ["open"]
         journal.add_run(new_run("old"))
 
