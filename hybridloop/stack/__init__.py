@@ -8,6 +8,7 @@ default `os.environ`, and starts processes with it.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from hybridloop.errors import StackError
 from hybridloop.home import home
-from hybridloop.stack.lifecycle import PartState, PartStatus, end, ensure, look
+from hybridloop.stack.lifecycle import PartState, PartStatus, end, ensure, look, running
 from hybridloop.stack.parts import EMULATOR, PREFECT, prefect_home
 from hybridloop.stack.prefect_settings import (
     QUIET,
@@ -24,6 +25,7 @@ from hybridloop.stack.prefect_settings import (
     flows_on,
     loopback_environment,
 )
+from hybridloop.stack.records import Record
 
 __all__ = [
     "QUIET",
@@ -37,7 +39,9 @@ __all__ = [
     "down",
     "ensure_emulator",
     "ensure_prefect",
+    "is_in_flow_run",
     "prefect_environment",
+    "running_emulator",
     "status",
     "up",
 ]
@@ -78,8 +82,13 @@ class StackStatus:
 
 def ensure_emulator(environ: Mapping[str, str] = os.environ) -> Emulator:
     """The local service, started if need be."""
-    record = ensure(EMULATOR, home(environ), environ)
-    return Emulator(record.url, record.api_key, record.admin_key, loopback_environment(environ))
+    return _emulator(ensure(EMULATOR, home(environ), environ), environ)
+
+
+def running_emulator(environ: Mapping[str, str] = os.environ) -> Emulator | None:
+    """The local service, if it runs and answers; starts and changes nothing."""
+    record = running(EMULATOR, home(environ))
+    return None if record is None else _emulator(record, environ)
 
 
 def ensure_prefect(environ: Mapping[str, str] = os.environ) -> PrefectServer:
@@ -89,6 +98,15 @@ def ensure_prefect(environ: Mapping[str, str] = os.environ) -> PrefectServer:
         return PrefectServer(chosen, is_local=False, environment={})
     api_url = f"{ensure(PREFECT, folder, environ).url}/api"
     return PrefectServer(api_url, is_local=True, environment=prefect_environment(api_url, folder, environ))
+
+
+def is_in_flow_run() -> bool:
+    """Whether a flow or task of Prefect's runs around the caller, whose server is the one to use."""
+    if "prefect.context" not in sys.modules:
+        return False
+    from prefect.context import FlowRunContext, TaskRunContext
+
+    return FlowRunContext.get() is not None or TaskRunContext.get() is not None
 
 
 @contextmanager
@@ -136,3 +154,7 @@ def status(environ: Mapping[str, str] = os.environ) -> StackStatus:
 
 def _has_workspace(environ: Mapping[str, str]) -> bool:
     return bool(environ.get("AZURE_QUANTUM_CONNECTION_STRING"))
+
+
+def _emulator(record: Record, environ: Mapping[str, str]) -> Emulator:
+    return Emulator(record.url, record.api_key, record.admin_key, loopback_environment(environ))

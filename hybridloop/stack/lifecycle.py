@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from hybridloop.errors import StackError
-from hybridloop.stack.parts import Launch, Part, answers
+from hybridloop.stack.parts import Launch, Part, answers, output_of
 from hybridloop.stack.processes import leads, spawn, started_at, stop, wait_until
 from hybridloop.stack.records import Record, private_folder, read_record, write_record
 
@@ -67,7 +67,7 @@ class Place:
     @property
     def output(self) -> Path:
         """The file that takes the part's standard output and standard error."""
-        return self.folder / f"{self.part}.log"
+        return output_of(self.home, self.part)
 
     @property
     def mark(self) -> str:
@@ -186,6 +186,12 @@ def end(part: Part, home: Path) -> int:
         stopped = stop(place.mark, read_record(place.record), part.stop_within_s)
         place.record.unlink(missing_ok=True)
     return stopped
+
+
+def running(part: Part, home: Path) -> Record | None:
+    """The part's record, if its process lives and answers; changes nothing."""
+    record = read_record(Place(home, part.name).record)
+    return record if record is not None and leads(record) and answers(part, record) else None
 
 
 def look(part: Part, home: Path) -> PartStatus:

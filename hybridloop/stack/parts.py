@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from hybridloop.stack.bounded_output import MOST_BYTES
 from hybridloop.stack.prefect_settings import server_environment
 from hybridloop.stack.records import Record, private_folder
 
@@ -52,7 +53,7 @@ def launch_emulator(home: Path, environ: Mapping[str, str], previous: Record | N
     admin_key = previous.admin_key if previous else secrets.token_urlsafe(32)
     state = private_folder(home / "emulator")
     return Launch(
-        command=(sys.executable, "-m", "hybridloop.emulator", "--state", str(state)),
+        command=(*_bounded(home, "emulator"), "hybridloop.emulator", "--state", str(state)),
         # by the environment, because every user of the machine can read a process's arguments
         environ={
             **environ,
@@ -67,9 +68,19 @@ def launch_emulator(home: Path, environ: Mapping[str, str], previous: Record | N
 def launch_prefect(home: Path, environ: Mapping[str, str], _previous: Record | None) -> Launch:
     """Prefect's server with its scheduler, on a database of its own."""
     return Launch(
-        command=(sys.executable, "-m", "hybridloop.stack.prefect_server"),
+        command=(*_bounded(home, "prefect"), "hybridloop.stack.prefect_server"),
         environ=server_environment(environ, private_folder(prefect_home(home))),
     )
+
+
+def output_of(home: Path, part: str) -> Path:
+    """The file that takes a part's standard output and standard error."""
+    return home / "stack" / f"{part}.log"
+
+
+def _bounded(home: Path, part: str) -> tuple[str, ...]:
+    bounds = (str(output_of(home, part)), str(MOST_BYTES))
+    return (sys.executable, "-m", "hybridloop.stack.bounded_output", *bounds)
 
 
 def prefect_home(home: Path) -> Path:

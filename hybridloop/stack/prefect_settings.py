@@ -71,6 +71,8 @@ def server_environment(environ: Mapping[str, str], home: Path) -> dict[str, str]
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        # In memory they would be lost at a restart, and the slots that they stand for never given back.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     }
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from hybridloop.errors import StackError
+from hybridloop.stack.bounded_output import previous
 from hybridloop.stack.records import Record
 
 MARK = "HYBRIDLOOP_STACK_PART"
@@ -47,9 +48,9 @@ def spawn(
     `prefect.toml` of wherever we happen to be started.
     """
     if output.exists():
-        output.replace(output.with_suffix(".previous.log"))
+        output.replace(previous(output))
     output.touch(mode=0o600)
-    with output.open("wb") as file:
+    with output.open("ab") as file:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
