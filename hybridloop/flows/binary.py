@@ -20,8 +20,7 @@ from hybridloop.algorithms.rqaoa import rqaoa
 from hybridloop.data import load
 from hybridloop.flows.problems import lost_points
 from hybridloop.flows.settings import MixerName, ObjectiveName, ProblemText, QaoaSettings, RqaoaSettings, RunSettings
-from hybridloop.flows.subjects import measuring_target, unknown_problem
-from hybridloop.sessions.budget import check_caps
+from hybridloop.flows.subjects import check_terms, measuring_target, unknown_problem
 from hybridloop.sessions.targets import check_circuit_fits
 
 
@@ -31,6 +30,7 @@ class _Binary:
 
     problem: BinaryProblem
     measure: Callable[[RunRound, Callable[[Progress], None]], Outcome]
+    sense: int
     unit: str = ""
 
     @property
@@ -65,7 +65,7 @@ def prepare_qaoa(problem: ProblemText, settings: QaoaSettings, seed: int) -> _Bi
     def measure(run_round: RunRound, on_progress: Callable[[Progress], None]) -> Outcome:
         return qaoa(ansatz, run_round, shots=settings.shots, search=search, on_lost=on_lost, on_progress=on_progress)
 
-    return _Binary(binary, measure)
+    return _Binary(binary, measure, sense=-round(binary.sign))
 
 
 def prepare_rqaoa(problem: ProblemText, settings: RqaoaSettings, seed: int) -> _Binary:
@@ -84,7 +84,7 @@ def prepare_rqaoa(problem: ProblemText, settings: RqaoaSettings, seed: int) -> _
             on_progress=on_progress,
         )
 
-    return _Binary(binary, measure)
+    return _Binary(binary, measure, sense=0)  # each round's problem is smaller than the last one's
 
 
 def read_binary(problem: ProblemText, objective: ObjectiveName) -> BinaryProblem:
@@ -102,7 +102,7 @@ def _checked(problem: ProblemText, settings: RunSettings, objective: ObjectiveNa
     target = measuring_target(settings.target)
     binary = read_binary(problem, objective)
     check_circuit_fits(target, binary.num_variables)
-    check_caps(settings.caps, target)
+    check_terms(settings, target)
     return binary
 
 

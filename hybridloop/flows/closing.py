@@ -10,6 +10,7 @@ from prefect.logging.loggers import flow_run_logger
 from hybridloop.errors import HybridloopError
 from hybridloop.flows.context import workspace_of_run
 from hybridloop.flows.runs import FINISHED, run_of_key
+from hybridloop.flows.settings import SETTINGS
 from hybridloop.sessions.journal import Journal, RunRecord, open_journal
 from hybridloop.sessions.sweep import sweep_run, unfinished_jobs
 
@@ -26,14 +27,18 @@ def close_what_is_left(flow: Any, flow_run: Any, state: Any) -> None:
             key = flow_run.parameters.get("run_key")
             record = journal.run_of_flow(str(flow_run.id)) if key is None else run_of_key(journal, key)
             if record is not None and record.status not in FINISHED:
-                _close(journal, record, log)
+                # a user's own flow may have a parameter of that name that is something else
+                name = flow_run.parameters.get("workspace") if record.algorithm in SETTINGS else None
+                _close(journal, record, name, log)
     except HybridloopError as error:  # Prefect would only log it; `hybridloop sessions sweep` does the same later
         log.warning("a session may be open still: %s", error)
 
 
-def _close(journal: Journal, record: RunRecord, log: logging.LoggerAdapter[logging.Logger]) -> None:
+def _close(
+    journal: Journal, record: RunRecord, workspace_name: str | None, log: logging.LoggerAdapter[logging.Logger]
+) -> None:
     if any(row.ended_at is None for row in journal.sessions(record.uid)):
-        for swept in sweep_run(journal, record, workspace_of_run()):
+        for swept in sweep_run(journal, record, workspace_of_run(workspace_name)):
             log.warning("session %s was open; %s", swept.session, swept.done)
     log.warning(
         "run %(key)s ended early with %(jobs)d job(s) in flight; all results are kept; "

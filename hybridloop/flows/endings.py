@@ -11,11 +11,14 @@ from typing import Any
 from prefect.states import Cancelled, Completed
 
 from hybridloop.errors import CapReached, RunCancelled, RunStopped
+from hybridloop.flows.artifact import RunArtifact
 from hybridloop.flows.context import keep, note_cancelled
 from hybridloop.flows.results import Account, RunResult, SessionRecord
 from hybridloop.flows.runs import say_how_to_go_on, status_after, write_status
 from hybridloop.sessions.jobs import FIRST_ATTEMPT
+from hybridloop.sessions.meter import meter_of
 from hybridloop.sessions.run import ClaimedRun
+from hybridloop.sessions.targets import find_target
 
 _SENT = frozenset({"submitted", "done", "failed"})
 
@@ -34,6 +37,7 @@ def account(run: ClaimedRun, *, wall_seconds: float, resumed: bool) -> Account:
             shots += job.shots * is_first
             retried += not is_first
             _add(bills, job.billed)
+    meter = meter_of(journal.charges(record.uid), find_target(record.target))
     pings = [ping for ping in journal.pings(record.uid) if ping.state in _SENT]
     for ping in pings:
         in_session[ping.session] += 1
@@ -52,16 +56,21 @@ def account(run: ClaimedRun, *, wall_seconds: float, resumed: bool) -> Account:
         ),
         wall_seconds=wall_seconds,
         resumed=resumed,
+        estimated=meter.estimated,
+        reserved=meter.reserved,
     )
 
 
-def finished(run: ClaimedRun, result: RunResult) -> RunResult:
-    """Write down the result of a run that has ended well, and hand it out."""
+def finished(run: ClaimedRun, result: RunResult, artifact: RunArtifact) -> RunResult:
+    """Write down the result of a run that has ended well, show it in Prefect, and hand it out."""
     write_status(run, result.status, result.reason, result.as_dict())
+    artifact.write(lambda: result)
     return keep(result)
 
 
-def stopped(run: ClaimedRun, result: RunResult, why: CapReached | RunStopped, *, cancelled: bool) -> Any:
+def stopped(
+    run: ClaimedRun, result: RunResult, why: CapReached | RunStopped, artifact: RunArtifact, *, cancelled: bool
+) -> Any:
     """Write down what a run has that was ended before its result, and the state in which its flow run ends.
 
     Completed, so that no retry starts it again by itself; Cancelled if Prefect was told to. Raises `why` where nobody
@@ -74,6 +83,7 @@ def stopped(run: ClaimedRun, result: RunResult, why: CapReached | RunStopped, *,
         raise why
     so_far = replace(result, status=status, reason=str(why))
     write_status(run, so_far.status, so_far.reason, so_far.as_dict())
+    artifact.write(lambda: so_far)
     if isinstance(why, RunCancelled):
         note_cancelled(why)
         say_how_to_go_on(run, status)

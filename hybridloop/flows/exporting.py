@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from hybridloop.sessions.journal import JobRecord, Journal, PubRecord, RoundRecord, RunRecord
+from hybridloop.flows.kept import KeptRun
+from hybridloop.sessions.journal import JobRecord, PubRecord, RoundRecord
 
 FORMAT = "hybridloop run, version 1"
 
 
-def exported(journal: Journal, record: RunRecord) -> dict[str, Any]:
+def exported(kept: KeptRun) -> dict[str, Any]:
     """Settings, versions, result, sessions, pings, events, and every round with its counts. Times are epoch seconds."""
+    record = kept.record
     run = {
         "uid": record.uid,
         "key": record.key,
@@ -31,10 +33,10 @@ def exported(journal: Journal, record: RunRecord) -> dict[str, Any]:
         "settings": dict(record.settings),
         "versions": dict(record.versions),
         "result": None if record.result is None else dict(record.result),
-        "sessions": [dataclasses.asdict(row) for row in journal.sessions(record.uid)],
-        "pings": [dataclasses.asdict(ping) for ping in journal.pings(record.uid)],
-        "events": [dataclasses.asdict(event) for event in journal.events(record.uid)],
-        "rounds": [_round(each) for each in journal.rounds(record.uid)],
+        "sessions": [dataclasses.asdict(row) for row in kept.sessions],
+        "pings": [dataclasses.asdict(ping) for ping in kept.pings],
+        "events": [dataclasses.asdict(event) for event in kept.events],
+        "rounds": [_round(each) for each in kept.rounds()],
     }
 
 

@@ -1,41 +1,86 @@
-"""A flow to be run on a schedule: closes what dead runs left open, and goes on with runs that wait for it."""
+"""A flow for a schedule: closes what dead runs left open, goes on with runs that wait for it, forgets old ones."""
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from functools import partial
+from typing import Annotated, Any
 
-from prefect import flow, get_run_logger, task
+from prefect import flow, get_run_logger, tags, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from hybridloop.errors import HybridloopError
+from hybridloop.errors import HybridloopError, RunBusy
 from hybridloop.flows.catalog import FLOWS
-from hybridloop.flows.context import workspace_of_run
+from hybridloop.flows.context import TAG, tasks_untagged, workspace_of_run
+from hybridloop.flows.due import LOOKED_AT, why_not
 from hybridloop.flows.results import RunResult
-from hybridloop.flows.runs import problem_of, settings_of
-from hybridloop.sessions.catalog import service_of
+from hybridloop.flows.runs import FINISHED, flow_runs_of, problem_of, settings_of
+from hybridloop.flows.settings import Duration, WorkspaceName, parse_duration
+from hybridloop.flows.zombies import mark_zombies, started_again, was_cancelled
+from hybridloop.sessions.catalog import service_of, unavailable_targets
+from hybridloop.sessions.forgetting import Forgotten, forget_ended_well, forget_unfinished
 from hybridloop.sessions.jobs import TERMINAL
 from hybridloop.sessions.journal import Journal, RunRecord, open_journal
 from hybridloop.sessions.service import Service
-from hybridloop.sessions.sweep import sweep, unfinished_jobs
+from hybridloop.sessions.sweep import is_held, sweep, unfinished_jobs
 from hybridloop.sessions.workspace import identity_of
 
-RESUMABLE = frozenset({"created", "stopped", "parked", "interrupted", "failed"})
+
+class HousekeepingSettings(BaseModel):
+    """What housekeeping does besides closing sessions and marking dead runs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    goes_on: bool = Field(default=True, description="go on with runs, as the settings of each say (unattended)")
+    settle: Annotated[float, BeforeValidator(parse_duration, json_schema_input_type=float | str)] = Field(
+        60.0, ge=0, description="seconds that a crashed flow run is left to its worker before it is started again"
+    )
+    forget_after: Duration | None = Field(
+        None, description="age of runs that came to a result and are forgotten; left out: none", examples=["90d"]
+    )
+    keep_results: bool = Field(
+        default=True, description="keep results, settings and sessions of those, and forget only what was measured"
+    )
+    forget_unfinished_after: Duration | None = Field(
+        None,
+        description="age of runs that ended early and are forgotten, their jobs in flight cancelled; left out: none",
+        examples=["180d"],
+    )
+
+
+DEFAULTS = HousekeepingSettings()
 
 
 @flow(name="housekeeping", persist_result=False)
-def housekeeping(*, goes_on: bool = True) -> dict[str, str]:
-    """Sweep the sessions, then go on (`goes_on`) with what may: what became of each run, by its key.
+def housekeeping(settings: HousekeepingSettings = DEFAULTS, workspace: WorkspaceName = None) -> dict[str, str]:
+    """Keep house: what became of each run that something was done with, by its key.
 
-    These are runs that are parked and whose jobs are done by now, and runs that `hybridloop runs resume --later` left
-    to this flow. They are gone on with one after the other, each as a flow run of its own.
+    Flow runs of dead processes are marked, their sessions closed. Runs that wait for nothing any more are gone on with:
+    by their deployment's workers if they have one, else here, one after the other, each as a flow run of its own.
+
+    Args:
+        settings: what is done besides closing sessions and marking dead runs.
+        workspace: the workspace's saved block; left out: what the environment of whoever runs it names.
     """
-    workspace = workspace_of_run()
-    with open_journal() as journal:
-        became = sweep_task(journal, workspace)
-        due = due_task(journal, workspace) if goes_on else []
-        for record in due:
-            became[record.key] = _gone_on(journal, record)
+    at = workspace_of_run(workspace)
+    with tasks_untagged(), open_journal() as journal:
+        became = mark_task(journal)
+        became |= sweep_task(journal, at)
+        if settings.goes_on:
+            for record in due_task(journal, at):
+                became[record.key] = _gone_on(journal, record, settings.settle, workspace)
+        if settings.forget_after is not None or settings.forget_unfinished_after is not None:
+            forget_task(journal, at, settings)
     return became
+
+
+@task(name="mark dead flow runs", cache_policy=NO_CACHE, persist_result=False)
+def mark_task(journal: Journal) -> dict[str, str]:
+    """Set the flow runs of dead processes to Crashed, or Cancelled."""
+    with get_client(sync_client=True) as client:
+        return mark_zombies(journal, client, now=time.time())
 
 
 @task(name="sweep sessions", cache_policy=NO_CACHE, persist_result=False)
@@ -47,18 +92,48 @@ def sweep_task(journal: Journal, workspace: Any) -> dict[str, str]:
 @task(name="find runs to go on with", cache_policy=NO_CACHE, persist_result=False)
 def due_task(journal: Journal, workspace: Any) -> list[RunRecord]:
     """The runs of this workspace that wait for nothing any more."""
-    here = identity_of(workspace)
-    waiting = [
-        record
-        for record in journal.runs(limit=1000)
-        if record.algorithm in FLOWS and record.status in RESUMABLE and record.settings.get("workspace") == here
-    ]
+    here, now, log = identity_of(workspace), time.time(), get_run_logger()
+    looked_at = {record.uid: record for record in (*journal.in_status(LOOKED_AT), *journal.asked_for())}
+    due = []
+    for record in looked_at.values():
+        if record.settings.get("workspace") != here or is_held(record, now) or record.status in FINISHED:
+            continue
+        if (reason := why_not(record, journal.events(record.uid), rounds=partial(_rounds, journal, record))) is None:
+            due.append(record)
+        else:
+            log.debug("run %s is left alone: %s", record.key, reason)
+    away = unavailable_targets(workspace) if due else frozenset()
     with service_of(workspace) as service:
         return [
             record
-            for record in waiting
-            if record.resume_requested or (record.status == "parked" and _are_done(journal, record, service))
+            for record in due
+            if record.resume_requested
+            or (
+                record.target.lower() not in away and (record.status != "parked" or _are_done(journal, record, service))
+            )
         ]
+
+
+@task(name="forget old runs", cache_policy=NO_CACHE, persist_result=False)
+def forget_task(journal: Journal, workspace: Any, settings: HousekeepingSettings) -> Forgotten:
+    """Forget old runs as the settings say, and give their room back to the disk."""
+    now, done = time.time(), Forgotten()
+    if settings.forget_after is not None:
+        done = forget_ended_well(journal, older_than=now - settings.forget_after, keeps_results=settings.keep_results)
+    if settings.forget_unfinished_after is not None:
+        early = forget_unfinished(journal, lambda: workspace, older_than=now - settings.forget_unfinished_after)
+        done.runs += early.runs
+        done.cancelled_jobs, done.kept = early.cancelled_jobs, early.kept
+    done.freed_bytes = journal.compact()
+    get_run_logger().info(
+        "%d run(s) forgotten, %d but for the result, %d job(s) cancelled, %d bytes given back; kept: %s",
+        *(done.runs, done.stripped, done.cancelled_jobs, done.freed_bytes, done.kept or "none"),
+    )
+    return done
+
+
+def _rounds(journal: Journal, record: RunRecord) -> int:
+    return journal.progress(record.uid).rounds_complete
 
 
 def _are_done(journal: Journal, record: RunRecord, service: Service) -> bool:
@@ -67,10 +142,27 @@ def _are_done(journal: Journal, record: RunRecord, service: Service) -> bool:
     return all(job is None or job.get("status") in TERMINAL for job in found)
 
 
-def _gone_on(journal: Journal, record: RunRecord) -> str:
+def _gone_on(journal: Journal, record: RunRecord, settle_s: float, workspace: str | None) -> str:
+    present = journal.run(record.uid)  # those before it took their time
+    if is_held(present, time.time()) or present.status != record.status:
+        return "left: somebody else goes on with it"
+    *_, last = flow_runs_of(journal, record)
+    with get_client(sync_client=True) as client:
+        # settings as they were, all of them: the deployment's own may be others by now
+        own = {"settings": settings_of(journal, record).model_dump(mode="json")} if record.algorithm in FLOWS else {}
+        told = {**own, "run_key": record.key}
+        if (done := started_again(client, record, last, told, now=time.time(), settle_s=settle_s)) is not None:
+            return done
+        if not record.resume_requested and record.status == "interrupted" and was_cancelled(client, last):
+            return "left: it was cancelled in Prefect"
+    if record.algorithm not in FLOWS:
+        return "left: only its own program can go on with it"
     try:
         flow_of_run = FLOWS[record.algorithm]
-        result: RunResult = flow_of_run(problem_of(record), settings_of(journal, record), record.key)
+        with tags(TAG):
+            result: RunResult = flow_of_run(problem_of(record), settings_of(journal, record), record.key, workspace)
+    except RunBusy as error:
+        return f"left: it is held by {error.who}"
     except HybridloopError as error:  # the next run may fare better; this one's trouble is in its own flow run
         get_run_logger().warning("run %s did not come to its end: %s", record.key, error)
         return f"failed: {error}"

@@ -33,6 +33,11 @@ class PreparedVqd(OfSubject):
     seed: int
 
     @property
+    def sense(self) -> int:
+        """Rounds are of different levels."""
+        return 0
+
+    @property
     def levels(self) -> tuple[float, ...] | None:
         """The lowest eigenvalues of what is measured, as many as are asked for; None where there are too many."""
         return lowest_eigenvalues(self.problem.hamiltonian, self.settings.levels)

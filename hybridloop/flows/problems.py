@@ -64,6 +64,11 @@ class Prepared(Protocol):
         """What is had without any run."""
         ...
 
+    @property
+    def sense(self) -> int:
+        """Whether a round's value is better the lower (-1) or the higher (1); 0: rounds are of different things."""
+        ...
+
     def measured(self, run_round: RunRound, on_progress: Callable[[Progress], None], /) -> Outcome:
         """Run the algorithm, once."""
         ...

@@ -7,7 +7,7 @@ from prefect import flow
 from hybridloop.flows.closing import close_what_is_left
 from hybridloop.flows.results import RunResult
 from hybridloop.flows.running import run_in_flow
-from hybridloop.flows.settings import ProblemText, QaoaSettings, RqaoaSettings
+from hybridloop.flows.settings import ProblemText, QaoaSettings, RqaoaSettings, RunKey, WorkspaceName
 
 DEFAULTS = QaoaSettings()
 RECURSIVE_DEFAULTS = RqaoaSettings()
@@ -20,9 +20,18 @@ RECURSIVE_DEFAULTS = RqaoaSettings()
     on_crashed=[close_what_is_left],
     on_cancellation=[close_what_is_left],
 )
-def qaoa(problem: ProblemText, settings: QaoaSettings = DEFAULTS, run_key: str | None = None) -> RunResult:
-    """Find a good assignment, and what the circuit gives on average, in a run of one session at a time."""
-    return run_in_flow("qaoa", problem, settings, run_key)
+def qaoa(
+    problem: ProblemText, settings: QaoaSettings = DEFAULTS, run_key: RunKey = None, workspace: WorkspaceName = None
+) -> RunResult:
+    """Find a good assignment, and what the circuit gives on average, in a run of one session at a time.
+
+    Args:
+        problem: a graph or another binary problem: a built-in's name, or a text.
+        settings: what is done, how far it may go, and what is done when something fails.
+        run_key: a name for the run, and the run of that name is gone on with; left out: one is made up.
+        workspace: the workspace's saved block; left out: what the environment of whoever runs it names.
+    """
+    return run_in_flow("qaoa", problem, settings, run_key, workspace)
 
 
 @flow(
@@ -32,6 +41,18 @@ def qaoa(problem: ProblemText, settings: QaoaSettings = DEFAULTS, run_key: str |
     on_crashed=[close_what_is_left],
     on_cancellation=[close_what_is_left],
 )
-def rqaoa(problem: ProblemText, settings: RqaoaSettings = RECURSIVE_DEFAULTS, run_key: str | None = None) -> RunResult:
-    """Find a good assignment by fixing one variable a round, in a run of one session at a time."""
-    return run_in_flow("rqaoa", problem, settings, run_key)
+def rqaoa(
+    problem: ProblemText,
+    settings: RqaoaSettings = RECURSIVE_DEFAULTS,
+    run_key: RunKey = None,
+    workspace: WorkspaceName = None,
+) -> RunResult:
+    """Find a good assignment by fixing one variable a round, in a run of one session at a time.
+
+    Args:
+        problem: a graph or another binary problem: a built-in's name, or a text.
+        settings: what is done, how far it may go, and what is done when something fails.
+        run_key: a name for the run, and the run of that name is gone on with; left out: one is made up.
+        workspace: the workspace's saved block; left out: what the environment of whoever runs it names.
+    """
+    return run_in_flow("rqaoa", problem, settings, run_key, workspace)

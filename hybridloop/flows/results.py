@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from hybridloop.algorithms.outcome import Progress, Table
+
+CHEMICAL_ACCURACY = 1.6e-3  # hartree: 1 kcal/mol
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Account:
     sessions: Sequence[SessionRecord]
     wall_seconds: float
     resumed: bool
+    estimated: Mapping[str, float]
+    reserved: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +55,9 @@ class RunResult:
     ground state, whose energy `value` is; of a scan the points, of which `value` is the first one's; of binary problems
     the variables by name, with their value in the best assignment. `warnings` are reasons to doubt the value, `choices`
     what was chosen for the run where the settings did not say, and why. `jobs` are those of the rounds, each once;
-    `retried` and `pings` come on top, and `shots` are those of `jobs`. `cost` is
-    what the service billed, by unit (USD, HQC, eHQC, …), and empty where it stated nothing.
+    `retried` and `pings` come on top, and `shots` are those of `jobs`. `cost` is what the service billed, by unit (USD,
+    HQC, eHQC, …), and empty where it stated nothing; `estimated` is what all these jobs were expected to cost, and
+    `reserved` what is set aside for those of which no bill is known: a cap holds the sum of `reserved` and `cost`.
 
     A run that has not ended is "stopped", "parked" or "interrupted": it has no value yet, `parameters` are the best
     point so far, and `runs resume` goes on with it. `resumed` says that this one had been begun before.
@@ -91,6 +96,8 @@ class RunResult:
     table: Table = ()
     warnings: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
+    estimated: Mapping[str, float] = field(default_factory=dict)
+    reserved: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def error(self) -> float | None:
@@ -122,6 +129,8 @@ class RunResult:
                 "parameters": tuple(stored["parameters"]),
                 "jobs": stored["jobs"]["evaluations"],
                 "cost": dict(stored["costs"]),
+                "estimated": dict(stored.get("estimated", {})),
+                "reserved": dict(stored.get("reserved", {})),
                 "table": tuple(stored.get("table", ())),
                 "warnings": tuple(stored.get("warnings", ())),
                 "choices": tuple(stored.get("choices", ())),
@@ -134,11 +143,22 @@ class RunResult:
         """One JSON document."""
         return json.dumps(self.as_dict(), indent=2, allow_nan=False)
 
-    def plot(self, path: str | None = None) -> Any:
-        """The convergence as a matplotlib figure; written to `path` (.svg, .png, .pdf) if one is given."""
-        from hybridloop.flows.pictures import convergence
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it."""
+        from hybridloop.flows.result_text import as_html
 
-        figure = convergence(self)
+        return as_html(self)
+
+    def plot(self, path: str | None = None, *, kind: str = "convergence") -> Any:
+        """A picture as a matplotlib figure; written to `path` (.svg, .png, .pdf) if one is given.
+
+        `kind` is convergence, energy, levels (of VQD), curve (of a scan), growth (of ADAPT-VQE), or one of those that
+        are drawn from what the journal has of the run: histogram and cut (of binary problems), timeline. Raises
+        InputError for one of which the run has nothing.
+        """
+        from hybridloop.flows.picturing import picture_of
+
+        drawn = picture_of(self, kind)
         if path is not None:
-            figure.savefig(path)
-        return figure
+            drawn.save(path)
+        return drawn.figure

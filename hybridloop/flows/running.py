@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Sequence
@@ -13,14 +14,26 @@ from prefect.runtime import flow_run
 from hybridloop.algorithms.doubts import below_exact
 from hybridloop.algorithms.outcome import Outcome, Progress
 from hybridloop.errors import CapReached, RunStopped
+from hybridloop.flows.artifact import RunArtifact
 from hybridloop.flows.cancelling import cancelled_in_prefect
-from hybridloop.flows.context import Reports, keep, prepared_by_caller, seed_of_caller, workspace_of_run
+from hybridloop.flows.context import (
+    Reports,
+    keep,
+    prepared_by_caller,
+    seed_of_caller,
+    sources_of_caller,
+    tasks_untagged,
+    workspace_of_run,
+)
 from hybridloop.flows.endings import account, finished, stopped
+from hybridloop.flows.outages import refuse_where_nobody_waits, wait_for_target
+from hybridloop.flows.overriding import with_deployments
 from hybridloop.flows.preparing import PREPARE
 from hybridloop.flows.problems import Prepared
 from hybridloop.flows.results import Account, RunResult
 from hybridloop.flows.runs import Found, Wanted, find_run, run_of_flow, session_of_run
 from hybridloop.flows.settings import ProblemText, RunSettings
+from hybridloop.flows.slots import session_slot
 from hybridloop.sessions.catalog import check_offered
 from hybridloop.sessions.journal import open_journal
 from hybridloop.sessions.run import ClaimedRun
@@ -29,48 +42,71 @@ from hybridloop.sessions.workspace import identity_of
 from hybridloop.tasks.session import RoundsOfFlow, session_of_flow
 
 
-def run_in_flow(algorithm: str, problem: ProblemText, settings: RunSettings, run_key: str | None) -> RunResult:
-    """The body of an algorithm's flow.
+def run_in_flow(
+    algorithm: str, problem: ProblemText, settings: RunSettings, run_key: str | None, workspace_name: str | None = None
+) -> RunResult:
+    """The body of an algorithm's flow; `workspace_name` is a saved block's, None: the caller's or the environment's.
 
     The run of `run_key` is gone on with, if there is one; so is the one that this flow run began before it died. Raises
     InputError before a session is opened, RunBusy where another process holds the run, ServiceError for trouble of the
     service. A run that was stopped or parked gives what it has so far.
     """
-    workspace = workspace_of_run()
-    with open_journal() as journal:
+    settings = with_deployments(settings)
+    workspace = workspace_of_run(workspace_name)
+    with tasks_untagged(), open_journal() as journal:
         here = identity_of(workspace)
-        found = find_run(journal, Wanted(algorithm, problem, settings, here, run_key, flow_run.id, seed_of_caller()))
+        wanted = Wanted(algorithm, problem, settings, here, run_key, flow_run.id, seed_of_caller(), sources_of_caller())
+        found = find_run(journal, wanted)
         if found.result is not None:
             return keep(RunResult.from_dict(found.result))
         prepared = prepared_by_caller(found.seed) or PREPARE[algorithm](problem, found.settings, found.seed)
-        check_offered(workspace, find_target(settings.target), prepared.num_qubits)
+        is_there = check_offered(workspace, find_target(settings.target), prepared.num_qubits)
+        if not is_there:
+            refuse_where_nobody_waits(settings)
         with run_of_flow(journal, found) as run:
-            ended: RunResult = _measured(workspace, prepared, found, run)
+            ended: RunResult = _measured(workspace, prepared, found, run, is_there=is_there)
             return ended
 
 
-def _measured(workspace: Any, prepared: Prepared, found: Found, run: ClaimedRun) -> Any:
+def _measured(workspace: Any, prepared: Prepared, found: Found, run: ClaimedRun, *, is_there: bool) -> Any:
     """The result; where the run ends before it has one, the state that the flow run is to end in."""
     settings, started, cancelled = found.settings, time.monotonic(), threading.Event()
     outcome: Outcome | None = None
     history: list[Progress] = []
     ending: CapReached | RunStopped | None = None
+    artifact = RunArtifact(run.record.key, run.uid, flow_run.id)
+    exact = functools.cache(lambda: prepared.exact)  # a diagonalization, maybe of a second
+
+    def so_far() -> RunResult:
+        taken = account(run, wall_seconds=time.monotonic() - started, resumed=found.record is not None)
+        return _result(found, prepared, exact(), outcome, history, taken)
+
     try:
+        if not is_there:
+            wait_for_target(workspace, settings, run, cancelled)
         with (
+            session_slot(settings.session_slots, run, workspace, cancelled),
             session_of_flow(settings.target, session_of_run(workspace, settings, run)) as session,
             cancelled_in_prefect(flow_run.id, cancelled, session.stop),
         ):
             rounds = RoundsOfFlow(session)
-            outcome = prepared.measured(rounds, Reports(session, rounds, history, prepared.unit))
+            reports = Reports(session, rounds, history, prepared, run.record.key, also=lambda: artifact.update(so_far))
+            outcome = prepared.measured(rounds, reports)
     except (CapReached, RunStopped) as error:
         ending = error
-    done = account(run, wall_seconds=time.monotonic() - started, resumed=found.record is not None)
-    result = _result(found, prepared, outcome, history, done)
-    return finished(run, result) if ending is None else stopped(run, result, ending, cancelled=cancelled.is_set())
+    result = so_far()
+    if ending is None:
+        return finished(run, result, artifact)
+    return stopped(run, result, ending, artifact, cancelled=cancelled.is_set())
 
 
 def _result(
-    of: Found, prepared: Prepared, outcome: Outcome | None, history: Sequence[Progress], taken: Account
+    of: Found,
+    prepared: Prepared,
+    exact: float | None,
+    outcome: Outcome | None,
+    history: Sequence[Progress],
+    taken: Account,
 ) -> RunResult:
     """The result; without a value where the run has not come to one yet."""
     so_far = RunResult(
@@ -86,7 +122,7 @@ def _result(
         is_exact=False,
         rounding_bound=0.0,
         is_precise=False,
-        exact=prepared.exact,
+        exact=exact,
         reference=prepared.reference,
         parameters=history[-1].point if history else (),
         rounds=len(history),
@@ -95,6 +131,8 @@ def _result(
         pings=taken.pings,
         shots=taken.shots,
         cost=taken.cost,
+        estimated=taken.estimated,
+        reserved=taken.reserved,
         sessions=taken.sessions,
         seed=taken.seed,
         wall_seconds=taken.wall_seconds,
@@ -120,14 +158,14 @@ def _result(
         best_value=outcome.best_value,
         approximation_ratio=outcome.approximation_ratio,
         table=outcome.table,
-        warnings=all_warnings(outcome, prepared),
+        warnings=all_warnings(outcome, prepared.unit, exact),
         choices=outcome.choices,
     )
 
 
-def all_warnings(outcome: Outcome, prepared: Prepared) -> tuple[str, ...]:
+def all_warnings(outcome: Outcome, unit: str, exact: float | None) -> tuple[str, ...]:
     """The algorithm's own, and what the exact energy tells of the value; no such bound holds for a mean objective."""
-    if prepared.unit != "hartree":
+    if unit != "hartree":
         return outcome.warnings
-    below = below_exact(outcome.value, outcome.standard_error, outcome.rounding_bound, prepared.exact)
+    below = below_exact(outcome.value, outcome.standard_error, outcome.rounding_bound, exact)
     return outcome.warnings if below is None else (*outcome.warnings, below)

@@ -6,16 +6,26 @@ import logging
 import re
 import secrets
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from hybridloop.errors import CapReached, HybridloopError, InputError, RunParked, RunStopped, StopRequested
+from hybridloop.errors import (
+    CapReached,
+    HybridloopError,
+    InputError,
+    RunParked,
+    RunStopped,
+    ServiceBusy,
+    ServiceUnreachable,
+    StopRequested,
+    TargetDown,
+)
 from hybridloop.flows.settings import LIMITS, SETTINGS, ProblemText, RunSettings, first_difference
-from hybridloop.sessions.journal import Journal, NewRun, RunRecord, check_key
+from hybridloop.sessions.journal import Event, Journal, NewRun, RunRecord, check_key
 from hybridloop.sessions.policy import cautions
 from hybridloop.sessions.run import ClaimedRun, claimed, new_run
 
@@ -26,6 +36,9 @@ FINISHED = frozenset({"converged", "finished"})
 _NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9._-]+")
 _UID_DIGITS = 8
 _LIMITS_EVENT = "limits"
+GOES_ON = "goes on"  # an event: in which flow run, and how many rounds were measured by then
+OUTAGE = "outage"  # an event: the service or the target was away for longer than a run waits
+_OUTAGES = (ServiceBusy, ServiceUnreachable, TargetDown)
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +47,8 @@ _log = logging.getLogger(__name__)
 class Wanted:
     """What a flow run was called for; `workspace` says where (`identity_of`), without a secret.
 
-    `drawn` is the seed of a new run whose settings have none, where the caller has drawn it already.
+    `drawn` is the seed of a new run whose settings have none, where the caller has drawn it already. `sources` says
+    where settings were set, for a new run's record.
     """
 
     algorithm: str
@@ -44,6 +58,7 @@ class Wanted:
     run_key: str | None = None
     flow_run_id: str | None = None
     drawn: int | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +108,12 @@ def settings_of(journal: Journal, record: RunRecord) -> RunSettings:
 
     Raises InputError where they can no longer be had.
     """
-    given = [event.facts for event in journal.events(record.uid) if event.kind == _LIMITS_EVENT]
+    return settings_after(record, journal.events(record.uid))
+
+
+def settings_after(record: RunRecord, events: Sequence[Event]) -> RunSettings:
+    """The same, by the run's events."""
+    given = [event.facts for event in events if event.kind == _LIMITS_EVENT]
     recorded = {**record.settings["settings"], **(given[-1] if given else {})}
     try:
         return SETTINGS[record.algorithm].model_validate(recorded)
@@ -120,6 +140,7 @@ def run_of_flow(journal: Journal, found: Found) -> Iterator[ClaimedRun]:
     with held_run(journal, record) as run:
         if found.record is not None:
             _note_limits(run, found)
+            note_going_on(run, found.wanted.flow_run_id)
         yield run
 
 
@@ -136,6 +157,8 @@ def run_of_script(journal: Journal, begun: NewRun) -> Iterator[ClaimedRun]:
             raise _other(record, name)
     if record.settings["workspace"] != begun.settings["workspace"]:
         raise _other(record, "workspace")
+    if (told := first_difference(record.settings["settings"], begun.settings["settings"])) is not None:
+        raise _other(record, told)
     go_on(journal, record)
     with held_run(journal, record) as run:
         yield run
@@ -158,8 +181,22 @@ def held_run(journal: Journal, record: RunRecord) -> Iterator[ClaimedRun]:
         except BaseException as error:  # signals, too: Ctrl-C, SystemExit, Prefect's TerminationSignal
             status = status_after(error)
             write_status(run, status, _reason(error))
+            if isinstance(error, _OUTAGES):
+                _note(run, OUTAGE, {"error": type(error).__name__})
             say_how_to_go_on(run, status)
             raise
+
+
+def note_going_on(run: ClaimedRun, flow_run_id: str | None) -> None:
+    """Write down in which flow run a run is gone on with, and how far it was."""
+    rounds = run.journal.progress(run.uid).rounds_complete
+    _note(run, GOES_ON, {"flow_run": flow_run_id, "rounds": rounds})
+
+
+def flow_runs_of(journal: Journal, record: RunRecord) -> list[str | None]:
+    """The ids of the flow runs that began a run and went on with it, in order; None for none of Prefect's."""
+    since = [event.facts["flow_run"] for event in journal.events(record.uid) if event.kind == GOES_ON]
+    return [record.flow_run_id, *since]
 
 
 def say_how_to_go_on(run: ClaimedRun, status: str) -> None:
@@ -207,6 +244,7 @@ def session_of_run(workspace: Any, settings: RunSettings, run: ClaimedRun) -> Ab
         caps=settings.caps,
         detach_after_s=settings.detach_after,
         cancel_in_flight=settings.cancel_in_flight,
+        debias=settings.debias,
     )
 
 
@@ -216,6 +254,13 @@ def write_status(run: ClaimedRun, status: str, reason: str, result: Mapping[str,
         run.journal.set_status(run.lease, status, reason, result)
     except HybridloopError as error:
         _log.warning("that the run is %s could not be written down: %s", status, error)
+
+
+def _note(run: ClaimedRun, kind: str, facts: Mapping[str, Any]) -> None:
+    try:
+        run.journal.note(run.lease, kind, facts)
+    except HybridloopError as error:
+        _log.warning("that the run has the event %r could not be written down: %s", kind, error)
 
 
 def _record_of(journal: Journal, wanted: Wanted) -> RunRecord | None:
@@ -233,8 +278,12 @@ def _agreed(journal: Journal, record: RunRecord, wanted: Wanted) -> RunSettings:
     asked, recorded = _described(wanted, _with_seed(wanted.settings, record.seed)), record.settings
     if record.algorithm != wanted.algorithm:
         raise _other(record, "algorithm")
-    for part in ("problem", "settings", "workspace"):
+    # a flow run that is started again has the settings that it had, whatever its deployment may set by now
+    is_again = wanted.flow_run_id is not None and wanted.flow_run_id in flow_runs_of(journal, record)
+    for part in ("problem", "workspace") if is_again else ("problem", "settings", "workspace"):
         one, other = ({name: value for name, value in each[part].items()} for each in (recorded, asked))
+        if part == "settings":  # what there was no setting for when the run was begun was as the default is
+            one = {**SETTINGS[record.algorithm]().model_dump(mode="json"), **one}
         for limit in LIMITS if part == "settings" else ():
             one.pop(limit, None)
             other.pop(limit, None)
@@ -271,7 +320,7 @@ def _new(found: Found) -> NewRun:
         problem=wanted.problem.name,
         target=found.settings.target,
         seed=found.seed,
-        settings=_described(wanted, found.settings),
+        settings={**_described(wanted, found.settings), "sources": dict(wanted.sources)},
         flow_run_id=wanted.flow_run_id,
     )
 

@@ -7,7 +7,7 @@ from prefect import flow
 from hybridloop.flows.closing import close_what_is_left
 from hybridloop.flows.results import RunResult
 from hybridloop.flows.running import run_in_flow
-from hybridloop.flows.settings import ProblemText, ScanSettings
+from hybridloop.flows.settings import ProblemText, RunKey, ScanSettings, WorkspaceName
 
 DEFAULTS = ScanSettings()
 
@@ -19,6 +19,15 @@ DEFAULTS = ScanSettings()
     on_crashed=[close_what_is_left],
     on_cancellation=[close_what_is_left],
 )
-def scan(problem: ProblemText, settings: ScanSettings = DEFAULTS, run_key: str | None = None) -> RunResult:
-    """Find each point's ground-state energy in turn, in a run of one session at a time, closed however it ends."""
-    return run_in_flow("scan", problem, settings, run_key)
+def scan(
+    problem: ProblemText, settings: ScanSettings = DEFAULTS, run_key: RunKey = None, workspace: WorkspaceName = None
+) -> RunResult:
+    """Find each point's ground-state energy in turn, in a run of one session at a time, closed however it ends.
+
+    Args:
+        problem: a row of molecules: a built-in row's name, or a text.
+        settings: what is done, how far it may go, and what is done when something fails.
+        run_key: a name for the run, and the run of that name is gone on with; left out: one is made up.
+        workspace: the workspace's saved block; left out: what the environment of whoever runs it names.
+    """
+    return run_in_flow("scan", problem, settings, run_key, workspace)

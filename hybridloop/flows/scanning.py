@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from hybridloop.algorithms.doubts import below_exact
 from hybridloop.algorithms.electronic import ElectronicProblem
 from hybridloop.algorithms.evaluation import evaluation
 from hybridloop.algorithms.gauge import gauge_between
@@ -39,6 +40,11 @@ class PreparedScan:
         return self.points[0].unit
 
     @property
+    def sense(self) -> int:
+        """Rounds are of different points."""
+        return 0
+
+    @property
     def num_qubits(self) -> int:
         """Qubits of the widest circuit."""
         return max(each.num_qubits for each in self.points)
@@ -58,13 +64,19 @@ class PreparedScan:
         log, rounds = _Log(on_progress), 0
         outcomes: list[Outcome] = []
         rows: list[dict[str, Any]] = []
+        warnings: list[str] = []
         for place, (name, point) in enumerate(zip(self.names, self.points, strict=True)):
             counted = CountedRounds(run_round)
             begun, said = point, point.start.why
             if place and self.settings.initial_point is StartName.AUTO:
                 begun, said = self._carried(outcomes[-1], self.points[place - 1], point, counted)
-            outcomes.append(begun.measured(counted, log.of_next_run()))
-            rows.append(_row(name, begun, outcomes[-1], counted, said))
+            found, exact = begun.measured(counted, log.of_next_run()), begun.exact
+            outcomes.append(found)
+            rows.append(_row(name, begun, found, exact, counted, said))
+            warnings += [f"{name}: {each}" for each in found.warnings]
+            below = below_exact(found.value, found.standard_error, found.rounding_bound, exact)
+            if place and below is not None and self.unit == "hartree":  # of the first, whoever has the result says so
+                warnings.append(f"{name}: {below}")
             rounds += counted.rounds
         first = outcomes[0]
         doubtful = [
@@ -78,9 +90,8 @@ class PreparedScan:
             rounds=rounds,
             history=tuple(log.history),
             table=tuple(rows),
-            warnings=tuple(
-                f"{name}: {said}" for name, each in zip(self.names, outcomes, strict=True) for said in each.warnings
-            ),
+            warnings=tuple(warnings),
+            choices=(),  # each point's are in its row
         )
 
     def _carried(
@@ -135,8 +146,9 @@ def _parts(problem: ProblemText) -> tuple[ProblemText, ...]:
     return parts
 
 
-def _row(name: str, begun: PreparedVqe, found: Outcome, took: CountedRounds, start: str | None) -> dict[str, Any]:
-    exact = begun.exact
+def _row(
+    name: str, begun: PreparedVqe, found: Outcome, exact: float | None, took: CountedRounds, start: str | None
+) -> dict[str, Any]:
     return {
         "point": name,
         "energy": found.value,
@@ -150,6 +162,7 @@ def _row(name: str, begun: PreparedVqe, found: Outcome, took: CountedRounds, sta
         "converged": found.converged,
         "start": start,
         "reason": found.reason,
+        "choices": list(found.choices),
         "parameters": list(found.parameters),
     }
 

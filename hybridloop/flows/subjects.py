@@ -16,9 +16,9 @@ from hybridloop.algorithms.molecule import Molecule
 from hybridloop.algorithms.pauli_problem import PauliProblem
 from hybridloop.data import load
 from hybridloop.errors import InputError
-from hybridloop.flows.settings import EnergySettings, MappingName, ProblemText
+from hybridloop.flows.settings import EnergySettings, MappingName, ProblemText, RunSettings
 from hybridloop.sessions.budget import check_caps
-from hybridloop.sessions.targets import Target, check_circuit_fits, find_target
+from hybridloop.sessions.targets import Target, check_circuit_fits, check_debias, find_target
 
 MOST_ORBITALS = 20  # 40 qubits; writing out the operator of more takes minutes, and no simulator holds it
 
@@ -32,7 +32,7 @@ def subject_of(problem: ProblemText, settings: EnergySettings) -> Subject:
     if isinstance(read, PauliProblem):
         _check_no_orbitals(read, settings)
         check_circuit_fits(target, read.num_qubits)
-        check_caps(settings.caps, target)
+        check_terms(settings, target)
         return read
     molecule = _reduced(read, settings)
     if molecule.norb > MOST_ORBITALS:
@@ -40,7 +40,7 @@ def subject_of(problem: ProblemText, settings: EnergySettings) -> Subject:
         raise InputError("problem", what, "Choose an active space (active_space).")
     mapping = FermionMapping(settings.mapping)
     check_circuit_fits(target, Encoding(mapping, molecule.norb, molecule.electrons).num_qubits)
-    check_caps(settings.caps, target)
+    check_terms(settings, target)
     return electronic_problem(molecule, mapping)
 
 
@@ -90,6 +90,11 @@ class OfSubject:
         return num_qubits_of(self.problem)
 
     @property
+    def sense(self) -> int:
+        """The lower the better."""
+        return -1
+
+    @property
     def exact(self) -> float | None:
         """The exact ground-state energy; None where the subject is too large to be diagonalized."""
         if isinstance(self.problem, PauliProblem):
@@ -112,6 +117,12 @@ def measuring_target(name: str) -> Target:
         what = f"{target.name} only checks programs: its counts say nothing of the energy"
         raise InputError("target", what, "Choose an emulator or a simulator (`hybridloop targets`).")
     return target
+
+
+def check_terms(settings: RunSettings, target: Target) -> None:
+    """Raise InputError for caps that would not hold on the target, and for what it can't be told."""
+    check_caps(settings.caps, target)
+    check_debias(target, debias=settings.debias)
 
 
 def unknown_problem(name: str, built_in: Iterable[str], others: Iterable[str], kind: str) -> InputError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,15 +12,15 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Lost, Measured
 from hybridloop.errors import InputError, ReplayDiverged
+from hybridloop.flows.kept import KeptRun
 from hybridloop.flows.preparing import PREPARE
-from hybridloop.flows.results import RunResult
-from hybridloop.flows.runs import problem_of, settings_of
 from hybridloop.sessions.answers import measured
-from hybridloop.sessions.journal import Journal, RoundRecord, RunRecord
+from hybridloop.sessions.journal import RoundRecord
 from hybridloop.sessions.programs import describe
+from hybridloop.sessions.provenance import changed, versions
 from hybridloop.sessions.replay import SAME_RAD, check_same
 
-_COMPARED = (
+COMPARED = (
     *("value", "standard_error", "interval95", "parameters", "is_exact", "rounding_bound", "rounds", "history"),
     *("best_bitstring", "best_value", "approximation_ratio", "table"),
 )
@@ -28,7 +28,10 @@ _COMPARED = (
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What came out: `differences` names what is not bit for bit as it was written down."""
+    """What came out: `differences` names what is not bit for bit as it was written down.
+
+    `versions` are of what is another one here than where the run was made, by name: (there, here).
+    """
 
     run_key: str
     rounds: int
@@ -36,6 +39,7 @@ class Verified:
     value: float
     unit: str
     differences: tuple[str, ...]
+    versions: Mapping[str, tuple[str, str]]
 
     @property
     def agrees(self) -> bool:
@@ -47,19 +51,21 @@ class Verified:
         return {**dataclasses.asdict(self), "agrees": self.agrees}
 
 
-def verified(journal: Journal, record: RunRecord) -> Verified:
+def verified(run: KeptRun) -> Verified:
     """Go over a finished run again. Raises InputError for one without a result, ReplayDiverged, JournalDamaged."""
-    if record.algorithm not in PREPARE or record.result is None or record.result.get("value") is None:
+    record, stored = run.record, run.result
+    if stored is None or stored.value is None:
         raise InputError(
             "run", f"run {record.key!r} has no result to verify", "Finish it first (hybridloop runs resume)."
         )
-    settings = settings_of(journal, record)
-    prepared = PREPARE[record.algorithm](problem_of(record), settings, record.seed)
-    rounds = _Recorded(journal.rounds(record.uid), record.target)
+    if run.is_stripped:
+        raise InputError("run", f"of run {record.key!r} only the result was kept", "Its counts were forgotten.")
+    prepared = PREPARE[record.algorithm](run.problem, run.settings, record.seed)
+    rounds = _Recorded(run.rounds(), record.target)
     found = prepared.measured(rounds, lambda _: None)
-    stored = RunResult.from_dict(record.result)
-    differences = [name for name in _COMPARED if not _same(getattr(stored, name), getattr(found, name))]
-    return Verified(record.key, rounds.number, rounds.jobs, found.value, prepared.unit, tuple(differences))
+    differences = [name for name in COMPARED if not same(getattr(stored, name), getattr(found, name))]
+    now = changed(record.versions, versions())
+    return Verified(record.key, rounds.number, rounds.jobs, found.value, prepared.unit, tuple(differences), now)
 
 
 class _Recorded:
@@ -83,7 +89,7 @@ class _Recorded:
         return measured(record.pubs, {at: job.counts or Lost(job.reason) for at, job in latest.items()})
 
 
-def _same(stored: Any, found: Any) -> bool:
+def same(stored: Any, found: Any) -> bool:
     """Whether two values are the same to the last bit: every float has a text of its own."""
     one, other = (json.dumps(each, default=dataclasses.asdict, sort_keys=True) for each in (stored, found))
     return one == other

@@ -7,7 +7,7 @@ from prefect import flow
 from hybridloop.flows.closing import close_what_is_left
 from hybridloop.flows.results import RunResult
 from hybridloop.flows.running import run_in_flow
-from hybridloop.flows.settings import ProblemText, VqeSettings
+from hybridloop.flows.settings import ProblemText, RunKey, VqeSettings, WorkspaceName
 
 DEFAULTS = VqeSettings()
 
@@ -19,6 +19,15 @@ DEFAULTS = VqeSettings()
     on_crashed=[close_what_is_left],
     on_cancellation=[close_what_is_left],
 )
-def vqe(problem: ProblemText, settings: VqeSettings = DEFAULTS, run_key: str | None = None) -> RunResult:
-    """Find a molecule's ground-state energy in a run of one session at a time, closed however the run ends."""
-    return run_in_flow("vqe", problem, settings, run_key)
+def vqe(
+    problem: ProblemText, settings: VqeSettings = DEFAULTS, run_key: RunKey = None, workspace: WorkspaceName = None
+) -> RunResult:
+    """Find a molecule's ground-state energy in a run of one session at a time, closed however the run ends.
+
+    Args:
+        problem: a molecule, or a Pauli sum: a built-in's name, or a text.
+        settings: what is done, how far it may go, and what is done when something fails.
+        run_key: a name for the run, and the run of that name is gone on with; left out: one is made up.
+        workspace: the workspace's saved block; left out: what the environment of whoever runs it names.
+    """
+    return run_in_flow("vqe", problem, settings, run_key, workspace)

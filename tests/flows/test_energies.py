@@ -13,6 +13,7 @@ from hybridloop import api
 from hybridloop.errors import InputError
 from hybridloop.flows.adapt import adapt
 from hybridloop.flows.context import Update, called_with
+from hybridloop.flows.kept import kept_in_journal
 from hybridloop.flows.preparing import PREPARE
 from hybridloop.flows.results import RunResult
 from hybridloop.flows.scan import scan
@@ -118,7 +119,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_result_of_an_unbroken_one(
     for name in ("value", "parameters", "table", "history", "jobs", "shots", "rounds", "reason"):
         assert getattr(result, name) == getattr(expected, name)
     with open_journal() as journal:
-        found = verified(journal, journal.run(key))
+        found = verified(kept_in_journal(journal, key))
     assert found.agrees
     assert found.jobs == result.jobs
 

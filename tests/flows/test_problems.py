@@ -88,7 +88,7 @@ def test_the_wrong_particle_number_is_said_and_is_no_convergence() -> None:
     assert outcome.value < -2.85146769 - 0.05  # below the ground state of two electrons: another charge's
     assert outcome.reason.startswith("wrong particle number; ")
     assert not outcome.converged
-    wrong, below = all_warnings(outcome, prepared)
+    wrong, below = all_warnings(outcome, prepared.unit, prepared.exact)
     assert "2 (1 alpha, 1 beta)" in wrong
     assert below.startswith("below the exact energy: ")
 
@@ -97,7 +97,7 @@ def test_a_right_energy_is_not_doubted() -> None:
     prepared = prepare_vqe(ProblemText(name="h2"), VqeSettings(), seed=0)
     outcome = prepared.measured(noiseless_rounds(), lambda _: None)
     assert outcome.converged
-    assert all_warnings(outcome, prepared) == ()
+    assert all_warnings(outcome, prepared.unit, prepared.exact) == ()
 
 
 def test_more_qubits_than_the_target_has_are_refused_before_anything_is_built() -> None:

@@ -17,6 +17,7 @@ from hybridloop.data import load
 from hybridloop.errors import InputError
 from hybridloop.flows.binary import prepare_qaoa, read_binary
 from hybridloop.flows.context import Update, called_with
+from hybridloop.flows.kept import kept_in_journal
 from hybridloop.flows.preparing import PREPARE
 from hybridloop.flows.qaoa import qaoa, rqaoa
 from hybridloop.flows.results import RunResult
@@ -162,6 +163,6 @@ def test_a_run_that_was_stopped_goes_on_to_the_result_of_an_unbroken_one(
     for name in ("value", "parameters", "best_bitstring", "best_value", "history", "jobs", "shots"):
         assert getattr(result, name) == getattr(unbroken, name)
     with open_journal() as journal:
-        found = verified(journal, journal.run(key))
+        found = verified(kept_in_journal(journal, key))
     assert found.agrees
     assert found.jobs == result.jobs

@@ -23,7 +23,8 @@ from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, DEFAULT_PRECISION, DEF
 from hybridloop.cli.app import build_app
 from hybridloop.cli.options import given as values_given
 from hybridloop.cli.options import options_of, with_options
-from hybridloop.cli.settings_file import settings_of
+from hybridloop.cli.settings_file import layers_of
+from hybridloop.defaults import Layer, chosen
 from hybridloop.errors import InputError
 from hybridloop.flows.problems import prepare_vqe
 from hybridloop.flows.settings import (
@@ -121,17 +122,17 @@ def test_every_setting_is_an_option_with_its_words_and_its_default(algorithm: st
     ],
 )
 def test_an_option_becomes_its_setting(option: str, value: str | None, setting: str, given: object) -> None:
-    seen: list[dict[str, Any]] = []
+    seen: list[Layer] = []
 
     def command(ctx: typer.Context, **options: Any) -> None:
-        seen.append(settings_of(None, [], values_given(ctx, options)))
+        seen.extend(layers_of(None, [], values_given(ctx, options)))
 
     app = typer.Typer()
     app.command()(with_options(command, options_of(VqeSettings)))
     app([option] if value is None else [option, value], standalone_mode=False)
-    (settings,) = seen
-    assert len(settings) == 1
-    assert getattr(api.checked_settings("vqe", settings), setting) == given
+    (layer,) = seen
+    assert len(layer.values) == 1
+    assert getattr(chosen("vqe", layer, environ={}).settings, setting) == given
 
 
 def test_a_flow_has_the_defaults_of_the_algorithm() -> None:

@@ -17,6 +17,7 @@ from prefect.exceptions import ParameterTypeError
 
 from hybridloop.errors import InputError, ServiceError
 from hybridloop.flows.context import Update, called_with
+from hybridloop.flows.kept import kept_in_journal
 from hybridloop.flows.results import RunResult
 from hybridloop.flows.settings import MitigationName, ProblemText, VqeSettings
 from hybridloop.flows.verify import verified
@@ -200,4 +201,4 @@ def test_a_mitigated_run_counts_its_calibration_and_can_be_verified(
     with open_journal() as journal:
         record = journal.run(result.run_key)
         assert len(list(journal.rounds(record.uid))) == result.rounds
-        assert verified(journal, record).agrees
+        assert verified(kept_in_journal(journal, record.key)).agrees

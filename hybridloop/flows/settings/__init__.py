@@ -17,9 +17,18 @@ from hybridloop.flows.settings.names import (
     OptimizerName,
     PoolName,
     StartName,
+    Unattended,
 )
-from hybridloop.flows.settings.run import LIMITS, ProblemText, RunSettings, first_difference
-from hybridloop.flows.settings.texts import MAX_CIRCUIT_BYTES, MAX_PROBLEM_BYTES, parse_duration
+from hybridloop.flows.settings.run import (
+    LIMITS,
+    ProblemText,
+    RunKey,
+    RunSettings,
+    WorkspaceName,
+    first_difference,
+    put_setting,
+)
+from hybridloop.flows.settings.texts import MAX_CIRCUIT_BYTES, MAX_PROBLEM_BYTES, Duration, parse_duration
 
 __all__ = [
     "LIMITS",
@@ -29,6 +38,7 @@ __all__ = [
     "AdaptSettings",
     "AllocationName",
     "AnsatzName",
+    "Duration",
     "EnergySettings",
     "GroupingName",
     "MappingName",
@@ -40,13 +50,17 @@ __all__ = [
     "ProblemText",
     "QaoaSettings",
     "RqaoaSettings",
+    "RunKey",
     "RunSettings",
     "ScanSettings",
     "StartName",
+    "Unattended",
     "VqdSettings",
     "VqeSettings",
+    "WorkspaceName",
     "first_difference",
     "parse_duration",
+    "put_setting",
 ]
 
 SETTINGS: Mapping[str, type[RunSettings]] = {

@@ -20,6 +20,10 @@ from hybridloop.flows.settings.names import (
 from hybridloop.flows.settings.run import RunSettings
 from hybridloop.flows.settings.texts import ActiveSpace, Angles, CircuitText, parted
 
+Mitigations = Annotated[
+    tuple[MitigationName, ...], BeforeValidator(parted, json_schema_input_type=tuple[MitigationName, ...] | str)
+]
+
 
 class EnergySettings(RunSettings):
     """Settings of every run for energies of a molecule."""
@@ -67,7 +71,7 @@ class VqeSettings(EnergySettings):
         gt=0,
         le=1,
         description="energy in hartree that the search may leave to gain; each search has a default of its own",
-        examples=["0.001"],
+        examples=[0.001],
     )
     patience: int | None = Field(
         None, ge=1, le=1000, description="rounds in a row that have to promise no more gain than that"
@@ -77,7 +81,7 @@ class VqeSettings(EnergySettings):
         gt=0,
         allow_inf_nan=False,
         description="slope in hartree per radian that is level enough to end with, whatever it promises",
-        examples=["0.01"],
+        examples=[0.01],
     )
     grouping: GroupingName = Field(
         GroupingName.AUTO,
@@ -87,7 +91,7 @@ class VqeSettings(EnergySettings):
         AllocationName.NEYMAN,
         description="the answer's shots: neyman, where they tell most, or uniform, the same for each circuit",
     )
-    mitigation: Annotated[tuple[MitigationName, ...], BeforeValidator(parted)] | None = Field(
+    mitigation: Mitigations | None = Field(
         None,
         description="done about the machine's errors: readout, symmetry, zne-linear or zne-exponential, by commas",
         examples=["readout,zne-linear"],

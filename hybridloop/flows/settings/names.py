@@ -94,6 +94,14 @@ class MitigationName(enum.StrEnum):
     ZNE_EXPONENTIAL = "zne-exponential"
 
 
+class Unattended(enum.StrEnum):
+    """What housekeeping goes on with by itself."""
+
+    NEVER = "never"
+    PARKED = "parked"  # once its jobs are done and its target is there
+    INTERRUPTED = "interrupted"  # that too, and whatever else ended it by no wish of anybody: a dead process, an outage
+
+
 class MixerName(enum.StrEnum):
     """What moves amplitude between assignments."""
 

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from hybridloop.flows.settings.texts import MAX_PROBLEM_BYTES, Cost, Duration
+from hybridloop.flows.settings.names import Unattended
+from hybridloop.flows.settings.texts import MAX_PROBLEM_BYTES, Cost, CostInOneUnit, Duration
 from hybridloop.sessions.budget import Caps
 from hybridloop.sessions.idle import ExclusiveHold, IdleRule, KeepAliveMode
 from hybridloop.sessions.policy import FailurePolicy
 
 # How far a run may go, not what it does: whoever goes on with a run may give others.
-LIMITS = ("max_jobs", "max_shots", "max_cost", "max_cost_per_job", "deadline", "detach_after")
+LIMITS = (
+    "max_jobs",
+    "max_shots",
+    "max_cost",
+    "max_cost_per_job",
+    "deadline",
+    "detach_after",
+    "unattended",
+    "session_slots",
+)
+
+
+def _not_yamls(value: object) -> object:
+    """The word `off`, which YAML takes for no."""
+    return KeepAliveMode.OFF if value is False else value
 
 
 class ProblemText(BaseModel):
@@ -31,6 +46,12 @@ class ProblemText(BaseModel):
     )
 
 
+# Parameters of the flows beside problem and settings. What they are for is said in each flow's docstring, from which
+# Prefect takes a parameter's description, whatever stands here.
+RunKey = Annotated[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")] | None, Field(examples=["night"])]
+WorkspaceName = Annotated[Annotated[str, Field(min_length=1, max_length=200)] | None, Field(examples=["prod"])]
+
+
 class RunSettings(BaseModel):
     """Settings that every run has, whatever its algorithm."""
 
@@ -45,19 +66,20 @@ class RunSettings(BaseModel):
     failure: FailurePolicy = Field(
         FailurePolicy(), description="what is done when a job, a session or the target fails"
     )
-    keep_alive: KeepAliveMode = Field(
+    keep_alive: Annotated[KeepAliveMode, BeforeValidator(_not_yamls)] = Field(
         KeepAliveMode.AUTO, description="while the session idles: ping it, renew it when it is needed, or neither"
     )
     idle_rule: IdleRule = Field(IdleRule.RECORDED, description="from when the service counts a session's idle minutes")
-    exclusive_hold: Cost | None = Field(
+    exclusive_hold: CostInOneUnit | None = Field(
         None,
-        min_length=1,
-        max_length=1,
         description="what holding a Quantinuum machine between rounds, a job every 50 s, may cost",
         examples=["400HQC"],
     )
     cancel_in_flight: bool = Field(
         default=False, description="cancel the jobs in flight when the run ends early; else they are left to finish"
+    )
+    debias: bool = Field(
+        default=True, description="IonQ's own error mitigation on its machines, at a dearer least price of a job"
     )
     max_jobs: int | None = Field(None, ge=1, description="jobs of the run, further attempts and pings included")
     max_shots: int | None = Field(None, ge=1, description="shots of all those jobs")
@@ -71,17 +93,25 @@ class RunSettings(BaseModel):
     )
     deadline: Duration | None = Field(
         None,
-        gt=0,
-        allow_inf_nan=False,
         description="seconds from the start, or from being resumed, after which no round begins",
         examples=["8h"],
     )
     detach_after: Duration | None = Field(
         None,
-        gt=0,
-        allow_inf_nan=False,
         description="seconds that a round may wait before the run is parked, to go on when it is done",
         examples=["30m"],
+    )
+    unattended: Unattended | None = Field(
+        None,
+        description="which early end of the run housekeeping goes on from by itself: never, parked (also when left "
+        "out), or interrupted too, by a dead process or an outage",
+        examples=["interrupted"],
+    )
+    session_slots: str | None = Field(
+        None,
+        pattern=r"^[^%&/<>]{1,200}$",
+        description="Prefect's global concurrency limit of which the run holds a slot while its session is open",
+        examples=["sessions"],
     )
 
     @property
@@ -114,3 +144,14 @@ def first_difference(recorded: Mapping[str, Any], asked: Mapping[str, Any], of: 
         elif one != other:
             return f"{of}{name}"
     return None
+
+
+def put_setting(settings: dict[str, Any], name: str, value: object) -> None:
+    """Set a setting by its name, an inner one as `failure.retries`. Raises ValueError where it has nothing to be in."""
+    *outer, last = name.split(".")
+    for part in outer:
+        inner = settings.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise ValueError(f"{part} is {inner!r} already: give {part} or what is in it, not both")
+        settings = inner
+    settings[last] = dict(value) if isinstance(value, Mapping) else value

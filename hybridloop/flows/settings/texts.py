@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
-from hybridloop.sessions.budget import parse_cost
+from hybridloop.sessions.budget import AMOUNT, parse_cost
 from hybridloop.sessions.prices import Unit
 
 MAX_CIRCUIT_BYTES = 64 * 1024
@@ -31,8 +33,20 @@ def parse_duration(text: object) -> object:
 
 
 # What a validator reads beside the type itself is said with it: forms and the command line go by that.
-Duration = Annotated[float, BeforeValidator(parse_duration, json_schema_input_type=float | str)]
-Cost = Annotated[dict[Unit, Annotated[float, Field(ge=0, allow_inf_nan=False)]], BeforeValidator(parse_cost)]
+Duration = Annotated[
+    float,
+    Field(gt=0, allow_inf_nan=False),
+    BeforeValidator(
+        parse_duration,
+        json_schema_input_type=Annotated[float, Field(gt=0)]
+        | Annotated[str, Field(pattern=rf"^\s*{_DURATION.pattern}\s*$")],
+    ),
+]
+_CostText = Annotated[str, Field(pattern=rf"^\s*{AMOUNT.pattern}\s*(,\s*{AMOUNT.pattern}\s*)*$")]
+_Amounts = dict[Unit, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
+_Amount = Annotated[_Amounts, Field(min_length=1, max_length=1)]
+Cost = Annotated[_Amounts, BeforeValidator(parse_cost, json_schema_input_type=_Amounts | _CostText)]
+CostInOneUnit = Annotated[_Amount, BeforeValidator(parse_cost, json_schema_input_type=_Amount | _CostText)]
 
 
 def parted(value: object) -> object:
@@ -47,10 +61,8 @@ def _pair(value: object) -> object:
     return parts
 
 
-ActiveSpace = Annotated[
-    tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]],
-    BeforeValidator(_pair, json_schema_input_type=tuple[int, int] | str),
-]
+_Pair = tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]]
+ActiveSpace = Annotated[_Pair, BeforeValidator(_pair, json_schema_input_type=_Pair | str)]
 
 
 def _angles(value: object) -> object:
@@ -68,9 +80,13 @@ Angles = Annotated[
 
 def _circuit(value: object) -> object:
     if isinstance(value, str) and not _CIRCUIT.search(value):
-        raise ValueError("it is neither uccsd or hardware-efficient nor a file of a circuit in OpenQASM 3")
+        near = difflib.get_close_matches(value.lower(), _CIRCUITS, n=1)
+        remedy = f"Did you mean {near[0]!r}?" if near else "Give a name, or check the path."
+        what = "it is neither uccsd or hardware-efficient nor a file of a circuit in OpenQASM 3"
+        raise PydanticCustomError("unknown_circuit", what, {"remedy": remedy})
     return value
 
 
+_CIRCUITS = ("uccsd", "hardware-efficient")  # by name
 _CIRCUIT = re.compile(r"\b(OPENQASM|qubit)\b")  # no file's name and no circuit's
 CircuitText = Annotated[str, Field(max_length=MAX_CIRCUIT_BYTES), BeforeValidator(_circuit)]

@@ -1,0 +1,124 @@
+"""A run's report in Prefect: one markdown artifact, kept up to date at a bounded rate, and bounded in size."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from uuid import UUID
+
+from hybridloop.flows.answers import answer_of, money
+from hybridloop.flows.results import RunResult
+from hybridloop.flows.sketch import sketch
+
+FIRST_AFTER_S = 10.0  # a run that has ended by then has the last one alone
+SHARE = 0.02  # of a run's time that its artifact may take
+PATIENCE_S = 5.0  # with the server, for each telling
+_NOT_IN_A_KEY = re.compile(r"[^a-z0-9]+")
+_SPECIAL = re.compile(r"[^\w\s,.:;/=+%±–·-]|_", re.ASCII)
+_UID_DIGITS = 8
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class RunArtifact:
+    """The artifact of a run in its flow run; a later flow run of the same run writes under the same key."""
+
+    run_key: str
+    run_uid: str
+    flow_run_id: str | None
+    now: Callable[[], float] = time.monotonic
+    _id: UUID | None = None
+    _next_at: float = field(init=False)
+    _is_off: bool = False
+
+    def __post_init__(self) -> None:
+        self._next_at = self.now() + FIRST_AFTER_S
+
+    @property
+    def key(self) -> str:
+        """Its key in Prefect, which takes small letters, digits and dashes."""
+        return f"run-{_NOT_IN_A_KEY.sub('-', self.run_key.lower()).strip('-')}-{self.run_uid[:_UID_DIGITS]}"
+
+    def update(self, so_far: Callable[[], RunResult]) -> None:
+        """Tell how the run stands, unless that was told lately. Prefect's trouble is not the run's."""
+        if self.now() >= self._next_at:
+            self.write(so_far)
+
+    def write(self, result: Callable[[], RunResult]) -> None:
+        """Tell it now."""
+        if self._is_off:
+            return
+        began = self.now()
+        try:
+            self._put(markdown_of(result()))
+        except Exception as error:  # whatever it is: a report must not end a run, nor hide how it ended
+            self._is_off = True
+            _log.warning("Prefect shows no report of the run: %s", error)
+        took = self.now() - began
+        self._next_at = self.now() + max(FIRST_AFTER_S, took / SHARE)
+
+    def _put(self, markdown: str) -> None:
+        from prefect.client.orchestration import get_client
+        from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
+        from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+        with (
+            temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),  # it would wait a minute for a server that is gone
+            get_client(sync_client=True, httpx_settings={"timeout": PATIENCE_S}) as client,
+        ):
+            if self._id is not None:
+                client.update_artifact(self._id, ArtifactUpdate(data=markdown))
+                return
+            made = ArtifactCreate(
+                key=self.key,
+                type="markdown",
+                description=f"Report of run {self.run_key}",
+                data=markdown,
+                flow_run_id=None if self.flow_run_id is None else UUID(self.flow_run_id),
+            )
+            self._id = client.create_artifact(made).id
+
+
+def markdown_of(result: RunResult) -> str:
+    """The report in markdown; all of its texts are escaped, and its picture is data in an image."""
+    answer = answer_of(result)
+    lines = [f"# {escaped(result.problem)}: {escaped(answer.headline)}", "", escaped(answer.meaning or _running()), ""]
+    rows = [
+        ("Algorithm", result.algorithm),
+        ("Target", result.target),
+        *answer.lines,
+        ("Rounds", f"{len(result.history):,}"),
+        ("Jobs", f"{result.jobs:,}, {result.retried:,} further attempts, {result.pings:,} pings"),
+        ("Shots", f"{result.shots:,}"),
+        ("Billed", money(result.cost) or "not stated by the service"),
+        *((f"Session {number}", f"{each.id} {each.status}") for number, each in enumerate(result.sessions[-10:], 1)),
+        ("Run", result.run_key),
+    ]
+    lines += ["| what | value |", "| --- | --- |", *(f"| {escaped(name)} | {escaped(text)} |" for name, text in rows)]
+    for heading, texts in (("Reasons to doubt it", answer.warnings), ("What was chosen", answer.choices)):
+        if texts:
+            lines += ["", f"## {heading}", "", *(f"- {escaped(text)}" for text in texts)]
+    if len(result.history) > 1:
+        svg = base64.b64encode(sketch(result).encode()).decode()
+        lines += ["", f"![Value by round; the numbers are above](data:image/svg+xml;base64,{svg})"]
+    lines += ["", f"The whole report: `hybridloop runs report {result.run_key}`", ""]
+    return "\n".join(lines)
+
+
+def escaped(text: str) -> str:
+    """Text as markdown that reads as it is: whatever could mean something there, or in HTML, as a character's number.
+
+    >>> escaped("<b> a|b *c*")
+    '&#60;b&#62; a&#124;b &#42;c&#42;'
+    """
+    return " ".join(_SPECIAL.sub(lambda match: f"&#{ord(match[0])};", text).split())
+
+
+def _running() -> str:
+    return f"Under way, as of {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC."

@@ -1,0 +1,120 @@
+"""A run as it goes in words: the same ones on a terminal and in a notebook."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hybridloop.flows.live import LiveState
+    from hybridloop.sessions.standing import Standing
+
+BLOCKS, ASCII = "▁▂▃▄▅▆▇█", "_.-=+*#@"
+MOST_BLOCKS = 40
+
+
+def rows(state: LiveState, *, blocks: str = BLOCKS) -> Iterator[tuple[str, str]]:
+    """Each fact's name with the fact, the more important ones first; what is not known yet is left out."""
+    yield "status", _status(state)
+    if state.value is not None and state.standard_error is not None:
+        name = "energy" if state.unit == "hartree" else "value"
+        yield name, f"{state.value:+.6f} ± {state.standard_error:.6f} {state.unit}".rstrip()
+        if state.best is not None and state.best.round != state.round:
+            best = state.best
+            yield "best", f"{best.value:+.6f} ± {best.standard_error:.6f} in round {best.round}, noisy"
+        drawn = sparkline(state.values[-MOST_BLOCKS:], blocks)
+        yield "round", f"{state.round} {state.phase}  {drawn}".rstrip()
+    if state.standing is not None:
+        yield from _of_session(state.standing)
+    if state.reason:
+        yield "reason", state.reason
+
+
+def title(state: LiveState) -> str:
+    """What runs where."""
+    return f"{state.algorithm} of {state.problem} on {state.target}" if state.algorithm else "the run is looked up"
+
+
+def sparkline(values: Sequence[float], blocks: str = BLOCKS) -> str:
+    """A character for each value, the lowest and the highest of which take the first and the last of `blocks`.
+
+    >>> sparkline([3.0, 2.0, 1.5, 1.0])
+    '█▅▃▁'
+    """
+    finite = [each for each in values if math.isfinite(each)]
+    if len(finite) < 2:
+        return ""
+    low, high = min(finite), max(finite)
+    span = high / 2 - low / 2  # which does not overflow
+    if span == 0.0:
+        return blocks[0] * len(values)
+    top = len(blocks) - 1
+
+    def block(value: float) -> str:
+        return blocks[round(top * ((value / 2 - low / 2) / span))] if math.isfinite(value) else " "
+
+    return "".join(map(block, values))
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the words of a clock.
+
+    >>> [duration(each) for each in (7.2, 95, 28_800)]
+    ['7 s', '1 min 35 s', '8 h 0 min']
+    """
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+
+
+def _status(state: LiveState) -> str:
+    return f"{state.status}, {duration(state.elapsed_s)}"
+
+
+def _of_session(at: Standing) -> Iterator[tuple[str, str]]:
+    jobs = f"{at.in_flight} in flight, {at.done} done, {at.lost} lost"
+    if at.retried:
+        jobs += f", {at.retried} asked again"
+    if at.waits_s is not None and at.waits_s >= 1.0:
+        jobs += f", the round waits for {duration(at.waits_s)}"
+    yield "jobs", jobs
+    session = f"{at.session_id} {at.session_status.lower()}"
+    if at.idle_left_s is not None:
+        session += f", idle: {duration(at.idle_left_s)} left"
+    if at.sessions > 1:
+        session += f", the run's number {at.sessions}"
+    yield "session", session
+    yield "cost", _cost(at)
+    if caps := _counts(at):
+        yield "caps", caps
+    if at.left_s is not None:
+        yield "left", f"{duration(at.left_s)} until the deadline"
+
+
+def _cost(at: Standing) -> str:
+    """By unit: what was billed, what may be on top of that at most, what was expected, and what the run may cost."""
+    meter = at.meter
+    units = dict.fromkeys((*at.caps.max_cost, *meter.billed, *meter.reserved, *meter.estimated))
+    return "; ".join(_cost_in(unit, at) for unit in units) or "none yet"
+
+
+def _cost_in(unit: str, at: Standing) -> str:
+    said = f"{at.meter.billed.get(unit, 0.0):,.2f} {unit} billed"
+    if most := at.meter.reserved.get(unit):
+        said += f", {most:,.2f} reserved"
+    if expected := at.meter.estimated.get(unit):
+        said += f", {expected:,.2f} estimated"
+    cap = next((most for of, most in at.caps.max_cost.items() if of == unit), None)
+    return said if cap is None else f"{said}, the cap is {cap:g}"
+
+
+def _counts(at: Standing) -> str:
+    """How far jobs and shots are from their caps, where there are any."""
+    caps = {"jobs": (at.meter.jobs, at.caps.max_jobs), "shots": (at.meter.shots, at.caps.max_shots)}
+    return ", ".join(f"{taken:,} of {most:,} {name}" for name, (taken, most) in caps.items() if most is not None)

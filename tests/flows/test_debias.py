@@ -1,0 +1,88 @@
+"""IonQ's own error mitigation: on unless a run turns it off, and then in the job, the price and the bill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from qiskit import QuantumCircuit
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+import hybridloop as hl
+from hybridloop.errors import InputError
+from hybridloop.flows.preparing import PREPARE
+from hybridloop.flows.runs import Wanted, find_run, run_of_flow
+from hybridloop.flows.settings import SETTINGS, ProblemText, QaoaSettings
+from hybridloop.sessions.journal import Journal
+from hybridloop.sessions.session import open_session
+from hybridloop.sessions.targets import find_target, known_targets, provider_params
+from tests.conftest import Emulator
+
+MACHINE = "ionq.qpu.forte-1"
+MITIGATED, PLAIN = 168.195, 25.7899  # dollars, the least price of a job
+RING = ProblemText(name="ring-8")
+
+
+def pub() -> SamplerPub:
+    circuit = QuantumCircuit(1, 1)
+    circuit.h(0)
+    circuit.measure(0, 0)
+    return SamplerPub.coerce((circuit, None, 100))
+
+
+@pytest.mark.parametrize(("debias", "least"), [(True, MITIGATED), (False, PLAIN)])
+def test_a_job_says_whether_it_is_to_be_mitigated_and_is_reserved_and_billed_so(
+    emulator: Emulator, least: float, *, debias: bool
+) -> None:
+    workspace, dollars = emulator.workspace(), pytest.approx(least + 100 * 0.0001645, abs=1e-6)
+    with open_session(workspace, MACHINE, debias=debias) as session:
+        session.run_round([pub()])
+    assert session.cost == {"USD": dollars}
+    assert session.meter.estimated == {"USD": dollars}
+    (job,) = workspace.list_session_jobs(session_id=session.id)
+    told: Any = job.details.input_params.get("error-mitigation")
+    assert told == (None if debias else {"debias": False})
+
+
+def test_only_a_machine_that_mitigates_can_be_told_not_to(emulator: Emulator) -> None:
+    able = {name for name, target in known_targets().items() if target.debiases}
+    assert able == {name for name in known_targets() if name.startswith("ionq.qpu")}
+    assert provider_params(find_target("rigetti.sim.qvm"), debias=False) == {}
+    with pytest.raises(InputError, match=r"debias: rigetti\.sim\.qvm has no error mitigation"):
+        PREPARE["qaoa"](RING, QaoaSettings(debias=False), 0)
+    with pytest.raises(InputError, match="debias"):
+        PREPARE["vqe"](ProblemText(name="h2"), SETTINGS["vqe"](debias=False, target="ionq.simulator"), 0)
+    workspace = emulator.workspace()
+    with pytest.raises(InputError, match="debias"), open_session(workspace, "ionq.simulator", debias=False):
+        pass
+    assert list(workspace.list_sessions()) == []
+
+
+def test_a_run_goes_on_as_it_was_begun_mitigated_or_not(tmp_path: Path) -> None:
+    settings = QaoaSettings(target=MACHINE, debias=False, seed=1)
+    wanted = Wanted("qaoa", RING, settings, {"name": "ws"}, "k")
+    with Journal(f"sqlite:///{tmp_path}/journal.db") as journal:
+        with run_of_flow(journal, find_run(journal, wanted)):
+            pass
+        with pytest.raises(InputError, match="debias"):
+            find_run(journal, Wanted("qaoa", RING, QaoaSettings(target=MACHINE, seed=1), {"name": "ws"}, "k"))
+        assert find_run(journal, wanted).settings.debias is False
+
+
+def test_a_script_goes_on_as_it_was_begun_mitigated_or_not(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYBRIDLOOP_JOURNAL", f"sqlite:///{tmp_path}/journal.db")
+    workspace = emulator.workspace()
+    with hl.open_session(MACHINE, run_key="k", seed=1, workspace=workspace, debias=False) as session:
+        session.run_round([pub()])
+    with (
+        pytest.raises(InputError, match="debias"),
+        hl.open_session(MACHINE, run_key="k", seed=1, workspace=workspace),
+    ):
+        pass
+    with hl.open_session(MACHINE, run_key="k", seed=1, workspace=workspace, debias=False) as session:
+        session.run_round([pub()])
+    assert session.replayed == 1
+    assert session.cost["USD"] < MITIGATED

@@ -1,0 +1,281 @@
+"""Housekeeping marks what died, goes on with what waits for nothing, as each run's settings say; the rest it leaves."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from azure.quantum import Workspace
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.states import Cancelled, Cancelling, Completed, Crashed, Pending, Running
+from prefect.utilities.callables import parameter_schema
+
+from hybridloop.errors import InputError
+from hybridloop.flows.context import called_with
+from hybridloop.flows.due import why_not
+from hybridloop.flows.housekeeping import HousekeepingSettings, housekeeping
+from hybridloop.flows.kept import kept_in_journal
+from hybridloop.flows.runs import GOES_ON, OUTAGE, Wanted, find_run, run_of_flow
+from hybridloop.flows.settings import ProblemText, VqeSettings
+from hybridloop.flows.verify import verified
+from hybridloop.flows.vqe import vqe
+from hybridloop.flows.zombies import QUIET_S, mark_zombies
+from hybridloop.sessions.journal import Event, Journal, Lease, Owner, RunRecord, journal_url, open_journal
+from hybridloop.sessions.workspace import identity_of
+from hybridloop.stack import PrefectServer
+from tests.conftest import Emulator
+
+H2 = ProblemText(name="h2")
+TARGET = "rigetti.sim.qvm"
+DEAD = dataclasses.replace(Owner.of_this_process(), started_at=1.0)  # this process's number, of an earlier process
+AT_ONCE = HousekeepingSettings(settle=0.0)
+
+
+@pytest.fixture
+def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Journal]:
+    """A journal of the test's own, which flows in this process open as well."""
+    monkeypatch.setenv("HYBRIDLOOP_JOURNAL", journal_url(tmp_path / "journal.db"))
+    with open_journal() as kept:
+        yield kept
+
+
+@pytest.fixture
+def client(prefect_server: PrefectServer) -> Iterator[SyncPrefectClient]:
+    with SyncPrefectClient(prefect_server.api_url) as connected:
+        yield connected
+
+
+def begun(
+    journal: Journal, workspace: Workspace, flow_run_id: UUID | None, key: str, owner: Owner, **settings: Any
+) -> Lease:
+    """A run that this owner is at."""
+    told = None if flow_run_id is None else str(flow_run_id)
+    wanted = Wanted("vqe", H2, VqeSettings(seed=7, **settings), identity_of(workspace), key, told)
+    with run_of_flow(journal, find_run(journal, wanted)) as run:
+        pass
+    lease = journal.claim(run.uid, owner=owner)
+    journal.set_status(lease, "running", "")
+    return lease
+
+
+def flow_run(client: SyncPrefectClient, state: State[Any], run_key: str | None = None) -> UUID:
+    return client.create_flow_run(vqe, parameters={"problem": {"name": "h2"}, "run_key": run_key}, state=state).id
+
+
+def state_name(client: SyncPrefectClient, flow_run_id: UUID) -> str:
+    state = client.read_flow_run(flow_run_id).state
+    assert state is not None
+    return str(state.name)
+
+
+def event(n: int, kind: str, **facts: Any) -> Event:
+    return Event(n, 0.0, kind, facts)
+
+
+@pytest.mark.parametrize(
+    ("status", "unattended", "events", "is_due"),
+    [
+        ("parked", None, [], True),
+        ("parked", "never", [], False),
+        ("parked", "interrupted", [], True),
+        ("interrupted", None, [], False),
+        ("interrupted", "parked", [], False),
+        ("interrupted", "interrupted", [], True),
+        ("interrupted", "interrupted", [event(0, "limits", unattended="never")], False),
+        ("interrupted", None, [event(0, "limits", unattended="interrupted")], True),
+        ("failed", "interrupted", [], False),
+        ("failed", "interrupted", [event(0, OUTAGE)], True),
+        ("failed", "parked", [event(0, OUTAGE)], False),
+        ("failed", "interrupted", [event(0, OUTAGE), event(1, GOES_ON, rounds=1)], False),
+        ("interrupted", "interrupted", [event(n, GOES_ON, rounds=4) for n in range(2)], True),
+        ("interrupted", "interrupted", [event(n, GOES_ON, rounds=4) for n in range(3)], False),
+        ("interrupted", "interrupted", [event(n, GOES_ON, rounds=2 + n) for n in range(3)], True),
+        ("stopped", "interrupted", [], False),
+    ],
+)
+def test_a_run_is_gone_on_with_as_its_settings_say(
+    status: str,
+    unattended: str | None,
+    events: list[Event],
+    is_due: bool,  # noqa: FBT001
+    journal: Journal,
+    emulator: Emulator,
+) -> None:
+    lease = begun(journal, emulator.workspace("due"), None, "k", Owner.of_this_process(), unattended=unattended)
+    journal.set_status(lease, status, "")
+    record = journal.run("k")
+    assert (why_not(record, events, rounds=lambda: 4) is None) == is_due
+    asked = dataclasses.replace(record, resume_requested=True)
+    assert why_not(asked, events, rounds=lambda: 4) is None
+
+
+@pytest.mark.parametrize("name", HousekeepingSettings.model_fields)
+def test_every_setting_of_housekeeping_is_in_the_guide_in_the_same_words(name: str) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "unattended.md").read_text("utf-8")
+    says = re.escape(HousekeepingSettings.model_fields[name].description or "-")
+    assert re.search(rf"^\| `{name}` \| .* \| {says} \|$", guide, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_a_flow_run_whose_process_is_gone_does_not_stay_running(
+    journal: Journal, client: SyncPrefectClient, emulator: Emulator
+) -> None:
+    workspace, now = emulator.workspace(), time.time()
+    ids = {key: flow_run(client, Running()) for key in ("dead", "alive", "over", "superseded")}
+    ids["cancelled"] = flow_run(client, Cancelling())
+    ids["by-key"] = flow_run(client, Running(), run_key="by-key")
+    for key, flow_run_id in ids.items():
+        owner = Owner.of_this_process() if key == "alive" else DEAD
+        begun(journal, workspace, flow_run_id, key, owner)
+    ids["started again, and not yet at its run"] = flow_run(client, Pending())
+    begun(journal, workspace, ids["started again, and not yet at its run"], "again", DEAD)
+    client.set_flow_run_state(ids["started again, and not yet at its run"], Running())
+    ids["unknown"] = flow_run(client, Running())
+    ids["of somebody else under the same key"] = flow_run(client, Running(), run_key="dead")
+    over = journal.claim(journal.run("over").uid)
+    journal.set_status(over, "interrupted", "")
+    journal.release(over)
+    with run_of_flow(
+        journal,
+        find_run(
+            journal,
+            Wanted("vqe", H2, VqeSettings(seed=7), identity_of(workspace), "superseded", "another flow run"),
+        ),
+    ):
+        marked = mark_zombies(journal, client, now=now)
+        assert marked == {"dead": "crashed", "by-key": "crashed", "cancelled": "cancelled"}
+        names = {key: state_name(client, flow_run_id) for key, flow_run_id in ids.items()}
+        assert names["dead"] == names["by-key"] == "Crashed"
+        assert names["cancelled"] == "Cancelled"
+        assert {names[key] for key in ids.keys() - {"dead", "by-key", "cancelled"}} == {"Running"}
+        later = mark_zombies(journal, client, now=time.time() + QUIET_S + 1)
+        assert later.keys() >= {"over", "superseded"}
+    assert state_name(client, ids["unknown"]) == "Running"
+    assert state_name(client, ids["of somebody else under the same key"]) == "Running"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_a_run_that_died_is_gone_on_with_where_it_was_told_so_and_only_marked_where_not(
+    journal: Journal, emulator: Emulator
+) -> None:
+    workspace = emulator.workspace()
+    begun(journal, workspace, None, "told", DEAD, unattended="interrupted")
+    begun(journal, workspace, None, "untold", DEAD)
+    with called_with(workspace, None):
+        assert housekeeping() == {"told": "converged"}
+    assert journal.run("told").status == "converged"
+    assert journal.run("untold").status == "interrupted"
+    assert [each.facts["rounds"] for each in journal.events(journal.run("told").uid) if each.kind == GOES_ON] == [0]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_a_run_that_somebody_took_up_while_others_were_gone_on_with_is_left_to_them(
+    journal: Journal, emulator: Emulator
+) -> None:
+    workspace = emulator.workspace()
+    for key in ("second", "first"):
+        journal.release(begun(journal, workspace, None, key, DEAD, unattended="interrupted"))
+    taken: list[Lease] = []
+
+    def take(_: object) -> None:
+        if not taken:
+            taken.append(journal.claim(journal.run("second").uid, owner=Owner.of_this_process()))
+
+    with called_with(workspace, take):  # told of the first one's rounds
+        assert housekeeping() == {"first": "converged", "second": "left: somebody else goes on with it"}
+    assert list(journal.rounds(journal.run("second").uid)) == []
+
+
+@pytest.mark.slow
+def test_the_workers_of_a_deployment_are_left_its_runs(
+    journal: Journal, client: SyncPrefectClient, emulator: Emulator
+) -> None:
+    workspace = emulator.workspace()
+    schema = parameter_schema(vqe).model_dump()
+    deployment = client.create_deployment(
+        client.create_flow(vqe),
+        "kept-house",
+        paused=True,
+        parameter_openapi_schema=schema,
+        enforce_parameter_schema=True,
+    )
+    parameters = {"problem": {"name": "h2"}, "settings": {"seed": 7}}
+
+    def left(key: str, status: str, state: State[Any], **settings: Any) -> UUID:
+        """A run of that deployment, ended so; the flow run that began it."""
+        began = client.create_flow_run_from_deployment(deployment, parameters=parameters)
+        client.set_flow_run_state(began.id, state, force=True)
+        lease = begun(journal, workspace, began.id, key, Owner.of_this_process(), **settings)
+        journal.set_status(lease, status, "")
+        journal.release(lease)
+        return began.id
+
+    def flow_runs_of(key: str) -> list[FlowRun]:
+        of_deployment = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
+        found = client.read_flow_runs(deployment_filter=of_deployment)
+        return [each for each in found if each.parameters.get("run_key") == key]
+
+    crashed = left("crashed", "interrupted", Crashed(), unattended="interrupted")
+    left("cancelled", "interrupted", Cancelled(), unattended="interrupted")
+    left("parked", "parked", Completed(name="Parked"), max_cost="5USD")
+    with called_with(workspace, None):
+        assert housekeeping() == {
+            "crashed": "left: it has crashed just now",
+            "cancelled": "left: it was cancelled in Prefect",
+            "parked": "another flow run of its deployment goes on with it",
+        }
+        became = housekeeping(AT_ONCE)
+    assert became["crashed"] == "its flow run awaits a worker"
+    assert state_name(client, crashed) == "AwaitingRetry"
+    (following,) = flow_runs_of("parked")  # a single one, though asked twice
+    wanted = VqeSettings.model_validate({"seed": 7, "max_cost": "5USD"})
+    assert following.parameters["settings"] == wanted.model_dump(mode="json")  # whatever its deployment sets by then
+    with called_with(workspace, None):
+        assert housekeeping(AT_ONCE)["crashed"] == "left: its flow run is on its way"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_a_run_whose_target_is_away_is_parked_by_its_policy_and_goes_on_once_that_is_back(
+    journal: Journal, start_emulator: Callable[..., Emulator]
+) -> None:
+    service = start_emulator()
+    workspace = service.workspace()
+    waits: dict[str, Any] = {"on_target_down": "park", "target_down_wait_s": 0.2}
+    service.admin("targets", {TARGET: {"availability": "Unavailable"}})
+    with called_with(workspace, None):
+        result = vqe(H2, VqeSettings.model_validate({"seed": 7, "failure": waits}), "waits")
+        assert (result.status, result.jobs, result.sessions) == ("parked", 0, ())
+        assert housekeeping() == {}
+        service.admin("targets", {TARGET: {"availability": "Available"}})
+        assert housekeeping() == {"waits": "converged"}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_old_runs_are_forgotten_as_the_settings_say(journal: Journal, emulator: Emulator) -> None:
+    workspace = emulator.workspace()
+    with called_with(workspace, None):
+        vqe(H2, VqeSettings(seed=7, target="ionq.simulator"), "kept")
+        assert housekeeping(HousekeepingSettings(forget_after=1e6)) == {}
+        record: RunRecord = journal.run("kept")
+        assert list(journal.rounds(record.uid))
+        housekeeping(HousekeepingSettings(forget_after=1e-6))
+        assert list(journal.rounds(record.uid)) == []
+        with pytest.raises(InputError, match="only the result was kept"):
+            verified(kept_in_journal(journal, "kept"))
+        again = vqe(H2, VqeSettings(seed=7, target="ionq.simulator"), "kept")
+        assert record.result is not None
+        assert again.value == record.result["value"]
+        housekeeping(HousekeepingSettings(forget_after=1e-6, keep_results=False))
+    assert journal.runs() == []

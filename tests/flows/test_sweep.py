@@ -1,0 +1,146 @@
+"""A sweep in processes of this machine, on a real Prefect server and a real service; one of the processes is killed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
+from pydantic import SecretStr
+
+from hybridloop.blocks import AzureQuantumWorkspace
+from hybridloop.errors import InputError
+from hybridloop.flows.context import called_with
+from hybridloop.flows.sweep import slots_of, sweep, told_of_points
+from hybridloop.flows.sweep_results import SweepResult
+from hybridloop.flows.sweep_spec import SweepSpec
+from hybridloop.flows.sweeping import Standing
+from hybridloop.stack import PrefectServer
+from tests.cli.processes import connection_string
+from tests.conftest import Emulator
+from tests.flows.sweeps import check_sessions, check_table
+
+pytestmark = pytest.mark.slow
+
+POINTS, LIMIT = 6, 2
+NAMES = ["h2-0.3", "h2-1.6", "h2-2.5"]
+SPEC = SweepSpec(
+    name="swept",
+    algorithm="vqe",
+    problems=tuple(NAMES),
+    settings={"shots": 500, "precision": 0.005},
+    grid={"seed": [1, 2]},
+    points=({"problem": "no-such-molecule"},),
+    max_sessions=LIMIT,
+    in_flight=3,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """A sweep one of whose processes was killed, and its second start."""
+
+    result: SweepResult
+    again: SweepResult
+    killed: int
+    workspace: Any
+
+    @property
+    def points(self) -> list[Mapping[str, Any]]:
+        """The rows of the points that can be run."""
+        return list(self.result.rows[:POINTS])
+
+
+def run(workspace: Any, spec: SweepSpec, on_point: Any = None) -> SweepResult:
+    """The sweep in that workspace, which is saved under its name."""
+    with called_with(workspace, None), told_of_points(on_point):
+        result: SweepResult = sweep(spec, workspace.name)
+    return result
+
+
+@pytest.fixture(scope="module")
+def swept(prefect_server: PrefectServer, emulator: Emulator) -> Swept:
+    workspace, killed = emulator.workspace("swept"), list[int]()
+    text = connection_string(emulator.endpoint, emulator.api_key, workspace.name)
+    AzureQuantumWorkspace(connection_string=SecretStr(text)).save(workspace.name)
+
+    def kill(standing: Standing) -> None:
+        if standing.number == 2:
+            process = next(each for each in psutil.Process().children() if "point_process" in " ".join(each.cmdline()))
+            os.kill(process.pid, signal.SIGKILL)
+            killed.append(process.pid)
+
+    result = run(workspace, SPEC, kill)
+    return Swept(result, run(workspace, SPEC), len(killed), workspace)
+
+
+def test_all_points_have_their_values_though_a_process_was_killed(swept: Swept) -> None:
+    assert (swept.killed, swept.result.begun, len(swept.result.rows)) == (1, POINTS + 1, POINTS + 1)
+    check_table(swept.points)
+    assert [row["problem"] for row in swept.points] == [name for name in NAMES for _ in range(2)]
+
+
+def test_a_point_that_cannot_be_run_is_said_and_stops_no_other(swept: Swept) -> None:
+    odd = swept.result.rows[-1]
+    assert (odd["status"], odd["value"], swept.result.is_complete) == ("failed", None, False)
+    assert "no built-in problem 'no-such-molecule'" in odd["reason"]
+
+
+def test_each_point_has_a_session_of_its_own_and_no_more_are_open_than_may_be(swept: Swept, emulator: Emulator) -> None:
+    assert check_sessions(swept.workspace, emulator, swept.points) == LIMIT
+
+
+def test_the_slots_are_given_back(swept: Swept, prefect_server: PrefectServer) -> None:
+    with SyncPrefectClient(prefect_server.api_url) as client:
+        name = slots_of(swept.workspace, "rigetti.sim.qvm")
+        limit = client.read_global_concurrency_limit_by_name(name)
+        assert (limit.limit, limit.active_slots) == (LIMIT, 0)
+
+
+def test_a_second_start_runs_what_is_missing_and_has_the_same_table(swept: Swept) -> None:
+    assert swept.again.begun == 1
+    assert swept.again.rows == swept.result.rows
+    assert [row["value"] for row in csv.DictReader(io.StringIO(swept.again.to_csv()))] == [
+        *(str(row["value"]) for row in swept.points),
+        "",
+    ]
+
+
+def test_the_runs_are_found_by_their_tag_and_the_table_among_the_artifacts(
+    swept: Swept, prefect_server: PrefectServer
+) -> None:
+    with SyncPrefectClient(prefect_server.api_url) as client:
+        tagged = FlowRunFilter(tags=FlowRunFilterTags(all_=["sweep:swept"]))
+        runs = client.read_flow_runs(flow_run_filter=tagged)
+        done = {each.parameters["run_key"] for each in runs if each.state is not None and each.state.is_completed()}
+        assert done == {row["run"] for row in swept.points}
+        artifacts = {each.key: each.type for each in client.read_artifacts()}
+    assert artifacts["sweep-swept"] == "table"
+    assert artifacts["sweep-swept-picture"] == "markdown"
+
+
+def test_the_picture_has_the_values_over_the_distances_and_the_exact_curve(swept: Swept, tmp_path: Path) -> None:
+    one_seed = [row for row in swept.points if row["seed"] == 1]
+    figure = SweepResult("curve", "vqe", "hartree", ("problem",), tuple(one_seed), 0, 0.0).plot(
+        str(tmp_path / "curve.svg")
+    )
+    (axes,) = figure.axes
+    assert axes.get_xlabel() == "number after h2"
+    (exact,) = [line for line in axes.lines if line.get_label() == "exact"]
+    assert list(exact.get_xdata()) == [0.3, 1.6, 2.5]
+    assert list(exact.get_ydata()) == [row["exact"] for row in one_seed]
+    assert (tmp_path / "curve.svg").read_text().startswith("<?xml")
+
+
+def test_a_deployment_that_is_not_there_is_refused(prefect_server: PrefectServer, emulator: Emulator) -> None:
+    with pytest.raises(InputError, match="Prefect has no deployment 'vqe/nowhere'"):
+        run(emulator.workspace("none"), SPEC.model_copy(update={"deployment": "vqe/nowhere"}))

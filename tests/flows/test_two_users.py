@@ -1,0 +1,67 @@
+"""Two people in one workspace, on one Prefect server, each with a journal: nobody touches what is the other's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+
+from hybridloop import api
+from hybridloop.sessions.journal import open_journal
+from hybridloop.stack import PrefectServer
+from tests.cli.processes import Shell, WorkspaceShell
+from tests.conftest import Emulator
+
+RUN = ("run", "vqe", "h2", "--seed", "7", "--run-key", "night", "--unattended", "interrupted")
+
+
+@pytest.fixture
+def become(
+    stack_environ: Mapping[str, str], emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], WorkspaceShell]:
+    """Be the user of that name from now on: a shell in the workspace of both, with a journal of their own."""
+
+    def as_user(name: str) -> WorkspaceShell:
+        at = Shell({**stack_environ, "HYBRIDLOOP_JOURNAL": f"sqlite:///{tmp_path}/{name}.db"}).at(emulator, "shared")
+        for variable, value in at.shell.environ.items():
+            monkeypatch.setenv(variable, value)
+        return at
+
+    return as_user
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_stays_its_users_under_a_key_that_another_uses_and_does_not_stay_running(
+    prefect_server: PrefectServer, emulator: Emulator, become: Callable[[str], WorkspaceShell]
+) -> None:
+    def state_of(flow_run_id: str | None) -> str:
+        with SyncPrefectClient(prefect_server.api_url) as client:
+            state = client.read_flow_run(UUID(flow_run_id)).state
+        assert state is not None
+        return state.name or ""
+
+    anna = become("anna")
+    assert anna.shell.with_variables(HYBRIDLOOP_CRASH_AT="put.after:9").run(*RUN).returncode == -9
+    with open_journal() as journal:
+        killed = journal.run("night")
+    assert state_of(killed.flow_run_id) == "Running"
+
+    ben = become("ben")
+    undisturbed = ben.shell.json(*RUN)
+    assert api.keep_house() == {}
+    assert sorted(ben.session_statuses()) == ["Executing", "Succeeded"]  # the first is of the killed run
+    assert state_of(killed.flow_run_id) == "Running"
+
+    become("anna")
+    assert api.keep_house() == {"night": "converged"}
+    assert state_of(killed.flow_run_id) == "Crashed"
+    with open_journal() as journal:
+        ended = journal.run("night")
+    assert ended.uid == killed.uid
+    assert ended.result is not None
+    assert ended.result["value"] == undisturbed["value"]
+    assert emulator.admin(f"ledger?run={killed.uid}&top=1000")["duplicates"]["count"] == 0
+    assert set(anna.session_statuses()) == {"Succeeded"}
