@@ -5,9 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hybridloop.api import adapt, molecule, open_session, qaoa, rqaoa, scan, vqd, vqe
+    from hybridloop.api import adapt, molecule, open_session, qaoa, rqaoa, scan, session_flow, sweep, vqd, vqe
+    from hybridloop.planned import plan
 
-__all__ = ["__version__", "adapt", "molecule", "open_session", "qaoa", "rqaoa", "scan", "vqd", "vqe"]
+__all__ = [
+    "__version__",
+    "adapt",
+    "molecule",
+    "open_session",
+    "plan",
+    "qaoa",
+    "rqaoa",
+    "scan",
+    "session_flow",
+    "sweep",
+    "vqd",
+    "vqe",
+]
 __version__ = "0.1.0"
 
 
@@ -18,6 +32,10 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     """Load the public functions when they are first used: importing the package alone costs nothing."""
+    if name == "plan":
+        from hybridloop import planned
+
+        return planned.plan
     if name in __all__:
         from hybridloop import api
 

@@ -14,3 +14,10 @@ def home(environ: Mapping[str, str] = os.environ) -> Path:
     if chosen := environ.get("HYBRIDLOOP_HOME"):
         return Path(chosen).expanduser().resolve()
     return platformdirs.user_data_path("hybridloop", appauthor=False)
+
+
+def config_file(environ: Mapping[str, str] = os.environ) -> Path:
+    """The user's own settings: in HYBRIDLOOP_HOME where that is set, else in the platform's folder for settings."""
+    if environ.get("HYBRIDLOOP_HOME"):
+        return home(environ) / "config.yaml"
+    return platformdirs.user_config_path("hybridloop", appauthor=False) / "config.yaml"

@@ -120,6 +120,18 @@ def checked(model: type[M], values: Mapping[str, Any], *, of: str = "") -> M:
         usual = "Change it." if first["type"] == "value_error" else "Give a value within these bounds."
         remedy = str(first.get("ctx", {}).get("remedy", usual))
         if first["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(str(first["loc"][-1]), model.model_fields, n=1)
-            remedy = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(model.model_fields)}."
+            there = _fields_at(model, first["loc"][:-1])
+            near = difflib.get_close_matches(str(first["loc"][-1]), there, n=1)
+            remedy = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(there)}."
         raise InputError(field, given + said, remedy) from error
+
+
+def _fields_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
+    """The names of the fields of what stands at that path in a model."""
+    from pydantic import BaseModel
+
+    for part in path:
+        inner = model.model_fields[str(part)].annotation if part in model.model_fields else None
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            model = inner
+    return list(model.model_fields)

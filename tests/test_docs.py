@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -13,20 +14,28 @@ from pathlib import Path
 
 import pytest
 
+from hybridloop.crashpoints import VARIABLE
 from hybridloop.sessions.journal.location import Location
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OF_THE_SERVICE = ROOT / "docs" / "emulator.md"  # its snippet wants a service of its own: tests/emulator runs it
-SHOWN = re.compile(r"^(?:    |\$ )(?:\.venv/bin/)?hybridloop (?P<arguments>[^#\n]+)", re.MULTILINE)
+OF_DEPLOYING = ROOT / "docs" / "deploy.md"  # its snippet wants a workspace to be named: tests/deployments runs it
+SHOWN = re.compile(
+    r"^(?:    |\$ )(?P<environ>(?:[A-Z_]+=\S+ )*)(?:\.venv/bin/)?hybridloop (?P<arguments>[^#\n]+)", re.MULTILINE
+)
 INLINE = re.compile(r"`hybridloop (?P<arguments>[a-z][^`…]*)`")
 JOURNAL = re.compile(r"`(?P<url>(?:sqlite|postgresql)[a-z+]*://[^`]+)`")
 EXTRA = re.compile(r"`hybridloop\[(?P<extra>[a-z]+)\]`")
 FILE = re.compile(r"^```[a-z]+ (?P<name>[a-z]+\.[a-z]+)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 SNIPPET = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-SNIPPETS_OF = [page for page in PAGES if page != OF_THE_SERVICE]
+SNIPPETS_OF = [page for page in PAGES if page not in (OF_THE_SERVICE, OF_DEPLOYING)]
 SERVERS = ("emulator start",)  # these run until they are stopped; the service's own tests start it with every option
-ENDS_EARLY = ("--max-jobs 20", "--detach-after 0.001")  # shown to be gone on with by the next command
+ENDS_EARLY = (
+    "--max-jobs 20",
+    "--detach-after 0.001",
+    "--max-cost 280eHQC",
+)  # shown to be gone on with by the next command
 
 
 def found(pattern: re.Pattern[str], group: str | int, pages: Sequence[Path] = PAGES) -> list[str]:
@@ -49,11 +58,16 @@ def test_the_commands_that_a_page_shows_succeed_one_after_the_other(
     for shown in FILE.finditer(page.read_text("utf-8")):
         (tmp_path / shown["name"]).write_text(shown["text"], "utf-8")
     environ = {**stack_environ, "HYBRIDLOOP_JOURNAL": f"sqlite:///{tmp_path}/journal.db"}
-    for command in found(SHOWN, "arguments", [page]):
+    given: dict[str, str] = {}
+    for shown in SHOWN.finditer(page.read_text("utf-8")):
+        given.setdefault(shown["arguments"].strip(), shown["environ"])
+    for command, variables in given.items():
         if command.startswith(SERVERS):
             continue
-        done = run([sys.executable, "-m", "hybridloop", *shlex.split(command)], environ, tmp_path)
-        assert done.returncode == (3 if command.endswith(ENDS_EARLY) else 0), (command, done.stderr)
+        named = dict(each.split("=", 1) for each in variables.split())
+        done = run([sys.executable, "-m", "hybridloop", *shlex.split(command)], {**environ, **named}, tmp_path)
+        ends = -signal.SIGKILL if VARIABLE in named else 3 if command.endswith(ENDS_EARLY) else 0
+        assert done.returncode == ends, (command, done.stderr)
         assert done.stdout or done.stderr
 
 
@@ -65,7 +79,9 @@ def test_a_command_that_is_named_is_there(command: str, stack_environ: Mapping[s
     done = run([sys.executable, "-m", "hybridloop", *words, "--help"], stack_environ, tmp_path)
     assert done.returncode == 0, done.stderr
     path = [word for word in words if not word.startswith("-")]
-    assert f"Usage: {' '.join(['hybridloop', *path])} " in done.stdout
+    usage = re.search(r"Usage: hybridloop ([a-z -]+?) (?:\[|COMMAND)", done.stdout)
+    assert usage
+    assert usage[1].split() == path[: len(usage[1].split())]  # what follows are arguments and values
 
 
 @pytest.mark.slow

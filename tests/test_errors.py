@@ -35,8 +35,10 @@ EXAMPLES: list[HybridloopError] = [
     errors.JournalError("the disk is full", "Nothing is lost.", "Make room."),
     errors.JournalDamaged("jobs", "0a1b", "its checksum does not match"),
     errors.JournalTooNew("0007", "0001"),
+    errors.BundleDamaged("night.zip", "rounds.npz is not what manifest.json says of it"),
     errors.RunBusy("h2-night", "process 17 on node3", "2026-11-20 12:30:05 UTC"),
     errors.LeaseLost("h2-night", "process 17 on node3"),
+    errors.CallbackFailed(3, "ZeroDivisionError: division by zero"),
     errors.ProgramError("ansatz", "it measures nothing"),
     errors.StackError("no port is free", "Free one."),
 ]

@@ -66,8 +66,7 @@ def _leave(code: int) -> None:
 @contextmanager
 def _warnings_shown() -> Iterator[None]:
     """Show our own warnings, whatever is done to the root logger: Prefect sets it up anew when it is imported."""
-    handler = logging.StreamHandler()
-    handler.setLevel(logging.WARNING)
+    handler = _OnStandardError(logging.WARNING)
     handler.setFormatter(logging.Formatter("hybridloop: %(message)s"))
     logger = logging.getLogger("hybridloop")
     logger.addHandler(handler)
@@ -75,3 +74,11 @@ def _warnings_shown() -> Iterator[None]:
         yield
     finally:
         logger.removeHandler(handler)
+
+
+class _OnStandardError(logging.Handler):
+    """Says each record where standard error is at the moment: above a live view, while there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say it."""
+        say(self.format(record))

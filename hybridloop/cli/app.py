@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from hybridloop import __version__
-from hybridloop.cli import catalog, emulator, local, run, runs, sessions
+from hybridloop.cli import catalog, config, doctor, emulator, kept, local, plan, run, runs, schema, sessions, sweep
+
+kept.add_to(runs.app)
 
 
 def build_app() -> typer.Typer:
@@ -22,6 +24,8 @@ def build_app() -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(_root)  # for --version
     app.add_typer(run.app, name="run")
+    app.command("sweep")(sweep.sweep)
+    app.add_typer(plan.app, name="plan")
     app.add_typer(runs.app, name="runs")
     app.add_typer(sessions.app, name="sessions")
     app.add_typer(emulator.app, name="emulator")
@@ -29,6 +33,10 @@ def build_app() -> typer.Typer:
     app.command("problems")(catalog.problems)
     app.command("molecule")(catalog.molecule)
     app.command("optimizers")(catalog.optimizers)
+    app.command("config")(config.config)
+    app.command("init")(config.init)
+    app.command("doctor")(doctor.doctor)
+    app.command("schema")(schema.schema)
     app.command("up")(local.up)
     app.command("down")(local.down)
     app.command("status")(local.status)

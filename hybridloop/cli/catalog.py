@@ -8,16 +8,19 @@ from typing import Annotated
 
 import typer
 
-from hybridloop.cli.output import AsJson, print_json, print_table, say
+from hybridloop.cli.output import AsJson, Workspace, print_json, print_table, say
 from hybridloop.errors import InputError
 
 
-def targets(*, json: AsJson = False) -> None:
-    """List the workspace's targets with their state, queue and limits."""
-    from hybridloop.environment import default_workspace
+def targets(*, workspace: Workspace = None, json: AsJson = False) -> None:
+    """List the workspace's targets with their state, queue and limits.
+
+    Example: hybridloop targets
+    """
+    from hybridloop.environment import workspace_called
     from hybridloop.sessions.catalog import list_targets
 
-    rows = list_targets(default_workspace())
+    rows = list_targets(workspace_called(workspace))
     if json:
         print_json(rows)
     else:
@@ -53,6 +56,8 @@ def problems(*, json: AsJson = False) -> None:
     """List the built-in problems: molecules with their energies in hartree, binary problems with their optimum.
 
     A molecule's qubits are those of the default mapping; with --json each has the source of its values.
+
+    Example: hybridloop problems
     """
     from hybridloop.data import load
 
@@ -82,7 +87,10 @@ def problems(*, json: AsJson = False) -> None:
 
 
 def optimizers(*, json: AsJson = False) -> None:
-    """List the optimizers, plug-ins too: which settings of a search's end each goes by, and what it does."""
+    """List the optimizers, plug-ins too: which settings of a search's end each goes by, and what it does.
+
+    Example: hybridloop optimizers
+    """
     from hybridloop.algorithms.searches import SEARCHES
     from hybridloop.flows.optimizers import find_search, package_of, plug_ins
 

@@ -14,14 +14,20 @@ _COLUMNS = ("part", "state", "url", "pid")
 
 
 def up(*, json: AsJson = False) -> None:
-    """Start the local Prefect server and the local quantum service, or find them running."""
+    """Start the local Prefect server and the local quantum service, or find them running.
+
+    Example: hybridloop up
+    """
     from hybridloop import stack
 
     _show(stack.up(), as_json=json)
 
 
 def down(*, json: AsJson = False) -> None:
-    """Stop the local stack; what it stored is kept."""
+    """Stop the local stack; what it stored is kept.
+
+    Example: hybridloop down
+    """
     from hybridloop import stack
 
     stopped = stack.down()
@@ -32,7 +38,10 @@ def down(*, json: AsJson = False) -> None:
 
 
 def status(*, json: AsJson = False) -> None:
-    """Show the local stack; starts nothing."""
+    """Show the local stack; starts nothing.
+
+    Example: hybridloop status
+    """
     from hybridloop import stack
 
     _show(stack.status(), as_json=json)

@@ -12,6 +12,7 @@ import typer
 from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 
+from hybridloop.cli.completing import OF_SETTINGS
 from hybridloop.flows.settings import LIMITS, RunSettings
 from hybridloop.sessions.policy import FailurePolicy
 
@@ -64,7 +65,9 @@ def _heading(name: str) -> str | None:
 def _option(name: str, field: FieldInfo, heading: str | None) -> inspect.Parameter:
     kind = _written(field)
     told = f"{field.description}, such as {field.examples[0]}" if field.examples else f"{field.description}"
-    option = typer.Option(help=f"{told[:1].upper()}{told[1:]}.", rich_help_panel=heading)
+    option = typer.Option(
+        help=f"{told[:1].upper()}{told[1:]}.", rich_help_panel=heading, autocompletion=OF_SETTINGS.get(name)
+    )
     default = field.default if kind is not str or isinstance(field.default, str) else None
     annotation: Any = Annotated[kind if default is not None else kind | None, option]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
@@ -84,4 +87,7 @@ def _written(field: FieldInfo) -> Any:
 
 def _takes_text(mark: object) -> bool:
     """Whether it is a validator that says of itself that it reads text."""
-    return isinstance(mark, BeforeValidator) and str in get_args(mark.json_schema_input_type)
+    if not isinstance(mark, BeforeValidator):
+        return False
+    forms = get_args(mark.json_schema_input_type)
+    return str in (get_args(each)[0] if get_origin(each) is Annotated else each for each in forms)

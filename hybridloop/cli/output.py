@@ -10,6 +10,13 @@ from typing import Annotated, Any
 import typer
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document in place of text.")]
+Workspace = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Saved block of the workspace; left out: AZURE_QUANTUM_CONNECTION_STRING's, else a local service.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 
 

@@ -1,16 +1,33 @@
-"""How a run is going: one live line on a terminal, a plain line a round elsewhere."""
+"""How a run is going: a live view on a terminal, a plain line a round elsewhere."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hybridloop.cli.output import say
+from hybridloop.flows.live import LiveFeed, LiveState
 
 if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
     from hybridloop.flows.context import Update
+
+DRAWN_PER_S = 4.0
+_STYLES = {"converged": "bold green", "failed": "bold red", "stopped": "bold yellow", "parked": "bold yellow"}
+_LABEL_WIDTH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a run is to tell, so that it is shown: its rounds, or all of how it goes."""
+
+    on_progress: Callable[[Update], None] | None
+    feed: LiveFeed
 
 
 def line(update: Update) -> str:
@@ -24,14 +41,56 @@ def line(update: Update) -> str:
 
 
 @contextmanager
-def shown(*, quiet: bool) -> Iterator[Callable[[Update], None]]:
-    """A callback that shows each round on standard error until the block ends."""
+def shown(*, quiet: bool) -> Iterator[Shown]:
+    """Show a run on standard error until the block ends."""
+    feed = LiveFeed()
     if quiet:
-        yield lambda _: None
-    elif not sys.stderr.isatty():
-        yield lambda update: say(line(update))
+        yield Shown(None, feed)
+    elif not sys.stderr.isatty() or os.environ.get("TERM", "").lower() in ("", "dumb", "unknown"):
+        yield Shown(lambda update: say(line(update)), feed)
     else:
-        from rich.console import Console
+        with _live(feed):
+            yield Shown(None, feed)
 
-        with Console(stderr=True).status("preparing the run …") as live:
-            yield lambda update: live.update(line(update))
+
+@contextmanager
+def _live(feed: LiveFeed) -> Iterator[None]:
+    """Draw the feed until the block ends; then it is taken back, unless it is all that a terminal is told of the run.
+
+    What is written to standard error meanwhile, as warnings are, goes above it.
+    """
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(stderr=True)
+    view = Live(
+        get_renderable=lambda: drawn(feed.state(), console),
+        console=console,
+        refresh_per_second=DRAWN_PER_S,
+        redirect_stdout=False,  # it may be a file
+        transient=sys.stdout.isatty(),
+    )
+    with view:
+        console.show_cursor(show=True)  # whatever ends this process, the terminal has its cursor
+        try:
+            yield
+        except BaseException:
+            view.transient = False  # no result follows
+            raise
+
+
+def drawn(state: LiveState, console: Console) -> RenderableType:
+    """A run as it goes, a line for each fact, cut where the terminal ends."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from hybridloop.flows.live_text import ASCII, BLOCKS, rows, title
+
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(width=_LABEL_WIDTH, no_wrap=True, style="dim")
+    grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    grid.add_row("run", Text(title(state), style="bold"))
+    is_utf8 = console.encoding.lower().startswith("utf")
+    for name, said in rows(state, blocks=BLOCKS if is_utf8 else ASCII):
+        grid.add_row(name, Text(said, style=_STYLES.get(state.status, "") if name == "status" else ""))
+    return grid

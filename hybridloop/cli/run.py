@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from hybridloop.cli.completing import binary_problems, molecules, run_keys, setting_names
 from hybridloop.cli.ending import tell
 from hybridloop.cli.options import given, options_of, with_options
-from hybridloop.cli.output import AsJson, Quiet
+from hybridloop.cli.output import AsJson, Quiet, Workspace
 from hybridloop.cli.progress import shown
 from hybridloop.flows.settings import SETTINGS
 
@@ -19,12 +20,21 @@ app = typer.Typer(no_args_is_help=True, help="Run an algorithm in a session of i
 
 _RUN = "Run"
 Key = Annotated[
-    str | None, typer.Option(help="A name for the run; one that is there is gone on with.", rich_help_panel=_RUN)
+    str | None,
+    typer.Option(
+        help="A name for the run; one that is there is gone on with.", rich_help_panel=_RUN, autocompletion=run_keys
+    ),
 ]
 Config = Annotated[Path | None, typer.Option(metavar="FILE.yaml", help="Settings by name.", rich_help_panel=_RUN)]
 Set = Annotated[
     list[str],
-    typer.Option("--set", metavar="NAME=VALUE", help="One setting, such as failure.retries=5.", rich_help_panel=_RUN),
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="One setting, such as failure.retries=5.",
+        rich_help_panel=_RUN,
+        autocompletion=setting_names,
+    ),
 ]
 
 
@@ -37,6 +47,7 @@ class Command:
     problem: str
     example: str
     takes: Any = str
+    completes: Callable[[str], list[str]] = molecules
 
 
 _MOLECULE = "Built-in name (`hybridloop problems`) or file: FCIDUMP, QCSchema JSON, Pauli-sum JSON."
@@ -75,12 +86,14 @@ COMMANDS = (
         "Find a good assignment of a binary problem, by default in one job at fixed angles.",
         _BINARY,
         "petersen --seed 7",
+        completes=binary_problems,
     ),
     Command(
         "rqaoa",
         "Find a good assignment of a binary problem by fixing one variable a round.",
         _BINARY,
         "petersen --seed 7",
+        completes=binary_problems,
     ),
 )
 
@@ -98,6 +111,7 @@ def _run_command(command: Command) -> Callable[..., None]:
         problem: Any,
         *,
         run_key: Key = None,
+        workspace: Workspace = None,
         config: Config = None,
         set_: Set = [],  # noqa: B006  # typer's way to say that it may be left out
         json: AsJson = False,
@@ -105,16 +119,28 @@ def _run_command(command: Command) -> Callable[..., None]:
         **options: Any,
     ) -> None:
         from hybridloop import api
-        from hybridloop.cli.settings_file import settings_of
+        from hybridloop.cli.settings_file import layers_of
+        from hybridloop.defaults import chosen
         from hybridloop.user_input import read_problem, read_scan
 
-        settings = api.checked_settings(command.algorithm, settings_of(config, set_, given(ctx, options)))
+        found = chosen(command.algorithm, *layers_of(config, set_, given(ctx, options)))
         text = read_scan(problem) if isinstance(problem, list) else read_problem(problem)
-        with shown(quiet=quiet) as on_progress:
-            result = api.run(command.algorithm, text, settings, run_key=run_key, on_progress=on_progress)
+        with shown(quiet=quiet) as seen:
+            result = api.run(
+                command.algorithm,
+                text,
+                found.settings,
+                sources=found.sources,
+                run_key=run_key,
+                workspace=workspace,
+                on_progress=seen.on_progress,
+                feed=seen.feed,
+            )
         tell(result, as_json=json)
 
-    run.__annotations__["problem"] = Annotated[command.takes, typer.Argument(help=command.problem)]
+    run.__annotations__["problem"] = Annotated[
+        command.takes, typer.Argument(help=command.problem, autocompletion=command.completes)
+    ]
     run.__doc__ = (
         f"{command.does}\n\nWhat is given by name goes before --set, and that before --config.\n\n"
         f"Example: hybridloop run {command.algorithm} {command.example}"

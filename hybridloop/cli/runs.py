@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hybridloop.cli.completing import run_keys
 from hybridloop.cli.ending import tell
 from hybridloop.cli.options import given, options_of, with_options
-from hybridloop.cli.output import AsJson, Quiet, print_json, print_table, say
+from hybridloop.cli.output import AsJson, Quiet, Workspace, print_json, print_table
 from hybridloop.cli.progress import shown
 from hybridloop.errors import InputError
 from hybridloop.flows.settings import LIMITS, RunSettings, parse_duration
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Runs of the journal, finished or to be gone on with.")
 
-Run = Annotated[str, typer.Argument(metavar="KEY", help="The run's key, or the beginning of its uid.")]
+Run = Annotated[
+    str,
+    typer.Argument(metavar="KEY", help="The run's key, or the beginning of its uid.", autocompletion=run_keys),
+]
 _COLUMNS = ("run", "status", "algorithm", "problem", "target", "rounds", "jobs", "value", "created")
-_ENDED_WELL = ("converged", "finished")
-_UNFINISHED = ("created", "stopped", "parked", "interrupted", "failed")
 
 
 @app.command("list")
@@ -32,7 +34,10 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, help="How many at most, the newest first.")] = 20,
     json: AsJson = False,
 ) -> None:
-    """List the newest runs."""
+    """List the newest runs.
+
+    Example: hybridloop runs list --limit 5
+    """
     with _journal() as journal:
         rows = [
             _row(record, effort.rounds_complete, effort.jobs + effort.pings)
@@ -46,7 +51,13 @@ def list_(
 
 @app.command()
 def show(run: Run, *, json: AsJson = False) -> None:
-    """Show a run: its settings, sessions, effort and result."""
+    """Show a run: its settings, sessions, effort and result.
+
+    Example: hybridloop runs show night
+    """
+    from hybridloop.sessions.meter import meter_of
+    from hybridloop.sessions.targets import known_targets
+
     with _journal() as journal:
         record = journal.run(run)
         progress = journal.progress(record.uid)
@@ -58,7 +69,9 @@ def show(run: Run, *, json: AsJson = False) -> None:
             "seed": record.seed,
             "held_by": str(record.owner) if record.owner and not _is_orphaned(record) else None,
             "stop_requested": record.stop_requested,
+            "meter": asdict(meter_of(journal.charges(record.uid), known_targets().get(record.target))),
             "settings": dict(record.settings.get("settings", {})),
+            "sources": dict(record.settings.get("sources", {})),
             "workspace": dict(record.settings.get("workspace", {})),
             "versions": dict(record.versions),
             "sessions": [
@@ -87,6 +100,7 @@ def _resume(
     run: Run,
     *,
     later: Annotated[bool, typer.Option("--later", help="Leave it to the housekeeping flow.")] = False,
+    workspace: Workspace = None,
     json: AsJson = False,
     quiet: Quiet = False,
     **limits: Any,
@@ -94,14 +108,16 @@ def _resume(
     """Go on with a run where it ended; with larger limits, if you give some.
 
     What was measured is not measured again, and the answer is that of a run that was never interrupted.
+
+    Example: hybridloop runs resume night --max-cost 100USD
     """
     if later:
         _mark(run, as_json=json)
         return
     from hybridloop import api
 
-    with shown(quiet=quiet) as on_progress:
-        result = api.resume(run, given(ctx, limits), on_progress=on_progress)
+    with shown(quiet=quiet) as seen:
+        result = api.resume(run, given(ctx, limits), workspace=workspace, on_progress=seen.on_progress, feed=seen.feed)
     tell(result, as_json=json)
 
 
@@ -120,7 +136,10 @@ def _mark(run: str, *, as_json: bool) -> None:
 
 @app.command()
 def stop(run: Run, *, json: AsJson = False) -> None:
-    """Ask a run that is under way to end in order; it does within seconds, and can be resumed."""
+    """Ask a run that is under way to end in order; it does within seconds, and can be resumed.
+
+    Example: hybridloop runs stop night
+    """
     with _journal() as journal:
         record = journal.run(run)
         is_under_way = record.owner is not None and not _is_orphaned(record)
@@ -135,66 +154,48 @@ def stop(run: Run, *, json: AsJson = False) -> None:
 
 
 @app.command()
-def verify(run: Run, *, json: AsJson = False) -> None:
-    """Compute a run's values anew from its stored counts alone, and compare them bit for bit."""
-    from hybridloop.flows.verify import verified
-
-    with _journal() as journal:
-        found = verified(journal, journal.run(run))
-    if json:
-        print_json(found.as_dict())
-    else:
-        print(f"run {found.run_key}: {found.rounds} rounds computed anew from {found.jobs} jobs' counts")
-        value = f"{found.value!r} {found.unit}".rstrip()
-        print(f"  value      {value}, {'the same' if found.agrees else 'NOT the same'}")
-        for difference in found.differences:
-            print(f"  differs    {difference}")
-    if not found.agrees:
-        raise typer.Exit(1)
-
-
-@app.command()
-def export(
-    run: Run,
-    *,
-    output: Annotated[
-        Path | None, typer.Option(metavar="FILE.json", help="Where to; left out: standard output.")
-    ] = None,
-) -> None:
-    """Write all that is known of a run as one JSON document: settings, versions, sessions, rounds, counts."""
-    from hybridloop.flows.exporting import exported
-
-    with _journal() as journal:
-        document = exported(journal, journal.run(run))
-    if output is None:
-        print_json(document)
-    else:
-        import json
-
-        output.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        say(f"{output}: {document['run']['key']}, {len(document['rounds'])} rounds")
-
-
-@app.command()
 def prune(
     *,
     older_than: Annotated[str, typer.Option(metavar="AGE", help="For how long ended, such as 90d.")] = "90d",
     unfinished: Annotated[bool, typer.Option("--unfinished", help="Runs that could be gone on with as well.")] = False,
+    keep_results: Annotated[
+        bool, typer.Option("--keep-results", help="Keep what runs came to, and forget what was measured.")
+    ] = False,
+    workspace: Workspace = None,
     json: AsJson = False,
 ) -> None:
-    """Forget old runs that have ended; with --unfinished those that could be resumed, too."""
+    """Forget old runs that have ended; with --unfinished those that could be resumed, too, their jobs cancelled.
+
+    Example: hybridloop runs prune --older-than 90d
+    """
     try:
         age = parse_duration(older_than)
     except ValueError as error:
         raise InputError("--older-than", str(error), "Give such as 90d or 12h.") from error
     assert isinstance(age, float)
     before = datetime.now(UTC).timestamp() - age
+    from hybridloop.environment import workspace_called
+    from hybridloop.sessions.forgetting import forget_ended_well, forget_unfinished
+
     with _journal() as journal:
-        forgotten = journal.prune(older_than=before, statuses=_ENDED_WELL + _UNFINISHED if unfinished else _ENDED_WELL)
+        done = forget_ended_well(journal, older_than=before, keeps_results=keep_results)
+        if unfinished:
+            early = forget_unfinished(journal, lambda: workspace_called(workspace), older_than=before)
+            done.runs, done.cancelled_jobs, done.kept = done.runs + early.runs, early.cancelled_jobs, early.kept
+        done.freed_bytes = journal.compact()
     if json:
-        print_json({"forgotten": forgotten, "ended_before": _time(before)})
-    else:
-        print(f"{forgotten} run(s) forgotten that ended before {_time(before)}")
+        names = {"forgotten": done.runs, "stripped": done.stripped, "cancelled_jobs": done.cancelled_jobs}
+        print_json({**names, "freed_bytes": done.freed_bytes, "kept": done.kept, "ended_before": _time(before)})
+        return
+    print(f"{done.runs} run(s) forgotten that ended before {_time(before)}")
+    if done.stripped:
+        print(f"{done.stripped} run(s) forgotten but for their results")
+    if done.cancelled_jobs:
+        print(f"{done.cancelled_jobs} job(s) of forgotten runs cancelled at the service")
+    if done.freed_bytes:
+        print(f"{done.freed_bytes:,} bytes given back to the disk")
+    for uid, reason in done.kept.items():
+        print(f"run {uid} is kept: {reason}")
 
 
 def _journal() -> Journal:

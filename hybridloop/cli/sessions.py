@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hybridloop.cli.output import AsJson, print_json, print_table
+from hybridloop.cli.output import AsJson, Workspace, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Sessions of the workspace, and their jobs.")
 
@@ -19,59 +19,75 @@ _COLUMNS = ("id", "name", "target", "status", "created", "ended")
 def list_(
     *,
     limit: Annotated[int, typer.Option(min=1, help="How many at most, the newest first.")] = 20,
+    workspace: Workspace = None,
     json: AsJson = False,
 ) -> None:
-    """List the newest sessions."""
+    """List the newest sessions.
+
+    Example: hybridloop sessions list
+    """
     from hybridloop.sessions.catalog import list_sessions
 
-    _show_rows(list_sessions(_workspace(), limit), _COLUMNS, as_json=json)
+    _show_rows(list_sessions(_called(workspace), limit), _COLUMNS, as_json=json)
 
 
 @app.command()
-def show(session_id: SessionId, *, json: AsJson = False) -> None:
-    """Show a session, its jobs counted by status."""
+def show(session_id: SessionId, *, workspace: Workspace = None, json: AsJson = False) -> None:
+    """Show a session, its jobs counted by status.
+
+    Example: hybridloop sessions show 83f07da9-535c-5d2d-8137-d164c097f4c8
+    """
     from hybridloop.sessions.catalog import show_session
 
-    _show_row(show_session(_workspace(), str(session_id)), as_json=json)
+    _show_row(show_session(_called(workspace), str(session_id)), as_json=json)
 
 
 @app.command()
-def jobs(session_id: SessionId, *, json: AsJson = False) -> None:
-    """List a session's jobs in the order of their creation."""
+def jobs(session_id: SessionId, *, workspace: Workspace = None, json: AsJson = False) -> None:
+    """List a session's jobs in the order of their creation.
+
+    Example: hybridloop sessions jobs 83f07da9-535c-5d2d-8137-d164c097f4c8
+    """
     from hybridloop.sessions.catalog import list_jobs
 
     columns = ("id", "name", "status", "shots", "created", "ended", "cost", "unit", "error")
-    _show_rows(list_jobs(_workspace(), str(session_id)), columns, as_json=json)
+    _show_rows(list_jobs(_called(workspace), str(session_id)), columns, as_json=json)
 
 
 @app.command()
-def close(session_id: SessionId, *, json: AsJson = False) -> None:
-    """Close a session; closing one that has ended changes nothing."""
+def close(session_id: SessionId, *, workspace: Workspace = None, json: AsJson = False) -> None:
+    """Close a session; closing one that has ended changes nothing.
+
+    Example: hybridloop sessions close 83f07da9-535c-5d2d-8137-d164c097f4c8
+    """
     from hybridloop.sessions.catalog import close_session
 
-    _show_row(close_session(_workspace(), str(session_id)), as_json=json)
+    _show_row(close_session(_called(workspace), str(session_id)), as_json=json)
 
 
 @app.command()
-def sweep(*, json: AsJson = False) -> None:
-    """Close the sessions that runs of this journal left open whose process is gone, and no others."""
+def sweep(*, workspace: Workspace = None, json: AsJson = False) -> None:
+    """Close the sessions that runs of this journal left open whose process is gone, and no others.
+
+    Example: hybridloop sessions sweep
+    """
     import dataclasses
 
     from hybridloop.sessions.journal import open_journal
     from hybridloop.sessions.sweep import sweep as close_orphans
 
     with open_journal() as journal:
-        rows = [dataclasses.asdict(each) for each in close_orphans(journal, _workspace())]
+        rows = [dataclasses.asdict(each) for each in close_orphans(journal, _called(workspace))]
     if rows or json:
         _show_rows(rows, ("run_key", "session", "done"), as_json=json)
     else:
         print("no session was open")
 
 
-def _workspace() -> Any:
-    from hybridloop.environment import default_workspace
+def _called(workspace: str | None) -> Any:
+    from hybridloop.environment import workspace_called
 
-    return default_workspace()
+    return workspace_called(workspace)
 
 
 def _show_rows(rows: list[dict[str, Any]], columns: tuple[str, ...], *, as_json: bool) -> None:

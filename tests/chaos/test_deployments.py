@@ -5,13 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -27,12 +23,13 @@ from prefect.workers.process import ProcessWorker
 from hybridloop.flows.context import called_with
 from hybridloop.flows.settings import ProblemText, VqeSettings
 from hybridloop.flows.vqe import vqe
-from hybridloop.sessions.journal import Journal, RoundRecord, RunRecord, SessionRow, journal_url
+from hybridloop.sessions.journal import Journal, RunRecord, SessionRow, journal_url
 from hybridloop.sessions.sweep import unfinished_jobs
 from hybridloop.stack import PrefectServer
 from hybridloop.stack.processes import wait_until
-from tests.cli.processes import PATIENCE_S, Shell, WorkspaceShell
-from tests.conftest import Emulator, running_emulator
+from tests.cli.processes import PATIENCE_S, Shell
+from tests.conftest import running_emulator
+from tests.deployments.workers import Place, worker
 from tests.long_form import IS_LONG, long_form
 from tests.prefect_server import own_environ
 
@@ -50,66 +47,6 @@ CLOSED_WITHIN = timedelta(seconds=10)
 # The second time would undo what was set meanwhile.
 LAST_WORD = "Check whether the flow run exceeded its memory allocation"
 
-# whoever started the tests may ignore SIGINT; a worker would inherit that, and it ends by sending itself one
-WORKER = """
-import runpy, signal
-signal.signal(signal.SIGINT, signal.default_int_handler)
-runpy.run_module("prefect", run_name="__main__")
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a worker's runs happen: the service, their journal, and the deployment on Prefect's server."""
-
-    service: Emulator
-    at: WorkspaceShell
-    journal: Journal
-    client: SyncPrefectClient
-    deployment: UUID
-
-    def record(self, run: FlowRun) -> RunRecord:
-        """The journal's run of a flow run."""
-        record = self.journal.run_of_flow(str(run.id))
-        assert record is not None
-        return record
-
-    def rounds(self, run: FlowRun) -> list[RoundRecord]:
-        """The rounds that were begun."""
-        record = self.journal.run_of_flow(str(run.id))
-        return [] if record is None else list(self.journal.rounds(record.uid))
-
-    def has_measured(self, run: FlowRun) -> bool:
-        """Whether a round is complete."""
-        return any(round_.complete for round_ in self.rounds(run))
-
-    def is_in_its_midst(self, run: FlowRun) -> bool:
-        """Whether a round is complete, and the jobs of the next one are at the service."""
-        *measured, last = self.rounds(run)
-        return bool(measured) and not last.complete and all(job.state == "submitted" for job in last.jobs)
-
-    def state(self, run: FlowRun) -> State[Any]:
-        """How the flow run stands now."""
-        state = self.client.read_flow_run(run.id).state
-        assert state is not None
-        return state
-
-    def is_closed(self, run: FlowRun) -> bool:
-        """Whether the run's sessions are closed by the journal, nobody holds the run, and how it ended is noted."""
-        record = self.record(run)
-        is_over = record.owner is None and record.status != "running"
-        return is_over and all(row.ended_at is not None for row in self.journal.sessions(record.uid))
-
-    def session_statuses(self, record: RunRecord) -> list[str]:
-        """The statuses of the run's sessions, by the service."""
-        ids = {row.id for row in self.journal.sessions(record.uid)}
-        return [each.details.status for each in self.at.workspace.list_sessions() if each.id in ids]
-
-    def slow_down(self, seconds: float) -> None:
-        """Have the service answer so late what it is asked of a round's jobs."""
-        rules = [{"fault": "slow-answer", "operation": "list", "seconds": seconds}] if seconds else []
-        self.service.admin("faults", {"rules": rules})
-
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -120,22 +57,6 @@ class Ended:
     record: RunRecord
     sessions: tuple[SessionRow, ...]
     in_flight: int
-
-
-@contextmanager
-def worker(environ: Mapping[str, str], folder: Path) -> Iterator[None]:
-    """Hold a worker of the pool; it ends with the block, in order."""
-    command = [sys.executable, "-c", WORKER, "worker", "start", "--pool", POOL, "--type", "process"]
-    with (folder / "worker.log").open("wb") as log:
-        process = subprocess.Popen(command, env=dict(environ), cwd=folder, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        yield
-    finally:
-        process.terminate()
-        try:
-            assert process.wait(PATIENCE_S) == 0
-        finally:
-            process.kill()
 
 
 def deployed(client: SyncPrefectClient) -> UUID:
@@ -165,7 +86,7 @@ def place(prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactor
         at = Shell(environ).at(service, "worked")
         deployment = deployed(client)
         with (
-            worker(at.shell.environ, folder),
+            worker(at.shell.environ, folder, POOL),
             Journal(journal_url(folder / "home" / "journal.db")) as journal,
         ):
             yield Place(service, at, journal, client, deployment)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hybridloop.cli.settings_file import settings_of
+from hybridloop.cli.settings_file import layers_of
+from hybridloop.defaults import chosen
 from hybridloop.errors import InputError
 from hybridloop.flows.settings import LIMITS, VqeSettings, parse_duration
 from hybridloop.sessions.journal import Journal, journal_url
@@ -124,12 +125,20 @@ def test_old_runs_are_forgotten_but_unfinished_ones_only_where_that_is_asked(
 def test_settings_come_from_the_file_then_from_set_then_from_options(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("shots: 10\nprecision: 0.01\nseed: 3\nfailure:\n  retries: 1\n")
-    settings = settings_of(path, ["precision=0.02", "seed=4", "failure.max_renewals=2"], {"seed": 5, "penalty": 1.0})
-    assert settings == {
-        "shots": 10,
-        "precision": 0.02,
-        "seed": 5,
-        "failure": {"retries": 1, "max_renewals": 2, "penalty": 1.0},
+    sets = ["precision=0.02", "seed=4", "failure.max_renewals=2", "failure.on_lost_job=penalize"]
+    found = chosen("vqe", *layers_of(path, sets, {"seed": 5, "penalty": 1.0}), environ={})
+    settings = found.settings
+    assert isinstance(settings, VqeSettings)
+    assert (settings.shots, settings.precision, settings.seed) == (10, 0.02, 5)
+    assert (settings.failure.retries, settings.failure.max_renewals, settings.failure.penalty) == (1, 2, 1.0)
+    assert found.sources == {
+        "shots": f"--config {path}",
+        "failure.retries": f"--config {path}",
+        "precision": "--set precision",
+        "failure.max_renewals": "--set failure.max_renewals",
+        "failure.on_lost_job": "--set failure.on_lost_job",
+        "seed": "the call",
+        "failure.penalty": "the call",
     }
 
 
@@ -192,4 +201,4 @@ def test_limits_are_settings() -> None:
 
 def test_a_file_that_is_not_there_is_refused() -> None:
     with pytest.raises(InputError, match="nowhere"):
-        settings_of(Path("nowhere.yaml"), [], {})
+        layers_of(Path("nowhere.yaml"), [], {})

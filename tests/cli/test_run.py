@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +14,7 @@ import pytest
 
 from hybridloop.stack import PrefectServer
 from hybridloop.stack.processes import MARK, wait_until
-from tests.cli.processes import PATIENCE_S, Said, Shell, WorkspaceShell
+from tests.cli.processes import Said, Shell, WorkspaceShell
 
 H2_FILE = Path(__file__).parents[1] / "data" / "H2_0.735.fcidump"
 EXACT_H2 = -1.1373060357534004
@@ -161,34 +158,3 @@ def test_a_picture_that_cannot_be_written_does_not_cost_the_result(
     assert document["picture"] is None
     assert document["status"] == "converged"
     assert f"the picture can't be written to {tmp_path}" in said.err
-
-
-def test_a_terminal_shows_one_live_line_and_then_the_result(shell: Shell) -> None:
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "hybridloop", "run", "vqe", "h2", "--seed", "7"]
-    environ = {**shell.environ, "TERM": "xterm", "COLUMNS": "120"}
-    with subprocess.Popen(command, env=environ, stdin=theirs, stdout=theirs, stderr=theirs) as run:
-        os.close(theirs)
-        seen = _all_of(ours)
-        assert run.wait(timeout=PATIENCE_S) == 0
-    live, _, result = seen.rpartition("h2 on rigetti.sim.qvm: converged")
-    assert "preparing the run" in live
-    assert "round   3" in live
-    assert "session executing" in live
-    assert live.count("\n") == 1  # each round is written over the last; one line feed ends the line
-    assert live.endswith("\x1b[1A\x1b[2K")  # and then it is taken back
-    assert "energy" in result
-
-
-def _all_of(descriptor: int) -> str:
-    """What is written to a terminal until its last writer has gone."""
-    chunks: list[bytes] = []
-    while True:
-        try:
-            chunk = os.read(descriptor, 65536)
-        except OSError:  # Linux's way of saying that nobody has it open any more
-            chunk = b""
-        if not chunk:
-            os.close(descriptor)
-            return b"".join(chunks).decode()
-        chunks.append(chunk)

@@ -1,0 +1,65 @@
+"""A user's own file: a loop of theirs in a session of its own, and a flow with their tasks around runs of ours.
+
+python own_flows.py RUN_KEY    prints what the loop found
+"""
+
+import json
+import sys
+from typing import Any
+
+import numpy as np
+from prefect import flow, task
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+
+import hybridloop as hl
+
+theta = Parameter("theta")
+circuit = QuantumCircuit(1)
+circuit.ry(theta, 0)
+circuit.measure_all()
+
+
+@hl.session_flow(target="rigetti.sim.qvm", seed=3, unattended="interrupted")
+def find_half(session: Any, rounds: int = 6, shots: int = 400) -> dict[str, Any]:
+    """Look for the angle at which half of the shots give 1; where to look next follows from the counts before."""
+    sampler, angle, seen = session.sampler(shots=shots), 0.4, []
+    for step in range(1, rounds + 1):
+        ones = sampler.run([(circuit, [angle])]).result()[0].data.meas.get_counts().get("1", 0)
+        seen.append((angle, ones))
+        angle += 2.0 * (0.5 - ones / shots) / np.sqrt(step)
+    return {"angle": float(angle), "seen": seen}
+
+
+@task
+def choose(bond: str) -> str:
+    """Say which molecule."""
+    return {"short": "h2"}[bond]
+
+
+@task
+def tell(energy: float, angle: float) -> str:
+    """Say what came out."""
+    return f"{energy:.4f} {angle:.4f}"
+
+
+@flow
+def night(bond: str = "short") -> str:
+    """Two runs, each in a session of its own, between tasks of mine."""
+    result = hl.vqe(choose(bond), seed=7, target="ionq.simulator")
+    found = find_half(3)
+    assert result.value is not None
+    return tell(result.value, found["angle"])
+
+
+@flow
+async def night_of_async_code(bond: str = "short") -> str:
+    """The same from async code."""
+    result = hl.vqe(choose(bond), seed=7, target="ionq.simulator")
+    found = find_half(3)
+    assert result.value is not None
+    return tell(result.value, found["angle"])
+
+
+if __name__ == "__main__":
+    print(json.dumps(find_half(run_key=sys.argv[1])))

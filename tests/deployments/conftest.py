@@ -1,0 +1,27 @@
+"""All that the checkout deploys, on the server that all tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.responses import DeploymentResponse
+
+from hybridloop.stack import PrefectServer
+from tests.deployments.checkout import DEPLOYS, WRITTEN, full_name, prefect, shown
+
+
+@pytest.fixture(scope="session")
+def deployed(prefect_server: PrefectServer) -> Iterator[dict[str, DeploymentResponse]]:
+    """All deployments of the file, by name, deployed as the guide says; in the end their schedules are off."""
+    for command in shown(*DEPLOYS):
+        done = prefect(prefect_server.environment, command)
+        assert done.returncode == 0, done.stdout + done.stderr
+    with SyncPrefectClient(prefect_server.api_url) as client:
+        found = {full_name(each): client.read_deployment_by_name(full_name(each)) for each in WRITTEN}
+        try:
+            yield found
+        finally:
+            for each in found.values():
+                client.pause_deployment(each.id)

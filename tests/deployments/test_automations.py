@@ -1,0 +1,128 @@
+"""The automations that are shown tell of a run that ends badly, on a real server."""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import State
+from prefect.events import emit_event
+from prefect.events.schemas.automations import AutomationCore
+from prefect.states import Completed, Crashed, Running
+
+from hybridloop.flows.vqe import vqe
+from hybridloop.stack import PrefectServer
+from tests.long_form import long_only
+
+FILE = Path(__file__).parents[2] / "deployments" / "automations.yaml"
+WITHIN_S = 60.0  # a bound for broken code
+OURS = "prefect.tag.hybridloop"
+SILENT = {"silent": OURS, "alive": OURS, "never heard of": OURS, "not ours": "prefect.tag.theirs"}  # flow runs' tags
+
+
+@pytest.fixture
+def heard() -> Iterator[tuple[str, queue.Queue[Any]]]:
+    """A listener of ours: its URL, and what it is told."""
+    told: queue.Queue[Any] = queue.Queue()
+
+    class Listener(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.put(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Listener) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/", told
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.slow
+def test_somebody_is_told_of_a_run_that_crashed_and_of_no_other(
+    prefect_server: PrefectServer, heard: tuple[str, queue.Queue[Any]]
+) -> None:
+    url, told = heard
+    message = {"subject": "{{subject}}", "body": "{{body}}"}
+    block = CustomWebhookNotificationBlock(name="ours", url=url, method="POST", json_data=message)
+    block_id = block.save("told-of-crashes", overwrite=True)
+    shown = yaml.safe_load(FILE.read_text("utf-8").replace("BLOCK_ID", str(block_id)))
+    with SyncPrefectClient(prefect_server.api_url) as client:
+        created = []
+        for each in shown["automations"]:
+            document = AutomationCore.model_validate(each).model_dump(mode="json")
+            reply = client._client.post("/automations/", json=document)
+            assert reply.status_code == 201, reply.text
+            created.append(reply.json()["id"])
+        try:
+            parameters = {"problem": {"name": "h2"}}
+            ends: dict[str, State[Any]] = {
+                "fine": Completed(),
+                "not-ours": Crashed(),
+                "ours": Crashed(message="its process ended"),
+            }
+            for name, state in ends.items():
+                tags = () if name == "not-ours" else ("hybridloop",)
+                run = client.create_flow_run(vqe, parameters=parameters, name=name, tags=tags, state=Running())
+                client.set_flow_run_state(run.id, state)
+            assert told.get(timeout=WITHIN_S) == {"subject": "ours Crashed", "body": "vqe: its process ended"}
+            assert told.empty()
+        finally:
+            for automation in created:
+                client._client.delete(f"/automations/{automation}")
+
+
+@long_only  # Prefect looks at what did not happen after ten seconds at the earliest
+@pytest.mark.slow
+def test_a_flow_run_that_was_heard_of_and_then_no_more_is_marked_and_no_other(prefect_server: PrefectServer) -> None:
+    _, shown = yaml.safe_load(FILE.read_text("utf-8"))["automations"]
+    shown["trigger"]["within"] = 10
+    with SyncPrefectClient(prefect_server.api_url) as client:
+        document = AutomationCore.model_validate(shown).model_dump(mode="json")
+        automation = client._client.post("/automations/", json=document).json()["id"]
+        parameters = {"problem": {"name": "h2"}}
+        runs = {name: client.create_flow_run(vqe, parameters=parameters, state=Running()).id for name in SILENT}
+
+        def beat(name: str) -> None:
+            tag = {"prefect.resource.role": "tag", "prefect.resource.id": SILENT[name]}
+            resource = {"prefect.resource.id": f"prefect.flow-run.{runs[name]}"}
+            emit_event("prefect.flow-run.heartbeat", resource=resource, related=[tag])
+
+        def state(name: str) -> str:
+            found = client.read_flow_run(runs[name]).state
+            return "" if found is None else str(found.name)
+
+        try:
+            for name in ("silent", "alive", "not ours"):
+                beat(name)
+            for _ in range(60):
+                beat("alive")
+                if state("silent") != "Running":
+                    break
+                threading.Event().wait(1.0)
+            assert {name: state(name) for name in SILENT} == {name: "Running" for name in SILENT} | {
+                "silent": "Crashed"
+            }
+        finally:
+            client._client.delete(f"/automations/{automation}")
+
+
+def test_without_a_block_the_automations_are_refused() -> None:
+    shown = yaml.safe_load(FILE.read_text("utf-8"))
+    with pytest.raises(ValueError, match="block_document_id"):
+        [AutomationCore.model_validate(each) for each in shown["automations"]]

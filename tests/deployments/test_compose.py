@@ -1,0 +1,70 @@
+"""The compose file, which can't be run here, is held together: its parts name each other, and it has no secret."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hybridloop.sessions.journal.location import Location
+
+FILE = Path(__file__).parents[2] / "deployments" / "compose.yaml"
+VARIABLE = re.compile(r"\$\{([A-Z_]+)(:\?[^}]*)?\}")
+KNOWN = {"image", "build", "command", "environment", "configs", "volumes", "healthcheck", "restart", "ports"} | {
+    "depends_on",
+    "stop_grace_period",
+}
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(FILE.read_text("utf-8"))
+    return document
+
+
+def test_services_depend_on_what_is_there_and_tells_that_it_is_well(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    assert set(services) == {"postgres", "prefect", "worker"}
+    for service in services.values():
+        assert set(service) <= KNOWN
+        for name, needed in service.get("depends_on", {}).items():
+            assert needed == {"condition": "service_healthy"}
+            assert services[name]["healthcheck"]["test"][0] == "CMD"
+
+
+def test_volumes_and_configs_that_are_used_are_declared(compose: dict[str, Any]) -> None:
+    postgres = compose["services"]["postgres"]
+    assert {each.partition(":")[0] for each in postgres["volumes"]} == set(compose["volumes"])
+    assert {each["source"] for each in postgres["configs"]} == set(compose["configs"])
+    assert "pg_trgm" in compose["configs"]["databases"]["content"]  # Prefect's own migrations need it
+
+
+def test_images_are_pinned_and_server_and_workers_are_of_one_which_is_of_this_version(compose: dict[str, Any]) -> None:
+    images = {name: service.get("image", "") for name, service in compose["services"].items()}
+    assert re.fullmatch(r"postgres:\d+\.\d+-\w+", images["postgres"])
+    for name in ("prefect", "worker"):
+        assert images[name] == f"hybridloop:{version('hybridloop')}"
+        build = compose["services"][name]["build"]
+        assert (FILE.parent / build["context"] / build["dockerfile"]).is_file()
+
+
+def test_secrets_come_from_outside_and_are_asked_for() -> None:
+    found = VARIABLE.findall(FILE.read_text("utf-8"))
+    asked = {name for name, demand in found if demand}
+    assert asked == {name for name, _ in found} == {"POSTGRES_PASSWORD", "AZURE_QUANTUM_CONNECTION_STRING"}
+
+
+def test_workers_share_a_journal_and_a_server(compose: dict[str, Any]) -> None:
+    worker, prefect = compose["services"]["worker"], compose["services"]["prefect"]
+    journal = VARIABLE.sub("secret", worker["environment"]["HYBRIDLOOP_JOURNAL"])
+    location = Location.parse(journal)
+    assert not location.is_file
+    assert "secret" not in str(location)
+    assert location.url.host == "postgres"
+    assert location.url.database == compose["services"]["postgres"]["environment"]["POSTGRES_DB"]
+    assert "@postgres:5432/prefect" in prefect["environment"]["PREFECT_API_DATABASE_CONNECTION_URL"]
+    assert worker["environment"]["PREFECT_API_URL"] == "http://prefect:4200/api"

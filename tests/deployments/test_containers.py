@@ -1,0 +1,83 @@
+"""The image, the pool of containers and the service unit, which are read here; no Docker runs where tests run."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.deployments.checkout import FILE, GUIDE, ROOT, of_unit
+from tests.deployments.workers import POOL, START
+
+FOLDER = (ROOT / FILE).parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+IMAGE = f"hybridloop:{PROJECT['version']}"
+PINNED = re.compile(r"python:3\.\d+\.\d+-slim-[a-z]+")  # to the patch version, and to Debian's release
+SECRET = re.compile(r"(?i)key|secret|token|password|connection_string")
+
+
+def instructions() -> list[tuple[str, str]]:
+    """The Dockerfile's instructions, comments left out and continued lines joined."""
+    lines = [line for line in (FOLDER / "Dockerfile").read_text().splitlines() if not line.lstrip().startswith("#")]
+    joined = "\n".join(lines).replace("\\\n", " ")
+    return [(name, rest.strip()) for name, _, rest in (line.partition(" ") for line in joined.splitlines() if line)]
+
+
+def copied() -> Iterator[str]:
+    """What the image takes from the checkout."""
+    for name, rest in instructions():
+        if name == "COPY" and not rest.startswith("--from="):
+            yield from rest.split()[:-1]
+
+
+def test_every_stage_of_the_image_begins_with_a_base_that_is_pinned() -> None:
+    bases = [rest.split()[0] for name, rest in instructions() if name == "FROM"]
+    assert len(set(bases)) == 1
+    assert PINNED.fullmatch(bases[0])
+    assert bases[0].split(":")[1].startswith(PROJECT["requires-python"].removeprefix(">="))
+
+
+def test_the_image_runs_as_nobodys_root_and_holds_no_secret() -> None:
+    *_, last_stage = "\n".join(f"{name} {rest}" for name, rest in instructions()).split("FROM ")
+    user = re.findall(r"^USER (\d+):(\d+)$", last_stage, re.MULTILINE)
+    assert len(user) == 1
+    assert "0" not in user[0]
+    assert last_stage.index("\nUSER ") < last_stage.index("\nCMD ")
+    assert f"--uid {user[0][0]} " in last_stage
+    assert "ADD" not in [name for name, _ in instructions()]
+    assert not [rest for name, rest in instructions() if name in ("ENV", "ARG") and SECRET.search(rest)]
+
+
+def test_the_image_takes_what_the_builder_gets_to_see_and_nothing_else_is_seen() -> None:
+    ignored, *seen = [
+        line for line in (FOLDER / "Dockerfile.dockerignore").read_text().splitlines() if not line.startswith("#")
+    ]
+    assert ignored == "*"
+    assert {line.removeprefix("!") for line in seen if line.startswith("!")} == {each.lstrip("./") for each in copied()}
+    assert all((ROOT / each).exists() for each in copied())
+    (extra,) = [re.findall(r'"\.\[(\w+)\]"', rest) for name, rest in instructions() if name == "RUN" and "pip" in rest]
+    assert extra[0] in PROJECT["optional-dependencies"]
+
+
+def test_image_and_unit_start_the_worker_as_the_guide_does() -> None:
+    command = json.loads(dict(instructions())["CMD"])
+    assert " ".join(command) == START.format(POOL)
+    (started,) = of_unit("ExecStart")
+    program, *arguments = shlex.split(started)
+    assert " ".join([Path(program).name, *arguments]) == START.format(POOL)
+    assert f"{Path(program).parent}/pip install" in GUIDE
+
+
+def test_the_pool_starts_that_image_with_the_journal_in_a_volume() -> None:
+    template = json.loads((FOLDER / "docker-pool.json").read_text())
+    fields = template["variables"]["properties"]
+    assert {value for value in template["job_configuration"].values()} == {f"{{{{ {name} }}}}" for name in fields}
+    assert fields["image"]["default"] == IMAGE
+    assert f"--tag {IMAGE} ." in GUIDE
+    (volume,) = fields["volumes"]["default"]
+    environment = dict(instructions())["ENV"]
+    assert f"HYBRIDLOOP_HOME={volume.split(':')[1]} " in environment
+    assert not SECRET.search(json.dumps({name: field.get("default") for name, field in fields.items()}))

@@ -1,0 +1,186 @@
+"""The file of deployments on a real server: deployed by one command, scheduled, and refused bad settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jsonschema
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId, FlowRunFilter, FlowRunFilterState
+from prefect.client.schemas.filters import FlowRunFilterStateName as StateName
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.flows import Flow
+from prefect.utilities.callables import parameter_schema
+from pydantic import BaseModel
+
+from hybridloop.errors import InputError
+from hybridloop.flows.catalog import FLOWS
+from hybridloop.flows.housekeeping import housekeeping
+from hybridloop.flows.overriding import missing, together
+from hybridloop.flows.settings import SETTINGS, RunKey, VqeSettings
+from hybridloop.flows.sweep import sweep
+from hybridloop.sessions.journal import check_key
+from hybridloop.stack import PrefectServer
+from hybridloop.stack.processes import wait_until
+from tests.cli.processes import PATIENCE_S
+from tests.deployments.checkout import WRITTEN, flow_of, full_name
+from tests.deployments.workers import POOL
+
+SCHEDULED = [each for each in WRITTEN if each.get("schedules")]
+H2 = {"name": "h2"}
+
+
+@pytest.mark.parametrize("written", WRITTEN, ids=full_name)
+def test_a_deployment_gives_its_flow_what_it_takes_and_says_what_it_is_for(written: Mapping[str, Any]) -> None:
+    parameters = written.get("parameters", {})
+    schema = parameter_schema(flow_of(written)).model_dump()
+    assert "schedules" in written  # else Prefect asks for them, in a terminal
+    if written["name"] == "on-demand":
+        assert schema["required"] == ["spec" if flow_of(written) is sweep else "problem"]  # a form asks for it
+    else:
+        for each in written["schedules"]:
+            flow_of(written).validate_parameters({**parameters, **each.get("parameters", {})})
+    assert written["description"].endswith(".")
+
+
+def test_every_flow_is_deployed() -> None:
+    flows = [*FLOWS.values(), sweep, housekeeping]
+    assert {flow_of(each).name for each in WRITTEN} >= {flow.name for flow in flows}
+
+
+@pytest.mark.slow
+def test_one_plain_command_deploys_all_and_nothing_is_pulled(deployed: Mapping[str, DeploymentResponse]) -> None:
+    for each in WRITTEN:
+        there = deployed[full_name(each)]
+        assert (there.entrypoint, there.pull_steps, there.work_pool_name) == (each["entrypoint"], [], POOL)
+        assert there.enforce_parameter_schema
+        assert there.parameters == each.get("parameters", {})
+        assert len(there.schedules) == len(each.get("schedules", []))
+
+
+@pytest.mark.slow
+def test_each_schedule_makes_runs(deployed: Mapping[str, DeploymentResponse], prefect_server: PrefectServer) -> None:
+    wanted = {deployed[full_name(each)].id: len(each["schedules"]) for each in SCHEDULED}
+    with SyncPrefectClient(prefect_server.api_url) as client:
+        for each in wanted:
+            client.resume_deployment(each)
+
+        def are_scheduled() -> bool:
+            ours = DeploymentFilter(id=DeploymentFilterId(any_=list(wanted)))
+            state = FlowRunFilter(state=FlowRunFilterState(name=StateName(any_=["Scheduled"])))
+            runs = client.read_flow_runs(deployment_filter=ours, flow_run_filter=state)
+            kinds = {(run.deployment_id, json.dumps(run.parameters, sort_keys=True)) for run in runs}
+            return all(sum(of == each for of, _ in kinds) == number for each, number in wanted.items())
+
+        assert wait_until(are_scheduled, within_s=PATIENCE_S)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("parameters", "says"),
+    [
+        ({"settings": {"shots": 0}}, ("settings.shots", "less than the minimum of 1")),
+        ({"settings": {"shot": 100}}, ("settings", "'shot' was unexpected")),
+        ({"settings": {"mapping": "bravyi"}}, ("settings.mapping", "'bravyi' is not one of")),
+        ({"settings": {"failure": {"retries": -1}}}, ("settings.failure.retries", "less than the minimum of 0")),
+        ({"settings": {"deadline": "tomorrow"}}, ("settings.deadline", "tomorrow")),
+        ({"problem": {}}, ("problem", "'name' is a required property")),
+        ({"run_key": "two words"}, ("run_key", "two words")),
+    ],
+)
+def test_a_run_with_a_bad_setting_is_refused_at_creation_with_the_fields_name(
+    parameters: dict[str, Any],
+    says: tuple[str, ...],
+    deployed: Mapping[str, DeploymentResponse],
+    prefect_server: PrefectServer,
+) -> None:
+    with SyncPrefectClient(prefect_server.api_url) as client, pytest.raises(PrefectHTTPStatusError) as refusal:
+        client.create_flow_run_from_deployment(deployed["vqe/on-demand"].id, parameters={"problem": H2, **parameters})
+    assert refusal.value.response.status_code == 409
+    assert all(part in refusal.value.response.json()["detail"] for part in says), refusal.value.response.json()
+
+
+@pytest.mark.slow
+def test_prefect_itself_replaces_all_settings_by_those_of_the_run(
+    deployed: Mapping[str, DeploymentResponse], prefect_server: PrefectServer
+) -> None:
+    """Which is why the flow looks at its deployment's own."""
+    with SyncPrefectClient(prefect_server.api_url) as client:
+        run = client.create_flow_run_from_deployment(
+            deployed["vqe/nightly"].id, parameters={"settings": {"shots": 100}}
+        )
+        assert run.parameters == {"problem": H2, "settings": {"shots": 100}}
+        client.delete_flow_run(run.id)
+
+
+def test_settings_that_a_run_was_not_given_are_its_deployments() -> None:
+    own = {"precision": 0.01, "max_cost": "5USD", "seed": 7, "failure": {"retries": 5, "max_renewals": 2}}
+    given = VqeSettings.model_validate({"shots": 100, "seed": None, "failure": {"retries": 1}})
+    assert missing(given, own) == {"precision": 0.01, "max_cost": "5USD", "failure": {"max_renewals": 2}}
+    got = together(given, own)
+    assert (got.shots, got.precision, got.max_cost, got.seed) == (100, 0.01, {"USD": 5.0}, None)
+    assert (got.failure.retries, got.failure.max_renewals) == (1, 2)
+    assert together(got, own) == got
+    assert missing(VqeSettings(), own) == own
+    assert missing(VqeSettings.model_validate(own), own) == {}
+
+
+def test_settings_that_do_not_go_with_the_deployments_are_refused() -> None:
+    own = {"failure": {"on_lost_job": "penalize", "penalty": 0.0}}
+    with pytest.raises(InputError, match=r"settings\.failure.*a penalty is for.*Give null for what"):
+        together(VqeSettings.model_validate({"failure": {"on_lost_job": "fail"}}), own)
+
+
+@pytest.mark.parametrize("flow", [*FLOWS.values(), sweep, housekeeping], ids=lambda flow: str(flow.name))
+def test_a_flows_form_says_of_every_field_what_it_is_what_it_takes_and_what_it_is_left_out(
+    flow: Flow[..., Any],
+) -> None:
+    schema = parameter_schema(flow).model_dump()
+    definitions = schema["definitions"] or {}
+    groups = [schema["properties"]] + [each["properties"] for each in definitions.values() if "properties" in each]
+    for fields in groups:
+        for name, field in fields.items():
+            assert field.get("description"), name
+            assert "default" in field or name in {"problem", "name", "spec", "algorithm"}, name
+            for example in field.get("examples", []):
+                jsonschema.validate(example, {**field, "definitions": definitions})
+    assert all(each.get("enum") or each.get("properties") for each in definitions.values())
+    if flow.name in FLOWS:
+        assert set(definitions) >= {SETTINGS[flow.name].__name__, "ProblemText", "FailurePolicy"}
+
+
+@pytest.mark.parametrize("algorithm", SETTINGS)
+def test_a_form_knows_every_bound_that_the_settings_have(algorithm: str) -> None:
+    """A bound that pydantic can't write down in a schema stands there under its own name, which nothing checks."""
+
+    def keywords(schema: object) -> Iterator[str]:
+        if isinstance(schema, dict):
+            yield from schema
+        for each in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+            yield from keywords(each)
+
+    words = set(keywords(SETTINGS[algorithm].model_json_schema()))
+    assert words.isdisjoint({"gt", "ge", "lt", "le", "min_length", "max_length", "multiple_of"})
+    for bound in ("minimum", "maximum", "enum", "pattern"):
+        assert bound in words
+
+
+@pytest.mark.parametrize("key", ["night", "a.b_c-D9", "x" * 100, "", "x" * 101, "two words", "a/b", "ä", "line\n"])
+def test_a_form_takes_for_a_run_key_what_the_journal_takes(key: str) -> None:
+    class Form(BaseModel):
+        run_key: RunKey = None
+
+    def is_taken(check: Any) -> bool:
+        try:
+            check()
+        except (InputError, ValueError, jsonschema.ValidationError):
+            return False
+        return True
+
+    in_the_form = is_taken(lambda: jsonschema.validate({"run_key": key}, Form.model_json_schema()))
+    assert is_taken(lambda: Form(run_key=key)) == is_taken(lambda: check_key(key))
+    assert in_the_form == is_taken(lambda: check_key(key)) or key.endswith("\n")  # JSON Schema's own reading of `$`

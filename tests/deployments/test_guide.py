@@ -1,0 +1,69 @@
+"""What docs/deploy.md shows is run, and what it says of the files beside the deployments is so."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.responses import DeploymentResponse
+
+from hybridloop.blocks import saved_workspace
+from hybridloop.sessions.workspace import CONNECTION_VARIABLE, identity_of
+from hybridloop.stack import PrefectServer
+from tests.cli.processes import connection_string
+from tests.conftest import Emulator
+from tests.deployments.checkout import DEPLOYS, FILE, GUIDE, ROOT, WRITTEN, full_name, prefect_inside, shown
+from tests.deployments.workers import POOL, START
+
+SERVERS = ("prefect server start", START.format(POOL))  # these run until they are stopped; the tests start their own
+SNIPPET = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+REFUSED = re.compile(r"^\$ (?P<command>prefect .*)\n(?P<says>Error creating flow run: .*)$", re.MULTILINE)
+IN_TABLE = re.compile(r"`([a-z]+/[a-z0-9-]+)`")
+RUN_ID = re.compile(r"UUID: ([0-9a-f-]{36})")
+
+
+@pytest.mark.slow
+def test_the_commands_that_the_guide_shows_succeed_one_after_the_other(
+    deployed: Mapping[str, DeploymentResponse],
+    prefect_server: PrefectServer,
+    emulator: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    commands = [each for each in shown() if not each.startswith((*SERVERS, *DEPLOYS))]
+    assert len(commands) > 8
+    run_ids = [""]
+    for command in commands:
+        done = prefect_inside(*shlex.split(command.replace("FLOW_RUN_ID", run_ids[-1]))[1:])
+        assert done.exit_code == 0, (command, done.output)
+        if command.startswith("prefect deployment run"):
+            run_ids += RUN_ID.findall(done.output)
+
+    (refused,) = REFUSED.finditer(GUIDE)
+    done = prefect_inside(*shlex.split(refused["command"])[1:])
+    assert (done.exit_code, refused["says"] in done.output) == (1, True), done.output
+
+    text = connection_string(emulator.endpoint, emulator.api_key, "of-the-guide")
+    monkeypatch.setenv(CONNECTION_VARIABLE, text)
+    (snippet,) = SNIPPET.findall(GUIDE)
+    exec(snippet, {})
+    assert identity_of(saved_workspace("prod")) == identity_of(emulator.workspace("of-the-guide"))
+
+    again = prefect_inside("deploy", "--prefect-file", FILE, "--all", typed="")  # in a terminal, which asks nothing
+    assert again.exit_code == 0, again.output
+    with SyncPrefectClient(prefect_server.api_url) as client:  # a schedule that somebody made by hand has gone
+        for each in WRITTEN:
+            there = client.read_deployment_by_name(full_name(each))
+            assert len(there.schedules) == len(each.get("schedules", []))
+            client.pause_deployment(there.id)
+        assert client.read_work_pool(POOL).concurrency_limit == 4
+        for run_id in run_ids[1:]:  # else the next test's worker would take them
+            client.delete_flow_run(UUID(run_id))
+
+
+def test_the_guide_names_every_deployment() -> None:
+    assert set(IN_TABLE.findall(GUIDE)) >= {full_name(each) for each in WRITTEN}

@@ -1,0 +1,150 @@
+"""A worker that ends takes its runs with it; after a restart housekeeping has them go on, as if nothing had been."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import DeploymentResponse
+
+from hybridloop.flows.context import called_with
+from hybridloop.flows.settings import ProblemText, VqeSettings
+from hybridloop.flows.vqe import vqe
+from hybridloop.sessions.journal import Journal, journal_url
+from hybridloop.stack import PrefectServer
+from hybridloop.stack.processes import wait_until
+from tests.cli.processes import PATIENCE_S, Shell
+from tests.conftest import running_emulator
+from tests.deployments.checkout import of_unit
+from tests.deployments.workers import Place, Worker, is_gone, worker
+from tests.long_form import long_form, short_or_long
+from tests.prefect_server import own_environ
+
+pytestmark = pytest.mark.slow
+ANSWER = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history")
+GIVEN = {"seed": 7, "unattended": "interrupted"}
+
+
+def by_the_unit(held: Worker) -> None:
+    """As systemd stops the service: its commands first, and then SIGTERM."""
+    for line in of_unit("ExecStop"):
+        words = [str(held.popen.pid) if word == "$MAINPID" else word for word in shlex.split(line.removeprefix("-"))]
+        subprocess.run(words, env={**os.environ, "MAINPID": str(held.popen.pid)}, timeout=PATIENCE_S)
+    held.end(signal.SIGTERM)
+
+
+# how a worker ends, and whether its runs have time to close their sessions
+ENDS: Mapping[str, tuple[Callable[[Worker], None], bool]] = {
+    "SIGTERM": (lambda held: held.end(signal.SIGTERM), False),
+    "SIGKILL": (lambda held: held.end(signal.SIGKILL), True),
+    "the unit": (by_the_unit, True),
+}
+WAYS = short_or_long(("SIGTERM",), tuple(ENDS))
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run whose worker has ended: how the flow run and its sessions stood then, before anybody looked after them."""
+
+    run: FlowRun
+    state: str
+    sessions: list[str]
+
+
+@pytest.fixture(scope="module")
+def place(
+    prefect_server: PrefectServer,
+    deployed: Mapping[str, DeploymentResponse],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Place]:
+    folder = tmp_path_factory.mktemp("ends")
+    environ = {
+        **own_environ(str(folder / "home"), os.environ),
+        **prefect_server.environment,
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+    }
+    with running_emulator() as service, SyncPrefectClient(prefect_server.api_url) as client:
+        at = Shell(environ).at(service, "ends")
+        for each in deployed.values():
+            client.pause_deployment(each.id)  # no schedule has a hand in these tests
+        with Journal(journal_url(folder / "home" / "journal.db")) as journal:
+            yield Place(service, at, journal, client, deployed["vqe/on-demand"].id)
+
+
+@pytest.fixture(scope="module")
+def ended(place: Place, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
+    """For each way a run in its second round, and its worker's end."""
+    found = {}
+    for way in WAYS:
+        with worker(place.at.shell.environ, tmp_path_factory.mktemp("worker")) as held:
+            place.slow_down(2)
+            parameters = {"problem": {"name": "h2"}, "settings": GIVEN}
+            run = place.client.create_flow_run_from_deployment(place.deployment, parameters=parameters)
+            assert wait_until(lambda run=run: place.has_measured(run), within_s=PATIENCE_S, poll_s=0.01)  # type: ignore[misc]
+            place.slow_down(9)
+            assert wait_until(lambda run=run: place.is_in_its_midst(run), within_s=PATIENCE_S)  # type: ignore[misc]
+            started = held.children()
+            end, _ = ENDS[way]
+            end(held)
+            assert wait_until(lambda started=started: all(map(is_gone, started)), within_s=PATIENCE_S)  # type: ignore[misc]
+        found[way] = Ended(run, place.state(run).name or "", place.session_statuses(place.record(run)))
+    place.slow_down(0)
+    return found
+
+
+@pytest.fixture(scope="module")
+def gone_on(
+    place: Place,
+    ended: dict[str, Ended],
+    deployed: Mapping[str, DeploymentResponse],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[dict[str, FlowRun]]:
+    """Those runs, once there is a worker again and housekeeping has run."""
+    with ExitStack() as held:
+        held.enter_context(worker(place.at.shell.environ, tmp_path_factory.mktemp("worker")))
+        house = deployed["housekeeping/every-10-minutes"].id
+        kept = place.client.create_flow_run_from_deployment(house, parameters={"settings": {"settle": 0}})
+        assert wait_until(lambda: place.state(kept).is_final(), within_s=PATIENCE_S)
+        runs = {way: each.run for way, each in ended.items()}
+        for run in runs.values():
+            assert wait_until(lambda run=run: place.state(run).is_completed(), within_s=PATIENCE_S)  # type: ignore[misc]
+        yield {way: place.client.read_flow_run(run.id) for way, run in runs.items()}
+
+
+@long_form
+@pytest.mark.parametrize("way", WAYS)
+def test_runs_of_a_worker_that_ends_close_their_sessions_if_they_are_given_time(
+    way: str, ended: dict[str, Ended]
+) -> None:
+    _, has_time = ENDS[way]
+    expected = ("Crashed", ["Succeeded"]) if has_time else ("Running", ["Executing"])
+    assert (ended[way].state, ended[way].sessions) == expected
+
+
+@long_form
+@pytest.mark.parametrize("way", WAYS)
+def test_after_the_workers_restart_a_run_goes_on_under_its_id_to_the_same_answer(
+    way: str, place: Place, ended: dict[str, Ended], gone_on: dict[str, FlowRun]
+) -> None:
+    again = gone_on[way]
+    assert (again.id, again.run_count) == (ended[way].run.id, 2)
+    with called_with(place.service.workspace("undisturbed"), None):
+        undisturbed = vqe(ProblemText(name="h2"), VqeSettings(seed=GIVEN["seed"]))
+    reference: dict[str, Any] = json.loads(json.dumps(undisturbed.as_dict()))
+    record = place.record(again)
+    assert (record.status, record.result is not None and record.result["resumed"]) == ("converged", True)
+    result = record.result or {}
+    assert {name: result[name] for name in ANSWER} == {name: reference[name] for name in ANSWER}
+    books = place.service.admin(f"ledger?run={record.uid}&top=1000")
+    assert (len(books["entries"]), books["duplicates"]["count"]) == (reference["jobs"]["total"], 0)
+    assert place.session_statuses(record) == ["Succeeded", "Succeeded"]

@@ -1,0 +1,109 @@
+"""A worker runs what is deployed: on a schedule, with the deployment's settings, until it is told to stop."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.states import Cancelling
+
+from hybridloop.sessions.journal import Journal, journal_url
+from hybridloop.stack import PrefectServer
+from hybridloop.stack.processes import wait_until
+from tests.cli.processes import PATIENCE_S, Shell
+from tests.conftest import running_emulator
+from tests.deployments.checkout import prefect_inside
+from tests.deployments.workers import Place, worker
+from tests.prefect_server import own_environ
+
+pytestmark = pytest.mark.slow
+NIGHTLY = "vqe/nightly"
+
+
+@pytest.fixture(scope="module")
+def place(
+    prefect_server: PrefectServer,
+    deployed: Mapping[str, DeploymentResponse],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Place]:
+    folder = tmp_path_factory.mktemp("working")
+    environ = {
+        **own_environ(str(folder / "home"), os.environ),
+        **prefect_server.environment,
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+    }
+    with running_emulator() as service, SyncPrefectClient(prefect_server.api_url) as client:
+        at = Shell(environ).at(service, "working")
+        client.pause_deployment(deployed["housekeeping/every-10-minutes"].id)  # it would have a hand in these tests
+        with worker(at.shell.environ, folder), Journal(journal_url(folder / "home" / "journal.db")) as journal:
+            yield Place(service, at, journal, client, deployed[NIGHTLY].id)
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """A run that a schedule made, and one that was cancelled in its midst."""
+
+    scheduled: FlowRun
+    cancelled: FlowRun
+
+
+@pytest.fixture(scope="module")
+def runs(place: Place) -> Runs:
+    """Both at once, as each process imports for seconds."""
+    client = place.client
+    client.resume_deployment(place.deployment)
+    made = prefect_inside("deployment", "schedule", "create", NIGHTLY, "--interval", "20")
+    assert made.exit_code == 0, made.output
+    place.slow_down(2)
+    given = {"settings": {"shots": 100, "seed": 7}}
+    cancelled = client.create_flow_run_from_deployment(place.deployment, parameters=given)
+    assert wait_until(lambda: place.has_measured(cancelled), within_s=PATIENCE_S, poll_s=0.01)
+    place.slow_down(9)  # nobody hears of the second round's jobs before the session is closed
+    assert wait_until(lambda: place.is_in_its_midst(cancelled), within_s=PATIENCE_S)
+    client.set_flow_run_state(cancelled.id, Cancelling())
+    assert wait_until(lambda: place.state(cancelled).is_final(), within_s=PATIENCE_S)
+    assert wait_until(lambda: place.is_closed(cancelled), within_s=PATIENCE_S)
+    place.slow_down(0)
+
+    assert wait_until(lambda: bool(begun_by_schedule(place)), within_s=PATIENCE_S)
+    client.pause_deployment(place.deployment)  # one is enough
+    scheduled = begun_by_schedule(place)[0]
+    assert wait_until(lambda: place.state(scheduled).is_final(), within_s=PATIENCE_S)
+    return Runs(scheduled, cancelled)
+
+
+def begun_by_schedule(place: Place) -> list[FlowRun]:
+    """What the server made of the schedule and the worker has begun."""
+    ours = DeploymentFilter(id=DeploymentFilterId(any_=[place.deployment]))
+    runs = place.client.read_flow_runs(deployment_filter=ours, sort=FlowRunSort.EXPECTED_START_TIME_ASC)
+    return [run for run in runs if run.auto_scheduled and run.start_time is not None]
+
+
+def test_a_run_that_a_schedule_made_comes_to_its_result(place: Place, runs: Runs) -> None:
+    assert place.state(runs.scheduled).is_completed()
+    record = place.record(runs.scheduled)
+    assert (record.status, record.problem) == ("converged", "h2")
+    assert record.settings["settings"]["precision"] == 0.001
+    assert place.session_statuses(record) == ["Succeeded"]
+
+
+def test_a_run_that_is_given_some_settings_has_its_deployments_others(place: Place, runs: Runs) -> None:
+    settings = place.record(runs.cancelled).settings["settings"]
+    assert runs.cancelled.parameters["settings"] == {"shots": 100, "seed": 7}  # which is all that Prefect shows
+    told = {name: settings[name] for name in ("shots", "seed", "precision", "max_jobs", "deadline")}
+    assert told == {"shots": 100, "seed": 7, "precision": 0.001, "max_jobs": 200, "deadline": 7200.0}
+
+
+def test_a_run_that_is_cancelled_has_its_session_closed(place: Place, runs: Runs) -> None:
+    record, state = place.record(runs.cancelled), place.state(runs.cancelled)
+    assert (state.type.value, record.status) == ("CANCELLED", "interrupted")
+    assert place.session_statuses(record) == ["Succeeded"]
+    books = place.service.admin(f"ledger?run={record.uid}&top=1000")
+    assert books["duplicates"]["count"] == 0

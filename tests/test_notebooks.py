@@ -1,0 +1,56 @@
+"""The notebooks are kept without outputs, and run from top to bottom against a local service."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import nbclient
+import nbformat
+import pytest
+
+from hybridloop.stack import PrefectServer
+from tests.cli.processes import connection_string
+from tests.conftest import Emulator
+from tests.long_form import IS_LONG, long_form
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+IN_EVERY_RUN = ("1-start", "4-failures", "5-cost")  # the others take as long again
+RUN = [path for path in NOTEBOOKS if IS_LONG or path.stem in IN_EVERY_RUN]
+WITH_AN_ACCOUNT = "2-with-an-account"  # what it does with an account, against a workspace that is named as one is
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_kept_without_what_it_has_shown(path: Path) -> None:
+    book = nbformat.read(path, as_version=4)
+    nbformat.validate(book)
+    assert book.cells[0].cell_type == "markdown"
+    assert book.cells[0].source.startswith("# ")
+    shown = [cell for cell in book.cells if cell.cell_type == "code"]
+    assert shown
+    assert not any(cell.outputs or cell.execution_count or cell.metadata for cell in shown)
+    assert set(book.metadata) == {"kernelspec", "language_info"}
+
+
+@pytest.mark.slow
+@long_form
+@pytest.mark.parametrize("path", RUN, ids=lambda path: path.stem)
+def test_a_notebook_runs_from_top_to_bottom(
+    path: Path, emulator: Emulator, prefect_server: PrefectServer, stack_environ: Mapping[str, str], tmp_path: Path
+) -> None:
+    named = connection_string(emulator.endpoint, emulator.api_key, "account") if path.stem == WITH_AN_ACCOUNT else ""
+    environ = {
+        **stack_environ,
+        "AZURE_QUANTUM_CONNECTION_STRING": named,
+        "HYBRIDLOOP_JOURNAL": f"sqlite:///{tmp_path}/journal.db",
+        "IPYTHONDIR": f"{tmp_path}/ipython",
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
+    }
+    book = nbformat.read(path, as_version=4)
+    folder = {"metadata": {"path": str(tmp_path)}}
+    nbclient.NotebookClient(book, kernel_name="python3", timeout=300, resources=folder).execute(env=environ)
+    outputs = [output for cell in book.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert outputs
+    assert [output.text for output in outputs if output.get("name") == "stderr"] == []
