@@ -1,0 +1,85 @@
+"""Makes the pictures of the README anew, of real runs: `make pictures`."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich._export_format import CONSOLE_SVG_FORMAT
+from rich.console import Console
+from rich.text import Text
+
+from hybridloop import stack
+from tests.emulator.browser import running_browser
+
+IMAGES = Path(__file__).parent / "images"
+COLUMNS = 104
+WINDOW = (1000, 1420)  # in CSS pixels
+RUN = "run vqe h2 --ansatz hardware-efficient --seed 7 --run-key night"
+KILLED = {"HYBRIDLOOP_CRASH_AT": "result.after:40"}  # the process sends SIGKILL to itself there
+# a picture in a page asks no other host for a font
+SVG = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+
+
+def main() -> None:
+    """Run it, killed and gone on with, in a folder and a stack of its own, and keep what the terminal shows."""
+    with tempfile.TemporaryDirectory() as home:
+        environ = own_environ(home)
+        try:
+            run(["up"], environ)
+            console = Console(record=True, width=COLUMNS, file=Path(os.devnull).open("w", encoding="utf-8"))
+            show(console, RUN, [*run(RUN.split(), {**environ, **KILLED}), "Killed"])
+            show(console, "runs resume night", run("runs resume night".split(), environ))
+            text = console.export_svg(title="kill -9, and go on", code_format=SVG)
+            (IMAGES / "terminal.svg").write_text(text, "utf-8")
+            page = Path(home) / "report.html"
+            run(["runs", "report", "night", "--output", str(page)], environ)
+            photograph(page, IMAGES / "report.png")
+        finally:
+            stack.down(environ)
+
+
+def photograph(page: Path, picture: Path) -> None:
+    """What a browser shows of the page's top, in light."""
+    with tempfile.TemporaryDirectory() as profile, running_browser(Path(profile)) as window:
+        window.prefer("light")
+        window.resize(*WINDOW)
+        window.open(page.as_uri())
+        window.run("document.documentElement.style.scrollbarWidth = 'none'")
+        window.picture(picture)
+
+
+def own_environ(home: str) -> dict[str, str]:
+    """The environment of processes whose state is all in this folder, with no server or workspace of somebody's."""
+    foreign = ("PREFECT_", "AZURE_", "HYBRIDLOOP_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    return {**kept, "HYBRIDLOOP_HOME": home, "PREFECT_PROFILES_PATH": f"{home}/profiles.toml", "PYTHONUNBUFFERED": "1"}
+
+
+def run(arguments: Sequence[str], environ: dict[str, str]) -> list[str]:
+    """The lines that a command prints, to whichever output, in their order."""
+    done = subprocess.run(
+        [sys.executable, "-m", "hybridloop", *arguments],
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.stdout.replace(environ["HYBRIDLOOP_HOME"], "…").splitlines()
+
+
+def show(console: Console, command: str, lines: Sequence[str]) -> None:
+    """Write a command and its output as a terminal has them."""
+    console.print(Text.assemble(("$ ", "green"), (f"hybridloop {command}", "bold")))
+    for line in lines:
+        console.print(Text(line), no_wrap=True, overflow="ellipsis")
+
+
+if __name__ == "__main__":
+    main()
