@@ -5,7 +5,7 @@ BIN := .venv/bin
 PEERS ?= $(HOME)/.cache/hybridloop/peers
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser test-long chaos check bench bench-peers clean
+.PHONY: help demo test test-browser test-long chaos soak check docs pictures bench bench-peers clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -16,7 +16,7 @@ demo: .venv/ready ## run a VQE of H2 in a session of the local service
 test: .venv/ready ## run all tests
 	$(BIN)/pytest
 
-test-browser: .venv/ready ## run the tests of the portal in a real Chromium
+test-browser: .venv/ready ## run the tests of the portal and of reports in a real Chromium
 	$(BIN)/pytest -m browser
 
 test-long: .venv/ready ## run the long forms of tests: random walks, fuzzing, crashes
@@ -25,14 +25,25 @@ test-long: .venv/ready ## run the long forms of tests: random walks, fuzzing, cr
 chaos: .venv/ready ## kill, pause and starve runs by the hundred (an hour)
 	HYBRIDLOOP_TESTS=long $(BIN)/pytest tests/chaos tests/cli/test_prefect_away.py
 
+soak: .venv/ready ## half an hour of runs against a service with faults, then a sweep whose workers and database are lost
+	@$(BIN)/python -m benchmarks.soak --minutes 30
+	HYBRIDLOOP_TESTS=long $(BIN)/pytest tests/flows/test_sweep_on_workers.py
+
 check: .venv/ready ## lint, format, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
+docs: .venv/ready ## build the site of the guides and the reference, in build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "build/site/index.html; to look at it: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site"
+
+pictures: .venv/ready ## make the pictures of the README anew, of real runs
+	@$(BIN)/python -m docs._pictures
+
 bench: .venv/ready ## measure, and hold the figures to their bounds
-	@missed=0; for name in startup submission replay service accuracy; do \
+	@missed=0; for name in startup submission replay service live orchestration sweep accuracy; do \
 		echo "# benchmarks.$$name"; $(BIN)/python -m "benchmarks.$$name" || missed=1; done; exit $$missed
 
 bench-peers: .venv/ready $(PEERS)/ready ## the same work by other libraries, in an environment of their own

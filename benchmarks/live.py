@@ -1,0 +1,151 @@
+"""What the live view costs: drawing it, and runs on a terminal with it and with --quiet, in turn.
+
+Run it with `python -m benchmarks.live`. Its bound is on a processor's time for drawing: runs differ by more than that.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from pathlib import Path
+
+from benchmarks.bounds import Bound, Side, conclude, machine
+from benchmarks.local import WORKSPACE, local_service
+from hybridloop.cli.progress import DRAWN_PER_S, drawn, shown
+from hybridloop.flows.live import Best, LiveState
+from hybridloop.sessions.budget import Caps
+from hybridloop.sessions.meter import Meter
+from hybridloop.sessions.standing import Standing
+
+TURNS = 5
+DRAWINGS = 200
+MOST_PERCENT = 2.0
+SETTINGS = {"seed": 7, "ansatz": "hardware-efficient", "optimizer": "spsa", "max_rounds": 20, "precision": 0.01}
+
+
+STATE = LiveState(
+    algorithm="vqe",
+    problem="h2",
+    target="ionq.qpu.forte-1",
+    unit="hartree",
+    status="running",
+    elapsed_s=3725.0,
+    round=40,
+    phase="search",
+    value=-1.13,
+    standard_error=0.001,
+    values=tuple(-1.0 - 0.001 * each for each in range(200)),
+    best=Best(39, -1.14, 0.001),
+    standing=Standing(
+        session_id="83f07da9-535c-5d2d-8137-d164c097f4c8",
+        session_status="Executing",
+        sessions=2,
+        idle_left_s=583.0,
+        in_flight=4,
+        done=412,
+        lost=1,
+        retried=3,
+        meter=Meter(417, 1_668_000, {"USD": 825.0}, {"USD": 12.1}, {"USD": 812.5}),
+        caps=Caps(max_cost={"USD": 1000.0}, max_jobs=500),
+        left_s=25_000.0,
+    ),
+)
+
+
+def main() -> int:
+    """Measure, print, and judge."""
+    print(f"machine    {machine()}")
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["HYBRIDLOOP_HOME"] = home
+        os.environ["PREFECT_PROFILES_PATH"] = str(Path(home) / "no-profiles.toml")
+        os.environ.pop("PREFECT_API_URL", None)
+        from hybridloop import stack
+
+        try:
+            return _measured()
+        finally:
+            stack.down()
+
+
+def _measured() -> int:
+    wall: dict[bool, list[float]] = {True: [], False: []}
+    with local_service() as service, _terminal() as terminal:
+        for is_quiet in wall:  # imports, and starts Prefect
+            _seconds(service.workspace(WORKSPACE), terminal, is_quiet=is_quiet)
+        for turn in range(TURNS):
+            for is_quiet in (turn % 2 == 0, turn % 2 == 1):  # neither always comes first
+                wall[is_quiet].append(_seconds(service.workspace(WORKSPACE), terminal, is_quiet=is_quiet))
+        drawing_s = _seconds_of_drawing(terminal)
+    print(f"a run of {SETTINGS['max_rounds']} rounds, median of {TURNS} (lowest to highest)")
+    for name, is_quiet in (("--quiet", True), ("live view", False)):
+        values = wall[is_quiet]
+        print(f"  {name:<10} {statistics.median(values):6.2f} s ({min(values):.2f} to {max(values):.2f})")
+    print(f"drawing once takes {1e3 * drawing_s:.2f} ms of a processor, {DRAWN_PER_S:g} times a second")
+    percent = 100.0 * DRAWN_PER_S * drawing_s
+    return conclude([Bound("a run's time that drawing takes", percent, Side.AT_MOST, MOST_PERCENT, "%")])
+
+
+def _seconds_of_drawing(terminal: io.TextIOBase) -> float:
+    """A processor's seconds for drawing a state with everything in it, the median of many."""
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(file=terminal, force_terminal=True, width=120)  # type: ignore[arg-type]  # it is a text file
+    taken = []
+    with Live(console=console, auto_refresh=False, get_renderable=lambda: drawn(STATE, console)) as view:
+        for _ in range(DRAWINGS):
+            before = time.thread_time()
+            view.refresh()
+            taken.append(time.thread_time() - before)
+    return statistics.median(taken)
+
+
+def _seconds(workspace: object, terminal: io.TextIOBase, *, is_quiet: bool) -> float:
+    """Seconds of a whole run."""
+    from hybridloop import api
+    from hybridloop.flows.settings import ProblemText
+
+    settings = api.checked_settings("vqe", SETTINGS)
+    started = time.perf_counter()
+    with redirect_stderr(terminal), shown(quiet=is_quiet) as seen:
+        api.run(
+            "vqe",
+            ProblemText(name="h2"),
+            settings,
+            workspace=workspace,
+            on_progress=seen.on_progress,
+            feed=seen.feed,
+        )
+    return time.perf_counter() - started
+
+
+@contextmanager
+def _terminal() -> Iterator[io.TextIOBase]:
+    """A terminal's inner end, its outer one read and forgotten."""
+    os.environ["TERM"] = "xterm-256color"
+    ours, theirs = pty.openpty()
+    reader = threading.Thread(target=_read, args=(ours,), daemon=True)
+    reader.start()
+    with os.fdopen(theirs, "w", encoding="utf-8") as terminal:
+        yield terminal
+    reader.join(timeout=5.0)
+
+
+def _read(descriptor: int) -> None:
+    try:
+        while os.read(descriptor, 65536):
+            pass
+    except OSError:  # Linux's way of saying that nobody has it open any more
+        pass
+
+
+if __name__ == "__main__":
+    sys.exit(main())

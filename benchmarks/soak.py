@@ -1,0 +1,272 @@
+"""Runs at high frequency against a service that fails at one call in twenty: what grows, stays open, or is paid twice.
+
+    python -m benchmarks.soak --minutes 30
+
+A long-lived process, as a notebook or a service of one's own is, makes one run after the other: QAOA, VQE, a loop of
+its own, parked ones that housekeeping goes on with. From five minutes on a process worker runs the same flows besides,
+by schedules of less than a minute. Every run has its session; at the end all must be closed, each job paid once, and
+neither memory nor handles nor threads nor processes may have grown since the first quarter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import psutil
+
+from benchmarks.bounds import Bound, Side, conclude
+from benchmarks.local import local_service
+from hybridloop import stack
+from hybridloop.pytest_plugin import RESOURCE_GROUP, SUBSCRIPTION, Emulator
+
+FAULTS = {
+    "seed": 7,
+    "rules": [
+        {"fault": "throttled", "every": 25},
+        {"fault": "error", "status": 503, "probability": 0.01},
+        {"fault": "reset-after-commit", "probability": 0.01},
+        {"fault": "answer-dropped", "operation": ["submit", "close", "open"], "probability": 0.03},
+        {"fault": "job-fails", "code": "TransientFailure", "probability": 0.05},
+    ],
+}
+QUEUED, QUEUE_S = "rigetti.qpu.cepheus-1-36q", 3.0  # where runs are parked
+WORKER_FROM_MINUTES = 5.0
+FEW = 20  # samples: of fewer nothing can be said about what grows
+ACTS = 5  # what `_acts` does in one turn; it is left at the end of one, so that parked runs are gone on with
+NOT_OVER = frozenset({"created", "running", "parked", "interrupted"})
+ENDED = frozenset({"Succeeded", "Failed", "TimedOut"})
+MEGABYTE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a process takes at a moment."""
+
+    megabytes: float
+    handles: int
+    threads: int
+
+    @classmethod
+    def of(cls, process: psutil.Process) -> Sample:
+        """What it takes now."""
+        with process.oneshot():
+            return cls(process.memory_info().rss / MEGABYTE, process.num_fds(), process.num_threads())
+
+
+@dataclass(slots=True)
+class Found:
+    """What a soak came to."""
+
+    runs: int
+    failed: int
+    series: dict[str, list[Sample]]
+    open_sessions: int
+    duplicates: int
+    jobs: int
+    faults: int
+    running_flow_runs: int
+    left_processes: int
+    by_schedule: int
+    unfinished: int
+
+    def bounds(self) -> list[Bound]:
+        """What must hold."""
+        found = [
+            Bound("runs", self.runs, Side.AT_LEAST, 3),
+            Bound("runs that failed, of 100", 100.0 * self.failed / max(1, self.runs), Side.AT_MOST, 5),
+            Bound("faults that were met", self.faults, Side.AT_LEAST, 1),
+            Bound("sessions left open", self.open_sessions, Side.AT_MOST, 0),
+            Bound("jobs paid twice", self.duplicates, Side.AT_MOST, 0),
+            Bound("flow runs left running", self.running_flow_runs, Side.AT_MOST, 0),
+            Bound("runs left unfinished", self.unfinished, Side.AT_MOST, 0),
+            Bound("processes left", self.left_processes, Side.AT_MOST, 0),
+        ]
+        if "worker" in self.series:
+            found.append(Bound("runs by schedule", self.by_schedule, Side.AT_LEAST, 1))
+        for name, samples in self.series.items():
+            if len(samples) < FEW:
+                continue
+            grown = growth(samples)
+            allowed_megabytes = max(40.0, 0.2 * samples[0].megabytes)
+            found.append(Bound(f"{name}: memory grown", grown.megabytes, Side.AT_MOST, allowed_megabytes, "MB"))
+            found.append(Bound(f"{name}: handles grown", grown.handles, Side.AT_MOST, 10))
+            found.append(Bound(f"{name}: threads grown", grown.threads, Side.AT_MOST, 6))
+        return found
+
+
+def growth(samples: Sequence[Sample]) -> Sample:
+    """By how much the median of the last quarter is above that of the second one; nothing counts before it."""
+    quarter = max(1, len(samples) // 4)
+    early, late = samples[quarter : 2 * quarter] or samples[:1], samples[-quarter:]
+    return Sample(
+        *(
+            statistics.median(getattr(each, name) for each in late)
+            - statistics.median(getattr(each, name) for each in early)
+            for name in ("megabytes", "handles", "threads")
+        )
+    )
+
+
+def soaked(seconds: float, folder: Path, *, with_worker: bool) -> Found:
+    """Run for so long in this process, with state in the folder; what came of it."""
+    os.environ |= {"HYBRIDLOOP_HOME": str(folder), "HYBRIDLOOP_JOURNAL": f"sqlite:///{folder}/journal.db"}
+    with ExitStack() as held:
+        service = held.enter_context(local_service(folder / "service"))  # in memory it keeps all jobs
+        held.callback(stack.down, os.environ)
+        os.environ["AZURE_QUANTUM_CONNECTION_STRING"] = connection(service)
+        server = stack.ensure_prefect()
+        os.environ.update(server.environment)
+        service.admin("targets", {QUEUED: {"queue_s": QUEUE_S}})
+        service.admin("faults", FAULTS)
+        watched = {"runs' process": psutil.Process(), "service": psutil.Process(service.process.pid)}
+        watched["Prefect's server"] = psutil.Process(stack.status().parts[0].pid)
+        if with_worker:
+            from benchmarks.soak_worker import scheduled
+
+            watched["worker"] = psutil.Process(held.enter_context(scheduled(server.api_url, folder)))
+        return _counted(seconds, service, server.api_url, watched)
+
+
+def _counted(seconds: float, service: Emulator, api_url: str, watched: dict[str, psutil.Process]) -> Found:
+    from hybridloop.environment import default_workspace
+    from hybridloop.errors import HybridloopError
+
+    series: dict[str, list[Sample]] = {name: [] for name in watched}
+    runs = failed = 0
+    before = {each.pid for each in psutil.Process().children(recursive=True)}
+    until = time.monotonic() + seconds
+    for number, act in enumerate(_acts(), start=1):
+        try:
+            act()
+        except HybridloopError as error:
+            failed += 1
+            print(f"a run failed: {error}", file=sys.stderr)
+        runs += 1
+        for name, process in watched.items():
+            series[name].append(_sample(name, process))
+        if number % ACTS == 0 and time.monotonic() > until:
+            break
+    faults = service.admin("faults/log")["injected"]
+    service.admin("faults", {"rules": []})
+    by_schedule = 0
+    if "worker" in watched:
+        from benchmarks.soak_worker import come_to_rest
+
+        by_schedule = come_to_rest(api_url)
+    unfinished = _let_parked_end()
+    books = service.admin("ledger?top=1")
+    left = [each for each in psutil.Process().children(recursive=True) if each.pid not in before and _lives(each)]
+    return Found(
+        runs,
+        failed,
+        series,
+        sum(each.details.status not in ENDED for each in default_workspace().list_sessions()),
+        books["duplicates"]["count"],
+        books["jobs"] if isinstance(books.get("jobs"), int) else len(books["entries"]),
+        faults,
+        _running(api_url),
+        len(left),
+        by_schedule,
+        unfinished,
+    )
+
+
+def _let_parked_end() -> int:
+    """Keep house until all runs have ended, and their sessions with them; how many have not."""
+    from hybridloop import api
+    from hybridloop.sessions.journal import open_journal
+
+    until = time.monotonic() + 120.0
+    while True:
+        api.keep_house()
+        with open_journal() as journal:
+            left = len(journal.in_status(NOT_OVER))
+        if not left or time.monotonic() > until:
+            return left
+        time.sleep(QUEUE_S)
+
+
+def _acts() -> Iterator[Any]:
+    """What is done, again and again."""
+    import hybridloop as hl
+    from hybridloop import api
+
+    @hl.session_flow(target="rigetti.sim.qvm")
+    def own_loop(session: Any, rounds: int = 3) -> int:
+        from qiskit import QuantumCircuit
+
+        circuit = QuantumCircuit(1, 1)
+        circuit.x(0)
+        circuit.measure(0, 0)
+        for _ in range(rounds):
+            session.sampler(shots=10).run([circuit]).result()
+        return rounds
+
+    seeds = itertools.count()
+    while True:
+        yield lambda: hl.qaoa("petersen", seed=next(seeds))
+        yield lambda: hl.vqe("h2", seed=next(seeds), target="ionq.simulator")
+        yield lambda: own_loop()
+        yield lambda: hl.qaoa("petersen", seed=next(seeds), target=QUEUED, detach_after=1.0)
+        yield api.keep_house
+
+
+def _running(api_url: str) -> int:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+    from prefect.client.schemas.objects import StateType
+
+    running = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])))
+    with SyncPrefectClient(api_url) as client:
+        return len(client.read_flow_runs(flow_run_filter=running))
+
+
+def _sample(name: str, process: psutil.Process) -> Sample:
+    try:
+        return Sample.of(process)
+    except psutil.NoSuchProcess:
+        raise SystemExit(f"{name} ended in the midst of the soak (process {process.pid})") from None
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def connection(service: Emulator) -> str:
+    """A connection string of the soak's workspace."""
+    return (
+        f"SubscriptionId={SUBSCRIPTION};ResourceGroupName={RESOURCE_GROUP};WorkspaceName=soak;"
+        f"ApiKey={service.api_key};QuantumEndpoint={service.endpoint};"
+    )
+
+
+def main() -> int:
+    """Soak, print what was found, and hold it to its bounds."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    minutes = parser.parse_args().minutes
+    with TemporaryDirectory(prefix="hybridloop-soak-") as folder:
+        found = soaked(60.0 * minutes, Path(folder), with_worker=minutes >= WORKER_FROM_MINUTES)
+    print(f"{found.runs} runs here, {found.by_schedule} by schedule, {found.jobs} jobs, {found.faults} faults met")
+    for name, samples in found.series.items():
+        first, last = samples[0], samples[-1]
+        print(f"{name:<18} {first.megabytes:6.0f} → {last.megabytes:6.0f} MB, {first.handles} → {last.handles} handles")
+    return conclude(found.bounds())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

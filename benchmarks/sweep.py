@@ -1,0 +1,234 @@
+"""What a sweep costs the process that leads it, a thousand points of it; and how long a thousand trivial points take.
+
+First the runs are replaced by a no-op, which writes a result into the journal and is over: once in processes of this
+machine, once as flow runs of a deployment that a stand-in for its workers ends. What is left is the sweep's own work:
+its CPU time a point, and its memory. Then trivial runs are really made, on the local service with the local stack.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.bounds import Bound, Side, conclude, machine
+from benchmarks.local import WORKSPACE, local_service
+from hybridloop import stack
+from hybridloop.flows.settings import ProblemText
+from hybridloop.flows.sweep_spec import SweepSpec, points_of
+from hybridloop.sessions.journal import Journal, open_journal
+from hybridloop.sessions.run import new_run
+from hybridloop.sessions.signals import sigterm_unwinds
+
+POINTS, QUICK = 1000, 100
+CPU_LIMIT_MS, GROWTH_LIMIT_MB, REAL_LIMIT_S = 50.0, 20.0, 600.0
+HERE = {"name": "nowhere"}
+RESULT = {"value": -1.1, "standard_error": 1e-3, "exact": -1.1, "error": 0.0, "reference": -1.0, "rounds": 3}
+DONE = {**RESULT, "jobs": {"total": 9}, "shots": 900, "costs": {}, "sessions": [], "wall_seconds": 0.0}
+AT_ONCE = 8
+
+
+def spec_of(points: int, name: str) -> SweepSpec:
+    """A sweep over seeds, of which each point is one job: QAOA at fixed angles, on 8 qubits."""
+    return SweepSpec(
+        name=name,
+        algorithm="qaoa",
+        problems=(ProblemText(name="ring-8"),),
+        settings={"shots": 100},
+        grid={"seed": list(range(points))},
+    )
+
+
+def end_at_once(journal: Journal, order: Mapping[str, Any]) -> None:
+    """The no-op: a run with a result, of which nothing was measured."""
+    seed, key = order["settings"]["seed"], order["run_key"]
+    described = {"problem": order["problem"], "settings": order["settings"], "workspace": HERE}
+    begun = new_run(
+        str(uuid.uuid4()), key=key, algorithm="qaoa", problem="ring-8", target="none", seed=seed, settings=described
+    )
+    lease = journal.claim(journal.add_run(begun).uid)
+    journal.set_status(lease, "converged", "nothing was done", DONE)
+    journal.release(lease)
+
+
+def point_process() -> int:
+    """In the place of a process that runs points."""
+    sys.stdin.readline()  # the greeting
+    with open_journal() as journal:
+        for line in sys.stdin:
+            end_at_once(journal, json.loads(line))
+            print("{}", flush=True)
+    return 0
+
+
+def worker(deployment: str) -> int:
+    """In the place of a deployment's workers: takes its flow runs and ends them."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import (
+        DeploymentFilter,
+        DeploymentFilterId,
+        FlowRunFilter,
+        FlowRunFilterState,
+        FlowRunFilterStateType,
+    )
+    from prefect.client.schemas.objects import StateType
+    from prefect.states import Completed
+
+    waiting = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])))
+    ours = DeploymentFilter(id=DeploymentFilterId(any_=[uuid.UUID(deployment)]))
+    with open_journal() as journal, get_client(sync_client=True) as client:
+        while True:
+            for run in client.read_flow_runs(flow_run_filter=waiting, deployment_filter=ours, limit=50):
+                end_at_once(journal, run.parameters)
+                client.set_flow_run_state(run.id, Completed(), force=True)
+            time.sleep(0.25)
+
+
+class Meter:
+    """What the leading process takes, from the first point that has ended to the last."""
+
+    def __init__(self) -> None:
+        self.memory: list[float] = []
+        self._process = psutil.Process()
+
+    def __call__(self, _standing: object) -> None:
+        """A point has ended."""
+        self.memory.append(self._process.memory_info().rss / 1e6)
+
+    @property
+    def growth_mb(self) -> float:
+        """Memory at the end beyond that after a tenth of the points, when all is imported and warm."""
+        return self.memory[-1] - self.memory[len(self.memory) // 10]
+
+
+def led(points: int, name: str, execution: Any) -> list[Bound]:
+    """Lead a sweep whose runs are no-ops."""
+    from hybridloop.flows.sweeping import swept
+
+    meter = Meter()
+    with open_journal() as journal:
+        cpu, began = time.process_time(), time.perf_counter()
+        rows, _ = swept(points_of(spec_of(points, name)), execution(journal), journal, HERE, attempts=1, on_point=meter)
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - began
+    if any(row["status"] != "converged" for row in rows) or len(rows) != points:
+        raise RuntimeError(f"{name}: of {points} points {rows[:1]} …")
+    print(f"{name:<10} {points} no-ops in {wall:.1f} s, at most {AT_ONCE} at once, {meter.memory[-1]:.0f} MB")
+    return [
+        Bound(f"{name}: CPU of the leading process, a point", 1e3 * cpu / points, Side.AT_MOST, CPU_LIMIT_MS, "ms"),
+        Bound(f"{name}: growth of its memory", meter.growth_mb, Side.AT_MOST, GROWTH_LIMIT_MB, "MB"),
+    ]
+
+
+def in_processes(points: int) -> list[Bound]:
+    """Points in processes of this machine."""
+    from hybridloop.flows.point_pool import PointPool
+
+    command = (sys.executable, "-m", "benchmarks.sweep", "--point-process")
+    pool = PointPool(2, os.environ, {}, command)
+    try:
+        return led(points, "processes", lambda _: pool)
+    finally:
+        pool.close()
+
+
+def on_workers(points: int) -> list[Bound]:
+    """Points as flow runs of a deployment."""
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.context import SyncClientContext
+
+    from hybridloop.flows.deployed import Deployed
+    from hybridloop.flows.deployments import Deployment
+    from hybridloop.flows.qaoa import qaoa
+
+    with SyncClientContext.get_or_create() as context:  # as in a flow
+        client = context.client
+        client.create_work_pool(WorkPoolCreate(name="nobody", type="process"))
+        deployment = client.create_deployment(client.create_flow(qaoa), "swept", work_pool_name="nobody", pull_steps=[])
+        command = [sys.executable, "-m", "benchmarks.sweep", "--worker", str(deployment)]
+        with subprocess.Popen(command) as process:
+            try:
+                asked = Deployment(deployment, "qaoa/swept", 1)
+                return led(
+                    points,
+                    "workers",
+                    lambda journal: Deployed(client, asked, journal, HERE, size=AT_ONCE, tag="sweep:workers"),
+                )
+            finally:
+                process.kill()
+
+
+def real(points: int) -> list[Bound]:
+    """Trivial runs, each with its session, on the local service: how long a thousand take."""
+    import hybridloop as hl
+
+    with local_service() as service:
+        result = hl.sweep(spec_of(points, "real"), workspace=service.workspace(WORKSPACE), deployment="none")
+        sessions = service.admin("ledger?top=1")["duplicates"]["count"]
+    if not result.is_complete or sessions:
+        raise RuntimeError(f"{result.counts}, {sessions} duplicates")
+    print(f"real       {points} trivial runs in {result.wall_seconds:.1f} s, by {os.cpu_count()} processes")
+    whole = result.wall_seconds * POINTS / points
+    return [Bound(f"{POINTS} trivial runs on this machine", whole, Side.AT_MOST, REAL_LIMIT_S, "s")]
+
+
+@contextmanager
+def own_stack() -> Iterator[None]:
+    """A local stack with its state in a folder that goes with it, used by this process and those it starts."""
+    with tempfile.TemporaryDirectory() as home:
+        foreign = ("PREFECT_", "AZURE_", "HYBRIDLOOP_")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+        before = dict(os.environ)
+        os.environ.clear()
+        os.environ.update(
+            {**kept, **stack.QUIET, "HYBRIDLOOP_HOME": home, "PREFECT_PROFILES_PATH": str(Path(home) / "none.toml")}
+        )
+        try:
+            server = stack.ensure_prefect()
+            os.environ.update(server.environment)
+            with stack.calls_on(server):
+                yield
+        finally:
+            _tell_all()
+            stack.down()
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def _tell_all() -> None:
+    """Send what this process's flow runs have logged, while there is a server to take it."""
+    from prefect.logging.handlers import APILogHandler
+
+    APILogHandler().flush()
+
+
+def main() -> int:
+    """Measure, print, and judge."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sweep", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK} points in place of {POINTS}")
+    parser.add_argument("--point-process", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.point_process:
+        return point_process()
+    if options.worker:
+        return worker(options.worker)
+    points = QUICK if options.quick else POINTS
+    print(f"machine    {machine()}")
+    with sigterm_unwinds(), own_stack():
+        bounds = [*in_processes(points), *on_workers(points), *real(points)]
+    return conclude(bounds)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
