@@ -13,6 +13,8 @@ from hybridloop.sessions.journal import Journal, Lease, RunRecord, SessionRow
 from hybridloop.sessions.service import Service
 from hybridloop.sessions.workspace import identity_of
 
+_UNDER_WAY = frozenset({"created", "running"})
+
 
 @dataclass(frozen=True, slots=True)
 class Swept:
@@ -28,7 +30,7 @@ def sweep(journal: Journal, workspace: Any) -> list[Swept]:
     open_ = journal.open_sessions()
     with service_of(workspace) as service:
         swept = _swept(journal, service, identity_of(workspace), open_)
-    for record in journal.in_status({"running"}):
+    for record in journal.in_status(_UNDER_WAY):
         _mark(journal, record)
     return swept
 
@@ -56,8 +58,9 @@ def unfinished_jobs(journal: Journal, run_uid: str) -> list[str]:
 
 
 def is_orphaned(record: RunRecord, now: float) -> bool:
-    """Whether a run is under way by the journal, and the process that held it is gone."""
-    return record.status == "running" and not is_held(record, now)
+    """Whether a run is under way by the journal, or was about to be, and the process that held it is gone."""
+    is_begun = record.status == "running" or (record.status == "created" and record.owner is not None)
+    return is_begun and not is_held(record, now)
 
 
 def is_held(record: RunRecord, now: float) -> bool:
@@ -98,14 +101,14 @@ def _close(journal: Journal, service: Service, here: dict[str, str], record: Run
 
 def _mark(journal: Journal, record: RunRecord) -> None:
     """Say of a run that is under way by the journal, and in nobody's hands, that it was interrupted."""
-    if record.status != "running":
+    if not is_orphaned(record, RealClock().now()):
         return
     try:
         lease = journal.claim(record.uid)
     except (RunBusy, JournalDamaged):
         return
     try:
-        if journal.run(record.uid).status == "running":
+        if journal.run(record.uid).status in _UNDER_WAY:
             journal.set_status(lease, "interrupted", "its process ended without a word")
     finally:
         _let_go(journal, lease, record)

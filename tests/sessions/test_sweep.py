@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -21,6 +23,12 @@ from tests.conftest import Emulator
 from tests.sessions.test_endings import ones
 
 TARGET = "rigetti.sim.qvm"
+_CLAIM = """
+import os, sys
+from hybridloop.sessions.journal import Journal
+Journal(sys.argv[1]).claim(sys.argv[2])
+os._exit(0)
+"""
 
 
 @pytest.fixture
@@ -76,6 +84,21 @@ def test_what_a_dead_run_left_open_is_closed_and_the_run_marked(
     record = journal.run("dead")
     assert (record.status, record.owner, record.resume_requested) == ("interrupted", None, True)
     assert sweep(journal, workspace) == []
+
+
+def test_a_run_whose_process_died_before_it_opened_a_session_is_marked_and_one_that_nobody_began_is_not(
+    journal: Journal, workspace: Workspace, tmp_path: Path
+) -> None:
+    settings = {"workspace": identity_of(workspace)}
+    begin(journal, "waiting", settings)
+    uid, held = begin(journal, "died", settings), begin(journal, "held", settings)
+    claim = [sys.executable, "-c", _CLAIM, journal_url(tmp_path / "journal.db"), uid]
+    subprocess.run(claim, check=True)
+    with claimed(journal, held):
+        assert sweep(journal, workspace) == []
+        statuses = {key: journal.run(key).status for key in ("waiting", "died", "held")}
+    assert statuses == {"waiting": "created", "died": "interrupted", "held": "created"}
+    assert journal.run(uid).owner is None
 
 
 def test_the_session_of_a_run_that_lives_is_left(journal: Journal, workspace: Workspace) -> None:
