@@ -43,7 +43,7 @@ class Part:
     release: Callable[[], str]
     launch: Callable[[Path, Mapping[str, str], Record | None], Launch]
     answer_within_s: float = 5.0
-    patience_s: float = 20.0
+    patience_s: float = 60.0
     stop_within_s: float = 6.0
 
 

@@ -14,9 +14,17 @@ from hybridloop.sessions.journal.location import Location
 
 FILE = Path(__file__).parents[2] / "deployments" / "compose.yaml"
 VARIABLE = re.compile(r"\$\{([A-Z_]+)(:\?[^}]*)?\}")
-KNOWN = {"image", "build", "command", "environment", "configs", "volumes", "healthcheck", "restart", "ports"} | {
+KNOWN = {
+    "image",
+    "build",
+    "command",
+    "environment",
+    "configs",
+    "volumes",
+    "healthcheck",
+    "restart",
+    "ports",
     "depends_on",
-    "stop_grace_period",
 }
 
 
