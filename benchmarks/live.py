@@ -15,49 +15,19 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.bounds import Bound, Side, conclude, machine
 from benchmarks.local import WORKSPACE, local_service
 from hybridloop.cli.progress import DRAWN_PER_S, drawn, shown
-from hybridloop.flows.live import Best, LiveState
-from hybridloop.sessions.budget import Caps
-from hybridloop.sessions.meter import Meter
-from hybridloop.sessions.standing import Standing
+from hybridloop.flows.live import MOST_VALUES
+from tests.cli.live_state import STATE
 
 TURNS = 5
 DRAWINGS = 200
 MOST_PERCENT = 2.0
 SETTINGS = {"seed": 7, "ansatz": "hardware-efficient", "optimizer": "spsa", "max_rounds": 20, "precision": 0.01}
-
-
-STATE = LiveState(
-    algorithm="vqe",
-    problem="h2",
-    target="ionq.qpu.forte-1",
-    unit="hartree",
-    status="running",
-    elapsed_s=3725.0,
-    round=40,
-    phase="search",
-    value=-1.13,
-    standard_error=0.001,
-    values=tuple(-1.0 - 0.001 * each for each in range(200)),
-    best=Best(39, -1.14, 0.001),
-    standing=Standing(
-        session_id="83f07da9-535c-5d2d-8137-d164c097f4c8",
-        session_status="Executing",
-        sessions=2,
-        idle_left_s=583.0,
-        in_flight=4,
-        done=412,
-        lost=1,
-        retried=3,
-        meter=Meter(417, 1_668_000, {"USD": 825.0}, {"USD": 12.1}, {"USD": 812.5}),
-        caps=Caps(max_cost={"USD": 1000.0}, max_jobs=500),
-        left_s=25_000.0,
-    ),
-)
 
 
 def main() -> int:
@@ -99,8 +69,9 @@ def _seconds_of_drawing(terminal: io.TextIOBase) -> float:
     from rich.live import Live
 
     console = Console(file=terminal, force_terminal=True, width=120)  # type: ignore[arg-type]  # it is a text file
+    state = replace(STATE, values=tuple(-7.0 - 0.001 * each for each in range(MOST_VALUES)))
     taken = []
-    with Live(console=console, auto_refresh=False, get_renderable=lambda: drawn(STATE, console)) as view:
+    with Live(console=console, auto_refresh=False, get_renderable=lambda: drawn(state, console)) as view:
         for _ in range(DRAWINGS):
             before = time.thread_time()
             view.refresh()
@@ -110,13 +81,13 @@ def _seconds_of_drawing(terminal: io.TextIOBase) -> float:
 
 def _seconds(workspace: object, terminal: io.TextIOBase, *, is_quiet: bool) -> float:
     """Seconds of a whole run."""
-    from hybridloop import api
+    from hybridloop import calls
     from hybridloop.flows.settings import ProblemText
 
-    settings = api.checked_settings("vqe", SETTINGS)
+    settings = calls.checked_settings("vqe", SETTINGS)
     started = time.perf_counter()
     with redirect_stderr(terminal), shown(quiet=is_quiet) as seen:
-        api.run(
+        calls.run(
             "vqe",
             ProblemText(name="h2"),
             settings,

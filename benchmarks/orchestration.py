@@ -16,12 +16,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from benchmarks.bounds import Bound, Side, conclude, machine
 from benchmarks.local import WORKSPACE, local_service
@@ -30,6 +27,7 @@ from hybridloop import stack
 from hybridloop.sessions.signals import sigterm_unwinds
 from hybridloop.stack import PrefectServer
 from tests.cli.processes import connection_string
+from tests.sessions.journal.postgresql import not_installed
 
 ROUNDS, QUICK = 100, 20
 TARGET = "rigetti.sim.qvm"
@@ -138,17 +136,17 @@ def main() -> int:
 
 def on_postgresql(rounds: int, connection: Mapping[str, str]) -> list[Bound]:
     """The same with Prefect on PostgreSQL; nothing, and a word about it, where there is none."""
-    from tests.flows import databases
+    if (missing := not_installed()) is not None:
+        print(f"PostgreSQL  nothing was measured on it: {missing} is not installed")
+        return []
+    from tests.flows import databases  # it needs psycopg
 
-    with tempfile.TemporaryDirectory() as folder, suppress(pytest.skip.Exception):
-        with databases.on_postgresql(Path(folder)) as (server, _):
-            found = figures_of("PostgreSQL", rounds, {**os.environ, **server.environment, **connection})
-        return [
-            price_of("PostgreSQL", found),
-            Bound("PostgreSQL: wait at the flow's end", found["end_s"], Side.AT_MOST, END_LIMIT_S, "s"),
-        ]
-    print("PostgreSQL  is not installed: nothing was measured on it")
-    return []
+    with tempfile.TemporaryDirectory() as folder, databases.on_postgresql(Path(folder)) as (server, _):
+        found = figures_of("PostgreSQL", rounds, {**os.environ, **server.environment, **connection})
+    return [
+        price_of("PostgreSQL", found),
+        Bound("PostgreSQL: wait at the flow's end", found["end_s"], Side.AT_MOST, END_LIMIT_S, "s"),
+    ]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hybridloop.api import checked_settings
+from hybridloop.calls import checked_settings
 from hybridloop.environment import workspace_called
 from hybridloop.errors import InputError
 from hybridloop.flows.settings import SETTINGS, ProblemText, RunSettings

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from qiskit.quantum_info import SparsePauliOp
 
-from hybridloop import api
+from hybridloop import calls
 from hybridloop.algorithms import qubo
 from hybridloop.algorithms.graphs import graph_of
 from hybridloop.algorithms.ising import Ising, from_qubo
@@ -44,7 +44,7 @@ def refused_at_once(said: str) -> Iterator[pytest.ExceptionInfo[HybridloopError]
 
 def prepared(algorithm: str, text: str, **settings: Any) -> None:
     """All that is done of a run before a session is opened."""
-    PREPARE[algorithm](ProblemText(name="it", text=text), api.checked_settings(algorithm, settings), 0)
+    PREPARE[algorithm](ProblemText(name="it", text=text), calls.checked_settings(algorithm, settings), 0)
 
 
 def graphml(inner: str) -> str:

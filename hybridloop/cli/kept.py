@@ -141,10 +141,12 @@ def reproduce(
 
     Example: hybridloop runs reproduce night
     """
-    from hybridloop import api
+    from hybridloop import repeating
 
     with shown(quiet=quiet) as seen:
-        found = api.reproduce(run, run_key=run_key, workspace=workspace, on_progress=seen.on_progress, feed=seen.feed)
+        found = repeating.reproduce(
+            run, run_key=run_key, workspace=workspace, on_progress=seen.on_progress, feed=seen.feed
+        )
     if json:
         print_json(found.as_dict())
     else:

@@ -118,7 +118,7 @@ def _run_command(command: Command) -> Callable[..., None]:
         quiet: Quiet = False,
         **options: Any,
     ) -> None:
-        from hybridloop import api
+        from hybridloop import calls
         from hybridloop.cli.settings_file import layers_of
         from hybridloop.defaults import chosen
         from hybridloop.user_input import read_problem, read_scan
@@ -126,7 +126,7 @@ def _run_command(command: Command) -> Callable[..., None]:
         found = chosen(command.algorithm, *layers_of(config, set_, given(ctx, options)))
         text = read_scan(problem) if isinstance(problem, list) else read_problem(problem)
         with shown(quiet=quiet) as seen:
-            result = api.run(
+            result = calls.run(
                 command.algorithm,
                 text,
                 found.settings,

@@ -114,10 +114,12 @@ def _resume(
     if later:
         _mark(run, as_json=json)
         return
-    from hybridloop import api
+    from hybridloop import calls
 
     with shown(quiet=quiet) as seen:
-        result = api.resume(run, given(ctx, limits), workspace=workspace, on_progress=seen.on_progress, feed=seen.feed)
+        result = calls.resume(
+            run, given(ctx, limits), workspace=workspace, on_progress=seen.on_progress, feed=seen.feed
+        )
     tell(result, as_json=json)
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.errors import BundleDamaged
+from hybridloop.flows.exporting import circuit_fields, job_fields, round_fields
 from hybridloop.flows.kept import KeptRun
 from hybridloop.sessions.journal import JobRecord, PubRecord, RoundRecord
 from hybridloop.sessions.places import JobPlace, RoundPlace
@@ -90,20 +91,9 @@ def _packed(round_: RoundRecord, parts: dict[str, list[NDArray[Any]]]) -> dict[s
             parts["outcomes"].append(job.counts.outcomes)
             parts["counts"].append(job.counts.counts)
     return {
-        "stream": round_.stream,
-        "sequence": round_.sequence,
-        "target": round_.target,
-        "complete": round_.complete,
+        **round_fields(round_),
         "circuits": [
-            {
-                "fingerprint": pub.fingerprint,
-                "program": pub.program,
-                "shots": pub.shots,
-                "points": list(pub.points.shape),
-                "angles": list(pub.slots.shape),
-                "measured": list(pub.measured),
-                "num_clbits": pub.num_clbits,
-            }
+            {**circuit_fields(pub), "points": list(pub.points.shape), "angles": list(pub.slots.shape)}
             for pub in round_.pubs
         ],
         "jobs": [_job(job) for job in round_.jobs],
@@ -114,21 +104,7 @@ def _job(job: JobRecord) -> dict[str, Any]:
     counts, stated = job.counts, None
     if counts is not None:
         stated = {"bits": counts.num_bits, "outcomes": len(counts.counts), "exact": counts.exact}
-    return {
-        "id": job.id,
-        "circuit": job.pub,
-        "point": job.point,
-        "part": job.part,
-        "attempt": job.attempt,
-        "shots": job.shots,
-        "session": job.session,
-        "program": job.program,
-        "state": job.state,
-        "reason": job.reason,
-        "reserved": dict(job.reserved),
-        "billed": None if job.billed is None else dict(job.billed),
-        "counts": stated,
-    }
+    return {**job_fields(job), "program": job.program, "counts": stated}
 
 
 def _unpacked(each: Mapping[str, Any], arrays: Mapping[str, _Taken]) -> RoundRecord:

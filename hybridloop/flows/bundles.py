@@ -12,11 +12,13 @@ import json
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from hybridloop.errors import BundleDamaged, InputError
 from hybridloop.flows.bundle_rounds import UNREADABLE, packed_rounds, unpacked_rounds
+from hybridloop.flows.exporting import run_fields
 from hybridloop.flows.kept import KeptRun, kept_in_journal
 from hybridloop.flows.manifest import FORMAT, manifest_of, seal_of, sealed
 from hybridloop.sessions.journal import Event, Ping, RunRecord, SessionRow, Span, open_journal
@@ -96,24 +98,13 @@ def is_bundle(name: str) -> bool:
 
 
 def _run(run: KeptRun) -> dict[str, Any]:
-    record = run.record
     return {
-        "uid": record.uid,
-        "key": record.key,
-        "algorithm": record.algorithm,
-        "problem": record.problem,
-        "target": record.target,
-        "seed": record.seed,
-        "settings": dict(record.settings),
-        "flow_run_id": record.flow_run_id,
-        "versions": dict(record.versions),
-        "status": record.status,
-        "reason": record.reason,
-        "created_at": record.created_at,
-        "updated_at": record.updated_at,
-        "sessions": [_fields(each) for each in run.sessions],
-        "pings": [_fields(each) for each in run.pings],
-        "events": [_fields(each) for each in run.events],
+        **run_fields(run.record),
+        "settings": dict(run.record.settings),
+        "versions": dict(run.record.versions),
+        "sessions": [asdict(each) for each in run.sessions],
+        "pings": [asdict(each) for each in run.pings],
+        "events": [asdict(each) for each in run.events],
         "spans": {place: [span.begun_at, span.ended_at] for place, span in run.spans.items()},
     }
 
@@ -210,9 +201,3 @@ def _sums(data: bytes) -> dict[str, Any]:
 
 def _json(value: object) -> bytes:
     return (json.dumps(value, indent=1, allow_nan=False) + "\n").encode()
-
-
-def _fields(row: Any) -> dict[str, Any]:
-    """A frozen record's fields, its mappings as plain ones."""
-    found = {name: getattr(row, name) for name in row.__dataclass_fields__}
-    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in found.items()}

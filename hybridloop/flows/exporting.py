@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from hybridloop.flows.kept import KeptRun
-from hybridloop.sessions.journal import JobRecord, PubRecord, RoundRecord
+from hybridloop.sessions.journal import JobRecord, PubRecord, RoundRecord, RunRecord
 
 FORMAT = "hybridloop run, version 1"
 
@@ -14,22 +14,9 @@ FORMAT = "hybridloop run, version 1"
 def exported(kept: KeptRun) -> dict[str, Any]:
     """Settings, versions, result, sessions, pings, events, and every round with its counts. Times are epoch seconds."""
     record = kept.record
-    run = {
-        "uid": record.uid,
-        "key": record.key,
-        "algorithm": record.algorithm,
-        "problem": record.problem,
-        "target": record.target,
-        "seed": record.seed,
-        "flow_run_id": record.flow_run_id,
-        "status": record.status,
-        "reason": record.reason,
-        "created_at": record.created_at,
-        "updated_at": record.updated_at,
-    }
     return {
         "format": FORMAT,
-        "run": run,
+        "run": run_fields(record),
         "settings": dict(record.settings),
         "versions": dict(record.versions),
         "result": None if record.result is None else dict(record.result),
@@ -40,30 +27,46 @@ def exported(kept: KeptRun) -> dict[str, Any]:
     }
 
 
-def _round(record: RoundRecord) -> dict[str, Any]:
+def run_fields(run: RunRecord) -> dict[str, Any]:
+    """What a run is and how it stands, without what it was given and what it came to."""
     return {
-        "stream": record.stream,
-        "sequence": record.sequence,
-        "target": record.target,
-        "complete": record.complete,
-        "circuits": [_pub(pub) for pub in record.pubs],
-        "jobs": [_job(job) for job in record.jobs],
+        "uid": run.uid,
+        "key": run.key,
+        "algorithm": run.algorithm,
+        "problem": run.problem,
+        "target": run.target,
+        "seed": run.seed,
+        "flow_run_id": run.flow_run_id,
+        "status": run.status,
+        "reason": run.reason,
+        "created_at": run.created_at,
+        "updated_at": run.updated_at,
     }
 
 
-def _pub(pub: PubRecord) -> dict[str, Any]:
+def round_fields(round_: RoundRecord) -> dict[str, Any]:
+    """A round without its circuits and jobs."""
+    return {
+        "stream": round_.stream,
+        "sequence": round_.sequence,
+        "target": round_.target,
+        "complete": round_.complete,
+    }
+
+
+def circuit_fields(pub: PubRecord) -> dict[str, Any]:
+    """A circuit of a round without the points that it was measured at."""
     return {
         "fingerprint": pub.fingerprint,
         "program": pub.program,
         "shots": pub.shots,
-        "points": pub.points.tolist(),
-        "angles": pub.slots.tolist(),
         "measured": list(pub.measured),
         "num_clbits": pub.num_clbits,
     }
 
 
-def _job(job: JobRecord) -> dict[str, Any]:
+def job_fields(job: JobRecord) -> dict[str, Any]:
+    """A job without its counts."""
     return {
         "id": job.id,
         "circuit": job.pub,
@@ -76,6 +79,22 @@ def _job(job: JobRecord) -> dict[str, Any]:
         "reason": job.reason,
         "reserved": dict(job.reserved),
         "billed": None if job.billed is None else dict(job.billed),
+    }
+
+
+def _round(round_: RoundRecord) -> dict[str, Any]:
+    return {
+        **round_fields(round_),
+        "circuits": [
+            {**circuit_fields(pub), "points": pub.points.tolist(), "angles": pub.slots.tolist()} for pub in round_.pubs
+        ],
+        "jobs": [_job(job) for job in round_.jobs],
+    }
+
+
+def _job(job: JobRecord) -> dict[str, Any]:
+    return {
+        **job_fields(job),
         "counts": None if job.counts is None else job.counts.bitstrings(),
         "exact": None if job.counts is None else job.counts.exact,
     }

@@ -7,7 +7,7 @@ import secrets
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,36 +16,29 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Measured
 from hybridloop.crashpoints import crash_point
-from hybridloop.errors import (
-    HybridloopError,
-    RunParked,
-    RunStopped,
-    StopRequested,
-    StreamBusy,
-)
+from hybridloop.errors import HybridloopError, RunParked, RunStopped, StopRequested, StreamBusy
 from hybridloop.sessions.account import RunAccount
-from hybridloop.sessions.budget import Budget, Caps, check_caps
+from hybridloop.sessions.budget import Caps
 from hybridloop.sessions.clock import Clock, RealClock
+from hybridloop.sessions.connecting import Terms, connected
 from hybridloop.sessions.connection import Connection
 from hybridloop.sessions.jobs import check_round
-from hybridloop.sessions.keeping import JournaledPings, Keeping, SessionKeeper
+from hybridloop.sessions.keeping import Keeping, SessionKeeper
 from hybridloop.sessions.lineage import Lineage, swallowed
-from hybridloop.sessions.meter import Meter, meter_of
+from hybridloop.sessions.meter import Meter
 from hybridloop.sessions.places import RoundPlace, check_stream, session_id
 from hybridloop.sessions.planning import Planner
 from hybridloop.sessions.policy import FailurePolicy
 from hybridloop.sessions.poller import Poller
-from hybridloop.sessions.prices import ping_price
 from hybridloop.sessions.programs import describe
 from hybridloop.sessions.replay import SAME_RAD
 from hybridloop.sessions.retry import ATTEMPTS
 from hybridloop.sessions.rounds import RoundInFlight
 from hybridloop.sessions.run import ClaimedRun, unkept_run
-from hybridloop.sessions.service import CLOSE_TIMEOUT_S, Service
+from hybridloop.sessions.service import CLOSE_TIMEOUT_S
 from hybridloop.sessions.signals import counted_signals
 from hybridloop.sessions.standing import Standing, standing
-from hybridloop.sessions.targets import DEFAULT_TARGET, Target, check_debias, find_target
-from hybridloop.sessions.workers import Workers
+from hybridloop.sessions.targets import DEFAULT_TARGET, find_target
 
 if TYPE_CHECKING:
     from hybridloop.sessions.estimator import SessionEstimator
@@ -227,7 +220,8 @@ class OpenSession:
                 self._why_stopped = RunParked(sum(each.in_flight for each in self._in_flight()))
                 self.stop(self._why_stopped)
         found = round_.result(clock)
-        self._lost += round_.lost
+        with self._lock:
+            self._lost += round_.lost
         crash_point("step.before")
         return found
 
@@ -357,16 +351,16 @@ def open_session(
     is kept, what happened ends with the block, and `seed` (None: drawn) fixes what the local service samples. A round
     that waits for longer than `detach_after_s` parks the run: RunParked. Jobs in flight when the block is left are left
     to finish, because they are paid for, unless `cancel_in_flight`. Without `debias` one of IonQ's machines is told not
-    to mitigate errors. Raises InputError before anything is sent,
-    AccessDenied or ServiceError if the session can't be opened.
+    to mitigate errors. Raises InputError before anything is sent, AccessDenied or ServiceError if the session can't be
+    opened.
     """
     at = find_target(target)
     with ExitStack() as held:
         if run is None:
             run = held.enter_context(unkept_run(at.name, seed=secrets.randbits(63) if seed is None else seed))
         ticking = clock or RealClock()
-        terms = _Terms(name, policy, keeping, caps, debias=debias)
-        connection, poller, account, keeper = _connected(workspace, at, run, terms, ticking, held)
+        terms = Terms(name, policy, keeping, caps, debias=debias)
+        connection, poller, account, keeper = connected(workspace, at, run, terms, ticking, held)
         session = OpenSession(
             connection, poller, account, keeper, detach_after_s=detach_after_s, cancel_in_flight=cancel_in_flight
         )
@@ -375,44 +369,3 @@ def open_session(
         if not session.lineage.rows:
             session.open()
         yield session
-
-
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    """What a session is held under."""
-
-    name: str
-    policy: FailurePolicy
-    keeping: Keeping
-    caps: Caps
-    debias: bool
-
-
-def _connected(
-    workspace: Any, target: Target, run: ClaimedRun, terms: _Terms, clock: Clock, held: ExitStack
-) -> tuple[Connection, Poller, RunAccount, SessionKeeper]:
-    check_caps(terms.caps, target)
-    check_debias(target, debias=terms.debias)
-    service = held.enter_context(closing(Service(workspace, clock, threading.Event())))
-    workers = held.enter_context(closing(Workers("hybridloop-session", clock)))
-    before = meter_of(run.journal.charges(run.uid), target)
-    budget = Budget(terms.caps, before, started_at=clock.now(), run_key=run.record.key)
-    account = RunAccount(budget, target, clock, before=before, debias=terms.debias)
-    pings = JournaledPings(run.journal, run.lease, budget, ping_price(target), clock.now, account.charge)
-    signed = service.signed_submission if isinstance(clock, RealClock) else None
-    keeper = SessionKeeper(terms.keeping, run.uid, target, service, pings, run.journal, clock, signed=signed)
-    account.make_room = keeper.stand_down
-    lineage = Lineage(
-        service,
-        run,
-        target,
-        terms.policy,
-        clock,
-        name=terms.name,
-        on_open=lambda opened, at: keeper.opened(opened.ordinal, opened.id, at),
-    )
-    poller = Poller(clock)
-    connection = Connection(
-        service, lineage, run, target, terms.policy, clock, workers, account, keeper, poller.later, terms.debias
-    )
-    return connection, poller, account, keeper

@@ -13,22 +13,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
 
 from hybridloop.flows.context import called_with
 from hybridloop.flows.settings import ProblemText, VqeSettings
 from hybridloop.flows.vqe import vqe
-from hybridloop.sessions.journal import Journal, journal_url
 from hybridloop.stack import PrefectServer
 from hybridloop.stack.processes import wait_until
-from tests.cli.processes import PATIENCE_S, Shell
-from tests.conftest import running_emulator
+from tests.cli.processes import PATIENCE_S
 from tests.deployments.checkout import of_unit
-from tests.deployments.workers import Place, Worker, is_gone, worker
+from tests.deployments.workers import Place, Worker, is_gone, place_for, worker
 from tests.long_form import long_form, short_or_long
-from tests.prefect_server import own_environ
 
 pytestmark = pytest.mark.slow
 ANSWER = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history")
@@ -68,17 +64,10 @@ def place(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("ends")
-    environ = {
-        **own_environ(str(folder / "home"), os.environ),
-        **prefect_server.environment,
-        "PREFECT_WORKER_QUERY_SECONDS": "1",
-    }
-    with running_emulator() as service, SyncPrefectClient(prefect_server.api_url) as client:
-        at = Shell(environ).at(service, "ends")
+    with place_for(prefect_server, deployed["vqe/on-demand"].id, folder) as held:
         for each in deployed.values():
-            client.pause_deployment(each.id)  # no schedule has a hand in these tests
-        with Journal(journal_url(folder / "home" / "journal.db")) as journal:
-            yield Place(service, at, journal, client, deployed["vqe/on-demand"].id)
+            held.client.pause_deployment(each.id)  # no schedule has a hand in these tests
+        yield held
 
 
 @pytest.fixture(scope="module")

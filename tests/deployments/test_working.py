@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Cancelling
 
-from hybridloop.sessions.journal import Journal, journal_url
 from hybridloop.stack import PrefectServer
 from hybridloop.stack.processes import wait_until
-from tests.cli.processes import PATIENCE_S, Shell
-from tests.conftest import running_emulator
+from tests.cli.processes import PATIENCE_S
 from tests.deployments.checkout import prefect_inside
-from tests.deployments.workers import Place, worker
-from tests.prefect_server import own_environ
+from tests.deployments.workers import Place, place_for, worker
 
 pytestmark = pytest.mark.slow
 NIGHTLY = "vqe/nightly"
@@ -34,16 +29,11 @@ def place(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("working")
-    environ = {
-        **own_environ(str(folder / "home"), os.environ),
-        **prefect_server.environment,
-        "PREFECT_WORKER_QUERY_SECONDS": "1",
-    }
-    with running_emulator() as service, SyncPrefectClient(prefect_server.api_url) as client:
-        at = Shell(environ).at(service, "working")
-        client.pause_deployment(deployed["housekeeping/every-10-minutes"].id)  # it would have a hand in these tests
-        with worker(at.shell.environ, folder), Journal(journal_url(folder / "home" / "journal.db")) as journal:
-            yield Place(service, at, journal, client, deployed[NIGHTLY].id)
+    with place_for(prefect_server, deployed[NIGHTLY].id, folder) as held:
+        house = deployed["housekeeping/every-10-minutes"]
+        held.client.pause_deployment(house.id)  # it would have a hand in these tests
+        with worker(held.at.shell.environ, folder):
+            yield held
 
 
 @dataclass(frozen=True, slots=True)

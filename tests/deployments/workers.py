@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import subprocess
@@ -17,9 +18,11 @@ import psutil
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun, State
 
-from hybridloop.sessions.journal import Journal, RoundRecord, RunRecord
-from tests.cli.processes import PATIENCE_S, WorkspaceShell
-from tests.conftest import Emulator
+from hybridloop.sessions.journal import Journal, RoundRecord, RunRecord, journal_url
+from hybridloop.stack import PrefectServer
+from tests.cli.processes import PATIENCE_S, Shell, WorkspaceShell
+from tests.conftest import Emulator, running_emulator
+from tests.prefect_server import own_environ
 
 POOL = "hybridloop"
 START = "prefect worker start --pool {} --type process"
@@ -83,6 +86,20 @@ class Place:
         """Have the service answer so late what it is asked of a round's jobs."""
         rules = [{"fault": "slow-answer", "operation": "list", "seconds": seconds}] if seconds else []
         self.service.admin("faults", {"rules": rules})
+
+
+@contextmanager
+def place_for(server: PrefectServer, deployment: UUID, folder: Path) -> Iterator[Place]:
+    """Hold a service and a journal of their own for the runs of a deployment; the folder has the journal."""
+    environ = {
+        **own_environ(str(folder / "home"), os.environ),
+        **server.environment,
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+    }
+    with running_emulator() as service, SyncPrefectClient(server.api_url) as client:
+        at = Shell(environ).at(service, "workers")
+        with Journal(journal_url(folder / "home" / "journal.db")) as journal:
+            yield Place(service, at, journal, client, deployment)
 
 
 @dataclass(frozen=True, slots=True)

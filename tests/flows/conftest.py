@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from qiskit import QuantumCircuit
 
-from hybridloop import api
+from hybridloop import calls
 from hybridloop.flows.bundles import read_bundle, write_bundle
 from hybridloop.flows.catalog import FLOWS
 from hybridloop.flows.context import called_with
@@ -45,7 +45,7 @@ def bundles(prefect_server: PrefectServer, emulator: Emulator, tmp_path_factory:
     for name, (algorithm, problem, values) in RUNS.items():
         key = f"kept-{name}"
         with called_with(emulator.workspace(key), None):
-            FLOWS[algorithm](problem, api.checked_settings(algorithm, values), key)
+            FLOWS[algorithm](problem, calls.checked_settings(algorithm, values), key)
         with open_journal() as journal:
             write_bundle(kept_in_journal(journal, key), folder / f"{name}.zip")
     for mode in (KeepAliveMode.PING, KeepAliveMode.RENEW):

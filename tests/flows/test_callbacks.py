@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import hybridloop as hl
-from hybridloop.api import run
+from hybridloop.calls import run
 from hybridloop.errors import CallbackFailed
 from hybridloop.flows.context import Update
 from hybridloop.flows.live import LiveFeed

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hybridloop import api
+from hybridloop import calls
 from hybridloop.errors import InputError
 from hybridloop.flows.adapt import adapt
 from hybridloop.flows.context import Update, called_with
@@ -149,5 +149,5 @@ def test_what_cannot_be_used_is_refused_before_anything_is_started(
     algorithm: str, problem: ProblemText, values: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(InputError) as refused:
-        PREPARE[algorithm](problem, api.checked_settings(algorithm, values), 0)
+        PREPARE[algorithm](problem, calls.checked_settings(algorithm, values), 0)
     assert refused.value.field == field

@@ -11,9 +11,11 @@ import pytest
 
 import hybridloop as hl
 from hybridloop.errors import CapReached, InputError
+from hybridloop.flows.plan.assumed import completed
 from hybridloop.flows.plan.figures import Plan
+from hybridloop.flows.plan.limits import limits_of
 from hybridloop.flows.plan.planning import Around, plan_run
-from hybridloop.flows.plan.rehearsal import rehearse
+from hybridloop.flows.plan.rehearsal import Trial, rehearse
 from hybridloop.flows.preparing import PREPARE
 from hybridloop.flows.settings import SETTINGS, ProblemText, RunSettings
 from hybridloop.sessions.idle import KeepAliveMode
@@ -246,31 +248,51 @@ def test_fixed_angles_are_planned_for_whatever_the_size_of_the_graph() -> None:
     assert (plan.rounds.expected, plan.jobs.expected, plan.shots.expected, plan.rounds.worst) == (1, 1, 1000, 1)
 
 
-def test_what_is_too_large_to_be_rehearsed_is_planned_by_assumptions_that_are_named(
-    monkeypatch: pytest.MonkeyPatch,
+def assumed(algorithm: str, names: str, settings: RunSettings) -> tuple[Trial, str]:
+    """A run of which nothing is simulated, with what is taken for granted, and the words for it."""
+    seen = rehearse(algorithm, problem_of(names), settings, find_target("rigetti.sim.qvm"), most_work=0.0)
+    limits = limits_of(seen.prepared, settings, samples=True)
+    trial, why = completed(seen.trials[0], limits, seen.prepared, settings, samples=True)
+    assert why is not None
+    return trial, why
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "names", "limit", "rounds"),
+    [
+        ("vqe", "lih", {"max_rounds": 50}, 30),
+        ("adapt", "heh+", {"max_rounds": 50}, 30),
+        ("vqd", "h2", {"max_rounds": 50}, 30),
+        ("rqaoa", "ring-8", {}, 5),
+        ("scan", "h2 h2-1.6", {"max_rounds": 50}, 30),
+    ],
+)
+def test_a_search_that_is_not_simulated_is_taken_to_be_of_usual_length_or_as_long_as_it_may_be(
+    algorithm: str, names: str, limit: dict[str, int], rounds: int
 ) -> None:
-    whole = plan_run("vqe", ProblemText(name="lih"), settings_of("vqe", seed=1))
+    trial, why = assumed(algorithm, names, settings_of(algorithm, **limit))
+    assert [each.phase for each in trial.rounds].count("search") == rounds
+    assert f"the search is taken to have {rounds} rounds" in why
+
+
+def test_what_is_assumed_of_a_run_is_of_the_size_of_what_it_takes() -> None:
+    settings = settings_of("vqe", seed=1)
+    whole = plan_run("vqe", ProblemText(name="lih"), settings)
     (usual,) = (each for each in whole.phases if each.phase == "search")
-    monkeypatch.setattr("hybridloop.flows.plan.ideal.MOST_QUBITS", 1)
-    for algorithm, names in (
-        ("vqe", "lih"),
-        ("adapt", "heh+"),
-        ("vqd", "h2"),
-        ("rqaoa", "ring-8"),
-        ("scan", "h2 h2-1.6"),
-    ):
-        settings = settings_of(algorithm, seed=1, max_rounds=50) if algorithm != "rqaoa" else settings_of(algorithm)
-        plan = plan_run(algorithm, problem_of(names), settings)
-        assert plan.assumed is not None
-        assert "qubits, of which 1 at most are simulated" in plan.assumed
-        search = next(each for each in plan.phases if each.phase == "search")
-        assert search.rounds == (5 if algorithm == "rqaoa" else 30)
-        if algorithm == "vqe":
-            assert (search.jobs, search.shots) == (usual.jobs, usual.shots)
-            final = next(each for each in plan.phases if each.phase == "final")
-            taken = whole.shots.expected - usual.rounds * usual.shots
-            assert taken / 3 < final.shots < 3 * taken
-            assert "the final measurement" in plan.assumed
+    trial, why = assumed("vqe", "lih", settings)
+    *_, search, final = trial.rounds
+    assert (search.phase, search.shots, final.phase) == ("search", usual.shots, "final")
+    taken = whole.shots.expected - usual.rounds * usual.shots
+    assert taken / 3 < final.shots < 3 * taken
+    assert "the final measurement" in why
+
+
+def test_what_is_too_large_to_be_rehearsed_is_planned_by_assumptions_that_are_named() -> None:
+    plan = plan_run("qaoa", ProblemText(name="cubic-16"), settings_of("qaoa", refine=3, layers=1))
+    assert plan.assumed is not None
+    assert "16 qubits, of which 14 at most are simulated" in plan.assumed
+    assert [(each.phase, each.rounds) for each in plan.phases] == [("search", 6), ("final", 1)]
+    assert plan.rounds.expected == 7
 
 
 def test_a_rehearsal_ends_at_its_bound_and_takes_what_it_saw_of_other_seeds() -> None:

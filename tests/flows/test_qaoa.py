@@ -11,7 +11,7 @@ import pytest
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit_aer.primitives import SamplerV2
 
-from hybridloop import api
+from hybridloop import calls
 from hybridloop.algorithms.rounds import Lost, Measured, run_round_on
 from hybridloop.data import load
 from hybridloop.errors import InputError
@@ -89,7 +89,7 @@ def test_what_cannot_be_used_is_refused_before_anything_is_started(
     algorithm: str, problem: ProblemText, values: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(InputError) as refused:
-        PREPARE[algorithm](problem, api.checked_settings(algorithm, values), 0)
+        PREPARE[algorithm](problem, calls.checked_settings(algorithm, values), 0)
     assert refused.value.field == field
 
 
@@ -105,7 +105,7 @@ def test_a_lost_point_s_penalty_is_in_the_objective_s_sense() -> None:
         return [Measured(each.points, (Lost("it was lost"),) * len(each)) for each in answers]
 
     values = {"layers": 1, "refine": 1, "failure": {"on_lost_job": "penalize", "penalty": -3.0}}
-    prepared = PREPARE["qaoa"](PETERSEN, api.checked_settings("qaoa", values), 0)
+    prepared = PREPARE["qaoa"](PETERSEN, calls.checked_settings("qaoa", values), 0)
     assert prepared.measured(loses_the_first, lambda _: None).history[0].value == -3.0
 
 

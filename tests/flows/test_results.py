@@ -10,46 +10,15 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from hybridloop.algorithms.outcome import Progress
-from hybridloop.flows.results import RunResult, SessionRecord
+from hybridloop.flows.results import RunResult
+from tests.flows.results import a_result
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def _round(number: int, phase: str, value: float) -> Progress:
-    return Progress(number, phase, value, 1e-3, (0.1,), 1, 2, 2000, 2000 * number)
-
-
 @pytest.fixture
 def result() -> RunResult:
-    return RunResult(
-        run_key="vqe-h2-0123",
-        algorithm="vqe",
-        problem="h2",
-        target="rigetti.sim.qvm",
-        status="converged",
-        reason="there is nothing left to gain",
-        value=-1.136,
-        standard_error=1e-3,
-        interval95=(-1.138, -1.134),
-        is_exact=False,
-        rounding_bound=0.0,
-        is_precise=True,
-        exact=-1.1373,
-        reference=-1.117,
-        parameters=(0.1,),
-        rounds=3,
-        jobs=6,
-        retried=0,
-        pings=0,
-        shots=6000,
-        cost={"USD": 1.5},
-        sessions=(SessionRecord("an-id", "Succeeded", 6),),
-        seed=7,
-        resumed=False,
-        wall_seconds=2.0,
-        history=(_round(1, "search", -1.12), _round(2, "search", -1.13), _round(3, "final", -1.136)),
-    )
+    return a_result()
 
 
 def test_warnings_come_through_json(result: RunResult) -> None:

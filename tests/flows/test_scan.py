@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hybridloop import api
+from hybridloop import calls
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.data import load
@@ -22,7 +22,7 @@ H4_LONGER = DATA / "H4_1.5.fcidump"
 
 
 def prepared(*problems: str | Path | ProblemText, **settings: Any) -> PreparedScan:
-    checked = api.checked_settings("scan", settings)
+    checked = calls.checked_settings("scan", settings)
     assert isinstance(checked, ScanSettings)
     return prepare_scan(read_scan(problems), checked, seed=5)
 

@@ -12,7 +12,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.quantum_info import Operator, Statevector
 
-from hybridloop import api
+from hybridloop import calls
 from hybridloop.algorithms.molecule import Molecule
 from hybridloop.algorithms.pauli_problem import PauliProblem
 from hybridloop.data import load
@@ -46,7 +46,7 @@ def qcschema(molecule: Molecule) -> str:
 
 def prepared(problem: ProblemText | str, **settings: Any) -> PreparedVqe:
     text = ProblemText(name=problem) if isinstance(problem, str) else problem
-    checked = api.checked_settings("vqe", settings)
+    checked = calls.checked_settings("vqe", settings)
     assert isinstance(checked, VqeSettings)
     return prepare_vqe(text, checked, seed=3)
 
@@ -158,7 +158,7 @@ def test_what_does_not_fit_is_refused_by_its_name(
 
 def test_only_a_molecule_can_be_grown_a_circuit_for() -> None:
     with pytest.raises(InputError, match="Pauli sum"):
-        PREPARE["adapt"](FIELD, api.checked_settings("adapt", {}), 0)
+        PREPARE["adapt"](FIELD, calls.checked_settings("adapt", {}), 0)
 
 
 @pytest.mark.parametrize("mapping", ["parity", "jordan-wigner"])

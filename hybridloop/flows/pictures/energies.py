@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from hybridloop.flows.pictures.style import BLUE, GREEN, MUTED, ORANGE, Picture, axes_of, legend
@@ -67,20 +70,9 @@ def levels(result: RunResult) -> Picture:
     if all(each is not None for each in exact):
         low, high = [each - 0.3 for each in places], [each + 0.3 for each in places]
         axes.hlines(exact, low, high, color=GREEN, linewidth=2, label="exact")
-    axes.errorbar(
-        places,
-        [row["energy"] for row in rows],
-        yerr=[row["standard_error"] for row in rows],
-        fmt="s",
-        color=ORANGE,
-        markersize=5,
-        capsize=4,
-        label="measured (± 1 standard error)",
-    )
+    _measured(axes, places, result)
     axes.set_xlabel("level")
-    axes.set_ylabel("energy (hartree)" if result.unit == "hartree" else "energy")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.ticklabel_format(axis="y", useOffset=False)
     legend(axes)
     found = ", ".join(f"Level {row['level']}: {row['energy']:.6f} ± {row['standard_error']:.6f}" for row in rows)
     return Picture("levels", "Energy levels", f"{found}.", figure)
@@ -95,21 +87,10 @@ def curve(result: RunResult) -> Picture:
         known = sorted((at, row[column]) for at, row in zip(places, rows, strict=True) if row[column] is not None)
         if known:
             axes.plot(*zip(*known, strict=True), style, color=colour, linewidth=1.2, label=label)
-    axes.errorbar(
-        places,
-        [row["energy"] for row in rows],
-        yerr=[row["standard_error"] for row in rows],
-        fmt="s",
-        color=ORANGE,
-        markersize=5,
-        capsize=4,
-        label="measured (± 1 standard error)",
-    )
+    _measured(axes, places, result)
     axes.set_xlabel(axis or "point")
     if axis is None and len(names) <= _MOST_NAMES:
         axes.set_xticks(places, names, rotation=30, ha="right", fontsize="small")
-    axes.set_ylabel("energy (hartree)" if result.unit == "hartree" else "energy")
-    axes.ticklabel_format(axis="y", useOffset=False)
     legend(axes)
     found = ", ".join(f"{row['point']}: {row['energy']:.6f} ± {row['standard_error']:.6f}" for row in rows)
     return Picture("curve", "Energy by point", f"{found}.", figure)
@@ -132,6 +113,22 @@ def growth(result: RunResult) -> Picture:
     legend(axes)
     found = ", ".join(f"{place} {energy:.6f}" for place, energy in zip(places, energies, strict=True))
     return Picture("growth", "Energy by number of operators", f"Operators and energy: {found}.", figure)
+
+
+def _measured(axes: Axes, places: Sequence[float], result: RunResult) -> None:
+    """The energies of the table's rows, each with its standard error, at their places."""
+    axes.errorbar(
+        places,
+        [row["energy"] for row in result.table],
+        yerr=[row["standard_error"] for row in result.table],
+        fmt="s",
+        color=ORANGE,
+        markersize=5,
+        capsize=4,
+        label="measured (± 1 standard error)",
+    )
+    axes.set_ylabel("energy (hartree)" if result.unit == "hartree" else "energy")
+    axes.ticklabel_format(axis="y", useOffset=False)
 
 
 def _interval(result: RunResult) -> tuple[float, float]:

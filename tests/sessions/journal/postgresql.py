@@ -44,15 +44,28 @@ class Server:
         return f"postgresql://{user}:{password}@/{database}?host={self.folder}"
 
 
+def not_installed() -> str | None:
+    """What a server and its client need and is not installed; None where all is there."""
+    if _pg_ctl() is None:
+        return "PostgreSQL"
+    return "psycopg" if importlib.util.find_spec("psycopg") is None else None
+
+
+def _pg_ctl() -> Path | None:
+    """Of several versions the last."""
+    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
+    found = str(binaries[-1]) if binaries else shutil.which("pg_ctl")
+    return None if found is None else Path(found)
+
+
 @contextmanager
 def running_server() -> Iterator[Server]:
     """The server, for as long as the block lasts; skips the test where none is installed."""
-    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl")) or [Path(shutil.which("pg_ctl") or "")]
-    if not binaries[-1].name:
-        pytest.skip("PostgreSQL is not installed")
-    if importlib.util.find_spec("psycopg") is None:
-        pytest.skip("psycopg is not installed")
-    programs = binaries[-1].parent
+    if (missing := not_installed()) is not None:
+        pytest.skip(f"{missing} is not installed")
+    pg_ctl = _pg_ctl()
+    assert pg_ctl is not None
+    programs = pg_ctl.parent
     user = "nobody" if os.geteuid() == 0 else None
     folder = Path(tempfile.mkdtemp(prefix="hybridloop-pg-"))
     try:
