@@ -187,8 +187,8 @@ class RunStopped(HybridloopError):
 
     def __str__(self) -> str:
         return (
-            f"the wait for the round was ended; {self.in_flight} job(s) in flight were left to the service, which "
-            "finishes and bills them. A session that was stopped takes no further round: open a new one."
+            f"the wait for the round was ended, {_in_flight(self.in_flight)}. A session that was stopped takes no "
+            "further round: open a new one."
         )
 
 
@@ -199,8 +199,8 @@ class StopRequested(RunStopped):
 
     def __str__(self) -> str:
         return (
-            f"the run was asked to stop, with {self.in_flight} job(s) in flight, which the service finishes and bills. "
-            "All results are kept, and its session is closed. `hybridloop runs resume` goes on with it."
+            f"the run was asked to stop, {_in_flight(self.in_flight)}. All results are kept, and no session of it is "
+            "open. `hybridloop runs resume` goes on with it."
         )
 
 
@@ -211,8 +211,8 @@ class RunParked(RunStopped):
 
     def __str__(self) -> str:
         return (
-            f"the run was parked with {self.in_flight} job(s) in flight, which the service finishes and bills. "
-            "All results are kept. `hybridloop runs resume` goes on with it once they are done."
+            f"the run was parked, {_in_flight(self.in_flight)}. All results are kept. `hybridloop runs resume` goes on "
+            f"with it once {'they are done' if self.in_flight else 'its target is back'}."
         )
 
 
@@ -221,9 +221,13 @@ class RunCancelled(RunStopped):
 
     def __str__(self) -> str:
         return (
-            f"the run was cancelled in Prefect, with {self.in_flight} job(s) in flight, which the service finishes and "
-            "bills. All results are kept, and its session is closed. `hybridloop runs resume` goes on with it."
+            f"the run was cancelled in Prefect, {_in_flight(self.in_flight)}. All results are kept, and no session of "
+            "it is open. `hybridloop runs resume` goes on with it."
         )
+
+
+def _in_flight(jobs: int) -> str:
+    return f"with {jobs} job(s) in flight, which the service finishes and bills" if jobs else "with no job in flight"
 
 
 class CallbackFailed(HybridloopError):

@@ -13,7 +13,7 @@ from hybridloop.errors import RunCancelled, RunParked, ServiceRefused, StopReque
 from hybridloop.flows.cancelling import cancelled_in_prefect
 from hybridloop.flows.settings import RunSettings
 from hybridloop.sessions.catalog import unavailable_targets
-from hybridloop.sessions.policy import OnTargetDown
+from hybridloop.sessions.policy import OnTargetDown, span, while_away
 from hybridloop.sessions.poller import poll_interval
 from hybridloop.sessions.run import ClaimedRun
 
@@ -28,7 +28,9 @@ def refuse_where_nobody_waits(settings: RunSettings) -> None:
     """Raise ServiceRefused for a target that is away, where the policy is not to wait; nothing was begun then."""
     if settings.failure.on_target_down is OnTargetDown.FAIL:
         happened = f"target: {settings.target} is not available at the moment"
-        raise ServiceRefused(happened, _NOTHING, "Try later, or choose another target.")
+        raise ServiceRefused(
+            happened, _NOTHING, "Try later, choose another target, or wait for this one: --on-target-down wait."
+        )
 
 
 def wait_for_target(workspace: Any, settings: RunSettings, run: ClaimedRun, cancelled: threading.Event) -> None:
@@ -40,7 +42,8 @@ def wait_for_target(workspace: Any, settings: RunSettings, run: ClaimedRun, canc
     woken, policy = threading.Event(), settings.failure
     run.on_stop(woken.set)
     started = time.monotonic()
-    _log.warning("target %s is away; it is waited for, %.0f s at most", settings.target, policy.target_down_wait_s)
+    said = while_away(policy, policy.target_down_wait_s)
+    _log.warning("%s takes no jobs at the moment, and no session is opened meanwhile. %s", settings.target, said)
     with cancelled_in_prefect(flow_run.id, cancelled, woken.set):
         while settings.target.lower() in unavailable_targets(workspace):
             waited = time.monotonic() - started
@@ -50,12 +53,12 @@ def wait_for_target(workspace: Any, settings: RunSettings, run: ClaimedRun, canc
             pause = min(left, _LOOK_EVERY_S, max(_LOOK_FIRST_S, poll_interval(waited)))
             if woken.wait(pause):
                 raise run.lost or (RunCancelled(0) if cancelled.is_set() else StopRequested(0))
-    _log.info("target %s is there again", settings.target)
+    _log.warning("%s takes jobs again", settings.target)
 
 
 def _enough_of_it(settings: RunSettings) -> TargetDown | RunParked:
     if settings.failure.on_target_down is OnTargetDown.PARK:
         return RunParked(0)
-    waited = f"{settings.failure.target_down_wait_s:g} s"
+    waited = span(settings.failure.target_down_wait_s)
     happened = f"the target {settings.target} takes no jobs, and did not come back within {waited}"
     return TargetDown(happened, _NOTHING, "Resume the run when it is back (`hybridloop runs resume`).")

@@ -36,11 +36,12 @@ def parse_cost(text: object) -> object:
         return text
     amounts: dict[Unit, float] = {}
     for part in text.split(","):
-        match = AMOUNT.fullmatch(part.strip())
-        unit = _UNIT_BY_NAME.get(match[2].lower()) if match else None
-        if match is None or unit is None or unit in amounts:
-            units = ", ".join(UNITS)
-            raise ValueError(f"{part.strip()!r} is no amount; give such as 50USD or 200HQC, each unit once ({units})")
+        if (match := AMOUNT.fullmatch(part.strip())) is None:
+            raise ValueError(f"{part.strip()!r} is no amount; give such as 50USD, or 50USD,200HQC")
+        if (unit := _UNIT_BY_NAME.get(match[2].lower())) is None:
+            raise ValueError(f"no target bills in {match[2]}; give {', '.join(UNITS[:-1])} or {UNITS[-1]}")
+        if unit in amounts:
+            raise ValueError(f"{unit} is there twice; give each unit once")
         amounts[unit] = float(match[1])
     return amounts
 
@@ -115,10 +116,10 @@ def check_caps(caps: Caps, target: Target) -> None:
     """Raise InputError, before anything is submitted, for caps that would not hold on this target."""
     price = price_of_job(target, _ANY_JOB, 1)
     unit = price.unit
-    if caps.max_cost and unit not in caps.max_cost and price.expected > 0:
-        stated = " and ".join(_amount(amount, of) for of, amount in caps.max_cost.items())
-        problem = f"{stated} does not bound a run on {target.name}, whose jobs are billed in {unit}"
-        raise InputError("max_cost", problem, f"Give a number of {unit}.")
+    for name, what, given in (("max_cost", "run", caps.max_cost), ("max_cost_per_job", "job", caps.max_cost_per_job)):
+        if given and unit not in given and price.expected > 0:
+            problem = f"{_stated(given)} does not bound a {what} on {target.name}, whose jobs are billed in {unit}"
+            raise InputError(name, problem, f"Give a number of {unit}.")
     if unit in caps.max_cost and price.upper is None and unit not in caps.max_cost_per_job:
         raise InputError(
             "max_cost",
@@ -126,6 +127,14 @@ def check_caps(caps: Caps, target: Target) -> None:
             "could be exceeded",
             f"State what one job may cost as max_cost_per_job, such as 5{unit}, or leave max_cost out.",
         )
+
+
+def without_effect(caps: Caps, target: Target) -> str | None:
+    """That caps on money have nothing to bound where jobs are free; None where there are none, or jobs cost."""
+    given = {**caps.max_cost_per_job, **caps.max_cost}
+    if not given or price_of_job(target, _ANY_JOB, 1).expected > 0:
+        return None
+    return f"jobs on {target.name} are free: the cap of {_stated(given)} has nothing to bound, and never ends the run"
 
 
 def settled(reserved: Mapping[str, float], billed: Mapping[str, float] | None) -> dict[str, float]:
@@ -276,6 +285,10 @@ def _total(shots: Sequence[int], amounts: Sequence[Mapping[str, float]]) -> Spen
 def _up(amount: float) -> str:
     """Rounded up to two decimals, so that it is enough."""
     return f"{math.ceil(amount * 100.0 - 1e-6) / 100.0:.2f}".removesuffix(".00")
+
+
+def _stated(amounts: Mapping[Unit, float]) -> str:
+    return " and ".join(_amount(amount, unit) for unit, amount in amounts.items())
 
 
 def _amount(amount: float, unit: str) -> str:

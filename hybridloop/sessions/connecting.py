@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
 
 from hybridloop.sessions.account import RunAccount
-from hybridloop.sessions.budget import Budget, Caps, check_caps
+from hybridloop.sessions.budget import Budget, Caps, check_caps, without_effect
 from hybridloop.sessions.clock import Clock, RealClock
 from hybridloop.sessions.connection import Connection
 from hybridloop.sessions.keeping import JournaledPings, Keeping, SessionKeeper
@@ -21,6 +22,8 @@ from hybridloop.sessions.run import ClaimedRun
 from hybridloop.sessions.service import Service
 from hybridloop.sessions.targets import Target, check_debias
 from hybridloop.sessions.workers import Workers
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,8 @@ def connected(
     """What an `OpenSession` is made of; `held` ends what has to end. Raises InputError; nothing is sent."""
     check_caps(terms.caps, target)
     check_debias(target, debias=terms.debias)
+    if (idle := without_effect(terms.caps, target)) is not None:
+        _log.warning("%s", idle)
     service = held.enter_context(closing(Service(workspace, clock, threading.Event())))
     workers = held.enter_context(closing(Workers("hybridloop-session", clock)))
     before = meter_of(run.journal.charges(run.uid), target)

@@ -114,6 +114,37 @@ def wait_before_retry(policy: FailurePolicy, *, failed: int, since_first_s: floa
     return wait if since_first_s + wait <= policy.retry_within_s else None
 
 
+def while_away(policy: FailurePolicy, left_s: float) -> str:
+    """What becomes of a run whose target takes no jobs, in sentences: how long it waits, what then, who chooses.
+
+    `left_s` is how many seconds it waits from now on.
+    """
+    if policy.on_target_down is OnTargetDown.FAIL:
+        return "The run does not wait for it (--on-target-down wait and park do)."
+    if policy.on_target_down is OnTargetDown.WAIT:
+        then = "it ends as failed, and `hybridloop runs resume` goes on with it"
+        other = "With --on-target-down park it is parked then, for housekeeping to go on with"
+    else:
+        then = "it is parked, and housekeeping or `hybridloop runs resume` goes on with it"
+        other = "With --on-target-down wait it ends as failed then"
+    return (
+        f"The run waits for it, {span(left_s)} at most; if it is not back by then, {then}. "
+        f"{other}, with fail it does not wait, and --target-down-wait-s says how long."
+    )
+
+
+def span(seconds: float) -> str:
+    """A wait in words.
+
+    >>> [span(each) for each in (0.5, 90, 1799.9, 43_200)]
+    ['0.5 s', '90 s', '30 min', '12 h']
+    """
+    for size, unit in ((3600.0, "h"), (60.0, "min")):
+        if seconds >= 2.0 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
 def cautions(policy: FailurePolicy) -> tuple[str, ...]:
     """What whoever chose this policy should know before the run starts."""
     if policy.session_on_job_failure is not OnJobFailure.ABORT:

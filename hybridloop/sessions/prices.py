@@ -15,7 +15,7 @@ from hybridloop.data import load
 from hybridloop.sessions.gates import GateCounts
 from hybridloop.sessions.targets import Target
 
-Unit = Literal["USD", "EUR", "HQC", "eHQC"]
+Unit = Literal["USD", "HQC", "eHQC"]  # all that some target is priced in: what can be set aside, and so be capped
 UNITS: tuple[Unit, ...] = get_args(Unit)
 
 _CENT = 0.01

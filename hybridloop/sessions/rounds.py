@@ -25,7 +25,7 @@ from hybridloop.sessions.connection import Connection
 from hybridloop.sessions.jobs import SUCCEEDED, TERMINAL, JobSpec
 from hybridloop.sessions.journal import JobOutcome, JobRecord, PubRecord
 from hybridloop.sessions.places import RoundPlace
-from hybridloop.sessions.policy import OnLostJob, OnTargetDown, wait_before_retry
+from hybridloop.sessions.policy import OnLostJob, OnTargetDown, wait_before_retry, while_away
 from hybridloop.sessions.results import UnreadableResult, read_results_v2
 from hybridloop.sessions.service import ResultMissing
 from hybridloop.sessions.sorting import (
@@ -235,7 +235,7 @@ class RoundInFlight:
         if policy.on_target_down is OnTargetDown.FAIL or left <= 0:
             raise error
         if is_first:
-            _log.warning("%s It is waited for, %.0f s at most", error, left)
+            _log.warning("%s. %s", error.happened, while_away(policy, left))
         connection.clock.wait(self.ended, min(_LOOK_AT_TARGET_S, left))
 
     def _collect(

@@ -318,12 +318,10 @@ class OpenSession:
         """Wait a little for the rounds in flight: what they give is paid for, and need not be fetched again."""
         clock = self._connection.clock
         pending = sum(round_.in_flight for round_ in self._in_flight())
-        _log.warning(
-            "interrupted with %d job(s) in flight: waits at most %.0f s for them, then closes the session; "
-            "a second signal skips the wait, a third leaves the session open",
-            pending,
-            LAST_ROUND_S,
-        )
+        what = "no job is in flight, and the session is closed"
+        if pending:
+            what = f"waits at most {LAST_ROUND_S:.0f} s for {pending} job(s) in flight, then closes the session"
+        _log.warning("interrupted: %s; a second signal skips the wait, a third leaves the session open", what)
         until = clock.now() + LAST_ROUND_S
         for round_ in self._in_flight():
             clock.wait(round_.ended, max(0.0, until - clock.now()))

@@ -247,7 +247,7 @@ def test_the_workers_of_a_deployment_are_left_its_runs(
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_a_run_whose_target_is_away_is_parked_by_its_policy_and_goes_on_once_that_is_back(
-    journal: Journal, start_emulator: Callable[..., Emulator]
+    journal: Journal, start_emulator: Callable[..., Emulator], caplog: pytest.LogCaptureFixture
 ) -> None:
     service = start_emulator()
     workspace = service.workspace()
@@ -256,6 +256,14 @@ def test_a_run_whose_target_is_away_is_parked_by_its_policy_and_goes_on_once_tha
     with called_with(workspace, None):
         result = vqe(H2, VqeSettings.model_validate({"seed": 7, "failure": waits}), "waits")
         assert (result.status, result.jobs, result.sessions) == ("parked", 0, ())
+        (said,) = [each for each in caplog.messages if "takes no jobs" in each]
+        assert said == (
+            f"{TARGET} takes no jobs at the moment, and no session is opened meanwhile. The run waits for it, 0.2 s at "
+            "most; if it is not back by then, it is parked, and housekeeping or `hybridloop runs resume` goes on with "
+            "it. With --on-target-down wait it ends as failed then, with fail it does not wait, and "
+            "--target-down-wait-s says how long."
+        )
+        assert result.reason.endswith("goes on with it once its target is back.")
         assert housekeeping() == {}
         service.admin("targets", {TARGET: {"availability": "Available"}})
         assert housekeeping() == {"waits": "converged"}

@@ -229,6 +229,20 @@ def test_a_target_that_the_workspace_does_not_offer_or_that_is_down_is_warned_of
     assert plan_run("qaoa", ProblemText(name="ring-8"), asked).warnings == ()
 
 
+def test_a_target_that_is_down_is_planned_for_with_what_a_run_would_do() -> None:
+    away = Around({"rigetti.sim.qvm": {"currentAvailability": "Unavailable"}})
+    (said,) = plan_run("qaoa", ProblemText(name="ring-8"), settings_of("qaoa"), around=away).warnings
+    assert "The run waits for it, 30 min at most" in said
+    assert "--on-target-down park" in said
+
+
+def test_a_cap_on_a_free_target_is_planned_for_as_one_that_never_bites() -> None:
+    free = plan_run("qaoa", ProblemText(name="ring-8"), settings_of("qaoa", max_cost="50HQC"))
+    assert "the cap of 50 HQC has nothing to bound" in " ".join(free.warnings)
+    paid = settings_of("qaoa", max_cost="50HQC", target="quantinuum.qpu.h2-1")
+    assert "has nothing to bound" not in " ".join(plan_run("qaoa", ProblemText(name="ring-8"), paid).warnings)
+
+
 def test_what_a_run_would_refuse_is_refused() -> None:
     with pytest.raises(InputError, match="only checks programs"):
         plan_run("qaoa", ProblemText(name="ring-8"), settings_of("qaoa", target="quantinuum.sim.h2-1sc"))

@@ -15,9 +15,18 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from pydantic import ValidationError
 
 from hybridloop.errors import CapReached, InputError
-from hybridloop.sessions.budget import Budget, Caps, Reservation, Spending, check_caps, parse_cost, settled
+from hybridloop.sessions.budget import (
+    Budget,
+    Caps,
+    Reservation,
+    Spending,
+    check_caps,
+    parse_cost,
+    settled,
+    without_effect,
+)
 from hybridloop.sessions.gates import GateCounts
-from hybridloop.sessions.prices import Price, ping_price, price_of_job
+from hybridloop.sessions.prices import UNITS, Price, ping_price, price_of_job
 from hybridloop.sessions.targets import find_target, known_targets
 
 FREE = Price("USD", 0.0, 0.0)
@@ -225,8 +234,26 @@ def test_a_cap_on_money_is_refused_where_nobody_knows_what_a_job_costs_at_most()
 def test_a_cap_in_another_unit_than_the_targets_is_refused_unless_all_is_free() -> None:
     with pytest.raises(InputError, match="billed in HQC"):
         check_caps(Caps(max_cost="50USD"), find_target("quantinuum.qpu.h2-1"))
+    with pytest.raises(InputError, match=r"5 USD does not bound a job on .* billed in HQC") as caught:
+        check_caps(Caps(max_cost="50HQC", max_cost_per_job="5USD"), find_target("quantinuum.qpu.h2-1"))
+    assert caught.value.field == "max_cost_per_job"
     check_caps(Caps(max_cost="50USD,10HQC"), find_target("quantinuum.qpu.h2-1"))
     check_caps(Caps(max_cost="50HQC"), find_target("rigetti.sim.qvm"))
+
+
+def test_a_cap_that_has_nothing_to_bound_is_said_where_all_is_free_and_nowhere_else() -> None:
+    free, paid = find_target("ionq.simulator"), find_target("ionq.qpu.forte-1")
+    said = without_effect(Caps(max_cost="50HQC"), free) or ""
+    assert "ionq.simulator are free: the cap of 50 HQC has nothing to bound" in said
+    assert "5 USD" in (without_effect(Caps(max_cost_per_job="5USD"), free) or "")
+    assert without_effect(Caps(max_jobs=5, deadline_s=60), free) is None
+    assert without_effect(Caps(max_cost="50USD"), paid) is None
+
+
+def test_a_cap_can_be_in_every_unit_that_some_target_bills_in_and_in_no_other() -> None:
+    assert set(UNITS) == {price_of_job(each, GateCounts(1, 1, 0, 1), 1).unit for each in known_targets().values()}
+    with pytest.raises(ValidationError, match="no target bills in EUR; give USD, HQC or eHQC"):
+        Caps.model_validate({"max_cost": "50EUR"})
 
 
 @pytest.mark.parametrize("name", sorted(known_targets()))
@@ -254,7 +281,7 @@ def test_caps_that_were_accepted_bound_every_price_of_the_target(name: str) -> N
     [
         ("50USD", {"USD": 50.0}),
         ("200 hqc, 1_000 eHQC", {"HQC": 200.0, "eHQC": 1000.0}),
-        ("0.5eur", {"EUR": 0.5}),
+        ("0.5ehqc", {"eHQC": 0.5}),
     ],
 )
 def test_amounts_are_read_from_words(text: str, amounts: dict[str, float]) -> None:
@@ -262,7 +289,9 @@ def test_amounts_are_read_from_words(text: str, amounts: dict[str, float]) -> No
     assert Caps.model_validate({"max_cost": text}).max_cost == amounts
 
 
-@pytest.mark.parametrize("text", ["", "50", "USD", "50GBP", "-5USD", "5USD 6HQC", "5USD,6usd", "1e999USD", "nanUSD"])
+@pytest.mark.parametrize(
+    "text", ["", "50", "USD", "50GBP", "50EUR", "-5USD", "5USD 6HQC", "5USD,6usd", "1e999USD", "nanUSD"]
+)
 def test_what_is_no_amount_is_refused(text: str) -> None:
     with pytest.raises(ValidationError, match="max_cost"):
         Caps.model_validate({"max_cost": text})

@@ -18,7 +18,7 @@ from hybridloop.sessions.budget import Caps
 from hybridloop.sessions.idle import ExclusiveHold
 from hybridloop.sessions.journal import Journal, journal_url
 from hybridloop.sessions.keeping import Keeping
-from hybridloop.sessions.policy import FailurePolicy, OnJobFailure, OnLostJob, OnTargetDown
+from hybridloop.sessions.policy import FailurePolicy, OnJobFailure, OnLostJob, OnTargetDown, while_away
 from hybridloop.sessions.run import ClaimedRun, claimed, new_run
 from hybridloop.sessions.service_clock import ServiceClock
 from hybridloop.sessions.session import open_session
@@ -154,8 +154,12 @@ def test_a_session_that_times_out_underfoot_is_renewed(
     assert (len(found["entries"]), found["duplicates"]["count"]) == (POINTS, 0)
 
 
-def test_a_target_that_is_down_is_waited_for(
-    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
+def test_a_target_that_is_down_is_waited_for_and_the_run_says_how_long_and_who_chooses(
+    service: Emulator,
+    clock: ServiceClock,
+    workspace: Workspace,
+    run: ClaimedRun,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     down = {"fault": "error", "status": 409, "code": "TargetUnavailable", "operation": "submit", "before_s": 600}
     service.admin("faults", {"rules": [down]})
@@ -164,6 +168,8 @@ def test_a_target_that_is_down_is_waited_for(
         assert_right(session.run_round([ones()] * POINTS))
     assert 590 <= clock.now() - start <= 700
     assert service.admin("faults/log")["injected"] >= POINTS
+    (said,) = [each for each in caplog.messages if while_away(FailurePolicy(), 1800.0) in each]
+    assert said.startswith("the target takes no jobs: ")
 
 
 @pytest.mark.parametrize(
@@ -188,7 +194,7 @@ def test_a_target_that_stays_down_ends_the_run_as_the_policy_says(
     service.admin("targets", {TARGET: {"availability": "Unavailable"}})
     with open_session(workspace, run=run, clock=clock, policy=policy) as session:
         start = clock.now()
-        with pytest.raises(ending, match=r"takes no jobs|was parked with 0 job"):
+        with pytest.raises(ending, match=r"takes no jobs|was parked, with no job in flight"):
             session.run_round([ones()])
         assert least_s <= clock.now() - start <= most_s
     assert books(service, run)["entries"] == []

@@ -19,7 +19,9 @@ from hybridloop.sessions.policy import (
     OnSessionLost,
     OnTargetDown,
     cautions,
+    span,
     wait_before_retry,
+    while_away,
 )
 from hybridloop.sessions.prices import UNITS
 from hybridloop.sessions.retry import ATTEMPTS, RETRY_AFTER_CAP_S
@@ -192,3 +194,32 @@ def test_policy_and_caps_are_light_enough_for_a_command_lines_help() -> None:
         f"import sys, hybridloop.sessions.policy, hybridloop.sessions.budget; print(sorted({heavy} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("policy", "parts"),
+    [
+        (
+            FailurePolicy(),
+            ("30 min at most", "ends as failed", "runs resume", "With --on-target-down park", "with fail"),
+        ),
+        (
+            FailurePolicy(on_target_down=OnTargetDown.PARK, target_down_wait_s=90),
+            ("90 s at most", "is parked", "runs resume", "With --on-target-down wait", "with fail"),
+        ),
+        (FailurePolicy(on_target_down=OnTargetDown.FAIL), ("does not wait", "--on-target-down wait and park")),
+    ],
+    ids=["wait", "park", "fail"],
+)
+def test_who_waits_for_a_target_is_told_how_long_what_then_and_how_to_choose(
+    policy: FailurePolicy, parts: tuple[str, ...]
+) -> None:
+    said = while_away(policy, policy.target_down_wait_s)
+    places = [said.find(each) for each in parts]
+    assert -1 not in places, (said, parts)
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(0.5, "0.5 s"), (90, "90 s"), (1799.9, "30 min"), (43_200, "12 h")])
+def test_waits_read_well(seconds: float, words: str) -> None:
+    assert span(seconds) == words

@@ -8,4 +8,4 @@ from pydantic import ConfigDict, Field
 
 EXACT = ConfigDict(extra="forbid")
 Moment = Annotated[str, Field(description="UTC, ISO 8601")]
-Amounts = Annotated[dict[str, float], Field(description="by unit: USD, EUR, HQC, eHQC")]
+Amounts = Annotated[dict[str, float], Field(description="by unit: USD, HQC, eHQC")]

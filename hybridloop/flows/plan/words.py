@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from hybridloop.flows.plan.figures import Plan
 from hybridloop.flows.settings import RunSettings
+from hybridloop.sessions.budget import without_effect
 from hybridloop.sessions.catalog import UNAVAILABLE
-from hybridloop.sessions.policy import cautions
+from hybridloop.sessions.policy import cautions, while_away
+from hybridloop.sessions.targets import find_target
 
 _LONG_QUEUE_S = 1800.0
 
@@ -21,9 +23,12 @@ def _warnings(plan: Plan, settings: RunSettings, refusals: Sequence[str]) -> Ite
     for each in refusals:
         yield f"such a run would be refused: {each}"
     if plan.state is not None and plan.state != "Available":
-        and_so = ", and takes no runs" if plan.state == UNAVAILABLE else ""
+        wait_s = settings.failure.target_down_wait_s
+        and_so = f". {while_away(settings.failure, wait_s)}" if plan.state == UNAVAILABLE else ""
         yield f"{plan.target} is {plan.state.lower()} at the moment{and_so}"
     yield from cautions(settings.failure)
+    if (idle := without_effect(settings.caps, find_target(plan.target))) is not None:
+        yield idle
     allowed, cost = plan.allowed, plan.cost
     if allowed.stopped_by is not None:
         yield (

@@ -131,7 +131,12 @@ class Store:
         now = self._now()
         if self._away_since is None:
             self._away_since = now
-            _log.warning("the journal %s is away; it is waited for, %g s at most", self.location, AWAY_S)
+            _log.warning(
+                "the journal %s does not answer; it is waited for, %g s at most. If it stays away, this ends with an "
+                "error; what was written is kept, and a run that ends so is gone on with by hybridloop runs resume",
+                self.location,
+                AWAY_S,
+            )
         return now < self._away_since + AWAY_S
 
     def compact(self) -> int:

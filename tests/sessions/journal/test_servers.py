@@ -6,6 +6,7 @@ import logging
 import pickle
 import traceback
 from collections.abc import Iterator
+from itertools import count
 
 import psycopg
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from hybridloop.errors import HybridloopError, InputError, JournalError
 from hybridloop.sessions.journal import Journal
 from hybridloop.sessions.journal.location import Location
+from hybridloop.sessions.journal.store import Store
 from tests.sessions.journal.examples import claimed, measure, new_run
 from tests.sessions.journal.postgresql import PASSWORD, Server, new_database
 
@@ -120,6 +122,26 @@ def test_a_server_that_ends_a_write_midway_leaves_nothing_of_it(url: str, plain_
         plain_connection.execute("DROP TRIGGER give_up ON jobs")
         assert journal.round(lease.run_uid, "main", 0) is None
         measure(journal, lease, 0)
+
+
+def test_a_server_that_stays_away_is_waited_for_and_it_is_said_how_long_and_what_then(
+    postgresql: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    times = count(step=20.0)  # at every look so much has passed
+    store = Store(Location.parse(new_database(postgresql)), busy_s=1.0, now=lambda: next(times))
+    with store.writing() as connection:
+        connection.exec_driver_sql("SELECT 1")
+    postgresql.stop()
+    try:
+        with pytest.raises(JournalError), store.writing():
+            pass
+    finally:
+        postgresql.start()
+        store.close()
+    (said,) = [each for each in caplog.messages if "does not answer" in each]
+    assert "it is waited for, 30 s at most" in said
+    assert "what was written is kept" in said
+    assert "hybridloop runs resume" in said
 
 
 def test_another_program_that_keeps_tables_of_the_same_names_is_not_met(url: str) -> None:
