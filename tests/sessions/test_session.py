@@ -21,6 +21,7 @@ from hybridloop.errors import (
     SessionEnded,
     StreamBusy,
 )
+from hybridloop.sessions.budget import Caps
 from hybridloop.sessions.catalog import check_offered, close_session, list_jobs, list_sessions, show_session
 from hybridloop.sessions.places import JobPlace, RoundPlace
 from hybridloop.sessions.policy import FailurePolicy, OnSessionLost
@@ -257,6 +258,14 @@ def test_what_can_not_run_is_refused_before_a_session_is_opened_or_a_job_sent(wo
         with pytest.raises(InputError, match="shots"):
             session.run_round([SamplerPub.coerce(turned().assign_parameters([0.1]), None)])
     assert session.jobs == 0
+
+
+def test_a_cap_on_a_free_target_is_said_to_bound_nothing_before_the_first_job(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open_session(workspace, caps=Caps(max_cost="50HQC")) as session:
+        assert session.jobs == 0
+        assert ["the cap of 50 HQC has nothing to bound" in each for each in caplog.messages] == [True]
 
 
 def test_a_wrong_key_and_a_service_that_is_not_there_are_said_with_the_host(emulator: Emulator) -> None:
