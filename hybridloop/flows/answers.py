@@ -78,8 +78,8 @@ def _assignment(result: RunResult, ended: str) -> Answer:
 def _so_far(result: RunResult) -> Pairs:
     if not result.history:
         return (("So far", "no round is complete"),)
-    best = result.history[-1]
-    return (("So far", f"{best.value:.6f} ± {best.standard_error:.6f} {result.unit}".rstrip()),)
+    last = result.history[-1]
+    return (("So far", f"{last.value:.6f} ± {last.standard_error:.6f} {result.unit}".rstrip()),)
 
 
 def money(cost: Mapping[str, float]) -> str:

@@ -35,7 +35,7 @@ class RunArtifact:
     now: Callable[[], float] = time.monotonic
     _id: UUID | None = None
     _next_at: float = field(init=False)
-    _is_off: bool = False
+    _is_in_trouble: bool = False
 
     def __post_init__(self) -> None:
         self._next_at = self.now() + FIRST_AFTER_S
@@ -52,14 +52,14 @@ class RunArtifact:
 
     def write(self, result: Callable[[], RunResult]) -> None:
         """Tell it now."""
-        if self._is_off:
-            return
         began = self.now()
         try:
             self._put(markdown_of(result()))
+            self._is_in_trouble = False
         except Exception as error:  # whatever it is: a report must not end a run, nor hide how it ended
-            self._is_off = True
-            _log.warning("Prefect shows no report of the run: %s", error)
+            if not self._is_in_trouble:
+                _log.warning("Prefect shows no report of the run: %s", error)
+            self._is_in_trouble = True
         took = self.now() - began
         self._next_at = self.now() + max(FIRST_AFTER_S, took / SHARE)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from hybridloop.flows.runs import GOES_ON, OUTAGE
+from hybridloop.flows.runs import GOES_ON, LIMITS_GIVEN, OUTAGE
 from hybridloop.flows.settings import Unattended
 from hybridloop.sessions.journal import Event, RunRecord
 
@@ -16,7 +16,7 @@ def unattended_of(record: RunRecord, limits: Sequence[Event]) -> Unattended:
     """What the run's settings leave to housekeeping, as they were given last."""
     given = record.settings.get("settings", {}).get("unattended")
     for event in limits:
-        if event.kind == "limits":
+        if event.kind == LIMITS_GIVEN:
             given = event.facts.get("unattended", given)
     return Unattended.PARKED if given is None else Unattended(given)
 

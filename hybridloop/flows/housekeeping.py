@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from functools import partial
+from collections.abc import Callable, Collection
+from functools import cache, partial
 from typing import Annotated, Any
 
 from prefect import flow, get_run_logger, tags, task
@@ -11,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from hybridloop.errors import HybridloopError, RunBusy
+from hybridloop.errors import HybridloopError, JournalDamaged, RunBusy
 from hybridloop.flows.catalog import FLOWS
 from hybridloop.flows.context import TAG, tasks_untagged, workspace_of_run
 from hybridloop.flows.due import LOOKED_AT, why_not
@@ -94,24 +95,23 @@ def due_task(journal: Journal, workspace: Any) -> list[RunRecord]:
     """The runs of this workspace that wait for nothing any more."""
     here, now, log = identity_of(workspace), time.time(), get_run_logger()
     looked_at = {record.uid: record for record in (*journal.in_status(LOOKED_AT), *journal.asked_for())}
+    away = cache(lambda: unavailable_targets(workspace))
     due = []
-    for record in looked_at.values():
-        if record.settings.get("workspace") != here or is_held(record, now) or record.status in FINISHED:
-            continue
-        if (reason := why_not(record, journal.events(record.uid), rounds=partial(_rounds, journal, record))) is None:
-            due.append(record)
-        else:
-            log.debug("run %s is left alone: %s", record.key, reason)
-    away = unavailable_targets(workspace) if due else frozenset()
     with service_of(workspace) as service:
-        return [
-            record
-            for record in due
-            if record.resume_requested
-            or (
-                record.target.lower() not in away and (record.status != "parked" or _are_done(journal, record, service))
-            )
-        ]
+        for record in looked_at.values():
+            if record.settings.get("workspace") != here or is_held(record, now) or record.status in FINISHED:
+                continue
+            try:
+                reason = why_not(record, journal.events(record.uid), rounds=partial(_rounds, journal, record))
+                reason = reason or _waits_for(journal, record, service, away)
+            except JournalDamaged as error:  # nobody can go on with it, which must keep no other from it
+                log.warning("run %s is left alone: %s", record.key, error)
+                continue
+            if reason is None:
+                due.append(record)
+            else:
+                log.debug("run %s is left alone: %s", record.key, reason)
+    return due
 
 
 @task(name="forget old runs", cache_policy=NO_CACHE, persist_result=False)
@@ -136,6 +136,17 @@ def _rounds(journal: Journal, record: RunRecord) -> int:
     return journal.progress(record.uid).rounds_complete
 
 
+def _waits_for(
+    journal: Journal, record: RunRecord, service: Service, away: Callable[[], Collection[str]]
+) -> str | None:
+    """What a run would have to wait for at the service, unless somebody asked for it."""
+    if record.resume_requested:
+        return None
+    if record.target.lower() in away():
+        return "its target is away"
+    return None if record.status != "parked" or _are_done(journal, record, service) else "its jobs are not done"
+
+
 def _are_done(journal: Journal, record: RunRecord, service: Service) -> bool:
     """Whether nothing of the run is in flight at the service."""
     found = (service.find_job(job_id) for job_id in unfinished_jobs(journal, record.uid))
@@ -143,21 +154,12 @@ def _are_done(journal: Journal, record: RunRecord, service: Service) -> bool:
 
 
 def _gone_on(journal: Journal, record: RunRecord, settle_s: float, workspace: str | None) -> str:
-    present = journal.run(record.uid)  # those before it took their time
-    if is_held(present, time.time()) or present.status != record.status:
-        return "left: somebody else goes on with it"
-    *_, last = flow_runs_of(journal, record)
-    with get_client(sync_client=True) as client:
-        # settings as they were, all of them: the deployment's own may be others by now
-        own = {"settings": settings_of(journal, record).model_dump(mode="json")} if record.algorithm in FLOWS else {}
-        told = {**own, "run_key": record.key}
-        if (done := started_again(client, record, last, told, now=time.time(), settle_s=settle_s)) is not None:
-            return done
-        if not record.resume_requested and record.status == "interrupted" and was_cancelled(client, last):
-            return "left: it was cancelled in Prefect"
-    if record.algorithm not in FLOWS:
-        return "left: only its own program can go on with it"
     try:
+        present = journal.run(record.uid)  # those before it took their time
+        if is_held(present, time.time()) or present.status != record.status:
+            return "left: somebody else goes on with it"
+        if (done := _left_to_others(journal, record, settle_s)) is not None:
+            return done
         flow_of_run = FLOWS[record.algorithm]
         with tags(TAG):
             result: RunResult = flow_of_run(problem_of(record), settings_of(journal, record), record.key, workspace)
@@ -167,3 +169,17 @@ def _gone_on(journal: Journal, record: RunRecord, settle_s: float, workspace: st
         get_run_logger().warning("run %s did not come to its end: %s", record.key, error)
         return f"failed: {error}"
     return result.status
+
+
+def _left_to_others(journal: Journal, record: RunRecord, settle_s: float) -> str | None:
+    """What became of a run that is not for housekeeping itself to go on with; None: it is."""
+    *_, last = flow_runs_of(journal, record)
+    with get_client(sync_client=True) as client:
+        # settings as they were, all of them: the deployment's own may be others by now
+        own = {"settings": settings_of(journal, record).model_dump(mode="json")} if record.algorithm in FLOWS else {}
+        told = {**own, "run_key": record.key}
+        if (done := started_again(client, record, last, told, now=time.time(), settle_s=settle_s)) is not None:
+            return done
+        if not record.resume_requested and record.status == "interrupted" and was_cancelled(client, last):
+            return "left: it was cancelled in Prefect"
+    return None if record.algorithm in FLOWS else "left: only its own program can go on with it"

@@ -30,6 +30,7 @@ from hybridloop.flows.runs import (
     write_status,
 )
 from hybridloop.flows.settings import LIMITS, RunSettings, first_difference
+from hybridloop.flows.slots import session_slot
 from hybridloop.sessions.journal import Journal, RunRecord, open_journal
 from hybridloop.sessions.run import ClaimedRun, new_run
 from hybridloop.sessions.targets import find_target
@@ -155,6 +156,7 @@ def _measured(
 ) -> Any:
     try:
         with (
+            session_slot(settings.session_slots, run, workspace, cancelled),
             session_of_flow(settings.target, session_of_run(workspace, settings, run)) as session,
             cancelled_in_prefect(flow_run.id, cancelled, session.stop),
         ):

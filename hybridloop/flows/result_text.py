@@ -128,13 +128,11 @@ def ones(result: RunResult) -> str:
 
 
 def _so_far(result: RunResult) -> Iterator[tuple[str, str]]:
-    best = result.history[-1] if result.history else None
-    yield (
-        "so far",
-        "no round is complete"
-        if best is None
-        else f"{best.value:.6f} ± {best.standard_error:.6f} {result.unit}".rstrip(),
-    )
+    said = "no round is complete"
+    if result.history:
+        last = result.history[-1]
+        said = f"{last.value:.6f} ± {last.standard_error:.6f} {result.unit}".rstrip()
+    yield "so far", said
     yield "go on", f"hybridloop runs resume {result.run_key}"
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 FINISHED = frozenset({"converged", "finished"})
 _NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9._-]+")
 _UID_DIGITS = 8
-_LIMITS_EVENT = "limits"
+LIMITS_GIVEN = "limits"  # an event: all limits, of which some are others from then on
 GOES_ON = "goes on"  # an event: in which flow run, and how many rounds were measured by then
 OUTAGE = "outage"  # an event: the service or the target was away for longer than a run waits
 _OUTAGES = (ServiceBusy, ServiceUnreachable, TargetDown)
@@ -113,7 +113,7 @@ def settings_of(journal: Journal, record: RunRecord) -> RunSettings:
 
 def settings_after(record: RunRecord, events: Sequence[Event]) -> RunSettings:
     """The same, by the run's events."""
-    given = [event.facts for event in events if event.kind == _LIMITS_EVENT]
+    given = [event.facts for event in events if event.kind == LIMITS_GIVEN]
     recorded = {**record.settings["settings"], **(given[-1] if given else {})}
     try:
         return SETTINGS[record.algorithm].model_validate(recorded)
@@ -330,4 +330,4 @@ def _note_limits(run: ClaimedRun, found: Found) -> None:
     now = {name: found.settings.model_dump(mode="json")[name] for name in LIMITS}
     before = settings_of(run.journal, run.record).model_dump(mode="json")
     if any(before[name] != value for name, value in now.items()):
-        run.journal.note(run.lease, _LIMITS_EVENT, now)
+        run.journal.note(run.lease, LIMITS_GIVEN, now)

@@ -45,7 +45,7 @@ def session_slot(limit: str | None, run: ClaimedRun, workspace: Any, cancelled: 
         yield
         return
     with get_client(sync_client=True) as client:
-        lease = _taken_over(client, run) or _waited_for(client, limit, run, cancelled)
+        lease = _taken_over(client, limit, run) or _waited_for(client, limit, run, cancelled)
         ended = threading.Event()
         renewing = threading.Thread(
             target=copy_context().run, args=(_renew, lease, ended), name="hybridloop-slot", daemon=True
@@ -62,13 +62,11 @@ def session_slot(limit: str | None, run: ClaimedRun, workspace: Any, cancelled: 
                 _log.warning("the slot of %s is given back within %.0f s: %s", limit, LEASE_S, error)
 
 
-def _taken_over(client: SyncPrefectClient, run: ClaimedRun) -> UUID | None:
-    """The slot that the run's earlier process held, if it is held still."""
-    noted = [event.facts["lease"] for event in run.journal.events(run.uid) if event.kind == _EVENT]
-    if not noted:
-        return None
-    lease = UUID(noted[-1])
-    return lease if _renewed(client, lease) else None
+def _taken_over(client: SyncPrefectClient, limit: str, run: ClaimedRun) -> UUID | None:
+    """The slot of this limit that the run's earlier process held, if it is held still."""
+    noted = [event.facts for event in run.journal.events(run.uid) if event.kind == _EVENT]
+    leases = [UUID(facts["lease"]) for facts in noted if facts["limit"] == limit]
+    return leases[-1] if leases and _renewed(client, leases[-1]) else None
 
 
 def _waited_for(client: SyncPrefectClient, limit: str, run: ClaimedRun, cancelled: threading.Event) -> UUID:

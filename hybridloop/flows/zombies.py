@@ -51,14 +51,15 @@ def started_again(
     now: float,
     settle_s: float,
 ) -> str | None:
-    """Leave a run to the workers of the deployment that began it; what was done, or None: no deployment did.
+    """Leave a run to the workers of the deployment that began it; what was done, or None: there is none.
 
     A crashed flow run is set to AwaitingRetry, once its worker had `settle_s` to come to its end with it. One that has
     ended otherwise, parked for instance, is followed by a new one, a single one however often it is asked for; it gets
     `parameters` besides those of the one before.
     """
     flow_run = None if flow_run_id is None else _found(client, flow_run_id)
-    if flow_run is None or flow_run.state is None or flow_run.deployment_id is None:
+    deployment = None if flow_run is None else _deployment_of(client, flow_run)
+    if flow_run is None or flow_run.state is None or deployment is None:
         return None
     state = flow_run.state
     if state.type in (StateType.CANCELLED, StateType.CANCELLING) and not record.resume_requested:
@@ -68,7 +69,7 @@ def started_again(
     if not state.is_crashed():
         told = {**flow_run.parameters, **parameters}
         once = f"{record.uid}-{record.epoch}"
-        client.create_flow_run_from_deployment(flow_run.deployment_id, parameters=told, idempotency_key=once)
+        client.create_flow_run_from_deployment(deployment, parameters=told, idempotency_key=once)
         return "another flow run of its deployment goes on with it"
     if now - state.timestamp.timestamp() < settle_s:
         return "left: it has crashed just now"
@@ -120,6 +121,16 @@ def _is_dead(journal: Journal, record: RunRecord, flow_run: FlowRun, now: float)
 
 def _since(flow_run: FlowRun) -> float:
     return 0.0 if flow_run.state is None else flow_run.state.timestamp.timestamp()
+
+
+def _deployment_of(client: SyncPrefectClient, flow_run: FlowRun) -> UUID | None:
+    """The deployment that began a flow run, which names it even after it was deleted; None where there is none."""
+    if flow_run.deployment_id is None:
+        return None
+    try:
+        return client.read_deployment(flow_run.deployment_id).id
+    except ObjectNotFound:
+        return None
 
 
 def _found(client: SyncPrefectClient, flow_run_id: str) -> FlowRun | None:

@@ -82,6 +82,17 @@ def test_trouble_with_prefect_is_told_once_and_ends_nothing(
 
 
 @pytest.mark.slow
+def test_once_prefect_is_there_again_the_artifact_is_kept_up_to_date_again(
+    clock: list[float], result: RunResult
+) -> None:
+    artifact = told(clock, trouble=RuntimeError("the server is restarted"))
+    artifact.write(lambda: result)
+    artifact.trouble = None
+    artifact.write(lambda: result)
+    assert artifact.told == [0.0]
+
+
+@pytest.mark.slow
 def test_every_text_in_it_is_only_text(result: RunResult) -> None:
     attacked = replace(
         result, problem=HOSTILE, target=HOSTILE, reason=HOSTILE, warnings=(HOSTILE,), choices=(HOSTILE,), run_key="k"

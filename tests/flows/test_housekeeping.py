@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
+import sqlite3
 import time
+import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
@@ -29,6 +34,7 @@ from hybridloop.flows.verify import verified
 from hybridloop.flows.vqe import vqe
 from hybridloop.flows.zombies import QUIET_S, mark_zombies
 from hybridloop.sessions.journal import Event, Journal, Lease, Owner, RunRecord, journal_url, open_journal
+from hybridloop.sessions.run import new_run
 from hybridloop.sessions.workspace import identity_of
 from hybridloop.stack import PrefectServer
 from tests.conftest import Emulator
@@ -242,6 +248,50 @@ def test_the_workers_of_a_deployment_are_left_its_runs(
     assert following.parameters["settings"] == wanted.model_dump(mode="json")  # whatever its deployment sets by then
     with called_with(workspace, None):
         assert housekeeping(AT_ONCE)["crashed"] == "left: its flow run is on its way"
+
+
+@pytest.mark.slow
+def test_a_run_whose_deployment_is_gone_is_gone_on_with_here(
+    journal: Journal, client: SyncPrefectClient, emulator: Emulator
+) -> None:
+    workspace = emulator.workspace()
+    deployment = client.create_deployment(client.create_flow(vqe), "deleted", paused=True)
+    states: dict[str, State[Any]] = {"crashed": Crashed(), "parked": Completed(name="Parked")}
+    for key, state in states.items():
+        began = client.create_flow_run_from_deployment(deployment, parameters={"problem": {"name": "h2"}})
+        client.set_flow_run_state(began.id, state, force=True)
+        lease = begun(journal, workspace, began.id, key, Owner.of_this_process(), unattended="interrupted")
+        journal.set_status(lease, "parked" if key == "parked" else "interrupted", "")
+        journal.release(lease)
+    client.delete_deployment(deployment)
+    with called_with(workspace, None):
+        assert housekeeping(AT_ONCE) == {"crashed": "converged", "parked": "converged"}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_a_run_that_can_not_be_gone_on_with_keeps_no_other_from_it(journal: Journal, emulator: Emulator) -> None:
+    workspace = emulator.workspace()
+    for key in ("well", "damaged"):
+        journal.release(begun(journal, workspace, None, key, DEAD, unattended="interrupted"))
+    well = journal.run("well")
+    settings = {**well.settings, "settings": {**well.settings["settings"], "optimizer": "of-a-plug-in"}}
+    of_another_version = new_run(
+        str(uuid.uuid4()), key="other", algorithm="vqe", problem="h2", target=TARGET, seed=7, settings=settings
+    )
+    lease = journal.claim(journal.add_run(of_another_version).uid)
+    journal.set_status(lease, "interrupted", "")
+    journal.release(lease)
+    damaged = journal.claim(journal.run("damaged").uid)
+    journal.note(damaged, GOES_ON, {"flow_run": None, "rounds": 0})
+    journal.release(damaged)
+    with closing(sqlite3.connect(urlsplit(os.environ["HYBRIDLOOP_JOURNAL"]).path)) as connection, connection:
+        connection.execute("UPDATE events SET kind = 'gone on' WHERE run_uid = ?", (damaged.run_uid,))
+    with called_with(workspace, None):
+        became = housekeeping()
+    assert became.keys() == {"well", "other"}
+    assert became["well"] == "converged"
+    assert "was begun with optimizer 'of-a-plug-in'" in became["other"]
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from prefect.utilities.callables import parameter_schema
 import hybridloop as hl
 from hybridloop.errors import CapReached, InputError, ReplayDiverged
 from hybridloop.sessions.journal import Journal, journal_url, open_journal
+from hybridloop.sessions.session import OpenSession
 from hybridloop.stack import PrefectServer
 from tests.cli.processes import Shell
 from tests.conftest import Emulator
@@ -197,3 +198,22 @@ def test_a_loop_that_fails_and_is_retried_by_prefect_goes_on_and_one_at_its_cap_
     otherwise.__name__ = "measured"
     with pytest.raises(ReplayDiverged):
         hl.session_flow(workspace=workspace, seed=1)(otherwise)(3, run_key="capped")
+
+
+@pytest.mark.slow
+def test_a_loop_holds_a_slot_while_its_session_is_open(
+    prefect_server: PrefectServer, at_service: Callable[[str], None]
+) -> None:
+    at_service("own")
+    with SyncPrefectClient(prefect_server.api_url) as client:
+        client.upsert_global_concurrency_limit_by_name("own loops", 1)
+
+        def held() -> int:
+            return client.read_global_concurrency_limit_by_name("own loops").active_slots
+
+        @hl.session_flow(session_slots="own loops")
+        def look(session: OpenSession) -> list[int]:
+            return [held()]
+
+        assert look() == [1]
+        assert held() == 0

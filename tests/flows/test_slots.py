@@ -115,6 +115,26 @@ def test_the_next_process_of_a_run_takes_its_slot_over(journal: Journal, limit: 
     in_a_flow(body)
 
 
+def test_a_run_that_is_given_another_limit_holds_a_slot_of_that_one(
+    journal: Journal, limit: str, prefect_server: PrefectServer
+) -> None:
+    uid = added(journal)
+
+    def body(client: SyncPrefectClient, other: str) -> None:
+        with claimed(journal, uid) as first:
+            lost = held(limit, first)
+            lost.__enter__()  # and never left, as by a process that is killed
+        with claimed(journal, uid) as second, held(other, second):
+            assert client.read_global_concurrency_limit_by_name(other).active_slots == 1
+        with claimed(journal, uid) as third, held(limit, third):
+            pass  # the first one's is taken over, and given back
+
+    with SyncPrefectClient(prefect_server.api_url) as client:
+        other = f"{limit}, the other"
+        client.upsert_global_concurrency_limit_by_name(other, 1)
+        in_a_flow(lambda: body(client, other))
+
+
 def test_whoever_gets_a_slot_closes_what_a_dead_run_left_open(journal: Journal, limit: str, emulator: Emulator) -> None:
     workspace = emulator.workspace("slots")
     dead, living = added(journal), added(journal)
