@@ -18,7 +18,6 @@ from hybridloop.sessions.signals import TERMINATED, sigterm_unwinds
 
 _EXIT_S = 5.0
 INTERRUPTED = 128 + signal.SIGINT
-_LEAVING = "a session that was open has been closed, its jobs in flight were left to the service"
 
 
 def program() -> None:
@@ -55,10 +54,13 @@ def main() -> None:
 
 
 def _leave(code: int) -> None:
-    """Exit after a signal; all is closed by now, so that a further one may end the process at once, and silently."""
+    """Exit after a signal; all is closed by now, so that a further one may end the process at once, and silently.
+
+    What became of a run was said by whoever showed it.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
-    say(f"hybridloop: interrupted; {_LEAVING}" if code == INTERRUPTED else f"hybridloop: told to end; {_LEAVING}")
+    say("hybridloop: interrupted" if code == INTERRUPTED else "hybridloop: told to end")
     sys.stdout.flush()
     os._exit(code)  # at an orderly exit Prefect waits for a server that may be gone
 

@@ -24,7 +24,8 @@ Targets = Annotated[
     typer.Option(metavar="A,B", help="Plan for these targets as well, a line each.", rich_help_panel=_PLAN),
 ]
 MOST_CIRCUITS = 12  # in the table; --json has them all
-_COMPARED = ("target", "state", "rounds", "jobs", "shots", "price", "at_most", "unmitigated", "time", "keep_alive")
+TIME = "time (est.)"
+_COMPARED = ("target", "state", "rounds", "jobs", "shots", "price", "at_most", "unmitigated", TIME, "keep_alive")
 _CIRCUITS = ("circuit", "asked in", "qubits", "1-qubit", "2-qubit", "depth", "jobs", "shots", "a job's price")
 
 
@@ -175,12 +176,13 @@ def _print_comparison(plan: Plan) -> None:
             "price": _amount(each.expected, each.unit),
             "at_most": _amount(each.upper, each.unit),
             "unmitigated": _amount(each.unmitigated, each.unit),
-            "time": None if each.hours is None else span(3600.0 * each.hours),
+            TIME: None if each.hours is None else span(3600.0 * each.hours),
             "keep_alive": each.keep_alive,
         }
         for each in plan.comparison
     ]
     print_table(_COMPARED, rows)
+    print("Times are estimates: each target's queue of this moment, once a round, and a job as recorded or assumed.")
     for each in plan.comparison:
         if each.note:
             print(f"{each.target}: {each.note}")

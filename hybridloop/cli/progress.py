@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from hybridloop.cli.output import say
 from hybridloop.flows.live import LiveFeed, LiveState
+from hybridloop.flows.live_text import plus_minus
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -35,22 +36,34 @@ def line(update: Update) -> str:
     progress = update.progress
     return (
         f"round {progress.round:>3}  {progress.phase:<6}  "
-        f"{'energy' if update.unit == 'hartree' else 'value'} {progress.value:+.6f} ± {progress.standard_error:.6f}  "
+        f"{'energy' if update.unit == 'hartree' else 'value'} {progress.value:+.6f} "
+        f"{plus_minus(progress.standard_error)}  "
         f"jobs {update.jobs:>5}  session {update.session_status.lower()}"
     )
 
 
 @contextmanager
 def shown(*, quiet: bool) -> Iterator[Shown]:
-    """Show a run on standard error until the block ends."""
+    """Show a run on standard error until the block ends; if a signal ends it, say what it leaves behind."""
     feed = LiveFeed()
-    if quiet:
-        yield Shown(None, feed)
-    elif not sys.stderr.isatty() or os.environ.get("TERM", "").lower() in ("", "dumb", "unknown"):
-        yield Shown(lambda update: say(line(update)), feed)
-    else:
-        with _live(feed):
+    try:
+        if quiet:
             yield Shown(None, feed)
+        elif not sys.stderr.isatty() or os.environ.get("TERM", "").lower() in ("", "dumb", "unknown"):
+            yield Shown(lambda update: say(line(update)), feed)
+        else:
+            with _live(feed):
+                yield Shown(None, feed)
+    except (KeyboardInterrupt, SystemExit):
+        say(f"hybridloop: {left_behind(feed.state())}")
+        raise
+
+
+def left_behind(state: LiveState) -> str:
+    """What an interrupted run leaves at the service, in words: its session is closed by then."""
+    if state.standing is None or not state.standing.meter.jobs:
+        return "nothing was submitted, and nothing of this is to be paid for"
+    return "the session has been closed; its jobs in flight were left to the service, which finishes and bills them"
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hybridloop.cli.output import AsJson, Quiet, Workspace, print_json, print_table, say
+from hybridloop.flows.live_text import plus_minus
 from hybridloop.home import home
 
 if TYPE_CHECKING:
@@ -50,8 +51,12 @@ def sweep(
     changes = {name: value for name, value in options.items() if value is not None}
     if output is not None and output.suffix not in {".csv", ".json"}:
         raise typer.BadParameter("give a file that ends in .csv or .json", param_hint="--output")
-    with _shown(quiet=quiet) as on_point:
-        result = api.sweep(file, workspace=workspace, on_point=on_point, **changes)
+    try:
+        with _shown(quiet=quiet) as on_point:
+            result = api.sweep(file, workspace=workspace, on_point=on_point, **changes)
+    except (KeyboardInterrupt, SystemExit):
+        say("hybridloop: no session of a point that ran here is open; the same command goes on with what is missing")
+        raise
     picture = _save(result)
     if output is not None:
         output.write_text(result.to_csv() if output.suffix == ".csv" else result.to_json() + "\n", encoding="utf-8")
@@ -79,7 +84,7 @@ def _shown(*, quiet: bool) -> Iterator[Callable[[Standing], None]]:
 
 def _line(standing: Standing) -> str:
     row = standing.row
-    value = "" if row["value"] is None else f"  value {row['value']:+.6f} ± {row['standard_error']:.6f}"
+    value = "" if row["value"] is None else f"  value {row['value']:+.6f} {plus_minus(row['standard_error'])}"
     return f"point {standing.number:>4}  {row['run']}  {row['problem']}  {row['status']}{value}"
 
 

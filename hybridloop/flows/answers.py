@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hybridloop.flows.live_text import plus_minus
 from hybridloop.flows.result_text import ones
 from hybridloop.flows.results import CHEMICAL_ACCURACY, RunResult
 
@@ -57,7 +58,7 @@ def _against_exact(result: RunResult, unit: str) -> Pairs:
 
 def _assignment(result: RunResult, ended: str) -> Answer:
     assert result.value is not None
-    error = result.rounding_bound if result.is_exact else result.standard_error or 0.0
+    error = plus_minus(result.standard_error or 0.0, result.rounding_bound)
     ratio = "" if result.approximation_ratio is None else f", approximation ratio {result.approximation_ratio:.4f}"
     lines = [("Optimum", "not known: too many assignments" if result.exact is None else f"{result.exact:g}")]
     if result.best_bitstring is not None:
@@ -67,7 +68,7 @@ def _assignment(result: RunResult, ended: str) -> Answer:
     if result.algorithm == "rqaoa":
         lines.append(("Recursion came to", f"{result.value:g}{ratio}"))
     else:
-        lines.append(("Mean of the shots", f"{result.value:.6f} ± {error:.6f}{ratio}"))
+        lines.append(("Mean of the shots", f"{result.value:.6f} {error}{ratio}"))
     lines.append(("Mean of all assignments", f"{result.reference:g}"))
     best = "no assignment that was seen meets the constraint"
     if result.best_value is not None:
@@ -79,7 +80,7 @@ def _so_far(result: RunResult) -> Pairs:
     if not result.history:
         return (("So far", "no round is complete"),)
     last = result.history[-1]
-    return (("So far", f"{last.value:.6f} ± {last.standard_error:.6f} {result.unit}".rstrip()),)
+    return (("So far", f"{last.value:.6f} {plus_minus(last.standard_error)} {result.unit}".rstrip()),)
 
 
 def money(cost: Mapping[str, float]) -> str:

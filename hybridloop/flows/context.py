@@ -15,6 +15,7 @@ from hybridloop.algorithms.outcome import Progress
 from hybridloop.blocks import saved_workspace
 from hybridloop.errors import CallbackFailed, CapReached, InputError, RunCancelled, RunStopped
 from hybridloop.flows.live import LiveFeed
+from hybridloop.flows.live_text import plus_minus
 from hybridloop.flows.problems import Prepared
 from hybridloop.flows.results import RunResult
 from hybridloop.sessions.session import OpenSession
@@ -180,7 +181,7 @@ class Reports:
             return
         self._told = self._rounds.live
         session = self._session
-        measured = f"{progress.value:+.6f} ± {progress.standard_error:.6f} {self._unit}".rstrip()
+        measured = f"{progress.value:+.6f} {plus_minus(progress.standard_error)} {self._unit}".rstrip()
         said = f"{measured}, {session.jobs} jobs"
         self._log.info("round %d (%s): %s", progress.round, progress.phase, said)
         if self._listener is not None:

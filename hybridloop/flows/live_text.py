@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 BLOCKS, ASCII = "▁▂▃▄▅▆▇█", "_.-=+*#@"
 MOST_BLOCKS = 40
+SHOWN = 0.5e-6  # what is less shows as 0; no standard error of counts is, but that of a target that does not sample
 
 
 def rows(state: LiveState, *, blocks: str = BLOCKS) -> Iterator[tuple[str, str]]:
@@ -19,10 +20,11 @@ def rows(state: LiveState, *, blocks: str = BLOCKS) -> Iterator[tuple[str, str]]
     yield "status", _status(state)
     if state.value is not None and state.standard_error is not None:
         name = "energy" if state.unit == "hartree" else "value"
-        yield name, f"{state.value:+.6f} ± {state.standard_error:.6f} {state.unit}".rstrip()
+        yield name, f"{state.value:+.6f} {plus_minus(state.standard_error)} {state.unit}".rstrip()
         if state.best is not None and state.best.round != state.round:
             best = state.best
-            yield "best", f"{best.value:+.6f} ± {best.standard_error:.6f} in round {best.round}, noisy"
+            noisy = ", noisy" if best.standard_error >= SHOWN else ""
+            yield "best", f"{best.value:+.6f} {plus_minus(best.standard_error)} in round {best.round}{noisy}"
         drawn = sparkline(state.values[-MOST_BLOCKS:], blocks)
         yield "round", f"{state.round} {state.phase}  {drawn}".rstrip()
     if state.standing is not None:
@@ -34,6 +36,17 @@ def rows(state: LiveState, *, blocks: str = BLOCKS) -> Iterator[tuple[str, str]]
 def title(state: LiveState) -> str:
     """What runs where."""
     return f"{state.algorithm} of {state.problem} on {state.target}" if state.algorithm else "the run is looked up"
+
+
+def plus_minus(standard_error: float, rounding_bound: float = 0.0) -> str:
+    """An error bar in words; a target that does not sample has none but its rounding, whose bound a result knows.
+
+    >>> plus_minus(0.0037), plus_minus(0.0), plus_minus(0.0, 2.5e-5)
+    ('± 0.003700', '± rounding', '± 0.000025 (rounding)')
+    """
+    if standard_error >= SHOWN:
+        return f"± {standard_error:.6f}"
+    return f"± {rounding_bound:.6f} (rounding)" if rounding_bound else "± rounding"
 
 
 def sparkline(values: Sequence[float], blocks: str = BLOCKS) -> str:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from hybridloop.algorithms.outcome import Progress
 from hybridloop.flows.answers import Answer, Pairs, answer_of, money, shown
 from hybridloop.flows.kept import KeptRun
+from hybridloop.flows.live_text import SHOWN
 from hybridloop.flows.manifest import problem_hash
 from hybridloop.flows.pictures import binary_problem_of
 from hybridloop.flows.pictures.timeline import Lane, lanes_of
@@ -214,7 +215,7 @@ def _rounds(history: Sequence[Progress], unit: str) -> Rows:
             str(each.round),
             each.phase,
             f"{each.value:.6f}",
-            f"{each.standard_error:.6f}",
+            f"{each.standard_error:.6f}" if each.standard_error >= SHOWN else "rounding",
             f"{each.points:,}",
             f"{each.circuits:,}",
             f"{each.shots:,}",

@@ -6,6 +6,8 @@ import html
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from hybridloop.flows.live_text import plus_minus
+
 if TYPE_CHECKING:
     from hybridloop.flows.results import RunResult
 
@@ -114,8 +116,8 @@ def _assignment(result: RunResult) -> Iterator[tuple[str, str]]:
     if result.algorithm == "rqaoa":  # no estimate
         yield "recursion", f"came to {result.value:g}{ratio}"
     else:
-        error = result.rounding_bound if result.is_exact else result.standard_error
-        yield "objective", f"{result.value:.6f} ± {error:.6f} on average{ratio}"
+        error = plus_minus(result.standard_error or 0.0, result.rounding_bound)
+        yield "objective", f"{result.value:.6f} {error} on average{ratio}"
 
 
 def ones(result: RunResult) -> str:
@@ -131,7 +133,7 @@ def _so_far(result: RunResult) -> Iterator[tuple[str, str]]:
     said = "no round is complete"
     if result.history:
         last = result.history[-1]
-        said = f"{last.value:.6f} ± {last.standard_error:.6f} {result.unit}".rstrip()
+        said = f"{last.value:.6f} {plus_minus(last.standard_error)} {result.unit}".rstrip()
     yield "so far", said
     yield "go on", f"hybridloop runs resume {result.run_key}"
 

@@ -14,14 +14,16 @@ import sys
 import termios
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from hybridloop.cli.progress import drawn, shown
-from hybridloop.flows.live import LiveState
+from hybridloop.cli.progress import drawn, left_behind, shown
+from hybridloop.flows.live import Best, LiveState
+from hybridloop.sessions.meter import Meter
 from tests.cli.live_state import STATE
 from tests.cli.processes import PATIENCE_S, Shell
 
@@ -50,6 +52,24 @@ def test_a_wide_terminal_shows_all_that_matters() -> None:
         "6 h 56 min until the deadline",
     ):
         assert fact in said
+
+
+def test_a_target_that_does_not_sample_has_no_error_bar_but_its_rounding() -> None:
+    exact = replace(STATE, standard_error=0.0, best=Best(11, -7.883001, 0.0))
+    lines = [line.strip() for line in text_of(exact, 100).splitlines()]
+    assert "energy   -7.882362 ± rounding hartree" in lines
+    assert "best     -7.883001 ± rounding in round 11" in lines
+
+
+def test_who_interrupts_a_run_is_told_what_it_leaves_behind_and_no_more() -> None:
+    assert "jobs in flight were left to the service" in left_behind(STATE)
+    assert STATE.standing is not None
+    opened = replace(STATE, standing=replace(STATE.standing, meter=Meter()))
+    assert (
+        left_behind(LiveState())
+        == left_behind(opened)
+        == ("nothing was submitted, and nothing of this is to be paid for")
+    )
 
 
 @pytest.mark.parametrize("width", [20, 32, 40, 60, 80, 132])

@@ -45,6 +45,9 @@ def test_debiasing_off_is_planned_for_and_a_comparison_has_a_line_for_each_targe
     )  # fmt: skip
     assert "price      88.81 USD" in text  # 25.7899 in place of 168.195
     rows = [line.split() for line in text.splitlines() if line.startswith(("rigetti.sim.qvm ", "quantinuum.qpu."))]
+    (head,) = [line for line in text.splitlines() if line.startswith("target ")]
+    assert "  time (est.)  " in head
+    assert "Times are estimates: " in text
     assert [(row[0], row[-1]) for row in rows] == [("rigetti.sim.qvm", "ping"), ("quantinuum.qpu.h2-1", "renew")]
 
 

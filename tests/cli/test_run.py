@@ -143,6 +143,18 @@ def _is_of(environ: dict[str, str], shell: Shell) -> bool:
     return environ.get("HYBRIDLOOP_HOME") == shell.environ["HYBRIDLOOP_HOME"]
 
 
+def test_a_target_that_does_not_sample_has_the_same_error_bar_as_it_goes_and_in_the_end(
+    at_workspace: WorkspaceShell, inside: Callable[..., Said], prefect_server: PrefectServer
+) -> None:
+    said = inside(at_workspace.shell.environ, "run", "vqe", "h2", "--seed", "7", "--target", "ionq.simulator")
+    assert said.code == 0, said.err
+    rounds = [line for line in said.err.splitlines() if line.startswith("round ")]
+    assert rounds
+    assert all(" ± rounding  jobs " in line for line in rounds)
+    assert "(rounding; the target does not sample)" in said.out
+    assert "± 0.000000" not in said.err + said.out
+
+
 def test_a_picture_that_cannot_be_written_does_not_cost_the_result(
     inside: Callable[..., Said], at_workspace: WorkspaceShell, prefect_server: PrefectServer, tmp_path: Path
 ) -> None:

@@ -236,7 +236,7 @@ def test_a_run_that_was_interrupted_says_how_to_go_on(ended_early: dict[str, End
     for way in ("SIGINT", "SIGTERM", "cancelled"):
         assert f"hybridloop runs resume {way}" in ended_early[way].err
     for way in ("SIGINT", "SIGTERM"):
-        assert "a session that was open has been closed" in ended_early[way].err
+        assert "the session has been closed; its jobs in flight were left to the service" in ended_early[way].err
         assert ended_early[way].out == ""
 
 

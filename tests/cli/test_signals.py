@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
 
 from hybridloop.stack.processes import wait_until
-from tests.cli.processes import PATIENCE_S, Shell, WorkspaceShell
+from tests.cli.processes import PATIENCE_S, Shell, WorkspaceShell, connection_string
 from tests.conftest import Emulator, running_emulator
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -102,6 +103,45 @@ def silent(service: Emulator) -> Iterator[None]:
         yield
     finally:
         os.kill(service.process.pid, signal.SIGCONT)
+
+
+def test_a_run_that_is_interrupted_before_its_first_job_says_that_nothing_was_submitted(
+    shell: Shell, start_emulator: Callable[..., Emulator]
+) -> None:
+    service = start_emulator()
+    service.admin("targets", {"rigetti.sim.qvm": {"availability": "Unavailable"}})
+    mine = shell.at(service, "ended-before-it-began")
+    with mine.shell.start(*LONG_RUN, "--run-key", "waits") as run:
+        try:
+            assert run.stderr is not None
+            assert "The run waits for it, 30 min at most" in run.stderr.readline()
+            run.send_signal(signal.SIGINT)
+            said = last_words(run).splitlines()
+        finally:
+            run.kill()
+    assert run.returncode == CODES[signal.SIGINT]
+    assert said == [
+        "hybridloop: run waits is interrupted; to go on with it: hybridloop runs resume waits",
+        "hybridloop: nothing was submitted, and nothing of this is to be paid for",
+        "hybridloop: interrupted",
+    ]
+    assert mine.session_statuses() == []
+
+
+def test_a_command_that_runs_nothing_is_interrupted_without_a_word_of_jobs(shell: Shell) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent_service:
+        address = f"http://127.0.0.1:{silent_service.getsockname()[1]}/"
+        at = shell.with_variables(AZURE_QUANTUM_CONNECTION_STRING=connection_string(address, "key", "mine"))
+        with at.start("targets") as command:
+            try:
+                silent_service.settimeout(PATIENCE_S)
+                asked, _ = silent_service.accept()
+                with asked:
+                    command.send_signal(signal.SIGINT)
+                    assert last_words(command) == "hybridloop: interrupted\n"
+            finally:
+                command.kill()
+    assert command.returncode == CODES[signal.SIGINT]
 
 
 def test_a_signal_closes_the_session_of_a_plain_script(shell: Shell, emulator: Emulator) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from hybridloop.flows.live_text import plus_minus
 from hybridloop.flows.pictures.style import BLUE, GREEN, MUTED, ORANGE, Picture, axes_of, legend
 from hybridloop.flows.results import CHEMICAL_ACCURACY, RunResult
 
@@ -23,7 +24,8 @@ def convergence(result: RunResult) -> Picture:
     """Value by round with its standard error, the final value's 95 % interval, and what it is held against."""
     where, ended = f"{result.problem} on {result.target}", result.status
     if result.interval95 is not None:
-        ended = f"{result.value:.6f} ± {result.standard_error:.6f} {result.unit}".rstrip()
+        error = plus_minus(result.standard_error or 0.0, result.rounding_bound)
+        ended = f"{result.value:.6f} {error} {result.unit}".rstrip()
     figure, axes = axes_of(f"{where}: {ended}")
     for phase, colour, marker in (("search", BLUE, "o"), ("final", ORANGE, "s")):
         _phase(axes, result, phase, colour, marker)
@@ -93,7 +95,7 @@ def _in_words(result: RunResult) -> str:
     if not result.history:
         return "No round is complete yet."
     ends = (("first", result.history[0]), ("last", result.history[-1]))[: len(result.history)]
-    found = ", ".join(f"the {which} found {each.value:.6f} ± {each.standard_error:.6f}" for which, each in ends)
+    found = ", ".join(f"the {which} found {each.value:.6f} {plus_minus(each.standard_error)}" for which, each in ends)
     said = f"{len(result.history)} round{'' if len(result.history) == 1 else 's'}: {found}."
     if result.exact is not None and result.algorithm not in SEVERAL_ENERGIES:
         said += f" The line it is held against is at {result.exact:.6f}."
