@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hybridloop.cli.completing import run_keys
-from hybridloop.cli.output import AsJson, Quiet, Workspace, print_json, say
+from hybridloop.cli.output import AsJson, Quiet, Workspace, print_json, say, write_text
 from hybridloop.cli.progress import shown
-from hybridloop.errors import InputError
 
 if TYPE_CHECKING:
     from hybridloop.flows.reproducing import Reproduced
@@ -55,7 +54,7 @@ def report(
     with opened(run) as kept:
         path = Path(f"{kept.record.key}.html") if output is None else output
         page = report_page(kept, planned=beside_its_plan(kept) if plan else None)
-    _write(path, page)
+    write_text(path, page)
     say(f"{path}: the report of run {kept.record.key}, {len(page.encode()) / 1e3:,.0f} kB")
 
 
@@ -89,7 +88,7 @@ def export(
         return
     import json
 
-    _write(output, json.dumps(document, indent=1, allow_nan=False) + "\n")
+    write_text(output, json.dumps(document, indent=1, allow_nan=False) + "\n")
     say(f"{output}: {document['run']['key']}, {len(document['rounds'])} rounds")
 
 
@@ -163,10 +162,3 @@ def _print(found: Reproduced) -> None:
         print(f"  {each.name:<16}{each.verdict}{'' if each.same else f': {each.before}, now {each.again}'}")
     for name, (then, now) in found.versions.items():
         print(f"  {'version':<16}{name} {then}, now {now}")
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError("--output", f"{path} can't be written ({error.strerror})", "Check the path.") from error

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from hybridloop.errors import InputError
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document in place of text.")]
 Workspace = Annotated[
@@ -28,6 +31,14 @@ def say(text: str) -> None:
 def print_json(document: object) -> None:
     """One JSON document to standard output."""
     print(json.dumps(document, indent=2, allow_nan=False))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write what was asked for by --output. Raises InputError."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError("--output", f"{path} can't be written ({error.strerror})", "Check the path.") from error
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hybridloop.cli.output import AsJson, Quiet, Workspace, print_json, print_table, say
+from hybridloop.cli.output import AsJson, Quiet, Workspace, print_json, print_table, say, write_text
 from hybridloop.flows.live_text import plus_minus
 from hybridloop.home import home
 
@@ -51,6 +51,8 @@ def sweep(
     changes = {name: value for name, value in options.items() if value is not None}
     if output is not None and output.suffix not in {".csv", ".json"}:
         raise typer.BadParameter("give a file that ends in .csv or .json", param_hint="--output")
+    if output is not None and not output.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {output.parent}", param_hint="--output")
     try:
         with _shown(quiet=quiet) as on_point:
             result = api.sweep(file, workspace=workspace, on_point=on_point, **changes)
@@ -58,12 +60,12 @@ def sweep(
         say("hybridloop: no session of a point that ran here is open; the same command goes on with what is missing")
         raise
     picture = _save(result)
-    if output is not None:
-        output.write_text(result.to_csv() if output.suffix == ".csv" else result.to_json() + "\n", encoding="utf-8")
     if json:
         print_json({**result.as_dict(), "picture": str(picture) if picture else None})
     else:
         _print(result, picture)
+    if output is not None:  # after the table is told, should it fail
+        write_text(output, result.to_csv() if output.suffix == ".csv" else result.to_json() + "\n")
     if not result.is_complete:
         raise typer.Exit(FAILED if set(result.counts) - {"converged", "finished", "stopped", "parked"} else LEFT)
 

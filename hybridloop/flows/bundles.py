@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -182,7 +182,7 @@ class _Files:
 
 
 def _write_zip(path: Path, files: Mapping[str, bytes]) -> None:
-    with zipfile.ZipFile(path, "x") as archive:
+    with path.open("xb") as file, _gone_if_cut_off([path]), zipfile.ZipFile(file, "w") as archive:
         for name, data in files.items():
             info = zipfile.ZipInfo(name, _EPOCH)
             info.external_attr = 0o644 << 16
@@ -191,8 +191,20 @@ def _write_zip(path: Path, files: Mapping[str, bytes]) -> None:
 
 def _write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     path.mkdir(parents=True, exist_ok=path.is_dir() and not any(path.iterdir()))
-    for name, data in files.items():
-        (path / name).write_bytes(data)
+    with _gone_if_cut_off([path / name for name in files]):
+        for name, data in files.items():
+            (path / name).write_bytes(data)
+
+
+@contextmanager
+def _gone_if_cut_off(paths: Iterable[Path]) -> Iterator[None]:
+    """Have no half bundle stand in the way of the next attempt."""
+    try:
+        yield
+    except BaseException:  # a full disk, an interruption
+        for path in paths:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def _sums(data: bytes) -> dict[str, Any]:

@@ -25,9 +25,9 @@ class SweepResult:
     """The table of a sweep: `rows` have the same columns, of which `varied` are what the points differ in.
 
     A row has its run's key (`run`), its status and why, and, where the run has ended, what `RunResult` says: value
-    with its standard error, the exact value where it is known, rounds, jobs, shots, what the service billed, the ids
-    of its sessions and the seconds it took. A point that could not be run to its end has None there; what was measured
-    of it is in the journal, and the sweep, started again, goes on with it.
+    with its standard error, the exact value where it is known, rounds, jobs, all their shots (`total_shots`), what the
+    service billed, the ids of its sessions and the seconds it took. A point that could not be run to its end has None
+    there; what was measured of it is in the journal, and the sweep, started again, goes on with it.
     """
 
     name: str
@@ -102,7 +102,7 @@ def row_of(point: Point, record: RunRecord | None, trouble: str = "") -> dict[st
         "status": status,
         **{name: result.get(name) for name in _OF_RESULT},
         "jobs": result["jobs"]["total"] if result else None,
-        "shots": result.get("shots"),
+        "total_shots": result.get("shots"),
         "cost": " ".join(f"{amount:g} {unit}" for unit, amount in result["costs"].items()) or None if result else None,
         "sessions": [each["id"] for each in result["sessions"]] if result else None,
         "seconds": result.get("wall_seconds"),

@@ -17,6 +17,11 @@ from tests.cli.processes import said_inside
         ("algorithm: vqe\nproblems: [h2, missing.fcidump]\n", [], "missing.fcidump: there is no such file"),
         ("algorithm: vqe\nproblem: h2\n", [], "Did you mean 'problems'?"),
         ("algorithm: vqe\nproblems: h2\n", ["--output", "table.xlsx"], ".csv or .json"),
+        (
+            "algorithm: vqe\nproblems: h2\n",
+            ["--output", "no-such-folder/table.csv"],
+            "there is no folder no-such-folder",
+        ),
         ("algorithm: vqe\nproblems: h2\n", ["--max-sessions", "0"], "--max-sessions"),
         (None, [], "can't be read"),
     ],

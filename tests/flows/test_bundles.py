@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import resource
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -94,6 +95,21 @@ def test_the_manifest_says_what_the_answer_came_of(bundles: Path) -> None:
         body = run.program(circuit["program"])
         assert body is not None
         assert hashlib.sha256(body).hexdigest() == circuit["program_sha256"]
+
+
+@pytest.mark.parametrize("name", ["b.zip", "folder"])
+def test_a_bundle_that_was_cut_off_leaves_nothing_in_the_way_of_the_next_attempt(
+    name: str, vqe_run: KeptRun, tmp_path: Path
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))  # as if the disk were full
+    try:
+        with pytest.raises(InputError, match="can't be written"):
+            write_bundle(vqe_run, tmp_path / name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    write_bundle(vqe_run, tmp_path / name)
+    assert read_bundle(tmp_path / name)[0].record == vqe_run.record
 
 
 def test_no_secret_is_in_a_bundle(bundles: Path, emulator: Emulator) -> None:

@@ -228,7 +228,7 @@ def test_no_more_sessions_are_open_than_may_be_and_nothing_is_paid_for_twice(swe
 @long_only
 def test_the_table_is_that_of_a_sweep_that_was_left_alone(swept: Swept) -> None:
     assert swept.calm is not None
-    measured = ("problem", "status", "value", "standard_error", "rounds", "shots")
+    measured = ("problem", "status", "value", "standard_error", "rounds", "total_shots")
     disturbed, calm = ([[row[name] for name in measured] for row in each.rows] for each in (swept.result, swept.calm))
     assert disturbed == calm
 

@@ -14,7 +14,8 @@ from hybridloop.algorithms.exact import exact_ground_energy
 from hybridloop.algorithms.fcidump import read_fcidump
 from hybridloop.data import load
 from hybridloop.errors import InputError
-from hybridloop.flows.sweep_results import axis_of
+from hybridloop.flows.settings import SETTINGS
+from hybridloop.flows.sweep_results import axis_of, row_of
 from hybridloop.flows.sweep_spec import MAX_BYTES, Point, SweepSpec, points_of
 from hybridloop.sessions.policy import FailurePolicy
 from hybridloop.sweep_input import read_sweep
@@ -137,3 +138,11 @@ def test_the_hydrogen_molecules_of_these_tests_are_those_that_are_built_in(name:
     made = read_fcidump(h2_fcidump(float(name.partition("-")[2])), "made")
     assert exact_ground_energy(made) == pytest.approx(load("problems")[name]["exact_energy"], abs=1e-6)
     assert made.hartree_fock_energy == pytest.approx(load("problems")[name]["hartree_fock_energy"], abs=1e-6)
+
+
+def test_what_is_varied_has_a_column_that_nothing_of_the_result_takes() -> None:
+    varied = points(grid={"shots": [200, 1000]})
+    assert [row_of(each, None)["shots"] for each in varied] == [200, 1000]
+    (plain,) = points()
+    names = {name for model in SETTINGS.values() for name in model.model_fields}
+    assert names.isdisjoint(row_of(plain, None))
