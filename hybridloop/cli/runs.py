@@ -177,14 +177,16 @@ def prune(
     assert isinstance(age, float)
     before = datetime.now(UTC).timestamp() - age
     from hybridloop.environment import workspace_called
-    from hybridloop.sessions.forgetting import forget_ended_well, forget_unfinished
+    from hybridloop.sessions.forgetting import forget_old
 
     with _journal() as journal:
-        done = forget_ended_well(journal, older_than=before, keeps_results=keep_results)
-        if unfinished:
-            early = forget_unfinished(journal, lambda: workspace_called(workspace), older_than=before)
-            done.runs, done.cancelled_jobs, done.kept = done.runs + early.runs, early.cancelled_jobs, early.kept
-        done.freed_bytes = journal.compact()
+        done = forget_old(
+            journal,
+            lambda: workspace_called(workspace),
+            ended_before=before,
+            given_up_before=before if unfinished else None,
+            keeps_results=keep_results,
+        )
     if json:
         names = {"forgotten": done.runs, "stripped": done.stripped, "cancelled_jobs": done.cancelled_jobs}
         print_json({**names, "freed_bytes": done.freed_bytes, "kept": done.kept, "ended_before": _time(before)})

@@ -21,7 +21,7 @@ from hybridloop.flows.runs import FINISHED, flow_runs_of, problem_of, settings_o
 from hybridloop.flows.settings import Duration, WorkspaceName, parse_duration
 from hybridloop.flows.zombies import mark_zombies, started_again, was_cancelled
 from hybridloop.sessions.catalog import service_of, unavailable_targets
-from hybridloop.sessions.forgetting import Forgotten, forget_ended_well, forget_unfinished
+from hybridloop.sessions.forgetting import Forgotten, forget_old
 from hybridloop.sessions.jobs import TERMINAL
 from hybridloop.sessions.journal import Journal, RunRecord, open_journal
 from hybridloop.sessions.service import Service
@@ -117,14 +117,14 @@ def due_task(journal: Journal, workspace: Any) -> list[RunRecord]:
 @task(name="forget old runs", cache_policy=NO_CACHE, persist_result=False)
 def forget_task(journal: Journal, workspace: Any, settings: HousekeepingSettings) -> Forgotten:
     """Forget old runs as the settings say, and give their room back to the disk."""
-    now, done = time.time(), Forgotten()
-    if settings.forget_after is not None:
-        done = forget_ended_well(journal, older_than=now - settings.forget_after, keeps_results=settings.keep_results)
-    if settings.forget_unfinished_after is not None:
-        early = forget_unfinished(journal, lambda: workspace, older_than=now - settings.forget_unfinished_after)
-        done.runs += early.runs
-        done.cancelled_jobs, done.kept = early.cancelled_jobs, early.kept
-    done.freed_bytes = journal.compact()
+    now = time.time()
+    done = forget_old(
+        journal,
+        lambda: workspace,
+        ended_before=None if settings.forget_after is None else now - settings.forget_after,
+        given_up_before=None if settings.forget_unfinished_after is None else now - settings.forget_unfinished_after,
+        keeps_results=settings.keep_results,
+    )
     get_run_logger().info(
         "%d run(s) forgotten, %d but for the result, %d job(s) cancelled, %d bytes given back; kept: %s",
         *(done.runs, done.stripped, done.cancelled_jobs, done.freed_bytes, done.kept or "none"),

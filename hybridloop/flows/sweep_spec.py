@@ -88,8 +88,11 @@ class SweepSpec(BaseModel):
             raise ValueError(
                 f"its problems have {size:,} bytes in all, {MAX_BYTES:,} are taken: make several sweeps of it"
             )
-        for _ in points_of(self):
-            pass
+        known: dict[str, RunSettings] = {}
+        for number, point in enumerate(points_of(self), start=1):
+            if known.setdefault(point.key, point.settings) != point.settings:
+                limits = ", ".join(name for name in LIMITS if name in point.varied)
+                raise ValueError(f"point {number} differs from another in limits alone ({limits}): it is the same run")
         return self
 
 

@@ -12,10 +12,11 @@ from typing import Any
 
 from hybridloop.errors import HybridloopError, ServiceBusy, ServiceUnreachable
 from hybridloop.sessions.catalog import service_of
+from hybridloop.sessions.clock import RealClock
 from hybridloop.sessions.jobs import TERMINAL
 from hybridloop.sessions.journal import Journal
 from hybridloop.sessions.service import Service
-from hybridloop.sessions.sweep import unfinished_jobs
+from hybridloop.sessions.sweep import is_held, unfinished_jobs
 from hybridloop.sessions.workspace import identity_of
 
 UNFINISHED = frozenset({"created", "stopped", "parked", "interrupted", "failed"})
@@ -35,22 +36,36 @@ class Forgotten:
     kept: dict[str, str] = field(default_factory=dict)
 
 
-def forget_ended_well(journal: Journal, *, older_than: float, keeps_results: bool) -> Forgotten:
-    """Forget runs that came to their result before a moment (epoch seconds), or all of them but their results."""
-    uids = journal.old_runs(older_than=older_than)
-    if keeps_results:
-        return Forgotten(stripped=journal.strip(uids))
-    return Forgotten(runs=journal.forget(uids))
+def forget_old(
+    journal: Journal,
+    workspace: Callable[[], Any],
+    *,
+    ended_before: float | None = None,
+    given_up_before: float | None = None,
+    keeps_results: bool = False,
+) -> Forgotten:
+    """Forget runs that came to their result, and runs that ended early, before moments in epoch seconds (None: none).
 
-
-def forget_unfinished(journal: Journal, workspace: Callable[[], Any], *, older_than: float) -> Forgotten:
-    """Forget runs that ended early before a moment; `workspace` is asked for only where jobs may be in flight.
-
-    A run whose jobs can't be cancelled is kept: those of another workspace, and those that the service keeps to itself.
+    Where it `keeps_results`, those of the former are kept. Of the latter jobs in flight are cancelled; `workspace` is
+    asked for only where there may be some. A run whose jobs can't be cancelled is kept: those of another workspace,
+    and those that the service keeps to itself. The room is given back to the disk.
     """
     done = Forgotten()
+    if ended_before is not None:
+        uids = journal.old_runs(older_than=ended_before)
+        if keeps_results:
+            done.stripped = journal.strip(uids)
+        else:
+            done.runs = journal.forget(uids)
+    if given_up_before is not None:
+        _forget_unfinished(journal, workspace, given_up_before, done)
+    done.freed_bytes = journal.compact()
+    return done
+
+
+def _forget_unfinished(journal: Journal, workspace: Callable[[], Any], before: float, done: Forgotten) -> None:
     in_flight: dict[str, list[str]] = {}
-    uids = journal.old_runs(older_than=older_than, statuses=UNFINISHED)
+    uids = journal.old_runs(older_than=before, statuses=UNFINISHED)
     for uid in uids:
         try:
             in_flight[uid] = unfinished_jobs(journal, uid)
@@ -58,8 +73,7 @@ def forget_unfinished(journal: Journal, workspace: Callable[[], Any], *, older_t
             done.kept[uid] = str(error)
     if any(in_flight.values()):
         _cancel(journal, workspace(), in_flight, done)
-    done.runs = journal.forget([uid for uid in uids if uid not in done.kept])
-    return done
+    done.runs += journal.forget([uid for uid in uids if uid not in done.kept])
 
 
 def _cancel(journal: Journal, workspace: Any, in_flight: dict[str, list[str]], done: Forgotten) -> None:
@@ -68,14 +82,17 @@ def _cancel(journal: Journal, workspace: Any, in_flight: dict[str, list[str]], d
         for uid, jobs in in_flight.items():
             if not jobs:
                 continue
-            if journal.run(uid).settings.get("workspace", here) != here:
-                done.kept[uid] = "its jobs are in another workspace"
-                continue
             if away:
                 done.kept[uid] = away
                 continue
             try:
-                done.cancelled_jobs += _cancelled(service, jobs)
+                record = journal.run(uid)
+                if record.settings.get("workspace", here) != here:
+                    done.kept[uid] = "its jobs are in another workspace"
+                elif is_held(record, RealClock().now()):
+                    done.kept[uid] = "it is gone on with"
+                else:
+                    done.cancelled_jobs += _cancelled(service, jobs)
             except HybridloopError as error:
                 done.kept[uid] = str(error)
                 away = str(error) if isinstance(error, (ServiceBusy, ServiceUnreachable)) else ""

@@ -84,6 +84,7 @@ def test_a_key_goes_by_what_a_run_is_and_not_by_its_limits(shots: int, seed: int
         ({"settings": {"seed": 1}, "grid": {"seed.x": [2]}}, "point 1: seed is 1 already"),
         ({"problems": [], "settings": {"seed": 1}}, "no points"),
         ({"problems": ["h2", "h4"], "points": [{"shots": 5}]}, "names no problem"),
+        ({"grid": {"max_jobs": [5, 9]}}, r"point 2 differs from another in limits alone \(max_jobs\)"),
         ({"problems": [{"name": "x", "text": "y" * 200_000}] * 3}, f"{MAX_BYTES:,} are taken"),
         ({"grid": {"seed": list(range(101)), "shots": list(range(1, 101))}}, "points; up to 10,000"),
         ({"algorithm": "vqee"}, "give one of vqe"),

@@ -10,7 +10,7 @@ import pytest
 from azure.quantum import Workspace
 
 from hybridloop.errors import RunParked
-from hybridloop.sessions.forgetting import Forgotten, forget_ended_well, forget_unfinished
+from hybridloop.sessions.forgetting import Forgotten, forget_old
 from hybridloop.sessions.journal import Journal, journal_url
 from hybridloop.sessions.retry import PATIENT_ATTEMPTS
 from hybridloop.sessions.run import claimed
@@ -49,7 +49,7 @@ def park(journal: Journal, key: str, workspace: Workspace) -> str:
 
 
 def forgotten(journal: Journal, workspace: Workspace) -> Forgotten:
-    return forget_unfinished(journal, lambda: workspace, older_than=time.time() + 1)
+    return forget_old(journal, lambda: workspace, given_up_before=time.time() + 1)
 
 
 def statuses(workspace: Workspace) -> list[str]:
@@ -78,6 +78,19 @@ def test_a_run_whose_jobs_are_out_of_reach_is_kept(journal: Journal, busy: Emula
     assert [run.key for run in journal.runs()] == ["there"]
 
 
+def test_a_run_that_is_gone_on_with_by_then_keeps_its_jobs(journal: Journal, busy: Emulator) -> None:
+    workspace = busy.workspace()
+    uid = park(journal, "taken", workspace)
+
+    def taken_meanwhile() -> Workspace:
+        journal.claim(uid)
+        return workspace
+
+    done = forget_old(journal, taken_meanwhile, given_up_before=time.time() + 1)
+    assert (done.runs, done.kept) == (0, {uid: "it is gone on with"})
+    assert statuses(workspace) == ["Waiting"] * 3
+
+
 @long_only  # asking a service that is away takes its time
 def test_a_service_that_does_not_answer_is_asked_for_one_run_only(journal: Journal, busy: Emulator) -> None:
     workspace = busy.workspace()
@@ -94,6 +107,6 @@ def test_nobody_asks_for_a_workspace_where_nothing_is_in_flight(journal: Journal
     def unasked() -> None:
         raise AssertionError("asked for")
 
-    done = forget_unfinished(journal, unasked, older_than=time.time() + 1)
+    done = forget_old(journal, unasked, given_up_before=time.time() + 1)
     assert (done.runs, done.kept) == (1, {})
-    assert forget_ended_well(journal, older_than=time.time() + 1, keeps_results=False).runs == 0
+    assert forget_old(journal, unasked, ended_before=time.time() + 1).runs == 0

@@ -18,6 +18,7 @@ from hybridloop.sessions.idle import ExclusiveHold, IdleRule, KeepAliveMode
 from hybridloop.sessions.jobs import JobSpec
 from hybridloop.sessions.journal import Journal, Lease, NewRun, Ping
 from hybridloop.sessions.keeping import JournaledPings, Keeping, SessionKeeper
+from hybridloop.sessions.meter import Meter, meter_of
 from hybridloop.sessions.pinging import PREPARED, PingPlace
 from hybridloop.sessions.places import JobPlace, RoundPlace, session_id
 from hybridloop.sessions.prices import ping_price
@@ -102,7 +103,7 @@ def test_34_idle_minutes_are_three_pings_in_the_journal_and_the_session_lives(ru
     assert [(ping.session, ping.n, ping.id) for ping in run.journal.pings(run.uid)] == [
         (0, n, PingPlace(run.uid, 0, n).id) for n in range(3)
     ]
-    assert run.journal.spent(run.uid).jobs == 3
+    assert taken(run).jobs == 3
     assert run.status() == "Executing"
 
 
@@ -152,13 +153,18 @@ def test_a_run_that_is_resumed_settles_its_earlier_pings_and_goes_on_with_their_
     run.leave_alone(9)
     dead._keeper.stop()  # type: ignore[union-attr]  # as if the process had died: nothing is settled or closed
     run.journal.add_ping(run.lease, _intended(run, 1))  # and this one was on its way, but did not arrive
-    spent = run.journal.spent(run.uid)
+    spent = taken(run)
     keeper = run.keeper(Keeping(), budget=Budget(Caps(), spent))
     keeper.opened(session[0], session[1], session[2])
     run.leave_alone(7)
     keeper.stop()
     assert run.states() == ["done", "lost", "done"]  # the third at once: how long the session was idle is not known
     assert run.status() == "Executing"
+
+
+def taken(run: Run) -> Meter:
+    """What the run has taken, as its journal has it."""
+    return meter_of(run.journal.charges(run.uid), None)
 
 
 def _intended(run: Run, n: int) -> Ping:
@@ -174,7 +180,7 @@ def test_who_leaves_in_haste_leaves_the_last_ping_to_whoever_resumes(run: Run, e
     keeper.stop(settles=False)
     emulator.admin("targets", {FREE: None})
     assert run.states() == ["submitted"]
-    again = run.keeper(Keeping(), budget=Budget(Caps(), run.journal.spent(run.uid)))
+    again = run.keeper(Keeping(), budget=Budget(Caps(), taken(run)))
     again.opened(*session)
     run.leave_alone(62)
     again.stop()
@@ -196,9 +202,9 @@ def test_a_ping_that_was_made_ready_and_never_sent_counts_for_nothing(run: Run) 
     records = JournaledPings(run.journal, run.lease, budget, price, run.clock.now, run.charge)
     place = PingPlace(run.uid, 0, 0)
     records.intend(place)
-    assert budget.reserved.jobs == run.journal.spent(run.uid).jobs == 1
+    assert budget.reserved.jobs == taken(run).jobs == 1
     records.ended(place, "lost", {})
-    spent = run.journal.spent(run.uid)
+    spent = taken(run)
     assert (spent.jobs, spent.shots, sum(spent.amounts.values())) == (0, 0, 0.0)
     assert budget.reserved.jobs == budget.spent.jobs == 0
     assert run.billed == []
@@ -273,7 +279,7 @@ def test_a_ping_that_was_sent_keeps_its_place_in_the_account_when_the_others_mak
     keeper.stop()
     assert (budget.spent.jobs, budget.reserved.jobs) == (1, 0)
     assert sorted(run.states()) == ["done"] + ["lost"] * (PREPARED - 1)
-    assert run.journal.spent(run.uid).jobs == 1
+    assert taken(run).jobs == 1
 
 
 def test_a_round_that_meets_the_cap_is_reserved_once_room_was_made(run: Run) -> None:
@@ -302,7 +308,7 @@ def test_what_pings_cost_is_billed_and_counted(run: Run) -> None:
     assert len(run.billed) == len(run.states()) >= 2
     cost = sum((amounts or {}).get("HQC", 0.0) for amounts in run.billed)
     assert cost >= 5.0 * len(run.billed)
-    assert run.journal.spent(run.uid).amounts["HQC"] == pytest.approx(cost)
+    assert taken(run).amounts["HQC"] == pytest.approx(cost)
     assert budget.spent.amounts["HQC"] == pytest.approx(cost)
 
 
@@ -315,7 +321,7 @@ def test_a_machine_is_held_from_the_first_job_on_until_the_cap_and_not_a_job_mor
     run.leave_alone(30)
     keeper.stop()
     assert len(run.states()) == 5
-    assert run.journal.spent(run.uid).amounts["HQC"] <= 26.0
+    assert taken(run).amounts["HQC"] <= 26.0
 
 
 def test_a_hold_that_can_not_be_is_refused_before_anything_is_sent(run: Run) -> None:

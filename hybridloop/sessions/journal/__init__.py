@@ -21,7 +21,6 @@ from hybridloop.sessions.journal.records import (
     RunRecord,
     SessionRow,
     Span,
-    Spent,
 )
 from hybridloop.sessions.journal.runs import check_key
 from hybridloop.sessions.journal.spans import ping_place, round_place
@@ -47,7 +46,6 @@ __all__ = [
     "RunRecord",
     "SessionRow",
     "Span",
-    "Spent",
     "check_key",
     "journal_url",
     "look_at_journal",

@@ -1,14 +1,14 @@
-"""What a run has spent, and how far it is."""
+"""What a run's jobs may cost and did cost, and how far it is."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, func, select
 
 from hybridloop.sessions.journal.encoding import decode_json
-from hybridloop.sessions.journal.records import Charge, Effort, Progress, Spent
+from hybridloop.sessions.journal.records import Charge, Effort, Progress
 from hybridloop.sessions.journal.rows import decoding, read_by
 from hybridloop.sessions.journal.runs import read_all, state_of
 from hybridloop.sessions.journal.schema import jobs, pings, rounds, states
@@ -32,16 +32,6 @@ def charges(connection: Connection, run_uid: str) -> list[Charge]:
                 may_be_unsent = table is pings and row["state"] in _NOT_ENDED
                 found.append(Charge(row["shots"], decode_json(row["reserved"]), billed, may_be_unsent))
     return found
-
-
-def spent(connection: Connection, run_uid: str) -> Spent:
-    """What the run's jobs and pings cost, billed where that is known, else as reserved."""
-    amounts: defaultdict[str, float] = defaultdict(float)
-    paid = charges(connection, run_uid)
-    for each in paid:
-        for unit, amount in (each.reserved if each.billed is None else each.billed).items():
-            amounts[unit] += amount
-    return Spent(len(paid), sum(each.shots for each in paid), dict(amounts))
 
 
 def progress(connection: Connection, run_uid: str) -> Progress:

@@ -32,7 +32,6 @@ from hybridloop.sessions.journal.records import (
     RunRecord,
     SessionRow,
     Span,
-    Spent,
 )
 from hybridloop.sessions.journal.rows import rewrite
 from hybridloop.sessions.journal.schema import states
@@ -336,11 +335,6 @@ class Journal:
             return lineage.events_of(connection, run_uid)
 
     # Accounts
-
-    def spent(self, run_uid: str) -> Spent:
-        """What all jobs and pings of the run cost: billed where that is known, else as reserved."""
-        with self._store.reading() as connection:
-            return accounts.spent(connection, run_uid)
 
     def charges(self, run_uid: str) -> Sequence[Charge]:
         """What each job and ping of the run may cost, and did."""

@@ -209,15 +209,6 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
-    """What a run's jobs and pings cost by unit: billed where that is known, else what was reserved."""
-
-    jobs: int
-    shots: int
-    amounts: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a run is: its rounds, and its jobs (pings apart) by state."""
 

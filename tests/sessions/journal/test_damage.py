@@ -58,7 +58,7 @@ def readers(uid: str) -> dict[str, Callable[[Journal], object]]:
             [image(each) for each in journal.rounds(uid)],
             [image(each) for n in range(4) if (each := journal.round(uid, "main", n))],
         ),
-        "jobs pings": lambda journal: journal.spent(uid),
+        "jobs pings": lambda journal: journal.charges(uid),
         "programs": lambda journal: journal.program(PROGRAM),
         "sessions": lambda journal: (journal.sessions(uid), len(journal.open_sessions())),
         "pings": lambda journal: journal.pings(uid),

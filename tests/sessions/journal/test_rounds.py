@@ -10,8 +10,9 @@ from hypothesis.extra.numpy import arrays
 
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.errors import JournalDamaged
-from hybridloop.sessions.journal import Effort, JobOutcome, Journal, PubRecord, Spent
+from hybridloop.sessions.journal import Effort, JobOutcome, Journal, PubRecord
 from hybridloop.sessions.journal.encoding import decode_counts, decode_pubs, encode_counts, encode_pubs
+from hybridloop.sessions.meter import meter_of
 from tests.sessions.journal.examples import (
     BODY,
     PROGRAM,
@@ -146,14 +147,16 @@ def test_the_program_that_came_first_stays(journal: Journal) -> None:
 
 def test_what_was_spent_is_what_was_billed_or_else_reserved(journal: Journal) -> None:
     lease = claimed(journal)
-    assert journal.spent(lease.run_uid) == Spent(0, 0, {})
+    assert journal.charges(lease.run_uid) == []
     measure(journal, lease, 0, points=2)
     journal.begin_round(lease, "main", 1, TARGET, [pub(points=2)], intents(points=2), {})
     first, second = ping(0), ping(1)
     journal.add_ping(lease, first)
     journal.add_ping(lease, second)
     journal.end_ping(lease, first.id, "done", {"USD": 1.0})
-    assert journal.spent(lease.run_uid) == Spent(6, 4002, {"USD": 2 * 0.25 + 2 * 0.5 + 1.0 + 0.01, "HQC": 6.0})
+    taken = meter_of(journal.charges(lease.run_uid), None)
+    assert (taken.jobs, taken.shots) == (6, 4002)
+    assert taken.amounts == {"USD": pytest.approx(2 * 0.25 + 2 * 0.5 + 1.0 + 0.01), "HQC": 6.0}
     progress = journal.progress(lease.run_uid)
     assert (progress.rounds, progress.rounds_complete, progress.pings) == (2, 1, 2)
     assert progress.jobs == {"done": 2, "intended": 2}
