@@ -10,6 +10,11 @@ import pytest
 from hybridloop.pytest_plugin import SUBSCRIPTION, Emulator, running_emulator
 from tests.long_form import IS_LONG
 
+# so that what the modules of helpers assert is explained, too
+pytest.register_assert_rewrite(
+    *(f"tests.{room}" for room in ("algorithms", "chaos", "cli", "deployments", "emulator", "flows", "sessions"))
+)
+
 __all__ = ["SUBSCRIPTION", "Emulator", "running_emulator"]
 
 

@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -47,17 +49,49 @@ def run(arguments: list[str], environ: Mapping[str, str], folder: Path) -> subpr
     return subprocess.run(arguments, env=dict(environ), cwd=folder, capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if found(SHOWN, "arguments", [page])], ids=lambda page: page.stem
-)
-def test_the_commands_that_a_page_shows_succeed_one_after_the_other(
-    page: Path, stack_environ: Mapping[str, str], tmp_path: Path
-) -> None:
-    shutil.copy(ROOT / "tests" / "data" / "H2_0.735.fcidump", tmp_path / "molecule.fcidump")
+class AtOnce:
+    """Runs what the selected tests show, two at a time, each in a folder of its own; a test asks for its own."""
+
+    def __init__(self, folder: Path, executor: Executor) -> None:
+        self._folder = folder
+        self._executor = executor
+        self._under_way: dict[object, Future[None]] = {}
+
+    def begin(self, shown: object, show: Callable[[Path], None]) -> None:
+        """Have it done as soon as there is room."""
+        folder = self._folder / str(len(self._under_way))
+        folder.mkdir()
+        self._under_way[shown] = self._executor.submit(show, folder)
+
+    def result(self, shown: object) -> None:
+        """Wait for it. Raises what it came upon."""
+        self._under_way[shown].result()
+
+
+@pytest.fixture(scope="module")
+def at_once(
+    request: pytest.FixtureRequest, stack_environ: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[AtOnce]:
+    with ThreadPoolExecutor(2) as executor:
+        under_way = AtOnce(tmp_path_factory.mktemp("shown"), executor)
+        for item in request.session.items:
+            if isinstance(item, pytest.Function) and item.module is request.module and "at_once" in item.fixturenames:
+                (shown,) = item.callspec.params.values()
+                show = (
+                    partial(run_commands, shown, stack_environ)
+                    if isinstance(shown, Path)
+                    else partial(run_snippet, str(shown), stack_environ)
+                )
+                under_way.begin(shown, show)
+        yield under_way
+
+
+def run_commands(page: Path, environ: Mapping[str, str], folder: Path) -> None:
+    """Run the commands that a page shows, one after the other."""
+    shutil.copy(ROOT / "tests" / "data" / "H2_0.735.fcidump", folder / "molecule.fcidump")
     for shown in FILE.finditer(page.read_text("utf-8")):
-        (tmp_path / shown["name"]).write_text(shown["text"], "utf-8")
-    environ = {**stack_environ, "HYBRIDLOOP_JOURNAL": f"sqlite:///{tmp_path}/journal.db"}
+        (folder / shown["name"]).write_text(shown["text"], "utf-8")
+    own = {**environ, "HYBRIDLOOP_JOURNAL": f"sqlite:///{folder}/journal.db"}
     given: dict[str, str] = {}
     for shown in SHOWN.finditer(page.read_text("utf-8")):
         given.setdefault(shown["arguments"].strip(), shown["environ"])
@@ -65,10 +99,25 @@ def test_the_commands_that_a_page_shows_succeed_one_after_the_other(
         if command.startswith(SERVERS):
             continue
         named = dict(each.split("=", 1) for each in variables.split())
-        done = run([sys.executable, "-m", "hybridloop", *shlex.split(command)], {**environ, **named}, tmp_path)
+        done = run([sys.executable, "-m", "hybridloop", *shlex.split(command)], {**own, **named}, folder)
         ends = -signal.SIGKILL if VARIABLE in named else 3 if command.endswith(ENDS_EARLY) else 0
         assert done.returncode == ends, (command, done.stderr)
         assert done.stdout or done.stderr
+
+
+def run_snippet(snippet: str, environ: Mapping[str, str], folder: Path) -> None:
+    """Run a snippet as a program."""
+    own = {**environ, "HYBRIDLOOP_JOURNAL": f"sqlite:///{folder}/journal.db"}
+    done = run([sys.executable, "-W", "error::DeprecationWarning:__main__", "-c", snippet], own, folder)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if found(SHOWN, "arguments", [page])], ids=lambda page: page.stem
+)
+def test_the_commands_that_a_page_shows_succeed_one_after_the_other(page: Path, at_once: AtOnce) -> None:
+    at_once.result(page)
 
 
 @pytest.mark.parametrize(
@@ -88,9 +137,8 @@ def test_a_command_that_is_named_is_there(command: str, stack_environ: Mapping[s
 @pytest.mark.parametrize(
     "snippet", [pytest.param(each, id=f"snippet-{k}") for k, each in enumerate(found(SNIPPET, 1, SNIPPETS_OF))]
 )
-def test_a_snippet_that_is_shown_runs(snippet: str, stack_environ: Mapping[str, str], tmp_path: Path) -> None:
-    done = run([sys.executable, "-W", "error::DeprecationWarning:__main__", "-c", snippet], stack_environ, tmp_path)
-    assert done.returncode == 0, done.stderr
+def test_a_snippet_that_is_shown_runs(snippet: str, at_once: AtOnce) -> None:
+    at_once.result(snippet)
 
 
 @pytest.mark.parametrize("url", found(JOURNAL, "url"))

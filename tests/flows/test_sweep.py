@@ -96,7 +96,7 @@ def test_a_point_that_cannot_be_run_is_said_and_stops_no_other(swept: Swept) -> 
 
 
 def test_each_point_has_a_session_of_its_own_and_no_more_are_open_than_may_be(swept: Swept, emulator: Emulator) -> None:
-    assert check_sessions(swept.workspace, emulator, swept.points) == LIMIT
+    assert 1 <= check_sessions(swept.workspace, emulator, swept.points) <= LIMIT
 
 
 def test_the_slots_are_given_back(swept: Swept, prefect_server: PrefectServer) -> None:
