@@ -69,7 +69,7 @@ def run(workspace: Any, spec: SweepSpec, on_point: Any = None) -> SweepResult:
 
 @pytest.fixture(scope="module")
 def swept(prefect_server: PrefectServer, emulator: Emulator) -> Swept:
-    workspace, killed = emulator.workspace("swept"), list[int]()
+    workspace, killed = emulator.workspace("swept-here"), list[int]()
     text = connection_string(emulator.endpoint, emulator.api_key, workspace.name)
     AzureQuantumWorkspace(connection_string=SecretStr(text)).save(workspace.name)
 
