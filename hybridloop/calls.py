@@ -11,6 +11,8 @@ from hybridloop.defaults import CALL, Layer, chosen
 from hybridloop.environment import prefect, workspace_called
 from hybridloop.errors import InputError
 from hybridloop.flows.settings import SETTINGS, ProblemText, RunSettings
+from hybridloop.flows.statuses import status_after
+from hybridloop.flows.terms import check_early, check_terms, measuring_target
 from hybridloop.user_input import checked
 from hybridloop.watching import shown
 
@@ -47,8 +49,6 @@ def run(
         try:
             result = _run(algorithm, problem, settings, run_key, workspace, on_progress, seen, sources)
         except BaseException as error:
-            from hybridloop.flows.runs import status_after
-
             seen.end(status_after(error), "")  # whoever hears of the error is told why
             raise
         seen.end(result.status, result.reason)
@@ -70,6 +70,8 @@ def _run(
         stored = _stored_result(algorithm, problem, settings, run_key, workspace)
         if stored is not None:
             return stored
+    check_early(algorithm, problem, settings)
+    check_terms(settings, measuring_target(settings.target))
     from hybridloop.flows.preparing import PREPARE
 
     drawn = secrets.randbits(63) if settings.seed is None else settings.seed

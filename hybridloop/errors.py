@@ -56,6 +56,11 @@ class InputError(HybridloopError):
     def __str__(self) -> str:
         return f"{self.field}: {self.problem}. Nothing of this was submitted. {self.remedy}"
 
+    @property
+    def in_short(self) -> str:
+        """The same without a word about submitting: for what submits nothing anyway."""
+        return f"{self.field}: {self.problem}. {self.remedy}"
+
 
 class ProblemError(InputError):
     """A problem can't be read: `source` is the file or name, `line` counts from 1 (None: the whole text)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from hybridloop.algorithms.kinds import is_geometry
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.flows.settings import MAX_PROBLEM_BYTES, ProblemText
 
@@ -23,8 +24,6 @@ def molecule(geometry: str | Path, *, basis: str = "sto-3g", charge: int = 0, sp
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ProblemError(str(path), None, f"it can't be read ({error})", "Give an XYZ file.") from error
-    from hybridloop.algorithms.energy_formats import is_geometry
-
     if not is_geometry(text):
         problem = "this is no geometry: a number of atoms, a comment, then lines of a symbol and three coordinates in Å"
         raise ProblemError(str(path), None, problem, "Give an XYZ file.")

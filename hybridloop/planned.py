@@ -11,6 +11,8 @@ from hybridloop.calls import checked_settings
 from hybridloop.environment import workspace_called
 from hybridloop.errors import InputError
 from hybridloop.flows.settings import SETTINGS, ProblemText, RunSettings
+from hybridloop.flows.terms import check_early
+from hybridloop.sessions.targets import find_target
 from hybridloop.user_input import read_problem, read_scan
 
 if TYPE_CHECKING:
@@ -40,23 +42,27 @@ def plan(
         raise InputError("algorithm", f"there is no algorithm {algorithm!r}", hint)
     valid = checked_settings(algorithm, settings)
     text = _scan(problem) if algorithm == "scan" else _one(problem)
-    return plan_in(workspace_called(workspace), algorithm, text, valid, compare=compare)
+    return plan_in(workspace, algorithm, text, valid, compare=compare)
 
 
 def plan_in(
-    workspace: Any,
+    workspace: str | Any | None,
     algorithm: str,
     problem: ProblemText,
     settings: RunSettings,
     *,
     compare: Sequence[str] | Literal["all"] = (),
 ) -> Plan:
-    """The same of what is checked already."""
+    """The same of settings that are checked already; what can be refused is, before a workspace is looked for."""
+    check_early(algorithm, problem, settings)
+    for name in () if compare == ALL else compare:
+        find_target(name)
     from hybridloop.flows.plan.planning import Around, comparable_targets, plan_run
     from hybridloop.sessions.catalog import target_statuses
     from hybridloop.sessions.workspace import is_local
 
-    around = Around(target_statuses(workspace), is_local(workspace))
+    at = workspace_called(workspace)
+    around = Around(target_statuses(at), is_local(at))
     wanted = comparable_targets() if compare == ALL else tuple(compare)
     return plan_run(algorithm, problem, settings, around=around, compare=wanted)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from hybridloop.data import load
 from hybridloop.errors import InputError, ProblemError
+from hybridloop.flows.refusals import refusal
 from hybridloop.flows.settings import MAX_CIRCUIT_BYTES, MAX_PROBLEM_BYTES, ProblemText
 
 if TYPE_CHECKING:
@@ -111,27 +111,4 @@ def checked(model: type[M], values: Mapping[str, Any], *, of: str = "") -> M:
     try:
         return model(**values)
     except ValidationError as error:
-        every = error.errors(include_url=False)
-        first = next(each for each in reversed(every) if each["loc"][:1] == every[0]["loc"][:1])  # of a choice the last
-        names = [str(part) for part in first["loc"] if isinstance(part, int) or part.isidentifier()]
-        field = " ".join(part for part in (of, ".".join(names)) if part) or "settings"
-        said = first["msg"].removeprefix("Value error, ")
-        given = "" if isinstance(first.get("input"), Mapping) else f"{first.get('input')!r:.80}: "  # of one value alone
-        usual = "Change it." if first["type"] == "value_error" else "Give a value within these bounds."
-        remedy = str(first.get("ctx", {}).get("remedy", usual))
-        if first["type"] == "extra_forbidden":
-            there = _fields_at(model, first["loc"][:-1])
-            near = difflib.get_close_matches(str(first["loc"][-1]), there, n=1)
-            remedy = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(there)}."
-        raise InputError(field, given + said, remedy) from error
-
-
-def _fields_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
-    """The names of the fields of what stands at that path in a model."""
-    from pydantic import BaseModel
-
-    for part in path:
-        inner = model.model_fields[str(part)].annotation if part in model.model_fields else None
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            model = inner
-    return list(model.model_fields)
+        raise refusal(error, model, of=of) from error

@@ -117,7 +117,7 @@ BINARY: dict[str, tuple[str, int | None, str]] = {
     "elements in elements": ("<graphml>" + "<a>" * 60_000, 1, "no XML"),
     "a name without end": ("a" * 100_000 + " b\n", 1, "no name of up to"),
     "bytes": ("\0\1 \2\n", 1, "no name of up to"),
-    "a molecule": (H2, 1, "not two nodes"),
+    "a molecule": (H2, None, "looks like a molecule's integrals"),
 }
 
 
@@ -158,7 +158,7 @@ ENERGIES: dict[str, tuple[str, dict[str, Any], str, str]] = {
     "digits without end": ('{"terms": {"ZZ": ' + "1" * 200_000 + "}}", {}, "problem", "too many digits"),
     "a header without end": ("&FCI " + "A=" * 100_000, {}, "problem", "the header has no end"),
     "bytes": ("\0\1\2", {}, "problem, line 1", "no FCIDUMP"),
-    "a graph": ("0 1\n", {}, "problem, line 1", "no FCIDUMP"),
+    "a graph": ("0 1\n", {}, "problem", "looks like a graph"),
     "a start of another length": (H2, {"initial_point": "0.1,0.2"}, "initial_point", "parameter"),
     "a start that is none": (H2, {"initial_point": "nan"}, "initial_point", "nan"),
     "an active space that is none": (H2, {"active_space": "9,9"}, "active_space", "9"),

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 from hybridloop.algorithms.fcidump import read_fcidump
 from hybridloop.algorithms.json_text import read_object
+from hybridloop.algorithms.kinds import is_geometry
 from hybridloop.algorithms.molecule import Molecule
 from hybridloop.algorithms.pauli_problem import PauliProblem, read_pauli_sum
 from hybridloop.algorithms.qcschema import read_qcschema
 from hybridloop.errors import ProblemError
-
-_GEOMETRY = re.compile(
-    r"\s*\d+[ \t]*\n[^\n]*\n\s*[A-Za-z]{1,2}\d*(\s+[-+]?[\d.]+(e[-+]?\d+)?){3}\s*(\n|$)", re.IGNORECASE
-)
-
-
-def is_geometry(text: str) -> bool:
-    """Whether it is an XYZ text: a number of atoms, a comment, then lines of a symbol and three coordinates."""
-    return _GEOMETRY.match(text) is not None
 
 
 def read_energy_problem(text: str, source: str) -> Molecule | PauliProblem:

@@ -46,7 +46,12 @@ class _Header:
 def _read_header(text: str, source: str) -> _Header:
     start = re.match(r"\s*[&$]FCI\b", text, re.IGNORECASE)
     if start is None:
-        raise ProblemError(source, 1, "this is no FCIDUMP: it does not begin with &FCI", "Give an FCIDUMP file.")
+        raise ProblemError(
+            source,
+            1,
+            "this is no FCIDUMP: it does not begin with &FCI",
+            "Give an FCIDUMP, a QCSchema result, or a Pauli sum as JSON.",
+        )
     end = _HEADER_END.search(text, start.end())
     if end is None:
         raise ProblemError(

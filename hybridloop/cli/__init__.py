@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from hybridloop.cli.app import build_app
 from hybridloop.cli.output import say
-from hybridloop.errors import HybridloopError
+from hybridloop.errors import HybridloopError, InputError
 from hybridloop.sessions.signals import TERMINATED, sigterm_unwinds
 
 _EXIT_S = 5.0
@@ -39,6 +39,9 @@ def main() -> None:
     try:
         with sigterm_unwinds(), _warnings_shown():
             build_app()(prog_name="hybridloop")
+    except InputError as error:
+        say(f"hybridloop: {error.in_short}")
+        sys.exit(error.exit_code)
     except HybridloopError as error:
         say(f"hybridloop: {error}")
         sys.exit(error.exit_code)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hybridloop.cli.completing import run_keys
-from hybridloop.cli.output import AsJson, Quiet, Workspace, print_json, say, write_text
+from hybridloop.cli.output import AsJson, Quiet, Workspace, print_json, say, submitting, write_text
 from hybridloop.cli.progress import shown
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def reproduce(
     """
     from hybridloop import repeating
 
-    with shown(quiet=quiet) as seen:
+    with submitting(), shown(quiet=quiet) as seen:
         found = repeating.reproduce(
             run, run_key=run_key, workspace=workspace, on_progress=seen.on_progress, feed=seen.feed
         )

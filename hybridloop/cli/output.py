@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +27,16 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 def say(text: str) -> None:
     """A line to standard error."""
     print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def submitting() -> Iterator[None]:
+    """A block that submits: of what is refused in it, it is said as well that nothing of it was submitted."""
+    try:
+        yield
+    except InputError as error:
+        say(f"hybridloop: {error}")
+        raise typer.Exit(error.exit_code) from error
 
 
 def print_json(document: object) -> None:

@@ -51,16 +51,13 @@ def _plan_command(command: Command) -> Callable[..., None]:
     ) -> None:
         from hybridloop.cli.settings_file import layers_of
         from hybridloop.defaults import chosen
-        from hybridloop.environment import workspace_called
         from hybridloop.planned import ALL, plan_in
         from hybridloop.user_input import read_problem, read_scan
 
         settings = chosen(command.algorithm, *layers_of(config, set_, given(ctx, options))).settings
         text = read_scan(problem) if isinstance(problem, list) else read_problem(problem)
         named = [each.strip() for each in (targets or "").split(",") if each.strip()]
-        found = plan_in(
-            workspace_called(workspace), command.algorithm, text, settings, compare=named or (ALL if compare else ())
-        )
+        found = plan_in(workspace, command.algorithm, text, settings, compare=named or (ALL if compare else ()))
         if json:
             print_json(found.as_dict())
         else:

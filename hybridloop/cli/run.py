@@ -12,7 +12,7 @@ import typer
 from hybridloop.cli.completing import binary_problems, molecules, run_keys, setting_names
 from hybridloop.cli.ending import tell
 from hybridloop.cli.options import given, options_of, with_options
-from hybridloop.cli.output import AsJson, Quiet, Workspace
+from hybridloop.cli.output import AsJson, Quiet, Workspace, submitting
 from hybridloop.cli.progress import shown
 from hybridloop.flows.settings import SETTINGS
 
@@ -123,9 +123,9 @@ def _run_command(command: Command) -> Callable[..., None]:
         from hybridloop.defaults import chosen
         from hybridloop.user_input import read_problem, read_scan
 
-        found = chosen(command.algorithm, *layers_of(config, set_, given(ctx, options)))
-        text = read_scan(problem) if isinstance(problem, list) else read_problem(problem)
-        with shown(quiet=quiet) as seen:
+        with submitting(), shown(quiet=quiet) as seen:
+            found = chosen(command.algorithm, *layers_of(config, set_, given(ctx, options)))
+            text = read_scan(problem) if isinstance(problem, list) else read_problem(problem)
             result = calls.run(
                 command.algorithm,
                 text,

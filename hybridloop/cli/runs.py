@@ -11,7 +11,7 @@ import typer
 from hybridloop.cli.completing import run_keys
 from hybridloop.cli.ending import tell
 from hybridloop.cli.options import given, options_of, with_options
-from hybridloop.cli.output import AsJson, Quiet, Workspace, print_json, print_table
+from hybridloop.cli.output import AsJson, Quiet, Workspace, print_json, print_table, submitting
 from hybridloop.cli.progress import shown
 from hybridloop.errors import InputError
 from hybridloop.flows.settings import LIMITS, RunSettings, parse_duration
@@ -116,7 +116,7 @@ def _resume(
         return
     from hybridloop import calls
 
-    with shown(quiet=quiet) as seen:
+    with submitting(), shown(quiet=quiet) as seen:
         result = calls.resume(
             run, given(ctx, limits), workspace=workspace, on_progress=seen.on_progress, feed=seen.feed
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hybridloop.cli.output import AsJson, Quiet, Workspace, print_json, print_table, say, write_text
+from hybridloop.cli.output import AsJson, Quiet, Workspace, print_json, print_table, say, submitting, write_text
 from hybridloop.flows.live_text import plus_minus
 from hybridloop.home import home
 
@@ -54,7 +54,7 @@ def sweep(
     if output is not None and not output.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {output.parent}", param_hint="--output")
     try:
-        with _shown(quiet=quiet) as on_point:
+        with submitting(), _shown(quiet=quiet) as on_point:
             result = api.sweep(file, workspace=workspace, on_point=on_point, **changes)
     except (KeyboardInterrupt, SystemExit):
         say("hybridloop: no session of a point that ran here is open; the same command goes on with what is missing")

@@ -20,7 +20,7 @@ from hybridloop.algorithms.rqaoa import rqaoa
 from hybridloop.data import load
 from hybridloop.flows.problems import lost_points
 from hybridloop.flows.settings import MixerName, ObjectiveName, ProblemText, QaoaSettings, RqaoaSettings, RunSettings
-from hybridloop.flows.subjects import check_terms, measuring_target, unknown_problem
+from hybridloop.flows.terms import check_problem, check_terms, measuring_target
 from hybridloop.sessions.targets import check_circuit_fits
 
 
@@ -90,12 +90,10 @@ def prepare_rqaoa(problem: ProblemText, settings: RqaoaSettings, seed: int) -> _
 def read_binary(problem: ProblemText, objective: ObjectiveName) -> BinaryProblem:
     """The binary problem of a built-in name, or of a text."""
     asked = GraphProblem(objective)
+    check_problem(problem, of_energies=False)
     if problem.text is not None:
         return read_binary_problem(problem.text, problem.name, asked)
-    built_in = load("binary_problems")
-    if (entry := built_in.get(problem.name.lower())) is None:
-        raise unknown_problem(problem.name, built_in, load("problems"), "a molecule: hybridloop run vqe")
-    return read_binary_problem(entry["text"], problem.name, asked)
+    return read_binary_problem(load("binary_problems")[problem.name.lower()]["text"], problem.name, asked)
 
 
 def _checked(problem: ProblemText, settings: RunSettings, objective: ObjectiveName) -> BinaryProblem:

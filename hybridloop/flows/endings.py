@@ -14,7 +14,8 @@ from hybridloop.errors import CapReached, RunCancelled, RunStopped
 from hybridloop.flows.artifact import RunArtifact
 from hybridloop.flows.context import keep, note_cancelled
 from hybridloop.flows.results import Account, RunResult, SessionRecord
-from hybridloop.flows.runs import say_how_to_go_on, status_after, write_status
+from hybridloop.flows.runs import say_how_to_go_on, write_status
+from hybridloop.flows.statuses import status_after
 from hybridloop.sessions.jobs import FIRST_ATTEMPT
 from hybridloop.sessions.meter import meter_of
 from hybridloop.sessions.run import ClaimedRun

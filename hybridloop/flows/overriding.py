@@ -15,6 +15,7 @@ from prefect.context import FlowRunContext
 from pydantic import BaseModel, ValidationError
 
 from hybridloop.errors import InputError
+from hybridloop.flows.refusals import refusal
 from hybridloop.flows.settings import RunSettings
 
 S = TypeVar("S", bound=RunSettings)
@@ -42,11 +43,10 @@ def together(settings: S, own: Mapping[str, Any]) -> S:
     try:
         return type(settings).model_validate(given)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in ("settings", *first["loc"]))
-        what = f"with what the deployment sets ({', '.join(_names(own))}): {first['msg']}"
+        found = refusal(error, type(settings))
+        what = f"with what the deployment sets ({', '.join(_names(own))}): {found.problem}"
         raise InputError(
-            field, what, "Give null for what the deployment sets and this run is to do without."
+            f"settings.{found.field}", what, "Give null for what the deployment sets and this run is to do without."
         ) from error
 
 

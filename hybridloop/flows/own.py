@@ -26,11 +26,11 @@ from hybridloop.flows.runs import (
     note_going_on,
     run_of_key,
     session_of_run,
-    status_after,
     write_status,
 )
 from hybridloop.flows.settings import LIMITS, RunSettings, first_difference
 from hybridloop.flows.slots import session_slot
+from hybridloop.flows.statuses import status_after
 from hybridloop.sessions.journal import Journal, RunRecord, open_journal
 from hybridloop.sessions.run import ClaimedRun, new_run
 from hybridloop.sessions.targets import find_target

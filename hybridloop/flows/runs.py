@@ -14,17 +14,15 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from hybridloop.errors import (
-    CapReached,
     HybridloopError,
     InputError,
-    RunParked,
-    RunStopped,
     ServiceBusy,
     ServiceUnreachable,
-    StopRequested,
     TargetDown,
 )
+from hybridloop.flows.refusals import refusal
 from hybridloop.flows.settings import LIMITS, SETTINGS, ProblemText, RunSettings, first_difference
+from hybridloop.flows.statuses import status_after
 from hybridloop.sessions.journal import Event, Journal, NewRun, RunRecord, check_key
 from hybridloop.sessions.policy import cautions
 from hybridloop.sessions.run import ClaimedRun, claimed, new_run
@@ -118,8 +116,8 @@ def settings_after(record: RunRecord, events: Sequence[Event]) -> RunSettings:
     try:
         return SETTINGS[record.algorithm].model_validate(recorded)
     except ValidationError as error:  # a plug-in of the time, or another version's setting
-        first = error.errors(include_url=False)[0]
-        problem = f"run {record.key!r} was begun with {first['loc'][-1]} {first.get('input')!r}: {first['msg']}"
+        found = refusal(error, SETTINGS[record.algorithm])
+        problem = f"run {record.key!r} was begun with {found.field} {found.problem}"
         raise InputError("run", problem, "Install what it was begun with, then go on.") from error
 
 
@@ -203,20 +201,6 @@ def say_how_to_go_on(run: ClaimedRun, status: str) -> None:
     """A line for whoever sees the run end early."""
     key = run.record.key
     _log.warning("run %s is %s; to go on with it: hybridloop runs resume %s", key, status, key)
-
-
-def status_after(error: BaseException) -> str:
-    """How a run stands that this ended."""
-    match error:
-        case RunParked():
-            return "parked"
-        case StopRequested() | CapReached():
-            return "stopped"
-        case RunStopped():
-            return "interrupted"
-        case Exception():
-            return "failed"
-    return "interrupted"
 
 
 def _reason(error: BaseException) -> str:

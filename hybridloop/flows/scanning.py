@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from hybridloop.algorithms.doubts import below_exact
 from hybridloop.algorithms.electronic import ElectronicProblem
@@ -17,10 +15,11 @@ from hybridloop.algorithms.gauge import gauge_between
 from hybridloop.algorithms.outcome import Outcome, Progress
 from hybridloop.algorithms.rounds import CountedRounds, Lost, RunRound
 from hybridloop.algorithms.uccsd import symmetric_excitations
-from hybridloop.errors import InputError, ProblemError
+from hybridloop.errors import InputError
 from hybridloop.flows.problems import PreparedVqe, prepare_vqe, restarted
 from hybridloop.flows.settings import AnsatzName, ProblemText, ScanSettings, StartName
 from hybridloop.flows.starting import Start
+from hybridloop.flows.terms import points_of_scan
 
 SIGMAS = 2.0  # standard errors by which carried angles must be below Hartree-Fock
 
@@ -125,25 +124,11 @@ class PreparedScan:
 
 def prepare_scan(problem: ProblemText, settings: ScanSettings, seed: int) -> PreparedScan:
     """Read all points. Raises InputError, with the point's name, for what can't be used; sends nothing."""
-    parts = _parts(problem)
+    parts = points_of_scan(problem)
     points = tuple(prepare_vqe(each, settings, seed) for each in parts)
     if len({each.unit for each in points}) > 1:
         raise InputError("problem", "some points are molecules and some Pauli sums", "Scan them apart.")
     return PreparedScan(tuple(each.name for each in parts), points, settings, seed)
-
-
-def _parts(problem: ProblemText) -> tuple[ProblemText, ...]:
-    remedy = 'Give {"points": [{"name": "h2-0.3"}, {"name": "mine", "text": "…"}]}.'
-    try:
-        given = json.loads(problem.text or "")["points"]
-        parts = tuple(ProblemText.model_validate(each) for each in given)
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
-        raise ProblemError(problem.name, None, "this is no list of a scan's points", remedy) from error
-    if len(parts) < 2 or len({each.name for each in parts}) < len(parts):
-        raise InputError(
-            "problem", f"a scan has two points or more, of different names; these are {len(parts)}", remedy
-        )
-    return parts
 
 
 def _row(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hybridloop.algorithms.active_space import active_space, frozen_core
@@ -16,9 +14,9 @@ from hybridloop.algorithms.molecule import Molecule
 from hybridloop.algorithms.pauli_problem import PauliProblem
 from hybridloop.data import load
 from hybridloop.errors import InputError
-from hybridloop.flows.settings import EnergySettings, MappingName, ProblemText, RunSettings
-from hybridloop.sessions.budget import check_caps
-from hybridloop.sessions.targets import Target, check_circuit_fits, check_debias, find_target
+from hybridloop.flows.settings import EnergySettings, MappingName, ProblemText
+from hybridloop.flows.terms import check_problem, check_terms, measuring_target
+from hybridloop.sessions.targets import check_circuit_fits
 
 MOST_ORBITALS = 20  # 40 qubits; writing out the operator of more takes minutes, and no simulator holds it
 
@@ -55,12 +53,10 @@ def electronic_of(problem: ProblemText, settings: EnergySettings, algorithm: str
 
 def read_subject(problem: ProblemText) -> Molecule | PauliProblem:
     """The molecule of a built-in name; the molecule or operator of a text."""
+    check_problem(problem, of_energies=True)
     if problem.text is not None:
         return read_energy_problem(problem.text, problem.name)
-    built_in = load("problems")
-    if (entry := built_in.get(problem.name.lower())) is None:
-        raise unknown_problem(problem.name, built_in, load("binary_problems"), "a binary one: hybridloop run qaoa")
-    return read_fcidump(entry["fcidump"], problem.name)
+    return read_fcidump(load("problems")[problem.name.lower()]["fcidump"], problem.name)
 
 
 def num_qubits_of(subject: Subject) -> int:
@@ -108,30 +104,6 @@ class OfSubject:
             terms = self.problem.hamiltonian.to_list()
             return sum(float(value.real) for label, value in terms if not label.strip("I"))
         return self.problem.molecule.hartree_fock_energy
-
-
-def measuring_target(name: str) -> Target:
-    """The target of a name. Raises InputError for one whose counts say nothing."""
-    target = find_target(name)
-    if target.checks_only:
-        what = f"{target.name} only checks programs: its counts say nothing of the energy"
-        raise InputError("target", what, "Choose an emulator or a simulator (`hybridloop targets`).")
-    return target
-
-
-def check_terms(settings: RunSettings, target: Target) -> None:
-    """Raise InputError for caps that would not hold on the target, and for what it can't be told."""
-    check_caps(settings.caps, target)
-    check_debias(target, debias=settings.debias)
-
-
-def unknown_problem(name: str, built_in: Iterable[str], others: Iterable[str], kind: str) -> InputError:
-    """The error for a name that is neither a file's nor built in; `others` are built in and of another kind."""
-    if name.lower() in others:
-        return InputError("problem", f"{name!r} is no problem for this algorithm", f"It is {kind} {name}.")
-    near = difflib.get_close_matches(name.lower(), list(built_in), n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else "`hybridloop problems` lists what there is."
-    return InputError("problem", f"there is no file and no built-in problem {name!r}", hint)
 
 
 def _reduced(molecule: Molecule, settings: EnergySettings) -> Molecule:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
+from hybridloop.flows.refusals import refusal
 from hybridloop.flows.settings import LIMITS, SETTINGS, ProblemText, RunSettings, put_setting
 
 MAX_POINTS = 10_000
@@ -117,9 +119,9 @@ def points_of(spec: SweepSpec) -> Iterator[Point]:
                 _put(merged, name, value)
             settings = SETTINGS[spec.algorithm].model_validate(merged)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            field = ".".join(map(str, first["loc"]))
-            raise ValueError(f"point {number}: {field}: {first['msg']} (given: {first.get('input')!r:.80})") from error
+            found = refusal(error, SETTINGS[spec.algorithm])
+            facts = {"said": f"point {number}: {found.field}: {found.problem}", "remedy": found.remedy}
+            raise PydanticCustomError("point", "{said}", facts) from error
         except ValueError as error:
             raise ValueError(f"point {number}: {error}") from error
         values = settings.model_dump(mode="json")

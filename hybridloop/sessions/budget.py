@@ -32,12 +32,14 @@ def parse_cost(text: object) -> object:
     >>> parse_cost("50usd, 200 HQC")
     {'USD': 50.0, 'HQC': 200.0}
     """
+    if isinstance(text, int | float):
+        raise ValueError(f"{text!r} has no unit; give such as 50USD, or 50USD,200HQC")
     if not isinstance(text, str):
         return text
     amounts: dict[Unit, float] = {}
     for part in text.split(","):
         if (match := AMOUNT.fullmatch(part.strip())) is None:
-            raise ValueError(f"{part.strip()!r} is no amount; give such as 50USD, or 50USD,200HQC")
+            raise ValueError(f"{part.strip()!r} is no amount with its unit; give such as 50USD, or 50USD,200HQC")
         if (unit := _UNIT_BY_NAME.get(match[2].lower())) is None:
             raise ValueError(f"no target bills in {match[2]}; give {', '.join(UNITS[:-1])} or {UNITS[-1]}")
         if unit in amounts:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hybridloop.data import load
-from tests.cli.processes import Said
+from tests.cli.processes import Said, Shell
 
 H2: str = load("problems")["h2"]["fcidump"]
 SECRET = "do-not-tell-anyone"
@@ -59,6 +59,105 @@ def test_a_problem_that_cannot_be_used_is_refused(
 def test_a_file_that_is_no_text_is_refused(say: Hybridloop, home: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.fcidump").write_bytes(bytes(range(256)))
     assert "bad.fcidump: the file is no text" in refused(say("run", "vqe", str(tmp_path / "bad.fcidump")), home)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "name", "text", "complaint", "remedy"),
+    [
+        ("vqe", "roads.txt", "oslo bergen 4\n", "roads: this looks like a graph (an edge list)", "run qaoa takes it"),
+        ("qaoa", "h2.fcidump", H2, "h2: this looks like a molecule's integrals (FCIDUMP)", "run vqe takes it"),
+        ("rqaoa", "h2.xyz", "2\n\nH 0 0 0\nH 0 0 0.7\n", "a molecule's geometry (XYZ)", "hybridloop molecule FILE.xyz"),
+        ("vqe", "mine.yaml", "shots: 100\n", "looks like settings (YAML)", "--config FILE"),
+        ("adapt", "mine.qasm", "OPENQASM 3.0;\nqubit[2] q;\n", "looks like a circuit", "--ansatz FILE"),
+    ],
+)
+def test_a_file_of_another_kind_is_named_and_sent_where_it_belongs(
+    algorithm: str, name: str, text: str, complaint: str, remedy: str, say: Hybridloop, home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(text)
+    message = refused(say("run", algorithm, str(tmp_path / name)), home)
+    assert complaint in message
+    assert remedy in message
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ("shotz=100", "shotz: there is no such setting. Nothing of this was submitted. Did you mean 'shots'?"),
+        (
+            "failure.retrys=3",
+            "failure.retrys: there is no such setting. Nothing of this was submitted. Did you mean 're",
+        ),
+        ("levels=3", "It is a setting of vqd."),
+        ("zzz=3", "There are: seed, target"),
+        ("shots=many", "shots: 'many': it has to be a whole number."),
+        ("mapping=bravyi", "mapping: 'bravyi': it has to be 'parity' or 'jordan-wigner'."),
+        ("failure=3", "failure: 3: it has to hold settings by name."),
+        ("max_cost=50", "max_cost: 50 has no unit; give such as 50USD"),
+        ("max_cost=50EUR", "no target bills in EUR; give USD, HQC or eHQC"),
+        ("session_slots=a/b", "session_slots: 'a/b': it does not match"),
+    ],
+)
+def test_a_setting_that_is_none_is_said_in_plain_words(given: str, complaint: str, say: Hybridloop, home: Path) -> None:
+    assert complaint in refused(say("run", "vqe", "h2", "--set", given), home)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("run", "vqe", "nosuch"), "Nothing of this was submitted. "),
+        (("runs", "resume", "nosuch"), "Nothing of this was submitted. "),
+        (("runs", "reproduce", "nosuch"), "Nothing of this was submitted. "),
+        (("sweep", "nosuch.yaml"), "Nothing of this was submitted. "),
+        (("plan", "vqe", "nosuch"), ""),
+        (("runs", "show", "nosuch"), ""),
+        (("runs", "report", "nosuch"), ""),
+        (("runs", "export", "nosuch"), ""),
+        (("runs", "verify", "nosuch"), ""),
+        (("runs", "stop", "nosuch"), ""),
+        (("runs", "prune", "--older-than", "soon"), ""),
+        (("config", "nosuch"), ""),
+        (("molecule", "nosuch.xyz"), ""),
+    ],
+)
+def test_only_what_submits_says_that_nothing_was_submitted(
+    command: tuple[str, ...], words: str, say: Hybridloop
+) -> None:
+    said = say(*command)
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith("hybridloop: ")
+    assert words in said.err
+    assert ("submitted" in said.err) == bool(words)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", "vqe", "nosuch"),
+        ("run", "vqe", "h2", "--target", "ionq.simulater"),
+        ("run", "vqe", "h2", "--target", "ionq.qpu.forte-1", "--max-cost", "50HQC"),
+        ("run", "scan", "h2", "nosuch"),
+        ("plan", "vqe", "nosuch"),
+        ("plan", "vqe", "h2", "--targets", "ionq.simulater"),
+    ],
+    ids=" ".join,
+)
+def test_what_is_refused_at_a_glance_waits_for_no_compiler_and_no_server(
+    command: tuple[str, ...], shell: Shell, home: Path
+) -> None:
+    program = (
+        "import sys\n"
+        "from hybridloop.cli import main\n"
+        f"sys.argv = ['hybridloop', *{command!r}]\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as leaving:\n"
+        "    print(leaving.code, {'azure', 'prefect', 'qiskit', 'scipy', 'sqlalchemy'} & sys.modules.keys())\n"
+    )
+    ended = shell.with_variables(HYBRIDLOOP_HOME=str(home)).run_python("-c", program)
+    assert ended.stdout == "2 set()\n", ended.stderr
+    assert not home.exists()
 
 
 @pytest.mark.parametrize(

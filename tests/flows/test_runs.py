@@ -20,8 +20,9 @@ from hybridloop.flows.context import Update, called_with
 from hybridloop.flows.housekeeping import housekeeping
 from hybridloop.flows.kept import kept_in_journal
 from hybridloop.flows.results import RunResult
-from hybridloop.flows.runs import Wanted, find_run, run_of_flow, run_of_key, session_of_run, settings_of, status_after
+from hybridloop.flows.runs import Wanted, find_run, run_of_flow, run_of_key, session_of_run, settings_of
 from hybridloop.flows.settings import GroupingName, ProblemText, VqeSettings
+from hybridloop.flows.statuses import status_after
 from hybridloop.flows.verify import verified
 from hybridloop.flows.vqe import vqe
 from hybridloop.sessions.catalog import list_sessions

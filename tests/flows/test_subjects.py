@@ -71,10 +71,12 @@ def test_a_text_is_told_by_its_content_whatever_its_file_is_called(tmp_path: Pat
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ('{"nodes": [], "links": []}', "this JSON has 'links', 'nodes' in it: no problem of energies"),
+        ('{"mine": [], "links": []}', "this JSON has 'links', 'mine' in it: no problem of energies"),
+        ('{"nodes": [], "links": []}', r"this looks like a graph \(node-link JSON\), and a molecule is asked for"),
         ("[1, 2]", "the text is no JSON object"),
         (XYZ, "this is a geometry, which has no integrals yet"),
-        ("1 2\n2 3\n", "this is no FCIDUMP"),
+        ("1 2\n2 3\n", r"this looks like a graph \(an edge list\), and a molecule is asked for"),
+        ("1 2 3 4\n", "this is no FCIDUMP"),
     ],
 )
 def test_a_text_of_another_kind_is_refused_for_what_it_is(text: str, complaint: str) -> None:

@@ -16,7 +16,7 @@ from hybridloop.flows.plan.rehearsal import FINAL, OTHER, SEARCH, Rehearsal, Rou
 from hybridloop.flows.plan.timing import allowed, duration_of, keep_alive_of
 from hybridloop.flows.plan.words import warnings_of
 from hybridloop.flows.settings import ProblemText, RunSettings
-from hybridloop.flows.subjects import check_terms, measuring_target
+from hybridloop.flows.terms import check_terms, measuring_target
 from hybridloop.sessions.prices import unit_of
 from hybridloop.sessions.targets import Target, check_circuit_fits, find_target, known_targets
 
