@@ -9,9 +9,12 @@ from typing import TypeVar
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Measured
+from hybridloop.errors import CapReached, RunStopped
 from hybridloop.sessions.session import OpenSession
 
 T = TypeVar("T")
@@ -60,7 +63,7 @@ class RoundsOfFlow:
         self.live = 0  # rounds that were measured now
 
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[Measured]:
-        """Measure a round."""
+        """Measure a round. Raises CapReached or RunStopped where it is ended in order."""
         self._number += 1
         self._replays = self._replays and self._session.is_recorded()
         if self._replays:
@@ -68,4 +71,18 @@ class RoundsOfFlow:
         self.live += 1
         points = sum(pub.size for pub in pubs)
         jobs = f"{len(pubs)} circuit(s), {points} point(s)"
-        return run_round_task(self._number, jobs, lambda: self._session.run_round(pubs))
+        stop: CapReached | RunStopped | None = None
+
+        def measure() -> list[Measured] | State[None]:
+            nonlocal stop
+            try:
+                return self._session.run_round(pubs)
+            except (CapReached, RunStopped) as error:  # in order: no failure of the task
+                stop = error
+                return Completed(name="Stopped", message=str(error))
+
+        found = run_round_task(self._number, jobs, measure)
+        if stop is not None:
+            raise stop
+        assert isinstance(found, list)
+        return found

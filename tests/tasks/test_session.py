@@ -12,9 +12,16 @@ from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Counts, Measured
+from hybridloop.errors import RunStopped
 from hybridloop.sessions.run import unkept_run
 from hybridloop.sessions.session import OpenSession, open_session
-from hybridloop.tasks.session import RoundsOfFlow, close_session_task, open_session_task, session_of_flow
+from hybridloop.tasks.session import (
+    RoundsOfFlow,
+    close_session_task,
+    open_session_task,
+    run_round_task,
+    session_of_flow,
+)
 from tests.conftest import Emulator
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -100,3 +107,21 @@ def test_ctrl_c_while_prefect_ends_the_task_of_the_opening_or_closing_leaves_non
     with interrupted_at_its_end(task), pytest.raises(KeyboardInterrupt):
         flow_that(emulator, workspace, one_round)()
     assert statuses(emulator, workspace) == ["Succeeded"]
+
+
+def test_a_round_that_is_ended_in_order_is_no_failed_task(emulator: Emulator) -> None:
+    ended: list[tuple[str | None, str | None]] = []
+
+    def stopped_round(session: OpenSession) -> None:
+        session.stop()
+        one_round(session)
+
+    hooks = run_round_task.on_completion_hooks
+    hooks.append(lambda _task, _run, state: ended.append((state.name, state.message)))
+    try:
+        with pytest.raises(RunStopped) as stop:
+            flow_that(emulator, "stopped", stopped_round)()
+    finally:
+        hooks.pop()
+    assert ended == [("Stopped", str(stop.value))]
+    assert statuses(emulator, "stopped") == ["Succeeded"]
