@@ -99,6 +99,10 @@ def saved_workspace(name: str) -> Any:
     except ValueError as error:
         with get_client(sync_client=True) as client:
             there = [document.name for document in client.read_block_documents_by_type(slug, include_secrets=False)]
-        remedy = f"There is {', '.join(map(repr, sorted(filter(None, there))))}." if there else "Save one of that name."
+        remedy = (
+            f"There is {', '.join(map(repr, sorted(filter(None, there))))}."
+            if there
+            else "Save one of that name (docs/azure.md says how)."
+        )
         raise InputError(GIVEN_AS, f"Prefect's server has no block {slug}/{name}", remedy) from error
     return block.get_client()

@@ -34,9 +34,18 @@ def parse_yaml(text: str, of: str) -> Any:
     try:
         return yaml.load(text, Loader=_Plain)  # a SafeLoader: plain values only
     except yaml.YAMLError as error:
-        raise InputError(of, " ".join(str(error).split()), "Write plain YAML: names, numbers, texts.") from error
+        raise InputError(of, _in_words(error, text), "Write plain YAML: names, numbers, texts.") from error
     except RecursionError as error:
         raise InputError(of, "it is nested too deeply", "Write plain YAML: names, numbers, texts.") from error
+
+
+def _in_words(error: yaml.YAMLError, text: str) -> str:
+    """What is wrong with a text, and in which of its lines where it has several."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return " ".join(str(error).split())
+    said = " ".join(f"{error.context or ''} {error.problem or ''}".split())
+    is_one = error.problem_mark is None or "\n" not in text.rstrip("\n")
+    return said if is_one else f"line {error.problem_mark.line + 1}: {said}"
 
 
 class _Plain(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types

@@ -46,7 +46,8 @@ def main() -> None:
         say(f"hybridloop: {error}")
         sys.exit(error.exit_code)
     except OSError as error:
-        say(f"hybridloop: {error.strerror or error}")
+        of = f"{error.filename}: " if error.filename and error.strerror else ""
+        say(f"hybridloop: {of}{error.strerror or error}")
         sys.exit(1)
     except KeyboardInterrupt:  # while typer, which makes it the code 130, was not in charge
         _leave(INTERRUPTED)

@@ -67,6 +67,8 @@ def init(
             out.write(text)
     except FileExistsError as error:
         raise InputError("FILE", f"{file} is there already", "Give --force to replace it, or another name.") from error
+    except OSError as error:
+        raise InputError("FILE", f"{file} can't be written ({error.strerror})", "Check the path.") from error
     say(f"{file}: settings for hybridloop run {algorithm} PROBLEM --config {file}")
 
 

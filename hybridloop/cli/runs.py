@@ -175,6 +175,8 @@ def prune(
     except ValueError as error:
         raise InputError("--older-than", str(error), "Give such as 90d or 12h.") from error
     assert isinstance(age, float)
+    if older_than.strip()[-1:].isdigit():  # a mere number is seconds elsewhere, and here most likely meant as days
+        raise InputError("--older-than", f"{older_than!r} has no unit", f"Give such as {older_than.strip()}d.")
     before = datetime.now(UTC).timestamp() - age
     from hybridloop.environment import workspace_called
     from hybridloop.sessions.forgetting import forget_old

@@ -13,6 +13,7 @@ from hybridloop.data import load
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.flows.settings import SETTINGS, EnergySettings, ProblemText, RunSettings
 from hybridloop.sessions.budget import check_caps
+from hybridloop.sessions.prices import ping_price
 from hybridloop.sessions.targets import Target, check_debias, find_target
 
 _WHERE_TO = {
@@ -72,6 +73,8 @@ def check_terms(settings: RunSettings, target: Target) -> None:
     """Raise InputError for caps that would not hold on the target, and for what it can't be told."""
     check_caps(settings.caps, target)
     check_debias(target, debias=settings.debias)
+    if settings.hold is not None:
+        settings.hold.pings(target, ping_price(target).bound)
 
 
 def _check_kind(text: str, source: str, wanted: frozenset[Kind]) -> None:

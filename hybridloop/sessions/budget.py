@@ -127,7 +127,8 @@ def check_caps(caps: Caps, target: Target) -> None:
             "max_cost",
             f"nobody can say what a job on {target.name} costs at most, so {_amount(caps.max_cost[unit], unit)} "
             "could be exceeded",
-            f"State what one job may cost as max_cost_per_job, such as 5{unit}, or leave max_cost out.",
+            f"State what one job is taken to cost at most as max_cost_per_job (--max-cost-per-job 5{unit}), or leave "
+            "max_cost out.",
         )
 
 

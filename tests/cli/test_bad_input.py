@@ -102,6 +102,13 @@ def test_a_setting_that_is_none_is_said_in_plain_words(given: str, complaint: st
     assert complaint in refused(say("run", "vqe", "h2", "--set", given), home)
 
 
+def test_a_settings_file_that_is_no_yaml_is_refused_with_its_line(say: Hybridloop, home: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("seed: 1\nshots: [1,\n")
+    message = refused(say("run", "vqe", "h2", "--config", str(tmp_path / "mine.yaml")), home)
+    assert "mine.yaml: line 3: while parsing a flow node expected the node content" in message
+    assert "unicode string" not in message
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [
@@ -229,6 +236,14 @@ def test_an_option_out_of_bounds_is_refused(
         (("sessions", "jobs", "my-session"), "valid UUID"),
         (("sessions", "close", "my-session"), "valid UUID"),
         (("sessions", "list", "--limit", "0"), "--limit"),
+        (("runs", "prune", "--older-than", "3"), "--older-than: '3' has no unit. Give such as 3d."),
+        (("init", "/no/such/folder/mine.yaml"), "FILE: /no/such/folder/mine.yaml can't be written (No such file"),
+        (("run", "vqe", "h2", "--exclusive-hold", "400HQC"), "exclusive_hold: rigetti.sim.qvm knows no exclusive"),
+        (
+            ("run", "vqe", "h2", "--target", "quantinuum.qpu.h2-1", "--exclusive-hold", "5USD"),
+            "exclusive_hold: the cap is in USD, jobs on quantinuum.qpu.h2-1 cost HQC",
+        ),
+        (("run", "vqe", "h2", "--set", "shots=[1"), "--set shots: while parsing a flow sequence expected"),
         (("emulator", "start", "--in-memory", "--state", "here"), "--in-memory: it was given together with --state"),
         (("emulator", "start", "--port", "70000"), "emulator: "),
     ],
