@@ -10,6 +10,7 @@ import typer
 
 from hybridloop.cli.completing import algorithms
 from hybridloop.cli.output import AsJson, print_json, print_table, say
+from hybridloop.cli.showing import in_words
 from hybridloop.errors import InputError
 from hybridloop.flows.settings import SETTINGS
 from hybridloop.home import config_file, home
@@ -41,7 +42,10 @@ def config(
     print()
     every = len(SETTINGS) if algorithm is None else 1
     told = [{**row, "for": "all" if len(row["algorithms"]) == every else " ".join(row["algorithms"])} for row in rows]
-    print_table(("setting", "value", "for", "source"), [{**row, "value": _shown(row["value"])} for row in told])
+    print_table(
+        ("setting", "value", "for", "source"),
+        [{**row, "value": in_words(row["value"], row["setting"])} for row in told],
+    )
     for name in unknown:
         say(f"hybridloop: {name} steers nothing")
 
@@ -105,7 +109,3 @@ def _places() -> list[dict[str, Any]]:
         }
     )
     return rows
-
-
-def _shown(value: object) -> str:
-    return "-" if value is None else str(value)

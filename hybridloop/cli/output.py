@@ -63,4 +63,6 @@ def print_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> No
 def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6f}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return "-" if value is None else str(value)

@@ -13,6 +13,7 @@ from hybridloop.cli.ending import tell
 from hybridloop.cli.options import given, options_of, with_options
 from hybridloop.cli.output import AsJson, Quiet, Workspace, print_json, print_table, submitting
 from hybridloop.cli.progress import shown
+from hybridloop.cli.showing import print_facts
 from hybridloop.errors import InputError
 from hybridloop.flows.settings import LIMITS, RunSettings, parse_duration
 
@@ -25,6 +26,7 @@ Run = Annotated[
     str,
     typer.Argument(metavar="KEY", help="The run's key, or the beginning of its uid.", autocompletion=run_keys),
 ]
+_GIVEN_LATER = "what went on with the run"
 _COLUMNS = ("run", "status", "algorithm", "problem", "target", "rounds", "jobs", "value", "created")
 
 
@@ -55,12 +57,15 @@ def show(run: Run, *, json: AsJson = False) -> None:
 
     Example: hybridloop runs show night
     """
+    from hybridloop.flows.runs import limits_given
     from hybridloop.sessions.meter import meter_of
     from hybridloop.sessions.targets import known_targets
 
     with _journal() as journal:
         record = journal.run(run)
-        progress = journal.progress(record.uid)
+        progress, events = journal.progress(record.uid), journal.events(record.uid)
+        limits, begun_with = limits_given(events), record.settings.get("settings", {})
+        given_later = [name for name, value in limits.items() if value != begun_with.get(name)]
         row = {
             **_row(record, progress.rounds_complete, sum(progress.jobs.values()) + progress.pings),
             "uid": record.uid,
@@ -70,29 +75,20 @@ def show(run: Run, *, json: AsJson = False) -> None:
             "held_by": str(record.owner) if record.owner and not _is_orphaned(record) else None,
             "stop_requested": record.stop_requested,
             "meter": asdict(meter_of(journal.charges(record.uid), known_targets().get(record.target))),
-            "settings": dict(record.settings.get("settings", {})),
-            "sources": dict(record.settings.get("sources", {})),
+            "settings": {**begun_with, **limits},
+            "sources": {**record.settings.get("sources", {}), **dict.fromkeys(given_later, _GIVEN_LATER)},
             "workspace": dict(record.settings.get("workspace", {})),
             "versions": dict(record.versions),
             "sessions": [
                 {"id": each.id, "target": each.target, "status": each.status, "reason": each.reason}
                 for each in journal.sessions(record.uid)
             ],
-            "events": [
-                {"at": _time(event.at), "kind": event.kind, **event.facts} for event in journal.events(record.uid)
-            ],
+            "events": [{"at": _time(event.at), "kind": event.kind, **event.facts} for event in events],
         }
     if json:
         print_json(row)
-        return
-    for name, value in row.items():
-        if isinstance(value, dict):
-            print(f"{name:<16}" + f"\n{'':<16}".join(f"{key}: {inner}" for key, inner in value.items()))
-        elif isinstance(value, list):
-            lines = ["  ".join(str(part) for part in each.values() if part not in ("", None)) for each in value]
-            print(f"{name:<16}" + f"\n{'':<16}".join(lines or ["-"]))
-        else:
-            print(f"{name:<16}{'-' if value is None or value == '' else value}")
+    else:
+        print_facts(row)
 
 
 def _resume(

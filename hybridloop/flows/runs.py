@@ -111,14 +111,19 @@ def settings_of(journal: Journal, record: RunRecord) -> RunSettings:
 
 def settings_after(record: RunRecord, events: Sequence[Event]) -> RunSettings:
     """The same, by the run's events."""
-    given = [event.facts for event in events if event.kind == LIMITS_GIVEN]
-    recorded = {**record.settings["settings"], **(given[-1] if given else {})}
+    recorded = {**record.settings["settings"], **limits_given(events)}
     try:
         return SETTINGS[record.algorithm].model_validate(recorded)
     except ValidationError as error:  # a plug-in of the time, or another version's setting
         found = refusal(error, SETTINGS[record.algorithm])
         problem = f"run {record.key!r} was begun with {found.field} {found.problem}"
         raise InputError("run", problem, "Install what it was begun with, then go on.") from error
+
+
+def limits_given(events: Sequence[Event]) -> Mapping[str, Any]:
+    """All limits as they were given last to a run that was gone on with; none where they were left as they were."""
+    given = [event.facts for event in events if event.kind == LIMITS_GIVEN]
+    return given[-1] if given else {}
 
 
 def problem_of(record: RunRecord) -> ProblemText:

@@ -77,7 +77,10 @@ def test_config_says_what_holds_and_why(say: Hybridloop, home: Path) -> None:
     assert document["unknown_variables"] == ["HYBRIDLOOP_GREETING"]
     places = {row["place"]: (row["value"], row["source"]) for row in document["places"]}
     assert places["state"] == (str(home), "HYBRIDLOOP_HOME")
-    assert "HYBRIDLOOP_GREETING steers nothing" in say("config", HYBRIDLOOP_GREETING="hello").err
+    told = say("config", HYBRIDLOOP_GREETING="hello", HYBRIDLOOP_MAX_COST="50USD")
+    assert "HYBRIDLOOP_GREETING steers nothing" in told.err
+    values = dict(line.split(maxsplit=1) for line in told.out.splitlines() if line)
+    assert [values[name].split("  ")[0] for name in ("debias", "max_cost")] == ["true", "50.00 USD"]
 
 
 def test_config_shows_no_secret(say: Hybridloop) -> None:

@@ -6,12 +6,14 @@ import json
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hybridloop.cli.settings_file import layers_of
 from hybridloop.defaults import chosen
 from hybridloop.errors import InputError
+from hybridloop.flows.runs import LIMITS_GIVEN
 from hybridloop.flows.settings import LIMITS, VqeSettings, parse_duration
 from hybridloop.sessions.journal import Journal, journal_url
 from hybridloop.sessions.run import new_run
@@ -38,8 +40,13 @@ def journal(url: str, now: list[float]) -> Iterator[Journal]:
         yield kept
 
 
-def add(journal: Journal, key: str, status: str) -> str:
-    settings = {"settings": VqeSettings().model_dump(mode="json"), "workspace": {}, "problem": {"name": "h2"}}
+def add(journal: Journal, key: str, status: str, **given: Any) -> str:
+    settings = {
+        "settings": {**VqeSettings().model_dump(mode="json"), **given},
+        "sources": {"seed": "the call", **dict.fromkeys(given, "the call")},
+        "workspace": {},
+        "problem": {"name": "h2"},
+    }
     run = new_run(str(uuid.uuid4()), key=key, algorithm="vqe", problem="h2", target="t", seed=1, settings=settings)
     uid = journal.add_run(run).uid
     lease = journal.claim(uid)
@@ -69,6 +76,30 @@ def test_runs_are_listed_newest_first_and_found_by_key_or_uid(
     shown = json.loads(runs("show", uid[:8], "--json").out)
     assert (shown["run"], shown["reason"], shown["seed"]) == ("new", "so it is", 1)
     assert "so it is" in runs("show", "new").out
+
+
+def test_a_run_is_shown_with_the_limits_that_it_was_given_last(runs: Hybridloop, journal: Journal) -> None:
+    uid = add(journal, "capped", "stopped", max_jobs=20)
+    limits = {**dict.fromkeys(LIMITS), "max_jobs": 34, "max_cost": {"eHQC": 400.0}}
+    lease = journal.claim(uid)
+    journal.note(lease, LIMITS_GIVEN, limits)
+    journal.release(lease)
+    shown = json.loads(runs("show", "capped", "--json").out)
+    assert {name: shown["settings"][name] for name in LIMITS} == limits
+    assert shown["sources"] == {
+        "seed": "the call",
+        **dict.fromkeys(("max_cost", "max_jobs"), "what went on with the run"),
+    }
+    lines = runs("show", "capped").out.splitlines()
+    assert "limits  max_cost: 400.00 eHQC  max_jobs: 34" in next(line for line in lines if line.startswith("events"))
+
+
+def test_a_run_is_shown_in_the_words_of_the_command_line(runs: Hybridloop, journal: Journal) -> None:
+    add(journal, "plain", "converged", max_cost={"USD": 1250.5}, debias=False)
+    lines = [line.strip() for line in runs("show", "plain").out.splitlines()]
+    for line in ("max_cost: 1,250.50 USD", "debias: false", "failure.retries: 3", "mitigation: -", "held_by         -"):
+        assert line in lines
+    assert not [line for line in lines if {"None", "True", "False"} & set(line.split()) or "{" in line]
 
 
 @pytest.mark.parametrize("command", ["show", "resume", "stop", "verify", "export"])

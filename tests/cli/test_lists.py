@@ -11,6 +11,7 @@ import pytest
 from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
+from hybridloop.cli.output import print_table
 from hybridloop.data import load
 from hybridloop.sessions.session import OpenSession, open_session
 from hybridloop.sessions.targets import known_targets
@@ -174,3 +175,8 @@ def test_the_users_own_workspace_and_server_are_told_as_theirs(say: Hybridloop, 
     parts = json.loads(say("status", "--json", **theirs).out)["parts"]
     assert [(part["state"], part["url"]) for part in parts] == [("yours", "http://prefect.example/api"), ("yours", "")]
     assert not home.exists()
+
+
+def test_a_table_says_yes_and_no_and_has_a_dash_for_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("name", "held", "value"), [{"name": "a", "held": True, "value": 0.5}, {"name": "b", "held": False}])
+    assert capsys.readouterr().out.splitlines() == ["name  held  value", "a     yes   0.500000", "b     no    -"]

@@ -210,7 +210,7 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is: its rounds, and its jobs (pings apart) by state."""
+    """How far a run is: its rounds, its jobs (pings apart) by state, and the pings that were sent."""
 
     rounds: int
     rounds_complete: int
@@ -220,7 +220,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """What a list of runs tells of one: its complete rounds, its jobs (all attempts, pings apart), and its pings."""
+    """What a list of runs tells of one: its complete rounds, its jobs (all attempts, pings apart), the pings sent."""
 
     rounds_complete: int
     jobs: int

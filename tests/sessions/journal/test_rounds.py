@@ -158,10 +158,10 @@ def test_what_was_spent_is_what_was_billed_or_else_reserved(journal: Journal) ->
     assert (taken.jobs, taken.shots) == (6, 4002)
     assert taken.amounts == {"USD": pytest.approx(2 * 0.25 + 2 * 0.5 + 1.0 + 0.01), "HQC": 6.0}
     progress = journal.progress(lease.run_uid)
-    assert (progress.rounds, progress.rounds_complete, progress.pings) == (2, 1, 2)
+    assert (progress.rounds, progress.rounds_complete, progress.pings) == (2, 1, 1)  # one stands by
     assert progress.jobs == {"done": 2, "intended": 2}
     ((record, effort),) = journal.overview(limit=10)
-    assert (record.uid, effort) == (lease.run_uid, Effort(rounds_complete=1, jobs=4, pings=2))
+    assert (record.uid, effort) == (lease.run_uid, Effort(rounds_complete=1, jobs=4, pings=1))
 
 
 def test_a_round_of_a_thousand_jobs_fits(journal: Journal) -> None:
@@ -228,3 +228,15 @@ def test_a_list_of_runs_verifies_what_it_tells_and_leaves_complete_rounds_unread
     execute(new_url, f"UPDATE states SET jobs = 1 WHERE run_uid = '{other.run_uid}'")
     with pytest.raises(JournalDamaged, match="states"):
         journal.overview(limit=10)
+
+
+def test_pings_that_stand_by_or_were_never_needed_are_no_jobs_of_a_run(journal: Journal) -> None:
+    lease, other = claimed(journal), claimed(journal, "other")
+    for n, state in enumerate(("done", "failed", "submitted", "lost", "intended")):
+        asked = ping(n)
+        journal.add_ping(lease, asked)
+        if state != "intended":
+            journal.end_ping(lease, asked.id, state)
+    told = {record.key: effort for record, effort in journal.overview(limit=10)}
+    assert told == {"h2-night": Effort(0, 0, 3), "other": Effort(0, 0, 0)}
+    assert [journal.progress(uid).pings for uid in (lease.run_uid, other.run_uid)] == [3, 0]
