@@ -12,10 +12,11 @@ from prefect.runtime import flow_run
 from hybridloop.errors import RunCancelled, RunParked, ServiceRefused, StopRequested, TargetDown
 from hybridloop.flows.cancelling import cancelled_in_prefect
 from hybridloop.flows.settings import RunSettings
-from hybridloop.sessions.catalog import unavailable_targets
+from hybridloop.sessions.catalog import check_offered, unavailable_targets
 from hybridloop.sessions.policy import OnTargetDown, span, while_away
 from hybridloop.sessions.poller import poll_interval
 from hybridloop.sessions.run import ClaimedRun
+from hybridloop.sessions.targets import find_target
 
 _NOTHING = "Nothing was submitted, no money was spent."
 _LOOK_EVERY_S = 10.0  # at most; a tenth of the wait so far before that, but not under half a second
@@ -24,13 +25,19 @@ _LOOK_FIRST_S = 0.5
 _log = logging.getLogger(__name__)
 
 
-def refuse_where_nobody_waits(settings: RunSettings) -> None:
-    """Raise ServiceRefused for a target that is away, where the policy is not to wait; nothing was begun then."""
-    if settings.failure.on_target_down is OnTargetDown.FAIL:
+def check_target(workspace: Any, settings: RunSettings, num_qubits: int = 0) -> bool:
+    """Whether the target is available, asked before anything is begun; where it is not, `wait_for_target` is next.
+
+    Raises InputError where the workspace does not offer it, or not for so many qubits, and ServiceRefused where it is
+    away and the policy is not to wait.
+    """
+    is_there = check_offered(workspace, find_target(settings.target), num_qubits)
+    if not is_there and settings.failure.on_target_down is OnTargetDown.FAIL:
         happened = f"target: {settings.target} is not available at the moment"
         raise ServiceRefused(
             happened, _NOTHING, "Try later, choose another target, or wait for this one: --on-target-down wait."
         )
+    return is_there
 
 
 def wait_for_target(workspace: Any, settings: RunSettings, run: ClaimedRun, cancelled: threading.Event) -> None:

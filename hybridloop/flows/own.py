@@ -20,7 +20,9 @@ from hybridloop.errors import CapReached, InputError, RunCancelled, RunStopped
 from hybridloop.flows.cancelling import cancelled_in_prefect
 from hybridloop.flows.closing import close_what_is_left
 from hybridloop.flows.context import Call, note_cancelled, note_ended, tasks_untagged, workspace_of_run
+from hybridloop.flows.outages import check_target, wait_for_target
 from hybridloop.flows.runs import (
+    FINISHED,
     go_on,
     held_run,
     note_going_on,
@@ -31,7 +33,7 @@ from hybridloop.flows.runs import (
 from hybridloop.flows.settings import LIMITS, RunSettings, first_difference
 from hybridloop.flows.slots import session_slot
 from hybridloop.flows.statuses import status_after
-from hybridloop.sessions.journal import Journal, RunRecord, open_journal
+from hybridloop.sessions.journal import Journal, NewRun, RunRecord, open_journal
 from hybridloop.sessions.run import ClaimedRun, new_run
 from hybridloop.sessions.targets import find_target
 from hybridloop.sessions.workspace import identity_of
@@ -138,13 +140,25 @@ def _in_flow(
 ) -> Any:
     workspace, cancelled = workspace_of_run(workspace_name), threading.Event()
     with tasks_untagged(), open_journal() as journal:
-        record, is_new = _found(journal, name, settings, parameters, run_key, identity_of(workspace))
+        asked: dict[str, Any] = {
+            "settings": settings.model_dump(mode="json"),
+            "workspace": identity_of(workspace),
+            "parameters": dict(parameters),
+        }
+        found = _found(journal, name, asked, run_key)
+        is_whole = found is not None and found.status in FINISHED  # in the journal: nothing is asked of the target
+        is_there = is_whole or check_target(workspace, settings)
+        if found is None:
+            record = journal.add_run(_new(name, settings, asked, run_key))
+        else:
+            record = found
+            go_on(journal, record)
         settings = settings.model_copy(update={"seed": record.seed})
         try:
             with held_run(journal, record) as run:
-                if not is_new:
+                if found is not None:
                     note_going_on(run, flow_run.id)
-                return _measured(run, act, settings, workspace, cancelled)
+                return _measured(run, act, settings, workspace, cancelled, is_there=is_there)
         except (CapReached, RunStopped) as error:
             if status_after(error) == "interrupted" and not isinstance(error, RunCancelled):
                 raise
@@ -152,9 +166,17 @@ def _in_flow(
 
 
 def _measured(
-    run: ClaimedRun, act: Callable[[Any], Any], settings: RunSettings, workspace: Any, cancelled: threading.Event
+    run: ClaimedRun,
+    act: Callable[[Any], Any],
+    settings: RunSettings,
+    workspace: Any,
+    cancelled: threading.Event,
+    *,
+    is_there: bool,
 ) -> Any:
     try:
+        if not is_there:
+            wait_for_target(workspace, settings, run, cancelled)
         with (
             session_slot(settings.session_slots, run, workspace, cancelled),
             session_of_flow(settings.target, session_of_run(workspace, settings, run)) as session,
@@ -178,29 +200,19 @@ def _ended(why: CapReached | RunStopped) -> Any:
     return Completed(name=status_after(why).capitalize(), message=str(why))
 
 
-def _found(
-    journal: Journal,
-    name: str,
-    settings: RunSettings,
-    parameters: Mapping[str, Any],
-    run_key: str | None,
-    here: Mapping[str, str],
-) -> tuple[RunRecord, bool]:
-    """The run of the key, else the one that this flow run began, else a new one; whether it is new."""
+def _found(journal: Journal, name: str, asked: Mapping[str, Any], run_key: str | None) -> RunRecord | None:
+    """The run of the key, else the one that this flow run began. Raises InputError where that was begun otherwise."""
     began = None if flow_run.id is None else journal.run_of_flow(flow_run.id)
     record = began if run_key is None else run_of_key(journal, run_key)
-    asked: dict[str, Any] = {
-        "settings": settings.model_dump(mode="json"),
-        "workspace": dict(here),
-        "parameters": dict(parameters),
-    }
     if record is not None:
         _check_same(record, name, asked)
-        go_on(journal, record)
-        return record, False
+    return record
+
+
+def _new(name: str, settings: RunSettings, asked: Mapping[str, Any], run_key: str | None) -> NewRun:
     uid = str(uuid.uuid4())
     seed = secrets.randbits(63) if settings.seed is None else settings.seed
-    begun = new_run(
+    return new_run(
         uid,
         key=run_key or f"{name}-{uid[:_UID_DIGITS]}",
         algorithm=ALGORITHM,
@@ -210,7 +222,6 @@ def _found(
         settings=asked,
         flow_run_id=flow_run.id,
     )
-    return journal.add_run(begun), True
 
 
 def _check_same(record: RunRecord, name: str, asked: Mapping[str, Any]) -> None:

@@ -26,7 +26,7 @@ from hybridloop.flows.context import (
     workspace_of_run,
 )
 from hybridloop.flows.endings import account, finished, stopped
-from hybridloop.flows.outages import refuse_where_nobody_waits, wait_for_target
+from hybridloop.flows.outages import check_target, wait_for_target
 from hybridloop.flows.overriding import with_deployments
 from hybridloop.flows.preparing import PREPARE
 from hybridloop.flows.problems import Prepared
@@ -34,10 +34,8 @@ from hybridloop.flows.results import Account, RunResult
 from hybridloop.flows.runs import Found, Wanted, find_run, run_of_flow, session_of_run
 from hybridloop.flows.settings import ProblemText, RunSettings
 from hybridloop.flows.slots import session_slot
-from hybridloop.sessions.catalog import check_offered
 from hybridloop.sessions.journal import open_journal
 from hybridloop.sessions.run import ClaimedRun
-from hybridloop.sessions.targets import find_target
 from hybridloop.sessions.workspace import identity_of
 from hybridloop.tasks.session import RoundsOfFlow, session_of_flow
 
@@ -60,9 +58,7 @@ def run_in_flow(
         if found.result is not None:
             return keep(RunResult.from_dict(found.result))
         prepared = prepared_by_caller(found.seed) or PREPARE[algorithm](problem, found.settings, found.seed)
-        is_there = check_offered(workspace, find_target(settings.target), prepared.num_qubits)
-        if not is_there:
-            refuse_where_nobody_waits(settings)
+        is_there = check_target(workspace, settings, prepared.num_qubits)
         with run_of_flow(journal, found) as run:
             ended: RunResult = _measured(workspace, prepared, found, run, is_there=is_there)
             return ended

@@ -18,7 +18,8 @@ from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
 import hybridloop as hl
-from hybridloop.errors import CapReached, InputError, ReplayDiverged
+from hybridloop.errors import CapReached, InputError, ReplayDiverged, RunParked, ServiceRefused, TargetDown
+from hybridloop.sessions.catalog import list_sessions
 from hybridloop.sessions.journal import Journal, journal_url, open_journal
 from hybridloop.sessions.session import OpenSession
 from hybridloop.stack import PrefectServer
@@ -217,3 +218,36 @@ def test_a_loop_holds_a_slot_while_its_session_is_open(
 
         assert look() == [1]
         assert held() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_a_loop_whose_target_is_away_waits_without_a_session_as_its_policy_says(
+    journal: Journal, start_emulator: Callable[..., Emulator]
+) -> None:
+    service = start_emulator()
+    workspace = service.workspace()
+
+    def measured(session: OpenSession) -> int:
+        from tests.sessions.test_endings import ones
+
+        session.run_round([ones()])
+        return session.replayed
+
+    def loop(on_target_down: str) -> Callable[..., int]:
+        failure = {"on_target_down": on_target_down, "target_down_wait_s": 0.2}
+        return hl.session_flow(workspace=workspace, seed=1, failure=failure)(measured)
+
+    service.admin("targets", {"rigetti.sim.qvm": {"availability": "Unavailable"}})
+    with pytest.raises(ServiceRefused, match="not available at the moment"):
+        loop("fail")(run_key="fail")
+    assert journal.runs() == []
+    for policy, error, status in (("park", RunParked, "parked"), ("wait", TargetDown, "failed")):
+        with pytest.raises(error, match="target"):
+            loop(policy)(run_key=policy)
+        assert journal.run(policy).status == status
+    assert list_sessions(workspace, 20) == []
+    service.admin("targets", {"rigetti.sim.qvm": {"availability": "Available"}})
+    assert loop("park")(run_key="park") == 0
+    service.admin("targets", {"rigetti.sim.qvm": {"availability": "Unavailable"}})
+    assert loop("park")(run_key="park") == 1  # all of it is in the journal
