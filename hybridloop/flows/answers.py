@@ -36,7 +36,8 @@ def answer_of(result: RunResult) -> Answer:
     unit = f" {result.unit}" if result.unit else ""
     error = result.rounding_bound if result.is_exact else result.standard_error or 0.0
     how = "rounding; the target does not sample" if result.is_exact else "standard error"
-    lines = [("Error bar", f"± {error:.6f}{unit} ({how})")]
+    lines = [("Energy of", result.of_what)] if result.of_what else []
+    lines.append(("Error bar", f"± {error:.6f}{unit} ({how})"))
     if result.interval95 is not None and not result.is_exact:
         lines.append(("95 % interval", f"{result.interval95[0]:.6f} to {result.interval95[1]:.6f}{unit}"))
     lines += _against_exact(result, unit)

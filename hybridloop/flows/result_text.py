@@ -98,6 +98,8 @@ def _energy(result: RunResult) -> Iterator[tuple[str, str]]:
     short = "" if result.is_precise else ", which is wider than was asked"
     yield "energy", f"{result.value:.6f}{result.unit and f' {result.unit}'} {sharpness}{short}"
     yield "error", error
+    if result.of_what:
+        yield "of", result.of_what
 
 
 def _assignment(result: RunResult) -> Iterator[tuple[str, str]]:

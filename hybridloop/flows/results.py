@@ -104,6 +104,15 @@ class RunResult:
         """Value minus exact."""
         return None if self.exact is None or self.value is None else self.value - self.exact
 
+    @property
+    def of_what(self) -> str:
+        """Whose energy `value` is, where the run has measured those of several; empty where it is the only one."""
+        if self.algorithm == "scan" and len(self.table) > 1:
+            return f"{self.table[0]['point']}, the first of {len(self.table)} points"
+        if self.algorithm == "vqd" and len(self.table) > 1:
+            return f"the ground state, the lowest of {len(self.table)} levels"
+        return ""
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         unit, amount = next(iter(self.cost.items())) if len(self.cost) == 1 else (None, None)

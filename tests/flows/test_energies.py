@@ -15,6 +15,7 @@ from hybridloop.flows.adapt import adapt
 from hybridloop.flows.context import Update, called_with
 from hybridloop.flows.kept import kept_in_journal
 from hybridloop.flows.preparing import PREPARE
+from hybridloop.flows.result_text import answer
 from hybridloop.flows.results import RunResult
 from hybridloop.flows.scan import scan
 from hybridloop.flows.settings import SETTINGS, AdaptSettings, EnergySettings, ProblemText, ScanSettings, VqdSettings
@@ -70,6 +71,7 @@ def test_adapt_tells_its_operators_and_ends_for_a_reason_that_it_states(adapted:
     assert abs(double["gradient"]) > abs(single["gradient"]) > 3 * single["gradient_error"]
     assert double["expected_left"] > single["expected_left"] > 0.8e-3
     assert len(result.parameters) == 2
+    assert "of" not in dict(answer(result))
     assert result.rounds == len(updates) + 3  # of gradients: before either operator, and in the end
     assert RunResult.from_dict(json.loads(result.to_json())) == result
 
@@ -89,6 +91,7 @@ def test_levels_are_those_of_the_spectrum_with_their_electrons(deflated: Unbroke
         assert abs(row["energy"] - exact) <= 3 * row["standard_error"] + 1.6e-3 + 0.02 * (exact - SPECTRUM[0])
         assert row["electrons"] == pytest.approx(2.0, abs=1e-9)  # two qubits of parity hold two electrons alone
     assert result.value == result.table[0]["energy"]
+    assert dict(answer(result))["of"] == "the ground state, the lowest of 2 levels"
     assert {update.progress.phase for update in updates} == {"search", "final"}
     assert RunResult.from_dict(json.loads(result.to_json())) == result
 

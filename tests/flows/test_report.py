@@ -86,7 +86,7 @@ def test_a_page_says_the_answer_and_what_it_came_of(vqe_run: KeptRun) -> None:
     ("kept", "said"),
     [
         ("qaoa", ("12", "Optimum 12", "rightmost: variable 0", "Best assignments of the final measurement")),
-        ("scan", ("Points", "h2-1.6")),
+        ("scan", ("Points", "h2-1.6", "Energy of h2-0.3, the first of 3 points", "rigetti.sim.qvm: converged")),
         ("stopped", ("No result yet", "So far -1.139", "max_jobs is reached", "max_jobs 10")),
         ("idled-ping", ("A script's own loop", "Finished: the script came to the end", "Keep-alive pings 2")),
         ("idled-renew", ("TimedOut", "idle")),

@@ -33,6 +33,12 @@ return (async () => (await axe.run()).violations.map(
 ELEMENTS = "return document.querySelectorAll('*').length"
 ASKED_FOR = "return performance.getEntriesByType('resource').map((each) => each.name)"
 GROUND = "return getComputedStyle(document.body).backgroundColor.match(/\\d+/g)[0]"
+LETTERS = """
+return Math.min(...[...document.querySelectorAll('figure svg')].flatMap((svg) => {
+  const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
+  return [...svg.querySelectorAll('text')].map((text) => parseFloat(getComputedStyle(text).fontSize) * scale);
+}))
+"""
 WIDTH = "return document.documentElement.scrollWidth"
 
 
@@ -81,7 +87,10 @@ def test_a_report_can_be_read_by_everybody_in_light_and_dark(
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_report_fits_on_a_phone(window: Browser, pages: Path, name: str) -> None:
-    assert opened(window, pages / f"{name}.html", width=360).run(WIDTH) <= 360
+    browser = opened(window, pages / f"{name}.html", width=360)
+    assert browser.run(WIDTH) <= 360
+    assert browser.run(LETTERS) >= 7  # pixels; a picture that is wider than the phone scrolls by itself
+    assert axe_findings(browser) == []
 
 
 def test_a_picture_has_a_name_and_a_table_has_heads_for_who_hears_them(window: Browser, pages: Path) -> None:

@@ -23,7 +23,7 @@ MOST_MARKERS = 200  # beyond, a line with a band: thousands of markers make a fi
 def convergence(result: RunResult) -> Picture:
     """Value by round with its standard error, the final value's 95 % interval, and what it is held against."""
     where, ended = f"{result.problem} on {result.target}", result.status
-    if result.interval95 is not None:
+    if result.interval95 is not None and result.algorithm not in SEVERAL_ENERGIES:
         error = plus_minus(result.standard_error or 0.0, result.rounding_bound)
         ended = f"{result.value:.6f} {error} {result.unit}".rstrip()
     figure, axes = axes_of(f"{where}: {ended}")
