@@ -32,9 +32,9 @@ from hybridloop.flows.sweeping import Ended, when_it_answers
 from hybridloop.sessions.journal import Journal, RunRecord
 from hybridloop.sessions.sweep import is_orphaned
 
-# How many seconds a flow run may be in a state before its run is in the journal. One that takes longer is begun once
-# more, which does no harm: the second one finds the run held.
-STARTING_S = {StateType.PENDING: 300.0, StateType.RUNNING: 120.0}
+# How many seconds a flow run may be in a state while nobody holds its run. One that takes longer is begun once more,
+# unless it was being cancelled, which does no harm: the second one finds the run held.
+STARTING_S = {StateType.PENDING: 300.0, StateType.RUNNING: 120.0, StateType.CANCELLING: 120.0}
 _SHORTEST_S, _LONGEST_S = 0.5, 5.0
 _log = logging.getLogger(__name__)
 _OVER = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED})
@@ -133,20 +133,23 @@ class Deployed:
             case StateType.COMPLETED:
                 self._check_is_ours(key)
                 return Ended(key)
-            case StateType.CANCELLED | StateType.CANCELLING:
-                return Ended(key, f"its flow run was cancelled: {state.message}")
+            case StateType.CANCELLED:
+                return Ended(key, _cancelled(state.message))
             case StateType.CRASHED:
                 return Ended(key, f"its flow run crashed: {state.message}", again=True)
             case StateType.FAILED:
                 # without a run in the journal it was refused as it was, and would be again
                 is_begun = self._record(key) is not None
                 return Ended(key, f"its flow run failed: {state.message}", again=is_begun)
-            case StateType.RUNNING | StateType.PENDING:
+            case StateType.RUNNING | StateType.PENDING | StateType.CANCELLING:
                 return self._dead(key, running, flow_run)
         return None
 
     def _dead(self, key: str, running: _Running, flow_run: FlowRun) -> Ended | None:
-        """A flow run that Prefect takes for alive and whose process is gone: marked as crashed, to be begun again."""
+        """A flow run that Prefect takes for alive and whose process is gone: marked as crashed, to be begun again.
+
+        One that was being cancelled is marked as cancelled, and over.
+        """
         assert flow_run.state is not None
         record, now = self._record(key), time.time()
         patience = STARTING_S[flow_run.state.type]
@@ -160,6 +163,9 @@ class Deployed:
         if not is_dead:
             return None
         message = "its process is gone: it holds its run no longer"
+        if flow_run.state.type is StateType.CANCELLING:
+            self._client.set_flow_run_state(flow_run.id, Cancelled(message=message), force=True)
+            return Ended(key, _cancelled(message))
         self._client.set_flow_run_state(flow_run.id, Crashed(message=message), force=True)
         return Ended(key, message, again=True)
 
@@ -194,6 +200,10 @@ class Deployed:
         while page := self._client.read_flow_runs(flow_run_filter=here, limit=_PAGE, offset=len(found)):
             found += page
         return [each for each in found if each.deployment_id == self._deployment.id]
+
+
+def _cancelled(message: str | None) -> str:
+    return f"its flow run was cancelled: {message}" if message else "its flow run was cancelled"
 
 
 def parameters_of(point: Point, saved: str | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 from hybridloop.flows.runs import FINISHED
 from hybridloop.flows.sweep_spec import PROBLEM, Point
 from hybridloop.sessions.journal import RunRecord
+from hybridloop.sessions.sweep import is_orphaned
 
 NOT_BEGUN = "not begun"
 _OF_RESULT = ("value", "standard_error", "exact", "error", "reference", "best_value", "approximation_ratio", "rounds")
@@ -91,7 +93,7 @@ class SweepResult:
 
 def row_of(point: Point, record: RunRecord | None, trouble: str = "") -> dict[str, Any]:
     """A point's row, by the journal's record of its run; `trouble` is what the last attempt ended with."""
-    status = NOT_BEGUN if record is None else record.status
+    status = NOT_BEGUN if record is None else "interrupted" if is_orphaned(record, time.time()) else record.status
     if status == NOT_BEGUN and trouble:
         status = "failed"
     result = (record.result if record is not None and status in FINISHED else None) or {}
