@@ -15,8 +15,7 @@ from prefect.states import Cancelled, Cancelling, Running
 
 from hybridloop.flows.deployed import STARTING_S, Deployed
 from hybridloop.flows.deployments import Deployment
-from hybridloop.flows.problems import ProblemText
-from hybridloop.flows.settings import VqeSettings
+from hybridloop.flows.settings import ProblemText, VqeSettings
 from hybridloop.flows.sweep_results import row_of
 from hybridloop.flows.sweep_spec import Point
 from hybridloop.sessions.journal import Journal, Owner, journal_url
