@@ -6,12 +6,13 @@ import base64
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
 from hybridloop.flows.answers import answer_of, money
+from hybridloop.flows.result_text import TABLES, cell, table
 from hybridloop.flows.results import RunResult
 from hybridloop.flows.sketch import sketch
 
@@ -19,7 +20,9 @@ FIRST_AFTER_S = 10.0  # a run that has ended by then has the last one alone
 SHARE = 0.02  # of a run's time that its artifact may take
 PATIENCE_S = 5.0  # with the server, for each telling
 _NOT_IN_A_KEY = re.compile(r"[^a-z0-9]+")
-_SPECIAL = re.compile(r"[^\w\s,.:;/=+%±–·-]|_", re.ASCII)
+_SPECIAL = re.compile(r"[!-$&-*<>?@\[-`{-~]")
+_UNSEEN = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+MOST_ROWS = 50  # of the table of points, levels or operators
 _UID_DIGITS = 8
 
 _log = logging.getLogger(__name__)
@@ -93,14 +96,20 @@ def markdown_of(result: RunResult) -> str:
         ("Algorithm", result.algorithm),
         ("Target", result.target),
         *answer.lines,
-        ("Rounds", f"{len(result.history):,}"),
+        ("Rounds", f"{result.rounds:,}"),
         ("Jobs", f"{result.jobs:,}, {result.retried:,} further attempts, {result.pings:,} pings"),
         ("Shots", f"{result.shots:,}"),
         ("Billed", money(result.cost) or "not stated by the service"),
         *((f"Session {number}", f"{each.id} {each.status}") for number, each in enumerate(result.sessions[-10:], 1)),
         ("Run", result.run_key),
     ]
-    lines += ["| what | value |", "| --- | --- |", *(f"| {escaped(name)} | {escaped(text)} |" for name, text in rows)]
+    lines += _table(("what", "value"), rows)
+    if found := table(result):
+        columns = tuple(name.replace("_", " ") for name in found[0])
+        shown = [tuple(cell(each) for each in row.values()) for row in found[:MOST_ROWS]]
+        lines += ["", f"## {TABLES[result.algorithm]}", "", *_table(columns, shown)]
+        if len(found) > MOST_ROWS:
+            lines += ["", f"The first {MOST_ROWS} of {len(found):,}; the report has more."]
     for heading, texts in (("Reasons to doubt it", answer.warnings), ("What was chosen", answer.choices)):
         if texts:
             lines += ["", f"## {heading}", "", *(f"- {escaped(text)}" for text in texts)]
@@ -111,13 +120,22 @@ def markdown_of(result: RunResult) -> str:
     return "\n".join(lines)
 
 
-def escaped(text: str) -> str:
-    """Text as markdown that reads as it is: whatever could mean something there, or in HTML, as a character's number.
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a table, its texts escaped."""
+    lines = (columns, ("---",) * len(columns))
+    escaped_rows = (tuple(map(escaped, row)) for row in rows)
+    return [f"| {' | '.join(row)} |" for row in (*lines, *escaped_rows)]
 
-    >>> escaped("<b> a|b *c*")
-    '&#60;b&#62; a&#124;b &#42;c&#42;'
+
+def escaped(text: str) -> str:
+    r"""Text as markdown that reads as it is: a backslash before whatever could mean something there, or in HTML.
+
+    No character's number stands for it: Prefect's page shows that as it is written.
+
+    >>> print(escaped("<b> a|b *c* (d)"))
+    \<b\> a\|b \*c\* \(d\)
     """
-    return " ".join(_SPECIAL.sub(lambda match: f"&#{ord(match[0])};", text).split())
+    return " ".join(_SPECIAL.sub(r"\\\g<0>", _UNSEEN.sub("\ufffd", text)).split())
 
 
 def _running() -> str:

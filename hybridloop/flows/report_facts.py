@@ -14,7 +14,7 @@ from hybridloop.flows.live_text import SHOWN
 from hybridloop.flows.manifest import problem_hash
 from hybridloop.flows.pictures import binary_problem_of
 from hybridloop.flows.pictures.timeline import Lane, lanes_of
-from hybridloop.flows.result_text import COLUMNS
+from hybridloop.flows.result_text import COLUMNS, TABLES
 from hybridloop.flows.results import RunResult
 from hybridloop.flows.runs import FINISHED
 from hybridloop.flows.settings import SETTINGS
@@ -137,7 +137,7 @@ def _table(result: RunResult) -> Rows | None:
     if not result.table or result.algorithm not in COLUMNS:
         return None
     columns = tuple(COLUMNS[result.algorithm])
-    caption = {"vqd": "Levels", "scan": "Points", "adapt": "Operators"}[result.algorithm]
+    caption = TABLES[result.algorithm]
     rows = [tuple(_cell(row.get(name)) for name in columns) for row in result.table]
     return _bounded(caption, tuple(name.replace("_", " ") for name in columns), rows)
 

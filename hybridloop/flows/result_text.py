@@ -18,6 +18,7 @@ COLUMNS: Mapping[str, Sequence[str]] = {
     "vqd": ("level", "energy", "standard_error", "exact", "overlap", "electrons", "converged"),
 }
 MOST_NAMES = 12  # on a line
+TABLES = {"vqd": "Levels", "scan": "Points", "adapt": "Operators"}  # what the rows of each algorithm's are
 _OF_ASSIGNMENTS = frozenset({"qaoa", "rqaoa"})
 _CELL = "text-align:left;padding:0 1em 0 0"
 
@@ -75,14 +76,22 @@ def _table_as_html(result: RunResult) -> str:
         return ""
     head = "".join(f'<th scope="col" style="{_CELL}">{html.escape(name)}</th>' for name in found[0])
     body = "".join(
-        "<tr>" + "".join(f'<td style="{_CELL}">{html.escape(_cell(each))}</td>' for each in row.values()) + "</tr>"
+        "<tr>" + "".join(f'<td style="{_CELL}">{html.escape(cell(each))}</td>' for each in row.values()) + "</tr>"
         for row in found
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _cell(value: object) -> str:
-    return f"{value:.6f}" if isinstance(value, float) else "-" if value is None else str(value)
+def cell(value: object) -> str:
+    """A value of the table as text."""
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.6f}"
+    return str(value)
 
 
 def _energy(result: RunResult) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
-from hybridloop.flows.artifact import FIRST_AFTER_S, SHARE, RunArtifact, escaped, markdown_of
+from hybridloop.flows.artifact import FIRST_AFTER_S, MOST_ROWS, SHARE, RunArtifact, escaped, markdown_of
 from hybridloop.flows.kept import KeptRun
 from hybridloop.flows.results import RunResult
 from hybridloop.flows.sketch import sketch
@@ -112,8 +112,27 @@ def test_every_text_in_it_is_only_text(result: RunResult) -> None:
     assert {row.count("<td") for row in rows[1:]} == {2}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", ["scan"], indirect=True)
+def test_a_scans_points_are_in_it_up_to_a_bound(kept: KeptRun) -> None:
+    assert kept.result is not None
+    long = replace(kept.result, table=kept.result.table * 40)
+    for result, rows, more in ((kept.result, 3, False), (long, MOST_ROWS, True)):
+        _, _, points = markdown_of(result).partition("## Points")
+        assert len(re.findall(r"^\| h2", points, re.MULTILINE)) == rows
+        assert ("The first 50 of 120" in points) == more
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", ["vqe"], indirect=True)
+def test_rounds_that_checked_the_answer_are_counted_as_the_run_counts_them(kept: KeptRun) -> None:
+    assert kept.result is not None
+    assert "| Rounds | 17 |" in markdown_of(replace(kept.result, rounds=17))
+
+
 def test_plain_text_stays_readable() -> None:
     assert escaped("energy -1.137 ± 0.001 hartree, 3 jobs: 95 %") == "energy -1.137 ± 0.001 hartree, 3 jobs: 95 %"
+    assert escaped("é – \x00") == "é – \ufffd"
 
 
 @pytest.mark.slow
