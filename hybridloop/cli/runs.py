@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +19,9 @@ from hybridloop.errors import InputError
 from hybridloop.flows.settings import LIMITS, RunSettings, parse_duration
 
 if TYPE_CHECKING:
-    from hybridloop.sessions.journal import Journal, RunRecord
+    from hybridloop.sessions.journal import DamagedRun, Effort, Journal, RunRecord
+
+_log = logging.getLogger(__name__)
 
 app = typer.Typer(no_args_is_help=True, help="Runs of the journal, finished or to be gone on with.")
 
@@ -36,15 +39,12 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, help="How many at most, the newest first.")] = 20,
     json: AsJson = False,
 ) -> None:
-    """List the newest runs.
+    """List the newest runs; one of which the journal is damaged is listed as damaged.
 
     Example: hybridloop runs list --limit 5
     """
     with _journal() as journal:
-        rows = [
-            _row(record, effort.rounds_complete, effort.jobs + effort.pings)
-            for record, effort in journal.overview(limit=limit)
-        ]
+        rows = [_listed(each) for each in journal.overview(limit=limit)]
     if json:
         print_json(rows)
     else:
@@ -204,6 +204,15 @@ def _journal() -> Journal:
     from hybridloop.sessions.journal import open_journal
 
     return open_journal()
+
+
+def _listed(run: tuple[RunRecord, Effort] | DamagedRun) -> dict[str, Any]:
+    if isinstance(run, tuple):
+        record, effort = run
+        return _row(record, effort.rounds_complete, effort.jobs + effort.pings)
+    _log.warning("run %s: %s", run.key or run.uid, run.error)
+    unknown = dict.fromkeys(("algorithm", "problem", "target", "rounds", "jobs", "value", "created", "updated"))
+    return {"run": run.key or run.uid, "status": "damaged", **unknown}
 
 
 def _row(record: RunRecord, rounds: int, jobs: int) -> dict[str, Any]:

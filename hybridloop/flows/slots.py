@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import ConcurrencyLeaseHolder
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
 
-from hybridloop.errors import InputError, RunStopped, ServiceUnreachable, StopRequested
+from hybridloop.errors import InputError, JournalDamaged, RunStopped, ServiceUnreachable, StopRequested
 from hybridloop.flows.cancelling import cancelled_in_prefect
 from hybridloop.sessions.run import ClaimedRun
 from hybridloop.sessions.sweep import is_held, sweep_run
@@ -141,5 +141,8 @@ def _close_left(run: ClaimedRun, workspace: Any) -> None:
     now = time.time()
     for record, _ in run.journal.open_sessions():
         if record.uid != run.uid and record.target == run.record.target and not is_held(record, now):
-            for swept in sweep_run(run.journal, record, workspace):
-                _log.info("session %s of run %s was open; %s", swept.session, swept.run_key, swept.done)
+            try:
+                for swept in sweep_run(run.journal, record, workspace):
+                    _log.info("session %s of run %s was open; %s", swept.session, swept.run_key, swept.done)
+            except JournalDamaged as error:  # which must not end this run
+                _log.warning("run %s is left alone: %s", record.key, error)

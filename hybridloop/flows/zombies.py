@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +15,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed, Scheduled
 
-from hybridloop.errors import InputError
+from hybridloop.errors import InputError, JournalDamaged
 from hybridloop.flows.runs import flow_runs_of, run_of_key
 from hybridloop.sessions.journal import Journal, RunRecord
 from hybridloop.sessions.sweep import is_held, is_orphaned
@@ -22,6 +23,8 @@ from hybridloop.sessions.sweep import is_held, is_orphaned
 QUIET_S = 600.0  # a flow run whose run nobody holds may prepare its problem, or wait for a server, for as long
 MOST_STARTS = 20  # of one flow run
 _PAGE = 200
+
+_log = logging.getLogger(__name__)
 
 
 def mark_zombies(journal: Journal, client: SyncPrefectClient, *, now: float) -> dict[str, str]:
@@ -31,8 +34,12 @@ def mark_zombies(journal: Journal, client: SyncPrefectClient, *, now: float) -> 
     """
     marked: dict[str, str] = {}
     for flow_run in _under_way(client):
-        record = _record_of(journal, flow_run)
-        if record is None or not _is_dead(journal, record, flow_run, now):
+        try:
+            record = _record_of(journal, flow_run)
+            if record is None or not _is_dead(journal, record, flow_run, now):
+                continue
+        except JournalDamaged as error:  # which must not keep others from being marked
+            _log.warning("flow run %s is left alone: %s", flow_run.name, error)
             continue
         is_cancelled = flow_run.state_type is StateType.CANCELLING
         said = f"the process of run {record.key} ended without a word; hybridloop runs resume {record.key}"

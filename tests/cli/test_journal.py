@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,26 @@ def test_runs_are_listed_newest_first_and_found_by_key_or_uid(
     shown = json.loads(runs("show", uid[:8], "--json").out)
     assert (shown["run"], shown["reason"], shown["seed"]) == ("new", "so it is", 1)
     assert "so it is" in runs("show", "new").out
+
+
+def test_a_run_that_is_damaged_is_listed_as_such_among_the_others(
+    runs: Hybridloop, journal: Journal, now: list[float], tmp_path: Path
+) -> None:
+    add(journal, "rotten", "converged")
+    now[0] = 1.0
+    add(journal, "sound", "converged")
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as database, database:
+        database.execute("UPDATE runs SET target = 'x' WHERE key = 'rotten'")
+    said = runs("list", "--json")
+    assert [(row["run"], row["status"]) for row in json.loads(said.out)] == [
+        ("sound", "converged"),
+        ("rotten", "damaged"),
+    ]
+    assert "hybridloop: run rotten: the journal is damaged: runs, row " in said.err
+    assert "rotten  damaged" in runs("list").out
+    shown = runs("show", "rotten")
+    assert (shown.code, shown.out) == (1, "")
+    assert "the journal is damaged" in shown.err
 
 
 def test_a_run_is_shown_with_the_limits_that_it_was_given_last(runs: Hybridloop, journal: Journal) -> None:

@@ -269,8 +269,9 @@ def test_a_run_whose_deployment_is_gone_is_gone_on_with_here(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("prefect_server")
-def test_a_run_that_can_not_be_gone_on_with_keeps_no_other_from_it(journal: Journal, emulator: Emulator) -> None:
+def test_a_run_that_can_not_be_gone_on_with_keeps_no_other_from_it(
+    journal: Journal, client: SyncPrefectClient, emulator: Emulator
+) -> None:
     workspace = emulator.workspace()
     for key in ("well", "damaged"):
         journal.release(begun(journal, workspace, None, key, DEAD, unattended="interrupted"))
@@ -285,8 +286,11 @@ def test_a_run_that_can_not_be_gone_on_with_keeps_no_other_from_it(journal: Jour
     damaged = journal.claim(journal.run("damaged").uid)
     journal.note(damaged, GOES_ON, {"flow_run": None, "rounds": 0})
     journal.release(damaged)
+    rotten = begun(journal, workspace, flow_run(client, Running()), "rotten", DEAD, unattended="interrupted")
+    journal.request_resume(rotten.run_uid)
     with closing(sqlite3.connect(urlsplit(os.environ["HYBRIDLOOP_JOURNAL"]).path)) as connection, connection:
         connection.execute("UPDATE events SET kind = 'gone on' WHERE run_uid = ?", (damaged.run_uid,))
+        connection.execute("UPDATE states SET reason = 'x' WHERE run_uid = ?", (rotten.run_uid,))
     with called_with(workspace, None):
         became = housekeeping()
     assert became.keys() == {"well", "other"}

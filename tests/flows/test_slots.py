@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 import uuid
@@ -147,6 +148,26 @@ def test_whoever_gets_a_slot_closes_what_a_dead_run_left_open(journal: Journal, 
 
     in_a_flow(body)
     assert journal.run(dead).status == "interrupted"
+
+
+def test_whoever_gets_a_slot_keeps_it_where_a_dead_run_is_damaged(
+    journal: Journal, limit: str, emulator: Emulator, tmp_path: Path
+) -> None:
+    workspace = emulator.workspace("slots")
+    rotten, dead = added(journal), added(journal)
+    for uid in (rotten, dead):
+        left_open(journal, workspace, uid, 0.0)
+    lease = journal.claim(rotten, now=100.0)
+    journal.add_session(lease, SessionRow(1, session_id(rotten, 1), TARGET, "Waiting", "", 0.0))
+    journal.release(lease)
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as database, database:
+        database.execute("UPDATE sessions SET reason = 'x' WHERE run_uid = ? AND ordinal = 1", (rotten,))
+
+    def body() -> None:
+        with claimed(journal, added(journal)) as run, held(limit, run, workspace):
+            assert show_session(workspace, session_id(dead, 0))["status"] == "Succeeded"
+
+    in_a_flow(body)
 
 
 def left_open(journal: Journal, workspace: Any, uid: str, now: float) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,23 @@ def test_what_a_dead_run_left_open_is_closed_and_the_run_marked(
     record = journal.run("dead")
     assert (record.status, record.owner, record.resume_requested) == ("interrupted", None, True)
     assert sweep(journal, workspace) == []
+
+
+def test_a_run_that_is_damaged_keeps_no_other_from_being_swept(
+    journal: Journal, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    keys = ("damaged-run", "damaged-state", "damaged-session", "dead")
+    here = {"workspace": identity_of(workspace)}
+    sessions = {key: leave_open(journal, key, workspace, monkeypatch, here) for key in keys}
+    of = {key: journal.run(key).uid for key in keys}
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as database, database:
+        database.execute("UPDATE runs SET problem = 'x' WHERE uid = ?", (of["damaged-run"],))
+        database.execute("UPDATE states SET reason = 'x' WHERE run_uid = ?", (of["damaged-state"],))
+        database.execute("UPDATE sessions SET reason = 'x' WHERE run_uid = ?", (of["damaged-session"],))
+    (swept,) = sweep(journal, workspace)
+    assert (swept.session, swept.done) == (sessions["dead"], "closed: Succeeded")
+    assert [status for status in statuses(workspace).values() if status != "Waiting"] == ["Succeeded"]
+    assert {journal.run(key).status for key in ("dead", "damaged-session")} == {"interrupted"}
 
 
 def test_a_run_whose_process_died_before_it_opened_a_session_is_marked_and_one_that_nobody_began_is_not(

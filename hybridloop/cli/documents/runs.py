@@ -114,18 +114,18 @@ class SweepDocument(TypedDict):
 
 @with_config(EXACT)
 class RunRow(TypedDict):
-    """A run of the journal."""
+    """A run of the journal; of one that is damaged there, only its key is known, or its uid."""
 
     run: str
     status: str
-    algorithm: str
+    algorithm: str | None
     problem: str | None
-    target: str
-    rounds: int
-    jobs: int
+    target: str | None
+    rounds: int | None
+    jobs: int | None
     value: float | None
-    created: Moment
-    updated: Moment
+    created: Moment | None
+    updated: Moment | None
 
 
 @with_config(EXACT)
@@ -157,9 +157,20 @@ class Meter(TypedDict):
     billed: Amounts
 
 
-class RunShown(RunRow):
+@with_config(EXACT)
+class RunShown(TypedDict):
     """A run of the journal with all that is known of it but what was measured."""
 
+    run: str
+    status: str
+    algorithm: str
+    problem: str | None
+    target: str
+    rounds: int
+    jobs: int
+    value: float | None
+    created: Moment
+    updated: Moment
     uid: str
     flow_run_id: str | None
     reason: str

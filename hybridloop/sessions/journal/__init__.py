@@ -7,6 +7,7 @@ from hybridloop.sessions.journal.owner import Owner
 from hybridloop.sessions.journal.pruning import PRUNED
 from hybridloop.sessions.journal.records import (
     Charge,
+    DamagedRun,
     Effort,
     Event,
     JobIntent,
@@ -29,6 +30,7 @@ __all__ = [
     "LEASE_S",
     "PRUNED",
     "Charge",
+    "DamagedRun",
     "Effort",
     "Event",
     "JobIntent",

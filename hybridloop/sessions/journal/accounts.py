@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Select, Table, func, select
 
+from hybridloop.errors import JournalDamaged
 from hybridloop.sessions.journal.encoding import decode_json
 from hybridloop.sessions.journal.records import Charge, Effort, Progress
-from hybridloop.sessions.journal.rows import decoding, read_by
+from hybridloop.sessions.journal.rows import decoding, read_by, verified
 from hybridloop.sessions.journal.runs import read_all, state_of
 from hybridloop.sessions.journal.schema import jobs, pings, rounds, states
 
@@ -40,25 +42,39 @@ def progress(connection: Connection, run_uid: str) -> Progress:
     complete = [row["complete"] for row in read_all(connection, rounds, run_uid)]
     query = select(jobs.c.state, func.count()).where(jobs.c.run_uid == run_uid).group_by(jobs.c.state)
     by_state = Counter({state: number for state, number in connection.execute(query)})
-    sent = state_of(connection, run_uid)["pings"] - _unsent_pings(connection, [run_uid])[run_uid]
-    return Progress(len(complete), sum(complete), dict(by_state), sent)
+    unsent = len(read_by(connection, pings, _unsent_pings([run_uid])))
+    return Progress(len(complete), sum(complete), dict(by_state), state_of(connection, run_uid)["pings"] - unsent)
 
 
-def efforts(connection: Connection, run_uids: Sequence[str]) -> dict[str, Effort]:
-    """How far these runs are, by uid: from their states, incomplete rounds, and pings that were not sent."""
-    found = {}
+def efforts(connection: Connection, run_uids: Sequence[str]) -> dict[str, Effort | JournalDamaged]:
+    """How far these runs are, by uid: from their states, incomplete rounds, and pings that were not sent.
+
+    Of a run of which one of these is damaged, which.
+    """
+    found: dict[str, Effort | JournalDamaged] = {}
     for first in range(0, len(run_uids), _AT_ONCE):
         asked = run_uids[first : first + _AT_ONCE]
+        damaged: dict[str, JournalDamaged] = {}
         unfinished = rounds.select().where(rounds.c.run_uid.in_(asked), rounds.c.complete == 0)
-        incomplete = Counter(row["run_uid"] for row in read_by(connection, rounds, unfinished))
-        unsent = _unsent_pings(connection, asked)
-        for row in read_by(connection, states, states.select().where(states.c.run_uid.in_(asked))):
+        incomplete = Counter(row["run_uid"] for row in _sound(connection, rounds, unfinished, damaged))
+        unsent = Counter(row["run_uid"] for row in _sound(connection, pings, _unsent_pings(asked), damaged))
+        for row in _sound(connection, states, states.select().where(states.c.run_uid.in_(asked)), damaged):
             uid = row["run_uid"]
             found[uid] = Effort(row["rounds"] - incomplete[uid], row["jobs"], row["pings"] - unsent[uid])
+        found |= damaged
     return found
 
 
-def _unsent_pings(connection: Connection, run_uids: Sequence[str]) -> Counter[str]:
-    """How many pings of each run were written down and not sent: the service has no such jobs."""
-    chosen = pings.select().where(pings.c.run_uid.in_(run_uids), pings.c.state.in_(_NOT_SENT))
-    return Counter(row["run_uid"] for row in read_by(connection, pings, chosen))
+def _sound(
+    connection: Connection, table: Table, query: Select[Any], damaged: dict[str, JournalDamaged]
+) -> Iterator[dict[str, Any]]:
+    for row in connection.execute(query).all():
+        try:
+            yield verified(table, row)
+        except JournalDamaged as error:
+            damaged[row.run_uid] = error
+
+
+def _unsent_pings(run_uids: Sequence[str]) -> Select[Any]:
+    """The pings of these runs that were written down and not sent: the service has no such jobs."""
+    return pings.select().where(pings.c.run_uid.in_(run_uids), pings.c.state.in_(_NOT_SENT))

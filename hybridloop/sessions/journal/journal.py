@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from sqlalchemy import Connection
 
+from hybridloop.errors import JournalDamaged
 from hybridloop.home import home
 from hybridloop.sessions.journal import accounts, leases, lineage, programs, pruning, rounds, runs, spans
 from hybridloop.sessions.journal.encoding import encode_json
@@ -19,6 +21,7 @@ from hybridloop.sessions.journal.migrating import migrate
 from hybridloop.sessions.journal.owner import Owner
 from hybridloop.sessions.journal.records import (
     Charge,
+    DamagedRun,
     Effort,
     Event,
     JobIntent,
@@ -37,8 +40,11 @@ from hybridloop.sessions.journal.rows import rewrite
 from hybridloop.sessions.journal.schema import states
 from hybridloop.sessions.journal.store import Store
 
+R = TypeVar("R")
 BUSY_S = 10.0
 _AT_ONCE = 128  # rounds
+
+_log = logging.getLogger(__name__)
 
 
 def open_journal(environ: Mapping[str, str] = os.environ, *, now: Callable[[], float] = time.time) -> Journal:
@@ -58,13 +64,16 @@ class Journal:
     """A journal that is open, for any number of threads; `now` is the time in seconds since the epoch.
 
     What a run's owner writes takes its lease, which is checked in the same transaction: LeaseLost, and nothing is
-    written, if another has taken the run over. All that is read is verified (JournalDamaged). `busy_s` bounds the
-    wait for other processes' locks; once that was in vain, later writes hardly wait, until one gets through.
+    written, if another has taken the run over. All that is read is verified (JournalDamaged). Lists that are gone
+    through for every run's sake leave out what is damaged, so that it keeps nobody from the others; a warning says so,
+    once for each run. `busy_s` bounds the wait for other processes' locks; once that was in vain, later writes hardly
+    wait, until one gets through.
     """
 
     def __init__(self, url: str, *, now: Callable[[], float] = time.time, busy_s: float = BUSY_S) -> None:
         self._now = now
         self._store = Store(Location.parse(url), busy_s=busy_s)
+        self._told: set[str] = set()  # the damaged runs that were named
         try:
             migrate(self._store, busy_s=busy_s)
         except BaseException:  # whatever it was, an interruption too: nobody else has the connections to close
@@ -102,16 +111,17 @@ class Journal:
             return runs.of_flow(connection, flow_run_id)
 
     def runs(self, *, limit: int = 100, before: float | None = None) -> Sequence[RunRecord]:
-        """Runs that were created before a moment, newest first."""
+        """Runs that were created before a moment, newest first, without those that are damaged."""
         with self._store.reading() as connection:
-            return runs.newest(connection, limit=limit, before=before)
+            found = runs.newest(connection, limit=limit, before=before)
+        return [each for each in found if not isinstance(each, DamagedRun)]
 
-    def overview(self, *, limit: int) -> Sequence[tuple[RunRecord, Effort]]:
+    def overview(self, *, limit: int) -> Sequence[tuple[RunRecord, Effort] | DamagedRun]:
         """The newest runs and how far they are, for a list: their complete rounds are neither read nor verified."""
         with self._store.reading() as connection:
             found = runs.newest(connection, limit=limit, before=None)
-            efforts = accounts.efforts(connection, [record.uid for record in found])
-        return [(record, efforts[record.uid]) for record in found]
+            efforts = accounts.efforts(connection, [each.uid for each in found if isinstance(each, RunRecord)])
+        return [_with_effort(each, efforts) for each in found]
 
     def set_status(self, lease: Lease, status: str, reason: str, result: Mapping[str, Any] | None = None) -> None:
         """How the run stands; a result that is there stays unless a new one is given."""
@@ -128,14 +138,16 @@ class Journal:
         self._flag(run_uid, stop_requested=0, resume_requested=1)
 
     def in_status(self, statuses: Collection[str]) -> Sequence[RunRecord]:
-        """All runs that stand so, newest first."""
+        """All runs that stand so, newest first; what is damaged is left out."""
         with self._store.reading() as connection:
-            return runs.in_status(connection, statuses)
+            found = runs.in_status(connection, statuses)
+        return self._sound(found)
 
     def asked_for(self) -> Sequence[RunRecord]:
-        """All runs that somebody wants to be gone on with, newest first."""
+        """All runs that somebody wants to be gone on with, newest first; what is damaged is left out."""
         with self._store.reading() as connection:
-            return runs.asked_for(connection)
+            found = runs.asked_for(connection)
+        return self._sound(found)
 
     # What is old
 
@@ -145,11 +157,17 @@ class Journal:
             return pruning.old(connection, older_than=older_than, statuses=statuses)
 
     def forget(self, run_uids: Sequence[str]) -> int:
-        """Forget these runs, unless somebody holds them, and the programs that no other run needs; their number."""
+        """Forget these runs, unless somebody holds them, and the programs that no other run needs; their number.
+
+        One that is damaged is left as it is.
+        """
         return self._prune(pruning.forget, run_uids)
 
     def strip(self, run_uids: Sequence[str]) -> int:
-        """Forget what was measured of these runs, unless somebody holds them, and keep their results; their number."""
+        """Forget what was measured of these runs, unless somebody holds them, and keep their results; their number.
+
+        One that is damaged is left as it is.
+        """
         return self._prune(pruning.strip, run_uids)
 
     def compact(self) -> int:
@@ -163,10 +181,11 @@ class Journal:
         return 0 if is_in_use else self._store.compact()
 
     def _prune(self, act: Callable[..., int], run_uids: Sequence[str]) -> int:
-        done = 0
+        done, left = 0, list[DamagedRun]()
         for first in range(0, len(run_uids), pruning.AT_ONCE):
             with self._store.writing() as connection:
-                done += act(connection, run_uids[first : first + pruning.AT_ONCE], now=self._now())
+                done += act(connection, run_uids[first : first + pruning.AT_ONCE], left, now=self._now())
+        self._sound(left)
         if done:
             with self._store.writing() as connection:
                 programs.forget_unused(connection)
@@ -286,9 +305,10 @@ class Journal:
             return lineage.sessions_of(connection, run_uid)
 
     def open_sessions(self) -> Sequence[tuple[RunRecord, SessionRow]]:
-        """All sessions that are not known to have ended, with their runs."""
+        """All sessions that are not known to have ended, with their runs; what is damaged is left out."""
         with self._store.reading() as connection:
-            return lineage.open_sessions(connection)
+            found = lineage.open_sessions(connection)
+        return self._sound(found)
 
     def add_ping(self, lease: Lease, ping: Ping) -> None:
         """Write a ping before it is submitted."""
@@ -346,6 +366,17 @@ class Journal:
         with self._store.reading() as connection:
             return accounts.progress(connection, run_uid)
 
+    def _sound(self, found: Sequence[R | DamagedRun]) -> list[R]:
+        """What is not damaged; what is, is named."""
+        sound: list[R] = []
+        for each in found:
+            if not isinstance(each, DamagedRun):
+                sound.append(each)
+            elif each.uid not in self._told:
+                self._told.add(each.uid)
+                _log.warning("run %s is left alone: %s", each.key or each.uid, each.error)
+        return sound
+
     def _time(self, at: float | None) -> float:
         return self._now() if at is None else at
 
@@ -357,3 +388,12 @@ class Journal:
     def _flag(self, run_uid: str, **flags: int) -> None:
         with self._store.writing() as connection:
             rewrite(connection, states, [runs.locked_state_of(connection, run_uid) | flags])
+
+
+def _with_effort(
+    run: RunRecord | DamagedRun, efforts: Mapping[str, Effort | JournalDamaged]
+) -> tuple[RunRecord, Effort] | DamagedRun:
+    if isinstance(run, DamagedRun):
+        return run
+    effort = efforts[run.uid]
+    return DamagedRun(run.uid, run.key, effort) if isinstance(effort, JournalDamaged) else (run, effort)

@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 from hybridloop.errors import JournalDamaged
 from hybridloop.sessions.journal import runs
 from hybridloop.sessions.journal.encoding import decode_json, encode_json
-from hybridloop.sessions.journal.records import Event, Ping, RunRecord, SessionRow
-from hybridloop.sessions.journal.rows import decoding, insert, read_by, read_one, rewrite
+from hybridloop.sessions.journal.records import DamagedRun, Event, Ping, RunRecord, SessionRow
+from hybridloop.sessions.journal.rows import decoding, insert, read_one, rewrite, verified
 from hybridloop.sessions.journal.schema import events, pings, sessions
 
 
@@ -52,10 +52,16 @@ def sessions_of(connection: Connection, run_uid: str) -> list[SessionRow]:
     return [_session(row) for row in runs.read_all(connection, sessions, run_uid)]
 
 
-def open_sessions(connection: Connection) -> list[tuple[RunRecord, SessionRow]]:
-    """All sessions that have not ended, with their runs."""
-    rows = read_by(connection, sessions, sessions.select().where(sessions.c.ended_at.is_(None)))
-    return [(runs.by_uid(connection, row["run_uid"]), _session(row)) for row in rows]
+def open_sessions(connection: Connection) -> list[tuple[RunRecord, SessionRow] | DamagedRun]:
+    """All sessions that have not ended, with their runs; the run alone where either is damaged."""
+    found: list[tuple[RunRecord, SessionRow] | DamagedRun] = []
+    for row in connection.execute(sessions.select().where(sessions.c.ended_at.is_(None))).all():
+        try:
+            session = _session(verified(sessions, row))
+            found.append((runs.by_uid(connection, row.run_uid), session))
+        except JournalDamaged as error:
+            found.append(runs.damaged(connection, row.run_uid, error))
+    return found
 
 
 def add_ping(connection: Connection, state: dict[str, Any], ping: Ping) -> None:

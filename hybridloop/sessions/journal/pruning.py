@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from typing import Any
 
 from sqlalchemy import Connection, select
 
+from hybridloop.errors import JournalDamaged
 from hybridloop.sessions.journal.encoding import encode_json
 from hybridloop.sessions.journal.leases import is_gone
-from hybridloop.sessions.journal.rows import insert, read_by, rewrite
-from hybridloop.sessions.journal.runs import locked_state_of
+from hybridloop.sessions.journal.records import DamagedRun
+from hybridloop.sessions.journal.rows import insert, rewrite, verified
+from hybridloop.sessions.journal.runs import damaged, locked_state_of
 from hybridloop.sessions.journal.schema import events, jobs, pings, program_uses, rounds, runs, sessions, spans, states
 
 ENDED_WELL = frozenset({"converged", "finished"})
@@ -26,12 +30,11 @@ def old(connection: Connection, *, older_than: float, statuses: Collection[str])
     return list(connection.execute(query.where(states.c.run_uid.not_in(open_)).order_by(states.c.run_uid)).scalars())
 
 
-def forget(connection: Connection, uids: Sequence[str], *, now: float) -> int:
-    """Delete those of the runs that nobody holds; their number."""
+def forget(connection: Connection, uids: Sequence[str], left: list[DamagedRun], *, now: float) -> int:
+    """Delete those of the runs that nobody holds; their number. What is damaged is `left`."""
     forgotten = 0
-    for uid in uids:
-        if not is_gone(locked_state_of(connection, uid), now=now):
-            continue
+    for state in _let_go(connection, uids, left, now=now):
+        uid = state["run_uid"]
         for table in (*_MEASURED, sessions, states):
             connection.execute(table.delete().where(table.c.run_uid == uid))
         connection.execute(runs.delete().where(runs.c.uid == uid))
@@ -39,16 +42,16 @@ def forget(connection: Connection, uids: Sequence[str], *, now: float) -> int:
     return forgotten
 
 
-def strip(connection: Connection, uids: Sequence[str], *, now: float) -> int:
+def strip(connection: Connection, uids: Sequence[str], left: list[DamagedRun], *, now: float) -> int:
     """Delete what was measured of those of the runs that nobody holds, but for settings, sessions and result.
 
-    Their number; one that was stripped before does not count.
+    Their number; one that was stripped before does not count. What is damaged is `left`.
     """
     stripped = 0
-    for uid in uids:
-        state = locked_state_of(connection, uid)
-        if not state["rounds"] or not is_gone(state, now=now):
+    for state in _let_go(connection, uids, left, now=now):
+        if not state["rounds"]:
             continue
+        uid = state["run_uid"]
         facts = {"rounds": state["rounds"], "jobs": state["jobs"], "pings": state["pings"]}
         for table in _MEASURED:
             connection.execute(table.delete().where(table.c.run_uid == uid))
@@ -60,6 +63,24 @@ def strip(connection: Connection, uids: Sequence[str], *, now: float) -> int:
 
 
 def is_any_held(connection: Connection, *, now: float) -> bool:
-    """Whether somebody who may live holds a run."""
-    claimed = read_by(connection, states, states.select().where(states.c.owner.is_not(None)))
-    return any(not is_gone(state, now=now) for state in claimed)
+    """Whether somebody who may live holds a run; of one whose state is damaged nobody can write anything more."""
+    for row in connection.execute(states.select().where(states.c.owner.is_not(None))).all():
+        with suppress(JournalDamaged):
+            if not is_gone(verified(states, row), now=now):
+                return True
+    return False
+
+
+def _let_go(
+    connection: Connection, uids: Sequence[str], left: list[DamagedRun], *, now: float
+) -> Iterator[dict[str, Any]]:
+    """The states of those of the runs that nobody holds."""
+    for uid in uids:
+        try:
+            state = locked_state_of(connection, uid)
+            is_free = is_gone(state, now=now)
+        except JournalDamaged as error:
+            left.append(damaged(connection, uid, error))
+            continue
+        if is_free:
+            yield state

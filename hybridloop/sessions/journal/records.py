@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from hybridloop.algorithms.rounds import Counts
+    from hybridloop.errors import JournalDamaged
     from hybridloop.sessions.journal.owner import Owner
 
 
@@ -216,6 +217,18 @@ class Progress:
     rounds_complete: int
     jobs: Mapping[str, int]
     pings: int
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedRun:
+    """A run of which a row that was looked at is damaged: what can be read of its name, and which row it is.
+
+    `key` is empty where none can be read.
+    """
+
+    uid: str
+    key: str
+    error: JournalDamaged
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,21 +5,22 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, bindparam, func, select
 from sqlalchemy.exc import IntegrityError
 
 from hybridloop.errors import InputError, JournalDamaged, RunKeyTaken
-from hybridloop.sessions.journal.encoding import decode_json, encode_json
+from hybridloop.sessions.journal.encoding import decode_json, encode_json, storable
 from hybridloop.sessions.journal.owner import Owner
-from hybridloop.sessions.journal.records import NewRun, RunRecord
+from hybridloop.sessions.journal.records import DamagedRun, NewRun, RunRecord
 from hybridloop.sessions.journal.rows import decoding, insert, read, read_by, read_one, rewrite, verified
 from hybridloop.sessions.journal.schema import runs, states
 
 _KEY = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _SHORTEST_PREFIX = 4
+_SHOWN = 100  # characters of a key that is damaged
 _MOST_KEYS = 1000  # among which a misspelt one is looked for
 _LOCKED_STATE = select(states).where(states.c.run_uid == bindparam("uid")).with_for_update()
 
@@ -101,22 +102,22 @@ def of_flow(connection: Connection, flow_run_id: str) -> RunRecord | None:
     return next(iter(_records(connection, query)), None)
 
 
-def newest(connection: Connection, *, limit: int, before: float | None) -> list[RunRecord]:
+def newest(connection: Connection, *, limit: int, before: float | None) -> list[RunRecord | DamagedRun]:
     """Runs that were created before a moment, newest first."""
     query = _both().order_by(runs.c.created_at.desc(), runs.c.uid).limit(limit)
-    return _records(connection, query if before is None else query.where(runs.c.created_at < before))
+    return _each(connection, query if before is None else query.where(runs.c.created_at < before))
 
 
-def in_status(connection: Connection, statuses: Collection[str]) -> list[RunRecord]:
+def in_status(connection: Connection, statuses: Collection[str]) -> list[RunRecord | DamagedRun]:
     """The runs that stand so, newest first."""
     query = _both().where(states.c.status.in_(sorted(statuses)))
-    return _records(connection, query.order_by(runs.c.created_at.desc(), runs.c.uid))
+    return _each(connection, query.order_by(runs.c.created_at.desc(), runs.c.uid))
 
 
-def asked_for(connection: Connection) -> list[RunRecord]:
+def asked_for(connection: Connection) -> list[RunRecord | DamagedRun]:
     """The runs that somebody wants to be gone on with, newest first."""
     query = _both().where(states.c.resume_requested == 1)
-    return _records(connection, query.order_by(runs.c.created_at.desc(), runs.c.uid))
+    return _each(connection, query.order_by(runs.c.created_at.desc(), runs.c.uid))
 
 
 def by_uid(connection: Connection, uid: str) -> RunRecord:
@@ -125,6 +126,12 @@ def by_uid(connection: Connection, uid: str) -> RunRecord:
     if not found:
         raise JournalDamaged(runs.name, uid, "it is missing")
     return found[0]
+
+
+def damaged(connection: Connection, uid: str, error: JournalDamaged) -> DamagedRun:
+    """What can be told of a run of which a row is damaged."""
+    key = connection.execute(select(runs.c.key).where(runs.c.uid == uid)).scalar_one_or_none()
+    return _damaged(uid, "" if key is None else key, error)
 
 
 def key_of(connection: Connection, uid: str) -> str:
@@ -200,6 +207,7 @@ def record(run: dict[str, Any], state: dict[str, Any]) -> RunRecord:
 
 
 _RUN_COLUMNS = len(runs.columns)
+_UID_AT, _KEY_AT = (list(runs.columns).index(column) for column in (runs.c.uid, runs.c.key))
 
 
 def _both() -> Select[Any]:
@@ -207,10 +215,26 @@ def _both() -> Select[Any]:
 
 
 def _records(connection: Connection, query: Select[Any]) -> list[RunRecord]:
-    found = []
+    return [_record(row) for row in connection.execute(query).all()]
+
+
+def _each(connection: Connection, query: Select[Any]) -> list[RunRecord | DamagedRun]:
+    """The same for a list that is gone through for every run's sake, where one must not be in the way of the others."""
+    found: list[RunRecord | DamagedRun] = []
     for row in connection.execute(query).all():
-        run = verified(runs, row[:_RUN_COLUMNS])
-        if row[_RUN_COLUMNS] is None:
-            raise JournalDamaged(states.name, run["uid"], "it is missing")
-        found.append(record(run, verified(states, row[_RUN_COLUMNS:])))
+        try:
+            found.append(_record(row))
+        except JournalDamaged as error:
+            found.append(_damaged(row[_UID_AT], row[_KEY_AT], error))
     return found
+
+
+def _record(row: Sequence[Any]) -> RunRecord:
+    run = verified(runs, row[:_RUN_COLUMNS])
+    if row[_RUN_COLUMNS] is None:
+        raise JournalDamaged(states.name, run["uid"], "it is missing")
+    return record(run, verified(states, row[_RUN_COLUMNS:]))
+
+
+def _damaged(uid: object, key: object, error: JournalDamaged) -> DamagedRun:
+    return DamagedRun(storable(str(uid))[:_SHOWN], storable(str(key))[:_SHOWN], error)  # either may be anything

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hybridloop.errors import HybridloopError, JournalDamaged, JournalError
-from hybridloop.sessions.journal import Journal, journal_url
+from hybridloop.sessions.journal import DamagedRun, Journal, journal_url
 from hybridloop.sessions.journal.schema import metadata
 from tests.long_form import short_or_long
 from tests.sessions.journal.examples import (
@@ -60,10 +60,19 @@ def readers(uid: str) -> dict[str, Callable[[Journal], object]]:
         ),
         "jobs pings": lambda journal: journal.charges(uid),
         "programs": lambda journal: journal.program(PROGRAM),
-        "sessions": lambda journal: (journal.sessions(uid), len(journal.open_sessions())),
+        "sessions": lambda journal: journal.sessions(uid),
         "pings": lambda journal: journal.pings(uid),
         "events": lambda journal: journal.events(uid),
     }
+
+
+def listed(path: Path) -> list[object]:
+    """What the lists say that leave out what is damaged; nothing where the journal can't be opened or read."""
+    try:
+        with Journal(journal_url(path)) as journal:
+            return [*journal.runs(), *journal.in_status({"stopped"}), *journal.open_sessions()]
+    except JournalError:
+        return []
 
 
 def answers(path: Path, uid: str) -> dict[str, object]:
@@ -113,8 +122,9 @@ def check_flips(path: Path, positions: list[int], bit_of: random.Random) -> int:
     """Flip a bit at each position in turn and read everything; how many flips changed a row."""
     with Journal(journal_url(path)) as journal:
         uid = journal.run("h2-night").uid
-    sound, right, stored = rows(path), answers(path, uid), path.read_bytes()
+    sound, right, in_lists, stored = rows(path), answers(path, uid), listed(path), path.read_bytes()
     assert not any(isinstance(answer, Exception) for answer in right.values())
+    assert len(in_lists) == 3
     changed = 0
     for position in positions:
         rotten = bytearray(stored)
@@ -127,6 +137,7 @@ def check_flips(path: Path, positions: list[int], bit_of: random.Random) -> int:
                 continue
             assert answer == right[tables], (position, tables)
             assert not differing & set(tables.split()), (position, tables, differing)
+        assert all(each in in_lists for each in listed(path)), position
         for beside in ("-wal", "-shm"):
             path.with_name(path.name + beside).unlink(missing_ok=True)
     path.write_bytes(stored)
@@ -204,3 +215,65 @@ def test_a_span_that_somebody_changed_is_named(journal: Journal, new_url: str) -
     execute(new_url, "UPDATE spans SET begun_at = 7.0")
     with pytest.raises(JournalDamaged, match=f"spans, row {lease.run_uid}/round/main/0"):
         journal.spans(lease.run_uid)
+
+
+def test_a_damaged_run_is_left_out_of_what_is_done_for_all_and_named_once(
+    new_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Journal(new_url, now=lambda: 0.0) as journal:
+        uids = {key: claimed(journal, key).run_uid for key in ("sound", "run-row", "state", "session-row", "round-row")}
+        for uid in uids.values():
+            lease = journal.claim(uid, now=100.0)
+            journal.add_session(lease, session())
+            journal.begin_round(lease, "main", 0, TARGET, [pub(points=2)], intents(points=2), {})
+            journal.set_status(lease, "stopped", "by its cap")
+            journal.release(lease)
+            journal.request_resume(uid)
+    execute(new_url, f"UPDATE runs SET target = 'x' WHERE uid = '{uids['run-row']}'")
+    execute(new_url, f"UPDATE states SET reason = 'x' WHERE run_uid = '{uids['state']}'")
+    execute(new_url, f"UPDATE sessions SET id = 'x' WHERE run_uid = '{uids['session-row']}'")
+    execute(new_url, f"UPDATE rounds SET target = 'x' WHERE run_uid = '{uids['round-row']}'")
+    readable = {"sound", "session-row", "round-row"}
+    with Journal(new_url) as journal:
+        assert {run.key for run in journal.runs()} == readable
+        for _ in range(2):
+            assert {run.key for run in journal.in_status({"stopped"})} == readable
+            assert {run.key for run in journal.asked_for()} == readable
+            assert {run.key for run, _ in journal.open_sessions()} == {"sound", "round-row"}
+        told = sorted(each.partition(" is left alone: the journal is damaged: ")[::2] for each in caplog.messages)
+        assert [(name, said.partition(",")[0]) for name, said in told] == [
+            ("run run-row", "runs"),
+            ("run session-row", "sessions"),
+            ("run state", "states"),
+        ]
+        shown = {
+            each.key if isinstance(each, DamagedRun) else each[0].key: isinstance(each, DamagedRun)
+            for each in journal.overview(limit=10)
+        }
+        assert shown == {key: key not in {"sound", "session-row"} for key in uids}
+        for key in ("run-row", "state"):
+            with pytest.raises(JournalDamaged):
+                journal.run(key)
+        with pytest.raises(JournalDamaged):
+            journal.sessions(uids["session-row"])
+
+
+def test_what_is_damaged_is_neither_forgotten_nor_in_the_way_of_what_is(
+    new_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Journal(new_url, now=lambda: 0.0) as journal:
+        leases = {key: claimed(journal, key) for key in ("stripped", "damaged", "forgotten", "held-and-damaged")}
+        for lease in leases.values():
+            measure(journal, lease, 0, points=2)
+            journal.set_status(lease, "converged", "")
+        for key in ("stripped", "damaged", "forgotten"):
+            journal.release(leases[key])
+        for key in ("damaged", "held-and-damaged"):
+            execute(new_url, f"UPDATE states SET reason = 'x' WHERE run_uid = '{leases[key].run_uid}'")
+        uids = {key: lease.run_uid for key, lease in leases.items()}
+        assert journal.strip([uids["damaged"], uids["stripped"]]) == 1
+        assert journal.forget([uids["damaged"], uids["forgotten"]]) == 1
+        assert journal.compact() == 0  # too little to be worth it
+        assert [run.key for run in journal.runs()] == ["stripped"]
+    (said,) = caplog.messages
+    assert said.startswith("run damaged is left alone: the journal is damaged: states")
