@@ -17,6 +17,7 @@ from hybridloop.flows.settings import SETTINGS, RunSettings
 from hybridloop.sessions.policy import FailurePolicy
 
 _FILE = re.compile(r"^(```[a-z]+) ([a-z]+\.[a-z]+)$", re.MULTILINE)
+_SEARCH = 'data-md-component="search" role="dialog"'
 _ELSEWHERE = frozenset({"failure"})  # it has a table of its own
 _RESULTS = ("hybridloop.flows.results.RunResult", "hybridloop.algorithms.outcome.Progress")
 _SESSION = "hybridloop.sessions.session.OpenSession"
@@ -37,6 +38,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Show a file's name above it: what is written "```yaml curve.yaml" here, the site's Markdown takes as a title."""
     return _FILE.sub(r'\1 title="\2"', markdown)
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    """Give the theme's search, a dialog, a name for who hears the page."""
+    return output.replace(_SEARCH, f'{_SEARCH} aria-label="Search"')
 
 
 def python() -> str:
@@ -136,8 +142,13 @@ def _commands(command: Any, words: tuple[str, ...]) -> Iterator[str]:
 
 def _option(param: Any, context: Any) -> str:
     name, text = param.get_help_record(context)
-    return f"| `{_cell(name)}` | {_cell(text)} |"
+    return f"| `{_line(name)}` | {_cell(text)} |"
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return _line(text).replace("<", "&lt;")
+
+
+def _line(text: str) -> str:
+    """As it stands in code, where no character's number is read."""
+    return " ".join(text.split()).replace("|", "\\|")

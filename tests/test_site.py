@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import partial
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib import resources
 from pathlib import Path
 from threading import Thread
 
@@ -28,6 +29,11 @@ WRITTEN = sorted((ROOT / "docs").rglob("*.md"))
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 ELSEWHERE = re.compile(r"\s*(?:https?:)?//")
 IN_STYLE = re.compile(r"""(?:url\(|@import)\s*["']?\s*(?:https?:)?//[^)\s]+""")
+FINDINGS = """
+return (async () => (await axe.run()).violations
+  .filter((each) => ["serious", "critical"].includes(each.impact))
+  .map((each) => [each.id, each.nodes.slice(0, 3).map((node) => node.html.slice(0, 100))]))()
+"""
 FETCHES = ("src", "srcset", "data", "poster", "action", "formaction", "background", "xlink:href")
 
 
@@ -131,6 +137,8 @@ def test_the_reference_has_every_public_name_and_no_private_one(site: Path) -> N
 def test_the_reference_has_every_command_and_every_setting(site: Path) -> None:
     told = page_of(site, "reference/commands").read_text("utf-8")
     assert [each for each in commands(typer.main.get_command(build_app())) if f">{each}<a" not in told] == []
+    assert "<code>--max-sessions &lt;int range&gt;</code>" in told
+    assert "&amp;lt;" not in told
     settings = page_of(site, "reference/settings").read_text("utf-8")
     named = {name for model in SETTINGS.values() for name in model.model_fields} - {"failure"}
     assert [name for name in named if f"<code>{name}</code>" not in settings] == []
@@ -166,3 +174,20 @@ def test_pages_open_in_a_browser_without_a_complaint_in_light_and_dark(address: 
                 assert window.complaints() == []
             grounds.add(window.run("return getComputedStyle(document.body).backgroundColor"))
         assert len(grounds) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.skipif(
+    DRIVER is None or CHROMIUM is None,
+    reason="no chromium and chromedriver here; on Debian: apt install chromium chromium-driver",
+)
+def test_nothing_keeps_anybody_from_reading_a_page_in_light_and_dark(address: str, tmp_path: Path) -> None:
+    axe = resources.files("axe_core_python").joinpath("axe.min.js").read_text("utf-8")
+    with running_browser(tmp_path / "profile") as window:
+        for scheme in ("light", "dark"):
+            window.prefer(scheme)
+            for path in ("", "runs/", "cost/", "emulator/", "notebooks/1-start/", "reference/python/"):
+                window.open(address + path)
+                window.run(axe)
+                assert window.run(FINDINGS) == [], (scheme, path)
