@@ -12,7 +12,7 @@ import nbclient
 import nbformat
 import pytest
 
-from hybridloop.flows.result_text import COLUMNS, as_html
+from hybridloop.flows.result_text import COLUMNS, answer, as_html, effort, heading
 from hybridloop.flows.results import RunResult
 from hybridloop.stack import PrefectServer
 from hybridloop.watching import shown
@@ -30,6 +30,18 @@ def test_all_that_a_result_shows_of_others_is_escaped() -> None:
     shown = as_html(replace(a_result(), algorithm="vqd", table=(row,), **texts, **notes))
     assert "<script" not in shown
     assert html.unescape(shown).count(ATTACK) == len(texts) + 3 + len(row)
+
+
+def test_a_result_is_printed_in_words_with_its_table() -> None:
+    rows = [{**dict.fromkeys(COLUMNS["vqd"]), "level": n, "energy": -1.5 + n, "converged": n == 0} for n in range(2)]
+    lines = str(replace(a_result(), algorithm="vqd", table=tuple(rows))).splitlines()
+    assert lines[0] == heading(a_result())
+    assert "  of         the ground state, the lowest of 2 levels" in lines
+    head, ground, excited = (line.split() for line in lines[-3:])
+    assert (head, len(ground), len(excited)) == (list(COLUMNS["vqd"]), len(head), len(head))
+    assert (ground[:2], ground[-1], excited[:2], excited[-1]) == (["0", "-1.500000"], "yes", ["1", "-0.500000"], "no")
+    plain = str(a_result()).splitlines()
+    assert len(plain) == 1 + len([*answer(a_result()), *effort(a_result())])
 
 
 @pytest.mark.slow

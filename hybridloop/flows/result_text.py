@@ -59,6 +59,16 @@ def table(result: RunResult) -> list[dict[str, object]]:
     return [{name: _in_words(row[name]) for name in columns} for row in result.table] if columns else []
 
 
+def as_text(result: RunResult) -> str:
+    """The result as lines of text, with its table, if it has one."""
+    facts = [f"  {name:<10} {said}" for name, said in (*answer(result), *effort(result))]
+    found = table(result)
+    rows = [list(found[0]), *([cell(each) for each in row.values()] for row in found)] if found else []
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return "\n".join((heading(result), *facts, *lines))
+
+
 def as_html(result: RunResult) -> str:
     """The result as a piece of a page; all that comes from outside is escaped."""
     facts = [*answer(result), *effort(result)]

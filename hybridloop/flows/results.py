@@ -152,6 +152,12 @@ class RunResult:
         """One JSON document."""
         return json.dumps(self.as_dict(), indent=2, allow_nan=False)
 
+    def __str__(self) -> str:
+        """What the command line prints of it."""
+        from hybridloop.flows.result_text import as_text
+
+        return as_text(self)
+
     def _repr_html_(self) -> str:
         """What a notebook shows of it."""
         from hybridloop.flows.result_text import as_html
