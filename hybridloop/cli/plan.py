@@ -11,6 +11,7 @@ from hybridloop.cli.options import given, options_of, with_options
 from hybridloop.cli.output import AsJson, Workspace, print_json, print_table
 from hybridloop.cli.run import COMMANDS, Command, Config, Set
 from hybridloop.flows.settings import SETTINGS
+from hybridloop.sessions.durations import one_unit
 
 if TYPE_CHECKING:
     from hybridloop.flows.plan.figures import Figure, Money, Plan
@@ -128,10 +129,12 @@ def _share(plan: Plan) -> str:
 
 def _time(plan: Plan) -> str:
     took = plan.duration
-    queue = "its queue is not known" if took.queue_s is None else f"a queue of {span(took.queue_s)} a round"
+    queue = "its queue is not known" if took.queue_s is None else f"a queue of {one_unit(took.queue_s)} a round"
     basis = "as recorded" if took.turnaround_recorded else "assumed"
     local = "; the local service is quicker: it has no queue unless told to" if took.is_local else ""
-    return f"an estimate: {span(took.expected_s)}, with {queue}, {took.turnaround_s:g} s to run a job ({basis}){local}"
+    return (
+        f"an estimate: {one_unit(took.expected_s)}, with {queue}, {took.turnaround_s:g} s to run a job ({basis}){local}"
+    )
 
 
 def _caps(plan: Plan) -> str:
@@ -173,7 +176,7 @@ def _print_comparison(plan: Plan) -> None:
             "price": _amount(each.expected, each.unit),
             "at_most": _amount(each.upper, each.unit),
             "unmitigated": _amount(each.unmitigated, each.unit),
-            TIME: None if each.hours is None else span(3600.0 * each.hours),
+            TIME: None if each.hours is None else one_unit(3600.0 * each.hours),
             "keep_alive": each.keep_alive,
         }
         for each in plan.comparison
@@ -187,11 +190,3 @@ def _print_comparison(plan: Plan) -> None:
 
 def _amount(amount: float | None, unit: str) -> str | None:
     return None if amount is None else "free" if amount == 0.0 else f"{amount:,.2f} {unit}"
-
-
-def span(seconds: float) -> str:
-    """A duration in words: of seconds, minutes, hours or days, whichever reads best."""
-    for size, name in ((86_400.0, "d"), (3600.0, "h"), (60.0, "min")):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.1f}".removesuffix(".0") + f" {name}"
-    return f"{seconds:.0f} s"

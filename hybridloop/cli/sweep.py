@@ -13,6 +13,7 @@ import typer
 from hybridloop.cli.output import AsJson, Quiet, Workspace, print_json, print_table, say, submitting, write_text
 from hybridloop.flows.live_text import plus_minus
 from hybridloop.home import home
+from hybridloop.sessions.durations import one_unit
 
 if TYPE_CHECKING:
     from hybridloop.flows.sweep_results import SweepResult
@@ -109,7 +110,9 @@ def _print(result: SweepResult, picture: Path | None) -> None:
     print_table(columns, result.rows)
     counted = ", ".join(f"{count} {status}" for status, count in result.counts.items())
     print()
-    print(f"{result.name}: {len(result.rows)} points, {counted}; {result.begun} run now, {result.wall_seconds:.1f} s")
+    print(
+        f"{result.name}: {len(result.rows)} points, {counted}; {result.begun} run now, {one_unit(result.wall_seconds)}"
+    )
     for row in result.rows:
         if row["status"] not in {"converged", "finished"}:
             print(f"  {row['run']}  {row['status']}: {row['reason']}")

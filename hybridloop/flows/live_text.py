@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from hybridloop.sessions.durations import two_units
+
 if TYPE_CHECKING:
     from hybridloop.flows.live import LiveState
     from hybridloop.sessions.standing import Standing
@@ -70,24 +72,8 @@ def sparkline(values: Sequence[float], blocks: str = BLOCKS) -> str:
     return "".join(map(block, values))
 
 
-def duration(seconds: float) -> str:
-    """Seconds in the words of a clock.
-
-    >>> [duration(each) for each in (7.2, 95, 28_800)]
-    ['7 s', '1 min 35 s', '8 h 0 min']
-    """
-    whole = int(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    if whole < 86_400:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
-
-
 def _status(state: LiveState) -> str:
-    return f"{state.status}, {duration(state.elapsed_s)}"
+    return f"{state.status}, {two_units(state.elapsed_s)}"
 
 
 def _of_session(at: Standing) -> Iterator[tuple[str, str]]:
@@ -95,11 +81,11 @@ def _of_session(at: Standing) -> Iterator[tuple[str, str]]:
     if at.retried:
         jobs += f", {at.retried} asked again"
     if at.waits_s is not None and at.waits_s >= 1.0:
-        jobs += f", the round waits for {duration(at.waits_s)}"
+        jobs += f", the round waits for {two_units(at.waits_s)}"
     yield "jobs", jobs
     session = f"{at.session_id} {at.session_status.lower()}"
     if at.idle_left_s is not None:
-        session += f", idle: {duration(at.idle_left_s)} left"
+        session += f", idle: {two_units(at.idle_left_s)} left"
     if at.sessions > 1:
         session += f", the run's number {at.sessions}"
     yield "session", session
@@ -107,7 +93,7 @@ def _of_session(at: Standing) -> Iterator[tuple[str, str]]:
     if caps := _counts(at):
         yield "caps", caps
     if at.left_s is not None:
-        yield "left", f"{duration(at.left_s)} until the deadline"
+        yield "left", f"{two_units(at.left_s)} until the deadline"
 
 
 def _cost(at: Standing) -> str:

@@ -13,7 +13,8 @@ from hybridloop.errors import RunCancelled, RunParked, ServiceRefused, StopReque
 from hybridloop.flows.cancelling import cancelled_in_prefect
 from hybridloop.flows.settings import RunSettings
 from hybridloop.sessions.catalog import check_offered, unavailable_targets
-from hybridloop.sessions.policy import OnTargetDown, span, while_away
+from hybridloop.sessions.durations import one_unit
+from hybridloop.sessions.policy import OnTargetDown, while_away
 from hybridloop.sessions.poller import poll_interval
 from hybridloop.sessions.run import ClaimedRun
 from hybridloop.sessions.targets import find_target
@@ -66,6 +67,6 @@ def wait_for_target(workspace: Any, settings: RunSettings, run: ClaimedRun, canc
 def _enough_of_it(settings: RunSettings) -> TargetDown | RunParked:
     if settings.failure.on_target_down is OnTargetDown.PARK:
         return RunParked(0)
-    waited = span(settings.failure.target_down_wait_s)
+    waited = one_unit(settings.failure.target_down_wait_s)
     happened = f"the target {settings.target} takes no jobs, and did not come back within {waited}"
     return TargetDown(happened, _NOTHING, "Resume the run when it is back (`hybridloop runs resume`).")

@@ -18,6 +18,7 @@ from hybridloop.flows.result_text import COLUMNS, TABLES
 from hybridloop.flows.results import RunResult
 from hybridloop.flows.runs import FINISHED
 from hybridloop.flows.settings import SETTINGS
+from hybridloop.sessions.durations import one_unit
 from hybridloop.sessions.jobs import FIRST_ATTEMPT
 from hybridloop.sessions.provenance import PRICES, REVISION
 
@@ -115,14 +116,6 @@ def moment(epoch_s: float | None) -> str:
     return "–" if epoch_s is None else datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def seconds(amount: float) -> str:
-    """A length of time as people say it."""
-    if amount < 60:
-        return f"{amount:.1f} s"
-    minutes = amount / 60
-    return f"{minutes:.1f} min" if minutes < 60 else f"{minutes / 60:.1f} h"
-
-
 def _answer(run: KeptRun) -> Answer:
     record, result = run.record, run.result
     if result is not None and record.status == result.status:
@@ -181,7 +174,7 @@ def _effort(run: KeptRun, result: RunResult | None, tally: _Tally) -> Pairs:
     ]
     if result is not None:
         took = "the last process" if result.resumed else "the process"
-        rows.append(("Time", f"{seconds(result.wall_seconds)} in {took}"))
+        rows.append(("Time", f"{one_unit(result.wall_seconds)} in {took}"))
     return tuple(rows)
 
 
@@ -198,8 +191,8 @@ def _sessions(run: KeptRun, tally: _Tally, lanes: Sequence[Lane]) -> Rows:
                 row.status,
                 row.reason or "–",
                 moment(row.opened_at),
-                "–" if row.ended_at is None else seconds(row.ended_at - row.opened_at),
-                "–" if lane is None else seconds(lane.idle_s),
+                "–" if row.ended_at is None else one_unit(row.ended_at - row.opened_at),
+                "–" if lane is None else one_unit(lane.idle_s),
                 str(tally.rounds_in[row.ordinal]),
                 str(tally.jobs_in[row.ordinal]),
                 str(pings[row.ordinal]),

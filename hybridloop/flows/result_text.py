@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hybridloop.flows.live_text import plus_minus
+from hybridloop.sessions.durations import one_unit
 
 if TYPE_CHECKING:
     from hybridloop.flows.results import RunResult
@@ -46,7 +47,7 @@ def answer(result: RunResult) -> Iterator[tuple[str, str]]:
 def effort(result: RunResult) -> Iterator[tuple[str, str]]:
     """Each fact's name with the fact: what it took."""
     taken = f"{_count(result.rounds, 'round')}, {_count(result.jobs, 'job')}, {_count(result.shots, 'shot')}"
-    yield "effort", f"{taken}, {result.wall_seconds:.1f} s"
+    yield "effort", f"{taken}, {one_unit(result.wall_seconds)}"
     yield "cost", _cost(result)
     for session in result.sessions:
         yield "session", f"{session.id} {session.status}"

@@ -7,6 +7,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from hybridloop.sessions.durations import one_unit
+
 FIRST_WAIT_S = 2.0  # before a job's second attempt; doubled for each further one
 LONGEST_WAIT_S = 60.0
 _HALF_A_DAY_S = 43_200.0  # the longest queue on record
@@ -128,21 +130,9 @@ def while_away(policy: FailurePolicy, left_s: float) -> str:
         then = "it is parked, and housekeeping or `hybridloop runs resume` goes on with it"
         other = "With --on-target-down wait it ends as failed then"
     return (
-        f"The run waits for it, {span(left_s)} at most; if it is not back by then, {then}. "
+        f"The run waits for it, {one_unit(left_s)} at most; if it is not back by then, {then}. "
         f"{other}, with fail it does not wait, and --target-down-wait-s says how long."
     )
-
-
-def span(seconds: float) -> str:
-    """A wait in words.
-
-    >>> [span(each) for each in (0.5, 90, 1799.9, 43_200)]
-    ['0.5 s', '90 s', '30 min', '12 h']
-    """
-    for size, unit in ((3600.0, "h"), (60.0, "min")):
-        if seconds >= 2.0 * size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds:.3g} s"
 
 
 def cautions(policy: FailurePolicy) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from hybridloop.cli.plan import span
 from hybridloop.flows.plan.figures import Plan
 from tests.cli.processes import WorkspaceShell, said_inside
 
@@ -73,10 +72,3 @@ def test_what_can_not_be_planned_is_said_as_for_a_run(
 ) -> None:
     said = said_inside(at_workspace.shell.environ, "plan", *arguments)
     assert (said.code, complaint in said.err + said.out) == ((0, True) if complaint == "debias" else (2, True))
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(0.0, "0 s"), (89.0, "89 s"), (90.0, "1.5 min"), (7200.0, "2 h"), (1e6, "11.6 d")]
-)
-def test_durations_read_well(seconds: float, words: str) -> None:
-    assert span(seconds) == words

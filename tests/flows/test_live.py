@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hybridloop.algorithms.outcome import Progress
 from hybridloop.flows.live import MOST_VALUES, Best, LiveFeed, LiveState
-from hybridloop.flows.live_text import BLOCKS, duration, rows, sparkline, title
+from hybridloop.flows.live_text import BLOCKS, rows, sparkline, title
 from hybridloop.sessions.budget import Caps
 from hybridloop.sessions.meter import Meter
 from hybridloop.sessions.standing import Standing
@@ -101,14 +101,6 @@ def test_a_sparkline_has_a_character_a_value_and_spans_all_heights(values: list[
     if max(finite) / 2 - min(finite) / 2 > 0:
         assert line[values.index(min(finite))] == BLOCKS[0]
         assert line[values.index(max(finite))] == BLOCKS[-1]
-
-
-@given(st.floats(0, 1e9))
-def test_a_duration_in_words_says_the_seconds_but_for_its_last_unit(seconds: float) -> None:
-    size = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
-    words = duration(seconds).split()
-    said = sum(int(number) * size[unit] for number, unit in zip(words[::2], words[1::2], strict=True))
-    assert 0 <= seconds - said < size[words[-1]]
 
 
 @pytest.mark.parametrize(

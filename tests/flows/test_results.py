@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from hybridloop.flows.result_text import effort
 from hybridloop.flows.results import RunResult
 from tests.flows.results import a_result
 
@@ -36,6 +37,10 @@ def test_json_says_all_that_the_result_says(result: RunResult) -> None:
     assert document["cost"] == {"amount": 1.5, "unit": "USD"}
     assert document["sessions"] == [{"id": "an-id", "status": "Succeeded", "jobs": 6}]
     assert [each["phase"] for each in document["history"]] == ["search", "search", "final"]
+
+
+def test_a_run_of_hours_is_not_told_in_seconds(result: RunResult) -> None:
+    assert dict(effort(dataclasses.replace(result, wall_seconds=21_600.0)))["effort"].endswith(", 6 h")
 
 
 def test_what_is_not_known_is_null(result: RunResult) -> None:

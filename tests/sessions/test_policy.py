@@ -19,7 +19,6 @@ from hybridloop.sessions.policy import (
     OnSessionLost,
     OnTargetDown,
     cautions,
-    span,
     wait_before_retry,
     while_away,
 )
@@ -218,8 +217,3 @@ def test_who_waits_for_a_target_is_told_how_long_what_then_and_how_to_choose(
     places = [said.find(each) for each in parts]
     assert -1 not in places, (said, parts)
     assert places == sorted(places)
-
-
-@pytest.mark.parametrize(("seconds", "words"), [(0.5, "0.5 s"), (90, "90 s"), (1799.9, "30 min"), (43_200, "12 h")])
-def test_waits_read_well(seconds: float, words: str) -> None:
-    assert span(seconds) == words

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from hybridloop.flows.kept import KeptRun
 from hybridloop.flows.pictures.style import BLUE, GRID, INK, MUTED, ORANGE, Picture, axes_of, legend
+from hybridloop.sessions.durations import one_unit
 from hybridloop.sessions.journal import ping_place, round_place
 
 _MOST_LANES = 6  # one each; of more, which never overlap, every other one shares a lane
@@ -91,7 +92,7 @@ def timeline(lanes: Sequence[Lane], problem: str) -> Picture:
             axes.plot([begin], [y], ">", color=INK, markersize=6, label=once("renewed or resumed"))
     for at, hidden_s in scale.gaps:
         axes.axvline(at, color=MUTED, linestyle=":", linewidth=1)
-        words = f"{_duration(hidden_s)} later"
+        words = f"{one_unit(hidden_s)} later"
         axes.text(at, 0.62, words, ha="center", va="bottom", fontsize="small", color=MUTED)
     axes.set_xlabel(f"{scale.unit} since the first session was opened")
     axes.set_yticks(
@@ -108,7 +109,7 @@ def in_words(lanes: Sequence[Lane]) -> str:
     open_s = sum(lane.open[1] - lane.open[0] for lane in lanes)
     idle_s, pings = sum(lane.idle_s for lane in lanes), sum(len(lane.pings) for lane in lanes)
     count = "1 session was" if len(lanes) == 1 else f"{len(lanes)} sessions were"
-    said = f"{count} open for {_duration(open_s)} together, {_duration(idle_s)} of them with no round in flight"
+    said = f"{count} open for {one_unit(open_s)} together, {one_unit(idle_s)} of them with no round in flight"
     said += f"; {pings} ping{'' if pings == 1 else 's'} kept a session alive." if pings else "."
     reasons = Counter(lane.reason for lane in lanes if lane.reason)
     followed = ", ".join(f"{number} after {reason!r}" for reason, number in reasons.items())
@@ -155,11 +156,3 @@ def _merged(stretches: Sequence[Stretch], nearer_than: float) -> list[Stretch]:
         else:
             found.append((begin, end))
     return found
-
-
-def _duration(seconds: float) -> str:
-    """A time in words, in its largest unit: `41 s`, `25 min`, `11.3 h`."""
-    for least, divisor, unit in ((172_800.0, 86_400.0, "days"), (7200.0, 3600.0, "h"), (180.0, 60.0, "min")):
-        if seconds >= least:
-            return f"{seconds / divisor:.3g} {unit}"
-    return f"{seconds:.3g} s"
