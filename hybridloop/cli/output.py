@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from hybridloop.errors import InputError
+from hybridloop.flows.text_table import aligned
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document in place of text.")]
 Workspace = Annotated[
@@ -54,15 +55,5 @@ def write_text(path: Path, text: str) -> None:
 
 def print_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
     """Rows under their columns' names, as wide as they need; None reads as a dash."""
-    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
-    widths = [max(len(line[i]) for line in [list(columns), *cells]) for i in range(len(columns))]
-    for line in [list(columns), *cells]:
-        print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.6f}"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "-" if value is None else str(value)
+    for line in aligned(columns, rows):
+        print(line)

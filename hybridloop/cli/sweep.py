@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hybridloop.cli.output import AsJson, Quiet, Workspace, print_json, print_table, say, submitting, write_text
+from hybridloop.cli.output import AsJson, Quiet, Workspace, print_json, say, submitting, write_text
 from hybridloop.flows.live_text import plus_minus
 from hybridloop.home import home
-from hybridloop.sessions.durations import one_unit
 
 if TYPE_CHECKING:
     from hybridloop.flows.sweep_results import SweepResult
     from hybridloop.flows.sweeping import Standing
 
 FAILED, LEFT = 1, 3
-_SHOWN = ("problem", "value", "standard_error", "exact", "error", "best_value", "rounds", "jobs")
 
 
 def sweep(
@@ -105,17 +103,7 @@ def _save(result: SweepResult) -> Path | None:
 
 
 def _print(result: SweepResult, picture: Path | None) -> None:
-    settings = [name for name in result.varied if name not in _SHOWN]
-    columns = ["run", *settings, "status", *(name for name in _SHOWN if name in result.columns)]
-    print_table(columns, result.rows)
-    counted = ", ".join(f"{count} {status}" for status, count in result.counts.items())
-    print()
-    print(
-        f"{result.name}: {len(result.rows)} points, {counted}; {result.begun} run now, {one_unit(result.wall_seconds)}"
-    )
-    for row in result.rows:
-        if row["status"] not in {"converged", "finished"}:
-            print(f"  {row['run']}  {row['status']}: {row['reason']}")
+    print(result)
     if picture:
         print(f"  picture    {picture}")
         print(f"  table      {picture.with_suffix('.csv')}")

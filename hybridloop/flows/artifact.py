@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from hybridloop.flows.answers import answer_of, money
-from hybridloop.flows.result_text import TABLES, cell, table
+from hybridloop.flows.result_text import TABLES, table
 from hybridloop.flows.results import RunResult
 from hybridloop.flows.sketch import sketch
+from hybridloop.flows.text_table import cell
 
 FIRST_AFTER_S = 10.0  # a run that has ended by then has the last one alone
 SHARE = 0.02  # of a run's time that its artifact may take

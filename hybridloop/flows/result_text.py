@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hybridloop.flows.live_text import plus_minus
+from hybridloop.flows.text_table import aligned, cell
 from hybridloop.sessions.durations import one_unit
 
 if TYPE_CHECKING:
@@ -64,9 +65,7 @@ def as_text(result: RunResult) -> str:
     """The result as lines of text, with its table, if it has one."""
     facts = [f"  {name:<10} {said}" for name, said in (*answer(result), *effort(result))]
     found = table(result)
-    rows = [list(found[0]), *([cell(each) for each in row.values()] for row in found)] if found else []
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    lines = [f"  {line}" for line in aligned(tuple(found[0]), found)] if found else []
     return "\n".join((heading(result), *facts, *lines))
 
 
@@ -91,18 +90,6 @@ def _table_as_html(result: RunResult) -> str:
         for row in found
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def cell(value: object) -> str:
-    """A value of the table as text."""
-    match value:
-        case None:
-            return "-"
-        case bool():
-            return "yes" if value else "no"
-        case float():
-            return f"{value:.6f}"
-    return str(value)
 
 
 def _energy(result: RunResult) -> Iterator[tuple[str, str]]:
@@ -170,5 +157,6 @@ def _count(number: int, of: str) -> str:
 
 def _cost(result: RunResult) -> str:
     """What the service billed; it states amounts by unit, or none."""
-    billed = ", ".join(f"{amount:,.2f} {unit}" for unit, amount in result.cost.items()) or "not stated by the service"
+    unstated = "not stated by the service" if result.jobs or result.pings else "nothing was sent"
+    billed = ", ".join(f"{amount:,.2f} {unit}" for unit, amount in result.cost.items()) or unstated
     return billed + "".join(f"; {amount:,.2f} {unit} reserved" for unit, amount in result.reserved.items())

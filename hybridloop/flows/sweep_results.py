@@ -14,11 +14,14 @@ from typing import Any
 
 from hybridloop.flows.runs import FINISHED
 from hybridloop.flows.sweep_spec import PROBLEM, Point
+from hybridloop.flows.text_table import aligned, as_page
+from hybridloop.sessions.durations import one_unit
 from hybridloop.sessions.journal import RunRecord
 from hybridloop.sessions.sweep import is_orphaned
 
 NOT_BEGUN = "not begun"
 _OF_RESULT = ("value", "standard_error", "exact", "error", "reference", "best_value", "approximation_ratio", "rounds")
+_SHOWN = ("problem", "value", "standard_error", "exact", "error", "best_value", "rounds", "jobs")
 _NUMBERED = re.compile(r"(?P<name>.*)[-_](?P<number>\d+(\.\d+)?)")
 
 
@@ -72,6 +75,25 @@ class SweepResult:
     def to_json(self) -> str:
         """One JSON document."""
         return json.dumps(self.as_dict(), indent=2, allow_nan=False)
+
+    def __str__(self) -> str:
+        """What the command line prints of it."""
+        settings = [name for name in self.varied if name not in _SHOWN]
+        columns = ["run", *settings, "status", *(name for name in _SHOWN if name in self.columns)]
+        counted = ", ".join(f"{count} {status}" for status, count in self.counts.items())
+        took = f"{self.begun} run now, {one_unit(self.wall_seconds)}"
+        unfinished = (row for row in self.rows if row["status"] not in FINISHED)
+        lines = [
+            *aligned(columns, self.rows),
+            "",
+            f"{self.name}: {len(self.rows)} points, {counted}; {took}",
+            *(f"  {row['run']}  {row['status']}: {row['reason']}" for row in unfinished),
+        ]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it."""
+        return as_page(str(self))
 
     def to_csv(self) -> str:
         """The rows under their columns' names; lists are joined by spaces."""

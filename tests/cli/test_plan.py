@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -51,8 +53,12 @@ def test_debiasing_off_is_planned_for_and_a_comparison_has_a_line_for_each_targe
 
 
 def test_json_is_one_document_that_a_plan_can_be_made_of(at_workspace: WorkspaceShell) -> None:
-    document = json.loads(planned(at_workspace, "scan", "h2-0.3", "h2", "--seed", "7", "--json", "--compare"))
+    asked = ("scan", "h2-0.3", "h2", "--seed", "7", "--compare")
+    document = json.loads(planned(at_workspace, *asked, "--json"))
     plan = Plan.from_dict(document)
+    assert planned(at_workspace, *asked) == f"{plan}\n"  # in Python it is printed as here
+    shown = replace(plan, problem="<script>")._repr_html_()
+    assert ("<script>" in shown, html.unescape(shown).count("<script> by scan")) == (False, 1)
     assert (plan.algorithm, plan.problem, plan.target) == ("scan", "h2-0.3 to h2", "rigetti.sim.qvm")
     assert "ionq.qpu.aria-1" in [row.target for row in plan.comparison]
     assert not any(row.target.endswith("sc") for row in plan.comparison)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import os
 import signal
@@ -113,6 +114,15 @@ def test_a_second_start_runs_what_is_missing_and_has_the_same_table(swept: Swept
         *(str(row["value"]) for row in swept.points),
         "",
     ]
+
+
+def test_the_result_is_printed_as_a_table_with_what_is_missing(swept: Swept) -> None:
+    head, *lines = str(swept.result).splitlines()
+    assert head.split()[:4] == ["run", "seed", "status", "problem"]
+    assert [line.split()[0] for line in lines[: POINTS + 1]] == [row["run"] for row in swept.result.rows]
+    assert lines[POINTS + 2].startswith(f"swept: {POINTS + 1} points, ")
+    assert "no built-in problem 'no-such-molecule'" in lines[-1]
+    assert html.escape(lines[-1]) in swept.result._repr_html_()
 
 
 def test_the_runs_are_found_by_their_tag_and_the_table_among_the_artifacts(

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from hybridloop.flows.text_table import as_page
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -159,6 +161,16 @@ class Plan:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return asdict(self)
+
+    def __str__(self) -> str:
+        """What the command line prints of it."""
+        from hybridloop.flows.plan.text import as_text
+
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it."""
+        return as_page(str(self))
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Plan:
