@@ -32,7 +32,7 @@ from hybridloop.flows.sweep_results import SweepResult
 from hybridloop.flows.sweep_spec import SweepSpec
 from hybridloop.flows.sweeping import Standing
 from hybridloop.flows.vqe import vqe
-from hybridloop.sessions.journal import Journal, open_journal
+from hybridloop.sessions.journal import open_journal
 from hybridloop.stack import PrefectServer
 from hybridloop.stack.processes import wait_until
 from tests.cli.processes import PATIENCE_S, connection_string
@@ -78,14 +78,27 @@ class Farm:
                 )
             )
 
-    def kill(self, number: int) -> int:
-        """Kill a worker and all that it runs; how many processes that were."""
-        leader = psutil.Process(self.workers[number].pid)
+    def kill_at_work(self, number: int) -> int:
+        """Kill a worker and all that it runs, once each of its runs is in the journal; how many of these there were.
+
+        A flow run that is not in the journal yet would be missed after minutes.
+        """
+        leader, runs = psutil.Process(self.workers[number].pid), set[int]()
+
+        def is_at_work() -> bool:
+            nonlocal runs
+            held = {record.owner.pid for record in journal.in_status({"created", "running"}) if record.owner}
+            runs = {child.pid for child in leader.children()}
+            return bool(runs) and runs <= held
+
+        with open_journal() as journal:
+            if not wait_until(is_at_work, within_s=PATIENCE_S, poll_s=0.05):
+                return 0
         gone = [leader, *leader.children(recursive=True)]
         for process in gone:
             process.kill()
         psutil.wait_procs(gone)
-        return len(gone)
+        return len(runs)
 
     def dismiss(self) -> None:
         """End all workers, in order where they live."""
@@ -104,7 +117,7 @@ def farm(client: SyncPrefectClient, environ: Mapping[str, str], folder: Path) ->
     """Deploy the flow, and hold workers until the block ends."""
     template = ProcessWorker.get_default_base_job_template()
     client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
-    client.create_deployment(
+    deployment = client.create_deployment(
         client.create_flow(vqe),
         "swept",
         entrypoint="hybridloop.flows.vqe.vqe",
@@ -123,6 +136,7 @@ def farm(client: SyncPrefectClient, environ: Mapping[str, str], folder: Path) ->
         yield found
     finally:
         found.dismiss()
+        client.delete_deployment(deployment)  # on a server that others share: they would wait for its workers
 
 
 def molecules() -> list[dict[str, str]]:
@@ -134,7 +148,7 @@ def molecules() -> list[dict[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """A sweep during which a worker was killed with all that it ran; in the long form one that was left alone, too."""
+    """A sweep during which a worker was killed with `killed` runs; in the long form one that was left alone, too."""
 
     calm: SweepResult | None
     result: SweepResult
@@ -170,20 +184,15 @@ def _swept(held: ExitStack, server: PrefectServer, restart: Any, emulator: Emula
     held.enter_context(temporary_settings({PREFECT_API_URL: server.api_url}))
     client = held.enter_context(SyncPrefectClient(server.api_url))
     workers = held.enter_context(farm(client, environ, folder))
-    killed, done = list[int](), 0
+    killed = list[int]()
 
     def kill() -> None:
-        """Kill a worker when all that is in flight is in the journal: what is not would be missed after minutes."""
-        with open_journal() as journal:
-            wait_until(lambda: _begun(journal) == done + IN_FLIGHT, within_s=PATIENCE_S, poll_s=0.1)
-        killed.append(workers.kill(0))
+        killed.append(workers.kill_at_work(0))
         workers.hire()
 
     killing = threading.Thread(target=kill)
 
     def disturb(standing: Standing) -> None:
-        nonlocal done
-        done = standing.number
         if standing.number == KILLED_AT:
             killing.start()
         if standing.number == RESTARTED_AT:
@@ -209,10 +218,6 @@ def _swept(held: ExitStack, server: PrefectServer, restart: Any, emulator: Emula
     with called_with(workspace, None):
         again = sweep(spec)
     return Swept(calm, result, again, sum(killed), workspace)
-
-
-def _begun(journal: Journal) -> int:
-    return sum(record.key.startswith("farmed-") for record in journal.runs(limit=200))
 
 
 def test_every_point_has_its_value_though_a_worker_was_killed_with_its_runs(swept: Swept) -> None:
