@@ -24,14 +24,13 @@ for line in range(400):
 QUICK = """
 import sys, threading
 from pathlib import Path
-from hybridloop.stack.bounded_output import bounded
+from hybridloop.stack.bounded_output import bounded, previous
 output, stop = Path(sys.argv[1]), threading.Event()
-watching = threading.Thread(target=bounded, args=(output, 1000, stop, 0.001))
+watching = threading.Thread(target=bounded, args=(output, 1000, stop, 0.001), daemon=True)
 watching.start()
-inode = output.stat().st_ino
 for line in range(100_000):
     print("x" * 99, flush=True)
-    if line > 20 and output.exists() and output.stat().st_ino != inode:
+    if previous(output).exists():
         break
 stop.set()
 watching.join()

@@ -20,7 +20,7 @@ from azure.storage.blob import BlobClient
 from hybridloop.algorithms.scipy_search import ScipySearch
 from hybridloop.errors import HybridloopError
 from hybridloop.pytest_plugin import Emulator, running_emulator
-from hybridloop.sessions import session
+from hybridloop.sessions import connecting
 from hybridloop.sessions.clock import RealClock
 from hybridloop.sessions.documents import INPUT_BLOB, blob_url
 from hybridloop.sessions.journal import Journal, journal_url
@@ -183,7 +183,7 @@ STRIKES = [
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sessions that take an answer for lost sooner: how long one is waited for is real time, on every clock."""
-    monkeypatch.setattr(session, "Service", partial(Service, read_timeout_s=HEARS_NOTHING_S))
+    monkeypatch.setattr(connecting, "Service", partial(Service, read_timeout_s=HEARS_NOTHING_S))
 
 
 def calls(operation: str) -> list[int]:
