@@ -93,12 +93,7 @@ def find_run(journal: Journal, wanted: Wanted) -> Found:
 
 def run_of_key(journal: Journal, key: str) -> RunRecord | None:
     """The run of a key, if there is one; a uid is none. Raises InputError for what is no key."""
-    check_key(key)
-    try:
-        record = journal.run(key)
-    except InputError:
-        return None
-    return record if record.key == key else None
+    return journal.run_of_key(check_key(key))
 
 
 def settings_of(journal: Journal, record: RunRecord) -> RunSettings:

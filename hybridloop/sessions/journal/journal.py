@@ -105,6 +105,11 @@ class Journal:
         with self._store.reading() as connection:
             return runs.find(connection, key_or_uid_prefix)
 
+    def run_of_key(self, key: str) -> RunRecord | None:
+        """The run of a key, if there is one; a uid is none."""
+        with self._store.reading() as connection:
+            return runs.of_key(connection, key)
+
     def run_of_flow(self, flow_run_id: str) -> RunRecord | None:
         """The run that a Prefect flow run began."""
         with self._store.reading() as connection:

@@ -77,8 +77,8 @@ def check_key(key: str) -> str:
 def find(connection: Connection, key_or_uid_prefix: str) -> RunRecord:
     """The run of a key, or else the only one whose uid begins so; InputError if there is none, or several."""
     wanted = key_or_uid_prefix
-    if found := _records(connection, _both().where(runs.c.key == wanted)):
-        return found[0]
+    if (record := of_key(connection, wanted)) is not None:
+        return record
     begun = func.substr(runs.c.uid, 1, len(wanted)) == wanted.lower()
     found = _records(connection, _both().where(begun).limit(2)) if len(wanted) >= _SHORTEST_PREFIX else []
     match found:
@@ -87,6 +87,11 @@ def find(connection: Connection, key_or_uid_prefix: str) -> RunRecord:
         case []:
             raise InputError("run", f"there is no run {wanted!r}", _nearest(connection, wanted))
     raise InputError("run", f"several runs' ids begin with {wanted!r}", "Give more of the id, or the run's key.")
+
+
+def of_key(connection: Connection, key: str) -> RunRecord | None:
+    """The run of a key, if there is one."""
+    return next(iter(_records(connection, _both().where(runs.c.key == key))), None)
 
 
 def _nearest(connection: Connection, wanted: str) -> str:
