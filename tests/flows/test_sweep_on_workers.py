@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ from tests.long_form import IS_LONG, long_form, long_only, short_or_long
 POINTS, LIMIT, WORKERS = short_or_long(8, 40), short_or_long(2, 3), 2
 IN_FLIGHT = LIMIT + 1  # one waits for its slot
 KILLED_AT, RESTARTED_AT = short_or_long(2, 10), 20
+PREFERRED_S = 15.0
 POOL = "sweepers"
 WORKER = """
 import runpy, signal
@@ -79,26 +81,30 @@ class Farm:
             )
 
     def kill_at_work(self, number: int) -> int:
-        """Kill a worker and all that it runs, once each of its runs is in the journal; how many of these there were.
+        """Kill a worker and all that it runs, while a run of it is in the journal; how many of these there were.
 
-        A flow run that is not in the journal yet would be missed after minutes.
+        Better, while all of them are: a flow run whose run is not begun yet is missed after minutes.
         """
-        leader, runs = psutil.Process(self.workers[number].pid), set[int]()
+        leader, at_work = psutil.Process(self.workers[number].pid), set[int]()
 
-        def is_at_work() -> bool:
-            nonlocal runs
+        def is_at_work(*, wholly: bool) -> bool:
+            nonlocal at_work
             held = {record.owner.pid for record in journal.in_status({"created", "running"}) if record.owner}
             runs = {child.pid for child in leader.children()}
-            return bool(runs) and runs <= held
+            at_work = runs & held
+            return bool(at_work) and (at_work == runs or not wholly)
 
         with open_journal() as journal:
-            if not wait_until(is_at_work, within_s=PATIENCE_S, poll_s=0.05):
+            for wholly, within_s in ((True, PREFERRED_S), (False, PATIENCE_S)):
+                if wait_until(partial(is_at_work, wholly=wholly), within_s=within_s, poll_s=0.05):
+                    break
+            else:
                 return 0
         gone = [leader, *leader.children(recursive=True)]
         for process in gone:
             process.kill()
         psutil.wait_procs(gone)
-        return len(runs)
+        return len(at_work)
 
     def dismiss(self) -> None:
         """End all workers, in order where they live."""
