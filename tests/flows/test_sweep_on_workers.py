@@ -45,7 +45,7 @@ from tests.long_form import IS_LONG, long_form, long_only, short_or_long
 POINTS, LIMIT, WORKERS = short_or_long(8, 40), short_or_long(2, 3), 2
 IN_FLIGHT = LIMIT + 1  # one waits for its slot
 KILLED_AT, RESTARTED_AT = short_or_long(2, 10), 20
-PREFERRED_S = 15.0
+PREFERRED_S = short_or_long(PATIENCE_S, 15.0)
 POOL = "sweepers"
 WORKER = """
 import runpy, signal
