@@ -17,27 +17,24 @@ from prefect.states import Cancelled, Completed
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from hybridloop.errors import CapReached, InputError, RunCancelled, RunStopped
-from hybridloop.flows.cancelling import cancelled_in_prefect
 from hybridloop.flows.closing import close_what_is_left
 from hybridloop.flows.context import Call, note_cancelled, note_ended, tasks_untagged, workspace_of_run
-from hybridloop.flows.outages import check_target, wait_for_target
+from hybridloop.flows.holding import held_session
+from hybridloop.flows.outages import check_target
 from hybridloop.flows.runs import (
     FINISHED,
     go_on,
     held_run,
     note_going_on,
     run_of_key,
-    session_of_run,
     write_status,
 )
 from hybridloop.flows.settings import LIMITS, RunSettings, first_difference
-from hybridloop.flows.slots import session_slot
 from hybridloop.flows.statuses import status_after
 from hybridloop.sessions.journal import Journal, NewRun, RunRecord, open_journal
 from hybridloop.sessions.run import ClaimedRun, new_run
 from hybridloop.sessions.targets import find_target
 from hybridloop.sessions.workspace import identity_of
-from hybridloop.tasks.session import session_of_flow
 
 RUN_KEY = "run_key"
 ALGORITHM = "session"  # as of a script: only its own program knows what it asks for
@@ -175,13 +172,7 @@ def _measured(
     is_there: bool,
 ) -> Any:
     try:
-        if not is_there:
-            wait_for_target(workspace, settings, run, cancelled)
-        with (
-            session_slot(settings.session_slots, run, workspace, cancelled),
-            session_of_flow(settings.target, session_of_run(workspace, settings, run)) as session,
-            cancelled_in_prefect(flow_run.id, cancelled, session.stop),
-        ):
+        with held_session(workspace, settings, run, cancelled, is_there=is_there) as session:
             returned = act(session)
     except RunStopped as error:
         if cancelled.is_set():

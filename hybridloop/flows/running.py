@@ -15,7 +15,6 @@ from hybridloop.algorithms.doubts import below_exact
 from hybridloop.algorithms.outcome import Outcome, Progress
 from hybridloop.errors import CapReached, RunStopped
 from hybridloop.flows.artifact import RunArtifact
-from hybridloop.flows.cancelling import cancelled_in_prefect
 from hybridloop.flows.context import (
     Reports,
     keep,
@@ -26,18 +25,18 @@ from hybridloop.flows.context import (
     workspace_of_run,
 )
 from hybridloop.flows.endings import account, finished, stopped
-from hybridloop.flows.outages import check_target, wait_for_target
+from hybridloop.flows.holding import held_session
+from hybridloop.flows.outages import check_target
 from hybridloop.flows.overriding import with_deployments
 from hybridloop.flows.preparing import PREPARE
 from hybridloop.flows.problems import Prepared
 from hybridloop.flows.results import Account, RunResult
-from hybridloop.flows.runs import Found, Wanted, find_run, run_of_flow, session_of_run
+from hybridloop.flows.runs import Found, Wanted, find_run, run_of_flow
 from hybridloop.flows.settings import ProblemText, RunSettings
-from hybridloop.flows.slots import session_slot
 from hybridloop.sessions.journal import open_journal
 from hybridloop.sessions.run import ClaimedRun
 from hybridloop.sessions.workspace import identity_of
-from hybridloop.tasks.session import RoundsOfFlow, session_of_flow
+from hybridloop.tasks.session import RoundsOfFlow
 
 
 def run_in_flow(
@@ -78,13 +77,7 @@ def _measured(workspace: Any, prepared: Prepared, found: Found, run: ClaimedRun,
         return _result(found, prepared, exact(), outcome, history, taken)
 
     try:
-        if not is_there:
-            wait_for_target(workspace, settings, run, cancelled)
-        with (
-            session_slot(settings.session_slots, run, workspace, cancelled),
-            session_of_flow(settings.target, session_of_run(workspace, settings, run)) as session,
-            cancelled_in_prefect(flow_run.id, cancelled, session.stop),
-        ):
+        with held_session(workspace, settings, run, cancelled, is_there=is_there) as session:
             rounds = RoundsOfFlow(session)
             reports = Reports(session, rounds, history, prepared, run.record.key, also=lambda: artifact.update(so_far))
             outcome = prepared.measured(rounds, reports)
