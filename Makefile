@@ -27,7 +27,7 @@ chaos: .venv/ready ## kill, pause and starve runs by the hundred (an hour)
 
 soak: .venv/ready ## half an hour of runs against a service with faults, then a sweep whose workers and database are lost
 	@$(BIN)/python -m benchmarks.soak --minutes 30
-	HYBRIDLOOP_TESTS=long $(BIN)/pytest tests/flows/test_sweep_on_workers.py
+	HYBRIDLOOP_TESTS=long $(BIN)/pytest tests/flows/sweep_execution/test_sweep_on_workers.py
 
 check: .venv/ready ## lint, format, types, import contracts
 	$(BIN)/ruff check .

@@ -9,9 +9,9 @@ from typing import Any
 
 from benchmarks.accuracy_energies import DATA, Counted
 from benchmarks.bounds import Bound, Side
-from hybridloop.flows.binary import prepare_qaoa, prepare_rqaoa
-from hybridloop.flows.settings import ProblemText, QaoaSettings, RqaoaSettings
-from tests.algorithms.batched_states import noiseless_rounds, shot_rounds
+from hybridloop.settings import ProblemText, QaoaSettings, RqaoaSettings
+from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
+from tests.preparation_helpers import prepare_qaoa, prepare_rqaoa
 
 ALL_BUT_EXACT = 10_000_000  # shots of a target that does not sample: rounding moves a ratio by 1e-6
 TEN_NODES = ("reg3_n10_s1", "reg3w_n10_s12", "gnp_n10_p05_s4")
@@ -37,7 +37,7 @@ def cubic_graphs(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
     names = [name for name in _graphs() if name.startswith("reg3_")]
     exact = QaoaSettings(shots=ALL_BUT_EXACT)
     ratios = [
-        prepare_qaoa(_text(name), exact, 0).measured(noiseless_rounds(), lambda _: None).value
+        prepare_qaoa(_text(name), exact, 0).measure(noiseless_rounds(), lambda _: None).value
         / _graphs()[name]["max_cut"]
         for name in names
     ]
@@ -47,7 +47,7 @@ def cubic_graphs(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
         prepared = prepare_qaoa(_text(name), QaoaSettings(), 0)
         for seed in seeds:
             counted = Counted(shot_rounds(seed))
-            best += _is_best(prepared.measured(counted, lambda _: None).best_value, name)
+            best += _is_best(prepared.measure(counted, lambda _: None).best_value, name)
             most_jobs, most_shots = max(most_jobs, counted.jobs), max(most_shots, counted.shots)
     return [
         Bound("15 cubic graphs, 3 layers: mean exact ratio", 100 * fmean(ratios), Side.AT_LEAST, 90, "%"),
@@ -65,8 +65,8 @@ def recursion(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
     for name in TEN_NODES:
         prepared = prepare_rqaoa(_text(name), RqaoaSettings(), 0)
         counted = Counted(noiseless_rounds())
-        exact = prepared.measured(counted, lambda _: None)
-        best = sum(_is_best(prepared.measured(shot_rounds(seed), lambda _: None).value, name) for seed in seeds)
+        exact = prepared.measure(counted, lambda _: None)
+        best = sum(_is_best(prepared.measure(shot_rounds(seed), lambda _: None).value, name) for seed in seeds)
         optimum = _graphs()[name]["max_cut"]
         bounds += [
             Bound(f"recursion, {name}: noiseless cut", 100 * exact.value / optimum, Side.AT_LEAST, 100 - 1e-9, "%"),

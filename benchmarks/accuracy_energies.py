@@ -17,22 +17,22 @@ from scipy.sparse.linalg import eigsh
 from scipy.stats import chi2
 
 from benchmarks.bounds import Bound, Side
-from hybridloop.algorithms.ansatz import Ansatz
-from hybridloop.algorithms.electronic import ElectronicProblem, electronic_problem
-from hybridloop.algorithms.estimation import Z95
-from hybridloop.algorithms.evaluation import evaluation
-from hybridloop.algorithms.exact import exact_ground_energy
-from hybridloop.algorithms.fcidump import read_fcidump
-from hybridloop.algorithms.fermions import FermionMapping
-from hybridloop.algorithms.final import measure_finally
-from hybridloop.algorithms.measurement import observable
+from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.estimation.estimates import Z95
+from hybridloop.algorithms.estimation.evaluation import evaluation
+from hybridloop.algorithms.estimation.final import measure_final_estimate
+from hybridloop.algorithms.estimation.grouping import split_coefficients
+from hybridloop.algorithms.estimation.observable import observable
+from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.outcome import Outcome
-from hybridloop.algorithms.rounds import Measured, RunRound
-from hybridloop.algorithms.sharing import share_terms
-from hybridloop.flows.problems import prepare_vqe
-from hybridloop.flows.settings import ProblemText, VqeSettings
-from hybridloop.sessions.targets import split_shots
-from tests.algorithms.batched_states import shot_rounds
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
+from hybridloop.algorithms.problems.exact import exact_ground_energy
+from hybridloop.algorithms.problems.fermions import FermionMapping
+from hybridloop.algorithms.rounds import MeasuredPub, RunRound
+from hybridloop.azure.targets import split_shots
+from hybridloop.settings import ProblemText, VqeSettings
+from tests.algorithms.batched_state_helpers import shot_rounds
+from tests.preparation_helpers import prepare_vqe
 
 DATA = Path(__file__).parent.parent / "tests" / "data"
 MHA = 1e-3  # hartree
@@ -47,7 +47,7 @@ class Counted:
         self._run_round = run_round
         self.rounds = self.jobs = self.shots = 0
 
-    def __call__(self, pubs: Sequence[SamplerPub], /) -> list[Measured]:
+    def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         self.rounds += 1
         self.jobs += sum(pub.size * len(split_shots(int(pub.shots), SHOTS_A_JOB)) for pub in pubs)
         self.shots += sum(pub.size * int(pub.shots) for pub in pubs)
@@ -81,13 +81,14 @@ def fcidump(name: str) -> str:
 def reported(name: str, seed: int, settings: VqeSettings | None = None, run_round: RunRound | None = None) -> Reported:
     """The molecule's energy by a run with the defaults, or these settings; without noise, or on these rounds."""
     prepared = prepare_vqe(ProblemText(name=name, text=fcidump(name)), settings or VqeSettings(), seed)
-    if prepared.exact is None:
+    exact = prepared.facts.exact()
+    if exact is None:
         raise ValueError(f"{name} is too large for its exact energy to be known")
     counted = Counted(run_round or shot_rounds(seed))
-    outcome = prepared.measured(counted, lambda _: None)
+    outcome = prepared.measure(counted, lambda _: None)
     state = Statevector(prepared.ansatz.circuit.assign_parameters(np.array(outcome.parameters)))
     found = float(state.expectation_value(prepared.problem.hamiltonian).real)
-    return Reported(outcome, (outcome.value - prepared.exact) / MHA, (found - prepared.exact) / MHA, counted)
+    return Reported(outcome, (outcome.value - exact) / MHA, (found - exact) / MHA, counted)
 
 
 def p95(values: Sequence[float]) -> float:
@@ -135,13 +136,15 @@ def ground_states(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
     for name, most in (("H4_1", 3.3e6), ("LiH_1.595_fc", 1.3e6)):
         problem = on_qubits(name)
         exact, state = exact_ground_energy(problem.molecule), ground_state(problem)
-        energy = share_terms(observable(problem.hamiltonian), problem.reference_state)
+        energy = split_coefficients(observable(problem.hamiltonian), problem.reference_state)
         nothing = Ansatz("exact", QuantumCircuit(energy.num_qubits), np.zeros(0), ())
         errors, shots, covered = [], [], []
         for seed in range(30 if quick else 300):
             measured = evaluation(energy, nothing, shot_rounds(seed, state))
             pilot = [4000] * len(measured.circuits)
-            final = measure_finally(measured, np.zeros(0), pilot=pilot, precision=0.7 * MHA, on_round=lambda *_: None)
+            final = measure_final_estimate(
+                measured, np.zeros(0), pilot=pilot, precision=0.7 * MHA, on_round=lambda *_: None
+            )
             errors.append(abs(final.estimate.value - exact) / MHA)
             shots.append(final.estimate.shots)
             covered.append(errors[-1] * MHA <= Z95 * final.estimate.standard_error)

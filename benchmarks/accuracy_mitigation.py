@@ -8,8 +8,8 @@ import numpy as np
 
 from benchmarks.accuracy_energies import percent, reported
 from benchmarks.bounds import Bound, Side
-from hybridloop.flows.settings import MitigationName, VqeSettings
-from tests.algorithms.noisy_states import Noisy
+from hybridloop.settings import MitigationName, VqeSettings
+from tests.algorithms.noisy_state_helpers import NoisySimulator
 
 TWO_QUBIT_ERROR = 0.01
 ALL_BUT_EXACT = 10_000_000  # shots of a target that does not sample: rounding moves H2 by 0.001 mHa
@@ -18,13 +18,13 @@ MITIGATED = (MitigationName.READOUT, MitigationName.ZNE_LINEAR)
 
 def mitigation(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
     """H2 under parity on depolarizing gates and misread qubits: whole runs without and with readout and a line."""
-    machine, seeds = Noisy(TWO_QUBIT_ERROR), range(5 if quick else 200)
+    machine, seeds = NoisySimulator(TWO_QUBIT_ERROR), range(5 if quick else 200)
     raw, exact = (
         reported("H2_0.735", 0, VqeSettings(shots=ALL_BUT_EXACT, mitigation=chosen), machine.exact)
         for chosen in (None, MITIGATED)
     )
     drawn = [
-        reported("H2_0.735", seed, VqeSettings(mitigation=MITIGATED), machine.drawn(np.random.default_rng(seed)))
+        reported("H2_0.735", seed, VqeSettings(mitigation=MITIGATED), machine.sampled(np.random.default_rng(seed)))
         for seed in seeds
     ]
     close = [abs(each.error_mha) <= 3 * 1e3 * (each.outcome.standard_error or 0.0) + 1.0 for each in drawn]

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from benchmarks.accuracy_energies import CHEMICAL_ACCURACY_MHA, MHA, Counted, percent, reported
 from benchmarks.bounds import Bound, Side
-from hybridloop.flows.binary import prepare_qaoa
-from hybridloop.flows.settings import ProblemText, QaoaSettings
-from tests.algorithms.batched_states import shot_rounds
+from hybridloop.settings import ProblemText, QaoaSettings
+from tests.algorithms.batched_state_helpers import shot_rounds
+from tests.preparation_helpers import prepare_qaoa
 
 # geometries in ångström; STO-3G unless said: an equilateral triangle, a larger basis, frozen cores, an active space
 MOLECULES = ("H3+_0.9", "H2_0.74_6-31g", "Li2_2.67_cas2e4o", "BeH+_1.31_fc", "OH-_0.97_fc", "BH_1.23_fc")
@@ -64,7 +64,7 @@ def graphs(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
         best, found = _best_cut(edges), []
         for seed in range(2 if quick else 50):
             prepared = prepare_qaoa(ProblemText(name=name, text=text), QaoaSettings(), seed)
-            outcome = prepared.measured(Counted(shot_rounds(seed)), lambda _: None)
+            outcome = prepared.measure(Counted(shot_rounds(seed)), lambda _: None)
             assert outcome.best_bitstring is not None
             found.append(_cut(edges, int(outcome.best_bitstring, 2)) == best)
         bounds.append(Bound(f"{name}: best cut sampled", percent(found), Side.AT_LEAST, 100, "%"))

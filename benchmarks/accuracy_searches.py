@@ -10,19 +10,18 @@ from qiskit.quantum_info import Statevector
 
 from benchmarks.accuracy_energies import DATA, MHA, Counted, on_qubits, p95
 from benchmarks.bounds import Bound, Side
-from hybridloop.algorithms.ansatz import Ansatz, hardware_efficient
-from hybridloop.algorithms.choice import choose
-from hybridloop.algorithms.electronic import ElectronicProblem
-from hybridloop.algorithms.evaluation import evaluation
-from hybridloop.algorithms.exact import exact_ground_energy
-from hybridloop.algorithms.lost import FAIL
-from hybridloop.algorithms.measurement import observable
+from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient
+from hybridloop.algorithms.circuits.uccsd import excitation_ansatz
+from hybridloop.algorithms.estimation.evaluation import evaluation
+from hybridloop.algorithms.estimation.grouping import split_coefficients
+from hybridloop.algorithms.estimation.observable import observable
+from hybridloop.algorithms.optimizers.missing_points import FAIL
+from hybridloop.algorithms.optimizers.registry import OPTIMIZERS, SearchSettings, choose_optimizer
 from hybridloop.algorithms.outcome import RoundLog
-from hybridloop.algorithms.searches import SEARCHES, Outset
-from hybridloop.algorithms.sharing import share_terms
-from hybridloop.algorithms.uccsd import excitation_ansatz
-from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, search
-from tests.algorithms.batched_states import shot_rounds
+from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.algorithms.problems.exact import exact_ground_energy
+from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, run_optimizer
+from tests.algorithms.batched_state_helpers import shot_rounds
 
 CHEMICAL_ACCURACY = 1.6  # mHa
 
@@ -44,12 +43,12 @@ def searched(
     The exact energy only scores it.
     """
     counted = Counted(shot_rounds(seed))
-    outset = Outset(ansatz, is_near=not ansatz.initial_point.any(), seed=seed, max_rounds=max_rounds)
-    chosen = choose(ansatz).name if name is None else name
-    optimizer = SEARCHES[chosen].begun(chosen, outset)
-    energy = share_terms(observable(problem.hamiltonian), problem.reference_state)
+    outset = SearchSettings(ansatz, is_near=not ansatz.initial_point.any(), seed=seed, max_rounds=max_rounds)
+    chosen = choose_optimizer(ansatz).name if name is None else name
+    optimizer = OPTIMIZERS[chosen].create(chosen, outset)
+    energy = split_coefficients(observable(problem.hamiltonian), problem.reference_state)
     evaluated = evaluation(energy, ansatz, counted)
-    point, _, stop = search(evaluated, ansatz, optimizer, shots, max_rounds, FAIL, RoundLog(lambda _: None))
+    point, _, stop = run_optimizer(evaluated, ansatz, optimizer, shots, max_rounds, FAIL, RoundLog(lambda _: None))
     state = Statevector(ansatz.circuit.assign_parameters(point))
     found = float(state.expectation_value(problem.hamiltonian).real) - exact_ground_energy(problem.molecule)
     return Searched(found / MHA, stop.converged, counted)

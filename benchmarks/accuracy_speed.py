@@ -13,13 +13,13 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from benchmarks.accuracy_energies import on_qubits
 from benchmarks.bounds import Bound, Side
-from hybridloop.algorithms.ansatz import hardware_efficient
-from hybridloop.algorithms.estimation import tally
-from hybridloop.algorithms.fermions import FermionMapping
-from hybridloop.algorithms.measurement import MeasurementGroup, observable
+from hybridloop.algorithms.circuits.ansatz import hardware_efficient
+from hybridloop.algorithms.estimation.estimates import group_statistics
+from hybridloop.algorithms.estimation.observable import MeasurementGroup, observable
+from hybridloop.algorithms.problems.fermions import FermionMapping
 from hybridloop.algorithms.rounds import Counts
-from hybridloop.sessions.programs import Program, Programs
-from hybridloop.sessions.targets import DEFAULT_TARGET, find_target
+from hybridloop.azure.targets import DEFAULT_TARGET, find_target
+from hybridloop.compiler.programs import CompiledPub, PubCompiler
 
 QUBITS, SHOTS = 12, 10_000
 
@@ -40,15 +40,15 @@ def speeds(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
 def _payload_ms(rng: np.random.Generator, turns: int) -> float:
     """A point of a hardware-efficient circuit whose structure is known, until its program is there to be sent."""
     group = MeasurementGroup("X" * QUBITS, (), np.zeros(0))
-    circuit = group.measured(hardware_efficient(QUBITS, rng).circuit)
-    programs = Programs(find_target(DEFAULT_TARGET).profile)
+    circuit = group.measurement_circuit(hardware_efficient(QUBITS, rng).circuit)
+    programs = PubCompiler(find_target(DEFAULT_TARGET).profile)
     points = rng.uniform(-np.pi, np.pi, (turns + 1, 1, circuit.num_parameters))
-    programs.prepare(SamplerPub.coerce((circuit, points[0], SHOTS)))  # compiles
+    programs.compile_pub(SamplerPub.coerce((circuit, points[0], SHOTS)))  # compiles
     return min(_ms(partial(_prepared, programs, circuit, point)) for point in points[1:])
 
 
-def _prepared(programs: Programs, circuit: QuantumCircuit, point: NDArray[np.float64]) -> Program:
-    return programs.prepare(SamplerPub.coerce((circuit, point, SHOTS)))
+def _prepared(programs: PubCompiler, circuit: QuantumCircuit, point: NDArray[np.float64]) -> CompiledPub:
+    return programs.compile_pub(SamplerPub.coerce((circuit, point, SHOTS)))
 
 
 def _group_ms(rng: np.random.Generator, turns: int) -> float:
@@ -58,7 +58,7 @@ def _group_ms(rng: np.random.Generator, turns: int) -> float:
     seen = np.flatnonzero(drawn)
     outcomes = np.stack([seen >> 8, seen & 0xFF], axis=1).astype(np.uint8)
     counts = Counts(QUBITS, outcomes, drawn[seen])
-    return min(_ms(lambda: tally(group, counts)) for _ in range(turns))
+    return min(_ms(lambda: group_statistics(group, counts)) for _ in range(turns))
 
 
 def _size(group: MeasurementGroup) -> int:

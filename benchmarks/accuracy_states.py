@@ -10,15 +10,15 @@ from qiskit.quantum_info import Statevector
 from benchmarks.accuracy_energies import MHA, Counted, fcidump, on_qubits, percent
 from benchmarks.bounds import Bound, Side
 from hybridloop.algorithms.adapt import adapt
-from hybridloop.algorithms.ansatz import Ansatz, hardware_efficient
-from hybridloop.algorithms.electronic import ElectronicProblem
-from hybridloop.algorithms.exact import exact_ground_energy
-from hybridloop.algorithms.pool import Pool
-from hybridloop.algorithms.trigonometric import Rotosolve
+from hybridloop.algorithms.adapt_pool import OperatorPool
+from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient
+from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
+from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.algorithms.problems.exact import exact_ground_energy
 from hybridloop.algorithms.vqd import vqd
-from hybridloop.flows.problems import prepare_vqe
-from hybridloop.flows.settings import AnsatzName, MappingName, ProblemText, VqeSettings
-from tests.algorithms.batched_states import noiseless_rounds, shot_rounds
+from hybridloop.settings import AnsatzName, MappingName, ProblemText, VqeSettings
+from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
+from tests.preparation_helpers import prepare_vqe
 
 MANY = 10**9  # shots that leave 1e-7 hartree of rounding
 WRONG_SPREAD = 0.5  # squared electrons off, on average: no noise of a right state comes near
@@ -30,7 +30,7 @@ def operators(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
     cases = [("H2_0.735", 1)] if quick else [("H2_0.735", 1), ("LiH_1.595_fc", 4), ("H4_1", 9)]
     bounds = []
     for name, most in cases:
-        pool = Pool.of(on_qubits(name))
+        pool = OperatorPool.of(on_qubits(name))
         exact, matrix = exact_ground_energy(pool.problem.molecule), pool.problem.hamiltonian.to_matrix(sparse=True)
         grown = adapt(pool, _rotosolve, noiseless_rounds(), shots=MANY, precision=1e-6, max_operators=most)
         needed = math.inf
@@ -65,7 +65,7 @@ def electrons(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
         problem = ProblemText(name=name, text=fcidump(name))
         for seed in range(2 if quick else 20):
             prepared = prepare_vqe(problem, KEEPS_NO_ELECTRONS, seed)
-            outcome = prepared.measured(Counted(shot_rounds(seed)), lambda _: None)
+            outcome = prepared.measure(Counted(shot_rounds(seed)), lambda _: None)
             assert isinstance(prepared.problem, ElectronicProblem)
             state = Statevector(prepared.ansatz.circuit.assign_parameters(np.array(outcome.parameters)))
             spread = state.expectation_value(prepared.problem.electron_deviation_operator).real

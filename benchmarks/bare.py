@@ -13,11 +13,11 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from benchmarks.local import WORKSPACE
+from hybridloop.azure.targets import Target
 from hybridloop.pytest_plugin import RESOURCE_GROUP, SUBSCRIPTION, Emulator
-from hybridloop.sessions.jobs import JobSpec
-from hybridloop.sessions.places import RoundPlace
-from hybridloop.sessions.targets import Target
-from hybridloop.sessions.workers import THREADS
+from hybridloop.runtime.thread_pool import THREADS
+from hybridloop.tasks.submission.job_ids import RoundPlace
+from hybridloop.tasks.submission.jobs import JobSpec
 
 PAUSE_S = 0.01
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.002, 0.1  # between looks at one job

@@ -21,8 +21,9 @@ from pathlib import Path
 from benchmarks.bounds import Bound, Side, conclude, machine
 from benchmarks.local import WORKSPACE, local_service
 from hybridloop.cli.progress import DRAWN_PER_S, drawn, shown
-from hybridloop.flows.live import MOST_VALUES
-from tests.cli.live_state import STATE
+from hybridloop.runs.live import MOST_VALUES
+from tests.cli.progress_helpers import STATE
+from tests.preparation_helpers import settings_for
 
 TURNS = 5
 DRAWINGS = 200
@@ -37,7 +38,7 @@ def main() -> int:
         os.environ["HYBRIDLOOP_HOME"] = home
         os.environ["PREFECT_PROFILES_PATH"] = str(Path(home) / "no-profiles.toml")
         os.environ.pop("PREFECT_API_URL", None)
-        from hybridloop import stack
+        from hybridloop import local_stack as stack
 
         try:
             return _measured()
@@ -81,16 +82,16 @@ def _seconds_of_drawing(terminal: io.TextIOBase) -> float:
 
 def _seconds(workspace: object, terminal: io.TextIOBase, *, is_quiet: bool) -> float:
     """Seconds of a whole run."""
-    from hybridloop import calls
-    from hybridloop.flows.settings import ProblemText
+    from hybridloop.api import runs as calls
+    from hybridloop.settings import ProblemText
+    from hybridloop.settings.sources import ResolvedSettings
 
-    settings = calls.checked_settings("vqe", SETTINGS)
     started = time.perf_counter()
     with redirect_stderr(terminal), shown(quiet=is_quiet) as seen:
         calls.run(
             "vqe",
             ProblemText(name="h2"),
-            settings,
+            ResolvedSettings(settings_for("vqe", SETTINGS), {}),
             workspace=workspace,
             on_progress=seen.on_progress,
             feed=seen.feed,

@@ -23,11 +23,11 @@ from typing import Any
 from benchmarks.bounds import Bound, Side, conclude, machine
 from benchmarks.local import WORKSPACE, local_service
 from benchmarks.sweep import own_stack
-from hybridloop import stack
-from hybridloop.sessions.signals import sigterm_unwinds
-from hybridloop.stack import PrefectServer
-from tests.cli.processes import connection_string
-from tests.sessions.journal.postgresql import not_installed
+from hybridloop import local_stack as stack
+from hybridloop.local_stack import PrefectServer
+from hybridloop.runtime.signals import exit_on_sigterm
+from tests.cli.shell_helpers import connection_string
+from tests.journal.postgresql_helpers import not_installed
 
 ROUNDS, QUICK = 100, 20
 TARGET = "rigetti.sim.qvm"
@@ -67,9 +67,9 @@ def child(rounds: int) -> int:
     """Both ways, in a process of their own; the figures as JSON."""
     from prefect import flow
 
-    from hybridloop.sessions.session import open_session
-    from hybridloop.sessions.workspace import connect_from_environment
-    from hybridloop.tasks.session import RoundsOfFlow, session_of_flow
+    from hybridloop.azure.workspace import connect_from_environment
+    from hybridloop.tasks.prefect_tasks import RoundTasks, session_of_flow
+    from hybridloop.tasks.session import open_session
 
     workspace = connect_from_environment()
     with open_session(workspace, TARGET, seed=1) as session:
@@ -80,14 +80,14 @@ def child(rounds: int) -> int:
     def measured() -> tuple[float, float]:
         nonlocal ended
         with session_of_flow(TARGET, open_session(workspace, TARGET, seed=2)) as opened:
-            found = timed(RoundsOfFlow(opened), rounds)
+            found = timed(RoundTasks(opened), rounds)
         ended = time.perf_counter()
         return found.cpu_ms, found.wall_ms
 
     server = PrefectServer(
         os.environ["PREFECT_API_URL"], is_local=True, environment={"PREFECT_HOME": os.environ["PREFECT_HOME"]}
     )
-    with stack.calls_on(server):
+    with stack.run_flows_on(server):
         cpu_ms, wall_ms = measured()
     end_s = time.perf_counter() - ended
     figures = {"plain": [plain.cpu_ms, plain.wall_ms], "flow": [cpu_ms, wall_ms], "end_s": end_s}
@@ -123,7 +123,7 @@ def main() -> int:
     rounds = QUICK if options.quick else ROUNDS
     print(f"machine     {machine()}")
     bounds: list[Bound] = []
-    with sigterm_unwinds(), local_service() as service:
+    with exit_on_sigterm(), local_service() as service:
         connection = {
             **stack.QUIET,
             "AZURE_QUANTUM_CONNECTION_STRING": connection_string(service.endpoint, service.api_key, WORKSPACE),
@@ -139,7 +139,7 @@ def on_postgresql(rounds: int, connection: Mapping[str, str]) -> list[Bound]:
     if (missing := not_installed()) is not None:
         print(f"PostgreSQL  nothing was measured on it: {missing} is not installed")
         return []
-    from tests.flows import databases  # it needs psycopg
+    from tests import database_helpers as databases  # it needs psycopg
 
     with tempfile.TemporaryDirectory() as folder, databases.on_postgresql(Path(folder)) as (server, _):
         found = figures_of("PostgreSQL", rounds, {**os.environ, **server.environment, **connection})

@@ -20,15 +20,16 @@ from qiskit.quantum_info import SparsePauliOp, Statevector
 from qiskit_aer.primitives import SamplerV2
 
 from benchmarks.bounds import machine
-from hybridloop.algorithms.graphs import graph_of
+from hybridloop.algorithms.circuits.qaoa import qaoa_circuit
+from hybridloop.algorithms.problems.binary import max_cut
+from hybridloop.algorithms.problems.graphs import graph_from_edges
 from hybridloop.algorithms.qaoa import qaoa
-from hybridloop.algorithms.qaoa_circuit import qaoa_circuit
-from hybridloop.algorithms.qubo import max_cut
-from hybridloop.algorithms.rounds import Measured, RunRound, run_round_on
+from hybridloop.algorithms.rounds import MeasuredPub, RunRound, run_round_from_sampler
 from hybridloop.algorithms.vqe import vqe
-from hybridloop.data import load
-from hybridloop.flows.problems import PreparedVqe, prepare_vqe
-from hybridloop.flows.settings import AnsatzName, ProblemText, VqeSettings
+from hybridloop.data import load_table
+from hybridloop.preparation.vqe import PreparedVqe
+from hybridloop.settings import AnsatzName, ProblemText, VqeSettings
+from tests.preparation_helpers import prepare_vqe
 
 OTHERS = Path(__file__).with_name("peers_libraries.py")
 SHOTS = 4000
@@ -48,8 +49,8 @@ class Counting:
         self._draws = np.random.default_rng(seed)
         self.rounds = self.jobs = self.shots = 0
 
-    def __call__(self, pubs: Sequence[SamplerPub], /) -> list[Measured]:
-        run: RunRound = run_round_on(SamplerV2(seed=int(self._draws.integers(2**31))))
+    def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+        run: RunRound = run_round_from_sampler(SamplerV2(seed=int(self._draws.integers(2**31))))
         self.rounds += 1
         self.jobs += sum(pub.size for pub in pubs)
         self.shots += sum(pub.size * int(pub.shots) for pub in pubs)
@@ -102,8 +103,8 @@ def cut_work(name: str, seeds: Sequence[int]) -> tuple[dict[str, Any], list[Row]
         "shots": CUT_SHOTS,
         "seeds": list(seeds),
     }
-    problem = max_cut(graph_of(8, [(*edge, 1.0) for edge in EDGES]))
-    circuit = qaoa_circuit(problem, load("qaoa_angles")["3-regular"], layers=LAYERS)
+    problem = max_cut(graph_from_edges(8, [(*edge, 1.0) for edge in EDGES]))
+    circuit = qaoa_circuit(problem, load_table("qaoa_angles")["3-regular"], layers=LAYERS)
 
     def ours(seed: int) -> Row:
         counting = Counting(seed)

@@ -20,17 +20,17 @@ from qiskit.quantum_info import SparsePauliOp
 
 from benchmarks.bounds import Bound, Side, conclude, machine
 from benchmarks.local import WORKSPACE, local_service
-from hybridloop.algorithms.ansatz import hardware_efficient
-from hybridloop.algorithms.estimation import Estimate
-from hybridloop.algorithms.evaluation import evaluation
-from hybridloop.algorithms.measurement import observable
+from hybridloop.algorithms.circuits.ansatz import hardware_efficient
+from hybridloop.algorithms.estimation.estimates import Estimate
+from hybridloop.algorithms.estimation.evaluation import evaluation
+from hybridloop.algorithms.estimation.observable import observable
 from hybridloop.algorithms.rounds import RunRound
+from hybridloop.azure.workspace import connect
+from hybridloop.journal import Journal, journal_url
+from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.pytest_plugin import RESOURCE_GROUP, SUBSCRIPTION
-from hybridloop.sessions.journal import Journal, journal_url
-from hybridloop.sessions.run import claimed, new_run
-from hybridloop.sessions.session import open_session
-from hybridloop.sessions.signals import sigterm_unwinds
-from hybridloop.sessions.workspace import connect
+from hybridloop.runtime.signals import exit_on_sigterm
+from hybridloop.tasks.session import open_session
 
 TARGET = "rigetti.sim.qvm"
 EVALUATIONS, QUICK = 1000, 100
@@ -55,7 +55,7 @@ def walk(run_round: RunRound, evaluations: int) -> str:
 
 def gone_on(order: dict[str, Any]) -> tuple[str, int]:
     """The answer of a run that goes on from its journal, and how many of its rounds that had."""
-    with Journal(journal_url(Path(order["journal"]))) as journal, claimed(journal, order["uid"]) as run:
+    with Journal(journal_url(Path(order["journal"]))) as journal, claim_run(journal, order["uid"]) as run:
         with open_session(connect(order["connection"]), TARGET, run=run) as session:
             return walk(session.run_round, order["evaluations"]), session.replayed
 
@@ -77,7 +77,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.child:
         return child()
-    with sigterm_unwinds():
+    with exit_on_sigterm():
         return recorded_and_replayed(QUICK if options.quick else EVALUATIONS)
 
 

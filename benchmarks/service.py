@@ -21,13 +21,13 @@ from benchmarks.bare import BareClient
 from benchmarks.bounds import Bound, Side, conclude, machine
 from benchmarks.local import WORKSPACE, local_service
 from benchmarks.submission import ANGLES, QUBITS, SHOTS, TARGET, ansatz, straight_on_aer
+from hybridloop.azure.targets import find_target
+from hybridloop.compiler.programs import PubCompiler
 from hybridloop.pytest_plugin import Emulator
-from hybridloop.sessions.jobs import JobSpec, plan_jobs, record_of
-from hybridloop.sessions.places import RoundPlace
-from hybridloop.sessions.programs import Programs
-from hybridloop.sessions.session import open_session
-from hybridloop.sessions.signals import sigterm_unwinds
-from hybridloop.sessions.targets import find_target
+from hybridloop.runtime.signals import exit_on_sigterm
+from hybridloop.tasks.session import open_session
+from hybridloop.tasks.submission.job_ids import RoundPlace
+from hybridloop.tasks.submission.jobs import JobSpec, plan_jobs, record_of
 
 THREADS = (1, 8, 32)
 JOBS = 320  # for each number of threads
@@ -49,7 +49,7 @@ class Cost:
 
 def main() -> int:
     """Measure, print, and judge; on SIGTERM the service is ended too."""
-    with sigterm_unwinds():
+    with exit_on_sigterm():
         return _main()
 
 
@@ -104,7 +104,7 @@ def specs(rng: np.random.Generator, jobs: int) -> list[JobSpec]:
     """That many jobs of the circuit, each at other angles."""
     target = find_target(TARGET)
     pub = SamplerPub.coerce((ansatz(), rng.uniform(-np.pi, np.pi, (jobs, ANGLES))), SHOTS)
-    program = Programs(target.profile).prepare(pub)
+    program = PubCompiler(target.profile).compile_pub(pub)
     place = RoundPlace(str(uuid.uuid4()), "bare", 0)
     return plan_jobs(place, [record_of(program, SHOTS)], [program], target, seed=0)
 

@@ -27,7 +27,7 @@ import psutil
 
 from benchmarks.bounds import Bound, Side, conclude
 from benchmarks.local import local_service
-from hybridloop import stack
+from hybridloop import local_stack as stack
 from hybridloop.pytest_plugin import RESOURCE_GROUP, SUBSCRIPTION, Emulator
 
 FAULTS = {
@@ -130,7 +130,7 @@ def soaked(seconds: float, folder: Path, *, with_worker: bool) -> Found:
         service.admin("targets", {QUEUED: {"queue_s": QUEUE_S}})
         service.admin("faults", FAULTS)
         watched = {"runs' process": psutil.Process(), "service": psutil.Process(service.process.pid)}
-        watched["Prefect's server"] = psutil.Process(stack.status().parts[0].pid)
+        watched["Prefect's server"] = psutil.Process(stack.status().components[0].pid)
         if with_worker:
             from benchmarks.soak_worker import scheduled
 
@@ -139,7 +139,7 @@ def soaked(seconds: float, folder: Path, *, with_worker: bool) -> Found:
 
 
 def _counted(seconds: float, service: Emulator, api_url: str, watched: dict[str, psutil.Process]) -> Found:
-    from hybridloop.environment import default_workspace
+    from hybridloop.api.environment import default_workspace
     from hybridloop.errors import HybridloopError
 
     series: dict[str, list[Sample]] = {name: [] for name in watched}
@@ -184,14 +184,14 @@ def _counted(seconds: float, service: Emulator, api_url: str, watched: dict[str,
 
 def _let_parked_end() -> int:
     """Keep house until all runs have ended, and their sessions with them; how many have not."""
-    from hybridloop import api
-    from hybridloop.sessions.journal import open_journal
+    from hybridloop.api import algorithms as api
+    from hybridloop.journal import open_journal
 
     until = time.monotonic() + 120.0
     while True:
-        api.keep_house()
+        api.run_housekeeping()
         with open_journal() as journal:
-            left = len(journal.in_status(NOT_OVER))
+            left = len(journal.runs_by_status(NOT_OVER))
         if not left or time.monotonic() > until:
             return left
         time.sleep(QUEUE_S)
@@ -200,7 +200,7 @@ def _let_parked_end() -> int:
 def _acts() -> Iterator[Any]:
     """What is done, again and again."""
     import hybridloop as hl
-    from hybridloop import api
+    from hybridloop.api import algorithms as api
 
     @hl.session_flow(target="rigetti.sim.qvm")
     def own_loop(session: Any, rounds: int = 3) -> int:
@@ -219,7 +219,7 @@ def _acts() -> Iterator[Any]:
         yield lambda: hl.vqe("h2", seed=next(seeds), target="ionq.simulator")
         yield lambda: own_loop()
         yield lambda: hl.qaoa("petersen", seed=next(seeds), target=QUEUED, detach_after=1.0)
-        yield api.keep_house
+        yield api.run_housekeeping
 
 
 def _running(api_url: str) -> int:

@@ -16,8 +16,8 @@ POOL = DEPLOYMENT = "soak"
 REST_WITHIN_S = 180.0
 EVERY_S = {"qaoa": 20.0, "vqe": 40.0, "housekeeping": 60.0}
 PARAMETERS: dict[str, dict[str, Any]] = {
-    "qaoa": {"problem": {"name": "petersen"}, "settings": {"unattended": "interrupted"}},
-    "vqe": {"problem": {"name": "h2"}, "settings": {"target": "ionq.simulator", "unattended": "interrupted"}},
+    "qaoa": {"problem": {"name": "petersen"}, "settings": {"resume_automatically": "interrupted"}},
+    "vqe": {"problem": {"name": "h2"}, "settings": {"target": "ionq.simulator", "resume_automatically": "interrupted"}},
     "housekeeping": {},
 }
 
@@ -79,8 +79,8 @@ def _deploy(api_url: str) -> None:
     from prefect.utilities.callables import parameter_schema
     from prefect.workers.process import ProcessWorker
 
-    from hybridloop.flows.catalog import FLOWS
     from hybridloop.flows.housekeeping import housekeeping
+    from hybridloop.flows.registry import FLOWS
 
     template = ProcessWorker.get_default_base_job_template()
     with SyncPrefectClient(api_url) as client:

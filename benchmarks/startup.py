@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.bounds import Bound, Side, conclude, machine
-from hybridloop.sessions.signals import sigterm_unwinds
+from hybridloop.runtime.signals import exit_on_sigterm
 
 TURNS = 5
 COMMAND = str(Path(sys.executable).with_name("hybridloop"))
@@ -26,7 +26,7 @@ MEASURED: dict[str, tuple[Sequence[str], float]] = {  # name: command, and the s
 
 def main() -> int:
     """Measure, print, and judge; on SIGTERM the stack is taken down too."""
-    with sigterm_unwinds():
+    with exit_on_sigterm():
         return _main()
 
 

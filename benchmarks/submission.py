@@ -28,13 +28,13 @@ from benchmarks.bare import BareClient
 from benchmarks.bounds import Bound, Side, conclude, machine
 from benchmarks.local import WORKSPACE, local_service
 from hybridloop.algorithms.rounds import Counts
+from hybridloop.azure.targets import find_target
+from hybridloop.compiler.programs import PubCompiler
 from hybridloop.pytest_plugin import Emulator
-from hybridloop.sessions.jobs import plan_jobs, record_of
-from hybridloop.sessions.places import RoundPlace
-from hybridloop.sessions.programs import Programs
-from hybridloop.sessions.session import OpenSession, open_session
-from hybridloop.sessions.signals import sigterm_unwinds
-from hybridloop.sessions.targets import find_target
+from hybridloop.runtime.signals import exit_on_sigterm
+from hybridloop.tasks.session import OpenSession, open_session
+from hybridloop.tasks.submission.job_ids import RoundPlace
+from hybridloop.tasks.submission.jobs import plan_jobs, record_of
 
 TARGET = "rigetti.sim.qvm"
 QUBITS, ANGLES, SHOTS = 4, 8, 1000
@@ -61,7 +61,7 @@ class Way:
 
 def main() -> int:
     """Measure, print, and judge; on SIGTERM the service is ended too."""
-    with sigterm_unwinds():
+    with exit_on_sigterm():
         return _main()
 
 
@@ -103,9 +103,9 @@ def compile_seconds(circuit: QuantumCircuit) -> str:
     pub = SamplerPub.coerce((circuit, np.zeros((1, ANGLES))), SHOTS)
     taken = []
     for _ in range(2):
-        programs = Programs(find_target(TARGET).profile)
+        programs = PubCompiler(find_target(TARGET).profile)
         started = time.perf_counter()
-        programs.prepare(pub)
+        programs.compile_pub(pub)
         taken.append(1e3 * (time.perf_counter() - started))
     return f"{taken[1]:.0f} ms to compile and check ({taken[0]:.0f} ms the first in a process)"
 
@@ -202,7 +202,7 @@ def straight_on_aer(circuit: QuantumCircuit) -> Measure:
 def bare_calls(client: BareClient, circuit: QuantumCircuit) -> Measure:
     """The calls that a round's jobs need, with the same payloads, made beforehand."""
     target = find_target(TARGET)
-    programs = Programs(target.profile)
+    programs = PubCompiler(target.profile)
     run_uid, number = str(uuid.uuid4()), 0
 
     def measure(points: Points) -> float:
@@ -210,7 +210,7 @@ def bare_calls(client: BareClient, circuit: QuantumCircuit) -> Measure:
         pub = SamplerPub.coerce((circuit, points), SHOTS)
         place = RoundPlace(run_uid, "bare", number)
         number += 1
-        program = programs.prepare(pub)
+        program = programs.compile_pub(pub)
         return client.round(place, plan_jobs(place, [record_of(program, SHOTS)], [program], target, seed=0))
 
     return measure

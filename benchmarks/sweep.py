@@ -24,12 +24,12 @@ import psutil
 
 from benchmarks.bounds import Bound, Side, conclude, machine
 from benchmarks.local import WORKSPACE, local_service
-from hybridloop import stack
-from hybridloop.flows.settings import ProblemText
-from hybridloop.flows.sweep_spec import SweepSpec, points_of
-from hybridloop.sessions.journal import Journal, open_journal
-from hybridloop.sessions.run import new_run
-from hybridloop.sessions.signals import sigterm_unwinds
+from hybridloop import local_stack as stack
+from hybridloop.flows.sweep_execution.spec import SweepSpec, points_of
+from hybridloop.journal import Journal, open_journal
+from hybridloop.journal.claimed_run import new_run
+from hybridloop.runtime.signals import exit_on_sigterm
+from hybridloop.settings import ProblemText
 
 POINTS, QUICK = 1000, 100
 CPU_LIMIT_MS, GROWTH_LIMIT_MB, REAL_LIMIT_S = 50.0, 20.0, 600.0
@@ -114,7 +114,7 @@ class Meter:
 
 def led(points: int, name: str, execution: Any) -> list[Bound]:
     """Lead a sweep whose runs are no-ops."""
-    from hybridloop.flows.sweeping import swept
+    from hybridloop.flows.sweep_execution.scheduler import swept
 
     meter = Meter()
     with open_journal() as journal:
@@ -132,7 +132,7 @@ def led(points: int, name: str, execution: Any) -> list[Bound]:
 
 def in_processes(points: int) -> list[Bound]:
     """Points in processes of this machine."""
-    from hybridloop.flows.point_pool import PointPool
+    from hybridloop.flows.sweep_execution.process_pool import PointPool
 
     command = (sys.executable, "-m", "benchmarks.sweep", "--point-process")
     pool = PointPool(2, os.environ, {}, command)
@@ -147,9 +147,9 @@ def on_workers(points: int) -> list[Bound]:
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.context import SyncClientContext
 
-    from hybridloop.flows.deployed import Deployed
-    from hybridloop.flows.deployments import Deployment
+    from hybridloop.flows.lifecycle.deployments import Deployment
     from hybridloop.flows.qaoa import qaoa
+    from hybridloop.flows.sweep_execution.deployment_pool import Deployed
 
     with SyncClientContext.get_or_create() as context:  # as in a flow
         client = context.client
@@ -196,7 +196,7 @@ def own_stack() -> Iterator[None]:
         try:
             server = stack.ensure_prefect()
             os.environ.update(server.environment)
-            with stack.calls_on(server):
+            with stack.run_flows_on(server):
                 yield
         finally:
             _tell_all()
@@ -225,7 +225,7 @@ def main() -> int:
         return worker(options.worker)
     points = QUICK if options.quick else POINTS
     print(f"machine    {machine()}")
-    with sigterm_unwinds(), own_stack():
+    with exit_on_sigterm(), own_stack():
         bounds = [*in_processes(points), *on_workers(points), *real(points)]
     return conclude(bounds)
 

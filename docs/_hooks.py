@@ -13,14 +13,14 @@ from mkdocs.structure.files import File, Files
 
 import hybridloop
 from hybridloop.cli.app import build_app
-from hybridloop.flows.settings import SETTINGS, RunSettings
-from hybridloop.sessions.policy import FailurePolicy
+from hybridloop.settings import SETTINGS, RunSettings
+from hybridloop.tasks.failure_policy import FailurePolicy
 
 _FILE = re.compile(r"^(```[a-z]+) ([a-z]+\.[a-z]+)$", re.MULTILINE)
 _SEARCH = 'data-md-component="search" role="dialog"'
 _ELSEWHERE = frozenset({"failure"})  # it has a table of its own
-_RESULTS = ("hybridloop.flows.results.RunResult", "hybridloop.algorithms.outcome.Progress")
-_SESSION = "hybridloop.sessions.session.OpenSession"
+_RESULTS = ("hybridloop.runs.result.RunResult", "hybridloop.algorithms.outcome.RoundProgress")
+_SESSION = "hybridloop.tasks.session.OpenSession"
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

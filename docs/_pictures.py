@@ -14,8 +14,8 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.text import Text
 
-from hybridloop import stack
-from tests.emulator.browser import running_browser
+from hybridloop import local_stack as stack
+from tests.emulator.browser_helpers import running_browser
 
 IMAGES = Path(__file__).parent / "images"
 COLUMNS = 104

@@ -2,13 +2,46 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from hybridloop import renamed_modules
+
 if TYPE_CHECKING:
-    from hybridloop.api import adapt, molecule, open_session, qaoa, rqaoa, scan, session_flow, sweep, vqd, vqe
-    from hybridloop.planned import plan
+    from hybridloop.api.algorithms import adapt, qaoa, rqaoa, run_housekeeping, scan, sweep, vqd, vqe
+    from hybridloop.api.molecule import molecule
+    from hybridloop.api.plan import plan
+    from hybridloop.api.session import open_session, session_flow
+    from hybridloop.budget.caps import Caps
+    from hybridloop.flows.sweep_execution.spec import SweepSpec
+    from hybridloop.runs.live import RoundUpdate
+    from hybridloop.runs.result import RunResult
+    from hybridloop.settings import (
+        AdaptSettings,
+        ProblemText,
+        QaoaSettings,
+        RqaoaSettings,
+        RunSettings,
+        ScanSettings,
+        VqdSettings,
+        VqeSettings,
+    )
+    from hybridloop.tasks.failure_policy import FailurePolicy
 
 __all__ = [
+    "AdaptSettings",
+    "Caps",
+    "FailurePolicy",
+    "ProblemText",
+    "QaoaSettings",
+    "RoundUpdate",
+    "RqaoaSettings",
+    "RunResult",
+    "RunSettings",
+    "ScanSettings",
+    "SweepSpec",
+    "VqdSettings",
+    "VqeSettings",
     "__version__",
     "adapt",
     "molecule",
@@ -16,6 +49,7 @@ __all__ = [
     "plan",
     "qaoa",
     "rqaoa",
+    "run_housekeeping",
     "scan",
     "session_flow",
     "sweep",
@@ -24,20 +58,29 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
+_MODULES = {
+    **dict.fromkeys(("adapt", "qaoa", "rqaoa", "run_housekeeping", "scan", "sweep", "vqd", "vqe"), "api.algorithms"),
+    **dict.fromkeys(("open_session", "session_flow"), "api.session"),
+    "molecule": "api.molecule",
+    "plan": "api.plan",
+    "Caps": "budget.caps",
+    "FailurePolicy": "tasks.failure_policy",
+    "RoundUpdate": "runs.live",
+    "RunResult": "runs.result",
+    "SweepSpec": "flows.sweep_execution.spec",
+}
+
 
 def __dir__() -> list[str]:
-    """The public names, for tab completion."""
+    """Return the public names, for tab completion."""
     return sorted(__all__)
 
 
 def __getattr__(name: str) -> Any:
-    """Load the public functions when they are first used: importing the package alone costs nothing."""
-    if name == "plan":
-        from hybridloop import planned
-
-        return planned.plan
+    """Load a public name when it is first used: importing the package alone costs nothing."""
     if name in __all__:
-        from hybridloop import api
-
-        return getattr(api, name)
+        return getattr(import_module(f"hybridloop.{_MODULES.get(name, 'settings')}"), name)
     raise AttributeError(f"module 'hybridloop' has no attribute {name!r}")
+
+
+renamed_modules.install()

@@ -1,49 +1,49 @@
-"""The errors that users meet: what happened, what it means for the run, what to do next.
+"""Errors that hybridloop raises: what happened, what it means for the run, what to do next.
 
     HybridloopError
-    ├── InputError                what was given can't be used; nothing of it was submitted
-    │   ├── ProblemError          … a problem's file or text, with its line where there is one
-    │   └── RunKeyTaken           … a run of that key is there already
-    ├── ServiceError              the service, or the way to it, is in trouble
-    │   ├── AccessDenied          … it does not accept the key or identity
-    │   ├── ServiceUnreachable    … no connection, it broke, or no answer came
-    │   ├── ServiceBusy           … throttled, or failing inside: a repeat may help
+    ├── InputError                an input is invalid; nothing was submitted
+    │   ├── ProblemError          … a problem's file or text, with its line if known
+    │   └── RunKeyTaken           … a run with this key exists
+    ├── ServiceError              a request to the service failed
+    │   ├── AccessDenied          … the key or identity is not accepted
+    │   ├── ServiceUnreachable    … no connection, a broken connection, or no answer
+    │   ├── ServiceBusy           … throttling or an internal error: a retry may help
     │   ├── TargetDown            … the target takes no jobs, and did not come back in time
-    │   ├── ServiceRefused        … it understood, and said no: a repeat will not help
+    │   ├── ServiceRefused        … the request was rejected: a retry will not help
     │   ├── SessionEnded          … the session is terminal and takes no more jobs
     │   └── JobFailed             … a job ended without counts
-    ├── ReplayDiverged            a search that is replayed asks for something else than it did
-    ├── StreamBusy                two callers at once on one stream of rounds
-    ├── CapReached                the next jobs could cost more than the run may spend
-    ├── RunStopped                a round, or its whole session, was told to stop
-    │   ├── StopRequested         … by somebody else: hybridloop runs stop
-    │   ├── RunParked             … because its jobs wait longer than was allowed
+    ├── ReplayDiverged            the replay of a stored run asks for other points than the stored ones
+    ├── StreamBusy                two threads use one stream of rounds
+    ├── CapReached                the next jobs could exceed a cap of the run
+    ├── RunStopped                a round or its session was stopped
+    │   ├── StopRequested         … by `hybridloop runs stop`
+    │   ├── RunParked             … because its jobs waited longer than allowed
     │   └── RunCancelled          … in Prefect
     ├── JournalError              the journal can't be opened, read or written
-    │   ├── JournalDamaged        … what it holds is not what was written
-    │   └── JournalTooNew         … a newer version of hybridloop has written it
+    │   ├── JournalDamaged        … a row is not as it was written
+    │   └── JournalTooNew         … a newer version of hybridloop wrote it
     ├── BundleDamaged             an exported run is not as it was written
     ├── RunBusy                   another process holds the run
-    ├── LeaseLost                 another process took the run over from this one
-    ├── CallbackFailed            a function of the caller's, called after a round, raised an error
-    ├── ProgramError              a circuit can't be turned into what the target takes
+    ├── LeaseLost                 another process took over the run
+    ├── CallbackFailed            the user's callback raised an error
+    ├── ProgramError              a circuit can't be compiled for the target
     └── StackError                the local stack can't be started or found
 
-Messages have three parts: what happened, with numbers; what it means (is anything lost, is money spent?); what
-to do next. All facts are positional arguments, so that an error survives a process border.
+Every message has three parts: what happened, with numbers; what it means (is anything lost or billed?); what to do
+next. All facts are positional arguments, so that an error can be pickled and sent to another process.
 """
 
 from __future__ import annotations
 
 
 class HybridloopError(Exception):
-    """Base of all errors that hybridloop raises on purpose; `exit_code` is the command line's."""
+    """Base of all errors that hybridloop raises on purpose; `exit_code` is the exit code of a command."""
 
     exit_code = 1
 
 
 class InputError(HybridloopError):
-    """What was given can't be used: `field` names it, `problem` says why, `remedy` what to give instead."""
+    """An input is invalid: `field` names it, `problem` is the reason, `remedy` says what to give instead."""
 
     exit_code = 2
 
@@ -54,11 +54,11 @@ class InputError(HybridloopError):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.field}: {self.problem}. Nothing of this was submitted. {self.remedy}"
+        return f"{self.field}: {self.problem}. Nothing was submitted. {self.remedy}"
 
     @property
-    def in_short(self) -> str:
-        """The same without a word about submitting: for what submits nothing anyway."""
+    def short_message(self) -> str:
+        """The message without "Nothing was submitted.", for commands that submit nothing."""
         return f"{self.field}: {self.problem}. {self.remedy}"
 
 
@@ -74,20 +74,20 @@ class ProblemError(InputError):
 
 
 class RunKeyTaken(InputError):
-    """A new run was to have the key of one that is there already."""
+    """A new run has the key of an existing run."""
 
     def __init__(self, key: str) -> None:
         super().__init__(
             "run_key",
-            f"there is a run {key!r} already",
-            f"Give the new one another key, or go on with the old one: hybridloop runs resume {key}",
+            f"a run with the key {key!r} exists",
+            f"Choose another key, or resume that run: hybridloop runs resume {key}",
         )
         self.args = (key,)
         self.key = key
 
 
-class _InThreeParts(Exception):
-    """What happened, what it means for the run, what to do next."""
+class _ThreePartMessage(Exception):
+    """Message in three parts: what happened, what it means for the run, what to do next."""
 
     def __init__(self, happened: str, meaning: str, remedy: str) -> None:
         super().__init__(happened, meaning, remedy)
@@ -99,22 +99,22 @@ class _InThreeParts(Exception):
         return f"{self.happened}. {self.meaning} {self.remedy}"
 
 
-class ServiceError(_InThreeParts, HybridloopError):
-    """Trouble of the service or of the way to it: what happened, what it means for the run, what to do next."""
+class ServiceError(_ThreePartMessage, HybridloopError):
+    """A request to the service failed: `happened`, its `meaning` for the run, and the `remedy`."""
 
 
 class AccessDenied(ServiceError):
-    """The service does not accept the key or identity that was given."""
+    """The service does not accept the key or identity."""
 
     exit_code = 2
 
 
 class ServiceUnreachable(ServiceError):
-    """No connection to the service, or it broke before an answer came."""
+    """The service did not answer: no connection, a broken connection, or a timeout."""
 
 
 class ServiceBusy(ServiceError):
-    """The service throttles or fails inside; a repeat may help."""
+    """The service throttles or has an internal error; a retry may help."""
 
 
 class TargetDown(ServiceError):
@@ -122,7 +122,7 @@ class TargetDown(ServiceError):
 
 
 class ServiceRefused(ServiceError):
-    """The service understood the request and said no; a repeat will not help."""
+    """The service rejected the request; a retry will not help."""
 
 
 class SessionEnded(ServiceError):
@@ -134,7 +134,7 @@ class JobFailed(ServiceError):
 
 
 class ReplayDiverged(HybridloopError):
-    """A search that goes over recorded values asks for another point than the recorded one."""
+    """The replay of a stored run asks for another point than the stored one."""
 
     def __init__(self, search: str, difference: str) -> None:
         super().__init__(search, difference)
@@ -143,13 +143,14 @@ class ReplayDiverged(HybridloopError):
 
     def __str__(self) -> str:
         return (
-            f"replay diverged: {self.search}: {self.difference}. What was recorded is unharmed, and nothing new was "
-            "submitted. Go on where it ran (same settings, versions and machine), or start anew from the best point."
+            f"replay diverged: {self.search}: {self.difference}. The stored results are intact, and no new job was "
+            "submitted. Resume with the settings, versions and machine of the first run, or start a new run from the "
+            "best point."
         )
 
 
 class StreamBusy(HybridloopError):
-    """A second round was started on a stream whose last one is still in flight from another thread."""
+    """A second thread started a round on a stream whose last round is still in flight."""
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
@@ -157,32 +158,32 @@ class StreamBusy(HybridloopError):
 
     def __str__(self) -> str:
         return (
-            f"stream {self.stream!r} has a caller already: a stream's rounds are numbered in the order of their "
-            "calls, so it takes one thread at a time. Nothing of this call was submitted. "
-            "Give each thread its own: session.sampler(stream=…)."
+            f"another thread uses stream {self.stream!r}: the rounds of a stream are numbered in the order of their "
+            "calls, so a stream takes one thread at a time. No job was submitted for this call. "
+            "Give each thread its own stream: session.sampler(stream=…)."
         )
 
 
 class CapReached(HybridloopError):
-    """The next jobs could take more than a cap allows: `cap` names it, `state` says how much is spent and needed."""
+    """The next jobs could exceed a cap: `cap` names it, `state` says how much is spent and needed."""
 
     exit_code = 3
 
-    def __init__(self, cap: str, state: str, go_on: str) -> None:
-        super().__init__(cap, state, go_on)
+    def __init__(self, cap: str, state: str, remedy: str) -> None:
+        super().__init__(cap, state, remedy)
         self.cap = cap
         self.state = state
-        self.go_on = go_on
+        self.remedy = remedy
 
     def __str__(self) -> str:
         return (
-            f"{self.cap} is reached: {self.state}. Nothing more was submitted, and all that was measured is kept. "
-            f"{self.go_on}"
+            f"{self.cap} is reached: {self.state}. No further job was submitted, and all results are kept. "
+            f"{self.remedy}"
         )
 
 
 class RunStopped(HybridloopError):
-    """A round, or its whole session, was told to stop; `in_flight` jobs were left to the service."""
+    """A round or its session was stopped; `in_flight` jobs were left to the service."""
 
     exit_code = 130
 
@@ -192,32 +193,32 @@ class RunStopped(HybridloopError):
 
     def __str__(self) -> str:
         return (
-            f"the wait for the round was ended, {_in_flight(self.in_flight)}. A session that was stopped takes no "
-            "further round: open a new one."
+            f"the round was stopped, {_in_flight(self.in_flight)}. A stopped session takes no further round: "
+            "open a new one."
         )
 
 
 class StopRequested(RunStopped):
-    """Somebody asked the run to stop; `in_flight` jobs were left to the service."""
+    """The run was stopped by `hybridloop runs stop`; `in_flight` jobs were left to the service."""
 
     exit_code = 3
 
     def __str__(self) -> str:
         return (
-            f"the run was asked to stop, {_in_flight(self.in_flight)}. All results are kept, and no session of it is "
-            "open. `hybridloop runs resume` goes on with it."
+            f"the run was stopped on request, {_in_flight(self.in_flight)}. All results are kept, and its session is "
+            "closed. `hybridloop runs resume` resumes it."
         )
 
 
 class RunParked(RunStopped):
-    """The jobs in flight wait longer than was allowed; the run goes on when they are done."""
+    """The jobs in flight waited longer than allowed; the run can be resumed when they are done."""
 
     exit_code = 3
 
     def __str__(self) -> str:
         return (
-            f"the run was parked, {_in_flight(self.in_flight)}. All results are kept. `hybridloop runs resume` goes on "
-            f"with it once {'they are done' if self.in_flight else 'its target is back'}."
+            f"the run was parked, {_in_flight(self.in_flight)}. All results are kept. `hybridloop runs resume` resumes "
+            f"it once {'they are done' if self.in_flight else 'its target is back'}."
         )
 
 
@@ -226,8 +227,8 @@ class RunCancelled(RunStopped):
 
     def __str__(self) -> str:
         return (
-            f"the run was cancelled in Prefect, {_in_flight(self.in_flight)}. All results are kept, and no session of "
-            "it is open. `hybridloop runs resume` goes on with it."
+            f"the run was cancelled in Prefect, {_in_flight(self.in_flight)}. All results are kept, and its session is "
+            "closed. `hybridloop runs resume` resumes it."
         )
 
 
@@ -236,23 +237,23 @@ def _in_flight(jobs: int) -> str:
 
 
 class CallbackFailed(HybridloopError):
-    """The caller's own function, called after `round`, raised an error: `said` is its type and words."""
+    """The user's callback raised an error after `round`; `error` is the error's type and message."""
 
-    def __init__(self, round_: int, said: str) -> None:
-        super().__init__(round_, said)
+    def __init__(self, round_: int, error: str) -> None:
+        super().__init__(round_, error)
         self.round = round_
-        self.said = said
+        self.error = error
 
     def __str__(self) -> str:
         return (
-            f"the callback raised {self.said} after round {self.round}. All that was measured is kept, and the session "
-            "is closed. Mend the callback, then go on with the run (same run_key, or hybridloop runs resume): it is "
+            f"the callback raised {self.error} after round {self.round}. All results are kept, and the session is "
+            "closed. Fix the callback, then resume the run (same run_key, or hybridloop runs resume): the callback is "
             "called from the next round on."
         )
 
 
 class ProgramError(HybridloopError):
-    """A circuit can't be turned into a program for the target."""
+    """A circuit can't be compiled for the target."""
 
     exit_code = 2
 
@@ -262,21 +263,21 @@ class ProgramError(HybridloopError):
         self.problem = problem
 
     def __str__(self) -> str:
-        return f"circuit {self.circuit!r}: {self.problem}. Nothing of its round was submitted."
+        return f"circuit {self.circuit!r}: {self.problem}. No job of this round was submitted."
 
 
-class JournalError(_InThreeParts, HybridloopError):
-    """The journal can't be opened, read or written: what happened, what it means for the run, what to do next."""
+class JournalError(_ThreePartMessage, HybridloopError):
+    """The journal can't be opened, read or written: `happened`, its `meaning` for the run, and the `remedy`."""
 
 
 class JournalDamaged(JournalError):
-    """What the journal holds is not what was written: the row `key` of `table`, and what is wrong with it."""
+    """A row of the journal is not as it was written: row `key` of `table`, and the `problem`."""
 
     def __init__(self, table: str, key: str, problem: str) -> None:
         super().__init__(
             f"the journal is damaged: {table}, row {key}: {problem}",
-            "Nothing of that row was used, and nothing was submitted because of it.",
-            "Restore the journal from a backup, or start the run anew under another key; other runs are not touched.",
+            "That row was not used, and no job was submitted because of it.",
+            "Restore the journal from a backup, or start a new run with another key. Other runs are not affected.",
         )
         self.args = (table, key, problem)
         self.table = table
@@ -285,53 +286,53 @@ class JournalDamaged(JournalError):
 
 
 class JournalTooNew(JournalError):
-    """The journal's schema is of version `found`, and this version of hybridloop knows those up to `known`."""
+    """The journal's schema has version `version`; this hybridloop reads versions up to `newest`."""
 
-    def __init__(self, found: str, known: str) -> None:
+    def __init__(self, version: str, newest: str) -> None:
         super().__init__(
-            f"the journal's schema is of version {found}, and this hybridloop knows those up to {known}",
-            "Nothing in it was read or changed.",
-            "Use the newer hybridloop that wrote it, or name another journal in HYBRIDLOOP_JOURNAL.",
+            f"the journal's schema is of version {version}, and this hybridloop reads versions up to {newest}",
+            "The journal was not read or changed.",
+            "Use the newer hybridloop that wrote it, or set HYBRIDLOOP_JOURNAL to another journal.",
         )
-        self.args = (found, known)
-        self.found = found
-        self.known = known
+        self.args = (version, newest)
+        self.version = version
+        self.newest = newest
 
 
 class BundleDamaged(HybridloopError):
-    """An exported run is not as it was written: `bundle` is its path, `trouble` says what is off."""
+    """An exported run is not as it was written: `bundle` is its path, `problem` the difference."""
 
-    def __init__(self, bundle: str, trouble: str) -> None:
-        super().__init__(bundle, trouble)
+    def __init__(self, bundle: str, problem: str) -> None:
+        super().__init__(bundle, problem)
         self.bundle = bundle
-        self.trouble = trouble
+        self.problem = problem
 
     def __str__(self) -> str:
         return (
-            f"the bundle {self.bundle} is damaged, or somebody changed it: {self.trouble}. Nothing of it was used. "
+            f"the bundle {self.bundle} is damaged or was changed: {self.problem}. Nothing was read from it. "
             "Export the run again where it was made, or get another copy."
         )
 
 
 class RunBusy(HybridloopError):
-    """A process that lives holds the run: `who` it is, and `until` when its lease runs if it is not renewed."""
+    """A live process holds the run: `holder` describes it, `until` is the end of its lease unless it is renewed."""
 
-    def __init__(self, key: str, who: str, until: str) -> None:
-        super().__init__(key, who, until)
+    def __init__(self, key: str, holder: str, until: str) -> None:
+        super().__init__(key, holder, until)
         self.key = key
-        self.who = who
+        self.holder = holder
         self.until = until
 
     def __str__(self) -> str:
         return (
-            f"run {self.key!r} is held by {self.who}, whose lease runs until {self.until} and is renewed while it "
-            f"lives. Nothing was submitted here. Watch it with hybridloop runs show {self.key}, or end it with "
+            f"run {self.key!r} is held by {self.holder}; its lease runs until {self.until} and is renewed while the "
+            f"process lives. Nothing was submitted. Watch the run: hybridloop runs show {self.key}; or stop it: "
             f"hybridloop runs stop {self.key}"
         )
 
 
 class LeaseLost(HybridloopError):
-    """The run was taken over by another process, or given up: `holder` says by whom it is held now."""
+    """Another process took over the run, or the run was released: `holder` describes who holds it now."""
 
     def __init__(self, key: str, holder: str) -> None:
         super().__init__(key, holder)
@@ -340,14 +341,14 @@ class LeaseLost(HybridloopError):
 
     def __str__(self) -> str:
         return (
-            f"run {self.key!r} is no longer this process's: it is held by {self.holder}. This process wrote nothing "
-            "after that and submits nothing more; what it had submitted is in the journal and is not paid twice. "
-            f"Watch the run with hybridloop runs show {self.key}"
+            f"run {self.key!r} is no longer held by this process: {self.holder} holds it. This process wrote nothing "
+            "after that and submits no more jobs. The jobs that it submitted are in the journal and are not paid "
+            f"twice. Watch the run: hybridloop runs show {self.key}"
         )
 
 
 class StackError(HybridloopError):
-    """The local stack can't be started, found or stopped; no run is touched by that."""
+    """The local stack can't be started, found or stopped; no run is affected."""
 
     def __init__(self, happened: str, remedy: str) -> None:
         super().__init__(happened, remedy)
@@ -355,4 +356,4 @@ class StackError(HybridloopError):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.happened}. No run was touched. {self.remedy}"
+        return f"{self.happened}. No run was affected. {self.remedy}"

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from hybridloop.pytest_plugin import SUBSCRIPTION, Emulator, running_emulator
 from tests.long_form import IS_LONG
 
+if TYPE_CHECKING:
+    from hybridloop.journal import Journal
+    from hybridloop.local_stack import PrefectServer
+    from hybridloop.runs.stored_run import KeptRun
+
 # so that what the modules of helpers assert is explained, too
 pytest.register_assert_rewrite(
-    *(f"tests.{room}" for room in ("algorithms", "chaos", "cli", "deployments", "emulator", "flows", "sessions"))
+    *(f"tests.{path.stem}" for path in Path(__file__).parent.iterdir() if path.is_dir() or "_helpers" in path.stem)
 )
 
 __all__ = ["SUBSCRIPTION", "Emulator", "running_emulator"]
@@ -30,6 +37,41 @@ def start_emulator() -> Iterator[Callable[..., Emulator]]:
     """Starts special services: `start_emulator("--clock", "virtual")`, `start_emulator(state=folder)`."""
     with ExitStack() as running:
         yield lambda *options, state=None: running.enter_context(running_emulator(*options, state=state))
+
+
+@pytest.fixture(scope="session")
+def bundles(prefect_server: PrefectServer, emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with bundles of runs that were really made, each once; see `tests.stored_run_helpers`."""
+    from tests.stored_run_helpers import write_bundles
+
+    folder = tmp_path_factory.mktemp("bundles")
+    write_bundles(emulator, folder)
+    return folder
+
+
+@pytest.fixture
+def kept(bundles: Path, request: pytest.FixtureRequest) -> KeptRun:
+    """One of them, by its name: `@pytest.mark.parametrize("kept", ["vqe"], indirect=True)`."""
+    from hybridloop.reports.bundle.archive import read_bundle
+
+    return read_bundle(bundles / f"{request.param}.zip")[0]
+
+
+@pytest.fixture
+def vqe_run(bundles: Path) -> KeptRun:
+    """The one of H2."""
+    from hybridloop.reports.bundle.archive import read_bundle
+
+    return read_bundle(bundles / "vqe.zip")[0]
+
+
+@pytest.fixture
+def own_journal(tmp_path: Path) -> Iterator[Journal]:
+    """A journal with nothing in it."""
+    from hybridloop.journal import Journal, journal_url
+
+    with Journal(journal_url(tmp_path / "journal.db")) as journal:
+        yield journal
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

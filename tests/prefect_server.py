@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from hybridloop import stack
+from hybridloop import local_stack as stack
 
 
 def own_environ(home: str, environ: Mapping[str, str]) -> dict[str, str]:
@@ -34,7 +34,7 @@ def stack_environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str
 def prefect_server(stack_environ: Mapping[str, str]) -> Iterator[stack.PrefectServer]:
     """A real Prefect server; flows that are called in this process run on it."""
     server = stack.ensure_prefect(stack_environ)
-    with stack.calls_on(server), pytest.MonkeyPatch.context() as patch:
+    with stack.run_flows_on(server), pytest.MonkeyPatch.context() as patch:
         # the journal of runs in this process is not the developer's; the folder of all state would mark strays as ours
         patch.setenv("HYBRIDLOOP_JOURNAL", f"sqlite:///{stack_environ['HYBRIDLOOP_HOME']}/journal-of-flows.db")
         yield server

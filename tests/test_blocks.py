@@ -1,4 +1,4 @@
-"""The workspace's block: saved on a real server, used by its name, found by Prefect; its secret stays in it."""
+"""Workspace block: saved on a real Prefect server and used by name; its secret appears nowhere else."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
 from pydantic import SecretStr, ValidationError
 
-from hybridloop.blocks import AzureQuantumWorkspace, saved_workspace
+from hybridloop.azure.workspace import CONNECTION_VARIABLE, identity_of
+from hybridloop.blocks import AzureQuantumWorkspace, load_workspace
 from hybridloop.errors import AccessDenied, InputError
 from hybridloop.flows.housekeeping import housekeeping
-from hybridloop.flows.settings import ProblemText, VqeSettings
 from hybridloop.flows.vqe import vqe
+from hybridloop.journal import open_journal
+from hybridloop.local_stack import PrefectServer
 from hybridloop.pytest_plugin import RESOURCE_GROUP
-from hybridloop.sessions.journal import open_journal
-from hybridloop.sessions.workspace import CONNECTION_VARIABLE, identity_of
-from hybridloop.stack import PrefectServer
-from tests.cli.processes import Shell, connection_string, said_inside
+from hybridloop.settings import ProblemText, VqeSettings
+from tests.cli.shell_helpers import Shell, connection_string, said_inside
 from tests.conftest import SUBSCRIPTION, Emulator
 
 RESOURCE_ID = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.Quantum/Workspaces/ws"
@@ -35,7 +35,7 @@ AZURE = "https://eastus.quantum.azure.com"
 
 
 class TestBlockStandards(BlockStandardTestSuite):
-    """What Prefect asks of the blocks of its own integrations; but for a look at its logo, a download."""
+    """Prefect's test suite for blocks, without the test that downloads the logo."""
 
     @pytest.fixture
     def block(self) -> type[Block]:
@@ -45,8 +45,8 @@ class TestBlockStandards(BlockStandardTestSuite):
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
-    """A block that is saved on the server, and whose key it holds."""
+class SavedBlock:
+    """A block saved on the server, with its workspace and key."""
 
     name: str
     workspace: Any
@@ -54,11 +54,11 @@ class Saved:
 
 
 @pytest.fixture(scope="module")
-def saved(prefect_server: PrefectServer, emulator: Emulator) -> Saved:
+def saved(prefect_server: PrefectServer, emulator: Emulator) -> SavedBlock:
     name = f"saved-{secrets.token_hex(4)}"
     text = connection_string(emulator.endpoint, emulator.api_key, name)
     AzureQuantumWorkspace(connection_string=SecretStr(text)).save(name)
-    return Saved(name, emulator.workspace(name), emulator.api_key)
+    return SavedBlock(name, emulator.workspace(name), emulator.api_key)
 
 
 @pytest.fixture(autouse=True)
@@ -67,36 +67,38 @@ def _no_workspace_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_prefect_finds_the_block_by_its_entry_point() -> None:
-    (ours,) = [each for each in entry_points(group="prefect.collections") if each.name == "hybridloop"]
-    assert ours.load() is sys.modules["hybridloop.blocks"]
+    (entry,) = [entry for entry in entry_points(group="prefect.collections") if entry.name == "hybridloop"]
+    assert entry.load() is sys.modules["hybridloop.blocks"]
     assert Block.get_block_class_from_key("azure-quantum-workspace") is AzureQuantumWorkspace
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("fields", "message"),
     [
         ({}, "either connection_string or resource_id"),
         ({"connection_string": "c", "resource_id": RESOURCE_ID}, "either connection_string or resource_id"),
         ({"connection_string": "c", "api_key": "canary"}, "leave them out"),
-        ({"resource_id": RESOURCE_ID, "api_key": "canary"}, "give the endpoint, too"),
+        ({"resource_id": RESOURCE_ID, "api_key": "canary"}, "an api_key needs an endpoint"),
         ({"resource_id": RESOURCE_ID, "api_kye": "canary"}, "api_kye"),
     ],
 )
-def test_a_block_has_one_way_in_and_shows_no_secret_when_it_is_refused(given: dict[str, str], says: str) -> None:
-    with pytest.raises(ValidationError, match=says) as refusal:
-        AzureQuantumWorkspace.model_validate(given)
+def test_a_block_needs_one_kind_of_credentials_and_its_errors_show_no_secret(
+    fields: dict[str, str], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message) as refusal:
+        AzureQuantumWorkspace.model_validate(fields)
     assert "canary" not in str(refusal.value)
 
 
-def test_a_key_opens_a_workspace_at_its_endpoint_and_no_other_host_gets_it(emulator: Emulator) -> None:
+def test_a_key_opens_a_workspace_at_its_endpoint_and_is_sent_to_no_other_host(emulator: Emulator) -> None:
     def block(endpoint: str) -> AzureQuantumWorkspace:
         resource_id = RESOURCE_ID.replace("/rg/", f"/{RESOURCE_GROUP}/").replace("/ws", "/keyed")
         key = SecretStr(emulator.api_key)
         return AzureQuantumWorkspace(resource_id=resource_id, endpoint=endpoint, api_key=key)
 
-    here = block(emulator.endpoint).get_client()
-    assert list(here.list_sessions()) == []  # the service has taken the key
-    assert identity_of(here) == identity_of(emulator.workspace("keyed"))
+    local = block(emulator.endpoint).get_client()
+    assert list(local.list_sessions()) == []  # the service accepts the key
+    assert identity_of(local) == identity_of(emulator.workspace("keyed"))
     for address in (AZURE, AZURE + "/"):
         in_azure = block(address).get_client()
         assert isinstance(in_azure.credential, AzureKeyCredential)
@@ -106,11 +108,11 @@ def test_a_key_opens_a_workspace_at_its_endpoint_and_no_other_host_gets_it(emula
     assert emulator.api_key not in str(refusal.value)
 
 
-def test_an_identity_opens_a_workspace_of_azures_and_never_by_another_workspaces_key(
+def test_an_identity_opens_an_azure_workspace_and_the_key_in_the_environment_is_not_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     other = connection_string("https://westus.quantum.azure.com/", "canary", "other")
-    monkeypatch.setenv(CONNECTION_VARIABLE, other)  # whose key the SDK takes where it is given no credential
+    monkeypatch.setenv(CONNECTION_VARIABLE, other)  # the SDK uses its key if it gets no credential
     workspace = AzureQuantumWorkspace(resource_id=RESOURCE_ID, endpoint=AZURE).get_client()
     assert isinstance(workspace.credential, DefaultAzureCredential)
     assert identity_of(workspace) == {
@@ -121,12 +123,12 @@ def test_an_identity_opens_a_workspace_of_azures_and_never_by_another_workspaces
     }
     with pytest.raises(InputError, match="no other host"):
         AzureQuantumWorkspace(resource_id=RESOURCE_ID, endpoint="https://example.org").get_client()
-    with pytest.raises(InputError, match="no resource id"):
+    with pytest.raises(InputError, match="is not a resource id"):
         AzureQuantumWorkspace(resource_id="ws", endpoint=AZURE).get_client()
 
 
-def test_where_azure_knows_no_identity_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")  # the others look around on the network
+def test_a_missing_azure_identity_is_reported_with_how_to_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")  # the others use the network
     for name in ("AZURE_CLIENT_ID", "AZURE_TENANT_ID"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(AccessDenied, match="az login"):
@@ -134,15 +136,15 @@ def test_where_azure_knows_no_identity_that_is_said(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.slow
-def test_a_saved_block_opens_its_workspace_and_one_that_is_not_there_is_refused(saved: Saved) -> None:
-    assert identity_of(saved_workspace(saved.name)) == identity_of(saved.workspace)
+def test_a_saved_block_opens_its_workspace_and_an_unknown_name_is_refused(saved: SavedBlock) -> None:
+    assert identity_of(load_workspace(saved.name)) == identity_of(saved.workspace)
     with pytest.raises(InputError, match=f"no block azure-quantum-workspace/nobodys.*{saved.name}"):
-        saved_workspace("nobodys")
+        load_workspace("nobodys")
 
 
 @pytest.mark.slow
-def test_a_run_goes_to_the_workspace_of_the_block_that_it_names_and_its_secret_nowhere(
-    saved: Saved, stack_environ: dict[str, str], prefect_server: PrefectServer, caplog: pytest.LogCaptureFixture
+def test_a_run_uses_the_workspace_of_its_block_and_the_secret_is_stored_nowhere_else(
+    saved: SavedBlock, stack_environ: dict[str, str], prefect_server: PrefectServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
     vqe(ProblemText(name="h2"), VqeSettings(seed=7), "by-name", saved.name)
@@ -151,33 +153,33 @@ def test_a_run_goes_to_the_workspace_of_the_block_that_it_names_and_its_secret_n
     with open_journal() as journal:
         record = journal.run("by-name")
         assert record.settings["workspace"] == identity_of(saved.workspace)
-    became = housekeeping(workspace=saved.name)
-    with open_journal() as journal:  # other tests leave runs in workspaces of theirs
-        of_this = [key for key in became if journal.run(key).settings["workspace"] == identity_of(saved.workspace)]
-    assert of_this == []
+    handled = housekeeping(workspace=saved.name)
+    with open_journal() as journal:  # other tests leave runs in their own workspaces
+        keys = [key for key in handled if journal.run(key).settings["workspace"] == identity_of(saved.workspace)]
+    assert keys == []
     shell = Shell(stack_environ).with_variables(HYBRIDLOOP_JOURNAL=os.environ["HYBRIDLOOP_JOURNAL"])
-    again = shell.json_inside("run", "vqe", "h2", "--seed", "7", "--run-key", "by-name", "--workspace", saved.name)
-    assert [each["id"] for each in again["sessions"]] == [session.id]
+    repeated = shell.json_inside("run", "vqe", "h2", "--seed", "7", "--run-key", "by-name", "--workspace", saved.name)
+    assert [row["id"] for row in repeated["sessions"]] == [session.id]
     resumed = shell.json_inside("runs", "resume", "by-name", "--workspace", saved.name)
-    assert resumed["value"] == again["value"]
+    assert resumed["value"] == repeated["value"]
 
     with SyncPrefectClient(prefect_server.api_url) as client:
-        told = " ".join(str(line) for line in client.read_logs())
+        logs = " ".join(str(line) for line in client.read_logs())
         runs = client.read_flow_runs()
-    (ours,) = [run for run in runs if str(run.id) == record.flow_run_id]
-    assert ours.parameters["workspace"] == saved.name
-    assert saved.api_key not in told
+    (flow_run,) = [run for run in runs if str(run.id) == record.flow_run_id]
+    assert flow_run.parameters["workspace"] == saved.name
+    assert saved.api_key not in logs
     assert saved.api_key not in caplog.text
     assert saved.api_key not in repr(AzureQuantumWorkspace.load(saved.name))
     home = Path(stack_environ["HYBRIDLOOP_HOME"])
-    for place in (*home.rglob("*.db*"), *home.rglob("*.log")):
-        assert saved.api_key.encode() not in place.read_bytes(), place
+    for path in (*home.rglob("*.db*"), *home.rglob("*.log")):
+        assert saved.api_key.encode() not in path.read_bytes(), path
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [("sessions", "list"), ("sessions", "sweep"), ("targets",)], ids=" ".join)
-def test_commands_that_speak_to_the_service_take_a_blocks_name(
-    command: tuple[str, ...], saved: Saved, stack_environ: dict[str, str], prefect_server: PrefectServer
+def test_commands_that_use_the_service_accept_the_name_of_a_block(
+    command: tuple[str, ...], saved: SavedBlock, stack_environ: dict[str, str], prefect_server: PrefectServer
 ) -> None:
     shell = Shell(stack_environ)
     assert shell.json_inside(*command, "--workspace", saved.name) is not None

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from hybridloop.crashpoints import VARIABLE
-from hybridloop.sessions.journal.location import Location
+from hybridloop.journal.storage.location import Location
+from hybridloop.runtime.crash_points import VARIABLE
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OF_THE_SERVICE = ROOT / "docs" / "emulator.md"  # its snippet wants a service of its own: tests/emulator runs it
 OF_DEPLOYING = ROOT / "docs" / "deploy.md"  # its snippet wants a workspace to be named: tests/deployments runs it

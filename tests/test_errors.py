@@ -1,4 +1,4 @@
-"""The error tree: every error survives a process border whole, and says what happened and what to do."""
+"""Error tree: every error can be pickled without loss, and its message shows all its facts."""
 
 import pickle
 
@@ -9,8 +9,8 @@ from hybridloop.errors import HybridloopError
 
 EXAMPLES: list[HybridloopError] = [
     errors.InputError("shots", "0 is below 1", "Give 1 or more."),
-    errors.ProblemError("h2.fcidump", 7, "the line is cut", "Write it anew."),
-    errors.ProblemError("h2.fcidump", None, "it is empty", "Write it anew."),
+    errors.ProblemError("h2.fcidump", 7, "the line is cut", "Write it again."),
+    errors.ProblemError("h2.fcidump", None, "it is empty", "Write it again."),
     *(
         kind("it broke", "Nothing is lost.", "Try again.")
         for kind in (
@@ -26,7 +26,7 @@ EXAMPLES: list[HybridloopError] = [
     ),
     errors.ReplayDiverged("cobyla", "evaluation 3 is 1e-2 rad away"),
     errors.StreamBusy("main"),
-    errors.CapReached("max_jobs", "40 jobs are the cap, 38 are spent", "Go on with a larger one."),
+    errors.CapReached("max_jobs", "40 jobs are the cap, 38 are spent", "Resume with a larger one."),
     errors.RunStopped(4),
     errors.StopRequested(4),
     errors.RunParked(4),
@@ -45,7 +45,7 @@ EXAMPLES: list[HybridloopError] = [
 
 
 def test_there_is_an_example_of_every_error() -> None:
-    tree = {each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, HybridloopError)}
+    tree = {item for item in vars(errors).values() if isinstance(item, type) and issubclass(item, HybridloopError)}
     assert {type(example) for example in EXAMPLES} == tree - {HybridloopError}
 
 
@@ -54,14 +54,14 @@ def test_the_tree_in_the_modules_docstring_names_every_error() -> None:
 
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
-def test_an_error_survives_a_process_border(error: HybridloopError) -> None:
-    again = pickle.loads(pickle.dumps(error))
-    assert type(again) is type(error)
-    assert str(again) == str(error)
-    assert vars(again) == vars(error)
+def test_an_error_survives_pickling(error: HybridloopError) -> None:
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert str(copy) == str(error)
+    assert vars(copy) == vars(error)
 
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
-def test_an_error_shows_all_that_it_was_given(error: HybridloopError) -> None:
+def test_a_message_shows_all_arguments_of_its_error(error: HybridloopError) -> None:
     assert all(str(fact) in str(error) for fact in error.args if fact is not None)
     assert error.exit_code in {1, 2, 3, 130}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from importlib.metadata import requires, version
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).parents[1]
+from tests.paths import ROOT
+
 CONSTRAINTS = (ROOT / "constraints.txt").read_text().splitlines()
 
 

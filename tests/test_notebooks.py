@@ -10,12 +10,12 @@ import nbclient
 import nbformat
 import pytest
 
-from hybridloop.stack import PrefectServer
-from tests.cli.processes import connection_string
+from hybridloop.local_stack import PrefectServer
+from tests.cli.shell_helpers import connection_string
 from tests.conftest import Emulator
 from tests.long_form import IS_LONG, long_form
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 IN_EVERY_RUN = ("1-start", "4-failures", "5-cost")  # the others take as long again
 RUN = [path for path in NOTEBOOKS if IS_LONG or path.stem in IN_EVERY_RUN]

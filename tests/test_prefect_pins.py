@@ -11,8 +11,8 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 
-from hybridloop.stack import PrefectServer
-from hybridloop.stack.processes import wait_until
+from hybridloop.local_stack import PrefectServer
+from hybridloop.local_stack.processes import wait_until
 
 FLOW = """
 from prefect import flow, task

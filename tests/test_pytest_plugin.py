@@ -1,4 +1,4 @@
-"""The plug-in in a project that knows nothing of this one: there at once, light, and time stands still."""
+"""The pytest plug-in in another project: found without configuration, light, with a clock that stands still."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[1] / "docs" / "emulator.md"
+from tests.paths import DOCS
+
+PAGE = DOCS / "emulator.md"
 HEAVY = ("azure", "numpy", "prefect", "qiskit", "starlette", "sqlalchemy", "urllib.request", "hybridloop.emulator")
 PROJECT = '''
 import sys
@@ -52,14 +54,14 @@ def test_a_service_of_its_own(start_azure_quantum_emulator, azure_quantum_emulat
 
 
 def run_pytest(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """pytest as that project's people run it, with nothing of this project's own settings."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "HYBRIDLOOP_"))}
+    """Run pytest in another project, without this project's settings."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "HYBRIDLOOP_"))}
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-    return subprocess.run(command, cwd=project, env=kept, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=project, env=others, capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.slow
-def test_a_foreign_project_has_a_service_by_naming_a_fixture(tmp_path: Path) -> None:
+def test_another_project_gets_an_emulator_by_the_name_of_a_fixture(tmp_path: Path) -> None:
     (shown,) = re.findall(r"```python\n([^`]*azure_quantum_emulator.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     (tmp_path / "test_theirs.py").write_text(PROJECT)
     (tmp_path / "test_as_shown.py").write_text(shown)
@@ -68,7 +70,7 @@ def test_a_foreign_project_has_a_service_by_naming_a_fixture(tmp_path: Path) -> 
     assert "3 passed" in done.stdout
 
 
-def test_it_is_registered_described_and_can_be_switched_off(tmp_path: Path) -> None:
+def test_the_plugin_is_registered_listed_and_can_be_disabled(tmp_path: Path) -> None:
     (plugin,) = entry_points(group="pytest11", name="hybridloop_emulator")
     assert plugin.value == "hybridloop.pytest_plugin"
     (tmp_path / "test_theirs.py").write_text("def test_that_needs_it(azure_quantum_emulator): ...\n")
@@ -79,7 +81,7 @@ def test_it_is_registered_described_and_can_be_switched_off(tmp_path: Path) -> N
     assert "fixture 'azure_quantum_emulator' not found" in without.stdout
 
 
-def test_where_it_is_not_used_it_loads_nothing(tmp_path: Path) -> None:
+def test_an_unused_plugin_imports_nothing_heavy(tmp_path: Path) -> None:
     (tmp_path / "test_theirs.py").write_text(
         f"import sys\ndef test_nothing():\n    assert 'hybridloop.pytest_plugin' in sys.modules\n"
         f"    assert set({HEAVY!r}).isdisjoint(sys.modules)\n"

@@ -21,10 +21,10 @@ import typer.main
 
 import hybridloop
 from hybridloop.cli.app import build_app
-from hybridloop.flows.settings import SETTINGS
-from tests.emulator.browser import CHROMIUM, DRIVER, running_browser
+from hybridloop.settings import SETTINGS
+from tests.emulator.browser_helpers import CHROMIUM, DRIVER, running_browser
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 WRITTEN = sorted((ROOT / "docs").rglob("*.md"))
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 ELSEWHERE = re.compile(r"\s*(?:https?:)?//")
@@ -128,7 +128,7 @@ def test_the_reference_has_every_public_name_and_no_private_one(site: Path) -> N
     ids = Page(page_of(site, "reference/python")).ids
     named = {each.rpartition(".")[2] for each in ids}
     assert {name for name in hybridloop.__all__ if not name.startswith("_")} <= named
-    assert {"RunResult", "OpenSession", "Progress"} <= named
+    assert {"RunResult", "OpenSession", "RoundProgress"} <= named
     everywhere = [each for path in site.rglob("*.html") for each in Page(path).ids]
     assert [each for each in everywhere if "._" in each or each.startswith("hybridloop._")] == []
 

@@ -11,9 +11,8 @@ import pytest
 
 from benchmarks.soak import Found, Sample, growth
 from tests.long_form import long_form, short_or_long
+from tests.paths import ROOT
 from tests.prefect_server import own_environ
-
-ROOT = Path(__file__).parent.parent
 
 
 def test_growth_is_from_the_second_quarter_to_the_last() -> None:

@@ -1,4 +1,4 @@
-"""What an algorithm tells: of each of its rounds as they go by, and of what it has come to."""
+"""Progress of an algorithm by round, and its outcome: value, error, parameters and reason to stop."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.estimation import Estimate
-from hybridloop.algorithms.final import FinalMeasurement
-from hybridloop.algorithms.optimizer import Reading
+from hybridloop.algorithms.estimation.estimates import Estimate
+from hybridloop.algorithms.estimation.final import FinalMeasurement
+from hybridloop.algorithms.optimizers.base import PointEstimate
 
 Table = tuple[Mapping[str, Any], ...]  # plain values by column, as JSON has them; all rows have the same columns
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """One round: `phase` is "search" or "final"; energies in hartree, angles in radians.
+class RoundProgress:
+    """Progress after one round; `phase` is "search" or "final"; energies in hartree, angles in radians.
 
-    In a search, value and standard error belong to `point`, which the optimizer found by measuring or by its model, in
-    this round or, where too many of its points were lost, in the last that told it something. In the final phase they
-    pool all that was measured there. `circuits` counts pairs of point and group, and overlaps: one job each or more
-    (parts above a target's limit). `total_shots` counts from the run's start.
+    In a search, value and standard error are the optimizer's at `point`: measured or from its model. They may be those
+    of an earlier round where too many points of this one failed. In the final phase they pool all measurements at
+    `point`. `circuits` counts pairs of point and group, and overlaps; each is one job, or several above a target's
+    limit of shots. `total_shots` counts from the start of the run.
     """
 
     round: int
@@ -38,55 +38,60 @@ class Progress:
 
 
 class RoundLog:
-    """Keeps the history and reports each round; values times `sign`, for an objective that is searched for its most."""
+    """History of a run's rounds, each reported to a callback.
 
-    def __init__(self, on_progress: Callable[[Progress], None], sign: float = 1.0) -> None:
-        self.history: list[Progress] = []
+    Values are multiplied by `sign`: −1 for an objective that is maximized.
+    """
+
+    def __init__(self, on_progress: Callable[[RoundProgress], None], sign: float = 1.0) -> None:
+        self.history: list[RoundProgress] = []
         self._on_progress = on_progress
         self._sign = sign
-        self._untold = (0, 0)  # circuits and shots of rounds that found nothing, most of their points being lost
+        self._unreported = (0, 0)  # circuits and shots of rounds without an estimate, as most of their points failed
 
-    def add(self, phase: str, found: Reading | None, points: int, circuits: int, shots: int) -> None:
-        """Take note of a round; what one without a find took is told with the next."""
-        circuits, shots = circuits + self._untold[0], shots + self._untold[1]
-        if found is None:
-            self._untold = (circuits, shots)
+    def add(self, phase: str, estimate: PointEstimate | None, points: int, circuits: int, shots: int) -> None:
+        """Record a round; the circuits and shots of one without an estimate are added to the next round's."""
+        circuits, shots = circuits + self._unreported[0], shots + self._unreported[1]
+        if estimate is None:
+            self._unreported = (circuits, shots)
             return
-        self._untold = (0, 0)
-        before = self.history[-1].total_shots if self.history else 0
-        progress = Progress(
+        self._unreported = (0, 0)
+        previous_shots = self.history[-1].total_shots if self.history else 0
+        progress = RoundProgress(
             round=len(self.history) + 1,
             phase=phase,
-            value=self._sign * found.value,
-            standard_error=found.standard_error,
-            point=tuple(found.point.tolist()),
+            value=self._sign * estimate.value,
+            standard_error=estimate.standard_error,
+            point=tuple(estimate.point.tolist()),
             points=points,
             circuits=circuits,
             shots=shots,
-            total_shots=before + shots,
+            total_shots=previous_shots + shots,
         )
         self.history.append(progress)
         self._on_progress(progress)
 
     def final(self, estimate: Estimate, point: NDArray[np.float64], circuits: int, shots: int) -> None:
-        """Take note of a round of the final measurement."""
-        self.add("final", Reading.of(estimate, point), 1, circuits, shots)
+        """Record a round of the final measurement."""
+        self.add("final", PointEstimate.of(estimate, point), 1, circuits, shots)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A value with what is known of its error, the angles it belongs to (radians), and how it was come by.
+    """Outcome of an algorithm: a value with its error, the parameters (radians) it belongs to, and the search's end.
 
-    `value` is the final measurement's, never the least of many noisy ones. On a target that does not sample
-    `is_exact` is true, `standard_error` 0, and the truth within `rounding_bound`; else that is 0 and `interval95`
-    comes from the standard error. `is_precise` says that the final measurement is as sharp as was asked, `converged`
-    that the search's own criterion was met, `reason` what ended it.
+    `value` is that of the final measurement, never the minimum of many noisy ones. On a target that does not sample,
+    `is_exact` is true, `standard_error` is 0 and the true value is within `rounding_bound`. Else `rounding_bound` is 0
+    and `interval95` comes from the standard error. `is_precise` is true if the final measurement reached the requested
+    precision, `converged` if the search met its own criterion; `reason` says what ended it.
 
-    Of a binary problem the value is the mean of the objective, in its own sense (with its penalty, where assignments
-    can break a constraint). `best_bitstring` (rightmost character = variable 0) is the best assignment that was seen in
-    any round and meets the constraint, `best_value` its objective; both are None where none does.
-    `approximation_ratio` is that of `value`, None where the optimum is not known. `table` has what one value does not
-    hold, `warnings` reasons to doubt it, `choices` what was chosen for the run, and why.
+    For a binary problem, `value` is the mean of the objective, in the problem's own sense (with the penalty where
+    assignments can violate a constraint). `best_bitstring` (rightmost character = variable 0) is the best feasible
+    assignment sampled in any round and `best_value` its objective; both are None where there is none.
+    `approximation_ratio` is that of `value`, None where the optimum is unknown.
+
+    `table` has the rows of results with more than one value, `warnings` reasons to doubt the value, `choices` what was
+    chosen automatically, and why.
     """
 
     final: FinalMeasurement
@@ -94,7 +99,7 @@ class Outcome:
     converged: bool
     reason: str
     rounds: int
-    history: tuple[Progress, ...]
+    history: tuple[RoundProgress, ...]
     best_bitstring: str | None = None
     best_value: float | None = None
     approximation_ratio: float | None = None
@@ -104,30 +109,30 @@ class Outcome:
 
     @property
     def value(self) -> float:
-        """The final measurement's."""
+        """Value of the final measurement: hartree for a molecule, else the objective's unit."""
         return self.final.estimate.value
 
     @property
     def standard_error(self) -> float:
-        """The value's."""
+        """Standard error of the value, in its unit."""
         return self.final.estimate.standard_error
 
     @property
     def interval95(self) -> tuple[float, float]:
-        """The value's."""
+        """Confidence interval of 95 % of the value: lower and upper end."""
         return self.final.estimate.interval95
 
     @property
     def is_exact(self) -> bool:
-        """Whether the target did not sample."""
+        """True if the target returned exact probabilities instead of samples."""
         return self.final.estimate.is_exact
 
     @property
     def rounding_bound(self) -> float:
-        """The value's."""
+        """Largest rounding error of an exact value, in its unit; 0 where the target samples."""
         return self.final.estimate.rounding_bound
 
     @property
     def is_precise(self) -> bool:
-        """Whether the value is as sharp as was asked."""
+        """True if the final measurement reached the requested precision."""
         return self.final.is_precise

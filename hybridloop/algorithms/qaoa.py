@@ -1,24 +1,188 @@
-"""The quantum approximate optimization algorithm: fixed angles in one job, refined only where that can be shown."""
+"""QAOA (quantum approximate optimization algorithm): measure at fixed angles, optionally optimized first.
+
+Angles are changed and layers added only where the measured gain exceeds noise.
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from hybridloop.algorithms.evaluation import Evaluation
-from hybridloop.algorithms.final import measure_finally
-from hybridloop.algorithms.lost import FAIL, LostPoints
-from hybridloop.algorithms.measurement import observable
-from hybridloop.algorithms.outcome import Outcome, Progress, RoundLog
-from hybridloop.algorithms.qaoa_circuit import QaoaCircuit
-from hybridloop.algorithms.qaoa_rounds import SeenAssignments
-from hybridloop.algorithms.qaoa_search import Search, Searching
-from hybridloop.algorithms.rounds import RunRound
+import numpy as np
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from hybridloop.algorithms.best_assignment import AssignmentTracker
+from hybridloop.algorithms.circuits.qaoa import QaoaCircuit
+from hybridloop.algorithms.estimation.estimates import Estimate, combine, group_statistics, shot_energies
+from hybridloop.algorithms.estimation.evaluation import Evaluation
+from hybridloop.algorithms.estimation.final import measure_final_estimate
+from hybridloop.algorithms.estimation.observable import Observable, observable
+from hybridloop.algorithms.optimizers.base import Optimizer, PointEstimate, Stop
+from hybridloop.algorithms.optimizers.missing_points import (
+    FAIL,
+    MissingPointPolicy,
+    apply_missing_point_policy,
+    check_missing_point_policy,
+)
+from hybridloop.algorithms.optimizers.qaoa_refine import insignificant_gain
+from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress
+from hybridloop.algorithms.rounds import Counts, FailedPoint, RunRound
 from hybridloop.errors import InputError
 
+FIXED_ANGLES = Stop(converged=True, reason="fixed angles; no search was requested")
+
+
+@dataclass(frozen=True, slots=True)
+class QaoaSearch:
+    """Optimization of a QAOA circuit beyond its first point.
+
+    `optimizer` makes the optimizer of the angles, a new one for each number of layers; None: keep the angles.
+    `extend_to` is the largest number of layers, added one at a time; None: keep the number. `cvar` is the fraction of
+    the best shots whose mean is optimized (conditional value at risk); 1 for the mean of all.
+    """
+
+    optimizer: Callable[[QaoaCircuit], Optimizer] | None = None
+    extend_to: int | None = None
+    cvar: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.cvar <= 1:
+            problem = f"{self.cvar} is not a fraction of the shots"
+            raise InputError("cvar", problem, "Give a number above 0 and at most 1.")
+
+    def check(self, ansatz: QaoaCircuit, on_lost: MissingPointPolicy) -> None:
+        """Raise InputError for settings that do not fit this circuit."""
+        if self.optimizer is not None:
+            check_missing_point_policy(on_lost, self.optimizer(ansatz))
+        if self.extend_to is not None and self.extend_to <= ansatz.layers:
+            problem = f"{self.extend_to} layers are not more than the {ansatz.layers} to start with"
+            raise InputError("extend_to", problem, "Give more, or lower layers.")
+
+    @property
+    def is_empty(self) -> bool:
+        """True if only the first point is measured."""
+        return self.optimizer is None and self.extend_to is None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _SearchRun:
+    """One run of a QAOA search, with the means to measure its rounds."""
+
+    search: QaoaSearch
+    run_round: RunRound
+    shots: int
+    on_lost: MissingPointPolicy
+    log: RoundLog
+
+    def run(self, ansatz: QaoaCircuit) -> tuple[QaoaCircuit, Stop]:
+        """Optimize angles and layers in turns; return the circuit with the point to measure, and the reason to stop."""
+        if self.search.is_empty:
+            return ansatz, FIXED_ANGLES
+        ansatz, stop = self._optimize_angles(ansatz)
+        while self.search.extend_to is not None and ansatz.layers < self.search.extend_to:
+            ansatz, layer_stop = self._add_layers(ansatz)
+            if layer_stop is not None:
+                return ansatz, layer_stop
+            ansatz, stop = self._optimize_angles(ansatz)
+        return ansatz, stop if self.search.extend_to is None else _with_layers(ansatz, stop)
+
+    def _optimize_angles(self, ansatz: QaoaCircuit) -> tuple[QaoaCircuit, Stop]:
+        """Run the optimizer of the angles; return the circuit at its best point, and the reason to stop."""
+        if self.search.optimizer is None:
+            return ansatz, Stop(converged=False, reason="the limit extend_to was reached, and each layer showed a gain")
+        optimizer = self.search.optimizer(ansatz)
+        measured = observable(ansatz.cost.operator())
+        circuit = measured.groups[0].measurement_circuit(ansatz.circuit)
+        while len(points := optimizer.ask()):
+            (result,) = self.run_round([SamplerPub.coerce((circuit, points, self.shots))])
+            estimates = [self._estimate(measured, counts) for counts in result]
+            optimizer.tell(result.points, apply_missing_point_policy(estimates, self.on_lost))
+            self.log.add("search", optimizer.current, len(points), len(points), len(points) * self.shots)
+        assert optimizer.stop is not None  # it asks for nothing more
+        best = optimizer.best
+        return ansatz if best is None else ansatz.with_initial_point(best.point), optimizer.stop
+
+    def _add_layers(self, ansatz: QaoaCircuit) -> tuple[QaoaCircuit, Stop | None]:
+        """Add layers while each gains more than noise; return the circuit, and None where only the limit ended it.
+
+        One round measures all numbers of layers. Where angles are optimized, it measures one layer more only, because
+        the start of the next one depends on the optimized angles.
+        """
+        assert self.search.extend_to is not None
+        # Measure the circuits with one, two, ... layers more in one round.
+        highest = self.search.extend_to if self.search.optimizer is None else ansatz.layers + 1
+        circuits = [ansatz]
+        while circuits[-1].layers < highest:
+            circuits.append(circuits[-1].with_added_layer())
+        measured = observable(ansatz.cost.operator())
+        (group,) = measured.groups
+        pubs = [
+            SamplerPub.coerce((group.measurement_circuit(circuit.circuit), circuit.initial_point[None, :], self.shots))
+            for circuit in circuits
+        ]
+        results = self.run_round(pubs)
+        circuits = [
+            circuit.with_initial_point(result.points[0]) for circuit, result in zip(circuits, results, strict=True)
+        ]
+        estimates = [self._estimate(measured, result[0]) for result in results]
+        # Take the deepest circuit to which each layer gained more than noise.
+        estimates = apply_missing_point_policy(estimates, self.on_lost)
+        index, reason = _last_gain(estimates)
+        deepest, estimate = circuits[index], estimates[index]
+        current = PointEstimate.of(estimate, deepest.initial_point) if isinstance(estimate, Estimate) else None
+        self.log.add("search", current, len(circuits), len(circuits), len(circuits) * self.shots)
+        return deepest, None if reason is None else _with_layers(deepest, Stop(converged=True, reason=reason))
+
+    def _estimate(self, measured: Observable, counts: Counts | FailedPoint) -> Estimate | FailedPoint:
+        return counts if isinstance(counts, FailedPoint) else cvar_estimate(measured, counts, self.search.cvar)
+
+
+def cvar_estimate(measured: Observable, counts: Counts, fraction: float) -> Estimate:
+    """Estimate the CVaR (conditional value at risk): the mean over the lowest `fraction` of the shots.
+
+    It is the mean of ψ = q + min(E − q, 0) / fraction over all shots, with q the fraction's quantile (R. T. Rockafellar
+    and S. Uryasev, J. Risk 2 (2000) 21). ψ is also its influence function, so the variance of ψ gives the error.
+    """
+    (group,) = measured.groups
+    whole = group_statistics(group, counts)
+    if fraction == 1:
+        return combine(measured, [whole])
+    energies = shot_energies(group, counts)
+    order = np.argsort(energies, kind="stable")
+    reached = np.cumsum(counts.counts[order]) >= fraction * counts.shots * (1 - 1e-12)
+    quantile = float(energies[order][int(np.argmax(reached))])
+    psi = quantile + np.minimum(energies - quantile, 0.0) / fraction
+    mean = float(counts.counts @ psi) / counts.shots
+    squares = float(counts.counts @ (psi - mean) ** 2)
+    bound = whole.rounding_bound / fraction
+    return combine(measured, [replace(whole, mean=mean, squared_deviations=squares, rounding_bound=bound)])
+
+
+def _with_layers(ansatz: QaoaCircuit, stop: Stop) -> Stop:
+    """Return the stop with the number of layers in front of its reason."""
+    return Stop(stop.converged, f"{ansatz.layers} layer{'s' * (ansatz.layers > 1)}: {stop.reason}")
+
+
+def _last_gain(estimates: Sequence[Estimate | FailedPoint]) -> tuple[int, str | None]:
+    """Find the last index up to which each estimate gains on the one before; return it and why the next one does not.
+
+    The reason is None at the end of the estimates.
+    """
+    for index, (start, candidate) in enumerate(itertools.pairwise(estimates)):
+        for estimate in (start, candidate):
+            if isinstance(estimate, FailedPoint):
+                return index, f"a job that measures another layer failed ({estimate.reason})"
+        assert isinstance(start, Estimate)
+        assert isinstance(candidate, Estimate)
+        if (missing := insignificant_gain(start, candidate)) is not None:
+            return index, f"another layer is within noise: {missing}"
+    return len(estimates) - 1, None
+
+
 DEFAULT_SHOTS = 1000
-NO_SEARCH = Search()
+NO_SEARCH = QaoaSearch()
 
 
 def qaoa(
@@ -26,25 +190,29 @@ def qaoa(
     run_round: RunRound,
     *,
     shots: int = DEFAULT_SHOTS,
-    search: Search = NO_SEARCH,
-    on_lost: LostPoints = FAIL,
-    on_progress: Callable[[Progress], None] = lambda _: None,
+    search: QaoaSearch = NO_SEARCH,
+    on_lost: MissingPointPolicy = FAIL,
+    on_progress: Callable[[RoundProgress], None] = lambda _: None,
 ) -> Outcome:
-    """Measure the ansatz at its first point, or at what a search has found from there, with more layers perhaps.
+    """Run QAOA: optimize angles and layers as `search` says, then measure the objective at the final point.
 
-    `shots` are for each point. A search may go by the best share of the shots (P. K. Barkoutsos et al., Quantum 4
-    (2020) 256); what is reported is the mean, from the last measurement alone: nothing was chosen for it.
+    `shots` are per point. A search may optimize the CVaR of the best shots (P. K. Barkoutsos et al., Quantum 4 (2020)
+    256). The reported value is the mean over the final measurement alone, so it has no selection bias. Raises
+    InputError for invalid settings, JobFailed where a failed job ends the run.
     """
     if shots < 1:
         raise InputError("shots", f"{shots} is below 1", "Give 1 or more per circuit.")
     search.check(ansatz, on_lost)
+    # Search, and keep the best assignment of all samples.
     problem, measured = ansatz.problem, observable(ansatz.cost.operator())
-    seen = SeenAssignments(problem, run_round)
+    tracker = AssignmentTracker(problem, run_round)
     log = RoundLog(on_progress, problem.sign)
-    found, stop = Searching(search, seen, shots, on_lost, log).found(ansatz)
-    point, circuits = found.initial_point, tuple(group.measured(found.circuit) for group in measured.groups)
-    final = measure_finally(
-        Evaluation(measured, circuits, seen),
+    final_ansatz, stop = _SearchRun(search, tracker, shots, on_lost, log).run(ansatz)
+    # Measure the final point with fresh shots.
+    point = final_ansatz.initial_point
+    circuits = tuple(group.measurement_circuit(final_ansatz.circuit) for group in measured.groups)
+    final = measure_final_estimate(
+        Evaluation(measured, circuits, tracker),
         point,
         pilot=[shots],
         precision=math.inf,
@@ -55,17 +223,17 @@ def qaoa(
         final=replace(final, estimate=replace(final.estimate, value=value)),
         parameters=tuple(point.tolist()),
         converged=stop.converged,
-        reason=stop.reason + _penalty_in_words(ansatz),
+        reason=stop.reason + _penalty_note(ansatz),
         rounds=len(log.history),
         history=tuple(log.history),
-        best_bitstring=None if seen.best is None else seen.best.bitstring,
-        best_value=None if seen.best is None else seen.best.value,
+        best_bitstring=None if tracker.best is None else tracker.best.bitstring,
+        best_value=None if tracker.best is None else tracker.best.value,
         approximation_ratio=problem.approximation_ratio(value),
     )
 
 
-def _penalty_in_words(ansatz: QaoaCircuit) -> str:
+def _penalty_note(ansatz: QaoaCircuit) -> str:
     problem = ansatz.problem
-    if problem.constraint is None or ansatz.cost is not problem.cost:  # the mixer keeps to it
+    if problem.constraint is None or ansatz.cost is not problem.cost:  # the mixer conserves the constraint
         return ""
-    return f"; the penalty for breaking a constraint is {problem.penalty:.4g}, because {problem.penalty_reason}"
+    return f"; the penalty for violating a constraint is {problem.penalty:.4g}, because {problem.penalty_reason}"

@@ -1,4 +1,4 @@
-"""Excited states by variational quantum deflation: each level is the lowest that overlaps with none below it."""
+"""Variational quantum deflation (VQD): excited states, each the lowest state orthogonal to all levels below."""
 
 from __future__ import annotations
 
@@ -12,28 +12,39 @@ from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp
 
-from hybridloop.algorithms.ansatz import Ansatz
-from hybridloop.algorithms.estimation import Estimate, combine, tally
-from hybridloop.algorithms.evaluation import Evaluation, evaluation
-from hybridloop.algorithms.final import FinalMeasurement, measure_finally, pilot_shots
-from hybridloop.algorithms.lost import FAIL, LostPoints, as_told, check_lost_points
-from hybridloop.algorithms.measurement import observable
-from hybridloop.algorithms.optimizer import Optimizer
-from hybridloop.algorithms.outcome import Progress, RoundLog
-from hybridloop.algorithms.overlaps import Overlaps, asked_overlaps, overlap_with, share_of_zeros, tell_overlaps
-from hybridloop.algorithms.rounds import CountedRounds, Counts, Lost, Measured, RunRound
+from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.estimation.estimates import Estimate, combine, group_statistics
+from hybridloop.algorithms.estimation.evaluation import Evaluation, evaluation
+from hybridloop.algorithms.estimation.final import FinalMeasurement, measure_final_estimate, pilot_shots
+from hybridloop.algorithms.estimation.observable import observable
+from hybridloop.algorithms.optimizers.base import Optimizer
+from hybridloop.algorithms.optimizers.missing_points import (
+    FAIL,
+    MissingPointPolicy,
+    apply_missing_point_policy,
+    check_missing_point_policy,
+)
+from hybridloop.algorithms.optimizers.overlaps import (
+    OverlapMeasurement,
+    all_zeros_fraction,
+    overlap_circuit,
+    overlap_pairs,
+    tell_overlaps,
+)
+from hybridloop.algorithms.outcome import RoundLog, RoundProgress
+from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RoundCounter, RunRound
 from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, DEFAULT_PRECISION, DEFAULT_SHOTS
 from hybridloop.errors import InputError
 
-MOST_OVERLAP = 0.02  # squared, with a level below: more of it moves the energy by that share of the gap
+MAX_OVERLAP = 0.02  # |⟨below|level⟩|²: it shifts the energy by that fraction of the gap
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One level: its energy, measured anew, the angles of its state, and |⟨below|it⟩|² with each level below.
+    """One energy level: its final measurement, parameters (radians), and |⟨below|level⟩|² with each level below.
 
-    `converged` says that its search met its own criterion; `reason` what ended it. `is_apart` is false where an
-    overlap is above `MOST_OVERLAP`: the energy then mixes levels.
+    An overlap is NaN where its job failed. `converged` is true if the search met its own criterion; `reason` says what
+    ended it.
     """
 
     final: FinalMeasurement
@@ -43,21 +54,24 @@ class Level:
     reason: str
 
     @property
-    def is_apart(self) -> bool:
-        """Whether it keeps clear of all levels below."""
-        return all(each <= MOST_OVERLAP for each in self.overlaps)
+    def is_orthogonal(self) -> bool:
+        """True if all overlaps are known and at most `MAX_OVERLAP`; else the energy may mix levels."""
+        return all(overlap <= MAX_OVERLAP for overlap in self.overlaps)
 
 
 @dataclass(frozen=True, slots=True)
 class VqdResult:
-    """The levels as they were found, from the ground state up; with a good ansatz their energies ascend."""
+    """Result of VQD: the levels in the order of their search, from the ground state up, and the resources used.
+
+    With a sufficient ansatz the energies ascend. `penalty` is the deflation weight β in hartree.
+    """
 
     levels: tuple[Level, ...]
     penalty: float
     rounds: int
     circuits: int
     shots: int
-    history: tuple[Progress, ...]
+    history: tuple[RoundProgress, ...]
 
 
 def vqd(
@@ -72,34 +86,37 @@ def vqd(
     shots: int = DEFAULT_SHOTS,
     precision: float = DEFAULT_PRECISION,
     max_rounds: int = DEFAULT_MAX_ROUNDS,
-    on_lost: LostPoints = FAIL,
-    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_lost: MissingPointPolicy = FAIL,
+    on_progress: Callable[[RoundProgress], None] = lambda _: None,
 ) -> VqdResult:
     """Minimize E(θ) + β Σ_below |⟨ψ_below|ψ(θ)⟩|² (O. Higgott, D. Wang and S. Brierley, Quantum 3 (2019) 156).
 
-    For each level the searches from all `starts`, points (n,) in radians, go on side by side, sharing rounds, and the
-    lowest end is taken. An overlap is the share of zeros after U(θ) and the inverse of U(θ_below): one more circuit for
-    each level below. β (hartree) must be above the spectrum's width; by default it is that width's bound 2 Σ|c|.
-    `max_rounds` bounds the search for a level. In the search's progress the value is the least objective of them all.
+    For each level, the searches from all `starts`, points (n,) in radians, run side by side in shared rounds, and the
+    lowest end is taken. An overlap is the probability of all zeros after U(θ) and the inverse of U(θ_below): one more
+    circuit for each level below. The deflation weight β (`penalty`, hartree) must be above the spectrum's width; by
+    default it is the bound 2 Σ|c| of that width. `max_rounds` bounds the search for one level. The progress of a search
+    shows the lowest objective of all its starts.
+
+    Raises InputError for invalid settings, JobFailed where a failed job ends the run.
     """
     energy = observable(hamiltonian)
-    width = 2.0 * math.fsum(group.reach for group in energy.groups)
+    width = 2.0 * math.fsum(group.max_abs_energy for group in energy.groups)
     penalty = width if penalty is None else penalty
     _check(ansatz, starts, levels, penalty)
-    ledger, log, overlaps = CountedRounds(run_round), RoundLog(on_progress), Overlaps.of(ansatz)
-    found: list[Level] = []
+    ledger, log, overlaps = RoundCounter(run_round), RoundLog(on_progress), OverlapMeasurement.of(ansatz)
+    results: list[Level] = []
     for _ in range(levels):
-        deflated = _Deflated(
+        objective = _DeflatedObjective(
             evaluation(energy, ansatz, ledger),
-            tuple(overlap_with(ansatz.circuit, each.parameters) for each in found),
+            tuple(overlap_circuit(ansatz.circuit, level.parameters) for level in results),
             penalty,
         )
         optimizers = [make_optimizer(replace(ansatz, initial_point=start)) for start in starts]
-        for each in optimizers:
-            check_lost_points(on_lost, each)
-        recent = _search_together(deflated, optimizers, overlaps, shots, max_rounds, on_lost, log)
-        found.append(_level(deflated, optimizers, ansatz, recent, shots, precision, log))
-    return VqdResult(tuple(found), penalty, ledger.rounds, ledger.circuits, ledger.shots, tuple(log.history))
+        for optimizer in optimizers:
+            check_missing_point_policy(on_lost, optimizer)
+        recent = _run_optimizers(objective, optimizers, overlaps, shots, max_rounds, on_lost, log)
+        results.append(_measure_level(objective, optimizers, ansatz, recent, shots, precision, log))
+    return VqdResult(tuple(results), penalty, ledger.rounds, ledger.circuits, ledger.shots, tuple(log.history))
 
 
 def _check(ansatz: Ansatz, starts: Sequence[NDArray[np.float64]], levels: int, penalty: float) -> None:
@@ -107,46 +124,52 @@ def _check(ansatz: Ansatz, starts: Sequence[NDArray[np.float64]], levels: int, p
         problem = f"{levels} levels of {ansatz.circuit.num_qubits} qubit(s)"
         raise InputError("levels", problem, f"Give 1 to {2**ansatz.circuit.num_qubits}.")
     if not starts:
-        raise InputError("starts", "there is no point to start from", "Give one at least.")
+        raise InputError("starts", "there is no point to start from", "Give at least one.")
     if not (math.isfinite(penalty) and penalty >= 0):
-        raise InputError("penalty", f"{penalty} is no energy of 0 or more", "Give one above the spectrum's width.")
+        problem = f"{penalty} is not a finite energy of 0 or more"
+        raise InputError("penalty", problem, "Give a value in hartree above the spectrum's width.")
 
 
-def _search_together(
-    deflated: _Deflated,
+def _run_optimizers(
+    objective: _DeflatedObjective,
     optimizers: Sequence[Optimizer],
-    overlaps: Overlaps,
+    overlaps: OverlapMeasurement,
     shots: int,
     max_rounds: int,
-    on_lost: LostPoints,
+    on_lost: MissingPointPolicy,
     log: RoundLog,
 ) -> list[Estimate]:
-    """All searches to their ends, one round for what all of them ask; the last energies that were measured."""
+    """Run all optimizers to their ends in shared rounds; return the energies measured last."""
     recent: list[Estimate] = []
     for _ in range(max_rounds):
-        asked = [each.ask() for each in optimizers]
-        pairs = [asked_overlaps(each, overlaps.angles) for each in optimizers]
-        if not any(map(len, asked)):
+        # Measure the points and overlaps of all optimizers in one round.
+        batches = [optimizer.ask() for optimizer in optimizers]
+        pairs = [overlap_pairs(optimizer, overlaps.num_parameters) for optimizer in optimizers]
+        if not any(map(len, batches)):
             break
-        others = overlaps.pubs(np.concatenate(pairs), shots)
-        measured, objectives, energies, answers = deflated.measured(np.concatenate(asked), shots, others)
-        met, shares = overlaps.read(answers)
+        overlap_pubs = overlaps.pubs(np.concatenate(pairs), shots)
+        measured, objectives, energies, results = objective.measure(np.concatenate(batches), shots, overlap_pubs)
+        measured_pairs, overlap_estimates = overlaps.read(results)
         recent = energies or recent
-        first = first_pair = 0
-        for optimizer, points, own in zip(optimizers, asked, pairs, strict=True):
-            part, beside = slice(first, first + len(points)), slice(first_pair, first_pair + len(own))
-            tell_overlaps(optimizer, met[beside], shares[beside], on_lost)
-            if len(points):
-                optimizer.tell(measured[part], as_told(objectives[part], on_lost))
-            first, first_pair = part.stop, beside.stop
-        best = min((each.current for each in optimizers if each.current), key=lambda each: each.value, default=None)
-        circuits = first * len(deflated.circuits) + first_pair
-        log.add("search", best, first, circuits, circuits * shots)
+        # Tell each optimizer its part.
+        point_count = pair_count = 0
+        for optimizer, batch, batch_pairs in zip(optimizers, batches, pairs, strict=True):
+            part = slice(point_count, point_count + len(batch))
+            pair_part = slice(pair_count, pair_count + len(batch_pairs))
+            tell_overlaps(optimizer, measured_pairs[pair_part], overlap_estimates[pair_part], on_lost)
+            if len(batch):
+                optimizer.tell(measured[part], apply_missing_point_policy(objectives[part], on_lost))
+            point_count, pair_count = part.stop, pair_part.stop
+        # Report the lowest objective.
+        current = [estimate for optimizer in optimizers if (estimate := optimizer.current)]
+        best = min(current, key=lambda estimate: estimate.value, default=None)
+        circuits = point_count * len(objective.circuits) + pair_count
+        log.add("search", best, point_count, circuits, circuits * shots)
     return recent
 
 
-def _level(
-    deflated: _Deflated,
+def _measure_level(
+    objective: _DeflatedObjective,
     optimizers: Sequence[Optimizer],
     ansatz: Ansatz,
     recent: Sequence[Estimate],
@@ -154,31 +177,30 @@ def _level(
     precision: float,
     log: RoundLog,
 ) -> Level:
-    """Choose the lowest end by what the searches know, and measure there anew what is reported."""
-    ends = [each for each in optimizers if each.best is not None]
-    chosen = min(ends, key=lambda each: each.best.value) if ends else optimizers[0]  # type: ignore[union-attr]
-    point = ansatz.initial_point if chosen.best is None else chosen.best.point
-    evaluated = deflated.energy
-    final = measure_finally(
-        evaluated,
+    """Select the optimizer with the lowest best value and measure energy and overlaps at its point."""
+    finished = [optimizer for optimizer in optimizers if optimizer.best is not None]
+    lowest = min(finished, key=lambda optimizer: optimizer.best.value) if finished else optimizers[0]  # type: ignore[union-attr]
+    point = ansatz.initial_point if lowest.best is None else lowest.best.point
+    final = measure_final_estimate(
+        objective.energy,
         point,
-        pilot=pilot_shots(recent, len(evaluated.circuits), shots, precision),
+        pilot=pilot_shots(recent, len(objective.energy.circuits), shots, precision),
         precision=precision,
         on_round=lambda estimate, circuits, used: log.final(estimate, point, circuits, used),
     )
-    stop = chosen.stop
+    stop = lowest.stop
     return Level(
         final=final,
         parameters=tuple(point.tolist()),
-        overlaps=deflated.overlaps(point, shots),
+        overlaps=objective.overlaps(point, shots),
         converged=stop is not None and stop.converged,
-        reason="the limit of rounds was reached" if stop is None else stop.reason,
+        reason="the limit of rounds was reached; raise max_rounds" if stop is None else stop.reason,
     )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Deflated:
-    """The energy, and the circuits that tell how much of each level below a state has."""
+class _DeflatedObjective:
+    """VQD's objective E + β Σ overlaps, with one overlap circuit for each level below."""
 
     energy: Evaluation
     below: tuple[QuantumCircuit, ...]
@@ -186,42 +208,50 @@ class _Deflated:
 
     @property
     def circuits(self) -> tuple[QuantumCircuit, ...]:
-        """Of each point."""
+        """Circuits to run for each point: those of the energy, then the overlap circuits."""
         return (*self.energy.circuits, *self.below)
 
-    def measured(
-        self, points: NDArray[np.float64], shots: int, others: Sequence[SamplerPub]
-    ) -> tuple[NDArray[np.float64], list[Estimate | Lost], list[Estimate], list[Measured]]:
-        """The points as measured, the objective at each, what energies are known, and others' answers; one round."""
+    def measure(
+        self, points: NDArray[np.float64], shots: int, other_pubs: Sequence[SamplerPub]
+    ) -> tuple[NDArray[np.float64], list[Estimate | FailedPoint], list[Estimate], list[MeasuredPub]]:
+        """Measure the points (k, n) and other PUBs in one round.
+
+        Returns the points as measured, the objective at each, the energies of the points without a failed circuit, and
+        the results of `other_pubs`.
+        """
         circuits = self.circuits
-        pubs = [SamplerPub.coerce((each, points, shots)) for each in circuits]
-        every = self.energy.run_round([*pubs, *others])
-        answers, further = every[: len(circuits)], every[len(circuits) :]
-        objectives: list[Estimate | Lost] = []
+        pubs = [SamplerPub.coerce((circuit, points, shots)) for circuit in circuits]
+        all_results = self.energy.run_round([*pubs, *other_pubs])
+        results, other_results = all_results[: len(circuits)], all_results[len(circuits) :]
+        groups = self.energy.observable.groups
+        objectives: list[Estimate | FailedPoint] = []
         energies: list[Estimate] = []
-        for row in zip(*answers, strict=True):
-            known = [each for each in row if isinstance(each, Counts)]
-            if len(known) < len(row):
-                objectives.append(next(each for each in row if isinstance(each, Lost)))
+        for row in zip(*results, strict=True):
+            counts = [result for result in row if isinstance(result, Counts)]
+            if len(counts) < len(row):
+                objectives.append(next(result for result in row if isinstance(result, FailedPoint)))
                 continue
-            groups = self.energy.observable.groups
-            tallies = [tally(*each) for each in zip(groups, known, strict=False)]
+            tallies = [group_statistics(*pair) for pair in zip(groups, counts, strict=False)]
             energies.append(combine(self.energy.observable, tallies))
-            objectives.append(self._objective(energies[-1], [share_of_zeros(each) for each in known[len(groups) :]]))
-        return (answers[0].points if answers else points), objectives, energies, further
+            overlaps = [all_zeros_fraction(zeros) for zeros in counts[len(groups) :]]
+            objectives.append(self._objective(energies[-1], overlaps))
+        return (results[0].points if results else points), objectives, energies, other_results
 
     def overlaps(self, point: NDArray[np.float64], shots: int) -> tuple[float, ...]:
-        """|⟨below|ψ⟩|² at the point (n,) for each level below, NaN where it was lost; one round."""
+        """Measure |⟨below|ψ⟩|² at the point (n,) for each level below, NaN where the job failed; one round."""
         if not self.below:
             return ()
-        answers = self.energy.run_round([SamplerPub.coerce((each, point[None, :], shots)) for each in self.below])
-        return tuple(math.nan if isinstance(each, Lost) else share_of_zeros(each).value for (each,) in answers)
+        pubs = [SamplerPub.coerce((circuit, point[None, :], shots)) for circuit in self.below]
+        results = [result for (result,) in self.energy.run_round(pubs)]
+        return tuple(
+            math.nan if isinstance(result, FailedPoint) else all_zeros_fraction(result).value for result in results
+        )
 
     def _objective(self, energy: Estimate, overlaps: Sequence[Estimate]) -> Estimate:
         return Estimate(
-            value=energy.value + self.penalty * math.fsum(each.value for each in overlaps),
-            variance=energy.variance + self.penalty**2 * math.fsum(each.variance for each in overlaps),
-            shots=energy.shots + sum(each.shots for each in overlaps),
+            value=energy.value + self.penalty * math.fsum(overlap.value for overlap in overlaps),
+            variance=energy.variance + self.penalty**2 * math.fsum(overlap.variance for overlap in overlaps),
+            shots=energy.shots + sum(overlap.shots for overlap in overlaps),
             is_exact=energy.is_exact,
-            rounding_bound=energy.rounding_bound + self.penalty * math.fsum(each.rounding_bound for each in overlaps),
+            rounding_bound=energy.rounding_bound + self.penalty * math.fsum(bound.rounding_bound for bound in overlaps),
         )

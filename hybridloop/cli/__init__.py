@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from hybridloop.cli.app import build_app
 from hybridloop.cli.output import say
 from hybridloop.errors import HybridloopError, InputError
-from hybridloop.sessions.signals import TERMINATED, sigterm_unwinds
+from hybridloop.runtime.signals import TERMINATED, exit_on_sigterm
 
 _EXIT_S = 5.0
 INTERRUPTED = 128 + signal.SIGINT
@@ -37,10 +37,10 @@ def main() -> None:
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without ± still gets its result
     gc.set_threshold(100_000, 20, 50)  # importing Qiskit and Prefect sets off 1,100 collections, a sixth of a short run
     try:
-        with sigterm_unwinds(), _warnings_shown():
+        with exit_on_sigterm(), _warnings_shown():
             build_app()(prog_name="hybridloop")
     except InputError as error:
-        say(f"hybridloop: {error.in_short}")
+        say(f"hybridloop: {error.short_message}")
         sys.exit(error.exit_code)
     except HybridloopError as error:
         say(f"hybridloop: {error}")

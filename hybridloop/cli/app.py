@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from hybridloop import __version__
-from hybridloop.cli import catalog, config, doctor, emulator, kept, local, plan, run, runs, schema, sessions, sweep
+from hybridloop.cli.commands import archive as kept
+from hybridloop.cli.commands import catalog, config, doctor, emulator, plan, run, runs, schema, sessions, sweep
+from hybridloop.cli.commands import stack as local
 
 kept.add_to(runs.app)
 

@@ -1,70 +1,85 @@
-"""`hybridloop up | down | status`: the local stack by hand."""
+"""What commands print of this machine: the local stack, the settings in force, the set-up."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
 
-from hybridloop.cli.output import AsJson, print_json, print_table, say
-from hybridloop.home import home
+from pydantic import Field, with_config
+from typing_extensions import TypedDict  # of which pydantic reads the fields on Python 3.11
 
-if TYPE_CHECKING:
-    from hybridloop.stack import StackStatus
-
-_COLUMNS = ("part", "state", "url", "pid")
+from hybridloop.cli.common import EXACT, Moment
 
 
-def up(*, json: AsJson = False) -> None:
-    """Start the local Prefect server and the local quantum service, or find them running.
+@with_config(EXACT)
+class Part(TypedDict):
+    """A part of the local stack."""
 
-    Example: hybridloop up
-    """
-    from hybridloop import stack
-
-    _show(stack.up(), as_json=json)
-
-
-def down(*, json: AsJson = False) -> None:
-    """Stop the local stack; what it stored is kept.
-
-    Example: hybridloop down
-    """
-    from hybridloop import stack
-
-    stopped = stack.down()
-    if json:
-        print_json({"home": str(home()), "stopped": stopped})
-    else:
-        say(f"stopped: {', '.join(stopped) or 'nothing was running'}")
+    part: str
+    state: str
+    url: str
+    pid: int | None
+    started: Moment | None
+    release: str
+    output: str | None
 
 
-def status(*, json: AsJson = False) -> None:
-    """Show the local stack; starts nothing.
+@with_config(EXACT)
+class Stack(TypedDict):
+    """The local stack."""
 
-    Example: hybridloop status
-    """
-    from hybridloop import stack
-
-    _show(stack.status(), as_json=json)
+    home: str
+    parts: list[Part]
 
 
-def _show(found: StackStatus, *, as_json: bool) -> None:
-    if as_json:
-        print_json({"home": str(found.home), "parts": _rows(found)})
-    else:
-        print_table(_COLUMNS, _rows(found))
-        say(f"state: {found.home}")
+@with_config(EXACT)
+class StackDown(TypedDict):
+    """What was stopped of the local stack."""
+
+    home: str
+    stopped: list[str]
 
 
-def _rows(found: StackStatus) -> list[dict[str, Any]]:
-    return [
-        {
-            "part": part.name,
-            "state": str(part.state),
-            "url": part.url,
-            "pid": part.pid,
-            "started": part.started and part.started.isoformat(),
-            "release": part.release,
-            "output": part.output and str(part.output),
-        }
-        for part in found.parts
-    ]
+@with_config(EXACT)
+class Place(TypedDict):
+    """Where something is kept or goes to, and what says so."""
+
+    place: str
+    value: str
+    source: str
+
+
+@with_config(EXACT)
+class SettingInForce(TypedDict):
+    """A setting's value where a command says nothing, for the algorithms named, and what says so."""
+
+    setting: Annotated[str, Field(description="inner ones as failure.retries")]
+    algorithms: list[str]
+    value: Any
+    source: Annotated[str, Field(description="a variable, a file, or default")]
+
+
+@with_config(EXACT)
+class ConfigDocument(TypedDict):
+    """The settings in force; `unknown_variables` begin with HYBRIDLOOP_ and steer nothing."""
+
+    places: list[Place]
+    settings: list[SettingInForce]
+    unknown_variables: list[str]
+
+
+@with_config(EXACT)
+class Finding(TypedDict):
+    """What was found out about one thing of the set-up, and how to mend it where it is wrong."""
+
+    check: str
+    state: Annotated[str, Field(description="ok, warning, wrong, or skipped where another stands in its way")]
+    found: str
+    remedy: str
+
+
+@with_config(EXACT)
+class Diagnosis(TypedDict):
+    """The set-up: `ok` says that nothing is wrong."""
+
+    ok: bool
+    findings: list[Finding]

@@ -1,20 +1,29 @@
-"""Options that are a settings model's fields: name, help, type and default are said there alone."""
+"""Options that are a settings model's fields: name, help, type and default are said there alone.
+
+Settings from a YAML file, from `--set name=value`, and from options, in the order in which they go.
+"""
 
 from __future__ import annotations
 
 import enum
 import inspect
+import itertools
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import typer
 from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 
-from hybridloop.cli.completing import OF_SETTINGS
-from hybridloop.flows.settings import LIMITS, RunSettings
-from hybridloop.sessions.policy import FailurePolicy
+from hybridloop.cli.completion import OF_SETTINGS
+from hybridloop.errors import InputError
+from hybridloop.settings import LIMITS, RunSettings
+from hybridloop.settings.renamed import FORMER, current_name
+from hybridloop.settings.sources import CALL, Layer
+from hybridloop.settings.yaml import parse_yaml, read_yaml
+from hybridloop.tasks.failure_policy import FailurePolicy
 
 # The settings of the algorithm itself stand first, under typer's own heading.
 _SESSION, _LIMITS, _FAILURE = "Session", "Limits", "When something fails"
@@ -33,7 +42,9 @@ def options_of(model: type[RunSettings], *, only: Iterable[str] | None = None) -
             found += [_option(each, inner, _FAILURE) for each, inner in FailurePolicy.model_fields.items()]
         else:
             found.append(_option(name, field, _heading(name)))
-    return [each for each in found if wanted is None or each.name in wanted]
+            if name in FORMER:
+                found.append(_option(FORMER[name], field, None, hidden=True))
+    return [each for each in found if wanted is None or current_name(each.name) in wanted]
 
 
 def with_options(command: Callable[..., None], options: Iterable[inspect.Parameter]) -> Callable[..., None]:
@@ -62,11 +73,14 @@ def _heading(name: str) -> str | None:
     return _SESSION if name in RunSettings.model_fields else None
 
 
-def _option(name: str, field: FieldInfo, heading: str | None) -> inspect.Parameter:
+def _option(name: str, field: FieldInfo, heading: str | None, *, hidden: bool = False) -> inspect.Parameter:
     kind = _written(field)
     told = f"{field.description}, such as {field.examples[0]}" if field.examples else f"{field.description}"
     option = typer.Option(
-        help=f"{told[:1].upper()}{told[1:]}.", rich_help_panel=heading, autocompletion=OF_SETTINGS.get(name)
+        help=f"{told[:1].upper()}{told[1:]}.",
+        rich_help_panel=heading,
+        autocompletion=OF_SETTINGS.get(name),
+        hidden=hidden,
     )
     default = field.default if kind is not str or isinstance(field.default, str) else None
     annotation: Any = Annotated[kind if default is not None else kind | None, option]
@@ -91,3 +105,26 @@ def _takes_text(mark: object) -> bool:
         return False
     forms = get_args(mark.json_schema_input_type)
     return str in (get_args(each)[0] if get_origin(each) is Annotated else each for each in forms)
+
+
+def layers_of(config: Path | None, sets: Sequence[str], options: Mapping[str, Any]) -> list[Layer]:
+    """Return the layers of a command, each before the next: its file, each `--set`, its options. Raises InputError."""
+    layers = [] if config is None else [Layer(f"--config {config}", read_yaml(config, "--config"))]
+    named = {
+        f"failure.{name}" if name in FailurePolicy.model_fields else name: value for name, value in options.items()
+    }
+    typed: dict[str, Any] = {}
+    for text in sets:
+        name, equals, value = text.partition("=")
+        name = name.strip()
+        if not equals or not name:
+            raise InputError("--set", f"{text!r} is no name=value", "Give for example --set shots=2000.")
+        typed[name] = parse_yaml(value, f"--set {name}")
+        layers.append(Layer(f"--set {name}", {name: typed[name]}))
+    # a command must not contradict itself: a value for a group, and one for a setting in it
+    for (name, value), other in itertools.product({**typed, **named}.items(), [*typed, *named]):
+        if other.startswith(f"{name}.") and not isinstance(value, Mapping):
+            raise InputError(
+                other, f"{name} is given as {value!r} already", "Give the group or its settings, not both."
+            )
+    return [*layers, Layer(CALL, named)]

@@ -1,4 +1,7 @@
-"""How the command line speaks: results to standard output, all else to standard error."""
+"""How the command line speaks: results to standard output, all else to standard error.
+
+Facts of all kinds as lines of text, in the words in which settings are given.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from hybridloop.errors import InputError
-from hybridloop.flows.text_table import aligned
+from hybridloop.runtime.text_table import format_table
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document in place of text.")]
 Workspace = Annotated[
@@ -32,7 +35,7 @@ def say(text: str) -> None:
 
 @contextmanager
 def submitting() -> Iterator[None]:
-    """A block that submits: of what is refused in it, it is said as well that nothing of it was submitted."""
+    """Print an InputError of the block with its full message, which says that nothing was submitted."""
     try:
         yield
     except InputError as error:
@@ -55,5 +58,57 @@ def write_text(path: Path, text: str) -> None:
 
 def print_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
     """Rows under their columns' names, as wide as they need; None reads as a dash."""
-    for line in aligned(columns, rows):
+    for line in format_table(columns, rows):
         print(line)
+
+
+_MARGIN = 16
+_PLAIN = ("id", "target", "status", "reason", "at", "kind")  # of a session or an event: what its value alone says
+_AMOUNTS = ("estimated", "reserved", "billed", "max_cost", "max_cost_per_job")
+
+
+def print_facts(facts: Mapping[str, Any]) -> None:
+    """A line for each fact, one for each value of a mapping, and one for each mapping in a list."""
+    for name, value in facts.items():
+        lines = list(_lines(value))
+        print(f"{name:<{_MARGIN}}" + f"\n{'':<{_MARGIN}}".join(lines or ["-"]))
+
+
+def in_words(value: object, name: str = "") -> str:
+    """A plain value as it is given on the command line; amounts by unit where the name is of such, "-" for none."""
+    match value:
+        case None | "":
+            return "-"
+        case bool():
+            return str(value).lower()
+        case Mapping() if name in _AMOUNTS:
+            return ", ".join(f"{amount:,.2f} {unit}" for unit, amount in value.items()) or "-"
+        case Mapping():
+            return ", ".join(f"{key}: {in_words(inner, str(key))}" for key, inner in value.items()) or "-"
+        case list() | tuple():
+            return ", ".join(map(in_words, value)) or "-"
+    return str(value)
+
+
+def _lines(value: object) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        yield from (f"{name}: {in_words(inner, name.rpartition('.')[2])}" for name, inner in _flat(value))
+    elif isinstance(value, list):
+        yield from (_line(each) for each in value)
+    else:
+        yield in_words(value)
+
+
+def _flat(values: Mapping[str, Any], of: str = "") -> Iterator[tuple[str, Any]]:
+    """Inner settings by the names that `--set` knows them by."""
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value and name not in _AMOUNTS:
+            yield from _flat(value, f"{of}{name}.")
+        else:
+            yield of + name, value
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    told = [(name, value) for name, value in row.items() if value not in ("", None)]
+    parts = (in_words(value) if name in _PLAIN else f"{name}: {in_words(value, name)}" for name, value in told)
+    return "  ".join(parts)

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hybridloop.cli.output import say
-from hybridloop.flows.live import LiveFeed, LiveState
-from hybridloop.flows.live_text import plus_minus
+from hybridloop.runs.live import LiveFeed, LiveState
+from hybridloop.runs.live_text import plus_minus
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from hybridloop.flows.context import Update
+    from hybridloop.runs.live import RoundUpdate
 
 DRAWN_PER_S = 4.0
 _STYLES = {"converged": "bold green", "failed": "bold red", "stopped": "bold yellow", "parked": "bold yellow"}
@@ -27,11 +27,11 @@ _LABEL_WIDTH = 8
 class Shown:
     """What a run is to tell, so that it is shown: its rounds, or all of how it goes."""
 
-    on_progress: Callable[[Update], None] | None
+    on_progress: Callable[[RoundUpdate], None] | None
     feed: LiveFeed
 
 
-def line(update: Update) -> str:
+def line(update: RoundUpdate) -> str:
     """One round in words."""
     progress = update.progress
     return (
@@ -62,7 +62,7 @@ def shown(*, quiet: bool) -> Iterator[Shown]:
 def left_behind(state: LiveState) -> str:
     """What an interrupted run leaves at the service, in words: its session is closed by then."""
     if state.standing is None or not state.standing.meter.jobs:
-        return "nothing was submitted, and nothing of this is to be paid for"
+        return "nothing was submitted"
     return "the session has been closed; its jobs in flight were left to the service, which finishes and bills them"
 
 
@@ -97,7 +97,7 @@ def drawn(state: LiveState, console: Console) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    from hybridloop.flows.live_text import ASCII, BLOCKS, rows, title
+    from hybridloop.runs.live_text import ASCII, BLOCKS, rows, title
 
     grid = Table.grid(padding=(0, 1))
     grid.add_column(width=_LABEL_WIDTH, no_wrap=True, style="dim")

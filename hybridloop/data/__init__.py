@@ -1,4 +1,4 @@
-"""Tables that travel with the package: built-in problems and kin, as JSON."""
+"""Data tables of the package, as JSON: built-in problems, targets, prices, QAOA angles."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from importlib import resources
 from typing import Any
 
 
-def load(name: str) -> Any:
-    """The table `name`, as JSON gives it.
+def load_table(name: str) -> Any:
+    """Return the parsed JSON of the table `name`.
 
-    >>> sorted(load("problems"))[:2]
-    ['h2', 'h2o']
+    >>> sorted(load_table("targets"))
+    ['source', 'targets']
     """
     return json.loads(resources.files("hybridloop.data").joinpath(f"{name}.json").read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""`python -m hybridloop.emulator`: the service as a process of its own."""
+"""Command line of the service: `python -m hybridloop.emulator`."""
 
 from __future__ import annotations
 
@@ -8,47 +8,70 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hybridloop.emulator.settings import DEFAULT_PORT, ClockKind, IdleRule, LatencyKind, Settings, bytes_of
+from hybridloop.emulator.settings import DEFAULT_PORT, ClockKind, IdleRule, LatencyKind, Settings, parse_memory_size
 
 
-def settings_of(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
-    """The settings that the arguments ask for; keys may come from the environment, out of sight of `ps`."""
-    parser = argparse.ArgumentParser(prog="python -m hybridloop.emulator", description="A local Azure Quantum.")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (default %(default)s)")
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--state", type=Path, help="folder that keeps sessions, jobs and blobs")
-    where.add_argument("--in-memory", action="store_true", help="forget everything at the end")
-    parser.add_argument("--api-key", help="default: HYBRIDLOOP_EMULATOR_API_KEY, else one kept with the state")
-    parser.add_argument("--admin-key", help="default: HYBRIDLOOP_EMULATOR_ADMIN_KEY, else one kept with the state")
-    parser.add_argument("--clock", type=ClockKind, choices=list(ClockKind), default=ClockKind.REAL)
-    parser.add_argument("--seed", type=int, help="of sampling (default: the one kept with the state, else 0)")
-    parser.add_argument("--idle-rule", type=IdleRule, choices=list(IdleRule), default=IdleRule.RECORDED)
-    parser.add_argument("--latency", type=LatencyKind, choices=list(LatencyKind), default=LatencyKind.NONE)
-    parser.add_argument("--faults", type=Path, help="a YAML file of faults to make, for tests of clients")
+def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """Parse the command line; keys may come from the environment, where `ps` does not show them.
+
+    Ends the process with exit code 2 for an invalid argument.
+    """
+    # the options
+    parser = argparse.ArgumentParser(prog="python -m hybridloop.emulator", description="A local Azure Quantum service.")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free port (default %(default)s)")
+    storage = parser.add_mutually_exclusive_group(required=True)
+    storage.add_argument("--state", type=Path, help="folder for sessions, jobs and blobs")
+    storage.add_argument("--in-memory", action="store_true", help="store nothing on disk")
     parser.add_argument(
-        "--max-memory", help="of all simulations together, like 8GiB (default: a third of the machine's)"
+        "--api-key", help="default: HYBRIDLOOP_EMULATOR_API_KEY, else the state folder's, else a random one"
     )
-    given = parser.parse_args(arguments)
+    parser.add_argument(
+        "--admin-key", help="default: HYBRIDLOOP_EMULATOR_ADMIN_KEY, else the state folder's, else a random one"
+    )
+    parser.add_argument(
+        "--clock", type=ClockKind, choices=list(ClockKind), default=ClockKind.REAL, help="default: %(default)s"
+    )
+    parser.add_argument("--seed", type=int, help="seed of all sampling (default: the state folder's, else 0)")
+    parser.add_argument(
+        "--idle-rule",
+        type=IdleRule,
+        choices=list(IdleRule),
+        default=IdleRule.RECORDED,
+        help="event that starts a session's ten idle minutes (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--latency",
+        type=LatencyKind,
+        choices=list(LatencyKind),
+        default=LatencyKind.NONE,
+        help="simulated queue and run times of jobs (default: %(default)s)",
+    )
+    parser.add_argument("--faults", type=Path, help="YAML file of faults to inject")
+    parser.add_argument(
+        "--max-memory", help="bound for all simulations together, such as 8GiB (default: a third of the machine's)"
+    )
+    options = parser.parse_args(arguments)
+    # the settings, whose constructor checks the values
     try:
         return Settings(
-            port=given.port,
-            state=given.state,
-            api_key=given.api_key or environment.get("HYBRIDLOOP_EMULATOR_API_KEY") or None,
-            admin_key=given.admin_key or environment.get("HYBRIDLOOP_EMULATOR_ADMIN_KEY") or None,
-            clock=given.clock,
-            seed=given.seed,
-            idle_rule=given.idle_rule,
-            latency=given.latency,
-            faults=given.faults,
-            max_memory=None if given.max_memory is None else bytes_of(given.max_memory),
+            port=options.port,
+            state=options.state,
+            api_key=options.api_key or environment.get("HYBRIDLOOP_EMULATOR_API_KEY") or None,
+            admin_key=options.admin_key or environment.get("HYBRIDLOOP_EMULATOR_ADMIN_KEY") or None,
+            clock=options.clock,
+            seed=options.seed,
+            idle_rule=options.idle_rule,
+            latency=options.latency,
+            faults=options.faults,
+            max_memory=None if options.max_memory is None else parse_memory_size(options.max_memory),
         )
     except ValueError as error:
         parser.error(str(error))
 
 
 def main() -> int:
-    """Serve as the command line says."""
-    settings = settings_of(sys.argv[1:], os.environ)
+    """Serve until stopped; return the exit code."""
+    settings = parse_settings(sys.argv[1:], os.environ)
     from hybridloop.emulator.server import serve
 
     return serve(settings)

@@ -1,4 +1,4 @@
-"""The service as one ASGI application: which face answers which path."""
+"""ASGI application of the service: path routing, start-up and shutdown."""
 
 from __future__ import annotations
 
@@ -11,26 +11,22 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from hybridloop.emulator.admin import Admin
-from hybridloop.emulator.dataplane import DataPlane
-from hybridloop.emulator.pacing import Pacing
-from hybridloop.emulator.portal import Portal
-from hybridloop.emulator.queue import Capacity, WorkQueue
-from hybridloop.emulator.service import Service
-from hybridloop.emulator.session import SWEEP_EVERY_S
-from hybridloop.emulator.storage import Storage
+from hybridloop.emulator.admin import AdminRouter
+from hybridloop.emulator.http.blob_storage import BlobStorage
+from hybridloop.emulator.http.data_plane import DataPlane
+from hybridloop.emulator.model.routes import is_data_plane_path
+from hybridloop.emulator.model.session import IDLE_CHECK_INTERVAL_S
+from hybridloop.emulator.pacing import JobPacer
+from hybridloop.emulator.portal.portal import Portal
+from hybridloop.emulator.service import EmulatorService
 from hybridloop.emulator.virtual_time import VirtualTime
+from hybridloop.emulator.worker_queue import Capacity, WorkQueue
 
 
-def is_data_plane(path: str) -> bool:
-    """Whether a path is of the service's own endpoints, whatever its case."""
-    return path[:15].lower() == "/subscriptions/"
+class PathRouter:
+    """Dispatch of a request by its path: data plane, blob storage, admin endpoints or portal."""
 
-
-class Faces:
-    """The data plane, the storage, the admin endpoints and the portal behind one address."""
-
-    def __init__(self, data_plane: DataPlane, storage: Storage, admin: Admin, portal: Portal) -> None:
+    def __init__(self, data_plane: DataPlane, storage: BlobStorage, admin: AdminRouter, portal: Portal) -> None:
         self._data_plane = data_plane
         self._storage = storage
         self._admin = admin
@@ -38,60 +34,63 @@ class Faces:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
-        await (await self._answer(request))(scope, receive, send)
+        await (await self._handle(request))(scope, receive, send)
 
-    async def _answer(self, request: Request) -> ASGIApp:
+    async def _handle(self, request: Request) -> ASGIApp:
         path: str = request.scope["path"]
-        if is_data_plane(path):
-            return await self._data_plane.answer(request)
+        if is_data_plane_path(path):
+            return await self._data_plane.handle(request)
         if path.startswith("/_admin/"):
-            return await self._admin.answer(request)
+            return await self._admin.handle(request)
         if path == "/" or path.startswith("/_portal/"):
-            return await self._portal.answer(request)
-        return await self._storage.answer(request)
+            return await self._portal.handle(request)
+        return await self._storage.handle(request)
 
 
-def application(
-    service: Service,
-    pacing: Pacing,
+def build_app(
+    service: EmulatorService,
+    pacer: JobPacer,
     time: VirtualTime | None,
-    faces: ASGIApp,
+    router: ASGIApp,
     capacity: Capacity,
     ready: Callable[[], None],
 ) -> Starlette:
-    """The application; it calls `ready` when it can serve, and stops its workers when it ends.
+    """Build the application; it calls `ready` once it can serve, and stops its workers at shutdown.
 
-    `time` is None where the clock is real, which sweeps on its grid; virtual time sweeps as it goes forward.
+    `time` is None on the real clock, where a task ends idle sessions periodically. Virtual time ends them as it
+    advances.
     """
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        queue = WorkQueue(pacing, capacity, lambda: None if time is None else time.settle())
-        pacing.workers = queue
-        service.queue = pacing
+        # connect service, pacer and workers, which refer to one another
+        queue = WorkQueue(pacer, capacity, lambda: None if time is None else time.notify_change())
+        pacer.workers = queue
+        service.queue = pacer
         if time is not None:
             time.is_computing = lambda: queue.is_computing
-            time.awaits_results = lambda: pacing.awaits_results
-        service.sweep()
+            time.awaits_results = lambda: pacer.awaits_results
+        # continue with what the state folder holds
+        service.end_idle_sessions()
         ready()
         await queue.start()
-        for job in service.pending():
-            pacing.add(job)
-        sweeper = asyncio.create_task(_sweep_on_the_grid(service)) if time is None else None
+        for job in service.pending_jobs():
+            pacer.add(job)
+        idle_check = asyncio.create_task(_end_idle_sessions_periodically(service)) if time is None else None
         try:
             yield
         finally:
-            if sweeper is not None:
-                sweeper.cancel()
+            if idle_check is not None:
+                idle_check.cancel()
                 with suppress(asyncio.CancelledError):
-                    await sweeper
+                    await idle_check
             await queue.stop()
 
-    return Starlette(routes=[Route("/{path:path}", faces, methods=None)], lifespan=lifespan)
+    return Starlette(routes=[Route("/{path:path}", router, methods=None)], lifespan=lifespan)
 
 
-async def _sweep_on_the_grid(service: Service) -> None:
+async def _end_idle_sessions_periodically(service: EmulatorService) -> None:
     """End idle sessions every two minutes of real time."""
     while True:
-        await asyncio.sleep(SWEEP_EVERY_S - service.clock.now() % SWEEP_EVERY_S)
-        service.sweep()
+        await asyncio.sleep(IDLE_CHECK_INTERVAL_S - service.clock.now() % IDLE_CHECK_INTERVAL_S)
+        service.end_idle_sessions()

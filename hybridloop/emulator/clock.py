@@ -1,4 +1,4 @@
-"""The service's time: real, or virtual and told to advance; and how times look in replies."""
+"""Real and virtual clock of the service, and its time formats in replies."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class Clock(Protocol):
 
 
 class RealClock:
-    """The machine's own time."""
+    """The system clock of the machine."""
 
     def now(self) -> float:
         return time.time()
 
 
 class VirtualClock:
-    """Stands still until it is told to go forward; it never goes back."""
+    """A clock that moves only by `advance_to`, and only forward."""
 
     def __init__(self, start: float) -> None:
         self._now = start
@@ -30,33 +30,33 @@ class VirtualClock:
         return self._now
 
     def advance_to(self, moment: float) -> None:
-        """Go forward to `moment`; a moment in the past leaves the clock where it is."""
+        """Set the time to `moment`; a moment in the past changes nothing."""
         self._now = max(self._now, moment)
 
 
-def utc_text(moment: float, zone: str = "Z") -> str:
-    """The moment as the service writes it: seven digits of fraction, and "Z" or "+00:00".
+def format_time(moment: float, zone: str = "Z") -> str:
+    """Format a time as the service does: ISO 8601 with seven digits of fraction, and "Z" or "+00:00".
 
-    >>> utc_text(0.25)
+    >>> format_time(0.25)
     '1970-01-01T00:00:00.2500000Z'
     """
     seconds, fraction = divmod(round(moment * 10_000_000), 10_000_000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:07d}{zone}"
 
 
-def utc_second(moment: float) -> str:
-    """The moment to the whole second, as signatures carry it.
+def format_time_to_second(moment: float) -> str:
+    """Format a time to the whole second, rounded down, as SAS signatures have it.
 
-    >>> utc_second(59.9)
+    >>> format_time_to_second(59.9)
     '1970-01-01T00:00:59Z'
     """
     return f"{datetime.fromtimestamp(int(moment), UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def moment_of(text: str) -> float:
-    """Seconds since 1970 of an ISO time; without a zone it is UTC. Raises ValueError where it is none.
+def parse_time(text: str) -> float:
+    """Parse an ISO 8601 time to seconds since 1970; without a zone it is UTC. Raises ValueError.
 
-    >>> moment_of("1970-01-01T00:01:00Z")
+    >>> parse_time("1970-01-01T00:01:00Z")
     60.0
     """
     moment = datetime.fromisoformat(text)

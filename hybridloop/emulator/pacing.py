@@ -1,7 +1,8 @@
-"""Between the books and the workers: a job comes to them when its queue is over, and ends when its time is up.
+"""Simulated latency of jobs: delays before a job starts, while it runs, and before its status says that it ended.
 
-Without latency both happen at once. A course is drawn when a job is accepted and kept with it; what was computed but
-has not ended is computed again after a restart, to the same result.
+`JobPacer` stands between the service and the workers. Without latency it passes jobs on at once. A job's timeline is
+drawn when the job is accepted, and stored with it. A job that was computed but had not ended before a restart is
+computed again, with the same result.
 """
 
 from __future__ import annotations
@@ -9,149 +10,137 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
 
-from hybridloop.emulator.billing import Usage
 from hybridloop.emulator.clock import Clock
-from hybridloop.emulator.job import JobError
-from hybridloop.emulator.latency import Course, Fate, FateKind, Latency
-from hybridloop.emulator.records import JobRecord
-from hybridloop.emulator.service import Queue, Service
+from hybridloop.emulator.model.billing import Usage
+from hybridloop.emulator.model.job import JobError
+from hybridloop.emulator.model.latency import InjectedOutcome, JobTimeline, LatencyModel, OutcomeKind
+from hybridloop.emulator.service import EmulatorService, JobQueue
+from hybridloop.emulator.store.records import StoredJob
+from hybridloop.emulator.virtual_time import VirtualTime, VirtualTimer
 
 
-class Alarm(Protocol):
-    """Something that will be done, unless it is cancelled."""
-
-    def cancel(self) -> None: ...
-
-
-class Alarms(Protocol):
-    """Has things done at their moments; whoever goes from moment to moment is told by `settle` that some may be new."""
-
-    def at(self, moment: float, act: Callable[[], None]) -> Alarm: ...
-
-    def settle(self) -> None: ...
-
-
-class RealAlarms:
-    """Alarms of the machine's own time."""
+class RealTimers:
+    """Timers on the system clock, with the methods of `VirtualTime` that a `JobPacer` calls."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
-    def at(self, moment: float, act: Callable[[], None]) -> Alarm:
-        """Have something done at a moment; one that has passed is now."""
-        return asyncio.get_running_loop().call_later(max(0.0, moment - self._clock.now()), act)
+    def call_at(self, moment: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        """Schedule a callback; a moment in the past means as soon as possible."""
+        return asyncio.get_running_loop().call_later(max(0.0, moment - self._clock.now()), callback)
 
-    def settle(self) -> None:
-        """The machine's own time waits for nobody."""
+    def notify_change(self) -> None:
+        """Do nothing: real time does not wait for the service."""
 
 
-class Pacing:
-    """The service's queue, and the workers' books. `workers` is set once, before the first job."""
+class JobPacer:
+    """The service's queue, and the workers' access to jobs. Set `workers` once, before the first job."""
 
-    workers: Queue
+    workers: JobQueue
 
-    def __init__(self, service: Service, alarms: Alarms, latency: Latency) -> None:
+    def __init__(self, service: EmulatorService, timers: RealTimers | VirtualTime, latency: LatencyModel) -> None:
         self._service = service
-        self._alarms = alarms
+        self._timers = timers
         self._latency = latency
-        self.fates: dict[str, Fate] = {}  # of jobs about to be accepted, by id
-        self._next: dict[int, Alarm] = {}  # what a job waits for
-        self._timed: dict[int, Course] = {}  # jobs at the workers whose begin or end has its moment
+        self.injected_outcomes: dict[str, InjectedOutcome] = {}  # of jobs about to be accepted, by job id
+        self._pending_timers: dict[int, asyncio.TimerHandle | VirtualTimer] = {}  # a job's next event
+        self._timed: dict[int, JobTimeline] = {}  # jobs at the workers with a simulated start or end
 
     @property
     def awaits_results(self) -> bool:
-        """Whether the workers have a job of which something has its moment: time must not go on before it is done."""
+        """True while the workers have a job whose later events depend on its result: virtual time must stand."""
         return bool(self._timed)
 
-    def add(self, job: JobRecord) -> None:
-        """Take an accepted job: it goes to the workers when its queue is over."""
-        course = self._course(job)
-        if course.fate is not None and self._never_begins(job, course.fate):
+    def add(self, job: StoredJob) -> None:
+        """Take an accepted job, and pass it to the workers when its queue time is over."""
+        timeline = self._timeline(job)
+        if timeline.injected is not None and self._apply_before_start(job, timeline.injected):
             return
-        if course.begins > self._service.clock.now():
-            self._next[job.key] = self._alarms.at(course.begins, lambda: self._hand_out(job, course))
-        elif course.takes_time:
-            self._hand_out(job, course)
+        if timeline.begins > self._service.clock.now():
+            self._pending_timers[job.key] = self._timers.call_at(timeline.begins, lambda: self._start(job, timeline))
+        elif timeline.takes_time:
+            self._start(job, timeline)
         else:
             self.workers.add(job)
 
     def drop(self, key: int) -> None:
-        """Forget a job that has ended in the books."""
-        self._computed(key)
-        alarm = self._next.pop(key, None)
-        if alarm is not None:
-            alarm.cancel()
+        """Cancel what is scheduled or running for a job that has ended."""
+        self._mark_computed(key)
+        timer = self._pending_timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
         self.workers.drop(key)
 
     def begin(self, key: int) -> tuple[bytes, bytes] | None:
-        """Start a job, for a worker."""
+        """Start a job for a worker; return its task and input, None if there is nothing to run."""
         started = self._service.begin(key)
         if started is None:
-            self._computed(key)  # it has ended without a run
+            self._mark_computed(key)  # it has ended without a run
             return None
-        course = self._service.store.course(key)
-        if course is not None and course.fate is not None and course.fate.kind is FateKind.FAILS:
-            self.fail(key, JobError(course.fate.code, course.fate.message))
+        timeline = self._service.store.timeline(key)
+        if timeline is not None and timeline.injected is not None and timeline.injected.kind is OutcomeKind.FAILS:
+            self.fail(key, JobError(timeline.injected.code, timeline.injected.message))
             return None
         return started
 
-    def wants(self, key: int) -> bool:
-        """Whether a job that was started has not ended in the books meanwhile."""
-        return self._service.wants(key)
+    def is_pending(self, key: int) -> bool:
+        """True until the job has ended."""
+        return self._service.is_pending(key)
 
     def succeed(self, key: int, result: bytes, usage: Usage) -> None:
-        """Take a job's result from a worker; the job ends when its time is up."""
-        self._after_the_run(key, lambda: self._service.succeed(key, result, usage))
+        """Take a job's result from a worker; the job ends when its simulated time is over."""
+        self._end_in_time(key, lambda: self._service.succeed(key, result, usage))
 
     def fail(self, key: int, error: JobError) -> None:
-        """Take a job's failure from a worker; the job ends when its time is up."""
-        self._after_the_run(key, lambda: self._service.fail(key, error))
+        """Take a job's failure from a worker; the job ends when its simulated time is over."""
+        self._end_in_time(key, lambda: self._service.fail(key, error))
 
-    def _never_begins(self, job: JobRecord, fate: Fate) -> bool:
-        """Whether a job's fate keeps it from the workers; one to be cancelled later goes its way until then."""
-        if fate.kind is FateKind.IS_CANCELLED:
-            self._alarms.at(job.state.created + fate.after_s, lambda: self._service.cancel(job.key))
-            return fate.after_s == 0
-        return fate.kind is FateKind.HANGS
+    def _apply_before_start(self, job: StoredJob, outcome: InjectedOutcome) -> bool:
+        """Schedule an injected cancellation; return True if the job must never start."""
+        if outcome.kind is OutcomeKind.IS_CANCELLED:
+            self._timers.call_at(job.state.created + outcome.after_s, lambda: self._service.cancel(job.key))
+            return outcome.after_s == 0
+        return outcome.kind is OutcomeKind.HANGS
 
-    def _course(self, job: JobRecord) -> Course:
+    def _timeline(self, job: StoredJob) -> JobTimeline:
+        """Return the job's stored timeline, else draw it and store it if it is not trivial."""
         store = self._service.store
-        course = store.course(job.key)
-        if course is None:
-            course = self._latency.course_of(job.request.target, job.id, job.state.created)
-            course = replace(course, fate=self.fates.get(job.id))
-            if course != Course(job.state.created):
+        timeline = store.timeline(job.key)
+        if timeline is None:
+            timeline = self._latency.draw_timeline(job.request.target, job.id, job.state.created)
+            timeline = replace(timeline, injected=self.injected_outcomes.get(job.id))
+            if timeline != JobTimeline(job.state.created):
                 with store.transaction():
-                    store.put_course(job.key, course)
-        return course
+                    store.put_timeline(job.key, timeline)
+        return timeline
 
-    def _hand_out(self, job: JobRecord, course: Course) -> None:
-        self._next.pop(job.key, None)
-        self._timed[job.key] = course
+    def _start(self, job: StoredJob, timeline: JobTimeline) -> None:
+        self._pending_timers.pop(job.key, None)
+        self._timed[job.key] = timeline
         self.workers.add(job)
 
-    def _computed(self, key: int) -> Course | None:
-        """Note that the workers are done with a job, for which time may have been waiting; its course if it has one."""
-        course = self._timed.pop(key, None)
-        if course is not None:
-            self._alarms.settle()
-        return course
+    def _mark_computed(self, key: int) -> JobTimeline | None:
+        """Note that the workers are done with a job, and let virtual time continue; return its timeline, if any."""
+        timeline = self._timed.pop(key, None)
+        if timeline is not None:
+            self._timers.notify_change()
+        return timeline
 
-    def _after_the_run(self, key: int, end: Callable[[], None]) -> None:
-        course = self._computed(key)
-        if course is None or not course.takes_time:
+    def _end_in_time(self, key: int, end: Callable[[], None]) -> None:
+        timeline = self._mark_computed(key)
+        if timeline is None or not timeline.takes_time:
             end()
             return
         state = self._service.store.job_by_key(key).state
         began = self._service.clock.now() if state.began is None else state.began
-        self._next[key] = self._alarms.at(began + course.run_s, lambda: self._after_the_lag(key, course, end))
+        finishes = began + timeline.run_s
+        self._pending_timers[key] = self._timers.call_at(finishes, lambda: self._finish(key, timeline, end))
 
-    def _after_the_lag(self, key: int, course: Course, end: Callable[[], None]) -> None:
+    def _finish(self, key: int, timeline: JobTimeline, end: Callable[[], None]) -> None:
         finished = self._service.finish(key)
-        self._next[key] = self._alarms.at(finished + course.lag_s, lambda: self._end(key, end))
+        self._pending_timers[key] = self._timers.call_at(finished + timeline.lag_s, lambda: self._end(key, end))
 
     def _end(self, key: int, end: Callable[[], None]) -> None:
-        self._next.pop(key, None)
+        self._pending_timers.pop(key, None)
         end()

@@ -1,4 +1,4 @@
-"""What the service does, apart from HTTP: each method is one step, and its changes are one transaction."""
+"""Operations of the service, without HTTP: each method is one step, and its changes are one transaction."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
-from hybridloop.emulator.billing import Usage, bill_of
-from hybridloop.emulator.blobs import Bytes
 from hybridloop.emulator.clock import Clock, VirtualClock
-from hybridloop.emulator.containers import Containers
-from hybridloop.emulator.faults import INVALID_JOB, SESSION_IS_OVER, ServiceFault, bad_request, conflict, not_found
-from hybridloop.emulator.filters import ListQuery
-from hybridloop.emulator.job import (
+from hybridloop.emulator.model.billing import Usage, compute_bill
+from hybridloop.emulator.model.errors import (
+    INVALID_JOB,
+    SESSION_ENDED_MESSAGE,
+    ApiError,
+    bad_request,
+    conflict,
+    not_found,
+)
+from hybridloop.emulator.model.job import (
     JobError,
     JobState,
     with_begin,
@@ -21,39 +25,41 @@ from hybridloop.emulator.job import (
     with_finish,
     with_success,
 )
-from hybridloop.emulator.listing import Listed, Page, page_of
-from hybridloop.emulator.records import JobRecord, SessionRecord
-from hybridloop.emulator.requests import JobRequest, SessionRequest
-from hybridloop.emulator.session import (
+from hybridloop.emulator.model.list_query import ListQuery
+from hybridloop.emulator.model.requests import JobRequest, SessionRequest
+from hybridloop.emulator.model.session import (
     SessionState,
     SessionStatus,
-    times_out_at,
-    with_close_asked,
+    idle_timeout_at,
+    with_close_requested,
     with_job_accepted,
     with_job_ended,
     with_time_out,
 )
+from hybridloop.emulator.model.targets import Catalogue, Target
 from hybridloop.emulator.settings import IdleRule
-from hybridloop.emulator.store import Store
-from hybridloop.emulator.targets import Catalogue, Target
-from hybridloop.emulator.task import OWN_FORMATS, Task
+from hybridloop.emulator.simulation.protocol import PROVIDER_FORMATS, SimulationTask
+from hybridloop.emulator.store.blobs import BlobBackend, Containers
+from hybridloop.emulator.store.listing import ListKind, Page, query_page
+from hybridloop.emulator.store.records import StoredJob, StoredSession
+from hybridloop.emulator.store.store import Store
 
 
-class Queue(Protocol):
-    """Where accepted jobs wait for a worker."""
+class JobQueue(Protocol):
+    """Queue of accepted jobs; `drop` stops a job that has ended."""
 
-    def add(self, job: JobRecord) -> None: ...
+    def add(self, job: StoredJob) -> None: ...
 
     def drop(self, key: int) -> None: ...
 
 
-class Service:
-    """Sessions, jobs and blobs of all workspaces. `queue` is set once, before the first request."""
+class EmulatorService:
+    """Sessions, jobs and blobs of all workspaces. Set `queue` once, before the first request."""
 
-    queue: Queue
+    queue: JobQueue
 
     def __init__(
-        self, store: Store, contents: Bytes, clock: Clock, catalogue: Catalogue, idle_rule: IdleRule, seed: int
+        self, store: Store, contents: BlobBackend, clock: Clock, catalogue: Catalogue, idle_rule: IdleRule, seed: int
     ) -> None:
         self.store = store
         self.clock = clock
@@ -62,48 +68,58 @@ class Service:
         self._idle_rule = idle_rule
         self._seed = seed
 
-    def open_session(self, workspace: str, session_id: str, request: SessionRequest) -> SessionRecord:
-        """Open a session; asked again with the same content, the one that is there."""
+    def open_session(self, workspace: str, session_id: str, request: SessionRequest) -> StoredSession:
+        """Open a session; a repeated request with the same content returns the existing session.
+
+        Raises ApiError: 403 for an unknown target, 409 for an id that has other content.
+        """
         target = self._target(request.target, request.provider_id)
         request = replace(request, provider_id=request.provider_id.lower(), target=target.id)
         with self.store.transaction():
-            known = self.store.session(workspace, session_id)
-            if known is None:
+            existing = self.store.session(workspace, session_id)
+            if existing is None:
                 state = SessionState(policy=request.policy, opened=self.clock.now())
                 self.store.add_session(workspace, session_id, request, state)
                 return self.session(workspace, session_id)
-        asked = (request.name, request.provider_id, request.target, request.policy)
-        if asked != (known.name, known.provider_id, known.target, known.state.policy):
+        requested = (request.name, request.provider_id, request.target, request.policy)
+        if requested != (existing.name, existing.provider_id, existing.target, existing.state.policy):
             raise conflict(f"Session {session_id}")
-        return known
+        return existing
 
-    def session(self, workspace: str, session_id: str) -> SessionRecord:
-        """The session, or 404."""
+    def session(self, workspace: str, session_id: str) -> StoredSession:
+        """Return the session. Raises ApiError (404)."""
         session = self.store.session(workspace, session_id)
         if session is None:
             raise not_found(f"Session {session_id}")
         return session
 
-    def close_session(self, workspace: str, session_id: str) -> SessionRecord:
-        """Close a session; its pending jobs run on."""
+    def close_session(self, workspace: str, session_id: str) -> StoredSession:
+        """Close a session; its pending jobs continue. Raises ApiError (404)."""
         with self.store.transaction():
             session = self.session(workspace, session_id)
-            state = with_close_asked(session.state, self.clock.now())
+            state = with_close_requested(session.state, self.clock.now())
             self.store.put_session_state(session.key, state)
         return replace(session, state=state)
 
-    def submit(self, workspace: str, job_id: str, request: JobRequest) -> tuple[JobRecord, bool]:
-        """Accept a job; asked again with the same content, the one that is there. Also whether it is new."""
+    def submit(self, workspace: str, job_id: str, request: JobRequest) -> tuple[StoredJob, bool]:
+        """Accept a job; return it, and True if it is new.
+
+        The id is an idempotency key: a repeated request with the same content returns the existing job. Raises
+        ApiError: 400 for a session that takes no jobs, 403 for an unknown target, 404 for an unknown session, 409 for
+        an id that has other content or was deleted, or for a target that is unavailable.
+        """
         target = self._target(request.target, request.provider_id)
         request = replace(request, target=target.id)
         with self.store.transaction():
-            known, deleted = self.store.job_even_deleted(workspace, job_id)
-            if known is not None:
-                if deleted or known.request != request:
+            # a repeated request
+            existing, deleted = self.store.job_and_deletion(workspace, job_id)
+            if existing is not None:
+                if deleted or existing.request != request:
                     raise conflict(f"Job {job_id}")
-                return known, False
+                return existing, False
+            # a new job
             if target.availability == "Unavailable":
-                raise ServiceFault(409, "TargetUnavailable", f"Target {target.id} is not available at the moment.")
+                raise ApiError(409, "TargetUnavailable", f"Target {target.id} is not available at the moment.")
             now = self.clock.now()
             session_key = None
             if request.session_id is not None:
@@ -116,33 +132,33 @@ class Service:
     def _accept_into_session(self, workspace: str, session_id: str, target: Target, now: float) -> int:
         session = self.session(workspace, session_id)
         if not session.state.takes_jobs:
-            raise bad_request(SESSION_IS_OVER)
+            raise bad_request(SESSION_ENDED_MESSAGE)
         if session.target.lower() != target.id.lower():
             raise bad_request(f"The session's target is {session.target}, the job's is {target.id}.")
         self.store.put_session_state(session.key, with_job_accepted(session.state, now))
         return session.key
 
-    def job(self, workspace: str, job_id: str) -> JobRecord:
-        """The job, or 404."""
+    def job(self, workspace: str, job_id: str) -> StoredJob:
+        """Return the job. Raises ApiError (404)."""
         job = self.store.job(workspace, job_id)
         if job is None:
             raise not_found(f"Job {job_id}")
         return job
 
-    def change_job(self, workspace: str, job_id: str, changes: Mapping[str, Any]) -> JobRecord:
-        """Give a job another name, priority or tags."""
+    def change_job(self, workspace: str, job_id: str, changes: Mapping[str, Any]) -> StoredJob:
+        """Change a job's name, priority or tags. Raises ApiError (404)."""
         with self.store.transaction():
             job = self.job(workspace, job_id)
             job = replace(job, **changes, state=replace(job.state, modified=self.clock.now()))
-            self.store.put_job_names(job)
+            self.store.put_job_details(job)
         return job
 
     def cancel_job(self, workspace: str, job_id: str) -> None:
-        """Cancel a job that has not ended."""
+        """Cancel a job; one that has ended is unchanged. Raises ApiError (404)."""
         self.cancel(self.job(workspace, job_id).key)
 
     def cancel(self, key: int) -> None:
-        """Cancel the job of that number, if it has not ended."""
+        """Cancel the job with this key; one that has ended is unchanged."""
         job = self.store.job_by_key(key)
         with self.store.transaction():
             if not job.state.is_terminal:
@@ -150,28 +166,28 @@ class Service:
         self.queue.drop(key)
 
     def delete_job(self, workspace: str, job_id: str) -> None:
-        """Hide a job from all reads; one that has not ended is cancelled first, as a step of its own."""
+        """Hide a job from all reads, after cancelling it in a step of its own. Raises ApiError (404)."""
         self.cancel_job(workspace, job_id)
         with self.store.transaction():
             self.store.delete_job(self.job(workspace, job_id).key)
 
     def begin(self, key: int) -> tuple[bytes, bytes] | None:
-        """Start a job: the task and the input for a worker. None if nobody wants it any more, or it failed at once."""
+        """Start a job: return task and input for a worker, None if it has ended or failed at once."""
         job = self.store.job_by_key(key)
         if job.state.is_terminal:
             return None
         request = job.request
         target = self.catalogue.find(request.target, request.provider_id)
         if target is None:
-            self.fail(key, JobError("TargetUnavailable", f"Target {request.target} is not offered any more."))
+            self.fail(key, JobError("TargetUnavailable", f"Target {request.target} is no longer offered."))
             return None
         data = self._input(request)
         if data is None:
-            self.fail(key, JobError("InvalidInputData", f"The input blob {request.input_blob!r} is not there."))
+            self.fail(key, JobError("InvalidInputData", f"The input blob {request.input_blob!r} does not exist."))
             return None
         with self.store.transaction():
             self.store.put_job_state(key, with_begin(job.state, self.clock.now()))
-        task = Task(
+        task = SimulationTask(
             target=target,
             input_format=request.input_format,
             output_format=request.output_format or "",
@@ -185,45 +201,45 @@ class Service:
         record = self.containers.find(request.container, request.input_blob)
         try:
             return None if record is None else self.containers.read(record)
-        except FileNotFoundError:  # somebody took it out of the state folder
+        except FileNotFoundError:  # removed by hand from the state folder
             return None
 
-    def wants(self, key: int) -> bool:
-        """Whether a job that was started has not ended in the books meanwhile."""
+    def is_pending(self, key: int) -> bool:
+        """True until the job has ended."""
         return not self.store.job_by_key(key).state.is_terminal
 
     def finish(self, key: int) -> float:
-        """Note that a job's execution is over; since when."""
+        """Record the end of a job's execution; return its time."""
         state = with_finish(self.store.job_by_key(key).state, self.clock.now())
         with self.store.transaction():
             self.store.put_job_state(key, state)
         return self.clock.now() if state.finished is None else state.finished
 
     def succeed(self, key: int, result: bytes, usage: Usage) -> None:
-        """Keep a job's result, then bill and end it: whoever sees it Succeeded finds its blob."""
+        """Store a job's result, bill it and end it; its blob exists before its status is Succeeded."""
         job = self.store.job_by_key(key)
         if job.state.is_terminal:
             return
-        blob = "rawOutputData" if job.request.input_format in OWN_FORMATS else "outputData"
-        record = self.containers.write(job.request.container, blob, result)
+        blob = "rawOutputData" if job.request.input_format in PROVIDER_FORMATS else "outputData"
+        record = self.containers.write_result(job.request.container, blob, result)
         with self.store.transaction():
             self.store.put_blob(record)
             price = self.catalogue.prices[job.request.target.lower()]
-            self.store.put_bill(key, bill_of(price, usage, job.request.params), usage.shots)
+            self.store.put_bill(key, compute_bill(price, usage, job.request.params), usage.shots)
             self._end(replace(job, output_blob=blob), with_success(job.state, self.clock.now()))
 
     def fail(self, key: int, error: JobError) -> None:
-        """End a job that can't be run, and what its session's policy ends with it."""
+        """End a job as failed; under Abort its session and the session's pending jobs end in the same step."""
         job = self.store.job_by_key(key)
         if job.state.is_terminal:
             return
         with self.store.transaction():
             cancelled = self._end(job, with_failure(job.state, self.clock.now(), error))
-        for other in cancelled:
-            self.queue.drop(other)
+        for cancelled_key in cancelled:
+            self.queue.drop(cancelled_key)
 
-    def _end(self, job: JobRecord, state: JobState) -> list[int]:
-        """Write a job's end and its session's next state; the numbers of the jobs that it cancels with it."""
+    def _end(self, job: StoredJob, state: JobState) -> list[int]:
+        """Write a job's end and its session's next state; return the keys of the jobs that are cancelled with it."""
         self.store.put_job_state(job.key, state, job.output_blob)
         if job.session_key is None:
             return []
@@ -236,7 +252,7 @@ class Service:
         return self._end_session(job.session_key, after)
 
     def _end_session(self, key: int, state: SessionState) -> list[int]:
-        """Write a session's end, which cancels its pending jobs; their numbers."""
+        """Write a session's end and cancel its pending jobs; return their keys."""
         now, cancelled = self.clock.now(), []
         for job in self.store.pending_jobs(key) if state.pending else []:
             self.store.put_job_state(job.key, with_cancellation(job.state, now), job.output_blob)
@@ -245,8 +261,8 @@ class Service:
         self.store.put_session_state(key, state)
         return cancelled
 
-    def break_session(self, workspace: str, session_id: str, status: SessionStatus) -> None:
-        """End a live session as Failed, with its pending jobs, or as TimedOut, without; what no client can ask for."""
+    def force_session_end(self, workspace: str, session_id: str, status: SessionStatus) -> None:
+        """End a live session for an injected fault: as Failed with its pending jobs, or as TimedOut without them."""
         session = self.store.session(workspace, session_id)
         if session is None or session.state.is_terminal:
             return
@@ -259,17 +275,17 @@ class Service:
         for key in cancelled:
             self.queue.drop(key)
 
-    def pending(self) -> list[JobRecord]:
-        """All jobs that have not ended, in the order of submission."""
+    def pending_jobs(self) -> list[StoredJob]:
+        """Return all jobs that have not ended, in the order of submission."""
         return self.store.pending_jobs()
 
-    def sweep(self) -> None:
-        """End the sessions whose idle time is over, each at its moment on the sweeper's grid."""
+    def end_idle_sessions(self) -> None:
+        """End the sessions whose idle time is over, each at its own time on the two-minute grid."""
         now = self.clock.now()
         due = [
             (moment, session)
             for session in self.store.live_sessions()
-            if (moment := times_out_at(session.state, self._idle_rule)) is not None and moment <= now
+            if (moment := idle_timeout_at(session.state, self._idle_rule)) is not None and moment <= now
         ]
         if not due:
             return
@@ -277,32 +293,32 @@ class Service:
             for moment, session in sorted(due, key=lambda pair: (pair[0], pair[1].key)):
                 self.store.put_session_state(session.key, with_time_out(session.state, moment))
 
-    def next_time_out(self) -> float | None:
-        """When the sweeper will next end a session, as things stand."""
-        moments = (times_out_at(session.state, self._idle_rule) for session in self.store.live_sessions())
+    def next_idle_timeout(self) -> float | None:
+        """Time at which the next session ends for idling if nothing happens before; None if none will."""
+        moments = (idle_timeout_at(session.state, self._idle_rule) for session in self.store.live_sessions())
         return min((moment for moment in moments if moment is not None), default=None)
 
-    def idle_time_left(self, session: SessionRecord) -> float | None:
-        """Seconds until the sweeper ends the session, as things stand; None where it will not."""
-        moment = times_out_at(session.state, self._idle_rule)
+    def idle_time_left(self, session: StoredSession) -> float | None:
+        """Seconds until the session ends for idling if nothing happens before; None if it will not."""
+        moment = idle_timeout_at(session.state, self._idle_rule)
         return None if moment is None else max(0.0, moment - self.clock.now())
 
     def advance(self, clock: VirtualClock, moment: float) -> None:
-        """Go forward in virtual time and do what fell due on the way."""
+        """Advance virtual time, and end the sessions that time out on the way."""
         clock.advance_to(moment)
         with self.store.transaction():
             self.store.put_note("virtual_now", repr(clock.now()))
-        self.sweep()
+        self.end_idle_sessions()
 
-    def page(self, which: Listed, query: ListQuery, workspace: str, session_id: str | None = None) -> Page:
-        """One page of a list; `session_id` names the session of a session's jobs."""
+    def page(self, which: ListKind, query: ListQuery, workspace: str, session_id: str | None = None) -> Page:
+        """Return one page of a list; `session_id` names the session for a list of a session's jobs."""
         key = None if session_id is None else self.session(workspace, session_id).key
-        return page_of(self.store, which, query, workspace, key)
+        return query_page(self.store, which, query, workspace, key)
 
     def _target(self, target: str, provider: str) -> Target:
-        found = self.catalogue.find(target, provider)
-        if found is None:
-            raise ServiceFault(
+        known_target = self.catalogue.find(target, provider)
+        if known_target is None:
+            raise ApiError(
                 403, INVALID_JOB, f"Target {target} of provider {provider} is not offered in this workspace."
             )
-        return found
+        return known_target

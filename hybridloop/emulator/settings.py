@@ -1,4 +1,4 @@
-"""What the service is started with; light enough to be imported by a command line."""
+"""Settings of the service; imports nothing heavy, because the command line imports it for every command."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from pathlib import Path
 
 DEFAULT_PORT = 8099
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
-_LEAST_MEMORY = 2**20
+_MIN_MEMORY = 2**20  # bytes
 
 
 class ClockKind(enum.StrEnum):
-    """Which time the service lives in."""
+    """The service's clock: the system clock, or virtual time."""
 
     REAL = "real"
     VIRTUAL = "virtual"
 
 
 class LatencyKind(enum.StrEnum):
-    """How long jobs take besides their computing: not at all, or as seen in recorded traffic."""
+    """Simulated latency of jobs beside their computation: none, or as in recorded traffic."""
 
     NONE = "none"
     RECORDED = "recorded"
 
 
 class IdleRule(enum.StrEnum):
-    """From when a session's ten idle minutes count.
+    """Start of a session's ten idle minutes.
 
-    `recorded`: from the later of its opening and its last job's end, and not while a job is pending, as seen in
-    recorded traffic. `documented`: from the last submission, as the provider's documentation has it.
+    `recorded`: the later of its opening and its last job's end, and never while a job is pending, as in recorded
+    traffic. `documented`: the last submission, as in the provider's documentation.
     """
 
     RECORDED = "recorded"
@@ -39,11 +39,12 @@ class IdleRule(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to serve: `port` 0 takes a free one; `state` None keeps everything in memory.
+    """Settings of one service process.
 
-    A key that is None is read from the state folder, or made at random and kept there. `seed` None takes the one
-    kept with the state, else 0. `faults` is a YAML file of faults to make. `max_memory` bounds the bytes of all running
-    simulations; None takes a third of the machine's memory.
+    `port` 0 takes a free port. `state` None stores everything in memory. A key that is None is read from the state
+    folder, or generated and stored there. `seed` None takes the state folder's, else 0. `faults` is a YAML file of
+    faults to inject. `max_memory` bounds the bytes of all running simulations; None is a third of the machine's
+    memory. Raises ValueError for values out of range.
     """
 
     port: int = DEFAULT_PORT
@@ -58,24 +59,24 @@ class Settings:
     max_memory: int | None = None
 
     def __post_init__(self) -> None:
-        if self.max_memory is not None and self.max_memory < _LEAST_MEMORY:
-            raise ValueError(f"the memory must be at least 1 MiB, not {self.max_memory} bytes")
+        if self.max_memory is not None and self.max_memory < _MIN_MEMORY:
+            raise ValueError(f"--max-memory must be at least 1 MiB, not {self.max_memory} bytes")
         if not 0 <= self.port <= 65535:
-            raise ValueError(f"port must be between 0 and 65535, not {self.port}")
-        for name, key in (("api key", self.api_key), ("admin key", self.admin_key)):
+            raise ValueError(f"--port must be between 0 and 65535, not {self.port}")
+        for name, key in (("--api-key", self.api_key), ("--admin-key", self.admin_key)):
             if key is not None and (not key or not key.isascii() or not key.isprintable() or " " in key):
-                raise ValueError(f"the {name} must be printable ASCII without spaces, and not empty")
+                raise ValueError(f"{name} must be printable ASCII without spaces, and not empty")
         if self.api_key is not None and self.api_key == self.admin_key:
-            raise ValueError("the admin key must differ from the API key: one must not open the other's door")
+            raise ValueError("--admin-key must differ from --api-key: clients with the API key must not be admins")
 
 
-def bytes_of(text: str) -> int:
-    """The number of bytes of a size as people write it; raises ValueError where it is none.
+def parse_memory_size(text: str) -> int:
+    """Parse a memory size to bytes: a number with an optional decimal or binary unit. Raises ValueError.
 
-    >>> bytes_of("2GiB"), bytes_of("500 MB"), bytes_of("1024")
+    >>> parse_memory_size("2GiB"), parse_memory_size("500 MB"), parse_memory_size("1024")
     (2147483648, 500000000, 1024)
     """
     size = _SIZE.fullmatch(text.strip())
     if size is None:
-        raise ValueError(f"{text!r} is no size of memory; write it like 8GiB or 500MB")
+        raise ValueError(f"{text!r} is not a memory size; write it like 8GiB or 500MB")
     return int(float(size[1]) * (1024 if size[3] else 1000) ** " KMGT".index(size[2].upper() or " "))

@@ -1,7 +1,8 @@
-"""Virtual time with several who live in it: it jumps when all of them wait and nothing is being computed.
+"""Discrete-event simulation time, shared by the service and any number of client processes.
 
-A discrete-event clock. Each participant is one process; it is busy until it waits, and then waits for a moment. The
-service's own moments (alarms, sessions' time-outs) are stops on the way: what falls due there is done there.
+Each participant is one process: busy, or waiting for a moment. Time jumps only when all participants wait and no
+circuit is being computed. The service's own events (timers, idle timeouts of sessions) are stops on the way: what is
+due at a moment is done at that moment. All times are seconds since 1970.
 """
 
 from __future__ import annotations
@@ -18,181 +19,182 @@ from typing import Protocol
 from hybridloop.emulator.clock import VirtualClock
 
 
-def jump_to(waits: Sequence[float | None], own: Callable[[], float | None]) -> float | None:
-    """The moment to which time jumps, None while it stands.
+def next_jump(waits: Sequence[float | None], next_event: Callable[[], float | None]) -> float | None:
+    """Return the moment to which time jumps, None if it must stand.
 
-    `waits` has the moment that each participant waits for (infinity: for ever), None for one that is busy: while
-    there is such a one, or nobody at all, time stands. `own` gives the service's next moment; it is asked last.
+    `waits` has the moment that each participant waits for (infinity: forever), None for a busy one. Time stands while
+    a participant is busy, or without participants. `next_event` returns the service's next event; it is called last.
 
-    >>> jump_to([30.0, 20.0], lambda: 25.0)
+    >>> next_jump([30.0, 20.0], lambda: 25.0)
     20.0
-    >>> jump_to([30.0, None], lambda: 25.0) is None
+    >>> next_jump([30.0, None], lambda: 25.0) is None
     True
     """
     moments = [moment for moment in waits if moment is not None]
     if not moments or len(moments) < len(waits):
         return None
-    own_moment = own()
-    earliest = min(moments if own_moment is None else [*moments, own_moment])
+    event = next_event()
+    earliest = min(moments if event is None else [*moments, event])
     return earliest if math.isfinite(earliest) else None
 
 
-class Books(Protocol):
-    """What time does to the service's books."""
+class TimeDrivenService(Protocol):
+    """A service whose sessions time out on a virtual clock."""
 
     def advance(self, clock: VirtualClock, moment: float) -> None: ...
 
-    def next_time_out(self) -> float | None: ...
+    def next_idle_timeout(self) -> float | None: ...
 
 
 @dataclass(slots=True)
 class Participant:
-    """A process that lives in this time: busy while `wakes` is None, else waiting for `until`."""
+    """A process in virtual time: busy while `wake_up` is None, else waiting for `until`."""
 
     id: str
     name: str
     until: float = math.inf
-    wakes: asyncio.Future[None] | None = None
-    gone: asyncio.Event = field(default_factory=asyncio.Event)
+    wake_up: asyncio.Future[None] | None = None
+    has_left: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def waits_for(self) -> float | None:
-        """The moment that it waits for, None while it is busy."""
-        return None if self.wakes is None else self.until
+        """The moment that it waits for; None while it is busy."""
+        return None if self.wake_up is None else self.until
 
 
 @dataclass(order=True, slots=True)
-class Alarm:
-    """Something that the service has to do at a moment; without `act` it was cancelled."""
+class VirtualTimer:
+    """A callback of the service at a moment; `callback` is None once it was cancelled."""
 
     moment: float
     number: int
-    act: Callable[[], None] | None = field(compare=False)
+    callback: Callable[[], None] | None = field(compare=False)
 
     def cancel(self) -> None:
-        """Do not do it."""
-        self.act = None
+        """Cancel the callback."""
+        self.callback = None
 
 
 class VirtualTime:
-    """Who waits for what, and the jumps. To be used from the event loop only."""
+    """Participants, timers and jumps of one virtual clock. Use it from the event loop only."""
 
-    def __init__(self, clock: VirtualClock, books: Books) -> None:
+    def __init__(self, clock: VirtualClock, service: TimeDrivenService) -> None:
         self.clock = clock
         self.is_computing: Callable[[], bool] = lambda: False
         self.awaits_results: Callable[[], bool] = lambda: False
         self._changed = asyncio.Event()
-        self._books = books
+        self._service = service
         self._participants: dict[str, Participant] = {}
-        self._alarms: list[Alarm] = []
+        self._timers: list[VirtualTimer] = []
         self._numbers = itertools.count()
-        self._is_settling = False
+        self._is_update_scheduled = False
 
     @property
     def participants(self) -> list[Participant]:
-        """All who have joined."""
+        """All current participants."""
         return list(self._participants.values())
 
-    def at(self, moment: float, act: Callable[[], None]) -> Alarm:
-        """Have something done at a moment; one that has passed is now."""
-        alarm = Alarm(moment, next(self._numbers), act)
-        heapq.heappush(self._alarms, alarm)
-        self.settle()
-        return alarm
+    def call_at(self, moment: float, callback: Callable[[], None]) -> VirtualTimer:
+        """Schedule a callback; a moment in the past means as soon as possible."""
+        timer = VirtualTimer(moment, next(self._numbers), callback)
+        heapq.heappush(self._timers, timer)
+        self.notify_change()
+        return timer
 
     def join(self, name: str) -> Participant:
-        """Take a process in; it is busy, so time stands until it waits."""
+        """Add a participant; it is busy, so time stands until it waits."""
         participant = Participant(secrets.token_hex(8), name)
         self._participants[participant.id] = participant
         return participant
 
     def leave(self, participant: Participant) -> None:
-        """Let a process go, also one that died: nobody waits for it any more."""
+        """Remove a participant, also one whose process died; time no longer waits for it."""
         self._participants.pop(participant.id, None)
         _wake(participant)
-        participant.gone.set()
-        self.settle()
+        participant.has_left.set()
+        self.notify_change()
 
     def close(self) -> None:
-        """Let all go: the service is about to end."""
+        """Remove all participants, at shutdown."""
         for participant in self.participants:
             self.leave(participant)
 
     def find(self, participant_id: str) -> Participant | None:
-        """The participant of that id."""
+        """Return the participant of that id."""
         return self._participants.get(participant_id)
 
     async def wait(self, participant: Participant, until: float) -> None:
-        """Wait for the moment, or for a call of `wake`; whoever waited before on its behalf is woken."""
+        """Wait until the moment or a call of `wake`; an earlier wait of the same participant ends."""
         _wake(participant)
         if until <= self.clock.now():
             return
         participant.until = until
-        participant.wakes = waiting = asyncio.get_running_loop().create_future()
-        self.settle()
+        participant.wake_up = future = asyncio.get_running_loop().create_future()
+        self.notify_change()
         try:
-            await waiting
+            await future
         finally:
-            if participant.wakes is waiting:
-                participant.wakes = None
+            if participant.wake_up is future:
+                participant.wake_up = None
 
     def wake(self, participant: Participant) -> None:
-        """End the participant's wait: something came up, and it is busy again."""
+        """End the participant's wait; it is busy from now on."""
         _wake(participant)
 
-    def settle(self) -> None:
-        """Something has changed: look soon whether time can jump."""
+    def notify_change(self) -> None:
+        """Check soon whether time can jump, because participants, timers or jobs changed."""
         self._changed.set()
-        if not self._is_settling:
-            self._is_settling = True
-            asyncio.get_running_loop().call_soon(self._settle)
+        if not self._is_update_scheduled:
+            self._is_update_scheduled = True
+            asyncio.get_running_loop().call_soon(self._update)
 
-    def _settle(self) -> None:
-        self._is_settling = False
-        self._ring()
+    def _update(self) -> None:
+        self._is_update_scheduled = False
+        self._run_due_timers()
         while (moment := self._next_jump()) is not None:
-            self._go(moment)
+            self._jump(moment)
 
     def _next_jump(self) -> float | None:
         if self.is_computing():
             return None
-        return jump_to([participant.waits_for for participant in self._participants.values()], self._own_moment)
+        return next_jump([participant.waits_for for participant in self._participants.values()], self._next_event)
 
     async def advance(self, moment: float) -> None:
-        """Go forward by hand, over all that waits on the way; the service's own moments are kept in their order."""
-        while (own := await self._own_moment_once_known()) is not None and own <= moment:
-            self._go(own)
-        self._go(moment)
+        """Set the time to `moment` whatever participants wait for; the service's events happen in their order."""
+        while (event := await self._next_event_once_known()) is not None and event <= moment:
+            self._jump(event)
+        self._jump(moment)
 
-    async def _own_moment_once_known(self) -> float | None:
+    async def _next_event_once_known(self) -> float | None:
+        """Return the service's next event, after the results on which it depends have come."""
         while self.awaits_results():
             self._changed.clear()
             await self._changed.wait()
-        return self._own_moment()
+        return self._next_event()
 
-    def _own_moment(self) -> float | None:
-        while self._alarms and self._alarms[0].act is None:
-            heapq.heappop(self._alarms)
-        moments = [alarm.moment for alarm in self._alarms[:1]]
-        time_out = self._books.next_time_out()
-        return min(moments + ([] if time_out is None else [time_out]), default=None)
+    def _next_event(self) -> float | None:
+        while self._timers and self._timers[0].callback is None:
+            heapq.heappop(self._timers)
+        moments = [timer.moment for timer in self._timers[:1]]
+        timeout = self._service.next_idle_timeout()
+        return min(moments + ([] if timeout is None else [timeout]), default=None)
 
-    def _go(self, moment: float) -> None:
-        self._books.advance(self.clock, moment)
-        self._ring()
+    def _jump(self, moment: float) -> None:
+        self._service.advance(self.clock, moment)
+        self._run_due_timers()
         for participant in self._participants.values():
-            if participant.wakes is not None and participant.until <= self.clock.now():
+            if participant.wake_up is not None and participant.until <= self.clock.now():
                 _wake(participant)
 
-    def _ring(self) -> None:
-        while self._alarms and self._alarms[0].moment <= self.clock.now():
-            act = heapq.heappop(self._alarms).act
-            if act is not None:
-                act()
+    def _run_due_timers(self) -> None:
+        while self._timers and self._timers[0].moment <= self.clock.now():
+            callback = heapq.heappop(self._timers).callback
+            if callback is not None:
+                callback()
 
 
 def _wake(participant: Participant) -> None:
-    """Busy from this moment on, not only from when its process hears of it."""
-    waiting, participant.wakes = participant.wakes, None
-    if waiting is not None and not waiting.done():
-        waiting.set_result(None)
+    """Mark the participant busy now, before its process receives the answer to its wait."""
+    future, participant.wake_up = participant.wake_up, None
+    if future is not None and not future.done():
+        future.set_result(None)

@@ -1,32 +1,75 @@
-"""A flow for a schedule: closes what dead runs left open, goes on with runs that wait for it, forgets old ones."""
+"""A flow for a schedule: closes what dead runs left open, goes on with runs that wait for it, forgets old ones.
+
+Which runs housekeeping goes on with: those that wait for nothing any more, as each run's settings say.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache, partial
 from typing import Annotated, Any
 
 from prefect import flow, get_run_logger, tags, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from hybridloop.azure.client import ServiceClient
+from hybridloop.azure.listing import open_client, unavailable_targets
+from hybridloop.azure.workspace import identity_of
 from hybridloop.errors import HybridloopError, JournalDamaged, RunBusy
-from hybridloop.flows.catalog import FLOWS
-from hybridloop.flows.context import TAG, tasks_untagged, workspace_of_run
-from hybridloop.flows.due import LOOKED_AT, why_not
-from hybridloop.flows.results import RunResult
-from hybridloop.flows.runs import FINISHED, flow_runs_of, problem_of, settings_of
-from hybridloop.flows.settings import Duration, WorkspaceName, parse_duration
-from hybridloop.flows.zombies import mark_zombies, started_again, was_cancelled
-from hybridloop.sessions.catalog import service_of, unavailable_targets
-from hybridloop.sessions.forgetting import Forgotten, forget_old
-from hybridloop.sessions.jobs import TERMINAL
-from hybridloop.sessions.journal import Journal, RunRecord, open_journal
-from hybridloop.sessions.service import Service
-from hybridloop.sessions.sweep import is_held, sweep, unfinished_jobs
-from hybridloop.sessions.workspace import identity_of
+from hybridloop.flows.lifecycle.caller_context import TAG, find_workspace, tasks_untagged
+from hybridloop.flows.lifecycle.dead_flow_runs import mark_zombies, started_again, was_cancelled
+from hybridloop.flows.registry import FLOWS
+from hybridloop.journal import Event, Journal, RunRecord, open_journal
+from hybridloop.runs.holding import OUTAGE
+from hybridloop.runs.lookup import RESUMED, flow_runs_of, limits_given, problem_of, recorded_settings, settings_of
+from hybridloop.runs.result import RunResult
+from hybridloop.runs.statuses import FINISHED
+from hybridloop.settings import AutoResume, Duration, WorkspaceName, parse_duration
+from hybridloop.tasks.orphans import is_held, sweep, unfinished_jobs
+from hybridloop.tasks.pruning import Forgotten, forget_old
+from hybridloop.tasks.submission.jobs import TERMINAL
+
+IN_VAIN = 3  # times that a run is gone on with by housekeeping without one more round measured
+LOOKED_AT = frozenset({"parked", "interrupted", "failed"})
+
+
+def auto_resume_of(record: RunRecord, events: Sequence[Event]) -> AutoResume:
+    """Return the early ends from which a run is resumed automatically, as its settings were last given."""
+    name = "resume_automatically"
+    given = limits_given(events).get(name, recorded_settings(record).get(name))
+    return AutoResume.PARKED if given is None else AutoResume(given)
+
+
+def why_not(record: RunRecord, events: Sequence[Event], *, rounds: Callable[[], int]) -> str | None:
+    """Why a run that nobody holds is left alone, or None: it is to be gone on with as soon as its jobs are done.
+
+    `rounds` counts those that are measured. Somebody's own request is always met.
+    """
+    if record.resume_requested:
+        return None
+    mode = auto_resume_of(record, events)
+    match record.status:
+        case "parked" if mode is not AutoResume.NEVER:
+            pass
+        case "interrupted" if mode is AutoResume.INTERRUPTED:
+            pass
+        case "failed" if mode is AutoResume.INTERRUPTED and _was_outage(events):
+            pass
+        case _:
+            return "its settings leave it to you"
+    before = [event.facts.get("rounds") for event in events if event.kind == RESUMED][-IN_VAIN:]
+    if record.status != "parked" and len(before) == IN_VAIN and before == [rounds()] * IN_VAIN:
+        return f"it was gone on with {IN_VAIN} times, and came no further"
+    return None
+
+
+def _was_outage(events: Sequence[Event]) -> bool:
+    """Whether what ended the run last was the service or its target being away."""
+    telling = [event.kind for event in events if event.kind in (RESUMED, OUTAGE)]
+    return bool(telling) and telling[-1] == OUTAGE
 
 
 class HousekeepingSettings(BaseModel):
@@ -34,7 +77,9 @@ class HousekeepingSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    goes_on: bool = Field(default=True, description="go on with runs, as the settings of each say (unattended)")
+    resume_runs: bool = Field(
+        default=True, description="resume runs as the settings of each say (resume_automatically)"
+    )
     settle: Annotated[float, BeforeValidator(parse_duration, json_schema_input_type=float | str)] = Field(
         60.0, ge=0, description="seconds that a crashed flow run is left to its worker before it is started again"
     )
@@ -49,6 +94,14 @@ class HousekeepingSettings(BaseModel):
         description="age of runs that ended early and are forgotten, their jobs in flight cancelled; left out: none",
         examples=["180d"],
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_former_names(cls, values: object) -> object:
+        """Accept `goes_on`, the former name of `resume_runs`, for one release."""
+        if isinstance(values, Mapping) and "goes_on" in values:
+            return {"resume_runs" if name == "goes_on" else name: value for name, value in values.items()}
+        return values
 
 
 DEFAULTS = HousekeepingSettings()
@@ -65,11 +118,11 @@ def housekeeping(settings: HousekeepingSettings = DEFAULTS, workspace: Workspace
         settings: what is done besides closing sessions and marking dead runs.
         workspace: the workspace's saved block; left out: what the environment of whoever runs it names.
     """
-    at = workspace_of_run(workspace)
+    at = find_workspace(workspace)
     with tasks_untagged(), open_journal() as journal:
         became = mark_task(journal)
         became |= sweep_task(journal, at)
-        if settings.goes_on:
+        if settings.resume_runs:
             for record in due_task(journal, at):
                 became[record.key] = _gone_on(journal, record, settings.settle, workspace)
         if settings.forget_after is not None or settings.forget_unfinished_after is not None:
@@ -94,10 +147,10 @@ def sweep_task(journal: Journal, workspace: Any) -> dict[str, str]:
 def due_task(journal: Journal, workspace: Any) -> list[RunRecord]:
     """The runs of this workspace that wait for nothing any more."""
     here, now, log = identity_of(workspace), time.time(), get_run_logger()
-    looked_at = {record.uid: record for record in (*journal.in_status(LOOKED_AT), *journal.asked_for())}
+    looked_at = {record.uid: record for record in (*journal.runs_by_status(LOOKED_AT), *journal.runs_to_resume())}
     away = cache(lambda: unavailable_targets(workspace))
     due = []
-    with service_of(workspace) as service:
+    with open_client(workspace) as service:
         for record in looked_at.values():
             if record.settings.get("workspace") != here or is_held(record, now) or record.status in FINISHED:
                 continue
@@ -137,7 +190,7 @@ def _rounds(journal: Journal, record: RunRecord) -> int:
 
 
 def _waits_for(
-    journal: Journal, record: RunRecord, service: Service, away: Callable[[], Collection[str]]
+    journal: Journal, record: RunRecord, service: ServiceClient, away: Callable[[], Collection[str]]
 ) -> str | None:
     """What a run would have to wait for at the service, unless somebody asked for it."""
     if record.resume_requested:
@@ -147,7 +200,7 @@ def _waits_for(
     return None if record.status != "parked" or _are_done(journal, record, service) else "its jobs are not done"
 
 
-def _are_done(journal: Journal, record: RunRecord, service: Service) -> bool:
+def _are_done(journal: Journal, record: RunRecord, service: ServiceClient) -> bool:
     """Whether nothing of the run is in flight at the service."""
     found = (service.find_job(job_id) for job_id in unfinished_jobs(journal, record.uid))
     return all(job is None or job.get("status") in TERMINAL for job in found)
@@ -164,7 +217,7 @@ def _gone_on(journal: Journal, record: RunRecord, settle_s: float, workspace: st
         with tags(TAG):
             result: RunResult = flow_of_run(problem_of(record), settings_of(journal, record), record.key, workspace)
     except RunBusy as error:
-        return f"left: it is held by {error.who}"
+        return f"left: it is held by {error.holder}"
     except HybridloopError as error:  # the next run may fare better; this one's trouble is in its own flow run
         get_run_logger().warning("run %s did not come to its end: %s", record.key, error)
         return f"failed: {error}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from prefect import flow
 
-from hybridloop.flows.closing import close_what_is_left
-from hybridloop.flows.results import RunResult
-from hybridloop.flows.running import run_in_flow
-from hybridloop.flows.settings import ProblemText, QaoaSettings, RqaoaSettings, RunKey, WorkspaceName
+from hybridloop.flows.lifecycle.hooks import close_what_is_left
+from hybridloop.flows.lifecycle.run import run_in_flow
+from hybridloop.runs.result import RunResult
+from hybridloop.settings import ProblemText, QaoaSettings, RqaoaSettings, RunKey, WorkspaceName
 
 DEFAULTS = QaoaSettings()
 RECURSIVE_DEFAULTS = RqaoaSettings()

@@ -19,16 +19,16 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, get_current_settings
 from prefect.states import Completed
 
-from hybridloop.flows.context import workspace_of_run
-from hybridloop.flows.deployed import Deployed
-from hybridloop.flows.deployments import find_deployment
-from hybridloop.flows.point_pool import point_pool
-from hybridloop.flows.settings import WorkspaceName
-from hybridloop.flows.sweep_results import SweepResult
-from hybridloop.flows.sweep_spec import HERE, PROBLEM, Point, SweepSpec, points_of, varied_settings
-from hybridloop.flows.sweeping import OnPoint, Standing, swept
-from hybridloop.sessions.journal import open_journal
-from hybridloop.sessions.workspace import CONNECTION_VARIABLE, connection_of, identity_of
+from hybridloop.azure.workspace import CONNECTION_VARIABLE, connection_string_of, identity_of
+from hybridloop.flows.lifecycle.caller_context import find_workspace
+from hybridloop.flows.lifecycle.deployments import find_deployment
+from hybridloop.flows.sweep_execution.deployment_pool import Deployed
+from hybridloop.flows.sweep_execution.process_pool import point_pool
+from hybridloop.flows.sweep_execution.results import SweepResult
+from hybridloop.flows.sweep_execution.scheduler import OnPoint, Standing, swept
+from hybridloop.flows.sweep_execution.spec import HERE, PROBLEM, Point, SweepSpec, points_of, varied_settings
+from hybridloop.journal import open_journal
+from hybridloop.settings import WorkspaceName
 
 MOST_PROCESSES = 8
 AT_ONCE_A_WORKER = 4  # a worker starts a process for each
@@ -61,7 +61,7 @@ def sweep(spec: SweepSpec, workspace: WorkspaceName = None) -> SweepResult:
         spec: what is to be run: problems and settings, as a grid or a list.
         workspace: the workspace's saved block; left out: what the environment of whoever runs it names.
     """
-    began, at = time.monotonic(), workspace_of_run(workspace)
+    began, at = time.monotonic(), find_workspace(workspace)
     log, listener = get_run_logger(), _listener.get()
 
     def tell(standing: Standing) -> None:
@@ -150,7 +150,7 @@ def _environment(workspace: Any, saved: str | None) -> dict[str, str]:
     One that is saved on that server goes by its name.
     """
     prefect = get_current_settings().to_environment_variables(exclude_unset=True, include_secrets=True)
-    connection = {} if saved is not None else {CONNECTION_VARIABLE: connection_of(workspace)}
+    connection = {} if saved is not None else {CONNECTION_VARIABLE: connection_string_of(workspace)}
     return {**os.environ, **prefect, **connection}
 
 

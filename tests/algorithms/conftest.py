@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,16 +14,15 @@ from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Statevector
 
-from hybridloop.algorithms.electronic import ElectronicProblem, electronic_problem
-from hybridloop.algorithms.fcidump import read_fcidump
-from hybridloop.algorithms.fermions import FermionMapping
-from hybridloop.algorithms.rounds import Counts, Measured, RunRound, points_of
+from hybridloop.algorithms.formats.fcidump import read_fcidump
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
+from hybridloop.algorithms.problems.fermions import FermionMapping
+from hybridloop.algorithms.rounds import Counts, MeasuredPub, RunRound, pub_points
+from tests.paths import DATA
 
 # a slow machine is no failure
 settings.register_profile("numerics", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("numerics")
-
-DATA = Path(__file__).parent.parent / "data"
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +34,7 @@ def reference() -> Mapping[str, Any]:
 
 @pytest.fixture(scope="session")
 def problem_of(reference: Mapping[str, Any]) -> Callable[..., ElectronicProblem]:
-    """The reference molecule of a name, on qubits."""
+    """Return a factory of reference molecules on qubits, by name and mapping."""
 
     def make(name: str, mapping: FermionMapping = FermionMapping.PARITY) -> ElectronicProblem:
         return electronic_problem(read_fcidump(reference[name]["fcidump"], name), mapping)
@@ -46,25 +44,25 @@ def problem_of(reference: Mapping[str, Any]) -> Callable[..., ElectronicProblem]
 
 @pytest.fixture
 def sampled_rounds() -> Callable[[int], RunRound]:
-    """Rounds with fresh multinomial noise for every circuit, from a seed."""
+    """Return a factory of rounds with multinomial shot noise, by seed."""
     return lambda seed: _rounds(np.random.default_rng(seed).multinomial, exact=False)
 
 
 @pytest.fixture
 def exact_rounds() -> RunRound:
-    """Rounds that return the distribution scaled to the shots and rounded by largest remainder."""
+    """Return rounds that give the distribution, scaled to the shots and rounded by largest remainder."""
     return _rounds(largest_remainder, exact=True)
 
 
 def annihilator(orbital: int, count: int) -> NDArray[np.float64]:
-    """Dense Jordan-Wigner a_p on `count` qubits; qubit 0 is the last factor, as in Qiskit."""
+    """Return the dense Jordan-Wigner a_p on `count` qubits; qubit 0 is the last factor, as in Qiskit."""
     lower, z, one = np.array([[0.0, 1.0], [0.0, 0.0]]), np.diag([1.0, -1.0]), np.eye(2)
     factors = [z if i < orbital else lower if i == orbital else one for i in reversed(range(count))]
     return functools.reduce(np.kron, factors)
 
 
 def largest_remainder(shots: int, probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Counts that sum to the shots, each within 1 of its share."""
+    """Round to counts that sum to the shots, each within 1 of its share."""
     shares = probabilities * shots
     counts = np.floor(shares).astype(np.int64)
     counts[np.argsort(counts - shares, kind="stable")[: shots - counts.sum()]] += 1
@@ -72,14 +70,14 @@ def largest_remainder(shots: int, probabilities: NDArray[np.float64]) -> NDArray
 
 
 def _rounds(draw: Callable[[int, NDArray[np.float64]], NDArray[np.int64]], *, exact: bool) -> RunRound:
-    def run_round(pubs: Sequence[SamplerPub], /) -> list[Measured]:
-        return [Measured(points_of(pub), tuple(_counts(pub, row) for row in points_of(pub))) for pub in pubs]
+    def run_round(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+        return [MeasuredPub(pub_points(pub), tuple(_counts(pub, row) for row in pub_points(pub))) for pub in pubs]
 
     def _counts(pub: SamplerPub, row: NDArray[np.float64]) -> Counts:
         bare = pub.circuit.assign_parameters(row).remove_final_measurements(inplace=False)
         probabilities = Statevector(bare).probabilities()
         drawn = draw(int(pub.shots), probabilities / probabilities.sum())
-        seen = {format(i, f"0{bare.num_qubits}b"): int(n) for i, n in enumerate(drawn) if n}
-        return Counts.from_bitstrings(seen, exact=exact)
+        observed = {format(i, f"0{bare.num_qubits}b"): int(n) for i, n in enumerate(drawn) if n}
+        return Counts.from_bitstrings(observed, exact=exact)
 
     return run_round

@@ -1,4 +1,4 @@
-"""Circuits that grow: gradients against dense commutators, operators against the reference, honest ends."""
+"""ADAPT-VQE: gradients against dense commutators, operators against the reference, correct termination."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Statevector
 
 from hybridloop.algorithms.adapt import AdaptResult, adapt
-from hybridloop.algorithms.ansatz import Ansatz
-from hybridloop.algorithms.electronic import ElectronicProblem
-from hybridloop.algorithms.fermions import FermionMapping, to_pauli_sum
-from hybridloop.algorithms.pool import Pool, PoolGradients, PoolKind
-from hybridloop.algorithms.rounds import Lost, Measured, RunRound, points_of
-from hybridloop.algorithms.trigonometric import Rotosolve
+from hybridloop.algorithms.adapt_pool import OperatorPool, PoolGradients, PoolKind
+from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
+from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.algorithms.problems.fermions import FermionMapping, to_pauli_sum
+from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound, pub_points
 from hybridloop.errors import InputError, JobFailed
-from tests.algorithms.batched_states import noiseless_rounds
+from tests.algorithms.batched_state_helpers import noiseless_rounds
 from tests.long_form import long_form, long_only, short_or_long
 
 MANY = 10**9  # shots that leave 1e-7 hartree of rounding
@@ -34,12 +34,12 @@ def state_at(ansatz: Ansatz, point: ArrayLike) -> NDArray[np.complex128]:
     return state
 
 
-def errors_mha(pool: Pool, result: AdaptResult, exact: float) -> list[float]:
+def errors_mha(pool: OperatorPool, result: AdaptResult, exact: float) -> list[float]:
     """Exact energy at each step's angles, above the exact ground state."""
     matrix = pool.problem.hamiltonian.to_matrix(sparse=True)
     errors = []
     for count, step in enumerate(result.operators, start=1):
-        chosen = [pool.excitations.index(each.excitation) for each in result.operators[:count]]
+        chosen = [pool.excitations.index(step.excitation) for step in result.operators[:count]]
         state = state_at(pool.ansatz(chosen), step.parameters)
         errors.append(1e3 * (float(np.vdot(state, matrix @ state).real) - exact))
     return errors
@@ -51,27 +51,27 @@ def test_gradients_are_the_dense_commutators(
     problem_of: Callable[..., ElectronicProblem], kind: PoolKind, mapping: FermionMapping
 ) -> None:
     problem = problem_of("LiH_3_cas(2,2)", mapping)
-    pool = Pool.of(problem, kind)
+    pool = OperatorPool.of(problem, kind)
     ansatz = pool.ansatz([0, 2, 1])
     point = np.array([0.4, -0.3, 0.7])
     state, energy = state_at(ansatz, point), problem.hamiltonian.to_matrix()
-    found = PoolGradients.of(pool).measured(ansatz, point, noiseless_rounds(), MANY)
+    found = PoolGradients.of(pool).measure(ansatz, point, noiseless_rounds(), MANY)
     for generator, estimate in zip(pool.generators(), found, strict=True):
         a = to_pauli_sum(generator, problem.encoding.num_qubits).to_matrix()
         assert estimate.value == pytest.approx(np.vdot(state, (energy @ a - a @ energy) @ state).real, abs=1e-6)
 
 
-def test_sampled_gradients_know_their_errors(
+def test_the_standard_errors_of_sampled_gradients_are_correct(
     problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
 ) -> None:
-    pool = Pool.of(problem_of("LiH_3_cas(2,2)"))
+    pool = OperatorPool.of(problem_of("LiH_3_cas(2,2)"))
     ansatz, point = pool.ansatz([0]), np.array([-0.2])
     gradients = PoolGradients.of(pool)
-    exact = gradients.measured(ansatz, point, noiseless_rounds(), MANY)
+    exact = gradients.measure(ansatz, point, noiseless_rounds(), MANY)
     scores = [
         (estimate.value - known.value) / estimate.standard_error
         for seed in range(60)
-        for estimate, known in zip(gradients.measured(ansatz, point, sampled_rounds(seed), 500), exact, strict=True)
+        for estimate, known in zip(gradients.measure(ansatz, point, sampled_rounds(seed), 500), exact, strict=True)
     ]
     # 180 scores, correlated three by three: the standard deviation's own error is below 1 / sqrt(2 * 60) = 0.09
     assert 0.7 < np.std(scores) < 1.3
@@ -93,12 +93,12 @@ def test_chemical_accuracy_takes_as_many_operators_as_the_reference(
     operators: int,
     errors: list[float],
 ) -> None:
-    pool = Pool.of(problem_of(name))
+    pool = OperatorPool.of(problem_of(name))
     result = adapt(pool, rotosolve, noiseless_rounds(), shots=MANY, precision=1e-6)
     found = errors_mha(pool, result, reference[name]["exact_energy"])
     assert found[:operators] == pytest.approx(errors, abs=0.06)
     assert next(count for count, each in enumerate(found, start=1) if each <= 1.6) == operators
-    # the rule that ends it does not know the exact energy, and is right about it
+    # the termination criterion does not use the exact energy
     assert result.converged
     assert found[-1] <= 1.0
     assert result.final.estimate.value - reference[name]["exact_energy"] == pytest.approx(found[-1] / 1e3, abs=1e-5)
@@ -111,23 +111,23 @@ def test_chemical_accuracy_takes_as_many_operators_as_the_reference(
 def test_lithium_hydride_takes_four_operators(
     reference: Mapping[str, Any], problem_of: Callable[..., ElectronicProblem], kind: PoolKind
 ) -> None:
-    pool = Pool.of(problem_of("LiH_1.595_fc"), kind)
+    pool = OperatorPool.of(problem_of("LiH_1.595_fc"), kind)
     result = adapt(pool, rotosolve, noiseless_rounds(), shots=MANY, precision=1e-6, max_operators=4)
     found = errors_mha(pool, result, reference["LiH_1.595_fc"]["exact_energy"])
     assert found == pytest.approx([5.64, 3.74, 1.98, 1.39], abs=0.06)
     assert not result.converged
 
 
-def test_under_shot_noise_it_ends_within_its_error_bar_and_says_what_it_took(
+def test_under_shot_noise_it_ends_within_its_error_bar_and_counts_its_resources(
     reference: Mapping[str, Any],
     problem_of: Callable[..., ElectronicProblem],
     sampled_rounds: Callable[[int], RunRound],
 ) -> None:
-    pool = Pool.of(problem_of("LiH_3_cas(2,2)"))
+    pool = OperatorPool.of(problem_of("LiH_3_cas(2,2)"))
     seen: list[tuple[int, int]] = []
     rounds = sampled_rounds(1)
 
-    def counted(pubs: Sequence[SamplerPub], /) -> list[Measured]:
+    def counted(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         seen.append((sum(pub.size for pub in pubs), sum(pub.size * pub.shots for pub in pubs)))
         return rounds(pubs)
 
@@ -137,21 +137,21 @@ def test_under_shot_noise_it_ends_within_its_error_bar_and_says_what_it_took(
     assert (result.rounds, result.circuits, result.shots) == (len(seen), *map(sum, zip(*seen, strict=True)))
 
 
-def test_a_gradient_lost_in_noise_is_no_convergence(
+def test_gradients_within_noise_are_not_convergence(
     problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
 ) -> None:
-    pool = Pool.of(problem_of("LiH_3_cas(2,2)"))
+    pool = OperatorPool.of(problem_of("LiH_3_cas(2,2)"))
     result = adapt(pool, rotosolve, sampled_rounds(0), shots=20, precision=0.02)
     assert not result.converged
     assert "noise" in result.reason
 
 
-def test_a_lost_gradient_ends_it(problem_of: Callable[..., ElectronicProblem]) -> None:
-    def losing(pubs: Sequence[SamplerPub], /) -> list[Measured]:
-        return [Measured(points_of(pub), tuple(Lost("gone") for _ in range(pub.size))) for pub in pubs]
+def test_a_failed_gradient_ends_the_run(problem_of: Callable[..., ElectronicProblem]) -> None:
+    def losing(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+        return [MeasuredPub(pub_points(pub), tuple(FailedPoint("gone") for _ in range(pub.size))) for pub in pubs]
 
     with pytest.raises(JobFailed, match="gone"):
-        adapt(Pool.of(problem_of("H2_0.735")), rotosolve, losing)
+        adapt(OperatorPool.of(problem_of("H2_0.735")), rotosolve, losing)
 
 
 @pytest.mark.parametrize(("setting", "value"), [("tolerance", 0.0), ("tolerance", float("nan")), ("max_operators", 0)])
@@ -160,5 +160,5 @@ def test_settings_out_of_range_are_refused(
 ) -> None:
     settings: dict[str, Any] = {setting: value}
     with pytest.raises(InputError) as caught:
-        adapt(Pool.of(problem_of("H2_0.735")), rotosolve, noiseless_rounds(), **settings)
+        adapt(OperatorPool.of(problem_of("H2_0.735")), rotosolve, noiseless_rounds(), **settings)
     assert caught.value.field == setting

@@ -1,4 +1,4 @@
-"""QAOA's fixed angles give what the reference says in one job, and nothing is refined that is not shown."""
+"""QAOA: fixed angles give the reference's ratios in one job; mixers, penalties and warm starts."""
 
 from __future__ import annotations
 
@@ -12,23 +12,31 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.algorithms import qubo
-from hybridloop.algorithms.ising import from_qubo
-from hybridloop.algorithms.lost import FAIL
-from hybridloop.algorithms.qaoa import qaoa
-from hybridloop.algorithms.qaoa_circuit import Mixer, QaoaCircuit, local_search, qaoa_circuit
-from hybridloop.algorithms.qaoa_refine import QuadraticRefinement
-from hybridloop.algorithms.qaoa_search import Search
-from hybridloop.algorithms.rounds import Counts, Measured, RunRound, points_of
+from hybridloop.algorithms.circuits.qaoa import Mixer, QaoaCircuit, local_search, qaoa_circuit
+from hybridloop.algorithms.optimizers.missing_points import FAIL
+from hybridloop.algorithms.optimizers.qaoa_refine import QuadraticRefinement
+from hybridloop.algorithms.problems import binary as qubo
+from hybridloop.algorithms.problems.ising import ising_from_qubo
+from hybridloop.algorithms.qaoa import QaoaSearch, qaoa
+from hybridloop.algorithms.rounds import Counts, MeasuredPub, RunRound, pub_points
 from hybridloop.algorithms.rqaoa import rqaoa
 from hybridloop.errors import InputError, JobFailed
-from tests.algorithms.qaoa_cases import REFERENCE, TABLE, Rounds, budgeted, cut_of, exact_ratio, losing, probabilities
+from tests.algorithms.qaoa_helpers import (
+    REFERENCE,
+    TABLE,
+    Rounds,
+    exact_ratio,
+    failing_rounds,
+    max_cut_problem,
+    portfolio_problem,
+    probabilities,
+)
 
 CUBIC = sorted(name for name in REFERENCE["graphs"] if name.startswith("reg3_"))
 
 
 def by_formula(ansatz: QaoaCircuit) -> NDArray[np.float64]:
-    """The outcomes' chances with the standard mixer, from the exponentials themselves instead of gates."""
+    """Probabilities with the standard mixer, from the exponentials instead of gates."""
     count, energies = ansatz.cost.num_variables, ansatz.cost.all_energies()
     betas, gammas = np.split(ansatz.initial_point, 2)
     state = np.full(2**count, 2 ** (-count / 2), complex)
@@ -37,38 +45,38 @@ def by_formula(ansatz: QaoaCircuit) -> NDArray[np.float64]:
         for qubit in range(count):
             pairs = state.reshape(-1, 2, 2**qubit)
             state = (np.cos(beta) * pairs - 1j * np.sin(beta) * pairs[:, ::-1, :]).reshape(-1)
-    chances: NDArray[np.float64] = np.abs(state) ** 2
-    return chances
+    probability_vector: NDArray[np.float64] = np.abs(state) ** 2
+    return probability_vector
 
 
-def drawn_from(chances: NDArray[np.float64], rng: np.random.Generator) -> RunRound:
-    """Rounds of one job, whose outcomes have these chances."""
+def sampled_from(probability_vector: NDArray[np.float64], rng: np.random.Generator) -> RunRound:
+    """Rounds of one job, sampled from these probabilities."""
 
-    def run_round(pubs: Sequence[SamplerPub], /) -> list[Measured]:
-        ((pub,), width) = (pubs, int(chances.size).bit_length() - 1)
-        numbers = rng.multinomial(pub.shots, chances / chances.sum())
+    def run_round(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+        ((pub,), width) = (pubs, int(probability_vector.size).bit_length() - 1)
+        numbers = rng.multinomial(pub.shots, probability_vector / probability_vector.sum())
         counts = Counts.from_bitstrings({format(i, f"0{width}b"): int(n) for i, n in enumerate(numbers) if n})
-        return [Measured(points_of(pub), (counts,))]
+        return [MeasuredPub(pub_points(pub), (counts,))]
 
     return run_round
 
 
 @pytest.mark.slow
-def test_one_job_at_the_fixed_angles_of_three_layers_shows_the_best_cut_of_all_cubic_graphs() -> None:
+def test_one_job_at_the_fixed_angles_of_three_layers_samples_the_best_cut_of_all_cubic_graphs() -> None:
     """The best cut's probability is 0.10 at least, so that 1000 shots miss it once in 10^45 runs."""
     ratios = []
     for number, name in enumerate(CUBIC):
-        entry, ansatz = REFERENCE["graphs"][name], qaoa_circuit(cut_of(name), TABLE, layers=3)
-        chances = by_formula(ansatz)
-        if entry["n"] <= 10:  # larger circuits take seconds each to be multiplied out
-            np.testing.assert_allclose(probabilities(ansatz), chances, atol=1e-9)
-        ratios.append(float(chances @ ansatz.problem.objective.all_energies()) / entry["max_cut"])
+        entry, ansatz = REFERENCE["graphs"][name], qaoa_circuit(max_cut_problem(name), TABLE, layers=3)
+        probability_vector = by_formula(ansatz)
+        if entry["n"] <= 10:  # larger circuits take seconds each
+            np.testing.assert_allclose(probabilities(ansatz), probability_vector, atol=1e-9)
+        ratios.append(float(probability_vector @ ansatz.problem.objective.all_energies()) / entry["max_cut"])
         assert ratios[-1] == pytest.approx(entry["fixed_angle_ratio"]["3"], abs=1e-6)
-        result = qaoa(ansatz, drawn_from(chances, np.random.default_rng(number)), shots=1000)
+        result = qaoa(ansatz, sampled_from(probability_vector, np.random.default_rng(number)), shots=1000)
         assert result.best_value == entry["max_cut"]
         assert [(each.circuits, each.shots, each.phase) for each in result.history] == [(1, 1000, "final")]
         exact = ratios[-1] * entry["max_cut"]
-        assert abs(result.value - exact) <= 4.5 * result.standard_error  # of 15 seeds one is off once in 10^4
+        assert abs(result.value - exact) <= 4.5 * result.standard_error  # one of 15 exceeds that once in 10^4 runs
         assert result.approximation_ratio == pytest.approx(result.value / entry["max_cut"])
         bits = [int(bit) for bit in reversed(str(result.best_bitstring))]
         assert ansatz.problem.objective.energies(bits)[0] == result.best_value
@@ -79,17 +87,15 @@ def test_one_job_at_the_fixed_angles_of_three_layers_shows_the_best_cut_of_all_c
 
 @pytest.mark.parametrize("name", ["reg3w_n8_s11", "reg3w_n10_s12"])
 @pytest.mark.parametrize("layers", [1, 2])
-def test_angles_that_are_scaled_to_the_weights_are_within_two_percent_of_the_best_that_are_known(
-    name: str, layers: int
-) -> None:
+def test_angles_scaled_to_the_weights_are_within_two_percent_of_the_best_known(name: str, layers: int) -> None:
     best = REFERENCE["graphs"][name]["best_expected_cut_ratio"][str(layers)]
-    assert exact_ratio(qaoa_circuit(cut_of(name), TABLE, layers=layers)) >= best - 0.02
+    assert exact_ratio(qaoa_circuit(max_cut_problem(name), TABLE, layers=layers)) >= best - 0.02
 
 
 @pytest.mark.parametrize("layers", range(1, 8))
-def test_a_ring_s_ratio_and_every_number_of_layers_of_the_table(layers: int) -> None:
+def test_the_ratio_of_a_ring_obeys_its_bound_for_every_number_of_layers_of_the_table(layers: int) -> None:
     """No angles give a ring more than (2 p + 1) / (2 p + 2), while the ring is longer than 2 p + 1."""
-    ratio = exact_ratio(qaoa_circuit(cut_of("ring_n8"), TABLE, layers=layers))
+    ratio = exact_ratio(qaoa_circuit(max_cut_problem("ring_n8"), TABLE, layers=layers))
     assert 0.7 < ratio <= ((2 * layers + 1) / (2 * layers + 2) + 1e-9 if layers <= 3 else 1.0)
 
 
@@ -99,8 +105,8 @@ def test_a_ring_s_ratio_and_every_number_of_layers_of_the_table(layers: int) -> 
     gamma=st.floats(-3, 3),
 )
 @settings(max_examples=30)
-def test_a_layer_is_the_exponentials_that_are_stated(matrix: list[list[float]], beta: float, gamma: float) -> None:
-    cost = from_qubo(matrix)
+def test_a_layer_is_the_stated_exponentials(matrix: list[list[float]], beta: float, gamma: float) -> None:
+    cost = ising_from_qubo(matrix)
     if max(np.abs(cost.fields).min(), *map(abs, cost.couplings.values()), 0.0) < 1e-3:
         return
     ansatz = qaoa_circuit(qubo.spin_glass(cost), TABLE, layers=1)
@@ -113,7 +119,7 @@ def test_a_layer_is_the_exponentials_that_are_stated(matrix: list[list[float]], 
 
 
 @pytest.mark.parametrize("budget", range(6))
-def test_the_xy_mixer_starts_from_all_that_meet_a_budget_and_keeps_to_them(budget: int) -> None:
+def test_the_xy_mixer_starts_from_all_feasible_states_and_conserves_the_budget(budget: int) -> None:
     rng = np.random.default_rng(budget)
     problem = qubo.portfolio(rng.normal(size=5), np.eye(5), risk_aversion=0.3, budget=budget)
     ansatz = qaoa_circuit(problem, TABLE, layers=2, mixer=Mixer.XY)
@@ -125,22 +131,22 @@ def test_the_xy_mixer_starts_from_all_that_meet_a_budget_and_keeps_to_them(budge
 
 def test_the_xy_mixer_finds_the_best_portfolio_within_its_budget(sampled_rounds: Rounds) -> None:
     """Its probability is 0.12 at three layers."""
-    ansatz = qaoa_circuit(budgeted(), TABLE, layers=3, mixer=Mixer.XY)
+    ansatz = qaoa_circuit(portfolio_problem(), TABLE, layers=3, mixer=Mixer.XY)
     result = qaoa(ansatz, sampled_rounds(1), shots=1000)
     assert "penalty" not in result.reason
     assert result.best_bitstring == REFERENCE["portfolio"]["argmin"]
     assert result.best_value == pytest.approx(REFERENCE["portfolio"]["min"])
-    assert exact_ratio(ansatz) > 0.7 > exact_ratio(qaoa_circuit(budgeted(), TABLE, layers=3))
+    assert exact_ratio(ansatz) > 0.7 > exact_ratio(qaoa_circuit(portfolio_problem(), TABLE, layers=3))
 
 
-def test_without_it_the_penalty_is_said_and_the_best_is_of_those_that_meet_the_budget(sampled_rounds: Rounds) -> None:
-    result = qaoa(qaoa_circuit(budgeted(), TABLE, layers=1), sampled_rounds(2), shots=1000)
-    assert "because no single asset changes the objective by more than" in result.reason
+def test_the_standard_mixer_states_the_penalty_and_its_best_assignment_is_feasible(sampled_rounds: Rounds) -> None:
+    result = qaoa(qaoa_circuit(portfolio_problem(), TABLE, layers=1), sampled_rounds(2), shots=1000)
+    assert "because one asset changes the objective by at most" in result.reason
     assert str(result.best_bitstring).count("1") == 4
 
 
-def test_a_warm_start_begins_near_an_assignment_that_no_flip_makes_better() -> None:
-    problem = cut_of("reg3_n8_s1")
+def test_a_warm_start_begins_near_a_local_optimum() -> None:
+    problem = max_cut_problem("reg3_n8_s1")
     bits = local_search(problem.cost, np.random.default_rng(3))
     energy = problem.cost.energies(bits)[0]
     for i in range(8):
@@ -155,32 +161,35 @@ def test_a_warm_start_begins_near_an_assignment_that_no_flip_makes_better() -> N
     np.testing.assert_allclose(turned, start, atol=1e-9)  # the first state is the mixer's own
 
 
-def test_a_final_job_that_is_lost_is_asked_for_again(exact_rounds: RunRound) -> None:
-    ansatz = qaoa_circuit(cut_of("ring_n6"), TABLE, layers=1)
-    result = qaoa(ansatz, losing(exact_rounds, first=2), shots=500)
+def test_a_failed_final_job_is_repeated(exact_rounds: RunRound) -> None:
+    ansatz = qaoa_circuit(max_cut_problem("ring_n6"), TABLE, layers=1)
+    result = qaoa(ansatz, failing_rounds(exact_rounds, first=2), shots=500)
     assert result.value == pytest.approx(4.5, abs=result.rounding_bound)
     assert result.history[-1].total_shots == 1500
-    assert rqaoa(ansatz.problem, TABLE, losing(exact_rounds, first=2)).value == 6
+    assert rqaoa(ansatz.problem, TABLE, failing_rounds(exact_rounds, first=2)).value == 6
     with pytest.raises(JobFailed, match="8"):
-        qaoa(ansatz, losing(exact_rounds, first=8))
+        qaoa(ansatz, failing_rounds(exact_rounds, first=8))
     with pytest.raises(JobFailed, match="8"):
-        rqaoa(ansatz.problem, TABLE, losing(exact_rounds, first=8))
+        rqaoa(ansatz.problem, TABLE, failing_rounds(exact_rounds, first=8))
 
 
 @pytest.mark.parametrize(
     ("call", "field"),
     [
-        (lambda: qaoa_circuit(cut_of("ring_n6"), TABLE, layers=8), "layers"),
-        (lambda: qaoa_circuit(cut_of("ring_n6"), TABLE, layers=1, mixer=Mixer.XY), "mixer"),
+        (lambda: qaoa_circuit(max_cut_problem("ring_n6"), TABLE, layers=8), "layers"),
+        (lambda: qaoa_circuit(max_cut_problem("ring_n6"), TABLE, layers=1, mixer=Mixer.XY), "mixer"),
         (lambda: QuadraticRefinement(np.zeros(2), np.zeros(2), steps=1), "scales"),
         (lambda: QuadraticRefinement(np.zeros(2), np.ones(2), steps=0), "refine"),
-        (lambda: qaoa(qaoa_circuit(cut_of("ring_n6"), TABLE, layers=1), lambda _: [], shots=0), "shots"),
-        (lambda: Search(cvar=0.0), "cvar"),
-        (lambda: Search(extend_to=2).check(qaoa_circuit(cut_of("ring_n6"), TABLE, layers=2), FAIL), "extend_to"),
-        (lambda: rqaoa(cut_of("ring_n6"), TABLE, lambda _: [], stop_at=0), "stop_at"),
+        (lambda: qaoa(qaoa_circuit(max_cut_problem("ring_n6"), TABLE, layers=1), lambda _: [], shots=0), "shots"),
+        (lambda: QaoaSearch(cvar=0.0), "cvar"),
+        (
+            lambda: QaoaSearch(extend_to=2).check(qaoa_circuit(max_cut_problem("ring_n6"), TABLE, layers=2), FAIL),
+            "extend_to",
+        ),
+        (lambda: rqaoa(max_cut_problem("ring_n6"), TABLE, lambda _: [], stop_at=0), "stop_at"),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(call: Callable[[], object], field: str) -> None:
+def test_invalid_settings_are_refused_by_name(call: Callable[[], object], field: str) -> None:
     with pytest.raises(InputError) as refused:
         call()
     assert refused.value.field == field

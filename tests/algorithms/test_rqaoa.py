@@ -1,4 +1,4 @@
-"""Recursion by correlations ends at an assignment, and tells its value."""
+"""Recursive QAOA ends at an assignment and returns its objective."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.algorithms import qubo
-from hybridloop.algorithms.graphs import graph_of
-from hybridloop.algorithms.ising import from_qubo
-from hybridloop.algorithms.rounds import Counts, Measured, RunRound
+from hybridloop.algorithms.problems import binary as qubo
+from hybridloop.algorithms.problems.graphs import graph_from_edges
+from hybridloop.algorithms.problems.ising import ising_from_qubo
+from hybridloop.algorithms.rounds import Counts, MeasuredPub, RunRound
 from hybridloop.algorithms.rqaoa import rqaoa
-from tests.algorithms.qaoa_cases import REFERENCE, TABLE, Rounds, cut_of
+from tests.algorithms.qaoa_helpers import REFERENCE, TABLE, Rounds, max_cut_problem
 
 
 @pytest.mark.slow
@@ -24,7 +24,7 @@ def test_recursion_finds_the_best_cut_in_seven_rounds(
     name: str, sampled_rounds: Rounds, exact_rounds: RunRound
 ) -> None:
     for run_round in (exact_rounds, sampled_rounds(1)):
-        result = rqaoa(cut_of(name), TABLE, run_round, shots=4000)
+        result = rqaoa(max_cut_problem(name), TABLE, run_round, shots=4000)
         assert result.value == result.best_value == pytest.approx(REFERENCE["graphs"][name]["max_cut"])
         assert result.approximation_ratio == pytest.approx(1.0)
         assert (result.rounds, result.standard_error) == (7, 0.0)
@@ -33,16 +33,16 @@ def test_recursion_finds_the_best_cut_in_seven_rounds(
 
 @given(matrix=st.lists(st.lists(st.integers(-3, 3), min_size=4, max_size=4), min_size=4, max_size=4))
 @settings(max_examples=15)
-def test_recursion_says_the_value_of_the_assignment_that_it_gives(matrix: list[list[int]]) -> None:
-    if from_qubo(matrix).is_constant:
+def test_the_value_is_that_of_the_returned_assignment(matrix: list[list[int]]) -> None:
+    if ising_from_qubo(matrix).is_constant:
         return
     problem = qubo.qubo(np.array(matrix, float), offset=0.5)
 
-    def run_round(pubs: Sequence[SamplerPub], /) -> list[Measured]:
+    def run_round(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         numbers = np.random.default_rng(0).integers(0, 2 ** pubs[0].circuit.num_qubits, 50)
         words = [format(number, f"0{pubs[0].circuit.num_qubits}b") for number in numbers]
         counts = Counts.from_bitstrings({word: words.count(word) for word in words})
-        return [Measured(np.zeros((1, 2)), (counts,))]
+        return [MeasuredPub(np.zeros((1, 2)), (counts,))]
 
     result = rqaoa(problem, TABLE, run_round, stop_at=1)
     bits = np.array([int(bit) for bit in reversed(str(result.best_bitstring))])
@@ -52,24 +52,24 @@ def test_recursion_says_the_value_of_the_assignment_that_it_gives(matrix: list[l
     assert ("a sample was better" in result.reason) == (result.best_value < result.value - 1e-9)
 
 
-def test_a_sample_of_a_later_round_is_an_assignment_once_the_equations_are_put_in() -> None:
-    """A ring of four: 0 and 1 are told to differ, which is right, then 0 and 3 to agree, which leaves a cut of 2."""
-    asked: list[int] = []
+def test_a_sample_of_a_later_round_is_an_assignment_after_substitution() -> None:
+    """In a ring of four, samples say that 0 and 1 differ (right), then that 0 and 3 agree, which gives a cut of 2."""
+    widths: list[int] = []
 
-    def run_round(pubs: Sequence[SamplerPub], /) -> list[Measured]:
-        asked.append(pubs[0].circuit.num_qubits)
+    def run_round(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+        widths.append(pubs[0].circuit.num_qubits)
         counts = {4: {"1101": 6, "0010": 5, "0001": 1}, 3: {"011": 1, "000": 3, "101": 3, "111": 2, "010": 2}}[
-            asked[-1]
+            widths[-1]
         ]
-        return [Measured(np.zeros((1, 2)), (Counts.from_bitstrings(counts),))]
+        return [MeasuredPub(np.zeros((1, 2)), (Counts.from_bitstrings(counts),))]
 
-    ring = qubo.max_cut(graph_of(4, [(0, 1, 1.0), (1, 2, 1.0), (2, 3, 1.0), (0, 3, 1.0)]))
+    ring = qubo.max_cut(graph_from_edges(4, [(0, 1, 1.0), (1, 2, 1.0), (2, 3, 1.0), (0, 3, 1.0)]))
     result = rqaoa(ring, TABLE, run_round, stop_at=2)
-    assert asked == [4, 3]
+    assert widths == [4, 3]
     assert (result.value, result.best_value, result.best_bitstring) == (2.0, 4.0, "0101")
 
 
-def test_with_no_more_variables_than_are_gone_through_nothing_is_measured() -> None:
-    result = rqaoa(cut_of("ring_n6"), TABLE, lambda _: [], stop_at=6)
+def test_with_at_most_stop_at_variables_nothing_is_measured() -> None:
+    result = rqaoa(max_cut_problem("ring_n6"), TABLE, lambda _: [], stop_at=6)
     assert (result.value, result.rounds) == (6.0, 0)
-    assert "all assignments were gone through" in result.reason
+    assert "all assignments were enumerated" in result.reason

@@ -1,4 +1,4 @@
-"""Excited states: the levels of a dense spectrum, what a round has in it, and what is refused."""
+"""VQD: levels against the dense spectrum, shared rounds, refused settings."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Statevector
 
-from hybridloop.algorithms.ansatz import Ansatz, hardware_efficient
-from hybridloop.algorithms.electronic import ElectronicProblem
-from hybridloop.algorithms.rounds import Lost, Measured, RunRound, points_of
-from hybridloop.algorithms.trigonometric import Rotosolve
+from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient
+from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
+from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound, pub_points
 from hybridloop.algorithms.vqd import vqd
 from hybridloop.errors import InputError, JobFailed
-from tests.algorithms.batched_states import noiseless_rounds
+from tests.algorithms.batched_state_helpers import noiseless_rounds
 from tests.long_form import long_form, short_or_long
 
 MANY = 10**9  # shots that leave 1e-8 hartree of rounding
@@ -45,12 +45,12 @@ def test_the_four_levels_are_those_of_the_dense_spectrum(
     problem_of: Callable[..., ElectronicProblem], name: str
 ) -> None:
     hamiltonian = problem_of(name).hamiltonian
-    begun = starts(short_or_long(2, 4))
-    result = vqd(hamiltonian, layered(), begun, fine, noiseless_rounds(), levels=4, shots=MANY, precision=1e-6)
+    start_points = starts(short_or_long(2, 4))
+    result = vqd(hamiltonian, layered(), start_points, fine, noiseless_rounds(), levels=4, shots=MANY, precision=1e-6)
     spectrum = np.linalg.eigvalsh(hamiltonian.to_matrix())
     found = [level.final.estimate.value for level in result.levels]
     assert found == pytest.approx(spectrum.tolist(), abs=1e-4)  # 0.1 mHa
-    assert all(level.is_apart for level in result.levels)
+    assert all(level.is_orthogonal for level in result.levels)
     for level in result.levels:
         state = Statevector(layered().circuit.assign_parameters(np.array(level.parameters)))
         energy = state.expectation_value(hamiltonian).real
@@ -58,7 +58,7 @@ def test_the_four_levels_are_those_of_the_dense_spectrum(
 
 
 def test_overlaps_are_those_of_the_states(problem_of: Callable[..., ElectronicProblem]) -> None:
-    # without a penalty the second level falls onto the first, and says so
+    # without a penalty the second level is the first again, and is not orthogonal
     result = vqd(
         problem_of("H2_0.735").hamiltonian,
         layered(),
@@ -74,16 +74,16 @@ def test_overlaps_are_those_of_the_states(problem_of: Callable[..., ElectronicPr
     )
     (overlap,) = result.levels[1].overlaps
     assert overlap == pytest.approx(abs(below.inner(above)) ** 2, abs=1e-6)
-    assert not result.levels[1].is_apart
+    assert not result.levels[1].is_orthogonal
 
 
-def test_all_searches_of_a_level_share_rounds_and_what_they_took_is_counted(
+def test_all_searches_of_a_level_share_rounds_and_their_resources_are_counted(
     problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
 ) -> None:
     seen: list[list[tuple[int, int]]] = []
     rounds = sampled_rounds(3)
 
-    def counted(pubs: Sequence[SamplerPub], /) -> list[Measured]:
+    def counted(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         seen.append([(pub.size, pub.size * pub.shots) for pub in pubs])
         return rounds(pubs)
 
@@ -96,14 +96,14 @@ def test_all_searches_of_a_level_share_rounds_and_what_they_took_is_counted(
     assert result.shots == sum(shots for each in seen for _, shots in each)
     spectrum = np.linalg.eigvalsh(hamiltonian.to_matrix())
     for level, exact in zip(result.levels, spectrum, strict=False):
-        # what is reported is its state's energy; how good that state is, is the search's
+        # the reported energy is that of the state found, which may be above the level
         assert level.final.estimate.value > spectrum[0] - 4 * level.final.estimate.standard_error
         assert level.final.estimate.value < exact + 0.1
 
 
-def test_a_lost_point_ends_it_unless_the_search_is_told_otherwise(problem_of: Callable[..., ElectronicProblem]) -> None:
-    def losing(pubs: Sequence[SamplerPub], /) -> list[Measured]:
-        return [Measured(points_of(pub), tuple(Lost("gone") for _ in range(pub.size))) for pub in pubs]
+def test_by_default_a_failed_point_ends_the_run(problem_of: Callable[..., ElectronicProblem]) -> None:
+    def losing(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+        return [MeasuredPub(pub_points(pub), tuple(FailedPoint("gone") for _ in range(pub.size))) for pub in pubs]
 
     with pytest.raises(JobFailed, match="gone"):
         vqd(problem_of("H2_0.735").hamiltonian, layered(), starts(1), fine, losing)

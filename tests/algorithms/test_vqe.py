@@ -1,4 +1,4 @@
-"""The whole search, from a problem to an energy that can be believed."""
+"""VQE from a problem to a final energy with its error."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp, Statevector
 from qiskit_aer.primitives import SamplerV2
 
-from hybridloop.algorithms.allocation import Allocation
-from hybridloop.algorithms.ansatz import Ansatz, hardware_efficient
-from hybridloop.algorithms.electronic import ElectronicProblem
-from hybridloop.algorithms.estimation import Estimate
-from hybridloop.algorithms.evaluation import evaluation
-from hybridloop.algorithms.fermions import FermionMapping
-from hybridloop.algorithms.measurement import observable
-from hybridloop.algorithms.outcome import Progress
-from hybridloop.algorithms.rounds import Lost, Measured, RunRound, run_round_on
-from hybridloop.algorithms.scipy_search import ScipySearch
-from hybridloop.algorithms.trigonometric import Rotosolve
-from hybridloop.algorithms.uccsd import uccsd
+from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient
+from hybridloop.algorithms.circuits.uccsd import uccsd
+from hybridloop.algorithms.estimation.estimates import Estimate
+from hybridloop.algorithms.estimation.evaluation import evaluation
+from hybridloop.algorithms.estimation.final import Allocation
+from hybridloop.algorithms.estimation.observable import observable
+from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
+from hybridloop.algorithms.optimizers.scipy import ScipyOptimizer
+from hybridloop.algorithms.outcome import RoundProgress
+from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.algorithms.problems.fermions import FermionMapping
+from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound, run_round_from_sampler
 from hybridloop.algorithms.vqe import VqeResult, vqe
 from hybridloop.errors import InputError, JobFailed
-from tests.algorithms.batched_states import shot_rounds
+from tests.algorithms.batched_state_helpers import shot_rounds
 
 MHA = 1e-3
 
 
-def search(problem: ElectronicProblem, run_round: RunRound, **settings: Any) -> VqeResult:
-    """A search with the defaults."""
+def run_vqe(problem: ElectronicProblem, run_round: RunRound, **settings: Any) -> VqeResult:
+    """Run VQE with UCCSD, Rotosolve and the default settings."""
     ansatz = uccsd(problem)
     optimizer = Rotosolve(ansatz.initial_point, ansatz.frequencies)
     return vqe(problem.hamiltonian, ansatz, optimizer, run_round, **settings)
@@ -55,7 +55,7 @@ def one_angle() -> Ansatz:
 def test_h2_from_its_file_on_a_simulator_is_chemically_accurate(
     reference: Mapping[str, Any], problem_of: Callable[..., ElectronicProblem], mapping: FermionMapping
 ) -> None:
-    result = search(problem_of("H2_0.735", mapping), run_round_on(SamplerV2(seed=2)))
+    result = run_vqe(problem_of("H2_0.735", mapping), run_round_from_sampler(SamplerV2(seed=2)))
     error = result.value - reference["H2_0.735"]["exact_energy"]
     assert abs(error) <= 1.6 * MHA
     assert abs(error) <= 3 * result.standard_error
@@ -67,7 +67,7 @@ def test_h2_from_its_file_on_a_simulator_is_chemically_accurate(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "limit"), [("HeH+_0.7743", 1.0), ("LiH_3_cas(2,2)", 1.2)])
-def test_two_electrons_in_two_orbitals_keep_theirs(
+def test_two_electrons_in_two_orbitals_are_accurate_and_their_error_bars_correct(
     reference: Mapping[str, Any],
     problem_of: Callable[..., ElectronicProblem],
     name: str,
@@ -75,7 +75,7 @@ def test_two_electrons_in_two_orbitals_keep_theirs(
 ) -> None:
     problem, exact = problem_of(name), reference[name]["exact_energy"]
     ansatz = uccsd(problem)
-    results = [search(problem, shot_rounds(seed)) for seed in range(6)]
+    results = [run_vqe(problem, shot_rounds(seed)) for seed in range(6)]
     assert all(each.converged and each.is_precise for each in results)
     assert max(energy_at(problem, ansatz, each.parameters) for each in results) - exact <= limit * MHA
     assert max(abs(each.value - exact) / each.standard_error for each in results) <= 4.5
@@ -95,14 +95,14 @@ def test_a_hardware_efficient_circuit_is_searched_from_a_random_start(
     assert abs(result.value - exact) <= 1.6 * MHA + 3 * result.standard_error
 
 
-def test_cobyla_improves_on_hartree_fock_and_reports_what_its_point_gives(
+def test_cobyla_improves_on_hartree_fock_and_reports_the_energy_of_its_point(
     reference: Mapping[str, Any],
     problem_of: Callable[..., ElectronicProblem],
     sampled_rounds: Callable[[int], RunRound],
 ) -> None:
     problem = problem_of("H2_0.735")
     ansatz = uccsd(problem)
-    result = vqe(problem.hamiltonian, ansatz, ScipySearch(ansatz.initial_point), sampled_rounds(0))
+    result = vqe(problem.hamiltonian, ansatz, ScipyOptimizer(ansatz.initial_point), sampled_rounds(0))
     found = energy_at(problem, ansatz, result.parameters)
     assert found < reference["H2_0.735"]["hf_energy"] - 10 * MHA
     assert abs(result.value - found) <= 3.5 * result.standard_error
@@ -111,10 +111,10 @@ def test_cobyla_improves_on_hartree_fock_and_reports_what_its_point_gives(
     assert result.value != min(each.value for each in result.history if each.phase == "search")
 
 
-def test_a_target_that_does_not_sample_is_said_to_be_exact(
+def test_a_result_of_a_target_that_does_not_sample_is_exact(
     reference: Mapping[str, Any], problem_of: Callable[..., ElectronicProblem], exact_rounds: RunRound
 ) -> None:
-    result = search(problem_of("H2_0.735"), exact_rounds, shots=10_000)
+    result = run_vqe(problem_of("H2_0.735"), exact_rounds, shots=10_000)
     assert result.is_exact
     assert result.standard_error == 0.0
     assert 0.0 < result.rounding_bound < 1 * MHA
@@ -124,19 +124,19 @@ def test_a_target_that_does_not_sample_is_said_to_be_exact(
 
 
 @pytest.mark.parametrize("precision", [0.7 * MHA, 0.1 * MHA])
-def test_a_target_that_does_not_sample_is_asked_for_the_shots_that_its_rounding_takes(
+def test_a_target_that_does_not_sample_gets_the_shots_that_its_rounding_needs(
     problem_of: Callable[..., ElectronicProblem], exact_rounds: RunRound, precision: float
 ) -> None:
-    result = search(problem_of("LiH_3_cas(2,2)"), exact_rounds, precision=precision, max_rounds=8)
+    result = run_vqe(problem_of("LiH_3_cas(2,2)"), exact_rounds, precision=precision, max_rounds=8)
     assert result.is_precise
     assert 0.0 < result.rounding_bound <= precision
     assert [each.phase for each in result.history].count("final") == 1
 
 
-def test_a_precision_out_of_reach_of_rounding_takes_no_endless_shots(
+def test_a_precision_below_rounding_takes_a_bounded_number_of_shots(
     problem_of: Callable[..., ElectronicProblem], exact_rounds: RunRound
 ) -> None:
-    result = search(problem_of("LiH_3_cas(2,2)"), exact_rounds, precision=1e-12)
+    result = run_vqe(problem_of("LiH_3_cas(2,2)"), exact_rounds, precision=1e-12)
     assert not result.is_precise
     assert result.shots < 1.1e8
 
@@ -144,8 +144,8 @@ def test_a_precision_out_of_reach_of_rounding_takes_no_endless_shots(
 def test_the_history_is_what_was_reported_round_by_round(
     problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
 ) -> None:
-    seen: list[Progress] = []
-    result = search(problem_of("HeH+_0.7743"), sampled_rounds(3), on_progress=seen.append)
+    seen: list[RoundProgress] = []
+    result = run_vqe(problem_of("HeH+_0.7743"), sampled_rounds(3), on_progress=seen.append)
     assert tuple(seen) == result.history
     assert [each.round for each in seen] == list(range(1, result.rounds + 1))
     assert seen[-1].total_shots == result.shots == sum(each.shots for each in seen)
@@ -159,42 +159,42 @@ def test_the_history_is_what_was_reported_round_by_round(
 def test_the_same_seed_gives_the_same_answer(
     problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
 ) -> None:
-    one, other = (search(problem_of("H2_0.735"), sampled_rounds(9)) for _ in range(2))
+    one, other = (run_vqe(problem_of("H2_0.735"), sampled_rounds(9)) for _ in range(2))
     assert one == other
 
 
 @pytest.mark.parametrize("precision", [5 * MHA, 0.3 * MHA])
-def test_the_final_measurement_is_as_sharp_as_was_asked_and_not_much_more(
+def test_the_final_measurement_reaches_the_requested_precision_and_hardly_more(
     problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound], precision: float
 ) -> None:
-    result = search(problem_of("H2_0.735"), sampled_rounds(4), precision=precision)
+    result = run_vqe(problem_of("H2_0.735"), sampled_rounds(4), precision=precision)
     assert 0.9 * precision <= result.standard_error <= precision
 
 
-def test_an_answer_of_uniform_shots_is_as_sharp_and_takes_more_of_them(
+def test_a_uniform_allocation_is_as_precise_and_takes_more_shots(
     problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
 ) -> None:
-    asked: dict[Allocation, int] = {}
+    shots_of: dict[Allocation, int] = {}
     for allocation in Allocation:
         shots: list[list[int]] = []
         run_round = sampled_rounds(4)
 
-        def counted(pubs: Sequence[SamplerPub], /, noted: list[list[int]] = shots) -> list[Measured]:
+        def counted(pubs: Sequence[SamplerPub], /, noted: list[list[int]] = shots) -> list[MeasuredPub]:
             noted.append([int(pub.shots) for pub in pubs])
             return run_round(pubs)  # noqa: B023 (called within the turn)
 
-        result = search(problem_of("HeH+_0.7743"), counted, allocation=allocation)
+        result = run_vqe(problem_of("HeH+_0.7743"), counted, allocation=allocation)
         assert 0.0 < result.standard_error <= 0.7 * MHA
-        asked[allocation] = result.shots
+        shots_of[allocation] = result.shots
         final = shots[-2:]
         assert all((len(set(each)) == 1) == (allocation is Allocation.UNIFORM) for each in final)
-    assert asked[Allocation.NEYMAN] < asked[Allocation.UNIFORM]
+    assert shots_of[Allocation.NEYMAN] < shots_of[Allocation.UNIFORM]
 
 
-def test_rounds_have_a_limit_that_is_no_convergence(
+def test_the_limit_of_rounds_is_not_convergence(
     problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
 ) -> None:
-    result = search(problem_of("HeH+_0.7743"), sampled_rounds(4), max_rounds=2)
+    result = run_vqe(problem_of("HeH+_0.7743"), sampled_rounds(4), max_rounds=2)
     assert not result.converged
     assert "limit of 2 rounds" in result.reason
     assert [each.phase for each in result.history][:3] == ["search", "search", "final"]
@@ -204,72 +204,72 @@ def test_rounds_have_a_limit_that_is_no_convergence(
 def test_a_search_that_ends_in_its_last_round_has_converged(
     problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
 ) -> None:
-    assert search(problem_of("H2_0.735"), sampled_rounds(4), max_rounds=1).converged
+    assert run_vqe(problem_of("H2_0.735"), sampled_rounds(4), max_rounds=1).converged
 
 
-def test_the_search_goes_by_the_points_as_they_were_measured_not_as_it_computed_them(
+def test_the_optimizer_is_told_the_points_as_measured_not_as_computed(
     problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
 ) -> None:
-    told: list[NDArray[np.float64]] = []
+    points_told: list[NDArray[np.float64]] = []
     run_round = sampled_rounds(4)
 
-    class Listening(ScipySearch):
-        def tell(self, points: NDArray[np.float64], estimates: Sequence[Estimate | Lost]) -> None:
-            told.append(points)
+    class RecordingOptimizer(ScipyOptimizer):
+        def tell(self, points: NDArray[np.float64], estimates: Sequence[Estimate | FailedPoint]) -> None:
+            points_told.append(points)
             super().tell(points, estimates)
 
-    def rounded(pubs: Sequence[SamplerPub], /) -> list[Measured]:
-        return [Measured(each.points + 1e-10, each.counts) for each in run_round(pubs)]
+    def rounded(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+        return [MeasuredPub(each.points + 1e-10, each.counts) for each in run_round(pubs)]
 
     problem = problem_of("H2_0.735")
     ansatz = uccsd(problem)
-    vqe(problem.hamiltonian, ansatz, Listening(ansatz.initial_point), rounded, max_rounds=3)
-    assert told[0][0, 0] == ansatz.initial_point[0] + 1e-10
+    vqe(problem.hamiltonian, ansatz, RecordingOptimizer(ansatz.initial_point), rounded, max_rounds=3)
+    assert points_told[0][0, 0] == ansatz.initial_point[0] + 1e-10
 
 
-def losing(run_round: RunRound, lose: Callable[[int], bool]) -> RunRound:
-    """The rounds, but the first answer of those chosen by number is lost."""
+def failing_rounds(run_round: RunRound, fails: Callable[[int], bool]) -> RunRound:
+    """Wrap rounds so that the first result fails in the rounds that `fails` selects by number."""
     number = 0
 
-    def lossy(pubs: Sequence[SamplerPub], /) -> list[Measured]:
+    def run_failing(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         nonlocal number
         number += 1
-        answers = run_round(pubs)
-        if lose(number):
-            answers[0] = Measured(answers[0].points, (Lost("the queue swallowed it"), *answers[0][1:]))
-        return answers
+        results = run_round(pubs)
+        if fails(number):
+            results[0] = MeasuredPub(results[0].points, (FailedPoint("the queue swallowed it"), *results[0][1:]))
+        return results
 
-    return lossy
+    return run_failing
 
 
-def test_a_circuit_lost_in_the_final_measurement_is_asked_again(
+def test_a_failed_circuit_of_the_final_measurement_is_repeated(
     reference: Mapping[str, Any],
     problem_of: Callable[..., ElectronicProblem],
     sampled_rounds: Callable[[int], RunRound],
 ) -> None:
-    run_round = losing(sampled_rounds(1), lambda number: number in (2, 4))
+    run_round = failing_rounds(sampled_rounds(1), lambda number: number in (2, 4))
     submitted: list[int] = []
 
-    def counted(pubs: Sequence[SamplerPub], /) -> list[Measured]:
+    def counted(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         submitted.extend(pub.size * pub.shots for pub in pubs)
         return run_round(pubs)
 
-    result = search(problem_of("H2_0.735"), counted)
+    result = run_vqe(problem_of("H2_0.735"), counted)
     assert result.is_precise
     assert result.shots == sum(submitted)
     assert abs(result.value - reference["H2_0.735"]["exact_energy"]) <= 4 * result.standard_error
 
 
-def test_a_circuit_that_is_always_lost_is_an_error(
+def test_a_circuit_that_always_fails_is_an_error(
     problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
 ) -> None:
     with pytest.raises(JobFailed, match="the queue swallowed it"):
-        search(problem_of("H2_0.735"), losing(sampled_rounds(1), lambda number: number > 1))
+        run_vqe(problem_of("H2_0.735"), failing_rounds(sampled_rounds(1), lambda number: number > 1))
     with pytest.raises(JobFailed, match="the queue swallowed it"):
-        search(problem_of("H2_0.735"), losing(sampled_rounds(1), lambda number: number == 1))
+        run_vqe(problem_of("H2_0.735"), failing_rounds(sampled_rounds(1), lambda number: number == 1))
 
 
-def test_a_precision_out_of_reach_is_not_claimed(sampled_rounds: Callable[[int], RunRound]) -> None:
+def test_an_unreachable_precision_is_not_claimed(sampled_rounds: Callable[[int], RunRound]) -> None:
     ansatz = one_angle()
     optimizer = Rotosolve(ansatz.initial_point, ansatz.frequencies)
     result = vqe(SparsePauliOp(["X", "Z"], [1.0, 0.5]), ansatz, optimizer, sampled_rounds(0), precision=1e-9)
@@ -307,15 +307,15 @@ def test_a_circuit_without_angles_is_only_measured(sampled_rounds: Callable[[int
 def test_settings_out_of_range_are_refused_before_anything_runs(
     problem_of: Callable[..., ElectronicProblem], settings: dict[str, Any], field: str
 ) -> None:
-    def never(pubs: Sequence[SamplerPub], /) -> list[Measured]:
+    def never(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         raise AssertionError("a round was run")
 
     with pytest.raises(InputError) as caught:
-        search(problem_of("H2_0.735"), never, **settings)
+        run_vqe(problem_of("H2_0.735"), never, **settings)
     assert caught.value.field == field
 
 
-def test_parts_that_do_not_fit_together_are_refused(
+def test_parts_of_different_sizes_are_refused(
     problem_of: Callable[..., ElectronicProblem], exact_rounds: RunRound
 ) -> None:
     problem = problem_of("H2_0.735")
@@ -333,7 +333,7 @@ def test_parts_that_do_not_fit_together_are_refused(
         assert caught.value.field == field
 
 
-def test_estimates_know_each_groups_variance(
+def test_estimates_have_the_variance_of_each_group(
     problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
 ) -> None:
     problem = problem_of("H2_0.735")

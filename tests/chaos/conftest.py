@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hybridloop.pytest_plugin import Emulator, running_emulator
-from tests.chaos.processes import Reference, reference_of
+from tests.chaos.process_helpers import Reference, reference_of
 
 
 @pytest.fixture(scope="session")

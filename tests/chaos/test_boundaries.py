@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from hybridloop.crashpoints import POINTS
 from hybridloop.pytest_plugin import Emulator
-from tests.chaos.processes import KILLED, Reference, Trial
+from hybridloop.runtime.crash_points import POINTS
+from tests.chaos.process_helpers import KILLED, Reference, Trial
 from tests.long_form import long_form, long_only, short_or_long
 
 SEARCH = short_or_long("trigonometric", "cobyla")

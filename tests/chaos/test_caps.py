@@ -16,22 +16,22 @@ from typing import Any
 
 import pytest
 
+from hybridloop.algorithms.optimizers.scipy import ScipyOptimizer
 from hybridloop.algorithms.rounds import RunRound
-from hybridloop.algorithms.scipy_search import ScipySearch
+from hybridloop.azure.targets import find_target
+from hybridloop.budget.caps import Caps
+from hybridloop.budget.cost_summary import CostSummary
+from hybridloop.budget.prices import Unit, billing_unit
 from hybridloop.errors import CapReached, HybridloopError
+from hybridloop.journal import Journal, journal_url
+from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.pytest_plugin import Emulator, running_emulator
-from hybridloop.sessions.budget import Caps
-from hybridloop.sessions.idle import KeepAliveMode
-from hybridloop.sessions.journal import Journal, journal_url
-from hybridloop.sessions.keeping import Keeping
-from hybridloop.sessions.meter import Meter
-from hybridloop.sessions.prices import Unit, unit_of
-from hybridloop.sessions.run import claimed, new_run
-from hybridloop.sessions.service_clock import ServiceClock
-from hybridloop.sessions.session import open_session
-from hybridloop.sessions.targets import find_target
-from tests.chaos.processes import SEED
-from tests.chaos.searches import Answer, ansatz, eigensolver
+from hybridloop.tasks.keepalive.rules import KeepAliveMode
+from hybridloop.tasks.keepalive.session_keeper import Keeping
+from hybridloop.tasks.session import open_session
+from hybridloop.testing.virtual_clock import ServiceClock
+from tests.chaos.process_helpers import SEED
+from tests.chaos.search_helpers import Answer, ansatz, eigensolver
 from tests.chaos.test_service_faults import SOAK
 from tests.long_form import long_form, short_or_long
 
@@ -59,7 +59,7 @@ class CappedRun:
         self.service, self.target, self.idles = service, target, idles
         self.uid = str(uuid.uuid4())
         self.url = journal_url(folder / f"{self.uid}.db")
-        self.meter, self.pings = Meter(), 0
+        self.meter, self.pings = CostSummary(), 0
         with Journal(self.url) as journal:
             journal.add_run(new_run(self.uid, key=self.uid, algorithm="x", problem="", target=target, seed=SEED))
 
@@ -71,7 +71,7 @@ class CappedRun:
             with (
                 ServiceClock(self.service.endpoint, self.service.admin_key) as clock,
                 Journal(self.url) as journal,
-                claimed(journal, self.uid, beat_s=0.2) as run,
+                claim_run(journal, self.uid, renew_every_s=0.2) as run,
                 open_session(
                     self.service.workspace(f"ws-{self.uid[:12]}"),
                     self.target,
@@ -82,7 +82,7 @@ class CappedRun:
                 ) as session,
             ):
                 try:
-                    search = ScipySearch(ansatz().initial_point, tolerance_rad=1e-6, max_evaluations=POINTS)
+                    search = ScipyOptimizer(ansatz().initial_point, tolerance_rad=1e-6, max_evaluations=POINTS)
                     return eigensolver(self._idling(session.run_round, clock), search)
                 finally:
                     self.meter, self.pings = session.meter, session.pings
@@ -157,7 +157,7 @@ def test_the_services_books_never_show_more_than_a_cap_and_every_run_that_it_end
     for seed in range(RUNS):
         draw = random.Random(seed)
         target = TARGETS[seed % len(TARGETS)]
-        unit, (answer, whole) = unit_of(find_target(target)), undisturbed(target)
+        unit, (answer, whole) = billing_unit(find_target(target)), undisturbed(target)
         run = CappedRun(virtual, tmp_path, target, idles=seed % 3 == 0)
         before = Taken(0, 0, 0.0)
         for part in range(PARTS):

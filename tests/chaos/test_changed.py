@@ -12,18 +12,18 @@ import pytest
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp
 
-from hybridloop.algorithms.ansatz import Ansatz
-from hybridloop.algorithms.rounds import Measured, RunRound
-from hybridloop.algorithms.scipy_search import Method, ScipySearch
-from hybridloop.algorithms.trigonometric import Rotosolve
+from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
+from hybridloop.algorithms.optimizers.scipy import ScipyMethod, ScipyOptimizer
+from hybridloop.algorithms.rounds import MeasuredPub, RunRound
+from hybridloop.azure.workspace import connect
 from hybridloop.errors import ReplayDiverged
+from hybridloop.journal import Journal, journal_url
+from hybridloop.journal.claimed_run import claim_run
 from hybridloop.pytest_plugin import Emulator
-from hybridloop.sessions.journal import Journal, journal_url
-from hybridloop.sessions.run import claimed
-from hybridloop.sessions.session import open_session
-from hybridloop.sessions.workspace import connect
-from tests.chaos.processes import KILLED, TARGET, Reference, Trial
-from tests.chaos.searches import EVALUATIONS, ISING, SEARCHES, ansatz, cobyla_on, eigensolver
+from hybridloop.tasks.session import open_session
+from tests.chaos.process_helpers import KILLED, TARGET, Reference, Trial
+from tests.chaos.search_helpers import EVALUATIONS, ISING, SEARCHES, ansatz, cobyla_on, eigensolver
 from tests.long_form import long_form, short_or_long
 
 
@@ -40,24 +40,24 @@ def resumed(trial: Trial, folder: Path, search: Callable[[RunRound], object], ta
     copy = folder / "journal.db"
     for each in trial.order.journal.parent.glob("journal.db*"):
         shutil.copy(each, folder / each.name)
-    with Journal(journal_url(copy)) as journal, claimed(journal, trial.order.uid) as run:
+    with Journal(journal_url(copy)) as journal, claim_run(journal, trial.order.uid) as run:
         with open_session(connect(trial.order.connection), target, run=run) as session:
             search(session.run_round)
 
 
-def cobyla(*, seed: int = 5) -> ScipySearch:
-    return ScipySearch(ansatz(seed=seed).initial_point, tolerance_rad=1e-6, max_evaluations=EVALUATIONS)
+def cobyla(*, seed: int = 5) -> ScipyOptimizer:
+    return ScipyOptimizer(ansatz(seed=seed).initial_point, tolerance_rad=1e-6, max_evaluations=EVALUATIONS)
 
 
 def one_group_a_round(run_round: RunRound) -> RunRound:
-    def asked(pubs: Sequence[SamplerPub], /) -> list[Measured]:
+    def asked(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         return [run_round([pub])[0] for pub in pubs]
 
     return asked
 
 
 def groups_reversed(run_round: RunRound) -> RunRound:
-    def asked(pubs: Sequence[SamplerPub], /) -> list[Measured]:
+    def asked(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         return run_round(pubs[::-1])[::-1]
 
     return asked
@@ -84,7 +84,9 @@ CHANGES: dict[str, tuple[Callable[[RunRound], object], str]] = {
         r"has 3 point\(s\) of 4 parameter\(s\), and was recorded with 1 point",
     ),
     "optimizer's-step": (
-        lambda run: eigensolver(run, ScipySearch(ansatz().initial_point, Method.COBYLA, 0.2, 1e-6, EVALUATIONS)),
+        lambda run: eigensolver(
+            run, ScipyOptimizer(ansatz().initial_point, ScipyMethod.COBYLA, 0.2, 1e-6, EVALUATIONS)
+        ),
         r"round 1 of stream 'main'.*at point 0, angle \d, .* rad, and was recorded with",
     ),
     "shots": (lambda run: eigensolver(run, cobyla(), shots=61), "asks for 61 shots, and was recorded with 60"),
@@ -115,7 +117,7 @@ def test_another_target_is_named_before_anything_is_submitted(recorded: Trial, t
 
 def test_angles_that_differ_in_their_last_digits_go_on_as_recorded(recorded: Trial, tmp_path: Path) -> None:
     def nearly(run_round: RunRound) -> RunRound:
-        def asked(pubs: Sequence[SamplerPub], /) -> list[Measured]:
+        def asked(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
             shifted = [
                 SamplerPub.coerce((pub.circuit, pub.parameter_values.as_array() + 1e-12, pub.shots)) for pub in pubs
             ]

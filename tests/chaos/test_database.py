@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
+from hybridloop.azure.workspace import connect
 from hybridloop.errors import HybridloopError
+from hybridloop.journal import Journal
+from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.pytest_plugin import Emulator
-from hybridloop.sessions.journal import Journal
-from hybridloop.sessions.run import claimed, new_run
-from hybridloop.sessions.session import open_session
-from hybridloop.sessions.workspace import connect
-from tests.chaos.processes import TARGET, context
+from hybridloop.tasks.session import open_session
+from tests.chaos.process_helpers import TARGET, context
+from tests.journal.postgresql_helpers import Server, new_database, running_server
 from tests.long_form import long_form, short_or_long
-from tests.sessions.journal.postgresql import Server, new_database, running_server
-from tests.sessions.test_endings import ones
+from tests.tasks.test_session_closing import ones
 
 ROUNDS = short_or_long(12, 200)
 WITHIN_S = 60.0  # a bound for broken code
@@ -56,7 +56,7 @@ def work(order: Order, told: Any = None) -> None:
 
 
 def _measured(order: Order, told: Any) -> dict[str, Any]:
-    with Journal(order.url) as journal, claimed(journal, order.uid) as run:
+    with Journal(order.url) as journal, claim_run(journal, order.uid) as run:
         with open_session(connect(order.connection), TARGET, run=run) as session:
             measured = []
             for number in range(ROUNDS):

@@ -20,16 +20,16 @@ from prefect.states import Cancelling, Scheduled
 from prefect.utilities.callables import parameter_schema
 from prefect.workers.process import ProcessWorker
 
-from hybridloop.flows.context import called_with
-from hybridloop.flows.settings import ProblemText, VqeSettings
+from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.vqe import vqe
-from hybridloop.sessions.journal import Journal, RunRecord, SessionRow, journal_url
-from hybridloop.sessions.sweep import unfinished_jobs
-from hybridloop.stack import PrefectServer
-from hybridloop.stack.processes import wait_until
-from tests.cli.processes import PATIENCE_S, Shell
+from hybridloop.journal import Journal, RunRecord, SessionRow, journal_url
+from hybridloop.local_stack import PrefectServer
+from hybridloop.local_stack.processes import wait_until
+from hybridloop.settings import ProblemText, VqeSettings
+from hybridloop.tasks.orphans import unfinished_jobs
+from tests.cli.shell_helpers import PATIENCE_S, Shell
 from tests.conftest import running_emulator
-from tests.deployments.workers import Place, worker
+from tests.deployments.worker_helpers import Place, worker
 from tests.long_form import IS_LONG, long_form
 from tests.prefect_server import own_environ
 
@@ -95,7 +95,7 @@ def place(prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(scope="module")
 def reference(place: Place) -> dict[str, Any]:
     """The result of a run of the same seed that nobody disturbs, as the journal has it."""
-    with called_with(place.service.workspace("undisturbed"), None):
+    with caller_context(CallerContext(place.service.workspace("undisturbed"))):
         result = vqe(ProblemText(name="h2"), VqeSettings(seed=SEED))
     document: dict[str, Any] = json.loads(json.dumps(result.as_dict()))
     return document

@@ -13,17 +13,17 @@ from pathlib import Path
 
 import pytest
 
+from hybridloop.azure.workspace import connect
 from hybridloop.errors import HybridloopError
+from hybridloop.journal import Journal, journal_url
+from hybridloop.journal.claimed_run import claim_run
+from hybridloop.journal.journal import BUSY_S
+from hybridloop.journal.storage.database_errors import SHORT_TIMEOUT_S
+from hybridloop.local_stack.processes import wait_until
 from hybridloop.pytest_plugin import Emulator
-from hybridloop.sessions.journal import Journal, journal_url
-from hybridloop.sessions.journal.journal import BUSY_S
-from hybridloop.sessions.journal.patience import IN_HASTE_S
-from hybridloop.sessions.run import claimed
-from hybridloop.sessions.session import open_session
-from hybridloop.sessions.workspace import connect
-from hybridloop.stack.processes import wait_until
-from tests.chaos.processes import KILLED, TARGET, Reference, Trial, ended
-from tests.chaos.searches import SEARCHES
+from hybridloop.tasks.session import open_session
+from tests.chaos.process_helpers import KILLED, TARGET, Reference, Trial, ended
+from tests.chaos.search_helpers import SEARCHES
 from tests.long_form import long_form, long_only, short_or_long
 
 
@@ -80,9 +80,9 @@ def test_a_journal_that_stays_locked_is_waited_for_once_and_the_run_ends_in_word
     with locked(trial), ended(process, 120):
         assert process.exitcode == 0, "it did not end while the journal was locked"
         assert trial.open_sessions() == []
-    waits = [float(each) for each in re.findall(r"failed that waits ([0-9.]+) s for locks", log.read_text())]
+    waits = [float(each) for each in re.findall(r"with a lock timeout of ([0-9.]+) s failed", log.read_text())]
     assert len(waits) >= 3  # what it writes on its way out
-    assert waits == [busy_s] + [IN_HASTE_S] * (len(waits) - 1)
+    assert waits == [busy_s] + [SHORT_TIMEOUT_S] * (len(waits) - 1)
     assert trial.outcome().error == "JournalError"
     assert "locked" in trial.outcome().text
     assert trial.go_on() == 0
@@ -102,7 +102,7 @@ def finished(service: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Tri
 def replayed(trial: Trial, journal: Path) -> str | object:
     """What a run gives from a journal: an answer, or the name of an error of ours."""
     try:
-        with Journal(journal_url(journal)) as kept, claimed(kept, trial.order.uid) as run:
+        with Journal(journal_url(journal)) as kept, claim_run(kept, trial.order.uid) as run:
             with open_session(connect(trial.order.connection), TARGET, run=run) as session:
                 return SEARCHES["spsa"](session)
     except HybridloopError as error:
@@ -187,7 +187,7 @@ def test_no_key_and_no_signature_is_in_any_log_journal_or_traceback(service: Emu
     assert (before.error, refused.error) == ("", "AccessDenied")
     texts = list(during.values()) + [each.read_bytes() for each in folder.iterdir()]
     texts += [repr(refused).encode(), refused.trace.encode(), refused.text.encode()]
-    with Journal(journal_url(trial.order.journal)) as journal, claimed(journal, trial.order.uid) as run:
+    with Journal(journal_url(trial.order.journal)) as journal, claim_run(journal, trial.order.uid) as run:
         with open_session(connect(trial.order.connection), TARGET, run=run) as session:
             texts += [repr(each).encode() for each in (session, run, journal, session.lineage, run.record, run.lease)]
     assert log.stat().st_size > 10_000, "nothing was logged, so that nothing is shown"

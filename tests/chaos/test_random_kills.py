@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from hybridloop.pytest_plugin import Emulator, running_emulator
-from tests.chaos.processes import KILLED, Reference, Trial
-from tests.chaos.searches import SEARCHES
+from tests.chaos.process_helpers import KILLED, Reference, Trial
+from tests.chaos.search_helpers import SEARCHES
 from tests.long_form import IS_LONG, long_form, long_only, short_or_long
 
 KILLS = 50  # of each search; those that come after a run's end do not count

@@ -17,20 +17,20 @@ from typing import Any
 import pytest
 from azure.storage.blob import BlobClient
 
-from hybridloop.algorithms.scipy_search import ScipySearch
+from hybridloop.algorithms.optimizers.scipy import ScipyOptimizer
+from hybridloop.azure.client import RESULT_ATTEMPTS, ServiceClient
+from hybridloop.azure.job_document import INPUT_BLOB, blob_url
+from hybridloop.azure.retry import ATTEMPTS, ATTEMPTS_IN_RUN
 from hybridloop.errors import HybridloopError
+from hybridloop.journal import Journal, journal_url
+from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.pytest_plugin import Emulator, running_emulator
-from hybridloop.sessions import connecting
-from hybridloop.sessions.clock import RealClock
-from hybridloop.sessions.documents import INPUT_BLOB, blob_url
-from hybridloop.sessions.journal import Journal, journal_url
-from hybridloop.sessions.retry import ATTEMPTS, PATIENT_ATTEMPTS
-from hybridloop.sessions.run import claimed, new_run
-from hybridloop.sessions.service import RESULT_ATTEMPTS, Service
-from hybridloop.sessions.service_clock import ServiceClock
-from hybridloop.sessions.session import open_session
-from tests.chaos.processes import ENDED, SEED, TARGET
-from tests.chaos.searches import Answer, ansatz, eigensolver
+from hybridloop.runtime.clock import RealClock
+from hybridloop.tasks import session_setup as connecting
+from hybridloop.tasks.session import open_session
+from hybridloop.testing.virtual_clock import ServiceClock
+from tests.chaos.process_helpers import ENDED, SEED, TARGET
+from tests.chaos.search_helpers import Answer, ansatz, eigensolver
 from tests.long_form import IS_LONG, long_form, short_or_long
 
 POINTS = short_or_long(6, 9)  # COBYLA takes six to begin with
@@ -70,10 +70,10 @@ class Bench:
             with (
                 ServiceClock(self.service.endpoint, self.service.admin_key) as clock,
                 self.journal() as journal,
-                claimed(journal, self.uid, beat_s=0.2) as run,
+                claim_run(journal, self.uid, renew_every_s=0.2) as run,
                 open_session(workspace, TARGET, run=run, clock=clock) as opened,
             ):
-                search = ScipySearch(ansatz().initial_point, tolerance_rad=1e-6, max_evaluations=POINTS)
+                search = ScipyOptimizer(ansatz().initial_point, tolerance_rad=1e-6, max_evaluations=POINTS)
                 return eigensolver(opened.run_round, search)
         finally:
             self.log = self.service.admin("faults/log")["log"]
@@ -110,8 +110,8 @@ class Bench:
     def input_blob(self, job_id: str) -> Iterator[BlobClient]:
         """A client of the SDK's for a job's input."""
         workspace = self.service.workspace(f"ws-{self.uid[:12]}")
-        with closing(Service(workspace, RealClock(), threading.Event())) as service:
-            url = blob_url(service.container(job_id), INPUT_BLOB)
+        with closing(ServiceClient(workspace, RealClock(), threading.Event())) as service:
+            url = blob_url(service.create_container(job_id), INPUT_BLOB)
         with BlobClient.from_blob_url(url) as client:
             yield client
 
@@ -183,7 +183,7 @@ STRIKES = [
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sessions that take an answer for lost sooner: how long one is waited for is real time, on every clock."""
-    monkeypatch.setattr(connecting, "Service", partial(Service, read_timeout_s=HEARS_NOTHING_S))
+    monkeypatch.setattr(connecting, "ServiceClient", partial(ServiceClient, read_timeout_s=HEARS_NOTHING_S))
 
 
 def calls(operation: str) -> list[int]:
@@ -275,7 +275,7 @@ def test_runs_over_a_service_of_which_a_tenth_fails_all_end_once_it_is_healed(
     ("operation", "attempts"),
     [
         ("open", ATTEMPTS),
-        *((operation, PATIENT_ATTEMPTS) for operation in ("upload", "submit", "list")),
+        *((operation, ATTEMPTS_IN_RUN) for operation in ("upload", "submit", "list")),
         ("download", RESULT_ATTEMPTS),
     ],
 )
@@ -296,10 +296,10 @@ def test_a_service_that_is_busy_for_ever_costs_the_stated_number_of_calls(
 @pytest.mark.parametrize(
     ("operation", "attempts"),
     short_or_long(
-        [("list", PATIENT_ATTEMPTS)],
+        [("list", ATTEMPTS_IN_RUN)],
         [
             ("open", ATTEMPTS),
-            *((operation, PATIENT_ATTEMPTS) for operation in ("upload", "list")),
+            *((operation, ATTEMPTS_IN_RUN) for operation in ("upload", "list")),
             ("download", RESULT_ATTEMPTS),
         ],
     ),
@@ -346,10 +346,10 @@ def test_another_input_under_a_jobs_id_is_refused_and_left_alone_and_the_run_goe
 def test_a_job_that_hangs_is_waited_for_until_somebody_says_stop(
     bench: Bench, undisturbed_answer: Answer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listed = Service.jobs_of_session
+    listed = ServiceClient.list_session_jobs
     looks = 0
 
-    def seen(self: Service, *arguments: Any, **named: Any) -> Any:
+    def seen(self: ServiceClient, *arguments: Any, **named: Any) -> Any:
         nonlocal looks
         looks += 1
         if looks == 40:
@@ -357,6 +357,6 @@ def test_a_job_that_hangs_is_waited_for_until_somebody_says_stop(
                 journal.request_stop(bench.uid)
         return listed(self, *arguments, **named)
 
-    monkeypatch.setattr(Service, "jobs_of_session", seen)
+    monkeypatch.setattr(ServiceClient, "list_session_jobs", seen)
     hangs = {"fault": "job-hangs", "operation": "submit", "nth": 3}
     assert bench.ended_with([hangs]) == "StopRequested"

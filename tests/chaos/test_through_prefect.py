@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.cli.processes import PATIENCE_S, Shell
+from tests.cli.shell_helpers import PATIENCE_S, Shell
 from tests.conftest import Emulator
 from tests.long_form import long_form, long_only
 

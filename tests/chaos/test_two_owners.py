@@ -15,9 +15,9 @@ from typing import Any
 import psutil
 import pytest
 
+from hybridloop.local_stack.processes import wait_until
 from hybridloop.pytest_plugin import Emulator
-from hybridloop.stack.processes import wait_until
-from tests.chaos.processes import KILLED, Reference, Trial, context, is_locked, woken_by
+from tests.chaos.process_helpers import KILLED, Reference, Trial, context, is_locked, woken_by
 from tests.long_form import long_form, short_or_long
 
 RESUMERS = 8

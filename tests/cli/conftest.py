@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.processes import Said, Shell, WorkspaceShell, said_inside
+from tests.cli.shell_helpers import Said, Shell, WorkspaceShell, said_inside
 from tests.conftest import Emulator
 from tests.prefect_server import own_environ
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from hybridloop.data import load
-from tests.cli.processes import Said, Shell
+from hybridloop.data import load_table
+from tests.cli.shell_helpers import Said, Shell
 
-H2: str = load("problems")["h2"]["fcidump"]
+H2: str = load_table("problems")["h2"]["fcidump"]
 SECRET = "do-not-tell-anyone"
 
 Hybridloop = Callable[..., Said]
@@ -44,8 +44,8 @@ def refused(said: Said, home: Path) -> str:
         pytest.param(H2.replace("0.6757101548035163", "inf"), "problem, line 5: bad: the integral is inf", id="inf"),
         pytest.param(H2.replace("NELEC= 2", "NELEC= 3"), "problem: bad: NELEC=3 electrons", id="odd electrons"),
         pytest.param(H2.replace("NELEC= 2", "NELEC= 6"), "problem: bad: NELEC=6", id="too many electrons"),
-        pytest.param(H2.replace("NELEC= 2", "NELEC= 4"), "ansatz: uccsd has nothing to vary", id="no empty orbital"),
-        pytest.param(H2.replace("NELEC= 2", "NELEC= 0"), "ansatz: uccsd has nothing to vary", id="no electron"),
+        pytest.param(H2.replace("NELEC= 2", "NELEC= 4"), "ansatz: uccsd has no excitation", id="no empty orbital"),
+        pytest.param(H2.replace("NELEC= 2", "NELEC= 0"), "ansatz: uccsd has no excitation", id="no electron"),
         pytest.param("x" * 300_000, "at most 262,144 are taken", id="too large"),
     ],
 )
@@ -83,17 +83,17 @@ def test_a_file_of_another_kind_is_named_and_sent_where_it_belongs(
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
-        ("shotz=100", "shotz: there is no such setting. Nothing of this was submitted. Did you mean 'shots'?"),
+        ("shotz=100", "shotz: there is no such setting. Nothing was submitted. Did you mean 'shots'?"),
         (
             "failure.retrys=3",
-            "failure.retrys: there is no such setting. Nothing of this was submitted. Did you mean 're",
+            "failure.retrys: there is no such setting. Nothing was submitted. Did you mean 're",
         ),
         ("levels=3", "It is a setting of vqd."),
         ("zzz=3", "There are: seed, target"),
         ("shots=many", "shots: 'many': it has to be a whole number."),
         ("mapping=bravyi", "mapping: 'bravyi': it has to be 'parity' or 'jordan-wigner'."),
         ("failure=3", "failure: 3: it has to hold settings by name."),
-        ("max_cost=50", "max_cost: 50 has no unit; give such as 50USD"),
+        ("max_cost=50", "max_cost: 50 has no unit; give for example 50USD"),
         ("max_cost=50EUR", "no target bills in EUR; give USD, HQC or eHQC"),
         ("session_slots=a/b", "session_slots: 'a/b': it does not match"),
     ],
@@ -112,10 +112,10 @@ def test_a_settings_file_that_is_no_yaml_is_refused_with_its_line(say: Hybridloo
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (("run", "vqe", "nosuch"), "Nothing of this was submitted. "),
-        (("runs", "resume", "nosuch"), "Nothing of this was submitted. "),
-        (("runs", "reproduce", "nosuch"), "Nothing of this was submitted. "),
-        (("sweep", "nosuch.yaml"), "Nothing of this was submitted. "),
+        (("run", "vqe", "nosuch"), "Nothing was submitted. "),
+        (("runs", "resume", "nosuch"), "Nothing was submitted. "),
+        (("runs", "reproduce", "nosuch"), "Nothing was submitted. "),
+        (("sweep", "nosuch.yaml"), "Nothing was submitted. "),
         (("plan", "vqe", "nosuch"), ""),
         (("runs", "show", "nosuch"), ""),
         (("runs", "report", "nosuch"), ""),
@@ -238,10 +238,13 @@ def test_an_option_out_of_bounds_is_refused(
         (("sessions", "list", "--limit", "0"), "--limit"),
         (("runs", "prune", "--older-than", "3"), "--older-than: '3' has no unit. Give such as 3d."),
         (("init", "/no/such/folder/mine.yaml"), "FILE: /no/such/folder/mine.yaml can't be written (No such file"),
-        (("run", "vqe", "h2", "--exclusive-hold", "400HQC"), "exclusive_hold: rigetti.sim.qvm knows no exclusive"),
         (
-            ("run", "vqe", "h2", "--target", "quantinuum.qpu.h2-1", "--exclusive-hold", "5USD"),
-            "exclusive_hold: the cap is in USD, jobs on quantinuum.qpu.h2-1 cost HQC",
+            ("run", "vqe", "h2", "--exclusive-access-budget", "400HQC"),
+            "exclusive_access_budget: rigetti.sim.qvm knows no exclusive",
+        ),
+        (
+            ("run", "vqe", "h2", "--target", "quantinuum.qpu.h2-1", "--exclusive-access-budget", "5USD"),
+            "exclusive_access_budget: the cap is in USD, jobs on quantinuum.qpu.h2-1 cost HQC",
         ),
         (("run", "vqe", "h2", "--set", "shots=[1"), "--set shots: while parsing a flow sequence expected"),
         (("emulator", "start", "--in-memory", "--state", "here"), "--in-memory: it was given together with --state"),
@@ -268,5 +271,5 @@ def test_a_connection_string_that_is_none_is_refused_and_not_repeated(
     text: str, command: tuple[str, ...], say: Hybridloop, home: Path
 ) -> None:
     message = refused(say(*command, AZURE_QUANTUM_CONNECTION_STRING=text), home)
-    assert "AZURE_QUANTUM_CONNECTION_STRING: it is no connection string" in message
+    assert "AZURE_QUANTUM_CONNECTION_STRING: it is not a connection string" in message
     assert SECRET not in message

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hybridloop import stack
-from tests.cli.processes import PATIENCE_S, Shell
+from hybridloop import local_stack as stack
+from tests.cli.shell_helpers import PATIENCE_S, Shell
 from tests.conftest import Emulator, running_emulator
 from tests.long_form import long_form, long_only
 from tests.prefect_server import own_environ

@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from hybridloop.stack.processes import wait_until
-from tests.cli.processes import PATIENCE_S, Shell, WorkspaceShell, connection_string
+from hybridloop.local_stack.processes import wait_until
+from tests.cli.shell_helpers import PATIENCE_S, Shell, WorkspaceShell, connection_string
 from tests.conftest import Emulator, running_emulator
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -122,7 +122,7 @@ def test_a_run_that_is_interrupted_before_its_first_job_says_that_nothing_was_su
     assert run.returncode == CODES[signal.SIGINT]
     assert said == [
         "hybridloop: run waits is interrupted; to go on with it: hybridloop runs resume waits",
-        "hybridloop: nothing was submitted, and nothing of this is to be paid for",
+        "hybridloop: nothing was submitted",
         "hybridloop: interrupted",
     ]
     assert mine.session_statuses() == []

@@ -20,7 +20,7 @@ circuit.ry(theta, 0)
 circuit.measure_all()
 
 
-@hl.session_flow(target="rigetti.sim.qvm", seed=3, unattended="interrupted")
+@hl.session_flow(target="rigetti.sim.qvm", seed=3, resume_automatically="interrupted")
 def find_half(session: Any, rounds: int = 6, shots: int = 400) -> dict[str, Any]:
     """Look for the angle at which half of the shots give 1; where to look next follows from the counts before."""
     sampler, angle, seen = session.sampler(shots=shots), 0.4, []

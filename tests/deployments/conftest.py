@@ -8,8 +8,8 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.responses import DeploymentResponse
 
-from hybridloop.stack import PrefectServer
-from tests.deployments.checkout import DEPLOYS, WRITTEN, full_name, prefect, shown
+from hybridloop.local_stack import PrefectServer
+from tests.deployments.checkout_helpers import DEPLOYS, WRITTEN, full_name, prefect, shown
 
 
 @pytest.fixture(scope="session")

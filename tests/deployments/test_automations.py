@@ -7,7 +7,6 @@ import queue
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,10 +19,11 @@ from prefect.events.schemas.automations import AutomationCore
 from prefect.states import Completed, Crashed, Running
 
 from hybridloop.flows.vqe import vqe
-from hybridloop.stack import PrefectServer
+from hybridloop.local_stack import PrefectServer
 from tests.long_form import long_only
+from tests.paths import ROOT
 
-FILE = Path(__file__).parents[2] / "deployments" / "automations.yaml"
+FILE = ROOT / "deployments" / "automations.yaml"
 WITHIN_S = 60.0  # a bound for broken code
 OURS = "prefect.tag.hybridloop"
 SILENT = {"silent": OURS, "alive": OURS, "never heard of": OURS, "not ours": "prefect.tag.theirs"}  # flow runs' tags

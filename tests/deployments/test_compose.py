@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from hybridloop.sessions.journal.location import Location
+from hybridloop.journal.storage.location import Location
+from tests.paths import ROOT
 
-FILE = Path(__file__).parents[2] / "deployments" / "compose.yaml"
+FILE = ROOT / "deployments" / "compose.yaml"
 VARIABLE = re.compile(r"\$\{([A-Z_]+)(:\?[^}]*)?\}")
 KNOWN = {
     "image",

@@ -9,8 +9,9 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.deployments.checkout import FILE, GUIDE, ROOT, of_unit
-from tests.deployments.workers import POOL, START
+from tests.deployments.checkout_helpers import FILE, GUIDE, of_unit
+from tests.deployments.worker_helpers import POOL, START
+from tests.paths import ROOT
 
 FOLDER = (ROOT / FILE).parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -18,17 +18,17 @@ from prefect.utilities.callables import parameter_schema
 from pydantic import BaseModel
 
 from hybridloop.errors import InputError
-from hybridloop.flows.catalog import FLOWS
 from hybridloop.flows.housekeeping import housekeeping
-from hybridloop.flows.overriding import missing, together
-from hybridloop.flows.settings import SETTINGS, RunKey, VqeSettings
+from hybridloop.flows.lifecycle.deployment_settings import merge_settings, missing
+from hybridloop.flows.registry import FLOWS
 from hybridloop.flows.sweep import sweep
-from hybridloop.sessions.journal import check_key
-from hybridloop.stack import PrefectServer
-from hybridloop.stack.processes import wait_until
-from tests.cli.processes import PATIENCE_S
-from tests.deployments.checkout import WRITTEN, flow_of, full_name
-from tests.deployments.workers import POOL
+from hybridloop.journal import check_key
+from hybridloop.local_stack import PrefectServer
+from hybridloop.local_stack.processes import wait_until
+from hybridloop.settings import SETTINGS, RunKey, VqeSettings
+from tests.cli.shell_helpers import PATIENCE_S
+from tests.deployments.checkout_helpers import WRITTEN, flow_of, full_name
+from tests.deployments.worker_helpers import POOL
 
 SCHEDULED = [each for each in WRITTEN if each.get("schedules")]
 H2 = {"name": "h2"}
@@ -121,10 +121,10 @@ def test_settings_that_a_run_was_not_given_are_its_deployments() -> None:
     own = {"precision": 0.01, "max_cost": "5USD", "seed": 7, "failure": {"retries": 5, "max_renewals": 2}}
     given = VqeSettings.model_validate({"shots": 100, "seed": None, "failure": {"retries": 1}})
     assert missing(given, own) == {"precision": 0.01, "max_cost": "5USD", "failure": {"max_renewals": 2}}
-    got = together(given, own)
+    got = merge_settings(given, own)
     assert (got.shots, got.precision, got.max_cost, got.seed) == (100, 0.01, {"USD": 5.0}, None)
     assert (got.failure.retries, got.failure.max_renewals) == (1, 2)
-    assert together(got, own) == got
+    assert merge_settings(got, own) == got
     assert missing(VqeSettings(), own) == own
     assert missing(VqeSettings.model_validate(own), own) == {}
 
@@ -132,7 +132,7 @@ def test_settings_that_a_run_was_not_given_are_its_deployments() -> None:
 def test_settings_that_do_not_go_with_the_deployments_are_refused() -> None:
     own = {"failure": {"on_lost_job": "penalize", "penalty": 0.0}}
     with pytest.raises(InputError, match=r"settings\.failure.*a penalty is for.*Give null for what"):
-        together(VqeSettings.model_validate({"failure": {"on_lost_job": "fail"}}), own)
+        merge_settings(VqeSettings.model_validate({"failure": {"on_lost_job": "fail"}}), own)
 
 
 @pytest.mark.parametrize("flow", [*FLOWS.values(), sweep, housekeeping], ids=lambda flow: str(flow.name))

@@ -11,13 +11,14 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.responses import DeploymentResponse
 
-from hybridloop.blocks import saved_workspace
-from hybridloop.sessions.workspace import CONNECTION_VARIABLE, identity_of
-from hybridloop.stack import PrefectServer
-from tests.cli.processes import connection_string
+from hybridloop.azure.workspace import CONNECTION_VARIABLE, identity_of
+from hybridloop.blocks import load_workspace
+from hybridloop.local_stack import PrefectServer
+from tests.cli.shell_helpers import connection_string
 from tests.conftest import Emulator
-from tests.deployments.checkout import DEPLOYS, FILE, GUIDE, ROOT, WRITTEN, full_name, prefect_inside, shown
-from tests.deployments.workers import POOL, START
+from tests.deployments.checkout_helpers import DEPLOYS, FILE, GUIDE, WRITTEN, full_name, prefect_inside, shown
+from tests.deployments.worker_helpers import POOL, START
+from tests.paths import ROOT
 
 SERVERS = ("prefect server start", START.format(POOL))  # these run until they are stopped; the tests start their own
 SNIPPET = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -51,7 +52,7 @@ def test_the_commands_that_the_guide_shows_succeed_one_after_the_other(
     monkeypatch.setenv(CONNECTION_VARIABLE, text)
     (snippet,) = SNIPPET.findall(GUIDE)
     exec(snippet, {})
-    assert identity_of(saved_workspace("prod")) == identity_of(emulator.workspace("of-the-guide"))
+    assert identity_of(load_workspace("prod")) == identity_of(emulator.workspace("of-the-guide"))
 
     again = prefect_inside("deploy", "--prefect-file", FILE, "--all", typed="")  # in a terminal, which asks nothing
     assert again.exit_code == 0, again.output

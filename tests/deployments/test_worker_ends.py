@@ -16,19 +16,19 @@ import pytest
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
 
-from hybridloop.flows.context import called_with
-from hybridloop.flows.settings import ProblemText, VqeSettings
+from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.vqe import vqe
-from hybridloop.stack import PrefectServer
-from hybridloop.stack.processes import wait_until
-from tests.cli.processes import PATIENCE_S
-from tests.deployments.checkout import of_unit
-from tests.deployments.workers import Place, Worker, is_gone, place_for, worker
+from hybridloop.local_stack import PrefectServer
+from hybridloop.local_stack.processes import wait_until
+from hybridloop.settings import ProblemText, VqeSettings
+from tests.cli.shell_helpers import PATIENCE_S
+from tests.deployments.checkout_helpers import of_unit
+from tests.deployments.worker_helpers import Place, Worker, is_gone, place_for, worker
 from tests.long_form import long_form, short_or_long
 
 pytestmark = pytest.mark.slow
 ANSWER = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history")
-GIVEN = {"seed": 7, "unattended": "interrupted"}
+GIVEN = {"seed": 7, "resume_automatically": "interrupted"}
 
 
 def by_the_unit(held: Worker) -> None:
@@ -127,7 +127,7 @@ def test_after_the_workers_restart_a_run_goes_on_under_its_id_to_the_same_answer
 ) -> None:
     again = gone_on[way]
     assert (again.id, again.run_count) == (ended[way].run.id, 2)
-    with called_with(place.service.workspace("undisturbed"), None):
+    with caller_context(CallerContext(place.service.workspace("undisturbed"))):
         undisturbed = vqe(ProblemText(name="h2"), VqeSettings(seed=GIVEN["seed"]))
     reference: dict[str, Any] = json.loads(json.dumps(undisturbed.as_dict()))
     record = place.record(again)

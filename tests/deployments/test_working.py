@@ -12,11 +12,11 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Cancelling
 
-from hybridloop.stack import PrefectServer
-from hybridloop.stack.processes import wait_until
-from tests.cli.processes import PATIENCE_S
-from tests.deployments.checkout import prefect_inside
-from tests.deployments.workers import Place, place_for, worker
+from hybridloop.local_stack import PrefectServer
+from hybridloop.local_stack.processes import wait_until
+from tests.cli.shell_helpers import PATIENCE_S
+from tests.deployments.checkout_helpers import prefect_inside
+from tests.deployments.worker_helpers import Place, place_for, worker
 
 pytestmark = pytest.mark.slow
 NIGHTLY = "vqe/nightly"

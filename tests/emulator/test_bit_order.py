@@ -1,4 +1,4 @@
-"""An asymmetric circuit gives the right bits in every format, through the unmodified SDK."""
+"""Bit order: an asymmetric circuit gives the right bits in every format, through the unmodified SDK."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from azure.quantum.target.ionq import IonQ
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 
 from tests.conftest import Emulator
-from tests.emulator.calls import ASYMMETRIC_QIR, Caller, blob_call, sdk_job
+from tests.emulator.http_helpers import ASYMMETRIC_QIR, Caller, blob_call, sdk_job
 
 TARGETS = ("ionq.simulator", "quantinuum.sim.h2-1e", "rigetti.sim.qvm")
 # qubit 0 is never 1, qubit 1 always, qubit 2 never, qubit 3 always: 1010 in Qiskit's order
@@ -81,7 +81,7 @@ def test_results_list_outcomes_in_the_order_of_the_programs_output_with_one_entr
     assert (len(shots), shots.count([0, 1, 0])) == (100, 10)
 
 
-def test_an_echo_target_gives_its_input_back(emulator: Emulator) -> None:
+def test_an_echo_target_returns_its_input(emulator: Emulator) -> None:
     caller = Caller(emulator)
     log = "microsoft.quantum-log.v1"
     job = caller.submit(

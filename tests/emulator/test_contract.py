@@ -1,4 +1,4 @@
-"""The contract row by row: what each event makes of a session, and how each refusal looks. The SDK is the client."""
+"""Contract of the service: session state machine and error table, row by row, with the SDK as client."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from azure.quantum.job.job import Job
 from azure.quantum.job.session import Session
 
 from tests.conftest import Emulator, running_emulator
-from tests.emulator.calls import ASYMMETRIC_QIR, Caller, Reply, blob_call, raw_call, sdk_job
+from tests.emulator.http_helpers import ASYMMETRIC_QIR, Caller, Reply, blob_call, raw_call, sdk_job
 
 TARGET = "rigetti.sim.qvm"
 OVER = ("Succeeded", "Failed", "TimedOut")
@@ -30,7 +30,7 @@ PLAN = {
     ]
 }
 
-# row of the state machine | policy | what happens to a session and its status afterwards | how its jobs end
+# row of the state machine | policy | event:status after it, … | final statuses of the jobs
 SESSIONS = [
     ("opened", "Abort", "open:Waiting", ""),
     ("opened, under Continue", "Continue", "open:Waiting", ""),
@@ -45,7 +45,7 @@ SESSIONS = [
      "open:Waiting queued-bad:Executing close:Executing later:Failed", "Failed"),
     ("a job fails under Abort: Failed in the same step, the others cancelled", "Abort",
      "open:Waiting hang:Executing queued:Executing bad:Failed refused:Failed", "Cancelled Cancelled Failed"),
-    ("a job fails under Continue: Failure(s), jobs go on", "Continue",
+    ("a job fails under Continue: Failure(s), jobs continue", "Continue",
      "open:Waiting bad:Failure(s) good:Failure(s) hang:Failure(s)", "Failed Succeeded Waiting"),
     ("Failure(s), closed, every job ended", "Continue", "open:Waiting bad:Failure(s) close:Failed", "Failed"),
     ("Failure(s), closed while a job is pending", "Continue",
@@ -70,15 +70,15 @@ SESSIONS = [
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Emulator]:
-    """A service in virtual time where a job's name says how it goes."""
+    """A service in virtual time with faults that depend on a job's name."""
     with running_emulator("--clock", "virtual") as running:
         running.admin("faults", PLAN)
         yield running
 
 
 @dataclass
-class Life:
-    """One session with its jobs, through the SDK."""
+class SessionEvents:
+    """Events of one session and its jobs, through the SDK."""
 
     service: Emulator
     policy: str
@@ -92,12 +92,12 @@ class Life:
             workspace=self.workspace, name="life", provider_id="rigetti", target=TARGET, job_failure_policy=self.policy
         )
 
-    def meet(self, event: str) -> None:
-        """Let it happen; afterwards `session.details` is what the service said last."""
+    def apply(self, event: str) -> None:
+        """Cause an event; afterwards `session.details` is the service's last answer."""
         if event == "open":
             self.session.open()
         elif event == "close":
-            self.session.close()  # its reply counts, not a later reading
+            self.session.close()  # with the details of its own reply
         elif event == "close-again":
             self.close_again()
         elif event in ("good", "bad"):
@@ -120,23 +120,23 @@ class Life:
             self.workspace.cancel_job(self.jobs[-1])
             self.session.refresh()
         else:
-            self.refused(event)
+            self.submit_refused(event)
 
     def submit(self, name: str, target: str = TARGET) -> Job:
         job = sdk_job(self.workspace, ASYMMETRIC_QIR, target, name=name, session_id=self.session.id)
         self.jobs.append(job)
         return job
 
-    def refused(self, event: str) -> None:
+    def submit_refused(self, event: str) -> None:
         with pytest.raises(HttpResponseError) as refusal:
             self.submit("good", "ionq.simulator" if event == "elsewhere" else TARGET)
         assert (refusal.value.status_code, refusal.value.error.code) == (400, "InvalidJobDefinition")
-        words = "Session is already in a terminal state."
-        assert (words in str(refusal.value)) == (event == "refused")
+        message = "Session is already in a terminal state."
+        assert (message in str(refusal.value)) == (event == "refused")
         self.session.refresh()
 
     def close_again(self) -> None:
-        """Past the SDK, which reads a session that is over in place of closing it."""
+        """Close without the SDK, which does not send the close of a session that has ended."""
         before = self.session.details.end_execution_time
         caller = Caller(self.service, str(self.workspace.name))
         reply = caller.call("POST", f"/sessions/{self.session.id}:close")
@@ -145,20 +145,18 @@ class Life:
         assert self.session.details.end_execution_time == before
 
 
-@pytest.mark.parametrize(("row", "policy", "life", "ends"), SESSIONS, ids=[row for row, *_ in SESSIONS])
-def test_a_session_goes_as_the_state_machine_says(
-    service: Emulator, row: str, policy: str, life: str, ends: str
-) -> None:
-    lived = Life(service, policy)
-    for step in life.split():
+@pytest.mark.parametrize(("row", "policy", "events", "ends"), SESSIONS, ids=[row for row, *_ in SESSIONS])
+def test_a_session_follows_the_state_machine(service: Emulator, row: str, policy: str, events: str, ends: str) -> None:
+    session_events = SessionEvents(service, policy)
+    for step in events.split():
         event, _, status = step.partition(":")
-        lived.meet(event)
-        details = lived.session.details
+        session_events.apply(event)
+        details = session_events.session.details
         assert (event, details.status) == (event, status), row
         assert (details.end_execution_time is not None) == (status in OVER)
-    for job in lived.jobs:
+    for job in session_events.jobs:
         job.refresh()
-    assert [job.details.status for job in lived.jobs] == ends.split(), row
+    assert [job.details.status for job in session_events.jobs] == ends.split(), row
 
 
 def refused_job(caller: Caller, name: str = "n", **changes: Any) -> Reply:
@@ -185,7 +183,7 @@ def a_missing_blob(caller: Caller) -> Reply:
     return blob_call(caller.upload("missing", b"x"), "GET", "/outputData")
 
 
-# row of the error table | status | code | what is refused
+# row of the error table | status | code | request
 REFUSALS: list[tuple[str, int, str, Callable[[Caller], Reply]]] = [
     ("session is over", 400, "InvalidJobDefinition", into_a_session_that_is_over),
     ("bad job body", 400, "InvalidJobDefinition", lambda caller: refused_job(caller, inputParams=7)),
@@ -205,7 +203,7 @@ REFUSALS: list[tuple[str, int, str, Callable[[Caller], Reply]]] = [
 
 
 @pytest.mark.parametrize(("row", "status", "code", "call"), REFUSALS, ids=[row for row, *_ in REFUSALS])
-def test_a_refusal_looks_as_the_error_table_says(
+def test_an_error_response_matches_the_error_table(
     service: Emulator, row: str, status: int, code: str, call: Callable[[Caller], Reply]
 ) -> None:
     reply = call(Caller(service))
@@ -220,7 +218,7 @@ def test_a_refusal_looks_as_the_error_table_says(
 
 
 @pytest.mark.parametrize("status", SERVER_ERRORS)
-def test_a_server_error_has_a_code_and_a_message_and_nothing_was_done(service: Emulator, status: int) -> None:
+def test_a_server_error_has_a_code_and_a_message_and_changes_nothing(service: Emulator, status: int) -> None:
     caller = Caller(service)
     reply = refused_job(caller, f"e{status}")
     assert reply.status == status

@@ -1,4 +1,4 @@
-"""kill -9 and restart: what was accepted ends, once, with a whole result."""
+"""SIGKILL and restart: every accepted job ends once, with a complete result."""
 
 from __future__ import annotations
 
@@ -17,75 +17,77 @@ import psutil
 import pytest
 
 from tests.conftest import Emulator
-from tests.emulator.calls import ASYMMETRIC_QIR, Caller, blob_call, outcome_counts
+from tests.emulator.http_helpers import ASYMMETRIC_QIR, Caller, blob_call, outcome_counts
 from tests.long_form import long_form, short_or_long
 
 JOBS = short_or_long(60, 200)
 KILLS = short_or_long(1, 3)
-# takes a few milliseconds: the kill falls among running jobs
+# takes a few milliseconds, so that the kill comes while jobs run
 SLOW = ASYMMETRIC_QIR.replace(
     b"block_0:\n",
     ("block_0:\n" + "  call void @__quantum__qis__h__body(%Qubit* inttoptr (i64 2 to %Qubit*))\n" * 60).encode(),
 )
 
 
-def named(number: int) -> tuple[str, dict[str, Any]]:
-    """Id and details of a job; every fourth has the same sampling value, and so must have the same counts."""
+def job_details(number: int) -> tuple[str, dict[str, Any]]:
+    """Return id and details of a job; every fourth has the same sampling value, hence the same counts."""
     metadata = {"place": f"run/main/{number}", "attempt": "0", "sampling_value": str(number % 4)}
     return f"job-{number:03}", {"name": f"job {number:03}", "metadata": metadata}
 
 
-def submit_until_gone(caller: Caller, session: str, todo: list[int], enough: int, is_enough: threading.Event) -> None:
-    """Submit one job after another, and take those from the list of which it was heard that they were accepted."""
+def submit_until_killed(
+    caller: Caller, session: str, remaining: list[int], enough: int, enough_accepted: threading.Event
+) -> None:
+    """Submit one job after another, and remove from the list those whose acceptance was confirmed."""
     accepted = 0
-    with contextlib.suppress(OSError, http.client.HTTPException):  # the service is gone in the middle of a call
-        for number in list(todo):
-            job, details = named(number)
+    with contextlib.suppress(OSError, http.client.HTTPException):  # the service is killed during a call
+        for number in list(remaining):
+            job, details = job_details(number)
             url = str(caller.call("POST", "/storage/sasUri", {"containerName": f"job-{job}"}).json()["sasUri"])
             blob_call(url, "PUT", "/inputData", SLOW, **{"x-ms-blob-type": "BlockBlob"})
             reply = caller.call("PUT", f"/jobs/{job}", caller.document(url, sessionId=session, **details))
             assert reply.status == 200, reply.body
-            todo.remove(number)
+            remaining.remove(number)
             accepted += 1
             if accepted == enough:
-                is_enough.set()
-    is_enough.set()
+                enough_accepted.set()
+    enough_accepted.set()
 
 
 @long_form
 @pytest.mark.slow
-def test_after_kills_amid_jobs_every_accepted_one_ends_once_in_the_books_with_whole_blobs(
+def test_after_sigkills_every_accepted_job_ends_once_in_the_ledger_with_complete_blobs(
     tmp_path: Path, start_emulator: Callable[..., Emulator]
 ) -> None:
-    todo, port, session, unfinished = list(range(JOBS)), "0", "", 0
+    remaining, port, session, unfinished = list(range(JOBS)), "0", "", 0
     for _ in range(KILLS):
         service = start_emulator("--port", port, state=tmp_path)
         port = str(urlsplit(service.endpoint).port)
         caller = Caller(service, "crash")
         session = session or caller.open_session()
-        is_enough = threading.Event()
-        arguments = (caller, session, todo, JOBS // (KILLS + 2), is_enough)
-        submitting = threading.Thread(target=submit_until_gone, args=arguments)
+        enough_accepted = threading.Event()
+        arguments = (caller, session, remaining, JOBS // (KILLS + 2), enough_accepted)
+        submitting = threading.Thread(target=submit_until_killed, args=arguments)
         submitting.start()
-        assert is_enough.wait(60)
+        assert enough_accepted.wait(60)
         workers = psutil.Process(service.process.pid).children(recursive=True)
         service.stop(signal.SIGKILL)
         submitting.join()
         assert psutil.wait_procs(workers, timeout=20)[1] == [], "workers outlive their service"
-        with contextlib.closing(sqlite3.connect(tmp_path / "service.sqlite")) as books:
-            unfinished += books.execute("SELECT count(*) FROM jobs WHERE ended IS NULL").fetchone()[0]
-            assert books.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    assert todo, "the last kill came too late"
+        with contextlib.closing(sqlite3.connect(tmp_path / "service.sqlite")) as database:
+            unfinished += database.execute("SELECT count(*) FROM jobs WHERE ended IS NULL").fetchone()[0]
+            assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert remaining, "the last kill came too late"
     assert unfinished > 0, "the kills came too late to show anything"
 
     service = start_emulator("--port", port, state=tmp_path)
     caller = Caller(service, "crash")
-    submit_until_gone(caller, session, todo, 0, threading.Event())
-    assert todo == []
+    submit_until_killed(caller, session, remaining, 0, threading.Event())
+    assert remaining == []
     assert caller.call("POST", f"/sessions/{session}:close").status == 200
     counts: dict[str, dict[str, int]] = {}
     for number in range(JOBS):
-        job, details = named(number)
+        job, details = job_details(number)
         document = caller.ended(job)
         assert document["status"] == "Succeeded"
         assert blob_call(document["inputDataUri"], "GET").body == SLOW
@@ -100,7 +102,7 @@ def test_after_kills_amid_jobs_every_accepted_one_ends_once_in_the_books_with_wh
     assert sorted(entry["place"] for entry in account["entries"]) == sorted(f"run/main/{n}" for n in range(JOBS))
 
 
-def test_a_stopped_service_keeps_its_sessions_results_keys_and_seed(
+def test_a_restarted_service_has_its_sessions_results_keys_and_seed(
     tmp_path: Path, start_emulator: Callable[..., Emulator]
 ) -> None:
     first = Caller(start_emulator("--seed", "7", state=tmp_path), "stop")
@@ -119,7 +121,7 @@ def test_a_stopped_service_keeps_its_sessions_results_keys_and_seed(
     assert outcome_counts(blob_call(new_address, "GET").json()) == counts
 
 
-def test_a_job_whose_input_was_taken_out_of_the_state_folder_fails(
+def test_a_job_whose_input_file_was_removed_from_the_state_folder_fails(
     tmp_path: Path, start_emulator: Callable[..., Emulator]
 ) -> None:
     service = start_emulator("--clock", "virtual", state=tmp_path)

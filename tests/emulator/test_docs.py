@@ -1,4 +1,4 @@
-"""What the documentation says can be done is done here; and what is light stays light."""
+"""Documentation of the service: its code runs and its options exist. Import cost of the light modules."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from qiskit import QuantumCircuit
 
 from tests.conftest import Emulator
+from tests.paths import DOCS
 
-PAGE = (Path(__file__).parents[2] / "docs" / "emulator.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "emulator.md").read_text(encoding="utf-8")
 
 
-def test_the_pages_code_connects_and_runs_a_job(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
-    code = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[0]  # the next is a test of somebody else's project
+def test_the_code_in_the_docs_connects_and_runs_a_job(emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    code = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[0]  # the second one is a test for the pytest plug-in
     code = code.replace("the key it printed", emulator.api_key).replace("http://127.0.0.1:8099/", emulator.endpoint)
     circuit = QuantumCircuit(1, 1)
     circuit.x(0)
@@ -27,11 +27,11 @@ def test_the_pages_code_connects_and_runs_a_job(emulator: Emulator, capsys: pyte
 
 
 @pytest.mark.parametrize("command", ["hybridloop.emulator", "hybridloop emulator start"])
-def test_the_page_names_every_option_of_both_commands_and_no_other(command: str) -> None:
-    wide = {**os.environ, "COLUMNS": "200"}  # no option is cut for want of room
+def test_the_docs_list_exactly_the_options_of_both_commands(command: str) -> None:
+    wide = {**os.environ, "COLUMNS": "200"}  # so that no option is truncated
     arguments = [sys.executable, "-m", *command.split(), "--help"]
-    shown = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=30, env=wide).stdout
-    options = set(re.findall(r"--[a-z][a-z-]+", shown)) - {"--help"}
+    help_text = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=30, env=wide).stdout
+    options = set(re.findall(r"--[a-z][a-z-]+", help_text)) - {"--help"}
     table = "\n".join(line for line in PAGE.splitlines() if line.startswith("| `--"))
     assert set(re.findall(r"`(--[a-z][a-z-]+)", table)) == options
 
@@ -43,7 +43,7 @@ def test_the_page_names_every_option_of_both_commands_and_no_other(command: str)
         ("hybridloop.emulator.server", {"numpy", "qiskit", "qiskit_aer", "pyqir", "sqlalchemy", "prefect", "azure"}),
     ],
 )
-def test_importing_it_does_not_load_what_is_heavy(module: str, heavy: set[str]) -> None:
+def test_importing_a_module_does_not_load_heavy_packages(module: str, heavy: set[str]) -> None:
     code = f"import sys, {module}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
     assert heavy.isdisjoint(loaded.stdout.split())

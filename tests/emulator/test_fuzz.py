@@ -1,4 +1,4 @@
-"""Thousands of requests that are nearly right: none is answered with 5xx, none hangs, none leaves a traceback."""
+"""Fuzz test: thousands of nearly valid requests cause no 5xx, no hang and no traceback."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.conftest import Emulator
-from tests.emulator.calls import ASYMMETRIC_QIR, Caller
-from tests.emulator.fuzzing import Fuzzer, Sent
-from tests.emulator.portal_visitor import Visitor
+from tests.emulator.fuzz_helpers import Fuzzer, FuzzRequest
+from tests.emulator.http_helpers import ASYMMETRIC_QIR, Caller
+from tests.emulator.portal_helpers import Visitor
 from tests.long_form import long_form, short_or_long
 
 REQUESTS = short_or_long(300, 5000)
-IN_TIME_S = 20  # for one answer, on a busy machine; a hang is for ever
+IN_TIME_S = 20  # for one response, on a busy machine
 
 
 @long_form
@@ -33,22 +33,22 @@ def test_no_request_is_answered_with_5xx_hangs_or_leaves_a_traceback(
     visitor.sign_in()
     fuzzer = Fuzzer(emulator, random.Random(seed), visitor, visitor.form_token())
     seen: Counter[int] = Counter()
-    with contextlib.ExitStack() as lines:
-        line = lines.enter_context(a_line(emulator))
+    with contextlib.ExitStack() as stack:
+        connection = stack.enter_context(reconnecting(emulator))
         for number in range(REQUESTS):
             if number % 20 == 19:
-                seen[spoken(emulator, fuzzer.raw())] += 1
+                seen[raw_status(emulator, fuzzer.raw())] += 1
                 continue
             sent = fuzzer.request()
-            status, body = exchange(line, sent)
+            status, body = exchange(connection, sent)
             seen[status] += 1
             assert status < 500, (number, sent, body)
             if status == 200 and b'"sasUri"' in body:
                 fuzzer.urls.append(body.split(b'"')[3].decode())
-                upload(line, fuzzer, fuzzer.urls[-1])
+                upload(connection, fuzzer, fuzzer.urls[-1])
     caller = Caller(emulator, workspace="after")
     assert caller.result(caller.submit())
-    emulator.advance(40 * 86_400)  # the longest queue that may have been asked for is one of 30 days
+    emulator.advance(40 * 86_400)  # the longest queue that a request may have set is 30 days
     Caller(emulator, workspace="fuzz").all_ended()
     ended = emulator.admin("ledger")["ended"]
     assert min(ended["Succeeded"], ended["Failed"]) > 0, ended
@@ -60,33 +60,33 @@ def test_no_request_is_answered_with_5xx_hangs_or_leaves_a_traceback(
     assert seen[200] > REQUESTS // 5, seen
 
 
-def upload(line: http.client.HTTPConnection, fuzzer: Fuzzer, url: str) -> None:
-    """Inputs that the next submissions may name, spoiled ones among them."""
+def upload(connection: http.client.HTTPConnection, fuzzer: Fuzzer, url: str) -> None:
+    """Upload inputs for the next submissions, some of them corrupted."""
     parts = urlsplit(url)
     for name in ("inputData", "i0"):
         data = ASYMMETRIC_QIR if name == "inputData" else fuzzer.some_input()
-        sent = Sent("PUT", f"{parts.path}/{name}?{parts.query}", data, {"x-ms-blob-type": "BlockBlob"})
-        assert exchange(line, sent)[0] in (201, 403)  # 403: time may have gone on by more than a signature lives
+        sent = FuzzRequest("PUT", f"{parts.path}/{name}?{parts.query}", data, {"x-ms-blob-type": "BlockBlob"})
+        assert exchange(connection, sent)[0] in (201, 403)  # 403: virtual time may have passed the signature's expiry
 
 
-def exchange(line: http.client.HTTPConnection, sent: Sent) -> tuple[int, bytes]:
-    """Status and body; a time-out of the connection is the failure to answer in time."""
+def exchange(connection: http.client.HTTPConnection, sent: FuzzRequest) -> tuple[int, bytes]:
+    """Send a request, and return status and body. Raises TimeoutError if the service hangs."""
     try:
-        line.request(sent.method, sent.path, sent.body, {k: v for k, v in sent.headers.items() if v.isascii()})
-        reply = line.getresponse()
+        connection.request(sent.method, sent.path, sent.body, {k: v for k, v in sent.headers.items() if v.isascii()})
+        reply = connection.getresponse()
         if "/participants" in sent.path and reply.status == 200:
-            line.close()  # it has joined, and would stay on this connection as long as that lives
+            connection.close()  # the participant is a member while the connection is open
             return 200, b""
         return reply.status, reply.read()
     except (http.client.RemoteDisconnected, ConnectionError):
-        line.close()  # an idle connection was ended meanwhile, or a refused one
-        line.request(sent.method, sent.path, sent.body, {k: v for k, v in sent.headers.items() if v.isascii()})
-        reply = line.getresponse()
+        connection.close()  # the service closed an idle connection, or refused the last request
+        connection.request(sent.method, sent.path, sent.body, {k: v for k, v in sent.headers.items() if v.isascii()})
+        reply = connection.getresponse()
         return reply.status, reply.read()
 
 
-def spoken(emulator: Emulator, request: bytes) -> int:
-    """The status that is answered to these bytes, 0 where the connection is ended without one."""
+def raw_status(emulator: Emulator, request: bytes) -> int:
+    """Send bytes, and return the status of the response, 0 if the connection is closed without one."""
     parts = urlsplit(emulator.endpoint)
     with socket.create_connection((parts.hostname, parts.port), timeout=IN_TIME_S) as line:
         answer = b""
@@ -101,17 +101,17 @@ def spoken(emulator: Emulator, request: bytes) -> int:
 
 
 @contextlib.contextmanager
-def a_line(emulator: Emulator) -> Iterator[http.client.HTTPConnection]:
-    """One connection to the service, opened anew whenever it was ended."""
-    line = http.client.HTTPConnection(urlsplit(emulator.endpoint).netloc, timeout=IN_TIME_S)
+def reconnecting(emulator: Emulator) -> Iterator[http.client.HTTPConnection]:
+    """Hold an HTTP connection, which reopens itself after it was closed."""
+    connection = http.client.HTTPConnection(urlsplit(emulator.endpoint).netloc, timeout=IN_TIME_S)
     try:
-        yield line
+        yield connection
     finally:
-        line.close()
+        connection.close()
 
 
 @pytest.mark.parametrize("key", ["containerName", "name", "target", "sessionId"])
-def test_half_a_character_in_a_body_is_refused_while_a_fault_plan_looks_at_it_first(
+def test_a_lone_surrogate_in_a_body_is_refused_also_under_a_fault_plan(
     start_emulator: Callable[..., Emulator], key: str
 ) -> None:
     emulator = start_emulator()

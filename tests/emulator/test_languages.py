@@ -1,4 +1,4 @@
-"""Programs in Q# and in Cirq, in sessions, through the unmodified SDK."""
+"""Q# programs and Cirq circuits in sessions, through the unmodified SDK."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ operation Asymmetric() : (Result, Result[]) {
     (MResetZ(qubits[0]), [MResetZ(qubits[1]), MResetZ(qubits[2])])
 }
 """
-# a state that is 1 in 9 of 10 shots is teleported; two more qubits say which of four ways was taken
+# teleportation of a state that is 1 in 9 of 10 shots; two more qubits record the branch that was taken
 BRANCHING = """
 operation Branching() : (Result, Result, Result, Result, Result) {
-    use (message, here, there) = (Qubit(), Qubit(), Qubit());
+    use (message, sender, receiver) = (Qubit(), Qubit(), Qubit());
     use (both, neither) = (Qubit(), Qubit());
     Ry(2.498091544796509, message);
-    H(here);
-    CNOT(here, there);
-    CNOT(message, here);
+    H(sender);
+    CNOT(sender, receiver);
+    CNOT(message, sender);
     H(message);
-    let (phase, flip) = (MResetZ(message), MResetZ(here));
-    if flip == One { X(there); }
-    if phase == One { Z(there); }
+    let (phase, flip) = (MResetZ(message), MResetZ(sender));
+    if flip == One { X(receiver); }
+    if phase == One { Z(receiver); }
     if phase == One {
         if flip == One { X(both); }
     } else {
         if flip == Zero { X(neither); } else { H(both); H(both); }
     }
-    (phase, flip, MResetZ(there), MResetZ(both), MResetZ(neither))
+    (phase, flip, MResetZ(receiver), MResetZ(both), MResetZ(neither))
 }
 """
 
@@ -44,7 +44,7 @@ operation Branching() : (Result, Result, Result, Result, Result) {
 KEYS = ("low", "middle", "high")
 
 
-def compiled(source: str, name: str, profile: Any) -> Any:
+def compile_qsharp(source: str, name: str, profile: Any) -> Any:
     qsharp.init(target_profile=profile)
     qsharp.eval(source)
     return qsharp.compile(f"{name}()")
@@ -54,11 +54,11 @@ def compiled(source: str, name: str, profile: Any) -> Any:
 def test_a_q_sharp_program_gives_its_own_output_in_a_session(emulator: Emulator, target: str) -> None:
     noisy = target.startswith("quantinuum.")
     profile = qsharp.TargetProfile.Adaptive_RI if noisy else qsharp.TargetProfile.Base
-    program = compiled(ASYMMETRIC, "Asymmetric", profile)
+    program = compile_qsharp(ASYMMETRIC, "Asymmetric", profile)
     workspace = emulator.workspace()
-    chosen = workspace.get_targets(target)
-    with chosen.open_session(name="Q#") as session:
-        job = chosen.submit(program, "asymmetric", shots=100)
+    target_client = workspace.get_targets(target)
+    with target_client.open_session(name="Q#") as session:
+        job = target_client.submit(program, "asymmetric", shots=100)
         histogram = {key: entry["count"] for key, entry in job.get_results_histogram().items()}
     assert sum(histogram.values()) == 100
     ones, zeros = histogram["(0, [1, 1])"], histogram.get("(0, [1, 0])", 0)
@@ -72,12 +72,12 @@ def test_a_q_sharp_program_gives_its_own_output_in_a_session(emulator: Emulator,
     assert [item.id for item in workspace.list_session_jobs(session.id)] == [job.id]
 
 
-def test_a_program_that_branches_on_measurements_takes_its_ways_where_the_target_has_the_adaptive_profile(
+def test_a_program_that_branches_on_measurements_runs_on_a_target_with_the_adaptive_profile(
     emulator: Emulator,
 ) -> None:
-    program = compiled(BRANCHING, "Branching", qsharp.TargetProfile.Adaptive_RI)
-    chosen = emulator.workspace().get_targets("quantinuum.sim.h2-1e")
-    job = chosen.submit(program, "branching", shots=1000, input_params={"error-model": False})
+    program = compile_qsharp(BRANCHING, "Branching", qsharp.TargetProfile.Adaptive_RI)
+    target_client = emulator.workspace().get_targets("quantinuum.sim.h2-1e")
+    job = target_client.submit(program, "branching", shots=1000, input_params={"error-model": False})
     outcomes = {entry["outcome"]: entry["count"] for entry in job.get_results_histogram().values()}
     # five standard deviations of 1000 shots: 5·sqrt(1000·0.9·0.1) = 47, 5·sqrt(1000·1/4·3/4) = 68
     assert abs(sum(count for outcome, count in outcomes.items() if outcome[2]) - 900) <= 47
@@ -89,10 +89,10 @@ def test_a_program_that_branches_on_measurements_takes_its_ways_where_the_target
 
 
 @pytest.mark.parametrize("target", ["ionq.simulator", "rigetti.sim.qvm"])
-def test_a_program_that_branches_on_measurements_is_refused_where_the_target_has_the_base_profile(
+def test_a_program_that_branches_on_measurements_fails_on_a_target_with_the_base_profile(
     emulator: Emulator, target: str
 ) -> None:
-    program = compiled(BRANCHING, "Branching", qsharp.TargetProfile.Adaptive_RI)
+    program = compile_qsharp(BRANCHING, "Branching", qsharp.TargetProfile.Adaptive_RI)
     job = emulator.workspace().get_targets(target).submit(program, "branching", shots=10)
     job.wait_until_completed()
     assert job.details.status == "Failed"
@@ -101,7 +101,9 @@ def test_a_program_that_branches_on_measurements_is_refused_where_the_target_has
 
 
 @pytest.mark.parametrize("target", ["ionq.simulator", "rigetti.sim.qvm", "quantinuum.sim.h2-1e"])
-def test_a_cirq_circuit_runs_in_a_session_with_each_key_in_its_own_bits(emulator: Emulator, target: str) -> None:
+def test_a_cirq_circuit_runs_in_a_session_and_each_measurement_key_has_its_bits(
+    emulator: Emulator, target: str
+) -> None:
     cirq = pytest.importorskip("cirq", reason="azure-quantum[cirq] is not installed")
     from azure.quantum.cirq import AzureQuantumService
     from azure.quantum.cirq.job import Job
@@ -112,16 +114,16 @@ def test_a_cirq_circuit_runs_in_a_session_with_each_key_in_its_own_bits(emulator
     circuit = cirq.Circuit(
         cirq.X(middle),
         cirq.ry(2.498091544796509).on(low),
-        # one key a qubit: of several the SDK reads Quantinuum's strings from the wrong end
+        # one qubit per key: for several, the SDK reads Quantinuum's strings from the wrong end
         *(cirq.measure(qubit, key=key) for qubit, key in ((low, "low"), (middle, "middle"), (high, "high"))),
     )
-    chosen = service.get_target(name=target)
-    with chosen.open_session(name="Cirq") as session:
-        job = chosen.submit(program=circuit, name="asymmetric", repetitions=100)
-        # IonQ's is a job of Cirq's own, the others are the SDK's
+    target_client = service.get_target(name=target)
+    with target_client.open_session(name="Cirq") as session:
+        job = target_client.submit(program=circuit, name="asymmetric", repetitions=100)
+        # for IonQ it is a job of Cirq's, for the others of the SDK
         result = job.results(param_resolver=cirq.ParamResolver({})) if isinstance(job, Job) else job.results()
     if not isinstance(result, cirq.Result):
-        result = chosen._to_cirq_result(result=result, param_resolver=cirq.ParamResolver({}), seed=7)
+        result = target_client._to_cirq_result(result=result, param_resolver=cirq.ParamResolver({}), seed=7)
     assert {key: bits.shape for key, bits in result.measurements.items()} == dict.fromkeys(KEYS, (100, 1))
     ones = {key: int(result.measurements[key].sum()) for key in KEYS}
     noise = 8 if target.startswith("quantinuum.") else 0

@@ -1,4 +1,4 @@
-"""Between the books and the workers: what a job's end does to time that goes forward by hand."""
+"""Job pacer and virtual time: an advance waits for the jobs whose simulated times lie on its way."""
 
 from __future__ import annotations
 
@@ -7,50 +7,50 @@ from collections.abc import Callable
 
 import pytest
 
-from hybridloop.emulator.latency import Latency
-from hybridloop.emulator.pacing import Pacing
-from hybridloop.emulator.session import JobFailurePolicy
-from hybridloop.emulator.targets import Catalogue
+from hybridloop.emulator.model.latency import LatencyModel
+from hybridloop.emulator.model.session import JobFailurePolicy
+from hybridloop.emulator.model.targets import Catalogue
+from hybridloop.emulator.pacing import JobPacer
 from hybridloop.emulator.virtual_time import VirtualTime
-from tests.emulator.bench import START, USAGE, Bench, NotedQueue
+from tests.emulator.store_load_helpers import START, USAGE, RecordingQueue, ServiceHarness
 
 QUEUE_S = 30.0
-WAIT_S = 5.0  # for what takes no time at all
+TIMEOUT_S = 5.0  # real time, for steps that take no time
 
 
-def is_cancelled(bench: Bench, pacing: Pacing, key: int) -> None:
-    bench.service.cancel(key)
+def is_cancelled(harness: ServiceHarness, pacer: JobPacer, key: int) -> None:
+    harness.service.cancel(key)
 
 
-def succeeds(bench: Bench, pacing: Pacing, key: int) -> None:
-    assert pacing.begin(key) is not None
-    pacing.succeed(key, b"{}", USAGE)
+def succeeds(harness: ServiceHarness, pacer: JobPacer, key: int) -> None:
+    assert pacer.begin(key) is not None
+    pacer.succeed(key, b"{}", USAGE)
 
 
-def fails_at_its_begin(bench: Bench, pacing: Pacing, key: int) -> None:
-    bench.service.catalogue = Catalogue((), {}, {})  # its target is gone meanwhile
-    assert pacing.begin(key) is None
+def fails_at_its_begin(harness: ServiceHarness, pacer: JobPacer, key: int) -> None:
+    harness.service.catalogue = Catalogue((), {}, {})  # its target was removed meanwhile
+    assert pacer.begin(key) is None
 
 
 @pytest.mark.parametrize("ends", [is_cancelled, succeeds, fails_at_its_begin])
-def test_going_forward_by_hand_waits_for_jobs_on_the_way_and_for_no_other(
-    ends: Callable[[Bench, Pacing, int], None],
+def test_an_advance_of_virtual_time_waits_only_for_jobs_with_simulated_latency(
+    ends: Callable[[ServiceHarness, JobPacer, int], None],
 ) -> None:
-    async def play() -> None:
-        bench, workers = Bench(JobFailurePolicy.CONTINUE), NotedQueue()
-        time, latency = VirtualTime(bench.clock, bench.service), Latency({}, 0)
-        pacing = Pacing(bench.service, time, latency)
-        pacing.workers, bench.service.queue = workers, pacing
-        time.awaits_results = lambda: pacing.awaits_results
-        time.is_computing = lambda: True  # a job without any moments of its own, for as long as it likes
-        latency.queues = {"rigetti.sim.qvm": QUEUE_S}
-        job = bench.submit()
+    async def advance_over_a_job() -> None:
+        harness, workers = ServiceHarness(JobFailurePolicy.CONTINUE), RecordingQueue()
+        time, latency = VirtualTime(harness.clock, harness.service), LatencyModel({}, 0)
+        pacer = JobPacer(harness.service, time, latency)
+        pacer.workers, harness.service.queue = workers, pacer
+        time.awaits_results = lambda: pacer.awaits_results
+        time.is_computing = lambda: True  # a job without simulated times runs, which must not delay the advance
+        latency.queue_overrides_s = {"rigetti.sim.qvm": QUEUE_S}
+        job = harness.submit()
         forward = asyncio.create_task(time.advance(START + 2 * QUEUE_S))
         while not workers.added:
             await asyncio.sleep(0)
-        assert (bench.clock.now(), forward.done()) == (START + QUEUE_S, False)
-        ends(bench, pacing, job.key)
-        await asyncio.wait_for(forward, WAIT_S)
-        assert bench.clock.now() == START + 2 * QUEUE_S
+        assert (harness.clock.now(), forward.done()) == (START + QUEUE_S, False)
+        ends(harness, pacer, job.key)
+        await asyncio.wait_for(forward, TIMEOUT_S)
+        assert harness.clock.now() == START + 2 * QUEUE_S
 
-    asyncio.run(asyncio.wait_for(play(), 2 * WAIT_S))
+    asyncio.run(asyncio.wait_for(advance_over_a_job(), 2 * TIMEOUT_S))

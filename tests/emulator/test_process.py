@@ -1,4 +1,4 @@
-"""The service as a process: start, stop, keys, files."""
+"""Service process: start, stop, exit codes, keys and files."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from hybridloop.emulator.__main__ import settings_of
+from hybridloop.emulator.__main__ import parse_settings
 from hybridloop.emulator.settings import ClockKind, IdleRule, Settings
 from tests.conftest import Emulator
-from tests.emulator.calls import Caller, raw_call
+from tests.emulator.http_helpers import Caller, raw_call
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_it_stops_on_a_signal_with_exit_code_0(start_emulator: Callable[..., Emulator], how: signal.Signals) -> None:
     emulator = start_emulator()
-    Caller(emulator).submit()  # a worker is there, perhaps busy
+    Caller(emulator).submit()  # a worker exists, and may be busy
     assert emulator.stop(how) == 0
 
 
@@ -32,7 +32,7 @@ def test_a_second_service_on_the_same_state_is_refused(tmp_path: Path, start_emu
     command = [sys.executable, "-m", "hybridloop.emulator", "--port", "0", "--state", str(tmp_path)]
     second = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert (second.returncode, second.stdout) == (1, "")
-    assert "another service runs on" in second.stderr
+    assert "another service uses the folder" in second.stderr
     assert "Traceback" not in second.stderr
 
 
@@ -42,34 +42,36 @@ def test_a_taken_port_is_refused_with_one_line(emulator: Emulator) -> None:
     second = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert second.returncode == 1
     assert second.stderr.splitlines() == [
-        f"hybridloop emulator: port {port} can't be used: Address already in use; take another with --port"
+        f"hybridloop emulator: port {port} can't be used: Address already in use; choose another with --port"
     ]
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "words"),
+    ("name", "content", "message"),
     [
         ("service.sqlite", b"this is no database, and it is long enough to be looked at" * 20, "not a database"),
-        ("service.sqlite", None, "form 99"),
-        ("keys.json", b"{", "remove that file for new ones"),
+        ("service.sqlite", None, "version is 99"),
+        ("keys.json", b"{", "remove that file to generate new ones"),
     ],
 )
-def test_a_state_that_can_not_be_read_is_refused_with_one_line(
-    tmp_path: Path, name: str, content: bytes | None, words: str
+def test_an_unreadable_state_folder_is_refused_with_one_line(
+    tmp_path: Path, name: str, content: bytes | None, message: str
 ) -> None:
     if content is None:
-        with contextlib.closing(sqlite3.connect(tmp_path / name)) as books:
-            books.execute("PRAGMA user_version = 99")
+        with contextlib.closing(sqlite3.connect(tmp_path / name)) as database:
+            database.execute("PRAGMA user_version = 99")
     else:
         (tmp_path / name).write_bytes(content)
     command = [sys.executable, "-m", "hybridloop.emulator", "--port", "0", "--state", str(tmp_path)]
     refused = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert len(refused.stderr.splitlines()) == 1
-    assert words in refused.stderr
+    assert message in refused.stderr
 
 
-def test_state_is_for_its_owner_only_and_given_keys_are_not_written_or_printed(tmp_path: Path) -> None:
+def test_only_its_owner_can_read_the_state_and_keys_from_the_environment_are_not_written_or_printed(
+    tmp_path: Path,
+) -> None:
     folder = tmp_path / "state"
     command = [sys.executable, "-m", "hybridloop.emulator", "--port", "0", "--state", str(folder)]
     keys = {"HYBRIDLOOP_EMULATOR_API_KEY": "canary-one", "HYBRIDLOOP_EMULATOR_ADMIN_KEY": "canary-two"}
@@ -91,7 +93,7 @@ def test_state_is_for_its_owner_only_and_given_keys_are_not_written_or_printed(t
     assert not any(word in path.read_bytes() for word in (b"canary-one", b"canary-two") for path in files)
 
 
-def test_keys_that_were_made_up_are_printed_and_stay_the_same(tmp_path: Path) -> None:
+def test_generated_keys_are_printed_and_kept_over_a_restart(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hybridloop.emulator", "--port", "0", "--state", str(tmp_path)]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("HYBRIDLOOP_EMULATOR_")}
     printed = []
@@ -138,7 +140,7 @@ def test_the_key_may_come_as_a_bearer_token(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize("header", ["x-admin-key", "x-ms-quantum-api-key"])
-def test_the_data_planes_key_does_not_open_the_admin_endpoints(emulator: Emulator, header: str) -> None:
+def test_the_api_key_is_refused_at_admin_endpoints(emulator: Emulator, header: str) -> None:
     reply = raw_call(emulator.endpoint, "GET", "/_admin/clock", None, {header: emulator.api_key})
     assert (reply.status, reply.body) == (401, b"")
 
@@ -146,10 +148,10 @@ def test_the_data_planes_key_does_not_open_the_admin_endpoints(emulator: Emulato
 def test_settings_come_from_arguments_and_keys_also_from_the_environment(tmp_path: Path) -> None:
     environment = {"HYBRIDLOOP_EMULATOR_API_KEY": "a", "HYBRIDLOOP_EMULATOR_ADMIN_KEY": "b"}
     given = ["--port", "1", "--state", str(tmp_path), "--api-key", "c", "--clock", "virtual", "--seed", "3"]
-    settings = settings_of([*given, "--idle-rule", "documented"], environment)
+    settings = parse_settings([*given, "--idle-rule", "documented"], environment)
     assert settings == Settings(1, tmp_path, "c", "b", ClockKind.VIRTUAL, 3, IdleRule.DOCUMENTED)
     assert "'c'" not in repr(settings)
-    default = settings_of(["--in-memory"], {})
+    default = parse_settings(["--in-memory"], {})
     assert (default.port, default.state, default.api_key) == (8099, None, None)
 
 
@@ -166,6 +168,6 @@ def test_settings_come_from_arguments_and_keys_also_from_the_environment(tmp_pat
 )
 def test_bad_settings_end_with_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
-        settings_of(arguments, {})
+        parse_settings(arguments, {})
     assert end.value.code == 2
     assert "error:" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The code of the two documents on sessions runs here, with retired names replaced by today's."""
+"""Code of Microsoft's two documents on sessions, with retired target names replaced by current ones."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_under_abort_a_failed_job_ends_the_session_and_later_jobs_are_rejected(
     assert refusal.value.error.code == "InvalidJobDefinition"
 
 
-def test_under_continue_jobs_go_on_after_a_failure_and_the_close_says_failed(
+def test_under_continue_jobs_run_after_a_failure_and_the_closed_session_is_failed(
     emulator: Emulator, bell: QuantumCircuit
 ) -> None:
     workspace = emulator.workspace()

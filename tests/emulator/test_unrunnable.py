@@ -1,4 +1,4 @@
-"""What can't be run fails as a job, with a code and a message, and never as an HTTP error."""
+"""Invalid job inputs: the job fails with a code and a message, and the submission is never an HTTP error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Emulator
-from tests.emulator.calls import ASYMMETRIC_QIR, Caller
+from tests.emulator.http_helpers import ASYMMETRIC_QIR, Caller
 
 WIDE = ASYMMETRIC_QIR.replace(b'"required_num_qubits"="3"', b'"required_num_qubits"="33"')
 BRANCH = ASYMMETRIC_QIR.replace(
@@ -50,7 +50,7 @@ def submit(emulator: Emulator, data: bytes, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("code", "words", "data", "more"),
+    ("code", "message", "data", "more"),
     [
         ("QIRPreProcessingFailed", "one entry point", b"not QIR at all", {}),
         ("QIRPreProcessingFailed", "base profile", BRANCH, {}),
@@ -73,22 +73,22 @@ def submit(emulator: Emulator, data: bytes, **more: Any) -> dict[str, Any]:
         ("InvalidInputData", "ionq.circuit.v1", b"{", IONQ),
         ("InvalidInputData", "warp", WORD % b"warp", IONQ),
         ("InvalidInputData", "qubit", b'{"qubits":2,"circuit":[{"gate":"x","target":2}]}', IONQ),
-        ("InvalidInputData", "ms is no native gate", MS, {**IONQ, "target": "ionq.qpu.forte-1"}),
+        ("InvalidInputData", "ms is not a native gate", MS, {**IONQ, "target": "ionq.qpu.forte-1"}),
         ("InvalidInputData", "30 qubits", json.dumps({"qubits": 30, "circuit": []}).encode(), IONQ),
     ],
 )  # fmt: skip
-def test_it_fails_with_a_code_and_a_message(
-    emulator: Emulator, code: str, words: str, data: bytes, more: dict[str, Any]
+def test_an_invalid_job_fails_with_a_code_and_a_message(
+    emulator: Emulator, code: str, message: str, data: bytes, more: dict[str, Any]
 ) -> None:
     job = submit(emulator, data, **more)
     assert job["status"] == "Failed"
     assert job["errorData"]["code"] == code
-    assert words in job["errorData"]["message"]
+    assert message in job["errorData"]["message"]
     assert job["costEstimate"] is None
 
 
 @pytest.mark.parametrize(
-    ("code", "words", "data", "more"),
+    ("code", "message", "data", "more"),
     [
         ("InvalidInputData", "number", TURN % (b"1" * 401), IONQ),
         ("InvalidInputData", "finite", PHASE, IONQ),
@@ -110,12 +110,12 @@ def test_it_fails_with_a_code_and_a_message(
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_number_that_nothing_can_be_made_of_is_the_inputs_fault(
-    emulator: Emulator, code: str, words: str, data: bytes, more: dict[str, Any]
+def test_a_number_out_of_range_fails_the_job_with_the_codes_of_invalid_input(
+    emulator: Emulator, code: str, message: str, data: bytes, more: dict[str, Any]
 ) -> None:
     error = submit(emulator, data, **more)["errorData"]
     assert error["code"] == code
-    assert words in error["message"]
+    assert message in error["message"]
 
 
 def test_more_qubits_than_memory_fails_before_it_allocates(emulator: Emulator) -> None:

@@ -10,14 +10,15 @@ from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 import hybridloop as hl
+from hybridloop.azure.targets import find_target, known_targets, provider_params
 from hybridloop.errors import InputError
-from hybridloop.flows.preparing import PREPARE
-from hybridloop.flows.runs import Wanted, find_run, run_of_flow
-from hybridloop.flows.settings import SETTINGS, ProblemText, QaoaSettings
-from hybridloop.sessions.journal import Journal
-from hybridloop.sessions.session import open_session
-from hybridloop.sessions.targets import find_target, known_targets, provider_params
+from hybridloop.journal import Journal
+from hybridloop.runs.holding import start_or_resume
+from hybridloop.runs.lookup import RunRequest, find_run
+from hybridloop.settings import SETTINGS, ProblemText, QaoaSettings
+from hybridloop.tasks.session import open_session
 from tests.conftest import Emulator
+from tests.preparation_helpers import prepared as prepare
 
 MACHINE = "ionq.qpu.forte-1"
 MITIGATED, PLAIN = 168.195, 25.7899  # dollars, the least price of a job
@@ -50,9 +51,9 @@ def test_only_a_machine_that_mitigates_can_be_told_not_to(emulator: Emulator) ->
     assert able == {name for name in known_targets() if name.startswith("ionq.qpu")}
     assert provider_params(find_target("rigetti.sim.qvm"), debias=False) == {}
     with pytest.raises(InputError, match=r"debias: rigetti\.sim\.qvm has no error mitigation"):
-        PREPARE["qaoa"](RING, QaoaSettings(debias=False), 0)
+        prepare("qaoa", RING, QaoaSettings(debias=False), 0)
     with pytest.raises(InputError, match="debias"):
-        PREPARE["vqe"](ProblemText(name="h2"), SETTINGS["vqe"](debias=False, target="ionq.simulator"), 0)
+        prepare("vqe", ProblemText(name="h2"), SETTINGS["vqe"](debias=False, target="ionq.simulator"), 0)
     workspace = emulator.workspace()
     with pytest.raises(InputError, match="debias"), open_session(workspace, "ionq.simulator", debias=False):
         pass
@@ -61,12 +62,12 @@ def test_only_a_machine_that_mitigates_can_be_told_not_to(emulator: Emulator) ->
 
 def test_a_run_goes_on_as_it_was_begun_mitigated_or_not(tmp_path: Path) -> None:
     settings = QaoaSettings(target=MACHINE, debias=False, seed=1)
-    wanted = Wanted("qaoa", RING, settings, {"name": "ws"}, "k")
+    wanted = RunRequest("qaoa", RING, settings, {"name": "ws"}, "k")
     with Journal(f"sqlite:///{tmp_path}/journal.db") as journal:
-        with run_of_flow(journal, find_run(journal, wanted)):
+        with start_or_resume(journal, find_run(journal, wanted)):
             pass
         with pytest.raises(InputError, match="debias"):
-            find_run(journal, Wanted("qaoa", RING, QaoaSettings(target=MACHINE, seed=1), {"name": "ws"}, "k"))
+            find_run(journal, RunRequest("qaoa", RING, QaoaSettings(target=MACHINE, seed=1), {"name": "ws"}, "k"))
         assert find_run(journal, wanted).settings.debias is False
 
 

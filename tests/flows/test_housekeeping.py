@@ -23,21 +23,22 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelled, Cancelling, Completed, Crashed, Pending, Running
 from prefect.utilities.callables import parameter_schema
 
+from hybridloop.azure.workspace import identity_of
 from hybridloop.errors import InputError
-from hybridloop.flows.context import called_with
-from hybridloop.flows.due import why_not
-from hybridloop.flows.housekeeping import HousekeepingSettings, housekeeping
-from hybridloop.flows.kept import kept_in_journal
-from hybridloop.flows.runs import GOES_ON, OUTAGE, Wanted, find_run, run_of_flow
-from hybridloop.flows.settings import ProblemText, VqeSettings
-from hybridloop.flows.verify import verified
+from hybridloop.flows.housekeeping import HousekeepingSettings, housekeeping, why_not
+from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
+from hybridloop.flows.lifecycle.dead_flow_runs import QUIET_S, mark_zombies
 from hybridloop.flows.vqe import vqe
-from hybridloop.flows.zombies import QUIET_S, mark_zombies
-from hybridloop.sessions.journal import Event, Journal, Lease, Owner, RunRecord, journal_url, open_journal
-from hybridloop.sessions.run import new_run
-from hybridloop.sessions.workspace import identity_of
-from hybridloop.stack import PrefectServer
+from hybridloop.journal import Event, Journal, Lease, Owner, RunRecord, journal_url, open_journal
+from hybridloop.journal.claimed_run import new_run
+from hybridloop.local_stack import PrefectServer
+from hybridloop.reports.verify import verified
+from hybridloop.runs.holding import OUTAGE, start_or_resume
+from hybridloop.runs.lookup import RESUMED, RunRequest, find_run
+from hybridloop.runs.stored_run import kept_in_journal
+from hybridloop.settings import ProblemText, VqeSettings
 from tests.conftest import Emulator
+from tests.paths import DOCS
 
 H2 = ProblemText(name="h2")
 TARGET = "rigetti.sim.qvm"
@@ -64,8 +65,8 @@ def begun(
 ) -> Lease:
     """A run that this owner is at."""
     told = None if flow_run_id is None else str(flow_run_id)
-    wanted = Wanted("vqe", H2, VqeSettings(seed=7, **settings), identity_of(workspace), key, told)
-    with run_of_flow(journal, find_run(journal, wanted)) as run:
+    wanted = RunRequest("vqe", H2, VqeSettings(seed=7, **settings), identity_of(workspace), key, told)
+    with start_or_resume(journal, find_run(journal, wanted)) as run:
         pass
     lease = journal.claim(run.uid, owner=owner)
     journal.set_status(lease, "running", "")
@@ -87,7 +88,7 @@ def event(n: int, kind: str, **facts: Any) -> Event:
 
 
 @pytest.mark.parametrize(
-    ("status", "unattended", "events", "is_due"),
+    ("status", "resume_automatically", "events", "is_due"),
     [
         ("parked", None, [], True),
         ("parked", "never", [], False),
@@ -95,27 +96,34 @@ def event(n: int, kind: str, **facts: Any) -> Event:
         ("interrupted", None, [], False),
         ("interrupted", "parked", [], False),
         ("interrupted", "interrupted", [], True),
-        ("interrupted", "interrupted", [event(0, "limits", unattended="never")], False),
-        ("interrupted", None, [event(0, "limits", unattended="interrupted")], True),
+        ("interrupted", "interrupted", [event(0, "limits", resume_automatically="never")], False),
+        ("interrupted", None, [event(0, "limits", resume_automatically="interrupted")], True),
         ("failed", "interrupted", [], False),
         ("failed", "interrupted", [event(0, OUTAGE)], True),
         ("failed", "parked", [event(0, OUTAGE)], False),
-        ("failed", "interrupted", [event(0, OUTAGE), event(1, GOES_ON, rounds=1)], False),
-        ("interrupted", "interrupted", [event(n, GOES_ON, rounds=4) for n in range(2)], True),
-        ("interrupted", "interrupted", [event(n, GOES_ON, rounds=4) for n in range(3)], False),
-        ("interrupted", "interrupted", [event(n, GOES_ON, rounds=2 + n) for n in range(3)], True),
+        ("failed", "interrupted", [event(0, OUTAGE), event(1, RESUMED, rounds=1)], False),
+        ("interrupted", "interrupted", [event(n, RESUMED, rounds=4) for n in range(2)], True),
+        ("interrupted", "interrupted", [event(n, RESUMED, rounds=4) for n in range(3)], False),
+        ("interrupted", "interrupted", [event(n, RESUMED, rounds=2 + n) for n in range(3)], True),
         ("stopped", "interrupted", [], False),
     ],
 )
 def test_a_run_is_gone_on_with_as_its_settings_say(
     status: str,
-    unattended: str | None,
+    resume_automatically: str | None,
     events: list[Event],
     is_due: bool,  # noqa: FBT001
     journal: Journal,
     emulator: Emulator,
 ) -> None:
-    lease = begun(journal, emulator.workspace("due"), None, "k", Owner.of_this_process(), unattended=unattended)
+    lease = begun(
+        journal,
+        emulator.workspace("due"),
+        None,
+        "k",
+        Owner.of_this_process(),
+        resume_automatically=resume_automatically,
+    )
     journal.set_status(lease, status, "")
     record = journal.run("k")
     assert (why_not(record, events, rounds=lambda: 4) is None) == is_due
@@ -125,7 +133,7 @@ def test_a_run_is_gone_on_with_as_its_settings_say(
 
 @pytest.mark.parametrize("name", HousekeepingSettings.model_fields)
 def test_every_setting_of_housekeeping_is_in_the_guide_in_the_same_words(name: str) -> None:
-    guide = (Path(__file__).parents[2] / "docs" / "unattended.md").read_text("utf-8")
+    guide = (DOCS / "unattended.md").read_text("utf-8")
     says = re.escape(HousekeepingSettings.model_fields[name].description or "-")
     assert re.search(rf"^\| `{name}` \| .* \| {says} \|$", guide, re.MULTILINE)
 
@@ -149,11 +157,11 @@ def test_a_flow_run_whose_process_is_gone_does_not_stay_running(
     over = journal.claim(journal.run("over").uid)
     journal.set_status(over, "interrupted", "")
     journal.release(over)
-    with run_of_flow(
+    with start_or_resume(
         journal,
         find_run(
             journal,
-            Wanted("vqe", H2, VqeSettings(seed=7), identity_of(workspace), "superseded", "another flow run"),
+            RunRequest("vqe", H2, VqeSettings(seed=7), identity_of(workspace), "superseded", "another flow run"),
         ),
     ):
         marked = mark_zombies(journal, client, now=now)
@@ -174,13 +182,13 @@ def test_a_run_that_died_is_gone_on_with_where_it_was_told_so_and_only_marked_wh
     journal: Journal, emulator: Emulator
 ) -> None:
     workspace = emulator.workspace()
-    begun(journal, workspace, None, "told", DEAD, unattended="interrupted")
+    begun(journal, workspace, None, "told", DEAD, resume_automatically="interrupted")
     begun(journal, workspace, None, "untold", DEAD)
-    with called_with(workspace, None):
+    with caller_context(CallerContext(workspace)):
         assert housekeeping() == {"told": "converged"}
     assert journal.run("told").status == "converged"
     assert journal.run("untold").status == "interrupted"
-    assert [each.facts["rounds"] for each in journal.events(journal.run("told").uid) if each.kind == GOES_ON] == [0]
+    assert [each.facts["rounds"] for each in journal.events(journal.run("told").uid) if each.kind == RESUMED] == [0]
 
 
 @pytest.mark.slow
@@ -190,14 +198,14 @@ def test_a_run_that_somebody_took_up_while_others_were_gone_on_with_is_left_to_t
 ) -> None:
     workspace = emulator.workspace()
     for key in ("second", "first"):
-        journal.release(begun(journal, workspace, None, key, DEAD, unattended="interrupted"))
+        journal.release(begun(journal, workspace, None, key, DEAD, resume_automatically="interrupted"))
     taken: list[Lease] = []
 
     def take(_: object) -> None:
         if not taken:
             taken.append(journal.claim(journal.run("second").uid, owner=Owner.of_this_process()))
 
-    with called_with(workspace, take):  # told of the first one's rounds
+    with caller_context(CallerContext(workspace, take)):  # told of the first one's rounds
         assert housekeeping() == {"first": "converged", "second": "left: somebody else goes on with it"}
     assert list(journal.rounds(journal.run("second").uid)) == []
 
@@ -231,10 +239,10 @@ def test_the_workers_of_a_deployment_are_left_its_runs(
         found = client.read_flow_runs(deployment_filter=of_deployment)
         return [each for each in found if each.parameters.get("run_key") == key]
 
-    crashed = left("crashed", "interrupted", Crashed(), unattended="interrupted")
-    left("cancelled", "interrupted", Cancelled(), unattended="interrupted")
+    crashed = left("crashed", "interrupted", Crashed(), resume_automatically="interrupted")
+    left("cancelled", "interrupted", Cancelled(), resume_automatically="interrupted")
     left("parked", "parked", Completed(name="Parked"), max_cost="5USD")
-    with called_with(workspace, None):
+    with caller_context(CallerContext(workspace)):
         assert housekeeping() == {
             "crashed": "left: it has crashed just now",
             "cancelled": "left: it was cancelled in Prefect",
@@ -246,7 +254,7 @@ def test_the_workers_of_a_deployment_are_left_its_runs(
     (following,) = flow_runs_of("parked")  # a single one, though asked twice
     wanted = VqeSettings.model_validate({"seed": 7, "max_cost": "5USD"})
     assert following.parameters["settings"] == wanted.model_dump(mode="json")  # whatever its deployment sets by then
-    with called_with(workspace, None):
+    with caller_context(CallerContext(workspace)):
         assert housekeeping(AT_ONCE)["crashed"] == "left: its flow run is on its way"
 
 
@@ -260,11 +268,11 @@ def test_a_run_whose_deployment_is_gone_is_gone_on_with_here(
     for key, state in states.items():
         began = client.create_flow_run_from_deployment(deployment, parameters={"problem": {"name": "h2"}})
         client.set_flow_run_state(began.id, state, force=True)
-        lease = begun(journal, workspace, began.id, key, Owner.of_this_process(), unattended="interrupted")
+        lease = begun(journal, workspace, began.id, key, Owner.of_this_process(), resume_automatically="interrupted")
         journal.set_status(lease, "parked" if key == "parked" else "interrupted", "")
         journal.release(lease)
     client.delete_deployment(deployment)
-    with called_with(workspace, None):
+    with caller_context(CallerContext(workspace)):
         assert housekeeping(AT_ONCE) == {"crashed": "converged", "parked": "converged"}
 
 
@@ -274,7 +282,7 @@ def test_a_run_that_can_not_be_gone_on_with_keeps_no_other_from_it(
 ) -> None:
     workspace = emulator.workspace()
     for key in ("well", "damaged"):
-        journal.release(begun(journal, workspace, None, key, DEAD, unattended="interrupted"))
+        journal.release(begun(journal, workspace, None, key, DEAD, resume_automatically="interrupted"))
     well = journal.run("well")
     settings = {**well.settings, "settings": {**well.settings["settings"], "optimizer": "of-a-plug-in"}}
     of_another_version = new_run(
@@ -284,18 +292,18 @@ def test_a_run_that_can_not_be_gone_on_with_keeps_no_other_from_it(
     journal.set_status(lease, "interrupted", "")
     journal.release(lease)
     damaged = journal.claim(journal.run("damaged").uid)
-    journal.note(damaged, GOES_ON, {"flow_run": None, "rounds": 0})
+    journal.add_event(damaged, RESUMED, {"flow_run": None, "rounds": 0})
     journal.release(damaged)
-    rotten = begun(journal, workspace, flow_run(client, Running()), "rotten", DEAD, unattended="interrupted")
+    rotten = begun(journal, workspace, flow_run(client, Running()), "rotten", DEAD, resume_automatically="interrupted")
     journal.request_resume(rotten.run_uid)
     with closing(sqlite3.connect(urlsplit(os.environ["HYBRIDLOOP_JOURNAL"]).path)) as connection, connection:
         connection.execute("UPDATE events SET kind = 'gone on' WHERE run_uid = ?", (damaged.run_uid,))
         connection.execute("UPDATE states SET reason = 'x' WHERE run_uid = ?", (rotten.run_uid,))
-    with called_with(workspace, None):
+    with caller_context(CallerContext(workspace)):
         became = housekeeping()
     assert became.keys() == {"well", "other"}
     assert became["well"] == "converged"
-    assert "was begun with optimizer 'of-a-plug-in'" in became["other"]
+    assert "was started with optimizer 'of-a-plug-in'" in became["other"]
 
 
 @pytest.mark.slow
@@ -307,7 +315,7 @@ def test_a_run_whose_target_is_away_is_parked_by_its_policy_and_goes_on_once_tha
     workspace = service.workspace()
     waits: dict[str, Any] = {"on_target_down": "park", "target_down_wait_s": 0.2}
     service.admin("targets", {TARGET: {"availability": "Unavailable"}})
-    with called_with(workspace, None):
+    with caller_context(CallerContext(workspace)):
         result = vqe(H2, VqeSettings.model_validate({"seed": 7, "failure": waits}), "waits")
         assert (result.status, result.jobs, result.sessions) == ("parked", 0, ())
         (said,) = [each for each in caplog.messages if "takes no jobs" in each]
@@ -317,7 +325,7 @@ def test_a_run_whose_target_is_away_is_parked_by_its_policy_and_goes_on_once_tha
             "it. With --on-target-down wait it ends as failed then, with fail it does not wait, and "
             "--target-down-wait-s says how long."
         )
-        assert result.reason.endswith("goes on with it once its target is back.")
+        assert result.reason.endswith("resumes it once its target is back.")
         assert housekeeping() == {}
         service.admin("targets", {TARGET: {"availability": "Available"}})
         assert housekeeping() == {"waits": "converged"}
@@ -327,7 +335,7 @@ def test_a_run_whose_target_is_away_is_parked_by_its_policy_and_goes_on_once_tha
 @pytest.mark.usefixtures("prefect_server")
 def test_old_runs_are_forgotten_as_the_settings_say(journal: Journal, emulator: Emulator) -> None:
     workspace = emulator.workspace()
-    with called_with(workspace, None):
+    with caller_context(CallerContext(workspace)):
         vqe(H2, VqeSettings(seed=7, target="ionq.simulator"), "kept")
         assert housekeeping(HousekeepingSettings(forget_after=1e6)) == {}
         record: RunRecord = journal.run("kept")

@@ -11,17 +11,19 @@ import pytest
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit_aer.primitives import SamplerV2
 
-from hybridloop import calls
-from hybridloop.algorithms.rounds import Lost, Measured, run_round_on
-from hybridloop.data import load
+from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, run_round_from_sampler
+from hybridloop.data import load_table
 from hybridloop.errors import InputError
-from hybridloop.flows.binary import prepare_qaoa, read_binary
-from hybridloop.flows.context import Update, called_with
-from hybridloop.flows.kept import kept_in_journal
-from hybridloop.flows.preparing import PREPARE
+from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.qaoa import qaoa, rqaoa
-from hybridloop.flows.results import RunResult
-from hybridloop.flows.settings import (
+from hybridloop.journal import open_journal
+from hybridloop.local_stack import PrefectServer
+from hybridloop.preparation.qaoa import read_binary
+from hybridloop.reports.verify import verified
+from hybridloop.runs.live import RoundUpdate
+from hybridloop.runs.result import RunResult
+from hybridloop.runs.stored_run import kept_in_journal
+from hybridloop.settings import (
     SETTINGS,
     MixerName,
     ObjectiveName,
@@ -30,12 +32,12 @@ from hybridloop.flows.settings import (
     RqaoaSettings,
     RunSettings,
 )
-from hybridloop.flows.verify import verified
-from hybridloop.sessions.journal import open_journal
-from hybridloop.stack import PrefectServer
 from tests.conftest import Emulator
+from tests.paths import DOCS
+from tests.preparation_helpers import prepare_qaoa, settings_for
+from tests.preparation_helpers import prepared as prepare
 
-BUILT_IN: dict[str, dict[str, Any]] = load("binary_problems")
+BUILT_IN: dict[str, dict[str, Any]] = load_table("binary_problems")
 PETERSEN = ProblemText(name="petersen")
 
 
@@ -43,15 +45,15 @@ PETERSEN = ProblemText(name="petersen")
 def test_a_built_in_binary_problem_has_the_optimum_that_is_told_of_it(name: str) -> None:
     entry = BUILT_IN[name]
     prepared = prepare_qaoa(ProblemText(name=name.upper()), QaoaSettings(), seed=0)
-    assert prepared.exact == pytest.approx(entry["optimum"], abs=1e-9)
-    assert prepared.num_qubits == entry["variables"]
+    assert prepared.facts.exact() == pytest.approx(entry["optimum"], abs=1e-9)
+    assert prepared.facts.num_qubits == entry["variables"]
     assert prepared.problem.kind == entry["objective"]
     assert entry["title"]
     assert entry["source"]
 
 
 def test_no_binary_problem_has_a_molecule_s_name() -> None:
-    assert not BUILT_IN.keys() & load("problems").keys()
+    assert not BUILT_IN.keys() & load_table("problems").keys()
 
 
 def test_of_a_graph_the_largest_independent_set_can_be_asked() -> None:
@@ -60,7 +62,7 @@ def test_of_a_graph_the_largest_independent_set_can_be_asked() -> None:
 
 @pytest.mark.parametrize("mixer", [MixerName.AUTO, MixerName.STANDARD, MixerName.XY, MixerName.WARM_START])
 def test_every_mixer_can_be_had_for_a_budget(mixer: MixerName) -> None:
-    assert prepare_qaoa(ProblemText(name="portfolio-8"), QaoaSettings(mixer=mixer), seed=1).num_qubits == 8
+    assert prepare_qaoa(ProblemText(name="portfolio-8"), QaoaSettings(mixer=mixer), seed=1).facts.num_qubits == 8
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,7 @@ def test_every_mixer_can_be_had_for_a_budget(mixer: MixerName) -> None:
         ("qaoa", ProblemText(name="h2"), {}, "problem"),
         ("qaoa", ProblemText(name="loop", text="1 1\n"), {}, "problem, line 1"),
         ("rqaoa", ProblemText(name="none", text="# nothing\n"), {}, "problem"),
-        ("rqaoa", PETERSEN, {"stop_at": 0}, "stop_at"),
+        ("rqaoa", PETERSEN, {"brute_force_below": 0}, "brute_force_below"),
         ("rqaoa", PETERSEN, {"target": "rigetti.sim"}, "target"),
         (
             "qaoa",
@@ -89,24 +91,24 @@ def test_what_cannot_be_used_is_refused_before_anything_is_started(
     algorithm: str, problem: ProblemText, values: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(InputError) as refused:
-        PREPARE[algorithm](problem, calls.checked_settings(algorithm, values), 0)
+        prepare(algorithm, problem, settings_for(algorithm, values), 0)
     assert refused.value.field == field
 
 
 def test_a_lost_point_s_penalty_is_in_the_objective_s_sense() -> None:
     """A cut is to be large, so that a bad one is small."""
-    sampled, left = run_round_on(SamplerV2(seed=1)), [1]
+    sampled, left = run_round_from_sampler(SamplerV2(seed=1)), [1]
 
-    def loses_the_first(pubs: Sequence[SamplerPub], /) -> list[Measured]:
+    def loses_the_first(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         answers = sampled(pubs)
         if not left:
             return answers
         left.pop()
-        return [Measured(each.points, (Lost("it was lost"),) * len(each)) for each in answers]
+        return [MeasuredPub(each.points, (FailedPoint("it was lost"),) * len(each)) for each in answers]
 
     values = {"layers": 1, "refine": 1, "failure": {"on_lost_job": "penalize", "penalty": -3.0}}
-    prepared = PREPARE["qaoa"](PETERSEN, calls.checked_settings("qaoa", values), 0)
-    assert prepared.measured(loses_the_first, lambda _: None).history[0].value == -3.0
+    prepared = prepare("qaoa", PETERSEN, settings_for("qaoa", values), 0)
+    assert prepared.measure(loses_the_first, lambda _: None).history[0].value == -3.0
 
 
 @pytest.mark.parametrize("algorithm", SETTINGS)
@@ -116,7 +118,7 @@ def test_every_setting_says_what_it_is(algorithm: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ["qaoa", "rqaoa"])
 def test_every_setting_of_its_own_is_in_the_guide(algorithm: str) -> None:
-    guide = (Path(__file__).parent.parent.parent / "docs" / "binary-problems.md").read_text("utf-8")
+    guide = (DOCS / "binary-problems.md").read_text("utf-8")
     for name in SETTINGS[algorithm].model_fields.keys() - RunSettings.model_fields.keys():
         field = SETTINGS[algorithm].model_fields[name]
         default = "none" if field.default is None else f"`{field.default}`"
@@ -125,8 +127,8 @@ def test_every_setting_of_its_own_is_in_the_guide(algorithm: str) -> None:
 
 @pytest.mark.slow
 def test_fixed_angles_take_one_job_and_the_best_cut_is_seen(prefect_server: PrefectServer, emulator: Emulator) -> None:
-    updates: list[Update] = []
-    with called_with(emulator.workspace(), updates.append):
+    updates: list[RoundUpdate] = []
+    with caller_context(CallerContext(emulator.workspace(), updates.append)):
         result = qaoa(PETERSEN, QaoaSettings(seed=7))
     assert (result.status, result.algorithm, result.unit) == ("converged", "qaoa", "")
     assert (result.rounds, result.jobs, result.shots) == (1, 1, 1000)
@@ -145,7 +147,7 @@ def test_fixed_angles_take_one_job_and_the_best_cut_is_seen(prefect_server: Pref
     ("flow", "whole", "part"),
     [
         (qaoa, QaoaSettings(seed=7, layers=1, refine=1, extend_to=2, cvar=0.5), {"max_jobs": 7}),
-        (rqaoa, RqaoaSettings(seed=7, stop_at=6), {"max_jobs": 2}),
+        (rqaoa, RqaoaSettings(seed=7, brute_force_below=6), {"max_jobs": 2}),
     ],
     ids=["qaoa", "rqaoa"],
 )
@@ -153,9 +155,9 @@ def test_a_run_that_was_stopped_goes_on_to_the_result_of_an_unbroken_one(
     flow: Any, whole: Any, part: dict[str, int], prefect_server: PrefectServer, emulator: Emulator, tmp_path: Path
 ) -> None:
     key = f"{flow.name}-{tmp_path.name}"
-    with called_with(emulator.workspace(f"{flow.name}-one"), None):
+    with caller_context(CallerContext(emulator.workspace(f"{flow.name}-one"))):
         unbroken = flow(PETERSEN, whole)
-    with called_with(emulator.workspace(f"{flow.name}-two"), None):
+    with caller_context(CallerContext(emulator.workspace(f"{flow.name}-two"))):
         first = flow(PETERSEN, whole.model_copy(update=part), key)
         assert (first.status, first.value) == ("stopped", None)
         result = flow(PETERSEN, whole.model_copy(update={name: 100 for name in part}), key)

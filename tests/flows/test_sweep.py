@@ -20,15 +20,15 @@ from pydantic import SecretStr
 
 from hybridloop.blocks import AzureQuantumWorkspace
 from hybridloop.errors import InputError
-from hybridloop.flows.context import called_with
+from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.sweep import slots_of, sweep, told_of_points
-from hybridloop.flows.sweep_results import SweepResult
-from hybridloop.flows.sweep_spec import SweepSpec
-from hybridloop.flows.sweeping import Standing
-from hybridloop.stack import PrefectServer
-from tests.cli.processes import connection_string
+from hybridloop.flows.sweep_execution.results import SweepResult
+from hybridloop.flows.sweep_execution.scheduler import Standing
+from hybridloop.flows.sweep_execution.spec import SweepSpec
+from hybridloop.local_stack import PrefectServer
+from tests.cli.shell_helpers import connection_string
 from tests.conftest import Emulator
-from tests.flows.sweeps import check_sessions, check_table
+from tests.sweep_helpers import check_sessions, check_table
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +63,7 @@ class Swept:
 
 def run(workspace: Any, spec: SweepSpec, on_point: Any = None) -> SweepResult:
     """The sweep in that workspace, which is saved under its name."""
-    with called_with(workspace, None), told_of_points(on_point):
+    with caller_context(CallerContext(workspace)), told_of_points(on_point):
         result: SweepResult = sweep(spec, workspace.name)
     return result
 
@@ -76,7 +76,7 @@ def swept(prefect_server: PrefectServer, emulator: Emulator) -> Swept:
 
     def kill(standing: Standing) -> None:
         if standing.number == 2:
-            process = next(each for each in psutil.Process().children() if "point_process" in " ".join(each.cmdline()))
+            process = next(each for each in psutil.Process().children() if "worker_process" in " ".join(each.cmdline()))
             os.kill(process.pid, signal.SIGKILL)
             killed.append(process.pid)
 

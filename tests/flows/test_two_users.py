@@ -9,13 +9,13 @@ from uuid import UUID
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
-from hybridloop import api
-from hybridloop.sessions.journal import open_journal
-from hybridloop.stack import PrefectServer
-from tests.cli.processes import Shell, WorkspaceShell
+from hybridloop.api import algorithms as api
+from hybridloop.journal import open_journal
+from hybridloop.local_stack import PrefectServer
+from tests.cli.shell_helpers import Shell, WorkspaceShell
 from tests.conftest import Emulator
 
-RUN = ("run", "vqe", "h2", "--seed", "7", "--run-key", "night", "--unattended", "interrupted")
+RUN = ("run", "vqe", "h2", "--seed", "7", "--run-key", "night", "--resume-automatically", "interrupted")
 
 
 @pytest.fixture
@@ -51,12 +51,12 @@ def test_a_run_that_is_killed_stays_its_users_under_a_key_that_another_uses_and_
 
     ben = become("ben")
     undisturbed = ben.shell.json(*RUN)
-    assert api.keep_house() == {}
+    assert api.run_housekeeping() == {}
     assert sorted(ben.session_statuses()) == ["Executing", "Succeeded"]  # the first is of the killed run
     assert state_of(killed.flow_run_id) == "Running"
 
     become("anna")
-    assert api.keep_house() == {"night": "converged"}
+    assert api.run_housekeeping() == {"night": "converged"}
     assert state_of(killed.flow_run_id) == "Crashed"
     with open_journal() as journal:
         ended = journal.run("night")

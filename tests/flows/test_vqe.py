@@ -16,16 +16,17 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.exceptions import ParameterTypeError
 
 from hybridloop.errors import InputError, ServiceError
-from hybridloop.flows.context import Update, called_with
-from hybridloop.flows.kept import kept_in_journal
-from hybridloop.flows.results import RunResult
-from hybridloop.flows.settings import MitigationName, ProblemText, VqeSettings
-from hybridloop.flows.verify import verified
+from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.vqe import vqe
-from hybridloop.sessions.clock import RealClock
-from hybridloop.sessions.journal import open_journal
-from hybridloop.stack import PrefectServer
-from hybridloop.stack.processes import wait_until
+from hybridloop.journal import open_journal
+from hybridloop.local_stack import PrefectServer
+from hybridloop.local_stack.processes import wait_until
+from hybridloop.reports.verify import verified
+from hybridloop.runs.live import RoundUpdate
+from hybridloop.runs.result import RunResult
+from hybridloop.runs.stored_run import kept_in_journal
+from hybridloop.runtime.clock import RealClock
+from hybridloop.settings import MitigationName, ProblemText, VqeSettings
 from tests.conftest import Emulator
 
 EXACT_H2 = -1.1373060357534004
@@ -34,9 +35,11 @@ H2 = ProblemText(name="h2")
 pytestmark = pytest.mark.slow
 
 
-def run(workspace: Any, settings: VqeSettings, on_progress: Callable[[Update], None] | None = None) -> State[RunResult]:
+def run(
+    workspace: Any, settings: VqeSettings, on_progress: Callable[[RoundUpdate], None] | None = None
+) -> State[RunResult]:
     """The final state of a flow run for H2 in the workspace."""
-    with called_with(workspace, on_progress):
+    with caller_context(CallerContext(workspace, on_progress)):
         state: State[RunResult] = vqe(H2, settings, return_state=True)
     return state
 
@@ -109,7 +112,7 @@ def test_prefect_shows_a_run_as_its_user_thinks_of_it(sampled: State[RunResult],
 def test_the_same_seed_gives_the_same_answer_and_every_round_is_reported(
     sampled: State[RunResult], emulator: Emulator
 ) -> None:
-    updates: list[Update] = []
+    updates: list[RoundUpdate] = []
     again = run(emulator.workspace(), VqeSettings(seed=7), updates.append).result()
     first = sampled.result()
     assert (again.value, again.standard_error, again.parameters) == (
@@ -137,7 +140,7 @@ def test_plain_values_are_parameters_as_a_deployment_gives_them(
     prefect_server: PrefectServer, emulator: Emulator, sampled: State[RunResult]
 ) -> None:
     parameters: dict[str, Any] = {"problem": {"name": "h2"}, "settings": {"seed": 7, "mapping": "parity"}}
-    with called_with(emulator.workspace(), None):
+    with caller_context(CallerContext(emulator.workspace())):
         result = vqe(**parameters)
     assert result.value == sampled.result().value
 
@@ -156,7 +159,7 @@ def test_parameters_that_are_off_are_refused_with_the_fields_name(
 ) -> None:
     workspace = emulator.workspace()
     parameters: dict[str, Any] = {"problem": {"name": "h2"}, "settings": settings}
-    with called_with(workspace, None), pytest.raises(ParameterTypeError, match=complaint):
+    with caller_context(CallerContext(workspace)), pytest.raises(ParameterTypeError, match=complaint):
         vqe(**parameters)
     assert list(workspace.list_sessions()) == []
 
@@ -176,7 +179,7 @@ def test_a_run_whose_service_dies_ends_failed_with_an_error_of_the_service(
     def in_haste(_: RealClock, event: threading.Event, seconds: float) -> bool:
         return event.wait(seconds / 100)
 
-    def kill_service(_: Update) -> None:
+    def kill_service(_: RoundUpdate) -> None:
         if not died.is_set():
             emulator.stop(signal.SIGKILL)
             died.set()

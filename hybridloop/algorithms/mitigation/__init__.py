@@ -1,1 +1,4 @@
-"""Error mitigation: a machine's errors taken out of expectation values, with what that adds to the error bar."""
+"""Error mitigation: readout error mitigation, symmetry post-selection and zero-noise extrapolation.
+
+Each removes an error of the machine from expectation values and includes its own uncertainty in the error bar.
+"""

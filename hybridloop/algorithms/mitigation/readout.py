@@ -1,29 +1,38 @@
-"""Readout errors, qubit by qubit: measured once, then inverted in every expectation value."""
+"""Readout error mitigation (tensored model, inverted in every expectation value) and symmetry post-selection.
+
+Readout errors are measured once per qubit. Post-selection keeps the shots in the symmetry sector of the state.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.algorithms.rounds import Counts, Lost, RunRound
+from hybridloop.algorithms.estimation.estimates import Estimate, GroupStatistics, rounding_bound
+from hybridloop.algorithms.estimation.evaluation import Evaluation
+from hybridloop.algorithms.estimation.observable import MeasurementGroup, Observable
+from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.algorithms.problems.fermions import FermionMapping
+from hybridloop.algorithms.rounds import Counts, FailedPoint, RunRound, UnusablePoint
 from hybridloop.errors import InputError, JobFailed
 
-CALIBRATION_SHOTS = 20_000  # for each of the two circuits: a tenth or so of what a final measurement takes
+CALIBRATION_SHOTS = 20_000  # for each of the two circuits: about a tenth of a final measurement
 CALIBRATION_JOBS = 2
-LEAST_CONTRAST = 0.05  # of 1 − p(1|0) − p(0|1): the inverse stretches shot noise by its reciprocal, for each qubit
+MIN_CONTRAST = 0.05  # of 1 − p(1|0) − p(0|1): the inverse amplifies shot noise by its reciprocal, for each qubit
+MIN_KEPT_FRACTION = 0.01  # of the shots in the sector: fewer give no usable estimate
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadoutErrors:
-    """What each qubit is misread by: p(read 1 | is 0) and p(read 0 | is 1), both (qubits,), independent of the others.
+    """Readout error rates of each qubit: p(read 1 | is 0) and p(read 0 | is 1), both (qubits,), without correlations.
 
-    `shots` is what each was estimated from; None: they are known.
+    `shots` is the number of shots each rate was estimated from; None if the rates are known.
     """
 
     zero_as_one: NDArray[np.float64]
@@ -32,37 +41,39 @@ class ReadoutErrors:
 
     def __post_init__(self) -> None:
         contrast = 1.0 - self.zero_as_one - self.one_as_zero
-        if not (np.isfinite(contrast).all() and contrast.min() >= LEAST_CONTRAST):
+        if not (np.isfinite(contrast).all() and contrast.min() >= MIN_CONTRAST):
             qubit = int(np.argmin(np.where(np.isfinite(contrast), contrast, -1.0)))
             problem = (
                 f"qubit {qubit} is read as 1 with probability {self.zero_as_one[qubit]:.3g} when it is 0, "
                 f"and as 0 with {self.one_as_zero[qubit]:.3g} when it is 1"
             )
-            raise InputError("mitigation", problem, "Nothing can be told from such a readout: leave readout out.")
+            raise InputError(
+                "mitigation", problem, "Such a readout cannot be inverted: leave readout out of the mitigation."
+            )
 
     @property
-    def values(self) -> NDArray[np.float64]:
-        """What ⟨Z⟩ counts a qubit read as 0 and as 1 for, in place of 1 and −1, so that its mean is right: (qubits, 2).
+    def z_values(self) -> NDArray[np.float64]:
+        """The values of Z for a qubit read as 0 and as 1 that make ⟨Z⟩ unbiased, in place of 1 and −1: (qubits, 2).
 
-        The row (1, −1) times the inverse of the qubit's matrix of readout probabilities (S. Bravyi et al., Phys. Rev. A
-        103 (2021) 042605, tensored model).
+        They are the row (1, −1) times the inverse of the qubit's matrix of readout probabilities (S. Bravyi et al.,
+        Phys. Rev. A 103 (2021) 042605, tensored model).
         """
         contrast = 1.0 - self.zero_as_one - self.one_as_zero
         shift = self.zero_as_one - self.one_as_zero
         return np.stack([(1.0 + shift) / contrast, (shift - 1.0) / contrast], axis=1)
 
     @property
-    def slopes(self) -> NDArray[np.float64]:
-        """The derivatives of `values` by p(1|0) and by p(0|1): (2, qubits, 2)."""
+    def z_derivatives(self) -> NDArray[np.float64]:
+        """The derivatives of `z_values` by p(1|0) and by p(0|1): (2, qubits, 2)."""
         contrast = 1.0 - self.zero_as_one - self.one_as_zero
-        zero, one = self.values.T
+        zero, one = self.z_values.T
         by_zero_as_one = np.stack([(zero + 1.0) / contrast, (one + 1.0) / contrast], axis=1)
         by_one_as_zero = np.stack([(zero - 1.0) / contrast, (one - 1.0) / contrast], axis=1)
         return np.stack([by_zero_as_one, by_one_as_zero])
 
     @property
     def variances(self) -> NDArray[np.float64]:
-        """Of p(1|0) and of p(0|1), as estimates from counts: (2, qubits); one imagined miss keeps them above 0."""
+        """The variances of the estimated p(1|0) and p(0|1): (2, qubits); one fictitious error keeps them above 0."""
         rates = np.stack([self.zero_as_one, self.one_as_zero])
         if self.shots is None:
             return np.zeros_like(rates)
@@ -70,18 +81,18 @@ class ReadoutErrors:
 
 
 def measure_readout_errors(num_qubits: int, run_round: RunRound, *, shots: int = CALIBRATION_SHOTS) -> ReadoutErrors:
-    """Prepare all qubits in 0, then in 1: one round of two jobs, whatever the number of qubits.
+    """Measure the readout errors with all qubits in 0, then in 1: one round of two jobs for any number of qubits.
 
-    An exact target's distribution is taken at its word. Raises JobFailed where one of the two was lost.
+    The rates of an exact target are taken as known. Raises JobFailed if one of the two jobs failed.
     """
-    pubs = [SamplerPub.coerce((_prepared(num_qubits, bit), None, shots)) for bit in (0, 1)]
+    pubs = [SamplerPub.coerce((_calibration_circuit(num_qubits, bit), None, shots)) for bit in (0, 1)]
     (zeros,), (ones,) = run_round(pubs)
     as_one, still_one = _rates(zeros), _rates(ones)
     is_exact = isinstance(zeros, Counts) and zeros.exact
     return ReadoutErrors(as_one, 1.0 - still_one, None if is_exact else shots)
 
 
-def _prepared(num_qubits: int, bit: int) -> QuantumCircuit:
+def _calibration_circuit(num_qubits: int, bit: int) -> QuantumCircuit:
     circuit = QuantumCircuit(num_qubits, num_qubits, name=f"all-{bit}")
     if bit:
         circuit.x(range(num_qubits))
@@ -89,23 +100,182 @@ def _prepared(num_qubits: int, bit: int) -> QuantumCircuit:
     return circuit
 
 
-def _rates(counts: Counts | Lost) -> NDArray[np.float64]:
-    """How often each bit was 1: (bits,)."""
-    if isinstance(counts, Lost):
+def _rates(counts: Counts | FailedPoint) -> NDArray[np.float64]:
+    """Return the fraction of shots in which each bit was 1: (bits,)."""
+    if isinstance(counts, FailedPoint):
         raise JobFailed(
-            f"the calibration of the readout was lost ({counts.reason})",
-            "Nothing else was measured yet.",
+            f"a calibration job of the readout mitigation failed ({counts.reason})",
+            "Nothing else has been measured yet.",
             "Run again, or leave readout out of the mitigation.",
         )
-    return counts.counts @ bits_of(counts) / counts.shots
+    return counts.counts @ outcome_bits(counts) / counts.shots
 
 
-def bits_of(counts: Counts) -> NDArray[np.uint8]:
-    """The outcomes' bits, lowest first: (k, bits)."""
+def outcome_bits(counts: Counts) -> NDArray[np.uint8]:
+    """Return the bits of each outcome, lowest bit first: (k, bits)."""
     bits: NDArray[np.uint8] = np.unpackbits(counts.outcomes, axis=1)[:, ::-1][:, : counts.num_bits]
     return bits
 
 
-def variance_of(slopes: Sequence[float], errors: ReadoutErrors) -> float:
-    """What not knowing the readout errors exactly adds to a value's variance: to first order, Σ (∂value/∂p)² var p."""
-    return math.fsum(np.square(slopes) * errors.variances.ravel())
+def calibration_variance(derivatives: Sequence[float], errors: ReadoutErrors) -> float:
+    """Return the variance that the uncertainty of the readout errors adds to a value: Σ (∂value/∂p)² var p."""
+    return math.fsum(np.square(derivatives) * errors.variances.ravel())
+
+
+@dataclass(frozen=True, slots=True)
+class Symmetry:
+    """A Z2 symmetry of the state: the product of Z over the qubits of `mask` (bit i is qubit i) is `sign`, 1 or −1."""
+
+    mask: int
+    sign: int
+
+
+def spin_parity_symmetries(problem: ElectronicProblem) -> tuple[Symmetry, ...]:
+    """Return the electron parity of each spin as symmetries under Jordan-Wigner; none under parity mapping.
+
+    Parity mapping has removed the qubits that hold them.
+    """
+    if problem.encoding.mapping is not FermionMapping.JORDAN_WIGNER:
+        return ()
+    norb, electrons = problem.molecule.norb, problem.molecule.electrons
+    orbitals = (1 << norb) - 1
+    return tuple(Symmetry(orbitals << spin * norb, -1 if count % 2 else 1) for spin, count in enumerate(electrons))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _ZPolynomial:
+    """A polynomial Σ c_t Π_{i ∈ mask_t} Z_i: masks (terms, qubits), coefficients (terms,)."""
+
+    masks: NDArray[np.bool_]
+    coefficients: NDArray[np.float64]
+
+
+def mitigate_readout(
+    evaluation: Evaluation, *, errors: ReadoutErrors | None = None, symmetries: Sequence[Symmetry] = ()
+) -> Evaluation:
+    """Return the evaluation with readout errors inverted and shots outside the symmetry sector discarded.
+
+    It takes no further job. Symmetries apply only to groups whose outcomes show them. If less than `MIN_KEPT_FRACTION`
+    of the shots is in the sector, the point is an `UnusablePoint`. The variance of the readout error rates, common to
+    all groups, is added to each estimate's.
+    """
+    reduce_counts = _counts_reducer(errors, tuple(symmetries))
+    if errors is None:
+        return replace(evaluation, reduce_counts=reduce_counts)
+    readout_errors, combine_groups = errors, evaluation.combine_groups
+
+    def combine_with_calibration(observable: Observable, statistics: Sequence[GroupStatistics]) -> Estimate:
+        estimate = combine_groups(observable, statistics)
+        derivatives = np.sum([group.readout_derivatives for group in statistics], axis=0) if statistics else []
+        return replace(estimate, variance=estimate.variance + calibration_variance(derivatives, readout_errors))
+
+    return replace(evaluation, reduce_counts=reduce_counts, combine_groups=combine_with_calibration)
+
+
+def _counts_reducer(
+    errors: ReadoutErrors | None, symmetries: tuple[Symmetry, ...]
+) -> Callable[[MeasurementGroup, Counts], GroupStatistics | UnusablePoint]:
+    def reduce_counts(group: MeasurementGroup, counts: Counts) -> GroupStatistics | UnusablePoint:
+        transformed = (_measurable_symmetry(symmetry, group, counts.num_bits) for symmetry in symmetries)
+        measurable = [symmetry for symmetry in transformed if symmetry is not None]
+        energy = _polynomial(dict(zip(group.masks, group.coefficients.tolist(), strict=True)), counts.num_bits)
+        if not measurable:
+            return _statistics(energy, 0.0, counts, errors)
+        projector = _projector(measurable)
+        in_sector = _polynomial(projector, counts.num_bits)
+        energy_in_sector = _polynomial(_product(projector, group), counts.num_bits)
+        return _postselect(energy_in_sector, in_sector, counts, errors)
+
+    return reduce_counts
+
+
+def _measurable_symmetry(symmetry: Symmetry, group: MeasurementGroup, num_bits: int) -> Symmetry | None:
+    """Return the symmetry as a parity of the group's outcomes; None if they do not show it."""
+    z = np.array([[bool(symmetry.mask >> qubit & 1) for qubit in range(num_bits)]])
+    (is_measurable,), (mask,), (sign,) = group.measurable_terms(np.zeros_like(z), z)
+    return Symmetry(mask, round(sign) * symmetry.sign) if is_measurable else None
+
+
+def _projector(symmetries: Sequence[Symmetry]) -> dict[int, float]:
+    """Return the projector Π (1 + sign · Z_mask) / 2 as coefficients by mask."""
+    projector = {0: 1.0}
+    for symmetry in symmetries:
+        product: dict[int, float] = {}
+        for mask, coefficient in projector.items():
+            for new_mask, sign in ((mask, 1.0), (mask ^ symmetry.mask, float(symmetry.sign))):
+                product[new_mask] = product.get(new_mask, 0.0) + sign * coefficient / 2.0
+        projector = product
+    return projector
+
+
+def _product(projector: dict[int, float], group: MeasurementGroup) -> dict[int, float]:
+    product: dict[int, float] = {}
+    for mask, weight in projector.items():
+        for term, coefficient in zip(group.masks, group.coefficients.tolist(), strict=True):
+            product[mask ^ term] = product.get(mask ^ term, 0.0) + weight * coefficient
+    return product
+
+
+def _postselect(
+    energy_in_sector: _ZPolynomial, in_sector: _ZPolynomial, counts: Counts, errors: ReadoutErrors | None
+) -> GroupStatistics | UnusablePoint:
+    """Return ⟨P H⟩ / ⟨P⟩ with the projector P on the sector: without readout errors, the mean over its shots.
+
+    The variance is that of the ratio to first order, Var(f − (f̄ / p̄) p) / p̄² (the delta method).
+    """
+    weights = counts.counts / counts.shots
+    fraction = float(weights @ _values(in_sector, counts, errors))
+    if fraction < MIN_KEPT_FRACTION:
+        return UnusablePoint(f"only {max(0.0, fraction):.1%} of {counts.shots} shots have the state's symmetries")
+    mean = float(weights @ _values(energy_in_sector, counts, errors)) / fraction
+    deviation = _ZPolynomial(
+        np.concatenate([energy_in_sector.masks, in_sector.masks]),
+        np.concatenate([energy_in_sector.coefficients, -mean * in_sector.coefficients]) / fraction,
+    )
+    return _statistics(deviation, mean, counts, errors)
+
+
+def _statistics(
+    polynomial: _ZPolynomial, offset: float, counts: Counts, errors: ReadoutErrors | None
+) -> GroupStatistics:
+    """Return the statistics of the polynomial's value in each shot, plus `offset`."""
+    values, weights = _values(polynomial, counts, errors), counts.counts / counts.shots
+    mean = float(weights @ values)
+    squares = float(counts.counts @ (values - mean) ** 2)
+    max_z = 1.0 if errors is None else np.abs(errors.z_values).max(axis=1)
+    max_abs_energy = float(np.abs(polynomial.coefficients) @ np.where(polynomial.masks, max_z, 1.0).prod(axis=1))
+    bound = rounding_bound(max_abs_energy, counts) if counts.exact else 0.0
+    derivatives = () if errors is None else _readout_derivatives(polynomial, counts, errors)
+    return GroupStatistics(counts.shots, offset + mean, squares, max_abs_energy, counts.exact, bound, derivatives)
+
+
+def _values(polynomial: _ZPolynomial, counts: Counts, errors: ReadoutErrors | None) -> NDArray[np.float64]:
+    """Return the polynomial's value in each distinct outcome: (k,)."""
+    values: NDArray[np.float64] = _terms(polynomial, counts, errors) @ polynomial.coefficients
+    return values
+
+
+def _terms(polynomial: _ZPolynomial, counts: Counts, errors: ReadoutErrors | None) -> NDArray[np.float64]:
+    """Return the value of each term in each distinct outcome, without its coefficient: (k, terms)."""
+    bits = outcome_bits(counts)
+    z_values = np.tile([1.0, -1.0], (counts.num_bits, 1)) if errors is None else errors.z_values
+    terms = np.ones((len(bits), len(polynomial.masks)))
+    for qubit in range(counts.num_bits):
+        with_qubit = polynomial.masks[:, qubit]
+        terms[:, with_qubit] *= z_values[qubit, bits[:, qubit]][:, None]
+    return terms
+
+
+def _readout_derivatives(polynomial: _ZPolynomial, counts: Counts, errors: ReadoutErrors) -> tuple[float, ...]:
+    """Return the derivatives of the mean by p(1|0) of each qubit, then by p(0|1) of each qubit."""
+    bits, weights = outcome_bits(counts), counts.counts / counts.shots
+    terms = _terms(polynomial, counts, errors) * polynomial.coefficients
+    by_qubit = terms @ polynomial.masks  # (k, qubits): sum of the terms that have the qubit as a factor
+    relative = errors.z_derivatives / errors.z_values  # (2, qubits, 2): replaces a factor by its derivative
+    qubits = np.arange(counts.num_bits)
+    return tuple(float(weights @ (by_qubit * kind[qubits, bits])[:, q]) for kind in relative for q in qubits)
+
+
+def _polynomial(terms: dict[int, float], num_bits: int) -> _ZPolynomial:
+    masks = np.array([[mask >> qubit & 1 for qubit in range(num_bits)] for mask in terms], dtype=bool)
+    return _ZPolynomial(masks.reshape(len(terms), num_bits), np.array(list(terms.values())))

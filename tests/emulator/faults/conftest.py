@@ -1,4 +1,4 @@
-"""What all tests of faults share: one service on virtual time, and no fault left from the test before."""
+"""Fixtures of the fault tests: one service on virtual time, cleared of faults after each test."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from azure.quantum import Workspace
 
 from tests.conftest import Emulator, running_emulator
-from tests.emulator.calls import Caller, raw_call
+from tests.emulator.http_helpers import Caller, raw_call
 
 
 @pytest.fixture(scope="package")
@@ -18,7 +18,7 @@ def service() -> Iterator[Emulator]:
 
 
 @pytest.fixture(autouse=True)
-def no_faults_left(service: Emulator) -> Iterator[None]:
+def clear_faults(service: Emulator) -> Iterator[None]:
     yield
     raw_call(service.endpoint, "DELETE", "/_admin/faults", None, {"x-admin-key": service.admin_key})
 

@@ -1,4 +1,4 @@
-"""Storage's own trouble: results late or missing, blobs in the way, signatures that have expired."""
+"""Storage faults: late or missing results, blobs that exist already, expired signatures."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from azure.core.exceptions import ClientAuthenticationError, ResourceExistsError
 from azure.quantum import Workspace
 
 from tests.conftest import Emulator
-from tests.emulator.calls import Caller, Reply, blob_call
-from tests.emulator.faults.faulty import ended, make, run_job
+from tests.emulator.faults.fault_helpers import run_job, set_fault, wait_until_ended
+from tests.emulator.http_helpers import Caller, Reply, blob_call
 
 
 def test_a_result_can_be_late(service: Emulator, workspace: Workspace) -> None:
-    job = ended(run_job(workspace))
-    make(service, "blob-missing", seconds=30, job=job.id)
-    other = ended(run_job(workspace))
+    job = wait_until_ended(run_job(workspace))
+    set_fault(service, "blob-missing", seconds=30, job=job.id)
+    other = wait_until_ended(run_job(workspace))
     with pytest.raises(ResourceNotFoundError):
         job.download_data(job.details.output_data_uri)
     assert other.download_data(other.details.output_data_uri)
@@ -27,44 +27,44 @@ def test_a_result_can_be_late(service: Emulator, workspace: Workspace) -> None:
     assert job.download_data(job.details.output_data_uri)
 
 
-def test_a_result_can_be_missing_for_ever(service: Emulator, workspace: Workspace) -> None:
-    job = ended(run_job(workspace))
-    make(service, "blob-missing")
+def test_a_result_can_stay_missing(service: Emulator, workspace: Workspace) -> None:
+    job = wait_until_ended(run_job(workspace))
+    set_fault(service, "blob-missing")
     for _ in range(2):
         with pytest.raises(ResourceNotFoundError):
             job.download_data(job.details.output_data_uri)
         service.advance(86_400 / 2)
 
 
-def test_an_upload_can_meet_a_blob_that_is_there(service: Emulator, workspace: Workspace, caller: Caller) -> None:
-    make(service, "blob-exists", nth=1)
+def test_an_upload_can_fail_because_the_blob_exists(service: Emulator, workspace: Workspace, caller: Caller) -> None:
+    set_fault(service, "blob-exists", nth=1)
     with pytest.raises(ResourceExistsError):
         run_job(workspace)
-    assert uploaded(service, caller, "blob-exists") == b"ours"
-    assert uploaded(service, caller, "blob-exists", content="theirs") == b"theirs"
+    assert blob_after_upload(service, caller, "blob-exists") == b"ours"
+    assert blob_after_upload(service, caller, "blob-exists", content="theirs") == b"theirs"
 
 
-def uploaded(service: Emulator, caller: Caller, fault: str, **rule: str) -> bytes:
-    """What is in a blob after an upload of "ours" met the fault."""
+def blob_after_upload(service: Emulator, caller: Caller, fault: str, **rule: str) -> bytes:
+    """Upload the text "ours" with the fault active, and return the content of the blob then."""
     url = str(caller.call("POST", "/storage/sasUri", {"containerName": f"job-{uuid.uuid4()}"}).json()["sasUri"])
-    make(service, fault, **rule)
+    set_fault(service, fault, **rule)
     reply = blob_call(url, "PUT", "/inputData", b"ours", **{"x-ms-blob-type": "BlockBlob", "If-None-Match": "*"})
     assert (reply.status, reply.headers["x-ms-error-code"]) == (409, "BlobAlreadyExists")
     return blob_call(url, "GET", "/inputData").body
 
 
-def test_a_signature_can_have_expired_when_it_is_used(service: Emulator, workspace: Workspace) -> None:
-    job = ended(run_job(workspace))
-    make(service, "signature-expired", operation="download", nth=1)
+def test_a_signature_can_be_expired_when_it_is_used(service: Emulator, workspace: Workspace) -> None:
+    job = wait_until_ended(run_job(workspace))
+    set_fault(service, "signature-expired", operation="download", nth=1)
     with pytest.raises(ClientAuthenticationError):
         job.download_data(job.details.output_data_uri)
     assert job.download_data(job.details.output_data_uri)
 
 
-def test_a_signature_can_have_expired_when_it_is_handed_out(service: Emulator, caller: Caller) -> None:
+def test_a_signature_can_be_expired_when_it_is_issued(service: Emulator, caller: Caller) -> None:
     job = caller.submit()
     caller.ended(job)
-    make(service, "signature-expired", operation=["sas", "get-job"])
+    set_fault(service, "signature-expired", operation=["sas", "get-job"])
     expired = [
         str(caller.call("GET", f"/jobs/{job}").json()["outputDataUri"]),
         f"{caller.call('POST', '/storage/sasUri', {'containerName': f'job-{job}'}).json()['sasUri']}",
@@ -76,9 +76,9 @@ def test_a_signature_can_have_expired_when_it_is_handed_out(service: Emulator, c
 
 
 @pytest.mark.parametrize("operation", ["upload", "download"])
-def test_storage_speaks_of_its_trouble_in_its_own_way(service: Emulator, caller: Caller, operation: str) -> None:
+def test_storage_errors_have_blob_storages_headers_and_xml(service: Emulator, caller: Caller, operation: str) -> None:
     url = caller.upload(str(uuid.uuid4()), b"x")
-    make(service, "error", status=503, code="ServerBusy", operation=operation, retry_after=1)
+    set_fault(service, "error", status=503, code="ServerBusy", operation=operation, retry_after=1)
     headers = {"x-ms-blob-type": "BlockBlob"}
     reply = blob_call(url, "PUT" if operation == "upload" else "GET", "/inputData", b"y", **headers)
     assert (reply.status, reply.headers["x-ms-error-code"], reply.headers["retry-after"]) == (503, "ServerBusy", "1")

@@ -1,0 +1,110 @@
+"""Ansatz: a parameterized circuit with its initial point and frequencies; the hardware-efficient ansatz."""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from qiskit import QuantumCircuit
+from qiskit.circuit.library import efficient_su2, real_amplitudes
+
+from hybridloop.errors import InputError
+
+# of a trigonometric polynomial: (1, 2) stands for a constant, cos θ, sin θ, cos 2θ and sin 2θ
+Frequencies = tuple[int, ...]
+BASIS_GATES = ("x", "h", "s", "sdg", "cx", "rx", "ry", "rz")  # the compiler of every target takes these
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ansatz:
+    """A parameterized circuit without measurements, in `BASIS_GATES`; only rotations carry parameters.
+
+    `initial_point` (n,) is in radians, in the order of `circuit.parameters`. As a function of parameter i alone, any
+    energy is a trigonometric polynomial of the positive `frequencies[i]` and a constant, for all values of the other
+    parameters. `is_near` marks an initial point that is not zero but known to be near the minimum, as a reference
+    state's is. `conserves_electrons` is true if the circuit keeps the number of electrons of each spin at all angles;
+    if not, or if unknown, the measured state is checked (`diagnostics.py`).
+    """
+
+    name: str
+    circuit: QuantumCircuit
+    initial_point: NDArray[np.float64]
+    frequencies: tuple[Frequencies, ...]
+    conserves_electrons: bool = False
+    is_near: bool = False
+
+    def __post_init__(self) -> None:
+        start, count = validate_initial_point(self.initial_point), self.circuit.num_parameters
+        if len(start) != count:
+            problem = f"{len(start)} angle(s) are given, the circuit has {count} parameter(s)"
+            raise InputError("initial_point", problem, "Give one finite angle in radians for each parameter.")
+        if len(self.frequencies) != count:
+            problem = f"frequencies are given for {len(self.frequencies)} parameter(s), the circuit has {count}"
+            raise InputError("ansatz", problem, "Give one tuple of frequencies for each parameter.")
+        object.__setattr__(self, "initial_point", start)
+
+    @property
+    def num_parameters(self) -> int:
+        """The number of angles."""
+        return len(self.frequencies)
+
+    @property
+    def starts_near(self) -> bool:
+        """True if the initial point is near the minimum: it is marked so, or zero, which is the reference state."""
+        return self.is_near or not self.initial_point.any()
+
+
+def hardware_efficient_reference(num_qubits: int, state: int, *, reps: int = 1) -> NDArray[np.float64]:
+    """Return the angles (n,) at which the hardware-efficient circuit of real rotations prepares a basis state.
+
+    Bit i of `state` is qubit i.
+    """
+    last = [math.pi * (state >> qubit & 1) for qubit in range(num_qubits)]
+    return np.array([0.0] * (num_qubits * reps) + last)
+
+
+class Rotations(enum.StrEnum):
+    """The rotation gates of a hardware-efficient circuit."""
+
+    REAL = "ry"  # real amplitudes: enough for real Hamiltonians, such as those of molecules
+    COMPLEX = "ry-rz"
+
+
+def hardware_efficient(
+    num_qubits: int,
+    initial: ArrayLike | np.random.Generator,
+    *,
+    reps: int = 1,
+    rotations: Rotations = Rotations.REAL,
+) -> Ansatz:
+    """Build a hardware-efficient ansatz: rotation layers with CX chains between.
+
+    A. Kandala et al., Nature 549 (2017) 242. `initial` is the initial point, or a generator that draws it uniformly
+    from [−π, π). The circuit does not conserve the particle number: under Jordan-Wigner the energy may be that of
+    another number of electrons than the molecule's.
+    """
+    if num_qubits < 1:
+        raise InputError("ansatz", "the problem has no qubit", "Choose another mapping or problem.")
+    if reps < 0:
+        raise InputError("reps", f"{reps} is below 0", "Give the number of CX layers, 0 or more.")
+    library = real_amplitudes if rotations is Rotations.REAL else efficient_su2
+    circuit = library(num_qubits, reps=reps, entanglement="linear")
+    count = circuit.num_parameters
+    if isinstance(initial, np.random.Generator):
+        start = initial.uniform(-math.pi, math.pi, count)
+    else:
+        start = np.array(initial, dtype=float)
+    return Ansatz(f"hardware-efficient ({rotations}, {reps} layer(s))", circuit, start, ((1,),) * count)
+
+
+def validate_initial_point(initial_point: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a read-only copy of an initial point (n,). Raises InputError unless its angles are finite."""
+    start: NDArray[np.float64] = np.array(initial_point, dtype=float)
+    if start.ndim != 1 or not np.isfinite(start).all():
+        problem = f"it has shape {start.shape}" if start.ndim != 1 else "an angle is not a finite number"
+        raise InputError("initial_point", problem, "Give one finite angle in radians for each parameter.")
+    start.setflags(write=False)
+    return start

@@ -1,0 +1,164 @@
+"""Custom ansatz: a user's parameterized circuit, from Qiskit or OpenQASM 3."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike
+from qiskit import QuantumCircuit, qasm3, transpile
+from qiskit.circuit import Parameter, ParameterExpression
+from qiskit.exceptions import QiskitError
+
+from hybridloop.algorithms.circuits.ansatz import BASIS_GATES, Ansatz, Frequencies
+from hybridloop.errors import InputError, ProblemError
+
+MAX_FREQUENCY = 64  # a fit along one angle takes 2 × frequency + 1 points
+INTEGER_TOLERANCE = 1e-9
+QASM_REMEDY = "Correct the text: use gates of stdgates.inc and declare angles as `input float[64] name;`."
+
+MAX_GATES = 10_000  # after gates defined in the text are expanded
+MAX_NESTING = 50  # levels of parentheses: the parser takes seconds for hundreds
+MAX_INTEGER = 1_000_000  # in the text: the size of a register, or a range
+
+_GATE = re.compile(r"\bgate\s+(\w+)[^{]*\{([^}]*)\}")
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_INTEGER = re.compile(r"(?<![\w.])\d[\d_]*(?![\w.])")
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+
+
+def circuit_ansatz(circuit: QuantumCircuit, initial: ArrayLike | np.random.Generator) -> Ansatz:
+    """Make an ansatz of a circuit by translating it into `BASIS_GATES`.
+
+    `initial` is the initial point (n,), in the order of `circuit.parameters`, or a generator that draws it uniformly
+    from [−π, π). Each parameter must enter rotation angles in whole multiples: θ, −θ, 2θ, θ + 0.3, θ + φ. Controlled
+    rotations translate to rotations by half the angle. A rotation by c θ has eigenvalues ± c / 2 along θ, so the energy
+    has the frequencies 1 … Σ |c|. The circuit is not assumed to conserve electrons. Raises InputError for a circuit
+    that measures or cannot be translated.
+    """
+    if circuit.num_qubits < 1:
+        raise InputError("ansatz", "the circuit has no qubit", "Give one with the problem's number of qubits.")
+    if circuit.num_clbits or any(instruction.name in ("measure", "reset") for instruction in circuit.data):
+        problem = "the circuit measures, resets or has classical bits"
+        raise InputError("ansatz", problem, "Give unitary gates only: the algorithm adds the measurements.")
+    translated = _translate(circuit)
+    frequencies = tuple(_frequencies(translated, parameter) for parameter in circuit.parameters)
+    if isinstance(initial, np.random.Generator):
+        start = initial.uniform(-math.pi, math.pi, circuit.num_parameters)
+    else:
+        start = np.array(initial, dtype=float)
+    return Ansatz(circuit.name or "circuit", translated, start, frequencies)
+
+
+def read_qasm3(text: str, source: str) -> QuantumCircuit:
+    """Read a circuit from OpenQASM 3 text; its `input float` and `input angle` variables become the parameters.
+
+    Raises ProblemError, with the line where known, for text that is invalid or too large.
+    """
+    if not _COMMENT.sub("", text).strip():
+        raise ProblemError(source, None, "the text has no statement", QASM_REMEDY)
+    _check_size(_COMMENT.sub(lambda comment: "\n" * comment[0].count("\n"), text), source)
+    try:
+        circuit = qasm3.loads(text)
+    except QiskitError as error:
+        position, _, reason = error.message.partition(": ")  # the importer's messages begin with `line,column: `
+        line = position.partition(",")[0]
+        has_line = line.isdigit()
+        problem = f"this is not a circuit: {reason if has_line else error.message}".rstrip(".")
+        raise ProblemError(source, int(line) if has_line else None, problem, QASM_REMEDY) from error
+    except Exception as error:  # the parser's errors have no text; the importer fails on numbers out of range
+        token_line = _line_of_token(error)
+        reason = "it can't be parsed from this line on" if token_line else f"{type(error).__name__} ({error})"
+        raise ProblemError(source, token_line, f"this is not a circuit: {reason}", QASM_REMEDY) from error
+    circuit.name = source
+    return circuit
+
+
+def _check_size(text: str, source: str) -> None:
+    """Raise ProblemError for a short text of a huge circuit: nested gate definitions, large registers and ranges."""
+    _check_depth(text, source)
+    sizes: dict[str, int] = {}
+    for name, body in _GATE.findall(text):  # a gate is made of those before it
+        sizes[name] = _count_gates(body, sizes)
+    if max(_count_gates(_GATE.sub("", text), sizes), *sizes.values(), 0) > MAX_GATES:
+        raise ProblemError(source, None, f"the circuit has more than {MAX_GATES:,} gates", "Give a smaller circuit.")
+    for match in _INTEGER.finditer(text):
+        digits = match[0].replace("_", "")
+        if len(digits) > len(str(MAX_INTEGER)) or int(digits) > MAX_INTEGER:
+            line = text.count("\n", 0, match.start()) + 1
+            problem = f"the number {digits[:20]} is above {MAX_INTEGER:,}"
+            raise ProblemError(source, line, problem, "Give smaller registers and ranges.")
+
+
+def _check_depth(text: str, source: str) -> None:
+    depth = 0
+    for position, letter in enumerate(text):
+        depth += (letter in "([{") - (letter in ")]}")
+        if depth > MAX_NESTING:
+            line = text.count("\n", 0, position) + 1
+            raise ProblemError(source, line, "the text is nested too deeply", "Write it with fewer parentheses.")
+
+
+def _count_gates(body: str, sizes: Mapping[str, int]) -> int:
+    statements = body.split(";")
+    return sum(max((sizes.get(word, 1) for word in _WORD.findall(statement)), default=0) for statement in statements)
+
+
+def _translate(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Translate a circuit into `BASIS_GATES`, without barriers and global phase.
+
+    Optimization level 0 only rewrites gates: merged rotations would make the circuit's structure depend on the angles.
+    """
+    try:
+        translated: QuantumCircuit = transpile(circuit, basis_gates=list(BASIS_GATES), optimization_level=0)
+    except QiskitError as error:
+        problem = (
+            f"the circuit can't be translated to {' '.join(BASIS_GATES)}: {str(error).splitlines()[0].strip(chr(34))}"
+        )
+        raise InputError("ansatz", problem, "Give unitary gates without conditions.") from error
+    if unsupported := {instruction.name for instruction in translated.data} - {*BASIS_GATES, "barrier"}:
+        problem = f"the circuit has {', '.join(sorted(unsupported))}"
+        raise InputError("ansatz", problem, "Give unitary gates without conditions.")
+    bare = translated.copy_empty_like()
+    bare.global_phase = 0.0  # no energy depends on it, and it may hold parameters
+    for instruction in translated.data:
+        if instruction.name != "barrier":
+            bare.append(instruction)
+    if set(bare.parameters) != set(circuit.parameters):
+        problem = "a parameter has no effect: it only enters the global phase, or cancels"
+        raise InputError("ansatz", problem, "Remove the parameter.")
+    return bare
+
+
+def _frequencies(circuit: QuantumCircuit, parameter: Parameter) -> Frequencies:
+    angles = [angle for instruction in circuit.data for angle in instruction.operation.params]
+    highest = round(sum(abs(_multiple(angle, parameter)) for angle in angles))
+    if highest > MAX_FREQUENCY:
+        problem = f"{parameter.name} enters rotations {highest} times, which gives the energy {highest} frequencies"
+        raise InputError("ansatz", problem, f"Split it into parameters that enter at most {MAX_FREQUENCY} times.")
+    return tuple(range(1, highest + 1))
+
+
+def _multiple(angle: object, parameter: Parameter) -> float:
+    """Return c if the angle is c θ + …; 0 if the parameter is not in it. Raises InputError if c is not whole."""
+    if not isinstance(angle, ParameterExpression) or parameter not in angle.parameters:
+        return 0.0
+    slope = angle.gradient(parameter)
+    if isinstance(slope, ParameterExpression) and slope.parameters:
+        problem = f"{parameter.name} enters an angle as {angle}, which is not a multiple of it"
+        raise InputError("ansatz", problem, "Use whole multiples of each parameter as angles.")
+    multiple = complex(slope)
+    if multiple.imag or abs(multiple.real - round(multiple.real)) > INTEGER_TOLERANCE:
+        problem = f"{parameter.name} enters an angle as {angle}, {multiple.real:g} times"
+        raise InputError(
+            "ansatz", problem, "Use whole multiples as angles; in controlled rotations 2θ, because they halve it."
+        )
+    return float(round(multiple.real))
+
+
+def _line_of_token(error: BaseException) -> int | None:
+    """Return the line of an ANTLR parser error: the recognition error is the argument of the exception's context."""
+    recognition = next(iter(getattr(error.__context__, "args", ())), None)
+    return getattr(getattr(recognition, "offendingToken", None), "line", None)

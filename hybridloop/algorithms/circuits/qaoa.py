@@ -1,0 +1,246 @@
+"""QAOA circuits (quantum approximate optimization algorithm), their mixers, fixed angles and angle interpolation."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit, transpile
+from qiskit.circuit import Parameter, ParameterVector
+from qiskit.circuit.library import RYGate, XXPlusYYGate
+
+from hybridloop.algorithms.circuits.ansatz import BASIS_GATES, validate_initial_point
+from hybridloop.algorithms.problems.binary import BinaryProblem
+from hybridloop.algorithms.problems.ising import Ising
+from hybridloop.errors import InputError
+
+WARM_START_EPSILON = 0.25  # regularization: probability of the other bit in a warm start
+_CUBIC_GAMMA = math.atan(1 / math.sqrt(2))  # optimal γ of one layer on triangle-free 3-regular graphs
+
+
+class Mixer(enum.StrEnum):
+    """The mixer Hamiltonian, which moves amplitude between assignments."""
+
+    STANDARD = "standard"  # Σ X, from the uniform superposition
+    XY = "xy"  # Σ (XX + YY) / 2 on a ring, from the uniform superposition of all that meet a budget
+    WARM_START = "warm-start"  # rotated towards an assignment found by local search
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QaoaCircuit:
+    """A QAOA circuit without measurements, with its problem and initial point.
+
+    `cost` is the Ising energy of the phase separator; it is measured and minimized. Points are (β_1 … β_p, γ_1 … γ_p)
+    in radians, in the order of `circuit.parameters`. `scales` (2p,) are comparable step sizes of the angles. `table`
+    holds the fixed angles by number of layers; `warm_start_angles` (n,) are the RY angles of a warm start, else None.
+    """
+
+    problem: BinaryProblem
+    cost: Ising
+    circuit: QuantumCircuit
+    initial_point: NDArray[np.float64]
+    scales: NDArray[np.float64]
+    table: Mapping[str, Any]
+    mixer: Mixer
+    warm_start_angles: tuple[float, ...] | None
+
+    def __post_init__(self) -> None:
+        start = validate_initial_point(self.initial_point)
+        if len(start) != self.circuit.num_parameters:
+            problem = f"{len(start)} angle(s) are given, the circuit has {self.circuit.num_parameters} parameter(s)"
+            raise InputError("initial_point", problem, "Give one finite angle in radians for each parameter.")
+        object.__setattr__(self, "initial_point", start)
+
+    @property
+    def layers(self) -> int:
+        """The number of layers p, with two angles each."""
+        return len(self.initial_point) // 2
+
+    def with_initial_point(self, point: NDArray[np.float64]) -> QaoaCircuit:
+        """Return the circuit with another initial point."""
+        return replace(self, initial_point=point)
+
+    def with_added_layer(self) -> QaoaCircuit:
+        """Return the circuit with one more layer.
+
+        It starts at the table's fixed angles if this one does and the table has them, else at angles interpolated from
+        the initial point.
+        """
+        longer = str(self.layers + 1)
+        if longer in self.table and np.allclose(self.initial_point, self._fixed(self.layers), rtol=0, atol=1e-9):
+            start = self._fixed(self.layers + 1)
+        else:
+            start = np.concatenate([interpolate_angles(angles) for angles in np.split(self.initial_point, 2)])
+        return _build(self.problem, self.cost, self.table, self.mixer, self.warm_start_angles, start)
+
+    def _fixed(self, layers: int) -> NDArray[np.float64]:
+        return _fixed_point(self.table, layers, gamma_scale(self.cost))
+
+
+def qaoa_circuit(
+    problem: BinaryProblem,
+    table: Mapping[str, Any],
+    *,
+    layers: int,
+    mixer: Mixer = Mixer.STANDARD,
+    seed: int = 0,
+) -> QaoaCircuit:
+    """Build Π_l exp(−i β_l B) exp(−i γ_l C) on the mixer's initial state, C = −cost (E. Farhi et al., arXiv:1411.4028).
+
+    `table` has fixed angles by number of layers, for 3-regular graphs of unit weight. XY mixer: S. Hadfield et al.,
+    Algorithms 12 (2019) 34, for problems with a fixed number of ones; it needs no penalty. Warm start: D. J. Egger et
+    al., Quantum 5 (2021) 479, from a local search with a start drawn by `seed`. Raises InputError for a number of
+    layers that the table lacks, or an XY mixer without such a constraint.
+    """
+    fixed_angles(table, layers)  # raises for layers that the table lacks
+    budget = problem.constraint.ones if problem.constraint is not None else None
+    if mixer is Mixer.XY and budget is None:
+        what = f"the xy mixer needs a fixed number of ones, and {problem.source} has no such constraint"
+        raise InputError("mixer", what, "Choose the standard mixer, or state a budget.")
+    cost = problem.objective.scaled(problem.sign) if mixer is Mixer.XY else problem.cost
+    warm_start_angles = _warm_start_angles(cost, seed) if mixer is Mixer.WARM_START else None
+    return _build(problem, cost, table, mixer, warm_start_angles, _fixed_point(table, layers, gamma_scale(cost)))
+
+
+def _build(
+    problem: BinaryProblem,
+    cost: Ising,
+    table: Mapping[str, Any],
+    mixer: Mixer,
+    warm_start_angles: tuple[float, ...] | None,
+    start: NDArray[np.float64],
+) -> QaoaCircuit:
+    layers = len(start) // 2
+    # the initial state
+    circuit = QuantumCircuit(problem.num_variables, name=f"qaoa-{layers}")
+    betas, gammas = ParameterVector("beta", layers), ParameterVector("gamma", layers)
+    if mixer is Mixer.XY:
+        assert problem.constraint is not None
+        assert problem.constraint.ones is not None
+        _prepare_dicke(circuit, problem.constraint.ones)
+    elif warm_start_angles is None:
+        circuit.h(circuit.qubits)
+    else:
+        for qubit, angle in enumerate(warm_start_angles):
+            circuit.ry(angle, qubit)
+    # the layers: phase separator, then mixer
+    for beta, gamma in zip(betas, gammas, strict=True):
+        _append_phase_separator(circuit, cost, gamma)
+        if mixer is Mixer.XY:
+            _append_xy_mixer(circuit, beta)
+        else:
+            _append_x_mixer(circuit, beta, warm_start_angles)
+    unrolled = transpile(circuit, basis_gates=list(BASIS_GATES), optimization_level=0)
+    scales = np.repeat([1.0, gamma_scale(cost)], layers)
+    return QaoaCircuit(problem, cost, unrolled, start, scales, table, mixer, warm_start_angles)
+
+
+def interpolate_angles(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Interpolate β or γ linearly from p to p + 1 layers: INTERP of L. Zhou et al., Phys. Rev. X 10 (2020) 021067."""
+    layers = len(angles)
+    weights = np.arange(layers + 1) / layers
+    padded = np.concatenate(([0.0], angles, [0.0]))
+    interpolated: NDArray[np.float64] = weights * padded[:-1] + (1 - weights) * padded[1:]
+    return interpolated
+
+
+def fixed_angles(table: Mapping[str, Any], layers: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the table's β and γ, each (layers,), for 3-regular graphs of unit weight.
+
+    Raises InputError for a number of layers that the table lacks.
+    """
+    if (entry := table.get(str(layers))) is None:
+        problem = f"there are no fixed angles for {layers} layers"
+        raise InputError("layers", problem, f"Give one of {', '.join(sorted(table, key=int))}.")
+    return np.array(entry["beta"], float), np.array(entry["gamma"], float)
+
+
+def _fixed_point(table: Mapping[str, Any], layers: int, scale: float) -> NDArray[np.float64]:
+    betas, gammas = fixed_angles(table, layers)
+    return np.concatenate((betas, gammas * scale))
+
+
+def gamma_scale(cost: Ising) -> float:
+    """Return the factor from γ of 3-regular graphs of unit weight to this problem: 1 / mean |w| times a degree factor.
+
+    The degree factor arctan(1 / √(d − 1)) / arctan(1 / √2), with mean degree d, is exact for one layer on triangle-free
+    d-regular graphs (Z. Wang et al., Phys. Rev. A 97 (2018) 022304). w = 2 J; a field is an edge to a fixed spin.
+    """
+    weights = [2 * abs(coupling) for coupling in cost.couplings.values()] + [2 * abs(h) for h in cost.fields if h]
+    coupled = {i for pair in cost.couplings for i in pair} | {int(i) for i in np.flatnonzero(cost.fields)}
+    degree = max(1.0, 2 * len(weights) / (len(coupled) + bool(cost.fields.any())))
+    degree_factor = math.pi / 2 if degree == 1 else math.atan(1 / math.sqrt(degree - 1))
+    return len(weights) / math.fsum(weights) * degree_factor / _CUBIC_GAMMA
+
+
+def _append_phase_separator(circuit: QuantumCircuit, cost: Ising, gamma: Parameter) -> None:
+    """Append the phase separator exp(i γ cost), up to a global phase."""
+    for qubit, field in enumerate(cost.fields):
+        if field:
+            circuit.rz(-2 * field * gamma, qubit)
+    for (i, j), coupling in cost.couplings.items():
+        circuit.cx(i, j)
+        circuit.rz(-2 * coupling * gamma, j)
+        circuit.cx(i, j)
+
+
+def _append_x_mixer(circuit: QuantumCircuit, beta: Parameter, warm_start_angles: Sequence[float] | None) -> None:
+    """Append exp(−i β X) on every qubit; for a warm start, rotations about the axis of its initial state."""
+    for qubit in range(circuit.num_qubits):
+        if warm_start_angles is None:
+            circuit.rx(2 * beta, qubit)
+        else:
+            circuit.ry(-warm_start_angles[qubit], qubit)
+            circuit.rz(2 * beta, qubit)
+            circuit.ry(warm_start_angles[qubit], qubit)
+
+
+def _append_xy_mixer(circuit: QuantumCircuit, beta: Parameter) -> None:
+    """Append Π exp(−i β (XX + YY) / 2) over the pairs of a ring, even pairs first."""
+    count = circuit.num_qubits
+    ring = [(i, (i + 1) % count) for i in range(count if count > 2 else count - 1)]
+    for i, j in ring[::2] + ring[1::2]:
+        circuit.append(XXPlusYYGate(2 * beta), [i, j])
+
+
+def _prepare_dicke(circuit: QuantumCircuit, ones: int) -> None:
+    """Prepare the Dicke state, the uniform superposition of all bit strings with that many ones.
+
+    A. Bärtschi and S. Eidenbenz, FCT 2019, 126.
+    """
+    for qubit in range(circuit.num_qubits - ones, circuit.num_qubits):
+        circuit.x(qubit)
+    for size in range(circuit.num_qubits, 1, -1):
+        last = size - 1
+        for moved in range(1, min(ones, size - 1) + 1):
+            angle = 2 * math.acos(math.sqrt(moved / size))
+            controls = [last] if moved == 1 else [last, size - moved]
+            circuit.cx(size - moved - 1, last)
+            circuit.append(RYGate(angle).control(len(controls), annotated=False), [*controls, size - moved - 1])
+            circuit.cx(size - moved - 1, last)
+
+
+def _warm_start_angles(cost: Ising, seed: int) -> tuple[float, ...]:
+    """Return for each qubit the RY angle for the local optimum's bit with probability 1 − `WARM_START_EPSILON`."""
+    low, high = (2 * math.asin(math.sqrt(share)) for share in (WARM_START_EPSILON, 1 - WARM_START_EPSILON))
+    return tuple(high if bit else low for bit in local_search(cost, np.random.default_rng(seed)))
+
+
+def local_search(cost: Ising, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return bits (n,) that no single flip improves, by steepest descent from a random start."""
+    count = cost.num_variables
+    spins = rng.choice([-1.0, 1.0], count)
+    matrix = np.zeros((count, count))
+    for (i, j), coupling in cost.couplings.items():
+        matrix[i, j] = matrix[j, i] = coupling
+    while True:
+        gains = 2 * spins * (cost.fields + matrix @ spins)  # a flip changes the energy by minus this
+        best = int(np.argmax(gains))
+        if gains[best] <= 1e-12 * (1 + np.abs(matrix).sum()):
+            return (spins < 0).astype(np.int64)
+        spins[best] *= -1

@@ -1,0 +1,202 @@
+"""UCCSD ansatz: unitary coupled cluster with singles and doubles, one exact exponential per excitation."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter, ParameterVector
+from qiskit.circuit.library import CXGate, HGate, SdgGate, SGate
+from qiskit.transpiler import PassManager
+from qiskit.transpiler.passes import CommutativeInverseCancellation, InverseCancellation
+
+from hybridloop.algorithms.circuits.ansatz import Ansatz, Frequencies
+from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.algorithms.problems.fermions import SymplecticOperator, excitation
+from hybridloop.errors import InputError
+
+MAX_TRACKED_STATES = 4096  # reachable determinants: more take seconds to track, and seldom shorten a circuit
+
+MAX_EXCITATIONS = 10_000  # 12 electrons in 12 orbitals have 1,818
+
+Excitation = tuple[tuple[int, ...], tuple[int, ...]]  # spin orbitals emptied and filled
+
+
+def uccsd(problem: ElectronicProblem) -> Ansatz:
+    """Build the UCCSD ansatz: Hartree-Fock, then exp(θ (T − T†)) for each double and each single excitation T.
+
+    A. Peruzzo et al., Nat. Commun. 5 (2014) 4213, one Trotter step. It conserves the electrons of each spin under any
+    mapping; θ = 0 is Hartree-Fock. Excitations that break a Z2 symmetry of the Hamiltonian are left out: as long as the
+    others keep it, the energy's derivative along them is zero. Raises InputError if no excitation is left.
+    """
+    allowed = symmetry_allowed_excitations(problem)
+    if not allowed:
+        raise _no_excitations(problem)
+    return excitation_ansatz(problem, allowed, name="uccsd")
+
+
+def excitation_ansatz(
+    problem: ElectronicProblem,
+    selected: Sequence[Excitation],
+    name: str,
+    *,
+    generator_of: Callable[[Iterable[int], Iterable[int]], SymplecticOperator] = excitation,
+    max_tracked_states: int = MAX_TRACKED_STATES,
+) -> Ansatz:
+    """Build an ansatz of the Hartree-Fock determinant and one exponential per excitation, in the given order.
+
+    `generator_of` makes T − T† from the orbitals emptied and filled. The determinants that the circuit can reach are
+    tracked up to `max_tracked_states`: with few of them an exponential may be a single rotation, and the energy may
+    have fewer frequencies.
+    """
+    encoding = problem.encoding
+    circuit = QuantumCircuit(encoding.num_qubits, name=name)
+    for qubit in _bits(problem.reference_state):
+        circuit.x(qubit)
+    # one exponential per excitation, shortened where the reachable determinants allow it
+    angles = ParameterVector("θ", len(selected))
+    reachable: set[int] | None = {problem.reference_state}
+    frequencies: list[Frequencies] = []
+    for angle, (emptied, filled) in zip(angles, selected, strict=True):
+        generator = encoding.encode(generator_of(emptied, filled))
+        frequencies.append(_frequencies(generator, reachable))
+        reachable = _reachable_after(generator, reachable, max_tracked_states)
+        for (x, z), coefficient in _shorten(generator, reachable):
+            _append_exponential(circuit, x, z, coefficient, angle)
+    return Ansatz(
+        name, _cancel_inverses(circuit), np.zeros(len(selected)), tuple(frequencies), conserves_electrons=True
+    )
+
+
+def excitations(problem: ElectronicProblem) -> Iterator[Excitation]:
+    """Yield all spin-conserving excitations from the Hartree-Fock determinant: doubles, then singles."""
+    norb, (alpha, beta) = problem.molecule.norb, problem.molecule.electrons
+    spins = [
+        (range(first, first + count), range(first + count, first + norb)) for first, count in ((0, alpha), (norb, beta))
+    ]
+    (occupied_a, virtual_a), (occupied_b, virtual_b) = spins
+    for i, j, a, b in itertools.product(occupied_a, occupied_b, virtual_a, virtual_b):
+        yield (i, j), (a, b)
+    for occupied, virtual in spins:
+        yield from itertools.product(itertools.combinations(occupied, 2), itertools.combinations(virtual, 2))
+    for occupied, virtual in spins:
+        yield from (((i,), (a,)) for i, a in itertools.product(occupied, virtual))
+
+
+def symmetry_allowed_excitations(problem: ElectronicProblem) -> list[Excitation]:
+    """Return the `excitations` that keep every Z2 symmetry of the Hamiltonian.
+
+    Raises InputError above `MAX_EXCITATIONS`.
+    """
+    count = sum(1 for _ in excitations(problem))
+    if count > MAX_EXCITATIONS:
+        what = f"{problem.molecule.source} has {count:,} excitations; uccsd takes at most {MAX_EXCITATIONS:,}"
+        raise InputError("problem", what, "Choose a smaller active space, or the hardware-efficient ansatz.")
+    return [
+        (emptied, filled)
+        for emptied, filled in excitations(problem)
+        if problem.conserves_symmetry(_mask(emptied) | _mask(filled))
+    ]
+
+
+def _no_excitations(problem: ElectronicProblem) -> InputError:
+    molecule = problem.molecule
+    alpha, beta = molecule.electrons
+    if alpha + beta == 0:
+        reason = "there are no electrons"
+    elif all(count in (0, molecule.norb) for count in molecule.electrons):
+        reason = "no orbital is empty, so no electron can be excited"
+    else:
+        reason = "the Hamiltonian's symmetries forbid every single and double excitation"
+    problem_text = (
+        f"uccsd has no excitation for {molecule.source} "
+        f"({alpha} alpha and {beta} beta electrons in {molecule.norb} orbital(s)): {reason}"
+    )
+    return InputError("ansatz", problem_text, "Check NELEC, MS2 and NORB, or choose the hardware-efficient ansatz.")
+
+
+def _frequencies(generator: SymplecticOperator, reachable: set[int] | None) -> Frequencies:
+    """Return the energy's frequencies along exp(θ (T − T†)).
+
+    T − T† has eigenvalues 0 and ±i, so these are 1 and 2; frequency 1 needs a reachable state that it annihilates.
+    """
+    if reachable is not None and all(_amplitude(generator, state) for state in reachable):
+        return (2,)
+    return (1, 2)
+
+
+def _shorten(generator: SymplecticOperator, states: set[int] | None) -> list[tuple[tuple[int, int], float]]:
+    """Return the generator's terms, or one Pauli if that acts the same on all states reachable here."""
+    if states is not None:
+        for x, z in sorted(generator):
+            for sign in (1.0, -1.0):
+                if all(abs(_amplitude({(x, z): sign}, s) - _amplitude(generator, s)) < 0.5 for s in states):
+                    return [((x, z), sign)]
+    # sorted by the letters on low qubits: neighbours then share the beginnings of their CX ladders, which cancel
+    return sorted(generator.items(), key=lambda term: [term[0][1] >> qubit & 1 for qubit in _bits(_support(generator))])
+
+
+def _support(generator: SymplecticOperator) -> int:
+    """Return the mask of all qubits that any term acts on."""
+    support = 0
+    for x, z in generator:
+        support |= x | z
+    return support
+
+
+def _reachable_after(generator: SymplecticOperator, reachable: set[int] | None, limit: int) -> set[int] | None:
+    if reachable is None:
+        return None
+    flip = next(iter(generator))[0]  # all terms of an excitation flip the same orbitals
+    after = reachable | {state ^ flip for state in reachable if _amplitude(generator, state)}
+    return after if len(after) <= limit else None
+
+
+def _amplitude(generator: SymplecticOperator, state: int) -> float:
+    """Return the factor of a basis state under the generator: −1, 0 or 1 for an excitation."""
+    total = sum(-c if (z & state).bit_count() % 2 else c for (_, z), c in generator.items())
+    return float(round(total))
+
+
+def _append_exponential(circuit: QuantumCircuit, x: int, z: int, coefficient: float, angle: Parameter) -> None:
+    """Append exp(θ c X^x Z^z) with an odd number of Ys: X^x Z^z = (−i)^|x & z| P, so it is a rotation about P."""
+    qubits = _bits(x | z)
+    y_count = (x & z).bit_count()
+    # (−i)^y c = ∓ i c for y ≡ 1, 3 (mod 4), and exp(−i (φ/2) P) is rz's φ in P's eigenbasis
+    factor = 2.0 * coefficient * (1.0 if y_count % 4 == 1 else -1.0)
+    # into P's eigenbasis
+    for qubit in qubits:
+        if x & z & 1 << qubit:
+            circuit.sdg(qubit)
+        if x & 1 << qubit:
+            circuit.h(qubit)
+    # the rotation on the parity of all qubits
+    for control, target in itertools.pairwise(qubits):
+        circuit.cx(control, target)
+    circuit.rz(factor * angle, qubits[-1])
+    for control, target in reversed(list(itertools.pairwise(qubits))):
+        circuit.cx(control, target)
+    # back from the eigenbasis
+    for qubit in qubits:
+        if x & 1 << qubit:
+            circuit.h(qubit)
+        if x & z & 1 << qubit:
+            circuit.s(qubit)
+
+
+def _cancel_inverses(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Remove pairs of neighbouring gates that cancel; rotations stay as they are."""
+    pairs = [CXGate(), HGate(), (SGate(), SdgGate())]
+    return PassManager([InverseCancellation(pairs), CommutativeInverseCancellation(), InverseCancellation(pairs)]).run(
+        circuit
+    )
+
+
+def _bits(mask: int) -> list[int]:
+    return [bit for bit in range(mask.bit_length()) if mask >> bit & 1]
+
+
+def _mask(orbitals: Iterable[int]) -> int:
+    return sum(1 << orbital for orbital in orbitals)

@@ -1,0 +1,1 @@
+"""Expectation values from counts: grouping of Pauli terms, measured circuits, estimates, shot allocation."""

@@ -1,0 +1,152 @@
+"""Expectation values with error bars, from the counts of measured groups."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridloop.algorithms.estimation.observable import MeasurementGroup, Observable
+from hybridloop.algorithms.rounds import Counts
+
+Z95 = 1.959963984540054  # the normal distribution's 97.5th percentile
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """An expectation value, in the operator's unit.
+
+    From a target that samples, `variance` is the variance of the value, and `is_exact` is false. From a target that
+    returns its exact distribution, rounded to the shots, `variance` is 0 and the true value is within `rounding_bound`.
+    """
+
+    value: float
+    variance: float
+    shots: int
+    is_exact: bool = False
+    rounding_bound: float = 0.0
+    shot_variances: tuple[float, ...] = ()  # variance of one shot, for each measured group
+
+    @property
+    def standard_error(self) -> float:
+        """The square root of the variance."""
+        return math.sqrt(self.variance)
+
+    @property
+    def interval95(self) -> tuple[float, float]:
+        """The 95 % confidence interval; on a target that does not sample, the interval of its rounding bound."""
+        half_width = self.rounding_bound if self.is_exact else Z95 * self.standard_error
+        return (self.value - half_width, self.value + half_width)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStatistics:
+    """Statistics of one group's energy over `shots` shots: mean and sum of squared deviations.
+
+    `max_abs_energy` is the group's Σ|c|. `rounding_bound` is for exact distributions, else 0. `readout_derivatives` are
+    the derivatives of the mean by the readout error rates that correct it; empty without such a correction.
+    """
+
+    shots: int
+    mean: float
+    squared_deviations: float
+    max_abs_energy: float
+    is_exact: bool = False
+    rounding_bound: float = 0.0
+    readout_derivatives: tuple[float, ...] = ()
+
+    @property
+    def shot_variance(self) -> float:
+        """The variance of one shot's energy, with one fictitious shot at the largest possible deviation.
+
+        The fictitious shot, of weight 1 / shots, keeps a group whose few shots all agree from having no variance.
+        """
+        return (self.squared_deviations + self.max_abs_energy**2) / self.shots
+
+    @property
+    def variance(self) -> float:
+        """The variance of the mean; it includes the covariances between the group's terms."""
+        return 0.0 if self.is_exact else self.shot_variance / self.shots
+
+    def merge(self, other: GroupStatistics) -> GroupStatistics:
+        """Merge the statistics of two sets of shots (Chan, Golub and LeVeque, Am. Stat. 37 (1983) 242).
+
+        If one is exact, the exact one with the smaller rounding bound is returned alone.
+        """
+        if self.is_exact or other.is_exact:
+            return min(
+                self,
+                other,
+                key=lambda statistics: (not statistics.is_exact, statistics.rounding_bound),
+            )
+        shots = self.shots + other.shots
+        shift = other.mean - self.mean
+        mean = self.mean + shift * other.shots / shots
+        squares = self.squared_deviations + other.squared_deviations + shift**2 * self.shots * other.shots / shots
+        derivatives = (
+            (mine * self.shots + theirs * other.shots) / shots
+            for mine, theirs in zip(self.readout_derivatives, other.readout_derivatives, strict=True)
+        )
+        return GroupStatistics(
+            shots, mean, squares, max(self.max_abs_energy, other.max_abs_energy), readout_derivatives=tuple(derivatives)
+        )
+
+
+def group_statistics(group: MeasurementGroup, counts: Counts) -> GroupStatistics:
+    """Compute the statistics of a group's energy from the counts of its circuit."""
+    energies = shot_energies(group, counts)
+    shots = counts.shots
+    mean = float(counts.counts @ energies) / shots
+    squares = float(counts.counts @ (energies - mean) ** 2)
+    bound = rounding_bound(group.max_abs_energy, counts) if counts.exact else 0.0
+    return GroupStatistics(shots, mean, squares, group.max_abs_energy, counts.exact, bound)
+
+
+def shot_energies(group: MeasurementGroup, counts: Counts) -> NDArray[np.float64]:
+    """Return the energy of each distinct outcome, (k,): Σ_t c_t (−1)^|outcome & mask_t|, without the constant."""
+    outcomes, masks = _to_words(counts.outcomes), _to_words(_pack_masks(group.masks, counts.num_bits))
+    parity = np.zeros((len(outcomes), len(masks)), np.uint8)
+    for word in range(outcomes.shape[1]):
+        parity ^= np.bitwise_count(outcomes[:, word, None] & masks[None, :, word])
+    parity &= 1
+    energies: NDArray[np.float64] = group.coefficients.sum() - 2.0 * (parity @ group.coefficients)
+    return energies
+
+
+def combine(observable: Observable, statistics: Sequence[GroupStatistics]) -> Estimate:
+    """Combine the statistics of each of an observable's groups, in order, into its estimate."""
+    return Estimate(
+        value=observable.constant + math.fsum(group.mean for group in statistics),
+        variance=math.fsum(group.variance for group in statistics),
+        shots=sum(group.shots for group in statistics),
+        is_exact=all(group.is_exact for group in statistics),
+        rounding_bound=math.fsum(group.rounding_bound for group in statistics),
+        shot_variances=tuple(group.shot_variance for group in statistics),
+    )
+
+
+def rounding_bound(max_abs_energy: float, counts: Counts) -> float:
+    """Bound the error of a mean of values within ±`max_abs_energy` when N p_i is rounded by largest remainder.
+
+    Each count is wrong by less than 1 and the errors cancel, so the upward ones sum to less than the number of observed
+    outcomes, and to at most half of all possible outcomes; each moves the mean by at most 2 `max_abs_energy` / N.
+    """
+    moved_shots = min(float(len(counts.counts)), 2.0 ** (counts.num_bits - 1))
+    return moved_shots * 2.0 * max_abs_energy / counts.shots
+
+
+def _pack_masks(masks: Sequence[int], num_bits: int) -> NDArray[np.uint8]:
+    width = (num_bits + 7) // 8
+    packed = b"".join(mask.to_bytes(width, "big") for mask in masks)
+    return np.frombuffer(packed, np.uint8).reshape(len(masks), width)
+
+
+def _to_words(packed: NDArray[np.uint8]) -> NDArray[np.unsignedinteger[Any]]:
+    """Convert rows of bytes to rows of words, padded in front; popcounts of short words are up to 4 times faster."""
+    size = next((size for size in (1, 2, 4) if packed.shape[1] <= size), 8)
+    padded = np.pad(packed, ((0, 0), (-packed.shape[1] % size, 0)))
+    return np.ascontiguousarray(padded).view(f">u{size}").astype(f"u{size}")

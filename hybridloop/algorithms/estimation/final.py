@@ -1,0 +1,200 @@
+"""Final measurement: the optimum is measured again until its standard error reaches the requested precision.
+
+Shots are allocated to the measured groups by Neyman allocation or uniformly.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridloop.algorithms.estimation.estimates import Estimate, GroupStatistics, combine
+from hybridloop.algorithms.estimation.evaluation import Evaluation
+from hybridloop.algorithms.rounds import FailedPoint, UnusablePoint
+from hybridloop.errors import JobFailed
+
+MAX_SHOTS = 10**8  # in one round, over all groups: a precision that needs more is a typing error
+MIN_PILOT_SHOTS = 1000  # per group: with fewer its variance, and so the allocation, is too uncertain
+PILOT_FRACTION = 0.5  # of the shots that the search's variances predict: rare outcomes must be seen often enough
+PRECISION_MARGIN = 0.975  # of the precision: variances from a pilot are that uncertain, and a further round costs more
+MAX_ROUNDS = 8
+
+
+class Allocation(enum.StrEnum):
+    """The rule that allocates the shots of a final measurement to its groups."""
+
+    NEYMAN = "neyman"  # by standard deviation: the fewest shots in total
+    UNIFORM = "uniform"  # the same number for each
+
+    def additional_shots(
+        self, shot_variances: Sequence[float], measured: Sequence[int], target_variance: float
+    ) -> list[int]:
+        """Return further shots for each group, so that Σ variance_g / shots_g meets the target."""
+        allocate = neyman_allocation if self is Allocation.NEYMAN else uniform_allocation
+        return allocate(shot_variances, measured, target_variance)
+
+
+def neyman_allocation(
+    shot_variances: Sequence[float], measured: Sequence[int], target_variance: float, *, most: int = MAX_SHOTS
+) -> list[int]:
+    """Neyman allocation: the fewest further shots for each group, so that Σ variance_g / shots_g meets the target.
+
+    Optimal totals are proportional to the standard deviation (J. Neyman, J. R. Stat. Soc. 97 (1934) 558). A group that
+    already has more than its share gets none, and the others are allocated again without it. The sum is scaled down to
+    `most`.
+
+    >>> neyman_allocation([1.0, 4.0], [0, 0], target_variance=0.09)
+    [34, 67]
+    """
+    deviations = [math.sqrt(variance) for variance in shot_variances]
+    # drop the groups that have their share, until all others need more
+    pending = set(range(len(measured)))
+    while True:
+        done_variance = math.fsum(
+            variance / shots  # a group without shots is done if it does not vary
+            for g, (variance, shots) in enumerate(zip(shot_variances, measured, strict=True))
+            if g not in pending and shots
+        )
+        scale = math.fsum(deviations[g] for g in pending) / (target_variance - done_variance)
+        done = {g for g in pending if deviations[g] * scale <= measured[g]}
+        if not done:
+            break
+        pending -= done
+        if not pending:
+            return [0] * len(measured)
+    further = [math.ceil(deviations[g] * scale) - measured[g] if g in pending else 0 for g in range(len(measured))]
+    excess = sum(further) / most
+    return further if excess <= 1 else [math.floor(shots / excess) for shots in further]
+
+
+def uniform_allocation(
+    shot_variances: Sequence[float], measured: Sequence[int], target_variance: float, *, most: int = MAX_SHOTS
+) -> list[int]:
+    """Uniform allocation: bring each group to the same shots, so that Σ variance_g / shots_g meets the target.
+
+    A group that already has more gets none. The common number is the smallest that meets the target. The sum is scaled
+    down to `most`.
+
+    >>> uniform_allocation([1.0, 4.0], [0, 0], target_variance=0.09)
+    [56, 56]
+    """
+    # bisect for the smallest common number of shots
+    least, enough = 0, math.ceil(math.fsum(shot_variances) / target_variance)
+    while least < enough:
+        level = (least + enough) // 2
+        pairs = [(variance, max(level, shots)) for variance, shots in zip(shot_variances, measured, strict=True)]
+        met = math.fsum(variance / shots if shots else math.inf for variance, shots in pairs) <= target_variance
+        least, enough = (least, level) if met else (level + 1, enough)
+    further = [max(0, enough - shots) for shots in measured]
+    excess = sum(further) / most
+    return further if excess <= 1 else [math.floor(shots / excess) for shots in further]
+
+
+@dataclass(frozen=True, slots=True)
+class FinalMeasurement:
+    """The estimate from all shots at the final point; `is_precise` is true if it reached the requested precision."""
+
+    estimate: Estimate
+    is_precise: bool
+
+
+def pilot_shots(
+    recent: Sequence[Estimate],
+    groups: int,
+    shots: int,
+    precision: float,
+    allocation: Allocation = Allocation.NEYMAN,
+) -> list[int]:
+    """Return the shots of each group in the pilot round, from the search's last round; else `shots`, or the minimum.
+
+    For each group the smallest variance of that round's points counts, but at least a tenth of their mean: a variance
+    may vanish at one of them by chance, as the diagonal group's does at Hartree-Fock. A target that does not sample
+    gets at least the shots that bring its rounding bound, proportional to 1 / shots, to `precision`.
+    """
+    if not recent or not groups:
+        return [max(shots, MIN_PILOT_SHOTS)] * groups
+    by_group = zip(*(estimate.shot_variances for estimate in recent), strict=True)
+    variances = [max(min(values), 0.1 * fmean(values)) for values in by_group]
+    needed = allocation.additional_shots(variances, [0] * groups, precision**2)
+    rounding = max(estimate.rounding_bound * estimate.shots for estimate in recent) / (PRECISION_MARGIN * precision)
+    least = max(MIN_PILOT_SHOTS, math.ceil(min(rounding, MAX_SHOTS) / groups))
+    return [max(least, math.ceil(PILOT_FRACTION * group_shots)) for group_shots in needed]
+
+
+def measure_final_estimate(
+    evaluation: Evaluation,
+    point: NDArray[np.float64],
+    *,
+    pilot: Sequence[int],
+    precision: float,
+    on_round: Callable[[Estimate, int, int], None],
+    allocation: Allocation = Allocation.NEYMAN,
+) -> FinalMeasurement:
+    """Measure a pilot, then further rounds of the allocation until the standard error is at most `precision`.
+
+    `precision` is in the observable's unit. All shots at the point are pooled, the pilot's too: the allocation uses
+    variances, not values. A target that does not sample is measured once. `on_round` is called with the estimate so
+    far, and the round's circuits and shots. A group whose job failed is measured again in the next round. Until every
+    group has a result there is no estimate; the circuits and shots of such rounds are reported with the first one.
+    Raises JobFailed if a group failed in every round, or for counts that cannot be used: a retry would not help.
+    """
+    groups = evaluation.observable.groups
+    statistics: list[GroupStatistics | None] = [None] * len(groups)
+    estimate = combine(evaluation.observable, [])
+    failed: FailedPoint | None = None
+    circuits = shots = 0  # submitted since the last estimate
+    for _ in range(MAX_ROUNDS if groups else 0):
+        next_shots = _next_shots(statistics, pilot, precision, allocation)
+        if not any(next_shots):
+            break
+        # one round, pooled with the rounds before
+        submitted = [index for index, group_shots in enumerate(next_shots) if group_shots]
+        circuits, shots = circuits + len(submitted), shots + sum(next_shots)
+        results = evaluation.measure_groups(point[None, :], next_shots)
+        for index, (result,) in zip(submitted, results, strict=True):
+            if isinstance(result, UnusablePoint):
+                raise JobFailed(
+                    f"the counts of the final measurement cannot be used: {result.reason}",
+                    "The search is over and its point is known, its energy is not.",
+                    "Choose another start, check ansatz and electrons, or leave symmetry out of the mitigation.",
+                )
+            if isinstance(result, FailedPoint):
+                failed = result
+                continue
+            before = statistics[index]
+            statistics[index] = result if before is None else before.merge(result)
+        # an estimate, once all groups have a result
+        measured = [group for group in statistics if group is not None]
+        if len(measured) == len(groups):
+            estimate = evaluation.combine_groups(evaluation.observable, measured)
+            on_round(estimate, circuits, shots)
+            circuits = shots = 0
+    if any(group is None for group in statistics):
+        raise JobFailed(
+            f"the same circuit failed in all {MAX_ROUNDS} rounds of the final measurement"
+            f" ({failed.reason if failed else ''})",
+            "The search is over and its point is known, its energy is not.",
+            "Run again.",
+        )
+    uncertainty = estimate.rounding_bound if estimate.is_exact else estimate.standard_error
+    return FinalMeasurement(estimate, uncertainty <= precision)
+
+
+def _next_shots(
+    statistics: list[GroupStatistics | None], pilot: Sequence[int], precision: float, allocation: Allocation
+) -> list[int]:
+    """Return the shots of each group in the next round; all 0 once the precision is reached."""
+    measured = [group for group in statistics if group is not None]
+    if len(measured) < len(statistics):
+        return [shots if group is None else 0 for group, shots in zip(statistics, pilot, strict=True)]
+    if all(group.is_exact for group in measured) or sum(group.variance for group in measured) <= precision**2:
+        return [0] * len(measured)
+    variances = [0.0 if group.is_exact else group.shot_variance for group in measured]
+    target_variance = (PRECISION_MARGIN * precision) ** 2
+    return allocation.additional_shots(variances, [group.shots for group in measured], target_variance)

@@ -1,0 +1,195 @@
+"""Observables for measurement: a Pauli sum in groups of commuting terms, each measured by one circuit."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp
+
+from hybridloop.algorithms.estimation.clifford import BoolArray, Diagonalization, diagonalize
+from hybridloop.errors import InputError
+
+HERMITIAN_TOLERANCE = 1e-9  # hartree: smaller imaginary parts come from rounding where the operator was built
+MAX_COLORED_TERMS = 3000  # Qiskit compares all pairs: for 9000 terms that takes gigabytes and half a minute
+
+
+class Grouping(enum.StrEnum):
+    """The condition for terms to share a circuit."""
+
+    QUBIT_WISE = "qubit-wise"  # terms commute on every qubit: one-qubit gates diagonalize them
+    FULLY_COMMUTING = "fully-commuting"  # terms commute: fewer circuits, which need two-qubit Clifford gates
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MeasurementGroup:
+    """A group of commuting Pauli terms that one circuit measures.
+
+    Qubit-wise commuting terms have a `basis`, a Pauli label (rightmost = qubit 0; I where no term acts). Other groups
+    have a `diagonalization`, a Clifford circuit that makes them products of Z; their `basis` is empty. `masks` (terms,)
+    are the qubits, as bits, whose outcomes' parity is each term; `coefficients` (terms,) are in the operator's unit and
+    include the signs of the diagonalization. No term is the identity.
+    """
+
+    basis: str
+    masks: tuple[int, ...]
+    coefficients: NDArray[np.float64]
+    diagonalization: Diagonalization | None = None
+
+    @property
+    def max_abs_energy(self) -> float:
+        """The sum Σ|c|, which bounds the absolute energy of a shot."""
+        return float(np.abs(self.coefficients).sum())
+
+    def measurement_circuit(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        """Return the circuit with a basis change and a measurement into one register `c`: qubit i to bit i."""
+        return self.add_measurement(self.add_diagonalization(circuit))
+
+    def add_diagonalization(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        """Return the circuit followed by the `diagonalization`, which has all of the basis change's two-qubit gates."""
+        if self.diagonalization is None:
+            return circuit
+        extended = circuit.copy()
+        self.diagonalization.append_to(extended)
+        return extended
+
+    def add_measurement(self, diagonalized: QuantumCircuit) -> QuantumCircuit:
+        """Return a circuit that has its `diagonalization`, followed by the `basis` change and the measurement."""
+        measured = QuantumCircuit(diagonalized.num_qubits, diagonalized.num_qubits, name=diagonalized.name)
+        measured.compose(diagonalized, inplace=True)  # into the registers q and c
+        for qubit, pauli in enumerate(reversed(self.basis)):
+            if pauli == "Y":
+                measured.sdg(qubit)
+            if pauli in "XY":
+                measured.h(qubit)
+        measured.measure(measured.qubits, measured.clbits)
+        return measured
+
+    def measurable_terms(self, x: BoolArray, z: BoolArray) -> tuple[BoolArray, list[int], NDArray[np.float64]]:
+        """Return which of the terms (terms, qubits) this circuit measures, and each one's mask and sign, 1 or −1."""
+        if self.diagonalization is not None:
+            tableau = self.diagonalization.transform(x, z)
+            is_measurable = np.logical_not(np.any(tableau.x, axis=1))
+            return is_measurable, bit_masks(tableau.z), np.where(tableau.signs, -1.0, 1.0)
+        letters = np.array(list(reversed(self.basis)))
+        basis_x, basis_z = np.isin(letters, ["X", "Y"]), letters != "X"  # qubits without a letter are measured in Z
+        support = x | z
+        differs: BoolArray = support & ((x ^ basis_x) | (z ^ basis_z))
+        is_same_basis: BoolArray = np.logical_not(np.any(differs, axis=1))
+        return is_same_basis, bit_masks(support), np.ones(len(x))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observable:
+    """A Hermitian Pauli sum, split into its constant and measurement groups for all other terms."""
+
+    operator: SparsePauliOp
+    constant: float
+    groups: tuple[MeasurementGroup, ...]
+
+    @property
+    def num_qubits(self) -> int:
+        """The number of qubits of the operator."""
+        return int(self.operator.num_qubits)
+
+    @property
+    def two_qubit_gates(self) -> int:
+        """The largest number of two-qubit gates that a group's diagonalization adds to a circuit."""
+        return max(
+            (each.diagonalization.two_qubit_gates for each in self.groups if each.diagonalization is not None),
+            default=0,
+        )
+
+
+def observable(operator: SparsePauliOp, grouping: Grouping = Grouping.QUBIT_WISE) -> Observable:
+    """Check the operator and split it into groups of commuting terms, by the better of two heuristics.
+
+    Qiskit colors a graph, for few groups; sorted insertion by |c| (O. Crawford et al., Quantum 5 (2021) 385) lets large
+    terms share shots. The better one has the smaller Σ_g √(Σ_t c_t²), the root of the shots by Neyman allocation if
+    terms do not correlate. On LiH (10 spin orbitals) it takes 77 groups instead of 76, and a fifth of the shots. Above
+    `MAX_COLORED_TERMS` terms only sorted insertion is used. Raises InputError for coefficients that are not finite or
+    not real.
+    """
+    # check the coefficients
+    if not np.isfinite(operator.coeffs).all():
+        raise InputError("problem", "a coefficient of the operator is not a finite number", "Give finite numbers.")
+    operator = operator.simplify(atol=0.0)
+    skew = float(np.abs(operator.coeffs.imag).max())
+    if skew > HERMITIAN_TOLERANCE:
+        problem = f"the operator is not Hermitian: a coefficient has an imaginary part of {skew:.3g}"
+        raise InputError("problem", problem, "Give a Pauli sum with real coefficients.")
+    # separate the constant, then group the rest
+    is_identity = ~(operator.paulis.x.any(axis=1) | operator.paulis.z.any(axis=1))
+    constant = float(operator.coeffs.real[is_identity].sum())
+    rest = operator[~is_identity]
+    if is_identity.all():
+        return Observable(operator, constant, ())
+    is_qubit_wise = grouping is Grouping.QUBIT_WISE
+    choices = [_sorted_insertion_qubit_wise(rest) if is_qubit_wise else _sorted_insertion_commuting(rest)]
+    if len(rest) <= MAX_COLORED_TERMS:
+        choices.append(rest.group_commuting(qubit_wise=is_qubit_wise))
+    return Observable(operator, constant, tuple(_group(part) for part in min(choices, key=_shot_cost)))
+
+
+def _shot_cost(groups: Sequence[SparsePauliOp]) -> float:
+    return float(sum(np.linalg.norm(group.coeffs) for group in groups))
+
+
+def _sorted_insertion_qubit_wise(operator: SparsePauliOp) -> list[SparsePauliOp]:
+    """Sorted insertion: each term, largest first, joins the first group that it qubit-wise commutes with."""
+    x_masks, z_masks = bit_masks(operator.paulis.x), bit_masks(operator.paulis.z)
+    groups: list[tuple[int, int, list[int]]] = []  # the basis as X and Z masks, and the terms' indices
+    for index in _largest_first(operator):
+        x, z = x_masks[index], z_masks[index]
+        for position, (group_x, group_z, members) in enumerate(groups):
+            shared = (x | z) & (group_x | group_z)
+            if not shared & ((x ^ group_x) | (z ^ group_z)):
+                groups[position] = (group_x | x, group_z | z, [*members, index])
+                break
+        else:
+            groups.append((x, z, [index]))
+    return [operator[members] for _, _, members in groups]
+
+
+def _sorted_insertion_commuting(operator: SparsePauliOp) -> list[SparsePauliOp]:
+    """Sorted insertion: each term, largest first, joins the first group that it commutes with."""
+    x, z = operator.paulis.x.astype(np.uint8), operator.paulis.z.astype(np.uint8)
+    groups: list[list[int]] = []
+    for index in _largest_first(operator):
+        commutes = ((x @ z[index] + z @ x[index]) % 2 == 0).tolist()
+        for members in groups:
+            if all(commutes[member] for member in members):
+                members.append(index)
+                break
+        else:
+            groups.append([index])
+    return [operator[members] for members in groups]
+
+
+def _largest_first(operator: SparsePauliOp) -> list[int]:
+    sizes = np.round(np.abs(operator.coeffs), 10)  # terms that are equal up to rounding keep the order of their labels
+    order: list[int] = np.argsort(-sizes, kind="stable").tolist()
+    return order
+
+
+def _group(operator: SparsePauliOp) -> MeasurementGroup:
+    x, z = operator.paulis.x, operator.paulis.z
+    support, basis_x, basis_z = x | z, x.any(axis=0), z.any(axis=0)
+    coefficients = operator.coeffs.real.copy()
+    if (support & ((x ^ basis_x) | (z ^ basis_z))).any():  # on some qubit the terms have different letters
+        diagonalization = diagonalize(x, z)
+        tableau = diagonalization.transform(x, z)
+        signs = np.where(tableau.signs, -1.0, 1.0)
+        return MeasurementGroup("", tuple(bit_masks(tableau.z)), signs * coefficients, diagonalization)
+    letters = np.array(["I", "Z", "X", "Y"])[2 * basis_x + basis_z]
+    return MeasurementGroup("".join(reversed(letters)), tuple(bit_masks(support)), coefficients)
+
+
+def bit_masks(rows: BoolArray) -> list[int]:
+    """Return one integer per row; bit i is column i."""
+    packed = np.packbits(rows, axis=1, bitorder="little")
+    return [int.from_bytes(row.tobytes(), "little") for row in packed]

@@ -1,0 +1,207 @@
+"""Reader for binary problems in text: graphs, QUBO matrices, Ising spins, numbers, portfolios and dimod models."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridloop.algorithms.formats.graphs import read_graphml, read_node_link
+from hybridloop.algorithms.formats.json_lines import JsonDocument, read_json_document
+from hybridloop.algorithms.problems.binary import (
+    BinaryProblem,
+    independent_set,
+    max_cut,
+    number_partitioning,
+    portfolio,
+    qubo,
+    spin_glass,
+)
+from hybridloop.algorithms.problems.graphs import MAX_NODES, Graph, read_edge_list
+from hybridloop.algorithms.problems.ising import Ising, is_in_range, ising_from_qubo
+from hybridloop.errors import InputError, ProblemError
+
+ACCEPTED_FORMATS = (
+    "an edge list, GraphML, node-link JSON, or JSON with `qubo`, `h` and `J`, `numbers`, `returns`, "
+    "or a dimod BinaryQuadraticModel"
+)
+
+
+class GraphObjective(enum.StrEnum):
+    """The objective to solve on a graph; texts of other kinds state their own."""
+
+    MAX_CUT = "max-cut"
+    INDEPENDENT_SET = "independent-set"
+
+
+def read_binary_problem(text: str, source: str, objective: GraphObjective = GraphObjective.MAX_CUT) -> BinaryProblem:
+    """Read a binary problem. The first character tells the format: `<` GraphML, `{` JSON, else an edge list.
+
+    JSON has one of these sets of keys; the first two may have an `offset`:
+    `qubo`: the rows of Q, or `[i, j, value]` triples under `terms` with the count `variables`;
+    `h` and `J`: the fields, and `[i, j, value]` triples;
+    `numbers`: the numbers to partition;
+    `returns`, `covariance`, `risk_aversion`, `budget`: a portfolio;
+    the result of dimod's `BinaryQuadraticModel.to_serializable`;
+    `nodes` and `links`: a graph in node-link form.
+    Raises ProblemError for malformed text, InputError for an `objective` given with a text that is not a graph.
+    """
+    # formats other than JSON
+    start = text.lstrip("\ufeff \t\r\n")[:1]
+    if not start:
+        raise ProblemError(source, None, "the text is empty", f"Give {ACCEPTED_FORMATS}.")
+    if start == "<":
+        return _graph_problem(read_graphml(text, source), objective)
+    if start != "{":
+        return _graph_problem(read_edge_list(text, source), objective)
+    # JSON: its keys tell the kind of problem
+    document = read_json_document(text.lstrip("\ufeff"), source)
+    readers: tuple[tuple[str, Callable[[JsonDocument], BinaryProblem]], ...] = (
+        ("nodes", lambda graph: _graph_problem(read_node_link(graph), objective)),
+        ("linear_biases", _dimod),
+        ("qubo", _qubo),
+        ("J", _ising),
+        ("numbers", _numbers),
+        ("returns", _portfolio),
+    )
+    for key, reader in readers:
+        if key in document.value:
+            if key != "nodes" and objective is not GraphObjective.MAX_CUT:
+                problem = f"{source} is not a graph and states its own objective"
+                raise InputError("objective", problem, "Leave the objective out.")
+            try:
+                return reader(document)
+            except ProblemError:
+                raise
+            except InputError as error:  # from a problem builder, which does not know the file
+                raise ProblemError(source, None, error.problem.removeprefix(f"{source}: "), error.remedy) from error
+    raise document.error(document.value, "no key names a known kind of problem", f"Give {ACCEPTED_FORMATS}.")
+
+
+def _graph_problem(graph: Graph, objective: GraphObjective) -> BinaryProblem:
+    return max_cut(graph) if objective is GraphObjective.MAX_CUT else independent_set(graph)
+
+
+def _qubo(document: JsonDocument) -> BinaryProblem:
+    entries, offset = document.value["qubo"], _number(document, "offset", 0.0)
+    if isinstance(entries, dict):
+        count = _count_variables(document, entries)
+        matrix = np.zeros((count, count))
+        for (i, j), value in _triples(document, entries, "terms", count).items():
+            matrix[i, j] = value
+        return qubo(matrix, document.source, offset=offset)
+    return qubo(_matrix(document, "qubo"), document.source, offset=offset)
+
+
+def _ising(document: JsonDocument) -> BinaryProblem:
+    fields = _row(document, "h")
+    couplings: dict[tuple[int, int], float] = {}
+    for (i, j), value in _triples(document, document.value, "J", len(fields)).items():
+        if i == j:
+            raise document.error(document.value, f"J couples spin {i} to itself", "Remove such terms.")
+        pair = (min(i, j), max(i, j))
+        couplings[pair] = couplings.get(pair, 0.0) + value
+    return spin_glass(Ising(fields, couplings, _number(document, "offset", 0.0)), document.source)
+
+
+def _dimod(document: JsonDocument) -> BinaryProblem:
+    """Read the result of `dimod.BinaryQuadraticModel.to_serializable()`, without using dimod."""
+    value = document.value
+    if value.get("use_bytes"):
+        raise document.error(value, "the numbers are stored as bytes", "Serialize the model with use_bytes=False.")
+    linear, heads, tails, biases = (
+        _row(document, name) for name in ("linear_biases", "quadratic_head", "quadratic_tail", "quadratic_biases")
+    )
+    count, labels = len(linear), value.get("variable_labels")
+    if not isinstance(labels, list) or len(labels) != count or not len(heads) == len(tails) == len(biases):
+        raise document.error(value, "the lists differ in length", "Serialize the model again.")
+    matrix = np.diag(linear)
+    for head, tail, bias in zip(heads, tails, biases, strict=True):
+        if not (0 <= head < count and 0 <= tail < count) or head == tail or head % 1 or tail % 1:
+            problem = f"a quadratic bias couples {head:g} and {tail:g}, of {count} variables"
+            raise document.error(value, problem, "Serialize the model again.")
+        matrix[int(min(head, tail)), int(max(head, tail))] += bias
+    offset, names = _number(document, "offset", 0.0), [str(label) for label in labels]
+    if value.get("variable_type") == "SPIN":
+        pairs = {(int(i), int(j)): float(matrix[i, j]) for i, j in np.argwhere(np.triu(matrix, 1))}
+        return spin_glass(Ising(linear, pairs, offset), document.source, names)
+    return spin_glass(ising_from_qubo(matrix, offset), document.source, names)
+
+
+def _numbers(document: JsonDocument) -> BinaryProblem:
+    return number_partitioning(_row(document, "numbers").tolist(), document.source)
+
+
+def _portfolio(document: JsonDocument) -> BinaryProblem:
+    budget = document.value.get("budget")
+    if isinstance(budget, bool) or not isinstance(budget, int):
+        raise document.error(document.value, f"the budget is {budget!r}", "Give a whole number of assets.")
+    return portfolio(
+        _row(document, "returns"),
+        _matrix(document, "covariance"),
+        risk_aversion=_number(document, "risk_aversion", None),
+        budget=budget,
+        source=document.source,
+    )
+
+
+def _number(document: JsonDocument, key: str, default: float | None) -> float:
+    value = document.value.get(key, default)
+    if not _is_number(value):
+        raise document.error(document.value, f"{key!r} is not a finite number: {_short_repr(value)}", "Give one.")
+    return float(value)
+
+
+def _row(document: JsonDocument, key: str) -> NDArray[np.float64]:
+    value = document.value.get(key)
+    if not isinstance(value, list) or not all(map(_is_number, value)):
+        problem = f"{key!r} is not a list of finite numbers: {_short_repr(value)}"
+        raise document.error(document.value, problem, "Give one.")
+    return np.array(value, float)
+
+
+def _matrix(document: JsonDocument, key: str) -> NDArray[np.float64]:
+    rows = document.value.get(key)
+    if not isinstance(rows, list) or not all(isinstance(row, list) and len(row) == len(rows) for row in rows):
+        raise document.error(document.value, f"{key!r} is not a square matrix", "Give as many rows as columns.")
+    for number, row in enumerate(rows):
+        if not all(map(_is_number, row)):
+            problem = f"row {number} of {key!r} has an entry that is not a finite number: {_short_repr(row)}"
+            raise document.error(document.value, problem, "Give finite numbers.")
+    return np.array(rows, float)
+
+
+def _triples(document: JsonDocument, parent: dict[str, Any], key: str, count: int) -> dict[tuple[int, int], float]:
+    """Read `[i, j, value]` rows; values of the same (i, j) are added."""
+    rows, sums = parent.get(key), dict[tuple[int, int], float]()
+    for row in rows if isinstance(rows, list) else [rows]:
+        if not (isinstance(row, list) and len(row) == 3 and _is_number(row[2])):
+            problem = f"an entry of {key!r} is not [i, j, value]: {_short_repr(row)}"
+            raise document.error(parent, problem, "Correct the entry.")
+        if not all(isinstance(index, int) and not isinstance(index, bool) and 0 <= index < count for index in row[:2]):
+            problem = f"an entry of {key!r} has indices outside 0 to {count - 1}: {_short_repr(row)}"
+            raise document.error(parent, problem, "Number the variables from 0.")
+        sums[row[0], row[1]] = sums.get((row[0], row[1]), 0.0) + row[2]
+    return sums
+
+
+def _count_variables(document: JsonDocument, matrix: dict[str, Any]) -> int:
+    count = matrix.get("variables")
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MAX_NODES:
+        problem = f"'variables' is {_short_repr(count)}, not a whole number from 1 to {MAX_NODES}"
+        raise document.error(matrix, problem, "Give the number of variables.")
+    return count
+
+
+def _is_number(value: object) -> bool:
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and is_in_range(float(value))
+    except OverflowError:  # a whole number with hundreds of digits
+        return False
+
+
+def _short_repr(value: object) -> str:
+    return repr(value)[:60]

@@ -1,0 +1,131 @@
+"""Detection of a text's format by its content, and the reader for problems of energies: FCIDUMP, QCSchema, Pauli sums.
+
+Only the text counts, never the file's name. The detected format is also named in the message for a text that an
+algorithm cannot use.
+"""
+
+from __future__ import annotations
+
+import enum
+import itertools
+import json
+import re
+
+from hybridloop.algorithms.formats.fcidump import read_fcidump
+from hybridloop.algorithms.formats.json_lines import read_json_object
+from hybridloop.algorithms.formats.pauli import read_pauli_sum
+from hybridloop.algorithms.formats.qcschema import read_qcschema
+from hybridloop.algorithms.problems.molecule import Molecule
+from hybridloop.algorithms.problems.pauli import PauliProblem
+from hybridloop.errors import ProblemError
+
+_MAX_LINES = 20  # that are looked at
+_MAX_LINE_LENGTH = 500  # characters of a line that may be an edge
+_GEOMETRY = re.compile(
+    r"\s*\d+[ \t]*\n[^\n]*\n\s*[A-Za-z]{1,2}\d*(\s+[-+]?[\d.]+(e[-+]?\d+)?){3}\s*(\n|$)", re.IGNORECASE
+)
+_YAML = re.compile(r"[A-Za-z_]+:(\s|$)")
+
+
+class InputFormat(enum.StrEnum):
+    """A format of input text; the value names it in messages."""
+
+    FCIDUMP = "a molecule's integrals (FCIDUMP)"
+    QCSCHEMA = "a molecule's integrals (QCSchema)"
+    PAULI_SUM = "a Pauli sum"
+    GEOMETRY = "a molecule's geometry (XYZ)"
+    EDGE_LIST = "a graph (an edge list)"
+    GRAPHML = "a graph (GraphML)"
+    NODE_LINK = "a graph (node-link JSON)"
+    BINARY = "a binary problem (JSON)"
+    CIRCUIT = "a circuit (OpenQASM)"
+    SETTINGS = "settings (YAML)"
+
+
+ENERGY_FORMATS = frozenset({InputFormat.FCIDUMP, InputFormat.QCSCHEMA, InputFormat.PAULI_SUM, InputFormat.GEOMETRY})
+BINARY_FORMATS = frozenset({InputFormat.EDGE_LIST, InputFormat.GRAPHML, InputFormat.NODE_LINK, InputFormat.BINARY})
+_FORMAT_BY_KEY = {
+    "terms": InputFormat.PAULI_SUM,
+    "wavefunction": InputFormat.QCSCHEMA,
+    "properties": InputFormat.QCSCHEMA,
+    "schema_name": InputFormat.QCSCHEMA,
+    "nodes": InputFormat.NODE_LINK,
+    "linear_biases": InputFormat.BINARY,
+    "qubo": InputFormat.BINARY,
+    "J": InputFormat.BINARY,
+    "numbers": InputFormat.BINARY,
+    "returns": InputFormat.BINARY,
+}
+
+
+def is_xyz_geometry(text: str) -> bool:
+    """Return whether the text is an XYZ geometry: atom count, comment, then lines of a symbol and three coordinates."""
+    return _GEOMETRY.match(text) is not None
+
+
+def detect_format(text: str) -> InputFormat | None:
+    """Return the format the text seems to have; None if it is unknown or ambiguous."""
+    start = text[:_MAX_LINE_LENGTH].lstrip("\ufeff \t\r\n")
+    if start[:4].upper() == "&FCI":
+        return InputFormat.FCIDUMP
+    if start.startswith(("{", "[")):
+        return _detect_json_format(text.lstrip("\ufeff"))
+    if start.startswith("<"):
+        return InputFormat.GRAPHML if "<graphml" in text[: 10 * _MAX_LINE_LENGTH] else None
+    if is_xyz_geometry(text):
+        return InputFormat.GEOMETRY
+    lines = [words for line in itertools.islice(text.splitlines(), _MAX_LINES) if (words := _words(line))]
+    if any(line[0] == "OPENQASM" for line in lines[:1]):
+        return InputFormat.CIRCUIT
+    if lines and all(_YAML.match(" ".join(line)) or line[0] == "-" for line in lines):
+        return InputFormat.SETTINGS
+    return InputFormat.EDGE_LIST if lines and all(map(_is_edge, lines)) else None
+
+
+def _detect_json_format(text: str) -> InputFormat | None:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):  # its reader will report the error
+        return None
+    formats = {_FORMAT_BY_KEY[key] for key in value if key in _FORMAT_BY_KEY} if isinstance(value, dict) else set()
+    return formats.pop() if len(formats) == 1 else None
+
+
+def _words(line: str) -> list[str]:
+    for mark in ("#", "%", "//"):
+        line = line[:_MAX_LINE_LENGTH].split(mark, 1)[0]
+    return line.replace(",", " ").split()
+
+
+def _is_edge(words: list[str]) -> bool:
+    return len(words) == 2 or (len(words) == 3 and _is_number(words[2]))
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def read_energy_problem(text: str, source: str) -> Molecule | PauliProblem:
+    """Read a molecule from FCIDUMP or QCSchema text, or an operator from a Pauli sum; `source` names it in errors.
+
+    Raises ProblemError for text in another format.
+    """
+    if not text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
+        if is_xyz_geometry(text):
+            problem = "this is a molecule's geometry (XYZ), and integrals are needed"
+            raise ProblemError(source, 1, problem, "Compute them: hybridloop molecule FILE.xyz --output FILE.fcidump")
+        return read_fcidump(text, source)
+    names = read_json_object(text, source).keys()
+    if "terms" in names:
+        return read_pauli_sum(text, source)
+    if names & {"wavefunction", "properties", "schema_name"}:
+        return read_qcschema(text, source)
+    problem = (
+        f"this JSON is neither QCSchema nor a Pauli sum (keys: {', '.join(map(repr, sorted(names)[:5])) or 'none'})"
+    )
+    remedy = 'Give a QCSchema result with its wavefunction, or a Pauli sum: {"terms": {"ZZ": -1.0}}.'
+    raise ProblemError(source, None, problem, remedy)

@@ -1,0 +1,197 @@
+"""FCIDUMP reader and writer (P. J. Knowles and N. C. Handy, Comput. Phys. Commun. 54 (1989) 75)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridloop.algorithms.problems.molecule import SYMMETRY_TOLERANCE, Molecule
+from hybridloop.errors import ProblemError
+
+MAX_ORBITALS = 40  # the full array of two-electron integrals then takes 20 MB; simulators hold far fewer
+
+_HEADER_END = re.compile(r"&END\b|\$END\b|/", re.IGNORECASE)
+_KEY = re.compile(r"\b([A-Za-z]\w*)\s*=")
+_WHOLE = re.compile(r"[+-]?\d{1,9}", re.ASCII)
+_INDEX = re.compile(r"\d{1,9}", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(E[+-]?\d+)?|[+-]?(NAN|INF|INFINITY)", re.IGNORECASE)
+
+
+def read_fcidump(text: str, source: str) -> Molecule:
+    """Read a molecule from FCIDUMP text; `source` names it in errors and results.
+
+    Accepts either end of the header (`&END`, `/`), keys in any order and case, Fortran's D exponents, and any
+    symmetry-equivalent order of an integral's indices. Orbital energies (`value i 0 0 0`) are skipped. Raises
+    ProblemError for malformed lines, for unrestricted (UHF) or complex integrals, and for a text without core energy
+    (`value 0 0 0 0`, by convention the last line): it has been truncated.
+    """
+    header = _read_header(text, source)
+    integrals = _Integrals(header.norb, source)
+    for number, line in enumerate(text.splitlines()[header.lines :], start=header.lines + 1):
+        if line.strip():
+            integrals.add(number, line)
+    return integrals.molecule(header.electrons)
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    norb: int
+    electrons: tuple[int, int]
+    lines: int
+
+
+def _read_header(text: str, source: str) -> _Header:
+    # the header, from &FCI to its end
+    start = re.match(r"\s*[&$]FCI\b", text, re.IGNORECASE)
+    if start is None:
+        raise ProblemError(
+            source,
+            1,
+            "this is not FCIDUMP: it does not begin with &FCI",
+            "Give FCIDUMP text, a QCSchema result, or a Pauli sum as JSON.",
+        )
+    end = _HEADER_END.search(text, start.end())
+    if end is None:
+        raise ProblemError(
+            source, None, "the header has no end (&END or /): the text was truncated", "Export the FCIDUMP file again."
+        )
+    # its keys; before the first one stands nothing of use
+    _, *words = _KEY.split(text[start.end() : end.start()])
+    keys = {key.upper(): value.strip(" ,\n\r\t") for key, value in zip(words[::2], words[1::2], strict=True)}
+    for key in ("UHF", "IUHF"):
+        if keys.get(key, "0").strip(".").upper() not in ("0", "F", "FALSE"):
+            raise ProblemError(
+                source,
+                None,
+                f"these are unrestricted (UHF) integrals ({key} is set), with one set of orbitals per spin",
+                "Export the integrals of a restricted (RHF or ROHF) calculation.",
+            )
+    norb = _count(keys, "NORB", None, source)
+    if not 1 <= norb <= MAX_ORBITALS:
+        raise ProblemError(source, None, f"NORB={norb}", f"Choose an active space of 1 to {MAX_ORBITALS} orbitals.")
+    # integrals begin on a new line
+    lines = text.count("\n", 0, end.end()) + 1
+    rest = text[end.end() :].split("\n", 1)[0]
+    if rest.strip():
+        raise ProblemError(
+            source, lines, f"{rest.strip()!r} follows the header's end", "Begin integrals on a new line."
+        )
+    return _Header(norb, _electrons(keys, norb, source), lines)
+
+
+def _count(keys: dict[str, str], key: str, default: int | None, source: str) -> int:
+    if key not in keys:
+        if default is None:
+            raise ProblemError(source, None, f"the header does not state {key}", "Export the FCIDUMP file again.")
+        return default
+    if _WHOLE.fullmatch(word := keys[key]) is None:
+        problem = f"{key}={word[:40]!r} is not a whole number of at most nine digits"
+        raise ProblemError(source, None, problem, "Correct the header.")
+    return int(word)
+
+
+def _electrons(keys: dict[str, str], norb: int, source: str) -> tuple[int, int]:
+    """Return (alpha, beta) electrons from NELEC and MS2, which is twice the spin projection: alpha minus beta."""
+    nelec = _count(keys, "NELEC", None, source)
+    ms2 = _count(keys, "MS2", 0, source)
+    alpha, beta = (nelec + ms2) // 2, (nelec - ms2) // 2
+    if (nelec + ms2) % 2 or min(nelec, alpha, beta) < 0:
+        problem = f"NELEC={nelec} electrons can't have MS2={ms2} (alpha minus beta electrons)"
+        raise ProblemError(source, None, problem, "Correct NELEC or MS2: both even or both odd, and |MS2| ≤ NELEC.")
+    if max(alpha, beta) > norb:
+        problem = f"NELEC={nelec}, MS2={ms2} put {max(alpha, beta)} electrons of one spin in NORB={norb} orbital(s)"
+        raise ProblemError(
+            source, None, problem, "Correct NELEC, MS2 or NORB: an orbital holds one electron of each spin."
+        )
+    return alpha, beta
+
+
+@dataclass(slots=True)
+class _Integrals:
+    """The integrals read so far, each under its canonical indices, with its value and line."""
+
+    norb: int
+    source: str
+    entries: dict[tuple[int, ...], tuple[float, int]] = field(default_factory=dict)
+
+    def add(self, number: int, line: str) -> None:
+        """Add one line, `value p q r s`, with orbitals counted from 1 and 0 for an unused index."""
+        # parse the value and the four indices
+        words = line.split()
+        if words[0].startswith("("):
+            raise self._error(number, "complex integrals are not supported", "Export real orbitals.")
+        if len(words) != 5 or not all(_INDEX.fullmatch(word) for word in words[1:]):
+            excerpt = line.strip()[:80]
+            problem = f"{excerpt!r} is not a number and four orbital indices; the text may have been truncated here"
+            raise self._error(number, problem, "Export the FCIDUMP file again.")
+        value = self._value(number, words[0])
+        indices = tuple(int(word) for word in words[1:])
+        if max(indices) > self.norb:
+            problem = f"orbital {max(indices)} is above NORB={self.norb}"
+            raise self._error(number, problem, "Correct the line, or NORB in the header.")
+        # tell the kind of integral by its nonzero indices
+        present = tuple(index > 0 for index in indices)
+        if present == (True, False, False, False):
+            return  # an orbital energy, which is not needed
+        if present not in ((True,) * 4, (True, True, False, False), (False,) * 4):
+            problem = f"the indices {' '.join(words[1:])} name no integral"
+            raise self._error(number, problem, "Give four orbitals, two orbitals and 0 0, or 0 0 0 0.")
+        # store it under canonical indices; equivalent entries must agree
+        pairs = sorted([tuple(sorted(indices[:2])), tuple(sorted(indices[2:]))])
+        key = (*pairs[0], *pairs[1])
+        earlier, earlier_line = self.entries.setdefault(key, (value, number))
+        if abs(earlier - value) > SYMMETRY_TOLERANCE:
+            problem = f"{value!r} contradicts line {earlier_line}, which gives {earlier!r} for the same integral"
+            raise self._error(number, problem, "Remove one of them; unrestricted integrals are not supported.")
+
+    def molecule(self, electrons: tuple[int, int]) -> Molecule:
+        """Return the molecule once all lines are added; integrals absent from the text are zero."""
+        if (0, 0, 0, 0) not in self.entries:
+            problem = "there is no core energy (value 0 0 0 0): the text was truncated"
+            raise self._error(None, problem, "Export the FCIDUMP file again.")
+        one: NDArray[np.float64] = np.zeros((self.norb,) * 2)
+        two: NDArray[np.float64] = np.zeros((self.norb,) * 4)
+        core = 0.0
+        for (p, q, r, s), (value, _) in self.entries.items():
+            if r == 0:
+                core = value
+            elif p == 0:  # pairs are sorted, so the empty one comes first
+                one[r - 1, s - 1] = one[s - 1, r - 1] = value
+            else:
+                for i, j, k, m in ((p, q, r, s), (r, s, p, q)):
+                    for left, right in ((i, j), (j, i)):
+                        two[left - 1, right - 1, k - 1, m - 1] = two[left - 1, right - 1, m - 1, k - 1] = value
+        if not one.any():
+            raise self._error(None, "there is no one-electron integral (value p q 0 0)", "Export the file again.")
+        return Molecule(one, two, electrons, core, self.source)
+
+    def _value(self, number: int, word: str) -> float:
+        if _NUMBER.fullmatch(plain := re.sub("[dD]", "E", word)) is None:
+            raise self._error(number, f"{word!r} is not a number", "Correct the line.")
+        value = float(plain)
+        if not np.isfinite(value):
+            raise self._error(number, f"the integral is {word}", "Give a finite number in hartree.")
+        return value
+
+    def _error(self, line: int | None, problem: str, remedy: str) -> ProblemError:
+        return ProblemError(self.source, line, problem, remedy)
+
+
+def fcidump_text(molecule: Molecule) -> str:
+    """Write a molecule as FCIDUMP text that `read_fcidump` reads back unchanged; integrals that are 0 are omitted.
+
+    >>> fcidump_text(Molecule(np.array([[-1.0]]), np.array([[[[0.5]]]]), (1, 1), 0.7, "one orbital"))
+    '&FCI NORB=1,NELEC=2,MS2=0,\\n&END\\n0.5 1 1 1 1\\n-1.0 1 1 0 0\\n0.7 0 0 0 0\\n'
+    """
+    alpha, beta = molecule.electrons
+    pairs = [(p, q) for p in range(molecule.norb) for q in range(p + 1)]
+    lines = [f"&FCI NORB={molecule.norb},NELEC={alpha + beta},MS2={alpha - beta},", "&END"]
+    for number, (p, q) in enumerate(pairs):
+        for r, s in pairs[: number + 1]:
+            if value := float(molecule.two_body[p, q, r, s]):
+                lines.append(f"{value!r} {p + 1} {q + 1} {r + 1} {s + 1}")
+    lines += [f"{value!r} {p + 1} {q + 1} 0 0" for p, q in pairs if (value := float(molecule.one_body[p, q]))]
+    return "\n".join([*lines, f"{float(molecule.core_energy)!r} 0 0 0 0", ""])

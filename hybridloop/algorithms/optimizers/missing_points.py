@@ -1,0 +1,77 @@
+"""Missing-point policy: how a search treats points whose jobs failed for good."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from hybridloop.algorithms.estimation.estimates import Estimate
+from hybridloop.algorithms.optimizers.base import Optimizer, OverlapOptimizer
+from hybridloop.algorithms.rounds import FailedPoint
+from hybridloop.errors import InputError, JobFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """End the search with an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Penalize:
+    """Replace a failed point's value by a penalty, in the objective's unit.
+
+    A penalty below the reachable values would be taken for the optimum.
+    """
+
+    value: float
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            raise InputError(
+                "penalty", f"{self.value} is not finite", "Give a value above all values that the search can reach."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Tell the optimizer that points failed; it continues without them or asks for them again."""
+
+
+MissingPointPolicy = Fail | Penalize | Skip
+FAIL = Fail()
+
+
+def check_missing_point_policy(on_lost: MissingPointPolicy, optimizer: Optimizer) -> None:
+    """Raise InputError if the optimizer needs results that the policy would leave out.
+
+    `Skip` leaves out all failed points; `Penalize` leaves out overlaps, because a penalty is an energy.
+    """
+    if isinstance(on_lost, Skip) and not optimizer.can_skip:
+        problem = "this optimizer needs every point, so none can be skipped"
+        raise InputError("on_lost_job", problem, "Choose penalize or fail, or another optimizer.")
+    if isinstance(on_lost, Penalize) and isinstance(optimizer, OverlapOptimizer) and not optimizer.can_skip:
+        problem = "this optimizer needs every overlap, and a penalty is an energy"
+        raise InputError("on_lost_job", problem, "Choose fail, or another optimizer.")
+
+
+def apply_missing_point_policy(
+    estimates: Sequence[Estimate | FailedPoint], on_lost: MissingPointPolicy
+) -> list[Estimate | FailedPoint]:
+    """Apply the policy to a round's estimates before the optimizer gets them. Raises JobFailed under `Fail`.
+
+    A penalty gets the mean variance of the round's other points, so that a fit weighs it like them.
+    """
+    failed = [estimate for estimate in estimates if isinstance(estimate, FailedPoint)]
+    if not failed or isinstance(on_lost, Skip):
+        return list(estimates)
+    if isinstance(on_lost, Fail):
+        raise JobFailed(
+            f"{len(failed)} of {len(estimates)} point(s) of a round failed ({failed[0].reason})",
+            "The search ends there; earlier rounds are kept.",
+            "Run again; or set on_lost_job to penalize (give failed points a value) or skip (leave them out).",
+        )
+    variances = [estimate.variance for estimate in estimates if isinstance(estimate, Estimate)]
+    penalty = Estimate(on_lost.value, fmean(variances) if variances else 0.0, shots=0)
+    return [penalty if isinstance(estimate, FailedPoint) else estimate for estimate in estimates]

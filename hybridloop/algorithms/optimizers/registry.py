@@ -1,0 +1,179 @@
+"""Registry of the optimizers by name, with the settings each supports, and the automatic choice for an ansatz."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.optimizers import gradient, pairwise_fit, spsa
+from hybridloop.algorithms.optimizers.base import Optimizer
+from hybridloop.algorithms.optimizers.gradient import ParallelGradient
+from hybridloop.algorithms.optimizers.pairwise_fit import PairwiseFit
+from hybridloop.algorithms.optimizers.qn_spsa import QnSpsa
+from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
+from hybridloop.algorithms.optimizers.scipy import ScipyMethod, ScipyOptimizer, min_evaluations
+from hybridloop.algorithms.optimizers.spsa import Spsa
+from hybridloop.algorithms.optimizers.termination import Termination
+from hybridloop.errors import InputError
+
+TERMINATION_SETTINGS = ("tolerance", "patience", "gradient_norm")  # settings that an optimizer may support
+_MEMBERS = ("can_skip", "ask", "tell", "current", "best", "stop", "state")  # of `Optimizer`
+_ROTOSOLVE_TOLERANCE = 2e-4  # hartree
+_MAX_SPSA_STEP_RAD = 0.6  # longer steps in random directions overshoot
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SearchSettings:
+    """Settings of a search: the ansatz with its initial point, the seed, and the termination settings.
+
+    `is_near` is true if the initial point is near the minimum, such as Hartree-Fock, and not random. `seed` is for the
+    optimizer's random numbers: with the same seed it must ask for the same points. `max_rounds` is enforced by the
+    caller. `tolerance` (hartree), `patience` (rounds) and `gradient_norm` (hartree per radian) are None where they were
+    not set; `Termination` defines them.
+    """
+
+    ansatz: Ansatz
+    is_near: bool
+    seed: int
+    max_rounds: int
+    tolerance: float | None = None
+    patience: int | None = None
+    gradient_norm: float | None = None
+
+    @property
+    def step_rad(self) -> float:
+        """First change of an angle, in radians."""
+        return 0.3 if self.is_near else 1.0
+
+    def termination(self, default: Termination) -> Termination:
+        """Return the default with the settings applied.
+
+        Its own limit is one round above `max_rounds`, so that the caller's limit ends the search and is reported.
+        """
+        settings = {name: value for name in TERMINATION_SETTINGS if (value := getattr(self, name)) is not None}
+        return replace(default, max_rounds=self.max_rounds + 1, **settings)
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerSpec:
+    """Registered optimizer; a plug-in's entry point refers to one of these.
+
+    `make` creates the optimizer (see `hybridloop.algorithms.optimizers.base.Optimizer`). `honours` names the settings
+    that it supports: tolerance, patience, gradient_norm. `does` is a description of one line.
+    """
+
+    make: Callable[[SearchSettings], Optimizer]
+    honours: frozenset[str] = frozenset()
+    does: str = ""
+
+    def create(self, name: str, settings: SearchSettings) -> Optimizer:
+        """Create the optimizer. Raises InputError for an unsupported setting or a missing method of `Optimizer`."""
+        for setting in TERMINATION_SETTINGS:
+            if getattr(settings, setting) is not None and setting not in self.honours:
+                others = ", ".join(other for other, spec in OPTIMIZERS.items() if setting in spec.honours)
+                problem = f"the optimizer {name} does not support it"
+                raise InputError(setting, problem, f"Leave it out, or choose another optimizer: {others}.")
+        optimizer = self.make(settings)
+        if missing := [member for member in _MEMBERS if not hasattr(optimizer, member)]:
+            problem = f"{name} creates a {type(optimizer).__name__} without {', '.join(missing)}"
+            remedy = "Implement all members of hybridloop.algorithms.optimizers.base.Optimizer."
+            raise InputError("optimizer", problem, remedy)
+        return optimizer
+
+
+def _rotosolve(settings: SearchSettings) -> Optimizer:
+    tolerance = _ROTOSOLVE_TOLERANCE if settings.tolerance is None else settings.tolerance
+    return Rotosolve(settings.ansatz.initial_point, settings.ansatz.frequencies, tolerance, settings.max_rounds)
+
+
+def _pairwise_fit(settings: SearchSettings) -> Optimizer:
+    termination = settings.termination(pairwise_fit.DEFAULT_TERMINATION)
+    return PairwiseFit(settings.ansatz.initial_point, settings.ansatz.frequencies, termination)
+
+
+def _gradient(settings: SearchSettings) -> Optimizer:
+    termination = settings.termination(gradient.DEFAULT_TERMINATION)
+    return ParallelGradient(settings.ansatz.initial_point, settings.ansatz.frequencies, termination)
+
+
+def _spsa(settings: SearchSettings) -> Optimizer:
+    termination = settings.termination(spsa.DEFAULT_TERMINATION)
+    step_rad = min(settings.step_rad, _MAX_SPSA_STEP_RAD)
+    return Spsa(settings.ansatz.initial_point, settings.seed, step_rad=step_rad, termination=termination)
+
+
+def _qn_spsa(settings: SearchSettings) -> Optimizer:
+    termination = settings.termination(spsa.DEFAULT_TERMINATION)
+    step_rad = min(settings.step_rad, _MAX_SPSA_STEP_RAD)
+    return QnSpsa(settings.ansatz.initial_point, settings.seed, step_rad=step_rad, termination=termination)
+
+
+def _scipy(method: ScipyMethod) -> Callable[[SearchSettings], Optimizer]:
+    def make(settings: SearchSettings) -> Optimizer:
+        step, last = settings.step_rad, 0.02
+        if method is ScipyMethod.L_BFGS_B and settings.gradient_norm is not None:
+            # L-BFGS-B tests the steepest single angle; if all are that steep, the gradient has the norm that was set
+            last = settings.gradient_norm / math.sqrt(max(settings.ansatz.num_parameters, 1))
+            step = max(step, last)
+        return ScipyOptimizer(
+            settings.ansatz.initial_point,
+            method,
+            step_rad=step,
+            tolerance_rad=last,
+            # above `max_rounds`, which the caller enforces, and enough for the method's first model
+            max_evaluations=max(settings.max_rounds + 1, min_evaluations(method, settings.ansatz.num_parameters)),
+            frequencies=settings.ansatz.frequencies,
+            tolerance=settings.tolerance,
+        )
+
+    return make
+
+
+_ALL = frozenset(TERMINATION_SETTINGS)
+_TOLERANCE, _GRADIENT_NORM = frozenset({"tolerance"}), frozenset({"gradient_norm"})
+OPTIMIZERS: Mapping[str, OptimizerSpec] = {
+    "rotosolve": OptimizerSpec(_rotosolve, _TOLERANCE, "one angle a round, to its exact minimum"),
+    "pairs": OptimizerSpec(_pairwise_fit, _ALL, "two angles a round, then all; a Gaussian process of all data"),
+    "gradient": OptimizerSpec(_gradient, _ALL, "Newton steps by parameter shifts of all angles; near the minimum"),
+    "spsa": OptimizerSpec(_spsa, _ALL, "simultaneous perturbation (SPSA): random directions of all angles"),
+    "qn-spsa": OptimizerSpec(_qn_spsa, _ALL, "SPSA along the quantum natural gradient, by state overlaps"),
+    "cobyla": OptimizerSpec(_scipy(ScipyMethod.COBYLA), does="linear models in a shrinking trust region"),
+    "cobyqa": OptimizerSpec(_scipy(ScipyMethod.COBYQA), does="quadratic models in a shrinking trust region"),
+    "nelder-mead": OptimizerSpec(_scipy(ScipyMethod.NELDER_MEAD), _TOLERANCE, "a simplex that moves and shrinks"),
+    "powell": OptimizerSpec(_scipy(ScipyMethod.POWELL), does="line searches along conjugate directions"),
+    "l-bfgs-b": OptimizerSpec(_scipy(ScipyMethod.L_BFGS_B), _GRADIENT_NORM, "quasi-Newton steps by parameter shifts"),
+}
+
+
+MAX_ANGLES_IN_PAIRS = 8  # with more, the process has too many dimensions to be certain anywhere
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerChoice:
+    """An automatically chosen optimizer, its name, and the reason as a clause."""
+
+    optimizer: Optimizer
+    name: str
+    reason: str
+
+
+def choose_optimizer(ansatz: Ansatz) -> OptimizerChoice:
+    """Choose the optimizer that needs the fewest rounds from the ansatz's initial point.
+
+    A start at the reference determinant (all angles 0) is near the minimum, and so is one marked `is_near`; any other
+    counts as far from it.
+    """
+    start, frequencies = ansatz.initial_point, ansatz.frequencies
+    if len(start) <= 1:
+        return OptimizerChoice(Rotosolve(start, frequencies), "rotosolve", "a fit of one angle is global")
+    if ansatz.starts_near:
+        origin = "a start near the minimum" if start.any() else "the reference state"
+        reason = f"from {origin}, one round measures the slopes of all {len(start)} angles"
+        return OptimizerChoice(ParallelGradient(start, frequencies), "gradient", reason)
+    if len(start) <= MAX_ANGLES_IN_PAIRS:
+        reason = f"from an arbitrary start, fits of two of the {len(start)} angles are global in both"
+        return OptimizerChoice(PairwiseFit(start, frequencies), "pairs", reason)
+    reason = f"from an arbitrary start, {len(start)} angles are too many for a model of all"
+    return OptimizerChoice(Rotosolve(start, frequencies), "rotosolve", reason)

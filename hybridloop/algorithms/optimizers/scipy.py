@@ -1,0 +1,333 @@
+"""SciPy's minimizers (COBYLA, COBYQA, Nelder-Mead, Powell, L-BFGS-B) behind ask and tell.
+
+`scipy.optimize.minimize` calls its objective and can't be suspended, so it runs on a thread that waits for each value.
+"""
+
+from __future__ import annotations
+
+import copy
+import enum
+import math
+import os
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from hybridloop.algorithms.circuits.ansatz import Frequencies, validate_initial_point
+from hybridloop.algorithms.estimation.estimates import Estimate
+from hybridloop.algorithms.optimizers.base import (
+    JSON,
+    PointEstimate,
+    Stop,
+    missing_points_error,
+    stop_without_angles,
+    validate_frequencies,
+)
+from hybridloop.algorithms.optimizers.trigonometric_model import fit_trigonometric, sample_offsets
+from hybridloop.algorithms.rounds import FailedPoint
+from hybridloop.errors import InputError, ReplayDiverged
+
+ObjectiveValue = float | tuple[float, NDArray[np.float64]]  # with the gradient (n,) where the method uses one
+
+
+@dataclass(frozen=True, slots=True)
+class MinimizeArguments:
+    """Arguments of `scipy.optimize.minimize`, apart from the objective."""
+
+    method: str
+    start: NDArray[np.float64]
+    options: Mapping[str, Any]
+    uses_gradient: bool
+
+
+class _Abandoned(Exception):
+    """Ends SciPy's run after its optimizer was deleted."""
+
+
+class ScipyThread:
+    """One run of SciPy on a thread of its own: it asks for a value, waits for it, and asks for the next.
+
+    `request` is the point whose value is missing, or the stop at the end. The thread has no reference to this object,
+    only to the two queues; it ends with the search, or when this object is deleted.
+    """
+
+    def __init__(self, arguments: MinimizeArguments) -> None:
+        self.pid = os.getpid()
+        self.evaluations = 0
+        self._requests: SimpleQueue[NDArray[np.float64] | Stop | BaseException] = SimpleQueue()
+        self._values: SimpleQueue[ObjectiveValue | None] = SimpleQueue()
+        # not at exit: a thread that wakes during the interpreter's shutdown crashes
+        weakref.finalize(self, self._values.put, None).atexit = False
+        thread_arguments = (arguments, self._requests, self._values)
+        threading.Thread(target=_minimize, args=thread_arguments, name=arguments.method.lower(), daemon=True).start()
+        self.request = self._next_request()
+
+    def answer(self, value: ObjectiveValue) -> None:
+        """Pass the value at the requested point to SciPy and wait for its next request."""
+        self._values.put(value)
+        self.evaluations += 1
+        self.request = self._next_request()
+
+    def _next_request(self) -> NDArray[np.float64] | Stop:
+        request = self._requests.get()
+        if isinstance(request, BaseException):
+            raise request
+        return request
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        """Copy and pickle as None: a copied optimizer starts its own thread when it is asked."""
+        return type(None), ()
+
+
+def _minimize(
+    arguments: MinimizeArguments,
+    requests: SimpleQueue[NDArray[np.float64] | Stop | BaseException],
+    values: SimpleQueue[ObjectiveValue | None],
+) -> None:
+    """Run SciPy (a thread's target): put each point, then the final stop or the raised error, into `requests`."""
+
+    def objective(point: NDArray[np.float64], /) -> Any:
+        requests.put(np.array(point, float))
+        value = values.get()
+        if value is None:
+            raise _Abandoned
+        return value
+
+    jac = arguments.uses_gradient or None
+    options: dict[str, Any] = {"method": arguments.method, "jac": jac, "options": arguments.options}
+    try:
+        result = minimize(objective, arguments.start, **options)
+    except _Abandoned:
+        return
+    except BaseException as error:  # raised again in `_next_request`
+        requests.put(error)
+        return
+    reason = f"{arguments.method} ended: {str(result.message).strip().rstrip('.')}"
+    requests.put(Stop(converged=bool(result.success), reason=reason))
+
+
+SAME_POINT_RAD = 1e-9  # a requested point further away from its record is another search's
+
+
+class ScipyMethod(enum.StrEnum):
+    """Method of `scipy.optimize.minimize`.
+
+    COBYLA: linear interpolation in a shrinking trust region (M. J. D. Powell, in Advances in Optimization and Numerical
+    Analysis, Kluwer 1994, 51; SciPy's port of PRIMA). COBYQA: quadratic interpolation (T. M. Ragonneau, thesis, Hong
+    Kong Polytechnic University, 2022). Nelder-Mead: a simplex (Comput. J. 7 (1965) 308). Powell: line searches along
+    conjugate directions (Comput. J. 7 (1964) 155). L-BFGS-B: quasi-Newton steps (R. H. Byrd et al., SIAM J. Sci.
+    Comput. 16 (1995) 1190) with gradients by the parameter-shift rule: unlike finite differences, its differences are
+    as large as the energy itself, so shot noise matters less.
+    """
+
+    COBYLA = "cobyla"
+    COBYQA = "cobyqa"
+    NELDER_MEAD = "nelder-mead"
+    POWELL = "powell"
+    L_BFGS_B = "l-bfgs-b"
+
+
+@dataclass(slots=True)
+class ScipyOptimizer:
+    """Optimizer by one of SciPy's methods, one evaluation per round: a point, for L-BFGS-B with its gradient's shifts.
+
+    `step_rad` is the first change of an angle, `tolerance_rad` the last. L-BFGS-B chooses its own first step; for it,
+    `tolerance_rad` is the slope to end with, in hartree per radian. With `tolerance` (hartree), Nelder-Mead also needs
+    energies that agree within it. `frequencies` (of each angle) are needed by L-BFGS-B alone.
+
+    One run of SciPy lasts from the first `ask` to the end of the search, 1 ms a step for eight angles; COBYQA is run
+    again for each step. A restored or copied optimizer, or one in a forked process, starts a new run and answers its
+    evaluations from the records, by index, so it continues identically. A failed point ends the search with an error.
+    """
+
+    can_skip: ClassVar[bool] = False
+
+    initial_point: NDArray[np.float64]
+    method: ScipyMethod = ScipyMethod.COBYLA
+    step_rad: float = 0.3
+    tolerance_rad: float = 0.02  # an energy known to 4 mHa places a minimum no better
+    max_evaluations: int = 300
+    frequencies: tuple[Frequencies, ...] | None = None
+    tolerance: float | None = None
+    _points: list[NDArray[np.float64]] = field(default_factory=list, init=False)
+    _estimates: list[tuple[float, float]] = field(default_factory=list, init=False)  # energy, standard error
+    _gradients: list[list[float]] = field(default_factory=list, init=False)  # for L-BFGS-B alone
+    _request: NDArray[np.float64] | None = field(default=None, init=False)
+    _stop: Stop | None = field(default=None, init=False)
+    _thread: ScipyThread | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self.initial_point = validate_initial_point(self.initial_point)
+        for name, value in (("step_rad", self.step_rad), ("tolerance_rad", self.tolerance_rad)):
+            if not (value > 0 and math.isfinite(value)):
+                raise InputError(name, f"{value} is not above 0", "Give a positive angle in radians.")
+        if self.tolerance is not None and not (self.tolerance > 0 and math.isfinite(self.tolerance)):
+            raise InputError("tolerance", f"{self.tolerance} is not above 0", "Give a positive energy in hartree.")
+        if self.tolerance_rad > self.step_rad:
+            problem = f"{self.tolerance_rad} is above {self.step_rad}, the first step"
+            raise InputError("tolerance_rad", problem, "Give an angle of at most the first step.")
+        minimum = min_evaluations(self.method, len(self.initial_point))
+        if self.max_evaluations < minimum:
+            problem = f"{self.max_evaluations} is below {minimum}"
+            raise InputError("max_evaluations", problem, f"Give {minimum} or more.")
+        if self.method is ScipyMethod.L_BFGS_B:
+            self.frequencies = validate_frequencies(self.frequencies or (), len(self.initial_point))
+        self._stop = stop_without_angles(self.initial_point)
+
+    @property
+    def current(self) -> PointEstimate | None:
+        """Point measured last."""
+        return self._point_estimate(len(self._points) - 1) if self._points else None
+
+    @property
+    def best(self) -> PointEstimate | None:
+        """Point with the lowest measured energy."""
+        if not self._points:
+            return None
+        return self._point_estimate(min(range(len(self._points)), key=lambda index: self._estimates[index][0]))
+
+    @property
+    def stop(self) -> Stop | None:
+        """Reason to stop; None while the search runs."""
+        return self._stop
+
+    def ask(self) -> NDArray[np.float64]:
+        """Return the next point, with its shifts for L-BFGS-B."""
+        if self._stop is None and self._request is None:
+            try:
+                self._request = self._next_point()
+            except BaseException:  # KeyboardInterrupt too, which leaves SciPy between two points
+                self._thread = None  # the next `ask` starts a new run over the records
+                raise
+        if self._request is None:
+            return np.empty((0, len(self.initial_point)))
+        return np.vstack([self._request, *(self._request + shift for shift in self._shifts())])
+
+    def tell(self, points: NDArray[np.float64], estimates: Sequence[Estimate | FailedPoint]) -> None:
+        """Record the point, its energy, and for L-BFGS-B its gradient. Raises JobFailed for a failed point."""
+        known = [estimate for estimate in estimates if isinstance(estimate, Estimate)]
+        if len(known) < len(estimates):
+            raise missing_points_error(self.method, estimates)
+        if self.method is ScipyMethod.L_BFGS_B:
+            self._gradients.append(_gradient(self.frequencies or (), points, known))
+        self._points.append(np.array(points[0], float))
+        self._estimates.append((known[0].value, known[0].standard_error))
+        self._request = None
+
+    def _next_point(self) -> NDArray[np.float64] | None:
+        """Return SciPy's first point without a recorded value, or None at the end (`stop` is then set)."""
+        thread = self._thread
+        if thread is None or thread.pid != os.getpid():  # a fork copies only the thread that called it
+            thread = self._thread = ScipyThread(self._minimize_arguments())
+        while not isinstance(request := thread.request, Stop):
+            index = thread.evaluations
+            if index == len(self._points):
+                if self.method is ScipyMethod.COBYQA:
+                    self._thread = None  # SciPy runs one COBYQA at a time, so none may stay suspended
+                return request
+            distance = float(np.abs(request - self._points[index]).max())
+            if distance > SAME_POINT_RAD:
+                difference = f"evaluation {index} is {distance:.1e} rad away from the recorded one"
+                raise ReplayDiverged(self.method, difference)
+            thread.answer(self._recorded_value(index))
+        self._stop, self._thread = request, None
+        return None
+
+    def _recorded_value(self, index: int) -> ObjectiveValue:
+        value = self._estimates[index][0]
+        return (value, np.array(self._gradients[index], float)) if self._gradients else value
+
+    def _minimize_arguments(self) -> MinimizeArguments:
+        step, last, most = self.step_rad, self.tolerance_rad, self.max_evaluations
+        axes = step * np.eye(len(self.initial_point))
+        options: dict[ScipyMethod, dict[str, Any]] = {
+            ScipyMethod.COBYLA: {"rhobeg": step, "tol": last, "maxiter": most},
+            ScipyMethod.COBYQA: {"initial_tr_radius": step, "final_tr_radius": last, "maxfev": most},
+            ScipyMethod.NELDER_MEAD: {
+                "initial_simplex": np.vstack([self.initial_point, self.initial_point + axes]),
+                "xatol": last,
+                # by default the angles alone decide: equal energies may be noise
+                "fatol": math.inf if self.tolerance is None else self.tolerance,
+                "maxfev": most,
+            },
+            ScipyMethod.POWELL: {"direc": axes, "xtol": last, "maxfev": most},
+            ScipyMethod.L_BFGS_B: {"gtol": last, "maxfun": most, "maxiter": most},
+        }
+        uses_gradient = self.method is ScipyMethod.L_BFGS_B
+        return MinimizeArguments(str(self.method).upper(), self.initial_point, options[self.method], uses_gradient)
+
+    def _shifts(self) -> list[NDArray[np.float64]]:
+        if self.method is not ScipyMethod.L_BFGS_B:
+            return []
+        axes = np.eye(len(self.initial_point))
+        return [
+            offset * axes[angle]
+            for angle, numbers in enumerate(self.frequencies or ())
+            for offset in sample_offsets(numbers)[1:]
+        ]
+
+    def __copy__(self) -> Self:
+        """Copy deeply: a copy shares neither the records nor SciPy's run."""
+        return copy.deepcopy(self)
+
+    def _point_estimate(self, index: int) -> PointEstimate:
+        return PointEstimate(self._points[index], *self._estimates[index])
+
+    def state(self) -> dict[str, JSON]:
+        """Complete state of the search, JSON-serializable."""
+        return {
+            "initial_point": self.initial_point.tolist(),
+            "method": str(self.method),
+            "step_rad": self.step_rad,
+            "tolerance_rad": self.tolerance_rad,
+            "max_evaluations": self.max_evaluations,
+            "frequencies": None if self.frequencies is None else [list(numbers) for numbers in self.frequencies],
+            "tolerance": self.tolerance,
+            "points": [point.tolist() for point in self._points],
+            "estimates": [list(row) for row in self._estimates],
+            "gradients": [list(row) for row in self._gradients],
+        }
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Any]) -> Self:
+        """Restore an optimizer from its `state`."""
+        frequencies = state["frequencies"]
+        optimizer = cls(
+            np.array(state["initial_point"], float),
+            ScipyMethod(state["method"]),
+            step_rad=state["step_rad"],
+            tolerance_rad=state["tolerance_rad"],
+            max_evaluations=state["max_evaluations"],
+            frequencies=None if frequencies is None else tuple(tuple(numbers) for numbers in frequencies),
+            tolerance=state["tolerance"],
+        )
+        optimizer._points = [np.array(point, float) for point in state["points"]]
+        optimizer._estimates = [(value, error) for value, error in state["estimates"]]
+        optimizer._gradients = [list(row) for row in state["gradients"]]
+        return optimizer
+
+
+def min_evaluations(method: ScipyMethod, angles: int) -> int:
+    """Smallest limit of evaluations: the method's first model and one more; with fewer, SciPy fails or adds some."""
+    return (2 * angles if method is ScipyMethod.COBYQA else angles) + 2
+
+
+def _gradient(
+    frequencies: tuple[Frequencies, ...], points: NDArray[np.float64], estimates: Sequence[Estimate]
+) -> list[float]:
+    """Gradient at the first point by the general parameter-shift rule (D. Wierichs et al., Quantum 6 (2022) 677)."""
+    slopes, first = [], 1
+    for angle, numbers in enumerate(frequencies):
+        rows = [0, *range(first, first := first + len(sample_offsets(numbers)) - 1)]
+        line = [(float(points[row, angle]), estimates[row].value, 1.0) for row in rows]  # equal weights: the shift rule
+        model = fit_trigonometric(numbers, line, float(points[0, angle]))
+        assert model is not None  # equally spaced points determine it
+        slopes.append(model.slope(0.0))
+    return slopes

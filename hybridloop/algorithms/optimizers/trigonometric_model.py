@@ -1,0 +1,254 @@
+"""Trigonometric models of noisy energies: least-squares fits along one angle, and a Gaussian process over all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
+from scipy.optimize import minimize
+
+from hybridloop.algorithms.circuits.ansatz import Frequencies
+
+VARIANCE_FLOOR = 0.1  # of the mean: a point's variance is an estimate too, and must not dominate the weights
+MAX_CONDITION = 1e8  # condition number above which a fit counts as undetermined
+GRID = 64  # points per period of the highest frequency in the search for minima
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrigonometricFit:
+    """Trigonometric polynomial a_0 + Σ_k a_k cos(Ω_k t) + b_k sin(Ω_k t), t in radians from a centre.
+
+    `coefficients` (2R + 1,) are a_0, a_1, b_1, a_2, …; `covariance` is that of the coefficients.
+    """
+
+    frequencies: Frequencies
+    coefficients: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+
+    def value(self, offset: float) -> float:
+        """Energy at an offset from the centre."""
+        return float(_features(self.frequencies, offset) @ self.coefficients)
+
+    def slope(self, offset: float) -> float:
+        """Slope at an offset from the centre, in energy per radian."""
+        return float(_features(self.frequencies, offset, derivative=1) @ self.coefficients)
+
+    def standard_error(self, offset: float) -> float:
+        """Standard error of the energy at an offset from the centre."""
+        features = _features(self.frequencies, offset)
+        return math.sqrt(max(0.0, float(features @ self.covariance @ features)))
+
+    def minimum(self) -> float:
+        """Offset of the global minimum, in one period around the centre.
+
+        Of several local minima within one standard error of the deepest, it is the nearest: noise must not choose among
+        mirror images or along a flat line.
+        """
+        period = 2.0 * math.pi / math.gcd(*self.frequencies)
+        grid = np.linspace(-period / 2, period / 2, GRID * max(self.frequencies), endpoint=False)
+        values = _features(self.frequencies, grid) @ self.coefficients
+        is_low = (values <= np.roll(values, 1)) & (values <= np.roll(values, -1))
+        refined = [self._refine(float(start), float(grid[1] - grid[0])) for start in grid[is_low]]
+        minima = [math.remainder(t, period) for t in refined]
+        deepest = min(minima, key=self.value)
+        equal = [t for t in minima if self.value(t) - self.value(deepest) <= self._error_between(t, deepest)]
+        return min(equal, key=abs)
+
+    def noise_cost(self, offset: float) -> float:
+        """Mean excess energy of a minimum at the offset, due to noise in the slope: var(slope) / (2 curvature)."""
+        slope = _features(self.frequencies, offset, derivative=1)
+        curvature = float(_features(self.frequencies, offset, derivative=2) @ self.coefficients)
+        variance = float(slope @ self.covariance @ slope)
+        spread = float(np.abs(self.coefficients[1:]).sum())  # a bound of half the range of the energy
+        return min(variance / (2.0 * curvature), spread) if curvature > 0 else spread * (variance > 0)
+
+    def _refine(self, offset: float, spacing: float) -> float:
+        """Refine a minimum by Newton's iteration on the slope, within the grid's spacing."""
+        refined = offset
+        for _ in range(20):
+            slope, curvature = (
+                float(_features(self.frequencies, refined, derivative=order) @ self.coefficients) for order in (1, 2)
+            )
+            if curvature <= 0:
+                return offset
+            step = -slope / curvature
+            refined = min(max(refined + step, offset - spacing), offset + spacing)
+            if abs(step) < 1e-12:
+                break
+        return refined if self.value(refined) <= self.value(offset) else offset
+
+    def _error_between(self, one: float, other: float) -> float:
+        difference = _features(self.frequencies, one) - _features(self.frequencies, other)
+        return math.sqrt(max(0.0, float(difference @ self.covariance @ difference)))
+
+
+def sample_offsets(frequencies: Frequencies) -> NDArray[np.float64]:
+    """Offsets of a fit's points in radians, 2R + 1 or more, equally spaced over the period, the centre first.
+
+    2 Ω_max / gcd + 1 points distinguish all harmonics up to the highest. With gaps among the frequencies these are more
+    points than unknowns, which makes the fit more precise.
+
+    >>> [round(float(offset), 4) for offset in sample_offsets((2,))]
+    [0.0, 1.0472, 2.0944]
+    """
+    divisor = math.gcd(*frequencies)
+    count = 2 * max(frequencies) // divisor + 1
+    offsets: NDArray[np.float64] = np.arange(count, dtype=np.float64) * (2.0 * math.pi / divisor / count)
+    return offsets
+
+
+def fit_trigonometric(
+    frequencies: Frequencies, data: Sequence[tuple[float, float, float]], centre: float
+) -> TrigonometricFit | None:
+    """Fit a trigonometric polynomial to (angle, energy, variance) rows, weighted by 1 / variance.
+
+    Returns None where the rows do not determine it.
+    """
+    unknowns = 2 * len(frequencies) + 1
+    if len(data) < unknowns:
+        return None
+    angles, values, variances = np.array(data, float).T
+    features = _features(frequencies, angles - centre)
+    mean_variance = float(variances.mean())
+    weights = 1.0 / np.maximum(variances, VARIANCE_FLOOR * mean_variance) if mean_variance > 0 else np.ones(len(data))
+    scaled = features * np.sqrt(weights)[:, None]
+    if np.linalg.cond(scaled) > MAX_CONDITION:
+        return None
+    inverse = np.linalg.pinv(scaled)
+    coefficients = inverse @ (values * np.sqrt(weights))
+    covariance = inverse @ inverse.T if mean_variance > 0 else np.zeros((unknowns, unknowns))
+    return TrigonometricFit(frequencies, coefficients, covariance)
+
+
+def _features(
+    frequencies: Frequencies, offset: float | NDArray[np.float64], *, derivative: int = 0
+) -> NDArray[np.float64]:
+    """Features 1, cos Ω_1 t, sin Ω_1 t, … along a new last axis, or their derivative of the given order."""
+    t = np.asarray(offset, float)
+    columns = [np.ones_like(t) if derivative == 0 else np.zeros_like(t)]
+    for frequency in frequencies:
+        phase = frequency * t + derivative * math.pi / 2
+        columns += [frequency**derivative * np.cos(phase), frequency**derivative * np.sin(phase)]
+    features: NDArray[np.float64] = np.stack(columns, axis=-1)
+    return features
+
+
+SMOOTHNESS = 2.0  # γ, weight of an angle's constant relative to that of a wave
+JITTER = 1e-9  # of the signal's variance: repeated points make rows that are equal apart from noise
+CONFIDENCE_SIGMAS = 1.5  # standard errors of the upper confidence bound that is minimized
+MIN_CURVATURE = 0.02  # hartree per square radian: a floor for curvatures
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrigonometricProcess:
+    """Gaussian process with the trigonometric kernel Π_i (γ + 2 mean_f cos(f Δ_i)) / (γ + 2), and a constant.
+
+    K. A. Nicoli et al., NeurIPS 36 (2023), "Physics-informed Bayesian optimization of variational quantum circuits".
+    The kernel's feature space is that of all products of each angle's waves, which contains the exact energy; the
+    process differs from it only by noise and by points not yet measured. Points (k, n) in radians, energies in hartree.
+    """
+
+    frequencies: tuple[Frequencies, ...]
+    points: NDArray[np.float64]
+    mean: float
+    signal: float  # prior variance
+    factor: NDArray[np.float64]  # Cholesky factor of the data's covariance
+    weights: NDArray[np.float64]
+
+    @classmethod
+    def condition(
+        cls,
+        frequencies: tuple[Frequencies, ...],
+        points: NDArray[np.float64],
+        values: NDArray[np.float64],
+        variances: NDArray[np.float64],
+    ) -> Self:
+        """Condition the process on at least one point (k, n) with its energy and variance, each (k,)."""
+        mean, signal = float(values.mean()), max(float(values.var()), float(variances.mean()), 1e-18)
+        covariance = signal * (1.0 + _kernel(frequencies, points[:, None] - points[None]).prod(axis=-1))
+        noise = np.maximum(variances, VARIANCE_FLOOR * variances.mean()) + JITTER * signal
+        factor = np.linalg.cholesky(covariance + np.diag(noise))
+        half = solve_triangular(factor, values - mean, lower=True)
+        weights = solve_triangular(factor, half, lower=True, trans="T")
+        return cls(frequencies, points, mean, signal, factor, weights)
+
+    def value(self, point: NDArray[np.float64]) -> float:
+        """Expected energy at a point (n,)."""
+        return self.mean + float(self._covariances(point) @ self.weights)
+
+    def standard_error(self, point: NDArray[np.float64]) -> float:
+        """Posterior standard deviation of the energy at a point (n,)."""
+        whitened = solve_triangular(self.factor, self._covariances(point), lower=True)
+        return math.sqrt(max(2.0 * self.signal - float(whitened @ whitened), 0.0))
+
+    def gradient(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Expected slope along each angle (n,)."""
+        slope: NDArray[np.float64] = self._slopes(point) @ self.weights
+        return slope
+
+    def minimum(self, starts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Minimum of the upper confidence bound, by BFGS from several starts.
+
+        The bound is the expected energy plus `CONFIDENCE_SIGMAS` standard errors, so that the search stays near points
+        that were measured.
+        """
+
+        def upper_bound(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+            covariances, slopes = self._covariances(point), self._slopes(point)
+            whitened = solve_triangular(self.factor, covariances, lower=True)
+            error = math.sqrt(max(2.0 * self.signal - float(whitened @ whitened), 1e-9 * self.signal))
+            solved = solve_triangular(self.factor, whitened, lower=True, trans="T")
+            value = self.mean + float(covariances @ self.weights) + CONFIDENCE_SIGMAS * error
+            return value, slopes @ self.weights - CONFIDENCE_SIGMAS * (slopes @ solved) / error
+
+        results = [minimize(upper_bound, start, jac=True, method="BFGS") for start in starts]
+        point: NDArray[np.float64] = min(results, key=lambda result: float(result.fun)).x
+        return point
+
+    def noise_cost(self, point: NDArray[np.float64]) -> float:
+        """Mean excess energy of a minimum at the point, due to uncertain slopes: Σ var(slope) / (2 curvature)."""
+        whitened = solve_triangular(self.factor, self._slopes(point).T, lower=True)
+        covariance = np.diag(self.signal * _prior_slope_variances(self.frequencies)) - whitened.T @ whitened
+        curvatures, axes = np.linalg.eigh(self._curvature(point))
+        variances = np.einsum("ik,ij,jk->k", axes, covariance, axes)
+        return float((variances / (2.0 * np.maximum(curvatures, MIN_CURVATURE))).sum())
+
+    def _curvature(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
+        step, axes = 1e-4, np.eye(len(point))
+        rows = [self.gradient(point + step * axis) - self.gradient(point - step * axis) for axis in axes]
+        hessian = np.array(rows) / (2.0 * step)
+        symmetric: NDArray[np.float64] = (hessian + hessian.T) / 2.0
+        return symmetric
+
+    def _covariances(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Prior covariances of the energy at a point with each measured energy, shape (k,)."""
+        product: NDArray[np.float64] = _kernel(self.frequencies, point - self.points).prod(axis=1)
+        return self.signal * (1.0 + product)
+
+    def _slopes(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Derivatives of `_covariances` along each angle, shape (n, k)."""
+        offsets = point - self.points
+        factors, slopes = _kernel(self.frequencies, offsets), _kernel(self.frequencies, offsets, derivative=1)
+        rows = [np.delete(factors, angle, axis=1).prod(axis=1) * slopes[:, angle] for angle in range(len(point))]
+        return self.signal * np.array(rows)
+
+
+def _kernel(
+    frequencies: tuple[Frequencies, ...], offsets: NDArray[np.float64], *, derivative: int = 0
+) -> NDArray[np.float64]:
+    """Factor of each angle in the kernel at the offsets (..., n), or its first derivative."""
+    columns = []
+    for angle, numbers in enumerate(frequencies):
+        waves = [f**derivative * np.cos(f * offsets[..., angle] + derivative * math.pi / 2) for f in numbers]
+        columns.append((SMOOTHNESS * (derivative == 0) + 2.0 * np.mean(waves, axis=0)) / (SMOOTHNESS + 2.0))
+    return np.stack(columns, axis=-1)
+
+
+def _prior_slope_variances(frequencies: tuple[Frequencies, ...]) -> NDArray[np.float64]:
+    """Prior variance of the slope along each angle, relative to the signal's variance."""
+    return np.array([2.0 * np.mean(np.square(numbers)) / (SMOOTHNESS + 2.0) for numbers in frequencies])

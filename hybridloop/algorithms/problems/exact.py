@@ -1,0 +1,91 @@
+"""Exact diagonalization of small problems, as a reference for results: full configuration interaction (FCI)."""
+
+from __future__ import annotations
+
+import itertools
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.quantum_info import SparsePauliOp
+from scipy.sparse import coo_array
+from scipy.sparse.linalg import eigsh
+
+from hybridloop.algorithms.problems.fermions import hamiltonian_terms
+from hybridloop.algorithms.problems.molecule import Molecule
+from hybridloop.errors import InputError
+
+MAX_DETERMINANTS = 5000  # 8 electrons in 8 orbitals: under a second
+MAX_ORBITALS = 31  # a determinant is one bit for each spin orbital, in a signed 64-bit word
+MAX_DENSE_QUBITS = 8  # all eigenvalues of 256 rows: a few milliseconds
+MAX_DENSE_DETERMINANTS = 400  # up to here LAPACK is as quick as Lanczos and needs no starting vector
+
+
+def can_be_diagonalized(molecule: Molecule) -> bool:
+    """Return whether the molecule is within `MAX_DETERMINANTS` and `MAX_ORBITALS`."""
+    return molecule.norb <= MAX_ORBITALS and _count_determinants(molecule) <= MAX_DETERMINANTS
+
+
+def exact_ground_energy(molecule: Molecule) -> float:
+    """Return the full configuration interaction (FCI) ground-state energy in hartree.
+
+    The Jordan-Wigner Hamiltonian is restricted to determinants with the molecule's alpha and beta electrons: states
+    with other electron numbers may have a lower energy. Raises InputError unless `can_be_diagonalized`.
+    """
+    if not can_be_diagonalized(molecule):
+        problem = f"{molecule.source} has {_count_determinants(molecule)} determinants over {molecule.norb} orbitals"
+        remedy = f"An exact energy is computed up to {MAX_DETERMINANTS} determinants and {MAX_ORBITALS} orbitals."
+        raise InputError("problem", problem, remedy)
+    states = _determinants(molecule)
+    size = len(states)
+    # terms with the same X mask connect the same pairs of determinants
+    by_flip: dict[int, list[tuple[int, float]]] = {}
+    for (x, z), coefficient in hamiltonian_terms(molecule).items():
+        by_flip.setdefault(x, []).append((z, coefficient))
+    # the sparse matrix, one flip at a time
+    rows, columns, values = [], [], []
+    for flip, terms in by_flip.items():
+        partners = states ^ flip
+        places = np.minimum(np.searchsorted(states, partners), size - 1)
+        inside = np.flatnonzero(states[places] == partners)  # single terms may leave the sector; their sum does not
+        phases = np.array([z for z, _ in terms])
+        coefficients = np.array([coefficient for _, coefficient in terms])
+        parity = np.bitwise_count(states[inside, None] & phases[None, :]) & 1
+        rows.append(places[inside])
+        columns.append(inside)
+        values.append(coefficients.sum() - 2.0 * (parity @ coefficients))
+    entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
+    matrix = coo_array(entries, shape=(size, size)).tocsr()
+    # the lowest eigenvalue, by LAPACK or Lanczos
+    if size <= MAX_DENSE_DETERMINANTS:
+        return float(np.linalg.eigvalsh(matrix.toarray())[0])
+    return float(eigsh(matrix, k=1, which="SA", v0=_lanczos_start(molecule, states), return_eigenvectors=False)[0])
+
+
+def lowest_eigenvalues(operator: SparsePauliOp, count: int) -> tuple[float, ...] | None:
+    """Return the `count` lowest eigenvalues with multiplicity, ascending; None above `MAX_DENSE_QUBITS` qubits.
+
+    The whole Hilbert space counts: for a molecule, states with other electron numbers are included.
+    """
+    if operator.num_qubits > MAX_DENSE_QUBITS:
+        return None
+    return tuple(np.linalg.eigvalsh(operator.to_matrix())[:count].tolist())
+
+
+def _count_determinants(molecule: Molecule) -> int:
+    """Count the determinants with the molecule's alpha and beta electrons."""
+    return comb(molecule.norb, molecule.electrons[0]) * comb(molecule.norb, molecule.electrons[1])
+
+
+def _determinants(molecule: Molecule) -> NDArray[np.int64]:
+    """Return the determinants as bit masks, ascending; bit i is spin orbital i, alpha orbitals first."""
+    alpha, beta = (
+        [sum(1 << orbital for orbital in occupied) for occupied in itertools.combinations(range(molecule.norb), count)]
+        for count in molecule.electrons
+    )
+    return np.sort(np.array([a | b << molecule.norb for a in alpha for b in beta], np.int64))
+
+
+def _lanczos_start(molecule: Molecule, states: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return a random start vector for Lanczos: it overlaps with every symmetry sector."""
+    return np.random.default_rng(molecule.norb).normal(size=len(states))

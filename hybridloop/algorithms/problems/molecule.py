@@ -1,0 +1,119 @@
+"""A molecule's integrals and electrons, and the reduction to an active space or with frozen core orbitals.
+
+Frozen core orbitals stay doubly filled: they enter the constant and a mean field. High orbitals are left empty.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridloop.errors import InputError, ProblemError
+
+SYMMETRY_TOLERANCE = 1e-8  # hartree: files print at least 8 digits, and symmetry-equivalent integrals are copies
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Molecule:
+    """Spin-restricted real integrals in hartree over `norb` spatial orbitals; arrays are kept as read-only copies.
+
+    one_body[p, q] = h_pq; two_body[p, q, r, s] = (pq|rs) in chemists' order, with its eight-fold symmetry;
+    electrons = (alpha, beta); core_energy is nuclear repulsion and frozen core. The Hartree-Fock determinant fills
+    the lowest orbitals of each spin, in the order of the arrays.
+    """
+
+    one_body: NDArray[np.float64]
+    two_body: NDArray[np.float64]
+    electrons: tuple[int, int]
+    core_energy: float
+    source: str
+
+    def __post_init__(self) -> None:
+        norb = self.one_body.shape[0] if self.one_body.ndim == 2 else 0
+        if norb < 1 or self.one_body.shape != (norb,) * 2 or self.two_body.shape != (norb,) * 4:
+            shapes = f"shapes {self.one_body.shape} and {self.two_body.shape}"
+            raise self._error(f"the integrals have {shapes}", "Give (n, n) and (n, n, n, n) for n ≥ 1 orbitals.")
+        if not all(0 <= count <= norb for count in self.electrons):
+            problem = (
+                f"{self.electrons[0]} alpha and {self.electrons[1]} beta electrons do not fit in {norb} orbital(s)"
+            )
+            raise self._error(problem, f"Give 0 to {norb} electrons of each spin.")
+        values = (self.one_body, self.two_body, np.array(self.core_energy))
+        if not all(np.isrealobj(value) and np.isfinite(value).all() for value in values):
+            raise self._error("an integral is not a finite real number", "Give finite real numbers in hartree.")
+        two = self.two_body
+        partners = [two.transpose(axes) for axes in ((1, 0, 2, 3), (0, 1, 3, 2), (2, 3, 0, 1))]
+        skew = max(np.abs(two - partner).max() for partner in partners)
+        if max(skew, np.abs(self.one_body - self.one_body.T).max()) > SYMMETRY_TOLERANCE:
+            raise self._error(
+                "the integrals are not symmetric",
+                "Give integrals over real orbitals: h_pq = h_qp, (pq|rs) = (qp|rs) = (rs|pq).",
+            )
+        for name in ("one_body", "two_body"):
+            array = np.array(getattr(self, name), float)
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+
+    @property
+    def norb(self) -> int:
+        """The number of spatial orbitals; there are twice as many spin orbitals."""
+        return int(self.one_body.shape[0])
+
+    @property
+    def hartree_fock_energy(self) -> float:
+        """The Hartree-Fock energy in hartree: that of the determinant that fills the lowest orbitals of each spin."""
+        alpha, beta = (np.arange(self.norb) < count for count in self.electrons)
+        coulomb = np.einsum("iijj->ij", self.two_body)
+        exchange = np.einsum("ijji->ij", self.two_body)
+        density = alpha.astype(float) + beta
+        pairs = 0.5 * density @ coulomb @ density - 0.5 * (alpha @ exchange @ alpha + beta @ exchange @ beta)
+        return float(self.core_energy + np.diag(self.one_body) @ density + pairs)
+
+    def _error(self, problem: str, remedy: str) -> ProblemError:
+        return ProblemError(self.source, None, problem, remedy)
+
+
+def frozen_core(molecule: Molecule, orbitals: int) -> Molecule:
+    """Freeze the lowest `orbitals` as a doubly filled core: that many orbitals and electron pairs fewer."""
+    most = min(*molecule.electrons, molecule.norb - 1)
+    if not 0 <= orbitals <= most:
+        problem = f"{orbitals} of {molecule.norb} orbitals can't be frozen: at most {most} can be a doubly filled core"
+        raise InputError("frozen_core", problem, f"Give 0 to {most}.")
+    return active_space(molecule, sum(molecule.electrons) - 2 * orbitals, molecule.norb - orbitals)
+
+
+def active_space(molecule: Molecule, electrons: int, orbitals: int) -> Molecule:
+    """Reduce a molecule to the complete active space of `electrons` in `orbitals` around the highest filled (CASCI).
+
+    Core orbitals i give E + 2 Σ_i h_ii + Σ_ij 2 (ii|jj) − (ij|ji) to the constant and Σ_i 2 (pq|ii) − (pi|iq) to h_pq:
+    the exact Hamiltonian between determinants that fill them (T. Helgaker et al., Molecular Electronic-Structure
+    Theory (2000), ch. 12). The Hartree-Fock energy does not change. Raises InputError for a space that does not fit.
+    """
+    core, unpaired = divmod(sum(molecule.electrons) - electrons, 2)
+    alpha, beta = (count - core for count in molecule.electrons)
+    if unpaired or core < 0 or min(alpha, beta) < 0:
+        problem = f"{electrons} of {sum(molecule.electrons)} electrons can't be active: the others must form pairs"
+        raise InputError("active_space", problem, f"Give {_allowed_electrons(molecule)} electrons.")
+    if orbitals < max(alpha, beta, 1) or core + orbitals > molecule.norb:
+        problem = (
+            f"{electrons} electrons in {orbitals} active orbitals do not fit: "
+            f"{core} of {molecule.norb} orbital(s) are core"
+        )
+        remedy = f"Give {max(alpha, beta, 1)} to {molecule.norb - core} active orbitals."
+        raise InputError("active_space", problem, remedy)
+    filled, active = slice(0, core), slice(core, core + orbitals)
+    one, two = molecule.one_body, molecule.two_body
+    coulomb = np.einsum("pqii->pq", two[:, :, filled, filled])
+    exchange = np.einsum("piiq->pq", two[:, filled, filled, :])
+    field = one + 2.0 * coulomb - exchange
+    energy = molecule.core_energy + float(np.trace((one + field)[filled, filled]))
+    inside = two[active, active, active, active]
+    source = f"{molecule.source} ({electrons}e, {orbitals}o)"
+    return Molecule(field[active, active], inside, (alpha, beta), energy, source)
+
+
+def _allowed_electrons(molecule: Molecule) -> str:
+    total, open_shell = sum(molecule.electrons), abs(molecule.electrons[0] - molecule.electrons[1])
+    return f"{total} or an even number fewer, at least {open_shell}"

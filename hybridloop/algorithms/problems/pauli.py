@@ -1,0 +1,37 @@
+"""Pauli sum problem: a Hermitian operator whose lowest eigenvalue is searched, without molecule or electrons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from qiskit.quantum_info import SparsePauliOp
+from scipy.sparse.linalg import eigsh
+
+MAX_EXACT_QUBITS = 12  # 4096 amplitudes: the lowest eigenvalue takes well under a second
+MAX_DENSE_QUBITS = 6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PauliProblem:
+    """A Hermitian Pauli sum, in a unit chosen by the user. It has no reference state and no electrons."""
+
+    hamiltonian: SparsePauliOp
+    source: str
+
+    @property
+    def num_qubits(self) -> int:
+        """The number of qubits the operator acts on."""
+        return int(self.hamiltonian.num_qubits)
+
+    def exact_ground_energy(self) -> float | None:
+        """Return the lowest eigenvalue by exact diagonalization; None above `MAX_EXACT_QUBITS` qubits."""
+        if self.num_qubits > MAX_EXACT_QUBITS:
+            return None
+        if self.num_qubits <= MAX_DENSE_QUBITS:
+            return float(np.linalg.eigvalsh(self.hamiltonian.to_matrix())[0])
+        start = np.random.default_rng(self.num_qubits).normal(
+            size=2**self.num_qubits
+        )  # overlaps with every symmetry sector
+        matrix = self.hamiltonian.to_matrix(sparse=True)
+        return float(eigsh(matrix, k=1, which="SA", v0=start, return_eigenvectors=False)[0])

@@ -1,0 +1,148 @@
+"""The public functions that run algorithms: flows called as functions, which start what is missing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from hybridloop.api.environment import prefect, workspace_called
+from hybridloop.api.options import AdaptOptions, QaoaOptions, RqaoaOptions, VqdOptions, VqeOptions
+from hybridloop.api.progress import combine_callbacks
+from hybridloop.api.runs import run
+from hybridloop.settings import ProblemText
+from hybridloop.settings.inputs import read_problem, read_scan
+from hybridloop.settings.sources import CALL, Layer, resolve_settings
+
+if TYPE_CHECKING:
+    from hybridloop.flows.sweep_execution.results import SweepResult
+    from hybridloop.flows.sweep_execution.scheduler import OnPoint
+    from hybridloop.flows.sweep_execution.spec import SweepSpec
+    from hybridloop.runs.result import RunResult
+
+_log = logging.getLogger(__name__)
+
+
+def vqe(problem: str | Path | ProblemText, **options: Unpack[VqeOptions]) -> RunResult:
+    """Find a molecule's ground-state energy (hartree) as a Prefect flow run that owns one session.
+
+    `problem` is a built-in name (`hybridloop problems`) or a file: FCIDUMP, QCSchema JSON, or a Pauli sum. The options
+    are the fields of `hybridloop.VqeSettings`, such as `shots=2000, seed=7`, and these four:
+
+    - `run_key`: a name for the run. The run of that name is resumed, if there is one; if it is finished, its stored
+      result is returned.
+    - `workspace`: the SDK's Workspace, or the name of a saved block (`hybridloop.blocks`). Without it,
+      AZURE_QUANTUM_CONNECTION_STRING names the workspace; else a local service is used, and started if need be.
+    - `callback(round, point, value, standard_error)`: called after each measured round.
+    - `on_progress(update)`: called after each measured round with a `hybridloop.RoundUpdate`.
+
+    `ansatz` may be a Qiskit circuit. An exception of a callback ends the run with CallbackFailed; it can be resumed. In
+    a notebook the run is displayed while it is under way. A stopped or parked run returns a result without a value.
+    Raises InputError before anything is started, RunBusy where another process holds the run, ServiceError for trouble
+    of the service.
+    """
+    return _run("vqe", read_problem(problem), options)
+
+
+def adapt(problem: str | Path | ProblemText, **options: Unpack[AdaptOptions]) -> RunResult:
+    """Find a molecule's ground-state energy (hartree) by ADAPT-VQE, with a circuit that grows operator by operator.
+
+    The result's `table` has the operators. The options are the fields of `hybridloop.AdaptSettings`, and those that
+    `vqe` has besides.
+    """
+    return _run("adapt", read_problem(problem), options)
+
+
+def vqd(problem: str | Path | ProblemText, **options: Unpack[VqdOptions]) -> RunResult:
+    """Find a molecule's lowest energy levels (hartree) by variational quantum deflation.
+
+    The result's `table` has the levels; its value is the ground state's energy. The options are the fields of
+    `hybridloop.VqdSettings`, and those that `vqe` has besides.
+    """
+    return _run("vqd", read_problem(problem), options)
+
+
+def scan(problems: Sequence[str | Path | ProblemText], **options: Unpack[VqeOptions]) -> RunResult:
+    """Find the ground-state energies (hartree) of several molecules, one VQE after the other in one run and session.
+
+    `problems` are as for `vqe`; neighbours should be similar. A point starts from the angles of the previous point
+    where the orbitals can be matched and the energy there, which is measured, lies below Hartree-Fock's. The result's
+    `table` has the points; its value is the first point's. The options are those of `vqe`.
+    """
+    return _run("scan", read_scan(problems), options)
+
+
+def qaoa(problem: str | Path | ProblemText, **options: Unpack[QaoaOptions]) -> RunResult:
+    """Find a good assignment of a binary problem by QAOA at fixed angles, by default in one job.
+
+    `problem` is a built-in name (`hybridloop problems`) or a file: edge list, GraphML, node-link JSON, or JSON with a
+    QUBO, an Ising model, numbers to partition or a portfolio. The options are the fields of `hybridloop.QaoaSettings`,
+    and those that `vqe` has besides.
+    """
+    return _run("qaoa", read_problem(problem), options)
+
+
+def rqaoa(problem: str | Path | ProblemText, **options: Unpack[RqaoaOptions]) -> RunResult:
+    """Find a good assignment of a binary problem by recursive QAOA, one job a round; see `qaoa`.
+
+    The options are the fields of `hybridloop.RqaoaSettings`, and those that `vqe` has besides.
+    """
+    return _run("rqaoa", read_problem(problem), options)
+
+
+def sweep(
+    spec: str | Path | Mapping[str, Any] | SweepSpec,
+    *,
+    workspace: str | Any | None = None,
+    on_point: OnPoint | None = None,
+    **changes: Any,
+) -> SweepResult:
+    """Run many points, a grid or list of settings and problems, each as a flow run with its own session.
+
+    `spec` is a YAML file, or a mapping with the fields of `hybridloop.SweepSpec`; `changes` replace some of them, for
+    example `max_sessions=3`. Problems may be files, folders and patterns. Points run on the workers of the algorithm's
+    deployment where some are online, else in processes on this machine. Finished points are not run again. `on_point`
+    is called with each point's row. The result is one table; a failed point is a row of it, and stops no other. Raises
+    InputError before anything is started.
+    """
+    from hybridloop.api.sweep import read_sweep
+
+    valid = read_sweep(spec, **changes)
+    resolved_workspace = workspace_called(workspace)
+    with prefect():
+        from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
+        from hybridloop.flows.sweep import sweep as flow
+        from hybridloop.flows.sweep import told_of_points
+
+        with caller_context(CallerContext(resolved_workspace)), told_of_points(on_point) as given_back:
+            try:
+                result: SweepResult = flow(valid, workspace if isinstance(workspace, str) else None)
+                return result
+            except Exception as error:
+                if not given_back:
+                    raise
+                _log.warning("Prefect could not store the end of the sweep, which is complete: %s", error)
+                return given_back[0]
+
+
+def run_housekeeping(*, workspace: str | Any | None = None) -> dict[str, str]:
+    """Run the housekeeping flow once; return what was done with each session and run, by the run's key.
+
+    It closes sessions that dead runs left open, resumes parked runs whose jobs are done, and those left to it.
+    """
+    resolved_workspace = workspace_called(workspace)
+    with prefect():
+        from hybridloop.flows.housekeeping import housekeeping
+        from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
+
+        with caller_context(CallerContext(resolved_workspace)):
+            return housekeeping(workspace=workspace if isinstance(workspace, str) else None)
+
+
+def _run(algorithm: str, problem: ProblemText, options: Mapping[str, Any]) -> RunResult:
+    settings = dict(options)
+    run_key, workspace = settings.pop("run_key", None), settings.pop("workspace", None)
+    on_progress = combine_callbacks(settings.pop("on_progress", None), settings.pop("callback", None))
+    resolved = resolve_settings(algorithm, Layer(CALL, settings))
+    return run(algorithm, problem, resolved, run_key=run_key, workspace=workspace, on_progress=on_progress)

@@ -1,0 +1,107 @@
+"""Keyword arguments of the public functions, for editors and type checkers; the models of `settings` check values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypedDict
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+    from hybridloop.runs.live import RoundUpdate
+
+# Called after each round with its number from 1, the point in radians, its value and standard error.
+Callback = Callable[[int, tuple[float, ...], float, float], None]
+
+
+class SettingOptions(TypedDict, total=False):
+    """Settings of every run; see `hybridloop.RunSettings`."""
+
+    seed: int | None
+    target: str
+    failure: Any
+    keep_alive: str
+    idle_rule: str
+    exclusive_access_budget: str | Mapping[str, float] | None
+    cancel_in_flight: bool
+    debias: bool
+    max_jobs: int | None
+    max_shots: int | None
+    max_cost: str | Mapping[str, float] | None
+    max_cost_per_job: str | Mapping[str, float] | None
+    deadline: str | float | None
+    detach_after: str | float | None
+    resume_automatically: str | None
+    session_slots: str | None
+
+
+class RunOptions(SettingOptions, total=False):
+    """Keyword arguments of every algorithm; see `hybridloop.vqe`."""
+
+    run_key: str | None
+    workspace: Any
+    on_progress: Callable[[RoundUpdate], None] | None
+    callback: Callback | None
+
+
+class EnergyOptions(RunOptions, total=False):
+    """Keyword arguments of every search for energies; see `hybridloop.VqeSettings`."""
+
+    mapping: str
+    active_space: str | tuple[int, int] | None
+    frozen_core: int
+    shots: int
+    precision: float
+    max_rounds: int
+
+
+class VqeOptions(EnergyOptions, total=False):
+    """Keyword arguments of `vqe` and `scan`; see `hybridloop.VqeSettings`."""
+
+    ansatz: str | QuantumCircuit
+    initial_point: str | Sequence[float]
+    optimizer: str
+    tolerance: float | None
+    patience: int | None
+    gradient_norm: float | None
+    grouping: str
+    allocation: str
+    mitigation: str | Sequence[str] | None
+
+
+class AdaptOptions(EnergyOptions, total=False):
+    """Keyword arguments of `adapt`; see `hybridloop.AdaptSettings`."""
+
+    pool: str
+    tolerance: float
+    max_operators: int
+
+
+class VqdOptions(EnergyOptions, total=False):
+    """Keyword arguments of `vqd`; see `hybridloop.VqdSettings`."""
+
+    levels: int
+    layers: int | None
+    random_starts: int
+    deflation: float | None
+
+
+class QaoaOptions(RunOptions, total=False):
+    """Keyword arguments of `qaoa`; see `hybridloop.QaoaSettings`."""
+
+    objective: str
+    layers: int
+    mixer: str
+    shots: int
+    refine: int
+    extend_to: int | None
+    cvar: float
+
+
+class RqaoaOptions(RunOptions, total=False):
+    """Keyword arguments of `rqaoa`; see `hybridloop.RqaoaSettings`."""
+
+    objective: str
+    layers: int
+    shots: int
+    brute_force_below: int

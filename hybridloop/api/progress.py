@@ -1,0 +1,112 @@
+"""Progress of a run for its caller: callbacks, and a display in a notebook."""
+
+from __future__ import annotations
+
+import html
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+from hybridloop.api.options import Callback
+from hybridloop.runs.live import LiveFeed, LiveState
+from hybridloop.runs.live_text import rows, title
+from hybridloop.runs.statuses import status_after
+
+if TYPE_CHECKING:
+    from hybridloop.runs.live import RoundUpdate
+
+DRAWN_EVERY_S = 0.5
+_CELL = "text-align:left;padding:0 1em 0 0"
+
+
+def combine_callbacks(
+    on_progress: Callable[[RoundUpdate], None] | None, callback: Callback | None
+) -> Callable[[RoundUpdate], None] | None:
+    """Return one callback for both; None where there is neither."""
+    if callback is None:
+        return on_progress
+
+    def call_both(update: RoundUpdate) -> None:
+        progress = update.progress
+        callback(progress.round, progress.point, progress.value, progress.standard_error)
+        if on_progress is not None:
+            on_progress(update)
+
+    return call_both
+
+
+@contextmanager
+def show_progress(algorithm: str, problem: str, target: str, feed: LiveFeed | None) -> Iterator[LiveFeed]:
+    """Give a run a feed for the block: the given one, which its owner shows, else one that a notebook displays.
+
+    An error of the block ends the feed with the status of the run; an orderly end is the caller's to report.
+    """
+    displayed = feed is None and _is_notebook()
+    feed = feed or LiveFeed()
+    with _displayed(feed) if displayed else nullcontext():
+        feed.prepare(algorithm, problem, target)
+        try:
+            yield feed
+        except BaseException as error:
+            feed.end(status_after(error), "")  # the reason is in the error
+            raise
+
+
+def _is_notebook() -> bool:
+    """Whether this runs in a kernel whose pages show HTML; IPython's own shell in a terminal does not."""
+    if "IPython" not in sys.modules:  # it is imported by whoever runs in it
+        return False
+    from IPython import get_ipython
+
+    return getattr(get_ipython(), "kernel", None) is not None  # which a terminal's shell has none of
+
+
+@contextmanager
+def _displayed(feed: LiveFeed) -> Iterator[None]:
+    """One display, which is drawn anew in its place until the block ends."""
+    from IPython.display import display
+
+    ended = threading.Event()
+    drawn = _mime(feed.state())
+    handle: Any = display(drawn, raw=True, display_id=True)
+
+    def draw() -> None:
+        nonlocal drawn
+        now = _mime(feed.state())
+        if now != drawn:
+            drawn = now
+            handle.update(now, raw=True)
+
+    def draw_until_ended() -> None:
+        while not ended.wait(DRAWN_EVERY_S):
+            draw()
+
+    # the kernel keeps in context variables which cell it is that shows something
+    drawing = threading.Thread(
+        target=copy_context().run, args=(draw_until_ended,), name="hybridloop-notebook", daemon=True
+    )
+    drawing.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        drawing.join()
+        draw()
+
+
+def _mime(state: LiveState) -> dict[str, str]:
+    """The run as HTML and as text, for pages and for whoever shows no HTML."""
+    said = list(rows(state))
+    lines = "".join(
+        f'<tr><th scope="row" style="{_CELL};font-weight:normal;opacity:.7">{html.escape(name)}</th>'
+        f'<td style="{_CELL}">{html.escape(each)}</td></tr>'
+        for name, each in said
+    )
+    caption = f'<caption style="{_CELL};font-weight:bold">{html.escape(title(state))}</caption>'
+    return {
+        "text/html": f"<table>{caption}{lines}</table>",
+        "text/plain": "\n".join([title(state), *(f"{name:<8} {each}" for name, each in said)]),
+    }

@@ -1,0 +1,130 @@
+"""Start or resume a run, from Python and from the command line, with everything it needs started around it."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from hybridloop.api.environment import prefect, workspace_called
+from hybridloop.api.progress import show_progress
+from hybridloop.errors import InputError, RunCancelled
+from hybridloop.preparation import prepare
+from hybridloop.settings import SETTINGS, ProblemText, RunSettings
+from hybridloop.settings.inputs import checked
+from hybridloop.settings.sources import ResolvedSettings
+
+if TYPE_CHECKING:
+    from hybridloop.runs.live import LiveFeed, RoundUpdate
+    from hybridloop.runs.result import RunResult
+
+_log = logging.getLogger(__name__)
+
+
+def run(
+    algorithm: str,
+    problem: ProblemText,
+    resolved: ResolvedSettings,
+    *,
+    run_key: str | None = None,
+    workspace: str | Any | None = None,
+    on_progress: Callable[[RoundUpdate], None] | None = None,
+    feed: LiveFeed | None = None,
+) -> RunResult:
+    """Resume the run of that key, else start a new one; see `hybridloop.vqe`. `feed` is for a live view."""
+    settings = resolved.settings
+    # only Prefect's server knows the workspace of a saved block
+    block = workspace if isinstance(workspace, str) else None
+    with show_progress(algorithm, problem.name, settings.target, feed) as feed:
+        stored = None
+        if run_key is not None and block is None:
+            stored = _stored_result(algorithm, problem, settings, run_key, workspace)
+        if stored is not None:
+            feed.end(stored.status, stored.reason)
+            return stored
+        # input that no run can use is refused before anything is started
+        seed = secrets.randbits(63) if settings.seed is None else settings.seed
+        prepared = prepare(algorithm, problem, settings, seed)
+        resolved_workspace = workspace_called(workspace)
+        with prefect():
+            from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
+            from hybridloop.flows.registry import FLOWS
+
+            context = CallerContext(resolved_workspace, on_progress, prepared, feed, resolved.sources)
+            with caller_context(context) as caller:
+                try:
+                    result: RunResult = FLOWS[algorithm](problem, settings, run_key, block)
+                except Exception as error:
+                    if isinstance(caller.end, RunCancelled):
+                        raise caller.end from error
+                    if caller.end is None:
+                        raise
+                    _log.warning("Prefect could not store the end of the run, which is complete: %s", error)
+                    result = caller.end  # type: ignore[assignment]  # an algorithm's run leaves no other error there
+        feed.end(result.status, result.reason)
+        return result
+
+
+def resume(
+    key: str,
+    limits: Mapping[str, Any] | None = None,
+    *,
+    workspace: str | Any | None = None,
+    on_progress: Callable[[RoundUpdate], None] | None = None,
+    feed: LiveFeed | None = None,
+) -> RunResult:
+    """Resume the run of a key (or of the beginning of its uid), with other limits if some are given; see `vqe`."""
+    from hybridloop.journal import open_journal
+    from hybridloop.runs.lookup import problem_of, settings_of
+
+    with open_journal() as journal:
+        record = journal.run(key)
+        if record.algorithm not in SETTINGS:
+            raise InputError(
+                "run",
+                f"run {record.key!r} belongs to a script, and only the script knows its circuits",
+                f"Start the script again with run_key={record.key!r}: measured rounds come from the journal.",
+            )
+        recorded = settings_of(journal, record).model_dump(mode="json")
+    # on top of the run's own settings: the user's defaults may have changed by now
+    settings = checked(SETTINGS[record.algorithm], {**recorded, **(limits or {})})
+    return run(
+        record.algorithm,
+        problem_of(record),
+        ResolvedSettings(settings, {}),
+        run_key=record.key,
+        workspace=workspace,
+        on_progress=on_progress,
+        feed=feed,
+    )
+
+
+def _stored_result(
+    algorithm: str, problem: ProblemText, settings: RunSettings, run_key: str, workspace: Any | None
+) -> RunResult | None:
+    """Return the result of a finished run; None where there is something to do.
+
+    Raises InputError where its settings differ, and RunBusy where another process holds it, before much is imported.
+    """
+    from hybridloop.journal import check_key, open_journal
+    from hybridloop.runs.holding import withdraw_stop
+    from hybridloop.runs.lookup import RunRequest, find_run
+
+    check_key(run_key)
+    with open_journal() as journal:
+        lookup = find_run(journal, RunRequest(algorithm, problem, settings, _identity(workspace), run_key))
+        if lookup.result is None:
+            if lookup.record is not None:
+                withdraw_stop(journal, lookup.record)
+            return None
+    from hybridloop.runs.result import RunResult
+
+    return RunResult.from_dict(lookup.result)
+
+
+def _identity(workspace: Any | None) -> dict[str, str]:
+    """Identify the workspace that a run would use; starts nothing."""
+    from hybridloop.azure.workspace import LocalService, connect, connect_from_environment, identity_of
+
+    return identity_of(workspace or connect_from_environment() or connect(LocalService("http://127.0.0.1/", "none")))

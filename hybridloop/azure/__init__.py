@@ -1,0 +1,1 @@
+"""Client of the Azure Quantum service: workspaces, targets, sessions, jobs and blobs."""

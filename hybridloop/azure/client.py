@@ -1,0 +1,326 @@
+"""Client of one workspace's data plane: sessions, jobs and blobs.
+
+Each call is retried where that is safe, and its failures are raised as HybridloopError with a message for users.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from hybridloop.azure.job_document import INPUT_BLOB, QIR, blob_url, job_document
+from hybridloop.azure.retry import ATTEMPTS, ATTEMPTS_IN_RUN, call_with_retries
+from hybridloop.azure.targets import Target
+from hybridloop.azure.transport import (
+    READ_TIMEOUT_S,
+    TRANSIENT,
+    FailureKind,
+    RequestFailed,
+    SignedRequest,
+    Transport,
+)
+from hybridloop.errors import (
+    AccessDenied,
+    HybridloopError,
+    ServiceBusy,
+    ServiceRefused,
+    ServiceUnreachable,
+    SessionEnded,
+    TargetDown,
+)
+from hybridloop.runtime.clock import Clock
+
+PAGE_SIZE = 100  # the service's own limit
+_NOT_SUBMITTED = "Nothing was submitted."
+_IN_FLIGHT = "Jobs that the service has accepted run on and are billed."
+_NOT_CHANGED = "Nothing was changed."
+_TRY_AGAIN = "Try again later."
+
+CLOSE_TIMEOUT_S = 5.0
+RESULT_ATTEMPTS = 12  # a result may appear some time after its job succeeded: with the waits about a minute
+
+T = TypeVar("T")
+
+
+class ResultMissing(Exception):
+    """A job has succeeded, but its result did not appear in the storage in time."""
+
+
+class ServiceClient:
+    """Client of the data plane of one workspace; `stop`, once set, ends every wait between attempts.
+
+    An attempt fails if no data arrives for `read_timeout_s`.
+    """
+
+    def __init__(
+        self, workspace: Any, clock: Clock, stop: threading.Event, *, read_timeout_s: float = READ_TIMEOUT_S
+    ) -> None:
+        self._transport = Transport(workspace, read_timeout_s=read_timeout_s)
+        self._clock = clock
+        self._stop = stop
+
+    def open_session(self, session_id: str, name: str, target: Target, job_failure_policy: str) -> None:
+        """Open the session with that id; opening it again changes nothing."""
+        body = {
+            "itemType": "Session",
+            "name": name,
+            "providerId": target.provider,
+            "target": target.name,
+            "jobFailurePolicy": job_failure_policy,
+        }
+        self._retry("opening the session", _NOT_SUBMITTED, lambda: self._call("PUT", f"/sessions/{session_id}", body))
+
+    def get_session(self, session_id: str) -> dict[str, Any]:
+        """Return the service's document of a session."""
+        return self._retry(
+            "reading the session", _NOT_CHANGED, lambda: _with_status(self._call("GET", f"/sessions/{session_id}"))
+        )
+
+    def find_session(self, session_id: str) -> dict[str, Any] | None:
+        """Return the service's document of a session; None if no session has that id."""
+        return self._call_or_none("GET", f"/sessions/{session_id}", "looking for the session", _NOT_CHANGED)
+
+    def close_session(
+        self, session_id: str, *, attempts: int = ATTEMPTS, timeout_s: float = CLOSE_TIMEOUT_S
+    ) -> dict[str, Any] | None:
+        """Close a session and return its document; None if no session has that id. Closing it again changes nothing.
+
+        `stop` does not end the waits between these attempts.
+        """
+        return self._call_or_none(
+            "POST",
+            f"/sessions/{session_id}:close",
+            "closing the session",
+            "It may still be open; the service ends it after ten minutes without a job.",
+            attempts=attempts,
+            stop=threading.Event(),
+            timeout_s=timeout_s,
+        )
+
+    def create_container(self, job_id: str) -> str:
+        """Create the job's storage container if it does not exist; return its signed URL."""
+        body = {"containerName": f"job-{job_id}"}
+
+        def post() -> str:
+            return _field(self._call("POST", "/storage/sasUri", body), "sasUri", str)
+
+        return self._retry("preparing a job", _IN_FLIGHT, post, attempts=ATTEMPTS_IN_RUN)
+
+    def upload(self, container: str, data: bytes) -> None:
+        """Upload a job's input; existing input is accepted if its content is the same, and never replaced."""
+        url = blob_url(container, INPUT_BLOB)
+
+        def put() -> None:
+            if not self._transport.put_blob(url, data, QIR) and self._transport.get_blob(url) != data:
+                raise _input_conflict(url.partition("?")[0])
+
+        self._retry("uploading a job's input", _IN_FLIGHT, put, attempts=ATTEMPTS_IN_RUN)
+
+    def submit(self, job_id: str, container: str, body: Mapping[str, Any]) -> None:
+        """Submit a job under our id; after an unclear answer the job is looked up by that id, never given another."""
+        document = job_document(container, body)
+
+        def put() -> None:
+            try:
+                self._call("PUT", f"/jobs/{job_id}", document)
+            except RequestFailed as failure:
+                unclear = failure.kind in TRANSIENT or failure.kind is FailureKind.CONFLICT
+                if not unclear or not self._is_submitted(job_id, body):
+                    raise
+
+        self._retry("submitting a job", _IN_FLIGHT, put, attempts=ATTEMPTS_IN_RUN)
+
+    def sign_submission(self, job_id: str, document: Mapping[str, Any]) -> SignedRequest:
+        """Return a job's submission as a signed request that another process can send. Raises HybridloopError."""
+        try:
+            return self._transport.sign("PUT", f"/jobs/{job_id}", document)
+        except RequestFailed as failure:
+            raise _translate(failure, "signing a submission", _NOT_CHANGED, self._transport.host) from failure
+
+    def _is_submitted(self, job_id: str, body: Mapping[str, Any]) -> bool:
+        """Return True if the service has the job with our metadata: an earlier process may have submitted it."""
+        try:
+            job = self._call("GET", f"/jobs/{job_id}")
+        except RequestFailed:
+            return False
+        stored = job.get("metadata") if isinstance(job, dict) else None
+        expected: dict[str, str] = body.get("metadata", {})
+        return expected.items() <= (stored or {}).items()
+
+    def find_job(self, job_id: str) -> dict[str, Any] | None:
+        """Return the service's document of a job, with signed URLs; None if no job has that id."""
+        return self._call_or_none("GET", f"/jobs/{job_id}", "looking for a job", _NOT_CHANGED, attempts=ATTEMPTS_IN_RUN)
+
+    def _call_or_none(
+        self,
+        method: str,
+        path: str,
+        action: str,
+        meaning: str,
+        *,
+        attempts: int = ATTEMPTS,
+        stop: threading.Event | None = None,
+        timeout_s: float = math.inf,
+    ) -> dict[str, Any] | None:
+        """Call with retries; return None for a 404."""
+
+        def call() -> dict[str, Any] | None:
+            try:
+                return _with_status(self._call(method, path, timeout_s=timeout_s))
+            except RequestFailed as failure:
+                if failure.kind is FailureKind.MISSING:
+                    return None
+                raise
+
+        return self._retry(action, meaning, call, attempts=attempts, stop=stop)
+
+    def cancel_job(self, job_id: str) -> None:
+        """Request the cancellation of a job; one that already runs may finish and be billed."""
+        self._retry("cancelling a job", _IN_FLIGHT, lambda: self._call("POST", f"/jobs/{job_id}:cancel"), attempts=1)
+
+    def list_session_jobs(
+        self, session_id: str, *, name_prefix: str = "", attempts: int = ATTEMPTS
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the session's jobs in order of creation, optionally only those whose name has the prefix."""
+        query: dict[str, str | int] = {"orderby": "CreationTime asc", "top": PAGE_SIZE}
+        if name_prefix:
+            query["filter"] = f"startswith(Name, '{name_prefix}')"
+        return self._list(f"/sessions/{session_id}/jobs", query, attempts=attempts)
+
+    def list_sessions(self) -> Iterator[dict[str, Any]]:
+        """Yield the workspace's sessions, newest first."""
+        return self._list("/sessions", {"orderby": "CreationTime desc", "top": PAGE_SIZE})
+
+    def list_providers(self) -> Iterator[dict[str, Any]]:
+        """Yield the workspace's providers with the status of their targets."""
+        return self._list("/providerStatus", {}, action="listing the targets", meaning=_NOT_SUBMITTED)
+
+    def download(self, url: str, container: str) -> bytes:
+        """Download a blob of the job's container by the URL that the service named, signed as the container's URL is.
+
+        Raises ResultMissing if the blob does not appear in time.
+        """
+        signed = url if urlsplit(url).query else f"{url}?{urlsplit(container).query}"
+        # A result may appear some time after its job succeeded: a missing blob is retried like a busy service.
+        try:
+            return call_with_retries(
+                lambda: self._transport.get_blob(signed),
+                clock=self._clock,
+                stop=self._stop,
+                attempts=RESULT_ATTEMPTS,
+                transient=TRANSIENT | {FailureKind.MISSING},
+            )
+        except RequestFailed as failure:
+            if failure.kind is FailureKind.MISSING:
+                raise ResultMissing(f"its result is not in the storage ({failure.text})") from failure
+            raise _translate(failure, "reading a result", _IN_FLIGHT, self._transport.host) from failure
+
+    def stop(self) -> None:
+        """End every wait between attempts, except those of `close_session`."""
+        self._stop.set()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def _call(self, method: str, path: str, body: object = None, *, timeout_s: float = math.inf) -> Any:
+        return self._transport.call(method, path, body=body, timeout_s=timeout_s)
+
+    def _list(
+        self,
+        path: str,
+        query: dict[str, str | int],
+        *,
+        action: str = "listing",
+        meaning: str = _NOT_CHANGED,
+        attempts: int = ATTEMPTS,
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the items of all pages, each item once: pages shift when items are added meanwhile."""
+
+        def read_page(path: str, query: dict[str, str | int]) -> tuple[list[dict[str, Any]], str | None]:
+            return self._retry(action, meaning, lambda: self._page(path, query), attempts=attempts)
+
+        ids: set[str] = set()
+        items, next_link = read_page(path, query)
+        while True:
+            for item in items:
+                if item["id"] not in ids:
+                    ids.add(item["id"])
+                    yield item
+            if not next_link:
+                return
+            items, next_link = read_page(next_link, {})
+
+    def _page(self, path: str, query: dict[str, str | int]) -> tuple[list[dict[str, Any]], str | None]:
+        page = self._transport.call("GET", path, query=query)
+        items = _field(page, "value", list)
+        for item in items:
+            _field(item, "id", str)
+        return items, page.get("nextLink")
+
+    def _retry(
+        self,
+        action: str,
+        meaning: str,
+        call: Callable[[], T],
+        *,
+        attempts: int = ATTEMPTS,
+        stop: threading.Event | None = None,
+    ) -> T:
+        """Call with retries; `action` and `meaning` are for the message of a HybridloopError."""
+        try:
+            return call_with_retries(call, clock=self._clock, stop=stop or self._stop, attempts=attempts)
+        except RequestFailed as failure:
+            raise _translate(failure, action, meaning, self._transport.host) from failure
+
+
+def _with_status(document: Any) -> dict[str, Any]:
+    """Return a session's or job's document; one without id or status raises RequestFailed."""
+    _field(document, "id", str)
+    _field(document, "status", str)
+    return document  # type: ignore[no-any-return]  # it is a dict: it has fields
+
+
+def _field(document: Any, key: str, kind: type[T]) -> T:
+    """Return a required field of an answer. Raises RequestFailed: an answer without it is unreadable."""
+    value = document.get(key) if isinstance(document, dict) else None
+    if not isinstance(value, kind):
+        raise RequestFailed(FailureKind.UNCLEAR, f"an answer without {key!r}")
+    return value
+
+
+def _input_conflict(url: str) -> ServiceRefused:
+    return ServiceRefused(
+        f"another input was uploaded under a job's id, as {url}",
+        f"It was not replaced, and that job was not submitted. {_IN_FLIGHT}",
+        "Find out who else writes to this storage; delete that blob, then resume the run.",
+    )
+
+
+def _translate(failure: RequestFailed, action: str, meaning: str, host: str) -> HybridloopError:
+    """Translate a failed request into the error that a user sees."""
+    happened = f"{action} at {host} failed: {failure.text.rstrip('.')}"
+    match failure.kind:
+        case FailureKind.DENIED:
+            return AccessDenied(
+                f"workspace: {host} does not accept the key or identity ({failure.text}) while {action}",
+                meaning,
+                "Check the ApiKey in AZURE_QUANTUM_CONNECTION_STRING, or the identity's role in the workspace.",
+            )
+        case FailureKind.UNREACHABLE:
+            return ServiceUnreachable(
+                happened, meaning, "Check the network, and the endpoint in the connection string."
+            )
+        case FailureKind.BUSY | FailureKind.UNCLEAR:
+            return ServiceBusy(happened, meaning, _TRY_AGAIN)
+        case FailureKind.SESSION_OVER:
+            return SessionEnded("the session has ended and takes no more jobs", meaning, "Start the run again.")
+        case FailureKind.DOWN:
+            return TargetDown(f"the target takes no jobs: {failure.text.rstrip('.')}", meaning, _TRY_AGAIN)
+        case FailureKind.MISSING:
+            return ServiceRefused(happened, _NOT_CHANGED, "Check the id: this workspace has no item with it.")
+        case _:
+            return ServiceRefused(happened, meaning, "See the service's reason above; a retry will not help.")

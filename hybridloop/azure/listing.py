@@ -1,0 +1,149 @@
+"""Listings of a workspace: its targets, sessions and jobs as rows to print."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from hybridloop.azure.client import ServiceClient
+from hybridloop.azure.targets import Target, check_circuit_fits, known_targets
+from hybridloop.azure.transport import FailureKind, RequestFailed
+from hybridloop.errors import InputError, ServiceRefused
+from hybridloop.runtime.clock import RealClock
+
+Row = dict[str, Any]
+UNAVAILABLE = "Unavailable"
+
+
+@contextmanager
+def open_client(workspace: Any) -> Iterator[ServiceClient]:
+    """Open a client of the workspace's service for a few calls; its connections are closed at the end."""
+    client = ServiceClient(workspace, RealClock(), threading.Event())
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def list_targets(workspace: Any) -> list[Row]:
+    """List the targets that take programs; other kinds (pulses, resource estimators) are left out."""
+    targets = known_targets()
+    return [
+        {
+            "target": target.name,
+            "provider": target.provider,
+            "state": status.get("currentAvailability"),
+            "queue_seconds": status.get("averageQueueTime"),
+            "qubits": target.qubits,
+            "max_shots": target.max_shots,
+            "profile": target.profile,
+            "samples": target.samples,
+        }
+        for name, status in target_statuses(workspace).items()
+        if (target := targets.get(name)) is not None
+    ]
+
+
+def check_offered(workspace: Any, target: Target, num_qubits: int) -> bool:
+    """Check that the workspace offers the target for so many qubits; return True if it is available now.
+
+    A degraded target counts as available. No session is opened. Raises InputError.
+    """
+    if (status := target_statuses(workspace).get(target.name)) is None:
+        remedy = "Add its provider to the workspace, or choose another target (`hybridloop targets`)."
+        raise InputError("target", f"this workspace does not offer {target.name}", remedy)
+    limit = status.get("numQubits")  # not every service states it
+    if isinstance(limit, int):
+        check_circuit_fits(replace(target, qubits=limit), num_qubits)
+    return status.get("currentAvailability") != UNAVAILABLE
+
+
+def unavailable_targets(workspace: Any) -> frozenset[str]:
+    """Return the targets that take no jobs at the moment, by name in lower case."""
+    statuses = target_statuses(workspace)
+    return frozenset(name for name, status in statuses.items() if status.get("currentAvailability") == UNAVAILABLE)
+
+
+def target_statuses(workspace: Any) -> dict[str, Row]:
+    """Return the service's status of each target, by name in lower case."""
+    with open_client(workspace) as client:
+        return {status["id"].lower(): status for provider in client.list_providers() for status in provider["targets"]}
+
+
+def list_sessions(workspace: Any, limit: int) -> list[Row]:
+    """List the newest sessions, at most `limit`."""
+    with open_client(workspace) as client:
+        return [_session_row(item) for item in itertools.islice(client.list_sessions(), limit)]
+
+
+def show_session(workspace: Any, session_id: str) -> Row:
+    """Return a session with its number of jobs by status. Raises InputError if no session has that id."""
+    with open_client(workspace) as client, _session_expected(session_id):
+        row = _session_row(client.get_session(session_id))
+        by_status: dict[str, int] = {}
+        for job in client.list_session_jobs(session_id):
+            by_status[job["status"]] = by_status.get(job["status"], 0) + 1
+    return {**row, "jobs": by_status}
+
+
+def list_jobs(workspace: Any, session_id: str) -> list[Row]:
+    """List a session's jobs in order of creation. Raises InputError if no session has that id."""
+    with open_client(workspace) as client, _session_expected(session_id):
+        return [_job_row(job) for job in client.list_session_jobs(session_id)]
+
+
+def close_session(workspace: Any, session_id: str) -> Row:
+    """Close a session and return it. Raises InputError if no session has that id."""
+    with open_client(workspace) as client:
+        if (closed := client.close_session(session_id)) is None:
+            raise _unknown_session(session_id)
+    return _session_row(closed)
+
+
+def _session_row(item: Row) -> Row:
+    """Return a row of a session's JSON; sessions of old versions of the service lack some keys."""
+    return {
+        "id": item["id"],
+        "name": item.get("name"),
+        "target": item.get("target"),
+        "status": item.get("status"),
+        "session_on_job_failure": (item.get("jobFailurePolicy") or "").lower() or None,
+        "created": item.get("creationTime"),
+        "ended": item.get("endExecutionTime"),
+    }
+
+
+@contextmanager
+def _session_expected(session_id: str) -> Iterator[None]:
+    """Translate the service's 404 into an InputError that names the session."""
+    try:
+        yield
+    except ServiceRefused as error:
+        if isinstance(error.__cause__, RequestFailed) and error.__cause__.kind is FailureKind.MISSING:
+            raise _unknown_session(session_id) from error
+        raise
+
+
+def _unknown_session(session_id: str) -> InputError:
+    problem = f"this workspace has no session {session_id}"
+    return InputError("session id", problem, "`hybridloop sessions list` shows the ids.")
+
+
+def _job_row(item: Row) -> Row:
+    error = item.get("errorData") or {}
+    bill = item.get("costEstimate") or {}
+    return {
+        "id": item["id"],
+        "name": item.get("name"),
+        "status": item.get("status"),
+        "shots": (item.get("inputParams") or {}).get("shots"),
+        "created": item.get("creationTime"),
+        "ended": item.get("endExecutionTime"),
+        "cost": bill.get("estimatedTotal"),
+        "unit": bill.get("currencyCode"),
+        "error": " ".join(str(error[key]) for key in ("code", "message") if error.get(key)) or None,
+    }

@@ -1,0 +1,57 @@
+"""Retry policy of service calls: transient failures are retried with exponential backoff and jitter.
+
+This is the only retry layer: the retries of the SDK and of the storage library are off (see `transport`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Set
+from typing import TypeVar
+
+import tenacity
+
+from hybridloop.azure.transport import TRANSIENT, FailureKind, RequestFailed
+from hybridloop.runtime.clock import Clock
+
+ATTEMPTS = 5  # of calls for which a user waits
+ATTEMPTS_IN_RUN = 11  # of calls within a run: about 40 s in all
+FIRST_WAIT_S = 0.2
+LONGEST_WAIT_S = 10.0
+RETRY_AFTER_CAP_S = 30.0
+
+T = TypeVar("T")
+_jitter = tenacity.wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S)  # full jitter
+
+
+def _wait(state: tenacity.RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    retry_after = error.retry_after if isinstance(error, RequestFailed) else None
+    return _jitter(state) if retry_after is None else max(_jitter(state), min(retry_after, RETRY_AFTER_CAP_S))
+
+
+def call_with_retries(
+    call: Callable[[], T],
+    *,
+    clock: Clock,
+    stop: threading.Event,
+    attempts: int = ATTEMPTS,
+    transient: Set[FailureKind] = TRANSIENT,
+) -> T:
+    """Return the call's value; retry it after a transient failure, with at most `attempts` attempts in all.
+
+    Only for calls that are safe to repeat: reads, writes under an id that we chose, closing. A Retry-After header
+    is honoured up to 30 s. Once `stop` is set there is no further attempt. Raises the last RequestFailed.
+    """
+
+    def wait(seconds: float) -> None:
+        clock.wait(stop, seconds)
+
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(lambda error: isinstance(error, RequestFailed) and error.kind in transient),
+        wait=_wait,
+        stop=tenacity.stop_any(tenacity.stop_after_attempt(attempts), tenacity.stop_when_event_set(stop)),
+        sleep=wait,
+        reraise=True,
+    )
+    return retrying(call)

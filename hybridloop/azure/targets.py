@@ -1,0 +1,81 @@
+"""Targets that take QIR programs: size, profile, shot limit and other published facts, and checks against them."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Any
+
+from hybridloop.data import load_table
+from hybridloop.errors import InputError
+
+DEFAULT_TARGET = "rigetti.sim.qvm"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A gate-based target: its number of qubits (None: not published), QIR profile, and most shots per job.
+
+    `samples` is False for a target that returns its exact distribution, scaled to the shots and rounded. A target that
+    `checks_only` is a syntax checker: its counts are meaningless. One that `debiases` mitigates errors by itself unless
+    the job turns that off. `turnaround_s` is the median time from a job's start until its end was seen; None if not
+    recorded.
+    """
+
+    name: str
+    provider: str
+    qubits: int | None
+    profile: str
+    max_shots: int
+    samples: bool
+    checks_only: bool = False
+    debiases: bool = False
+    turnaround_s: float | None = None
+
+
+def known_targets() -> dict[str, Target]:
+    """Return all targets that take QIR programs, by name."""
+    return {name: Target(name=name, **facts) for name, facts in load_table("targets")["targets"].items()}
+
+
+def find_target(name: str) -> Target:
+    """Return the target with this name, in any case. Raises InputError if there is none."""
+    targets = known_targets()
+    if (target := targets.get(name.lower())) is not None:
+        return target
+    similar = difflib.get_close_matches(name.lower(), targets, n=1)
+    hint = f"Did you mean {similar[0]!r}?" if similar else "`hybridloop targets` lists the targets."
+    raise InputError("target", f"{name!r} is not a known target", hint)
+
+
+def check_circuit_fits(target: Target, num_qubits: int) -> None:
+    """Raise InputError if a circuit of num_qubits can't run on the target."""
+    if target.qubits is not None and num_qubits > target.qubits:
+        raise InputError(
+            "target",
+            f"the circuit has {num_qubits} qubits, {target.name} has {target.qubits}",
+            "Choose a larger target (`hybridloop targets`), an active space, or another mapping.",
+        )
+
+
+def check_debias(target: Target, *, debias: bool) -> None:
+    """Raise InputError if `debias` is False and the target has no error mitigation of the provider to turn off."""
+    if not debias and not target.debiases:
+        problem = f"{target.name} has no error mitigation by its provider to turn off"
+        raise InputError("debias", problem, "Leave it out, or choose an IonQ QPU.")
+
+
+def provider_params(target: Target, *, debias: bool) -> dict[str, Any]:
+    """Return the inputParams that turn off the provider's error mitigation; empty if it stays on or does not exist."""
+    return {"error-mitigation": {"debias": False}} if target.debiases and not debias else {}
+
+
+def split_shots(shots: int, max_shots: int) -> list[int]:
+    """Split the shots of one point into as few jobs as the limit allows, as evenly as possible.
+
+    >>> split_shots(25_000, 10_000)
+    [8334, 8333, 8333]
+    """
+    parts = -(-shots // max_shots)
+    base, rest = divmod(shots, parts)
+    return [base + 1] * rest + [base] * (parts - rest)

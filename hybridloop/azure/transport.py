@@ -1,0 +1,310 @@
+"""HTTP requests to the service: one attempt without sleep or retry, and one table of failures.
+
+All requests to the service go through this module. The data plane uses the SDK's own pipeline (with its sign-in), its
+retries turned off: they sleep for a Retry-After of any length and do not see our stop event. Blobs go through a bare
+azure-core pipeline: the storage library has retries of its own, which took 81 s on one upload answered with 503, and
+can only be turned off with a new client, and so a new connection, per blob.
+"""
+
+from __future__ import annotations
+
+import datetime
+import email.utils
+import enum
+import json
+import logging
+import math
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import certifi
+from azure.core import PipelineClient
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    DecodeError,
+    IncompleteReadError,
+    ServiceRequestError,
+    ServiceResponseTimeoutError,
+)
+from azure.core.pipeline import PipelineContext, PipelineRequest
+from azure.core.pipeline.transport import RequestsTransport
+from azure.core.rest import HttpRequest
+
+CONNECT_TIMEOUT_S = 10.0
+READ_TIMEOUT_S = 30.0
+_STORAGE_API = "2024-08-04"
+_SESSION_OVER = "Session is already in a terminal state"  # the beginning of the service's message; it sends no own code
+
+
+class FailureKind(enum.StrEnum):
+    """The kind of a failed request, on which it depends what can be done about it."""
+
+    UNREACHABLE = "unreachable"  # no connection, a broken one, or no answer: the request may have arrived
+    BUSY = "busy"  # throttling or an internal error: a retry may help
+    DOWN = "down"  # the target takes no jobs, possibly for long
+    UNCLEAR = "unclear"  # an answer that can't be read: the request may have been carried out
+    DENIED = "denied"  # key or identity not accepted
+    MISSING = "missing"  # no such session, job or blob
+    SESSION_OVER = "session over"  # the session takes no more jobs
+    CONFLICT = "conflict"  # the id is used by something else
+    REFUSED = "refused"  # understood and rejected
+
+
+TRANSIENT = frozenset({FailureKind.UNREACHABLE, FailureKind.BUSY, FailureKind.UNCLEAR})
+
+
+class RequestFailed(Exception):
+    """One request failed; `text` is the reason without secrets, `retry_after` the server's wish in seconds."""
+
+    def __init__(
+        self, kind: FailureKind, text: str, status: int | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(kind, text, status, retry_after)
+        self.kind = kind
+        self.text = text
+        self.status = status
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """A signed request that another process can send. It is a secret: anyone who has it can send it."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    proxy: str | None = field(repr=False)  # it may hold a password
+    ca_file: str | None
+
+
+class Transport:
+    """Requests over one `azure.quantum.Workspace`; thread-safe.
+
+    A request fails if no data arrives for `read_timeout_s`.
+    """
+
+    def __init__(self, workspace: Any, *, read_timeout_s: float = READ_TIMEOUT_S) -> None:
+        self._workspace = workspace
+        self._read_timeout_s = read_timeout_s
+        self._base = (
+            f"/subscriptions/{quote(workspace.subscription_id)}/resourceGroups/{quote(workspace.resource_group)}"
+            f"/providers/Microsoft.Quantum/workspaces/{quote(workspace.name)}"
+        )
+        self._blobs = PipelineClient(base_url="", policies=[], transport=RequestsTransport())
+        redact_signatures_in_logs()
+
+    @property
+    def host(self) -> str:
+        """Host name of the service, for messages."""
+        return str(urlsplit(self._client._config.endpoint).netloc)
+
+    @property
+    def _client(self) -> Any:
+        # The SDK makes a new one whenever its user agent changes. There is no public way to its pipeline.
+        return self._workspace._client
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: object = None,
+        query: Mapping[str, str | int] | None = None,
+        timeout_s: float = math.inf,
+    ) -> Any:
+        """Send one request to the data plane and return its JSON; `path` is relative to the workspace, or a nextLink.
+
+        `timeout_s` can shorten the read timeout. Raises RequestFailed.
+        """
+        client = self._client
+        if path.startswith("http"):
+            request = HttpRequest(method, path)
+        else:
+            params = {**(query or {}), "api-version": client._config.api_version}
+            request = HttpRequest(method, self._base + path, params=params, json=body)
+        read_timeout_s = min(timeout_s, self._read_timeout_s)
+        content = _send(client.send_request, request, retry_total=0, read_timeout=read_timeout_s)
+        return _parse_json(content) if content else None
+
+    def sign(self, method: str, path: str, body: object) -> SignedRequest:
+        """Build the request that `call` would send, with its credentials, for another process to send.
+
+        The workspace's own policies sign it: with its key, or with a bearer token, which expires within about an hour
+        and may have to be requested first. Raises RequestFailed.
+        """
+        config = self._client._config
+        content, headers = json.dumps(body).encode(), {"Content-Type": "application/json"}
+        params = {"api-version": config.api_version}
+        request = HttpRequest(method, self._base + path, params=params, headers=headers, content=content)
+        request.url = config.endpoint.rstrip("/") + request.url
+        signed = PipelineRequest(request, PipelineContext(None))
+        try:
+            for policy in (config.headers_policy, config.user_agent_policy, config.authentication_policy):
+                policy.on_request(signed)
+        except AzureError as error:
+            raise _connection_failure(error) from error
+        url = str(request.url)
+        return SignedRequest(method, url, dict(request.headers), content, _proxy_of(url), _ca_file(url))
+
+    def put_blob(self, url: str, data: bytes, content_type: str) -> bool:
+        """Upload a blob; return False if one with this name exists, which stays unchanged. Raises RequestFailed."""
+        headers = {
+            "x-ms-blob-type": "BlockBlob",
+            "x-ms-version": _STORAGE_API,
+            "If-None-Match": "*",
+            "Content-Type": "application/octet-stream",
+            "x-ms-blob-content-type": content_type,
+        }
+        try:
+            self._blob(HttpRequest("PUT", url, headers=headers, content=data))
+        except RequestFailed as failure:
+            if failure.kind is FailureKind.CONFLICT:
+                return False
+            raise
+        return True
+
+    def get_blob(self, url: str) -> bytes:
+        """Download a blob. Raises RequestFailed."""
+        return self._blob(HttpRequest("GET", url, headers={"x-ms-version": _STORAGE_API}))
+
+    def _blob(self, request: HttpRequest) -> bytes:
+        return _send(self._blobs.send_request, request, read_timeout=self._read_timeout_s)
+
+    def close(self) -> None:
+        """Close the connections to blob storage; those of the workspace stay open."""
+        self._blobs.close()
+
+
+def _proxy_of(url: str) -> str | None:
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+
+
+def _ca_file(url: str) -> str | None:
+    """Return the certificate file that the `requests` library would use for this URL."""
+    if not url.startswith("https:"):
+        return None
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
+
+
+def _send(send: Callable[..., Any], request: HttpRequest, **options: float) -> bytes:
+    try:
+        response = send(request, connection_timeout=CONNECT_TIMEOUT_S, **options)
+        status, content, headers = response.status_code, bytes(response.content), response.headers
+    except (AzureError, ValueError) as error:  # ValueError: azure-core lets raw ones out on unreadable answers
+        raise _connection_failure(error) from error
+    if status >= 400:
+        raise _http_failure(status, content, headers)
+    return content
+
+
+def _connection_failure(error: Exception) -> RequestFailed:
+    if isinstance(error, ClientAuthenticationError):
+        return RequestFailed(FailureKind.DENIED, _first_line(error))
+    if isinstance(error, DecodeError | IncompleteReadError) or not isinstance(error, AzureError):
+        return RequestFailed(FailureKind.UNCLEAR, f"an answer that can't be read ({type(error).__name__})")
+    match error:
+        case ServiceRequestError():
+            problem = "no connection"
+        case ServiceResponseTimeoutError():
+            problem = "no answer in time"
+        case _:
+            problem = "the connection broke"
+    return RequestFailed(FailureKind.UNREACHABLE, f"{problem} ({_first_line(error)})")
+
+
+def _http_failure(status: int, content: bytes, headers: Mapping[str, str]) -> RequestFailed:
+    code, message = _error_body(content, headers)
+    text = " ".join(part for part in (f"HTTP {status}", code, message) if part)
+    return RequestFailed(_failure_kind(status, code, message), text, status, _retry_after(headers))
+
+
+def _failure_kind(status: int, code: str, message: str) -> FailureKind:
+    if code == "TargetUnavailable":
+        return FailureKind.DOWN
+    if status in {408, 429} or status >= 500:
+        return FailureKind.BUSY
+    if status in {401, 403}:
+        return FailureKind.DENIED
+    if status == 404:
+        return FailureKind.MISSING
+    if status == 409:
+        return FailureKind.CONFLICT
+    return FailureKind.SESSION_OVER if message.startswith(_SESSION_OVER) else FailureKind.REFUSED
+
+
+def _error_body(content: bytes, headers: Mapping[str, str]) -> tuple[str, str]:
+    try:
+        error = json.loads(content)["error"]
+        return str(error.get("code") or ""), _redact(str(error.get("message") or ""))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return str(headers.get("x-ms-error-code") or ""), ""
+
+
+def _parse_json(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise RequestFailed(FailureKind.UNCLEAR, "an answer that is not JSON") from error
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    text = headers.get("Retry-After")
+    if text is None:
+        return None
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        pass
+    try:
+        time = email.utils.parsedate_to_datetime(text)
+        return max(0.0, (time - datetime.datetime.now(datetime.UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None  # unreadable: the retry policy's own wait is used
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return _redact(lines[0] if lines else type(error).__name__)[:300]
+
+
+_SIGNATURE = re.compile(r"(?i)\b(sig|signature|accountkey|apikey|api-key)=[^&\s;\"']+")
+
+
+def _redact(text: str) -> str:
+    return _SIGNATURE.sub(r"\1=REDACTED", text)
+
+
+class _SignatureFilter(logging.Filter):
+    """Logging filter that redacts the signatures of storage URLs."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.args or "sig=" in str(record.msg):
+            record.msg = _redact(record.getMessage())
+            record.args = ()
+        return True
+
+
+_FILTER = _SignatureFilter()
+
+
+def redact_signatures_in_logs() -> None:
+    """Redact storage URLs in the logs of the HTTP library and of the SDK, which log them with their signatures."""
+    for name in (
+        "urllib3.connectionpool",
+        "azure.quantum.storage",
+        "azure.quantum.workspace",
+        "azure.quantum.job.base_job",
+        "azure.core.pipeline.policies.http_logging_policy",
+    ):
+        logging.getLogger(name).addFilter(_FILTER)

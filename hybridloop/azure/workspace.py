@@ -1,0 +1,204 @@
+"""Connect to an Azure Quantum workspace by connection string, key or Azure identity, or to a local service."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from hybridloop.errors import AccessDenied, InputError, ServiceUnreachable
+
+CONNECTION_VARIABLE = "AZURE_QUANTUM_CONNECTION_STRING"
+LOCAL_SUBSCRIPTION = "11111111-2222-3333-4444-555555555555"
+LOCAL_RESOURCE_GROUP = "local"
+LOCAL_WORKSPACE = "hybridloop"
+_LOCAL_REGION = "eastus"  # the SDK takes only regions that it knows
+_USER_AGENT = "hybridloop"
+_RESOURCE_ID = re.compile(
+    r"(?i)/subscriptions/([^/\s;]+)/resourceGroups/([^/\s;]+)/providers/Microsoft\.Quantum/Workspaces/([^/\s;]+)/?"
+)
+_AZURE_HOST = re.compile(r"(?i)https://([a-z0-9]+)(?:-v2)?\.quantum\.azure\.com/?")
+_PART = re.compile(r"(?i)(SubscriptionId|ResourceGroupName|WorkspaceName|ApiKey|QuantumEndpoint)=([^;]+);?")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalService:
+    """Endpoint and API key of a local service."""
+
+    endpoint: str
+    api_key: str
+
+    def __repr__(self) -> str:
+        return f"LocalService(endpoint={self.endpoint!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class AzureWorkspace:
+    """A workspace by its Azure resource id; without a key it is opened by the Azure identity of the user.
+
+    `endpoint` is the service's address on the workspace's page. It is required with a key. With an identity it is
+    looked up in Azure Resource Manager if it is missing.
+    """
+
+    resource_id: str
+    endpoint: str = ""
+    api_key: str = field(default="", repr=False)
+
+
+def connect(connection: str | LocalService | AzureWorkspace, *, field_name: str = CONNECTION_VARIABLE) -> Any:
+    """Return the SDK's Workspace for a connection string, a local service, or an Azure workspace. Raises InputError.
+
+    Nothing is sent, except for an identity without an endpoint, which can raise AccessDenied or ServiceUnreachable. The
+    SDK accepts only connection strings of Azure's own hosts. A QuantumEndpoint on this machine's loopback interface is
+    accepted as a local service; no other host is. `field_name` is the name of the input in an error's message.
+    """
+    # Local service, or Azure identity
+    if isinstance(connection, LocalService):
+        return _local_workspace(connection, LOCAL_SUBSCRIPTION, LOCAL_RESOURCE_GROUP, LOCAL_WORKSPACE)
+    if isinstance(connection, AzureWorkspace):
+        subscription, group, name = _parse_resource_id(connection.resource_id, field_name)
+        if not connection.api_key:
+            return _connect_by_identity(connection.endpoint, subscription, group, name, field_name)
+        # Resource id with a key: the SDK takes it as a connection string only
+        endpoint = connection.endpoint.rstrip("/") + "/"
+        connection = (
+            f"SubscriptionId={subscription};ResourceGroupName={group};WorkspaceName={name};"
+            f"ApiKey={connection.api_key};QuantumEndpoint={endpoint};"
+        )
+    from azure.quantum import Workspace
+
+    # Connection string
+    parts = {key.lower(): value for key, value in _PART.findall(connection)}
+    try:  # the SDK checks the names in it as well
+        if _is_loopback(parts.get("quantumendpoint", "")) and len(parts) == 5:
+            service = LocalService(parts["quantumendpoint"], parts["apikey"])
+            return _local_workspace(
+                service, parts["subscriptionid"], parts["resourcegroupname"], parts["workspacename"]
+            )
+        return Workspace.from_connection_string(connection, user_agent=_USER_AGENT)
+    except ValueError as error:
+        raise InputError(
+            field_name,
+            "it is not a connection string of an Azure Quantum workspace",
+            "Copy all of it from the workspace's page (Operations, Access keys), without quotes.",
+        ) from error
+
+
+def _parse_resource_id(resource_id: str, field_name: str) -> tuple[str, str, str]:
+    """Return subscription, resource group and name. Raises InputError."""
+    if (match := _RESOURCE_ID.fullmatch(resource_id.strip())) is None:
+        shape = "/subscriptions/…/resourceGroups/…/providers/Microsoft.Quantum/Workspaces/…"
+        problem = f"{resource_id!r} is not a resource id of an Azure Quantum workspace"
+        raise InputError(field_name, problem, f"Copy it from the workspace's page: {shape}.")
+    subscription, group, name = match.groups()
+    return subscription, group, name
+
+
+def _connect_by_identity(endpoint: str, subscription: str, group: str, name: str, field_name: str) -> Any:
+    """Open a workspace with the user's Azure identity, which is sent to Azure's own hosts only."""
+    from azure.core.exceptions import AzureError, ClientAuthenticationError
+    from azure.identity import DefaultAzureCredential
+    from azure.quantum import Workspace
+
+    # Check the host before an identity is sent to it
+    host = _AZURE_HOST.fullmatch(endpoint)
+    if endpoint and host is None:
+        problem = f"{endpoint!r} is not an Azure Quantum address, and an identity is sent to no other host"
+        raise InputError(field_name, problem, "Give an address like https://eastus.quantum.azure.com, or leave it out.")
+    try:
+        return Workspace(
+            subscription_id=subscription,
+            resource_group=group,
+            name=name,
+            location=host[1] if host else None,
+            # explicit: by default the SDK would use a connection string of the environment, or open a browser
+            credential=DefaultAzureCredential(),
+            user_agent=_USER_AGENT,
+            _quantum_endpoint=endpoint or None,
+        )
+    except ValueError as error:
+        raise InputError(field_name, str(error), "Compare it with the workspace's page.") from error
+    except ClientAuthenticationError as error:
+        raise AccessDenied(
+            "no Azure identity was found",
+            "Nothing was submitted.",
+            "Sign in (az login), set AZURE_CLIENT_ID and the related variables, or use a connection string.",
+        ) from error
+    except (AzureError, RuntimeError) as error:  # the SDK raises RuntimeError for unexpected answers
+        raise ServiceUnreachable(
+            f"Azure Resource Manager did not return the endpoint of workspace {name!r}: {error}",
+            "Nothing was submitted.",
+            "Try again, or give the workspace's endpoint, which makes this request unnecessary.",
+        ) from error
+
+
+def connect_from_environment() -> Any | None:
+    """Return the workspace that AZURE_QUANTUM_CONNECTION_STRING names; None if it is not set. Raises InputError."""
+    text = os.environ.get(CONNECTION_VARIABLE)
+    return connect(text) if text else None
+
+
+def connection_string_of(workspace: Any) -> str:
+    """Return a connection string for a workspace, to hand it to another process. It holds the key: do not store it.
+
+    Raises InputError for a workspace that is opened by an identity.
+    """
+    from azure.core.credentials import AzureKeyCredential
+
+    if not isinstance(workspace.credential, AzureKeyCredential):
+        raise InputError(
+            "workspace",
+            "it is opened by an Azure identity, which can't be passed to another process",
+            f"Use a saved block (--workspace NAME), or set {CONNECTION_VARIABLE}.",
+        )
+    return (
+        f"SubscriptionId={workspace.subscription_id};ResourceGroupName={workspace.resource_group};"
+        f"WorkspaceName={workspace.name};ApiKey={workspace.credential.key};"
+        f"QuantumEndpoint={endpoint_of(workspace).rstrip('/')}/;"
+    )
+
+
+def identity_of(workspace: Any) -> dict[str, str]:
+    """Return the fields that identify a workspace, without secrets; the port of a local service does not count."""
+    return {
+        "subscription": str(workspace.subscription_id),
+        "resource_group": str(workspace.resource_group),
+        "name": str(workspace.name),
+        "host": urlsplit(endpoint_of(workspace)).hostname or "",
+    }
+
+
+def is_local(workspace: Any) -> bool:
+    """Return True for a workspace of a local service."""
+    return _is_loopback(endpoint_of(workspace))
+
+
+def endpoint_of(workspace: Any) -> str:
+    """Return the service's address as stored in the SDK's client."""
+    return str(workspace._client._config.endpoint)
+
+
+def _local_workspace(service: LocalService, subscription: str, group: str, name: str) -> Any:
+    from azure.core.credentials import AzureKeyCredential
+    from azure.quantum import Workspace
+
+    return Workspace(
+        subscription_id=subscription,
+        resource_group=group,
+        name=name,
+        location=_LOCAL_REGION,
+        credential=AzureKeyCredential(service.api_key),
+        user_agent=_USER_AGENT,
+        _quantum_endpoint=service.endpoint,
+    )
+
+
+def _is_loopback(endpoint: str) -> bool:
+    url = urlsplit(endpoint)
+    try:
+        return url.scheme == "http" and ip_address(url.hostname or "").is_loopback
+    except ValueError:
+        return False

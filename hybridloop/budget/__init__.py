@@ -1,0 +1,1 @@
+"""Prices, caps, bills and cost summaries of runs."""

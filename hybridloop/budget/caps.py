@@ -1,0 +1,297 @@
+"""Budget of a run: caps on cost, jobs, shots and time, and reservations that keep the run within them.
+
+Before a job is submitted, the most that it can cost is reserved; when its bill is known, the reservation is settled.
+Keep-alive pings are counted like other jobs. So the spending never exceeds a cap, with any number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from hybridloop.azure.targets import Target
+from hybridloop.budget.prices import UNITS, Price, Unit, price_of_job
+from hybridloop.compiler.gate_counts import GateCounts
+from hybridloop.errors import CapReached, InputError
+
+AMOUNT = re.compile(r"([0-9][0-9_]*(?:\.[0-9]+)?) *([A-Za-z]+)")
+_UNIT_BY_NAME: Mapping[str, Unit] = {unit.lower(): unit for unit in UNITS}
+_SLACK = 1e-9  # relative: a sum of floats must not be refused for its last digit
+_ANY_JOB = GateCounts(qubits=1, one_qubit=1, two_qubit=0, measurements=1)
+
+
+def parse_cost(text: object) -> object:
+    """Parse amounts by unit from text like `50USD` or `50 USD, 200 HQC`; other types are returned unchanged.
+
+    >>> parse_cost("50usd, 200 HQC")
+    {'USD': 50.0, 'HQC': 200.0}
+    """
+    if isinstance(text, int | float):
+        raise ValueError(f"{text!r} has no unit; give for example 50USD, or 50USD,200HQC")
+    if not isinstance(text, str):
+        return text
+    amounts: dict[Unit, float] = {}
+    for part in text.split(","):
+        if (match := AMOUNT.fullmatch(part.strip())) is None:
+            raise ValueError(f"{part.strip()!r} is not an amount with a unit; give for example 50USD, or 50USD,200HQC")
+        if (unit := _UNIT_BY_NAME.get(match[2].lower())) is None:
+            raise ValueError(f"no target bills in {match[2]}; give {', '.join(UNITS[:-1])} or {UNITS[-1]}")
+        if unit in amounts:
+            raise ValueError(f"{unit} occurs twice; give each unit once")
+        amounts[unit] = float(match[1])
+    return amounts
+
+
+_Cost = Annotated[dict[Unit, Annotated[float, Field(ge=0, allow_inf_nan=False)]], BeforeValidator(parse_cost)]
+
+
+class Caps(BaseModel):
+    """Caps on what a run may spend in all; a cap that is not set does not bound the run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    max_jobs: int | None = Field(None, ge=1, description="jobs of the run, further attempts and pings included")
+    max_shots: int | None = Field(None, ge=1, description="shots of all those jobs")
+    max_cost: _Cost = Field(
+        default_factory=dict, description="what all those jobs may cost, by unit", examples=["50USD", "200HQC"]
+    )
+    max_cost_per_job: _Cost = Field(
+        default_factory=dict,
+        description="what one job may cost, by unit; where a price has no upper bound, it is taken for the bound",
+        examples=["5USD"],
+    )
+    deadline_s: float | None = Field(
+        None, gt=0, description="seconds from the run's start, or from its being resumed, after which no round begins"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """Number of jobs and shots, and amounts of money by unit."""
+
+    jobs: int = 0
+    shots: int = 0
+    amounts: Mapping[str, float] = field(default_factory=dict)
+
+    def __add__(self, other: Spending) -> Spending:
+        amounts = {
+            unit: self.amounts.get(unit, 0.0) + other.amounts.get(unit, 0.0)
+            for unit in {**self.amounts, **other.amounts}
+        }
+        return Spending(self.jobs + other.jobs, self.shots + other.shots, amounts)
+
+    def __neg__(self) -> Spending:
+        return Spending(-self.jobs, -self.shots, {unit: -amount for unit, amount in self.amounts.items()})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reservation:
+    """Reserved jobs: the shots of each, and the most that each can cost, by unit."""
+
+    shots: tuple[int, ...]
+    amounts: tuple[Mapping[str, float], ...]
+
+    @property
+    def total(self) -> Spending:
+        """Sum over its jobs."""
+        return _total(self.shots, self.amounts)
+
+
+def check_caps(caps: Caps, target: Target) -> None:
+    """Raise InputError, before anything is submitted, for caps that can't bound the cost on this target."""
+    price = price_of_job(target, _ANY_JOB, 1)
+    unit = price.unit
+    for name, subject, cap in (("max_cost", "run", caps.max_cost), ("max_cost_per_job", "job", caps.max_cost_per_job)):
+        if cap and unit not in cap and price.expected > 0:
+            problem = (
+                f"{_format_amounts(cap)} does not bound a {subject} on {target.name}, whose jobs are billed in {unit}"
+            )
+            raise InputError(name, problem, f"Give a cap in {unit}.")
+    if unit in caps.max_cost and price.upper is None and unit not in caps.max_cost_per_job:
+        raise InputError(
+            "max_cost",
+            f"the maximum price of a job on {target.name} is unknown, so "
+            f"{_format_amount(caps.max_cost[unit], unit)} could be exceeded",
+            f"Give the most that one job may cost as max_cost_per_job (--max-cost-per-job 5{unit}), or leave out "
+            "max_cost.",
+        )
+
+
+def ineffective_caps_warning(caps: Caps, target: Target) -> str | None:
+    """Return a warning if there are caps on cost and the target's jobs are free; else None."""
+    caps_on_cost = {**caps.max_cost_per_job, **caps.max_cost}
+    if not caps_on_cost or price_of_job(target, _ANY_JOB, 1).expected > 0:
+        return None
+    return f"jobs on {target.name} are free: the cap of {_format_amounts(caps_on_cost)} has no effect"
+
+
+def settled_amounts(reserved: Mapping[str, float], billed: Mapping[str, float] | None) -> dict[str, float]:
+    """Return what an ended job counts for: the billed amounts, and the reserved ones in units that were not billed."""
+    return {**reserved, **(billed or {})}
+
+
+class Budget:
+    """The caps of one run, its spending and its reservations; thread-safe.
+
+    `spent` is the spending of earlier processes of the run, as its journal has it, unfinished jobs included.
+    `started_at` is the start in seconds, of the clock whose `now` is passed to `reserve`. `run_key` is for messages. A
+    job that is billed above its reservation can't be undone, but no further job is reserved then.
+    """
+
+    def __init__(
+        self, caps: Caps, spent: Spending | None = None, *, started_at: float = 0.0, run_key: str | None = None
+    ) -> None:
+        self.caps = caps
+        self._started_at = started_at
+        self._run_key = run_key
+        self._lock = threading.Lock()
+        self._spent = spent or Spending()
+        self._reservations: dict[int, Reservation] = {}
+
+    @property
+    def spent(self) -> Spending:
+        """Spending of settled jobs."""
+        return self._spent
+
+    @property
+    def reserved(self) -> Spending:
+        """Upper bound of the spending of jobs that are not settled."""
+        with self._lock:
+            return self._reserved()
+
+    def left_s(self, now: float) -> float | None:
+        """Return the seconds until the deadline, 0 once it has passed; None without a deadline."""
+        deadline_s = self.caps.deadline_s
+        return None if deadline_s is None else max(0.0, self._started_at + deadline_s - now)
+
+    def reserve(self, shots: Sequence[int], prices: Sequence[Price], *, now: float) -> Reservation:
+        """Reserve the most that these jobs can cost. Raises CapReached, and then reserves nothing."""
+        reservation = Reservation(tuple(shots), tuple(self._upper_bound(price) for price in prices))
+        with self._lock:
+            self._check(reservation, now)
+            self._reservations[id(reservation)] = reservation
+        return reservation
+
+    def split(self, reservation: Reservation) -> list[Reservation]:
+        """Replace a reservation by one per job, so that each can be settled when its bill is known."""
+        parts = [
+            Reservation((shots,), (amounts,))
+            for shots, amounts in zip(reservation.shots, reservation.amounts, strict=True)
+        ]
+        with self._lock:
+            self._remove(reservation)
+            self._reservations |= {id(part): part for part in parts}
+        return parts
+
+    def adopt(self, shots: Sequence[int], amounts: Sequence[Mapping[str, float]]) -> Reservation:
+        """Move unfinished jobs of a resumed run from `spent` to a reservation, and return it."""
+        reservation = Reservation(tuple(shots), tuple(amounts))
+        with self._lock:
+            self._spent += -reservation.total
+            self._reservations[id(reservation)] = reservation
+        return reservation
+
+    def settle(self, reservation: Reservation, billed: Sequence[Mapping[str, float] | None]) -> None:
+        """Count the jobs of a reservation as billed; None for a job without a bill, which stays as reserved."""
+        if len(billed) != len(reservation.shots):
+            raise ValueError(f"{len(billed)} bills for {len(reservation.shots)} reserved jobs")
+        amounts = [settled_amounts(*pair) for pair in zip(reservation.amounts, billed, strict=True)]
+        with self._lock:
+            self._remove(reservation)
+            self._spent += _total(reservation.shots, amounts)
+
+    def check_adopted(self, reservation: Reservation, *, now: float) -> None:
+        """Raise CapReached if an adopted reservation and all other spending exceed the caps of this process."""
+        with self._lock:
+            self._remove(reservation)
+            try:
+                self._check(reservation, now)
+            finally:
+                self._reservations[id(reservation)] = reservation
+
+    def release(self, reservation: Reservation) -> None:
+        """Remove the reservation of jobs that will never be submitted."""
+        with self._lock:
+            self._remove(reservation)
+
+    def _remove(self, reservation: Reservation) -> None:
+        if self._reservations.pop(id(reservation), None) is None:
+            raise ValueError("the reservation was settled or released before")
+
+    def _upper_bound(self, price: Price) -> Mapping[str, float]:
+        """Return the most that a job of this price can cost. Raises CapReached if that is above max_cost_per_job."""
+        cap = self.caps.max_cost_per_job.get(price.unit)
+        bound = price.expected if price.upper is None else price.upper
+        if cap is None:
+            return {price.unit: bound}
+        if bound > cap:
+            state = (
+                f"{_format_amount(cap, price.unit)} is the cap, and the next job may cost "
+                f"{_format_amount(bound, price.unit)}"
+            )
+            raise CapReached(
+                "max_cost_per_job", state, self._remedy("max-cost-per-job", f"{_round_up(bound)}{price.unit}")
+            )
+        return {price.unit: cap if price.upper is None else bound}
+
+    def _check(self, reservation: Reservation, now: float) -> None:
+        """Check the deadline and all caps for a new reservation. Raises CapReached."""
+        caps, spent, reserved, needed = self.caps, self._spent, self._reserved(), reservation.total
+        elapsed_s = now - self._started_at
+        if caps.deadline_s is not None and elapsed_s >= caps.deadline_s:
+            state = f"{caps.deadline_s:g} s is the cap, and {elapsed_s:.0f} s have passed"
+            raise CapReached("deadline", state, self._remedy("deadline", "…"))
+        if caps.max_jobs is not None:
+            self._check_cap("max_jobs", "jobs", caps.max_jobs, spent.jobs, reserved.jobs, needed.jobs)
+        if caps.max_shots is not None:
+            self._check_cap("max_shots", "shots", caps.max_shots, spent.shots, reserved.shots, needed.shots)
+        for unit, cap in caps.max_cost.items():
+            parts = (spending.amounts.get(unit, 0.0) for spending in (spent, reserved, needed))
+            self._check_cap("max_cost", unit, cap, *parts)
+
+    def _check_cap(self, name: str, unit: str, cap: float, spent: float, reserved: float, needed: float) -> None:
+        total = spent + reserved + needed
+        if total <= cap * (1.0 + _SLACK) or not needed:
+            return
+        state = (
+            f"{_format_amount(cap, unit)} is the cap, {_format_amount(spent, unit)} spent, "
+            f"{_format_amount(reserved, unit)} reserved for jobs in flight, and the next jobs may take "
+            f"{_format_amount(needed, unit)}"
+        )
+        value = f"{_round_up(total)}{unit if unit in UNITS else ''}"
+        raise CapReached(name, state, self._remedy(name.replace("_", "-"), value))
+
+    def _remedy(self, option: str, value: str) -> str:
+        """Return the advice to raise a cap to at least `value`, as a command if the run's key is known."""
+        if self._run_key is None:
+            return f"Raise {option} to {value} or more."
+        return f"Resume with a larger cap: hybridloop runs resume {self._run_key} --{option} {value} (or more)"
+
+    def _reserved(self) -> Spending:
+        return sum((reservation.total for reservation in self._reservations.values()), Spending())
+
+
+def _total(shots: Sequence[int], amounts: Sequence[Mapping[str, float]]) -> Spending:
+    units = {unit for by_unit in amounts for unit in by_unit}
+    return Spending(
+        len(shots), sum(shots), {unit: math.fsum(by_unit.get(unit, 0.0) for by_unit in amounts) for unit in units}
+    )
+
+
+def _round_up(amount: float) -> str:
+    """Format an amount rounded up to two decimals."""
+    return f"{math.ceil(amount * 100.0 - 1e-6) / 100.0:.2f}".removesuffix(".00")
+
+
+def _format_amounts(amounts: Mapping[Unit, float]) -> str:
+    return " and ".join(_format_amount(amount, unit) for unit, amount in amounts.items())
+
+
+def _format_amount(amount: float, unit: str) -> str:
+    return f"{round(amount, 2):.2f}".removesuffix(".00") + f" {unit}"

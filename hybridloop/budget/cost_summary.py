@@ -1,0 +1,77 @@
+"""Cost summary of a run: what its jobs were expected to cost, what was billed, and what is still reserved."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from hybridloop.azure.targets import Target
+from hybridloop.budget.caps import Spending
+from hybridloop.budget.prices import expected_cost
+from hybridloop.journal import Charge
+
+_DECIMALS = 9  # of an amount; later digits are rounding errors
+
+
+@dataclass(frozen=True, slots=True)
+class CostSummary:
+    """Jobs, shots and amounts by unit that count against a run's caps so far, with retries and keep-alive pings.
+
+    `estimated` is what its jobs were expected to cost. `billed` is what the service stated. `reserved` is the most that
+    the other jobs can cost: those in flight, and those without a bill. A cap bounds billed + reserved.
+    """
+
+    jobs: int = 0
+    shots: int = 0
+    estimated: Mapping[str, float] = field(default_factory=dict)
+    reserved: Mapping[str, float] = field(default_factory=dict)
+    billed: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def amounts(self) -> dict[str, float]:
+        """The amounts that a cap bounds: billed + reserved."""
+        units = {**self.billed, **self.reserved}
+        return {unit: self.billed.get(unit, 0.0) + self.reserved.get(unit, 0.0) for unit in units}
+
+    @property
+    def spending(self) -> Spending:
+        """The spending that a cap bounds."""
+        return Spending(self.jobs, self.shots, self.amounts)
+
+
+NO_COST = CostSummary()
+
+
+def summarize_totals(
+    jobs: int, shots: int, estimated: Mapping[str, float], spent: Mapping[str, float], billed: Mapping[str, float]
+) -> CostSummary:
+    """Return the summary of totals; `spent` is the sum of all billed amounts and all open reservations."""
+    reserved = {unit: round(amount - billed.get(unit, 0.0), _DECIMALS) for unit, amount in spent.items()}
+    return CostSummary(
+        jobs,
+        shots,
+        {unit: round(amount, _DECIMALS) for unit, amount in estimated.items()},
+        {unit: amount for unit, amount in reserved.items() if amount > 0.0},
+        {unit: round(amount, _DECIMALS) for unit, amount in billed.items()},
+    )
+
+
+def summarize_charges(charges: Iterable[Charge], target: Target | None) -> CostSummary:
+    """Return the summary of a run's charges in the journal; without a target (None) nothing is estimated."""
+    jobs = shots = 0
+    amounts: dict[str, defaultdict[str, list[float]]] = {
+        name: defaultdict(list) for name in ("estimated", "spent", "billed")
+    }
+    for charge in charges:
+        jobs, shots = jobs + 1, shots + charge.shots
+        spent = charge.reserved if charge.billed is None else charge.billed
+        estimated = (
+            {} if charge.may_be_unsent or target is None else expected_cost(target, charge.reserved, charge.shots)
+        )
+        for name, by_unit in (("estimated", estimated), ("spent", spent), ("billed", charge.billed or {})):
+            for unit, amount in by_unit.items():
+                amounts[name][unit].append(amount)
+    totals = {name: {unit: math.fsum(parts) for unit, parts in by_unit.items()} for name, by_unit in amounts.items()}
+    return summarize_totals(jobs, shots, totals["estimated"], totals["spent"], totals["billed"])

@@ -1,0 +1,101 @@
+"""Price of a job: its expected cost and its upper bound, from its gates, its shots and the target's price formula.
+
+The emulator bills by its own formulas, written independently of these, so that each is tested against the other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, get_args
+
+from hybridloop.azure.targets import Target
+from hybridloop.compiler.gate_counts import GateCounts
+from hybridloop.data import load_table
+
+Unit = Literal["USD", "HQC", "eHQC"]  # the units in which targets bill, and so the units of caps
+UNITS: tuple[Unit, ...] = get_args(Unit)
+
+_CENT = 0.01
+_SLACK = 1e-9  # of a step: rounding must not turn a whole number of steps into one more
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """A price in `unit`: the expected amount, and its upper bound (None: unknown)."""
+
+    unit: Unit
+    expected: float
+    upper: float | None
+
+    @property
+    def bound(self) -> dict[str, float] | None:
+        """The upper bound by unit; None if unknown."""
+        return None if self.upper is None else {self.unit: self.upper}
+
+
+_PING_COUNTS = GateCounts(qubits=1, one_qubit=1, two_qubit=0, measurements=1)
+
+
+def price_of_job(target: Target, counts: GateCounts, shots: int, *, debias: bool = True) -> Price:
+    """Return the price of one job; `debias` is IonQ's error mitigation, which IonQ's QPUs use by default."""
+    numbers = _price_rule(target.name)
+    unit: Unit = numbers["unit"]
+    match numbers["rule"]:
+        case "free":
+            return Price(unit, 0.0, 0.0)
+        case "gate shots":
+            gates = numbers["one_qubit"] * counts.one_qubit + numbers["two_qubit"] * counts.two_qubit
+            amount = numbers["debiased" if debias else "plain"] + gates * shots
+            return Price(unit, amount, amount)
+        case "credits":
+            return _credits(unit, numbers, counts, shots)
+        case "time":
+            steps = math.ceil(shots * numbers["seconds_per_shot"] / numbers["step_seconds"] - _SLACK)
+            return Price(unit, max(1, steps) * numbers["step"], None)
+        case rule:
+            raise ValueError(f"the price of {target.name} has an unknown rule: {rule!r}")
+
+
+def expected_cost(target: Target, reserved: Mapping[str, float], shots: int) -> Mapping[str, float]:
+    """Return the expected cost by unit of a job of which only shots and reserved amounts are known.
+
+    A price by time depends on the shots alone; any other is within a cent of the reserved amount.
+    """
+    if _price_rule(target.name)["rule"] != "time":
+        return reserved
+    price = price_of_job(target, _PING_COUNTS, shots)
+    return {price.unit: price.expected}
+
+
+def ping_price(target: Target) -> Price:
+    """Return the price of a keep-alive ping: one gate, one measurement, one shot, no error mitigation."""
+    return price_of_job(target, _PING_COUNTS, 1, debias=False)
+
+
+def billing_unit(target: Target) -> Unit:
+    """Return the unit in which the target bills."""
+    unit: Unit = _price_rule(target.name)["unit"]
+    return unit
+
+
+def _credits(unit: Unit, numbers: Mapping[str, Any], counts: GateCounts, shots: int) -> Price:
+    """Price in Quantinuum credits. Bills have two decimals with unknown rounding, so the upper bound is rounded up."""
+    other = counts.qubits + counts.measurements + counts.resets
+    weight = (
+        numbers["one_qubit"] * counts.one_qubit + numbers["two_qubit"] * counts.two_qubit + numbers["other"] * other
+    )
+    amount = numbers["base"] + shots * weight / numbers["shots"]
+    return Price(unit, round(amount, 2), round(math.ceil(amount / _CENT - _SLACK) * _CENT, 2))
+
+
+def _price_rule(name: str) -> Mapping[str, Any]:
+    rule: Mapping[str, Any] = _table()["targets"][name]
+    return rule
+
+
+@cache
+def _table() -> Any:
+    return load_table("prices")

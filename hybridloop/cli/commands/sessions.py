@@ -1,0 +1,106 @@
+"""`hybridloop sessions …`: the workspace's sessions and their jobs."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated, Any
+
+import typer
+
+from hybridloop.cli.output import AsJson, Workspace, print_json, print_table
+
+app = typer.Typer(no_args_is_help=True, help="Sessions of the workspace, and their jobs.")
+
+SessionId = Annotated[uuid.UUID, typer.Argument(help="The session's id.")]
+_COLUMNS = ("id", "name", "target", "status", "created", "ended")
+
+
+@app.command("list")
+def list_(
+    *,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most, the newest first.")] = 20,
+    workspace: Workspace = None,
+    json: AsJson = False,
+) -> None:
+    """List the newest sessions.
+
+    Example: hybridloop sessions list
+    """
+    from hybridloop.azure.listing import list_sessions
+
+    _show_rows(list_sessions(_called(workspace), limit), _COLUMNS, as_json=json)
+
+
+@app.command()
+def show(session_id: SessionId, *, workspace: Workspace = None, json: AsJson = False) -> None:
+    """Show a session, its jobs counted by status.
+
+    Example: hybridloop sessions show 83f07da9-535c-5d2d-8137-d164c097f4c8
+    """
+    from hybridloop.azure.listing import show_session
+
+    _show_row(show_session(_called(workspace), str(session_id)), as_json=json)
+
+
+@app.command()
+def jobs(session_id: SessionId, *, workspace: Workspace = None, json: AsJson = False) -> None:
+    """List a session's jobs in the order of their creation.
+
+    Example: hybridloop sessions jobs 83f07da9-535c-5d2d-8137-d164c097f4c8
+    """
+    from hybridloop.azure.listing import list_jobs
+
+    columns = ("id", "name", "status", "shots", "created", "ended", "cost", "unit", "error")
+    _show_rows(list_jobs(_called(workspace), str(session_id)), columns, as_json=json)
+
+
+@app.command()
+def close(session_id: SessionId, *, workspace: Workspace = None, json: AsJson = False) -> None:
+    """Close a session; closing one that has ended changes nothing.
+
+    Example: hybridloop sessions close 83f07da9-535c-5d2d-8137-d164c097f4c8
+    """
+    from hybridloop.azure.listing import close_session
+
+    _show_row(close_session(_called(workspace), str(session_id)), as_json=json)
+
+
+@app.command()
+def sweep(*, workspace: Workspace = None, json: AsJson = False) -> None:
+    """Close the sessions that runs of this journal left open whose process is gone, and no others.
+
+    Example: hybridloop sessions sweep
+    """
+    import dataclasses
+
+    from hybridloop.journal import open_journal
+    from hybridloop.tasks.orphans import sweep as close_orphans
+
+    with open_journal() as journal:
+        rows = [dataclasses.asdict(each) for each in close_orphans(journal, _called(workspace))]
+    if rows or json:
+        _show_rows(rows, ("run_key", "session", "done"), as_json=json)
+    else:
+        print("no session was open")
+
+
+def _called(workspace: str | None) -> Any:
+    from hybridloop.api.environment import workspace_called
+
+    return workspace_called(workspace)
+
+
+def _show_rows(rows: list[dict[str, Any]], columns: tuple[str, ...], *, as_json: bool) -> None:
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(columns, rows)
+
+
+def _show_row(row: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(row)
+        return
+    for key, value in row.items():
+        text = ", ".join(f"{n} {status}" for status, n in value.items()) if isinstance(value, dict) else value
+        print(f"{key:<24}{'-' if text is None or text == '' else text}")

@@ -1,0 +1,61 @@
+"""What `hybridloop run …` and `runs resume` print of a run that has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from hybridloop.cli.output import print_json, print_table, say
+from hybridloop.runtime.paths import home
+
+if TYPE_CHECKING:
+    from hybridloop.runs.result import RunResult
+
+PARTIAL = frozenset({"stopped", "parked"})
+
+
+def tell(result: RunResult, *, as_json: bool) -> None:
+    """Print a run's result; leaves with 3 where there is none yet."""
+    picture = _save_picture(result)
+    if as_json:
+        print_json({**result.as_dict(), "picture": str(picture) if picture else None})
+    else:
+        _print(result, picture)
+    if result.status in PARTIAL:
+        raise typer.Exit(3)
+
+
+def _save_picture(result: RunResult) -> Path | None:
+    """Where the picture is; None before anything was measured, and, with a word about it, where none can be written."""
+    if not result.history:
+        return None
+    path = home() / "pictures" / f"{result.run_key}.svg"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        result.plot(str(path))
+    except OSError as error:
+        say(f"hybridloop: the picture can't be written to {path} ({error.strerror})")
+        return None
+    return path
+
+
+def _print(result: RunResult, picture: Path | None) -> None:
+    from hybridloop.runs.result import answer, effort, heading, table
+
+    print(heading(result))
+    _print_facts(answer(result))
+    if rows := table(result):
+        print()
+        print_table(tuple(rows[0]), rows)
+        print()
+    _print_facts(effort(result))
+    if picture:
+        _print_facts([("picture", str(picture))])
+
+
+def _print_facts(facts: Iterable[tuple[str, str]]) -> None:
+    for name, said in facts:
+        print(f"  {name:<10} {said}")

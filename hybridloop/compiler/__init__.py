@@ -1,0 +1,1 @@
+"""Compilation of Qiskit circuits to QIR programs for the targets."""

@@ -1,0 +1,223 @@
+"""QIR templates: a circuit structure is compiled once, and each point only fills in its angles.
+
+The compiler writes every angle modulo 2π. The structure is compiled with marker angles that are distinct in (0, 2π);
+each marker is found in the compiled text within 1e-9, and the text between the markers is the template. Rotations by θ
+and θ + 2π differ by a global phase only, because none of the basis gates is a controlled rotation.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit, transpile
+from qiskit.circuit import ParameterExpression, ParameterVector
+from qiskit.transpiler.passes import RemoveBarriers
+
+from hybridloop.compiler.circuit_structure import CircuitStructure, angle_map
+from hybridloop.errors import ProgramError
+
+# Gates that every target accepts as QIR. `rxx`, `ryy` and `rzz` are one native gate on ions instead of two `cx`.
+BASIS = [
+    "h",
+    "x",
+    "y",
+    "z",
+    "s",
+    "sdg",
+    "t",
+    "tdg",
+    "rx",
+    "ry",
+    "rz",
+    "cx",
+    "cz",
+    "swap",
+    "rxx",
+    "ryy",
+    "rzz",
+]
+_ANGLE = re.compile(r"(?<=double )[^,\s)]+")
+_TURN = 2.0 * math.pi
+_TOLERANCE = 1e-9
+_GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
+_compiler_lock = threading.Lock()  # the compiler has one interpreter per process
+
+
+@dataclass(frozen=True, slots=True)
+class QirTemplate:
+    """A compiled structure: the text between its angles, and these angles as an affine function of the slots.
+
+    The slots are the angles of the circuit before its translation to the basis gates. `order[i]` is the column of
+    `slots @ matrix + constant` whose value is the i-th angle of the text.
+    """
+
+    pieces: tuple[str, ...]
+    matrix: NDArray[np.float64]
+    constant: NDArray[np.float64]
+    order: NDArray[np.intp]
+
+    def fill(self, slots: NDArray[np.float64]) -> list[bytes]:
+        """Return one program per row of slots, shape (points, slots), in radians."""
+        angles = np.mod(slots @ self.matrix + self.constant, _TURN)[:, self.order]
+        return [self._text(row).encode() for row in angles.tolist()]
+
+    def to_bytes(self) -> bytes:
+        """Serialize to JSON; the numbers are exact."""
+        rows, columns = np.nonzero(self.matrix)  # sparse: an angle depends on few slots
+        parts = {
+            "pieces": self.pieces,
+            "slots": len(self.matrix),
+            "rows": rows.tolist(),
+            "columns": columns.tolist(),
+            "factors": self.matrix[rows, columns].tolist(),
+            "constant": self.constant.tolist(),
+            "order": self.order.tolist(),
+        }
+        return json.dumps(parts).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> QirTemplate:
+        """Read a template that `to_bytes` wrote."""
+        parts = json.loads(data)
+        constant = np.array(parts["constant"], np.float64)
+        matrix = np.zeros((parts["slots"], len(constant)))
+        matrix[parts["rows"], parts["columns"]] = parts["factors"]
+        return cls(tuple(parts["pieces"]), matrix, constant, np.array(parts["order"], np.intp))
+
+    def _text(self, angles: Sequence[float]) -> str:
+        parts = [self.pieces[0]]
+        for angle, piece in zip(angles, self.pieces[1:], strict=True):
+            parts.append(_format_double(angle))
+            parts.append(piece)
+        return "".join(parts)
+
+
+class TemplateMismatch(Exception):
+    """The structure can't be a template: its compiled text depends on the angles, or not all of them were found."""
+
+
+def compile_qir(circuit: QuantumCircuit, profile: str) -> str:
+    """Compile a bound circuit in the basis gates to QIR, as the SDK's Qiskit plug-in does. Raises ProgramError."""
+    os.environ.setdefault("QDK_PYTHON_TELEMETRY", "none")  # no telemetry about what users run
+    from qdk import TargetProfile
+    from qdk.qiskit import QSharpBackend
+
+    target_profile: Any = getattr(TargetProfile, profile)
+    with _compiler_lock:
+        try:
+            backend = QSharpBackend(target_profile=target_profile, skip_transpilation=True)
+            return str(backend.qir(circuit))
+        except Exception as error:  # the compiler has no error class that covers its exporter
+            raise ProgramError(
+                circuit.name, f"it does not compile for profile {profile}: {_first_line(error)}"
+            ) from error
+
+
+def to_basis(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Translate a circuit to the basis gates, with its parameters; barriers are removed: some providers reject them."""
+    return transpile(RemoveBarriers()(circuit), basis_gates=BASIS, optimization_level=1, seed_transpiler=0)
+
+
+def placeholder_qir(structure: CircuitStructure, profile: str) -> str:
+    """Return QIR of a structure at marker angles; its gate counts hold for all angles. Raises ProgramError."""
+    circuit = to_basis(structure.circuit(list(ParameterVector("slot", structure.num_angles))))
+    return compile_qir(
+        _with_angles(circuit, _markers(sum(len(item.operation.params) for item in circuit.data))), profile
+    )
+
+
+def build_template(structure: CircuitStructure, profile: str) -> QirTemplate:
+    """Compile a structure to a template, and check it against a compilation at random angles.
+
+    Raises TemplateMismatch, ProgramError.
+    """
+    slots = ParameterVector("slot", structure.num_angles)
+    circuit = to_basis(structure.circuit(list(slots)))
+    angles = [angle for item in circuit.data for angle in item.operation.params]
+    matrix, constant = _affine_map(angles, slots)
+    markers = _markers(len(angles))
+    template = _cut_template(compile_qir(_with_angles(circuit, markers), profile), markers, matrix, constant)
+    _check_template(template, structure, circuit, profile)
+    return template
+
+
+def _markers(count: int) -> NDArray[np.float64]:
+    markers: NDArray[np.float64] = (np.arange(1.0, count + 1.0) * _GOLDEN % 1.0) * _TURN
+    return markers
+
+
+def _affine_map(
+    angles: Sequence[float | ParameterExpression], slots: ParameterVector
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    angle_of_slots = angle_map(angles, tuple(slots))
+    if angle_of_slots.nonaffine:
+        raise TemplateMismatch("an angle of the translated circuit is no affine function of the circuit's angles")
+    return angle_of_slots.matrix, angle_of_slots.constant
+
+
+def _with_angles(circuit: QuantumCircuit, angles: NDArray[np.float64]) -> QuantumCircuit:
+    bound = circuit.copy_empty_like()
+    bound.global_phase = 0.0  # it may depend on the slots, and cannot be measured
+    rest = iter(angles.tolist())
+    for item in circuit.data:
+        params = [next(rest) for _ in item.operation.params]
+        operation = item.operation.base_class(*params) if params else item.operation
+        bound.append(operation, item.qubits, item.clbits)
+    return bound
+
+
+def _cut_template(
+    text: str, markers: NDArray[np.float64], matrix: NDArray[np.float64], constant: NDArray[np.float64]
+) -> QirTemplate:
+    """Cut the compiled text at its angles, and match each angle to its marker. Raises TemplateMismatch."""
+    matches = list(_ANGLE.finditer(text))
+    if len(matches) != len(markers):
+        raise TemplateMismatch(f"{len(matches)} angles in the compiled text for {len(markers)} in the circuit")
+    order = np.empty(len(matches), dtype=np.intp)
+    for i, match in enumerate(matches):
+        value = float(match.group())
+        nearest = int(np.argmin(np.abs(markers - value)))
+        if abs(markers[nearest] - value) > _TOLERANCE:
+            raise TemplateMismatch(f"the compiled text has the angle {value}, which is no marker")
+        order[i] = nearest
+    if len(set(order.tolist())) != len(markers):
+        raise TemplateMismatch("a marker occurs twice in the compiled text")
+    ends = [0, *(match.end() for match in matches)]
+    starts = [*(match.start() for match in matches), len(text)]
+    pieces = tuple(text[end:start] for end, start in zip(ends, starts, strict=True))
+    return QirTemplate(pieces, matrix, constant, order)
+
+
+def _check_template(template: QirTemplate, structure: CircuitStructure, circuit: QuantumCircuit, profile: str) -> None:
+    """Compare the filled template with a compilation at the same random angles. Raises TemplateMismatch."""
+    angles = np.random.default_rng(1).uniform(-_TURN, _TURN, (1, structure.num_angles))
+    bound = circuit.assign_parameters({p: float(angles[0, p.index]) for p in circuit.parameters})
+    compiled = compile_qir(bound, profile)
+    filled = template.fill(angles)[0].decode()
+    if _ANGLE.sub("", compiled) != _ANGLE.sub("", filled):
+        raise TemplateMismatch("the compiled text changes with the angles")
+    expected = np.array([float(text) for text in _ANGLE.findall(compiled)])
+    actual = np.array([float(text) for text in _ANGLE.findall(filled)])
+    if np.any(np.abs(np.remainder(expected - actual + math.pi, _TURN) - math.pi) > _TOLERANCE):
+        raise TemplateMismatch("an angle of the filled template differs from that of a compilation")
+
+
+def _format_double(value: float) -> str:
+    text = repr(value)
+    if "e" in text and "." not in text:  # LLVM's assembler requires a point in every double
+        text = text.replace("e", ".0e")
+    return text
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:200]

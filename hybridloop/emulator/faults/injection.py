@@ -1,0 +1,249 @@
+"""ASGI middleware that injects the faults of the active fault plan into API calls; without rules it does nothing.
+
+A request is identified first: its operation, and the job and session that it is about, by which rules select calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hybridloop.emulator.faults.connections import Connections
+from hybridloop.emulator.faults.plan import ActiveFaults
+from hybridloop.emulator.faults.responses import (
+    BufferedResponse,
+    buffer_body,
+    capture_response,
+    corrupt_response,
+    fault_response,
+)
+from hybridloop.emulator.faults.rules import ApiCall, Fault, FaultRule
+from hybridloop.emulator.http.blob_storage import BLOB_PATH
+from hybridloop.emulator.http.messages import MAX_UPLOAD_BYTES, wait_unless_disconnected
+from hybridloop.emulator.model.latency import InjectedOutcome, OutcomeKind
+from hybridloop.emulator.model.routes import WORKSPACE_PATH, ApiOperation, is_data_plane_path, match_route
+from hybridloop.emulator.model.session import SessionStatus
+from hybridloop.emulator.pacing import JobPacer
+from hybridloop.emulator.service import EmulatorService
+from hybridloop.emulator.store.store import Store
+from hybridloop.emulator.virtual_time import VirtualTime
+
+
+def identify_call(method: str, path: str, body: bytes, store: Store) -> ApiCall | None:
+    """Return the API call that a request makes; None if it is neither of the API nor of storage."""
+    base = WORKSPACE_PATH.fullmatch(path)
+    if base is None:
+        return _blob_call(method, path, store)
+    route = match_route(method, base[4])
+    if route is None:
+        return None
+    workspace, document = "/".join(base.group(1, 2, 3)).lower(), _json_object(body)
+    call = ApiCall(route.operation, method, path, workspace)
+    if route.kind == "sessions":
+        return _with_session(call, route.item, document, store)
+    is_sas = route.operation is ApiOperation.SAS
+    job_id = _job_of_container(_text(document, "containerName")) if is_sas else route.item
+    return _with_job(call, job_id, document, store) if job_id else call
+
+
+def _blob_call(method: str, path: str, store: Store) -> ApiCall | None:
+    match = BLOB_PATH.fullmatch(path)
+    if match is None or match[1] != match[2]:
+        return None
+    if match[3] is None:
+        return ApiCall(ApiOperation.CONTAINER, method, path)
+    call = ApiCall(ApiOperation.UPLOAD if method == "PUT" else ApiOperation.DOWNLOAD, method, path)
+    job_id = _job_of_container(match[1])
+    return _with_job(call, job_id, {}, store) if job_id else call
+
+
+def _with_job(call: ApiCall, job_id: str, document: Mapping[str, Any], store: Store) -> ApiCall:
+    """Add the names of the call's job and its session, from the request's document or else from the database."""
+    job = store.find_job(call.workspace or None, job_id)
+    name = _text(document, "name") or (job.name if job and job.name else "")
+    target = _text(document, "target") or (job.request.target if job else "")
+    session_id = _text(document, "sessionId") or (job.request.session_id if job else None) or ""
+    job_call = replace(call, job_id=job_id, job_names=(job_id, name), target=target)
+    return _with_session(job_call, session_id, {}, store) if session_id else job_call
+
+
+def _with_session(call: ApiCall, session_id: str, document: Mapping[str, Any], store: Store) -> ApiCall:
+    """Add the names of the call's session, from the request's document or else from the database."""
+    session = store.session(call.workspace, session_id) if call.workspace else None
+    name = _text(document, "name") or (session.name if session else "")
+    target = _text(document, "target") or (session.target if session else "") or call.target
+    return replace(call, session_id=session_id, session_names=(session_id, name), target=target)
+
+
+def _job_of_container(container: str) -> str:
+    """Return the id of the job that clients name the container after; "" for another name."""
+    match = re.fullmatch(r"job-(.+)", container)
+    return match[1] if match else ""
+
+
+def _json_object(body: bytes) -> Mapping[str, Any]:
+    try:
+        document = json.loads(body) if body else {}
+    except (ValueError, RecursionError):
+        return {}  # the service reports the error
+    return document if isinstance(document, dict) else {}
+
+
+def _text(document: Mapping[str, Any], key: str) -> str:
+    value = document.get(key)
+    # JSON can hold lone surrogates, which SQLite can't look up
+    return value.encode("utf-8", "ignore").decode() if isinstance(value, str) else ""
+
+
+_FATES = {
+    Fault.JOB_FAILS: OutcomeKind.FAILS,
+    Fault.JOB_HANGS: OutcomeKind.HANGS,
+    Fault.JOB_CANCELLED: OutcomeKind.IS_CANCELLED,
+}
+_SESSION_ENDS = {Fault.SESSION_TIMES_OUT: SessionStatus.TIMED_OUT, Fault.SESSION_FAILS: SessionStatus.FAILED}
+
+
+class FaultMiddleware:
+    """ASGI middleware around the application; `time` is None on the real clock.
+
+    No fault is injected into an API call without a valid key, which `is_authorized` checks. Calls to storage carry
+    signatures, which only the application can check. `connections` is set once the server exists, before its first
+    request.
+    """
+
+    connections: Connections
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        faults: ActiveFaults,
+        service: EmulatorService,
+        pacing: JobPacer,
+        time: VirtualTime | None,
+        admits: Callable[[Request], bool],
+    ) -> None:
+        self._app = app
+        self._admits = admits
+        self._faults = faults
+        self._service = service
+        self._pacing = pacing
+        self._time = time
+        self._closing = asyncio.Event()
+
+    def close(self) -> None:
+        """End the calls with the fault `no-answer`; the service is about to stop."""
+        self._closing.set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not self._faults.plan.rules:
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        if is_data_plane_path(scope["path"]) and not self._admits(request):
+            await self._app(scope, receive, send)
+            return
+        body, replay = await buffer_body(request, MAX_UPLOAD_BYTES)
+        call = identify_call(scope["method"], scope["path"], body, self._service.store)
+        rule = None if call is None else self._faults.plan.decide(call, self._service.clock.now())
+        if rule is None or call is None:
+            await self._app(scope, replay, send)
+        else:
+            with suppress(ConnectionError):  # the client has disconnected by itself
+                await self._inject(rule, call, scope, replay, send)
+
+    async def _inject(self, rule: FaultRule, call: ApiCall, scope: Scope, receive: Receive, send: Send) -> None:
+        # faults in place of the call
+        if rule.fault is Fault.RESET_BEFORE:
+            await self._reset(scope, receive)
+            return
+        error = fault_response(rule, call)
+        if error is not None:
+            await error(scope, receive, send)
+            return
+        # faults of the session, the job, and the uploaded content
+        if rule.fault in _SESSION_ENDS:
+            self._service.force_session_end(call.workspace, call.session_id, _SESSION_ENDS[rule.fault])
+        if rule.fault in _FATES:
+            fate = InjectedOutcome(_FATES[rule.fault], rule.code, rule.message, rule.seconds or 0.0)
+            self._pacing.injected_outcomes[call.job_id] = fate
+        if rule.content is not None:
+            receive = _receive_body(rule.content.encode(), receive)
+        # the call, and faults of its response
+        try:
+            response = await capture_response(self._app, scope, receive)
+        finally:
+            self._pacing.injected_outcomes.pop(call.job_id, None)
+        await self._respond(rule, call, response, scope, receive, send)
+
+    async def _respond(
+        self, rule: FaultRule, call: ApiCall, response: BufferedResponse, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Send the response of a call that was executed, late, corrupted, in part or not at all as the fault asks."""
+        match rule.fault:
+            case Fault.RESET_AFTER:
+                await self._reset(scope, receive)
+            case Fault.ANSWER_DROPPED:
+                await self._close_connection(scope, receive)
+            case Fault.NO_ANSWER:
+                await wait_unless_disconnected(self._closing.wait(), _wait_for_disconnect(receive))
+                await self._close_connection(scope, receive)
+            case Fault.TRUNCATED:
+                whole = response if response.body else replace(response, body=b"{}")
+                half = response.body[: len(response.body) // 2]
+                await send(whole.start())
+                await send({"type": "http.response.body", "body": half, "more_body": True})
+                await self._close_connection(scope, receive)
+            case Fault.SLOW_ANSWER:
+                await self._wait(rule.seconds or 0.0, receive)
+                await _send_response(response, send)
+            case _:
+                await _send_response(corrupt_response(rule, response, call, self._service.clock.now()), send)
+
+    async def _wait(self, seconds: float, receive: Receive) -> None:
+        """Wait until the seconds have passed or the client disconnects.
+
+        Virtual time advances by them at once, although it has a busy participant: the client that awaits the response.
+        """
+        if self._time is None:
+            await wait_unless_disconnected(asyncio.sleep(seconds), _wait_for_disconnect(receive))
+        else:
+            await self._time.advance(self._service.clock.now() + seconds)
+
+    async def _reset(self, scope: Scope, receive: Receive) -> None:
+        self.connections.reset(scope)
+        await _wait_for_disconnect(receive)
+
+    async def _close_connection(self, scope: Scope, receive: Receive) -> None:
+        self.connections.close(scope)
+        await _wait_for_disconnect(receive)
+
+
+async def _wait_for_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _send_response(response: BufferedResponse, send: Send) -> None:
+    await send(response.start())
+    await send({"type": "http.response.body", "body": response.body})
+
+
+def _receive_body(content: bytes, receive: Receive) -> Receive:
+    """Return a `receive` with `content` in place of the request's body."""
+    messages: list[Message] = [{"type": "http.request", "body": content, "more_body": False}]
+
+    async def receive_content() -> Message:
+        if messages:
+            return messages.pop()
+        await _wait_for_disconnect(receive)
+        return {"type": "http.disconnect"}
+
+    return receive_content

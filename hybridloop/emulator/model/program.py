@@ -1,0 +1,129 @@
+"""Intermediate representation of a quantum program: gates, measurements, resets, and the output that it records.
+
+The readers in `formats` produce it from every input format; the simulator and the bill read it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MEASURE = "measure"
+RESET = "reset"
+BARRIER = "barrier"
+
+
+class JobInputError(Exception):
+    """A job cannot be executed; `code` and `message` become its errorData.
+
+    Mostly its input is invalid, unsupported or too large; in rare cases Aer itself failed.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """A gate by its Qiskit name, `measure` (into `result`), `reset` or `barrier`. Angles in radians.
+
+    It is executed only if all `conditions` hold. A condition is an earlier result's number and its required value.
+    """
+
+    name: str
+    qubits: tuple[int, ...]
+    angles: tuple[float, ...] = ()
+    result: int | None = None
+    conditions: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OutputBit:
+    """One bit of the program's output: the value of result `result`."""
+
+    result: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutputList:
+    """A list of outputs, or a tuple of them if `is_tuple`."""
+
+    items: tuple[Output, ...]
+    is_tuple: bool = False
+
+
+Output = OutputBit | OutputList
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """A named register of classical bits; `results[i]` is the result that bit i holds."""
+
+    name: str
+    results: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program without loops. `declared_qubits` is at least the number of qubits that it uses.
+
+    `registers` is filled by formats that return their results by register.
+    """
+
+    instructions: tuple[Instruction, ...]
+    output: Output
+    declared_qubits: int
+    num_results: int
+    registers: tuple[Register, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ShotOutcomes:
+    """Outcomes of all shots: the distinct outcomes, the count of each, and every shot's index into `outcomes`.
+
+    An outcome is an integer whose bit r is result r.
+    """
+
+    outcomes: tuple[int, ...]
+    counts: tuple[int, ...]
+    shots: tuple[int, ...]
+
+
+def remove_redundant_resets(instructions: tuple[Instruction, ...]) -> tuple[Instruction, ...]:
+    """Drop resets that change nothing: those of an unused qubit, and those after a qubit's last use."""
+    # backwards: a reset counts only if its qubit is used later
+    kept: list[Instruction] = []
+    used_later: set[int] = set()
+    for instruction in reversed(instructions):
+        if instruction.name != RESET or instruction.qubits[0] in used_later:
+            kept.append(instruction)
+            used_later.update(instruction.qubits)
+    kept.reverse()
+    # forwards: a qubit that was not used yet is in state 0 already
+    used: set[int] = set()
+    needed: list[Instruction] = []
+    for instruction in kept:
+        if instruction.name == RESET and instruction.qubits[0] not in used:
+            continue
+        used.update(instruction.qubits)
+        needed.append(instruction)
+    return tuple(needed)
+
+
+def has_only_final_measurements(instructions: tuple[Instruction, ...]) -> bool:
+    """Return True if measurements come last: no measured qubit is used again and no result is written twice.
+
+    A reset or a conditional instruction makes it False.
+    """
+    measured: set[int] = set()
+    written: set[int | None] = set()
+    for instruction in instructions:
+        if instruction.name == RESET or instruction.conditions or not measured.isdisjoint(instruction.qubits):
+            return False
+        if instruction.name == MEASURE:
+            if instruction.result in written:
+                return False
+            measured.update(instruction.qubits)
+            written.add(instruction.result)
+    return True

@@ -1,0 +1,257 @@
+"""Web portal: pages at `/` that show sessions and jobs of all workspaces, with buttons that close and cancel them.
+
+A browser signs in with the API key and gets a random token as a cookie, which is held in memory only: no browser
+stores the key, and a restart signs everyone out. Forms are protected against cross-site request forgery (CSRF) by the
+Origin header, a token in every form, and a SameSite cookie. `http.access` prevents DNS rebinding.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from hybridloop.emulator.http.messages import keys_match, read_body
+from hybridloop.emulator.model.errors import ApiError, bad_request, not_found, parse_whole_number
+from hybridloop.emulator.model.job import JobStatus
+from hybridloop.emulator.model.list_query import ListQuery
+from hybridloop.emulator.portal.pages import (
+    MAX_OUTPUT_BYTES,
+    PORTAL_PREFIX,
+    SECURITY_HEADERS,
+    Pages,
+    build_histogram,
+    page_path,
+    static_file,
+)
+from hybridloop.emulator.service import EmulatorService
+from hybridloop.emulator.settings import ClockKind
+from hybridloop.emulator.store.ledger import session_totals
+from hybridloop.emulator.store.listing import START_CURSOR, ListKind, newest_lone_jobs, newest_sessions
+
+ITEM_PATH = re.compile(
+    rf"{PORTAL_PREFIX}/(sessions|jobs)/([^/]+/[^/]+/[^/]+)/([A-Za-z0-9_.-]{{1,128}})(?:/(close|cancel))?"
+)
+PAGE_SIZE = 25
+MAX_FORM_BYTES = 8192
+MAX_TEXT_LENGTH = 20_000  # characters of an input, output or parameters on a page
+MAX_SIGN_INS = 64  # then the oldest is removed, so that sign-ins that are never ended do not fill the memory
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """One sign-in: `token` is the cookie's value, `form_token` is in every form of its pages."""
+
+    token: str
+    form_token: str
+
+
+class SignInStore:
+    """The valid sign-ins, in memory."""
+
+    def __init__(self) -> None:
+        self._sign_ins: dict[str, SignIn] = {}
+
+    def create(self) -> SignIn:
+        """Create a sign-in; above the limit the oldest is removed."""
+        if len(self._sign_ins) >= MAX_SIGN_INS:
+            del self._sign_ins[next(iter(self._sign_ins))]
+        sign_in = SignIn(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
+        self._sign_ins[sign_in.token] = sign_in
+        return sign_in
+
+    def find(self, token: str | None) -> SignIn | None:
+        """Return the sign-in of a cookie; None if it is not valid."""
+        return None if token is None else self._sign_ins.get(token)
+
+    def remove(self, sign_in: SignIn) -> None:
+        """End a sign-in."""
+        self._sign_ins.pop(sign_in.token, None)
+
+
+class Portal:
+    """Pages and actions at `/` and below `/_portal/`; `port` is the service's, for the cookie's name."""
+
+    def __init__(self, service: EmulatorService, api_key: str, clock: ClockKind, port: int) -> None:
+        self._service = service
+        self._api_key = api_key
+        self._clock = clock
+        # cookies are shared by all ports of a host: two services on one machine need two names
+        self._cookie = f"hybridloop_portal_{port}"
+        self._sign_ins = SignInStore()
+        self._pages = Pages()
+
+    async def handle(self, request: Request) -> Response:
+        """Return the response to a request."""
+        sign_in = None
+        try:
+            static = static_file(request.scope["path"].removeprefix(f"{PORTAL_PREFIX}/"))
+            if static is not None:
+                return static
+            sign_in = self._sign_ins.find(request.cookies.get(self._cookie))
+            if request.method in ("GET", "HEAD"):
+                return self._get(request, sign_in)
+            if request.method == "POST":
+                return await self._post(request, sign_in)
+            raise ApiError(405, "MethodNotAllowed", "Pages support GET, buttons POST.")
+        except ApiError as error:
+            return self._page("error.html", sign_in, {"error": error}, error.status)
+        except ClientDisconnect:
+            return Response(status_code=400)  # never sent: the client has disconnected
+
+    def _get(self, request: Request, sign_in: SignIn | None) -> Response:
+        if sign_in is None:
+            return self._sign_in_page("")
+        path: str = request.scope["path"]
+        if path == "/":
+            return self._overview(request, sign_in)
+        match = ITEM_PATH.fullmatch(path)
+        if match is None or match[4] is not None:
+            raise not_found("This page")
+        if match[1] == "sessions":
+            return self._session(request, sign_in, match[2], match[3])
+        return self._job(sign_in, match[2], match[3])
+
+    async def _post(self, request: Request, sign_in: SignIn | None) -> Response:
+        # CSRF checks, and sign-in
+        if request.headers.get("origin") != f"http://{request.headers.get('host')}":
+            raise ApiError(
+                403, "Forbidden", "This form was not sent by a page of this service, and nothing was changed."
+            )
+        form = _form(await read_body(request, MAX_FORM_BYTES))
+        path: str = request.scope["path"]
+        if sign_in is None or "key" in form:
+            return self._sign_in(request, form)
+        if not keys_match(form.get("form_token"), sign_in.form_token):
+            raise ApiError(
+                403,
+                "Forbidden",
+                "This form belongs to another sign-in, and nothing was changed. Go back and reload the page.",
+            )
+        # the actions
+        if path == f"{PORTAL_PREFIX}/sign-out":
+            self._sign_ins.remove(sign_in)
+            response = _redirect("/")
+            response.delete_cookie(self._cookie, path="/", httponly=True, samesite="strict")
+            return response
+        match = ITEM_PATH.fullmatch(path)
+        if match is not None and (match[1], match[4]) == ("sessions", "close"):
+            self._service.close_session(match[2], match[3])
+        elif match is not None and (match[1], match[4]) == ("jobs", "cancel"):
+            self._service.cancel_job(match[2], match[3])
+        else:
+            raise not_found("This action")
+        return _redirect(page_path(match[1], match[2], match[3]))
+
+    def _sign_in(self, request: Request, form: Mapping[str, str]) -> Response:
+        """Sign in at the path of any page or action, and redirect to that page."""
+        if "key" not in form:
+            return self._sign_in_page("You are signed out, and nothing was changed. Sign in again.")
+        if not keys_match(form["key"].strip(), self._api_key):
+            return self._sign_in_page("This is not the API key of this service.")
+        match = ITEM_PATH.fullmatch(request.scope["path"])
+        response = _redirect("/" if match is None else page_path(match[1], match[2], match[3]))
+        token = self._sign_ins.create().token
+        response.set_cookie(self._cookie, token, path="/", httponly=True, samesite="strict")
+        return response
+
+    def _overview(self, request: Request, sign_in: SignIn) -> Response:
+        store, query = self._service.store, request.query_params
+        sessions = newest_sessions(
+            store,
+            parse_whole_number("sessions_before", query.get("sessions_before"), START_CURSOR, START_CURSOR),
+            PAGE_SIZE,
+        )
+        jobs = newest_lone_jobs(
+            store, parse_whole_number("jobs_before", query.get("jobs_before"), START_CURSOR, START_CURSOR), PAGE_SIZE
+        )
+        idle_left = {line.session.key: self._service.idle_time_left(line.session) for line in sessions.lines}
+        values = {"sessions": sessions, "jobs": jobs, "idle_left": idle_left, "is_live": True, "query": query}
+        return self._page("overview.html", sign_in, values)
+
+    def _session(self, request: Request, sign_in: SignIn, workspace: str, item: str) -> Response:
+        session = self._service.session(workspace, item)
+        skip = parse_whole_number("skip", request.query_params.get("skip"), 0, START_CURSOR)
+        newest = ListQuery((), None, descending=True, skip=skip, top=PAGE_SIZE)
+        page = self._service.page(ListKind.SESSION_JOBS, newest, workspace, item)
+        values = {
+            "workspace": workspace,
+            "session": session,
+            "tally": session_totals(self._service.store, [session.key])[session.key],
+            "idle_left": self._service.idle_time_left(session),
+            "jobs": [(workspace, job) for job in page.items],
+            "newer": max(0, skip - PAGE_SIZE) if skip else None,
+            "older": skip + PAGE_SIZE if page.more else None,
+            "is_live": not session.state.is_terminal or session.state.pending > 0,
+        }
+        return self._page("session.html", sign_in, values)
+
+    def _job(self, sign_in: SignIn, workspace: str, item: str) -> Response:
+        job = self._service.job(workspace, item)
+        container, succeeded = job.request.container, job.state.status is JobStatus.SUCCEEDED
+        output = self._blob(container, job.output_blob) if succeeded else None
+        values = {
+            "workspace": workspace,
+            "job": job,
+            "input": self._blob(container, job.request.input_blob),
+            "parameters": _truncate(json.dumps(job.request.params, indent=2, ensure_ascii=False)),
+            "metadata": job.request.metadata or {},
+            "histogram": None if output is None else build_histogram(output),
+            "output": output,
+            "blob_text": _blob_text,
+            "is_live": not job.state.is_terminal,
+        }
+        return self._page("job.html", sign_in, values)
+
+    def _blob(self, container: str, name: str) -> bytes | None:
+        """Return a blob's content; a note with its size if it is too large for a page; None if there is none."""
+        record = self._service.containers.find(container, name)
+        if record is None:
+            return None
+        if record.size > MAX_OUTPUT_BYTES:
+            return f"({record.size:,} bytes, too large to show)".encode()
+        return self._service.containers.read(record)
+
+    def _sign_in_page(self, problem: str) -> Response:
+        response = self._page("sign_in.html", None, {"problem": problem}, 401)
+        response.headers["WWW-Authenticate"] = 'Cookie realm="portal"'
+        return response
+
+    def _page(self, template: str, sign_in: SignIn | None, values: Mapping[str, Any], status: int = 200) -> Response:
+        shared = {"sign_in": sign_in, "now": self._service.clock.now(), "clock": self._clock, "is_live": False}
+        return self._pages.render(template, {**shared, **values}, status)
+
+
+def _redirect(path: str) -> Response:
+    """Redirect to a page after a form, so that a reload of the page does not send the form again."""
+    return Response(status_code=303, headers={**SECURITY_HEADERS, "Location": path})
+
+
+def _form(body: bytes) -> dict[str, str]:
+    """Parse the fields of a form, the last one of each name. Raises ApiError (400)."""
+    try:
+        fields = parse_qs(body.decode("ascii"), keep_blank_values=True, max_num_fields=16)
+    except ValueError:
+        raise bad_request("The form is not URL-encoded ASCII, or has too many fields.") from None
+    return {name: values[-1] for name, values in fields.items()}
+
+
+def _blob_text(data: bytes) -> str:
+    """Return a blob as text, truncated if it is long; for binary content a note with its size."""
+    try:
+        return _truncate(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        return f"({len(data):,} bytes of binary data)"
+
+
+def _truncate(text: str) -> str:
+    if len(text) <= MAX_TEXT_LENGTH:
+        return text
+    return f"{text[:MAX_TEXT_LENGTH]}\n… ({len(text):,} characters, {MAX_TEXT_LENGTH:,} shown)"

@@ -1,0 +1,1 @@
+"""Circuit simulation with Aer: method and memory, noise, sampling, and the worker processes that jobs run in."""

@@ -1,0 +1,229 @@
+"""Execution of one job in a worker: parse the input bytes, simulate the programs, write the result bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hybridloop.emulator.formats.gates import IONQ_NATIVE_GATES
+from hybridloop.emulator.formats.ionq import parse_ionq_circuit
+from hybridloop.emulator.formats.openqasm import parse_openqasm
+from hybridloop.emulator.formats.qir import parse_qir
+from hybridloop.emulator.formats.quil import parse_quil
+from hybridloop.emulator.formats.results import RESULTS_V2, ionq_histogram, openqasm_results, quil_results, results_v2
+from hybridloop.emulator.model.billing import Usage, count_usage
+from hybridloop.emulator.model.program import (
+    BARRIER,
+    MEASURE,
+    RESET,
+    JobInputError,
+    Program,
+    ShotOutcomes,
+    has_only_final_measurements,
+    remove_redundant_resets,
+)
+from hybridloop.emulator.model.targets import Target
+from hybridloop.emulator.simulation.noise import Noise, select_noise
+from hybridloop.emulator.simulation.protocol import (
+    IONQ_CIRCUIT,
+    IONQ_RESULTS,
+    OPENQASM,
+    OPENQASM_RESULTS,
+    QIR,
+    QUIL,
+    QUIL_RESULTS,
+    SimulationTask,
+)
+from hybridloop.emulator.simulation.sampling import sampling_seed
+from hybridloop.emulator.simulation.simulator import LruCache, Simulator
+
+NO_USAGE = Usage(0, 0, 0, 0, 0, 0)
+CACHE_BYTES = 4 * 2**20  # of inputs whose parsed programs are cached; the programs take more memory than that
+MAX_ANGLE_RAD = 1e300  # the sum of two larger angles, which some gates compute, could overflow
+
+Runs = Sequence[tuple[Program, ShotOutcomes]]
+
+
+@dataclass(frozen=True, slots=True)
+class InputFormat:
+    """An input format: its parser, which returns one or more programs, and the writer of its output format."""
+
+    output: str
+    parse: Callable[[bytes, Mapping[str, Any]], list[Program]]
+    write: Callable[[Runs], bytes]
+
+
+def _single_program(parse: Callable[[bytes], Program]) -> Callable[[bytes, Mapping[str, Any]], list[Program]]:
+    return lambda data, params: [parse(data)]
+
+
+def _write_v2(runs: Runs) -> bytes:
+    ((program, measured),) = runs
+    return results_v2(program.output, measured)
+
+
+def _write_ionq(runs: Runs) -> bytes:
+    ((_, measured),) = runs
+    shots = len(measured.shots)
+    return ionq_histogram(measured.outcomes, [count / shots for count in measured.counts])
+
+
+def _write_openqasm(runs: Runs) -> bytes:
+    return openqasm_results(*runs[0])
+
+
+FORMATS = {
+    QIR: InputFormat(RESULTS_V2, _single_program(parse_qir), _write_v2),
+    IONQ_CIRCUIT: InputFormat(IONQ_RESULTS, _single_program(parse_ionq_circuit), _write_ionq),
+    OPENQASM: InputFormat(OPENQASM_RESULTS, _single_program(parse_openqasm), _write_openqasm),
+    QUIL: InputFormat(QUIL_RESULTS, parse_quil, quil_results),
+}
+
+
+class JobRunner:
+    """Executes jobs one after another; equal inputs are parsed once, and simulated once where that is possible."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+        self._cache: LruCache[list[Program]] = LruCache(CACHE_BYTES)
+
+    def run(self, task: SimulationTask, data: bytes) -> tuple[bytes, Usage]:
+        """Return the job's result, as the bytes of its output blob, and the usage that it is billed for.
+
+        Raises JobInputError if the job cannot be executed.
+        """
+        if task.target.echoes:
+            return data, NO_USAGE
+        # check the job, and parse its input
+        input_format = _input_format(task)
+        noise, noise_seed = select_noise(task.target, task.params)
+        shots = requested_shots(task)
+        key = _program_key(task, data)
+        programs = self._programs(input_format, task, data, key)
+        for program in programs:
+            _check_target_limits(program, task)
+        usage = count_usage(programs[0], shots * len(programs))
+        # simulate; IonQ's format has probabilities, so an exact target needs no shots
+        if task.input_format == IONQ_CIRCUIT and task.target.exact and noise is None:
+            return ionq_histogram(*self._simulator.distribution(programs[0], key)), usage
+        runs = []
+        for number, program in enumerate(programs):
+            runs.append((program, self._simulate(task, program, shots, noise, noise_seed, key, number)))
+        return input_format.write(runs), usage
+
+    def _programs(self, input_format: InputFormat, task: SimulationTask, data: bytes, key: bytes) -> list[Program]:
+        programs = self._cache.get(key)
+        if programs is None:
+            programs = _parse(input_format, data, task.params)
+            self._cache.put(key, programs, len(data) * len(programs))
+        return programs
+
+    def _simulate(
+        self,
+        task: SimulationTask,
+        program: Program,
+        shots: int,
+        noise: Noise | None,
+        noise_seed: int | None,
+        key: bytes,
+        number: int,
+    ) -> ShotOutcomes:
+        """Simulate the job's program `number`; a noise seed in the job replaces its sampling value."""
+        if task.target.checks_only:
+            return ShotOutcomes((0,), (shots,), (0,) * shots)
+        value = task.sampling_value if noise_seed is None else f"noise/{noise_seed}"
+        seed = sampling_seed(task.service_seed, value if number == 0 else f"{value}/{number}")
+        key = key if number == 0 else key + number.to_bytes(4, "big")
+        return self._simulator.run(program, shots=shots, seed=seed, exact=task.target.exact, noise=noise, key=key)
+
+
+def _parse(input_format: InputFormat, data: bytes, params: Mapping[str, Any]) -> list[Program]:
+    """Parse an input to programs, without redundant resets: the provider's compiler removes those unbilled."""
+    try:
+        programs = input_format.parse(data, params)
+    except (ValueError, OverflowError) as error:  # int() and float() of a number that is too long or too large
+        raise JobInputError("InvalidInputData", f"a number of the input can't be read: {error}") from error
+    if not all(abs(angle) <= MAX_ANGLE_RAD for p in programs for i in p.instructions for angle in i.angles):
+        problem = f"an angle of the input is not finite, or above {MAX_ANGLE_RAD:g} radians"
+        raise JobInputError("InvalidInputData", problem)
+    return [replace(p, instructions=remove_redundant_resets(p.instructions)) for p in programs]
+
+
+def _program_key(task: SimulationTask, data: bytes) -> bytes:
+    """Return a digest of all that the job's programs depend on: input, format, and substituted parameters."""
+    options = json.dumps([task.input_format, task.params.get("substitutions")], sort_keys=True)
+    digest = hashlib.blake2b(options.encode("utf-8", "surrogatepass"), digest_size=24)
+    digest.update(b"\0" + data)
+    return digest.digest()
+
+
+def _input_format(task: SimulationTask) -> InputFormat:
+    input_format = FORMATS.get(task.input_format)
+    if input_format is None or task.input_format not in task.target.input_formats:
+        raise JobInputError(
+            "CannotTranslateInputData",
+            f"target {task.target.id} does not take input in the format {task.input_format!r}; "
+            f"it takes {', '.join(task.target.input_formats) or 'none that this service runs'}",
+        )
+    if task.output_format != input_format.output:
+        raise JobInputError(
+            "CannotTranslateOutputData",
+            f"input in the format {task.input_format!r} gives {input_format.output!r}, not {task.output_format!r}",
+        )
+    return input_format
+
+
+def requested_shots(task: SimulationTask) -> int:
+    """Return the job's shots: `shots`, else the older `count`, else the target's default.
+
+    Raises JobInputError if the number is invalid or out of the target's range.
+    """
+    shots = task.params.get("shots", task.params.get("count", task.target.default_shots))
+    if isinstance(shots, bool) or not isinstance(shots, int):
+        raise JobInputError("InvalidProperty", f"the number of shots must be a whole number, not {shots!r}")
+    if not 1 <= shots <= task.target.max_shots:
+        raise JobInputError(
+            "InvalidProperty",
+            f"the number of shots must be between 1 and {task.target.max_shots} on {task.target.id}, not {shots}",
+        )
+    return shots
+
+
+def _check_target_limits(program: Program, task: SimulationTask) -> None:
+    """Refuse a program that the target can't run: qubits, QIR profile, native gates."""
+    target = task.target
+    if program.declared_qubits > target.num_qubits:
+        raise JobInputError(
+            "InvalidInputData",
+            f"the program needs {program.declared_qubits} qubits and {target.id} has {target.num_qubits}",
+        )
+    if not any(instruction.name == MEASURE for instruction in program.instructions):
+        raise JobInputError("InvalidInputData", "the program measures nothing")
+    if task.input_format == QIR:
+        _check_profile(program, target)
+    native = {instruction.name for instruction in program.instructions} & IONQ_NATIVE_GATES.keys()
+    if unsupported := native - set(target.native_gates):
+        problem = (
+            f"{', '.join(sorted(unsupported))} is not a native gate of {target.id}, which has "
+            f"{', '.join(target.native_gates)}"
+        )
+        raise JobInputError("InvalidInputData", problem)
+
+
+def _check_profile(program: Program, target: Target) -> None:
+    """Refuse QIR outside the target's profile."""
+    if target.refuses_barriers and any(instruction.name == BARRIER for instruction in program.instructions):
+        raise JobInputError("QATTransformationFailed", f"{target.id} takes no barriers in QIR; leave them out")
+    if target.profile == "Base" and any(instruction.conditions for instruction in program.instructions):
+        problem = f"{target.id} runs the base profile: no branch can depend on a measurement"
+        raise JobInputError("QIRPreProcessingFailed", problem)
+    if target.profile == "Base" and not has_only_final_measurements(
+        tuple(i for i in program.instructions if i.name != RESET)
+    ):
+        raise JobInputError(
+            "QIRPreProcessingFailed",
+            f"{target.id} runs the base profile: a qubit can't be used after its measurement",
+        )

@@ -1,0 +1,79 @@
+"""Protocol between the service and its workers: the task that a worker receives, and the framing of messages.
+
+A message is a frame: the lengths of header and body, a JSON header, and a body of raw bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, BinaryIO
+
+from hybridloop.emulator.model.targets import Target
+
+DONE, FAILED = "done", "failed"  # verdicts in the header of a worker's reply to a task
+NEEDS = "needs"  # verdict of a worker's request for memory, before that reply
+GRANTED, REFUSED = "granted", "refused"  # verdicts of the service's answer to that request
+UNRESERVED_BYTES = 16 * 2**20  # a simulation up to this size takes no more than the worker itself: no request
+
+_LENGTHS = struct.Struct(">II")
+
+
+def pack_frame(header: bytes, body: bytes) -> bytes:
+    """Return a message as one frame."""
+    return _LENGTHS.pack(len(header), len(body)) + header + body
+
+
+def unpack_lengths(prefix: bytes) -> tuple[int, int]:
+    """Return the lengths of header and body from a frame's first `PREFIX_BYTES`."""
+    header, body = _LENGTHS.unpack(prefix)
+    return int(header), int(body)
+
+
+PREFIX_BYTES = _LENGTHS.size
+
+
+def read_frame(stream: BinaryIO) -> tuple[bytes, bytes] | None:
+    """Read the next header and body; None at the end of the stream, also if it ends inside a frame."""
+    prefix = stream.read(PREFIX_BYTES)
+    if len(prefix) < PREFIX_BYTES:
+        return None
+    header, body = unpack_lengths(prefix)
+    message = stream.read(header + body)
+    return (message[:header], message[header:]) if len(message) == header + body else None
+
+
+QIR = "qir.v1"
+IONQ_CIRCUIT = "ionq.circuit.v1"
+IONQ_RESULTS = "ionq.quantum-results.v1"
+OPENQASM = "honeywell.openqasm.v1"
+OPENQASM_RESULTS = "honeywell.quantum-results.v1"
+QUIL = "rigetti.quil.v1"
+QUIL_RESULTS = "rigetti.quil-results.v1"
+# formats of the providers themselves: the service stores their results in the blob `rawOutputData`
+PROVIDER_FORMATS = frozenset((IONQ_CIRCUIT, OPENQASM, QUIL))
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationTask:
+    """All that a worker needs to run a job, apart from its input bytes; `params` are the job's inputParams."""
+
+    target: Target
+    input_format: str
+    output_format: str
+    params: Mapping[str, Any]
+    service_seed: int
+    sampling_value: str
+
+    def to_json(self) -> bytes:
+        """Return the task as one JSON text."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return json.dumps({**values, "target": self.target.to_json()}).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> SimulationTask:
+        """Parse the result of `to_json`."""
+        values = json.loads(text)
+        return cls(target=Target.from_json(values.pop("target")), **values)

@@ -1,0 +1,269 @@
+"""Simulator on Aer: exact distributions, drawn shots and noise, with an LRU cache of distributions."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
+from qiskit.circuit import IfElseOp
+from qiskit.circuit.library import UnitaryGate
+from qiskit_aer import AerSimulator
+from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error
+
+from hybridloop.emulator.formats.gates import NO_LABELS, GateLibrary
+from hybridloop.emulator.model.program import (
+    MEASURE,
+    RESET,
+    JobInputError,
+    Program,
+    ShotOutcomes,
+    has_only_final_measurements,
+)
+from hybridloop.emulator.simulation.methods import SimulationMethod, SimulationSetup, choose_method
+from hybridloop.emulator.simulation.noise import Noise
+from hybridloop.emulator.simulation.sampling import clifford_distribution, draw_shots, scale_to_shots
+
+V = TypeVar("V")
+
+
+class LruCache(Generic[V]):
+    """Cache of at most `capacity` bytes, as callers state sizes; the least recently used value is evicted first."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._entries: OrderedDict[bytes, tuple[V, int]] = OrderedDict()
+        self._size = 0
+
+    def get(self, key: bytes) -> V | None:
+        """Return the value and mark it as the most recently used; None if it is not cached."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        self._entries.move_to_end(key)
+        return entry[0]
+
+    def put(self, key: bytes, value: V, size: int) -> None:
+        """Add or replace a value of `size` bytes, unless it is larger than the whole cache."""
+        if size > self._capacity:
+            return
+        if key in self._entries:
+            self._size -= self._entries.pop(key)[1]
+        self._entries[key] = (value, size)
+        self._size += size
+        while self._size > self._capacity:
+            self._size -= self._entries.popitem(last=False)[1][1]
+
+
+# gate labels by the number of qubits: Aer finds a gate's noise by its label
+NOISE_LABELS = {1: "noisy-1", 2: "noisy-2"}
+
+
+def aer_noise_model(noise: Noise) -> NoiseModel:
+    """Return Aer's noise model: depolarizing errors on labelled gates, and readout errors."""
+    model = NoiseModel()
+    flip = noise.readout
+    if flip:
+        model.add_all_qubit_readout_error(ReadoutError([[1 - flip, flip], [flip, 1 - flip]]))
+    for width, strength in ((1, noise.one_qubit), (2, noise.two_qubit)):
+        if strength:
+            model.add_all_qubit_quantum_error(depolarizing_error(strength, width), [NOISE_LABELS[width]])
+    return model
+
+
+def circuit_without_measurements(
+    setup: SimulationSetup, gates: GateLibrary, *, noisy: bool
+) -> tuple[QuantumCircuit, list[int]]:
+    """Return the circuit of gates alone, and the measured qubits in the order of measurement."""
+    circuit = QuantumCircuit(len(setup.qubits))
+    measured = []
+    for instruction in setup.instructions:
+        qubits = [setup.qubits[qubit] for qubit in instruction.qubits]
+        if instruction.name == MEASURE:
+            measured += qubits
+        else:
+            gates.append(circuit, instruction, qubits, NOISE_LABELS if noisy else NO_LABELS)
+            _add_pairwise_noise(circuit, qubits, noisy=noisy)
+    return circuit, measured
+
+
+def circuit_with_measurements(
+    setup: SimulationSetup, gates: GateLibrary, num_results: int, *, noisy: bool
+) -> QuantumCircuit:
+    """Return the whole circuit, with measurements, resets and conditional instructions in place."""
+    circuit = QuantumCircuit(len(setup.qubits), num_results)
+    for instruction in setup.instructions:
+        qubits = [setup.qubits[qubit] for qubit in instruction.qubits]
+        # a conditional instruction becomes the body of an if; further conditions nest around it
+        body = circuit if not instruction.conditions else QuantumCircuit(circuit.qubits, circuit.clbits)
+        if instruction.name == MEASURE:
+            body.measure(qubits[0], instruction.result)
+        elif instruction.name == RESET:
+            body.reset(qubits[0])
+        else:
+            gates.append(body, instruction, qubits, NOISE_LABELS if noisy else NO_LABELS)
+            _add_pairwise_noise(body, qubits, noisy=noisy)
+        for depth, (result, value) in reversed(list(enumerate(instruction.conditions))):
+            outer = QuantumCircuit(circuit.qubits, circuit.clbits) if depth else circuit
+            outer.append(IfElseOp((circuit.clbits[result], value), body, None), circuit.qubits, circuit.clbits)
+            body = outer
+    return circuit
+
+
+def _add_pairwise_noise(circuit: QuantumCircuit, qubits: list[int], *, noisy: bool) -> None:
+    """Append the noise of a gate on more than two qubits: that of a two-qubit gate on each pair of neighbours."""
+    if noisy and len(qubits) > 2:
+        for pair in pairwise(qubits):
+            circuit.append(UnitaryGate(np.eye(4), label=NOISE_LABELS[2]), list(pair))
+
+
+MAX_OUTCOMES = 2**18  # of a histogram of probabilities: a larger one is of no use
+CACHE_BYTES = 64 * 2**20  # of distributions, so that the same circuit is simulated once
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """Probabilities of outcomes. `outcomes` are theirs, ascending; None stands for 0, 1, 2, …
+
+    Bit k of an outcome is the k-th measurement, whose result is `results[k]`.
+    """
+
+    probabilities: NDArray[np.float64]
+    outcomes: NDArray[np.int64] | None
+    results: tuple[int, ...]
+
+    def outcome(self, index: int) -> int:
+        """Return the outcome at that index as an integer whose bit r is result r."""
+        bits = index if self.outcomes is None else int(self.outcomes[index])
+        return sum(((bits >> position) & 1) << result for position, result in enumerate(self.results))
+
+
+class Simulator:
+    """Simulates programs on Aer, for shots or for probabilities.
+
+    `reserve` is called with the bytes that a simulation will take, before it allocates them. It may wait. It raises
+    JobInputError if they are more than the limit.
+    """
+
+    def __init__(self, reserve: Callable[[int], None] = lambda size: None) -> None:
+        self._reserve = reserve
+        self._gates = GateLibrary()
+        self._backends: dict[tuple[SimulationMethod, Noise | None], AerSimulator] = {}
+        self._cache: LruCache[Distribution] = LruCache(CACHE_BYTES)
+
+    def run(
+        self, program: Program, *, shots: int, seed: int, exact: bool, noise: Noise | None = None, key: bytes = b""
+    ) -> ShotOutcomes:
+        """Return the outcomes of `shots` shots; `exact` scales the distribution to the shots instead of sampling it.
+
+        `key` identifies the program in the cache of distributions; with b"" nothing is cached.
+        Raises JobInputError if an exact run needs mid-circuit measurements, or if Aer fails.
+        """
+        # the distribution, cached or computed; without one Aer runs every shot
+        exact = exact and noise is None
+        key = _cache_key(key, noise, exact=exact)
+        distribution = self._cache.get(key)
+        if distribution is None:
+            if exact and not has_only_final_measurements(program.instructions):
+                raise JobInputError("InvalidInputData", "the target takes no reset and no measurement before the end")
+            setup = choose_method(program.instructions, exact=exact, noisy=noise is not None)
+            if not setup.computes_distribution:
+                return self._run_shots(setup, program.num_results, shots, seed, noise)
+            distribution = self._distribution(setup, noise, key)
+        # the shots
+        arrays = (
+            scale_to_shots(distribution.probabilities, shots)
+            if exact
+            else draw_shots(distribution.probabilities, shots, np.random.default_rng(seed))
+        )
+        indices, counts, order = (array.tolist() for array in arrays)
+        return ShotOutcomes(tuple(distribution.outcome(index) for index in indices), tuple(counts), tuple(order))
+
+    def distribution(self, program: Program, key: bytes = b"") -> tuple[list[int], list[float]]:
+        """Return the outcomes over all results that have a probability of at least 1e-10, and these probabilities.
+
+        Raises JobInputError if there are more than `MAX_OUTCOMES`.
+        """
+        key = _cache_key(key, None, exact=True)
+        distribution = self._cache.get(key)
+        if distribution is None:
+            setup = choose_method(program.instructions, exact=True, noisy=False)
+            distribution = self._distribution(setup, None, key)
+        indices = np.flatnonzero(distribution.probabilities >= 1e-10)
+        if indices.size > MAX_OUTCOMES:
+            problem = f"the histogram would have {indices.size} entries, above {MAX_OUTCOMES}"
+            raise JobInputError("InvalidInputData", problem)
+        outcomes = [distribution.outcome(index) for index in indices.tolist()]
+        return outcomes, distribution.probabilities[indices].tolist()
+
+    def _distribution(self, setup: SimulationSetup, noise: Noise | None, key: bytes) -> Distribution:
+        self._reserve(setup.required_bytes)
+        circuit, measured = circuit_without_measurements(setup, self._gates, noisy=noise is not None)
+        if setup.method is SimulationMethod.STABILIZER:
+            outcomes, free_bits = clifford_distribution(circuit, measured)
+            distribution = Distribution(np.full(outcomes.size, 0.5**free_bits), outcomes, setup.results)
+        else:
+            probabilities = self._probabilities(setup, circuit, measured, noise)
+            distribution = Distribution(probabilities, None, setup.results)
+        if key:
+            size = distribution.probabilities.nbytes
+            size += 0 if distribution.outcomes is None else distribution.outcomes.nbytes
+            self._cache.put(key, distribution, size)
+        return distribution
+
+    def _probabilities(
+        self, setup: SimulationSetup, circuit: QuantumCircuit, measured: list[int], noise: Noise | None
+    ) -> NDArray[np.float64]:
+        """Return the probabilities over the measured qubits; bit k of the index is the k-th measurement."""
+        circuit.save_probabilities(qubits=measured)  # Aer adds it to the class
+        result = self._backend(setup.method, noise).run(circuit, shots=1).result()
+        if not result.success:
+            raise JobInputError("RuntimeError", f"the simulation failed: {result.status}")
+        probabilities: NDArray[np.float64] = np.clip(result.data(0)["probabilities"], 0.0, None)
+        return probabilities if noise is None else apply_readout_flips(probabilities, noise.readout)
+
+    def _run_shots(
+        self, setup: SimulationSetup, num_results: int, shots: int, seed: int, noise: Noise | None
+    ) -> ShotOutcomes:
+        """Run every shot on Aer, with mid-circuit measurements and resets."""
+        self._reserve(setup.required_bytes)
+        circuit = circuit_with_measurements(setup, self._gates, num_results, noisy=noise is not None)
+        backend = self._backend(setup.method, noise)
+        result = backend.run(circuit, shots=shots, memory=True, seed_simulator=seed % 2**31).result()
+        if not result.success:
+            raise JobInputError("RuntimeError", f"the simulation failed: {result.status}")
+        positions: dict[int, int] = {}  # outcome -> its index, in the order of first occurrence
+        order = [positions.setdefault(int(word, 16), len(positions)) for word in result.data(0)["memory"]]
+        return ShotOutcomes(tuple(positions), tuple(np.bincount(order).tolist()), tuple(order))
+
+    def _backend(self, method: SimulationMethod, noise: Noise | None) -> AerSimulator:
+        backend = self._backends.get((method, noise))
+        if backend is None:
+            model: NoiseModel | None = None if noise is None else aer_noise_model(noise)
+            # one thread: for circuits of a few qubits, several workers use the cores better than one simulation does
+            backend = AerSimulator(method=method.value, noise_model=model, max_parallel_threads=1)
+            self._backends[method, noise] = backend
+        return backend
+
+
+def _cache_key(program: bytes, noise: Noise | None, *, exact: bool) -> bytes:
+    """Return the key of a distribution in the cache; b"" if the program has no key.
+
+    `exact` is part of it. An exact target needs the distribution of circuits for which a sampling target runs every
+    shot; if the sampling target found it in the cache, its counts would depend on earlier jobs.
+    """
+    return program and program + repr((noise, exact)).encode()
+
+
+def apply_readout_flips(probabilities: NDArray[np.float64], flip: float) -> NDArray[np.float64]:
+    """Return the probabilities after every bit is flipped with the probability `flip`."""
+    bits = probabilities.size.bit_length() - 1
+    table = probabilities.reshape((2,) * bits)
+    for axis in range(bits):
+        table = (1 - flip) * table + flip * np.flip(table, axis)
+    return table.reshape(-1)

@@ -1,0 +1,104 @@
+"""Worker process that runs circuits: tasks arrive on standard input, results leave on standard output.
+
+It is a process beside the service, so that a simulation that is long or takes too much memory can be killed and never
+delays HTTP. It exits at the end of its standard input, so that none survives a service that was killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, BinaryIO
+
+from hybridloop.emulator.simulation.protocol import (
+    DONE,
+    FAILED,
+    GRANTED,
+    NEEDS,
+    UNRESERVED_BYTES,
+    pack_frame,
+    read_frame,
+)
+
+if TYPE_CHECKING:
+    from hybridloop.emulator.simulation.execute import JobRunner
+
+
+def main() -> None:
+    """Execute tasks until standard input ends."""
+    # Ctrl-C reaches the whole process group: the service decides which processes stop
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    # output of libraries goes to standard error, so that it can't get between the replies
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    tasks: SimpleQueue[tuple[bytes, bytes]] = SimpleQueue()
+    threading.Thread(target=_read_tasks, args=(sys.stdin.buffer, tasks), daemon=True).start()
+    # importing Aer takes half a second: too long to wait with the signals
+    from hybridloop.emulator.simulation.execute import JobRunner
+    from hybridloop.emulator.simulation.simulator import Simulator
+
+    runner = JobRunner(Simulator(MemoryReservations(tasks, replies).reserve))
+    while True:
+        replies.write(execute_task(*tasks.get(), runner))
+        replies.flush()
+
+
+class MemoryReservations:
+    """Requests for memory to the service, which limits what all workers take together."""
+
+    def __init__(self, tasks: SimpleQueue[tuple[bytes, bytes]], replies: BinaryIO) -> None:
+        self._tasks = tasks
+        self._replies = replies
+
+    def reserve(self, size: int) -> None:
+        """Wait until `size` bytes are granted; the service takes them back with the reply to the task.
+
+        Raises JobInputError if they are more than the service's limit.
+        """
+        from hybridloop.emulator.model.program import JobInputError
+
+        if size <= UNRESERVED_BYTES:
+            return
+        self._replies.write(pack_frame(_header(NEEDS, bytes=size), b""))
+        self._replies.flush()
+        header, _ = self._tasks.get()  # a worker has one task at a time, so the next frame is the answer
+        answer = json.loads(header)
+        if answer["verdict"] != GRANTED:
+            raise JobInputError(
+                "InvalidInputData",
+                f"the simulation needs {size / 2**30:.3g} GiB and this service may use "
+                f"{answer['limit'] / 2**30:.3g} GiB; take a smaller circuit",
+            )
+
+
+def execute_task(header: bytes, data: bytes, runner: JobRunner) -> bytes:
+    """Execute one task and return the reply: its result, or the code and message of its failure."""
+    from hybridloop.emulator.model.program import JobInputError
+    from hybridloop.emulator.simulation.protocol import SimulationTask
+
+    try:
+        result, usage = runner.run(SimulationTask.from_json(header), data)
+        return pack_frame(_header(DONE, usage=usage.to_json()), result)
+    except JobInputError as error:
+        return pack_frame(_header(FAILED, code=error.code, message=error.message), b"")
+    except MemoryError:
+        return pack_frame(_header(FAILED, code="InternalError", message="the simulation ran out of memory"), b"")
+
+
+def _header(verdict: str, **fields: object) -> bytes:
+    return json.dumps({"verdict": verdict, **fields}).encode()
+
+
+def _read_tasks(stream: BinaryIO, tasks: SimpleQueue[tuple[bytes, bytes]]) -> None:
+    while (frame := read_frame(stream)) is not None:
+        tasks.put(frame)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

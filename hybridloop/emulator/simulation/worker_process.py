@@ -1,0 +1,112 @@
+"""Handle on a worker process in the service: start on demand, run tasks within the memory limit, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from hybridloop.emulator.simulation.memory import MemoryPool
+from hybridloop.emulator.simulation.protocol import GRANTED, NEEDS, PREFIX_BYTES, REFUSED, pack_frame, unpack_lengths
+
+
+class WorkerDied(Exception):
+    """The worker's process ended before it replied."""
+
+
+class WorkerProcess:
+    """One worker process; it takes one task at a time."""
+
+    def __init__(self) -> None:
+        self._process: Process | None = None
+
+    async def start(self) -> None:
+        """Start the process; it imports Aer before the first task arrives."""
+        # without the service's keys, which a worker does not need
+        environment = {n: value for n, value in os.environ.items() if not n.startswith("HYBRIDLOOP_EMULATOR_")}
+        arguments = (sys.executable, "-m", "hybridloop.emulator.simulation.worker")
+        self._process = await asyncio.create_subprocess_exec(
+            *arguments, stdin=PIPE, stdout=PIPE, env={**environment, "OMP_NUM_THREADS": "1"}, limit=2**20
+        )
+
+    async def run_task(self, header: bytes, data: bytes, memory: MemoryPool) -> tuple[Mapping[str, Any], bytes]:
+        """Send a task and wait for its reply, as header and body; the worker's requests are granted from `memory`.
+
+        Raises WorkerDied if the process ends before it replies. All memory is released at the end.
+        """
+        if self._process is None or self._process.returncode is not None:
+            await self.start()
+        process = self._process
+        if process is None:
+            raise WorkerDied
+        # the task, then memory for each of its simulations, until the reply
+        acquired = 0
+        try:
+            await _send(process, header, data)
+            while True:
+                reply, body = await _receive(process)
+                if reply["verdict"] != NEEDS:
+                    return reply, body
+                memory.release(acquired)  # of an earlier simulation of the same job
+                acquired = 0
+                if await acquire_memory(process, memory, reply["bytes"]):
+                    acquired = reply["bytes"]
+                verdict = GRANTED if acquired else REFUSED
+                await _send(process, json.dumps({"verdict": verdict, "limit": memory.limit}).encode(), b"")
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            await process.wait()
+            raise WorkerDied from error
+        finally:
+            memory.release(acquired)
+
+    def kill(self) -> None:
+        """Kill the process at once; the next task starts another."""
+        if self._process is not None and self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+
+    async def stop(self) -> None:
+        """Kill the process and wait until it has ended."""
+        self.kill()
+        if self._process is not None:
+            await self._process.wait()
+
+
+async def _send(process: Process, header: bytes, data: bytes) -> None:
+    if process.stdin is None:
+        raise WorkerDied
+    process.stdin.write(pack_frame(header, data))
+    await process.stdin.drain()
+
+
+async def _receive(process: Process) -> tuple[Mapping[str, Any], bytes]:
+    if process.stdout is None:
+        raise WorkerDied
+    header_size, body_size = unpack_lengths(await process.stdout.readexactly(PREFIX_BYTES))
+    message = await process.stdout.readexactly(header_size + body_size)
+    return json.loads(message[:header_size]), message[header_size:]
+
+
+async def acquire_memory(process: Process, memory: MemoryPool, size: int) -> bool:
+    """Acquire `size` bytes for a worker; False if that is more than the limit.
+
+    Raises WorkerDied if the process ends while it waits; it loses its turn then.
+    """
+    acquisition, exit_wait = asyncio.ensure_future(memory.acquire(size)), asyncio.ensure_future(process.wait())
+    try:
+        await asyncio.wait({acquisition, exit_wait}, return_when=asyncio.FIRST_COMPLETED)
+        if acquisition.done():
+            return acquisition.result()
+        raise WorkerDied
+    except asyncio.CancelledError:
+        if acquisition.done() and acquisition.result():
+            memory.release(size)
+        raise
+    finally:
+        exit_wait.cancel()
+        acquisition.cancel()

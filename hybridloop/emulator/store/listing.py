@@ -1,0 +1,218 @@
+"""Queries for lists of sessions and jobs: a parsed list query becomes SQL of fixed fragments and bound values.
+
+Also the portal's overview of all workspaces, newest first. Its pages go by the store's keys, so that a later page does
+not shift when a session or job is added. Each page is read from an index.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from hybridloop.emulator.model.job import JobStatus
+from hybridloop.emulator.model.list_query import (
+    CreatedBefore,
+    CreatedFrom,
+    FilterTerm,
+    IsOneOf,
+    ListProperty,
+    ListQuery,
+    NameStartsWith,
+)
+from hybridloop.emulator.model.session import SessionStatus
+from hybridloop.emulator.store.ledger import JobTotals, session_totals
+from hybridloop.emulator.store.records import StoredJob, StoredSession, job_from_row, session_from_row
+from hybridloop.emulator.store.store import LARGEST_KEY, LAST_CHARACTER, Store
+
+COLUMNS = {
+    ListProperty.NAME: "name",
+    ListProperty.ITEM_TYPE: "item_type",
+    ListProperty.JOB_TYPE: "job_type",
+    ListProperty.PROVIDER_ID: "provider_id",
+    ListProperty.TARGET: "target",
+    ListProperty.STATE: "status",
+    ListProperty.CREATION_TIME: "created",
+}
+# a status in lower case -> its stored spelling: queries ignore case, the index on statuses does not
+STATUSES = {str(status).lower(): str(status) for status in (*JobStatus, *SessionStatus)}
+
+
+class ListKind(enum.Enum):
+    """The lists that a client can read."""
+
+    JOBS = "jobs"
+    SESSIONS = "sessions"
+    SESSION_JOBS = "session jobs"
+    TOP_LEVEL = "top-level items"
+
+
+# SQL expressions for columns that a table does not have
+JOB_EXPRESSIONS = {"item_type": "'Job'", "job_type": "'QuantumComputing'"}
+SESSION_EXPRESSIONS = {"item_type": "'Session'", "job_type": "NULL"}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Items of one page; `more` is True if another page follows."""
+
+    items: tuple[StoredJob | StoredSession, ...]
+    more: bool
+
+
+def query_page(store: Store, kind: ListKind, query: ListQuery, workspace: str, session_key: int | None = None) -> Page:
+    """Return the page of a list that the query asks for; `session_key` is needed for SESSION_JOBS."""
+    parameters: list[object] = []
+    if kind is ListKind.TOP_LEVEL:
+        return _top_level(store, query, workspace)
+    selects = []
+    for part in _split_states(query):
+        if kind is ListKind.SESSIONS:
+            parameters.append(workspace)
+            selects.append(_select("sessions", "workspace = ?", SESSION_EXPRESSIONS, part, parameters))
+        else:
+            in_session = kind is ListKind.SESSION_JOBS
+            parameters.append(session_key if in_session else workspace)
+            where = "session_key = ?" if in_session else "workspace = ?"
+            selects.append(_select("jobs", where, JOB_EXPRESSIONS, part, parameters))
+    sql = " UNION ALL ".join(selects)
+    parameters += [query.top + 1, query.skip]
+    rows = store.rows(f"{sql} {_order(query, kind)} LIMIT ? OFFSET ?", parameters)
+    items = [session_from_row(row) if kind is ListKind.SESSIONS else job_from_row(row) for row in rows]
+    return _page(items, query)
+
+
+def _split_states(query: ListQuery) -> list[ListQuery]:
+    """Split a query for several states into one for each, if the list is in the order of time.
+
+    SQLite uses the index on states for a single state only; for several it would walk the index on time.
+    """
+    states = [term for term in query.terms if isinstance(term, IsOneOf) and term.property is ListProperty.STATE]
+    by_name = any(isinstance(term, NameStartsWith) for term in query.terms)
+    if len(states) != 1 or by_name or query.order not in (None, ListProperty.CREATION_TIME):
+        return [query]
+    (state_term,) = states
+    others = tuple(term for term in query.terms if term is not state_term)
+    values = dict.fromkeys(STATUSES.get(value.lower(), value) for value in state_term.values)
+    return [replace(query, terms=(*others, replace(state_term, values=(value,)))) for value in values]
+
+
+def _top_level(store: Store, query: ListQuery, workspace: str) -> Page:
+    """Return a page of sessions and of jobs without a session: first their keys and order, then each record."""
+    parameters: list[object] = [workspace]
+    columns = "key, name, provider_id, target, status, created, {item_type} AS item_type, {job_type} AS job_type"
+    session_columns, job_columns = columns.format(**SESSION_EXPRESSIONS), columns.format(**JOB_EXPRESSIONS)
+    sessions = _select("sessions", "workspace = ?", SESSION_EXPRESSIONS, query, parameters, session_columns)
+    parameters.append(workspace)
+    where = "workspace = ? AND session_key IS NULL"
+    jobs = _select("jobs", where, JOB_EXPRESSIONS, query, parameters, job_columns)
+    parameters += [query.top + 1, query.skip]
+    order = _order(query, ListKind.TOP_LEVEL)
+    rows = store.rows(f"SELECT * FROM ({sessions} UNION ALL {jobs}) {order} LIMIT ? OFFSET ?", parameters)
+    items = [
+        store.session_by_key(row["key"]) if row["item_type"] == "Session" else store.job_by_key(row["key"])
+        for row in rows
+    ]
+    return _page(items, query)
+
+
+def _page(items: Sequence[StoredJob | StoredSession], query: ListQuery) -> Page:
+    """Return the page of the items read, which are one more than the page has; an empty page has no successor."""
+    return Page(tuple(items[: query.top]), more=0 < query.top < len(items))
+
+
+def _select(
+    table: str, where: str, expressions: dict[str, str], query: ListQuery, parameters: list[object], columns: str = "*"
+) -> str:
+    conditions = [where]
+    if table == "jobs":
+        conditions.append("deleted = 0")
+    for term in query.terms:
+        conditions.append(_condition(term, expressions, parameters))
+    return f"SELECT {columns} FROM {table} WHERE {' AND '.join(conditions)}"
+
+
+def _condition(term: FilterTerm, expressions: dict[str, str], parameters: list[object]) -> str:
+    if isinstance(term, NameStartsWith):
+        parameters += [term.prefix, term.prefix + LAST_CHARACTER]
+        return "name >= ? AND name < ?"
+    if isinstance(term, CreatedFrom):
+        parameters.append(term.moment)
+        return "created >= ?"
+    if isinstance(term, CreatedBefore):
+        parameters.append(term.moment)
+        return "created < ?"
+    return _one_of(term, expressions, parameters)
+
+
+def _one_of(term: IsOneOf, expressions: dict[str, str], parameters: list[object]) -> str:
+    column = COLUMNS[term.property]
+    if term.property is ListProperty.STATE:
+        parameters += [STATUSES.get(value.lower(), value) for value in term.values]
+        return f"status IN ({', '.join('?' * len(term.values))})"
+    parameters += [value.lower() for value in term.values]
+    return f"lower({expressions.get(column, column)}) IN ({', '.join('?' * len(term.values))})"
+
+
+def _order(query: ListQuery, kind: ListKind) -> str:
+    """Return the ORDER BY clause; ties go by the key, so the order is fixed even if a virtual clock stands still."""
+    direction = "DESC" if query.descending else "ASC"
+    if query.order is None or query.order is ListProperty.CREATION_TIME:
+        if any(isinstance(term, NameStartsWith) for term in query.terms):
+            # the plus keeps SQLite from using the index on time: the index on names selects fewer rows
+            return f"ORDER BY +created {direction}, key {direction}"
+        return f"ORDER BY created {direction}, key {direction}"
+    column = COLUMNS[query.order]
+    if kind is not ListKind.TOP_LEVEL:
+        column = (SESSION_EXPRESSIONS if kind is ListKind.SESSIONS else JOB_EXPRESSIONS).get(column, column)
+    return f"ORDER BY {column} {direction}, created {direction}, key {direction}"
+
+
+START_CURSOR = LARGEST_KEY  # as `before`: the first page
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSummary:
+    """A session with its workspace and the totals of its jobs."""
+
+    workspace: str
+    session: StoredSession
+    totals: JobTotals
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPage:
+    """A page of sessions; `older` is the `before` of the next page, None if this is the last."""
+
+    lines: tuple[SessionSummary, ...]
+    older: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoneJobPage:
+    """A page of jobs without a session, each with its workspace; `older` as in SessionPage."""
+
+    lines: tuple[tuple[str, StoredJob], ...]
+    older: int | None
+
+
+def newest_sessions(store: Store, before: int, top: int) -> SessionPage:
+    """Return the `top` newest sessions with keys below `before`."""
+    rows = store.rows("SELECT * FROM sessions WHERE key < ? ORDER BY key DESC LIMIT ?", (before, top + 1))
+    page_rows = rows[:top]
+    totals = session_totals(store, [row["key"] for row in page_rows])
+    lines = tuple(SessionSummary(row["workspace"], session_from_row(row), totals[row["key"]]) for row in page_rows)
+    return SessionPage(lines, page_rows[-1]["key"] if len(rows) > top else None)
+
+
+def newest_lone_jobs(store: Store, before: int, top: int) -> LoneJobPage:
+    """Return the `top` newest jobs without a session that are older than the job with the key `before`."""
+    sql = "SELECT * FROM jobs WHERE session_key IS NULL AND deleted = 0"
+    parameters: list[object] = []
+    if before != START_CURSOR:
+        sql += " AND (created, key) < (SELECT created, key FROM jobs WHERE key = ?)"
+        parameters.append(before)
+    rows = store.rows(f"{sql} ORDER BY created DESC, key DESC LIMIT ?", [*parameters, top + 1])
+    page_rows = rows[:top]
+    lines = tuple((str(row["workspace"]), job_from_row(row)) for row in page_rows)
+    return LoneJobPage(lines, page_rows[-1]["key"] if len(rows) > top else None)

@@ -1,0 +1,149 @@
+"""First-in, first-out queue of accepted jobs over worker processes, at most one per CPU core."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from hybridloop.emulator.model.billing import Usage
+from hybridloop.emulator.model.job import JobError
+from hybridloop.emulator.simulation.memory import MemoryPool
+from hybridloop.emulator.simulation.protocol import DONE
+from hybridloop.emulator.simulation.worker_process import WorkerDied, WorkerProcess
+from hybridloop.emulator.store.records import StoredJob
+
+# a further worker takes a second of a core to start: no gain for jobs that wait less than that
+ADD_WORKER_AFTER_S = 1.0
+ADD_WORKER_WHEN_COLD_AFTER_S = 5.0  # while the first worker has answered nothing: it may still be loading Aer
+WORKER_DIED_TWICE = JobError("InternalError", "The process that ran the job ended unexpectedly, twice.")
+
+
+class JobLifecycle(Protocol):
+    """Source of a job's task, and receiver of its outcome."""
+
+    def begin(self, key: int) -> tuple[bytes, bytes] | None: ...
+
+    def is_pending(self, key: int) -> bool: ...
+
+    def succeed(self, key: int, result: bytes, usage: Usage) -> None: ...
+
+    def fail(self, key: int, error: JobError) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """Bounds on parallel work: the number of workers, and the memory of all simulations together."""
+
+    workers: int
+    memory: MemoryPool
+
+
+class WorkQueue:
+    """Jobs that wait for a worker, and the workers; further workers start while a backlog lasts."""
+
+    def __init__(self, jobs: JobLifecycle, capacity: Capacity, on_idle: Callable[[], None]) -> None:
+        self._jobs = jobs
+        self._memory = capacity.memory
+        self._on_idle = on_idle
+        self._waiting: deque[tuple[int, float]] = deque()  # a job's key, and the loop's time of its arrival
+        self._workers = [WorkerProcess()]
+        self._idle = list(self._workers)
+        self._unstarted = capacity.workers - 1
+        self._running: dict[int, WorkerProcess] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._growth_timer: asyncio.TimerHandle | None = None
+        self._is_cold = True
+        self._stopped = False
+
+    async def start(self) -> None:
+        """Start the first worker."""
+        await self._idle[0].start()
+
+    @property
+    def is_computing(self) -> bool:
+        """True while a job runs or waits for a worker."""
+        return bool(self._waiting or self._tasks)
+
+    def add(self, job: StoredJob) -> None:
+        """Append an accepted job."""
+        self._waiting.append((job.key, asyncio.get_running_loop().time()))
+        self._dispatch()
+
+    def drop(self, key: int) -> None:
+        """Stop a running job that has ended meanwhile; one that waits is skipped when its turn comes."""
+        worker = self._running.get(key)
+        if worker is not None:
+            worker.kill()
+
+    async def stop(self) -> None:
+        """End all workers; unfinished jobs stay pending in the store."""
+        self._stopped = True
+        if self._growth_timer is not None:
+            self._growth_timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(worker.stop() for worker in self._workers))
+
+    def _dispatch(self) -> None:
+        """Give waiting jobs to idle workers, and schedule a further worker if some must wait on."""
+        while self._waiting and self._idle and not self._stopped:
+            (key, _), worker = self._waiting.popleft(), self._idle.pop()
+            task = asyncio.create_task(self._run(key, worker))
+            self._tasks.add(task)
+            task.add_done_callback(self._on_task_done)
+        if self._waiting and self._unstarted and self._growth_timer is None and not self._stopped:
+            self._growth_timer = asyncio.get_running_loop().call_at(self._growth_due(), self._add_worker)
+
+    def _growth_due(self) -> float:
+        """Loop time at which the oldest waiting job has waited long enough for a further worker."""
+        return self._waiting[0][1] + (ADD_WORKER_WHEN_COLD_AFTER_S if self._is_cold else ADD_WORKER_AFTER_S)
+
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not self.is_computing:
+            self._on_idle()
+        if not task.cancelled():
+            task.result()  # raises an unexpected exception here, so that the event loop logs it at once
+
+    def _add_worker(self) -> None:
+        self._growth_timer = None
+        if self._waiting and self._unstarted and asyncio.get_running_loop().time() >= self._growth_due():
+            self._unstarted -= 1
+            self._workers.append(WorkerProcess())
+            self._idle.append(self._workers[-1])
+        self._dispatch()
+
+    async def _run(self, key: int, worker: WorkerProcess) -> None:
+        try:
+            started = self._jobs.begin(key)
+            if started is not None:
+                self._running[key] = worker
+                await self._run_with_retry(key, worker, *started)
+        finally:
+            self._running.pop(key, None)
+            self._idle.append(worker)
+            self._dispatch()
+
+    async def _run_with_retry(self, key: int, worker: WorkerProcess, header: bytes, data: bytes) -> None:
+        """Run a task, and once more if its worker dies: the first time may be no fault of the task."""
+        for _ in range(2):
+            try:
+                answer, result = await worker.run_task(header, data, self._memory)
+            except WorkerDied:
+                if self._stopped or not self._jobs.is_pending(key):
+                    return
+            else:
+                self._finish(key, answer, result)
+                return
+        self._jobs.fail(key, WORKER_DIED_TWICE)
+
+    def _finish(self, key: int, answer: Mapping[str, Any], result: bytes) -> None:
+        self._is_cold = False
+        if answer["verdict"] == DONE:
+            self._jobs.succeed(key, result, Usage(**answer["usage"]))
+        else:
+            self._jobs.fail(key, JobError(answer["code"], answer["message"]))

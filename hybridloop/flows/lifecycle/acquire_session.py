@@ -1,0 +1,106 @@
+"""Acquire the session of a run inside its flow run: wait for the target and for a slot, then open it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from prefect.runtime import flow_run
+
+from hybridloop.azure.listing import check_offered, unavailable_targets
+from hybridloop.azure.targets import Target
+from hybridloop.errors import RunCancelled, RunParked, ServiceRefused, StopRequested, TargetDown
+from hybridloop.flows.lifecycle.cancellation import cancelled_in_prefect
+from hybridloop.flows.lifecycle.concurrency_slots import session_slot
+from hybridloop.journal.claimed_run import ClaimedRun
+from hybridloop.runs.holding import open_session_of
+from hybridloop.runtime.durations import format_duration
+from hybridloop.settings import RunSettings
+from hybridloop.tasks.failure_policy import FailurePolicy, OnTargetDown, while_away
+from hybridloop.tasks.prefect_tasks import session_of_flow
+from hybridloop.tasks.session import OpenSession
+from hybridloop.tasks.submission.polling import poll_interval
+
+_NOTHING = "Nothing was submitted."
+_LOOK_EVERY_S = 10.0  # at most; a tenth of the wait so far before that, but not under half a second
+_LOOK_FIRST_S = 0.5
+
+_log = logging.getLogger(__name__)
+
+
+def check_available(workspace: Any, target: Target, num_qubits: int, policy: FailurePolicy) -> bool:
+    """Return whether the target is available; where it is not, `wait_for_target` comes next.
+
+    Raises InputError where the workspace does not offer the target, or not for so many qubits, and ServiceRefused where
+    it is unavailable and the policy is not to wait.
+    """
+    is_available = check_offered(workspace, target, num_qubits)
+    if not is_available and policy.on_target_down is OnTargetDown.FAIL:
+        raise ServiceRefused(
+            f"target: {target.name} is not available at the moment",
+            _NOTHING,
+            "Try later, choose another target, or wait for this one: --on-target-down wait.",
+        )
+    return is_available
+
+
+def wait_for_target(
+    workspace: Any, target: Target, policy: FailurePolicy, run: ClaimedRun, cancelled: threading.Event
+) -> None:
+    """Wait until the target is available; meanwhile the run holds its lease, and no session.
+
+    Raises TargetDown or RunParked after `target_down_wait_s`, StopRequested or RunCancelled (and sets `cancelled`)
+    where that is asked for, and LeaseLost where another process took the run over.
+    """
+    woken = threading.Event()
+    run.on_stop(woken.set)
+    began = time.monotonic()
+    consequence = while_away(policy, policy.target_down_wait_s)
+    _log.warning("%s takes no jobs at the moment, and no session is opened meanwhile. %s", target.name, consequence)
+    with cancelled_in_prefect(flow_run.id, cancelled, woken.set):
+        while target.name.lower() in unavailable_targets(workspace):
+            waited = time.monotonic() - began
+            left = policy.target_down_wait_s - waited
+            if left <= 0:
+                raise _wait_is_over(target, policy)
+            pause = min(left, _LOOK_EVERY_S, max(_LOOK_FIRST_S, poll_interval(waited)))
+            if woken.wait(pause):
+                raise run.lease_error or (RunCancelled(0) if cancelled.is_set() else StopRequested(0))
+    _log.warning("%s takes jobs again", target.name)
+
+
+def _wait_is_over(target: Target, policy: FailurePolicy) -> TargetDown | RunParked:
+    if policy.on_target_down is OnTargetDown.PARK:
+        return RunParked(0)
+    waited = format_duration(policy.target_down_wait_s)
+    happened = f"the target {target.name} takes no jobs, and did not come back within {waited}"
+    return TargetDown(happened, _NOTHING, "Resume the run when it is back (`hybridloop runs resume`).")
+
+
+@contextmanager
+def acquire_session(
+    workspace: Any,
+    target: Target,
+    settings: RunSettings,
+    run: ClaimedRun,
+    cancelled: threading.Event,
+    *,
+    is_available: bool,
+) -> Iterator[OpenSession]:
+    """Hold the session of a run for the block; a cancellation in Prefect stops it and sets the event.
+
+    It is opened once the target takes jobs and a slot is free. Raises as `wait_for_target`, `session_slot` and
+    `open_session` do.
+    """
+    if not is_available:
+        wait_for_target(workspace, target, settings.failure, run, cancelled)
+    with (
+        session_slot(settings.session_slots, run, workspace, cancelled),
+        session_of_flow(target.name, open_session_of(workspace, target, settings, run)) as session,
+        cancelled_in_prefect(flow_run.id, cancelled, session.stop),
+    ):
+        yield session

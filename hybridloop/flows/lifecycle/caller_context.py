@@ -1,0 +1,92 @@
+"""The caller's part of a flow run: values that Prefect must not store, and the end of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from prefect import tags
+from prefect.context import TagsContext
+
+from hybridloop.azure.workspace import CONNECTION_VARIABLE, connect_from_environment
+from hybridloop.blocks import load_workspace
+from hybridloop.errors import CapReached, InputError, RunStopped
+from hybridloop.preparation.prepared import PreparedRun
+from hybridloop.runs.live import LiveFeed, RoundUpdate
+
+if TYPE_CHECKING:
+    from hybridloop.runs.result import RunResult
+
+TAG = "hybridloop"  # of every flow run, so that automations and filters find them
+
+
+OnProgress = Callable[[RoundUpdate], None]
+
+
+@dataclass(slots=True)
+class CallerContext:
+    """Values of the caller beside the flow's parameters, and the end of the run.
+
+    `workspace` is the SDK's. `prepared` was built when the caller's input was checked, and serves one run. `sources`
+    says where the settings were set. `end` is the result, or the error that ended the run: Prefect may fail to store
+    the first, and has no place for the second.
+    """
+
+    workspace: Any | None = None
+    on_progress: OnProgress | None = None
+    prepared: PreparedRun | None = None
+    feed: LiveFeed | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+    end: RunResult | CapReached | RunStopped | None = None
+
+    def take_prepared(self, seed: int) -> PreparedRun | None:
+        """Return what was prepared for a run of this seed, once: an optimizer serves one run."""
+        prepared, self.prepared = self.prepared, None
+        return prepared if prepared is not None and prepared.seed == seed else None
+
+
+_current: ContextVar[CallerContext | None] = ContextVar("caller", default=None)
+
+
+def current_caller() -> CallerContext:
+    """Return the context of the caller around; an empty one where a worker runs the flow."""
+    return _current.get() or CallerContext()
+
+
+@contextmanager
+def caller_context(context: CallerContext) -> Iterator[CallerContext]:
+    """Hand the context to the flow runs inside the block."""
+    token = _current.set(context)
+    try:
+        with tags(TAG):
+            yield context
+    finally:
+        _current.reset(token)
+
+
+@contextmanager
+def tasks_untagged() -> Iterator[None]:
+    """Leave the flow run's tags off its tasks: Prefect asks its server for a slot for each tag of a task."""
+    with TagsContext(current_tags=set()):
+        yield
+
+
+def find_workspace(name: str | None) -> Any:
+    """Return the caller's workspace, else that of the saved block of this name, else the environment's.
+
+    Raises InputError where there is none of them.
+    """
+    workspace = current_caller().workspace
+    if workspace is None and name is not None:
+        return load_workspace(name)
+    if workspace is None and (workspace := connect_from_environment()) is None:
+        raise InputError(
+            "workspace",
+            "the flow run has none",
+            f"Name a saved block, set {CONNECTION_VARIABLE}, or call hybridloop.vqe(…) or another public function, "
+            "which starts a local service.",
+        )
+    return workspace

@@ -1,0 +1,111 @@
+"""A run inside its flow run: found or started, measured in one session at a time, ended in a state that says how."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import fields
+from functools import partial
+from typing import Any
+
+from prefect.runtime import flow_run
+
+from hybridloop.algorithms.diagnostics import below_exact_warning
+from hybridloop.algorithms.outcome import Outcome, RoundProgress
+from hybridloop.azure.workspace import identity_of
+from hybridloop.errors import CapReached, RunStopped
+from hybridloop.flows.lifecycle.acquire_session import acquire_session, check_available
+from hybridloop.flows.lifecycle.artifact import RunArtifact
+from hybridloop.flows.lifecycle.caller_context import current_caller, find_workspace, tasks_untagged
+from hybridloop.flows.lifecycle.completion import effort_of, finish, stop_early
+from hybridloop.flows.lifecycle.deployment_settings import with_deployment_settings
+from hybridloop.flows.lifecycle.reporting import RoundReporter
+from hybridloop.journal import open_journal
+from hybridloop.journal.claimed_run import ClaimedRun
+from hybridloop.preparation import prepare
+from hybridloop.preparation.prepared import PreparedRun, ProblemFacts
+from hybridloop.runs.holding import start_or_resume
+from hybridloop.runs.lookup import RunLookup, RunRequest, find_run
+from hybridloop.runs.result import RunResult
+from hybridloop.settings import ProblemText, RunSettings
+from hybridloop.tasks.prefect_tasks import RoundTasks
+
+
+def run_in_flow(
+    algorithm: str, problem: ProblemText, settings: RunSettings, run_key: str | None, workspace_name: str | None = None
+) -> RunResult:
+    """Run an algorithm as the body of its flow.
+
+    The run of `run_key` is resumed, if there is one, and so is the run that this flow run started before it died.
+    `workspace_name` is a saved block's; None: the caller's or the environment's workspace. A run that is stopped or
+    parked returns its result so far. Raises InputError before a session is opened, RunBusy where another process holds
+    the run, ServiceError for trouble of the service.
+    """
+    caller = current_caller()
+    settings = with_deployment_settings(settings)
+    workspace = find_workspace(workspace_name)
+    seed = None if caller.prepared is None else caller.prepared.seed
+    with tasks_untagged(), open_journal() as journal:
+        identity = identity_of(workspace)
+        request = RunRequest(algorithm, problem, settings, identity, run_key, flow_run.id, seed, caller.sources)
+        lookup = find_run(journal, request)
+        if lookup.result is not None:
+            caller.end = stored = RunResult.from_dict(lookup.result)
+            return stored
+        prepared = caller.take_prepared(lookup.seed) or prepare(algorithm, problem, lookup.settings, lookup.seed)
+        num_qubits = prepared.algorithm.facts.num_qubits
+        is_available = check_available(workspace, prepared.target, num_qubits, settings.failure)
+        with start_or_resume(journal, lookup) as run:
+            result: RunResult = _measure(workspace, lookup, prepared, run, is_available=is_available)
+            return result
+
+
+def _measure(workspace: Any, lookup: RunLookup, prepared: PreparedRun, run: ClaimedRun, *, is_available: bool) -> Any:
+    """Measure in a session of the run; return the result, or the state of a flow run that ends early."""
+    began, cancelled, facts = time.monotonic(), threading.Event(), prepared.algorithm.facts
+    history: list[RoundProgress] = []
+    outcome: Outcome | None = None
+    ended_by: CapReached | RunStopped | None = None
+    artifact = RunArtifact(run.record.key, run.uid, flow_run.id)
+
+    def result_so_far() -> RunResult:
+        effort = effort_of(run, wall_seconds=time.monotonic() - began, resumed=lookup.record is not None)
+        return RunResult(
+            run_key=run.record.key,
+            algorithm=run.record.algorithm,
+            problem=run.record.problem,
+            target=run.record.target,
+            seed=run.record.seed,
+            exact=facts.exact(),
+            reference=facts.reference,
+            unit=facts.unit,
+            parameters=history[-1].point if history else (),
+            rounds=len(history),
+            history=tuple(history),
+            **{field.name: getattr(effort, field.name) for field in fields(effort)},
+        )
+
+    try:
+        with acquire_session(
+            workspace, prepared.target, lookup.settings, run, cancelled, is_available=is_available
+        ) as session:
+            rounds = RoundTasks(session)
+            update_artifact = partial(artifact.update, result_so_far)
+            report = RoundReporter(session, rounds, history, facts, run.record.key, update_artifact)
+            outcome = prepared.algorithm.measure(rounds, report)
+    except (CapReached, RunStopped) as error:
+        ended_by = error
+    result = result_so_far()
+    if outcome is not None:
+        result = result.with_outcome(outcome, all_warnings(outcome, facts))
+    if ended_by is None:
+        return finish(run, result, artifact)
+    return stop_early(run, result, ended_by, artifact, cancelled=cancelled.is_set())
+
+
+def all_warnings(outcome: Outcome, facts: ProblemFacts) -> tuple[str, ...]:
+    """Return the algorithm's warnings, and one for an energy below the exact one, where there is such a bound."""
+    if facts.unit != "hartree":
+        return outcome.warnings
+    below = below_exact_warning(outcome.value, outcome.standard_error, outcome.rounding_bound, facts.exact())
+    return outcome.warnings if below is None else (*outcome.warnings, below)

@@ -1,0 +1,60 @@
+"""The journal: a database (SQLite or PostgreSQL) of runs, rounds, jobs, sessions and their cost.
+
+Every intent is written before it is submitted, and every result before it is used, so that a run can be resumed.
+"""
+
+from hybridloop.journal.journal import Journal, journal_url, open_journal
+from hybridloop.journal.leases import LEASE_S
+from hybridloop.journal.owner import Owner
+from hybridloop.journal.pruning import PRUNED
+from hybridloop.journal.records import (
+    Charge,
+    DamagedRun,
+    Event,
+    JobIntent,
+    JobOutcome,
+    JobRecord,
+    Lease,
+    NewRun,
+    Ping,
+    PubRecord,
+    RoundRecord,
+    RunProgress,
+    RunRecord,
+    RunTotals,
+    SessionRow,
+    Span,
+)
+from hybridloop.journal.runs import check_key
+from hybridloop.journal.spans import ping_span_key, round_span_key
+from hybridloop.journal.storage.migrate import JournalInspection, inspect_journal
+
+__all__ = [
+    "LEASE_S",
+    "PRUNED",
+    "Charge",
+    "DamagedRun",
+    "Event",
+    "JobIntent",
+    "JobOutcome",
+    "JobRecord",
+    "Journal",
+    "JournalInspection",
+    "Lease",
+    "NewRun",
+    "Owner",
+    "Ping",
+    "PubRecord",
+    "RoundRecord",
+    "RunProgress",
+    "RunRecord",
+    "RunTotals",
+    "SessionRow",
+    "Span",
+    "check_key",
+    "inspect_journal",
+    "journal_url",
+    "open_journal",
+    "ping_span_key",
+    "round_span_key",
+]

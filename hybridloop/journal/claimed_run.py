@@ -1,0 +1,121 @@
+"""A claimed run: a journal and a run's lease, renewed in a thread while this process executes the run."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from hybridloop.errors import HybridloopError, JournalError, LeaseLost
+from hybridloop.journal import Journal, Lease, NewRun, RunRecord, journal_url
+from hybridloop.journal.provenance import versions
+
+RENEW_EVERY_S = 5.0  # a lease lasts 60 s; a request to stop reaches the run within this time
+
+
+class ClaimedRun:
+    """A run whose lease this process holds; write to `journal` under `lease`.
+
+    `stop_requested` is set once a user asked for a stop; `lease_error` is the error of a lease that was lost.
+    """
+
+    def __init__(self, journal: Journal, record: RunRecord, lease: Lease) -> None:
+        self.journal = journal
+        self.record = record
+        self.lease = lease
+        self.stop_requested = threading.Event()
+        self.lease_error: HybridloopError | None = None
+        self._listeners: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
+
+    @property
+    def uid(self) -> str:
+        """The run's UUID."""
+        return self.record.uid
+
+    @property
+    def seed(self) -> int:
+        """The random seed of the run, also used by the local service for sampling."""
+        return self.record.seed
+
+    def on_stop(self, call: Callable[[], None]) -> None:
+        """Register a callback for a request to stop or a lost lease; it runs once, in another thread.
+
+        If that has happened already, the callback runs now, in the calling thread.
+        """
+        with self._lock:
+            self._listeners.append(call)
+            is_stopping = self.stop_requested.is_set() or self.lease_error is not None
+        if is_stopping:
+            call()
+
+    def renew_lease(self) -> None:
+        """Renew the lease and look for a request to stop."""
+        try:
+            record = self.journal.renew(self.lease)
+        except LeaseLost as error:
+            self.lease_error = error
+        except HybridloopError:
+            return  # the journal is locked or its disk is full: the next write raises that, and the lease lasts 60 s
+        else:
+            if not record.stop_requested:
+                return
+            self.stop_requested.set()
+        with self._lock:
+            listeners, self._listeners = self._listeners, []
+        for call in listeners:
+            call()
+
+
+@contextmanager
+def claim_run(journal: Journal, uid: str, *, renew_every_s: float = RENEW_EVERY_S) -> Iterator[ClaimedRun]:
+    """Hold a run's lease for the block, so that no other process can resume it. Raises RunBusy, JournalDamaged."""
+    lease = journal.claim(uid)
+    run = ClaimedRun(journal, journal.run(uid), lease)
+    ended = threading.Event()
+
+    def renew_until_ended() -> None:
+        while not ended.wait(renew_every_s):
+            run.renew_lease()
+
+    renewals = threading.Thread(target=renew_until_ended, name="hybridloop-lease", daemon=True)
+    renewals.start()
+    try:
+        yield run
+    finally:
+        ended.set()
+        renewals.join()
+        with suppress(JournalError):  # the next process to claim the run sees that this one has ended
+            journal.release(lease)
+
+
+@contextmanager
+def temporary_run(target: str, *, seed: int, uid: str | None = None) -> Iterator[ClaimedRun]:
+    """Hold a run in a temporary journal that is deleted at the end of the block: it can't be resumed."""
+    with (
+        TemporaryDirectory(prefix="hybridloop-") as folder,
+        closing(Journal(journal_url(Path(folder) / "journal.db"))) as journal,
+    ):
+        name = uid or str(uuid.uuid4())
+        journal.add_run(new_run(name, key=name, algorithm="session", problem="", target=target, seed=seed))
+        with claim_run(journal, name) as run:
+            yield run
+
+
+def new_run(
+    uid: str,
+    *,
+    key: str,
+    algorithm: str,
+    problem: str,
+    target: str,
+    seed: int,
+    settings: Mapping[str, Any] | None = None,
+    flow_run_id: str | None = None,
+) -> NewRun:
+    """Return a run to add to a journal, with the versions of the software that its result depends on."""
+    return NewRun(uid, key, algorithm, problem, target, seed, settings or {}, flow_run_id, versions())

@@ -1,0 +1,385 @@
+"""The journal: every intent of a run is written before it is submitted, and every result before it is used."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from sqlalchemy import Connection
+
+from hybridloop.journal import charges, leases, programs, pruning, rounds, runs, sessions, spans
+from hybridloop.journal.owner import Owner
+from hybridloop.journal.records import (
+    Charge,
+    DamagedRun,
+    Event,
+    JobIntent,
+    JobOutcome,
+    Lease,
+    NewRun,
+    Ping,
+    PubRecord,
+    RoundRecord,
+    RunProgress,
+    RunRecord,
+    RunTotals,
+    SessionRow,
+    Span,
+)
+from hybridloop.journal.storage.database import Database
+from hybridloop.journal.storage.encoding import encode_json
+from hybridloop.journal.storage.location import Location, make_private_folder
+from hybridloop.journal.storage.migrate import migrate
+from hybridloop.journal.storage.rows import update_rows
+from hybridloop.journal.storage.schema import states
+from hybridloop.runtime.paths import home
+
+R = TypeVar("R")
+BUSY_S = 10.0
+_ROUNDS_PER_READ = 128
+
+_log = logging.getLogger(__name__)
+
+
+def open_journal(environ: Mapping[str, str] = os.environ, *, now: Callable[[], float] = time.time) -> Journal:
+    """Open the journal that HYBRIDLOOP_JOURNAL names, else `journal.db` in the state folder."""
+    if url := environ.get("HYBRIDLOOP_JOURNAL"):
+        return Journal(url, now=now)
+    folder = make_private_folder(home(environ))
+    return Journal(journal_url(folder / "journal.db"), now=now)
+
+
+def journal_url(path: Path) -> str:
+    """Return the URL of a journal in an SQLite file."""
+    return f"sqlite:///{path}"
+
+
+class Journal:
+    """An open journal, safe for several threads; `now` returns seconds since the epoch.
+
+    Writes for a run need its lease, which is checked in the same transaction: LeaseLost is raised and nothing is
+    written if another process has taken the run over. Everything read is verified (JournalDamaged). Lists over all runs
+    leave damaged ones out, with one warning for each. A write waits up to `busy_s` for other processes' locks; after a
+    write that timed out, later ones wait only a moment until one succeeds.
+    """
+
+    def __init__(self, url: str, *, now: Callable[[], float] = time.time, busy_s: float = BUSY_S) -> None:
+        self._now = now
+        self._database = Database(Location.parse(url), busy_s=busy_s)
+        self._warned_of: set[str] = set()  # uids of damaged runs
+        try:
+            migrate(self._database, busy_s=busy_s)
+        except BaseException:  # KeyboardInterrupt too: the caller gets no journal to close
+            self._database.close()
+            raise
+
+    def __repr__(self) -> str:
+        return f"Journal({str(self._database.location)!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._database.close()
+
+    # Runs
+
+    def add_run(self, new: NewRun) -> RunRecord:
+        """Add a run without owner; RunKeyTaken if its key is in use, InputError if its key is invalid."""
+        with self._database.write_transaction() as connection:
+            return runs.add(connection, new, now=self._now())
+
+    def run(self, key_or_uid_prefix: str) -> RunRecord:
+        """Return the run with this key, else the only one whose uid begins so (4 digits or more); else InputError."""
+        with self._database.read_transaction() as connection:
+            return runs.find(connection, key_or_uid_prefix)
+
+    def run_by_key(self, key: str) -> RunRecord | None:
+        """Return the run with this key (not uid), if there is one."""
+        with self._database.read_transaction() as connection:
+            return runs.by_key(connection, key)
+
+    def run_by_flow_run(self, flow_run_id: str) -> RunRecord | None:
+        """Return the run that a Prefect flow run began, the latest if there are several."""
+        with self._database.read_transaction() as connection:
+            return runs.by_flow_run(connection, flow_run_id)
+
+    def runs(self, *, limit: int = 100, before: float | None = None) -> Sequence[RunRecord]:
+        """Return runs created before a time (epoch seconds), newest first, without damaged ones."""
+        with self._database.read_transaction() as connection:
+            records = runs.newest(connection, limit=limit, before=before)
+        return [record for record in records if not isinstance(record, DamagedRun)]
+
+    def overview(self, *, limit: int) -> Sequence[tuple[RunRecord, RunTotals] | DamagedRun]:
+        """Return the newest runs with their totals; complete rounds are neither read nor verified."""
+        with self._database.read_transaction() as connection:
+            return charges.with_totals(connection, runs.newest(connection, limit=limit, before=None))
+
+    def set_status(self, lease: Lease, status: str, reason: str, result: Mapping[str, Any] | None = None) -> None:
+        """Write the run's status; a stored result stays unless a new one is given."""
+        with self._held(lease) as (connection, state):
+            state |= {"status": status, "reason": reason, "updated_at": self._now()}
+            update_rows(connection, states, [state if result is None else state | {"result": encode_json(result)}])
+
+    def request_stop(self, run_uid: str) -> None:
+        """Ask the run's owner to stop; it sees the request when it renews its lease. Cancels a request to resume."""
+        self._flag(run_uid, stop_requested=1, resume_requested=0)
+
+    def request_resume(self, run_uid: str) -> None:
+        """Ask for the run to be resumed; cancels a request to stop."""
+        self._flag(run_uid, stop_requested=0, resume_requested=1)
+
+    def runs_by_status(self, statuses: Collection[str]) -> Sequence[RunRecord]:
+        """Return all runs with one of these statuses, newest first, without damaged ones."""
+        with self._database.read_transaction() as connection:
+            records = runs.by_status(connection, statuses)
+        return self._intact(records)
+
+    def runs_to_resume(self) -> Sequence[RunRecord]:
+        """Return all runs with a request to resume, newest first, without damaged ones."""
+        with self._database.read_transaction() as connection:
+            records = runs.by_resume_request(connection)
+        return self._intact(records)
+
+    # Pruning
+
+    def old_runs(self, *, older_than: float, statuses: Collection[str] = pruning.COMPLETED_STATUSES) -> Sequence[str]:
+        """Return the uids of runs that ended with one of these statuses before a time, with no session open."""
+        with self._database.read_transaction() as connection:
+            return pruning.find_old(connection, older_than=older_than, statuses=statuses)
+
+    def delete_runs(self, run_uids: Sequence[str]) -> int:
+        """Delete runs and the programs that only they used; return their number. Held and damaged runs stay."""
+        return self._prune(pruning.delete_runs, run_uids)
+
+    def delete_measurements(self, run_uids: Sequence[str]) -> int:
+        """Delete the measurements of runs but not their results; return their number. Held and damaged runs stay."""
+        return self._prune(pruning.delete_measurements, run_uids)
+
+    def compact(self) -> int:
+        """Shrink an SQLite file after deletions if it is worth it (VACUUM); return the number of bytes freed.
+
+        Does nothing while a process holds a run, as it locks all writers out. PostgreSQL frees its space itself.
+        """
+        with self._database.read_transaction() as connection:
+            is_in_use = pruning.is_any_held(connection, now=self._now())
+        return 0 if is_in_use else self._database.compact()
+
+    def _prune(self, delete: Callable[..., int], run_uids: Sequence[str]) -> int:
+        pruned, damaged = 0, list[DamagedRun]()
+        for first in range(0, len(run_uids), pruning.RUNS_PER_TRANSACTION):
+            batch = run_uids[first : first + pruning.RUNS_PER_TRANSACTION]
+            with self._database.write_transaction() as connection:
+                pruned += delete(connection, batch, damaged, now=self._now())
+        self._intact(damaged)
+        if pruned:
+            with self._database.write_transaction() as connection:
+                programs.delete_unused(connection)
+        return pruned
+
+    # The lease
+
+    def claim(self, run_uid: str, *, now: float | None = None, owner: Owner | None = None) -> Lease:
+        """Claim the run for 60 s; RunBusy if a process that may live holds it, JournalDamaged if rounds are missing."""
+        with self._database.write_transaction() as connection:
+            return leases.claim(connection, run_uid, owner or Owner.of_this_process(), now=self._time(now))
+
+    def renew(self, lease: Lease, *, now: float | None = None) -> RunRecord:
+        """Extend the lease to 60 s from now; return the run, with any request to stop. Raises LeaseLost."""
+        with self._database.write_transaction() as connection:
+            leases.renew(connection, lease, now=self._time(now))
+            return runs.by_uid(connection, lease.run_uid)
+
+    def release(self, lease: Lease) -> None:
+        """End the lease; no error if it was lost before."""
+        with self._database.write_transaction() as connection:
+            leases.release(connection, lease)
+
+    # Rounds
+
+    def begin_round(
+        self,
+        lease: Lease,
+        stream: str,
+        sequence: int,
+        target: str,
+        pubs: Sequence[PubRecord],
+        jobs: Sequence[JobIntent],
+        programs: Mapping[str, bytes],
+        *,
+        at: float | None = None,
+    ) -> None:
+        """Write a round before any of its jobs is submitted; stored programs are not replaced.
+
+        `at` is the time of the run's clock, by default the journal's.
+        """
+        round_ = RoundRecord(stream, sequence, target, tuple(pubs), (), complete=False)
+        with self._held(lease) as (connection, state):
+            rounds.begin(connection, state, round_, jobs, programs)
+            spans.begin(connection, lease.run_uid, spans.round_span_key(stream, sequence), self._time(at))
+
+    def add_attempts(
+        self,
+        lease: Lease,
+        stream: str,
+        sequence: int,
+        jobs: Sequence[JobIntent],
+        programs: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """Write further attempts of a round's jobs before they are submitted."""
+        with self._held(lease) as (connection, state):
+            rounds.add_attempts(connection, state, stream, sequence, jobs, programs or {})
+
+    def mark_submitted(self, lease: Lease, ids: Sequence[str]) -> None:
+        """Mark jobs as known to the service; a job that has ended stays as it is."""
+        with self._held(lease) as (connection, _):
+            rounds.mark_submitted(connection, lease.run_uid, ids)
+
+    def record_outcomes(
+        self,
+        lease: Lease,
+        stream: str,
+        sequence: int,
+        outcomes: Sequence[JobOutcome],
+        *,
+        complete: bool,
+        at: float | None = None,
+    ) -> None:
+        """Write outcomes of a round's jobs, and that the round is complete if it is. Stored counts are not replaced."""
+        with self._held(lease) as (connection, _):
+            rounds.record_outcomes(connection, lease.run_uid, stream, sequence, outcomes, complete=complete)
+            if complete:
+                spans.end(connection, lease.run_uid, spans.round_span_key(stream, sequence), self._time(at))
+
+    def round(self, run_uid: str, stream: str, sequence: int) -> RoundRecord | None:
+        """Return a round; None if it never began."""
+        with self._database.read_transaction() as connection:
+            return next(iter(rounds.read_range(connection, run_uid, stream, sequence, 1)), None)
+
+    def rounds(self, run_uid: str) -> Iterator[RoundRecord]:
+        """Yield all rounds, stream by stream in the order of their sequence numbers."""
+        with self._database.read_transaction() as connection:
+            numbers = rounds.count_by_stream(connection, runs.read_state(connection, run_uid))
+        for stream, number in numbers.items():
+            for first in range(0, number, _ROUNDS_PER_READ):
+                with self._database.read_transaction() as connection:
+                    batch = rounds.read_range(connection, run_uid, stream, first, min(_ROUNDS_PER_READ, number - first))
+                yield from batch
+
+    def program(self, key: str) -> bytes | None:
+        """Return the program with this key; None if no run uses it."""
+        with self._database.read_transaction() as connection:
+            return programs.read_body(connection, key)
+
+    # Sessions, pings, events
+
+    def add_session(self, lease: Lease, row: SessionRow) -> None:
+        """Write a session before it is opened."""
+        with self._held(lease) as (connection, state):
+            sessions.add_session(connection, state, row)
+
+    def end_session(self, lease: Lease | None, run_uid: str, ordinal: int, status: str, now: float) -> None:
+        """Write the status of an ended session. Without a lease, LeaseLost if the run's owner may be alive."""
+        with self._database.write_transaction() as connection:
+            leases.require_lease_or_free_run(connection, run_uid, lease, now=now)
+            sessions.end_session(connection, run_uid, ordinal, status, now)
+
+    def sessions(self, run_uid: str) -> Sequence[SessionRow]:
+        """Return the run's sessions in the order in which they were opened."""
+        with self._database.read_transaction() as connection:
+            return sessions.read_sessions(connection, run_uid)
+
+    def open_sessions(self) -> Sequence[tuple[RunRecord, SessionRow]]:
+        """Return all sessions that are not known to have ended, with their runs; damaged ones are left out."""
+        with self._database.read_transaction() as connection:
+            records = sessions.read_open_sessions(connection)
+        return self._intact(records)
+
+    def add_ping(self, lease: Lease, ping: Ping) -> None:
+        """Write a ping before it is submitted."""
+        with self._held(lease) as (connection, state):
+            sessions.add_ping(connection, state, ping)
+
+    def end_ping(
+        self,
+        lease: Lease,
+        ping_id: str,
+        state: str,
+        billed: Mapping[str, float] | None = None,
+        *,
+        at: float | None = None,
+    ) -> None:
+        """Write the state of a ping that was submitted or ended; `at` as in `begin_round`."""
+        with self._held(lease) as (connection, _):
+            session, n = sessions.end_ping(connection, lease.run_uid, ping_id, state, billed)
+            if state != "lost":  # a lost ping was never sent
+                write_span = spans.begin if state == "submitted" else spans.end
+                write_span(connection, lease.run_uid, spans.ping_span_key(session, n), self._time(at))
+
+    def pings(self, run_uid: str) -> Sequence[Ping]:
+        """Return the run's pings in the order of their sessions and numbers."""
+        with self._database.read_transaction() as connection:
+            return sessions.read_pings(connection, run_uid)
+
+    def spans(self, run_uid: str) -> Mapping[str, Span]:
+        """Return the times in which rounds and pings were in flight, by `round_span_key` and `ping_span_key`.
+
+        Rounds and pings of versions without spans are missing.
+        """
+        with self._database.read_transaction() as connection:
+            return spans.read_spans(connection, run_uid)
+
+    def add_event(self, lease: Lease, kind: str, facts: Mapping[str, Any]) -> None:
+        """Write an event, such as a session's renewal, a takeover, a retry or a stop."""
+        with self._held(lease) as (connection, state):
+            sessions.add_event(connection, state, kind, facts, self._now())
+
+    def events(self, run_uid: str) -> Sequence[Event]:
+        """Return the run's events in the order in which they were written."""
+        with self._database.read_transaction() as connection:
+            return sessions.read_events(connection, run_uid)
+
+    # Cost and progress
+
+    def charges(self, run_uid: str) -> Sequence[Charge]:
+        """Return the reserved and the billed amount of each of the run's jobs and pings."""
+        with self._database.read_transaction() as connection:
+            return charges.read_charges(connection, run_uid)
+
+    def progress(self, run_uid: str) -> RunProgress:
+        """Count the run's rounds, its jobs by state, and its pings."""
+        with self._database.read_transaction() as connection:
+            return charges.read_progress(connection, run_uid)
+
+    def _intact(self, records: Sequence[R | DamagedRun]) -> list[R]:
+        """Return the records without damaged runs; warn once of each of those."""
+        intact: list[R] = []
+        for record in records:
+            if not isinstance(record, DamagedRun):
+                intact.append(record)
+            elif record.uid not in self._warned_of:
+                self._warned_of.add(record.uid)
+                _log.warning("run %s is skipped: %s", record.key or record.uid, record.error)
+        return intact
+
+    def _time(self, at: float | None) -> float:
+        return self._now() if at is None else at
+
+    @contextmanager
+    def _held(self, lease: Lease) -> Iterator[tuple[Connection, dict[str, Any]]]:
+        """A write transaction in which the lease holds, with the run's locked state."""
+        with self._database.write_transaction() as connection:
+            yield connection, leases.require_lease(connection, lease)
+
+    def _flag(self, run_uid: str, **flags: int) -> None:
+        with self._database.write_transaction() as connection:
+            update_rows(connection, states, [runs.lock_state(connection, run_uid) | flags])

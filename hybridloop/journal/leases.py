@@ -1,0 +1,80 @@
+"""Leases: a process's exclusive claim on a run, renewed while it lives. A process that lost its lease can't write."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from hybridloop.errors import LeaseLost, RunBusy
+from hybridloop.journal.owner import Owner
+from hybridloop.journal.records import Lease
+from hybridloop.journal.rounds import count_by_stream
+from hybridloop.journal.runs import lock_state, read_key, read_owner
+from hybridloop.journal.storage.encoding import encode_json
+from hybridloop.journal.storage.rows import update_rows
+from hybridloop.journal.storage.schema import states
+
+LEASE_S = 60.0
+
+
+def claim(connection: Connection, run_uid: str, owner: Owner, *, now: float) -> Lease:
+    """Claim the run for `owner`; the previous owner can't write from then on. Raises RunBusy if that may live.
+
+    No round may be missing (JournalDamaged). A claim fulfils a request to resume; a request to stop stays.
+    """
+    state = lock_state(connection, run_uid)
+    if (holder := read_owner(state)) is not None and not is_free(state, now=now):
+        until = datetime.fromtimestamp(state["lease_expires_at"], UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        raise RunBusy(read_key(connection, run_uid), str(holder), until)
+    count_by_stream(connection, state)  # raises JournalDamaged
+    state |= {
+        "owner": encode_json(owner.as_mapping()),
+        "lease_expires_at": now + LEASE_S,
+        "epoch": state["epoch"] + 1,
+        "resume_requested": 0,
+        "updated_at": now,
+    }
+    update_rows(connection, states, [state])
+    return Lease(run_uid, owner.token, state["epoch"])
+
+
+def require_lease(connection: Connection, lease: Lease) -> dict[str, Any]:
+    """Return the run's state, locked until the transaction ends; LeaseLost if another process has claimed the run."""
+    state = lock_state(connection, lease.run_uid)
+    holder = read_owner(state)
+    if holder is None or holder.token != lease.token or state["epoch"] != lease.epoch:
+        raise LeaseLost(read_key(connection, lease.run_uid), "nobody" if holder is None else str(holder))
+    return state
+
+
+def renew(connection: Connection, lease: Lease, *, now: float) -> dict[str, Any]:
+    """Extend the lease to 60 s from now and return the run's state; an expired lease too, unless it was taken over."""
+    state = require_lease(connection, lease) | {"lease_expires_at": now + LEASE_S}
+    update_rows(connection, states, [state])
+    return state
+
+
+def release(connection: Connection, lease: Lease) -> None:
+    """End the lease; do nothing if it was lost before."""
+    state = lock_state(connection, lease.run_uid)
+    holder = read_owner(state)
+    if holder is not None and holder.token == lease.token and state["epoch"] == lease.epoch:
+        update_rows(connection, states, [state | {"owner": None, "lease_expires_at": None}])
+
+
+def require_lease_or_free_run(connection: Connection, run_uid: str, lease: Lease | None, *, now: float) -> None:
+    """Raise LeaseLost unless the lease holds or, without a lease, the run's owner is gone: for clean-up tasks."""
+    if lease is not None:
+        require_lease(connection, lease)
+        return
+    state = lock_state(connection, run_uid)
+    if not is_free(state, now=now):
+        raise LeaseLost(read_key(connection, run_uid), str(read_owner(state)))
+
+
+def is_free(state: dict[str, Any], *, now: float) -> bool:
+    """Return True if no process holds the run: its owner released it, is dead on this host, or let the lease expire."""
+    holder = read_owner(state)
+    return holder is None or holder.is_known_dead() or now >= state["lease_expires_at"]

@@ -1,0 +1,80 @@
+"""The process that owns a run, identified by host, boot, process id and start time, to see if it is still alive."""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+import sys
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import psutil
+
+_SAME_START_S = 0.5  # psutil computes a start time from two clocks; no process id is reused within this time
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A process that claimed a run.
+
+    `token` is random for each claim. `started_at` tells the process from a later one with the same id: in seconds since
+    the boot on Linux, where setting the clock does not change it, else since the epoch.
+    """
+
+    host: str
+    boot_id: str
+    pid: int
+    started_at: float
+    token: str
+
+    @classmethod
+    def of_this_process(cls) -> Owner:
+        """Return this process as owner, with a new token."""
+        pid = os.getpid()
+        return cls(platform.node(), boot_id(), pid, _started_at(pid) or 0.0, secrets.token_hex(16))
+
+    def as_mapping(self) -> dict[str, str | int | float]:
+        """Return the fields by name, for JSON."""
+        return asdict(self)
+
+    def is_local(self) -> bool:
+        """Return True if the process was started on this host since its boot, so that its id can be looked up."""
+        return self.host == platform.node() and self.boot_id == boot_id()
+
+    def is_known_dead(self) -> bool:
+        """Return True if the process was started on this host since its boot, and has ended."""
+        if not self.is_local():
+            return False
+        started_at = _started_at(self.pid)
+        return started_at is None or abs(started_at - self.started_at) > _SAME_START_S
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+@lru_cache(maxsize=1)
+def boot_id() -> str:
+    """Return an id of this boot of the machine and, on Linux, of this process's namespace of process ids.
+
+    A container may have the machine's name, but it numbers its processes itself: their ids can't be looked up outside.
+    """
+    if sys.platform == "linux":
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    return str(round(psutil.boot_time()))
+
+
+def _started_at(pid: int) -> float | None:
+    """Return the start time of a process as in `Owner`; None if there is none, or only a zombie."""
+    try:
+        process = psutil.Process(pid)
+        if process.status() in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}:
+            return None
+        if sys.platform == "linux":
+            fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            return int(fields[19]) / os.sysconf("SC_CLK_TCK")  # field 22 of the line, see proc(5)
+        return process.create_time()
+    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
+        return None

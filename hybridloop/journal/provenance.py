@@ -1,0 +1,56 @@
+"""Provenance of a run: versions of packages, the code's revision and the date of the price table.
+
+They may change a run's result or bill as its settings do, so each run records them.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from hybridloop.data import load_table
+
+PACKAGES = ("hybridloop", "azure-quantum", "qdk", "qiskit", "numpy", "scipy")
+REVISION, PRICES = "revision", "prices"  # keys beside the packages; the revision only if the code is a checkout
+_PACKAGE = Path(__file__).parents[1]
+_GIT_TIMEOUT_S = 5.0
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, the packages, the price table and the code, by name."""
+    import platform
+    from importlib.metadata import version
+
+    facts = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+    facts[PRICES] = load_table("prices")["dated"]
+    revision = code_revision()
+    return facts if revision is None else facts | {REVISION: revision}
+
+
+def changed_versions(then: Mapping[str, str], now: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Return the versions that differ, by name, as (then, now); names that only one of the two has are left out."""
+    return {name: (then[name], now[name]) for name in then if name in now and then[name] != now[name]}
+
+
+@cache
+def code_revision() -> str | None:
+    """Return the commit of the code, with `-modified` if files differ from it; None if it is no Git checkout."""
+    if not (_PACKAGE.parent / ".git").exists():
+        return None
+    command = ["git", "-C", str(_PACKAGE.parent), "describe", "--always", "--abbrev=40", "--exclude=*"]
+    try:
+        result = subprocess.run(
+            [*command, "--dirty=-modified"],
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_GIT_TIMEOUT_S,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):  # no Git here, or another user's checkout, which Git refuses
+        return None
+    return result.stdout.strip() or None

@@ -1,0 +1,237 @@
+"""Frozen records that the journal takes and returns. All times are seconds since the epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from hybridloop.algorithms.rounds import Counts
+    from hybridloop.errors import JournalDamaged
+    from hybridloop.journal.owner import Owner
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run to add: `uid` is a random UUID, `key` the user's name for it, `settings` all that a restart needs."""
+
+    uid: str
+    key: str
+    algorithm: str
+    problem: str
+    target: str
+    seed: int
+    settings: Mapping[str, Any]
+    flow_run_id: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run and its state: created, running, converged, finished, stopped, parked, interrupted or failed.
+
+    `owner` is the process that claimed it last and has not released it, alive or not; `epoch` counts the claims.
+    """
+
+    uid: str
+    key: str
+    algorithm: str
+    problem: str
+    target: str
+    seed: int
+    settings: Mapping[str, Any]
+    flow_run_id: str | None
+    versions: Mapping[str, str]
+    status: str
+    reason: str
+    result: Mapping[str, Any] | None
+    created_at: float
+    updated_at: float
+    owner: Owner | None
+    lease_expires_at: float | None
+    epoch: int
+    stop_requested: bool
+    resume_requested: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A process's claim on a run, needed for each write; a later claim has a higher `epoch` and makes it invalid."""
+
+    run_uid: str
+    token: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PubRecord:
+    """A PUB as requested: `points` (k, parameters) in radians, and `slots` (k, s), the angles filled into the program.
+
+    `fingerprint` is a hash of the logical circuit and the shots. `program` is the key of the template that all its jobs
+    fill in; None if each job has its own payload.
+    """
+
+    fingerprint: str
+    program: str | None
+    shots: int
+    points: NDArray[np.float64]
+    slots: NDArray[np.float64]
+    measured: tuple[int, ...]
+    num_clbits: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobIntent:
+    """A job to submit in the run's session number `session`; `reserved` is the most it may cost, by unit.
+
+    `program` is the key of its payload; None if it fills in its PUB's program.
+    """
+
+    id: str
+    pub: int
+    point: int
+    part: int
+    attempt: int
+    shots: int
+    program: str | None
+    session: int
+    reserved: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JobRecord:
+    """A stored job; its `state` is intended, submitted, done (with counts), failed or lost."""
+
+    id: str
+    pub: int
+    point: int
+    part: int
+    attempt: int
+    shots: int
+    program: str | None
+    session: int
+    reserved: Mapping[str, float]
+    state: str
+    counts: Counts | None
+    reason: str
+    billed: Mapping[str, float] | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JobOutcome:
+    """The outcome of a job; its `state` is done (with counts), or failed or lost (with the reason)."""
+
+    id: str
+    state: str
+    counts: Counts | None = None
+    reason: str = ""
+    billed: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RoundRecord:
+    """A stored round: its PUBs, and the jobs of all attempts in the order of PUB, point, part, attempt."""
+
+    stream: str
+    sequence: int
+    target: str
+    pubs: tuple[PubRecord, ...]
+    jobs: tuple[JobRecord, ...]
+    complete: bool
+
+
+_LIVE = frozenset({"Waiting", "Executing"})  # the service's names
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """A session of a run; `reason` says why it replaced the session before it, "" for the first."""
+
+    ordinal: int
+    id: str
+    target: str
+    status: str
+    reason: str
+    opened_at: float
+    ended_at: float | None = None
+
+    @property
+    def is_draining(self) -> bool:
+        """True if it was closed while jobs were running, so that the stored status is not the final one."""
+        return self.ended_at is not None and self.status in _LIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Keep-alive job number `n` of session number `session`; its `state` has the values of a round's job."""
+
+    id: str
+    session: int
+    n: int
+    reserved: Mapping[str, float]
+    billed: Mapping[str, float] | None = None
+    state: str = "intended"
+    shots: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The time in which a round or a ping was in flight; `ended_at` is None if it is not known to have ended."""
+
+    begun_at: float
+    ended_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A run's event, such as a retry or a takeover; `n` counts from 0."""
+
+    n: int
+    at: float
+    kind: str
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A job's or ping's shots, its reserved maximum cost and its billed cost (None: unknown); amounts by unit.
+
+    `may_be_unsent` marks a ping that is not known to have ended: it may be prepared only, and never sent.
+    """
+
+    shots: int
+    reserved: Mapping[str, float]
+    billed: Mapping[str, float] | None
+    may_be_unsent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgress:
+    """A run's progress: its rounds, its jobs (without pings) by state, and the pings that were sent."""
+
+    rounds: int
+    rounds_complete: int
+    jobs: Mapping[str, int]
+    pings: int
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedRun:
+    """A run with a damaged row, which `error` names; `key` is empty if it can't be read."""
+
+    uid: str
+    key: str
+    error: JournalDamaged
+
+
+@dataclass(frozen=True, slots=True)
+class RunTotals:
+    """Totals of a run in a list of runs: complete rounds, jobs (all attempts, without pings), pings sent."""
+
+    rounds_complete: int
+    jobs: int
+    pings: int

@@ -1,0 +1,227 @@
+"""Rounds and their jobs: written before they are submitted, and read back when a run is resumed (replayed)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Select, Table, bindparam, func, select
+
+from hybridloop.errors import JournalDamaged
+from hybridloop.journal import programs
+from hybridloop.journal.records import JobIntent, JobOutcome, JobRecord, RoundRecord
+from hybridloop.journal.runs import add_to_counts
+from hybridloop.journal.storage.encoding import (
+    decode_counts,
+    decode_json,
+    decode_pubs,
+    encode_counts,
+    encode_json,
+    encode_pubs,
+)
+from hybridloop.journal.storage.rows import insert_rows, read_query, read_row, translate_decode_errors, update_rows
+from hybridloop.journal.storage.schema import jobs, rounds
+
+DONE = "done"
+
+
+def _select_range(table: Table) -> Select[Any]:
+    stream = table.c.run_uid == bindparam("at_run"), table.c.stream == bindparam("at_stream")
+    within = table.c.sequence >= bindparam("at_first"), table.c.sequence < bindparam("at_end")
+    return select(table).where(*stream, *within).order_by(*table.primary_key)
+
+
+_RANGE_OF_ROUNDS, _RANGE_OF_JOBS = _select_range(rounds), _select_range(jobs)
+_JOBS_BY_ID = (
+    select(jobs)
+    .where(jobs.c.run_uid == bindparam("at_run"), jobs.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(*jobs.primary_key)
+)
+_LAST_OF_STREAM = select(func.max(rounds.c.sequence)).where(
+    rounds.c.run_uid == bindparam("at_run"), rounds.c.stream == bindparam("at_stream")
+)
+
+
+def begin(
+    connection: Connection,
+    state: dict[str, Any],
+    round_: RoundRecord,
+    intents: Sequence[JobIntent],
+    bodies: Mapping[str, bytes],
+) -> None:
+    """Write a round before it is submitted: its PUBs, its jobs, and the programs that are not stored yet.
+
+    Raises JournalDamaged if its sequence number is not the next one of its stream.
+    """
+    # a gap or a repeat would mean that rows were lost or that another process wrote
+    uid = state["run_uid"]
+    last = connection.execute(_LAST_OF_STREAM, {"at_run": uid, "at_stream": round_.stream}).scalar()
+    due = 0 if last is None else last + 1
+    if round_.sequence != due:
+        row_key = f"{uid}/{round_.stream}/{round_.sequence}"
+        raise JournalDamaged(rounds.name, row_key, f"this round can't begin: the next one of its stream is {due}")
+    # programs, the round, its jobs, and their numbers in the run's state
+    programs.store(connection, uid, bodies, [*(pub.program for pub in round_.pubs), *(job.program for job in intents)])
+    row = {
+        "run_uid": uid,
+        "stream": round_.stream,
+        "sequence": round_.sequence,
+        "target": round_.target,
+        "pubs": encode_pubs(round_.pubs),
+        "jobs": len(intents),
+        "complete": 0,
+    }
+    insert_rows(connection, rounds, [row])
+    insert_rows(connection, jobs, [_new_job(row, intent) for intent in intents])
+    add_to_counts(connection, state, rounds=1, jobs=len(intents))
+
+
+def add_attempts(
+    connection: Connection,
+    state: dict[str, Any],
+    stream: str,
+    sequence: int,
+    intents: Sequence[JobIntent],
+    bodies: Mapping[str, bytes],
+) -> None:
+    """Write further attempts of jobs of a stored round."""
+    row = _round_row(connection, state["run_uid"], stream, sequence)
+    programs.store(connection, row["run_uid"], bodies, [job.program for job in intents])
+    insert_rows(connection, jobs, [_new_job(row, intent) for intent in intents])
+    update_rows(connection, rounds, [row | {"jobs": row["jobs"] + len(intents)}])
+    add_to_counts(connection, state, jobs=len(intents))
+
+
+def mark_submitted(connection: Connection, run_uid: str, ids: Sequence[str]) -> None:
+    """Mark jobs as known to the service; a job that has ended stays as it is."""
+    rows = _jobs_by_id(connection, run_uid, ids).values()
+    update_rows(connection, jobs, [row | {"state": "submitted"} for row in rows if row["state"] == "intended"])
+
+
+def record_outcomes(
+    connection: Connection,
+    run_uid: str,
+    stream: str,
+    sequence: int,
+    outcomes: Sequence[JobOutcome],
+    *,
+    complete: bool,
+) -> None:
+    """Write outcomes of jobs, and that the round is complete if it is. Stored counts are never replaced."""
+    rows = _jobs_by_id(connection, run_uid, [outcome.id for outcome in outcomes])
+    update_rows(connection, jobs, [_with_outcome(rows[outcome.id], outcome) for outcome in outcomes])
+    if complete:
+        row = _round_row(connection, run_uid, stream, sequence)
+        update_rows(connection, rounds, [row | {"complete": 1}])
+
+
+def read_range(connection: Connection, run_uid: str, stream: str, first: int, number: int) -> list[RoundRecord]:
+    """Return the rounds of a stream from sequence number `first` on, at most `number` of them."""
+    values = {"at_run": run_uid, "at_stream": stream, "at_first": first, "at_end": first + number}
+    heads = read_query(connection, rounds, _RANGE_OF_ROUNDS, values)
+    jobs_of: dict[int, list[dict[str, Any]]] = {}
+    for job in read_query(connection, jobs, _RANGE_OF_JOBS, values):
+        jobs_of.setdefault(job["sequence"], []).append(job)
+    stored = {head["sequence"] for head in heads}
+    if stored != set(range(first, first + len(heads))) or not jobs_of.keys() <= stored:
+        raise JournalDamaged(rounds.name, f"{run_uid}/{stream}/{first}", "a round is missing before later ones")
+    return [_round(head, jobs_of.get(head["sequence"], [])) for head in heads]
+
+
+def count_by_stream(connection: Connection, state: dict[str, Any]) -> dict[str, int]:
+    """Return the number of rounds by stream; JournalDamaged if one is missing."""
+    uid = state["run_uid"]
+    query = (
+        select(rounds.c.stream, func.count(), func.min(rounds.c.sequence), func.max(rounds.c.sequence))
+        .where(rounds.c.run_uid == uid)
+        .group_by(rounds.c.stream)
+        .order_by(rounds.c.stream)
+    )
+    numbers = {}
+    for stream, number, first, last in connection.execute(query):
+        if first != 0 or last != number - 1:
+            raise JournalDamaged(rounds.name, f"{uid}/{stream}", f"{number} are stored, numbered {first} to {last}")
+        numbers[stream] = number
+    if (total := sum(numbers.values())) != state["rounds"]:
+        raise JournalDamaged(rounds.name, uid, f"{state['rounds']} were written, and {total} are stored")
+    return numbers
+
+
+def _round(head: dict[str, Any], job_rows: Sequence[dict[str, Any]]) -> RoundRecord:
+    row_key = f"{head['run_uid']}/{head['stream']}/{head['sequence']}"
+    if len(job_rows) != head["jobs"]:
+        raise JournalDamaged(jobs.name, row_key, f"{head['jobs']} were written, and {len(job_rows)} are stored")
+    with translate_decode_errors(rounds, row_key):
+        return RoundRecord(
+            stream=head["stream"],
+            sequence=head["sequence"],
+            target=head["target"],
+            pubs=decode_pubs(head["pubs"]),
+            jobs=tuple(map(_job, job_rows)),
+            complete=bool(head["complete"]),
+        )
+
+
+def _job(row: dict[str, Any]) -> JobRecord:
+    return JobRecord(
+        id=row["id"],
+        pub=row["pub"],
+        point=row["point"],
+        part=row["part"],
+        attempt=row["attempt"],
+        shots=row["shots"],
+        program=row["program"],
+        session=row["session"],
+        reserved=decode_json(row["reserved"]),
+        state=row["state"],
+        counts=None if row["counts"] is None else decode_counts(row["counts"]),
+        reason=row["reason"],
+        billed=None if row["billed"] is None else decode_json(row["billed"]),
+    )
+
+
+def _new_job(round_row: dict[str, Any], intent: JobIntent) -> dict[str, Any]:
+    return {
+        "run_uid": round_row["run_uid"],
+        "stream": round_row["stream"],
+        "sequence": round_row["sequence"],
+        "pub": intent.pub,
+        "point": intent.point,
+        "part": intent.part,
+        "attempt": intent.attempt,
+        "id": intent.id,
+        "shots": intent.shots,
+        "program": intent.program,
+        "session": intent.session,
+        "reserved": encode_json(intent.reserved),
+        "state": "intended",
+        "counts": None,
+        "reason": "",
+        "billed": None,
+    }
+
+
+def _with_outcome(job: dict[str, Any], outcome: JobOutcome) -> dict[str, Any]:
+    billed = job["billed"] if outcome.billed is None else encode_json(outcome.billed)
+    if job["state"] == DONE:
+        return job | {"billed": billed}
+    counts = None if outcome.counts is None else encode_counts(outcome.counts)
+    return job | {"state": outcome.state, "counts": counts, "reason": outcome.reason, "billed": billed}
+
+
+def _round_row(connection: Connection, run_uid: str, stream: str, sequence: int) -> dict[str, Any]:
+    row = read_row(connection, rounds, run_uid=run_uid, stream=stream, sequence=sequence)
+    if row is None:
+        raise JournalDamaged(rounds.name, f"{run_uid}/{stream}/{sequence}", "it is missing")
+    return row
+
+
+def _jobs_by_id(connection: Connection, run_uid: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the rows of these jobs by id; JournalDamaged if one is missing."""
+    rows_by_id: dict[str, dict[str, Any]] = {}
+    for start in range(0, len(ids), 500):  # databases limit the number of a statement's parameters
+        rows = read_query(connection, jobs, _JOBS_BY_ID, {"at_run": run_uid, "ids": ids[start : start + 500]})
+        rows_by_id |= {row["id"]: row for row in rows}
+    if missing := set(ids) - rows_by_id.keys():
+        raise JournalDamaged(jobs.name, min(missing), "it is missing")
+    return rows_by_id

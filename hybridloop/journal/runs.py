@@ -1,0 +1,258 @@
+"""Runs and their states: add, look up by key, uid or flow run, list, lock."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Select, Table, bindparam, func, select
+from sqlalchemy.exc import IntegrityError
+
+from hybridloop.errors import InputError, JournalDamaged, RunKeyTaken
+from hybridloop.journal.owner import Owner
+from hybridloop.journal.records import DamagedRun, NewRun, RunRecord
+from hybridloop.journal.storage.encoding import decode_json, encode_json, replace_unstorable
+from hybridloop.journal.storage.rows import (
+    insert_rows,
+    read_query,
+    read_row,
+    read_rows,
+    translate_decode_errors,
+    update_rows,
+    verify,
+)
+from hybridloop.journal.storage.schema import runs, states
+
+_KEY = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_SHORTEST_PREFIX = 4
+_SHOWN = 100  # characters of a damaged key
+_MAX_SUGGESTIONS_FROM = 1000  # newest keys that a misspelt key is compared with
+_NEWEST_FIRST = (runs.c.created_at.desc(), runs.c.uid)
+_LOCKED_STATE = select(states).where(states.c.run_uid == bindparam("uid")).with_for_update()
+
+
+def add(connection: Connection, new: NewRun, *, now: float) -> RunRecord:
+    """Write a new run without owner; RunKeyTaken if its key is in use, InputError if its key is invalid."""
+    check_key(new.key)
+    # the columns that never change
+    run = {
+        "uid": new.uid,
+        "key": new.key,
+        "algorithm": new.algorithm,
+        "problem": new.problem,
+        "target": new.target,
+        "seed": str(new.seed),
+        "settings": encode_json(new.settings),
+        "flow_run_id": new.flow_run_id,
+        "versions": encode_json(new.versions),
+        "created_at": now,
+    }
+    # the columns that change
+    state = {
+        "run_uid": new.uid,
+        "status": "created",
+        "reason": "",
+        "result": None,
+        "updated_at": now,
+        "owner": None,
+        "lease_expires_at": None,
+        "epoch": 0,
+        "stop_requested": 0,
+        "resume_requested": 0,
+        "rounds": 0,
+        "jobs": 0,
+        "sessions": 0,
+        "pings": 0,
+        "events": 0,
+    }
+    # the database refuses a key that is in use, also for two processes at once
+    try:
+        insert_rows(connection, runs, [run])
+        insert_rows(connection, states, [state])
+    except IntegrityError:
+        raise RunKeyTaken(new.key) from None
+    return run_record(run, state)
+
+
+def check_key(key: str) -> str:
+    """Return a run's key; InputError if it is invalid."""
+    if not _KEY.fullmatch(key):
+        raise InputError(
+            "run_key", f"{key!r} is not a run's key", "Use 1 to 100 letters, digits, dots, hyphens or underscores."
+        )
+    return key
+
+
+def find(connection: Connection, key_or_uid_prefix: str) -> RunRecord:
+    """Return the run with this key, else the only run whose uid begins so; InputError if there is none, or several."""
+    text = key_or_uid_prefix
+    if (record := by_key(connection, text)) is not None:
+        return record
+    has_prefix = func.substr(runs.c.uid, 1, len(text)) == text.lower()
+    matches = _records(connection, _select_runs().where(has_prefix).limit(2)) if len(text) >= _SHORTEST_PREFIX else []
+    match matches:
+        case [only]:
+            return only
+        case []:
+            raise InputError("run", f"there is no run {text!r}", _suggestion(connection, text))
+    raise InputError("run", f"several runs' ids begin with {text!r}", "Give more of the id, or the run's key.")
+
+
+def by_key(connection: Connection, key: str) -> RunRecord | None:
+    """Return the run with this key, if there is one."""
+    return next(iter(_records(connection, _select_runs().where(runs.c.key == key))), None)
+
+
+def _suggestion(connection: Connection, text: str) -> str:
+    """Return the remedy for an unknown key: the most similar of the newest keys, or the command that lists runs."""
+    newest_keys = select(runs.c.key).order_by(runs.c.created_at.desc()).limit(_MAX_SUGGESTIONS_FROM)
+    similar = difflib.get_close_matches(text, list(connection.execute(newest_keys).scalars()), n=1)
+    return f"Did you mean {similar[0]!r}?" if similar else "See hybridloop runs list."
+
+
+def by_flow_run(connection: Connection, flow_run_id: str) -> RunRecord | None:
+    """Return the run that a Prefect flow run began, the latest if there are several."""
+    query = _select_runs().where(runs.c.flow_run_id == flow_run_id)
+    return next(iter(_records(connection, query.order_by(*_NEWEST_FIRST).limit(1))), None)
+
+
+def newest(connection: Connection, *, limit: int, before: float | None) -> list[RunRecord | DamagedRun]:
+    """Return the newest runs, or the newest that were created before `before` (epoch seconds), newest first."""
+    query = _select_runs().order_by(*_NEWEST_FIRST).limit(limit)
+    return _records_or_damage(connection, query if before is None else query.where(runs.c.created_at < before))
+
+
+def by_status(connection: Connection, statuses: Collection[str]) -> list[RunRecord | DamagedRun]:
+    """Return the runs with one of these statuses, newest first."""
+    query = _select_runs().where(states.c.status.in_(sorted(statuses)))
+    return _records_or_damage(connection, query.order_by(*_NEWEST_FIRST))
+
+
+def by_resume_request(connection: Connection) -> list[RunRecord | DamagedRun]:
+    """Return the runs with a request to resume, newest first."""
+    query = _select_runs().where(states.c.resume_requested == 1)
+    return _records_or_damage(connection, query.order_by(*_NEWEST_FIRST))
+
+
+def by_uid(connection: Connection, uid: str) -> RunRecord:
+    """Return the run with this whole uid; JournalDamaged if it is missing, as uids are known from the journal only."""
+    records = _records(connection, _select_runs().where(runs.c.uid == uid))
+    if not records:
+        raise JournalDamaged(runs.name, uid, "it is missing")
+    return records[0]
+
+
+def damaged_run(connection: Connection, uid: str, error: JournalDamaged) -> DamagedRun:
+    """Return the record of a run with a damaged row, with its key if that can be read."""
+    key = connection.execute(select(runs.c.key).where(runs.c.uid == uid)).scalar_one_or_none()
+    return _damaged(uid, "" if key is None else key, error)
+
+
+def read_key(connection: Connection, uid: str) -> str:
+    """Return a run's key; JournalDamaged if the run is missing."""
+    run = read_row(connection, runs, uid=uid)
+    if run is None:
+        raise JournalDamaged(runs.name, uid, "it is missing")
+    return str(run["key"])
+
+
+def read_state(connection: Connection, uid: str) -> dict[str, Any]:
+    """Return a run's row of `states`; JournalDamaged if it is missing."""
+    return _only(read_rows(connection, states, run_uid=uid), uid)
+
+
+def lock_state(connection: Connection, uid: str) -> dict[str, Any]:
+    """Return a run's row of `states`, locked for other writers until the transaction ends."""
+    return _only(read_query(connection, states, _LOCKED_STATE, {"uid": uid}), uid)
+
+
+def _only(rows: list[dict[str, Any]], uid: str) -> dict[str, Any]:
+    if not rows:
+        raise JournalDamaged(states.name, uid, "it is missing")
+    return rows[0]
+
+
+def add_to_counts(connection: Connection, state: dict[str, Any], **numbers: int) -> None:
+    """Add the numbers of new rows to the run's state, by table: a row that is lost later is noticed by them."""
+    update_rows(connection, states, [state | {table: state[table] + number for table, number in numbers.items()}])
+
+
+def read_run_rows(connection: Connection, table: Table, uid: str) -> list[dict[str, Any]]:
+    """Return a run's rows of a table; JournalDamaged if one of them is missing."""
+    written = read_state(connection, uid)[table.name]
+    rows = read_rows(connection, table, run_uid=uid)
+    if len(rows) != written:
+        raise JournalDamaged(table.name, uid, f"{written} were written, and {len(rows)} are stored")
+    return rows
+
+
+def read_owner(state: dict[str, Any]) -> Owner | None:
+    """Return the process that claimed the run last and has not released it."""
+    if state["owner"] is None:
+        return None
+    with translate_decode_errors(states, state["run_uid"]):
+        return Owner(**json.loads(state["owner"]))
+
+
+def run_record(run: dict[str, Any], state: dict[str, Any]) -> RunRecord:
+    """Build a run's record from its rows of `runs` and `states`."""
+    with translate_decode_errors(runs, run["uid"]):
+        return RunRecord(
+            uid=run["uid"],
+            key=run["key"],
+            algorithm=run["algorithm"],
+            problem=run["problem"],
+            target=run["target"],
+            seed=int(run["seed"]),
+            settings=decode_json(run["settings"]),
+            flow_run_id=run["flow_run_id"],
+            versions=decode_json(run["versions"]),
+            status=state["status"],
+            reason=state["reason"],
+            result=None if state["result"] is None else decode_json(state["result"]),
+            created_at=run["created_at"],
+            updated_at=state["updated_at"],
+            owner=read_owner(state),
+            lease_expires_at=state["lease_expires_at"],
+            epoch=state["epoch"],
+            stop_requested=bool(state["stop_requested"]),
+            resume_requested=bool(state["resume_requested"]),
+        )
+
+
+_RUN_COLUMNS = len(runs.columns)
+_UID_INDEX, _KEY_INDEX = (list(runs.columns).index(column) for column in (runs.c.uid, runs.c.key))
+
+
+def _select_runs() -> Select[Any]:
+    return select(*runs.columns, *states.columns).outerjoin_from(runs, states, runs.c.uid == states.c.run_uid)
+
+
+def _records(connection: Connection, query: Select[Any]) -> list[RunRecord]:
+    return [_record(row) for row in connection.execute(query).all()]
+
+
+def _records_or_damage(connection: Connection, query: Select[Any]) -> list[RunRecord | DamagedRun]:
+    """Return the selected runs for a list: a damaged one does not hide the others."""
+    records: list[RunRecord | DamagedRun] = []
+    for row in connection.execute(query).all():
+        try:
+            records.append(_record(row))
+        except JournalDamaged as error:
+            records.append(_damaged(row[_UID_INDEX], row[_KEY_INDEX], error))
+    return records
+
+
+def _record(row: Sequence[Any]) -> RunRecord:
+    run = verify(runs, row[:_RUN_COLUMNS])
+    if row[_RUN_COLUMNS] is None:
+        raise JournalDamaged(states.name, run["uid"], "it is missing")
+    return run_record(run, verify(states, row[_RUN_COLUMNS:]))
+
+
+def _damaged(uid: object, key: object, error: JournalDamaged) -> DamagedRun:
+    uid_text, key_text = (replace_unstorable(str(value))[:_SHOWN] for value in (uid, key))  # damaged: any type
+    return DamagedRun(uid_text, key_text, error)

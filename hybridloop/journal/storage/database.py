@@ -1,0 +1,249 @@
+"""The database of a journal: one SQLAlchemy engine, read and write transactions, errors as JournalError."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from hybridloop.errors import JournalDamaged, JournalError
+from hybridloop.journal.storage.database_errors import SHORT_CONNECT_TIMEOUT_S, LockTimeout, to_journal_error
+from hybridloop.journal.storage.location import Location
+
+_BEGIN = "hybridloop_begin"  # execution option: the statement that begins a connection's transactions
+_BEGIN_WRITE = "BEGIN IMMEDIATE"  # takes SQLite's write lock at once
+_BUSY_MS = "hybridloop_busy_ms"  # key in `connection.info`: the busy timeout that the connection has now
+RECONNECT_LIMIT_S = 30.0  # a server that has answered before may be restarting
+_RECONNECT_EVERY_S = 0.5
+_MIN_FREE_SHARE = 0.2  # of a file: with less free space it is not compacted
+_MIN_FREE_BYTES = 1 << 20
+
+_log = logging.getLogger(__name__)
+
+
+class Database:
+    """An open database; a transaction waits up to `busy_s` for locks of other processes.
+
+    After a write that timed out, later writes wait only a moment until one succeeds: see `LockTimeout`.
+    """
+
+    def __init__(self, location: Location, *, busy_s: float, now: Callable[[], float] = time.monotonic) -> None:
+        self.location = location
+        self._now = now
+        self._has_connected = False
+        self._away_since: float | None = None
+        self._lock_timeout = lock_timeout = LockTimeout(busy_s, now=now)
+        self._writer = threading.Lock()  # SQLite polls for its lock, and is not fair to our threads
+        engine = (_sqlite_engine if location.is_file else _postgresql_engine)(location, lock_timeout)
+        self._engine = engine
+        self._write_engine = engine.execution_options(**{_BEGIN: _BEGIN_WRITE})
+        self._read_engine = engine.execution_options(
+            **{} if location.is_file else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        )
+
+    @contextmanager
+    def read_transaction(self) -> Iterator[Connection]:
+        """Hold a transaction that sees one state of the journal throughout."""
+        with self._translate_errors(), self._connect(self._read_engine) as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write_transaction(self) -> Iterator[Connection]:
+        """Hold a transaction that is durable at the end of the block, and rolled back if the block raises."""
+        with self._translate_errors(), self._write_connection() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def _write_connection(self) -> Iterator[Connection]:
+        """Hold a connection for the only writer among this process's threads."""
+        if self.location.is_file:
+            with self._writer_lock(), self._record_lock_timeouts(), self._connect(self._write_engine) as connection:
+                yield connection
+            return
+        # the lock comes last: a thread that waits for a server must not block the others
+        with self._record_lock_timeouts(), self._connect(self._write_engine) as connection, self._writer_lock():
+            yield connection
+
+    @contextmanager
+    def _writer_lock(self) -> Iterator[None]:
+        if not self._writer.acquire(timeout=self._lock_timeout.timeout_s):
+            self._lock_timeout.record_timeout()
+            raise JournalError(
+                f"the journal {self.location} accepted no writes for {self._lock_timeout.locked_s:g} s: another "
+                "process has it locked, or its disk does not answer",
+                "Nothing of this step was written, and what was written before is unharmed.",
+                "Resume the run once that is over; hybridloop runs list shows which process holds a run.",
+            )
+        try:
+            yield
+        finally:
+            self._writer.release()
+
+    @contextmanager
+    def _connect(self, engine: Engine) -> Iterator[Connection]:
+        """Hold a connection; retry up to `RECONNECT_LIMIT_S`, counted for all threads together, if a server restarts.
+
+        No statement was sent yet, so a retry repeats none.
+        """
+        while True:
+            try:
+                connection = engine.connect()
+                break
+            except OperationalError as error:
+                if not self._may_reconnect():
+                    raise
+                _log.debug("the journal %s is away, trying again: %s", self.location, self._journal_error(error))
+                threading.Event().wait(_RECONNECT_EVERY_S)
+        self._away_since = None
+        self._has_connected = True
+        with connection:
+            yield connection
+
+    @contextmanager
+    def _record_lock_timeouts(self) -> Iterator[None]:
+        timeout_s = self._lock_timeout.timeout_s
+        try:
+            yield
+        except OperationalError:  # locked, full, read-only, or away
+            self._lock_timeout.record_timeout()
+            _log.debug("a write to %s with a lock timeout of %g s failed", self.location, timeout_s)
+            raise
+        self._lock_timeout.record_success()
+
+    @contextmanager
+    def autocommit_connection(self) -> Iterator[Connection]:
+        """Hold a connection without a transaction, as some of SQLite's statements need it."""
+        with self._translate_errors(), self._engine.connect() as connection:
+            yield connection.execution_options(**{_BEGIN: ""})
+
+    def _may_reconnect(self) -> bool:
+        """Return True while an unreachable server is retried; warn at the first failure."""
+        if self.location.is_file or not self._has_connected:  # a server that never answered: a wrong address, perhaps
+            return False
+        now = self._now()
+        if self._away_since is None:
+            self._away_since = now
+            _log.warning(
+                "the journal %s does not answer; retrying for up to %g s. If it stays away, the run ends with an "
+                "error. All that was written is kept; hybridloop runs resume continues the run",
+                self.location,
+                RECONNECT_LIMIT_S,
+            )
+        return now < self._away_since + RECONNECT_LIMIT_S
+
+    def compact(self) -> int:
+        """Return free space in SQLite's file to the disk, if there is enough of it; return the number of bytes."""
+        if not self.location.is_file:
+            return 0
+        with self._writer_lock(), self.autocommit_connection() as connection:
+            pages, free, size = (
+                int(connection.exec_driver_sql(f"PRAGMA {name}").scalar() or 0)
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+            if free < _MIN_FREE_SHARE * pages or free * size < _MIN_FREE_BYTES:
+                return 0
+            connection.exec_driver_sql("VACUUM")
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        return free * size
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _translate_errors(self) -> Iterator[None]:
+        """Turn the driver's errors into JournalErrors, without the password of the URL."""
+        try:
+            yield
+        except UnicodeDecodeError as error:  # in a message of SQLite that quotes damaged bytes
+            raise JournalDamaged("the database", str(self.location), "a name in it is not valid text") from error
+        except SQLAlchemyError as error:
+            journal_error = self._journal_error(error)
+            if self.location.contains_secret(str(error)):
+                raise journal_error from None
+            raise journal_error from error
+
+    def _journal_error(self, error: SQLAlchemyError) -> JournalError:
+        return to_journal_error(error, self.location, self._lock_timeout.locked_s)
+
+
+def _sqlite_engine(location: Location, lock_timeout: LockTimeout) -> Engine:
+    engine = sqlalchemy.create_engine(
+        location.url,
+        hide_parameters=True,
+        connect_args={"timeout": lock_timeout.busy_s, "check_same_thread": False},
+        pool_size=5,
+        max_overflow=27,
+    )
+
+    # settings of each connection
+    @event.listens_for(engine, "connect")
+    def _set_up(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # transactions begin only where we say
+        connection.text_factory = _decode_text  # damaged text must reach the checksum
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.close()
+
+    # the lock timeout may have changed since the last transaction
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        begin = connection.get_execution_options().get(_BEGIN, "BEGIN")
+        busy_ms = _milliseconds(lock_timeout.timeout_s if begin == _BEGIN_WRITE else lock_timeout.busy_s)
+        if connection.info.setdefault(_BUSY_MS, _milliseconds(lock_timeout.busy_s)) != busy_ms:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={busy_ms}")
+            connection.info[_BUSY_MS] = busy_ms
+        if begin:
+            connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _decode_text(stored: bytes) -> str:
+    return stored.decode("utf-8", "surrogateescape")
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _postgresql_engine(location: Location, lock_timeout: LockTimeout) -> Engine:
+    engine = sqlalchemy.create_engine(
+        location.url,
+        hide_parameters=True,
+        pool_pre_ping=True,  # after a restart of the server, connect again
+        connect_args={"connect_timeout": max(SHORT_CONNECT_TIMEOUT_S, round(lock_timeout.busy_s))},
+        pool_size=5,
+        max_overflow=27,
+    )
+
+    # after a timeout, do not wait long for a server either
+    @event.listens_for(engine, "do_connect")
+    def _connect(_dialect: object, _record: object, _arguments: object, options: dict[str, Any]) -> None:
+        if lock_timeout.is_shortened:
+            options["connect_timeout"] = SHORT_CONNECT_TIMEOUT_S
+
+    # settings of each connection
+    @event.listens_for(engine, "connect")
+    def _set_up(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"SET search_path TO {location.schema}")  # its tables have common names
+        cursor.execute(f"SET lock_timeout TO {_milliseconds(lock_timeout.busy_s)}")
+        cursor.execute("SET synchronous_commit TO on")
+        cursor.close()
+        connection.commit()
+
+    # the short lock timeout, for one transaction
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        if lock_timeout.is_shortened and connection.get_execution_options().get(_BEGIN) == _BEGIN_WRITE:
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout TO {_milliseconds(lock_timeout.timeout_s)}")
+
+    return engine

@@ -1,0 +1,137 @@
+"""Location of a journal: its database URL, checked and printed without the password, and private files and folders."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from hybridloop.errors import InputError, JournalError
+
+_EXAMPLES = "Use sqlite:////a/folder/journal.db or postgresql://user@host/database."
+LOCK_SUFFIX = ".lock"
+_SUFFIXES = ("", "-wal", "-shm", "-journal", LOCK_SUFFIX)  # a database's files; SQLite gives its own the same mode
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A database's location; `str()` shows it without secrets. `path` is None for a server."""
+
+    url: URL = field(repr=False)
+    display: str
+    path: Path | None
+    schema: str = "hybridloop"
+
+    @classmethod
+    def parse(cls, text: str) -> Location:
+        """Parse a database URL; InputError if no journal can be stored there."""
+        try:
+            url = make_url(text)
+            backend = url.get_backend_name()
+        except (ArgumentError, ValueError):
+            # the parser's message quotes the URL with its password
+            raise InputError("journal", "its URL is invalid", _EXAMPLES) from None
+        match backend:
+            case "sqlite":
+                return cls._file(url)
+            case "postgresql" | "postgres":
+                return cls._server(url)
+        raise InputError("journal", f"a journal can't be stored in {backend!r}", _EXAMPLES)
+
+    @classmethod
+    def _file(cls, url: URL) -> Location:
+        if not url.database or url.database == ":memory:" or url.query:
+            raise InputError("journal", "an SQLite URL must name a file, and have no options", _EXAMPLES)
+        path = Path(os.path.abspath(url.database))  # not resolved, so that `prepare_file` sees a link
+        return cls(URL.create("sqlite+pysqlite", database=str(path)), f"sqlite:///{path}", path)
+
+    @classmethod
+    def _server(cls, url: URL) -> Location:
+        if importlib.util.find_spec("psycopg") is None:
+            raise InputError("journal", "PostgreSQL's driver is not installed", "pip install 'hybridloop[postgres]'")
+        bare = URL.create("postgresql", url.username, host=url.host, port=url.port, database=url.database)
+        return cls(url.set(drivername="postgresql+psycopg"), bare.render_as_string(), None)
+
+    @property
+    def is_file(self) -> bool:
+        """True for an SQLite file, False for a server."""
+        return self.path is not None
+
+    def contains_secret(self, text: str) -> bool:
+        """Return True if the text contains a secret of the URL."""
+        return any(secret in text for secret in self._secrets())
+
+    def redact(self, text: str) -> str:
+        """Replace the URL's secrets in a text by asterisks."""
+        for secret in self._secrets():
+            text = text.replace(secret, "***")
+        return text
+
+    def _secrets(self) -> list[str]:
+        query = [self.url.query.get(name) for name in ("password", "sslpassword", "passfile")]
+        return [str(secret) for secret in (self.url.password, *query) if secret]
+
+    def __str__(self) -> str:
+        return self.display
+
+
+def prepare_file(path: Path) -> None:
+    """Create the file if it is missing; make it, its companions and new folders accessible to the owner only.
+
+    Raises JournalError if one of them is a link or no regular file.
+    """
+    try:
+        _make_folder(path.parent)
+        for suffix in _SUFFIXES:
+            _restrict_to_owner(path.with_name(path.name + suffix))
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600))
+            path.chmod(0o600)
+    except OSError as error:
+        raise unusable_path_error(path, error) from error
+
+
+def make_private_folder(folder: Path) -> Path:
+    """Return the folder, created if it is missing and accessible to its owner only."""
+    try:
+        _make_folder(folder)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise unusable_path_error(folder, error) from error
+    return folder
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _restrict_to_owner(path: Path) -> None:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        raise JournalError(
+            f"{path} is {'a link' if stat.S_ISLNK(mode) else 'not a file'}",
+            "A journal is only written to a regular file at that path; nothing was written or submitted.",
+            "Put the file itself there, or set HYBRIDLOOP_JOURNAL to its real path.",
+        )
+    if mode & 0o077:
+        path.chmod(0o600)
+
+
+def unusable_path_error(path: Path, error: OSError) -> JournalError:
+    """Return the error for a file or folder that can't be created or opened."""
+    return JournalError(
+        f"the journal {path} can't be used: {error.strerror}",
+        "Nothing was written or submitted.",
+        "Set HYBRIDLOOP_HOME to a folder that you can write to, or HYBRIDLOOP_JOURNAL to another database.",
+    )

@@ -1,0 +1,134 @@
+"""Schema migration with Alembic, by one process at a time, and a read-only inspection of a journal's version."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy
+from filelock import FileLock, Timeout
+from sqlalchemy import Connection
+
+from hybridloop.errors import JournalDamaged, JournalError, JournalTooNew
+from hybridloop.journal.storage.database import Database
+from hybridloop.journal.storage.location import LOCK_SUFFIX, Location, prepare_file, unusable_path_error
+from hybridloop.journal.storage.schema import VERSION, VERSION_TABLE
+from hybridloop.runtime.paths import home
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+_alembic = threading.Lock()  # Alembic keeps one context a process
+_ADVISORY_LOCK = 0x4859_4252  # our key for PostgreSQL's advisory locks
+_INSPECTION_BUSY_S = 2.0
+
+
+def migrate(database: Database, *, busy_s: float) -> None:
+    """Create or upgrade the tables if needed; JournalTooNew if they are of a later version.
+
+    Other processes that open the journal wait meanwhile, up to `busy_s`.
+    """
+    path = database.location.path
+    if path is not None:
+        prepare_file(path)
+    if read_version(database) == VERSION:
+        return
+    with ExitStack() as stack:
+        if path is not None:
+            stack.enter_context(_file_lock(path, busy_s))
+            _use_wal(database)
+        connection = stack.enter_context(database.write_transaction())
+        if path is None:
+            _lock_and_make_schema(connection, database.location.schema)
+        _upgrade(connection)
+
+
+@contextmanager
+def _file_lock(path: Path, busy_s: float) -> Iterator[None]:
+    """Hold the lock of the set-up: SQLite itself can't make a process wait while it switches to the write-ahead log."""
+    lock = FileLock(path.with_name(path.name + LOCK_SUFFIX), timeout=busy_s, mode=0o600)
+    try:
+        lock.acquire()
+    except Timeout as error:  # an OSError too
+        raise JournalError(
+            f"the journal {path} was still being set up by another process after {busy_s:g} s",
+            "Nothing was written or submitted.",
+            "Try again; the lock ends with the process that holds it.",
+        ) from error
+    except OSError as error:
+        raise unusable_path_error(path, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def read_version(database: Database) -> str | None:
+    """Return the schema's version; None if there is no schema yet. Raises JournalTooNew, JournalError."""
+    with database.read_transaction() as connection:
+        return _version(connection)
+
+
+def _use_wal(database: Database) -> None:
+    """Let readers and one writer work at once. The file keeps the setting; changing it needs exclusive access."""
+    with database.autocommit_connection() as connection:
+        if connection.exec_driver_sql("PRAGMA journal_mode").scalar() != "wal":
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+
+
+def _lock_and_make_schema(connection: Connection, schema: str) -> None:
+    connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+    connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+
+
+def _version(connection: Connection) -> str | None:
+    if not sqlalchemy.inspect(connection).has_table(VERSION_TABLE):
+        return None
+    version = connection.execute(sqlalchemy.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
+    if version is None or version == VERSION:
+        return version
+    if not re.fullmatch("[0-9]{4}", str(version)):
+        raise JournalDamaged(VERSION_TABLE, str(version), "it is not a version")
+    if version > VERSION:
+        raise JournalTooNew(version, VERSION)
+    return str(version)
+
+
+def _upgrade(connection: Connection) -> None:
+    with _alembic:
+        if _version(connection) == VERSION:  # another process or thread was first
+            return
+        from alembic import command  # slow to import, and needed once in a journal's life
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+@dataclass(frozen=True, slots=True)
+class JournalInspection:
+    """A journal's location, the version of its schema (None: not created yet), and the version written here."""
+
+    place: str
+    version: str | None
+    newest: str = VERSION
+
+
+def inspect_journal(environ: Mapping[str, str] = os.environ) -> JournalInspection:
+    """Inspect the journal that `open_journal` would open; create and upgrade nothing.
+
+    Raises InputError for an invalid URL, JournalTooNew, and JournalError if it can't be read.
+    """
+    location = Location.parse(environ.get("HYBRIDLOOP_JOURNAL") or f"sqlite:///{home(environ) / 'journal.db'}")
+    if location.path is not None and not location.path.exists():
+        return JournalInspection(str(location), None)
+    database = Database(location, busy_s=_INSPECTION_BUSY_S)
+    try:
+        return JournalInspection(str(location), read_version(database))
+    finally:
+        database.close()

@@ -1,0 +1,1 @@
+"""Migration steps, each named by the version that it leads to."""

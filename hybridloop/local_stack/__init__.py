@@ -1,0 +1,169 @@
+"""The local stack: a Prefect server and the Azure Quantum emulator, started on demand and kept running.
+
+Their state is in folders under HYBRIDLOOP_HOME, where the next call finds the running processes. Users with a Prefect
+server or a workspace of their own keep using that. Every function reads its settings from `environ`, by default
+`os.environ`, and starts processes with it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hybridloop.errors import StackError
+from hybridloop.local_stack.components import EMULATOR, PREFECT, prefect_home
+from hybridloop.local_stack.lifecycle import (
+    ComponentState,
+    ComponentStatus,
+    component_status,
+    ensure_running,
+    find_running,
+    stop_component,
+)
+from hybridloop.local_stack.prefect_settings import (
+    QUIET,
+    client_environment,
+    loopback_environment,
+    temporary_server_settings,
+    user_server,
+)
+from hybridloop.local_stack.state_files import ProcessRecord
+from hybridloop.runtime.paths import home
+
+__all__ = [
+    "QUIET",
+    "ComponentState",
+    "ComponentStatus",
+    "PrefectServer",
+    "RunningEmulator",
+    "StackError",
+    "StackStatus",
+    "down",
+    "ensure_emulator",
+    "ensure_prefect",
+    "find_emulator",
+    "is_in_flow_run",
+    "prefect_environment",
+    "run_flows_on",
+    "status",
+    "up",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RunningEmulator:
+    """A running emulator: its origin without a trailing slash, and its keys.
+
+    Put `environment` into `os.environ` before the first request: it excludes the emulator from proxies.
+    """
+
+    url: str
+    api_key: str = field(repr=False)
+    admin_key: str = field(repr=False)
+    environment: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PrefectServer:
+    """The Prefect server to use: the stack's (`is_local`) or the user's own.
+
+    Put `environment` into `os.environ` before Prefect is imported; it is empty for the user's own server.
+    """
+
+    api_url: str
+    is_local: bool
+    environment: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StackStatus:
+    """Status of the local stack: its folder and its components, Prefect first."""
+
+    home: Path
+    components: tuple[ComponentStatus, ...]
+
+
+def ensure_emulator(environ: Mapping[str, str] = os.environ) -> RunningEmulator:
+    """Return the running emulator; start it if needed. Raises StackError."""
+    return _emulator(ensure_running(EMULATOR, home(environ), environ), environ)
+
+
+def find_emulator(environ: Mapping[str, str] = os.environ) -> RunningEmulator | None:
+    """Return the emulator if it runs and answers, else None; start and change nothing."""
+    record = find_running(EMULATOR, home(environ))
+    return None if record is None else _emulator(record, environ)
+
+
+def ensure_prefect(environ: Mapping[str, str] = os.environ) -> PrefectServer:
+    """Return the user's own Prefect server if one is set, else the stack's; start that if needed. Raises StackError."""
+    folder = home(environ)
+    if (api_url := user_server(environ, prefect_home(folder))) is not None:
+        return PrefectServer(api_url, is_local=False, environment={})
+    api_url = f"{ensure_running(PREFECT, folder, environ).url}/api"
+    return PrefectServer(api_url, is_local=True, environment=prefect_environment(api_url, folder, environ))
+
+
+def is_in_flow_run() -> bool:
+    """Return True if the caller runs inside a Prefect flow or task, whose server must then be used."""
+    if "prefect.context" not in sys.modules:
+        return False
+    from prefect.context import FlowRunContext, TaskRunContext
+
+    return FlowRunContext.get() is not None or TaskRunContext.get() is not None
+
+
+@contextmanager
+def run_flows_on(server: PrefectServer) -> Iterator[None]:
+    """Run flows called in the block on `server`; on the stack's they don't wait for Prefect's heartbeat thread."""
+    if not server.is_local:
+        yield
+        return
+    with temporary_server_settings(server.api_url, Path(server.environment["PREFECT_HOME"])):
+        yield
+
+
+def prefect_environment(api_url: str, folder: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the environment variables that a process needs before it imports Prefect, to use the stack's server."""
+    return {**client_environment(api_url, prefect_home(folder)), **loopback_environment(environ)}
+
+
+def up(environ: Mapping[str, str] = os.environ) -> StackStatus:
+    """Start missing components, replace outdated ones, and return the status."""
+    if not _has_workspace(environ):
+        ensure_emulator(environ)
+    ensure_prefect(environ)
+    return status(environ)
+
+
+def down(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Stop the stack and return the names of the components that ran.
+
+    Keys and ports are deleted, stored data is kept. Creates no folder if there never was a stack.
+    """
+    folder = home(environ)
+    if not folder.exists():
+        return ()
+    return tuple(component.name for component in (PREFECT, EMULATOR) if stop_component(component, folder))
+
+
+def status(environ: Mapping[str, str] = os.environ) -> StackStatus:
+    """Return the status of the components; start and change nothing."""
+    folder = home(environ)
+    prefect, emulator = component_status(PREFECT, folder), component_status(EMULATOR, folder)
+    if (api_url := user_server(environ, prefect_home(folder))) is not None:
+        prefect = ComponentStatus("prefect", ComponentState.YOURS, url=api_url)
+    if _has_workspace(environ):
+        emulator = ComponentStatus("emulator", ComponentState.YOURS)
+    return StackStatus(folder, (prefect, emulator))
+
+
+def _has_workspace(environ: Mapping[str, str]) -> bool:
+    return bool(environ.get("AZURE_QUANTUM_CONNECTION_STRING"))
+
+
+def _emulator(record: ProcessRecord, environ: Mapping[str, str]) -> RunningEmulator:
+    return RunningEmulator(record.url, record.api_key, record.admin_key, loopback_environment(environ))

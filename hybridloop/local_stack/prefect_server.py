@@ -1,0 +1,53 @@
+"""Prefect's server on a free port, which its first line of output names.
+
+`prefect server start` takes a port but can't choose a free one, and a port found free beforehand may be taken before
+the server binds it. Here the socket is bound first and handed to the server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+
+HOST = "127.0.0.1"
+
+
+def main() -> None:
+    """Serve Prefect's API and pages until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(prog="python -m hybridloop.local_stack.prefect_server", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="0: a free one")
+    with _bind(parser.parse_args().port) as sock:
+        origin = f"http://{HOST}:{sock.getsockname()[1]}"
+        # The UI's pages call this address; the default is port 4200.
+        os.environ["PREFECT_UI_API_URL"] = f"{origin}/api"
+        print(f"listening on {origin}/", flush=True)
+        _serve(sock)
+
+
+def _bind(port: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((HOST, port))
+    return sock
+
+
+def _serve(sock: socket.socket) -> None:
+    # Imported late: Prefect reads its settings from the environment when it is imported.
+    import uvicorn
+    from prefect.server.api.server import create_app
+    from prefect.settings import get_current_settings
+
+    settings = get_current_settings().server
+    config = uvicorn.Config(
+        create_app(final=True),
+        timeout_keep_alive=settings.api.keepalive_timeout,
+        ws_ping_interval=settings.api.websocket_ping_interval,
+        ws_ping_timeout=settings.api.websocket_ping_timeout,
+        log_level=settings.logging_level.lower(),
+    )
+    uvicorn.Server(config).run(sockets=[sock])
+
+
+if __name__ == "__main__":
+    main()

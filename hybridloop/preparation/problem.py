@@ -1,0 +1,95 @@
+"""Resolve a problem text to a molecule or operator, with the active space applied."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from hybridloop.algorithms.formats.detect import read_energy_problem
+from hybridloop.algorithms.formats.fcidump import read_fcidump
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
+from hybridloop.algorithms.problems.exact import can_be_diagonalized, exact_ground_energy
+from hybridloop.algorithms.problems.fermions import Encoding, FermionMapping
+from hybridloop.algorithms.problems.molecule import Molecule, active_space, frozen_core
+from hybridloop.algorithms.problems.pauli import PauliProblem
+from hybridloop.azure.targets import Target, check_circuit_fits
+from hybridloop.data import load_table
+from hybridloop.errors import InputError
+from hybridloop.preparation.prepared import ProblemFacts
+from hybridloop.settings import EnergySettings, MappingName, ProblemText
+
+MOST_ORBITALS = 20  # 40 qubits; writing out the operator of more takes minutes, and no simulator holds it
+
+Subject = ElectronicProblem | PauliProblem
+
+
+def resolve_subject(problem: ProblemText, settings: EnergySettings, target: Target) -> Subject:
+    """Return the molecule on qubits, or the operator. Raises InputError, also where the target is too small for it."""
+    parsed = read_subject(problem)
+    if isinstance(parsed, PauliProblem):
+        _check_no_orbitals(parsed, settings)
+        check_circuit_fits(target, parsed.num_qubits)
+        return parsed
+    molecule = _reduce(parsed, settings)
+    if molecule.norb > MOST_ORBITALS:
+        what = f"{molecule.source} has {molecule.norb} orbitals, of which {MOST_ORBITALS} at most are taken"
+        raise InputError("problem", what, "Choose an active space (active_space).")
+    mapping = FermionMapping(settings.mapping)
+    check_circuit_fits(target, Encoding(mapping, molecule.norb, molecule.electrons).num_qubits)
+    return electronic_problem(molecule, mapping)
+
+
+def resolve_molecule(
+    problem: ProblemText, settings: EnergySettings, target: Target, algorithm: str
+) -> ElectronicProblem:
+    """Return the molecule on qubits, for an algorithm that takes no other operator. Raises InputError."""
+    subject = resolve_subject(problem, settings, target)
+    if isinstance(subject, PauliProblem):
+        what = f"{subject.source} is a Pauli sum, and {algorithm} starts from a molecule's Hartree-Fock state"
+        raise InputError("problem", what, "Give a molecule, or run vqe or vqd.")
+    return subject
+
+
+def read_subject(problem: ProblemText) -> Molecule | PauliProblem:
+    """Return the molecule of a built-in name, or the molecule or operator of a text. Raises ProblemError."""
+    if problem.text is not None:
+        return read_energy_problem(problem.text, problem.name)
+    return read_fcidump(load_table("problems")[problem.name.lower()]["fcidump"], problem.name)
+
+
+def num_qubits_of(subject: Subject) -> int:
+    """Return the number of qubits of the operator."""
+    return subject.num_qubits if isinstance(subject, PauliProblem) else subject.encoding.num_qubits
+
+
+def exact_energy(molecule: Molecule) -> float | None:
+    """Return the exact ground-state energy in hartree; None where the molecule is too large to diagonalize."""
+    return exact_ground_energy(molecule) if can_be_diagonalized(molecule) else None
+
+
+def facts_of(subject: Subject) -> ProblemFacts:
+    """Return the facts of a search for a ground-state energy."""
+    if isinstance(subject, PauliProblem):
+        terms = subject.hamiltonian.to_list()
+        trace = sum(float(value.real) for label, value in terms if not label.strip("I"))
+        return ProblemFacts("", subject.num_qubits, -1, trace, cache(subject.exact_ground_energy))
+    molecule = subject.molecule
+    exact = cache(lambda: exact_energy(molecule))
+    return ProblemFacts("hartree", subject.encoding.num_qubits, -1, molecule.hartree_fock_energy, exact)
+
+
+def _reduce(molecule: Molecule, settings: EnergySettings) -> Molecule:
+    """Apply the active space or the frozen core of the settings."""
+    if settings.active_space is not None:
+        return active_space(molecule, *settings.active_space)
+    return frozen_core(molecule, settings.frozen_core) if settings.frozen_core else molecule
+
+
+def _check_no_orbitals(problem: PauliProblem, settings: EnergySettings) -> None:
+    given = {
+        "active_space": settings.active_space is not None,
+        "frozen_core": settings.frozen_core > 0,
+        "mapping": settings.mapping is not MappingName.PARITY,
+    }
+    for field, is_given in given.items():
+        if is_given:
+            raise InputError(field, f"{problem.source} is a Pauli sum, which has no orbitals", "Leave it out.")

@@ -1,0 +1,119 @@
+"""Prepare QAOA and recursive QAOA: the binary problem, its circuit, and the search over its angles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hybridloop.algorithms.circuits.qaoa import Mixer, QaoaCircuit, qaoa_circuit
+from hybridloop.algorithms.formats.binary import GraphObjective, read_binary_problem
+from hybridloop.algorithms.optimizers.base import Optimizer
+from hybridloop.algorithms.optimizers.missing_points import MissingPointPolicy, Penalize
+from hybridloop.algorithms.optimizers.qaoa_refine import QuadraticRefinement
+from hybridloop.algorithms.outcome import Outcome, RoundProgress, Table
+from hybridloop.algorithms.problems.binary import BinaryProblem
+from hybridloop.algorithms.qaoa import QaoaSearch, qaoa
+from hybridloop.algorithms.rounds import RunRound
+from hybridloop.algorithms.rqaoa import rqaoa
+from hybridloop.azure.targets import Target, check_circuit_fits
+from hybridloop.data import load_table
+from hybridloop.preparation.prepared import ProblemFacts
+from hybridloop.preparation.vqe import lost_points
+from hybridloop.settings import MixerName, ObjectiveName, ProblemText, QaoaSettings, RqaoaSettings
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedQaoa:
+    """A QAOA or recursive QAOA run that lacks only a session."""
+
+    facts: ProblemFacts
+    problem: BinaryProblem
+    search: Callable[[RunRound, Callable[[RoundProgress], None]], Outcome]
+
+    def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
+        """Find a good assignment; an optimizer serves one run."""
+        outcome = self.search(run_round, on_progress)
+        return replace(outcome, table=_by_name(self.problem, outcome.best_bitstring))
+
+
+def _facts(problem: BinaryProblem, sense: int) -> ProblemFacts:
+    best = None if problem.extremes is None else problem.extremes[0]
+    return ProblemFacts("", problem.num_variables, sense, problem.objective.offset, lambda: best)
+
+
+def prepare_qaoa(problem: ProblemText, settings: QaoaSettings, seed: int, target: Target) -> PreparedQaoa:
+    """Build a QAOA run from its problem text. Raises InputError; sends nothing."""
+    binary = _fitting(problem, settings.objective, target)
+    ansatz = qaoa_circuit(binary, _angles(), layers=settings.layers, mixer=_mixer(settings.mixer, binary), seed=seed)
+    search = QaoaSearch(_optimizer(settings.refine), settings.extend_to, settings.cvar)
+    on_lost = _as_minimized(lost_points(settings.failure), binary)
+    search.check(ansatz, on_lost)
+
+    def run(run_round: RunRound, on_progress: Callable[[RoundProgress], None]) -> Outcome:
+        return qaoa(ansatz, run_round, shots=settings.shots, search=search, on_lost=on_lost, on_progress=on_progress)
+
+    return PreparedQaoa(_facts(binary, -round(binary.sign)), binary, run)
+
+
+def prepare_rqaoa(problem: ProblemText, settings: RqaoaSettings, _seed: int, target: Target) -> PreparedQaoa:
+    """Build a recursive QAOA run; it draws nothing itself. Raises InputError; sends nothing."""
+    binary, angles = _fitting(problem, settings.objective, target), _angles()
+    qaoa_circuit(binary, angles, layers=settings.layers)  # raises now what the first round would raise
+
+    def run(run_round: RunRound, on_progress: Callable[[RoundProgress], None]) -> Outcome:
+        return rqaoa(
+            binary,
+            angles,
+            run_round,
+            layers=settings.layers,
+            shots=settings.shots,
+            stop_at=settings.brute_force_below,
+            on_progress=on_progress,
+        )
+
+    return PreparedQaoa(_facts(binary, 0), binary, run)  # each round's problem is smaller than the last one's
+
+
+def read_binary(problem: ProblemText, objective: ObjectiveName) -> BinaryProblem:
+    """Return the binary problem of a built-in name or a text. Raises ProblemError."""
+    kind = GraphObjective(objective)
+    if problem.text is not None:
+        return read_binary_problem(problem.text, problem.name, kind)
+    return read_binary_problem(load_table("binary_problems")[problem.name.lower()]["text"], problem.name, kind)
+
+
+def _fitting(problem: ProblemText, objective: ObjectiveName, target: Target) -> BinaryProblem:
+    binary = read_binary(problem, objective)
+    check_circuit_fits(target, binary.num_variables)
+    return binary
+
+
+def _angles() -> Mapping[str, Any]:
+    table: Mapping[str, Any] = load_table("qaoa_angles")["3-regular"]
+    return table
+
+
+def _mixer(name: MixerName, problem: BinaryProblem) -> Mixer:
+    if name is not MixerName.AUTO:
+        return Mixer(name)
+    is_budget = problem.constraint is not None and problem.constraint.ones is not None and problem.num_variables > 1
+    return Mixer.XY if is_budget else Mixer.STANDARD
+
+
+def _by_name(problem: BinaryProblem, bitstring: str | None) -> Table:
+    if bitstring is None:
+        return ()
+    named = zip(problem.labels, reversed(bitstring), strict=True)
+    return tuple({"variable": label, "value": int(bit)} for label, bit in named)
+
+
+def _as_minimized(on_lost: MissingPointPolicy, problem: BinaryProblem) -> MissingPointPolicy:
+    """A penalty in the objective's sense, as the search counts, which minimizes."""
+    return Penalize(problem.sign * on_lost.value) if isinstance(on_lost, Penalize) else on_lost
+
+
+def _optimizer(steps: int) -> Callable[[QaoaCircuit], Optimizer] | None:
+    if not steps:
+        return None
+    return lambda ansatz: QuadraticRefinement(ansatz.initial_point, ansatz.scales, steps=steps)

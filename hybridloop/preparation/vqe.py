@@ -1,0 +1,166 @@
+"""Prepare a VQE: circuit with its initial point, optimizer, measurement groups and error mitigation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.diagnostics import check_sector, strong_correlation_warning
+from hybridloop.algorithms.estimation.final import Allocation
+from hybridloop.algorithms.estimation.grouping import GroupingChoice, choose_grouping, group_hamiltonian
+from hybridloop.algorithms.estimation.observable import Grouping
+from hybridloop.algorithms.mitigation.mitigation import Mitigation
+from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS, Symmetry, spin_parity_symmetries
+from hybridloop.algorithms.mitigation.zne import Extrapolation, ZeroNoiseExtrapolation
+from hybridloop.algorithms.optimizers.base import Optimizer
+from hybridloop.algorithms.optimizers.missing_points import (
+    FAIL,
+    MissingPointPolicy,
+    Penalize,
+    Skip,
+    check_missing_point_policy,
+)
+from hybridloop.algorithms.optimizers.registry import SearchSettings, choose_optimizer
+from hybridloop.algorithms.outcome import Outcome, RoundProgress
+from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.algorithms.rounds import RunRound
+from hybridloop.algorithms.vqe import vqe
+from hybridloop.azure.targets import Target
+from hybridloop.errors import InputError
+from hybridloop.preparation.initial_point import Start, choose_start
+from hybridloop.preparation.prepared import ProblemFacts
+from hybridloop.preparation.problem import Subject, facts_of, resolve_subject
+from hybridloop.settings import AnsatzName, GroupingName, MitigationName, OptimizerName, ProblemText, VqeSettings
+from hybridloop.settings.optimizer_plugins import find_search
+from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedVqe:
+    """A VQE that lacks only a session."""
+
+    facts: ProblemFacts
+    problem: Subject
+    start: Start
+    optimizer: Optimizer
+    on_lost: MissingPointPolicy
+    settings: VqeSettings
+    mitigation: Mitigation
+    energy: GroupingChoice
+
+    @property
+    def ansatz(self) -> Ansatz:
+        """The circuit with its initial point."""
+        return self.start.ansatz
+
+    def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
+        """Search for the lowest energy and measure it; the optimizer serves one run."""
+        electronic = self.problem if isinstance(self.problem, ElectronicProblem) else None
+        found = vqe(
+            self.energy.observable,
+            self.ansatz,
+            self.optimizer,
+            run_round,
+            shots=self.settings.shots,
+            precision=self.settings.precision,
+            max_rounds=self.settings.max_rounds,
+            on_lost=self.on_lost,
+            allocation=Allocation(self.settings.allocation),
+            mitigation=self.mitigation,
+            on_progress=on_progress,
+        )
+        point = np.array(found.parameters)
+        checked = None if electronic is None else check_sector(electronic, self.ansatz, point, run_round)
+        warnings = [] if checked is None or checked.warning is None else [checked.warning]
+        if electronic is not None and self.settings.ansatz == AnsatzName.UCCSD:
+            beyond = strong_correlation_warning(electronic.molecule, point)
+            warnings += [] if beyond is None else [beyond]
+        return replace(
+            found,
+            converged=found.converged and not warnings,
+            reason="; ".join([*(each.split(":")[0] for each in warnings), found.reason]),
+            rounds=found.rounds + (checked is not None),
+            warnings=tuple(warnings),
+            choices=tuple(self._choices()),
+        )
+
+    def _choices(self) -> Iterator[str]:
+        """Each choice that the settings left open, with its reason."""
+        if self.start.why is not None:
+            yield f"start: {self.start.why}"
+        if self.settings.optimizer == OptimizerName.AUTO:
+            choice = choose_optimizer(self.ansatz)
+            yield f"search: {choice.name}, as {choice.reason}"
+        if self.settings.grouping is GroupingName.AUTO:
+            yield f"groups: {self.energy.grouping}, as {self.energy.why}"
+
+
+def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int, target: Target) -> PreparedVqe:
+    """Build a VQE from its problem text. Raises InputError; sends nothing."""
+    subject = resolve_subject(problem, settings, target)
+    start = choose_start(subject, settings, seed)
+    optimizer, on_lost = _optimizer(settings, start.ansatz, seed), lost_points(settings.failure)
+    check_missing_point_policy(on_lost, optimizer)
+    mitigation, energy = _mitigation(settings, subject), _grouping(settings, subject, start.ansatz)
+    return PreparedVqe(facts_of(subject), subject, start, optimizer, on_lost, settings, mitigation, energy)
+
+
+def with_start(prepared: PreparedVqe, start: Start, seed: int) -> PreparedVqe:
+    """Return the same VQE with another start and a new optimizer."""
+    return replace(prepared, start=start, optimizer=_optimizer(prepared.settings, start.ansatz, seed))
+
+
+def _grouping(settings: VqeSettings, problem: Subject, ansatz: Ansatz) -> GroupingChoice:
+    hamiltonian = problem.hamiltonian
+    reference = problem.reference_state if isinstance(problem, ElectronicProblem) else None
+    if settings.grouping is GroupingName.AUTO:
+        return choose_grouping(hamiltonian, ansatz, reference, shots=settings.shots, precision=settings.precision)
+    asked = Grouping(settings.grouping)
+    return GroupingChoice(group_hamiltonian(hamiltonian, asked, reference), asked, "the settings name them")
+
+
+def _mitigation(settings: VqeSettings, problem: Subject) -> Mitigation:
+    chosen = settings.mitigation or ()
+    symmetries: tuple[Symmetry, ...] = ()
+    if MitigationName.SYMMETRY in chosen:
+        if not isinstance(problem, ElectronicProblem):
+            raise InputError("mitigation", "a Pauli sum has no electrons to select by", "Leave symmetry out.")
+        symmetries = spin_parity_symmetries(problem)
+    if MitigationName.SYMMETRY in chosen and not symmetries:
+        what = f"under {settings.mapping.value} no qubits hold a spin's parity of electrons"
+        raise InputError("mitigation", what, "Leave symmetry out, or choose jordan-wigner.")
+    folding = None
+    if MitigationName.ZNE_LINEAR in chosen:
+        folding = ZeroNoiseExtrapolation(Extrapolation.LINEAR)
+    if MitigationName.ZNE_EXPONENTIAL in chosen:
+        folding = ZeroNoiseExtrapolation(Extrapolation.EXPONENTIAL)
+    return Mitigation(CALIBRATION_SHOTS if MitigationName.READOUT in chosen else 0, symmetries, folding)
+
+
+def _optimizer(settings: VqeSettings, ansatz: Ansatz, seed: int) -> Optimizer:
+    name = choose_optimizer(ansatz).name if settings.optimizer is OptimizerName.AUTO else str(settings.optimizer)
+    outset = SearchSettings(
+        ansatz,
+        is_near=ansatz.starts_near,
+        seed=seed,
+        max_rounds=settings.max_rounds,
+        tolerance=settings.tolerance,
+        patience=settings.patience,
+        gradient_norm=settings.gradient_norm,
+    )
+    return find_search(name).create(name, outset)
+
+
+def lost_points(policy: FailurePolicy) -> MissingPointPolicy:
+    """Return the optimizer's treatment of lost points under a failure policy."""
+    match policy.on_lost_job:
+        case OnLostJob.FAIL:
+            return FAIL
+        case OnLostJob.SKIP:
+            return Skip()
+        case OnLostJob.PENALIZE:
+            assert policy.penalty is not None  # the model holds it
+            return Penalize(policy.penalty)

@@ -1,0 +1,173 @@
+"""The rounds of a bundle: what they asked as JSON, and their numbers as plain arrays, both in the rounds' order."""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridloop.algorithms.rounds import Counts
+from hybridloop.errors import BundleDamaged
+from hybridloop.journal import JobRecord, PubRecord, RoundRecord
+from hybridloop.reports.export import circuit_fields, job_fields, round_fields
+from hybridloop.runs.stored_run import KeptRun
+from hybridloop.tasks.submission.job_ids import JobPlace, RoundPlace
+
+# what reading a zip file raises that was damaged, or made so
+UNREADABLE = (
+    *(OSError, EOFError, KeyError, ValueError, RuntimeError, NotImplementedError),
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+)
+
+# points, angles: radians; outcomes: packed bits, row by row; counts: one for each outcome
+_ARRAYS: Mapping[str, str] = {"points": "<f8", "angles": "<f8", "outcomes": "|u1", "counts": "<i8"}
+
+
+def packed_rounds(run: KeptRun) -> tuple[list[dict[str, Any]], bytes, dict[str, str]]:
+    """The rounds as JSON, their arrays as an npz file, and the programs that their jobs were filled from, by key."""
+    parts: dict[str, list[NDArray[Any]]] = {name: [] for name in _ARRAYS}
+    rounds, keys = [], dict[str, None]()
+    for round_ in run.rounds():
+        rounds.append(_packed(round_, parts))
+        keys |= dict.fromkeys(pub.program for pub in round_.pubs if pub.program is not None)
+        keys |= dict.fromkeys(job.program for job in round_.jobs if job.program is not None)
+    file = io.BytesIO()
+    arrays = {
+        name: np.concatenate([np.zeros(0, kind), *(part.astype(kind).reshape(-1) for part in parts[name])])
+        for name, kind in _ARRAYS.items()
+    }
+    np.savez_compressed(file, allow_pickle=False, **arrays)
+    programs = {key: body.decode() for key in keys if (body := run.program(key)) is not None}
+    return rounds, file.getvalue(), programs
+
+
+def unpacked_rounds(packed: Sequence[Any], npz: bytes, run_uid: str, source: str) -> list[RoundRecord]:
+    """The rounds; BundleDamaged where the arrays do not fit, or a job is none of its place."""
+    arrays = {name: _Taken(array) for name, array in _read(npz, source).items()}
+    rounds = [_unpacked(each, arrays) for each in packed]
+    if any(taken.left for taken in arrays.values()):
+        raise BundleDamaged(source, "its arrays hold more than its rounds")
+    for round_ in rounds:
+        place = RoundPlace(run_uid, round_.stream, round_.sequence)
+        for job in round_.jobs:
+            if JobPlace(place, job.pub, job.point, job.part).job_id(job.attempt) != job.id:
+                raise BundleDamaged(source, f"job {job.id} is not of this run, or of another place in it")
+    return rounds
+
+
+class _Taken:
+    """An array from which one part after the other is taken."""
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self._array = array
+        self._at = 0
+
+    @property
+    def left(self) -> int:
+        return len(self._array) - self._at
+
+    def take(self, *shape: int) -> NDArray[Any]:
+        number = math.prod(shape)
+        if min(shape) < 0 or number > self.left:
+            raise ValueError(f"{number} values are wanted where {self.left} are left")
+        part = self._array[self._at : self._at + number].reshape(shape)
+        self._at += number
+        return part
+
+
+def _packed(round_: RoundRecord, parts: dict[str, list[NDArray[Any]]]) -> dict[str, Any]:
+    for pub in round_.pubs:
+        parts["points"].append(pub.points)
+        parts["angles"].append(pub.slots)
+    for job in round_.jobs:
+        if job.counts is not None:
+            parts["outcomes"].append(job.counts.outcomes)
+            parts["counts"].append(job.counts.counts)
+    return {
+        **round_fields(round_),
+        "circuits": [
+            {**circuit_fields(pub), "points": list(pub.points.shape), "angles": list(pub.slots.shape)}
+            for pub in round_.pubs
+        ],
+        "jobs": [_job(job) for job in round_.jobs],
+    }
+
+
+def _job(job: JobRecord) -> dict[str, Any]:
+    counts, stated = job.counts, None
+    if counts is not None:
+        stated = {"bits": counts.num_bits, "outcomes": len(counts.counts), "exact": counts.exact}
+    return {**job_fields(job), "program": job.program, "counts": stated}
+
+
+def _unpacked(each: Mapping[str, Any], arrays: Mapping[str, _Taken]) -> RoundRecord:
+    return RoundRecord(
+        stream=str(each["stream"]),
+        sequence=int(each["sequence"]),
+        target=str(each["target"]),
+        pubs=tuple(
+            PubRecord(
+                fingerprint=pub["fingerprint"],
+                program=pub["program"],
+                shots=int(pub["shots"]),
+                points=arrays["points"].take(*map(int, pub["points"])),
+                slots=arrays["angles"].take(*map(int, pub["angles"])),
+                measured=tuple(map(int, pub["measured"])),
+                num_clbits=int(pub["num_clbits"]),
+            )
+            for pub in each["circuits"]
+        ),
+        jobs=tuple(_unpacked_job(job, arrays) for job in each["jobs"]),
+        complete=bool(each["complete"]),
+    )
+
+
+def _unpacked_job(job: Mapping[str, Any], arrays: Mapping[str, _Taken]) -> JobRecord:
+    stated, counts = job["counts"], None
+    if stated is not None:
+        rows, bits = int(stated["outcomes"]), int(stated["bits"])
+        outcomes = arrays["outcomes"].take(rows, (bits + 7) // 8)
+        counts = Counts(bits, outcomes, arrays["counts"].take(rows), bool(stated["exact"]))
+    return JobRecord(
+        id=str(job["id"]),
+        pub=int(job["circuit"]),
+        point=int(job["point"]),
+        part=int(job["part"]),
+        attempt=int(job["attempt"]),
+        shots=int(job["shots"]),
+        program=job["program"],
+        session=int(job["session"]),
+        reserved=job["reserved"],
+        state=str(job["state"]),
+        counts=counts,
+        reason=str(job["reason"]),
+        billed=job["billed"],
+    )
+
+
+def _read(npz: bytes, source: str) -> dict[str, NDArray[Any]]:
+    """The arrays of an npz file, each of the type it must have and as long as its file; nothing else is unpacked."""
+    found = {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(npz)) as archive:
+            for name, kind in _ARRAYS.items():
+                with archive.open(f"{name}.npy") as file:
+                    size = archive.getinfo(f"{name}.npy").file_size
+                    if np.lib.format.read_magic(file) != (1, 0):
+                        raise ValueError(f"{name} is of another format")
+                    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+                    header = file.tell()
+                    if dtype != np.dtype(kind) or len(shape) != 1 or header + shape[0] * dtype.itemsize != size:
+                        raise ValueError(f"{name} is no array of {kind}, or not as long as it says")
+                    data = file.read(shape[0] * dtype.itemsize)
+                found[name] = np.frombuffer(data, dtype).astype(dtype.newbyteorder("="))
+    except UNREADABLE as error:
+        raise BundleDamaged(source, f"its arrays can't be read: {error}") from error
+    return found

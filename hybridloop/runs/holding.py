@@ -1,0 +1,155 @@
+"""Hold a run of the journal while a process works on it, and write down how it ends."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from hybridloop.azure.targets import Target
+from hybridloop.errors import HybridloopError, ServiceBusy, ServiceUnreachable, TargetDown
+from hybridloop.journal import Journal, NewRun, RunRecord
+from hybridloop.journal.claimed_run import ClaimedRun, claim_run
+from hybridloop.runs.lookup import (
+    LIMITS_GIVEN,
+    RESUMED,
+    RunLookup,
+    new_run_of,
+    run_of_key,
+    settings_of,
+    started_otherwise,
+)
+from hybridloop.runs.statuses import status_after
+from hybridloop.settings import LIMITS, RunSettings, first_difference
+from hybridloop.tasks.failure_policy import cautions
+
+if TYPE_CHECKING:
+    from hybridloop.tasks.session import OpenSession
+
+OUTAGE = "outage"  # an event: the service or the target was away for longer than a run waits
+_OUTAGES = (ServiceBusy, ServiceUnreachable, TargetDown)
+
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def start_or_resume(journal: Journal, lookup: RunLookup) -> Iterator[ClaimedRun]:
+    """Hold the run of a request, new or resumed, for the block. Raises RunBusy where another process holds it."""
+    record = lookup.record or journal.add_run(new_run_of(lookup))
+    if record.status == "stopped" and record.stop_requested:  # the request was met
+        journal.request_resume(record.uid)
+    with hold_run(journal, record) as run:
+        if lookup.record is not None:
+            _note_limits(run, lookup.settings)
+            note_resumed(run, lookup.request.flow_run_id)
+        yield run
+
+
+@contextmanager
+def hold_script_run(journal: Journal, run: NewRun) -> Iterator[ClaimedRun]:
+    """Hold the run of a script under its key for the block; a new one where the journal has none.
+
+    Raises InputError where the run of that key was started otherwise, RunBusy where another process holds it.
+    """
+    if (record := run_of_key(journal, run.key)) is None:
+        record = journal.add_run(run)
+    for name in ("algorithm", "target", "seed"):
+        if getattr(record, name) != getattr(run, name):
+            raise started_otherwise(record, name)
+    if record.settings["workspace"] != run.settings["workspace"]:
+        raise started_otherwise(record, "workspace")
+    if (differs := first_difference(record.settings["settings"], run.settings["settings"])) is not None:
+        raise started_otherwise(record, differs)
+    withdraw_stop(journal, record)
+    with hold_run(journal, record) as held:
+        yield held
+        write_status(held, "finished", "the script came to the end of its session")
+
+
+def withdraw_stop(journal: Journal, record: RunRecord) -> None:
+    """Withdraw a request to stop a run that is resumed. Raises RunBusy, JournalDamaged."""
+    journal.release(journal.claim(record.uid))
+    journal.request_resume(record.uid)
+
+
+@contextmanager
+def hold_run(journal: Journal, record: RunRecord) -> Iterator[ClaimedRun]:
+    """Hold a run of the journal for the block, and write down what ends it early."""
+    with claim_run(journal, record.uid) as run:
+        write_status(run, "running", "")
+        try:
+            yield run
+        except BaseException as error:  # signals, too: Ctrl-C, SystemExit, Prefect's TerminationSignal
+            status = status_after(error)
+            write_status(run, status, _reason(error))
+            if isinstance(error, _OUTAGES):
+                _note(run, OUTAGE, {"error": type(error).__name__})
+            log_resume_command(run, status)
+            raise
+
+
+def open_session_of(
+    workspace: Any, target: Target, settings: RunSettings, run: ClaimedRun
+) -> AbstractContextManager[OpenSession]:
+    """Return the session of a run, to be entered; its settings were checked against the target before."""
+    # these import the compiler, which the check of a caller's settings must not wait for
+    from hybridloop.tasks.keepalive.session_keeper import Keeping
+    from hybridloop.tasks.session import open_session
+
+    for caution in cautions(settings.failure):
+        _log.warning("%s", caution)
+    return open_session(
+        workspace,
+        target,
+        run=run,
+        name=run.record.key,
+        policy=settings.failure,
+        keeping=Keeping(settings.keep_alive, settings.idle_rule, settings.exclusive_access),
+        caps=settings.caps,
+        detach_after_s=settings.detach_after,
+        cancel_in_flight=settings.cancel_in_flight,
+        debias=settings.debias,
+    )
+
+
+def write_status(run: ClaimedRun, status: str, reason: str, result: Mapping[str, Any] | None = None) -> None:
+    """Write the status of a run into the journal; a failure is a warning, since all measurements are there already."""
+    try:
+        run.journal.set_status(run.lease, status, reason, result)
+    except HybridloopError as error:
+        _log.warning("the journal could not store that the run is %s: %s", status, error)
+
+
+def note_resumed(run: ClaimedRun, flow_run_id: str | None) -> None:
+    """Record the flow run that resumes a run, and the number of rounds measured so far."""
+    rounds = run.journal.progress(run.uid).rounds_complete
+    _note(run, RESUMED, {"flow_run": flow_run_id, "rounds": rounds})
+
+
+def log_resume_command(run: ClaimedRun, status: str) -> None:
+    """Log the command that resumes a run that ended early."""
+    key = run.record.key
+    _log.warning("run %s is %s; to resume it: hybridloop runs resume %s", key, status, key)
+
+
+def _note(run: ClaimedRun, kind: str, facts: Mapping[str, Any]) -> None:
+    try:
+        run.journal.add_event(run.lease, kind, facts)
+    except HybridloopError as error:
+        _log.warning("the journal could not store the event %r: %s", kind, error)
+
+
+def _note_limits(run: ClaimedRun, settings: RunSettings) -> None:
+    """Record limits that changed, so that the next resume uses them without being told."""
+    now = {name: settings.model_dump(mode="json")[name] for name in LIMITS}
+    before = settings_of(run.journal, run.record).model_dump(mode="json")
+    if any(before[name] != value for name, value in now.items()):
+        run.journal.add_event(run.lease, LIMITS_GIVEN, now)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, HybridloopError):
+        return str(error)
+    message = f": {error}" if isinstance(error, Exception) and str(error) else ""
+    return f"ended by {type(error).__name__}{message}"

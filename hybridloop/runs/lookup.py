@@ -1,0 +1,182 @@
+"""Find the run that a request means in the journal, or describe the new one: a run key is an idempotency key."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from hybridloop.errors import InputError
+from hybridloop.journal import Event, Journal, NewRun, RunRecord, check_key
+from hybridloop.journal.claimed_run import new_run
+from hybridloop.runs.statuses import FINISHED
+from hybridloop.settings import LIMITS, SETTINGS, ProblemText, RunSettings, first_difference
+from hybridloop.settings.renamed import with_current_names
+from hybridloop.settings.validation import refusal
+
+LIMITS_GIVEN = "limits"  # an event: all limits, of which some are new from then on
+RESUMED = "goes on"  # an event: the flow run that resumes the run, and the number of rounds measured by then
+
+_NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9._-]+")
+_UID_DIGITS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """A request for a run; `workspace` identifies the workspace without a secret (`identity_of`).
+
+    `seed` is for a new run whose settings have none (None: drawn here). `sources` says where settings were set, for
+    the record of a new run.
+    """
+
+    algorithm: str
+    problem: ProblemText
+    settings: RunSettings
+    workspace: Mapping[str, str]
+    run_key: str | None = None
+    flow_run_id: str | None = None
+    seed: int | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunLookup:
+    """The run that a request means: its record, None for a new run, and its settings with their seed.
+
+    `result` is the stored result of a finished run, else None.
+    """
+
+    request: RunRequest
+    record: RunRecord | None
+    settings: RunSettings
+    seed: int
+    result: Mapping[str, Any] | None
+
+
+def find_run(journal: Journal, request: RunRequest) -> RunLookup:
+    """Find the run of the key, else the one that the same flow run began before it died, else describe a new one.
+
+    Raises InputError where the run of that key has other settings, or belongs to another workspace.
+    """
+    record: RunRecord | None = None
+    if request.run_key is not None:
+        record = run_of_key(journal, request.run_key)
+    elif request.flow_run_id is not None:
+        record = journal.run_by_flow_run(request.flow_run_id)
+    seed = request.settings.seed
+    if record is not None:
+        seed = record.seed if seed is None else seed
+    elif seed is None:
+        seed = secrets.randbits(63) if request.seed is None else request.seed
+    settings = request.settings.model_copy(update={"seed": seed})
+    if record is None:
+        return RunLookup(request, None, settings, seed, None)
+    settings = _check_same(journal, record, request, settings)
+    return RunLookup(request, record, settings, seed, record.result if record.status in FINISHED else None)
+
+
+def run_of_key(journal: Journal, key: str) -> RunRecord | None:
+    """Return the run of a key, if there is one; a uid is no key. Raises InputError for an invalid key."""
+    return journal.run_by_key(check_key(key))
+
+
+def new_run_of(lookup: RunLookup) -> NewRun:
+    """Describe a new run for the journal."""
+    request, uid = lookup.request, str(uuid.uuid4())
+    name = _NOT_IN_A_KEY.sub("-", request.problem.name)[:60]
+    return new_run(
+        uid,
+        key=request.run_key or f"{request.algorithm}-{name}-{uid[:_UID_DIGITS]}",
+        algorithm=request.algorithm,
+        problem=request.problem.name,
+        target=lookup.settings.target,
+        seed=lookup.seed,
+        settings={**_described(request, lookup.settings), "sources": dict(request.sources)},
+        flow_run_id=request.flow_run_id,
+    )
+
+
+def problem_of(record: RunRecord) -> ProblemText:
+    """Return the problem of a recorded run."""
+    return ProblemText.model_validate(record.settings["problem"])
+
+
+def recorded_settings(record: RunRecord) -> dict[str, Any]:
+    """Return the settings that a run was started with, as plain values under their names of today."""
+    return with_current_names(record.settings.get("settings", {}))
+
+
+def settings_of(journal: Journal, record: RunRecord) -> RunSettings:
+    """Return the settings of a recorded run, with the limits that it was last given. Raises InputError; see below."""
+    return settings_after(record, journal.events(record.uid))
+
+
+def settings_after(record: RunRecord, events: Sequence[Event]) -> RunSettings:
+    """Return the settings of a recorded run by its events.
+
+    Raises InputError where this installation can't read them: a plug-in is missing, or a setting of another version.
+    """
+    recorded = {**recorded_settings(record), **limits_given(events)}
+    try:
+        return SETTINGS[record.algorithm].model_validate(recorded)
+    except ValidationError as error:
+        invalid = refusal(error, SETTINGS[record.algorithm])
+        problem = f"run {record.key!r} was started with {invalid.field} {invalid.problem}"
+        raise InputError("run", problem, "Install what it was started with, then resume it.") from error
+
+
+def limits_given(events: Sequence[Event]) -> Mapping[str, Any]:
+    """Return all limits as they were last given to a resumed run; none where they were never changed."""
+    given = [event.facts for event in events if event.kind == LIMITS_GIVEN]
+    return with_current_names(given[-1]) if given else {}
+
+
+def flow_runs_of(journal: Journal, record: RunRecord) -> list[str | None]:
+    """Return the ids of the flow runs that started and resumed a run, in order; None for a run outside Prefect."""
+    resumed = [event.facts["flow_run"] for event in journal.events(record.uid) if event.kind == RESUMED]
+    return [record.flow_run_id, *resumed]
+
+
+def _check_same(journal: Journal, record: RunRecord, request: RunRequest, settings: RunSettings) -> RunSettings:
+    """Return the recorded settings with the limits of the request. Raises InputError where anything else differs."""
+    if record.algorithm != request.algorithm:
+        raise started_otherwise(record, "algorithm")
+    # a flow run that is started again keeps its settings, whatever its deployment may set by now
+    is_same_flow_run = request.flow_run_id is not None and request.flow_run_id in flow_runs_of(journal, record)
+    requested = _described(request, settings)
+    recorded = {**record.settings, "settings": recorded_settings(record)}
+    for part in ("problem", "workspace") if is_same_flow_run else ("problem", "settings", "workspace"):
+        before, now = dict(recorded[part]), dict(requested[part])
+        if part == "settings":  # a setting that did not exist when the run was started had today's default
+            before = {**SETTINGS[record.algorithm]().model_dump(mode="json"), **before}
+            for limit in LIMITS:
+                before.pop(limit, None)
+                now.pop(limit, None)
+        if (name := first_difference(before, now)) is not None:
+            raise started_otherwise(record, name if part == "settings" else part)
+    given = {name: getattr(settings, name) for name in LIMITS}
+    return settings_of(journal, record).model_copy(
+        update={name: value for name, value in given.items() if value is not None}
+    )
+
+
+def started_otherwise(record: RunRecord, field: str) -> InputError:
+    """Return the error for a run key that is used again with another value of this field."""
+    return InputError(
+        field,
+        f"run {record.key!r} was started with another one",
+        f"Give the value that it was started with (hybridloop runs show {record.key}), or another run key.",
+    )
+
+
+def _described(request: RunRequest, settings: RunSettings) -> dict[str, Any]:
+    return {
+        "problem": request.problem.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json"),
+        "workspace": dict(request.workspace),
+    }

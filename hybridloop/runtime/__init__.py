@@ -1,0 +1,1 @@
+"""Basics that all other folders may use: clock, threads, signals, paths, durations, text tables, crash points."""

@@ -1,0 +1,75 @@
+"""Clock protocol for deadlines, polls and retries, so that tests never sleep and virtual time can replace real time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+_FOREVER_S = 3600.0
+
+
+class Clock(Protocol):
+    """A source of time that threads wait by; a virtual one advances only while all its threads wait."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        """Wait until the event is set, at most so many seconds; return True if it is set."""
+        ...
+
+    def hold(self) -> AbstractContextManager[object]:
+        """Stop virtual time until the block is left, except in waits of the thread that entered it.
+
+        To start a thread, call this first and let the thread enter the block, so that no time passes in between.
+        """
+        ...
+
+
+class RealClock:
+    """The machine's clock."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        """Wait until the event is set, at most so many seconds; return True if it is set."""
+        return event.wait(seconds)
+
+    def hold(self) -> AbstractContextManager[object]:
+        """Return a null context: real time can't be stopped."""
+        return nullcontext()
+
+
+class ClockLock:
+    """A reentrant lock whose waiters wait by a clock, so that its holder may wait by that clock as well.
+
+    A thread blocked on a plain lock would count as working, and virtual time would never reach the end of the holder's
+    wait.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._guard = threading.Lock()
+        self._waiting: list[threading.Event] = []
+
+    def __enter__(self) -> None:
+        while not self._lock.acquire(blocking=False):
+            freed = threading.Event()
+            with self._guard:
+                self._waiting.append(freed)
+            if self._lock.acquire(blocking=False):  # released before this thread was on the list
+                return
+            self._clock.wait(freed, _FOREVER_S)
+
+    def __exit__(self, *_raised: object) -> None:
+        self._lock.release()
+        with self._guard:
+            waiting, self._waiting = self._waiting, []
+        for freed in waiting:
+            freed.set()

@@ -1,0 +1,61 @@
+"""Signal handling: SIGTERM as SystemExit, and SIGINT and SIGTERM while a session is being closed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+TERMINATED = 128 + signal.SIGTERM  # what a shell shows for a process that SIGTERM ended
+
+
+@contextmanager
+def exit_on_sigterm() -> Iterator[None]:
+    """Raise `SystemExit(143)` in the block on SIGTERM, so that sessions are closed; by default the process just ends.
+
+    Does nothing if SIGTERM has a handler already (Prefect's during a flow run), and outside the main thread, the only
+    one that receives signals.
+    """
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _raise_system_exit)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _raise_system_exit(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(TERMINATED)
+
+
+@contextmanager
+def signals_while_closing(hurry: Callable[[], None]) -> Iterator[None]:
+    """Handle SIGINT and SIGTERM while a session is being closed: the first calls `hurry`, the second ends the process.
+
+    `hurry` ends the wait for running jobs; the close itself has its own time limits. Does nothing outside the main
+    thread, the only one that receives signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    counted = 0
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        nonlocal counted
+        counted += 1
+        if counted > 1:
+            os._exit(128 + number)  # the third, as the first began the close; `sessions sweep` closes the session
+        hurry()
+
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,32 @@
+"""Tables as plain text, for terminals and for `str()` of results, and as HTML."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+
+def format_cell(value: object) -> str:
+    """Format a value: None as a dash, a float with six decimals."""
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.6f}"
+    return str(value)
+
+
+def format_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the lines of a table, a header first, with columns as wide as needed."""
+    lines = [list(columns), *([format_cell(row.get(column)) for column in columns] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        yield "  ".join(map(str.ljust, line, widths)).rstrip()
+
+
+def as_html(text: str) -> str:
+    """Return the text as preformatted HTML."""
+    return f'<pre style="white-space:pre;overflow-x:auto">{html.escape(text)}</pre>'

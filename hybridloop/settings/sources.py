@@ -1,0 +1,202 @@
+"""Resolve the settings of a run from all their sources in one order of precedence.
+
+A call goes before a file that it names, that before environment variables, those before the user's own file, and that
+before the defaults. In the user's file a name holds for every algorithm that has such a setting; a name under an
+algorithm's name holds for that one alone, and goes first. A variable's name is the path in such a file:
+HYBRIDLOOP_SHOTS, HYBRIDLOOP_FAILURE__RETRIES, HYBRIDLOOP_QAOA__SHOTS.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from hybridloop.errors import InputError
+from hybridloop.runtime.paths import config_file
+from hybridloop.settings import SETTINGS, RunSettings
+from hybridloop.settings.inputs import checked, circuit_text
+from hybridloop.settings.renamed import RENAMED, current_name
+from hybridloop.settings.yaml import parse_yaml, read_yaml
+
+PREFIX = "HYBRIDLOOP_"
+# Variables that are no settings of a run; those of the emulator's command line begin with EMULATOR.
+NO_SETTINGS = frozenset({"HOME", "JOURNAL", "CRASH_AT", "STACK_PART"})
+CALL, DEFAULT = "the call", "default"
+_SIMILAR = 0.85  # a name that is so similar to a setting's is a misspelt one; others may belong to other programs
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Settings from one `source`, as errors and a run's record name it.
+
+    Names of inner settings may be written out (`failure.retries`) or nested in a mapping.
+    """
+
+    source: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedSettings:
+    """The settings of a run, and the source of each that is no default, by its full name (`failure.retries`)."""
+
+    settings: RunSettings
+    sources: Mapping[str, str]
+
+
+def resolve_settings(algorithm: str, *layers: Layer, environ: Mapping[str, str] = os.environ) -> ResolvedSettings:
+    """Resolve the settings of a run: the layers, later ones first, on top of the user's variables and file.
+
+    An `ansatz` may be a Qiskit circuit, or the path of a file in OpenQASM 3. Raises InputError with the name of an
+    invalid setting, and with its source if that was not the call.
+    """
+    model = SETTINGS[algorithm]
+    leaves: dict[str, tuple[Any, str]] = {}
+    for layer in (*_user_layers(algorithm, environ), *layers):
+        for name, value in _flatten(model, layer.values):
+            leaves = {other: known for other, known in leaves.items() if not _overlap(name, other)}
+            leaves[name] = value, layer.source
+    sources = {name: source for name, (_, source) in leaves.items()}
+    try:
+        return ResolvedSettings(checked(model, nest({name: value for name, (value, _) in leaves.items()})), sources)
+    except InputError as error:
+        raise _with_source(error, sources) from error
+
+
+def user_defaults(algorithm: str, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """Return what the user's variables and file set for an algorithm, by full names. Raises InputError."""
+    resolved = resolve_settings(algorithm, environ=environ)
+    values = dict(_flatten(type(resolved.settings), resolved.settings.model_dump()))
+    return {name: value for name, value in values.items() if name in resolved.sources}
+
+
+def unknown_variables(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Return the variables with our prefix that set nothing."""
+    return [name for name, path in _variables(environ) if path[0] not in _names() and not _is_no_setting(name)]
+
+
+def overview(algorithms: Iterable[str], environ: Mapping[str, str] = os.environ) -> list[dict[str, Any]]:
+    """Return each setting's value and source where a call sets nothing; equal rows of several algorithms once."""
+    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for algorithm in algorithms:
+        resolved = resolve_settings(algorithm, environ=environ)
+        for name, value in _flatten(type(resolved.settings), resolved.settings.model_dump(mode="json")):
+            source = resolved.sources.get(name, resolved.sources.get(name.split(".")[0], DEFAULT))
+            row = {"setting": name, "algorithms": [], "value": value, "source": source}
+            rows.setdefault((name, repr(value), source), row)["algorithms"].append(algorithm)
+    return list(rows.values())
+
+
+def _overlap(name: str, other: str) -> bool:
+    """Whether two full names cannot both be set: the same setting, or a group and a setting in it."""
+    return f"{other}.".startswith(f"{name}.") or f"{name}.".startswith(f"{other}.")
+
+
+def nest(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings by full names as nested mappings. Raises ValueError for a setting inside a plain value."""
+    nested: dict[str, Any] = {}
+    for name, value in settings.items():
+        *groups, last = name.split(".")
+        inner = nested
+        for group in groups:
+            inner = inner.setdefault(group, {})
+            if not isinstance(inner, dict):
+                raise ValueError(f"{group} is given as {inner!r} already: give {group} or a setting in it, not both")
+        inner[last] = value
+    return nested
+
+
+def _user_layers(algorithm: str, environ: Mapping[str, str]) -> Iterator[Layer]:
+    """The user's file and variables as far as they are about this algorithm, in the order of precedence."""
+    path = config_file(environ)
+    if path.is_file():
+        values = read_yaml(path, "user's settings")
+        _check_names(values, str(path))
+        yield Layer(str(path), {name: value for name, value in values.items() if _is_setting(algorithm, name)})
+        yield Layer(str(path), values.get(algorithm) or {})
+    for_all, for_one = [], []
+    for name, parts in _variables(environ):
+        if _is_no_setting(name) or not environ[name]:
+            continue
+        if parts[0] not in _names():
+            _refuse_misspelt(name, parts)
+            continue
+        value = parse_yaml(environ[name], name)
+        if parts[0] == algorithm and len(parts) > 1:
+            for_one.append(Layer(name, {".".join(parts[1:]): value}))
+        elif _is_setting(algorithm, parts[0]):
+            for_all.append(Layer(name, {".".join(parts): value}))
+    yield from (*for_all, *for_one)
+
+
+def _variables(environ: Mapping[str, str]) -> list[tuple[str, list[str]]]:
+    """All variables with our prefix, sorted by name, each with its path."""
+    names = sorted(name for name in environ if name.startswith(PREFIX))
+    return [(name, name.removeprefix(PREFIX).lower().split("__")) for name in names]
+
+
+def _is_no_setting(variable: str) -> bool:
+    name = variable.removeprefix(PREFIX)
+    return name in NO_SETTINGS or name.startswith("EMULATOR_")
+
+
+def _names() -> frozenset[str]:
+    """Everything that may stand first in a path: the settings of any algorithm, and the algorithms."""
+    return frozenset({*SETTINGS, *RENAMED, *(name for model in SETTINGS.values() for name in model.model_fields)})
+
+
+def _is_setting(algorithm: str, name: str) -> bool:
+    return current_name(name) in SETTINGS[algorithm].model_fields
+
+
+def _check_names(values: Mapping[str, Any], path: str) -> None:
+    for name, value in values.items():
+        if name not in _names():
+            similar = difflib.get_close_matches(str(name), sorted(_names()), n=1)
+            hint = f"Did you mean {similar[0]!r}?" if similar else "`hybridloop config` lists what there is."
+            raise InputError(f"{path}, {name}", "there is no setting of that name", hint)
+        if name in SETTINGS and not isinstance(value, Mapping | None):
+            raise InputError(f"{path}, {name}", f"{value!r} holds no settings by name", "Indent them below it.")
+
+
+def _refuse_misspelt(name: str, parts: list[str]) -> None:
+    """Raise InputError for a variable that is nearly a setting's: a misspelt cap that has no effect costs money."""
+    if similar := difflib.get_close_matches(parts[0], sorted(_names()), n=1, cutoff=_SIMILAR):
+        suggestion = PREFIX + "__".join([similar[0], *parts[1:]]).upper()
+        raise InputError(name, "there is no setting of that name", f"Did you mean {suggestion}?")
+
+
+def _flatten(model: type[BaseModel], values: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, Any]]:
+    """Each setting by its full name; those of an inner model one by one, so that layers add to each other."""
+    for given, value in values.items():
+        name = current_name(given)
+        field = model.model_fields.get(name)
+        inner = None if field is None else field.annotation
+        is_group = isinstance(inner, type) and issubclass(inner, BaseModel)
+        if is_group and isinstance(value, Mapping):
+            yield from _flatten(inner, value, f"{group}{name}.")  # type: ignore[arg-type]
+        elif is_group and isinstance(value, BaseModel):
+            yield from _flatten(inner, value.model_dump(), f"{group}{name}.")  # type: ignore[arg-type]
+        else:
+            yield f"{group}{name}", circuit_text(value) if name == "ansatz" else value
+
+
+def _with_source(error: InputError, sources: Mapping[str, str]) -> InputError:
+    """Return the error with the setting's source, if that was not the call."""
+    source = next((source for name, source in sources.items() if _overlap(name, error.field)), None)
+    elsewhere = sorted({source for source in sources.values() if not _is_call(source)})
+    if source is None and elsewhere:  # it is about several settings
+        return InputError(error.field, error.problem, f"{error.remedy} Set elsewhere: {', '.join(elsewhere)}.")
+    if source is None or _is_call(source):
+        return error
+    field = source if source.startswith(PREFIX) else f"{source}, {error.field}"
+    return InputError(field, error.problem, error.remedy)
+
+
+def _is_call(source: str) -> bool:
+    return source == CALL or source.startswith("--set ")

@@ -1,0 +1,223 @@
+"""Checks of what a run connects to: journal, local stack, Prefect server, and the workspace with clock and target."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from email.utils import parsedate_to_datetime
+from importlib.metadata import version
+from typing import Any
+from urllib.parse import urlsplit
+
+from hybridloop import local_stack
+from hybridloop.api.environment import workspace_called
+from hybridloop.errors import AccessDenied, HybridloopError, InputError, JournalError, ServiceRefused
+from hybridloop.local_stack.prefect_settings import LOOPBACK
+from hybridloop.runtime.paths import home
+from hybridloop.setup_checks.check_result import CheckResult, ok, skipped, warning, wrong
+
+ANSWER_TIMEOUT_S = 10.0
+
+
+def check_journal(environ: Mapping[str, str]) -> CheckResult:
+    """Check that the journal can be read and has the current version."""
+    from hybridloop.journal import inspect_journal
+
+    try:
+        status = inspect_journal(environ)
+    except InputError as error:
+        return wrong("journal", f"HYBRIDLOOP_JOURNAL: {error.problem}", error.remedy)
+    except JournalError as error:
+        return wrong("journal", error.happened, error.remedy)
+    if status.version is None:
+        return ok("journal", f"{status.place} will be created")
+    if status.version != status.newest:
+        found = f"{status.place} has version {status.version}; this hybridloop writes version {status.newest}"
+        remedy = "The next command upgrades it. Older versions of hybridloop can't read it then: make a copy first."
+        return warning("journal", found, remedy)
+    return ok("journal", f"{status.place}, version {status.version}")
+
+
+def check_stack(environ: Mapping[str, str]) -> Iterator[CheckResult]:
+    """Check that the running parts of the local stack answer and are up to date."""
+    if not home(environ).is_dir():
+        yield ok("local stack", "not running; the first run starts it")
+        return
+    for part in local_stack.status(environ).components:
+        name, state = f"local {part.name}", part.state
+        if state is local_stack.ComponentState.YOURS:
+            yield ok(name, "not needed: your own is used")
+        elif state is local_stack.ComponentState.STOPPED:
+            yield ok(name, "not running; the first command that needs it starts it")
+        elif state is local_stack.ComponentState.SILENT:
+            remedy = f"Restart it: hybridloop down, then hybridloop up. Its log: {part.output}"
+            yield wrong(name, f"process {part.pid} runs but does not answer", remedy)
+        elif state is local_stack.ComponentState.OUTDATED:
+            yield warning(
+                name, "it runs another version than is installed", "The next run restarts it, or: hybridloop up"
+            )
+        else:
+            yield ok(name, f"answers at {part.url}")
+
+
+def check_prefect(environ: Mapping[str, str]) -> CheckResult:
+    """Check that the Prefect server that runs use answers and fits the installed client."""
+    url, is_yours = _prefect_url(environ)
+    if url is None:
+        return ok("prefect", "no server is configured; the first run starts a local one")
+    remedy = "Restart it: hybridloop down, then hybridloop up."
+    if is_yours:
+        remedy = "Start it, or correct PREFECT_API_URL or the profile."
+    # Ask the server for its version
+    try:
+        with http_get(f"{url.rstrip('/')}/admin/version", _credentials(environ)) as reply:
+            running = str(json.load(reply))
+    except urllib.error.HTTPError as error:
+        if error.code in (401, 403) and not _credentials(environ):
+            return skipped("prefect", f"{url} requires a key, which is not in the environment; a profile may have it")
+        if error.code in (401, 403):
+            remedy = "Correct PREFECT_API_KEY or PREFECT_API_AUTH_STRING."
+            return wrong("prefect", f"{url} denies access (HTTP {error.code})", remedy)
+        return wrong("prefect", f"{url} is not the API of a Prefect 3 server (HTTP {error.code})", remedy)
+    except (OSError, ValueError) as error:
+        return wrong("prefect", f"{url} does not answer ({getattr(error, 'reason', error)})", remedy)
+    # Compare it with the client's
+    installed = version("prefect")
+    versions = f"{url} has version {running}, the installed client {installed}"
+    if running.split(".")[0] != installed.split(".")[0]:
+        return wrong("prefect", versions, "Use a Prefect 3 server.")
+    if running.split(".")[:2] != installed.split(".")[:2]:
+        return warning("prefect", versions, "Install the same version of both.")
+    return ok("prefect", f"{url}, version {running}")
+
+
+def _prefect_url(environ: Mapping[str, str]) -> tuple[str | None, bool]:
+    """Return the API's address and True if the user configured it; address None if a run would start a server."""
+    if not home(environ).is_dir() and not environ.get("PREFECT_API_URL"):
+        return None, False
+    (part, _) = local_stack.status(environ).components
+    if part.state is local_stack.ComponentState.YOURS:
+        return part.url, True
+    return (f"{part.url}/api", False) if part.state is local_stack.ComponentState.RUNNING else (None, False)
+
+
+def _credentials(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the Authorization header that Prefect's client would build from the environment."""
+    if key := environ.get("PREFECT_API_KEY"):
+        return {"Authorization": f"Bearer {key}"}
+    if pair := environ.get("PREFECT_API_AUTH_STRING"):
+        return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+    return {}
+
+
+def http_get(url: str, headers: Mapping[str, str] = {}) -> AbstractContextManager[Any]:
+    """Send a GET request and return the reply; loopback addresses bypass proxies. Raises OSError and HTTPError."""
+    is_local = (urlsplit(url).hostname or "") in LOOPBACK
+    handlers = [urllib.request.ProxyHandler({})] if is_local else []
+    request = urllib.request.Request(url, headers=dict(headers))
+    reply: AbstractContextManager[Any] = urllib.request.build_opener(*handlers).open(request, timeout=ANSWER_TIMEOUT_S)
+    return reply
+
+
+SKEW_S, MUCH_SKEW_S = 30.0, 240.0  # Azure accepts tokens and signatures within five minutes
+
+
+def check_workspace(environ: Mapping[str, str], block: str | None = None) -> Iterator[CheckResult]:
+    """Check the workspace (of a saved block, if one is named), this machine's clock, and the default target."""
+    # Connect
+    try:
+        workspace = workspace_called(block) if block else _configured_workspace(environ)
+    except InputError as error:
+        yield wrong("workspace", f"{error.field}: {error.problem}", error.remedy)
+        return
+    except HybridloopError as error:
+        yield wrong("workspace", *_problem_and_remedy(error))
+        return
+    if workspace is None:
+        yield ok("workspace", "none is configured; runs use the local service, which the first run starts")
+        return
+    yield _check_clock(workspace)
+    # List the targets, which needs access
+    try:
+        targets = {row["target"]: row["state"] for row in _targets(workspace)}
+    except AccessDenied as error:
+        yield wrong("workspace", error.happened, f"{error.remedy} For an identity, sign in: az login.")
+    except ServiceRefused as error:
+        remedy = "Compare subscription, resource group and name with the workspace's page."
+        yield wrong("workspace", error.happened, remedy)
+    except HybridloopError as error:
+        yield wrong("workspace", *_problem_and_remedy(error))
+    else:
+        yield ok("workspace", f"{workspace.name}, with {len(targets)} targets")
+        yield _check_target(targets, environ)
+        return
+    yield skipped("target", "not checked, because of the workspace")
+
+
+def _configured_workspace(environ: Mapping[str, str]) -> Any | None:
+    """Return the configured workspace, else that of the local service if it runs."""
+    from hybridloop.azure.workspace import CONNECTION_VARIABLE, LocalService, connect
+
+    if text := environ.get(CONNECTION_VARIABLE):
+        return connect(text)
+    emulator = local_stack.find_emulator(environ)
+    return None if emulator is None else connect(LocalService(f"{emulator.url}/", emulator.api_key))
+
+
+def _targets(workspace: Any) -> list[dict[str, Any]]:
+    from hybridloop.azure.listing import list_targets
+
+    return list_targets(workspace)
+
+
+def _check_clock(workspace: Any) -> CheckResult:
+    """Compare this machine's clock with the service's, because signatures and tokens expire."""
+    from hybridloop.azure.workspace import endpoint_of
+
+    url = endpoint_of(workspace)
+    try:
+        with http_get(url) as reply:
+            date = reply.headers["Date"]
+    except urllib.error.HTTPError as error:  # it requires a key, and its answer has a date
+        date = error.headers["Date"]
+    except OSError as error:
+        return skipped("clock", f"{url} does not answer ({getattr(error, 'reason', error)})")
+    try:
+        ahead = time.time() - parsedate_to_datetime(date).timestamp()
+    except (TypeError, ValueError):
+        return skipped("clock", f"{url} does not send a date")
+    found = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the service's"
+    if abs(ahead) > MUCH_SKEW_S:
+        return wrong("clock", found, "Set this machine's clock (NTP): Azure rejects signatures that are minutes off.")
+    if abs(ahead) > SKEW_S:
+        return warning("clock", found, "Set this machine's clock (NTP).")
+    return ok("clock", found)
+
+
+def _check_target(targets: Mapping[str, str | None], environ: Mapping[str, str]) -> CheckResult:
+    """Check that the workspace offers the default target."""
+    from hybridloop.azure.targets import find_target
+    from hybridloop.settings.sources import resolve_settings
+
+    try:
+        found = resolve_settings("vqe", environ=environ)
+        name = find_target(found.settings.target).name
+    except InputError as error:
+        return wrong("target", f"{error.field}: {error.problem}", error.remedy)
+    state = targets.get(name)
+    if name not in targets:
+        remedy = "Add its provider to the workspace, or set HYBRIDLOOP_TARGET to one of `hybridloop targets`."
+        return wrong("target", f"this workspace does not offer {name}", remedy)
+    if state != "Available":
+        return warning("target", f"{name} is {state}", "Runs wait for it; or choose another target: hybridloop targets")
+    return ok("target", f"{name} is available")
+
+
+def _problem_and_remedy(error: HybridloopError) -> tuple[str, str]:
+    """Return what happened and what to do."""
+    return getattr(error, "happened", str(error)), getattr(error, "remedy", "")

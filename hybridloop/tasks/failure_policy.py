@@ -1,0 +1,150 @@
+"""What a run does when something fails: one model, the same words in Python, YAML and on the command line."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from hybridloop.runtime.durations import format_duration
+
+FIRST_WAIT_S = 2.0  # before a job's second attempt; doubled for each further one
+LONGEST_WAIT_S = 60.0
+_HALF_A_DAY_S = 43_200.0  # the longest queue on record
+
+
+class OnJobFailure(enum.StrEnum):
+    """What the service does with a session in which a job fails."""
+
+    ABORT = "abort"
+    CONTINUE = "continue"
+
+
+class OnLostJob(enum.StrEnum):
+    """What becomes of a point whose job gave no counts, all its attempts used."""
+
+    FAIL = "fail"
+    PENALIZE = "penalize"
+    SKIP = "skip"
+
+
+class OnSessionLost(enum.StrEnum):
+    """What a run does when the service ends its session."""
+
+    RENEW = "renew"
+    FAIL = "fail"
+
+
+class OnTargetDown(enum.StrEnum):
+    """What a run does while its target takes no jobs."""
+
+    WAIT = "wait"
+    PARK = "park"
+    FAIL = "fail"
+
+
+def _number(value: object) -> object:
+    if isinstance(value, bool):  # YAML's `yes` would be the number 1
+        raise ValueError("give a number, not yes or no")
+    return value
+
+
+_Count = Annotated[int, BeforeValidator(_number)]
+_Real = Annotated[float, BeforeValidator(_number)]
+
+
+class FailurePolicy(BaseModel):
+    """How failures are met: of a job, of a session, of the target."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    session_on_job_failure: OnJobFailure = Field(
+        OnJobFailure.CONTINUE,
+        description="the service's own policy for a session in which a job fails: end it, or take further jobs",
+    )
+    retries: _Count = Field(3, ge=0, le=100, description="further attempts for a job that failed in passing")
+    retry_within_s: _Real = Field(
+        600.0, gt=0, le=_HALF_A_DAY_S, description="seconds after a job's first failure in which attempts may begin"
+    )
+    on_lost_job: OnLostJob = Field(
+        OnLostJob.FAIL,
+        description="when a job is lost for good: end the run, give its point a value, or leave the point out",
+    )
+    penalty: _Real | None = Field(
+        None, description="value of a lost point, in the objective's unit (hartree for molecules); for penalize only"
+    )
+    on_session_lost: OnSessionLost = Field(
+        OnSessionLost.RENEW, description="when the service ends the session: go on in a new one, or end the run"
+    )
+    max_renewals: _Count = Field(
+        10,
+        ge=1,
+        le=10_000,
+        description="sessions that the service may end underneath the run, each followed by the next",
+    )
+    on_target_down: OnTargetDown = Field(
+        OnTargetDown.WAIT,
+        description="while the target takes no jobs: wait for it, then end the run or park it; or end it at once",
+    )
+    target_down_wait_s: _Real = Field(
+        1800.0, gt=0, le=_HALF_A_DAY_S, description="seconds to wait for a target that is down, each time"
+    )
+
+    @model_validator(mode="after")
+    def _penalty_where_it_is_used(self) -> Self:
+        penalizes = self.on_lost_job is OnLostJob.PENALIZE
+        if penalizes and self.penalty is None:
+            raise ValueError("on_lost_job: penalize needs a penalty, the value that a lost point gets")
+        if not penalizes and self.penalty is not None:
+            raise ValueError(f"a penalty is for on_lost_job: penalize, not for {self.on_lost_job.value}")
+        return self
+
+
+def wait_before_retry(policy: FailurePolicy, *, failed: int, since_first_s: float, draw: float) -> float | None:
+    """Seconds until the next attempt of a job that failed in passing, or None: it is lost.
+
+    `failed` counts its attempts, all failed; `since_first_s` is the time since the first failure; `draw` in [0, 1)
+    is the jitter, over all of an exponentially growing wait, so that the jobs of one outage do not return together.
+    """
+    if failed > policy.retries:
+        return None
+    longest = FIRST_WAIT_S
+    for _ in range(failed - 1):
+        longest = min(LONGEST_WAIT_S, 2.0 * longest)
+    wait = draw * longest
+    return wait if since_first_s + wait <= policy.retry_within_s else None
+
+
+def while_away(policy: FailurePolicy, left_s: float) -> str:
+    """What becomes of a run whose target takes no jobs, in sentences: how long it waits, what then, who chooses.
+
+    `left_s` is how many seconds it waits from now on.
+    """
+    if policy.on_target_down is OnTargetDown.FAIL:
+        return "The run does not wait for it (--on-target-down wait and park do)."
+    if policy.on_target_down is OnTargetDown.WAIT:
+        then = "it ends as failed, and `hybridloop runs resume` goes on with it"
+        other = "With --on-target-down park it is parked then, for housekeeping to go on with"
+    else:
+        then = "it is parked, and housekeeping or `hybridloop runs resume` goes on with it"
+        other = "With --on-target-down wait it ends as failed then"
+    return (
+        f"The run waits for it, {format_duration(left_s)} at most; if it is not back by then, {then}. "
+        f"{other}, with fail it does not wait, and --target-down-wait-s says how long."
+    )
+
+
+def cautions(policy: FailurePolicy) -> tuple[str, ...]:
+    """What whoever chose this policy should know before the run starts."""
+    if policy.session_on_job_failure is not OnJobFailure.ABORT:
+        return ()
+    renewed = (
+        f"a new session follows, at most {policy.max_renewals} times"
+        if policy.on_session_lost is OnSessionLost.RENEW
+        else "the run ends with it"
+    )
+    return (
+        "session_on_job_failure: abort lets the service end the whole session, and cancel its other jobs, "
+        f"at the first job that fails, in passing or not; {renewed}.",
+    )

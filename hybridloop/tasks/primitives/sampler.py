@@ -1,0 +1,149 @@
+"""Qiskit's sampler interface over a session, for algorithms that are not ours."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
+from qiskit.primitives import (
+    BaseSamplerV2,
+    BitArray,
+    DataBin,
+    PrimitiveResult,
+    PubResult,
+    SamplerPubResult,
+)
+from qiskit.primitives.base.base_primitive_job import BasePrimitiveJob
+from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
+from qiskit.providers import JobStatus
+
+from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
+from hybridloop.errors import InputError, JobFailed
+from hybridloop.tasks.failure_policy import OnLostJob
+from hybridloop.tasks.submission.replay import SAME_UNTOLD_RAD
+from hybridloop.tasks.submission.results import largest_remainder
+from hybridloop.tasks.submission.round_in_flight import RoundInFlight
+
+if TYPE_CHECKING:
+    from hybridloop.tasks.session import OpenSession
+
+
+class SessionSampler(BaseSamplerV2):  # type: ignore[misc]  # Qiskit has no types
+    """A sampler whose every `run` is one round of a session: numbered and submitted at once, awaited in `result()`.
+
+    A job that is lost for good raises in `result()`: a foreign algorithm would take a lost point for a perfect one.
+    """
+
+    def __init__(self, session: OpenSession, *, shots: int, stream: str) -> None:
+        self._session = session
+        self._shots = shots
+        self._stream = stream
+
+    def run(self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None) -> RoundJob:
+        """Start a round of PUBs; `shots` is for those that state none (default: the sampler's)."""
+        wanted = self._shots if shots is None else shots
+        coerced = [SamplerPub.coerce(pub, wanted) for pub in pubs]
+        round_ = self._session.start_round(coerced, stream=self._stream, same_rad=SAME_UNTOLD_RAD)
+
+        def read(measured: Sequence[MeasuredPub]) -> list[SamplerPubResult]:
+            return [_pub_result(pub, each) for pub, each in zip(coerced, measured, strict=True)]
+
+        return RoundJob(self._session, round_, read)
+
+
+class RoundJob(BasePrimitiveJob):  # type: ignore[misc]  # Qiskit has no types
+    """A round as Qiskit's primitive job; `read` makes the primitive's results of what was measured."""
+
+    def __init__(
+        self, session: OpenSession, round_: RoundInFlight, read: Callable[[Sequence[MeasuredPub]], list[PubResult]]
+    ) -> None:
+        super().__init__(str(uuid.uuid5(uuid.UUID(session.run_uid), round_.place.prefix)))
+        self._session = session
+        self._round = round_
+        self._read = read
+        self._result: PrimitiveResult[PubResult] | None = None
+
+    def result(self) -> PrimitiveResult[PubResult]:
+        """Wait for the round's counts. Raises what ended it."""
+        if self._result is None:
+            self._result = PrimitiveResult(self._read(self._session.collect(self._round)), metadata={"version": 2})
+        return self._result
+
+    def status(self) -> JobStatus:
+        """DONE once all counts are there or the round has failed, else RUNNING."""
+        return JobStatus.DONE if self._round.ended.is_set() else JobStatus.RUNNING
+
+    def done(self) -> bool:
+        """Whether the round has ended."""
+        return self._round.ended.is_set()
+
+    def running(self) -> bool:
+        """Whether the round is in flight."""
+        return not self._round.ended.is_set()
+
+    def cancelled(self) -> bool:
+        """Always False: a round's jobs are left to finish, because they are paid for."""
+        return False
+
+    def in_final_state(self) -> bool:
+        """Whether the round has ended."""
+        return self._round.ended.is_set()
+
+    def cancel(self) -> None:
+        """Stop waiting for the round; its jobs are left to finish."""
+        self._round.stop()
+
+
+def _pub_result(pub: SamplerPub, points: Sequence[Counts | FailedPoint]) -> SamplerPubResult:
+    bits = np.stack([_shots(pub, counts) for counts in points])  # (points, shots, clbits), lowest bit first
+    data = {}
+    for register in filter(len, pub.circuit.cregs):
+        packed = _pack(bits[..., _positions(pub.circuit, register)])
+        array = packed.reshape(*pub.shape, pub.shots, packed.shape[-1])
+        data[register.name] = BitArray(array, register.size)
+    return SamplerPubResult(DataBin(**data, shape=pub.shape), metadata={"shots": pub.shots})
+
+
+def incomplete(why: str) -> JobFailed:
+    """The error of a primitive that lacks a point's counts."""
+    return JobFailed(
+        f"a point has no complete counts: {why}",
+        "The other points of its round are measured and paid for.",
+        "Start the run again.",
+    )
+
+
+def check_no_lost_points(primitive: str, on_lost_job: OnLostJob) -> None:
+    """Raise InputError for a failure policy that hands on lost points, which Qiskit's results have no word for."""
+    if on_lost_job is not OnLostJob.FAIL:
+        problem = f"{primitive} has no way to {on_lost_job.value} a point"
+        raise InputError("on_lost_job", problem, "Choose 'fail' for algorithms that are not hybridloop's own.")
+
+
+def _shots(pub: SamplerPub, counts: Counts | FailedPoint) -> NDArray[np.uint8]:
+    if isinstance(counts, Counts) and counts.exact:  # a distribution, of as many shots as the target takes at most
+        counts = Counts.from_bitstrings(largest_remainder(counts.bitstrings(), pub.shots), exact=True)
+    if isinstance(counts, FailedPoint):
+        raise incomplete(counts.reason)
+    if counts.shots != pub.shots:
+        raise incomplete(f"{pub.shots - counts.shots} shots lost a qubit")
+    rows = np.repeat(counts.outcomes, counts.counts, axis=0)
+    bits: NDArray[np.uint8] = np.unpackbits(rows, axis=1)[:, ::-1][:, : counts.num_bits]
+    return bits
+
+
+def _positions(circuit: QuantumCircuit, register: Any) -> list[int]:
+    place = {bit: i for i, bit in enumerate(circuit.clbits)}
+    return [place[bit] for bit in register]
+
+
+def _pack(columns: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    width = columns.shape[-1]
+    padded = np.zeros((*columns.shape[:-1], 8 * ((width + 7) // 8)), dtype=np.uint8)
+    padded[..., :width] = columns
+    packed: NDArray[np.uint8] = np.packbits(padded[..., ::-1], axis=-1)
+    return packed

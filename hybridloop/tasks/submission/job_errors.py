@@ -1,0 +1,93 @@
+"""The one table of what can go wrong with a call or a job, sorted: what may pass, and what will not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from hybridloop.azure.transport import FailureKind
+
+CANCELLED = "cancelled"
+CANCELLED_WITH_SESSION = "cancelled with its session"
+RESULT_MISSING = "result missing"
+RESULT_UNREADABLE = "result unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """Whether a fault may pass, so that asking again may help; and what it means."""
+
+    transient: bool
+    meaning: str
+
+
+JOB_ERRORS: Mapping[str, Sorted] = MappingProxyType(
+    {
+        # The service's codes, whole and case-sensitive: they are free text. Counted in recorded traffic, or documented.
+        "ProviderTimeout": Sorted(transient=True, meaning="the provider did not take the job in time"),
+        "TransientFailure": Sorted(transient=True, meaning="the service or provider failed in passing"),
+        "InternalError": Sorted(transient=True, meaning="the service failed inside"),
+        "PartnerCallFailed": Sorted(transient=True, meaning="the service could not reach the provider"),
+        "TargetUnavailable": Sorted(transient=True, meaning="the target went down"),
+        "PropertyNotSpecified": Sorted(transient=False, meaning="an input parameter is missing"),
+        "InvalidProperty": Sorted(transient=False, meaning="an input parameter has a value that is not taken"),
+        "InvalidInputData": Sorted(transient=False, meaning="the target does not take the program"),
+        "InvalidInputError": Sorted(transient=False, meaning="the provider does not take the program"),
+        "CompilationError": Sorted(transient=False, meaning="the program does not compile for the target"),
+        "QIRPreProcessingFailed": Sorted(transient=False, meaning="the QIR program can't be read"),
+        "QATTransformationFailed": Sorted(
+            transient=False, meaning="the QIR program can't be translated for the target"
+        ),
+        "CannotTranslateInputData": Sorted(transient=False, meaning="the program's format can't be translated"),
+        "CannotTranslateOutputData": Sorted(transient=False, meaning="the result's format can't be translated"),
+        "RuntimeError": Sorted(transient=False, meaning="the program failed while it ran"),
+        "quantinuum - 1001": Sorted(transient=False, meaning="Quantinuum refused the program"),
+    }
+)
+
+OWN_ENDINGS: Mapping[str, Sorted] = MappingProxyType(
+    {
+        # Ways a job ends without counts for which the service has no code.
+        RESULT_MISSING: Sorted(transient=False, meaning="it succeeded, and its result is not there: a resume reads it"),
+        CANCELLED_WITH_SESSION: Sorted(transient=True, meaning="the session ended, and took the job with it"),
+        RESULT_UNREADABLE: Sorted(transient=False, meaning="it succeeded, and its result has another form"),
+        CANCELLED: Sorted(transient=False, meaning="someone cancelled it"),
+    }
+)
+
+TROUBLES: Mapping[FailureKind, str] = MappingProxyType(
+    {
+        FailureKind.UNREACHABLE: "no connection, it broke, or no answer: a submission is settled by asking for its id",
+        FailureKind.BUSY: "HTTP 408, 429 or 5xx",
+        FailureKind.DOWN: "the target takes no jobs: it is waited for as the failure policy says",
+        FailureKind.UNCLEAR: "an answer that can't be read: a submission is settled by asking for the job's id",
+        FailureKind.DENIED: "HTTP 401 or 403: the key or identity is not accepted",
+        FailureKind.MISSING: "HTTP 404: no such session or job; a result that is not there yet is waited for",
+        FailureKind.SESSION_OVER: "the session has ended and takes no more jobs",
+        FailureKind.CONFLICT: "HTTP 409: the id is taken by something else",
+        FailureKind.REFUSED: "any other HTTP 4xx: understood, and refused",
+    }
+)
+
+
+def transient(code: str | None) -> bool:
+    """Whether a job that ended so is worth a new attempt: the code of its `errorData`, or one of our own endings.
+
+    Codes are compared whole. One that is not in the table, or none at all, is permanent: the same program would most
+    likely fail again, and be billed again.
+    """
+    known = _job_ending(code)
+    return known is not None and known.transient
+
+
+def meaning_of(code: str | None) -> str:
+    """What the code of a job that ended without counts means, in words for a message."""
+    known = _job_ending(code)
+    if known is not None:
+        return known.meaning
+    return "the service gave no reason" if not code else f"{code!r} is no code that hybridloop knows"
+
+
+def _job_ending(code: str | None) -> Sorted | None:
+    return None if code is None else JOB_ERRORS.get(code) or OWN_ENDINGS.get(code)

@@ -1,0 +1,124 @@
+"""What a job's result says, as counts.
+
+A round's answer from the counts of its jobs.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
+from hybridloop.journal import PubRecord
+
+
+class UnreadableResult(ValueError):
+    """The bytes are not what the format promises."""
+
+
+def read_results_v2(data: bytes, num_bits: int, *, exact: bool, shots: int) -> Counts:
+    """Counts from a `microsoft.quantum-results.v2` document of one program that records num_bits bits.
+
+    Outcomes list the highest classical bit first, as Qiskit's bit strings do; several registers come as a tuple.
+    `exact` says that the target does not sample: its numbers are a distribution, and become counts that sum to the
+    shots by largest remainder. Sampled outcomes with a lost qubit (a mark that is neither 0 nor 1) are left out, as the
+    SDK leaves them out, so that such counts may sum to less than the shots. Raises UnreadableResult.
+    """
+    try:
+        weights = _weights(json.loads(data)["Results"][0]["Histogram"], num_bits)
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise UnreadableResult(f"{type(error).__name__}: {error}") from error
+    total = sum(weights.values())
+    if not 0 < total < math.inf:
+        raise UnreadableResult("it has no counts")
+    if exact:
+        return Counts.from_bitstrings(largest_remainder(weights, shots), exact=True)
+    if total > shots or any(weight != int(weight) for weight in weights.values()):
+        raise UnreadableResult(f"{total} counts for {shots} shots")
+    return Counts.from_bitstrings({bits: int(weight) for bits, weight in weights.items()})
+
+
+def largest_remainder(weights: Mapping[str, float], shots: int) -> dict[str, int]:
+    """Counts in proportion to the weights that sum to the shots (A. Hamilton's method); those of 0 are left out.
+
+    Fractions are compared at a resolution of 1e-7 and ties fall to the lower outcome, so that the last bits of a
+    simulation's arithmetic do not show.
+
+    >>> largest_remainder({"00": 0.5, "11": 0.5}, 3)
+    {'00': 2, '11': 1}
+    """
+    total = sum(weights.values())
+    shares = {bits: round(weights[bits] / total * shots, 7) for bits in sorted(weights)}
+    counts = {bits: int(share) for bits, share in shares.items()}
+    by_remainder = sorted(counts, key=lambda bits: counts[bits] - shares[bits])
+    for bits in by_remainder[: shots - sum(counts.values())]:
+        counts[bits] += 1
+    return {bits: count for bits, count in counts.items() if count}
+
+
+def _weights(histogram: Sequence[Mapping[str, object]], num_bits: int) -> dict[str, float]:
+    weights: dict[str, float] = {}
+    for row in histogram:
+        bits = _bits(row["Outcome"])
+        if len(bits) != num_bits:
+            raise UnreadableResult(f"an outcome of {len(bits)} bits where the program records {num_bits}")
+        if set(bits) <= {"0", "1"}:
+            weights[bits] = weights.get(bits, 0) + float(str(row["Count"]))
+    return weights
+
+
+def _bits(outcome: object) -> str:
+    if isinstance(outcome, dict):  # {"Item1": …, "Item2": …}: registers, the highest first
+        outcome = list(outcome.values())
+    return "".join(map(_bits, outcome)) if isinstance(outcome, list) else str(outcome)
+
+
+def merge_counts(parts: Sequence[Counts]) -> Counts:
+    """The counts of several parts of one point, added up."""
+    if len(parts) == 1:
+        return parts[0]
+    rows = np.concatenate([part.outcomes for part in parts])
+    outcomes, where = np.unique(rows, axis=0, return_inverse=True)
+    counts = np.zeros(len(outcomes), dtype=np.int64)
+    np.add.at(counts, where.reshape(-1), np.concatenate([part.counts for part in parts]))
+    return Counts(parts[0].num_bits, outcomes, counts, all(part.exact for part in parts))
+
+
+def spread(counts: Counts, positions: Sequence[int], num_bits: int) -> Counts:
+    """Counts over the measured bits as counts over all num_bits classical bits; the others read 0.
+
+    `positions[j]` is the classical bit that the program's bit j was measured into.
+    """
+    if list(positions) == list(range(num_bits)):
+        return counts
+    bits = np.unpackbits(counts.outcomes, axis=1)[:, ::-1][:, : counts.num_bits]
+    wide = np.zeros((len(bits), 8 * ((num_bits + 7) // 8)), dtype=np.uint8)
+    wide[:, list(positions)] = bits
+    outcomes = np.packbits(wide[:, ::-1], axis=1)
+    order = np.lexsort(outcomes.T[::-1])
+    return Counts(num_bits, outcomes[order], counts.counts[order], counts.exact)
+
+
+def measured(
+    pubs: Sequence[PubRecord], found: Mapping[tuple[int, int, int], Counts | FailedPoint]
+) -> list[MeasuredPub]:
+    """A round's answer from the counts of its places (PUB, point, part); a point that lost a part is lost."""
+    parts: dict[tuple[int, int], list[Counts | FailedPoint]] = {}
+    for pub, point, part in sorted(found):
+        parts.setdefault((pub, point), []).append(found[pub, point, part])
+    return [
+        MeasuredPub(pub.points, tuple(_point(parts[i, j], pub) for j in range(len(pub.points))))
+        for i, pub in enumerate(pubs)
+    ]
+
+
+def _point(parts: Sequence[Counts | FailedPoint], pub: PubRecord) -> Counts | FailedPoint:
+    counts = []
+    for part in parts:
+        if isinstance(part, FailedPoint):
+            return part
+        counts.append(part)
+    return spread(merge_counts(counts), pub.measured, pub.num_clbits)

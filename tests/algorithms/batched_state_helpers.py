@@ -1,0 +1,136 @@
+"""Fast rounds for tests: statevectors of many points at once, with the common part of the circuits simulated once."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterExpression
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from hybridloop.algorithms.rounds import Counts, MeasuredPub, RunRound, pub_points
+from tests.algorithms.conftest import largest_remainder
+
+States = NDArray[np.complex128]
+FIXED: dict[str, NDArray[np.complex128]] = {
+    "x": np.array([[0, 1], [1, 0]], complex),
+    "h": np.array([[1, 1], [1, -1]], complex) / np.sqrt(2),
+    "s": np.diag([1, 1j]),
+    "sdg": np.diag([1, -1j]),
+}
+PAULIS = {"rx": FIXED["x"], "ry": np.array([[0, -1j], [1j, 0]]), "rz": np.diag([1.0 + 0j, -1.0])}
+
+
+class Gate(NamedTuple):
+    """A gate's name, qubits and angle: a constant, plus a slope times the value for each parameter index."""
+
+    name: str
+    qubits: tuple[int, ...]
+    constant: float = 0.0
+    slopes: tuple[tuple[int, float], ...] = ()
+
+
+Draw = Callable[[int, NDArray[np.float64]], NDArray[np.int64]]
+
+
+def noiseless_rounds() -> RunRound:
+    """Return rounds of exact distributions, scaled to the shots. Consecutive PUBs with the same points share work."""
+    return _rounds(largest_remainder, exact=True)
+
+
+def shot_rounds(seed: int, start: States | None = None) -> RunRound:
+    """Return rounds with shot noise. Consecutive PUBs with the same points share work.
+
+    Circuits begin with the state `start`, (2^qubits,), instead of all zeros.
+    """
+    return _rounds(np.random.default_rng(seed).multinomial, exact=False, start=start)
+
+
+def _rounds(draw: Draw, *, exact: bool, start: States | None = None) -> RunRound:
+    read: dict[int, tuple[QuantumCircuit, list[Gate]]] = {}  # keeps the circuit, so that its id is not reused
+
+    def run_round(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+        parts = itertools.groupby(pubs, lambda pub: (pub.circuit.num_parameters, pub_points(pub).tobytes()))
+        return [answer for _, part in parts for answer in run_pubs_of_same_points(list(part))]
+
+    def run_pubs_of_same_points(pubs: Sequence[SamplerPub]) -> list[MeasuredPub]:
+        programs = []
+        for pub in pubs:
+            if id(pub.circuit) not in read:
+                read[id(pub.circuit)] = (pub.circuit, _gates(pub.circuit))
+            programs.append(read[id(pub.circuit)][1])
+        points, count = pub_points(pubs[0]), pubs[0].circuit.num_qubits
+        shared = next((i for i, row in enumerate(zip(*programs, strict=False)) if len(set(row)) > 1), None)
+        shared = min(map(len, programs)) if shared is None else shared
+        states = np.zeros((len(points), 2**count), complex)
+        states[:, 0] = 1.0
+        if start is not None:
+            states[:] = start
+        common = _evolve(states, programs[0][:shared], points)
+        return [
+            _measured(_evolve(common, program[shared:], points), pub, draw, exact=exact)
+            for program, pub in zip(programs, pubs, strict=True)
+        ]
+
+    return run_round
+
+
+def _gates(circuit: QuantumCircuit) -> list[Gate]:
+    indices = {parameter: index for index, parameter in enumerate(circuit.parameters)}
+    gates = []
+    for gate in circuit.data:
+        if gate.name == "measure":
+            continue
+        qubits = tuple(circuit.find_bit(qubit).index for qubit in gate.qubits)
+        angle = gate.params[0] if gate.params else 0.0
+        if isinstance(angle, ParameterExpression) and angle.parameters:
+            zeros = dict.fromkeys(angle.parameters, 0.0)
+            constant = float(angle.bind(zeros))
+            slopes = tuple((indices[p], float(angle.bind({**zeros, p: 1.0})) - constant) for p in zeros)
+            gates.append(Gate(gate.name, qubits, constant, slopes))
+        else:
+            gates.append(Gate(gate.name, qubits, float(angle)))
+    return gates
+
+
+def _evolve(states: States, gates: Sequence[Gate], points: NDArray[np.float64]) -> States:
+    size = states.shape[1]
+    indices = np.arange(size)
+    for name, qubits, constant, slopes in gates:
+        if name == "cx":
+            states = states[:, indices ^ ((indices >> qubits[0] & 1) << qubits[1])]
+            continue
+        matrix = FIXED[name][None] if name in FIXED else _rotations(name, constant, slopes, points)
+        split = states.reshape(len(states), -1, 2, 2 ** qubits[0])
+        low, high = split[:, :, 0], split[:, :, 1]
+        a, b, c, d = (matrix[:, i, j, None, None] for i in (0, 1) for j in (0, 1))
+        states = np.stack([a * low + b * high, c * low + d * high], axis=2).reshape(len(states), size)
+    return states
+
+
+def _rotations(
+    name: str, constant: float, slopes: tuple[tuple[int, float], ...], points: NDArray[np.float64]
+) -> States:
+    angles = np.full(len(points), constant)
+    for index, slope in slopes:
+        angles = angles + slope * points[:, index]
+    half = angles[:, None, None] / 2
+    rotations: States = np.cos(half) * np.eye(2) - 1j * np.sin(half) * PAULIS[name]
+    return rotations
+
+
+def _measured(states: States, pub: SamplerPub, draw: Draw, *, exact: bool) -> MeasuredPub:
+    counts = (_counts(np.abs(row) ** 2, pub, draw, exact=exact) for row in states)
+    return MeasuredPub(pub_points(pub), tuple(counts))
+
+
+def _counts(probabilities: NDArray[np.float64], pub: SamplerPub, draw: Draw, *, exact: bool) -> Counts:
+    drawn = draw(int(pub.shots), probabilities / probabilities.sum())
+    observed = np.flatnonzero(drawn)
+    width = (pub.circuit.num_clbits + 7) // 8
+    outcomes = observed[:, None] >> np.arange(8 * (width - 1), -1, -8) & 0xFF
+    return Counts(pub.circuit.num_clbits, outcomes.astype(np.uint8), drawn[observed], exact=exact)

@@ -1,0 +1,123 @@
+"""Custom circuits: translated without changing the state, and refused if their energy's frequencies are unknown."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+from qiskit.quantum_info import SparsePauliOp, Statevector
+
+from hybridloop.algorithms.circuits.ansatz import BASIS_GATES
+from hybridloop.algorithms.circuits.custom import circuit_ansatz, read_qasm3
+from hybridloop.algorithms.optimizers.trigonometric_model import fit_trigonometric, sample_offsets
+from hybridloop.errors import InputError, ProblemError
+
+TEXT = """OPENQASM 3.0;
+include "stdgates.inc";
+input float[64] a;
+input angle b;
+qubit[2] q;
+ry(a) q[0];
+rz(2 * b) q[1];
+h q[1];
+crx(-2 * a) q[1], q[0];
+u3(b, 0.3, a) q[1];
+"""
+
+
+def expected_circuit() -> QuantumCircuit:
+    a, b = Parameter("a"), Parameter("b")
+    circuit = QuantumCircuit(2)
+    circuit.ry(a, 0)
+    circuit.rz(2 * b, 1)
+    circuit.h(1)
+    circuit.crx(-2 * a, 1, 0)
+    circuit.u(b, 0.3, a, 1)
+    return circuit
+
+
+def test_openqasm_text_and_qiskit_circuit_prepare_the_same_states_in_basis_gates() -> None:
+    ansatz = circuit_ansatz(read_qasm3(TEXT, "mine.qasm"), [0.1, 0.2])
+    assert {gate.name for gate in ansatz.circuit.data} <= set(BASIS_GATES)
+    for point in np.random.default_rng(0).uniform(-4, 4, (5, 2)):
+        state = Statevector(ansatz.circuit.assign_parameters(point)).data
+        expected = Statevector(expected_circuit().assign_parameters(point)).data
+        assert abs(np.vdot(state, expected)) == pytest.approx(1.0, abs=1e-9)
+
+
+def test_the_energy_along_each_angle_has_the_stated_frequencies() -> None:
+    ansatz = circuit_ansatz(expected_circuit(), np.random.default_rng(1))
+    operator = SparsePauliOp(["XZ", "YY", "ZI"], [0.3, -0.7, 0.4])
+
+    def energy(point: np.ndarray) -> float:
+        return float(Statevector(ansatz.circuit.assign_parameters(point)).expectation_value(operator).real)
+
+    for place, frequencies in enumerate(ansatz.frequencies):
+        point = ansatz.initial_point.copy()
+        data = []
+        for angle in sample_offsets(frequencies):
+            point[place] = angle
+            data.append((float(angle), energy(point), 0.0))
+        fitted = fit_trigonometric(frequencies, data, 0.0)
+        assert fitted is not None
+        for angle in (0.7, 2.9, -1.3):
+            point[place] = angle
+            assert fitted.value(angle) == pytest.approx(energy(point), abs=1e-9)
+
+
+def circuit_of(angle: object, *, measured: str = "") -> QuantumCircuit:
+    circuit = QuantumCircuit(1)
+    circuit.ry(angle, 0)
+    if measured == "measure":
+        circuit.measure_all()
+    if measured == "reset":
+        circuit.reset(0)
+    return circuit
+
+
+def controlled() -> QuantumCircuit:
+    circuit = QuantumCircuit(2)
+    circuit.crz(Parameter("t"), 0, 1)
+    return circuit
+
+
+@pytest.mark.parametrize(
+    ("circuit", "message"),
+    [
+        (circuit_of(Parameter("t") ** 2), "not a multiple"),
+        (circuit_of(0.5 * Parameter("t")), "0.5 times"),
+        (controlled(), "halve it"),
+        (circuit_of(65 * Parameter("t")), "65 times"),
+        (circuit_of(Parameter("t"), measured="measure"), "measures"),
+        (circuit_of(Parameter("t"), measured="reset"), "resets"),
+        (QuantumCircuit(), "no qubit"),
+        (QuantumCircuit(1, global_phase=Parameter("t")), "has no effect"),
+    ],
+)
+def test_circuits_with_unsupported_angles_or_instructions_are_refused(circuit: QuantumCircuit, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        circuit_ansatz(circuit, np.random.default_rng(0))
+
+
+def test_an_initial_point_of_the_wrong_length_is_refused() -> None:
+    with pytest.raises(InputError, match="2 parameter"):
+        circuit_ansatz(expected_circuit(), [0.1])
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        (TEXT.replace("crx", "crxx"), 9, "crxx"),
+        (TEXT.replace("h q[1];", "h q[7];"), None, "index"),
+        (TEXT.replace("q;", "q"), 6, "parsed"),
+        ("no circuit at all", 1, "parsed"),
+        ("", None, "no statement"),
+        ("// nothing\n", None, "no statement"),
+    ],
+)
+def test_invalid_openqasm_is_refused_with_its_line(text: str, line: int | None, message: str) -> None:
+    with pytest.raises(ProblemError, match=r"mine\.qasm") as caught:
+        read_qasm3(text, "mine.qasm")
+    assert message in str(caught.value)
+    assert caught.value.line == line

@@ -1,0 +1,119 @@
+"""Estimates from counts: energies, variances and rounding bounds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from qiskit.quantum_info import SparsePauliOp
+
+from hybridloop.algorithms.estimation.estimates import combine, group_statistics, shot_energies
+from hybridloop.algorithms.estimation.observable import MeasurementGroup, Observable, observable
+from hybridloop.algorithms.rounds import Counts
+from tests.algorithms.conftest import largest_remainder
+
+
+@st.composite
+def groups_and_counts(draw: st.DrawFn, exact: bool = False) -> tuple[MeasurementGroup, dict[str, int]]:  # noqa: FBT001, FBT002 (Hypothesis passes it)
+    width = draw(st.sampled_from([1, 3, 8, 9, 64, 70]))
+    masks = draw(st.lists(st.integers(1, 2**width - 1), min_size=1, max_size=6, unique=True))
+    coefficients = np.array(draw(st.lists(st.floats(-2, 2), min_size=len(masks), max_size=len(masks))))
+    group = MeasurementGroup("Z" * width, tuple(masks), coefficients)
+    keys = draw(st.lists(st.integers(0, 2**width - 1), min_size=1, max_size=10, unique=True))
+    return group, {format(key, f"0{width}b"): draw(st.integers(1, 1000)) for key in keys}
+
+
+def energy_of(bits: str, group: MeasurementGroup) -> float:
+    """Return one outcome's energy by counting characters."""
+    total = 0.0
+    for mask, coefficient in zip(group.masks, group.coefficients, strict=True):
+        ones = sum(bit == "1" for place, bit in enumerate(reversed(bits)) if mask >> place & 1)
+        total += coefficient * (-1) ** ones
+    return total
+
+
+@given(groups_and_counts())
+def test_energies_mean_and_variance_equal_those_of_the_single_shots(
+    drawn: tuple[MeasurementGroup, dict[str, int]],
+) -> None:
+    group, seen = drawn
+    counts = Counts.from_bitstrings(seen)
+    expected = [energy_of(bits, group) for bits in sorted(seen)]
+    assert shot_energies(group, counts) == pytest.approx(expected, abs=1e-12)
+    shots = np.repeat(expected, [seen[bits] for bits in sorted(seen)])
+    made = group_statistics(group, counts)
+    assert made.shots == len(shots)
+    assert made.mean == pytest.approx(shots.mean(), abs=1e-12)
+    # one fictitious shot at the largest deviation adds max_abs_energy² / shots
+    assert made.shot_variance == pytest.approx(shots.var() + group.max_abs_energy**2 / len(shots), abs=1e-12)
+
+
+@given(groups_and_counts(), st.integers(0, 2**32))
+def test_statistics_of_parts_merge_into_the_statistics_of_the_whole(
+    drawn: tuple[MeasurementGroup, dict[str, int]], seed: int
+) -> None:
+    group, seen = drawn
+    rng = np.random.default_rng(seed)
+    first = {bits: int(rng.integers(0, count + 1)) for bits, count in seen.items()}
+    second = {bits: seen[bits] - first[bits] for bits in seen}
+    whole = group_statistics(group, Counts.from_bitstrings(seen))
+    parts = [group_statistics(group, Counts.from_bitstrings(part)) for part in (first, second) if sum(part.values())]
+    merged = parts[0].merge(parts[1]) if len(parts) == 2 else parts[0]
+    assert merged.shots == whole.shots
+    assert merged.mean == pytest.approx(whole.mean, abs=1e-12)
+    assert merged.squared_deviations == pytest.approx(whole.squared_deviations, abs=1e-7)
+
+
+@given(st.integers(1, 4), st.integers(1, 3000), st.integers(0, 2**32))
+def test_an_exact_distribution_is_within_its_rounding_bound(width: int, shots: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    probabilities = rng.dirichlet(np.full(2**width, 0.3))
+    rounded = largest_remainder(shots, probabilities)
+    keys = [format(i, f"0{width}b") for i in range(2**width)]
+    masks = tuple(range(1, 2**width))
+    group = MeasurementGroup("Z" * width, masks, rng.normal(size=len(masks)))
+    seen = {key: int(count) for key, count in zip(keys, rounded, strict=True) if count}
+    made = group_statistics(group, Counts.from_bitstrings(seen, exact=True))
+    truth = sum(p * energy_of(key, group) for key, p in zip(keys, probabilities, strict=True))
+    assert made.is_exact
+    assert made.variance == 0.0
+    assert abs(made.mean - truth) <= made.rounding_bound + 1e-12
+
+
+def test_merging_two_exact_results_keeps_the_one_with_the_smaller_bound() -> None:
+    (group,) = observable(SparsePauliOp(["Z"], [1.0])).groups
+    coarse = group_statistics(group, Counts.from_bitstrings({"0": 6, "1": 4}, exact=True))
+    fine = group_statistics(group, Counts.from_bitstrings({"0": 623, "1": 377}, exact=True))
+    assert coarse.merge(fine) == fine
+    assert fine.merge(coarse) == fine
+
+
+def test_the_standard_error_is_the_spread_of_repeated_measurements() -> None:
+    # ZI, IZ and ZZ share shots: leaving their covariances out would give 0.87 or 1.15 of the spread
+    made = observable(SparsePauliOp(["ZI", "IZ", "ZZ", "XX"], [0.5, 0.4, 0.3, 0.2]))
+    rng = np.random.default_rng(5)
+    probabilities = {"Z": [0.6, 0.1, 0.05, 0.25], "X": [0.4, 0.3, 0.2, 0.1]}
+    estimates = []
+    for _ in range(2000):
+        drawn = [rng.multinomial(500, probabilities["X" if "X" in group.basis else "Z"]) for group in made.groups]
+        counts = [Counts.from_bitstrings({format(i, "02b"): int(n) for i, n in enumerate(row)}) for row in drawn]
+        estimates.append(combine(made, [group_statistics(g, c) for g, c in zip(made.groups, counts, strict=True)]))
+    spread = np.std([each.value for each in estimates])
+    claimed = np.sqrt(np.mean([each.variance for each in estimates]))
+    # 2000 repetitions know the spread to 1 / sqrt(4000) = 1.6 %; five times that
+    assert claimed == pytest.approx(spread, rel=0.08)
+    mean = np.mean([each.value for each in estimates])
+    inside = np.mean([abs(each.value - mean) <= 1.96 * each.standard_error for each in estimates])
+    assert 0.93 < inside < 0.97  # 0.95 ± 4 binomial deviations of 0.005
+
+
+def test_few_shots_that_agree_still_have_a_variance() -> None:
+    (group,) = observable(SparsePauliOp(["ZZ"], [2.0])).groups
+    made = group_statistics(group, Counts.from_bitstrings({"00": 1}))
+    assert made.variance == pytest.approx(4.0)
+
+
+def test_a_constant_is_exact_without_measuring() -> None:
+    made = combine(Observable(SparsePauliOp(["I"], [1.5]), 1.5, ()), [])
+    assert (made.value, made.variance, made.is_exact, made.shots) == (1.5, 0.0, True, 0)

@@ -1,0 +1,75 @@
+"""Pauli sum problems: reading, exact energies and refused text."""
+
+from __future__ import annotations
+
+import functools
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hybridloop.algorithms.formats.pauli import read_pauli_sum
+from hybridloop.errors import ProblemError
+
+LABELS = st.text("IXYZ", min_size=3, max_size=3)
+MATRICES = {
+    "I": np.eye(2),
+    "X": np.array([[0, 1], [1, 0]]),
+    "Y": np.array([[0, -1j], [1j, 0]]),
+    "Z": np.diag([1, -1]),
+}
+
+
+@given(st.lists(st.tuples(LABELS, st.floats(-2, 2)), min_size=1, max_size=8))
+def test_a_list_of_terms_is_their_sum_of_kronecker_products(terms: list[tuple[str, float]]) -> None:
+    problem = read_pauli_sum(json.dumps({"terms": terms}), "drawn")
+    dense = np.zeros((8, 8), complex)
+    for label, coefficient in terms:
+        dense += coefficient * functools.reduce(np.kron, [MATRICES[letter] for letter in label])
+    np.testing.assert_allclose(problem.hamiltonian.to_matrix(), dense, atol=1e-12)
+    lowest = problem.exact_ground_energy()
+    assert lowest == pytest.approx(np.linalg.eigvalsh(dense)[0], abs=1e-9)
+
+
+def test_a_larger_chain_has_its_known_ground_energy() -> None:
+    # transverse-field Ising chain at its critical point with open ends: E = 1 − 1 / sin(π / (4 n + 2))
+    n = 10
+    zz = {"I" * i + "ZZ" + "I" * (n - 2 - i): -1.0 for i in range(n - 1)}
+    x = {"I" * i + "X" + "I" * (n - 1 - i): -1.0 for i in range(n)}
+    known = 1 - 1 / np.sin(np.pi / (4 * n + 2))
+    assert read_pauli_sum(json.dumps({"terms": zz | x}), "chain").exact_ground_energy() == pytest.approx(known)
+
+
+def test_an_operator_too_large_to_diagonalize_has_no_exact_energy() -> None:
+    assert read_pauli_sum(json.dumps({"terms": {"Z" * 13: 1.0}}), "wide").exact_ground_energy() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("", 1, "not JSON"),
+        ("[1]", 1, "not a JSON object"),
+        ('{"terms":\n {"ZZ": 1.0,}}', 2, "not JSON"),
+        ('{"terms": {}}', None, "no terms"),
+        ('{"paulis": {"Z": 1}}', None, "'terms'"),
+        ('{"terms": {"ZZ": 1.0,\n "XQ": 0.5}}', 2, "'XQ'"),
+        ('{"terms": {"ZZ": 1.0,\n "X": 0.5}}', 2, "1 letter"),
+        ('{"terms": {"ZZ": 1.0,\n "XX": NaN}}', 2, "NaN"),
+        ('{"terms": {"ZZ": 1.0,\n "XX": 1e999}}', 2, "1e999"),
+        ('{"terms": {"ZZ": 1.0,\n "XX": [0, 1]}}', 2, "'XX'"),
+        ('{"terms": {"ZZ": 1.0,\n "XX": true}}', 2, "'XX'"),
+        ('{"terms": {"ZZ": 1.0,\n "ZZ": 2.0}}', 2, "twice"),
+        ('{"terms": [["ZZ", 1.0, 2.0]]}', None, "term 1"),
+        ('{"terms": [["ZZ", 1e308], ["ZZ", 1e308]]}', 1, "above 1e+100"),
+        ('{"terms": {"": 1.0}}', 1, "''"),
+        ('{"terms": ' + "[" * 100_000, None, "deeply"),
+        ('{"terms": {"Z": ' + "9" * 5000 + "}}", None, "digits"),
+    ],
+)
+def test_malformed_text_is_refused_with_its_line(text: str, line: int | None, message: str) -> None:
+    with pytest.raises(ProblemError, match=r"operator\.json") as caught:
+        read_pauli_sum(text, "operator.json")
+    assert message in str(caught.value)
+    assert caught.value.line == line

@@ -1,0 +1,142 @@
+"""Failed points in a search: policies fail, penalize and skip."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from hybridloop.algorithms.circuits.uccsd import uccsd
+from hybridloop.algorithms.estimation.estimates import Estimate
+from hybridloop.algorithms.optimizers.base import Optimizer
+from hybridloop.algorithms.optimizers.missing_points import (
+    FAIL,
+    MissingPointPolicy,
+    Penalize,
+    Skip,
+    apply_missing_point_policy,
+)
+from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
+from hybridloop.algorithms.optimizers.scipy import ScipyOptimizer
+from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound
+from hybridloop.algorithms.vqe import VqeResult, vqe
+from hybridloop.errors import InputError, JobFailed
+
+
+def failing_rounds(run_round: RunRound, share: float, seed: int, shots: list[int]) -> RunRound:
+    """Wrap rounds so that each result fails with probability `share`; append each round's shots to `shots`."""
+    rng = np.random.default_rng(seed)
+
+    def run_failing(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+        shots.append(sum(pub.size * pub.shots for pub in pubs))
+        return [
+            MeasuredPub(
+                result.points,
+                tuple(FailedPoint("gone") if rng.random() < share else counts for counts in result.counts),
+            )
+            for result in run_round(pubs)
+        ]
+
+    return run_failing
+
+
+def run_vqe(
+    problem: ElectronicProblem, kind: type[Optimizer], run_round: RunRound, on_lost: MissingPointPolicy
+) -> VqeResult:
+    ansatz = uccsd(problem)
+    optimizer = (
+        ScipyOptimizer(ansatz.initial_point)
+        if kind is ScipyOptimizer
+        else Rotosolve(ansatz.initial_point, ansatz.frequencies)
+    )
+    return vqe(problem.hamiltonian, ansatz, optimizer, run_round, on_lost=on_lost)
+
+
+Problems = Callable[..., ElectronicProblem]
+Rounds = Callable[[int], RunRound]
+
+
+@pytest.mark.parametrize("kind", [Rotosolve, ScipyOptimizer])
+def test_by_default_a_failed_point_ends_the_search(
+    problem_of: Problems, sampled_rounds: Rounds, kind: type[Optimizer]
+) -> None:
+    shots: list[int] = []
+    with pytest.raises(JobFailed, match=r"of a round failed \(gone\)"):
+        run_vqe(problem_of("H2_0.735"), kind, failing_rounds(sampled_rounds(0), 1.0, 0, shots), FAIL)
+    assert len(shots) == 1
+
+
+def test_skip_is_refused_before_the_first_round_if_the_optimizer_needs_every_point(problem_of: Problems) -> None:
+    def never(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+        raise AssertionError("a round was run")
+
+    with pytest.raises(InputError, match="needs every point") as caught:
+        run_vqe(problem_of("H2_0.735"), ScipyOptimizer, never, Skip())
+    assert caught.value.field == "on_lost_job"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_search_that_skips_a_fifth_of_all_results_finds_the_same_energy_and_counts_all_shots(
+    reference: Mapping[str, Any], problem_of: Problems, sampled_rounds: Rounds, seed: int
+) -> None:
+    shots: list[int] = []
+    result = run_vqe(problem_of("H2_0.735"), Rotosolve, failing_rounds(sampled_rounds(seed), 0.2, seed, shots), Skip())
+    assert result.converged
+    assert result.is_precise
+    assert abs(result.value - reference["H2_0.735"]["exact_energy"]) <= 4 * result.standard_error
+    assert result.shots == sum(shots)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_search_with_penalties_continues_and_its_value_is_measured(
+    reference: Mapping[str, Any], problem_of: Problems, sampled_rounds: Rounds, seed: int
+) -> None:
+    problem = problem_of("H2_0.735")
+    start = problem.molecule.hartree_fock_energy
+    shots: list[int] = []
+    run_round = failing_rounds(sampled_rounds(seed), 0.1, seed, shots)
+    result = run_vqe(problem, ScipyOptimizer, run_round, Penalize(start + 0.5))
+    assert result.shots == sum(shots)
+    # half of the possible gain of 20 mHa: a penalty at a bad moment costs COBYLA a step, not the search
+    assert result.value <= (start + reference["H2_0.735"]["exact_energy"]) / 2
+
+
+def test_the_optimizer_is_told_the_penalty_for_each_failed_point(problem_of: Problems, sampled_rounds: Rounds) -> None:
+    values: list[float] = []
+    failed: list[bool] = []
+
+    class RecordingOptimizer(ScipyOptimizer):
+        def tell(self, points: NDArray[np.float64], estimates: Sequence[Estimate | FailedPoint]) -> None:
+            values.extend(estimate.value for estimate in estimates if isinstance(estimate, Estimate))
+            failed.extend(isinstance(estimate, FailedPoint) for estimate in estimates)
+            super().tell(points, estimates)
+
+    problem = problem_of("H2_0.735")
+    ansatz = uccsd(problem)
+    run_round = failing_rounds(sampled_rounds(1), 0.3, 1, [])
+    vqe(problem.hamiltonian, ansatz, RecordingOptimizer(ansatz.initial_point), run_round, on_lost=Penalize(7.5))
+    assert 0 < values.count(7.5) < len(values)
+    assert not any(failed)
+
+
+def test_a_penalty_has_the_mean_variance_of_its_round() -> None:
+    estimates: list[Estimate | FailedPoint] = [Estimate(-1.0, 0.1, 10), FailedPoint("gone"), Estimate(-2.0, 0.3, 10)]
+    first, penalty, last = apply_missing_point_policy(estimates, Penalize(5.0))
+    assert (first, last) == (estimates[0], estimates[2])
+    assert isinstance(penalty, Estimate)
+    assert penalty.variance == pytest.approx(0.2)
+    assert (penalty.value, penalty.shots) == (5.0, 0)
+    assert apply_missing_point_policy([FailedPoint("gone")], Penalize(5.0)) == [Estimate(5.0, 0.0, 0)]
+    assert apply_missing_point_policy(estimates, Skip()) == estimates
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_penalty_is_a_finite_number(value: float) -> None:
+    with pytest.raises(InputError, match="penalty"):
+        Penalize(value)

@@ -1,0 +1,182 @@
+"""Contract of every optimizer: ask and tell, restore from state, treat failed points as declared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from hybridloop.algorithms.estimation.estimates import Estimate
+from hybridloop.algorithms.optimizers.base import Optimizer, OverlapOptimizer
+from hybridloop.algorithms.optimizers.gradient import ParallelGradient
+from hybridloop.algorithms.optimizers.pairwise_fit import PairwiseFit
+from hybridloop.algorithms.optimizers.qn_spsa import QnSpsa
+from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
+from hybridloop.algorithms.optimizers.scipy import ScipyMethod, ScipyOptimizer
+from hybridloop.algorithms.optimizers.spsa import Spsa
+from hybridloop.algorithms.rounds import FailedPoint
+from hybridloop.errors import InputError, JobFailed
+
+Start = NDArray[np.float64]
+Make = Callable[[Start], Any]
+
+OPTIMIZERS: dict[str, Make] = {
+    "rotosolve": lambda start: Rotosolve(start, ((1,),) * len(start)),
+    "pairs": lambda start: PairwiseFit(start, ((1,),) * len(start)),
+    "gradient": lambda start: ParallelGradient(start, ((1,),) * len(start)),
+    "spsa": partial(Spsa, seed=5),
+    "qn-spsa": partial(QnSpsa, seed=5),
+    **{method: partial(ScipyOptimizer, method=method) for method in ScipyMethod if method is not ScipyMethod.L_BFGS_B},
+    "l-bfgs-b": lambda start: ScipyOptimizer(start, ScipyMethod.L_BFGS_B, frequencies=((1,),) * len(start)),
+}
+MAX_ROUNDS = 12  # checked, of searches with many rounds
+
+
+@pytest.fixture(params=OPTIMIZERS)
+def make(request: pytest.FixtureRequest) -> Make:
+    return OPTIMIZERS[request.param]
+
+
+def energy(point: NDArray[np.float64]) -> float:
+    """Sum and product of waves; the minimum is −3."""
+    return float(-np.cos(point - 0.3).sum() + 0.3 * np.sin(point[0] - 0.3) * np.sin(point[-1] - 0.3))
+
+
+def noisy_estimates(points: NDArray[np.float64], rng: np.random.Generator, noise: float = 0.02) -> list[Estimate]:
+    return [Estimate(energy(point) + noise * rng.normal(), noise**2, 1000) for point in points]
+
+
+def overlap(pair: NDArray[np.float64]) -> float:
+    """Overlap of two product states of qubits, each rotated by its angle."""
+    return float((np.cos((pair[0] - pair[1]) / 2.0) ** 2).prod())
+
+
+def tell(optimizer: Any, points: NDArray[np.float64], estimates: Sequence[Estimate | FailedPoint]) -> None:
+    """Tell a round's estimates, and its overlaps if the optimizer asks for any."""
+    if isinstance(optimizer, OverlapOptimizer):
+        pairs = optimizer.ask_overlaps()
+        optimizer.tell_overlaps(pairs, [Estimate(overlap(pair), 0.0, 1000) for pair in pairs])
+    optimizer.tell(points, estimates)
+
+
+def restore(optimizer: Optimizer) -> Optimizer:
+    """Restore the optimizer from its state as JSON."""
+    restored: Optimizer = type(optimizer).restored(json.loads(json.dumps(optimizer.state())))  # type: ignore[attr-defined]
+    return restored
+
+
+def test_points_have_the_angles_of_the_start_and_asking_twice_gives_the_same_points(make: Make) -> None:
+    optimizer, rng = make(np.array([1.0, -2.0, 0.5])), np.random.default_rng(1)
+    assert optimizer.best is None
+    assert optimizer.current is None
+    for _ in range(MAX_ROUNDS):
+        points = optimizer.ask()
+        assert points.ndim == 2
+        assert points.shape[1] == 3
+        assert np.isfinite(points).all()
+        assert np.array_equal(points, optimizer.ask())
+        if not len(points):
+            break
+        before = points.copy()
+        tell(optimizer, points, noisy_estimates(points, rng))
+        assert np.array_equal(points, before)
+        assert optimizer.best is not None
+        assert optimizer.best.point.shape == (3,)
+        assert optimizer.best.standard_error >= 0
+    assert (optimizer.stop is not None) == (not len(optimizer.ask()))
+
+
+def test_restored_at_any_round_it_asks_for_the_same_points_bit_for_bit(make: Make) -> None:
+    optimizer, rng = make(np.array([1.0, -2.0, 0.5])), np.random.default_rng(2)
+    for _ in range(MAX_ROUNDS):
+        twin = restore(optimizer)
+        points = optimizer.ask()
+        assert np.array_equal(points, twin.ask())
+        if not len(points):
+            break
+        estimates = noisy_estimates(points, rng)
+        tell(optimizer, points, estimates)
+        tell(twin, points, estimates)
+        assert np.array_equal(optimizer.ask(), twin.ask())
+        if isinstance(optimizer, OverlapOptimizer) and isinstance(twin, OverlapOptimizer):
+            assert np.array_equal(optimizer.ask_overlaps(), twin.ask_overlaps())
+    assert json.dumps(optimizer.state()) == json.dumps(restore(optimizer).state())
+    twin = restore(optimizer)
+    assert len(twin.ask()) == len(optimizer.ask())
+    assert optimizer.stop == twin.stop
+
+
+def test_without_noise_it_finds_a_minimum_and_converges(make: Make) -> None:
+    optimizer = make(np.array([0.9, -0.4, 0.5]))
+    for _ in range(400):
+        points = optimizer.ask()
+        if not len(points):
+            break
+        tell(optimizer, points, [Estimate(energy(point), 0.0, 1000) for point in points])
+    assert optimizer.stop is not None
+    assert optimizer.stop.converged
+    assert optimizer.best is not None
+    assert energy(optimizer.best.point) == pytest.approx(-3.0, abs=5e-3)
+
+
+def test_a_failed_point_ends_the_search_unless_the_optimizer_can_skip(make: Make) -> None:
+    optimizer, rng = make(np.array([1.0, -2.0, 0.5])), np.random.default_rng(3)
+    for _ in range(100):
+        points = optimizer.ask()
+        if not len(points):
+            break
+        estimates: list[Estimate | FailedPoint] = [*noisy_estimates(points, rng)]
+        estimates[-1] = FailedPoint("gone")
+        if not optimizer.can_skip:
+            with pytest.raises(JobFailed, match="gone"):
+                optimizer.tell(points, estimates)
+            return
+        tell(optimizer, points, estimates)
+        assert np.array_equal(optimizer.ask(), restore(optimizer).ask())
+        if len(again := optimizer.ask()):
+            tell(optimizer, again, noisy_estimates(again, rng))
+    assert optimizer.best is not None
+    assert energy(optimizer.best.point) < -2.9
+
+
+def test_repeated_failures_of_all_points_end_the_search_with_an_error(make: Make) -> None:
+    optimizer = make(np.array([1.0, -2.0, 0.5]))
+
+    def fail_every_round() -> None:
+        for _ in range(20):
+            points = optimizer.ask()
+            optimizer.tell(points, [FailedPoint("a bad day")] * len(points))
+
+    with pytest.raises(JobFailed, match="a bad day"):
+        fail_every_round()
+    assert optimizer.best is None
+
+
+def test_a_start_without_angles_is_converged(make: Make) -> None:
+    optimizer = make(np.zeros(0))
+    assert optimizer.ask().shape == (0, 0)
+    assert optimizer.stop is not None
+    assert optimizer.stop.converged
+
+
+@pytest.mark.parametrize("start", [np.array([np.nan, 0.0]), np.zeros((1, 2)), np.array([np.inf])])
+def test_an_invalid_start_is_refused(make: Make, start: Start) -> None:
+    with pytest.raises(InputError) as caught:
+        make(start)
+    assert caught.value.field == "initial_point"
+
+
+def test_a_constant_energy_gives_finite_points(make: Make) -> None:
+    optimizer = make(np.array([1.0, -2.0, 0.5]))
+    for _ in range(MAX_ROUNDS):
+        points = optimizer.ask()
+        if not len(points):
+            break
+        tell(optimizer, points, [Estimate(-1.0, 0.0, 1000) for _ in points])
+    assert optimizer.best is not None
+    assert np.isfinite(optimizer.best.point).all()

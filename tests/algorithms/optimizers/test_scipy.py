@@ -1,0 +1,196 @@
+"""SciPy's run behind an optimizer: it continues identically after a restore and ends with the search."""
+
+from __future__ import annotations
+
+import copy
+import json
+import multiprocessing
+import os
+import pickle
+import threading
+import weakref
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from hybridloop.algorithms.estimation.estimates import Estimate
+from hybridloop.algorithms.optimizers import scipy as scipy_optimizers
+from hybridloop.algorithms.optimizers.scipy import SAME_POINT_RAD, ScipyOptimizer
+from hybridloop.errors import ReplayDiverged
+
+PATIENCE_S = 30.0  # timeout for what takes milliseconds
+
+
+def valley(point: NDArray[np.float64]) -> float:
+    """Rosenbrock's function, in which COBYLA takes thousands of steps."""
+    return float(np.sum(100.0 * (point[1:] - point[:-1] ** 2) ** 2 + (1.0 - point[:-1]) ** 2))
+
+
+def tell(optimizer: ScipyOptimizer, points: NDArray[np.float64], energy: float) -> None:
+    optimizer.tell(points, [Estimate(energy, 0.0, 1)])
+
+
+def threads_of(started: set[threading.Thread]) -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == "cobyla" and each not in started]
+
+
+def through_json(optimizer: ScipyOptimizer) -> ScipyOptimizer:
+    return ScipyOptimizer.restored(json.loads(json.dumps(optimizer.state())))
+
+
+def through_pickle(optimizer: ScipyOptimizer) -> ScipyOptimizer:
+    loaded: ScipyOptimizer = pickle.loads(pickle.dumps(optimizer))
+    return loaded
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    start=st.lists(st.floats(-3.0, 3.0), min_size=1, max_size=3),
+    seed=st.integers(0, 2**32),
+    shift=st.sampled_from([0.0, 0.5 * SAME_POINT_RAD]),
+    restore=st.sampled_from([through_json, through_pickle, copy.copy, copy.deepcopy]),
+)
+def test_a_search_restored_at_any_evaluation_asks_for_the_same_points_bit_for_bit(
+    start: list[float], seed: int, shift: float, restore: Callable[[ScipyOptimizer], ScipyOptimizer]
+) -> None:
+    rng = np.random.default_rng(seed)
+    live = ScipyOptimizer(np.array(start), max_evaluations=15)
+    while len(points := live.ask()):
+        told = points + shift
+        twin = restore(live)
+        assert np.array_equal(twin.ask(), points)
+        energy = float(-np.cos(points).sum() + 0.05 * rng.normal())
+        tell(live, told, energy)
+        assert live.current is not None
+        assert np.array_equal(live.current.point, told[0])
+        tell(twin, told, energy)
+        assert np.array_equal(twin.ask(), through_json(live).ask())
+    twin = restore(live)
+    assert not len(twin.ask())
+    assert twin.stop == live.stop
+
+
+def test_a_restore_over_hundreds_of_recorded_evaluations_calls_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = calls = 0
+
+    def counted(objective: Callable[[NDArray[np.float64]], float], *given: Any, **options: Any) -> Any:
+        nonlocal runs
+        runs += 1
+
+        def call(point: NDArray[np.float64]) -> float:
+            nonlocal calls
+            calls += 1
+            return objective(point)
+
+        return minimize(call, *given, **options)
+
+    monkeypatch.setattr(scipy_optimizers, "minimize", counted)
+    live = ScipyOptimizer(np.full(2, -1.0), tolerance_rad=1e-9, max_evaluations=400)
+    for _ in range(300):
+        points = live.ask()
+        tell(live, points, valley(points[0]))
+    following = live.ask()
+    assert (runs, calls) == (1, 301)
+    assert np.array_equal(through_json(live).ask(), following)
+    assert (runs, calls) == (2, 602)
+
+
+def test_deleting_a_search_ends_its_thread() -> None:
+    started = set(threading.enumerate())
+    optimizer = ScipyOptimizer(np.zeros(2))
+    assert not threads_of(started)
+    tell(optimizer, optimizer.ask(), 0.0)
+    optimizer.ask()
+    (thread,) = threads_of(started)
+    gone = weakref.ref(optimizer._thread)
+    del optimizer
+    assert gone() is None
+    thread.join(PATIENCE_S)
+    assert not thread.is_alive()
+
+
+def test_a_finished_search_leaves_no_thread() -> None:
+    started = set(threading.enumerate())
+    optimizer = ScipyOptimizer(np.zeros(1))
+    tell(optimizer, optimizer.ask(), 0.0)
+    optimizer.ask()
+    (thread,) = threads_of(started)
+    while len(points := optimizer.ask()):
+        tell(optimizer, points, float(points[0, 0] ** 2))
+    thread.join(PATIENCE_S)
+    assert not thread.is_alive()
+
+
+def test_concurrent_searches_do_not_wait_for_one_another() -> None:
+    searches = [ScipyOptimizer(np.array([start, 1.0])) for start in (0.0, 0.5)]
+    for _ in range(8):
+        for each in searches:
+            points = each.ask()
+            tell(each, points, float(-np.cos(points).sum()))
+    assert all(np.array_equal(each.ask(), through_json(each).ask()) for each in searches)
+
+
+def test_a_record_of_another_search_is_refused_on_every_ask() -> None:
+    optimizer = ScipyOptimizer(np.array([1.0, 1.0]))
+    tell(optimizer, optimizer.ask(), 0.0)
+    tell(optimizer, optimizer.ask() + 10 * SAME_POINT_RAD, 0.0)
+    for asked in (optimizer, optimizer, through_json(optimizer)):
+        with pytest.raises(ReplayDiverged, match=r"evaluation 1 is 1\.0e-08 rad away"):
+            asked.ask()
+
+
+def test_an_error_in_scipy_is_raised_by_ask_and_the_next_ask_continues(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole, hurt = ScipyOptimizer(np.array([1.0, 1.0])), ScipyOptimizer(np.array([1.0, 1.0]))
+    for each in (whole, hurt):
+        tell(each, each.ask(), 0.5)
+
+    def failing(objective: Callable[[NDArray[np.float64]], float], start: NDArray[np.float64], **_: Any) -> None:
+        objective(start)
+        raise FloatingPointError("a bad day")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(scipy_optimizers, "minimize", failing)
+        hurt = through_json(hurt)
+        with pytest.raises(FloatingPointError, match="a bad day"):
+            hurt.ask()
+    assert np.array_equal(hurt.ask(), whole.ask())
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system does not fork")
+def test_a_search_continues_in_a_forked_child_and_in_its_parent() -> None:
+    optimizer, alone = ScipyOptimizer(np.array([1.0, 1.0])), ScipyOptimizer(np.array([1.0, 1.0]))
+    for each in (optimizer, alone):
+        tell(each, each.ask(), 0.5)
+        tell(each, each.ask(), 0.4)
+    optimizer.ask()
+
+    def child(sending: Connection) -> None:
+        tell(optimizer, optimizer.ask(), 0.3)
+        sending.send(optimizer.ask())
+        os._exit(0)  # skips exit handlers of other libraries
+
+    context = multiprocessing.get_context("fork")
+    receiving, sending = context.Pipe(duplex=False)
+    process = context.Process(target=child, args=(sending,), daemon=True)
+    process.start()
+    try:
+        assert receiving.poll(PATIENCE_S)
+        in_child = receiving.recv()
+        process.join(PATIENCE_S)
+        assert process.exitcode == 0
+    finally:
+        process.kill()
+        process.join()
+    for each in (optimizer, alone):
+        tell(each, each.ask(), 0.3)
+    assert np.array_equal(in_child, alone.ask())
+    assert np.array_equal(optimizer.ask(), alone.ask())

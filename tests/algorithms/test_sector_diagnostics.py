@@ -1,0 +1,97 @@
+"""Particle number of a state: its operators, and the warning about a wrong number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from qiskit.quantum_info import Statevector
+from scipy.optimize import minimize
+
+from hybridloop.algorithms.circuits.ansatz import hardware_efficient
+from hybridloop.algorithms.circuits.uccsd import uccsd
+from hybridloop.algorithms.diagnostics import check_sector
+from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.algorithms.problems.fermions import FermionMapping
+from hybridloop.algorithms.rounds import RunRound
+
+BOTH = list(FermionMapping)
+
+
+@pytest.mark.parametrize("mapping", BOTH)
+def test_determinants_have_their_electrons_under_either_mapping(
+    problem_of: Callable[..., ElectronicProblem], mapping: FermionMapping
+) -> None:
+    problem = problem_of("LiH_1.595_cas(2,3)", mapping)
+    norb, (alpha, beta) = problem.molecule.norb, problem.molecule.electrons
+    diagonals = [
+        np.diag(operator.to_matrix()).real
+        for operator in (problem.number_operator, problem.electron_deviation_operator)
+    ]
+    for occupation in range(4**norb):
+        ups, downs = (occupation & ((1 << norb) - 1)).bit_count(), (occupation >> norb).bit_count()
+        if mapping is FermionMapping.PARITY and (ups % 2 != alpha % 2 or downs % 2 != beta % 2):
+            continue  # parity has no qubits for these
+        state = problem.encoding.basis_state(occupation)
+        expected = (ups + downs, (ups - alpha) ** 2 + (downs - beta) ** 2)
+        assert [diagonal[state] for diagonal in diagonals] == pytest.approx(expected)
+
+
+def test_a_wrong_particle_number_of_helium_hydride_has_a_warning(
+    problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
+) -> None:
+    problem = problem_of("HeH+_0.7743", FermionMapping.JORDAN_WIGNER)
+    ansatz = hardware_efficient(4, np.random.default_rng(3), reps=2)
+    matrix = problem.hamiltonian.to_matrix()
+
+    def energy(point: np.ndarray) -> float:
+        state = Statevector(ansatz.circuit.assign_parameters(point)).data
+        return float(np.vdot(state, matrix @ state).real)
+
+    result = minimize(energy, ansatz.initial_point, method="L-BFGS-B", options={"maxiter": 60})
+    assert result.fun < -2.85146769 - 0.05  # it "wins" below the two-electron ground state
+    check = check_sector(problem, ansatz, result.x, sampled_rounds(0))
+    assert check is not None
+    assert not check.in_sector
+    assert check.warning is not None
+    assert "wrong particle number" in check.warning
+    assert "2 (1 alpha, 1 beta)" in check.warning
+
+
+@pytest.mark.parametrize(("flipped", "is_right"), [((0, 2), True), ((0, 1), False), ((0,), False), ((1, 3), True)])
+def test_a_determinant_has_a_warning_only_for_wrong_electrons(
+    problem_of: Callable[..., ElectronicProblem],
+    sampled_rounds: Callable[[int], RunRound],
+    flipped: tuple[int, ...],
+    is_right: bool,  # noqa: FBT001 (a case's answer)
+) -> None:
+    problem = problem_of("HeH+_0.7743", FermionMapping.JORDAN_WIGNER)
+    point = np.zeros(8)
+    point[[4 + qubit for qubit in flipped]] = np.pi  # the layer after the CXs
+    check = check_sector(problem, hardware_efficient(4, np.zeros(8)), point, sampled_rounds(0))
+    assert check is not None
+    assert check.in_sector == is_right
+    assert (check.warning is None) == is_right
+
+
+def test_circuits_that_conserve_electrons_take_no_job(
+    problem_of: Callable[..., ElectronicProblem],
+) -> None:
+    problem = problem_of("HeH+_0.7743", FermionMapping.JORDAN_WIGNER)
+    ansatz = uccsd(problem)
+
+    def never(pubs: object, /) -> list[object]:
+        raise AssertionError("a round was run")
+
+    assert check_sector(problem, ansatz, ansatz.initial_point, never) is None  # type: ignore[arg-type]
+
+
+def test_two_orbitals_under_parity_can_not_have_wrong_electrons_and_take_no_job(
+    problem_of: Callable[..., ElectronicProblem],
+) -> None:
+    def never(pubs: object, /) -> list[object]:
+        raise AssertionError("a round was run")
+
+    ansatz = hardware_efficient(2, np.random.default_rng(0))
+    assert check_sector(problem_of("HeH+_0.7743"), ansatz, ansatz.initial_point, never) is None  # type: ignore[arg-type]

@@ -1,0 +1,231 @@
+"""What can't be used is refused in words, with its line where there is one, at once, and before a session."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from qiskit.quantum_info import SparsePauliOp
+
+from hybridloop.algorithms.estimation.joint import group_jointly
+from hybridloop.algorithms.estimation.observable import observable
+from hybridloop.algorithms.problems import binary as qubo
+from hybridloop.algorithms.problems.graphs import graph_from_edges
+from hybridloop.algorithms.problems.ising import Ising, ising_from_qubo
+from hybridloop.algorithms.problems.molecule import Molecule
+from hybridloop.errors import HybridloopError, InputError
+from hybridloop.settings import MAX_PROBLEM_BYTES, ProblemText
+from hybridloop.settings.inputs import read_problem
+from tests.paths import DATA
+from tests.preparation_helpers import prepared as prepare
+from tests.preparation_helpers import settings_for
+
+H2 = (DATA / "H2_0.735.fcidump").read_text()
+ZZ = json.dumps({"terms": {"ZZ": -1.0, "XI": 0.5}})
+NAN, INF, HUGE = float("nan"), float("inf"), 1e308
+AT_ONCE_S = 2.0  # of the processor
+ALL = MAX_PROBLEM_BYTES - 100  # characters: what a file may have
+
+
+@contextmanager
+def refused_at_once(said: str) -> Iterator[pytest.ExceptionInfo[HybridloopError]]:
+    """The words of the refusal, and no more of the processor than that; an error of another kind is none."""
+    started = time.process_time()
+    with pytest.raises(HybridloopError, match=said) as refused:
+        yield refused
+    assert time.process_time() - started < AT_ONCE_S
+
+
+def prepared(algorithm: str, text: str, **settings: Any) -> None:
+    """All that is done of a run before a session is opened."""
+    prepare(algorithm, ProblemText(name="it", text=text), settings_for(algorithm, settings), 0)
+
+
+def graphml(inner: str) -> str:
+    return f'<graphml>\n<key id="w" for="edge" attr.name="weight"/>\n<graph>\n{inner}\n</graph></graphml>'
+
+
+def node_link(links: str, nodes: str = '{"id": 0}, {"id": 1}') -> str:
+    return f'{{"nodes": [{nodes}],\n"links": [\n{links}]}}'
+
+
+def portfolio(**changed: Any) -> str:
+    stated = {"returns": [1, 2], "covariance": [[1, 0], [0, 1]], "risk_aversion": 1, "budget": 1}
+    return json.dumps({**stated, **changed})
+
+
+def fcidump(line: str, norb: int = 2, electrons: int = 2) -> str:
+    return f"&FCI NORB={norb},NELEC={electrons},MS2=0\n&END\n-1.0 1 1 0 0\n{line}\n0.7 0 0 0 0\n"
+
+
+EDGE = '<node id="a"/><node id="b"/><edge source="a" target="{}"><data key="w">{}</data></edge>'
+LATE = "{" + ",".join(f'"{i:05d}":1' for i in range(23_000)) + ',"22999":2}'
+
+BINARY: dict[str, tuple[str, int | None, str]] = {
+    # coefficients and weights
+    "a weight that is none": ("0 1\n1 2 nan\n", 2, "weight is nan"),
+    "a weight without end": ("0 1 1e999\n", 1, "weight is inf"),
+    "weights that overflow": ("0 1 1e308\n1 2 1e308\n", 1, "weight is 1e\\+308"),
+    "weights that vanish": ("0 1 1e-310\n", None, "all coefficients are below"),
+    "a weight in XML that is none": (graphml(EDGE.format("b", "nan")), 4, "weight is nan"),
+    "a weight in node-link that is none": (node_link('{"source": 0, "target": 1, "weight": NaN}'), 3, "weight is nan"),
+    "a weight in node-link without end": (node_link('{"source": 0, "target": 1, "weight": 1e999}'), 3, "weight is inf"),
+    "a QUBO with NaN": ('{"qubo": [[NaN, 1], [1, 0]]}', 1, "not a finite number"),
+    "a QUBO that overflows": (json.dumps({"qubo": [[HUGE, HUGE], [HUGE, HUGE]]}), 1, "not a finite number"),
+    "sparse QUBO with infinity": (
+        '{"qubo":\n{"variables": 2, "terms": [[0, 1, Infinity]]}}',
+        2,
+        "not \\[i, j, value\\]",
+    ),
+    "spins with NaN": ('{"h": [NaN], "J": []}', 1, "not a list of finite numbers"),
+    "couplings that overflow": (json.dumps({"h": [0, 0], "J": [[0, 1, HUGE], [1, 0, HUGE]]}), 1, "not \\[i, j"),
+    "an offset that is none": ('{"h": [1, 1], "J": [], "offset": "a"}', 1, "not a finite number"),
+    "numbers with infinity": ('{"numbers": [1, -Infinity]}', 1, "not a list of finite numbers"),
+    "numbers that overflow": (json.dumps({"numbers": [1e200, 1e200]}), 1, "not a list of finite numbers"),
+    "a number with too many digits": ('{"numbers": [1, ' + "1" * 200_000 + "]}", None, "digits"),
+    "returns with NaN": (portfolio(returns=[NAN, 1]), 1, "not a list of finite numbers"),
+    "risk that overflows": (portfolio(risk_aversion=HUGE), 1, "not a finite number"),
+    # nothing to choose
+    "an empty text": ("", None, "empty"),
+    "an empty graph": ("# nothing\n", None, "no edge"),
+    "an empty graph in XML": (graphml(""), None, "no edge"),
+    "an empty graph in node-link": (node_link("", ""), None, "no edge"),
+    "no variable": ('{"qubo": []}', None, "square matrix"),
+    "no spin": ('{"h": [], "J": []}', None, "shape"),
+    "all alike": ('{"qubo": [[0, 0], [0, 0]]}', None, "as good as any other"),
+    # self-loops
+    "a loop": ("0 1\n2 2\n", 2, "to itself"),
+    "a loop in XML": (graphml(EDGE.format("a", "1")), 4, "to itself"),
+    "a loop in node-link": (node_link('{"source": 1, "target": 1}'), 3, "to itself"),
+    "a spin coupled to itself": ('{"h": [1, 1], "J": [[1, 1, 2]]}', 1, "to itself"),
+    # budgets
+    "a budget above all": (portfolio(budget=3), None, "no assignment of 2 assets meets a budget of 3"),
+    "a budget below none": (portfolio(budget=-1), None, "meets a budget of -1"),
+    "half an asset": (portfolio(budget=0.5), 1, "budget is 0.5"),
+    "no budget": (portfolio(budget=None), 1, "budget is None"),
+    # what is too large, too deep, or no text of this kind
+    "half a million lines": ("0 1\n" * (ALL // 4), 2, "given twice"),
+    "a key twice at the end": (LATE, None, "'22999' is given twice"),
+    "lists in lists": ('{"qubo": ' + "[" * 200_000, None, "nested too deeply"),
+    "objects in objects": ('{"a":' * 40_000, None, "nested too deeply"),
+    "elements in elements": ("<graphml>" + "<a>" * 60_000, 1, "not XML"),
+    "a name without end": ("a" * 100_000 + " b\n", 1, "too long or not printable"),
+    "bytes": ("\0\1 \2\n", 1, "too long or not printable"),
+    "a molecule": (H2, None, "looks like a molecule's integrals"),
+}
+
+
+@pytest.mark.parametrize("case", BINARY)
+@pytest.mark.parametrize("algorithm", ["qaoa", "rqaoa"])
+def test_a_binary_problem_that_cannot_be_used_is_refused(algorithm: str, case: str) -> None:
+    text, line, said = BINARY[case]
+    with refused_at_once(said) as refused:
+        prepared(algorithm, text)
+    assert getattr(refused.value, "line", None) == line
+    assert str(refused.value).startswith("problem")
+
+
+BOMB = "gate g0 x { h x; h x; }\n" + "".join(f"gate g{i} x {{ g{i - 1} x; g{i - 1} x; }}\n" for i in range(1, 40))
+
+
+def circuit(body: str, qubits: str = "2") -> str:
+    return f'OPENQASM 3.0;\ninclude "stdgates.inc";\ninput float[64] a;\nqubit[{qubits}] q;\n{body}'
+
+
+ENERGIES: dict[str, tuple[str, dict[str, Any], str, str]] = {
+    "an integral that is none": (fcidump("nan 2 2 0 0"), {}, "problem, line 4", "integral is nan"),
+    "an integral without end": (fcidump("1e999 2 2 0 0"), {}, "problem, line 4", "integral is 1e999"),
+    "integrals that contradict": (fcidump("1.0 1 2 0 0\n2.0 2 1 0 0"), {}, "problem, line 5", "contradicts line 4"),
+    "no orbital": (fcidump("", norb=0), {}, "problem", "NORB=0"),
+    "no qubit": (fcidump("0.5 1 1 1 1", norb=1), {}, "mapping", "leaves no qubit"),
+    "no electron": (fcidump("", electrons=0), {}, "ansatz", "no electrons"),
+    "more electrons than fit": (fcidump("", electrons=6), {}, "problem", "electrons of one spin"),
+    "orbitals by the dozen": (fcidump("", norb=40, electrons=40), {}, "problem", "40 orbitals"),
+    "a coefficient that is none": ('{"terms": {"ZZ": NaN}}', {}, "problem, line 1", "not a finite number"),
+    "a coefficient that overflows": ('{"terms": {"ZZ": 1e308, "XX": 1e308}}', {}, "problem, line 1", "above 1e\\+100"),
+    "an operator that is not Hermitian": ('{"terms":\n{"ZZ": [1, 1]}}', {}, "problem, line 2", "not a real"),
+    "an operator of no qubit": ('{"terms": {"": 1}}', {}, "problem, line 1", "not a label"),
+    "labels of two lengths": ('{"terms": {"ZZ": 1,\n"Z": 1}}', {}, "problem, line 2", "the first label 2"),
+    "no term": ('{"terms": {}}', {}, "problem", "no terms"),
+    "lists in lists": ("[" * 200_000, {}, "problem", "nested too deeply"),
+    "objects in objects": ('{"a":' * 40_000, {}, "problem", "nested too deeply"),
+    "digits without end": ('{"terms": {"ZZ": ' + "1" * 200_000 + "}}", {}, "problem", "too many digits"),
+    "a header without end": ("&FCI " + "A=" * 100_000, {}, "problem", "the header has no end"),
+    "bytes": ("\0\1\2", {}, "problem, line 1", "not FCIDUMP"),
+    "a graph": ("0 1\n", {}, "problem", "looks like a graph"),
+    "a start of another length": (H2, {"initial_point": "0.1,0.2"}, "initial_point", "parameter"),
+    "a start that is none": (H2, {"initial_point": "nan"}, "initial_point", "nan"),
+    "an active space that is none": (H2, {"active_space": "9,9"}, "active_space", "9"),
+    "a core of all": (H2, {"frozen_core": 9}, "frozen_core", "9"),
+    "a circuit of other qubits": (ZZ, {"ansatz": circuit("rx(a) q[0];", "3")}, "ansatz", "3 qubit"),
+    "a circuit without end": (ZZ, {"ansatz": circuit(BOMB + "g39 q[0];\nrx(a) q[0];")}, "ansatz", "10,000 gates"),
+    "a register without end": (ZZ, {"ansatz": circuit("rx(a) q[0];", "1000000000")}, "ansatz, line 4", "is above"),
+    "a loop without end": (ZZ, {"ansatz": circuit("for int i in [0:999999999] { rx(a) q[0]; }")}, "line 5", "above"),
+    "parentheses without end": (
+        ZZ,
+        {"ansatz": circuit("rx(" + "(" * 3000 + "a" + ")" * 3000 + ") q[0];")},
+        "ansatz, line 5",
+        "nested too deeply",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ENERGIES)
+def test_a_problem_of_energies_that_cannot_be_used_is_refused(case: str) -> None:
+    text, settings, place, said = ENERGIES[case]
+    with refused_at_once(said) as refused:
+        prepared("vqe", text, **settings)
+    assert place in str(refused.value).partition(":")[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (lambda: Ising(np.array([NAN]), {}), "finite"),
+        (lambda: Ising(np.array([]), {}), "shape"),
+        (lambda: Ising(np.zeros(2), {(0, 0): 1.0}), "is invalid for 2 variables"),
+        (lambda: ising_from_qubo([[INF]]), "not finite"),
+        (lambda: ising_from_qubo([[HUGE, HUGE], [HUGE, HUGE]]), "above 1e\\+100"),
+        (lambda: graph_from_edges(2, [(0, 0, 1.0)]), "to itself"),
+        (lambda: graph_from_edges(2, [(0, 1, NAN)]), "weight is nan"),
+        (lambda: graph_from_edges(0, []), "no edge"),
+        (lambda: graph_from_edges(10, ((0, 1, 1.0) for _ in range(10_000_000))), "given twice"),
+        (lambda: graph_from_edges(2000, ((i, j, 1.0) for i in range(2000) for j in range(i))), "100,000 edges"),
+        (lambda: qubo.number_partitioning([1.0] * 1_000_000), "too many"),
+        (lambda: qubo.portfolio([1.0], [[1.0]], risk_aversion=NAN, budget=1), "not finite"),
+        (lambda: Molecule(np.full((1, 1), NAN), np.zeros((1, 1, 1, 1)), (1, 0), 0.0, "it"), "finite"),
+        (lambda: Molecule(np.zeros((0, 0)), np.zeros((0, 0, 0, 0)), (0, 0), 0.0, "it"), "shapes"),
+        (lambda: observable(SparsePauliOp(["ZZ"], [1j])), "not Hermitian"),
+        (lambda: observable(SparsePauliOp(["ZZ"], [NAN])), "not a finite number"),
+        (lambda: group_jointly([SparsePauliOp(["Z"]), SparsePauliOp(["X"], [1 + 1j])]), "not Hermitian"),
+    ],
+)
+def test_what_a_script_gives_is_refused_too(given: Callable[[], object], said: str) -> None:
+    with refused_at_once(said):
+        given()
+
+
+def test_a_file_that_is_too_large_or_no_text_is_refused_unread(tmp_path: Path) -> None:
+    huge, binary, nothing = tmp_path / "huge.txt", tmp_path / "binary.txt", tmp_path / "nothing.txt"
+    with huge.open("wb") as file:
+        os.truncate(file.fileno(), 10**11)  # a hole: it takes no room
+    binary.write_bytes(bytes(range(256)))
+    nothing.write_bytes(b"0 1\n\0\n")
+    refusals = {huge: "100,000,000,000 bytes", binary: "no text", nothing: "no text", tmp_path: "folder"}
+    for path, said in refusals.items():
+        with refused_at_once(said):
+            read_problem(path)
+
+
+def test_an_objective_is_asked_of_graphs_alone() -> None:
+    with refused_at_once("states its own objective") as refused:
+        prepared("qaoa", '{"qubo": [[1, 2], [3, 4]]}', objective="independent-set")
+    assert isinstance(refused.value, InputError)
+    assert refused.value.field == "objective"

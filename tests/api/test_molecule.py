@@ -1,0 +1,69 @@
+"""Molecules from a geometry: PySCF's integrals become the problem that other programs state; without it, what to do."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hybridloop as hl
+from hybridloop.algorithms.formats.fcidump import fcidump_text, read_fcidump
+from hybridloop.algorithms.problems.exact import exact_ground_energy
+from hybridloop.data import load_table
+from hybridloop.errors import InputError
+
+XYZ = "2\nhydrogen\nH 0 0 0\nH 0 0 0.735\n"
+
+
+@pytest.fixture
+def geometry(tmp_path: Path) -> Path:
+    path = tmp_path / "hydrogen.xyz"
+    path.write_text(XYZ, "utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", ["h2", "lih-frozen-core", "h2o"])
+def test_a_molecule_that_is_written_is_read_again_to_the_last_bit(name: str) -> None:
+    molecule = read_fcidump(load_table("problems")[name]["fcidump"], name)
+    again = read_fcidump(fcidump_text(molecule), name)
+    assert (again.one_body == molecule.one_body).all()
+    assert (again.two_body == molecule.two_body).all()
+    assert (again.core_energy, again.electrons) == (molecule.core_energy, molecule.electrons)
+
+
+def test_a_geometry_becomes_the_built_in_molecule(geometry: Path) -> None:
+    problem = hl.molecule(geometry)
+    assert problem.name == "hydrogen"
+    assert problem.text is not None
+    found = read_fcidump(problem.text, "hydrogen")
+    assert found.hartree_fock_energy == pytest.approx(load_table("problems")["h2"]["hartree_fock_energy"], abs=1e-8)
+    assert exact_ground_energy(found) == pytest.approx(load_table("problems")["h2"]["exact_energy"], abs=1e-8)
+    assert hl.molecule(geometry) == problem  # twice the same on one machine
+    ion = hl.molecule(geometry, charge=1, spin=1)
+    assert ion.text is not None
+    assert read_fcidump(ion.text, "ion").electrons == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [({"basis": "sto-33g"}, "PySCF can't compute hydrogen"), ({"charge": 1}, "PySCF can't compute hydrogen")],
+)
+def test_what_pyscf_cannot_do_is_said(geometry: Path, values: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        hl.molecule(geometry, **values)
+
+
+def test_a_text_that_is_no_geometry_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "other.xyz").write_text("&FCI NORB=1 &END\n", "utf-8")
+    with pytest.raises(InputError, match="this is no geometry"):
+        hl.molecule(tmp_path / "other.xyz")
+    with pytest.raises(InputError, match="it can't be read"):
+        hl.molecule(tmp_path / "nowhere.xyz")
+
+
+def test_without_pyscf_it_is_said_what_to_install(geometry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyscf", None)
+    with pytest.raises(InputError, match=r"PySCF, which is not installed.* pip install 'hybridloop\[pyscf\]'"):
+        hl.molecule(geometry)

@@ -1,0 +1,93 @@
+"""In a notebook a run is shown as it goes, in one place, and its result as a table: with a real kernel."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import nbclient
+import nbformat
+import pytest
+
+from hybridloop.api.progress import show_progress
+from hybridloop.local_stack import PrefectServer
+from hybridloop.runs.result import COLUMNS, RunResult, answer, as_html, effort, heading
+from tests.cli.shell_helpers import connection_string
+from tests.conftest import Emulator
+from tests.result_helpers import a_result
+
+ATTACK = "<script>alert('h2')</script>"
+
+
+def test_all_that_a_result_shows_of_others_is_escaped() -> None:
+    row = dict.fromkeys(COLUMNS["vqd"], ATTACK)
+    texts: dict[str, Any] = {"problem": ATTACK, "target": ATTACK, "reason": ATTACK, "run_key": ATTACK}
+    notes: dict[str, Any] = {"warnings": (ATTACK,), "choices": (f"{ATTACK}: {ATTACK}",)}
+    shown = as_html(replace(a_result(), algorithm="vqd", table=(row,), **texts, **notes))
+    assert "<script" not in shown
+    assert html.unescape(shown).count(ATTACK) == len(texts) + 3 + len(row)
+
+
+def test_a_result_is_printed_in_words_with_its_table() -> None:
+    rows = [{**dict.fromkeys(COLUMNS["vqd"]), "level": n, "energy": -1.5 + n, "converged": n == 0} for n in range(2)]
+    lines = str(replace(a_result(), algorithm="vqd", table=tuple(rows))).splitlines()
+    assert lines[0] == heading(a_result())
+    assert "  of         the ground state, the lowest of 2 levels" in lines
+    head, ground, excited = (line.split() for line in lines[-3:])
+    assert (head, len(ground), len(excited)) == (list(COLUMNS["vqd"]), len(head), len(head))
+    assert (ground[:2], ground[-1], excited[:2], excited[-1]) == (["0", "-1.500000"], "yes", ["1", "-0.500000"], "no")
+    plain = str(a_result()).splitlines()
+    assert len(plain) == 1 + len([*answer(a_result()), *effort(a_result())])
+
+
+@pytest.mark.slow
+def test_a_run_in_a_notebook_is_shown_in_one_place_and_then_its_result(
+    emulator: Emulator, prefect_server: PrefectServer, stack_environ: Mapping[str, str], tmp_path: Any
+) -> None:
+    book = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_code_cell("import hybridloop as hl"),
+            nbformat.v4.new_code_cell("result = hl.vqe('h2', seed=7)\nresult"),
+            nbformat.v4.new_code_cell("print(type(result).__name__, result.status)"),
+        ]
+    )
+    environ = {
+        **stack_environ,
+        "PREFECT_API_URL": prefect_server.api_url,
+        "AZURE_QUANTUM_CONNECTION_STRING": connection_string(emulator.endpoint, emulator.api_key, "notebook"),
+        "HYBRIDLOOP_JOURNAL": f"sqlite:///{tmp_path}/journal.db",
+        "IPYTHONDIR": f"{tmp_path}/ipython",
+        "PYTHONPATH": os.pathsep.join(filter(None, (os.getcwd(), os.environ.get("PYTHONPATH")))),
+    }
+    updates: list[dict[str, Any]] = []
+
+    class Watching(nbclient.NotebookClient):  # type: ignore[misc]  # it has no types here
+        def process_message(self, msg: dict[str, Any], cell: Any, index: int) -> Any:
+            if msg["msg_type"] == "update_display_data":
+                updates.append(msg["content"])
+            return super().process_message(msg, cell, index)
+
+    Watching(book, kernel_name="python3", timeout=300).execute(env=environ)
+    display, result = book.cells[1].outputs
+    assert (display["output_type"], result["output_type"]) == ("display_data", "execute_result")
+    assert "converged" in display["data"]["text/html"]  # the last of what it was updated to
+    assert "-1.137387 ± 0.000678 hartree" in display["data"]["text/plain"]
+    assert len({each["transient"]["display_id"] for each in updates}) == 1
+    assert len(updates) >= 1
+    assert "-0.080 mHa against the exact energy" in html.unescape(result["data"]["text/html"])
+    assert book.cells[2].outputs[0]["text"] == "RunResult converged\n"
+    assert [output.get("name") for cell in book.cells for output in cell.outputs].count("stderr") == 0
+
+
+def test_outside_of_a_notebook_nothing_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with show_progress("vqe", "h2", "here", None):
+        pass
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_result_says_in_a_notebook_what_it_says_on_a_terminal() -> None:
+    result: RunResult = a_result()
+    assert result._repr_html_() == as_html(result)

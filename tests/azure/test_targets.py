@@ -1,0 +1,35 @@
+"""Targets: look-up by name, and limits on qubits and shots."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hybridloop.azure.targets import DEFAULT_TARGET, check_circuit_fits, find_target, known_targets, split_shots
+from hybridloop.errors import InputError
+
+
+def test_every_target_name_begins_with_its_provider() -> None:
+    assert all(name.startswith(f"{target.provider}.") for name, target in known_targets().items())
+    assert find_target(DEFAULT_TARGET).samples
+
+
+def test_a_target_is_found_in_any_case_and_a_misspelt_name_gets_a_suggestion() -> None:
+    assert find_target("IonQ.Simulator").name == "ionq.simulator"
+    with pytest.raises(InputError, match=r"rigetti\.sim\.qvm"):
+        find_target("rigetti.sim.qmv")
+
+
+def test_a_circuit_with_more_qubits_than_the_target_is_refused_with_both_numbers() -> None:
+    with pytest.raises(InputError, match=r"30 qubits.*29"):
+        check_circuit_fits(find_target("ionq.simulator"), 30)
+    check_circuit_fits(find_target("ionq.simulator"), 29)
+    check_circuit_fits(find_target("rigetti.sim.qvm"), 40)
+
+
+@given(st.integers(1, 10**5), st.integers(100, 10**4))
+def test_shots_are_split_into_as_few_and_as_even_parts_as_the_limit_allows(shots: int, limit: int) -> None:
+    parts = split_shots(shots, limit)
+    assert sum(parts) == shots
+    assert max(parts) <= limit
+    assert max(parts) - min(parts) <= 1
+    assert (len(parts) - 1) * limit < shots

@@ -1,0 +1,321 @@
+"""Budget: spending never exceeds a cap, in random sequences of calls and with threads; messages and parsing of caps."""
+
+from __future__ import annotations
+
+import math
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from pydantic import ValidationError
+
+from hybridloop.azure.targets import find_target, known_targets
+from hybridloop.budget.caps import (
+    Budget,
+    Caps,
+    Reservation,
+    Spending,
+    check_caps,
+    ineffective_caps_warning,
+    parse_cost,
+    settled_amounts,
+)
+from hybridloop.budget.prices import UNITS, Price, ping_price, price_of_job
+from hybridloop.compiler.gate_counts import GateCounts
+from hybridloop.errors import CapReached, InputError
+
+FREE = Price("USD", 0.0, 0.0)
+PRICES = st.one_of(
+    st.builds(Price, st.just("USD"), st.floats(0, 1), st.floats(1, 3)),
+    st.builds(Price, st.just("HQC"), st.floats(0, 1), st.floats(1, 20)),
+    st.builds(Price, st.just("eHQC"), st.floats(0, 1), st.none()),  # at most 5 by the caps below
+)
+
+
+class BudgetMachine(RuleBasedStateMachine):
+    """A run that reserves, settles, releases and is resumed; the model counts what the jobs really cost."""
+
+    @initialize(jobs=st.integers(1, 40), usd=st.floats(0, 30), hqc=st.floats(0, 60))
+    def begin(self, jobs: int, usd: float, hqc: float) -> None:
+        self.caps = Caps(
+            max_jobs=jobs,
+            max_shots=50 * jobs,
+            max_cost={"USD": usd, "HQC": hqc, "eHQC": 25.0},
+            max_cost_per_job={"eHQC": 5.0},
+        )
+        self.budget = Budget(self.caps)
+        self.reservations: list[Reservation] = []
+        self.spent = Spending()
+
+    @rule(jobs=st.lists(st.tuples(st.integers(1, 100), PRICES), min_size=1, max_size=5))
+    def reserve(self, jobs: list[tuple[int, Price]]) -> None:
+        shots, prices = zip(*jobs, strict=True)
+        before = (self.budget.spent, self.budget.reserved)
+        try:
+            self.reservations.append(self.budget.reserve(shots, prices, now=0.0))
+        except CapReached:
+            assert (self.budget.spent, self.budget.reserved) == before
+
+    @precondition(lambda self: self.reservations)
+    @rule(data=st.data())
+    def settle(self, data: st.DataObject) -> None:
+        reservation = self.reservations.pop(data.draw(st.integers(0, len(self.reservations) - 1)))
+        shares = st.one_of(st.none(), st.floats(0, 1))
+        bills = [
+            None if share is None else {unit: share * most for unit, most in reserved.items()}
+            for reserved in reservation.amounts
+            for share in [data.draw(shares)]
+        ]
+        self.budget.settle(reservation, bills)
+        for shots, reserved, bill in zip(reservation.shots, reservation.amounts, bills, strict=True):
+            self.spent += Spending(1, shots, reserved if bill is None else bill)
+
+    @precondition(lambda self: self.reservations)
+    @rule()
+    def release(self) -> None:
+        self.budget.release(self.reservations.pop())
+
+    @rule()
+    def resume(self) -> None:
+        in_journal = self.spent + sum((item.total for item in self.reservations), Spending())
+        self.budget = Budget(self.caps, in_journal)
+        self.reservations = [self.budget.adopt(item.shots, item.amounts) for item in self.reservations]
+
+    @invariant()
+    def no_cap_is_exceeded_even_if_all_jobs_in_flight_cost_their_maximum(self) -> None:
+        worst = self.spent + sum((item.total for item in self.reservations), Spending())
+        assert worst.jobs <= (self.caps.max_jobs or 0)
+        assert worst.shots <= (self.caps.max_shots or 0)
+        for unit, cap in self.caps.max_cost.items():
+            assert worst.amounts.get(unit, 0.0) <= cap + 1e-7
+
+    @invariant()
+    def the_budget_agrees_with_the_model(self) -> None:
+        assert is_same(self.budget.spent, self.spent)
+        assert is_same(self.budget.reserved, sum((item.total for item in self.reservations), Spending()))
+
+
+def is_same(one: Spending, other: Spending) -> bool:
+    units = {*one.amounts, *other.amounts}
+    return (one.jobs, one.shots) == (other.jobs, other.shots) and all(
+        math.isclose(one.amounts.get(unit, 0.0), other.amounts.get(unit, 0.0), abs_tol=1e-9) for unit in units
+    )
+
+
+TestBudgetMachine = BudgetMachine.TestCase
+TestBudgetMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+@pytest.fixture
+def threads_that_switch_often() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("threads_that_switch_often")
+def test_concurrent_threads_reserve_up_to_the_cap_and_no_more() -> None:
+    races, threads = 200, 4
+    budgets = [Budget(Caps(max_cost={"USD": 12.0})) for _ in range(races)]
+    start = threading.Barrier(threads)
+
+    def spend() -> None:
+        for budget in budgets:
+            start.wait()
+            for _ in range(5):
+                with suppress(CapReached):
+                    budget.settle(budget.reserve([1], [Price("USD", 0.5, 1.0)], now=0.0), [None])
+
+    running = [threading.Thread(target=spend) for _ in range(threads)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    assert [budget.spent for budget in budgets] == [Spending(12, 12, {"USD": 12.0})] * races
+    assert all(budget.reserved.jobs == 0 for budget in budgets)
+
+
+def test_cap_reached_states_the_spent_reserved_and_needed_amounts_and_how_to_resume() -> None:
+    budget = Budget(Caps(max_cost="50USD"), Spending(3, 30, {"USD": 41.2}), run_key="h2-scan")
+    budget.reserve([10], [Price("USD", 4.0, 5.0)], now=0.0)
+    with pytest.raises(CapReached) as caught:
+        budget.reserve([10, 10], [Price("USD", 1.0, 2.0)] * 2, now=0.0)
+    message = str(caught.value)
+    assert "max_cost is reached: 50 USD is the cap, 41.20 USD spent, 5 USD reserved" in message
+    assert "may take 4 USD" in message
+    assert "hybridloop runs resume h2-scan --max-cost 50.20USD" in message
+    assert caught.value.exit_code == 3
+    budget.reserve([10], [Price("USD", 1.0, 3.8)], now=0.0)  # to the last cent
+
+
+def test_the_cap_proposed_by_the_message_is_sufficient() -> None:
+    spent, price = Spending(3, 30, {"USD": 41.2}), Price("USD", 1.0, 9.123)
+    with pytest.raises(CapReached, match=r"--max-cost 50\.33USD"):
+        Budget(Caps(max_cost="50USD"), spent, run_key="a").reserve([1], [price], now=0.0)
+    assert Budget(Caps(max_cost="50.33USD"), spent).reserve([1], [price], now=0.0).total.jobs == 1
+
+
+@pytest.mark.parametrize(
+    ("caps", "name", "option"),
+    [
+        (Caps(max_jobs=3), "max_jobs", "--max-jobs 4"),
+        (Caps(max_shots=399), "max_shots", "--max-shots 400"),
+        (Caps(deadline_s=60), "deadline", "--deadline"),
+    ],
+)
+def test_caps_bound_jobs_shots_and_time(caps: Caps, name: str, option: str) -> None:
+    budget = Budget(caps, started_at=1000.0, run_key="key")
+    budget.reserve([100, 100], [FREE, FREE], now=1059.0)
+    with pytest.raises(CapReached, match=option) as caught:
+        budget.reserve([100, 100], [FREE, FREE], now=1060.0)
+    assert caught.value.cap == name
+
+
+def test_free_jobs_are_allowed_after_a_cap_on_cost_is_reached() -> None:
+    budget = Budget(Caps(max_cost="1USD"), Spending(1, 1, {"USD": 7.0}))
+    assert budget.reserve([5], [FREE], now=0.0).total.shots == 5
+    with pytest.raises(CapReached):
+        budget.reserve([5], [Price("USD", 0.01, 0.01)], now=0.0)
+
+
+def test_a_sum_above_its_cap_by_rounding_alone_is_allowed() -> None:
+    budget = Budget(Caps(max_cost={"USD": 0.3}))
+    for _ in range(3):
+        budget.reserve([1], [Price("USD", 0.1, 0.1)], now=0.0)
+    with pytest.raises(CapReached):
+        budget.reserve([1], [Price("USD", 0.001, 0.001)], now=0.0)
+
+
+def test_a_bill_replaces_the_reserved_amount_and_a_missing_bill_keeps_it() -> None:
+    budget = Budget(Caps())
+    reservation = budget.reserve([10, 20, 30], [Price("eHQC", 4.0, 5.0)] * 3, now=0.0)
+    budget.settle(reservation, [{"eHQC": 4.5}, None, {"USD": 0.0}])
+    assert budget.spent == Spending(3, 60, {"eHQC": 14.5, "USD": 0.0})
+    assert settled_amounts({"USD": 2.0}, {}) == {"USD": 2.0}
+
+
+def test_a_reservation_is_settled_once_and_in_full() -> None:
+    budget = Budget(Caps())
+    reservation = budget.reserve([10, 20], [FREE, FREE], now=0.0)
+    with pytest.raises(ValueError, match="1 bills for 2"):
+        budget.settle(reservation, [None])
+    budget.settle(reservation, [None, None])
+    with pytest.raises(ValueError, match="settled or released before"):
+        budget.settle(reservation, [None, None])
+    with pytest.raises(ValueError, match="settled or released before"):
+        budget.release(reservation)
+
+
+def test_a_job_above_the_cap_per_job_is_refused() -> None:
+    budget = Budget(Caps(max_cost_per_job="5USD"), run_key="key")
+    budget.reserve([1], [Price("USD", 4.0, 5.0)], now=0.0)
+    with pytest.raises(CapReached, match=r"--max-cost-per-job 5\.01USD"):
+        budget.reserve([1], [Price("USD", 4.0, 5.005)], now=0.0)
+    with pytest.raises(CapReached):
+        budget.reserve([1], [Price("USD", 6.0, None)], now=0.0)
+    assert budget.reserve([1], [Price("USD", 4.0, None)], now=0.0).amounts == ({"USD": 5.0},)
+
+
+def test_a_cap_on_cost_is_refused_if_the_maximum_price_of_a_job_is_unknown() -> None:
+    rigetti = find_target("rigetti.qpu.cepheus-1-108q")
+    with pytest.raises(InputError, match="max_cost_per_job") as caught:
+        check_caps(Caps(max_cost="50USD"), rigetti)
+    assert caught.value.field == "max_cost"
+    check_caps(Caps(max_cost="50USD", max_cost_per_job="5USD"), rigetti)
+    check_caps(Caps(max_jobs=5), rigetti)
+
+
+def test_a_cap_in_another_unit_than_the_targets_is_refused_unless_jobs_are_free() -> None:
+    with pytest.raises(InputError, match="billed in HQC"):
+        check_caps(Caps(max_cost="50USD"), find_target("quantinuum.qpu.h2-1"))
+    with pytest.raises(InputError, match=r"5 USD does not bound a job on .* billed in HQC") as caught:
+        check_caps(Caps(max_cost="50HQC", max_cost_per_job="5USD"), find_target("quantinuum.qpu.h2-1"))
+    assert caught.value.field == "max_cost_per_job"
+    check_caps(Caps(max_cost="50USD,10HQC"), find_target("quantinuum.qpu.h2-1"))
+    check_caps(Caps(max_cost="50HQC"), find_target("rigetti.sim.qvm"))
+
+
+def test_a_cap_on_cost_gives_a_warning_on_free_targets_only() -> None:
+    free, paid = find_target("ionq.simulator"), find_target("ionq.qpu.forte-1")
+    warning = ineffective_caps_warning(Caps(max_cost="50HQC"), free) or ""
+    assert "ionq.simulator are free: the cap of 50 HQC has no effect" in warning
+    assert "5 USD" in (ineffective_caps_warning(Caps(max_cost_per_job="5USD"), free) or "")
+    assert ineffective_caps_warning(Caps(max_jobs=5, deadline_s=60), free) is None
+    assert ineffective_caps_warning(Caps(max_cost="50USD"), paid) is None
+
+
+def test_the_units_of_caps_are_those_in_which_targets_bill() -> None:
+    assert set(UNITS) == {price_of_job(target, GateCounts(1, 1, 0, 1), 1).unit for target in known_targets().values()}
+    with pytest.raises(ValidationError, match="no target bills in EUR; give USD, HQC or eHQC"):
+        Caps.model_validate({"max_cost": "50EUR"})
+
+
+@pytest.mark.parametrize("name", sorted(known_targets()))
+def test_accepted_caps_bound_the_cost_on_every_target(name: str) -> None:
+    target = find_target(name)
+    unit = ping_price(target).unit
+    caps = Caps(max_cost={unit: 300.0}, max_cost_per_job={unit: 250.0})
+    check_caps(caps, target)
+    budget, billed, refused = Budget(caps), 0.0, False
+    price = price_of_job(target, GateCounts(4, 20, 10, 4), 1000)
+    for _ in range(200):
+        try:
+            reservation = budget.reserve([1000], [price], now=0.0)
+        except CapReached:
+            refused = True
+            break
+        budget.settle(reservation, [{unit: price.expected}])
+        billed += price.expected
+    assert refused == (price.expected > 0)
+    assert billed <= 300.0
+
+
+@pytest.mark.parametrize(
+    ("text", "amounts"),
+    [
+        ("50USD", {"USD": 50.0}),
+        ("200 hqc, 1_000 eHQC", {"HQC": 200.0, "eHQC": 1000.0}),
+        ("0.5ehqc", {"eHQC": 0.5}),
+    ],
+)
+def test_amounts_are_parsed_from_text(text: str, amounts: dict[str, float]) -> None:
+    assert parse_cost(text) == amounts
+    assert Caps.model_validate({"max_cost": text}).max_cost == amounts
+
+
+@pytest.mark.parametrize(
+    "text", ["", "50", "USD", "50GBP", "50EUR", "-5USD", "5USD 6HQC", "5USD,6usd", "1e999USD", "nanUSD"]
+)
+def test_invalid_amounts_are_refused(text: str) -> None:
+    with pytest.raises(ValidationError, match="max_cost"):
+        Caps.model_validate({"max_cost": text})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"max_jobs": 0},
+        {"max_shots": -1},
+        {"deadline_s": 0},
+        {"deadline_s": float("inf")},
+        {"max_cost": {"USD": -1}},
+        {"max_cost": {"USD": float("inf")}},
+        {"max_cost": {"dollars": 1}},
+        {"max_costs": "5USD"},
+    ],
+    ids=str,
+)
+def test_invalid_caps_are_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Caps.model_validate(fields)
+
+
+def test_caps_survive_json() -> None:
+    caps = Caps.model_validate({"max_jobs": 5, "max_cost": "5USD", "deadline_s": 60})
+    assert Caps.model_validate_json(caps.model_dump_json()) == caps

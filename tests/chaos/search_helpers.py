@@ -1,0 +1,147 @@
+"""Searches small enough to be killed by the hundred, of 60 evaluations or more, half of that in the short form.
+
+Their answers are exact text.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.quantum_info import SparsePauliOp
+
+from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient
+from hybridloop.algorithms.estimation.estimates import Estimate
+from hybridloop.algorithms.estimation.evaluation import evaluation
+from hybridloop.algorithms.estimation.observable import observable
+from hybridloop.algorithms.optimizers.base import Optimizer
+from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
+from hybridloop.algorithms.optimizers.scipy import ScipyOptimizer
+from hybridloop.algorithms.rounds import RunRound
+from hybridloop.algorithms.vqe import vqe
+from hybridloop.tasks.session import OpenSession
+from tests.long_form import short_or_long
+
+SHOTS = 60
+PRECISION = 0.05
+EVALUATIONS = short_or_long(30, 60)
+ISING = SparsePauliOp(["ZZ", "XI", "IX"], [1.0, 0.6, 0.4])  # two groups: a point is two jobs
+PATH = SparsePauliOp(["IZZ", "ZZI"], [1.0, 1.0])
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a search found, bit by bit: numbers as `float.hex` writes them."""
+
+    value: str
+    parameters: tuple[str, ...]
+    evaluations: int
+
+
+def ansatz(*, seed: int = 5, reps: int = 1) -> Ansatz:
+    """A circuit of two qubits, four real angles for one repetition, from a start that is drawn by the seed."""
+    return hardware_efficient(2, np.random.default_rng(seed), reps=reps)
+
+
+def cobyla_on(run_round: RunRound) -> Answer:
+    """SciPy's COBYLA, one point a round, held to its limit by a tolerance that noise never lets it reach."""
+    start = ansatz().initial_point
+    return eigensolver(run_round, ScipyOptimizer(start, tolerance_rad=1e-6, max_evaluations=EVALUATIONS))
+
+
+def trigonometric_on(run_round: RunRound) -> Answer:
+    """Our own closed-form search, three points a round."""
+    circuit = ansatz(reps=4)
+    optimizer = Rotosolve(circuit.initial_point, circuit.frequencies)
+    return eigensolver(run_round, optimizer, circuit=circuit, max_rounds=EVALUATIONS // 3)
+
+
+def eigensolver(
+    run_round: RunRound,
+    optimizer: Optimizer,
+    *,
+    circuit: Ansatz | None = None,
+    hamiltonian: SparsePauliOp = ISING,
+    shots: int = SHOTS,
+    max_rounds: int = 2 * EVALUATIONS,
+) -> Answer:
+    """A whole VQE of the Ising pair."""
+    found = vqe(
+        hamiltonian, circuit or ansatz(), optimizer, run_round, shots=shots, precision=PRECISION, max_rounds=max_rounds
+    )
+    evaluations = sum(each.points for each in found.history)
+    return Answer(found.value.hex(), _hex(found.parameters), evaluations)
+
+
+def spsa_on(run_round: RunRound) -> Answer:
+    """A loop as people write it: two points a round along a random direction (J. C. Spall, IEEE TAC 37 (1992) 332)."""
+    circuit = ansatz()
+    evaluated = evaluation(observable(ISING), circuit, run_round)
+    draws = np.random.default_rng(11)
+    point, value = circuit.initial_point, 0.0
+    for k in range(EVALUATIONS // 2):
+        step, reach = 0.3 / (k + 1) ** 0.602, 0.2 / (k + 1) ** 0.101
+        direction = draws.choice([-1.0, 1.0], size=len(point))
+        ahead, behind = _values(
+            evaluated.energies(np.array([point + reach * direction, point - reach * direction]), SHOTS)[1]
+        )
+        point = point - step * (ahead - behind) / (2 * reach) * direction
+        value = min(ahead, behind)
+    return Answer(value.hex(), _hex(point), EVALUATIONS)
+
+
+def sampler_driven_on(session: OpenSession) -> Answer:
+    """Another project's algorithm, which knows the session only as a sampler."""
+    from qiskit.circuit.library import real_amplitudes
+
+    theirs, search = _theirs(3)
+    return _found(theirs.SamplingVQE(session.sampler(shots=SHOTS), real_amplitudes(3, reps=0), **search), PATH)
+
+
+def estimator_driven_on(session: OpenSession) -> Answer:
+    """Another, which knows the session only as an estimator."""
+    from qiskit.circuit.library import real_amplitudes
+
+    theirs, search = _theirs(4)
+    return _found(theirs.VQE(session.estimator(precision=0.1), real_amplitudes(2, reps=1), **search), ISING)
+
+
+def _theirs(angles: int) -> tuple[Any, dict[str, Any]]:
+    """The other project, with its draws fixed, and a search of its own from a start that is drawn."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import qiskit_algorithms
+        from qiskit_algorithms.optimizers import SPSA
+        from qiskit_algorithms.utils import algorithm_globals
+
+    algorithm_globals.random_seed = 7
+    start = np.random.default_rng(5).uniform(-1, 1, angles)
+    optimizer = SPSA(maxiter=EVALUATIONS // 2, learning_rate=0.2, perturbation=0.1)
+    return qiskit_algorithms, {"optimizer": optimizer, "initial_point": start}
+
+
+def _found(algorithm: Any, operator: SparsePauliOp) -> Answer:
+    found = algorithm.compute_minimum_eigenvalue(operator)
+    return Answer(float(found.optimal_value).hex(), _hex(found.optimal_point), int(found.cost_function_evals))
+
+
+def _hex(numbers: Sequence[float] | NDArray[np.float64]) -> tuple[str, ...]:
+    return tuple(float(each).hex() for each in numbers)
+
+
+def _values(estimates: Sequence[object]) -> list[float]:
+    assert all(isinstance(each, Estimate) for each in estimates)
+    return [each.value for each in estimates if isinstance(each, Estimate)]
+
+
+SEARCHES: Mapping[str, Callable[[OpenSession], Answer]] = {
+    "cobyla": lambda session: cobyla_on(session.run_round),
+    "spsa": lambda session: spsa_on(session.run_round),
+    "trigonometric": lambda session: trigonometric_on(session.run_round),
+    "sampler-driven": sampler_driven_on,
+    "estimator-driven": estimator_driven_on,
+}

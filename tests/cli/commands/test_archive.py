@@ -1,0 +1,89 @@
+"""`hybridloop runs report | export | verify | reproduce`, on this machine and on another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hybridloop.local_stack import PrefectServer
+from hybridloop.reports.bundle.archive import MANIFEST, RESULT
+from tests.cli.shell_helpers import Said, Shell, WorkspaceShell, said_inside
+from tests.conftest import Emulator
+
+pytestmark = pytest.mark.slow
+
+KEY = "taken-along"
+RUN = ("run", "vqe", "h2", "--seed", "7", "--precision", "0.005", "--shots", "1000", "--run-key", KEY)
+
+
+@pytest.fixture(scope="module")
+def at(shell: Shell, emulator: Emulator, prefect_server: PrefectServer) -> WorkspaceShell:
+    """A workspace in which the run was made."""
+    found = shell.at(emulator, KEY)
+    assert found.shell.json_inside(*RUN)["status"] == "converged"
+    return found
+
+
+def hybridloop(at: WorkspaceShell, *arguments: str) -> Said:
+    return said_inside(at.shell.environ, "runs", *arguments)
+
+
+def test_a_report_is_written_where_it_is_asked_for(at: WorkspaceShell, tmp_path: Path) -> None:
+    said = hybridloop(at, "report", KEY, "--output", str(tmp_path / "night.html"))
+    assert (said.code, said.out) == (0, "")
+    assert f"the report of run {KEY}" in said.err
+    assert (tmp_path / "night.html").read_text("utf-8").startswith("<!doctype html>")
+    nowhere = hybridloop(at, "report", KEY, "--output", str(tmp_path / "nowhere" / "night.html"))
+    assert nowhere.code == 2
+    assert "can't be written" in nowhere.err
+
+
+def test_a_bundle_is_verified_on_a_machine_that_has_no_journal_and_changes_are_noticed(
+    at: WorkspaceShell, say: Callable[..., Said], home: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "bundle"
+    exported = hybridloop(at, "export", KEY, "--output", str(folder))
+    assert exported.code == 0, exported.err
+    seal = json.loads((folder / MANIFEST).read_text())["seal"]
+    assert seal in exported.err
+    there = say("runs", "verify", str(folder), "--json")
+    assert there.code == 0, there.err
+    document = json.loads(there.out)
+    assert (document["agrees"], document["seal"]) == (True, seal)
+    assert f"whole, sealed with {seal}" in say("runs", "verify", str(folder)).out
+    assert say("runs", "report", str(folder), "--output", str(tmp_path / "there.html")).code == 0
+    assert not home.exists()
+    text = (folder / RESULT).read_text().replace('"seed": 7', '"seed": 8')
+    (folder / RESULT).write_text(text)
+    damaged = say("runs", "verify", str(folder))
+    assert (damaged.code, damaged.out) == (1, "")
+    assert "result.json is not what manifest.json says of it" in damaged.err
+
+
+def test_a_run_is_repeated_to_the_last_bit(at: WorkspaceShell, tmp_path: Path) -> None:
+    assert hybridloop(at, "export", KEY, "--output", str(tmp_path / "b.zip")).code == 0
+    first = at.shell.json_inside("runs", "reproduce", KEY)
+    again = at.shell.json_inside("runs", "reproduce", str(tmp_path / "b.zip"))
+    assert [first["again"], again["again"]] == [f"{KEY}-again", f"{KEY}-again-2"]
+    for found in (first, again):
+        assert (found["before"], found["identical"], found["agrees"]) == (KEY, True, True)
+    assert at.session_statuses() == ["Succeeded"] * 3
+
+
+def test_a_repetition_that_was_stopped_is_gone_on_with(at: WorkspaceShell) -> None:
+    key = f"{KEY}-by-hand"
+    assert said_inside(at.shell.environ, *RUN[:-1], key, "--max-jobs", "8").code == 3
+    stopped = hybridloop(at, "reproduce", KEY, "--run-key", key)  # its cap is as it was given last
+    assert stopped.code == 3
+    assert f"it is stopped, and can be gone on with: hybridloop runs resume {key}" in stopped.out
+    assert hybridloop(at, "resume", key, "--max-jobs", "100", "--quiet").code == 0
+    found = at.shell.json_inside("runs", "reproduce", KEY, "--run-key", key)
+    assert (found["again"], found["identical"]) == (key, True)
+
+
+def test_a_run_that_is_not_there_and_one_that_was_not_finished_are_refused(at: WorkspaceShell) -> None:
+    assert "there is no run 'nowhere'" in hybridloop(at, "reproduce", "nowhere").err
+    assert "there is no bundle" in hybridloop(at, "verify", "./nowhere.zip").err

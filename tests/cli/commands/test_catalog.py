@@ -1,0 +1,182 @@
+"""The commands that list and show: text for people, one JSON document for programs, and both say the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from qiskit import QuantumCircuit
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from hybridloop.azure.targets import known_targets
+from hybridloop.cli.output import print_table
+from hybridloop.data import load_table
+from hybridloop.tasks.session import OpenSession, open_session
+from tests.cli.shell_helpers import Said, WorkspaceShell
+
+Hybridloop = Callable[..., Said]
+
+
+@pytest.fixture
+def ask(inside: Callable[..., Said], at_workspace: WorkspaceShell) -> Hybridloop:
+    """Runs a command for the workspace; it must succeed, and say nothing on standard error."""
+
+    def hybridloop(*arguments: str) -> Said:
+        said = inside(at_workspace.shell.environ, *arguments)
+        assert (said.code, said.err) == (0, "")
+        return said
+
+    return hybridloop
+
+
+@pytest.fixture
+def session(at_workspace: WorkspaceShell) -> Iterator[OpenSession]:
+    """An open session in which three jobs ran."""
+    circuit = QuantumCircuit(1, 1)
+    circuit.measure(0, 0)
+    with open_session(at_workspace.workspace, "ionq.simulator", name="three jobs") as opened:
+        opened.run_round([SamplerPub.coerce((circuit, None, shots)) for shots in (100, 200, 300)])
+        yield opened
+
+
+def table(said: Said) -> list[list[str]]:
+    """The rows of a table, its columns' names first; cells stand two blanks apart."""
+    return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in said.out.splitlines()]
+
+
+def test_problems_are_listed_with_their_energies(ask: Hybridloop) -> None:
+    built_in: dict[str, dict[str, Any]] = load_table("problems")
+    rows = json.loads(ask("problems", "--json").out)
+    molecules = [row for row in rows if "exact_energy" in row]
+    assert {row["name"]: row["exact_energy"] for row in molecules} == {
+        name: entry["exact_energy"] for name, entry in built_in.items()
+    }
+    assert all(row["source"] and row["exact_energy"] < row["hartree_fock_energy"] for row in molecules)
+    binary: dict[str, dict[str, Any]] = load_table("binary_problems")
+    assert {row["name"]: row["optimum"] for row in rows if "optimum" in row} == {
+        name: entry["optimum"] for name, entry in binary.items()
+    }
+    columns, *lines = table(ask("problems"))
+    assert columns == ["name", "qubits", "exact_energy", "hartree_fock_energy", "title"]
+    assert [line[0] for line in lines if line] == [*built_in, "name", *binary]
+
+
+def test_targets_are_listed_with_state_and_limits(ask: Hybridloop) -> None:
+    rows = json.loads(ask("targets", "--json").out)
+    assert {row["target"] for row in rows} <= known_targets().keys()
+    by_name = {row["target"]: row for row in rows}
+    assert by_name["ionq.simulator"]["state"] == "Available"
+    assert by_name["ionq.simulator"]["qubits"] == 29
+    assert by_name["ionq.simulator"]["samples"] is False
+    assert by_name["rigetti.sim.qvm"]["qubits"] is None
+    columns, *lines = table(ask("targets"))
+    assert columns[:2] == ["target", "state"]
+    assert [line[0] for line in lines] == [row["target"] for row in rows]
+
+
+def test_sessions_are_listed_the_newest_first(
+    ask: Hybridloop, session: OpenSession, at_workspace: WorkspaceShell
+) -> None:
+    with open_session(at_workspace.workspace, "rigetti.sim.qvm", name="newer") as newer:
+        rows = json.loads(ask("sessions", "list", "--json").out)
+        assert [(row["id"], row["name"]) for row in rows] == [(newer.id, "newer"), (session.id, "three jobs")]
+        assert [row["status"] for row in rows] == ["Waiting", "Executing"]
+        assert [row["id"] for row in json.loads(ask("sessions", "list", "--limit", "1", "--json").out)] == [newer.id]
+        _, *lines = table(ask("sessions", "list"))
+        assert [line[0] for line in lines] == [newer.id, session.id]
+
+
+def test_a_workspace_without_sessions_lists_none(ask: Hybridloop) -> None:
+    assert json.loads(ask("sessions", "list", "--json").out) == []
+    assert len(table(ask("sessions", "list"))) == 1
+
+
+def test_a_session_is_shown_with_its_jobs_counted(ask: Hybridloop, session: OpenSession) -> None:
+    shown = json.loads(ask("sessions", "show", session.id, "--json").out)
+    assert shown["id"] == session.id
+    assert (shown["target"], shown["status"]) == ("ionq.simulator", "Executing")
+    assert shown["session_on_job_failure"] == "continue"
+    assert shown["jobs"] == {"Succeeded": 3}
+    lines = dict(line.split(maxsplit=1) for line in ask("sessions", "show", session.id).out.splitlines())
+    assert lines["id"] == session.id
+    assert lines["status"] == "Executing"
+    assert lines["jobs"] == "3 Succeeded"
+    assert lines["ended"] == "-"
+
+
+def test_a_sessions_jobs_are_listed_with_their_shots(ask: Hybridloop, session: OpenSession) -> None:
+    rows = json.loads(ask("sessions", "jobs", session.id, "--json").out)
+    assert sorted(row["shots"] for row in rows) == [100, 200, 300]
+    assert {row["status"] for row in rows} == {"Succeeded"}
+    assert {row["error"] for row in rows} == {None}
+    columns, *lines = table(ask("sessions", "jobs", session.id))
+    assert columns[:4] == ["id", "name", "status", "shots"]
+    assert [line[0] for line in lines] == [row["id"] for row in rows]
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["text", "json"])
+def test_a_session_is_closed_and_closing_it_again_changes_nothing(
+    form: tuple[str, ...], ask: Hybridloop, session: OpenSession, at_workspace: WorkspaceShell
+) -> None:
+    first = ask("sessions", "close", session.id, *form).out
+    assert "Succeeded" in first
+    assert at_workspace.session_statuses() == ["Succeeded"]
+    assert ask("sessions", "close", session.id, *form).out == first
+    if form:
+        assert json.loads(first)["id"] == session.id
+
+
+def test_a_session_that_is_not_there_is_said_to_be_missing(
+    inside: Callable[..., Said], at_workspace: WorkspaceShell
+) -> None:
+    unknown = "00000000-0000-4000-8000-000000000000"
+    for command in ("show", "jobs", "close"):
+        said = inside(at_workspace.shell.environ, "sessions", command, unknown)
+        assert (said.code, said.out) == (2, "")
+        assert f"session id: this workspace has no session {unknown}" in said.err
+        assert "Traceback" not in said.err
+
+
+def test_the_status_of_a_stack_that_does_not_run_is_told_and_nothing_is_started(say: Hybridloop, home: Path) -> None:
+    told = json.loads(say("status", "--json").out)
+    assert told["home"] == str(home)
+    assert [(part["part"], part["state"]) for part in told["parts"]] == [
+        ("prefect", "stopped"),
+        ("emulator", "stopped"),
+    ]
+    assert "stopped" in say("status").out
+    assert not home.exists()
+
+
+def test_there_is_nothing_to_stop_where_nothing_runs(say: Hybridloop, home: Path) -> None:
+    assert json.loads(say("down", "--json").out) == {"home": str(home), "stopped": []}
+    assert "nothing was running" in say("down").err
+
+
+@pytest.mark.slow
+def test_up_finds_what_runs_and_status_tells_of_it(
+    inside: Callable[..., Said], stack_environ: dict[str, str], prefect_server: object
+) -> None:
+    first = inside(stack_environ, "up", "--json")
+    assert first.code == 0
+    assert [part["state"] for part in json.loads(first.out)["parts"]] == ["running", "running"]
+    assert inside(stack_environ, "up", "--json").out == first.out
+    assert inside(stack_environ, "status", "--json").out == first.out
+    columns, *lines = table(inside(stack_environ, "status"))
+    assert columns == ["part", "state", "url", "pid"]
+    assert [line[:2] for line in lines] == [["prefect", "running"], ["emulator", "running"]]
+
+
+def test_the_users_own_workspace_and_server_are_told_as_theirs(say: Hybridloop, home: Path) -> None:
+    theirs = {"PREFECT_API_URL": "http://prefect.example/api", "AZURE_QUANTUM_CONNECTION_STRING": "x"}
+    parts = json.loads(say("status", "--json", **theirs).out)["parts"]
+    assert [(part["state"], part["url"]) for part in parts] == [("yours", "http://prefect.example/api"), ("yours", "")]
+    assert not home.exists()
+
+
+def test_a_table_says_yes_and_no_and_has_a_dash_for_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("name", "held", "value"), [{"name": "a", "held": True, "value": 0.5}, {"name": "b", "held": False}])
+    assert capsys.readouterr().out.splitlines() == ["name  held  value", "a     yes   0.500000", "b     no    -"]

@@ -1,0 +1,123 @@
+"""`hybridloop init` and `config`: a file that says what holds without it, and what holds here, and why."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hybridloop.cli.options import layers_of
+from hybridloop.local_stack import PrefectServer
+from hybridloop.settings import SETTINGS
+from hybridloop.settings.sources import resolve_settings
+from hybridloop.settings.template import settings_text
+from hybridloop.settings.yaml import parse_yaml
+from tests.cli.shell_helpers import Said, WorkspaceShell
+
+Hybridloop = Callable[..., Said]
+
+
+@pytest.mark.parametrize("algorithm", SETTINGS)
+def test_the_file_that_is_written_loads_back_to_the_defaults(algorithm: str, tmp_path: Path) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text(settings_text(algorithm), "utf-8")
+    found = resolve_settings(algorithm, *layers_of(path, [], {}), environ={"HYBRIDLOOP_HOME": str(tmp_path)})
+    assert found.settings == SETTINGS[algorithm]()
+
+
+@pytest.mark.parametrize("algorithm", SETTINGS)
+def test_every_setting_stands_in_it_with_its_words(algorithm: str) -> None:
+    text = settings_text(algorithm)
+    words = " ".join(line.strip().removeprefix("# ") for line in text.split("\n"))
+    for name, field in SETTINGS[algorithm].model_fields.items():
+        assert f"\n{name}:" in text or f"\n# {name}:" in text
+        assert field.description is not None
+        assert field.description in words
+    assert max(map(len, text.split("\n"))) <= 120
+
+
+@pytest.mark.parametrize("algorithm", SETTINGS)
+def test_each_example_in_it_is_a_value_that_is_taken(algorithm: str) -> None:
+    for line in settings_text(algorithm).split("\n"):
+        name, colon, example = line.removeprefix("# ").partition(": ")
+        if line.startswith("# ") and colon and name in SETTINGS[algorithm].model_fields:
+            SETTINGS[algorithm].model_validate({name: parse_yaml(example, name)})
+
+
+def test_a_file_that_is_there_is_replaced_only_where_that_is_asked(say: Hybridloop, tmp_path: Path) -> None:
+    path = tmp_path / "settings.yaml"
+    assert say("init", str(path), "--algorithm", "qaoa").code == 0
+    assert path.read_text("utf-8") == settings_text("qaoa")
+    refused = say("init", str(path))
+    assert (refused.code, "is there already" in refused.err) == (2, True)
+    assert path.read_text("utf-8") == settings_text("qaoa")
+    assert say("init", str(path), "--force").code == 0
+    assert path.read_text("utf-8") == settings_text("vqe") == say("init").out
+
+
+@pytest.mark.parametrize("command", [("init", "--algorithm", "qao"), ("config", "qao")])
+def test_an_algorithm_that_is_misspelt_is_suggested(command: tuple[str, ...], say: Hybridloop) -> None:
+    said = say(*command)
+    assert (said.code, "Did you mean 'qaoa'?" in said.err) == (2, True)
+
+
+def test_config_says_what_holds_and_why(say: Hybridloop, home: Path) -> None:
+    home.mkdir()
+    (home / "config.yaml").write_text("shots: 7\n")
+    said = say("config", "vqe", "--json", HYBRIDLOOP_MAX_JOBS="5", HYBRIDLOOP_GREETING="hello")
+    document = json.loads(said.out)
+    rows = {row["setting"]: (row["value"], row["source"]) for row in document["settings"]}
+    assert rows["shots"] == (7, str(home / "config.yaml"))
+    assert rows["max_jobs"] == (5, "HYBRIDLOOP_MAX_JOBS")
+    assert rows["precision"] == (0.0007, "default")
+    assert rows["failure.retries"] == (3, "default")
+    assert document["unknown_variables"] == ["HYBRIDLOOP_GREETING"]
+    places = {row["place"]: (row["value"], row["source"]) for row in document["places"]}
+    assert places["state"] == (str(home), "HYBRIDLOOP_HOME")
+    told = say("config", HYBRIDLOOP_GREETING="hello", HYBRIDLOOP_MAX_COST="50USD")
+    assert "HYBRIDLOOP_GREETING steers nothing" in told.err
+    values = dict(line.split(maxsplit=1) for line in told.out.splitlines() if line)
+    assert [values[name].split("  ")[0] for name in ("debias", "max_cost")] == ["true", "50.00 USD"]
+
+
+def test_config_shows_no_secret(say: Hybridloop) -> None:
+    secret = "do-not-tell-anyone"
+    journal = f"postgresql://user:{secret}@host/runs"
+    said = say("config", HYBRIDLOOP_JOURNAL=journal, AZURE_QUANTUM_CONNECTION_STRING=f"ApiKey={secret}")
+    assert said.code == 0
+    assert secret not in said.out + said.err
+    assert "postgresql://user@host/runs" in said.out
+
+
+@pytest.mark.slow
+def test_a_run_goes_by_variables_and_its_record_says_so(
+    inside: Hybridloop, at_workspace: WorkspaceShell, prefect_server: PrefectServer, tmp_path: Path
+) -> None:
+    environ = {
+        **at_workspace.shell.environ,
+        "HYBRIDLOOP_HOME": str(tmp_path),
+        "PREFECT_API_URL": prefect_server.api_url,
+        "HYBRIDLOOP_QAOA__SHOTS": "300",
+        "HYBRIDLOOP_SEED": "3",
+    }
+    ran = inside(environ, "run", "qaoa", "petersen", "--run-key", "by-variables", "--set", "seed=7", "--json")
+    assert ran.code == 0, ran.err
+    assert (json.loads(ran.out)["shots"], json.loads(ran.out)["seed"]) == (300, 7)
+    record = json.loads(inside(environ, "runs", "show", "by-variables", "--json").out)
+    assert record["sources"] == {"shots": "HYBRIDLOOP_QAOA__SHOTS", "seed": "--set seed"}
+    assert record["settings"]["shots"] == 300
+    later = {**environ, "HYBRIDLOOP_QAOA__SHOTS": "500"}
+    assert json.loads(inside(later, "runs", "resume", "by-variables", "--json").out)["shots"] == 300
+    refused = inside(later, "run", "qaoa", "petersen", "--run-key", "by-variables", "--seed", "7")
+    assert (refused.code, "shots: run 'by-variables' was started with another one" in refused.err) == (2, True)
+
+
+def test_variables_that_are_off_are_refused_before_anything_is_started(say: Hybridloop, home: Path) -> None:
+    said = say("run", "vqe", "h2", HYBRIDLOOP_MAX_COSTS="5USD")
+    assert (said.code, said.out) == (2, "")
+    assert "HYBRIDLOOP_MAX_COSTS: there is no setting of that name" in said.err
+    assert "Did you mean HYBRIDLOOP_MAX_COST?" in said.err
+    assert not os.path.exists(home)

@@ -1,0 +1,305 @@
+"""`hybridloop doctor`: each fault of a set-up is made for real, found, and told with a way to mend it."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybridloop import local_stack as stack
+from hybridloop.blocks import AzureQuantumWorkspace
+from tests.cli.shell_helpers import Said, connection_string
+from tests.conftest import SUBSCRIPTION, Emulator
+from tests.paths import DATA
+from tests.prefect_server import own_environ
+
+OLD_JOURNAL = DATA / "journal-0001.db"
+SECRET = "do-not-tell-anyone"
+
+Finding = Mapping[str, str]
+Doctor = Callable[..., dict[str, Finding]]
+
+
+@pytest.fixture
+def doctor(home: Path, inside: Callable[..., Said]) -> Doctor:
+    """What is found with these variables, by its name; holds that the exit code says whether something is wrong."""
+
+    def found(*arguments: str, **variables: str) -> dict[str, Finding]:
+        said = inside({**own_environ(str(home), os.environ), **variables}, "doctor", *arguments, "--json")
+        document: dict[str, Any] = json.loads(said.out)
+        assert document["ok"] == (said.code == 0)
+        assert said.code == int(any(each["state"] == "wrong" for each in document["findings"]))
+        assert all(each["remedy"] for each in document["findings"] if each["state"] in ("wrong", "warning"))
+        assert "Traceback" not in said.err
+        assert SECRET not in said.out + said.err
+        return {each["check"]: each for each in document["findings"]}
+
+    return found
+
+
+@contextmanager
+def replying(reply: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
+    """A server on this machine that answers every request so; gives its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            reply(self)
+
+        def log_message(self, format: str, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port on this machine at which nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield int(taken.getsockname()[1])
+
+
+def installed(folder: Path, name: str, version: str, *headers: str) -> None:
+    """Have a package of that version be found first, as pip would leave it."""
+    info = folder / f"{name}-{version}.dist-info"
+    info.mkdir(parents=True)
+    lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", *headers]
+    (info / "METADATA").write_text("\n".join(lines) + "\n")
+
+
+def test_a_set_up_in_which_nothing_is_wrong_is_told_so_and_nothing_is_started(doctor: Doctor, home: Path) -> None:
+    found = doctor()
+    assert {each["state"] for each in found.values()} <= {"ok", "warning"}
+    assert found.keys() >= {"python", "packages", "folder", "disk", "settings", "journal", "prefect", "workspace"}
+    assert not home.exists()
+
+
+def test_a_python_that_is_too_old(doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(tmp_path, "hybridloop", "9.0", "Requires-Python: >=3.99")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "hybridloop needs >=3.99" in doctor()["python"]["found"]
+
+
+def test_packages_that_are_missing_or_outside_their_bounds(
+    doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed(tmp_path, "hybridloop", "9.0", "Requires-Dist: prefect>=3.8.8,<3.9", "Requires-Dist: nowhere-to-be-found")
+    installed(tmp_path, "prefect", "2.20.1")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = doctor()["packages"]
+    assert found["state"] == "wrong"
+    assert "prefect 2.20.1 is not <3.9,>=3.8.8" in found["found"]
+    assert "nowhere-to-be-found is missing" in found["found"]
+    assert found["remedy"] == "pip install 'prefect<3.9,>=3.8.8' 'nowhere-to-be-found'"
+
+
+@pytest.mark.parametrize("place", ["file/home", "/proc/hybridloop"])
+def test_a_home_that_cannot_be_written_to(doctor: Doctor, tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
+    found = doctor(HYBRIDLOOP_HOME=str(tmp_path / place))["folder"]
+    assert found["state"] == "wrong"
+    assert "HYBRIDLOOP_HOME" in found["remedy"]
+
+
+def test_a_disk_that_is_full(doctor: Doctor, tmp_path: Path) -> None:
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(tmp_path)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"no small disk can be made here: {mounted.stderr.decode()}")
+    try:
+        assert doctor(HYBRIDLOOP_HOME=str(tmp_path / "home"))["disk"]["state"] == "wrong"
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("variables", "state", "said"),
+    [
+        ({"HYBRIDLOOP_SHOTS": "none"}, "wrong", "HYBRIDLOOP_SHOTS: 'none'"),
+        ({"HYBRIDLOOP_MAX_COSTS": "5USD"}, "wrong", "HYBRIDLOOP_MAX_COSTS: there is no setting of that name"),
+        ({"HYBRIDLOOP_GREETING": "hello"}, "warning", "HYBRIDLOOP_GREETING is no setting"),
+        ({"HYBRIDLOOP_SHOTS": "7"}, "ok", "from HYBRIDLOOP_SHOTS"),
+    ],
+)
+def test_settings_that_are_off(doctor: Doctor, variables: Mapping[str, str], state: str, said: str) -> None:
+    found = doctor(**variables)["settings"]
+    assert found["state"] == state
+    assert said in found["found"]
+
+
+def test_a_journal_that_cannot_be_reached(doctor: Doctor, closed_port: int) -> None:
+    url = f"postgresql://user:{SECRET}@127.0.0.1:{closed_port}/runs"
+    assert doctor(HYBRIDLOOP_JOURNAL=url)["journal"]["state"] == "wrong"
+
+
+def test_a_journal_whose_driver_is_missing(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)  # which is how Python marks what can't be imported
+    found = doctor(HYBRIDLOOP_JOURNAL="postgresql://user@127.0.0.1/runs")["journal"]
+    assert (found["state"], found["remedy"]) == ("wrong", "pip install 'hybridloop[postgres]'")
+
+
+def test_a_journal_of_an_older_version_is_told_and_not_upgraded(doctor: Doctor, tmp_path: Path) -> None:
+    shutil.copy(OLD_JOURNAL, tmp_path / "old.db")
+    found = doctor(HYBRIDLOOP_JOURNAL=f"sqlite:///{tmp_path}/old.db")["journal"]
+    assert (found["state"], "has version 0001" in found["found"]) == ("warning", True)
+    assert (tmp_path / "old.db").read_bytes() == OLD_JOURNAL.read_bytes()
+
+
+def test_a_journal_of_a_newer_version(doctor: Doctor, tmp_path: Path) -> None:
+    shutil.copy(OLD_JOURNAL, tmp_path / "new.db")
+    with sqlite3.connect(tmp_path / "new.db") as journal:
+        (table,) = journal.execute(
+            "SELECT name FROM sqlite_master WHERE name LIKE '%version%' AND type = 'table'"
+        ).fetchone()
+        journal.execute(f"UPDATE {table} SET version_num = '9999'")
+    journal.close()
+    found = doctor(HYBRIDLOOP_JOURNAL=f"sqlite:///{tmp_path}/new.db")["journal"]
+    assert (found["state"], "of version 9999" in found["found"]) == ("wrong", True)
+
+
+def test_a_journal_that_is_none(doctor: Doctor, tmp_path: Path) -> None:
+    (tmp_path / "text.db").write_text("this is no database, and far too long to be taken for an empty one" * 50)
+    assert doctor(HYBRIDLOOP_JOURNAL=f"sqlite:///{tmp_path}/text.db")["journal"]["state"] == "wrong"
+    assert doctor(HYBRIDLOOP_JOURNAL="mysql://here/runs")["journal"]["state"] == "wrong"
+
+
+def test_a_prefect_server_that_does_not_answer(doctor: Doctor, closed_port: int) -> None:
+    found = doctor(PREFECT_API_URL=f"http://127.0.0.1:{closed_port}/api")["prefect"]
+    assert (found["state"], "does not answer" in found["found"]) == ("wrong", True)
+
+
+@pytest.mark.parametrize(
+    ("version", "state"), [("2.20.1", "wrong"), ("3.1.0", "warning"), (None, "wrong")], ids=["2", "3.1", "none"]
+)
+def test_a_prefect_server_of_another_version(doctor: Doctor, version: str | None, state: str) -> None:
+    def reply(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(404 if version is None else 200)
+        request.end_headers()
+        request.wfile.write(json.dumps(version).encode())
+
+    with replying(reply) as url:
+        assert doctor(PREFECT_API_URL=f"{url}api")["prefect"]["state"] == state
+
+
+def test_a_prefect_server_that_wants_a_key(doctor: Doctor) -> None:
+    def reply(request: BaseHTTPRequestHandler) -> None:
+        is_known = request.headers["Authorization"] == f"Bearer {SECRET}"
+        request.send_response(200 if is_known else 401)
+        request.end_headers()
+        request.wfile.write(b'"3.8.8"')
+
+    with replying(reply) as url:
+        assert doctor(PREFECT_API_URL=f"{url}api")["prefect"]["state"] == "skipped"
+        assert doctor(PREFECT_API_URL=f"{url}api", PREFECT_API_KEY="wrong")["prefect"]["state"] == "wrong"
+        assert doctor(PREFECT_API_URL=f"{url}api", PREFECT_API_KEY=SECRET)["prefect"]["state"] == "ok"
+
+
+@pytest.mark.slow
+def test_a_part_of_the_local_stack_that_hangs_or_is_outdated(doctor: Doctor, home: Path) -> None:
+    environ = own_environ(str(home), os.environ)
+    stack.ensure_emulator(environ)
+    try:
+        assert doctor()["local emulator"]["state"] == "ok"
+        assert doctor()["workspace"]["found"].startswith("hybridloop, with ")
+        (record,) = home.glob("stack/emulator.json")
+        known = json.loads(record.read_text())
+        os.kill(known["pid"], signal.SIGSTOP)
+        try:
+            assert doctor()["local emulator"]["state"] == "wrong"
+        finally:
+            os.kill(known["pid"], signal.SIGCONT)
+        record.write_text(json.dumps({**known, "release": "0.0.1+older"}))
+        assert doctor()["local emulator"]["state"] == "warning"
+    finally:
+        stack.down(environ)
+
+
+@pytest.mark.parametrize("text", [SECRET, f"SubscriptionId=x;ApiKey={SECRET}"])
+def test_a_connection_string_that_is_none(doctor: Doctor, text: str) -> None:
+    found = doctor(AZURE_QUANTUM_CONNECTION_STRING=text)["workspace"]
+    assert (found["state"], "it is not a connection string" in found["found"]) == ("wrong", True)
+
+
+def test_a_workspace_that_does_not_answer(doctor: Doctor, closed_port: int) -> None:
+    text = connection_string(f"http://127.0.0.1:{closed_port}/", SECRET, "mine")
+    found = doctor(AZURE_QUANTUM_CONNECTION_STRING=text)
+    assert (found["workspace"]["state"], found["clock"]["state"]) == ("wrong", "skipped")
+
+
+def test_a_key_that_is_refused(doctor: Doctor, emulator: Emulator) -> None:
+    text = connection_string(emulator.endpoint, SECRET, "mine")
+    found = doctor(AZURE_QUANTUM_CONNECTION_STRING=text)
+    assert "does not accept the key" in found["workspace"]["found"]
+    assert (found["workspace"]["state"], found["target"]["state"]) == ("wrong", "skipped")
+
+
+def test_a_workspace_that_is_not_there(doctor: Doctor, start_emulator: Callable[..., Emulator]) -> None:
+    emulator = start_emulator()
+    rule = {"fault": "error", "status": 404, "code": "ResourceNotFound", "message": "no such workspace"}
+    emulator.admin("faults", {"rules": [rule]})
+    text = connection_string(emulator.endpoint, emulator.api_key, "mine")
+    found = doctor(AZURE_QUANTUM_CONNECTION_STRING=text)["workspace"]
+    assert found["state"] == "wrong"
+    assert "resource group and name" in found["remedy"]
+
+
+@pytest.mark.slow
+def test_an_identity_that_has_not_signed_in(doctor: Doctor, prefect_server: stack.PrefectServer) -> None:
+    resource = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.Quantum/Workspaces/ws"
+    name = f"by-identity-{secrets.token_hex(4)}"
+    AzureQuantumWorkspace(resource_id=resource, endpoint="https://eastus.quantum.azure.com").save(name)
+    # the other ways to sign in look around on the network
+    variables = {"PREFECT_API_URL": prefect_server.api_url, "AZURE_TOKEN_CREDENTIALS": "EnvironmentCredential"}
+    found = doctor("--workspace", name, **variables)["workspace"]
+    assert (found["state"], "az login" in found["remedy"]) == ("wrong", True)
+    missing = doctor("--workspace", "nowhere-to-be-found", **variables)["workspace"]
+    assert (missing["state"], "has no block" in missing["found"]) == ("wrong", True)
+
+
+@pytest.mark.parametrize(("ahead_s", "state"), [(3600, "wrong"), (-100, "warning"), (0, "ok")])
+def test_a_clock_that_goes_wrong(doctor: Doctor, ahead_s: int, state: str) -> None:
+    def reply(request: BaseHTTPRequestHandler) -> None:
+        request.date_time_string = lambda timestamp=None: formatdate(time.time() + ahead_s, usegmt=True)  # type: ignore[method-assign]
+        request.send_response(401)
+        request.end_headers()
+
+    with replying(reply) as url:
+        found = doctor(AZURE_QUANTUM_CONNECTION_STRING=connection_string(url, SECRET, "mine"))["clock"]
+    assert found["state"] == state
+
+
+@pytest.mark.parametrize(
+    ("target", "state", "said"),
+    [
+        ("ionq.simulater", "wrong", "target: 'ionq.simulater' is not a known target"),
+        ("ionq.qpu.aria-1", "warning", "ionq.qpu.aria-1 is Unavailable"),
+        ("ionq.simulator", "ok", "ionq.simulator is available"),
+    ],
+)
+def test_a_target_that_is_unknown_or_away(
+    doctor: Doctor, emulator: Emulator, target: str, state: str, said: str
+) -> None:
+    text = connection_string(emulator.endpoint, emulator.api_key, "mine")
+    found = doctor(AZURE_QUANTUM_CONNECTION_STRING=text, HYBRIDLOOP_TARGET=target)["target"]
+    assert (found["state"], found["found"]) == (state, said)

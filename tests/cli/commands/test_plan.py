@@ -1,0 +1,80 @@
+"""`hybridloop plan …` as a user types it: text, JSON, a comparison; with nothing submitted."""
+
+from __future__ import annotations
+
+import html
+import json
+from dataclasses import replace
+
+import pytest
+
+from hybridloop.estimate.plan import Plan
+from tests.cli.shell_helpers import WorkspaceShell, said_inside
+
+pytestmark = pytest.mark.slow
+
+
+def planned(at: WorkspaceShell, *arguments: str) -> str:
+    said = said_inside(at.shell.environ, "plan", *arguments)
+    assert said.code == 0, said.err
+    return said.out
+
+
+def test_a_plan_is_printed_with_its_price_keep_alive_time_and_circuits(at_workspace: WorkspaceShell) -> None:
+    text = planned(at_workspace, "qaoa", "ring-8", "--target", "ionq.qpu.forte-1", "--max-cost", "100USD")
+    lines = {line[:12].strip(): line[13:] for line in text.splitlines() if line.startswith("  ")}
+    assert "nothing was submitted" in text
+    assert lines["rounds"] == "1"
+    assert lines["shots"] == "1,000"
+    # three layers of eight edges and eight nodes: 168.195 + 1000 (56 × 0.0001645 + 48 × 0.001121)
+    assert lines["price"].startswith("231.22 USD, 231.22 at most")
+    assert "prices of 2026" in lines["price"]
+    assert lines["keep-alive"].startswith("renew: ")
+    assert lines["time"].startswith("an estimate: ")
+    assert lines["caps"].startswith("0 of 1 rounds, 0 jobs")
+    assert "max_cost ends the run after 0 of 1 rounds" in text
+    assert list(at_workspace.workspace.list_sessions()) == []
+    assert list(at_workspace.workspace.list_jobs()) == []
+
+
+def test_debiasing_off_is_planned_for_and_a_comparison_has_a_line_for_each_target(
+    at_workspace: WorkspaceShell,
+) -> None:
+    text = planned(
+        at_workspace, "qaoa", "ring-8", "--target", "ionq.qpu.forte-1", "--no-debias", "--targets",
+        "rigetti.sim.qvm,quantinuum.qpu.h2-1",
+    )  # fmt: skip
+    assert "price      88.81 USD" in text  # 25.7899 in place of 168.195
+    rows = [line.split() for line in text.splitlines() if line.startswith(("rigetti.sim.qvm ", "quantinuum.qpu."))]
+    (head,) = [line for line in text.splitlines() if line.startswith("target ")]
+    assert "  time (est.)  " in head
+    assert "Times are estimates: " in text
+    assert [(row[0], row[-1]) for row in rows] == [("rigetti.sim.qvm", "ping"), ("quantinuum.qpu.h2-1", "renew")]
+
+
+def test_json_is_one_document_that_a_plan_can_be_made_of(at_workspace: WorkspaceShell) -> None:
+    asked = ("scan", "h2-0.3", "h2", "--seed", "7", "--compare")
+    document = json.loads(planned(at_workspace, *asked, "--json"))
+    plan = Plan.from_dict(document)
+    assert planned(at_workspace, *asked) == f"{plan}\n"  # in Python it is printed as here
+    shown = replace(plan, problem="<script>")._repr_html_()
+    assert ("<script>" in shown, html.unescape(shown).count("<script> by scan")) == (False, 1)
+    assert (plan.algorithm, plan.problem, plan.target) == ("scan", "h2-0.3 to h2", "rigetti.sim.qvm")
+    assert "ionq.qpu.aria-1" in [row.target for row in plan.comparison]
+    assert not any(row.target.endswith("sc") for row in plan.comparison)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("vqe", "h22"), "Did you mean 'h2'?"),
+        (("vqe", "h2", "--target", "rigetti.sim.qwm"), "Did you mean 'rigetti.sim.qvm'?"),
+        (("vqe", "h2", "--targets", "ionq.simulater"), "Did you mean 'ionq.simulator'?"),
+        (("qaoa", "ring-8", "--no-debias"), "debias"),
+    ],
+)
+def test_what_can_not_be_planned_is_said_as_for_a_run(
+    at_workspace: WorkspaceShell, arguments: tuple[str, ...], complaint: str
+) -> None:
+    said = said_inside(at_workspace.shell.environ, "plan", *arguments)
+    assert (said.code, complaint in said.err + said.out) == ((0, True) if complaint == "debias" else (2, True))

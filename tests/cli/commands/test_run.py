@@ -1,0 +1,173 @@
+"""`hybridloop run vqe`, and the same from Python, as a user runs them: real processes on a real local stack."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from hybridloop.local_stack import PrefectServer
+from hybridloop.local_stack.processes import MARK, wait_until
+from tests.cli.shell_helpers import Said, Shell, WorkspaceShell
+from tests.paths import DATA
+
+H2_FILE = DATA / "H2_0.735.fcidump"
+EXACT_H2 = -1.1373060357534004
+
+# What `run … --json` promises to print at least.
+PROMISED = (
+    "run_key algorithm problem target status reason value standard_error exact reference error parameters rounds jobs "
+    "shots cost sessions wall_seconds resumed"
+).split()
+
+SCRIPT = """
+import hybridloop as hl
+result = hl.vqe("h2", seed=7)
+print(result.to_json())
+"""
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def runs(shell: Shell) -> dict[str, subprocess.CompletedProcess[str]]:
+    """Three runs that start at once, while no stack runs yet; all of one seed."""
+    with ThreadPoolExecutor() as at_once:
+        started = {
+            "built-in": at_once.submit(shell.run, "run", "vqe", "h2", "--seed", "7", "--json"),
+            "file": at_once.submit(shell.run, "run", "vqe", str(H2_FILE), "--seed", "7", "--quiet"),
+            "script": at_once.submit(shell.run_python, "-c", SCRIPT),
+        }
+        return {name: run.result() for name, run in started.items()}
+
+
+@pytest.fixture(scope="module")
+def document(runs: dict[str, subprocess.CompletedProcess[str]]) -> dict[str, Any]:
+    """The one document that --json prints; anything else on standard output would not parse."""
+    run = runs["built-in"]
+    assert run.returncode == 0, run.stderr
+    document: dict[str, Any] = json.loads(run.stdout)
+    return document
+
+
+def test_json_has_what_is_promised(document: dict[str, Any]) -> None:
+    assert set(PROMISED) <= document.keys()
+    assert document["jobs"].keys() >= {"total", "evaluations", "pings", "retried"}
+    assert document["cost"].keys() >= {"amount", "unit"}
+    assert (document["problem"], document["target"], document["seed"]) == ("h2", "rigetti.sim.qvm", 7)
+    assert document["status"] == "converged"
+
+
+def test_the_energy_is_as_sharp_and_as_right_as_was_asked(document: dict[str, Any]) -> None:
+    error = document["value"] - EXACT_H2
+    assert document["error"] == pytest.approx(error, abs=1e-9)
+    assert document["standard_error"] <= 0.7e-3
+    assert abs(error) <= min(1.6e-3, 3 * document["standard_error"])
+
+
+def test_progress_goes_to_standard_error_a_line_a_round(
+    runs: dict[str, subprocess.CompletedProcess[str]], document: dict[str, Any]
+) -> None:
+    lines = runs["built-in"].stderr.splitlines()
+    assert [line.split()[:2] for line in lines] == [["round", str(i + 1)] for i in range(document["rounds"])]
+    assert all("session executing" in line for line in lines)
+
+
+def test_the_service_tells_the_same_of_the_session(shell: Shell, document: dict[str, Any]) -> None:
+    (session,) = document["sessions"]
+    assert session["status"] == "Succeeded"
+    assert session["jobs"] == document["jobs"]["total"]
+    shown = shell.json("sessions", "show", session["id"])
+    assert shown["status"] == "Succeeded"
+    assert shown["jobs"] == {"Succeeded": session["jobs"]}
+
+
+def test_the_picture_is_where_it_is_said_to_be(document: dict[str, Any]) -> None:
+    picture = Path(document["picture"]).read_text(encoding="utf-8")
+    assert picture.startswith("<?xml")
+    assert picture.rstrip().endswith("</svg>")
+
+
+def test_a_molecule_in_a_file_runs_and_quiet_means_that_nothing_but_the_result_is_said(
+    runs: dict[str, subprocess.CompletedProcess[str]], shell: Shell
+) -> None:
+    run = runs["file"]
+    assert run.returncode == 0, run.stderr
+    assert run.stderr == ""
+    first, *lines = run.stdout.splitlines()
+    assert first.startswith("H2_0.735 on rigetti.sim.qvm: converged")
+    told = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines}
+    assert "hartree ± " in told["energy"]
+    assert abs(float(told["energy"].split()[0]) - EXACT_H2) <= 1.6e-3
+    assert "mHa against the exact energy" in told["error"]
+    assert Path(told["picture"]).is_file()
+    session, status = told["session"].split()
+    assert status == "Succeeded"
+    assert session in [row["id"] for row in shell.json("sessions", "list")]
+
+
+def test_python_gives_the_value_of_the_command_line_for_the_same_seed(
+    runs: dict[str, subprocess.CompletedProcess[str]], document: dict[str, Any]
+) -> None:
+    run = runs["script"]
+    assert run.returncode == 0, run.stderr
+    assert run.stderr == ""
+    result = json.loads(run.stdout)
+    for key in ("value", "standard_error", "parameters", "shots", "history"):
+        assert result[key] == document[key]
+    assert result["sessions"][0]["id"] != document["sessions"][0]["id"]
+
+
+def test_nothing_but_the_stack_is_left_running(runs: dict[str, subprocess.CompletedProcess[str]], shell: Shell) -> None:
+    def strays() -> list[str]:
+        ours = [environ for environ in map(_environ, psutil.process_iter()) if _is_of(environ, shell)]
+        assert any(MARK in environ for environ in ours), "the stack itself should be seen"
+        return [str(environ) for environ in ours if MARK not in environ]
+
+    assert wait_until(lambda: not strays(), within_s=10.0), strays()
+
+
+def _environ(process: psutil.Process) -> dict[str, str]:
+    try:
+        return process.environ()
+    except (psutil.Error, OSError):  # gone meanwhile, or somebody else's
+        return {}
+
+
+def _is_of(environ: dict[str, str], shell: Shell) -> bool:
+    return environ.get("HYBRIDLOOP_HOME") == shell.environ["HYBRIDLOOP_HOME"]
+
+
+def test_a_target_that_does_not_sample_has_the_same_error_bar_as_it_goes_and_in_the_end(
+    at_workspace: WorkspaceShell, inside: Callable[..., Said], prefect_server: PrefectServer
+) -> None:
+    said = inside(at_workspace.shell.environ, "run", "vqe", "h2", "--seed", "7", "--target", "ionq.simulator")
+    assert said.code == 0, said.err
+    rounds = [line for line in said.err.splitlines() if line.startswith("round ")]
+    assert rounds
+    assert all(" ± rounding  jobs " in line for line in rounds)
+    assert "(rounding; the target does not sample)" in said.out
+    assert "± 0.000000" not in said.err + said.out
+
+
+def test_a_picture_that_cannot_be_written_does_not_cost_the_result(
+    inside: Callable[..., Said], at_workspace: WorkspaceShell, prefect_server: PrefectServer, tmp_path: Path
+) -> None:
+    (tmp_path / "pictures").touch()  # no folder can be made here
+    environ = {
+        **at_workspace.shell.environ,
+        "HYBRIDLOOP_HOME": str(tmp_path),
+        "PREFECT_API_URL": prefect_server.api_url,
+    }
+    said = inside(environ, "run", "vqe", "h2", "--seed", "7", "--json")
+    assert said.code == 0
+    document = json.loads(said.out)
+    assert document["picture"] is None
+    assert document["status"] == "converged"
+    assert f"the picture can't be written to {tmp_path}" in said.err

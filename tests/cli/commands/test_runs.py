@@ -1,0 +1,271 @@
+"""`hybridloop runs …` with real processes: a run that was killed, stopped or cancelled comes to the same answer."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from azure.quantum.job.session import Session
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.states import Cancelling
+
+from hybridloop.journal import Journal, RunRecord, journal_url
+from hybridloop.local_stack import PrefectServer
+from tests.cli.shell_helpers import PATIENCE_S, Said, Shell, WorkspaceShell, said_inside
+from tests.conftest import Emulator, running_emulator
+
+RUN = ("run", "vqe", "h2", "--seed", "7")
+KILLED = -signal.SIGKILL
+ANSWER = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history")
+
+# every look at a round's jobs takes its time, so that no run ends before it hears that it is to
+SLOWLY = {"rules": [{"fault": "slow-answer", "operation": "list", "seconds": 6}]}
+
+# asks for six rounds, and prints what it found
+SCRIPT = """
+import hybridloop as hl
+from qiskit import QuantumCircuit
+circuit = QuantumCircuit(2)
+circuit.h(0)
+circuit.cx(0, 1)
+circuit.measure_all()
+with hl.open_session("rigetti.sim.qvm", run_key="by-hand", seed=5) as session:
+    sampler = session.sampler(shots=100)
+    print([sampler.run([circuit]).result()[0].data.meas.get_counts() for _ in range(6)], session.replayed)
+"""
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run that ended early, and what became of it when it was gone on with."""
+
+    code: int
+    out: str
+    err: str
+    shown: RunRecord
+    sessions: list[str]
+    resumed: dict[str, Any]
+    sessions_in_the_end: list[str]
+
+
+def journal_of(shell: Shell) -> Journal:
+    default = journal_url(Path(shell.environ["HYBRIDLOOP_HOME"]) / "journal.db")
+    return Journal(shell.environ.get("HYBRIDLOOP_JOURNAL", default))
+
+
+def answer(document: dict[str, Any]) -> dict[str, Any]:
+    return {name: document[name] for name in ANSWER}
+
+
+@pytest.fixture(scope="module")
+def reference(shell: Shell, emulator: Emulator, prefect_server: PrefectServer) -> tuple[WorkspaceShell, dict[str, Any]]:
+    """The same run, uninterrupted."""
+    at = shell.at(emulator, "uninterrupted")
+    return at, at.shell.json_inside(*RUN, "--run-key", "uninterrupted")
+
+
+@pytest.fixture(scope="module")
+def killed(
+    shell: Shell, emulator: Emulator, prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, WorkspaceShell]:
+    """Two runs that were killed, side by side, in the midst of submitting a round; each has a journal of its own."""
+    at = {}
+    with ExitStack() as running:
+        runs = []
+        for key in ("killed", "swept"):
+            journal = journal_url(tmp_path_factory.mktemp(key) / "journal.db")
+            at[key] = shell.with_variables(HYBRIDLOOP_JOURNAL=journal).at(emulator, key)
+            dying = at[key].shell.with_variables(HYBRIDLOOP_CRASH_AT="put.after:20")
+            runs.append(running.enter_context(dying.start(*RUN, "--run-key", key, "--quiet")))
+            running.callback(runs[-1].kill)
+        for run in runs:
+            run.communicate(timeout=PATIENCE_S)
+        assert [run.returncode for run in runs] == [KILLED, KILLED]
+    return at
+
+
+def test_a_run_that_was_killed_comes_to_the_answer_of_one_that_was_not(
+    killed: dict[str, WorkspaceShell], emulator: Emulator, reference: tuple[WorkspaceShell, dict[str, Any]]
+) -> None:
+    at = killed["killed"]
+    with journal_of(at.shell) as journal:
+        shown = journal.run("killed")
+    assert (shown.status, at.session_statuses()) == ("running", ["Executing"])
+    resumed = at.shell.json("runs", "resume", "killed", "--quiet")
+    assert answer(resumed) == answer(reference[1])
+    assert resumed["resumed"] is True
+    assert at.session_statuses() == ["Succeeded"]  # the session that was open went on
+    books = emulator.admin(f"ledger?run={shown.uid}")
+    assert (len(books["entries"]), books["duplicates"]["count"]) == (reference[1]["jobs"]["total"], 0)
+
+
+def test_a_sweep_closes_what_a_killed_run_left_open_and_nothing_else(killed: dict[str, WorkspaceShell]) -> None:
+    at = killed["swept"]
+    other = Session(workspace=at.workspace, target="rigetti.sim.qvm", name="somebody else's").open()
+    (row,) = at.shell.json_inside("sessions", "sweep")
+    assert (row["run_key"], row["done"]) == ("swept", "closed: Succeeded")
+    (theirs,) = [session for session in at.workspace.list_sessions() if session.id == other.id]
+    assert theirs.details.status == "Waiting"
+    with journal_of(at.shell) as journal:
+        assert journal.run("swept").status == "interrupted"
+
+
+def test_a_key_that_is_used_again_gives_the_stored_result_and_other_settings_are_refused(
+    reference: tuple[WorkspaceShell, dict[str, Any]],
+) -> None:
+    at, document = reference
+    again = at.shell.json(*RUN, "--run-key", "uninterrupted")
+    assert again == document
+    assert len(at.session_statuses()) == 1
+    other = said_inside(at.shell.environ, *RUN, "--run-key", "uninterrupted", "--shots", "100")
+    assert other.code == 2
+    assert other.err.startswith("hybridloop: shots: run 'uninterrupted' was started with another one")
+
+
+def test_a_run_is_computed_anew_from_its_counts_and_exported_whole(
+    reference: tuple[WorkspaceShell, dict[str, Any]], tmp_path: Path
+) -> None:
+    at, document = reference
+    verified = at.shell.json("runs", "verify", "uninterrupted")
+    assert (verified["value"], verified["agrees"]) == (document["value"], True)
+    assert verified["jobs"] == document["jobs"]["total"]
+    done = said_inside(at.shell.environ, "runs", "export", "uninterrupted", "--output", str(tmp_path / "run.json"))
+    assert done.code == 0, done.err
+    text = (tmp_path / "run.json").read_text("utf-8")
+    exported = json.loads(text)
+    assert exported["result"]["value"] == document["value"]
+    jobs = [job for round_ in exported["rounds"] for job in round_["jobs"]]
+    assert sum(sum(job["counts"].values()) for job in jobs) == document["shots"]
+    assert at.shell.environ["AZURE_QUANTUM_CONNECTION_STRING"].partition("ApiKey=")[2].partition(";")[0] not in text
+
+
+@pytest.fixture(scope="module")
+def slow_service() -> Iterator[Emulator]:
+    with running_emulator() as emulator:
+        emulator.admin("faults", SLOWLY)
+        yield emulator
+
+
+@pytest.fixture(scope="module")
+def ended_early(shell: Shell, slow_service: Emulator, prefect_server: PrefectServer) -> dict[str, Ended]:
+    """Runs that ended early, and how they went on when all was well again.
+
+    One was parked by itself; the others were ended by somebody after their first round, side by side.
+    """
+    ways = ("SIGTERM", "SIGINT", "stopped", "cancelled")
+    at = {way: shell.at(slow_service, f"ended-{way}") for way in (*ways, "parked")}
+    with ExitStack() as running:
+        runs = {way: running.enter_context(at[way].shell.start(*RUN, "--run-key", way)) for way in ways}
+        for run in runs.values():
+            running.callback(run.kill)
+        parking = (*RUN, "--run-key", "parked", "--detach-after", "0.2")
+        ends = {"parked": said_inside(at["parked"].shell.environ, *parking)}
+        for run in runs.values():
+            assert run.stderr is not None
+            assert run.stderr.readline().startswith("round   1")
+        runs["SIGTERM"].send_signal(signal.SIGTERM)
+        runs["SIGINT"].send_signal(signal.SIGINT)
+        assert shell.json_inside("runs", "stop", "stopped")["stop_requested"] is True
+        cancel(prefect_server, shell)
+        for way, run in runs.items():
+            out, err = run.communicate(timeout=PATIENCE_S)
+            ends[way] = Said(run.returncode, out, err)
+    slow_service.admin("faults", {"rules": []})
+    return {way: resumed(at[way], way, end) for way, end in ends.items()}
+
+
+def resumed(at: WorkspaceShell, key: str, end: Said) -> Ended:
+    """Look at a run that has ended, and go on with it."""
+    with journal_of(at.shell) as journal:
+        shown = journal.run(key)
+    sessions = at.session_statuses()
+    gone_on = at.shell.json_inside("runs", "resume", key, "--quiet", "--detach-after", "10m")
+    return Ended(end.code, end.out, end.err, shown, sessions, gone_on, at.session_statuses())
+
+
+def cancel(server: PrefectServer, shell: Shell) -> None:
+    with journal_of(shell) as journal, SyncPrefectClient(server.api_url) as client:
+        client.set_flow_run_state(UUID(journal.run("cancelled").flow_run_id), Cancelling())
+
+
+@pytest.mark.parametrize(
+    ("way", "code", "status"),
+    [
+        ("SIGTERM", 143, "interrupted"),
+        ("SIGINT", 130, "interrupted"),
+        ("cancelled", 130, "interrupted"),
+        ("stopped", 3, "stopped"),
+        ("parked", 3, "parked"),
+    ],
+)
+def test_a_run_that_was_ended_early_closes_its_session_and_goes_on_to_the_same_answer(
+    way: str,
+    code: int,
+    status: str,
+    ended_early: dict[str, Ended],
+    reference: tuple[WorkspaceShell, dict[str, Any]],
+    slow_service: Emulator,
+) -> None:
+    run = ended_early[way]
+    assert "Traceback" not in run.err
+    assert (run.code, run.shown.status) == (code, status)
+    assert run.sessions == ["Succeeded"]
+    assert answer(run.resumed) == answer(reference[1])
+    books = slow_service.admin(f"ledger?run={run.shown.uid}")
+    assert (len(books["entries"]), books["duplicates"]["count"]) == (reference[1]["jobs"]["total"], 0)
+    assert [session["status"] for session in run.resumed["sessions"]] == run.sessions_in_the_end
+    assert set(run.sessions_in_the_end) == {"Succeeded"}
+
+
+def test_a_run_that_was_stopped_says_what_it_has_so_far(ended_early: dict[str, Ended]) -> None:
+    out = ended_early["stopped"].out
+    assert "so far" in out
+    assert "go on      hybridloop runs resume stopped" in out
+
+
+def test_a_run_that_was_interrupted_says_how_to_go_on(ended_early: dict[str, Ended]) -> None:
+    for way in ("SIGINT", "SIGTERM", "cancelled"):
+        assert f"hybridloop runs resume {way}" in ended_early[way].err
+    for way in ("SIGINT", "SIGTERM"):
+        assert "the session has been closed; its jobs in flight were left to the service" in ended_early[way].err
+        assert ended_early[way].out == ""
+
+
+def test_prefect_shows_how_a_run_was_ended(ended_early: dict[str, Ended], prefect_server: PrefectServer) -> None:
+    with SyncPrefectClient(prefect_server.api_url) as client:
+        states = {}
+        for way in ("stopped", "parked", "cancelled"):
+            state = client.read_flow_run(UUID(ended_early[way].shown.flow_run_id)).state
+            assert state is not None
+            states[way] = (state.type.value, state.name)
+    assert states == {
+        "stopped": ("COMPLETED", "Stopped"),
+        "parked": ("COMPLETED", "Parked"),
+        "cancelled": ("CANCELLED", "Cancelled"),
+    }
+
+
+def test_a_script_that_is_started_again_goes_on_where_it_was_killed(shell: Shell, emulator: Emulator) -> None:
+    at = shell.at(emulator, "by-hand")
+    died = at.shell.with_variables(HYBRIDLOOP_CRASH_AT="commit.after:4").run_python("-c", SCRIPT)
+    assert died.returncode == KILLED
+    told = said_inside(at.shell.environ, "runs", "resume", "by-hand")
+    assert told.code == 2
+    assert "Start the script again with run_key='by-hand'" in told.err
+    first, again = (at.shell.run_python("-c", SCRIPT) for _ in range(2))
+    assert first.returncode == 0, first.stderr
+    found, _, replayed = first.stdout.rpartition(" ")
+    assert int(replayed) == 4
+    assert again.stdout == f"{found} 6\n"
+    assert at.session_statuses() == ["Succeeded"]
+    with journal_of(shell) as journal:
+        assert journal.run("by-hand").status == "finished"

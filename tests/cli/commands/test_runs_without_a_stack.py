@@ -1,0 +1,257 @@
+"""What `hybridloop runs` tells of a journal, and what it changes there, without a run or a service."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybridloop.cli.options import layers_of
+from hybridloop.errors import InputError
+from hybridloop.journal import Journal, journal_url
+from hybridloop.journal.claimed_run import new_run
+from hybridloop.runs.lookup import LIMITS_GIVEN
+from hybridloop.settings import LIMITS, VqeSettings, parse_duration
+from hybridloop.settings.sources import resolve_settings
+from tests.cli.shell_helpers import Said
+
+Hybridloop = Callable[..., Said]
+SECONDS_A_DAY = 86_400.0
+
+
+@pytest.fixture
+def now() -> list[float]:
+    """The time in the journal."""
+    return [0.0]
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return journal_url(tmp_path / "journal.db")
+
+
+@pytest.fixture
+def journal(url: str, now: list[float]) -> Iterator[Journal]:
+    with Journal(url, now=lambda: now[0]) as kept:
+        yield kept
+
+
+def add(journal: Journal, key: str, status: str, **given: Any) -> str:
+    settings = {
+        "settings": {**VqeSettings().model_dump(mode="json"), **given},
+        "sources": {"seed": "the call", **dict.fromkeys(given, "the call")},
+        "workspace": {},
+        "problem": {"name": "h2"},
+    }
+    run = new_run(str(uuid.uuid4()), key=key, algorithm="vqe", problem="h2", target="t", seed=1, settings=settings)
+    uid = journal.add_run(run).uid
+    lease = journal.claim(uid)
+    journal.set_status(lease, status, "so it is")
+    journal.release(lease)
+    return uid
+
+
+@pytest.fixture
+def runs(say: Hybridloop, url: str) -> Hybridloop:
+    return lambda *arguments: say("runs", *arguments, HYBRIDLOOP_JOURNAL=url)
+
+
+def test_a_journal_without_runs_lists_none(runs: Hybridloop) -> None:
+    assert json.loads(runs("list", "--json").out) == []
+
+
+def test_runs_are_listed_newest_first_and_found_by_key_or_uid(
+    runs: Hybridloop, journal: Journal, now: list[float]
+) -> None:
+    add(journal, "old", "converged")
+    now[0] = 1.0
+    uid = add(journal, "new", "failed")
+    rows = json.loads(runs("list", "--json").out)
+    assert [(row["run"], row["status"]) for row in rows] == [("new", "failed"), ("old", "converged")]
+    assert "new" in runs("list", "--limit", "1").out
+    shown = json.loads(runs("show", uid[:8], "--json").out)
+    assert (shown["run"], shown["reason"], shown["seed"]) == ("new", "so it is", 1)
+    assert "so it is" in runs("show", "new").out
+
+
+def test_a_run_that_is_damaged_is_listed_as_such_among_the_others(
+    runs: Hybridloop, journal: Journal, now: list[float], tmp_path: Path
+) -> None:
+    add(journal, "rotten", "converged")
+    now[0] = 1.0
+    add(journal, "sound", "converged")
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as database, database:
+        database.execute("UPDATE runs SET target = 'x' WHERE key = 'rotten'")
+    said = runs("list", "--json")
+    assert [(row["run"], row["status"]) for row in json.loads(said.out)] == [
+        ("sound", "converged"),
+        ("rotten", "damaged"),
+    ]
+    assert "hybridloop: run rotten: the journal is damaged: runs, row " in said.err
+    assert "rotten  damaged" in runs("list").out
+    shown = runs("show", "rotten")
+    assert (shown.code, shown.out) == (1, "")
+    assert "the journal is damaged" in shown.err
+
+
+def test_a_run_is_shown_with_the_limits_that_it_was_given_last(runs: Hybridloop, journal: Journal) -> None:
+    uid = add(journal, "capped", "stopped", max_jobs=20)
+    limits = {**dict.fromkeys(LIMITS), "max_jobs": 34, "max_cost": {"eHQC": 400.0}}
+    lease = journal.claim(uid)
+    journal.add_event(lease, LIMITS_GIVEN, limits)
+    journal.release(lease)
+    shown = json.loads(runs("show", "capped", "--json").out)
+    assert {name: shown["settings"][name] for name in LIMITS} == limits
+    assert shown["sources"] == {
+        "seed": "the call",
+        **dict.fromkeys(("max_cost", "max_jobs"), "what went on with the run"),
+    }
+    lines = runs("show", "capped").out.splitlines()
+    assert "limits  max_cost: 400.00 eHQC  max_jobs: 34" in next(line for line in lines if line.startswith("events"))
+
+
+def test_a_run_is_shown_in_the_words_of_the_command_line(runs: Hybridloop, journal: Journal) -> None:
+    add(journal, "plain", "converged", max_cost={"USD": 1250.5}, debias=False)
+    lines = [line.strip() for line in runs("show", "plain").out.splitlines()]
+    for line in ("max_cost: 1,250.50 USD", "debias: false", "failure.retries: 3", "mitigation: -", "held_by         -"):
+        assert line in lines
+    assert not [line for line in lines if {"None", "True", "False"} & set(line.split()) or "{" in line]
+
+
+@pytest.mark.parametrize("command", ["show", "resume", "stop", "verify", "export"])
+def test_a_run_that_is_not_there_is_refused(command: str, runs: Hybridloop) -> None:
+    said = runs(command, "nowhere")
+    assert (said.code, said.out) == (2, "")
+    assert "there is no run 'nowhere'" in said.err
+
+
+def test_a_run_that_nobody_holds_cannot_be_stopped_and_that_is_said(runs: Hybridloop, journal: Journal) -> None:
+    uid = add(journal, "idle", "parked")
+    assert "run idle is not under way: parked" in runs("stop", "idle").out
+    assert not journal.run(uid).stop_requested
+
+
+def test_a_run_that_is_under_way_is_asked_to_stop(url: str, runs: Hybridloop) -> None:
+    with Journal(url) as journal:
+        uid = add(journal, "busy", "running")
+        journal.claim(uid)
+        assert json.loads(runs("stop", "busy", "--json").out)["stop_requested"] is True
+        assert journal.run(uid).stop_requested
+
+
+def test_a_run_whose_owner_is_gone_reads_interrupted(runs: Hybridloop, journal: Journal) -> None:
+    add(journal, "dead", "running")
+    assert json.loads(runs("list", "--json").out)[0]["status"] == "interrupted"
+
+
+def test_a_run_can_be_left_to_housekeeping(runs: Hybridloop, journal: Journal) -> None:
+    uid = add(journal, "later", "stopped")
+    assert runs("resume", "later", "--later").code == 0
+    assert journal.run(uid).resume_requested
+
+
+def test_a_run_without_a_result_cannot_be_verified(runs: Hybridloop, journal: Journal) -> None:
+    add(journal, "half", "stopped")
+    assert "run 'half' has no result to verify" in runs("verify", "half").err
+
+
+def test_old_runs_are_forgotten_but_unfinished_ones_only_where_that_is_asked(
+    runs: Hybridloop, url: str, journal: Journal
+) -> None:
+    for key, status in (("done", "converged"), ("half", "stopped"), ("held", "converged")):
+        add(journal, key, status)
+    with Journal(url) as today:
+        add(today, "young", "converged")
+        today.claim(today.run("held").uid)
+        assert json.loads(runs("prune", "--older-than", "1d", "--json").out)["forgotten"] == 1
+        assert {record.key for record in today.runs()} == {"half", "held", "young"}
+        assert "1 run(s) forgotten" in runs("prune", "--older-than", "1d", "--unfinished").out
+        assert {record.key for record in today.runs()} == {"held", "young"}
+
+
+def test_settings_come_from_the_file_then_from_set_then_from_options(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("shots: 10\nprecision: 0.01\nseed: 3\nfailure:\n  retries: 1\n")
+    sets = ["precision=0.02", "seed=4", "failure.max_renewals=2", "failure.on_lost_job=penalize"]
+    found = resolve_settings("vqe", *layers_of(path, sets, {"seed": 5, "penalty": 1.0}), environ={})
+    settings = found.settings
+    assert isinstance(settings, VqeSettings)
+    assert (settings.shots, settings.precision, settings.seed) == (10, 0.02, 5)
+    assert (settings.failure.retries, settings.failure.max_renewals, settings.failure.penalty) == (1, 2, 1.0)
+    assert found.sources == {
+        "shots": f"--config {path}",
+        "failure.retries": f"--config {path}",
+        "precision": "--set precision",
+        "failure.max_renewals": "--set failure.max_renewals",
+        "failure.on_lost_job": "--set failure.on_lost_job",
+        "seed": "the call",
+        "failure.penalty": "the call",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("shots: 1\nshots: 2\n", "'shots' is there twice"),
+        ("a: &a [1]\nb: *a\n", "aliases are not taken"),
+        ("a: !!python/object/apply:os.system [ls]\n", "could not determine a constructor"),
+        ("- 1\n", "holds no settings by name"),
+        ("shots: [", "expected the node content"),
+        ("x" * 70_000, "has 70,000 bytes"),
+        ("[" * 20_000, "--config"),
+    ],
+)
+def test_a_settings_file_that_is_off_is_refused(text: str, complaint: str, say: Hybridloop, tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    said = say("run", "vqe", "h2", "--config", str(path))
+    assert (said.code, said.out) == (2, "")
+    assert complaint in said.err
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--set", "shotz=1"], "shotz"),
+        (["--set", "shots"], "--set: 'shots' is no name=value"),
+        (["--set", "shots=0"], "shots: 0"),
+        (["--set", "failure=1", "--set", "failure.retries=1"], "failure is given as 1 already"),
+        (["--max-cost", "50"], "max_cost: '50'"),
+        (["--max-cost", "50 pounds"], "max_cost: '50 pounds'"),
+        (["--deadline", "soon"], "deadline: 'soon'"),
+        (["--detach-after", "0"], "detach_after"),
+        (["--max-jobs", "0"], "max_jobs: 0"),
+        (["--on-lost-job", "penalize"], "penalize needs a penalty"),
+        (["--on-lost-job", "skip", "--optimizer", "cobyla"], "on_lost_job"),
+        (["--run-key", "../k"], "run_key: '../k' is not a run's key"),
+        (["--max-cost", "5HQC", "--target", "ionq.qpu.aria-1"], "max_cost"),
+        (["--config", "nowhere.yaml"], "--config: nowhere.yaml can't be read"),
+    ],
+)
+def test_an_option_that_is_off_is_refused_by_its_name(arguments: list[str], complaint: str, say: Hybridloop) -> None:
+    said = say("run", "vqe", "h2", *arguments)
+    assert (said.code, said.out) == (2, "")
+    assert complaint in said.err
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90.0), ("90s", 90.0), ("1.5h", 5400.0), ("30 m", 1800.0), ("1d", SECONDS_A_DAY)]
+)
+def test_a_duration_is_read(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+def test_limits_are_settings() -> None:
+    assert set(LIMITS) <= VqeSettings.model_fields.keys()
+
+
+def test_a_file_that_is_not_there_is_refused() -> None:
+    with pytest.raises(InputError, match="nowhere"):
+        layers_of(Path("nowhere.yaml"), [], {})

@@ -1,0 +1,36 @@
+"""`hybridloop sweep` with what can't be used: it names the field, and starts nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.cli.shell_helpers import said_inside
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "said"),
+    [
+        ("algorithm: vqe\nproblems: [h2]\ngrid: {shots: [5, 0]}\n", [], "point 2: shots"),
+        ("algorithm: vqe\nproblems: [h2, missing.fcidump]\n", [], "missing.fcidump: there is no such file"),
+        ("algorithm: vqe\nproblem: h2\n", [], "Did you mean 'problems'?"),
+        ("algorithm: vqe\nproblems: h2\n", ["--output", "table.xlsx"], ".csv or .json"),
+        (
+            "algorithm: vqe\nproblems: h2\n",
+            ["--output", "no-such-folder/table.csv"],
+            "there is no folder no-such-folder",
+        ),
+        ("algorithm: vqe\nproblems: h2\n", ["--max-sessions", "0"], "--max-sessions"),
+        (None, [], "can't be read"),
+    ],
+)
+def test_a_sweep_that_can_not_be_run_is_refused_by_name(
+    text: str | None, arguments: list[str], said: str, stack_environ: Mapping[str, str], tmp_path: Path
+) -> None:
+    if text is not None:
+        (tmp_path / "s.yaml").write_text(text)
+    answer = said_inside(stack_environ, "sweep", str(tmp_path / "s.yaml"), *arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert said in answer.err

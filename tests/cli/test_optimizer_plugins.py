@@ -1,0 +1,146 @@
+"""An optimizer from a package of somebody else's, taken by its name: the one that the guide shows."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybridloop.journal import Journal, journal_url
+from hybridloop.local_stack import PrefectServer
+from tests.cli.shell_helpers import PATIENCE_S, Said, Shell
+from tests.conftest import Emulator
+from tests.paths import DOCS
+
+GUIDE = DOCS / "optimizers.md"
+RUN = ("run", "vqe", "h2", "--optimizer", "compass", "--precision", "0.003", "--seed", "7")
+ANSWER = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history", "reason")
+ENTRIES = """[hybridloop.optimizers]
+compass = their_package.compass:spec
+broken = their_package.broken:search
+nothing = their_package.compass:Compass
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one installed distribution, as a package installer leaves it."""
+    folder = tmp_path_factory.mktemp("site")
+    (shown,) = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    files = {
+        "their_package/__init__.py": "",
+        "their_package/compass.py": shown,
+        "their_package/broken.py": "import a_module_that_is_missing\n",
+        "their_package-2.1.dist-info/METADATA": "Metadata-Version: 2.1\nName: their-package\nVersion: 2.1\n",
+        "their_package-2.1.dist-info/entry_points.txt": ENTRIES,
+        "their_package-2.1.dist-info/INSTALLER": "pip\n",
+    }
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    record = folder / "their_package-2.1.dist-info" / "RECORD"
+    record.write_text("".join(f"{name},,\n" for name in files), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package is installed for this process."""
+    monkeypatch.syspath_prepend(str(site))
+
+
+def answer(document: dict[str, Any]) -> dict[str, Any]:
+    return {name: document[name] for name in ANSWER}
+
+
+@pytest.mark.slow
+def test_a_run_with_it_that_is_killed_is_gone_on_with_to_the_same_answer_where_it_is_installed(
+    shell: Shell,
+    inside: Callable[..., Said],
+    emulator: Emulator,
+    prefect_server: PrefectServer,
+    site: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    journal = journal_url(tmp_path / "journal.db")
+    at = shell.with_variables(HYBRIDLOOP_JOURNAL=journal).at(emulator, "plug-in").shell
+    path = f"{site}:{at.environ['PYTHONPATH']}" if "PYTHONPATH" in at.environ else str(site)
+    dying = at.with_variables(PYTHONPATH=path, HYBRIDLOOP_CRASH_AT="put.after:8")  # in the second round
+    with dying.start(*RUN, "--run-key", "theirs", "--quiet") as process:
+        try:
+            assert process.wait(PATIENCE_S) == -signal.SIGKILL
+        finally:
+            process.kill()
+    missing = inside(at.environ, "runs", "resume", "theirs")
+    assert missing.code == 2
+    assert "run 'theirs' was started with optimizer 'compass': there is no optimizer of that name" in missing.err
+    monkeypatch.syspath_prepend(str(site))
+    resumed = at.json_inside("runs", "resume", "theirs", "--quiet")
+    reference = at.json_inside(*RUN, "--run-key", "uninterrupted")
+    assert answer(resumed) == answer(reference)
+    assert (resumed["resumed"], reference["resumed"]) == (True, False)
+    assert reference["status"] == "converged"
+    assert "no neighbour is lower by more than 0.01 hartree" in reference["reason"]
+    with Journal(journal) as kept:
+        books = emulator.admin(f"ledger?run={kept.run('theirs').uid}")
+    assert (len(books["entries"]), books["duplicates"]["count"]) == (reference["jobs"]["total"], 0)
+
+
+def test_it_is_listed_with_its_package_beside_ours(installed: None, say: Callable[..., Said]) -> None:
+    rows = {row["name"]: row for row in json.loads(say("optimizers", "--json").out)}
+    assert {"rotosolve", "pairs", "gradient", "spsa", "qn-spsa", "l-bfgs-b", "compass"} < rows.keys()
+    assert rows["compass"] == {
+        "name": "compass",
+        "goes_by": "tolerance",
+        "package": "their-package 2.1",
+        "does": "moves to the lowest neighbour",
+    }
+    assert rows["gradient"]["package"] == "hybridloop"
+    assert "can't be loaded (ModuleNotFoundError" in rows["broken"]["does"]
+    assert "moves to the lowest neighbour" in say("optimizers").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--optimizer", "compas"], "optimizer: 'compas': there is no optimizer of that name"),
+        (["--optimizer", "compas"], "Did you mean 'compass'?"),
+        (["--optimizer", "compass", "--patience", "2"], "patience: the optimizer compass does not support it"),
+        (["--optimizer", "compass", "--on-lost-job", "skip"], "on_lost_job: this optimizer needs every point"),
+        (["--optimizer", "broken"], "optimizer: 'broken' of their-package 2.1 can't be loaded (ModuleNotFoundError"),
+        (["--optimizer", "nothing"], "optimizer: their_package.compass:Compass of their-package 2.1 is a type"),
+    ],
+)
+def test_what_can_not_be_used_is_refused_before_anything_is_started(
+    installed: None, say: Callable[..., Said], home: Path, arguments: list[str], complaint: str
+) -> None:
+    said = say("run", "vqe", "h2", *arguments)
+    assert said.code == 2
+    assert complaint in said.err
+    assert not home.exists()
+
+
+def test_it_goes_by_the_settings_that_it_names(installed: None) -> None:
+    from hybridloop.settings import ProblemText, VqeSettings
+    from tests.preparation_helpers import prepare_vqe
+
+    settings = VqeSettings(optimizer="compass", tolerance=0.125)
+    optimizer: Any = prepare_vqe(ProblemText(name="h2"), settings, seed=0).optimizer
+    assert (type(optimizer).__name__, optimizer.tolerance) == ("Compass", 0.125)
+
+
+def test_help_imports_no_plug_in(installed: None, shell: Shell, site: Path) -> None:
+    code = (
+        "import atexit, sys; atexit.register(lambda: print('their_package' in sys.modules)); "
+        "sys.argv = ['hybridloop', 'run', 'vqe', '--help']; from hybridloop.cli import main; main()"
+    )
+    done = shell.with_variables(PYTHONPATH=f"{site}:{shell.environ.get('PYTHONPATH', '')}").run_python("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("False\n")

@@ -1,0 +1,210 @@
+"""The live view: drawn from a run's state alone, whatever the terminal; and a real one, which is left as it was."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from hybridloop.budget.cost_summary import CostSummary
+from hybridloop.cli.progress import drawn, left_behind, shown
+from hybridloop.runs.live import Best, LiveState
+from tests.cli.progress_helpers import STATE
+from tests.cli.shell_helpers import PATIENCE_S, Shell
+
+HIDDEN, VISIBLE = "\x1b[?25l", "\x1b[?25h"
+
+
+def text_of(state: LiveState, width: int, *, encoding: str = "utf-8", **options: object) -> str:
+    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="replace")
+    console = Console(record=True, width=width, file=file, **options)  # type: ignore[arg-type]  # by name
+    console.print(drawn(state, console))
+    return console.export_text()
+
+
+def test_a_wide_terminal_shows_all_that_matters() -> None:
+    said = text_of(STATE, 100)
+    for fact in (
+        "vqe of lih on ionq.qpu.forte-1",
+        "running, 1 h 2 min",
+        "-7.882362 ± 0.000712 hartree",
+        "-7.883001 ± 0.000900 in round 11, noisy",
+        "12 search  █▅▄▂▁",
+        "4 in flight, 412 done, 1 lost, 3 asked again",
+        "83f07da9-535c-5d2d-8137-d164c097f4c8 executing, idle: 9 min 43 s left",
+        "812.50 USD billed, 12.10 reserved, 825.00 estimated, the cap is 1000",
+        "417 of 500 jobs",
+        "6 h 56 min until the deadline",
+    ):
+        assert fact in said
+
+
+def test_a_target_that_does_not_sample_has_no_error_bar_but_its_rounding() -> None:
+    exact = replace(STATE, standard_error=0.0, best=Best(11, -7.883001, 0.0))
+    lines = [line.strip() for line in text_of(exact, 100).splitlines()]
+    assert "energy   -7.882362 ± rounding hartree" in lines
+    assert "best     -7.883001 ± rounding in round 11" in lines
+
+
+def test_who_interrupts_a_run_is_told_what_it_leaves_behind_and_no_more() -> None:
+    assert "jobs in flight were left to the service" in left_behind(STATE)
+    assert STATE.standing is not None
+    opened = replace(STATE, standing=replace(STATE.standing, meter=CostSummary()))
+    assert left_behind(LiveState()) == left_behind(opened) == ("nothing was submitted")
+
+
+@pytest.mark.parametrize("width", [20, 32, 40, 60, 80, 132])
+def test_no_line_is_wider_than_the_terminal_and_none_is_broken(width: int) -> None:
+    lines = text_of(STATE, width).rstrip("\n").split("\n")
+    assert len(lines) == len(text_of(STATE, 200).rstrip("\n").split("\n"))
+    assert max(map(cell_len, lines)) <= width
+
+
+def test_a_narrow_terminal_still_has_the_energy_and_the_jobs() -> None:
+    said = text_of(STATE, 40)
+    assert "-7.882362 ± 0.000712" in said
+    assert "4 in flight, 412 done" in said
+
+
+def test_a_problems_name_is_no_markup() -> None:
+    said = text_of(LiveState("vqe", "[bold red]h2[/]", "t"), 80)
+    assert "vqe of [bold red]h2[/] on t" in said
+
+
+def test_what_cannot_be_encoded_is_drawn_otherwise() -> None:
+    said = text_of(STATE, 100, encoding="ascii")
+    assert "@+=._" in said
+    assert "█" not in said
+
+
+def test_without_colours_no_colour_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = LiveState("vqe", "h2", "t", status="failed")
+
+    def sent() -> str:
+        file = io.StringIO()
+        console = Console(file=file, force_terminal=True, width=80, color_system="truecolor")
+        console.print(drawn(state, console))
+        return file.getvalue()
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    colours = re.compile(r"\x1b\[[0-9;]*3[0-9]")
+    assert colours.search(sent())
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not colours.search(sent())
+
+
+@contextmanager
+def terminal(width: int) -> Iterator[tuple[int, int]]:
+    """A terminal's two ends: what is written to the second is read from the first."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
+    try:
+        yield ours, theirs
+    finally:
+        os.close(ours)
+
+
+def all_of(descriptor: int) -> str:
+    """What is written to a terminal until its last writer has gone."""
+    chunks: list[bytes] = []
+    while True:
+        try:
+            chunk = os.read(descriptor, 65536)
+        except OSError:  # Linux's way of saying that nobody has it open any more
+            chunk = b""
+        if not chunk:
+            return b"".join(chunks).decode()
+        chunks.append(chunk)
+
+
+def on_terminal(environ: Mapping[str, str], *command: str, width: int = 120) -> tuple[int, str]:
+    """The exit code, and all that a terminal was sent."""
+    with terminal(width) as (ours, theirs):
+        with subprocess.Popen(command, env={**environ}, stdin=theirs, stdout=theirs, stderr=theirs) as run:
+            os.close(theirs)
+            seen = all_of(ours)
+            return run.wait(timeout=PATIENCE_S), seen
+
+
+VIEW = """
+import logging, sys, time
+sys.argv = ["hybridloop"]
+from hybridloop.cli import _warnings_shown
+from hybridloop.cli.progress import shown
+with _warnings_shown(), shown(quiet=False) as seen:
+    seen.feed.prepare("vqe", "h2", "here")
+    logging.getLogger("hybridloop").warning("the target is waited for")
+    print("from a library", file=sys.stderr)
+    {then}
+"""
+
+
+def viewing(then: str, **variables: str) -> tuple[int, str]:
+    environ = {**os.environ, "TERM": "xterm", **variables}
+    return on_terminal(environ, sys.executable, "-c", VIEW.format(then=then))
+
+
+def test_warnings_stand_above_the_view_and_the_terminal_keeps_its_cursor() -> None:
+    code, seen = viewing("time.sleep(0)")
+    assert code == 0
+    last = seen.rpartition("\x1b[2K")[0]
+    assert seen.index("hybridloop: the target is waited for") < last.rindex("vqe of h2 on here")
+    assert "from a library" in seen
+    assert seen.rindex(VISIBLE) > seen.rindex(HIDDEN)
+
+
+@pytest.mark.parametrize(
+    ("then", "code"), [("raise KeyboardInterrupt", -signal.SIGINT), ("import os; os._exit(3)", 3)], ids=str
+)
+def test_whatever_ends_the_process_the_cursor_is_there(then: str, code: int) -> None:
+    ended, seen = viewing(then)
+    assert ended == code
+    assert seen.rindex(VISIBLE) > seen.rindex(HIDDEN)
+
+
+def test_a_run_that_is_interrupted_leaves_its_last_state() -> None:
+    taken_back = "\x1b[1A\x1b[2K"
+    assert taken_back in viewing("pass")[1].rpartition("vqe of h2 on here")[2]
+    assert taken_back not in viewing("raise KeyboardInterrupt")[1].rpartition("vqe of h2 on here")[2]
+
+
+@pytest.mark.parametrize("kind", ["dumb", ""])
+def test_a_terminal_that_cannot_go_back_gets_lines(kind: str) -> None:
+    code, seen = viewing("pass", TERM=kind)
+    assert code == 0
+    assert "\x1b" not in seen
+
+
+def test_quiet_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with shown(quiet=True) as seen:
+        assert seen.on_progress is None
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.slow
+def test_a_run_on_a_terminal_is_shown_in_place_and_then_its_result(shell: Shell, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hybridloop", "run", "vqe", "h2", "--seed", "7", "--max-cost", "50USD"]
+    code, seen = on_terminal({**shell.environ, "TERM": "xterm"}, *command)
+    assert code == 0
+    live, _, result = seen.rpartition("h2 on rigetti.sim.qvm: converged")
+    assert "preparing" in live
+    assert "the cap is 50" in live
+    assert re.search(r"[0-9]+ in flight, [0-9]+ done, 0 lost", live)
+    assert "3 final" in live
+    assert live.endswith("\x1b[2K")  # it is taken back
+    assert "energy" in result

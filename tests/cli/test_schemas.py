@@ -1,0 +1,228 @@
+"""Every command's JSON document is as its published schema says; every command has an example and completes names."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import typer
+
+from hybridloop.cli.app import build_app
+from hybridloop.cli.documents_init import DOCUMENTS, schema_of
+from hybridloop.data import load_table
+from hybridloop.local_stack import PrefectServer
+from tests.cli.shell_helpers import Said, Shell, WorkspaceShell
+from tests.conftest import Emulator
+from tests.prefect_server import own_environ
+
+TREE: Any = typer.main.get_command(build_app())
+
+
+def commands(of: Any = TREE, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """All commands that do something, by the words that call them."""
+    for name, command in of.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*path, name))
+        else:
+            yield " ".join((*path, name)), command
+
+
+COMMANDS = dict(commands())
+WITH_JSON = [name for name, command in COMMANDS.items() if any(option.name == "json" for option in command.params)]
+
+
+def test_every_command_that_prints_json_has_a_schema_and_no_other() -> None:
+    assert set(WITH_JSON) == set(DOCUMENTS)
+
+
+@pytest.mark.parametrize("command", DOCUMENTS)
+def test_a_schema_is_one_and_says_what_it_is_of(command: str) -> None:
+    schema = schema_of(command)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema["title"] == f"hybridloop {command} --json"
+    assert json.loads(json.dumps(schema)) == schema
+
+
+def test_schemas_are_printed_and_listed(say: Callable[..., Said]) -> None:
+    assert say("schema").out.split("\n")[:-1] == list(DOCUMENTS)
+    assert json.loads(say("schema", "runs", "list").out) == schema_of("runs list")
+    refused = say("schema", "runs", "lists")
+    assert refused.code == 2
+    assert "Did you mean 'runs list'?" in refused.err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_says_what_it_does_and_shows_an_example_that_calls_it(name: str) -> None:
+    command = COMMANDS[name]
+    assert command.help
+    example = re.search(rf"Example: hybridloop {re.escape(name)}(\s|$)", command.help)
+    assert example, f"hybridloop {name} has no example in its help"
+
+
+def validated(command: str, text: str) -> Any:
+    document = json.loads(text)
+    jsonschema.validate(document, schema_of(command), cls=jsonschema.Draft202012Validator)
+    return document
+
+
+EXACT = ("--target", "ionq.simulator", "--precision", "0.01")  # few jobs
+RUNS = {
+    "run vqe": ("h2", "--seed", "7", "--run-key", "docs-vqe"),
+    "run adapt": ("heh+", "--seed", "7", *EXACT),
+    "run vqd": ("h2", "--seed", "7", "--levels", "2", "--starts", "1", *EXACT),
+    "run scan": ("h2", "h2-1.6", "--seed", "7", "--precision", "0.01"),
+    "run qaoa": ("petersen", "--seed", "7"),
+    "run rqaoa": ("petersen", "--seed", "7", "--brute-force-below", "8"),
+}
+PLANS = {
+    "plan vqe": ("h2", "--target", "ionq.qpu.forte-1", "--max-cost", "50USD", "--targets", "rigetti.sim.qvm"),
+    "plan adapt": ("heh+", "--seed", "7", *EXACT),
+    "plan vqd": ("h2", "--seed", "7", "--starts", "1", *EXACT),
+    "plan scan": ("h2", "h2-1.6", "--seed", "7", *EXACT),
+    "plan qaoa": ("ring-8",),
+    "plan rqaoa": ("ring-8", "--brute-force-below", "7"),
+}
+SWEEP = "algorithm: qaoa\nproblems: petersen\nsettings: {seed: 7}\ngrid: {layers: [1]}\ndeployment: none\n"
+# what each other command is called with; the run and session of `run vqe` stand for KEY and ID
+OTHERS = {
+    "sweep": ("SWEEP",),
+    "runs list": (),
+    "runs show": ("KEY",),
+    "runs resume": ("KEY",),
+    "runs stop": ("KEY",),
+    "runs verify": ("KEY",),
+    "runs reproduce": ("KEY",),
+    "runs prune": ("--older-than", "90d"),
+    "sessions list": (),
+    "sessions show": ("ID",),
+    "sessions jobs": ("ID",),
+    "sessions close": ("ID",),
+    "sessions sweep": (),
+    "targets": (),
+    "problems": (),
+    "optimizers": (),
+    "emulator ledger": ("--url", "URL"),
+    "up": (),
+    "status": (),
+    "config": (),
+    "doctor": (),
+    "down": (),
+}
+LATER: Mapping[str, Sequence[tuple[str, ...]]] = {"runs resume": [("KEY", "--later")], "config": [("qaoa",)]}
+
+
+@pytest.fixture(scope="module")
+def workspace(shell: Shell, emulator: Emulator) -> WorkspaceShell:
+    """One workspace for all commands."""
+    return shell.at(emulator, "documents")
+
+
+@pytest.fixture(scope="module")
+def environ(
+    workspace: WorkspaceShell,
+    prefect_server: PrefectServer,
+    emulator: Emulator,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, str]:
+    """A home of the module's own, so that nothing of other tests is stopped, on the session's Prefect server."""
+    home = tmp_path_factory.mktemp("home")
+    return {
+        **workspace.shell.environ,
+        "HYBRIDLOOP_HOME": str(home),
+        "HYBRIDLOOP_JOURNAL": f"sqlite:///{home}/journal.db",
+        "HYBRIDLOOP_EMULATOR_ADMIN_KEY": emulator.admin_key,
+        "PREFECT_API_URL": prefect_server.api_url,
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [*RUNS, *PLANS, *OTHERS])
+def test_what_a_command_prints_is_as_its_schema_says(
+    command: str, environ: dict[str, str], emulator: Emulator, inside: Callable[..., Said], tmp_path: Path
+) -> None:
+    def called(*arguments: str) -> Any:
+        said = inside(environ, *command.split(), *arguments, "--json")
+        assert said.code == 0, said.err
+        return validated(command, said.out)
+
+    if command in RUNS or command in PLANS:
+        called(*(RUNS | PLANS)[command])
+        return
+    ran = inside(environ, "run", "vqe", *RUNS["run vqe"], "--json")  # its result, once it is there
+    (tmp_path / "depths.yaml").write_text(SWEEP)
+    session = json.loads(ran.out)["sessions"][0]["id"]
+    known = {"SWEEP": str(tmp_path / "depths.yaml"), "KEY": "docs-vqe", "ID": session, "URL": emulator.endpoint}
+    for arguments in (OTHERS[command], *LATER.get(command, ())):
+        called(*(known.get(each, each) for each in arguments))
+
+
+@pytest.mark.slow
+def test_a_run_that_stopped_is_as_its_schema_says(environ: dict[str, str], inside: Callable[..., Said]) -> None:
+    said = inside(environ, "run", "vqe", "h2", "--seed", "7", "--max-jobs", "10", "--json")
+    assert said.code == 3, said.err
+    assert validated("run vqe", said.out)["value"] is None
+
+
+def test_every_command_that_prints_json_is_called_here() -> None:
+    assert set(WITH_JSON) == RUNS.keys() | PLANS.keys() | OTHERS.keys()
+
+
+Offers = Callable[..., list[str]]
+
+
+@pytest.fixture
+def offers(inside: Callable[..., Said]) -> Offers:
+    """What a bash offers for the last of some words."""
+
+    def completed(environ: Mapping[str, str], *words: str) -> list[str]:
+        line = " ".join(("hybridloop", *words))
+        asked = {"_HYBRIDLOOP_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words))}
+        said = inside({**environ, **asked})
+        assert said.err == ""
+        return said.out.split()
+
+    return completed
+
+
+def test_a_shell_is_offered_names_of_what_there_is(offers: Offers, home: Path, tmp_path: Path) -> None:
+    (tmp_path / "h2-mine.fcidump").touch()
+    environ = own_environ(str(home), os.environ)
+    assert set(offers(environ, "run", "vq")) == {"vqe", "vqd"}
+    assert offers(environ, "run", "vqe", "h2-1.") == [
+        each for each in load_table("problems") if each.startswith("h2-1.")
+    ]
+    assert offers(environ, "run", "vqe", f"{tmp_path}/h2-m") == [f"{tmp_path}/h2-mine.fcidump"]
+    assert offers(environ, "run", "qaoa", "peter") == ["petersen"]
+    assert offers(environ, "run", "vqe", "h2", "--target", "ionq.sim") == ["ionq.simulator"]
+    assert offers(environ, "run", "vqe", "h2", "--optimizer", "neld") == ["nelder-mead"]
+    assert offers(environ, "run", "vqe", "h2", "--set", "failure.retri") == ["failure.retries="]
+
+
+@pytest.mark.slow
+def test_a_shell_is_offered_the_keys_of_runs(
+    offers: Offers, environ: dict[str, str], inside: Callable[..., Said]
+) -> None:
+    inside(environ, "run", "vqe", *RUNS["run vqe"], "--json")
+    offered = offers(environ, "runs", "show", "docs-v")
+    assert "docs-vqe" in offered
+    assert all(key.startswith("docs-v") for key in offered)
+    refused = inside(environ, "runs", "show", "docs-vqw")
+    assert "Did you mean 'docs-vqe'?" in refused.err
+
+
+def test_where_there_is_no_journal_none_is_made_for_completion(offers: Offers, home: Path) -> None:
+    assert offers(own_environ(str(home), os.environ), "runs", "show", "a") == []
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("kind", ["bash", "zsh", "fish"])
+def test_completion_can_be_set_up(say: Callable[..., Said], kind: str) -> None:
+    said = say(_HYBRIDLOOP_COMPLETE=f"source_{kind}")
+    assert said.code == 0
+    assert "_HYBRIDLOOP_COMPLETE=complete_" in said.out

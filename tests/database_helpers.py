@@ -1,0 +1,87 @@
+"""A Prefect server and a journal on one PostgreSQL, which can be restarted under both."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from hybridloop.local_stack import PrefectServer
+from hybridloop.local_stack.prefect_settings import client_environment, server_environment
+from hybridloop.local_stack.processes import wait_until
+from tests.cli.shell_helpers import PATIENCE_S
+from tests.journal.postgresql_helpers import new_database, running_server
+from tests.prefect_server import own_environ
+
+
+@contextmanager
+def on_postgresql(folder: Path) -> Iterator[tuple[PrefectServer, Callable[[], None]]]:
+    """Hold them; what restarts the database comes along. Skips the test where there is no PostgreSQL."""
+    with running_server() as database:
+        journal, ours = new_database(database), new_database(database)
+        with psycopg.connect(ours, autocommit=True) as connection:
+            connection.execute("CREATE EXTENSION pg_trgm")
+        home = folder / "prefect"
+        environ = {
+            **server_environment(own_environ(str(folder / "home"), os.environ), home),
+            "PREFECT_API_DATABASE_CONNECTION_URL": ours.replace("postgresql://", "postgresql+asyncpg://"),
+        }
+        log = folder / "server.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "hybridloop.local_stack.prefect_server", "--port", "0"],
+                env=environ,
+                cwd=folder,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            assert wait_until(lambda: "listening on" in log.read_text(errors="replace"), within_s=PATIENCE_S)
+            (line,) = [line for line in log.read_text(errors="replace").splitlines() if "listening on" in line]
+            api_url = line.split()[-1] + "api"
+            assert wait_until(lambda: _is_healthy(api_url), within_s=PATIENCE_S, poll_s=0.2)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("HYBRIDLOOP_JOURNAL", journal)
+                yield (
+                    PrefectServer(api_url, is_local=True, environment=client_environment(api_url, home)),
+                    restart(database.folder),
+                )
+        finally:
+            process.terminate()
+            try:
+                process.wait(PATIENCE_S)
+            finally:
+                process.kill()
+
+
+def restart(folder: Path) -> Callable[[], None]:
+    """What has the database server end at once, as in a crash, and start again."""
+
+    def restarted() -> None:
+        programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))[-1]
+        subprocess.run(
+            [programs, "-D", str(folder / "data"), "-m", "immediate", "-w", "restart"],
+            user="nobody" if os.geteuid() == 0 else None,
+            cwd=folder,
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            timeout=60,
+        )
+
+    return restarted
+
+
+def _is_healthy(api_url: str) -> bool:
+    import httpx
+
+    try:
+        return httpx.get(f"{api_url}/health", timeout=5.0).status_code == 200
+    except httpx.HTTPError:
+        return False

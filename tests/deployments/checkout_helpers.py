@@ -1,0 +1,61 @@
+"""The file of deployments and its guide as they are in the checkout, and Prefect's own command line there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+from prefect.flows import Flow, load_flow_from_entrypoint
+from prefect.testing.cli import CycloptsCliRunner, CycloptsResult
+
+from tests.cli.shell_helpers import PATIENCE_S
+from tests.paths import ROOT
+
+FILE = "deployments/prefect.yaml"
+WRITTEN: list[dict[str, Any]] = yaml.safe_load((ROOT / FILE).read_text(encoding="utf-8"))["deployments"]
+GUIDE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+DEPLOYS = ("prefect work-pool create --type process ", "prefect deploy ")
+
+
+def shown(*starts: str) -> list[str]:
+    """The guide's commands of Prefect's, or those of them that start so."""
+    commands = [line.strip() for line in re.findall(r"^    (prefect .*)$", GUIDE, re.MULTILINE)]
+    return [each for each in commands if not starts or each.startswith(starts)]
+
+
+def of_unit(name: str) -> list[str]:
+    """What the worker's systemd unit sets under this name, in order."""
+    lines = (ROOT / "deployments" / "hybridloop-worker.service").read_text(encoding="utf-8").splitlines()
+    return [line.removeprefix(f"{name}=") for line in lines if line.startswith(f"{name}=")]
+
+
+def flow_of(written: Mapping[str, Any]) -> Flow[..., Any]:
+    found: Flow[..., Any] = load_flow_from_entrypoint(written["entrypoint"], use_placeholder_flow=False)
+    return found
+
+
+def full_name(written: Mapping[str, Any]) -> str:
+    return f"{flow_of(written).name}/{written['name']}"
+
+
+def prefect_inside(*arguments: str, typed: str | None = None) -> CycloptsResult:
+    """What Prefect's command line does inside this process, which needs the fixture `prefect_server`.
+
+    Where something is typed, be it nothing, it takes itself to be in a terminal, and may ask.
+    """
+    return CycloptsCliRunner().invoke(list(arguments), input=typed)
+
+
+def prefect(environ: Mapping[str, str], command_line: str) -> subprocess.CompletedProcess[str]:
+    """What Prefect's own command line does in a checkout, with nobody to answer its questions."""
+    command = [sys.executable, "-m", *shlex.split(command_line)]
+    return subprocess.run(
+        command, env={**os.environ, **environ}, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=PATIENCE_S,
+    )  # fmt: skip

@@ -1,0 +1,147 @@
+"""A worker of Prefect's as a process of its own, and the runs that it starts as journal and service have them."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psutil
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import FlowRun, State
+
+from hybridloop.journal import Journal, RoundRecord, RunRecord, journal_url
+from hybridloop.local_stack import PrefectServer
+from tests.cli.shell_helpers import PATIENCE_S, Shell, WorkspaceShell
+from tests.conftest import Emulator, running_emulator
+from tests.prefect_server import own_environ
+
+POOL = "hybridloop"
+START = "prefect worker start --pool {} --type process"
+
+# whoever started the tests may ignore SIGINT; a worker would inherit that, and it ends by sending itself one
+WORKER = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("prefect", run_name="__main__")
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a worker's runs happen: the service, their journal, and the deployment on Prefect's server."""
+
+    service: Emulator
+    at: WorkspaceShell
+    journal: Journal
+    client: SyncPrefectClient
+    deployment: UUID
+
+    def record(self, run: FlowRun) -> RunRecord:
+        """The journal's run of a flow run."""
+        record = self.journal.run_by_flow_run(str(run.id))
+        assert record is not None
+        return record
+
+    def rounds(self, run: FlowRun) -> list[RoundRecord]:
+        """The rounds that were begun."""
+        record = self.journal.run_by_flow_run(str(run.id))
+        return [] if record is None else list(self.journal.rounds(record.uid))
+
+    def has_measured(self, run: FlowRun) -> bool:
+        """Whether a round is complete."""
+        return any(round_.complete for round_ in self.rounds(run))
+
+    def is_in_its_midst(self, run: FlowRun) -> bool:
+        """Whether a round is complete, and the jobs of the next one are at the service."""
+        *measured, last = self.rounds(run)
+        return bool(measured) and not last.complete and all(job.state == "submitted" for job in last.jobs)
+
+    def state(self, run: FlowRun) -> State[Any]:
+        """How the flow run stands now."""
+        state = self.client.read_flow_run(run.id).state
+        assert state is not None
+        return state
+
+    def is_closed(self, run: FlowRun) -> bool:
+        """Whether the run's sessions are closed by the journal, nobody holds the run, and how it ended is noted."""
+        record = self.record(run)
+        is_over = record.owner is None and record.status != "running"
+        return is_over and all(row.ended_at is not None for row in self.journal.sessions(record.uid))
+
+    def session_statuses(self, record: RunRecord) -> list[str]:
+        """The statuses of the run's sessions, by the service."""
+        ids = {row.id for row in self.journal.sessions(record.uid)}
+        return [each.details.status for each in self.at.workspace.list_sessions() if each.id in ids]
+
+    def slow_down(self, seconds: float) -> None:
+        """Have the service answer so late what it is asked of a round's jobs."""
+        rules = [{"fault": "slow-answer", "operation": "list", "seconds": seconds}] if seconds else []
+        self.service.admin("faults", {"rules": rules})
+
+
+@contextmanager
+def place_for(server: PrefectServer, deployment: UUID, folder: Path) -> Iterator[Place]:
+    """Hold a service and a journal of their own for the runs of a deployment; the folder has the journal."""
+    environ = {
+        **own_environ(str(folder / "home"), os.environ),
+        **server.environment,
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+    }
+    with running_emulator() as service, SyncPrefectClient(server.api_url) as client:
+        at = Shell(environ).at(service, "workers")
+        with Journal(journal_url(folder / "home" / "journal.db")) as journal:
+            yield Place(service, at, journal, client, deployment)
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker that runs, and what it has started."""
+
+    process: psutil.Process
+    popen: subprocess.Popen[bytes]
+
+    def children(self) -> list[psutil.Process]:
+        """The processes of its runs, and theirs."""
+        return self.process.children(recursive=True)
+
+    def end(self, how: signal.Signals) -> None:
+        """Send the signal to the worker alone, and wait for its end."""
+        self.popen.send_signal(how)
+        self.popen.wait(PATIENCE_S)
+
+
+@contextmanager
+def worker(environ: Mapping[str, str], folder: Path, pool: str = POOL) -> Iterator[Worker]:
+    """Hold a worker of the pool; with the block it ends in order, and whatever it has started."""
+    command = [sys.executable, "-c", WORKER, *shlex.split(START.format(pool))[1:]]
+    with (folder / "worker.log").open("ab") as log:
+        popen = subprocess.Popen(command, env=dict(environ), cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+    held = Worker(psutil.Process(popen.pid), popen)
+    started: dict[int, psutil.Process] = {}
+    try:
+        yield held
+    finally:
+        if popen.poll() is None:
+            started = {each.pid: each for each in held.children()}
+        popen.terminate()
+        try:
+            assert popen.wait(PATIENCE_S) in (0, -signal.SIGTERM, -signal.SIGKILL)
+        finally:
+            popen.kill()
+            _, left = psutil.wait_procs(list(started.values()), timeout=10)
+            for each in left:
+                each.kill()
+
+
+def is_gone(process: psutil.Process) -> bool:
+    """Whether the process has ended."""
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE

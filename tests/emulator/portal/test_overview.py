@@ -1,0 +1,46 @@
+"""Queries of the portal's lists use indexes; the number of sign-ins is bounded."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from hybridloop.emulator.model.requests import SessionRequest
+from hybridloop.emulator.model.session import JobFailurePolicy, SessionState
+from hybridloop.emulator.portal.portal import MAX_SIGN_INS, SignInStore
+from hybridloop.emulator.store.listing import START_CURSOR, newest_lone_jobs, newest_sessions
+from hybridloop.emulator.store.store import Store
+
+
+class ExplainingStore(Store):
+    """Store that records SQLite's query plans."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.plans: list[str] = []
+
+    def rows(self, sql: str, parameters: Sequence[object]) -> list[sqlite3.Row]:
+        self.plans += [row["detail"] for row in super().rows(f"EXPLAIN QUERY PLAN {sql}", parameters)]
+        return super().rows(sql, parameters)
+
+
+def test_the_overviews_queries_neither_scan_nor_sort(tmp_path: Path) -> None:
+    store = ExplainingStore(tmp_path / "service.sqlite")
+    opening = SessionRequest("one", "rigetti", "rigetti.sim.qvm", JobFailurePolicy.ABORT, None, None)
+    store.add_session("a/b/c", "1", opening, SessionState(JobFailurePolicy.ABORT, opened=0.0))
+    for before in (START_CURSOR, 7):
+        newest_sessions(store, before, 25)
+        newest_lone_jobs(store, before, 25)
+    store.close()
+    assert len(store.plans) >= 6
+    assert [plan for plan in store.plans if plan.startswith("SCAN") or "TEMP B-TREE" in plan] == []
+
+
+def test_the_oldest_sign_in_is_removed_above_the_limit() -> None:
+    sign_ins = SignInStore()
+    first, *others = [sign_ins.create() for _ in range(MAX_SIGN_INS + 1)]
+    assert sign_ins.find(first.token) is None
+    assert [sign_ins.find(sign_in.token) for sign_in in others] == others
+    assert sign_ins.find(None) is None
+    assert sign_ins.find("") is None

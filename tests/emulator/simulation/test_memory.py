@@ -1,0 +1,142 @@
+"""Memory limit of all simulations together."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hybridloop.emulator.settings import Settings, parse_memory_size
+from hybridloop.emulator.simulation.memory import MemoryPool
+from hybridloop.emulator.simulation.worker_process import WorkerDied, acquire_memory
+from tests.conftest import Emulator
+from tests.emulator.http_helpers import ASYMMETRIC_QIR, Caller
+
+_T = "  call void @__quantum__qis__t__body(%Qubit* inttoptr (i64 {0} to %Qubit*))\n"
+
+
+def wide(qubits: int) -> bytes:
+    """A program on that many qubits that is not a Clifford circuit."""
+    gates = "".join(_T.format(qubit) for qubit in range(qubits))
+    return ASYMMETRIC_QIR.replace(b"block_0:\n", f"block_0:\n{gates}".encode())
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=20), st.randoms(use_true_random=False))
+def test_acquired_memory_stays_within_the_limit_in_the_order_of_requests(sizes: list[int], random: Any) -> None:
+    async def scenario() -> None:
+        memory = MemoryPool(10)
+        acquired, peak = 0, 0
+        order: list[int] = []
+
+        async def simulate(number: int, size: int) -> None:
+            nonlocal acquired, peak
+            if not await memory.acquire(size):
+                assert size > 10
+                return
+            order.append(number)
+            acquired += size
+            peak = max(peak, acquired)
+            for _ in range(random.randrange(4)):
+                await asyncio.sleep(0)
+            acquired -= size
+            memory.release(size)
+
+        await asyncio.wait_for(asyncio.gather(*(simulate(n, size) for n, size in enumerate(sizes))), 10)
+        assert peak <= 10
+        assert order == sorted(order)  # first come, first served
+        assert await memory.acquire(10)  # all of it came back
+
+    asyncio.run(scenario())
+
+
+def test_a_cancelled_request_does_not_block_later_ones() -> None:
+    async def scenario() -> None:
+        memory = MemoryPool(10)
+        assert await memory.acquire(6)
+        large, small = asyncio.create_task(memory.acquire(9)), asyncio.create_task(memory.acquire(4))
+        await asyncio.sleep(0)
+        assert not small.done()  # the large request is before it
+        large.cancel()
+        assert await asyncio.wait_for(small, 10)
+        memory.release(6)
+        memory.release(4)
+        assert await memory.acquire(10)
+
+    asyncio.run(scenario())
+
+
+def test_a_worker_that_dies_while_it_waits_for_memory_does_not_block_others() -> None:
+    async def scenario() -> None:
+        memory, process = MemoryPool(10), await idle_process()
+        assert await memory.acquire(10)
+        dying = asyncio.create_task(acquire_memory(process, memory, 8))
+        await wait_for_other_tasks()
+        behind = asyncio.create_task(memory.acquire(9))
+        process.kill()
+        with pytest.raises(WorkerDied):
+            await dying
+        assert not behind.done()
+        memory.release(10)
+        assert await behind
+        memory.release(9)
+        assert await memory.acquire(10)
+
+    asyncio.run(asyncio.wait_for(scenario(), 10))
+
+
+@pytest.mark.parametrize("later", range(4))
+def test_memory_granted_to_a_task_that_is_cancelled_at_that_moment_is_released(later: int) -> None:
+    async def scenario() -> None:
+        memory, process = MemoryPool(10), await idle_process()
+        assert await memory.acquire(10)
+        ended = asyncio.create_task(acquire_memory(process, memory, 8))
+        await wait_for_other_tasks()
+        memory.release(10)
+        for _ in range(later):
+            await asyncio.sleep(0)
+        ended.cancel()
+        (outcome,) = await asyncio.gather(ended, return_exceptions=True)
+        if outcome is True:  # it was faster
+            memory.release(8)
+        assert await memory.acquire(10)
+        process.kill()
+        await process.wait()
+
+    asyncio.run(asyncio.wait_for(scenario(), 10))
+
+
+async def idle_process() -> Process:
+    return await asyncio.create_subprocess_exec("cat", stdin=PIPE)
+
+
+async def wait_for_other_tasks() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_a_job_above_the_memory_limit_fails_and_jobs_that_fit_one_at_a_time_succeed(
+    start_emulator: Callable[..., Emulator],
+) -> None:
+    # 21 qubits with 3 measured bits take 32 MiB: two of them do not fit together, and 22 qubits never do
+    caller = Caller(start_emulator("--max-memory", "40MiB"))
+    jobs = [caller.submit(wide(21)) for _ in range(4)]
+    never = caller.ended(caller.submit(wide(22)))
+    assert (never["status"], never["errorData"]["code"]) == ("Failed", "InvalidInputData")
+    assert "0.0391 GiB" in never["errorData"]["message"]
+    assert [caller.ended(job)["status"] for job in jobs] == ["Succeeded"] * 4
+
+
+@pytest.mark.parametrize("text", ["", "many", "-1", "1.5.2GiB", "8XiB", "GiB"])
+def test_an_invalid_memory_size_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="like 8GiB"):
+        parse_memory_size(text)
+
+
+def test_a_memory_limit_below_one_mebibyte_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 1 MiB"):
+        Settings(max_memory=1000)

@@ -1,0 +1,60 @@
+"""Worker processes: a long job blocks neither HTTP nor other jobs, and killed workers are replaced."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from tests.conftest import Emulator
+from tests.emulator.http_helpers import ENDLESS_QIR, Caller
+
+
+@pytest.mark.slow
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core, one worker")
+def test_a_job_behind_an_endless_one_runs_in_another_worker(start_emulator: Callable[..., Emulator]) -> None:
+    caller = Caller(start_emulator())
+    endless = caller.submit(ENDLESS_QIR)
+    assert caller.result(caller.submit())  # queued behind it before any result: the first worker may still be loading
+    assert caller.call("GET", f"/jobs/{endless}").json()["status"] == "Executing"
+    assert caller.call("POST", f"/jobs/{endless}:cancel").status == 204
+    assert caller.call("GET", f"/jobs/{endless}").json()["status"] == "Cancelled"
+
+
+def test_a_killed_worker_is_replaced(
+    start_emulator: Callable[..., Emulator],
+) -> None:
+    emulator = start_emulator()
+    caller = Caller(emulator)
+    caller.result(caller.submit())
+    (worker,) = psutil.Process(emulator.process.pid).children()
+    worker.kill()
+    worker.wait(10)
+    assert caller.result(caller.submit())
+
+
+def test_a_job_that_kills_its_worker_twice_fails(start_emulator: Callable[..., Emulator]) -> None:
+    emulator = start_emulator()
+    caller = Caller(emulator)
+    job = caller.submit(ENDLESS_QIR)
+    for _ in range(2):
+        workers: list[psutil.Process] = []
+        while not workers:
+            workers = psutil.Process(emulator.process.pid).children()
+        workers[0].kill()
+        psutil.wait_procs(workers, timeout=10)
+    document = caller.ended(job)
+    assert (document["status"], document["errorData"]["code"]) == ("Failed", "InternalError")
+
+
+@pytest.mark.parametrize("how", ["kill", "terminate"])
+def test_no_worker_outlives_the_service(start_emulator: Callable[..., Emulator], how: str) -> None:
+    emulator = start_emulator()
+    Caller(emulator).submit(ENDLESS_QIR)
+    workers = psutil.Process(emulator.process.pid).children()
+    assert workers
+    getattr(emulator.process, how)()
+    gone, alive = psutil.wait_procs(workers, timeout=15)
+    assert (len(gone), alive) == (len(workers), [])

@@ -1,0 +1,127 @@
+"""The machine that runs are rehearsed on: against Qiskit's own states, and the local service where that is exact."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterVector
+from qiskit.circuit.library import get_standard_gate_name_mapping
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+from qiskit.quantum_info import Statevector
+
+from hybridloop.algorithms.rounds import Counts
+from hybridloop.azure.targets import find_target
+from hybridloop.compiler.programs import describe_pub
+from hybridloop.estimate.ideal_sampler import IdealMachine, TooMuch
+from hybridloop.tasks.session import open_session
+from tests.conftest import Emulator
+
+EXACT, SAMPLED = find_target("ionq.simulator"), find_target("rigetti.sim.qvm")
+GATES = {
+    name: gate
+    for name, gate in get_standard_gate_name_mapping().items()
+    if 1 <= gate.num_qubits <= 3 and gate.num_clbits == 0 and name not in {"reset", "delay", "global_phase"}
+}
+QUBITS = 4
+STEPS = st.lists(
+    st.tuples(st.sampled_from(sorted(GATES)), st.permutations(range(QUBITS)), st.lists(st.floats(-7, 7), min_size=4)),
+    max_size=12,
+)
+
+
+def circuit_of(steps: Sequence[tuple[str, Sequence[int], Sequence[float]]]) -> QuantumCircuit:
+    circuit = QuantumCircuit(QUBITS, QUBITS)
+    for name, qubits, angles in steps:
+        gate = GATES[name]
+        circuit.append(type(gate)(*angles[: len(gate.params)]) if gate.params else gate, qubits[: gate.num_qubits])
+    return circuit
+
+
+def exact_counts(circuit: QuantumCircuit, values: object, shots: int) -> list[Counts]:
+    pub = SamplerPub.coerce((circuit, values, shots))
+    (answer,) = IdealMachine(EXACT, seed=0, most_work=1e12).measured([describe_pub(pub)], [shots])
+    return [each for each in answer if isinstance(each, Counts)]
+
+
+@settings(deadline=None, max_examples=60)
+@given(STEPS)
+def test_an_exact_answer_is_the_distribution_that_qiskit_finds(
+    steps: list[tuple[str, Sequence[int], Sequence[float]]],
+) -> None:
+    circuit = circuit_of(steps)
+    chances = Statevector(circuit).probabilities_dict()
+    circuit.measure(range(QUBITS), range(QUBITS))
+    (counts,) = exact_counts(circuit, None, 10_000)
+    found = counts.bitstrings()
+    assert counts.exact
+    assert counts.shots == 10_000
+    assert all(abs(found.get(bits, 0) - 10_000 * chance) <= 1 + 1e-6 for bits, chance in chances.items())
+
+
+def varied() -> tuple[QuantumCircuit, QuantumCircuit]:
+    """Two circuits that begin alike, measured in other bases, some bits in other places or not at all."""
+    angles = ParameterVector("angles", 3)
+    begun = QuantumCircuit(3, 4)
+    for qubit in range(3):
+        begun.ry(angles[qubit], qubit)
+    begun.rzz(2 * angles[0] - 0.3, 0, 2)
+    begun.rx(angles[2], 1)
+    begun.cx(2, 1)
+    turned = begun.copy()
+    turned.h(1)
+    begun.measure([2, 0], [1, 3])
+    turned.measure([0, 1, 2], [0, 1, 2])
+    return begun, turned
+
+
+POINTS = np.random.default_rng(3).uniform(-4.0, 4.0, (5, 3))
+
+
+def test_a_round_of_an_exact_target_is_answered_as_the_local_service_answers_it(emulator: Emulator) -> None:
+    pubs = [SamplerPub.coerce((each, POINTS, 3000)) for each in varied()]
+    asked = [describe_pub(pub) for pub in pubs]
+    with open_session(emulator.workspace(), EXACT.name) as session:
+        measured = session.run_round(pubs)
+    ideal = IdealMachine(EXACT, seed=0, most_work=1e12).measured(asked, [3000, 3000])
+    for theirs, ours in zip(measured, ideal, strict=True):
+        assert np.array_equal(theirs.points, ours.points)
+        for one, other in zip(theirs, ours, strict=True):
+            assert isinstance(one, Counts)
+            assert isinstance(other, Counts)
+            assert one.bitstrings() == other.bitstrings()
+
+
+def test_samples_scatter_about_the_distribution_and_go_by_the_seed() -> None:
+    asked = [describe_pub(SamplerPub.coerce((varied()[1], POINTS, 4000)))]
+    first, again, other = (
+        IdealMachine(SAMPLED, seed=seed, most_work=1e12).measured(asked, [4000])[0] for seed in (1, 1, 2)
+    )
+    exact = exact_counts(varied()[1], POINTS, 4000)
+    assert [each.bitstrings() for each in first] == [each.bitstrings() for each in again]  # type: ignore[union-attr]
+    assert [each.bitstrings() for each in first] != [each.bitstrings() for each in other]  # type: ignore[union-attr]
+    for drawn, expected in zip(first, exact, strict=True):
+        assert isinstance(drawn, Counts)
+        assert not drawn.exact
+        assert drawn.shots == 4000
+        for bits, count in expected.bitstrings().items():  # six standard deviations of a count, and its rounding
+            assert abs(drawn.bitstrings().get(bits, 0) - count) <= 6 * np.sqrt(count) + 1
+
+
+@pytest.mark.parametrize("what", ["measures in the middle", "resets", "has too many qubits", "takes too long"])
+def test_what_is_not_simulated_is_said(what: str) -> None:
+    circuit = QuantumCircuit(20 if "qubits" in what else 2, 2)
+    circuit.h(0)
+    if "middle" in what:
+        circuit.measure(0, 0)
+        circuit.h(0)
+    if "resets" in what:
+        circuit.reset(0)
+    circuit.measure(1, 1)
+    machine = IdealMachine(SAMPLED, seed=0, most_work=1.0 if "long" in what else 1e9)
+    with pytest.raises(TooMuch, match=r"before its end|20 qubits|amplitudes"):
+        machine.measured([describe_pub(SamplerPub.coerce((circuit, None, 10)))], [10])

@@ -1,0 +1,348 @@
+"""A plan against the run itself on the local service: what it takes, what it costs, how far caps let it go."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import hybridloop as hl
+from hybridloop.azure.targets import find_target
+from hybridloop.errors import CapReached, InputError
+from hybridloop.estimate.dry_run import Trial, rehearse
+from hybridloop.estimate.extrapolation import completed, limits_of
+from hybridloop.estimate.plan import Plan
+from hybridloop.estimate.planner import Around, plan_run
+from hybridloop.settings import SETTINGS, ProblemText, RunSettings
+from hybridloop.settings.inputs import read_scan
+from hybridloop.tasks.keepalive.rules import KeepAliveMode
+from hybridloop.tasks.keepalive.session_keeper import Keeping
+from hybridloop.tasks.session import open_session
+from tests.conftest import Emulator
+from tests.long_form import long_form, short_or_long
+from tests.preparation_helpers import prepared as prepare
+
+
+def problem_of(names: str) -> ProblemText:
+    parts = names.split()
+    return read_scan(parts) if len(parts) > 1 else ProblemText(name=names)
+
+
+def settings_of(algorithm: str, **settings: Any) -> RunSettings:
+    return SETTINGS[algorithm](**settings)
+
+
+class Run:
+    """A run itself, without Prefect: its rounds on a session of the local service."""
+
+    def __init__(self, emulator: Emulator, algorithm: str, names: str, settings: RunSettings) -> None:
+        prepared = prepare(algorithm, problem_of(names), settings, settings.seed or 0)
+        self.rounds, self.stopped_by = 0, None
+        with open_session(
+            emulator.workspace(),
+            settings.target,
+            seed=settings.seed or 0,
+            caps=settings.caps,
+            debias=settings.debias,
+            keeping=Keeping(KeepAliveMode.OFF),  # on a slow machine a ping might be due
+        ) as session:
+
+            def run_round(pubs: Any, /) -> Any:
+                answer = session.run_round(pubs)
+                self.rounds += 1
+                return answer
+
+            try:
+                prepared.measure(run_round, lambda _: None)
+            except CapReached as reached:
+                self.stopped_by = reached.cap
+        self.jobs, self.shots = session.jobs, session.shots
+        self.meter = session.meter
+        self.books = emulator.admin(f"ledger?run={session.run_uid}")
+        self.billed = math.fsum(entry["price"] or 0.0 for entry in self.books["entries"])
+
+
+# Nothing that these draw changes what they ask: an exact target, fixed angles, a search of a stated length whose answer
+# is sharp enough at once. The first four are the short form.
+DETERMINISTIC: list[tuple[str, str, dict[str, Any]]] = [
+    ("vqe", "h2", {"target": "ionq.simulator", "seed": 7}),
+    ("qaoa", "petersen", {"shots": 25_000, "target": "rigetti.sim.qvm"}),
+    ("vqe", "h2", {"optimizer": "spsa", "max_rounds": 2, "shots": 500, "precision": 1.0, "seed": 1}),
+    ("rqaoa", "ring-8", {"target": "ionq.simulator", "seed": 3, "brute_force_below": 5}),
+    ("adapt", "heh+", {"target": "ionq.simulator", "seed": 2}),
+    ("vqd", "h2", {"target": "ionq.simulator", "seed": 5, "random_starts": 1}),
+    ("scan", "h2-0.3 h2", {"target": "ionq.simulator", "seed": 7}),
+    ("vqe", "h2-2.0", {"ansatz": "hardware-efficient", "target": "ionq.simulator", "seed": 4}),
+    ("vqe", "lih", {"target": "ionq.simulator", "seed": 4, "shots": 20_000}),
+    ("qaoa", "weighted-10", {"target": "ionq.simulator", "seed": 4, "refine": 2}),
+]
+
+
+@long_form
+@pytest.mark.slow
+@pytest.mark.parametrize(("algorithm", "names", "settings"), DETERMINISTIC[: short_or_long(4, None)])
+def test_a_run_that_no_chance_changes_takes_the_rounds_jobs_and_shots_of_its_plan(
+    algorithm: str, names: str, settings: dict[str, Any], emulator: Emulator
+) -> None:
+    asked = settings_of(algorithm, **settings)
+    plan = plan_run(algorithm, problem_of(names), asked)
+    run = Run(emulator, algorithm, names, asked)
+    assert plan.assumed is None
+    assert (plan.rounds.expected, plan.jobs.expected, plan.shots.expected) == (run.rounds, run.jobs, run.shots)
+    assert (run.books["jobs"], run.books["shots"]) == (run.jobs, run.shots)
+    for figure in (plan.rounds, plan.jobs, plan.shots):
+        assert figure.least == figure.most == figure.expected <= figure.worst
+    assert sum(each.rounds for each in plan.phases) == run.rounds
+    assert (sum(each.jobs for each in plan.circuits), sum(each.shots for each in plan.circuits)) == (
+        run.jobs,
+        run.shots,
+    )
+
+
+PRICED = [
+    ("ionq.qpu.forte-1", {}),
+    ("ionq.qpu.forte-1", {"debias": False}),
+    ("quantinuum.sim.h2-1e", {}),
+    ("rigetti.qpu.cepheus-1-108q", {}),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("target", "more"), PRICED)
+def test_a_run_is_billed_what_its_plan_expected(target: str, more: dict[str, Any], emulator: Emulator) -> None:
+    asked = settings_of("qaoa", target=target, shots=12_000, **more)
+    plan = plan_run("qaoa", ProblemText(name="ring-8"), asked)
+    run = Run(emulator, "qaoa", "ring-8", asked)
+    assert plan.cost.expected == pytest.approx(run.billed, abs=1e-5)
+    assert plan.cost.upper is None or run.billed <= plan.cost.upper + 1e-9
+    assert {entry["unit"] for entry in run.books["entries"]} == {plan.cost.unit}
+    (circuit,) = plan.circuits
+    assert circuit.jobs == run.jobs == 2
+    assert (plan.mitigated is None) == (plan.unmitigated is None) == (not target.startswith("ionq"))
+    if plan.unmitigated is not None and plan.mitigated is not None:
+        assert plan.unmitigated.expected < plan.mitigated.expected
+        assert plan.cost == (plan.unmitigated if more else plan.mitigated)
+
+
+@pytest.mark.parametrize(
+    ("target", "unit", "mode", "because"),
+    [
+        ("ionq.qpu.aria-1", "USD", "renew", "12.42 USD"),
+        ("ionq.qpu.forte-1", "USD", "renew", "25.79 USD"),
+        ("quantinuum.qpu.h2-1", "HQC", "renew", "HQC each"),
+        ("quantinuum.sim.h2-1e", "eHQC", "renew", "eHQC each"),
+        ("rigetti.qpu.cepheus-1-108q", "USD", "renew", "a price that is not known"),
+        ("rigetti.sim.qvm", "USD", "ping", "free"),
+        ("ionq.simulator", "USD", "ping", "free"),
+    ],
+)
+def test_a_plan_says_what_a_target_is_paid_in_and_how_its_session_is_kept(
+    target: str, unit: str, mode: str, because: str
+) -> None:
+    plan = plan_run("qaoa", ProblemText(name="ring-8"), settings_of("qaoa", target=target))
+    assert plan.cost.unit == unit
+    assert plan.keep_alive.mode == mode
+    assert because in plan.keep_alive.why
+    assert (plan.cost.expected > 0) == (mode == "renew")
+    assert (plan.cost.upper is None) == target.startswith("rigetti.qpu")
+
+
+def test_nothing_is_submitted_and_no_session_opened_for_a_plan(emulator: Emulator) -> None:
+    workspace, before = emulator.workspace(), emulator.admin("ledger")["jobs"]
+    plan = hl.plan("vqe", "h2", workspace=workspace, target="ionq.qpu.forte-1", seed=7, compare="all")
+    assert list(workspace.list_sessions()) == []
+    assert list(workspace.list_jobs()) == []
+    assert emulator.admin("ledger")["jobs"] == before
+    assert plan.state == "Available"
+    assert plan.duration.is_local
+    assert [each.target for each in plan.comparison if each.state == "Unavailable"] == ["ionq.qpu.aria-1"]
+    rows = {each.target: each for each in plan.comparison}
+    assert rows["ionq.qpu.forte-1"].expected == plan.cost.expected
+    assert rows["ionq.simulator"].jobs == 8  # six of the search, two of an answer that is measured once
+    assert rows["rigetti.sim.qvm"].jobs == plan.jobs.expected  # all that sample are rehearsed alike
+    assert rows["quantinuum.sim.h2-2e"].unit == "eHQC"
+    assert rows["quantinuum.sim.h2-2e"].hours is not None
+    assert rows["quantinuum.sim.h2-2e"].hours > 24  # three rounds in a queue of half a day
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("cap", "settings"),
+    [
+        ("max_jobs", {"max_jobs": 20}),
+        ("max_shots", {"max_shots": 60_000}),
+        ("max_cost", {"max_cost": "700eHQC", "target": "quantinuum.sim.h2-1e"}),
+    ],
+)
+def test_a_plan_says_after_how_many_rounds_a_cap_ends_the_run(
+    cap: str, settings: dict[str, Any], emulator: Emulator
+) -> None:
+    asked = settings_of("vqe", optimizer="spsa", max_rounds=4, shots=2000, precision=0.5, seed=1, **settings)
+    plan = plan_run("vqe", ProblemText(name="h2"), asked)
+    run = Run(emulator, "vqe", "h2", asked)
+    assert (plan.allowed.stopped_by, plan.allowed.rounds) == (cap, run.rounds) == (run.stopped_by, run.rounds)
+    assert plan.allowed.rounds < plan.allowed.of
+    assert any(cap in warning for warning in plan.warnings)
+    assert (plan.allowed.jobs, plan.allowed.shots) == (run.jobs, run.shots)
+
+
+def test_a_deadline_is_held_against_the_estimate_of_time() -> None:
+    asked = settings_of("rqaoa", target="quantinuum.sim.h2-1e", deadline="90m", max_cost="1000eHQC")
+    status = {"averageQueueTime": 1483, "currentAvailability": "Available"}
+    plan = plan_run("rqaoa", ProblemText(name="ring-8"), asked, around=Around({"quantinuum.sim.h2-1e": status}))
+    each_s = 1483 + 4.6 + 2.0
+    assert plan.duration.expected_s == pytest.approx(plan.rounds.expected * each_s)
+    assert plan.allowed.stopped_by == "deadline"
+    assert plan.allowed.rounds == math.ceil(90 * 60 / each_s)
+
+
+def test_caps_that_can_not_hold_and_a_policy_that_ends_sessions_are_warned_of() -> None:
+    asked = settings_of(
+        "qaoa",
+        target="rigetti.qpu.cepheus-1-36q",
+        max_cost="5USD",
+        failure={"session_on_job_failure": "abort"},
+    )
+    warnings = " ".join(plan_run("qaoa", ProblemText(name="ring-8"), asked).warnings)
+    assert "such a run would be refused: max_cost" in warnings
+    assert "abort lets the service end the whole session" in warnings
+    stated = asked.model_copy(update={"max_cost_per_job": {"USD": 2.0}})
+    plan = plan_run("qaoa", ProblemText(name="ring-8"), stated)
+    assert plan.cost.upper == 2.0
+    assert "refused" not in " ".join(plan.warnings)
+
+
+def test_a_target_that_the_workspace_does_not_offer_or_that_is_down_is_warned_of() -> None:
+    available, asked = {"currentAvailability": "Available"}, settings_of("qaoa")
+    for around, words in (
+        (Around({"ionq.simulator": available}), "does not offer rigetti.sim.qvm"),
+        (Around({"rigetti.sim.qvm": {**available, "numQubits": 7}}), "has 8 qubits, rigetti.sim.qvm has 7"),
+        (Around({"rigetti.sim.qvm": {"currentAvailability": "Unavailable"}}), "unavailable at the moment"),
+        (Around({"rigetti.sim.qvm": {"currentAvailability": "Degraded"}}), "degraded at the moment"),
+    ):
+        plan = plan_run("qaoa", ProblemText(name="ring-8"), asked, around=around)
+        assert [words in each for each in plan.warnings] == [True]
+    assert plan_run("qaoa", ProblemText(name="ring-8"), asked).warnings == ()
+
+
+def test_a_target_that_is_down_is_planned_for_with_what_a_run_would_do() -> None:
+    away = Around({"rigetti.sim.qvm": {"currentAvailability": "Unavailable"}})
+    (said,) = plan_run("qaoa", ProblemText(name="ring-8"), settings_of("qaoa"), around=away).warnings
+    assert "The run waits for it, 30 min at most" in said
+    assert "--on-target-down park" in said
+
+
+def test_a_cap_on_a_free_target_is_planned_for_as_one_that_never_bites() -> None:
+    free = plan_run("qaoa", ProblemText(name="ring-8"), settings_of("qaoa", max_cost="50HQC"))
+    assert "the cap of 50 HQC has no effect" in " ".join(free.warnings)
+    paid = settings_of("qaoa", max_cost="50HQC", target="quantinuum.qpu.h2-1")
+    assert "has no effect" not in " ".join(plan_run("qaoa", ProblemText(name="ring-8"), paid).warnings)
+
+
+def test_what_a_run_would_refuse_is_refused() -> None:
+    with pytest.raises(InputError, match="only checks programs"):
+        plan_run("qaoa", ProblemText(name="ring-8"), settings_of("qaoa", target="quantinuum.sim.h2-1sc"))
+    (row,) = plan_run(
+        "qaoa", ProblemText(name="ring-8"), settings_of("qaoa"), compare=["quantinuum.sim.h2-1sc"]
+    ).comparison
+    assert (row.expected, "only checks programs" in row.note) == (None, True)
+    with pytest.raises(InputError, match="no built-in problem"):
+        plan_run("vqe", ProblemText(name="h22"), settings_of("vqe"))
+    with pytest.raises(InputError, match="Did you mean 'qaoa'"):
+        hl.plan("qaoaa", "ring-8")
+
+
+def test_fixed_angles_are_planned_for_whatever_the_size_of_the_graph() -> None:
+    plan = plan_run("qaoa", ProblemText(name="cubic-16"), settings_of("qaoa"))
+    assert (plan.assumed, plan.qubits) == (None, 16)
+    assert (plan.rounds.expected, plan.jobs.expected, plan.shots.expected, plan.rounds.worst) == (1, 1, 1000, 1)
+
+
+def assumed(algorithm: str, names: str, settings: RunSettings) -> tuple[Trial, str]:
+    """A run of which nothing is simulated, with what is taken for granted, and the words for it."""
+    seen = rehearse(algorithm, problem_of(names), settings, find_target("rigetti.sim.qvm"), most_work=0.0)
+    limits = limits_of(seen.prepared, settings, samples=True)
+    trial, why = completed(seen.trials[0], limits, seen.prepared, settings, samples=True)
+    assert why is not None
+    return trial, why
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "names", "limit", "rounds"),
+    [
+        ("vqe", "lih", {"max_rounds": 50}, 30),
+        ("adapt", "heh+", {"max_rounds": 50}, 30),
+        ("vqd", "h2", {"max_rounds": 50}, 30),
+        ("rqaoa", "ring-8", {}, 5),
+        ("scan", "h2 h2-1.6", {"max_rounds": 50}, 30),
+    ],
+)
+def test_a_search_that_is_not_simulated_is_taken_to_be_of_usual_length_or_as_long_as_it_may_be(
+    algorithm: str, names: str, limit: dict[str, int], rounds: int
+) -> None:
+    trial, why = assumed(algorithm, names, settings_of(algorithm, **limit))
+    assert [each.phase for each in trial.rounds].count("search") == rounds
+    assert f"the search is taken to have {rounds} rounds" in why
+
+
+def test_what_is_assumed_of_a_run_is_of_the_size_of_what_it_takes() -> None:
+    settings = settings_of("vqe", seed=1)
+    whole = plan_run("vqe", ProblemText(name="lih"), settings)
+    (usual,) = (each for each in whole.phases if each.phase == "search")
+    trial, why = assumed("vqe", "lih", settings)
+    *_, search, final = trial.rounds
+    assert (search.phase, search.shots, final.phase) == ("search", usual.shots, "final")
+    taken = whole.shots.expected - usual.rounds * usual.shots
+    assert taken / 3 < final.shots < 3 * taken
+    assert "the final measurement" in why
+
+
+def test_what_is_too_large_to_be_rehearsed_is_planned_by_assumptions_that_are_named() -> None:
+    plan = plan_run("qaoa", ProblemText(name="cubic-16"), settings_of("qaoa", refine=3, layers=1))
+    assert plan.assumed is not None
+    assert "16 qubits, of which 14 at most are simulated" in plan.assumed
+    assert [(each.phase, each.rounds) for each in plan.phases] == [("search", 6), ("final", 1)]
+    assert plan.rounds.expected == 7
+
+
+def test_a_rehearsal_ends_at_its_bound_and_takes_what_it_saw_of_other_seeds() -> None:
+    target, problem, settings = find_target("rigetti.sim.qvm"), ProblemText(name="lih"), settings_of("vqe")
+    whole = rehearse("vqe", problem, settings, target)
+    assert [each.cut for each in whole.trials] == [None] * 3
+    bounded = rehearse("vqe", problem, settings, target, most_work=3e5)
+    assert (len(bounded.trials), bounded.trials[0].cut) == (1, None)
+    cut = rehearse("vqe", problem, settings, target, most_work=1e3)
+    assert cut.trials[0].cut is not None
+    assert "amplitudes" in cut.trials[0].cut
+
+
+def test_the_worst_is_as_far_as_the_settings_let_a_run_go() -> None:
+    plan = plan_run("vqe", ProblemText(name="h2"), settings_of("vqe", max_rounds=40))
+    search = next(each for each in plan.phases if each.phase == "search")
+    assert plan.rounds.worst == 40 + 8
+    assert plan.shots.worst >= plan.shots.most + (40 - search.rounds) * search.shots
+    refined = plan_run("qaoa", ProblemText(name="ring-8"), settings_of("qaoa", refine=3, layers=1))
+    assert refined.rounds.worst == 2 * 3 + 1
+    assert refined.rounds.most <= refined.rounds.worst
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return plan_run(
+        "vqe", ProblemText(name="h2"), settings_of("vqe", target="ionq.qpu.forte-1"), compare=["rigetti.sim.qvm"]
+    )
+
+
+def test_a_plan_survives_json(plan: Plan) -> None:
+    text = json.dumps(plan.as_dict(), allow_nan=False)
+    assert Plan.from_dict(json.loads(text)) == plan
+    assert Plan.from_dict(json.loads(json.dumps(replace(plan, unmitigated=None).as_dict()))).unmitigated is None
+
+
+def test_the_seeds_that_a_plan_is_rehearsed_with_show_how_far_chance_goes(plan: Plan) -> None:
+    assert plan.rehearsals == 3
+    assert plan.shots.least < plan.shots.expected < plan.shots.most
+    assert plan.cost.least < plan.cost.expected < plan.cost.most < (plan.cost.upper or math.inf)

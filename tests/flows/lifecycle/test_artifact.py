@@ -1,0 +1,176 @@
+"""The report in Prefect: one artifact a run, kept up to date at a bounded rate, whose texts are only text."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from markdown_it import MarkdownIt
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+
+from hybridloop.flows.lifecycle.artifact import (
+    FIRST_AFTER_S,
+    MOST_ROWS,
+    SHARE,
+    RunArtifact,
+    escaped,
+    markdown_of,
+    sketch,
+)
+from hybridloop.local_stack import PrefectServer
+from hybridloop.runs.result import RunResult
+from hybridloop.runs.stored_run import KeptRun
+from tests.long_run_helpers import long_run
+
+HOSTILE = "<script>hacked()</script> | [x](javascript:hacked()) ![y](http://there) `a` *b* _c_ # d\n\n# e & \\| f"
+MOST_BYTES = 100_000
+
+
+@dataclass(slots=True)
+class Told(RunArtifact):
+    """Keeps what is told, where the real one sends it; each telling takes so long."""
+
+    clock: list[float] = field(default_factory=lambda: [0.0])
+    takes_s: float = 0.01
+    told: list[float] = field(default_factory=list)
+    trouble: Exception | None = None
+
+    def _put(self, markdown: str) -> None:
+        if self.trouble is not None:
+            raise self.trouble
+        self.told.append(self.clock[0])
+        self.clock[0] += self.takes_s
+
+
+@pytest.fixture
+def result(vqe_run: KeptRun) -> RunResult:
+    assert vqe_run.result is not None
+    return vqe_run.result
+
+
+@pytest.fixture
+def clock() -> list[float]:
+    return [0.0]
+
+
+def told(clock: list[float], **given: Any) -> Told:
+    return Told("night", "0123456789", None, now=lambda: clock[0], clock=clock, **given)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("takes_s", "apart_s"), [(0.01, FIRST_AFTER_S), (1.0, 1.0 / SHARE)])
+def test_an_artifact_takes_a_bounded_share_of_the_time(
+    takes_s: float, apart_s: float, clock: list[float], result: RunResult
+) -> None:
+    artifact = told(clock, takes_s=takes_s)
+    while clock[0] < 200.0:
+        artifact.update(lambda: result)
+        clock[0] += 0.5
+    assert artifact.told[0] == FIRST_AFTER_S
+    gaps = [later - earlier for earlier, later in itertools.pairwise(artifact.told)]
+    assert min(gaps) >= apart_s
+    assert max(gaps) <= apart_s + takes_s + 0.5
+
+
+@pytest.mark.slow
+def test_trouble_with_prefect_is_told_once_and_ends_nothing(
+    clock: list[float], result: RunResult, caplog: pytest.LogCaptureFixture
+) -> None:
+    artifact = told(clock, trouble=RuntimeError("the server is away"))
+    for _ in range(3):
+        artifact.write(lambda: result)
+    assert [record.message for record in caplog.records] == ["Prefect shows no report of the run: the server is away"]
+
+
+@pytest.mark.slow
+def test_once_prefect_is_there_again_the_artifact_is_kept_up_to_date_again(
+    clock: list[float], result: RunResult
+) -> None:
+    artifact = told(clock, trouble=RuntimeError("the server is restarted"))
+    artifact.write(lambda: result)
+    artifact.trouble = None
+    artifact.write(lambda: result)
+    assert artifact.told == [0.0]
+
+
+@pytest.mark.slow
+def test_every_text_in_it_is_only_text(result: RunResult) -> None:
+    attacked = replace(
+        result, problem=HOSTILE, target=HOSTILE, reason=HOSTILE, warnings=(HOSTILE,), choices=(HOSTILE,), run_key="k"
+    )
+    reader = MarkdownIt("commonmark", {"html": True}).enable("table")
+    vars(reader)["validateLink"] = lambda _url: True  # as Prefect's page does, which shows pictures in SVG
+    page = reader.render(markdown_of(attacked))
+    (picture,) = re.findall(r"<img src=\"([^\"]*)\"", page)
+    assert picture.startswith("data:image/svg+xml;base64,")
+    assert "<script" not in page
+    assert "<a " not in page
+    assert page.count("<h1>") == 1
+    assert page.count("<code>") == 1  # the command at its end
+    assert page.count("<em>") == 0
+    assert page.count("&lt;script&gt;hacked()&lt;/script&gt; | [x](javascript:hacked())") == 5
+    rows = re.findall(r"<tr>(.*?)</tr>", page, re.DOTALL)
+    assert {row.count("<td") for row in rows[1:]} == {2}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", ["scan"], indirect=True)
+def test_a_scans_points_are_in_it_up_to_a_bound(kept: KeptRun) -> None:
+    assert kept.result is not None
+    long = replace(kept.result, table=kept.result.table * 40)
+    for result, rows, more in ((kept.result, 3, False), (long, MOST_ROWS, True)):
+        _, _, points = markdown_of(result).partition("## Points")
+        assert len(re.findall(r"^\| h2", points, re.MULTILINE)) == rows
+        assert ("The first 50 of 120" in points) == more
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", ["vqe"], indirect=True)
+def test_rounds_that_checked_the_answer_are_counted_as_the_run_counts_them(kept: KeptRun) -> None:
+    assert kept.result is not None
+    assert "| Rounds | 17 |" in markdown_of(replace(kept.result, rounds=17))
+
+
+def test_plain_text_stays_readable() -> None:
+    assert escaped("energy -1.137 ± 0.001 hartree, 3 jobs: 95 %") == "energy -1.137 ± 0.001 hartree, 3 jobs: 95 %"
+    assert escaped("é – \x00") == "é – \ufffd"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [10, 5000])
+def test_it_is_bounded_in_size_and_its_picture_is_one(jobs: int, vqe_run: KeptRun) -> None:
+    result = long_run(vqe_run, jobs).result
+    assert result is not None
+    markdown = markdown_of(result)
+    assert len(markdown) < MOST_BYTES
+    (data,) = re.findall(r"base64,([^)]*)\)", markdown)
+    root = ET.fromstring(base64.b64decode(data))
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert len(root.findall("{http://www.w3.org/2000/svg}circle")) <= 301
+
+
+@pytest.mark.slow
+def test_the_sketch_has_a_mark_for_every_round_within_its_frame(result: RunResult) -> None:
+    root = ET.fromstring(sketch(result))
+    marks = root.findall("{http://www.w3.org/2000/svg}circle")
+    assert len(marks) == len(result.history)
+    assert all(0 < float(mark.get("cx", "")) < 640 for mark in marks)
+    assert all(0 < float(mark.get("cy", "")) < 260 for mark in marks)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", ["vqe", "stopped"], indirect=True)
+def test_a_run_leaves_one_artifact_that_says_how_it_ended(kept: KeptRun, prefect_server: PrefectServer) -> None:
+    key = RunArtifact(kept.record.key, kept.record.uid, None).key
+    with SyncPrefectClient(prefect_server.api_url) as client:
+        found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
+    (artifact,) = found
+    assert (artifact.type, str(artifact.flow_run_id)) == ("markdown", kept.record.flow_run_id)
+    assert kept.result is not None
+    assert str(artifact.data) == markdown_of(kept.result)

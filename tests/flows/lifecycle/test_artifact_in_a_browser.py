@@ -1,0 +1,49 @@
+"""A run's artifact on the page of the real Prefect server: its texts read as they are, its table and picture show."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import ArtifactCreate
+
+from hybridloop.flows.lifecycle.artifact import markdown_of
+from hybridloop.local_stack import PrefectServer
+from hybridloop.runs.stored_run import KeptRun
+from tests.emulator.browser_helpers import CHROMIUM, DRIVER, running_browser
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        DRIVER is None or CHROMIUM is None,
+        reason="no chromium and chromedriver here; on Debian: apt install chromium chromium-driver",
+    ),
+]
+
+WORDS = "<b>bold</b> | [x](y) *c* _d_ `e` (f) \\| é & #1"
+CELLS = "return [...document.querySelectorAll('td')].map((each) => each.innerText.trim())"
+WIDTH = "return document.querySelector('img[src^=\"data:image/svg\"]')?.naturalWidth ?? 0"
+
+
+@pytest.mark.parametrize("kept", ["scan"], indirect=True)
+def test_prefect_shows_an_artifact_as_it_was_written(
+    kept: KeptRun, prefect_server: PrefectServer, tmp_path: Path
+) -> None:
+    assert kept.result is not None
+    result = replace(kept.result, target=WORDS, warnings=(WORDS,))
+    with SyncPrefectClient(prefect_server.api_url) as client:
+        asked = ArtifactCreate(key=f"shown-{uuid4().hex}", type="markdown", data=markdown_of(result))
+        artifact = client.create_artifact(asked)
+    with running_browser(tmp_path / "profile") as browser:
+        browser.open(prefect_server.api_url.removesuffix("api") + f"artifacts/artifact/{artifact.id}")
+        browser.until(lambda: browser.run(WIDTH) > 0)
+        cells, page = browser.run(CELLS), browser.text()
+    assert f"± {result.standard_error:.6f} hartree (standard error)" in cells
+    assert WORDS in cells
+    assert page.count(WORDS) == 2
+    assert [row["point"] for row in result.table if row["point"] not in cells] == []
+    assert "&#" not in page

@@ -1,0 +1,77 @@
+"""A user's own function is called after each round that is measured; what it raises ends the run, resumable."""
+
+from __future__ import annotations
+
+import pytest
+
+import hybridloop as hl
+from hybridloop.api.runs import run
+from hybridloop.errors import CallbackFailed
+from hybridloop.journal import open_journal
+from hybridloop.local_stack import PrefectServer
+from hybridloop.runs.live import LiveFeed, RoundUpdate
+from hybridloop.settings import ProblemText, VqeSettings
+from hybridloop.settings.sources import ResolvedSettings
+from tests.conftest import Emulator
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def server(prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server.api_url)
+
+
+def test_a_callback_hears_round_point_value_and_error_of_every_round(emulator: Emulator) -> None:
+    heard: list[tuple[int, tuple[float, ...], float, float]] = []
+    updates: list[RoundUpdate] = []
+    result = hl.vqe(
+        "h2",
+        seed=7,
+        workspace=emulator.workspace(),
+        callback=lambda *told: heard.append(told),
+        on_progress=updates.append,
+    )
+    assert heard == [(each.round, each.point, each.value, each.standard_error) for each in result.history]
+    assert [each.progress for each in updates] == list(result.history)
+
+
+def test_what_a_callback_raises_ends_the_run_in_words_and_the_run_goes_on_to_the_same_answer(
+    emulator: Emulator,
+) -> None:
+    workspace = emulator.workspace()
+    heard: list[int] = []
+
+    def fails(round_: int, _point: tuple[float, ...], _value: float, _error: float) -> None:
+        heard.append(round_)
+        if round_ == 2:
+            raise ZeroDivisionError("one by nought")
+
+    with pytest.raises(CallbackFailed, match=r"ZeroDivisionError: one by nought after round 2.* are kept"):
+        hl.vqe("h2", seed=7, run_key="callback-fails", workspace=workspace, callback=fails)
+    with open_journal() as journal:
+        assert journal.run("callback-fails").status == "failed"
+    assert [session.details.status for session in workspace.list_sessions()] == ["Succeeded"]
+    result = hl.vqe("h2", seed=7, run_key="callback-fails", workspace=workspace, callback=fails)
+    assert heard == [1, 2, 3]  # the second is not told of again: its mended successor would be told of a round twice
+    assert result.value == hl.vqe("h2", seed=7, workspace=emulator.workspace()).value
+
+
+def test_a_feed_is_told_of_all_rounds_and_of_the_end(emulator: Emulator) -> None:
+    feed = LiveFeed()
+    result = run(
+        "vqe",
+        ProblemText(name="h2"),
+        ResolvedSettings(VqeSettings(seed=7), {}),
+        workspace=emulator.workspace(),
+        feed=feed,
+    )
+    state = feed.state()
+    assert (state.run_key, state.status, state.reason) == (result.run_key, result.status, result.reason)
+    assert state.values == tuple(each.value for each in result.history)
+    assert state.best is not None
+    assert state.best.value == min(state.values)
+    assert state.standing is not None
+    assert (state.standing.done, state.standing.in_flight) == (result.jobs, 0)
+    assert state.standing.meter.shots == result.shots
+    assert state.standing.session_status == "Succeeded"

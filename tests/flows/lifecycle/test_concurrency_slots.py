@@ -1,0 +1,181 @@
+"""Slots of a Prefect limit: no more holders than slots; a dead one's is taken over, and what it left is closed."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from contextvars import copy_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.quantum.job.session import Session
+from prefect import flow
+from prefect.client.orchestration import SyncPrefectClient
+
+from hybridloop.azure.listing import show_session
+from hybridloop.errors import InputError, StopRequested
+from hybridloop.flows.lifecycle.concurrency_slots import session_slot
+from hybridloop.journal import Journal, Owner, SessionRow, journal_url
+from hybridloop.journal.claimed_run import ClaimedRun, claim_run, new_run
+from hybridloop.local_stack import PrefectServer
+from hybridloop.tasks.submission.job_ids import session_id
+from tests.cli.shell_helpers import PATIENCE_S
+from tests.conftest import Emulator
+
+TARGET = "rigetti.sim.qvm"
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with closing(Journal(journal_url(tmp_path / "journal.db"))) as opened:
+        yield opened
+
+
+@pytest.fixture
+def limit(prefect_server: PrefectServer) -> Iterator[str]:
+    """A limit of one slot."""
+    name = f"sessions of {uuid.uuid4()}"
+    with SyncPrefectClient(prefect_server.api_url) as client:
+        client.upsert_global_concurrency_limit_by_name(name, 1)
+        yield name
+        assert client.read_global_concurrency_limit_by_name(name).active_slots == 0
+
+
+def added(journal: Journal) -> str:
+    uid = str(uuid.uuid4())
+    journal.add_run(new_run(uid, key=uid, algorithm="session", problem="", target=TARGET, seed=1))
+    return uid
+
+
+def in_a_flow(body: Any) -> Any:
+    """What the body gives inside a flow run, whose id is the slot's holder."""
+    return flow(name="slots", persist_result=False)(body)()
+
+
+def held(limit: str | None, run: ClaimedRun, workspace: Any = None) -> Any:
+    return session_slot(limit, run, workspace, threading.Event())
+
+
+def test_a_limit_that_is_not_there_is_named(journal: Journal, prefect_server: PrefectServer) -> None:
+    def body() -> None:
+        with claim_run(journal, added(journal)) as run, held("no such limit", run):
+            raise AssertionError("it was let in")
+
+    with pytest.raises(InputError, match="prefect gcl create 'no such limit'"):
+        in_a_flow(body)
+
+
+def test_a_slot_is_had_when_its_holder_leaves_and_not_before(journal: Journal, limit: str) -> None:
+    entered = threading.Event()
+
+    def body() -> None:
+        with claim_run(journal, added(journal)) as one, claim_run(journal, added(journal)) as other:
+
+            def enter() -> None:
+                with held(limit, other):
+                    entered.set()
+
+            waiting = threading.Thread(target=copy_context().run, args=(enter,), daemon=True)
+            with held(limit, one):
+                waiting.start()
+                assert not entered.wait(1.0)
+            waiting.join(PATIENCE_S)
+
+    in_a_flow(body)
+    assert entered.is_set()
+
+
+def test_a_run_that_waits_for_a_slot_can_be_stopped(journal: Journal, limit: str) -> None:
+    def body() -> None:
+        with claim_run(journal, added(journal)) as one, claim_run(journal, added(journal), renew_every_s=0.1) as other:
+            with held(limit, one):
+                threading.Timer(0.5, lambda: journal.request_stop(other.uid)).start()
+                with held(limit, other):
+                    raise AssertionError("there was one slot for two")
+
+    with pytest.raises(StopRequested):
+        in_a_flow(body)
+
+
+def test_the_next_process_of_a_run_takes_its_slot_over(journal: Journal, limit: str) -> None:
+    uid = added(journal)
+
+    def body() -> None:
+        with claim_run(journal, uid) as first:
+            lost = held(limit, first)
+            lost.__enter__()  # and never left, as by a process that is killed
+        with claim_run(journal, uid) as second, held(limit, second):
+            pass
+
+    in_a_flow(body)
+
+
+def test_a_run_that_is_given_another_limit_holds_a_slot_of_that_one(
+    journal: Journal, limit: str, prefect_server: PrefectServer
+) -> None:
+    uid = added(journal)
+
+    def body(client: SyncPrefectClient, other: str) -> None:
+        with claim_run(journal, uid) as first:
+            lost = held(limit, first)
+            lost.__enter__()  # and never left, as by a process that is killed
+        with claim_run(journal, uid) as second, held(other, second):
+            assert client.read_global_concurrency_limit_by_name(other).active_slots == 1
+        with claim_run(journal, uid) as third, held(limit, third):
+            pass  # the first one's is taken over, and given back
+
+    with SyncPrefectClient(prefect_server.api_url) as client:
+        other = f"{limit}, the other"
+        client.upsert_global_concurrency_limit_by_name(other, 1)
+        in_a_flow(lambda: body(client, other))
+
+
+def test_whoever_gets_a_slot_closes_what_a_dead_run_left_open(journal: Journal, limit: str, emulator: Emulator) -> None:
+    workspace = emulator.workspace("slots")
+    dead, living = added(journal), added(journal)
+    of_dead, of_living = (left_open(journal, workspace, uid, now) for uid, now in ((dead, 0.0), (living, time.time())))
+
+    def body() -> None:
+        with claim_run(journal, added(journal)) as run, held(limit, run, workspace):
+            assert show_session(workspace, of_dead)["status"] == "Succeeded"
+            assert show_session(workspace, of_living)["status"] == "Waiting"
+
+    in_a_flow(body)
+    assert journal.run(dead).status == "interrupted"
+
+
+def test_whoever_gets_a_slot_keeps_it_where_a_dead_run_is_damaged(
+    journal: Journal, limit: str, emulator: Emulator, tmp_path: Path
+) -> None:
+    workspace = emulator.workspace("slots")
+    rotten, dead = added(journal), added(journal)
+    for uid in (rotten, dead):
+        left_open(journal, workspace, uid, 0.0)
+    lease = journal.claim(rotten, now=100.0)
+    journal.add_session(lease, SessionRow(1, session_id(rotten, 1), TARGET, "Waiting", "", 0.0))
+    journal.release(lease)
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as database, database:
+        database.execute("UPDATE sessions SET reason = 'x' WHERE run_uid = ? AND ordinal = 1", (rotten,))
+
+    def body() -> None:
+        with claim_run(journal, added(journal)) as run, held(limit, run, workspace):
+            assert show_session(workspace, session_id(dead, 0))["status"] == "Succeeded"
+
+    in_a_flow(body)
+
+
+def left_open(journal: Journal, workspace: Any, uid: str, now: float) -> str:
+    """The id of a session of a run that a process elsewhere holds since then; its lease lasts a minute."""
+    owner = Owner(host="elsewhere", boot_id="", pid=1, started_at=0.0, token=uid)
+    lease = journal.claim(uid, now=now, owner=owner)
+    journal.set_status(lease, "running", "")
+    session = session_id(uid, 0)
+    journal.add_session(lease, SessionRow(0, session, TARGET, "Waiting", "", now))
+    workspace.open_session(Session(workspace, id=session, name="left", target=TARGET, provider_id="rigetti"))
+    return session

@@ -1,0 +1,59 @@
+"""Which deployment runs a sweep's points: one that somebody works for, and rather one without a schedule."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
+from prefect.client.schemas.schedules import IntervalSchedule
+
+from hybridloop.errors import InputError
+from hybridloop.flows.lifecycle.deployments import find_deployment
+from hybridloop.local_stack import PrefectServer
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def client(prefect_server: PrefectServer) -> Iterator[SyncPrefectClient]:
+    with SyncPrefectClient(prefect_server.api_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def algorithm(client: SyncPrefectClient, prefect_server: PrefectServer) -> str:
+    """A flow's name, with three deployments: of nobody's pool, on a schedule, and for whoever asks."""
+    name = f"flow-{uuid.uuid4()}"
+    flow = client.create_flow_from_name(name)
+    for pool in ("nobodys", "somebodys"):
+        client.create_work_pool(WorkPoolCreate(name=f"{pool}-{name}", type="process"))
+    beat = f"{prefect_server.api_url}/work_pools/somebodys-{name}/workers/heartbeat"
+    httpx.post(beat, json={"name": "somebody"}).raise_for_status()
+    daily = DeploymentScheduleCreate(schedule=IntervalSchedule(interval=86_400.0), active=False)  # type: ignore[arg-type]
+    client.create_deployment(flow, "a", work_pool_name=f"nobodys-{name}")
+    client.create_deployment(flow, "b", work_pool_name=f"somebodys-{name}", schedules=[daily])
+    client.create_deployment(flow, "c", work_pool_name=f"somebodys-{name}")
+    return name
+
+
+def test_points_go_to_a_deployment_with_a_worker_and_without_a_schedule(
+    client: SyncPrefectClient, algorithm: str
+) -> None:
+    found = find_deployment(client, algorithm, None)
+    assert found is not None
+    assert (found.name, found.workers) == (f"{algorithm}/c", 1)
+    assert find_deployment(client, f"no-{algorithm}", None) is None
+
+
+def test_one_that_is_named_is_taken_though_nobody_works_for_it_yet(client: SyncPrefectClient, algorithm: str) -> None:
+    for name, workers in (("a", 0), ("b", 1)):
+        found = find_deployment(client, algorithm, f"{algorithm}/{name}")
+        assert found is not None
+        assert (found.name, found.workers) == (f"{algorithm}/{name}", workers)
+    for wanted in (f"{algorithm}/d", f"other/{algorithm}", algorithm):
+        with pytest.raises(InputError, match="deployment"):
+            find_deployment(client, algorithm, wanted)

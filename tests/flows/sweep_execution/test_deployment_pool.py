@@ -1,0 +1,96 @@
+"""When the attempt of a sweep's point on a worker is over: once its run is out of its process's hands, not before."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
+from prefect.client.schemas.objects import StateType
+from prefect.states import Cancelled, Cancelling, Running
+
+from hybridloop.flows.lifecycle.deployments import Deployment
+from hybridloop.flows.sweep_execution.deployment_pool import STARTING_S, Deployed
+from hybridloop.flows.sweep_execution.results import row_of
+from hybridloop.flows.sweep_execution.spec import Point
+from hybridloop.journal import Journal, Owner, journal_url
+from hybridloop.journal.claimed_run import new_run
+from hybridloop.local_stack import PrefectServer
+from hybridloop.settings import ProblemText, VqeSettings
+
+HERE = {"workspace": "here"}
+TARGET = "rigetti.sim.qvm"
+DEAD = dataclasses.replace(Owner.of_this_process(), started_at=1.0)  # this process's number, of an earlier process
+TAG = f"sweep-{uuid.uuid4()}"
+KEYS = ("alive", "dead", "unheld")
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with Journal(journal_url(tmp_path / "journal.db")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def client(prefect_server: PrefectServer) -> Iterator[SyncPrefectClient]:
+    with SyncPrefectClient(prefect_server.api_url) as opened:
+        yield opened
+
+
+def tagged(tag: str) -> FlowRunFilter:
+    return FlowRunFilter(tags=FlowRunFilterTags(all_=[tag]))
+
+
+def deployed(client: SyncPrefectClient, journal: Journal) -> Deployed:
+    name = f"flow-{uuid.uuid4()}"
+    deployment = client.create_deployment(client.create_flow_from_name(name), "swept")
+    return Deployed(client, Deployment(deployment, f"{name}/swept", 0), journal, HERE, size=len(KEYS), tag=TAG)
+
+
+def test_a_point_that_is_being_cancelled_is_over_once_its_process_is(
+    client: SyncPrefectClient, journal: Journal
+) -> None:
+    points = {key: Point(key, "vqe", ProblemText(name="h2"), VqeSettings(seed=7), {}) for key in KEYS}
+    workers, leases = deployed(client, journal), {}
+    for key, owner in (("alive", Owner.of_this_process()), ("dead", DEAD), ("unheld", None)):
+        workers.start(points[key])
+        if owner is not None:
+            begun = new_run(
+                str(uuid.uuid4()),
+                key=key,
+                algorithm="vqe",
+                problem="h2",
+                target=TARGET,
+                seed=7,
+                settings={"workspace": HERE},
+            )
+            leases[key] = journal.claim(journal.add_run(begun).uid, owner=owner)
+            journal.set_status(leases[key], "running", "")
+    ids = {each.parameters["run_key"]: each.id for each in client.read_flow_runs(flow_run_filter=tagged(TAG))}
+    for flow_run in ids.values():
+        client.set_flow_run_state(flow_run, Running(), force=True)
+        client.set_flow_run_state(flow_run, Cancelling(), force=True)
+
+    ended = {end.key: end for end in workers.ended(0.0)}
+    assert ended.keys() == {"dead"}  # the others are held, or may be about to be
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setitem(STARTING_S, StateType.CANCELLING, 0.0)
+        ended |= {end.key: end for end in workers.ended(0.0)}
+    assert ended.keys() == {"dead", "unheld"}
+    for key, end in ended.items():
+        assert (end.again, end.trouble.startswith("its flow run was cancelled: its process is gone")) == (False, True)
+        assert client.read_flow_run(ids[key]).state_type is StateType.CANCELLED
+    assert row_of(points["dead"], journal.run("dead"), ended["dead"].trouble)["status"] == "interrupted"
+
+    journal.set_status(leases["alive"], "interrupted", "cancelled in Prefect")  # as its process writes down at its end
+    journal.release(leases["alive"])
+    assert workers.ended(0.0) == []
+    client.set_flow_run_state(ids["alive"], Cancelled(message="by hand"), force=True)
+    (end,) = workers.ended(0.0)
+    assert (end.key, end.again, end.trouble) == ("alive", False, "its flow run was cancelled: by hand")

@@ -1,0 +1,128 @@
+"""The way through a sweep, with executions whose attempts end as a test draws it, and a real journal."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hybridloop.errors import InputError
+from hybridloop.flows.sweep_execution.scheduler import Ended, Standing, swept
+from hybridloop.flows.sweep_execution.spec import Point, SweepSpec, points_of
+from hybridloop.journal import Journal, journal_url
+from hybridloop.journal.claimed_run import new_run
+
+WORKSPACE = {"name": "here"}
+ATTEMPTS = 3
+
+
+@dataclass
+class Drawn:
+    """Runs up to `size` points; `fates` has how each point's attempts end, the last that was started first."""
+
+    size: int
+    fates: dict[str, deque[Ended]]
+    running: list[Point] = field(default_factory=list)
+    started: Counter[str] = field(default_factory=Counter)
+    most: int = 0
+    now: float = 0.0
+
+    @property
+    def room(self) -> int:
+        return self.size - len(self.running)
+
+    def start(self, point: Point, /) -> None:
+        assert self.room > 0
+        assert point.key not in {each.key for each in self.running}
+        self.running.append(point)
+        self.started[point.key] += 1
+        self.most = max(self.most, len(self.running))
+
+    def ended(self, within_s: float, /) -> list[Ended]:
+        assert within_s > 0 or self.room > 0  # else it would ask without a pause until a point ends
+        if not self.running:
+            self.now += within_s
+            return []
+        self.now += 2.0
+        point = self.running.pop()
+        return [self.fates[point.key].popleft()]
+
+    def clock(self) -> float:
+        return self.now
+
+
+def spec_of(count: int) -> SweepSpec:
+    return SweepSpec(
+        name="s", algorithm="vqe", problems=("h2",), settings={"precision": 0.01}, grid={"seed": list(range(count))}
+    )
+
+
+@pytest.fixture(scope="module")
+def journal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journal]:
+    with Journal(journal_url(tmp_path_factory.mktemp("swept") / "journal.db")) as opened:
+        yield opened
+
+
+FATES = st.lists(st.sampled_from(["done", "again", "lost"]), min_size=ATTEMPTS, max_size=ATTEMPTS)
+
+
+@given(fates=st.lists(FATES, min_size=1, max_size=12), size=st.integers(1, 5))
+@settings(deadline=None)
+def test_every_point_is_tried_as_often_as_it_may_and_no_other_suffers(
+    fates: list[list[str]], size: int, journal: Journal
+) -> None:
+    points = list(points_of(spec_of(len(fates))))
+    ends = {"done": Ended("", ""), "again": Ended("", "in passing", again=True), "lost": Ended("", "for good")}
+    drawn = {
+        point.key: deque(Ended(point.key, ends[fate].trouble, ends[fate].again) for fate in fate_of)
+        for point, fate_of in zip(points, fates, strict=True)
+    }
+    execution, told = Drawn(size, drawn), list[Standing]()
+    rows, begun = swept(
+        points, execution, journal, WORKSPACE, attempts=ATTEMPTS, on_point=told.append, clock=execution.clock
+    )
+    assert [row["run"] for row in rows] == [point.key for point in points]
+    assert begun == len(points)
+    assert [each.number for each in told] == list(range(1, len(points) + 1))
+    assert execution.most <= size
+    for point, fate_of, row in zip(points, fates, rows, strict=True):
+        last = next((number for number, fate in enumerate(fate_of, start=1) if fate != "again"), ATTEMPTS)
+        assert execution.started[point.key] == last
+        assert row["reason"] == ends[fate_of[last - 1]].trouble
+        assert row["value"] is None
+
+
+def test_a_point_that_has_its_result_is_not_run_and_one_of_another_workspace_is_refused(tmp_path: Path) -> None:
+    *points, _ = points_of(spec_of(3))
+    with Journal(journal_url(tmp_path / "journal.db")) as journal:
+        point = points[0]
+        described = {
+            "problem": point.problem.model_dump(mode="json"),
+            "settings": point.settings.model_dump(mode="json"),
+            "workspace": WORKSPACE,
+        }
+        journal.add_run(
+            new_run(
+                "6f0b0f6e-0000-4000-8000-000000000000",
+                key=point.key,
+                algorithm="vqe",
+                problem="h2",
+                target=point.settings.target,
+                seed=0,
+                settings=described,
+            )
+        )
+        lease = journal.claim("6f0b0f6e-0000-4000-8000-000000000000")
+        journal.set_status(lease, "converged", "", {"value": -1.0, "jobs": {"total": 2}, "costs": {}, "sessions": []})
+        journal.release(lease)
+        execution = Drawn(1, {points[1].key: deque([Ended(points[1].key)])})
+        rows, begun = swept(points, execution, journal, WORKSPACE, attempts=1, on_point=lambda _: None)
+        assert ([row["value"] for row in rows], begun) == ([-1.0, None], 1)
+        assert dict(execution.started) == {points[1].key: 1}
+        with pytest.raises(InputError, match="Give the sweep another name"):
+            swept(points, execution, journal, {"name": "there"}, attempts=1, on_point=lambda _: None)

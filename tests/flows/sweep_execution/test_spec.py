@@ -1,0 +1,151 @@
+"""A sweep's points: which there are, what their keys go by, and what is refused before anything starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from hybridloop.algorithms.formats.fcidump import read_fcidump
+from hybridloop.algorithms.problems.exact import exact_ground_energy
+from hybridloop.api.sweep import read_sweep
+from hybridloop.data import load_table
+from hybridloop.errors import InputError
+from hybridloop.flows.sweep_execution.results import row_of
+from hybridloop.flows.sweep_execution.spec import MAX_BYTES, Point, SweepSpec, points_of
+from hybridloop.reports.plots.style import axis_of
+from hybridloop.settings import SETTINGS
+from hybridloop.tasks.failure_policy import FailurePolicy
+from tests.hydrogen_helpers import h2_fcidump
+from tests.paths import DATA
+
+FCIDUMP = DATA / "H2_0.735.fcidump"
+
+
+def points(**values: Any) -> list[Point]:
+    return list(points_of(SweepSpec(**{"name": "s", "algorithm": "vqe", "problems": ["h2"], **values})))
+
+
+def test_a_sweep_has_every_problem_with_every_combination_and_what_is_listed() -> None:
+    found = points(
+        problems=["h2", "heh+"],
+        settings={"seed": 7},
+        grid={"shots": [10, 20], "failure.retries": [0, 1]},
+        points=[{"problem": "h4", "shots": 99}],
+    )
+    asked = [(each.problem.name, each.settings.shots, each.settings.failure.retries) for each in found]  # type: ignore[attr-defined]
+    grid = [(name, shots, retries) for name in ("h2", "heh+") for shots in (10, 20) for retries in (0, 1)]
+    assert asked[:-1] == grid
+    assert asked[-1][:2] == ("h4", 99)
+    assert {each.settings.seed for each in found} == {7}
+    assert len({each.key for each in found}) == len(found)
+
+
+def test_points_say_all_that_any_of_them_varies() -> None:
+    found = points(settings={"shots": 50}, grid={"failure.retries": [0, 1]}, points=[{"shots": 99, "seed": 5}])
+    assert [dict(each.varied) for each in found] == [
+        {"problem": "h2", "failure.retries": 0, "shots": 50, "seed": None},
+        {"problem": "h2", "failure.retries": 1, "shots": 50, "seed": None},
+        {"problem": "h2", "failure.retries": FailurePolicy().retries, "shots": 99, "seed": 5},
+    ]
+
+
+@given(
+    shots=st.integers(1, 10**6),
+    seed=st.integers(0, 2**62),
+    max_jobs=st.integers(1, 100),
+    other=st.sampled_from(["shots", "seed", "problem", "name"]),
+)
+def test_a_key_goes_by_what_a_run_is_and_not_by_its_limits(shots: int, seed: int, max_jobs: int, other: str) -> None:
+    (key,) = [each.key for each in points(settings={"shots": shots, "seed": seed})]
+    same = points(
+        points=[{"seed": seed, "problem": "h2", "max_jobs": max_jobs}], problems=[], settings={"shots": shots}
+    )
+    assert [each.key for each in same] == [key]
+    changed: dict[str, Any] = {"settings": {"shots": shots, "seed": seed}}
+    match other:
+        case "problem":
+            changed["problems"] = [{"name": "h2", "text": "another"}]
+        case "name":
+            changed["name"] = "t"
+        case _:
+            changed["settings"] |= {other: changed["settings"][other] + 1}
+    assert [each.key for each in points(**changed)] != [key]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"grid": {"shots": [10, 0]}}, r"point 2: shots: 0: it has to be 1 or more"),
+        ({"grid": {"shot": [10]}}, r"point 1: shot: there is no such setting"),
+        ({"settings": {"seed": 1}, "points": [{"failure.retries": -1}]}, r"point 2: failure.retries"),
+        ({"settings": {"seed": 1}, "grid": {"seed.x": [2]}}, "point 1: seed is given as 1 already"),
+        ({"problems": [], "settings": {"seed": 1}}, "no points"),
+        ({"problems": ["h2", "h4"], "points": [{"shots": 5}]}, "names no problem"),
+        ({"grid": {"max_jobs": [5, 9]}}, r"point 2 differs from another in limits alone \(max_jobs\)"),
+        ({"problems": [{"name": "x", "text": "y" * 200_000}] * 3}, f"{MAX_BYTES:,} are taken"),
+        ({"grid": {"seed": list(range(101)), "shots": list(range(1, 101))}}, "points; up to 10,000"),
+        ({"algorithm": "vqee"}, "give one of vqe"),
+        ({"name": "a b"}, "name"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_with_the_point_and_the_field(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        points(**values)
+
+
+def test_a_file_names_files_folders_and_patterns_from_where_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "molecules"
+    folder.mkdir()
+    for name in ("b-1.0", "a-0.5"):
+        (folder / f"{name}.fcidump").write_text(FCIDUMP.read_text())
+    sweep = tmp_path / "curve.yaml"
+    for listed in ("molecules", "molecules/*.fcidump", "[molecules/a-0.5.fcidump, molecules/b-1.0.fcidump]"):
+        sweep.write_text(f"algorithm: vqe\nproblems: {listed}\nsettings: {{seed: 3}}\n")
+        spec = read_sweep(sweep, max_sessions=2)
+        assert (spec.name, spec.max_sessions) == ("curve", 2)
+        assert [each.name for each in spec.problems] == ["a-0.5", "b-1.0"]
+        assert {each.text for each in spec.problems} == {FCIDUMP.read_text()}
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("algorithm: vqe\nproblems: none/*.fcidump\n", "problems"),
+        ("algorithm: vqe\nproblems: missing.fcidump\n", "problem"),
+        ("algorithm: vqe\nproblems: h2\nsetings: {}\n", "setings"),
+        ("algorithm: vqe\nproblems: h2\ngrid: {shots: []}\n", "grid.shots"),
+        ("- vqe\n", "sweep"),
+    ],
+)
+def test_a_file_that_can_not_be_used_is_refused_by_the_fields_name(text: str, field: str, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(text)
+    with pytest.raises(InputError) as caught:
+        read_sweep(tmp_path / "s.yaml")
+    assert caught.value.field == field
+
+
+def test_values_are_drawn_over_a_number_that_was_varied_or_that_tells_problems_apart() -> None:
+    rows = [{"problem": f"h2-{x}", "shots": n} for x, n in ((0.5, 10), (1.0, 20))]
+    assert axis_of(rows, ("problem", "shots")) == ("shots", [10.0, 20.0])
+    assert axis_of(rows, ("problem",)) == ("number after h2", [0.5, 1.0])
+    assert axis_of([{"problem": "h2"}, {"problem": "h4"}], ("problem",)) is None
+
+
+@pytest.mark.parametrize("name", ["h2-0.3", "h2-1.6", "h2-2.5"])
+def test_the_hydrogen_molecules_of_these_tests_are_those_that_are_built_in(name: str) -> None:
+    made = read_fcidump(h2_fcidump(float(name.partition("-")[2])), "made")
+    assert exact_ground_energy(made) == pytest.approx(load_table("problems")[name]["exact_energy"], abs=1e-6)
+    assert made.hartree_fock_energy == pytest.approx(load_table("problems")[name]["hartree_fock_energy"], abs=1e-6)
+
+
+def test_what_is_varied_has_a_column_that_nothing_of_the_result_takes() -> None:
+    varied = points(grid={"shots": [200, 1000]})
+    assert [row_of(each, None)["shots"] for each in varied] == [200, 1000]
+    (plain,) = points()
+    names = {name for model in SETTINGS.values() for name in model.model_fields}
+    assert names.isdisjoint(row_of(plain, None))

@@ -1,0 +1,255 @@
+"""A sweep on two workers of a deployment: one is killed with what it runs; in the long form the database restarts, too.
+
+The short form has few points on the tests' own Prefect server. The long form (`make soak`) is an H2 curve of forty
+points, with Prefect and the journal on PostgreSQL, first with nothing in its way.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.utilities.callables import parameter_schema
+from prefect.workers.process import ProcessWorker
+
+from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
+from hybridloop.flows.sweep import sweep, told_of_points
+from hybridloop.flows.sweep_execution.results import SweepResult
+from hybridloop.flows.sweep_execution.scheduler import Standing
+from hybridloop.flows.sweep_execution.spec import SweepSpec
+from hybridloop.flows.vqe import vqe
+from hybridloop.journal import open_journal
+from hybridloop.local_stack import PrefectServer
+from hybridloop.local_stack.processes import wait_until
+from tests.cli.shell_helpers import PATIENCE_S, connection_string
+from tests.conftest import Emulator
+from tests.hydrogen_helpers import h2_fcidump
+from tests.long_form import IS_LONG, long_form, long_only, short_or_long
+from tests.sweep_helpers import check_sessions, check_table
+
+POINTS, LIMIT, WORKERS = short_or_long(8, 40), short_or_long(2, 3), 2
+IN_FLIGHT = LIMIT + 1  # one waits for its slot
+KILLED_AT, RESTARTED_AT = short_or_long(2, 10), 20
+PREFERRED_S = short_or_long(PATIENCE_S, 15.0)
+POOL = "sweepers"
+WORKER = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("prefect", run_name="__main__")
+"""
+
+pytestmark = [pytest.mark.slow, long_form]
+
+
+@dataclass
+class Farm:
+    """Where points are run: a Prefect server, a journal, and the workers, which a test may kill."""
+
+    environ: Mapping[str, str]
+    folder: Path
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def hire(self) -> None:
+        """Start one more worker, which leads a process group."""
+        number = len(self.workers)
+        command = [sys.executable, "-c", WORKER, "worker", "start", "--pool", POOL, "--name", f"worker-{number}"]
+        with (self.folder / f"worker-{number}.log").open("wb") as log:
+            self.workers.append(
+                subprocess.Popen(
+                    command,
+                    env=dict(self.environ),
+                    cwd=self.folder,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            )
+
+    def kill_at_work(self, number: int) -> int:
+        """Kill a worker and all that it runs, while a run of it is in the journal; how many of these there were.
+
+        Better, while all of them are: a flow run whose run is not begun yet is missed after minutes.
+        """
+        leader, at_work = psutil.Process(self.workers[number].pid), set[int]()
+
+        def is_at_work(*, wholly: bool) -> bool:
+            nonlocal at_work
+            held = {record.owner.pid for record in journal.runs_by_status({"created", "running"}) if record.owner}
+            runs = {child.pid for child in leader.children()}
+            at_work = runs & held
+            return bool(at_work) and (at_work == runs or not wholly)
+
+        with open_journal() as journal:
+            for wholly, within_s in ((True, PREFERRED_S), (False, PATIENCE_S)):
+                if wait_until(partial(is_at_work, wholly=wholly), within_s=within_s, poll_s=0.05):
+                    break
+            else:
+                return 0
+        gone = [leader, *leader.children(recursive=True)]
+        for process in gone:
+            process.kill()
+        psutil.wait_procs(gone)
+        return len(at_work)
+
+    def dismiss(self) -> None:
+        """End all workers, in order where they live."""
+        for worker in self.workers:
+            worker.send_signal(signal.SIGTERM)
+        for worker in self.workers:
+            try:
+                worker.wait(PATIENCE_S)
+            finally:
+                if worker.poll() is None:
+                    worker.kill()
+
+
+@contextmanager
+def farm(client: SyncPrefectClient, environ: Mapping[str, str], folder: Path) -> Iterator[Farm]:
+    """Deploy the flow, and hold workers until the block ends."""
+    template = ProcessWorker.get_default_base_job_template()
+    client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
+    deployment = client.create_deployment(
+        client.create_flow(vqe),
+        "swept",
+        entrypoint="hybridloop.flows.vqe.vqe",
+        work_pool_name=POOL,
+        pull_steps=[],
+        parameter_openapi_schema=parameter_schema(vqe).model_dump(),
+        enforce_parameter_schema=True,
+    )
+    found = Farm({**environ, "PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_WORKER_HEARTBEAT_SECONDS": "5"}, folder)
+    try:
+        for _ in range(WORKERS):
+            found.hire()
+        assert wait_until(
+            lambda: len(client.read_workers_for_work_pool(POOL)) == WORKERS, within_s=PATIENCE_S, poll_s=0.2
+        )
+        yield found
+    finally:
+        found.dismiss()
+        client.delete_deployment(deployment)  # on a server that others share: they would wait for its workers
+
+
+def molecules() -> list[dict[str, str]]:
+    """H2 at distances from 0.5 to 2.4 Å, as texts."""
+    return [
+        {"name": f"h2-{length:.3f}", "text": h2_fcidump(length)} for length in np.linspace(0.5, 2.4, POINTS).tolist()
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """A sweep during which a worker was killed with `killed` runs; in the long form one that was left alone, too."""
+
+    calm: SweepResult | None
+    result: SweepResult
+    again: SweepResult
+    killed: int
+    workspace: Any
+
+    @property
+    def rows(self) -> list[Mapping[str, Any]]:
+        """Of both."""
+        return [*(self.calm.rows if self.calm else ()), *self.result.rows]
+
+
+@pytest.fixture(scope="module")
+def swept(
+    request: pytest.FixtureRequest, emulator: Emulator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Swept]:
+    folder = tmp_path_factory.mktemp("farm")
+    with ExitStack() as held:
+        if IS_LONG:
+            from tests.database_helpers import on_postgresql
+
+            server, restart = held.enter_context(on_postgresql(folder))
+        else:
+            server, restart = request.getfixturevalue("prefect_server"), lambda: None
+        yield _swept(held, server, restart, emulator, folder)
+
+
+def _swept(held: ExitStack, server: PrefectServer, restart: Any, emulator: Emulator, folder: Path) -> Swept:
+    workspace = emulator.workspace("farm")
+    text = connection_string(emulator.endpoint, emulator.api_key, "farm")
+    environ = {**os.environ, **server.environment, "AZURE_QUANTUM_CONNECTION_STRING": text}
+    held.enter_context(temporary_settings({PREFECT_API_URL: server.api_url}))
+    client = held.enter_context(SyncPrefectClient(server.api_url))
+    workers = held.enter_context(farm(client, environ, folder))
+    killed = list[int]()
+
+    def kill() -> None:
+        killed.append(workers.kill_at_work(0))
+        workers.hire()
+
+    killing = threading.Thread(target=kill)
+
+    def disturb(standing: Standing) -> None:
+        if standing.number == KILLED_AT:
+            killing.start()
+        if standing.number == RESTARTED_AT:
+            restart()
+
+    spec = SweepSpec.model_validate(
+        {
+            "name": "farmed",
+            "algorithm": "vqe",
+            "problems": molecules(),
+            "settings": {"shots": 500, "precision": 0.005, "seed": 7},
+            "max_sessions": LIMIT,
+            "in_flight": IN_FLIGHT,
+        }
+    )
+    calm = None
+    if IS_LONG:
+        with caller_context(CallerContext(workspace)):
+            calm = sweep(spec.model_copy(update={"name": "calm"}))
+    with caller_context(CallerContext(workspace)), told_of_points(disturb):
+        result = sweep(spec)
+    killing.join()
+    with caller_context(CallerContext(workspace)):
+        again = sweep(spec)
+    return Swept(calm, result, again, sum(killed), workspace)
+
+
+def test_every_point_has_its_value_though_a_worker_was_killed_with_its_runs(swept: Swept) -> None:
+    assert swept.killed >= 1
+    assert (swept.result.begun, len(swept.result.rows)) == (POINTS, POINTS)
+    check_table(swept.rows)
+
+
+def test_no_more_sessions_are_open_than_may_be_and_nothing_is_paid_for_twice(swept: Swept, emulator: Emulator) -> None:
+    assert check_sessions(swept.workspace, emulator, swept.rows) <= LIMIT
+
+
+@long_only
+def test_the_table_is_that_of_a_sweep_that_was_left_alone(swept: Swept) -> None:
+    assert swept.calm is not None
+    measured = ("problem", "status", "value", "standard_error", "rounds", "total_shots")
+    disturbed, calm = ([[row[name] for name in measured] for row in each.rows] for each in (swept.result, swept.calm))
+    assert disturbed == calm
+
+
+def test_started_again_the_sweep_runs_nothing(swept: Swept) -> None:
+    assert (swept.again.begun, swept.again.rows) == (0, swept.result.rows)
+
+
+def test_the_curve_is_drawn_against_the_exact_one(swept: Swept) -> None:
+    (axes,) = swept.result.plot().axes
+    (exact,) = [line for line in axes.lines if line.get_label() == "exact"]
+    assert axes.get_xlabel() == "number after h2"
+    assert len(exact.get_xdata()) == POINTS

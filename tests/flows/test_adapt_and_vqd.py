@@ -1,0 +1,160 @@
+"""ADAPT-VQE and VQD as flows on a real Prefect server and a real service: their answers; they resume and verify."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hybridloop.azure.targets import find_target
+from hybridloop.errors import InputError
+from hybridloop.flows.adapt import adapt
+from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
+from hybridloop.flows.scan import scan
+from hybridloop.flows.vqd import vqd
+from hybridloop.journal import open_journal
+from hybridloop.local_stack import PrefectServer
+from hybridloop.preparation.problem import resolve_subject
+from hybridloop.reports.verify import verified
+from hybridloop.runs.live import RoundUpdate
+from hybridloop.runs.result import RunResult, answer
+from hybridloop.runs.stored_run import kept_in_journal
+from hybridloop.settings import SETTINGS, AdaptSettings, EnergySettings, ProblemText, ScanSettings, VqdSettings
+from hybridloop.settings.inputs import read_scan
+from tests.conftest import Emulator
+from tests.paths import DOCS
+from tests.preparation_helpers import prepared as prepare
+from tests.preparation_helpers import settings_for
+
+H2, LIH = ProblemText(name="h2"), ProblemText(name="lih")
+SPECTRUM = np.linalg.eigvalsh(
+    resolve_subject(H2, VqdSettings(), find_target("rigetti.sim.qvm")).hamiltonian.to_matrix()
+)
+
+
+ADAPT, VQD = AdaptSettings(seed=7), VqdSettings(seed=7, random_starts=1, shots=1000, precision=2e-3)
+CURVE, SCAN = read_scan(["h2-0.3", "h2"]), ScanSettings(seed=7, precision=2e-3)
+Unbroken = tuple[RunResult, list[RoundUpdate]]
+
+
+def _unbroken(flow: Any, problem: ProblemText, settings: Any, emulator: Emulator) -> Unbroken:
+    updates: list[RoundUpdate] = []
+    with caller_context(CallerContext(emulator.workspace(f"{flow.name}-one"), updates.append)):
+        return flow(problem, settings), updates
+
+
+@pytest.fixture(scope="module")
+def adapted(prefect_server: PrefectServer, emulator: Emulator) -> Unbroken:
+    return _unbroken(adapt, LIH, ADAPT, emulator)
+
+
+@pytest.fixture(scope="module")
+def deflated(prefect_server: PrefectServer, emulator: Emulator) -> Unbroken:
+    return _unbroken(vqd, H2, VQD, emulator)
+
+
+@pytest.fixture(scope="module")
+def scanned(prefect_server: PrefectServer, emulator: Emulator) -> Unbroken:
+    return _unbroken(scan, CURVE, SCAN, emulator)
+
+
+@pytest.mark.slow
+def test_adapt_tells_its_operators_and_ends_for_a_reason_that_it_states(adapted: Unbroken) -> None:
+    result, updates = adapted
+    assert (result.status, result.algorithm, result.unit) == ("converged", "adapt", "hartree")
+    assert result.reason.endswith("mHa more (2 of 3 operators taken)")
+    assert result.error is not None
+    assert result.standard_error is not None
+    assert abs(result.error) <= 3 * result.standard_error + 0.8e-3  # what it may leave, and what it can't know
+    double, single = result.table
+    assert (double["emptied"], double["filled"]) == ([0, 2], [1, 3])
+    assert len(single["emptied"]) == len(single["filled"]) == 1
+    assert abs(double["gradient"]) > abs(single["gradient"]) > 3 * single["gradient_error"]
+    assert double["expected_left"] > single["expected_left"] > 0.8e-3
+    assert len(result.parameters) == 2
+    assert "of" not in dict(answer(result))
+    assert result.rounds == len(updates) + 3  # of gradients: before either operator, and in the end
+    assert RunResult.from_dict(json.loads(result.to_json())) == result
+
+
+@pytest.mark.slow
+def test_levels_are_those_of_the_spectrum_with_their_electrons(deflated: Unbroken) -> None:
+    result, updates = deflated
+    assert (result.status, result.reason) == (
+        "converged",
+        "all 2 searches met their own criterion, and the levels keep apart",
+    )
+    assert [row["level"] for row in result.table] == [0, 1]
+    for row, exact in zip(result.table, SPECTRUM, strict=False):
+        assert row["exact"] == pytest.approx(exact, abs=1e-9)
+        assert row["standard_error"] <= 2e-3
+        # the search ends within chemical accuracy; 0.02 of overlap moves a level by that share of the gap at most
+        assert abs(row["energy"] - exact) <= 3 * row["standard_error"] + 1.6e-3 + 0.02 * (exact - SPECTRUM[0])
+        assert row["electrons"] == pytest.approx(2.0, abs=1e-9)  # two qubits of parity hold two electrons alone
+    assert result.value == result.table[0]["energy"]
+    assert dict(answer(result))["of"] == "the ground state, the lowest of 2 levels"
+    assert {update.progress.phase for update in updates} == {"search", "final"}
+    assert RunResult.from_dict(json.loads(result.to_json())) == result
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("unbroken", "flow", "problem", "whole", "jobs"),
+    [("adapted", adapt, LIH, ADAPT, 40), ("deflated", vqd, H2, VQD, 60), ("scanned", scan, CURVE, SCAN, 14)],
+    ids=["adapt", "vqd", "scan"],
+)
+def test_a_run_that_was_stopped_goes_on_to_the_result_of_an_unbroken_one(
+    unbroken: str,
+    flow: Any,
+    problem: ProblemText,
+    whole: Any,
+    jobs: int,
+    request: pytest.FixtureRequest,
+    emulator: Emulator,
+    tmp_path: Path,
+) -> None:
+    key = f"{flow.name}-{tmp_path.name}"
+    with caller_context(CallerContext(emulator.workspace(f"{flow.name}-two"))):
+        first = flow(problem, whole.model_copy(update={"max_jobs": jobs}), key)
+        assert (first.status, first.value) == ("stopped", None)
+        result = flow(problem, whole.model_copy(update={"max_jobs": 10_000}), key)
+    assert result.resumed
+    expected, _ = request.getfixturevalue(unbroken)
+    for name in ("value", "parameters", "table", "history", "jobs", "shots", "rounds", "reason"):
+        assert getattr(result, name) == getattr(expected, name)
+    with open_journal() as journal:
+        found = verified(kept_in_journal(journal, key))
+    assert found.agrees
+    assert found.jobs == result.jobs
+
+
+@pytest.mark.parametrize("algorithm", ["adapt", "vqd"])
+def test_every_setting_of_its_own_is_in_the_guide(algorithm: str) -> None:
+    guide = (DOCS / "chemistry.md").read_text("utf-8")
+    for name in SETTINGS[algorithm].model_fields.keys() - EnergySettings.model_fields.keys():
+        field = SETTINGS[algorithm].model_fields[name]
+        default = "none" if field.default is None else f"`{field.default}`"
+        assert f"| `{name}` (`{algorithm}`) | {default} | {field.description} |" in guide
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "problem", "values", "field"),
+    [
+        ("adapt", H2, {"tolerance": 0.0}, "tolerance"),
+        ("adapt", H2, {"max_operators": 0}, "max_operators"),
+        ("adapt", H2, {"failure": {"on_lost_job": "skip"}}, "on_lost_job"),
+        ("adapt", ProblemText(name="h5"), {}, "problem"),
+        ("vqd", H2, {"levels": 5}, "levels"),
+        ("vqd", H2, {"deflation": -1.0}, "deflation"),
+        ("vqd", H2, {"target": "rigetti.sim"}, "target"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_before_anything_is_started(
+    algorithm: str, problem: ProblemText, values: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(InputError) as refused:
+        prepare(algorithm, problem, settings_for(algorithm, values), 0)
+    assert refused.value.field == field

@@ -1,0 +1,155 @@
+"""A journal on a server that is away, refuses, restarts or is busy; and its password, which nobody is text."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import traceback
+from collections.abc import Iterator
+from itertools import count
+
+import psycopg
+import pytest
+
+from hybridloop.errors import HybridloopError, InputError, JournalError
+from hybridloop.journal import Journal
+from hybridloop.journal.storage.database import Database
+from hybridloop.journal.storage.location import Location
+from tests.journal.journal_helpers import add_claimed_run, measure, new_run
+from tests.journal.postgresql_helpers import PASSWORD, Server, new_database
+
+CANARY = "can%3Aary-s3cret"
+PLAIN = "can:ary-s3cret"
+
+
+@pytest.fixture
+def url(postgresql: Server) -> str:
+    return new_database(postgresql)
+
+
+@pytest.fixture
+def plain_connection(url: str) -> Iterator[psycopg.Connection]:
+    """Another program's connection to the same database."""
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("SET search_path TO hybridloop")
+        yield connection
+
+
+def text_of(error: BaseException) -> str:
+    return "".join([*traceback.format_exception(error), repr(error), str(vars(error)), repr(pickle.dumps(error))])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://user:{CANARY}@127.0.0.1:1/db",
+        f"postgresql://user:{CANARY}@/db?host=/no/such/folder",
+        f"postgresql://127.0.0.1:1/db?user=user&password={CANARY}",
+        f"postgresql://user:{CANARY}@127.0.0.1:1/db?sslmode=nonsense",
+        f"postgresql://user:{CANARY}@127.0.0.1:1/db?sslmode={CANARY}",
+        f"postgresql://user:{CANARY}@127.0.0.1:port/db",
+        f"postgresql://user:{CANARY}@127.0.0.1:1/db?no_such_option={CANARY}",
+        f"postgresql://user:{CANARY}:{PLAIN}@@:{CANARY}",
+        f"mysql://user:{CANARY}@127.0.0.1/db",
+        f"://{CANARY}",
+    ],
+)
+def test_no_error_about_the_url_shows_the_password(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("psycopg")
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(HybridloopError) as caught:
+        Journal(url, busy_s=2.0)
+    text = text_of(caught.value) + caplog.text
+    assert "ary-s3cret" not in text
+    assert isinstance(caught.value, JournalError | InputError)
+
+
+def test_a_password_that_the_server_refuses_is_not_shown(postgresql: Server) -> None:
+    with pytest.raises(JournalError, match="authentication failed") as caught:
+        Journal(postgresql.url("postgres", password=CANARY))
+    assert "ary-s3cret" not in text_of(caught.value)
+
+
+def test_no_password_is_shown_by_a_working_journal(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with Journal(url) as journal:
+        journal.add_run(new_run())
+        assert repr(journal).startswith("Journal('postgresql://postgres@")
+        assert PASSWORD not in repr(journal) + repr(vars(journal)) + caplog.text
+    location = Location.parse(url)
+    assert PASSWORD not in f"{location} {location!r}"
+
+
+def test_a_row_that_is_locked_too_long_is_an_error_and_a_later_write_succeeds(
+    url: str, plain_connection: psycopg.Connection
+) -> None:
+    with Journal(url, busy_s=0.2) as journal:
+        lease = add_claimed_run(journal)
+        with plain_connection.transaction():
+            plain_connection.execute("SELECT * FROM states FOR UPDATE")
+            with pytest.raises(JournalError, match=r"locked by another process for 0\.2 s"):
+                journal.add_event(lease, "x", {})
+            assert journal.run("h2-night").key == "h2-night"
+        journal.add_event(lease, "x", {})
+        assert len(journal.events(lease.run_uid)) == 1
+
+
+def test_a_connection_that_the_server_ended_is_replaced(url: str, plain_connection: psycopg.Connection) -> None:
+    with Journal(url) as journal:
+        lease = add_claimed_run(journal)
+        for sequence in range(3):
+            plain_connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            measure(journal, lease, sequence)
+        assert len(list(journal.rounds(lease.run_uid))) == 3
+
+
+def test_a_write_that_the_server_breaks_off_leaves_nothing(url: str, plain_connection: psycopg.Connection) -> None:
+    with Journal(url) as journal:
+        lease = add_claimed_run(journal)
+        plain_connection.execute(
+            """
+            CREATE FUNCTION give_up() RETURNS trigger AS $$
+            BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(1); RETURN NEW; END
+            $$ LANGUAGE plpgsql;
+            CREATE TRIGGER give_up BEFORE INSERT ON jobs EXECUTE FUNCTION give_up();
+            """
+        )
+        with pytest.raises(JournalError, match="can't be used"):
+            measure(journal, lease, 0)
+        plain_connection.execute("DROP TRIGGER give_up ON jobs")
+        assert journal.round(lease.run_uid, "main", 0) is None
+        measure(journal, lease, 0)
+
+
+def test_a_server_that_stays_away_is_retried_with_a_warning_that_says_how_long_and_what_to_do(
+    postgresql: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    times = count(step=20.0)  # the clock advances by this at every call
+    database = Database(Location.parse(new_database(postgresql)), busy_s=1.0, now=lambda: next(times))
+    with database.write_transaction() as connection:
+        connection.exec_driver_sql("SELECT 1")
+    postgresql.stop()
+    try:
+        with pytest.raises(JournalError), database.write_transaction():
+            pass
+    finally:
+        postgresql.start()
+        database.close()
+    (warning,) = [message for message in caplog.messages if "does not answer" in message]
+    assert "retrying for up to 30 s" in warning
+    assert "All that was written is kept" in warning
+    assert "hybridloop runs resume" in warning
+
+
+def test_tables_of_another_program_with_the_same_names_are_not_touched(url: str) -> None:
+    with psycopg.connect(url) as other:
+        other.execute("CREATE TABLE runs (mine TEXT)")
+        other.execute("CREATE TABLE events (mine TEXT)")
+    with Journal(url) as journal:
+        journal.add_event(add_claimed_run(journal), "x", {})
+        assert len(journal.runs()) == 1
+    with psycopg.connect(url) as other:
+        assert other.execute("SELECT (SELECT count(*) FROM runs) + (SELECT count(*) FROM events)").fetchone() == (0,)

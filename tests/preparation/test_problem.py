@@ -1,0 +1,200 @@
+"""Problems of energies: told by their content, reduced as asked, varied by any circuit, started where it says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterVector
+from qiskit.quantum_info import Operator, Statevector
+
+from hybridloop.algorithms.problems.molecule import Molecule
+from hybridloop.algorithms.problems.pauli import PauliProblem
+from hybridloop.data import load_table
+from hybridloop.errors import InputError, ProblemError
+from hybridloop.preparation.vqe import PreparedVqe
+from hybridloop.settings import AnsatzName, ProblemText, StartName, VqdSettings, VqeSettings
+from hybridloop.settings.inputs import read_problem
+from tests.algorithms.batched_state_helpers import noiseless_rounds
+from tests.paths import DATA
+from tests.preparation_helpers import prepare_vqd, prepare_vqe, read_subject, settings_for
+from tests.preparation_helpers import prepared as prepare
+
+ISING = json.dumps({"terms": {"ZZI": -1.0, "IZZ": -1.0, "XII": 0.5, "IXI": 0.5, "IIX": 0.5, "III": 0.25}})
+FIELD = ProblemText(name="ising", text=ISING)
+H2_FILE = DATA / "H2_0.735.fcidump"
+XYZ = "2\n\nH 0 0 0\nH 0 0 0.735\n"
+
+
+def qcschema(molecule: Molecule) -> str:
+    """A QCSchema result with these integrals over orbitals."""
+    properties = {
+        "calcinfo_nmo": molecule.norb,
+        "calcinfo_nalpha": molecule.electrons[0],
+        "calcinfo_nbeta": molecule.electrons[1],
+        "nuclear_repulsion_energy": molecule.core_energy,
+        "scf_total_energy": molecule.hartree_fock_energy,
+    }
+    integrals = {"scf_eri_mo_aa": molecule.two_body.ravel().tolist(), "h_core_mo_a": molecule.one_body.ravel().tolist()}
+    return json.dumps({"schema_name": "qcschema_output", "properties": properties, "wavefunction": integrals})
+
+
+def prepared(problem: ProblemText | str, **settings: Any) -> PreparedVqe:
+    text = ProblemText(name=problem) if isinstance(problem, str) else problem
+    checked = settings_for("vqe", settings)
+    assert isinstance(checked, VqeSettings)
+    return prepare_vqe(text, checked, seed=3)
+
+
+def energy_at_the_start(of: PreparedVqe) -> float:
+    circuit = of.ansatz.circuit.assign_parameters(of.ansatz.initial_point)
+    return float(Statevector(circuit).expectation_value(of.problem.hamiltonian).real)
+
+
+def test_a_text_is_told_by_its_content_whatever_its_file_is_called(tmp_path: Path) -> None:
+    h2 = read_subject(ProblemText(name="h2"))
+    assert isinstance(h2, Molecule)
+    for number, text in enumerate((H2_FILE.read_text("utf-8"), qcschema(h2))):
+        (tmp_path / f"{number}.txt").write_text(text, "utf-8")
+        found = prepare_vqe(read_problem(tmp_path / f"{number}.txt"), VqeSettings(), seed=0)
+        assert found.facts.exact() == pytest.approx(load_table("problems")["h2"]["exact_energy"], abs=1e-9)
+        assert found.facts.unit == "hartree"
+    (tmp_path / "ising.fcidump").write_text(ISING, "utf-8")
+    assert isinstance(read_subject(read_problem(tmp_path / "ising.fcidump")), PauliProblem)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('{"mine": [], "links": []}', r"neither QCSchema nor a Pauli sum \(keys: 'links', 'mine'\)"),
+        ('{"nodes": [], "links": []}', r"this looks like a graph \(node-link JSON\), and a molecule is asked for"),
+        ("[1, 2]", "the text is not a JSON object"),
+        (XYZ, r"geometry \(XYZ\), and integrals are needed"),
+        ("1 2\n2 3\n", r"this looks like a graph \(an edge list\), and a molecule is asked for"),
+        ("1 2 3 4\n", "this is not FCIDUMP"),
+    ],
+)
+def test_a_text_of_another_kind_is_refused_for_what_it_is(text: str, complaint: str) -> None:
+    with pytest.raises(ProblemError, match=complaint):
+        read_subject(ProblemText(name="other", text=text))
+
+
+def test_a_pauli_sum_is_minimized_in_its_own_unit() -> None:
+    run = prepared(FIELD, ansatz="hardware-efficient", optimizer="rotosolve")
+    assert (run.facts.unit, run.facts.num_qubits, run.facts.reference) == ("", 3, 0.25)
+    lowest = float(np.linalg.eigvalsh(run.problem.hamiltonian.to_matrix())[0])
+    assert run.facts.exact() == pytest.approx(lowest, abs=1e-12)
+    outcome = run.measure(noiseless_rounds(), lambda _: None)
+    assert lowest - 1e-3 <= outcome.value <= lowest + 0.1  # one layer does not hold the whole state
+    levels = prepare_vqd(FIELD, VqdSettings(levels=2), seed=1)
+    assert levels.facts.unit == ""
+    assert levels.facts.exact() == pytest.approx(lowest, abs=1e-12)
+
+
+def test_an_active_space_leaves_orbitals_out_and_a_core_its_energy() -> None:
+    whole, frozen = prepared("lih-frozen-core"), prepared("h4", frozen_core=1)
+    small = prepared("lih-frozen-core", active_space="2,2")
+    assert (whole.facts.num_qubits, small.facts.num_qubits, frozen.facts.num_qubits) == (8, 2, 4)
+    assert small.facts.reference == pytest.approx(whole.facts.reference, abs=1e-9)  # Hartree-Fock stays as it is
+    assert frozen.facts.reference == pytest.approx(prepared("h4").facts.reference, abs=1e-9)
+    of_whole, of_small = whole.facts.exact(), small.facts.exact()
+    assert of_whole is not None
+    assert of_small is not None
+    assert of_whole < of_small < small.facts.reference
+
+
+def test_a_circuit_of_the_users_own_is_varied(tmp_path: Path) -> None:
+    angles = ParameterVector("θ", 11)  # a text would sort θ[10] before θ[2]
+    circuit = QuantumCircuit(2)
+    for place, angle in enumerate(angles):
+        circuit.ry(angle, place % 2)
+        circuit.cx(place % 2, (place + 1) % 2)
+    point = np.linspace(-1.0, 1.0, 11)
+    run = prepared("h2", ansatz=circuit, initial_point=point.tolist())
+    assert run.ansatz.num_parameters == 11
+    same = Operator(circuit.assign_parameters(point)).equiv(Operator(run.ansatz.circuit.assign_parameters(point)))
+    assert same
+    file = tmp_path / "own.qasm"
+    settings = run.settings.model_dump(mode="json")
+    file.write_text(settings["ansatz"], "utf-8")
+    assert prepared("h2", ansatz=str(file), initial_point=point.tolist()).settings == run.settings
+    resumed = prepared("h2", **settings).ansatz.circuit.assign_parameters(point)
+    assert resumed == run.ansatz.circuit.assign_parameters(point)
+
+
+@pytest.mark.parametrize(
+    ("problem", "settings", "field"),
+    [
+        (FIELD, {}, "ansatz"),
+        (FIELD, {"ansatz": "hardware-efficient", "active_space": "2,2"}, "active_space"),
+        (FIELD, {"ansatz": "hardware-efficient", "frozen_core": 1}, "frozen_core"),
+        (FIELD, {"ansatz": "hardware-efficient", "mapping": "jordan-wigner"}, "mapping"),
+        (FIELD, {"ansatz": "hardware-efficient", "mitigation": "symmetry"}, "mitigation"),
+        (FIELD, {"ansatz": "hardware-efficient", "initial_point": "hf"}, "initial_point"),
+        ("h2", {"ansatz": "hardware-efficient", "initial_point": "newton"}, "initial_point"),
+        ("h2", {"ansatz": "hardware-efficient", "initial_point": "0.1"}, "initial_point"),
+        ("h2", {"initial_point": "0.1,0.2"}, "initial_point"),
+        ("h2", {"initial_point": [float("nan")]}, "initial_point.0"),
+        ("h2", {"ansatz": "OPENQASM 3.0; qubit[3] q; input float[64] a; U(a,0,0) q[0];"}, "ansatz"),
+        ("h2", {"ansatz": 'OPENQASM 3.0; include "stdgates.inc"; qubit[2] q; x q[0];'}, "ansatz"),
+        ("h2", {"ansatz": "OPENQASM 3.0; qubit[2 q;"}, "ansatz, line 1"),
+        ("h2", {"ansatz": 5}, "ansatz"),
+        ("h2", {"ansatz": Path("nowhere.qasm")}, "ansatz"),
+        ("h2", {"active_space": "2,5"}, "active_space"),
+        ("h2", {"active_space": "1,2"}, "active_space"),
+        ("h2", {"active_space": "2,2", "frozen_core": 1}, "settings"),
+        ("h2", {"frozen_core": 2}, "frozen_core"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_its_name(
+    problem: ProblemText | str, settings: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(InputError) as refused:
+        prepared(problem, **settings)
+    assert refused.value.field == field
+
+
+def test_only_a_molecule_can_be_grown_a_circuit_for() -> None:
+    with pytest.raises(InputError, match="Pauli sum"):
+        prepare("adapt", FIELD, settings_for("adapt", {}), 0)
+
+
+@pytest.mark.parametrize("mapping", ["parity", "jordan-wigner"])
+@pytest.mark.parametrize("ansatz", list(AnsatzName))
+def test_hartree_fock_is_a_start_of_both_circuits(ansatz: AnsatzName, mapping: str) -> None:
+    run = prepared("lih", ansatz=ansatz, mapping=mapping, initial_point="hf")
+    assert energy_at_the_start(run) == pytest.approx(run.facts.reference, abs=1e-9)
+    assert run.ansatz.starts_near
+
+
+def test_newtons_start_is_taken_where_its_models_agree_and_both_are_told() -> None:
+    for name in ("lih", "h4", "heh+", "lih-frozen-core"):
+        run = prepared(name)
+        assert run.start.why is not None
+        assert run.start.why.startswith("newton, of whose gain of ")
+        exact = run.facts.exact()
+        assert exact is not None
+        assert exact < energy_at_the_start(run) < exact + 0.1 * (run.facts.reference - exact)
+    stretched = ProblemText(name="h4-2", text=(DATA / "fcidump/H4_2.fcidump").read_text())
+    far = prepared(stretched)
+    assert far.start.why is not None
+    assert far.start.why.startswith("hf, as ")
+    assert energy_at_the_start(far) == pytest.approx(far.facts.reference, abs=1e-9)
+    assert prepared("h2").start.why is None  # one angle's fit is global
+    with pytest.raises(InputError, match="no minimum near by"):
+        prepared(stretched, initial_point=StartName.NEWTON)
+
+
+def test_a_run_says_why_it_started_where_it_did() -> None:
+    outcome = prepared("lih").measure(noiseless_rounds(), lambda _: None)
+    assert outcome.choices[0] == "start: newton, of whose gain of 13.4 mHa the models doubt 0.98"
+    assert outcome.choices[1].startswith("search: gradient, as ")
+    assert outcome.converged
+    names = {"initial_point": "newton", "optimizer": "gradient", "grouping": "qubit-wise"}
+    asked = prepared("lih", **names).measure(noiseless_rounds(), lambda _: None)
+    assert not any(each.startswith("start:") for each in asked.choices)
+    assert asked.parameters == pytest.approx(outcome.parameters, abs=1e-3)

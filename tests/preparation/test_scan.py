@@ -1,0 +1,90 @@
+"""Scans: each point right, angles carried only where orbitals can be matched and a measurement says that it helps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybridloop.algorithms.outcome import Outcome
+from hybridloop.algorithms.rounds import RunRound
+from hybridloop.data import load_table
+from hybridloop.errors import InputError
+from hybridloop.preparation.scan import PreparedScan
+from hybridloop.settings import ProblemText, ScanSettings
+from hybridloop.settings.inputs import read_scan
+from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
+from tests.paths import DATA
+from tests.preparation_helpers import prepare_scan, settings_for
+
+DATA = DATA / "fcidump"
+H4_LONGER = DATA / "H4_1.5.fcidump"
+
+
+def prepared(*problems: str | Path | ProblemText, **settings: Any) -> PreparedScan:
+    checked = settings_for("scan", settings)
+    assert isinstance(checked, ScanSettings)
+    return prepare_scan(read_scan(problems), checked, seed=5)
+
+
+def measured(scan: PreparedScan, rounds: RunRound) -> Outcome:
+    seen: list[int] = []
+    outcome = scan.measure(rounds, lambda progress: seen.append(progress.round))
+    assert seen == list(range(1, len(seen) + 1)) == [each.round for each in outcome.history]
+    return outcome
+
+
+def test_every_point_has_its_energy_with_its_error() -> None:
+    names = ("h2-0.3", "h2", "h2-1.6", "h2-2.5")
+    outcome = measured(prepared(*names), shot_rounds(1))
+    assert [row["point"] for row in outcome.table] == list(names)
+    for row in outcome.table:
+        assert row["exact"] == pytest.approx(load_table("problems")[row["point"]]["exact_energy"], abs=1e-9)
+        assert row["error"] == row["energy"] - row["exact"]
+        assert abs(row["error"]) <= 4 * row["standard_error"]
+        assert row["standard_error"] <= 0.7e-3
+        assert 2 <= row["rounds"] <= 3
+        assert row["choices"][0].startswith("search: rotosolve, as ")
+    assert outcome.value == outcome.table[0]["energy"]
+    assert (outcome.choices, outcome.warnings) == ((), ())
+    assert outcome.rounds == sum(row["rounds"] for row in outcome.table) == len(outcome.history)
+    assert outcome.history[-1].total_shots == sum(row["shots"] for row in outcome.table)
+    assert (outcome.converged, outcome.reason) == (True, "all 4 searches met their own criterion")
+
+
+def test_angles_are_carried_where_newtons_start_fails_and_they_measure_below_hartree_fock() -> None:
+    longer, longest = (ProblemText(name=name, text=(DATA / name).read_text("utf-8")) for name in FILES)
+    outcome = measured(prepared(longer, longest, max_rounds=2, precision=0.01), noiseless_rounds())
+    first, second = outcome.table
+    assert first["start"].startswith("hf, as ")  # no point before it
+    assert second["start"].startswith("the last point's angles, as the cosine between their integrals is 0.9")
+    assert "Hartree-Fock is -1.57" in second["start"]
+    assert not outcome.converged
+    assert outcome.reason.startswith(FILES[0])
+    asked = measured(prepared(longer, longest, max_rounds=1, precision=0.01, initial_point="hf"), noiseless_rounds())
+    assert [row["start"] for row in asked.table] == [None, None]
+
+
+FILES = ("H4_1.5.fcidump", "H4_2.fcidump")
+
+
+@pytest.mark.parametrize(
+    ("problems", "settings", "field"),
+    [
+        ([], {}, "problem"),
+        (["h2"], {}, "problem"),
+        (["h2", "h2"], {}, "problem"),
+        (["h2", "h5"], {}, "problem"),
+        (["h2", "lih"], {"shots": 0}, "shots"),
+        (
+            ["h2", ProblemText(name="field", text='{"terms": {"XX": 1.0}}')],
+            {"ansatz": "hardware-efficient"},
+            "problem",
+        ),
+    ],
+)
+def test_points_that_make_no_scan_are_refused(problems: list[Any], settings: dict[str, Any], field: str) -> None:
+    with pytest.raises(InputError) as refused:
+        prepared(*problems, **settings)
+    assert refused.value.field == field

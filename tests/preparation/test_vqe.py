@@ -1,0 +1,146 @@
+"""From a problem as it travels to what runs: what is built in is right, and what can't be used is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hybridloop.algorithms.optimizers.base import Optimizer
+from hybridloop.algorithms.optimizers.gradient import ParallelGradient
+from hybridloop.algorithms.optimizers.pairwise_fit import PairwiseFit
+from hybridloop.algorithms.optimizers.registry import choose_optimizer
+from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
+from hybridloop.algorithms.optimizers.scipy import ScipyOptimizer
+from hybridloop.algorithms.problems.molecule import Molecule
+from hybridloop.data import load_table
+from hybridloop.errors import InputError
+from hybridloop.flows.lifecycle.caller_context import CallerContext
+from hybridloop.flows.lifecycle.run import all_warnings
+from hybridloop.preparation import prepare
+from hybridloop.preparation.problem import exact_energy
+from hybridloop.settings import AnsatzName, MappingName, OptimizerName, ProblemText, VqeSettings
+from tests.algorithms.batched_state_helpers import noiseless_rounds
+from tests.preparation_helpers import prepare_vqe, read_subject
+
+BUILT_IN: dict[str, dict[str, Any]] = load_table("problems")
+
+
+def read_molecule(problem: ProblemText) -> Molecule:
+    found = read_subject(problem)
+    assert isinstance(found, Molecule)
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
+def test_a_built_in_problem_has_the_energies_that_are_told_of_it(name: str) -> None:
+    molecule = read_molecule(ProblemText(name=name))
+    assert exact_energy(molecule) == pytest.approx(BUILT_IN[name]["exact_energy"], abs=1e-9)
+    assert molecule.hartree_fock_energy == pytest.approx(BUILT_IN[name]["hartree_fock_energy"], abs=1e-9)
+    assert prepare_vqe(ProblemText(name=name), VqeSettings(), seed=0).facts.num_qubits == BUILT_IN[name]["qubits"]
+    assert BUILT_IN[name]["title"]
+    assert "PySCF" in BUILT_IN[name]["source"]
+
+
+def test_the_built_in_problems_are_these() -> None:
+    stretched = {"h2-0.3", "h2-1.6", "h2-2.0", "h2-2.5"}
+    assert set(BUILT_IN) == stretched | {"h2", "heh+", "lih", "lih-frozen-core", "h4", "h2o"}
+
+
+def test_a_built_in_name_is_found_in_any_case() -> None:
+    assert prepare_vqe(ProblemText(name="H2"), VqeSettings(), seed=0).facts.num_qubits == 2
+
+
+@pytest.mark.parametrize("mapping", list(MappingName))
+@pytest.mark.parametrize("ansatz", list(AnsatzName))
+@pytest.mark.parametrize("optimizer", list(OptimizerName))
+def test_every_choice_can_be_had_together(mapping: MappingName, ansatz: AnsatzName, optimizer: OptimizerName) -> None:
+    settings = VqeSettings(mapping=mapping, ansatz=ansatz, optimizer=optimizer)
+    prepared = prepare_vqe(ProblemText(name="h2"), settings, seed=0)
+    points = prepared.optimizer.ask()
+    assert points.shape[1] == prepared.ansatz.num_parameters > 0
+    assert prepared.ansatz.circuit.num_qubits == {MappingName.PARITY: 2, MappingName.JORDAN_WIGNER: 4}[mapping]
+
+
+@pytest.mark.parametrize("max_rounds", [1, 1000])
+def test_only_the_rounds_that_were_asked_for_limit_cobyla(max_rounds: int) -> None:
+    settings = VqeSettings(optimizer=OptimizerName.COBYLA, max_rounds=max_rounds)
+    optimizer = prepare_vqe(ProblemText(name="heh+"), settings, seed=0).optimizer
+    assert isinstance(optimizer, ScipyOptimizer)
+    assert optimizer.max_evaluations > max_rounds
+
+
+def test_the_seed_alone_chooses_a_random_start() -> None:
+    settings = VqeSettings(ansatz=AnsatzName.HARDWARE_EFFICIENT)
+
+    def start(seed: int) -> list[float]:
+        point: list[float] = prepare_vqe(ProblemText(name="h2"), settings, seed).ansatz.initial_point.tolist()
+        return point
+
+    assert start(1) == start(1) != start(2)
+
+
+def test_the_wrong_particle_number_is_said_and_is_no_convergence() -> None:
+    settings = VqeSettings(
+        ansatz=AnsatzName.HARDWARE_EFFICIENT, mapping=MappingName.JORDAN_WIGNER, optimizer=OptimizerName.ROTOSOLVE
+    )
+    prepared = prepare_vqe(ProblemText(name="heh+"), settings, seed=0)
+    outcome = prepared.measure(noiseless_rounds(), lambda _: None)
+    assert outcome.value < -2.85146769 - 0.05  # below the ground state of two electrons: another charge's
+    assert outcome.reason.startswith("wrong particle number; ")
+    assert not outcome.converged
+    wrong, below = all_warnings(outcome, prepared.facts)
+    assert "2 (1 alpha, 1 beta)" in wrong
+    assert below.startswith("below the exact energy: ")
+
+
+def test_a_right_energy_is_not_doubted() -> None:
+    prepared = prepare_vqe(ProblemText(name="h2"), VqeSettings(), seed=0)
+    outcome = prepared.measure(noiseless_rounds(), lambda _: None)
+    assert outcome.converged
+    assert all_warnings(outcome, prepared.facts) == ()
+
+
+def test_more_qubits_than_the_target_has_are_refused_before_anything_is_built() -> None:
+    wide = "&FCI NORB=16,NELEC=2,MS2=0 &END\n -1.0 1 1 0 0\n 0.0 0 0 0 0\n"
+    settings = VqeSettings(target="ionq.simulator")
+    with pytest.raises(InputError, match=r"30 qubits, ionq\.simulator has 29"):
+        prepare_vqe(ProblemText(name="wide", text=wide), settings, seed=0)
+
+
+def test_a_molecule_too_large_for_an_exact_energy_has_none() -> None:
+    for norb, electrons in ((10, 10), (32, 2)):
+        text = f"&FCI NORB={norb},NELEC={electrons} &END\n -1.0 1 1 0 0\n 0.0 0 0 0 0\n"
+        assert exact_energy(read_molecule(ProblemText(name="large", text=text))) is None
+
+
+def test_a_text_wins_over_the_built_in_of_the_same_name() -> None:
+    text = BUILT_IN["heh+"]["fcidump"]
+    molecule = read_molecule(ProblemText(name="h2", text=text))
+    assert exact_energy(molecule) == pytest.approx(BUILT_IN["heh+"]["exact_energy"], abs=1e-8)
+
+
+def test_what_the_caller_has_prepared_serves_one_run() -> None:
+    run = prepare("vqe", ProblemText(name="h2"), VqeSettings(), 0)
+    caller = CallerContext(prepared=run)
+    assert caller.take_prepared(0) is run
+    assert caller.take_prepared(0) is None
+    assert CallerContext(prepared=run).take_prepared(1) is None  # a random start would be another one
+    assert CallerContext().take_prepared(0) is None
+
+
+@pytest.mark.parametrize(
+    ("problem", "ansatz", "chosen"),
+    [
+        ("h2", AnsatzName.UCCSD, Rotosolve),
+        ("lih", AnsatzName.UCCSD, ParallelGradient),
+        ("h2", AnsatzName.HARDWARE_EFFICIENT, PairwiseFit),
+        ("h4", AnsatzName.HARDWARE_EFFICIENT, Rotosolve),
+    ],
+)
+def test_a_search_is_chosen_by_the_number_of_angles_and_where_they_start(
+    problem: str, ansatz: AnsatzName, chosen: type[Optimizer]
+) -> None:
+    prepared = prepare_vqe(ProblemText(name=problem), VqeSettings(ansatz=ansatz), seed=0)
+    assert type(prepared.optimizer) is chosen
+    assert choose_optimizer(prepared.ansatz).reason

@@ -1,0 +1,74 @@
+"""Prepared algorithms for tests, on the target of their settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hybridloop.algorithms.problems.molecule import Molecule
+from hybridloop.algorithms.problems.pauli import PauliProblem
+from hybridloop.azure.targets import find_target
+from hybridloop.preparation import prepare
+from hybridloop.preparation.checks import check_problem, check_request
+from hybridloop.preparation.prepared import PreparedAlgorithm
+from hybridloop.preparation.problem import read_subject as parse_subject
+from hybridloop.preparation.qaoa import PreparedQaoa
+from hybridloop.preparation.qaoa import prepare_qaoa as build_qaoa
+from hybridloop.preparation.qaoa import prepare_rqaoa as build_rqaoa
+from hybridloop.preparation.scan import PreparedScan
+from hybridloop.preparation.scan import prepare_scan as build_scan
+from hybridloop.preparation.vqd import PreparedVqd
+from hybridloop.preparation.vqd import prepare_vqd as build_vqd
+from hybridloop.preparation.vqe import PreparedVqe
+from hybridloop.preparation.vqe import prepare_vqe as build_vqe
+from hybridloop.settings import (
+    ProblemText,
+    QaoaSettings,
+    RqaoaSettings,
+    RunSettings,
+    ScanSettings,
+    VqdSettings,
+    VqeSettings,
+)
+from hybridloop.settings.sources import CALL, Layer, resolve_settings
+
+
+def settings_for(algorithm: str, values: dict[str, Any]) -> RunSettings:
+    """An algorithm's settings as a call gives them."""
+    return resolve_settings(algorithm, Layer(CALL, values)).settings
+
+
+def prepared(algorithm: str, problem: ProblemText, settings: RunSettings, seed: int) -> PreparedAlgorithm:
+    """An algorithm after all checks."""
+    return prepare(algorithm, problem, settings, seed).algorithm
+
+
+def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int) -> PreparedVqe:
+    """A VQE, for a look inside."""
+    return build_vqe(problem, settings, seed, find_target(settings.target))
+
+
+def prepare_vqd(problem: ProblemText, settings: VqdSettings, seed: int) -> PreparedVqd:
+    """A VQD run, for a look inside."""
+    return build_vqd(problem, settings, seed, find_target(settings.target))
+
+
+def prepare_scan(problem: ProblemText, settings: ScanSettings, seed: int) -> PreparedScan:
+    """A scan, for a look inside."""
+    check_request("scan", problem, settings)
+    return build_scan(problem, settings, seed, find_target(settings.target))
+
+
+def prepare_qaoa(problem: ProblemText, settings: QaoaSettings, seed: int) -> PreparedQaoa:
+    """A QAOA run, for a look inside."""
+    return build_qaoa(problem, settings, seed, find_target(settings.target))
+
+
+def prepare_rqaoa(problem: ProblemText, settings: RqaoaSettings, seed: int) -> PreparedQaoa:
+    """A recursive QAOA run, for a look inside."""
+    return build_rqaoa(problem, settings, seed, find_target(settings.target))
+
+
+def read_subject(problem: ProblemText) -> Molecule | PauliProblem:
+    """The molecule or operator of a problem, after the checks of its name and kind."""
+    check_problem(problem, of_energies=True)
+    return parse_subject(problem)

@@ -1,0 +1,276 @@
+"""A run as a bundle: it comes back whole, its answer can be computed from it alone, and what was changed is noticed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import resource
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hybridloop.errors import BundleDamaged, HybridloopError, InputError
+from hybridloop.reports.bundle.archive import (
+    ARRAYS,
+    FILES,
+    MANIFEST,
+    RESULT,
+    ROUNDS,
+    RUN,
+    is_bundle,
+    read_bundle,
+    write_bundle,
+)
+from hybridloop.reports.bundle.manifest import seal_of
+from hybridloop.reports.verify import verified
+from hybridloop.runs.stored_run import KeptRun
+from tests.conftest import Emulator
+from tests.journal.journal_helpers import round_values
+
+pytestmark = pytest.mark.slow
+
+
+def files_of(bundle: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(bundle) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def zipped(path: Path, files: dict[str, bytes], *, resealed: bool = False) -> Path:
+    """A bundle of these files; `resealed`: with the checksums and the seal that go with them."""
+    if resealed:
+        manifest = json.loads(files[MANIFEST])
+        for name in FILES:
+            manifest["files"][name] = {"sha256": hashlib.sha256(files[name]).hexdigest(), "bytes": len(files[name])}
+        manifest["seal"] = seal_of(manifest)
+        files = {**files, MANIFEST: json.dumps(manifest).encode()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def changed(data: bytes, change: Callable[[Any], None]) -> bytes:
+    document = json.loads(data)
+    change(document)
+    return json.dumps(document).encode()
+
+
+@pytest.mark.parametrize("name", ["vqe", "scan", "qaoa", "stopped", "idled-ping"])
+def test_a_run_comes_back_whole_from_a_zip_and_from_a_folder(name: str, bundles: Path, tmp_path: Path) -> None:
+    run, manifest = read_bundle(bundles / f"{name}.zip")
+    again = write_bundle(run, tmp_path / "folder")
+    same, _ = read_bundle(tmp_path / "folder")
+    assert [round_values(each) for each in same.rounds()] == [round_values(each) for each in run.rounds()]
+    for part in ("record", "sessions", "pings", "events", "spans", "result"):
+        assert getattr(same, part) == getattr(run, part)
+    assert again["files"] == manifest["files"]
+    write_bundle(run, tmp_path / "again.zip")
+    write_bundle(run, tmp_path / "and-again.zip")
+    assert (tmp_path / "again.zip").read_bytes() == (tmp_path / "and-again.zip").read_bytes()
+
+
+@pytest.mark.parametrize("kept", ["vqe", "scan", "qaoa"], indirect=True)
+def test_the_answer_is_computed_from_the_bundle_alone(kept: KeptRun) -> None:
+    found = verified(kept)
+    assert found.agrees
+    assert kept.result is not None
+    assert (found.value, found.rounds) == (kept.result.value, kept.result.rounds)
+
+
+@pytest.mark.parametrize("kept", ["stopped", "idled-ping"], indirect=True)
+def test_a_run_without_a_result_has_nothing_to_verify(kept: KeptRun) -> None:
+    with pytest.raises(InputError, match="has no result to verify"):
+        verified(kept)
+
+
+def test_the_manifest_says_what_the_answer_came_of(bundles: Path) -> None:
+    run, manifest = read_bundle(bundles / "vqe.zip")
+    assert run.result is not None
+    jobs = [job for each in manifest["jobs"] for job in each["jobs"]]
+    assert len(jobs) == len(set(jobs)) == run.result.jobs
+    assert {each["session"] for each in manifest["jobs"]} == {each.id for each in run.result.sessions}
+    assert manifest["seed"] == 7
+    assert manifest["settings"]["precision"] == 0.005
+    assert {"qiskit", "numpy", "azure-quantum"} <= manifest["versions"].keys()
+    assert manifest["prices_dated"]
+    assert manifest["problem"]["built_in"]
+    for circuit in manifest["circuits"]:
+        body = run.program(circuit["program"])
+        assert body is not None
+        assert hashlib.sha256(body).hexdigest() == circuit["program_sha256"]
+
+
+@pytest.mark.parametrize("name", ["b.zip", "folder"])
+def test_a_bundle_that_was_cut_off_leaves_nothing_in_the_way_of_the_next_attempt(
+    name: str, vqe_run: KeptRun, tmp_path: Path
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))  # as if the disk were full
+    try:
+        with pytest.raises(InputError, match="can't be written"):
+            write_bundle(vqe_run, tmp_path / name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    write_bundle(vqe_run, tmp_path / name)
+    assert read_bundle(tmp_path / name)[0].record == vqe_run.record
+
+
+def test_no_secret_is_in_a_bundle(bundles: Path, emulator: Emulator) -> None:
+    for bundle in bundles.glob("*.zip"):
+        for data in files_of(bundle).values():
+            assert emulator.api_key.encode() not in data
+            assert emulator.admin_key.encode() not in data
+
+
+@pytest.mark.parametrize("name", [MANIFEST, *FILES])
+def test_a_file_that_was_changed_or_is_missing_is_noticed(name: str, bundles: Path, tmp_path: Path) -> None:
+    files = files_of(bundles / "vqe.zip")
+    cut = {**files, name: files[name][:-2]}
+    with pytest.raises(BundleDamaged, match=name):
+        read_bundle(zipped(tmp_path / "cut.zip", cut))
+    del cut[name]
+    with pytest.raises(BundleDamaged, match=name):
+        read_bundle(zipped(tmp_path / "missing.zip", cut))
+
+
+def test_a_seed_that_was_changed_in_the_manifest_is_noticed(bundles: Path, tmp_path: Path) -> None:
+    files = files_of(bundles / "vqe.zip")
+    files[MANIFEST] = changed(files[MANIFEST], lambda manifest: manifest.update(seed=8))
+    with pytest.raises(BundleDamaged, match=r"manifest\.json is not as it was written"):
+        read_bundle(zipped(tmp_path / "b.zip", files))
+
+
+def better(result: dict[str, Any]) -> None:
+    result["value"] -= 1e-3
+
+
+def other_shots(rounds: list[Any]) -> None:
+    rounds[0]["circuits"][0]["shots"] += 1
+
+
+def other_place(rounds: list[Any]) -> None:
+    first, second = rounds[0]["jobs"][:2]
+    first["id"], second["id"] = second["id"], first["id"]
+
+
+def other_seed(run: dict[str, Any]) -> None:
+    run["uid"] = "0" * 8 + run["uid"][8:]
+
+
+def test_a_better_result_does_not_come_of_the_counts_though_all_checksums_were_made_anew(
+    bundles: Path, tmp_path: Path
+) -> None:
+    files = files_of(bundles / "vqe.zip")
+    files[RESULT] = changed(files[RESULT], better)
+    found = verified(read_bundle(zipped(tmp_path / "b.zip", files, resealed=True))[0])
+    assert found.differences == ("value",)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "complaint"),
+    [
+        (ROUNDS, other_shots, "shots"),
+        (ROUNDS, other_place, "is not of this run, or of another place in it"),
+        (RUN, other_seed, "is not of this run"),
+    ],
+)
+def test_rounds_that_are_another_run_s_are_noticed_though_all_checksums_were_made_anew(
+    name: str, change: Callable[[Any], None], complaint: str, bundles: Path, tmp_path: Path
+) -> None:
+    files = files_of(bundles / "vqe.zip")
+    files[name] = changed(files[name], change)
+    with pytest.raises(HybridloopError, match=complaint):
+        verified(read_bundle(zipped(tmp_path / "b.zip", files, resealed=True))[0])
+
+
+def pickled() -> bytes:
+    file = io.BytesIO()
+    np.savez(file, points=np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    return file.getvalue()
+
+
+def of_a_petabyte() -> bytes:
+    """Arrays whose headers promise more than is there."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (1 << 47,)})
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in ("points", "angles", "outcomes", "counts"):
+            archive.writestr(f"{name}.npy", header.getvalue())
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("arrays", [pickled, of_a_petabyte, lambda: b"", lambda: b"PK\x05\x06" + b"\0" * 18])
+def test_arrays_that_are_none_are_refused_and_nothing_of_them_is_run(
+    arrays: Callable[[], bytes], bundles: Path, tmp_path: Path
+) -> None:
+    files = {**files_of(bundles / "vqe.zip"), ARRAYS: arrays()}
+    with pytest.raises(BundleDamaged, match="arrays can't be read"):
+        read_bundle(zipped(tmp_path / "b.zip", files, resealed=True))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(at=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_a_zip_in_which_a_bit_flips_is_read_as_it_was_or_refused(
+    at: float, bit: int, bundles: Path, tmp_path: Path
+) -> None:
+    stored = bytearray((bundles / "vqe.zip").read_bytes())
+    stored[int(at * len(stored))] ^= 1 << bit
+    (tmp_path / "b.zip").write_bytes(stored)
+    try:
+        found, _ = read_bundle(tmp_path / "b.zip")
+    except HybridloopError:
+        return
+    right, _ = read_bundle(bundles / "vqe.zip")
+    assert [round_values(each) for each in found.rounds()] == [round_values(each) for each in right.rounds()]
+    assert (found.record, found.events) == (right.record, right.events)
+
+
+def test_half_a_surrogate_pair_is_refused(bundles: Path, tmp_path: Path) -> None:
+    files = files_of(bundles / "vqe.zip")
+    files[RUN] = changed(files[RUN], lambda run: run.update(problem="h\udce92"))
+    with pytest.raises(BundleDamaged, match=r"run\.json is no JSON"):
+        read_bundle(zipped(tmp_path / "b.zip", files, resealed=True))
+
+
+def test_what_is_there_is_not_written_over(bundles: Path, tmp_path: Path) -> None:
+    run, _ = read_bundle(bundles / "qaoa.zip")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes").write_text("mine")
+    (tmp_path / "mine.zip").write_text("mine")
+    for path in (tmp_path / "mine", tmp_path / "mine.zip"):
+        with pytest.raises(InputError, match="is there already"):
+            write_bundle(run, path)
+    with pytest.raises(InputError, match="can't be written"):
+        write_bundle(run, tmp_path / "nowhere" / "b.zip")
+    assert (tmp_path / "mine" / "notes").read_text() == (tmp_path / "mine.zip").read_text() == "mine"
+
+
+def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleDamaged, match=r"manifest\.json can't be read"):
+        read_bundle(tmp_path)
+    (tmp_path / MANIFEST).write_text("[]")
+    with pytest.raises(InputError, match="is no bundle of a run"):
+        read_bundle(tmp_path)
+    with pytest.raises(InputError, match="there is no bundle"):
+        read_bundle(tmp_path / "nowhere")
+
+
+def test_a_path_is_told_from_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert not is_bundle("night")
+    assert not is_bundle("night.zip")
+    assert is_bundle("./night.zip")
+    (tmp_path / "night").mkdir()
+    assert not is_bundle("night")
+    (tmp_path / "night" / MANIFEST).touch()
+    (tmp_path / "night.zip").touch()
+    assert is_bundle("night")
+    assert is_bundle("night.zip")

@@ -1,0 +1,175 @@
+"""The report as a page: all of it is there, nothing in it is run, and nothing is asked of a network."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from hybridloop.journal import PRUNED, Event
+from hybridloop.reports.content import MOST_ROWS, facts_of
+from hybridloop.reports.html import beside_its_plan, report_page
+from hybridloop.runs.stored_run import KeptRun
+from tests.conftest import Emulator
+from tests.long_run_helpers import long_run
+
+pytestmark = pytest.mark.slow
+
+HOSTILE = "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'>{{ 7 * 7 }}"
+MOST_BYTES = 5_000_000
+
+
+class Page(HTMLParser):
+    """The tags of a page in their order, what they point to, and the text between."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.points_to: list[str] = []
+        self.texts: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.points_to += [value or "" for name, value in attrs if name in ("href", "src", "xlink:href", "action")]
+        assert not [name for name, _ in attrs if name.startswith("on")]
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+
+@pytest.mark.parametrize("kept", ["vqe", "scan", "qaoa", "stopped", "idled-ping", "idled-renew"], indirect=True)
+def test_a_page_stands_alone(kept: KeptRun, emulator: Emulator) -> None:
+    page = report_page(kept)
+    found = Page(page)
+    assert {"script", "iframe", "object", "img", "base"}.isdisjoint(found.tags)
+    assert [each for each in found.points_to if not each.startswith(("#", "data:,"))] == []
+    assert not re.search(r"@import|@font-face|url\((?!#)", page)
+    assert "default-src 'none'" in page
+    assert found.tags.count("h1") == 1
+    assert {"header", "nav", "main", "footer", "caption", "figcaption"} <= set(found.tags)
+    assert emulator.api_key not in page
+    assert kept.record.uid in found.text
+
+
+def test_a_page_says_the_answer_and_what_it_came_of(vqe_run: KeptRun) -> None:
+    result = vqe_run.result
+    assert result is not None
+    text = Page(report_page(vqe_run)).text
+    for said in (
+        f"{result.value:.6f} hartree",
+        f"± {result.standard_error:.6f} hartree (standard error)",
+        "-1.137306 hartree",
+        f"Converged: {result.reason}.",
+        result.choices[0],
+        f"{result.jobs:,}",
+        f"{result.shots:,}",
+        "0.00 USD",
+        result.sessions[0].id,
+        "precision",
+        "Prices dated 2026-08",
+        "azure-quantum 3.13",
+        "hybridloop runs verify kept-vqe.zip",
+    ):
+        assert said in text, said
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        ("qaoa", ("12", "Optimum 12", "rightmost: variable 0", "Best assignments of the final measurement")),
+        ("scan", ("Points", "h2-1.6", "Energy of h2-0.3, the first of 3 points", "rigetti.sim.qvm: converged")),
+        ("stopped", ("No result yet", "So far -1.139", "max_jobs is reached", "max_jobs 10")),
+        ("idled-ping", ("A script's own loop", "Finished: the script came to the end", "Keep-alive pings 2")),
+        ("idled-renew", ("TimedOut", "idle")),
+    ],
+    indirect=["kept"],
+)
+def test_a_page_of_every_kind_of_run_says_what_it_has(kept: KeptRun, said: tuple[str, ...]) -> None:
+    text = Page(report_page(kept)).text
+    assert [each for each in said if each not in text] == []
+
+
+@pytest.mark.parametrize("kept", ["qaoa"], indirect=True)
+def test_a_page_holds_a_run_against_its_plan(kept: KeptRun) -> None:
+    planned, result = beside_its_plan(kept), kept.result
+    assert planned is not None
+    assert result is not None
+    expected = {row[0]: row[1] for row in planned.rows}
+    taken = {row[0]: row[-1] for row in planned.rows}
+    assert expected == taken  # fixed angles: one job, whatever comes out
+    assert taken == {"Rounds": "1", "Jobs": "1", "Shots": f"{result.shots:,}", "Price": "0.00 USD"}
+    text = Page(report_page(kept, planned=planned)).text
+    assert f"Shots {result.shots:,}" in text
+    assert "Beside its plan" in text
+    assert "Beside its plan" not in Page(report_page(kept)).text
+
+
+@pytest.mark.parametrize(("kept", "rows"), [("vqe", 4), ("stopped", 4), ("idled-ping", 0)], indirect=["kept"])
+def test_a_script_has_no_plan(kept: KeptRun, rows: int) -> None:
+    planned = beside_its_plan(kept)
+    assert (0 if planned is None else len(planned.rows)) == rows
+
+
+def hostile(value: Any) -> Any:
+    """The same, every text in it hostile, but for what must be a name of ours."""
+    if isinstance(value, dict):
+        return {name: each if name in ("phase", "status") else hostile(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [hostile(each) for each in value]
+    return HOSTILE if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("kept", ["vqe", "idled-renew"], indirect=True)
+def test_names_and_reasons_with_html_in_them_are_only_text(kept: KeptRun) -> None:
+    result = kept.record.result
+    told = None
+    if result is not None:
+        told = {**hostile(dict(result)), "algorithm": "vqe", "unit": "hartree", "warnings": [HOSTILE]}
+    settings = {**kept.record.settings, "workspace": {"name": HOSTILE}}
+    record = replace(
+        kept.record, problem=HOSTILE, key=HOSTILE, target=HOSTILE, reason=HOSTILE, result=told, settings=settings
+    )
+    record = replace(record, versions={HOSTILE: HOSTILE}, flow_run_id=HOSTILE)
+    sessions = [replace(each, id=HOSTILE, reason=HOSTILE, status=HOSTILE) for each in kept.sessions]
+    events = [Event(0, 1.0, HOSTILE, {HOSTILE: HOSTILE})]
+    attacked = replace(kept, record=record, sessions=sessions, events=events)
+    found = Page(report_page(attacked))
+    assert {"script", "img"}.isdisjoint(found.tags)
+    assert found.text.count(HOSTILE) >= 8
+
+
+def test_the_page_of_five_thousand_jobs_is_bounded_and_says_what_it_left_out(vqe_run: KeptRun) -> None:
+    run = long_run(vqe_run, 5000)
+    page = report_page(run)
+    assert len(page.encode()) < MOST_BYTES / 5
+    facts = facts_of(run)
+    assert facts.rounds is not None
+    assert len(facts.rounds.rows) == MOST_ROWS
+    rounds = sum(1 for _ in run.rounds())
+    assert facts.rounds.left_out == rounds - MOST_ROWS
+    assert f"of {rounds} the first and the last {MOST_ROWS // 2}" in Page(page).text
+    assert dict(facts.effort)["Jobs"] == "5,000"
+
+
+def test_a_run_of_which_only_the_result_was_kept_still_has_a_report(vqe_run: KeptRun) -> None:
+    stripped = replace(
+        vqe_run, rounds=lambda: iter(()), spans={}, pings=(), events=[Event(0, 1.0, PRUNED, {"rounds": 4})]
+    )
+    assert vqe_run.result is not None
+    effort = dict(facts_of(stripped).effort)
+    assert effort["Jobs"] == f"{vqe_run.result.jobs}"
+    assert "Energy levels" not in report_page(stripped)
+
+
+def test_settings_that_are_not_the_default_are_named_first(vqe_run: KeptRun) -> None:
+    facts = facts_of(vqe_run)
+    assert facts.changed is not None
+    assert {row[0] for row in facts.changed.rows} == {"seed", "precision", "shots"}

@@ -1,0 +1,120 @@
+"""The report in a real browser: fit to be read by everybody, in light and dark, on a phone and on paper."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybridloop.reports.bundle.archive import read_bundle
+from hybridloop.reports.html import report_page
+from tests.emulator.browser_helpers import CHROMIUM, DRIVER, Browser, running_browser
+from tests.long_run_helpers import long_run
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        DRIVER is None or CHROMIUM is None,
+        reason="no chromium and chromedriver here; on Debian: apt install chromium chromium-driver",
+    ),
+]
+
+MOST_ELEMENTS = 10_000  # of which a browser shows that many in a fraction of a second
+PAGES = ("vqe", "scan", "qaoa", "stopped", "idled-renew")
+FINDINGS = """
+return (async () => (await axe.run()).violations.map(
+  (each) => [each.id, each.impact, each.nodes.slice(0, 3).map((node) => node.html.slice(0, 100))]))()
+"""
+ELEMENTS = "return document.querySelectorAll('*').length"
+ASKED_FOR = "return performance.getEntriesByType('resource').map((each) => each.name)"
+GROUND = "return getComputedStyle(document.body).backgroundColor.match(/\\d+/g)[0]"
+LETTERS = """
+return Math.min(...[...document.querySelectorAll('figure svg')].flatMap((svg) => {
+  const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
+  return [...svg.querySelectorAll('text')].map((text) => parseFloat(getComputedStyle(text).fontSize) * scale);
+}))
+"""
+WIDTH = "return document.documentElement.scrollWidth"
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with running_browser(tmp_path_factory.mktemp("profile")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def pages(bundles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the report of each run, and of one with five thousand jobs."""
+    folder = tmp_path_factory.mktemp("pages")
+    for name in PAGES:
+        (folder / f"{name}.html").write_text(report_page(read_bundle(bundles / f"{name}.zip")[0]), "utf-8")
+    (folder / "long.html").write_text(report_page(long_run(read_bundle(bundles / "vqe.zip")[0], 5000)), "utf-8")
+    return folder
+
+
+def opened(window: Browser, page: Path, *, width: int = 1100, scheme: str = "light") -> Browser:
+    window.resize(width, 900)
+    window.prefer(scheme)
+    window.complaints()
+    window.open(page.as_uri())
+    return window
+
+
+def axe_findings(browser: Browser) -> Any:
+    browser.run(resources.files("axe_core_python").joinpath("axe.min.js").read_text("utf-8"))
+    return browser.run(FINDINGS)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_report_can_be_read_by_everybody_in_light_and_dark(
+    window: Browser, pages: Path, name: str, scheme: str, tmp_path: Path
+) -> None:
+    browser = opened(window, pages / f"{name}.html", scheme=scheme)
+    assert axe_findings(browser) == []
+    assert browser.complaints() == []
+    assert browser.run(ASKED_FOR) == []
+    assert (int(browser.run(GROUND)) < 128) == (scheme == "dark")
+    browser.picture(tmp_path / "page.png")
+    assert (tmp_path / "page.png").stat().st_size > 20_000  # an empty one has 5 kB
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_report_fits_on_a_phone(window: Browser, pages: Path, name: str) -> None:
+    browser = opened(window, pages / f"{name}.html", width=360)
+    assert browser.run(WIDTH) <= 360
+    assert browser.run(LETTERS) >= 7  # pixels; a picture that is wider than the phone scrolls by itself
+    assert axe_findings(browser) == []
+
+
+def test_a_picture_has_a_name_and_a_table_has_heads_for_who_hears_them(window: Browser, pages: Path) -> None:
+    browser = opened(window, pages / "qaoa.html")
+    assert browser.label("figure svg") == ("image", "Objective of the final shots")
+    assert browser.label("main table")[0] == "table"
+    assert browser.label("main tbody th")[0] == "rowheader"
+    assert browser.label("nav") == ("navigation", "Sections")
+    assert browser.label("section")[1] == "Answer"
+
+
+def test_a_report_prints_on_white_whatever_the_screen_is(window: Browser, pages: Path) -> None:
+    browser = opened(window, pages / "vqe.html", scheme="dark")
+    browser.devtools("Emulation.setEmulatedMedia", media="print")
+    try:
+        assert browser.run(GROUND) == "255"
+        printed = base64.b64decode(browser.devtools("Page.printToPDF")["data"])
+    finally:
+        browser.devtools("Emulation.setEmulatedMedia", media="")
+    assert printed.startswith(b"%PDF-")
+    assert 1 <= printed.count(b"/Type /Page\n") <= 6
+
+
+def test_the_report_of_five_thousand_jobs_has_not_much_to_show(window: Browser, pages: Path) -> None:
+    browser = opened(window, pages / "long.html")
+    assert browser.run(ELEMENTS) < MOST_ELEMENTS
+    assert axe_findings(browser) == []

@@ -1,0 +1,42 @@
+"""A result as a run hands it back, made without one."""
+
+from __future__ import annotations
+
+from hybridloop.algorithms.outcome import RoundProgress
+from hybridloop.runs.result import RunResult, SessionSummary
+
+
+def a_result() -> RunResult:
+    """A VQE that converged."""
+    history = tuple(
+        RoundProgress(number, phase, value, 1e-3, (0.1,), 1, 2, 2000, 2000 * number)
+        for number, phase, value in ((1, "search", -1.12), (2, "search", -1.13), (3, "final", -1.136))
+    )
+    return RunResult(
+        run_key="vqe-h2-0123",
+        algorithm="vqe",
+        problem="h2",
+        target="rigetti.sim.qvm",
+        status="converged",
+        reason="there is nothing left to gain",
+        value=-1.136,
+        standard_error=1e-3,
+        interval95=(-1.138, -1.134),
+        is_exact=False,
+        rounding_bound=0.0,
+        is_precise=True,
+        exact=-1.1373,
+        reference=-1.117,
+        parameters=(0.1,),
+        rounds=3,
+        jobs=6,
+        retried=0,
+        pings=0,
+        shots=6000,
+        cost={"USD": 1.5},
+        sessions=(SessionSummary("an-id", "Succeeded", 6),),
+        seed=7,
+        resumed=False,
+        wall_seconds=2.0,
+        history=history,
+    )

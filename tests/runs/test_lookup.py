@@ -1,0 +1,267 @@
+"""Which run a flow run goes on with, with which settings, and how a flow run that Prefect starts again goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import FlowRun, State
+
+from hybridloop.azure.listing import list_sessions
+from hybridloop.azure.targets import find_target
+from hybridloop.azure.workspace import identity_of
+from hybridloop.errors import CapReached, InputError, RunBusy, RunParked, RunStopped, ServiceBusy, StopRequested
+from hybridloop.flows.housekeeping import housekeeping
+from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
+from hybridloop.flows.lifecycle.hooks import close_what_is_left
+from hybridloop.flows.vqe import vqe
+from hybridloop.journal import Journal, journal_url, open_journal
+from hybridloop.local_stack import PrefectServer
+from hybridloop.local_stack.processes import wait_until
+from hybridloop.reports.verify import verified
+from hybridloop.runs.holding import open_session_of, start_or_resume
+from hybridloop.runs.live import RoundUpdate
+from hybridloop.runs.lookup import RunRequest, find_run, run_of_key, settings_of
+from hybridloop.runs.result import RunResult
+from hybridloop.runs.statuses import status_after
+from hybridloop.runs.stored_run import kept_in_journal
+from hybridloop.settings import GroupingName, ProblemText, VqeSettings
+from tests.conftest import Emulator
+
+H2 = ProblemText(name="h2")
+HERE = {"subscription": "s", "resource_group": "g", "name": "here", "host": "127.0.0.1"}
+SETTINGS = VqeSettings(seed=7, max_jobs=10)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with Journal(journal_url(tmp_path / "journal.db")) as kept:
+        yield kept
+
+
+def wanted(settings: VqeSettings = SETTINGS, **changed: Any) -> RunRequest:
+    return dataclasses.replace(RunRequest("vqe", H2, settings, HERE, run_key="k"), **changed)
+
+
+@pytest.fixture
+def begun(journal: Journal) -> Journal:
+    """A journal with the run `k`, which has been begun."""
+    with start_or_resume(journal, find_run(journal, wanted())):
+        return journal
+
+
+def test_a_new_run_has_a_key_of_its_problem_and_a_seed(journal: Journal) -> None:
+    found = find_run(journal, wanted(VqeSettings(), run_key=None, problem=ProblemText(name="a b/c", text="&FCI")))
+    assert found.record is None
+    with start_or_resume(journal, found) as run:
+        assert run.record.key == f"vqe-a-b-c-{run.uid[:8]}"
+        assert run.seed == found.seed == run.record.settings["settings"]["seed"]
+        assert journal.run(run.uid).status == "running"
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"settings": SETTINGS.model_copy(update={"shots": 17})}, "shots"),
+        ({"settings": SETTINGS.model_copy(update={"seed": 8})}, "seed"),
+        ({"settings": SETTINGS.model_copy(update={"grouping": GroupingName.FULLY_COMMUTING})}, "grouping"),
+        ({"settings": VqeSettings.model_validate({"failure": {"retries": 5}})}, "failure.retries"),
+        ({"problem": ProblemText(name="lih")}, "problem"),
+        ({"workspace": {**HERE, "name": "there"}}, "workspace"),
+        ({"algorithm": "qaoa"}, "algorithm"),
+    ],
+)
+def test_a_key_with_other_settings_is_refused_and_the_first_that_differs_named(
+    changed: dict[str, Any], field: str, begun: Journal
+) -> None:
+    with pytest.raises(InputError, match="was started with another one") as refusal:
+        find_run(begun, wanted(**changed))
+    assert refusal.value.field == field
+
+
+def test_a_seed_that_is_left_out_is_that_of_the_run(begun: Journal) -> None:
+    assert find_run(begun, wanted(VqeSettings())).seed == 7
+
+
+def test_a_new_run_takes_the_seed_that_its_caller_has_drawn(journal: Journal) -> None:
+    assert find_run(journal, wanted(VqeSettings(), seed=0)).seed == 0
+
+
+def test_limits_may_be_others_and_the_last_ones_given_are_kept(begun: Journal) -> None:
+    larger = find_run(begun, wanted(VqeSettings(max_jobs=20, deadline=60.0)))
+    with start_or_resume(begun, larger):
+        pass
+    again = find_run(begun, wanted(VqeSettings()))
+    assert again.settings == VqeSettings(seed=7, max_jobs=20, deadline=60.0)
+    assert settings_of(begun, begun.run("k")) == again.settings
+
+
+def test_a_flow_run_that_is_started_again_goes_on_with_the_run_that_it_began(journal: Journal) -> None:
+    first = find_run(journal, wanted(run_key=None, flow_run_id="f"))
+    with start_or_resume(journal, first) as run:
+        pass
+    changed = VqeSettings(shots=123, max_jobs=20)  # by its deployment, since then
+    again = find_run(journal, wanted(changed, run_key=None, flow_run_id="f"))
+    assert again.record is not None
+    assert again.record.uid == run.uid
+    assert again.settings == first.settings.model_copy(update={"max_jobs": 20})
+    assert find_run(journal, wanted(run_key=None, flow_run_id="g")).record is None
+
+
+def test_a_run_is_held_by_one_at_a_time(begun: Journal) -> None:
+    found = find_run(begun, wanted())
+    with start_or_resume(begun, found), pytest.raises(RunBusy, match="'k'"), start_or_resume(begun, found):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (StopRequested(1), "stopped"),
+        (CapReached("max_jobs", "", ""), "stopped"),
+        (RunParked(1), "parked"),
+        (RunStopped(1), "interrupted"),
+        (KeyboardInterrupt(), "interrupted"),
+        (SystemExit(143), "interrupted"),
+        (ServiceBusy("it", "is", "so"), "failed"),
+        (ArithmeticError("theirs"), "failed"),
+    ],
+)
+def test_what_ends_a_run_is_written_down(error: BaseException, status: str, begun: Journal) -> None:
+    with pytest.raises(type(error)), start_or_resume(begun, find_run(begun, wanted())):
+        raise error
+    record = begun.run("k")
+    assert (record.status, record.owner) == (status, None)
+    assert status_after(error) == status
+    assert record.reason
+
+
+def test_a_uid_is_no_key(begun: Journal) -> None:
+    assert run_of_key(begun, begun.run("k").uid) is None
+    with pytest.raises(InputError, match="is not a run's key"):
+        run_of_key(begun, "../k")
+
+
+def test_a_request_to_stop_that_was_met_does_not_stop_the_run_again(begun: Journal) -> None:
+    begun.request_stop(begun.run("k").uid)
+    with pytest.raises(StopRequested), start_or_resume(begun, find_run(begun, wanted())):
+        raise StopRequested(0)
+    with start_or_resume(begun, find_run(begun, wanted())) as run:
+        assert not begun.renew(run.lease).stop_requested
+
+
+class Unlucky:
+    """Told of a round, it raises once."""
+
+    def __init__(self) -> None:
+        self.rounds: list[int] = []
+
+    def __call__(self, update: RoundUpdate) -> None:
+        self.rounds.append(update.progress.round)
+        if len(self.rounds) == 2:
+            raise ArithmeticError("not my day")
+
+
+def fresh() -> str:
+    return f"run-{secrets.token_hex(4)}"
+
+
+def rounds_shown(server: PrefectServer, state: State[RunResult]) -> list[str]:
+    """The tasks of the flow run that are rounds, once the server, which learns of them by events, has the last."""
+    assert state.state_details.flow_run_id is not None
+    of_run = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
+    with SyncPrefectClient(server.api_url) as client:
+
+        def names() -> list[str]:
+            return sorted(task.name.partition(":")[0] for task in client.read_task_runs(flow_run_filter=of_run))
+
+        assert wait_until(lambda: sum(name.startswith("close session") for name in names()) == 1, within_s=60.0)
+        return [name for name in names() if name.startswith("round")]
+
+
+@pytest.mark.slow
+def test_a_flow_run_that_prefect_starts_again_measures_nothing_twice_and_tells_of_no_round_twice(
+    prefect_server: PrefectServer, emulator: Emulator
+) -> None:
+    workspace, unlucky = emulator.workspace(), Unlucky()
+    with caller_context(CallerContext(workspace, unlucky)):
+        state: State[RunResult] = vqe.with_options(retries=1)(H2, VqeSettings(seed=7), return_state=True)
+    result = state.result()
+    assert unlucky.rounds == [1, 2, 3]
+    assert result.resumed
+    assert [session.status for session in result.sessions] == ["Succeeded", "Succeeded"]
+    with open_journal() as journal:
+        record = journal.run(result.run_key)
+        assert verified(kept_in_journal(journal, record.key)).agrees
+        assert record.flow_run_id == str(state.state_details.flow_run_id)
+    assert rounds_shown(prefect_server, state) == ["round 1", "round 2", "round 3"]  # each a task once
+    books = emulator.admin(f"ledger?run={record.uid}")
+    assert (len(books["entries"]), books["duplicates"]["count"]) == (result.jobs, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_housekeeping_goes_on_with_what_was_parked_or_left_to_it_and_with_nothing_else(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # other tests' runs may have left sessions open in services that are gone, and it speaks of those as well
+    monkeypatch.setenv("HYBRIDLOOP_JOURNAL", journal_url(tmp_path / "journal.db"))
+    workspace = emulator.workspace()
+    parked, left, stopped = fresh(), fresh(), fresh()
+    with caller_context(CallerContext(workspace)), open_journal() as journal:
+        assert vqe(H2, VqeSettings(seed=7, detach_after=1e-6), parked).status == "parked"
+        for key in (left, stopped):
+            assert vqe(H2, VqeSettings(seed=7, max_jobs=20), key).status == "stopped"
+        journal.request_resume(journal.run(left).uid)
+        became = housekeeping()
+        assert became == {parked: "parked", left: "stopped"}  # with the limits that they have
+        assert journal.run(left).resume_requested is False
+    assert {row["status"] for row in list_sessions(workspace, 20)} == {"Succeeded"}
+
+
+class Died(BaseException):
+    """Stands for a process that ends on the spot."""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")  # the flow run's log goes there
+@pytest.mark.parametrize("by_key", [False, True], ids=["by its flow run", "by its key"])
+def test_what_prefect_calls_for_a_crashed_flow_run_closes_its_session_by_the_journal(
+    by_key: bool,  # noqa: FBT001
+    emulator: Emulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HYBRIDLOOP_JOURNAL", journal_url(tmp_path / "journal.db"))
+    workspace = emulator.workspace()
+    here = identity_of(workspace)
+    crashed = FlowRun(flow_id=uuid4(), parameters={"run_key": None})
+
+    def die(*_: object, **__: object) -> Any:
+        raise Died
+
+    with open_journal() as journal:
+        found = find_run(journal, wanted(workspace=here, flow_run_id=str(crashed.id)))
+        with monkeypatch.context() as dying:
+            dying.setattr(
+                "hybridloop.tasks.session_renewal.Lineage.close", die
+            )  # a process that is dead closes nothing
+            with (
+                pytest.raises(Died),
+                start_or_resume(journal, found) as run,
+                open_session_of(workspace, find_target(SETTINGS.target), SETTINGS, run) as session,
+            ):
+                session.open()
+    assert [row["status"] for row in list_sessions(workspace, 5)] == ["Waiting"]
+    flow_run = FlowRun(flow_id=uuid4(), parameters={"run_key": "k"}) if by_key else crashed
+    for _ in range(2):  # again changes nothing
+        with caller_context(CallerContext(workspace)):
+            close_what_is_left(vqe, flow_run, None)
+        assert [row["status"] for row in list_sessions(workspace, 5)] == ["Succeeded"]

@@ -1,0 +1,81 @@
+"""What a run hands back: JSON that says all of it, and a picture."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from hybridloop.runs.result import RunResult, effort
+from tests.result_helpers import a_result
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture
+def result() -> RunResult:
+    return a_result()
+
+
+def test_warnings_come_through_json(result: RunResult) -> None:
+    doubted = dataclasses.replace(result, warnings=("below the exact energy: by far",))
+    assert RunResult.from_dict(json.loads(doubted.to_json())) == doubted
+    before = {name: value for name, value in result.as_dict().items() if name != "warnings"}
+    assert RunResult.from_dict(before).warnings == ()  # of a run from before there were any
+
+
+def test_json_says_all_that_the_result_says(result: RunResult) -> None:
+    document = json.loads(result.to_json())
+    assert {field.name for field in dataclasses.fields(result)} <= document.keys()
+    assert document["error"] == pytest.approx(0.0013)
+    assert document["jobs"]["total"] == 6
+    assert document["cost"] == {"amount": 1.5, "unit": "USD"}
+    assert document["sessions"] == [{"id": "an-id", "status": "Succeeded", "jobs": 6}]
+    assert [each["phase"] for each in document["history"]] == ["search", "search", "final"]
+
+
+def test_a_run_of_hours_is_not_told_in_seconds(result: RunResult) -> None:
+    assert dict(effort(dataclasses.replace(result, wall_seconds=21_600.0)))["effort"].endswith(", 6 h")
+
+
+def test_what_is_not_known_is_null(result: RunResult) -> None:
+    document = json.loads(dataclasses.replace(result, exact=None, cost={}).to_json())
+    assert document["exact"] is document["error"] is None
+    assert document["cost"] == {"amount": None, "unit": None}
+
+
+def test_the_picture_shows_every_round_and_what_the_value_is_held_against(result: RunResult) -> None:
+    figure = result.plot()
+    assert isinstance(figure, Figure)
+    (axes,) = figure.axes
+    legend = axes.get_legend()
+    assert legend is not None
+    labels = " ".join(text.get_text() for text in legend.get_texts())
+    assert all(word in labels for word in ("search", "final", "Hartree-Fock", "exact", "95 %"))
+    rounds = [container.lines[0].get_xdata().tolist() for container in axes.containers]  # type: ignore[attr-defined]
+    assert rounds == [[1, 2], [3]]
+    assert "h2 on rigetti.sim.qvm: -1.136000" in axes.get_title()
+
+
+def test_a_value_counts_as_chemically_accurate_on_either_side_of_the_exact_one(result: RunResult) -> None:
+    (axes,) = result.plot().axes
+    (band,) = [patch for patch in axes.patches if patch.get_label() == "chemical accuracy"]
+    assert isinstance(band, Rectangle)
+    assert (band.get_y(), band.get_y() + band.get_height()) == pytest.approx((-1.1373 - 1.6e-3, -1.1373 + 1.6e-3))
+
+
+def test_a_molecule_too_large_for_an_exact_energy_has_a_picture_without_one(result: RunResult) -> None:
+    (axes,) = dataclasses.replace(result, exact=None).plot().axes
+    assert "exact" not in [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+@pytest.mark.parametrize(("name", "begins"), [("h2.svg", b"<?xml"), ("h2.png", PNG)])
+def test_the_picture_is_written_in_the_format_of_its_name(
+    name: str, begins: bytes, result: RunResult, tmp_path: Path
+) -> None:
+    result.plot(str(tmp_path / name))
+    assert (tmp_path / name).read_bytes().startswith(begins)

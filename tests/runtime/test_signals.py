@@ -1,0 +1,86 @@
+"""Signals: SIGTERM raises an exception like Ctrl-C, and Ctrl-C while a session opens leaves no session open."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+import pytest
+from azure.quantum import Workspace
+
+from hybridloop.runtime.signals import exit_on_sigterm
+from hybridloop.tasks.session import open_session
+from tests.conftest import Emulator
+
+
+class InterruptedAfter:
+    """The SDK's client, with Ctrl-C after the response to a request of one HTTP method, before it is read."""
+
+    def __init__(self, client: Any, method: str) -> None:
+        self._client = client
+        self._method = method
+        self._config = client._config
+
+    def send_request(self, request: Any, **options: Any) -> Any:
+        response = self._client.send_request(request, **options)
+        if request.method == self._method:
+            signal.raise_signal(signal.SIGINT)
+        return response
+
+
+class WorkspaceOf:
+    """A workspace with another client."""
+
+    def __init__(self, workspace: Workspace, client: object) -> None:
+        self.subscription_id = workspace.subscription_id
+        self.resource_group = workspace.resource_group
+        self.name = workspace.name
+        self._client = client
+
+
+def test_ctrl_c_while_a_session_opens_leaves_none_open(emulator: Emulator) -> None:
+    workspace = emulator.workspace()
+    interrupted = WorkspaceOf(workspace, InterruptedAfter(workspace._client, "PUT"))
+    with pytest.raises(KeyboardInterrupt), open_session(interrupted):
+        pass
+    assert [session.details.status for session in workspace.list_sessions()] == ["Succeeded"]
+
+
+def test_sigterm_raises_system_exit_and_the_handler_is_restored() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as leaving, exit_on_sigterm():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert leaving.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) is before is signal.SIG_DFL
+
+
+def test_an_existing_handler_of_sigterm_stays() -> None:
+    seen: list[int] = []
+
+    def theirs(number: int, _frame: FrameType | None) -> None:
+        seen.append(number)
+
+    before = signal.signal(signal.SIGTERM, theirs)
+    try:
+        with exit_on_sigterm():
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert seen == [signal.SIGTERM]
+        assert signal.getsignal(signal.SIGTERM) is theirs
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_outside_the_main_thread_no_handler_is_set() -> None:
+    handlers: list[object] = []
+
+    def elsewhere() -> None:
+        with exit_on_sigterm():
+            handlers.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert handlers == [signal.SIG_DFL]

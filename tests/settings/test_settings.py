@@ -1,0 +1,204 @@
+"""Settings refuse typos and what is out of bounds, with the field's name; the defaults are those that are told."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+import typer
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from hybridloop.algorithms.mitigation.mitigation import Mitigation
+from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS, Symmetry
+from hybridloop.algorithms.mitigation.zne import Extrapolation, ZeroNoiseExtrapolation
+from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, DEFAULT_PRECISION, DEFAULT_SHOTS
+from hybridloop.api import algorithms as api
+from hybridloop.cli.app import build_app
+from hybridloop.cli.options import given as values_given
+from hybridloop.cli.options import layers_of, options_of, with_options
+from hybridloop.errors import InputError
+from hybridloop.settings import (
+    LIMITS,
+    MAX_PROBLEM_BYTES,
+    SETTINGS,
+    MitigationName,
+    ProblemText,
+    VqeSettings,
+    first_difference,
+)
+from hybridloop.settings.sources import Layer, resolve_settings
+from hybridloop.tasks.failure_policy import FailurePolicy
+from hybridloop.tasks.keepalive.rules import ExclusiveAccess, KeepAliveMode
+from tests.paths import DOCS
+from tests.preparation_helpers import prepare_vqe
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"shots": 0}, "shots"),
+        ({"shots": 10_000_001}, "shots"),
+        ({"shots": 1.5}, "shots"),
+        ({"precision": 0.0}, "precision"),
+        ({"precision": float("nan")}, "precision"),
+        ({"precision": 1.1}, "precision"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**63}, "seed"),
+        ({"max_rounds": 0}, "max_rounds"),
+        ({"ansatz": "uccs"}, "ansatz"),
+        ({"mapping": "bravyi-kitaev"}, "mapping"),
+        ({"optimizer": "adam"}, "optimizer"),
+    ],
+)
+def test_a_value_that_is_off_is_refused_with_its_fields_name(values: dict[str, Any], field: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        api.vqe("h2", **values)
+    assert refusal.value.field == field
+    assert str(refusal.value).startswith(f"{field}: ")
+
+
+def test_a_misspelt_setting_is_refused_by_its_name() -> None:
+    with pytest.raises(ValidationError, match=r"shot\n.*Extra inputs"):
+        VqeSettings.model_validate({"shot": 100})
+
+
+def test_settings_cannot_be_changed_once_they_are_checked() -> None:
+    with pytest.raises(ValidationError):
+        VqeSettings().shots = 0  # type: ignore[misc]
+
+
+@given(
+    st.builds(
+        VqeSettings,
+        shots=st.integers(1, 10_000_000),
+        precision=st.floats(1e-5, 1),
+        seed=st.none() | st.integers(0, 2**63 - 1),
+        max_rounds=st.integers(1, 100_000),
+    )
+)
+def test_settings_travel_through_json_unchanged(settings: VqeSettings) -> None:
+    assert VqeSettings.model_validate(json.loads(settings.model_dump_json())) == settings
+
+
+def test_a_misspelt_keyword_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(InputError, match=r"shot: there is no such setting\. .* Did you mean 'shots'\?"):
+        api.vqe("h2", shot=100)  # type: ignore[call-arg]  # that is the point
+    with pytest.raises(InputError, match="There are: seed, target, "):
+        api.rqaoa("petersen", zzz=1)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("algorithm", SETTINGS)
+def test_every_setting_is_an_option_with_its_words_and_its_default(algorithm: str) -> None:
+    command = typer.main.get_command(build_app()).commands["run"].commands[algorithm]  # type: ignore[attr-defined]
+    options = {each.name: each for each in command.params}
+    model = SETTINGS[algorithm]
+    fields = {**model.model_fields, **FailurePolicy.model_fields}
+    del fields["failure"]
+    assert fields.keys() <= options.keys()
+    assert set(LIMITS) <= {each.name for each in options.values() if each.rich_help_panel == "Limits"}
+    for name, field in fields.items():
+        assert field.description
+        assert field.description[1:] in options[name].help
+        assert options[name].default == field.default
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "setting", "given"),
+    [
+        ("--deadline", "8h", "deadline", 28_800.0),
+        ("--max-cost", "50USD", "max_cost", {"USD": 50.0}),
+        ("--mitigation", "readout,zne-linear", "mitigation", (MitigationName.READOUT, MitigationName.ZNE_LINEAR)),
+        ("--cancel-in-flight", None, "cancel_in_flight", True),
+        ("--shots", "7", "shots", 7),
+        ("--retries", "7", "failure", FailurePolicy(retries=7)),
+        ("--keep-alive", "off", "keep_alive", KeepAliveMode.OFF),
+    ],
+)
+def test_an_option_becomes_its_setting(option: str, value: str | None, setting: str, given: object) -> None:
+    seen: list[Layer] = []
+
+    def command(ctx: typer.Context, **options: Any) -> None:
+        seen.extend(layers_of(None, [], values_given(ctx, options)))
+
+    app = typer.Typer()
+    app.command()(with_options(command, options_of(VqeSettings)))
+    app([option] if value is None else [option, value], standalone_mode=False)
+    (layer,) = seen
+    assert len(layer.values) == 1
+    assert getattr(resolve_settings("vqe", layer, environ={}).settings, setting) == given
+
+
+def test_a_flow_has_the_defaults_of_the_algorithm() -> None:
+    defaults = VqeSettings()
+    assert (defaults.shots, defaults.precision, defaults.max_rounds) == (
+        DEFAULT_SHOTS,
+        DEFAULT_PRECISION,
+        DEFAULT_MAX_ROUNDS,
+    )
+
+
+def test_a_problem_is_named_and_no_larger_than_prefects_database_should_hold() -> None:
+    assert ProblemText(name="h2").text is None
+    for values in ({"name": ""}, {"name": "h2", "text": "x" * (MAX_PROBLEM_BYTES + 1)}, {"name": "h2", "path": "h2"}):
+        with pytest.raises(ValidationError):
+            ProblemText.model_validate(values)
+
+
+GUIDE = (DOCS / "runs.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", VqeSettings.model_fields)
+def test_every_setting_is_in_the_guide_in_the_same_words(name: str) -> None:
+    says = re.escape(VqeSettings.model_fields[name].description or "-")
+    assert re.search(rf"^\| `{name}` \| .* \| {says} \|$", GUIDE, re.MULTILINE)
+
+
+def test_the_guides_settings_file_is_one() -> None:
+    (text,) = re.findall(r"^```yaml\n(.*?)^```", GUIDE, re.M | re.S)
+    settings = VqeSettings.model_validate(yaml.safe_load(text))
+    assert (settings.failure.penalty, settings.deadline, settings.max_cost) == (0.0, 28_800.0, {"USD": 50.0})
+
+
+def test_a_difference_is_named_by_the_whole_name_of_the_setting() -> None:
+    recorded = {"shots": 1, "failure": {"retries": 3}}
+    assert first_difference(recorded, recorded) is None
+    assert first_difference(recorded, {"shots": 1, "failure": {"retries": 4}}) == "failure.retries"
+    assert first_difference(recorded, {"shots": 2, "failure": {"retries": 4}}) == "shots"
+    assert first_difference(recorded, {**recorded, "new": 1}) == "new"
+
+
+def test_a_hold_on_a_machine_has_one_amount_in_one_unit() -> None:
+    held = VqeSettings.model_validate({"exclusive_access_budget": "400HQC"}).exclusive_access
+    assert held == ExclusiveAccess(400.0, "HQC")
+    assert VqeSettings().exclusive_access is None
+    with pytest.raises(ValidationError, match="exclusive_access_budget"):
+        VqeSettings.model_validate({"exclusive_access_budget": "400HQC, 5USD"})
+
+
+def test_mitigations_are_named_by_commas_or_as_a_list_and_each_once() -> None:
+    by_commas = VqeSettings.model_validate({"mitigation": "readout, zne-linear"})
+    assert by_commas == VqeSettings.model_validate({"mitigation": ["readout", "zne-linear"]})
+    for wrong in ("readout,readout", "zne-linear,zne-exponential", "zne", ""):
+        with pytest.raises(ValidationError, match="mitigation"):
+            VqeSettings.model_validate({"mitigation": wrong})
+
+
+def test_mitigations_become_what_the_algorithm_takes_or_are_refused() -> None:
+    def mitigation(**settings: object) -> Mitigation:
+        return prepare_vqe(ProblemText(name="h2"), VqeSettings.model_validate(settings), 0).mitigation
+
+    assert mitigation() == Mitigation()
+    assert mitigation(mitigation="readout,zne-exponential") == Mitigation(
+        CALIBRATION_SHOTS, (), ZeroNoiseExtrapolation(Extrapolation.EXPONENTIAL)
+    )
+    spins = (Symmetry(0b0011, -1), Symmetry(0b1100, -1))
+    assert mitigation(mitigation="symmetry,zne-linear", mapping="jordan-wigner") == Mitigation(
+        0, spins, ZeroNoiseExtrapolation()
+    )
+    with pytest.raises(InputError, match="no qubits hold a spin's parity"):
+        mitigation(mitigation="symmetry")

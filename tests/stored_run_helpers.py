@@ -1,0 +1,69 @@
+"""Runs that were really made, each once: what reports, bundles and pictures are tested with."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from pathlib import Path
+from typing import Any
+
+from qiskit import QuantumCircuit
+
+from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
+from hybridloop.flows.registry import FLOWS
+from hybridloop.journal import Journal, journal_url, open_journal
+from hybridloop.journal.claimed_run import claim_run, new_run
+from hybridloop.reports.bundle.archive import write_bundle
+from hybridloop.runs.stored_run import kept_in_journal
+from hybridloop.settings import ProblemText
+from hybridloop.settings.inputs import read_scan
+from hybridloop.tasks.keepalive.rules import KeepAliveMode
+from hybridloop.tasks.keepalive.session_keeper import Keeping
+from hybridloop.tasks.session import open_session
+from hybridloop.testing.virtual_clock import ServiceClock
+from tests.conftest import Emulator, running_emulator
+from tests.preparation_helpers import settings_for
+
+COARSE = {"seed": 7, "precision": 0.005, "shots": 1000}
+RUNS: dict[str, tuple[str, ProblemText, dict[str, Any]]] = {
+    "vqe": ("vqe", ProblemText(name="h2"), COARSE),
+    "stopped": ("vqe", ProblemText(name="h2"), {"seed": 7, "max_jobs": 10}),
+    "scan": ("scan", read_scan(["h2-0.3", "h2", "h2-1.6"]), COARSE),
+    "qaoa": ("qaoa", ProblemText(name="petersen"), {"seed": 7}),
+}
+IDLE_S = 1500.0
+POINTS = 3
+
+
+def write_bundles(emulator: Emulator, folder: Path) -> None:
+    """Write a bundle of each of `RUNS`, and of a script's run that idled in virtual time: `idled-ping.zip`."""
+    for name, (algorithm, problem, values) in RUNS.items():
+        key = f"kept-{name}"
+        with caller_context(CallerContext(emulator.workspace(key))):
+            FLOWS[algorithm](problem, settings_for(algorithm, values), key)
+        with open_journal() as journal:
+            write_bundle(kept_in_journal(journal, key), folder / f"{name}.zip")
+    for mode in (KeepAliveMode.PING, KeepAliveMode.RENEW):
+        _idle(folder, mode)
+
+
+def _idle(folder: Path, mode: KeepAliveMode) -> None:
+    """A run of two rounds with 25 idle minutes between: its session is pinged, or renewed."""
+    circuit = QuantumCircuit(1, 1)
+    circuit.x(0)
+    circuit.measure(0, 0)
+    with (
+        running_emulator("--clock", "virtual", "--latency", "recorded") as service,
+        ServiceClock(service.endpoint, service.admin_key) as clock,
+        Journal(journal_url(folder / f"{mode}.db")) as journal,
+    ):
+        target = "rigetti.sim.qvm"
+        begun = new_run(str(uuid.uuid4()), key=f"idled-{mode}", algorithm="session", problem="", target=target, seed=3)
+        with claim_run(journal, journal.add_run(begun).uid) as run:
+            with open_session(service.workspace(), run=run, clock=clock, keeping=Keeping(mode)) as session:
+                sampler = session.sampler(shots=10)
+                sampler.run([circuit] * POINTS).result()
+                clock.wait(threading.Event(), IDLE_S)
+                sampler.run([circuit]).result()
+            journal.set_status(run.lease, "finished", "the script came to the end of its session")
+        write_bundle(kept_in_journal(journal, f"idled-{mode}"), folder / f"idled-{mode}.zip")

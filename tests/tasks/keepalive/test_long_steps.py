@@ -1,0 +1,166 @@
+"""A session is kept alive through long classical steps, also those that let no thread of the process run."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pytest
+from qiskit import QuantumCircuit, transpile
+from qiskit_aer import AerSimulator
+
+from hybridloop.local_stack.processes import wait_until
+from hybridloop.tasks.keepalive.pings import PREPARED
+from hybridloop.tasks.keepalive.rules import IdleRule
+from hybridloop.tasks.keepalive.thread import KeepAlive, Pace
+from tests.conftest import Emulator
+from tests.long_form import long_form, short_or_long
+from tests.tasks.keepalive.ping_helpers import PingedSession, pinged_session
+
+# what 525, 20 and 15 s are to a run, so many seconds are here
+PACE = short_or_long(Pace(2.0, 0.0, 1.0), Pace(20.0, 1.0, 5.0))
+STEP_S = short_or_long(6.0, 120.0)
+SHARED_STEP_S = short_or_long(3.0, 120.0)  # of those beside which threads run
+LATE_S = 2.0  # that a ping may come late on a machine with other work: the margin of a run is 60 s
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What was seen of a step: how long it took, how long no thread ran, and when pings came, in s from its start."""
+
+    took_s: float
+    longest_gap_s: float
+    pings: tuple[float, ...]
+
+
+@contextmanager
+def watched_threads() -> Iterator[list[float]]:
+    """The longest time in which another thread did not run, so far, as the only item of a list."""
+    longest, stop = [0.0], threading.Event()
+
+    def watch() -> None:
+        last = time.monotonic()
+        while not stop.wait(0.01):
+            now = time.monotonic()
+            longest[0] = max(longest[0], now - last)
+            last = now
+        longest[0] = max(longest[0], time.monotonic() - last)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield longest
+    finally:
+        stop.set()
+        thread.join()
+
+
+def kept_through(session: PingedSession, step: Callable[[], object]) -> Step:
+    """Do the step in a session that is kept alive as in a run, some moments after it was opened."""
+    pings = session.pings(signed=session.signed, pace=PACE)
+    keeper = KeepAlive(session.clock, IdleRule.RECORDED, session.opened_at, pings, stand_in=pings, pace=PACE)
+    try:
+        assert wait_until(lambda: len(session.written.intended) >= PREPARED, within_s=20)
+        with watched_threads() as longest:
+            start = time.time()
+            step()
+            end = time.time()
+        written = session.written
+        assert wait_until(lambda: len(written.accepted) > 0, within_s=20)
+    finally:
+        keeper.stop()
+        pings.close()
+    made = sorted(datetime.fromisoformat(job["creationTime"]).timestamp() for job in session.jobs())
+    assert len(made) == len(written.accepted)  # each is known here, whoever sent it, and none came twice
+    assert set(written.ends) == set(written.intended)
+    during = tuple(moment - start for moment in made if moment <= end)
+    return Step(end - start, longest[0], during)
+
+
+def check(step: Step) -> None:
+    """No longer pause between two pings than there may be, up to the step's end."""
+    moments = [0.0, *(moment for moment in step.pings if moment > 0.0)]
+    if len(step.pings) < PREPARED:  # on a machine that was slower than foreseen a step may outlast what is prepared
+        moments.append(step.took_s)
+    pauses = [later - earlier for earlier, later in itertools.pairwise(moments)]
+    assert max(pauses) <= PACE.ping_after_s + PACE.stand_in_margin_s + LATE_S, step
+    assert len(step.pings) <= step.took_s / PACE.ping_after_s + 1, step
+
+
+@pytest.fixture
+def session(emulator: Emulator) -> Iterator[PingedSession]:
+    with pinged_session(emulator.workspace()) as opened:
+        yield opened
+
+
+def python() -> None:
+    end, x = time.monotonic() + SHARED_STEP_S, 0
+    while time.monotonic() < end:
+        x += 1
+
+
+def blas() -> None:
+    matrix = np.random.default_rng(1).random((1500, 1500))
+    end = time.monotonic() + SHARED_STEP_S
+    while time.monotonic() < end:
+        matrix = matrix @ matrix
+        matrix /= np.abs(matrix).max()
+
+
+def layers(number: int, qubits: int = 18) -> QuantumCircuit:
+    circuit = QuantumCircuit(qubits)
+    for layer in range(number):
+        for qubit in range(qubits):
+            circuit.rx(0.1 * qubit + layer, qubit)
+        for qubit in range(qubits - 1):
+            circuit.cx(qubit, qubit + 1)
+    circuit.measure_all()
+    return circuit
+
+
+@pytest.fixture
+def simulation() -> Callable[[], object]:
+    """One simulation of about as long as asked for, by how long a short one takes."""
+    simulator = AerSimulator(method="statevector", fusion_enable=False, max_parallel_threads=1)
+
+    def run(number: int) -> float:
+        circuit = transpile(layers(number), simulator, optimization_level=0)
+        start = time.monotonic()
+        simulator.run(circuit, shots=10, seed_simulator=1).result()
+        return time.monotonic() - start
+
+    run(1)
+    few, more = 10, 40
+    number = int((more - few) * STEP_S / (run(more) - run(few)))
+    circuit = transpile(layers(number), simulator, optimization_level=0)
+    return lambda: simulator.run(circuit, shots=10, seed_simulator=1).result()
+
+
+def test_pings_come_in_time_while_a_call_keeps_the_interpreter(session: PingedSession) -> None:
+    step = kept_through(session, lambda: ctypes.PyDLL(None).sleep(4))  # a library's call that does not let go of it
+    assert step.longest_gap_s > 3.5
+    check(step)
+
+
+@pytest.mark.slow
+@long_form
+def test_pings_come_in_time_during_a_long_simulation(simulation: Callable[[], object], session: PingedSession) -> None:
+    step = kept_through(session, simulation)
+    print(step)
+    check(step)
+
+
+@pytest.mark.slow
+@long_form
+@pytest.mark.parametrize("compute", [python, blas])
+def test_pings_come_in_time_while_python_or_blas_computes(session: PingedSession, compute: Callable[[], None]) -> None:
+    step = kept_through(session, compute)
+    print(step)
+    check(step)

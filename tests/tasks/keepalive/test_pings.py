@@ -1,0 +1,289 @@
+"""Pings as jobs of a real local service: what they are called, what they say, and what is written down of them."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+from azure.core.credentials import AccessToken, AzureKeyCredential
+from azure.quantum import Workspace
+
+from hybridloop.azure.job_document import job_document
+from hybridloop.azure.targets import find_target, known_targets
+from hybridloop.azure.transport import SignedRequest, Transport
+from hybridloop.errors import LeaseLost, ServiceUnreachable, SessionEnded
+from hybridloop.local_stack.processes import wait_until
+from hybridloop.tasks.keepalive.pings import PREPARED, PingPlace, ping_body
+from hybridloop.tasks.keepalive.rules import IdleRule
+from hybridloop.tasks.keepalive.standby import DeadMan
+from hybridloop.tasks.keepalive.thread import KeepAlive
+from hybridloop.testing.virtual_clock import ServiceClock
+from tests.conftest import SUBSCRIPTION, Emulator, running_emulator
+from tests.tasks.keepalive.ping_helpers import PingedSession, Written, pinged_session
+
+RUN = "3f0d3a57-64a1-4c5f-8f6b-3a9d5a1a7a01"
+MINUTE = 60.0
+
+
+@pytest.fixture(scope="module")
+def all_available() -> Iterator[Emulator]:
+    """A service whose targets are all there: some of them are down as a rule."""
+    with running_emulator() as service:
+        service.admin("targets", {name: {"availability": "Available"} for name in known_targets()})
+        yield service
+
+
+@pytest.fixture
+def session(emulator: Emulator) -> Iterator[PingedSession]:
+    with pinged_session(emulator.workspace()) as opened:
+        yield opened
+
+
+def test_a_pings_id_name_and_place_follow_from_run_session_and_number() -> None:
+    place = PingPlace(RUN, 2, 7)
+    assert place.id == str(uuid.uuid5(uuid.UUID(RUN), "session/2/ping/7"))
+    assert place.name == "3f0d3a5764a1.ping.2.7"
+    assert place.path == f"{RUN}/ping/2/7"
+
+
+@pytest.mark.parametrize("target", sorted(known_targets()))
+def test_every_target_takes_a_ping_and_the_service_sees_that_it_is_one(all_available: Emulator, target: str) -> None:
+    with pinged_session(all_available.workspace(), target=target) as session:
+        pings = session.pings()
+        pings.send()
+        assert wait_until(lambda: pings.settle() == 0, within_s=30)
+        pings.close()
+        (job,) = session.jobs()
+        place = PingPlace(session.run_uid, 0, 0)
+        assert (job["id"], job["name"], job["status"]) == (place.id, place.name, "Succeeded")
+        assert job["metadata"]["purpose"] == "keep-alive"
+        assert job["metadata"]["place"] == place.path
+        assert job["inputParams"]["shots"] == 1
+        state, cost = session.written.ends[place.id]
+        assert state == "done"
+        assert cost == job["costEstimate"]
+
+
+def test_on_ions_that_cost_money_error_mitigation_is_off_whose_minimum_is_eight_times_as_much() -> None:
+    place = PingPlace(RUN, 0, 0)
+    assert ping_body(place, "s", find_target("ionq.qpu.aria-1"))["inputParams"]["error-mitigation"] == {"debias": False}
+    assert "error-mitigation" not in ping_body(place, "s", find_target("ionq.simulator"))["inputParams"]
+
+
+def test_a_ping_is_written_down_before_it_is_sent_and_not_sent_if_that_fails(session: PingedSession) -> None:
+    session.written.refusal = SessionEnded("no", "", "")  # stands for any of the journal's or the budget's
+    pings = session.pings()
+    with pytest.raises(SessionEnded):
+        pings.send()
+    pings.close()
+    assert session.jobs() == []
+    assert session.written.ends == {}
+
+
+def test_a_process_that_has_lost_the_run_sends_no_ping_that_it_had_made_ready(session: PingedSession) -> None:
+    pings = session.pings(signed=session.signed)
+    assert pings.prepare()
+    session.written.refusal = LeaseLost(session.run_uid, "somebody")
+    with pytest.raises(LeaseLost):
+        pings.send()
+    pings.close()
+    assert session.jobs() == []
+
+
+def test_what_got_stuck_half_way_is_gone_on_with_under_the_same_number(session: PingedSession) -> None:
+    class Stuck:
+        def __getattr__(self, name: str) -> object:
+            return getattr(session.service, name)
+
+        def upload(self, container: str, data: bytes) -> None:
+            session.service.upload(container, data)
+            if not self.tries:
+                self.tries.append(container)
+                raise ServiceUnreachable("the connection broke", "", "")
+
+        def __init__(self) -> None:
+            self.tries: list[str] = []
+
+    pings = session.pings()
+    pings._service = Stuck()  # type: ignore[assignment]
+    with pytest.raises(ServiceUnreachable):
+        pings.send()
+    pings.send()
+    pings.close()
+    assert session.written.intended == session.written.accepted == [PingPlace(session.run_uid, 0, 0).id]
+
+
+def test_a_resumed_session_goes_on_with_the_next_number_and_settles_the_earlier_ones(session: PingedSession) -> None:
+    before = session.pings()
+    before.send()  # accepted, and then the process died
+    again = session.pings(first=2, left_over=2)  # number 0 arrived, number 1 was only intended
+    assert wait_until(lambda: again.settle() == 0, within_s=30)
+    again.send()
+    assert wait_until(lambda: again.settle() == 0, within_s=30)
+    ids = [PingPlace(session.run_uid, 0, n).id for n in range(3)]
+    assert [session.written.ends[key][0] for key in ids] == ["done", "lost", "done"]
+    assert session.written.ends[ids[1]][1] == {}
+    assert [job["id"] for job in session.jobs()] == [ids[0], ids[2]]
+
+
+def test_34_virtual_minutes_take_three_marked_pings_at_525_1050_and_1575_s_and_the_session_lives() -> None:
+    with running_emulator("--clock", "virtual") as service:
+        clock = ServiceClock(service.endpoint, service.admin_key)
+        with clock, pinged_session(service.workspace(), clock=clock) as session:
+            pings = session.pings()
+            keeper = KeepAlive(clock, IdleRule.RECORDED, session.opened_at, pings)
+            clock.wait(threading.Event(), 34 * MINUTE)
+            keeper.stop()
+            pings.close()
+            after = [
+                datetime.fromisoformat(job["creationTime"]).timestamp() - session.opened_at for job in session.jobs()
+            ]
+            assert after == pytest.approx([525.0, 1050.0, 1575.0], abs=0.5)
+            assert session.status() == "Executing"
+
+
+class Token:
+    """A credential as Azure's are: gives bearer tokens."""
+
+    def get_token(self, *scopes: str, **_: object) -> AccessToken:
+        assert scopes
+        return AccessToken("canary-token", 4102444800)
+
+
+def workspace_with(credential: object) -> Workspace:
+    return Workspace(
+        subscription_id=SUBSCRIPTION,
+        resource_group="tests",
+        name="ws",
+        location="eastus",
+        credential=credential,
+        user_agent="hybridloop",
+        _quantum_endpoint="https://eastus.quantum.azure.com/",
+    )
+
+
+@pytest.mark.parametrize(
+    ("credential", "header", "value"),
+    [
+        (AzureKeyCredential("canary-key"), "x-ms-quantum-api-key", "canary-key"),
+        (Token(), "authorization", "Bearer canary-token"),
+    ],
+)
+def test_a_request_for_others_to_send_is_signed_as_the_sdk_signs_and_does_not_show_its_secrets(
+    credential: object, header: str, value: str
+) -> None:
+    document = job_document("https://store/job-x?sig=canary-sig", {"name": "x"})
+    request = Transport(workspace_with(credential)).sign("PUT", "/jobs/some-id", document)
+    assert request.url.startswith("https://eastus.quantum.azure.com/subscriptions/")
+    assert "/workspaces/ws/jobs/some-id?api-version=" in request.url
+    headers = {name.lower(): text for name, text in request.headers.items()}
+    assert headers[header] == value
+    assert headers["content-type"] == "application/json"
+    assert headers["user-agent"].startswith("hybridloop")
+    assert b'"name"' in request.body
+    assert "canary" not in repr(request)
+
+
+class Watching(DeadMan):
+    """Notes what it is told, beside what the service is."""
+
+    def __init__(self, told: list[str]) -> None:
+        super().__init__()
+        self._told = told
+
+    def arm(self, after_s: Mapping[str, float]) -> None:
+        self._told.append(f"not before {min(after_s.values(), default=0.0):.0f} s")
+
+    def forget(self, key: str) -> None:
+        self._told.append("forget")
+
+
+def test_the_stand_in_waits_while_this_process_sends_and_lets_go_of_what_was_sent(session: PingedSession) -> None:
+    told: list[str] = []
+
+    class Noted:
+        def __getattr__(self, name: str) -> object:
+            return getattr(session.service, name)
+
+        def submit(self, job_id: str, container: str, body: Mapping[str, Any]) -> None:
+            told.append("submit")
+            session.service.submit(job_id, container, body)
+
+    pings = session.pings(signed=session.signed)
+    pings._dead_man = Watching(told)
+    pings._service = Noted()  # type: ignore[assignment]
+    pings.prepare()
+    pings.send()
+    pings.close()
+    assert told == ["not before 30 s", "submit", "forget"]
+
+
+class Passing:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.time = 1_800_000_000.0
+
+    def now(self) -> float:
+        return self.time
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        self.time += seconds
+        return event.is_set()
+
+    def hold(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+
+def test_prepared_requests_are_signed_anew_before_a_token_in_them_ends(session: PingedSession) -> None:
+    signed: list[str] = []
+    clock = Passing()
+
+    def sign(job_id: str, document: Mapping[str, Any]) -> SignedRequest:
+        signed.append(job_id)
+        return session.signed(job_id, document)
+
+    pings = replace(session, clock=clock).pings(signed=sign)
+    while pings.prepare():
+        pass
+    assert signed == session.written.intended
+    clock.time += 599.0
+    assert not pings.prepare()
+    clock.time += 1.0
+    while pings.prepare():
+        pass
+    assert signed == session.written.intended * 2
+    pings.close()
+
+
+def test_a_ping_that_can_not_be_written_down_as_accepted_is_one_all_the_same(session: PingedSession) -> None:
+    class Forgetful(Written):
+        def submitted(self, place: PingPlace) -> None:
+            raise LeaseLost(place.run_uid, "somebody")
+
+    written = Forgetful()
+    pings = replace(session, written=written).pings()
+    pings.send()
+    assert wait_until(lambda: pings.settle() == 0, within_s=30)
+    assert [state for state, _ in written.ends.values()] == ["done"]
+
+
+def test_an_hours_pings_are_made_ready_and_those_not_needed_cost_nothing(session: PingedSession) -> None:
+    pings = session.pings(signed=session.signed)
+    while pings.prepare():
+        pass
+    assert len(session.written.intended) == PREPARED
+    pings.send()  # one that is ready is used first
+    assert pings.prepare()  # and made up for
+    assert not pings.prepare()
+    assert wait_until(lambda: pings.settle() == 0, within_s=30)
+    pings.close()
+    (job,) = session.jobs()
+    assert job["id"] == session.written.intended[0]
+    assert [state for state, _ in session.written.ends.values()] == ["done"] + ["lost"] * PREPARED

@@ -1,0 +1,338 @@
+"""The sessions of a run kept alive or renewed, with every ping in its journal and its account."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybridloop.azure.client import ServiceClient
+from hybridloop.azure.targets import find_target
+from hybridloop.budget.caps import Budget, Caps
+from hybridloop.budget.cost_summary import CostSummary, summarize_charges
+from hybridloop.budget.prices import ping_price
+from hybridloop.errors import CapReached, InputError, LeaseLost
+from hybridloop.journal import Journal, Lease, NewRun, Ping
+from hybridloop.tasks.accounting import RunAccount
+from hybridloop.tasks.keepalive.pings import PREPARED, PingPlace
+from hybridloop.tasks.keepalive.rules import ExclusiveAccess, IdleRule, KeepAliveMode
+from hybridloop.tasks.keepalive.session_keeper import JournaledPings, Keeping, SessionKeeper
+from hybridloop.tasks.submission.job_ids import JobPlace, RoundPlace, session_id
+from hybridloop.tasks.submission.jobs import JobSpec
+from hybridloop.testing.virtual_clock import ServiceClock
+from tests.conftest import Emulator, running_emulator
+
+MINUTE = 60.0
+FREE = "rigetti.sim.qvm"
+PAID = "quantinuum.qpu.h2-1"
+UNPRICED = "rigetti.qpu.cepheus-1-36q"  # billed by time, which nobody can bound
+
+
+@dataclass(slots=True)
+class Run:
+    """A run in virtual time with all that keeping its sessions takes."""
+
+    service: ServiceClient
+    clock: ServiceClock
+    journal: Journal
+    lease: Lease
+    uid: str
+    billed: list[Mapping[str, float] | None]
+
+    def open(self, ordinal: int = 0, target: str = FREE) -> tuple[int, str, float]:
+        identifier = session_id(self.uid, ordinal)
+        self.service.open_session(identifier, "kept", find_target(target), "Continue")
+        return ordinal, identifier, self.clock.now()
+
+    def keeper(
+        self, keeping: Keeping, target: str = FREE, budget: Budget | None = None, *, stands_by: bool = False
+    ) -> SessionKeeper:
+        at = find_target(target)
+        account = budget or Budget(Caps())
+        records = JournaledPings(self.journal, self.lease, account, ping_price(at), self.clock.now, self.charge)
+        signed = self.service.sign_submission if stands_by else None
+        return SessionKeeper(keeping, self.uid, at, self.service, records, self.journal, self.clock, signed=signed)
+
+    def charge(self, estimate: Mapping[str, Any] | None) -> Mapping[str, float] | None:
+        """As rounds do, for credits and money alike, without naming what is free."""
+        lines = (estimate or {}).get("events") or []
+        credits = [float(line["amountBilled"]) for line in lines if line["dimensionId"] == "hqc"]
+        self.billed.append({"HQC": sum(credits)} if credits else None)
+        return self.billed[-1]
+
+    def leave_alone(self, minutes: float) -> None:
+        self.clock.wait(threading.Event(), minutes * MINUTE)
+
+    def states(self) -> list[str]:
+        return [ping.state for ping in self.journal.pings(self.uid)]
+
+    def status(self, ordinal: int = 0) -> str:
+        return str(self.service.get_session(session_id(self.uid, ordinal))["status"])
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[Emulator]:
+    with running_emulator("--clock", "virtual") as running:
+        yield running
+
+
+@pytest.fixture
+def run(emulator: Emulator, tmp_path: Path) -> Iterator[Run]:
+    uid = str(uuid.uuid4())
+    journal = Journal(f"sqlite:///{tmp_path / 'journal.db'}")
+    journal.add_run(NewRun(uid, uid, "vqe", "", FREE, 7, {}, None, {}))
+    with ServiceClock(emulator.endpoint, emulator.admin_key) as clock:
+        service = ServiceClient(emulator.workspace(), clock, threading.Event())
+        yield Run(service, clock, journal, journal.claim(uid), uid, [])
+        service.close()
+    journal.close()
+
+
+def test_34_idle_minutes_are_three_pings_in_the_journal_and_the_session_lives(run: Run) -> None:
+    keeper = run.keeper(Keeping())
+    assert keeper.mode is KeepAliveMode.PING
+    keeper.opened(*run.open())
+    run.leave_alone(34)
+    keeper.stop()
+    assert run.states() == ["done"] * 3
+    assert [(ping.session, ping.n, ping.id) for ping in run.journal.pings(run.uid)] == [
+        (0, n, PingPlace(run.uid, 0, n).id) for n in range(3)
+    ]
+    assert taken(run).jobs == 3
+    assert run.status() == "Executing"
+
+
+@pytest.mark.parametrize("mode", [KeepAliveMode.RENEW, KeepAliveMode.OFF])
+def test_without_pings_it_lapses(run: Run, mode: KeepAliveMode) -> None:
+    keeper = run.keeper(Keeping(mode))
+    keeper.opened(*run.open())
+    run.leave_alone(34)
+    keeper.stop()
+    assert run.states() == []
+    assert run.status() == "TimedOut"
+
+
+def test_a_renewal_is_called_for_when_a_ping_would_have_been_due_and_not_beside_jobs(run: Run) -> None:
+    keeper = run.keeper(Keeping(KeepAliveMode.RENEW))
+    assert not keeper.would_idle(1e12)  # nothing is open
+    keeper.opened(0, session_id(run.uid, 0), 1000.0)
+    assert [keeper.would_idle(1000.0 + after) for after in (0.0, 524.0, 525.0)] == [False, False, True]
+    keeper.submitted(1100.0)
+    assert not keeper.would_idle(9999.0)
+    keeper.ended(1200.0)
+    assert [keeper.would_idle(1200.0 + after) for after in (524.0, 525.0)] == [False, True]
+    keeper.opened(1, session_id(run.uid, 1), 2000.0)
+    assert not keeper.would_idle(2524.0)
+
+
+@pytest.mark.parametrize("mode", [KeepAliveMode.AUTO, KeepAliveMode.OFF])
+def test_only_who_chose_to_renew_renews(run: Run, mode: KeepAliveMode) -> None:
+    keeper = run.keeper(Keeping(mode))
+    keeper.opened(*run.open())
+    assert not keeper.would_idle(1e12)
+    keeper.stop()
+
+
+@pytest.mark.parametrize(
+    ("target", "mode"),
+    [(FREE, "ping"), ("ionq.simulator", "ping"), (PAID, "renew"), ("ionq.qpu.aria-1", "renew"), (UNPRICED, "renew")],
+)
+def test_auto_goes_by_the_price_of_the_target(run: Run, target: str, mode: str) -> None:
+    assert run.keeper(Keeping(), target).mode == mode
+
+
+def test_a_run_that_is_resumed_settles_its_earlier_pings_and_goes_on_with_their_numbers(run: Run) -> None:
+    session = run.open()
+    dead = run.keeper(Keeping())
+    dead.opened(*session)
+    run.leave_alone(9)
+    dead._keeper.stop()  # type: ignore[union-attr]  # as if the process had died: nothing is settled or closed
+    run.journal.add_ping(run.lease, _intended(run, 1))  # and this one was on its way, but did not arrive
+    spent = taken(run)
+    keeper = run.keeper(Keeping(), budget=Budget(Caps(), spent.spending))
+    keeper.opened(session[0], session[1], session[2])
+    run.leave_alone(7)
+    keeper.stop()
+    assert run.states() == ["done", "lost", "done"]  # the third at once: how long the session was idle is not known
+    assert run.status() == "Executing"
+
+
+def taken(run: Run) -> CostSummary:
+    """What the run has taken, as its journal has it."""
+    return summarize_charges(run.journal.charges(run.uid), None)
+
+
+def _intended(run: Run, n: int) -> Ping:
+    return Ping(PingPlace(run.uid, 0, n).id, 0, n, {"USD": 0.0})
+
+
+def test_who_leaves_in_haste_leaves_the_last_ping_to_whoever_resumes(run: Run, emulator: Emulator) -> None:
+    emulator.admin("targets", {FREE: {"queue_s": 3600}})
+    session = run.open()
+    keeper = run.keeper(Keeping())
+    keeper.opened(*session)
+    run.leave_alone(9)
+    keeper.stop(settles=False)
+    emulator.admin("targets", {FREE: None})
+    assert run.states() == ["submitted"]
+    again = run.keeper(Keeping(), budget=Budget(Caps(), taken(run).spending))
+    again.opened(*session)
+    run.leave_alone(62)
+    again.stop()
+    assert run.states() == ["done"]
+
+
+def test_a_run_that_somebody_else_has_taken_is_not_pinged_for(run: Run) -> None:
+    keeper = run.keeper(Keeping())
+    keeper.opened(*run.open())
+    run.journal.release(run.lease)
+    run.journal.claim(run.uid)
+    run.leave_alone(9)
+    keeper.stop()
+    assert run.states() == []
+
+
+def test_a_ping_that_was_made_ready_and_never_sent_counts_for_nothing(run: Run) -> None:
+    budget, price = Budget(Caps()), ping_price(find_target(PAID))
+    records = JournaledPings(run.journal, run.lease, budget, price, run.clock.now, run.charge)
+    place = PingPlace(run.uid, 0, 0)
+    records.intend(place)
+    assert budget.reserved.jobs == taken(run).jobs == 1
+    records.ended(place, "lost", {})
+    spent = taken(run)
+    assert (spent.jobs, spent.shots, sum(spent.amounts.values())) == (0, 0, 0.0)
+    assert budget.reserved.jobs == budget.spent.jobs == 0
+    assert run.billed == []
+
+
+def test_a_ping_that_can_not_be_written_down_sets_nothing_aside(run: Run) -> None:
+    budget, price = Budget(Caps()), ping_price(find_target(PAID))
+    records = JournaledPings(run.journal, run.lease, budget, price, run.clock.now, run.charge)
+    run.journal.release(run.lease)
+    run.journal.claim(run.uid)
+    with pytest.raises(LeaseLost):
+        records.intend(PingPlace(run.uid, 0, 0))
+    assert budget.reserved.jobs == 0
+
+
+def test_the_next_session_has_pings_of_its_own(run: Run) -> None:
+    keeper = run.keeper(Keeping())
+    keeper.opened(*run.open(0))
+    run.leave_alone(9)
+    run.service.close_session(session_id(run.uid, 0))
+    keeper.opened(*run.open(1))
+    run.leave_alone(9)
+    keeper.stop()
+    assert [(ping.session, ping.n, ping.state) for ping in run.journal.pings(run.uid)] == [
+        (0, 0, "done"),
+        (1, 0, "done"),
+    ]
+
+
+def test_a_cap_bounds_pings_and_ends_them_without_harm(run: Run) -> None:
+    budget = Budget(Caps(max_jobs=2))
+    keeper = run.keeper(Keeping(), budget=budget)
+    keeper.opened(*run.open())
+    run.leave_alone(40)
+    keeper.stop()
+    assert run.states() == ["done"] * 2
+    assert (budget.spent.jobs, budget.reserved.jobs) == (2, 0)
+    with pytest.raises(CapReached):
+        budget.reserve([1], [ping_price(find_target(FREE))], now=0.0)
+
+
+def test_pings_that_stand_by_make_room_for_a_round_and_the_session_is_kept_alive_all_the_same(run: Run) -> None:
+    budget, free = Budget(Caps(max_jobs=PREPARED + 2)), ping_price(find_target(FREE))
+    keeper = run.keeper(Keeping(), budget=budget, stands_by=True)
+    keeper.opened(*run.open())
+    run.leave_alone(1)
+    assert budget.reserved.jobs == PREPARED
+    with pytest.raises(CapReached):
+        budget.reserve([1] * (PREPARED + 1), [free] * (PREPARED + 1), now=0.0)
+    keeper.stand_down()
+    assert (budget.spent.jobs, budget.reserved.jobs) == (0, 0)
+    assert run.states() == ["lost"] * PREPARED
+    round_ = budget.reserve([1] * PREPARED, [free] * PREPARED, now=0.0)
+    run.leave_alone(10)
+    budget.settle(round_, [None] * PREPARED)
+    run.leave_alone(9)
+    keeper.stop()
+    assert run.states() == ["lost"] * PREPARED + ["done"] * 2
+    assert (budget.spent.jobs, budget.reserved.jobs) == (PREPARED + 2, 0)
+    assert run.status() == "Executing"
+
+
+def test_a_ping_that_was_sent_keeps_its_place_in_the_account_when_the_others_make_room(run: Run) -> None:
+    budget = Budget(Caps())
+    keeper = run.keeper(Keeping(), budget=budget, stands_by=True)
+    keeper.opened(*run.open())
+    run.leave_alone(9)
+    keeper.stand_down()
+    keeper.stand_down()  # there is no more to give back
+    assert budget.spent.jobs + budget.reserved.jobs == 1
+    run.leave_alone(1)
+    keeper.stop()
+    assert (budget.spent.jobs, budget.reserved.jobs) == (1, 0)
+    assert sorted(run.states()) == ["done"] + ["lost"] * (PREPARED - 1)
+    assert taken(run).jobs == 1
+
+
+def test_a_round_that_meets_the_cap_is_reserved_once_room_was_made(run: Run) -> None:
+    budget, target = Budget(Caps(max_jobs=PREPARED)), find_target(FREE)
+    account = RunAccount(budget, target, run.clock)
+    keeper = run.keeper(Keeping(), budget=budget, stands_by=True)
+    account.make_room = keeper.stand_down
+    keeper.opened(*run.open())
+    run.leave_alone(1)
+    spec = JobSpec(JobPlace(RoundPlace(run.uid, "main", 0), 0, 0, 0), 0, 1, 1, b"", "", None, {"USD": 0.0})
+    for attempt in range(PREPARED):
+        account.again(replace(spec, attempt=attempt))
+        assert budget.reserved.jobs == attempt + 1
+    with pytest.raises(CapReached):
+        account.again(replace(spec, attempt=PREPARED))
+    keeper.stop()
+    assert budget.reserved.jobs == PREPARED
+
+
+def test_what_pings_cost_is_billed_and_counted(run: Run) -> None:
+    budget = Budget(Caps())
+    keeper = run.keeper(Keeping(KeepAliveMode.PING), PAID, budget)
+    keeper.opened(*run.open(target=PAID))
+    run.leave_alone(34)
+    keeper.stop()
+    assert len(run.billed) == len(run.states()) >= 2
+    cost = sum((amounts or {}).get("HQC", 0.0) for amounts in run.billed)
+    assert cost >= 5.0 * len(run.billed)
+    assert taken(run).amounts["HQC"] == pytest.approx(cost)
+    assert budget.spent.amounts["HQC"] == pytest.approx(cost)
+
+
+def test_a_machine_is_held_from_the_first_job_on_until_the_cap_and_not_a_job_more(run: Run) -> None:
+    keeper = run.keeper(Keeping(KeepAliveMode.RENEW, hold=ExclusiveAccess(26.0)), PAID)
+    keeper.opened(*run.open(target=PAID))
+    run.leave_alone(3)
+    assert run.states() == []
+    keeper.submitted(run.clock.now())
+    run.leave_alone(30)
+    keeper.stop()
+    assert len(run.states()) == 5
+    assert taken(run).amounts["HQC"] <= 26.0
+
+
+def test_a_hold_that_can_not_be_is_refused_before_anything_is_sent(run: Run) -> None:
+    with pytest.raises(InputError, match="exclusive_access_budget"):
+        run.keeper(Keeping(hold=ExclusiveAccess(100.0)))
+
+
+def test_documented_pings_go_on_while_a_job_is_queued(run: Run) -> None:
+    keeper = run.keeper(Keeping(rule=IdleRule.DOCUMENTED))
+    keeper.opened(*run.open())
+    keeper.submitted(run.clock.now())
+    run.leave_alone(20)
+    keeper.stop()
+    assert run.states() == ["done"] * 2

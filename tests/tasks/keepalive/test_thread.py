@@ -1,0 +1,364 @@
+"""When a session's pings are due, what is chosen where they cost money, and the thread that sends them in time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hybridloop.azure.targets import find_target
+from hybridloop.errors import HybridloopError, InputError, ServiceBusy, ServiceUnreachable, SessionEnded
+from hybridloop.tasks.keepalive.rules import (
+    HOLD_LIMIT_S,
+    IDLE_LIMIT_S,
+    Activity,
+    ExclusiveAccess,
+    IdleRule,
+    KeepAliveMode,
+    choose,
+    due_at,
+)
+from hybridloop.tasks.keepalive.thread import PACE, REPEAT_S, KeepAlive
+
+MINUTE = 60.0
+START = 1_800_000_000.0
+moments = st.floats(0.0, 1e5).map(lambda after: START + after)
+activities = st.builds(Activity, st.just(START), st.none() | moments, st.none() | moments, st.integers(0, 3))
+
+
+@given(activities)
+def test_recorded_the_ten_minutes_count_from_the_later_of_opening_and_last_end_and_never_beside_a_job(
+    activity: Activity,
+) -> None:
+    due = due_at(IdleRule.RECORDED, activity)
+    if activity.in_flight:
+        assert due is None
+    else:
+        assert due == max(START, activity.last_job_end or START) + 525.0
+
+
+@given(activities)
+def test_documented_they_count_from_the_last_submission_whatever_is_queued(activity: Activity) -> None:
+    assert due_at(IdleRule.DOCUMENTED, activity) == max(START, activity.last_submission or START) + 525.0
+
+
+@pytest.mark.parametrize(
+    ("price", "chosen", "because"),
+    [
+        ({}, KeepAliveMode.PING, "free"),
+        ({"USD": 0.0}, KeepAliveMode.PING, "free"),
+        ({"HQC": 5.01}, KeepAliveMode.RENEW, "5.01 HQC"),
+        ({"USD": 0.0, "HQC": 5.0}, KeepAliveMode.RENEW, "5 HQC"),
+        (None, KeepAliveMode.RENEW, "not known"),
+    ],
+)
+def test_auto_pings_where_it_is_free_and_says_why(
+    price: dict[str, float] | None, chosen: KeepAliveMode, because: str
+) -> None:
+    mode, why = choose(KeepAliveMode.AUTO, price)
+    assert mode is chosen
+    assert because in why
+    assert why.endswith(".")
+
+
+@pytest.mark.parametrize("mode", [KeepAliveMode.PING, KeepAliveMode.RENEW, KeepAliveMode.OFF])
+@pytest.mark.parametrize("price", [None, {}, {"USD": 97.5}])
+def test_what_was_asked_for_is_done_whatever_it_costs(mode: KeepAliveMode, price: dict[str, float] | None) -> None:
+    assert choose(mode, price)[0] is mode
+
+
+def test_a_ping_that_costs_money_says_so() -> None:
+    assert "97.5 USD" in choose(KeepAliveMode.PING, {"USD": 97.5})[1]
+
+
+def test_a_hold_is_worth_as_many_jobs_as_its_cap_pays_for() -> None:
+    assert ExclusiveAccess(100.0).pings(find_target("quantinuum.qpu.h2-1"), {"HQC": 5.02}) == 19
+
+
+@pytest.mark.parametrize(
+    ("hold", "target", "price"),
+    [
+        (ExclusiveAccess(100.0), "rigetti.sim.qvm", {"USD": 0.0}),
+        (ExclusiveAccess(100.0), "quantinuum.qpu.h2-1", None),
+        (ExclusiveAccess(100.0, "USD"), "quantinuum.qpu.h2-1", {"HQC": 5.02}),
+        (ExclusiveAccess(0.0), "quantinuum.qpu.h2-1", {"HQC": 5.02}),
+        (ExclusiveAccess(float("nan")), "quantinuum.qpu.h2-1", {"HQC": 5.02}),
+    ],
+)
+def test_a_hold_that_has_no_sense_or_no_cap_is_refused(
+    hold: ExclusiveAccess, target: str, price: dict[str, float] | None
+) -> None:
+    with pytest.raises(InputError, match="exclusive_access_budget"):
+        hold.pings(find_target(target), price)
+
+
+class LeapingClock:
+    """Time leaps to the end of each wait, but not beyond `until`, where all stands still.
+
+    Who waits first for `until` wakes `late` seconds too late, as a thread does that is kept from running.
+    """
+
+    def __init__(self, until: float, late: float = 0.0) -> None:
+        self._now = START
+        self._late = late
+        self._until = START + until
+        self.arrived = threading.Event()
+
+    def now(self) -> float:
+        return self._now
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        if event.is_set():
+            return True
+        if self._now + seconds <= self._until:
+            self._now += seconds
+            return False
+        self._now = self._until
+        if self._late:
+            self._now = self._until = self._until + self._late
+            self._late = 0.0
+            return False
+        self.arrived.set()
+        return event.wait()
+
+    def hold(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+
+class PingsOf:
+    """Notes when it was asked to ping; each ping ends after some seconds. The first ones may fail."""
+
+    def __init__(
+        self, clock: LeapingClock, *, lasts_s: float = 0.0, failures: tuple[HybridloopError, ...] = ()
+    ) -> None:
+        self._clock = clock
+        self._lasts_s = lasts_s
+        self._failures = list(failures)
+        self.ends: list[float] = []
+        self.sent_after: list[float] = []
+        self.tried_after: list[float] = []
+
+    def send(self) -> None:
+        self.tried_after.append(self._clock.now() - START)
+        if self._failures:
+            raise self._failures.pop(0)
+        self.sent_after.append(self._clock.now() - START)
+        self.ends.append(self._clock.now() + self._lasts_s)
+
+    def settle(self) -> int:
+        self.ends = [end for end in self.ends if end > self._clock.now()]
+        return len(self.ends)
+
+
+@contextmanager
+def kept(
+    minutes: float,
+    *,
+    rule: IdleRule = IdleRule.RECORDED,
+    pings: Callable[[LeapingClock], PingsOf] = PingsOf,
+    before: Callable[[KeepAlive], None] = lambda _: None,
+    hold_pings: int = 0,
+) -> Iterator[tuple[PingsOf, KeepAlive]]:
+    """A keep-alive at the end of so many minutes in which nobody asked for anything but `before`."""
+    clock = LeapingClock(minutes * MINUTE)
+    gate = threading.Event()
+    clock.hold = lambda: _opened(gate)  # type: ignore[method-assign]  # so that `before` comes first
+    sender = pings(clock)
+    keeper = KeepAlive(clock, rule, START, sender, hold_pings=hold_pings)
+    try:
+        before(keeper)
+        gate.set()
+        assert clock.arrived.wait(30.0)
+        yield sender, keeper
+    finally:
+        keeper.stop()
+
+
+@contextmanager
+def _opened(gate: threading.Event) -> Iterator[None]:
+    gate.wait()
+    yield
+
+
+@pytest.mark.parametrize("rule", IdleRule)
+def test_34_idle_minutes_take_exactly_three_pings(rule: IdleRule) -> None:
+    with kept(34, rule=rule) as (pings, _):
+        assert pings.sent_after == [525.0, 1050.0, 1575.0]
+
+
+def test_recorded_nothing_is_due_while_a_job_is_queued_or_running() -> None:
+    with kept(300, before=lambda keeper: keeper.in_flight(2)) as (pings, _):
+        assert pings.sent_after == []
+
+
+def test_documented_a_ping_is_due_while_jobs_are_queued_for_half_a_day() -> None:
+    with kept(720, rule=IdleRule.DOCUMENTED, before=lambda keeper: keeper.in_flight(1)) as (pings, _):
+        assert pings.sent_after == [525.0 * i for i in range(1, 83)]
+
+
+def test_the_end_of_a_round_puts_the_next_ping_off() -> None:
+    with kept(20, before=lambda keeper: keeper.ended(START + 300.0)) as (pings, _):
+        assert pings.sent_after == [825.0]
+
+
+def test_a_submission_puts_it_off_by_the_documented_rule_alone() -> None:
+    def submitted(keeper: KeepAlive) -> None:
+        keeper.submitted(START + 300.0)
+
+    with kept(15, rule=IdleRule.DOCUMENTED, before=submitted) as (pings, _):
+        assert pings.sent_after == [825.0]
+    with kept(15, before=submitted) as (pings, _):
+        assert pings.sent_after == [525.0]
+
+
+@pytest.mark.parametrize("lasts_s", [3.0, 120.0, 3600.0])
+def test_a_ping_that_takes_a_while_keeps_the_session_alive_and_the_next_is_never_late(lasts_s: float) -> None:
+    with kept(180, pings=lambda clock: PingsOf(clock, lasts_s=lasts_s)) as (pings, _):
+        assert len(pings.sent_after) >= 2
+        for earlier, later in zip(pings.sent_after, pings.sent_after[1:], strict=False):
+            assert 0.85 * (lasts_s + 525.0) <= later - earlier <= lasts_s + 525.0
+
+
+def test_a_ping_that_does_not_get_through_is_sent_again_within_the_margin() -> None:
+    trouble = (ServiceBusy("503", "", ""), ServiceUnreachable("no route", "", ""))
+    with kept(9.5, pings=lambda clock: PingsOf(clock, failures=trouble)) as (pings, keeper):
+        assert pings.tried_after == [525.0, 525.0 + REPEAT_S, 525.0 + 2 * REPEAT_S]
+        assert keeper.ceased == ""
+
+
+def test_it_gives_up_when_the_session_has_idled_out_and_starts_anew_with_the_next_job() -> None:
+    endless = tuple(ServiceBusy("503", "", "") for _ in range(1000))
+    with kept(60, pings=lambda clock: PingsOf(clock, failures=endless)) as (pings, keeper):
+        assert pings.tried_after[-1] <= IDLE_LIMIT_S
+        assert len(pings.tried_after) == 8  # at 525, 535, … 595 s
+        assert "503" in keeper.ceased
+        keeper.submitted(START + 3600.0)
+        assert keeper.ceased == ""
+
+
+def test_a_session_that_has_ended_is_not_pinged_again() -> None:
+    with kept(60, pings=lambda clock: PingsOf(clock, failures=(SessionEnded("over", "", ""),))) as (pings, _):
+        assert pings.tried_after == [525.0]
+
+
+def test_a_hold_has_a_job_within_every_minute_from_the_first_one_on_until_its_cap_and_then_the_idle_rule() -> None:
+    with kept(20, before=lambda keeper: keeper.submitted(START + 100.0), hold_pings=5) as (pings, _):
+        held, later = pings.sent_after[:5], pings.sent_after[5:]
+        for earlier, after in zip([100.0, *held], held, strict=False):
+            assert 0.0 < after - earlier < HOLD_LIMIT_S
+        assert later == [held[-1] + 525.0]
+
+
+def test_a_hold_does_not_begin_before_there_was_a_job() -> None:
+    with kept(8, hold_pings=5) as (pings, _):
+        assert pings.sent_after == []
+
+
+def test_stop_ends_the_thread_at_once() -> None:
+    with kept(5) as (_, keeper):
+        keeper.stop()
+        assert "hybridloop-keep-alive" not in {thread.name for thread in threading.enumerate()}
+
+
+class StandInOf:
+    """Notes what it is asked for; may have sent pings."""
+
+    def __init__(self, clock: LeapingClock, needs: int = 3) -> None:
+        self._clock = clock
+        self._needs = needs
+        self.prepared_after: list[float] = []
+        self.first_after: float | None = None
+        self.has_sent: list[float] = []
+
+    def prepare(self) -> bool:
+        if len(self.prepared_after) == self._needs:
+            return False
+        self.prepared_after.append(self._clock.now() - START)
+        return True
+
+    def postpone(self, first_at: float | None) -> None:
+        self.first_after = None if first_at is None else first_at - START
+
+    def sent(self) -> list[float]:
+        sent, self.has_sent = self.has_sent, []
+        return sent
+
+
+@contextmanager
+def kept_with_stand_in(
+    minutes: float,
+    *,
+    sent_after: tuple[float, ...] = (),
+    failures: tuple[HybridloopError, ...] = (),
+    rule: IdleRule = IdleRule.RECORDED,
+    starved_s: float = 0.0,
+) -> Iterator[tuple[PingsOf, StandInOf, KeepAlive]]:
+    clock = LeapingClock(minutes * MINUTE, starved_s)
+    pings, stand_in = PingsOf(clock, failures=failures), StandInOf(clock)
+    stand_in.has_sent = [START + after for after in sent_after]
+    keeper = KeepAlive(clock, rule, START, pings, stand_in=stand_in)
+    try:
+        assert clock.arrived.wait(30.0)
+        yield pings, stand_in, keeper
+    finally:
+        keeper.stop()
+
+
+def test_a_session_of_a_few_seconds_has_no_stand_in() -> None:
+    with kept_with_stand_in(PACE.stand_in_after_s / MINUTE - 0.01) as (_, stand_in, _):
+        assert stand_in.prepared_after == []
+
+
+def test_the_stand_in_is_prepared_after_20_s_and_waits_15_s_longer_than_this_process() -> None:
+    with kept_with_stand_in(2) as (_, stand_in, _):
+        assert stand_in.prepared_after == [PACE.stand_in_after_s] * 3
+        assert stand_in.first_after == 525.0 + PACE.stand_in_margin_s
+
+
+def test_each_ping_and_each_round_puts_the_stand_in_off() -> None:
+    with kept_with_stand_in(10) as (pings, stand_in, keeper):
+        assert pings.sent_after == [525.0]
+        assert stand_in.first_after == 1050.0 + PACE.stand_in_margin_s
+        keeper.ended(START + 590.0)
+        assert stand_in.first_after == 590.0 + 525.0 + PACE.stand_in_margin_s
+
+
+def test_what_the_stand_in_sent_counts_as_a_ping() -> None:
+    with kept_with_stand_in(15, sent_after=(300.0,)) as (pings, stand_in, _):
+        assert pings.sent_after == [825.0]
+        assert stand_in.first_after == 825.0 + 525.0 + PACE.stand_in_margin_s
+
+
+def test_the_stand_in_sends_nothing_once_this_process_has_ceased_to() -> None:
+    with kept_with_stand_in(20, failures=(SessionEnded("over", "", ""),)) as (_, stand_in, _):
+        assert stand_in.first_after is None
+
+
+def test_a_round_that_ended_while_no_thread_could_run_counts_as_ended_before() -> None:
+    with kept_with_stand_in(4) as (_, _, keeper):  # its thread stands still from here on
+        keeper.ended(START + 240.0)
+        assert keeper.activity.last_job_end == START + 240.0
+        keeper.ended(START + 900.0)
+        assert keeper.activity.last_job_end == pytest.approx(START + 240.0, abs=10.0)
+
+
+def test_so_does_one_that_this_thread_hears_of_just_after_it_could_not_run() -> None:
+    with kept_with_stand_in(4, starved_s=100.0) as (_, _, keeper):
+        keeper.ended(START + 341.0)
+        assert keeper.activity.last_job_end == pytest.approx(START + 240.0, abs=10.0)
+
+
+def test_a_submission_puts_the_stand_in_off_at_once() -> None:
+    with kept_with_stand_in(4, rule=IdleRule.DOCUMENTED) as (_, stand_in, keeper):
+        keeper.submitted(START + 241.0)
+        assert stand_in.first_after == 241.0 + 525.0 + PACE.stand_in_margin_s
+
+
+def test_the_stand_in_leaves_a_ping_that_is_to_be_sent_again_to_this_process() -> None:
+    with kept_with_stand_in(526.0 / MINUTE, failures=(ServiceBusy("503", "", ""),)) as (pings, stand_in, _):
+        assert pings.tried_after == [525.0]
+        assert stand_in.first_after == 525.0 + REPEAT_S + PACE.stand_in_margin_s

@@ -1,0 +1,283 @@
+"""A run goes on from its journal: what is there is handed out again, what is not is asked, nothing is asked twice."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from azure.quantum import Workspace
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+from qiskit.circuit.library import efficient_su2
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from hybridloop.algorithms.rounds import Counts, MeasuredPub
+from hybridloop.azure.listing import list_sessions
+from hybridloop.budget.caps import Caps
+from hybridloop.errors import CapReached, HybridloopError, ReplayDiverged, RunBusy, ServiceRefused
+from hybridloop.journal import Journal, journal_url
+from hybridloop.journal.claimed_run import claim_run, new_run
+from hybridloop.local_stack.processes import wait_until
+from hybridloop.tasks.session import OpenSession, open_session
+from hybridloop.tasks.submission.job_ids import JobPlace, RoundPlace
+from hybridloop.tasks.submission.round_in_flight import RoundInFlight
+from tests.conftest import Emulator
+
+TARGET = "rigetti.sim.qvm"
+
+
+class Died(BaseException):
+    """Stands for a process that ends on the spot."""
+
+
+@pytest.fixture
+def workspace(emulator: Emulator) -> Workspace:
+    return emulator.workspace()
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with Journal(journal_url(tmp_path / "journal.db")) as kept:
+        yield kept
+
+
+@pytest.fixture
+def uid(journal: Journal) -> str:
+    run = new_run(str(uuid.uuid4()), key="night", algorithm="session", problem="", target=TARGET, seed=3)
+    return journal.add_run(run).uid
+
+
+@contextmanager
+def session_of(journal: Journal, uid: str, workspace: Workspace, target: str = TARGET) -> Iterator[OpenSession]:
+    with claim_run(journal, uid) as run, open_session(workspace, target, run=run) as session:
+        yield session
+
+
+def ansatz() -> QuantumCircuit:
+    circuit = efficient_su2(2, reps=1)
+    circuit.measure_all()
+    return circuit
+
+
+def ask(k: int, *, shots: int = 100, shift: float = 0.0) -> SamplerPub:
+    """Round k of a search that is no search: three points of eight angles."""
+    points = np.random.default_rng(k).uniform(-3, 3, (3, 8)) + shift
+    return SamplerPub.coerce((ansatz(), points, shots))
+
+
+def found(answer: list[MeasuredPub]) -> list[dict[str, int]]:
+    return [counts.bitstrings() for counts in answer[0] if isinstance(counts, Counts)]
+
+
+def test_rounds_that_are_there_come_back_without_a_request_or_a_compilation(
+    journal: Journal, uid: str, start_emulator: Callable[..., Emulator]
+) -> None:
+    service = start_emulator()
+    workspace = service.workspace("replayed")
+    with session_of(journal, uid, workspace) as session:
+        first = [found(session.run_round([ask(k)])) for k in range(3)]
+    service.stop()  # a request would find nobody
+    with session_of(journal, uid, workspace) as session:
+        again = [session.run_round([ask(k)]) for k in range(3)]
+    assert [found(answer) for answer in again] == first
+    assert (session.replayed, session.jobs, session.shots, session.structures_compiled) == (3, 9, 900, 0)
+
+
+def test_a_replayed_round_hands_back_the_points_that_were_written_down(
+    journal: Journal, uid: str, workspace: Workspace
+) -> None:
+    def points(shift: float) -> NDArray[np.float64]:
+        with session_of(journal, uid, workspace) as session:
+            return session.run_round([ask(0, shift=shift)])[0].points
+
+    first = points(0.0)
+    assert np.array_equal(points(1e-9), first)
+
+
+def test_jobs_that_were_written_down_and_not_sent_are_held_to_the_caps_of_whoever_goes_on(
+    journal: Journal, uid: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, emulator: Emulator
+) -> None:
+    def refuse(*_: object, **__: object) -> Any:
+        raise ServiceRefused("no room", "Nothing was submitted.", "Go on later.")
+
+    with monkeypatch.context() as dying:
+        dying.setattr("hybridloop.azure.client.ServiceClient.upload", refuse)
+        with pytest.raises(ServiceRefused), session_of(journal, uid, workspace) as session:
+            session.run_round([ask(0)])
+    with (
+        pytest.raises(CapReached, match="max_jobs"),
+        claim_run(journal, uid) as run,
+        open_session(workspace, TARGET, run=run, caps=Caps(max_jobs=2)) as session,
+    ):
+        session.run_round([ask(0)])
+    assert emulator.admin(f"ledger?run={uid}")["entries"] == []
+    with session_of(journal, uid, workspace) as session:
+        assert len(found(session.run_round([ask(0)]))) == 3
+    assert len(emulator.admin(f"ledger?run={uid}")["entries"]) == 3
+
+
+def test_what_was_in_flight_when_the_process_died_is_adopted_and_the_session_goes_on(
+    journal: Journal, uid: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, emulator: Emulator
+) -> None:
+    def die(*_: object, **__: object) -> Any:
+        raise Died
+
+    with monkeypatch.context() as dying:
+        dying.setattr(RoundInFlight, "result", die)
+        dying.setattr("hybridloop.tasks.session_renewal.Lineage.close", die)  # a process that is dead closes nothing
+        with pytest.raises(Died), session_of(journal, uid, workspace) as session:
+            session.run_round([ask(0)])
+    (left_open,) = list_sessions(workspace, 5)
+    assert left_open["status"] == "Executing"
+    with session_of(journal, uid, workspace) as session:
+        answer = session.run_round([ask(0)])
+        assert session.id == left_open["id"]
+    assert len(found(answer)) == 3
+    books = emulator.admin(f"ledger?run={uid}")
+    assert (len(books["entries"]), books["duplicates"]["count"]) == (3, 0)
+    assert [row["status"] for row in list_sessions(workspace, 5)] == ["Succeeded"]
+
+
+def test_a_job_that_had_failed_is_asked_again_though_others_of_its_round_are_adopted_later(
+    journal: Journal, uid: str, start_emulator: Callable[..., Emulator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object, **__: object) -> Any:
+        raise Died
+
+    def die_when_all_is_over(session: OpenSession) -> None:
+        session.start_round([ask(0)])
+        assert wait_until(lambda: is_over(workspace), within_s=30)
+        die()
+
+    service = start_emulator()
+    workspace = service.workspace("resumed")
+    place = RoundPlace(uid, "main", 0)
+    fails, is_late = (JobPlace(place, 0, point, 0).name(0) for point in (0, 1))
+    asked_again = JobPlace(place, 0, 0, 0).name(1)  # accepted last, however short the wait before it
+    service.admin(
+        "faults",
+        {
+            "rules": [
+                {"fault": "job-fails", "code": "ProviderTimeout", "operation": "submit", "job": fails},
+                {"fault": "slow-answer", "seconds": 0.5, "operation": "get-job", "job": is_late},
+                {"fault": "slow-answer", "seconds": 1.5, "operation": "submit", "job": asked_again},
+            ]
+        },
+    )
+    with monkeypatch.context() as dying:
+        dying.setattr(RoundInFlight, "observe", lambda *_: None)
+        dying.setattr(OpenSession, "leave", die)  # a process that is dead waits for nothing and closes nothing
+        with pytest.raises(Died), session_of(journal, uid, workspace) as session:
+            die_when_all_is_over(session)
+    with session_of(journal, uid, workspace) as session:
+        too_long = threading.Timer(20, session.stop)  # which fails the test: a bound for broken code
+        too_long.start()
+        assert len(found(session.run_round([ask(0)]))) == 3
+        too_long.cancel()
+    books = service.admin(f"ledger?run={uid}")
+    assert (len(books["entries"]), books["duplicates"]["count"]) == (4, 0)
+
+
+def is_over(workspace: Workspace) -> bool:
+    jobs = list(workspace.list_jobs())
+    return len(jobs) == 3 and all(job.has_completed() for job in jobs)
+
+
+def test_a_resumed_run_that_has_all_it_needs_still_closes_the_session_that_was_left_open(
+    journal: Journal, uid: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object, **__: object) -> Any:
+        raise Died
+
+    with monkeypatch.context() as dying:
+        dying.setattr("hybridloop.tasks.session_renewal.Lineage.close", die)
+        with pytest.raises(Died), session_of(journal, uid, workspace) as session:
+            session.run_round([ask(0)])
+    with session_of(journal, uid, workspace) as session:
+        session.run_round([ask(0)])
+    assert [row["status"] for row in list_sessions(workspace, 5)] == ["Succeeded"]
+
+
+def test_a_session_that_was_closed_is_followed_by_the_next_in_line(
+    journal: Journal, uid: str, workspace: Workspace
+) -> None:
+    for k in range(3):
+        with session_of(journal, uid, workspace) as session:
+            for earlier in range(k + 1):
+                session.run_round([ask(earlier)])
+    assert [(row.ordinal, row.reason) for row in session.lineage.rows] == [(0, ""), (1, "resumed"), (2, "resumed")]
+    assert {row["status"] for row in list_sessions(workspace, 5)} == {"Succeeded"}
+
+
+def other_gates() -> SamplerPub:
+    circuit = ansatz().copy_empty_like()
+    angles = [Parameter(f"a{k}") for k in range(8)]
+    for k, angle in enumerate(angles):
+        circuit.rz(angle, k % 2)
+    circuit.measure_all(add_bits=False)
+    return SamplerPub.coerce((circuit, ask(0).parameter_values.as_array(list(ansatz().parameters)), 100))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ([ask(0, shots=101)], "asks for 101 shots, and was recorded with 100"),
+        ([ask(0, shift=1e-3)], r"at point \d, angle \d+, .* rad, and was recorded with"),
+        ([ask(1)], "rad, and was recorded with"),
+        ([ask(0), ask(0)], r"has 2 circuit\(s\), and was recorded with 1"),
+        ([other_gates()], "other gates"),
+    ],
+    ids=["shots", "point", "order", "circuits", "ansatz"],
+)
+def test_a_round_that_asks_for_something_else_is_refused_and_the_difference_named(
+    journal: Journal, uid: str, workspace: Workspace, emulator: Emulator, changed: list[SamplerPub], said: str
+) -> None:
+    with session_of(journal, uid, workspace) as session:
+        session.run_round([ask(0)])
+    with session_of(journal, uid, workspace) as session, pytest.raises(ReplayDiverged, match=said):
+        session.run_round(changed)
+    assert len(emulator.admin(f"ledger?run={uid}")["entries"]) == 3
+    assert len(list_sessions(workspace, 5)) == 1
+
+
+def test_an_algorithm_that_is_not_told_the_points_must_ask_for_the_same_to_the_last_digits(
+    journal: Journal, uid: str, workspace: Workspace
+) -> None:
+    for shift in (0.0, 1e-10):
+        with session_of(journal, uid, workspace) as session:
+            session.sampler().run([ask(0, shift=shift)]).result()
+    with session_of(journal, uid, workspace) as session, pytest.raises(ReplayDiverged, match="angle"):
+        session.sampler().run([ask(0, shift=1e-8)])
+
+
+def test_another_target_is_refused(journal: Journal, uid: str, workspace: Workspace) -> None:
+    with session_of(journal, uid, workspace) as session:
+        session.run_round([ask(0)])
+    with (
+        session_of(journal, uid, workspace, "ionq.simulator") as session,
+        pytest.raises(ReplayDiverged, match=r"for target ionq\.simulator, and was recorded on rigetti"),
+    ):
+        session.run_round([ask(0)])
+
+
+def test_a_run_that_is_held_is_not_taken(journal: Journal, uid: str, workspace: Workspace) -> None:
+    with session_of(journal, uid, workspace), pytest.raises(RunBusy, match="night"), claim_run(journal, uid):
+        pass
+
+
+def test_a_run_that_is_told_to_stop_ends_its_waits_and_says_how_to_go_on(
+    journal: Journal, uid: str, workspace: Workspace
+) -> None:
+    with claim_run(journal, uid) as run, open_session(workspace, run=run) as session:
+        journal.request_stop(uid)
+        run.renew_lease()
+        with pytest.raises(HybridloopError, match="runs resume"):
+            session.run_round([ask(0)])
+    assert {row["status"] for row in list_sessions(workspace, 5)} == {"Succeeded"}

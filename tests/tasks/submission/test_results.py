@@ -1,0 +1,111 @@
+"""Results as counts: bits in their places, nothing lost, nothing made up."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hybridloop.algorithms.rounds import Counts
+from hybridloop.tasks.submission.results import (
+    UnreadableResult,
+    largest_remainder,
+    merge_counts,
+    read_results_v2,
+    spread,
+)
+
+bitstrings = st.integers(1, 19).flatmap(
+    lambda n: st.dictionaries(st.text("01", min_size=n, max_size=n), st.integers(1, 50), min_size=1, max_size=8)
+)
+
+
+def document(rows: dict[str, int]) -> bytes:
+    histogram = [{"Outcome": [int(b) for b in key], "Display": key, "Count": n} for key, n in rows.items()]
+    return json.dumps({"DataFormat": "microsoft.quantum-results.v2", "Results": [{"Histogram": histogram}]}).encode()
+
+
+@given(bitstrings)
+def test_a_histogram_reads_back_as_it_was_written(rows: dict[str, int]) -> None:
+    width = len(next(iter(rows)))
+    counts = read_results_v2(document(rows), width, exact=False, shots=sum(rows.values()))
+    assert counts.bitstrings() == dict(sorted(rows.items()))
+
+
+@given(bitstrings)
+def test_merging_counts_with_themselves_doubles_them(rows: dict[str, int]) -> None:
+    counts = Counts.from_bitstrings(rows)
+    assert merge_counts([counts, counts]).bitstrings() == {key: 2 * n for key, n in sorted(rows.items())}
+
+
+@given(bitstrings, st.data())
+def test_measured_bits_come_to_their_classical_bits_and_the_others_read_zero(
+    rows: dict[str, int], data: st.DataObject
+) -> None:
+    width = len(next(iter(rows)))
+    wide = data.draw(st.integers(width, width + 9))
+    positions = sorted(data.draw(st.permutations(range(wide)))[:width])
+    spreaded = spread(Counts.from_bitstrings(rows), positions, wide).bitstrings()
+    for key, n in rows.items():
+        full = ["0"] * wide
+        for bit, position in zip(reversed(key), positions, strict=True):
+            full[wide - 1 - position] = bit
+        assert spreaded["".join(full)] == n
+    assert list(spreaded) == sorted(spreaded)
+
+
+@given(
+    st.dictionaries(st.text("01", min_size=3, max_size=3), st.floats(1e-6, 1.0), min_size=1),
+    st.integers(1, 10_000),
+)
+def test_a_distribution_becomes_counts_that_sum_to_the_shots_each_within_one_of_its_share(
+    weights: dict[str, float], shots: int
+) -> None:
+    total = sum(weights.values())
+    counts = largest_remainder(weights, shots)
+    assert sum(counts.values()) == shots
+    assert all(abs(counts.get(bits, 0) - weight / total * shots) < 1 + 1e-6 for bits, weight in weights.items())
+
+
+@pytest.mark.parametrize("weights", [(0.5, 0.5), (1 / 3, 1 / 3, 1 / 3), (0.1, 0.2, 0.7), (0.25, 0.25, 0.25, 0.25)])
+@pytest.mark.parametrize("shots", [1, 7, 1000, 1001])
+def test_the_last_bits_of_a_simulations_arithmetic_do_not_show(weights: tuple[float, ...], shots: int) -> None:
+    clean = {f"{k:02b}": weight for k, weight in enumerate(weights)}
+    noisy = {bits: weight + 1e-12 * (-1) ** k for k, (bits, weight) in enumerate(clean.items())}
+    assert largest_remainder(noisy, shots) == largest_remainder(clean, shots)
+
+
+def test_an_exact_targets_numbers_sum_to_the_shots_even_where_it_rounded_them_otherwise() -> None:
+    histogram = [{"Outcome": [k & 1, k >> 1], "Count": 2.5} for k in range(4)]
+    data = json.dumps({"Results": [{"Histogram": histogram}]}).encode()
+    assert read_results_v2(data, 2, exact=True, shots=11).bitstrings() == {"00": 3, "01": 3, "10": 3, "11": 2}
+
+
+def test_registers_of_a_tuple_are_joined_the_highest_first() -> None:
+    data = json.dumps({"Results": [{"Histogram": [{"Outcome": {"Item1": [1, 0], "Item2": [1]}, "Count": 4}]}]}).encode()
+    assert read_results_v2(data, 3, exact=False, shots=4).bitstrings() == {"101": 4}
+
+
+def test_outcomes_with_a_lost_qubit_are_left_out() -> None:
+    histogram = [{"Outcome": [0, 1], "Count": 7}, {"Outcome": ["-", 1], "Count": 2}, {"Outcome": [2, 1], "Count": 1}]
+    data = json.dumps({"Results": [{"Histogram": histogram}]}).encode()
+    assert read_results_v2(data, 2, exact=False, shots=10).bitstrings() == {"01": 7}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b"{}",
+        b'{"Results": []}',
+        b'{"Results": [{"Histogram": []}]}',
+        b'{"Results": [{"Histogram": [{"Outcome": [0, 1, 1], "Count": 5}]}]}',
+        b'{"Results": [{"Histogram": [{"Outcome": [0, 1], "Count": 11}]}]}',
+        b'{"Results": [{"Histogram": [{"Outcome": [0, 1], "Count": "many"}]}]}',
+    ],
+)
+def test_what_is_no_result_of_this_program_is_refused(data: bytes) -> None:
+    with pytest.raises(UnreadableResult):
+        read_results_v2(data, 2, exact=False, shots=10)

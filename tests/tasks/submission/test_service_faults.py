@@ -1,0 +1,181 @@
+"""Our client over a service that fails as told to, in virtual time: what passes is ridden out, the rest is said."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from qiskit import QuantumCircuit
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from hybridloop.algorithms.rounds import Counts
+from hybridloop.azure.retry import ATTEMPTS, RETRY_AFTER_CAP_S
+from hybridloop.errors import AccessDenied, JobFailed, ServiceBusy, ServiceRefused, ServiceUnreachable, SessionEnded
+from hybridloop.journal.claimed_run import temporary_run
+from hybridloop.tasks.failure_policy import FailurePolicy, OnSessionLost
+from hybridloop.tasks.session import open_session
+from hybridloop.testing.virtual_clock import ServiceClock
+from tests.conftest import Emulator, running_emulator
+
+POINTS = 4
+PASSING: list[dict[str, Any]] = [
+    {"fault": "throttled"},
+    {"fault": "throttled", "retry_after": 20},
+    {"fault": "throttled", "retry_after": "soon"},
+    {"fault": "throttled", "retry_after_date": 20},
+    *({"fault": "error", "status": status} for status in (500, 502, 503, 504)),
+    {"fault": "reset-before-commit"},
+    {"fault": "reset-after-commit"},
+    {"fault": "answer-dropped"},
+    {"fault": "truncated"},
+    {"fault": "not-json"},
+    {"fault": "slow-answer", "seconds": 40},
+]
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Emulator]:
+    with running_emulator("--clock", "virtual") as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def clock(service: Emulator) -> Iterator[ServiceClock]:
+    with ServiceClock(service.endpoint, service.admin_key) as joined:
+        yield joined
+    service.admin("faults", {"rules": []})
+
+
+def ones() -> SamplerPub:
+    """One circuit at several points, each of which gives 1 in all shots."""
+    circuit = QuantumCircuit(1, 1)
+    circuit.x(0)
+    circuit.measure(0, 0)
+    return SamplerPub.coerce(circuit, 10)
+
+
+def run(service: Emulator, clock: ServiceClock, rules: list[dict[str, Any]]) -> list[Any]:
+    """Two rounds in a session under these rules: all counts are right, no job is there twice, the session is closed.
+
+    Returns the log of the faults that it met.
+    """
+    run_uid = str(uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(rules)))  # ids are fixed, and so what chance strikes
+    workspace = service.workspace(f"faults-{run_uid}")
+    service.admin("faults", {"rules": rules})
+    with (
+        temporary_run("rigetti.sim.qvm", seed=0, uid=run_uid) as kept,
+        open_session(workspace, clock=clock, run=kept) as session,
+    ):
+        for _ in range(2):
+            for points in session.run_round([ones()] * POINTS):
+                (counts,) = points
+                assert isinstance(counts, Counts)
+                assert counts.bitstrings() == {"1": 10}
+    log: list[Any] = service.admin("faults/log")["log"]
+    service.admin("faults", {"rules": []})
+    assert len(list(workspace.list_jobs())) == 2 * POINTS
+    assert workspace.get_session(session.id).details.status == "Succeeded"
+    return log
+
+
+@pytest.mark.parametrize("first", range(0, len(PASSING), ATTEMPTS - 1))
+@pytest.mark.parametrize(
+    "operations",
+    [["open", "sas", "upload", "submit", "list", "close"], ["download"]],  # an upload that was done is read again
+    ids=["sending", "reading"],
+)
+def test_a_fault_that_passes_is_ridden_out_at_every_kind_of_call(
+    service: Emulator, clock: ServiceClock, operations: list[str], first: int
+) -> None:
+    faults = PASSING[first : first + ATTEMPTS - 1]  # one call may meet them all, one attempt after another
+    rules = [
+        {**fault, "operation": operation, "nth": nth}
+        for operation in operations
+        for nth, fault in enumerate(faults, 1)
+        if (fault["fault"], operation) != ("not-json", "download")  # nothing says that a blob is not what it was
+    ]
+    assert len(run(service, clock, rules)) == len(rules)
+
+
+def test_a_storm_of_all_of_them_is_ridden_out_and_strikes_the_same_calls_in_every_run(service: Emulator) -> None:
+    operations = ["open", "sas", "upload", "submit", "close"]  # how often is listed depends on the computing's time
+    storm = [{**rule, "operation": operations, "probability": 0.02} for rule in PASSING]
+    strikes = []
+    with running_emulator("--clock", "virtual") as another:
+        for emulator in (service, another):
+            with ServiceClock(emulator.endpoint, emulator.admin_key) as clock:
+                log = run(emulator, clock, storm)
+            strikes.append(sorted((entry["path"], entry["fault"]) for entry in log))
+    assert strikes[0] == strikes[1]
+    assert len(strikes[0]) > 5
+
+
+def test_a_list_that_shifts_between_its_pages_loses_no_job_for_good(service: Emulator, clock: ServiceClock) -> None:
+    assert len(run(service, clock, [{"fault": "page-skips-item", "every": 2}, {"fault": "page-repeats-item"}])) > 1
+
+
+def test_a_result_that_is_late_is_waited_for(service: Emulator, clock: ServiceClock) -> None:
+    assert len(run(service, clock, [{"fault": "blob-missing", "seconds": 0.02}])) >= 2 * POINTS
+
+
+def test_an_upload_that_is_there_already_is_taken_for_done(service: Emulator, clock: ServiceClock) -> None:
+    assert len(run(service, clock, [{"fault": "blob-exists"}])) == 2 * POINTS
+
+
+@pytest.mark.parametrize(
+    ("rule", "error", "said"),
+    [
+        ({"fault": "error", "status": 503, "operation": "submit"}, ServiceBusy, "submitting a job"),
+        ({"fault": "reset-before-commit", "operation": "upload"}, ServiceUnreachable, "uploading"),
+        ({"fault": "not-json", "operation": "sas"}, ServiceBusy, "preparing a job"),
+        ({"fault": "wrong-shape", "operation": "sas"}, ServiceBusy, "preparing a job"),
+        ({"fault": "empty", "operation": "list"}, ServiceBusy, "listing"),
+        ({"fault": "not-json", "operation": "download"}, JobFailed, "can't be read"),
+        ({"fault": "unauthorized", "operation": "submit", "nth": 1}, AccessDenied, "does not accept the key"),
+        ({"fault": "quota-exceeded"}, ServiceRefused, "quota"),
+        ({"fault": "blob-missing"}, JobFailed, "not in the storage"),
+        ({"fault": "blob-exists", "content": "theirs"}, ServiceRefused, "another input"),
+        ({"fault": "signature-expired", "operation": "download"}, AccessDenied, "AuthenticationFailed"),
+        ({"fault": "job-fails", "code": "InvalidInputData", "nth": 2}, JobFailed, "InvalidInputData"),
+        ({"fault": "job-fails", "nth": 2}, JobFailed, "gave no reason"),
+        ({"fault": "job-cancelled", "nth": 2}, JobFailed, "Cancelled"),
+        ({"fault": "session-times-out", "operation": "submit", "nth": 3}, SessionEnded, "allows no other"),
+        ({"fault": "session-fails", "operation": "submit", "nth": 3}, SessionEnded, "allows no other"),
+    ],
+    ids=lambda value: " ".join(str(part) for part in value.values()) if isinstance(value, dict) else None,
+)
+def test_what_does_not_pass_is_said_and_the_session_is_closed(
+    service: Emulator, clock: ServiceClock, rule: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    workspace = service.workspace()
+    service.admin("faults", {"rules": [rule]})
+    policy = FailurePolicy(on_session_lost=OnSessionLost.FAIL)
+    with pytest.raises(error, match=said), open_session(workspace, clock=clock, policy=policy) as session:
+        session.run_round([ones()] * POINTS)
+    service.admin("faults", {"rules": []})
+    deadline = time.monotonic() + 30
+    while not workspace.get_session(session.id).is_in_terminal_state():  # jobs that were accepted run on
+        assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize(("asked_for", "least"), [(20, 20.0), (86_400, RETRY_AFTER_CAP_S)])
+def test_a_pause_that_the_service_asks_for_passes_in_virtual_time_and_has_a_cap(
+    service: Emulator, clock: ServiceClock, asked_for: float, least: float
+) -> None:
+    before = clock.now()
+    service.admin(
+        "faults", {"rules": [{"fault": "throttled", "retry_after": asked_for, "operation": "open", "nth": 1}]}
+    )
+    with open_session(service.workspace(), clock=clock):
+        assert least <= clock.now() - before < least + 1.0
+
+
+def test_a_call_is_made_a_stated_number_of_times_and_no_more(service: Emulator, clock: ServiceClock) -> None:
+    service.admin("faults", {"rules": [{"fault": "error", "status": 500, "operation": "open"}]})
+    with pytest.raises(ServiceBusy), open_session(service.workspace(), clock=clock):
+        pass
+    assert service.admin("faults/log")["injected"] == ATTEMPTS

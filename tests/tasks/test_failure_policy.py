@@ -1,0 +1,220 @@
+"""The failure policy takes its words and no others, bounds every retry, and is what the page for users says."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from hybridloop.azure.retry import ATTEMPTS, RETRY_AFTER_CAP_S
+from hybridloop.azure.retry import LONGEST_WAIT_S as LONGEST_WAIT_OF_A_CALL_S
+from hybridloop.azure.transport import TRANSIENT, FailureKind
+from hybridloop.budget.caps import Caps
+from hybridloop.budget.prices import UNITS
+from hybridloop.tasks.failure_policy import (
+    LONGEST_WAIT_S,
+    FailurePolicy,
+    OnJobFailure,
+    OnLostJob,
+    OnSessionLost,
+    OnTargetDown,
+    cautions,
+    wait_before_retry,
+    while_away,
+)
+from hybridloop.tasks.submission.job_errors import (
+    CANCELLED,
+    CANCELLED_WITH_SESSION,
+    JOB_ERRORS,
+    OWN_ENDINGS,
+    RESULT_MISSING,
+    RESULT_UNREADABLE,
+    TROUBLES,
+    meaning_of,
+    transient,
+)
+from tests.paths import DOCS
+
+PAGE = (DOCS / "failures.md").read_text("utf-8")
+ROW = re.compile(r"^\| `(?P<name>[^`]+)` \| (?P<second>[^|]+) \| (?P<third>[^|]+) \|$", re.MULTILINE)
+
+
+def table(heading: str) -> list[tuple[str, str, str]]:
+    section = PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return [(row["name"], row["second"].strip(), row["third"].strip()) for row in ROW.finditer(section)]
+
+
+def test_the_page_has_every_kind_of_trouble_as_the_transport_sorts_it() -> None:
+    assert table("Calls") == [
+        (each.value, "yes" if each in TRANSIENT else "no", TROUBLES[each]) for each in FailureKind
+    ]
+
+
+def test_the_page_has_every_ending_of_a_job_as_it_is_sorted() -> None:
+    endings = {**JOB_ERRORS, **OWN_ENDINGS}
+    assert table("Jobs") == [(code, "yes" if each.transient else "no", each.meaning) for code, each in endings.items()]
+
+
+def test_the_page_has_every_setting_with_its_default_and_every_word_it_takes() -> None:
+    written = {name: (default, says) for name, default, says in table("The failure policy")}
+    defaults = FailurePolicy().model_dump(mode="json")
+    assert written == {
+        name: ("none" if defaults[name] is None else f"`{defaults[name]}`", field.description)
+        for name, field in FailurePolicy.model_fields.items()
+    }
+    words = [word for kind in (OnJobFailure, OnLostJob, OnSessionLost, OnTargetDown) for word in kind]
+    assert all(f"`{word}`" in PAGE.partition("\n- `session_on")[2] for word in words)
+
+
+def test_the_page_has_every_cap_and_every_unit() -> None:
+    assert not any(Caps().model_dump().values())
+    assert table("Caps") == [(name, "none", field.description) for name, field in Caps.model_fields.items()]
+    assert all(unit in PAGE.partition("units are ")[2] for unit in UNITS)
+
+
+def test_the_page_has_the_bounds_of_a_call() -> None:
+    assert ATTEMPTS == 5
+    assert "five attempts at most" in PAGE
+    assert f"up to {LONGEST_WAIT_OF_A_CALL_S:.0f} seconds" in PAGE
+    assert f"up to {RETRY_AFTER_CAP_S:.0f} seconds" in PAGE
+    assert f"{LONGEST_WAIT_S:.0f}.\n" in PAGE
+
+
+# The service's codes that are worth a new attempt, as its paper lists them; apart from the table on purpose.
+@pytest.mark.parametrize(
+    "code", ["ProviderTimeout", "TransientFailure", "InternalError", "PartnerCallFailed", "TargetUnavailable"]
+)
+def test_a_code_of_something_passing_is_worth_a_new_attempt(code: str) -> None:
+    assert transient(code)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("PropertyNotSpecified", "InvalidInputData", "InvalidProperty", "RuntimeError", "CannotTranslateOutputData"),
+        *("InvalidInputError", "quantinuum - 1001", "CompilationError", "QIRPreProcessingFailed"),
+        *("QATTransformationFailed", "CannotTranslateInputData"),
+        *("Unheard", "providertimeout", "ProviderTimeout: later", "", None),
+    ],
+)
+def test_any_other_code_part_of_one_or_none_is_not(code: str | None) -> None:
+    assert not transient(code)
+
+
+def test_endings_without_a_code_of_the_service_are_sorted_too() -> None:
+    assert not transient(RESULT_MISSING)  # it is paid, and may come yet
+    assert transient(CANCELLED_WITH_SESSION)
+    assert not transient(RESULT_UNREADABLE)
+    assert not transient(CANCELLED)
+    assert not set(OWN_ENDINGS) & set(JOB_ERRORS)
+
+
+def test_a_code_that_is_not_known_is_named() -> None:
+    assert "'Unheard'" in meaning_of("Unheard")
+    assert meaning_of("TargetUnavailable") == "the target went down"
+    assert meaning_of(None) == meaning_of("") == "the service gave no reason"
+
+
+def test_calls_are_asked_again_as_the_transport_says() -> None:
+    assert TRANSIENT == {FailureKind.UNREACHABLE, FailureKind.BUSY, FailureKind.UNCLEAR}
+
+
+@pytest.mark.parametrize(
+    "given_words",
+    [
+        {"retires": 3},
+        {"retries": -1},
+        {"retries": 2.5},
+        {"retries": True},
+        {"retry_within_s": 0},
+        {"retry_within_s": float("inf")},
+        {"on_lost_job": "ignore"},
+        {"on_lost_job": "penalize"},
+        {"on_lost_job": "skip", "penalty": 0.0},
+        {"penalty": 1.0},
+        {"on_lost_job": "penalize", "penalty": float("nan")},
+        {"on_lost_job": "penalize", "penalty": True},
+        {"max_renewals": 0},
+        {"target_down_wait_s": -1},
+        {"session_on_job_failure": "Abort"},
+    ],
+    ids=str,
+)
+def test_words_and_values_that_can_not_be_meant_are_refused(given_words: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        FailurePolicy.model_validate(given_words)
+
+
+def test_a_policy_survives_json_and_can_not_be_changed() -> None:
+    policy = FailurePolicy(on_lost_job=OnLostJob.PENALIZE, penalty=-0.5, retries=0)
+    assert FailurePolicy.model_validate_json(policy.model_dump_json()) == policy
+    with pytest.raises(ValidationError):
+        policy.retries = 5  # type: ignore[misc]
+
+
+POLICIES = st.builds(FailurePolicy, retries=st.integers(0, 20), retry_within_s=st.floats(0.1, 5000.0))
+
+
+@given(POLICIES, st.lists(st.tuples(st.floats(0.0, 1.0, exclude_max=True), st.floats(0.0, 300.0)), min_size=21))
+def test_a_job_that_always_fails_has_bounded_attempts_all_begun_within_the_time(
+    policy: FailurePolicy, draws_and_runs: list[tuple[float, float]]
+) -> None:
+    attempts, since_first = 1, 0.0
+    for draw, run_s in draws_and_runs:
+        wait = wait_before_retry(policy, failed=attempts, since_first_s=since_first, draw=draw)
+        if wait is None:
+            break
+        assert 0.0 <= wait <= LONGEST_WAIT_S
+        since_first += wait
+        assert since_first <= policy.retry_within_s
+        attempts += 1
+        since_first += run_s
+    assert attempts <= 1 + policy.retries
+
+
+def test_waits_grow_to_their_bound() -> None:
+    policy = FailurePolicy(retries=8)
+    waits = [wait_before_retry(policy, failed=n, since_first_s=0.0, draw=0.5) for n in range(1, 10)]
+    assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0, None]
+
+
+def test_whoever_lets_the_service_abort_is_told_what_that_means() -> None:
+    assert cautions(FailurePolicy()) == ()
+    (renewing,) = cautions(FailurePolicy(session_on_job_failure=OnJobFailure.ABORT, max_renewals=4))
+    (failing,) = cautions(FailurePolicy(session_on_job_failure=OnJobFailure.ABORT, on_session_lost=OnSessionLost.FAIL))
+    assert "at most 4 times" in renewing
+    assert "the run ends" in failing
+
+
+def test_policy_and_caps_are_light_enough_for_a_command_lines_help() -> None:
+    heavy = {"azure", "qiskit", "numpy", "prefect"}
+    modules = "hybridloop.tasks.failure_policy, hybridloop.budget.caps"
+    code = f"import sys, {modules}; print(sorted({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("policy", "parts"),
+    [
+        (
+            FailurePolicy(),
+            ("30 min at most", "ends as failed", "runs resume", "With --on-target-down park", "with fail"),
+        ),
+        (
+            FailurePolicy(on_target_down=OnTargetDown.PARK, target_down_wait_s=90),
+            ("90 s at most", "is parked", "runs resume", "With --on-target-down wait", "with fail"),
+        ),
+        (FailurePolicy(on_target_down=OnTargetDown.FAIL), ("does not wait", "--on-target-down wait and park")),
+    ],
+    ids=["wait", "park", "fail"],
+)
+def test_who_waits_for_a_target_is_told_how_long_what_then_and_how_to_choose(
+    policy: FailurePolicy, parts: tuple[str, ...]
+) -> None:
+    said = while_away(policy, policy.target_down_wait_s)
+    places = [said.find(each) for each in parts]
+    assert -1 not in places, (said, parts)
+    assert places == sorted(places)

@@ -1,0 +1,159 @@
+"""A sweep closes the sessions that dead runs of this journal left open, and no others."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.quantum import Workspace
+
+from hybridloop.azure.listing import list_sessions
+from hybridloop.azure.workspace import identity_of
+from hybridloop.journal import Journal, journal_url
+from hybridloop.journal.claimed_run import ClaimedRun, claim_run, new_run
+from hybridloop.tasks.orphans import sweep
+from hybridloop.tasks.session import open_session
+from tests.conftest import Emulator
+from tests.tasks.test_session_closing import ones
+
+TARGET = "rigetti.sim.qvm"
+_CLAIM = """
+import os, sys
+from hybridloop.journal import Journal
+Journal(sys.argv[1]).claim(sys.argv[2])
+os._exit(0)
+"""
+
+
+@pytest.fixture
+def workspace(emulator: Emulator) -> Workspace:
+    return emulator.workspace()
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with Journal(journal_url(tmp_path / "journal.db")) as kept:
+        yield kept
+
+
+class Died(BaseException):
+    """Stands for a process that ends on the spot."""
+
+
+def begin(journal: Journal, key: str, settings: dict[str, Any]) -> str:
+    run = new_run(str(uuid.uuid4()), key=key, algorithm="vqe", problem="h2", target=TARGET, seed=1, settings=settings)
+    return journal.add_run(run).uid
+
+
+def leave_open(
+    journal: Journal, key: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> str:
+    """A run whose process died with a session open; the session's id."""
+
+    def die(*_: object, **__: object) -> Any:
+        raise Died
+
+    uid = begin(journal, key, settings)
+    with monkeypatch.context() as dying, suppress(Died), claim_run(journal, uid) as run:
+        dying.setattr("hybridloop.tasks.session_renewal.Lineage.close", die)
+        journal.set_status(run.lease, "running", "")
+        with open_session(workspace, TARGET, run=run) as session:
+            pass
+    return session.id
+
+
+def statuses(workspace: Workspace) -> dict[str, str]:
+    return {row["id"]: row["status"] for row in list_sessions(workspace, 20)}
+
+
+def test_what_a_dead_run_left_open_is_closed_and_the_run_marked(
+    journal: Journal, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = leave_open(journal, "dead", workspace, monkeypatch, {"workspace": identity_of(workspace)})
+    assert statuses(workspace) == {session: "Waiting"}
+    journal.request_resume(journal.run("dead").uid)
+    (swept,) = sweep(journal, workspace)
+    assert (swept.run_key, swept.session, swept.done) == ("dead", session, "closed: Succeeded")
+    assert statuses(workspace) == {session: "Succeeded"}
+    record = journal.run("dead")
+    assert (record.status, record.owner, record.resume_requested) == ("interrupted", None, True)
+    assert sweep(journal, workspace) == []
+
+
+def test_a_run_that_is_damaged_keeps_no_other_from_being_swept(
+    journal: Journal, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    keys = ("damaged-run", "damaged-state", "damaged-session", "dead")
+    here = {"workspace": identity_of(workspace)}
+    sessions = {key: leave_open(journal, key, workspace, monkeypatch, here) for key in keys}
+    of = {key: journal.run(key).uid for key in keys}
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as database, database:
+        database.execute("UPDATE runs SET problem = 'x' WHERE uid = ?", (of["damaged-run"],))
+        database.execute("UPDATE states SET reason = 'x' WHERE run_uid = ?", (of["damaged-state"],))
+        database.execute("UPDATE sessions SET reason = 'x' WHERE run_uid = ?", (of["damaged-session"],))
+    (swept,) = sweep(journal, workspace)
+    assert (swept.session, swept.done) == (sessions["dead"], "closed: Succeeded")
+    assert [status for status in statuses(workspace).values() if status != "Waiting"] == ["Succeeded"]
+    assert {journal.run(key).status for key in ("dead", "damaged-session")} == {"interrupted"}
+
+
+def test_a_run_whose_process_died_before_it_opened_a_session_is_marked_and_one_that_nobody_began_is_not(
+    journal: Journal, workspace: Workspace, tmp_path: Path
+) -> None:
+    settings = {"workspace": identity_of(workspace)}
+    begin(journal, "waiting", settings)
+    uid, held = begin(journal, "died", settings), begin(journal, "held", settings)
+    claim = [sys.executable, "-c", _CLAIM, journal_url(tmp_path / "journal.db"), uid]
+    subprocess.run(claim, check=True)
+    with claim_run(journal, held):
+        assert sweep(journal, workspace) == []
+        statuses = {key: journal.run(key).status for key in ("waiting", "died", "held")}
+    assert statuses == {"waiting": "created", "died": "interrupted", "held": "created"}
+    assert journal.run(uid).owner is None
+
+
+def test_the_session_of_a_run_that_lives_is_left(journal: Journal, workspace: Workspace) -> None:
+    uid = begin(journal, "alive", {"workspace": identity_of(workspace)})
+    with ExitStack() as held:
+        run: ClaimedRun = held.enter_context(claim_run(journal, uid))
+        journal.set_status(run.lease, "running", "")
+        session = held.enter_context(open_session(workspace, TARGET, run=run))
+        (swept,) = sweep(journal, workspace)
+        assert swept.done.startswith("left: its run is held by process")
+        assert statuses(workspace) == {session.id: "Waiting"}
+        assert journal.run(uid).status == "running"
+
+
+def test_a_session_in_another_workspace_is_left(
+    journal: Journal, workspace: Workspace, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = leave_open(journal, "there", workspace, monkeypatch, {"workspace": identity_of(workspace)})
+    (swept,) = sweep(journal, emulator.workspace("elsewhere"))
+    assert swept.done == "left: it is in another workspace"
+    assert statuses(workspace) == {session: "Waiting"}
+
+
+def test_users_of_one_workspace_do_not_touch_each_others_sessions_even_under_the_same_run_key(
+    journal: Journal, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"workspace": identity_of(workspace)}
+    with Journal(journal_url(tmp_path / "theirs.db")) as theirs:
+        uid = begin(journal, "night", settings)
+        with claim_run(journal, uid) as run, open_session(workspace, TARGET, run=run) as ours:
+            dead = leave_open(theirs, "night", workspace, monkeypatch, settings)
+            assert ours.id != dead
+            assert [each.session for each in sweep(theirs, workspace)] == [dead]
+            assert statuses(workspace) == {ours.id: "Waiting", dead: "Succeeded"}
+            ours.run_round([ones()])
+        dead = leave_open(theirs, "evening", workspace, monkeypatch, settings)
+        assert sweep(journal, workspace) == []
+        assert statuses(workspace)[dead] == "Waiting"
+        assert [row.id for row in theirs.sessions(theirs.run("evening").uid)] == [dead]
+        assert journal.run("night").uid != theirs.run("night").uid

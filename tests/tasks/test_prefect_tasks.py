@@ -1,0 +1,127 @@
+"""A session in a user's own flow: opened, used and closed by tasks, and closed on every way out."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from prefect import flow
+from qiskit import QuantumCircuit
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from hybridloop.algorithms.rounds import Counts, MeasuredPub
+from hybridloop.errors import RunStopped
+from hybridloop.journal.claimed_run import temporary_run
+from hybridloop.tasks.prefect_tasks import (
+    RoundTasks,
+    close_session_task,
+    open_session_task,
+    run_round_task,
+    session_of_flow,
+)
+from hybridloop.tasks.session import OpenSession, open_session
+from tests.conftest import Emulator
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+
+
+def flow_that(emulator: Emulator, workspace: str, act: Callable[[OpenSession], object]) -> Callable[[], object]:
+    """A flow that does this in a session of its own."""
+
+    @flow(name="a user's own")
+    def theirs() -> object:
+        target, at = "ionq.simulator", emulator.workspace(workspace)
+        with (
+            temporary_run(target, seed=1) as run,
+            session_of_flow(target, open_session(at, target, run=run, name="theirs")) as session,
+        ):
+            return act(session)
+
+    return theirs
+
+
+def statuses(emulator: Emulator, workspace: str) -> list[str]:
+    """How the workspace's sessions are, as the service tells."""
+    return [session.details.status for session in emulator.workspace(workspace).list_sessions()]
+
+
+def one_round(session: OpenSession) -> list[MeasuredPub]:
+    """Measure |1⟩ with 100 and 200 shots."""
+    circuit = QuantumCircuit(1, 1)
+    circuit.x(0)
+    circuit.measure(0, 0)
+    return RoundTasks(session)([SamplerPub.coerce((circuit, None, shots)) for shots in (100, 200)])
+
+
+def interrupt(_: object) -> None:
+    """Ctrl-C."""
+    signal.raise_signal(signal.SIGINT)
+
+
+def fail(_: object) -> None:
+    """Trouble of the user's own code."""
+    raise ArithmeticError("theirs")
+
+
+@contextmanager
+def interrupted_at_its_end(task: object) -> Iterator[None]:
+    """Have Ctrl-C come when the task's work is done, and Prefect has yet to end it."""
+    hooks = task.on_completion_hooks  # type: ignore[attr-defined]
+    hooks.append(lambda _task, _run, _state: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        hooks.pop()
+
+
+def test_rounds_are_measured_and_the_session_is_closed(emulator: Emulator) -> None:
+    measured: list[Counts] = []
+
+    def measure(session: OpenSession) -> None:
+        measured.extend(counts for (counts,) in one_round(session) if isinstance(counts, Counts))
+
+    flow_that(emulator, "measured", measure)()
+    assert [counts.bitstrings() for counts in measured] == [{"1": 100}, {"1": 200}]
+    assert statuses(emulator, "measured") == ["Succeeded"]
+
+
+def test_an_error_in_the_flow_closes_the_session(emulator: Emulator) -> None:
+    with pytest.raises(ArithmeticError, match="theirs"):
+        flow_that(emulator, "failed", fail)()
+    assert statuses(emulator, "failed") == ["Succeeded"]
+
+
+def test_ctrl_c_in_the_flow_closes_the_session(emulator: Emulator) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        flow_that(emulator, "interrupted", interrupt)()
+    assert statuses(emulator, "interrupted") == ["Succeeded"]
+
+
+@pytest.mark.parametrize("task", [open_session_task, close_session_task], ids=["opening", "closing"])
+def test_ctrl_c_while_prefect_ends_the_task_of_the_opening_or_closing_leaves_none_open(
+    task: object, emulator: Emulator, request: pytest.FixtureRequest
+) -> None:
+    workspace = f"interrupted-{request.node.callspec.id}"
+    with interrupted_at_its_end(task), pytest.raises(KeyboardInterrupt):
+        flow_that(emulator, workspace, one_round)()
+    assert statuses(emulator, workspace) == ["Succeeded"]
+
+
+def test_a_round_that_is_ended_in_order_is_no_failed_task(emulator: Emulator) -> None:
+    ended: list[tuple[str | None, str | None]] = []
+
+    def stopped_round(session: OpenSession) -> None:
+        session.stop()
+        one_round(session)
+
+    hooks = run_round_task.on_completion_hooks
+    hooks.append(lambda _task, _run, state: ended.append((state.name, state.message)))
+    try:
+        with pytest.raises(RunStopped) as stop:
+            flow_that(emulator, "stopped", stopped_round)()
+    finally:
+        hooks.pop()
+    assert ended == [("Stopped", str(stop.value))]
+    assert statuses(emulator, "stopped") == ["Succeeded"]

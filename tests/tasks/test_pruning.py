@@ -1,0 +1,112 @@
+"""A run that is forgotten leaves no job behind that somebody pays for and nobody asks for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from azure.quantum import Workspace
+
+from hybridloop.azure.retry import ATTEMPTS_IN_RUN
+from hybridloop.azure.workspace import identity_of
+from hybridloop.errors import RunParked
+from hybridloop.journal import Journal, journal_url
+from hybridloop.journal.claimed_run import claim_run
+from hybridloop.tasks.pruning import Forgotten, forget_old
+from hybridloop.tasks.session import open_session
+from tests.conftest import Emulator
+from tests.long_form import long_only
+from tests.tasks.test_orphans import begin
+from tests.tasks.test_session_closing import ones
+
+TARGET = "rigetti.sim.qvm"
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with Journal(journal_url(tmp_path / "journal.db")) as kept:
+        yield kept
+
+
+@pytest.fixture
+def busy(start_emulator: Callable[..., Emulator]) -> Emulator:
+    """A service whose queue takes an hour."""
+    service = start_emulator()
+    service.admin("targets", {TARGET: {"queue_s": 3600}})
+    return service
+
+
+def park(journal: Journal, key: str, workspace: Workspace) -> str:
+    uid = begin(journal, key, {"workspace": identity_of(workspace)})
+    with pytest.raises(RunParked), claim_run(journal, uid) as run:
+        with open_session(workspace, TARGET, run=run, detach_after_s=0.5) as session:
+            session.run_round([ones()] * 3)
+    with claim_run(journal, uid) as run:
+        journal.set_status(run.lease, "parked", "")
+    return uid
+
+
+def forgotten(journal: Journal, workspace: Workspace) -> Forgotten:
+    return forget_old(journal, lambda: workspace, given_up_before=time.time() + 1)
+
+
+def statuses(workspace: Workspace) -> list[str]:
+    return sorted(job.details.status for job in workspace.list_jobs())
+
+
+def test_jobs_in_flight_of_a_run_that_is_forgotten_are_cancelled_first(journal: Journal, busy: Emulator) -> None:
+    workspace = busy.workspace()
+    park(journal, "forgotten", workspace)
+    assert statuses(workspace) == ["Waiting"] * 3
+    done = forgotten(journal, workspace)
+    assert (done.runs, done.cancelled_jobs, done.kept) == (1, 3, {})
+    assert statuses(workspace) == ["Cancelled"] * 3
+    assert journal.runs() == []
+
+
+def test_a_run_whose_jobs_are_out_of_reach_is_kept(journal: Journal, busy: Emulator) -> None:
+    there = busy.workspace()
+    uid = park(journal, "there", there)
+    done = forgotten(journal, busy.workspace())
+    assert (done.runs, done.kept) == (0, {uid: "its jobs are in another workspace"})
+    busy.admin("faults", {"rules": [{"fault": "unauthorized", "operation": "get-job"}]})
+    done = forgotten(journal, there)
+    assert done.runs == 0
+    assert "looking for a job" in done.kept[uid]
+    assert [run.key for run in journal.runs()] == ["there"]
+
+
+def test_a_run_that_is_gone_on_with_by_then_keeps_its_jobs(journal: Journal, busy: Emulator) -> None:
+    workspace = busy.workspace()
+    uid = park(journal, "taken", workspace)
+
+    def taken_meanwhile() -> Workspace:
+        journal.claim(uid)
+        return workspace
+
+    done = forget_old(journal, taken_meanwhile, given_up_before=time.time() + 1)
+    assert (done.runs, done.kept) == (0, {uid: "it is gone on with"})
+    assert statuses(workspace) == ["Waiting"] * 3
+
+
+@long_only  # asking a service that is away takes its time
+def test_a_service_that_does_not_answer_is_asked_for_one_run_only(journal: Journal, busy: Emulator) -> None:
+    workspace = busy.workspace()
+    uids = {park(journal, key, workspace) for key in ("one", "two")}
+    busy.admin("faults", {"rules": [{"fault": "error", "status": 503, "operation": "get-job"}]})
+    done = forgotten(journal, workspace)
+    assert (done.runs, set(done.kept)) == (0, uids)
+    assert busy.admin("faults/log")["injected"] == ATTEMPTS_IN_RUN
+
+
+def test_nobody_asks_for_a_workspace_where_nothing_is_in_flight(journal: Journal) -> None:
+    journal.release(journal.claim(begin(journal, "early", {})))
+
+    def unasked() -> None:
+        raise AssertionError("asked for")
+
+    done = forget_old(journal, unasked, given_up_before=time.time() + 1)
+    assert (done.runs, done.kept) == (1, {})
+    assert forget_old(journal, unasked, ended_before=time.time() + 1).runs == 0

@@ -1,0 +1,257 @@
+"""What becomes of a run whose jobs fail, whose target is down or whose queue is long, in virtual time."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.quantum import Workspace
+from qiskit import QuantumCircuit
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
+from hybridloop.budget.caps import Caps
+from hybridloop.errors import CapReached, InputError, JobFailed, RunParked, TargetDown
+from hybridloop.journal import Journal, journal_url
+from hybridloop.journal.claimed_run import ClaimedRun, claim_run, new_run
+from hybridloop.tasks.failure_policy import FailurePolicy, OnJobFailure, OnLostJob, OnTargetDown, while_away
+from hybridloop.tasks.keepalive.rules import ExclusiveAccess
+from hybridloop.tasks.keepalive.session_keeper import Keeping
+from hybridloop.tasks.session import open_session
+from hybridloop.testing.virtual_clock import ServiceClock
+from tests.conftest import Emulator, running_emulator
+
+TARGET = "rigetti.sim.qvm"
+POINTS = 3
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Emulator]:
+    with running_emulator("--clock", "virtual") as running:
+        yield running
+
+
+@pytest.fixture
+def clock(service: Emulator) -> Iterator[ServiceClock]:
+    with ServiceClock(service.endpoint, service.admin_key) as joined:
+        yield joined
+    service.admin("faults", {"rules": []})
+    service.admin("targets", {TARGET: None})
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[ClaimedRun]:
+    with Journal(journal_url(tmp_path / "journal.db")) as journal:
+        new = new_run(str(uuid.uuid4()), key="night", algorithm="session", problem="", target=TARGET, seed=3)
+        with claim_run(journal, journal.add_run(new).uid) as held:
+            yield held
+
+
+@pytest.fixture
+def workspace(service: Emulator) -> Workspace:
+    return service.workspace()
+
+
+def ones(shots: int = 10) -> SamplerPub:
+    circuit = QuantumCircuit(1, 1)
+    circuit.x(0)
+    circuit.measure(0, 0)
+    return SamplerPub.coerce(circuit, shots)
+
+
+def assert_right(answers: list[MeasuredPub]) -> None:
+    for (counts,) in answers:
+        assert isinstance(counts, Counts)
+        assert counts.bitstrings() == {"1": 10}
+
+
+def books(service: Emulator, run: ClaimedRun) -> Any:
+    return service.admin(f"ledger?run={run.uid}")
+
+
+def test_a_job_that_fails_in_passing_is_asked_again_under_the_next_attempt(
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
+) -> None:
+    service.admin("faults", {"rules": [{"fault": "job-fails", "code": "InternalError", "nth": [1, 2, 4]}]})
+    with open_session(workspace, run=run, clock=clock) as session:
+        assert_right(session.run_round([ones()] * POINTS))
+    found = books(service, run)
+    assert (session.jobs, session.retried) == (POINTS, 3)
+    assert (len(found["entries"]), found["duplicates"]["count"]) == (POINTS + 3, 0)
+    assert sum(entry["attempt"] == "0" for entry in found["entries"]) == POINTS
+    record = run.journal.round(run.uid, "main", 0)
+    assert record is not None
+    assert sorted(job.state for job in record.jobs) == ["done"] * POINTS + ["failed"] * 3
+
+
+def test_attempts_are_bounded_and_a_resume_has_them_anew(
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
+) -> None:
+    policy = FailurePolicy(retries=2)
+    service.admin("faults", {"rules": [{"fault": "job-fails", "code": "InternalError"}]})
+    with (
+        pytest.raises(JobFailed, match="after 3 attempts"),
+        open_session(workspace, run=run, clock=clock, policy=policy) as session,
+    ):
+        session.run_round([ones()])
+    assert len(books(service, run)["entries"]) == 3
+    service.admin("faults", {"rules": []})
+    with open_session(workspace, run=run, clock=clock, policy=policy) as session:
+        assert_right(session.run_round([ones()]))
+    found = books(service, run)
+    assert (len(found["entries"]), found["duplicates"]["count"]) == (4, 0)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [FailurePolicy(on_lost_job=OnLostJob.PENALIZE, penalty=1.0), FailurePolicy(on_lost_job=OnLostJob.SKIP)],
+    ids=["penalize", "skip"],
+)
+def test_a_lost_point_is_handed_over_as_lost_and_stays_so_in_a_replay(
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun, policy: FailurePolicy
+) -> None:
+    service.admin("faults", {"rules": [{"fault": "job-fails", "code": "InvalidInputData", "nth": 2}]})
+    answers = []
+    for _ in range(2):
+        with open_session(workspace, run=run, clock=clock, policy=policy) as session:
+            answers.append(session.run_round([ones()] * POINTS))
+    for answer in answers:
+        kinds = sorted(type(counts).__name__ for (counts,) in answer)
+        assert kinds == ["Counts", "Counts", "FailedPoint"]
+        (lost,) = [counts for (counts,) in answer if isinstance(counts, FailedPoint)]
+        assert "InvalidInputData" in lost.reason
+    assert len(books(service, run)["entries"]) == POINTS
+    with (
+        pytest.raises(InputError, match="on_lost_job"),
+        open_session(workspace, run=run, clock=clock, policy=policy) as session,
+    ):
+        session.sampler()
+
+
+def test_a_session_that_fails_with_its_first_job_is_renewed_and_what_it_took_along_is_asked_again(
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
+) -> None:
+    service.admin("targets", {TARGET: {"queue_s": 60}})
+    service.admin("faults", {"rules": [{"fault": "job-fails", "code": "InternalError", "nth": 2}]})
+    policy = FailurePolicy(session_on_job_failure=OnJobFailure.ABORT)
+    with open_session(workspace, run=run, clock=clock, policy=policy) as session:
+        assert_right(session.run_round([ones()] * POINTS))
+    assert [row.status for row in session.lineage.rows] == ["Failed", "Succeeded"]
+    assert books(service, run)["duplicates"]["count"] == 0
+
+
+def test_a_session_that_times_out_underfoot_is_renewed(
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
+) -> None:
+    service.admin("faults", {"rules": [{"fault": "session-times-out", "operation": "submit", "nth": 3}]})
+    with open_session(workspace, run=run, clock=clock) as session:
+        assert_right(session.run_round([ones()] * POINTS))
+    assert [row.status for row in session.lineage.rows] == ["TimedOut", "Succeeded"]
+    found = books(service, run)
+    assert (len(found["entries"]), found["duplicates"]["count"]) == (POINTS, 0)
+
+
+def test_a_target_that_is_down_is_waited_for_and_the_run_says_how_long_and_who_chooses(
+    service: Emulator,
+    clock: ServiceClock,
+    workspace: Workspace,
+    run: ClaimedRun,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    down = {"fault": "error", "status": 409, "code": "TargetUnavailable", "operation": "submit", "before_s": 600}
+    service.admin("faults", {"rules": [down]})
+    start = clock.now()
+    with open_session(workspace, run=run, clock=clock) as session:
+        assert_right(session.run_round([ones()] * POINTS))
+    assert 590 <= clock.now() - start <= 700
+    assert service.admin("faults/log")["injected"] >= POINTS
+    (said,) = [each for each in caplog.messages if while_away(FailurePolicy(), 1800.0) in each]
+    assert said.startswith("the target takes no jobs: ")
+
+
+@pytest.mark.parametrize(
+    ("policy", "ending", "least_s", "most_s"),
+    [
+        (FailurePolicy(on_target_down=OnTargetDown.FAIL), TargetDown, 0.0, 30.0),
+        (FailurePolicy(target_down_wait_s=900), TargetDown, 900.0, 1000.0),
+        (FailurePolicy(on_target_down=OnTargetDown.PARK, target_down_wait_s=900), RunParked, 900.0, 1000.0),
+    ],
+    ids=["fail", "wait", "park"],
+)
+def test_a_target_that_stays_down_ends_the_run_as_the_policy_says(
+    service: Emulator,
+    clock: ServiceClock,
+    workspace: Workspace,
+    run: ClaimedRun,
+    policy: FailurePolicy,
+    ending: type[Exception],
+    least_s: float,
+    most_s: float,
+) -> None:
+    service.admin("targets", {TARGET: {"availability": "Unavailable"}})
+    with open_session(workspace, run=run, clock=clock, policy=policy) as session:
+        start = clock.now()
+        with pytest.raises(ending, match=r"takes no jobs|was parked, with no job in flight"):
+            session.run_round([ones()])
+        assert least_s <= clock.now() - start <= most_s
+    assert books(service, run)["entries"] == []
+
+
+def test_a_run_whose_jobs_wait_for_long_is_parked_and_goes_on_with_their_results(
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
+) -> None:
+    service.admin("targets", {TARGET: {"queue_s": 7200}})
+    with (
+        pytest.raises(RunParked, match="3 job"),
+        open_session(workspace, run=run, clock=clock, detach_after_s=1800.0) as session,
+    ):
+        session.run_round([ones()] * POINTS)
+    assert session.status == "Executing"  # closed, while its jobs wait on
+    with open_session(workspace, run=run, clock=clock) as session:
+        assert_right(session.run_round([ones()] * POINTS))
+    assert [row.status for row in run.journal.sessions(run.uid)] == ["Succeeded"]
+    found = books(service, run)
+    assert (len(found["entries"]), found["duplicates"]["count"]) == (POINTS, 0)
+
+
+def test_jobs_in_flight_are_cancelled_on_leaving_where_that_is_asked_for_and_asked_again_on_resuming(
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
+) -> None:
+    service.admin("targets", {TARGET: {"queue_s": 7200}})
+    parking = open_session(workspace, run=run, clock=clock, detach_after_s=60.0, cancel_in_flight=True)
+    with pytest.raises(RunParked), parking as session:
+        session.run_round([ones()] * POINTS)
+    assert {job.details.status for job in workspace.list_jobs()} == {"Cancelled"}
+    service.admin("targets", {TARGET: None})
+    with open_session(workspace, run=run, clock=clock) as session:
+        assert_right(session.run_round([ones()] * POINTS))
+    found = books(service, run)
+    assert (len(found["entries"]), found["duplicates"]["count"]) == (2 * POINTS, 0)
+
+
+def test_a_cap_ends_the_run_before_the_round_that_could_exceed_it_and_a_larger_one_goes_on(
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
+) -> None:
+    def rounds(caps: Caps) -> None:
+        with open_session(workspace, run=run, clock=clock, caps=caps) as session:
+            for _ in range(3):
+                assert_right(session.run_round([ones()] * POINTS))
+
+    with pytest.raises(CapReached, match="max-jobs"):
+        rounds(Caps(max_jobs=2 * POINTS + 1))
+    assert len(books(service, run)["entries"]) == 2 * POINTS
+    rounds(Caps(max_jobs=3 * POINTS))
+    found = books(service, run)
+    assert (len(found["entries"]), found["duplicates"]["count"]) == (3 * POINTS, 0)
+
+
+def test_a_hold_on_a_machine_that_can_not_be_held_is_refused_before_a_session_is_opened(
+    clock: ServiceClock, workspace: Workspace, run: ClaimedRun
+) -> None:
+    held = open_session(workspace, run=run, clock=clock, keeping=Keeping(hold=ExclusiveAccess(400.0, "HQC")))
+    with pytest.raises(InputError, match="exclusive_access_budget"), held:
+        pass
+    assert list(workspace.list_sessions()) == []

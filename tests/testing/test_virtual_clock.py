@@ -1,0 +1,323 @@
+"""Virtual time shared by client and emulator: it advances when all participants wait, never while one works."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from qiskit import QuantumCircuit
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from hybridloop.errors import AccessDenied, InputError, ServiceUnreachable
+from hybridloop.local_stack.processes import wait_until
+from hybridloop.runtime.clock import ClockLock
+from hybridloop.runtime.thread_pool import ThreadPool
+from hybridloop.tasks.keepalive.rules import IdleRule, KeepAliveMode
+from hybridloop.tasks.keepalive.session_keeper import Keeping
+from hybridloop.tasks.session import open_session
+from hybridloop.tasks.submission.polling import SHARE_OF_WAIT
+from hybridloop.testing.virtual_clock import ClockClient, ServiceClock
+from tests.conftest import Emulator, running_emulator
+
+MINUTE = 60.0
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Emulator]:
+    """An emulator in virtual time; each test leaves its time before it ends."""
+    with running_emulator("--clock", "virtual") as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def clock(service: Emulator) -> Iterator[ServiceClock]:
+    with clock_of(service) as joined:
+        yield joined
+
+
+def clock_of(service: Emulator, name: str = "test") -> ServiceClock:
+    return ServiceClock(service.endpoint, service.admin_key, name=name)
+
+
+def state_of(service: Emulator, name: str) -> str:
+    (busy,) = [entry["busy"] for entry in service.admin("clock")["participants"] if entry["name"] == name]
+    return "works" if busy else "waits"
+
+
+def never() -> threading.Event:
+    return threading.Event()
+
+
+def one_qubit() -> SamplerPub:
+    circuit = QuantumCircuit(1, 1)
+    circuit.x(0)
+    circuit.measure(0, 0)
+    return SamplerPub.coerce(circuit, 10)
+
+
+def test_a_session_without_keep_alive_times_out_within_34_minutes_and_is_replaced(
+    service: Emulator, clock: ServiceClock
+) -> None:
+    start = clock.now()
+    keeping = Keeping(KeepAliveMode.OFF)
+    with open_session(service.workspace("idle"), clock=clock, keeping=keeping) as session:
+        assert session.run_round([one_qubit()])[0][0].bitstrings() == {"1": 10}  # type: ignore[union-attr]  # not lost
+        assert clock.now() - start < MINUTE
+        assert not clock.wait(never(), 34 * MINUTE)
+        assert 34 * MINUTE <= clock.now() - start < 35 * MINUTE
+        assert service.workspace("idle").get_session(session.id).details.status == "TimedOut"
+        assert session.run_round([one_qubit()])[0][0].bitstrings() == {"1": 10}  # type: ignore[union-attr]
+    assert [row.status for row in session.lineage.rows] == ["TimedOut", "Succeeded"]
+
+
+@pytest.mark.parametrize("rule", list(IdleRule))
+def test_a_session_idle_for_34_minutes_is_kept_alive_by_three_marked_pings(
+    service: Emulator, clock: ServiceClock, rule: IdleRule
+) -> None:
+    at = service.workspace(f"kept-{rule.value}")
+    with open_session(at, clock=clock, keeping=Keeping(rule=rule)) as session:
+        session.run_round([one_qubit()])
+        start = clock.now()
+        assert not clock.wait(never(), 34 * MINUTE)
+        assert at.get_session(session.id).details.status == "Executing"
+        assert session.run_round([one_qubit()])[0][0].bitstrings() == {"1": 10}  # type: ignore[union-attr]
+    assert [row.status for row in session.lineage.rows] == ["Succeeded"]
+    assert (session.pings, session.jobs) == (3, 2)
+    jobs = [job.details for job in at.list_session_jobs(session.id)]
+    pings = [job for job in jobs if (job.metadata or {}).get("purpose") == "keep-alive"]
+    moments = sorted(job.creation_time.timestamp() - start for job in pings)
+    assert moments == pytest.approx([525.0, 1050.0, 1575.0], abs=1.0)
+    assert len(jobs) == 5
+
+
+def test_renewal_instead_of_keep_alive_leaves_two_sessions_and_no_ping(service: Emulator, clock: ServiceClock) -> None:
+    at = service.workspace("renewed")
+    with open_session(at, clock=clock, keeping=Keeping(KeepAliveMode.RENEW)) as session:
+        session.run_round([one_qubit()])
+        assert not clock.wait(never(), 34 * MINUTE)
+        assert session.run_round([one_qubit()])[0][0].bitstrings() == {"1": 10}  # type: ignore[union-attr]
+    assert [(row.reason, row.status) for row in session.lineage.rows] == [("", "TimedOut"), ("idle", "Succeeded")]
+    assert len(list(at.list_jobs())) == session.jobs == 2
+
+
+def test_time_stands_still_while_a_job_is_computed(service: Emulator, clock: ServiceClock) -> None:
+    start = clock.now()
+    with open_session(service.workspace("computing"), clock=clock) as session:
+        round_ = session.start_round([one_qubit()])
+        assert wait_until(lambda: bool(service.workspace("computing").list_session_jobs(session.id)), within_s=30)
+        clock.wait(never(), 8 * MINUTE)
+        (job,) = service.workspace("computing").list_session_jobs(session.id)
+        assert job.details.end_execution_time.timestamp() - start < MINUTE
+        session.collect(round_)
+
+
+def test_a_job_that_waits_120_s_in_a_queue_takes_120_virtual_seconds(service: Emulator, clock: ServiceClock) -> None:
+    service.admin("targets", {"ionq.simulator": {"queue_s": 120}})
+    with open_session(service.workspace("queue"), "ionq.simulator", clock=clock) as session:
+        start = clock.now()
+        session.run_round([one_qubit()])
+        assert 120.0 <= clock.now() - start <= 120.0 * (1 + 2 * SHARE_OF_WAIT)
+
+
+def test_two_clients_share_one_time(service: Emulator, clock: ServiceClock) -> None:
+    woken: list[tuple[str, float]] = []
+    start = clock.now()
+    done = threading.Event()
+
+    def wait_thrice(other: ServiceClock) -> None:
+        with other:
+            for _ in range(3):
+                other.wait(never(), 30.0)
+                woken.append(("other", other.now() - start))
+            done.set()
+
+    other = threading.Thread(target=wait_thrice, args=[clock_of(service, "other")])
+    other.start()  # it has joined and does not wait yet: time stands still until it runs
+    clock.wait(never(), 80.0)
+    woken.append(("first", clock.now() - start))
+    assert clock.wait(done, 60.0)
+    other.join()
+    assert woken == [("other", 30.0), ("other", 60.0), ("first", 80.0), ("other", 90.0)]
+
+
+def test_time_advances_while_threads_wait_for_a_lock_whose_holder_waits(clock: ServiceClock) -> None:
+    lock = ClockLock(clock)
+    is_held, done = threading.Event(), threading.Event()
+    held, entered = clock.hold(), []
+
+    def hold_lock() -> None:
+        with held, lock:
+            is_held.set()
+            with lock:  # again, by the same thread
+                clock.wait(never(), 30.0)
+            entered.append("first")
+
+    def wait_for_lock() -> None:
+        with following, lock:
+            entered.append("second")
+            done.set()
+
+    following = clock.hold()
+    first = threading.Thread(target=hold_lock, daemon=True)
+    first.start()
+    assert is_held.wait(30)
+    second = threading.Thread(target=wait_for_lock, daemon=True)
+    second.start()
+    too_long = threading.Timer(30, done.set)  # real seconds: ends a test that would hang
+    too_long.start()
+    clock.wait(done, MINUTE)
+    too_long.cancel()
+    first.join(1)
+    assert entered == ["first", "second"]
+
+
+def test_time_waits_for_a_thread_that_was_started_under_a_hold(clock: ServiceClock) -> None:
+    start = clock.now()
+    woken: list[float] = []
+    done = threading.Event()
+
+    def work() -> None:
+        with hold:
+            clock.wait(never(), 10.0)
+            woken.append(clock.now() - start)
+            done.set()
+
+    hold = clock.hold()
+    threading.Thread(target=work).start()
+    clock.wait(never(), 100.0)
+    woken.append(clock.now() - start)
+    assert woken == [10.0, 100.0]
+    assert done.is_set()
+
+
+def test_an_event_ends_a_wait_before_any_time_passes(clock: ServiceClock) -> None:
+    start = clock.now()
+    event, woken = threading.Event(), list[float]()
+
+    def wait_for_it() -> None:
+        with hold:
+            assert clock.wait(event, 1000.0)
+            woken.append(clock.now() - start)
+
+    hold = clock.hold()
+    thread = threading.Thread(target=wait_for_it)
+    thread.start()
+    event.set()
+    clock.wait(never(), 5.0)  # all threads wait, but the event of one is set
+    thread.join()
+    assert woken == [0.0]
+    assert clock.now() - start == 5.0
+
+
+def test_an_event_from_outside_virtual_time_ends_a_wait(service: Emulator, clock: ServiceClock) -> None:
+    start, event = clock.now(), threading.Event()
+    with clock_of(service, "busy"):  # so that time stands still
+        threading.Timer(0.05, event.set).start()
+        assert clock.wait(event, 1000.0)
+        assert clock.now() == start
+
+
+def test_a_signal_ends_a_wait_and_the_clock_still_works(service: Emulator, clock: ServiceClock) -> None:
+    class Alarm(Exception):
+        pass
+
+    def raise_alarm(*_: object) -> None:
+        raise Alarm
+
+    start, previous = clock.now(), signal.signal(signal.SIGALRM, raise_alarm)
+    try:
+        with clock_of(service, "busy"):  # so that time stands still
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            with pytest.raises(Alarm):
+                clock.wait(never(), 1000.0)
+            assert state_of(service, "test") == "works"
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+    clock.wait(never(), 10.0)
+    assert clock.now() == start + 10.0
+
+
+def test_dropped_calls_do_not_stop_time(clock: ServiceClock) -> None:
+    start, ran = clock.now(), list[int]()
+    pool = ThreadPool("test", clock, threads=0)
+    for number in range(3):
+        pool.submit(lambda number=number: ran.append(number))  # type: ignore[misc]
+    pool.close()
+    clock.wait(never(), 10.0)
+    assert (clock.now() - start, ran) == (10.0, [])
+
+
+def test_a_manual_advance_of_time_is_seen_at_once(service: Emulator, clock: ServiceClock) -> None:
+    before = clock.now()
+    service.advance(10.0)
+    assert clock.now() == before + 10.0
+
+
+@pytest.mark.parametrize(
+    ("doing", "state"), [("clock.wait(threading.Event(), 3.0)", "waits"), ("threading.Event().wait()", "works")]
+)
+def test_a_killed_process_does_not_stop_time(service: Emulator, clock: ServiceClock, doing: str, state: str) -> None:
+    code = f"""
+import threading
+from hybridloop.testing.virtual_clock import ServiceClock
+with ServiceClock({service.endpoint!r}, {service.admin_key!r}, name="doomed") as clock:
+    print("joined", flush=True)
+    {doing}
+"""
+    start = clock.now()
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as doomed:
+        assert doomed.stdout is not None
+        assert doomed.stdout.readline() == "joined\n"
+        deadline = time.monotonic() + 30
+        while state_of(service, "doomed") != state:
+            assert time.monotonic() < deadline
+        doomed.send_signal(signal.SIGKILL)
+    assert not clock.wait(never(), 60.0)
+    assert clock.now() == start + 60.0
+
+
+def test_time_continues_after_a_restart_of_the_emulator(
+    tmp_path: Path, start_emulator: Callable[..., Emulator]
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    key = "the-same-after-the-restart"
+    options = ("--clock", "virtual", "--port", port)
+    first = start_emulator(*options, "--admin-key", key, state=tmp_path)
+    with ServiceClock(first.endpoint, key) as clock:
+        clock.wait(never(), 600.0)
+        before = clock.now()
+        first.stop(signal.SIGKILL)
+        assert clock.now() == before  # no emulator is there to tell another
+        second = start_emulator(*options, "--admin-key", key, state=tmp_path)
+        assert not clock.wait(never(), 60.0)
+        assert clock.now() >= before + 60.0
+        second.stop(signal.SIGKILL)
+        start_emulator(*options, "--admin-key", "another", state=tmp_path)
+        with pytest.raises(AccessDenied):
+            clock.wait(never(), 60.0)
+
+
+def test_a_failed_join_is_an_error_with_the_reason(service: Emulator, emulator: Emulator) -> None:
+    with pytest.raises(InputError, match="real time"):
+        clock_of(emulator)
+    with pytest.raises(AccessDenied):
+        ServiceClock(service.endpoint, "wrong-key")
+    with pytest.raises(ServiceUnreachable):
+        ServiceClock("http://127.0.0.1:9/", "k")
+
+
+def test_a_wait_on_a_closed_clock_fails_and_does_not_hang(service: Emulator) -> None:
+    with clock_of(service) as clock:
+        pass
+    with pytest.raises(ServiceUnreachable):
+        clock.wait(never(), 1.0)
+    assert ClockClient(service.endpoint, service.admin_key).now() >= clock.now()
