@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
-from importlib.metadata import requires, version
+import sys
+from importlib.metadata import packages_distributions, requires, version
 
 import pytest
 from packaging.requirements import Requirement
@@ -30,3 +32,34 @@ def test_every_requirement_is_pinned_and_met_by_what_is_installed() -> None:
         pinned = pins[requirement.name.lower()]
         assert requirement.specifier.contains(pinned), requirement
         assert requirement.specifier.contains(version(requirement.name)), requirement
+
+
+OPTIONAL = {"IPython": "a notebook has it", "pyscf": "an extra", "pytest": "the plug-in runs inside of it"}
+
+
+def test_all_imported_packages_are_declared() -> None:
+    declared = {_normalized(Requirement(line).name) for line in requires("hybridloop") or []}
+    owners = packages_distributions()
+    undeclared = set()
+    for module in _imported():
+        first, second, *_ = (*module.split("."), "")
+        distributions = [f"azure-{second}"] if first == "azure" else owners.get(first, [])
+        if not declared & {_normalized(name) for name in distributions}:
+            undeclared.add(first)
+    assert undeclared - OPTIONAL.keys() == set()
+
+
+def _normalized(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def _imported() -> set[str]:
+    """Return the names of all foreign modules that the product imports, inside functions too."""
+    names: set[str] = set()
+    for path in (ROOT / "hybridloop").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module)
+    return {name for name in names if name.split(".")[0] not in sys.stdlib_module_names | {"hybridloop"}}
