@@ -135,14 +135,10 @@ def _commands(command: Any, words: tuple[str, ...]) -> Iterator[str]:
     yield (command.help or "").strip()
     usage = " ".join(command.collect_usage_pieces(context))
     yield f"```text\n{context.command_path} {usage}\n```"
-    options = [each for each in command.params if each.name != "help"]
-    if options:
-        yield "\n".join(["| given | what it says |", "| --- | --- |", *(_option(each, context) for each in options)])
-
-
-def _option(param: Any, context: Any) -> str:
-    name, text = param.get_help_record(context)
-    return f"| `{_line(name)}` | {_cell(text)} |"
+    records = [param.get_help_record(context) for param in command.params if param.name != "help"]
+    rows = [f"| `{_line(name)}` | {_cell(text)} |" for name, text in filter(None, records)]  # None: a hidden option
+    if rows:
+        yield "\n".join(["| given | what it says |", "| --- | --- |", *rows])
 
 
 def _cell(text: str) -> str:

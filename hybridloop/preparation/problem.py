@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from hybridloop.algorithms.formats.detect import read_energy_problem
+from hybridloop.algorithms.formats.energies import read_energy_problem
 from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
 from hybridloop.algorithms.problems.exact import can_be_diagonalized, exact_ground_energy
