@@ -16,7 +16,7 @@ from benchmarks.local import WORKSPACE
 from hybridloop.azure.targets import Target
 from hybridloop.pytest_plugin import RESOURCE_GROUP, SUBSCRIPTION, Emulator
 from hybridloop.runtime.thread_pool import THREADS
-from hybridloop.tasks.submission.job_ids import RoundPlace
+from hybridloop.tasks.submission.job_ids import RoundKey
 from hybridloop.tasks.submission.jobs import JobSpec
 
 PAUSE_S = 0.01
@@ -52,7 +52,7 @@ class BareClient:
         body = {"itemType": "Session", "name": "bare", "providerId": target.provider, "target": target.name}
         self._json("PUT", f"/sessions/{self._session}", {**body, "jobFailurePolicy": "Continue"})
 
-    def round(self, place: RoundPlace, specs: Sequence[JobSpec]) -> float:
+    def round(self, place: RoundKey, specs: Sequence[JobSpec]) -> float:
         """Seconds that the calls of a round take: three a job to submit, one list a hundred jobs, one result a job.
 
         The wait for the jobs' ends is left out, and so is every look in vain.
@@ -99,13 +99,13 @@ class BareClient:
         self._json("PUT", f"/jobs/{spec.id}", body)
         return signature
 
-    def _jobs(self, place: RoundPlace, *, top: int = PAGE, skip: int = 0, states: str = "") -> list[dict[str, Any]]:
+    def _jobs(self, place: RoundKey, *, top: int = PAGE, skip: int = 0, states: str = "") -> list[dict[str, Any]]:
         wanted = quote(f"startswith(Name, '{place.prefix}'){states}")
         query = f"orderby=CreationTime%20asc&top={top}&skip={skip}&filter={wanted}"
         page: list[dict[str, Any]] = self._json("GET", f"/sessions/{self._session}/jobs", query=query)["value"]
         return page
 
-    def _has_ended(self, place: RoundPlace, jobs: int) -> bool:
+    def _has_ended(self, place: RoundKey, jobs: int) -> bool:
         return bool(self._jobs(place, top=1, skip=jobs - 1, states=" and State eq 'Succeeded'"))
 
     def _result(self, job: dict[str, Any], signature: str) -> bytes:

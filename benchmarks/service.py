@@ -26,7 +26,7 @@ from hybridloop.compiler.programs import PubCompiler
 from hybridloop.pytest_plugin import Emulator
 from hybridloop.runtime.signals import exit_on_sigterm
 from hybridloop.tasks.session import open_session
-from hybridloop.tasks.submission.job_ids import RoundPlace
+from hybridloop.tasks.submission.job_ids import RoundKey
 from hybridloop.tasks.submission.jobs import JobSpec, plan_jobs, record_of
 
 THREADS = (1, 8, 32)
@@ -105,7 +105,7 @@ def specs(rng: np.random.Generator, jobs: int) -> list[JobSpec]:
     target = find_target(TARGET)
     pub = SamplerPub.coerce((ansatz(), rng.uniform(-np.pi, np.pi, (jobs, ANGLES))), SHOTS)
     program = PubCompiler(target.profile).compile_pub(pub)
-    place = RoundPlace(str(uuid.uuid4()), "bare", 0)
+    place = RoundKey(str(uuid.uuid4()), "bare", 0)
     return plan_jobs(place, [record_of(program, SHOTS)], [program], target, seed=0)
 
 

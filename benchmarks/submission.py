@@ -33,7 +33,7 @@ from hybridloop.compiler.programs import PubCompiler
 from hybridloop.pytest_plugin import Emulator
 from hybridloop.runtime.signals import exit_on_sigterm
 from hybridloop.tasks.session import OpenSession, open_session
-from hybridloop.tasks.submission.job_ids import RoundPlace
+from hybridloop.tasks.submission.job_ids import RoundKey
 from hybridloop.tasks.submission.jobs import plan_jobs, record_of
 
 TARGET = "rigetti.sim.qvm"
@@ -208,7 +208,7 @@ def bare_calls(client: BareClient, circuit: QuantumCircuit) -> Measure:
     def measure(points: Points) -> float:
         nonlocal number
         pub = SamplerPub.coerce((circuit, points), SHOTS)
-        place = RoundPlace(run_uid, "bare", number)
+        place = RoundKey(run_uid, "bare", number)
         number += 1
         program = programs.compile_pub(pub)
         return client.round(place, plan_jobs(place, [record_of(program, SHOTS)], [program], target, seed=0))

@@ -130,6 +130,8 @@ def _commands(command: Any, words: tuple[str, ...]) -> Iterator[str]:
         for name, each in command.commands.items():
             yield from _commands(each, (*words, name))
         return
+    if command.hidden:  # a former name
+        return
     context = command.make_context(" ".join(words), [], resilient_parsing=True)
     yield f"## {' '.join(words)}"
     yield (command.help or "").strip()

@@ -9,7 +9,7 @@ import numpy as np
 
 from hybridloop.journal import RoundRecord, Span, round_span_key
 from hybridloop.runs.stored_run import KeptRun
-from hybridloop.tasks.submission.job_ids import JobPlace, RoundPlace
+from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 
 ROUND_S, PAUSE_S = 20.0, 1.5
 A_SESSION = 100  # rounds
@@ -23,10 +23,10 @@ def long_run(small: KeptRun, jobs: int) -> KeptRun:
     for number, round_ in enumerate(itertools.cycle(list(small.rounds()))):
         if total >= jobs:
             break
-        place = RoundPlace(small.record.uid, round_.stream, number)
+        place = RoundKey(small.record.uid, round_.stream, number)
         again = tuple(
             replace(
-                job, id=JobPlace(place, job.pub, job.point, job.part).job_id(job.attempt), session=number // A_SESSION
+                job, id=JobKey(place, job.pub, job.point, job.part).job_id(job.attempt), session=number // A_SESSION
             )
             for job in round_.jobs
         )

@@ -18,7 +18,7 @@ from hybridloop.runs.stored_run import kept_in_journal
 from hybridloop.settings import ProblemText
 from hybridloop.settings.inputs import read_scan
 from hybridloop.tasks.keepalive.rules import KeepAliveMode
-from hybridloop.tasks.keepalive.session_keeper import Keeping
+from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
 from hybridloop.tasks.session import open_session
 from hybridloop.testing.virtual_clock import ServiceClock
 from tests.conftest import Emulator, running_emulator
@@ -60,7 +60,7 @@ def _idle(folder: Path, mode: KeepAliveMode) -> None:
         target = "rigetti.sim.qvm"
         begun = new_run(str(uuid.uuid4()), key=f"idled-{mode}", algorithm="session", problem="", target=target, seed=3)
         with claim_run(journal, journal.add_run(begun).uid) as run:
-            with open_session(service.workspace(), run=run, clock=clock, keeping=Keeping(mode)) as session:
+            with open_session(service.workspace(), run=run, clock=clock, keeping=KeepAliveSettings(mode)) as session:
                 sampler = session.sampler(shots=10)
                 sampler.run([circuit] * POINTS).result()
                 clock.wait(threading.Event(), IDLE_S)

@@ -177,7 +177,7 @@ def test_a_run_uses_the_workspace_of_its_block_and_the_secret_is_stored_nowhere_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", [("sessions", "list"), ("sessions", "sweep"), ("targets",)], ids=" ".join)
+@pytest.mark.parametrize("command", [("sessions", "list"), ("sessions", "close-orphans"), ("targets",)], ids=" ".join)
 def test_commands_that_use_the_service_accept_the_name_of_a_block(
     command: tuple[str, ...], saved: SavedBlock, stack_environ: dict[str, str], prefect_server: PrefectServer
 ) -> None:

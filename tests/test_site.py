@@ -62,7 +62,7 @@ def commands(tree: object, words: tuple[str, ...] = ("hybridloop",)) -> Iterator
     if isinstance(tree, typer.core.TyperGroup):
         for name, each in tree.commands.items():
             yield from commands(each, (*words, name))
-    else:
+    elif not getattr(tree, "hidden", False):
         yield " ".join(words)
 
 

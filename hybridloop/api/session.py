@@ -56,7 +56,7 @@ def open_session(
     at = workspace_called(workspace)
     from hybridloop.tasks import session
     from hybridloop.tasks.keepalive.rules import KeepAliveMode
-    from hybridloop.tasks.keepalive.session_keeper import Keeping
+    from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
 
     with exit_on_sigterm(), ExitStack() as held:
         told = {} if debias else {"debias": debias}
@@ -68,7 +68,7 @@ def open_session(
             seed=seed,
             name=name,
             policy=policy,
-            keeping=Keeping(KeepAliveMode(keep_alive)),
+            keeping=KeepAliveSettings(KeepAliveMode(keep_alive)),
             caps=caps,
             debias=debias,
             clock=clock,

@@ -29,7 +29,7 @@ DOCUMENTS: Mapping[str, Any] = {
     "sessions show": service.SessionShown,
     "sessions jobs": list[service.Job],
     "sessions close": service.Session,
-    "sessions sweep": list[service.Swept],
+    "sessions close-orphans": list[service.Swept],
     "targets": list[service.Target],
     "problems": list[service.Molecule | service.BinaryProblem],
     "optimizers": list[service.Optimizer],

@@ -28,8 +28,8 @@ from hybridloop.runs.lookup import RESUMED, flow_runs_of, limits_given, problem_
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.statuses import FINISHED
 from hybridloop.settings import AutoResume, Duration, WorkspaceName, parse_duration
-from hybridloop.tasks.orphans import is_held, sweep, unfinished_jobs
-from hybridloop.tasks.pruning import Forgotten, forget_old
+from hybridloop.tasks.orphans import close_orphaned_sessions, is_held, unfinished_jobs
+from hybridloop.tasks.pruning import PruningResult, forget_old
 from hybridloop.tasks.submission.jobs import TERMINAL
 
 IN_VAIN = 3  # times that a run is gone on with by housekeeping without one more round measured
@@ -140,7 +140,7 @@ def mark_task(journal: Journal) -> dict[str, str]:
 @task(name="sweep sessions", cache_policy=NO_CACHE, persist_result=False)
 def sweep_task(journal: Journal, workspace: Any) -> dict[str, str]:
     """Close the sessions of runs whose process is gone."""
-    return {each.run_key: each.done for each in sweep(journal, workspace)}
+    return {orphan.run_key: orphan.done for orphan in close_orphaned_sessions(journal, workspace)}
 
 
 @task(name="find runs to go on with", cache_policy=NO_CACHE, persist_result=False)
@@ -168,7 +168,7 @@ def due_task(journal: Journal, workspace: Any) -> list[RunRecord]:
 
 
 @task(name="forget old runs", cache_policy=NO_CACHE, persist_result=False)
-def forget_task(journal: Journal, workspace: Any, settings: HousekeepingSettings) -> Forgotten:
+def forget_task(journal: Journal, workspace: Any, settings: HousekeepingSettings) -> PruningResult:
     """Forget old runs as the settings say, and give their room back to the disk."""
     now = time.time()
     done = forget_old(

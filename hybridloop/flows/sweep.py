@@ -25,7 +25,7 @@ from hybridloop.flows.lifecycle.deployments import find_deployment
 from hybridloop.flows.sweep_execution.deployment_pool import Deployed
 from hybridloop.flows.sweep_execution.process_pool import point_pool
 from hybridloop.flows.sweep_execution.results import SweepResult
-from hybridloop.flows.sweep_execution.scheduler import OnPoint, Standing, swept
+from hybridloop.flows.sweep_execution.scheduler import OnPoint, SweepProgress, swept
 from hybridloop.flows.sweep_execution.spec import HERE, PROBLEM, Point, SweepSpec, points_of, varied_settings
 from hybridloop.journal import open_journal
 from hybridloop.settings import WorkspaceName
@@ -64,11 +64,11 @@ def sweep(spec: SweepSpec, workspace: WorkspaceName = None) -> SweepResult:
     began, at = time.monotonic(), find_workspace(workspace)
     log, listener = get_run_logger(), _listener.get()
 
-    def tell(standing: Standing) -> None:
-        row = standing.row
-        log.info("point %d, %s: %s %s", standing.number, row["run"], row["status"], row["value"])
+    def tell(progress: SweepProgress) -> None:
+        row = progress.row
+        log.info("point %d, %s: %s %s", progress.number, row["run"], row["status"], row["value"])
         if listener is not None:
-            listener(standing)
+            listener(progress)
 
     with open_journal() as journal, get_client(sync_client=True) as client:
         points, here = _limited(client, spec, at), identity_of(at)

@@ -94,7 +94,7 @@ def open_session_of(
 ) -> AbstractContextManager[OpenSession]:
     """Return the session of a run, to be entered; its settings were checked against the target before."""
     # these import the compiler, which the check of a caller's settings must not wait for
-    from hybridloop.tasks.keepalive.session_keeper import Keeping
+    from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
     from hybridloop.tasks.session import open_session
 
     for caution in cautions(settings.failure):
@@ -105,7 +105,7 @@ def open_session_of(
         run=run,
         name=run.record.key,
         policy=settings.failure,
-        keeping=Keeping(settings.keep_alive, settings.idle_rule, settings.exclusive_access),
+        keeping=KeepAliveSettings(settings.keep_alive, settings.idle_rule, settings.exclusive_access),
         caps=settings.caps,
         detach_after_s=settings.detach_after,
         cancel_in_flight=settings.cancel_in_flight,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # a caller has it before any of these is imported, which takes a second
     from hybridloop.algorithms.outcome import RoundProgress
     from hybridloop.tasks.session import OpenSession
-    from hybridloop.tasks.session_status import Standing
+    from hybridloop.tasks.session_status import SessionSnapshot
 
 MOST_VALUES = 200  # of the last rounds; no picture of a line of text holds more
 
@@ -63,7 +63,7 @@ class LiveState:
     standard_error: float | None = None
     values: tuple[float, ...] = ()
     best: Best | None = None
-    standing: Standing | None = None
+    standing: SessionSnapshot | None = None
 
 
 class LiveFeed:
@@ -116,7 +116,7 @@ class LiveFeed:
         with self._lock:
             state, session, ended_at = self._state, self._session, self._ended_at
         elapsed_s = (self._now() if ended_at is None else ended_at) - self._started_at
-        return replace(state, elapsed_s=elapsed_s, standing=None if session is None else session.standing)
+        return replace(state, elapsed_s=elapsed_s, standing=None if session is None else session.snapshot)
 
     def _better(self, best: Best | None, progress: RoundProgress) -> Best | None:
         if self._sense == 0:

@@ -10,7 +10,7 @@ from hybridloop.runtime.durations import format_elapsed
 
 if TYPE_CHECKING:
     from hybridloop.runs.live import LiveState
-    from hybridloop.tasks.session_status import Standing
+    from hybridloop.tasks.session_status import SessionSnapshot
 
 BLOCKS, ASCII = "▁▂▃▄▅▆▇█", "_.-=+*#@"
 MOST_BLOCKS = 40
@@ -76,7 +76,7 @@ def _status(state: LiveState) -> str:
     return f"{state.status}, {format_elapsed(state.elapsed_s)}"
 
 
-def _of_session(at: Standing) -> Iterator[tuple[str, str]]:
+def _of_session(at: SessionSnapshot) -> Iterator[tuple[str, str]]:
     jobs = f"{at.in_flight} in flight, {at.done} done, {at.lost} lost"
     if at.retried:
         jobs += f", {at.retried} asked again"
@@ -96,14 +96,14 @@ def _of_session(at: Standing) -> Iterator[tuple[str, str]]:
         yield "left", f"{format_elapsed(at.left_s)} until the deadline"
 
 
-def _cost(at: Standing) -> str:
+def _cost(at: SessionSnapshot) -> str:
     """By unit: what was billed, what may be on top of that at most, what was expected, and what the run may cost."""
     meter = at.meter
     units = dict.fromkeys((*at.caps.max_cost, *meter.billed, *meter.reserved, *meter.estimated))
     return "; ".join(_cost_in(unit, at) for unit in units) or "none yet"
 
 
-def _cost_in(unit: str, at: Standing) -> str:
+def _cost_in(unit: str, at: SessionSnapshot) -> str:
     said = f"{at.meter.billed.get(unit, 0.0):,.2f} {unit} billed"
     if most := at.meter.reserved.get(unit):
         said += f", {most:,.2f} reserved"
@@ -113,7 +113,7 @@ def _cost_in(unit: str, at: Standing) -> str:
     return said if cap is None else f"{said}, the cap is {cap:g}"
 
 
-def _counts(at: Standing) -> str:
+def _counts(at: SessionSnapshot) -> str:
     """How far jobs and shots are from their caps, where there are any."""
     caps = {"jobs": (at.meter.jobs, at.caps.max_jobs), "shots": (at.meter.shots, at.caps.max_shots)}
     return ", ".join(f"{taken:,} of {most:,} {name}" for name, (taken, most) in caps.items() if most is not None)

@@ -50,7 +50,7 @@ def signals_while_closing(hurry: Callable[[], None]) -> Iterator[None]:
         nonlocal counted
         counted += 1
         if counted > 1:
-            os._exit(128 + number)  # the third, as the first began the close; `sessions sweep` closes the session
+            os._exit(128 + number)  # the third, as the first began the close; `sessions close-orphans` closes it
         hurry()
 
     previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}

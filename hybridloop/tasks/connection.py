@@ -12,7 +12,7 @@ from hybridloop.journal.claimed_run import ClaimedRun
 from hybridloop.runtime.clock import Clock
 from hybridloop.runtime.thread_pool import ThreadPool
 from hybridloop.tasks.failure_policy import FailurePolicy
-from hybridloop.tasks.session_renewal import Lineage
+from hybridloop.tasks.session_renewal import SessionRenewal
 from hybridloop.tasks.submission.jobs import JobSpec
 
 
@@ -44,7 +44,7 @@ class Connection:
     """What a round needs of its session; `debias` is the provider's error mitigation, where it has one."""
 
     service: ServiceClient
-    lineage: Lineage
+    sessions: SessionRenewal
     run: ClaimedRun
     target: Target
     policy: FailurePolicy

@@ -1,8 +1,8 @@
-"""Closes the sessions that runs left open whose process is gone, and no others."""
+"""Close the sessions that runs left open whose process is gone, and no others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,41 +13,40 @@ from hybridloop.errors import HybridloopError, JournalDamaged, LeaseLost, RunBus
 from hybridloop.journal import Journal, Lease, RunRecord, SessionRow
 from hybridloop.runtime.clock import RealClock
 
-_UNDER_WAY = frozenset({"created", "running"})
+_ACTIVE = frozenset({"created", "running"})
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
-    """A session that was open by the journal, and what was done: closed, or left for the reason given."""
+class OrphanedSession:
+    """A session that is open in the journal, and the result: closed, or left open with the reason."""
 
     run_key: str
     session: str
     done: str
 
 
-def sweep(journal: Journal, workspace: Any) -> list[Swept]:
-    """Close what is open of all runs whose owner is gone, and mark those runs interrupted."""
-    open_ = journal.open_sessions()
+def close_orphaned_sessions(journal: Journal, workspace: Any) -> list[OrphanedSession]:
+    """Close the open sessions of all runs whose owner is gone, and mark those runs as interrupted."""
+    open_sessions = journal.open_sessions()
     with open_client(workspace) as service:
-        swept = _swept(journal, service, identity_of(workspace), open_)
-    for record in journal.runs_by_status(_UNDER_WAY):
-        _mark(journal, record)
-    return swept
+        orphans = _close_all(journal, service, workspace, open_sessions)
+    for record in journal.runs_by_status(_ACTIVE):
+        _mark_interrupted(journal, record)
+    return orphans
 
 
-def sweep_run(journal: Journal, record: RunRecord, workspace: Any) -> list[Swept]:
-    """The same for one run. Nothing is sent where nothing is open."""
-    open_ = [(record, row) for row in journal.sessions(record.uid) if row.ended_at is None]
-    swept: list[Swept] = []
-    if open_:
+def close_sessions_of_run(journal: Journal, record: RunRecord, workspace: Any) -> list[OrphanedSession]:
+    """Close one run's open sessions and mark it as interrupted; the service is called only if a session is open."""
+    orphans: list[OrphanedSession] = []
+    if open_sessions := [(record, row) for row in journal.sessions(record.uid) if row.ended_at is None]:
         with open_client(workspace) as service:
-            swept = _swept(journal, service, identity_of(workspace), open_)
-    _mark(journal, record)
-    return swept
+            orphans = _close_all(journal, service, workspace, open_sessions)
+    _mark_interrupted(journal, record)
+    return orphans
 
 
 def unfinished_jobs(journal: Journal, run_uid: str) -> list[str]:
-    """The ids of the run's jobs of which it is not known how they ended."""
+    """Return the ids of the run's jobs whose end is not recorded."""
     return [
         job.id
         for round_ in journal.rounds(run_uid)
@@ -58,21 +57,25 @@ def unfinished_jobs(journal: Journal, run_uid: str) -> list[str]:
 
 
 def is_orphaned(record: RunRecord, now: float) -> bool:
-    """Whether a run is under way by the journal, or was about to be, and the process that held it is gone."""
-    is_begun = record.status == "running" or (record.status == "created" and record.owner is not None)
-    return is_begun and not is_held(record, now)
+    """Return True if the journal has the run as started and the process that held it is gone."""
+    is_started = record.status == "running" or (record.status == "created" and record.owner is not None)
+    return is_started and not is_held(record, now)
 
 
 def is_held(record: RunRecord, now: float) -> bool:
-    """Whether a process that may live holds the run."""
+    """Return True if a process that may be alive holds the run's lease."""
     lapsed = record.lease_expires_at is not None and now >= record.lease_expires_at
     return record.owner is not None and not lapsed and not record.owner.is_known_dead()
 
 
-def _swept(
-    journal: Journal, service: ServiceClient, here: dict[str, str], open_: Iterable[tuple[RunRecord, SessionRow]]
-) -> list[Swept]:
-    return [Swept(record.key, row.id, _close(journal, service, here, record, row)) for record, row in open_]
+def _close_all(
+    journal: Journal, service: ServiceClient, workspace: Any, open_sessions: Sequence[tuple[RunRecord, SessionRow]]
+) -> list[OrphanedSession]:
+    here = identity_of(workspace)
+    return [
+        OrphanedSession(record.key, row.id, _close(journal, service, here, record, row))
+        for record, row in open_sessions
+    ]
 
 
 def _close(journal: Journal, service: ServiceClient, here: dict[str, str], record: RunRecord, row: SessionRow) -> str:
@@ -83,11 +86,11 @@ def _close(journal: Journal, service: ServiceClient, here: dict[str, str], recor
         lease = journal.claim(record.uid)
     except RunBusy as error:
         return f"left: its run is held by {error.holder}"
-    except JournalDamaged:  # nothing can be gone on with; its session is closed all the same
+    except JournalDamaged:  # the run can't be resumed; its session is closed all the same
         lease = None
     try:
-        found = service.close_session(row.id)
-        status = "never opened" if found is None else str(found["status"])
+        session = service.close_session(row.id)
+        status = "never opened" if session is None else str(session["status"])
         journal.end_session(lease, record.uid, row.ordinal, status, RealClock().now())
         return f"closed: {status}"
     except LeaseLost:
@@ -96,11 +99,11 @@ def _close(journal: Journal, service: ServiceClient, here: dict[str, str], recor
         return f"left: {error}"
     finally:
         if lease is not None:
-            _let_go(journal, lease, record)
+            _release(journal, lease, record)
 
 
-def _mark(journal: Journal, record: RunRecord) -> None:
-    """Say of a run that is under way by the journal, and in nobody's hands, that it was interrupted."""
+def _mark_interrupted(journal: Journal, record: RunRecord) -> None:
+    """Set the status of an orphaned run to interrupted."""
     if not is_orphaned(record, RealClock().now()):
         return
     try:
@@ -108,14 +111,14 @@ def _mark(journal: Journal, record: RunRecord) -> None:
     except (RunBusy, JournalDamaged):
         return
     try:
-        if journal.run(record.uid).status in _UNDER_WAY:
-            journal.set_status(lease, "interrupted", "its process ended without a word")
+        if journal.run(record.uid).status in _ACTIVE:
+            journal.set_status(lease, "interrupted", "its process ended without closing it")
     finally:
-        _let_go(journal, lease, record)
+        _release(journal, lease, record)
 
 
-def _let_go(journal: Journal, lease: Lease, record: RunRecord) -> None:
-    """Hold the run no longer; a wish that it be gone on with, which a claim takes for met, is written down again."""
+def _release(journal: Journal, lease: Lease, record: RunRecord) -> None:
+    """Release the lease; a resume request, which the claim cleared, is set again."""
     journal.release(lease)
     if record.resume_requested:
         journal.request_resume(record.uid)

@@ -23,7 +23,7 @@ UNFINISHED = frozenset({"created", "stopped", "parked", "interrupted", "failed"}
 
 
 @dataclass(slots=True)
-class Forgotten:
+class PruningResult:
     """How many runs are forgotten whole, of how many only the result is kept, and what else was done.
 
     `kept` has the runs that were to be forgotten and could not be, by uid, with the reason.
@@ -43,14 +43,14 @@ def forget_old(
     ended_before: float | None = None,
     given_up_before: float | None = None,
     keeps_results: bool = False,
-) -> Forgotten:
+) -> PruningResult:
     """Forget runs that came to their result, and runs that ended early, before moments in epoch seconds (None: none).
 
     Where it `keeps_results`, those of the former are kept. Of the latter jobs in flight are cancelled; `workspace` is
     asked for only where there may be some. A run whose jobs can't be cancelled is kept: those of another workspace,
     and those that the service keeps to itself. The room is given back to the disk.
     """
-    done = Forgotten()
+    done = PruningResult()
     if ended_before is not None:
         uids = journal.old_runs(older_than=ended_before)
         if keeps_results:
@@ -63,7 +63,7 @@ def forget_old(
     return done
 
 
-def _forget_unfinished(journal: Journal, workspace: Callable[[], Any], before: float, done: Forgotten) -> None:
+def _forget_unfinished(journal: Journal, workspace: Callable[[], Any], before: float, done: PruningResult) -> None:
     in_flight: dict[str, list[str]] = {}
     uids = journal.old_runs(older_than=before, statuses=UNFINISHED)
     for uid in uids:
@@ -76,7 +76,7 @@ def _forget_unfinished(journal: Journal, workspace: Callable[[], Any], before: f
     done.runs += journal.delete_runs([uid for uid in uids if uid not in done.kept])
 
 
-def _cancel(journal: Journal, workspace: Any, in_flight: dict[str, list[str]], done: Forgotten) -> None:
+def _cancel(journal: Journal, workspace: Any, in_flight: dict[str, list[str]], done: PruningResult) -> None:
     here, away = identity_of(workspace), ""  # and what was said when the service did not answer: it is asked no more
     with open_client(workspace) as service:
         for uid, jobs in in_flight.items():

@@ -6,6 +6,7 @@ import logging
 import secrets
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -26,18 +27,18 @@ from hybridloop.journal.claimed_run import ClaimedRun, temporary_run
 from hybridloop.runtime.clock import Clock, RealClock
 from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.signals import signals_while_closing
-from hybridloop.tasks.accounting import RunAccount
 from hybridloop.tasks.connection import Connection
+from hybridloop.tasks.cost_ledger import CostLedger
 from hybridloop.tasks.failure_policy import FailurePolicy
-from hybridloop.tasks.keepalive.session_keeper import Keeping, SessionKeeper
-from hybridloop.tasks.session_renewal import Lineage, swallowed
-from hybridloop.tasks.session_setup import Terms, connected, resolve_target
-from hybridloop.tasks.session_status import Standing, standing
-from hybridloop.tasks.submission.job_ids import RoundPlace, check_stream, session_id
+from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings, SessionKeepAlive
+from hybridloop.tasks.session_renewal import SessionRenewal, swallowed
+from hybridloop.tasks.session_setup import SessionOptions, build_connection, resolve_target
+from hybridloop.tasks.session_status import SessionSnapshot, take_snapshot
+from hybridloop.tasks.submission.job_ids import RoundKey, check_stream, session_id
 from hybridloop.tasks.submission.jobs import check_round
 from hybridloop.tasks.submission.polling import Poller
 from hybridloop.tasks.submission.replay import SAME_RAD
-from hybridloop.tasks.submission.round_builder import Planner
+from hybridloop.tasks.submission.round_builder import RoundBuilder
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 
 if TYPE_CHECKING:
@@ -46,9 +47,10 @@ if TYPE_CHECKING:
 
 MAIN_STREAM = "main"
 LAST_ROUND_S = 5.0  # what an interrupted run waits for the round in flight
-POLICY, KEEPING, NO_CAPS = FailurePolicy(), Keeping(), Caps()
+POLICY, KEEPING, NO_CAPS = FailurePolicy(), KeepAliveSettings(), Caps()
 _ATTEMPTS_IN_HASTE = 2
 _CLOSE_IN_HASTE_S = 2.0
+_FORMER_NAMES = {"lineage": "sessions", "standing": "snapshot"}
 
 _log = logging.getLogger(__name__)
 
@@ -74,8 +76,8 @@ class OpenSession:
         self,
         connection: Connection,
         poller: Poller,
-        account: RunAccount,
-        keeper: SessionKeeper,
+        account: CostLedger,
+        keeper: SessionKeepAlive,
         *,
         detach_after_s: float | None = None,
         cancel_in_flight: bool = False,
@@ -87,8 +89,8 @@ class OpenSession:
         self._poller = poller
         self._account = account
         self._keeper = keeper
-        self._planner = Planner(
-            connection.run, connection.target, connection.lineage, keeper, account, connection.clock
+        self._planner = RoundBuilder(
+            connection.run, connection.target, connection.sessions, keeper, account, connection.clock
         )
         self._streams: dict[str, _Stream] = {}
         self._lock = threading.Lock()
@@ -102,13 +104,20 @@ class OpenSession:
         self.jobs = 0  # of all rounds so far, each place once
         self.shots = 0
 
+    def __getattr__(self, name: str) -> Any:
+        """Return what a former name stands for, for one release."""
+        if name not in _FORMER_NAMES:
+            raise AttributeError(f"a session has no {name!r}")
+        warnings.warn(f"session.{name} is now session.{_FORMER_NAMES[name]}", FutureWarning, stacklevel=2)
+        return getattr(self, _FORMER_NAMES[name])
+
     def __repr__(self) -> str:
         return f"<session {self.id} on {self.target.name}: {self.status.lower()}, {self.jobs} jobs>"
 
     @property
     def id(self) -> str:
         """The id of the session that is open, else of the last one, else of the one to be opened first."""
-        held, rows = self._connection.lineage.held, self._connection.lineage.rows
+        held, rows = self._connection.sessions.held, self._connection.sessions.rows
         return held.id if held else rows[-1].id if rows else session_id(self.run_uid, 0)
 
     @property
@@ -116,15 +125,15 @@ class OpenSession:
         """The session's last known status at the service; "unopened" before there is one."""
         if self._closed_as is not None:
             return self._closed_as
-        if self._connection.lineage.held is None:
-            rows = self._connection.lineage.rows
+        if self._connection.sessions.held is None:
+            rows = self._connection.sessions.rows
             return rows[-1].status if rows else "unopened"
         return "Executing" if self.jobs else "Waiting"
 
     @property
-    def lineage(self) -> Lineage:
+    def sessions(self) -> SessionRenewal:
         """The sessions of the run."""
-        return self._connection.lineage
+        return self._connection.sessions
 
     @property
     def cost(self) -> dict[str, float]:
@@ -157,20 +166,20 @@ class OpenSession:
         return self._planner.programs.num_compiled
 
     @property
-    def standing(self) -> Standing:
-        """How it stands now; may be asked from any thread, and asks nobody else."""
+    def snapshot(self) -> SessionSnapshot:
+        """The session's state now, without a request to the service; thread-safe."""
         connection, rounds = self._connection, self._in_flight()
-        opened = len(connection.lineage.rows)
-        return standing(self, opened, rounds, self._lost, self._account, self._keeper, connection.clock.now())
+        opened = len(connection.sessions.rows)
+        return take_snapshot(self, opened, rounds, self._lost, self._account, self._keeper, connection.clock.now())
 
     def open(self) -> None:
         """Have a session open at the service; a run's first round does it by itself."""
-        self._connection.lineage.current()
+        self._connection.sessions.current()
 
     def is_recorded(self, *, stream: str = MAIN_STREAM) -> bool:
         """Whether the stream's next round is in the journal whole."""
         state = self._streams.get(stream)
-        record = self._planner.look_up(RoundPlace(self.run_uid, stream, state.rounds if state else 0))
+        record = self._planner.look_up(RoundKey(self.run_uid, stream, state.rounds if state else 0))
         return record is not None and record.complete
 
     def run_round(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
@@ -193,7 +202,7 @@ class OpenSession:
         asked = [describe_pub(pub) for pub in pubs]
         state = self._turn(check_stream(stream))
         try:
-            place = RoundPlace(self.run_uid, stream, state.rounds)
+            place = RoundKey(self.run_uid, stream, state.rounds)
             round_, is_live = self._planner.planned(place, pubs, asked, same_rad)
         except BaseException:  # whatever it was, an interruption too: the number is free again
             with self._lock:
@@ -306,11 +315,11 @@ class OpenSession:
             if not in_haste:
                 self._keeper.stop()
             attempts, limit_s = (_ATTEMPTS_IN_HASTE, _CLOSE_IN_HASTE_S) if in_haste else (ATTEMPTS, CLOSE_TIMEOUT_S)
-            lineage = connection.lineage
-            status = swallowed(lambda: lineage.close(attempts=attempts, timeout_s=limit_s))
+            sessions = connection.sessions
+            status = swallowed(lambda: sessions.close(attempts=attempts, timeout_s=limit_s))
             self._keeper.stop(settles=False)  # the close came first: a ping after it is refused
             self._pings = swallowed(self._count_pings) or 0
-            last = lineage.rows[-1] if lineage.rows else None
+            last = sessions.rows[-1] if sessions.rows else None
             left_open = "unopened" if last is None else "unknown" if last.ended_at is None else last.status
             self._closed_as = status or left_open
 
@@ -336,7 +345,7 @@ def open_session(
     seed: int | None = None,
     name: str = "hybridloop",
     policy: FailurePolicy = POLICY,
-    keeping: Keeping = KEEPING,
+    keeping: KeepAliveSettings = KEEPING,
     caps: Caps = NO_CAPS,
     detach_after_s: float | None = None,
     cancel_in_flight: bool = False,
@@ -358,13 +367,13 @@ def open_session(
         if run is None:
             run = held.enter_context(temporary_run(at.name, seed=secrets.randbits(63) if seed is None else seed))
         ticking = clock or RealClock()
-        terms = Terms(name, policy, keeping, caps, debias=debias)
-        connection, poller, account, keeper = connected(workspace, at, run, terms, ticking, held)
+        terms = SessionOptions(name, policy, keeping, caps, debias=debias)
+        connection, poller, account, keeper = build_connection(workspace, at, run, terms, ticking, held)
         session = OpenSession(
             connection, poller, account, keeper, detach_after_s=detach_after_s, cancel_in_flight=cancel_in_flight
         )
         held.callback(session.leave)
         run.on_stop(session.stop_as_told)
-        if not session.lineage.rows:
+        if not session.sessions.rows:
             session.open()
         yield session

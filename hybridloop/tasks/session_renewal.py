@@ -35,7 +35,7 @@ class HeldSession:
     id: str
 
 
-class Lineage:
+class SessionRenewal:
     """Gives the session that a job is to go to, whichever that is by now. May be used from several threads.
 
     `on_open` is called with every session that is opened or adopted and the moment it was opened, under no lock.

@@ -16,23 +16,23 @@ from hybridloop.budget.prices import ping_price
 from hybridloop.journal.claimed_run import ClaimedRun
 from hybridloop.runtime.clock import Clock, RealClock
 from hybridloop.runtime.thread_pool import ThreadPool
-from hybridloop.tasks.accounting import RunAccount
 from hybridloop.tasks.connection import Connection
+from hybridloop.tasks.cost_ledger import CostLedger
 from hybridloop.tasks.failure_policy import FailurePolicy
-from hybridloop.tasks.keepalive.session_keeper import JournaledPings, Keeping, SessionKeeper
-from hybridloop.tasks.session_renewal import Lineage
+from hybridloop.tasks.keepalive.session_keep_alive import JournalPingLog, KeepAliveSettings, SessionKeepAlive
+from hybridloop.tasks.session_renewal import SessionRenewal
 from hybridloop.tasks.submission.polling import Poller
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class SessionOptions:
     """What a session is held under."""
 
     name: str
     policy: FailurePolicy
-    keeping: Keeping
+    keeping: KeepAliveSettings
     caps: Caps
     debias: bool
 
@@ -45,9 +45,9 @@ def resolve_target(name: str, caps: Caps, *, debias: bool) -> Target:
     return target
 
 
-def connected(
-    workspace: Any, target: Target, run: ClaimedRun, terms: Terms, clock: Clock, held: ExitStack
-) -> tuple[Connection, Poller, RunAccount, SessionKeeper]:
+def build_connection(
+    workspace: Any, target: Target, run: ClaimedRun, terms: SessionOptions, clock: Clock, held: ExitStack
+) -> tuple[Connection, Poller, CostLedger, SessionKeepAlive]:
     """What an `OpenSession` is made of; `held` ends what has to end. Nothing is sent."""
     if (idle := ineffective_caps_warning(terms.caps, target)) is not None:
         _log.warning("%s", idle)
@@ -55,12 +55,12 @@ def connected(
     workers = held.enter_context(closing(ThreadPool("hybridloop-session", clock)))
     before = summarize_charges(run.journal.charges(run.uid), target)
     budget = Budget(terms.caps, before.spending, started_at=clock.now(), run_key=run.record.key)
-    account = RunAccount(budget, target, clock, before=before, debias=terms.debias)
-    pings = JournaledPings(run.journal, run.lease, budget, ping_price(target), clock.now, account.charge)
+    account = CostLedger(budget, target, clock, before=before, debias=terms.debias)
+    pings = JournalPingLog(run.journal, run.lease, budget, ping_price(target), clock.now, account.charge)
     signed = service.sign_submission if isinstance(clock, RealClock) else None
-    keeper = SessionKeeper(terms.keeping, run.uid, target, service, pings, run.journal, clock, signed=signed)
-    account.make_room = keeper.stand_down
-    lineage = Lineage(
+    keeper = SessionKeepAlive(terms.keeping, run.uid, target, service, pings, run.journal, clock, signed=signed)
+    account.make_room = keeper.release_prepared
+    sessions = SessionRenewal(
         service,
         run,
         target,
@@ -71,6 +71,6 @@ def connected(
     )
     poller = Poller(clock)
     connection = Connection(
-        service, lineage, run, target, terms.policy, clock, workers, account, keeper, poller.later, terms.debias
+        service, sessions, run, target, terms.policy, clock, workers, account, keeper, poller.later, terms.debias
     )
     return connection, poller, account, keeper

@@ -8,12 +8,12 @@ from typing import Protocol
 
 from hybridloop.budget.caps import Caps
 from hybridloop.budget.cost_summary import NO_COST, CostSummary
-from hybridloop.tasks.accounting import RunAccount
-from hybridloop.tasks.keepalive.session_keeper import SessionKeeper
+from hybridloop.tasks.cost_ledger import CostLedger
+from hybridloop.tasks.keepalive.session_keep_alive import SessionKeepAlive
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SessionSnapshot:
     """A run's session and jobs at a moment; times in seconds.
 
     `idle_left_s` is how long the service lets the session idle from now on; None while it has a job queued or running,
@@ -57,20 +57,20 @@ class _Seen(Protocol):
     def status(self) -> str: ...
 
 
-def standing(
+def take_snapshot(
     session: _Seen,
     sessions: int,
     rounds: Collection[_Round],
     lost_before: int,
-    account: RunAccount,
-    keeper: SessionKeeper,
+    account: CostLedger,
+    keeper: SessionKeepAlive,
     now: float,
-) -> Standing:
+) -> SessionSnapshot:
     """How the session stands whose `rounds` are in flight, `lost_before` jobs of earlier ones having been lost."""
     in_flight = sum(each.in_flight for each in rounds)
     lost = lost_before + sum(each.lost for each in rounds)
     started = [each.started_at for each in rounds if each.started_at is not None]
-    return Standing(
+    return SessionSnapshot(
         session_id=session.id,
         session_status=session.status,
         sessions=sessions,

@@ -143,7 +143,7 @@ def _searched(order: Order, journal: Journal, workspace: Any) -> Outcome:
         with open_session(workspace, TARGET, run=run, policy=FailurePolicy()) as session:
             _meddle(session, workspace, order)
             answer = SEARCHES[order.search](session)
-        return Outcome(answer, replayed=session.replayed, sessions=len(session.lineage.rows))
+        return Outcome(answer, replayed=session.replayed, sessions=len(session.sessions.rows))
 
 
 def _meddle(session: OpenSession, workspace: Any, order: Order) -> None:
@@ -155,7 +155,7 @@ def _meddle(session: OpenSession, workspace: Any, order: Order) -> None:
         nonlocal passed
         if passed in order.closed_underfoot:
             at = order.closed_underfoot.index(passed)
-            if session.lineage.rows[at].ended_at is None:
+            if session.sessions.rows[at].ended_at is None:
                 workspace.close_session(workspace.get_session(session_id(order.uid, at)))
         live = passed - session.replayed
         if order.rounds_at_most is not None and live >= order.rounds_at_most:

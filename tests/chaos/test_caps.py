@@ -27,7 +27,7 @@ from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.pytest_plugin import Emulator, running_emulator
 from hybridloop.tasks.keepalive.rules import KeepAliveMode
-from hybridloop.tasks.keepalive.session_keeper import Keeping
+from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
 from hybridloop.tasks.session import open_session
 from hybridloop.testing.virtual_clock import ServiceClock
 from tests.chaos.process_helpers import SEED
@@ -66,7 +66,7 @@ class CappedRun:
     def go_on(self, caps: Caps, faults: list[dict[str, Any]], *, seed: int = 0) -> Answer:
         """The answer, or the error that ended it."""
         self.service.admin("faults", {"rules": faults, "seed": seed})
-        keeping = Keeping(KeepAliveMode.PING if self.idles else KeepAliveMode.AUTO)
+        keeping = KeepAliveSettings(KeepAliveMode.PING if self.idles else KeepAliveMode.AUTO)
         try:
             with (
                 ServiceClock(self.service.endpoint, self.service.admin_key) as clock,

@@ -189,7 +189,7 @@ def test_no_key_and_no_signature_is_in_any_log_journal_or_traceback(service: Emu
     texts += [repr(refused).encode(), refused.trace.encode(), refused.text.encode()]
     with Journal(journal_url(trial.order.journal)) as journal, claim_run(journal, trial.order.uid) as run:
         with open_session(connect(trial.order.connection), TARGET, run=run) as session:
-            texts += [repr(each).encode() for each in (session, run, journal, session.lineage, run.record, run.lease)]
+            texts += [repr(each).encode() for each in (session, run, journal, session.sessions, run.record, run.lease)]
     assert log.stat().st_size > 10_000, "nothing was logged, so that nothing is shown"
     for text in texts:
         assert service.api_key.encode() not in text

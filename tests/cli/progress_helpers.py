@@ -5,7 +5,7 @@ from __future__ import annotations
 from hybridloop.budget.caps import Caps
 from hybridloop.budget.cost_summary import CostSummary
 from hybridloop.runs.live import Best, LiveState
-from hybridloop.tasks.session_status import Standing
+from hybridloop.tasks.session_status import SessionSnapshot
 
 STATE = LiveState(
     algorithm="vqe",
@@ -21,7 +21,7 @@ STATE = LiveState(
     standard_error=0.000712,
     values=(-7.1, -7.4, -7.6, -7.8, -7.88),
     best=Best(11, -7.883001, 0.0009),
-    standing=Standing(
+    standing=SessionSnapshot(
         session_id="83f07da9-535c-5d2d-8137-d164c097f4c8",
         session_status="Executing",
         sessions=2,

@@ -29,7 +29,7 @@ def commands(of: Any = TREE, path: tuple[str, ...] = ()) -> Iterator[tuple[str, 
     for name, command in of.commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, (*path, name))
-        else:
+        elif not command.hidden:  # a former name
             yield " ".join((*path, name)), command
 
 
@@ -55,6 +55,13 @@ def test_schemas_are_printed_and_listed(say: Callable[..., Said]) -> None:
     refused = say("schema", "runs", "lists")
     assert refused.code == 2
     assert "Did you mean 'runs list'?" in refused.err
+
+
+def test_the_former_name_of_a_command_works_and_is_not_listed(say: Callable[..., Said]) -> None:
+    assert "hybridloop sessions close-orphans" in say("sessions", "sweep", "--help").out
+    listed = say("sessions", "--help").out
+    assert "close-orphans" in listed
+    assert "sweep" not in listed
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -103,7 +110,7 @@ OTHERS = {
     "sessions show": ("ID",),
     "sessions jobs": ("ID",),
     "sessions close": ("ID",),
-    "sessions sweep": (),
+    "sessions close-orphans": (),
     "targets": (),
     "problems": (),
     "optimizers": (),

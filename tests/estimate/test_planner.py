@@ -19,7 +19,7 @@ from hybridloop.estimate.planner import Around, plan_run
 from hybridloop.settings import SETTINGS, ProblemText, RunSettings
 from hybridloop.settings.inputs import read_scan
 from hybridloop.tasks.keepalive.rules import KeepAliveMode
-from hybridloop.tasks.keepalive.session_keeper import Keeping
+from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
 from hybridloop.tasks.session import open_session
 from tests.conftest import Emulator
 from tests.long_form import long_form, short_or_long
@@ -47,7 +47,7 @@ class Run:
             seed=settings.seed or 0,
             caps=settings.caps,
             debias=settings.debias,
-            keeping=Keeping(KeepAliveMode.OFF),  # on a slow machine a ping might be due
+            keeping=KeepAliveSettings(KeepAliveMode.OFF),  # on a slow machine a ping might be due
         ) as session:
 
             def run_round(pubs: Any, /) -> Any:

@@ -23,7 +23,7 @@ from hybridloop.errors import InputError
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.sweep import slots_of, sweep, told_of_points
 from hybridloop.flows.sweep_execution.results import SweepResult
-from hybridloop.flows.sweep_execution.scheduler import Standing
+from hybridloop.flows.sweep_execution.scheduler import SweepProgress
 from hybridloop.flows.sweep_execution.spec import SweepSpec
 from hybridloop.local_stack import PrefectServer
 from tests.cli.shell_helpers import connection_string
@@ -74,8 +74,8 @@ def swept(prefect_server: PrefectServer, emulator: Emulator) -> Swept:
     text = connection_string(emulator.endpoint, emulator.api_key, workspace.name)
     AzureQuantumWorkspace(connection_string=SecretStr(text)).save(workspace.name)
 
-    def kill(standing: Standing) -> None:
-        if standing.number == 2:
+    def kill(progress: SweepProgress) -> None:
+        if progress.number == 2:
             process = next(each for each in psutil.Process().children() if "worker_process" in " ".join(each.cmdline()))
             os.kill(process.pid, signal.SIGKILL)
             killed.append(process.pid)

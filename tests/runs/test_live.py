@@ -15,7 +15,7 @@ from hybridloop.budget.caps import Caps
 from hybridloop.budget.cost_summary import CostSummary
 from hybridloop.runs.live import MOST_VALUES, Best, LiveFeed, LiveState
 from hybridloop.runs.live_text import BLOCKS, rows, sparkline, title
-from hybridloop.tasks.session_status import Standing
+from hybridloop.tasks.session_status import SessionSnapshot
 
 
 def round_of(number: int, value: float, error: float = 0.01) -> RoundProgress:
@@ -25,11 +25,11 @@ def round_of(number: int, value: float, error: float = 0.01) -> RoundProgress:
 class Session:
     """A session, as far as a feed reads it."""
 
-    def __init__(self, standing: Standing) -> None:
-        self.standing = standing
+    def __init__(self, standing: SessionSnapshot) -> None:
+        self.snapshot = standing
 
 
-def standing(**known: object) -> Standing:
+def standing(**known: object) -> SessionSnapshot:
     facts: dict[str, object] = {
         "session_id": "5e55",
         "session_status": "Executing",
@@ -40,7 +40,7 @@ def standing(**known: object) -> Standing:
         "lost": 0,
         "retried": 0,
     }
-    return Standing(**{**facts, **known})  # type: ignore[arg-type]  # by name
+    return SessionSnapshot(**{**facts, **known})  # type: ignore[arg-type]  # by name
 
 
 def fed(values: list[float], sense: int) -> LiveState:

@@ -251,7 +251,7 @@ def test_what_prefect_calls_for_a_crashed_flow_run_closes_its_session_by_the_jou
         found = find_run(journal, wanted(workspace=here, flow_run_id=str(crashed.id)))
         with monkeypatch.context() as dying:
             dying.setattr(
-                "hybridloop.tasks.session_renewal.Lineage.close", die
+                "hybridloop.tasks.session_renewal.SessionRenewal.close", die
             )  # a process that is dead closes nothing
             with (
                 pytest.raises(Died),

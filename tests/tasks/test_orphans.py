@@ -18,7 +18,7 @@ from hybridloop.azure.listing import list_sessions
 from hybridloop.azure.workspace import identity_of
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import ClaimedRun, claim_run, new_run
-from hybridloop.tasks.orphans import sweep
+from hybridloop.tasks.orphans import close_orphaned_sessions
 from hybridloop.tasks.session import open_session
 from tests.conftest import Emulator
 from tests.tasks.test_session_closing import ones
@@ -62,7 +62,7 @@ def leave_open(
 
     uid = begin(journal, key, settings)
     with monkeypatch.context() as dying, suppress(Died), claim_run(journal, uid) as run:
-        dying.setattr("hybridloop.tasks.session_renewal.Lineage.close", die)
+        dying.setattr("hybridloop.tasks.session_renewal.SessionRenewal.close", die)
         journal.set_status(run.lease, "running", "")
         with open_session(workspace, TARGET, run=run) as session:
             pass
@@ -79,12 +79,12 @@ def test_what_a_dead_run_left_open_is_closed_and_the_run_marked(
     session = leave_open(journal, "dead", workspace, monkeypatch, {"workspace": identity_of(workspace)})
     assert statuses(workspace) == {session: "Waiting"}
     journal.request_resume(journal.run("dead").uid)
-    (swept,) = sweep(journal, workspace)
-    assert (swept.run_key, swept.session, swept.done) == ("dead", session, "closed: Succeeded")
+    (closed,) = close_orphaned_sessions(journal, workspace)
+    assert (closed.run_key, closed.session, closed.done) == ("dead", session, "closed: Succeeded")
     assert statuses(workspace) == {session: "Succeeded"}
     record = journal.run("dead")
     assert (record.status, record.owner, record.resume_requested) == ("interrupted", None, True)
-    assert sweep(journal, workspace) == []
+    assert close_orphaned_sessions(journal, workspace) == []
 
 
 def test_a_run_that_is_damaged_keeps_no_other_from_being_swept(
@@ -98,8 +98,8 @@ def test_a_run_that_is_damaged_keeps_no_other_from_being_swept(
         database.execute("UPDATE runs SET problem = 'x' WHERE uid = ?", (of["damaged-run"],))
         database.execute("UPDATE states SET reason = 'x' WHERE run_uid = ?", (of["damaged-state"],))
         database.execute("UPDATE sessions SET reason = 'x' WHERE run_uid = ?", (of["damaged-session"],))
-    (swept,) = sweep(journal, workspace)
-    assert (swept.session, swept.done) == (sessions["dead"], "closed: Succeeded")
+    (closed,) = close_orphaned_sessions(journal, workspace)
+    assert (closed.session, closed.done) == (sessions["dead"], "closed: Succeeded")
     assert [status for status in statuses(workspace).values() if status != "Waiting"] == ["Succeeded"]
     assert {journal.run(key).status for key in ("dead", "damaged-session")} == {"interrupted"}
 
@@ -113,7 +113,7 @@ def test_a_run_whose_process_died_before_it_opened_a_session_is_marked_and_one_t
     claim = [sys.executable, "-c", _CLAIM, journal_url(tmp_path / "journal.db"), uid]
     subprocess.run(claim, check=True)
     with claim_run(journal, held):
-        assert sweep(journal, workspace) == []
+        assert close_orphaned_sessions(journal, workspace) == []
         statuses = {key: journal.run(key).status for key in ("waiting", "died", "held")}
     assert statuses == {"waiting": "created", "died": "interrupted", "held": "created"}
     assert journal.run(uid).owner is None
@@ -125,8 +125,8 @@ def test_the_session_of_a_run_that_lives_is_left(journal: Journal, workspace: Wo
         run: ClaimedRun = held.enter_context(claim_run(journal, uid))
         journal.set_status(run.lease, "running", "")
         session = held.enter_context(open_session(workspace, TARGET, run=run))
-        (swept,) = sweep(journal, workspace)
-        assert swept.done.startswith("left: its run is held by process")
+        (closed,) = close_orphaned_sessions(journal, workspace)
+        assert closed.done.startswith("left: its run is held by process")
         assert statuses(workspace) == {session.id: "Waiting"}
         assert journal.run(uid).status == "running"
 
@@ -135,8 +135,8 @@ def test_a_session_in_another_workspace_is_left(
     journal: Journal, workspace: Workspace, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = leave_open(journal, "there", workspace, monkeypatch, {"workspace": identity_of(workspace)})
-    (swept,) = sweep(journal, emulator.workspace("elsewhere"))
-    assert swept.done == "left: it is in another workspace"
+    (closed,) = close_orphaned_sessions(journal, emulator.workspace("elsewhere"))
+    assert closed.done == "left: it is in another workspace"
     assert statuses(workspace) == {session: "Waiting"}
 
 
@@ -149,11 +149,11 @@ def test_users_of_one_workspace_do_not_touch_each_others_sessions_even_under_the
         with claim_run(journal, uid) as run, open_session(workspace, TARGET, run=run) as ours:
             dead = leave_open(theirs, "night", workspace, monkeypatch, settings)
             assert ours.id != dead
-            assert [each.session for each in sweep(theirs, workspace)] == [dead]
+            assert [each.session for each in close_orphaned_sessions(theirs, workspace)] == [dead]
             assert statuses(workspace) == {ours.id: "Waiting", dead: "Succeeded"}
             ours.run_round([ones()])
         dead = leave_open(theirs, "evening", workspace, monkeypatch, settings)
-        assert sweep(journal, workspace) == []
+        assert close_orphaned_sessions(journal, workspace) == []
         assert statuses(workspace)[dead] == "Waiting"
         assert [row.id for row in theirs.sessions(theirs.run("evening").uid)] == [dead]
         assert journal.run("night").uid != theirs.run("night").uid

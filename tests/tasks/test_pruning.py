@@ -14,7 +14,7 @@ from hybridloop.azure.workspace import identity_of
 from hybridloop.errors import RunParked
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run
-from hybridloop.tasks.pruning import Forgotten, forget_old
+from hybridloop.tasks.pruning import PruningResult, forget_old
 from hybridloop.tasks.session import open_session
 from tests.conftest import Emulator
 from tests.long_form import long_only
@@ -48,7 +48,7 @@ def park(journal: Journal, key: str, workspace: Workspace) -> str:
     return uid
 
 
-def forgotten(journal: Journal, workspace: Workspace) -> Forgotten:
+def forgotten(journal: Journal, workspace: Workspace) -> PruningResult:
     return forget_old(journal, lambda: workspace, given_up_before=time.time() + 1)
 
 

@@ -28,7 +28,7 @@ from hybridloop.errors import (
 from hybridloop.local_stack.processes import wait_until
 from hybridloop.tasks.failure_policy import FailurePolicy, OnSessionLost
 from hybridloop.tasks.session import open_session
-from hybridloop.tasks.submission.job_ids import JobPlace, RoundPlace
+from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from tests.conftest import Emulator
 
 
@@ -78,7 +78,7 @@ def test_jobs_stand_at_the_service_under_the_ids_names_and_places_that_follow_fr
         session.run_round([pub([[0.1], [0.2]])])
         session.run_round([pub([[0.3]])])
     jobs = {job.id: job.details for job in workspace.list_session_jobs(session.id)}
-    places = [JobPlace(RoundPlace(session.run_uid, "main", k), 0, point, 0) for k, point in ((0, 0), (0, 1), (1, 0))]
+    places = [JobKey(RoundKey(session.run_uid, "main", k), 0, point, 0) for k, point in ((0, 0), (0, 1), (1, 0))]
     assert set(jobs) == {place.job_id(0) for place in places}
     for place in places:
         details = jobs[place.job_id(0)]
@@ -234,7 +234,10 @@ def test_a_session_that_was_ended_from_outside_is_followed_by_another(workspace:
         close_session(workspace, first := session.id)
         assert bitstrings(session.run_round([pub([[0.0]])])[0][0]) == {"000": 100}
         assert session.id != first
-    assert [(row.reason, row.status) for row in session.lineage.rows] == [("", "Succeeded"), ("Succeeded", "Succeeded")]
+    assert [(row.reason, row.status) for row in session.sessions.rows] == [
+        ("", "Succeeded"),
+        ("Succeeded", "Succeeded"),
+    ]
     assert {row["status"] for row in list_sessions(workspace, 5)} == {"Succeeded"}
 
 
@@ -243,7 +246,7 @@ def test_a_policy_may_have_the_run_end_with_its_session(workspace: Workspace) ->
         close_session(workspace, session.id)
         with pytest.raises(SessionEnded, match="allows no other"):
             session.run_round([pub([[0.0]])])
-    assert len(session.lineage.rows) == 1
+    assert len(session.sessions.rows) == 1
 
 
 def test_what_can_not_run_is_refused_before_a_session_is_opened_or_a_job_sent(workspace: Workspace) -> None:

@@ -19,7 +19,7 @@ from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import ClaimedRun, claim_run, new_run
 from hybridloop.tasks.failure_policy import FailurePolicy, OnJobFailure, OnLostJob, OnTargetDown, while_away
 from hybridloop.tasks.keepalive.rules import ExclusiveAccess
-from hybridloop.tasks.keepalive.session_keeper import Keeping
+from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
 from hybridloop.tasks.session import open_session
 from hybridloop.testing.virtual_clock import ServiceClock
 from tests.conftest import Emulator, running_emulator
@@ -139,7 +139,7 @@ def test_a_session_that_fails_with_its_first_job_is_renewed_and_what_it_took_alo
     policy = FailurePolicy(session_on_job_failure=OnJobFailure.ABORT)
     with open_session(workspace, run=run, clock=clock, policy=policy) as session:
         assert_right(session.run_round([ones()] * POINTS))
-    assert [row.status for row in session.lineage.rows] == ["Failed", "Succeeded"]
+    assert [row.status for row in session.sessions.rows] == ["Failed", "Succeeded"]
     assert books(service, run)["duplicates"]["count"] == 0
 
 
@@ -149,7 +149,7 @@ def test_a_session_that_times_out_underfoot_is_renewed(
     service.admin("faults", {"rules": [{"fault": "session-times-out", "operation": "submit", "nth": 3}]})
     with open_session(workspace, run=run, clock=clock) as session:
         assert_right(session.run_round([ones()] * POINTS))
-    assert [row.status for row in session.lineage.rows] == ["TimedOut", "Succeeded"]
+    assert [row.status for row in session.sessions.rows] == ["TimedOut", "Succeeded"]
     found = books(service, run)
     assert (len(found["entries"]), found["duplicates"]["count"]) == (POINTS, 0)
 
@@ -251,7 +251,7 @@ def test_a_cap_ends_the_run_before_the_round_that_could_exceed_it_and_a_larger_o
 def test_a_hold_on_a_machine_that_can_not_be_held_is_refused_before_a_session_is_opened(
     clock: ServiceClock, workspace: Workspace, run: ClaimedRun
 ) -> None:
-    held = open_session(workspace, run=run, clock=clock, keeping=Keeping(hold=ExclusiveAccess(400.0, "HQC")))
+    held = open_session(workspace, run=run, clock=clock, keeping=KeepAliveSettings(hold=ExclusiveAccess(400.0, "HQC")))
     with pytest.raises(InputError, match="exclusive_access_budget"), held:
         pass
     assert list(workspace.list_sessions()) == []

@@ -12,7 +12,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.budget.caps import Caps
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 from hybridloop.tasks.keepalive.rules import IDLE_LIMIT_S, KeepAliveMode
-from hybridloop.tasks.keepalive.session_keeper import Keeping
+from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
 from hybridloop.tasks.session import open_session
 from hybridloop.testing.virtual_clock import ServiceClock
 from tests.conftest import Emulator, running_emulator
@@ -46,29 +46,29 @@ def test_a_session_that_nobody_uses_tells_the_seconds_until_the_service_ends_it(
     service: Emulator, clock: ServiceClock
 ) -> None:
     workspace = service.workspace()
-    with open_session(workspace, clock=clock, keeping=Keeping(KeepAliveMode.OFF)) as session:
-        assert session.standing.idle_left_s == pytest.approx(IDLE_LIMIT_S, abs=1.0)
+    with open_session(workspace, clock=clock, keeping=KeepAliveSettings(KeepAliveMode.OFF)) as session:
+        assert session.snapshot.idle_left_s == pytest.approx(IDLE_LIMIT_S, abs=1.0)
         wait(clock, 590.0)
-        assert session.standing.idle_left_s == pytest.approx(10.0, abs=1.0)
+        assert session.snapshot.idle_left_s == pytest.approx(10.0, abs=1.0)
         assert workspace.get_session(session.id).details.status == "Waiting"
         wait(clock, 130.0)  # it looks every two minutes
-        assert session.standing.idle_left_s == 0.0
+        assert session.snapshot.idle_left_s == 0.0
         assert workspace.get_session(session.id).details.status == "TimedOut"
 
 
 def test_jobs_and_what_they_take_are_counted_as_they_end(service: Emulator, clock: ServiceClock) -> None:
     caps = Caps(max_jobs=50, max_cost={"USD": 1000.0}, deadline_s=3600.0)
     with open_session(service.workspace(), "ionq.qpu.forte-1", clock=clock, caps=caps) as session:
-        before = session.standing
+        before = session.snapshot
         assert (before.in_flight, before.done, before.sessions, before.session_status) == (0, 0, 1, "Waiting")
         assert before.left_s == pytest.approx(3600.0, abs=1.0)
         round_ = session.start_round([flip(), flip(20)])
-        during = session.standing
+        during = session.snapshot
         assert during.in_flight + during.done == 2
         assert during.meter.jobs == 2
         assert sum(during.meter.amounts.values()) > 0
         session.collect(round_)
-        after = session.standing
+        after = session.snapshot
     assert (after.in_flight, after.done, after.lost, after.session_status) == (0, 2, 0, "Executing")
     assert (after.meter.jobs, after.meter.shots, after.meter.reserved) == (2, 30, {})
     assert after.meter.billed == {"USD": pytest.approx(service_total(service, session.run_uid))}
@@ -87,7 +87,17 @@ def test_a_job_that_is_given_up_is_told_as_lost(service: Emulator, clock: Servic
     try:
         with open_session(service.workspace(), clock=clock, policy=policy) as session:
             session.run_round([flip(), flip()])
-            at = session.standing
+            at = session.snapshot
     finally:
         service.admin("faults", {"rules": []})
     assert (at.in_flight, at.done, at.lost) == (0, 1, 1)
+
+
+def test_the_former_names_of_a_sessions_attributes_still_work(service: Emulator, clock: ServiceClock) -> None:
+    with open_session(service.workspace(), clock=clock) as session:
+        with pytest.warns(FutureWarning, match="is now session.sessions"):
+            assert session.lineage is session.sessions
+        with pytest.warns(FutureWarning, match="is now session.snapshot"):
+            assert session.standing.sessions == 1
+        with pytest.raises(AttributeError):
+            session.nothing_of_the_kind  # noqa: B018

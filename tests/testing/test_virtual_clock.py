@@ -20,7 +20,7 @@ from hybridloop.local_stack.processes import wait_until
 from hybridloop.runtime.clock import ClockLock
 from hybridloop.runtime.thread_pool import ThreadPool
 from hybridloop.tasks.keepalive.rules import IdleRule, KeepAliveMode
-from hybridloop.tasks.keepalive.session_keeper import Keeping
+from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
 from hybridloop.tasks.session import open_session
 from hybridloop.tasks.submission.polling import SHARE_OF_WAIT
 from hybridloop.testing.virtual_clock import ClockClient, ServiceClock
@@ -66,7 +66,7 @@ def test_a_session_without_keep_alive_times_out_within_34_minutes_and_is_replace
     service: Emulator, clock: ServiceClock
 ) -> None:
     start = clock.now()
-    keeping = Keeping(KeepAliveMode.OFF)
+    keeping = KeepAliveSettings(KeepAliveMode.OFF)
     with open_session(service.workspace("idle"), clock=clock, keeping=keeping) as session:
         assert session.run_round([one_qubit()])[0][0].bitstrings() == {"1": 10}  # type: ignore[union-attr]  # not lost
         assert clock.now() - start < MINUTE
@@ -74,7 +74,7 @@ def test_a_session_without_keep_alive_times_out_within_34_minutes_and_is_replace
         assert 34 * MINUTE <= clock.now() - start < 35 * MINUTE
         assert service.workspace("idle").get_session(session.id).details.status == "TimedOut"
         assert session.run_round([one_qubit()])[0][0].bitstrings() == {"1": 10}  # type: ignore[union-attr]
-    assert [row.status for row in session.lineage.rows] == ["TimedOut", "Succeeded"]
+    assert [row.status for row in session.sessions.rows] == ["TimedOut", "Succeeded"]
 
 
 @pytest.mark.parametrize("rule", list(IdleRule))
@@ -82,13 +82,13 @@ def test_a_session_idle_for_34_minutes_is_kept_alive_by_three_marked_pings(
     service: Emulator, clock: ServiceClock, rule: IdleRule
 ) -> None:
     at = service.workspace(f"kept-{rule.value}")
-    with open_session(at, clock=clock, keeping=Keeping(rule=rule)) as session:
+    with open_session(at, clock=clock, keeping=KeepAliveSettings(rule=rule)) as session:
         session.run_round([one_qubit()])
         start = clock.now()
         assert not clock.wait(never(), 34 * MINUTE)
         assert at.get_session(session.id).details.status == "Executing"
         assert session.run_round([one_qubit()])[0][0].bitstrings() == {"1": 10}  # type: ignore[union-attr]
-    assert [row.status for row in session.lineage.rows] == ["Succeeded"]
+    assert [row.status for row in session.sessions.rows] == ["Succeeded"]
     assert (session.pings, session.jobs) == (3, 2)
     jobs = [job.details for job in at.list_session_jobs(session.id)]
     pings = [job for job in jobs if (job.metadata or {}).get("purpose") == "keep-alive"]
@@ -99,11 +99,11 @@ def test_a_session_idle_for_34_minutes_is_kept_alive_by_three_marked_pings(
 
 def test_renewal_instead_of_keep_alive_leaves_two_sessions_and_no_ping(service: Emulator, clock: ServiceClock) -> None:
     at = service.workspace("renewed")
-    with open_session(at, clock=clock, keeping=Keeping(KeepAliveMode.RENEW)) as session:
+    with open_session(at, clock=clock, keeping=KeepAliveSettings(KeepAliveMode.RENEW)) as session:
         session.run_round([one_qubit()])
         assert not clock.wait(never(), 34 * MINUTE)
         assert session.run_round([one_qubit()])[0][0].bitstrings() == {"1": 10}  # type: ignore[union-attr]
-    assert [(row.reason, row.status) for row in session.lineage.rows] == [("", "TimedOut"), ("idle", "Succeeded")]
+    assert [(row.reason, row.status) for row in session.sessions.rows] == [("", "TimedOut"), ("idle", "Succeeded")]
     assert len(list(at.list_jobs())) == session.jobs == 2
 
 

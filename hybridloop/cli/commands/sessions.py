@@ -65,19 +65,20 @@ def close(session_id: SessionId, *, workspace: Workspace = None, json: AsJson = 
     _show_row(close_session(_called(workspace), str(session_id)), as_json=json)
 
 
+@app.command("sweep", hidden=True)  # its former name
 @app.command()
-def sweep(*, workspace: Workspace = None, json: AsJson = False) -> None:
-    """Close the sessions that runs of this journal left open whose process is gone, and no others.
+def close_orphans(*, workspace: Workspace = None, json: AsJson = False) -> None:
+    """Close the sessions that runs of this journal left open and whose process is gone, and no others.
 
-    Example: hybridloop sessions sweep
+    Example: hybridloop sessions close-orphans
     """
     import dataclasses
 
     from hybridloop.journal import open_journal
-    from hybridloop.tasks.orphans import sweep as close_orphans
+    from hybridloop.tasks.orphans import close_orphaned_sessions
 
     with open_journal() as journal:
-        rows = [dataclasses.asdict(each) for each in close_orphans(journal, _called(workspace))]
+        rows = [dataclasses.asdict(orphan) for orphan in close_orphaned_sessions(journal, _called(workspace))]
     if rows or json:
         _show_rows(rows, ("run_key", "session", "done"), as_json=json)
     else:

@@ -16,7 +16,7 @@ from hybridloop.runtime.paths import home
 
 if TYPE_CHECKING:
     from hybridloop.flows.sweep_execution.results import SweepResult
-    from hybridloop.flows.sweep_execution.scheduler import Standing
+    from hybridloop.flows.sweep_execution.scheduler import SweepProgress
 
 FAILED, LEFT = 1, 3
 
@@ -70,23 +70,23 @@ def sweep(
 
 
 @contextmanager
-def _shown(*, quiet: bool) -> Iterator[Callable[[Standing], None]]:
+def _shown(*, quiet: bool) -> Iterator[Callable[[SweepProgress], None]]:
     """A callback that tells of each point on standard error until the block ends."""
     if quiet:
         yield lambda _: None
     elif not sys.stderr.isatty():
-        yield lambda standing: say(_line(standing))
+        yield lambda progress: say(_line(progress))
     else:
         from rich.console import Console
 
         with Console(stderr=True).status("preparing the sweep …") as live:
-            yield lambda standing: live.update(_line(standing))
+            yield lambda progress: live.update(_line(progress))
 
 
-def _line(standing: Standing) -> str:
-    row = standing.row
+def _line(progress: SweepProgress) -> str:
+    row = progress.row
     value = "" if row["value"] is None else f"  value {row['value']:+.6f} {plus_minus(row['standard_error'])}"
-    return f"point {standing.number:>4}  {row['run']}  {row['problem']}  {row['status']}{value}"
+    return f"point {progress.number:>4}  {row['run']}  {row['problem']}  {row['status']}{value}"
 
 
 def _save(result: SweepResult) -> Path | None:

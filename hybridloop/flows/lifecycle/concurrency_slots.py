@@ -20,7 +20,7 @@ from prefect.runtime import flow_run
 from hybridloop.errors import InputError, JournalDamaged, RunStopped, ServiceUnreachable, StopRequested
 from hybridloop.flows.lifecycle.cancellation import cancelled_in_prefect
 from hybridloop.journal.claimed_run import ClaimedRun
-from hybridloop.tasks.orphans import is_held, sweep_run
+from hybridloop.tasks.orphans import close_sessions_of_run, is_held
 
 LEASE_S = 120.0  # a dead run's own lease ends after 60 s: by the time its slot is free, its session can be closed
 RENEW_EVERY_S = 30.0
@@ -142,7 +142,7 @@ def _close_left(run: ClaimedRun, workspace: Any) -> None:
     for record, _ in run.journal.open_sessions():
         if record.uid != run.uid and record.target == run.record.target and not is_held(record, now):
             try:
-                for swept in sweep_run(run.journal, record, workspace):
+                for swept in close_sessions_of_run(run.journal, record, workspace):
                     _log.info("session %s of run %s was open; %s", swept.session, swept.run_key, swept.done)
             except JournalDamaged as error:  # which must not end this run
                 _log.warning("run %s is left alone: %s", record.key, error)

@@ -13,7 +13,7 @@ from hybridloop.journal import Journal, RunRecord, open_journal
 from hybridloop.runs.lookup import run_of_key
 from hybridloop.runs.statuses import FINISHED
 from hybridloop.settings import SETTINGS
-from hybridloop.tasks.orphans import sweep_run, unfinished_jobs
+from hybridloop.tasks.orphans import close_sessions_of_run, unfinished_jobs
 
 
 def close_what_is_left(flow: Any, flow_run: Any, state: Any) -> None:
@@ -31,7 +31,7 @@ def close_what_is_left(flow: Any, flow_run: Any, state: Any) -> None:
                 # a user's own flow may have a parameter of that name that is something else
                 name = flow_run.parameters.get("workspace") if record.algorithm in SETTINGS else None
                 _close(journal, record, name, log)
-    except HybridloopError as error:  # Prefect would only log it; `hybridloop sessions sweep` does the same later
+    except HybridloopError as error:  # Prefect would only log it; `sessions close-orphans` does the same later
         log.warning("a session may be open still: %s", error)
 
 
@@ -39,7 +39,7 @@ def _close(
     journal: Journal, record: RunRecord, workspace_name: str | None, log: logging.LoggerAdapter[logging.Logger]
 ) -> None:
     if any(row.ended_at is None for row in journal.sessions(record.uid)):
-        for swept in sweep_run(journal, record, find_workspace(workspace_name)):
+        for swept in close_sessions_of_run(journal, record, find_workspace(workspace_name)):
             log.warning("session %s was open; %s", swept.session, swept.done)
     log.warning(
         "run %(key)s ended early with %(jobs)d job(s) in flight; all results are kept; "

@@ -50,14 +50,14 @@ class Execution(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SweepProgress:
     """A point's row, after how many points of the sweep have theirs."""
 
     number: int
     row: Mapping[str, Any]
 
 
-OnPoint = Callable[[Standing], None]
+OnPoint = Callable[[SweepProgress], None]
 
 
 @dataclass(slots=True)
@@ -91,7 +91,7 @@ def swept(
 
     def done(key: str, row: dict[str, Any]) -> None:
         rows[key] = row
-        on_point(Standing(next(counted), row))
+        on_point(SweepProgress(next(counted), row))
 
     is_exhausted = False
     while True:

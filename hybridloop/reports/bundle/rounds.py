@@ -18,7 +18,7 @@ from hybridloop.errors import BundleDamaged
 from hybridloop.journal import JobRecord, PubRecord, RoundRecord
 from hybridloop.reports.export import circuit_fields, job_fields, round_fields
 from hybridloop.runs.stored_run import KeptRun
-from hybridloop.tasks.submission.job_ids import JobPlace, RoundPlace
+from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 
 # what reading a zip file raises that was damaged, or made so
 UNREADABLE = (
@@ -55,9 +55,9 @@ def unpacked_rounds(packed: Sequence[Any], npz: bytes, run_uid: str, source: str
     if any(taken.left for taken in arrays.values()):
         raise BundleDamaged(source, "its arrays hold more than its rounds")
     for round_ in rounds:
-        place = RoundPlace(run_uid, round_.stream, round_.sequence)
+        place = RoundKey(run_uid, round_.stream, round_.sequence)
         for job in round_.jobs:
-            if JobPlace(place, job.pub, job.point, job.part).job_id(job.attempt) != job.id:
+            if JobKey(place, job.pub, job.point, job.part).job_id(job.attempt) != job.id:
                 raise BundleDamaged(source, f"job {job.id} is not of this run, or of another place in it")
     return rounds
 

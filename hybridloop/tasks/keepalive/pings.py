@@ -17,8 +17,8 @@ from hybridloop.azure.transport import SignedRequest
 from hybridloop.compiler.qir_template import compile_qir
 from hybridloop.errors import HybridloopError
 from hybridloop.runtime.clock import Clock
-from hybridloop.tasks.keepalive.standby import DeadMan, Sent
-from hybridloop.tasks.keepalive.thread import PACE, Pace
+from hybridloop.tasks.keepalive.standby import SentPing, StandbyProcess
+from hybridloop.tasks.keepalive.thread import TIMING, KeepAliveTiming
 from hybridloop.tasks.submission.jobs import SUCCEEDED, TERMINAL
 
 PREPARED = 6  # an hour of computing
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class PingPlace:
+class PingKey:
     """The place of a ping: its run's uid (a UUID), its session's ordinal, and its number in that session, from 0."""
 
     run_uid: str
@@ -66,7 +66,7 @@ def ping_program(target: Target) -> bytes:
     return compile_qir(circuit, target.profile).encode()
 
 
-def ping_body(place: PingPlace, session_id: str, target: Target) -> dict[str, Any]:
+def ping_body(place: PingKey, session_id: str, target: Target) -> dict[str, Any]:
     """What a ping's submission says beside where its input lies."""
     return {
         "name": place.name,
@@ -102,51 +102,51 @@ class PingService(Protocol):
         ...
 
 
-class PingRecords(Protocol):
+class PingLog(Protocol):
     """Where pings are written down before and after; each call may raise HybridloopError, and then nothing is sent."""
 
     def confirm(self) -> None:
         """Raise HybridloopError if this process may not submit for the run any more."""
         ...
 
-    def intend(self, place: PingPlace) -> None:
+    def intend(self, place: PingKey) -> None:
         """A ping may be submitted from now on: reserve what it may cost."""
         ...
 
-    def submitted(self, place: PingPlace) -> None:
+    def submitted(self, place: PingKey) -> None:
         """The service has accepted it."""
         ...
 
-    def ended(self, place: PingPlace, state: str, cost_estimate: Mapping[str, Any] | None) -> None:
+    def ended(self, place: PingKey, state: str, cost_estimate: Mapping[str, Any] | None) -> None:
         """It is done, failed or lost (never accepted, so free); with what the service says that it cost."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    place: PingPlace
+    place: PingKey
     container: str
     body: Mapping[str, Any]
 
 
-class SessionPings:
-    """The pings of one session, sent by this process (`keepalive.Pings`) or a stand-in (`keepalive.StandIn`).
+class PingSender:
+    """The pings of one session, sent by this process (`keepalive.Pings`) or a stand-in (`keepalive.Standby`).
 
-    All but `postpone` are called by one thread, that of the session's `KeepAlive`, and `close` after that has ended.
+    All methods but `postpone` are called by the session's `KeepAliveThread`, and `close` after that has ended.
     """
 
     def __init__(
         self,
         service: PingService,
-        records: PingRecords,
+        records: PingLog,
         clock: Clock,
         target: Target,
         session_id: str,
-        first: PingPlace,
+        first: PingKey,
         *,
         signed: Callable[[str, Mapping[str, Any]], SignedRequest] | None = None,
-        left_over: Sequence[PingPlace] = (),
-        pace: Pace = PACE,
+        left_over: Sequence[PingKey] = (),
+        pace: KeepAliveTiming = TIMING,
     ) -> None:
         """`first` is the first place that is free; `left_over` are earlier ones of which it is not known what became.
 
@@ -162,13 +162,13 @@ class SessionPings:
         self._signed = signed
         self._pace = pace
         self._program: bytes | None = None
-        self._begun: PingPlace | None = None  # written down, and not ready yet
+        self._begun: PingKey | None = None  # written down, and not ready yet
         self._spare: _Prepared | None = None  # ready, and not held by the stand-in yet
         self._ready: list[_Prepared] = []  # held by the stand-in, oldest first
         self._signed_at: dict[str, float] = {}
-        self._open: dict[str, PingPlace] = {place.id: place for place in left_over}  # those that may be under way
+        self._open: dict[str, PingKey] = {place.id: place for place in left_over}  # those that may be under way
         self._unsure = {place.id for place in left_over}  # those that may never have arrived
-        self._dead_man = DeadMan()
+        self._standby_process = StandbyProcess()
         self._lock = threading.Lock()
 
     def send(self) -> None:
@@ -179,7 +179,7 @@ class SessionPings:
         self._service.submit(ping.place.id, ping.container, ping.body)
         self._leaves(ping)
         self._open[ping.place.id] = ping.place
-        self._dead_man.forget(ping.place.id)
+        self._standby_process.forget(ping.place.id)
         self._note_accepted(ping.place)
 
     def settle(self) -> int:
@@ -210,7 +210,7 @@ class SessionPings:
             return False
         ping = stale or self._next_prepared()
         request = self._signed(ping.place.id, job_document(ping.container, ping.body))
-        self._dead_man.hold(ping.place.id, request)
+        self._standby_process.hold(ping.place.id, request)
         self._signed_at[ping.place.id] = now
         if stale is None:
             self._spare = None
@@ -223,11 +223,11 @@ class SessionPings:
         with self._lock:
             keys = [] if first_at is None else [ping.place.id for ping in self._ready]
         after = 0.0 if first_at is None else max(0.0, first_at - self._clock.now())
-        self._dead_man.arm({key: after + i * self._pace.ping_after_s for i, key in enumerate(keys)})
+        self._standby_process.arm({key: after + i * self._pace.ping_after_s for i, key in enumerate(keys)})
 
     def sent(self) -> list[float]:
         """The moments of the pings that the stand-in sent and that were not told of before."""
-        return [each.at for each in self._dead_man.sent() if self._take(each)]
+        return [each.at for each in self._standby_process.sent() if self._take(each)]
 
     @property
     def prepared(self) -> int:
@@ -240,9 +240,9 @@ class SessionPings:
 
         Without `settles` nothing is asked of the service: whoever resumes the run settles what is left over.
         """
-        for each in self._dead_man.close():
+        for each in self._standby_process.close():
             self._take(each)
-        if self._ready and self._dead_man.was_killed:  # it may have been sending this one
+        if self._ready and self._standby_process.was_killed:  # it may have been sending this one
             doubtful = self._ready[0]
             self._leaves(doubtful)
             self._open[doubtful.place.id] = doubtful.place
@@ -272,7 +272,7 @@ class SessionPings:
             self._begun = None
         return self._spare
 
-    def _take(self, sent: Sent) -> bool:
+    def _take(self, sent: SentPing) -> bool:
         """Take note of a request that the stand-in has done with; True says that the service accepted it."""
         ping = next((ping for ping in self._ready if ping.place.id == sent.key), None)
         if ping is None:
@@ -287,7 +287,7 @@ class SessionPings:
         self._unsure.add(ping.place.id)
         return False
 
-    def _note_accepted(self, place: PingPlace) -> None:
+    def _note_accepted(self, place: PingKey) -> None:
         """Write down that the service has it; if that fails it counts all the same, and its end is written later."""
         try:
             self._records.submitted(place)
@@ -302,7 +302,7 @@ class SessionPings:
         with self._lock:
             self._ready = [other for other in self._ready if other is not ping]
 
-    def _end(self, place: PingPlace, state: str, cost_estimate: Mapping[str, Any] | None) -> None:
+    def _end(self, place: PingKey, state: str, cost_estimate: Mapping[str, Any] | None) -> None:
         self._records.ended(place, state, cost_estimate)
         self._open.pop(place.id)
         self._unsure.discard(place.id)

@@ -28,7 +28,7 @@ _END_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentPing:
     """What became of a request: when it was sent (seconds since the epoch), and the status, or 0 and the trouble."""
 
     key: str
@@ -42,7 +42,7 @@ class Sent:
         return 200 <= self.status < 300
 
 
-class DeadMan:
+class StandbyProcess:
     """Holds requests in a process of its own, which starts with the first; may be used from several threads.
 
     If the process is gone, or does not listen, all calls do nothing from then on and `is_there` is false.
@@ -93,7 +93,7 @@ class DeadMan:
         with self._lock:
             self._write({"forget": key}, _HAND_OVER_S)
 
-    def sent(self) -> list[Sent]:
+    def sent(self) -> list[SentPing]:
         """What was sent, or given up, since this was last asked."""
         with self._lock:
             if self._process is None or self._process.stdout is None:
@@ -102,9 +102,9 @@ class DeadMan:
             while select.select([out], [], [], 0.0)[0] and (data := os.read(out, 1 << 16)):
                 self._heard += data
             *lines, self._heard = self._heard.split(b"\n")
-        return [Sent(**json.loads(line)) for line in lines]
+        return [SentPing(**json.loads(line)) for line in lines]
 
-    def close(self) -> list[Sent]:
+    def close(self) -> list[SentPing]:
         """End the process; what it had sent. A request that is on its way may arrive all the same."""
         with self._lock:
             self._lost = True

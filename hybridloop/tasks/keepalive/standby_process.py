@@ -76,7 +76,7 @@ def put(request: dict[str, Any]) -> int:
         return refusal.code
 
 
-class Held:
+class HeldRequests:
     """The requests that this process holds; `send` gives a status or raises, `now` is the time that they are due by."""
 
     def __init__(self, send: Callable[[dict[str, Any]], int] = put, now: Callable[[], float] = now_s) -> None:
@@ -139,7 +139,7 @@ class Held:
 
 def main() -> None:
     """Hold and send until standard input ends or the parent does."""
-    parent, held, rest = int(sys.argv[1]), Held(), b""  # told, not asked for: it may be dead before this runs
+    parent, held, rest = int(sys.argv[1]), HeldRequests(), b""  # told, not asked for: it may be dead before this runs
     while True:
         readable, _, _ = select.select([0], [], [], held.pause_s())
         if os.getppid() != parent:

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class KeepAliveTiming:
     """After how many idle seconds a ping is due; the service's rule sets it, and trials may be quicker.
 
     The stand-in is prepared once the session was open for a while, so that quick runs pay nothing for it, and waits so
@@ -32,11 +32,11 @@ class Pace:
     """
 
     ping_after_s: float = PING_AFTER_S
-    stand_in_after_s: float = 20.0
-    stand_in_margin_s: float = 15.0
+    standby_after_s: float = 20.0
+    standby_margin_s: float = 15.0
 
 
-PACE = Pace()
+TIMING = KeepAliveTiming()
 
 
 class Pings(Protocol):
@@ -51,7 +51,7 @@ class Pings(Protocol):
         ...
 
 
-class StandIn(Protocol):
+class Standby(Protocol):
     """What sends pings while this process can't: a library that computes may keep every thread from running."""
 
     def prepare(self) -> bool:
@@ -67,7 +67,7 @@ class StandIn(Protocol):
         ...
 
 
-class KeepAlive:
+class KeepAliveThread:
     """A thread that pings one session when it is due, from its start until `stop()`. Others tell it of their jobs."""
 
     def __init__(
@@ -77,10 +77,10 @@ class KeepAlive:
         opened_at: float,
         pings: Pings,
         *,
-        stand_in: StandIn | None = None,
+        standby: Standby | None = None,
         hold_pings: int = 0,
         left_over: int = 0,
-        pace: Pace = PACE,
+        pace: KeepAliveTiming = TIMING,
     ) -> None:
         """`rule`: from when idle time counts; None: it is nobody's concern, and pings are for holding alone.
 
@@ -91,7 +91,7 @@ class KeepAlive:
         self._clock = clock
         self._rule = rule
         self._pings = pings
-        self._stand_in = stand_in
+        self._stand_in = standby
         self._hold_left = hold_pings
         self._pace = pace
         self._activity = Activity(opened_at)  # of the rounds and pings, but for `in_flight`: the rounds' alone
@@ -103,7 +103,7 @@ class KeepAlive:
         self._deferred_at = 0.0
         self._ticked_at = opened_at
         self._starved_at = self._recovered_at = 0.0
-        self._prepare_at = opened_at + pace.stand_in_after_s
+        self._prepare_at = opened_at + pace.standby_after_s
         self._is_prepared = True
         self._ceased = ""
         self._lock = threading.Lock()
@@ -306,4 +306,4 @@ class KeepAlive:
             return
         due = self._idle_due(self.activity)
         mine = max(now + self._pace.ping_after_s if due is None else due, self._not_before)
-        self._stand_in.postpone(mine + self._pace.stand_in_margin_s)
+        self._stand_in.postpone(mine + self._pace.standby_margin_s)

@@ -15,44 +15,46 @@ RESULT_UNREADABLE = "result unreadable"
 
 
 @dataclass(frozen=True, slots=True)
-class Sorted:
+class ErrorClass:
     """Whether a fault may pass, so that asking again may help; and what it means."""
 
     transient: bool
     meaning: str
 
 
-JOB_ERRORS: Mapping[str, Sorted] = MappingProxyType(
+JOB_ERRORS: Mapping[str, ErrorClass] = MappingProxyType(
     {
         # The service's codes, whole and case-sensitive: they are free text. Counted in recorded traffic, or documented.
-        "ProviderTimeout": Sorted(transient=True, meaning="the provider did not take the job in time"),
-        "TransientFailure": Sorted(transient=True, meaning="the service or provider failed in passing"),
-        "InternalError": Sorted(transient=True, meaning="the service failed inside"),
-        "PartnerCallFailed": Sorted(transient=True, meaning="the service could not reach the provider"),
-        "TargetUnavailable": Sorted(transient=True, meaning="the target went down"),
-        "PropertyNotSpecified": Sorted(transient=False, meaning="an input parameter is missing"),
-        "InvalidProperty": Sorted(transient=False, meaning="an input parameter has a value that is not taken"),
-        "InvalidInputData": Sorted(transient=False, meaning="the target does not take the program"),
-        "InvalidInputError": Sorted(transient=False, meaning="the provider does not take the program"),
-        "CompilationError": Sorted(transient=False, meaning="the program does not compile for the target"),
-        "QIRPreProcessingFailed": Sorted(transient=False, meaning="the QIR program can't be read"),
-        "QATTransformationFailed": Sorted(
+        "ProviderTimeout": ErrorClass(transient=True, meaning="the provider did not take the job in time"),
+        "TransientFailure": ErrorClass(transient=True, meaning="the service or provider failed in passing"),
+        "InternalError": ErrorClass(transient=True, meaning="the service failed inside"),
+        "PartnerCallFailed": ErrorClass(transient=True, meaning="the service could not reach the provider"),
+        "TargetUnavailable": ErrorClass(transient=True, meaning="the target went down"),
+        "PropertyNotSpecified": ErrorClass(transient=False, meaning="an input parameter is missing"),
+        "InvalidProperty": ErrorClass(transient=False, meaning="an input parameter has a value that is not taken"),
+        "InvalidInputData": ErrorClass(transient=False, meaning="the target does not take the program"),
+        "InvalidInputError": ErrorClass(transient=False, meaning="the provider does not take the program"),
+        "CompilationError": ErrorClass(transient=False, meaning="the program does not compile for the target"),
+        "QIRPreProcessingFailed": ErrorClass(transient=False, meaning="the QIR program can't be read"),
+        "QATTransformationFailed": ErrorClass(
             transient=False, meaning="the QIR program can't be translated for the target"
         ),
-        "CannotTranslateInputData": Sorted(transient=False, meaning="the program's format can't be translated"),
-        "CannotTranslateOutputData": Sorted(transient=False, meaning="the result's format can't be translated"),
-        "RuntimeError": Sorted(transient=False, meaning="the program failed while it ran"),
-        "quantinuum - 1001": Sorted(transient=False, meaning="Quantinuum refused the program"),
+        "CannotTranslateInputData": ErrorClass(transient=False, meaning="the program's format can't be translated"),
+        "CannotTranslateOutputData": ErrorClass(transient=False, meaning="the result's format can't be translated"),
+        "RuntimeError": ErrorClass(transient=False, meaning="the program failed while it ran"),
+        "quantinuum - 1001": ErrorClass(transient=False, meaning="Quantinuum refused the program"),
     }
 )
 
-OWN_ENDINGS: Mapping[str, Sorted] = MappingProxyType(
+OWN_ENDINGS: Mapping[str, ErrorClass] = MappingProxyType(
     {
         # Ways a job ends without counts for which the service has no code.
-        RESULT_MISSING: Sorted(transient=False, meaning="it succeeded, and its result is not there: a resume reads it"),
-        CANCELLED_WITH_SESSION: Sorted(transient=True, meaning="the session ended, and took the job with it"),
-        RESULT_UNREADABLE: Sorted(transient=False, meaning="it succeeded, and its result has another form"),
-        CANCELLED: Sorted(transient=False, meaning="someone cancelled it"),
+        RESULT_MISSING: ErrorClass(
+            transient=False, meaning="it succeeded, but its result is missing: a resume reads it"
+        ),
+        CANCELLED_WITH_SESSION: ErrorClass(transient=True, meaning="the session ended, and took the job with it"),
+        RESULT_UNREADABLE: ErrorClass(transient=False, meaning="it succeeded, and its result has another form"),
+        CANCELLED: ErrorClass(transient=False, meaning="someone cancelled it"),
     }
 )
 
@@ -89,5 +91,5 @@ def meaning_of(code: str | None) -> str:
     return "the service gave no reason" if not code else f"{code!r} is no code that hybridloop knows"
 
 
-def _job_ending(code: str | None) -> Sorted | None:
+def _job_ending(code: str | None) -> ErrorClass | None:
     return None if code is None else JOB_ERRORS.get(code) or OWN_ENDINGS.get(code)

@@ -14,7 +14,7 @@ _NAME_UID_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class RoundPlace:
+class RoundKey:
     """The place of a round: its run's uid (a UUID), its stream and its number in that stream, from 0."""
 
     run_uid: str
@@ -28,10 +28,10 @@ class RoundPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class JobPlace:
+class JobKey:
     """The place of a job in its round: PUB, point of the PUB and part of the point, each from 0."""
 
-    round: RoundPlace
+    round: RoundKey
     pub: int
     point: int
     part: int

@@ -12,7 +12,7 @@ from hybridloop.azure.targets import Target, check_circuit_fits, provider_params
 from hybridloop.compiler.programs import CompiledPub
 from hybridloop.errors import InputError
 from hybridloop.journal import JobIntent, PubRecord
-from hybridloop.tasks.submission.job_ids import JobPlace, RoundPlace
+from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 
 FIRST_ATTEMPT = 0
 SUCCEEDED = frozenset({"Succeeded", "Completed"})
@@ -23,7 +23,7 @@ TERMINAL = SUCCEEDED | {"Failed", "Cancelled"}
 class JobSpec:
     """One circuit at one point with some shots, and its place: all that a submission needs."""
 
-    place: JobPlace
+    place: JobKey
     attempt: int
     shots: int
     num_bits: int
@@ -85,7 +85,7 @@ def record_of(program: CompiledPub, shots: int) -> PubRecord:
 
 
 def plan_jobs(
-    place: RoundPlace, pubs: Sequence[PubRecord], programs: Sequence[CompiledPub], target: Target, seed: int
+    place: RoundKey, pubs: Sequence[PubRecord], programs: Sequence[CompiledPub], target: Target, seed: int
 ) -> list[JobSpec]:
     """The round's jobs: one for each PUB, point and part of its shots.
 
@@ -97,7 +97,7 @@ def plan_jobs(
         for j, payload in enumerate(program.payloads):
             key = program.keys[j] if program.keys else None
             for k, shots in enumerate(parts):
-                at = JobPlace(place, i, j, k)
+                at = JobKey(place, i, j, k)
                 value = at.sampling_value(seed)
                 specs.append(JobSpec(at, FIRST_ATTEMPT, shots, len(pub.measured), payload, value, key))
     return specs

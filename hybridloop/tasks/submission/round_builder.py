@@ -13,44 +13,44 @@ from hybridloop.journal import JobRecord, RoundRecord
 from hybridloop.journal.claimed_run import ClaimedRun
 from hybridloop.runtime.clock import Clock
 from hybridloop.runtime.crash_points import crash_point
-from hybridloop.tasks.accounting import RunAccount
-from hybridloop.tasks.keepalive.session_keeper import SessionKeeper
-from hybridloop.tasks.session_renewal import Lineage
-from hybridloop.tasks.submission.job_ids import JobPlace, RoundPlace
+from hybridloop.tasks.cost_ledger import CostLedger
+from hybridloop.tasks.keepalive.session_keep_alive import SessionKeepAlive
+from hybridloop.tasks.session_renewal import SessionRenewal
+from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from hybridloop.tasks.submission.jobs import JobSpec, plan_jobs, record_of
 from hybridloop.tasks.submission.replay import check_same
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 
 
-class Planner:
+class RoundBuilder:
     """Makes the rounds of a run; one call at a time for each stream."""
 
     def __init__(
         self,
         run: ClaimedRun,
         target: Target,
-        lineage: Lineage,
-        keeper: SessionKeeper,
-        account: RunAccount,
+        sessions: SessionRenewal,
+        keeper: SessionKeepAlive,
+        account: CostLedger,
         clock: Clock,
     ) -> None:
         self.programs = PubCompiler(target.profile, run.journal.program)
         self.replayed = 0  # rounds that came from the journal whole
         self._run = run
         self._target = target
-        self._lineage = lineage
+        self._lineage = sessions
         self._keeper = keeper
         self._account = account
         self._clock = clock
         self._kept: set[str] = set()
         self._looked_up: RoundRecord | None = None
 
-    def look_up(self, place: RoundPlace) -> RoundRecord | None:
+    def look_up(self, place: RoundKey) -> RoundRecord | None:
         """The round as the journal has it; it is looked up once, also if it is planned after this."""
         self._looked_up = self._recorded(place)
         return self._looked_up
 
-    def _recorded(self, place: RoundPlace) -> RoundRecord | None:
+    def _recorded(self, place: RoundKey) -> RoundRecord | None:
         known, self._looked_up = self._looked_up, None
         if known is not None and (known.stream, known.sequence) == (place.stream, place.sequence):
             return known
@@ -63,7 +63,7 @@ class Planner:
         return self._lineage.current().ordinal
 
     def planned(
-        self, place: RoundPlace, pubs: Sequence[SamplerPub], asked: Sequence[PubDescription], same_rad: float
+        self, place: RoundKey, pubs: Sequence[SamplerPub], asked: Sequence[PubDescription], same_rad: float
     ) -> tuple[RoundInFlight, bool]:
         """The round, and whether it has anything to do at the service."""
         run = self._run
@@ -97,7 +97,7 @@ class Planner:
         self._kept |= bodies.keys()
         return RoundInFlight(place, records, specs), True
 
-    def _again(self, place: RoundPlace, record: RoundRecord) -> tuple[RoundInFlight, bool]:
+    def _again(self, place: RoundKey, record: RoundRecord) -> tuple[RoundInFlight, bool]:
         self._account.adopt(record)
         latest = {(job.pub, job.point, job.part): job for job in record.jobs}  # the last attempt comes last
         if record.complete:
@@ -122,8 +122,8 @@ class Planner:
             run.journal.add_attempts(run.lease, place.stream, place.sequence, intents)
         return RoundInFlight(place, record.pubs, specs, known), True
 
-    def _spec(self, place: RoundPlace, record: RoundRecord, job: JobRecord, payload: bytes) -> JobSpec:
-        at = JobPlace(place, job.pub, job.point, job.part)
+    def _spec(self, place: RoundKey, record: RoundRecord, job: JobRecord, payload: bytes) -> JobSpec:
+        at = JobKey(place, job.pub, job.point, job.part)
         bits = len(record.pubs[job.pub].measured)
         value = at.sampling_value(self._run.seed)
         return JobSpec(at, job.attempt, job.shots, bits, payload, value, job.program, job.reserved)

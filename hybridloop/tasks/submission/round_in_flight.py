@@ -25,7 +25,7 @@ from hybridloop.runtime.crash_points import crash_point
 from hybridloop.tasks.connection import Connection
 from hybridloop.tasks.failure_policy import OnLostJob, OnTargetDown, wait_before_retry, while_away
 from hybridloop.tasks.submission.job_errors import CANCELLED, CANCELLED_WITH_SESSION, meaning_of, transient
-from hybridloop.tasks.submission.job_ids import RoundPlace
+from hybridloop.tasks.submission.job_ids import RoundKey
 from hybridloop.tasks.submission.jobs import SUCCEEDED, TERMINAL, JobSpec
 from hybridloop.tasks.submission.results import UnreadableResult, measured, read_results_v2
 
@@ -60,7 +60,7 @@ class RoundInFlight:
 
     def __init__(
         self,
-        place: RoundPlace,
+        place: RoundKey,
         pubs: Sequence[PubRecord],
         specs: Sequence[JobSpec],
         recorded: Mapping[str, JobRecord] | None = None,
@@ -173,7 +173,7 @@ class RoundInFlight:
         spec, service = job.spec, connection.service
         there = service.find_job(spec.id) if job.may_be_there else None
         if there is not None:
-            job.session = connection.lineage.ordinal_of(there.get("sessionId"), job.session)
+            job.session = connection.sessions.ordinal_of(there.get("sessionId"), job.session)
         else:
             if job.may_be_there:  # its run may go on under smaller caps
                 connection.account.check_unsent(spec)
@@ -204,14 +204,14 @@ class RoundInFlight:
         """Submit to the session of the moment, or its successor where that has ended. False: the round ended first."""
         spec = job.spec
         while not self.ended.is_set():
-            held = connection.lineage.current()
+            held = connection.sessions.current()
             job.session = held.ordinal
             crash_point("put.before")
             body = spec.body(held.id, connection.target, debias=connection.debias)
             try:
                 connection.service.submit(spec.id, job.container, body)
             except SessionEnded:
-                connection.lineage.over(held.ordinal)
+                connection.sessions.over(held.ordinal)
             except TargetDown as error:
                 self._wait_for_target(connection, error)
             else:
@@ -268,7 +268,7 @@ class RoundInFlight:
         error = listed.get("errorData") or {}
         code = error.get("code")
         if listed.get("status") == "Cancelled" and not code:
-            code = CANCELLED_WITH_SESSION if connection.lineage.is_over(job.session) else CANCELLED
+            code = CANCELLED_WITH_SESSION if connection.sessions.is_over(job.session) else CANCELLED
         words = [str(error[key]) for key in ("code", "message") if error.get(key)]
         said = " ".join(words) or meaning_of(code)
         self._gave_nothing(connection, job, code, f"it ended {listed.get('status')}: {said}", billed)
@@ -278,7 +278,7 @@ class RoundInFlight:
     ) -> None:
         """Ask a job again whose attempt ended without counts, or give it up."""
         if code == CANCELLED_WITH_SESSION:  # not the job's fault: the renewals are what is counted
-            connection.lineage.over(job.session)
+            connection.sessions.over(job.session)
             wait: float | None = 0.0
         else:
             now = connection.clock.now()
@@ -314,7 +314,7 @@ class RoundInFlight:
             self._unwritten.append(failed)
         self.write(connection)
         run, spec = connection.run, connection.account.again(job.spec.next_attempt())
-        ordinal = connection.lineage.current().ordinal
+        ordinal = connection.sessions.current().ordinal
         run.journal.add_attempts(run.lease, self.place.stream, self.place.sequence, [spec.intent(ordinal)])
         run.journal.add_event(run.lease, "retry", {"job": failed.id, "next": spec.id, "reason": failed.reason})
         _log.warning("job %s: %s; asked again in %.1f s as %s", failed.id, failed.reason, wait_s, spec.id)

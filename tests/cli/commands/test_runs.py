@@ -111,7 +111,7 @@ def test_a_run_that_was_killed_comes_to_the_answer_of_one_that_was_not(
 def test_a_sweep_closes_what_a_killed_run_left_open_and_nothing_else(killed: dict[str, WorkspaceShell]) -> None:
     at = killed["swept"]
     other = Session(workspace=at.workspace, target="rigetti.sim.qvm", name="somebody else's").open()
-    (row,) = at.shell.json_inside("sessions", "sweep")
+    (row,) = at.shell.json_inside("sessions", "close-orphans")
     assert (row["run_key"], row["done"]) == ("swept", "closed: Succeeded")
     (theirs,) = [session for session in at.workspace.list_sessions() if session.id == other.id]
     assert theirs.details.status == "Waiting"

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridloop.errors import InputError
-from hybridloop.flows.sweep_execution.scheduler import Ended, Standing, swept
+from hybridloop.flows.sweep_execution.scheduler import Ended, SweepProgress, swept
 from hybridloop.flows.sweep_execution.spec import Point, SweepSpec, points_of
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import new_run
@@ -82,7 +82,7 @@ def test_every_point_is_tried_as_often_as_it_may_and_no_other_suffers(
         point.key: deque(Ended(point.key, ends[fate].trouble, ends[fate].again) for fate in fate_of)
         for point, fate_of in zip(points, fates, strict=True)
     }
-    execution, told = Drawn(size, drawn), list[Standing]()
+    execution, told = Drawn(size, drawn), list[SweepProgress]()
     rows, begun = swept(
         points, execution, journal, WORKSPACE, attempts=ATTEMPTS, on_point=told.append, clock=execution.clock
     )

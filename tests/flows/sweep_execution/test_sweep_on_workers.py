@@ -30,7 +30,7 @@ from prefect.workers.process import ProcessWorker
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.sweep import sweep, told_of_points
 from hybridloop.flows.sweep_execution.results import SweepResult
-from hybridloop.flows.sweep_execution.scheduler import Standing
+from hybridloop.flows.sweep_execution.scheduler import SweepProgress
 from hybridloop.flows.sweep_execution.spec import SweepSpec
 from hybridloop.flows.vqe import vqe
 from hybridloop.journal import open_journal
@@ -198,10 +198,10 @@ def _swept(held: ExitStack, server: PrefectServer, restart: Any, emulator: Emula
 
     killing = threading.Thread(target=kill)
 
-    def disturb(standing: Standing) -> None:
-        if standing.number == KILLED_AT:
+    def disturb(progress: SweepProgress) -> None:
+        if progress.number == KILLED_AT:
             killing.start()
-        if standing.number == RESTARTED_AT:
+        if progress.number == RESTARTED_AT:
             restart()
 
     spec = SweepSpec.model_validate(

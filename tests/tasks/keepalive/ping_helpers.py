@@ -16,8 +16,8 @@ from hybridloop.azure.targets import Target, find_target
 from hybridloop.azure.transport import SignedRequest, Transport
 from hybridloop.errors import HybridloopError
 from hybridloop.runtime.clock import Clock, RealClock
-from hybridloop.tasks.keepalive.pings import PingPlace, SessionPings
-from hybridloop.tasks.keepalive.thread import PACE, Pace
+from hybridloop.tasks.keepalive.pings import PingKey, PingSender
+from hybridloop.tasks.keepalive.thread import TIMING, KeepAliveTiming
 from hybridloop.tasks.submission.job_ids import session_id
 
 
@@ -34,17 +34,17 @@ class Written:
         if self.refusal is not None:
             raise self.refusal
 
-    def intend(self, place: PingPlace) -> None:
+    def intend(self, place: PingKey) -> None:
         if self.refusal is not None:
             raise self.refusal
         assert place.id not in self.intended
         self.intended.append(place.id)
 
-    def submitted(self, place: PingPlace) -> None:
+    def submitted(self, place: PingKey) -> None:
         assert place.id in self.intended
         self.accepted.append(place.id)
 
-    def ended(self, place: PingPlace, state: str, cost_estimate: Mapping[str, Any] | None) -> None:
+    def ended(self, place: PingKey, state: str, cost_estimate: Mapping[str, Any] | None) -> None:
         assert place.id not in self.ends
         self.ends[place.id] = (state, cost_estimate)
 
@@ -72,11 +72,11 @@ class PingedSession:
         first: int = 0,
         left_over: int = 0,
         signed: Callable[[str, Mapping[str, Any]], SignedRequest] | None = None,
-        pace: Pace = PACE,
-    ) -> SessionPings:
-        places = [PingPlace(self.run_uid, 0, n) for n in range(first - left_over, first + 1)]
+        pace: KeepAliveTiming = TIMING,
+    ) -> PingSender:
+        places = [PingKey(self.run_uid, 0, n) for n in range(first - left_over, first + 1)]
         at = (self.service, self.written, self.clock, self.target, self.id, places[-1])
-        return SessionPings(*at, signed=signed, left_over=places[:-1], pace=pace)
+        return PingSender(*at, signed=signed, left_over=places[:-1], pace=pace)
 
     def jobs(self) -> list[dict[str, Any]]:
         return list(self.service.list_session_jobs(self.id))

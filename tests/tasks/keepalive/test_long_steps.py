@@ -19,13 +19,13 @@ from qiskit_aer import AerSimulator
 from hybridloop.local_stack.processes import wait_until
 from hybridloop.tasks.keepalive.pings import PREPARED
 from hybridloop.tasks.keepalive.rules import IdleRule
-from hybridloop.tasks.keepalive.thread import KeepAlive, Pace
+from hybridloop.tasks.keepalive.thread import KeepAliveThread, KeepAliveTiming
 from tests.conftest import Emulator
 from tests.long_form import long_form, short_or_long
 from tests.tasks.keepalive.ping_helpers import PingedSession, pinged_session
 
 # what 525, 20 and 15 s are to a run, so many seconds are here
-PACE = short_or_long(Pace(2.0, 0.0, 1.0), Pace(20.0, 1.0, 5.0))
+TIMING = short_or_long(KeepAliveTiming(2.0, 0.0, 1.0), KeepAliveTiming(20.0, 1.0, 5.0))
 STEP_S = short_or_long(6.0, 120.0)
 SHARED_STEP_S = short_or_long(3.0, 120.0)  # of those beside which threads run
 LATE_S = 2.0  # that a ping may come late on a machine with other work: the margin of a run is 60 s
@@ -64,8 +64,8 @@ def watched_threads() -> Iterator[list[float]]:
 
 def kept_through(session: PingedSession, step: Callable[[], object]) -> Step:
     """Do the step in a session that is kept alive as in a run, some moments after it was opened."""
-    pings = session.pings(signed=session.signed, pace=PACE)
-    keeper = KeepAlive(session.clock, IdleRule.RECORDED, session.opened_at, pings, stand_in=pings, pace=PACE)
+    pings = session.pings(signed=session.signed, pace=TIMING)
+    keeper = KeepAliveThread(session.clock, IdleRule.RECORDED, session.opened_at, pings, standby=pings, pace=TIMING)
     try:
         assert wait_until(lambda: len(session.written.intended) >= PREPARED, within_s=20)
         with watched_threads() as longest:
@@ -90,8 +90,8 @@ def check(step: Step) -> None:
     if len(step.pings) < PREPARED:  # on a machine that was slower than foreseen a step may outlast what is prepared
         moments.append(step.took_s)
     pauses = [later - earlier for earlier, later in itertools.pairwise(moments)]
-    assert max(pauses) <= PACE.ping_after_s + PACE.stand_in_margin_s + LATE_S, step
-    assert len(step.pings) <= step.took_s / PACE.ping_after_s + 1, step
+    assert max(pauses) <= TIMING.ping_after_s + TIMING.standby_margin_s + LATE_S, step
+    assert len(step.pings) <= step.took_s / TIMING.ping_after_s + 1, step
 
 
 @pytest.fixture

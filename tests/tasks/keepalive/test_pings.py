@@ -19,10 +19,10 @@ from hybridloop.azure.targets import find_target, known_targets
 from hybridloop.azure.transport import SignedRequest, Transport
 from hybridloop.errors import LeaseLost, ServiceUnreachable, SessionEnded
 from hybridloop.local_stack.processes import wait_until
-from hybridloop.tasks.keepalive.pings import PREPARED, PingPlace, ping_body
+from hybridloop.tasks.keepalive.pings import PREPARED, PingKey, ping_body
 from hybridloop.tasks.keepalive.rules import IdleRule
-from hybridloop.tasks.keepalive.standby import DeadMan
-from hybridloop.tasks.keepalive.thread import KeepAlive
+from hybridloop.tasks.keepalive.standby import StandbyProcess
+from hybridloop.tasks.keepalive.thread import KeepAliveThread
 from hybridloop.testing.virtual_clock import ServiceClock
 from tests.conftest import SUBSCRIPTION, Emulator, running_emulator
 from tests.tasks.keepalive.ping_helpers import PingedSession, Written, pinged_session
@@ -46,7 +46,7 @@ def session(emulator: Emulator) -> Iterator[PingedSession]:
 
 
 def test_a_pings_id_name_and_place_follow_from_run_session_and_number() -> None:
-    place = PingPlace(RUN, 2, 7)
+    place = PingKey(RUN, 2, 7)
     assert place.id == str(uuid.uuid5(uuid.UUID(RUN), "session/2/ping/7"))
     assert place.name == "3f0d3a5764a1.ping.2.7"
     assert place.path == f"{RUN}/ping/2/7"
@@ -60,7 +60,7 @@ def test_every_target_takes_a_ping_and_the_service_sees_that_it_is_one(all_avail
         assert wait_until(lambda: pings.settle() == 0, within_s=30)
         pings.close()
         (job,) = session.jobs()
-        place = PingPlace(session.run_uid, 0, 0)
+        place = PingKey(session.run_uid, 0, 0)
         assert (job["id"], job["name"], job["status"]) == (place.id, place.name, "Succeeded")
         assert job["metadata"]["purpose"] == "keep-alive"
         assert job["metadata"]["place"] == place.path
@@ -71,7 +71,7 @@ def test_every_target_takes_a_ping_and_the_service_sees_that_it_is_one(all_avail
 
 
 def test_on_ions_that_cost_money_error_mitigation_is_off_whose_minimum_is_eight_times_as_much() -> None:
-    place = PingPlace(RUN, 0, 0)
+    place = PingKey(RUN, 0, 0)
     assert ping_body(place, "s", find_target("ionq.qpu.aria-1"))["inputParams"]["error-mitigation"] == {"debias": False}
     assert "error-mitigation" not in ping_body(place, "s", find_target("ionq.simulator"))["inputParams"]
 
@@ -116,7 +116,7 @@ def test_what_got_stuck_half_way_is_gone_on_with_under_the_same_number(session: 
         pings.send()
     pings.send()
     pings.close()
-    assert session.written.intended == session.written.accepted == [PingPlace(session.run_uid, 0, 0).id]
+    assert session.written.intended == session.written.accepted == [PingKey(session.run_uid, 0, 0).id]
 
 
 def test_a_resumed_session_goes_on_with_the_next_number_and_settles_the_earlier_ones(session: PingedSession) -> None:
@@ -126,7 +126,7 @@ def test_a_resumed_session_goes_on_with_the_next_number_and_settles_the_earlier_
     assert wait_until(lambda: again.settle() == 0, within_s=30)
     again.send()
     assert wait_until(lambda: again.settle() == 0, within_s=30)
-    ids = [PingPlace(session.run_uid, 0, n).id for n in range(3)]
+    ids = [PingKey(session.run_uid, 0, n).id for n in range(3)]
     assert [session.written.ends[key][0] for key in ids] == ["done", "lost", "done"]
     assert session.written.ends[ids[1]][1] == {}
     assert [job["id"] for job in session.jobs()] == [ids[0], ids[2]]
@@ -137,7 +137,7 @@ def test_34_virtual_minutes_take_three_marked_pings_at_525_1050_and_1575_s_and_t
         clock = ServiceClock(service.endpoint, service.admin_key)
         with clock, pinged_session(service.workspace(), clock=clock) as session:
             pings = session.pings()
-            keeper = KeepAlive(clock, IdleRule.RECORDED, session.opened_at, pings)
+            keeper = KeepAliveThread(clock, IdleRule.RECORDED, session.opened_at, pings)
             clock.wait(threading.Event(), 34 * MINUTE)
             keeper.stop()
             pings.close()
@@ -190,7 +190,7 @@ def test_a_request_for_others_to_send_is_signed_as_the_sdk_signs_and_does_not_sh
     assert "canary" not in repr(request)
 
 
-class Watching(DeadMan):
+class Watching(StandbyProcess):
     """Notes what it is told, beside what the service is."""
 
     def __init__(self, told: list[str]) -> None:
@@ -216,7 +216,7 @@ def test_the_stand_in_waits_while_this_process_sends_and_lets_go_of_what_was_sen
             session.service.submit(job_id, container, body)
 
     pings = session.pings(signed=session.signed)
-    pings._dead_man = Watching(told)
+    pings._standby_process = Watching(told)
     pings._service = Noted()  # type: ignore[assignment]
     pings.prepare()
     pings.send()
@@ -264,7 +264,7 @@ def test_prepared_requests_are_signed_anew_before_a_token_in_them_ends(session: 
 
 def test_a_ping_that_can_not_be_written_down_as_accepted_is_one_all_the_same(session: PingedSession) -> None:
     class Forgetful(Written):
-        def submitted(self, place: PingPlace) -> None:
+        def submitted(self, place: PingKey) -> None:
             raise LeaseLost(place.run_uid, "somebody")
 
     written = Forgetful()

@@ -25,8 +25,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from hybridloop.azure.transport import SignedRequest
 from hybridloop.local_stack.processes import wait_until
-from hybridloop.tasks.keepalive.standby import DeadMan, Sent
-from hybridloop.tasks.keepalive.standby_process import PAUSE_S, TRIES, Held, may_be_sent
+from hybridloop.tasks.keepalive.standby import SentPing, StandbyProcess
+from hybridloop.tasks.keepalive.standby_process import PAUSE_S, TRIES, HeldRequests, may_be_sent
 
 MEGABYTE = 1e6
 CANARY = "canary-4f1c"
@@ -83,8 +83,8 @@ def service() -> Iterator[Door]:
 
 
 @pytest.fixture
-def dead_man() -> Iterator[DeadMan]:
-    process = DeadMan()
+def standby() -> Iterator[StandbyProcess]:
+    process = StandbyProcess()
     try:
         yield process
     finally:
@@ -96,16 +96,16 @@ def request(service: Door, name: str = "a") -> SignedRequest:
     return SignedRequest("PUT", f"{service.url}/jobs/{name}", headers, b'{"name":"x"}', None, None)
 
 
-def heard(dead_man: DeadMan, number: int = 1) -> list[Sent]:
-    all_of_it: list[Sent] = []
-    assert wait_until(lambda: all_of_it.extend(dead_man.sent()) or len(all_of_it) >= number, within_s=20)  # type: ignore[func-returns-value]
+def heard(standby: StandbyProcess, number: int = 1) -> list[SentPing]:
+    all_of_it: list[SentPing] = []
+    assert wait_until(lambda: all_of_it.extend(standby.sent()) or len(all_of_it) >= number, within_s=20)  # type: ignore[func-returns-value]
     return all_of_it
 
 
-def test_what_is_armed_is_sent_at_its_moment_whole_and_told_of(dead_man: DeadMan, service: Door) -> None:
-    dead_man.hold("a", request(service))
-    dead_man.arm({"a": 0.0})
-    (sent,) = heard(dead_man)
+def test_what_is_armed_is_sent_at_its_moment_whole_and_told_of(standby: StandbyProcess, service: Door) -> None:
+    standby.hold("a", request(service))
+    standby.arm({"a": 0.0})
+    (sent,) = heard(standby)
     assert (sent.key, sent.status, sent.is_accepted) == ("a", 201, True)
     ((path, headers, body),) = service.puts
     assert (path, body) == ("/jobs/a", b'{"name":"x"}')
@@ -113,21 +113,21 @@ def test_what_is_armed_is_sent_at_its_moment_whole_and_told_of(dead_man: DeadMan
     assert headers["content-type"] == "application/json"
 
 
-def test_what_is_not_armed_put_off_or_forgotten_is_not_sent(dead_man: DeadMan, service: Door) -> None:
+def test_what_is_not_armed_put_off_or_forgotten_is_not_sent(standby: StandbyProcess, service: Door) -> None:
     for name in "abcd":
-        dead_man.hold(name, request(service, name))
-    dead_man.arm({"a": 0.3, "b": 0.3})
-    dead_man.arm({"b": 3600.0, "c": 0.3, "d": 0.6})  # a is not named: disarmed; b is put off
-    dead_man.forget("c")
-    assert [sent.key for sent in heard(dead_man)] == ["d"]
+        standby.hold(name, request(service, name))
+    standby.arm({"a": 0.3, "b": 0.3})
+    standby.arm({"b": 3600.0, "c": 0.3, "d": 0.6})  # a is not named: disarmed; b is put off
+    standby.forget("c")
+    assert [sent.key for sent in heard(standby)] == ["d"]
     assert [path for path, _, _ in service.puts] == ["/jobs/d"]
 
 
 def test_it_ends_with_its_parent_however_that_dies_and_sends_nothing_then(service: Door) -> None:
     code = (
-        "import signal; from hybridloop.tasks.keepalive.standby import DeadMan;"
+        "import signal; from hybridloop.tasks.keepalive.standby import StandbyProcess;"
         "from hybridloop.azure.transport import SignedRequest;"
-        f"held = DeadMan(); held.hold('a', SignedRequest('PUT', {service.url!r}, {{}}, b'', None, None));"
+        f"held = StandbyProcess(); held.hold('a', SignedRequest('PUT', {service.url!r}, {{}}, b'', None, None));"
         "held.arm({'a': 2.0}); print(held.pid, flush=True); signal.pause()"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
@@ -141,9 +141,9 @@ def test_it_ends_with_its_parent_however_that_dies_and_sends_nothing_then(servic
 
 def test_it_ends_though_a_forked_process_keeps_the_pipe_open(service: Door) -> None:
     code = (
-        "import os, signal; from hybridloop.tasks.keepalive.standby import DeadMan;"
+        "import os, signal; from hybridloop.tasks.keepalive.standby import StandbyProcess;"
         "from hybridloop.azure.transport import SignedRequest;"
-        f"held = DeadMan(); held.hold('a', SignedRequest('PUT', {service.url!r}, {{}}, b'', None, None));"
+        f"held = StandbyProcess(); held.hold('a', SignedRequest('PUT', {service.url!r}, {{}}, b'', None, None));"
         "copy = os.fork()\n"
         "if copy == 0: signal.pause()\n"
         "print(held.pid, copy, flush=True); signal.pause()"
@@ -160,9 +160,9 @@ def test_it_ends_though_a_forked_process_keeps_the_pipe_open(service: Door) -> N
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux says that a process is stopped")
 def test_it_sends_nothing_for_a_parent_that_was_stopped_and_does_so_once_it_goes_on(service: Door) -> None:
     code = (
-        "import signal, sys, time; from hybridloop.tasks.keepalive.standby import DeadMan;"
+        "import signal, sys, time; from hybridloop.tasks.keepalive.standby import StandbyProcess;"
         "from hybridloop.azure.transport import SignedRequest;"
-        f"held = DeadMan(); held.hold('a', SignedRequest('PUT', {service.url!r}, {{}}, b'', None, None));"
+        f"held = StandbyProcess(); held.hold('a', SignedRequest('PUT', {service.url!r}, {{}}, b'', None, None));"
         "held.arm({'a': 1.0}); print('armed', flush=True); sys.stdin.readline(); held.arm({'a': 0.0});"
         "sys.stdin.readline()"
     )
@@ -179,58 +179,58 @@ def test_it_sends_nothing_for_a_parent_that_was_stopped_and_does_so_once_it_goes
         parent.stdin.close()
 
 
-def test_it_ends_when_it_is_closed(dead_man: DeadMan, service: Door) -> None:
-    dead_man.hold("a", request(service))
-    dead_man.arm({"a": 3600.0})
-    assert dead_man.pid is not None
-    process = psutil.Process(dead_man.pid)
-    assert dead_man.is_there
-    assert dead_man.close() == []
+def test_it_ends_when_it_is_closed(standby: StandbyProcess, service: Door) -> None:
+    standby.hold("a", request(service))
+    standby.arm({"a": 3600.0})
+    assert standby.pid is not None
+    process = psutil.Process(standby.pid)
+    assert standby.is_there
+    assert standby.close() == []
     assert not process.is_running()
-    assert not dead_man.is_there
-    dead_man.hold("b", request(service))  # and is not started again
-    dead_man.arm({"b": 0.0})
-    assert dead_man.sent() == []
+    assert not standby.is_there
+    standby.hold("b", request(service))  # and is not started again
+    standby.arm({"b": 0.0})
+    assert standby.sent() == []
     assert service.puts == []
 
 
 def test_nothing_of_a_request_shows_in_arguments_environment_or_output(
-    dead_man: DeadMan, service: Door, monkeypatch: pytest.MonkeyPatch
+    standby: StandbyProcess, service: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AZURE_QUANTUM_CONNECTION_STRING", f"ApiKey={CANARY}")
-    dead_man.hold("a", request(service))
-    dead_man.arm({"a": 0.0})
-    (sent,) = heard(dead_man)
-    assert dead_man.pid is not None
-    process = psutil.Process(dead_man.pid)
+    standby.hold("a", request(service))
+    standby.arm({"a": 0.0})
+    (sent,) = heard(standby)
+    assert standby.pid is not None
+    process = psutil.Process(standby.pid)
     shown = repr((process.cmdline(), process.environ(), sent, request(service)))
     assert CANARY not in shown
     assert process.cmdline()[1:3] == ["-I", "-S"]  # nothing of a user's settings or packages is loaded
     assert [Path(file.path).name for file in process.open_files()] == []
 
 
-def test_it_is_small_and_no_signal_of_this_terminal_reaches_it(dead_man: DeadMan, service: Door) -> None:
-    dead_man.hold("a", request(service))
-    assert dead_man.pid is not None
-    assert os.getsid(dead_man.pid) == dead_man.pid != os.getsid(0)
-    assert psutil.Process(dead_man.pid).memory_info().rss < 32 * MEGABYTE
+def test_it_is_small_and_no_signal_of_this_terminal_reaches_it(standby: StandbyProcess, service: Door) -> None:
+    standby.hold("a", request(service))
+    assert standby.pid is not None
+    assert os.getsid(standby.pid) == standby.pid != os.getsid(0)
+    assert psutil.Process(standby.pid).memory_info().rss < 32 * MEGABYTE
 
 
-def test_a_process_that_does_not_listen_is_given_up_and_holds_nobody_up(dead_man: DeadMan, service: Door) -> None:
-    dead_man.hold("a", request(service))
-    assert dead_man.pid is not None
-    os.kill(dead_man.pid, signal.SIGSTOP)
+def test_a_process_that_does_not_listen_is_given_up_and_holds_nobody_up(standby: StandbyProcess, service: Door) -> None:
+    standby.hold("a", request(service))
+    assert standby.pid is not None
+    os.kill(standby.pid, signal.SIGSTOP)
     for _ in range(5000):  # far more than a pipe holds
-        dead_man.arm({"a": 3600.0})
-    assert not dead_man.is_there
-    assert dead_man.close() == []
+        standby.arm({"a": 3600.0})
+    assert not standby.is_there
+    assert standby.close() == []
 
 
-def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else(dead_man: DeadMan, service: Door) -> None:
+def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else(standby: StandbyProcess, service: Door) -> None:
     service.answers = [307]
-    dead_man.hold("a", request(service))
-    dead_man.arm({"a": 0.0})
-    assert heard(dead_man)[0].status == 307
+    standby.hold("a", request(service))
+    standby.arm({"a": 0.0})
+    assert heard(standby)[0].status == 307
     assert [path for path, _, _ in service.puts] == ["/jobs/a"]
 
 
@@ -272,15 +272,17 @@ def certificate(folder: Path) -> Path:
     return file
 
 
-def test_a_server_that_is_not_trusted_gets_nothing_and_one_that_is_gets_it(dead_man: DeadMan, tmp_path: Path) -> None:
+def test_an_untrusted_server_gets_nothing_and_a_trusted_one_gets_the_request(
+    standby: StandbyProcess, tmp_path: Path
+) -> None:
     file = certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
     with door(context) as service:
-        dead_man.hold("strange", request(service, "strange"))
-        dead_man.hold("trusted", replace(request(service, "trusted"), ca_file=str(file)))
-        dead_man.arm({"strange": 0.0, "trusted": 0.5})
-        assert [(sent.key, sent.status) for sent in heard(dead_man)] == [("trusted", 201)]
+        standby.hold("strange", request(service, "strange"))
+        standby.hold("trusted", replace(request(service, "trusted"), ca_file=str(file)))
+        standby.arm({"strange": 0.0, "trusted": 0.5})
+        assert [(sent.key, sent.status) for sent in heard(standby)] == [("trusted", 201)]
         assert [path for path, _, _ in service.puts] == ["/jobs/trusted"]
 
 
@@ -291,7 +293,7 @@ class Scripted:
         self.now = 0.0
         self.sent: list[tuple[float, str]] = []
         self._outcomes = list(outcomes)
-        self.held = Held(self._send, lambda: self.now)
+        self.held = HeldRequests(self._send, lambda: self.now)
 
     def _send(self, message: dict[str, str]) -> int:
         self.sent.append((self.now, message["hold"]))

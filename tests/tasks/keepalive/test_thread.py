@@ -22,7 +22,7 @@ from hybridloop.tasks.keepalive.rules import (
     choose,
     due_at,
 )
-from hybridloop.tasks.keepalive.thread import PACE, REPEAT_S, KeepAlive
+from hybridloop.tasks.keepalive.thread import REPEAT_S, TIMING, KeepAliveThread
 
 MINUTE = 60.0
 START = 1_800_000_000.0
@@ -129,7 +129,7 @@ class LeapingClock:
         return nullcontext()
 
 
-class PingsOf:
+class RecordedPings:
     """Notes when it was asked to ping; each ping ends after some seconds. The first ones may fail."""
 
     def __init__(
@@ -159,16 +159,16 @@ def kept(
     minutes: float,
     *,
     rule: IdleRule = IdleRule.RECORDED,
-    pings: Callable[[LeapingClock], PingsOf] = PingsOf,
-    before: Callable[[KeepAlive], None] = lambda _: None,
+    pings: Callable[[LeapingClock], RecordedPings] = RecordedPings,
+    before: Callable[[KeepAliveThread], None] = lambda _: None,
     hold_pings: int = 0,
-) -> Iterator[tuple[PingsOf, KeepAlive]]:
+) -> Iterator[tuple[RecordedPings, KeepAliveThread]]:
     """A keep-alive at the end of so many minutes in which nobody asked for anything but `before`."""
     clock = LeapingClock(minutes * MINUTE)
     gate = threading.Event()
     clock.hold = lambda: _opened(gate)  # type: ignore[method-assign]  # so that `before` comes first
     sender = pings(clock)
-    keeper = KeepAlive(clock, rule, START, sender, hold_pings=hold_pings)
+    keeper = KeepAliveThread(clock, rule, START, sender, hold_pings=hold_pings)
     try:
         before(keeper)
         gate.set()
@@ -206,7 +206,7 @@ def test_the_end_of_a_round_puts_the_next_ping_off() -> None:
 
 
 def test_a_submission_puts_it_off_by_the_documented_rule_alone() -> None:
-    def submitted(keeper: KeepAlive) -> None:
+    def submitted(keeper: KeepAliveThread) -> None:
         keeper.submitted(START + 300.0)
 
     with kept(15, rule=IdleRule.DOCUMENTED, before=submitted) as (pings, _):
@@ -217,7 +217,7 @@ def test_a_submission_puts_it_off_by_the_documented_rule_alone() -> None:
 
 @pytest.mark.parametrize("lasts_s", [3.0, 120.0, 3600.0])
 def test_a_ping_that_takes_a_while_keeps_the_session_alive_and_the_next_is_never_late(lasts_s: float) -> None:
-    with kept(180, pings=lambda clock: PingsOf(clock, lasts_s=lasts_s)) as (pings, _):
+    with kept(180, pings=lambda clock: RecordedPings(clock, lasts_s=lasts_s)) as (pings, _):
         assert len(pings.sent_after) >= 2
         for earlier, later in zip(pings.sent_after, pings.sent_after[1:], strict=False):
             assert 0.85 * (lasts_s + 525.0) <= later - earlier <= lasts_s + 525.0
@@ -225,14 +225,14 @@ def test_a_ping_that_takes_a_while_keeps_the_session_alive_and_the_next_is_never
 
 def test_a_ping_that_does_not_get_through_is_sent_again_within_the_margin() -> None:
     trouble = (ServiceBusy("503", "", ""), ServiceUnreachable("no route", "", ""))
-    with kept(9.5, pings=lambda clock: PingsOf(clock, failures=trouble)) as (pings, keeper):
+    with kept(9.5, pings=lambda clock: RecordedPings(clock, failures=trouble)) as (pings, keeper):
         assert pings.tried_after == [525.0, 525.0 + REPEAT_S, 525.0 + 2 * REPEAT_S]
         assert keeper.ceased == ""
 
 
 def test_it_gives_up_when_the_session_has_idled_out_and_starts_anew_with_the_next_job() -> None:
     endless = tuple(ServiceBusy("503", "", "") for _ in range(1000))
-    with kept(60, pings=lambda clock: PingsOf(clock, failures=endless)) as (pings, keeper):
+    with kept(60, pings=lambda clock: RecordedPings(clock, failures=endless)) as (pings, keeper):
         assert pings.tried_after[-1] <= IDLE_LIMIT_S
         assert len(pings.tried_after) == 8  # at 525, 535, … 595 s
         assert "503" in keeper.ceased
@@ -241,7 +241,7 @@ def test_it_gives_up_when_the_session_has_idled_out_and_starts_anew_with_the_nex
 
 
 def test_a_session_that_has_ended_is_not_pinged_again() -> None:
-    with kept(60, pings=lambda clock: PingsOf(clock, failures=(SessionEnded("over", "", ""),))) as (pings, _):
+    with kept(60, pings=lambda clock: RecordedPings(clock, failures=(SessionEnded("over", "", ""),))) as (pings, _):
         assert pings.tried_after == [525.0]
 
 
@@ -264,7 +264,7 @@ def test_stop_ends_the_thread_at_once() -> None:
         assert "hybridloop-keep-alive" not in {thread.name for thread in threading.enumerate()}
 
 
-class StandInOf:
+class RecordedStandby:
     """Notes what it is asked for; may have sent pings."""
 
     def __init__(self, clock: LeapingClock, needs: int = 3) -> None:
@@ -289,57 +289,57 @@ class StandInOf:
 
 
 @contextmanager
-def kept_with_stand_in(
+def kept_with_standby(
     minutes: float,
     *,
     sent_after: tuple[float, ...] = (),
     failures: tuple[HybridloopError, ...] = (),
     rule: IdleRule = IdleRule.RECORDED,
     starved_s: float = 0.0,
-) -> Iterator[tuple[PingsOf, StandInOf, KeepAlive]]:
+) -> Iterator[tuple[RecordedPings, RecordedStandby, KeepAliveThread]]:
     clock = LeapingClock(minutes * MINUTE, starved_s)
-    pings, stand_in = PingsOf(clock, failures=failures), StandInOf(clock)
-    stand_in.has_sent = [START + after for after in sent_after]
-    keeper = KeepAlive(clock, rule, START, pings, stand_in=stand_in)
+    pings, standby = RecordedPings(clock, failures=failures), RecordedStandby(clock)
+    standby.has_sent = [START + after for after in sent_after]
+    keeper = KeepAliveThread(clock, rule, START, pings, standby=standby)
     try:
         assert clock.arrived.wait(30.0)
-        yield pings, stand_in, keeper
+        yield pings, standby, keeper
     finally:
         keeper.stop()
 
 
 def test_a_session_of_a_few_seconds_has_no_stand_in() -> None:
-    with kept_with_stand_in(PACE.stand_in_after_s / MINUTE - 0.01) as (_, stand_in, _):
-        assert stand_in.prepared_after == []
+    with kept_with_standby(TIMING.standby_after_s / MINUTE - 0.01) as (_, standby, _):
+        assert standby.prepared_after == []
 
 
 def test_the_stand_in_is_prepared_after_20_s_and_waits_15_s_longer_than_this_process() -> None:
-    with kept_with_stand_in(2) as (_, stand_in, _):
-        assert stand_in.prepared_after == [PACE.stand_in_after_s] * 3
-        assert stand_in.first_after == 525.0 + PACE.stand_in_margin_s
+    with kept_with_standby(2) as (_, standby, _):
+        assert standby.prepared_after == [TIMING.standby_after_s] * 3
+        assert standby.first_after == 525.0 + TIMING.standby_margin_s
 
 
 def test_each_ping_and_each_round_puts_the_stand_in_off() -> None:
-    with kept_with_stand_in(10) as (pings, stand_in, keeper):
+    with kept_with_standby(10) as (pings, standby, keeper):
         assert pings.sent_after == [525.0]
-        assert stand_in.first_after == 1050.0 + PACE.stand_in_margin_s
+        assert standby.first_after == 1050.0 + TIMING.standby_margin_s
         keeper.ended(START + 590.0)
-        assert stand_in.first_after == 590.0 + 525.0 + PACE.stand_in_margin_s
+        assert standby.first_after == 590.0 + 525.0 + TIMING.standby_margin_s
 
 
 def test_what_the_stand_in_sent_counts_as_a_ping() -> None:
-    with kept_with_stand_in(15, sent_after=(300.0,)) as (pings, stand_in, _):
+    with kept_with_standby(15, sent_after=(300.0,)) as (pings, standby, _):
         assert pings.sent_after == [825.0]
-        assert stand_in.first_after == 825.0 + 525.0 + PACE.stand_in_margin_s
+        assert standby.first_after == 825.0 + 525.0 + TIMING.standby_margin_s
 
 
 def test_the_stand_in_sends_nothing_once_this_process_has_ceased_to() -> None:
-    with kept_with_stand_in(20, failures=(SessionEnded("over", "", ""),)) as (_, stand_in, _):
-        assert stand_in.first_after is None
+    with kept_with_standby(20, failures=(SessionEnded("over", "", ""),)) as (_, standby, _):
+        assert standby.first_after is None
 
 
 def test_a_round_that_ended_while_no_thread_could_run_counts_as_ended_before() -> None:
-    with kept_with_stand_in(4) as (_, _, keeper):  # its thread stands still from here on
+    with kept_with_standby(4) as (_, _, keeper):  # its thread stands still from here on
         keeper.ended(START + 240.0)
         assert keeper.activity.last_job_end == START + 240.0
         keeper.ended(START + 900.0)
@@ -347,18 +347,18 @@ def test_a_round_that_ended_while_no_thread_could_run_counts_as_ended_before() -
 
 
 def test_so_does_one_that_this_thread_hears_of_just_after_it_could_not_run() -> None:
-    with kept_with_stand_in(4, starved_s=100.0) as (_, _, keeper):
+    with kept_with_standby(4, starved_s=100.0) as (_, _, keeper):
         keeper.ended(START + 341.0)
         assert keeper.activity.last_job_end == pytest.approx(START + 240.0, abs=10.0)
 
 
 def test_a_submission_puts_the_stand_in_off_at_once() -> None:
-    with kept_with_stand_in(4, rule=IdleRule.DOCUMENTED) as (_, stand_in, keeper):
+    with kept_with_standby(4, rule=IdleRule.DOCUMENTED) as (_, standby, keeper):
         keeper.submitted(START + 241.0)
-        assert stand_in.first_after == 241.0 + 525.0 + PACE.stand_in_margin_s
+        assert standby.first_after == 241.0 + 525.0 + TIMING.standby_margin_s
 
 
 def test_the_stand_in_leaves_a_ping_that_is_to_be_sent_again_to_this_process() -> None:
-    with kept_with_stand_in(526.0 / MINUTE, failures=(ServiceBusy("503", "", ""),)) as (pings, stand_in, _):
+    with kept_with_standby(526.0 / MINUTE, failures=(ServiceBusy("503", "", ""),)) as (pings, standby, _):
         assert pings.tried_after == [525.0]
-        assert stand_in.first_after == 525.0 + REPEAT_S + PACE.stand_in_margin_s
+        assert standby.first_after == 525.0 + REPEAT_S + TIMING.standby_margin_s

@@ -7,18 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridloop.errors import InputError
-from hybridloop.tasks.submission.job_ids import JobPlace, RoundPlace, check_stream, session_id
+from hybridloop.tasks.submission.job_ids import JobKey, RoundKey, check_stream, session_id
 
 RUN = "6c1d1a52-6f0e-4a57-9d0c-7b1f7a8c0c11"
 OTHER_RUN = "0a4d5a6e-93c1-4f1c-8f5e-d5ab3a2ad0d2"
 small = st.integers(0, 30)
 places = st.builds(
-    JobPlace, st.builds(RoundPlace, st.just(RUN), st.sampled_from(["main", "a"]), small), small, small, small
+    JobKey, st.builds(RoundKey, st.just(RUN), st.sampled_from(["main", "a"]), small), small, small, small
 )
 
 
 @given(places, places)
-def test_two_places_share_an_id_or_a_name_only_if_they_are_one(one: JobPlace, other: JobPlace) -> None:
+def test_two_places_share_an_id_or_a_name_only_if_they_are_one(one: JobKey, other: JobKey) -> None:
     same = one == other
     assert (one.job_id(0) == other.job_id(0)) is same
     assert (one.name(0) == other.name(0)) is same
@@ -26,15 +26,15 @@ def test_two_places_share_an_id_or_a_name_only_if_they_are_one(one: JobPlace, ot
 
 
 @given(places, places)
-def test_a_rounds_prefix_begins_the_names_of_its_own_jobs_and_of_no_others(one: JobPlace, other: JobPlace) -> None:
+def test_a_rounds_prefix_begins_the_names_of_its_own_jobs_and_of_no_others(one: JobKey, other: JobKey) -> None:
     assert other.name(0).startswith(one.round.prefix) is (one.round == other.round)
 
 
 @given(places)
-def test_an_attempt_is_a_job_of_its_own_that_samples_the_same(place: JobPlace) -> None:
+def test_an_attempt_is_a_job_of_its_own_that_samples_the_same(place: JobKey) -> None:
     assert uuid.UUID(place.job_id(0)) != uuid.UUID(place.job_id(1))
-    elsewhere = JobPlace(
-        RoundPlace(OTHER_RUN, place.round.stream, place.round.sequence), place.pub, place.point, place.part
+    elsewhere = JobKey(
+        RoundKey(OTHER_RUN, place.round.stream, place.round.sequence), place.pub, place.point, place.part
     )
     assert elsewhere.job_id(0) != place.job_id(0)
     assert elsewhere.sampling_value(7) == place.sampling_value(7) != place.sampling_value(8)

@@ -26,7 +26,7 @@ from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.local_stack.processes import wait_until
 from hybridloop.tasks.session import OpenSession, open_session
-from hybridloop.tasks.submission.job_ids import JobPlace, RoundPlace
+from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from tests.conftest import Emulator
 
@@ -131,7 +131,7 @@ def test_what_was_in_flight_when_the_process_died_is_adopted_and_the_session_goe
 
     with monkeypatch.context() as dying:
         dying.setattr(RoundInFlight, "result", die)
-        dying.setattr("hybridloop.tasks.session_renewal.Lineage.close", die)  # a process that is dead closes nothing
+        dying.setattr("hybridloop.tasks.session_renewal.SessionRenewal.close", die)  # a dead process closes nothing
         with pytest.raises(Died), session_of(journal, uid, workspace) as session:
             session.run_round([ask(0)])
     (left_open,) = list_sessions(workspace, 5)
@@ -158,9 +158,9 @@ def test_a_job_that_had_failed_is_asked_again_though_others_of_its_round_are_ado
 
     service = start_emulator()
     workspace = service.workspace("resumed")
-    place = RoundPlace(uid, "main", 0)
-    fails, is_late = (JobPlace(place, 0, point, 0).name(0) for point in (0, 1))
-    asked_again = JobPlace(place, 0, 0, 0).name(1)  # accepted last, however short the wait before it
+    place = RoundKey(uid, "main", 0)
+    fails, is_late = (JobKey(place, 0, point, 0).name(0) for point in (0, 1))
+    asked_again = JobKey(place, 0, 0, 0).name(1)  # accepted last, however short the wait before it
     service.admin(
         "faults",
         {
@@ -197,7 +197,7 @@ def test_a_resumed_run_that_has_all_it_needs_still_closes_the_session_that_was_l
         raise Died
 
     with monkeypatch.context() as dying:
-        dying.setattr("hybridloop.tasks.session_renewal.Lineage.close", die)
+        dying.setattr("hybridloop.tasks.session_renewal.SessionRenewal.close", die)
         with pytest.raises(Died), session_of(journal, uid, workspace) as session:
             session.run_round([ask(0)])
     with session_of(journal, uid, workspace) as session:
@@ -212,7 +212,7 @@ def test_a_session_that_was_closed_is_followed_by_the_next_in_line(
         with session_of(journal, uid, workspace) as session:
             for earlier in range(k + 1):
                 session.run_round([ask(earlier)])
-    assert [(row.ordinal, row.reason) for row in session.lineage.rows] == [(0, ""), (1, "resumed"), (2, "resumed")]
+    assert [(row.ordinal, row.reason) for row in session.sessions.rows] == [(0, ""), (1, "resumed"), (2, "resumed")]
     assert {row["status"] for row in list_sessions(workspace, 5)} == {"Succeeded"}
 
 

@@ -12,11 +12,11 @@ from hybridloop.journal import PubRecord
 from hybridloop.journal.claimed_run import temporary_run
 from hybridloop.runtime.clock import RealClock
 from hybridloop.tasks.failure_policy import FailurePolicy
-from hybridloop.tasks.submission.job_ids import JobPlace, RoundPlace
+from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from hybridloop.tasks.submission.jobs import JobSpec
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 
-PLACE = JobPlace(RoundPlace("3f0d3a57-64a1-4c5f-8f6b-3a9d5a1a7a01", "main", 0), 0, 0, 0)
+PLACE = JobKey(RoundKey("3f0d3a57-64a1-4c5f-8f6b-3a9d5a1a7a01", "main", 0), 0, 0, 0)
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def connection() -> Iterator[Any]:
             policy=FailurePolicy(),
             workers=SimpleNamespace(submit=lambda call: call()),
             activity=SimpleNamespace(ended=lambda at: None),
-            lineage=SimpleNamespace(is_over=lambda ordinal: False),
+            sessions=SimpleNamespace(is_over=lambda ordinal: False),
         )
 
 

@@ -18,7 +18,7 @@ from hybridloop.local_stack.processes import wait_until
 from hybridloop.runtime.clock import RealClock
 from hybridloop.tasks.keepalive.pings import PREPARED
 from hybridloop.tasks.session import open_session
-from hybridloop.tasks.submission.job_ids import JobPlace, RoundPlace
+from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from tests.conftest import Emulator
 
 TARGET = "rigetti.sim.qvm"
@@ -44,7 +44,7 @@ def test_the_ledger_has_each_job_of_a_run_once_under_its_place_with_its_price(em
             session.run_round([SamplerPub.coerce((circuit, None, shots))])
     run = session.run_uid
     books = emulator.admin(f"ledger?run={run}")
-    places = [JobPlace(RoundPlace(run, "main", number), 0, 0, 0) for number in range(2)]
+    places = [JobKey(RoundKey(run, "main", number), 0, 0, 0) for number in range(2)]
     assert [(entry["job"], entry["place"], entry["attempt"]) for entry in books["entries"]] == [
         (place.job_id(0), place.path, "0") for place in places
     ]

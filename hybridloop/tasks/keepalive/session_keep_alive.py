@@ -13,7 +13,7 @@ from hybridloop.budget.caps import Budget, Reservation
 from hybridloop.budget.prices import Price, ping_price
 from hybridloop.journal import Journal, Lease, Ping
 from hybridloop.runtime.clock import Clock
-from hybridloop.tasks.keepalive.pings import PING_SHOTS, PingPlace, PingService, SessionPings
+from hybridloop.tasks.keepalive.pings import PING_SHOTS, PingKey, PingSender, PingService
 from hybridloop.tasks.keepalive.rules import (
     IDLE_LIMIT_S,
     Activity,
@@ -24,13 +24,13 @@ from hybridloop.tasks.keepalive.rules import (
     due_at,
     idle_since,
 )
-from hybridloop.tasks.keepalive.thread import KeepAlive
+from hybridloop.tasks.keepalive.thread import KeepAliveThread
 
 _UNSETTLED = frozenset({"intended", "submitted"})
 
 
-class JournaledPings:
-    """Writes pings into a run's journal and account, before and after (`pinging.PingRecords`).
+class JournalPingLog:
+    """Writes pings into a run's journal and account, before and after (`pinging.PingLog`).
 
     `charge` takes the service's cost estimate, bills it, and gives the amounts by unit; None where it states none.
     """
@@ -56,7 +56,7 @@ class JournaledPings:
         """Raise LeaseLost if somebody else has the run by now."""
         self._journal.renew(self._lease)
 
-    def intend(self, place: PingPlace) -> None:
+    def intend(self, place: PingKey) -> None:
         """A ping may be submitted from now on. Raises CapReached, JournalError, LeaseLost."""
         reservation = self._budget.reserve([PING_SHOTS], [self._price], now=self._now())
         try:
@@ -73,11 +73,11 @@ class JournaledPings:
         if ping.id not in self._reserved:  # else it is of this process
             self._reserved[ping.id] = self._budget.adopt([ping.shots], [ping.reserved])
 
-    def submitted(self, place: PingPlace) -> None:
+    def submitted(self, place: PingKey) -> None:
         """The service has accepted it."""
         self._journal.end_ping(self._lease, place.id, "submitted", at=self._now())
 
-    def ended(self, place: PingPlace, state: str, cost_estimate: Mapping[str, Any] | None) -> None:
+    def ended(self, place: PingKey, state: str, cost_estimate: Mapping[str, Any] | None) -> None:
         """It is done, failed or lost (never accepted, so free)."""
         if state == "lost":
             reservation = self._reserved[place.id]
@@ -92,7 +92,7 @@ class JournaledPings:
 
 
 @dataclass(frozen=True, slots=True)
-class Keeping:
+class KeepAliveSettings:
     """What a run asks for: `mode` for idle times, `hold` for a Quantinuum machine between rounds."""
 
     mode: KeepAliveMode = KeepAliveMode.AUTO
@@ -100,7 +100,7 @@ class Keeping:
     hold: ExclusiveAccess | None = None
 
 
-class SessionKeeper:
+class SessionKeepAlive:
     """Keeps the run's open session, whichever it is by now. Told of its jobs by whoever runs them, in any thread.
 
     `signed(job_id, document)` gives a submission ready to send; it is for runs in real time alone, since only there a
@@ -109,11 +109,11 @@ class SessionKeeper:
 
     def __init__(
         self,
-        keeping: Keeping,
+        keeping: KeepAliveSettings,
         run_uid: str,
         target: Target,
         service: PingService,
-        records: JournaledPings,
+        records: JournalPingLog,
         journal: Journal,
         clock: Clock,
         *,
@@ -135,8 +135,8 @@ class SessionKeeper:
         self._lock = threading.Lock()
         self._session = (0, "", 0.0)  # its ordinal, its id, and when it was opened
         self._activity: Activity | None = None
-        self._keeper: KeepAlive | None = None
-        self._pings: SessionPings | None = None
+        self._keeper: KeepAliveThread | None = None
+        self._pings: PingSender | None = None
         self._stopped = False
 
     def opened(self, ordinal: int, session_id: str, opened_at: float) -> None:
@@ -149,7 +149,7 @@ class SessionKeeper:
             if self.mode is KeepAliveMode.PING or self._hold_pings:
                 self._begin(self._signed)
 
-    def stand_down(self) -> None:
+    def release_prepared(self) -> None:
         """Give back what is set aside for pings that stand by, because jobs need it. Raises HybridloopError.
 
         The session is kept alive as before by this process, but not any more while that can't run.
@@ -182,20 +182,20 @@ class SessionKeeper:
         unsettled = [ping for ping in known if ping.state in _UNSETTLED]
         for ping in unsettled:
             self._records.adopt(ping)
-        first = PingPlace(self._run_uid, ordinal, 1 + max((ping.n for ping in known), default=-1))
-        left_over = [PingPlace(self._run_uid, ordinal, ping.n) for ping in unsettled]
+        first = PingKey(self._run_uid, ordinal, 1 + max((ping.n for ping in known), default=-1))
+        left_over = [PingKey(self._run_uid, ordinal, ping.n) for ping in unsettled]
         at = self._service, self._records, self._clock, self._target, session_id, first
-        pings = SessionPings(*at, signed=signed, left_over=left_over)
+        pings = PingSender(*at, signed=signed, left_over=left_over)
         with self._lock:
             if self._stopped:
                 return
             self._pings = pings
-            self._keeper = KeepAlive(
+            self._keeper = KeepAliveThread(
                 self._clock,
                 self._rule if self.mode is KeepAliveMode.PING else None,
                 opened_at,
                 pings,
-                stand_in=pings if signed and self.mode is KeepAliveMode.PING else None,
+                standby=pings if signed and self.mode is KeepAliveMode.PING else None,
                 hold_pings=self._hold_pings,
                 left_over=len(left_over),
             )

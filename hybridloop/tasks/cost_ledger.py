@@ -22,7 +22,7 @@ from hybridloop.tasks.submission.jobs import JobSpec
 _UNSETTLED = frozenset({"intended", "submitted"})
 
 
-class RunAccount:
+class CostLedger:
     """The account of one run in this process; may be used from several threads."""
 
     def __init__(

@@ -18,11 +18,11 @@ from hybridloop.budget.cost_summary import CostSummary, summarize_charges
 from hybridloop.budget.prices import ping_price
 from hybridloop.errors import CapReached, InputError, LeaseLost
 from hybridloop.journal import Journal, Lease, NewRun, Ping
-from hybridloop.tasks.accounting import RunAccount
-from hybridloop.tasks.keepalive.pings import PREPARED, PingPlace
+from hybridloop.tasks.cost_ledger import CostLedger
+from hybridloop.tasks.keepalive.pings import PREPARED, PingKey
 from hybridloop.tasks.keepalive.rules import ExclusiveAccess, IdleRule, KeepAliveMode
-from hybridloop.tasks.keepalive.session_keeper import JournaledPings, Keeping, SessionKeeper
-from hybridloop.tasks.submission.job_ids import JobPlace, RoundPlace, session_id
+from hybridloop.tasks.keepalive.session_keep_alive import JournalPingLog, KeepAliveSettings, SessionKeepAlive
+from hybridloop.tasks.submission.job_ids import JobKey, RoundKey, session_id
 from hybridloop.tasks.submission.jobs import JobSpec
 from hybridloop.testing.virtual_clock import ServiceClock
 from tests.conftest import Emulator, running_emulator
@@ -50,13 +50,13 @@ class Run:
         return ordinal, identifier, self.clock.now()
 
     def keeper(
-        self, keeping: Keeping, target: str = FREE, budget: Budget | None = None, *, stands_by: bool = False
-    ) -> SessionKeeper:
+        self, keeping: KeepAliveSettings, target: str = FREE, budget: Budget | None = None, *, stands_by: bool = False
+    ) -> SessionKeepAlive:
         at = find_target(target)
         account = budget or Budget(Caps())
-        records = JournaledPings(self.journal, self.lease, account, ping_price(at), self.clock.now, self.charge)
+        records = JournalPingLog(self.journal, self.lease, account, ping_price(at), self.clock.now, self.charge)
         signed = self.service.sign_submission if stands_by else None
-        return SessionKeeper(keeping, self.uid, at, self.service, records, self.journal, self.clock, signed=signed)
+        return SessionKeepAlive(keeping, self.uid, at, self.service, records, self.journal, self.clock, signed=signed)
 
     def charge(self, estimate: Mapping[str, Any] | None) -> Mapping[str, float] | None:
         """As rounds do, for credits and money alike, without naming what is free."""
@@ -94,14 +94,14 @@ def run(emulator: Emulator, tmp_path: Path) -> Iterator[Run]:
 
 
 def test_34_idle_minutes_are_three_pings_in_the_journal_and_the_session_lives(run: Run) -> None:
-    keeper = run.keeper(Keeping())
+    keeper = run.keeper(KeepAliveSettings())
     assert keeper.mode is KeepAliveMode.PING
     keeper.opened(*run.open())
     run.leave_alone(34)
     keeper.stop()
     assert run.states() == ["done"] * 3
     assert [(ping.session, ping.n, ping.id) for ping in run.journal.pings(run.uid)] == [
-        (0, n, PingPlace(run.uid, 0, n).id) for n in range(3)
+        (0, n, PingKey(run.uid, 0, n).id) for n in range(3)
     ]
     assert taken(run).jobs == 3
     assert run.status() == "Executing"
@@ -109,7 +109,7 @@ def test_34_idle_minutes_are_three_pings_in_the_journal_and_the_session_lives(ru
 
 @pytest.mark.parametrize("mode", [KeepAliveMode.RENEW, KeepAliveMode.OFF])
 def test_without_pings_it_lapses(run: Run, mode: KeepAliveMode) -> None:
-    keeper = run.keeper(Keeping(mode))
+    keeper = run.keeper(KeepAliveSettings(mode))
     keeper.opened(*run.open())
     run.leave_alone(34)
     keeper.stop()
@@ -118,7 +118,7 @@ def test_without_pings_it_lapses(run: Run, mode: KeepAliveMode) -> None:
 
 
 def test_a_renewal_is_called_for_when_a_ping_would_have_been_due_and_not_beside_jobs(run: Run) -> None:
-    keeper = run.keeper(Keeping(KeepAliveMode.RENEW))
+    keeper = run.keeper(KeepAliveSettings(KeepAliveMode.RENEW))
     assert not keeper.would_idle(1e12)  # nothing is open
     keeper.opened(0, session_id(run.uid, 0), 1000.0)
     assert [keeper.would_idle(1000.0 + after) for after in (0.0, 524.0, 525.0)] == [False, False, True]
@@ -132,7 +132,7 @@ def test_a_renewal_is_called_for_when_a_ping_would_have_been_due_and_not_beside_
 
 @pytest.mark.parametrize("mode", [KeepAliveMode.AUTO, KeepAliveMode.OFF])
 def test_only_who_chose_to_renew_renews(run: Run, mode: KeepAliveMode) -> None:
-    keeper = run.keeper(Keeping(mode))
+    keeper = run.keeper(KeepAliveSettings(mode))
     keeper.opened(*run.open())
     assert not keeper.would_idle(1e12)
     keeper.stop()
@@ -143,18 +143,18 @@ def test_only_who_chose_to_renew_renews(run: Run, mode: KeepAliveMode) -> None:
     [(FREE, "ping"), ("ionq.simulator", "ping"), (PAID, "renew"), ("ionq.qpu.aria-1", "renew"), (UNPRICED, "renew")],
 )
 def test_auto_goes_by_the_price_of_the_target(run: Run, target: str, mode: str) -> None:
-    assert run.keeper(Keeping(), target).mode == mode
+    assert run.keeper(KeepAliveSettings(), target).mode == mode
 
 
 def test_a_run_that_is_resumed_settles_its_earlier_pings_and_goes_on_with_their_numbers(run: Run) -> None:
     session = run.open()
-    dead = run.keeper(Keeping())
+    dead = run.keeper(KeepAliveSettings())
     dead.opened(*session)
     run.leave_alone(9)
     dead._keeper.stop()  # type: ignore[union-attr]  # as if the process had died: nothing is settled or closed
     run.journal.add_ping(run.lease, _intended(run, 1))  # and this one was on its way, but did not arrive
     spent = taken(run)
-    keeper = run.keeper(Keeping(), budget=Budget(Caps(), spent.spending))
+    keeper = run.keeper(KeepAliveSettings(), budget=Budget(Caps(), spent.spending))
     keeper.opened(session[0], session[1], session[2])
     run.leave_alone(7)
     keeper.stop()
@@ -168,19 +168,19 @@ def taken(run: Run) -> CostSummary:
 
 
 def _intended(run: Run, n: int) -> Ping:
-    return Ping(PingPlace(run.uid, 0, n).id, 0, n, {"USD": 0.0})
+    return Ping(PingKey(run.uid, 0, n).id, 0, n, {"USD": 0.0})
 
 
 def test_who_leaves_in_haste_leaves_the_last_ping_to_whoever_resumes(run: Run, emulator: Emulator) -> None:
     emulator.admin("targets", {FREE: {"queue_s": 3600}})
     session = run.open()
-    keeper = run.keeper(Keeping())
+    keeper = run.keeper(KeepAliveSettings())
     keeper.opened(*session)
     run.leave_alone(9)
     keeper.stop(settles=False)
     emulator.admin("targets", {FREE: None})
     assert run.states() == ["submitted"]
-    again = run.keeper(Keeping(), budget=Budget(Caps(), taken(run).spending))
+    again = run.keeper(KeepAliveSettings(), budget=Budget(Caps(), taken(run).spending))
     again.opened(*session)
     run.leave_alone(62)
     again.stop()
@@ -188,7 +188,7 @@ def test_who_leaves_in_haste_leaves_the_last_ping_to_whoever_resumes(run: Run, e
 
 
 def test_a_run_that_somebody_else_has_taken_is_not_pinged_for(run: Run) -> None:
-    keeper = run.keeper(Keeping())
+    keeper = run.keeper(KeepAliveSettings())
     keeper.opened(*run.open())
     run.journal.release(run.lease)
     run.journal.claim(run.uid)
@@ -199,8 +199,8 @@ def test_a_run_that_somebody_else_has_taken_is_not_pinged_for(run: Run) -> None:
 
 def test_a_ping_that_was_made_ready_and_never_sent_counts_for_nothing(run: Run) -> None:
     budget, price = Budget(Caps()), ping_price(find_target(PAID))
-    records = JournaledPings(run.journal, run.lease, budget, price, run.clock.now, run.charge)
-    place = PingPlace(run.uid, 0, 0)
+    records = JournalPingLog(run.journal, run.lease, budget, price, run.clock.now, run.charge)
+    place = PingKey(run.uid, 0, 0)
     records.intend(place)
     assert budget.reserved.jobs == taken(run).jobs == 1
     records.ended(place, "lost", {})
@@ -212,16 +212,16 @@ def test_a_ping_that_was_made_ready_and_never_sent_counts_for_nothing(run: Run) 
 
 def test_a_ping_that_can_not_be_written_down_sets_nothing_aside(run: Run) -> None:
     budget, price = Budget(Caps()), ping_price(find_target(PAID))
-    records = JournaledPings(run.journal, run.lease, budget, price, run.clock.now, run.charge)
+    records = JournalPingLog(run.journal, run.lease, budget, price, run.clock.now, run.charge)
     run.journal.release(run.lease)
     run.journal.claim(run.uid)
     with pytest.raises(LeaseLost):
-        records.intend(PingPlace(run.uid, 0, 0))
+        records.intend(PingKey(run.uid, 0, 0))
     assert budget.reserved.jobs == 0
 
 
 def test_the_next_session_has_pings_of_its_own(run: Run) -> None:
-    keeper = run.keeper(Keeping())
+    keeper = run.keeper(KeepAliveSettings())
     keeper.opened(*run.open(0))
     run.leave_alone(9)
     run.service.close_session(session_id(run.uid, 0))
@@ -236,7 +236,7 @@ def test_the_next_session_has_pings_of_its_own(run: Run) -> None:
 
 def test_a_cap_bounds_pings_and_ends_them_without_harm(run: Run) -> None:
     budget = Budget(Caps(max_jobs=2))
-    keeper = run.keeper(Keeping(), budget=budget)
+    keeper = run.keeper(KeepAliveSettings(), budget=budget)
     keeper.opened(*run.open())
     run.leave_alone(40)
     keeper.stop()
@@ -248,13 +248,13 @@ def test_a_cap_bounds_pings_and_ends_them_without_harm(run: Run) -> None:
 
 def test_pings_that_stand_by_make_room_for_a_round_and_the_session_is_kept_alive_all_the_same(run: Run) -> None:
     budget, free = Budget(Caps(max_jobs=PREPARED + 2)), ping_price(find_target(FREE))
-    keeper = run.keeper(Keeping(), budget=budget, stands_by=True)
+    keeper = run.keeper(KeepAliveSettings(), budget=budget, stands_by=True)
     keeper.opened(*run.open())
     run.leave_alone(1)
     assert budget.reserved.jobs == PREPARED
     with pytest.raises(CapReached):
         budget.reserve([1] * (PREPARED + 1), [free] * (PREPARED + 1), now=0.0)
-    keeper.stand_down()
+    keeper.release_prepared()
     assert (budget.spent.jobs, budget.reserved.jobs) == (0, 0)
     assert run.states() == ["lost"] * PREPARED
     round_ = budget.reserve([1] * PREPARED, [free] * PREPARED, now=0.0)
@@ -269,11 +269,11 @@ def test_pings_that_stand_by_make_room_for_a_round_and_the_session_is_kept_alive
 
 def test_a_ping_that_was_sent_keeps_its_place_in_the_account_when_the_others_make_room(run: Run) -> None:
     budget = Budget(Caps())
-    keeper = run.keeper(Keeping(), budget=budget, stands_by=True)
+    keeper = run.keeper(KeepAliveSettings(), budget=budget, stands_by=True)
     keeper.opened(*run.open())
     run.leave_alone(9)
-    keeper.stand_down()
-    keeper.stand_down()  # there is no more to give back
+    keeper.release_prepared()
+    keeper.release_prepared()  # there is no more to give back
     assert budget.spent.jobs + budget.reserved.jobs == 1
     run.leave_alone(1)
     keeper.stop()
@@ -284,12 +284,12 @@ def test_a_ping_that_was_sent_keeps_its_place_in_the_account_when_the_others_mak
 
 def test_a_round_that_meets_the_cap_is_reserved_once_room_was_made(run: Run) -> None:
     budget, target = Budget(Caps(max_jobs=PREPARED)), find_target(FREE)
-    account = RunAccount(budget, target, run.clock)
-    keeper = run.keeper(Keeping(), budget=budget, stands_by=True)
-    account.make_room = keeper.stand_down
+    account = CostLedger(budget, target, run.clock)
+    keeper = run.keeper(KeepAliveSettings(), budget=budget, stands_by=True)
+    account.make_room = keeper.release_prepared
     keeper.opened(*run.open())
     run.leave_alone(1)
-    spec = JobSpec(JobPlace(RoundPlace(run.uid, "main", 0), 0, 0, 0), 0, 1, 1, b"", "", None, {"USD": 0.0})
+    spec = JobSpec(JobKey(RoundKey(run.uid, "main", 0), 0, 0, 0), 0, 1, 1, b"", "", None, {"USD": 0.0})
     for attempt in range(PREPARED):
         account.again(replace(spec, attempt=attempt))
         assert budget.reserved.jobs == attempt + 1
@@ -301,7 +301,7 @@ def test_a_round_that_meets_the_cap_is_reserved_once_room_was_made(run: Run) -> 
 
 def test_what_pings_cost_is_billed_and_counted(run: Run) -> None:
     budget = Budget(Caps())
-    keeper = run.keeper(Keeping(KeepAliveMode.PING), PAID, budget)
+    keeper = run.keeper(KeepAliveSettings(KeepAliveMode.PING), PAID, budget)
     keeper.opened(*run.open(target=PAID))
     run.leave_alone(34)
     keeper.stop()
@@ -313,7 +313,7 @@ def test_what_pings_cost_is_billed_and_counted(run: Run) -> None:
 
 
 def test_a_machine_is_held_from_the_first_job_on_until_the_cap_and_not_a_job_more(run: Run) -> None:
-    keeper = run.keeper(Keeping(KeepAliveMode.RENEW, hold=ExclusiveAccess(26.0)), PAID)
+    keeper = run.keeper(KeepAliveSettings(KeepAliveMode.RENEW, hold=ExclusiveAccess(26.0)), PAID)
     keeper.opened(*run.open(target=PAID))
     run.leave_alone(3)
     assert run.states() == []
@@ -326,11 +326,11 @@ def test_a_machine_is_held_from_the_first_job_on_until_the_cap_and_not_a_job_mor
 
 def test_a_hold_that_can_not_be_is_refused_before_anything_is_sent(run: Run) -> None:
     with pytest.raises(InputError, match="exclusive_access_budget"):
-        run.keeper(Keeping(hold=ExclusiveAccess(100.0)))
+        run.keeper(KeepAliveSettings(hold=ExclusiveAccess(100.0)))
 
 
 def test_documented_pings_go_on_while_a_job_is_queued(run: Run) -> None:
-    keeper = run.keeper(Keeping(rule=IdleRule.DOCUMENTED))
+    keeper = run.keeper(KeepAliveSettings(rule=IdleRule.DOCUMENTED))
     keeper.opened(*run.open())
     keeper.submitted(run.clock.now())
     run.leave_alone(20)
