@@ -1,10 +1,10 @@
-"""Former import paths that the documentation named, kept for one release; each resolves to the module of today."""
+"""Former import paths and names that the documentation showed, kept for one release with a FutureWarning."""
 
 from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -27,14 +27,75 @@ MODULES: Mapping[str, str] = {
     "hybridloop.sessions.workspace": "hybridloop.azure.workspace",
     "hybridloop.stack": "hybridloop.local_stack",
 }
-# names that changed with their modules: (former path, former name): today's name
-NAMES: Mapping[tuple[str, str], str] = {
-    ("hybridloop.flows.context", "Update"): "RoundUpdate",
+_CALLER = "hybridloop.flows.lifecycle.caller_context"
+# by path, former name: today's, with its module where that is another than the path's
+NAMES: Mapping[str, Mapping[str, str]] = {
+    "hybridloop.algorithms.optimizer": {
+        "AsksOverlaps": "OverlapOptimizer",
+        "MOST_REPEATS": "MAX_REPEATS",
+        "Reading": "PointEstimate",
+        "checked_frequencies": "validate_frequencies",
+        "checked_start": "hybridloop.algorithms.circuits.ansatz:validate_initial_point",
+        "end_without_angles": "stop_without_angles",
+        "lost_beyond_repair": "missing_points_error",
+        "one_more_repeat": "count_repeat",
+        "reading_of": "point_estimate_from_json",
+        "reading_row": "point_estimate_to_json",
+        "stop_of": "stop_from_json",
+        "stop_row": "stop_to_json",
+    },
+    "hybridloop.algorithms.outcome": {"Progress": "RoundProgress"},
+    "hybridloop.algorithms.rounds": {
+        "CountedRounds": "RoundCounter",
+        "Lost": "FailedPoint",
+        "Measured": "MeasuredPub",
+        "Unreadable": "UnusablePoint",
+        "points_of": "pub_points",
+        "run_round_on": "run_round_from_sampler",
+    },
+    "hybridloop.algorithms.searches": {
+        "ENDINGS": "TERMINATION_SETTINGS",
+        "Outset": "SearchSettings",
+        "SEARCHES": "OPTIMIZERS",
+        "Search": "OptimizerSpec",
+    },
+    "hybridloop.api": {"keep_house": "hybridloop.api.algorithms:run_housekeeping"},
+    "hybridloop.flows.context": {
+        "OnProgress": f"{_CALLER}:OnProgress",
+        "TAG": f"{_CALLER}:TAG",
+        "Update": "RoundUpdate",
+        "tasks_untagged": f"{_CALLER}:tasks_untagged",
+        "workspace_of_run": f"{_CALLER}:find_workspace",
+    },
+    "hybridloop.flows.results": {"Account": "RunEffort", "SessionRecord": "SessionSummary"},
+    "hybridloop.flows.settings": {"Unattended": "AutoResume"},
+    "hybridloop.sessions.budget": {"settled": "settled_amounts", "without_effect": "ineffective_caps_warning"},
+    "hybridloop.sessions.service_clock": {"AWAY_S": "RECONNECT_LIMIT_S", "LOOK_S": "EVENT_POLL_S"},
+    "hybridloop.sessions.workspace": {"connection_of": "connection_string_of"},
 }
 
 
+def former_names(path: str) -> Callable[[str], Any]:
+    """Return the `__getattr__` of a module: it finds today's object for a name at this path, with a FutureWarning."""
+
+    def find(name: str) -> Any:
+        renamed = NAMES.get(path, {})
+        if path not in MODULES and name not in renamed:
+            raise AttributeError(f"module {path!r} has no attribute {name!r}")
+        module, _, today = renamed.get(name, name).rpartition(":")
+        module = module or MODULES.get(path, path)
+        if name in renamed:
+            warnings.warn(f"{path}.{name} is now {module}.{today}: {_ENDS}", FutureWarning, 2)
+        return getattr(import_module(module), today)
+
+    return find
+
+
+_ENDS = "the former name ends with the next release"
+
+
 class RenamedModules:
-    """An import hook, asked where no module of that path exists."""
+    """Import hook for the former paths, asked where no module of that path exists."""
 
     def find_spec(self, path: str, _path: Sequence[str] | None = None, _target: Any = None) -> ModuleSpec | None:
         """Return the spec of a former path."""
@@ -44,13 +105,11 @@ class RenamedModules:
         """Return None: an empty module will do."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Have the module look its names up in today's, and warn."""
-        former = module.__name__
-        if not (path := MODULES[former]):
-            return
-        warnings.warn(f"{former} is now {path}; the former path ends with the next release", FutureWarning, 2)
-        today = import_module(path)
-        module.__getattr__ = lambda name: getattr(today, NAMES.get((former, name), name))  # type: ignore[method-assign]
+        """Make the module find its names in today's, and warn."""
+        if path := MODULES[module.__name__]:
+            warnings.warn(f"{module.__name__} is now {path}: {_ENDS}", FutureWarning, 2)
+            import_module(path)
+            module.__getattr__ = former_names(module.__name__)  # type: ignore[method-assign]
 
 
 def install() -> None:

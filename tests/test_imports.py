@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import subprocess
 import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
 
 import pytest
+
+import hybridloop as hl
+from hybridloop.errors import InputError
 
 HEAVY = ("azure", "matplotlib", "numpy", "prefect", "qiskit", "scipy", "sqlalchemy")
 
@@ -50,3 +58,37 @@ def test_the_public_functions_are_there_when_they_are_used() -> None:
 def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
     out, _ = _run(LISTED + "import hybridloop as hl; print(hasattr(hl, 'session'))")
     assert out == "False\n"
+
+
+REFUSED: dict[str, Callable[[], Any]] = {
+    **{name: lambda name=name: getattr(hl, name)("nothing") for name in ("adapt", "qaoa", "rqaoa", "vqd", "vqe")},  # type: ignore[misc]
+    "molecule": lambda: hl.molecule("nothing.xyz"),
+    "open_session": lambda: hl.open_session("nothing").__enter__(),
+    "plan": lambda: hl.plan("vqe", "nothing"),
+    "run_housekeeping": hl.run_housekeeping,
+    "scan": lambda: hl.scan(["nothing", "h2"]),
+    "session_flow": lambda: hl.session_flow(target="nothing")(print),
+    "sweep": lambda: hl.sweep({"algorithm": "nothing"}),
+}
+
+
+@pytest.mark.slow
+def test_public_names_work_twice_and_after_all_modules_were_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No module takes the place of a public function: an imported submodule replaces the attribute of its name."""
+    monkeypatch.setenv("AZURE_QUANTUM_CONNECTION_STRING", "nothing")
+    before = {name: getattr(hl, name) for name in hl.__all__}
+    assert {name for name, value in before.items() if callable(value) and not isinstance(value, type)} == set(REFUSED)
+    for _ in range(2):
+        for name, value in before.items():
+            assert not isinstance(value, ModuleType)
+            assert getattr(hl, name) is value, name
+            if name in REFUSED:
+                with pytest.raises(InputError):
+                    REFUSED[name]()
+        _import_all_modules()
+
+
+def _import_all_modules() -> None:
+    for module in pkgutil.walk_packages(hl.__path__, "hybridloop."):
+        if not module.name.endswith((".__main__", ".migrations.env")):  # these two run something when imported
+            importlib.import_module(module.name)

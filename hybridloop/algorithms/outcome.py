@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.estimation.final import FinalMeasurement
 from hybridloop.algorithms.optimizers.base import PointEstimate
+from hybridloop.renamed_modules import former_names
 
 Table = tuple[Mapping[str, Any], ...]  # plain values by column, as JSON has them; all rows have the same columns
 
@@ -136,3 +137,7 @@ class Outcome:
     def is_precise(self) -> bool:
         """True if the final measurement reached the requested precision."""
         return self.final.is_precise
+
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(__name__)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, overload
+from typing import TYPE_CHECKING, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.primitives import BaseSamplerV2
 from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from hybridloop.renamed_modules import former_names
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,3 +147,7 @@ def run_round_from_sampler(sampler: BaseSamplerV2) -> RunRound:
         return Counts(num_bits, outcomes, counts.astype(np.int64))
 
     return run_round
+
+
+if not TYPE_CHECKING:
+    __getattr__ = former_names(__name__)

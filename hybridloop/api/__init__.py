@@ -1,14 +1,10 @@
-"""The public functions: flows called as functions, with everything they need started around them."""
+"""Public functions: flows called as functions, with everything they need started around them."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
+from hybridloop.renamed_modules import former_names
 
-def __getattr__(name: str) -> Any:
-    """Load a function that callers find here since before it was `hybridloop.run_housekeeping`."""
-    if name == "keep_house":
-        from hybridloop.api.algorithms import run_housekeeping
-
-        return run_housekeeping
-    raise AttributeError(f"module 'hybridloop.api' has no attribute {name!r}")
+if not TYPE_CHECKING:
+    __getattr__ = former_names(__name__)

@@ -133,7 +133,19 @@ def test_values_are_drawn_over_a_number_that_was_varied_or_that_tells_problems_a
     rows = [{"problem": f"h2-{x}", "shots": n} for x, n in ((0.5, 10), (1.0, 20))]
     assert axis_of(rows, ("problem", "shots")) == ("shots", [10.0, 20.0])
     assert axis_of(rows, ("problem",)) == ("number after h2", [0.5, 1.0])
-    assert axis_of([{"problem": "h2"}, {"problem": "h4"}], ("problem",)) is None
+
+
+@pytest.mark.parametrize(
+    "problems",
+    [
+        pytest.param(("h2", "h4"), id="no name ends with a number"),
+        pytest.param(("h2-0.5", "h2-1.0", "lih"), id="one name has no number"),
+        pytest.param(("h2-0.5", "h4-1.0"), id="numbers of different names"),
+        pytest.param(("h2-0.5", "h2-0.5"), id="one number for all"),
+    ],
+)
+def test_names_without_one_series_of_different_numbers_are_no_axis(problems: tuple[str, ...]) -> None:
+    assert axis_of([{"problem": name} for name in problems], ("problem",)) is None
 
 
 @pytest.mark.parametrize("name", ["h2-0.3", "h2-1.6", "h2-2.5"])
