@@ -6,6 +6,7 @@ import importlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,7 +93,7 @@ def test_an_optimizer_plug_in_written_for_the_former_names_works_unchanged(
     assert isinstance(plugin.search, OptimizerSpec)
     ansatz = hardware_efficient(2, np.zeros(4))
     minimum = np.linspace(0.2, 0.5, ansatz.num_parameters)
-    optimizer = plugin.search.create("compass", SearchSettings(ansatz, is_near=False, seed=7, max_rounds=200))
+    optimizer: Any = plugin.search.create("compass", SearchSettings(ansatz, is_near=False, seed=7, max_rounds=200))
     while len(points := optimizer.ask()):
         optimizer.tell(points, [Estimate(float(((point - minimum) ** 2).sum()), 1e-12, 100) for point in points])
     assert optimizer.stop.converged
