@@ -1,254 +1,190 @@
-"""What commands print of runs."""
+"""JSON Schemas of the documents that commands print with --json, made from the types of what is printed.
+
+A dataclass is imported when its schema is made: some of their modules load Qiskit or SQLAlchemy.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import pkgutil
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import ConfigDict, Field, with_config
-from typing_extensions import TypedDict  # of which pydantic reads the fields on Python 3.11
+from pydantic import ConfigDict, Field, TypeAdapter, create_model
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core.core_schema import DataclassSchema
 
-from hybridloop.cli.common import EXACT, Amounts, Moment
+from hybridloop.cli.completion import did_you_mean
+from hybridloop.errors import InputError
+from hybridloop.estimate.plan import Plan
+from hybridloop.settings import SETTINGS
 
-
-@with_config(EXACT)
-class Jobs(TypedDict):
-    """Jobs of a run: evaluations are those of the rounds, each place once; the others come on top."""
-
-    total: int
-    evaluations: int
-    pings: int
-    retried: int
-
-
-@with_config(EXACT)
-class Cost(TypedDict):
-    """What the service billed where it did so in one unit; null where it stated nothing, or in several."""
-
-    amount: float | None
-    unit: str | None
+Moment = Annotated[str, Field(description="UTC, ISO 8601")]
+Amounts = Annotated[dict[str, float], Field(description="by unit: USD, HQC, eHQC")]
+Picture = Annotated[str | None, Field(description="path of the picture; null if none could be written")]
 
 
-@with_config(EXACT)
-class SessionOfRun(TypedDict):
-    """A session of a run, as its result has it."""
-
-    id: str
-    status: str
-    jobs: int
+def _record(name: str, fields: Mapping[str, Any] = {}, /, **more: Any) -> Any:
+    """Return the type of a JSON object that has these fields and no others."""
+    types: dict[str, Any] = {field: (kind, ...) for field, kind in {**fields, **more}.items()}
+    return create_model(name, __config__=ConfigDict(extra="forbid"), **types)
 
 
-@with_config(EXACT)
-class Round(TypedDict):
-    """A round that is done: its value and standard error belong to `point`, in radians."""
-
-    round: int
-    phase: str
-    value: float
-    standard_error: float
-    point: list[float]
-    points: int
-    circuits: int
-    shots: int
-    total_shots: int
+def _list(row: Any) -> Any:
+    return list[row]
 
 
-@with_config(EXACT)
-class RunDocument(TypedDict):
-    """A run's result; values in `unit`. See `hybridloop.runs.result.RunResult` for each."""
-
-    run_key: str
-    algorithm: str
-    problem: str
-    target: str
-    status: Annotated[str, Field(description="converged, finished, stopped or parked")]
-    reason: str
-    value: Annotated[float | None, Field(description="null while the run has not come to one")]
-    standard_error: float | None
-    interval95: Annotated[list[float] | None, Field(min_length=2, max_length=2)]
-    is_exact: bool
-    rounding_bound: float
-    is_precise: bool
-    exact: float | None
-    reference: float
-    error: float | None
-    parameters: list[float]
-    rounds: int
-    jobs: Jobs
-    retried: int
-    pings: int
-    shots: int
-    cost: Cost
-    costs: Amounts
-    sessions: list[SessionOfRun]
-    seed: int
-    wall_seconds: float
-    resumed: bool
-    history: list[Round]
-    unit: Annotated[str, Field(description="hartree, or empty for a number of its own")]
-    best_bitstring: str | None
-    best_value: float | None
-    approximation_ratio: float | None
-    table: Annotated[list[dict[str, Any]], Field(description="operators, levels, points or variables")]
-    warnings: list[str]
-    choices: list[str]
-    estimated: Amounts
-    reserved: Amounts
-    picture: Annotated[str | None, Field(description="path of the picture; null where none could be written")]
+def _printed(dataclass: str, fields: Mapping[str, Any] = {}, /, *, without: str = "", **more: Any) -> Any:
+    """Return the type of a dataclass's JSON object, with one field left out, and others added or of another type."""
+    printed = pkgutil.resolve_name(dataclass)
+    inherited = get_type_hints(printed, include_extras=True)
+    inherited.pop(without, None)
+    record = _record(printed.__name__, {**inherited, **fields}, **more)
+    record.__doc__ = printed.__doc__
+    return record
 
 
-@with_config(EXACT)
-class SweepDocument(TypedDict):
-    """A sweep's table: its points have the same columns, of which `varied` are what the points differ in."""
-
-    name: str
-    algorithm: str
-    unit: str
-    complete: Annotated[bool, Field(description="whether every point has its result")]
-    counts: Annotated[dict[str, int], Field(description="points by status")]
-    begun: Annotated[int, Field(description="points that were run now")]
-    wall_seconds: float
-    varied: list[str]
-    points: list[dict[str, Any]]
-    picture: Annotated[str | None, Field(description="path of the picture; null where none could be written")]
+def _of(kind: Any, names: str) -> dict[str, Any]:
+    return dict.fromkeys(names.split(), kind)
 
 
-@with_config(EXACT)
-class RunRow(TypedDict):
-    """A run of the journal; of one that is damaged there, only its key is known, or its uid."""
+_MAYBE = str | None
 
-    run: str
-    status: str
-    algorithm: str | None
-    problem: str | None
-    target: str | None
-    rounds: int | None
-    jobs: int | None
-    value: float | None
-    created: Moment | None
-    updated: Moment | None
-
-
-@with_config(EXACT)
-class SessionRow(TypedDict):
-    """A session of a run, as the journal has it, with why it was opened."""
-
-    id: str
-    target: str
-    status: str
-    reason: str
-
-
-@with_config(ConfigDict(extra="allow"))
-class Event(TypedDict):
-    """Something that happened to a run, with facts of its own."""
-
-    at: Moment
-    kind: str
-
-
-@with_config(EXACT)
-class Meter(TypedDict):
-    """What counts against a run's caps; a cap holds billed and reserved together."""
-
-    jobs: int
-    shots: int
-    estimated: Amounts
-    reserved: Amounts
-    billed: Amounts
+_RUN = {
+    **_of(str, "run status algorithm target"),
+    **_of(int, "rounds jobs"),
+    "problem": _MAYBE,
+    "value": float | None,
+    **_of(Moment, "created updated"),
+}
+_DAMAGED_RUN = {**dict.fromkeys(_RUN), "run": str, "status": Literal["damaged"]}
+_SESSION = {"id": str, **_of(_MAYBE, "name target status session_on_job_failure created ended")}
+_JOB = {"id": str, **_of(_MAYBE, "name status created ended unit error"), "shots": int | None, "cost": float | None}
+_TARGET = {
+    **_of(str, "target provider profile"),
+    "state": _MAYBE,
+    "queue_seconds": float | None,
+    "qubits": Annotated[int | None, Field(description="null if no figure is published")],
+    "max_shots": int,
+    "samples": bool,
+}
+_PROBLEM = {"name": str, "qubits": int, "title": str, "source": str}
+_HARTREE = Annotated[float, Field(description="hartree")]
+_TOTALS = {"jobs": int, "shots": int, "money": Amounts}
+_LEDGER_JOB = {
+    **_of(str, "job target status"),
+    **_of(_MAYBE, "session place attempt unit"),
+    "shots": int | None,
+    "price": float | None,
+    "accepted": Moment,
+    "ended": Moment | None,
+    "deleted": bool,
+}
 
 
-@with_config(EXACT)
-class RunShown(TypedDict):
-    """A run of the journal with all that is known of it but what was measured."""
-
-    run: str
-    status: str
-    algorithm: str
-    problem: str | None
-    target: str
-    rounds: int
-    jobs: int
-    value: float | None
-    created: Moment
-    updated: Moment
-    uid: str
-    flow_run_id: str | None
-    reason: str
-    seed: int
-    held_by: str | None
-    stop_requested: bool
-    meter: Meter
-    settings: dict[str, Any]
-    sources: Annotated[dict[str, str], Field(description="where settings were set that are not as by default")]
-    workspace: dict[str, str]
-    versions: dict[str, str]
-    sessions: list[SessionRow]
-    events: list[Event]
+def _run_result() -> Any:
+    jobs = _record("Jobs", _of(int, "total evaluations pings retried"))
+    cost = _record("Cost", amount=float | None, unit=_MAYBE)
+    amounts = _of(Amounts, "costs estimated reserved")
+    return _printed(
+        "hybridloop.runs.result:RunResult", amounts, error=float | None, jobs=jobs, cost=cost, picture=Picture
+    )
 
 
-@with_config(EXACT)
-class RunStop(TypedDict):
-    """Whether the run is under way, and so was asked to stop."""
-
-    run: str
-    stop_requested: bool
-    status: str
-
-
-@with_config(EXACT)
-class RunVerified(TypedDict):
-    """A run's value computed anew; `differences` names what is not bit for bit as it was written down."""
-
-    run_key: str
-    rounds: int
-    jobs: int
-    value: float
-    unit: str
-    differences: list[str]
-    versions: Annotated[dict[str, list[str]], Field(description="what is another one here, by name: there, here")]
-    agrees: bool
-    seal: Annotated[str | None, Field(description="a bundle's; null of a run in the journal")]
+def _run_details() -> Any:
+    return _record(
+        "RunDetails",
+        {**_RUN, **_of(str, "uid reason"), **_of(_MAYBE, "flow_run_id held_by")},
+        seed=int,
+        stop_requested=bool,
+        meter=_printed("hybridloop.budget.cost_summary:CostSummary", _of(Amounts, "estimated reserved billed")),
+        settings=dict[str, Any],
+        **_of(dict[str, str], "sources workspace versions"),
+        sessions=_list(_record("RunSession", _of(str, "id target status reason"))),
+        events=_list(create_model("Event", __config__=ConfigDict(extra="allow"), at=(Moment, ...), kind=(str, ...))),
+    )
 
 
-@with_config(EXACT)
-class RunCompared(TypedDict):
-    """One quantity of a run and of its repetition."""
-
-    name: str
-    before: Any
-    again: Any
-    verdict: Annotated[str, Field(description="the same, within error bars, outside error bars, or another")]
-
-
-@with_config(EXACT)
-class RunReproduced(TypedDict):
-    """What came of a repetition; one that a limit stopped, by its `status`, compares nothing yet."""
-
-    before: str
-    again: str
-    status: str
-    identical: bool
-    agrees: bool
-    compared: list[RunCompared]
-    versions: Annotated[dict[str, list[str]], Field(description="what is another one now, by name: then, now")]
+def _ledger() -> Any:
+    earlier = _record("EarlierJob", job=str, attempt=_MAYBE, status=str)
+    duplicate = _record("DuplicateJob", place=str, job=str, attempt=_MAYBE, accepted=Moment, earlier=earlier)
+    return _record(
+        "Ledger",
+        _TOTALS,
+        ended=Annotated[dict[str, int], Field(description="number of jobs by status")],
+        sessions=_list(_record("LedgerSession", {**_TOTALS, **_of(_MAYBE, "id target status")})),
+        duplicates=_record("Duplicates", count=int, entries=_list(duplicate)),
+        entries=_list(_record("LedgerJob", _LEDGER_JOB)),
+    )
 
 
-@with_config(EXACT)
-class Pruned(TypedDict):
-    """Runs that were forgotten, or but for their results (`stripped`); `kept` says of others why they were not."""
-
-    forgotten: int
-    stripped: int
-    cancelled_jobs: int
-    freed_bytes: int
-    kept: Annotated[dict[str, str], Field(description="reasons by the run's uid")]
-    ended_before: Moment
+def _stack() -> Any:
+    part = _printed("hybridloop.local_stack.lifecycle:ComponentStatus", without="name", part=str)
+    return _record("Stack", home=str, parts=_list(part))
 
 
-@with_config(EXACT)
-class RunLater(TypedDict):
-    """A run that was left to the housekeeping flow."""
+DOCUMENTS: Mapping[str, Callable[[], Any]] = {
+    **{f"run {algorithm}": _run_result for algorithm in SETTINGS},
+    **{f"plan {algorithm}": lambda: Plan for algorithm in SETTINGS},
+    "sweep": lambda: _printed(
+        "hybridloop.flows.sweep_execution.results:SweepResult",
+        without="rows",
+        complete=bool,
+        counts=dict[str, int],
+        points=list[dict[str, Any]],
+        picture=Picture,
+    ),
+    "runs list": lambda: _list(_record("Run", _RUN) | _record("DamagedRun", _DAMAGED_RUN)),
+    "runs show": _run_details,
+    "runs resume": lambda: _run_result() | _record("ResumeRequested", run=str, resume_requested=bool, status=str),
+    "runs stop": lambda: _record("StopRequested", run=str, stop_requested=bool, status=str),
+    "runs verify": lambda: _printed("hybridloop.reports.verify:Verified", agrees=bool, seal=_MAYBE),
+    "runs reproduce": lambda: _printed("hybridloop.reports.reproduce:Reproduced", _of(bool, "identical agrees")),
+    "runs prune": lambda: _printed(
+        "hybridloop.tasks.pruning:PruningResult", without="runs", forgotten=int, ended_before=Moment
+    ),
+    "sessions list": lambda: _list(_record("Session", _SESSION)),
+    "sessions show": lambda: _record("SessionDetails", _SESSION, jobs=dict[str, int]),
+    "sessions jobs": lambda: _list(_record("Job", _JOB)),
+    "sessions close": lambda: _record("Session", _SESSION),
+    "sessions close-orphans": lambda: _list(_printed("hybridloop.tasks.orphans:OrphanedSession")),
+    "targets": lambda: _list(_record("Target", _TARGET)),
+    "problems": lambda: _list(
+        _record("Molecule", _PROBLEM, **_of(_HARTREE, "exact_energy hartree_fock_energy"))
+        | _record("BinaryProblem", _PROBLEM, objective=str, variables=int, optimum=float)
+    ),
+    "optimizers": lambda: _list(_record("Optimizer", _of(str, "name goes_by package does"))),
+    "emulator ledger": _ledger,
+    "up": _stack,
+    "down": lambda: _record("Stopped", home=str, stopped=list[str]),
+    "status": _stack,
+    "config": lambda: _record(
+        "Config",
+        places=_list(_record("Place", _of(str, "place value source"))),
+        settings=_list(_record("Setting", setting=str, algorithms=list[str], value=Any, source=str)),
+        unknown_variables=list[str],
+    ),
+    "doctor": lambda: _record("Doctor", ok=bool, findings=_list(_printed("hybridloop.setup_checks:CheckResult"))),
+}
 
-    run: str
-    resume_requested: bool
-    status: str
+
+class _PrintedJson(GenerateJsonSchema):
+    """Generator for what is printed: a dataclass's object has all of its fields and no others."""
+
+    def dataclass_schema(self, schema: DataclassSchema) -> JsonSchemaValue:
+        """Return the schema of a dataclass."""
+        return {**super().dataclass_schema(schema), "additionalProperties": False}
+
+    def field_is_required(self, *_: Any, **__: Any) -> bool:
+        """Return True: fields with a default are printed too."""
+        return True
+
+
+def schema_of(command: str) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of what a command prints with --json. Raises InputError if it prints none."""
+    if command not in DOCUMENTS:
+        hint = did_you_mean(command, DOCUMENTS, otherwise="`hybridloop schema` lists them.")
+        raise InputError("command", f"{command!r} prints no JSON document", hint)
+    schema = TypeAdapter(DOCUMENTS[command]()).json_schema(mode="serialization", schema_generator=_PrintedJson)
+    schema.pop("title", None)
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"hybridloop {command} --json"}
+    return {**head, **schema}

@@ -14,7 +14,7 @@ import pytest
 import typer
 
 from hybridloop.cli.app import build_app
-from hybridloop.cli.documents_init import DOCUMENTS, schema_of
+from hybridloop.cli.schemas import DOCUMENTS, schema_of
 from hybridloop.data import load_table
 from hybridloop.local_stack import PrefectServer
 from tests.cli.shell_helpers import Said, Shell, WorkspaceShell
@@ -42,11 +42,24 @@ def test_every_command_that_prints_json_has_a_schema_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("command", DOCUMENTS)
-def test_a_schema_is_one_and_says_what_it_is_of(command: str) -> None:
+def test_a_schema_is_valid_and_its_objects_have_all_their_properties_and_no_others(command: str) -> None:
     schema = schema_of(command)
     jsonschema.Draft202012Validator.check_schema(schema)
     assert schema["title"] == f"hybridloop {command} --json"
     assert json.loads(json.dumps(schema)) == schema
+    described = [part for part in objects(schema) if part.get("additionalProperties") is not True]
+    assert described
+    for part in described:
+        assert part["additionalProperties"] is False
+        assert set(part["required"]) == set(part["properties"])
+
+
+def objects(schema: Any) -> Iterator[dict[str, Any]]:
+    """All parts of a schema that describe objects by their properties."""
+    if isinstance(schema, dict) and isinstance(schema.get("properties"), dict):
+        yield schema
+    for part in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from objects(part)
 
 
 def test_schemas_are_printed_and_listed(say: Callable[..., Said]) -> None:

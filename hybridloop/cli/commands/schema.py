@@ -18,7 +18,7 @@ def schema(
 
     Example: hybridloop schema runs list
     """
-    from hybridloop.cli.documents_init import DOCUMENTS, schema_of
+    from hybridloop.cli.schemas import DOCUMENTS, schema_of
 
     if command:
         print_json(schema_of(" ".join(command)))
