@@ -59,12 +59,12 @@ def plan_in(
         find_target(name)
     from hybridloop.azure.listing import target_statuses
     from hybridloop.azure.workspace import is_local
-    from hybridloop.estimate.planner import Around, comparable_targets, plan_run
+    from hybridloop.estimate.planner import TargetStatuses, comparable_targets, plan_run
 
     at = workspace_called(workspace)
-    around = Around(target_statuses(at), is_local(at))
+    statuses = TargetStatuses(target_statuses(at), is_local(at))
     wanted = comparable_targets() if compare == ALL else tuple(compare)
-    return plan_run(algorithm, problem, settings, around=around, compare=wanted)
+    return plan_run(algorithm, problem, settings, statuses=statuses, compare=wanted)
 
 
 def _one(problem: str | Path | ProblemText | Sequence[str | Path | ProblemText]) -> ProblemText:

@@ -1,1 +1,1 @@
-"""What a run would take: its algorithm is rehearsed in this process, and what it asks for is counted and priced."""
+"""Estimate of a run before it starts: the algorithm runs on an ideal simulator, and its jobs are counted and priced."""

@@ -1,7 +1,4 @@
-"""What a plan says: frozen values, as plain as JSON takes them.
-
-A plan in words: the same ones on a terminal, in a program and in a notebook.
-"""
+"""The plan of a run as frozen plain values, and as text for terminals and notebooks."""
 
 from __future__ import annotations
 
@@ -15,9 +12,9 @@ from hybridloop.runtime.text_table import as_html, format_table
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number of rounds, jobs or shots: the middle one of the rehearsals, their least and most, and the worst.
+    """A number of rounds, jobs or shots: the median dry run's, the minimum and maximum of all, and the worst case.
 
-    `worst` is as far as the settings let the run go: every round that they allow, each as large as the largest seen.
+    The worst case is every round that the settings allow, each as large as the largest simulated one.
     """
 
     expected: int
@@ -28,7 +25,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """The rounds of a phase (search, final, other) in the expected run; of the largest of them what it asks."""
+    """The rounds of a phase (search, final, other) in the expected run; the other numbers are its largest round's."""
 
     phase: str
     rounds: int
@@ -40,10 +37,10 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Circuit:
-    """A circuit as it is sent, with what one shot of it asks and the expected run asks of it.
+    """A circuit as it is submitted, with its jobs and shots in the expected run.
 
-    Gates, measurements and depth are those of the compiled program, by which providers bill; None where so many
-    circuits were compiled before that it was taken for the dearest of those. `price` is one job's, at its most shots.
+    Gates, measurements and depth are those of the compiled program, by which providers bill. They are None for circuits
+    above the limit on compilations, which are priced as the largest compiled one. `price` is that of the largest job.
     """
 
     name: str
@@ -60,9 +57,9 @@ class Circuit:
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """An amount in `unit`: expected (with the least and most of the rehearsals), and at most.
+    """An amount in `unit`: expected, minimum and maximum of the dry runs, and upper bound.
 
-    `upper` is the worst run's price at its most, None where nobody can say. No retries are in it; a cap bounds all.
+    `upper` is the bound of the worst case, None if unknown. It leaves out retries; a cap bounds these as well.
     """
 
     unit: str
@@ -73,8 +70,8 @@ class Money:
 
 
 @dataclass(frozen=True, slots=True)
-class KeepAlive:
-    """What is done about idle minutes, and why; the pings that are expected, their price, and what a hold may take."""
+class KeepAliveEstimate:
+    """Keep-alive mode with its reason, the expected pings and their cost, and the cap of exclusive access (`hold`)."""
 
     mode: str
     why: str
@@ -85,10 +82,10 @@ class KeepAlive:
 
 @dataclass(frozen=True, slots=True)
 class Duration:
-    """An estimate in seconds: the queue once a round, as the target says, and its jobs' way through.
+    """An estimate in seconds: the target's stated queue once per round, and the turnaround of jobs.
 
-    `queue_s` is one round's, None where the target did not say and it is left out; `turnaround_s` is a job's median
-    from its beginning until its end is seen, as recorded or assumed (`turnaround_recorded`).
+    `queue_s` is that of one round, None if the target states none; it is left out then. `turnaround_s` is the median
+    time from a job's start until its end is observed, recorded (`turnaround_recorded`) or assumed.
     """
 
     expected_s: float
@@ -100,8 +97,8 @@ class Duration:
 
 
 @dataclass(frozen=True, slots=True)
-class Allowed:
-    """How far the caps that are `given` let the expected run go: rounds, of how many; what stops it, None: nothing."""
+class WithinCaps:
+    """The part of the expected run within the caps `given`: rounds out of `of`, and the cap that stops it (or None)."""
 
     given: tuple[str, ...]
     rounds: int
@@ -114,8 +111,8 @@ class Allowed:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One target of a comparison; `note` says why it has no figures, or what to mind."""
+class ComparisonRow:
+    """One target of a comparison; `note` has the reason why it has no figures, or refusals."""
 
     target: str
     state: str | None
@@ -133,11 +130,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run would take on its target; nothing was submitted for it.
+    """Estimate of a run on its target; nothing was submitted for it.
 
-    `rehearsals` is how many seeds the algorithm was driven with over an ideal machine in this process; `assumed` says
-    what was taken for granted beyond that, None where all was seen. `mitigated` is the price with the provider's own
-    error mitigation, `unmitigated` without; both are None where it has none, and `cost` is what the settings ask for.
+    `rehearsals` is the number of dry runs, each with its own seed; `assumed` describes rounds that were assumed rather
+    than simulated, None if there are none. `mitigated` is the price with the provider's own error mitigation,
+    `unmitigated` without; both are None if it has none. `cost` is the one that the settings ask for.
     """
 
     algorithm: str
@@ -155,28 +152,28 @@ class Plan:
     cost: Money
     mitigated: Money | None
     unmitigated: Money | None
-    keep_alive: KeepAlive
+    keep_alive: KeepAliveEstimate
     duration: Duration
-    allowed: Allowed
+    allowed: WithinCaps
     warnings: tuple[str, ...]
     prices_dated: str
-    comparison: tuple[Row, ...] = ()
+    comparison: tuple[ComparisonRow, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return asdict(self)
 
     def __str__(self) -> str:
-        """What the command line prints of it."""
-        return as_text(self)
+        """Return the text that the command line prints, with circuits and comparison."""
+        return "\n".join(_lines(self))
 
     def _repr_html_(self) -> str:
-        """What a notebook shows of it."""
+        """Return the text as HTML, for notebooks."""
         return as_html(str(self))
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Plan:
-        """The plan that `as_dict` gave, also after it went through JSON."""
+        """Read a plan from the values of `as_dict`, also after a round trip through JSON."""
         parts = {
             **stored,
             **{name: Figure(**stored[name]) for name in ("rounds", "jobs", "shots")},
@@ -184,31 +181,26 @@ class Plan:
                 name: None if stored[name] is None else Money(**stored[name])
                 for name in ("cost", "mitigated", "unmitigated")
             },
-            "phases": tuple(Phase(**each) for each in stored["phases"]),
-            "circuits": tuple(Circuit(**{**each, "phases": tuple(each["phases"])}) for each in stored["circuits"]),
-            "keep_alive": KeepAlive(**stored["keep_alive"]),
+            "phases": tuple(Phase(**phase) for phase in stored["phases"]),
+            "circuits": tuple(Circuit(**{**row, "phases": tuple(row["phases"])}) for row in stored["circuits"]),
+            "keep_alive": KeepAliveEstimate(**stored["keep_alive"]),
             "duration": Duration(**stored["duration"]),
-            "allowed": Allowed(**{**stored["allowed"], "given": tuple(stored["allowed"]["given"])}),
+            "allowed": WithinCaps(**{**stored["allowed"], "given": tuple(stored["allowed"]["given"])}),
             "warnings": tuple(stored["warnings"]),
-            "comparison": tuple(Row(**each) for each in stored["comparison"]),
+            "comparison": tuple(ComparisonRow(**row) for row in stored["comparison"]),
         }
         return cls(**parts)
 
 
-MOST_CIRCUITS = 12  # in the table; `as_dict` has them all
-TIME = "time (est.)"
-_COMPARED = ("target", "state", "rounds", "jobs", "shots", "price", "at_most", "unmitigated", TIME, "keep_alive")
+MAX_CIRCUITS = 12  # in the table; `as_dict` has them all
+_TIME = "time (est.)"
+_COMPARED = ("target", "state", "rounds", "jobs", "shots", "price", "at_most", "unmitigated", _TIME, "keep_alive")
 _CIRCUITS = ("circuit", "asked in", "qubits", "1-qubit", "2-qubit", "depth", "jobs", "shots", "a job's price")
 
 
-def as_text(plan: Plan) -> str:
-    """The plan as lines of text, with its circuits and what it was compared to."""
-    return "\n".join(_lines(plan))
-
-
 def _lines(plan: Plan) -> Iterator[str]:
-    seeds = f"{plan.rehearsals} seeds" if plan.rehearsals > 1 else "once"
-    yield f"{plan.problem} by {plan.algorithm} on {plan.target}: a plan, rehearsed with {seeds}; nothing was submitted"
+    runs = "1 dry run" if plan.rehearsals == 1 else f"{plan.rehearsals} dry runs"
+    yield f"{plan.problem} by {plan.algorithm} on {plan.target}: a plan from {runs}; nothing was submitted"
     yield f"  rounds     {_figure(plan.rounds)}"
     yield f"  jobs       {_figure(plan.jobs)}"
     yield f"  shots      {_figure(plan.shots)}"
@@ -216,7 +208,7 @@ def _lines(plan: Plan) -> Iterator[str]:
     if plan.mitigated is not None and plan.unmitigated is not None:
         yield f"  debias     on: {_money(plan.mitigated)}"
         yield f"             off: {_money(plan.unmitigated)}"
-    yield f"  keep-alive {plan.keep_alive.mode}: {plan.keep_alive.why}{_share(plan)}"
+    yield f"  keep-alive {_keep_alive(plan)}"
     yield f"  time       {_time(plan)}"
     yield f"  caps       {_caps(plan)}"
     if plan.assumed is not None:
@@ -229,88 +221,90 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield ""
         yield from _comparison(plan)
     yield ""
-    yield "At most: every round that the settings allow, each as large as the largest seen. Retries come on top."
+    yield "At most: every round that the settings allow, each as large as the largest simulated. Retries come on top."
 
 
 def _figure(figure: Figure) -> str:
-    seen = "" if figure.least == figure.most else f" ({figure.least:,} to {figure.most:,})"
+    spread = "" if figure.least == figure.most else f" ({figure.least:,} to {figure.most:,})"
     most = "" if figure.worst == figure.expected else f", {figure.worst:,} at most"
-    return f"{figure.expected:,}{seen}{most}"
+    return f"{figure.expected:,}{spread}{most}"
 
 
 def _money(money: Money) -> str:
     if money.upper == 0.0:
         return f"free ({money.unit})"
-    seen = "" if money.least == money.most else f" ({money.least:,.2f} to {money.most:,.2f})"
-    most = "nobody can say how much at most" if money.upper is None else f"{money.upper:,.2f} at most"
-    return f"{money.expected:,.2f} {money.unit}{seen}, {most}"
+    spread = "" if money.least == money.most else f" ({money.least:,.2f} to {money.most:,.2f})"
+    most = "maximum unknown" if money.upper is None else f"{money.upper:,.2f} at most"
+    return f"{money.expected:,.2f} {money.unit}{spread}, {most}"
 
 
-def _share(plan: Plan) -> str:
-    kept = plan.keep_alive
-    pings = f" {kept.pings:,} such jobs are expected, for {kept.cost:,.2f} {plan.cost.unit}." if kept.pings else ""
-    hold = "" if kept.hold is None else f" Holding the machine may take {kept.hold:,.2f} {plan.cost.unit}."
-    return pings + hold
+def _keep_alive(plan: Plan) -> str:
+    estimate, unit = plan.keep_alive, plan.cost.unit
+    pings = f" {estimate.pings:,} such jobs are expected, for {estimate.cost:,.2f} {unit}." if estimate.pings else ""
+    hold = "" if estimate.hold is None else f" Exclusive access may cost {estimate.hold:,.2f} {unit}."
+    return f"{estimate.mode}: {estimate.why}{pings}{hold}"
 
 
 def _time(plan: Plan) -> str:
-    took = plan.duration
-    queue = "its queue is not known" if took.queue_s is None else f"a queue of {format_duration(took.queue_s)} a round"
-    basis = "as recorded" if took.turnaround_recorded else "assumed"
-    local = "; the local service is quicker: it has no queue unless told to" if took.is_local else ""
-    expected = format_duration(took.expected_s)
-    return f"an estimate: {expected}, with {queue}, {took.turnaround_s:g} s to run a job ({basis}){local}"
+    duration = plan.duration
+    queue = "an unknown queue"
+    if duration.queue_s is not None:
+        queue = f"a queue of {format_duration(duration.queue_s)} a round"
+    basis = "as recorded" if duration.turnaround_recorded else "assumed"
+    local = "; the local service is quicker: it has no queue by default" if duration.is_local else ""
+    expected = format_duration(duration.expected_s)
+    return f"an estimate: {expected}, with {queue}, {duration.turnaround_s:g} s to run a job ({basis}){local}"
 
 
 def _caps(plan: Plan) -> str:
     allowed = plan.allowed
     if allowed.stopped_by is None:
         return f"{', '.join(allowed.given)}: the run fits" if allowed.given else "none is set"
-    taken = f"{allowed.jobs:,} jobs, {allowed.shots:,} shots, {allowed.cost:,.2f} {plan.cost.unit}"
-    return f"{allowed.rounds} of {allowed.of} rounds, {taken}; then {allowed.stopped_by} is reached"
+    spent = f"{allowed.jobs:,} jobs, {allowed.shots:,} shots, {allowed.cost:,.2f} {plan.cost.unit}"
+    return f"{allowed.rounds} of {allowed.of} rounds, {spent}; then {allowed.stopped_by} is reached"
 
 
 def _circuits(plan: Plan) -> Iterator[str]:
     rows = [
         {
-            "circuit": each.name,
-            "asked in": ", ".join(each.phases),
-            "qubits": each.qubits,
-            "1-qubit": each.one_qubit,
-            "2-qubit": each.two_qubit,
-            "depth": each.depth,
-            "jobs": f"{each.jobs:,}",
-            "shots": f"{each.shots:,}",
-            "a job's price": f"{each.price:,.2f} {plan.cost.unit}",
+            "circuit": row.name,
+            "asked in": ", ".join(row.phases),
+            "qubits": row.qubits,
+            "1-qubit": row.one_qubit,
+            "2-qubit": row.two_qubit,
+            "depth": row.depth,
+            "jobs": f"{row.jobs:,}",
+            "shots": f"{row.shots:,}",
+            "a job's price": f"{row.price:,.2f} {plan.cost.unit}",
         }
-        for each in plan.circuits[:MOST_CIRCUITS]
+        for row in plan.circuits[:MAX_CIRCUITS]
     ]
     yield from format_table(_CIRCUITS, rows)
-    if (more := len(plan.circuits) - MOST_CIRCUITS) > 0:
-        yield f"and {more:,} circuits more (as JSON there are all)"
+    if (more := len(plan.circuits) - MAX_CIRCUITS) > 0:
+        yield f"and {more:,} more circuits (--json prints all)"
 
 
 def _comparison(plan: Plan) -> Iterator[str]:
     rows = [
         {
-            "target": each.target,
-            "state": each.state,
-            "rounds": each.rounds,
-            "jobs": each.jobs,
-            "shots": None if each.shots is None else f"{each.shots:,}",
-            "price": _amount(each.expected, each.unit),
-            "at_most": _amount(each.upper, each.unit),
-            "unmitigated": _amount(each.unmitigated, each.unit),
-            TIME: None if each.hours is None else format_duration(3600.0 * each.hours),
-            "keep_alive": each.keep_alive,
+            "target": row.target,
+            "state": row.state,
+            "rounds": row.rounds,
+            "jobs": row.jobs,
+            "shots": None if row.shots is None else f"{row.shots:,}",
+            "price": _amount(row.expected, row.unit),
+            "at_most": _amount(row.upper, row.unit),
+            "unmitigated": _amount(row.unmitigated, row.unit),
+            _TIME: None if row.hours is None else format_duration(3600.0 * row.hours),
+            "keep_alive": row.keep_alive,
         }
-        for each in plan.comparison
+        for row in plan.comparison
     ]
     yield from format_table(_COMPARED, rows)
-    yield "Times are estimates: each target's queue of this moment, once a round, and a job as recorded or assumed."
-    for each in plan.comparison:
-        if each.note:
-            yield f"{each.target}: {each.note}"
+    yield "Times are estimates: each target's current queue once per round, and recorded or assumed times of jobs."
+    for row in plan.comparison:
+        if row.note:
+            yield f"{row.target}: {row.note}"
 
 
 def _amount(amount: float | None, unit: str) -> str | None:

@@ -1,4 +1,4 @@
-"""A plan: the rehearsed run, counted and priced for its target, and for others beside it."""
+"""Plan of a run: its dry run, counted and priced for its target, and for others to compare."""
 
 from __future__ import annotations
 
@@ -10,23 +10,29 @@ from hybridloop.azure.targets import Target, check_circuit_fits, find_target, kn
 from hybridloop.budget.prices import billing_unit
 from hybridloop.data import load_table
 from hybridloop.errors import HybridloopError, InputError
-from hybridloop.estimate.dry_run import FINAL, OTHER, SEARCH, Rehearsal, Round, Trial, rehearse
-from hybridloop.estimate.extrapolation import Limits, completed, limits_of
-from hybridloop.estimate.plan import Circuit, Figure, Money, Phase, Plan, Row
-from hybridloop.estimate.pricing import Compiler, Tariff, Took, allowed, duration_of, keep_alive_of
-from hybridloop.estimate.warnings import warnings_of
+from hybridloop.estimate.dry_run import FINAL, OTHER, SEARCH, DryRound, Trial, dry_run
+from hybridloop.estimate.extrapolation import RoundLimits, extrapolate, round_limits
+from hybridloop.estimate.plan import Circuit, ComparisonRow, Figure, Money, Phase, Plan
+from hybridloop.estimate.pricing import (
+    ProgramSizes,
+    Tariff,
+    estimate_duration,
+    estimate_keep_alive,
+    rounds_within_caps,
+)
+from hybridloop.estimate.warnings import plan_warnings
 from hybridloop.preparation.checks import check_terms, measuring_target
 from hybridloop.settings import ProblemText, RunSettings
 
-_NO_TERMS = {"max_jobs": None, "max_shots": None, "max_cost": None, "max_cost_per_job": None, "debias": True}
-_DECIMALS = 6  # of an amount: what is beyond is the arithmetic's
+_NO_CAPS = {"max_jobs": None, "max_shots": None, "max_cost": None, "max_cost_per_job": None, "debias": True}
+_DECIMALS = 6  # of an amount: further ones are rounding errors
 
 
 @dataclass(frozen=True, slots=True)
-class Around:
-    """What is known of the service: what it says of each target, by name; whether it is the local one."""
+class TargetStatuses:
+    """The workspace's status of each target by name (none: unknown), and if it is the local one."""
 
-    statuses: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    by_name: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     is_local: bool = False
 
 
@@ -35,81 +41,99 @@ def plan_run(
     problem: ProblemText,
     settings: RunSettings,
     *,
-    around: Around | None = None,
+    statuses: TargetStatuses | None = None,
     compare: Sequence[str] = (),
 ) -> Plan:
-    """What the run would take on its target, and on those to compare; nothing is submitted, no session opened.
+    """Estimate the run on its target, and on those to compare; nothing is submitted, no session opened.
 
-    Raises InputError for what a run would refuse, but for caps that can't hold: of those a warning tells.
+    Raises InputError for what a run would refuse. Caps that can't be enforced are warnings of the plan.
     """
-    planner = _Planner(algorithm, problem, settings, around or Around())
+    planner = _Planner(algorithm, problem, settings, statuses or TargetStatuses())
     plan = planner.plan(find_target(settings.target), debias=settings.debias)
-    rows = tuple(planner.row(find_target(name)) for name in compare)
+    rows = tuple(planner.comparison_row(find_target(name)) for name in compare)
     return replace(plan, comparison=rows)
 
 
 def comparable_targets() -> tuple[str, ...]:
-    """All targets whose counts say something."""
+    """Return all targets that measure; checkers of syntax only give zeros."""
     return tuple(name for name, target in known_targets().items() if not target.checks_only)
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """A rehearsal whose trials all come to an end, by assumption where need be."""
+class _Simulation:
+    """A dry run whose trials are complete, by extrapolation if needed."""
 
-    rehearsal: Rehearsal
+    num_qubits: int
     trials: tuple[Trial, ...]
-    limits: Limits
+    limits: RoundLimits
     assumed: str | None
-    compiler: Compiler
+    sizes: ProgramSizes
 
     @property
-    def expected(self) -> Trial:
-        """The middle one, by shots."""
-        return sorted(self.trials, key=lambda each: each.shots)[(len(self.trials) - 1) // 2]
+    def expected(self) -> tuple[DryRound, ...]:
+        """Return the rounds of the median trial by shots."""
+        return sorted(self.trials, key=lambda trial: trial.shots)[(len(self.trials) - 1) // 2].rounds
+
+    @property
+    def worst(self) -> tuple[DryRound, ...]:
+        """Return the longest trial, extended to the limits by the largest round of each phase.
+
+        The final phase is extended by its last round: each is smaller than the one before, because it only adds the
+        shots that are missing.
+        """
+        longest = max(self.trials, key=lambda trial: trial.shots).rounds
+        more: list[DryRound] = []
+        limits = {SEARCH: self.limits.search, FINAL: self.limits.final, OTHER: self.limits.other}
+        for phase, limit in limits.items():
+            known = [round_ for trial in self.trials for round_ in trial.rounds if round_.phase == phase]
+            if limit is None or not known:
+                continue
+            sample = known[-1] if phase == FINAL else max(known, key=lambda round_: round_.shots)
+            more += [sample] * (limit - sum(round_.phase == phase for round_ in longest))
+        return (*longest, *more)
 
 
 @dataclass(frozen=True, slots=True)
 class _Planner:
-    """Plans for one target after the other; what they rehearse alike is rehearsed once."""
+    """Plans for one target after the other; targets with equal sampling share a dry run."""
 
     algorithm: str
     problem: ProblemText
     settings: RunSettings
-    around: Around
-    _seen: dict[tuple[bool, int], _Seen] = field(default_factory=dict)
+    statuses: TargetStatuses
+    _simulations: dict[tuple[bool, int], _Simulation] = field(default_factory=dict)
 
     def plan(self, target: Target, *, debias: bool) -> Plan:
-        """The plan for one target. Raises InputError, ProgramError."""
-        measuring_target(target.name)  # also where another target's rehearsal serves
+        """Estimate the run on one target. Raises InputError, ProgramError."""
+        measuring_target(target.name)  # also where another target's dry run serves
         settings = self.settings.model_copy(update={"target": target.name, "debias": debias})
-        seen = self._rehearsed(target)
-        prepared = seen.rehearsal.prepared
-        check_circuit_fits(target, prepared.facts.num_qubits)
-        tariff = Tariff(target, seen.compiler, settings.caps, debias)
-        expected, status = seen.expected.rounds, self.around.statuses.get(target.name)
+        simulation = self._simulate(target)
+        check_circuit_fits(target, simulation.num_qubits)
+        # count and price the expected rounds, each trial, and the worst case
+        tariff = Tariff(target, simulation.sizes, settings.caps, debias)
+        expected, status = simulation.expected, self.statuses.by_name.get(target.name)
         queue_s = None if status is None else status.get("averageQueueTime")
-        keep_alive = keep_alive_of(settings, target, len(expected), queue_s)
-        duration = duration_of(expected, tariff, status, is_local=self.around.is_local)
-        took = [tariff.rounds(each.rounds) for each in seen.trials]
-        usual, worst = tariff.rounds(expected), _worst(seen)
-        at_most = tariff.rounds(worst)
-        cost = _money(target, usual, took, at_most, keep_alive.cost, keep_alive.hold)
+        keep_alive = estimate_keep_alive(settings, target, len(expected), queue_s)
+        duration = estimate_duration(expected, tariff, status, is_local=self.statuses.is_local)
+        trials = [tariff.total_of_rounds(trial.rounds) for trial in simulation.trials]
+        usual, worst = tariff.total_of_rounds(expected), tariff.total_of_rounds(simulation.worst)
+        cost = _money(simulation, tariff, keep_alive.cost, keep_alive.hold)
+        # price both states of the provider's error mitigation
         by_debias = {
-            each: cost if each == debias else self._money(seen, replace(tariff, debias=each, _prices={}))
-            for each in ((True, False) if target.debiases else ())
+            state: cost if state == debias else _money(simulation, replace(tariff, debias=state, _prices={}))
+            for state in ((True, False) if target.debiases else ())
         }
         plan = Plan(
             algorithm=self.algorithm,
             problem=self.problem.name,
             target=target.name,
             state=None if status is None else status.get("currentAvailability"),
-            qubits=prepared.facts.num_qubits,
-            rehearsals=len(seen.trials),
-            assumed=seen.assumed,
-            rounds=_figure(len(expected), [len(each.rounds) for each in seen.trials], len(worst)),
-            jobs=_figure(usual.jobs, [each.jobs for each in took], at_most.jobs),
-            shots=_figure(usual.shots, [each.shots for each in took], at_most.shots),
+            qubits=simulation.num_qubits,
+            rehearsals=len(simulation.trials),
+            assumed=simulation.assumed,
+            rounds=_figure(len(expected), [len(each.rounds) for each in simulation.trials], len(simulation.worst)),
+            jobs=_figure(usual.jobs, [trial.jobs for trial in trials], worst.jobs),
+            shots=_figure(usual.shots, [trial.shots for trial in trials], worst.shots),
             phases=_phases(expected, tariff),
             circuits=_circuits(expected, tariff),
             cost=cost,
@@ -117,27 +141,25 @@ class _Planner:
             unmitigated=by_debias.get(False),
             keep_alive=keep_alive,
             duration=duration,
-            allowed=allowed(expected, tariff, duration),
+            allowed=rounds_within_caps(expected, tariff, duration),
             warnings=(),
             prices_dated=str(load_table("prices")["dated"]),
         )
-        refusals = self._refusals(settings, target, prepared.facts.num_qubits)
-        return replace(plan, warnings=warnings_of(plan, settings, refusals))
+        refusals = self._refusals(settings, target, simulation.num_qubits)
+        return replace(plan, warnings=tuple(plan_warnings(plan, settings, refusals)))
 
-    def row(self, target: Target) -> Row:
-        """The plan for a target in a line, or why there is none."""
-        status = self.around.statuses.get(target.name)
+    def comparison_row(self, target: Target) -> ComparisonRow:
+        """Return the plan for a target as a row, or the reason why there is none."""
+        status = self.statuses.by_name.get(target.name)
         state = None if status is None else status.get("currentAvailability")
         try:
             plan = self.plan(target, debias=self.settings.debias or not target.debiases)
         except HybridloopError as error:
             problem = error.problem if isinstance(error, InputError) else str(error)
-            return Row(
-                target.name, state, None, None, None, billing_unit(target), None, None, None, None, None, problem
-            )
-        asked = self.settings.model_copy(update={"target": target.name, "debias": True})
-        refusals = self._refusals(asked, target, plan.qubits)
-        return Row(
+            unit = billing_unit(target)
+            return ComparisonRow(target.name, state, None, None, None, unit, None, None, None, None, None, problem)
+        settings = self.settings.model_copy(update={"target": target.name, "debias": True})
+        return ComparisonRow(
             target=target.name,
             state=state,
             rounds=plan.rounds.expected,
@@ -149,110 +171,85 @@ class _Planner:
             unmitigated=None if plan.unmitigated is None else plan.unmitigated.expected,
             hours=plan.duration.expected_s / 3600.0,
             keep_alive=plan.keep_alive.mode,
-            note="; ".join(refusals),
+            note="; ".join(self._refusals(settings, target, plan.qubits)),
         )
 
-    def _rehearsed(self, target: Target) -> _Seen:
-        """Targets that answer alike share a rehearsal."""
-        kind = (target.samples, target.max_shots)
-        if kind not in self._seen:
-            settings = self.settings.model_copy(update={**_NO_TERMS, "target": target.name})
-            found = rehearse(self.algorithm, self.problem, settings, target)
-            limits = limits_of(found.prepared, settings, samples=target.samples)
-            ended = [completed(each, limits, found.prepared, settings, samples=target.samples) for each in found.trials]
-            others = [seen.compiler for seen in self._seen.values()]
-            known = others[0].known if others else {}
-            compiler = Compiler({**found.circuits}, known)
-            assumed = next((why for _, why in ended if why), None)
-            self._seen[kind] = _Seen(found, tuple(trial for trial, _ in ended), limits, assumed, compiler)
-        return self._seen[kind]
+    def _simulate(self, target: Target) -> _Simulation:
+        sampling = (target.samples, target.max_shots)
+        if sampling not in self._simulations:
+            settings = self.settings.model_copy(update={**_NO_CAPS, "target": target.name})
+            run = dry_run(self.algorithm, self.problem, settings, target)
+            limits = round_limits(run.prepared, settings, samples=target.samples)
+            complete = [
+                extrapolate(trial, limits, run.prepared, settings, samples=target.samples) for trial in run.trials
+            ]
+            others = [simulation.sizes for simulation in self._simulations.values()]
+            sizes = ProgramSizes({**run.circuits}, others[0].known if others else {})
+            assumed = next((why for _, why in complete if why), None)
+            trials = tuple(trial for trial, _ in complete)
+            self._simulations[sampling] = _Simulation(run.prepared.facts.num_qubits, trials, limits, assumed, sizes)
+        return self._simulations[sampling]
 
-    def _money(self, seen: _Seen, tariff: Tariff) -> Money:
-        took = [tariff.rounds(each.rounds) for each in seen.trials]
-        usual, at_most = tariff.rounds(seen.expected.rounds), tariff.rounds(_worst(seen))
-        return _money(tariff.target, usual, took, at_most, 0.0, None)
-
-    def _refusals(self, settings: RunSettings, target: Target, qubits: int) -> tuple[str, ...]:
-        """Why a run would be refused: for its caps, for what it tells the provider, or by the workspace."""
-        found = []
+    def _refusals(self, settings: RunSettings, target: Target, qubits: int) -> list[str]:
+        """Return reasons to refuse the run: its caps, settings that the provider lacks, or the workspace's targets."""
+        reasons = []
         try:
             check_terms(settings, target)
         except InputError as error:
-            found.append(f"{error.field}: {error.problem}. {error.remedy}")
-        status = self.around.statuses.get(target.name)
-        if self.around.statuses and status is None:
-            found.append(f"this workspace does not offer {target.name}")
+            reasons.append(f"{error.field}: {error.problem}. {error.remedy}")
+        status = self.statuses.by_name.get(target.name)
+        if self.statuses.by_name and status is None:
+            reasons.append(f"this workspace does not offer {target.name}")
         limit = None if status is None else status.get("numQubits")
         if isinstance(limit, int) and limit < qubits:
-            found.append(f"the circuit has {qubits} qubits, {target.name} has {limit}")
-        return tuple(found)
+            reasons.append(f"the circuit has {qubits} qubits, {target.name} has {limit}")
+        return reasons
 
 
-def _worst(seen: _Seen) -> tuple[Round, ...]:
-    """The longest rehearsal, with as many rounds more as the settings allow: the largest seen; of the answer, the last.
-
-    Of the answer's rounds each is smaller than the one before, because it only makes up for what is missing.
-    """
-    longest = max(seen.trials, key=lambda each: each.shots).rounds
-    more: list[Round] = []
-    for phase in (SEARCH, FINAL, OTHER):
-        known = [each for trial in seen.trials for each in trial.rounds if each.phase == phase]
-        limit = seen.limits.of(phase)
-        if limit is None or not known:
-            continue
-        sample = known[-1] if phase == FINAL else max(known, key=lambda each: each.shots)
-        more += [sample] * (limit - sum(each.phase == phase for each in longest))
-    return (*longest, *more)
+def _figure(expected: int, trials: Sequence[int], worst: int) -> Figure:
+    return Figure(expected, min(trials), max(trials), max(worst, *trials))
 
 
-def _figure(expected: int, seen: Sequence[int], worst: int) -> Figure:
-    return Figure(expected, min(seen), max(seen), max(worst, *seen))
+def _money(simulation: _Simulation, tariff: Tariff, keep_alive: float = 0.0, hold: float | None = None) -> Money:
+    rounds = (simulation.expected, *(trial.rounds for trial in simulation.trials))
+    expected, *trials = (round(tariff.total_of_rounds(each).expected + keep_alive, _DECIMALS) for each in rounds)
+    upper = tariff.total_of_rounds(simulation.worst).upper
+    at_most = None if upper is None else round(upper + keep_alive + (hold or 0.0), _DECIMALS)
+    return Money(billing_unit(tariff.target), expected, min(trials), max(trials), at_most)
 
 
-def _money(
-    target: Target, usual: Took, took: Sequence[Took], worst: Took, keep_alive: float, hold: float | None
-) -> Money:
-    amounts = [each.expected + keep_alive for each in took]
-    upper = None if worst.upper is None else worst.upper + keep_alive + (hold or 0.0)
-    expected, least, most = (
-        round(each, _DECIMALS) for each in (usual.expected + keep_alive, min(amounts), max(amounts))
-    )
-    return Money(billing_unit(target), expected, least, most, None if upper is None else round(upper, _DECIMALS))
+def _phases(rounds: Sequence[DryRound], tariff: Tariff) -> tuple[Phase, ...]:
+    phases = []
+    for phase in dict.fromkeys(round_.phase for round_ in rounds):
+        of_phase = [round_ for round_ in rounds if round_.phase == phase]
+        largest = max(of_phase, key=lambda round_: round_.shots)
+        total = tariff.total(largest.pubs)
+        points = max(pub.points for pub in largest.pubs)
+        circuits = len({pub.circuit for pub in largest.pubs})
+        phases.append(Phase(phase, len(of_phase), circuits, points, total.jobs, total.shots))
+    return tuple(phases)
 
 
-def _phases(rounds: Sequence[Round], tariff: Tariff) -> tuple[Phase, ...]:
-    found = []
-    for phase in dict.fromkeys(each.phase for each in rounds):
-        own = [each for each in rounds if each.phase == phase]
-        largest = max(own, key=lambda each: each.shots)
-        took = tariff.took(largest.asked)
-        points = max(each.points for each in largest.asked)
-        circuits = len({each.circuit for each in largest.asked})
-        found.append(Phase(phase, len(own), circuits, points, took.jobs, took.shots))
-    return tuple(found)
-
-
-def _circuits(rounds: Sequence[Round], tariff: Tariff) -> tuple[Circuit, ...]:
-    asked = [(each.phase, one) for each in rounds for one in each.asked]
-    found = []
-    for number, key in enumerate(dict.fromkeys(one.circuit for _, one in asked), 1):
-        own = [(phase, one) for phase, one in asked if one.circuit == key]
-        known = tariff.compiler.compiled(key, tariff.target.profile)
-        took = tariff.took(one for _, one in own)
-        structure = tariff.compiler.circuits[key]
-        most = max(shots for _, one in own for shots in tariff.parts(one.shots))
-        found.append(
+def _circuits(rounds: Sequence[DryRound], tariff: Tariff) -> tuple[Circuit, ...]:
+    pubs = [(round_.phase, pub) for round_ in rounds for pub in round_.pubs]
+    circuits = []
+    for number, key in enumerate(dict.fromkeys(pub.circuit for _, pub in pubs), 1):
+        of_circuit = [(phase, pub) for phase, pub in pubs if pub.circuit == key]
+        size = tariff.sizes.compile(key, tariff.target.profile)
+        total = tariff.total(pub for _, pub in of_circuit)
+        most_shots = max(shots for _, pub in of_circuit for shots in tariff.split(pub.shots))
+        circuits.append(
             Circuit(
                 name=f"c{number}",
-                phases=tuple(dict.fromkeys(phase for phase, _ in own)),
-                qubits=structure.circuit.num_qubits,
-                one_qubit=None if known is None else known.counts.one_qubit,
-                two_qubit=None if known is None else known.counts.two_qubit,
-                measurements=None if known is None else known.counts.measurements,
-                depth=None if known is None else known.depth,
-                jobs=took.jobs,
-                shots=took.shots,
-                price=tariff.price(key, most).expected,
+                phases=tuple(dict.fromkeys(phase for phase, _ in of_circuit)),
+                qubits=tariff.sizes.circuits[key].circuit.num_qubits,
+                one_qubit=None if size is None else size.counts.one_qubit,
+                two_qubit=None if size is None else size.counts.two_qubit,
+                measurements=None if size is None else size.counts.measurements,
+                depth=None if size is None else size.depth,
+                jobs=total.jobs,
+                shots=total.shots,
+                price=tariff.price(key, most_shots).expected,
             )
         )
-    return tuple(found)
+    return tuple(circuits)

@@ -1,4 +1,4 @@
-"""The machine that runs are rehearsed on: against Qiskit's own states, and the local service where that is exact."""
+"""The ideal sampler of dry runs, against Qiskit's state vectors and the exact local service."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from qiskit.quantum_info import Statevector
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.azure.targets import find_target
 from hybridloop.compiler.programs import describe_pub
-from hybridloop.estimate.ideal_sampler import IdealMachine, TooMuch
+from hybridloop.estimate.ideal_sampler import IdealSampler, SimulationTooLarge
 from hybridloop.tasks.session import open_session
 from tests.conftest import Emulator
 
@@ -44,7 +44,7 @@ def circuit_of(steps: Sequence[tuple[str, Sequence[int], Sequence[float]]]) -> Q
 
 def exact_counts(circuit: QuantumCircuit, values: object, shots: int) -> list[Counts]:
     pub = SamplerPub.coerce((circuit, values, shots))
-    (answer,) = IdealMachine(EXACT, seed=0, most_work=1e12).measured([describe_pub(pub)], [shots])
+    (answer,) = IdealSampler(EXACT, seed=0, max_work=1e12).sample([describe_pub(pub)], [shots])
     return [each for each in answer if isinstance(each, Counts)]
 
 
@@ -87,7 +87,7 @@ def test_a_round_of_an_exact_target_is_answered_as_the_local_service_answers_it(
     asked = [describe_pub(pub) for pub in pubs]
     with open_session(emulator.workspace(), EXACT.name) as session:
         measured = session.run_round(pubs)
-    ideal = IdealMachine(EXACT, seed=0, most_work=1e12).measured(asked, [3000, 3000])
+    ideal = IdealSampler(EXACT, seed=0, max_work=1e12).sample(asked, [3000, 3000])
     for theirs, ours in zip(measured, ideal, strict=True):
         assert np.array_equal(theirs.points, ours.points)
         for one, other in zip(theirs, ours, strict=True):
@@ -99,7 +99,7 @@ def test_a_round_of_an_exact_target_is_answered_as_the_local_service_answers_it(
 def test_samples_scatter_about_the_distribution_and_go_by_the_seed() -> None:
     asked = [describe_pub(SamplerPub.coerce((varied()[1], POINTS, 4000)))]
     first, again, other = (
-        IdealMachine(SAMPLED, seed=seed, most_work=1e12).measured(asked, [4000])[0] for seed in (1, 1, 2)
+        IdealSampler(SAMPLED, seed=seed, max_work=1e12).sample(asked, [4000])[0] for seed in (1, 1, 2)
     )
     exact = exact_counts(varied()[1], POINTS, 4000)
     assert [each.bitstrings() for each in first] == [each.bitstrings() for each in again]  # type: ignore[union-attr]
@@ -122,6 +122,6 @@ def test_what_is_not_simulated_is_said(what: str) -> None:
     if "resets" in what:
         circuit.reset(0)
     circuit.measure(1, 1)
-    machine = IdealMachine(SAMPLED, seed=0, most_work=1.0 if "long" in what else 1e9)
-    with pytest.raises(TooMuch, match=r"before its end|20 qubits|amplitudes"):
-        machine.measured([describe_pub(SamplerPub.coerce((circuit, None, 10)))], [10])
+    machine = IdealSampler(SAMPLED, seed=0, max_work=1.0 if "long" in what else 1e9)
+    with pytest.raises(SimulationTooLarge, match=r"before its end|20 qubits|amplitudes"):
+        machine.sample([describe_pub(SamplerPub.coerce((circuit, None, 10)))], [10])

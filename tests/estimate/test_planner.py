@@ -1,9 +1,10 @@
-"""A plan against the run itself on the local service: what it takes, what it costs, how far caps let it go."""
+"""Plans against the same runs on the local service: rounds, jobs, shots, cost, and the effect of caps."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -12,10 +13,10 @@ import pytest
 import hybridloop as hl
 from hybridloop.azure.targets import find_target
 from hybridloop.errors import CapReached, InputError
-from hybridloop.estimate.dry_run import Trial, rehearse
-from hybridloop.estimate.extrapolation import completed, limits_of
+from hybridloop.estimate.dry_run import Trial, dry_run
+from hybridloop.estimate.extrapolation import extrapolate, round_limits
 from hybridloop.estimate.plan import Plan
-from hybridloop.estimate.planner import Around, plan_run
+from hybridloop.estimate.planner import TargetStatuses, plan_run
 from hybridloop.settings import SETTINGS, ProblemText, RunSettings
 from hybridloop.settings.inputs import read_scan
 from hybridloop.tasks.keepalive.rules import KeepAliveMode
@@ -162,7 +163,7 @@ def test_nothing_is_submitted_and_no_session_opened_for_a_plan(emulator: Emulato
     rows = {each.target: each for each in plan.comparison}
     assert rows["ionq.qpu.forte-1"].expected == plan.cost.expected
     assert rows["ionq.simulator"].jobs == 8  # six of the search, two of an answer that is measured once
-    assert rows["rigetti.sim.qvm"].jobs == plan.jobs.expected  # all that sample are rehearsed alike
+    assert rows["rigetti.sim.qvm"].jobs == plan.jobs.expected  # targets that sample share a dry run
     assert rows["quantinuum.sim.h2-2e"].unit == "eHQC"
     assert rows["quantinuum.sim.h2-2e"].hours is not None
     assert rows["quantinuum.sim.h2-2e"].hours > 24  # three rounds in a queue of half a day
@@ -192,7 +193,9 @@ def test_a_plan_says_after_how_many_rounds_a_cap_ends_the_run(
 def test_a_deadline_is_held_against_the_estimate_of_time() -> None:
     asked = settings_of("rqaoa", target="quantinuum.sim.h2-1e", deadline="90m", max_cost="1000eHQC")
     status = {"averageQueueTime": 1483, "currentAvailability": "Available"}
-    plan = plan_run("rqaoa", ProblemText(name="ring-8"), asked, around=Around({"quantinuum.sim.h2-1e": status}))
+    plan = plan_run(
+        "rqaoa", ProblemText(name="ring-8"), asked, statuses=TargetStatuses({"quantinuum.sim.h2-1e": status})
+    )
     each_s = 1483 + 4.6 + 2.0
     assert plan.duration.expected_s == pytest.approx(plan.rounds.expected * each_s)
     assert plan.allowed.stopped_by == "deadline"
@@ -217,20 +220,20 @@ def test_caps_that_can_not_hold_and_a_policy_that_ends_sessions_are_warned_of() 
 
 def test_a_target_that_the_workspace_does_not_offer_or_that_is_down_is_warned_of() -> None:
     available, asked = {"currentAvailability": "Available"}, settings_of("qaoa")
-    for around, words in (
-        (Around({"ionq.simulator": available}), "does not offer rigetti.sim.qvm"),
-        (Around({"rigetti.sim.qvm": {**available, "numQubits": 7}}), "has 8 qubits, rigetti.sim.qvm has 7"),
-        (Around({"rigetti.sim.qvm": {"currentAvailability": "Unavailable"}}), "unavailable at the moment"),
-        (Around({"rigetti.sim.qvm": {"currentAvailability": "Degraded"}}), "degraded at the moment"),
+    for statuses, words in (
+        (TargetStatuses({"ionq.simulator": available}), "does not offer rigetti.sim.qvm"),
+        (TargetStatuses({"rigetti.sim.qvm": {**available, "numQubits": 7}}), "has 8 qubits, rigetti.sim.qvm has 7"),
+        (TargetStatuses({"rigetti.sim.qvm": {"currentAvailability": "Unavailable"}}), "unavailable at the moment"),
+        (TargetStatuses({"rigetti.sim.qvm": {"currentAvailability": "Degraded"}}), "degraded at the moment"),
     ):
-        plan = plan_run("qaoa", ProblemText(name="ring-8"), asked, around=around)
+        plan = plan_run("qaoa", ProblemText(name="ring-8"), asked, statuses=statuses)
         assert [words in each for each in plan.warnings] == [True]
     assert plan_run("qaoa", ProblemText(name="ring-8"), asked).warnings == ()
 
 
 def test_a_target_that_is_down_is_planned_for_with_what_a_run_would_do() -> None:
-    away = Around({"rigetti.sim.qvm": {"currentAvailability": "Unavailable"}})
-    (said,) = plan_run("qaoa", ProblemText(name="ring-8"), settings_of("qaoa"), around=away).warnings
+    unavailable = TargetStatuses({"rigetti.sim.qvm": {"currentAvailability": "Unavailable"}})
+    (said,) = plan_run("qaoa", ProblemText(name="ring-8"), settings_of("qaoa"), statuses=unavailable).warnings
     assert "The run waits for it, 30 min at most" in said
     assert "--on-target-down park" in said
 
@@ -262,10 +265,10 @@ def test_fixed_angles_are_planned_for_whatever_the_size_of_the_graph() -> None:
 
 
 def assumed(algorithm: str, names: str, settings: RunSettings) -> tuple[Trial, str]:
-    """A run of which nothing is simulated, with what is taken for granted, and the words for it."""
-    seen = rehearse(algorithm, problem_of(names), settings, find_target("rigetti.sim.qvm"), most_work=0.0)
-    limits = limits_of(seen.prepared, settings, samples=True)
-    trial, why = completed(seen.trials[0], limits, seen.prepared, settings, samples=True)
+    """Return the extrapolation of a run of which nothing is simulated, and its assumption."""
+    seen = dry_run(algorithm, problem_of(names), settings, find_target("rigetti.sim.qvm"), max_work=0.0)
+    limits = round_limits(seen.prepared, settings, samples=True)
+    trial, why = extrapolate(seen.trials[0], limits, seen.prepared, settings, samples=True)
     assert why is not None
     return trial, why
 
@@ -280,12 +283,12 @@ def assumed(algorithm: str, names: str, settings: RunSettings) -> tuple[Trial, s
         ("scan", "h2 h2-1.6", {"max_rounds": 50}, 30),
     ],
 )
-def test_a_search_that_is_not_simulated_is_taken_to_be_of_usual_length_or_as_long_as_it_may_be(
+def test_a_search_that_is_not_simulated_is_assumed_to_have_30_rounds_or_its_limit(
     algorithm: str, names: str, limit: dict[str, int], rounds: int
 ) -> None:
     trial, why = assumed(algorithm, names, settings_of(algorithm, **limit))
     assert [each.phase for each in trial.rounds].count("search") == rounds
-    assert f"the search is taken to have {rounds} rounds" in why
+    assert f"the search is assumed to take {rounds} rounds" in why
 
 
 def test_what_is_assumed_of_a_run_is_of_the_size_of_what_it_takes() -> None:
@@ -300,7 +303,7 @@ def test_what_is_assumed_of_a_run_is_of_the_size_of_what_it_takes() -> None:
     assert "the final measurement" in why
 
 
-def test_what_is_too_large_to_be_rehearsed_is_planned_by_assumptions_that_are_named() -> None:
+def test_the_plan_of_a_run_that_is_too_large_to_simulate_names_its_assumptions() -> None:
     plan = plan_run("qaoa", ProblemText(name="cubic-16"), settings_of("qaoa", refine=3, layers=1))
     assert plan.assumed is not None
     assert "16 qubits, of which 14 at most are simulated" in plan.assumed
@@ -308,13 +311,13 @@ def test_what_is_too_large_to_be_rehearsed_is_planned_by_assumptions_that_are_na
     assert plan.rounds.expected == 7
 
 
-def test_a_rehearsal_ends_at_its_bound_and_takes_what_it_saw_of_other_seeds() -> None:
+def test_a_dry_run_ends_at_its_bound_and_keeps_its_complete_trials() -> None:
     target, problem, settings = find_target("rigetti.sim.qvm"), ProblemText(name="lih"), settings_of("vqe")
-    whole = rehearse("vqe", problem, settings, target)
+    whole = dry_run("vqe", problem, settings, target)
     assert [each.cut for each in whole.trials] == [None] * 3
-    bounded = rehearse("vqe", problem, settings, target, most_work=3e5)
+    bounded = dry_run("vqe", problem, settings, target, max_work=3e5)
     assert (len(bounded.trials), bounded.trials[0].cut) == (1, None)
-    cut = rehearse("vqe", problem, settings, target, most_work=1e3)
+    cut = dry_run("vqe", problem, settings, target, max_work=1e3)
     assert cut.trials[0].cut is not None
     assert "amplitudes" in cut.trials[0].cut
 
@@ -342,7 +345,17 @@ def test_a_plan_survives_json(plan: Plan) -> None:
     assert Plan.from_dict(json.loads(json.dumps(replace(plan, unmitigated=None).as_dict()))).unmitigated is None
 
 
-def test_the_seeds_that_a_plan_is_rehearsed_with_show_how_far_chance_goes(plan: Plan) -> None:
+def test_the_dry_runs_of_several_seeds_show_the_spread_of_shots_and_cost(plan: Plan) -> None:
     assert plan.rehearsals == 3
     assert plan.shots.least < plan.shots.expected < plan.shots.most
     assert plan.cost.least < plan.cost.expected < plan.cost.most < (plan.cost.upper or math.inf)
+
+
+def test_the_text_counts_dry_runs_in_singular_and_plural(plan: Plan) -> None:
+    assert "on ionq.qpu.forte-1: a plan from 3 dry runs; nothing was submitted" in str(plan)
+    assert ": a plan from 1 dry run; nothing" in str(replace(plan, rehearsals=1))
+
+
+def test_the_suggested_cap_is_a_tenth_above_the_most_expensive_dry_run(plan: Plan) -> None:
+    (suggestion,) = (found for text in plan.warnings if (found := re.search(r"such as (\d+)USD", text)))
+    assert 1.1 * plan.cost.most < int(suggestion[1]) <= 1.1 * plan.cost.most + 1
