@@ -12,8 +12,9 @@ from hybridloop.api.progress import show_progress
 from hybridloop.errors import InputError, RunCancelled
 from hybridloop.preparation import prepare
 from hybridloop.settings import SETTINGS, ProblemText, RunSettings
-from hybridloop.settings.inputs import checked
+from hybridloop.settings.renamed import accept_former_names
 from hybridloop.settings.sources import ResolvedSettings
+from hybridloop.settings.validation import validate
 
 if TYPE_CHECKING:
     from hybridloop.runs.live import LiveFeed, RoundUpdate
@@ -88,7 +89,7 @@ def resume(
             )
         recorded = settings_of(journal, record).model_dump(mode="json")
     # on top of the run's own settings: the user's defaults may have changed by now
-    settings = checked(SETTINGS[record.algorithm], {**recorded, **(limits or {})})
+    settings = validate(SETTINGS[record.algorithm], {**recorded, **accept_former_names(limits or {})})
     return run(
         record.algorithm,
         problem_of(record),

@@ -14,7 +14,7 @@ from hybridloop.azure.targets import find_target
 from hybridloop.budget.caps import Caps
 from hybridloop.runtime.signals import exit_on_sigterm
 from hybridloop.settings import RunSettings
-from hybridloop.settings.inputs import checked
+from hybridloop.settings.validation import validate
 from hybridloop.tasks.failure_policy import FailurePolicy
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def open_session(
     time that its waits go by (`hybridloop.testing.virtual_clock.ServiceClock` for a virtual one).
     """
     find_target(target)
-    checked(RunSettings, {"keep_alive": keep_alive, "seed": seed})
+    validate(RunSettings, {"keep_alive": keep_alive, "seed": seed})
     at = workspace_called(workspace)
     from hybridloop.tasks import session
     from hybridloop.tasks.keepalive.rules import KeepAliveMode
@@ -125,8 +125,8 @@ def session_flow(
     time, files and other people's services are asked outside, or by tasks before. ReplayDiverged says what differs.
 
     The settings are the fields of `hybridloop.settings.RunSettings`, such as `target`, `seed`, `max_cost`,
-    `unattended`. Raises InputError for what can't be used, when it is decorated or called; CapReached, RunParked and
-    StopRequested where the run ended early.
+    `resume_automatically`. Raises InputError for what can't be used, when it is decorated or called; CapReached,
+    RunParked and StopRequested where the run ended early.
     """
     if function is None:
         return functools.partial(_as_session_flow, workspace=workspace, settings=settings)
@@ -136,7 +136,7 @@ def session_flow(
 def _as_session_flow(
     function: Callable[..., Any], *, workspace: str | Any | None, settings: Mapping[str, Any]
 ) -> Callable[..., Any]:
-    valid = checked(RunSettings, settings)
+    valid = validate(RunSettings, settings)
     find_target(valid.target)
     from hybridloop.flows.session_flow import own_flow
 

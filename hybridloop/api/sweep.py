@@ -9,8 +9,10 @@ from typing import Any
 from hybridloop.errors import InputError
 from hybridloop.flows.sweep_execution.spec import PROBLEM, SweepSpec
 from hybridloop.settings import SETTINGS, ProblemText
-from hybridloop.settings.inputs import checked, circuit_text, read_problem
+from hybridloop.settings.inputs import circuit_text, read_problem
+from hybridloop.settings.renamed import accept_former_names
 from hybridloop.settings.sources import user_defaults
+from hybridloop.settings.validation import validate
 from hybridloop.settings.yaml import read_yaml
 
 MAX_BYTES = 1024 * 1024
@@ -24,12 +26,12 @@ def read_sweep(spec: str | Path | Mapping[str, Any] | SweepSpec, **changes: Any)
     file start at its folder.
     """
     if isinstance(spec, SweepSpec):
-        return checked(SweepSpec, {**spec.model_dump(), **changes})
+        return validate(SweepSpec, {**spec.model_dump(), **changes})
     folder, values = Path(), spec
     if not isinstance(values, Mapping):
         path = Path(values)
         folder, values = path.parent, {"name": path.stem, **read_yaml(path, "sweep", max_bytes=MAX_BYTES)}
-    return checked(SweepSpec, {**_with_defaults(_with_texts(values, folder)), **changes})
+    return validate(SweepSpec, {**_with_defaults(_with_texts(values, folder)), **changes})
 
 
 def _with_defaults(values: dict[str, Any]) -> dict[str, Any]:
@@ -37,12 +39,12 @@ def _with_defaults(values: dict[str, Any]) -> dict[str, Any]:
     algorithm, settings = values.get("algorithm"), values.get("settings") or {}
     if not (isinstance(algorithm, str) and algorithm in SETTINGS and isinstance(settings, Mapping)):
         return values
-    own = user_defaults(algorithm)
+    settings, own = accept_former_names(settings), user_defaults(algorithm)
     inner = settings["failure"] if isinstance(settings.get("failure"), Mapping) else {}
     given = {**settings, **{f"failure.{name}": value for name, value in inner.items()}}
     if inner:
         del given["failure"]
-    return {**values, "settings": {**own, **given}} if own else values
+    return {**values, "settings": {**own, **given}}
 
 
 def _with_texts(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:

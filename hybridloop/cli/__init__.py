@@ -8,8 +8,10 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from hybridloop.cli.app import build_app
 from hybridloop.cli.output import say
@@ -76,9 +78,19 @@ def _warnings_shown() -> Iterator[None]:
     handler.setFormatter(logging.Formatter("hybridloop: %(message)s"))
     logger = logging.getLogger("hybridloop")
     logger.addHandler(handler)
+    show = warnings.showwarning
+
+    def show_warning(message: Warning | str, category: type[Warning], *place: Any, **named: Any) -> None:
+        if category is FutureWarning:  # a former name: a line without its place in our code
+            say(f"hybridloop: {message}")
+        else:
+            show(message, category, *place, **named)
+
+    warnings.showwarning = show_warning
     try:
         yield
     finally:
+        warnings.showwarning = show
         logger.removeHandler(handler)
 
 

@@ -43,9 +43,9 @@ def binary_problems(incomplete: str) -> list[str]:
 def optimizers(incomplete: str) -> list[str]:
     """The optimizers, plug-ins too."""
     from hybridloop.settings import OptimizerName
-    from hybridloop.settings.optimizer_plugins import plug_ins
+    from hybridloop.settings.optimizer_plugins import optimizer_plugins
 
-    return _beginning(incomplete, [*(each.value for each in OptimizerName), *plug_ins()])
+    return _beginning(incomplete, [*(each.value for each in OptimizerName), *optimizer_plugins()])
 
 
 def ansaetze(incomplete: str) -> list[str]:

@@ -28,6 +28,7 @@ from hybridloop.runs.lookup import RESUMED, flow_runs_of, limits_given, problem_
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.statuses import FINISHED
 from hybridloop.settings import AutoResume, Duration, WorkspaceName, parse_duration
+from hybridloop.settings.renamed import accept_former_names
 from hybridloop.tasks.orphans import close_orphaned_sessions, is_held, unfinished_jobs
 from hybridloop.tasks.pruning import PruningResult, forget_old
 from hybridloop.tasks.submission.jobs import TERMINAL
@@ -99,9 +100,7 @@ class HousekeepingSettings(BaseModel):
     @classmethod
     def _accept_former_names(cls, values: object) -> object:
         """Accept `goes_on`, the former name of `resume_runs`, for one release."""
-        if isinstance(values, Mapping) and "goes_on" in values:
-            return {"resume_runs" if name == "goes_on" else name: value for name, value in values.items()}
-        return values
+        return accept_former_names(values, {"goes_on": "resume_runs"}) if isinstance(values, Mapping) else values
 
 
 DEFAULTS = HousekeepingSettings()

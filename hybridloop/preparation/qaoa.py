@@ -20,7 +20,8 @@ from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.data import load_table
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.preparation.vqe import lost_points
-from hybridloop.settings import MixerName, ObjectiveName, ProblemText, QaoaSettings, RqaoaSettings
+from hybridloop.settings import ProblemText, QaoaSettings, RqaoaSettings
+from hybridloop.settings.algorithms import MixerName, ObjectiveName
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,9 @@ from hybridloop.errors import InputError
 from hybridloop.preparation.initial_point import Start, choose_start
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.preparation.problem import Subject, facts_of, resolve_subject
-from hybridloop.settings import AnsatzName, GroupingName, MitigationName, OptimizerName, ProblemText, VqeSettings
-from hybridloop.settings.optimizer_plugins import find_search
+from hybridloop.settings import AnsatzName, MitigationName, OptimizerName, ProblemText, VqeSettings
+from hybridloop.settings.algorithms import GroupingName
+from hybridloop.settings.optimizer_plugins import find_optimizer
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 
 
@@ -151,7 +152,7 @@ def _optimizer(settings: VqeSettings, ansatz: Ansatz, seed: int) -> Optimizer:
         patience=settings.patience,
         gradient_norm=settings.gradient_norm,
     )
-    return find_search(name).create(name, outset)
+    return find_optimizer(name).create(name, outset)
 
 
 def lost_points(policy: FailurePolicy) -> MissingPointPolicy:

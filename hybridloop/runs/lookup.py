@@ -9,15 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError
-
 from hybridloop.errors import InputError
 from hybridloop.journal import Event, Journal, NewRun, RunRecord, check_key
 from hybridloop.journal.claimed_run import new_run
 from hybridloop.runs.statuses import FINISHED
 from hybridloop.settings import LIMITS, SETTINGS, ProblemText, RunSettings, first_difference
 from hybridloop.settings.renamed import with_current_names
-from hybridloop.settings.validation import refusal
+from hybridloop.settings.validation import validate
 
 LIMITS_GIVEN = "limits"  # an event: all limits, of which some are new from then on
 RESUMED = "goes on"  # an event: the flow run that resumes the run, and the number of rounds measured by then
@@ -123,11 +121,10 @@ def settings_after(record: RunRecord, events: Sequence[Event]) -> RunSettings:
     """
     recorded = {**recorded_settings(record), **limits_given(events)}
     try:
-        return SETTINGS[record.algorithm].model_validate(recorded)
-    except ValidationError as error:
-        invalid = refusal(error, SETTINGS[record.algorithm])
+        return validate(SETTINGS[record.algorithm], recorded)
+    except InputError as invalid:
         problem = f"run {record.key!r} was started with {invalid.field} {invalid.problem}"
-        raise InputError("run", problem, "Install what it was started with, then resume it.") from error
+        raise InputError("run", problem, "Install what it was started with, then resume it.") from invalid
 
 
 def limits_given(events: Sequence[Event]) -> Mapping[str, Any]:

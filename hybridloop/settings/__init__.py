@@ -1,4 +1,4 @@
-"""What a run can be told, checked before anything starts; imports nothing heavy, so that help stays quick."""
+"""Settings of a run, validated before anything starts; imports nothing heavy, so that help is quick."""
 
 from __future__ import annotations
 
@@ -6,29 +6,22 @@ from collections.abc import Mapping
 
 from hybridloop.settings.algorithms import (
     AdaptSettings,
+    AnsatzName,
     EnergySettings,
+    MappingName,
+    MitigationName,
+    OptimizerName,
     QaoaSettings,
     RqaoaSettings,
     ScanSettings,
+    StartName,
     VqdSettings,
     VqeSettings,
-)
-from hybridloop.settings.choices import (
-    AllocationName,
-    AnsatzName,
-    AutoResume,
-    GroupingName,
-    MappingName,
-    MitigationName,
-    MixerName,
-    ObjectiveName,
-    OptimizerName,
-    PoolName,
-    StartName,
 )
 from hybridloop.settings.parsing import MAX_CIRCUIT_BYTES, MAX_PROBLEM_BYTES, Duration, parse_duration
 from hybridloop.settings.run import (
     LIMITS,
+    AutoResume,
     ProblemText,
     RunKey,
     RunSettings,
@@ -42,18 +35,13 @@ __all__ = [
     "MAX_PROBLEM_BYTES",
     "SETTINGS",
     "AdaptSettings",
-    "AllocationName",
     "AnsatzName",
     "AutoResume",
     "Duration",
     "EnergySettings",
-    "GroupingName",
     "MappingName",
     "MitigationName",
-    "MixerName",
-    "ObjectiveName",
     "OptimizerName",
-    "PoolName",
     "ProblemText",
     "QaoaSettings",
     "RqaoaSettings",

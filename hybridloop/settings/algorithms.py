@@ -1,56 +1,143 @@
-"""What a run for energies of a molecule can be told.
-
-What a run for a binary problem can be told.
-"""
+"""Settings of the six algorithms: names to choose from, and one model for each algorithm."""
 
 from __future__ import annotations
 
+import enum
 from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
-from hybridloop.settings.choices import (
-    AllocationName,
-    AnsatzName,
-    GroupingName,
-    MappingName,
-    MitigationName,
-    MixerName,
-    ObjectiveName,
-    OptimizerName,
-    Optimizing,
-    PoolName,
-    StartName,
-)
-from hybridloop.settings.parsing import ActiveSpace, Angles, CircuitText, parted
+from hybridloop.settings.optimizer_plugins import optimizer_plugins, suggest_optimizer
+from hybridloop.settings.parsing import ActiveSpace, Angles, CircuitText, split_at_commas
 from hybridloop.settings.run import RunSettings
 
+
+class AnsatzName(enum.StrEnum):
+    """A built-in ansatz."""
+
+    UCCSD = "uccsd"
+    HARDWARE_EFFICIENT = "hardware-efficient"
+
+
+class StartName(enum.StrEnum):
+    """Initial point of a search."""
+
+    AUTO = "auto"  # newton where its models agree, else hf, else random
+    HF = "hf"  # the Hartree-Fock state
+    NEWTON = "newton"  # the minimum of a model from Hartree-Fock's derivatives; takes no job
+    RANDOM = "random"
+
+
+class MappingName(enum.StrEnum):
+    """Mapping of spin orbitals to qubits."""
+
+    PARITY = "parity"
+    JORDAN_WIGNER = "jordan-wigner"
+
+
+class OptimizerName(enum.StrEnum):
+    """A built-in optimizer."""
+
+    AUTO = "auto"
+    ROTOSOLVE = "rotosolve"
+    PAIRS = "pairs"
+    GRADIENT = "gradient"
+    SPSA = "spsa"
+    QN_SPSA = "qn-spsa"
+    COBYLA = "cobyla"
+    COBYQA = "cobyqa"
+    NELDER_MEAD = "nelder-mead"
+    POWELL = "powell"
+    L_BFGS_B = "l-bfgs-b"
+
+
+def _check_optimizer(value: object) -> object:
+    built_in = [name.value for name in OptimizerName]
+    if not isinstance(value, str) or value in built_in or value in optimizer_plugins():
+        return value
+    remedy = suggest_optimizer(value, built_in)
+    raise PydanticCustomError("unknown_optimizer", "there is no optimizer of that name", {"remedy": remedy})
+
+
+# a built-in optimizer as its enum member; a plain string is a plug-in's name
+OptimizerChoice = Annotated[OptimizerName | str, Field(union_mode="left_to_right"), BeforeValidator(_check_optimizer)]
+
+
+class PoolName(enum.StrEnum):
+    """Operator pool of ADAPT-VQE."""
+
+    FERMIONIC = "fermionic"  # exponentials of excitations
+    QUBIT = "qubit"  # the same without their strings of Z: shorter circuits, at times a few more operators
+
+
+class GroupingName(enum.StrEnum):
+    """Grouping of the energy's terms into measured circuits."""
+
+    AUTO = "auto"
+    QUBIT_WISE = "qubit-wise"
+    FULLY_COMMUTING = "fully-commuting"
+
+
+class AllocationName(enum.StrEnum):
+    """Allocation of the final measurement's shots to its circuits."""
+
+    NEYMAN = "neyman"
+    UNIFORM = "uniform"
+
+
+class MitigationName(enum.StrEnum):
+    """An error mitigation method; at most one of the two extrapolations (ZNE)."""
+
+    READOUT = "readout"
+    SYMMETRY = "symmetry"
+    ZNE_LINEAR = "zne-linear"
+    ZNE_EXPONENTIAL = "zne-exponential"
+
+
 Mitigations = Annotated[
-    tuple[MitigationName, ...], BeforeValidator(parted, json_schema_input_type=tuple[MitigationName, ...] | str)
+    tuple[MitigationName, ...],
+    BeforeValidator(split_at_commas, json_schema_input_type=tuple[MitigationName, ...] | str),
 ]
 
 
-class EnergySettings(RunSettings):
-    """Settings of every run for energies of a molecule."""
+class MixerName(enum.StrEnum):
+    """Mixer of a QAOA circuit."""
 
-    mapping: MappingName = Field(MappingName.PARITY, description="how spin orbitals become qubits")
+    AUTO = "auto"  # xy where the problem says how many variables are 1, else standard
+    STANDARD = "standard"
+    XY = "xy"
+    WARM_START = "warm-start"
+
+
+class ObjectiveName(enum.StrEnum):
+    """Objective of a graph problem; a binary problem of another kind states its own."""
+
+    MAX_CUT = "max-cut"
+    INDEPENDENT_SET = "independent-set"
+
+
+class EnergySettings(RunSettings):
+    """Settings that all runs for energies of a molecule have."""
+
+    mapping: MappingName = Field(MappingName.PARITY, description="mapping of spin orbitals to qubits")
     active_space: ActiveSpace | None = Field(
-        None, description="electrons and orbitals that are active, the others frozen or empty", examples=["4,4"]
+        None, description="active electrons and orbitals; the other orbitals are frozen or empty", examples=["4,4"]
     )
-    frozen_core: int = Field(0, ge=0, le=100, description="lowest orbitals that stay doubly filled")
-    shots: int = Field(4000, ge=1, le=10_000_000, description="shots for each circuit during the search")
+    frozen_core: int = Field(0, ge=0, le=100, description="number of lowest orbitals that stay doubly occupied")
+    shots: int = Field(4000, ge=1, le=10_000_000, description="shots per circuit during the search")
     precision: float = Field(
         0.7e-3,  # 0.8 would meet chemical accuracy, 1.6 mHa, at the 95th percentile only by luck
         ge=1e-5,  # H2 takes a billion shots for that
         le=1,
-        description="standard error in hartree that the final measurement aims at",
+        description="standard error of the final measurement in hartree",
     )
-    max_rounds: int = Field(200, ge=1, le=100_000, description="rounds that the search may take")
+    max_rounds: int = Field(200, ge=1, le=100_000, description="maximum number of rounds of the search")
 
     @model_validator(mode="after")
-    def _one_way_to_leave_orbitals_out(self) -> Self:
+    def _check_active_space(self) -> Self:
         if self.active_space is not None and self.frozen_core:
-            raise ValueError("active_space and frozen_core both say which orbitals stay filled: give one of them")
+            raise ValueError("active_space and frozen_core both choose the occupied orbitals: give one of them")
         return self
 
 
@@ -59,55 +146,55 @@ class VqeSettings(EnergySettings):
 
     ansatz: AnsatzName | CircuitText = Field(
         AnsatzName.UCCSD,
-        description="circuit whose angles are varied: uccsd, hardware-efficient, or a file in OpenQASM 3",
+        description="circuit whose angles are optimized: uccsd, hardware-efficient, or a file in OpenQASM 3",
     )
     initial_point: StartName | Angles = Field(
         StartName.AUTO,
-        description="where the search starts: hf, newton, random, or angles in radians by commas; auto says why",
+        description="initial point of the search: auto, hf, newton, random, or angles in radians, separated by commas",
     )
-    optimizer: Optimizing = Field(
+    optimizer: OptimizerChoice = Field(
         OptimizerName.AUTO,
-        description="search over the angles (`hybridloop optimizers`), one of ours or a plug-in's; auto chooses by the "
-        "ansatz and its start, and says why",
+        description="optimizer of the angles (`hybridloop optimizers`), built in or a plug-in; auto chooses by the "
+        "ansatz and its initial point",
         examples=["gradient"],
     )
     tolerance: float | None = Field(
         None,
         gt=0,
         le=1,
-        description="energy in hartree that the search may leave to gain; each search has a default of its own",
+        description="expected remaining gain in hartree at which the search ends; left out: the optimizer's default",
         examples=[0.001],
     )
     patience: int | None = Field(
-        None, ge=1, le=1000, description="rounds in a row that have to promise no more gain than that"
+        None, ge=1, le=1000, description="consecutive rounds whose expected gain must be below the tolerance"
     )
     gradient_norm: float | None = Field(
         None,
         gt=0,
         allow_inf_nan=False,
-        description="slope in hartree per radian that is level enough to end with, whatever it promises",
+        description="gradient norm in hartree per radian at which the search ends",
         examples=[0.01],
     )
     grouping: GroupingName = Field(
         GroupingName.AUTO,
-        description="terms that share a circuit; auto chooses by the shots that it takes, and says why",
+        description="grouping of terms into circuits; auto chooses by the number of shots",
     )
     allocation: AllocationName = Field(
         AllocationName.NEYMAN,
-        description="the answer's shots: neyman, where they tell most, or uniform, the same for each circuit",
+        description="shots of the final measurement: neyman, by the variance of each circuit, or uniform",
     )
     mitigation: Mitigations | None = Field(
         None,
-        description="done about the machine's errors: readout, symmetry, zne-linear or zne-exponential, by commas",
+        description="error mitigation: readout, symmetry, zne-linear or zne-exponential, separated by commas",
         examples=["readout,zne-linear"],
     )
 
     @field_validator("mitigation")
     @classmethod
-    def _each_once(cls, value: tuple[MitigationName, ...] | None) -> tuple[MitigationName, ...] | None:
-        chosen = value or ()
-        if len(set(chosen)) < len(chosen) or {MitigationName.ZNE_LINEAR, MitigationName.ZNE_EXPONENTIAL} <= set(chosen):
-            raise ValueError("name each once, and one extrapolation at most")
+    def _check_mitigation(cls, value: tuple[MitigationName, ...] | None) -> tuple[MitigationName, ...] | None:
+        names = value or ()
+        if len(set(names)) < len(names) or {MitigationName.ZNE_LINEAR, MitigationName.ZNE_EXPONENTIAL} <= set(names):
+            raise ValueError("give each method once, and at most one extrapolation")
         return value
 
 
@@ -118,66 +205,68 @@ class ScanSettings(VqeSettings):
 class AdaptSettings(EnergySettings):
     """Settings of an ADAPT-VQE run."""
 
-    pool: PoolName = Field(PoolName.FERMIONIC, description="what the circuit grows by")
+    pool: PoolName = Field(PoolName.FERMIONIC, description="operator pool")
     tolerance: float = Field(
         0.8e-3,
         gt=0,
         le=1,
-        description="energy in hartree that all further operators together may be left to gain at the end",
+        description="expected remaining gain in hartree, of all further operators together, at which the run ends",
     )
-    max_operators: int = Field(40, ge=1, le=1000, description="operators that the circuit may grow by")
+    max_operators: int = Field(40, ge=1, le=1000, description="maximum number of operators in the circuit")
 
 
 class VqdSettings(EnergySettings):
-    """Settings of a run of variational quantum deflation."""
+    """Settings of a run of variational quantum deflation (VQD)."""
 
     levels: int = Field(2, ge=1, le=64, description="energy levels, from the ground state up")
     layers: int | None = Field(
-        None, ge=0, le=20, description="entangling layers of the circuit; left out: one fewer than there are qubits"
+        None, ge=0, le=20, description="entangling layers of the circuit; left out: the number of qubits minus one"
     )
-    random_starts: int = Field(2, ge=1, le=64, description="random starts for each level, searched side by side")
+    random_starts: int = Field(2, ge=1, le=64, description="random initial points per level, searched in parallel")
     deflation: float | None = Field(
         None,
         ge=0,
         allow_inf_nan=False,
-        description="hartree for the whole overlap with a level below; left out: the bound of the spectrum's width",
+        description="penalty in hartree for an overlap of 1 with a lower level; left out: a bound on the spectrum",
     )
 
 
 class QaoaSettings(RunSettings):
     """Settings of a QAOA run."""
 
-    objective: ObjectiveName = Field(ObjectiveName.MAX_CUT, description="what is asked of a graph")
-    layers: int = Field(3, ge=1, le=7, description="layers of the circuit, two angles each")
-    mixer: MixerName = Field(MixerName.AUTO, description="what moves amplitude between assignments")
-    shots: int = Field(1000, ge=1, le=10_000_000, description="shots for each circuit")
-    refine: int = Field(0, ge=0, le=20, description="steps away from the fixed angles that may be tried")
+    objective: ObjectiveName = Field(ObjectiveName.MAX_CUT, description="objective of a graph problem")
+    layers: int = Field(3, ge=1, le=7, description="layers of the circuit, with two angles each")
+    mixer: MixerName = Field(
+        MixerName.AUTO, description="mixer of the circuit; auto: xy for a fixed number of ones, else standard"
+    )
+    shots: int = Field(1000, ge=1, le=10_000_000, description="shots per circuit")
+    refine: int = Field(0, ge=0, le=20, description="maximum number of optimizer steps from the fixed angles")
     extend_to: int | None = Field(
         None,
         ge=2,
         le=20,
-        description="layers up to which more are added, one at a time, where each shows a gain",
+        description="maximum number of layers; layers are added one at a time while each improves the objective",
         examples=[6],
     )
     cvar: float = Field(
-        1.0, gt=0, le=1, description="share of the best shots that refining and extending go by; 1: their mean"
+        1.0, gt=0, le=1, description="fraction of the best shots whose mean is optimized (CVaR); 1: all shots"
     )
 
     @model_validator(mode="after")
-    def _is_of_use(self) -> Self:
+    def _check_cvar_and_layers(self) -> Self:
         if self.cvar < 1 and not self.refine and self.extend_to is None:
-            raise ValueError("cvar steers refine and extend_to, and neither is given: give one, or leave cvar out")
+            raise ValueError("cvar has an effect only with refine or extend_to: give one of them, or leave cvar out")
         if self.extend_to is not None and self.extend_to <= self.layers:
-            raise ValueError(f"extend_to is {self.extend_to}, and there are {self.layers} layers to start with")
+            raise ValueError(f"extend_to is {self.extend_to}, which is not above layers ({self.layers})")
         return self
 
 
 class RqaoaSettings(RunSettings):
     """Settings of a recursive QAOA run."""
 
-    objective: ObjectiveName = Field(ObjectiveName.MAX_CUT, description="what is asked of a graph")
-    layers: int = Field(1, ge=1, le=7, description="layers of each round's circuit")
-    shots: int = Field(1000, ge=1, le=10_000_000, description="shots for each round's circuit")
+    objective: ObjectiveName = Field(ObjectiveName.MAX_CUT, description="objective of a graph problem")
+    layers: int = Field(1, ge=1, le=7, description="layers of the circuit of each round")
+    shots: int = Field(1000, ge=1, le=10_000_000, description="shots per round")
     brute_force_below: int = Field(
-        3, ge=1, le=20, description="number of remaining variables whose assignments are all compared"
+        3, ge=1, le=20, description="number of remaining variables at which all assignments are compared"
     )

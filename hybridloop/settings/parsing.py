@@ -1,4 +1,4 @@
-"""What is read from words: durations, costs, active spaces, angles and circuits."""
+"""Types of settings that are given as text: durations, costs, active spaces, angles and circuits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 def parse_duration(text: object) -> object:
-    """Seconds from words like `90`, `30m` or `8h`; what is no text is handed on as it is.
+    """Parse a duration such as `90`, `30m` or `8h` to seconds; other types are returned unchanged.
 
     >>> parse_duration("30m")
     1800.0
@@ -28,11 +28,11 @@ def parse_duration(text: object) -> object:
     if not isinstance(text, str):
         return text
     if (match := _DURATION.fullmatch(text.strip())) is None:
-        raise ValueError(f"{text!r} is no duration; give seconds, or such as 90s, 30m, 8h, 1d")
+        raise ValueError(f"{text!r} is not a duration; give seconds, or for example 90s, 30m, 8h, 1d")
     return float(match[1]) * _SECONDS[match[2]]
 
 
-# What a validator reads beside the type itself is said with it: forms and the command line go by that.
+# Each validator states the text that it accepts: JSON schemas, and the types of command-line options, follow from it.
 Duration = Annotated[
     float,
     Field(gt=0, allow_inf_nan=False),
@@ -49,44 +49,44 @@ Cost = Annotated[_Amounts, BeforeValidator(parse_cost, json_schema_input_type=_A
 CostInOneUnit = Annotated[_Amount, BeforeValidator(parse_cost, json_schema_input_type=_Amount | _CostText)]
 
 
-def parted(value: object) -> object:
-    """The words between commas; what is no text is handed on as it is."""
-    return [each.strip() for each in value.split(",")] if isinstance(value, str) else value
+def split_at_commas(value: object) -> object:
+    """Split text at commas; other types are returned unchanged."""
+    return [word.strip() for word in value.split(",")] if isinstance(value, str) else value
 
 
-def _pair(value: object) -> object:
-    parts = parted(value)
-    if isinstance(value, str) and not (isinstance(parts, list) and len(parts) == 2):
-        raise ValueError("give electrons and orbitals, such as 4,4")
-    return parts
+def _parse_pair(value: object) -> object:
+    if isinstance(value, str) and value.count(",") != 1:
+        raise ValueError("give electrons and orbitals, for example 4,4")
+    return split_at_commas(value)
 
 
 _Pair = tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]]
-ActiveSpace = Annotated[_Pair, BeforeValidator(_pair, json_schema_input_type=_Pair | str)]
+ActiveSpace = Annotated[_Pair, BeforeValidator(_parse_pair, json_schema_input_type=_Pair | str)]
 
 
-def _angles(value: object) -> object:
+def _parse_angles(value: object) -> object:
     try:
-        return [float(each) for each in parted(value)] if isinstance(value, str) else value  # type: ignore[attr-defined]
+        return [float(word) for word in value.split(",")] if isinstance(value, str) else value
     except ValueError:
-        raise ValueError("it is neither auto, hf, newton or random nor angles by commas") from None
+        raise ValueError("it is neither auto, hf, newton or random nor angles separated by commas") from None
 
 
 Angles = Annotated[
     tuple[Annotated[float, Field(allow_inf_nan=False)], ...],
-    BeforeValidator(_angles, json_schema_input_type=list[float] | str),
+    BeforeValidator(_parse_angles, json_schema_input_type=list[float] | str),
 ]
 
+_BUILT_IN_CIRCUITS = ("uccsd", "hardware-efficient")
+_OPENQASM = re.compile(r"\b(OPENQASM|qubit)\b")  # occurs in no file's name and no circuit's name
 
-def _circuit(value: object) -> object:
-    if isinstance(value, str) and not _CIRCUIT.search(value):
-        near = difflib.get_close_matches(value.lower(), _CIRCUITS, n=1)
-        remedy = f"Did you mean {near[0]!r}?" if near else "Give a name, or check the path."
-        what = "it is neither uccsd or hardware-efficient nor a file of a circuit in OpenQASM 3"
-        raise PydanticCustomError("unknown_circuit", what, {"remedy": remedy})
+
+def _check_circuit(value: object) -> object:
+    if isinstance(value, str) and not _OPENQASM.search(value):
+        similar = difflib.get_close_matches(value.lower(), _BUILT_IN_CIRCUITS, n=1)
+        remedy = f"Did you mean {similar[0]!r}?" if similar else "Give a name, or check the path."
+        problem = "it is neither uccsd or hardware-efficient nor a file of a circuit in OpenQASM 3"
+        raise PydanticCustomError("unknown_circuit", problem, {"remedy": remedy})
     return value
 
 
-_CIRCUITS = ("uccsd", "hardware-efficient")  # by name
-_CIRCUIT = re.compile(r"\b(OPENQASM|qubit)\b")  # no file's name and no circuit's
-CircuitText = Annotated[str, Field(max_length=MAX_CIRCUIT_BYTES), BeforeValidator(_circuit)]
+CircuitText = Annotated[str, Field(max_length=MAX_CIRCUIT_BYTES), BeforeValidator(_check_circuit)]

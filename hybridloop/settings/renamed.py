@@ -1,11 +1,14 @@
-"""Former names of settings, accepted for one release: in calls, files, variables, deployments and the journal."""
+"""Former names of settings, accepted for one release: in calls, files, variables, deployments, sweeps, stored runs."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
-RENAMED = {  # former name: name
+from hybridloop.errors import InputError
+
+RENAMED: Mapping[str, str] = {  # former name: name
     "unattended": "resume_automatically",
     "exclusive_hold": "exclusive_access_budget",
     "starts": "random_starts",
@@ -19,9 +22,21 @@ def current_name(name: str) -> str:
     return RENAMED.get(name, name)
 
 
-def with_current_names(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings by their names. Raises ValueError where one is given under both."""
-    for former, name in RENAMED.items():
+def with_current_names(values: Mapping[str, Any], renamed: Mapping[str, str] = RENAMED) -> dict[str, Any]:
+    """Return stored settings under their current names. Raises InputError where one is given under both names."""
+    for former, name in renamed.items():
         if former in values and name in values:
-            raise ValueError(f"{former} is the former name of {name}: give one of them")
-    return {current_name(name): value for name, value in values.items()}
+            raise InputError(former, f"it is the former name of {name}, which is given too", f"Give {name} alone.")
+    return {renamed.get(name, name): value for name, value in values.items()}
+
+
+def accept_former_names(values: Mapping[str, Any], renamed: Mapping[str, str] = RENAMED) -> dict[str, Any]:
+    """Return a user's settings under their current names, with a FutureWarning for each former name.
+
+    Raises InputError where a setting is given under both names.
+    """
+    for former, name in renamed.items():
+        if former in values:
+            message = f"the setting {former} is now {name}; the former name ends with the next release"
+            warnings.warn(message, FutureWarning, stacklevel=2)
+    return with_current_names(values, renamed)

@@ -1,4 +1,4 @@
-"""Resolve the settings of a run from all their sources in one order of precedence.
+"""Settings precedence: resolve the settings of a run from all their sources.
 
 A call goes before a file that it names, that before environment variables, those before the user's own file, and that
 before the defaults. In the user's file a name holds for every algorithm that has such a setting; a name under an
@@ -19,15 +19,16 @@ from pydantic import BaseModel
 from hybridloop.errors import InputError
 from hybridloop.runtime.paths import config_file
 from hybridloop.settings import SETTINGS, RunSettings
-from hybridloop.settings.inputs import checked, circuit_text
-from hybridloop.settings.renamed import RENAMED, current_name
+from hybridloop.settings.inputs import circuit_text
+from hybridloop.settings.renamed import RENAMED, accept_former_names, current_name
+from hybridloop.settings.validation import validate
 from hybridloop.settings.yaml import parse_yaml, read_yaml
 
 PREFIX = "HYBRIDLOOP_"
 # Variables that are no settings of a run; those of the emulator's command line begin with EMULATOR.
 NO_SETTINGS = frozenset({"HOME", "JOURNAL", "CRASH_AT", "STACK_PART"})
 CALL, DEFAULT = "the call", "default"
-_SIMILAR = 0.85  # a name that is so similar to a setting's is a misspelt one; others may belong to other programs
+_SIMILAR = 0.85  # a name this similar to a setting's is a misspelt one; others may belong to other programs
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +57,21 @@ def resolve_settings(algorithm: str, *layers: Layer, environ: Mapping[str, str] 
     invalid setting, and with its source if that was not the call.
     """
     model = SETTINGS[algorithm]
-    leaves: dict[str, tuple[Any, str]] = {}
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
     for layer in (*_user_layers(algorithm, environ), *layers):
-        for name, value in _flatten(model, layer.values):
-            leaves = {other: known for other, known in leaves.items() if not _overlap(name, other)}
-            leaves[name] = value, layer.source
-    sources = {name: source for name, (_, source) in leaves.items()}
+        for name, value in _flatten(model, accept_former_names(layer.values)):
+            for other in [other for other in values if _overlap(name, other)]:
+                del values[other], sources[other]
+            values[name], sources[name] = value, layer.source
     try:
-        return ResolvedSettings(checked(model, nest({name: value for name, (value, _) in leaves.items()})), sources)
+        return ResolvedSettings(validate(model, nest(values)), sources)
     except InputError as error:
         raise _with_source(error, sources) from error
 
 
 def user_defaults(algorithm: str, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """Return what the user's variables and file set for an algorithm, by full names. Raises InputError."""
+    """Return the settings of the user's variables and file for an algorithm, by full names. Raises InputError."""
     resolved = resolve_settings(algorithm, environ=environ)
     values = dict(_flatten(type(resolved.settings), resolved.settings.model_dump()))
     return {name: value for name, value in values.items() if name in resolved.sources}
@@ -77,7 +79,7 @@ def user_defaults(algorithm: str, environ: Mapping[str, str] = os.environ) -> di
 
 def unknown_variables(environ: Mapping[str, str] = os.environ) -> list[str]:
     """Return the variables with our prefix that set nothing."""
-    return [name for name, path in _variables(environ) if path[0] not in _names() and not _is_no_setting(name)]
+    return [name for name, path in _variables(environ) if path[0] not in _names()]
 
 
 def overview(algorithms: Iterable[str], environ: Mapping[str, str] = os.environ) -> list[dict[str, Any]]:
@@ -90,11 +92,6 @@ def overview(algorithms: Iterable[str], environ: Mapping[str, str] = os.environ)
             row = {"setting": name, "algorithms": [], "value": value, "source": source}
             rows.setdefault((name, repr(value), source), row)["algorithms"].append(algorithm)
     return list(rows.values())
-
-
-def _overlap(name: str, other: str) -> bool:
-    """Whether two full names cannot both be set: the same setting, or a group and a setting in it."""
-    return f"{other}.".startswith(f"{name}.") or f"{name}.".startswith(f"{other}.")
 
 
 def nest(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,8 +108,13 @@ def nest(settings: Mapping[str, Any]) -> dict[str, Any]:
     return nested
 
 
+def _overlap(name: str, other: str) -> bool:
+    """Return True for a setting and itself, and for a group and a setting in it: only one of them can be set."""
+    return f"{other}.".startswith(f"{name}.") or f"{name}.".startswith(f"{other}.")
+
+
 def _user_layers(algorithm: str, environ: Mapping[str, str]) -> Iterator[Layer]:
-    """The user's file and variables as far as they are about this algorithm, in the order of precedence."""
+    """Yield the layers of the user's file and variables for an algorithm, in the order of precedence."""
     path = config_file(environ)
     if path.is_file():
         values = read_yaml(path, "user's settings")
@@ -120,33 +122,32 @@ def _user_layers(algorithm: str, environ: Mapping[str, str]) -> Iterator[Layer]:
         yield Layer(str(path), {name: value for name, value in values.items() if _is_setting(algorithm, name)})
         yield Layer(str(path), values.get(algorithm) or {})
     for_all, for_one = [], []
-    for name, parts in _variables(environ):
-        if _is_no_setting(name) or not environ[name]:
+    for variable, (first, *rest) in _variables(environ):
+        if not environ[variable]:
             continue
-        if parts[0] not in _names():
-            _refuse_misspelt(name, parts)
+        if first not in _names():
+            _refuse_misspelt(variable, [first, *rest])
             continue
-        value = parse_yaml(environ[name], name)
-        if parts[0] == algorithm and len(parts) > 1:
-            for_one.append(Layer(name, {".".join(parts[1:]): value}))
-        elif _is_setting(algorithm, parts[0]):
-            for_all.append(Layer(name, {".".join(parts): value}))
+        value = parse_yaml(environ[variable], variable)
+        if first == algorithm and rest:
+            for_one.append(Layer(variable, {".".join(rest): value}))
+        elif _is_setting(algorithm, first):
+            for_all.append(Layer(variable, {".".join([first, *rest]): value}))
     yield from (*for_all, *for_one)
 
 
 def _variables(environ: Mapping[str, str]) -> list[tuple[str, list[str]]]:
-    """All variables with our prefix, sorted by name, each with its path."""
-    names = sorted(name for name in environ if name.startswith(PREFIX))
-    return [(name, name.removeprefix(PREFIX).lower().split("__")) for name in names]
-
-
-def _is_no_setting(variable: str) -> bool:
-    name = variable.removeprefix(PREFIX)
-    return name in NO_SETTINGS or name.startswith("EMULATOR_")
+    """Return the variables that may be settings, sorted, each with its path of lower-case names."""
+    names = sorted(name.removeprefix(PREFIX) for name in environ if name.startswith(PREFIX))
+    return [
+        (PREFIX + name, name.lower().split("__"))
+        for name in names
+        if name not in NO_SETTINGS and not name.startswith("EMULATOR_")
+    ]
 
 
 def _names() -> frozenset[str]:
-    """Everything that may stand first in a path: the settings of any algorithm, and the algorithms."""
+    """Return all names that may come first in a path: settings of any algorithm, and algorithms."""
     return frozenset({*SETTINGS, *RENAMED, *(name for model in SETTINGS.values() for name in model.model_fields)})
 
 
@@ -158,30 +159,27 @@ def _check_names(values: Mapping[str, Any], path: str) -> None:
     for name, value in values.items():
         if name not in _names():
             similar = difflib.get_close_matches(str(name), sorted(_names()), n=1)
-            hint = f"Did you mean {similar[0]!r}?" if similar else "`hybridloop config` lists what there is."
+            hint = f"Did you mean {similar[0]!r}?" if similar else "`hybridloop config` lists all settings."
             raise InputError(f"{path}, {name}", "there is no setting of that name", hint)
         if name in SETTINGS and not isinstance(value, Mapping | None):
             raise InputError(f"{path}, {name}", f"{value!r} holds no settings by name", "Indent them below it.")
 
 
-def _refuse_misspelt(name: str, parts: list[str]) -> None:
+def _refuse_misspelt(variable: str, path: list[str]) -> None:
     """Raise InputError for a variable that is nearly a setting's: a misspelt cap that has no effect costs money."""
-    if similar := difflib.get_close_matches(parts[0], sorted(_names()), n=1, cutoff=_SIMILAR):
-        suggestion = PREFIX + "__".join([similar[0], *parts[1:]]).upper()
-        raise InputError(name, "there is no setting of that name", f"Did you mean {suggestion}?")
+    if similar := difflib.get_close_matches(path[0], sorted(_names()), n=1, cutoff=_SIMILAR):
+        suggestion = PREFIX + "__".join([similar[0], *path[1:]]).upper()
+        raise InputError(variable, "there is no setting of that name", f"Did you mean {suggestion}?")
 
 
 def _flatten(model: type[BaseModel], values: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, Any]]:
-    """Each setting by its full name; those of an inner model one by one, so that layers add to each other."""
-    for given, value in values.items():
-        name = current_name(given)
+    """Yield settings by full names; those of an inner model one by one, so that layers add to each other."""
+    for name, value in values.items():
         field = model.model_fields.get(name)
         inner = None if field is None else field.annotation
-        is_group = isinstance(inner, type) and issubclass(inner, BaseModel)
-        if is_group and isinstance(value, Mapping):
-            yield from _flatten(inner, value, f"{group}{name}.")  # type: ignore[arg-type]
-        elif is_group and isinstance(value, BaseModel):
-            yield from _flatten(inner, value.model_dump(), f"{group}{name}.")  # type: ignore[arg-type]
+        if isinstance(inner, type) and issubclass(inner, BaseModel) and isinstance(value, Mapping | BaseModel):
+            inner_values = value.model_dump() if isinstance(value, BaseModel) else value
+            yield from _flatten(inner, inner_values, f"{group}{name}.")
         else:
             yield f"{group}{name}", circuit_text(value) if name == "ansatz" else value
 
@@ -190,7 +188,7 @@ def _with_source(error: InputError, sources: Mapping[str, str]) -> InputError:
     """Return the error with the setting's source, if that was not the call."""
     source = next((source for name, source in sources.items() if _overlap(name, error.field)), None)
     elsewhere = sorted({source for source in sources.values() if not _is_call(source)})
-    if source is None and elsewhere:  # it is about several settings
+    if source is None and elsewhere:  # the error is about several settings
         return InputError(error.field, error.problem, f"{error.remedy} Set elsewhere: {', '.join(elsewhere)}.")
     if source is None or _is_call(source):
         return error

@@ -1,66 +1,87 @@
-"""What pydantic says of values that are off, in plain words: which, why, and what to give instead."""
+"""Validation of a settings model, with each invalid value reported as an InputError in plain words."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from hybridloop.errors import InputError
 from hybridloop.settings import SETTINGS
 
-_BOUNDS, _VALUE = "Give a value within these bounds.", "Give such a value."
-# by pydantic's kind of error; one that is not here says itself what is wrong
-_IN_WORDS = {
-    "missing": ("it is missing", "Give it."),
-    "greater_than": ("it has to be above {gt}", _BOUNDS),
-    "greater_than_equal": ("it has to be {ge} or more", _BOUNDS),
-    "less_than": ("it has to be below {lt}", _BOUNDS),
-    "less_than_equal": ("it has to be {le} or less", _BOUNDS),
-    "finite_number": ("it has to be a finite number", _VALUE),
-    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), ("it has to be a whole number", _VALUE)),
-    **dict.fromkeys(("float_type", "float_parsing"), ("it has to be a number", _VALUE)),
-    **dict.fromkeys(("bool_type", "bool_parsing"), ("it has to be yes or no", _VALUE)),
-    **dict.fromkeys(("enum", "literal_error"), ("it has to be {expected}", "Give one of them.")),
-    "model_type": ("it has to hold settings by name", "Indent them below it, or name one as NAME.SETTING."),
-    "string_type": ("it has to be a text", _VALUE),
-    "string_too_short": ("it has to have {min_length} characters or more", _VALUE),
-    "string_too_long": ("it has to have {max_length} characters or fewer", _VALUE),
-    "string_pattern_mismatch": ("it does not match {pattern}", _VALUE),
+M = TypeVar("M", bound=BaseModel)
+
+_RANGE, _TYPE = "Give a value in this range.", "Give a value of this type."
+# by pydantic's error type; other types have a message of their own
+_MESSAGES = {
+    "missing": ("it is missing", "Give a value."),
+    "greater_than": ("must be above {gt}", _RANGE),
+    "greater_than_equal": ("must be {ge} or more", _RANGE),
+    "less_than": ("must be below {lt}", _RANGE),
+    "less_than_equal": ("must be {le} or less", _RANGE),
+    "finite_number": ("must be a finite number{example}", _TYPE),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), ("must be an integer{example}", _TYPE)),
+    **dict.fromkeys(("float_type", "float_parsing"), ("must be a number{example}", _TYPE)),
+    **dict.fromkeys(("bool_type", "bool_parsing"), ("must be true or false", _TYPE)),
+    **dict.fromkeys(("list_type", "tuple_type"), ("must be a list{example}", _TYPE)),
+    **dict.fromkeys(("enum", "literal_error"), ("must be {expected}", "Give one of them.")),
+    "dict_type": ("must be a mapping of names to values{example}", _TYPE),
+    "model_type": ("must be a mapping of settings", "Indent them below it, or name one as NAME.SETTING."),
+    "string_type": ("must be a string{example}", _TYPE),
+    "string_too_short": ("must have {min_length} characters or more", "Give a longer value."),
+    "string_too_long": ("must have {max_length} characters or fewer", "Give a shorter value."),
+    "string_pattern_mismatch": ("does not match {pattern}", "Change it."),
 }
 
 
-def refusal(error: ValidationError, model: type[BaseModel], *, of: str = "") -> InputError:
-    """The first value of the model that is off, as an error of ours; `of` is what has these fields."""
-    every = error.errors(include_url=False)
-    first = next(each for each in reversed(every) if each["loc"][:1] == every[0]["loc"][:1])  # of a choice the last
-    names = [str(part) for part in first["loc"] if isinstance(part, int) or part.isidentifier()]
-    field = " ".join(part for part in (of, ".".join(names)) if part) or "settings"
+def validate(model: type[M], values: Mapping[str, Any], *, of: str = "") -> M:
+    """Return the model of these values. Raises InputError for the first invalid one; `of` is prefixed to its name."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise _input_error(error, model, of) from error
+
+
+def _input_error(error: ValidationError, model: type[BaseModel], of: str) -> InputError:
+    errors = error.errors(include_url=False)
+    first = next(item for item in reversed(errors) if item["loc"][:1] == errors[0]["loc"][:1])  # of a union the last
+    *group, name = first["loc"] or ("",)
+    path = [str(part) for part in first["loc"] if isinstance(part, int) or part.isidentifier()]
+    field = " ".join(part for part in (of, ".".join(path)) if part) or "settings"
+    inner = _model_at(model, group)
     if first["type"] == "extra_forbidden":
-        return InputError(field, "there is no such setting", _instead(str(first["loc"][-1]), model, first["loc"][:-1]))
+        return InputError(field, "there is no such setting", _suggestion(str(name), inner))
     facts, value = first.get("ctx", {}), first.get("input")
-    said, usual = first["msg"].removeprefix("Value error, "), "Change it."
-    if first["type"] in _IN_WORDS:
-        words, usual = _IN_WORDS[first["type"]]
-        said = words.format(**facts)
-    is_told = isinstance(value, Mapping) or said.startswith(repr(value))  # it is about several, or told already
-    return InputError(field, said if is_told else f"{value!r:.80}: {said}", str(facts.get("remedy", usual)))
+    message, remedy = first["msg"].removeprefix("Value error, "), "Change it."
+    if first["type"] in _MESSAGES:
+        template, remedy = _MESSAGES[first["type"]]
+        message = template.format(**facts, example=_example(inner, str(name)))
+    # a mapping is invalid for several of its values; some messages begin with the value
+    has_value = isinstance(value, Mapping) or message.startswith(repr(value))
+    return InputError(field, message if has_value else f"{value!r:.80}: {message}", str(facts.get("remedy", remedy)))
 
 
-def _instead(name: str, model: type[BaseModel], path: Sequence[int | str]) -> str:
-    """What may have been meant by a name that is not there: one like it, or an algorithm that has it."""
-    there = _fields_at(model, path)
-    if near := difflib.get_close_matches(name, there, n=1):
-        return f"Did you mean {near[0]!r}?"
-    others = [algorithm for algorithm, each in SETTINGS.items() if name in each.model_fields]
-    return f"It is a setting of {', '.join(others)}." if others else f"There are: {', '.join(there)}."
+def _suggestion(name: str, model: type[BaseModel]) -> str:
+    """Suggest a similar setting for an unknown name, or the algorithms that have it."""
+    if similar := difflib.get_close_matches(name, model.model_fields, n=1):
+        return f"Did you mean {similar[0]!r}?"
+    others = [algorithm for algorithm, other in SETTINGS.items() if name in other.model_fields]
+    return f"It is a setting of {', '.join(others)}." if others else f"There are: {', '.join(model.model_fields)}."
 
 
-def _fields_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
-    """The names of the fields of what stands at that path in a model."""
+def _example(model: type[BaseModel], name: str) -> str:
+    """Return an example of a field's value as a clause; empty where the field has none."""
+    field = model.model_fields.get(name)
+    example = None if field is None else next(iter(field.examples or ()), field.default)
+    return f", for example {example}" if isinstance(example, str | int | float) else ""
+
+
+def _model_at(model: type[BaseModel], path: Sequence[int | str]) -> type[BaseModel]:
+    """Return the inner model at a path of field names."""
     for part in path:
         inner = model.model_fields[str(part)].annotation if part in model.model_fields else None
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             model = inner
-    return list(model.model_fields)
+    return model

@@ -1,4 +1,4 @@
-"""Plain YAML: names, numbers, texts, and nothing that unfolds or hides."""
+"""Plain YAML: names, numbers and text; aliases and duplicate names are refused."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import yaml
 from hybridloop.errors import InputError
 
 MAX_BYTES = 64 * 1024
+_PLAIN = "Write plain YAML: names, numbers and text."
 
 
 def read_yaml(path: Path, of: str, *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
-    """What a file holds by name; `of` is what it was given as. Raises InputError."""
+    """Return the mapping in a file; `of` names the option that gave the file. Raises InputError."""
     try:
         size = path.stat().st_size
         if size > max_bytes:
@@ -23,33 +24,33 @@ def read_yaml(path: Path, of: str, *, max_bytes: int = MAX_BYTES) -> dict[str, A
         raise InputError(of, f"{path} is no text", "Give a YAML file in UTF-8.") from error
     except OSError as error:
         raise InputError(of, f"{path} can't be read ({error.strerror})", "Check the path.") from error
-    found = parse_yaml(text, f"{of} {path}")
-    if not isinstance(found, dict):
-        raise InputError(of, f"{path} holds no settings by name", "Write one setting a line, as `shots: 2000`.")
-    return found
+    values = parse_yaml(text, f"{of} {path}")
+    if not isinstance(values, dict):
+        raise InputError(of, f"{path} holds no settings by name", "Write one setting per line, as `shots: 2000`.")
+    return values
 
 
 def parse_yaml(text: str, of: str) -> Any:
-    """The value of a text. Raises InputError."""
+    """Parse text to a plain value; `of` names its source. Raises InputError."""
     try:
-        return yaml.load(text, Loader=_Plain)  # a SafeLoader: plain values only
+        return yaml.load(text, Loader=_PlainLoader)  # a SafeLoader: plain values only
     except yaml.YAMLError as error:
-        raise InputError(of, _in_words(error, text), "Write plain YAML: names, numbers, texts.") from error
+        raise InputError(of, _error_message(error, text), _PLAIN) from error
     except RecursionError as error:
-        raise InputError(of, "it is nested too deeply", "Write plain YAML: names, numbers, texts.") from error
+        raise InputError(of, "it is nested too deeply", _PLAIN) from error
 
 
-def _in_words(error: yaml.YAMLError, text: str) -> str:
-    """What is wrong with a text, and in which of its lines where it has several."""
+def _error_message(error: yaml.YAMLError, text: str) -> str:
+    """Return the error on one line, with its line number if the text has several lines."""
     if not isinstance(error, yaml.MarkedYAMLError):
         return " ".join(str(error).split())
-    said = " ".join(f"{error.context or ''} {error.problem or ''}".split())
-    is_one = error.problem_mark is None or "\n" not in text.rstrip("\n")
-    return said if is_one else f"line {error.problem_mark.line + 1}: {said}"
+    message = " ".join(f"{error.context or ''} {error.problem or ''}".split())
+    is_one_line = error.problem_mark is None or "\n" not in text.rstrip("\n")
+    return message if is_one_line else f"line {error.problem_mark.line + 1}: {message}"
 
 
-class _Plain(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
-    """Plain values: no alias, which may unfold without end, and no name given twice, of which one would be lost."""
+class _PlainLoader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
+    """Loader that refuses aliases, which may expand without bound, and duplicate names, of which one would be lost."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):

@@ -90,16 +90,23 @@ def test_a_file_of_another_kind_is_named_and_sent_where_it_belongs(
         ),
         ("levels=3", "It is a setting of vqd."),
         ("zzz=3", "There are: seed, target"),
-        ("shots=many", "shots: 'many': it has to be a whole number."),
-        ("mapping=bravyi", "mapping: 'bravyi': it has to be 'parity' or 'jordan-wigner'."),
-        ("failure=3", "failure: 3: it has to hold settings by name."),
+        ("shots=many", "shots: 'many': must be an integer, for example 4000."),
+        ("mapping=bravyi", "mapping: 'bravyi': must be 'parity' or 'jordan-wigner'."),
+        ("failure=3", "failure: 3: must be a mapping of settings."),
         ("max_cost=50", "max_cost: 50 has no unit; give for example 50USD"),
         ("max_cost=50EUR", "no target bills in EUR; give USD, HQC or eHQC"),
-        ("session_slots=a/b", "session_slots: 'a/b': it does not match"),
+        ("session_slots=a/b", "session_slots: 'a/b': does not match"),
     ],
 )
 def test_a_setting_that_is_none_is_said_in_plain_words(given: str, complaint: str, say: Hybridloop, home: Path) -> None:
     assert complaint in refused(say("run", "vqe", "h2", "--set", given), home)
+
+
+def test_the_former_name_of_an_option_is_accepted_and_its_new_name_is_printed(say: Hybridloop, home: Path) -> None:
+    message = refused(say("run", "vqe", "h2", "--exclusive-hold", "5"), home)
+    assert "hybridloop: the setting exclusive_hold is now exclusive_access_budget; " in message
+    assert message.count("FutureWarning") == 0
+    assert "exclusive_access_budget: '5' is not an amount with a unit" in message
 
 
 def test_a_settings_file_that_is_no_yaml_is_refused_with_its_line(say: Hybridloop, home: Path, tmp_path: Path) -> None:

@@ -23,15 +23,8 @@ from hybridloop.reports.verify import verified
 from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import kept_in_journal
-from hybridloop.settings import (
-    SETTINGS,
-    MixerName,
-    ObjectiveName,
-    ProblemText,
-    QaoaSettings,
-    RqaoaSettings,
-    RunSettings,
-)
+from hybridloop.settings import SETTINGS, ProblemText, QaoaSettings, RqaoaSettings, RunSettings
+from hybridloop.settings.algorithms import MixerName, ObjectiveName
 from tests.conftest import Emulator
 from tests.paths import DOCS
 from tests.preparation_helpers import prepare_qaoa, settings_for

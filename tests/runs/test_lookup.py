@@ -32,7 +32,8 @@ from hybridloop.runs.lookup import RunRequest, find_run, run_of_key, settings_of
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.statuses import status_after
 from hybridloop.runs.stored_run import kept_in_journal
-from hybridloop.settings import GroupingName, ProblemText, VqeSettings
+from hybridloop.settings import ProblemText, VqeSettings
+from hybridloop.settings.algorithms import GroupingName
 from tests.conftest import Emulator
 
 H2 = ProblemText(name="h2")

@@ -106,7 +106,7 @@ def test_a_variable_is_read_as_the_setting_is(
 @pytest.mark.parametrize(
     ("variables", "file", "complaint"),
     [
-        ({"HYBRIDLOOP_SHOTS": "0"}, "", r"^HYBRIDLOOP_SHOTS: 0: it has to be 1 or more"),
+        ({"HYBRIDLOOP_SHOTS": "0"}, "", r"^HYBRIDLOOP_SHOTS: 0: must be 1 or more"),
         ({"HYBRIDLOOP_SHOTS": "many"}, "", r"^HYBRIDLOOP_SHOTS: 'many': "),
         ({"HYBRIDLOOP_SHOTS": "[1"}, "", r"^HYBRIDLOOP_SHOTS: while parsing"),
         ({"HYBRIDLOOP_FAILURE__RETRIES": "-1"}, "", r"^HYBRIDLOOP_FAILURE__RETRIES: -1"),
@@ -114,7 +114,7 @@ def test_a_variable_is_read_as_the_setting_is(
         ({"HYBRIDLOOP_SHOT": "1"}, "", r"^HYBRIDLOOP_SHOT: there is no setting .* Did you mean HYBRIDLOOP_SHOTS\?"),
         ({"HYBRIDLOOP_MAX_COSTS": "1USD"}, "", r"Did you mean HYBRIDLOOP_MAX_COST\?"),
         ({"HYBRIDLOOP_VQE__SHOT": "1"}, "", r"^HYBRIDLOOP_VQE__SHOT: .* Did you mean 'shots'"),
-        ({}, "shots: 0", r"config\.yaml, shots: 0: it has to be 1 or more"),
+        ({}, "shots: 0", r"config\.yaml, shots: 0: must be 1 or more"),
         ({}, "shot: 1", r"config\.yaml, shot: there is no setting of that name.* Did you mean 'shots'"),
         ({}, "vqe: 1", r"config\.yaml, vqe: 1 holds no settings by name"),
         ({}, "- 1", r"config\.yaml holds no settings by name"),

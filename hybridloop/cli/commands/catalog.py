@@ -92,12 +92,12 @@ def optimizers(*, json: AsJson = False) -> None:
     Example: hybridloop optimizers
     """
     from hybridloop.algorithms.optimizers.registry import OPTIMIZERS
-    from hybridloop.settings.optimizer_plugins import find_search, package_of, plug_ins
+    from hybridloop.settings.optimizer_plugins import find_optimizer, optimizer_plugins, package_of
 
     rows = [_row(name, "hybridloop", search.honours, search.does) for name, search in OPTIMIZERS.items()]
-    for name, entry in plug_ins().items():
+    for name, entry in optimizer_plugins().items():
         try:
-            search = find_search(name)
+            search = find_optimizer(name)
         except InputError as error:  # of one that can't be used the others are listed all the same
             rows.append(_row(name, package_of(entry), (), error.problem))
         else:

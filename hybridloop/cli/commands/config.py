@@ -59,9 +59,9 @@ def init(
 
     Example: hybridloop init settings.yaml --algorithm qaoa
     """
-    from hybridloop.settings.template import settings_text
+    from hybridloop.settings.template import settings_template
 
-    text = settings_text(_known(algorithm))
+    text = settings_template(_known(algorithm))
     if file is None:
         print(text, end="")
         return

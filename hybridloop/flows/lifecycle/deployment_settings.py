@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 from prefect import get_run_logger
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from hybridloop.errors import InputError
 from hybridloop.settings import RunSettings
-from hybridloop.settings.renamed import with_current_names
-from hybridloop.settings.validation import refusal
+from hybridloop.settings.renamed import accept_former_names
+from hybridloop.settings.validation import validate
 
 S = TypeVar("S", bound=RunSettings)
 _FILLED_IN = "__prefect_kind"  # marks what Prefect fills in at a run's creation: the run's own parameters have it
@@ -42,12 +42,11 @@ def merge_settings(settings: S, own: Mapping[str, Any]) -> S:
     for name, value in missing(settings, own).items():
         given[name] = {**value, **given[name]} if name in given else value
     try:
-        return type(settings).model_validate(given)
-    except ValidationError as error:
-        found = refusal(error, type(settings))
-        what = f"with what the deployment sets ({', '.join(_names(own))}): {found.problem}"
+        return validate(type(settings), given)
+    except InputError as error:
+        what = f"with what the deployment sets ({', '.join(_names(own))}): {error.problem}"
         raise InputError(
-            f"settings.{found.field}", what, "Give null for what the deployment sets and this run is to do without."
+            f"settings.{error.field}", what, "Give null for what the deployment sets and this run is to do without."
         ) from error
 
 
@@ -72,7 +71,7 @@ def _deployments_own() -> Mapping[str, Any]:
         return {}
     with get_client(sync_client=True) as client:
         own = client.read_deployment(deployment).parameters.get("settings")
-    return with_current_names(own) if isinstance(own, Mapping) and _FILLED_IN not in own else {}
+    return accept_former_names(own) if isinstance(own, Mapping) and _FILLED_IN not in own else {}
 
 
 def _names(values: Mapping[str, Any]) -> list[str]:

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from hybridloop.errors import InputError
 from hybridloop.settings import LIMITS, SETTINGS, ProblemText, RunSettings
-from hybridloop.settings.renamed import FORMER, with_current_names
+from hybridloop.settings.renamed import FORMER, accept_former_names
 from hybridloop.settings.sources import nest
-from hybridloop.settings.validation import refusal
+from hybridloop.settings.validation import validate
 
 MAX_POINTS = 10_000
 MAX_BYTES = 500_000  # of parameters: a Prefect server takes 512 KiB
@@ -79,9 +80,9 @@ class SweepSpec(BaseModel):
     @classmethod
     def _accept_former_names(cls, value: object) -> object:
         if isinstance(value, Mapping):
-            return with_current_names(value)
+            return accept_former_names(value)
         if isinstance(value, list | tuple):
-            return [with_current_names(point) if isinstance(point, Mapping) else point for point in value]
+            return [accept_former_names(point) if isinstance(point, Mapping) else point for point in value]
         return value
 
     @field_validator("algorithm")
@@ -131,10 +132,9 @@ def points_of(spec: SweepSpec) -> Iterator[Point]:
                     merged |= {f"failure.{inner}": each for inner, each in value.items()}
                 else:
                     merged[name] = value
-            settings = SETTINGS[spec.algorithm].model_validate(nest(merged))
-        except ValidationError as error:
-            found = refusal(error, SETTINGS[spec.algorithm])
-            facts = {"said": f"point {number}: {found.field}: {found.problem}", "remedy": found.remedy}
+            settings = validate(SETTINGS[spec.algorithm], nest(merged))
+        except InputError as error:
+            facts = {"said": f"point {number}: {error.field}: {error.problem}", "remedy": error.remedy}
             raise PydanticCustomError("point", "{said}", facts) from error
         except ValueError as error:
             raise ValueError(f"point {number}: {error}") from error

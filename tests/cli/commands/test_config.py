@@ -13,7 +13,7 @@ from hybridloop.cli.options import layers_of
 from hybridloop.local_stack import PrefectServer
 from hybridloop.settings import SETTINGS
 from hybridloop.settings.sources import resolve_settings
-from hybridloop.settings.template import settings_text
+from hybridloop.settings.template import settings_template
 from hybridloop.settings.yaml import parse_yaml
 from tests.cli.shell_helpers import Said, WorkspaceShell
 
@@ -23,14 +23,14 @@ Hybridloop = Callable[..., Said]
 @pytest.mark.parametrize("algorithm", SETTINGS)
 def test_the_file_that_is_written_loads_back_to_the_defaults(algorithm: str, tmp_path: Path) -> None:
     path = tmp_path / "settings.yaml"
-    path.write_text(settings_text(algorithm), "utf-8")
+    path.write_text(settings_template(algorithm), "utf-8")
     found = resolve_settings(algorithm, *layers_of(path, [], {}), environ={"HYBRIDLOOP_HOME": str(tmp_path)})
     assert found.settings == SETTINGS[algorithm]()
 
 
 @pytest.mark.parametrize("algorithm", SETTINGS)
 def test_every_setting_stands_in_it_with_its_words(algorithm: str) -> None:
-    text = settings_text(algorithm)
+    text = settings_template(algorithm)
     words = " ".join(line.strip().removeprefix("# ") for line in text.split("\n"))
     for name, field in SETTINGS[algorithm].model_fields.items():
         assert f"\n{name}:" in text or f"\n# {name}:" in text
@@ -41,7 +41,7 @@ def test_every_setting_stands_in_it_with_its_words(algorithm: str) -> None:
 
 @pytest.mark.parametrize("algorithm", SETTINGS)
 def test_each_example_in_it_is_a_value_that_is_taken(algorithm: str) -> None:
-    for line in settings_text(algorithm).split("\n"):
+    for line in settings_template(algorithm).split("\n"):
         name, colon, example = line.removeprefix("# ").partition(": ")
         if line.startswith("# ") and colon and name in SETTINGS[algorithm].model_fields:
             SETTINGS[algorithm].model_validate({name: parse_yaml(example, name)})
@@ -50,12 +50,12 @@ def test_each_example_in_it_is_a_value_that_is_taken(algorithm: str) -> None:
 def test_a_file_that_is_there_is_replaced_only_where_that_is_asked(say: Hybridloop, tmp_path: Path) -> None:
     path = tmp_path / "settings.yaml"
     assert say("init", str(path), "--algorithm", "qaoa").code == 0
-    assert path.read_text("utf-8") == settings_text("qaoa")
+    assert path.read_text("utf-8") == settings_template("qaoa")
     refused = say("init", str(path))
     assert (refused.code, "is there already" in refused.err) == (2, True)
-    assert path.read_text("utf-8") == settings_text("qaoa")
+    assert path.read_text("utf-8") == settings_template("qaoa")
     assert say("init", str(path), "--force").code == 0
-    assert path.read_text("utf-8") == settings_text("vqe") == say("init").out
+    assert path.read_text("utf-8") == settings_template("vqe") == say("init").out
 
 
 @pytest.mark.parametrize("command", [("init", "--algorithm", "qao"), ("config", "qao")])

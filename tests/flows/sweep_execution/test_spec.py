@@ -80,7 +80,7 @@ def test_a_key_goes_by_what_a_run_is_and_not_by_its_limits(shots: int, seed: int
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"grid": {"shots": [10, 0]}}, r"point 2: shots: 0: it has to be 1 or more"),
+        ({"grid": {"shots": [10, 0]}}, r"point 2: shots: 0: must be 1 or more"),
         ({"grid": {"shot": [10]}}, r"point 1: shot: there is no such setting"),
         ({"settings": {"seed": 1}, "points": [{"failure.retries": -1}]}, r"point 2: failure.retries"),
         ({"settings": {"seed": 1}, "grid": {"seed.x": [2]}}, "point 1: seed is given as 1 already"),
