@@ -1,10 +1,17 @@
-"""Ask-and-tell interface of all optimizers: they ask for points and are told estimates; they never measure."""
+"""Ask-and-tell interface of all optimizers: they ask for points and are told estimates; they never measure.
+
+With the convergence criterion, the checks of settings, and the state as JSON that they share.
+"""
 
 from __future__ import annotations
 
+import enum
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from dataclasses import dataclass, fields, is_dataclass
+from itertools import repeat
+from types import UnionType
+from typing import Any, ClassVar, Protocol, Self, cast, get_args, get_origin, get_type_hints, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,21 +139,115 @@ def count_repeat(repeats: int, optimizer: str, estimates: Sequence[Estimate | Fa
     return repeats + 1
 
 
-def point_estimate_to_json(estimate: PointEstimate | None) -> JSON:
-    """Convert a point estimate to a JSON value."""
-    return None if estimate is None else [estimate.point.tolist(), estimate.value, estimate.standard_error]
+def check_positive(setting: str, value: float, kind: str) -> None:
+    """Raise InputError unless a setting is positive and finite; `kind` names its kind and unit."""
+    if not (value > 0 and math.isfinite(value)):
+        raise InputError(setting, f"{value} is not above 0", f"Give a positive {kind}.")
 
 
-def point_estimate_from_json(row: Sequence[Any] | None) -> PointEstimate | None:
-    """Restore a point estimate from its JSON value."""
-    return None if row is None else PointEstimate(np.array(row[0], float), *row[1:])
+def check_at_least_one(setting: str, value: int, remedy: str = "Give 1 or more.") -> None:
+    """Raise InputError if a setting is below 1."""
+    if value < 1:
+        raise InputError(setting, f"{value} is below 1", remedy)
 
 
-def stop_to_json(stop: Stop | None) -> JSON:
-    """Convert a stop to a JSON value."""
-    return None if stop is None else [stop.converged, stop.reason]
+@dataclass(frozen=True, slots=True)
+class ConvergenceForecast:
+    """Convergence forecast of a round's model: energies in hartree, the slope in hartree per radian.
+
+    `gain` is the expected decrease of the energy by the step. `noise` is the expected cost of shot noise in the model's
+    slopes: the variance of a slope over twice the curvature along it. `slope` is the gradient's Euclidean norm before
+    the step.
+    """
+
+    gain: float
+    noise: float
+    slope: float
 
 
-def stop_from_json(row: Sequence[Any] | None) -> Stop | None:
-    """Restore a stop from its JSON value."""
-    return None if row is None else Stop(*row)
+@dataclass(frozen=True, slots=True)
+class Termination:
+    """Termination criterion: a search has converged once `patience` rounds in a row met the tolerances.
+
+    A round meets them if its expected gain is at most `tolerance` (hartree) and the cost of shot noise is at most that
+    too: a small step from a noisy model is no sign of a minimum. With `gradient_norm` (hartree per radian), a slope of
+    at most that suffices. `max_rounds` ends a search that does not converge.
+    """
+
+    tolerance: float
+    patience: int = 1
+    gradient_norm: float | None = None
+    max_rounds: int = 200
+
+    def __post_init__(self) -> None:
+        check_positive("tolerance", self.tolerance, "number")
+        if self.gradient_norm is not None:
+            check_positive("gradient_norm", self.gradient_norm, "number")
+        check_at_least_one("patience", self.patience)
+        check_at_least_one("max_rounds", self.max_rounds)
+
+    def check(self, forecasts: Sequence[ConvergenceForecast], rounds: int) -> Stop | None:
+        """Return the reason to stop after `rounds` rounds with these forecasts, oldest first; None to continue."""
+        recent = forecasts[-self.patience :]
+        if len(recent) == self.patience and all(map(self._is_met, recent)):
+            last = recent[-1]
+            gain, noise, slope = 1e3 * last.gain, 1e3 * last.noise, 1e3 * last.slope
+            reason = f"expected gain of the last step {gain:.2g} mHa, cost of shot noise {noise:.2g} mHa"
+            if self.gradient_norm is not None and last.slope <= self.gradient_norm:
+                reason += f", slope {slope:.2g} mHa/rad"
+            return Stop(converged=True, reason=reason)
+        if rounds >= self.max_rounds:
+            return Stop(converged=False, reason=f"the optimizer's limit of {self.max_rounds} rounds was reached")
+        return None
+
+    def _is_met(self, forecast: ConvergenceForecast) -> bool:
+        if self.gradient_norm is not None and forecast.slope <= self.gradient_norm:
+            return True
+        return forecast.gain <= self.tolerance and forecast.noise <= self.tolerance
+
+
+class DataclassState:
+    """State of an optimizer that is a dataclass: its fields as JSON, except those that are not compared."""
+
+    __slots__ = ()
+
+    def state(self) -> dict[str, JSON]:
+        """Complete state of the search, JSON-serializable."""
+        return cast("dict[str, JSON]", _to_json(self))
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Any]) -> Self:
+        """Restore an optimizer from its `state`."""
+        return cast("Self", _from_json(cls, state))
+
+
+def _to_json(value: Any) -> JSON:
+    if isinstance(value, np.ndarray):
+        return cast("JSON", value.tolist())
+    if is_dataclass(value):
+        return {
+            field.name.lstrip("_"): _to_json(getattr(value, field.name)) for field in fields(value) if field.compare
+        }
+    return [_to_json(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+
+def _from_json(kind: Any, value: Any) -> Any:
+    """Restore a value of a type: a dataclass, an array, an enumeration, or a list, tuple or option of them."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if value is None:
+        return None
+    if origin is UnionType:  # of a type and None
+        return _from_json(arguments[0], value)
+    if origin is np.ndarray:
+        return np.array(value, float)
+    if origin in (list, tuple):
+        kinds = arguments if origin is tuple and arguments[-1] is not ... else repeat(arguments[0])
+        return origin(map(_from_json, kinds, value))
+    if is_dataclass(kind):
+        types, compared = get_type_hints(kind), [field for field in fields(kind) if field.compare]
+        values = {field.name: _from_json(types[field.name], value[field.name.lstrip("_")]) for field in compared}
+        restored = cast("Any", kind)(**{field.name: values.pop(field.name) for field in compared if field.init})
+        for name, entry in values.items():
+            setattr(restored, name, entry)
+        return restored
+    return kind(value) if isinstance(kind, enum.EnumType) else value

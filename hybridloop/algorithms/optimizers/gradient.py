@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from hybridloop.algorithms.circuits.ansatz import Frequencies
 from hybridloop.algorithms.estimation.estimates import Estimate
-from hybridloop.algorithms.optimizers.base import PointEstimate
+from hybridloop.algorithms.optimizers.base import ConvergenceForecast, PointEstimate, Termination
 from hybridloop.algorithms.optimizers.pooled import PooledFitOptimizer
-from hybridloop.algorithms.optimizers.termination import ConvergenceForecast, Termination
 from hybridloop.algorithms.optimizers.trigonometric_model import MAX_CONDITION, VARIANCE_FLOOR
 from hybridloop.algorithms.rounds import FailedPoint
 
@@ -127,9 +126,8 @@ def _root_weights(variances: NDArray[np.float64], offsets: NDArray[np.float64]) 
     return weights
 
 
-DEFAULT_TERMINATION = Termination(
-    tolerance=0.8e-3
-)  # hartree: half of chemical accuracy, as the last step is still taken
+# hartree: half of chemical accuracy, as the last step is still taken
+DEFAULT_TERMINATION = Termination(tolerance=0.8e-3)
 
 
 @dataclass(slots=True)
@@ -150,7 +148,7 @@ class ParallelGradient(PooledFitOptimizer):
 
     def ask(self) -> NDArray[np.float64]:
         """Return the present point, then each angle shifted up and down; or the points to repeat."""
-        if self._stop is not None:
+        if self.stop is not None:
             return np.empty((0, len(self.point)))
         shifts = np.diag([math.pi / (4.0 * max(numbers)) for numbers in self.frequencies])
         points = np.tile(self.point, (2 * len(self.point) + 1, 1))
@@ -172,6 +170,6 @@ class ParallelGradient(PooledFitOptimizer):
         point.setflags(write=False)
         gain, slope = model.gain(step), float(np.linalg.norm(model.slopes))
         self._forecasts.append(ConvergenceForecast(gain, model.noise_cost(), slope))
-        self._current = PointEstimate(point, model.value - gain, model.standard_error)
+        self.current = PointEstimate(point, model.value - gain, model.standard_error)
         self.point, self._rounds = point, self._rounds + 1
-        self._stop = self.termination.check(self._forecasts, self._rounds)
+        self.stop = self.termination.check(self._forecasts, self._rounds)

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridloop.algorithms.estimation.estimates import Estimate
-from hybridloop.algorithms.optimizers.base import PointEstimate, count_repeat
+from hybridloop.algorithms.optimizers.base import ConvergenceForecast, PointEstimate, Termination, count_repeat
 from hybridloop.algorithms.optimizers.pooled import PooledFitOptimizer
-from hybridloop.algorithms.optimizers.termination import ConvergenceForecast, Termination
 from hybridloop.algorithms.optimizers.trigonometric_model import TrigonometricProcess, sample_offsets
 from hybridloop.algorithms.rounds import FailedPoint
 
@@ -41,7 +40,7 @@ class PairwiseFit(PooledFitOptimizer):
 
     def ask(self) -> NDArray[np.float64]:
         """Return a grid over the next pair, or the present point and its shifts along every angle."""
-        if self._stop is not None:
+        if self.stop is not None:
             return np.empty((0, len(self.point)))
         pairs = _pairs(len(self.point))
         if self._rounds >= len(pairs):
@@ -60,7 +59,7 @@ class PairwiseFit(PooledFitOptimizer):
         rows, values, variances = (np.array(column, float) for column in zip(*self._data, strict=True))
         process = TrigonometricProcess.condition(self.frequencies, rows, values, variances)
         self._move(process)
-        self._stop = self.termination.check(self._forecasts, self._rounds)
+        self.stop = self.termination.check(self._forecasts, self._rounds)
 
     def _move(self, process: TrigonometricProcess) -> None:
         pairs = _pairs(len(self.point))
@@ -75,7 +74,7 @@ class PairwiseFit(PooledFitOptimizer):
         slope = float(np.linalg.norm(process.gradient(self.point)))
         gain = process.value(self.point) - process.value(minimum)
         self.point, self._rounds = minimum, self._rounds + 1
-        self._current = PointEstimate(minimum, process.value(minimum), process.standard_error(minimum))
+        self.current = PointEstimate(minimum, process.value(minimum), process.standard_error(minimum))
         if not is_pair:  # the step of a pair is no evidence of convergence in the other angles
             self._forecasts.append(ConvergenceForecast(gain, process.noise_cost(minimum), slope))
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +14,11 @@ from numpy.typing import NDArray
 from hybridloop.algorithms.circuits.ansatz import validate_initial_point
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.optimizers.base import (
-    JSON,
+    DataclassState,
     PointEstimate,
     Stop,
+    check_at_least_one,
     missing_points_error,
-    point_estimate_from_json,
-    point_estimate_to_json,
-    stop_from_json,
-    stop_to_json,
 )
 from hybridloop.algorithms.rounds import FailedPoint
 from hybridloop.errors import InputError
@@ -30,7 +28,8 @@ MAX_STEP = 2.0  # spacings: further out, the fit is extrapolated
 SIGNIFICANT_SIGMAS = 2.0  # standard errors that a step must gain when it is measured again together with its start
 
 
-class QuadraticRefinement:
+@dataclass(slots=True)
+class QuadraticRefinement(DataclassState):
     """Response-surface optimizer (quadratic fit, step, check) with two rounds per step.
 
     A round of (n + 1)(n + 2) / 2 points determines a quadratic model around the centre (G. E. P. Box and K. B. Wilson,
@@ -41,46 +40,29 @@ class QuadraticRefinement:
 
     can_skip: ClassVar[bool] = False
 
-    def __init__(self, initial_point: NDArray[np.float64], scales: NDArray[np.float64], *, steps: int) -> None:
-        if steps < 1:
-            raise InputError("refine", f"{steps} is below 1", "Give the number of steps to try.")
-        self._centre = validate_initial_point(initial_point)
-        self._scales = validate_initial_point(scales)
-        if self._scales.shape != self._centre.shape or not (self._scales > 0).all():
+    centre: NDArray[np.float64]
+    scales: NDArray[np.float64]
+    steps: int
+    _steps_done: int = field(default=0, init=False)
+    _candidate: NDArray[np.float64] | None = field(default=None, init=False)
+    current: PointEstimate | None = field(default=None, init=False)  # the centre, with its value as last measured
+    stop: Stop | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        check_at_least_one("refine", self.steps, "Give the number of steps to try.")
+        self.centre = validate_initial_point(self.centre)
+        self.scales = validate_initial_point(self.scales)
+        if self.scales.shape != self.centre.shape or not (self.scales > 0).all():
             problem = "there must be one positive scale for each angle"
             raise InputError("scales", problem, "Give the circuit's scales.")
-        self._steps_left = steps
-        self._candidate: NDArray[np.float64] | None = None
-        self._current: PointEstimate | None = None
-        self._stop: Stop | None = None
-
-    @classmethod
-    def restored(cls, state: Mapping[str, Any]) -> QuadraticRefinement:
-        """Restore an optimizer from its `state`."""
-        optimizer = cls(np.array(state["centre"]), np.array(state["scales"]), steps=max(1, state["steps_left"]))
-        optimizer._steps_left = state["steps_left"]
-        optimizer._candidate = None if state["candidate"] is None else np.array(state["candidate"])
-        optimizer._current, optimizer._stop = point_estimate_from_json(state["reading"]), stop_from_json(state["stop"])
-        return optimizer
-
-    def state(self) -> dict[str, JSON]:
-        """Complete state of the search, JSON-serializable."""
-        return {
-            "centre": self._centre.tolist(),
-            "scales": self._scales.tolist(),
-            "steps_left": self._steps_left,
-            "candidate": None if self._candidate is None else self._candidate.tolist(),
-            "reading": point_estimate_to_json(self._current),
-            "stop": stop_to_json(self._stop),
-        }
 
     def ask(self) -> NDArray[np.float64]:
         """Return the points of the fit, the centre first; or the centre and the candidate step."""
-        if self._stop is not None:
-            return np.empty((0, len(self._centre)))
+        if self.stop is not None:
+            return np.empty((0, len(self.centre)))
         if self._candidate is not None:
-            return np.stack((self._centre, self._candidate))
-        return self._centre + SPACING * self._scales * _design(len(self._centre))
+            return np.stack((self.centre, self._candidate))
+        return self.centre + SPACING * self.scales * _design(len(self.centre))
 
     def tell(self, points: NDArray[np.float64], estimates: Sequence[Estimate | FailedPoint]) -> None:
         """Fit the model, or decide on the candidate. Raises JobFailed for a failed point."""
@@ -93,40 +75,30 @@ class QuadraticRefinement:
             self._check(points, known)
 
     @property
-    def current(self) -> PointEstimate | None:
-        """Centre, with its value as last measured."""
-        return self._current
-
-    @property
     def best(self) -> PointEstimate | None:
         """Centre, with its value as last measured."""
-        return self._current
-
-    @property
-    def stop(self) -> Stop | None:
-        """Reason to stop; None while the search runs."""
-        return self._stop
+        return self.current
 
     def _fit(self, points: NDArray[np.float64], estimates: Sequence[Estimate]) -> None:
-        self._current = PointEstimate.of(estimates[0], points[0])
-        offsets = (points - self._centre) / (SPACING * self._scales)
+        self.current = PointEstimate.of(estimates[0], points[0])
+        offsets = (points - self.centre) / (SPACING * self.scales)
         values = np.array([estimate.value for estimate in estimates])
         step = quadratic_step(offsets, values, MAX_STEP)
-        self._candidate = self._centre + SPACING * self._scales * step
+        self._candidate = self.centre + SPACING * self.scales * step
 
     def _check(self, points: NDArray[np.float64], estimates: Sequence[Estimate]) -> None:
         start, candidate = estimates
         missing = insignificant_gain(start, candidate)
         self._candidate = None
-        self._steps_left -= 1
+        self._steps_done += 1
         if missing is None:
-            self._centre = points[1].copy()
-            self._current = PointEstimate.of(candidate, points[1])
-            if not self._steps_left:
-                self._stop = Stop(converged=False, reason="the limit of refinement steps was reached; raise refine")
+            self.centre = points[1].copy()
+            self.current = PointEstimate.of(candidate, points[1])
+            if self._steps_done == self.steps:
+                self.stop = Stop(converged=False, reason="the limit of refinement steps was reached; raise refine")
         else:
-            self._current = PointEstimate.of(start, points[0])
-            self._stop = Stop(converged=True, reason=f"the last step is within noise: {missing}")
+            self.current = PointEstimate.of(start, points[0])
+            self.stop = Stop(converged=True, reason=f"the last step is within noise: {missing}")
 
 
 def insignificant_gain(start: Estimate, candidate: Estimate) -> str | None:

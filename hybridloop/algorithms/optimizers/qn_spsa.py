@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybridloop.algorithms.estimation.estimates import Estimate
-from hybridloop.algorithms.optimizers.base import JSON, PointEstimate, Stop
-from hybridloop.algorithms.optimizers.spsa import DEFAULT_TERMINATION, Spsa, random_signs, shift_rad
-from hybridloop.algorithms.optimizers.termination import Termination
+from hybridloop.algorithms.optimizers.spsa import Spsa, random_signs, shift_rad
 from hybridloop.algorithms.rounds import FailedPoint
 
-MIN_EIGENVALUE = (
-    0.1  # floor of the metric's eigenvalues, relative to their mean: some directions hardly change the state
-)
+# floor of the metric's eigenvalues, relative to their mean: some directions hardly change the state
+MIN_EIGENVALUE = 0.1
 PRIOR_SAMPLES = 4.0  # weight of the identity in the metric, in samples per angle
 
 
 @dataclass(slots=True)
-class QnSpsa:
+class QnSpsa(Spsa):
     """QN-SPSA, quantum natural SPSA: J. Gacon et al., Quantum 5 (2021) 567.
 
     Slopes, gains, calibration, shots and termination are those of `Spsa`, with its settings. With each round's points
@@ -37,61 +33,33 @@ class QnSpsa:
     A sample with a failed overlap is left out of the metric; failed points are treated as by `Spsa`.
     """
 
-    can_skip: ClassVar[bool] = True
-
-    point: NDArray[np.float64]
-    seed: int
-    step_rad: float = 0.6
-    resamplings: int = 4
-    termination: Termination = DEFAULT_TERMINATION
-    _spsa: Spsa = field(init=False)
     _metric_sum: NDArray[np.float64] = field(init=False)  # sum of the metric's samples, (n, n)
     _samples: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        self._spsa = Spsa(self.point, self.seed, self.step_rad, self.resamplings, self.termination)
-        self.point = self._spsa.point
+        Spsa.__post_init__(self)  # not `super()`: `@dataclass(slots=True)` replaces the class
         self._metric_sum = np.zeros((len(self.point), len(self.point)))
-
-    @property
-    def current(self) -> PointEstimate | None:
-        """Point of the last round, with its energy as measured."""
-        return self._spsa.current
-
-    @property
-    def best(self) -> PointEstimate | None:
-        """Mean of the last rounds' points."""
-        return self._spsa.best
-
-    @property
-    def stop(self) -> Stop | None:
-        """Reason to stop; None while the search runs."""
-        return self._spsa.stop
-
-    def ask(self) -> NDArray[np.float64]:
-        """Return the present point, then it shifted up along each direction, then down."""
-        return self._spsa.ask()
 
     def ask_overlaps(self) -> NDArray[np.float64]:
         """Pair the present point with four shifted points for each pair of directions, (4 resamplings, 2, n)."""
         angles = len(self.point)
         if self.stop is not None:
             return np.zeros((0, 2, angles))
-        shift = shift_rad(self._spsa.rounds, angles)
-        first, second = shift * self._directions()
+        shift = shift_rad(self.rounds, angles)
+        first, second = shift * self._metric_directions()
         present = np.tile(self.point, (4 * self.resamplings, 1))
         shifted = np.concatenate([first + second, first, second - first, -first]) + self.point
         return np.stack([present, shifted], axis=1)
 
-    def _directions(self) -> NDArray[np.float64]:
-        return random_signs(self.seed, (self._spsa.rounds, 1), (2, self.resamplings, len(self.point)))
+    def _metric_directions(self) -> NDArray[np.float64]:
+        return random_signs(self.seed, (self.rounds, 1), (2, self.resamplings, len(self.point)))
 
     def tell_overlaps(self, pairs: NDArray[np.float64], overlaps: Sequence[Estimate | FailedPoint]) -> None:
         """Add the round's samples to the metric."""
-        shift = shift_rad(self._spsa.rounds, len(self.point))
+        shift = shift_rad(self.rounds, len(self.point))
         count = self.resamplings
         quadruples = zip(*(overlaps[start : start + count] for start in range(0, 4 * count, count)), strict=True)
-        for first, second, quadruple in zip(*self._directions(), quadruples, strict=True):
+        for first, second, quadruple in zip(*self._metric_directions(), quadruples, strict=True):
             values = [overlap.value for overlap in quadruple if isinstance(overlap, Estimate)]
             if len(values) == 4:
                 difference = values[0] - values[1] - values[2] + values[3]
@@ -101,8 +69,7 @@ class QnSpsa:
 
     def tell(self, points: NDArray[np.float64], estimates: Sequence[Estimate | FailedPoint]) -> None:
         """Estimate the gradient and step along the natural gradient."""
-        self._spsa.tell_preconditioned(points, estimates, self._natural_gradient)
-        self.point = self._spsa.point
+        self.tell_preconditioned(points, estimates, self._natural_gradient)
 
     def _natural_gradient(self, slopes: NDArray[np.float64]) -> NDArray[np.float64]:
         """Inverse of the metric, normalized to a mean eigenvalue of 1, times the slopes."""
@@ -115,17 +82,3 @@ class QnSpsa:
         metric = (self._samples * sizes / mean + prior) / (self._samples + prior)
         natural: NDArray[np.float64] = axes @ ((axes.T @ slopes) / np.maximum(metric, MIN_EIGENVALUE))
         return natural
-
-    def state(self) -> dict[str, JSON]:
-        """Complete state of the search, JSON-serializable."""
-        return {"descent": self._spsa.state(), "sum": self._metric_sum.tolist(), "samples": self._samples}
-
-    @classmethod
-    def restored(cls, state: Mapping[str, Any]) -> Self:
-        """Restore an optimizer from its `state`."""
-        spsa = Spsa.restored(state["descent"])
-        optimizer = cls(spsa.point, spsa.seed, spsa.step_rad, spsa.resamplings, spsa.termination)
-        optimizer._spsa = spsa
-        optimizer._metric_sum = np.array(state["sum"], float).reshape(optimizer._metric_sum.shape)
-        optimizer._samples = state["samples"]
-        return optimizer

@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.optimizers import gradient, pairwise_fit, spsa
-from hybridloop.algorithms.optimizers.base import Optimizer
+from hybridloop.algorithms.optimizers.base import Optimizer, Termination
 from hybridloop.algorithms.optimizers.gradient import ParallelGradient
 from hybridloop.algorithms.optimizers.pairwise_fit import PairwiseFit
 from hybridloop.algorithms.optimizers.qn_spsa import QnSpsa
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.optimizers.scipy import ScipyMethod, ScipyOptimizer, min_evaluations
 from hybridloop.algorithms.optimizers.spsa import Spsa
-from hybridloop.algorithms.optimizers.termination import Termination
 from hybridloop.errors import InputError
 
 TERMINATION_SETTINGS = ("tolerance", "patience", "gradient_norm")  # settings that an optimizer may support
@@ -98,16 +97,13 @@ def _gradient(settings: SearchSettings) -> Optimizer:
     return ParallelGradient(settings.ansatz.initial_point, settings.ansatz.frequencies, termination)
 
 
-def _spsa(settings: SearchSettings) -> Optimizer:
-    termination = settings.termination(spsa.DEFAULT_TERMINATION)
-    step_rad = min(settings.step_rad, _MAX_SPSA_STEP_RAD)
-    return Spsa(settings.ansatz.initial_point, settings.seed, step_rad=step_rad, termination=termination)
-
-
-def _qn_spsa(settings: SearchSettings) -> Optimizer:
-    termination = settings.termination(spsa.DEFAULT_TERMINATION)
-    step_rad = min(settings.step_rad, _MAX_SPSA_STEP_RAD)
-    return QnSpsa(settings.ansatz.initial_point, settings.seed, step_rad=step_rad, termination=termination)
+def _spsa(optimizer: type[Spsa]) -> Callable[[SearchSettings], Optimizer]:
+    return lambda settings: optimizer(
+        settings.ansatz.initial_point,
+        settings.seed,
+        step_rad=min(settings.step_rad, _MAX_SPSA_STEP_RAD),
+        termination=settings.termination(spsa.DEFAULT_TERMINATION),
+    )
 
 
 def _scipy(method: ScipyMethod) -> Callable[[SearchSettings], Optimizer]:
@@ -137,8 +133,8 @@ OPTIMIZERS: Mapping[str, OptimizerSpec] = {
     "rotosolve": OptimizerSpec(_rotosolve, _TOLERANCE, "one angle a round, to its exact minimum"),
     "pairs": OptimizerSpec(_pairwise_fit, _ALL, "two angles a round, then all; a Gaussian process of all data"),
     "gradient": OptimizerSpec(_gradient, _ALL, "Newton steps by parameter shifts of all angles; near the minimum"),
-    "spsa": OptimizerSpec(_spsa, _ALL, "simultaneous perturbation (SPSA): random directions of all angles"),
-    "qn-spsa": OptimizerSpec(_qn_spsa, _ALL, "SPSA along the quantum natural gradient, by state overlaps"),
+    "spsa": OptimizerSpec(_spsa(Spsa), _ALL, "simultaneous perturbation (SPSA): random directions of all angles"),
+    "qn-spsa": OptimizerSpec(_spsa(QnSpsa), _ALL, "SPSA along the quantum natural gradient, by state overlaps"),
     "cobyla": OptimizerSpec(_scipy(ScipyMethod.COBYLA), does="linear models in a shrinking trust region"),
     "cobyqa": OptimizerSpec(_scipy(ScipyMethod.COBYQA), does="quadratic models in a shrinking trust region"),
     "nelder-mead": OptimizerSpec(_scipy(ScipyMethod.NELDER_MEAD), _TOLERANCE, "a simplex that moves and shrinks"),

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybridloop.algorithms.estimation.estimates import Estimate
-from hybridloop.algorithms.optimizers.base import JSON, PointEstimate, Stop
+from hybridloop.algorithms.optimizers.base import PointEstimate, Stop, check_at_least_one, check_positive
 from hybridloop.algorithms.optimizers.pooled import FitOptimizer
 from hybridloop.algorithms.optimizers.trigonometric_model import TrigonometricFit, fit_trigonometric, sample_offsets
 from hybridloop.algorithms.rounds import FailedPoint
-from hybridloop.errors import InputError
 
 
 @dataclass(slots=True)
@@ -45,14 +42,12 @@ class Rotosolve(FitOptimizer):
 
     def __post_init__(self) -> None:
         FitOptimizer.__post_init__(self)
-        if not (self.tolerance > 0 and math.isfinite(self.tolerance)):
-            raise InputError("tolerance", f"{self.tolerance} is not above 0", "Give a positive energy in hartree.")
-        if self.max_sweeps < 1:
-            raise InputError("max_sweeps", f"{self.max_sweeps} is below 1", "Give 1 or more.")
+        check_positive("tolerance", self.tolerance, "energy in hartree")
+        check_at_least_one("max_sweeps", self.max_sweeps)
 
     def ask(self) -> NDArray[np.float64]:
         """Return the points of the next angle's fit, the present point first; or the points to repeat."""
-        if self._stop is not None:
+        if self.stop is not None:
             return np.empty((0, len(self.point)))
         offsets = sample_offsets(self.frequencies[self._position])
         points = np.tile(self.point, (len(offsets), 1))
@@ -81,7 +76,7 @@ class Rotosolve(FitOptimizer):
         point[self._position] = centre + offset
         point.setflags(write=False)
         self.point = point
-        self._current = PointEstimate(point, model.value(offset), model.standard_error(offset))
+        self.current = PointEstimate(point, model.value(offset), model.standard_error(offset))
         self._gain += model.value(0.0) - model.value(offset)
         self._noise += model.noise_cost(offset)
         self._position += 1
@@ -96,36 +91,13 @@ class Rotosolve(FitOptimizer):
         gain, noise = 1e3 * self._gain, 1e3 * self._noise  # mHa
         is_met = self._noise <= self.tolerance if is_single else self._gain <= self.tolerance + 2.0 * self._noise
         if is_met and is_single:
-            self._stop = Stop(converged=True, reason=f"optimum found, cost of shot noise {noise:.2g} mHa")
+            self.stop = Stop(converged=True, reason=f"optimum found, cost of shot noise {noise:.2g} mHa")
         elif is_met:
             reason = f"expected gain of the last sweep {gain:.2g} mHa, cost of shot noise {noise:.2g} mHa"
-            self._stop = Stop(converged=True, reason=reason)
+            self.stop = Stop(converged=True, reason=reason)
         elif self._sweeps >= self.max_sweeps:
-            self._stop = Stop(
-                converged=False, reason=f"the limit of {self.max_sweeps} sweeps over all angles was reached"
-            )
+            reason = f"the limit of {self.max_sweeps} sweeps over all angles was reached"
+            self.stop = Stop(converged=False, reason=reason)
         if not is_single:
             self._line = []
         self._position, self._gain, self._noise = 0, 0.0, 0.0
-
-    def state(self) -> dict[str, JSON]:
-        """Complete state of the search, JSON-serializable."""
-        return {
-            **FitOptimizer.state(self),
-            "tolerance": self.tolerance,
-            "max_sweeps": self.max_sweeps,
-            "position": self._position,
-            "sweeps": self._sweeps,
-            "gain": self._gain,
-            "noise": self._noise,
-            "line": [list(row) for row in self._line],
-        }
-
-    @classmethod
-    def restored(cls, state: Mapping[str, Any]) -> Self:
-        """Restore an optimizer from its `state`."""
-        optimizer = cls._restored(state, state["tolerance"], state["max_sweeps"])
-        optimizer._position, optimizer._sweeps = state["position"], state["sweeps"]
-        optimizer._gain, optimizer._noise = state["gain"], state["noise"]
-        optimizer._line = [(angle, value, variance) for angle, value, variance in state["line"]]
-        return optimizer

@@ -23,9 +23,10 @@ from scipy.optimize import minimize
 from hybridloop.algorithms.circuits.ansatz import Frequencies, validate_initial_point
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.optimizers.base import (
-    JSON,
+    DataclassState,
     PointEstimate,
     Stop,
+    check_positive,
     missing_points_error,
     stop_without_angles,
     validate_frequencies,
@@ -135,7 +136,7 @@ class ScipyMethod(enum.StrEnum):
 
 
 @dataclass(slots=True)
-class ScipyOptimizer:
+class ScipyOptimizer(DataclassState):
     """Optimizer by one of SciPy's methods, one evaluation per round: a point, for L-BFGS-B with its gradient's shifts.
 
     `step_rad` is the first change of an angle, `tolerance_rad` the last. L-BFGS-B chooses its own first step; for it,
@@ -159,17 +160,17 @@ class ScipyOptimizer:
     _points: list[NDArray[np.float64]] = field(default_factory=list, init=False)
     _estimates: list[tuple[float, float]] = field(default_factory=list, init=False)  # energy, standard error
     _gradients: list[list[float]] = field(default_factory=list, init=False)  # for L-BFGS-B alone
-    _request: NDArray[np.float64] | None = field(default=None, init=False)
-    _stop: Stop | None = field(default=None, init=False)
+    # not compared, so not in the state: the next `ask` finds them again by a new run over the records
+    _request: NDArray[np.float64] | None = field(default=None, init=False, compare=False)
+    stop: Stop | None = field(default=None, init=False, compare=False)
     _thread: ScipyThread | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self.initial_point = validate_initial_point(self.initial_point)
-        for name, value in (("step_rad", self.step_rad), ("tolerance_rad", self.tolerance_rad)):
-            if not (value > 0 and math.isfinite(value)):
-                raise InputError(name, f"{value} is not above 0", "Give a positive angle in radians.")
-        if self.tolerance is not None and not (self.tolerance > 0 and math.isfinite(self.tolerance)):
-            raise InputError("tolerance", f"{self.tolerance} is not above 0", "Give a positive energy in hartree.")
+        check_positive("step_rad", self.step_rad, "angle in radians")
+        check_positive("tolerance_rad", self.tolerance_rad, "angle in radians")
+        if self.tolerance is not None:
+            check_positive("tolerance", self.tolerance, "energy in hartree")
         if self.tolerance_rad > self.step_rad:
             problem = f"{self.tolerance_rad} is above {self.step_rad}, the first step"
             raise InputError("tolerance_rad", problem, "Give an angle of at most the first step.")
@@ -179,7 +180,7 @@ class ScipyOptimizer:
             raise InputError("max_evaluations", problem, f"Give {minimum} or more.")
         if self.method is ScipyMethod.L_BFGS_B:
             self.frequencies = validate_frequencies(self.frequencies or (), len(self.initial_point))
-        self._stop = stop_without_angles(self.initial_point)
+        self.stop = stop_without_angles(self.initial_point)
 
     @property
     def current(self) -> PointEstimate | None:
@@ -193,14 +194,9 @@ class ScipyOptimizer:
             return None
         return self._point_estimate(min(range(len(self._points)), key=lambda index: self._estimates[index][0]))
 
-    @property
-    def stop(self) -> Stop | None:
-        """Reason to stop; None while the search runs."""
-        return self._stop
-
     def ask(self) -> NDArray[np.float64]:
         """Return the next point, with its shifts for L-BFGS-B."""
-        if self._stop is None and self._request is None:
+        if self.stop is None and self._request is None:
             try:
                 self._request = self._next_point()
             except BaseException:  # KeyboardInterrupt too, which leaves SciPy between two points
@@ -237,7 +233,7 @@ class ScipyOptimizer:
                 difference = f"evaluation {index} is {distance:.1e} rad away from the recorded one"
                 raise ReplayDiverged(self.method, difference)
             thread.answer(self._recorded_value(index))
-        self._stop, self._thread = request, None
+        self.stop, self._thread = request, None
         return None
 
     def _recorded_value(self, index: int) -> ObjectiveValue:
@@ -279,39 +275,6 @@ class ScipyOptimizer:
 
     def _point_estimate(self, index: int) -> PointEstimate:
         return PointEstimate(self._points[index], *self._estimates[index])
-
-    def state(self) -> dict[str, JSON]:
-        """Complete state of the search, JSON-serializable."""
-        return {
-            "initial_point": self.initial_point.tolist(),
-            "method": str(self.method),
-            "step_rad": self.step_rad,
-            "tolerance_rad": self.tolerance_rad,
-            "max_evaluations": self.max_evaluations,
-            "frequencies": None if self.frequencies is None else [list(numbers) for numbers in self.frequencies],
-            "tolerance": self.tolerance,
-            "points": [point.tolist() for point in self._points],
-            "estimates": [list(row) for row in self._estimates],
-            "gradients": [list(row) for row in self._gradients],
-        }
-
-    @classmethod
-    def restored(cls, state: Mapping[str, Any]) -> Self:
-        """Restore an optimizer from its `state`."""
-        frequencies = state["frequencies"]
-        optimizer = cls(
-            np.array(state["initial_point"], float),
-            ScipyMethod(state["method"]),
-            step_rad=state["step_rad"],
-            tolerance_rad=state["tolerance_rad"],
-            max_evaluations=state["max_evaluations"],
-            frequencies=None if frequencies is None else tuple(tuple(numbers) for numbers in frequencies),
-            tolerance=state["tolerance"],
-        )
-        optimizer._points = [np.array(point, float) for point in state["points"]]
-        optimizer._estimates = [(value, error) for value, error in state["estimates"]]
-        optimizer._gradients = [list(row) for row in state["gradients"]]
-        return optimizer
 
 
 def min_evaluations(method: ScipyMethod, angles: int) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,19 +13,15 @@ from numpy.typing import NDArray
 from hybridloop.algorithms.circuits.ansatz import validate_initial_point
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.optimizers.base import (
-    JSON,
+    ConvergenceForecast,
+    DataclassState,
     PointEstimate,
     Stop,
-    count_repeat,
-    stop_from_json,
-    stop_to_json,
-    stop_without_angles,
-)
-from hybridloop.algorithms.optimizers.termination import (
-    ConvergenceForecast,
     Termination,
-    forecasts_from_json,
-    forecasts_to_json,
+    check_at_least_one,
+    check_positive,
+    count_repeat,
+    stop_without_angles,
 )
 from hybridloop.algorithms.rounds import FailedPoint
 from hybridloop.errors import InputError
@@ -33,9 +29,8 @@ from hybridloop.errors import InputError
 GAIN_DECAY = 0.602  # α, exponent of the step gain
 SHIFT_DECAY = 0.101  # γ, exponent of the shift; α and γ are the smallest for which Spall's theorem holds, as he advises
 STABILITY = 5.0  # A, in rounds: a tenth of a typical search
-SHIFT_RAD = (
-    0.5  # Euclidean length of the first shift: longer ones leave the quadratic range, shorter ones drown in noise
-)
+# Euclidean length of the first shift: longer ones leave the quadratic range, shorter ones drown in noise
+SHIFT_RAD = 0.5
 MIN_WINDOW = 5  # rounds whose slopes are averaged, at least
 MIN_CURVATURE = 1e-3  # hartree per square radian: a floor for estimated curvatures
 
@@ -64,77 +59,65 @@ def step_gain(scale: float, step: int) -> float:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class IterateHistory:
-    """History of the iterates, oldest first; points and slopes (k, n), the others (k,); radians and hartree.
+class Iterate:
+    """One round of SPSA: the point (n,) in radians, its energy in hartree and the energy's variance.
 
-    Of each round: the point, the energy there and its variance, the estimated slopes, the variance that shot noise
-    gives each slope, and the mean curvature along an angle.
+    `slopes` (n,) are estimated there, each with the variance `slope_variance` by shot noise; `curvature` is the mean
+    along an angle.
     """
 
-    points: NDArray[np.float64]
-    values: NDArray[np.float64]
-    variances: NDArray[np.float64]
+    point: NDArray[np.float64]
+    value: float
+    variance: float
     slopes: NDArray[np.float64]
-    slope_variances: NDArray[np.float64]
-    curvatures: NDArray[np.float64]
+    slope_variance: float
+    curvature: float
 
-    @classmethod
-    def of(cls, angles: int, state: Mapping[str, Any] | None = None) -> Self:
-        """Restore a history from its `state`; None creates an empty one."""
-        columns = [np.array([] if state is None else state[column.name], float) for column in fields(cls)]
-        shapes = [(-1, angles) if column.name in ("points", "slopes") else (-1,) for column in fields(cls)]
-        count = 0 if state is None else len(state["values"])
-        return cls(*(column.reshape(count, *shape[1:]) for column, shape in zip(columns, shapes, strict=True)))
 
-    def state(self) -> dict[str, JSON]:
-        """Columns as a JSON value."""
-        return {column.name: getattr(self, column.name).tolist() for column in fields(self)}
+def forecast(history: Sequence[Iterate], tolerance: float) -> ConvergenceForecast | None:
+    """Forecast the gain to second order from the mean slopes of the last rounds; None before a window is full.
 
-    def __len__(self) -> int:
-        return len(self.values)
+    The gain is Σ slope² / 2h, where h is the window's mean curvature along an angle. The window is lengthened until
+    shot noise costs at most `tolerance` in it, up to half of all rounds.
+    """
+    window = _window(history, tolerance)
+    if len(history) < window:
+        return None
+    slopes = np.mean([iterate.slopes for iterate in history[-window:]], axis=0)
+    gain = float((slopes**2).sum()) / (2.0 * _curvature(history[-window:]))
+    return ConvergenceForecast(gain, _noise_cost(history[-window:]), float(np.linalg.norm(slopes)))
 
-    def with_round(self, *row: NDArray[np.float64] | float) -> IterateHistory:
-        """Return this history with one more round, its numbers in the order of the fields."""
-        columns = [getattr(self, column.name) for column in fields(self)]
-        return IterateHistory(*(np.concatenate([column, [new]]) for column, new in zip(columns, row, strict=True)))
 
-    def forecast(self, tolerance: float) -> ConvergenceForecast | None:
-        """Forecast the gain to second order from the mean slopes of the last rounds; None before a window is full.
+def averaged_iterate(history: Sequence[Iterate], tolerance: float) -> PointEstimate:
+    """Average the points and energies of the last rounds: a window, or half of all rounds if that is less.
 
-        The gain is Σ slope² / 2h, where h is the window's mean curvature along an angle. The window is lengthened until
-        shot noise costs at most `tolerance` in it, up to half of all rounds.
-        """
-        window = self._window(tolerance)
-        if len(self) < window:
-            return None
-        slopes = self.slopes[-window:].mean(axis=0)
-        gain = float((slopes**2).sum()) / (2.0 * self._curvature(window))
-        return ConvergenceForecast(gain, self._noise_cost(window), float(np.linalg.norm(slopes)))
+    Iterate averaging (B. T. Polyak and A. B. Juditsky, SIAM J. Control Optim. 30 (1992) 838): the mean is nearer to
+    the minimum than each iterate.
+    """
+    count = min(_window(history, tolerance), max(1, len(history) // 2))
+    last = history[-count:]
+    point: NDArray[np.float64] = np.mean([iterate.point for iterate in last], axis=0)
+    point.setflags(write=False)
+    error = math.sqrt(float(np.sum([iterate.variance for iterate in last]))) / count
+    return PointEstimate(point, float(np.mean([iterate.value for iterate in last])), error)
 
-    def averaged(self, tolerance: float) -> PointEstimate:
-        """Average the points and energies of the last rounds: a window, or half of all rounds if that is less.
 
-        Iterate averaging (B. T. Polyak and A. B. Juditsky, SIAM J. Control Optim. 30 (1992) 838): the mean is nearer to
-        the minimum than each iterate.
-        """
-        count = min(self._window(tolerance), max(1, len(self) // 2))
-        point: NDArray[np.float64] = self.points[-count:].mean(axis=0)
-        point.setflags(write=False)
-        error = math.sqrt(float(self.variances[-count:].sum())) / count
-        return PointEstimate(point, float(self.values[-count:].mean()), error)
+def _window(history: Sequence[Iterate], tolerance: float) -> int:
+    window = MIN_WINDOW
+    while 2 * (window + 1) <= len(history) and _noise_cost(history[-window:]) > tolerance:
+        window += 1
+    return window
 
-    def _window(self, tolerance: float) -> int:
-        window = MIN_WINDOW
-        while 2 * (window + 1) <= len(self) and self._noise_cost(window) > tolerance:
-            window += 1
-        return window
 
-    def _noise_cost(self, window: int) -> float:
-        variance = float(self.slope_variances[-window:].sum()) / window**2  # of the mean slope along each angle
-        return int(self.points.shape[1]) * variance / (2.0 * self._curvature(window))
+def _noise_cost(last: Sequence[Iterate]) -> float:
+    variance = (
+        float(np.sum([iterate.slope_variance for iterate in last])) / len(last) ** 2
+    )  # of the mean slope along each angle
+    return len(last[0].point) * variance / (2.0 * _curvature(last))
 
-    def _curvature(self, window: int) -> float:
-        return max(float(self.curvatures[-window:].mean()), MIN_CURVATURE)
+
+def _curvature(last: Sequence[Iterate]) -> float:
+    return max(float(np.mean([iterate.curvature for iterate in last])), MIN_CURVATURE)
 
 
 CALIBRATION_DIRECTIONS = 8  # of the first round, at least: the gain is calibrated by the slopes' mean square
@@ -142,11 +125,9 @@ MAX_GAIN = 1e6  # rad² per hartree: applies where all energies are equal
 # hartree: soft directions have more to gain than the mean curvature predicts, so a third of chemical accuracy
 DEFAULT_TERMINATION = Termination(tolerance=0.5e-3, patience=3)
 
-Vector = NDArray[np.float64]
-
 
 @dataclass(slots=True)
-class Spsa:
+class Spsa(DataclassState):
     """SPSA: simultaneous perturbation stochastic approximation.
 
     J. C. Spall, IEEE Trans. Autom. Control 37 (1992) 332; gains and calibration: IEEE Trans. Aerosp. Electron. Syst. 34
@@ -159,7 +140,7 @@ class Spsa:
     mean curvature along an angle, m the number of directions per round. The limit matters for a start near the minimum,
     where slopes are smaller than further away.
 
-    The search has converged once the slopes of the last rounds predict no further gain (`IterateHistory.forecast`). Its
+    The search has converged once the slopes of the last rounds predict no further gain (`forecast`). Its
     result is these rounds' mean point. Steps are not rejected when the noisy energy rises: with such blocking, half of
     the searches of H2 from random starts end 7 mHa or more above the minimum, instead of 0.3.
 
@@ -175,20 +156,17 @@ class Spsa:
     termination: Termination = DEFAULT_TERMINATION
     _gain_scale: float | None = field(default=None, init=False)  # a, in rad² per hartree; None before the first round
     _repeats: int = field(default=0, init=False)
-    _history: IterateHistory = field(init=False)
+    _history: list[Iterate] = field(default_factory=list, init=False)
     _forecasts: list[ConvergenceForecast] = field(default_factory=list, init=False)
-    _stop: Stop | None = field(default=None, init=False)
+    stop: Stop | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.point = validate_initial_point(self.point)
         if not 0 <= self.seed < 2**63:
             raise InputError("seed", f"{self.seed} is out of range", "Give an integer from 0 to 2^63 - 1.")
-        if not (self.step_rad > 0 and math.isfinite(self.step_rad)):
-            raise InputError("step_rad", f"{self.step_rad} is not above 0", "Give a positive angle in radians.")
-        if self.resamplings < 1:
-            raise InputError("resamplings", f"{self.resamplings} is below 1", "Give 1 direction per round or more.")
-        self._history = IterateHistory.of(len(self.point))
-        self._stop = stop_without_angles(self.point)
+        check_positive("step_rad", self.step_rad, "angle in radians")
+        check_at_least_one("resamplings", self.resamplings, "Give 1 direction per round or more.")
+        self.stop = stop_without_angles(self.point)
 
     @property
     def rounds(self) -> int:
@@ -198,24 +176,19 @@ class Spsa:
     @property
     def current(self) -> PointEstimate | None:
         """Point of the last round, with its energy as measured."""
-        if not len(self._history):
+        if not self._history:
             return None
-        error = math.sqrt(float(self._history.variances[-1]))
-        return PointEstimate(self._history.points[-1], float(self._history.values[-1]), error)
+        last = self._history[-1]
+        return PointEstimate(last.point, last.value, math.sqrt(last.variance))
 
     @property
     def best(self) -> PointEstimate | None:
         """Mean of the last rounds' points."""
-        return self._history.averaged(self.termination.tolerance) if len(self._history) else None
-
-    @property
-    def stop(self) -> Stop | None:
-        """Reason to stop; None while the search runs."""
-        return self._stop
+        return averaged_iterate(self._history, self.termination.tolerance) if self._history else None
 
     def ask(self) -> NDArray[np.float64]:
         """Return the present point, then it shifted up along each direction, then down."""
-        if self._stop is not None:
+        if self.stop is not None:
             return np.empty((0, len(self.point)))
         shifts = shift_rad(self.rounds, len(self.point)) * self._directions()
         return np.vstack([self.point, self.point + shifts, self.point - shifts])
@@ -233,7 +206,7 @@ class Spsa:
         self,
         points: NDArray[np.float64],
         estimates: Sequence[Estimate | FailedPoint],
-        precondition: Callable[[Vector], Vector],
+        precondition: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     ) -> None:
         """Do as `tell`, but step along the preconditioned slopes (n,)."""
         # Pair the estimates up and down each direction; leave out directions with a failed point.
@@ -261,7 +234,7 @@ class Spsa:
         if self._gain_scale is None:
             self._gain_scale = self._calibrated_scale(along, curvature)
         gain = step_gain(self._gain_scale, self.rounds)
-        self._history = self._history.with_round(self.point, centre.value, centre.variance, slopes, noise, curvature)
+        self._history.append(Iterate(self.point, centre.value, centre.variance, slopes, noise, curvature))
         step = -gain * precondition(slopes)
         step *= min(1.0, self.step_rad / max(float(np.abs(step).max()), 1e-12))
         self.point = self.point + step
@@ -279,38 +252,11 @@ class Spsa:
         return min(first, newton, MAX_GAIN) / step_gain(1.0, 0)
 
     def _check_convergence(self) -> None:
-        forecast = self._history.forecast(self.termination.tolerance)
-        if forecast is not None:
-            self._forecasts.append(forecast)
+        if (latest := forecast(self._history, self.termination.tolerance)) is not None:
+            self._forecasts.append(latest)
         stop = self.termination.check(self._forecasts, self.rounds)
         if stop is not None and stop.converged:
             last = self._forecasts[-1]
             reason = f"expected gain by the last rounds' slopes {1e3 * last.gain:.2g} mHa"
             stop = replace(stop, reason=f"{reason}, cost of shot noise {1e3 * last.noise:.2g} mHa")
-        self._stop = stop
-
-    def state(self) -> dict[str, JSON]:
-        """Complete state of the search, JSON-serializable."""
-        return {
-            "point": self.point.tolist(),
-            "seed": self.seed,
-            "step_rad": self.step_rad,
-            "resamplings": self.resamplings,
-            "termination": self.termination.state(),
-            "size": self._gain_scale,
-            "repeats": self._repeats,
-            "trail": self._history.state(),
-            "outlooks": forecasts_to_json(self._forecasts),
-            "stop": stop_to_json(self._stop),
-        }
-
-    @classmethod
-    def restored(cls, state: Mapping[str, Any]) -> Self:
-        """Restore an optimizer from its `state`."""
-        settings = (state["seed"], state["step_rad"], state["resamplings"], Termination(**state["termination"]))
-        optimizer = cls(np.array(state["point"], float), *settings)
-        optimizer._gain_scale, optimizer._repeats = state["size"], state["repeats"]
-        optimizer._history = IterateHistory.of(len(optimizer.point), state["trail"])
-        optimizer._forecasts = forecasts_from_json(state["outlooks"])
-        optimizer._stop = stop_from_json(state["stop"])
-        return optimizer
+        self.stop = stop

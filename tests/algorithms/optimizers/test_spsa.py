@@ -14,7 +14,7 @@ from qiskit.quantum_info import Statevector
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient
 from hybridloop.algorithms.estimation.estimates import Estimate
-from hybridloop.algorithms.optimizers.base import Optimizer
+from hybridloop.algorithms.optimizers.base import Optimizer, Termination
 from hybridloop.algorithms.optimizers.missing_points import (
     FAIL,
     MissingPointPolicy,
@@ -24,8 +24,7 @@ from hybridloop.algorithms.optimizers.missing_points import (
 )
 from hybridloop.algorithms.optimizers.overlaps import OverlapMeasurement, tell_overlaps
 from hybridloop.algorithms.optimizers.qn_spsa import QnSpsa
-from hybridloop.algorithms.optimizers.spsa import IterateHistory, Spsa, random_signs, shift_rad
-from hybridloop.algorithms.optimizers.termination import Termination
+from hybridloop.algorithms.optimizers.spsa import Iterate, Spsa, forecast, random_signs, shift_rad
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound
 from hybridloop.algorithms.vqd import vqd
@@ -62,8 +61,8 @@ def test_the_mean_of_many_directions_is_the_gradient() -> None:
     optimizer.tell(points, [Estimate(energy(each), 1e-4, 100) for each in points])
     state: Any = optimizer.state()
     # the standard error of a component comes from the other slopes: |g| / sqrt(4000) = 0.006
-    assert state["trail"]["slopes"][0] == pytest.approx(slopes, abs=0.024)
-    assert state["trail"]["curvatures"][0] == pytest.approx(3.5 / 3.0)
+    assert state["history"][0]["slopes"] == pytest.approx(slopes, abs=0.024)
+    assert state["history"][0]["curvature"] == pytest.approx(3.5 / 3.0)
 
 
 def test_the_variance_of_the_slopes_is_their_scatter_under_shot_noise() -> None:
@@ -77,8 +76,8 @@ def test_the_variance_of_the_slopes_is_their_scatter_under_shot_noise() -> None:
         estimates = [Estimate(float(e), float(v), 100) for e, v in zip(energies, variances, strict=True)]
         optimizer.tell(optimizer.ask(), estimates)
         state: Any = optimizer.state()
-        slopes.append(state["trail"]["slopes"][0])
-    predicted = state["trail"]["slope_variances"][0]
+        slopes.append(state["history"][0]["slopes"])
+    predicted = state["history"][0]["slope_variance"]
     # a variance of 2000 samples is known to √(2 / 2000) = 3 %; four times that
     assert np.var(slopes, axis=0) == pytest.approx([predicted] * 3, rel=0.13)
     assert predicted == pytest.approx(8 * (up + down) / (2 * shift_rad(0, 3) * 8) ** 2)
@@ -98,14 +97,11 @@ def test_the_first_step_is_newtons_with_a_positive_curvature_else_step_rad() -> 
 
 
 def test_noise_lengthens_the_window_until_its_cost_is_small() -> None:
-    def history(rounds: int, noise: float) -> IterateHistory:
-        iterates = IterateHistory.of(2)
-        for _ in range(rounds):
-            iterates = iterates.with_round(np.zeros(2), -1.0, noise, np.array([0.1, 0.0]), noise, 1.0)
-        return iterates
+    def history(rounds: int, noise: float) -> list[Iterate]:
+        return [Iterate(np.zeros(2), -1.0, noise, np.array([0.1, 0.0]), noise, 1.0)] * rounds
 
-    assert history(4, 1e-6).forecast(1e-3) is None
-    sharp, noisy = history(40, 1e-6).forecast(1e-3), history(40, 1e-2).forecast(1e-3)
+    assert forecast(history(4, 1e-6), 1e-3) is None
+    sharp, noisy = forecast(history(40, 1e-6), 1e-3), forecast(history(40, 1e-2), 1e-3)
     assert sharp is not None
     assert noisy is not None
     assert sharp.gain == pytest.approx(0.1**2 / 2)
@@ -158,7 +154,7 @@ def test_the_mean_of_the_samples_is_the_fubini_study_metric() -> None:
     optimizer.tell_overlaps(pairs, [Estimate(float(each), 0.0, 1) for each in shares])
     state: Any = optimizer.state()
     assert state["samples"] == 1500
-    metric, expected = np.array(state["sum"]) / 1500, fubini_study(ansatz, ansatz.initial_point)
+    metric, expected = np.array(state["metric_sum"]) / 1500, fubini_study(ansatz, ansatz.initial_point)
     # a sample's standard deviation is about the metric's norm, 0.5; shifts of 0.25 rad add a few percent
     assert metric == pytest.approx(expected, abs=4 * 0.5 / np.sqrt(1500) + 0.03)
 
