@@ -8,7 +8,7 @@ from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.azure.targets import find_target
 from hybridloop.preparation import prepare
-from hybridloop.preparation.checks import check_problem, check_request
+from hybridloop.preparation.checks import check_problem
 from hybridloop.preparation.prepared import PreparedAlgorithm
 from hybridloop.preparation.problem import read_subject as parse_subject
 from hybridloop.preparation.qaoa import PreparedQaoa
@@ -54,7 +54,7 @@ def prepare_vqd(problem: ProblemText, settings: VqdSettings, seed: int) -> Prepa
 
 def prepare_scan(problem: ProblemText, settings: ScanSettings, seed: int) -> PreparedScan:
     """A scan, for a look inside."""
-    check_request("scan", problem, settings)
+    check_problem("scan", problem)
     return build_scan(problem, settings, seed, find_target(settings.target))
 
 
@@ -70,5 +70,5 @@ def prepare_rqaoa(problem: ProblemText, settings: RqaoaSettings, seed: int) -> P
 
 def read_subject(problem: ProblemText) -> Molecule | PauliProblem:
     """The molecule or operator of a problem, after the checks of its name and kind."""
-    check_problem(problem, of_energies=True)
+    check_problem("vqe", problem)
     return parse_subject(problem)

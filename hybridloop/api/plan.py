@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hybridloop.api.environment import workspace_called
 from hybridloop.azure.targets import find_target
 from hybridloop.errors import InputError
-from hybridloop.preparation.checks import check_target_and_problem
+from hybridloop.preparation.checks import check_problem, find_measuring_target
 from hybridloop.settings import SETTINGS, ProblemText, RunSettings
 from hybridloop.settings.inputs import read_problem, read_scan
 from hybridloop.settings.sources import CALL, Layer, resolve_settings
@@ -54,7 +54,8 @@ def plan_in(
     compare: Sequence[str] | Literal["all"] = (),
 ) -> Plan:
     """The same of settings that are checked already; what can be refused is, before a workspace is looked for."""
-    check_target_and_problem(algorithm, problem, settings)
+    find_measuring_target(settings.target)
+    check_problem(algorithm, problem)
     for name in () if compare == ALL else compare:
         find_target(name)
     from hybridloop.azure.listing import target_statuses

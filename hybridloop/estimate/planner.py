@@ -21,7 +21,7 @@ from hybridloop.estimate.pricing import (
     rounds_within_caps,
 )
 from hybridloop.estimate.warnings import plan_warnings
-from hybridloop.preparation.checks import check_terms, measuring_target
+from hybridloop.preparation.checks import check_limits, find_measuring_target
 from hybridloop.settings import ProblemText, RunSettings
 
 _NO_CAPS = {"max_jobs": None, "max_shots": None, "max_cost": None, "max_cost_per_job": None, "debias": True}
@@ -105,7 +105,7 @@ class _Planner:
 
     def plan(self, target: Target, *, debias: bool) -> Plan:
         """Estimate the run on one target. Raises InputError, ProgramError."""
-        measuring_target(target.name)  # also where another target's dry run serves
+        find_measuring_target(target.name)  # also where another target's dry run serves
         settings = self.settings.model_copy(update={"target": target.name, "debias": debias})
         simulation = self._simulate(target)
         check_circuit_fits(target, simulation.num_qubits)
@@ -194,7 +194,7 @@ class _Planner:
         """Return reasons to refuse the run: its caps, settings that the provider lacks, or the workspace's targets."""
         reasons = []
         try:
-            check_terms(settings, target)
+            check_limits(settings, target)
         except InputError as error:
             reasons.append(f"{error.field}: {error.problem}. {error.remedy}")
         status = self.statuses.by_name.get(target.name)

@@ -1,10 +1,10 @@
-"""Preparation: from settings and a problem to an algorithm that lacks only a session. Nothing is sent."""
+"""Preparation: from settings and a problem to an algorithm that lacks only a session; nothing is submitted."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hybridloop.preparation.checks import check_request
+from hybridloop.preparation.checks import check_limits, check_problem, find_measuring_target
 from hybridloop.settings import ProblemText
 
 if TYPE_CHECKING:
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 def prepare(algorithm: str, problem: ProblemText, settings: Any, seed: int) -> PreparedRun:
     """Check a request and build its algorithm, both once for a run; `settings` are those of the algorithm.
 
-    Raises InputError for anything that no run can use: first what can be told without a compiler.
+    Raises InputError for a request that no run can use; checks that need no compiler come first.
     """
-    target = check_request(algorithm, problem, settings)
+    target = find_measuring_target(settings.target)
+    check_problem(algorithm, problem)
+    check_limits(settings, target)
     # the numerics and the compiler take a second to import
     from hybridloop.preparation.adapt import prepare_adapt
     from hybridloop.preparation.prepared import PreparedRun

@@ -19,7 +19,7 @@ from hybridloop.azure.targets import Target
 from hybridloop.errors import InputError
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.preparation.problem import facts_of, resolve_molecule
-from hybridloop.preparation.vqe import lost_points
+from hybridloop.preparation.vqe import missing_point_policy
 from hybridloop.settings import AdaptSettings, ProblemText
 from hybridloop.tasks.failure_policy import OnLostJob
 
@@ -34,57 +34,57 @@ class PreparedAdapt:
     settings: AdaptSettings
 
     def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
-        """Grow the circuit operator by operator, then measure its energy."""
-        found = adapt(
+        """Grow the ansatz operator by operator, then measure its energy."""
+        result = adapt(
             self.pool,
-            next_search,
+            _next_optimizer,
             run_round,
             shots=self.settings.shots,
             precision=self.settings.precision,
             tolerance=self.settings.tolerance,
             max_operators=self.settings.max_operators,
             max_rounds=self.settings.max_rounds,
-            on_lost=lost_points(self.settings.failure),
+            on_lost=missing_point_policy(self.settings.failure),
             on_progress=on_progress,
         )
         return Outcome(
-            final=found.final,
-            parameters=found.parameters,
-            converged=found.converged,
-            reason=f"{found.reason} ({len(found.operators)} of {len(self.pool.excitations)} operators taken)",
-            rounds=found.rounds,
-            history=found.history,
-            table=tuple(_row(each) for each in found.operators),
+            final=result.final,
+            parameters=result.parameters,
+            converged=result.converged,
+            reason=f"{result.reason} ({len(result.operators)} of {len(self.pool.excitations)} operators taken)",
+            rounds=result.rounds,
+            history=result.history,
+            table=tuple(_row(step) for step in result.operators),
         )
 
 
 def prepare_adapt(problem: ProblemText, settings: AdaptSettings, _seed: int, target: Target) -> PreparedAdapt:
-    """Build an ADAPT-VQE from its problem text; it draws nothing itself. Raises InputError; sends nothing."""
+    """Build an ADAPT-VQE from its problem text; it needs no seed. Raises InputError."""
     electronic = resolve_molecule(problem, settings, target, "adapt")
     pool = OperatorPool.of(electronic, PoolKind(settings.pool))
     if not pool.excitations:
         what = f"{electronic.molecule.source} has no excitation that keeps its symmetries: Hartree-Fock is exact"
         raise InputError("problem", what, "Check NELEC, MS2 and NORB.")
     if settings.failure.on_lost_job is OnLostJob.SKIP:
-        what = "the first operator's search needs every point that it asks for, so none can be skipped"
+        what = "the search of the first operator needs all of its points, so none can be skipped"
         raise InputError("on_lost_job", what, "Give penalize or fail.")
     return PreparedAdapt(facts_of(electronic), electronic, pool, settings)
 
 
-def next_search(ansatz: Ansatz) -> Optimizer:
-    """One angle's fit is global; more start where the last search ended, near the minimum, and need their slopes."""
+def _next_optimizer(ansatz: Ansatz) -> Optimizer:
+    """Return Rotosolve for one angle, whose fit is global, else a gradient search: it starts near the minimum."""
     if ansatz.num_parameters == 1:
         return Rotosolve(ansatz.initial_point, ansatz.frequencies)
     return ParallelGradient(ansatz.initial_point, ansatz.frequencies)
 
 
-def _row(growth: AdaptStep) -> dict[str, Any]:
-    emptied, filled = growth.excitation
+def _row(step: AdaptStep) -> dict[str, Any]:
+    emptied, filled = step.excitation
     return {
         "emptied": list(emptied),
         "filled": list(filled),
-        "gradient": growth.gradient,
-        "gradient_error": growth.gradient_error,
-        "expected_left": growth.remaining_gain,
-        "energy": growth.value,
+        "gradient": step.gradient,
+        "gradient_error": step.gradient_error,
+        "expected_left": step.remaining_gain,
+        "energy": step.value,
     }

@@ -1,10 +1,9 @@
-"""Checks of a request that need no compiler: its target, its caps, the name and kind of its problem."""
+"""Checks of a request that need no compiler: its target, its caps, and the name and kind of its problem."""
 
 from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable
 
 from pydantic import ValidationError
 
@@ -16,7 +15,7 @@ from hybridloop.data import load_table
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.settings import SETTINGS, EnergySettings, ProblemText, RunSettings
 
-_WHERE_TO = {
+_REMEDIES = {
     InputFormat.GEOMETRY: "Make its integrals (hybridloop molecule FILE.xyz --output FILE.fcidump), "
     "and run vqe on those.",
     InputFormat.CIRCUIT: "Give it beside a molecule: hybridloop run vqe h2 --ansatz FILE.",
@@ -24,82 +23,67 @@ _WHERE_TO = {
 }
 
 
-def check_request(algorithm: str, problem: ProblemText, settings: RunSettings) -> Target:
-    """Return the target of a request. Raises InputError for a target, cap, option or problem that no run can use."""
-    target = check_target_and_problem(algorithm, problem, settings)
-    check_terms(settings, target)
-    return target
-
-
-def check_target_and_problem(algorithm: str, problem: ProblemText, settings: RunSettings) -> Target:
-    """Return the target of a request. Raises InputError for a target or problem that no run can use."""
-    target = measuring_target(settings.target)
-    is_for_energies = issubclass(SETTINGS[algorithm], EnergySettings)
-    for point in points_of_scan(problem) if algorithm == "scan" else (problem,):
-        check_problem(point, of_energies=is_for_energies)
-    return target
-
-
-def check_problem(problem: ProblemText, *, of_energies: bool) -> None:
-    """Raise InputError for a name that is not built in, and for a text that is plainly of another kind."""
-    if problem.text is not None:
-        _check_kind(problem.text, problem.name, ENERGY_FORMATS if of_energies else BINARY_FORMATS)
-        return
-    own, other = ("problems", "binary_problems") if of_energies else ("binary_problems", "problems")
-    built_in = load_table(own)
-    if problem.name.lower() not in built_in:
-        kind = "a binary one: hybridloop run qaoa" if of_energies else "a molecule: hybridloop run vqe"
-        raise _unknown(problem.name, built_in, load_table(other), kind)
-
-
-def points_of_scan(problem: ProblemText) -> tuple[ProblemText, ...]:
-    """The points of a scan, in order. Raises InputError where there are not two or more, of different names."""
-    try:
-        given = json.loads(problem.text or "")["points"]
-        parts = tuple(ProblemText.model_validate(each) for each in given)
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
-        remedy = 'Give {"points": [{"name": "h2-0.3"}, {"name": "mine", "text": "…"}]}.'
-        raise ProblemError(problem.name, None, "this is no list of a scan's points", remedy) from error
-    if len(parts) < 2:
-        what = f"a scan goes over two molecules or more, and there is {len(parts)}"
-        raise InputError("problem", what, "Name the others behind it, or run vqe for one.")
-    names = [each.name for each in parts]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise InputError("problem", f"two of a scan's molecules are called {twice!r}", "Name each of them once.")
-    return parts
-
-
-def measuring_target(name: str) -> Target:
-    """The target of a name. Raises InputError for one whose counts say nothing."""
+def find_measuring_target(name: str) -> Target:
+    """Return a target by name. Raises InputError for an unknown one, and for one whose counts have no meaning."""
     target = find_target(name)
     if target.checks_only:
-        what = f"{target.name} only checks programs: its counts say nothing of the energy"
-        raise InputError("target", what, "Choose an emulator or a simulator (`hybridloop targets`).")
+        problem = f"{target.name} only checks programs, and its counts are not those of the circuit"
+        raise InputError("target", problem, "Choose an emulator or a simulator (`hybridloop targets`).")
     return target
 
 
-def check_terms(settings: RunSettings, target: Target) -> None:
-    """Raise InputError for caps that would not hold on the target, and for what it can't be told."""
+def check_limits(settings: RunSettings, target: Target) -> None:
+    """Raise InputError for caps that can't be enforced on the target, and for options that it does not have."""
     check_caps(settings.caps, target)
     check_debias(target, debias=settings.debias)
     if settings.exclusive_access is not None:
         settings.exclusive_access.pings(target, ping_price(target).bound)
 
 
-def _check_kind(text: str, source: str, wanted: frozenset[InputFormat]) -> None:
-    kind = detect_format(text)
-    if kind is None or kind in wanted:
+def check_problem(algorithm: str, problem: ProblemText) -> None:
+    """Raise InputError for an unknown name, and for text that is clearly of another kind."""
+    is_energy = issubclass(SETTINGS[algorithm], EnergySettings)
+    for point in points_of_scan(problem) if algorithm == "scan" else (problem,):
+        if point.text is not None:
+            _check_format(point.text, point.name, ENERGY_FORMATS if is_energy else BINARY_FORMATS)
+        else:
+            _check_name(point.name, is_energy=is_energy)
+
+
+def points_of_scan(problem: ProblemText) -> tuple[ProblemText, ...]:
+    """Return the points of a scan, in order. Raises InputError for fewer than two, and for equal names."""
+    try:
+        points = tuple(ProblemText.model_validate(point) for point in json.loads(problem.text or "")["points"])
+    except (ValueError, KeyError, TypeError, ValidationError) as error:
+        remedy = 'Give {"points": [{"name": "h2-0.3"}, {"name": "mine", "text": "…"}]}.'
+        raise ProblemError(problem.name, None, "this is no list of a scan's points", remedy) from error
+    if len(points) < 2:
+        what = f"a scan takes two molecules or more, and {len(points)} was given"
+        raise InputError("problem", what, "Add the other molecules, or run vqe for one.")
+    names = [point.name for point in points]
+    if duplicate := next((name for name in names if names.count(name) > 1), None):
+        raise InputError("problem", f"two molecules of the scan are called {duplicate!r}", "Give each its own name.")
+    return points
+
+
+def _check_format(text: str, source: str, expected: frozenset[InputFormat]) -> None:
+    actual = detect_format(text)
+    if actual is None or actual in expected:
         return
-    usual = "hybridloop run vqe takes it" if kind in ENERGY_FORMATS else "hybridloop run qaoa takes it"
-    given = "a molecule" if wanted is ENERGY_FORMATS else "a graph or another binary problem"
-    what = f"this looks like {kind}, and {given} is asked for"
-    raise ProblemError(source, None, what, _WHERE_TO.get(kind, f"{usual}."))
+    remedy = f"hybridloop run {'vqe' if actual in ENERGY_FORMATS else 'qaoa'} takes it."
+    wanted = "a molecule" if expected is ENERGY_FORMATS else "a graph or another binary problem"
+    what = f"this looks like {actual}, and {wanted} is needed"
+    raise ProblemError(source, None, what, _REMEDIES.get(actual, remedy))
 
 
-def _unknown(name: str, built_in: Iterable[str], others: Iterable[str], kind: str) -> InputError:
-    """The error for a name that is neither a file's nor built in; `others` are built in and of another kind."""
+def _check_name(name: str, *, is_energy: bool) -> None:
+    tables = [load_table("problems"), load_table("binary_problems")]
+    built_in, others = tables if is_energy else reversed(tables)
+    if name.lower() in built_in:
+        return
     if name.lower() in others:
-        return InputError("problem", f"{name!r} is no problem for this algorithm", f"It is {kind} {name}.")
-    near = difflib.get_close_matches(name.lower(), list(built_in), n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else "`hybridloop problems` lists what there is."
-    return InputError("problem", f"there is no file and no built-in problem {name!r}", hint)
+        command = "a binary one: hybridloop run qaoa" if is_energy else "a molecule: hybridloop run vqe"
+        raise InputError("problem", f"{name!r} is no problem for this algorithm", f"It is {command} {name}.")
+    similar = difflib.get_close_matches(name.lower(), list(built_in), n=1)
+    hint = f"Did you mean {similar[0]!r}?" if similar else "`hybridloop problems` lists the built-in problems."
+    raise InputError("problem", f"there is no file and no built-in problem {name!r}", hint)

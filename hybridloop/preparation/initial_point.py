@@ -1,12 +1,12 @@
-"""The circuit that a search varies, and where it starts: as it was asked, or by a rule that says why."""
+"""Ansatz and initial point of a search: as given in the settings, or chosen, with the reason of the choice."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient, hardware_efficient_reference
 from hybridloop.algorithms.circuits.custom import circuit_ansatz, read_qasm3
@@ -16,96 +16,102 @@ from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.preparation.problem import Subject, num_qubits_of
-from hybridloop.settings import AnsatzName, StartName, VqeSettings
+from hybridloop.settings import AnsatzName, StartName
 
-TRUSTED = 0.1  # of the gain: where two models differ by less, what both leave out is smaller still
+TRUSTED = 0.1  # of the gain: if two models differ by less, the terms that both neglect are smaller still
 
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """The circuit with its initial point, and a clause that says why it is this one; None where it was asked for."""
-
-    ansatz: Ansatz
-    why: str | None
+InitialPoint = StartName | tuple[float, ...]
 
 
-def choose_start(subject: Subject, settings: VqeSettings, seed: int) -> Start:
-    """The circuit of the settings at its start. Raises InputError where there is no such start."""
-    if settings.ansatz is AnsatzName.UCCSD:
-        return _uccsd(subject, settings.initial_point, np.random.default_rng(seed))
-    return _free(subject, settings, np.random.default_rng(seed))
+def choose_start(
+    subject: Subject, ansatz: AnsatzName | str, initial_point: InitialPoint, seed: int
+) -> tuple[Ansatz, str | None]:
+    """Return the ansatz at its initial point, and the reason for a point that was chosen here.
+
+    Raises InputError where the ansatz has no such initial point.
+    """
+    generator = np.random.default_rng(seed)
+    if ansatz == AnsatzName.UCCSD:
+        return _start_uccsd(subject, initial_point, generator)
+    return _start_without_electrons(subject, ansatz, initial_point, generator), None
 
 
-def _uccsd(subject: Subject, asked: StartName | tuple[float, ...], generator: np.random.Generator) -> Start:
+def _start_uccsd(
+    subject: Subject, initial_point: InitialPoint, generator: np.random.Generator
+) -> tuple[Ansatz, str | None]:
     if isinstance(subject, PauliProblem):
-        what = f"uccsd starts from a molecule's Hartree-Fock state, and {subject.source} is a Pauli sum"
-        raise InputError("ansatz", what, "Give hardware-efficient, or a circuit of your own.")
+        problem = f"uccsd starts from a molecule's Hartree-Fock state, and {subject.source} is a Pauli sum"
+        raise InputError("ansatz", problem, "Give hardware-efficient, or a circuit of your own.")
     ansatz = uccsd(subject)
-    if not isinstance(asked, StartName):
-        return Start(_at(ansatz, asked), None)
-    match asked:
+    match initial_point:
         case StartName.HF:
-            return Start(ansatz, None)
+            return ansatz, None
         case StartName.RANDOM:
-            return Start(_at(ansatz, generator.uniform(-math.pi, math.pi, ansatz.num_parameters)), None)
+            return _at(ansatz, generator.uniform(-math.pi, math.pi, ansatz.num_parameters)), None
         case StartName.NEWTON:
-            found = newton_start(subject, symmetry_allowed_excitations(subject))
-            if found.gain <= 0.0:
-                what = f"at Hartree-Fock of {subject.molecule.source} the model has no minimum near by to start from"
-                raise InputError("initial_point", what, "Give hf, or leave it out.")
-            return Start(replace(_at(ansatz, found.point), is_near=True), None)
+            newton = newton_start(subject, symmetry_allowed_excitations(subject))
+            if newton.gain <= 0.0:
+                problem = f"the model at Hartree-Fock of {subject.molecule.source} has no minimum nearby"
+                raise InputError("initial_point", problem, "Give hf, or leave it out.")
+            return replace(_at(ansatz, newton.point), is_near=True), None
         case StartName.AUTO:
-            return _near_hartree_fock(ansatz, subject)
+            return _start_near_hartree_fock(ansatz, subject)
+    return _at(ansatz, initial_point), None
 
 
-def _near_hartree_fock(ansatz: Ansatz, problem: ElectronicProblem) -> Start:
-    """Newton's point where its model can be trusted; one angle needs none, as its fit is global."""
+def _start_near_hartree_fock(ansatz: Ansatz, problem: ElectronicProblem) -> tuple[Ansatz, str | None]:
+    """Choose the Newton start if its models agree, else Hartree-Fock; one angle needs no choice, its fit is global."""
     if ansatz.num_parameters == 1:
-        return Start(ansatz, None)
-    found = newton_start(problem, symmetry_allowed_excitations(problem))
-    if found.gain > 0.0 and found.gain_uncertainty <= TRUSTED * found.gain:
-        return Start(replace(_at(ansatz, found.point), is_near=True), f"newton, {_trust(found)}")
-    said = "its derivatives have no minimum near by" if found.gain <= 0.0 else _trust(found)
-    return Start(ansatz, f"hf, as {said}")
+        return ansatz, None
+    newton = newton_start(problem, symmetry_allowed_excitations(problem))
+    if newton.gain > 0.0 and newton.gain_uncertainty <= TRUSTED * newton.gain:
+        return replace(_at(ansatz, newton.point), is_near=True), f"Newton start: {_expected_gain(newton)}"
+    if newton.gain > 0.0:
+        return ansatz, f"Hartree-Fock: a Newton start has {_expected_gain(newton)}"
+    return ansatz, "Hartree-Fock: the model of a Newton start has no minimum nearby"
 
 
-def _trust(found: NewtonStart) -> str:
-    return f"of whose gain of {1e3 * found.gain:.3g} mHa the models doubt {1e3 * found.gain_uncertainty:.2g}"
+def _expected_gain(newton: NewtonStart) -> str:
+    """Return the gain with its uncertainty to one digit, or both to one decimal, in mHa."""
+    gain, uncertainty = 1e3 * newton.gain, 1e3 * newton.gain_uncertainty
+    decimals = max(0, -math.floor(math.log10(uncertainty))) if uncertainty > 0.0 else 1
+    return f"expected gain {gain:.{decimals}f} ± {uncertainty:.{decimals}f} mHa"
 
 
-def _free(subject: Subject, settings: VqeSettings, generator: np.random.Generator) -> Start:
-    """A circuit that knows of no electrons: drawn, unless a point or Hartree-Fock is asked for."""
-    asked, qubits = settings.initial_point, num_qubits_of(subject)
-    if asked is StartName.NEWTON:
-        raise InputError("initial_point", "newton's point is uccsd's alone", "Give uccsd, or another start.")
-    if asked is StartName.HF:
-        return Start(_at_hartree_fock(subject, settings), None)
-    initial = generator if isinstance(asked, StartName) else np.array(asked)
-    if settings.ansatz is AnsatzName.HARDWARE_EFFICIENT:
-        return Start(hardware_efficient(qubits, initial), None)
+def _start_without_electrons(
+    subject: Subject, name: AnsatzName | str, initial_point: InitialPoint, generator: np.random.Generator
+) -> Ansatz:
+    """Return a hardware-efficient or custom ansatz, at random angles unless others are given."""
+    if initial_point is StartName.NEWTON:
+        raise InputError("initial_point", "only uccsd has a Newton start", "Give uccsd, or another initial point.")
+    if initial_point is StartName.HF:
+        return _at_hartree_fock(subject, name)
+    qubits = num_qubits_of(subject)
+    initial = generator if isinstance(initial_point, StartName) else np.array(initial_point)
+    if name == AnsatzName.HARDWARE_EFFICIENT:
+        return hardware_efficient(qubits, initial)
     try:
-        circuit = read_qasm3(settings.ansatz, "circuit")
+        circuit = read_qasm3(name, "circuit")
     except ProblemError as error:
-        place = "ansatz" if error.line is None else f"ansatz, line {error.line}"
-        raise InputError(place, error.problem, error.remedy) from error
+        field = "ansatz" if error.line is None else f"ansatz, line {error.line}"
+        raise InputError(field, error.problem, error.remedy) from error
     if circuit.num_qubits != qubits:
-        what = f"the circuit has {circuit.num_qubits} qubit(s), the problem {qubits}"
-        raise InputError("ansatz", what, "Give one with the problem's number of qubits.")
+        problem = f"the circuit has {circuit.num_qubits} qubit(s), the problem {qubits}"
+        raise InputError("ansatz", problem, "Give a circuit with the problem's number of qubits.")
     if not circuit.num_parameters:
         raise InputError("ansatz", "the circuit has no parameter to vary", "Declare one: input float[64] theta;")
-    return Start(circuit_ansatz(circuit, initial), None)
+    return circuit_ansatz(circuit, initial)
 
 
-def _at_hartree_fock(subject: Subject, settings: VqeSettings) -> Ansatz:
+def _at_hartree_fock(subject: Subject, name: AnsatzName | str) -> Ansatz:
     if isinstance(subject, PauliProblem):
         raise InputError("initial_point", "a Pauli sum has no Hartree-Fock state", "Give random, or angles.")
-    if settings.ansatz is not AnsatzName.HARDWARE_EFFICIENT:
-        raise InputError("initial_point", "where a circuit of yours has Hartree-Fock is not known", "Give its angles.")
+    if name != AnsatzName.HARDWARE_EFFICIENT:
+        raise InputError("initial_point", "the Hartree-Fock angles of a custom circuit are unknown", "Give its angles.")
     qubits = subject.encoding.num_qubits
     point = hardware_efficient_reference(qubits, subject.reference_state)
     return replace(hardware_efficient(qubits, point), is_near=True)
 
 
 def _at(ansatz: Ansatz, point: ArrayLike) -> Ansatz:
-    found: NDArray[np.float64] = np.array(point, dtype=float)
-    return replace(ansatz, initial_point=found)
+    return replace(ansatz, initial_point=np.array(point, dtype=float))

@@ -15,7 +15,7 @@ from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.data import load_table
 from hybridloop.errors import InputError
 from hybridloop.preparation.prepared import ProblemFacts
-from hybridloop.settings import EnergySettings, MappingName, ProblemText
+from hybridloop.settings import EnergySettings, ProblemText
 
 MOST_ORBITALS = 20  # 40 qubits; writing out the operator of more takes minutes, and no simulator holds it
 
@@ -29,9 +29,13 @@ def resolve_subject(problem: ProblemText, settings: EnergySettings, target: Targ
         _check_no_orbitals(parsed, settings)
         check_circuit_fits(target, parsed.num_qubits)
         return parsed
-    molecule = _reduce(parsed, settings)
+    molecule = parsed
+    if settings.active_space is not None:
+        molecule = active_space(molecule, *settings.active_space)
+    elif settings.frozen_core:
+        molecule = frozen_core(molecule, settings.frozen_core)
     if molecule.norb > MOST_ORBITALS:
-        what = f"{molecule.source} has {molecule.norb} orbitals, of which {MOST_ORBITALS} at most are taken"
+        what = f"{molecule.source} has {molecule.norb} orbitals, and at most {MOST_ORBITALS} are taken"
         raise InputError("problem", what, "Choose an active space (active_space).")
     mapping = FermionMapping(settings.mapping)
     check_circuit_fits(target, Encoding(mapping, molecule.norb, molecule.electrons).num_qubits)
@@ -77,19 +81,8 @@ def facts_of(subject: Subject) -> ProblemFacts:
     return ProblemFacts("hartree", subject.encoding.num_qubits, -1, molecule.hartree_fock_energy, exact)
 
 
-def _reduce(molecule: Molecule, settings: EnergySettings) -> Molecule:
-    """Apply the active space or the frozen core of the settings."""
-    if settings.active_space is not None:
-        return active_space(molecule, *settings.active_space)
-    return frozen_core(molecule, settings.frozen_core) if settings.frozen_core else molecule
-
-
 def _check_no_orbitals(problem: PauliProblem, settings: EnergySettings) -> None:
-    given = {
-        "active_space": settings.active_space is not None,
-        "frozen_core": settings.frozen_core > 0,
-        "mapping": settings.mapping is not MappingName.PARITY,
-    }
-    for field, is_given in given.items():
-        if is_given:
-            raise InputError(field, f"{problem.source} is a Pauli sum, which has no orbitals", "Leave it out.")
+    defaults = EnergySettings()
+    for field in ("active_space", "frozen_core", "mapping"):
+        if getattr(settings, field) != getattr(defaults, field):
+            raise InputError(field, f"{problem.source} is a Pauli sum, which has no orbitals", f"Leave {field} out.")

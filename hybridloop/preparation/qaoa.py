@@ -19,7 +19,7 @@ from hybridloop.algorithms.rqaoa import rqaoa
 from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.data import load_table
 from hybridloop.preparation.prepared import ProblemFacts
-from hybridloop.preparation.vqe import lost_points
+from hybridloop.preparation.vqe import missing_point_policy
 from hybridloop.settings import ProblemText, QaoaSettings, RqaoaSettings
 from hybridloop.settings.algorithms import MixerName, ObjectiveName
 
@@ -33,9 +33,9 @@ class PreparedQaoa:
     search: Callable[[RunRound, Callable[[RoundProgress], None]], Outcome]
 
     def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
-        """Find a good assignment; an optimizer serves one run."""
+        """Search for a good assignment; an optimizer serves one run."""
         outcome = self.search(run_round, on_progress)
-        return replace(outcome, table=_by_name(self.problem, outcome.best_bitstring))
+        return replace(outcome, table=_assignment(self.problem, outcome.best_bitstring))
 
 
 def _facts(problem: BinaryProblem, sense: int) -> ProblemFacts:
@@ -44,11 +44,12 @@ def _facts(problem: BinaryProblem, sense: int) -> ProblemFacts:
 
 
 def prepare_qaoa(problem: ProblemText, settings: QaoaSettings, seed: int, target: Target) -> PreparedQaoa:
-    """Build a QAOA run from its problem text. Raises InputError; sends nothing."""
-    binary = _fitting(problem, settings.objective, target)
+    """Build a QAOA run from its problem text. Raises InputError."""
+    binary = read_binary(problem, settings.objective)
+    check_circuit_fits(target, binary.num_variables)
     ansatz = qaoa_circuit(binary, _angles(), layers=settings.layers, mixer=_mixer(settings.mixer, binary), seed=seed)
     search = QaoaSearch(_optimizer(settings.refine), settings.extend_to, settings.cvar)
-    on_lost = _as_minimized(lost_points(settings.failure), binary)
+    on_lost = _as_minimized(missing_point_policy(settings.failure), binary)
     search.check(ansatz, on_lost)
 
     def run(run_round: RunRound, on_progress: Callable[[RoundProgress], None]) -> Outcome:
@@ -58,8 +59,9 @@ def prepare_qaoa(problem: ProblemText, settings: QaoaSettings, seed: int, target
 
 
 def prepare_rqaoa(problem: ProblemText, settings: RqaoaSettings, _seed: int, target: Target) -> PreparedQaoa:
-    """Build a recursive QAOA run; it draws nothing itself. Raises InputError; sends nothing."""
-    binary, angles = _fitting(problem, settings.objective, target), _angles()
+    """Build a recursive QAOA run; it needs no seed. Raises InputError."""
+    binary, angles = read_binary(problem, settings.objective), _angles()
+    check_circuit_fits(target, binary.num_variables)
     qaoa_circuit(binary, angles, layers=settings.layers)  # raises now what the first round would raise
 
     def run(run_round: RunRound, on_progress: Callable[[RoundProgress], None]) -> Outcome:
@@ -78,16 +80,10 @@ def prepare_rqaoa(problem: ProblemText, settings: RqaoaSettings, _seed: int, tar
 
 def read_binary(problem: ProblemText, objective: ObjectiveName) -> BinaryProblem:
     """Return the binary problem of a built-in name or a text. Raises ProblemError."""
-    kind = GraphObjective(objective)
-    if problem.text is not None:
-        return read_binary_problem(problem.text, problem.name, kind)
-    return read_binary_problem(load_table("binary_problems")[problem.name.lower()]["text"], problem.name, kind)
-
-
-def _fitting(problem: ProblemText, objective: ObjectiveName, target: Target) -> BinaryProblem:
-    binary = read_binary(problem, objective)
-    check_circuit_fits(target, binary.num_variables)
-    return binary
+    text = problem.text
+    if text is None:
+        text = load_table("binary_problems")[problem.name.lower()]["text"]
+    return read_binary_problem(text, problem.name, GraphObjective(objective))
 
 
 def _angles() -> Mapping[str, Any]:
@@ -98,11 +94,11 @@ def _angles() -> Mapping[str, Any]:
 def _mixer(name: MixerName, problem: BinaryProblem) -> Mixer:
     if name is not MixerName.AUTO:
         return Mixer(name)
-    is_budget = problem.constraint is not None and problem.constraint.ones is not None and problem.num_variables > 1
-    return Mixer.XY if is_budget else Mixer.STANDARD
+    has_fixed_ones = problem.constraint is not None and problem.constraint.ones is not None
+    return Mixer.XY if has_fixed_ones and problem.num_variables > 1 else Mixer.STANDARD
 
 
-def _by_name(problem: BinaryProblem, bitstring: str | None) -> Table:
+def _assignment(problem: BinaryProblem, bitstring: str | None) -> Table:
     if bitstring is None:
         return ()
     named = zip(problem.labels, reversed(bitstring), strict=True)
@@ -110,7 +106,7 @@ def _by_name(problem: BinaryProblem, bitstring: str | None) -> Table:
 
 
 def _as_minimized(on_lost: MissingPointPolicy, problem: BinaryProblem) -> MissingPointPolicy:
-    """A penalty in the objective's sense, as the search counts, which minimizes."""
+    """Return the policy with its penalty in the sign of the search, which minimizes."""
     return Penalize(problem.sign * on_lost.value) if isinstance(on_lost, Penalize) else on_lost
 
 

@@ -23,7 +23,7 @@ from hybridloop.azure.targets import Target
 from hybridloop.errors import InputError
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.preparation.problem import Subject, facts_of, num_qubits_of, resolve_subject
-from hybridloop.preparation.vqe import lost_points
+from hybridloop.preparation.vqe import missing_point_policy
 from hybridloop.settings import ProblemText, VqdSettings
 
 
@@ -31,7 +31,7 @@ from hybridloop.settings import ProblemText, VqdSettings
 class PreparedVqd:
     """A VQD run that lacks only a session; its random starts are drawn from `seed`.
 
-    `exact_levels` gives the lowest eigenvalues of the operator, whatever electrons they have; None where there are too
+    `exact_levels` returns the lowest eigenvalues of the operator, for any number of electrons; None where there are too
     many states.
     """
 
@@ -45,11 +45,11 @@ class PreparedVqd:
     def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
         """Find the levels from the ground state up, then measure the electron number of each."""
         count = self.ansatz.num_parameters
-        drawn = np.random.default_rng(self.seed).uniform(-math.pi, math.pi, (self.settings.random_starts, count))
-        found = vqd(
+        starts = np.random.default_rng(self.seed).uniform(-math.pi, math.pi, (self.settings.random_starts, count))
+        result = vqd(
             self.problem.hamiltonian,
             self.ansatz,
-            list(drawn),
+            list(starts),
             lambda ansatz: choose_optimizer(ansatz).optimizer,
             run_round,
             levels=self.settings.levels,
@@ -57,50 +57,44 @@ class PreparedVqd:
             shots=self.settings.shots,
             precision=self.settings.precision,
             max_rounds=self.settings.max_rounds,
-            on_lost=lost_points(self.settings.failure),
+            on_lost=missing_point_policy(self.settings.failure),
             on_progress=on_progress,
         )
-        sectors = [self._sector(each, run_round) for each in found.levels]
-        rows = [
-            _row(place, *each, electrons=self._electrons)
-            for place, each in enumerate(zip(found.levels, sectors, self._exact_or_none(), strict=True))
-        ]
-        doubts = [said for place, each in enumerate(found.levels) for said in _doubts(place, each, sectors[place])]
+        ground, rounds = result.levels[0], result.rounds
+        rows: list[dict[str, Any]] = []
+        doubts: list[str] = []
+        exact_levels = self.exact_levels() or (None,) * self.settings.levels
+        for i, (level, exact) in enumerate(zip(result.levels, exact_levels, strict=True)):
+            sector, electrons = None, None
+            if isinstance(self.problem, ElectronicProblem):
+                sector = check_sector(self.problem, self.ansatz, np.array(level.parameters), run_round)
+                # unchecked where the ansatz or the mapping leaves no other number of electrons
+                electrons = float(sum(self.problem.molecule.electrons)) if sector is None else sector.number.value
+            rounds += sector is not None
+            rows.append(_row(i, level, exact, electrons))
+            doubts += _doubts(i, level, sector)
         return Outcome(
-            final=replace(found.levels[0].final, is_precise=all(each.final.is_precise for each in found.levels)),
-            parameters=found.levels[0].parameters,
+            final=replace(ground.final, is_precise=all(level.final.is_precise for level in result.levels)),
+            parameters=ground.parameters,
             converged=not doubts,
-            reason="; ".join(doubts) or f"all {len(rows)} searches met their own criterion, and the levels keep apart",
-            rounds=found.rounds + sum(each is not None for each in sectors),
-            history=found.history,
+            reason="; ".join(doubts)
+            or f"all {len(rows)} searches met their own criterion, and the levels are distinct",
+            rounds=rounds,
+            history=result.history,
             table=tuple(rows),
             warnings=tuple(doubts),
         )
 
-    @property
-    def _electrons(self) -> float | None:
-        """The molecule's."""
-        return float(sum(self.problem.molecule.electrons)) if isinstance(self.problem, ElectronicProblem) else None
-
-    def _sector(self, level: Level, run_round: RunRound) -> SectorCheck | None:
-        if not isinstance(self.problem, ElectronicProblem):
-            return None
-        return check_sector(self.problem, self.ansatz, np.array(level.parameters), run_round)
-
-    def _exact_or_none(self) -> list[float | None]:
-        levels = self.exact_levels()
-        return [None] * self.settings.levels if levels is None else list(levels)
-
 
 def prepare_vqd(problem: ProblemText, settings: VqdSettings, seed: int, target: Target) -> PreparedVqd:
-    """Build a VQD run from its problem text. Raises InputError; sends nothing."""
+    """Build a VQD run from its problem text. Raises InputError."""
     subject = resolve_subject(problem, settings, target)
     qubits = num_qubits_of(subject)
     if settings.levels > 2**qubits:
         raise InputError("levels", f"{qubits} qubit(s) have {2**qubits} levels", f"Give 1 to {2**qubits}.")
     layers = qubits - 1 if settings.layers is None else settings.layers  # one makes any real state of two qubits
     ansatz = hardware_efficient(qubits, np.random.default_rng(seed), reps=layers)
-    check_missing_point_policy(lost_points(settings.failure), choose_optimizer(ansatz).optimizer)
+    check_missing_point_policy(missing_point_policy(settings.failure), choose_optimizer(ansatz).optimizer)
     exact_levels = cache(lambda: lowest_eigenvalues(subject.hamiltonian, settings.levels))
 
     def exact() -> float | None:
@@ -111,32 +105,31 @@ def prepare_vqd(problem: ProblemText, settings: VqdSettings, seed: int, target: 
     return PreparedVqd(facts, subject, ansatz, settings, seed, exact_levels)
 
 
-def _row(
-    place: int, level: Level, sector: SectorCheck | None, exact: float | None, *, electrons: float | None
-) -> dict[str, Any]:
+def _row(number: int, level: Level, exact: float | None, electrons: float | None) -> dict[str, Any]:
     estimate = level.final.estimate
     return {
-        "level": place,
+        "level": number,
         "energy": estimate.value,
         "standard_error": estimate.standard_error,
         "exact": exact,
-        "overlap": max((each for each in level.overlaps if not math.isnan(each)), default=0.0),
-        # unchecked where the circuit or the mapping leaves no others
-        "electrons": electrons if sector is None else sector.number.value,
+        "overlap": max((overlap for overlap in level.overlaps if not math.isnan(overlap)), default=0.0),
+        "electrons": electrons,
         "converged": level.converged,
         "parameters": list(level.parameters),
-        "overlaps": [None if math.isnan(each) else each for each in level.overlaps],
+        "overlaps": [None if math.isnan(overlap) else overlap for overlap in level.overlaps],
     }
 
 
-def _doubts(place: int, level: Level, sector: SectorCheck | None) -> list[str]:
-    """What speaks against taking the level for one of the molecule's."""
+def _doubts(number: int, level: Level, sector: SectorCheck | None) -> list[str]:
+    """Return the reasons to doubt that this is an energy level of the molecule."""
     doubts: list[str] = []
     if not level.converged:
-        doubts.append(f"level {place}: {level.reason}")
+        doubts.append(f"level {number}: {level.reason}")
     if not level.is_orthogonal:
         most = "unknown" if any(map(math.isnan, level.overlaps)) else f"{max(level.overlaps):.3f}"
-        doubts.append(f"level {place} overlaps with those below: {most}, {MAX_OVERLAP} is taken for apart")
+        doubts.append(f"level {number} overlaps with lower levels: {most}, and at most {MAX_OVERLAP} is allowed")
     if sector is not None and not sector.in_sector:
-        doubts.append(f"level {place} has other electrons than the molecule: {sector.number.value:.2f} on average")
+        doubts.append(
+            f"level {number} has another number of electrons than the molecule: {sector.number.value:.2f} on average"
+        )
     return doubts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,10 +30,10 @@ from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.vqe import vqe
 from hybridloop.azure.targets import Target
 from hybridloop.errors import InputError
-from hybridloop.preparation.initial_point import Start, choose_start
+from hybridloop.preparation.initial_point import choose_start
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.preparation.problem import Subject, facts_of, resolve_subject
-from hybridloop.settings import AnsatzName, MitigationName, OptimizerName, ProblemText, VqeSettings
+from hybridloop.settings import AnsatzName, MappingName, MitigationName, OptimizerName, ProblemText, VqeSettings
 from hybridloop.settings.algorithms import GroupingName
 from hybridloop.settings.optimizer_plugins import find_optimizer
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
@@ -45,22 +45,18 @@ class PreparedVqe:
 
     facts: ProblemFacts
     problem: Subject
-    start: Start
+    ansatz: Ansatz
+    start_reason: str | None
     optimizer: Optimizer
     on_lost: MissingPointPolicy
     settings: VqeSettings
     mitigation: Mitigation
     energy: GroupingChoice
 
-    @property
-    def ansatz(self) -> Ansatz:
-        """The circuit with its initial point."""
-        return self.start.ansatz
-
     def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
         """Search for the lowest energy and measure it; the optimizer serves one run."""
         electronic = self.problem if isinstance(self.problem, ElectronicProblem) else None
-        found = vqe(
+        result = vqe(
             self.energy.observable,
             self.ansatz,
             self.optimizer,
@@ -73,25 +69,25 @@ class PreparedVqe:
             mitigation=self.mitigation,
             on_progress=on_progress,
         )
-        point = np.array(found.parameters)
-        checked = None if electronic is None else check_sector(electronic, self.ansatz, point, run_round)
-        warnings = [] if checked is None or checked.warning is None else [checked.warning]
+        point = np.array(result.parameters)
+        sector = None if electronic is None else check_sector(electronic, self.ansatz, point, run_round)
+        warnings = [] if sector is None or sector.warning is None else [sector.warning]
         if electronic is not None and self.settings.ansatz == AnsatzName.UCCSD:
-            beyond = strong_correlation_warning(electronic.molecule, point)
-            warnings += [] if beyond is None else [beyond]
+            correlation = strong_correlation_warning(electronic.molecule, point)
+            warnings += [] if correlation is None else [correlation]
         return replace(
-            found,
-            converged=found.converged and not warnings,
-            reason="; ".join([*(each.split(":")[0] for each in warnings), found.reason]),
-            rounds=found.rounds + (checked is not None),
+            result,
+            converged=result.converged and not warnings,
+            reason="; ".join([*(warning.split(":")[0] for warning in warnings), result.reason]),
+            rounds=result.rounds + (sector is not None),
             warnings=tuple(warnings),
             choices=tuple(self._choices()),
         )
 
     def _choices(self) -> Iterator[str]:
-        """Each choice that the settings left open, with its reason."""
-        if self.start.why is not None:
-            yield f"start: {self.start.why}"
+        """Yield each choice that the settings left open, with its reason."""
+        if self.start_reason is not None:
+            yield f"start: {self.start_reason}"
         if self.settings.optimizer == OptimizerName.AUTO:
             choice = choose_optimizer(self.ansatz)
             yield f"search: {choice.name}, as {choice.reason}"
@@ -102,16 +98,19 @@ class PreparedVqe:
 def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int, target: Target) -> PreparedVqe:
     """Build a VQE from its problem text. Raises InputError; sends nothing."""
     subject = resolve_subject(problem, settings, target)
-    start = choose_start(subject, settings, seed)
-    optimizer, on_lost = _optimizer(settings, start.ansatz, seed), lost_points(settings.failure)
+    ansatz, start_reason = choose_start(subject, settings.ansatz, settings.initial_point, seed)
+    optimizer, on_lost = _optimizer(settings, ansatz, seed), missing_point_policy(settings.failure)
     check_missing_point_policy(on_lost, optimizer)
-    mitigation, energy = _mitigation(settings, subject), _grouping(settings, subject, start.ansatz)
-    return PreparedVqe(facts_of(subject), subject, start, optimizer, on_lost, settings, mitigation, energy)
+    mitigation = _mitigation(settings.mitigation or (), settings.mapping, subject)
+    energy = _grouping(settings, subject, ansatz)
+    facts = facts_of(subject)
+    return PreparedVqe(facts, subject, ansatz, start_reason, optimizer, on_lost, settings, mitigation, energy)
 
 
-def with_start(prepared: PreparedVqe, start: Start, seed: int) -> PreparedVqe:
-    """Return the same VQE with another start and a new optimizer."""
-    return replace(prepared, start=start, optimizer=_optimizer(prepared.settings, start.ansatz, seed))
+def with_start(prepared: PreparedVqe, ansatz: Ansatz, reason: str, seed: int) -> PreparedVqe:
+    """Return the same VQE at another initial point, with a new optimizer."""
+    optimizer = _optimizer(prepared.settings, ansatz, seed)
+    return replace(prepared, ansatz=ansatz, start_reason=reason, optimizer=optimizer)
 
 
 def _grouping(settings: VqeSettings, problem: Subject, ansatz: Ansatz) -> GroupingChoice:
@@ -119,31 +118,29 @@ def _grouping(settings: VqeSettings, problem: Subject, ansatz: Ansatz) -> Groupi
     reference = problem.reference_state if isinstance(problem, ElectronicProblem) else None
     if settings.grouping is GroupingName.AUTO:
         return choose_grouping(hamiltonian, ansatz, reference, shots=settings.shots, precision=settings.precision)
-    asked = Grouping(settings.grouping)
-    return GroupingChoice(group_hamiltonian(hamiltonian, asked, reference), asked, "the settings name them")
+    grouping = Grouping(settings.grouping)
+    return GroupingChoice(group_hamiltonian(hamiltonian, grouping, reference), grouping, "the settings name it")
 
 
-def _mitigation(settings: VqeSettings, problem: Subject) -> Mitigation:
-    chosen = settings.mitigation or ()
+def _mitigation(methods: Sequence[MitigationName], mapping: MappingName, problem: Subject) -> Mitigation:
     symmetries: tuple[Symmetry, ...] = ()
-    if MitigationName.SYMMETRY in chosen:
+    if MitigationName.SYMMETRY in methods:
         if not isinstance(problem, ElectronicProblem):
             raise InputError("mitigation", "a Pauli sum has no electrons to select by", "Leave symmetry out.")
-        symmetries = spin_parity_symmetries(problem)
-    if MitigationName.SYMMETRY in chosen and not symmetries:
-        what = f"under {settings.mapping.value} no qubits hold a spin's parity of electrons"
-        raise InputError("mitigation", what, "Leave symmetry out, or choose jordan-wigner.")
-    folding = None
-    if MitigationName.ZNE_LINEAR in chosen:
-        folding = ZeroNoiseExtrapolation(Extrapolation.LINEAR)
-    if MitigationName.ZNE_EXPONENTIAL in chosen:
-        folding = ZeroNoiseExtrapolation(Extrapolation.EXPONENTIAL)
-    return Mitigation(CALIBRATION_SHOTS if MitigationName.READOUT in chosen else 0, symmetries, folding)
+        if not (symmetries := spin_parity_symmetries(problem)):
+            what = f"under {mapping.value} no qubits hold a spin's parity of electrons"
+            raise InputError("mitigation", what, "Leave symmetry out, or choose jordan-wigner.")
+    zne = None
+    if MitigationName.ZNE_LINEAR in methods:
+        zne = ZeroNoiseExtrapolation(Extrapolation.LINEAR)
+    if MitigationName.ZNE_EXPONENTIAL in methods:
+        zne = ZeroNoiseExtrapolation(Extrapolation.EXPONENTIAL)
+    return Mitigation(CALIBRATION_SHOTS if MitigationName.READOUT in methods else 0, symmetries, zne)
 
 
 def _optimizer(settings: VqeSettings, ansatz: Ansatz, seed: int) -> Optimizer:
     name = choose_optimizer(ansatz).name if settings.optimizer is OptimizerName.AUTO else str(settings.optimizer)
-    outset = SearchSettings(
+    search = SearchSettings(
         ansatz,
         is_near=ansatz.starts_near,
         seed=seed,
@@ -152,16 +149,16 @@ def _optimizer(settings: VqeSettings, ansatz: Ansatz, seed: int) -> Optimizer:
         patience=settings.patience,
         gradient_norm=settings.gradient_norm,
     )
-    return find_optimizer(name).create(name, outset)
+    return find_optimizer(name).create(name, search)
 
 
-def lost_points(policy: FailurePolicy) -> MissingPointPolicy:
-    """Return the optimizer's treatment of lost points under a failure policy."""
+def missing_point_policy(policy: FailurePolicy) -> MissingPointPolicy:
+    """Return the optimizer's treatment of points without a result under a failure policy."""
     match policy.on_lost_job:
         case OnLostJob.FAIL:
             return FAIL
         case OnLostJob.SKIP:
             return Skip()
         case OnLostJob.PENALIZE:
-            assert policy.penalty is not None  # the model holds it
+            assert policy.penalty is not None  # checked by the model
             return Penalize(policy.penalty)

@@ -85,7 +85,7 @@ def test_levels_are_those_of_the_spectrum_with_their_electrons(deflated: Unbroke
     result, updates = deflated
     assert (result.status, result.reason) == (
         "converged",
-        "all 2 searches met their own criterion, and the levels keep apart",
+        "all 2 searches met their own criterion, and the levels are distinct",
     )
     assert [row["level"] for row in result.table] == [0, 1]
     for row, exact in zip(result.table, SPECTRUM, strict=False):

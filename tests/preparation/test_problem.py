@@ -71,10 +71,10 @@ def test_a_text_is_told_by_its_content_whatever_its_file_is_called(tmp_path: Pat
     ("text", "complaint"),
     [
         ('{"mine": [], "links": []}', r"neither QCSchema nor a Pauli sum \(keys: 'links', 'mine'\)"),
-        ('{"nodes": [], "links": []}', r"this looks like a graph \(node-link JSON\), and a molecule is asked for"),
+        ('{"nodes": [], "links": []}', r"this looks like a graph \(node-link JSON\), and a molecule is needed"),
         ("[1, 2]", "the text is not a JSON object"),
         (XYZ, r"geometry \(XYZ\), and integrals are needed"),
-        ("1 2\n2 3\n", r"this looks like a graph \(an edge list\), and a molecule is asked for"),
+        ("1 2\n2 3\n", r"this looks like a graph \(an edge list\), and a molecule is needed"),
         ("1 2 3 4\n", "this is not FCIDUMP"),
     ],
 )
@@ -174,24 +174,24 @@ def test_hartree_fock_is_a_start_of_both_circuits(ansatz: AnsatzName, mapping: s
 def test_newtons_start_is_taken_where_its_models_agree_and_both_are_told() -> None:
     for name in ("lih", "h4", "heh+", "lih-frozen-core"):
         run = prepared(name)
-        assert run.start.why is not None
-        assert run.start.why.startswith("newton, of whose gain of ")
+        assert run.start_reason is not None
+        assert run.start_reason.startswith("Newton start: expected gain ")
         exact = run.facts.exact()
         assert exact is not None
         assert exact < energy_at_the_start(run) < exact + 0.1 * (run.facts.reference - exact)
     stretched = ProblemText(name="h4-2", text=(DATA / "fcidump/H4_2.fcidump").read_text())
     far = prepared(stretched)
-    assert far.start.why is not None
-    assert far.start.why.startswith("hf, as ")
+    assert far.start_reason is not None
+    assert far.start_reason == "Hartree-Fock: the model of a Newton start has no minimum nearby"
     assert energy_at_the_start(far) == pytest.approx(far.facts.reference, abs=1e-9)
-    assert prepared("h2").start.why is None  # one angle's fit is global
-    with pytest.raises(InputError, match="no minimum near by"):
+    assert prepared("h2").start_reason is None  # one angle's fit is global
+    with pytest.raises(InputError, match="no minimum nearby"):
         prepared(stretched, initial_point=StartName.NEWTON)
 
 
 def test_a_run_says_why_it_started_where_it_did() -> None:
     outcome = prepared("lih").measure(noiseless_rounds(), lambda _: None)
-    assert outcome.choices[0] == "start: newton, of whose gain of 13.4 mHa the models doubt 0.98"
+    assert outcome.choices[0] == "start: Newton start: expected gain 13.4 ± 1.0 mHa"
     assert outcome.choices[1].startswith("search: gradient, as ")
     assert outcome.converged
     names = {"initial_point": "newton", "optimizer": "gradient", "grouping": "qubit-wise"}

@@ -57,7 +57,7 @@ def test_angles_are_carried_where_newtons_start_fails_and_they_measure_below_har
     longer, longest = (ProblemText(name=name, text=(DATA / name).read_text("utf-8")) for name in FILES)
     outcome = measured(prepared(longer, longest, max_rounds=2, precision=0.01), noiseless_rounds())
     first, second = outcome.table
-    assert first["start"].startswith("hf, as ")  # no point before it
+    assert first["start"].startswith("Hartree-Fock: ")  # no point before it
     assert second["start"].startswith("the last point's angles, as the cosine between their integrals is 0.9")
     assert "Hartree-Fock is -1.57" in second["start"]
     assert not outcome.converged
