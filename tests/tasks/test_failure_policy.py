@@ -59,7 +59,7 @@ def test_the_page_has_every_ending_of_a_job_as_it_is_sorted() -> None:
 
 
 def test_the_page_has_every_setting_with_its_default_and_every_word_it_takes() -> None:
-    written = {name: (default, says) for name, default, says in table("The failure policy")}
+    written = {name: (default, says) for name, default, says in table("Failure policy")}
     defaults = FailurePolicy().model_dump(mode="json")
     assert written == {
         name: ("none" if defaults[name] is None else f"`{defaults[name]}`", field.description)
