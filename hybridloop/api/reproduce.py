@@ -11,7 +11,7 @@ from hybridloop.api.runs import run
 from hybridloop.settings.sources import ResolvedSettings
 
 if TYPE_CHECKING:
-    from hybridloop.reports.reproduce import Reproduced
+    from hybridloop.reports.reproduce import Reproduction
     from hybridloop.runs.live import LiveFeed, RoundUpdate
 
 
@@ -22,19 +22,19 @@ def reproduce(
     workspace: str | Any | None = None,
     on_progress: Callable[[RoundUpdate], None] | None = None,
     feed: LiveFeed | None = None,
-) -> Reproduced:
+) -> Reproduction:
     """Run a finished run of the journal, or of a bundle, again with its settings and its seed, and compare.
 
     `of` is a key, or a bundle's path. The repetition's key is `run_key`, by default the run's with `-again`; one that
     was begun and not finished is gone on with. Raises InputError for a run without a result; else as `vqe`.
     """
     from hybridloop.journal import open_journal
-    from hybridloop.reports.bundle.archive import opened
-    from hybridloop.reports.reproduce import Reproduced, check_repeatable, compared
+    from hybridloop.reports.bundle.archive import open_run
+    from hybridloop.reports.reproduce import Reproduction, check_repeatable, compare_runs
     from hybridloop.runs.statuses import FINISHED
     from hybridloop.runs.stored_run import kept_in_journal
 
-    with opened(str(of)) as before:
+    with open_run(str(of)) as before:
         check_repeatable(before)
         record, problem = before.record, before.problem
         settings = before.settings.model_copy(update={"seed": record.seed})
@@ -49,9 +49,9 @@ def reproduce(
             feed=feed,
         )
         if ended.status not in FINISHED:
-            return Reproduced(record.key, key, ended.status, (), {})
+            return Reproduction(record.key, key, ended.status, (), {})
         with open_journal() as journal:
-            return compared(before, kept_in_journal(journal, key))
+            return compare_runs(before, kept_in_journal(journal, key))
 
 
 def _key_of_repetition(key: str) -> str:

@@ -1,1 +1,1 @@
-"""Reports."""
+"""Reports of stored runs: HTML page, plots, bundle, export, verification, comparison of repetitions."""

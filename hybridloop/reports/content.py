@@ -1,4 +1,4 @@
-"""What a report says of a run, in words and rows, whatever it is written in; all text is still to be escaped."""
+"""Content of a report as texts and tables, for any format; texts are not escaped."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 
 from hybridloop.algorithms.outcome import RoundProgress
 from hybridloop.journal.provenance import PRICES, REVISION
-from hybridloop.reports.answer import Answer, Pairs, answer_of, money, shown
+from hybridloop.reports.answer import Answer, Pairs, format_cost, format_value, summarize
 from hybridloop.reports.bundle.manifest import problem_hash
 from hybridloop.reports.plots import binary_problem_of
-from hybridloop.reports.plots.timeline import Lane, lanes_of
+from hybridloop.reports.plots.timeline import Lane, session_lanes
 from hybridloop.runs.live_text import SHOWN
 from hybridloop.runs.lookup import recorded_settings
 from hybridloop.runs.result import COLUMNS, TABLES, RunResult
@@ -22,8 +22,8 @@ from hybridloop.runtime.durations import format_duration
 from hybridloop.settings import SETTINGS
 from hybridloop.tasks.submission.jobs import FIRST_ATTEMPT
 
-MOST_ROWS = 200  # of a table; of a longer one the first and the last are shown
-MOST_ASSIGNMENTS = 10
+MAX_ROWS = 200  # of a table; a longer one shows its first and last rows
+MAX_ASSIGNMENTS = 10
 NAMES = {
     "vqe": "VQE",
     "adapt": "ADAPT-VQE",
@@ -36,8 +36,8 @@ NAMES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """A table: a caption, the columns' names, and the rows; `left_out` were too many to show."""
+class Table:
+    """A table: a caption, the columns' names, and the rows; `left_out` is the number of rows not shown."""
 
     caption: str
     columns: tuple[str, ...]
@@ -46,8 +46,8 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """All that a report says beside its pictures."""
+class ReportContent:
+    """All content of a report but its pictures."""
 
     title: str
     key: str
@@ -58,20 +58,20 @@ class Facts:
     is_ours: bool
     dates: str
     answer: Answer
-    table: Rows | None
-    assignments: Rows | None
+    results: Table | None
+    assignments: Table | None
     effort: Pairs
-    sessions: Rows
-    rounds: Rows | None
-    events: Rows | None
-    changed: Rows | None
-    settings: Rows | None
+    sessions: Table
+    rounds: Table | None
+    events: Table | None
+    changed: Table | None
+    settings: Table | None
     provenance: Pairs
 
 
 @dataclass(slots=True)
-class _Tally:
-    """One pass over a run's rounds."""
+class _RoundTotals:
+    """Sums over a run's rounds."""
 
     rounds: int = 0
     complete: int = 0
@@ -85,11 +85,11 @@ class _Tally:
     billed: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
 
-def facts_of(run: KeptRun) -> Facts:
-    """Everything, from one pass over the rounds."""
-    record, result, tally, lanes = run.record, run.result, _tallied(run), lanes_of(run)
+def report_content(run: KeptRun) -> ReportContent:
+    """Collect the content of a run's report."""
+    record, result, totals, lanes = run.record, run.result, _round_totals(run), session_lanes(run)
     settings = _settings(run) if run.is_ours else None
-    return Facts(
+    return ReportContent(
         title=record.problem or record.key,
         key=record.key,
         algorithm=NAMES.get(record.algorithm, record.algorithm),
@@ -97,36 +97,36 @@ def facts_of(run: KeptRun) -> Facts:
         status=record.status,
         is_done=record.status in FINISHED,
         is_ours=run.is_ours,
-        dates=f"{moment(record.created_at)} to {moment(record.updated_at)} (UTC)",
+        dates=f"{format_time(record.created_at)} to {format_time(record.updated_at)} (UTC)",
         answer=_answer(run),
-        table=None if result is None else _table(result),
+        results=None if result is None else _results(result),
         assignments=_assignments(run, result),
-        effort=_effort(run, result, tally),
-        sessions=_sessions(run, tally, lanes),
+        effort=_effort(run, result, totals),
+        sessions=_sessions(run, totals, lanes),
         rounds=_rounds(result.history, result.unit) if result is not None and result.history else None,
         events=_events(run),
         changed=_changed(settings) if settings is not None else None,
         settings=settings,
-        provenance=_provenance(run, tally),
+        provenance=_provenance(run, totals),
     )
 
 
-def moment(epoch_s: float | None) -> str:
-    """A moment to the second, in UTC."""
+def format_time(epoch_s: float | None) -> str:
+    """Format a time in UTC, to the second."""
     return "–" if epoch_s is None else datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _answer(run: KeptRun) -> Answer:
     record, result = run.record, run.result
     if result is not None and record.status == result.status:
-        return answer_of(result)
-    said = f"{record.status.capitalize()}: {record.reason}" if record.reason else f"{record.status.capitalize()}."
-    if result is not None:  # it was gone on with since then
-        return replace(answer_of(result), meaning=said)
-    return Answer("No result yet" if run.is_ours else "A script's own loop", (), said, (), ())
+        return summarize(result)
+    status = f"{record.status.capitalize()}: {record.reason}" if record.reason else f"{record.status.capitalize()}."
+    if result is not None:  # the run was resumed after this result
+        return replace(summarize(result), meaning=status)
+    return Answer("No result yet" if run.is_ours else "A script's own loop", (), status, (), ())
 
 
-def _table(result: RunResult) -> Rows | None:
+def _results(result: RunResult) -> Table | None:
     if not result.table or result.algorithm not in COLUMNS:
         return None
     columns = tuple(COLUMNS[result.algorithm])
@@ -135,50 +135,53 @@ def _table(result: RunResult) -> Rows | None:
     return _bounded(caption, tuple(name.replace("_", " ") for name in columns), rows)
 
 
-def _assignments(run: KeptRun, result: RunResult | None) -> Rows | None:
-    """The best that the final measurement saw, with their share of the shots."""
+def _assignments(run: KeptRun, result: RunResult | None) -> Table | None:
+    """Return the best assignments of the final measurement, with their share of the shots."""
     if result is None or result.algorithm != "qaoa" or result.value is None:
         return None
-    from hybridloop.reports.plots.binary import seen_finally
+    from hybridloop.reports.plots.binary import final_assignments
 
-    seen = seen_finally(run, binary_problem_of(run))
-    total = sum(each.shots for each in seen)
+    measured = final_assignments(run, binary_problem_of(run))
+    total = sum(row.shots for row in measured)
     rows = tuple(
-        (each.bitstring, f"{each.value:g}", f"{each.shots:,}", f"{each.shots / total:.1%}", shown(each.meets))
-        for each in seen[:MOST_ASSIGNMENTS]
+        (row.bitstring, f"{row.value:g}", f"{row.shots:,}", f"{row.shots / total:.1%}", format_value(row.is_feasible))
+        for row in measured[:MAX_ASSIGNMENTS]
     )
     columns = ("Assignment (rightmost: variable 0)", "Objective", "Shots", "Share", "Meets the constraint")
-    return Rows("Best assignments of the final measurement", columns, rows)
+    return Table("Best assignments of the final measurement", columns, rows)
 
 
-def _effort(run: KeptRun, result: RunResult | None, tally: _Tally) -> Pairs:
+def _effort(run: KeptRun, result: RunResult | None, totals: _RoundTotals) -> Pairs:
     pings = [ping for ping in run.pings if ping.state in ("submitted", "done", "failed")]
-    billed = defaultdict(float, tally.billed)
+    billed = defaultdict(float, totals.billed)
     for ping in pings:
         for unit, amount in (ping.billed or {}).items():
             billed[unit] += amount
-    stated = recorded_settings(run.record)
-    caps = {name: stated.get(name) for name in ("max_cost", "max_jobs", "max_shots", "max_cost_per_job", "deadline")}
+    settings = recorded_settings(run.record)
+    caps = {name: settings.get(name) for name in ("max_cost", "max_jobs", "max_shots", "max_cost_per_job", "deadline")}
     if run.is_ours:
         caps = {name: run.settings.model_dump(mode="json").get(name) for name in caps}
-    in_force = [f"{name} {shown(value)}" for name, value in caps.items() if value is not None]
+    in_force = [f"{name} {format_value(value)}" for name, value in caps.items() if value is not None]
     rows = [
-        ("Rounds", f"{tally.complete:,}" + (f" of {tally.rounds:,} begun" if tally.rounds > tally.complete else "")),
-        ("Jobs", f"{tally.jobs:,}"),
-        ("Further attempts", f"{tally.retried:,}"),
-        ("Jobs lost for good", f"{tally.lost:,}"),
+        (
+            "Rounds",
+            f"{totals.complete:,}" + (f" of {totals.rounds:,} begun" if totals.rounds > totals.complete else ""),
+        ),
+        ("Jobs", f"{totals.jobs:,}"),
+        ("Retries", f"{totals.retried:,}"),
+        ("Jobs without result", f"{totals.lost:,}"),
         ("Keep-alive pings", f"{len(pings):,}"),
-        ("Shots", f"{tally.shots:,}"),
-        ("Billed", money(billed) or "not stated by the service"),
+        ("Shots", f"{totals.shots:,}"),
+        ("Billed", format_cost(billed) or "not stated by the service"),
         ("Caps in force", ", ".join(in_force) or "none"),
     ]
     if result is not None:
-        took = "the last process" if result.resumed else "the process"
-        rows.append(("Time", f"{format_duration(result.wall_seconds)} in {took}"))
+        process = "the last process" if result.resumed else "the process"
+        rows.append(("Time", f"{format_duration(result.wall_seconds)} in {process}"))
     return tuple(rows)
 
 
-def _sessions(run: KeptRun, tally: _Tally, lanes: Sequence[Lane]) -> Rows:
+def _sessions(run: KeptRun, totals: _RoundTotals, lanes: Sequence[Lane]) -> Table:
     by_id = {lane.id: lane for lane in lanes}
     pings = Counter(ping.session for ping in run.pings if ping.state in ("submitted", "done", "failed"))
     rows = []
@@ -190,31 +193,31 @@ def _sessions(run: KeptRun, tally: _Tally, lanes: Sequence[Lane]) -> Rows:
                 row.id,
                 row.status,
                 row.reason or "–",
-                moment(row.opened_at),
+                format_time(row.opened_at),
                 "–" if row.ended_at is None else format_duration(row.ended_at - row.opened_at),
                 "–" if lane is None else format_duration(lane.idle_s),
-                str(tally.rounds_in[row.ordinal]),
-                str(tally.jobs_in[row.ordinal]),
+                str(totals.rounds_in[row.ordinal]),
+                str(totals.jobs_in[row.ordinal]),
                 str(pings[row.ordinal]),
             )
         )
-    columns = ("No.", "Session", "Ended", "Follows because", "Opened (UTC)", "Open", "Idle", "Rounds", "Jobs", "Pings")
+    columns = ("No.", "Session", "Status", "Renewal reason", "Opened (UTC)", "Open", "Idle", "Rounds", "Jobs", "Pings")
     return _bounded("Sessions", columns, rows)
 
 
-def _rounds(history: Sequence[RoundProgress], unit: str) -> Rows:
+def _rounds(history: Sequence[RoundProgress], unit: str) -> Table:
     rows = [
         (
-            str(each.round),
-            each.phase,
-            f"{each.value:.6f}",
-            f"{each.standard_error:.6f}" if each.standard_error >= SHOWN else "rounding",
-            f"{each.points:,}",
-            f"{each.circuits:,}",
-            f"{each.shots:,}",
-            f"{each.total_shots:,}",
+            str(row.round),
+            row.phase,
+            f"{row.value:.6f}",
+            f"{row.standard_error:.6f}" if row.standard_error >= SHOWN else "rounding",
+            f"{row.points:,}",
+            f"{row.circuits:,}",
+            f"{row.shots:,}",
+            f"{row.total_shots:,}",
         )
-        for each in history
+        for row in history
     ]
     value = f"Value ({unit})" if unit else "Value"
     return _bounded(
@@ -222,28 +225,29 @@ def _rounds(history: Sequence[RoundProgress], unit: str) -> Rows:
     )
 
 
-def _events(run: KeptRun) -> Rows | None:
-    rows = [(moment(each.at), each.kind, shown(each.facts)) for each in run.events]
-    return _bounded("Events", ("Moment (UTC)", "What", "Facts"), rows) if rows else None
+def _events(run: KeptRun) -> Table | None:
+    rows = [(format_time(event.at), event.kind, format_value(event.facts)) for event in run.events]
+    return _bounded("Events", ("Time (UTC)", "Event", "Details"), rows) if rows else None
 
 
-def _settings(run: KeptRun) -> Rows:
+def _settings(run: KeptRun) -> Table:
     defaults = SETTINGS[run.record.algorithm]().model_dump(mode="json")
     rows = []
     for name, value in run.settings.model_dump(mode="json").items():
         if isinstance(value, dict) and isinstance(defaults.get(name), dict):
-            rows += [(f"{name}.{each}", shown(of), shown(defaults[name].get(each))) for each, of in value.items()]
+            nested = defaults[name]
+            rows += [(f"{name}.{key}", format_value(of), format_value(nested.get(key))) for key, of in value.items()]
         else:
-            rows.append((name, shown(value), shown(defaults.get(name))))
-    return Rows("All settings", ("Setting", "Value", "Default"), tuple(rows))
+            rows.append((name, format_value(value), format_value(defaults.get(name))))
+    return Table("All settings", ("Setting", "Value", "Default"), tuple(rows))
 
 
-def _changed(settings: Rows) -> Rows:
+def _changed(settings: Table) -> Table:
     rows = tuple((name, value, default) for name, value, default in settings.rows if value != default)
-    return Rows("Settings that are not the default", settings.columns, rows)
+    return Table("Settings that are not the default", settings.columns, rows)
 
 
-def _provenance(run: KeptRun, tally: _Tally) -> Pairs:
+def _provenance(run: KeptRun, totals: _RoundTotals) -> Pairs:
     record = run.record
     given = record.settings.get("problem") or {}
     workspace = record.settings.get("workspace") or {}
@@ -254,42 +258,42 @@ def _provenance(run: KeptRun, tally: _Tally) -> Pairs:
         ("Workspace", " / ".join(str(value) for value in workspace.values())),
         ("Problem", str(given.get("name", record.problem))),
         ("Problem's SHA-256", problem_hash(given["name"], given.get("text")) if given else ""),
-        ("Logical circuits", f"{len(tally.circuits):,}"),
+        ("Logical circuits", f"{len(totals.circuits):,}"),
         ("Flow run", record.flow_run_id or ""),
         *((names.get(name, name), text) for name, text in record.versions.items()),
     ]
     return tuple((name, text) for name, text in rows if text)
 
 
-def _tallied(run: KeptRun) -> _Tally:
-    tally, result = _Tally(), run.result
-    if run.is_stripped and result is not None:  # its rounds were forgotten
-        tally.rounds = tally.complete = result.rounds
-        tally.jobs, tally.retried, tally.shots = result.jobs, result.retried, result.shots
-        tally.billed.update(result.cost)
+def _round_totals(run: KeptRun) -> _RoundTotals:
+    totals, result = _RoundTotals(), run.result
+    if run.is_stripped and result is not None:  # its rounds were pruned
+        totals.rounds = totals.complete = result.rounds
+        totals.jobs, totals.retried, totals.shots = result.jobs, result.retried, result.shots
+        totals.billed.update(result.cost)
     for round_ in run.rounds():
-        tally.rounds += 1
-        tally.complete += round_.complete
-        tally.circuits |= {pub.fingerprint for pub in round_.pubs}
-        tally.rounds_in.update({job.session for job in round_.jobs})
+        totals.rounds += 1
+        totals.complete += round_.complete
+        totals.circuits |= {pub.fingerprint for pub in round_.pubs}
+        totals.rounds_in.update({job.session for job in round_.jobs})
         for job in round_.jobs:
             is_first = job.attempt == FIRST_ATTEMPT
-            tally.jobs += is_first
-            tally.shots += job.shots * is_first
-            tally.retried += not is_first
-            tally.lost += job.state == "lost"
-            tally.jobs_in[job.session] += 1
+            totals.jobs += is_first
+            totals.shots += job.shots * is_first
+            totals.retried += not is_first
+            totals.lost += job.state == "lost"
+            totals.jobs_in[job.session] += 1
             for unit, amount in (job.billed or {}).items():
-                tally.billed[unit] += amount
-    return tally
+                totals.billed[unit] += amount
+    return totals
 
 
 def _cell(value: object) -> str:
-    return f"{value:.6f}" if isinstance(value, float) else shown(value)
+    return f"{value:.6f}" if isinstance(value, float) else format_value(value)
 
 
-def _bounded(caption: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Rows:
-    if len(rows) <= MOST_ROWS:
-        return Rows(caption, columns, tuple(rows))
-    half = MOST_ROWS // 2
-    return Rows(caption, columns, (*rows[:half], *rows[-half:]), len(rows) - 2 * half)
+def _bounded(caption: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
+    if len(rows) <= MAX_ROWS:
+        return Table(caption, columns, tuple(rows))
+    half = MAX_ROWS // 2
+    return Table(caption, columns, (*rows[:half], *rows[-half:]), len(rows) - 2 * half)

@@ -1,85 +1,66 @@
-"""A run as one JSON document, for an archive or another program; it holds no secret, because the journal holds none."""
+"""Export of a run as one JSON document. It holds no secret, because the journal holds none."""
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from hybridloop.journal import JobRecord, PubRecord, RoundRecord, RunRecord
 from hybridloop.runs.stored_run import KeptRun
 
 FORMAT = "hybridloop run, version 1"
+RUN_FIELDS = (
+    *("uid", "key", "algorithm", "problem", "target", "seed", "flow_run_id"),
+    *("status", "reason", "created_at", "updated_at"),
+)
 
 
-def exported(kept: KeptRun) -> dict[str, Any]:
-    """Settings, versions, result, sessions, pings, events, and every round with its counts. Times are epoch seconds."""
-    record = kept.record
+def export_run(run: KeptRun) -> dict[str, Any]:
+    """Return settings, versions, result, sessions, pings, events, and rounds with counts. Times are epoch seconds."""
+    record = run.record
     return {
         "format": FORMAT,
         "run": run_fields(record),
         "settings": dict(record.settings),
         "versions": dict(record.versions),
         "result": None if record.result is None else dict(record.result),
-        "sessions": [dataclasses.asdict(row) for row in kept.sessions],
-        "pings": [dataclasses.asdict(ping) for ping in kept.pings],
-        "events": [dataclasses.asdict(event) for event in kept.events],
-        "rounds": [_round(each) for each in kept.rounds()],
+        "sessions": [asdict(row) for row in run.sessions],
+        "pings": [asdict(ping) for ping in run.pings],
+        "events": [asdict(event) for event in run.events],
+        "rounds": [_round(round_) for round_ in run.rounds()],
     }
 
 
 def run_fields(run: RunRecord) -> dict[str, Any]:
-    """What a run is and how it stands, without what it was given and what it came to."""
-    return {
-        "uid": run.uid,
-        "key": run.key,
-        "algorithm": run.algorithm,
-        "problem": run.problem,
-        "target": run.target,
-        "seed": run.seed,
-        "flow_run_id": run.flow_run_id,
-        "status": run.status,
-        "reason": run.reason,
-        "created_at": run.created_at,
-        "updated_at": run.updated_at,
-    }
+    """Return identity, status and times of a run, without settings and result."""
+    return _fields(run, RUN_FIELDS)
 
 
 def round_fields(round_: RoundRecord) -> dict[str, Any]:
-    """A round without its circuits and jobs."""
-    return {
-        "stream": round_.stream,
-        "sequence": round_.sequence,
-        "target": round_.target,
-        "complete": round_.complete,
-    }
+    """Return a round without its circuits and jobs."""
+    return _fields(round_, ("stream", "sequence", "target", "complete"))
 
 
 def circuit_fields(pub: PubRecord) -> dict[str, Any]:
-    """A circuit of a round without the points that it was measured at."""
-    return {
-        "fingerprint": pub.fingerprint,
-        "program": pub.program,
-        "shots": pub.shots,
-        "measured": list(pub.measured),
-        "num_clbits": pub.num_clbits,
-    }
+    """Return a circuit of a round without its points."""
+    fields = _fields(pub, ("fingerprint", "program", "shots", "measured", "num_clbits"))
+    return {**fields, "measured": list(pub.measured)}
 
 
 def job_fields(job: JobRecord) -> dict[str, Any]:
-    """A job without its counts."""
+    """Return a job without its counts."""
     return {
         "id": job.id,
         "circuit": job.pub,
-        "point": job.point,
-        "part": job.part,
-        "attempt": job.attempt,
-        "shots": job.shots,
-        "session": job.session,
-        "state": job.state,
-        "reason": job.reason,
+        **_fields(job, ("point", "part", "attempt", "shots", "session", "state", "reason")),
         "reserved": dict(job.reserved),
         "billed": None if job.billed is None else dict(job.billed),
     }
+
+
+def _fields(record: object, names: Iterable[str]) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in names}
 
 
 def _round(round_: RoundRecord) -> dict[str, Any]:
@@ -93,8 +74,9 @@ def _round(round_: RoundRecord) -> dict[str, Any]:
 
 
 def _job(job: JobRecord) -> dict[str, Any]:
+    counts = job.counts
     return {
         **job_fields(job),
-        "counts": None if job.counts is None else job.counts.bitstrings(),
-        "exact": None if job.counts is None else job.counts.exact,
+        "counts": None if counts is None else counts.bitstrings(),
+        "exact": None if counts is None else counts.exact,
     }

@@ -1,7 +1,4 @@
-"""What a run took beside what it was to take: its plan, rehearsed from its settings without any service.
-
-A run's report as one HTML page: no network, no script, no font of others; reads in light and dark, and on paper.
-"""
+"""A run's report as one HTML page without network, scripts or fonts, for light and dark screens and for paper."""
 
 from __future__ import annotations
 
@@ -13,31 +10,34 @@ from markupsafe import Markup
 from hybridloop.errors import HybridloopError
 from hybridloop.estimate.plan import Figure, Money
 from hybridloop.estimate.planner import plan_run
-from hybridloop.reports.answer import money
-from hybridloop.reports.content import Rows, facts_of
-from hybridloop.reports.plots import pictures_of
+from hybridloop.reports.answer import format_cost
+from hybridloop.reports.content import Table, report_content
+from hybridloop.reports.plots import draw_all
 from hybridloop.runs.stored_run import KeptRun
 
-_COLUMNS = ("What", "Expected", "Rehearsals", "At most", "Taken")
+_COLUMNS = ("Quantity", "Expected", "Dry runs", "At most", "Taken")
 
 
-def beside_its_plan(run: KeptRun) -> Rows | None:
-    """Rounds, jobs, shots and price; None of a script, before a result, and where no plan can be made of it here."""
+def compare_with_plan(run: KeptRun) -> Table | None:
+    """Plan the run from its settings, and compare rounds, jobs, shots and price.
+
+    None for a script, for a run without a result, and if this machine can't plan it.
+    """
     result = run.result
     if result is None:
         return None
     try:
         plan = plan_run(run.record.algorithm, run.problem, run.settings)
-    except HybridloopError:  # its search or its target may be one that this machine does not know
+    except HybridloopError:  # such as an optimizer plug-in or a target that this machine does not know
         return None
     counted = (
         ("Rounds", plan.rounds, result.rounds),
         ("Jobs", plan.jobs, result.jobs),
         ("Shots", plan.shots, result.shots),
     )
-    rows = [(name, *_figure(figure), f"{taken:,}") for name, figure, taken in counted]
-    rows.append(("Price", *_money(plan.cost), money(result.cost) or "not stated by the service"))
-    return Rows("Beside its plan", _COLUMNS, tuple(rows))
+    rows = [(name, *_figure(figure), f"{number:,}") for name, figure, number in counted]
+    rows.append(("Price", *_money(plan.cost), format_cost(result.cost) or "not stated by the service"))
+    return Table("Comparison with its plan", _COLUMNS, tuple(rows))
 
 
 def _figure(figure: Figure) -> tuple[str, str, str]:
@@ -45,18 +45,17 @@ def _figure(figure: Figure) -> tuple[str, str, str]:
 
 
 def _money(amount: Money) -> tuple[str, str, str]:
-    upper = "nobody can say" if amount.upper is None else f"{amount.upper:.2f} {amount.unit}"
+    upper = "unknown" if amount.upper is None else f"{amount.upper:.2f} {amount.unit}"
     return f"{amount.expected:.2f} {amount.unit}", f"{amount.least:.2f} to {amount.most:.2f}", upper
 
 
-def report_page(run: KeptRun, *, planned: Rows | None = None) -> str:
-    """The page; `planned` is what its plan says beside what it took.
+def render_report(run: KeptRun, *, planned: Table | None = None) -> str:
+    """Render the page, with the comparison with its plan if given.
 
-    Whatever stands in the run is escaped, and the page forbids scripts and the network besides.
+    All texts of the run are escaped, and the page's content security policy forbids scripts and the network.
     """
-    drawn = pictures_of(run)
-    pictures = [(each, Markup(each.svg(themed=True))) for each in drawn]  # ours, and its texts escaped
-    return _template().render(facts=facts_of(run), pictures=pictures, planned=planned)
+    pictures = [(each, Markup(each.svg(themed=True))) for each in draw_all(run)]  # safe: the SVG's texts are escaped
+    return _template().render(content=report_content(run), pictures=pictures, planned=planned)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Whether a run that was repeated came to the same: to the last bit, or within its error bars."""
+"""Comparison of a run with its repetition: equal to the last bit, or within error bars."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from hybridloop.errors import InputError
-from hybridloop.journal import RoundRecord
 from hybridloop.journal.provenance import changed_versions
-from hybridloop.reports.verify import same
+from hybridloop.reports.verify import is_same
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.statuses import FINISHED
 from hybridloop.runs.stored_run import KeptRun
 
 SIGMAS = 3.0  # of the difference of two independent estimates: one in 370 lies outside by chance
-_EXACTLY = ("parameters", "rounds", "jobs", "shots", "best_bitstring", "best_value", "status")
+_EXACT = ("parameters", "rounds", "jobs", "shots", "best_bitstring", "best_value", "status")
 SAME, WITHIN, OUTSIDE, OTHER = "the same", "within error bars", "outside error bars", "another"
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """One quantity of both runs."""
+class ComparedValue:
+    """One quantity of both runs, with the verdict: the same, within or outside error bars, or another."""
 
     name: str
     before: Any
@@ -32,62 +31,62 @@ class Compared:
 
     @property
     def same(self) -> bool:
-        """Whether it is the same to the last bit."""
+        """Return True if both are equal to the last bit."""
         return self.verdict == SAME
 
 
 @dataclass(frozen=True, slots=True)
-class Reproduced:
-    """What came of a repetition, and its status: one that a limit stopped compares nothing yet.
+class Reproduction:
+    """A repetition's status, and its comparison with the first run; empty if a limit stopped it.
 
-    `versions` are of what is another one now, by name: (then, now).
+    `versions` has the software versions that changed since the first run, by name: (then, now).
     """
 
     before: str
     again: str
     status: str
-    compared: tuple[Compared, ...]
+    compared: tuple[ComparedValue, ...]
     versions: Mapping[str, tuple[str, str]]
 
     @property
     def is_finished(self) -> bool:
-        """Whether there is anything to compare."""
+        """Return True if the repetition finished, so that it can be compared."""
         return self.status in FINISHED
 
     @property
     def identical(self) -> bool:
-        """Whether all is the same to the last bit."""
-        return self.is_finished and all(each.same for each in self.compared)
+        """Return True if all quantities are equal to the last bit."""
+        return self.is_finished and all(value.same for value in self.compared)
 
     @property
     def agrees(self) -> bool:
-        """Whether no value lies outside its error bars."""
-        return self.is_finished and all(each.verdict != OUTSIDE for each in self.compared)
+        """Return True if no value lies outside its error bars."""
+        return self.is_finished and all(value.verdict != OUTSIDE for value in self.compared)
 
     @property
     def in_words(self) -> str:
-        """The verdict."""
+        """Return the verdict as text."""
         if not self.is_finished:
-            return f"it is {self.status}, and can be gone on with: hybridloop runs resume {self.again}"
+            return f"it is {self.status}; resume it with: hybridloop runs resume {self.again}"
         if self.identical:
             return "identical to the last bit"
         return f"its values agree within {SIGMAS:g} standard errors" if self.agrees else "its values do NOT agree"
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return {
             "before": self.before,
             "again": self.again,
             "status": self.status,
             "identical": self.identical,
             "agrees": self.agrees,
-            "compared": [dataclasses.asdict(each) for each in self.compared],
+            "compared": [dataclasses.asdict(value) for value in self.compared],
             "versions": {name: list(both) for name, both in self.versions.items()},
         }
 
 
 def check_repeatable(run: KeptRun) -> None:
-    """Raise InputError for a run that can't be repeated."""
+    """Raise InputError for a script, or for a run that has not finished."""
     key = run.record.key
     if not run.is_ours:
         raise InputError("run", f"run {key!r} is a script's", "Start the script again with another run_key.")
@@ -95,75 +94,62 @@ def check_repeatable(run: KeptRun) -> None:
         raise InputError("run", f"run {key!r} has no result to compare with", "Finish it first.")
 
 
-def compared(before: KeptRun, again: KeptRun) -> Reproduced:
+def compare_runs(before: KeptRun, again: KeptRun) -> Reproduction:
     """Compare two finished runs of the same settings."""
     old, new = before.result, again.result
     assert old is not None
     assert new is not None
-    found = [_value(old, new), *_energies(old, new), *_plain(old, new)]
+    values = [*_estimates(old, new), *_exact_values(old, new)]
     if not before.is_stripped:
-        found.append(_counts(before, again))
+        values.append(_counts(before, again))
     versions = changed_versions(before.record.versions, again.record.versions)
-    return Reproduced(before.record.key, again.record.key, new.status, tuple(found), versions)
+    return Reproduction(before.record.key, again.record.key, new.status, tuple(values), versions)
 
 
-def _value(old: RunResult, new: RunResult) -> Compared:
-    return _estimates("value", (old.value, _spread(old)), (new.value, _spread(new)))
-
-
-def _spread(result: RunResult) -> tuple[float, float]:
-    return result.standard_error or 0.0, result.rounding_bound
-
-
-def _energies(old: RunResult, new: RunResult) -> Iterator[Compared]:
-    """Those of a table's rows, where they come with their standard errors: levels, and points of a scan."""
+def _estimates(old: RunResult, new: RunResult) -> Iterator[ComparedValue]:
+    """Compare the value, and the energies of a table's rows with standard errors: levels, and points of a scan."""
+    bound = old.rounding_bound + new.rounding_bound
+    errors = old.standard_error or 0.0, new.standard_error or 0.0
+    yield _estimate("value", old.value, new.value, errors, bound)
     for one, other in zip(old.table, new.table, strict=False):
         if {"energy", "standard_error"} <= one.keys() & other.keys():
-            name = str(one.get("point", one.get("level")))
-            both = ((row["energy"], (row["standard_error"], old.rounding_bound)) for row in (one, other))
-            yield _estimates(f"energy of {name}", *both)
+            name = f"energy of {one.get('point', one.get('level'))}"
+            errors = one["standard_error"], other["standard_error"]
+            yield _estimate(name, one["energy"], other["energy"], errors, bound)
 
 
-def _estimates(
-    name: str, old: tuple[float | None, tuple[float, float]], new: tuple[float | None, tuple[float, float]]
-) -> Compared:
-    (one, (error, bound)), (other, (other_error, other_bound)) = old, new
-    if same(one, other):
-        return Compared(name, one, other, SAME)
-    if one is None or other is None:
-        return Compared(name, one, other, OUTSIDE)
-    reach = SIGMAS * math.hypot(error, other_error) + bound + other_bound
-    return Compared(name, one, other, WITHIN if abs(one - other) <= reach else OUTSIDE)
+def _estimate(
+    name: str, old: float | None, new: float | None, errors: tuple[float, float], bound: float
+) -> ComparedValue:
+    if is_same(old, new):
+        return ComparedValue(name, old, new, SAME)
+    if old is None or new is None:
+        return ComparedValue(name, old, new, OUTSIDE)
+    tolerance = SIGMAS * math.hypot(*errors) + bound
+    return ComparedValue(name, old, new, WITHIN if abs(old - new) <= tolerance else OUTSIDE)
 
 
-def _plain(old: RunResult, new: RunResult) -> Iterator[Compared]:
-    for name in _EXACTLY:
+def _exact_values(old: RunResult, new: RunResult) -> Iterator[ComparedValue]:
+    for name in _EXACT:
         one, other = getattr(old, name), getattr(new, name)
         if one is not None or other is not None:
-            yield Compared(name, one, other, SAME if same(one, other) else OTHER)
+            yield ComparedValue(name, one, other, SAME if is_same(one, other) else OTHER)
 
 
-def _counts(before: KeptRun, again: KeptRun) -> Compared:
-    """Jobs by their places, of which the counts are the same."""
-    one, other = _by_place(before), _by_place(again)
-    alike = sum(counts == other.get(place) for place, counts in one.items())
-    is_same = alike == len(one) == len(other)
-    return Compared("counts", f"{len(one)} jobs", f"{alike} with the same counts", SAME if is_same else OTHER)
+def _counts(before: KeptRun, again: KeptRun) -> ComparedValue:
+    one, other = _counts_by_job(before), _counts_by_job(again)
+    equal = sum(counts == other.get(job) for job, counts in one.items())
+    verdict = SAME if equal == len(one) == len(other) else OTHER
+    return ComparedValue("counts", f"{len(one)} jobs", f"{equal} with the same counts", verdict)
 
 
-def _by_place(run: KeptRun) -> dict[object, object]:
-    found: dict[object, object] = {}
-    for round_ in run.rounds():
-        found |= _of_round(round_)
-    return found
-
-
-def _of_round(round_: RoundRecord) -> dict[object, object]:
+def _counts_by_job(run: KeptRun) -> dict[object, object]:
     return {
         (round_.stream, round_.sequence, job.pub, job.point, job.part): (
             job.counts.outcomes.tobytes(),
             job.counts.counts.tobytes(),
         )
+        for round_ in run.rounds()
         for job in round_.jobs
         if job.counts is not None
     }

@@ -1,4 +1,4 @@
-"""Computes a run's values anew from its stored counts alone: no service, no Prefect, nothing submitted."""
+"""Recompute a run's result from its stored counts alone: no service, no Prefect, nothing submitted."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ COMPARED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
-    """What came out: `differences` names what is not bit for bit as it was written down.
+class Verification:
+    """Verification of a stored result: `differences` names the fields that are not equal bit for bit.
 
-    `versions` are of what is another one here than where the run was made, by name: (there, here).
+    `versions` has the software versions that changed since the run, by name: (then, now).
     """
 
     run_key: str
@@ -43,33 +43,33 @@ class Verified:
 
     @property
     def agrees(self) -> bool:
-        """Whether all is as it was written down."""
+        """Return True if all fields are equal."""
         return not self.differences
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return {**dataclasses.asdict(self), "agrees": self.agrees}
 
 
-def verified(run: KeptRun) -> Verified:
-    """Go over a finished run again. Raises InputError for one without a result, ReplayDiverged, JournalDamaged."""
+def verify_run(run: KeptRun) -> Verification:
+    """Recompute a finished run. Raises InputError for a run without a result, ReplayDiverged, JournalDamaged."""
     record, stored = run.record, run.result
     if stored is None or stored.value is None:
         raise InputError(
             "run", f"run {record.key!r} has no result to verify", "Finish it first (hybridloop runs resume)."
         )
     if run.is_stripped:
-        raise InputError("run", f"of run {record.key!r} only the result was kept", "Its counts were forgotten.")
+        raise InputError("run", f"run {record.key!r} was pruned to its result", "Its counts no longer exist.")
     prepared = prepare(record.algorithm, run.problem, run.settings, record.seed).algorithm
-    rounds = _Recorded(run.rounds(), record.target)
-    found = prepared.measure(rounds, lambda _: None)
-    differences = [name for name in COMPARED if not same(getattr(stored, name), getattr(found, name))]
-    now = changed_versions(record.versions, versions())
-    return Verified(record.key, rounds.number, rounds.jobs, found.value, prepared.facts.unit, tuple(differences), now)
+    rounds = _StoredRounds(run.rounds(), record.target)
+    outcome = prepared.measure(rounds, lambda _: None)
+    differences = tuple(name for name in COMPARED if not is_same(getattr(stored, name), getattr(outcome, name)))
+    changed, unit = changed_versions(record.versions, versions()), prepared.facts.unit
+    return Verification(record.key, rounds.number, rounds.jobs, outcome.value, unit, differences, changed)
 
 
-class _Recorded:
-    """The rounds of a journal in their order, as a `RunRound`."""
+class _StoredRounds:
+    """A `RunRound` that returns stored rounds in their order."""
 
     def __init__(self, rounds: Iterator[RoundRecord], target: str) -> None:
         self._rounds = rounds
@@ -78,10 +78,9 @@ class _Recorded:
         self.jobs = 0
 
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
-        """The round as it was measured, if the journal has it."""
         record = next(self._rounds, None)
         if record is None or not record.complete:
-            raise ReplayDiverged(f"round {self.number}", "it is asked for, and was never measured")
+            raise ReplayDiverged(f"round {self.number}", "the algorithm asks for it, but it was never measured")
         check_same(record, [describe_pub(pub) for pub in pubs], [pub.shots for pub in pubs], self._target, SAME_RAD)
         self.number += 1
         self.jobs += len(record.jobs)
@@ -89,7 +88,7 @@ class _Recorded:
         return measured(record.pubs, {at: job.counts or FailedPoint(job.reason) for at, job in latest.items()})
 
 
-def same(stored: Any, found: Any) -> bool:
-    """Whether two values are the same to the last bit: every float has a text of its own."""
-    one, other = (json.dumps(each, default=dataclasses.asdict, sort_keys=True) for each in (stored, found))
+def is_same(stored: Any, computed: Any) -> bool:
+    """Compare two values to the last bit by their JSON, in which each float has a text of its own."""
+    one, other = (json.dumps(value, default=dataclasses.asdict, sort_keys=True) for value in (stored, computed))
     return one == other

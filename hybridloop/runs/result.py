@@ -183,9 +183,9 @@ class RunResult:
         are drawn from what the journal has of the run: histogram and cut (of binary problems), timeline. Raises
         InputError for one of which the run has nothing.
         """
-        from hybridloop.reports.plots import picture_of
+        from hybridloop.reports.plots import plot_result
 
-        drawn = picture_of(self, kind)
+        drawn = plot_result(self, kind)
         if path is not None:
             drawn.save(path)
         return drawn.figure

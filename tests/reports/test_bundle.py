@@ -29,7 +29,7 @@ from hybridloop.reports.bundle.archive import (
     write_bundle,
 )
 from hybridloop.reports.bundle.manifest import seal_of
-from hybridloop.reports.verify import verified
+from hybridloop.reports.verify import verify_run
 from hybridloop.runs.stored_run import KeptRun
 from tests.conftest import Emulator
 from tests.journal.journal_helpers import round_values
@@ -78,7 +78,7 @@ def test_a_run_comes_back_whole_from_a_zip_and_from_a_folder(name: str, bundles:
 
 @pytest.mark.parametrize("kept", ["vqe", "scan", "qaoa"], indirect=True)
 def test_the_answer_is_computed_from_the_bundle_alone(kept: KeptRun) -> None:
-    found = verified(kept)
+    found = verify_run(kept)
     assert found.agrees
     assert kept.result is not None
     assert (found.value, found.rounds) == (kept.result.value, kept.result.rounds)
@@ -87,7 +87,7 @@ def test_the_answer_is_computed_from_the_bundle_alone(kept: KeptRun) -> None:
 @pytest.mark.parametrize("kept", ["stopped", "idled-ping"], indirect=True)
 def test_a_run_without_a_result_has_nothing_to_verify(kept: KeptRun) -> None:
     with pytest.raises(InputError, match="has no result to verify"):
-        verified(kept)
+        verify_run(kept)
 
 
 def test_the_manifest_says_what_the_answer_came_of(bundles: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_file_that_was_changed_or_is_missing_is_noticed(name: str, bundles: Pa
 def test_a_seed_that_was_changed_in_the_manifest_is_noticed(bundles: Path, tmp_path: Path) -> None:
     files = files_of(bundles / "vqe.zip")
     files[MANIFEST] = changed(files[MANIFEST], lambda manifest: manifest.update(seed=8))
-    with pytest.raises(BundleDamaged, match=r"manifest\.json is not as it was written"):
+    with pytest.raises(BundleDamaged, match=r"manifest\.json was changed after it was written"):
         read_bundle(zipped(tmp_path / "b.zip", files))
 
 
@@ -169,7 +169,7 @@ def test_a_better_result_does_not_come_of_the_counts_though_all_checksums_were_m
 ) -> None:
     files = files_of(bundles / "vqe.zip")
     files[RESULT] = changed(files[RESULT], better)
-    found = verified(read_bundle(zipped(tmp_path / "b.zip", files, resealed=True))[0])
+    found = verify_run(read_bundle(zipped(tmp_path / "b.zip", files, resealed=True))[0])
     assert found.differences == ("value",)
 
 
@@ -177,8 +177,8 @@ def test_a_better_result_does_not_come_of_the_counts_though_all_checksums_were_m
     ("name", "change", "complaint"),
     [
         (ROUNDS, other_shots, "shots"),
-        (ROUNDS, other_place, "is not of this run, or of another place in it"),
-        (RUN, other_seed, "is not of this run"),
+        (ROUNDS, other_place, "belongs to another run, or to another job key in it"),
+        (RUN, other_seed, "belongs to another run"),
     ],
 )
 def test_rounds_that_are_another_run_s_are_noticed_though_all_checksums_were_made_anew(
@@ -187,7 +187,7 @@ def test_rounds_that_are_another_run_s_are_noticed_though_all_checksums_were_mad
     files = files_of(bundles / "vqe.zip")
     files[name] = changed(files[name], change)
     with pytest.raises(HybridloopError, match=complaint):
-        verified(read_bundle(zipped(tmp_path / "b.zip", files, resealed=True))[0])
+        verify_run(read_bundle(zipped(tmp_path / "b.zip", files, resealed=True))[0])
 
 
 def pickled() -> bytes:
@@ -236,7 +236,7 @@ def test_a_zip_in_which_a_bit_flips_is_read_as_it_was_or_refused(
 def test_half_a_surrogate_pair_is_refused(bundles: Path, tmp_path: Path) -> None:
     files = files_of(bundles / "vqe.zip")
     files[RUN] = changed(files[RUN], lambda run: run.update(problem="h\udce92"))
-    with pytest.raises(BundleDamaged, match=r"run\.json is no JSON"):
+    with pytest.raises(BundleDamaged, match=r"run\.json is not JSON"):
         read_bundle(zipped(tmp_path / "b.zip", files, resealed=True))
 
 
@@ -246,7 +246,7 @@ def test_what_is_there_is_not_written_over(bundles: Path, tmp_path: Path) -> Non
     (tmp_path / "mine" / "notes").write_text("mine")
     (tmp_path / "mine.zip").write_text("mine")
     for path in (tmp_path / "mine", tmp_path / "mine.zip"):
-        with pytest.raises(InputError, match="is there already"):
+        with pytest.raises(InputError, match="exists already"):
             write_bundle(run, path)
     with pytest.raises(InputError, match="can't be written"):
         write_bundle(run, tmp_path / "nowhere" / "b.zip")
@@ -257,7 +257,7 @@ def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleDamaged, match=r"manifest\.json can't be read"):
         read_bundle(tmp_path)
     (tmp_path / MANIFEST).write_text("[]")
-    with pytest.raises(InputError, match="is no bundle of a run"):
+    with pytest.raises(InputError, match="is not a bundle of a run"):
         read_bundle(tmp_path)
     with pytest.raises(InputError, match="there is no bundle"):
         read_bundle(tmp_path / "nowhere")

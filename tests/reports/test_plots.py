@@ -12,10 +12,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from hybridloop.errors import InputError
-from hybridloop.reports.plots import binary_problem_of, kinds_of, picture, pictures_of
-from hybridloop.reports.plots.binary import seen_finally
+from hybridloop.reports.plots import available_kinds, binary_problem_of, draw, draw_all
+from hybridloop.reports.plots.binary import final_assignments
 from hybridloop.reports.plots.style import VARIABLES
-from hybridloop.reports.plots.timeline import Lane, in_words, lanes_of, timeline
+from hybridloop.reports.plots.timeline import Lane, describe, session_lanes, timeline
 from hybridloop.runs.stored_run import KeptRun
 from tests.long_run_helpers import PAUSE_S, long_run
 from tests.stored_run_helpers import IDLE_S, POINTS
@@ -38,14 +38,14 @@ HOUR_S = 3600.0
     indirect=["kept"],
 )
 def test_a_run_has_the_pictures_of_what_it_has(kept: KeptRun, kinds: tuple[str, ...]) -> None:
-    assert kinds_of(kept) == kinds
+    assert available_kinds(kept) == kinds
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kept", ["vqe", "scan", "qaoa", "idled-ping"], indirect=True)
 def test_every_picture_is_one_element_with_a_title_and_words_and_the_page_s_colours(kept: KeptRun) -> None:
     ids: list[str] = []
-    for drawn in pictures_of(kept):
+    for drawn in draw_all(kept):
         text = drawn.svg(themed=True)
         root = ET.fromstring(text)
         assert root.get("role") == "img"
@@ -67,7 +67,7 @@ def test_every_picture_is_one_element_with_a_title_and_words_and_the_page_s_colo
 
 
 def picture_again(run: KeptRun, kind: str) -> str:
-    drawn = picture(run, kind)
+    drawn = draw(run, kind)
     assert drawn is not None
     return drawn.svg(themed=True)
 
@@ -77,7 +77,7 @@ def picture_again(run: KeptRun, kind: str) -> str:
 def test_a_hostile_name_is_only_text(kept: KeptRun) -> None:
     result = {**(kept.record.result or {}), "problem": HOSTILE}
     record = replace(kept.record, problem=HOSTILE, result=result)
-    for drawn in pictures_of(replace(kept, record=record)):
+    for drawn in draw_all(replace(kept, record=record)):
         text = drawn.svg()
         assert "<script" not in text
         assert HOSTILE in "".join(ET.fromstring(text).itertext())
@@ -88,17 +88,17 @@ def test_a_hostile_name_is_only_text(kept: KeptRun) -> None:
 def test_the_histogram_has_every_shot_and_the_cut_every_edge(kept: KeptRun) -> None:
     result = kept.result
     assert result is not None
-    seen = seen_finally(kept, binary_problem_of(kept))
+    seen = final_assignments(kept, binary_problem_of(kept))
     assert sum(each.shots for each in seen) == 1000
     assert seen[0].value == result.best_value == 12.0
     assert sum(each.value * each.shots for each in seen) / 1000 == pytest.approx(result.value)
-    drawn = picture(kept, "histogram")
+    drawn = draw(kept, "histogram")
     assert drawn is not None
     (axes,) = drawn.figure.axes
     assert sum(bar.get_height() for bar in axes.patches) == pytest.approx(1000)  # type: ignore[attr-defined]
-    cut = picture(kept, "cut")
+    cut = draw(kept, "cut")
     assert cut is not None
-    assert cut.description.startswith("The cut parts 12 of 15 edges; its weight is 12.")
+    assert cut.description.startswith("The cut contains 12 of 15 edges; its weight is 12.")
     (axes,) = cut.figure.axes
     assert sorted(line.get_linestyle() for line in axes.lines) == ["-"] * 12 + ["--"] * 3
     sides: list[Any] = list(axes.collections)
@@ -110,7 +110,7 @@ def test_the_histogram_has_every_shot_and_the_cut_every_edge(kept: KeptRun) -> N
     ("kept", "sessions", "pings"), [("idled-ping", 1, 2), ("idled-renew", 2, 0)], indirect=["kept"]
 )
 def test_the_timeline_has_every_round_idle_time_ping_and_renewal(kept: KeptRun, sessions: int, pings: int) -> None:
-    lanes = lanes_of(kept)
+    lanes = session_lanes(kept)
     assert [len(lanes), sum(len(lane.pings) for lane in lanes)] == [sessions, pings]
     assert sum(len(lane.in_flight) for lane in lanes) == 2
     assert sum(lane.idle_s for lane in lanes) == pytest.approx(IDLE_S, rel=0.01)
@@ -134,7 +134,7 @@ def test_a_result_is_drawn_from_its_journal_where_it_says_too_little_itself(
     assert (tmp_path / "cut.png").stat().st_size > 1000
     result.plot(str(tmp_path / "timeline.svg"), kind="timeline")
     assert ET.parse(tmp_path / "timeline.svg").getroot().tag == f"{SVG}svg"
-    with pytest.raises(InputError, match=r"has nothing of a energy.*It has histogram, cut, timeline"):
+    with pytest.raises(InputError, match=r"has no data for a plot of kind energy.*It has histogram, cut, timeline"):
         result.plot(kind="energy")
     with pytest.raises(InputError, match=r"there is no picture 'landscape'\. .*Choose convergence, energy"):
         result.plot(kind="landscape")
@@ -159,7 +159,7 @@ def test_a_night_between_two_sessions_is_drawn_short_and_said() -> None:
     assert second[1] == pytest.approx(1.0)
     assert 1.0 < second[0] < 1.25
     assert "12 h later" in timeline(lanes, "h2").svg()
-    assert in_words(lanes) == (
+    assert describe(lanes) == (
         "2 sessions were open for 2 h together, 119 min of them with no round in flight. "
         "Sessions that followed another: 1 after 'resumed'."
     )
@@ -179,7 +179,7 @@ def test_of_more_sessions_than_there_are_lanes_every_other_one_shares_a_lane() -
 @pytest.mark.slow
 def test_thousands_of_rounds_make_a_small_picture(vqe_run: KeptRun) -> None:
     run = long_run(vqe_run, 5000)
-    assert sum(lane.idle_s for lane in lanes_of(run)) == pytest.approx(
+    assert sum(lane.idle_s for lane in session_lanes(run)) == pytest.approx(
         PAUSE_S * (sum(1 for _ in run.rounds()) - len(run.sessions)), rel=1e-6
     )
-    assert all(len(drawn.svg()) < 300_000 for drawn in pictures_of(run))
+    assert all(len(drawn.svg()) < 300_000 for drawn in draw_all(run))

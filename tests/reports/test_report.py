@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from hybridloop.journal import PRUNED, Event
-from hybridloop.reports.content import MOST_ROWS, facts_of
-from hybridloop.reports.html import beside_its_plan, report_page
+from hybridloop.reports.content import MAX_ROWS, report_content
+from hybridloop.reports.html import compare_with_plan, render_report
 from hybridloop.runs.stored_run import KeptRun
 from tests.conftest import Emulator
 from tests.long_run_helpers import long_run
@@ -47,7 +47,7 @@ class Page(HTMLParser):
 
 @pytest.mark.parametrize("kept", ["vqe", "scan", "qaoa", "stopped", "idled-ping", "idled-renew"], indirect=True)
 def test_a_page_stands_alone(kept: KeptRun, emulator: Emulator) -> None:
-    page = report_page(kept)
+    page = render_report(kept)
     found = Page(page)
     assert {"script", "iframe", "object", "img", "base"}.isdisjoint(found.tags)
     assert [each for each in found.points_to if not each.startswith(("#", "data:,"))] == []
@@ -62,7 +62,7 @@ def test_a_page_stands_alone(kept: KeptRun, emulator: Emulator) -> None:
 def test_a_page_says_the_answer_and_what_it_came_of(vqe_run: KeptRun) -> None:
     result = vqe_run.result
     assert result is not None
-    text = Page(report_page(vqe_run)).text
+    text = Page(render_report(vqe_run)).text
     for said in (
         f"{result.value:.6f} hartree",
         f"± {result.standard_error:.6f} hartree (standard error)",
@@ -93,28 +93,28 @@ def test_a_page_says_the_answer_and_what_it_came_of(vqe_run: KeptRun) -> None:
     indirect=["kept"],
 )
 def test_a_page_of_every_kind_of_run_says_what_it_has(kept: KeptRun, said: tuple[str, ...]) -> None:
-    text = Page(report_page(kept)).text
+    text = Page(render_report(kept)).text
     assert [each for each in said if each not in text] == []
 
 
 @pytest.mark.parametrize("kept", ["qaoa"], indirect=True)
 def test_a_page_holds_a_run_against_its_plan(kept: KeptRun) -> None:
-    planned, result = beside_its_plan(kept), kept.result
+    planned, result = compare_with_plan(kept), kept.result
     assert planned is not None
     assert result is not None
     expected = {row[0]: row[1] for row in planned.rows}
     taken = {row[0]: row[-1] for row in planned.rows}
     assert expected == taken  # fixed angles: one job, whatever comes out
     assert taken == {"Rounds": "1", "Jobs": "1", "Shots": f"{result.shots:,}", "Price": "0.00 USD"}
-    text = Page(report_page(kept, planned=planned)).text
+    text = Page(render_report(kept, planned=planned)).text
     assert f"Shots {result.shots:,}" in text
-    assert "Beside its plan" in text
-    assert "Beside its plan" not in Page(report_page(kept)).text
+    assert "Comparison with its plan" in text
+    assert "Comparison with its plan" not in Page(render_report(kept)).text
 
 
 @pytest.mark.parametrize(("kept", "rows"), [("vqe", 4), ("stopped", 4), ("idled-ping", 0)], indirect=["kept"])
 def test_a_script_has_no_plan(kept: KeptRun, rows: int) -> None:
-    planned = beside_its_plan(kept)
+    planned = compare_with_plan(kept)
     assert (0 if planned is None else len(planned.rows)) == rows
 
 
@@ -141,22 +141,22 @@ def test_names_and_reasons_with_html_in_them_are_only_text(kept: KeptRun) -> Non
     sessions = [replace(each, id=HOSTILE, reason=HOSTILE, status=HOSTILE) for each in kept.sessions]
     events = [Event(0, 1.0, HOSTILE, {HOSTILE: HOSTILE})]
     attacked = replace(kept, record=record, sessions=sessions, events=events)
-    found = Page(report_page(attacked))
+    found = Page(render_report(attacked))
     assert {"script", "img"}.isdisjoint(found.tags)
     assert found.text.count(HOSTILE) >= 8
 
 
 def test_the_page_of_five_thousand_jobs_is_bounded_and_says_what_it_left_out(vqe_run: KeptRun) -> None:
     run = long_run(vqe_run, 5000)
-    page = report_page(run)
+    page = render_report(run)
     assert len(page.encode()) < MOST_BYTES / 5
-    facts = facts_of(run)
-    assert facts.rounds is not None
-    assert len(facts.rounds.rows) == MOST_ROWS
+    content = report_content(run)
+    assert content.rounds is not None
+    assert len(content.rounds.rows) == MAX_ROWS
     rounds = sum(1 for _ in run.rounds())
-    assert facts.rounds.left_out == rounds - MOST_ROWS
-    assert f"of {rounds} the first and the last {MOST_ROWS // 2}" in Page(page).text
-    assert dict(facts.effort)["Jobs"] == "5,000"
+    assert content.rounds.left_out == rounds - MAX_ROWS
+    assert f"of {rounds} the first and the last {MAX_ROWS // 2}" in Page(page).text
+    assert dict(content.effort)["Jobs"] == "5,000"
 
 
 def test_a_run_of_which_only_the_result_was_kept_still_has_a_report(vqe_run: KeptRun) -> None:
@@ -164,12 +164,12 @@ def test_a_run_of_which_only_the_result_was_kept_still_has_a_report(vqe_run: Kep
         vqe_run, rounds=lambda: iter(()), spans={}, pings=(), events=[Event(0, 1.0, PRUNED, {"rounds": 4})]
     )
     assert vqe_run.result is not None
-    effort = dict(facts_of(stripped).effort)
+    effort = dict(report_content(stripped).effort)
     assert effort["Jobs"] == f"{vqe_run.result.jobs}"
-    assert "Energy levels" not in report_page(stripped)
+    assert "Energy levels" not in render_report(stripped)
 
 
 def test_settings_that_are_not_the_default_are_named_first(vqe_run: KeptRun) -> None:
-    facts = facts_of(vqe_run)
-    assert facts.changed is not None
-    assert {row[0] for row in facts.changed.rows} == {"seed", "precision", "shots"}
+    content = report_content(vqe_run)
+    assert content.changed is not None
+    assert {row[0] for row in content.changed.rows} == {"seed", "precision", "shots"}

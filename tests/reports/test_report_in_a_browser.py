@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hybridloop.reports.bundle.archive import read_bundle
-from hybridloop.reports.html import report_page
+from hybridloop.reports.html import render_report
 from tests.emulator.browser_helpers import CHROMIUM, DRIVER, Browser, running_browser
 from tests.long_run_helpers import long_run
 
@@ -53,8 +53,8 @@ def pages(bundles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the report of each run, and of one with five thousand jobs."""
     folder = tmp_path_factory.mktemp("pages")
     for name in PAGES:
-        (folder / f"{name}.html").write_text(report_page(read_bundle(bundles / f"{name}.zip")[0]), "utf-8")
-    (folder / "long.html").write_text(report_page(long_run(read_bundle(bundles / "vqe.zip")[0], 5000)), "utf-8")
+        (folder / f"{name}.html").write_text(render_report(read_bundle(bundles / f"{name}.zip")[0]), "utf-8")
+    (folder / "long.html").write_text(render_report(long_run(read_bundle(bundles / "vqe.zip")[0], 5000)), "utf-8")
     return folder
 
 

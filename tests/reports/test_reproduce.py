@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hybridloop.errors import InputError
-from hybridloop.reports.reproduce import OTHER, OUTSIDE, SAME, SIGMAS, WITHIN, check_repeatable, compared
+from hybridloop.reports.reproduce import OTHER, OUTSIDE, SAME, SIGMAS, WITHIN, check_repeatable, compare_runs
 from hybridloop.runs.stored_run import KeptRun
 
 pytestmark = pytest.mark.slow
@@ -20,7 +20,7 @@ def with_result(run: KeptRun, **changed: Any) -> KeptRun:
 
 @pytest.mark.parametrize("kept", ["vqe", "scan", "qaoa"], indirect=True)
 def test_a_run_is_identical_to_itself(kept: KeptRun) -> None:
-    found = compared(kept, kept)
+    found = compare_runs(kept, kept)
     assert (found.identical, found.agrees) == (True, True)
     assert {each.verdict for each in found.compared} == {SAME}
     assert found.in_words == "identical to the last bit"
@@ -33,17 +33,17 @@ def test_a_value_agrees_within_three_standard_errors_of_both(sigmas: float, verd
     assert result.value is not None
     assert result.standard_error is not None
     moved = result.value + sigmas * SIGMAS * 2**0.5 * result.standard_error  # of the difference of two such
-    found = compared(vqe_run, with_result(vqe_run, value=moved))
+    found = compare_runs(vqe_run, with_result(vqe_run, value=moved))
     assert found.compared[0].verdict == verdict
     assert (found.identical, found.agrees) == (False, verdict == WITHIN)
 
 
 @pytest.mark.parametrize("kept", ["scan"], indirect=True)
-def test_every_point_of_a_scan_is_compared(kept: KeptRun) -> None:
+def test_every_point_of_a_scan_is_compare_runs(kept: KeptRun) -> None:
     assert kept.record.result is not None
     table = [dict(row) for row in kept.record.result["table"]]
     table[1]["energy"] += 1.0
-    found = compared(kept, with_result(kept, table=table))
+    found = compare_runs(kept, with_result(kept, table=table))
     assert [each.name for each in found.compared if each.verdict == OUTSIDE] == ["energy of h2"]
     assert not found.agrees
 
@@ -52,7 +52,7 @@ def test_other_counts_are_said(vqe_run: KeptRun) -> None:
     first, *rest = vqe_run.rounds()
     job, *others = first.jobs
     fewer = replace(first, jobs=(replace(job, counts=others[0].counts), *others))
-    found = compared(vqe_run, replace(vqe_run, rounds=lambda: iter([fewer, *rest])))
+    found = compare_runs(vqe_run, replace(vqe_run, rounds=lambda: iter([fewer, *rest])))
     counts = found.compared[-1]
     assert (counts.name, counts.verdict, counts.before) == ("counts", OTHER, "12 jobs")
     assert counts.again == "11 with the same counts"

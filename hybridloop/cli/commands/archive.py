@@ -12,7 +12,7 @@ from hybridloop.cli.output import AsJson, Quiet, Workspace, print_json, say, sub
 from hybridloop.cli.progress import shown
 
 if TYPE_CHECKING:
-    from hybridloop.reports.reproduce import Reproduced
+    from hybridloop.reports.reproduce import Reproduction
 
 Run = Annotated[
     str,
@@ -47,12 +47,12 @@ def report(
 
     Example: hybridloop runs report night --output night.html
     """
-    from hybridloop.reports.bundle.archive import opened
-    from hybridloop.reports.html import beside_its_plan, report_page
+    from hybridloop.reports.bundle.archive import open_run
+    from hybridloop.reports.html import compare_with_plan, render_report
 
-    with opened(run) as kept:
+    with open_run(run) as kept:
         path = Path(f"{kept.record.key}.html") if output is None else output
-        page = report_page(kept, planned=beside_its_plan(kept) if plan else None)
+        page = render_report(kept, planned=compare_with_plan(kept) if plan else None)
     write_text(path, page)
     say(f"{path}: the report of run {kept.record.key}, {len(page.encode()) / 1e3:,.0f} kB")
 
@@ -73,15 +73,15 @@ def export(
 
     Example: hybridloop runs export night --output night.zip
     """
-    from hybridloop.reports.bundle.archive import opened, write_bundle
-    from hybridloop.reports.export import exported
+    from hybridloop.reports.bundle.archive import open_run, write_bundle
+    from hybridloop.reports.export import export_run
 
-    with opened(run) as kept:
+    with open_run(run) as kept:
         if output is not None and output.suffix != ".json":
             manifest = write_bundle(kept, output)
             say(f"{output}: run {kept.record.key}, sealed with {manifest['seal']}")
             return
-        document = exported(kept)
+        document = export_run(kept)
     if output is None:
         print_json(document)
         return
@@ -98,16 +98,16 @@ def verify(run: Run, *, json: AsJson = False) -> None:
 
     Example: hybridloop runs verify night
     """
-    from hybridloop.reports.bundle.archive import is_bundle, opened, read_bundle
-    from hybridloop.reports.verify import verified
+    from hybridloop.reports.bundle.archive import is_bundle, open_run, read_bundle
+    from hybridloop.reports.verify import verify_run
 
     seal = None
     if is_bundle(run):
         kept, manifest = read_bundle(Path(run))
-        found, seal = verified(kept), manifest["seal"]
+        found, seal = verify_run(kept), manifest["seal"]
     else:
-        with opened(run) as kept:
-            found = verified(kept)
+        with open_run(run) as kept:
+            found = verify_run(kept)
     if json:
         print_json({**found.as_dict(), "seal": seal})
     else:
@@ -155,7 +155,7 @@ def reproduce(
         raise typer.Exit(1)
 
 
-def _print(found: Reproduced) -> None:
+def _print(found: Reproduction) -> None:
     print(f"run {found.again} repeats run {found.before}: {found.in_words}")
     for each in found.compared:
         print(f"  {each.name:<16}{each.verdict}{'' if each.same else f': {each.before}, now {each.again}'}")

@@ -16,7 +16,7 @@ from html import escape
 from uuid import UUID
 
 from hybridloop.algorithms.outcome import RoundProgress
-from hybridloop.reports.answer import answer_of, money
+from hybridloop.reports.answer import format_cost, summarize
 from hybridloop.runs.result import TABLES, RunResult, table
 from hybridloop.runtime.text_table import format_cell
 
@@ -149,7 +149,7 @@ class RunArtifact:
 
 def markdown_of(result: RunResult) -> str:
     """The report in markdown; all of its texts are escaped, and its picture is data in an image."""
-    answer = answer_of(result)
+    answer = summarize(result)
     lines = [f"# {escaped(result.problem)}: {escaped(answer.headline)}", "", escaped(answer.meaning or _running()), ""]
     rows = [
         ("Algorithm", result.algorithm),
@@ -158,7 +158,7 @@ def markdown_of(result: RunResult) -> str:
         ("Rounds", f"{result.rounds:,}"),
         ("Jobs", f"{result.jobs:,}, {result.retried:,} further attempts, {result.pings:,} pings"),
         ("Shots", f"{result.shots:,}"),
-        ("Billed", money(result.cost) or "not stated by the service"),
+        ("Billed", format_cost(result.cost) or "not stated by the service"),
         *((f"Session {number}", f"{each.id} {each.status}") for number, each in enumerate(result.sessions[-10:], 1)),
         ("Run", result.run_key),
     ]

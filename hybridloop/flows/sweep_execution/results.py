@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 
 from hybridloop.flows.sweep_execution.spec import Point
 from hybridloop.journal import RunRecord
-from hybridloop.reports.plots.style import axis_of
+from hybridloop.reports.plots.style import numeric_axis
 from hybridloop.runs.statuses import FINISHED
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.text_table import as_html, format_table
@@ -159,7 +159,7 @@ def curve(result: SweepResult) -> Figure:
     axes.set_ylabel(f"value ({result.unit})" if result.unit else "value")
     if not rows:
         return figure
-    found = axis_of(rows, result.varied)
+    found = numeric_axis(rows, result.varied)
     name, places = found or ("point", [float(number) for number, _ in enumerate(rows, start=1)])
     series: defaultdict[str, list[tuple[float, Mapping[str, Any]]]] = defaultdict(list)
     for place, row in zip(places, rows, strict=True):

@@ -1,1 +1,1 @@
-"""Bundle."""
+"""Bundles of stored runs: files with checksums, as a folder or a zip file."""

@@ -1,8 +1,8 @@
-"""A run as a bundle: files that hold all of it, for an archive and for whoever checks it on another machine.
+"""Write and read bundles: all of a run in files, for archives and for verification on another machine.
 
-`manifest.json` says what the run was, what its answer may depend on, and the checksums of the other files:
+`manifest.json` has the run's identity, all that its answer may depend on, and the checksums of the other files:
 `run.json` (settings, sessions, pings, events), `result.json`, `rounds.json` with `rounds.npz` (points, angles and
-counts; plain arrays, no pickles), and `programs.json`. There is no secret in it, because the journal holds none.
+counts; plain arrays, no pickles), and `programs.json`. A bundle holds no secret, because the journal holds none.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from typing import Any
 
 from hybridloop.errors import BundleDamaged, InputError
 from hybridloop.journal import Event, Ping, RunRecord, SessionRow, Span, open_journal
-from hybridloop.reports.bundle.manifest import FORMAT, manifest_of, seal_of, sealed
-from hybridloop.reports.bundle.rounds import UNREADABLE, packed_rounds, unpacked_rounds
-from hybridloop.reports.export import run_fields
+from hybridloop.reports.bundle.manifest import FORMAT, build_manifest, seal_of
+from hybridloop.reports.bundle.rounds import UNREADABLE, pack_rounds, unpack_rounds
+from hybridloop.reports.export import RUN_FIELDS, run_fields
 from hybridloop.runs.stored_run import KeptRun, kept_in_journal
 
 MANIFEST, RUN, RESULT, ROUNDS, ARRAYS, PROGRAMS = (
     *("manifest.json", "run.json", "result.json", "rounds.json", "rounds.npz", "programs.json"),
 )
 FILES = (RUN, RESULT, ROUNDS, ARRAYS, PROGRAMS)
-MOST_BYTES = 1 << 30  # of a file of a bundle; a run of 100,000 jobs takes a tenth of it
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # in a zip: the same run gives the same bytes
+MAX_BYTES = 1 << 30  # of a file of a bundle; a run of 100,000 jobs takes a tenth of it
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # time of each file in a zip: the same run gives the same bytes
 
 
 def write_bundle(run: KeptRun, path: Path) -> dict[str, Any]:
-    """Write a run as a zip file, where `path` ends so, else as a folder, which must be new or empty; the manifest.
+    """Write a run to a zip file (`path` ends with .zip) or to a new or empty folder; return the manifest.
 
-    Raises InputError where there is something already.
+    Raises InputError if the path exists or can't be written.
     """
-    rounds, arrays, programs = packed_rounds(run)
+    rounds, arrays, programs = pack_rounds(run)
     files = {
         RUN: _json(_run(run)),
         RESULT: _json(None if run.record.result is None else dict(run.record.result)),
@@ -44,8 +44,9 @@ def write_bundle(run: KeptRun, path: Path) -> dict[str, Any]:
         ARRAYS: arrays,
         PROGRAMS: _json(programs),
     }
-    sums = {name: _sums(data) for name, data in files.items()}
-    manifest = sealed({**manifest_of(run, rounds, programs), "files": sums})
+    checksums = {name: _checksum(data) for name, data in files.items()}
+    manifest = {**build_manifest(run, rounds, programs), "files": checksums}
+    manifest["seal"] = seal_of(manifest)
     files = {MANIFEST: _json(manifest), **files}
     try:
         if path.suffix == ".zip":
@@ -53,37 +54,36 @@ def write_bundle(run: KeptRun, path: Path) -> dict[str, Any]:
         else:
             _write_folder(path, files)
     except FileExistsError as error:
-        raise InputError("--output", f"{path} is there already", "Give a name that is free.") from error
+        raise InputError("--output", f"{path} exists already", "Give another path.") from error
     except OSError as error:
         raise InputError("--output", f"{path} can't be written ({error.strerror})", "Check the path.") from error
     return manifest
 
 
 def read_bundle(path: Path) -> tuple[KeptRun, dict[str, Any]]:
-    """The run of a bundle, and its manifest.
+    """Read a bundle; return its run and manifest.
 
-    Raises BundleDamaged where a file is missing, is not what the manifest says, or can't be read; InputError for what
-    is no bundle.
+    Raises BundleDamaged if a file is missing, unreadable, or does not match its checksum; InputError for other files.
     """
-    files = _Files(path)
+    files = _BundleFiles(path)
     manifest = files.json(MANIFEST)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise InputError("run", f"{path} is no bundle of a run ({FORMAT})", "Give what `runs export` wrote.")
+        raise InputError("run", f"{path} is not a bundle of a run ({FORMAT})", "Give a path of `runs export`.")
     if manifest.get("seal") != seal_of(manifest):
-        raise BundleDamaged(str(path), f"{MANIFEST} is not as it was written")
-    stated = manifest.get("files")
+        raise BundleDamaged(str(path), f"{MANIFEST} was changed after it was written")
+    checksums = manifest.get("files")
     for name in FILES:
-        if not isinstance(stated, dict) or stated.get(name) != _sums(files.data(name)):
-            raise BundleDamaged(str(path), f"{name} is not what {MANIFEST} says of it")
+        if not isinstance(checksums, dict) or checksums.get(name) != _checksum(files.data(name)):
+            raise BundleDamaged(str(path), f"{name} does not match its checksum in {MANIFEST}")
     try:
-        return _unpacked(files, path), manifest
+        return _unpack(files, path), manifest
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise BundleDamaged(str(path), f"what it holds is no run: {error}") from error
+        raise BundleDamaged(str(path), f"its files hold no run: {error}") from error
 
 
 @contextmanager
-def opened(name: str) -> Iterator[KeptRun]:
-    """The run of a key, or of a bundle at a path; of a bundle no journal is looked at, nor made."""
+def open_run(name: str) -> Iterator[KeptRun]:
+    """Open a run by its key, or read a bundle at a path, without opening or creating a journal."""
     if is_bundle(name):
         yield read_bundle(Path(name))[0]
         return
@@ -92,7 +92,7 @@ def opened(name: str) -> Iterator[KeptRun]:
 
 
 def is_bundle(name: str) -> bool:
-    """Whether it is a bundle's path rather than a run's key, which has no slashes."""
+    """Return True for a bundle's path; a run's key has no slashes."""
     path = Path(name)
     return path.name != name or (path.suffix == ".zip" and path.exists()) or (path / MANIFEST).is_file()
 
@@ -102,24 +102,21 @@ def _run(run: KeptRun) -> dict[str, Any]:
         **run_fields(run.record),
         "settings": dict(run.record.settings),
         "versions": dict(run.record.versions),
-        "sessions": [asdict(each) for each in run.sessions],
-        "pings": [asdict(each) for each in run.pings],
-        "events": [asdict(each) for each in run.events],
-        "spans": {place: [span.begun_at, span.ended_at] for place, span in run.spans.items()},
+        "sessions": [asdict(session) for session in run.sessions],
+        "pings": [asdict(ping) for ping in run.pings],
+        "events": [asdict(event) for event in run.events],
+        "spans": {key: [span.begun_at, span.ended_at] for key, span in run.spans.items()},
     }
 
 
-def _unpacked(files: _Files, path: Path) -> KeptRun:
+def _unpack(files: _BundleFiles, path: Path) -> KeptRun:
     stored = files.json(RUN)
     programs = {str(key): str(text).encode() for key, text in files.json(PROGRAMS).items()}
-    rounds = unpacked_rounds(files.json(ROUNDS), files.data(ARRAYS), stored["uid"], str(path))
-    own = ("uid", "key", "algorithm", "problem", "target", "settings", "flow_run_id", "versions", "status", "reason")
+    rounds = unpack_rounds(files.json(ROUNDS), files.data(ARRAYS), stored["uid"], str(path))
+    numbers = {"seed": int(stored["seed"]), **{name: float(stored[name]) for name in ("created_at", "updated_at")}}
     record = RunRecord(
-        **{name: stored[name] for name in own},
-        seed=int(stored["seed"]),
+        **{**{name: stored[name] for name in (*RUN_FIELDS, "settings", "versions")}, **numbers},
         result=files.json(RESULT),
-        created_at=float(stored["created_at"]),
-        updated_at=float(stored["updated_at"]),
         owner=None,
         lease_expires_at=None,
         epoch=0,
@@ -128,26 +125,26 @@ def _unpacked(files: _Files, path: Path) -> KeptRun:
     )
     return KeptRun(
         record,
-        [SessionRow(**each) for each in stored["sessions"]],
-        [Ping(**each) for each in stored["pings"]],
-        [Event(**each) for each in stored["events"]],
-        {place: Span(*moments) for place, moments in stored["spans"].items()},
+        [SessionRow(**session) for session in stored["sessions"]],
+        [Ping(**ping) for ping in stored["pings"]],
+        [Event(**event) for event in stored["events"]],
+        {key: Span(*times) for key, times in stored["spans"].items()},
         lambda: iter(rounds),
         programs.get,
     )
 
 
-class _Files:
-    """The files of a bundle by name; no other name is ever looked at, and nothing is unpacked to the disk."""
+class _BundleFiles:
+    """The files of a bundle by name. No other name is read, and nothing is unpacked to the disk."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._read: dict[str, bytes] = {}
         if not path.exists():
-            raise InputError("run", f"there is no bundle {path}", "Give a folder or zip file that `runs export` wrote.")
+            raise InputError("run", f"there is no bundle {path}", "Give a folder or zip file of `runs export`.")
 
     def data(self, name: str) -> bytes:
-        """The file's content."""
+        """Read a file once."""
         if name not in self._read:
             try:
                 self._read[name] = self._from_folder(name) if self._path.is_dir() else self._from_zip(name)
@@ -156,13 +153,13 @@ class _Files:
         return self._read[name]
 
     def json(self, name: str) -> Any:
-        """What a file of JSON says."""
+        """Parse a JSON file."""
         try:
-            found = json.loads(self.data(name))
-            json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair is no text, and was never written
-            return found
+            document = json.loads(self.data(name))
+            json.dumps(document, ensure_ascii=False).encode()  # raises for half a surrogate pair, which is not text
+            return document
         except (ValueError, RecursionError) as error:
-            raise BundleDamaged(str(self._path), f"{name} is no JSON: {error}") from error
+            raise BundleDamaged(str(self._path), f"{name} is not JSON: {error}") from error
 
     def _from_folder(self, name: str) -> bytes:
         path = self._path / name
@@ -174,15 +171,15 @@ class _Files:
             info = archive.getinfo(name)
             self._check(name, info.file_size)
             with archive.open(info) as file:
-                return file.read(MOST_BYTES)
+                return file.read(MAX_BYTES)
 
     def _check(self, name: str, size: int) -> None:
-        if size > MOST_BYTES:
+        if size > MAX_BYTES:
             raise BundleDamaged(str(self._path), f"{name} has {size:,} bytes, more than any run's")
 
 
 def _write_zip(path: Path, files: Mapping[str, bytes]) -> None:
-    with path.open("xb") as file, _gone_if_cut_off([path]), zipfile.ZipFile(file, "w") as archive:
+    with path.open("xb") as file, _removed_on_error([path]), zipfile.ZipFile(file, "w") as archive:
         for name, data in files.items():
             info = zipfile.ZipInfo(name, _EPOCH)
             info.external_attr = 0o644 << 16
@@ -191,23 +188,23 @@ def _write_zip(path: Path, files: Mapping[str, bytes]) -> None:
 
 def _write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     path.mkdir(parents=True, exist_ok=path.is_dir() and not any(path.iterdir()))
-    with _gone_if_cut_off([path / name for name in files]):
+    with _removed_on_error([path / name for name in files]):
         for name, data in files.items():
             (path / name).write_bytes(data)
 
 
 @contextmanager
-def _gone_if_cut_off(paths: Iterable[Path]) -> Iterator[None]:
-    """Have no half bundle stand in the way of the next attempt."""
+def _removed_on_error(paths: Iterable[Path]) -> Iterator[None]:
+    """Delete an incomplete bundle, so that the next attempt finds the path free."""
     try:
         yield
-    except BaseException:  # a full disk, an interruption
+    except BaseException:  # such as a full disk, or an interrupt
         for path in paths:
             path.unlink(missing_ok=True)
         raise
 
 
-def _sums(data: bytes) -> dict[str, Any]:
+def _checksum(data: bytes) -> dict[str, Any]:
     return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
 
 

@@ -1,4 +1,4 @@
-"""What a run's answer came of, in one document: identity, versions, seeds, hashes, jobs, prices."""
+"""Manifest of a bundle: identity, versions, seed, hashes, jobs, and the date of prices."""
 
 from __future__ import annotations
 
@@ -8,37 +8,30 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hybridloop.data import load_table
 from hybridloop.journal.provenance import PRICES, REVISION, versions
 from hybridloop.runs.stored_run import KeptRun
 
 FORMAT = "hybridloop bundle, version 1"
+_RUN_FIELDS = ("uid", "key", "algorithm", "target", "status", "created_at", "updated_at", "flow_run_id")
 
 
-def manifest_of(run: KeptRun, rounds: Sequence[Mapping[str, Any]], programs: Mapping[str, str]) -> dict[str, Any]:
-    """The manifest but for its files' checksums; `rounds` and `programs` as they are packed.
+def build_manifest(run: KeptRun, rounds: Sequence[Mapping[str, Any]], programs: Mapping[str, str]) -> dict[str, Any]:
+    """Return the manifest without checksums of files; `rounds` and `programs` are those of `pack_rounds`.
 
-    A circuit's `fingerprint` is the hash of the logical circuit without its angles, `program` the key of what was
-    compiled of it, and `program_sha256` the hash of that.
+    A circuit's `fingerprint` is the hash of the logical circuit without its angles, `program` the key of the compiled
+    program, and `program_sha256` the hash of that.
     """
     record = run.record
-    stated = {name: text for name, text in record.versions.items() if name not in (PRICES, REVISION)}
+    software = {name: text for name, text in record.versions.items() if name not in (PRICES, REVISION)}
     return {
         "format": FORMAT,
-        "run": {
-            "uid": record.uid,
-            "key": record.key,
-            "algorithm": record.algorithm,
-            "target": record.target,
-            "status": record.status,
-            "created_at": record.created_at,
-            "updated_at": record.updated_at,
-            "flow_run_id": record.flow_run_id,
-        },
+        "run": {name: getattr(record, name) for name in _RUN_FIELDS},
         "problem": _problem(record.problem, record.settings.get("problem")),
         "settings": dict(record.settings.get("settings", {})),
         "workspace": dict(record.settings.get("workspace", {})),
         "seed": record.seed,
-        "versions": stated,
+        "versions": software,
         "code_revision": record.versions.get(REVISION),
         "prices_dated": record.versions.get(PRICES),
         "exported_by": versions(),
@@ -48,25 +41,18 @@ def manifest_of(run: KeptRun, rounds: Sequence[Mapping[str, Any]], programs: Map
     }
 
 
-def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """With a hash of itself at its end."""
-    return {**manifest, "seal": seal_of(manifest)}
-
-
 def seal_of(manifest: Mapping[str, Any]) -> str:
-    """SHA-256 of the manifest without its seal, as JSON in ASCII with sorted keys and no blanks."""
+    """Return the SHA-256 of a manifest without its seal, as JSON in ASCII with sorted keys and no blanks."""
     plain = {name: value for name, value in manifest.items() if name != "seal"}
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def problem_hash(name: str, text: str | None) -> str:
-    """SHA-256 of a problem's text; of a built-in problem, of its entry in the table."""
+    """Return the SHA-256 of a problem's text, or of a built-in problem's entry in the table."""
     if text is None:
-        from hybridloop.data import load_table
-
         tables = (load_table(table).get(name.lower()) for table in ("problems", "binary_problems"))
-        entry = next((each for each in tables if each is not None), name)
+        entry = next((found for found in tables if found is not None), name)
         text = json.dumps(entry, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -79,8 +65,8 @@ def _problem(name: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _circuits(rounds: Sequence[Mapping[str, Any]], programs: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Each circuit once, in the order in which it came, with how many rounds measured it."""
-    found = Counter((pub["fingerprint"], pub["program"]) for round_ in rounds for pub in round_["circuits"])
+    """Return each circuit once, in the order of first use, with its number of rounds."""
+    uses = Counter((pub["fingerprint"], pub["program"]) for round_ in rounds for pub in round_["circuits"])
     return [
         {
             "fingerprint": fingerprint,
@@ -88,12 +74,12 @@ def _circuits(rounds: Sequence[Mapping[str, Any]], programs: Mapping[str, str]) 
             "program_sha256": hashlib.sha256(programs[key].encode()).hexdigest() if key in programs else None,
             "rounds": number,
         }
-        for (fingerprint, key), number in found.items()
+        for (fingerprint, key), number in uses.items()
     ]
 
 
 def _jobs(run: KeptRun, rounds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The ids of the rounds' jobs, session by session."""
+    """Return the ids of the rounds' jobs by session."""
     ids = defaultdict(list)
     for round_ in rounds:
         for job in round_["jobs"]:

@@ -1,4 +1,4 @@
-"""The rounds of a bundle: what they asked as JSON, and their numbers as plain arrays, both in the rounds' order."""
+"""Pack the rounds of a bundle: circuits and jobs as JSON, numbers as plain arrays, both in the order of rounds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hybridloop.reports.export import circuit_fields, job_fields, round_fields
 from hybridloop.runs.stored_run import KeptRun
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 
-# what reading a zip file raises that was damaged, or made so
+# exceptions raised by reading a damaged or malicious zip file
 UNREADABLE = (
     *(OSError, EOFError, KeyError, ValueError, RuntimeError, NotImplementedError),
     *(zipfile.BadZipFile, zlib.error, struct.error),
@@ -30,12 +30,12 @@ UNREADABLE = (
 _ARRAYS: Mapping[str, str] = {"points": "<f8", "angles": "<f8", "outcomes": "|u1", "counts": "<i8"}
 
 
-def packed_rounds(run: KeptRun) -> tuple[list[dict[str, Any]], bytes, dict[str, str]]:
-    """The rounds as JSON, their arrays as an npz file, and the programs that their jobs were filled from, by key."""
+def pack_rounds(run: KeptRun) -> tuple[list[dict[str, Any]], bytes, dict[str, str]]:
+    """Return the rounds as JSON, their arrays as an npz file, and the programs of their jobs by key."""
     parts: dict[str, list[NDArray[Any]]] = {name: [] for name in _ARRAYS}
     rounds, keys = [], dict[str, None]()
     for round_ in run.rounds():
-        rounds.append(_packed(round_, parts))
+        rounds.append(_pack(round_, parts))
         keys |= dict.fromkeys(pub.program for pub in round_.pubs if pub.program is not None)
         keys |= dict.fromkeys(job.program for job in round_.jobs if job.program is not None)
     file = io.BytesIO()
@@ -48,41 +48,39 @@ def packed_rounds(run: KeptRun) -> tuple[list[dict[str, Any]], bytes, dict[str, 
     return rounds, file.getvalue(), programs
 
 
-def unpacked_rounds(packed: Sequence[Any], npz: bytes, run_uid: str, source: str) -> list[RoundRecord]:
-    """The rounds; BundleDamaged where the arrays do not fit, or a job is none of its place."""
-    arrays = {name: _Taken(array) for name, array in _read(npz, source).items()}
-    rounds = [_unpacked(each, arrays) for each in packed]
-    if any(taken.left for taken in arrays.values()):
+def unpack_rounds(packed: Sequence[Any], npz: bytes, run_uid: str, source: str) -> list[RoundRecord]:
+    """Return the rounds. Raises BundleDamaged if the arrays do not fit, or a job's id does not belong to its key."""
+    arrays = {name: _ArrayReader(array) for name, array in _read(npz, source).items()}
+    rounds = [_unpack(round_, arrays) for round_ in packed]
+    if any(reader.left for reader in arrays.values()):
         raise BundleDamaged(source, "its arrays hold more than its rounds")
     for round_ in rounds:
         place = RoundKey(run_uid, round_.stream, round_.sequence)
         for job in round_.jobs:
             if JobKey(place, job.pub, job.point, job.part).job_id(job.attempt) != job.id:
-                raise BundleDamaged(source, f"job {job.id} is not of this run, or of another place in it")
+                raise BundleDamaged(source, f"job {job.id} belongs to another run, or to another job key in it")
     return rounds
 
 
-class _Taken:
-    """An array from which one part after the other is taken."""
+class _ArrayReader:
+    """Sequential reader of an array's parts."""
 
     def __init__(self, array: NDArray[Any]) -> None:
-        self._array = array
-        self._at = 0
+        self._rest = array
 
     @property
     def left(self) -> int:
-        return len(self._array) - self._at
+        return len(self._rest)
 
     def take(self, *shape: int) -> NDArray[Any]:
         number = math.prod(shape)
         if min(shape) < 0 or number > self.left:
-            raise ValueError(f"{number} values are wanted where {self.left} are left")
-        part = self._array[self._at : self._at + number].reshape(shape)
-        self._at += number
-        return part
+            raise ValueError(f"{number} values are needed, {self.left} are left")
+        part, self._rest = self._rest[:number], self._rest[number:]
+        return part.reshape(shape)
 
 
-def _packed(round_: RoundRecord, parts: dict[str, list[NDArray[Any]]]) -> dict[str, Any]:
+def _pack(round_: RoundRecord, parts: dict[str, list[NDArray[Any]]]) -> dict[str, Any]:
     for pub in round_.pubs:
         parts["points"].append(pub.points)
         parts["angles"].append(pub.slots)
@@ -101,17 +99,17 @@ def _packed(round_: RoundRecord, parts: dict[str, list[NDArray[Any]]]) -> dict[s
 
 
 def _job(job: JobRecord) -> dict[str, Any]:
-    counts, stated = job.counts, None
+    counts, layout = job.counts, None
     if counts is not None:
-        stated = {"bits": counts.num_bits, "outcomes": len(counts.counts), "exact": counts.exact}
-    return {**job_fields(job), "program": job.program, "counts": stated}
+        layout = {"bits": counts.num_bits, "outcomes": len(counts.counts), "exact": counts.exact}
+    return {**job_fields(job), "program": job.program, "counts": layout}
 
 
-def _unpacked(each: Mapping[str, Any], arrays: Mapping[str, _Taken]) -> RoundRecord:
+def _unpack(packed: Mapping[str, Any], arrays: Mapping[str, _ArrayReader]) -> RoundRecord:
     return RoundRecord(
-        stream=str(each["stream"]),
-        sequence=int(each["sequence"]),
-        target=str(each["target"]),
+        stream=str(packed["stream"]),
+        sequence=int(packed["sequence"]),
+        target=str(packed["target"]),
         pubs=tuple(
             PubRecord(
                 fingerprint=pub["fingerprint"],
@@ -122,19 +120,19 @@ def _unpacked(each: Mapping[str, Any], arrays: Mapping[str, _Taken]) -> RoundRec
                 measured=tuple(map(int, pub["measured"])),
                 num_clbits=int(pub["num_clbits"]),
             )
-            for pub in each["circuits"]
+            for pub in packed["circuits"]
         ),
-        jobs=tuple(_unpacked_job(job, arrays) for job in each["jobs"]),
-        complete=bool(each["complete"]),
+        jobs=tuple(_unpack_job(job, arrays) for job in packed["jobs"]),
+        complete=bool(packed["complete"]),
     )
 
 
-def _unpacked_job(job: Mapping[str, Any], arrays: Mapping[str, _Taken]) -> JobRecord:
-    stated, counts = job["counts"], None
-    if stated is not None:
-        rows, bits = int(stated["outcomes"]), int(stated["bits"])
+def _unpack_job(job: Mapping[str, Any], arrays: Mapping[str, _ArrayReader]) -> JobRecord:
+    layout, counts = job["counts"], None
+    if layout is not None:
+        rows, bits = int(layout["outcomes"]), int(layout["bits"])
         outcomes = arrays["outcomes"].take(rows, (bits + 7) // 8)
-        counts = Counts(bits, outcomes, arrays["counts"].take(rows), bool(stated["exact"]))
+        counts = Counts(bits, outcomes, arrays["counts"].take(rows), bool(layout["exact"]))
     return JobRecord(
         id=str(job["id"]),
         pub=int(job["circuit"]),
@@ -153,21 +151,21 @@ def _unpacked_job(job: Mapping[str, Any], arrays: Mapping[str, _Taken]) -> JobRe
 
 
 def _read(npz: bytes, source: str) -> dict[str, NDArray[Any]]:
-    """The arrays of an npz file, each of the type it must have and as long as its file; nothing else is unpacked."""
-    found = {}
+    """Read the arrays of an npz file. Each must have its type and the length of its file; nothing else is unpacked."""
+    arrays = {}
     try:
         with zipfile.ZipFile(io.BytesIO(npz)) as archive:
             for name, kind in _ARRAYS.items():
                 with archive.open(f"{name}.npy") as file:
                     size = archive.getinfo(f"{name}.npy").file_size
                     if np.lib.format.read_magic(file) != (1, 0):
-                        raise ValueError(f"{name} is of another format")
+                        raise ValueError(f"{name} has another format")
                     shape, _, dtype = np.lib.format.read_array_header_1_0(file)
                     header = file.tell()
                     if dtype != np.dtype(kind) or len(shape) != 1 or header + shape[0] * dtype.itemsize != size:
-                        raise ValueError(f"{name} is no array of {kind}, or not as long as it says")
+                        raise ValueError(f"{name} is not an array of {kind}, or its length is wrong")
                     data = file.read(shape[0] * dtype.itemsize)
-                found[name] = np.frombuffer(data, dtype).astype(dtype.newbyteorder("="))
+                arrays[name] = np.frombuffer(data, dtype).astype(dtype.newbyteorder("="))
     except UNREADABLE as error:
         raise BundleDamaged(source, f"its arrays can't be read: {error}") from error
-    return found
+    return arrays

@@ -1,18 +1,13 @@
-"""Pictures of a run, made without a screen: which there are, and each with words for those who do not see it.
-
-The picture of a result that its owner asks for, from the journal where the result alone does not say enough.
-"""
+"""Plots of a run, drawn without a display, each with a description in words for those who do not see it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from hybridloop.errors import InputError
 from hybridloop.journal import open_journal
-from hybridloop.reports.plots import convergence as rounds
-from hybridloop.reports.plots import energies
+from hybridloop.reports.plots import convergence, energies
 from hybridloop.reports.plots.style import Picture
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import KeptRun, kept_in_journal
@@ -21,52 +16,46 @@ from hybridloop.settings import QaoaSettings, RqaoaSettings
 if TYPE_CHECKING:
     from hybridloop.algorithms.problems.binary import BinaryProblem
 
-__all__ = ["OF_RESULT", "Picture", "kinds_of", "picture", "picture_of_result", "pictures_of"]
-
-OF_RESULT = ("convergence", "energy", "levels", "curve", "growth")  # kinds that a result alone is drawn from
-_FROM_TABLE = {"vqd": "levels", "scan": "curve", "adapt": "growth"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """How a kind is drawn; None where the run has nothing of it."""
-
-    name: str
-    draw: Callable[[KeptRun], Picture | None]
+# kinds that are drawn from the table of a result, by algorithm
+_FROM_TABLE: Mapping[str, tuple[str, Callable[[RunResult], Picture]]] = {
+    "vqd": ("levels", energies.levels),
+    "scan": ("curve", energies.curve),
+    "adapt": ("growth", energies.growth),
+}
 
 
-def kinds_of(run: KeptRun) -> tuple[str, ...]:
-    """The kinds of which the run has something to show."""
-    return tuple(each.kind for each in pictures_of(run))
+def available_kinds(run: KeptRun) -> tuple[str, ...]:
+    """Return the kinds of plots that the run has data for."""
+    return tuple(drawn.kind for drawn in draw_all(run))
 
 
-def pictures_of(run: KeptRun) -> list[Picture]:
-    """All pictures of which the run has something to show, in the order in which they are best looked at."""
-    return [drawn for kind in _KINDS if (drawn := kind.draw(run)) is not None]
+def draw_all(run: KeptRun) -> list[Picture]:
+    """Draw all plots that the run has data for, in the order of a report."""
+    return [drawn for draw_kind in _KINDS.values() if (drawn := draw_kind(run)) is not None]
 
 
-def picture(run: KeptRun, kind: str) -> Picture | None:
-    """The picture of a kind; None where the run has nothing of it. Raises InputError for a kind that there is not."""
-    found = next((each for each in _KINDS if each.name == kind), None)
-    if found is None:
-        raise InputError("kind", f"there is no picture {kind!r}", f"Choose {', '.join(each.name for each in _KINDS)}.")
-    return found.draw(run)
+def draw(run: KeptRun, kind: str) -> Picture | None:
+    """Draw one kind of plot; None if the run has no data for it. Raises InputError for an unknown kind."""
+    if kind not in _KINDS:
+        raise InputError("kind", f"there is no picture {kind!r}", f"Choose {', '.join(_KINDS)}.")
+    return _KINDS[kind](run)
 
 
-def picture_of_result(result: RunResult, kind: str) -> Picture | None:
-    """The same of what a result alone is drawn from (`OF_RESULT`)."""
-    if kind == "convergence":
-        return rounds.convergence(result) if result.history else None
-    if kind == "energy":
-        is_energy = result.algorithm in ("vqe", "adapt")
-        return energies.energy(result) if is_energy and result.value is not None else None
-    if not result.table or _FROM_TABLE.get(result.algorithm) != kind:
-        return None
-    return {"levels": energies.levels, "curve": energies.curve, "growth": energies.growth}[kind](result)
+def plot_result(result: RunResult, kind: str) -> Picture:
+    """Draw a plot of a result, from its journal if need be. Raises InputError if neither has the data."""
+    if kind in _OF_RESULT and (drawn := _draw_result(result, kind)) is not None:
+        return drawn
+    with open_journal() as journal:
+        run = kept_in_journal(journal, result.run_key)
+        if (drawn := draw(run, kind)) is not None:
+            return drawn
+        kinds = available_kinds(run)
+    problem = f"run {result.run_key!r} has no data for a plot of kind {kind}"
+    raise InputError("kind", problem, f"It has {', '.join(kinds)}." if kinds else "Nothing of it was measured yet.")
 
 
 def binary_problem_of(run: KeptRun) -> BinaryProblem:
-    """The binary problem that a run was begun for."""
+    """Read the binary problem of a QAOA run."""
     from hybridloop.preparation.qaoa import read_binary
 
     settings = run.settings
@@ -74,14 +63,26 @@ def binary_problem_of(run: KeptRun) -> BinaryProblem:
     return read_binary(run.problem, settings.objective)
 
 
-def _of_result(kind: str) -> _Kind:
-    def draw(run: KeptRun) -> Picture | None:
-        result = run.result
-        if result is None or (kind == "convergence" and len(result.history) == 1):  # one round shows no way
-            return None
-        return picture_of_result(result, kind)
+def _draw_result(result: RunResult, kind: str) -> Picture | None:
+    if kind == "convergence":
+        return convergence.convergence(result) if result.history else None
+    if kind == "energy":
+        is_energy = result.algorithm in ("vqe", "adapt")
+        return energies.energy(result) if is_energy and result.value is not None else None
+    if not result.table or result.algorithm not in _FROM_TABLE:
+        return None
+    table_kind, draw_table = _FROM_TABLE[result.algorithm]
+    return draw_table(result) if table_kind == kind else None
 
-    return _Kind(kind, draw)
+
+def _of_result(kind: str) -> Callable[[KeptRun], Picture | None]:
+    def draw_stored(run: KeptRun) -> Picture | None:
+        result = run.result
+        if result is None or (kind == "convergence" and len(result.history) == 1):  # one round shows no trend
+            return None
+        return _draw_result(result, kind)
+
+    return draw_stored
 
 
 def _histogram(run: KeptRun) -> Picture | None:
@@ -90,8 +91,8 @@ def _histogram(run: KeptRun) -> Picture | None:
     result = run.result
     if result is None or result.algorithm != "qaoa" or result.value is None:
         return None
-    seen = binary.seen_finally(run, binary_problem_of(run))
-    return binary.histogram(result, seen) if seen else None
+    measured = binary.final_assignments(run, binary_problem_of(run))
+    return binary.histogram(result, measured) if measured else None
 
 
 def _cut(run: KeptRun) -> Picture | None:
@@ -105,28 +106,11 @@ def _cut(run: KeptRun) -> Picture | None:
 
 
 def _timeline(run: KeptRun) -> Picture | None:
-    from hybridloop.reports.plots.timeline import lanes_of, timeline
+    from hybridloop.reports.plots.timeline import session_lanes, timeline
 
-    lanes = lanes_of(run)
+    lanes = session_lanes(run)
     return timeline(lanes, run.record.problem or run.record.key) if lanes else None
 
 
-_KINDS = (
-    *map(_of_result, OF_RESULT),
-    _Kind("histogram", _histogram),
-    _Kind("cut", _cut),
-    _Kind("timeline", _timeline),
-)
-
-
-def picture_of(result: RunResult, kind: str) -> Picture:
-    """The picture. Raises InputError where the run has nothing of that kind, or the journal no longer has the run."""
-    if kind in OF_RESULT and (drawn := picture_of_result(result, kind)) is not None:
-        return drawn
-    with open_journal() as journal:
-        run = kept_in_journal(journal, result.run_key)
-        if (drawn := picture(run, kind)) is not None:
-            return drawn
-        has = kinds_of(run)
-    what = f"run {result.run_key!r} has nothing of a {kind}"
-    raise InputError("kind", what, f"It has {', '.join(has)}." if has else "Nothing of it was measured yet.")
+_OF_RESULT = {kind: _of_result(kind) for kind in ("convergence", "energy", "levels", "curve", "growth")}
+_KINDS = {**_OF_RESULT, "histogram": _histogram, "cut": _cut, "timeline": _timeline}

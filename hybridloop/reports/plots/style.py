@@ -1,4 +1,4 @@
-"""How pictures look: colours that colour-blind people tell apart, and SVG that reads on light and dark pages."""
+"""Style of plots: a colour-blind safe palette, and SVG for light and dark pages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# M. Okabe and K. Ito, "Color Universal Design" (2008), beside ink and greys; each has a variable of its own on pages
+# M. Okabe and K. Ito, "Color Universal Design" (2008), with ink and greys; each has a CSS variable on pages
 BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#c65102", "#007d5a", "#a8487f"
 INK, MUTED, GRID, PAPER = "#1b1f24", "#59636e", "#d1d9e0", "#fefefe"
 VARIABLES = {
@@ -32,7 +32,7 @@ _NUMBERED = re.compile(r"(?P<name>.*)[-_](?P<number>\d+(\.\d+)?)")
 _RC: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: small, selectable, in the reader's font
     "font.size": 10,
-    "text.parse_math": False,  # names come from files, and may have dollars in them
+    "text.parse_math": False,  # names come from files and may contain dollars
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": MUTED,
@@ -56,7 +56,7 @@ _OPENING = re.compile(r"<svg [^>]*?viewBox=\"(?P<box>[^\"]+)\"[^>]*>", re.DOTALL
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """A figure with the words for those who do not see it: `description` tells what it shows, numbers and all."""
+    """A figure with a title, and a description of its content, with numbers, for those who do not see it."""
 
     kind: str
     title: str
@@ -64,43 +64,43 @@ class Picture:
     figure: Figure
 
     def save(self, path: str) -> None:
-        """Write it as a file of the kind that its name ends with; SVG has its title and description in it."""
+        """Write a file in the format of its suffix; an SVG contains the title and description."""
         if path.lower().endswith(".svg"):
             Path(path).write_text(f'<?xml version="1.0" encoding="utf-8"?>\n{self.svg()}', encoding="utf-8")
         else:
             self.figure.savefig(path)
 
     def svg(self, *, themed: bool = False) -> str:
-        """One <svg> element with its title and description; `themed` takes the colours of the page it stands in."""
+        """Return an <svg> element with title and description; `themed`: with the CSS variables of the page as colours."""
         file = io.StringIO()
-        with rc_context({**_RC, "svg.hashsalt": self.kind}):  # ids are the picture's own, and the same every time
-            if self.figure.get_layout_engine() is not None:  # laid out anew each time, it would move a little
+        with rc_context({**_RC, "svg.hashsalt": self.kind}):  # ids are reproducible and differ between pictures
+            if self.figure.get_layout_engine() is not None:  # a second layout would move it a little
                 self.figure.draw_without_rendering()
                 self.figure.set_layout_engine("none")
             self.figure.savefig(file, format="svg", metadata={"Date": None})
         text = _FONTS.sub(r"\1system-ui, sans-serif", _METADATA.sub("", _PROLOGUE.sub("", file.getvalue())))
-        text = _own_ids(text, self.kind)
+        text = _prefix_ids(text, self.kind)
         if themed:
             for colour, variable in VARIABLES.items():
                 text = text.replace(colour, f"var({variable})")
-        told = f'<title id="{self.kind}-title">{escape(self.title)}</title>'
-        told += f'<desc id="{self.kind}-desc">{escape(self.description)}</desc>'
+        words = f'<title id="{self.kind}-title">{escape(self.title)}</title>'
+        words += f'<desc id="{self.kind}-desc">{escape(self.description)}</desc>'
         opening = (
             '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" role="img"'
             f' aria-labelledby="{self.kind}-title" aria-describedby="{self.kind}-desc" viewBox="\\g<box>">'
         )
-        return _OPENING.sub(lambda match: match.expand(opening) + told, text, count=1)
+        return _OPENING.sub(lambda match: match.expand(opening) + words, text, count=1)
 
 
-def _own_ids(text: str, kind: str) -> str:
-    """Ids only where something refers to them, each with the picture's kind: several stand on one page."""
-    needed = set(_REFERENCE.findall(text))
-    text = _ID.sub(lambda match: f' id="{kind}-{match[1]}"' if match[1] in needed else "", text)
+def _prefix_ids(text: str, kind: str) -> str:
+    """Remove ids without references, and prefix the others with the kind, since a page has several pictures."""
+    used = set(_REFERENCE.findall(text))
+    text = _ID.sub(lambda match: f' id="{kind}-{match[1]}"' if match[1] in used else "", text)
     return _REFERENCE.sub(rf"#{kind}-\1", text)
 
 
 def axes_of(title: str, size: tuple[float, float] = WIDE) -> tuple[Figure, Axes]:
-    """A figure with one pair of axes, in our style."""
+    """Create a figure with one pair of axes in this style."""
     with rc_context(_RC):
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.add_subplot()
@@ -110,29 +110,35 @@ def axes_of(title: str, size: tuple[float, float] = WIDE) -> tuple[Figure, Axes]
 
 
 def legend(axes: Axes, *, below: bool = False) -> None:
-    """A legend, inside or below the axes, where anything has a label."""
-    if not axes.get_legend_handles_labels()[0]:
+    """Add a legend, inside or below the axes, with each label once; none if nothing has a label."""
+    entries: dict[str, Any] = {}
+    for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+        entries.setdefault(label, handle)
+    if not entries:
         return
+    contents = list(entries.values()), list(entries)
     with rc_context(_RC):
         if below:
-            axes.get_figure().legend(loc="outside lower center", ncols=4, frameon=False)  # type: ignore[union-attr]  # it has one
+            figure = axes.get_figure()
+            assert figure is not None
+            figure.legend(*contents, loc="outside lower center", ncols=4, frameon=False)
         else:
-            axes.legend(framealpha=0.9)
+            axes.legend(*contents, framealpha=0.9)
 
 
-def axis_of(rows: Sequence[Mapping[str, Any]], varied: Sequence[str]) -> tuple[str, list[float]] | None:
-    """What to draw values over: the first setting that is a number, else the number that ends the problems' names.
+def numeric_axis(rows: Sequence[Mapping[str, Any]], varied: Sequence[str]) -> tuple[str, list[float]] | None:
+    """Return a numeric axis: the first numeric setting that varies, else the number at the end of problem names.
 
-    >>> axis_of([{"problem": "h2-0.5"}, {"problem": "h2-0.735"}], ["problem"])
+    >>> numeric_axis([{"problem": "h2-0.5"}, {"problem": "h2-0.735"}], ["problem"])
     ('number after h2', [0.5, 0.735])
     """
-    for name in (each for each in varied if each != "problem"):
+    for name in (setting for setting in varied if setting != "problem"):
         values = [row.get(name) for row in rows]
-        numbers = [float(each) for each in values if isinstance(each, int | float) and not isinstance(each, bool)]
+        numbers = [float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
         if len(numbers) == len(rows) and len(set(numbers)) > 1:
             return name, numbers
-    found = [match for row in rows if (match := _NUMBERED.fullmatch(str(row["problem"])))]
-    ends = [float(match["number"]) for match in found]
-    if len(found) == len(rows) and len(set(ends)) > 1 and len({match["name"] for match in found}) == 1:
-        return f"number after {found[0]['name']}", ends
+    matches = [match for row in rows if (match := _NUMBERED.fullmatch(str(row["problem"])))]
+    numbers = [float(match["number"]) for match in matches]
+    if len(matches) == len(rows) and len(set(numbers)) > 1 and len({match["name"] for match in matches}) == 1:
+        return f"number after {matches[0]['name']}", numbers
     return None

@@ -1,4 +1,4 @@
-"""Where a run's time went: its sessions with their rounds, idle times, pings and renewals."""
+"""Timeline plot: sessions with their rounds in flight, idle times, pings and renewals."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from hybridloop.reports.plots.style import BLUE, GRID, INK, MUTED, ORANGE, Pictu
 from hybridloop.runs.stored_run import KeptRun
 from hybridloop.runtime.durations import format_duration
 
-_MOST_LANES = 6  # one each; of more, which never overlap, every other one shares a lane
-_FINEST = 1 / 1500  # of the whole: what lies nearer together is drawn as one
-_LONG_GAP = 0.25  # of all the time in sessions: a longer one between two is drawn short, and said
+_MAX_LANES = 6  # one per session; more sessions, which never overlap, alternate between two lanes
+_RESOLUTION = 1 / 1500  # of the whole: stretches that lie nearer together are drawn as one
+_LONG_GAP = 0.25  # of the total time in sessions: a longer gap is drawn short, with its length as text
 _SHORT_GAP = 0.06
 _UNITS = ((172_800.0, 86_400.0, "days"), (7200.0, 3600.0, "hours"), (180.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))
 
@@ -24,7 +24,7 @@ Stretch = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A session's time in epoch seconds; `in_flight` is apart and in order, `pings` are moments."""
+    """A session in epoch seconds; stretches `in_flight` are disjoint and in order, `pings` are times of submission."""
 
     id: str
     reason: str
@@ -35,19 +35,19 @@ class Lane:
 
     @property
     def idle_s(self) -> float:
-        """For how long it was open with no round in flight."""
+        """Return the seconds without a round in flight."""
         return self.open[1] - self.open[0] - sum(end - begin for begin, end in self.in_flight)
 
 
-def lanes_of(run: KeptRun) -> list[Lane]:
-    """The sessions of a run in their order; none of a run whose times were not written down, as once they were not."""
+def session_lanes(run: KeptRun) -> list[Lane]:
+    """Return the sessions of a run in their order; none for journals of early versions, which recorded no times."""
     if not run.spans:
         return []
     now = run.record.updated_at
     begun = [row.opened_at for row in run.sessions]
-    last = [end for row in run.sessions if (end := row.ended_at) is not None]
-    last += [moment for span in run.spans.values() for moment in (span.begun_at, span.ended_at) if moment is not None]
-    horizon = max([*last, *begun], default=now)
+    times = [end for row in run.sessions if (end := row.ended_at) is not None]
+    times += [time for span in run.spans.values() for time in (span.begun_at, span.ended_at) if time is not None]
+    horizon = max([*times, *begun], default=now)
     busy: dict[int, list[Stretch]] = {row.ordinal: [] for row in run.sessions}
     for round_ in run.rounds():
         span = run.spans.get(round_span_key(round_.stream, round_.sequence))
@@ -62,38 +62,34 @@ def lanes_of(run: KeptRun) -> list[Lane]:
     for row in run.sessions:
         whole = (row.opened_at, max(row.opened_at, horizon if row.ended_at is None else row.ended_at))
         lanes.append(
-            Lane(row.id, row.reason, row.status, whole, _joined(busy[row.ordinal], whole), tuple(pings[row.ordinal]))
+            Lane(row.id, row.reason, row.status, whole, _union(busy[row.ordinal], whole), tuple(pings[row.ordinal]))
         )
     return lanes
 
 
 def timeline(lanes: Sequence[Lane], problem: str) -> Picture:
-    """A lane for each session, its rounds in flight drawn out; long gaps between sessions are drawn short."""
+    """Draw a lane for each session with its rounds in flight; long gaps between sessions are shortened."""
     scale = _Scale(lanes)
-    rows = len(lanes) if len(lanes) <= _MOST_LANES else 2
+    rows = len(lanes) if len(lanes) <= _MAX_LANES else 2
     figure, axes = axes_of(f"{problem}: sessions and their rounds", (7.0, 1.9 + 0.34 * rows))
-    height, told = 0.6, set[str]()
-
-    def once(label: str) -> str | None:
-        return None if label in told or told.add(label) else label  # type: ignore[func-returns-value]
-
+    height = 0.6
     for number, lane in enumerate(lanes):
         y = -(number % rows)
-        begin, end = (scale(each) for each in lane.open)
-        axes.barh(y, end - begin, height, begin, color=GRID, label=once("session open, idle"))
-        blocks = _merged([(scale(a), scale(b)) for a, b in lane.in_flight], scale.length * _FINEST)
+        begin, end = (scale(time) for time in lane.open)
+        axes.barh(y, end - begin, height, begin, color=GRID, label="session open, idle")
+        blocks = _merged([(scale(a), scale(b)) for a, b in lane.in_flight], scale.length * _RESOLUTION)
         if blocks:
-            widths = [(a, max(b - a, scale.length * _FINEST)) for a, b in blocks]
-            axes.broken_barh(widths, (y - height / 2, height), color=BLUE, label=once("round in flight"))
+            widths = [(a, max(b - a, scale.length * _RESOLUTION)) for a, b in blocks]
+            axes.broken_barh(widths, (y - height / 2, height), color=BLUE, label="round in flight")
         if lane.pings:
-            moments = [scale(each) for each in lane.pings]
-            axes.plot(moments, [y] * len(moments), "d", color=ORANGE, markersize=6, label=once("ping"))
+            times = [scale(time) for time in lane.pings]
+            axes.plot(times, [y] * len(times), "d", color=ORANGE, markersize=6, label="ping")
         if lane.reason:
-            axes.plot([begin], [y], ">", color=INK, markersize=6, label=once("renewed or resumed"))
+            axes.plot([begin], [y], ">", color=INK, markersize=6, label="renewed or resumed")
     for at, hidden_s in scale.gaps:
         axes.axvline(at, color=MUTED, linestyle=":", linewidth=1)
-        words = f"{format_duration(hidden_s)} later"
-        axes.text(at, 0.62, words, ha="center", va="bottom", fontsize="small", color=MUTED)
+        label = f"{format_duration(hidden_s)} later"
+        axes.text(at, 0.62, label, ha="center", va="bottom", fontsize="small", color=MUTED)
     axes.set_xlabel(f"{scale.unit} since the first session was opened")
     axes.set_yticks(
         [-row for row in range(rows)],
@@ -101,59 +97,60 @@ def timeline(lanes: Sequence[Lane], problem: str) -> Picture:
     )
     axes.set_ylim(-rows + 0.4, 1.0 if scale.gaps else 0.6)
     legend(axes, below=True)
-    return Picture("timeline", "Sessions and their rounds", in_words(lanes), figure)
+    return Picture("timeline", "Sessions and their rounds", describe(lanes), figure)
 
 
-def in_words(lanes: Sequence[Lane]) -> str:
-    """What the picture shows."""
+def describe(lanes: Sequence[Lane]) -> str:
+    """Describe sessions, idle time, pings and renewals in sentences."""
     open_s = sum(lane.open[1] - lane.open[0] for lane in lanes)
     idle_s, pings = sum(lane.idle_s for lane in lanes), sum(len(lane.pings) for lane in lanes)
     count = "1 session was" if len(lanes) == 1 else f"{len(lanes)} sessions were"
-    said = f"{count} open for {format_duration(open_s)} together, "
-    said += f"{format_duration(idle_s)} of them with no round in flight"
-    said += f"; {pings} ping{'' if pings == 1 else 's'} kept a session alive." if pings else "."
+    words = f"{count} open for {format_duration(open_s)} together, "
+    words += f"{format_duration(idle_s)} of them with no round in flight"
+    words += f"; {pings} ping{'' if pings == 1 else 's'} kept a session alive." if pings else "."
     reasons = Counter(lane.reason for lane in lanes if lane.reason)
-    followed = ", ".join(f"{number} after {reason!r}" for reason, number in reasons.items())
-    return f"{said} Sessions that followed another: {followed}." if followed else said
+    renewals = ", ".join(f"{number} after {reason!r}" for reason, number in reasons.items())
+    return f"{words} Sessions that followed another: {renewals}." if renewals else words
 
 
 class _Scale:
-    """From epoch seconds to where they are drawn; `gaps` are those that were drawn short, with their seconds."""
+    """Map from epoch seconds to the axis; `gaps` are the shortened gaps, as (position, seconds)."""
 
     def __init__(self, lanes: Sequence[Lane]) -> None:
-        stretches = _joined([lane.open for lane in lanes], (-math.inf, math.inf))
-        held = sum(end - begin for begin, end in stretches) or 1.0
-        self._steps: list[tuple[float, float]] = []  # from this moment on, so much earlier
-        self._zero, hidden = stretches[0][0], 0.0
+        stretches = _union([lane.open for lane in lanes], (-math.inf, math.inf))
+        open_s = sum(end - begin for begin, end in stretches) or 1.0
+        short_s = _SHORT_GAP * open_s
+        self._start, hidden = stretches[0][0], 0.0
+        self._steps: list[tuple[float, float]] = []  # (time, seconds hidden before it)
         cuts: list[tuple[float, float]] = []
         for (_, end), (begin, _) in itertools.pairwise(stretches):
-            if begin - end > _LONG_GAP * held:
-                hidden += begin - end - _SHORT_GAP * held
+            if begin - end > _LONG_GAP * open_s:
+                cuts.append((end - self._start - hidden, begin - end))
+                hidden += begin - end - short_s
                 self._steps.append((begin, hidden))
-                cuts.append(((end - self._zero) - (hidden - (begin - end - _SHORT_GAP * held)), begin - end))
-        whole = stretches[-1][1] - self._zero - hidden
-        self._divisor, self.unit = next((divisor, name) for least, divisor, name in _UNITS if whole >= least)
-        self.length = max(whole, 1e-9) / self._divisor
-        self.gaps = [((at + _SHORT_GAP * held / 2) / self._divisor, seconds) for at, seconds in cuts]
+        whole_s = stretches[-1][1] - self._start - hidden
+        self._divisor, self.unit = next((divisor, name) for least, divisor, name in _UNITS if whole_s >= least)
+        self.length = max(whole_s, 1e-9) / self._divisor
+        self.gaps = [((position + short_s / 2) / self._divisor, seconds) for position, seconds in cuts]
 
-    def __call__(self, moment: float) -> float:
-        hidden = next((earlier for since, earlier in reversed(self._steps) if moment >= since), 0.0)
-        return (moment - self._zero - hidden) / self._divisor
+    def __call__(self, time: float) -> float:
+        hidden = next((seconds for since, seconds in reversed(self._steps) if time >= since), 0.0)
+        return (time - self._start - hidden) / self._divisor
 
 
-def _joined(stretches: Sequence[Stretch], within: Stretch) -> tuple[Stretch, ...]:
-    """Their union, cut to `within`, in order."""
+def _union(stretches: Sequence[Stretch], within: Stretch) -> tuple[Stretch, ...]:
+    """Return the union of stretches, cut to `within`, in order."""
     low, high = within
     cut = sorted((max(low, begin), min(high, end)) for begin, end in stretches if end >= low and begin <= high)
     return tuple(_merged(cut, 0.0))
 
 
-def _merged(stretches: Sequence[Stretch], nearer_than: float) -> list[Stretch]:
-    """Stretches in order, those that lie nearer together made one."""
-    found: list[Stretch] = []
+def _merged(stretches: Sequence[Stretch], max_gap: float) -> list[Stretch]:
+    """Merge ordered stretches that are at most `max_gap` apart."""
+    merged: list[Stretch] = []
     for begin, end in stretches:
-        if found and begin - found[-1][1] <= nearer_than:
-            found[-1] = (found[-1][0], max(found[-1][1], end))
+        if merged and begin - merged[-1][1] <= max_gap:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
         else:
-            found.append((begin, end))
-    return found
+            merged.append((begin, end))
+    return merged

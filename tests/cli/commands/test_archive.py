@@ -60,7 +60,7 @@ def test_a_bundle_is_verified_on_a_machine_that_has_no_journal_and_changes_are_n
     (folder / RESULT).write_text(text)
     damaged = say("runs", "verify", str(folder))
     assert (damaged.code, damaged.out) == (1, "")
-    assert "result.json is not what manifest.json says of it" in damaged.err
+    assert "result.json does not match its checksum in manifest.json" in damaged.err
 
 
 def test_a_run_is_repeated_to_the_last_bit(at: WorkspaceShell, tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_repetition_that_was_stopped_is_gone_on_with(at: WorkspaceShell) -> No
     assert said_inside(at.shell.environ, *RUN[:-1], key, "--max-jobs", "8").code == 3
     stopped = hybridloop(at, "reproduce", KEY, "--run-key", key)  # its cap is as it was given last
     assert stopped.code == 3
-    assert f"it is stopped, and can be gone on with: hybridloop runs resume {key}" in stopped.out
+    assert f"it is stopped; resume it with: hybridloop runs resume {key}" in stopped.out
     assert hybridloop(at, "resume", key, "--max-jobs", "100", "--quiet").code == 0
     found = at.shell.json_inside("runs", "reproduce", KEY, "--run-key", key)
     assert (found["again"], found["identical"]) == (key, True)
