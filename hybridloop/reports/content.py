@@ -162,11 +162,9 @@ def _effort(run: KeptRun, result: RunResult | None, totals: _RoundTotals) -> Pai
     if run.is_ours:
         caps = {name: run.settings.model_dump(mode="json").get(name) for name in caps}
     in_force = [f"{name} {format_value(value)}" for name, value in caps.items() if value is not None]
+    begun = f" of {totals.rounds:,} begun" if totals.rounds > totals.complete else ""
     rows = [
-        (
-            "Rounds",
-            f"{totals.complete:,}" + (f" of {totals.rounds:,} begun" if totals.rounds > totals.complete else ""),
-        ),
+        ("Rounds", f"{totals.complete:,}{begun}"),
         ("Jobs", f"{totals.jobs:,}"),
         ("Retries", f"{totals.retried:,}"),
         ("Jobs without result", f"{totals.lost:,}"),

@@ -18,7 +18,7 @@ from hybridloop.flows.vqd import vqd
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.preparation.problem import resolve_subject
-from hybridloop.reports.verify import verified
+from hybridloop.reports.verify import verify_run
 from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.result import RunResult, answer
 from hybridloop.runs.stored_run import kept_in_journal
@@ -126,7 +126,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_result_of_an_unbroken_one(
     for name in ("value", "parameters", "table", "history", "jobs", "shots", "rounds", "reason"):
         assert getattr(result, name) == getattr(expected, name)
     with open_journal() as journal:
-        found = verified(kept_in_journal(journal, key))
+        found = verify_run(kept_in_journal(journal, key))
     assert found.agrees
     assert found.jobs == result.jobs
 

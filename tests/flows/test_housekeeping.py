@@ -32,7 +32,7 @@ from hybridloop.flows.vqe import vqe
 from hybridloop.journal import Event, Journal, Lease, Owner, RunRecord, journal_url, open_journal
 from hybridloop.journal.claimed_run import new_run
 from hybridloop.local_stack import PrefectServer
-from hybridloop.reports.verify import verified
+from hybridloop.reports.verify import verify_run
 from hybridloop.runs.holding import OUTAGE, start_or_resume
 from hybridloop.runs.lookup import RESUMED, RunRequest, find_run
 from hybridloop.runs.stored_run import kept_in_journal
@@ -343,7 +343,7 @@ def test_old_runs_are_forgotten_as_the_settings_say(journal: Journal, emulator: 
         housekeeping(HousekeepingSettings(forget_after=1e-6))
         assert list(journal.rounds(record.uid)) == []
         with pytest.raises(InputError, match="only the result was kept"):
-            verified(kept_in_journal(journal, "kept"))
+            verify_run(kept_in_journal(journal, "kept"))
         again = vqe(H2, VqeSettings(seed=7, target="ionq.simulator"), "kept")
         assert record.result is not None
         assert again.value == record.result["value"]

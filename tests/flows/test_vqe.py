@@ -21,7 +21,7 @@ from hybridloop.flows.vqe import vqe
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.local_stack.processes import wait_until
-from hybridloop.reports.verify import verified
+from hybridloop.reports.verify import verify_run
 from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import kept_in_journal
@@ -192,7 +192,7 @@ def test_a_run_whose_service_dies_ends_failed_with_an_error_of_the_service(
         state.result()
 
 
-def test_a_mitigated_run_counts_its_calibration_and_can_be_verified(
+def test_a_mitigated_run_counts_its_calibration_and_can_be_verify_run(
     prefect_server: PrefectServer, emulator: Emulator
 ) -> None:
     names = (MitigationName.READOUT, MitigationName.ZNE_LINEAR)
@@ -204,4 +204,4 @@ def test_a_mitigated_run_counts_its_calibration_and_can_be_verified(
     with open_journal() as journal:
         record = journal.run(result.run_key)
         assert len(list(journal.rounds(record.uid))) == result.rounds
-        assert verified(kept_in_journal(journal, record.key)).agrees
+        assert verify_run(kept_in_journal(journal, record.key)).agrees

@@ -25,7 +25,7 @@ from hybridloop.flows.vqe import vqe
 from hybridloop.journal import Journal, journal_url, open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.local_stack.processes import wait_until
-from hybridloop.reports.verify import verified
+from hybridloop.reports.verify import verify_run
 from hybridloop.runs.holding import open_session_of, start_or_resume
 from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.lookup import RunRequest, find_run, run_of_key, settings_of
@@ -200,7 +200,7 @@ def test_a_flow_run_that_prefect_starts_again_measures_nothing_twice_and_tells_o
     assert [session.status for session in result.sessions] == ["Succeeded", "Succeeded"]
     with open_journal() as journal:
         record = journal.run(result.run_key)
-        assert verified(kept_in_journal(journal, record.key)).agrees
+        assert verify_run(kept_in_journal(journal, record.key)).agrees
         assert record.flow_run_id == str(state.state_details.flow_run_id)
     assert rounds_shown(prefect_server, state) == ["round 1", "round 2", "round 3"]  # each a task once
     books = emulator.admin(f"ledger?run={record.uid}")

@@ -21,6 +21,7 @@ def energy(result: RunResult) -> Picture:
     of_molecule = result.unit == "hartree"
     scale, unit = (_MILLI, "mHa") if of_molecule else (1.0, "")
     origin = result.value if result.exact is None else result.exact
+    in_unit = f" ({unit})" if unit else ""
     origin_name = "the value" if result.exact is None else "exact"
     value, reference = (scale * (energy - origin) for energy in (result.value, result.reference))
     low, high = _interval(result)
@@ -53,14 +54,12 @@ def energy(result: RunResult) -> Picture:
     axes.set_ylim(-1.0, 1.0)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel(f"energy less {origin_name}{f' ({unit})' if unit else ''}")
+    axes.set_xlabel(f"energy less {origin_name}{in_unit}")
     legend(axes, below=True)
-    words = (
-        f"The energy is {result.value:.6f}, its 95 % interval {value - low:.4g} below to {high - value:.4g} above it"
-    )
-    words += f"{f' ({unit})' if unit else ''}."
+    interval = f"{value - low:.4g} below to {high - value:.4g} above it{in_unit}"
+    words = f"The energy is {result.value:.6f}, its 95 % interval {interval}."
     if result.exact is not None:
-        words += f" It lies {value:+.4g}{f' {unit}' if unit else ''} from the exact energy."
+        words += f" It lies {f'{value:+.4g} {unit}'.rstrip()} from the exact energy."
     return Picture("energy", "Energy and its interval", words, figure)
 
 
@@ -84,10 +83,7 @@ def levels(result: RunResult) -> Picture:
 def curve(result: RunResult) -> Picture:
     """Draw the energies of a scan's points, against the exact ones and Hartree-Fock."""
     rows, names = result.table, [str(row["point"]) for row in result.table]
-    axis, positions = numeric_axis([{"problem": name} for name in names], ["problem"]) or (
-        None,
-        list(range(len(names))),
-    )
+    axis, positions = numeric_axis([{"problem": name} for name in names], ["problem"]) or (None, [*range(len(names))])
     figure, axes = axes_of(f"{result.problem}: energy by point")
     for column, colour, style, label in (("reference", MUTED, ":", "Hartree-Fock"), ("exact", GREEN, "-", "exact")):
         known = sorted((x, row[column]) for x, row in zip(positions, rows, strict=True) if row[column] is not None)

@@ -71,7 +71,7 @@ class Picture:
             self.figure.savefig(path)
 
     def svg(self, *, themed: bool = False) -> str:
-        """Return an <svg> element with title and description; `themed`: with the CSS variables of the page as colours."""
+        """Return an <svg> element with title and description; `themed`: with the page's CSS variables as colours."""
         file = io.StringIO()
         with rc_context({**_RC, "svg.hashsalt": self.kind}):  # ids are reproducible and differ between pictures
             if self.figure.get_layout_engine() is not None:  # a second layout would move it a little

@@ -17,7 +17,7 @@ from hybridloop.data import load_table
 from hybridloop.errors import InputError
 from hybridloop.flows.sweep_execution.results import row_of
 from hybridloop.flows.sweep_execution.spec import MAX_BYTES, Point, SweepSpec, points_of
-from hybridloop.reports.plots.style import axis_of
+from hybridloop.reports.plots.style import numeric_axis
 from hybridloop.settings import SETTINGS
 from hybridloop.tasks.failure_policy import FailurePolicy
 from tests.hydrogen_helpers import h2_fcidump
@@ -131,8 +131,8 @@ def test_a_file_that_can_not_be_used_is_refused_by_the_fields_name(text: str, fi
 
 def test_values_are_drawn_over_a_number_that_was_varied_or_that_tells_problems_apart() -> None:
     rows = [{"problem": f"h2-{x}", "shots": n} for x, n in ((0.5, 10), (1.0, 20))]
-    assert axis_of(rows, ("problem", "shots")) == ("shots", [10.0, 20.0])
-    assert axis_of(rows, ("problem",)) == ("number after h2", [0.5, 1.0])
+    assert numeric_axis(rows, ("problem", "shots")) == ("shots", [10.0, 20.0])
+    assert numeric_axis(rows, ("problem",)) == ("number after h2", [0.5, 1.0])
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_values_are_drawn_over_a_number_that_was_varied_or_that_tells_problems_a
     ],
 )
 def test_names_without_one_series_of_different_numbers_are_no_axis(problems: tuple[str, ...]) -> None:
-    assert axis_of([{"problem": name} for name in problems], ("problem",)) is None
+    assert numeric_axis([{"problem": name} for name in problems], ("problem",)) is None
 
 
 @pytest.mark.parametrize("name", ["h2-0.3", "h2-1.6", "h2-2.5"])
