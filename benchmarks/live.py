@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks.bounds import Bound, Side, conclude, machine
 from benchmarks.local import WORKSPACE, local_service
-from hybridloop.cli.progress import DRAWN_PER_S, drawn, shown
+from hybridloop.cli.progress import REFRESH_PER_S, render, show_progress
 from hybridloop.runs.live import MOST_VALUES
 from tests.cli.progress_helpers import STATE
 from tests.preparation_helpers import settings_for
@@ -59,8 +59,8 @@ def _measured() -> int:
     for name, is_quiet in (("--quiet", True), ("live view", False)):
         values = wall[is_quiet]
         print(f"  {name:<10} {statistics.median(values):6.2f} s ({min(values):.2f} to {max(values):.2f})")
-    print(f"drawing once takes {1e3 * drawing_s:.2f} ms of a processor, {DRAWN_PER_S:g} times a second")
-    percent = 100.0 * DRAWN_PER_S * drawing_s
+    print(f"drawing once takes {1e3 * drawing_s:.2f} ms of a processor, {REFRESH_PER_S:g} times a second")
+    percent = 100.0 * REFRESH_PER_S * drawing_s
     return conclude([Bound("a run's time that drawing takes", percent, Side.AT_MOST, MOST_PERCENT, "%")])
 
 
@@ -72,7 +72,7 @@ def _seconds_of_drawing(terminal: io.TextIOBase) -> float:
     console = Console(file=terminal, force_terminal=True, width=120)  # type: ignore[arg-type]  # it is a text file
     state = replace(STATE, values=tuple(-7.0 - 0.001 * each for each in range(MOST_VALUES)))
     taken = []
-    with Live(console=console, auto_refresh=False, get_renderable=lambda: drawn(state, console)) as view:
+    with Live(console=console, auto_refresh=False, get_renderable=lambda: render(state, console)) as view:
         for _ in range(DRAWINGS):
             before = time.thread_time()
             view.refresh()
@@ -87,7 +87,7 @@ def _seconds(workspace: object, terminal: io.TextIOBase, *, is_quiet: bool) -> f
     from hybridloop.settings.sources import ResolvedSettings
 
     started = time.perf_counter()
-    with redirect_stderr(terminal), shown(quiet=is_quiet) as seen:
+    with redirect_stderr(terminal), show_progress(quiet=is_quiet) as seen:
         calls.run(
             "vqe",
             ProblemText(name="h2"),

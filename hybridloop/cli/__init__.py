@@ -1,4 +1,4 @@
-"""The command line: arguments in, exit codes out; the only room that prints."""
+"""Command line: parse arguments, run a command, translate errors to exit codes. Only this package prints."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from contextlib import contextmanager
 from typing import Any
 
 from hybridloop.cli.app import build_app
-from hybridloop.cli.output import say
+from hybridloop.cli.output import print_message
 from hybridloop.errors import HybridloopError, InputError
 from hybridloop.runtime.signals import TERMINATED, exit_on_sigterm
 
-_EXIT_S = 5.0
+_EXIT_TIMEOUT_S = 5.0
 INTERRUPTED = 128 + signal.SIGINT
 
 
 def program() -> None:
-    """The program `hybridloop`: `main`, and a bounded exit, for Prefect waits long for a server that is gone."""
+    """Entry point `hybridloop`: `main` with a bounded exit, because Prefect waits long for a server that is gone."""
     try:
         main()
-    except SystemExit as leaving:
+    except SystemExit as exit_:
         sys.stdout.flush()
-        timer = threading.Timer(_EXIT_S, os._exit, [leaving.code if isinstance(leaving.code, int) else 0])
+        timer = threading.Timer(_EXIT_TIMEOUT_S, os._exit, [exit_.code if isinstance(exit_.code, int) else 0])
         timer.daemon = True
         timer.start()
         raise
@@ -39,42 +39,39 @@ def main() -> None:
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without ± still gets its result
     gc.set_threshold(100_000, 20, 50)  # importing Qiskit and Prefect sets off 1,100 collections, a sixth of a short run
     try:
-        with exit_on_sigterm(), _warnings_shown():
+        with exit_on_sigterm(), _show_warnings():
             build_app()(prog_name="hybridloop")
-    except InputError as error:
-        say(f"hybridloop: {error.short_message}")
-        sys.exit(error.exit_code)
     except HybridloopError as error:
-        say(f"hybridloop: {error}")
+        print_message(f"hybridloop: {error.short_message if isinstance(error, InputError) else error}")
         sys.exit(error.exit_code)
     except OSError as error:
-        of = f"{error.filename}: " if error.filename and error.strerror else ""
-        say(f"hybridloop: {of}{error.strerror or error}")
+        file = f"{error.filename}: " if error.filename and error.strerror else ""
+        print_message(f"hybridloop: {file}{error.strerror or error}")
         sys.exit(1)
-    except KeyboardInterrupt:  # while typer, which makes it the code 130, was not in charge
-        _leave(INTERRUPTED)
-    except SystemExit as leaving:
-        if leaving.code in (INTERRUPTED, TERMINATED):
-            _leave(leaving.code)
+    except KeyboardInterrupt:  # outside of typer, which would exit with 130
+        _exit_after_signal(INTERRUPTED)
+    except SystemExit as exit_:
+        if exit_.code in (INTERRUPTED, TERMINATED):
+            _exit_after_signal(exit_.code)
         raise
 
 
-def _leave(code: int) -> None:
-    """Exit after a signal; all is closed by now, so that a further one may end the process at once, and silently.
+def _exit_after_signal(code: int) -> None:
+    """Exit at once: everything is closed, and an orderly exit of Prefect may wait for a server that is gone.
 
-    What became of a run was said by whoever showed it.
+    A further signal ends the process silently.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
-    say("hybridloop: interrupted" if code == INTERRUPTED else "hybridloop: told to end")
+    print_message(f"hybridloop: {'interrupted' if code == INTERRUPTED else 'terminated'}")
     sys.stdout.flush()
-    os._exit(code)  # at an orderly exit Prefect waits for a server that may be gone
+    os._exit(code)
 
 
 @contextmanager
-def _warnings_shown() -> Iterator[None]:
-    """Show our own warnings, whatever is done to the root logger: Prefect sets it up anew when it is imported."""
-    handler = _OnStandardError(logging.WARNING)
+def _show_warnings() -> Iterator[None]:
+    """Show hybridloop's warnings although Prefect replaces the handlers of the root logger when it is imported."""
+    handler = _CurrentStderrHandler(logging.WARNING)
     handler.setFormatter(logging.Formatter("hybridloop: %(message)s"))
     logger = logging.getLogger("hybridloop")
     logger.addHandler(handler)
@@ -94,9 +91,9 @@ def _warnings_shown() -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-class _OnStandardError(logging.Handler):
-    """Says each record where standard error is at the moment: above a live view, while there is one."""
+class _CurrentStderrHandler(logging.Handler):
+    """Logging handler for `sys.stderr` of the moment, which a live view replaces to keep messages above it."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say it."""
-        say(self.format(record))
+        """Print the record to standard error."""
+        print_message(self.format(record))

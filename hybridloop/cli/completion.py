@@ -1,7 +1,4 @@
-"""What a shell offers where a name is typed: cheap to find, and silent where there is nothing to be found.
-
-What may have been meant by a name that there is not.
-"""
+"""Shell completion of names: quick, and silent if there is nothing to offer; suggestions for misspelt names."""
 
 from __future__ import annotations
 
@@ -13,50 +10,50 @@ from pathlib import Path
 
 from hybridloop.errors import HybridloopError
 
-_MOST_KEYS = 200
+_MAX_KEYS = 200
 
 
 def algorithms(incomplete: str) -> list[str]:
-    """The algorithms."""
+    """Complete an algorithm's name."""
     from hybridloop.settings import SETTINGS
 
-    return _beginning(incomplete, SETTINGS)
+    return _matching(incomplete, SETTINGS)
 
 
 def targets(incomplete: str) -> list[str]:
-    """The targets that are known; the workspace is not asked."""
+    """Complete a known target's name, without a request to the workspace."""
     from hybridloop.data import load_table
 
-    return _beginning(incomplete, load_table("targets")["targets"])
+    return _matching(incomplete, load_table("targets")["targets"])
 
 
 def molecules(incomplete: str) -> list[str]:
-    """Built-in molecules, and files."""
+    """Complete a built-in molecule's name or a path."""
     return [*_built_in("problems", incomplete), *_files(incomplete)]
 
 
 def binary_problems(incomplete: str) -> list[str]:
-    """Built-in binary problems, and files."""
+    """Complete a built-in binary problem's name or a path."""
     return [*_built_in("binary_problems", incomplete), *_files(incomplete)]
 
 
 def optimizers(incomplete: str) -> list[str]:
-    """The optimizers, plug-ins too."""
+    """Complete an optimizer's name, including plug-ins."""
     from hybridloop.settings import OptimizerName
     from hybridloop.settings.optimizer_plugins import optimizer_plugins
 
-    return _beginning(incomplete, [*(each.value for each in OptimizerName), *optimizer_plugins()])
+    return _matching(incomplete, [*OptimizerName, *optimizer_plugins()])
 
 
-def ansaetze(incomplete: str) -> list[str]:
-    """Circuits by name, and files."""
+def ansatzes(incomplete: str) -> list[str]:
+    """Complete an ansatz's name or a path."""
     from hybridloop.settings import AnsatzName
 
-    return [*_beginning(incomplete, [each.value for each in AnsatzName]), *_files(incomplete)]
+    return [*_matching(incomplete, AnsatzName), *_files(incomplete)]
 
 
 def run_keys(incomplete: str) -> list[str]:
-    """The keys of the newest runs; a journal that is not there is not made for this."""
+    """Complete the key of one of the newest runs; a missing journal is not created."""
     from hybridloop.journal import open_journal
     from hybridloop.runtime.paths import home
 
@@ -64,48 +61,46 @@ def run_keys(incomplete: str) -> list[str]:
         return []
     try:
         with open_journal() as journal:
-            return _beginning(incomplete, [record.key for record in journal.runs(limit=_MOST_KEYS)])
-    except HybridloopError:  # a shell that asks what could be typed has no use for it
+            return _matching(incomplete, [record.key for record in journal.runs(limit=_MAX_KEYS)])
+    except HybridloopError:  # a message would break the line that the user types
         return []
 
 
 def setting_names(incomplete: str) -> list[str]:
-    """The names of settings, for `--set name=`."""
+    """Complete a setting's name for `--set NAME=`."""
     from hybridloop.settings import SETTINGS
     from hybridloop.tasks.failure_policy import FailurePolicy
 
     names = dict.fromkeys(name for model in SETTINGS.values() for name in model.model_fields if name != "failure")
     inner = [f"failure.{name}" for name in FailurePolicy.model_fields]
-    return [f"{name}=" for name in _beginning(incomplete, [*names, *inner])]
+    return [f"{name}=" for name in _matching(incomplete, [*names, *inner])]
 
 
-# of options that are settings
-OF_SETTINGS: Mapping[str, Callable[[str], list[str]]] = {
+SETTING_COMPLETERS: Mapping[str, Callable[[str], list[str]]] = {
     "target": targets,
     "optimizer": optimizers,
-    "ansatz": ansaetze,
+    "ansatz": ansatzes,
 }
 
 
 def _built_in(table: str, incomplete: str) -> list[str]:
     from hybridloop.data import load_table
 
-    return _beginning(incomplete, load_table(table))
+    return _matching(incomplete, load_table(table))
 
 
 def _files(incomplete: str) -> list[str]:
-    found = sorted(glob.glob(f"{glob.escape(incomplete)}*"))
-    return [f"{each}{os.sep}" if Path(each).is_dir() else each for each in found]
+    paths = sorted(glob.glob(f"{glob.escape(incomplete)}*"))
+    return [f"{path}{os.sep}" if Path(path).is_dir() else path for path in paths]
 
 
-def _beginning(incomplete: str, names: Iterable[str]) -> list[str]:
-    return [name for name in names if name.lower().startswith(incomplete.lower())]
+def _matching(incomplete: str, names: Iterable[str]) -> list[str]:
+    return [str(name) for name in names if name.lower().startswith(incomplete.lower())]
 
 
 def did_you_mean(name: str, names: Iterable[str], *, otherwise: str | None = None) -> str:
-    """The nearest name as a question; else `otherwise`, else all names."""
-    there = list(names)
-    near = difflib.get_close_matches(name.lower(), there, n=1)
-    if near:
-        return f"Did you mean {near[0]!r}?"
-    return otherwise or f"There are: {', '.join(there)}."
+    """Return a question with the most similar name; if there is none, `otherwise` or the list of names."""
+    known = list(names)
+    if similar := difflib.get_close_matches(name.lower(), known, n=1):
+        return f"Did you mean {similar[0]!r}?"
+    return otherwise or f"There are: {', '.join(known)}."

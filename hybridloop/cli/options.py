@@ -1,6 +1,7 @@
-"""Options that are a settings model's fields: name, help, type and default are said there alone.
+"""Typer options from the fields of a settings model, and the settings of a command line in order of precedence.
 
-Settings from a YAML file, from `--set name=value`, and from options, in the order in which they go.
+Name, help, type and default of an option are those of the field. Settings come from a YAML file, then from
+`--set name=value`, then from options.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import enum
 import inspect
 import itertools
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -17,7 +18,7 @@ import typer
 from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 
-from hybridloop.cli.completion import OF_SETTINGS
+from hybridloop.cli.completion import SETTING_COMPLETERS
 from hybridloop.errors import InputError
 from hybridloop.settings import LIMITS, RunSettings
 from hybridloop.settings.renamed import FORMER, current_name
@@ -25,46 +26,40 @@ from hybridloop.settings.sources import CALL, Layer
 from hybridloop.settings.yaml import parse_yaml, read_yaml
 from hybridloop.tasks.failure_policy import FailurePolicy
 
-# The settings of the algorithm itself stand first, under typer's own heading.
+# headings of the help; settings of the algorithm come first, under typer's own heading
 _SESSION, _LIMITS, _FAILURE = "Session", "Limits", "When something fails"
 
 
-def options_of(model: type[RunSettings], *, only: Iterable[str] | None = None) -> list[inspect.Parameter]:
-    """A keyword parameter with a typer option for each field, or for those named; those of `failure` by their names.
+def settings_options(model: type[RunSettings], *, only: Container[str] | None = None) -> list[inspect.Parameter]:
+    """Return a keyword parameter with a typer option for each field, or for those named; `failure` field by field.
 
-    Values are left to the model to check, so that a bound stands in one place: what the model reads from text, such
-    as `8h`, is a text here.
+    The model checks the values. So an option takes text if the model parses text, such as `8h`.
     """
-    wanted = None if only is None else frozenset(only)
-    found: list[inspect.Parameter] = []
+    options: list[inspect.Parameter] = []
     for name, field in model.model_fields.items():
         if name == "failure":
-            found += [_option(each, inner, _FAILURE) for each, inner in FailurePolicy.model_fields.items()]
+            options += [_option(name, inner, _FAILURE) for name, inner in FailurePolicy.model_fields.items()]
         else:
-            found.append(_option(name, field, _heading(name)))
+            options.append(_option(name, field, _heading(name)))
             if name in FORMER:
-                found.append(_option(FORMER[name], field, None, hidden=True))
-    return [each for each in found if wanted is None or current_name(each.name) in wanted]
+                options.append(_option(FORMER[name], field, None, hidden=True))
+    return [option for option in options if only is None or current_name(option.name) in only]
 
 
 def with_options(command: Callable[..., None], options: Iterable[inspect.Parameter]) -> Callable[..., None]:
-    """The command as typer reads it, with these options for its catch-all keyword parameter."""
-    own = inspect.signature(command, eval_str=True).parameters.values()
-    by_place = [each for each in own if each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
-    by_name = [each for each in own if each.kind is inspect.Parameter.KEYWORD_ONLY]
-    command.__signature__ = inspect.Signature([*by_place, *options, *by_name])  # type: ignore[attr-defined]
-    command.__annotations__ = {}  # of which typer makes nothing then
+    """Return the command with a signature for typer in which these options replace its `**` parameter."""
+    parameters = inspect.signature(command, eval_str=True).parameters.values()
+    positional = [item for item in parameters if item.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    by_name = [item for item in parameters if item.kind is inspect.Parameter.KEYWORD_ONLY]
+    command.__signature__ = inspect.Signature([*positional, *options, *by_name])  # type: ignore[attr-defined]
+    command.__annotations__ = {}  # typer would prefer them to the signature
     return command
 
 
-def given(ctx: typer.Context, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the options that were given, by name."""
-    return {name: value for name, value in values.items() if _is_given(ctx, name)}
-
-
-def _is_given(ctx: typer.Context, name: str) -> bool:
-    source = ctx.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
+def given_options(ctx: typer.Context, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that were typed, by name."""
+    sources = {name: ctx.get_parameter_source(name) for name in values}
+    return {name: values[name] for name, source in sources.items() if source and source.name == "COMMANDLINE"}
 
 
 def _heading(name: str) -> str | None:
@@ -74,12 +69,12 @@ def _heading(name: str) -> str | None:
 
 
 def _option(name: str, field: FieldInfo, heading: str | None, *, hidden: bool = False) -> inspect.Parameter:
-    kind = _written(field)
-    told = f"{field.description}, such as {field.examples[0]}" if field.examples else f"{field.description}"
+    kind = _option_type(field)
+    text = f"{field.description}, such as {field.examples[0]}" if field.examples else f"{field.description}"
     option = typer.Option(
-        help=f"{told[:1].upper()}{told[1:]}.",
+        help=f"{text[:1].upper()}{text[1:]}.",
         rich_help_panel=heading,
-        autocompletion=OF_SETTINGS.get(name),
+        autocompletion=SETTING_COMPLETERS.get(name),
         hidden=hidden,
     )
     default = field.default if kind is not str or isinstance(field.default, str) else None
@@ -87,28 +82,31 @@ def _option(name: str, field: FieldInfo, heading: str | None, *, hidden: bool = 
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _written(field: FieldInfo) -> Any:
-    """The type of what is typed: a number, yes or no, one of several names; else text, which the model reads."""
-    parts = [field.annotation]
+def _option_type(field: FieldInfo) -> Any:
+    """Return the option's type: a number, bool or enum; else text, which the model parses."""
+    kinds = [field.annotation]
     if get_origin(field.annotation) in (Union, types.UnionType):
-        parts = [each for each in get_args(field.annotation) if each is not type(None)]
-    if len(parts) != 1:
+        kinds = [kind for kind in get_args(field.annotation) if kind is not type(None)]
+    if len(kinds) != 1:
         return str
-    kind, *marks = get_args(parts[0]) if get_origin(parts[0]) is Annotated else parts
+    kind, *metadata = get_args(kinds[0]) if get_origin(kinds[0]) is Annotated else kinds
     is_plain = isinstance(kind, type) and (kind in (int, float, bool) or issubclass(kind, enum.Enum))
-    return kind if is_plain and not any(map(_takes_text, (*marks, *field.metadata))) else str
+    return kind if is_plain and not any(map(_parses_text, (*metadata, *field.metadata))) else str
 
 
-def _takes_text(mark: object) -> bool:
-    """Whether it is a validator that says of itself that it reads text."""
-    if not isinstance(mark, BeforeValidator):
+def _parses_text(validator: object) -> bool:
+    """Return whether this is a validator with text among its input types."""
+    if not isinstance(validator, BeforeValidator):
         return False
-    forms = get_args(mark.json_schema_input_type)
-    return str in (get_args(each)[0] if get_origin(each) is Annotated else each for each in forms)
+    kinds = get_args(validator.json_schema_input_type)
+    return str in (get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds)
 
 
-def layers_of(config: Path | None, sets: Sequence[str], options: Mapping[str, Any]) -> list[Layer]:
-    """Return the layers of a command, each before the next: its file, each `--set`, its options. Raises InputError."""
+def read_layers(config: Path | None, sets: Sequence[str], options: Mapping[str, Any]) -> list[Layer]:
+    """Return the layers of a command, lowest precedence first: its file, each `--set`, its options.
+
+    Raises InputError.
+    """
     layers = [] if config is None else [Layer(f"--config {config}", read_yaml(config, "--config"))]
     named = {
         f"failure.{name}" if name in FailurePolicy.model_fields else name: value for name, value in options.items()
@@ -118,13 +116,12 @@ def layers_of(config: Path | None, sets: Sequence[str], options: Mapping[str, An
         name, equals, value = text.partition("=")
         name = name.strip()
         if not equals or not name:
-            raise InputError("--set", f"{text!r} is no name=value", "Give for example --set shots=2000.")
+            raise InputError("--set", f"{text!r} is not NAME=VALUE", "For example: --set shots=2000.")
         typed[name] = parse_yaml(value, f"--set {name}")
         layers.append(Layer(f"--set {name}", {name: typed[name]}))
-    # a command must not contradict itself: a value for a group, and one for a setting in it
+    # Refuse a value for a group together with one for a setting in it
     for (name, value), other in itertools.product({**typed, **named}.items(), [*typed, *named]):
         if other.startswith(f"{name}.") and not isinstance(value, Mapping):
-            raise InputError(
-                other, f"{name} is given as {value!r} already", "Give the group or its settings, not both."
-            )
+            problem = f"{name} is given as {value!r} already"
+            raise InputError(other, problem, "Give the group or its settings, not both.")
     return [*layers, Layer(CALL, named)]

@@ -1,7 +1,4 @@
-"""How the command line speaks: results to standard output, all else to standard error.
-
-Facts of all kinds as lines of text, in the words in which settings are given.
-"""
+"""Output of commands: results to standard output, everything else to standard error."""
 
 from __future__ import annotations
 
@@ -17,39 +14,39 @@ import typer
 from hybridloop.errors import InputError
 from hybridloop.runtime.text_table import format_table
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document in place of text.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Workspace = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Saved block of the workspace; left out: AZURE_QUANTUM_CONNECTION_STRING's, else a local service.",
+        help="Saved block of the workspace. Default: AZURE_QUANTUM_CONNECTION_STRING, else a local service.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 
 
-def say(text: str) -> None:
-    """A line to standard error."""
+def print_message(text: str) -> None:
+    """Print a line to standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager
-def submitting() -> Iterator[None]:
+def full_input_errors() -> Iterator[None]:
     """Print an InputError of the block with its full message, which says that nothing was submitted."""
     try:
         yield
     except InputError as error:
-        say(f"hybridloop: {error}")
+        print_message(f"hybridloop: {error}")
         raise typer.Exit(error.exit_code) from error
 
 
 def print_json(document: object) -> None:
-    """One JSON document to standard output."""
+    """Print one JSON document to standard output."""
     print(json.dumps(document, indent=2, allow_nan=False))
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write what was asked for by --output. Raises InputError."""
+    """Write the file of --output. Raises InputError."""
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -57,25 +54,25 @@ def write_text(path: Path, text: str) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Rows under their columns' names, as wide as they need; None reads as a dash."""
+    """Print rows below the names of their columns; None is a dash."""
     for line in format_table(columns, rows):
         print(line)
 
 
 _MARGIN = 16
-_PLAIN = ("id", "target", "status", "reason", "at", "kind")  # of a session or an event: what its value alone says
+_UNNAMED = ("id", "target", "status", "reason", "at", "kind")  # shown without their names in a row
 _AMOUNTS = ("estimated", "reserved", "billed", "max_cost", "max_cost_per_job")
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:
-    """A line for each fact, one for each value of a mapping, and one for each mapping in a list."""
+    """Print a line for each fact, for each value of a mapping, and for each mapping of a list."""
     for name, value in facts.items():
         lines = list(_lines(value))
         print(f"{name:<{_MARGIN}}" + f"\n{'':<{_MARGIN}}".join(lines or ["-"]))
 
 
-def in_words(value: object, name: str = "") -> str:
-    """A plain value as it is given on the command line; amounts by unit where the name is of such, "-" for none."""
+def format_value(value: object, name: str = "") -> str:
+    """Return a value as it is typed on the command line; "-" if there is none, amounts as `400.00 HQC`."""
     match value:
         case None | "":
             return "-"
@@ -84,31 +81,32 @@ def in_words(value: object, name: str = "") -> str:
         case Mapping() if name in _AMOUNTS:
             return ", ".join(f"{amount:,.2f} {unit}" for unit, amount in value.items()) or "-"
         case Mapping():
-            return ", ".join(f"{key}: {in_words(inner, str(key))}" for key, inner in value.items()) or "-"
+            return ", ".join(f"{key}: {format_value(inner, str(key))}" for key, inner in value.items()) or "-"
         case list() | tuple():
-            return ", ".join(map(in_words, value)) or "-"
+            return ", ".join(map(format_value, value)) or "-"
     return str(value)
 
 
 def _lines(value: object) -> Iterator[str]:
     if isinstance(value, Mapping):
-        yield from (f"{name}: {in_words(inner, name.rpartition('.')[2])}" for name, inner in _flat(value))
+        yield from (f"{name}: {format_value(inner, name.rpartition('.')[2])}" for name, inner in _flatten(value))
     elif isinstance(value, list):
-        yield from (_line(each) for each in value)
+        yield from map(_format_row, value)
     else:
-        yield in_words(value)
+        yield format_value(value)
 
 
-def _flat(values: Mapping[str, Any], of: str = "") -> Iterator[tuple[str, Any]]:
-    """Inner settings by the names that `--set` knows them by."""
+def _flatten(values: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield inner settings by their full names, as `--set` takes them."""
     for name, value in values.items():
         if isinstance(value, Mapping) and value and name not in _AMOUNTS:
-            yield from _flat(value, f"{of}{name}.")
+            yield from _flatten(value, f"{group}{name}.")
         else:
-            yield of + name, value
+            yield group + name, value
 
 
-def _line(row: Mapping[str, Any]) -> str:
-    told = [(name, value) for name, value in row.items() if value not in ("", None)]
-    parts = (in_words(value) if name in _PLAIN else f"{name}: {in_words(value, name)}" for name, value in told)
-    return "  ".join(parts)
+def _format_row(row: Mapping[str, Any]) -> str:
+    values = ((name, value) for name, value in row.items() if value not in ("", None))
+    return "  ".join(
+        format_value(value) if name in _UNNAMED else f"{name}: {format_value(value, name)}" for name, value in values
+    )

@@ -1,4 +1,4 @@
-"""How a run is going: a live view on a terminal, a plain line a round elsewhere."""
+"""Progress of a run on standard error: a live view on a terminal, else a line for each round."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hybridloop.cli.output import say
+from hybridloop.cli.output import print_message
 from hybridloop.runs.live import LiveFeed, LiveState
 from hybridloop.runs.live_text import plus_minus
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
     from hybridloop.runs.live import RoundUpdate
 
-DRAWN_PER_S = 4.0
+REFRESH_PER_S = 4.0
 _STYLES = {"converged": "bold green", "failed": "bold red", "stopped": "bold yellow", "parked": "bold yellow"}
 _LABEL_WIDTH = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """What a run is to tell, so that it is shown: its rounds, or all of how it goes."""
+class ProgressDisplay:
+    """Receivers of a run's progress: a callback for each round, if any, and the feed of the live view."""
 
     on_progress: Callable[[RoundUpdate], None] | None
     feed: LiveFeed
 
 
-def line(update: RoundUpdate) -> str:
-    """One round in words."""
+def format_round(update: RoundUpdate) -> str:
+    """Return one round as a line."""
     progress = update.progress
     return (
         f"round {progress.round:>3}  {progress.phase:<6}  "
@@ -43,48 +43,48 @@ def line(update: RoundUpdate) -> str:
 
 
 @contextmanager
-def shown(*, quiet: bool) -> Iterator[Shown]:
-    """Show a run on standard error until the block ends; if a signal ends it, say what it leaves behind."""
+def show_progress(*, quiet: bool) -> Iterator[ProgressDisplay]:
+    """Show a run on standard error until the block ends; if a signal ends it, print what happens to its jobs."""
     feed = LiveFeed()
     try:
         if quiet:
-            yield Shown(None, feed)
+            yield ProgressDisplay(None, feed)
         elif not sys.stderr.isatty() or os.environ.get("TERM", "").lower() in ("", "dumb", "unknown"):
-            yield Shown(lambda update: say(line(update)), feed)
+            yield ProgressDisplay(lambda update: print_message(format_round(update)), feed)
         else:
-            with _live(feed):
-                yield Shown(None, feed)
+            with _live_view(feed):
+                yield ProgressDisplay(None, feed)
     except (KeyboardInterrupt, SystemExit):
-        say(f"hybridloop: {left_behind(feed.state())}")
+        print_message(f"hybridloop: {describe_interruption(feed.state())}")
         raise
 
 
-def left_behind(state: LiveState) -> str:
-    """What an interrupted run leaves at the service, in words: its session is closed by then."""
+def describe_interruption(state: LiveState) -> str:
+    """Return what an interrupted run leaves at the service; its session is closed by then."""
     if state.standing is None or not state.standing.meter.jobs:
         return "nothing was submitted"
     return "the session has been closed; its jobs in flight were left to the service, which finishes and bills them"
 
 
 @contextmanager
-def _live(feed: LiveFeed) -> Iterator[None]:
-    """Draw the feed until the block ends; then it is taken back, unless it is all that a terminal is told of the run.
+def _live_view(feed: LiveFeed) -> Iterator[None]:
+    """Show the feed until the block ends. Other output to standard error, such as warnings, goes above it.
 
-    What is written to standard error meanwhile, as warnings are, goes above it.
+    The view is erased at the end if the result follows on the terminal; after an error it stays.
     """
     from rich.console import Console
     from rich.live import Live
 
     console = Console(stderr=True)
     view = Live(
-        get_renderable=lambda: drawn(feed.state(), console),
+        get_renderable=lambda: render(feed.state(), console),
         console=console,
-        refresh_per_second=DRAWN_PER_S,
+        refresh_per_second=REFRESH_PER_S,
         redirect_stdout=False,  # it may be a file
         transient=sys.stdout.isatty(),
     )
     with view:
-        console.show_cursor(show=True)  # whatever ends this process, the terminal has its cursor
+        console.show_cursor(show=True)  # so that the terminal has its cursor even if the process is killed
         try:
             yield
         except BaseException:
@@ -92,8 +92,8 @@ def _live(feed: LiveFeed) -> Iterator[None]:
             raise
 
 
-def drawn(state: LiveState, console: Console) -> RenderableType:
-    """A run as it goes, a line for each fact, cut where the terminal ends."""
+def render(state: LiveState, console: Console) -> RenderableType:
+    """Return the state of a run as a grid with a line for each fact, cut at the terminal's width."""
     from rich.table import Table
     from rich.text import Text
 
@@ -104,6 +104,6 @@ def drawn(state: LiveState, console: Console) -> RenderableType:
     grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     grid.add_row("run", Text(title(state), style="bold"))
     is_utf8 = console.encoding.lower().startswith("utf")
-    for name, said in rows(state, blocks=BLOCKS if is_utf8 else ASCII):
-        grid.add_row(name, Text(said, style=_STYLES.get(state.status, "") if name == "status" else ""))
+    for name, text in rows(state, blocks=BLOCKS if is_utf8 else ASCII):
+        grid.add_row(name, Text(text, style=_STYLES.get(state.status, "") if name == "status" else ""))
     return grid

@@ -1,4 +1,4 @@
-"""What `hybridloop run …` and `runs resume` print of a run that has ended."""
+"""Output of `hybridloop run …` and `hybridloop runs resume`: the result of a run, with its picture."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from hybridloop.cli.output import print_json, print_table, say
+from hybridloop.cli.output import print_json, print_message, print_table
 from hybridloop.runtime.paths import home
 
 if TYPE_CHECKING:
     from hybridloop.runs.result import RunResult
 
-PARTIAL = frozenset({"stopped", "parked"})
+UNFINISHED = frozenset({"stopped", "parked"})
 
 
-def tell(result: RunResult, *, as_json: bool) -> None:
-    """Print a run's result; leaves with 3 where there is none yet."""
+def print_result(result: RunResult, *, as_json: bool) -> None:
+    """Print a run's result; exit with 3 if the run has not finished."""
     picture = _save_picture(result)
     if as_json:
-        print_json({**result.as_dict(), "picture": str(picture) if picture else None})
+        print_json({**result.as_dict(), "picture": picture and str(picture)})
     else:
         _print(result, picture)
-    if result.status in PARTIAL:
+    if result.status in UNFINISHED:
         raise typer.Exit(3)
 
 
 def _save_picture(result: RunResult) -> Path | None:
-    """Where the picture is; None before anything was measured, and, with a word about it, where none can be written."""
+    """Return the picture's path; None without a measurement, or, with a message, if it can't be written."""
     if not result.history:
         return None
     path = home() / "pictures" / f"{result.run_key}.svg"
@@ -37,7 +37,7 @@ def _save_picture(result: RunResult) -> Path | None:
         path.parent.mkdir(parents=True, exist_ok=True)
         result.plot(str(path))
     except OSError as error:
-        say(f"hybridloop: the picture can't be written to {path} ({error.strerror})")
+        print_message(f"hybridloop: the picture can't be written to {path} ({error.strerror})")
         return None
     return path
 
@@ -57,5 +57,5 @@ def _print(result: RunResult, picture: Path | None) -> None:
 
 
 def _print_facts(facts: Iterable[tuple[str, str]]) -> None:
-    for name, said in facts:
-        print(f"  {name:<10} {said}")
+    for name, text in facts:
+        print(f"  {name:<10} {text}")

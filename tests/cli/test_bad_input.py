@@ -243,7 +243,7 @@ def test_an_option_out_of_bounds_is_refused(
         (("sessions", "jobs", "my-session"), "valid UUID"),
         (("sessions", "close", "my-session"), "valid UUID"),
         (("sessions", "list", "--limit", "0"), "--limit"),
-        (("runs", "prune", "--older-than", "3"), "--older-than: '3' has no unit. Give such as 3d."),
+        (("runs", "prune", "--older-than", "3"), "--older-than: '3' has no unit. For example: 3d."),
         (("init", "/no/such/folder/mine.yaml"), "FILE: /no/such/folder/mine.yaml can't be written (No such file"),
         (
             ("run", "vqe", "h2", "--exclusive-access-budget", "400HQC"),

@@ -22,7 +22,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from hybridloop.budget.cost_summary import CostSummary
-from hybridloop.cli.progress import drawn, left_behind, shown
+from hybridloop.cli.progress import describe_interruption, render, show_progress
 from hybridloop.runs.live import Best, LiveState
 from tests.cli.progress_helpers import STATE
 from tests.cli.shell_helpers import PATIENCE_S, Shell
@@ -33,7 +33,7 @@ HIDDEN, VISIBLE = "\x1b[?25l", "\x1b[?25h"
 def text_of(state: LiveState, width: int, *, encoding: str = "utf-8", **options: object) -> str:
     file = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="replace")
     console = Console(record=True, width=width, file=file, **options)  # type: ignore[arg-type]  # by name
-    console.print(drawn(state, console))
+    console.print(render(state, console))
     return console.export_text()
 
 
@@ -62,10 +62,10 @@ def test_a_target_that_does_not_sample_has_no_error_bar_but_its_rounding() -> No
 
 
 def test_who_interrupts_a_run_is_told_what_it_leaves_behind_and_no_more() -> None:
-    assert "jobs in flight were left to the service" in left_behind(STATE)
+    assert "jobs in flight were left to the service" in describe_interruption(STATE)
     assert STATE.standing is not None
     opened = replace(STATE, standing=replace(STATE.standing, meter=CostSummary()))
-    assert left_behind(LiveState()) == left_behind(opened) == ("nothing was submitted")
+    assert describe_interruption(LiveState()) == describe_interruption(opened) == ("nothing was submitted")
 
 
 @pytest.mark.parametrize("width", [20, 32, 40, 60, 80, 132])
@@ -98,7 +98,7 @@ def test_without_colours_no_colour_is_sent(monkeypatch: pytest.MonkeyPatch) -> N
     def sent() -> str:
         file = io.StringIO()
         console = Console(file=file, force_terminal=True, width=80, color_system="truecolor")
-        console.print(drawn(state, console))
+        console.print(render(state, console))
         return file.getvalue()
 
     monkeypatch.delenv("NO_COLOR", raising=False)
@@ -144,9 +144,9 @@ def on_terminal(environ: Mapping[str, str], *command: str, width: int = 120) -> 
 VIEW = """
 import logging, sys, time
 sys.argv = ["hybridloop"]
-from hybridloop.cli import _warnings_shown
-from hybridloop.cli.progress import shown
-with _warnings_shown(), shown(quiet=False) as seen:
+from hybridloop.cli import _show_warnings
+from hybridloop.cli.progress import show_progress
+with _show_warnings(), show_progress(quiet=False) as seen:
     seen.feed.prepare("vqe", "h2", "here")
     logging.getLogger("hybridloop").warning("the target is waited for")
     print("from a library", file=sys.stderr)
@@ -191,7 +191,7 @@ def test_a_terminal_that_cannot_go_back_gets_lines(kind: str) -> None:
 
 
 def test_quiet_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    with shown(quiet=True) as seen:
+    with show_progress(quiet=True) as seen:
         assert seen.on_progress is None
     assert capsys.readouterr().err == ""
 

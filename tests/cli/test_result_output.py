@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hybridloop.cli.result_output import tell
+from hybridloop.cli.result_output import print_result
 from hybridloop.runs.result import RunResult
 from tests.cli.shell_helpers import WorkspaceShell
 from tests.long_form import long_form, long_only
@@ -32,5 +32,5 @@ def test_a_scan_that_was_killed_has_every_point_in_the_end_each_measured_once(
     assert at_workspace.session_statuses() == ["Succeeded"]
     assert at_workspace.shell.json("runs", "verify", "curve")["agrees"] is True
     monkeypatch.setenv("HYBRIDLOOP_HOME", str(home))  # where the picture goes
-    tell(RunResult.from_dict(result), as_json=False)
+    print_result(RunResult.from_dict(result), as_json=False)
     assert "point   energy     standard_error" in capsys.readouterr().out

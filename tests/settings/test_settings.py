@@ -19,8 +19,7 @@ from hybridloop.algorithms.mitigation.zne import Extrapolation, ZeroNoiseExtrapo
 from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, DEFAULT_PRECISION, DEFAULT_SHOTS
 from hybridloop.api import algorithms as api
 from hybridloop.cli.app import build_app
-from hybridloop.cli.options import given as values_given
-from hybridloop.cli.options import layers_of, options_of, with_options
+from hybridloop.cli.options import given_options, read_layers, settings_options, with_options
 from hybridloop.errors import InputError
 from hybridloop.settings import (
     LIMITS,
@@ -123,10 +122,10 @@ def test_an_option_becomes_its_setting(option: str, value: str | None, setting: 
     seen: list[Layer] = []
 
     def command(ctx: typer.Context, **options: Any) -> None:
-        seen.extend(layers_of(None, [], values_given(ctx, options)))
+        seen.extend(read_layers(None, [], given_options(ctx, options)))
 
     app = typer.Typer()
-    app.command()(with_options(command, options_of(VqeSettings)))
+    app.command()(with_options(command, settings_options(VqeSettings)))
     app([option] if value is None else [option, value], standalone_mode=False)
     (layer,) = seen
     assert len(layer.values) == 1

@@ -1,1 +1,1 @@
-"""Commands."""
+"""Commands of `hybridloop`, one module for each group."""

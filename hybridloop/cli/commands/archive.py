@@ -1,4 +1,4 @@
-"""`hybridloop runs report | export | verify | reproduce`: what was kept of a run, shown, taken along and checked."""
+"""`hybridloop runs report | export | verify | reproduce`: use a run of the journal or of a bundle."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hybridloop.cli.completion import run_keys
-from hybridloop.cli.output import AsJson, Quiet, Workspace, print_json, say, submitting, write_text
-from hybridloop.cli.progress import shown
+from hybridloop.cli.output import AsJson, Quiet, Workspace, full_input_errors, print_json, print_message, write_text
+from hybridloop.cli.progress import show_progress
 
 if TYPE_CHECKING:
     from hybridloop.reports.reproduce import Reproduction
 
-Run = Annotated[
+app = typer.Typer()
+
+RunOrBundle = Annotated[
     str,
     typer.Argument(
         metavar="KEY|BUNDLE",
@@ -24,23 +26,16 @@ Run = Annotated[
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Make them commands of `hybridloop runs`."""
-    app.command()(report)
-    app.command()(export)
-    app.command()(verify)
-    app.command()(reproduce)
-
-
+@app.command()
 def report(
-    run: Run,
+    run: RunOrBundle,
     *,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="Where to; left out: named after the run, here.")
+        Path | None, typer.Option(metavar="FILE.html", help="File to write. Default: KEY.html in this folder.")
     ] = None,
     plan: Annotated[
         bool,
-        typer.Option(help="Rehearse the run for a plan to hold it against; of a large molecule that takes a while."),
+        typer.Option(help="Compare the run with a plan. The plan of a large molecule takes a while."),
     ] = True,
 ) -> None:
     """Write a run's report as one HTML page that needs no network: answer, plan, cost, sessions, pictures, settings.
@@ -50,51 +45,53 @@ def report(
     from hybridloop.reports.bundle.archive import open_run
     from hybridloop.reports.html import compare_with_plan, render_report
 
-    with open_run(run) as kept:
-        path = Path(f"{kept.record.key}.html") if output is None else output
-        page = render_report(kept, planned=compare_with_plan(kept) if plan else None)
+    with open_run(run) as stored:
+        path = Path(f"{stored.record.key}.html") if output is None else output
+        page = render_report(stored, planned=compare_with_plan(stored) if plan else None)
     write_text(path, page)
-    say(f"{path}: the report of run {kept.record.key}, {len(page.encode()) / 1e3:,.0f} kB")
+    print_message(f"{path}: the report of run {stored.record.key}, {len(page.encode()) / 1e3:,.0f} kB")
 
 
+@app.command()
 def export(
-    run: Run,
+    run: RunOrBundle,
     *,
     output: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR|FILE.zip|FILE.json",
-            help="Where to: a bundle with checksums as a folder or a zip file, or the document; left out: the document "
-            "to standard output.",
+            help="Bundle with checksums as a folder or zip file, or JSON document. Default: the document to standard "
+            "output.",
         ),
     ] = None,
 ) -> None:
-    """Write all that is known of a run: one JSON document, or a bundle that can be verified on another machine.
+    """Write all data of a run: one JSON document, or a bundle that can be verified on another machine.
 
     Example: hybridloop runs export night --output night.zip
     """
+    import json
+
     from hybridloop.reports.bundle.archive import open_run, write_bundle
     from hybridloop.reports.export import export_run
 
-    with open_run(run) as kept:
+    with open_run(run) as stored:
         if output is not None and output.suffix != ".json":
-            manifest = write_bundle(kept, output)
-            say(f"{output}: run {kept.record.key}, sealed with {manifest['seal']}")
+            manifest = write_bundle(stored, output)
+            print_message(f"{output}: run {stored.record.key}, sealed with {manifest['seal']}")
             return
-        document = export_run(kept)
+        document = export_run(stored)
     if output is None:
         print_json(document)
         return
-    import json
-
     write_text(output, json.dumps(document, indent=1, allow_nan=False) + "\n")
-    say(f"{output}: {document['run']['key']}, {len(document['rounds'])} rounds")
+    print_message(f"{output}: {document['run']['key']}, {len(document['rounds'])} rounds")
 
 
-def verify(run: Run, *, json: AsJson = False) -> None:
-    """Compute a run's values anew from its stored counts alone, and compare them bit for bit.
+@app.command()
+def verify(run: RunOrBundle, *, json: AsJson = False) -> None:
+    """Recompute a run's values from its stored counts, and compare them bit for bit.
 
-    Of a bundle the checksums are compared first; neither a journal nor a service is needed.
+    The checksums of a bundle are compared first. A bundle needs neither a journal nor a service.
 
     Example: hybridloop runs verify night
     """
@@ -103,61 +100,63 @@ def verify(run: Run, *, json: AsJson = False) -> None:
 
     seal = None
     if is_bundle(run):
-        kept, manifest = read_bundle(Path(run))
-        found, seal = verify_run(kept), manifest["seal"]
+        stored, manifest = read_bundle(Path(run))
+        result, seal = verify_run(stored), manifest["seal"]
     else:
-        with open_run(run) as kept:
-            found = verify_run(kept)
+        with open_run(run) as stored:
+            result = verify_run(stored)
     if json:
-        print_json({**found.as_dict(), "seal": seal})
+        print_json({**result.as_dict(), "seal": seal})
     else:
-        print(f"run {found.run_key}: {found.rounds} rounds computed anew from {found.jobs} jobs' counts")
-        value = f"{found.value!r} {found.unit}".rstrip()
-        print(f"  value      {value}, {'the same' if found.agrees else 'NOT the same'}")
-        for difference in found.differences:
+        print(f"run {result.run_key}: {result.rounds} rounds recomputed from {result.jobs} jobs' counts")
+        value = f"{result.value!r} {result.unit}".rstrip()
+        print(f"  value      {value}, {'the same' if result.agrees else 'NOT the same'}")
+        for difference in result.differences:
             print(f"  differs    {difference}")
-        for name, (then, now) in found.versions.items():
-            print(f"  version    {name} {now} here, {then} there")
+        for name, (stored_version, installed) in result.versions.items():
+            print(f"  version    {name} {installed} here, {stored_version} there")
         if seal is not None:
             print(f"  bundle     whole, sealed with {seal}")
-    if not found.agrees:
+    if not result.agrees:
         raise typer.Exit(1)
 
 
+@app.command()
 def reproduce(
-    run: Run,
+    run: RunOrBundle,
     *,
-    run_key: Annotated[str | None, typer.Option(help="The new run's name; left out: KEY-again.")] = None,
+    run_key: Annotated[str | None, typer.Option(help="Key of the new run. Default: KEY-again.")] = None,
     workspace: Workspace = None,
     json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run a finished run again, with its settings and its seed under a new key, and compare what comes out.
+    """Run a finished run again with the same settings and seed under a new key, and compare the results.
 
-    The local service samples by the seed, so that all is the same to the last bit there; elsewhere the values are to
-    agree within their error bars. What the jobs cost is billed again.
+    On the local service, which samples by the seed, all results are identical. Elsewhere the values must agree within
+    their error bars. The service bills the jobs again.
 
     Example: hybridloop runs reproduce night
     """
-    from hybridloop.api import reproduce as repeating
+    from hybridloop.api import reproduce as api
 
-    with submitting(), shown(quiet=quiet) as seen:
-        found = repeating.reproduce(
-            run, run_key=run_key, workspace=workspace, on_progress=seen.on_progress, feed=seen.feed
+    with full_input_errors(), show_progress(quiet=quiet) as display:
+        result = api.reproduce(
+            run, run_key=run_key, workspace=workspace, on_progress=display.on_progress, feed=display.feed
         )
     if json:
-        print_json(found.as_dict())
+        print_json(result.as_dict())
     else:
-        _print(found)
-    if not found.is_finished:
+        _print(result)
+    if not result.is_finished:
         raise typer.Exit(3)
-    if not found.agrees:
+    if not result.agrees:
         raise typer.Exit(1)
 
 
-def _print(found: Reproduction) -> None:
-    print(f"run {found.again} repeats run {found.before}: {found.in_words}")
-    for each in found.compared:
-        print(f"  {each.name:<16}{each.verdict}{'' if each.same else f': {each.before}, now {each.again}'}")
-    for name, (then, now) in found.versions.items():
-        print(f"  {'version':<16}{name} {then}, now {now}")
+def _print(result: Reproduction) -> None:
+    print(f"run {result.again} repeats run {result.before}: {result.in_words}")
+    for item in result.compared:
+        values = "" if item.same else f": {item.before}, now {item.again}"
+        print(f"  {item.name:<16}{item.verdict}{values}")
+    for name, (before, now) in result.versions.items():
+        print(f"  {'version':<16}{name} {before}, now {now}")

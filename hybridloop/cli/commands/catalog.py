@@ -1,14 +1,13 @@
-"""`hybridloop targets | problems | molecule | optimizers`: what there is to run on, to run, and to search with."""
+"""`hybridloop targets | problems | molecule | optimizers`: list what a run can use, and make a molecule's file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hybridloop.cli.output import AsJson, Workspace, print_json, print_table, say
+from hybridloop.cli.output import AsJson, Workspace, print_json, print_message, print_table
 from hybridloop.errors import InputError
 
 
@@ -31,82 +30,70 @@ def molecule(
     geometry: Annotated[Path, typer.Argument(metavar="FILE.xyz", help="XYZ file, coordinates in Å.")],
     *,
     basis: Annotated[str, typer.Option(help="Basis set, by PySCF's name.")] = "sto-3g",
-    charge: Annotated[int, typer.Option(help="Charge in units of the elementary one.")] = 0,
-    spin: Annotated[int, typer.Option(min=0, help="Unpaired electrons.")] = 0,
+    charge: Annotated[int, typer.Option(help="Charge in elementary charges.")] = 0,
+    spin: Annotated[int, typer.Option(min=0, help="Number of unpaired electrons.")] = 0,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE.fcidump", help="Where to; left out: standard output.")
+        Path | None, typer.Option(metavar="FILE.fcidump", help="File to write. Default: standard output.")
     ] = None,
 ) -> None:
-    """Compute a molecule's integrals from its geometry, as an FCIDUMP file to run; takes PySCF.
+    """Compute a molecule's integrals from its geometry, and write them as an FCIDUMP file. Requires PySCF.
 
     Example: hybridloop molecule water.xyz --output water.fcidump
     """
     from hybridloop.api.molecule import molecule
 
-    made = molecule(geometry, basis=basis, charge=charge, spin=spin)
-    assert made.text is not None
+    problem = molecule(geometry, basis=basis, charge=charge, spin=spin)
+    assert problem.text is not None
     if output is None:
-        print(made.text, end="")
+        print(problem.text, end="")
     else:
-        output.write_text(made.text, encoding="utf-8")
-        say(f"{output}: {made.name} in {basis}")
+        output.write_text(problem.text, encoding="utf-8")
+        print_message(f"{output}: {problem.name} in {basis}")
 
 
 def problems(*, json: AsJson = False) -> None:
     """List the built-in problems: molecules with their energies in hartree, binary problems with their optimum.
 
-    A molecule's qubits are those of the default mapping; with --json each has the source of its values.
+    The qubits of a molecule are those of the default mapping. With --json, each problem has the source of its values.
 
     Example: hybridloop problems
     """
     from hybridloop.data import load_table
 
-    rows = [
-        {
-            "name": name,
-            **{key: entry[key] for key in ("qubits", "exact_energy", "hartree_fock_energy", "title")},
-            **({"source": entry["source"]} if json else {}),
-        }
-        for name, entry in load_table("problems").items()
-    ]
+    columns = ("name", "qubits", "exact_energy", "hartree_fock_energy", "title")
+    molecules = [{"name": name, **entry} for name, entry in load_table("problems").items()]
+    binary_columns = ("name", "qubits", "objective", "variables", "optimum", "title")
     binary = [
-        {
-            "name": name,
-            "qubits": entry["variables"],
-            **{key: entry[key] for key in ("objective", "variables", "optimum", "title")},
-            **({"source": entry["source"]} if json else {}),
-        }
-        for name, entry in load_table("binary_problems").items()
+        {"name": name, "qubits": entry["variables"], **entry} for name, entry in load_table("binary_problems").items()
     ]
     if json:
-        print_json(rows + binary)
+        tables = ((molecules, columns), (binary, binary_columns))
+        print_json([{name: row[name] for name in (*names, "source")} for rows, names in tables for row in rows])
     else:
-        print_table(("name", "qubits", "exact_energy", "hartree_fock_energy", "title"), rows)
+        print_table(columns, molecules)
         print()
         print_table(("name", "qubits", "objective", "optimum", "title"), binary)
 
 
 def optimizers(*, json: AsJson = False) -> None:
-    """List the optimizers, plug-ins too: which settings of a search's end each goes by, and what it does.
+    """List the optimizers, including plug-ins, with the termination settings that each one uses.
 
     Example: hybridloop optimizers
     """
     from hybridloop.algorithms.optimizers.registry import OPTIMIZERS
     from hybridloop.settings.optimizer_plugins import find_optimizer, optimizer_plugins, package_of
 
-    rows = [_row(name, "hybridloop", search.honours, search.does) for name, search in OPTIMIZERS.items()]
-    for name, entry in optimizer_plugins().items():
+    rows = []
+    for name, entry in {**dict.fromkeys(OPTIMIZERS), **optimizer_plugins()}.items():
+        package = "hybridloop" if entry is None else package_of(entry)
         try:
-            search = find_optimizer(name)
-        except InputError as error:  # of one that can't be used the others are listed all the same
-            rows.append(_row(name, package_of(entry), (), error.problem))
-        else:
-            rows.append(_row(name, package_of(entry), search.honours, search.does))
+            search = OPTIMIZERS[name] if entry is None else find_optimizer(name)
+            settings, description = search.honours, search.does
+        except InputError as error:  # a plug-in that can't be used does not prevent the list
+            settings, description = frozenset(), error.problem
+        goes_by = " ".join(sorted(settings)) or "-"
+        rows.append({"name": name, "goes_by": goes_by, "package": package, "does": description})
     if json:
         print_json(rows)
     else:
         print_table(("name", "goes_by", "package", "does"), rows)
-
-
-def _row(name: str, package: str, honours: Iterable[str], does: str) -> dict[str, str]:
-    return {"name": name, "goes_by": " ".join(sorted(honours)) or "-", "package": package, "does": does}

@@ -1,18 +1,20 @@
-"""`hybridloop config | init`: which settings are in force and why, and a file to change them in."""
+"""`hybridloop config | init`: show the settings in force, and write a settings file."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from hybridloop.cli.completion import algorithms
-from hybridloop.cli.output import AsJson, in_words, print_json, print_table, say
+from hybridloop.cli.completion import algorithms, did_you_mean
+from hybridloop.cli.output import AsJson, format_value, print_json, print_message, print_table
 from hybridloop.errors import InputError
 from hybridloop.runtime.paths import config_file, home
 from hybridloop.settings import SETTINGS
+
+_CONNECTION = "AZURE_QUANTUM_CONNECTION_STRING"
 
 
 def config(
@@ -22,40 +24,44 @@ def config(
     *,
     json: AsJson = False,
 ) -> None:
-    """Show every setting's value where a command says nothing, and where it comes from.
+    """Show the value and source of every setting that a command does not set.
 
-    An option goes before --set, that before --config FILE, that before a variable such as HYBRIDLOOP_SHOTS,
-    HYBRIDLOOP_FAILURE__RETRIES or HYBRIDLOOP_QAOA__SHOTS, that before your own file, that before the default.
+    Precedence, highest first: option, --set, --config FILE, environment variable (HYBRIDLOOP_SHOTS,
+    HYBRIDLOOP_FAILURE__RETRIES, HYBRIDLOOP_QAOA__SHOTS), your settings file, default.
 
     Example: hybridloop config vqe
     """
     from hybridloop.settings.sources import overview, unknown_variables
 
-    rows = overview(SETTINGS if algorithm is None else [_known(algorithm)])
-    places = _places()
-    unknown = unknown_variables()
+    shown = list(SETTINGS) if algorithm is None else [_known(algorithm)]
+    rows, places, unknown = overview(shown), _places(), unknown_variables()
     if json:
         print_json({"places": places, "settings": rows, "unknown_variables": unknown})
         return
     print_table(("place", "value", "source"), places)
     print()
-    every = len(SETTINGS) if algorithm is None else 1
-    told = [{**row, "for": "all" if len(row["algorithms"]) == every else " ".join(row["algorithms"])} for row in rows]
-    print_table(
-        ("setting", "value", "for", "source"),
-        [{**row, "value": in_words(row["value"], row["setting"])} for row in told],
-    )
+    texts = [
+        {
+            **row,
+            "value": format_value(row["value"], row["setting"]),
+            "for": "all" if len(row["algorithms"]) == len(shown) else " ".join(row["algorithms"]),
+        }
+        for row in rows
+    ]
+    print_table(("setting", "value", "for", "source"), texts)
     for name in unknown:
-        say(f"hybridloop: {name} steers nothing")
+        print_message(f"hybridloop: {name} has no effect")
 
 
 def init(
-    file: Annotated[Path | None, typer.Argument(metavar="FILE.yaml", help="Left out: standard output.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE.yaml", help="File to write. Default: standard output.")
+    ] = None,
     *,
-    algorithm: Annotated[str, typer.Option(help="Whose settings.", autocompletion=algorithms)] = "vqe",
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    algorithm: Annotated[str, typer.Option(help="Algorithm of the settings.", autocompletion=algorithms)] = "vqe",
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
-    """Write a settings file that says what each setting is for, with the defaults, to be changed and given to --config.
+    """Write a settings file with all defaults and their descriptions, to edit and give to --config.
 
     Example: hybridloop init settings.yaml --algorithm qaoa
     """
@@ -69,42 +75,34 @@ def init(
         with file.open("w" if force else "x", encoding="utf-8") as out:
             out.write(text)
     except FileExistsError as error:
-        raise InputError("FILE", f"{file} is there already", "Give --force to replace it, or another name.") from error
+        raise InputError("FILE", f"{file} exists already", "Give --force to replace it, or another name.") from error
     except OSError as error:
         raise InputError("FILE", f"{file} can't be written ({error.strerror})", "Check the path.") from error
-    say(f"{file}: settings for hybridloop run {algorithm} PROBLEM --config {file}")
+    print_message(f"{file}: settings for hybridloop run {algorithm} PROBLEM --config {file}")
 
 
 def _known(algorithm: str) -> str:
-    from hybridloop.cli.completion import did_you_mean
-
     if algorithm not in SETTINGS:
         raise InputError("algorithm", f"there is none called {algorithm!r}", did_you_mean(algorithm, SETTINGS))
     return algorithm
 
 
-def _places() -> list[dict[str, Any]]:
-    """Where things are kept and go to; of what may hold a secret only whether it is set."""
-    own, environ = config_file(), os.environ
+def _places() -> list[dict[str, str]]:
+    """Return the places of state, settings and journal, and the workspace, without secrets."""
+    file, environ = config_file(), os.environ
     from_home = "HYBRIDLOOP_HOME" if environ.get("HYBRIDLOOP_HOME") else "default"
-    rows = [
-        {"place": "state", "value": str(home()), "source": from_home},
-        {"place": "your settings", "value": str(own), "source": from_home if own.exists() else "no such file"},
-    ]
+    journal, journal_source = f"sqlite:///{home() / 'journal.db'}", from_home
     if environ.get("HYBRIDLOOP_JOURNAL"):
         from hybridloop.journal.storage.location import Location
 
-        journal = {"value": str(Location.parse(environ["HYBRIDLOOP_JOURNAL"])), "source": "HYBRIDLOOP_JOURNAL"}
-    else:
-        journal = {"value": f"sqlite:///{home() / 'journal.db'}", "source": from_home}
-    rows.append({"place": "journal", **journal})
-    connection = "AZURE_QUANTUM_CONNECTION_STRING"
-    named = bool(environ.get(connection))
-    rows.append(
-        {
-            "place": "workspace",
-            "value": "a connection string's" if named else "the local service",
-            "source": connection if named else "default",
-        }
+        journal, journal_source = str(Location.parse(environ["HYBRIDLOOP_JOURNAL"])), "HYBRIDLOOP_JOURNAL"
+    workspace, workspace_source = "the local service", "default"
+    if environ.get(_CONNECTION):
+        workspace, workspace_source = "a connection string's", _CONNECTION
+    places = (
+        ("state", str(home()), from_home),
+        ("your settings", str(file), from_home if file.exists() else "no such file"),
+        ("journal", journal, journal_source),
+        ("workspace", workspace, workspace_source),
     )
-    return rows
+    return [{"place": place, "value": value, "source": source} for place, value, source in places]

@@ -1,4 +1,4 @@
-"""`hybridloop doctor`: what is wrong with the set-up, and how to mend it."""
+"""`hybridloop doctor`: check the set-up."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from hybridloop.cli.output import AsJson, Workspace, print_json
 
 
 def doctor(*, workspace: Workspace = None, json: AsJson = False) -> None:
-    """Look the set-up over: Python, packages, folder, disk, settings, journal, Prefect, workspace, clock, target.
+    """Check Python, packages, folder, disk, settings, journal, Prefect, workspace, clock and target.
 
-    It starts and changes nothing. It ends with 1 where something is wrong.
+    Nothing is started or changed. Exits with 1 if a check finds an error.
 
     Example: hybridloop doctor
     """
     from hybridloop.setup_checks import CheckResult, CheckStatus, run_checks
 
-    seen: list[CheckResult] = []
-    for each in run_checks(workspace=workspace):
-        seen.append(each)
+    results: list[CheckResult] = []
+    for result in run_checks(workspace=workspace):
+        results.append(result)
         if not json:
-            print(f"{each.state:<8} {each.check:<14} {each.found}", flush=True)
-            if each.remedy:
-                print(f"{'':<24}{each.remedy}", flush=True)
-    is_ok = all(each.state is not CheckStatus.WRONG for each in seen)
+            print(f"{result.state:<8} {result.check:<14} {result.found}", flush=True)
+            if result.remedy:
+                print(f"{'':<24}{result.remedy}", flush=True)
+    is_ok = all(result.state is not CheckStatus.WRONG for result in results)
     if json:
-        print_json({"ok": is_ok, "findings": [dataclasses.asdict(each) for each in seen]})
+        print_json({"ok": is_ok, "findings": [dataclasses.asdict(result) for result in results]})
     if not is_ok:
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""`hybridloop plan …`: what a run would take; nothing is submitted."""
+"""`hybridloop plan …`: estimate a run without submitting it."""
 
 from __future__ import annotations
 
@@ -7,35 +7,32 @@ from typing import Annotated, Any
 
 import typer
 
-from hybridloop.cli.commands.run import COMMANDS, Command, Config, Set
-from hybridloop.cli.options import given, options_of, with_options
+from hybridloop.cli.commands.run import COMMANDS, AlgorithmCommand, Config, Set, read_input
+from hybridloop.cli.options import given_options, settings_options, with_options
 from hybridloop.cli.output import AsJson, Workspace, print_json
 from hybridloop.settings import SETTINGS
 
-app = typer.Typer(no_args_is_help=True, help="Say what a run would take; nothing is submitted.")
+app = typer.Typer(no_args_is_help=True, help="Estimate a run; nothing is submitted.")
 
 _PLAN = "Plan"
-Compare = Annotated[bool, typer.Option("--compare", help="Plan for all targets, a line each.", rich_help_panel=_PLAN)]
+Compare = Annotated[
+    bool, typer.Option("--compare", help="Compare all targets, one line for each.", rich_help_panel=_PLAN)
+]
 Targets = Annotated[
     str | None,
-    typer.Option(metavar="A,B", help="Plan for these targets as well, a line each.", rich_help_panel=_PLAN),
+    typer.Option(metavar="A,B", help="Compare with these targets, one line for each.", rich_help_panel=_PLAN),
 ]
 
 
-@app.callback()
-def _group() -> None:
-    """Say what a run would take; nothing is submitted."""
-
-
-def _plan_command(command: Command) -> Callable[..., None]:
-    """The command as typer reads it: the options of `run`, and which targets to compare."""
+def _plan_command(command: AlgorithmCommand) -> Callable[..., None]:
+    """Return the `plan` command of an algorithm: the options of `run`, and targets to compare."""
 
     def plan(
         ctx: typer.Context,
         problem: Any,
         *,
         config: Config = None,
-        set_: Set = [],  # noqa: B006  # typer's way to say that it may be left out
+        set_: Set = [],  # noqa: B006  # typer's way to make it optional
         compare: Compare = False,
         targets: Targets = None,
         workspace: Workspace = None,
@@ -43,29 +40,24 @@ def _plan_command(command: Command) -> Callable[..., None]:
         **options: Any,
     ) -> None:
         from hybridloop.api.plan import ALL, plan_in
-        from hybridloop.cli.options import layers_of
-        from hybridloop.settings.inputs import read_problem, read_scan
-        from hybridloop.settings.sources import resolve_settings
 
-        settings = resolve_settings(command.algorithm, *layers_of(config, set_, given(ctx, options))).settings
-        text = read_scan(problem) if isinstance(problem, list) else read_problem(problem)
-        named = [each.strip() for each in (targets or "").split(",") if each.strip()]
-        found = plan_in(workspace, command.algorithm, text, settings, compare=named or (ALL if compare else ()))
+        text, resolved = read_input(command.algorithm, problem, config, set_, given_options(ctx, options))
+        names = [name.strip() for name in (targets or "").split(",") if name.strip()]
+        compared = names or (ALL if compare else ())
+        result = plan_in(workspace, command.algorithm, text, resolved.settings, compare=compared)
         if json:
-            print_json(found.as_dict())
+            print_json(result.as_dict())
         else:
-            print(found)
+            print(result)
 
-    plan.__annotations__["problem"] = Annotated[
-        command.takes, typer.Argument(help=command.problem, autocompletion=command.completes)
-    ]
+    plan.__annotations__["problem"] = command.argument
     plan.__doc__ = (
-        f"Say what `hybridloop run {command.algorithm}` would take: rounds, jobs, shots, price, time.\n\n"
-        "The algorithm is driven over an ideal machine in this process; nothing is submitted.\n\n"
+        f"Estimate the rounds, jobs, shots, price and time of `hybridloop run {command.algorithm}`.\n\n"
+        "The algorithm runs on an ideal simulator in this process; nothing is submitted.\n\n"
         f"Example: hybridloop plan {command.algorithm} {command.example} --compare"
     )
-    return with_options(plan, options_of(SETTINGS[command.algorithm]))
+    return with_options(plan, settings_options(SETTINGS[command.algorithm]))
 
 
-for each in COMMANDS:
-    app.command(each.algorithm)(_plan_command(each))
+for _command in COMMANDS:
+    app.command(_command.algorithm)(_plan_command(_command))

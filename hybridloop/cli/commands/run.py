@@ -1,31 +1,35 @@
-"""`hybridloop run …`: one run of an algorithm, from its problem to its result."""
+"""`hybridloop run …`: run an algorithm on a problem and print the result."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hybridloop.cli.completion import binary_problems, molecules, run_keys, setting_names
-from hybridloop.cli.options import given, options_of, with_options
-from hybridloop.cli.output import AsJson, Quiet, Workspace, submitting
-from hybridloop.cli.progress import shown
-from hybridloop.cli.result_output import tell
+from hybridloop.cli.options import given_options, read_layers, settings_options, with_options
+from hybridloop.cli.output import AsJson, Quiet, Workspace, full_input_errors
+from hybridloop.cli.progress import show_progress
+from hybridloop.cli.result_output import print_result
 from hybridloop.settings import SETTINGS
 
-app = typer.Typer(no_args_is_help=True, help="Run an algorithm in a session of its own.")
+if TYPE_CHECKING:
+    from hybridloop.settings import ProblemText
+    from hybridloop.settings.sources import ResolvedSettings
+
+app = typer.Typer(no_args_is_help=True, help="Run an algorithm in its own session.")
 
 _RUN = "Run"
 Key = Annotated[
     str | None,
     typer.Option(
-        help="A name for the run; one that is there is gone on with.", rich_help_panel=_RUN, autocompletion=run_keys
+        help="Key of the run. A run that has this key is resumed.", rich_help_panel=_RUN, autocompletion=run_keys
     ),
 ]
-Config = Annotated[Path | None, typer.Option(metavar="FILE.yaml", help="Settings by name.", rich_help_panel=_RUN)]
+Config = Annotated[Path | None, typer.Option(metavar="FILE.yaml", help="File with settings.", rich_help_panel=_RUN)]
 Set = Annotated[
     list[str],
     typer.Option(
@@ -39,72 +43,77 @@ Set = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
-    """One algorithm on the command line: what it does, what it takes, and how it is called."""
+class AlgorithmCommand:
+    """Texts and argument of an algorithm's `run` and `plan` commands."""
 
     algorithm: str
-    does: str
-    problem: str
+    summary: str
+    problem_help: str
     example: str
-    takes: Any = str
-    completes: Callable[[str], list[str]] = molecules
+    problem_type: Any = str
+    complete: Callable[[str], list[str]] = molecules
+
+    @property
+    def argument(self) -> Any:
+        """The type of the problem argument, for typer."""
+        return Annotated[self.problem_type, typer.Argument(help=self.problem_help, autocompletion=self.complete)]
+
+
+def read_input(
+    algorithm: str,
+    problem: str | list[str],
+    config: Path | None,
+    sets: list[str],
+    options: Mapping[str, Any],
+) -> tuple[ProblemText, ResolvedSettings]:
+    """Read the problem and resolve the settings of a command line. Raises InputError."""
+    from hybridloop.settings.inputs import read_problem, read_scan
+    from hybridloop.settings.sources import resolve_settings
+
+    resolved = resolve_settings(algorithm, *read_layers(config, sets, options))
+    return read_scan(problem) if isinstance(problem, list) else read_problem(problem), resolved
 
 
 _MOLECULE = "Built-in name (`hybridloop problems`) or file: FCIDUMP, QCSchema JSON, Pauli-sum JSON."
 _BINARY = (
     "Built-in name (`hybridloop problems`) or file: edge list, GraphML, node-link JSON; JSON with a QUBO, "
-    "spins, numbers to part, a portfolio."
+    "spins, numbers to partition, a portfolio."
 )
 COMMANDS = (
-    Command(
-        "vqe",
-        "Find a molecule's ground-state energy.",
-        _MOLECULE,
-        "h2 --seed 7",
-    ),
-    Command(
+    AlgorithmCommand("vqe", "Find a molecule's ground-state energy with VQE.", _MOLECULE, "h2 --seed 7"),
+    AlgorithmCommand(
         "adapt",
-        "Find a molecule's ground-state energy with a circuit that grows until no operator is worth a further one.",
+        "Find a molecule's ground-state energy with ADAPT-VQE, whose circuit grows by one operator at a time.",
         _MOLECULE,
         "heh+ --seed 7",
     ),
-    Command(
-        "vqd",
-        "Find a molecule's lowest energy levels, each apart from those below it.",
-        _MOLECULE,
-        "h2 --levels 3 --seed 7",
-    ),
-    Command(
+    AlgorithmCommand("vqd", "Find a molecule's lowest energy levels with VQD.", _MOLECULE, "h2 --levels 3 --seed 7"),
+    AlgorithmCommand(
         "scan",
-        "Find the ground-state energies of a row of molecules in one run.",
-        "Two or more, in order: built-in names (`hybridloop problems`) or files as `run vqe` takes them.",
+        "Find the ground-state energies of a series of molecules in one run.",
+        "Two or more, in order: built-in names (`hybridloop problems`) or files as for `run vqe`.",
         "h2-0.3 h2 h2-1.6 --seed 7",
         list[str],
     ),
-    Command(
+    AlgorithmCommand(
         "qaoa",
-        "Find a good assignment of a binary problem, by default in one job at fixed angles.",
+        "Find a good assignment of a binary problem with QAOA, by default in one job at fixed angles.",
         _BINARY,
         "petersen --seed 7",
-        completes=binary_problems,
+        complete=binary_problems,
     ),
-    Command(
+    AlgorithmCommand(
         "rqaoa",
-        "Find a good assignment of a binary problem by fixing one variable a round.",
+        "Find a good assignment of a binary problem with recursive QAOA, which fixes one variable in each round.",
         _BINARY,
         "petersen --seed 7",
-        completes=binary_problems,
+        complete=binary_problems,
     ),
 )
 
 
-@app.callback()
-def _group() -> None:
-    """Run an algorithm in a session of its own."""
-
-
-def _run_command(command: Command) -> Callable[..., None]:
-    """The command as typer reads it: its options are the fields of the algorithm's settings."""
+def _run_command(command: AlgorithmCommand) -> Callable[..., None]:
+    """Return the `run` command of an algorithm; its options are the fields of the algorithm's settings."""
 
     def run(
         ctx: typer.Context,
@@ -113,39 +122,33 @@ def _run_command(command: Command) -> Callable[..., None]:
         run_key: Key = None,
         workspace: Workspace = None,
         config: Config = None,
-        set_: Set = [],  # noqa: B006  # typer's way to say that it may be left out
+        set_: Set = [],  # noqa: B006  # typer's way to make it optional
         json: AsJson = False,
         quiet: Quiet = False,
         **options: Any,
     ) -> None:
-        from hybridloop.api import runs as calls
-        from hybridloop.cli.options import layers_of
-        from hybridloop.settings.inputs import read_problem, read_scan
-        from hybridloop.settings.sources import resolve_settings
+        from hybridloop.api import runs as api
 
-        with submitting(), shown(quiet=quiet) as seen:
-            resolved = resolve_settings(command.algorithm, *layers_of(config, set_, given(ctx, options)))
-            text = read_scan(problem) if isinstance(problem, list) else read_problem(problem)
-            result = calls.run(
+        with full_input_errors(), show_progress(quiet=quiet) as display:
+            text, resolved = read_input(command.algorithm, problem, config, set_, given_options(ctx, options))
+            result = api.run(
                 command.algorithm,
                 text,
                 resolved,
                 run_key=run_key,
                 workspace=workspace,
-                on_progress=seen.on_progress,
-                feed=seen.feed,
+                on_progress=display.on_progress,
+                feed=display.feed,
             )
-        tell(result, as_json=json)
+        print_result(result, as_json=json)
 
-    run.__annotations__["problem"] = Annotated[
-        command.takes, typer.Argument(help=command.problem, autocompletion=command.completes)
-    ]
+    run.__annotations__["problem"] = command.argument
     run.__doc__ = (
-        f"{command.does}\n\nWhat is given by name goes before --set, and that before --config.\n\n"
+        f"{command.summary}\n\nOptions take precedence over --set, and --set over --config.\n\n"
         f"Example: hybridloop run {command.algorithm} {command.example}"
     )
-    return with_options(run, options_of(SETTINGS[command.algorithm]))
+    return with_options(run, settings_options(SETTINGS[command.algorithm]))
 
 
-for each in COMMANDS:
-    app.command(each.algorithm)(_run_command(each))
+for _command in COMMANDS:
+    app.command(_command.algorithm)(_run_command(_command))

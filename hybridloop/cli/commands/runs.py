@@ -1,4 +1,4 @@
-"""`hybridloop runs …`: the runs of the journal, finished or to be gone on with."""
+"""`hybridloop runs …`: list, show, resume, stop and prune the runs of the journal."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hybridloop.cli.completion import run_keys
-from hybridloop.cli.options import given, options_of, with_options
-from hybridloop.cli.output import AsJson, Quiet, Workspace, print_facts, print_json, print_table, submitting
-from hybridloop.cli.progress import shown
-from hybridloop.cli.result_output import tell
+from hybridloop.cli.options import given_options, settings_options, with_options
+from hybridloop.cli.output import AsJson, Quiet, Workspace, full_input_errors, print_facts, print_json, print_table
+from hybridloop.cli.progress import show_progress
+from hybridloop.cli.result_output import print_result
 from hybridloop.errors import InputError
 from hybridloop.settings import LIMITS, RunSettings, parse_duration
 
@@ -22,28 +22,28 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-app = typer.Typer(no_args_is_help=True, help="Runs of the journal, finished or to be gone on with.")
+app = typer.Typer(no_args_is_help=True, help="Runs of the journal, finished or not.")
 
 Run = Annotated[
     str,
     typer.Argument(metavar="KEY", help="The run's key, or the beginning of its uid.", autocompletion=run_keys),
 ]
-_GIVEN_LATER = "what went on with the run"
+_RESUME = "resume"
 _COLUMNS = ("run", "status", "algorithm", "problem", "target", "rounds", "jobs", "value", "created")
 
 
 @app.command("list")
 def list_(
     *,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most, the newest first.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of runs, newest first.")] = 20,
     json: AsJson = False,
 ) -> None:
-    """List the newest runs; one of which the journal is damaged is listed as damaged.
+    """List the newest runs; a run whose journal rows are damaged is listed as damaged.
 
     Example: hybridloop runs list --limit 5
     """
     with _journal() as journal:
-        rows = [_listed(each) for each in journal.overview(limit=limit)]
+        rows = [_list_row(run) for run in journal.overview(limit=limit)]
     if json:
         print_json(rows)
     else:
@@ -63,8 +63,8 @@ def show(run: Run, *, json: AsJson = False) -> None:
     with _journal() as journal:
         record = journal.run(run)
         progress, events = journal.progress(record.uid), journal.events(record.uid)
-        limits, begun_with = limits_given(events), recorded_settings(record)
-        given_later = [name for name, value in limits.items() if value != begun_with.get(name)]
+        limits, first_settings = limits_given(events), recorded_settings(record)
+        changed = [name for name, value in limits.items() if value != first_settings.get(name)]
         row = {
             **_row(record, progress.rounds_complete, sum(progress.jobs.values()) + progress.pings),
             "uid": record.uid,
@@ -74,13 +74,13 @@ def show(run: Run, *, json: AsJson = False) -> None:
             "held_by": str(record.owner) if record.owner and not _is_orphaned(record) else None,
             "stop_requested": record.stop_requested,
             "meter": asdict(summarize_charges(journal.charges(record.uid), known_targets().get(record.target))),
-            "settings": {**begun_with, **limits},
-            "sources": {**record.settings.get("sources", {}), **dict.fromkeys(given_later, _GIVEN_LATER)},
+            "settings": {**first_settings, **limits},
+            "sources": {**record.settings.get("sources", {}), **dict.fromkeys(changed, _RESUME)},
             "workspace": dict(record.settings.get("workspace", {})),
             "versions": dict(record.versions),
             "sessions": [
-                {"id": each.id, "target": each.target, "status": each.status, "reason": each.reason}
-                for each in journal.sessions(record.uid)
+                {"id": session.id, "target": session.target, "status": session.status, "reason": session.reason}
+                for session in journal.sessions(record.uid)
             ],
             "events": [{"at": _time(event.at), "kind": event.kind, **event.facts} for event in events],
         }
@@ -94,90 +94,96 @@ def _resume(
     ctx: typer.Context,
     run: Run,
     *,
-    later: Annotated[bool, typer.Option("--later", help="Leave it to the housekeeping flow.")] = False,
+    later: Annotated[bool, typer.Option("--later", help="Let the housekeeping flow resume it.")] = False,
     workspace: Workspace = None,
     json: AsJson = False,
     quiet: Quiet = False,
     **limits: Any,
 ) -> None:
-    """Go on with a run where it ended; with larger limits, if you give some.
+    """Resume a run where it ended, with other limits if you give some.
 
-    What was measured is not measured again, and the answer is that of a run that was never interrupted.
+    Nothing is measured twice, and the result is that of an uninterrupted run.
 
     Example: hybridloop runs resume night --max-cost 100USD
     """
     if later:
-        _mark(run, as_json=json)
+        _request_resume(run, as_json=json)
         return
-    from hybridloop.api import runs as calls
+    from hybridloop.api import runs as api
 
-    with submitting(), shown(quiet=quiet) as seen:
-        result = calls.resume(
-            run, given(ctx, limits), workspace=workspace, on_progress=seen.on_progress, feed=seen.feed
+    with full_input_errors(), show_progress(quiet=quiet) as display:
+        result = api.resume(
+            run,
+            given_options(ctx, limits),
+            workspace=workspace,
+            on_progress=display.on_progress,
+            feed=display.feed,
         )
-    tell(result, as_json=json)
+    print_result(result, as_json=json)
 
 
-app.command("resume")(with_options(_resume, options_of(RunSettings, only=LIMITS)))
+app.command("resume")(with_options(_resume, settings_options(RunSettings, only=LIMITS)))
 
 
-def _mark(run: str, *, as_json: bool) -> None:
+def _request_resume(run: str, *, as_json: bool) -> None:
     with _journal() as journal:
         record = journal.run(run)
         journal.request_resume(record.uid)
     if as_json:
         print_json({"run": record.key, "resume_requested": True, "status": _status(record)})
     else:
-        print(f"run {record.key} will be gone on with by the next run of the housekeeping flow")
+        print(f"run {record.key} will be resumed by the next run of the housekeeping flow")
 
 
 @app.command()
 def stop(run: Run, *, json: AsJson = False) -> None:
-    """Ask a run that is under way to end in order; it does within seconds, and can be resumed.
+    """Stop a run within seconds: it closes its session and can be resumed.
 
     Example: hybridloop runs stop night
     """
     with _journal() as journal:
         record = journal.run(run)
-        is_under_way = record.owner is not None and not _is_orphaned(record)
-        if is_under_way:
+        is_running = record.owner is not None and not _is_orphaned(record)
+        if is_running:
             journal.request_stop(record.uid)
     if json:
-        print_json({"run": record.key, "stop_requested": is_under_way, "status": _status(record)})
-    elif is_under_way:
-        print(f"run {record.key} is asked to stop; {record.owner} hears of it within seconds")
+        print_json({"run": record.key, "stop_requested": is_running, "status": _status(record)})
+    elif is_running:
+        print(f"run {record.key} will stop within seconds; it runs in {record.owner}")
     else:
-        print(f"run {record.key} is not under way: {_status(record)}")
+        print(f"run {record.key} is not running: {_status(record)}")
 
 
 @app.command()
 def prune(
     *,
-    older_than: Annotated[str, typer.Option(metavar="AGE", help="For how long ended, such as 90d.")] = "90d",
-    unfinished: Annotated[bool, typer.Option("--unfinished", help="Runs that could be gone on with as well.")] = False,
+    older_than: Annotated[str, typer.Option(metavar="AGE", help="Minimum time since the end, such as 90d.")] = "90d",
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Also delete runs that can be resumed, and cancel their jobs.")
+    ] = False,
     keep_results: Annotated[
-        bool, typer.Option("--keep-results", help="Keep what runs came to, and forget what was measured.")
+        bool, typer.Option("--keep-results", help="Delete the measurements only, and keep the results.")
     ] = False,
     workspace: Workspace = None,
     json: AsJson = False,
 ) -> None:
-    """Forget old runs that have ended; with --unfinished those that could be resumed, too, their jobs cancelled.
+    """Delete old runs from the journal.
 
     Example: hybridloop runs prune --older-than 90d
     """
     try:
         age = parse_duration(older_than)
     except ValueError as error:
-        raise InputError("--older-than", str(error), "Give such as 90d or 12h.") from error
+        raise InputError("--older-than", str(error), "For example: 90d or 12h.") from error
     assert isinstance(age, float)
-    if older_than.strip()[-1:].isdigit():  # a mere number is seconds elsewhere, and here most likely meant as days
-        raise InputError("--older-than", f"{older_than!r} has no unit", f"Give such as {older_than.strip()}d.")
+    if older_than.strip()[-1:].isdigit():  # seconds elsewhere, but most likely meant as days here
+        raise InputError("--older-than", f"{older_than!r} has no unit", f"For example: {older_than.strip()}d.")
     before = datetime.now(UTC).timestamp() - age
     from hybridloop.api.environment import workspace_called
     from hybridloop.tasks.pruning import forget_old
 
     with _journal() as journal:
-        done = forget_old(
+        result = forget_old(
             journal,
             lambda: workspace_called(workspace),
             ended_before=before,
@@ -185,17 +191,17 @@ def prune(
             keeps_results=keep_results,
         )
     if json:
-        names = {"forgotten": done.runs, "stripped": done.stripped, "cancelled_jobs": done.cancelled_jobs}
-        print_json({**names, "freed_bytes": done.freed_bytes, "kept": done.kept, "ended_before": _time(before)})
+        counts = asdict(result)
+        print_json({"forgotten": counts.pop("runs"), **counts, "ended_before": _time(before)})
         return
-    print(f"{done.runs} run(s) forgotten that ended before {_time(before)}")
-    if done.stripped:
-        print(f"{done.stripped} run(s) forgotten but for their results")
-    if done.cancelled_jobs:
-        print(f"{done.cancelled_jobs} job(s) of forgotten runs cancelled at the service")
-    if done.freed_bytes:
-        print(f"{done.freed_bytes:,} bytes given back to the disk")
-    for uid, reason in done.kept.items():
+    print(f"{result.runs} run(s) deleted that ended before {_time(before)}")
+    if result.stripped:
+        print(f"{result.stripped} run(s) deleted except for their results")
+    if result.cancelled_jobs:
+        print(f"{result.cancelled_jobs} job(s) of deleted runs cancelled at the service")
+    if result.freed_bytes:
+        print(f"{result.freed_bytes:,} bytes of disk space freed")
+    for uid, reason in result.kept.items():
         print(f"run {uid} is kept: {reason}")
 
 
@@ -205,10 +211,10 @@ def _journal() -> Journal:
     return open_journal()
 
 
-def _listed(run: tuple[RunRecord, RunTotals] | DamagedRun) -> dict[str, Any]:
+def _list_row(run: tuple[RunRecord, RunTotals] | DamagedRun) -> dict[str, Any]:
     if isinstance(run, tuple):
-        record, effort = run
-        return _row(record, effort.rounds_complete, effort.jobs + effort.pings)
+        record, totals = run
+        return _row(record, totals.rounds_complete, totals.jobs + totals.pings)
     _log.warning("run %s: %s", run.key or run.uid, run.error)
     unknown = dict.fromkeys(("algorithm", "problem", "target", "rounds", "jobs", "value", "created", "updated"))
     return {"run": run.key or run.uid, "status": "damaged", **unknown}
@@ -230,7 +236,7 @@ def _row(record: RunRecord, rounds: int, jobs: int) -> dict[str, Any]:
 
 
 def _status(record: RunRecord) -> str:
-    """The run's status, but for one whose process died without a word."""
+    """Return the run's status; "interrupted" if its process died."""
     return "interrupted" if _is_orphaned(record) else record.status
 
 

@@ -1,4 +1,4 @@
-"""`hybridloop schema`: what the JSON documents of other commands hold."""
+"""`hybridloop schema`: print the JSON Schema of a command's output."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from hybridloop.cli.output import print_json
 
 def schema(
     command: Annotated[
-        list[str] | None, typer.Argument(metavar="[COMMAND]", help="The command's words; left out: which there are.")
+        list[str] | None,
+        typer.Argument(metavar="[COMMAND]", help="Words of the command. Default: list the commands with a schema."),
     ] = None,
 ) -> None:
-    """Print the JSON Schema of what a command prints with --json.
+    """Print the JSON Schema of a command's output with --json.
 
     Example: hybridloop schema runs list
     """

@@ -1,4 +1,4 @@
-"""`hybridloop sessions …`: the workspace's sessions and their jobs."""
+"""`hybridloop sessions …`: list, show and close the workspace's sessions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from hybridloop.cli.output import AsJson, Workspace, print_json, print_table
 
-app = typer.Typer(no_args_is_help=True, help="Sessions of the workspace, and their jobs.")
+app = typer.Typer(no_args_is_help=True, help="Sessions of the workspace and their jobs.")
 
 SessionId = Annotated[uuid.UUID, typer.Argument(help="The session's id.")]
 _COLUMNS = ("id", "name", "target", "status", "created", "ended")
@@ -18,7 +18,7 @@ _COLUMNS = ("id", "name", "target", "status", "created", "ended")
 @app.command("list")
 def list_(
     *,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most, the newest first.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of sessions, newest first.")] = 20,
     workspace: Workspace = None,
     json: AsJson = False,
 ) -> None:
@@ -28,47 +28,47 @@ def list_(
     """
     from hybridloop.azure.listing import list_sessions
 
-    _show_rows(list_sessions(_called(workspace), limit), _COLUMNS, as_json=json)
+    _print_rows(list_sessions(_workspace(workspace), limit), _COLUMNS, as_json=json)
 
 
 @app.command()
 def show(session_id: SessionId, *, workspace: Workspace = None, json: AsJson = False) -> None:
-    """Show a session, its jobs counted by status.
+    """Show a session with its number of jobs by status.
 
     Example: hybridloop sessions show 83f07da9-535c-5d2d-8137-d164c097f4c8
     """
     from hybridloop.azure.listing import show_session
 
-    _show_row(show_session(_called(workspace), str(session_id)), as_json=json)
+    _print_row(show_session(_workspace(workspace), str(session_id)), as_json=json)
 
 
 @app.command()
 def jobs(session_id: SessionId, *, workspace: Workspace = None, json: AsJson = False) -> None:
-    """List a session's jobs in the order of their creation.
+    """List a session's jobs in order of creation.
 
     Example: hybridloop sessions jobs 83f07da9-535c-5d2d-8137-d164c097f4c8
     """
     from hybridloop.azure.listing import list_jobs
 
     columns = ("id", "name", "status", "shots", "created", "ended", "cost", "unit", "error")
-    _show_rows(list_jobs(_called(workspace), str(session_id)), columns, as_json=json)
+    _print_rows(list_jobs(_workspace(workspace), str(session_id)), columns, as_json=json)
 
 
 @app.command()
 def close(session_id: SessionId, *, workspace: Workspace = None, json: AsJson = False) -> None:
-    """Close a session; closing one that has ended changes nothing.
+    """Close a session; a session that has ended stays as it is.
 
     Example: hybridloop sessions close 83f07da9-535c-5d2d-8137-d164c097f4c8
     """
     from hybridloop.azure.listing import close_session
 
-    _show_row(close_session(_called(workspace), str(session_id)), as_json=json)
+    _print_row(close_session(_workspace(workspace), str(session_id)), as_json=json)
 
 
 @app.command("sweep", hidden=True)  # its former name
 @app.command()
 def close_orphans(*, workspace: Workspace = None, json: AsJson = False) -> None:
-    """Close the sessions that runs of this journal left open and whose process is gone, and no others.
+    """Close the sessions of this journal's runs whose process has died, and no others.
 
     Example: hybridloop sessions close-orphans
     """
@@ -78,27 +78,27 @@ def close_orphans(*, workspace: Workspace = None, json: AsJson = False) -> None:
     from hybridloop.tasks.orphans import close_orphaned_sessions
 
     with open_journal() as journal:
-        rows = [dataclasses.asdict(orphan) for orphan in close_orphaned_sessions(journal, _called(workspace))]
+        rows = [dataclasses.asdict(orphan) for orphan in close_orphaned_sessions(journal, _workspace(workspace))]
     if rows or json:
-        _show_rows(rows, ("run_key", "session", "done"), as_json=json)
+        _print_rows(rows, ("run_key", "session", "done"), as_json=json)
     else:
         print("no session was open")
 
 
-def _called(workspace: str | None) -> Any:
+def _workspace(workspace: str | None) -> Any:
     from hybridloop.api.environment import workspace_called
 
     return workspace_called(workspace)
 
 
-def _show_rows(rows: list[dict[str, Any]], columns: tuple[str, ...], *, as_json: bool) -> None:
+def _print_rows(rows: list[dict[str, Any]], columns: tuple[str, ...], *, as_json: bool) -> None:
     if as_json:
         print_json(rows)
     else:
         print_table(columns, rows)
 
 
-def _show_row(row: dict[str, Any], *, as_json: bool) -> None:
+def _print_row(row: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(row)
         return

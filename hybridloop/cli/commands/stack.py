@@ -1,62 +1,52 @@
-"""`hybridloop up | down | status`: the local stack by hand."""
+"""`hybridloop up | down | status`: start, stop and show the local stack."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hybridloop.cli.output import AsJson, print_json, print_table, say
+from hybridloop.cli.output import AsJson, print_json, print_message, print_table
 from hybridloop.runtime.paths import home
 
 if TYPE_CHECKING:
     from hybridloop.local_stack import StackStatus
 
-_COLUMNS = ("part", "state", "url", "pid")
-
 
 def up(*, json: AsJson = False) -> None:
-    """Start the local Prefect server and the local quantum service, or find them running.
+    """Start the local Prefect server and the local quantum service, unless they run already.
 
     Example: hybridloop up
     """
-    from hybridloop import local_stack as stack
+    from hybridloop import local_stack
 
-    _show(stack.up(), as_json=json)
+    _print(local_stack.up(), as_json=json)
 
 
 def down(*, json: AsJson = False) -> None:
-    """Stop the local stack; what it stored is kept.
+    """Stop the local stack; its data is kept.
 
     Example: hybridloop down
     """
-    from hybridloop import local_stack as stack
+    from hybridloop import local_stack
 
-    stopped = stack.down()
+    stopped = local_stack.down()
     if json:
         print_json({"home": str(home()), "stopped": stopped})
     else:
-        say(f"stopped: {', '.join(stopped) or 'nothing was running'}")
+        print_message(f"stopped: {', '.join(stopped) or 'nothing was running'}")
 
 
 def status(*, json: AsJson = False) -> None:
-    """Show the local stack; starts nothing.
+    """Show the local stack without starting it.
 
     Example: hybridloop status
     """
-    from hybridloop import local_stack as stack
+    from hybridloop import local_stack
 
-    _show(stack.status(), as_json=json)
-
-
-def _show(found: StackStatus, *, as_json: bool) -> None:
-    if as_json:
-        print_json({"home": str(found.home), "parts": _rows(found)})
-    else:
-        print_table(_COLUMNS, _rows(found))
-        say(f"state: {found.home}")
+    _print(local_stack.status(), as_json=json)
 
 
-def _rows(found: StackStatus) -> list[dict[str, Any]]:
-    return [
+def _print(stack: StackStatus, *, as_json: bool) -> None:
+    rows = [
         {
             "part": part.name,
             "state": str(part.state),
@@ -66,5 +56,10 @@ def _rows(found: StackStatus) -> list[dict[str, Any]]:
             "release": part.release,
             "output": part.output and str(part.output),
         }
-        for part in found.components
+        for part in stack.components
     ]
+    if as_json:
+        print_json({"home": str(stack.home), "parts": rows})
+    else:
+        print_table(("part", "state", "url", "pid"), rows)
+        print_message(f"state: {stack.home}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hybridloop.cli.options import layers_of
+from hybridloop.cli.options import read_layers
 from hybridloop.local_stack import PrefectServer
 from hybridloop.settings import SETTINGS
 from hybridloop.settings.sources import resolve_settings
@@ -24,7 +24,7 @@ Hybridloop = Callable[..., Said]
 def test_the_file_that_is_written_loads_back_to_the_defaults(algorithm: str, tmp_path: Path) -> None:
     path = tmp_path / "settings.yaml"
     path.write_text(settings_template(algorithm), "utf-8")
-    found = resolve_settings(algorithm, *layers_of(path, [], {}), environ={"HYBRIDLOOP_HOME": str(tmp_path)})
+    found = resolve_settings(algorithm, *read_layers(path, [], {}), environ={"HYBRIDLOOP_HOME": str(tmp_path)})
     assert found.settings == SETTINGS[algorithm]()
 
 
@@ -52,7 +52,7 @@ def test_a_file_that_is_there_is_replaced_only_where_that_is_asked(say: Hybridlo
     assert say("init", str(path), "--algorithm", "qaoa").code == 0
     assert path.read_text("utf-8") == settings_template("qaoa")
     refused = say("init", str(path))
-    assert (refused.code, "is there already" in refused.err) == (2, True)
+    assert (refused.code, "exists already" in refused.err) == (2, True)
     assert path.read_text("utf-8") == settings_template("qaoa")
     assert say("init", str(path), "--force").code == 0
     assert path.read_text("utf-8") == settings_template("vqe") == say("init").out
@@ -78,7 +78,7 @@ def test_config_says_what_holds_and_why(say: Hybridloop, home: Path) -> None:
     places = {row["place"]: (row["value"], row["source"]) for row in document["places"]}
     assert places["state"] == (str(home), "HYBRIDLOOP_HOME")
     told = say("config", HYBRIDLOOP_GREETING="hello", HYBRIDLOOP_MAX_COST="50USD")
-    assert "HYBRIDLOOP_GREETING steers nothing" in told.err
+    assert "HYBRIDLOOP_GREETING has no effect" in told.err
     values = dict(line.split(maxsplit=1) for line in told.out.splitlines() if line)
     assert [values[name].split("  ")[0] for name in ("debias", "max_cost")] == ["true", "50.00 USD"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hybridloop.cli.options import layers_of
+from hybridloop.cli.options import read_layers
 from hybridloop.errors import InputError
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import new_run
@@ -110,7 +110,7 @@ def test_a_run_is_shown_with_the_limits_that_it_was_given_last(runs: Hybridloop,
     assert {name: shown["settings"][name] for name in LIMITS} == limits
     assert shown["sources"] == {
         "seed": "the call",
-        **dict.fromkeys(("max_cost", "max_jobs"), "what went on with the run"),
+        **dict.fromkeys(("max_cost", "max_jobs"), "resume"),
     }
     lines = runs("show", "capped").out.splitlines()
     assert "limits  max_cost: 400.00 eHQC  max_jobs: 34" in next(line for line in lines if line.startswith("events"))
@@ -133,7 +133,7 @@ def test_a_run_that_is_not_there_is_refused(command: str, runs: Hybridloop) -> N
 
 def test_a_run_that_nobody_holds_cannot_be_stopped_and_that_is_said(runs: Hybridloop, journal: Journal) -> None:
     uid = add(journal, "idle", "parked")
-    assert "run idle is not under way: parked" in runs("stop", "idle").out
+    assert "run idle is not running: parked" in runs("stop", "idle").out
     assert not journal.run(uid).stop_requested
 
 
@@ -171,7 +171,7 @@ def test_old_runs_are_forgotten_but_unfinished_ones_only_where_that_is_asked(
         today.claim(today.run("held").uid)
         assert json.loads(runs("prune", "--older-than", "1d", "--json").out)["forgotten"] == 1
         assert {record.key for record in today.runs()} == {"half", "held", "young"}
-        assert "1 run(s) forgotten" in runs("prune", "--older-than", "1d", "--unfinished").out
+        assert "1 run(s) deleted" in runs("prune", "--older-than", "1d", "--unfinished").out
         assert {record.key for record in today.runs()} == {"held", "young"}
 
 
@@ -179,7 +179,7 @@ def test_settings_come_from_the_file_then_from_set_then_from_options(tmp_path: P
     path = tmp_path / "run.yaml"
     path.write_text("shots: 10\nprecision: 0.01\nseed: 3\nfailure:\n  retries: 1\n")
     sets = ["precision=0.02", "seed=4", "failure.max_renewals=2", "failure.on_lost_job=penalize"]
-    found = resolve_settings("vqe", *layers_of(path, sets, {"seed": 5, "penalty": 1.0}), environ={})
+    found = resolve_settings("vqe", *read_layers(path, sets, {"seed": 5, "penalty": 1.0}), environ={})
     settings = found.settings
     assert isinstance(settings, VqeSettings)
     assert (settings.shots, settings.precision, settings.seed) == (10, 0.02, 5)
@@ -220,7 +220,7 @@ def test_a_settings_file_that_is_off_is_refused(text: str, complaint: str, say: 
     ("arguments", "complaint"),
     [
         (["--set", "shotz=1"], "shotz"),
-        (["--set", "shots"], "--set: 'shots' is no name=value"),
+        (["--set", "shots"], "--set: 'shots' is not NAME=VALUE"),
         (["--set", "shots=0"], "shots: 0"),
         (["--set", "failure=1", "--set", "failure.retries=1"], "failure is given as 1 already"),
         (["--max-cost", "50"], "max_cost: '50'"),
@@ -254,4 +254,4 @@ def test_limits_are_settings() -> None:
 
 def test_a_file_that_is_not_there_is_refused() -> None:
     with pytest.raises(InputError, match="nowhere"):
-        layers_of(Path("nowhere.yaml"), [], {})
+        read_layers(Path("nowhere.yaml"), [], {})
