@@ -79,7 +79,7 @@ def _show_warnings() -> Iterator[None]:
 
     def show_warning(message: Warning | str, category: type[Warning], *place: Any, **named: Any) -> None:
         if category is FutureWarning:  # a former name: a line without its place in our code
-            say(f"hybridloop: {message}")
+            print_message(f"hybridloop: {message}")
         else:
             show(message, category, *place, **named)
 

@@ -11,8 +11,7 @@ import pytest
 import typer
 
 from hybridloop.api.sweep import read_sweep
-from hybridloop.cli.options import given as values_given
-from hybridloop.cli.options import layers_of, options_of, with_options
+from hybridloop.cli.options import given_options, read_layers, settings_options, with_options
 from hybridloop.errors import InputError
 from hybridloop.flows.housekeeping import HousekeepingSettings
 from hybridloop.flows.lifecycle.deployment_settings import merge_settings
@@ -41,7 +40,7 @@ def from_call(algorithm: str, former: str, value: object, _tmp_path: Path) -> Ru
 
 def from_settings_file(algorithm: str, former: str, value: object, tmp_path: Path) -> RunSettings:
     (tmp_path / "mine.yaml").write_text(f"{former}: {value}\n")
-    return resolve_settings(algorithm, *layers_of(tmp_path / "mine.yaml", [], {}), environ={}).settings
+    return resolve_settings(algorithm, *read_layers(tmp_path / "mine.yaml", [], {}), environ={}).settings
 
 
 def from_users_file(algorithm: str, former: str, value: object, tmp_path: Path) -> RunSettings:
@@ -74,17 +73,17 @@ def from_sweep_point(algorithm: str, former: str, value: object, _tmp_path: Path
 
 
 def from_set_option(algorithm: str, former: str, value: object, _tmp_path: Path) -> RunSettings:
-    return resolve_settings(algorithm, *layers_of(None, [f"{former}={value}"], {}), environ={}).settings
+    return resolve_settings(algorithm, *read_layers(None, [f"{former}={value}"], {}), environ={}).settings
 
 
 def from_hidden_option(algorithm: str, former: str, value: object, _tmp_path: Path) -> RunSettings:
     layers: list[Layer] = []
 
     def command(ctx: typer.Context, **options: Any) -> None:
-        layers.extend(layers_of(None, [], values_given(ctx, options)))
+        layers.extend(read_layers(None, [], given_options(ctx, options)))
 
     app = typer.Typer()
-    app.command()(with_options(command, options_of(SETTINGS[algorithm])))
+    app.command()(with_options(command, settings_options(SETTINGS[algorithm])))
     app([f"--{former.replace('_', '-')}", str(value)], standalone_mode=False)
     return resolve_settings(algorithm, *layers, environ={}).settings
 
