@@ -137,8 +137,8 @@ DOCUMENTS: Mapping[str, Callable[[], Any]] = {
     "runs show": _run_details,
     "runs resume": lambda: _run_result() | _record("ResumeRequested", run=str, resume_requested=bool, status=str),
     "runs stop": lambda: _record("StopRequested", run=str, stop_requested=bool, status=str),
-    "runs verify": lambda: _printed("hybridloop.reports.verify:Verified", agrees=bool, seal=_MAYBE),
-    "runs reproduce": lambda: _printed("hybridloop.reports.reproduce:Reproduced", _of(bool, "identical agrees")),
+    "runs verify": lambda: _printed("hybridloop.reports.verify:Verification", agrees=bool, seal=_MAYBE),
+    "runs reproduce": lambda: _printed("hybridloop.reports.reproduce:Reproduction", _of(bool, "identical agrees")),
     "runs prune": lambda: _printed(
         "hybridloop.tasks.pruning:PruningResult", without="runs", forgotten=int, ended_before=Moment
     ),
