@@ -1,7 +1,8 @@
-"""Start of the service: state folder, keys, socket, wiring and the HTTP server."""
+"""Start of the service: state folder, keys, socket, wiring, path routing and the HTTP server."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import secrets
@@ -9,39 +10,46 @@ import signal
 import socket
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
 from filelock import FileLock, Timeout
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from hybridloop.emulator.admin import AdminRouter, LedgerEndpoint
+from hybridloop.emulator.admin import AdminRouter
 from hybridloop.emulator.admin.clock import ClockEndpoint
-from hybridloop.emulator.admin.faults import FaultsEndpoint
 from hybridloop.emulator.admin.target_status import TargetStatusOverrides
-from hybridloop.emulator.app import PathRouter, build_app
 from hybridloop.emulator.clock import Clock, RealClock, VirtualClock
-from hybridloop.emulator.faults.connections import Connections
-from hybridloop.emulator.faults.injection import FaultMiddleware
+from hybridloop.emulator.faults.injection import Connections, FaultMiddleware
 from hybridloop.emulator.faults.plan import ActiveFaults, FaultPlan
+from hybridloop.emulator.faults.rules import InvalidFaultPlan, load_fault_plan
 from hybridloop.emulator.http.access import MAX_HEADER_BYTES, AccessMiddleware, TimeLimitedProtocol
 from hybridloop.emulator.http.blob_storage import BlobStorage
 from hybridloop.emulator.http.data_plane import DataPlane
+from hybridloop.emulator.http.messages import error_response
 from hybridloop.emulator.http.sas import SasSigner
+from hybridloop.emulator.model.errors import ApiError
 from hybridloop.emulator.model.latency import LatencyModel, load_latency_profiles
+from hybridloop.emulator.model.routes import is_data_plane_path
+from hybridloop.emulator.model.session import IDLE_CHECK_INTERVAL_S
 from hybridloop.emulator.model.targets import load_catalogue
 from hybridloop.emulator.pacing import JobPacer, RealTimers
 from hybridloop.emulator.portal.portal import Portal
 from hybridloop.emulator.service import EmulatorService
 from hybridloop.emulator.settings import ClockKind, LatencyKind, Settings
-from hybridloop.emulator.simulation.memory import MemoryPool, default_memory_limit
+from hybridloop.emulator.simulation.worker_process import MemoryPool, default_memory_limit
 from hybridloop.emulator.store.blobs import FolderBlobs, MemoryBlobs
 from hybridloop.emulator.store.schema import UnknownSchema
 from hybridloop.emulator.store.store import Store
 from hybridloop.emulator.virtual_time import VirtualTime
-from hybridloop.emulator.worker_queue import Capacity
+from hybridloop.emulator.worker_queue import Capacity, WorkQueue
 
 HOST = "127.0.0.1"
 BACKLOG = 512
@@ -52,11 +60,8 @@ class StartupError(Exception):
     """The service can't start. `exit_code` is 2 for invalid input, else 1."""
 
     def __init__(self, message: str, exit_code: int = 1) -> None:
-        super().__init__(message, exit_code)
+        super().__init__(message)
         self.exit_code = exit_code
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +102,11 @@ def _serve(settings: Settings) -> None:
     # the endpoints
     port = listener.getsockname()[1]
     data_plane = DataPlane(service, signer, keys.api_key)
-    router = PathRouter(
-        data_plane,
-        BlobStorage(service.containers, signer, service.clock),
-        AdminRouter(
-            ClockEndpoint(clock, time),
-            TargetStatusOverrides(service, latency),
-            FaultsEndpoint(faults, clock),
-            keys.admin_key,
-            LedgerEndpoint(store),
-        ),
-        Portal(service, keys.api_key, settings.clock, port),
-    )
+    storage = BlobStorage(service, signer)
+    target_status = TargetStatusOverrides(service, latency)
+    admin = AdminRouter(service, ClockEndpoint(clock, time), target_status, faults, keys.admin_key)
+    portal = Portal(service, keys.api_key, settings.clock, port)
+    router = PathRouter(data_plane, storage, admin, portal)
     capacity = Capacity(os.cpu_count() or 1, MemoryPool(settings.max_memory or default_memory_limit()))
     app = build_app(service, pacer, time, router, capacity, lambda: _print_connection_info(port, keys, settings))
     # the HTTP server
@@ -133,6 +131,84 @@ def _serve(settings: Settings) -> None:
         server.run(sockets=[listener])
     finally:
         store.close()
+
+
+class PathRouter:
+    """Dispatch of a request by its path: data plane, blob storage, admin endpoints or portal."""
+
+    def __init__(self, data_plane: DataPlane, storage: BlobStorage, admin: AdminRouter, portal: Portal) -> None:
+        self._data_plane = data_plane
+        self._storage = storage
+        self._admin = admin
+        self._portal = portal
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        try:
+            response = await self._handle(request)
+        except ApiError as error:
+            response = error_response(error)
+        except ClientDisconnect:
+            response = Response(status_code=400)  # never sent: no client waits for it, and nothing was done
+        await response(scope, receive, send)
+
+    async def _handle(self, request: Request) -> ASGIApp:
+        path: str = request.scope["path"]
+        if is_data_plane_path(path):
+            return await self._data_plane.handle(request)
+        if path.startswith("/_admin/"):
+            return await self._admin.handle(request)
+        if path == "/" or path.startswith("/_portal/"):
+            return await self._portal.handle(request)
+        return await self._storage.handle(request)
+
+
+def build_app(
+    service: EmulatorService,
+    pacer: JobPacer,
+    time: VirtualTime | None,
+    router: ASGIApp,
+    capacity: Capacity,
+    ready: Callable[[], None],
+) -> Starlette:
+    """Build the application; it calls `ready` once it can serve, and stops its workers at shutdown.
+
+    `time` is None on the real clock, where a task ends idle sessions periodically. Virtual time ends them as it
+    advances.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        # connect service, pacer and workers, which refer to one another
+        queue = WorkQueue(pacer, capacity, lambda: None if time is None else time.notify_change())
+        pacer.workers = queue
+        service.queue = pacer
+        if time is not None:
+            time.is_computing = lambda: queue.is_computing
+            time.awaits_results = lambda: pacer.awaits_results
+        # continue with what the state folder holds
+        service.end_idle_sessions()
+        ready()
+        await queue.start()
+        for job in service.store.pending_jobs():
+            pacer.add(job)
+        idle_check = asyncio.create_task(_end_idle_sessions_periodically(service)) if time is None else None
+        try:
+            yield
+        finally:
+            if idle_check is not None:
+                idle_check.cancel()
+                with suppress(asyncio.CancelledError):
+                    await idle_check
+            await queue.stop()
+
+    return Starlette(routes=[Route("/{path:path}", router, methods=None)], lifespan=lifespan)
+
+
+async def _end_idle_sessions_periodically(service: EmulatorService) -> None:
+    while True:
+        await asyncio.sleep(IDLE_CHECK_INTERVAL_S - service.clock.now() % IDLE_CHECK_INTERVAL_S)
+        service.end_idle_sessions()
 
 
 class _Server(uvicorn.Server):
@@ -231,8 +307,6 @@ def _build_clock(settings: Settings, store: Store) -> Clock:
 
 
 def _load_fault_plan(path: Path, clock: Clock) -> FaultPlan:
-    from hybridloop.emulator.faults.rules import InvalidFaultPlan, load_fault_plan  # takes half a second to import
-
     try:
         document = load_fault_plan(path)
     except InvalidFaultPlan as error:

@@ -198,7 +198,7 @@ class EmulatorService:
         return task.to_json(), data
 
     def _input(self, request: JobRequest) -> bytes | None:
-        record = self.containers.find(request.container, request.input_blob)
+        record = self.store.blob(request.container, request.input_blob)
         try:
             return None if record is None else self.containers.read(record)
         except FileNotFoundError:  # removed by hand from the state folder
@@ -275,10 +275,6 @@ class EmulatorService:
         for key in cancelled:
             self.queue.drop(key)
 
-    def pending_jobs(self) -> list[StoredJob]:
-        """Return all jobs that have not ended, in the order of submission."""
-        return self.store.pending_jobs()
-
     def end_idle_sessions(self) -> None:
         """End the sessions whose idle time is over, each at its own time on the two-minute grid."""
         now = self.clock.now()
@@ -318,7 +314,6 @@ class EmulatorService:
     def _target(self, target: str, provider: str) -> Target:
         known_target = self.catalogue.find(target, provider)
         if known_target is None:
-            raise ApiError(
-                403, INVALID_JOB, f"Target {target} of provider {provider} is not offered in this workspace."
-            )
+            message = f"Target {target} of provider {provider} is not offered in this workspace."
+            raise ApiError(403, INVALID_JOB, message)
         return known_target

@@ -61,6 +61,12 @@ class Participant:
         """The moment that it waits for; None while it is busy."""
         return None if self.wake_up is None else self.until
 
+    def wake(self) -> None:
+        """End its wait: it is busy now, before its process receives the answer to the wait."""
+        future, self.wake_up = self.wake_up, None
+        if future is not None and not future.done():
+            future.set_result(None)
+
 
 @dataclass(order=True, slots=True)
 class VirtualTimer:
@@ -80,19 +86,14 @@ class VirtualTime:
 
     def __init__(self, clock: VirtualClock, service: TimeDrivenService) -> None:
         self.clock = clock
+        self.participants: dict[str, Participant] = {}  # by id
         self.is_computing: Callable[[], bool] = lambda: False
         self.awaits_results: Callable[[], bool] = lambda: False
         self._changed = asyncio.Event()
         self._service = service
-        self._participants: dict[str, Participant] = {}
         self._timers: list[VirtualTimer] = []
         self._numbers = itertools.count()
         self._is_update_scheduled = False
-
-    @property
-    def participants(self) -> list[Participant]:
-        """All current participants."""
-        return list(self._participants.values())
 
     def call_at(self, moment: float, callback: Callable[[], None]) -> VirtualTimer:
         """Schedule a callback; a moment in the past means as soon as possible."""
@@ -104,28 +105,24 @@ class VirtualTime:
     def join(self, name: str) -> Participant:
         """Add a participant; it is busy, so time stands until it waits."""
         participant = Participant(secrets.token_hex(8), name)
-        self._participants[participant.id] = participant
+        self.participants[participant.id] = participant
         return participant
 
     def leave(self, participant: Participant) -> None:
         """Remove a participant, also one whose process died; time no longer waits for it."""
-        self._participants.pop(participant.id, None)
-        _wake(participant)
+        self.participants.pop(participant.id, None)
+        participant.wake()
         participant.has_left.set()
         self.notify_change()
 
     def close(self) -> None:
         """Remove all participants, at shutdown."""
-        for participant in self.participants:
+        for participant in list(self.participants.values()):
             self.leave(participant)
 
-    def find(self, participant_id: str) -> Participant | None:
-        """Return the participant of that id."""
-        return self._participants.get(participant_id)
-
     async def wait(self, participant: Participant, until: float) -> None:
-        """Wait until the moment or a call of `wake`; an earlier wait of the same participant ends."""
-        _wake(participant)
+        """Wait until the moment or a call of the participant's `wake`; an earlier wait of the same participant ends."""
+        participant.wake()
         if until <= self.clock.now():
             return
         participant.until = until
@@ -136,10 +133,6 @@ class VirtualTime:
         finally:
             if participant.wake_up is future:
                 participant.wake_up = None
-
-    def wake(self, participant: Participant) -> None:
-        """End the participant's wait; it is busy from now on."""
-        _wake(participant)
 
     def notify_change(self) -> None:
         """Check soon whether time can jump, because participants, timers or jobs changed."""
@@ -157,7 +150,7 @@ class VirtualTime:
     def _next_jump(self) -> float | None:
         if self.is_computing():
             return None
-        return next_jump([participant.waits_for for participant in self._participants.values()], self._next_event)
+        return next_jump([participant.waits_for for participant in self.participants.values()], self._next_event)
 
     async def advance(self, moment: float) -> None:
         """Set the time to `moment` whatever participants wait for; the service's events happen in their order."""
@@ -182,19 +175,12 @@ class VirtualTime:
     def _jump(self, moment: float) -> None:
         self._service.advance(self.clock, moment)
         self._run_due_timers()
-        for participant in self._participants.values():
+        for participant in self.participants.values():
             if participant.wake_up is not None and participant.until <= self.clock.now():
-                _wake(participant)
+                participant.wake()
 
     def _run_due_timers(self) -> None:
         while self._timers and self._timers[0].moment <= self.clock.now():
             callback = heapq.heappop(self._timers).callback
             if callback is not None:
                 callback()
-
-
-def _wake(participant: Participant) -> None:
-    """Mark the participant busy now, before its process receives the answer to its wait."""
-    future, participant.wake_up = participant.wake_up, None
-    if future is not None and not future.done():
-        future.set_result(None)

@@ -10,9 +10,8 @@ from typing import Any, Protocol
 
 from hybridloop.emulator.model.billing import Usage
 from hybridloop.emulator.model.job import JobError
-from hybridloop.emulator.simulation.memory import MemoryPool
 from hybridloop.emulator.simulation.protocol import DONE
-from hybridloop.emulator.simulation.worker_process import WorkerDied, WorkerProcess
+from hybridloop.emulator.simulation.worker_process import MemoryPool, WorkerDied, WorkerProcess
 from hybridloop.emulator.store.records import StoredJob
 
 # a further worker takes a second of a core to start: no gain for jobs that wait less than that

@@ -35,7 +35,7 @@ def test_a_result_after_the_cancellation_changes_nothing() -> None:
     harness.service.succeed(job.key, b"{}", USAGE)
     harness.service.fail(job.key, ERROR)
     assert harness.job_status(job) == "Cancelled"
-    assert harness.service.containers.find(job.request.container, "outputData") is None
+    assert harness.service.store.blob(job.request.container, "outputData") is None
     assert harness.service.session("w", harness.session_id).state.failed == 0
 
 

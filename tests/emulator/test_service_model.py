@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 
 from hybridloop.emulator.clock import VirtualClock, format_time
-from hybridloop.emulator.http.views import job_view, session_view
+from hybridloop.emulator.http.data_plane import job_view, session_view
 from hybridloop.emulator.model.billing import Usage
 from hybridloop.emulator.model.errors import ApiError
 from hybridloop.emulator.model.job import JobError
@@ -305,7 +305,7 @@ class SessionsAndJobs(RuleBasedStateMachine):
     def restart(self) -> None:
         self.service = self.new_service()
         live = [job.id for job in self.model.jobs.values() if job.ended is None]
-        assert [job.id for job in self.service.pending_jobs()] == live
+        assert [job.id for job in self.service.store.pending_jobs()] == live
 
     @rule(
         prefix=st.sampled_from(["", "a", "b1"]),

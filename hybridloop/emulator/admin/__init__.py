@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
 
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from hybridloop.emulator.admin.clock import ClockEndpoint
-from hybridloop.emulator.admin.faults import FaultsEndpoint
 from hybridloop.emulator.admin.target_status import TargetStatusOverrides
+from hybridloop.emulator.clock import format_time
+from hybridloop.emulator.faults.plan import ActiveFaults, FaultPlan, Injection
+from hybridloop.emulator.faults.rules import FaultRule, InvalidFaultPlan, parse_fault_plan
 from hybridloop.emulator.http.messages import (
     MAX_JSON_BYTES,
-    error_response,
     json_response,
     keys_match,
     read_body,
@@ -21,24 +23,74 @@ from hybridloop.emulator.http.messages import (
 )
 from hybridloop.emulator.model.errors import ApiError, bad_request, parse_whole_number
 from hybridloop.emulator.model.requests import parse_json_object
+from hybridloop.emulator.service import EmulatorService
 from hybridloop.emulator.store.ledger import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, LedgerQuery, ledger
-from hybridloop.emulator.store.store import LARGEST_KEY, Store
+from hybridloop.emulator.store.store import LARGEST_KEY
 
 CLOCK_PATH = "/_admin/clock"
-FAULTS_PATH = "/_admin/faults"
 
 
-class LedgerEndpoint:
-    """Endpoint `/_admin/ledger`: every accepted job with its cost."""
+class AdminRouter:
+    """Dispatch of requests below `/_admin/`, after a check of the admin key."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(
+        self,
+        service: EmulatorService,
+        clock: ClockEndpoint,
+        target_status: TargetStatusOverrides,
+        faults: ActiveFaults,
+        admin_key: str,
+    ) -> None:
+        self._service = service
+        self._clock = clock
+        self._target_status = target_status
+        self._faults = faults
+        self._admin_key = admin_key
 
-    def handle(self, request: Request) -> Response:
-        """Return the part of the ledger that the request's query selects. Raises ApiError."""
-        if request.method != "GET":
-            raise ApiError(405, "MethodNotAllowed", "The ledger is read-only: use GET.")
-        return json_response(ledger(self._store, parse_ledger_query(request.query_params)))
+    async def handle(self, request: Request) -> ASGIApp:
+        """Return the response to a request. Raises ApiError."""
+        if not keys_match(request.headers.get("x-admin-key"), self._admin_key):
+            return unauthorized_response()
+        path: str = request.scope["path"]
+        if path == CLOCK_PATH or path.startswith(f"{CLOCK_PATH}/"):
+            return await self._clock.handle(request, path.removeprefix(CLOCK_PATH))
+        match path:
+            case "/_admin/faults":
+                return json_response(_plan_view(await self._fault_plan(request)))
+            case "/_admin/faults/log" if request.method == "GET":
+                plan = self._faults.plan
+                return json_response({"injected": plan.injected, "log": [_injection_view(i) for i in plan.log]})
+            case "/_admin/ledger" if request.method == "GET":
+                return json_response(ledger(self._service.store, parse_ledger_query(request.query_params)))
+            case "/_admin/ledger":
+                raise ApiError(405, "MethodNotAllowed", "The ledger is read-only: use GET.")
+            case "/_admin/targets":
+                return json_response(await self._target_availability(request))
+            case _:
+                raise ApiError(404, "NotFound", "No endpoint has this path.")
+
+    async def _fault_plan(self, request: Request) -> FaultPlan:
+        """Return the fault plan in force, after the request has set or removed it."""
+        if request.method == "POST":
+            try:
+                document = parse_fault_plan(await read_body(request, MAX_JSON_BYTES))
+            except InvalidFaultPlan as error:
+                raise bad_request(str(error), "InvalidFaultPlan") from None
+            self._faults.plan = FaultPlan(document.rules, document.seed, self._service.clock.now())
+        elif request.method == "DELETE":
+            self._faults.plan = FaultPlan((), 0, self._service.clock.now())
+        elif request.method != "GET":
+            message = "Read the fault plan with GET, set it with POST, remove it with DELETE."
+            raise ApiError(405, "MethodNotAllowed", message)
+        return self._faults.plan
+
+    async def _target_availability(self, request: Request) -> dict[str, Any]:
+        if request.method == "POST":
+            body = await read_body(request, MAX_JSON_BYTES)
+            self._target_status.change(parse_json_object(body, "map of target statuses"))
+        elif request.method != "GET":
+            raise ApiError(405, "MethodNotAllowed", "Read target status with GET, and set it with POST.")
+        return self._target_status.view()
 
 
 def parse_ledger_query(parameters: Mapping[str, str]) -> LedgerQuery:
@@ -51,47 +103,26 @@ def parse_ledger_query(parameters: Mapping[str, str]) -> LedgerQuery:
     return LedgerQuery(parameters.get("run") or None, parameters.get("session") or None, top, after)
 
 
-class AdminRouter:
-    """Dispatch of requests below `/_admin/`, after a check of the admin key."""
+def _plan_view(plan: FaultPlan) -> dict[str, Any]:
+    return {"seed": plan.seed, "rules": [_rule_view(rule) for rule in plan.rules], "injected": plan.injected}
 
-    def __init__(
-        self,
-        clock: ClockEndpoint,
-        target_status: TargetStatusOverrides,
-        faults: FaultsEndpoint,
-        admin_key: str,
-        ledger: LedgerEndpoint,
-    ) -> None:
-        self._clock = clock
-        self._target_status = target_status
-        self._faults = faults
-        self._admin_key = admin_key
-        self._ledger = ledger
 
-    async def handle(self, request: Request) -> ASGIApp:
-        """Return the response to a request."""
-        if not keys_match(request.headers.get("x-admin-key"), self._admin_key):
-            return unauthorized_response()
-        path: str = request.scope["path"]
-        try:
-            if path == CLOCK_PATH or path.startswith(f"{CLOCK_PATH}/"):
-                return await self._clock.handle(request, path.removeprefix(CLOCK_PATH))
-            if path == FAULTS_PATH or path.startswith(f"{FAULTS_PATH}/"):
-                return await self._faults.handle(request, path.removeprefix(FAULTS_PATH))
-            if path == "/_admin/ledger":
-                return self._ledger.handle(request)
-            if path == "/_admin/targets":
-                return await self._handle_targets(request)
-            raise ApiError(404, "NotFound", "No endpoint has this path.")
-        except ApiError as error:
-            return error_response(error)
-        except ClientDisconnect:
-            return Response(status_code=400)  # never sent: the client has disconnected
+def _rule_view(rule: FaultRule) -> dict[str, Any]:
+    """Return the rule as JSON, without the settings that have their defaults."""
+    defaults = {field.name: field.default for field in fields(rule)}
+    return {name: value for name, value in asdict(rule).items() if value != defaults[name]}
 
-    async def _handle_targets(self, request: Request) -> Response:
-        if request.method == "POST":
-            body = await read_body(request, MAX_JSON_BYTES)
-            self._target_status.change(parse_json_object(body, "map of target statuses"))
-        elif request.method != "GET":
-            raise ApiError(405, "MethodNotAllowed", "Read target status with GET, and set it with POST.")
-        return json_response(self._target_status.view())
+
+def _injection_view(injection: Injection) -> dict[str, Any]:
+    call = injection.call
+    return {
+        "number": injection.number,
+        "time": format_time(injection.moment),
+        "rule": injection.rule,
+        "fault": injection.fault,
+        "operation": call.operation,
+        "method": call.method,
+        "path": call.path,
+        "job": call.job_id or None,
+        "session": call.session_id or None,
+    }

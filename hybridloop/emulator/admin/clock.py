@@ -14,7 +14,7 @@ from hybridloop.emulator.clock import Clock, format_time, parse_time
 from hybridloop.emulator.http.messages import MAX_JSON_BYTES, json_response, read_body, wait_unless_disconnected
 from hybridloop.emulator.model.errors import ApiError, bad_request, not_found
 from hybridloop.emulator.model.requests import parse_json_object
-from hybridloop.emulator.virtual_time import Participant, VirtualTime
+from hybridloop.emulator.virtual_time import VirtualTime
 
 MAX_ADVANCE_S = 100 * 365 * 86_400.0  # by one call
 MAX_TIME = 2.2e11  # seconds since 1970: the year 8941, before the date formats overflow
@@ -49,28 +49,26 @@ class ClockEndpoint:
         document = parse_json_object(body, "clock request")
         if path == "/participants":
             return Membership(self._time, _parse_name(document))
-        participant = self._participant(self._time, document)
-        if path == "/wake":
-            self._time.wake(participant)
-        else:
-            await _wait(self._time, participant, _parse_until(document), request)
-        return json_response({"seconds": self._clock.now()})
-
-    def _participant(self, time: VirtualTime, document: dict[str, Any]) -> Participant:
-        participant = time.find(str(document.get("participant")))
+        participant = self._time.participants.get(str(document.get("participant")))
         if participant is None:
             raise not_found("That participant")
-        return participant
+        if path == "/wake":
+            participant.wake()
+        else:  # a client that disconnects while it waits is busy again
+            waiting = self._time.wait(participant, _parse_until(document))
+            await wait_unless_disconnected(waiting, request.receive())
+        return json_response({"seconds": self._clock.now()})
 
     def _state_response(self) -> Response:
         now = self._clock.now()
         state: dict[str, Any] = {"now": format_time(now), "seconds": now, "clock": "real"}
         if self._time is not None:
-            waits = [(participant.name, participant.waits_for) for participant in self._time.participants]
+            waits = [(participant.name, participant.waits_for) for participant in self._time.participants.values()]
             state["clock"] = "virtual"
             state["computing"] = self._time.is_computing()
             state["participants"] = [
-                {"name": name, "busy": until is None, "until": _finite_or_none(until)} for name, until in waits
+                {"name": name, "busy": until is None, "until": None if until == math.inf else until}
+                for name, until in waits
             ]
         return json_response(state)
 
@@ -99,11 +97,6 @@ class Membership:
             self._time.leave(participant)
 
 
-async def _wait(time: VirtualTime, participant: Participant, until: float, request: Request) -> None:
-    """Wait until the moment; a client that disconnects is busy again."""
-    await wait_unless_disconnected(time.wait(participant, until), request.receive())
-
-
 def _parse_until(document: dict[str, Any]) -> float:
     """Return the moment to wait for, in seconds since 1970; infinity for null. Raises ApiError."""
     until = document.get("until")
@@ -119,10 +112,6 @@ def _parse_name(document: dict[str, Any]) -> str:
     if not isinstance(name, str) or len(name) > MAX_NAME_LENGTH:
         raise bad_request(f"name must be a string of at most {MAX_NAME_LENGTH} characters.", "InvalidName")
     return name
-
-
-def _finite_or_none(moment: float | None) -> float | None:
-    return moment if moment is not None and math.isfinite(moment) else None
 
 
 def _parse_advance(body: bytes, now: float) -> float:

@@ -8,15 +8,17 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
+import struct
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import uvicorn
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hybridloop.emulator.faults.connections import Connections
 from hybridloop.emulator.faults.plan import ActiveFaults
 from hybridloop.emulator.faults.responses import (
     BufferedResponse,
@@ -109,6 +111,39 @@ _FATES = {
     Fault.JOB_CANCELLED: OutcomeKind.IS_CANCELLED,
 }
 _SESSION_ENDS = {Fault.SESSION_TIMES_OUT: SessionStatus.TIMED_OUT, Fault.SESSION_FAILS: SessionStatus.FAILED}
+
+
+NO_LINGER = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 seconds: close sends RST and drops unsent data
+
+
+class Connections:
+    """Open connections of a running server."""
+
+    def __init__(self, server: uvicorn.Server) -> None:
+        self._server = server
+
+    def reset(self, scope: Scope) -> None:
+        """Reset the request's connection; data that the client has not read yet is lost.
+
+        Raises ConnectionError if the client has disconnected.
+        """
+        transport = self._transport(scope)
+        connection = transport.get_extra_info("socket")
+        if connection is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+        transport.abort()
+
+    def close(self, scope: Scope) -> None:
+        """Close the request's connection after all written data is sent. Raises ConnectionError as `reset` does."""
+        self._transport(scope).close()
+
+    def _transport(self, scope: Scope) -> asyncio.Transport:
+        client = tuple(scope["client"])
+        for connection in self._server.server_state.connections:
+            transport = connection.transport
+            if transport is not None and transport.get_extra_info("peername") == client:
+                return transport
+        raise ConnectionError("the client has disconnected")
 
 
 class FaultMiddleware:

@@ -10,15 +10,14 @@ from email.utils import formatdate
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
-from hybridloop.emulator.clock import Clock
 from hybridloop.emulator.http.messages import MAX_JSON_BYTES, MAX_UPLOAD_BYTES, read_body
 from hybridloop.emulator.http.sas import STORAGE_API_VERSION, SasSigner
 from hybridloop.emulator.model.errors import ApiError
 from hybridloop.emulator.model.requests import CONTAINER_NAME, is_valid_blob_name
-from hybridloop.emulator.store.blobs import Containers
+from hybridloop.emulator.service import EmulatorService
 from hybridloop.emulator.store.records import StoredBlob
 
 BLOB_PATH = re.compile(r"/([^/]+)/([^/]+)(?:/(.+))?")
@@ -35,41 +34,28 @@ ERROR_MESSAGES = {
 }
 
 
-class StorageError(Exception):
-    """An error of a storage request, with its HTTP status, error code and headers."""
-
-    def __init__(self, status: int, code: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(status, code, headers)
-        self.status = status
-        self.code = code
-        self.headers = headers or {}
-
-
 class BlobStorage:
     """Endpoints below `/{container}/{container}`; every request needs a SAS query."""
 
-    def __init__(self, containers: Containers, signer: SasSigner, clock: Clock) -> None:
-        self._containers = containers
-        self._clock = clock
+    def __init__(self, service: EmulatorService, signer: SasSigner) -> None:
+        self._containers = service.containers
+        self._store = service.store
+        self._clock = service.clock
         self._signer = signer
 
     async def handle(self, request: Request) -> Response:
         """Return the response to a request."""
         try:
             response = await self._handle(request)
-        except StorageError as error:
-            response = storage_error_response(error.status, error.code, request.method, error.headers)
         except ApiError as error:
             response = storage_error_response(error.status, error.code, request.method)
-        except ClientDisconnect:
-            return Response(status_code=400)  # never sent: the client disconnected, and nothing was stored
         response.headers["x-ms-version"] = STORAGE_API_VERSION
         return response
 
     async def _handle(self, request: Request) -> Response:
         match = BLOB_PATH.fullmatch(request.scope["path"])
         if match is None or match[1] != match[2] or CONTAINER_NAME.fullmatch(match[1]) is None:
-            raise StorageError(404, "ResourceNotFound")
+            raise ApiError(404, "ResourceNotFound")
         container, blob = match[1], match[3]
         query = request.query_params
         if blob is None:
@@ -79,32 +65,32 @@ class BlobStorage:
             return self._download(request, container, blob)
         if request.method == "PUT":
             return await self._put(request, container, blob, query)
-        raise StorageError(405, "UnsupportedHttpVerb")
+        raise ApiError(405, "UnsupportedHttpVerb")
 
     def _check(self, query: Mapping[str, str], container: str, blob: str | None, needed: str) -> None:
         error_code = self._signer.check(query, container, blob, needed, self._clock.now())
         if error_code is not None:
-            raise StorageError(403, error_code)
+            raise ApiError(403, error_code)
 
     def _container(self, request: Request, container: str, query: Mapping[str, str]) -> Response:
         if query.get("restype") != "container":
-            raise StorageError(400, "InvalidQueryParameterValue")
+            raise ApiError(400, "InvalidQueryParameterValue")
         if request.method == "PUT":
             self._check(query, container, None, "cw")
             if not self._containers.ensure(container):
-                raise StorageError(409, "ContainerAlreadyExists")
+                raise ApiError(409, "ContainerAlreadyExists")
             return Response(status_code=201)
         if request.method not in ("GET", "HEAD"):
-            raise StorageError(405, "UnsupportedHttpVerb")
+            raise ApiError(405, "UnsupportedHttpVerb")
         self._check(query, container, None, "l" if query.get("comp") == "list" else "rl")
-        if not self._containers.exists(container):
-            raise StorageError(404, "ContainerNotFound")
+        if not self._store.has_container(container):
+            raise ApiError(404, "ContainerNotFound")
         if query.get("comp") == "list":
             return self._list(container, query.get("prefix", ""))
         return Response(headers={"ETag": '"0x1"', "Last-Modified": _http_date(self._clock.now())})
 
     def _list(self, container: str, prefix: str) -> Response:
-        items = "".join(_list_entry(blob) for blob in self._containers.blobs(container, prefix))
+        items = "".join(_list_entry(blob) for blob in self._store.blobs(container, prefix))
         text = (
             f'<?xml version="1.0" encoding="utf-8"?><EnumerationResults ContainerName="{container}">'
             f"<Prefix>{escape(prefix)}</Prefix><Blobs>{items}</Blobs><NextMarker /></EnumerationResults>"
@@ -112,10 +98,10 @@ class BlobStorage:
         return Response(text, media_type="application/xml")
 
     def _download(self, request: Request, container: str, blob: str) -> Response:
-        record = self._containers.find(container, blob)
+        record = self._store.blob(container, blob)
         if record is None:
-            has_container = self._containers.exists(container)
-            raise StorageError(404, "BlobNotFound" if has_container else "ContainerNotFound")
+            has_container = self._store.has_container(container)
+            raise ApiError(404, "BlobNotFound" if has_container else "ContainerNotFound")
         headers = _properties(record)
         if request.method == "HEAD":
             return Response(headers={**headers, "Content-Length": str(record.size)})
@@ -126,7 +112,8 @@ class BlobStorage:
         match = RANGE_HEADER.fullmatch(byte_range)
         start = int(match[1]) if match else 0
         if match is None or start >= record.size or (match[2] and int(match[2]) < start):
-            raise StorageError(416, "InvalidRange", {"Content-Range": f"bytes */{record.size}"})
+            content_range = {"Content-Range": f"bytes */{record.size}"}
+            return storage_error_response(416, "InvalidRange", request.method, content_range)
         end = min(int(match[2]), record.size - 1) if match[2] else record.size - 1
         headers["Content-Range"] = f"bytes {start}-{end}/{record.size}"
         return Response(data[start : end + 1], 206, headers)
@@ -135,22 +122,22 @@ class BlobStorage:
         # permission, name and body
         self._check(query, container, blob, "cw")
         if not is_valid_blob_name(blob):
-            raise StorageError(400, "InvalidResourceName")
+            raise ApiError(400, "InvalidResourceName")
         component = query.get("comp")
         data = await read_body(request, MAX_JSON_BYTES if component == "blocklist" else MAX_UPLOAD_BYTES)
-        if not self._containers.exists(container):
-            raise StorageError(404, "ContainerNotFound")
+        if not self._store.has_container(container):
+            raise ApiError(404, "ContainerNotFound")
         # a block of a blob
         if component == "block":
             self._containers.put_block(container, blob, _block_id(query.get("blockid", "")), data)
             return Response(status_code=201)
         # a whole blob, or the list of its blocks
         if component not in (None, "", "blocklist"):
-            raise StorageError(400, "InvalidQueryParameterValue")
+            raise ApiError(400, "InvalidQueryParameterValue")
         if component != "blocklist" and request.headers.get("x-ms-blob-type") != "BlockBlob":
-            raise StorageError(400, "InvalidHeaderValue")
-        if request.headers.get("if-none-match") == "*" and self._containers.find(container, blob):
-            raise StorageError(409, "BlobAlreadyExists")
+            raise ApiError(400, "InvalidHeaderValue")
+        if request.headers.get("if-none-match") == "*" and self._store.blob(container, blob):
+            raise ApiError(409, "BlobAlreadyExists")
         blocks = _block_ids(data) if component == "blocklist" else []
         if component == "blocklist":
             data = self._containers.join_blocks(container, blob, blocks)
@@ -187,19 +174,19 @@ def _block_id(text: str) -> str:
     try:
         identity = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise StorageError(400, "InvalidQueryParameterValue") from None
+        raise ApiError(400, "InvalidQueryParameterValue") from None
     if not 1 <= len(identity) <= 64:
-        raise StorageError(400, "InvalidQueryParameterValue")
+        raise ApiError(400, "InvalidQueryParameterValue")
     return identity.hex()
 
 
 def _block_ids(body: bytes) -> list[str]:
     if b"<!" in body:  # refuse document type definitions, which XML bombs need
-        raise StorageError(400, "InvalidXmlDocument")
+        raise ApiError(400, "InvalidXmlDocument")
     try:
         root = ElementTree.fromstring(body)
     except ElementTree.ParseError:
-        raise StorageError(400, "InvalidXmlDocument") from None
+        raise ApiError(400, "InvalidXmlDocument") from None
     return [_block_id((element.text or "").strip()) for element in root]
 
 
@@ -212,6 +199,4 @@ def storage_error_response(status: int, code: str, method: str, headers: Mapping
     message = ERROR_MESSAGES.get(code, "The request is not supported or not well formed.")
     text = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'
     content = "" if method == "HEAD" else text
-    response = Response(content, status, media_type="application/xml", headers=dict(headers or {}))
-    response.headers["x-ms-error-code"] = code
-    return response
+    return Response(content, status, {**(headers or {}), "x-ms-error-code": code}, "application/xml")

@@ -10,9 +10,9 @@ SESSION_ENDED_MESSAGE = (
 
 
 class ApiError(Exception):
-    """An error response: the HTTP status, and the error's code and message."""
+    """An error response: the HTTP status, and the error's code and message; storage has a message for each code."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str = "") -> None:
         super().__init__(status, code, message)
         self.status = status
         self.code = code
@@ -33,11 +33,11 @@ def parse_whole_number(name: str, text: str | None, default: int, most: int) -> 
     return int(text)
 
 
-def not_found(what: str) -> ApiError:
+def not_found(description: str) -> ApiError:
     """Return a 404 error; `description` begins the message."""
-    return ApiError(404, "NotFound", f"{what} was not found.")
+    return ApiError(404, "NotFound", f"{description} was not found.")
 
 
-def conflict(what: str) -> ApiError:
+def conflict(description: str) -> ApiError:
     """Return a 409 error: the id in `description` is taken, with other content."""
-    return ApiError(409, "Conflict", f"{what} already exists with other content.")
+    return ApiError(409, "Conflict", f"{description} already exists with other content.")

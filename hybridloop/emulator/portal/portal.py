@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from hybridloop.emulator.http.messages import keys_match, read_body
@@ -103,8 +103,6 @@ class Portal:
             raise ApiError(405, "MethodNotAllowed", "Pages support GET, buttons POST.")
         except ApiError as error:
             return self._page("error.html", sign_in, {"error": error}, error.status)
-        except ClientDisconnect:
-            return Response(status_code=400)  # never sent: the client has disconnected
 
     def _get(self, request: Request, sign_in: SignIn | None) -> Response:
         if sign_in is None:
@@ -122,19 +120,15 @@ class Portal:
     async def _post(self, request: Request, sign_in: SignIn | None) -> Response:
         # CSRF checks, and sign-in
         if request.headers.get("origin") != f"http://{request.headers.get('host')}":
-            raise ApiError(
-                403, "Forbidden", "This form was not sent by a page of this service, and nothing was changed."
-            )
+            message = "This form was not sent by a page of this service, and nothing was changed."
+            raise ApiError(403, "Forbidden", message)
         form = _form(await read_body(request, MAX_FORM_BYTES))
         path: str = request.scope["path"]
         if sign_in is None or "key" in form:
             return self._sign_in(request, form)
         if not keys_match(form.get("form_token"), sign_in.form_token):
-            raise ApiError(
-                403,
-                "Forbidden",
-                "This form belongs to another sign-in, and nothing was changed. Go back and reload the page.",
-            )
+            message = "This form belongs to another sign-in, and nothing was changed. Go back and reload the page."
+            raise ApiError(403, "Forbidden", message)
         # the actions
         if path == f"{PORTAL_PREFIX}/sign-out":
             self._sign_ins.remove(sign_in)
@@ -212,7 +206,7 @@ class Portal:
 
     def _blob(self, container: str, name: str) -> bytes | None:
         """Return a blob's content; a note with its size if it is too large for a page; None if there is none."""
-        record = self._service.containers.find(container, name)
+        record = self._service.store.blob(container, name)
         if record is None:
             return None
         if record.size > MAX_OUTPUT_BYTES:

@@ -90,18 +90,6 @@ class Containers:
         self._contents.write(container, name, data)
         return self.record(container, name, data, "application/json", "")
 
-    def find(self, container: str, name: str) -> StoredBlob | None:
-        """Return the blob's properties; None if there is no such blob."""
-        return self._store.blob(container, name)
-
-    def exists(self, container: str) -> bool:
-        """Return True if the container exists."""
-        return self._store.has_container(container)
-
-    def blobs(self, container: str, prefix: str) -> list[StoredBlob]:
-        """Return the container's blobs with the name prefix, in the order of names."""
-        return self._store.blobs(container, prefix)
-
     def ensure(self, container: str) -> bool:
         """Create the container; False if it existed."""
         with self._store.transaction():
@@ -120,7 +108,7 @@ class Containers:
         self._contents.write(container, _block_name(name, block), data)
 
     def join_blocks(self, container: str, name: str, blocks: Sequence[str]) -> bytes:
-        """Return the content of the blocks, concatenated in their order; raises ServiceFault for a missing one."""
+        """Return the content of the blocks, concatenated in their order; raises ApiError (400) for a missing one."""
         try:
             return b"".join(self._contents.read(container, _block_name(name, block)) for block in blocks)
         except (KeyError, FileNotFoundError):

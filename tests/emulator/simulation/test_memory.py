@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybridloop.emulator.settings import Settings, parse_memory_size
-from hybridloop.emulator.simulation.memory import MemoryPool
-from hybridloop.emulator.simulation.worker_process import WorkerDied, acquire_memory
+from hybridloop.emulator.simulation.worker_process import MemoryPool, WorkerDied, acquire_memory
 from tests.conftest import Emulator
 from tests.emulator.http_helpers import ASYMMETRIC_QIR, Caller
 
