@@ -18,42 +18,38 @@ AER_GATES = frozenset(
 NO_LABELS: Mapping[int, str] = {}
 
 
-class GateLibrary:
-    """Qiskit's standard gates by name, IonQ's native gates, and standard gates with added controls ("cch")."""
+_STANDARD_GATES = get_standard_gate_name_mapping()
+_GATE_CLASSES = {name: gate.base_class for name, gate in _STANDARD_GATES.items()}
+# numbers of angles and qubits of Qiskit's standard gates
+GATE_SIZES: dict[str, tuple[int, int]] = {n: (len(gate.params), gate.num_qubits) for n, gate in _STANDARD_GATES.items()}
 
-    def __init__(self) -> None:
-        self._standard = {name: gate.base_class for name, gate in get_standard_gate_name_mapping().items()}
 
-    def append(
-        self,
-        circuit: QuantumCircuit,
-        instruction: Instruction,
-        qubits: Sequence[int],
-        labels: Mapping[int, str] = NO_LABELS,
-    ) -> None:
-        """Append a gate on the circuit's `qubits`, controls first; a barrier adds nothing.
+def append_gate(
+    circuit: QuantumCircuit, instruction: Instruction, qubits: Sequence[int], labels: Mapping[int, str] = NO_LABELS
+) -> None:
+    """Append a gate on the circuit's `qubits`, controls first; a barrier adds nothing.
 
-        `labels` are gate labels by the number of qubits. Aer finds a gate's noise by its label.
-        """
-        name = instruction.name
-        if name == "barrier":
-            return
-        label = labels.get(len(qubits))
-        if name in AER_GATES:
-            gate_class = self._standard[name]
-            gate = gate_class(*instruction.angles) if label is None else gate_class(*instruction.angles, label=label)
-            # without the checks of `append`: the format's parser has made them
-            circuit._append(gate, tuple(circuit.qubits[q] for q in qubits), ())
-            return
-        # any other gate as a matrix
-        if name in IONQ_NATIVE_GATES:
-            matrix = IONQ_NATIVE_GATES[name](*instruction.angles)
-        else:
-            base = name.lstrip("c")
-            matrix = controlled_matrix(
-                self._standard[base](*instruction.angles).to_matrix(), controls=len(name) - len(base)
-            )
-        circuit.append(UnitaryGate(matrix, label=label), list(qubits))
+    The gate is one of Qiskit's standard gates, one of them with added controls ("cch"), or a native gate of IonQ.
+    `labels` are gate labels by the number of qubits. Aer finds a gate's noise by its label.
+    """
+    name = instruction.name
+    if name == "barrier":
+        return
+    label = labels.get(len(qubits))
+    if name in AER_GATES:
+        gate_class = _GATE_CLASSES[name]
+        gate = gate_class(*instruction.angles) if label is None else gate_class(*instruction.angles, label=label)
+        # without the checks of `append`: the format's parser has made them
+        circuit._append(gate, tuple(circuit.qubits[q] for q in qubits), ())
+        return
+    # any other gate as a matrix
+    if name in IONQ_NATIVE_GATES:
+        matrix = IONQ_NATIVE_GATES[name](*instruction.angles)
+    else:
+        base = name.lstrip("c")
+        matrix = _GATE_CLASSES[base](*instruction.angles).to_matrix()
+        matrix = controlled_matrix(matrix, controls=len(name) - len(base))
+    circuit.append(UnitaryGate(matrix, label=label), list(qubits))
 
 
 def controlled_matrix(matrix: NDArray[np.complex128], controls: int) -> NDArray[np.complex128]:
@@ -92,9 +88,6 @@ def zz_matrix(angle: float) -> NDArray[np.complex128]:
 
 
 # IonQ, "Getting started with native gates": https://docs.ionq.com/guides/getting-started-with-native-gates
-IONQ_NATIVE_GATES: dict[str, Callable[..., NDArray[np.complex128]]] = {
-    "gpi": gpi_matrix,
-    "gpi2": gpi2_matrix,
-    "ms": ms_matrix,
-    "zz": zz_matrix,
-}
+IONQ_NATIVE_GATES: dict[str, Callable[..., NDArray[np.complex128]]] = dict(
+    gpi=gpi_matrix, gpi2=gpi2_matrix, ms=ms_matrix, zz=zz_matrix
+)

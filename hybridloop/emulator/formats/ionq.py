@@ -7,36 +7,19 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from hybridloop.emulator.model.program import MEASURE, Instruction, JobInputError, OutputBit, OutputList, Program
+from hybridloop.emulator.model.program import MEASURE, Instruction, JobInputError, OutputList, Program
 
 INVALID_INPUT = "InvalidInputData"
 MAX_QUBITS = 4096
 MAX_CONTROLS = 7  # of one gate, the limit of IonQ's API
 
-SINGLE_QUBIT_GATES = {
-    "x": "x",
-    "y": "y",
-    "z": "z",
-    "h": "h",
-    "s": "s",
-    "si": "sdg",
-    "t": "t",
-    "ti": "tdg",
-    "v": "sx",
-    "vi": "sxdg",
-    "not": "x",
-    "id": "id",
-}
-ROTATIONS = frozenset(("rx", "ry", "rz"))
+ROTATIONS = {"rx": "rx", "ry": "ry", "rz": "rz"}
 PAIR_ROTATIONS = {"xx": "rxx", "yy": "ryy", "zz": "rzz"}
-CONTROLLED_GATES = {
-    "cnot": "x",
-    "x": "x",
-    "y": "y",
-    "z": "z",
-    "h": "h",
-    "not": "x",
-}
+CONTROLLABLE = {"x": "x", "y": "y", "z": "z", "h": "h", "not": "x"}
+PHASES = {"s": "s", "si": "sdg", "t": "t", "ti": "tdg", "v": "sx", "vi": "sxdg", "id": "id"}
+# IonQ's name -> Qiskit's name of the gate or, with controls, of the gate that they control; by the number of targets
+GATES = {1: CONTROLLABLE | PHASES | ROTATIONS, 2: PAIR_ROTATIONS | {"swap": "swap"}}
+CONTROLLED_GATES = {1: CONTROLLABLE | {"cnot": "x"} | ROTATIONS, 2: {"swap": "swap"}}
 NATIVE_GATES = ("gpi", "gpi2", "ms", "zz")
 
 
@@ -56,8 +39,7 @@ def parse_ionq_circuit(data: bytes) -> Program:
         raise JobInputError(INVALID_INPUT, f"`qubits` must be between 1 and {MAX_QUBITS}, not {num_qubits}")
     instructions = [_instruction(gate, number, num_qubits) for number, gate in enumerate(gates)]
     instructions += [Instruction(MEASURE, (qubit,), result=qubit) for qubit in range(num_qubits)]
-    output = OutputList(tuple(OutputBit(qubit) for qubit in range(num_qubits)))
-    return Program(tuple(instructions), output, num_qubits, num_qubits)
+    return Program(tuple(instructions), OutputList(tuple(range(num_qubits))), num_qubits, num_qubits)
 
 
 def _instruction(gate: Any, index: int, num_qubits: int) -> Instruction:
@@ -75,24 +57,14 @@ def _instruction(gate: Any, index: int, num_qubits: int) -> Instruction:
     # native gates; "zz" with a rotation is the abstract gate of that name
     if name in NATIVE_GATES and not controls and "rotation" not in gate:
         return _native_instruction(gate, name, targets, index)
-    # gates on one target
-    if controls and len(targets) == 1 and name in CONTROLLED_GATES:
-        return Instruction("c" * len(controls) + CONTROLLED_GATES[name], qubits)
-    if controls and len(targets) == 1 and name in ROTATIONS:
-        return Instruction("c" * len(controls) + name, qubits, (_finite_number(gate, "rotation", index),))
-    if not controls and len(targets) == 1 and name in ROTATIONS:
-        return Instruction(name, targets, (_finite_number(gate, "rotation", index),))
-    if not controls and len(targets) == 1 and name in SINGLE_QUBIT_GATES:
-        return Instruction(SINGLE_QUBIT_GATES[name], targets)
-    # gates on two targets
-    if len(targets) == 2 and name == "swap":
-        return Instruction("c" * len(controls) + "swap", qubits)
-    if not controls and len(targets) == 2 and name in PAIR_ROTATIONS:
-        return Instruction(PAIR_ROTATIONS[name], targets, (_finite_number(gate, "rotation", index),))
-    raise JobInputError(
-        INVALID_INPUT,
-        f"gate {index} ({name!r} with {len(controls)} controls and {len(targets)} targets) is not an IonQ gate",
-    )
+    # abstract gates
+    base = (CONTROLLED_GATES if controls else GATES).get(len(targets), {}).get(name)
+    if base is None:
+        operands = f"{len(controls)} controls and {len(targets)} targets"
+        raise JobInputError(INVALID_INPUT, f"gate {index} ({name!r} with {operands}) is not an IonQ gate")
+    is_rotation = name in ROTATIONS or name in PAIR_ROTATIONS
+    angles = (_finite_number(gate, "rotation", index),) if is_rotation else ()
+    return Instruction("c" * len(controls) + base, qubits, angles)
 
 
 def _native_instruction(gate: Mapping[str, Any], name: str, targets: tuple[int, ...], index: int) -> Instruction:
@@ -105,9 +77,8 @@ def _native_instruction(gate: Mapping[str, Any], name: str, targets: tuple[int, 
         turns = [_finite_number({"phase": phase}, "phase", index) for phase in phases]
         angle = _finite_number(gate, "angle", index) if "angle" in gate else 0.25
         return Instruction("ms", targets, (math.tau * turns[0], math.tau * turns[1], math.tau * angle))
-    raise JobInputError(
-        INVALID_INPUT, f"gate {index} ({name}) lacks its phases or angle, or has a wrong number of targets"
-    )
+    problem = f"gate {index} ({name}) lacks its phases or angle, or has a wrong number of targets"
+    raise JobInputError(INVALID_INPUT, problem)
 
 
 def _qubits(gate: Mapping[str, Any], singular: str, plural: str) -> tuple[int, ...]:

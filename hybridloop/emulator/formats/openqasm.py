@@ -21,7 +21,6 @@ from hybridloop.emulator.model.program import (
     RESET,
     Instruction,
     JobInputError,
-    OutputBit,
     OutputList,
     Program,
     Register,
@@ -57,7 +56,7 @@ def parse_openqasm(data: bytes) -> Program:
     except QiskitError as error:  # an angle that a gate definition computes has no value
         raise JobInputError(INVALID_QASM, f"the input is not an OpenQASM 2 program: {error}") from error
     registers = tuple(Register(r.name, tuple(bits[bit] for bit in r)) for r in circuit.cregs)
-    output = OutputList(tuple(OutputBit(number) for number in range(circuit.num_clbits)))
+    output = OutputList(tuple(range(circuit.num_clbits)))
     return Program(tuple(expansion.instructions), output, circuit.num_qubits, circuit.num_clbits, registers)
 
 
@@ -96,7 +95,6 @@ class _GateExpansion:
         self._definitions: dict[tuple[object, ...], list[tuple[Any, tuple[int, ...]]]] = {}
 
     def append(self, instruction: CircuitInstruction, qubits: Mapping[Any, int], bits: Mapping[Clbit, int]) -> None:
-        """Append an instruction; the mappings number its qubits and bits."""
         operands = tuple(qubits[qubit] for qubit in instruction.qubits)
         if instruction.name == MEASURE:
             self.instructions.append(Instruction(MEASURE, operands, result=bits[instruction.clbits[0]]))

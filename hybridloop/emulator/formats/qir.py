@@ -15,6 +15,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from hybridloop.emulator.formats.gates import GATE_SIZES
 from hybridloop.emulator.model.program import (
     BARRIER,
     MEASURE,
@@ -22,7 +23,6 @@ from hybridloop.emulator.model.program import (
     Instruction,
     JobInputError,
     Output,
-    OutputBit,
     OutputList,
     Program,
 )
@@ -165,32 +165,11 @@ class _ControlFlow:
 
 OutputRecord = int | tuple[bool, int]  # a result's number, or a list: is_tuple and its length
 
-# QIR name -> (Qiskit's name, number of angles, number of qubits); the angles come first in a call
-GATES: dict[str, tuple[str, int, int]] = {
-    "h__body": ("h", 0, 1),
-    "x__body": ("x", 0, 1),
-    "y__body": ("y", 0, 1),
-    "z__body": ("z", 0, 1),
-    "i__body": ("id", 0, 1),
-    "id__body": ("id", 0, 1),
-    "s__body": ("s", 0, 1),
-    "s__adj": ("sdg", 0, 1),
-    "t__body": ("t", 0, 1),
-    "t__adj": ("tdg", 0, 1),
-    "sx__body": ("sx", 0, 1),
-    "sx__adj": ("sxdg", 0, 1),
-    "rx__body": ("rx", 1, 1),
-    "ry__body": ("ry", 1, 1),
-    "rz__body": ("rz", 1, 1),
-    "cx__body": ("cx", 0, 2),
-    "cnot__body": ("cx", 0, 2),
-    "cy__body": ("cy", 0, 2),
-    "cz__body": ("cz", 0, 2),
-    "swap__body": ("swap", 0, 2),
-    "rxx__body": ("rxx", 1, 2),
-    "ryy__body": ("ryy", 1, 2),
-    "rzz__body": ("rzz", 1, 2),
-    "ccx__body": ("ccx", 0, 3),
+# QIR name -> Qiskit's name; in a call, the angles come before the qubits
+GATES: dict[str, str] = {
+    **{f"{name}__body": name for name in "h x y z id s t sx rx ry rz cx cy cz swap rxx ryy rzz ccx".split()},
+    **{f"{name}__adj": f"{name}dg" for name in ("s", "t", "sx")},
+    **{"i__body": "id", "cnot__body": "cx"},
 }
 MEASUREMENTS = {"m__body": False, "mz__body": False, "mresetz__body": True}  # name -> whether a reset follows
 
@@ -217,9 +196,7 @@ def parse_qir(data: bytes) -> Program:
         parsed, recorded = _parse_line(line)
         if recorded and conditions:
             raise JobInputError(INVALID_QIR, f"an output call can't depend on a measurement: {line[:120]!r}")
-        instructions += (
-            [replace(instruction, conditions=conditions) for instruction in parsed] if conditions else parsed
-        )
+        instructions += [replace(i, conditions=conditions) for i in parsed] if conditions else parsed
         records += recorded
     _check_conditions(instructions)
     # numbers of qubits and results: what is used, or what is declared if that is more
@@ -300,12 +277,12 @@ def _parse_line(line: str) -> tuple[tuple[Instruction, ...], tuple[OutputRecord,
 def _quantum_instruction(name: str, arguments: str, line: str) -> tuple[Instruction, ...]:
     parts = arguments.split(", ") if arguments else []
     if name in GATES:
-        gate, num_angles, num_qubits = GATES[name]
+        num_angles, num_qubits = GATE_SIZES[GATES[name]]
         if len(parts) == num_angles + num_qubits:
             angles = tuple(_double(part, line) for part in parts[:num_angles])
             qubits = tuple(parse_index(part, line) for part in parts[num_angles:])
             if len(set(qubits)) == num_qubits:
-                return (Instruction(gate, qubits, angles),)
+                return (Instruction(GATES[name], qubits, angles),)
     elif name in MEASUREMENTS and len(parts) == 2:
         qubit = parse_index(parts[0], line)
         measurement = Instruction(MEASURE, (qubit,), result=parse_index(parts[1], line))
@@ -343,7 +320,7 @@ def _output_tree(records: Iterable[OutputRecord]) -> Output:
             raise JobInputError(INVALID_QIR, "the output recording ends early or is nested too deeply")
         record = remaining.pop()
         if isinstance(record, int):
-            return OutputBit(record)
+            return record
         is_tuple, length = record
         return OutputList(tuple(take(depth + 1) for _ in range(length)), is_tuple)
 
@@ -354,6 +331,6 @@ def _output_tree(records: Iterable[OutputRecord]) -> Output:
 
 
 def _highest_result(output: Output) -> int:
-    if isinstance(output, OutputBit):
-        return output.result
+    if isinstance(output, int):
+        return output
     return max((_highest_result(item) for item in output.items), default=-1)

@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hybridloop.emulator.formats.gates import GATE_SIZES
 from hybridloop.emulator.model.program import (
     MEASURE,
     RESET,
     Instruction,
     JobInputError,
-    OutputBit,
     OutputList,
     Program,
     Register,
@@ -132,27 +132,10 @@ MAX_SUBSTITUTIONS = 1000
 MAX_CONTROLS = 7
 MAX_LENGTH = 4096  # of a memory region
 
-# Quil's name -> (Qiskit's name, number of angles, number of qubits)
-GATES = {
-    "I": ("id", 0, 1),
-    "X": ("x", 0, 1),
-    "Y": ("y", 0, 1),
-    "Z": ("z", 0, 1),
-    "H": ("h", 0, 1),
-    "S": ("s", 0, 1),
-    "T": ("t", 0, 1),
-    "RX": ("rx", 1, 1),
-    "RY": ("ry", 1, 1),
-    "RZ": ("rz", 1, 1),
-    "PHASE": ("p", 1, 1),
-    "CNOT": ("cx", 0, 2),
-    "CZ": ("cz", 0, 2),
-    "CPHASE": ("cp", 1, 2),
-    "SWAP": ("swap", 0, 2),
-    "ISWAP": ("iswap", 0, 2),
-    "XY": ("xy", 1, 2),
-    "CCNOT": ("ccx", 0, 3),
-    "CSWAP": ("cswap", 0, 3),
+# Quil's name -> Qiskit's name; Qiskit has no XY
+GATES: dict[str, str] = {
+    **{name.upper(): name for name in "x y z h s t rx ry rz cz swap iswap cswap xy".split()},
+    **{"I": "id", "PHASE": "p", "CNOT": "cx", "CPHASE": "cp", "CCNOT": "ccx"},
 }
 _INVERSES = {"s": "sdg", "t": "tdg"}
 _DECLARE = re.compile(r"DECLARE\s+([A-Za-z_][\w-]*)\s+(BIT|REAL|INTEGER|OCTET)(?:\[(\d+)\])?")
@@ -225,7 +208,7 @@ def _program(lines: Sequence[str], memory: dict[str, list[float]]) -> Program:
         if kind == "BIT":  # a bit without a measurement stays 0: its result is never written
             results = (state.results.setdefault((name, index), len(state.results)) for index in range(length))
             registers.append(Register(name, tuple(results)))
-    output = OutputList(tuple(OutputBit(result) for register in registers for result in register.results))
+    output = OutputList(tuple(result for register in registers for result in register.results))
     width = len(state.qubits)
     return Program(tuple(state.instructions), output, width, len(state.results), tuple(registers))
 
@@ -271,7 +254,8 @@ def _measure(match: re.Match[str], state: _ParserState) -> None:
 def _gate(line: str, match: re.Match[str], state: _ParserState) -> list[Instruction]:
     # name and operands
     controls = match[1].split().count("CONTROLLED")
-    name, num_angles, num_qubits = GATES.get(match[2], ("", -1, -1))
+    name = GATES.get(match[2], "")
+    num_angles, num_qubits = (1, 2) if name == "xy" else GATE_SIZES.get(name, (-1, -1))
     qubits = tuple(_qubit(word, state) for word in match[4].split())
     parameters = [] if match[3] is None else match[3].split(",")
     if not name or len(parameters) != num_angles or len(qubits) != num_qubits + controls or controls > MAX_CONTROLS:
@@ -287,17 +271,13 @@ def _gate(line: str, match: re.Match[str], state: _ParserState) -> list[Instruct
         name, angles = _INVERSES.get(name, name), tuple(-angle for angle in angles)
         if name == "iswap":
             name, angles = "xy", (-math.pi,)
-    # gates that take two of Qiskit's
+    # XY(t) = exp(+i t/4 (XX + YY)); ISWAP is XY(pi)
     if name in ("iswap", "xy"):
         if controls:
             raise JobInputError(INVALID_QUIL, f"this gate can't be controlled here: {line[:120]!r}")
-        return _xy(angles[0] if angles else math.pi, qubits)
+        half = (angles[0] if angles else math.pi) / 2
+        return [Instruction("rxx", qubits, (-half,)), Instruction("ryy", qubits, (-half,))]
     return [Instruction("c" * controls + name, qubits, angles)]
-
-
-def _xy(angle: float, qubits: tuple[int, ...]) -> list[Instruction]:
-    """Return XY(t) = exp(+i t/4 (XX + YY)); ISWAP is XY(pi)."""
-    return [Instruction("rxx", qubits, (-angle / 2,)), Instruction("ryy", qubits, (-angle / 2,))]
 
 
 def _qubit(word: str, state: _ParserState) -> int:

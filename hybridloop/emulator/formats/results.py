@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from hybridloop.emulator.model.program import Output, OutputBit, Program, Register, ShotOutcomes
+from hybridloop.emulator.model.program import Output, Program, Register, ShotOutcomes
 
 RESULTS_V2 = "microsoft.quantum-results.v2"
+Runs = Sequence[tuple[Program, ShotOutcomes]]  # each program of a job with its outcomes
 
 
-def results_v2(output: Output, measured: ShotOutcomes) -> bytes:
-    """Return a `microsoft.quantum-results.v2` document; each distinct outcome is formatted once."""
+def results_v2(runs: Runs) -> bytes:
+    """Return a `microsoft.quantum-results.v2` document of one run; each distinct outcome is formatted once."""
+    ((program, measured),) = runs
+    output = program.output
     outcomes = [_json_text(output, bits) for bits in measured.outcomes]
     histogram = ", ".join(
         f'{{"Outcome": {text}, "Display": {json.dumps(_display(output, bits))}, "Count": {count}}}'
@@ -29,8 +32,15 @@ def ionq_histogram(outcomes: Sequence[int], probabilities: Sequence[float]) -> b
     return json.dumps({"histogram": {str(outcome): probability for outcome, probability in pairs}}).encode()
 
 
-def openqasm_results(program: Program, measured: ShotOutcomes) -> bytes:
-    """Return a `honeywell.quantum-results.v1` document: per register one bit string a shot, bit 0 last."""
+def ionq_results(runs: Runs) -> bytes:
+    """Return the histogram of one run's counts."""
+    ((_, measured),) = runs
+    return ionq_histogram(measured.outcomes, [count / len(measured.shots) for count in measured.counts])
+
+
+def openqasm_results(runs: Runs) -> bytes:
+    """Return a `honeywell.quantum-results.v1` document of one run: per register one bit string a shot, bit 0 last."""
+    ((program, measured),) = runs
     document = {}
     for register in program.registers:
         words = ["".join(map(str, reversed(_bits(register, bits)))) for bits in measured.outcomes]
@@ -38,7 +48,7 @@ def openqasm_results(program: Program, measured: ShotOutcomes) -> bytes:
     return json.dumps(document).encode()
 
 
-def quil_results(runs: Sequence[tuple[Program, ShotOutcomes]]) -> bytes:
+def quil_results(runs: Runs) -> bytes:
     """Return a `rigetti.quil-results.v1` document: per memory region one list of bits a shot, run after run."""
     document: dict[str, list[list[int]]] = {}
     for program, measured in runs:
@@ -54,8 +64,8 @@ def _bits(register: Register, outcome: int) -> list[int]:
 
 def _json_text(output: Output, bits: int) -> str:
     """Format an outcome as JSON; a tuple becomes an object with the keys Item1, Item2, …"""
-    if isinstance(output, OutputBit):
-        return "1" if bits >> output.result & 1 else "0"
+    if isinstance(output, int):
+        return str(bits >> output & 1)
     items = [_json_text(item, bits) for item in output.items]
     if output.is_tuple:
         return "{" + ", ".join(f'"Item{number}": {item}' for number, item in enumerate(items, 1)) + "}"
@@ -64,8 +74,8 @@ def _json_text(output: Output, bits: int) -> str:
 
 def _display(output: Output, bits: int) -> str:
     """Format an outcome as Python writes it: `[0, 1]`, `(0, 1)`."""
-    if isinstance(output, OutputBit):
-        return "1" if bits >> output.result & 1 else "0"
+    if isinstance(output, int):
+        return str(bits >> output & 1)
     items = [_display(item, bits) for item in output.items]
     if not output.is_tuple:
         return f"[{', '.join(items)}]"

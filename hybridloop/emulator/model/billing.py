@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from hybridloop.emulator.model.program import MEASURE, RESET, Program
@@ -27,10 +27,6 @@ class Usage:
     measurements: int
     resets: int
     shots: int
-
-    def to_json(self) -> dict[str, int]:
-        """Return the usage as a JSON object; `Usage(**document)` is the inverse."""
-        return asdict(self)
 
 
 def count_usage(program: Program, shots: int) -> Usage:
@@ -149,7 +145,6 @@ def _is_mitigated(params: Mapping[str, Any]) -> bool:
 
 def _credits(numbers: Mapping[str, float], usage: Usage) -> float:
     other = usage.preparations + usage.measurements + usage.resets
-    weighted = (
-        numbers["one_qubit"] * usage.one_qubit + numbers["two_qubit"] * usage.two_qubit + numbers["other"] * other
-    )
+    gates = numbers["one_qubit"] * usage.one_qubit + numbers["two_qubit"] * usage.two_qubit
+    weighted = gates + numbers["other"] * other
     return round(numbers["base"] + usage.shots * weighted / numbers["divisor"], 2)

@@ -39,13 +39,6 @@ class Instruction:
 
 
 @dataclass(frozen=True, slots=True)
-class OutputBit:
-    """One bit of the program's output: the value of result `result`."""
-
-    result: int
-
-
-@dataclass(frozen=True, slots=True)
 class OutputList:
     """A list of outputs, or a tuple of them if `is_tuple`."""
 
@@ -53,7 +46,7 @@ class OutputList:
     is_tuple: bool = False
 
 
-Output = OutputBit | OutputList
+Output = int | OutputList  # an int is the number of a result, whose value is one bit of the output
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -53,13 +53,9 @@ class JobRequest:
         shots = self.params.get("shots", self.params.get("count"))
         return shots if isinstance(shots, int) and not isinstance(shots, bool) and abs(shots) < 2**63 else None
 
-    def to_document(self) -> dict[str, Any]:
-        """Return the request as a JSON object."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> JobRequest:
-        """Read a request from the object that `to_document` returned, after a round trip through JSON."""
+        """Read a request from its `asdict`, after a round trip through JSON."""
         tags = document["tags"]
         return cls(**{**document, "tags": None if tags is None else tuple(tags)})
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
@@ -38,15 +38,6 @@ class Target:
     noise: str | None = None
     noise_optional: bool = False
     noise_models: Sequence[str] = ()
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Target:
-        """Read a target from its JSON object. Raises TypeError for unknown keys."""
-        return cls(**document)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the target as a JSON object."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +77,17 @@ def load_catalogue() -> Catalogue:
     """Load the catalogue from the package's JSON files. Raises ValueError if a target has no price."""
     providers = []
     for entry in _read_json("targets.json")["providers"]:
-        targets = tuple(Target.from_json({**entry.get("shared", {}), **target}) for target in entry["targets"])
+        targets = tuple(Target(**{**entry.get("shared", {}), **target}) for target in entry["targets"])
         providers.append(Provider(entry["id"], entry["availability"], targets, tuple(entry.get("quotas", ()))))
-    prices = {target.lower(): price for price, targets in _read_prices() for target in targets}
+    prices = {}
+    for entry in _read_json("prices.json")["prices"]:
+        targets_of_price = [target.lower() for target in entry.pop("targets")]
+        prices |= dict.fromkeys(targets_of_price, Price(**entry))
     catalogue = Catalogue.of(providers, prices)
     unmatched = prices.keys() ^ catalogue.targets.keys()
     if unmatched:
         raise ValueError(f"targets.json and prices.json differ in {', '.join(sorted(unmatched))}")
     return catalogue
-
-
-def _read_prices() -> Iterator[tuple[Price, Sequence[str]]]:
-    for entry in _read_json("prices.json")["prices"]:
-        targets = entry.pop("targets")
-        yield Price(**entry), targets
 
 
 def _read_json(name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,15 @@ from hybridloop.emulator.formats.ionq import parse_ionq_circuit
 from hybridloop.emulator.formats.openqasm import parse_openqasm
 from hybridloop.emulator.formats.qir import parse_qir
 from hybridloop.emulator.formats.quil import parse_quil
-from hybridloop.emulator.formats.results import RESULTS_V2, ionq_histogram, openqasm_results, quil_results, results_v2
+from hybridloop.emulator.formats.results import (
+    RESULTS_V2,
+    Runs,
+    ionq_histogram,
+    ionq_results,
+    openqasm_results,
+    quil_results,
+    results_v2,
+)
 from hybridloop.emulator.model.billing import Usage, count_usage
 from hybridloop.emulator.model.program import (
     BARRIER,
@@ -44,8 +52,6 @@ NO_USAGE = Usage(0, 0, 0, 0, 0, 0)
 CACHE_BYTES = 4 * 2**20  # of inputs whose parsed programs are cached; the programs take more memory than that
 MAX_ANGLE_RAD = 1e300  # the sum of two larger angles, which some gates compute, could overflow
 
-Runs = Sequence[tuple[Program, ShotOutcomes]]
-
 
 @dataclass(frozen=True, slots=True)
 class InputFormat:
@@ -56,29 +62,10 @@ class InputFormat:
     write: Callable[[Runs], bytes]
 
 
-def _single_program(parse: Callable[[bytes], Program]) -> Callable[[bytes, Mapping[str, Any]], list[Program]]:
-    return lambda data, params: [parse(data)]
-
-
-def _write_v2(runs: Runs) -> bytes:
-    ((program, measured),) = runs
-    return results_v2(program.output, measured)
-
-
-def _write_ionq(runs: Runs) -> bytes:
-    ((_, measured),) = runs
-    shots = len(measured.shots)
-    return ionq_histogram(measured.outcomes, [count / shots for count in measured.counts])
-
-
-def _write_openqasm(runs: Runs) -> bytes:
-    return openqasm_results(*runs[0])
-
-
 FORMATS = {
-    QIR: InputFormat(RESULTS_V2, _single_program(parse_qir), _write_v2),
-    IONQ_CIRCUIT: InputFormat(IONQ_RESULTS, _single_program(parse_ionq_circuit), _write_ionq),
-    OPENQASM: InputFormat(OPENQASM_RESULTS, _single_program(parse_openqasm), _write_openqasm),
+    QIR: InputFormat(RESULTS_V2, lambda data, params: [parse_qir(data)], results_v2),
+    IONQ_CIRCUIT: InputFormat(IONQ_RESULTS, lambda data, params: [parse_ionq_circuit(data)], ionq_results),
+    OPENQASM: InputFormat(OPENQASM_RESULTS, lambda data, params: [parse_openqasm(data)], openqasm_results),
     QUIL: InputFormat(QUIL_RESULTS, parse_quil, quil_results),
 }
 
@@ -109,9 +96,13 @@ class JobRunner:
         # simulate; IonQ's format has probabilities, so an exact target needs no shots
         if task.input_format == IONQ_CIRCUIT and task.target.exact and noise is None:
             return ionq_histogram(*self._simulator.distribution(programs[0], key)), usage
+        value = task.sampling_value if noise_seed is None else f"noise/{noise_seed}"
         runs = []
         for number, program in enumerate(programs):
-            runs.append((program, self._simulate(task, program, shots, noise, noise_seed, key, number)))
+            # the job's first program is drawn and cached under the job's own value and key
+            seed = sampling_seed(task.service_seed, f"{value}/{number}" if number else value)
+            program_key = key + number.to_bytes(4, "big") if number else key
+            runs.append((program, self._simulate(task.target, program, shots, seed, noise, program_key)))
         return input_format.write(runs), usage
 
     def _programs(self, input_format: InputFormat, task: SimulationTask, data: bytes, key: bytes) -> list[Program]:
@@ -122,22 +113,11 @@ class JobRunner:
         return programs
 
     def _simulate(
-        self,
-        task: SimulationTask,
-        program: Program,
-        shots: int,
-        noise: Noise | None,
-        noise_seed: int | None,
-        key: bytes,
-        number: int,
+        self, target: Target, program: Program, shots: int, seed: int, noise: Noise | None, key: bytes
     ) -> ShotOutcomes:
-        """Simulate the job's program `number`; a noise seed in the job replaces its sampling value."""
-        if task.target.checks_only:
+        if target.checks_only:
             return ShotOutcomes((0,), (shots,), (0,) * shots)
-        value = task.sampling_value if noise_seed is None else f"noise/{noise_seed}"
-        seed = sampling_seed(task.service_seed, value if number == 0 else f"{value}/{number}")
-        key = key if number == 0 else key + number.to_bytes(4, "big")
-        return self._simulator.run(program, shots=shots, seed=seed, exact=task.target.exact, noise=noise, key=key)
+        return self._simulator.run(program, shots=shots, seed=seed, exact=target.exact, noise=noise, key=key)
 
 
 def _parse(input_format: InputFormat, data: bytes, params: Mapping[str, Any]) -> list[Program]:

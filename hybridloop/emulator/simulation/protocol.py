@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
 from hybridloop.emulator.model.targets import Target
@@ -69,11 +69,10 @@ class SimulationTask:
 
     def to_json(self) -> bytes:
         """Return the task as one JSON text."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return json.dumps({**values, "target": self.target.to_json()}).encode()
+        return json.dumps(asdict(self)).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> SimulationTask:
         """Parse the result of `to_json`."""
         values = json.loads(text)
-        return cls(target=Target.from_json(values.pop("target")), **values)
+        return cls(target=Target(**values.pop("target")), **values)

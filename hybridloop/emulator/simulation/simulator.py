@@ -1,9 +1,14 @@
-"""Simulator on Aer: exact distributions, drawn shots and noise, with an LRU cache of distributions."""
+"""Simulator on Aer: exact distributions, drawn shots and noise, with an LRU cache of distributions.
+
+A program's simulation method is chosen with the memory that it takes, before anything is allocated.
+"""
 
 from __future__ import annotations
 
+import enum
+import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Generic, TypeVar
@@ -16,16 +21,16 @@ from qiskit.circuit.library import UnitaryGate
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error
 
-from hybridloop.emulator.formats.gates import NO_LABELS, GateLibrary
+from hybridloop.emulator.formats.gates import NO_LABELS, append_gate
 from hybridloop.emulator.model.program import (
     MEASURE,
     RESET,
+    Instruction,
     JobInputError,
     Program,
     ShotOutcomes,
     has_only_final_measurements,
 )
-from hybridloop.emulator.simulation.methods import SimulationMethod, SimulationSetup, choose_method
 from hybridloop.emulator.simulation.noise import Noise
 from hybridloop.emulator.simulation.sampling import clifford_distribution, draw_shots, scale_to_shots
 
@@ -60,6 +65,74 @@ class LruCache(Generic[V]):
             self._size -= self._entries.popitem(last=False)[1][1]
 
 
+MAX_DISTRIBUTION_BITS = 20  # above, Aer runs every shot instead of computing 2^n probabilities
+MAX_DENSITY_MATRIX_QUBITS = 8  # 50 ms for 100 gates; above, running every shot is faster
+MIN_STABILIZER_QUBITS = 21  # below, a state vector is as fast and gives the probabilities at once
+
+CLIFFORD_GATES = frozenset("x y z h s sdg sx sxdg id cx cy cz swap barrier".split())
+ROTATIONS = frozenset(("rx", "ry", "rz"))  # Clifford at multiples of a quarter turn
+
+
+class SimulationMethod(enum.StrEnum):
+    """Aer's simulation methods that are used here, by its names."""
+
+    STATEVECTOR = "statevector"
+    DENSITY_MATRIX = "density_matrix"
+    STABILIZER = "stabilizer"
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationSetup:
+    """A simulation's method and input. `qubits` numbers the used qubits without gaps.
+
+    `results` are the results in the order of their measurements. With `computes_distribution` all probabilities are
+    computed once and shots are drawn from them; without, Aer runs every shot.
+    """
+
+    method: SimulationMethod
+    computes_distribution: bool
+    instructions: tuple[Instruction, ...]
+    qubits: dict[int, int]
+    results: tuple[int, ...]
+
+    @property
+    def required_bytes(self) -> int:
+        """Memory of the simulation: 16 bytes an amplitude, and 40 for each probability of a distribution."""
+        if self.method is SimulationMethod.STABILIZER:
+            return len(self.qubits) ** 2
+        width = len(self.qubits) * (2 if self.method is SimulationMethod.DENSITY_MATRIX else 1)
+        return (16 << width) + (40 << len(self.results) if self.computes_distribution else 0)
+
+
+def choose_method(instructions: Sequence[Instruction], *, exact: bool, noisy: bool) -> SimulationSetup:
+    """Return the setup for simulating the instructions; `exact` asks for the distribution, not for a sample of it."""
+    # properties of the program
+    program = tuple(instructions)
+    used = sorted({qubit for instruction in program for qubit in instruction.qubits})
+    qubits = {qubit: index for index, qubit in enumerate(used)}
+    results = tuple(i.result for i in program if i.name == MEASURE and i.result is not None)
+    measures_last = has_only_final_measurements(program)
+    is_clifford = all(_is_clifford(instruction) for instruction in program)
+    # with noise: a density matrix if it is small enough, else shot by shot
+    if noisy:
+        is_small = measures_last and len(qubits) <= MAX_DENSITY_MATRIX_QUBITS
+        shot_method = SimulationMethod.STABILIZER if is_clifford else SimulationMethod.STATEVECTOR
+        method = SimulationMethod.DENSITY_MATRIX if is_small else shot_method
+        return SimulationSetup(method, is_small, program, qubits, results)
+    # without noise: stabilizers for wide Clifford circuits, else a state vector
+    if is_clifford and len(qubits) >= MIN_STABILIZER_QUBITS:
+        return SimulationSetup(SimulationMethod.STABILIZER, exact and measures_last, program, qubits, results)
+    computes_distribution = measures_last and (exact or len(results) <= MAX_DISTRIBUTION_BITS)
+    return SimulationSetup(SimulationMethod.STATEVECTOR, computes_distribution, program, qubits, results)
+
+
+def _is_clifford(instruction: Instruction) -> bool:
+    if instruction.name in ROTATIONS:
+        quarters = instruction.angles[0] / (math.pi / 2)
+        return abs(quarters - round(quarters)) < 1e-12
+    return instruction.name in CLIFFORD_GATES or instruction.name in (MEASURE, RESET)
+
+
 # gate labels by the number of qubits: Aer finds a gate's noise by its label
 NOISE_LABELS = {1: "noisy-1", 2: "noisy-2"}
 
@@ -76,9 +149,7 @@ def aer_noise_model(noise: Noise) -> NoiseModel:
     return model
 
 
-def circuit_without_measurements(
-    setup: SimulationSetup, gates: GateLibrary, *, noisy: bool
-) -> tuple[QuantumCircuit, list[int]]:
+def circuit_without_measurements(setup: SimulationSetup, *, noisy: bool) -> tuple[QuantumCircuit, list[int]]:
     """Return the circuit of gates alone, and the measured qubits in the order of measurement."""
     circuit = QuantumCircuit(len(setup.qubits))
     measured = []
@@ -87,14 +158,11 @@ def circuit_without_measurements(
         if instruction.name == MEASURE:
             measured += qubits
         else:
-            gates.append(circuit, instruction, qubits, NOISE_LABELS if noisy else NO_LABELS)
-            _add_pairwise_noise(circuit, qubits, noisy=noisy)
+            _append_gate(circuit, instruction, qubits, noisy=noisy)
     return circuit, measured
 
 
-def circuit_with_measurements(
-    setup: SimulationSetup, gates: GateLibrary, num_results: int, *, noisy: bool
-) -> QuantumCircuit:
+def circuit_with_measurements(setup: SimulationSetup, num_results: int, *, noisy: bool) -> QuantumCircuit:
     """Return the whole circuit, with measurements, resets and conditional instructions in place."""
     circuit = QuantumCircuit(len(setup.qubits), num_results)
     for instruction in setup.instructions:
@@ -106,8 +174,7 @@ def circuit_with_measurements(
         elif instruction.name == RESET:
             body.reset(qubits[0])
         else:
-            gates.append(body, instruction, qubits, NOISE_LABELS if noisy else NO_LABELS)
-            _add_pairwise_noise(body, qubits, noisy=noisy)
+            _append_gate(body, instruction, qubits, noisy=noisy)
         for depth, (result, value) in reversed(list(enumerate(instruction.conditions))):
             outer = QuantumCircuit(circuit.qubits, circuit.clbits) if depth else circuit
             outer.append(IfElseOp((circuit.clbits[result], value), body, None), circuit.qubits, circuit.clbits)
@@ -115,8 +182,9 @@ def circuit_with_measurements(
     return circuit
 
 
-def _add_pairwise_noise(circuit: QuantumCircuit, qubits: list[int], *, noisy: bool) -> None:
-    """Append the noise of a gate on more than two qubits: that of a two-qubit gate on each pair of neighbours."""
+def _append_gate(circuit: QuantumCircuit, instruction: Instruction, qubits: list[int], *, noisy: bool) -> None:
+    """Append a gate; beyond two qubits its noise is that of a two-qubit gate on each pair of neighbours."""
+    append_gate(circuit, instruction, qubits, NOISE_LABELS if noisy else NO_LABELS)
     if noisy and len(qubits) > 2:
         for pair in pairwise(qubits):
             circuit.append(UnitaryGate(np.eye(4), label=NOISE_LABELS[2]), list(pair))
@@ -152,7 +220,6 @@ class Simulator:
 
     def __init__(self, reserve: Callable[[int], None] = lambda size: None) -> None:
         self._reserve = reserve
-        self._gates = GateLibrary()
         self._backends: dict[tuple[SimulationMethod, Noise | None], AerSimulator] = {}
         self._cache: LruCache[Distribution] = LruCache(CACHE_BYTES)
 
@@ -203,7 +270,7 @@ class Simulator:
 
     def _distribution(self, setup: SimulationSetup, noise: Noise | None, key: bytes) -> Distribution:
         self._reserve(setup.required_bytes)
-        circuit, measured = circuit_without_measurements(setup, self._gates, noisy=noise is not None)
+        circuit, measured = circuit_without_measurements(setup, noisy=noise is not None)
         if setup.method is SimulationMethod.STABILIZER:
             outcomes, free_bits = clifford_distribution(circuit, measured)
             distribution = Distribution(np.full(outcomes.size, 0.5**free_bits), outcomes, setup.results)
@@ -232,7 +299,7 @@ class Simulator:
     ) -> ShotOutcomes:
         """Run every shot on Aer, with mid-circuit measurements and resets."""
         self._reserve(setup.required_bytes)
-        circuit = circuit_with_measurements(setup, self._gates, num_results, noisy=noise is not None)
+        circuit = circuit_with_measurements(setup, num_results, noisy=noise is not None)
         backend = self._backend(setup.method, noise)
         result = backend.run(circuit, shots=shots, memory=True, seed_simulator=seed % 2**31).result()
         if not result.success:

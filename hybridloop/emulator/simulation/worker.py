@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import asdict
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -69,11 +70,9 @@ class MemoryReservations:
         header, _ = self._tasks.get()  # a worker has one task at a time, so the next frame is the answer
         answer = json.loads(header)
         if answer["verdict"] != GRANTED:
-            raise JobInputError(
-                "InvalidInputData",
-                f"the simulation needs {size / 2**30:.3g} GiB and this service may use "
-                f"{answer['limit'] / 2**30:.3g} GiB; take a smaller circuit",
-            )
+            needed, limit = f"{size / 2**30:.3g} GiB", f"{answer['limit'] / 2**30:.3g} GiB"
+            problem = f"the simulation needs {needed} and this service may use {limit}; take a smaller circuit"
+            raise JobInputError("InvalidInputData", problem)
 
 
 def execute_task(header: bytes, data: bytes, runner: JobRunner) -> bytes:
@@ -83,7 +82,7 @@ def execute_task(header: bytes, data: bytes, runner: JobRunner) -> bytes:
 
     try:
         result, usage = runner.run(SimulationTask.from_json(header), data)
-        return pack_frame(_header(DONE, usage=usage.to_json()), result)
+        return pack_frame(_header(DONE, usage=asdict(usage)), result)
     except JobInputError as error:
         return pack_frame(_header(FAILED, code=error.code, message=error.message), b"")
     except MemoryError:

@@ -61,34 +61,23 @@ class StoredBlob:
     modified: float
 
 
+# the columns of a session and of a job that change, which have the names of their state's fields
+SESSION_COLUMNS = ("status", "pending", "failed", "closing", "last_submission", "last_job_end", "ended")
+JOB_COLUMNS = ("status", "began", "finished", "ended", "cancelled", "modified")
+
+
 def session_columns(state: SessionState) -> dict[str, object]:
     """Return the columns of a session that change, by name."""
-    return {
-        "status": state.status,
-        "pending": state.pending,
-        "failed": state.failed,
-        "closing": state.closing,
-        "last_submission": state.last_submission,
-        "last_job_end": state.last_job_end,
-        "ended": state.ended,
-    }
+    return {name: getattr(state, name) for name in SESSION_COLUMNS}
 
 
 def job_columns(state: JobState) -> dict[str, object]:
     """Return the columns of a job that change, by name."""
-    return {
-        "status": state.status,
-        "began": state.began,
-        "finished": state.finished,
-        "ended": state.ended,
-        "cancelled": state.cancelled,
-        "modified": state.modified,
-        "error": None if state.error is None else json.dumps([state.error.code, state.error.message]),
-    }
+    error = None if state.error is None else json.dumps([state.error.code, state.error.message])
+    return {**{name: getattr(state, name) for name in JOB_COLUMNS}, "error": error}
 
 
 def tags_to_json(tags: Sequence[str] | None) -> str | None:
-    """Return tags as a JSON text; None if there are none."""
     return None if tags is None else json.dumps(tags)
 
 
@@ -98,41 +87,19 @@ def _tags_from_json(text: str | None) -> tuple[str, ...] | None:
 
 def session_from_row(row: sqlite3.Row) -> StoredSession:
     """Return the session in a row with all columns of the sessions table."""
-    state = SessionState(
-        policy=JobFailurePolicy(row["policy"]),
-        opened=row["created"],
-        status=SessionStatus(row["status"]),
-        pending=row["pending"],
-        failed=row["failed"],
-        closing=bool(row["closing"]),
-        last_submission=row["last_submission"],
-        last_job_end=row["last_job_end"],
-        ended=row["ended"],
-    )
+    columns = {name: row[name] for name in SESSION_COLUMNS}
+    columns |= {"status": SessionStatus(row["status"]), "closing": bool(row["closing"])}
+    state = SessionState(JobFailurePolicy(row["policy"]), row["created"], **columns)
     names = (row["id"], row["name"], row["provider_id"], row["target"], row["priority"])
     return StoredSession(row["key"], *names, _tags_from_json(row["tags"]), state)
 
 
 def job_from_row(row: sqlite3.Row) -> StoredJob:
     """Return the job in a row with all columns of the jobs table."""
-    state = JobState(
-        created=row["created"],
-        status=JobStatus(row["status"]),
-        began=row["began"],
-        finished=row["finished"],
-        ended=row["ended"],
-        cancelled=row["cancelled"],
-        modified=row["modified"],
-        error=None if row["error"] is None else JobError(*json.loads(row["error"])),
-    )
-    names = (
-        row["id"],
-        row["session_key"],
-        row["name"],
-        row["priority"],
-        _tags_from_json(row["tags"]),
-        row["output_blob"],
-    )
+    columns = {**{name: row[name] for name in JOB_COLUMNS}, "status": JobStatus(row["status"])}
+    error = None if row["error"] is None else JobError(*json.loads(row["error"]))
+    state = JobState(row["created"], **columns, error=error)
+    names = (row["id"], row["session_key"], row["name"], row["priority"], _tags_from_json(row["tags"]))
     bill = None if row["bill"] is None else Bill.from_json(row["bill"])
     request = JobRequest.from_document(json.loads(row["request"]))
-    return StoredJob(row["key"], *names, request, state, row["shots"], bill)
+    return StoredJob(row["key"], *names, row["output_blob"], request, state, row["shots"], bill)

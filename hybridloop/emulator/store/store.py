@@ -10,6 +10,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 from hybridloop.emulator.model.billing import Bill
@@ -119,7 +120,7 @@ class Store:
                 "priority": request.priority,
                 "tags": tags_to_json(request.tags),
                 "created": state.created,
-                "request": json.dumps(request.to_document()),
+                "request": json.dumps(asdict(request)),
                 "output_blob": "outputData",
                 "place": place,
                 "attempt": (request.metadata or {}).get("attempt"),

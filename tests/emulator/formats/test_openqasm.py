@@ -10,7 +10,7 @@ from qiskit.circuit.library import UnitaryGate
 from qiskit.circuit.random import random_circuit
 from qiskit.quantum_info import Statevector
 
-from hybridloop.emulator.formats.gates import GateLibrary
+from hybridloop.emulator.formats.gates import append_gate
 from hybridloop.emulator.formats.openqasm import parse_openqasm
 from hybridloop.emulator.formats.results import openqasm_results
 from hybridloop.emulator.model.program import MEASURE, Instruction, JobInputError, Program, ShotOutcomes
@@ -32,10 +32,9 @@ HONEYWELL = {
 
 def build_circuit(program: Program, num_qubits: int) -> QuantumCircuit:
     circuit = QuantumCircuit(num_qubits)
-    gates = GateLibrary()
     for instruction in program.instructions:
         if instruction.name != MEASURE:
-            gates.append(circuit, instruction, instruction.qubits)
+            append_gate(circuit, instruction, instruction.qubits)
     return circuit
 
 
@@ -68,8 +67,8 @@ def test_results_have_one_string_a_shot_for_each_register_with_bit_0_last() -> N
     text = HEADER + "qreg q[3]; creg low[2]; creg high[1]; x q[0]; x q[2]; measure q[0]->low[0]; measure q[2]->high[0];"
     program = parse_openqasm(text.encode())
     measured = Simulator().run(program, shots=2, seed=1, exact=False)
-    assert openqasm_results(program, measured) == b'{"low": ["01", "01"], "high": ["1", "1"]}'
-    assert openqasm_results(program, ShotOutcomes((0b100,), (1,), (0,))) == b'{"low": ["00"], "high": ["1"]}'
+    assert openqasm_results([(program, measured)]) == b'{"low": ["01", "01"], "high": ["1", "1"]}'
+    assert openqasm_results([(program, ShotOutcomes((0b100,), (1,), (0,)))]) == b'{"low": ["00"], "high": ["1"]}'
 
 
 def test_the_sdks_quantinuum_target_runs_openqasm_in_a_session(emulator: Emulator) -> None:

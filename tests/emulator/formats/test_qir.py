@@ -10,8 +10,9 @@ import pytest
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import Statevector
 
+from hybridloop.emulator.formats.gates import GATE_SIZES
 from hybridloop.emulator.formats.qir import GATES, parse_qir
-from hybridloop.emulator.model.program import MEASURE, Instruction, JobInputError, OutputBit, OutputList, Program
+from hybridloop.emulator.model.program import MEASURE, Instruction, JobInputError, OutputList, Program
 from hybridloop.emulator.simulation.simulator import Simulator
 
 HEAD = "%Result = type opaque\n%Qubit = type opaque\n\n"
@@ -50,7 +51,8 @@ def parse_lines(*lines: str) -> Program:
 
 @pytest.mark.parametrize("name", sorted(GATES))
 def test_every_gate_acts_as_qiskits_gate(name: str) -> None:
-    qiskit_name, num_angles, num_qubits = GATES[name]
+    qiskit_name = GATES[name]
+    num_angles, num_qubits = GATE_SIZES[qiskit_name]
     angles = [0.7][:num_angles]
     # a state without symmetries before the gate, and rotations after it, so that phases and qubit order show
     before = [gate("ry__body", f"double {0.4 + i}", qubit(i)) for i in range(3)]
@@ -181,7 +183,7 @@ def test_outputs_keep_their_structure() -> None:
     array, tuple_ = recorded(1, 0), recorded(2, 0, kind="tuple")
     nested = "call void @__quantum__rt__tuple_record_output(i64 2, i8* null)"
     program = parse_lines(*map(measurement, range(3)), nested, *array, *tuple_)
-    inner = OutputList((OutputBit(1), OutputBit(0))), OutputList((OutputBit(2), OutputBit(0)), is_tuple=True)
+    inner = OutputList((1, 0)), OutputList((2, 0), is_tuple=True)
     assert program.output == OutputList(inner, is_tuple=True)
 
 

@@ -13,7 +13,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit.library import UnitaryGate
 from qiskit.quantum_info import Operator
 
-from hybridloop.emulator.formats.gates import GateLibrary
+from hybridloop.emulator.formats.gates import append_gate
 from hybridloop.emulator.formats.quil import evaluate, parse_quil
 from hybridloop.emulator.formats.results import quil_results
 from hybridloop.emulator.model.program import MEASURE, JobInputError
@@ -57,7 +57,7 @@ def test_a_gate_has_the_matrix_of_the_specification(text: str) -> None:
     width = int(math.log2(len(SPECIFIED[text])))
     circuit = QuantumCircuit(width)
     for instruction in program.instructions:
-        GateLibrary().append(circuit, instruction, instruction.qubits)
+        append_gate(circuit, instruction, instruction.qubits)
     expected = QuantumCircuit(width)
     expected.append(UnitaryGate(SPECIFIED[text]), range(width))
     assert Operator(circuit).equiv(Operator(expected))

@@ -15,10 +15,9 @@ from qiskit.quantum_info import Statevector
 from hybridloop.emulator.model.program import MEASURE, Instruction, JobInputError, OutputList, Program
 from hybridloop.emulator.model.targets import load_catalogue
 from hybridloop.emulator.simulation.execute import JobRunner
-from hybridloop.emulator.simulation.methods import SimulationMethod, choose_method
 from hybridloop.emulator.simulation.protocol import SimulationTask
 from hybridloop.emulator.simulation.sampling import clifford_distribution
-from hybridloop.emulator.simulation.simulator import LruCache, Simulator
+from hybridloop.emulator.simulation.simulator import LruCache, SimulationMethod, Simulator, choose_method
 from tests.emulator.http_helpers import ASYMMETRIC_QIR
 
 HALF_TURN = 1.5707963267948966

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from hybridloop.emulator.model.program import MEASURE, RESET, Instruction, JobInputError, OutputList, Program
 from hybridloop.emulator.model.targets import load_catalogue
-from hybridloop.emulator.simulation.methods import SimulationMethod, choose_method
 from hybridloop.emulator.simulation.noise import Noise, noise_models, select_noise
-from hybridloop.emulator.simulation.simulator import Simulator, apply_readout_flips
+from hybridloop.emulator.simulation.simulator import SimulationMethod, Simulator, apply_readout_flips, choose_method
 from tests.conftest import Emulator
 from tests.emulator.http_helpers import ASYMMETRIC_QIR, Caller
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridloop.emulator.model.program import MEASURE, Instruction, OutputBit, OutputList, Program
+from hybridloop.emulator.model.program import MEASURE, Instruction, OutputList, Program
 from hybridloop.emulator.simulation.sampling import draw_shots, sampling_seed, scale_to_shots
 from hybridloop.emulator.simulation.simulator import Simulator
 
@@ -57,7 +57,7 @@ def test_the_sampling_seed_depends_on_both_parts_and_not_on_the_machine() -> Non
 
 
 def bits(*instructions: Instruction, results: int) -> Program:
-    output = OutputList(tuple(OutputBit(result) for result in range(results)))
+    output = OutputList(tuple(range(results)))
     return Program(instructions, output, 4, results)
 
 
