@@ -22,12 +22,9 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> 
     storage = parser.add_mutually_exclusive_group(required=True)
     storage.add_argument("--state", type=Path, help="folder for sessions, jobs and blobs")
     storage.add_argument("--in-memory", action="store_true", help="store nothing on disk")
-    parser.add_argument(
-        "--api-key", help="default: HYBRIDLOOP_EMULATOR_API_KEY, else the state folder's, else a random one"
-    )
-    parser.add_argument(
-        "--admin-key", help="default: HYBRIDLOOP_EMULATOR_ADMIN_KEY, else the state folder's, else a random one"
-    )
+    for key in ("API_KEY", "ADMIN_KEY"):
+        default = f"default: HYBRIDLOOP_EMULATOR_{key}, else the state folder's, else a random one"
+        parser.add_argument(f"--{key.lower().replace('_', '-')}", help=default)
     parser.add_argument(
         "--clock", type=ClockKind, choices=list(ClockKind), default=ClockKind.REAL, help="default: %(default)s"
     )
@@ -50,27 +47,20 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> 
     parser.add_argument(
         "--max-memory", help="bound for all simulations together, such as 8GiB (default: a third of the machine's)"
     )
-    options = parser.parse_args(arguments)
+    options = vars(parser.parse_args(arguments))
+    del options["in_memory"]  # stands for no --state
     # the settings, whose constructor checks the values
+    for name in ("api_key", "admin_key"):
+        options[name] = options[name] or environment.get(f"HYBRIDLOOP_EMULATOR_{name.upper()}") or None
     try:
-        return Settings(
-            port=options.port,
-            state=options.state,
-            api_key=options.api_key or environment.get("HYBRIDLOOP_EMULATOR_API_KEY") or None,
-            admin_key=options.admin_key or environment.get("HYBRIDLOOP_EMULATOR_ADMIN_KEY") or None,
-            clock=options.clock,
-            seed=options.seed,
-            idle_rule=options.idle_rule,
-            latency=options.latency,
-            faults=options.faults,
-            max_memory=None if options.max_memory is None else parse_memory_size(options.max_memory),
-        )
+        if options["max_memory"] is not None:
+            options["max_memory"] = parse_memory_size(options["max_memory"])
+        return Settings(**options)
     except ValueError as error:
         parser.error(str(error))
 
 
 def main() -> int:
-    """Serve until stopped; return the exit code."""
     settings = parse_settings(sys.argv[1:], os.environ)
     from hybridloop.emulator.server import serve
 

@@ -85,8 +85,7 @@ class JobPacer:
         return started
 
     def is_pending(self, key: int) -> bool:
-        """True until the job has ended."""
-        return self._service.is_pending(key)
+        return not self._service.store.job_by_key(key).state.is_terminal
 
     def succeed(self, key: int, result: bytes, usage: Usage) -> None:
         """Take a job's result from a worker; the job ends when its simulated time is over."""

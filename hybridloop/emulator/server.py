@@ -49,7 +49,7 @@ from hybridloop.emulator.store.blobs import FolderBlobs, MemoryBlobs
 from hybridloop.emulator.store.schema import UnknownSchema
 from hybridloop.emulator.store.store import Store
 from hybridloop.emulator.virtual_time import VirtualTime
-from hybridloop.emulator.worker_queue import Capacity, WorkQueue
+from hybridloop.emulator.worker_queue import WorkQueue
 
 HOST = "127.0.0.1"
 BACKLOG = 512
@@ -107,8 +107,8 @@ def _serve(settings: Settings) -> None:
     admin = AdminRouter(service, ClockEndpoint(clock, time), target_status, faults, keys.admin_key)
     portal = Portal(service, keys.api_key, settings.clock, port)
     router = PathRouter(data_plane, storage, admin, portal)
-    capacity = Capacity(os.cpu_count() or 1, MemoryPool(settings.max_memory or default_memory_limit()))
-    app = build_app(service, pacer, time, router, capacity, lambda: _print_connection_info(port, keys, settings))
+    memory = MemoryPool(settings.max_memory or default_memory_limit())
+    app = build_app(service, pacer, time, router, memory, lambda: _print_connection_info(port, keys, settings))
     # the HTTP server
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn stops on these and raises them again at its end: an orderly stop is no failure
@@ -133,14 +133,14 @@ def _serve(settings: Settings) -> None:
         store.close()
 
 
+@dataclass(frozen=True, slots=True)
 class PathRouter:
     """Dispatch of a request by its path: data plane, blob storage, admin endpoints or portal."""
 
-    def __init__(self, data_plane: DataPlane, storage: BlobStorage, admin: AdminRouter, portal: Portal) -> None:
-        self._data_plane = data_plane
-        self._storage = storage
-        self._admin = admin
-        self._portal = portal
+    data_plane: DataPlane
+    storage: BlobStorage
+    admin: AdminRouter
+    portal: Portal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
@@ -155,12 +155,12 @@ class PathRouter:
     async def _handle(self, request: Request) -> ASGIApp:
         path: str = request.scope["path"]
         if is_data_plane_path(path):
-            return await self._data_plane.handle(request)
+            return await self.data_plane.handle(request)
         if path.startswith("/_admin/"):
-            return await self._admin.handle(request)
+            return await self.admin.handle(request)
         if path == "/" or path.startswith("/_portal/"):
-            return await self._portal.handle(request)
-        return await self._storage.handle(request)
+            return await self.portal.handle(request)
+        return await self.storage.handle(request)
 
 
 def build_app(
@@ -168,7 +168,7 @@ def build_app(
     pacer: JobPacer,
     time: VirtualTime | None,
     router: ASGIApp,
-    capacity: Capacity,
+    memory: MemoryPool,
     ready: Callable[[], None],
 ) -> Starlette:
     """Build the application; it calls `ready` once it can serve, and stops its workers at shutdown.
@@ -180,7 +180,8 @@ def build_app(
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         # connect service, pacer and workers, which refer to one another
-        queue = WorkQueue(pacer, capacity, lambda: None if time is None else time.notify_change())
+        on_idle = (lambda: None) if time is None else time.notify_change
+        queue = WorkQueue(pacer, os.cpu_count() or 1, memory, on_idle)
         pacer.workers = queue
         service.queue = pacer
         if time is not None:
@@ -236,13 +237,11 @@ def _lock_state_folder(state: Path | None) -> Iterator[None]:
         state.chmod(0o700)
         lock.acquire()
     except Timeout:
-        raise StartupError(
-            f"another service uses the folder {state}; stop it, or choose another folder with --state"
-        ) from None
+        problem = f"another service uses the folder {state}; stop it, or choose another folder with --state"
+        raise StartupError(problem) from None
     except OSError as error:
-        raise StartupError(
-            f"the state folder {state} can't be used: {error}; choose another folder with --state"
-        ) from error
+        problem = f"the state folder {state} can't be used: {error}; choose another folder with --state"
+        raise StartupError(problem) from error
     try:
         yield
     finally:
@@ -253,9 +252,8 @@ def _open_store(state: Path | None) -> Store:
     try:
         return Store(None if state is None else state / "service.sqlite")
     except (UnknownSchema, sqlite3.DatabaseError) as error:
-        raise StartupError(
-            f"the database in {state} can't be read: {error}; choose another folder with --state"
-        ) from error
+        problem = f"the database in {state} can't be read: {error}; choose another folder with --state"
+        raise StartupError(problem) from error
 
 
 def _open_socket(port: int) -> socket.socket:
@@ -294,9 +292,8 @@ def _read_keys(path: Path) -> dict[str, str]:
         stored = json.loads(path.read_text(encoding="utf-8"))
         return {name: str(stored[name]) for name in ("api_key", "admin_key", "signing")}
     except (ValueError, KeyError, TypeError) as error:
-        raise StartupError(
-            f"the keys in {path} can't be read: {error!r}; remove that file to generate new ones"
-        ) from error
+        problem = f"the keys in {path} can't be read: {error!r}; remove that file to generate new ones"
+        raise StartupError(problem) from error
 
 
 def _build_clock(settings: Settings, store: Store) -> Clock:

@@ -204,10 +204,6 @@ class EmulatorService:
         except FileNotFoundError:  # removed by hand from the state folder
             return None
 
-    def is_pending(self, key: int) -> bool:
-        """True until the job has ended."""
-        return not self.store.job_by_key(key).state.is_terminal
-
     def finish(self, key: int) -> float:
         """Record the end of a job's execution; return its time."""
         state = with_finish(self.store.job_by_key(key).state, self.clock.now())
@@ -221,7 +217,7 @@ class EmulatorService:
         if job.state.is_terminal:
             return
         blob = "rawOutputData" if job.request.input_format in PROVIDER_FORMATS else "outputData"
-        record = self.containers.write_result(job.request.container, blob, result)
+        record = self.containers.write(job.request.container, blob, result, "application/json")
         with self.store.transaction():
             self.store.put_blob(record)
             price = self.catalogue.prices[job.request.target.lower()]

@@ -77,7 +77,6 @@ class VirtualTimer:
     callback: Callable[[], None] | None = field(compare=False)
 
     def cancel(self) -> None:
-        """Cancel the callback."""
         self.callback = None
 
 
@@ -116,7 +115,6 @@ class VirtualTime:
         self.notify_change()
 
     def close(self) -> None:
-        """Remove all participants, at shutdown."""
         for participant in list(self.participants.values()):
             self.leave(participant)
 
@@ -153,7 +151,7 @@ class VirtualTime:
         return next_jump([participant.waits_for for participant in self.participants.values()], self._next_event)
 
     async def advance(self, moment: float) -> None:
-        """Set the time to `moment` whatever participants wait for; the service's events happen in their order."""
+        """Set the time to `moment`, whether or not participants wait; the service's events happen in their order."""
         while (event := await self._next_event_once_known()) is not None and event <= moment:
             self._jump(event)
         self._jump(moment)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hybridloop.emulator.model.billing import Usage
@@ -32,25 +31,20 @@ class JobLifecycle(Protocol):
     def fail(self, key: int, error: JobError) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Capacity:
-    """Bounds on parallel work: the number of workers, and the memory of all simulations together."""
-
-    workers: int
-    memory: MemoryPool
-
-
 class WorkQueue:
-    """Jobs that wait for a worker, and the workers; further workers start while a backlog lasts."""
+    """Jobs that wait for a worker, and the workers; further workers start while a backlog lasts.
 
-    def __init__(self, jobs: JobLifecycle, capacity: Capacity, on_idle: Callable[[], None]) -> None:
+    All workers' simulations share `memory`.
+    """
+
+    def __init__(self, jobs: JobLifecycle, workers: int, memory: MemoryPool, on_idle: Callable[[], None]) -> None:
         self._jobs = jobs
-        self._memory = capacity.memory
+        self._memory = memory
         self._on_idle = on_idle
         self._waiting: deque[tuple[int, float]] = deque()  # a job's key, and the loop's time of its arrival
         self._workers = [WorkerProcess()]
         self._idle = list(self._workers)
-        self._unstarted = capacity.workers - 1
+        self._unstarted = workers - 1
         self._running: dict[int, WorkerProcess] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._growth_timer: asyncio.TimerHandle | None = None
@@ -58,7 +52,6 @@ class WorkQueue:
         self._stopped = False
 
     async def start(self) -> None:
-        """Start the first worker."""
         await self._idle[0].start()
 
     @property
@@ -67,7 +60,6 @@ class WorkQueue:
         return bool(self._waiting or self._tasks)
 
     def add(self, job: StoredJob) -> None:
-        """Append an accepted job."""
         self._waiting.append((job.key, asyncio.get_running_loop().time()))
         self._dispatch()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from starlette.requests import Request
@@ -30,38 +30,31 @@ from hybridloop.emulator.store.store import LARGEST_KEY
 CLOCK_PATH = "/_admin/clock"
 
 
+@dataclass(frozen=True, slots=True)
 class AdminRouter:
     """Dispatch of requests below `/_admin/`, after a check of the admin key."""
 
-    def __init__(
-        self,
-        service: EmulatorService,
-        clock: ClockEndpoint,
-        target_status: TargetStatusOverrides,
-        faults: ActiveFaults,
-        admin_key: str,
-    ) -> None:
-        self._service = service
-        self._clock = clock
-        self._target_status = target_status
-        self._faults = faults
-        self._admin_key = admin_key
+    service: EmulatorService
+    clock: ClockEndpoint
+    target_status: TargetStatusOverrides
+    faults: ActiveFaults
+    admin_key: str = field(repr=False)
 
     async def handle(self, request: Request) -> ASGIApp:
         """Return the response to a request. Raises ApiError."""
-        if not keys_match(request.headers.get("x-admin-key"), self._admin_key):
+        if not keys_match(request.headers.get("x-admin-key"), self.admin_key):
             return unauthorized_response()
         path: str = request.scope["path"]
         if path == CLOCK_PATH or path.startswith(f"{CLOCK_PATH}/"):
-            return await self._clock.handle(request, path.removeprefix(CLOCK_PATH))
+            return await self.clock.handle(request, path.removeprefix(CLOCK_PATH))
         match path:
             case "/_admin/faults":
                 return json_response(_plan_view(await self._fault_plan(request)))
             case "/_admin/faults/log" if request.method == "GET":
-                plan = self._faults.plan
+                plan = self.faults.plan
                 return json_response({"injected": plan.injected, "log": [_injection_view(i) for i in plan.log]})
             case "/_admin/ledger" if request.method == "GET":
-                return json_response(ledger(self._service.store, parse_ledger_query(request.query_params)))
+                return json_response(ledger(self.service.store, parse_ledger_query(request.query_params)))
             case "/_admin/ledger":
                 raise ApiError(405, "MethodNotAllowed", "The ledger is read-only: use GET.")
             case "/_admin/targets":
@@ -70,27 +63,26 @@ class AdminRouter:
                 raise ApiError(404, "NotFound", "No endpoint has this path.")
 
     async def _fault_plan(self, request: Request) -> FaultPlan:
-        """Return the fault plan in force, after the request has set or removed it."""
         if request.method == "POST":
             try:
                 document = parse_fault_plan(await read_body(request, MAX_JSON_BYTES))
             except InvalidFaultPlan as error:
                 raise bad_request(str(error), "InvalidFaultPlan") from None
-            self._faults.plan = FaultPlan(document.rules, document.seed, self._service.clock.now())
+            self.faults.plan = FaultPlan(document.rules, document.seed, self.service.clock.now())
         elif request.method == "DELETE":
-            self._faults.plan = FaultPlan((), 0, self._service.clock.now())
+            self.faults.plan = FaultPlan((), 0, self.service.clock.now())
         elif request.method != "GET":
             message = "Read the fault plan with GET, set it with POST, remove it with DELETE."
             raise ApiError(405, "MethodNotAllowed", message)
-        return self._faults.plan
+        return self.faults.plan
 
     async def _target_availability(self, request: Request) -> dict[str, Any]:
         if request.method == "POST":
             body = await read_body(request, MAX_JSON_BYTES)
-            self._target_status.change(parse_json_object(body, "map of target statuses"))
+            self.target_status.change(parse_json_object(body, "map of target statuses"))
         elif request.method != "GET":
             raise ApiError(405, "MethodNotAllowed", "Read target status with GET, and set it with POST.")
-        return self._target_status.view()
+        return self.target_status.view()
 
 
 def parse_ledger_query(parameters: Mapping[str, str]) -> LedgerQuery:

@@ -48,10 +48,14 @@ class TargetStatusOverrides:
 
         Raises ApiError for an unknown target or an invalid status, and then changes none.
         """
-        changes = {self._target(name).id: _parse_override(entry) for name, entry in document.items()}
-        merged = {**self._overrides, **changes}
-        self._overrides = {target: override for target, override in merged.items() if override is not None}
-        stored = {target: asdict(override) for target, override in self._overrides.items()}
+        merged: dict[str, StatusOverride | None] = {**self._overrides}
+        for name, entry in document.items():
+            target = self._default_catalogue.find(name)
+            if target is None:
+                raise ApiError(404, "NotFound", f"There is no target {name}.")
+            merged[target.id] = _parse_override(entry)
+        self._overrides = {target_id: override for target_id, override in merged.items() if override is not None}
+        stored = {target_id: asdict(override) for target_id, override in self._overrides.items()}
         with self._service.store.transaction():
             self._service.store.put_note(_NOTE, json.dumps(stored))
         self._apply()
@@ -60,12 +64,6 @@ class TargetStatusOverrides:
         """Return the availability and average queue time of all targets, by target id."""
         targets = [target for provider in self._service.catalogue.providers for target in provider.targets]
         return {target.id: {"availability": target.availability, "queue_s": target.queue_s} for target in targets}
-
-    def _target(self, name: str) -> Target:
-        target = self._default_catalogue.find(name)
-        if target is None:
-            raise ApiError(404, "NotFound", f"There is no target {name}.")
-        return target
 
     def _apply(self) -> None:
         self._service.catalogue = _override_catalogue(self._default_catalogue, self._overrides)

@@ -12,20 +12,21 @@ import socket
 import struct
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import uvicorn
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hybridloop.emulator.faults.plan import ActiveFaults
 from hybridloop.emulator.faults.responses import (
-    BufferedResponse,
     buffer_body,
     capture_response,
     corrupt_response,
     fault_response,
+    with_body,
 )
 from hybridloop.emulator.faults.rules import ApiCall, Fault, FaultRule
 from hybridloop.emulator.http.blob_storage import BLOB_PATH
@@ -146,6 +147,7 @@ class Connections:
         raise ConnectionError("the client has disconnected")
 
 
+@dataclass(slots=True)
 class FaultMiddleware:
     """ASGI middleware around the application; `time` is None on the real clock.
 
@@ -154,42 +156,32 @@ class FaultMiddleware:
     request.
     """
 
-    connections: Connections
-
-    def __init__(
-        self,
-        app: ASGIApp,
-        faults: ActiveFaults,
-        service: EmulatorService,
-        pacing: JobPacer,
-        time: VirtualTime | None,
-        admits: Callable[[Request], bool],
-    ) -> None:
-        self._app = app
-        self._admits = admits
-        self._faults = faults
-        self._service = service
-        self._pacing = pacing
-        self._time = time
-        self._closing = asyncio.Event()
+    app: ASGIApp
+    faults: ActiveFaults
+    service: EmulatorService
+    pacing: JobPacer
+    time: VirtualTime | None
+    is_authorized: Callable[[Request], bool]
+    connections: Connections = field(init=False)
+    _closing: asyncio.Event = field(default_factory=asyncio.Event)
 
     def close(self) -> None:
         """End the calls with the fault `no-answer`; the service is about to stop."""
         self._closing.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not self._faults.plan.rules:
-            await self._app(scope, receive, send)
+        if scope["type"] != "http" or not self.faults.plan.rules:
+            await self.app(scope, receive, send)
             return
         request = Request(scope, receive)
-        if is_data_plane_path(scope["path"]) and not self._admits(request):
-            await self._app(scope, receive, send)
+        if is_data_plane_path(scope["path"]) and not self.is_authorized(request):
+            await self.app(scope, receive, send)
             return
         body, replay = await buffer_body(request, MAX_UPLOAD_BYTES)
-        call = identify_call(scope["method"], scope["path"], body, self._service.store)
-        rule = None if call is None else self._faults.plan.decide(call, self._service.clock.now())
+        call = identify_call(scope["method"], scope["path"], body, self.service.store)
+        rule = None if call is None else self.faults.plan.decide(call, self.service.clock.now())
         if rule is None or call is None:
-            await self._app(scope, replay, send)
+            await self.app(scope, replay, send)
         else:
             with suppress(ConnectionError):  # the client has disconnected by itself
                 await self._inject(rule, call, scope, replay, send)
@@ -205,21 +197,21 @@ class FaultMiddleware:
             return
         # faults of the session, the job, and the uploaded content
         if rule.fault in _SESSION_ENDS:
-            self._service.force_session_end(call.workspace, call.session_id, _SESSION_ENDS[rule.fault])
+            self.service.force_session_end(call.workspace, call.session_id, _SESSION_ENDS[rule.fault])
         if rule.fault in _FATES:
             fate = InjectedOutcome(_FATES[rule.fault], rule.code, rule.message, rule.seconds or 0.0)
-            self._pacing.injected_outcomes[call.job_id] = fate
+            self.pacing.injected_outcomes[call.job_id] = fate
         if rule.content is not None:
             receive = _receive_body(rule.content.encode(), receive)
         # the call, and faults of its response
         try:
-            response = await capture_response(self._app, scope, receive)
+            response = await capture_response(self.app, scope, receive)
         finally:
-            self._pacing.injected_outcomes.pop(call.job_id, None)
+            self.pacing.injected_outcomes.pop(call.job_id, None)
         await self._respond(rule, call, response, scope, receive, send)
 
     async def _respond(
-        self, rule: FaultRule, call: ApiCall, response: BufferedResponse, scope: Scope, receive: Receive, send: Send
+        self, rule: FaultRule, call: ApiCall, response: Response, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Send the response of a call that was executed, late, corrupted, in part or not at all as the fault asks."""
         match rule.fault:
@@ -231,26 +223,27 @@ class FaultMiddleware:
                 await wait_unless_disconnected(self._closing.wait(), _wait_for_disconnect(receive))
                 await self._close_connection(scope, receive)
             case Fault.TRUNCATED:
-                whole = response if response.body else replace(response, body=b"{}")
+                whole = response if response.body else with_body(response, b"{}")
                 half = response.body[: len(response.body) // 2]
-                await send(whole.start())
+                await send({"type": "http.response.start", "status": whole.status_code, "headers": whole.raw_headers})
                 await send({"type": "http.response.body", "body": half, "more_body": True})
                 await self._close_connection(scope, receive)
             case Fault.SLOW_ANSWER:
                 await self._wait(rule.seconds or 0.0, receive)
-                await _send_response(response, send)
+                await response(scope, receive, send)
             case _:
-                await _send_response(corrupt_response(rule, response, call, self._service.clock.now()), send)
+                corrupted = corrupt_response(rule, response, call, self.service.clock.now())
+                await corrupted(scope, receive, send)
 
     async def _wait(self, seconds: float, receive: Receive) -> None:
         """Wait until the seconds have passed or the client disconnects.
 
         Virtual time advances by them at once, although it has a busy participant: the client that awaits the response.
         """
-        if self._time is None:
+        if self.time is None:
             await wait_unless_disconnected(asyncio.sleep(seconds), _wait_for_disconnect(receive))
         else:
-            await self._time.advance(self._service.clock.now() + seconds)
+            await self.time.advance(self.service.clock.now() + seconds)
 
     async def _reset(self, scope: Scope, receive: Receive) -> None:
         self.connections.reset(scope)
@@ -264,11 +257,6 @@ class FaultMiddleware:
 async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _send_response(response: BufferedResponse, send: Send) -> None:
-    await send(response.start())
-    await send({"type": "http.response.body", "body": response.body})
 
 
 def _receive_body(content: bytes, receive: Receive) -> Receive:

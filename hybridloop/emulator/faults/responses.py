@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
 from email.utils import formatdate
 from urllib.parse import quote
 
@@ -31,34 +30,27 @@ _EXPIRY = re.compile(r"\bse=[^&\"]+")
 _SKIP = re.compile(r"\bskip=(\d+)")
 
 
-@dataclass(frozen=True, slots=True)
-class BufferedResponse:
-    """A complete HTTP response, held back from the client."""
-
-    status: int
-    headers: tuple[tuple[bytes, bytes], ...]
-    body: bytes
-
-    def start(self) -> Message:
-        """Return its first ASGI message, with the content length of the current body."""
-        headers = [(key, value) for key, value in self.headers if key.lower() != b"content-length"]
-        length = (b"content-length", str(len(self.body)).encode())
-        return {"type": "http.response.start", "status": self.status, "headers": [*headers, length]}
-
-
-async def capture_response(app: ASGIApp, scope: Scope, receive: Receive) -> BufferedResponse:
+async def capture_response(app: ASGIApp, scope: Scope, receive: Receive) -> Response:
     """Run the application on a request and return its response instead of sending it."""
-    start: Message = {}
+    captured = Response()
     parts: list[bytes] = []
 
     async def send(message: Message) -> None:
         if message["type"] == "http.response.start":
-            start.update(message)
+            captured.status_code, captured.raw_headers = message["status"], list(message["headers"])
         else:
             parts.append(message.get("body", b""))
 
     await app(scope, receive, send)
-    return BufferedResponse(start["status"], tuple(start["headers"]), b"".join(parts))
+    return with_body(captured, b"".join(parts))
+
+
+def with_body(response: Response, body: bytes) -> Response:
+    """Return the response with another body, and with its content length."""
+    changed = Response(body, response.status_code)
+    changed.raw_headers = list(response.raw_headers)
+    changed.headers["content-length"] = str(len(body))
+    return changed
 
 
 def fault_response(rule: FaultRule, call: ApiCall) -> Response | None:
@@ -99,23 +91,23 @@ def _retry_after(rule: FaultRule) -> str | None:
     return rule.retry_after
 
 
-def corrupt_response(rule: FaultRule, response: BufferedResponse, call: ApiCall, now: float) -> BufferedResponse:
+def corrupt_response(rule: FaultRule, response: Response, call: ApiCall, now: float) -> Response:
     """Return the service's response as the fault corrupts it; unchanged if the fault does not corrupt responses."""
+    body = bytes(response.body)
     match rule.fault:
         case Fault.NOT_JSON:
-            return BufferedResponse(
-                response.status, ((b"content-type", b"text/html"),), b"<html><body>Bad gateway</body></html>"
-            )
+            page = "<html><body>Bad gateway</body></html>"
+            return Response(page, response.status_code, {"content-type": "text/html"})
         case Fault.EMPTY:
-            return replace(response, body=b"")
+            return with_body(response, b"")
         case Fault.WRONG_SHAPE:
-            return replace(response, body=b'{"unexpected":["shape"]}')
+            return with_body(response, b'{"unexpected":["shape"]}')
         case Fault.SIGNATURE_EXPIRED:
-            return replace(response, body=_expired(response.body, now))
-        case Fault.PAGE_REPEATS | Fault.PAGE_SKIPS if response.status == 200:
-            return replace(response, body=_shifted(response.body, -1 if rule.fault is Fault.PAGE_REPEATS else 1))
-        case Fault.BLOB_EXISTS if response.status < 400:
-            return _buffered(_error(409, "BlobAlreadyExists", "", call))
+            return with_body(response, _expired(body, now))
+        case Fault.PAGE_REPEATS | Fault.PAGE_SKIPS if response.status_code == 200:
+            return with_body(response, _shifted(body, -1 if rule.fault is Fault.PAGE_REPEATS else 1))
+        case Fault.BLOB_EXISTS if response.status_code < 400:
+            return _error(409, "BlobAlreadyExists", "", call)
         case _:
             return response
 
@@ -137,10 +129,6 @@ def _shifted(body: bytes, by: int) -> bytes:
     elif items:
         page["value"] = [*items, items[-1]] if by < 0 else items[:-1]
     return json.dumps(page, separators=(",", ":")).encode()
-
-
-def _buffered(reply: Response) -> BufferedResponse:
-    return BufferedResponse(reply.status_code, tuple(reply.raw_headers), bytes(reply.body))
 
 
 async def buffer_body(request: Request, limit: int) -> tuple[bytes, Receive]:

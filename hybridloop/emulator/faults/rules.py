@@ -58,16 +58,7 @@ class _FaultSpec:
 
 _BLOB_CALLS = frozenset({ApiOperation.UPLOAD, ApiOperation.DOWNLOAD})
 _SUBMISSION = frozenset({ApiOperation.SUBMIT})
-_SESSION_CALLS = frozenset(
-    {
-        ApiOperation.GET_SESSION,
-        ApiOperation.CLOSE,
-        ApiOperation.SUBMIT,
-        ApiOperation.GET_JOB,
-        ApiOperation.CANCEL,
-        ApiOperation.LIST,
-    }
-)
+_SESSION_CALLS = frozenset(map(ApiOperation, ("get-session", "close", "submit", "get-job", "cancel", "list")))
 _RETRY_AFTER = frozenset({"retry_after", "retry_after_date"})
 FAULT_SPECS = {
     Fault.THROTTLED: _FaultSpec(settings=_RETRY_AFTER),

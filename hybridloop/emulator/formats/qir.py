@@ -49,11 +49,6 @@ _READ = re.compile(
 _NOT = re.compile(rf"%{_NAME} = (?:xor i1|icmp eq i1|icmp ne i1) %{_NAME}, (true|false)")
 
 
-def executed_lines(body: str) -> Iterator[tuple[str, Conditions]]:
-    """Yield the body's instructions in the order of execution, each with its conditions on results."""
-    return _ControlFlow(_blocks(body)).lines("", None, ())
-
-
 def parse_index(text: str, line: str) -> int:
     """Return the number of the qubit or result that an operand names."""
     match = _INDEX.fullmatch(text)
@@ -192,7 +187,7 @@ def parse_qir(data: bytes) -> Program:
     # its lines in the order of execution
     instructions: list[Instruction] = []
     records: list[OutputRecord] = []
-    for line, conditions in executed_lines(body):
+    for line, conditions in _ControlFlow(_blocks(body)).lines("", None, ()):
         parsed, recorded = _parse_line(line)
         if recorded and conditions:
             raise JobInputError(INVALID_QIR, f"an output call can't depend on a measurement: {line[:120]!r}")

@@ -14,15 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hybridloop.emulator.formats.gates import GATE_SIZES
-from hybridloop.emulator.model.program import (
-    MEASURE,
-    RESET,
-    Instruction,
-    JobInputError,
-    OutputList,
-    Program,
-    Register,
-)
+from hybridloop.emulator.model.program import MEASURE, RESET, Instruction, JobInputError, OutputList, Program, Register
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<word>[A-Za-z_][\w-]*(?:\[\d+\])?)|(?P<sign>[-+*/^()]))"

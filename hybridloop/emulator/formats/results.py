@@ -33,7 +33,6 @@ def ionq_histogram(outcomes: Sequence[int], probabilities: Sequence[float]) -> b
 
 
 def ionq_results(runs: Runs) -> bytes:
-    """Return the histogram of one run's counts."""
     ((_, measured),) = runs
     return ionq_histogram(measured.outcomes, [count / len(measured.shots) for count in measured.counts])
 

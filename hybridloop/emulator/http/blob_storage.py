@@ -44,7 +44,6 @@ class BlobStorage:
         self._signer = signer
 
     async def handle(self, request: Request) -> Response:
-        """Return the response to a request."""
         try:
             response = await self._handle(request)
         except ApiError as error:

@@ -139,7 +139,6 @@ class DataPlane:
 
 
 def _host(request: Request) -> str:
-    """Return the service's base URL, with the host name that the client used."""
     return f"http://{request.headers.get('host', '127.0.0.1')}"
 
 

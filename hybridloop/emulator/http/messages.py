@@ -24,7 +24,6 @@ def json_response(document: Any, status: int = 200) -> Response:
 
 
 def error_response(error: ApiError) -> Response:
-    """Return the response for an API error."""
     return json_response({"error": {"code": error.code, "message": error.message}}, error.status)
 
 
@@ -53,23 +52,19 @@ async def wait_unless_disconnected(work: Awaitable[Any], disconnect: Awaitable[A
 
 
 def declares_larger_body(request: Request, limit: int) -> bool:
-    """Return True if the request's Content-Length is above the limit."""
     length = request.headers.get("content-length", "")
     return length.isdigit() and int(length[:20]) > limit
 
 
 async def read_body(request: Request, limit: int) -> bytes:
     """Read the whole body. Raises ApiError (413) as soon as it is known to exceed `limit` bytes."""
+    too_large = ApiError(413, "RequestBodyTooLarge", f"The body exceeds the limit of {limit} bytes.")
     if declares_larger_body(request, limit):
-        raise _too_large(limit)
+        raise too_large
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > limit:
-            raise _too_large(limit)
+            raise too_large
         chunks.append(chunk)
     return b"".join(chunks)
-
-
-def _too_large(limit: int) -> ApiError:
-    return ApiError(413, "RequestBodyTooLarge", f"The body exceeds the limit of {limit} bytes.")

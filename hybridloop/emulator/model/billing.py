@@ -72,12 +72,10 @@ class Bill:
     lines: tuple[tuple[str, str, str, float, float], ...]
 
     def to_json(self) -> str:
-        """Return the bill as JSON text."""
         return json.dumps([self.amount, self.unit, self.lines])
 
     @classmethod
     def from_json(cls, text: str) -> Bill:
-        """Read a bill from the text that `to_json` returned."""
         amount, unit, lines = json.loads(text)
         return cls(amount, unit, tuple(tuple(line) for line in lines))
 

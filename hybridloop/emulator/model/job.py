@@ -46,7 +46,6 @@ class JobState:
 
     @property
     def is_terminal(self) -> bool:
-        """True once the job has ended."""
         return self.ended is not None
 
 

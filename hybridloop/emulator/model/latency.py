@@ -77,7 +77,6 @@ class JobTimeline:
 
     @classmethod
     def from_json(cls, text: str) -> JobTimeline:
-        """Read a timeline from the text that `to_json` returned."""
         fields = json.loads(text)
         outcome = fields.pop("fate", None)
         injected = None if outcome is None else InjectedOutcome(OutcomeKind(outcome.pop("kind")), **outcome)

@@ -9,6 +9,7 @@ import enum
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 from hybridloop.emulator.model.errors import ApiError, bad_request, parse_whole_number
 
@@ -44,20 +45,14 @@ class IsOneOf:
 
 
 @dataclass(frozen=True, slots=True)
-class CreatedFrom:
-    """Filter term: created at `moment` (seconds since 1970) or later."""
+class CreationTime:
+    """Filter term: created at `moment` (seconds since 1970) or later, or before it."""
 
+    comparison: Literal[">=", "<"]
     moment: float
 
 
-@dataclass(frozen=True, slots=True)
-class CreatedBefore:
-    """Filter term: created before `moment` (seconds since 1970)."""
-
-    moment: float
-
-
-FilterTerm = NameStartsWith | IsOneOf | CreatedFrom | CreatedBefore
+FilterTerm = NameStartsWith | IsOneOf | CreationTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +67,7 @@ class ListQuery:
 
 
 _TOKEN = re.compile(r"\s*(?:('(?:[^']|'')*')|([A-Za-z]+)|(\d{4}-\d{2}-\d{2})|([(),]))")
-_EQUAL = {
-    ListProperty.ITEM_TYPE,
-    ListProperty.JOB_TYPE,
-    ListProperty.PROVIDER_ID,
-    ListProperty.TARGET,
-    ListProperty.STATE,
-}
+_EQUAL = set(ListProperty) - {ListProperty.NAME, ListProperty.CREATION_TIME}  # compared with eq
 _MAX_FILTER = 8_000  # characters
 _MAX_VALUES = 200
 
@@ -188,13 +177,12 @@ class _Parser:
         try:
             start = datetime.strptime(day.strip("'"), "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
         except (ValueError, OverflowError):
-            raise _invalid_query(
-                f"CreationTime must be compared with a day such as 2026-03-09, not {day[:40]!r}"
-            ) from None
+            problem = f"CreationTime must be compared with a day such as 2026-03-09, not {day[:40]!r}"
+            raise _invalid_query(problem) from None
         if comparison == "ge":
-            return CreatedFrom(start)
+            return CreationTime(">=", start)
         if comparison == "le":
-            return CreatedBefore(start + 86_400.0)  # the whole day counts
+            return CreationTime("<", start + 86_400.0)  # the whole day counts
         raise _invalid_query(f"CreationTime must be compared by ge or le, not {comparison[:40]!r}")
 
     def _literal(self) -> str:

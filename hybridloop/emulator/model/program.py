@@ -5,6 +5,7 @@ The readers in `formats` produce it from every input format; the simulator and t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 MEASURE = "measure"
@@ -85,23 +86,20 @@ class ShotOutcomes:
 
 def remove_redundant_resets(instructions: tuple[Instruction, ...]) -> tuple[Instruction, ...]:
     """Drop resets that change nothing: those of an unused qubit, and those after a qubit's last use."""
-    # backwards: a reset counts only if its qubit is used later
-    kept: list[Instruction] = []
-    used_later: set[int] = set()
-    for instruction in reversed(instructions):
-        if instruction.name != RESET or instruction.qubits[0] in used_later:
-            kept.append(instruction)
-            used_later.update(instruction.qubits)
-    kept.reverse()
-    # forwards: a qubit that was not used yet is in state 0 already
+    # backwards, the resets before a qubit's other uses are those after its last use
+    kept = _without_leading_resets(reversed(instructions))
+    return tuple(_without_leading_resets(reversed(kept)))
+
+
+def _without_leading_resets(instructions: Iterable[Instruction]) -> list[Instruction]:
+    """Drop the resets of qubits that no earlier instruction uses."""
     used: set[int] = set()
-    needed: list[Instruction] = []
-    for instruction in kept:
-        if instruction.name == RESET and instruction.qubits[0] not in used:
-            continue
-        used.update(instruction.qubits)
-        needed.append(instruction)
-    return tuple(needed)
+    kept: list[Instruction] = []
+    for instruction in instructions:
+        if instruction.name != RESET or instruction.qubits[0] in used:
+            kept.append(instruction)
+            used.update(instruction.qubits)
+    return kept
 
 
 def has_only_final_measurements(instructions: tuple[Instruction, ...]) -> bool:

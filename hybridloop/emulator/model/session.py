@@ -53,12 +53,10 @@ class SessionState:
 
     @property
     def is_terminal(self) -> bool:
-        """True once the session has ended."""
         return self.ended is not None
 
     @property
     def takes_jobs(self) -> bool:
-        """True if the session accepts a new job."""
         return not (self.is_terminal or self.closing)
 
 

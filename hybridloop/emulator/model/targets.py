@@ -79,7 +79,7 @@ def load_catalogue() -> Catalogue:
     for entry in _read_json("targets.json")["providers"]:
         targets = tuple(Target(**{**entry.get("shared", {}), **target}) for target in entry["targets"])
         providers.append(Provider(entry["id"], entry["availability"], targets, tuple(entry.get("quotas", ()))))
-    prices = {}
+    prices: dict[str, Price] = {}
     for entry in _read_json("prices.json")["prices"]:
         targets_of_price = [target.lower() for target in entry.pop("targets")]
         prices |= dict.fromkeys(targets_of_price, Price(**entry))

@@ -72,7 +72,6 @@ class SignInStore:
         return None if token is None else self._sign_ins.get(token)
 
     def remove(self, sign_in: SignIn) -> None:
-        """End a sign-in."""
         self._sign_ins.pop(sign_in.token, None)
 
 
@@ -89,7 +88,6 @@ class Portal:
         self._pages = Pages()
 
     async def handle(self, request: Request) -> Response:
-        """Return the response to a request."""
         sign_in = None
         try:
             static = static_file(request.scope["path"].removeprefix(f"{PORTAL_PREFIX}/"))
@@ -158,14 +156,12 @@ class Portal:
 
     def _overview(self, request: Request, sign_in: SignIn) -> Response:
         store, query = self._service.store, request.query_params
-        sessions = newest_sessions(
-            store,
-            parse_whole_number("sessions_before", query.get("sessions_before"), START_CURSOR, START_CURSOR),
-            PAGE_SIZE,
-        )
-        jobs = newest_lone_jobs(
-            store, parse_whole_number("jobs_before", query.get("jobs_before"), START_CURSOR, START_CURSOR), PAGE_SIZE
-        )
+
+        def key_before(name: str) -> int:
+            return parse_whole_number(name, query.get(name), START_CURSOR, START_CURSOR)
+
+        sessions = newest_sessions(store, key_before("sessions_before"), PAGE_SIZE)
+        jobs = newest_lone_jobs(store, key_before("jobs_before"), PAGE_SIZE)
         idle_left = {line.session.key: self._service.idle_time_left(line.session) for line in sessions.lines}
         values = {"sessions": sessions, "jobs": jobs, "idle_left": idle_left, "is_live": True, "query": query}
         return self._page("overview.html", sign_in, values)

@@ -143,16 +143,12 @@ def _program_key(task: SimulationTask, data: bytes) -> bytes:
 def _input_format(task: SimulationTask) -> InputFormat:
     input_format = FORMATS.get(task.input_format)
     if input_format is None or task.input_format not in task.target.input_formats:
-        raise JobInputError(
-            "CannotTranslateInputData",
-            f"target {task.target.id} does not take input in the format {task.input_format!r}; "
-            f"it takes {', '.join(task.target.input_formats) or 'none that this service runs'}",
-        )
+        formats = ", ".join(task.target.input_formats) or "none that this service runs"
+        problem = f"target {task.target.id} does not take input in the format {task.input_format!r}; it takes {formats}"
+        raise JobInputError("CannotTranslateInputData", problem)
     if task.output_format != input_format.output:
-        raise JobInputError(
-            "CannotTranslateOutputData",
-            f"input in the format {task.input_format!r} gives {input_format.output!r}, not {task.output_format!r}",
-        )
+        problem = f"input in the format {task.input_format!r} gives {input_format.output!r}, not {task.output_format!r}"
+        raise JobInputError("CannotTranslateOutputData", problem)
     return input_format
 
 
@@ -165,10 +161,8 @@ def requested_shots(task: SimulationTask) -> int:
     if isinstance(shots, bool) or not isinstance(shots, int):
         raise JobInputError("InvalidProperty", f"the number of shots must be a whole number, not {shots!r}")
     if not 1 <= shots <= task.target.max_shots:
-        raise JobInputError(
-            "InvalidProperty",
-            f"the number of shots must be between 1 and {task.target.max_shots} on {task.target.id}, not {shots}",
-        )
+        limits = f"between 1 and {task.target.max_shots} on {task.target.id}"
+        raise JobInputError("InvalidProperty", f"the number of shots must be {limits}, not {shots}")
     return shots
 
 
@@ -176,34 +170,27 @@ def _check_target_limits(program: Program, task: SimulationTask) -> None:
     """Refuse a program that the target can't run: qubits, QIR profile, native gates."""
     target = task.target
     if program.declared_qubits > target.num_qubits:
-        raise JobInputError(
-            "InvalidInputData",
-            f"the program needs {program.declared_qubits} qubits and {target.id} has {target.num_qubits}",
-        )
+        problem = f"the program needs {program.declared_qubits} qubits and {target.id} has {target.num_qubits}"
+        raise JobInputError("InvalidInputData", problem)
     if not any(instruction.name == MEASURE for instruction in program.instructions):
         raise JobInputError("InvalidInputData", "the program measures nothing")
     if task.input_format == QIR:
         _check_profile(program, target)
     native = {instruction.name for instruction in program.instructions} & IONQ_NATIVE_GATES.keys()
     if unsupported := native - set(target.native_gates):
-        problem = (
-            f"{', '.join(sorted(unsupported))} is not a native gate of {target.id}, which has "
-            f"{', '.join(target.native_gates)}"
-        )
+        names, native_gates = ", ".join(sorted(unsupported)), ", ".join(target.native_gates)
+        problem = f"{names} is not a native gate of {target.id}, which has {native_gates}"
         raise JobInputError("InvalidInputData", problem)
 
 
 def _check_profile(program: Program, target: Target) -> None:
-    """Refuse QIR outside the target's profile."""
     if target.refuses_barriers and any(instruction.name == BARRIER for instruction in program.instructions):
         raise JobInputError("QATTransformationFailed", f"{target.id} takes no barriers in QIR; leave them out")
-    if target.profile == "Base" and any(instruction.conditions for instruction in program.instructions):
+    if target.profile != "Base":
+        return
+    if any(instruction.conditions for instruction in program.instructions):
         problem = f"{target.id} runs the base profile: no branch can depend on a measurement"
         raise JobInputError("QIRPreProcessingFailed", problem)
-    if target.profile == "Base" and not has_only_final_measurements(
-        tuple(i for i in program.instructions if i.name != RESET)
-    ):
-        raise JobInputError(
-            "QIRPreProcessingFailed",
-            f"{target.id} runs the base profile: a qubit can't be used after its measurement",
-        )
+    if not has_only_final_measurements(tuple(i for i in program.instructions if i.name != RESET)):
+        problem = f"{target.id} runs the base profile: a qubit can't be used after its measurement"
+        raise JobInputError("QIRPreProcessingFailed", problem)

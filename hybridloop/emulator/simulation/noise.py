@@ -34,11 +34,8 @@ class Noise:
 
 @lru_cache(maxsize=1)
 def noise_models() -> dict[str, Noise]:
-    """Load all noise models of noise.json, by name."""
-    table = json.loads(
-        resources.files("hybridloop.emulator.simulation").joinpath("noise.json").read_text(encoding="utf-8")
-    )
-    return {name: Noise.from_json(entry) for name, entry in table["models"].items()}
+    text = resources.files("hybridloop.emulator.simulation").joinpath("noise.json").read_text(encoding="utf-8")
+    return {name: Noise.from_json(entry) for name, entry in json.loads(text)["models"].items()}
 
 
 def select_noise(target: Target, params: Mapping[str, Any]) -> tuple[Noise | None, int | None]:
@@ -64,7 +61,6 @@ def _requested_model(target: Target, model: str) -> str | None:
     """Check the model that a job names; only a target with several models accepts `ideal`, which gives None."""
     choices = (IDEAL, *target.noise_models) if target.noise_models else ()
     if model not in choices:
-        raise JobInputError(
-            "InvalidInputData", f"{target.id} has no noise model {model!r}; it has {', '.join(choices) or 'none'}"
-        )
+        problem = f"{target.id} has no noise model {model!r}; it has {', '.join(choices) or 'none'}"
+        raise JobInputError("InvalidInputData", problem)
     return None if model == IDEAL else model

@@ -22,7 +22,6 @@ _LENGTHS = struct.Struct(">II")
 
 
 def pack_frame(header: bytes, body: bytes) -> bytes:
-    """Return a message as one frame."""
     return _LENGTHS.pack(len(header), len(body)) + header + body
 
 
@@ -68,11 +67,9 @@ class SimulationTask:
     sampling_value: str
 
     def to_json(self) -> bytes:
-        """Return the task as one JSON text."""
         return json.dumps(asdict(self)).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> SimulationTask:
-        """Parse the result of `to_json`."""
         values = json.loads(text)
         return cls(target=Target(**values.pop("target")), **values)

@@ -62,21 +62,17 @@ def clifford_distribution(circuit: QuantumCircuit, measured: list[int]) -> tuple
     the span of the X parts of its generators (S. Aaronson, D. Gottesman, Phys. Rev. A 70 (2004) 052328).
     """
     state = StabilizerState(circuit)
-    basis = _gf2_basis([_bit_mask(row, measured) for row in state.clifford.stab_x])
+    rows = state.clifford.stab_x[:, measured]
+    basis = _gf2_basis([sum(int(bit) << position for position, bit in enumerate(row)) for row in rows])
     if len(basis) > MAX_FREE_BITS:
-        raise JobInputError(
-            "InvalidInputData", f"the histogram would have 2^{len(basis)} entries, above 2^{MAX_FREE_BITS}"
-        )
+        problem = f"the histogram would have 2^{len(basis)} entries, above 2^{MAX_FREE_BITS}"
+        raise JobInputError("InvalidInputData", problem)
     state.seed(0)  # any of the possible outcomes will do
     first = state.measure(measured)[0]
     outcomes = np.array([int(first, 2)], dtype=np.int64)
     for mask in basis:
         outcomes = np.concatenate((outcomes, outcomes ^ mask))
     return np.sort(outcomes), len(basis)
-
-
-def _bit_mask(row: NDArray[np.bool_], measured: list[int]) -> int:
-    return sum(int(row[qubit]) << position for position, qubit in enumerate(measured))
 
 
 def _gf2_basis(masks: list[int]) -> list[int]:

@@ -297,7 +297,6 @@ class Simulator:
     def _run_shots(
         self, setup: SimulationSetup, num_results: int, shots: int, seed: int, noise: Noise | None
     ) -> ShotOutcomes:
-        """Run every shot on Aer, with mid-circuit measurements and resets."""
         self._reserve(setup.required_bytes)
         circuit = circuit_with_measurements(setup, num_results, noisy=noise is not None)
         backend = self._backend(setup.method, noise)

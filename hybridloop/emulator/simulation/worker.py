@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Execute tasks until standard input ends."""
     # Ctrl-C reaches the whole process group: the service decides which processes stop
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -43,36 +42,29 @@ def main() -> None:
     from hybridloop.emulator.simulation.execute import JobRunner
     from hybridloop.emulator.simulation.simulator import Simulator
 
-    runner = JobRunner(Simulator(MemoryReservations(tasks, replies).reserve))
+    runner = JobRunner(Simulator(lambda size: reserve_memory(size, tasks, replies)))
     while True:
         replies.write(execute_task(*tasks.get(), runner))
         replies.flush()
 
 
-class MemoryReservations:
-    """Requests for memory to the service, which limits what all workers take together."""
+def reserve_memory(size: int, tasks: SimpleQueue[tuple[bytes, bytes]], replies: BinaryIO) -> None:
+    """Wait until the service, which limits what all workers take together, grants `size` bytes.
 
-    def __init__(self, tasks: SimpleQueue[tuple[bytes, bytes]], replies: BinaryIO) -> None:
-        self._tasks = tasks
-        self._replies = replies
+    It takes them back with the reply to the task. Raises JobInputError if they are more than its limit.
+    """
+    from hybridloop.emulator.model.program import JobInputError
 
-    def reserve(self, size: int) -> None:
-        """Wait until `size` bytes are granted; the service takes them back with the reply to the task.
-
-        Raises JobInputError if they are more than the service's limit.
-        """
-        from hybridloop.emulator.model.program import JobInputError
-
-        if size <= UNRESERVED_BYTES:
-            return
-        self._replies.write(pack_frame(_header(NEEDS, bytes=size), b""))
-        self._replies.flush()
-        header, _ = self._tasks.get()  # a worker has one task at a time, so the next frame is the answer
-        answer = json.loads(header)
-        if answer["verdict"] != GRANTED:
-            needed, limit = f"{size / 2**30:.3g} GiB", f"{answer['limit'] / 2**30:.3g} GiB"
-            problem = f"the simulation needs {needed} and this service may use {limit}; take a smaller circuit"
-            raise JobInputError("InvalidInputData", problem)
+    if size <= UNRESERVED_BYTES:
+        return
+    replies.write(pack_frame(_header(NEEDS, bytes=size), b""))
+    replies.flush()
+    header, _ = tasks.get()  # a worker has one task at a time, so the next frame is the answer
+    answer = json.loads(header)
+    if answer["verdict"] != GRANTED:
+        needed, limit = f"{size / 2**30:.3g} GiB", f"{answer['limit'] / 2**30:.3g} GiB"
+        problem = f"the simulation needs {needed} and this service may use {limit}; take a smaller circuit"
+        raise JobInputError("InvalidInputData", problem)
 
 
 def execute_task(header: bytes, data: bytes, runner: JobRunner) -> bytes:

@@ -71,7 +71,7 @@ class WorkerProcess:
     def __init__(self) -> None:
         self._process: Process | None = None
 
-    async def start(self) -> None:
+    async def start(self) -> Process:
         """Start the process; it imports Aer before the first task arrives."""
         # without the service's keys, which a worker does not need
         environment = {n: value for n, value in os.environ.items() if not n.startswith("HYBRIDLOOP_EMULATOR_")}
@@ -79,17 +79,16 @@ class WorkerProcess:
         self._process = await asyncio.create_subprocess_exec(
             *arguments, stdin=PIPE, stdout=PIPE, env={**environment, "OMP_NUM_THREADS": "1"}, limit=2**20
         )
+        return self._process
 
     async def run_task(self, header: bytes, data: bytes, memory: MemoryPool) -> tuple[Mapping[str, Any], bytes]:
         """Send a task and wait for its reply, as header and body; the worker's requests are granted from `memory`.
 
         Raises WorkerDied if the process ends before it replies. All memory is released at the end.
         """
-        if self._process is None or self._process.returncode is not None:
-            await self.start()
         process = self._process
-        if process is None:
-            raise WorkerDied
+        if process is None or process.returncode is not None:
+            process = await self.start()
         # the task, then memory for each of its simulations, until the reply
         acquired = 0
         try:
@@ -117,7 +116,6 @@ class WorkerProcess:
                 self._process.kill()
 
     async def stop(self) -> None:
-        """Kill the process and wait until it has ended."""
         self.kill()
         if self._process is not None:
             await self._process.wait()

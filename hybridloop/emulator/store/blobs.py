@@ -10,7 +10,6 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import quote
 
 from hybridloop.emulator.clock import Clock
@@ -19,18 +18,8 @@ from hybridloop.emulator.store.records import StoredBlob
 from hybridloop.emulator.store.store import Store
 
 
-class BlobBackend(Protocol):
-    """Storage of blobs' bytes by container and name. A blob exists only once the database has its properties."""
-
-    def write(self, container: str, name: str, data: bytes) -> None: ...
-
-    def read(self, container: str, name: str) -> bytes: ...
-
-    def remove(self, container: str, name: str) -> None: ...
-
-
 class MemoryBlobs:
-    """Bytes of blobs in memory, until the process ends."""
+    """Bytes of blobs in memory by container and name, until the process ends."""
 
     def __init__(self) -> None:
         self._data: dict[tuple[str, str], bytes] = {}
@@ -77,6 +66,9 @@ class FolderBlobs:
         return f"{self._root}/{container}/{quote(name, safe='~ ')}~"
 
 
+BlobBackend = MemoryBlobs | FolderBlobs
+
+
 class Containers:
     """Containers of blobs behind the storage API; a blob exists once its properties are in the database."""
 
@@ -85,20 +77,19 @@ class Containers:
         self._contents = contents
         self._clock = clock
 
-    def write_result(self, container: str, name: str, data: bytes) -> StoredBlob:
-        """Write a result's bytes and return its properties; the caller stores them with the end of the job."""
-        self._contents.write(container, name, data)
-        return self.record(container, name, data, "application/json", "")
-
     def ensure(self, container: str) -> bool:
         """Create the container; False if it existed."""
         with self._store.transaction():
             return self._store.add_container(container, self._clock.now())
 
-    def put(self, container: str, name: str, data: bytes, content_type: str, encoding: str) -> StoredBlob:
-        """Create or replace a blob, and return its properties."""
+    def write(self, container: str, name: str, data: bytes, content_type: str, encoding: str = "") -> StoredBlob:
+        """Write a blob's bytes and return its properties, modified now; the blob exists once the caller stores them."""
         self._contents.write(container, name, data)
-        record = self.record(container, name, data, content_type, encoding)
+        etag = f'"0x{hashlib.blake2b(data, digest_size=8).hexdigest().upper()}"'
+        return StoredBlob(container, name, len(data), content_type, encoding, etag, self._clock.now())
+
+    def put(self, container: str, name: str, data: bytes, content_type: str, encoding: str) -> StoredBlob:
+        record = self.write(container, name, data, content_type, encoding)
         with self._store.transaction():
             self._store.put_blob(record)
         return record
@@ -115,18 +106,11 @@ class Containers:
             raise ApiError(400, "InvalidBlockList", "The list names a block that is not there.") from None
 
     def remove_blocks(self, container: str, name: str, blocks: Sequence[str]) -> None:
-        """Remove the blocks of a complete blob."""
         for block in dict.fromkeys(blocks):
             self._contents.remove(container, _block_name(name, block))
 
     def read(self, record: StoredBlob) -> bytes:
-        """Return the blob's content."""
         return self._contents.read(record.container, record.name)
-
-    def record(self, container: str, name: str, data: bytes, kind: str, encoding: str) -> StoredBlob:
-        """Return the properties of a blob with these bytes, modified now; nothing is stored."""
-        etag = f'"0x{hashlib.blake2b(data, digest_size=8).hexdigest().upper()}"'
-        return StoredBlob(container, name, len(data), kind, encoding, etag, self._clock.now())
 
 
 def _block_name(name: str, block: str) -> str:

@@ -25,12 +25,10 @@ class JobTotals:
 
     @property
     def total(self) -> int:
-        """The number of jobs."""
         return sum(self.jobs.values())
 
 
 def add_totals(parts: Iterable[JobTotals]) -> JobTotals:
-    """Return the sum of the totals."""
     jobs, shots, money = dict[str, int](), 0, dict[str, float]()
     for part in parts:
         shots += part.shots
@@ -158,24 +156,16 @@ def _duplicates(store: Store, where: str, parameters: Sequence[object]) -> dict[
 def _jobs(store: Store, where: str, parameters: Sequence[object], query: LedgerQuery) -> list[sqlite3.Row]:
     """Return a page of jobs in the order of acceptance, and one job more, which shows that another page follows."""
     sql = (
-        "SELECT jobs.*, sessions.id AS session FROM jobs LEFT JOIN sessions ON sessions.key = jobs.session_key"
+        "SELECT jobs.key, jobs.id AS job, sessions.id AS session, jobs.target, place, attempt, shots, price, unit,"
+        " jobs.created AS accepted, jobs.ended, jobs.status, deleted"
+        " FROM jobs LEFT JOIN sessions ON sessions.key = jobs.session_key"
         f" WHERE {where} AND jobs.key > ? ORDER BY jobs.key LIMIT ?"
     )
     return store.rows(sql, [*parameters, query.after, query.top + 1])
 
 
 def _entry(row: sqlite3.Row) -> dict[str, Any]:
-    return {
-        "job": row["id"],
-        "session": row["session"],
-        "target": row["target"],
-        "place": row["place"],
-        "attempt": row["attempt"],
-        "shots": row["shots"],
-        "price": row["price"],
-        "unit": row["unit"],
-        "accepted": format_time(row["created"]),
-        "ended": None if row["ended"] is None else format_time(row["ended"]),
-        "status": row["status"],
-        "deleted": bool(row["deleted"]),
-    }
+    entry = {**dict(row), "deleted": bool(row["deleted"]), "accepted": format_time(row["accepted"])}
+    entry["ended"] = None if row["ended"] is None else format_time(row["ended"])
+    del entry["key"]
+    return entry

@@ -9,11 +9,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 from hybridloop.emulator.model.job import JobStatus
 from hybridloop.emulator.model.list_query import (
-    CreatedBefore,
-    CreatedFrom,
+    CreationTime,
     FilterTerm,
     IsOneOf,
     ListProperty,
@@ -124,11 +124,8 @@ def _page(items: Sequence[StoredJob | StoredSession], query: ListQuery) -> Page:
 def _select(
     table: str, where: str, expressions: dict[str, str], query: ListQuery, parameters: list[object], columns: str = "*"
 ) -> str:
-    conditions = [where]
-    if table == "jobs":
-        conditions.append("deleted = 0")
-    for term in query.terms:
-        conditions.append(_condition(term, expressions, parameters))
+    conditions = [where, *(["deleted = 0"] if table == "jobs" else [])]
+    conditions += [_condition(term, expressions, parameters) for term in query.terms]
     return f"SELECT {columns} FROM {table} WHERE {' AND '.join(conditions)}"
 
 
@@ -136,16 +133,9 @@ def _condition(term: FilterTerm, expressions: dict[str, str], parameters: list[o
     if isinstance(term, NameStartsWith):
         parameters += [term.prefix, term.prefix + LAST_CHARACTER]
         return "name >= ? AND name < ?"
-    if isinstance(term, CreatedFrom):
+    if isinstance(term, CreationTime):
         parameters.append(term.moment)
-        return "created >= ?"
-    if isinstance(term, CreatedBefore):
-        parameters.append(term.moment)
-        return "created < ?"
-    return _one_of(term, expressions, parameters)
-
-
-def _one_of(term: IsOneOf, expressions: dict[str, str], parameters: list[object]) -> str:
+        return f"created {term.comparison} ?"
     column = COLUMNS[term.property]
     if term.property is ListProperty.STATE:
         parameters += [STATUSES.get(value.lower(), value) for value in term.values]
@@ -169,6 +159,7 @@ def _order(query: ListQuery, kind: ListKind) -> str:
 
 
 START_CURSOR = LARGEST_KEY  # as `before`: the first page
+Line = TypeVar("Line")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,32 +172,24 @@ class SessionSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class SessionPage:
-    """A page of sessions; `older` is the `before` of the next page, None if this is the last."""
+class OverviewPage(Generic[Line]):
+    """A page of the overview; `older` is the `before` of the next page, None if this is the last."""
 
-    lines: tuple[SessionSummary, ...]
+    lines: tuple[Line, ...]
     older: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class LoneJobPage:
-    """A page of jobs without a session, each with its workspace; `older` as in SessionPage."""
-
-    lines: tuple[tuple[str, StoredJob], ...]
-    older: int | None
-
-
-def newest_sessions(store: Store, before: int, top: int) -> SessionPage:
+def newest_sessions(store: Store, before: int, top: int) -> OverviewPage[SessionSummary]:
     """Return the `top` newest sessions with keys below `before`."""
     rows = store.rows("SELECT * FROM sessions WHERE key < ? ORDER BY key DESC LIMIT ?", (before, top + 1))
     page_rows = rows[:top]
     totals = session_totals(store, [row["key"] for row in page_rows])
     lines = tuple(SessionSummary(row["workspace"], session_from_row(row), totals[row["key"]]) for row in page_rows)
-    return SessionPage(lines, page_rows[-1]["key"] if len(rows) > top else None)
+    return OverviewPage(lines, page_rows[-1]["key"] if len(rows) > top else None)
 
 
-def newest_lone_jobs(store: Store, before: int, top: int) -> LoneJobPage:
-    """Return the `top` newest jobs without a session that are older than the job with the key `before`."""
+def newest_lone_jobs(store: Store, before: int, top: int) -> OverviewPage[tuple[str, StoredJob]]:
+    """Return the `top` newest jobs without a session, with their workspaces, that precede the job with key `before`."""
     sql = "SELECT * FROM jobs WHERE session_key IS NULL AND deleted = 0"
     parameters: list[object] = []
     if before != START_CURSOR:
@@ -215,4 +198,4 @@ def newest_lone_jobs(store: Store, before: int, top: int) -> LoneJobPage:
     rows = store.rows(f"{sql} ORDER BY created DESC, key DESC LIMIT ?", [*parameters, top + 1])
     page_rows = rows[:top]
     lines = tuple((str(row["workspace"]), job_from_row(row)) for row in page_rows)
-    return LoneJobPage(lines, page_rows[-1]["key"] if len(rows) > top else None)
+    return OverviewPage(lines, page_rows[-1]["key"] if len(rows) > top else None)

@@ -86,7 +86,6 @@ def _tags_from_json(text: str | None) -> tuple[str, ...] | None:
 
 
 def session_from_row(row: sqlite3.Row) -> StoredSession:
-    """Return the session in a row with all columns of the sessions table."""
     columns = {name: row[name] for name in SESSION_COLUMNS}
     columns |= {"status": SessionStatus(row["status"]), "closing": bool(row["closing"])}
     state = SessionState(JobFailurePolicy(row["policy"]), row["created"], **columns)
@@ -95,7 +94,6 @@ def session_from_row(row: sqlite3.Row) -> StoredSession:
 
 
 def job_from_row(row: sqlite3.Row) -> StoredJob:
-    """Return the job in a row with all columns of the jobs table."""
     columns = {**{name: row[name] for name in JOB_COLUMNS}, "status": JobStatus(row["status"])}
     error = None if row["error"] is None else JobError(*json.loads(row["error"]))
     state = JobState(row["created"], **columns, error=error)

@@ -83,8 +83,7 @@ def migrate(db: sqlite3.Connection) -> None:
     """
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
     if version > len(MIGRATIONS):
-        raise UnknownSchema(
-            f"its schema version is {version}, and this hybridloop knows versions up to {len(MIGRATIONS)}"
-        )
+        problem = f"its schema version is {version}, and this hybridloop knows versions up to {len(MIGRATIONS)}"
+        raise UnknownSchema(problem)
     for number, migration in enumerate(MIGRATIONS[version:], version + 1):
         db.executescript(f"BEGIN IMMEDIATE; {migration} PRAGMA user_version = {number}; COMMIT;")

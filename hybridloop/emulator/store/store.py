@@ -61,11 +61,9 @@ class Store:
         return None if row is None else str(row[0])
 
     def put_note(self, name: str, value: str) -> None:
-        """Set a note, a value beside the tables."""
         self._db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
 
     def add_session(self, workspace: str, session_id: str, request: SessionRequest, state: SessionState) -> None:
-        """Insert a new session."""
         self._insert(
             "sessions",
             {
@@ -83,7 +81,6 @@ class Store:
         )
 
     def session(self, workspace: str, session_id: str) -> StoredSession | None:
-        """Return the session with that id; None if there is none."""
         query = "SELECT * FROM sessions WHERE workspace = ? AND id = ?"
         row = self._db.execute(query, (workspace, session_id)).fetchone()
         return None if row is None else session_from_row(row)
@@ -99,7 +96,6 @@ class Store:
         ]
 
     def put_session_state(self, key: int, state: SessionState) -> None:
-        """Update a session's state."""
         self._update("sessions", key, session_columns(state))
 
     def add_job(
@@ -165,7 +161,6 @@ class Store:
         return [job_from_row(row) for row in rows]
 
     def put_job_state(self, key: int, state: JobState, output_blob: str = "outputData") -> None:
-        """Update a job's state and the name of its output blob."""
         self._update("jobs", key, {**job_columns(state), "output_blob": output_blob})
 
     def timeline(self, key: int) -> JobTimeline | None:
@@ -174,7 +169,6 @@ class Store:
         return None if text is None else JobTimeline.from_json(text)
 
     def put_timeline(self, key: int, course: JobTimeline) -> None:
-        """Set a job's latency and fate."""
         self._update("jobs", key, {"course": course.to_json()})
 
     def put_bill(self, key: int, bill: Bill, shots: int) -> None:
@@ -182,7 +176,6 @@ class Store:
         self._update("jobs", key, {"bill": bill.to_json(), "price": bill.amount, "unit": bill.unit, "shots": shots})
 
     def put_job_details(self, job: StoredJob) -> None:
-        """Update a job's name, priority, tags and time of change."""
         names = {"name": job.name, "priority": job.priority, "tags": tags_to_json(job.tags)}
         self._update("jobs", job.key, {**names, "modified": job.state.modified})
 
@@ -200,7 +193,6 @@ class Store:
         return cursor.rowcount == 1
 
     def has_container(self, name: str) -> bool:
-        """Return True if the container exists."""
         return self._db.execute("SELECT 1 FROM containers WHERE name = ?", (name,)).fetchone() is not None
 
     def put_blob(self, blob: StoredBlob) -> None:
@@ -211,7 +203,6 @@ class Store:
         )
 
     def blob(self, container: str, name: str) -> StoredBlob | None:
-        """Return the blob's properties; None if there is no such blob."""
         query = "SELECT * FROM blobs WHERE container = ? AND name = ?"
         row = self._db.execute(query, (container, name)).fetchone()
         return None if row is None else StoredBlob(*row)

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from hybridloop.emulator.model.errors import ApiError
 from hybridloop.emulator.model.list_query import (
-    CreatedBefore,
-    CreatedFrom,
+    CreationTime,
     FilterTerm,
     IsOneOf,
     ListProperty,
@@ -34,11 +33,11 @@ DAY = datetime(2026, 3, 9, tzinfo=UTC).timestamp()
             "(Target eq 'ionq.simulator' or Target eq 'rigetti.sim.qvm')",
             (IsOneOf(ListProperty.TARGET, ("ionq.simulator", "rigetti.sim.qvm")),),
         ),
-        ("CreationTime ge 2026-03-09", (CreatedFrom(DAY),)),
-        ("CreationTime le 2026-03-09", (CreatedBefore(DAY + 86_400),)),
+        ("CreationTime ge 2026-03-09", (CreationTime(">=", DAY),)),
+        ("CreationTime le 2026-03-09", (CreationTime("<", DAY + 86_400),)),
         (
             "startswith(Name, 'a') and (ProviderId eq 'ionq') and CreationTime ge 2026-03-09",
-            (NameStartsWith("a"), IsOneOf(ListProperty.PROVIDER_ID, ("ionq",)), CreatedFrom(DAY)),
+            (NameStartsWith("a"), IsOneOf(ListProperty.PROVIDER_ID, ("ionq",)), CreationTime(">=", DAY)),
         ),
     ],
 )
