@@ -1,4 +1,7 @@
-"""Real and virtual clock of the service, and its time formats in replies."""
+"""Real and virtual clock of the service, and its time formats in replies.
+
+The client's clocks, in `hybridloop.runtime.clock`, are its own: the emulator imports no other part of hybridloop.
+"""
 
 from __future__ import annotations
 

@@ -28,8 +28,7 @@ from hybridloop.emulator.admin.clock import ClockEndpoint
 from hybridloop.emulator.admin.target_status import TargetStatusOverrides
 from hybridloop.emulator.clock import Clock, RealClock, VirtualClock
 from hybridloop.emulator.faults.injection import Connections, FaultMiddleware
-from hybridloop.emulator.faults.plan import ActiveFaults, FaultPlan
-from hybridloop.emulator.faults.rules import InvalidFaultPlan, load_fault_plan
+from hybridloop.emulator.faults.plan import ActiveFaults, FaultPlan, InvalidFaultPlan, load_fault_plan
 from hybridloop.emulator.http.access import MAX_HEADER_BYTES, AccessMiddleware, TimeLimitedProtocol
 from hybridloop.emulator.http.blob_storage import BlobStorage
 from hybridloop.emulator.http.data_plane import DataPlane
@@ -57,11 +56,7 @@ SHUTDOWN_GRACE_S = 1  # for requests in flight when the service stops
 
 
 class StartupError(Exception):
-    """The service can't start. `exit_code` is 2 for invalid input, else 1."""
-
-    def __init__(self, message: str, exit_code: int = 1) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+    """The service can't start for the reason in the message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +75,10 @@ def serve(settings: Settings) -> int:
             _serve(settings)
     except StartupError as error:
         print(f"hybridloop emulator: {error}", file=sys.stderr)
-        return error.exit_code
+        return 1
+    except InvalidFaultPlan as error:
+        print(f"hybridloop emulator: the fault plan can't be used: {error}", file=sys.stderr)
+        return 2
     return 0
 
 
@@ -98,7 +96,8 @@ def _serve(settings: Settings) -> None:
     pacer = JobPacer(service, time or RealTimers(clock), latency)
     signer, faults = SasSigner(keys.signing), ActiveFaults()
     if settings.faults is not None:
-        faults.plan = _load_fault_plan(settings.faults, clock)
+        document = load_fault_plan(settings.faults)
+        faults.plan = FaultPlan(document.rules, document.seed, clock.now())
     # the endpoints
     port = listener.getsockname()[1]
     data_plane = DataPlane(service, signer, keys.api_key)
@@ -301,14 +300,6 @@ def _build_clock(settings: Settings, store: Store) -> Clock:
         return RealClock()
     # stored times of a virtual future must not lie ahead of the clock after a restart
     return VirtualClock(max(RealClock().now(), float(store.note("virtual_now") or 0.0)))
-
-
-def _load_fault_plan(path: Path, clock: Clock) -> FaultPlan:
-    try:
-        document = load_fault_plan(path)
-    except InvalidFaultPlan as error:
-        raise StartupError(f"the fault plan can't be used: {error}", exit_code=2) from error
-    return FaultPlan(document.rules, document.seed, clock.now())
 
 
 def _resolve_seed(settings: Settings, store: Store) -> int:

@@ -12,8 +12,14 @@ from starlette.types import ASGIApp
 from hybridloop.emulator.admin.clock import ClockEndpoint
 from hybridloop.emulator.admin.target_status import TargetStatusOverrides
 from hybridloop.emulator.clock import format_time
-from hybridloop.emulator.faults.plan import ActiveFaults, FaultPlan, Injection
-from hybridloop.emulator.faults.rules import FaultRule, InvalidFaultPlan, parse_fault_plan
+from hybridloop.emulator.faults.plan import (
+    ActiveFaults,
+    FaultPlan,
+    FaultRule,
+    Injection,
+    InvalidFaultPlan,
+    parse_fault_plan,
+)
 from hybridloop.emulator.http.messages import (
     MAX_JSON_BYTES,
     json_response,

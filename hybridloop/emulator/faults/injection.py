@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import socket
 import struct
 from collections.abc import Callable, Mapping
@@ -20,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hybridloop.emulator.faults.plan import ActiveFaults
+from hybridloop.emulator.faults.plan import ActiveFaults, ApiCall, Fault, FaultRule
 from hybridloop.emulator.faults.responses import (
     buffer_body,
     capture_response,
@@ -28,7 +27,6 @@ from hybridloop.emulator.faults.responses import (
     fault_response,
     with_body,
 )
-from hybridloop.emulator.faults.rules import ApiCall, Fault, FaultRule
 from hybridloop.emulator.http.blob_storage import BLOB_PATH
 from hybridloop.emulator.http.messages import MAX_UPLOAD_BYTES, wait_unless_disconnected
 from hybridloop.emulator.model.latency import InjectedOutcome, OutcomeKind
@@ -88,8 +86,7 @@ def _with_session(call: ApiCall, session_id: str, document: Mapping[str, Any], s
 
 def _job_of_container(container: str) -> str:
     """Return the id of the job that clients name the container after; "" for another name."""
-    match = re.fullmatch(r"job-(.+)", container)
-    return match[1] if match else ""
+    return container.removeprefix("job-") if container.startswith("job-") else ""
 
 
 def _json_object(body: bytes) -> Mapping[str, Any]:
@@ -112,8 +109,6 @@ _FATES = {
     Fault.JOB_CANCELLED: OutcomeKind.IS_CANCELLED,
 }
 _SESSION_ENDS = {Fault.SESSION_TIMES_OUT: SessionStatus.TIMED_OUT, Fault.SESSION_FAILS: SessionStatus.FAILED}
-
-
 NO_LINGER = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 seconds: close sends RST and drops unsent data
 
 
@@ -123,7 +118,7 @@ class Connections:
     def __init__(self, server: uvicorn.Server) -> None:
         self._server = server
 
-    def reset(self, scope: Scope) -> None:
+    async def reset(self, scope: Scope, receive: Receive) -> None:
         """Reset the request's connection; data that the client has not read yet is lost.
 
         Raises ConnectionError if the client has disconnected.
@@ -133,10 +128,12 @@ class Connections:
         if connection is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
         transport.abort()
+        await _wait_for_disconnect(receive)
 
-    def close(self, scope: Scope) -> None:
+    async def close(self, scope: Scope, receive: Receive) -> None:
         """Close the request's connection after all written data is sent. Raises ConnectionError as `reset` does."""
         self._transport(scope).close()
+        await _wait_for_disconnect(receive)
 
     def _transport(self, scope: Scope) -> asyncio.Transport:
         client = tuple(scope["client"])
@@ -189,7 +186,7 @@ class FaultMiddleware:
     async def _inject(self, rule: FaultRule, call: ApiCall, scope: Scope, receive: Receive, send: Send) -> None:
         # faults in place of the call
         if rule.fault is Fault.RESET_BEFORE:
-            await self._reset(scope, receive)
+            await self.connections.reset(scope, receive)
             return
         error = fault_response(rule, call)
         if error is not None:
@@ -216,18 +213,18 @@ class FaultMiddleware:
         """Send the response of a call that was executed, late, corrupted, in part or not at all as the fault asks."""
         match rule.fault:
             case Fault.RESET_AFTER:
-                await self._reset(scope, receive)
+                await self.connections.reset(scope, receive)
             case Fault.ANSWER_DROPPED:
-                await self._close_connection(scope, receive)
+                await self.connections.close(scope, receive)
             case Fault.NO_ANSWER:
                 await wait_unless_disconnected(self._closing.wait(), _wait_for_disconnect(receive))
-                await self._close_connection(scope, receive)
+                await self.connections.close(scope, receive)
             case Fault.TRUNCATED:
                 whole = response if response.body else with_body(response, b"{}")
                 half = response.body[: len(response.body) // 2]
                 await send({"type": "http.response.start", "status": whole.status_code, "headers": whole.raw_headers})
                 await send({"type": "http.response.body", "body": half, "more_body": True})
-                await self._close_connection(scope, receive)
+                await self.connections.close(scope, receive)
             case Fault.SLOW_ANSWER:
                 await self._wait(rule.seconds or 0.0, receive)
                 await response(scope, receive, send)
@@ -244,14 +241,6 @@ class FaultMiddleware:
             await wait_unless_disconnected(asyncio.sleep(seconds), _wait_for_disconnect(receive))
         else:
             await self.time.advance(self.service.clock.now() + seconds)
-
-    async def _reset(self, scope: Scope, receive: Receive) -> None:
-        self.connections.reset(scope)
-        await _wait_for_disconnect(receive)
-
-    async def _close_connection(self, scope: Scope, receive: Receive) -> None:
-        self.connections.close(scope)
-        await _wait_for_disconnect(receive)
 
 
 async def _wait_for_disconnect(receive: Receive) -> None:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope
 
 from hybridloop.emulator.clock import RealClock, format_time_to_second
-from hybridloop.emulator.faults.rules import ApiCall, Fault, FaultRule
+from hybridloop.emulator.faults.plan import ApiCall, Fault, FaultRule
 from hybridloop.emulator.http.blob_storage import storage_error_response
 from hybridloop.emulator.http.messages import declares_larger_body, error_response, unauthorized_response
 from hybridloop.emulator.model.errors import ApiError

@@ -1,4 +1,7 @@
-"""Gate library: append gates of all input formats to Qiskit circuits that Aer runs without transpiling."""
+"""Gate library: append gates of all input formats to Qiskit circuits that Aer runs without transpiling.
+
+The client has its own gate tables in `hybridloop.compiler`: the two share nothing, so that each tests the other.
+"""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ converted to text by LLVM first. A line of the entry point that is not understoo
 
 Control flow: jumps go forward only. Both sides of a branch on a result are followed up to the block where they merge.
 The instructions of a side get the result's value as their condition.
+
+The client writes QIR with its own code, in `hybridloop.compiler`: the two share nothing, so that each tests the other.
 """
 
 from __future__ import annotations

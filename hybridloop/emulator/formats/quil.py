@@ -30,7 +30,7 @@ def evaluate(text: str, memory: Mapping[str, Sequence[float]]) -> float:
     2.0
     """
     try:
-        value = _Expression(_tokenize(text), memory).evaluate()
+        value = _Expression(text, memory).evaluate()
     except (ArithmeticError, TypeError) as error:
         raise ValueError(f"{text!r} has no value: {error}") from error
     if isinstance(value, complex) or not math.isfinite(value):
@@ -38,24 +38,20 @@ def evaluate(text: str, memory: Mapping[str, Sequence[float]]) -> float:
     return value
 
 
-def _tokenize(text: str) -> list[str]:
-    tokens, position = [], 0
-    while text[position:].strip():
-        match = _TOKEN.match(text, position)
-        if match is None:
-            raise ValueError(f"{text!r} can't be read at {text[position:].strip()[:20]!r}")
-        tokens.append(match[0].strip())
-        position = match.end()
-    return tokens
-
-
 class _Expression:
     """Recursive-descent parser over tokens: one method for each level of precedence."""
 
-    def __init__(self, tokens: list[str], memory: Mapping[str, Sequence[float]]) -> None:
-        self._tokens = tokens
+    def __init__(self, text: str, memory: Mapping[str, Sequence[float]]) -> None:
         self._memory = memory
         self._depth = 0
+        self._tokens: list[str] = []
+        position = 0
+        while text[position:].strip():
+            match = _TOKEN.match(text, position)
+            if match is None:
+                raise ValueError(f"{text!r} can't be read at {text[position:].strip()[:20]!r}")
+            self._tokens.append(match[0].strip())
+            position = match.end()
 
     def evaluate(self) -> float:
         value = self._sum()

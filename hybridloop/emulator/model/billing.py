@@ -1,6 +1,7 @@
 """Cost of a job: the usage of its program, and the bill that its target's price makes of it.
 
-The formulas and their sources are in `prices.json`.
+The formulas and their sources are in `prices.json`. They are written twice on purpose, here and for the client in
+`hybridloop.budget`, so that each is tested against the other.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import re
+from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -110,20 +111,14 @@ class _Parser:
     def __init__(self, text: str) -> None:
         if len(text) > _MAX_FILTER:
             raise _invalid_query(f"the filter has {len(text)} characters, and the limit is {_MAX_FILTER}")
-        self._tokens = self._split(text)
-        self._position = 0
-
-    @staticmethod
-    def _split(text: str) -> list[str]:
-        tokens, position = [], 0
-        stripped = text.rstrip()
-        while position < len(stripped):
-            match = _TOKEN.match(stripped, position)
+        self._tokens: deque[str] = deque()
+        text, position = text.rstrip(), 0
+        while position < len(text):
+            match = _TOKEN.match(text, position)
             if match is None:
                 raise _invalid_query(f"the filter is invalid at character {position + 1}")
-            tokens.append(match[match.lastindex or 0])
+            self._tokens.append(match[match.lastindex or 0])
             position = match.end()
-        return tokens
 
     def terms(self) -> tuple[FilterTerm, ...]:
         terms = [self._term()]
@@ -192,14 +187,12 @@ class _Parser:
         return token[1:-1].replace("''", "'")
 
     def _peek(self) -> str | None:
-        return self._tokens[self._position] if self._position < len(self._tokens) else None
+        return self._tokens[0] if self._tokens else None
 
     def _next(self) -> str:
-        token = self._peek()
-        if token is None:
+        if not self._tokens:
             raise _invalid_query("the filter ends too early")
-        self._position += 1
-        return token
+        return self._tokens.popleft()
 
     def _take(self, expected: str) -> None:
         token = self._next()

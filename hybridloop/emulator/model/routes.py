@@ -7,8 +7,7 @@ import re
 from dataclasses import dataclass
 
 WORKSPACE_PATH = re.compile(
-    r"/subscriptions/([^/]+)/resourcegroups/([^/]+)/providers/microsoft\.quantum/workspaces/([^/]+)(/.*)",
-    re.IGNORECASE,
+    r"/subscriptions/([^/]+)/resourcegroups/([^/]+)/providers/microsoft\.quantum/workspaces/([^/]+)(/.*)", re.IGNORECASE
 )
 _ITEM_PATH = re.compile(r"/(sessions|jobs)/([A-Za-z0-9_.-]{1,128})(:close|:cancel|/jobs)?")
 

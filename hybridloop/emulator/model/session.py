@@ -1,6 +1,7 @@
 """State machine of a session as pure functions: each returns the state after one event.
 
-Times are seconds since 1970. The status of a session that has ended does not change.
+Times are seconds since 1970. The status of a session that has ended does not change. The client has idle rules of its
+own on purpose, in `hybridloop.tasks.keepalive`: one is tested against the other.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Catalogue of the service: providers and targets from `targets.json`, prices from `prices.json`."""
+"""Catalogue of the service: providers and targets from `targets.json`, prices from `prices.json`.
+
+The client has a table of its own on purpose, `hybridloop/data/targets.json`: one is tested against the other.
+"""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ from hybridloop.emulator.model.program import (
     remove_redundant_resets,
 )
 from hybridloop.emulator.model.targets import Target
-from hybridloop.emulator.simulation.noise import Noise, select_noise
+from hybridloop.emulator.simulation.noise import select_noise
 from hybridloop.emulator.simulation.protocol import (
     IONQ_CIRCUIT,
     IONQ_RESULTS,
@@ -102,7 +102,14 @@ class JobRunner:
             # the job's first program is drawn and cached under the job's own value and key
             seed = sampling_seed(task.service_seed, f"{value}/{number}" if number else value)
             program_key = key + number.to_bytes(4, "big") if number else key
-            runs.append((program, self._simulate(task.target, program, shots, seed, noise, program_key)))
+            if task.target.checks_only:
+                outcomes = ShotOutcomes((0,), (shots,), (0,) * shots)
+            else:
+                exact = task.target.exact
+                outcomes = self._simulator.run(
+                    program, shots=shots, seed=seed, exact=exact, noise=noise, key=program_key
+                )
+            runs.append((program, outcomes))
         return input_format.write(runs), usage
 
     def _programs(self, input_format: InputFormat, task: SimulationTask, data: bytes, key: bytes) -> list[Program]:
@@ -111,13 +118,6 @@ class JobRunner:
             programs = _parse(input_format, data, task.params)
             self._cache.put(key, programs, len(data) * len(programs))
         return programs
-
-    def _simulate(
-        self, target: Target, program: Program, shots: int, seed: int, noise: Noise | None, key: bytes
-    ) -> ShotOutcomes:
-        if target.checks_only:
-            return ShotOutcomes((0,), (shots,), (0,) * shots)
-        return self._simulator.run(program, shots=shots, seed=seed, exact=target.exact, noise=noise, key=key)
 
 
 def _parse(input_format: InputFormat, data: bytes, params: Mapping[str, Any]) -> list[Program]:

@@ -116,16 +116,15 @@ def _sessions(store: Store, totals: Mapping[int | None, JobTotals]) -> list[dict
     views = []
     for key, session_total in sorted(totals.items(), key=lambda entry: entry[0] or 0):
         session = None if key is None else store.session_by_key(key)
-        views.append(
-            {
-                "id": session and session.id,
-                "target": session and session.target,
-                "status": session and session.state.status,
-                "jobs": session_total.total,
-                "shots": session_total.shots,
-                "money": session_total.money,
-            }
-        )
+        view = {
+            "id": session and session.id,
+            "target": session and session.target,
+            "status": session and session.state.status,
+            "jobs": session_total.total,
+            "shots": session_total.shots,
+            "money": session_total.money,
+        }
+        views.append(view)
     return views
 
 

@@ -67,12 +67,10 @@ JOB_COLUMNS = ("status", "began", "finished", "ended", "cancelled", "modified")
 
 
 def session_columns(state: SessionState) -> dict[str, object]:
-    """Return the columns of a session that change, by name."""
     return {name: getattr(state, name) for name in SESSION_COLUMNS}
 
 
 def job_columns(state: JobState) -> dict[str, object]:
-    """Return the columns of a job that change, by name."""
     error = None if state.error is None else json.dumps([state.error.code, state.error.message])
     return {**{name: getattr(state, name) for name in JOB_COLUMNS}, "error": error}
 

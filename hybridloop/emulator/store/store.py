@@ -64,21 +64,19 @@ class Store:
         self._db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
 
     def add_session(self, workspace: str, session_id: str, request: SessionRequest, state: SessionState) -> None:
-        self._insert(
-            "sessions",
-            {
-                "workspace": workspace,
-                "id": session_id,
-                "name": request.name,
-                "provider_id": request.provider_id,
-                "target": request.target,
-                "priority": request.priority,
-                "tags": tags_to_json(request.tags),
-                "policy": state.policy,
-                "created": state.opened,
-                **session_columns(state),
-            },
-        )
+        columns = {
+            "workspace": workspace,
+            "id": session_id,
+            "name": request.name,
+            "provider_id": request.provider_id,
+            "target": request.target,
+            "priority": request.priority,
+            "tags": tags_to_json(request.tags),
+            "policy": state.policy,
+            "created": state.opened,
+            **session_columns(state),
+        }
+        self._insert("sessions", columns)
 
     def session(self, workspace: str, session_id: str) -> StoredSession | None:
         query = "SELECT * FROM sessions WHERE workspace = ? AND id = ?"
@@ -104,27 +102,25 @@ class Store:
         """Insert a new job; it is a duplicate if an earlier job of its place has neither failed nor been cancelled."""
         # `place` identifies the same circuit over several attempts; clients set it in the job's metadata
         place = (request.metadata or {}).get("place") or None
-        key = self._insert(
-            "jobs",
-            {
-                "workspace": workspace,
-                "id": job_id,
-                "session_key": session_key,
-                "name": request.name,
-                "provider_id": request.provider_id,
-                "target": request.target,
-                "priority": request.priority,
-                "tags": tags_to_json(request.tags),
-                "created": state.created,
-                "request": json.dumps(asdict(request)),
-                "output_blob": "outputData",
-                "place": place,
-                "attempt": (request.metadata or {}).get("attempt"),
-                "shots": request.shots,
-                "duplicate_of": None if place is None else self._earlier_job(workspace, place),
-                **job_columns(state),
-            },
-        )
+        columns = {
+            "workspace": workspace,
+            "id": job_id,
+            "session_key": session_key,
+            "name": request.name,
+            "provider_id": request.provider_id,
+            "target": request.target,
+            "priority": request.priority,
+            "tags": tags_to_json(request.tags),
+            "created": state.created,
+            "request": json.dumps(asdict(request)),
+            "output_blob": "outputData",
+            "place": place,
+            "attempt": (request.metadata or {}).get("attempt"),
+            "shots": request.shots,
+            "duplicate_of": None if place is None else self._earlier_job(workspace, place),
+            **job_columns(state),
+        }
+        key = self._insert("jobs", columns)
         # the record, as `job_by_key` would read it
         names = (request.name, request.priority, request.tags, "outputData")
         return StoredJob(key, job_id, session_key, *names, request, state, request.shots)

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridloop.emulator.faults.plan import FaultPlan
-from hybridloop.emulator.faults.rules import (
+from hybridloop.emulator.faults.plan import (
     ApiCall,
     Fault,
+    FaultPlan,
     FaultRule,
     InvalidFaultPlan,
     load_fault_plan,
