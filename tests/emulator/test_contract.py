@@ -14,7 +14,7 @@ from azure.quantum.job.job import Job
 from azure.quantum.job.session import Session
 
 from tests.conftest import Emulator, running_emulator
-from tests.emulator.http_helpers import ASYMMETRIC_QIR, Caller, Reply, blob_call, raw_call, sdk_job
+from tests.emulator.http_helpers import ASYMMETRIC_QIR, Caller, Reply, blob_call, sdk_job
 
 TARGET = "rigetti.sim.qvm"
 OVER = ("Succeeded", "Failed", "TimedOut")
@@ -224,10 +224,3 @@ def test_a_server_error_has_a_code_and_a_message_and_changes_nothing(service: Em
     assert reply.status == status
     assert set(reply.json()["error"]) == {"code", "message"}
     assert caller.call("GET", f"/jobs/e{status}").status == 404
-
-
-def test_a_wrong_key_is_401_with_an_empty_body_and_a_challenge(service: Emulator) -> None:
-    headers = {"x-ms-quantum-api-key": "wrong"}
-    reply = raw_call(service.endpoint, "GET", f"{Caller(service).base}/jobs", None, headers)
-    assert (reply.status, reply.body) == (401, b"")
-    assert reply.headers["www-authenticate"] == 'Bearer error="invalid_token"'

@@ -139,12 +139,6 @@ def test_the_key_may_come_as_a_bearer_token(emulator: Emulator) -> None:
     assert raw_call(emulator.endpoint, "GET", f"{Caller(emulator).base}/sessions", None, headers).status == 200
 
 
-@pytest.mark.parametrize("header", ["x-admin-key", "x-ms-quantum-api-key"])
-def test_the_api_key_is_refused_at_admin_endpoints(emulator: Emulator, header: str) -> None:
-    reply = raw_call(emulator.endpoint, "GET", "/_admin/clock", None, {header: emulator.api_key})
-    assert (reply.status, reply.body) == (401, b"")
-
-
 def test_settings_come_from_arguments_and_keys_also_from_the_environment(tmp_path: Path) -> None:
     environment = {"HYBRIDLOOP_EMULATOR_API_KEY": "a", "HYBRIDLOOP_EMULATOR_ADMIN_KEY": "b"}
     given = ["--port", "1", "--state", str(tmp_path), "--api-key", "c", "--clock", "virtual", "--seed", "3"]
