@@ -1,11 +1,10 @@
 """JSON Schemas of the documents that commands print with --json, made from the types of what is printed.
 
-A dataclass is imported when its schema is made: some of their modules load Qiskit or SQLAlchemy.
+Dataclasses whose modules load Qiskit or SQLAlchemy are imported when a schema is made of them.
 """
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -16,7 +15,9 @@ from pydantic_core.core_schema import DataclassSchema
 from hybridloop.cli.completion import did_you_mean
 from hybridloop.errors import InputError
 from hybridloop.estimate.plan import Plan
+from hybridloop.local_stack.lifecycle import ComponentStatus
 from hybridloop.settings import SETTINGS
+from hybridloop.setup_checks import CheckResult
 
 Moment = Annotated[str, Field(description="UTC, ISO 8601")]
 Amounts = Annotated[dict[str, float], Field(description="by unit: USD, HQC, eHQC")]
@@ -33,13 +34,12 @@ def _list(row: Any) -> Any:
     return list[row]
 
 
-def _printed(dataclass: str, fields: Mapping[str, Any] = {}, /, *, without: str = "", **more: Any) -> Any:
+def _printed(dataclass: type, fields: Mapping[str, Any] = {}, /, *, without: str = "", **more: Any) -> Any:
     """Return the type of a dataclass's JSON object, with one field left out, and others added or of another type."""
-    printed = pkgutil.resolve_name(dataclass)
-    inherited = get_type_hints(printed, include_extras=True)
+    inherited = get_type_hints(dataclass, include_extras=True)
     inherited.pop(without, None)
-    record = _record(printed.__name__, {**inherited, **fields}, **more)
-    record.__doc__ = printed.__doc__
+    record = _record(dataclass.__name__, {**inherited, **fields}, **more)
+    record.__doc__ = dataclass.__doc__
     return record
 
 
@@ -82,21 +82,23 @@ _LEDGER_JOB = {
 
 
 def _run_result() -> Any:
+    from hybridloop.runs.result import RunResult
+
     jobs = _record("Jobs", _of(int, "total evaluations pings retried"))
     cost = _record("Cost", amount=float | None, unit=_MAYBE)
     amounts = _of(Amounts, "costs estimated reserved")
-    return _printed(
-        "hybridloop.runs.result:RunResult", amounts, error=float | None, jobs=jobs, cost=cost, picture=Picture
-    )
+    return _printed(RunResult, amounts, error=float | None, jobs=jobs, cost=cost, picture=Picture)
 
 
 def _run_details() -> Any:
+    from hybridloop.budget.cost_summary import CostSummary
+
     return _record(
         "RunDetails",
         {**_RUN, **_of(str, "uid reason"), **_of(_MAYBE, "flow_run_id held_by")},
         seed=int,
         stop_requested=bool,
-        meter=_printed("hybridloop.budget.cost_summary:CostSummary", _of(Amounts, "estimated reserved billed")),
+        meter=_printed(CostSummary, _of(Amounts, "estimated reserved billed")),
         settings=dict[str, Any],
         **_of(dict[str, str], "sources workspace versions"),
         sessions=_list(_record("RunSession", _of(str, "id target status reason"))),
@@ -118,35 +120,47 @@ def _ledger() -> Any:
 
 
 def _stack() -> Any:
-    part = _printed("hybridloop.local_stack.lifecycle:ComponentStatus", without="name", part=str)
+    part = _printed(ComponentStatus, without="name", part=str)
     return _record("Stack", home=str, parts=_list(part))
+
+
+def _sweep_result() -> Any:
+    from hybridloop.flows.sweep_execution.results import SweepResult
+
+    table = {"complete": bool, "counts": dict[str, int], "points": list[dict[str, Any]]}
+    return _printed(SweepResult, table, without="rows", picture=Picture)
+
+
+def _of_stored_runs() -> dict[str, Any]:
+    from hybridloop.reports.reproduce import Reproduction
+    from hybridloop.reports.verify import Verification
+    from hybridloop.tasks.orphans import OrphanedSession
+    from hybridloop.tasks.pruning import PruningResult
+
+    return {
+        "verify": _printed(Verification, agrees=bool, seal=_MAYBE),
+        "reproduce": _printed(Reproduction, identical=bool, agrees=bool),
+        "prune": _printed(PruningResult, without="runs", forgotten=int, ended_before=Moment),
+        "close-orphans": list[OrphanedSession],
+    }
 
 
 DOCUMENTS: Mapping[str, Callable[[], Any]] = {
     **{f"run {algorithm}": _run_result for algorithm in SETTINGS},
     **{f"plan {algorithm}": lambda: Plan for algorithm in SETTINGS},
-    "sweep": lambda: _printed(
-        "hybridloop.flows.sweep_execution.results:SweepResult",
-        without="rows",
-        complete=bool,
-        counts=dict[str, int],
-        points=list[dict[str, Any]],
-        picture=Picture,
-    ),
+    "sweep": _sweep_result,
     "runs list": lambda: _list(_record("Run", _RUN) | _record("DamagedRun", _DAMAGED_RUN)),
     "runs show": _run_details,
     "runs resume": lambda: _run_result() | _record("ResumeRequested", run=str, resume_requested=bool, status=str),
     "runs stop": lambda: _record("StopRequested", run=str, stop_requested=bool, status=str),
-    "runs verify": lambda: _printed("hybridloop.reports.verify:Verification", agrees=bool, seal=_MAYBE),
-    "runs reproduce": lambda: _printed("hybridloop.reports.reproduce:Reproduction", _of(bool, "identical agrees")),
-    "runs prune": lambda: _printed(
-        "hybridloop.tasks.pruning:PruningResult", without="runs", forgotten=int, ended_before=Moment
-    ),
+    "runs verify": lambda: _of_stored_runs()["verify"],
+    "runs reproduce": lambda: _of_stored_runs()["reproduce"],
+    "runs prune": lambda: _of_stored_runs()["prune"],
     "sessions list": lambda: _list(_record("Session", _SESSION)),
     "sessions show": lambda: _record("SessionDetails", _SESSION, jobs=dict[str, int]),
     "sessions jobs": lambda: _list(_record("Job", _JOB)),
     "sessions close": lambda: _record("Session", _SESSION),
-    "sessions close-orphans": lambda: _list(_printed("hybridloop.tasks.orphans:OrphanedSession")),
+    "sessions close-orphans": lambda: _of_stored_runs()["close-orphans"],
     "targets": lambda: _list(_record("Target", _TARGET)),
     "problems": lambda: _list(
         _record("Molecule", _PROBLEM, **_of(_HARTREE, "exact_energy hartree_fock_energy"))
@@ -163,7 +177,7 @@ DOCUMENTS: Mapping[str, Callable[[], Any]] = {
         settings=_list(_record("Setting", setting=str, algorithms=list[str], value=Any, source=str)),
         unknown_variables=list[str],
     ),
-    "doctor": lambda: _record("Doctor", ok=bool, findings=_list(_printed("hybridloop.setup_checks:CheckResult"))),
+    "doctor": lambda: _record("Doctor", ok=bool, findings=list[CheckResult]),
 }
 
 
