@@ -15,7 +15,7 @@ from tests.long_form import IS_LONG
 if TYPE_CHECKING:
     from hybridloop.journal import Journal
     from hybridloop.local_stack import PrefectServer
-    from hybridloop.runs.stored_run import KeptRun
+    from hybridloop.runs.stored_run import StoredRun
 
 # so that what the modules of helpers assert is explained, too
 pytest.register_assert_rewrite(
@@ -50,7 +50,7 @@ def bundles(prefect_server: PrefectServer, emulator: Emulator, tmp_path_factory:
 
 
 @pytest.fixture
-def kept(bundles: Path, request: pytest.FixtureRequest) -> KeptRun:
+def kept(bundles: Path, request: pytest.FixtureRequest) -> StoredRun:
     """One of them, by its name: `@pytest.mark.parametrize("kept", ["vqe"], indirect=True)`."""
     from hybridloop.reports.bundle.archive import read_bundle
 
@@ -58,7 +58,7 @@ def kept(bundles: Path, request: pytest.FixtureRequest) -> KeptRun:
 
 
 @pytest.fixture
-def vqe_run(bundles: Path) -> KeptRun:
+def vqe_run(bundles: Path) -> StoredRun:
     """The one of H2."""
     from hybridloop.reports.bundle.archive import read_bundle
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 
 from hybridloop.journal import RoundRecord, Span, round_span_key
-from hybridloop.runs.stored_run import KeptRun
+from hybridloop.runs.stored_run import StoredRun
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 
 ROUND_S, PAUSE_S = 20.0, 1.5
 A_SESSION = 100  # rounds
 
 
-def long_run(small: KeptRun, jobs: int) -> KeptRun:
+def long_run(small: StoredRun, jobs: int) -> StoredRun:
     """The small run's rounds in turn until there are so many jobs, in sessions of 100 rounds."""
     generator = np.random.default_rng(1)
     rounds: list[RoundRecord] = []

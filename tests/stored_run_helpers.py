@@ -14,7 +14,7 @@ from hybridloop.flows.registry import FLOWS
 from hybridloop.journal import Journal, journal_url, open_journal
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.reports.bundle.archive import write_bundle
-from hybridloop.runs.stored_run import kept_in_journal
+from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText
 from hybridloop.settings.inputs import read_scan
 from hybridloop.tasks.keepalive.rules import KeepAliveMode
@@ -42,7 +42,7 @@ def write_bundles(emulator: Emulator, folder: Path) -> None:
         with caller_context(CallerContext(emulator.workspace(key))):
             FLOWS[algorithm](problem, settings_for(algorithm, values), key)
         with open_journal() as journal:
-            write_bundle(kept_in_journal(journal, key), folder / f"{name}.zip")
+            write_bundle(load_run(journal, key), folder / f"{name}.zip")
     for mode in (KeepAliveMode.PING, KeepAliveMode.RENEW):
         _idle(folder, mode)
 
@@ -66,4 +66,4 @@ def _idle(folder: Path, mode: KeepAliveMode) -> None:
                 clock.wait(threading.Event(), IDLE_S)
                 sampler.run([circuit]).result()
             journal.set_status(run.lease, "finished", "the script came to the end of its session")
-        write_bundle(kept_in_journal(journal, f"idled-{mode}"), folder / f"idled-{mode}.zip")
+        write_bundle(load_run(journal, f"idled-{mode}"), folder / f"idled-{mode}.zip")

@@ -32,7 +32,7 @@ def reproduce(
     from hybridloop.reports.bundle.archive import open_run
     from hybridloop.reports.reproduce import Reproduction, check_repeatable, compare_runs
     from hybridloop.runs.statuses import FINISHED
-    from hybridloop.runs.stored_run import kept_in_journal
+    from hybridloop.runs.stored_run import load_run
 
     with open_run(str(of)) as before:
         check_repeatable(before)
@@ -51,7 +51,7 @@ def reproduce(
         if ended.status not in FINISHED:
             return Reproduction(record.key, key, ended.status, (), {})
         with open_journal() as journal:
-            return compare_runs(before, kept_in_journal(journal, key))
+            return compare_runs(before, load_run(journal, key))
 
 
 def _key_of_repetition(key: str) -> str:

@@ -61,7 +61,7 @@ def show_progress(*, quiet: bool) -> Iterator[ProgressDisplay]:
 
 def describe_interruption(state: LiveState) -> str:
     """Return what an interrupted run leaves at the service; its session is closed by then."""
-    if state.standing is None or not state.standing.meter.jobs:
+    if state.snapshot is None or not state.snapshot.meter.jobs:
         return "nothing was submitted"
     return "the session has been closed; its jobs in flight were left to the service, which finishes and bills them"
 

@@ -17,7 +17,7 @@ from hybridloop.runs.live_text import SHOWN
 from hybridloop.runs.lookup import recorded_settings
 from hybridloop.runs.result import COLUMNS, TABLES, RunResult
 from hybridloop.runs.statuses import FINISHED
-from hybridloop.runs.stored_run import KeptRun
+from hybridloop.runs.stored_run import StoredRun
 from hybridloop.runtime.durations import format_duration
 from hybridloop.settings import SETTINGS
 from hybridloop.tasks.submission.jobs import FIRST_ATTEMPT
@@ -55,7 +55,7 @@ class ReportContent:
     target: str
     status: str
     is_done: bool
-    is_ours: bool
+    is_of_algorithm: bool
     dates: str
     answer: Answer
     results: Table | None
@@ -85,10 +85,10 @@ class _RoundTotals:
     billed: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
 
-def report_content(run: KeptRun) -> ReportContent:
+def report_content(run: StoredRun) -> ReportContent:
     """Collect the content of a run's report."""
     record, result, totals, lanes = run.record, run.result, _round_totals(run), session_lanes(run)
-    settings = _settings(run) if run.is_ours else None
+    settings = _settings(run) if run.is_of_algorithm else None
     return ReportContent(
         title=record.problem or record.key,
         key=record.key,
@@ -96,7 +96,7 @@ def report_content(run: KeptRun) -> ReportContent:
         target=record.target,
         status=record.status,
         is_done=record.status in FINISHED,
-        is_ours=run.is_ours,
+        is_of_algorithm=run.is_of_algorithm,
         dates=f"{format_time(record.created_at)} to {format_time(record.updated_at)} (UTC)",
         answer=_answer(run),
         results=None if result is None else _results(result),
@@ -116,14 +116,14 @@ def format_time(epoch_s: float | None) -> str:
     return "–" if epoch_s is None else datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _answer(run: KeptRun) -> Answer:
+def _answer(run: StoredRun) -> Answer:
     record, result = run.record, run.result
     if result is not None and record.status == result.status:
         return summarize(result)
     status = f"{record.status.capitalize()}: {record.reason}" if record.reason else f"{record.status.capitalize()}."
     if result is not None:  # the run was resumed after this result
         return replace(summarize(result), meaning=status)
-    return Answer("No result yet" if run.is_ours else "A script's own loop", (), status, (), ())
+    return Answer("No result yet" if run.is_of_algorithm else "A script's own loop", (), status, (), ())
 
 
 def _results(result: RunResult) -> Table | None:
@@ -135,7 +135,7 @@ def _results(result: RunResult) -> Table | None:
     return _bounded(caption, tuple(name.replace("_", " ") for name in columns), rows)
 
 
-def _assignments(run: KeptRun, result: RunResult | None) -> Table | None:
+def _assignments(run: StoredRun, result: RunResult | None) -> Table | None:
     """Return the best assignments of the final measurement, with their share of the shots."""
     if result is None or result.algorithm != "qaoa" or result.value is None:
         return None
@@ -151,7 +151,7 @@ def _assignments(run: KeptRun, result: RunResult | None) -> Table | None:
     return Table("Best assignments of the final measurement", columns, rows)
 
 
-def _effort(run: KeptRun, result: RunResult | None, totals: _RoundTotals) -> Pairs:
+def _effort(run: StoredRun, result: RunResult | None, totals: _RoundTotals) -> Pairs:
     pings = [ping for ping in run.pings if ping.state in ("submitted", "done", "failed")]
     billed = defaultdict(float, totals.billed)
     for ping in pings:
@@ -159,7 +159,7 @@ def _effort(run: KeptRun, result: RunResult | None, totals: _RoundTotals) -> Pai
             billed[unit] += amount
     settings = recorded_settings(run.record)
     caps = {name: settings.get(name) for name in ("max_cost", "max_jobs", "max_shots", "max_cost_per_job", "deadline")}
-    if run.is_ours:
+    if run.is_of_algorithm:
         caps = {name: run.settings.model_dump(mode="json").get(name) for name in caps}
     in_force = [f"{name} {format_value(value)}" for name, value in caps.items() if value is not None]
     begun = f" of {totals.rounds:,} begun" if totals.rounds > totals.complete else ""
@@ -179,7 +179,7 @@ def _effort(run: KeptRun, result: RunResult | None, totals: _RoundTotals) -> Pai
     return tuple(rows)
 
 
-def _sessions(run: KeptRun, totals: _RoundTotals, lanes: Sequence[Lane]) -> Table:
+def _sessions(run: StoredRun, totals: _RoundTotals, lanes: Sequence[Lane]) -> Table:
     by_id = {lane.id: lane for lane in lanes}
     pings = Counter(ping.session for ping in run.pings if ping.state in ("submitted", "done", "failed"))
     rows = []
@@ -223,12 +223,12 @@ def _rounds(history: Sequence[RoundProgress], unit: str) -> Table:
     )
 
 
-def _events(run: KeptRun) -> Table | None:
+def _events(run: StoredRun) -> Table | None:
     rows = [(format_time(event.at), event.kind, format_value(event.facts)) for event in run.events]
     return _bounded("Events", ("Time (UTC)", "Event", "Details"), rows) if rows else None
 
 
-def _settings(run: KeptRun) -> Table:
+def _settings(run: StoredRun) -> Table:
     defaults = SETTINGS[run.record.algorithm]().model_dump(mode="json")
     rows = []
     for name, value in run.settings.model_dump(mode="json").items():
@@ -245,7 +245,7 @@ def _changed(settings: Table) -> Table:
     return Table("Settings that are not the default", settings.columns, rows)
 
 
-def _provenance(run: KeptRun, totals: _RoundTotals) -> Pairs:
+def _provenance(run: StoredRun, totals: _RoundTotals) -> Pairs:
     record = run.record
     given = record.settings.get("problem") or {}
     workspace = record.settings.get("workspace") or {}
@@ -263,9 +263,9 @@ def _provenance(run: KeptRun, totals: _RoundTotals) -> Pairs:
     return tuple((name, text) for name, text in rows if text)
 
 
-def _round_totals(run: KeptRun) -> _RoundTotals:
+def _round_totals(run: StoredRun) -> _RoundTotals:
     totals, result = _RoundTotals(), run.result
-    if run.is_stripped and result is not None:  # its rounds were pruned
+    if run.is_pruned and result is not None:  # its rounds were pruned
         totals.rounds = totals.complete = result.rounds
         totals.jobs, totals.retried, totals.shots = result.jobs, result.retried, result.shots
         totals.billed.update(result.cost)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from hybridloop.journal import JobRecord, PubRecord, RoundRecord, RunRecord
-from hybridloop.runs.stored_run import KeptRun
+from hybridloop.runs.stored_run import StoredRun
 
 FORMAT = "hybridloop run, version 1"
 RUN_FIELDS = (
@@ -16,7 +16,7 @@ RUN_FIELDS = (
 )
 
 
-def export_run(run: KeptRun) -> dict[str, Any]:
+def export_run(run: StoredRun) -> dict[str, Any]:
     """Return settings, versions, result, sessions, pings, events, and rounds with counts. Times are epoch seconds."""
     record = run.record
     return {

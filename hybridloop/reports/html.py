@@ -13,12 +13,12 @@ from hybridloop.estimate.planner import plan_run
 from hybridloop.reports.answer import format_cost
 from hybridloop.reports.content import Table, report_content
 from hybridloop.reports.plots import draw_all
-from hybridloop.runs.stored_run import KeptRun
+from hybridloop.runs.stored_run import StoredRun
 
 _COLUMNS = ("Quantity", "Expected", "Dry runs", "At most", "Taken")
 
 
-def compare_with_plan(run: KeptRun) -> Table | None:
+def compare_with_plan(run: StoredRun) -> Table | None:
     """Plan the run from its settings, and compare rounds, jobs, shots and price.
 
     None for a script, for a run without a result, and if this machine can't plan it.
@@ -49,7 +49,7 @@ def _money(amount: Money) -> tuple[str, str, str]:
     return f"{amount.expected:.2f} {amount.unit}", f"{amount.least:.2f} to {amount.most:.2f}", upper
 
 
-def render_report(run: KeptRun, *, planned: Table | None = None) -> str:
+def render_report(run: StoredRun, *, planned: Table | None = None) -> str:
     """Render the page, with the comparison with its plan if given.
 
     All texts of the run are escaped, and the page's content security policy forbids scripts and the network.

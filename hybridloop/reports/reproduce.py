@@ -13,7 +13,7 @@ from hybridloop.journal.provenance import changed_versions
 from hybridloop.reports.verify import is_same
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.statuses import FINISHED
-from hybridloop.runs.stored_run import KeptRun
+from hybridloop.runs.stored_run import StoredRun
 
 SIGMAS = 3.0  # of the difference of two independent estimates: one in 370 lies outside by chance
 _EXACT = ("parameters", "rounds", "jobs", "shots", "best_bitstring", "best_value", "status")
@@ -85,22 +85,22 @@ class Reproduction:
         }
 
 
-def check_repeatable(run: KeptRun) -> None:
+def check_repeatable(run: StoredRun) -> None:
     """Raise InputError for a script, or for a run that has not finished."""
     key = run.record.key
-    if not run.is_ours:
+    if not run.is_of_algorithm:
         raise InputError("run", f"run {key!r} is a script's", "Start the script again with another run_key.")
     if run.record.status not in FINISHED:
         raise InputError("run", f"run {key!r} has no result to compare with", "Finish it first.")
 
 
-def compare_runs(before: KeptRun, again: KeptRun) -> Reproduction:
+def compare_runs(before: StoredRun, again: StoredRun) -> Reproduction:
     """Compare two finished runs of the same settings."""
     old, new = before.result, again.result
     assert old is not None
     assert new is not None
     values = [*_estimates(old, new), *_exact_values(old, new)]
-    if not before.is_stripped:
+    if not before.is_pruned:
         values.append(_counts(before, again))
     versions = changed_versions(before.record.versions, again.record.versions)
     return Reproduction(before.record.key, again.record.key, new.status, tuple(values), versions)
@@ -136,14 +136,14 @@ def _exact_values(old: RunResult, new: RunResult) -> Iterator[ComparedValue]:
             yield ComparedValue(name, one, other, SAME if is_same(one, other) else OTHER)
 
 
-def _counts(before: KeptRun, again: KeptRun) -> ComparedValue:
+def _counts(before: StoredRun, again: StoredRun) -> ComparedValue:
     one, other = _counts_by_job(before), _counts_by_job(again)
     equal = sum(counts == other.get(job) for job, counts in one.items())
     verdict = SAME if equal == len(one) == len(other) else OTHER
     return ComparedValue("counts", f"{len(one)} jobs", f"{equal} with the same counts", verdict)
 
 
-def _counts_by_job(run: KeptRun) -> dict[object, object]:
+def _counts_by_job(run: StoredRun) -> dict[object, object]:
     return {
         (round_.stream, round_.sequence, job.pub, job.point, job.part): (
             job.counts.outcomes.tobytes(),

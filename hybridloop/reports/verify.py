@@ -16,7 +16,7 @@ from hybridloop.errors import InputError, ReplayDiverged
 from hybridloop.journal import RoundRecord
 from hybridloop.journal.provenance import changed_versions, versions
 from hybridloop.preparation import prepare
-from hybridloop.runs.stored_run import KeptRun
+from hybridloop.runs.stored_run import StoredRun
 from hybridloop.tasks.submission.replay import SAME_RAD, check_same
 from hybridloop.tasks.submission.results import measured
 
@@ -51,14 +51,14 @@ class Verification:
         return {**dataclasses.asdict(self), "agrees": self.agrees}
 
 
-def verify_run(run: KeptRun) -> Verification:
+def verify_run(run: StoredRun) -> Verification:
     """Recompute a finished run. Raises InputError for a run without a result, ReplayDiverged, JournalDamaged."""
     record, stored = run.record, run.result
     if stored is None or stored.value is None:
         raise InputError(
             "run", f"run {record.key!r} has no result to verify", "Finish it first (hybridloop runs resume)."
         )
-    if run.is_stripped:
+    if run.is_pruned:
         raise InputError("run", f"run {record.key!r} was pruned to its result", "Its counts no longer exist.")
     prepared = prepare(record.algorithm, run.problem, run.settings, record.seed).algorithm
     rounds = _StoredRounds(run.rounds(), record.target)

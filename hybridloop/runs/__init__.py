@@ -1,1 +1,1 @@
-"""Runs."""
+"""Runs without Prefect: lookup in the journal, live state and result."""

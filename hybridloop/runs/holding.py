@@ -1,4 +1,4 @@
-"""Hold a run of the journal while a process works on it, and write down how it ends."""
+"""Hold the lease of a run while a process works on it, and store the status in which it ends."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from hybridloop.tasks.failure_policy import cautions
 if TYPE_CHECKING:
     from hybridloop.tasks.session import OpenSession
 
-OUTAGE = "outage"  # an event: the service or the target was away for longer than a run waits
+OUTAGE = "outage"  # event: the service or the target was unavailable for longer than a run waits
 _OUTAGES = (ServiceBusy, ServiceUnreachable, TargetDown)
 
 _log = logging.getLogger(__name__)
@@ -48,9 +48,9 @@ def start_or_resume(journal: Journal, lookup: RunLookup) -> Iterator[ClaimedRun]
 
 @contextmanager
 def hold_script_run(journal: Journal, run: NewRun) -> Iterator[ClaimedRun]:
-    """Hold the run of a script under its key for the block; a new one where the journal has none.
+    """Hold a script's run by its key for the block; a new run if the journal has none of that key.
 
-    Raises InputError where the run of that key was started otherwise, RunBusy where another process holds it.
+    Raises InputError where the run of that key has other settings, RunBusy where another process holds it.
     """
     if (record := run_of_key(journal, run.key)) is None:
         record = journal.add_run(run)
@@ -64,7 +64,7 @@ def hold_script_run(journal: Journal, run: NewRun) -> Iterator[ClaimedRun]:
     withdraw_stop(journal, record)
     with hold_run(journal, record) as held:
         yield held
-        write_status(held, "finished", "the script came to the end of its session")
+        write_status(held, "finished", "the script reached the end of its session")
 
 
 def withdraw_stop(journal: Journal, record: RunRecord) -> None:
@@ -75,7 +75,7 @@ def withdraw_stop(journal: Journal, record: RunRecord) -> None:
 
 @contextmanager
 def hold_run(journal: Journal, record: RunRecord) -> Iterator[ClaimedRun]:
-    """Hold a run of the journal for the block, and write down what ends it early."""
+    """Hold a run of the journal for the block; if an error ends the block, store the run's status and its reason."""
     with claim_run(journal, record.uid) as run:
         write_status(run, "running", "")
         try:
@@ -92,8 +92,8 @@ def hold_run(journal: Journal, record: RunRecord) -> Iterator[ClaimedRun]:
 def open_session_of(
     workspace: Any, target: Target, settings: RunSettings, run: ClaimedRun
 ) -> AbstractContextManager[OpenSession]:
-    """Return the session of a run, to be entered; its settings were checked against the target before."""
-    # these import the compiler, which the check of a caller's settings must not wait for
+    """Return the session of a run as a context manager; the settings were checked against the target before."""
+    # lazy: these import the compiler, and the check of a caller's settings must not wait for that
     from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
     from hybridloop.tasks.session import open_session
 
@@ -114,7 +114,7 @@ def open_session_of(
 
 
 def write_status(run: ClaimedRun, status: str, reason: str, result: Mapping[str, Any] | None = None) -> None:
-    """Write the status of a run into the journal; a failure is a warning, since all measurements are there already."""
+    """Store the status of a run; a failure is only a warning, because all measurements are stored already."""
     try:
         run.journal.set_status(run.lease, status, reason, result)
     except HybridloopError as error:
@@ -141,7 +141,7 @@ def _note(run: ClaimedRun, kind: str, facts: Mapping[str, Any]) -> None:
 
 
 def _note_limits(run: ClaimedRun, settings: RunSettings) -> None:
-    """Record limits that changed, so that the next resume uses them without being told."""
+    """Record changed limits, which the next resume uses by default."""
     now = {name: settings.model_dump(mode="json")[name] for name in LIMITS}
     before = settings_of(run.journal, run.record).model_dump(mode="json")
     if any(before[name] != value for name, value in now.items()):

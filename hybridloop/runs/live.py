@@ -1,4 +1,4 @@
-"""A run as it goes, for whoever shows it: filled by its flow, read at the reader's own pace from any thread."""
+"""Live state of a run: filled by its flow, read at any time from any thread for progress displays."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # a caller has it before any of these is imported, which takes a second
+if TYPE_CHECKING:  # these take a second to import, and a caller needs a feed before that
     from hybridloop.algorithms.outcome import RoundProgress
     from hybridloop.tasks.session import OpenSession
     from hybridloop.tasks.session_status import SessionSnapshot
 
-MOST_VALUES = 200  # of the last rounds; no picture of a line of text holds more
+MOST_VALUES = 200  # of the last rounds; a line of text shows fewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class RoundUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The best value of a search so far, with the round it was found in; noisy, so no result."""
+    """The best value of a search so far, with its round; selected among noisy values, so it is no result."""
 
     round: int
     value: float
@@ -41,12 +41,12 @@ class Best:
 
 @dataclass(frozen=True, slots=True)
 class LiveState:
-    """A run at a moment; values in `unit`, which is empty for a number of its own.
+    """The state of a run at a moment; values in `unit`, which is empty for a dimensionless objective.
 
-    `status` is "preparing", "running", and in the end as a result has it, with its `reason`. `round` is the last that
-    is complete, 0 before; `phase`, `value` and `standard_error` are its own. `values` are those of the last rounds.
-    `best` is None where rounds are of different things (levels, points of a scan). `standing` is None until there is a
-    session.
+    `status` is "preparing", "running", and in the end that of the result, with its `reason`. `round` is the last
+    complete round, 0 before the first, with its `phase`, `value` and `standard_error`. `values` are those of the last
+    rounds. `best` is None where rounds measure different quantities (levels, points of a scan). `snapshot` is that of
+    the session, None before there is one.
     """
 
     algorithm: str = ""
@@ -63,11 +63,11 @@ class LiveState:
     standard_error: float | None = None
     values: tuple[float, ...] = ()
     best: Best | None = None
-    standing: SessionSnapshot | None = None
+    snapshot: SessionSnapshot | None = None
 
 
 class LiveFeed:
-    """Where a flow says how its run goes. Reading it asks nobody, so that a reader costs what it draws."""
+    """Channel from a flow to progress displays; reading it sends no request."""
 
     def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
         """`now` is a time in seconds that only goes forward."""
@@ -80,18 +80,18 @@ class LiveFeed:
         self._session: OpenSession | None = None
 
     def prepare(self, algorithm: str, problem: str, target: str) -> None:
-        """What is to run where."""
+        """Set the algorithm, problem and target."""
         with self._lock:
             self._state = replace(self._state, algorithm=algorithm, problem=problem, target=target)
 
     def begin(self, run_key: str, session: OpenSession, unit: str, sense: int) -> None:
-        """The run has a session; `sense` says whether lower values are better (-1), higher (1), or neither (0)."""
+        """Set the session; `sense` is -1 if lower values are better, 1 if higher ones are, else 0."""
         with self._lock:
             self._session, self._sense = session, sense
             self._state = replace(self._state, run_key=run_key, unit=unit, status="running")
 
     def add(self, progress: RoundProgress) -> None:
-        """A round is complete, measured now or read from the journal."""
+        """Add a complete round, measured now or replayed from the journal."""
         with self._lock:
             before = self._state
             self._state = replace(
@@ -105,18 +105,18 @@ class LiveFeed:
             )
 
     def end(self, status: str, reason: str) -> None:
-        """The run has ended; what is said after that is left out."""
+        """Set the status in which the run ended; only the first call counts."""
         with self._lock:
             if self._ended_at is None:
                 self._ended_at = self._now()
                 self._state = replace(self._state, status=status, reason=reason)
 
     def state(self) -> LiveState:
-        """The run as it is now."""
+        """Return the current state."""
         with self._lock:
             state, session, ended_at = self._state, self._session, self._ended_at
         elapsed_s = (self._now() if ended_at is None else ended_at) - self._started_at
-        return replace(state, elapsed_s=elapsed_s, standing=None if session is None else session.snapshot)
+        return replace(state, elapsed_s=elapsed_s, snapshot=None if session is None else session.snapshot)
 
     def _better(self, best: Best | None, progress: RoundProgress) -> Best | None:
         if self._sense == 0:

@@ -1,4 +1,4 @@
-"""Find the run that a request means in the journal, or describe the new one: a run key is an idempotency key."""
+"""Find the run of a request in the journal, or describe a new one; the run key is an idempotency key."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from hybridloop.settings import LIMITS, SETTINGS, ProblemText, RunSettings, firs
 from hybridloop.settings.renamed import with_current_names
 from hybridloop.settings.validation import validate
 
-LIMITS_GIVEN = "limits"  # an event: all limits, of which some are new from then on
-RESUMED = "goes on"  # an event: the flow run that resumes the run, and the number of rounds measured by then
+LIMITS_GIVEN = "limits"  # event: all limits, where a resume changed some of them
+RESUMED = "goes on"  # event: the flow run that resumes the run, and the number of rounds measured before
 
 _NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9._-]+")
 _UID_DIGITS = 8
@@ -28,7 +28,7 @@ _UID_DIGITS = 8
 class RunRequest:
     """A request for a run; `workspace` identifies the workspace without a secret (`identity_of`).
 
-    `seed` is for a new run whose settings have none (None: drawn here). `sources` says where settings were set, for
+    `seed` is for a new run whose settings have none (None: drawn here). `sources` are the sources of the settings, for
     the record of a new run.
     """
 
@@ -44,7 +44,7 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True)
 class RunLookup:
-    """The run that a request means: its record, None for a new run, and its settings with their seed.
+    """The run of a request: its record, None for a new run, and its settings with their seed.
 
     `result` is the stored result of a finished run, else None.
     """
@@ -57,7 +57,7 @@ class RunLookup:
 
 
 def find_run(journal: Journal, request: RunRequest) -> RunLookup:
-    """Find the run of the key, else the one that the same flow run began before it died, else describe a new one.
+    """Find the run of the key, else the one that the same flow run started before it died, else describe a new one.
 
     Raises InputError where the run of that key has other settings, or belongs to another workspace.
     """
@@ -110,14 +110,15 @@ def recorded_settings(record: RunRecord) -> dict[str, Any]:
 
 
 def settings_of(journal: Journal, record: RunRecord) -> RunSettings:
-    """Return the settings of a recorded run, with the limits that it was last given. Raises InputError; see below."""
+    """Return the settings of a recorded run, with the limits of the last resume; see `settings_after`."""
     return settings_after(record, journal.events(record.uid))
 
 
 def settings_after(record: RunRecord, events: Sequence[Event]) -> RunSettings:
     """Return the settings of a recorded run by its events.
 
-    Raises InputError where this installation can't read them: a plug-in is missing, or a setting of another version.
+    Raises InputError where this installation can't read them, because of a missing plug-in or a setting of another
+    version.
     """
     recorded = {**recorded_settings(record), **limits_given(events)}
     try:
@@ -128,7 +129,7 @@ def settings_after(record: RunRecord, events: Sequence[Event]) -> RunSettings:
 
 
 def limits_given(events: Sequence[Event]) -> Mapping[str, Any]:
-    """Return all limits as they were last given to a resumed run; none where they were never changed."""
+    """Return all limits as of the last resume that changed some; none if no resume did."""
     given = [event.facts for event in events if event.kind == LIMITS_GIVEN]
     return with_current_names(given[-1]) if given else {}
 
@@ -143,13 +144,13 @@ def _check_same(journal: Journal, record: RunRecord, request: RunRequest, settin
     """Return the recorded settings with the limits of the request. Raises InputError where anything else differs."""
     if record.algorithm != request.algorithm:
         raise started_otherwise(record, "algorithm")
-    # a flow run that is started again keeps its settings, whatever its deployment may set by now
+    # a flow run that is started again keeps its settings, also if its deployment has others by now
     is_same_flow_run = request.flow_run_id is not None and request.flow_run_id in flow_runs_of(journal, record)
     requested = _described(request, settings)
     recorded = {**record.settings, "settings": recorded_settings(record)}
     for part in ("problem", "workspace") if is_same_flow_run else ("problem", "settings", "workspace"):
         before, now = dict(recorded[part]), dict(requested[part])
-        if part == "settings":  # a setting that did not exist when the run was started had today's default
+        if part == "settings":  # settings that are newer than the run count as their defaults
             before = {**SETTINGS[record.algorithm]().model_dump(mode="json"), **before}
             for limit in LIMITS:
                 before.pop(limit, None)
@@ -166,8 +167,8 @@ def started_otherwise(record: RunRecord, field: str) -> InputError:
     """Return the error for a run key that is used again with another value of this field."""
     return InputError(
         field,
-        f"run {record.key!r} was started with another one",
-        f"Give the value that it was started with (hybridloop runs show {record.key}), or another run key.",
+        f"run {record.key!r} was started with another value",
+        f"Give that value (hybridloop runs show {record.key}), or another run key.",
     )
 
 

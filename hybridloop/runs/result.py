@@ -1,15 +1,15 @@
-"""What a run hands back: the answer with its error, how it was come by, and a picture of it.
-
-What a run came to, in words: the same ones on a terminal and in a notebook.
-"""
+"""Result of a run: its value with error, effort and history, as text, HTML, JSON and a picture."""
 
 from __future__ import annotations
 
 import html
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from hybridloop.algorithms.outcome import Outcome, RoundProgress, Table
 from hybridloop.runs.live_text import plus_minus
@@ -17,7 +17,7 @@ from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.text_table import format_cell, format_table
 
 CHEMICAL_ACCURACY = 1.6e-3  # hartree: 1 kcal/mol
-# the fields that a result takes over from the algorithm's outcome, under the same names
+# fields of the result that are copied from the algorithm's outcome
 OF_OUTCOME = (
     *("reason", "value", "standard_error", "interval95", "is_exact", "rounding_bound", "is_precise", "parameters"),
     *("rounds", "best_bitstring", "best_value", "approximation_ratio", "table", "choices"),
@@ -33,43 +33,31 @@ class SessionSummary:
     jobs: int
 
 
-@dataclass(frozen=True, slots=True)
-class RunEffort:
-    """Jobs, shots and cost of a run so far, in all its sessions and processes; fields as in `RunResult`."""
-
-    jobs: int
-    retried: int
-    pings: int
-    shots: int
-    cost: Mapping[str, float]
-    estimated: Mapping[str, float]
-    reserved: Mapping[str, float]
-    sessions: Sequence[SessionSummary]
-    wall_seconds: float
-    resumed: bool
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
     """The result of a run; values in `unit`, which is empty for the objective of a binary problem.
 
     `status` is "converged" (the optimizer's own criterion was met) or "finished" (a stated limit was reached), and
-    `reason` says which. `value` was measured anew at `parameters` (radians); `standard_error` is 0 where the target
-    does not sample, and then the truth lies within `rounding_bound`; `is_precise` says whether that is as sharp as was
-    asked. `exact` and `error` (value − exact) are None where the molecule is too large to be diagonalized; `reference`
-    is Hartree-Fock. Of binary problems `value` is the mean of the objective, `exact` the best that an assignment can
-    have, `reference` the mean over all assignments, and `best_bitstring` (rightmost character = variable 0) the best
-    assignment that was seen, of `best_value`; `approximation_ratio` goes from the worst assignment, 0, to the best, 1.
-    `table` has what one value does not hold: of ADAPT-VQE the operators in their order, of VQD the levels, from the
-    ground state, whose energy `value` is; of a scan the points, of which `value` is the first one's; of binary problems
-    the variables by name, with their value in the best assignment. `warnings` are reasons to doubt the value, `choices`
-    what was chosen for the run where the settings did not say, and why. `jobs` are those of the rounds, each once;
-    `retried` and `pings` come on top, and `shots` are those of `jobs`. `cost` is what the service billed, by unit (USD,
-    HQC, eHQC, …), and empty where it stated nothing; `estimated` is what all these jobs were expected to cost, and
-    `reserved` what is set aside for those of which no bill is known: a cap holds the sum of `reserved` and `cost`.
+    `reason` says which. `value` was measured again at `parameters` (radians). `standard_error` is 0 where the target
+    does not sample, and then the true value lies within `rounding_bound`. `is_precise` is true if the requested
+    precision was reached. `exact` and `error` (value − exact) are None where the molecule is too large to be
+    diagonalized; `reference` is the Hartree-Fock energy.
 
-    A run that has not ended is "stopped", "parked" or "interrupted": it has no value yet, `parameters` are the best
-    point so far, and `runs resume` goes on with it. `resumed` says that this one had been begun before.
+    For a binary problem `value` is the mean of the objective, `exact` its optimum, `reference` its mean over all
+    assignments, `best_bitstring` (rightmost character = variable 0) the best assignment that was sampled, and
+    `best_value` the objective of that. `approximation_ratio` is 0 for the worst assignment and 1 for the best.
+
+    `table` has one row for each operator of ADAPT-VQE in order, each level of VQD from the ground state (whose energy
+    is `value`), each point of a scan (`value` is that of the first), or each variable of a binary problem in the best
+    assignment. `warnings` are reasons to doubt the value. `choices` are the choices that the settings left open, with
+    their reasons.
+
+    `jobs` counts each job of a round once, without `retried` ones and `pings`; `shots` are those of `jobs`. `cost` is
+    what the service billed, by unit (USD, HQC, eHQC, …); it is empty where the service stated nothing. `estimated` is
+    the expected cost of all jobs. `reserved` is set aside for jobs without a bill: a cap holds `reserved` + `cost`.
+
+    A run that has not ended is "stopped", "parked" or "interrupted". It has no value yet, `parameters` are the best
+    point so far, and `runs resume` resumes it. `resumed` is true if an earlier process started the run.
     """
 
     run_key: str
@@ -93,7 +81,7 @@ class RunResult:
     pings: int
     shots: int
     cost: Mapping[str, float]
-    sessions: Sequence[SessionSummary]
+    sessions: tuple[SessionSummary, ...]
     seed: int
     wall_seconds: float
     resumed: bool
@@ -109,18 +97,18 @@ class RunResult:
     reserved: Mapping[str, float] = field(default_factory=dict)
 
     def with_outcome(self, outcome: Outcome, warnings: tuple[str, ...]) -> RunResult:
-        """Return the result of a run that came to this outcome."""
+        """Return the result with the outcome of the algorithm."""
         answer = {name: getattr(outcome, name) for name in OF_OUTCOME}
         return replace(self, status="converged" if outcome.converged else "finished", warnings=warnings, **answer)
 
     @property
     def error(self) -> float | None:
-        """Value minus exact."""
+        """The value minus the exact value."""
         return None if self.exact is None or self.value is None else self.value - self.exact
 
     @property
     def of_what(self) -> str:
-        """Whose energy `value` is, where the run has measured those of several; empty where it is the only one."""
+        """The level or point that `value` belongs to; empty where there is only one."""
         if self.algorithm == "scan" and len(self.table) > 1:
             return f"{self.table[0]['point']}, the first of {len(self.table)} points"
         if self.algorithm == "vqd" and len(self.table) > 1:
@@ -128,7 +116,7 @@ class RunResult:
         return ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values for JSON."""
         unit, amount = next(iter(self.cost.items())) if len(self.cost) == 1 else (None, None)
         total = self.jobs + self.pings + self.retried
         jobs = {"total": total, "evaluations": self.jobs, "pings": self.pings, "retried": self.retried}
@@ -142,74 +130,64 @@ class RunResult:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> RunResult:
-        """The result that `as_dict` gave, also after it went through JSON."""
-        own = {each.name: stored[each.name] for each in fields(cls) if each.name in stored}
-        interval = stored["interval95"]
-        return cls(
-            **{
-                **own,
-                "interval95": None if interval is None else (interval[0], interval[1]),
-                "parameters": tuple(stored["parameters"]),
-                "jobs": stored["jobs"]["evaluations"],
-                "cost": dict(stored["costs"]),
-                "estimated": dict(stored.get("estimated", {})),
-                "reserved": dict(stored.get("reserved", {})),
-                "table": tuple(stored.get("table", ())),
-                "warnings": tuple(stored.get("warnings", ())),
-                "choices": tuple(stored.get("choices", ())),
-                "sessions": tuple(SessionSummary(**each) for each in stored["sessions"]),
-                "history": tuple(
-                    RoundProgress(**{**each, "point": tuple(each["point"])}) for each in stored["history"]
-                ),
-            }
-        )
+        """Return the result of `as_dict`, also after it was stored as JSON."""
+        values = {**stored, "jobs": stored["jobs"]["evaluations"], "cost": stored["costs"]}
+        return _adapter().validate_python(values)
 
     def to_json(self) -> str:
-        """One JSON document."""
+        """Return one JSON document."""
         return json.dumps(self.as_dict(), indent=2, allow_nan=False)
 
     def __str__(self) -> str:
-        """What the command line prints of it."""
-        return as_text(self)
+        """Return the text that the command line prints."""
+        facts = [f"  {name:<10} {text}" for name, text in (*answer(self), *effort(self))]
+        rows = table(self)
+        lines = [f"  {line}" for line in format_table(tuple(rows[0]), rows)] if rows else []
+        return "\n".join((heading(self), *facts, *lines))
 
     def _repr_html_(self) -> str:
-        """What a notebook shows of it."""
+        """Return the HTML that a notebook shows."""
         return as_html(self)
 
     def plot(self, path: str | None = None, *, kind: str = "convergence") -> Any:
-        """A picture as a matplotlib figure; written to `path` (.svg, .png, .pdf) if one is given.
+        """Return a plot as a matplotlib figure, and write it to `path` (.svg, .png, .pdf) if one is given.
 
-        `kind` is convergence, energy, levels (of VQD), curve (of a scan), growth (of ADAPT-VQE), or one of those that
-        are drawn from what the journal has of the run: histogram and cut (of binary problems), timeline. Raises
-        InputError for one of which the run has nothing.
+        `kind` is convergence, energy, levels (of VQD), curve (of a scan), growth (of ADAPT-VQE), histogram or cut (of
+        binary problems), or timeline; the last three are drawn from the journal. Raises InputError for a plot that the
+        run has no data for.
         """
         from hybridloop.reports.plots import plot_result
 
-        drawn = plot_result(self, kind)
+        picture = plot_result(self, kind)
         if path is not None:
-            drawn.save(path)
-        return drawn.figure
+            picture.save(path)
+        return picture.figure
 
 
-# What is shown of a result's table; the rest is for programs.
+# columns of a result's table in text; the others are for programs
 COLUMNS: Mapping[str, Sequence[str]] = {
     "adapt": ("emptied", "filled", "gradient", "gradient_error", "expected_left", "energy"),
     "scan": ("point", "energy", "standard_error", "exact", "error", "rounds", "circuits", "converged"),
     "vqd": ("level", "energy", "standard_error", "exact", "overlap", "electrons", "converged"),
 }
 MOST_NAMES = 12  # on a line
-TABLES = {"vqd": "Levels", "scan": "Points", "adapt": "Operators"}  # what the rows of each algorithm's are
+TABLES = {"vqd": "Levels", "scan": "Points", "adapt": "Operators"}  # titles of the tables
 _OF_ASSIGNMENTS = frozenset({"qaoa", "rqaoa"})
 _CELL = "text-align:left;padding:0 1em 0 0"
 
 
+@cache
+def _adapter() -> TypeAdapter[RunResult]:
+    return TypeAdapter(RunResult)
+
+
 def heading(result: RunResult) -> str:
-    """What ran where, and how it ended."""
+    """Return the problem, the target, and the status with its reason."""
     return f"{result.problem} on {result.target}: {result.status} ({result.reason})"
 
 
 def answer(result: RunResult) -> Iterator[tuple[str, str]]:
-    """Each fact's name with the fact: what it came to, and what speaks against it."""
+    """Yield the facts of the value by name, with warnings and choices."""
     if result.value is None:
         yield from _so_far(result)
     elif result.algorithm in _OF_ASSIGNMENTS:
@@ -219,12 +197,12 @@ def answer(result: RunResult) -> Iterator[tuple[str, str]]:
     for warning in result.warnings:
         yield "warning", warning
     for choice in result.choices:
-        name, _, said = choice.partition(": ")
-        yield name, said
+        name, _, text = choice.partition(": ")
+        yield name, text
 
 
 def effort(result: RunResult) -> Iterator[tuple[str, str]]:
-    """Each fact's name with the fact: what it took."""
+    """Yield the facts of the effort by name."""
     taken = f"{_count(result.rounds, 'round')}, {_count(result.jobs, 'job')}, {_count(result.shots, 'shot')}"
     yield "effort", f"{taken}, {format_duration(result.wall_seconds)}"
     yield "cost", _cost(result)
@@ -234,46 +212,35 @@ def effort(result: RunResult) -> Iterator[tuple[str, str]]:
 
 
 def table(result: RunResult) -> list[dict[str, object]]:
-    """What a run has beside its value: a row for each operator, level or point, by the columns that are shown."""
+    """Return the rows of the result's table with the columns that are shown; empty for most algorithms."""
     columns = COLUMNS.get(result.algorithm, ())
-    return [{name: _in_words(row[name]) for name in columns} for row in result.table] if columns else []
-
-
-def as_text(result: RunResult) -> str:
-    """The result as lines of text, with its table, if it has one."""
-    facts = [f"  {name:<10} {said}" for name, said in (*answer(result), *effort(result))]
-    found = table(result)
-    lines = [f"  {line}" for line in format_table(tuple(found[0]), found)] if found else []
-    return "\n".join((heading(result), *facts, *lines))
+    return [{name: _cell(row[name]) for name in columns} for row in result.table] if columns else []
 
 
 def as_html(result: RunResult) -> str:
-    """The result as a piece of a page; all that comes from outside is escaped."""
-    facts = [*answer(result), *effort(result)]
-    lines = "".join(
+    """Return the result as HTML, in which all of its text is escaped."""
+    facts = "".join(
         f'<tr><th scope="row" style="{_CELL};font-weight:normal;opacity:.7">{html.escape(name)}</th>'
-        f'<td style="{_CELL}">{html.escape(said)}</td></tr>'
-        for name, said in facts
+        f'<td style="{_CELL}">{html.escape(text)}</td></tr>'
+        for name, text in (*answer(result), *effort(result))
     )
     caption = f'<caption style="{_CELL};font-weight:bold">{html.escape(heading(result))}</caption>'
-    return f"<div><table>{caption}{lines}</table>{_table_as_html(result)}</div>"
+    return f"<div><table>{caption}{facts}</table>{_table_as_html(table(result))}</div>"
 
 
-def _table_as_html(result: RunResult) -> str:
-    if not (found := table(result)):
+def _table_as_html(rows: Sequence[Mapping[str, object]]) -> str:
+    if not rows:
         return ""
-    head = "".join(f'<th scope="col" style="{_CELL}">{html.escape(name)}</th>' for name in found[0])
-    body = "".join(
-        "<tr>"
-        + "".join(f'<td style="{_CELL}">{html.escape(format_cell(each))}</td>' for each in row.values())
-        + "</tr>"
-        for row in found
+    head = "".join(f'<th scope="col" style="{_CELL}">{html.escape(name)}</th>' for name in rows[0])
+    lines = (
+        "".join(f'<td style="{_CELL}">{html.escape(format_cell(cell))}</td>' for cell in row.values()) for row in rows
     )
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _energy(result: RunResult) -> Iterator[tuple[str, str]]:
-    error = "unknown: the problem is too large to be diagonalized"
+    error = "unknown: the problem is too large to diagonalize"
     if result.error is not None:
         amount = f"{result.error * 1e3:+.3f} mHa" if result.unit == "hartree" else f"{result.error:+.6f}"
         error = f"{amount} against the exact energy"
@@ -282,7 +249,7 @@ def _energy(result: RunResult) -> Iterator[tuple[str, str]]:
         if result.is_exact
         else f"± {result.standard_error:.6f} (standard error)"
     )
-    short = "" if result.is_precise else ", which is wider than was asked"
+    short = "" if result.is_precise else ", wider than the requested precision"
     yield "energy", f"{result.value:.6f}{result.unit and f' {result.unit}'} {sharpness}{short}"
     yield "error", error
     if result.of_what:
@@ -291,10 +258,10 @@ def _energy(result: RunResult) -> Iterator[tuple[str, str]]:
 
 def _assignment(result: RunResult) -> Iterator[tuple[str, str]]:
     assert result.value is not None
-    best = "none that was seen meets the constraint"
+    best = "no sampled assignment meets the constraint"
     if result.best_bitstring is not None:
         best = f"{result.best_value:g} at {result.best_bitstring} (rightmost: variable 0)"
-    known = "unknown: too many assignments to go through"
+    known = "unknown: too many assignments to enumerate"
     if result.exact is not None:
         known = f"{result.exact:g}"
     ratio = "" if result.approximation_ratio is None else f", approximation ratio {result.approximation_ratio:.4f}"
@@ -310,8 +277,8 @@ def _assignment(result: RunResult) -> Iterator[tuple[str, str]]:
 
 
 def ones(result: RunResult) -> str:
-    """The variables that are 1 in the best assignment, where they have names of their own."""
-    if all(row["variable"] == str(place) for place, row in enumerate(result.table)):
+    """Return the named variables that are 1 in the best assignment; empty if the variables have no names."""
+    if all(row["variable"] == str(i) for i, row in enumerate(result.table)):
         return ""
     names = [row["variable"] for row in result.table if row["value"]]
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
@@ -319,15 +286,15 @@ def ones(result: RunResult) -> str:
 
 
 def _so_far(result: RunResult) -> Iterator[tuple[str, str]]:
-    said = "no round is complete"
+    text = "no round is complete"
     if result.history:
         last = result.history[-1]
-        said = f"{last.value:.6f} {plus_minus(last.standard_error)} {result.unit}".rstrip()
-    yield "so far", said
-    yield "go on", f"hybridloop runs resume {result.run_key}"
+        text = f"{last.value:.6f} {plus_minus(last.standard_error)} {result.unit}".rstrip()
+    yield "so far", text
+    yield "resume", f"hybridloop runs resume {result.run_key}"
 
 
-def _in_words(value: object) -> object:
+def _cell(value: object) -> object:
     return " ".join(map(str, value)) if isinstance(value, list) else value
 
 
@@ -336,7 +303,7 @@ def _count(number: int, of: str) -> str:
 
 
 def _cost(result: RunResult) -> str:
-    """What the service billed; it states amounts by unit, or none."""
-    unstated = "not stated by the service" if result.jobs or result.pings else "nothing was sent"
+    """Return the billed and reserved amounts by unit; the service may state none."""
+    unstated = "not stated by the service" if result.jobs or result.pings else "nothing was submitted"
     billed = ", ".join(f"{amount:,.2f} {unit}" for unit, amount in result.cost.items()) or unstated
     return billed + "".join(f"; {amount:,.2f} {unit} reserved" for unit, amount in result.reserved.items())

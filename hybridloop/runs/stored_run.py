@@ -1,4 +1,4 @@
-"""A run with all that was kept of it, whether a journal has it or a bundle: what reports and checks are made of."""
+"""A stored run with all of its records, from a journal or a bundle; reports and verification are made from it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from hybridloop.settings import SETTINGS, ProblemText, RunSettings
 
 
 @dataclass(frozen=True, slots=True)
-class KeptRun:
-    """A run: `rounds` goes over its rounds, as often as it is called; `program` has what their jobs were filled from.
+class StoredRun:
+    """A run's records; `rounds` iterates over its rounds, `program` returns the compiled program of a key.
 
-    Times are seconds since the epoch; `spans` has from when to when rounds and pings were in flight.
+    Times are seconds since the epoch; `spans` has the time in flight of each round and ping.
     """
 
     record: RunRecord
@@ -27,37 +27,37 @@ class KeptRun:
     program: Callable[[str], bytes | None]
 
     @property
-    def is_ours(self) -> bool:
-        """Whether an algorithm of ours made it; what a script measures only the script knows."""
+    def is_of_algorithm(self) -> bool:
+        """True for a run of one of the algorithms; False for a script's own loop."""
         return self.record.algorithm in SETTINGS
 
     @property
-    def is_stripped(self) -> bool:
-        """Whether what was measured was forgotten, and only the result kept."""
+    def is_pruned(self) -> bool:
+        """True if the measurements were pruned, and only the result is left."""
         return any(event.kind == PRUNED for event in self.events)
 
     @property
     def result(self) -> RunResult | None:
-        """What it came to, or has so far; None of a script, or before anything was written down."""
+        """The result, final or so far; None for a script, and before any result was stored."""
         stored = self.record.result
-        return RunResult.from_dict(stored) if self.is_ours and stored is not None else None
+        return RunResult.from_dict(stored) if self.is_of_algorithm and stored is not None else None
 
     @property
     def settings(self) -> RunSettings:
-        """Its settings with their seed and the limits that it was last given; of one of our algorithms."""
+        """Settings of an algorithm's run, with its seed and the limits of the last resume."""
         return settings_after(self.record, self.events)
 
     @property
     def problem(self) -> ProblemText:
-        """What it was begun for; of one of our algorithms."""
+        """Problem of an algorithm's run."""
         return problem_of(self.record)
 
 
-def kept_in_journal(journal: Journal, key: str) -> KeptRun:
-    """The run of a key, or of the beginning of a uid. Raises InputError where there is none."""
+def load_run(journal: Journal, key: str) -> StoredRun:
+    """Load the run of a key, or of the first characters of a uid. Raises InputError if there is none."""
     record = journal.run(key)
     uid = record.uid
-    return KeptRun(
+    return StoredRun(
         record,
         journal.sessions(uid),
         journal.pings(uid),

@@ -45,7 +45,7 @@ def test_a_wide_terminal_shows_all_that_matters() -> None:
         "-7.882362 ± 0.000712 hartree",
         "-7.883001 ± 0.000900 in round 11, noisy",
         "12 search  █▅▄▂▁",
-        "4 in flight, 412 done, 1 lost, 3 asked again",
+        "4 in flight, 412 done, 1 lost, 3 retried",
         "83f07da9-535c-5d2d-8137-d164c097f4c8 executing, idle: 9 min 43 s left",
         "812.50 USD billed, 12.10 reserved, 825.00 estimated, the cap is 1000",
         "417 of 500 jobs",
@@ -63,8 +63,8 @@ def test_a_target_that_does_not_sample_has_no_error_bar_but_its_rounding() -> No
 
 def test_who_interrupts_a_run_is_told_what_it_leaves_behind_and_no_more() -> None:
     assert "jobs in flight were left to the service" in describe_interruption(STATE)
-    assert STATE.standing is not None
-    opened = replace(STATE, standing=replace(STATE.standing, meter=CostSummary()))
+    assert STATE.snapshot is not None
+    opened = replace(STATE, snapshot=replace(STATE.snapshot, meter=CostSummary()))
     assert describe_interruption(LiveState()) == describe_interruption(opened) == ("nothing was submitted")
 
 

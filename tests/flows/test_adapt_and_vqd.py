@@ -21,7 +21,7 @@ from hybridloop.preparation.problem import resolve_subject
 from hybridloop.reports.verify import verify_run
 from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.result import RunResult, answer
-from hybridloop.runs.stored_run import kept_in_journal
+from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import SETTINGS, AdaptSettings, EnergySettings, ProblemText, ScanSettings, VqdSettings
 from hybridloop.settings.inputs import read_scan
 from tests.conftest import Emulator
@@ -126,7 +126,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_result_of_an_unbroken_one(
     for name in ("value", "parameters", "table", "history", "jobs", "shots", "rounds", "reason"):
         assert getattr(result, name) == getattr(expected, name)
     with open_journal() as journal:
-        found = verify_run(kept_in_journal(journal, key))
+        found = verify_run(load_run(journal, key))
     assert found.agrees
     assert found.jobs == result.jobs
 

@@ -35,7 +35,7 @@ from hybridloop.local_stack import PrefectServer
 from hybridloop.reports.verify import verify_run
 from hybridloop.runs.holding import OUTAGE, start_or_resume
 from hybridloop.runs.lookup import RESUMED, RunRequest, find_run
-from hybridloop.runs.stored_run import kept_in_journal
+from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText, VqeSettings
 from tests.conftest import Emulator
 from tests.paths import DOCS
@@ -343,7 +343,7 @@ def test_old_runs_are_forgotten_as_the_settings_say(journal: Journal, emulator: 
         housekeeping(HousekeepingSettings(forget_after=1e-6))
         assert list(journal.rounds(record.uid)) == []
         with pytest.raises(InputError, match="only the result was kept"):
-            verify_run(kept_in_journal(journal, "kept"))
+            verify_run(load_run(journal, "kept"))
         again = vqe(H2, VqeSettings(seed=7, target="ionq.simulator"), "kept")
         assert record.result is not None
         assert again.value == record.result["value"]

@@ -22,7 +22,7 @@ from hybridloop.preparation.qaoa import read_binary
 from hybridloop.reports.verify import verify_run
 from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.result import RunResult
-from hybridloop.runs.stored_run import kept_in_journal
+from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import SETTINGS, ProblemText, QaoaSettings, RqaoaSettings, RunSettings
 from hybridloop.settings.algorithms import MixerName, ObjectiveName
 from tests.conftest import Emulator
@@ -158,6 +158,6 @@ def test_a_run_that_was_stopped_goes_on_to_the_result_of_an_unbroken_one(
     for name in ("value", "parameters", "best_bitstring", "best_value", "history", "jobs", "shots"):
         assert getattr(result, name) == getattr(unbroken, name)
     with open_journal() as journal:
-        found = verify_run(kept_in_journal(journal, key))
+        found = verify_run(load_run(journal, key))
     assert found.agrees
     assert found.jobs == result.jobs

@@ -24,7 +24,7 @@ from hybridloop.local_stack.processes import wait_until
 from hybridloop.reports.verify import verify_run
 from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.result import RunResult
-from hybridloop.runs.stored_run import kept_in_journal
+from hybridloop.runs.stored_run import load_run
 from hybridloop.runtime.clock import RealClock
 from hybridloop.settings import MitigationName, ProblemText, VqeSettings
 from tests.conftest import Emulator
@@ -204,4 +204,4 @@ def test_a_mitigated_run_counts_its_calibration_and_can_be_verify_run(
     with open_journal() as journal:
         record = journal.run(result.run_key)
         assert len(list(journal.rounds(record.uid))) == result.rounds
-        assert verify_run(kept_in_journal(journal, record.key)).agrees
+        assert verify_run(load_run(journal, record.key)).agrees

@@ -30,7 +30,7 @@ from hybridloop.reports.bundle.archive import (
 )
 from hybridloop.reports.bundle.manifest import seal_of
 from hybridloop.reports.verify import verify_run
-from hybridloop.runs.stored_run import KeptRun
+from hybridloop.runs.stored_run import StoredRun
 from tests.conftest import Emulator
 from tests.journal.journal_helpers import round_values
 
@@ -77,7 +77,7 @@ def test_a_run_comes_back_whole_from_a_zip_and_from_a_folder(name: str, bundles:
 
 
 @pytest.mark.parametrize("kept", ["vqe", "scan", "qaoa"], indirect=True)
-def test_the_answer_is_computed_from_the_bundle_alone(kept: KeptRun) -> None:
+def test_the_answer_is_computed_from_the_bundle_alone(kept: StoredRun) -> None:
     found = verify_run(kept)
     assert found.agrees
     assert kept.result is not None
@@ -85,7 +85,7 @@ def test_the_answer_is_computed_from_the_bundle_alone(kept: KeptRun) -> None:
 
 
 @pytest.mark.parametrize("kept", ["stopped", "idled-ping"], indirect=True)
-def test_a_run_without_a_result_has_nothing_to_verify(kept: KeptRun) -> None:
+def test_a_run_without_a_result_has_nothing_to_verify(kept: StoredRun) -> None:
     with pytest.raises(InputError, match="has no result to verify"):
         verify_run(kept)
 
@@ -109,7 +109,7 @@ def test_the_manifest_says_what_the_answer_came_of(bundles: Path) -> None:
 
 @pytest.mark.parametrize("name", ["b.zip", "folder"])
 def test_a_bundle_that_was_cut_off_leaves_nothing_in_the_way_of_the_next_attempt(
-    name: str, vqe_run: KeptRun, tmp_path: Path
+    name: str, vqe_run: StoredRun, tmp_path: Path
 ) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))  # as if the disk were full

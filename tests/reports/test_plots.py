@@ -16,7 +16,7 @@ from hybridloop.reports.plots import available_kinds, binary_problem_of, draw, d
 from hybridloop.reports.plots.binary import final_assignments
 from hybridloop.reports.plots.style import VARIABLES
 from hybridloop.reports.plots.timeline import Lane, describe, session_lanes, timeline
-from hybridloop.runs.stored_run import KeptRun
+from hybridloop.runs.stored_run import StoredRun
 from tests.long_run_helpers import PAUSE_S, long_run
 from tests.stored_run_helpers import IDLE_S, POINTS
 
@@ -37,13 +37,13 @@ HOUR_S = 3600.0
     ],
     indirect=["kept"],
 )
-def test_a_run_has_the_pictures_of_what_it_has(kept: KeptRun, kinds: tuple[str, ...]) -> None:
+def test_a_run_has_the_pictures_of_what_it_has(kept: StoredRun, kinds: tuple[str, ...]) -> None:
     assert available_kinds(kept) == kinds
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kept", ["vqe", "scan", "qaoa", "idled-ping"], indirect=True)
-def test_every_picture_is_one_element_with_a_title_and_words_and_the_page_s_colours(kept: KeptRun) -> None:
+def test_every_picture_is_one_element_with_a_title_and_words_and_the_page_s_colours(kept: StoredRun) -> None:
     ids: list[str] = []
     for drawn in draw_all(kept):
         text = drawn.svg(themed=True)
@@ -66,7 +66,7 @@ def test_every_picture_is_one_element_with_a_title_and_words_and_the_page_s_colo
     assert len(set(ids)) == len(ids)
 
 
-def picture_again(run: KeptRun, kind: str) -> str:
+def picture_again(run: StoredRun, kind: str) -> str:
     drawn = draw(run, kind)
     assert drawn is not None
     return drawn.svg(themed=True)
@@ -74,7 +74,7 @@ def picture_again(run: KeptRun, kind: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kept", ["vqe", "qaoa"], indirect=True)
-def test_a_hostile_name_is_only_text(kept: KeptRun) -> None:
+def test_a_hostile_name_is_only_text(kept: StoredRun) -> None:
     result = {**(kept.record.result or {}), "problem": HOSTILE}
     record = replace(kept.record, problem=HOSTILE, result=result)
     for drawn in draw_all(replace(kept, record=record)):
@@ -85,7 +85,7 @@ def test_a_hostile_name_is_only_text(kept: KeptRun) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kept", ["qaoa"], indirect=True)
-def test_the_histogram_has_every_shot_and_the_cut_every_edge(kept: KeptRun) -> None:
+def test_the_histogram_has_every_shot_and_the_cut_every_edge(kept: StoredRun) -> None:
     result = kept.result
     assert result is not None
     seen = final_assignments(kept, binary_problem_of(kept))
@@ -109,7 +109,7 @@ def test_the_histogram_has_every_shot_and_the_cut_every_edge(kept: KeptRun) -> N
 @pytest.mark.parametrize(
     ("kept", "sessions", "pings"), [("idled-ping", 1, 2), ("idled-renew", 2, 0)], indirect=["kept"]
 )
-def test_the_timeline_has_every_round_idle_time_ping_and_renewal(kept: KeptRun, sessions: int, pings: int) -> None:
+def test_the_timeline_has_every_round_idle_time_ping_and_renewal(kept: StoredRun, sessions: int, pings: int) -> None:
     lanes = session_lanes(kept)
     assert [len(lanes), sum(len(lane.pings) for lane in lanes)] == [sessions, pings]
     assert sum(len(lane.in_flight) for lane in lanes) == 2
@@ -177,7 +177,7 @@ def test_of_more_sessions_than_there_are_lanes_every_other_one_shares_a_lane() -
 
 
 @pytest.mark.slow
-def test_thousands_of_rounds_make_a_small_picture(vqe_run: KeptRun) -> None:
+def test_thousands_of_rounds_make_a_small_picture(vqe_run: StoredRun) -> None:
     run = long_run(vqe_run, 5000)
     assert sum(lane.idle_s for lane in session_lanes(run)) == pytest.approx(
         PAUSE_S * (sum(1 for _ in run.rounds()) - len(run.sessions)), rel=1e-6

@@ -12,7 +12,7 @@ import pytest
 from hybridloop.journal import PRUNED, Event
 from hybridloop.reports.content import MAX_ROWS, report_content
 from hybridloop.reports.html import compare_with_plan, render_report
-from hybridloop.runs.stored_run import KeptRun
+from hybridloop.runs.stored_run import StoredRun
 from tests.conftest import Emulator
 from tests.long_run_helpers import long_run
 
@@ -46,7 +46,7 @@ class Page(HTMLParser):
 
 
 @pytest.mark.parametrize("kept", ["vqe", "scan", "qaoa", "stopped", "idled-ping", "idled-renew"], indirect=True)
-def test_a_page_stands_alone(kept: KeptRun, emulator: Emulator) -> None:
+def test_a_page_stands_alone(kept: StoredRun, emulator: Emulator) -> None:
     page = render_report(kept)
     found = Page(page)
     assert {"script", "iframe", "object", "img", "base"}.isdisjoint(found.tags)
@@ -59,7 +59,7 @@ def test_a_page_stands_alone(kept: KeptRun, emulator: Emulator) -> None:
     assert kept.record.uid in found.text
 
 
-def test_a_page_says_the_answer_and_what_it_came_of(vqe_run: KeptRun) -> None:
+def test_a_page_says_the_answer_and_what_it_came_of(vqe_run: StoredRun) -> None:
     result = vqe_run.result
     assert result is not None
     text = Page(render_report(vqe_run)).text
@@ -92,13 +92,13 @@ def test_a_page_says_the_answer_and_what_it_came_of(vqe_run: KeptRun) -> None:
     ],
     indirect=["kept"],
 )
-def test_a_page_of_every_kind_of_run_says_what_it_has(kept: KeptRun, said: tuple[str, ...]) -> None:
+def test_a_page_of_every_kind_of_run_says_what_it_has(kept: StoredRun, said: tuple[str, ...]) -> None:
     text = Page(render_report(kept)).text
     assert [each for each in said if each not in text] == []
 
 
 @pytest.mark.parametrize("kept", ["qaoa"], indirect=True)
-def test_a_page_holds_a_run_against_its_plan(kept: KeptRun) -> None:
+def test_a_page_holds_a_run_against_its_plan(kept: StoredRun) -> None:
     planned, result = compare_with_plan(kept), kept.result
     assert planned is not None
     assert result is not None
@@ -113,7 +113,7 @@ def test_a_page_holds_a_run_against_its_plan(kept: KeptRun) -> None:
 
 
 @pytest.mark.parametrize(("kept", "rows"), [("vqe", 4), ("stopped", 4), ("idled-ping", 0)], indirect=["kept"])
-def test_a_script_has_no_plan(kept: KeptRun, rows: int) -> None:
+def test_a_script_has_no_plan(kept: StoredRun, rows: int) -> None:
     planned = compare_with_plan(kept)
     assert (0 if planned is None else len(planned.rows)) == rows
 
@@ -128,7 +128,7 @@ def hostile(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("kept", ["vqe", "idled-renew"], indirect=True)
-def test_names_and_reasons_with_html_in_them_are_only_text(kept: KeptRun) -> None:
+def test_names_and_reasons_with_html_in_them_are_only_text(kept: StoredRun) -> None:
     result = kept.record.result
     told = None
     if result is not None:
@@ -146,7 +146,7 @@ def test_names_and_reasons_with_html_in_them_are_only_text(kept: KeptRun) -> Non
     assert found.text.count(HOSTILE) >= 8
 
 
-def test_the_page_of_five_thousand_jobs_is_bounded_and_says_what_it_left_out(vqe_run: KeptRun) -> None:
+def test_the_page_of_five_thousand_jobs_is_bounded_and_says_what_it_left_out(vqe_run: StoredRun) -> None:
     run = long_run(vqe_run, 5000)
     page = render_report(run)
     assert len(page.encode()) < MOST_BYTES / 5
@@ -159,7 +159,7 @@ def test_the_page_of_five_thousand_jobs_is_bounded_and_says_what_it_left_out(vqe
     assert dict(content.effort)["Jobs"] == "5,000"
 
 
-def test_a_run_of_which_only_the_result_was_kept_still_has_a_report(vqe_run: KeptRun) -> None:
+def test_a_run_of_which_only_the_result_was_kept_still_has_a_report(vqe_run: StoredRun) -> None:
     stripped = replace(
         vqe_run, rounds=lambda: iter(()), spans={}, pings=(), events=[Event(0, 1.0, PRUNED, {"rounds": 4})]
     )
@@ -169,7 +169,7 @@ def test_a_run_of_which_only_the_result_was_kept_still_has_a_report(vqe_run: Kep
     assert "Energy levels" not in render_report(stripped)
 
 
-def test_settings_that_are_not_the_default_are_named_first(vqe_run: KeptRun) -> None:
+def test_settings_that_are_not_the_default_are_named_first(vqe_run: StoredRun) -> None:
     content = report_content(vqe_run)
     assert content.changed is not None
     assert {row[0] for row in content.changed.rows} == {"seed", "precision", "shots"}

@@ -9,17 +9,17 @@ import pytest
 
 from hybridloop.errors import InputError
 from hybridloop.reports.reproduce import OTHER, OUTSIDE, SAME, SIGMAS, WITHIN, check_repeatable, compare_runs
-from hybridloop.runs.stored_run import KeptRun
+from hybridloop.runs.stored_run import StoredRun
 
 pytestmark = pytest.mark.slow
 
 
-def with_result(run: KeptRun, **changed: Any) -> KeptRun:
+def with_result(run: StoredRun, **changed: Any) -> StoredRun:
     return replace(run, record=replace(run.record, key="again", result={**(run.record.result or {}), **changed}))
 
 
 @pytest.mark.parametrize("kept", ["vqe", "scan", "qaoa"], indirect=True)
-def test_a_run_is_identical_to_itself(kept: KeptRun) -> None:
+def test_a_run_is_identical_to_itself(kept: StoredRun) -> None:
     found = compare_runs(kept, kept)
     assert (found.identical, found.agrees) == (True, True)
     assert {each.verdict for each in found.compared} == {SAME}
@@ -27,7 +27,7 @@ def test_a_run_is_identical_to_itself(kept: KeptRun) -> None:
 
 
 @pytest.mark.parametrize(("sigmas", "verdict"), [(0.9, WITHIN), (1.1, OUTSIDE)])
-def test_a_value_agrees_within_three_standard_errors_of_both(sigmas: float, verdict: str, vqe_run: KeptRun) -> None:
+def test_a_value_agrees_within_three_standard_errors_of_both(sigmas: float, verdict: str, vqe_run: StoredRun) -> None:
     result = vqe_run.result
     assert result is not None
     assert result.value is not None
@@ -39,7 +39,7 @@ def test_a_value_agrees_within_three_standard_errors_of_both(sigmas: float, verd
 
 
 @pytest.mark.parametrize("kept", ["scan"], indirect=True)
-def test_every_point_of_a_scan_is_compare_runs(kept: KeptRun) -> None:
+def test_every_point_of_a_scan_is_compare_runs(kept: StoredRun) -> None:
     assert kept.record.result is not None
     table = [dict(row) for row in kept.record.result["table"]]
     table[1]["energy"] += 1.0
@@ -48,7 +48,7 @@ def test_every_point_of_a_scan_is_compare_runs(kept: KeptRun) -> None:
     assert not found.agrees
 
 
-def test_other_counts_are_said(vqe_run: KeptRun) -> None:
+def test_other_counts_are_said(vqe_run: StoredRun) -> None:
     first, *rest = vqe_run.rounds()
     job, *others = first.jobs
     fewer = replace(first, jobs=(replace(job, counts=others[0].counts), *others))
@@ -63,6 +63,6 @@ def test_other_counts_are_said(vqe_run: KeptRun) -> None:
     [("stopped", "has no result to compare with"), ("idled-ping", "is a script's")],
     indirect=["kept"],
 )
-def test_a_run_without_a_result_can_not_be_repeated(kept: KeptRun, complaint: str) -> None:
+def test_a_run_without_a_result_can_not_be_repeated(kept: StoredRun, complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
         check_repeatable(kept)

@@ -57,7 +57,7 @@ def test_before_there_is_a_session_a_run_is_being_prepared_and_its_time_goes_on(
     feed.prepare("vqe", "h2", "ionq.simulator")
     now[0] = 107.5
     state = feed.state()
-    assert (state.status, state.elapsed_s, state.standing, state.value) == ("preparing", 7.5, None, None)
+    assert (state.status, state.elapsed_s, state.snapshot, state.value) == ("preparing", 7.5, None, None)
     assert list(rows(state)) == [("status", "preparing, 7 s")]
     assert title(state) == "vqe of h2 on ionq.simulator"
 
@@ -107,8 +107,8 @@ def test_a_sparkline_has_a_character_a_value_and_spans_all_heights(values: list[
     ("known", "said"),
     [
         ({"idle_left_s": 583.0}, ("session", "5e55 executing, idle: 9 min 43 s left")),
-        ({"sessions": 3}, ("session", "5e55 executing, the run's number 3")),
-        ({"retried": 2, "lost": 1}, ("jobs", "4 in flight, 32 done, 1 lost, 2 asked again")),
+        ({"sessions": 3}, ("session", "5e55 executing, session 3 of the run")),
+        ({"retried": 2, "lost": 1}, ("jobs", "4 in flight, 32 done, 1 lost, 2 retried")),
         ({"waits_s": 61.0}, ("jobs", "4 in flight, 32 done, 0 lost, the round waits for 1 min 1 s")),
         ({}, ("cost", "none yet")),
         (
@@ -127,7 +127,7 @@ def test_a_sparkline_has_a_character_a_value_and_spans_all_heights(values: list[
     ],
 )
 def test_what_is_known_of_the_session_is_said(known: dict[str, object], said: tuple[str, str]) -> None:
-    assert said in list(rows(LiveState("vqe", "h2", "t", standing=standing(**known))))
+    assert said in list(rows(LiveState("vqe", "h2", "t", snapshot=standing(**known))))
 
 
 def test_values_of_no_unit_are_no_energies() -> None:

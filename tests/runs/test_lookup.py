@@ -31,7 +31,7 @@ from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.lookup import RunRequest, find_run, run_of_key, settings_of
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.statuses import status_after
-from hybridloop.runs.stored_run import kept_in_journal
+from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText, VqeSettings
 from hybridloop.settings.algorithms import GroupingName
 from tests.conftest import Emulator
@@ -82,7 +82,7 @@ def test_a_new_run_has_a_key_of_its_problem_and_a_seed(journal: Journal) -> None
 def test_a_key_with_other_settings_is_refused_and_the_first_that_differs_named(
     changed: dict[str, Any], field: str, begun: Journal
 ) -> None:
-    with pytest.raises(InputError, match="was started with another one") as refusal:
+    with pytest.raises(InputError, match="was started with another value") as refusal:
         find_run(begun, wanted(**changed))
     assert refusal.value.field == field
 
@@ -200,7 +200,7 @@ def test_a_flow_run_that_prefect_starts_again_measures_nothing_twice_and_tells_o
     assert [session.status for session in result.sessions] == ["Succeeded", "Succeeded"]
     with open_journal() as journal:
         record = journal.run(result.run_key)
-        assert verify_run(kept_in_journal(journal, record.key)).agrees
+        assert verify_run(load_run(journal, record.key)).agrees
         assert record.flow_run_id == str(state.state_details.flow_run_id)
     assert rounds_shown(prefect_server, state) == ["round 1", "round 2", "round 3"]  # each a task once
     books = emulator.admin(f"ledger?run={record.uid}")

@@ -17,15 +17,15 @@ from hybridloop.flows.lifecycle.artifact import RunArtifact
 from hybridloop.flows.lifecycle.caller_context import current_caller
 from hybridloop.journal.claimed_run import ClaimedRun
 from hybridloop.runs.holding import log_resume_command, write_status
-from hybridloop.runs.result import RunEffort, RunResult, SessionSummary
+from hybridloop.runs.result import RunResult, SessionSummary
 from hybridloop.runs.statuses import status_after
 from hybridloop.tasks.submission.jobs import FIRST_ATTEMPT
 
 _SENT = frozenset({"submitted", "done", "failed"})
 
 
-def effort_of(run: ClaimedRun, *, wall_seconds: float, resumed: bool) -> RunEffort:
-    """Return the effort of a run so far, in all its sessions and processes, from its journal."""
+def effort_of(run: ClaimedRun) -> dict[str, Any]:
+    """Return the fields of `RunResult` for jobs, shots and cost so far, in all sessions and processes of the run."""
     journal, record = run.journal, run.record
     in_session: Counter[int] = Counter()
     bills: defaultdict[str, list[float]] = defaultdict(list)
@@ -43,20 +43,18 @@ def effort_of(run: ClaimedRun, *, wall_seconds: float, resumed: bool) -> RunEffo
     for ping in pings:
         in_session[ping.session] += 1
         _add(bills, ping.billed)
-    return RunEffort(
-        jobs=evaluations,
-        retried=retried,
-        pings=len(pings),
-        shots=shots,
-        cost={unit: math.fsum(amounts) for unit, amounts in bills.items()},
-        sessions=tuple(
+    return {
+        "jobs": evaluations,
+        "retried": retried,
+        "pings": len(pings),
+        "shots": shots,
+        "cost": {unit: math.fsum(amounts) for unit, amounts in bills.items()},
+        "sessions": tuple(
             SessionSummary(row.id, row.status, in_session[row.ordinal]) for row in journal.sessions(record.uid)
         ),
-        wall_seconds=wall_seconds,
-        resumed=resumed,
-        estimated=meter.estimated,
-        reserved=meter.reserved,
-    )
+        "estimated": meter.estimated,
+        "reserved": meter.reserved,
+    }
 
 
 def finish(run: ClaimedRun, result: RunResult, artifact: RunArtifact) -> RunResult:

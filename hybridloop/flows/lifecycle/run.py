@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -69,7 +68,6 @@ def _measure(workspace: Any, lookup: RunLookup, prepared: PreparedRun, run: Clai
     artifact = RunArtifact(run.record.key, run.uid, flow_run.id)
 
     def result_so_far() -> RunResult:
-        effort = effort_of(run, wall_seconds=time.monotonic() - began, resumed=lookup.record is not None)
         return RunResult(
             run_key=run.record.key,
             algorithm=run.record.algorithm,
@@ -82,7 +80,9 @@ def _measure(workspace: Any, lookup: RunLookup, prepared: PreparedRun, run: Clai
             parameters=history[-1].point if history else (),
             rounds=len(history),
             history=tuple(history),
-            **{field.name: getattr(effort, field.name) for field in fields(effort)},
+            wall_seconds=time.monotonic() - began,
+            resumed=lookup.record is not None,
+            **effort_of(run),
         )
 
     try:

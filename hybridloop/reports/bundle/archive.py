@@ -21,7 +21,7 @@ from hybridloop.journal import Event, Ping, RunRecord, SessionRow, Span, open_jo
 from hybridloop.reports.bundle.manifest import FORMAT, build_manifest, seal_of
 from hybridloop.reports.bundle.rounds import UNREADABLE, pack_rounds, unpack_rounds
 from hybridloop.reports.export import RUN_FIELDS, run_fields
-from hybridloop.runs.stored_run import KeptRun, kept_in_journal
+from hybridloop.runs.stored_run import StoredRun, load_run
 
 MANIFEST, RUN, RESULT, ROUNDS, ARRAYS, PROGRAMS = (
     *("manifest.json", "run.json", "result.json", "rounds.json", "rounds.npz", "programs.json"),
@@ -31,7 +31,7 @@ MAX_BYTES = 1 << 30  # of a file of a bundle; a run of 100,000 jobs takes a tent
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # time of each file in a zip: the same run gives the same bytes
 
 
-def write_bundle(run: KeptRun, path: Path) -> dict[str, Any]:
+def write_bundle(run: StoredRun, path: Path) -> dict[str, Any]:
     """Write a run to a zip file (`path` ends with .zip) or to a new or empty folder; return the manifest.
 
     Raises InputError if the path exists or can't be written.
@@ -60,7 +60,7 @@ def write_bundle(run: KeptRun, path: Path) -> dict[str, Any]:
     return manifest
 
 
-def read_bundle(path: Path) -> tuple[KeptRun, dict[str, Any]]:
+def read_bundle(path: Path) -> tuple[StoredRun, dict[str, Any]]:
     """Read a bundle; return its run and manifest.
 
     Raises BundleDamaged if a file is missing, unreadable, or does not match its checksum; InputError for other files.
@@ -82,13 +82,13 @@ def read_bundle(path: Path) -> tuple[KeptRun, dict[str, Any]]:
 
 
 @contextmanager
-def open_run(name: str) -> Iterator[KeptRun]:
+def open_run(name: str) -> Iterator[StoredRun]:
     """Open a run by its key, or read a bundle at a path, without opening or creating a journal."""
     if is_bundle(name):
         yield read_bundle(Path(name))[0]
         return
     with open_journal() as journal:
-        yield kept_in_journal(journal, name)
+        yield load_run(journal, name)
 
 
 def is_bundle(name: str) -> bool:
@@ -97,7 +97,7 @@ def is_bundle(name: str) -> bool:
     return path.name != name or (path.suffix == ".zip" and path.exists()) or (path / MANIFEST).is_file()
 
 
-def _run(run: KeptRun) -> dict[str, Any]:
+def _run(run: StoredRun) -> dict[str, Any]:
     return {
         **run_fields(run.record),
         "settings": dict(run.record.settings),
@@ -109,7 +109,7 @@ def _run(run: KeptRun) -> dict[str, Any]:
     }
 
 
-def _unpack(files: _BundleFiles, path: Path) -> KeptRun:
+def _unpack(files: _BundleFiles, path: Path) -> StoredRun:
     stored = files.json(RUN)
     programs = {str(key): str(text).encode() for key, text in files.json(PROGRAMS).items()}
     rounds = unpack_rounds(files.json(ROUNDS), files.data(ARRAYS), stored["uid"], str(path))
@@ -123,7 +123,7 @@ def _unpack(files: _BundleFiles, path: Path) -> KeptRun:
         stop_requested=False,
         resume_requested=False,
     )
-    return KeptRun(
+    return StoredRun(
         record,
         [SessionRow(**session) for session in stored["sessions"]],
         [Ping(**ping) for ping in stored["pings"]],

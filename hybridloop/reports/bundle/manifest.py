@@ -10,13 +10,13 @@ from typing import Any
 
 from hybridloop.data import load_table
 from hybridloop.journal.provenance import PRICES, REVISION, versions
-from hybridloop.runs.stored_run import KeptRun
+from hybridloop.runs.stored_run import StoredRun
 
 FORMAT = "hybridloop bundle, version 1"
 _RUN_FIELDS = ("uid", "key", "algorithm", "target", "status", "created_at", "updated_at", "flow_run_id")
 
 
-def build_manifest(run: KeptRun, rounds: Sequence[Mapping[str, Any]], programs: Mapping[str, str]) -> dict[str, Any]:
+def build_manifest(run: StoredRun, rounds: Sequence[Mapping[str, Any]], programs: Mapping[str, str]) -> dict[str, Any]:
     """Return the manifest without checksums of files; `rounds` and `programs` are those of `pack_rounds`.
 
     A circuit's `fingerprint` is the hash of the logical circuit without its angles, `program` the key of the compiled
@@ -78,7 +78,7 @@ def _circuits(rounds: Sequence[Mapping[str, Any]], programs: Mapping[str, str]) 
     ]
 
 
-def _jobs(run: KeptRun, rounds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _jobs(run: StoredRun, rounds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the ids of the rounds' jobs by session."""
     ids = defaultdict(list)
     for round_ in rounds:

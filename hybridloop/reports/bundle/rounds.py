@@ -17,7 +17,7 @@ from hybridloop.algorithms.rounds import Counts
 from hybridloop.errors import BundleDamaged
 from hybridloop.journal import JobRecord, PubRecord, RoundRecord
 from hybridloop.reports.export import circuit_fields, job_fields, round_fields
-from hybridloop.runs.stored_run import KeptRun
+from hybridloop.runs.stored_run import StoredRun
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 
 # exceptions raised by reading a damaged or malicious zip file
@@ -30,7 +30,7 @@ UNREADABLE = (
 _ARRAYS: Mapping[str, str] = {"points": "<f8", "angles": "<f8", "outcomes": "|u1", "counts": "<i8"}
 
 
-def pack_rounds(run: KeptRun) -> tuple[list[dict[str, Any]], bytes, dict[str, str]]:
+def pack_rounds(run: StoredRun) -> tuple[list[dict[str, Any]], bytes, dict[str, str]]:
     """Return the rounds as JSON, their arrays as an npz file, and the programs of their jobs by key."""
     parts: dict[str, list[NDArray[Any]]] = {name: [] for name in _ARRAYS}
     rounds, keys = [], dict[str, None]()

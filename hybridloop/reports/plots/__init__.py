@@ -10,7 +10,7 @@ from hybridloop.journal import open_journal
 from hybridloop.reports.plots import convergence, energies
 from hybridloop.reports.plots.style import Picture
 from hybridloop.runs.result import RunResult
-from hybridloop.runs.stored_run import KeptRun, kept_in_journal
+from hybridloop.runs.stored_run import StoredRun, load_run
 from hybridloop.settings import QaoaSettings, RqaoaSettings
 
 if TYPE_CHECKING:
@@ -24,17 +24,17 @@ _FROM_TABLE: Mapping[str, tuple[str, Callable[[RunResult], Picture]]] = {
 }
 
 
-def available_kinds(run: KeptRun) -> tuple[str, ...]:
+def available_kinds(run: StoredRun) -> tuple[str, ...]:
     """Return the kinds of plots that the run has data for."""
     return tuple(drawn.kind for drawn in draw_all(run))
 
 
-def draw_all(run: KeptRun) -> list[Picture]:
+def draw_all(run: StoredRun) -> list[Picture]:
     """Draw all plots that the run has data for, in the order of a report."""
     return [drawn for draw_kind in _KINDS.values() if (drawn := draw_kind(run)) is not None]
 
 
-def draw(run: KeptRun, kind: str) -> Picture | None:
+def draw(run: StoredRun, kind: str) -> Picture | None:
     """Draw one kind of plot; None if the run has no data for it. Raises InputError for an unknown kind."""
     if kind not in _KINDS:
         raise InputError("kind", f"there is no picture {kind!r}", f"Choose {', '.join(_KINDS)}.")
@@ -46,7 +46,7 @@ def plot_result(result: RunResult, kind: str) -> Picture:
     if kind in _OF_RESULT and (drawn := _draw_result(result, kind)) is not None:
         return drawn
     with open_journal() as journal:
-        run = kept_in_journal(journal, result.run_key)
+        run = load_run(journal, result.run_key)
         if (drawn := draw(run, kind)) is not None:
             return drawn
         kinds = available_kinds(run)
@@ -54,7 +54,7 @@ def plot_result(result: RunResult, kind: str) -> Picture:
     raise InputError("kind", problem, f"It has {', '.join(kinds)}." if kinds else "Nothing of it was measured yet.")
 
 
-def binary_problem_of(run: KeptRun) -> BinaryProblem:
+def binary_problem_of(run: StoredRun) -> BinaryProblem:
     """Read the binary problem of a QAOA run."""
     from hybridloop.preparation.qaoa import read_binary
 
@@ -75,8 +75,8 @@ def _draw_result(result: RunResult, kind: str) -> Picture | None:
     return draw_table(result) if table_kind == kind else None
 
 
-def _of_result(kind: str) -> Callable[[KeptRun], Picture | None]:
-    def draw_stored(run: KeptRun) -> Picture | None:
+def _of_result(kind: str) -> Callable[[StoredRun], Picture | None]:
+    def draw_stored(run: StoredRun) -> Picture | None:
         result = run.result
         if result is None or (kind == "convergence" and len(result.history) == 1):  # one round shows no trend
             return None
@@ -85,7 +85,7 @@ def _of_result(kind: str) -> Callable[[KeptRun], Picture | None]:
     return draw_stored
 
 
-def _histogram(run: KeptRun) -> Picture | None:
+def _histogram(run: StoredRun) -> Picture | None:
     from hybridloop.reports.plots import binary
 
     result = run.result
@@ -95,7 +95,7 @@ def _histogram(run: KeptRun) -> Picture | None:
     return binary.histogram(result, measured) if measured else None
 
 
-def _cut(run: KeptRun) -> Picture | None:
+def _cut(run: StoredRun) -> Picture | None:
     from hybridloop.reports.plots import binary
 
     result = run.result
@@ -105,7 +105,7 @@ def _cut(run: KeptRun) -> Picture | None:
     return binary.cut(result, problem) if binary.has_drawable_graph(problem) else None
 
 
-def _timeline(run: KeptRun) -> Picture | None:
+def _timeline(run: StoredRun) -> Picture | None:
     from hybridloop.reports.plots.timeline import session_lanes, timeline
 
     lanes = session_lanes(run)

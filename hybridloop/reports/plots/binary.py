@@ -13,7 +13,7 @@ from hybridloop.algorithms.rounds import Counts, FailedPoint
 from hybridloop.journal import RoundRecord
 from hybridloop.reports.plots.style import BLUE, GREEN, GRID, INK, MUTED, ORANGE, PAPER, Picture, axes_of, legend
 from hybridloop.runs.result import RunResult
-from hybridloop.runs.stored_run import KeptRun
+from hybridloop.runs.stored_run import StoredRun
 from hybridloop.tasks.submission.results import measured as measured_pubs
 
 MAX_NODES, MAX_EDGES = 100, 1000  # that are distinguishable in a picture
@@ -33,7 +33,7 @@ class MeasuredAssignment:
     is_feasible: bool
 
 
-def final_assignments(run: KeptRun, problem: BinaryProblem) -> list[MeasuredAssignment]:
+def final_assignments(run: StoredRun, problem: BinaryProblem) -> list[MeasuredAssignment]:
     """Return the assignments of the last complete round, sorted by feasibility, objective and frequency."""
     last = None
     for round_ in run.rounds():

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hybridloop.journal import ping_span_key, round_span_key
 from hybridloop.reports.plots.style import BLUE, GRID, INK, MUTED, ORANGE, Picture, axes_of, legend
-from hybridloop.runs.stored_run import KeptRun
+from hybridloop.runs.stored_run import StoredRun
 from hybridloop.runtime.durations import format_duration
 
 _MAX_LANES = 6  # one per session; more sessions, which never overlap, alternate between two lanes
@@ -39,7 +39,7 @@ class Lane:
         return self.open[1] - self.open[0] - sum(end - begin for begin, end in self.in_flight)
 
 
-def session_lanes(run: KeptRun) -> list[Lane]:
+def session_lanes(run: StoredRun) -> list[Lane]:
     """Return the sessions of a run in their order; none for journals of early versions, which recorded no times."""
     if not run.spans:
         return []

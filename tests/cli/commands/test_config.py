@@ -112,7 +112,7 @@ def test_a_run_goes_by_variables_and_its_record_says_so(
     later = {**environ, "HYBRIDLOOP_QAOA__SHOTS": "500"}
     assert json.loads(inside(later, "runs", "resume", "by-variables", "--json").out)["shots"] == 300
     refused = inside(later, "run", "qaoa", "petersen", "--run-key", "by-variables", "--seed", "7")
-    assert (refused.code, "shots: run 'by-variables' was started with another one" in refused.err) == (2, True)
+    assert (refused.code, "shots: run 'by-variables' was started with another value" in refused.err) == (2, True)
 
 
 def test_variables_that_are_off_are_refused_before_anything_is_started(say: Hybridloop, home: Path) -> None:

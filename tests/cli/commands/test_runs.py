@@ -128,7 +128,7 @@ def test_a_key_that_is_used_again_gives_the_stored_result_and_other_settings_are
     assert len(at.session_statuses()) == 1
     other = said_inside(at.shell.environ, *RUN, "--run-key", "uninterrupted", "--shots", "100")
     assert other.code == 2
-    assert other.err.startswith("hybridloop: shots: run 'uninterrupted' was started with another one")
+    assert other.err.startswith("hybridloop: shots: run 'uninterrupted' was started with another value")
 
 
 def test_a_run_is_computed_anew_from_its_counts_and_exported_whole(
@@ -229,7 +229,7 @@ def test_a_run_that_was_ended_early_closes_its_session_and_goes_on_to_the_same_a
 def test_a_run_that_was_stopped_says_what_it_has_so_far(ended_early: dict[str, Ended]) -> None:
     out = ended_early["stopped"].out
     assert "so far" in out
-    assert "go on      hybridloop runs resume stopped" in out
+    assert "resume     hybridloop runs resume stopped" in out
 
 
 def test_a_run_that_was_interrupted_says_how_to_go_on(ended_early: dict[str, Ended]) -> None:

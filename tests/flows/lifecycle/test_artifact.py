@@ -25,7 +25,7 @@ from hybridloop.flows.lifecycle.artifact import (
 )
 from hybridloop.local_stack import PrefectServer
 from hybridloop.runs.result import RunResult
-from hybridloop.runs.stored_run import KeptRun
+from hybridloop.runs.stored_run import StoredRun
 from tests.long_run_helpers import long_run
 
 HOSTILE = "<script>hacked()</script> | [x](javascript:hacked()) ![y](http://there) `a` *b* _c_ # d\n\n# e & \\| f"
@@ -49,7 +49,7 @@ class Told(RunArtifact):
 
 
 @pytest.fixture
-def result(vqe_run: KeptRun) -> RunResult:
+def result(vqe_run: StoredRun) -> RunResult:
     assert vqe_run.result is not None
     return vqe_run.result
 
@@ -121,7 +121,7 @@ def test_every_text_in_it_is_only_text(result: RunResult) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kept", ["scan"], indirect=True)
-def test_a_scans_points_are_in_it_up_to_a_bound(kept: KeptRun) -> None:
+def test_a_scans_points_are_in_it_up_to_a_bound(kept: StoredRun) -> None:
     assert kept.result is not None
     long = replace(kept.result, table=kept.result.table * 40)
     for result, rows, more in ((kept.result, 3, False), (long, MOST_ROWS, True)):
@@ -132,7 +132,7 @@ def test_a_scans_points_are_in_it_up_to_a_bound(kept: KeptRun) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kept", ["vqe"], indirect=True)
-def test_rounds_that_checked_the_answer_are_counted_as_the_run_counts_them(kept: KeptRun) -> None:
+def test_rounds_that_checked_the_answer_are_counted_as_the_run_counts_them(kept: StoredRun) -> None:
     assert kept.result is not None
     assert "| Rounds | 17 |" in markdown_of(replace(kept.result, rounds=17))
 
@@ -144,7 +144,7 @@ def test_plain_text_stays_readable() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [10, 5000])
-def test_it_is_bounded_in_size_and_its_picture_is_one(jobs: int, vqe_run: KeptRun) -> None:
+def test_it_is_bounded_in_size_and_its_picture_is_one(jobs: int, vqe_run: StoredRun) -> None:
     result = long_run(vqe_run, jobs).result
     assert result is not None
     markdown = markdown_of(result)
@@ -166,7 +166,7 @@ def test_the_sketch_has_a_mark_for_every_round_within_its_frame(result: RunResul
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kept", ["vqe", "stopped"], indirect=True)
-def test_a_run_leaves_one_artifact_that_says_how_it_ended(kept: KeptRun, prefect_server: PrefectServer) -> None:
+def test_a_run_leaves_one_artifact_that_says_how_it_ended(kept: StoredRun, prefect_server: PrefectServer) -> None:
     key = RunArtifact(kept.record.key, kept.record.uid, None).key
     with SyncPrefectClient(prefect_server.api_url) as client:
         found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))

@@ -12,7 +12,7 @@ from prefect.client.schemas.actions import ArtifactCreate
 
 from hybridloop.flows.lifecycle.artifact import markdown_of
 from hybridloop.local_stack import PrefectServer
-from hybridloop.runs.stored_run import KeptRun
+from hybridloop.runs.stored_run import StoredRun
 from tests.emulator.browser_helpers import CHROMIUM, DRIVER, running_browser
 
 pytestmark = [
@@ -31,7 +31,7 @@ WIDTH = "return document.querySelector('img[src^=\"data:image/svg\"]')?.naturalW
 
 @pytest.mark.parametrize("kept", ["scan"], indirect=True)
 def test_prefect_shows_an_artifact_as_it_was_written(
-    kept: KeptRun, prefect_server: PrefectServer, tmp_path: Path
+    kept: StoredRun, prefect_server: PrefectServer, tmp_path: Path
 ) -> None:
     assert kept.result is not None
     result = replace(kept.result, target=WORDS, warnings=(WORDS,))

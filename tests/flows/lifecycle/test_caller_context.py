@@ -71,7 +71,7 @@ def test_a_feed_is_told_of_all_rounds_and_of_the_end(emulator: Emulator) -> None
     assert state.values == tuple(each.value for each in result.history)
     assert state.best is not None
     assert state.best.value == min(state.values)
-    assert state.standing is not None
-    assert (state.standing.done, state.standing.in_flight) == (result.jobs, 0)
-    assert state.standing.meter.shots == result.shots
-    assert state.standing.session_status == "Succeeded"
+    assert state.snapshot is not None
+    assert (state.snapshot.done, state.snapshot.in_flight) == (result.jobs, 0)
+    assert state.snapshot.meter.shots == result.shots
+    assert state.snapshot.session_status == "Succeeded"
