@@ -9,8 +9,7 @@ from qiskit.quantum_info import Statevector
 
 from benchmarks.accuracy_energies import MHA, Counted, fcidump, on_qubits, percent
 from benchmarks.bounds import Bound, Side
-from hybridloop.algorithms.adapt import adapt
-from hybridloop.algorithms.adapt_pool import OperatorPool
+from hybridloop.algorithms.adapt import OperatorPool, adapt
 from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.problems.electronic import ElectronicProblem

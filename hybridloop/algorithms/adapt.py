@@ -1,37 +1,164 @@
-"""ADAPT-VQE: grow the ansatz operator by operator, each time by the one with the largest energy gradient."""
+"""ADAPT-VQE: grow the ansatz operator by operator, each time by the one with the largest energy gradient.
+
+The operator pool holds excitation generators, whose gradients are measured in one round.
+"""
 
 from __future__ import annotations
 
+import enum
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.algorithms.adapt_pool import OperatorPool, PoolGradients
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.initial_point import gradient_and_hessian
-from hybridloop.algorithms.circuits.uccsd import Excitation
-from hybridloop.algorithms.estimation.estimates import Estimate
+from hybridloop.algorithms.circuits.uccsd import Excitation, excitation_ansatz, symmetry_allowed_excitations
+from hybridloop.algorithms.estimation.estimates import Estimate, combine, group_statistics
 from hybridloop.algorithms.estimation.evaluation import evaluation
 from hybridloop.algorithms.estimation.final import FinalMeasurement, measure_final_estimate, pilot_shots
 from hybridloop.algorithms.estimation.grouping import split_coefficients
-from hybridloop.algorithms.estimation.observable import observable
-from hybridloop.algorithms.optimizers.base import Optimizer, Stop
+from hybridloop.algorithms.estimation.observable import MeasurementGroup, observable
+from hybridloop.algorithms.optimizers.base import Optimizer, Stop, check_at_least_one, check_positive
 from hybridloop.algorithms.optimizers.missing_points import FAIL, MissingPointPolicy, check_missing_point_policy
 from hybridloop.algorithms.outcome import RoundLog, RoundProgress
-from hybridloop.algorithms.rounds import RunRound
-from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, DEFAULT_PRECISION, DEFAULT_SHOTS, run_optimizer
-from hybridloop.errors import InputError
-
-DEFAULT_TOLERANCE = (
-    0.8e-3  # hartree: half of chemical accuracy, as the estimated remaining gain is of second order only
+from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.algorithms.problems.fermions import (
+    NEGLIGIBLE,
+    SymplecticOperator,
+    excitation,
+    hamiltonian_terms,
+    multiply,
+    qubit_excitation,
+    to_pauli_sum,
 )
+from hybridloop.algorithms.rounds import Counts, FailedPoint, RunRound
+from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, DEFAULT_PRECISION, DEFAULT_SHOTS, run_optimizer
+from hybridloop.errors import InputError, JobFailed
+
+# hartree: half of chemical accuracy, as the estimated remaining gain is of second order only
+DEFAULT_TOLERANCE = 0.8e-3
 DEFAULT_MAX_OPERATORS = 40
 GRADIENT_TIE = 1e-7  # hartree per radian: gradients that differ by less are equal by symmetry
 SIGMAS = 3.0  # standard errors: a smaller gradient counts as noise
 MIN_CURVATURE = 0.2  # hartree per radian²: a floor for curvatures; softer excitations are nearly degenerate
+
+
+class PoolKind(enum.StrEnum):
+    """Kind of the pool's generators."""
+
+    FERMIONIC = "fermionic"  # with the Z strings of the fermion-to-qubit mapping
+    QUBIT = "qubit"  # without Z strings: shorter circuits, at times a few more operators
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OperatorPool:
+    """Operator pool: single and double excitations from Hartree-Fock that conserve the Hamiltonian's symmetries.
+
+    Their order breaks ties between equal gradients.
+    """
+
+    problem: ElectronicProblem
+    kind: PoolKind
+    excitations: tuple[Excitation, ...]
+
+    @classmethod
+    def of(cls, problem: ElectronicProblem, kind: PoolKind = PoolKind.FERMIONIC) -> OperatorPool:
+        """Create the pool of all symmetry-conserving singles and doubles of a problem."""
+        return cls(problem, kind, tuple(symmetry_allowed_excitations(problem)))
+
+    def ansatz(self, chosen: Sequence[int]) -> Ansatz:
+        """Build Hartree-Fock followed by the exponentials of the chosen operators, in order, with angles of 0."""
+        excitations = [self.excitations[index] for index in chosen]
+        name = f"adapt ({len(excitations)})"
+        return excitation_ansatz(self.problem, excitations, name, generator_of=self._generator_of)
+
+    def generators(self) -> list[SymplecticOperator]:
+        """Generators A of each exp(θ A), on the problem's qubits."""
+        return [self.problem.encoding.encode(self._generator_of(*excitation)) for excitation in self.excitations]
+
+    def _generator_of(self, emptied: Iterable[int], filled: Iterable[int]) -> SymplecticOperator:
+        return (excitation if self.kind is PoolKind.FERMIONIC else qubit_excitation)(emptied, filled)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PoolGradients:
+    """Gradients of all pool operators: the commutators [H, A_k], grouped jointly so that they share circuits.
+
+    If exp(θ A_k) is appended to a circuit, the energy's derivative at θ = 0 is ⟨[H, A_k]⟩ in the circuit's state
+    (H. R. Grimsley, S. E. Economou, E. Barnes and N. J. Mayhall, Nat. Commun. 10 (2019) 3007).
+    `groups_measured` has one group per circuit; `by_operator[k]` has the same groups with operator k's coefficients.
+    """
+
+    groups_measured: tuple[MeasurementGroup, ...]
+    by_operator: tuple[tuple[MeasurementGroup, ...], ...]
+
+    @classmethod
+    def of(cls, pool: OperatorPool) -> PoolGradients:
+        """Group the terms of all commutators, sorted by √Σ_k c_k² so that large terms share circuits."""
+        encoding = pool.problem.encoding
+        energy = encoding.encode(hamiltonian_terms(pool.problem.molecule))
+        commutators = [_commutator(energy, generator) for generator in pool.generators()]
+        sizes: dict[tuple[int, int], float] = {}
+        for commutator in commutators:
+            for key, value in commutator.items():
+                sizes[key] = math.hypot(sizes.get(key, 0.0), value)
+        groups = observable(to_pauli_sum(sizes, encoding.num_qubits)).groups if sizes else ()
+        keys = [[_key(group, mask) for mask in group.masks] for group in groups]
+        by_operator = (map(_with_coefficients, groups, keys, [operator] * len(groups)) for operator in commutators)
+        return cls(groups, tuple(map(tuple, by_operator)))
+
+    def measure(self, ansatz: Ansatz, point: NDArray[np.float64], run_round: RunRound, shots: int) -> list[Estimate]:
+        """Measure each operator's gradient, in hartree per radian, after the circuit at the point (n,); one round.
+
+        Raises JobFailed where a circuit has no result.
+        """
+        circuits = [group.measurement_circuit(ansatz.circuit) for group in self.groups_measured]
+        pubs = [SamplerPub.coerce((circuit, point[None, :], shots)) for circuit in circuits]
+        counts = [_require_counts(result[0]) for result in (run_round(pubs) if pubs else [])]
+        return [
+            combine(0.0, [group_statistics(*pair) for pair in zip(groups, counts, strict=True)])
+            for groups in self.by_operator
+        ]
+
+
+def _with_coefficients(
+    group: MeasurementGroup, keys: Sequence[tuple[int, int]], operator: SymplecticOperator
+) -> MeasurementGroup:
+    """Return the group with the operator's coefficients.
+
+    X^x Z^z = (−i)^|x & z| P, and each term of a commutator has an even number of Ys, so the factor is ±1.
+    """
+    coefficients = [operator.get((x, z), 0.0) * (-1.0 if (x & z).bit_count() % 4 else 1.0) for x, z in keys]
+    return MeasurementGroup(group.basis, group.masks, np.array(coefficients))
+
+
+def _key(group: MeasurementGroup, mask: int) -> tuple[int, int]:
+    """Exponents (x, z) of the Pauli term X^x Z^z that acts on the qubits of `mask` in the group's basis."""
+    letters = list(enumerate(reversed(group.basis)))
+    x, z = (sum(1 << qubit for qubit, letter in letters if letter in kind) for kind in ("XY", "YZ"))
+    return x & mask, z & mask
+
+
+def _commutator(left: SymplecticOperator, right: SymplecticOperator) -> dict[tuple[int, int], float]:
+    """left · right − right · left."""
+    difference = multiply(left, right)
+    for key, value in multiply(right, left).items():
+        difference[key] = difference.get(key, 0.0) - value
+    return {key: value for key, value in difference.items() if abs(value) > NEGLIGIBLE}
+
+
+def _require_counts(result: Counts | FailedPoint) -> Counts:
+    if isinstance(result, FailedPoint):
+        raise JobFailed(
+            f"a job of the operator gradients failed ({result.reason})",
+            "The next operator can't be chosen without it; earlier rounds are kept.",
+            "Run again.",
+        )
+    return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +282,8 @@ def _check(pool: OperatorPool, tolerance: float, max_operators: int) -> None:
     if not pool.excitations:
         problem = f"no excitation of {pool.problem.molecule.source} conserves its symmetries, so the pool is empty"
         raise InputError("problem", problem, "Check NELEC, MS2 and NORB.")
-    if not (tolerance > 0 and math.isfinite(tolerance)):
-        raise InputError("tolerance", f"{tolerance} is not above 0", "Give a positive energy in hartree.")
-    if max_operators < 1:
-        raise InputError("max_operators", f"{max_operators} is below 1", "Give 1 or more.")
+    check_positive("tolerance", tolerance, "energy in hartree")
+    check_at_least_one("max_operators", max_operators)
 
 
 def _steepest(slopes: Sequence[Estimate]) -> int:

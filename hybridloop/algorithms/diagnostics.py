@@ -11,7 +11,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.estimation.estimates import Estimate, combine, group_statistics
+from hybridloop.algorithms.estimation.estimates import Estimate, estimate_observable
 from hybridloop.algorithms.estimation.observable import MeasurementGroup, observable
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.molecule import Molecule
@@ -87,7 +87,7 @@ def check_sector(
 def _estimate(operator: SparsePauliOp, counts: Counts) -> Estimate:
     """Expectation value of an operator of I and Z alone, from counts in the computational basis."""
     diagonal = observable(operator)
-    return combine(diagonal, [group_statistics(group, counts) for group in diagonal.groups])
+    return estimate_observable(diagonal, [counts] * len(diagonal.groups))
 
 
 MIN_REFERENCE_WEIGHT = 0.9  # W. Jiang, N. J. DeYonker and A. K. Wilson, J. Chem. Theory Comput. 8 (2012) 460

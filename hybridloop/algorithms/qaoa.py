@@ -1,6 +1,7 @@
 """QAOA (quantum approximate optimization algorithm): measure at fixed angles, optionally optimized first.
 
-Angles are changed and layers added only where the measured gain exceeds noise.
+Angles are changed and layers added only where the measured gain exceeds noise. The best feasible assignment among all
+sampled bitstrings is kept.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.algorithms.best_assignment import AssignmentTracker
 from hybridloop.algorithms.circuits.qaoa import QaoaCircuit
 from hybridloop.algorithms.estimation.estimates import Estimate, combine, group_statistics, shot_energies
 from hybridloop.algorithms.estimation.evaluation import Evaluation
 from hybridloop.algorithms.estimation.final import measure_final_estimate
 from hybridloop.algorithms.estimation.observable import Observable, observable
-from hybridloop.algorithms.optimizers.base import Optimizer, PointEstimate, Stop
+from hybridloop.algorithms.optimizers.base import Optimizer, PointEstimate, Stop, check_at_least_one
 from hybridloop.algorithms.optimizers.missing_points import (
     FAIL,
     MissingPointPolicy,
@@ -28,10 +29,59 @@ from hybridloop.algorithms.optimizers.missing_points import (
 )
 from hybridloop.algorithms.optimizers.qaoa_refine import insignificant_gain
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress
-from hybridloop.algorithms.rounds import Counts, FailedPoint, RunRound
+from hybridloop.algorithms.problems.binary import BinaryProblem
+from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound
 from hybridloop.errors import InputError
 
 FIXED_ANGLES = Stop(converged=True, reason="fixed angles; no search was requested")
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A feasible assignment (rightmost character = variable 0) and its objective value."""
+
+    bitstring: str
+    value: float
+
+
+def best_assignment(problem: BinaryProblem, bits: NDArray[np.uint8], incumbent: Assignment | None) -> Assignment | None:
+    """Return the best of the rows of bits (k, n) and the incumbent (the best so far); None where none is feasible.
+
+    Ties go to the incumbent, else to the first row.
+    """
+    bits = bits[problem.is_feasible(bits)]
+    if not len(bits):
+        return incumbent
+    values = problem.objective.energies(bits)
+    row, sign = int(np.argmin(problem.sign * values)), problem.sign
+    if incumbent is None or is_better(sign, float(values[row]), incumbent.value):
+        return Assignment("".join(str(bit) for bit in bits[row][::-1]), float(values[row]))
+    return incumbent
+
+
+def is_better(sign: float, value: float, other: float) -> bool:
+    """Return true if `value` is better than `other` by more than rounding; `sign` is 1 to minimize, −1 to maximize."""
+    return sign * value < sign * other - 1e-12 * abs(other)
+
+
+class AssignmentTracker:
+    """RunRound wrapper that keeps the best feasible assignment sampled in any round.
+
+    Of equal assignments in a result, it keeps the one with the smallest number.
+    """
+
+    def __init__(self, problem: BinaryProblem, run_round: RunRound) -> None:
+        self._problem = problem
+        self._run_round = run_round
+        self.best: Assignment | None = None
+
+    def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+        """Measure a round and update `best`."""
+        results = self._run_round(pubs)
+        for counts in itertools.chain.from_iterable(results):
+            if isinstance(counts, Counts):
+                self.best = best_assignment(self._problem, counts.bits, self.best)
+        return results
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +198,7 @@ def cvar_estimate(measured: Observable, counts: Counts, fraction: float) -> Esti
     (group,) = measured.groups
     whole = group_statistics(group, counts)
     if fraction == 1:
-        return combine(measured, [whole])
+        return combine(measured.constant, [whole])
     energies = shot_energies(group, counts)
     order = np.argsort(energies, kind="stable")
     reached = np.cumsum(counts.counts[order]) >= fraction * counts.shots * (1 - 1e-12)
@@ -157,7 +207,7 @@ def cvar_estimate(measured: Observable, counts: Counts, fraction: float) -> Esti
     mean = float(counts.counts @ psi) / counts.shots
     squares = float(counts.counts @ (psi - mean) ** 2)
     bound = whole.rounding_bound / fraction
-    return combine(measured, [replace(whole, mean=mean, squared_deviations=squares, rounding_bound=bound)])
+    return combine(measured.constant, [replace(whole, mean=mean, squared_deviations=squares, rounding_bound=bound)])
 
 
 def _with_layers(ansatz: QaoaCircuit, stop: Stop) -> Stop:
@@ -200,8 +250,7 @@ def qaoa(
     256). The reported value is the mean over the final measurement alone, so it has no selection bias. Raises
     InputError for invalid settings, JobFailed where a failed job ends the run.
     """
-    if shots < 1:
-        raise InputError("shots", f"{shots} is below 1", "Give 1 or more per circuit.")
+    check_at_least_one("shots", shots, "Give 1 or more per circuit.")
     search.check(ansatz, on_lost)
     # Search, and keep the best assignment of all samples.
     problem, measured = ansatz.problem, observable(ansatz.cost.operator())

@@ -36,6 +36,11 @@ class Counts:
         """The number of shots, which is the sum of the counts."""
         return int(self.counts.sum())
 
+    @property
+    def bits(self) -> NDArray[np.uint8]:
+        """The bits of each outcome, lowest bit first: (k, num_bits)."""
+        return np.unpackbits(self.outcomes, axis=1)[:, ::-1][:, : self.num_bits]
+
     @classmethod
     def from_bitstrings(cls, counts: Mapping[str, int], *, exact: bool = False) -> Counts:
         """Build counts from Qiskit's bit strings (rightmost character = bit 0), all of one length, none empty.

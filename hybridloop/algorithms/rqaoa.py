@@ -11,17 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.algorithms.best_assignment import Assignment, best_assignment, is_better
 from hybridloop.algorithms.circuits.qaoa import qaoa_circuit
-from hybridloop.algorithms.estimation.estimates import Estimate, combine, group_statistics
+from hybridloop.algorithms.estimation.estimates import Estimate, estimate_observable
 from hybridloop.algorithms.estimation.final import FinalMeasurement
 from hybridloop.algorithms.estimation.observable import observable
-from hybridloop.algorithms.mitigation.readout import outcome_bits
 from hybridloop.algorithms.optimizers.base import PointEstimate
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress
 from hybridloop.algorithms.problems.binary import BinaryProblem, spin_glass
 from hybridloop.algorithms.problems.ising import MAX_ENUMERATED_VARIABLES, Ising
-from hybridloop.algorithms.qaoa import DEFAULT_SHOTS
+from hybridloop.algorithms.qaoa import DEFAULT_SHOTS, Assignment, best_assignment, is_better
 from hybridloop.algorithms.rounds import Counts, FailedPoint, RunRound
 from hybridloop.errors import InputError, JobFailed
 
@@ -65,7 +63,7 @@ def rqaoa(
     sampled: Assignment | None = None
     while reduced.num_variables > stop_at and not reduced.is_constant:
         counts, angles = _measure(reduced, angle_table, run_round, layers, shots, log)
-        bits = _all_bits(outcome_bits(counts), spins, substitutions, problem.num_variables)
+        bits = _all_bits(counts.bits, spins, substitutions, problem.num_variables)
         sampled = best_assignment(problem, bits, sampled)
         (i, j), mean = _strongest_correlation(reduced, counts)
         sign = 1.0 if mean >= 0 else -1.0
@@ -120,7 +118,7 @@ def _measure(
         (result,) = run_round([pub])
         (counts,) = result
         if isinstance(counts, Counts):
-            estimate = PointEstimate.of(combine(measured, [group_statistics(group, counts)]), result.points[0])
+            estimate = PointEstimate.of(estimate_observable(measured, [counts]), result.points[0])
             log.add("search", estimate, 1, attempt, attempt * shots)
             return counts, tuple(result.points[0].tolist())
         failure = counts
@@ -133,7 +131,7 @@ def _measure(
 
 def _strongest_correlation(reduced: Ising, counts: Counts) -> tuple[tuple[int, int | None], float]:
     """Find the coupled pair of spins, or the spin with a field, with the largest absolute mean; return both."""
-    spins = 1.0 - 2.0 * outcome_bits(counts)
+    spins = 1.0 - 2.0 * counts.bits
     weights = counts.counts / counts.shots
     second = spins.T @ (weights[:, None] * spins)
     means: dict[tuple[int, int | None], float] = {pair: float(second[pair]) for pair in reduced.couplings}

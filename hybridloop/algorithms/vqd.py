@@ -13,27 +13,22 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.estimation.estimates import Estimate, combine, group_statistics
+from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.estimation.evaluation import Evaluation, evaluation
 from hybridloop.algorithms.estimation.final import FinalMeasurement, measure_final_estimate, pilot_shots
 from hybridloop.algorithms.estimation.observable import observable
 from hybridloop.algorithms.optimizers.base import Optimizer
-from hybridloop.algorithms.optimizers.missing_points import (
-    FAIL,
-    MissingPointPolicy,
-    apply_missing_point_policy,
-    check_missing_point_policy,
-)
-from hybridloop.algorithms.optimizers.overlaps import (
-    OverlapMeasurement,
-    all_zeros_fraction,
-    overlap_circuit,
-    overlap_pairs,
-    tell_overlaps,
-)
+from hybridloop.algorithms.optimizers.missing_points import FAIL, MissingPointPolicy, check_missing_point_policy
+from hybridloop.algorithms.optimizers.overlaps import all_zeros_fraction, overlap_circuit
 from hybridloop.algorithms.outcome import RoundLog, RoundProgress
-from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RoundCounter, RunRound
-from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, DEFAULT_PRECISION, DEFAULT_SHOTS
+from hybridloop.algorithms.rounds import Counts, FailedPoint, RoundCounter, RunRound
+from hybridloop.algorithms.vqe import (
+    DEFAULT_MAX_ROUNDS,
+    DEFAULT_PRECISION,
+    DEFAULT_SHOTS,
+    MeasuredObjective,
+    run_optimizers,
+)
 from hybridloop.errors import InputError
 
 MAX_OVERLAP = 0.02  # |⟨below|level⟩|²: it shifts the energy by that fraction of the gap
@@ -103,7 +98,7 @@ def vqd(
     width = 2.0 * math.fsum(group.max_abs_energy for group in energy.groups)
     penalty = width if penalty is None else penalty
     _check(ansatz, starts, levels, penalty)
-    ledger, log, overlaps = RoundCounter(run_round), RoundLog(on_progress), OverlapMeasurement.of(ansatz)
+    ledger, log = RoundCounter(run_round), RoundLog(on_progress)
     results: list[Level] = []
     for _ in range(levels):
         objective = _DeflatedObjective(
@@ -114,7 +109,8 @@ def vqd(
         optimizers = [make_optimizer(replace(ansatz, initial_point=start)) for start in starts]
         for optimizer in optimizers:
             check_missing_point_policy(on_lost, optimizer)
-        recent = _run_optimizers(objective, optimizers, overlaps, shots, max_rounds, on_lost, log)
+        circuits = len(objective.energy.circuits) + len(objective.below)
+        recent = run_optimizers(objective.measure, circuits, ansatz, optimizers, shots, max_rounds, on_lost, log)
         results.append(_measure_level(objective, optimizers, ansatz, recent, shots, precision, log))
     return VqdResult(tuple(results), penalty, ledger.rounds, ledger.circuits, ledger.shots, tuple(log.history))
 
@@ -128,44 +124,6 @@ def _check(ansatz: Ansatz, starts: Sequence[NDArray[np.float64]], levels: int, p
     if not (math.isfinite(penalty) and penalty >= 0):
         problem = f"{penalty} is not a finite energy of 0 or more"
         raise InputError("penalty", problem, "Give a value in hartree above the spectrum's width.")
-
-
-def _run_optimizers(
-    objective: _DeflatedObjective,
-    optimizers: Sequence[Optimizer],
-    overlaps: OverlapMeasurement,
-    shots: int,
-    max_rounds: int,
-    on_lost: MissingPointPolicy,
-    log: RoundLog,
-) -> list[Estimate]:
-    """Run all optimizers to their ends in shared rounds; return the energies measured last."""
-    recent: list[Estimate] = []
-    for _ in range(max_rounds):
-        # Measure the points and overlaps of all optimizers in one round.
-        batches = [optimizer.ask() for optimizer in optimizers]
-        pairs = [overlap_pairs(optimizer, overlaps.num_parameters) for optimizer in optimizers]
-        if not any(map(len, batches)):
-            break
-        overlap_pubs = overlaps.pubs(np.concatenate(pairs), shots)
-        measured, objectives, energies, results = objective.measure(np.concatenate(batches), shots, overlap_pubs)
-        measured_pairs, overlap_estimates = overlaps.read(results)
-        recent = energies or recent
-        # Tell each optimizer its part.
-        point_count = pair_count = 0
-        for optimizer, batch, batch_pairs in zip(optimizers, batches, pairs, strict=True):
-            part = slice(point_count, point_count + len(batch))
-            pair_part = slice(pair_count, pair_count + len(batch_pairs))
-            tell_overlaps(optimizer, measured_pairs[pair_part], overlap_estimates[pair_part], on_lost)
-            if len(batch):
-                optimizer.tell(measured[part], apply_missing_point_policy(objectives[part], on_lost))
-            point_count, pair_count = part.stop, pair_part.stop
-        # Report the lowest objective.
-        current = [estimate for optimizer in optimizers if (estimate := optimizer.current)]
-        best = min(current, key=lambda estimate: estimate.value, default=None)
-        circuits = point_count * len(objective.circuits) + pair_count
-        log.add("search", best, point_count, circuits, circuits * shots)
-    return recent
 
 
 def _measure_level(
@@ -206,36 +164,15 @@ class _DeflatedObjective:
     below: tuple[QuantumCircuit, ...]
     penalty: float
 
-    @property
-    def circuits(self) -> tuple[QuantumCircuit, ...]:
-        """Circuits to run for each point: those of the energy, then the overlap circuits."""
-        return (*self.energy.circuits, *self.below)
-
-    def measure(
-        self, points: NDArray[np.float64], shots: int, other_pubs: Sequence[SamplerPub]
-    ) -> tuple[NDArray[np.float64], list[Estimate | FailedPoint], list[Estimate], list[MeasuredPub]]:
-        """Measure the points (k, n) and other PUBs in one round.
-
-        Returns the points as measured, the objective at each, the energies of the points without a failed circuit, and
-        the results of `other_pubs`.
-        """
-        circuits = self.circuits
-        pubs = [SamplerPub.coerce((circuit, points, shots)) for circuit in circuits]
-        all_results = self.energy.run_round([*pubs, *other_pubs])
-        results, other_results = all_results[: len(circuits)], all_results[len(circuits) :]
-        groups = self.energy.observable.groups
-        objectives: list[Estimate | FailedPoint] = []
-        energies: list[Estimate] = []
-        for row in zip(*results, strict=True):
-            counts = [result for result in row if isinstance(result, Counts)]
-            if len(counts) < len(row):
-                objectives.append(next(result for result in row if isinstance(result, FailedPoint)))
-                continue
-            tallies = [group_statistics(*pair) for pair in zip(groups, counts, strict=False)]
-            energies.append(combine(self.energy.observable, tallies))
-            overlaps = [all_zeros_fraction(zeros) for zeros in counts[len(groups) :]]
-            objectives.append(self._objective(energies[-1], overlaps))
-        return (results[0].points if results else points), objectives, energies, other_results
+    def measure(self, points: NDArray[np.float64], shots: int, other_pubs: Sequence[SamplerPub]) -> MeasuredObjective:
+        """Measure the points (k, n) and other PUBs in one round."""
+        overlap_pubs = [SamplerPub.coerce((circuit, points, shots)) for circuit in self.below]
+        measured, energies, results = self.energy.energies_with_pubs(points, shots, [*overlap_pubs, *other_pubs])
+        rows = zip(energies, *results[: len(self.below)], strict=True)
+        objectives = [self._objective(energy, overlaps) for energy, *overlaps in rows]
+        pairs = zip(energies, objectives, strict=True)
+        known = [energy for energy, value in pairs if isinstance(energy, Estimate) and isinstance(value, Estimate)]
+        return measured, objectives, known, results[len(self.below) :]
 
     def overlaps(self, point: NDArray[np.float64], shots: int) -> tuple[float, ...]:
         """Measure |⟨below|ψ⟩|² at the point (n,) for each level below, NaN where the job failed; one round."""
@@ -247,7 +184,13 @@ class _DeflatedObjective:
             math.nan if isinstance(result, FailedPoint) else all_zeros_fraction(result).value for result in results
         )
 
-    def _objective(self, energy: Estimate, overlaps: Sequence[Estimate]) -> Estimate:
+    def _objective(
+        self, energy: Estimate | FailedPoint, counts: Sequence[Counts | FailedPoint]
+    ) -> Estimate | FailedPoint:
+        """Return the objective of an energy and the counts of its overlaps; if a circuit failed, the first failure."""
+        overlaps = [all_zeros_fraction(zeros) for zeros in counts if isinstance(zeros, Counts)]
+        if isinstance(energy, FailedPoint) or len(overlaps) < len(counts):
+            return next(result for result in (energy, *counts) if isinstance(result, FailedPoint))
         return Estimate(
             value=energy.value + self.penalty * math.fsum(overlap.value for overlap in overlaps),
             variance=energy.variance + self.penalty**2 * math.fsum(overlap.variance for overlap in overlaps),

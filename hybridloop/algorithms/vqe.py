@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
@@ -17,7 +18,7 @@ from hybridloop.algorithms.estimation.final import Allocation, measure_final_est
 from hybridloop.algorithms.estimation.grouping import group_hamiltonian
 from hybridloop.algorithms.estimation.observable import Grouping, Observable
 from hybridloop.algorithms.mitigation.mitigation import UNMITIGATED, Mitigation
-from hybridloop.algorithms.optimizers.base import Optimizer, OverlapOptimizer, Stop
+from hybridloop.algorithms.optimizers.base import Optimizer, OverlapOptimizer, Stop, check_at_least_one
 from hybridloop.algorithms.optimizers.missing_points import (
     FAIL,
     MissingPointPolicy,
@@ -26,7 +27,7 @@ from hybridloop.algorithms.optimizers.missing_points import (
 )
 from hybridloop.algorithms.optimizers.overlaps import OverlapMeasurement, overlap_pairs, tell_overlaps
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress
-from hybridloop.algorithms.rounds import RunRound
+from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound
 from hybridloop.errors import InputError
 
 DEFAULT_SHOTS = 4000
@@ -109,13 +110,11 @@ def vqe(
 
 
 def _check(shots: int, precision: float, max_rounds: int) -> None:
-    if shots < 1:
-        raise InputError("shots", f"{shots} is below 1", "Give 1 or more per circuit.")
+    check_at_least_one("shots", shots, "Give 1 or more per circuit.")
     if not MIN_PRECISION <= precision < math.inf:
         problem = f"{precision} is not a finite number of at least {MIN_PRECISION:g}"
         raise InputError("precision", problem, "Give the standard error to reach, in hartree.")
-    if max_rounds < 1:
-        raise InputError("max_rounds", f"{max_rounds} is below 1", "Give 1 or more.")
+    check_at_least_one("max_rounds", max_rounds)
 
 
 def run_optimizer(
@@ -132,30 +131,73 @@ def run_optimizer(
     Returns the optimizer's best point, the last known round's estimates, and the reason to stop. Raises InputError
     where the optimizer asks for points that do not fit the ansatz.
     """
-    recent: list[Estimate] = []
-    overlaps = OverlapMeasurement.of(ansatz) if isinstance(optimizer, OverlapOptimizer) else None
-    for _ in range(max_rounds):
-        # Ask for the next round's points and check them.
-        points, pairs = optimizer.ask(), overlap_pairs(optimizer, ansatz.num_parameters)
-        if points.ndim != 2 or points.shape[1] != ansatz.num_parameters:
-            problem = f"it asks for points of shape {points.shape}, the ansatz has {ansatz.num_parameters} angle(s)"
-            raise InputError("optimizer", problem, "Start it from a point with one angle for each parameter.")
-        if not np.isfinite(points).all():
-            raise InputError("optimizer", "it asks for an angle that is not finite", "Choose another optimizer.")
-        if not len(points):
-            break
-        # Measure energies and overlaps in one round and tell the optimizer.
-        overlap_pubs = [] if overlaps is None else overlaps.pubs(pairs, shots)
-        measured, estimates, overlap_results = evaluated.energies_with_pubs(points, shots, overlap_pubs)
-        if overlaps is not None:
-            tell_overlaps(optimizer, *overlaps.read(overlap_results), on_lost)
-        optimizer.tell(measured, apply_missing_point_policy(estimates, on_lost))
-        recent = [estimate for estimate in estimates if isinstance(estimate, Estimate)] or recent
-        circuits = len(points) * len(evaluated.circuits) + len(pairs)
-        log.add("search", optimizer.current, len(points), circuits, circuits * shots)
-    else:
-        if optimizer.stop is None:
-            optimizer.ask()  # some set `stop` only when they are asked again
+
+    def measure(points: NDArray[np.float64], shots: int, others: Sequence[SamplerPub]) -> MeasuredObjective:
+        measured, estimates, results = evaluated.energies_with_pubs(points, shots, others)
+        return measured, estimates, [estimate for estimate in estimates if isinstance(estimate, Estimate)], results
+
+    recent = run_optimizers(measure, len(evaluated.circuits), ansatz, [optimizer], shots, max_rounds, on_lost, log)
+    if optimizer.stop is None:
+        optimizer.ask()  # some set `stop` only when they are asked again
     best = optimizer.best
     limit = Stop(converged=False, reason=f"the limit of {max_rounds} rounds was reached; raise max_rounds")
     return ansatz.initial_point if best is None else best.point, recent, optimizer.stop or limit
+
+
+# the points as measured, the objective at each, the energies of the points with an objective, the other PUBs' results
+MeasuredObjective = tuple[NDArray[np.float64], list[Estimate | FailedPoint], list[Estimate], list[MeasuredPub]]
+
+
+def run_optimizers(
+    measure: Callable[[NDArray[np.float64], int, Sequence[SamplerPub]], MeasuredObjective],
+    circuits: int,
+    ansatz: Ansatz,
+    optimizers: Sequence[Optimizer],
+    shots: int,
+    max_rounds: int,
+    on_lost: MissingPointPolicy,
+    log: RoundLog,
+) -> list[Estimate]:
+    """Run optimizers to their ends in shared rounds, at most `max_rounds`; return the last known round's energies.
+
+    `measure` runs points and other PUBs in one round, each point with this number of circuits. The log gets the lowest
+    estimate of all optimizers. Raises InputError where one asks for points that do not fit the ansatz.
+    """
+    has_overlaps = any(isinstance(optimizer, OverlapOptimizer) for optimizer in optimizers)
+    overlaps = OverlapMeasurement.of(ansatz) if has_overlaps else None
+    recent: list[Estimate] = []
+    for _ in range(max_rounds):
+        # Measure the points and overlaps of all optimizers in one round.
+        batches = [_ask(optimizer, ansatz.num_parameters) for optimizer in optimizers]
+        pairs = [overlap_pairs(optimizer, ansatz.num_parameters) for optimizer in optimizers]
+        if not any(map(len, batches)):
+            break
+        overlap_pubs = [] if overlaps is None else overlaps.pubs(np.concatenate(pairs), shots)
+        measured, objectives, energies, results = measure(np.concatenate(batches), shots, overlap_pubs)
+        measured_pairs, overlap_estimates = (np.concatenate(pairs), []) if overlaps is None else overlaps.read(results)
+        recent = energies or recent
+        # Tell each optimizer its part.
+        point_count = pair_count = 0
+        for optimizer, batch, batch_pairs in zip(optimizers, batches, pairs, strict=True):
+            part = slice(point_count, point_count + len(batch))
+            pair_part = slice(pair_count, pair_count + len(batch_pairs))
+            tell_overlaps(optimizer, measured_pairs[pair_part], overlap_estimates[pair_part], on_lost)
+            if len(batch):
+                optimizer.tell(measured[part], apply_missing_point_policy(objectives[part], on_lost))
+            point_count, pair_count = part.stop, pair_part.stop
+        # Report the lowest estimate.
+        current = [estimate for optimizer in optimizers if (estimate := optimizer.current)]
+        best = min(current, key=lambda estimate: estimate.value, default=None)
+        round_circuits = point_count * circuits + pair_count
+        log.add("search", best, point_count, round_circuits, round_circuits * shots)
+    return recent
+
+
+def _ask(optimizer: Optimizer, angles: int) -> NDArray[np.float64]:
+    points = optimizer.ask()
+    if points.ndim != 2 or points.shape[1] != angles:
+        problem = f"it asks for points of shape {points.shape}, the ansatz has {angles} angle(s)"
+        raise InputError("optimizer", problem, "Start it from a point with one angle for each parameter.")
+    if not np.isfinite(points).all():
+        raise InputError("optimizer", "it asks for an angle that is not finite", "Choose another optimizer.")
+    return points

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hybridloop.algorithms.adapt import AdaptStep, adapt
-from hybridloop.algorithms.adapt_pool import OperatorPool, PoolKind
+from hybridloop.algorithms.adapt import AdaptStep, OperatorPool, PoolKind, adapt
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.optimizers.base import Optimizer
 from hybridloop.algorithms.optimizers.gradient import ParallelGradient

@@ -11,8 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Statevector
 
-from hybridloop.algorithms.adapt import AdaptResult, adapt
-from hybridloop.algorithms.adapt_pool import OperatorPool, PoolGradients, PoolKind
+from hybridloop.algorithms.adapt import AdaptResult, OperatorPool, PoolGradients, PoolKind, adapt
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.problems.electronic import ElectronicProblem

@@ -78,11 +78,7 @@ class GroupStatistics:
         If one is exact, the exact one with the smaller rounding bound is returned alone.
         """
         if self.is_exact or other.is_exact:
-            return min(
-                self,
-                other,
-                key=lambda statistics: (not statistics.is_exact, statistics.rounding_bound),
-            )
+            return min(self, other, key=lambda statistics: (not statistics.is_exact, statistics.rounding_bound))
         shots = self.shots + other.shots
         shift = other.mean - self.mean
         mean = self.mean + shift * other.shots / shots
@@ -117,10 +113,16 @@ def shot_energies(group: MeasurementGroup, counts: Counts) -> NDArray[np.float64
     return energies
 
 
-def combine(observable: Observable, statistics: Sequence[GroupStatistics]) -> Estimate:
-    """Combine the statistics of each of an observable's groups, in order, into its estimate."""
+def estimate_observable(observable: Observable, counts: Sequence[Counts]) -> Estimate:
+    """Estimate an observable from the counts of each of its groups, in order."""
+    pairs = zip(observable.groups, counts, strict=True)
+    return combine(observable.constant, [group_statistics(*pair) for pair in pairs])
+
+
+def combine(constant: float, statistics: Sequence[GroupStatistics]) -> Estimate:
+    """Combine an observable's constant and the statistics of each of its groups into its estimate."""
     return Estimate(
-        value=observable.constant + math.fsum(group.mean for group in statistics),
+        value=constant + math.fsum(group.mean for group in statistics),
         variance=math.fsum(group.variance for group in statistics),
         shots=sum(group.shots for group in statistics),
         is_exact=all(group.is_exact for group in statistics),

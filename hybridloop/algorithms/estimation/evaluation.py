@@ -22,14 +22,14 @@ class Evaluation:
     """An observable, the measured circuit of each of its groups, and the `RunRound` that runs them.
 
     `reduce_counts` turns a group's counts into statistics, or says why they cannot be used. `combine_groups` makes the
-    estimate of the statistics of all groups. Error mitigation replaces both.
+    estimate of the constant and the statistics of all groups. Error mitigation replaces both.
     """
 
     observable: Observable
     circuits: tuple[QuantumCircuit, ...]
     run_round: RunRound
     reduce_counts: Callable[[MeasurementGroup, Counts], GroupStatistics | UnusablePoint] = group_statistics
-    combine_groups: Callable[[Observable, Sequence[GroupStatistics]], Estimate] = combine
+    combine_groups: Callable[[float, Sequence[GroupStatistics]], Estimate] = combine
 
     def energies(
         self, points: NDArray[np.float64], shots: int
@@ -71,7 +71,7 @@ class Evaluation:
             if isinstance(entry, FailedPoint):
                 return entry
             statistics.append(entry)
-        return self.combine_groups(self.observable, statistics)
+        return self.combine_groups(self.observable.constant, statistics)
 
 
 def evaluation(observable: Observable, ansatz: Ansatz, run_round: RunRound) -> Evaluation:

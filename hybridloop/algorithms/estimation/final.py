@@ -146,7 +146,7 @@ def measure_final_estimate(
     """
     groups = evaluation.observable.groups
     statistics: list[GroupStatistics | None] = [None] * len(groups)
-    estimate = combine(evaluation.observable, [])
+    estimate = combine(evaluation.observable.constant, [])
     failed: FailedPoint | None = None
     circuits = shots = 0  # submitted since the last estimate
     for _ in range(MAX_ROUNDS if groups else 0):
@@ -172,7 +172,7 @@ def measure_final_estimate(
         # an estimate, once all groups have a result
         measured = [group for group in statistics if group is not None]
         if len(measured) == len(groups):
-            estimate = evaluation.combine_groups(evaluation.observable, measured)
+            estimate = evaluation.combine_groups(evaluation.observable.constant, measured)
             on_round(estimate, circuits, shots)
             circuits = shots = 0
     if any(group is None for group in statistics):

@@ -88,7 +88,7 @@ class _CoefficientSplit:
     def of(cls, observable: Observable, reference: int) -> _CoefficientSplit:
         paulis = observable.operator.paulis
         x_masks, z_masks = bit_masks(paulis.x), bit_masks(paulis.z)
-        measurable = [group.measurable_terms(paulis.x, paulis.z) for group in observable.groups]
+        measurable = [group.measurable_terms(paulis) for group in observable.groups]
         # the terms as (index in the operator, home group, coefficient)
         terms: list[tuple[int, int, float]] = []
         for home, (group, (is_measurable, masks, signs)) in enumerate(zip(observable.groups, measurable, strict=True)):

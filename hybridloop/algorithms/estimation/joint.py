@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.quantum_info import SparsePauliOp
 
-from hybridloop.algorithms.estimation.estimates import Estimate, combine, group_statistics
+from hybridloop.algorithms.estimation.estimates import Estimate, estimate_observable
 from hybridloop.algorithms.estimation.final import MAX_SHOTS, neyman_allocation
 from hybridloop.algorithms.estimation.observable import MeasurementGroup, Observable, observable
 from hybridloop.algorithms.rounds import Counts
@@ -31,13 +31,8 @@ class JointMeasurement:
 
     def estimates(self, counts: Sequence[Counts]) -> list[Estimate]:
         """Return the estimate of each observable from the counts of each group."""
-        estimates = []
-        for part, indices in zip(self.observables, self.group_indices, strict=True):
-            statistics = [
-                group_statistics(group, counts[index]) for group, index in zip(part.groups, indices, strict=True)
-            ]
-            estimates.append(combine(part, statistics))
-        return estimates
+        pairs = zip(self.observables, self.group_indices, strict=True)
+        return [estimate_observable(part, [counts[index] for index in indices]) for part, indices in pairs]
 
     def expected_variances(self) -> list[list[float]]:
         """Return for each observable the expected variance of one shot of its groups: Σ c², without correlations."""

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
-from qiskit.quantum_info import SparsePauliOp
+from qiskit.quantum_info import PauliList, SparsePauliOp
 
-from hybridloop.algorithms.estimation.clifford import BoolArray, Diagonalization, diagonalize
+from hybridloop.algorithms.estimation.clifford import Diagonalization, diagonalize
 from hybridloop.errors import InputError
+
+BoolArray = NDArray[np.bool_]
 
 HERMITIAN_TOLERANCE = 1e-9  # hartree: smaller imaginary parts come from rounding where the operator was built
 MAX_COLORED_TERMS = 3000  # Qiskit compares all pairs: for 9000 terms that takes gigabytes and half a minute
@@ -69,18 +71,16 @@ class MeasurementGroup:
         measured.measure(measured.qubits, measured.clbits)
         return measured
 
-    def measurable_terms(self, x: BoolArray, z: BoolArray) -> tuple[BoolArray, list[int], NDArray[np.float64]]:
-        """Return which of the terms (terms, qubits) this circuit measures, and each one's mask and sign, 1 or −1."""
+    def measurable_terms(self, paulis: PauliList) -> tuple[BoolArray, list[int], NDArray[np.float64]]:
+        """Return which of the terms this circuit measures, and each one's mask and sign, 1 or −1."""
         if self.diagonalization is not None:
-            tableau = self.diagonalization.transform(x, z)
-            is_measurable = np.logical_not(np.any(tableau.x, axis=1))
-            return is_measurable, bit_masks(tableau.z), np.where(tableau.signs, -1.0, 1.0)
+            diagonal = self.diagonalization.transform(paulis)
+            return ~diagonal.x.any(axis=1), bit_masks(diagonal.z), 1.0 - diagonal.phase
         letters = np.array(list(reversed(self.basis)))
         basis_x, basis_z = np.isin(letters, ["X", "Y"]), letters != "X"  # qubits without a letter are measured in Z
-        support = x | z
-        differs: BoolArray = support & ((x ^ basis_x) | (z ^ basis_z))
-        is_same_basis: BoolArray = np.logical_not(np.any(differs, axis=1))
-        return is_same_basis, bit_masks(support), np.ones(len(x))
+        support = paulis.x | paulis.z
+        differs = support & ((paulis.x ^ basis_x) | (paulis.z ^ basis_z))
+        return ~differs.any(axis=1), bit_masks(support), np.ones(len(paulis))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,10 +99,8 @@ class Observable:
     @property
     def two_qubit_gates(self) -> int:
         """The largest number of two-qubit gates that a group's diagonalization adds to a circuit."""
-        return max(
-            (each.diagonalization.two_qubit_gates for each in self.groups if each.diagonalization is not None),
-            default=0,
-        )
+        diagonalizations = [group.diagonalization for group in self.groups if group.diagonalization is not None]
+        return max((diagonalization.two_qubit_gates for diagonalization in diagonalizations), default=0)
 
 
 def observable(operator: SparsePauliOp, grouping: Grouping = Grouping.QUBIT_WISE) -> Observable:
@@ -181,10 +179,10 @@ def _group(operator: SparsePauliOp) -> MeasurementGroup:
     support, basis_x, basis_z = x | z, x.any(axis=0), z.any(axis=0)
     coefficients = operator.coeffs.real.copy()
     if (support & ((x ^ basis_x) | (z ^ basis_z))).any():  # on some qubit the terms have different letters
-        diagonalization = diagonalize(x, z)
-        tableau = diagonalization.transform(x, z)
-        signs = np.where(tableau.signs, -1.0, 1.0)
-        return MeasurementGroup("", tuple(bit_masks(tableau.z)), signs * coefficients, diagonalization)
+        diagonalization = diagonalize(operator.paulis)
+        diagonal = diagonalization.transform(operator.paulis)
+        signs = 1.0 - diagonal.phase
+        return MeasurementGroup("", tuple(bit_masks(diagonal.z)), signs * coefficients, diagonalization)
     letters = np.array(["I", "Z", "X", "Y"])[2 * basis_x + basis_z]
     return MeasurementGroup("".join(reversed(letters)), tuple(bit_masks(support)), coefficients)
 

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
+from qiskit.quantum_info import PauliList
 
 from hybridloop.algorithms.estimation.estimates import Estimate, GroupStatistics, rounding_bound
 from hybridloop.algorithms.estimation.evaluation import Evaluation
-from hybridloop.algorithms.estimation.observable import MeasurementGroup, Observable
+from hybridloop.algorithms.estimation.observable import MeasurementGroup
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.fermions import FermionMapping
 from hybridloop.algorithms.rounds import Counts, FailedPoint, RunRound, UnusablePoint
@@ -108,13 +109,7 @@ def _rates(counts: Counts | FailedPoint) -> NDArray[np.float64]:
             "Nothing else has been measured yet.",
             "Run again, or leave readout out of the mitigation.",
         )
-    return counts.counts @ outcome_bits(counts) / counts.shots
-
-
-def outcome_bits(counts: Counts) -> NDArray[np.uint8]:
-    """Return the bits of each outcome, lowest bit first: (k, bits)."""
-    bits: NDArray[np.uint8] = np.unpackbits(counts.outcomes, axis=1)[:, ::-1][:, : counts.num_bits]
-    return bits
+    return counts.counts @ counts.bits / counts.shots
 
 
 def calibration_variance(derivatives: Sequence[float], errors: ReadoutErrors) -> float:
@@ -164,8 +159,8 @@ def mitigate_readout(
         return replace(evaluation, reduce_counts=reduce_counts)
     readout_errors, combine_groups = errors, evaluation.combine_groups
 
-    def combine_with_calibration(observable: Observable, statistics: Sequence[GroupStatistics]) -> Estimate:
-        estimate = combine_groups(observable, statistics)
+    def combine_with_calibration(constant: float, statistics: Sequence[GroupStatistics]) -> Estimate:
+        estimate = combine_groups(constant, statistics)
         derivatives = np.sum([group.readout_derivatives for group in statistics], axis=0) if statistics else []
         return replace(estimate, variance=estimate.variance + calibration_variance(derivatives, readout_errors))
 
@@ -192,7 +187,7 @@ def _counts_reducer(
 def _measurable_symmetry(symmetry: Symmetry, group: MeasurementGroup, num_bits: int) -> Symmetry | None:
     """Return the symmetry as a parity of the group's outcomes; None if they do not show it."""
     z = np.array([[bool(symmetry.mask >> qubit & 1) for qubit in range(num_bits)]])
-    (is_measurable,), (mask,), (sign,) = group.measurable_terms(np.zeros_like(z), z)
+    (is_measurable,), (mask,), (sign,) = group.measurable_terms(PauliList.from_symplectic(z, np.zeros_like(z)))
     return Symmetry(mask, round(sign) * symmetry.sign) if is_measurable else None
 
 
@@ -257,7 +252,7 @@ def _values(polynomial: _ZPolynomial, counts: Counts, errors: ReadoutErrors | No
 
 def _terms(polynomial: _ZPolynomial, counts: Counts, errors: ReadoutErrors | None) -> NDArray[np.float64]:
     """Return the value of each term in each distinct outcome, without its coefficient: (k, terms)."""
-    bits = outcome_bits(counts)
+    bits = counts.bits
     z_values = np.tile([1.0, -1.0], (counts.num_bits, 1)) if errors is None else errors.z_values
     terms = np.ones((len(bits), len(polynomial.masks)))
     for qubit in range(counts.num_bits):
@@ -268,7 +263,7 @@ def _terms(polynomial: _ZPolynomial, counts: Counts, errors: ReadoutErrors | Non
 
 def _readout_derivatives(polynomial: _ZPolynomial, counts: Counts, errors: ReadoutErrors) -> tuple[float, ...]:
     """Return the derivatives of the mean by p(1|0) of each qubit, then by p(0|1) of each qubit."""
-    bits, weights = outcome_bits(counts), counts.counts / counts.shots
+    bits, weights = counts.bits, counts.counts / counts.shots
     terms = _terms(polynomial, counts, errors) * polynomial.coefficients
     by_qubit = terms @ polynomial.masks  # (k, qubits): sum of the terms that have the qubit as a factor
     relative = errors.z_derivatives / errors.z_values  # (2, qubits, 2): replaces a factor by its derivative

@@ -90,23 +90,23 @@ def extrapolate_to_zero_noise(evaluation: Evaluation, ansatz: Ansatz, zne: ZeroN
         return linear
     combine_linear, count = evaluation.combine_groups, len(evaluation.circuits)
 
-    def combine_exponential(observable: Observable, statistics: Sequence[GroupStatistics]) -> Estimate:
+    def combine_exponential(constant: float, statistics: Sequence[GroupStatistics]) -> Estimate:
         by_scale = [statistics[k * count : (k + 1) * count] for k in range(len(zne.scales))]
         decays = [
             math.fsum(group.mean for group in scaled) / weight
             for scaled, weight in zip(by_scale, zne.weights, strict=True)
         ]
-        return _extrapolate_exponential(observable, statistics, decays, zne.weights, combine_linear)
+        return _extrapolate_exponential(constant, statistics, decays, zne.weights, combine_linear)
 
     return replace(linear, combine_groups=combine_exponential)
 
 
 def _extrapolate_exponential(
-    observable: Observable,
+    constant: float,
     statistics: Sequence[GroupStatistics],
     decays: Sequence[float],
     weights: Sequence[float],
-    combine_linear: Callable[[Observable, Sequence[GroupStatistics]], Estimate],
+    combine_linear: Callable[[float, Sequence[GroupStatistics]], Estimate],
 ) -> Estimate:
     """Extrapolate constant + a exp(−b scale) to no noise: with enough noise a Pauli sum decays to its constant.
 
@@ -114,12 +114,12 @@ def _extrapolate_exponential(
     exponential fits, and the linear extrapolation is returned. Variances are to first order.
     """
     if not (all(decay > 0 for decay in decays) or all(decay < 0 for decay in decays)):
-        return combine_linear(observable, statistics)
+        return combine_linear(constant, statistics)
     size = math.exp(math.fsum(weight * math.log(abs(decay)) for weight, decay in zip(weights, decays, strict=True)))
     value = math.copysign(size, decays[0])
     count = len(statistics) // len(decays)
     scaled = [_scale_statistics(group, value / decays[k // count]) for k, group in enumerate(statistics)]
-    return replace(combine_linear(observable, scaled), value=observable.constant + value)
+    return replace(combine_linear(constant, scaled), value=constant + value)
 
 
 def _scale_statistics(statistics: GroupStatistics, factor: float) -> GroupStatistics:
