@@ -25,7 +25,7 @@ from hybridloop.cli.commands import (
 runs.app.add_typer(archive.app)
 
 _COMMANDS = (
-    *(catalog.targets, catalog.problems, catalog.molecule, catalog.optimizers),
+    *(sweep.sweep, catalog.targets, catalog.problems, catalog.molecule, catalog.optimizers),
     *(config.config, config.init, doctor.doctor, schema.schema, stack.up, stack.down, stack.status),
 )
 
@@ -40,12 +40,8 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(_root)  # for --version
-    app.add_typer(run.app, name="run")
-    app.command()(sweep.sweep)
-    app.add_typer(plan.app, name="plan")
-    app.add_typer(runs.app, name="runs")
-    app.add_typer(sessions.app, name="sessions")
-    app.add_typer(emulator.app, name="emulator")
+    for group in (run, plan, runs, sessions, emulator):
+        app.add_typer(group.app)
     for command in _COMMANDS:
         app.command()(command)
     return app

@@ -59,6 +59,14 @@ def print_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> No
         print(line)
 
 
+def print_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
+    """Print rows as a JSON document, or as a table of these columns."""
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(columns, rows)
+
+
 _MARGIN = 16
 _UNNAMED = ("id", "target", "status", "reason", "at", "kind")  # shown without their names in a row
 _AMOUNTS = ("estimated", "reserved", "billed", "max_cost", "max_cost_per_job")

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import base64
-import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from hybridloop import local_stack
@@ -21,7 +17,10 @@ from hybridloop.local_stack.prefect_settings import LOOPBACK
 from hybridloop.runtime.paths import home
 from hybridloop.setup_checks.check_result import CheckResult, ok, skipped, warning, wrong
 
-ANSWER_TIMEOUT_S = 10.0
+if TYPE_CHECKING:
+    import httpx
+
+_TIMEOUT_S = 10.0
 
 
 def check_journal(environ: Mapping[str, str]) -> CheckResult:
@@ -74,18 +73,21 @@ def check_prefect(environ: Mapping[str, str]) -> CheckResult:
     if is_yours:
         remedy = "Start it, or correct PREFECT_API_URL or the profile."
     # Ask the server for its version
+    import httpx
+
+    credentials = _credentials(environ)
     try:
-        with http_get(f"{url.rstrip('/')}/admin/version", _credentials(environ)) as reply:
-            running = str(json.load(reply))
-    except urllib.error.HTTPError as error:
-        if error.code in (401, 403) and not _credentials(environ):
-            return skipped("prefect", f"{url} requires a key, which is not in the environment; a profile may have it")
-        if error.code in (401, 403):
-            remedy = "Correct PREFECT_API_KEY or PREFECT_API_AUTH_STRING."
-            return wrong("prefect", f"{url} denies access (HTTP {error.code})", remedy)
-        return wrong("prefect", f"{url} is not the API of a Prefect 3 server (HTTP {error.code})", remedy)
-    except (OSError, ValueError) as error:
-        return wrong("prefect", f"{url} does not answer ({getattr(error, 'reason', error)})", remedy)
+        reply = _get(f"{url.rstrip('/')}/admin/version", credentials)
+        running = str(reply.json()) if reply.is_success else ""
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        return wrong("prefect", f"{url} does not answer ({error})", remedy)
+    if reply.status_code in (401, 403) and not credentials:
+        return skipped("prefect", f"{url} requires a key, which is not in the environment; a profile may have it")
+    if reply.status_code in (401, 403):
+        remedy = "Correct PREFECT_API_KEY or PREFECT_API_AUTH_STRING."
+        return wrong("prefect", f"{url} denies access (HTTP {reply.status_code})", remedy)
+    if not reply.is_success:
+        return wrong("prefect", f"{url} is not the API of a Prefect 3 server (HTTP {reply.status_code})", remedy)
     # Compare it with the client's
     installed = version("prefect")
     versions = f"{url} has version {running}, the installed client {installed}"
@@ -115,13 +117,12 @@ def _credentials(environ: Mapping[str, str]) -> dict[str, str]:
     return {}
 
 
-def http_get(url: str, headers: Mapping[str, str] = {}) -> AbstractContextManager[Any]:
-    """Send a GET request and return the reply; loopback addresses bypass proxies. Raises OSError and HTTPError."""
+def _get(url: str, headers: Mapping[str, str] = {}) -> httpx.Response:
+    """Send a GET request; loopback addresses bypass proxies. Raises httpx.HTTPError and httpx.InvalidURL."""
+    import httpx
+
     is_local = (urlsplit(url).hostname or "") in LOOPBACK
-    handlers = [urllib.request.ProxyHandler({})] if is_local else []
-    request = urllib.request.Request(url, headers=dict(headers))
-    reply: AbstractContextManager[Any] = urllib.request.build_opener(*handlers).open(request, timeout=ANSWER_TIMEOUT_S)
-    return reply
+    return httpx.get(url, headers=dict(headers), timeout=_TIMEOUT_S, trust_env=not is_local, follow_redirects=True)
 
 
 SKEW_S, MUCH_SKEW_S = 30.0, 240.0  # Azure accepts tokens and signatures within five minutes
@@ -143,8 +144,10 @@ def check_workspace(environ: Mapping[str, str], block: str | None = None) -> Ite
         return
     yield _check_clock(workspace)
     # List the targets, which needs access
+    from hybridloop.azure.listing import list_targets
+
     try:
-        targets = {row["target"]: row["state"] for row in _targets(workspace)}
+        targets = {row["target"]: row["state"] for row in list_targets(workspace)}
     except AccessDenied as error:
         yield wrong("workspace", error.happened, f"{error.remedy} For an identity, sign in: az login.")
     except ServiceRefused as error:
@@ -169,24 +172,17 @@ def _configured_workspace(environ: Mapping[str, str]) -> Any | None:
     return None if emulator is None else connect(LocalService(f"{emulator.url}/", emulator.api_key))
 
 
-def _targets(workspace: Any) -> list[dict[str, Any]]:
-    from hybridloop.azure.listing import list_targets
-
-    return list_targets(workspace)
-
-
 def _check_clock(workspace: Any) -> CheckResult:
     """Compare this machine's clock with the service's, because signatures and tokens expire."""
+    import httpx
+
     from hybridloop.azure.workspace import endpoint_of
 
     url = endpoint_of(workspace)
     try:
-        with http_get(url) as reply:
-            date = reply.headers["Date"]
-    except urllib.error.HTTPError as error:  # it requires a key, and its answer has a date
-        date = error.headers["Date"]
-    except OSError as error:
-        return skipped("clock", f"{url} does not answer ({getattr(error, 'reason', error)})")
+        date = _get(url).headers.get("Date", "")  # also in a reply that denies access
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return skipped("clock", f"{url} does not answer ({error})")
     try:
         ahead = time.time() - parsedate_to_datetime(date).timestamp()
     except (TypeError, ValueError):

@@ -30,13 +30,8 @@ RunOrBundle = Annotated[
 def report(
     run: RunOrBundle,
     *,
-    output: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="File to write. Default: KEY.html in this folder.")
-    ] = None,
-    plan: Annotated[
-        bool,
-        typer.Option(help="Compare the run with a plan. The plan of a large molecule takes a while."),
-    ] = True,
+    output: Annotated[Path | None, typer.Option(metavar="FILE.html", help="File to write. Default: KEY.html.")] = None,
+    plan: Annotated[bool, typer.Option(help="Compare with a plan, which takes long for a large molecule.")] = True,
 ) -> None:
     """Write a run's report as one HTML page that needs no network: answer, plan, cost, sessions, pictures, settings.
 

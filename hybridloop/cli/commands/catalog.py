@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hybridloop.cli.output import AsJson, Workspace, print_json, print_message, print_table
+from hybridloop.cli.output import AsJson, Workspace, print_json, print_message, print_rows, print_table
 from hybridloop.errors import InputError
 
 
@@ -19,11 +19,8 @@ def targets(*, workspace: Workspace = None, json: AsJson = False) -> None:
     from hybridloop.api.environment import workspace_called
     from hybridloop.azure.listing import list_targets
 
-    rows = list_targets(workspace_called(workspace))
-    if json:
-        print_json(rows)
-    else:
-        print_table(("target", "state", "queue_seconds", "qubits", "max_shots", "profile", "samples"), rows)
+    columns = ("target", "state", "queue_seconds", "qubits", "max_shots", "profile", "samples")
+    print_rows(list_targets(workspace_called(workspace)), columns, as_json=json)
 
 
 def molecule(
@@ -93,7 +90,4 @@ def optimizers(*, json: AsJson = False) -> None:
             settings, description = frozenset(), error.problem
         goes_by = " ".join(sorted(settings)) or "-"
         rows.append({"name": name, "goes_by": goes_by, "package": package, "does": description})
-    if json:
-        print_json(rows)
-    else:
-        print_table(("name", "goes_by", "package", "does"), rows)
+    print_rows(rows, ("name", "goes_by", "package", "does"), as_json=json)

@@ -16,7 +16,7 @@ from hybridloop.runtime.paths import home
 _TIMEOUT_S = 30.0
 _PAGE_SIZE = 10_000
 
-app = typer.Typer(no_args_is_help=True, help="A local Azure Quantum service.")
+app = typer.Typer(name="emulator", no_args_is_help=True, help="A local Azure Quantum service.")
 
 
 @app.command()

@@ -12,15 +12,13 @@ from hybridloop.cli.options import given_options, settings_options, with_options
 from hybridloop.cli.output import AsJson, Workspace, print_json
 from hybridloop.settings import SETTINGS
 
-app = typer.Typer(no_args_is_help=True, help="Estimate a run; nothing is submitted.")
+app = typer.Typer(name="plan", no_args_is_help=True, help="Estimate a run; nothing is submitted.")
 
 _PLAN = "Plan"
-Compare = Annotated[
-    bool, typer.Option("--compare", help="Compare all targets, one line for each.", rich_help_panel=_PLAN)
-]
+Compare = Annotated[bool, typer.Option("--compare", help="Plan for all targets, a line each.", rich_help_panel=_PLAN)]
 Targets = Annotated[
     str | None,
-    typer.Option(metavar="A,B", help="Compare with these targets, one line for each.", rich_help_panel=_PLAN),
+    typer.Option(metavar="A,B", help="Plan for these targets too, a line each.", rich_help_panel=_PLAN),
 ]
 
 

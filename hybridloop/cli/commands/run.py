@@ -20,14 +20,12 @@ if TYPE_CHECKING:
     from hybridloop.settings import ProblemText
     from hybridloop.settings.sources import ResolvedSettings
 
-app = typer.Typer(no_args_is_help=True, help="Run an algorithm in its own session.")
+app = typer.Typer(name="run", no_args_is_help=True, help="Run an algorithm in its own session.")
 
 _RUN = "Run"
 Key = Annotated[
     str | None,
-    typer.Option(
-        help="Key of the run. A run that has this key is resumed.", rich_help_panel=_RUN, autocompletion=run_keys
-    ),
+    typer.Option(help="Key of the run. A run with this key is resumed.", rich_help_panel=_RUN, autocompletion=run_keys),
 ]
 Config = Annotated[Path | None, typer.Option(metavar="FILE.yaml", help="File with settings.", rich_help_panel=_RUN)]
 Set = Annotated[
@@ -60,11 +58,7 @@ class AlgorithmCommand:
 
 
 def read_input(
-    algorithm: str,
-    problem: str | list[str],
-    config: Path | None,
-    sets: list[str],
-    options: Mapping[str, Any],
+    algorithm: str, problem: str | list[str], config: Path | None, sets: list[str], options: Mapping[str, Any]
 ) -> tuple[ProblemText, ResolvedSettings]:
     """Read the problem and resolve the settings of a command line. Raises InputError."""
     from hybridloop.settings.inputs import read_problem, read_scan

@@ -11,7 +11,7 @@ import typer
 
 from hybridloop.cli.completion import run_keys
 from hybridloop.cli.options import given_options, settings_options, with_options
-from hybridloop.cli.output import AsJson, Quiet, Workspace, full_input_errors, print_facts, print_json, print_table
+from hybridloop.cli.output import AsJson, Quiet, Workspace, full_input_errors, print_facts, print_json, print_rows
 from hybridloop.cli.progress import show_progress
 from hybridloop.cli.result_output import print_result
 from hybridloop.errors import InputError
@@ -22,14 +22,12 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-app = typer.Typer(no_args_is_help=True, help="Runs of the journal, finished or not.")
+app = typer.Typer(name="runs", no_args_is_help=True, help="Runs of the journal, finished or not.")
 
 Run = Annotated[
     str,
     typer.Argument(metavar="KEY", help="The run's key, or the beginning of its uid.", autocompletion=run_keys),
 ]
-_RESUME = "resume"
-_COLUMNS = ("run", "status", "algorithm", "problem", "target", "rounds", "jobs", "value", "created")
 
 
 @app.command("list")
@@ -44,10 +42,8 @@ def list_(
     """
     with _journal() as journal:
         rows = [_list_row(run) for run in journal.overview(limit=limit)]
-    if json:
-        print_json(rows)
-    else:
-        print_table(_COLUMNS, rows)
+    columns = ("run", "status", "algorithm", "problem", "target", "rounds", "jobs", "value", "created")
+    print_rows(rows, columns, as_json=json)
 
 
 @app.command()
@@ -75,7 +71,7 @@ def show(run: Run, *, json: AsJson = False) -> None:
             "stop_requested": record.stop_requested,
             "meter": asdict(summarize_charges(journal.charges(record.uid), known_targets().get(record.target))),
             "settings": {**first_settings, **limits},
-            "sources": {**record.settings.get("sources", {}), **dict.fromkeys(changed, _RESUME)},
+            "sources": {**record.settings.get("sources", {}), **dict.fromkeys(changed, "resume")},
             "workspace": dict(record.settings.get("workspace", {})),
             "versions": dict(record.versions),
             "sessions": [
@@ -112,13 +108,8 @@ def _resume(
     from hybridloop.api import runs as api
 
     with full_input_errors(), show_progress(quiet=quiet) as display:
-        result = api.resume(
-            run,
-            given_options(ctx, limits),
-            workspace=workspace,
-            on_progress=display.on_progress,
-            feed=display.feed,
-        )
+        given = given_options(ctx, limits)
+        result = api.resume(run, given, workspace=workspace, on_progress=display.on_progress, feed=display.feed)
     print_result(result, as_json=json)
 
 

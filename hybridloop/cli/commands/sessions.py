@@ -7,12 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from hybridloop.cli.output import AsJson, Workspace, print_json, print_table
+from hybridloop.cli.output import AsJson, Workspace, print_json, print_rows
 
-app = typer.Typer(no_args_is_help=True, help="Sessions of the workspace and their jobs.")
+app = typer.Typer(name="sessions", no_args_is_help=True, help="Sessions of the workspace and their jobs.")
 
 SessionId = Annotated[uuid.UUID, typer.Argument(help="The session's id.")]
-_COLUMNS = ("id", "name", "target", "status", "created", "ended")
 
 
 @app.command("list")
@@ -28,7 +27,8 @@ def list_(
     """
     from hybridloop.azure.listing import list_sessions
 
-    _print_rows(list_sessions(_workspace(workspace), limit), _COLUMNS, as_json=json)
+    columns = ("id", "name", "target", "status", "created", "ended")
+    print_rows(list_sessions(_workspace(workspace), limit), columns, as_json=json)
 
 
 @app.command()
@@ -51,7 +51,7 @@ def jobs(session_id: SessionId, *, workspace: Workspace = None, json: AsJson = F
     from hybridloop.azure.listing import list_jobs
 
     columns = ("id", "name", "status", "shots", "created", "ended", "cost", "unit", "error")
-    _print_rows(list_jobs(_workspace(workspace), str(session_id)), columns, as_json=json)
+    print_rows(list_jobs(_workspace(workspace), str(session_id)), columns, as_json=json)
 
 
 @app.command()
@@ -80,7 +80,7 @@ def close_orphans(*, workspace: Workspace = None, json: AsJson = False) -> None:
     with open_journal() as journal:
         rows = [dataclasses.asdict(orphan) for orphan in close_orphaned_sessions(journal, _workspace(workspace))]
     if rows or json:
-        _print_rows(rows, ("run_key", "session", "done"), as_json=json)
+        print_rows(rows, ("run_key", "session", "done"), as_json=json)
     else:
         print("no session was open")
 
@@ -89,13 +89,6 @@ def _workspace(workspace: str | None) -> Any:
     from hybridloop.api.environment import workspace_called
 
     return workspace_called(workspace)
-
-
-def _print_rows(rows: list[dict[str, Any]], columns: tuple[str, ...], *, as_json: bool) -> None:
-    if as_json:
-        print_json(rows)
-    else:
-        print_table(columns, rows)
 
 
 def _print_row(row: dict[str, Any], *, as_json: bool) -> None:
