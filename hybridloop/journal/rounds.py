@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, bindparam, func, select
@@ -23,6 +24,7 @@ from hybridloop.journal.storage.rows import insert_rows, read_query, read_row, t
 from hybridloop.journal.storage.schema import jobs, rounds
 
 DONE = "done"
+_ROUND_KEY = ("run_uid", "stream", "sequence")
 
 
 def _select_range(table: Table) -> Select[Any]:
@@ -163,36 +165,19 @@ def _round(head: dict[str, Any], job_rows: Sequence[dict[str, Any]]) -> RoundRec
 
 
 def _job(row: dict[str, Any]) -> JobRecord:
-    return JobRecord(
-        id=row["id"],
-        pub=row["pub"],
-        point=row["point"],
-        part=row["part"],
-        attempt=row["attempt"],
-        shots=row["shots"],
-        program=row["program"],
-        session=row["session"],
-        reserved=decode_json(row["reserved"]),
-        state=row["state"],
-        counts=None if row["counts"] is None else decode_counts(row["counts"]),
-        reason=row["reason"],
-        billed=None if row["billed"] is None else decode_json(row["billed"]),
-    )
+    values = {
+        **{name: value for name, value in row.items() if name not in _ROUND_KEY},
+        "reserved": decode_json(row["reserved"]),
+        "counts": None if row["counts"] is None else decode_counts(row["counts"]),
+        "billed": None if row["billed"] is None else decode_json(row["billed"]),
+    }
+    return JobRecord(**values)
 
 
 def _new_job(round_row: dict[str, Any], intent: JobIntent) -> dict[str, Any]:
     return {
-        "run_uid": round_row["run_uid"],
-        "stream": round_row["stream"],
-        "sequence": round_row["sequence"],
-        "pub": intent.pub,
-        "point": intent.point,
-        "part": intent.part,
-        "attempt": intent.attempt,
-        "id": intent.id,
-        "shots": intent.shots,
-        "program": intent.program,
-        "session": intent.session,
+        **{name: round_row[name] for name in _ROUND_KEY},
+        **{field.name: getattr(intent, field.name) for field in fields(intent)},
         "reserved": encode_json(intent.reserved),
         "state": "intended",
         "counts": None,

@@ -6,6 +6,7 @@ import difflib
 import json
 import re
 from collections.abc import Collection, Sequence
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, bindparam, func, select
@@ -27,6 +28,7 @@ from hybridloop.journal.storage.rows import (
 from hybridloop.journal.storage.schema import runs, states
 
 _KEY = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_COUNTS = ("rounds", "jobs", "sessions", "pings", "events")  # columns of `states`: numbers of a run's rows by table
 _SHORTEST_PREFIX = 4
 _SHOWN = 100  # characters of a damaged key
 _MAX_SUGGESTIONS_FROM = 1000  # newest keys that a misspelt key is compared with
@@ -39,14 +41,9 @@ def add(connection: Connection, new: NewRun, *, now: float) -> RunRecord:
     check_key(new.key)
     # the columns that never change
     run = {
-        "uid": new.uid,
-        "key": new.key,
-        "algorithm": new.algorithm,
-        "problem": new.problem,
-        "target": new.target,
+        **{field.name: getattr(new, field.name) for field in fields(new)},
         "seed": str(new.seed),
         "settings": encode_json(new.settings),
-        "flow_run_id": new.flow_run_id,
         "versions": encode_json(new.versions),
         "created_at": now,
     }
@@ -57,16 +54,8 @@ def add(connection: Connection, new: NewRun, *, now: float) -> RunRecord:
         "reason": "",
         "result": None,
         "updated_at": now,
-        "owner": None,
-        "lease_expires_at": None,
-        "epoch": 0,
-        "stop_requested": 0,
-        "resume_requested": 0,
-        "rounds": 0,
-        "jobs": 0,
-        "sessions": 0,
-        "pings": 0,
-        "events": 0,
+        **dict.fromkeys(("owner", "lease_expires_at")),
+        **dict.fromkeys(("epoch", "stop_requested", "resume_requested", *_COUNTS), 0),
     }
     # the database refuses a key that is in use, also for two processes at once
     try:
@@ -200,27 +189,18 @@ def read_owner(state: dict[str, Any]) -> Owner | None:
 def run_record(run: dict[str, Any], state: dict[str, Any]) -> RunRecord:
     """Build a run's record from its rows of `runs` and `states`."""
     with translate_decode_errors(runs, run["uid"]):
-        return RunRecord(
-            uid=run["uid"],
-            key=run["key"],
-            algorithm=run["algorithm"],
-            problem=run["problem"],
-            target=run["target"],
-            seed=int(run["seed"]),
-            settings=decode_json(run["settings"]),
-            flow_run_id=run["flow_run_id"],
-            versions=decode_json(run["versions"]),
-            status=state["status"],
-            reason=state["reason"],
-            result=None if state["result"] is None else decode_json(state["result"]),
-            created_at=run["created_at"],
-            updated_at=state["updated_at"],
-            owner=read_owner(state),
-            lease_expires_at=state["lease_expires_at"],
-            epoch=state["epoch"],
-            stop_requested=bool(state["stop_requested"]),
-            resume_requested=bool(state["resume_requested"]),
-        )
+        values = {
+            **run,
+            **{name: value for name, value in state.items() if name not in ("run_uid", *_COUNTS)},
+            "seed": int(run["seed"]),
+            "settings": decode_json(run["settings"]),
+            "versions": decode_json(run["versions"]),
+            "result": None if state["result"] is None else decode_json(state["result"]),
+            "owner": read_owner(state),
+            "stop_requested": bool(state["stop_requested"]),
+            "resume_requested": bool(state["resume_requested"]),
+        }
+        return RunRecord(**values)
 
 
 _RUN_COLUMNS = len(runs.columns)

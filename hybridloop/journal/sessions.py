@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection
@@ -17,22 +18,7 @@ from hybridloop.journal.storage.schema import events, pings, sessions
 
 def add_session(connection: Connection, state: dict[str, Any], row: SessionRow) -> None:
     """Write a session before it is opened."""
-    insert_rows(
-        connection,
-        sessions,
-        [
-            {
-                "run_uid": state["run_uid"],
-                "ordinal": row.ordinal,
-                "id": row.id,
-                "target": row.target,
-                "status": row.status,
-                "reason": row.reason,
-                "opened_at": row.opened_at,
-                "ended_at": row.ended_at,
-            }
-        ],
-    )
+    insert_rows(connection, sessions, [{"run_uid": state["run_uid"], **asdict(row)}])
     runs.add_to_counts(connection, state, sessions=1)
 
 
@@ -66,16 +52,8 @@ def read_open_sessions(connection: Connection) -> list[tuple[RunRecord, SessionR
 
 def add_ping(connection: Connection, state: dict[str, Any], ping: Ping) -> None:
     """Write a ping before it is submitted."""
-    row = {
-        "run_uid": state["run_uid"],
-        "session": ping.session,
-        "n": ping.n,
-        "id": ping.id,
-        "shots": ping.shots,
-        "reserved": encode_json(ping.reserved),
-        "billed": None if ping.billed is None else encode_json(ping.billed),
-        "state": ping.state,
-    }
+    billed = None if ping.billed is None else encode_json(ping.billed)
+    row = {**asdict(ping), "run_uid": state["run_uid"], "reserved": encode_json(ping.reserved), "billed": billed}
     insert_rows(connection, pings, [row])
     runs.add_to_counts(connection, state, pings=1)
 
@@ -99,13 +77,8 @@ def read_pings(connection: Connection, run_uid: str) -> list[Ping]:
 
 def add_event(connection: Connection, state: dict[str, Any], kind: str, facts: Mapping[str, Any], now: float) -> None:
     """Write an event with the run's next number."""
-    row = {
-        "run_uid": state["run_uid"],
-        "n": state["events"],
-        "at": now,
-        "kind": kind,
-        "facts": encode_json(facts),
-    }
+    uid, number = state["run_uid"], state["events"]
+    row = {"run_uid": uid, "n": number, "at": now, "kind": kind, "facts": encode_json(facts)}
     insert_rows(connection, events, [row])
     runs.add_to_counts(connection, state, events=1)
 
@@ -125,12 +98,6 @@ def _session(row: dict[str, Any]) -> SessionRow:
 
 def _ping(row: dict[str, Any]) -> Ping:
     with translate_decode_errors(pings, row["id"]):
-        return Ping(
-            id=row["id"],
-            session=row["session"],
-            n=row["n"],
-            reserved=decode_json(row["reserved"]),
-            billed=None if row["billed"] is None else decode_json(row["billed"]),
-            state=row["state"],
-            shots=row["shots"],
-        )
+        billed = None if row["billed"] is None else decode_json(row["billed"])
+        values = row | {"reserved": decode_json(row["reserved"]), "billed": billed}
+        return Ping(**{name: value for name, value in values.items() if name != "run_uid"})
