@@ -1,8 +1,8 @@
 """Discrete-event clock in the emulator's virtual time, which advances when all its participants wait.
 
 The emulator has the other half of the clock; this half calls it below `/_admin/clock`. A working thread holds a token
-and gives it up while it waits. When no token is held in this process, the emulator is told until which time the process
-waits. HTTP timeouts stay in real time.
+and gives it up while it waits. When no thread of this process holds a token, the process sends the emulator the time
+until which it waits. HTTP timeouts stay in real time.
 """
 
 from __future__ import annotations

@@ -66,8 +66,8 @@ class Run:
         self.billed = math.fsum(entry["price"] or 0.0 for entry in self.books["entries"])
 
 
-# Nothing that these draw changes what they ask: an exact target, fixed angles, a search of a stated length whose answer
-# is sharp enough at once. The first four are the short form.
+# Random numbers do not change the requests of these: an exact target, fixed angles, or a search of a stated length whose
+# result is precise enough at once. The first four are the short form.
 DETERMINISTIC: list[tuple[str, str, dict[str, Any]]] = [
     ("vqe", "h2", {"target": "ionq.simulator", "seed": 7}),
     ("qaoa", "petersen", {"shots": 25_000, "target": "rigetti.sim.qvm"}),
@@ -85,7 +85,7 @@ DETERMINISTIC: list[tuple[str, str, dict[str, Any]]] = [
 @long_form
 @pytest.mark.slow
 @pytest.mark.parametrize(("algorithm", "names", "settings"), DETERMINISTIC[: short_or_long(4, None)])
-def test_a_run_that_no_chance_changes_takes_the_rounds_jobs_and_shots_of_its_plan(
+def test_a_run_without_randomness_takes_the_rounds_jobs_and_shots_of_its_plan(
     algorithm: str, names: str, settings: dict[str, Any], emulator: Emulator
 ) -> None:
     asked = settings_of(algorithm, **settings)
@@ -140,9 +140,7 @@ def test_a_run_is_billed_what_its_plan_expected(target: str, more: dict[str, Any
         ("ionq.simulator", "USD", "ping", "free"),
     ],
 )
-def test_a_plan_says_what_a_target_is_paid_in_and_how_its_session_is_kept(
-    target: str, unit: str, mode: str, because: str
-) -> None:
+def test_a_plan_has_the_billing_unit_and_the_keep_alive_mode(target: str, unit: str, mode: str, because: str) -> None:
     plan = plan_run("qaoa", ProblemText(name="ring-8"), settings_of("qaoa", target=target))
     assert plan.cost.unit == unit
     assert plan.keep_alive.mode == mode
@@ -178,7 +176,7 @@ def test_nothing_is_submitted_and_no_session_opened_for_a_plan(emulator: Emulato
         ("max_cost", {"max_cost": "700eHQC", "target": "quantinuum.sim.h2-1e"}),
     ],
 )
-def test_a_plan_says_after_how_many_rounds_a_cap_ends_the_run(
+def test_a_plan_has_the_rounds_after_which_a_cap_stops_the_run(
     cap: str, settings: dict[str, Any], emulator: Emulator
 ) -> None:
     asked = settings_of("vqe", optimizer="spsa", max_rounds=4, shots=2000, precision=0.5, seed=1, **settings)
@@ -190,7 +188,7 @@ def test_a_plan_says_after_how_many_rounds_a_cap_ends_the_run(
     assert (plan.allowed.jobs, plan.allowed.shots) == (run.jobs, run.shots)
 
 
-def test_a_deadline_is_held_against_the_estimate_of_time() -> None:
+def test_a_deadline_is_compared_with_the_estimated_time() -> None:
     asked = settings_of("rqaoa", target="quantinuum.sim.h2-1e", deadline="90m", max_cost="1000eHQC")
     status = {"averageQueueTime": 1483, "currentAvailability": "Available"}
     plan = plan_run(
@@ -231,21 +229,21 @@ def test_a_target_that_the_workspace_does_not_offer_or_that_is_down_is_warned_of
     assert plan_run("qaoa", ProblemText(name="ring-8"), asked).warnings == ()
 
 
-def test_a_target_that_is_down_is_planned_for_with_what_a_run_would_do() -> None:
+def test_the_plan_for_a_target_that_is_down_states_the_policy() -> None:
     unavailable = TargetStatuses({"rigetti.sim.qvm": {"currentAvailability": "Unavailable"}})
     (said,) = plan_run("qaoa", ProblemText(name="ring-8"), settings_of("qaoa"), statuses=unavailable).warnings
     assert "The run waits for it, 30 min at most" in said
     assert "--on-target-down park" in said
 
 
-def test_a_cap_on_a_free_target_is_planned_for_as_one_that_never_bites() -> None:
+def test_a_cap_on_a_free_target_is_reported_as_ineffective() -> None:
     free = plan_run("qaoa", ProblemText(name="ring-8"), settings_of("qaoa", max_cost="50HQC"))
     assert "the cap of 50 HQC has no effect" in " ".join(free.warnings)
     paid = settings_of("qaoa", max_cost="50HQC", target="quantinuum.qpu.h2-1")
     assert "has no effect" not in " ".join(plan_run("qaoa", ProblemText(name="ring-8"), paid).warnings)
 
 
-def test_what_a_run_would_refuse_is_refused() -> None:
+def test_a_plan_refuses_the_input_that_a_run_refuses() -> None:
     with pytest.raises(InputError, match="only checks programs"):
         plan_run("qaoa", ProblemText(name="ring-8"), settings_of("qaoa", target="quantinuum.sim.h2-1sc"))
     (row,) = plan_run(
@@ -258,7 +256,7 @@ def test_what_a_run_would_refuse_is_refused() -> None:
         hl.plan("qaoaa", "ring-8")
 
 
-def test_fixed_angles_are_planned_for_whatever_the_size_of_the_graph() -> None:
+def test_fixed_angles_are_planned_for_large_graphs() -> None:
     plan = plan_run("qaoa", ProblemText(name="cubic-16"), settings_of("qaoa"))
     assert (plan.assumed, plan.qubits) == (None, 16)
     assert (plan.rounds.expected, plan.jobs.expected, plan.shots.expected, plan.rounds.worst) == (1, 1, 1000, 1)
@@ -291,7 +289,7 @@ def test_a_search_that_is_not_simulated_is_assumed_to_have_30_rounds_or_its_limi
     assert f"the search is assumed to take {rounds} rounds" in why
 
 
-def test_what_is_assumed_of_a_run_is_of_the_size_of_what_it_takes() -> None:
+def test_the_extrapolation_has_the_order_of_magnitude_of_the_dry_run() -> None:
     settings = settings_of("vqe", seed=1)
     whole = plan_run("vqe", ProblemText(name="lih"), settings)
     (usual,) = (each for each in whole.phases if each.phase == "search")
@@ -322,7 +320,7 @@ def test_a_dry_run_ends_at_its_bound_and_keeps_its_complete_trials() -> None:
     assert "amplitudes" in cut.trials[0].cut
 
 
-def test_the_worst_is_as_far_as_the_settings_let_a_run_go() -> None:
+def test_the_worst_case_has_all_rounds_that_the_settings_allow() -> None:
     plan = plan_run("vqe", ProblemText(name="h2"), settings_of("vqe", max_rounds=40))
     search = next(each for each in plan.phases if each.phase == "search")
     assert plan.rounds.worst == 40 + 8

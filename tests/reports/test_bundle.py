@@ -1,4 +1,4 @@
-"""A run as a bundle: it comes back whole, its answer can be computed from it alone, and what was changed is noticed."""
+"""Bundles: round trip, verification from the bundle alone, and detection of changed files."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def files_of(bundle: Path) -> dict[str, bytes]:
 
 
 def zipped(path: Path, files: dict[str, bytes], *, resealed: bool = False) -> Path:
-    """A bundle of these files; `resealed`: with the checksums and the seal that go with them."""
+    """Write a bundle of these files; `resealed`: with matching checksums and seal."""
     if resealed:
         manifest = json.loads(files[MANIFEST])
         for name in FILES:
@@ -90,7 +90,7 @@ def test_a_run_without_a_result_has_nothing_to_verify(kept: StoredRun) -> None:
         verify_run(kept)
 
 
-def test_the_manifest_says_what_the_answer_came_of(bundles: Path) -> None:
+def test_the_manifest_has_jobs_seed_versions_and_program_hashes(bundles: Path) -> None:
     run, manifest = read_bundle(bundles / "vqe.zip")
     assert run.result is not None
     jobs = [job for each in manifest["jobs"] for job in each["jobs"]]
@@ -108,9 +108,7 @@ def test_the_manifest_says_what_the_answer_came_of(bundles: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["b.zip", "folder"])
-def test_a_bundle_that_was_cut_off_leaves_nothing_in_the_way_of_the_next_attempt(
-    name: str, vqe_run: StoredRun, tmp_path: Path
-) -> None:
+def test_an_interrupted_export_leaves_no_files_behind(name: str, vqe_run: StoredRun, tmp_path: Path) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))  # as if the disk were full
     try:
@@ -147,7 +145,7 @@ def test_a_seed_that_was_changed_in_the_manifest_is_noticed(bundles: Path, tmp_p
         read_bundle(zipped(tmp_path / "b.zip", files))
 
 
-def better(result: dict[str, Any]) -> None:
+def lower_value(result: dict[str, Any]) -> None:
     result["value"] -= 1e-3
 
 
@@ -155,7 +153,7 @@ def other_shots(rounds: list[Any]) -> None:
     rounds[0]["circuits"][0]["shots"] += 1
 
 
-def other_place(rounds: list[Any]) -> None:
+def swapped_job_ids(rounds: list[Any]) -> None:
     first, second = rounds[0]["jobs"][:2]
     first["id"], second["id"] = second["id"], first["id"]
 
@@ -164,11 +162,9 @@ def other_seed(run: dict[str, Any]) -> None:
     run["uid"] = "0" * 8 + run["uid"][8:]
 
 
-def test_a_better_result_does_not_come_of_the_counts_though_all_checksums_were_made_anew(
-    bundles: Path, tmp_path: Path
-) -> None:
+def test_a_forged_result_is_detected_despite_new_checksums(bundles: Path, tmp_path: Path) -> None:
     files = files_of(bundles / "vqe.zip")
-    files[RESULT] = changed(files[RESULT], better)
+    files[RESULT] = changed(files[RESULT], lower_value)
     found = verify_run(read_bundle(zipped(tmp_path / "b.zip", files, resealed=True))[0])
     assert found.differences == ("value",)
 
@@ -177,11 +173,11 @@ def test_a_better_result_does_not_come_of_the_counts_though_all_checksums_were_m
     ("name", "change", "complaint"),
     [
         (ROUNDS, other_shots, "shots"),
-        (ROUNDS, other_place, "belongs to another run, or to another job key in it"),
+        (ROUNDS, swapped_job_ids, "belongs to another run, or to another job key in it"),
         (RUN, other_seed, "belongs to another run"),
     ],
 )
-def test_rounds_that_are_another_run_s_are_noticed_though_all_checksums_were_made_anew(
+def test_rounds_of_another_run_are_detected_despite_new_checksums(
     name: str, change: Callable[[Any], None], complaint: str, bundles: Path, tmp_path: Path
 ) -> None:
     files = files_of(bundles / "vqe.zip")
@@ -197,7 +193,7 @@ def pickled() -> bytes:
 
 
 def of_a_petabyte() -> bytes:
-    """Arrays whose headers promise more than is there."""
+    """Return arrays whose headers state more data than there is."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (1 << 47,)})
     file = io.BytesIO()
@@ -208,7 +204,7 @@ def of_a_petabyte() -> bytes:
 
 
 @pytest.mark.parametrize("arrays", [pickled, of_a_petabyte, lambda: b"", lambda: b"PK\x05\x06" + b"\0" * 18])
-def test_arrays_that_are_none_are_refused_and_nothing_of_them_is_run(
+def test_malicious_arrays_are_refused_and_not_executed(
     arrays: Callable[[], bytes], bundles: Path, tmp_path: Path
 ) -> None:
     files = {**files_of(bundles / "vqe.zip"), ARRAYS: arrays()}
@@ -240,7 +236,7 @@ def test_half_a_surrogate_pair_is_refused(bundles: Path, tmp_path: Path) -> None
         read_bundle(zipped(tmp_path / "b.zip", files, resealed=True))
 
 
-def test_what_is_there_is_not_written_over(bundles: Path, tmp_path: Path) -> None:
+def test_existing_files_are_not_overwritten(bundles: Path, tmp_path: Path) -> None:
     run, _ = read_bundle(bundles / "qaoa.zip")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes").write_text("mine")
@@ -263,7 +259,7 @@ def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
         read_bundle(tmp_path / "nowhere")
 
 
-def test_a_path_is_told_from_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_is_distinguished_from_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert not is_bundle("night")
     assert not is_bundle("night.zip")

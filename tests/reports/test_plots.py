@@ -1,4 +1,4 @@
-"""Pictures show what the run has, say it in words, and read on any ground."""
+"""Plots: kinds by run, descriptions in words, themed colours, escaping."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ HOUR_S = 3600.0
     ],
     indirect=["kept"],
 )
-def test_a_run_has_the_pictures_of_what_it_has(kept: StoredRun, kinds: tuple[str, ...]) -> None:
+def test_a_run_has_the_plots_for_its_data(kept: StoredRun, kinds: tuple[str, ...]) -> None:
     assert available_kinds(kept) == kinds
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kept", ["vqe", "scan", "qaoa", "idled-ping"], indirect=True)
-def test_every_picture_is_one_element_with_a_title_and_words_and_the_page_s_colours(kept: StoredRun) -> None:
+def test_every_plot_is_one_element_with_title_description_and_css_colours(kept: StoredRun) -> None:
     ids: list[str] = []
     for drawn in draw_all(kept):
         text = drawn.svg(themed=True)
@@ -123,7 +123,7 @@ def test_the_timeline_has_every_round_idle_time_ping_and_renewal(kept: StoredRun
 
 
 @pytest.mark.slow
-def test_a_result_is_drawn_from_its_journal_where_it_says_too_little_itself(
+def test_a_result_is_plotted_from_its_journal_if_it_lacks_the_data(
     bundles: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from hybridloop.reports.bundle.archive import read_bundle
@@ -152,7 +152,7 @@ def drawn_bars(lanes: list[Lane]) -> list[tuple[float, float]]:
     return [(bar.get_x(), bar.get_width()) for bar in axes.patches]
 
 
-def test_a_night_between_two_sessions_is_drawn_short_and_said() -> None:
+def test_a_long_gap_between_sessions_is_shortened_and_labelled() -> None:
     lanes = [lane(0.0, HOUR_S, (0.0, 60.0)), lane(13 * HOUR_S, 14 * HOUR_S, reason="resumed")]
     (first, second) = drawn_bars(lanes)
     assert first == pytest.approx((0.0, 1.0))  # hours
@@ -165,12 +165,12 @@ def test_a_night_between_two_sessions_is_drawn_short_and_said() -> None:
     )
 
 
-def test_sessions_that_follow_at_once_are_drawn_where_they_are() -> None:
+def test_consecutive_sessions_are_drawn_to_scale() -> None:
     lanes = [lane(1000.0, 1070.0), lane(1071.0, 1100.0, reason="TimedOut")]
     assert drawn_bars(lanes) == [pytest.approx((0.0, 70.0)), pytest.approx((71.0, 29.0))]
 
 
-def test_of_more_sessions_than_there_are_lanes_every_other_one_shares_a_lane() -> None:
+def test_many_sessions_alternate_between_two_lanes() -> None:
     lanes = [lane(100.0 * number, 100.0 * number + 90.0) for number in range(9)]
     axes: Any = timeline(lanes, "h2").figure.axes[0]
     assert [round(bar.get_y() + bar.get_height() / 2) for bar in axes.patches] == [0, -1] * 4 + [0]

@@ -1,4 +1,4 @@
-"""The report as a page: all of it is there, nothing in it is run, and nothing is asked of a network."""
+"""HTML report: complete content, no scripts, no network."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ MOST_BYTES = 5_000_000
 
 
 class Page(HTMLParser):
-    """The tags of a page in their order, what they point to, and the text between."""
+    """Parser of a page: tags in their order, link targets, and text."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
         self.tags: list[str] = []
-        self.points_to: list[str] = []
+        self.link_targets: list[str] = []
         self.texts: list[str] = []
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
-        self.points_to += [value or "" for name, value in attrs if name in ("href", "src", "xlink:href", "action")]
+        self.link_targets += [value or "" for name, value in attrs if name in ("href", "src", "xlink:href", "action")]
         assert not [name for name, _ in attrs if name.startswith("on")]
 
     def handle_data(self, data: str) -> None:
@@ -50,7 +50,7 @@ def test_a_page_stands_alone(kept: StoredRun, emulator: Emulator) -> None:
     page = render_report(kept)
     found = Page(page)
     assert {"script", "iframe", "object", "img", "base"}.isdisjoint(found.tags)
-    assert [each for each in found.points_to if not each.startswith(("#", "data:,"))] == []
+    assert [each for each in found.link_targets if not each.startswith(("#", "data:,"))] == []
     assert not re.search(r"@import|@font-face|url\((?!#)", page)
     assert "default-src 'none'" in page
     assert found.tags.count("h1") == 1
@@ -59,7 +59,7 @@ def test_a_page_stands_alone(kept: StoredRun, emulator: Emulator) -> None:
     assert kept.record.uid in found.text
 
 
-def test_a_page_says_the_answer_and_what_it_came_of(vqe_run: StoredRun) -> None:
+def test_the_page_has_result_effort_and_provenance(vqe_run: StoredRun) -> None:
     result = vqe_run.result
     assert result is not None
     text = Page(render_report(vqe_run)).text
@@ -92,13 +92,13 @@ def test_a_page_says_the_answer_and_what_it_came_of(vqe_run: StoredRun) -> None:
     ],
     indirect=["kept"],
 )
-def test_a_page_of_every_kind_of_run_says_what_it_has(kept: StoredRun, said: tuple[str, ...]) -> None:
+def test_the_page_of_every_kind_of_run_has_its_content(kept: StoredRun, said: tuple[str, ...]) -> None:
     text = Page(render_report(kept)).text
     assert [each for each in said if each not in text] == []
 
 
 @pytest.mark.parametrize("kept", ["qaoa"], indirect=True)
-def test_a_page_holds_a_run_against_its_plan(kept: StoredRun) -> None:
+def test_the_page_compares_a_run_with_its_plan(kept: StoredRun) -> None:
     planned, result = compare_with_plan(kept), kept.result
     assert planned is not None
     assert result is not None
@@ -119,7 +119,7 @@ def test_a_script_has_no_plan(kept: StoredRun, rows: int) -> None:
 
 
 def hostile(value: Any) -> Any:
-    """The same, every text in it hostile, but for what must be a name of ours."""
+    """Replace every text by a hostile one, except values that must be known names."""
     if isinstance(value, dict):
         return {name: each if name in ("phase", "status") else hostile(each) for name, each in value.items()}
     if isinstance(value, list):
@@ -146,7 +146,7 @@ def test_names_and_reasons_with_html_in_them_are_only_text(kept: StoredRun) -> N
     assert found.text.count(HOSTILE) >= 8
 
 
-def test_the_page_of_five_thousand_jobs_is_bounded_and_says_what_it_left_out(vqe_run: StoredRun) -> None:
+def test_the_page_of_five_thousand_jobs_is_bounded_and_states_what_it_leaves_out(vqe_run: StoredRun) -> None:
     run = long_run(vqe_run, 5000)
     page = render_report(run)
     assert len(page.encode()) < MOST_BYTES / 5
@@ -159,7 +159,7 @@ def test_the_page_of_five_thousand_jobs_is_bounded_and_says_what_it_left_out(vqe
     assert dict(content.effort)["Jobs"] == "5,000"
 
 
-def test_a_run_of_which_only_the_result_was_kept_still_has_a_report(vqe_run: StoredRun) -> None:
+def test_a_pruned_run_still_has_a_report(vqe_run: StoredRun) -> None:
     stripped = replace(
         vqe_run, rounds=lambda: iter(()), spans={}, pings=(), events=[Event(0, 1.0, PRUNED, {"rounds": 4})]
     )

@@ -1,4 +1,4 @@
-"""What it says of a repetition: identical, within error bars, or not."""
+"""Verdicts on a repetition: identical, within or outside error bars."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_every_point_of_a_scan_is_compare_runs(kept: StoredRun) -> None:
     assert not found.agrees
 
 
-def test_other_counts_are_said(vqe_run: StoredRun) -> None:
+def test_different_counts_are_reported(vqe_run: StoredRun) -> None:
     first, *rest = vqe_run.rounds()
     job, *others = first.jobs
     fewer = replace(first, jobs=(replace(job, counts=others[0].counts), *others))
