@@ -66,8 +66,8 @@ class Run:
         self.billed = math.fsum(entry["price"] or 0.0 for entry in self.books["entries"])
 
 
-# Random numbers do not change the requests of these: an exact target, fixed angles, or a search of a stated length whose
-# result is precise enough at once. The first four are the short form.
+# Random numbers do not change the requests of these: an exact target, fixed angles, or a search of a stated length
+# whose result is precise enough at once. The first four are the short form.
 DETERMINISTIC: list[tuple[str, str, dict[str, Any]]] = [
     ("vqe", "h2", {"target": "ionq.simulator", "seed": 7}),
     ("qaoa", "petersen", {"shots": 25_000, "target": "rigetti.sim.qvm"}),
