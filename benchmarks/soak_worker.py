@@ -79,14 +79,14 @@ def _deploy(api_url: str) -> None:
     from prefect.utilities.callables import parameter_schema
     from prefect.workers.process import ProcessWorker
 
+    from hybridloop.flows import load_flow
     from hybridloop.flows.housekeeping import housekeeping
-    from hybridloop.flows.registry import FLOWS
 
     template = ProcessWorker.get_default_base_job_template()
     with SyncPrefectClient(api_url) as client:
         client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
         for name, every_s in EVERY_S.items():
-            flow = housekeeping if name == "housekeeping" else FLOWS[name]
+            flow = housekeeping if name == "housekeeping" else load_flow(name)
             schedule = DeploymentScheduleCreate(schedule=IntervalSchedule(interval=timedelta(seconds=every_s)))
             client.create_deployment(
                 client.create_flow(flow),

@@ -64,7 +64,7 @@ def end_at_once(journal: Journal, order: Mapping[str, Any]) -> None:
 
 def point_process() -> int:
     """In the place of a process that runs points."""
-    sys.stdin.readline()  # the greeting
+    sys.stdin.readline()  # the configuration
     with open_journal() as journal:
         for line in sys.stdin:
             end_at_once(journal, json.loads(line))
@@ -114,12 +114,14 @@ class Meter:
 
 def led(points: int, name: str, execution: Any) -> list[Bound]:
     """Lead a sweep whose runs are no-ops."""
-    from hybridloop.flows.sweep_execution.scheduler import swept
+    from hybridloop.flows.sweep_execution.scheduler import run_points
 
     meter = Meter()
     with open_journal() as journal:
         cpu, began = time.process_time(), time.perf_counter()
-        rows, _ = swept(points_of(spec_of(points, name)), execution(journal), journal, HERE, attempts=1, on_point=meter)
+        rows, _ = run_points(
+            points_of(spec_of(points, name)), execution(journal), journal, HERE, attempts=1, on_point=meter
+        )
         cpu, wall = time.process_time() - cpu, time.perf_counter() - began
     if any(row["status"] != "converged" for row in rows) or len(rows) != points:
         raise RuntimeError(f"{name}: of {points} points {rows[:1]} …")
@@ -132,10 +134,10 @@ def led(points: int, name: str, execution: Any) -> list[Bound]:
 
 def in_processes(points: int) -> list[Bound]:
     """Points in processes of this machine."""
-    from hybridloop.flows.sweep_execution.process_pool import PointPool
+    from hybridloop.flows.sweep_execution.process_pool import ProcessPool
 
     command = (sys.executable, "-m", "benchmarks.sweep", "--point-process")
-    pool = PointPool(2, os.environ, {}, command)
+    pool = ProcessPool(2, os.environ, {}, command)
     try:
         return led(points, "processes", lambda _: pool)
     finally:
@@ -149,7 +151,7 @@ def on_workers(points: int) -> list[Bound]:
 
     from hybridloop.flows.lifecycle.deployments import Deployment
     from hybridloop.flows.qaoa import qaoa
-    from hybridloop.flows.sweep_execution.deployment_pool import Deployed
+    from hybridloop.flows.sweep_execution.deployment_pool import DeploymentPool
 
     with SyncClientContext.get_or_create() as context:  # as in a flow
         client = context.client
@@ -162,7 +164,7 @@ def on_workers(points: int) -> list[Bound]:
                 return led(
                     points,
                     "workers",
-                    lambda journal: Deployed(client, asked, journal, HERE, size=AT_ONCE, tag="sweep:workers"),
+                    lambda journal: DeploymentPool(client, asked, journal, HERE, size=AT_ONCE, tag="sweep:workers"),
                 )
             finally:
                 process.kill()

@@ -39,10 +39,6 @@ NAMES: Mapping[str, Mapping[str, str]] = {
         "end_without_angles": "stop_without_angles",
         "lost_beyond_repair": "missing_points_error",
         "one_more_repeat": "count_repeat",
-        "reading_of": "point_estimate_from_json",
-        "reading_row": "point_estimate_to_json",
-        "stop_of": "stop_from_json",
-        "stop_row": "stop_to_json",
     },
     "hybridloop.algorithms.outcome": {"Progress": "RoundProgress"},
     "hybridloop.algorithms.rounds": {
@@ -60,6 +56,7 @@ NAMES: Mapping[str, Mapping[str, str]] = {
         "Search": "OptimizerSpec",
     },
     "hybridloop.api": {"keep_house": "hybridloop.api.algorithms:run_housekeeping"},
+    "hybridloop.environment": {"prefect": "running_prefect", "workspace_called": "resolve_workspace"},
     "hybridloop.flows.context": {
         "OnProgress": f"{_CALLER}:OnProgress",
         "TAG": f"{_CALLER}:TAG",
@@ -67,8 +64,14 @@ NAMES: Mapping[str, Mapping[str, str]] = {
         "tasks_untagged": f"{_CALLER}:tasks_untagged",
         "workspace_of_run": f"{_CALLER}:find_workspace",
     },
-    "hybridloop.flows.results": {"Account": "RunEffort", "SessionRecord": "SessionSummary"},
-    "hybridloop.flows.settings": {"Unattended": "AutoResume"},
+    "hybridloop.flows.results": {"SessionRecord": "SessionSummary"},
+    "hybridloop.flows.settings": {
+        "Unattended": "AutoResume",
+        **{
+            f"{name}Name": f"hybridloop.settings.algorithms:{name}Name"
+            for name in ("Allocation", "Grouping", "Mixer", "Objective", "Pool")
+        },
+    },
     "hybridloop.sessions.budget": {"settled": "settled_amounts", "without_effect": "ineffective_caps_warning"},
     "hybridloop.sessions.service_clock": {"AWAY_S": "RECONNECT_LIMIT_S", "LOOK_S": "EVENT_POLL_S"},
     "hybridloop.sessions.workspace": {"connection_of": "connection_string_of"},

@@ -9,8 +9,8 @@ from typing import Any
 
 from qiskit import QuantumCircuit
 
+from hybridloop.flows import load_flow
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
-from hybridloop.flows.registry import FLOWS
 from hybridloop.journal import Journal, journal_url, open_journal
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.reports.bundle.archive import write_bundle
@@ -40,7 +40,7 @@ def write_bundles(emulator: Emulator, folder: Path) -> None:
     for name, (algorithm, problem, values) in RUNS.items():
         key = f"kept-{name}"
         with caller_context(CallerContext(emulator.workspace(key))):
-            FLOWS[algorithm](problem, settings_for(algorithm, values), key)
+            load_flow(algorithm)(problem, settings_for(algorithm, values), key)
         with open_journal() as journal:
             write_bundle(load_run(journal, key), folder / f"{name}.zip")
     for mode in (KeepAliveMode.PING, KeepAliveMode.RENEW):

@@ -21,7 +21,7 @@ from tests.paths import ROOT
 FORMER = {
     "algorithms.optimizer": (
         "MOST_REPEATS JSON Reading Stop Optimizer AsksOverlaps checked_start checked_frequencies end_without_angles "
-        "lost_beyond_repair one_more_repeat reading_row reading_of stop_row stop_of"
+        "lost_beyond_repair one_more_repeat"
     ),
     "algorithms.searches": "ENDINGS Outset Search SEARCHES",
     "algorithms.rounds": "Counts Lost Unreadable Measured RunRound CountedRounds points_of run_round_on",
@@ -29,7 +29,7 @@ FORMER = {
     "api": "keep_house",
     "environment": "workspace_called default_workspace prefect",
     "flows.context": "Update TAG OnProgress tasks_untagged workspace_of_run",
-    "flows.results": "CHEMICAL_ACCURACY SessionRecord Account RunResult",
+    "flows.results": "CHEMICAL_ACCURACY SessionRecord RunResult",
     "flows.settings": (
         "LIMITS MAX_CIRCUIT_BYTES MAX_PROBLEM_BYTES SETTINGS AdaptSettings AllocationName AnsatzName Duration "
         "EnergySettings GroupingName MappingName MitigationName MixerName ObjectiveName OptimizerName PoolName "

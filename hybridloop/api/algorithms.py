@@ -1,4 +1,4 @@
-"""The public functions that run algorithms: flows called as functions, which start what is missing."""
+"""Public functions that run algorithms, sweeps and housekeeping: flows called as functions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from hybridloop.api.environment import prefect, workspace_called
+from hybridloop.api.environment import flow_environment
 from hybridloop.api.options import AdaptOptions, QaoaOptions, RqaoaOptions, VqdOptions, VqeOptions
 from hybridloop.api.progress import combine_callbacks
 from hybridloop.api.runs import run
@@ -33,14 +33,14 @@ def vqe(problem: str | Path | ProblemText, **options: Unpack[VqeOptions]) -> Run
     - `run_key`: a name for the run. The run of that name is resumed, if there is one; if it is finished, its stored
       result is returned.
     - `workspace`: the SDK's Workspace, or the name of a saved block (`hybridloop.blocks`). Without it,
-      AZURE_QUANTUM_CONNECTION_STRING names the workspace; else a local service is used, and started if need be.
+      AZURE_QUANTUM_CONNECTION_STRING names the workspace; else a local service is used, and started if needed.
     - `callback(round, point, value, standard_error)`: called after each measured round.
     - `on_progress(update)`: called after each measured round with a `hybridloop.RoundUpdate`.
 
     `ansatz` may be a Qiskit circuit. An exception of a callback ends the run with CallbackFailed; it can be resumed. In
     a notebook the run is displayed while it is under way. A stopped or parked run returns a result without a value.
-    Raises InputError before anything is started, RunBusy where another process holds the run, ServiceError for trouble
-    of the service.
+    Raises InputError before anything is started, RunBusy if another process holds the run, ServiceError for errors of
+    the service.
     """
     return _run("vqe", read_problem(problem), options)
 
@@ -48,8 +48,8 @@ def vqe(problem: str | Path | ProblemText, **options: Unpack[VqeOptions]) -> Run
 def adapt(problem: str | Path | ProblemText, **options: Unpack[AdaptOptions]) -> RunResult:
     """Find a molecule's ground-state energy (hartree) by ADAPT-VQE, with a circuit that grows operator by operator.
 
-    The result's `table` has the operators. The options are the fields of `hybridloop.AdaptSettings`, and those that
-    `vqe` has besides.
+    The result's `table` has the operators. The options are the fields of `hybridloop.AdaptSettings`, and the
+    other four of `vqe`.
     """
     return _run("adapt", read_problem(problem), options)
 
@@ -58,7 +58,7 @@ def vqd(problem: str | Path | ProblemText, **options: Unpack[VqdOptions]) -> Run
     """Find a molecule's lowest energy levels (hartree) by variational quantum deflation.
 
     The result's `table` has the levels; its value is the ground state's energy. The options are the fields of
-    `hybridloop.VqdSettings`, and those that `vqe` has besides.
+    `hybridloop.VqdSettings`, and the other four of `vqe`.
     """
     return _run("vqd", read_problem(problem), options)
 
@@ -78,7 +78,7 @@ def qaoa(problem: str | Path | ProblemText, **options: Unpack[QaoaOptions]) -> R
 
     `problem` is a built-in name (`hybridloop problems`) or a file: edge list, GraphML, node-link JSON, or JSON with a
     QUBO, an Ising model, numbers to partition or a portfolio. The options are the fields of `hybridloop.QaoaSettings`,
-    and those that `vqe` has besides.
+    and the other four of `vqe`.
     """
     return _run("qaoa", read_problem(problem), options)
 
@@ -86,7 +86,7 @@ def qaoa(problem: str | Path | ProblemText, **options: Unpack[QaoaOptions]) -> R
 def rqaoa(problem: str | Path | ProblemText, **options: Unpack[RqaoaOptions]) -> RunResult:
     """Find a good assignment of a binary problem by recursive QAOA, one job a round; see `qaoa`.
 
-    The options are the fields of `hybridloop.RqaoaSettings`, and those that `vqe` has besides.
+    The options are the fields of `hybridloop.RqaoaSettings`, and the other four of `vqe`.
     """
     return _run("rqaoa", read_problem(problem), options)
 
@@ -100,44 +100,39 @@ def sweep(
 ) -> SweepResult:
     """Run many points, a grid or list of settings and problems, each as a flow run with its own session.
 
-    `spec` is a YAML file, or a mapping with the fields of `hybridloop.SweepSpec`; `changes` replace some of them, for
-    example `max_sessions=3`. Problems may be files, folders and patterns. Points run on the workers of the algorithm's
-    deployment where some are online, else in processes on this machine. Finished points are not run again. `on_point`
-    is called with each point's row. The result is one table; a failed point is a row of it, and stops no other. Raises
-    InputError before anything is started.
+    `spec` is a YAML file, or a mapping with the fields of `hybridloop.SweepSpec`; `changes` replace fields, for example
+    `max_sessions=3`. Problems may be files, folders and patterns. Points run on the workers of the algorithm's
+    deployment if some are online, else in processes on this machine. Finished points are not run again. `on_point` is
+    called with each point's row. A failed point is a row of the result, and does not stop the others. Raises InputError
+    before anything is started.
     """
     from hybridloop.api.sweep import read_sweep
 
     valid = read_sweep(spec, **changes)
-    resolved_workspace = workspace_called(workspace)
-    with prefect():
-        from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
+    with flow_environment(workspace) as caller:
         from hybridloop.flows.sweep import sweep as flow
-        from hybridloop.flows.sweep import told_of_points
 
-        with caller_context(CallerContext(resolved_workspace)), told_of_points(on_point) as given_back:
-            try:
-                result: SweepResult = flow(valid, workspace if isinstance(workspace, str) else None)
-                return result
-            except Exception as error:
-                if not given_back:
-                    raise
-                _log.warning("Prefect could not store the end of the sweep, which is complete: %s", error)
-                return given_back[0]
+        caller.on_point = on_point
+        try:
+            result: SweepResult = flow(valid, workspace if isinstance(workspace, str) else None)
+        except Exception as error:
+            if caller.end is None:
+                raise
+            _log.warning("Prefect could not store the end of the sweep, which is finished: %s", error)
+            result = caller.end  # type: ignore[assignment]  # a sweep leaves nothing else there
+        return result
 
 
 def run_housekeeping(*, workspace: str | Any | None = None) -> dict[str, str]:
-    """Run the housekeeping flow once; return what was done with each session and run, by the run's key.
+    """Run the housekeeping flow once; return the outcome for each changed session and run, by the run's key.
 
-    It closes sessions that dead runs left open, resumes parked runs whose jobs are done, and those left to it.
+    It closes sessions that dead runs left open, and resumes parked runs whose jobs are done and runs that were left to
+    it.
     """
-    resolved_workspace = workspace_called(workspace)
-    with prefect():
+    with flow_environment(workspace):
         from hybridloop.flows.housekeeping import housekeeping
-        from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 
-        with caller_context(CallerContext(resolved_workspace)):
-            return housekeeping(workspace=workspace if isinstance(workspace, str) else None)
+        return housekeeping(workspace=workspace if isinstance(workspace, str) else None)
 
 
 def _run(algorithm: str, problem: ProblemText, options: Mapping[str, Any]) -> RunResult:

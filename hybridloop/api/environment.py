@@ -1,67 +1,79 @@
-"""What a call finds around it, or starts: a workspace, and Prefect with a server."""
+"""Environment of a flow call: a workspace, and Prefect with a server; both are started if needed."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hybridloop import local_stack as stack
 from hybridloop.errors import ServiceUnreachable
 
+if TYPE_CHECKING:
+    from hybridloop.flows.lifecycle.caller_context import CallerContext
 
-def workspace_called(workspace: str | Any | None) -> Any:
-    """The SDK's workspace as it is, that of a saved block by the block's name, or for None the default one.
 
-    For a name Prefect's server is asked, and started if need be. Raises InputError where it has no such block.
+def resolve_workspace(workspace: str | Any | None) -> Any:
+    """Return the SDK's workspace: the given one, that of the saved block of this name, or for None the default one.
+
+    A name is looked up on the Prefect server, which is started if needed. Raises InputError for an unknown block.
     """
     if workspace is None:
         return default_workspace()
     if not isinstance(workspace, str):
         return workspace
-    with prefect():
+    with running_prefect():
         from hybridloop.blocks import load_workspace
 
         return load_workspace(workspace)
 
 
 def default_workspace() -> Any:
-    """The workspace of AZURE_QUANTUM_CONNECTION_STRING, else the local service, which is started if need be."""
+    """Return the workspace of AZURE_QUANTUM_CONNECTION_STRING, else the local service, which is started if needed."""
     from hybridloop.azure.workspace import LocalService, connect, connect_from_environment
 
-    if (named := connect_from_environment()) is not None:
-        return named
+    if (workspace := connect_from_environment()) is not None:
+        return workspace
     emulator = stack.ensure_emulator()
     os.environ.update(emulator.environment)
     return connect(LocalService(emulator.url + "/", emulator.api_key))
 
 
 @contextmanager
-def prefect() -> Iterator[None]:
-    """Prefect with a server: that of the flow run around us; else the user's own; else ours, started if need be."""
+def running_prefect() -> Iterator[None]:
+    """Use Prefect with a server: the surrounding flow run's, else the user's, else ours, which is started if needed."""
     if stack.is_in_flow_run():
         yield
         return
     server = stack.ensure_prefect()
     for name, value in stack.QUIET.items():
         os.environ.setdefault(name, value)
-    os.environ.update(server.environment)  # whole: half of it would name our server and another's settings
+    os.environ.update(server.environment)  # all of it: a part would mix our server with the settings of another
     try:
         with stack.run_flows_on(server):
             yield
     except Exception as error:
-        if not _is_prefects(error):
+        from httpx import HTTPError
+
+        # errors of Prefect's client; the quantum service is reached through another library
+        if not isinstance(error, HTTPError) and not (
+            type(error) is RuntimeError and "Failed to reach API" in str(error)
+        ):
             raise
         raise ServiceUnreachable(
             f"the Prefect server at {server.api_url} failed: {error}",
-            "A session that was open has been closed; jobs that were accepted run on and are billed.",
-            "`hybridloop status` shows the server; yours is what PREFECT_API_URL or the active profile names.",
+            "The session was closed if one was open; jobs that were accepted run on and are billed.",
+            "`hybridloop status` shows the server; PREFECT_API_URL or the active profile names your own.",
         ) from error
 
 
-def _is_prefects(error: Exception) -> bool:
-    """Whether Prefect's own client raised it; the quantum service is spoken to over another library."""
-    from httpx import HTTPError
+@contextmanager
+def flow_environment(workspace: str | Any | None) -> Iterator[CallerContext]:
+    """Provide the flow calls of the block with a workspace and Prefect; the context is for the caller's values."""
+    sdk_workspace = resolve_workspace(workspace)
+    with running_prefect():
+        from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 
-    return isinstance(error, HTTPError) or (type(error) is RuntimeError and "Failed to reach API" in str(error))
+        with caller_context(CallerContext(sdk_workspace)) as caller:
+            yield caller

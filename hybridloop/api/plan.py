@@ -1,4 +1,4 @@
-"""What a run would take, before it is started: the public function."""
+"""Public function that estimates a run before it is started."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hybridloop.api.environment import workspace_called
+from hybridloop.api.environment import resolve_workspace
 from hybridloop.azure.targets import find_target
 from hybridloop.errors import InputError
 from hybridloop.preparation.checks import check_problem, find_measuring_target
@@ -29,23 +29,22 @@ def plan(
     compare: Sequence[str] | Literal["all"] = (),
     **settings: Any,
 ) -> Plan:
-    """What `hybridloop.vqe(problem, **settings)`, or its like, would take: rounds, jobs, shots, price, time.
+    """Estimate rounds, jobs, shots, price and time of `hybridloop.vqe(problem, **settings)` or another algorithm.
 
     `algorithm` is vqe, adapt, vqd, scan, qaoa or rqaoa; `problem` and settings are as for that function. The algorithm
-    is driven over an ideal machine in this process, for a few seeds; nothing is submitted, and no session opened. The
-    workspace is asked which targets it has, and for their queues. `compare` names targets to plan for as well ("all":
-    those of whose counts something can be made). Raises InputError for what a run would refuse, ServiceError.
+    runs on an ideal simulator in this process, for a few seeds; no session is opened, and nothing is submitted. The
+    workspace is asked for its targets and their queues. `compare` names further targets to plan for ("all": those
+    whose counts an algorithm can use). Raises InputError for what a run would refuse, and ServiceError.
     """
     if algorithm not in SETTINGS:
         near = difflib.get_close_matches(algorithm, SETTINGS, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(SETTINGS)}."
         raise InputError("algorithm", f"there is no algorithm {algorithm!r}", hint)
     valid = resolve_settings(algorithm, Layer(CALL, settings)).settings
-    text = _scan(problem) if algorithm == "scan" else _one(problem)
-    return plan_in(workspace, algorithm, text, valid, compare=compare)
+    return plan_in_workspace(workspace, algorithm, _read(algorithm, problem), valid, compare=compare)
 
 
-def plan_in(
+def plan_in_workspace(
     workspace: str | Any | None,
     algorithm: str,
     problem: ProblemText,
@@ -53,7 +52,7 @@ def plan_in(
     *,
     compare: Sequence[str] | Literal["all"] = (),
 ) -> Plan:
-    """The same of settings that are checked already; what can be refused is, before a workspace is looked for."""
+    """Estimate a run with checked settings; invalid input is refused before a workspace is looked up."""
     find_measuring_target(settings.target)
     check_problem(algorithm, problem)
     for name in () if compare == ALL else compare:
@@ -62,19 +61,15 @@ def plan_in(
     from hybridloop.azure.workspace import is_local
     from hybridloop.estimate.planner import TargetStatuses, comparable_targets, plan_run
 
-    at = workspace_called(workspace)
-    statuses = TargetStatuses(target_statuses(at), is_local(at))
-    wanted = comparable_targets() if compare == ALL else tuple(compare)
-    return plan_run(algorithm, problem, settings, statuses=statuses, compare=wanted)
+    sdk_workspace = resolve_workspace(workspace)
+    statuses = TargetStatuses(target_statuses(sdk_workspace), is_local(sdk_workspace))
+    targets = comparable_targets() if compare == ALL else tuple(compare)
+    return plan_run(algorithm, problem, settings, statuses=statuses, compare=targets)
 
 
-def _one(problem: str | Path | ProblemText | Sequence[str | Path | ProblemText]) -> ProblemText:
+def _read(algorithm: str, problem: str | Path | ProblemText | Sequence[str | Path | ProblemText]) -> ProblemText:
+    if algorithm == "scan" and not isinstance(problem, ProblemText):
+        return read_scan([problem] if isinstance(problem, str | Path) else problem)
     if isinstance(problem, str | Path | ProblemText):
         return read_problem(problem)
-    raise InputError("problem", "several were given, where one is planned for", "Plan a scan, or each by itself.")
-
-
-def _scan(problems: str | Path | ProblemText | Sequence[str | Path | ProblemText]) -> ProblemText:
-    if isinstance(problems, ProblemText):
-        return problems
-    return read_scan([problems] if isinstance(problems, str | Path) else problems)
+    raise InputError("problem", "several problems are given, one is needed", "Plan a scan, or each by itself.")

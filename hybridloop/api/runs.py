@@ -1,4 +1,4 @@
-"""Start or resume a run, from Python and from the command line, with everything it needs started around it."""
+"""Start or resume a run, from Python and from the command line, with the services that it needs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from hybridloop.api.environment import prefect, workspace_called
+from hybridloop.api.environment import flow_environment
 from hybridloop.api.progress import show_progress
 from hybridloop.errors import InputError, RunCancelled
 from hybridloop.preparation import prepare
@@ -33,36 +33,33 @@ def run(
     on_progress: Callable[[RoundUpdate], None] | None = None,
     feed: LiveFeed | None = None,
 ) -> RunResult:
-    """Resume the run of that key, else start a new one; see `hybridloop.vqe`. `feed` is for a live view."""
+    """Resume the run of that key, or start a new one; see `hybridloop.vqe`. `feed` is for a live view."""
     settings = resolved.settings
     # only Prefect's server knows the workspace of a saved block
     block = workspace if isinstance(workspace, str) else None
     with show_progress(algorithm, problem.name, settings.target, feed) as feed:
-        stored = None
         if run_key is not None and block is None:
             stored = _stored_result(algorithm, problem, settings, run_key, workspace)
-        if stored is not None:
-            feed.end(stored.status, stored.reason)
-            return stored
-        # input that no run can use is refused before anything is started
+            if stored is not None:
+                feed.end(stored.status, stored.reason)
+                return stored
+        # invalid input is refused before anything is started
         seed = secrets.randbits(63) if settings.seed is None else settings.seed
         prepared = prepare(algorithm, problem, settings, seed)
-        resolved_workspace = workspace_called(workspace)
-        with prefect():
-            from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
-            from hybridloop.flows.registry import FLOWS
+        with flow_environment(workspace) as caller:
+            from hybridloop.flows import load_flow
 
-            context = CallerContext(resolved_workspace, on_progress, prepared, feed, resolved.sources)
-            with caller_context(context) as caller:
-                try:
-                    result: RunResult = FLOWS[algorithm](problem, settings, run_key, block)
-                except Exception as error:
-                    if isinstance(caller.end, RunCancelled):
-                        raise caller.end from error
-                    if caller.end is None:
-                        raise
-                    _log.warning("Prefect could not store the end of the run, which is complete: %s", error)
-                    result = caller.end  # type: ignore[assignment]  # an algorithm's run leaves no other error there
+            caller.on_progress, caller.feed = on_progress, feed
+            caller.prepared, caller.sources = prepared, resolved.sources
+            try:
+                result: RunResult = load_flow(algorithm)(problem, settings, run_key, block)
+            except Exception as error:
+                if isinstance(caller.end, RunCancelled):
+                    raise caller.end from error
+                if caller.end is None:
+                    raise
+                _log.warning("Prefect could not store the end of the run, which is finished: %s", error)
+                result = caller.end  # type: ignore[assignment]  # an algorithm's run leaves no other error there
         feed.end(result.status, result.reason)
         return result
 
@@ -75,7 +72,7 @@ def resume(
     on_progress: Callable[[RoundUpdate], None] | None = None,
     feed: LiveFeed | None = None,
 ) -> RunResult:
-    """Resume the run of a key (or of the beginning of its uid), with other limits if some are given; see `vqe`."""
+    """Resume the run of a key or uid prefix, with other limits if given; see `vqe`."""
     from hybridloop.journal import open_journal
     from hybridloop.runs.lookup import problem_of, settings_of
 
@@ -104,9 +101,9 @@ def resume(
 def _stored_result(
     algorithm: str, problem: ProblemText, settings: RunSettings, run_key: str, workspace: Any | None
 ) -> RunResult | None:
-    """Return the result of a finished run; None where there is something to do.
+    """Return the result of a finished run; None if the run is unfinished or new.
 
-    Raises InputError where its settings differ, and RunBusy where another process holds it, before much is imported.
+    Raises InputError if its settings differ, and RunBusy if another process holds it, before much is imported.
     """
     from hybridloop.journal import check_key, open_journal
     from hybridloop.runs.holding import withdraw_stop

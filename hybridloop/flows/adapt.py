@@ -1,10 +1,10 @@
-"""The ground-state energy of a molecule by ADAPT-VQE, in a run that outlives its process."""
+"""ADAPT-VQE flow: a molecule's ground-state energy, with a circuit that grows operator by operator."""
 
 from __future__ import annotations
 
 from prefect import flow
 
-from hybridloop.flows.lifecycle.hooks import close_what_is_left
+from hybridloop.flows.lifecycle.hooks import close_open_session
 from hybridloop.flows.lifecycle.run import run_in_flow
 from hybridloop.runs.result import RunResult
 from hybridloop.settings import AdaptSettings, ProblemText, RunKey, WorkspaceName
@@ -16,18 +16,18 @@ DEFAULTS = AdaptSettings()
     name="adapt",
     flow_run_name="adapt-{problem.name}",
     persist_result=False,
-    on_crashed=[close_what_is_left],
-    on_cancellation=[close_what_is_left],
+    on_crashed=[close_open_session],
+    on_cancellation=[close_open_session],
 )
 def adapt(
     problem: ProblemText, settings: AdaptSettings = DEFAULTS, run_key: RunKey = None, workspace: WorkspaceName = None
 ) -> RunResult:
-    """Grow a circuit for a molecule's ground state in a run of one session at a time, closed however the run ends.
+    """Find a molecule's ground-state energy by ADAPT-VQE, in one session at a time, closed however the run ends.
 
     Args:
-        problem: a molecule: a built-in's name, or a text.
-        settings: what is done, how far it may go, and what is done when something fails.
-        run_key: a name for the run, and the run of that name is gone on with; left out: one is made up.
-        workspace: the workspace's saved block; left out: what the environment of whoever runs it names.
+        problem: a molecule, as a built-in name or a text.
+        settings: the algorithm's settings, caps and failure policy.
+        run_key: the run's key; a run that has it is resumed. By default a new key is generated.
+        workspace: name of the workspace's saved block. By default the workspace of the environment.
     """
     return run_in_flow("adapt", problem, settings, run_key, workspace)

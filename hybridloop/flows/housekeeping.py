@@ -1,7 +1,4 @@
-"""A flow for a schedule: closes what dead runs left open, goes on with runs that wait for it, forgets old ones.
-
-Which runs housekeeping goes on with: those that wait for nothing any more, as each run's settings say.
-"""
+"""Housekeeping flow, for a schedule: close orphaned sessions, resume runs, prune old runs."""
 
 from __future__ import annotations
 
@@ -19,35 +16,35 @@ from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.listing import open_client, unavailable_targets
 from hybridloop.azure.workspace import identity_of
 from hybridloop.errors import HybridloopError, JournalDamaged, RunBusy
+from hybridloop.flows import load_flow
 from hybridloop.flows.lifecycle.caller_context import TAG, find_workspace, tasks_untagged
-from hybridloop.flows.lifecycle.dead_flow_runs import mark_zombies, started_again, was_cancelled
-from hybridloop.flows.registry import FLOWS
+from hybridloop.flows.lifecycle.dead_flow_runs import mark_dead_flow_runs, restart_flow_run, was_cancelled
 from hybridloop.journal import Event, Journal, RunRecord, open_journal
 from hybridloop.runs.holding import OUTAGE
 from hybridloop.runs.lookup import RESUMED, flow_runs_of, limits_given, problem_of, recorded_settings, settings_of
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.statuses import FINISHED
-from hybridloop.settings import AutoResume, Duration, WorkspaceName, parse_duration
+from hybridloop.settings import SETTINGS, AutoResume, Duration, WorkspaceName, parse_duration
 from hybridloop.settings.renamed import accept_former_names
 from hybridloop.tasks.orphans import close_orphaned_sessions, is_held, unfinished_jobs
 from hybridloop.tasks.pruning import PruningResult, forget_old
 from hybridloop.tasks.submission.jobs import TERMINAL
 
-IN_VAIN = 3  # times that a run is gone on with by housekeeping without one more round measured
-LOOKED_AT = frozenset({"parked", "interrupted", "failed"})
+MAX_VAIN_RESUMES = 3  # resumes by housekeeping without a new round
+CANDIDATES = frozenset({"parked", "interrupted", "failed"})
 
 
 def auto_resume_of(record: RunRecord, events: Sequence[Event]) -> AutoResume:
-    """Return the early ends from which a run is resumed automatically, as its settings were last given."""
+    """Return the early ends after which a run is resumed automatically, by the settings last given."""
     name = "resume_automatically"
     given = limits_given(events).get(name, recorded_settings(record).get(name))
     return AutoResume.PARKED if given is None else AutoResume(given)
 
 
-def why_not(record: RunRecord, events: Sequence[Event], *, rounds: Callable[[], int]) -> str | None:
-    """Why a run that nobody holds is left alone, or None: it is to be gone on with as soon as its jobs are done.
+def reason_to_skip(record: RunRecord, events: Sequence[Event], *, rounds: Callable[[], int]) -> str | None:
+    """Return the reason not to resume a run without an owner; None if it can resume once its jobs are done.
 
-    `rounds` counts those that are measured. Somebody's own request is always met.
+    `rounds` counts the measured rounds. A run whose resumption was requested is always resumed.
     """
     if record.resume_requested:
         return None
@@ -60,21 +57,21 @@ def why_not(record: RunRecord, events: Sequence[Event], *, rounds: Callable[[], 
         case "failed" if mode is AutoResume.INTERRUPTED and _was_outage(events):
             pass
         case _:
-            return "its settings leave it to you"
-    before = [event.facts.get("rounds") for event in events if event.kind == RESUMED][-IN_VAIN:]
-    if record.status != "parked" and len(before) == IN_VAIN and before == [rounds()] * IN_VAIN:
-        return f"it was gone on with {IN_VAIN} times, and came no further"
+            return "its settings do not allow automatic resumption"
+    resumed_at = [event.facts.get("rounds") for event in events if event.kind == RESUMED][-MAX_VAIN_RESUMES:]
+    if record.status != "parked" and len(resumed_at) == MAX_VAIN_RESUMES and set(resumed_at) == {rounds()}:
+        return f"it was resumed {MAX_VAIN_RESUMES} times without a new round"
     return None
 
 
 def _was_outage(events: Sequence[Event]) -> bool:
-    """Whether what ended the run last was the service or its target being away."""
-    telling = [event.kind for event in events if event.kind in (RESUMED, OUTAGE)]
-    return bool(telling) and telling[-1] == OUTAGE
+    """Return true if an outage of the service or the target ended the run last."""
+    kinds = [event.kind for event in events if event.kind in (RESUMED, OUTAGE)]
+    return kinds[-1:] == [OUTAGE]
 
 
 class HousekeepingSettings(BaseModel):
-    """What housekeeping does besides closing sessions and marking dead runs."""
+    """Settings of housekeeping; closing orphaned sessions and marking dead flow runs are always done."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -82,17 +79,17 @@ class HousekeepingSettings(BaseModel):
         default=True, description="resume runs as the settings of each say (resume_automatically)"
     )
     settle: Annotated[float, BeforeValidator(parse_duration, json_schema_input_type=float | str)] = Field(
-        60.0, ge=0, description="seconds that a crashed flow run is left to its worker before it is started again"
+        60.0, ge=0, description="seconds that a crashed flow run is left to its worker before it is restarted"
     )
     forget_after: Duration | None = Field(
-        None, description="age of runs that came to a result and are forgotten; left out: none", examples=["90d"]
+        None, description="age at which finished runs are deleted from the journal; left out: never", examples=["90d"]
     )
     keep_results: bool = Field(
-        default=True, description="keep results, settings and sessions of those, and forget only what was measured"
+        default=True, description="keep their results, settings and sessions, and delete only the measurements"
     )
     forget_unfinished_after: Duration | None = Field(
         None,
-        description="age of runs that ended early and are forgotten, their jobs in flight cancelled; left out: none",
+        description="age at which runs that ended early are deleted, their jobs in flight cancelled; left out: never",
         examples=["180d"],
     )
 
@@ -108,67 +105,67 @@ DEFAULTS = HousekeepingSettings()
 
 @flow(name="housekeeping", persist_result=False)
 def housekeeping(settings: HousekeepingSettings = DEFAULTS, workspace: WorkspaceName = None) -> dict[str, str]:
-    """Keep house: what became of each run that something was done with, by its key.
+    """Run housekeeping once; return the outcome by run key, for each run that was changed.
 
-    Flow runs of dead processes are marked, their sessions closed. Runs that wait for nothing any more are gone on with:
-    by their deployment's workers if they have one, else here, one after the other, each as a flow run of its own.
+    Flow runs of dead processes are marked and their sessions are closed. Runs that can resume are resumed: by workers
+    if they have a deployment, else in this process, one after the other, each as a flow run of its own.
 
     Args:
-        settings: what is done besides closing sessions and marking dead runs.
-        workspace: the workspace's saved block; left out: what the environment of whoever runs it names.
+        settings: optional steps, besides closing sessions and marking dead flow runs.
+        workspace: name of the workspace's saved block. By default the workspace of the environment.
     """
-    at = find_workspace(workspace)
+    sdk_workspace = find_workspace(workspace)
     with tasks_untagged(), open_journal() as journal:
-        became = mark_task(journal)
-        became |= sweep_task(journal, at)
+        outcomes = mark_dead_task(journal)
+        outcomes |= close_orphans_task(journal, sdk_workspace)
         if settings.resume_runs:
-            for record in due_task(journal, at):
-                became[record.key] = _gone_on(journal, record, settings.settle, workspace)
+            for record in find_resumable_task(journal, sdk_workspace):
+                outcomes[record.key] = _resume(journal, record, settings.settle, workspace)
         if settings.forget_after is not None or settings.forget_unfinished_after is not None:
-            forget_task(journal, at, settings)
-    return became
+            prune_task(journal, sdk_workspace, settings)
+    return outcomes
 
 
 @task(name="mark dead flow runs", cache_policy=NO_CACHE, persist_result=False)
-def mark_task(journal: Journal) -> dict[str, str]:
-    """Set the flow runs of dead processes to Crashed, or Cancelled."""
+def mark_dead_task(journal: Journal) -> dict[str, str]:
+    """Set the flow runs of dead processes to Crashed or Cancelled."""
     with get_client(sync_client=True) as client:
-        return mark_zombies(journal, client, now=time.time())
+        return mark_dead_flow_runs(journal, client, now=time.time())
 
 
-@task(name="sweep sessions", cache_policy=NO_CACHE, persist_result=False)
-def sweep_task(journal: Journal, workspace: Any) -> dict[str, str]:
+@task(name="close orphaned sessions", cache_policy=NO_CACHE, persist_result=False)
+def close_orphans_task(journal: Journal, workspace: Any) -> dict[str, str]:
     """Close the sessions of runs whose process is gone."""
-    return {orphan.run_key: orphan.done for orphan in close_orphaned_sessions(journal, workspace)}
+    return {closed.run_key: closed.done for closed in close_orphaned_sessions(journal, workspace)}
 
 
-@task(name="find runs to go on with", cache_policy=NO_CACHE, persist_result=False)
-def due_task(journal: Journal, workspace: Any) -> list[RunRecord]:
-    """The runs of this workspace that wait for nothing any more."""
-    here, now, log = identity_of(workspace), time.time(), get_run_logger()
-    looked_at = {record.uid: record for record in (*journal.runs_by_status(LOOKED_AT), *journal.runs_to_resume())}
-    away = cache(lambda: unavailable_targets(workspace))
-    due = []
+@task(name="find runs to resume", cache_policy=NO_CACHE, persist_result=False)
+def find_resumable_task(journal: Journal, workspace: Any) -> list[RunRecord]:
+    """Return the runs of this workspace that can resume now."""
+    identity, now, log = identity_of(workspace), time.time(), get_run_logger()
+    candidates = {record.uid: record for record in (*journal.runs_by_status(CANDIDATES), *journal.runs_to_resume())}
+    unavailable = cache(lambda: unavailable_targets(workspace))
+    resumable = []
     with open_client(workspace) as service:
-        for record in looked_at.values():
-            if record.settings.get("workspace") != here or is_held(record, now) or record.status in FINISHED:
+        for record in candidates.values():
+            if record.settings.get("workspace") != identity or is_held(record, now) or record.status in FINISHED:
                 continue
             try:
-                reason = why_not(record, journal.events(record.uid), rounds=partial(_rounds, journal, record))
-                reason = reason or _waits_for(journal, record, service, away)
-            except JournalDamaged as error:  # nobody can go on with it, which must keep no other from it
-                log.warning("run %s is left alone: %s", record.key, error)
+                reason = reason_to_skip(record, journal.events(record.uid), rounds=partial(_rounds, journal, record))
+                reason = reason or _pending_work(journal, record, service, unavailable)
+            except JournalDamaged as error:  # it must not keep other runs from being resumed
+                log.warning("run %s was skipped: %s", record.key, error)
                 continue
             if reason is None:
-                due.append(record)
+                resumable.append(record)
             else:
-                log.debug("run %s is left alone: %s", record.key, reason)
-    return due
+                log.debug("run %s was skipped: %s", record.key, reason)
+    return resumable
 
 
-@task(name="forget old runs", cache_policy=NO_CACHE, persist_result=False)
-def forget_task(journal: Journal, workspace: Any, settings: HousekeepingSettings) -> PruningResult:
-    """Forget old runs as the settings say, and give their room back to the disk."""
+@task(name="delete old runs", cache_policy=NO_CACHE, persist_result=False)
+def prune_task(journal: Journal, workspace: Any, settings: HousekeepingSettings) -> PruningResult:
+    """Delete old runs from the journal as the settings say, and return their disk space."""
     now = time.time()
     done = forget_old(
         journal,
@@ -178,7 +175,7 @@ def forget_task(journal: Journal, workspace: Any, settings: HousekeepingSettings
         keeps_results=settings.keep_results,
     )
     get_run_logger().info(
-        "%d run(s) forgotten, %d but for the result, %d job(s) cancelled, %d bytes given back; kept: %s",
+        "%d run(s) deleted, %d reduced to their result, %d job(s) cancelled, %d bytes freed; kept: %s",
         *(done.runs, done.stripped, done.cancelled_jobs, done.freed_bytes, done.kept or "none"),
     )
     return done
@@ -188,50 +185,50 @@ def _rounds(journal: Journal, record: RunRecord) -> int:
     return journal.progress(record.uid).rounds_complete
 
 
-def _waits_for(
-    journal: Journal, record: RunRecord, service: ServiceClient, away: Callable[[], Collection[str]]
+def _pending_work(
+    journal: Journal, record: RunRecord, service: ServiceClient, unavailable: Callable[[], Collection[str]]
 ) -> str | None:
-    """What a run would have to wait for at the service, unless somebody asked for it."""
+    """Return what a run waits for at the service; None if for nothing, or if its resumption was requested."""
     if record.resume_requested:
         return None
-    if record.target.lower() in away():
-        return "its target is away"
-    return None if record.status != "parked" or _are_done(journal, record, service) else "its jobs are not done"
+    if record.target.lower() in unavailable():
+        return "its target is unavailable"
+    if record.status != "parked":
+        return None
+    jobs = (service.find_job(job_id) for job_id in unfinished_jobs(journal, record.uid))
+    return None if all(job is None or job.get("status") in TERMINAL for job in jobs) else "its jobs are not done"
 
 
-def _are_done(journal: Journal, record: RunRecord, service: ServiceClient) -> bool:
-    """Whether nothing of the run is in flight at the service."""
-    found = (service.find_job(job_id) for job_id in unfinished_jobs(journal, record.uid))
-    return all(job is None or job.get("status") in TERMINAL for job in found)
-
-
-def _gone_on(journal: Journal, record: RunRecord, settle_s: float, workspace: str | None) -> str:
+def _resume(journal: Journal, record: RunRecord, settle_s: float, workspace: str | None) -> str:
     try:
-        present = journal.run(record.uid)  # those before it took their time
+        present = journal.run(record.uid)  # earlier runs of this loop may have taken long
         if is_held(present, time.time()) or present.status != record.status:
-            return "left: somebody else goes on with it"
-        if (done := _left_to_others(journal, record, settle_s)) is not None:
-            return done
-        flow_of_run = FLOWS[record.algorithm]
+            return "left: another process resumed it"
+        if (outcome := _delegate(journal, record, settle_s)) is not None:
+            return outcome
         with tags(TAG):
-            result: RunResult = flow_of_run(problem_of(record), settings_of(journal, record), record.key, workspace)
+            result: RunResult = load_flow(record.algorithm)(
+                problem_of(record), settings_of(journal, record), record.key, workspace
+            )
     except RunBusy as error:
         return f"left: it is held by {error.holder}"
-    except HybridloopError as error:  # the next run may fare better; this one's trouble is in its own flow run
-        get_run_logger().warning("run %s did not come to its end: %s", record.key, error)
+    except HybridloopError as error:  # it is stored with the run's own flow run; other runs may still resume
+        get_run_logger().warning("run %s failed: %s", record.key, error)
         return f"failed: {error}"
     return result.status
 
 
-def _left_to_others(journal: Journal, record: RunRecord, settle_s: float) -> str | None:
-    """What became of a run that is not for housekeeping itself to go on with; None: it is."""
+def _delegate(journal: Journal, record: RunRecord, settle_s: float) -> str | None:
+    """Leave a run to its deployment or its script; return the outcome, or None if it must be resumed here."""
     *_, last = flow_runs_of(journal, record)
+    is_algorithm = record.algorithm in SETTINGS
     with get_client(sync_client=True) as client:
-        # settings as they were, all of them: the deployment's own may be others by now
-        own = {"settings": settings_of(journal, record).model_dump(mode="json")} if record.algorithm in FLOWS else {}
-        told = {**own, "run_key": record.key}
-        if (done := started_again(client, record, last, told, now=time.time(), settle_s=settle_s)) is not None:
-            return done
+        # all settings as they were: the deployment's own may have changed
+        settings = {"settings": settings_of(journal, record).model_dump(mode="json")} if is_algorithm else {}
+        parameters = {**settings, "run_key": record.key}
+        outcome = restart_flow_run(client, record, last, parameters, now=time.time(), settle_s=settle_s)
+        if outcome is not None:
+            return outcome
         if not record.resume_requested and record.status == "interrupted" and was_cancelled(client, last):
             return "left: it was cancelled in Prefect"
-    return None if record.algorithm in FLOWS else "left: only its own program can go on with it"
+    return None if is_algorithm else "left: only its own script can resume it"

@@ -1,10 +1,10 @@
-"""The best assignment of a binary problem by QAOA or recursive QAOA, in a run that outlives its process."""
+"""QAOA and recursive QAOA flows: a good assignment of a binary problem."""
 
 from __future__ import annotations
 
 from prefect import flow
 
-from hybridloop.flows.lifecycle.hooks import close_what_is_left
+from hybridloop.flows.lifecycle.hooks import close_open_session
 from hybridloop.flows.lifecycle.run import run_in_flow
 from hybridloop.runs.result import RunResult
 from hybridloop.settings import ProblemText, QaoaSettings, RqaoaSettings, RunKey, WorkspaceName
@@ -17,19 +17,19 @@ RECURSIVE_DEFAULTS = RqaoaSettings()
     name="qaoa",
     flow_run_name="qaoa-{problem.name}",
     persist_result=False,
-    on_crashed=[close_what_is_left],
-    on_cancellation=[close_what_is_left],
+    on_crashed=[close_open_session],
+    on_cancellation=[close_open_session],
 )
 def qaoa(
     problem: ProblemText, settings: QaoaSettings = DEFAULTS, run_key: RunKey = None, workspace: WorkspaceName = None
 ) -> RunResult:
-    """Find a good assignment, and what the circuit gives on average, in a run of one session at a time.
+    """Find a good assignment by QAOA, in one session at a time, closed however the run ends.
 
     Args:
-        problem: a graph or another binary problem: a built-in's name, or a text.
-        settings: what is done, how far it may go, and what is done when something fails.
-        run_key: a name for the run, and the run of that name is gone on with; left out: one is made up.
-        workspace: the workspace's saved block; left out: what the environment of whoever runs it names.
+        problem: a graph or another binary problem, as a built-in name or a text.
+        settings: the algorithm's settings, caps and failure policy.
+        run_key: the run's key; a run that has it is resumed. By default a new key is generated.
+        workspace: name of the workspace's saved block. By default the workspace of the environment.
     """
     return run_in_flow("qaoa", problem, settings, run_key, workspace)
 
@@ -38,8 +38,8 @@ def qaoa(
     name="rqaoa",
     flow_run_name="rqaoa-{problem.name}",
     persist_result=False,
-    on_crashed=[close_what_is_left],
-    on_cancellation=[close_what_is_left],
+    on_crashed=[close_open_session],
+    on_cancellation=[close_open_session],
 )
 def rqaoa(
     problem: ProblemText,
@@ -47,12 +47,12 @@ def rqaoa(
     run_key: RunKey = None,
     workspace: WorkspaceName = None,
 ) -> RunResult:
-    """Find a good assignment by fixing one variable a round, in a run of one session at a time.
+    """Find a good assignment by recursive QAOA, in one session at a time, closed however the run ends.
 
     Args:
-        problem: a graph or another binary problem: a built-in's name, or a text.
-        settings: what is done, how far it may go, and what is done when something fails.
-        run_key: a name for the run, and the run of that name is gone on with; left out: one is made up.
-        workspace: the workspace's saved block; left out: what the environment of whoever runs it names.
+        problem: a graph or another binary problem, as a built-in name or a text.
+        settings: the algorithm's settings, caps and failure policy.
+        run_key: the run's key; a run that has it is resumed. By default a new key is generated.
+        workspace: name of the workspace's saved block. By default the workspace of the environment.
     """
     return run_in_flow("rqaoa", problem, settings, run_key, workspace)

@@ -1,4 +1,4 @@
-"""A user's own loop as a flow that owns a session and is journaled: nothing is measured twice, whatever dies."""
+"""User functions as journaled flows, each with a session: a restarted one gets its measured rounds from the journal."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from hybridloop.azure.targets import Target
 from hybridloop.azure.workspace import identity_of
 from hybridloop.errors import CapReached, InputError, RunCancelled, RunStopped
 from hybridloop.flows.lifecycle.acquire_session import acquire_session, check_available
 from hybridloop.flows.lifecycle.caller_context import CallerContext, current_caller, find_workspace, tasks_untagged
-from hybridloop.flows.lifecycle.hooks import close_what_is_left
+from hybridloop.flows.lifecycle.hooks import close_open_session
 from hybridloop.journal import Journal, NewRun, RunRecord, open_journal
-from hybridloop.journal.claimed_run import ClaimedRun, new_run
+from hybridloop.journal.claimed_run import new_run
 from hybridloop.runs.holding import hold_run, note_resumed, withdraw_stop, write_status
 from hybridloop.runs.lookup import run_of_key
 from hybridloop.runs.statuses import FINISHED, status_after
@@ -32,19 +31,19 @@ from hybridloop.settings.renamed import with_current_names
 from hybridloop.tasks.session_setup import resolve_target
 
 RUN_KEY = "run_key"
-ALGORITHM = "session"  # as of a script: only its own program knows what it asks for
+ALGORITHM = "session"  # as of a script: only its own program knows its circuits
 _UID_DIGITS = 8
 
-Around = Callable[[], AbstractContextManager[CallerContext]]
+CallerFactory = Callable[[], AbstractContextManager[CallerContext]]
 
 
 class SessionFlow(Flow[Any, Any]):
-    """Prefect's own flow, which finds or starts what it needs when it is called as a function."""
+    """A Prefect flow that finds or starts its workspace and Prefect server when it is called as a function."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the flow. Raises what ended the run before the function did: CapReached, RunStopped and its kin."""
-        around: Around = self.fn.around  # type: ignore[attr-defined]  # `own_flow` has set it
-        with around() as caller:
+        """Run the flow. Raises CapReached or RunStopped if one of them ended the run before the function returned."""
+        open_caller: CallerFactory = self.fn.open_caller  # type: ignore[attr-defined]  # set by `make_session_flow`
+        with open_caller() as caller:
             try:
                 returned = super().__call__(*args, **kwargs)
             except Exception as error:
@@ -56,50 +55,53 @@ class SessionFlow(Flow[Any, Any]):
             return returned
 
     def with_options(self, **options: Any) -> SessionFlow:
-        """The same flow with other options of Prefect's, such as `retries=2`; see `prefect.Flow.with_options`."""
+        """Return a copy with other Prefect options, such as `retries=2`; see `prefect.Flow.with_options`."""
         changed = super().with_options(**options)
-        changed.__class__ = SessionFlow  # Prefect makes a plain flow of it; what is added here has no state
+        changed.__class__ = SessionFlow  # Prefect returns a plain flow; this class adds no state
         return cast(SessionFlow, changed)
 
 
-def own_flow(
-    function: Callable[..., Any], settings: RunSettings, around: Around, workspace_name: str | None = None
+def make_session_flow(
+    function: Callable[..., Any], settings: RunSettings, open_caller: CallerFactory, workspace_name: str | None = None
 ) -> SessionFlow:
-    """The flow of a function that takes an open session first; see `hybridloop.session_flow`.
+    """Make the flow of a function whose first parameter is an open session; see `hybridloop.session_flow`.
 
-    A worker's runs go to the workspace of the saved block of that name; None: what its environment names.
+    A worker's runs use the workspace of the saved block of that name; None: the environment's.
     """
     name = function.__name__.replace("_", "-")
-    by_place = inspect.signature(function, eval_str=True)
-    _check(function, by_place)
+    signature = inspect.signature(function, eval_str=True)
+    _check(function, signature)
 
     @functools.wraps(function)
     def body(*args: Any, **kwargs: Any) -> Any:
         run_key = kwargs.pop(RUN_KEY, None)
-        told = by_place.bind(None, *args, **kwargs)
-        told.apply_defaults()
-        _, *names = by_place.parameters
-        parameters = _plain({each: told.arguments[each] for each in names})
+        bound = signature.bind(None, *args, **kwargs)
+        bound.apply_defaults()
+        _, *names = signature.parameters
+        request = {
+            "settings": settings.model_dump(mode="json"),
+            "parameters": _to_plain({name: bound.arguments[name] for name in names}),
+        }
 
-        def act(session: Any) -> Any:
+        def measure(session: Any) -> Any:
             return function(session, *args, **kwargs)
 
-        return _in_flow(name, act, settings, parameters, run_key, workspace_name)
+        return _run_in_flow(name, measure, settings, request, run_key, workspace_name)
 
     del body.__wrapped__  # Prefect would look through it at the function's own signature
-    body.__signature__ = _without_session(by_place)  # type: ignore[attr-defined]
-    body.__annotations__ = {each.name: each.annotation for each in by_place.parameters.values()}
-    body.around = around  # type: ignore[attr-defined]
-    hooks: list[Any] = [close_what_is_left]
+    body.__signature__ = _without_session(signature)  # type: ignore[attr-defined]
+    body.__annotations__ = {parameter.name: parameter.annotation for parameter in signature.parameters.values()}
+    body.open_caller = open_caller  # type: ignore[attr-defined]
+    hooks: list[Any] = [close_open_session]
     return SessionFlow(body, name=name, persist_result=False, on_crashed=hooks, on_cancellation=hooks)
 
 
 def _check(function: Callable[..., Any], signature: inspect.Signature) -> None:
-    """Raise InputError for a function that can't be run so."""
+    """Raise InputError for a function that can't be a session flow."""
     if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
         remedy = "Write it with def; call it from async code by asyncio.to_thread."
-        raise InputError("session_flow", f"{function.__name__} is no plain function", remedy)
-    kinds = [each.kind for each in signature.parameters.values()]
+        raise InputError("session_flow", f"{function.__name__} is not a plain function", remedy)
+    kinds = [parameter.kind for parameter in signature.parameters.values()]
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     if not kinds or kinds[0] is not named[0] or any(kind not in named for kind in kinds):
         problem = f"{function.__name__} has no parameter for the session, or parameters without a name"
@@ -114,89 +116,73 @@ def _without_session(signature: inspect.Signature) -> inspect.Signature:
     return signature.replace(parameters=[*others, key])
 
 
-def _plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
+def _to_plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        plain: dict[str, Any] = to_jsonable_python(dict(parameters))
+        plain: dict[str, Any] = to_jsonable_python(parameters)
     except PydanticSerializationError as error:
-        raise InputError("parameters", f"they are no plain values: {error}", "Give numbers, text, lists.") from error
+        raise InputError("parameters", f"they are not plain values: {error}", "Give numbers, text, lists.") from error
     return plain
 
 
-def _in_flow(
+def _run_in_flow(
     name: str,
-    act: Callable[[Any], Any],
+    measure: Callable[[Any], Any],
     settings: RunSettings,
-    parameters: Mapping[str, Any],
+    request: dict[str, Any],
     run_key: str | None,
     workspace_name: str | None,
 ) -> Any:
     workspace, cancelled = find_workspace(workspace_name), threading.Event()
     target = resolve_target(settings.target, settings.caps, debias=settings.debias)
+    request["workspace"] = identity_of(workspace)
     with tasks_untagged(), open_journal() as journal:
-        asked: dict[str, Any] = {
-            "settings": settings.model_dump(mode="json"),
-            "workspace": identity_of(workspace),
-            "parameters": dict(parameters),
-        }
-        found = _found(journal, name, asked, run_key)
-        is_whole = found is not None and found.status in FINISHED  # in the journal: nothing is asked of the target
-        is_available = is_whole or check_available(workspace, target, 0, settings.failure)
-        if found is None:
-            record = journal.add_run(_new(name, target.name, settings.seed, asked, run_key))
+        recorded = _find_record(journal, name, request, run_key)
+        # a finished run replays from the journal and does not need the target
+        is_finished = recorded is not None and recorded.status in FINISHED
+        is_available = is_finished or check_available(workspace, target, 0, settings.failure)
+        if recorded is None:
+            record = journal.add_run(_new_run(name, target.name, settings.seed, request, run_key))
         else:
-            record = found
+            record = recorded
             withdraw_stop(journal, record)
         settings = settings.model_copy(update={"seed": record.seed})
         try:
             with hold_run(journal, record) as run:
-                if found is not None:
+                if recorded is not None:
                     note_resumed(run, flow_run.id)
-                return _measure(run, act, target, settings, workspace, cancelled, is_available=is_available)
+                try:
+                    with acquire_session(
+                        workspace, target, settings, run, cancelled, is_available=is_available
+                    ) as session:
+                        returned = measure(session)
+                except RunStopped as error:
+                    if cancelled.is_set():
+                        raise RunCancelled(error.in_flight) from error
+                    raise
+                write_status(run, "finished", "the function returned")
+                return returned
         except (CapReached, RunStopped) as error:
             if status_after(error) == "interrupted" and not isinstance(error, RunCancelled):
                 raise
-            return _ended(error)
+            # not a failed state, so that Prefect's retries do not start the run again
+            current_caller().end = error
+            if isinstance(error, RunCancelled):
+                return Cancelled(message=str(error))
+            return Completed(name=status_after(error).capitalize(), message=str(error))
 
 
-def _measure(
-    run: ClaimedRun,
-    act: Callable[[Any], Any],
-    target: Target,
-    settings: RunSettings,
-    workspace: Any,
-    cancelled: threading.Event,
-    *,
-    is_available: bool,
-) -> Any:
-    try:
-        with acquire_session(workspace, target, settings, run, cancelled, is_available=is_available) as session:
-            returned = act(session)
-    except RunStopped as error:
-        if cancelled.is_set():
-            raise RunCancelled(error.in_flight) from error
-        raise
-    write_status(run, "finished", "the function came to its end")
-    return returned
-
-
-def _ended(why: CapReached | RunStopped) -> Any:
-    """The state of a flow run that ended early: no failure, so that no retry starts it again by itself."""
-    current_caller().end = why
-    if isinstance(why, RunCancelled):
-        return Cancelled(message=str(why))
-    return Completed(name=status_after(why).capitalize(), message=str(why))
-
-
-def _found(journal: Journal, name: str, asked: Mapping[str, Any], run_key: str | None) -> RunRecord | None:
-    """The run of the key, else the one that this flow run began. Raises InputError where that was begun otherwise."""
-    began = None if flow_run.id is None else journal.run_by_flow_run(flow_run.id)
-    record = began if run_key is None else run_of_key(journal, run_key)
+def _find_record(journal: Journal, name: str, request: Mapping[str, Any], run_key: str | None) -> RunRecord | None:
+    """Return the run of the key, else the one of this flow run. Raises InputError if it was started differently."""
+    if run_key is not None:
+        record = run_of_key(journal, run_key)
+    else:
+        record = None if flow_run.id is None else journal.run_by_flow_run(flow_run.id)
     if record is not None:
-        _check_same(record, name, asked)
+        _check_same(record, name, request)
     return record
 
 
-def _new(name: str, target: str, seed: int | None, asked: Mapping[str, Any], run_key: str | None) -> NewRun:
+def _new_run(name: str, target: str, seed: int | None, request: Mapping[str, Any], run_key: str | None) -> NewRun:
     uid = str(uuid.uuid4())
     return new_run(
         uid,
@@ -205,24 +191,24 @@ def _new(name: str, target: str, seed: int | None, asked: Mapping[str, Any], run
         problem=name,
         target=target,
         seed=secrets.randbits(63) if seed is None else seed,
-        settings=asked,
+        settings=request,
         flow_run_id=flow_run.id,
     )
 
 
-def _check_same(record: RunRecord, name: str, asked: Mapping[str, Any]) -> None:
-    """Raise InputError where the run was begun by another flow, with other parameters or settings but for limits."""
+def _check_same(record: RunRecord, name: str, request: Mapping[str, Any]) -> None:
+    """Raise InputError if the run has another flow, workspace, parameter or setting; limits may differ."""
     if (record.algorithm, record.problem) != (ALGORITHM, name):
         raise _other(record, "flow")
     for part in ("parameters", "settings", "workspace"):
-        now, before = (with_current_names(each.get(part, {})) for each in (asked, record.settings))
+        now, before = (with_current_names(values.get(part, {})) for values in (request, record.settings))
         if part == "settings":
-            for left_out in (*LIMITS, "seed"):
-                now.pop(left_out, None)
-                before.pop(left_out, None)
+            for limit in (*LIMITS, "seed"):
+                now.pop(limit, None)
+                before.pop(limit, None)
         if (field := first_difference(before, now)) is not None:
             raise _other(record, "workspace" if part == "workspace" else field)
-    seed = asked["settings"]["seed"]
+    seed = request["settings"]["seed"]
     if seed is not None and seed != record.seed:
         raise _other(record, "seed")
 

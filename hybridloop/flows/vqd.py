@@ -1,10 +1,10 @@
-"""Energy levels of a molecule by variational quantum deflation, in a run that outlives its process."""
+"""VQD flow: a molecule's energy levels by variational quantum deflation."""
 
 from __future__ import annotations
 
 from prefect import flow
 
-from hybridloop.flows.lifecycle.hooks import close_what_is_left
+from hybridloop.flows.lifecycle.hooks import close_open_session
 from hybridloop.flows.lifecycle.run import run_in_flow
 from hybridloop.runs.result import RunResult
 from hybridloop.settings import ProblemText, RunKey, VqdSettings, WorkspaceName
@@ -16,18 +16,18 @@ DEFAULTS = VqdSettings()
     name="vqd",
     flow_run_name="vqd-{problem.name}",
     persist_result=False,
-    on_crashed=[close_what_is_left],
-    on_cancellation=[close_what_is_left],
+    on_crashed=[close_open_session],
+    on_cancellation=[close_open_session],
 )
 def vqd(
     problem: ProblemText, settings: VqdSettings = DEFAULTS, run_key: RunKey = None, workspace: WorkspaceName = None
 ) -> RunResult:
-    """Find a molecule's lowest energy levels in a run of one session at a time, closed however the run ends.
+    """Find a molecule's lowest energy levels by VQD, in one session at a time, closed however the run ends.
 
     Args:
-        problem: a molecule, or a Pauli sum: a built-in's name, or a text.
-        settings: what is done, how far it may go, and what is done when something fails.
-        run_key: a name for the run, and the run of that name is gone on with; left out: one is made up.
-        workspace: the workspace's saved block; left out: what the environment of whoever runs it names.
+        problem: a molecule or a Pauli sum, as a built-in name or a text.
+        settings: the algorithm's settings, caps and failure policy.
+        run_key: the run's key; a run that has it is resumed. By default a new key is generated.
+        workspace: name of the workspace's saved block. By default the workspace of the environment.
     """
     return run_in_flow("vqd", problem, settings, run_key, workspace)

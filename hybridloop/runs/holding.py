@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import Any
 
-from hybridloop.azure.targets import Target
 from hybridloop.errors import HybridloopError, ServiceBusy, ServiceUnreachable, TargetDown
 from hybridloop.journal import Journal, NewRun, RunRecord
 from hybridloop.journal.claimed_run import ClaimedRun, claim_run
@@ -22,10 +21,6 @@ from hybridloop.runs.lookup import (
 )
 from hybridloop.runs.statuses import status_after
 from hybridloop.settings import LIMITS, RunSettings, first_difference
-from hybridloop.tasks.failure_policy import cautions
-
-if TYPE_CHECKING:
-    from hybridloop.tasks.session import OpenSession
 
 OUTAGE = "outage"  # event: the service or the target was unavailable for longer than a run waits
 _OUTAGES = (ServiceBusy, ServiceUnreachable, TargetDown)
@@ -87,30 +82,6 @@ def hold_run(journal: Journal, record: RunRecord) -> Iterator[ClaimedRun]:
                 _note(run, OUTAGE, {"error": type(error).__name__})
             log_resume_command(run, status)
             raise
-
-
-def open_session_of(
-    workspace: Any, target: Target, settings: RunSettings, run: ClaimedRun
-) -> AbstractContextManager[OpenSession]:
-    """Return the session of a run as a context manager; the settings were checked against the target before."""
-    # lazy: these import the compiler, and the check of a caller's settings must not wait for that
-    from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
-    from hybridloop.tasks.session import open_session
-
-    for caution in cautions(settings.failure):
-        _log.warning("%s", caution)
-    return open_session(
-        workspace,
-        target,
-        run=run,
-        name=run.record.key,
-        policy=settings.failure,
-        keeping=KeepAliveSettings(settings.keep_alive, settings.idle_rule, settings.exclusive_access),
-        caps=settings.caps,
-        detach_after_s=settings.detach_after,
-        cancel_in_flight=settings.cancel_in_flight,
-        debias=settings.debias,
-    )
 
 
 def write_status(run: ClaimedRun, status: str, reason: str, result: Mapping[str, Any] | None = None) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from hybridloop import local_stack
-from hybridloop.api.environment import workspace_called
+from hybridloop.api.environment import resolve_workspace
 from hybridloop.errors import AccessDenied, HybridloopError, InputError, JournalError, ServiceRefused
 from hybridloop.local_stack.prefect_settings import LOOPBACK
 from hybridloop.runtime.paths import home
@@ -132,7 +132,7 @@ def check_workspace(environ: Mapping[str, str], block: str | None = None) -> Ite
     """Check the workspace (of a saved block, if one is named), this machine's clock, and the default target."""
     # Connect
     try:
-        workspace = workspace_called(block) if block else _configured_workspace(environ)
+        workspace = resolve_workspace(block) if block else _configured_workspace(environ)
     except InputError as error:
         yield wrong("workspace", f"{error.field}: {error.problem}", error.remedy)
         return

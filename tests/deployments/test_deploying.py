@@ -18,9 +18,9 @@ from prefect.utilities.callables import parameter_schema
 from pydantic import BaseModel
 
 from hybridloop.errors import InputError
+from hybridloop.flows import load_flow
 from hybridloop.flows.housekeeping import housekeeping
-from hybridloop.flows.lifecycle.deployment_settings import merge_settings, missing
-from hybridloop.flows.registry import FLOWS
+from hybridloop.flows.lifecycle.deployment_settings import merge_settings, unset_settings
 from hybridloop.flows.sweep import sweep
 from hybridloop.journal import check_key
 from hybridloop.local_stack import PrefectServer
@@ -48,7 +48,7 @@ def test_a_deployment_gives_its_flow_what_it_takes_and_says_what_it_is_for(writt
 
 
 def test_every_flow_is_deployed() -> None:
-    flows = [*FLOWS.values(), sweep, housekeeping]
+    flows = [*map(load_flow, SETTINGS), sweep, housekeeping]
     assert {flow_of(each).name for each in WRITTEN} >= {flow.name for flow in flows}
 
 
@@ -120,22 +120,24 @@ def test_prefect_itself_replaces_all_settings_by_those_of_the_run(
 def test_settings_that_a_run_was_not_given_are_its_deployments() -> None:
     own = {"precision": 0.01, "max_cost": "5USD", "seed": 7, "failure": {"retries": 5, "max_renewals": 2}}
     given = VqeSettings.model_validate({"shots": 100, "seed": None, "failure": {"retries": 1}})
-    assert missing(given, own) == {"precision": 0.01, "max_cost": "5USD", "failure": {"max_renewals": 2}}
+    assert unset_settings(given, own) == {"precision": 0.01, "max_cost": "5USD", "failure": {"max_renewals": 2}}
     got = merge_settings(given, own)
     assert (got.shots, got.precision, got.max_cost, got.seed) == (100, 0.01, {"USD": 5.0}, None)
     assert (got.failure.retries, got.failure.max_renewals) == (1, 2)
     assert merge_settings(got, own) == got
-    assert missing(VqeSettings(), own) == own
-    assert missing(VqeSettings.model_validate(own), own) == {}
+    assert unset_settings(VqeSettings(), own) == own
+    assert unset_settings(VqeSettings.model_validate(own), own) == {}
 
 
 def test_settings_that_do_not_go_with_the_deployments_are_refused() -> None:
     own = {"failure": {"on_lost_job": "penalize", "penalty": 0.0}}
-    with pytest.raises(InputError, match=r"settings\.failure.*a penalty is for.*Give null for what"):
+    with pytest.raises(
+        InputError, match=r"settings\.failure.*a penalty is for.*Give null for settings of the deployment"
+    ):
         merge_settings(VqeSettings.model_validate({"failure": {"on_lost_job": "fail"}}), own)
 
 
-@pytest.mark.parametrize("flow", [*FLOWS.values(), sweep, housekeeping], ids=lambda flow: str(flow.name))
+@pytest.mark.parametrize("flow", [*map(load_flow, SETTINGS), sweep, housekeeping], ids=lambda flow: str(flow.name))
 def test_a_flows_form_says_of_every_field_what_it_is_what_it_takes_and_what_it_is_left_out(
     flow: Flow[..., Any],
 ) -> None:
@@ -149,7 +151,7 @@ def test_a_flows_form_says_of_every_field_what_it_is_what_it_takes_and_what_it_i
             for example in field.get("examples", []):
                 jsonschema.validate(example, {**field, "definitions": definitions})
     assert all(each.get("enum") or each.get("properties") for each in definitions.values())
-    if flow.name in FLOWS:
+    if flow.name in SETTINGS:
         assert set(definitions) >= {SETTINGS[flow.name].__name__, "ProblemText", "FailurePolicy"}
 
 

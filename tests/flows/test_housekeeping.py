@@ -25,9 +25,9 @@ from prefect.utilities.callables import parameter_schema
 
 from hybridloop.azure.workspace import identity_of
 from hybridloop.errors import InputError
-from hybridloop.flows.housekeeping import HousekeepingSettings, housekeeping, why_not
+from hybridloop.flows.housekeeping import HousekeepingSettings, housekeeping, reason_to_skip
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
-from hybridloop.flows.lifecycle.dead_flow_runs import QUIET_S, mark_zombies
+from hybridloop.flows.lifecycle.dead_flow_runs import QUIET_S, mark_dead_flow_runs
 from hybridloop.flows.vqe import vqe
 from hybridloop.journal import Event, Journal, Lease, Owner, RunRecord, journal_url, open_journal
 from hybridloop.journal.claimed_run import new_run
@@ -126,9 +126,9 @@ def test_a_run_is_gone_on_with_as_its_settings_say(
     )
     journal.set_status(lease, status, "")
     record = journal.run("k")
-    assert (why_not(record, events, rounds=lambda: 4) is None) == is_due
+    assert (reason_to_skip(record, events, rounds=lambda: 4) is None) == is_due
     asked = dataclasses.replace(record, resume_requested=True)
-    assert why_not(asked, events, rounds=lambda: 4) is None
+    assert reason_to_skip(asked, events, rounds=lambda: 4) is None
 
 
 @pytest.mark.parametrize("name", HousekeepingSettings.model_fields)
@@ -164,13 +164,13 @@ def test_a_flow_run_whose_process_is_gone_does_not_stay_running(
             RunRequest("vqe", H2, VqeSettings(seed=7), identity_of(workspace), "superseded", "another flow run"),
         ),
     ):
-        marked = mark_zombies(journal, client, now=now)
+        marked = mark_dead_flow_runs(journal, client, now=now)
         assert marked == {"dead": "crashed", "by-key": "crashed", "cancelled": "cancelled"}
         names = {key: state_name(client, flow_run_id) for key, flow_run_id in ids.items()}
         assert names["dead"] == names["by-key"] == "Crashed"
         assert names["cancelled"] == "Cancelled"
         assert {names[key] for key in ids.keys() - {"dead", "by-key", "cancelled"}} == {"Running"}
-        later = mark_zombies(journal, client, now=time.time() + QUIET_S + 1)
+        later = mark_dead_flow_runs(journal, client, now=time.time() + QUIET_S + 1)
         assert later.keys() >= {"over", "superseded"}
     assert state_name(client, ids["unknown"]) == "Running"
     assert state_name(client, ids["of somebody else under the same key"]) == "Running"
@@ -206,7 +206,7 @@ def test_a_run_that_somebody_took_up_while_others_were_gone_on_with_is_left_to_t
             taken.append(journal.claim(journal.run("second").uid, owner=Owner.of_this_process()))
 
     with caller_context(CallerContext(workspace, take)):  # told of the first one's rounds
-        assert housekeeping() == {"first": "converged", "second": "left: somebody else goes on with it"}
+        assert housekeeping() == {"first": "converged", "second": "left: another process resumed it"}
     assert list(journal.rounds(journal.run("second").uid)) == []
 
 
@@ -244,18 +244,18 @@ def test_the_workers_of_a_deployment_are_left_its_runs(
     left("parked", "parked", Completed(name="Parked"), max_cost="5USD")
     with caller_context(CallerContext(workspace)):
         assert housekeeping() == {
-            "crashed": "left: it has crashed just now",
+            "crashed": "left: its worker may still report the crash",
             "cancelled": "left: it was cancelled in Prefect",
-            "parked": "another flow run of its deployment goes on with it",
+            "parked": "a new flow run of its deployment resumes it",
         }
         became = housekeeping(AT_ONCE)
-    assert became["crashed"] == "its flow run awaits a worker"
+    assert became["crashed"] == "its flow run waits for a worker"
     assert state_name(client, crashed) == "AwaitingRetry"
     (following,) = flow_runs_of("parked")  # a single one, though asked twice
     wanted = VqeSettings.model_validate({"seed": 7, "max_cost": "5USD"})
     assert following.parameters["settings"] == wanted.model_dump(mode="json")  # whatever its deployment sets by then
     with caller_context(CallerContext(workspace)):
-        assert housekeeping(AT_ONCE)["crashed"] == "left: its flow run is on its way"
+        assert housekeeping(AT_ONCE)["crashed"] == "left: its flow run is active"
 
 
 @pytest.mark.slow

@@ -90,7 +90,7 @@ def test_a_flow_has_the_functions_parameters_but_for_the_session_and_a_run_key(t
         (lambda: hl.session_flow(lambda: None), "no parameter for the session"),
         (lambda: hl.session_flow(lambda session, *many: None), "without a name"),
         (lambda: hl.session_flow(lambda session, run_key: None), "run_key is a parameter of the flow itself"),
-        (lambda: hl.session_flow(asyncio.sleep), "no plain function"),
+        (lambda: hl.session_flow(asyncio.sleep), "not a plain function"),
     ],
 )
 def test_what_cannot_be_such_a_flow_is_refused_when_it_is_decorated(refused: Callable[[], object], words: str) -> None:

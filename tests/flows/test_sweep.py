@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from hybridloop.blocks import AzureQuantumWorkspace
 from hybridloop.errors import InputError
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
-from hybridloop.flows.sweep import slots_of, sweep, told_of_points
+from hybridloop.flows.sweep import session_limit_name, sweep
 from hybridloop.flows.sweep_execution.results import SweepResult
 from hybridloop.flows.sweep_execution.scheduler import SweepProgress
 from hybridloop.flows.sweep_execution.spec import SweepSpec
@@ -63,7 +63,7 @@ class Swept:
 
 def run(workspace: Any, spec: SweepSpec, on_point: Any = None) -> SweepResult:
     """The sweep in that workspace, which is saved under its name."""
-    with caller_context(CallerContext(workspace)), told_of_points(on_point):
+    with caller_context(CallerContext(workspace, on_point=on_point)):
         result: SweepResult = sweep(spec, workspace.name)
     return result
 
@@ -102,7 +102,7 @@ def test_each_point_has_a_session_of_its_own_and_no_more_are_open_than_may_be(sw
 
 def test_the_slots_are_given_back(swept: Swept, prefect_server: PrefectServer) -> None:
     with SyncPrefectClient(prefect_server.api_url) as client:
-        name = slots_of(swept.workspace, "rigetti.sim.qvm")
+        name = session_limit_name(swept.workspace, "rigetti.sim.qvm")
         limit = client.read_global_concurrency_limit_by_name(name)
         assert (limit.limit, limit.active_slots) == (LIMIT, 0)
 

@@ -15,18 +15,17 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, State
 
 from hybridloop.azure.listing import list_sessions
-from hybridloop.azure.targets import find_target
 from hybridloop.azure.workspace import identity_of
 from hybridloop.errors import CapReached, InputError, RunBusy, RunParked, RunStopped, ServiceBusy, StopRequested
 from hybridloop.flows.housekeeping import housekeeping
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
-from hybridloop.flows.lifecycle.hooks import close_what_is_left
+from hybridloop.flows.lifecycle.hooks import close_open_session
 from hybridloop.flows.vqe import vqe
 from hybridloop.journal import Journal, journal_url, open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.local_stack.processes import wait_until
 from hybridloop.reports.verify import verify_run
-from hybridloop.runs.holding import open_session_of, start_or_resume
+from hybridloop.runs.holding import start_or_resume
 from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.lookup import RunRequest, find_run, run_of_key, settings_of
 from hybridloop.runs.result import RunResult
@@ -34,6 +33,7 @@ from hybridloop.runs.statuses import status_after
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText, VqeSettings
 from hybridloop.settings.algorithms import GroupingName
+from hybridloop.tasks.session import open_session
 from tests.conftest import Emulator
 
 H2 = ProblemText(name="h2")
@@ -257,12 +257,12 @@ def test_what_prefect_calls_for_a_crashed_flow_run_closes_its_session_by_the_jou
             with (
                 pytest.raises(Died),
                 start_or_resume(journal, found) as run,
-                open_session_of(workspace, find_target(SETTINGS.target), SETTINGS, run) as session,
+                open_session(workspace, SETTINGS.target, run=run) as session,
             ):
                 session.open()
     assert [row["status"] for row in list_sessions(workspace, 5)] == ["Waiting"]
     flow_run = FlowRun(flow_id=uuid4(), parameters={"run_key": "k"}) if by_key else crashed
     for _ in range(2):  # again changes nothing
         with caller_context(CallerContext(workspace)):
-            close_what_is_left(vqe, flow_run, None)
+            close_open_session(vqe, flow_run, None)
         assert [row["status"] for row in list_sessions(workspace, 5)] == ["Succeeded"]

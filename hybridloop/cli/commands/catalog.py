@@ -16,11 +16,11 @@ def targets(*, workspace: Workspace = None, json: AsJson = False) -> None:
 
     Example: hybridloop targets
     """
-    from hybridloop.api.environment import workspace_called
+    from hybridloop.api.environment import resolve_workspace
     from hybridloop.azure.listing import list_targets
 
     columns = ("target", "state", "queue_seconds", "qubits", "max_shots", "profile", "samples")
-    print_rows(list_targets(workspace_called(workspace)), columns, as_json=json)
+    print_rows(list_targets(resolve_workspace(workspace)), columns, as_json=json)
 
 
 def molecule(

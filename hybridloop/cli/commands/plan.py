@@ -37,12 +37,12 @@ def _plan_command(command: AlgorithmCommand) -> Callable[..., None]:
         json: AsJson = False,
         **options: Any,
     ) -> None:
-        from hybridloop.api.plan import ALL, plan_in
+        from hybridloop.api.plan import ALL, plan_in_workspace
 
         text, resolved = read_input(command.algorithm, problem, config, set_, given_options(ctx, options))
         names = [name.strip() for name in (targets or "").split(",") if name.strip()]
         compared = names or (ALL if compare else ())
-        result = plan_in(workspace, command.algorithm, text, resolved.settings, compare=compared)
+        result = plan_in_workspace(workspace, command.algorithm, text, resolved.settings, compare=compared)
         if json:
             print_json(result.as_dict())
         else:

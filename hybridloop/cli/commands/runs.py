@@ -170,13 +170,13 @@ def prune(
     if older_than.strip()[-1:].isdigit():  # seconds elsewhere, but most likely meant as days here
         raise InputError("--older-than", f"{older_than!r} has no unit", f"For example: {older_than.strip()}d.")
     before = datetime.now(UTC).timestamp() - age
-    from hybridloop.api.environment import workspace_called
+    from hybridloop.api.environment import resolve_workspace
     from hybridloop.tasks.pruning import forget_old
 
     with _journal() as journal:
         result = forget_old(
             journal,
-            lambda: workspace_called(workspace),
+            lambda: resolve_workspace(workspace),
             ended_before=before,
             given_up_before=before if unfinished else None,
             keeps_results=keep_results,

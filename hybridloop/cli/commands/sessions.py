@@ -86,9 +86,9 @@ def close_orphans(*, workspace: Workspace = None, json: AsJson = False) -> None:
 
 
 def _workspace(workspace: str | None) -> Any:
-    from hybridloop.api.environment import workspace_called
+    from hybridloop.api.environment import resolve_workspace
 
-    return workspace_called(workspace)
+    return resolve_workspace(workspace)
 
 
 def _print_row(row: dict[str, Any], *, as_json: bool) -> None:

@@ -1,1 +1,1 @@
-"""Lifecycle."""
+"""A run inside its flow run: workspace, session, progress, end and cancellation."""

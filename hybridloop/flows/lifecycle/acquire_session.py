@@ -17,26 +17,25 @@ from hybridloop.errors import RunCancelled, RunParked, ServiceRefused, StopReque
 from hybridloop.flows.lifecycle.cancellation import cancelled_in_prefect
 from hybridloop.flows.lifecycle.concurrency_slots import session_slot
 from hybridloop.journal.claimed_run import ClaimedRun
-from hybridloop.runs.holding import open_session_of
 from hybridloop.runtime.durations import format_duration
 from hybridloop.settings import RunSettings
-from hybridloop.tasks.failure_policy import FailurePolicy, OnTargetDown, while_away
+from hybridloop.tasks.failure_policy import FailurePolicy, OnTargetDown, cautions, while_away
+from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
 from hybridloop.tasks.prefect_tasks import session_of_flow
-from hybridloop.tasks.session import OpenSession
+from hybridloop.tasks.session import OpenSession, open_session
 from hybridloop.tasks.submission.polling import poll_interval
 
 _NOTHING = "Nothing was submitted."
-_LOOK_EVERY_S = 10.0  # at most; a tenth of the wait so far before that, but not under half a second
-_LOOK_FIRST_S = 0.5
+_MIN_POLL_S, _MAX_POLL_S = 0.5, 10.0
 
 _log = logging.getLogger(__name__)
 
 
 def check_available(workspace: Any, target: Target, num_qubits: int, policy: FailurePolicy) -> bool:
-    """Return whether the target is available; where it is not, `wait_for_target` comes next.
+    """Return true if the target is available; if not, the run must wait for it.
 
-    Raises InputError where the workspace does not offer the target, or not for so many qubits, and ServiceRefused where
-    it is unavailable and the policy is not to wait.
+    Raises InputError if the workspace does not offer the target or it has too few qubits. Raises ServiceRefused if it
+    is unavailable and the policy is not to wait.
     """
     is_available = check_offered(workspace, target, num_qubits)
     if not is_available and policy.on_target_down is OnTargetDown.FAIL:
@@ -51,29 +50,29 @@ def check_available(workspace: Any, target: Target, num_qubits: int, policy: Fai
 def wait_for_target(
     workspace: Any, target: Target, policy: FailurePolicy, run: ClaimedRun, cancelled: threading.Event
 ) -> None:
-    """Wait until the target is available; meanwhile the run holds its lease, and no session.
+    """Wait until the target is available; meanwhile the run holds its lease but no session.
 
-    Raises TargetDown or RunParked after `target_down_wait_s`, StopRequested or RunCancelled (and sets `cancelled`)
-    where that is asked for, and LeaseLost where another process took the run over.
+    Raises TargetDown or RunParked after `target_down_wait_s`, StopRequested or RunCancelled (and sets `cancelled`) on
+    request, and LeaseLost if another process took over the run.
     """
-    woken = threading.Event()
-    run.on_stop(woken.set)
+    wake = threading.Event()
+    run.on_stop(wake.set)
     began = time.monotonic()
     consequence = while_away(policy, policy.target_down_wait_s)
-    _log.warning("%s takes no jobs at the moment, and no session is opened meanwhile. %s", target.name, consequence)
-    with cancelled_in_prefect(flow_run.id, cancelled, woken.set):
+    _log.warning("%s takes no jobs at the moment; no session is opened meanwhile. %s", target.name, consequence)
+    with cancelled_in_prefect(flow_run.id, cancelled, wake.set):
         while target.name.lower() in unavailable_targets(workspace):
             waited = time.monotonic() - began
             left = policy.target_down_wait_s - waited
             if left <= 0:
-                raise _wait_is_over(target, policy)
-            pause = min(left, _LOOK_EVERY_S, max(_LOOK_FIRST_S, poll_interval(waited)))
-            if woken.wait(pause):
+                raise _wait_timeout(target, policy)
+            pause = min(left, _MAX_POLL_S, max(_MIN_POLL_S, poll_interval(waited)))
+            if wake.wait(pause):
                 raise run.lease_error or (RunCancelled(0) if cancelled.is_set() else StopRequested(0))
     _log.warning("%s takes jobs again", target.name)
 
 
-def _wait_is_over(target: Target, policy: FailurePolicy) -> TargetDown | RunParked:
+def _wait_timeout(target: Target, policy: FailurePolicy) -> TargetDown | RunParked:
     if policy.on_target_down is OnTargetDown.PARK:
         return RunParked(0)
     waited = format_duration(policy.target_down_wait_s)
@@ -93,14 +92,28 @@ def acquire_session(
 ) -> Iterator[OpenSession]:
     """Hold the session of a run for the block; a cancellation in Prefect stops it and sets the event.
 
-    It is opened once the target takes jobs and a slot is free. Raises as `wait_for_target`, `session_slot` and
-    `open_session` do.
+    It is opened once the target takes jobs and a slot is free; its settings were checked against the target before.
+    Raises the errors of `wait_for_target`, `session_slot` and `open_session`.
     """
     if not is_available:
         wait_for_target(workspace, target, settings.failure, run, cancelled)
+    for caution in cautions(settings.failure):
+        _log.warning("%s", caution)
+    manager = open_session(
+        workspace,
+        target,
+        run=run,
+        name=run.record.key,
+        policy=settings.failure,
+        keeping=KeepAliveSettings(settings.keep_alive, settings.idle_rule, settings.exclusive_access),
+        caps=settings.caps,
+        detach_after_s=settings.detach_after,
+        cancel_in_flight=settings.cancel_in_flight,
+        debias=settings.debias,
+    )
     with (
         session_slot(settings.session_slots, run, workspace, cancelled),
-        session_of_flow(target.name, open_session_of(workspace, target, settings, run)) as session,
+        session_of_flow(target.name, manager) as session,
         cancelled_in_prefect(flow_run.id, cancelled, session.stop),
     ):
         yield session

@@ -1,6 +1,6 @@
-"""A run's report in Prefect: one markdown artifact, kept up to date at a bounded rate, and bounded in size.
+"""Report of a run as a markdown artifact in Prefect, updated at a bounded rate, and bounded in size.
 
-A run's convergence as a small SVG written by hand, in no time: for what is drawn anew as the run goes on.
+Its convergence plot is a small hand-written SVG, since it is drawn again after rounds.
 """
 
 from __future__ import annotations
@@ -20,18 +20,29 @@ from hybridloop.reports.answer import format_cost, summarize
 from hybridloop.runs.result import TABLES, RunResult, table
 from hybridloop.runtime.text_table import format_cell
 
-MOST_POINTS = 300  # of more every so many-th is drawn, and the last
+MAX_POINTS = 300  # of a longer history every n-th round is drawn, and the last
 WIDTH, HEIGHT = 640, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 96, 16, 16, 36
-_BLUE, _ORANGE, _GREEN, _INK = "#0072b2", "#c65102", "#007d5a", "#1b1f24"
+_BLUE, _ORANGE, _GREEN, _TEXT = "#0072b2", "#c65102", "#007d5a", "#1b1f24"
+
+MIN_INTERVAL_S = 10.0  # a shorter run has only its final report
+MAX_TIME_SHARE = 0.02  # of a run's time for its artifact
+TIMEOUT_S = 5.0  # of the Prefect server, for each request
+_NOT_IN_A_KEY = re.compile(r"[^a-z0-9]+")
+_SPECIAL = re.compile(r"[!-$&-*<>?@\[-`{-~]")
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+MAX_ROWS = 50  # of the table of points, levels or operators
+_UID_DIGITS = 8
+
+_log = logging.getLogger(__name__)
 
 
-def sketch(result: RunResult) -> str:
-    """Value by round with its standard error, and the exact one where it is known; on a ground of its own."""
-    drawn = _thinned(result.history)
+def convergence_svg(result: RunResult) -> str:
+    """Plot the value by round with its standard error, and the exact value if known, as SVG."""
+    entries = _thin_out(result.history)
     lines = [] if result.exact is None else [result.exact]
-    low = min([*lines, *(each.value - each.standard_error for each in drawn)])
-    high = max([*lines, *(each.value + each.standard_error for each in drawn)])
+    low = min([*lines, *(entry.value - entry.standard_error for entry in entries)])
+    high = max([*lines, *(entry.value + entry.standard_error for entry in entries)])
     room = 0.05 * (high - low) or 0.5
     low, high = low - room, high + room
     last = max(2, result.history[-1].round)
@@ -53,38 +64,26 @@ def sketch(result: RunResult) -> str:
     if result.exact is not None:
         at = y(result.exact)
         parts.append(f'<path d="M{_LEFT} {at}H{right}" stroke="{_GREEN}" stroke-dasharray="5 3"/>')
-    whole = " ".join(f"{x(each.round)},{y(each.value)}" for each in drawn)
+    whole = " ".join(f"{x(entry.round)},{y(entry.value)}" for entry in entries)
     parts.append(f'<polyline points="{whole}" fill="none" stroke="{_BLUE}" stroke-opacity=".5"/>')
-    for each in drawn:
-        colour, at = _ORANGE if each.phase == "final" else _BLUE, x(each.round)
-        ends = y(each.value - each.standard_error), y(each.value + each.standard_error)
+    for entry in entries:
+        colour, at = _ORANGE if entry.phase == "final" else _BLUE, x(entry.round)
+        ends = y(entry.value - entry.standard_error), y(entry.value + entry.standard_error)
         parts.append(f'<path d="M{at} {ends[0]}V{ends[1]}" stroke="{colour}"/>')
-        parts.append(f'<circle cx="{at}" cy="{y(each.value)}" r="2.5" fill="{colour}"/>')
+        parts.append(f'<circle cx="{at}" cy="{y(entry.value)}" r="2.5" fill="{colour}"/>')
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
         f'font-family="system-ui, sans-serif" font-size="12">{"".join(parts)}</svg>'
     )
 
 
-def _thinned(history: Sequence[RoundProgress]) -> list[RoundProgress]:
-    stride = -(-len(history) // MOST_POINTS)
+def _thin_out(history: Sequence[RoundProgress]) -> list[RoundProgress]:
+    stride = -(-len(history) // MAX_POINTS)
     return [*history[:-1:stride], history[-1]]
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{x}" y="{y}" text-anchor="{anchor}" fill="{_INK}">{escape(text)}</text>'
-
-
-FIRST_AFTER_S = 10.0  # a run that has ended by then has the last one alone
-SHARE = 0.02  # of a run's time that its artifact may take
-PATIENCE_S = 5.0  # with the server, for each telling
-_NOT_IN_A_KEY = re.compile(r"[^a-z0-9]+")
-_SPECIAL = re.compile(r"[!-$&-*<>?@\[-`{-~]")
-_UNSEEN = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
-MOST_ROWS = 50  # of the table of points, levels or operators
-_UID_DIGITS = 8
-
-_log = logging.getLogger(__name__)
+    return f'<text x="{x}" y="{y}" text-anchor="{anchor}" fill="{_TEXT}">{escape(text)}</text>'
 
 
 @dataclass(slots=True)
@@ -97,33 +96,33 @@ class RunArtifact:
     now: Callable[[], float] = time.monotonic
     _id: UUID | None = None
     _next_at: float = field(init=False)
-    _is_in_trouble: bool = False
+    _has_failed: bool = False
 
     def __post_init__(self) -> None:
-        self._next_at = self.now() + FIRST_AFTER_S
+        self._next_at = self.now() + MIN_INTERVAL_S
 
     @property
     def key(self) -> str:
-        """Its key in Prefect, which takes small letters, digits and dashes."""
+        """Artifact key: lowercase letters, digits and dashes."""
         return f"run-{_NOT_IN_A_KEY.sub('-', self.run_key.lower()).strip('-')}-{self.run_uid[:_UID_DIGITS]}"
 
-    def update(self, so_far: Callable[[], RunResult]) -> None:
-        """Tell how the run stands, unless that was told lately. Prefect's trouble is not the run's."""
+    def update(self, result_so_far: Callable[[], RunResult]) -> None:
+        """Write the report, unless it was written recently. Errors of Prefect are logged, not raised."""
         if self.now() >= self._next_at:
-            self.write(so_far)
+            self.write(result_so_far)
 
     def write(self, result: Callable[[], RunResult]) -> None:
-        """Tell it now."""
+        """Write the report now. Errors of Prefect are logged, not raised."""
         began = self.now()
         try:
-            self._put(markdown_of(result()))
-            self._is_in_trouble = False
-        except Exception as error:  # whatever it is: a report must not end a run, nor hide how it ended
-            if not self._is_in_trouble:
-                _log.warning("Prefect shows no report of the run: %s", error)
-            self._is_in_trouble = True
+            self._put(report_markdown(result()))
+            self._has_failed = False
+        except Exception as error:  # of any kind: a report must not end a run, nor hide its end
+            if not self._has_failed:
+                _log.warning("the report of the run could not be written to Prefect: %s", error)
+            self._has_failed = True
         took = self.now() - began
-        self._next_at = self.now() + max(FIRST_AFTER_S, took / SHARE)
+        self._next_at = self.now() + max(MIN_INTERVAL_S, took / MAX_TIME_SHARE)
 
     def _put(self, markdown: str) -> None:
         from prefect.client.orchestration import get_client
@@ -131,26 +130,28 @@ class RunArtifact:
         from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
         with (
-            temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),  # it would wait a minute for a server that is gone
-            get_client(sync_client=True, httpx_settings={"timeout": PATIENCE_S}) as client,
+            temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),  # by default it retries for a minute
+            get_client(sync_client=True, httpx_settings={"timeout": TIMEOUT_S}) as client,
         ):
             if self._id is not None:
                 client.update_artifact(self._id, ArtifactUpdate(data=markdown))
                 return
-            made = ArtifactCreate(
+            artifact = ArtifactCreate(
                 key=self.key,
                 type="markdown",
                 description=f"Report of run {self.run_key}",
                 data=markdown,
                 flow_run_id=None if self.flow_run_id is None else UUID(self.flow_run_id),
             )
-            self._id = client.create_artifact(made).id
+            self._id = client.create_artifact(artifact).id
 
 
-def markdown_of(result: RunResult) -> str:
-    """The report in markdown; all of its texts are escaped, and its picture is data in an image."""
+def report_markdown(result: RunResult) -> str:
+    """Return the report as markdown: all texts are escaped, and the plot is a data URL."""
     answer = summarize(result)
-    lines = [f"# {escaped(result.problem)}: {escaped(answer.headline)}", "", escaped(answer.meaning or _running()), ""]
+    meaning = answer.meaning or f"Running, as of {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC."
+    title = escape_markdown(f"{result.problem}: {answer.headline}")
+    lines = [f"# {title}", "", escape_markdown(meaning), ""]
     rows = [
         ("Algorithm", result.algorithm),
         ("Target", result.target),
@@ -159,43 +160,39 @@ def markdown_of(result: RunResult) -> str:
         ("Jobs", f"{result.jobs:,}, {result.retried:,} further attempts, {result.pings:,} pings"),
         ("Shots", f"{result.shots:,}"),
         ("Billed", format_cost(result.cost) or "not stated by the service"),
-        *((f"Session {number}", f"{each.id} {each.status}") for number, each in enumerate(result.sessions[-10:], 1)),
+        *((f"Session {n}", f"{session.id} {session.status}") for n, session in enumerate(result.sessions[-10:], 1)),
         ("Run", result.run_key),
     ]
     lines += _table(("what", "value"), rows)
-    if found := table(result):
-        columns = tuple(name.replace("_", " ") for name in found[0])
-        shown = [tuple(format_cell(each) for each in row.values()) for row in found[:MOST_ROWS]]
+    if records := table(result):
+        columns = tuple(name.replace("_", " ") for name in records[0])
+        shown = [tuple(format_cell(value) for value in row.values()) for row in records[:MAX_ROWS]]
         lines += ["", f"## {TABLES[result.algorithm]}", "", *_table(columns, shown)]
-        if len(found) > MOST_ROWS:
-            lines += ["", f"The first {MOST_ROWS} of {len(found):,}; the report has more."]
-    for heading, texts in (("Reasons to doubt it", answer.warnings), ("What was chosen", answer.choices)):
+        if len(records) > MAX_ROWS:
+            lines += ["", f"The first {MAX_ROWS} of {len(records):,}; the report has more."]
+    for heading, texts in (("Warnings", answer.warnings), ("Automatic choices", answer.choices)):
         if texts:
-            lines += ["", f"## {heading}", "", *(f"- {escaped(text)}" for text in texts)]
+            lines += ["", f"## {heading}", "", *(f"- {escape_markdown(text)}" for text in texts)]
     if len(result.history) > 1:
-        svg = base64.b64encode(sketch(result).encode()).decode()
+        svg = base64.b64encode(convergence_svg(result).encode()).decode()
         lines += ["", f"![Value by round; the numbers are above](data:image/svg+xml;base64,{svg})"]
     lines += ["", f"The whole report: `hybridloop runs report {result.run_key}`", ""]
     return "\n".join(lines)
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """The lines of a table, its texts escaped."""
+    """Return the lines of a markdown table, its texts escaped."""
     lines = (columns, ("---",) * len(columns))
-    escaped_rows = (tuple(map(escaped, row)) for row in rows)
+    escaped_rows = (tuple(map(escape_markdown, row)) for row in rows)
     return [f"| {' | '.join(row)} |" for row in (*lines, *escaped_rows)]
 
 
-def escaped(text: str) -> str:
-    r"""Text as markdown that reads as it is: a backslash before whatever could mean something there, or in HTML.
+def escape_markdown(text: str) -> str:
+    r"""Escape text for markdown and HTML: a backslash before each special character.
 
-    No character's number stands for it: Prefect's page shows that as it is written.
+    Backslashes, since Prefect's page shows character references (`&#60;`) as they are written.
 
-    >>> print(escaped("<b> a|b *c* (d)"))
+    >>> print(escape_markdown("<b> a|b *c* (d)"))
     \<b\> a\|b \*c\* \(d\)
     """
-    return " ".join(_SPECIAL.sub(r"\\\g<0>", _UNSEEN.sub("\ufffd", text)).split())
-
-
-def _running() -> str:
-    return f"Under way, as of {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC."
+    return " ".join(_SPECIAL.sub(r"\\\g<0>", _CONTROL.sub("\ufffd", text)).split())

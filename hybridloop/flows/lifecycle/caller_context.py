@@ -18,21 +18,21 @@ from hybridloop.preparation.prepared import PreparedRun
 from hybridloop.runs.live import LiveFeed, RoundUpdate
 
 if TYPE_CHECKING:
+    from hybridloop.flows.sweep_execution.results import SweepResult
+    from hybridloop.flows.sweep_execution.scheduler import OnPoint
     from hybridloop.runs.result import RunResult
 
 TAG = "hybridloop"  # of every flow run, so that automations and filters find them
-
-
 OnProgress = Callable[[RoundUpdate], None]
 
 
 @dataclass(slots=True)
 class CallerContext:
-    """Values of the caller beside the flow's parameters, and the end of the run.
+    """Values of the caller beside the flow's parameters, and the end of the run or sweep.
 
     `workspace` is the SDK's. `prepared` was built when the caller's input was checked, and serves one run. `sources`
-    says where the settings were set. `end` is the result, or the error that ended the run: Prefect may fail to store
-    the first, and has no place for the second.
+    says where the settings were set. `on_point` is called after each point of a sweep. `end` is the result, or the
+    error that ended the run: Prefect may fail to store the first, and has no place for the second.
     """
 
     workspace: Any | None = None
@@ -40,7 +40,8 @@ class CallerContext:
     prepared: PreparedRun | None = None
     feed: LiveFeed | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
-    end: RunResult | CapReached | RunStopped | None = None
+    on_point: OnPoint | None = None
+    end: RunResult | SweepResult | CapReached | RunStopped | None = None
 
     def take_prepared(self, seed: int) -> PreparedRun | None:
         """Return what was prepared for a run of this seed, once: an optimizer serves one run."""

@@ -1,4 +1,4 @@
-"""Notices that a flow run was cancelled in Prefect, which tells a run that no worker started only when asked."""
+"""Poll Prefect for the cancellation of a flow run, since Prefect notifies only runs that a worker started."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.exceptions import PrefectException
 
-ASK_EVERY_S = 2.0
+POLL_S = 2.0
 
 _CANCELLED = frozenset({StateType.CANCELLING, StateType.CANCELLED})
 _log = logging.getLogger(__name__)
@@ -22,31 +22,31 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def cancelled_in_prefect(flow_run_id: str, cancelled: threading.Event, stop: Callable[[], None]) -> Iterator[None]:
-    """Have the event set and `stop` called when the flow run is cancelled. A server that is away is asked again.
+    """Set the event and call `stop` when the flow run is cancelled, checked every two seconds.
 
-    A run that ends within two seconds never asks.
+    An unreachable server is asked again.
     """
     ended = threading.Event()
 
-    def look() -> None:
-        if ended.wait(ASK_EVERY_S):
+    def poll() -> None:
+        if ended.wait(POLL_S):
             return
         with get_client(sync_client=True) as client:
             while not ended.is_set():
                 try:
                     state = client.read_flow_run(UUID(flow_run_id)).state
                 except (HTTPError, PrefectException, RuntimeError) as error:
-                    _log.debug("whether the flow run was cancelled can't be told: %s", error)
+                    _log.debug("the state of the flow run could not be read: %s", error)
                 else:
                     if state is not None and state.type in _CANCELLED:
                         cancelled.set()
                         stop()
                         return
-                ended.wait(ASK_EVERY_S)
+                ended.wait(POLL_S)
 
     # Prefect keeps the server's address in context variables
-    watcher = threading.Thread(target=copy_context().run, args=(look,), name="hybridloop-cancelling", daemon=True)
-    watcher.start()
+    thread = threading.Thread(target=copy_context().run, args=(poll,), name="hybridloop-cancelling", daemon=True)
+    thread.start()
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""A slot of a Prefect limit, held for as long as a run's session is open; a dead holder's is given back."""
+"""Slot of a Prefect concurrency limit, held while a run's session is open; a dead run's slot expires."""
 
 from __future__ import annotations
 
@@ -22,83 +22,82 @@ from hybridloop.flows.lifecycle.cancellation import cancelled_in_prefect
 from hybridloop.journal.claimed_run import ClaimedRun
 from hybridloop.tasks.orphans import close_sessions_of_run, is_held
 
-LEASE_S = 120.0  # a dead run's own lease ends after 60 s: by the time its slot is free, its session can be closed
+LEASE_S = 120.0  # longer than a run's lease of 60 s: when a dead run's slot is free, its session can be closed
 RENEW_EVERY_S = 30.0
-AWAY_S = 300.0  # a server that is being restarted comes back within this
+OUTAGE_LIMIT_S = 300.0  # of Prefect's server, enough for a restart
 _EVENT = "slot"
 _LOCKED = 423
-_SHORTEST_S, _LONGEST_S = 0.25, 5.0
+_MIN_POLL_S, _MAX_POLL_S = 0.25, 5.0
 
 _log = logging.getLogger(__name__)
 
 
 @contextmanager
 def session_slot(limit: str | None, run: ClaimedRun, workspace: Any, cancelled: threading.Event) -> Iterator[None]:
-    """Hold a slot of the limit of that name (None: of none) for the block, in which the run's session is open.
+    """Hold a slot of the limit of that name (None: no limit) for the block, in which the run's session is open.
 
-    A run that goes on takes over the slot that its earlier process held. Once the slot is had, sessions that dead runs
-    left open on the target are closed, whose slots may be this one. Raises InputError where there is no such limit,
-    RunStopped or LeaseLost where the run is stopped or taken over while it waits, ServiceUnreachable where Prefect's
-    server stays away.
+    A resumed run takes over the slot of its earlier process. Then sessions that dead runs left open on the target are
+    closed, since the slot may be one of theirs. Raises InputError if the limit does not exist, RunStopped or LeaseLost
+    if the run is stopped or taken over while it waits, and ServiceUnreachable if Prefect's server stays away.
     """
     if limit is None:
         yield
         return
     with get_client(sync_client=True) as client:
-        lease = _taken_over(client, limit, run) or _waited_for(client, limit, run, cancelled)
+        lease = _take_over(client, limit, run) or _wait_for_slot(client, limit, run, cancelled)
         ended = threading.Event()
         renewing = threading.Thread(
-            target=copy_context().run, args=(_renew, lease, ended), name="hybridloop-slot", daemon=True
+            target=copy_context().run, args=(_keep_renewing, lease, ended), name="hybridloop-slot", daemon=True
         )
         renewing.start()
         try:
-            _close_left(run, workspace)
+            _close_orphaned_sessions(run, workspace)
             yield
         finally:
             ended.set()
             try:
                 client.release_concurrency_slots_with_lease(lease)
-            except (HTTPError, RuntimeError) as error:  # the lease ends by itself
-                _log.warning("the slot of %s is given back within %.0f s: %s", limit, LEASE_S, error)
+            except (HTTPError, RuntimeError) as error:  # the lease expires
+                _log.warning("the slot of %s will be free within %.0f s: %s", limit, LEASE_S, error)
 
 
-def _taken_over(client: SyncPrefectClient, limit: str, run: ClaimedRun) -> UUID | None:
-    """The slot of this limit that the run's earlier process held, if it is held still."""
-    noted = [event.facts for event in run.journal.events(run.uid) if event.kind == _EVENT]
-    leases = [UUID(facts["lease"]) for facts in noted if facts["limit"] == limit]
-    return leases[-1] if leases and _renewed(client, leases[-1]) else None
+def _take_over(client: SyncPrefectClient, limit: str, run: ClaimedRun) -> UUID | None:
+    """Return the lease of the slot that the run's earlier process held; None if it expired."""
+    slots = [event.facts for event in run.journal.events(run.uid) if event.kind == _EVENT]
+    leases = [UUID(slot["lease"]) for slot in slots if slot["limit"] == limit]
+    return leases[-1] if leases and _renew(client, leases[-1]) else None
 
 
-def _waited_for(client: SyncPrefectClient, limit: str, run: ClaimedRun, cancelled: threading.Event) -> UUID:
-    """The lease of a slot, as soon as there is one."""
-    if (lease := _asked(client, limit, run)) is not None:
+def _wait_for_slot(client: SyncPrefectClient, limit: str, run: ClaimedRun, cancelled: threading.Event) -> UUID:
+    """Wait for a slot; return its lease."""
+    if (lease := _acquire(client, limit, run)) is not None:
         return lease
     _log.info("run %s waits for a slot of %s", run.record.key, limit)
     stopped = threading.Event()
     run.on_stop(stopped.set)
-    began = heard = time.monotonic()
+    began = last_answer = time.monotonic()
     with cancelled_in_prefect(str(flow_run.id), cancelled, stopped.set):
         while True:
             waited = time.monotonic() - began
-            if stopped.wait(min(max(waited / 10, _SHORTEST_S), _LONGEST_S)):
+            if stopped.wait(min(max(waited / 10, _MIN_POLL_S), _MAX_POLL_S)):
                 raise run.lease_error or (StopRequested(0) if run.stop_requested.is_set() else RunStopped(0))
             try:
-                lease = _asked(client, limit, run)
+                lease = _acquire(client, limit, run)
             except (HTTPError, RuntimeError) as error:
-                if time.monotonic() - heard > AWAY_S:
+                if time.monotonic() - last_answer > OUTAGE_LIMIT_S:
                     raise ServiceUnreachable(
-                        f"Prefect's server gave no slot of {limit} for {AWAY_S:.0f} s: {error}",
-                        "No session was opened, and all that was measured before is kept.",
-                        f"Look after the server, then: hybridloop runs resume {run.record.key}",
+                        f"Prefect's server gave no slot of {limit} for {OUTAGE_LIMIT_S:.0f} s: {error}",
+                        "No session was opened, and all results are kept.",
+                        f"Check the server, then resume the run: hybridloop runs resume {run.record.key}",
                     ) from error
                 continue
-            heard = time.monotonic()
+            last_answer = time.monotonic()
             if lease is not None:
                 return lease
 
 
-def _asked(client: SyncPrefectClient, limit: str, run: ClaimedRun) -> UUID | None:
-    """The lease of a slot, written down; None where all are held. It is never asked twice for one that it got."""
+def _acquire(client: SyncPrefectClient, limit: str, run: ClaimedRun) -> UUID | None:
+    """Acquire a slot and store its lease in the journal; return the lease, None if all slots are held."""
     holder = ConcurrencyLeaseHolder(type="flow_run", id=UUID(str(flow_run.id)))
     try:
         answer = client.increment_concurrency_slots_with_lease([limit], 1, "concurrency", LEASE_S, holder).json()
@@ -107,15 +106,15 @@ def _asked(client: SyncPrefectClient, limit: str, run: ClaimedRun) -> UUID | Non
             return None
         raise
     if not answer["limits"]:
-        what = f"Prefect has no concurrency limit {limit!r}"
-        raise InputError("session_slots", what, f"Create it: prefect gcl create '{limit}' --limit N")
+        problem = f"Prefect has no concurrency limit {limit!r}"
+        raise InputError("session_slots", problem, f"Create it: prefect gcl create '{limit}' --limit N")
     lease = UUID(answer["lease_id"])
     run.journal.add_event(run.lease, _EVENT, {"limit": limit, "lease": str(lease)})
     return lease
 
 
-def _renewed(client: SyncPrefectClient, lease: UUID) -> bool:
-    """Whether the lease was renewed; False where there is none any more."""
+def _renew(client: SyncPrefectClient, lease: UUID) -> bool:
+    """Renew the lease; return false if it has expired."""
     try:
         client.renew_concurrency_lease(lease, LEASE_S)
     except ObjectNotFound:
@@ -127,22 +126,22 @@ def _renewed(client: SyncPrefectClient, lease: UUID) -> bool:
     return True
 
 
-def _renew(lease: UUID, ended: threading.Event) -> None:
+def _keep_renewing(lease: UUID, ended: threading.Event) -> None:
     with get_client(sync_client=True) as client:
         while not ended.wait(RENEW_EVERY_S):
-            with suppress(HTTPError, RuntimeError):  # a server that is away is asked again; the lease lasts a while
-                if not _renewed(client, lease) and not ended.is_set():
-                    _log.warning("the slot was given to others: its lease was not renewed for %.0f s", LEASE_S)
+            with suppress(HTTPError, RuntimeError):  # an unreachable server is asked again; the lease lasts longer
+                if not _renew(client, lease) and not ended.is_set():
+                    _log.warning("the slot expired: its lease was not renewed for %.0f s", LEASE_S)
                     return
 
 
-def _close_left(run: ClaimedRun, workspace: Any) -> None:
-    """Close the sessions on this run's target that nobody holds any more."""
+def _close_orphaned_sessions(run: ClaimedRun, workspace: Any) -> None:
+    """Close the sessions that dead runs left open on this run's target."""
     now = time.time()
     for record, _ in run.journal.open_sessions():
         if record.uid != run.uid and record.target == run.record.target and not is_held(record, now):
             try:
-                for swept in close_sessions_of_run(run.journal, record, workspace):
-                    _log.info("session %s of run %s was open; %s", swept.session, swept.run_key, swept.done)
-            except JournalDamaged as error:  # which must not end this run
-                _log.warning("run %s is left alone: %s", record.key, error)
+                for closed in close_sessions_of_run(run.journal, record, workspace):
+                    _log.info("session %s of run %s was open; %s", closed.session, closed.run_key, closed.done)
+            except JournalDamaged as error:  # it must not end this run
+                _log.warning("run %s was skipped: %s", record.key, error)

@@ -1,9 +1,9 @@
-"""Flow runs that Prefect takes for running, and whose process is gone by the journal."""
+"""Flow runs whose process is dead by the journal: mark them in Prefect, or restart them by their deployment."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -20,36 +20,36 @@ from hybridloop.journal import Journal, RunRecord
 from hybridloop.runs.lookup import flow_runs_of, run_of_key
 from hybridloop.tasks.orphans import is_held, is_orphaned
 
-QUIET_S = 600.0  # a flow run whose run nobody holds may prepare its problem, or wait for a server, for as long
-MOST_STARTS = 20  # of one flow run
+QUIET_S = 600.0  # a flow run without a claimed run may prepare its problem or wait for a server for so long
+MAX_STARTS = 20  # of one flow run
 _PAGE = 200
 
 _log = logging.getLogger(__name__)
 
 
-def mark_zombies(journal: Journal, client: SyncPrefectClient, *, now: float) -> dict[str, str]:
-    """Set flow runs of dead processes to Crashed, those that were being cancelled to Cancelled; which, by run's key.
+def mark_dead_flow_runs(journal: Journal, client: SyncPrefectClient, *, now: float) -> dict[str, str]:
+    """Set flow runs of dead processes to Crashed, or to Cancelled if cancelling; return the new state by run key.
 
-    A flow run that no run of this journal knows is somebody else's, and left alone.
+    A flow run without a run in this journal belongs to another user and is not changed.
     """
     marked: dict[str, str] = {}
-    for flow_run in _under_way(client):
+    for flow_run in _active(client):
         try:
             record = _record_of(journal, flow_run)
             if record is None or not _is_dead(journal, record, flow_run, now):
                 continue
-        except JournalDamaged as error:  # which must not keep others from being marked
-            _log.warning("flow run %s is left alone: %s", flow_run.name, error)
+        except JournalDamaged as error:  # it must not keep other flow runs from being marked
+            _log.warning("flow run %s was skipped: %s", flow_run.name, error)
             continue
         is_cancelled = flow_run.state_type is StateType.CANCELLING
-        said = f"the process of run {record.key} ended without a word; hybridloop runs resume {record.key}"
-        state: State[Any] = Cancelled(message=said) if is_cancelled else Crashed(message=said)
+        message = f"the process of run {record.key} died; to resume the run: hybridloop runs resume {record.key}"
+        state: State[Any] = Cancelled(message=message) if is_cancelled else Crashed(message=message)
         client.set_flow_run_state(flow_run.id, state)
         marked[record.key] = state.type.value.lower()
     return marked
 
 
-def started_again(
+def restart_flow_run(
     client: SyncPrefectClient,
     record: RunRecord,
     flow_run_id: str | None,
@@ -58,13 +58,13 @@ def started_again(
     now: float,
     settle_s: float,
 ) -> str | None:
-    """Leave a run to the workers of the deployment that began it; what was done, or None: there is none.
+    """Have the deployment that started a run restart it; return the outcome, or None without a deployment.
 
-    A crashed flow run is set to AwaitingRetry, once its worker had `settle_s` to come to its end with it. One that has
-    ended otherwise, parked for instance, is followed by a new one, a single one however often it is asked for; it gets
-    `parameters` besides those of the one before.
+    A crashed flow run is set to AwaitingRetry, after `settle_s` in which its worker may still report it. After another
+    end, such as parked, one new flow run is created (its idempotency key prevents a second one). It gets the parameters
+    of the previous flow run, updated with `parameters`.
     """
-    flow_run = None if flow_run_id is None else _found(client, flow_run_id)
+    flow_run = None if flow_run_id is None else _read_flow_run(client, flow_run_id)
     deployment = None if flow_run is None else _deployment_of(client, flow_run)
     if flow_run is None or flow_run.state is None or deployment is None:
         return None
@@ -72,58 +72,58 @@ def started_again(
     if state.type in (StateType.CANCELLED, StateType.CANCELLING) and not record.resume_requested:
         return "left: it was cancelled in Prefect"
     if not state.is_final():
-        return "left: its flow run is on its way"
+        return "left: its flow run is active"
     if not state.is_crashed():
-        told = {**flow_run.parameters, **parameters}
-        once = f"{record.uid}-{record.epoch}"
-        client.create_flow_run_from_deployment(deployment, parameters=told, idempotency_key=once)
-        return "another flow run of its deployment goes on with it"
+        updated = {**flow_run.parameters, **parameters}
+        key = f"{record.uid}-{record.epoch}"
+        client.create_flow_run_from_deployment(deployment, parameters=updated, idempotency_key=key)
+        return "a new flow run of its deployment resumes it"
     if now - state.timestamp.timestamp() < settle_s:
-        return "left: it has crashed just now"
-    if flow_run.run_count >= MOST_STARTS:
+        return "left: its worker may still report the crash"
+    if flow_run.run_count >= MAX_STARTS:
         return f"left: its flow run was started {flow_run.run_count} times"
     client.set_flow_run_state(flow_run.id, Scheduled(name="AwaitingRetry", scheduled_time=datetime.now(UTC)))
-    return "its flow run awaits a worker"
+    return "its flow run waits for a worker"
 
 
 def was_cancelled(client: SyncPrefectClient, flow_run_id: str | None) -> bool:
-    """Whether somebody cancelled the flow run in Prefect."""
-    flow_run = None if flow_run_id is None else _found(client, flow_run_id)
+    """Return true if the flow run was cancelled in Prefect."""
+    flow_run = None if flow_run_id is None else _read_flow_run(client, flow_run_id)
     return flow_run is not None and flow_run.state_type in (StateType.CANCELLED, StateType.CANCELLING)
 
 
-def _under_way(client: SyncPrefectClient) -> Iterator[FlowRun]:
+def _active(client: SyncPrefectClient) -> list[FlowRun]:
     kinds = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.CANCELLING])
     filtered = FlowRunFilter(state=FlowRunFilterState(type=kinds))
-    found: list[FlowRun] = []  # all before any is changed: pages go by how many there are
+    flow_runs: list[FlowRun] = []  # read all before one is changed: a change would shift the pages
     while page := client.read_flow_runs(
-        flow_run_filter=filtered, limit=_PAGE, offset=len(found), sort=FlowRunSort.START_TIME_ASC
+        flow_run_filter=filtered, limit=_PAGE, offset=len(flow_runs), sort=FlowRunSort.START_TIME_ASC
     ):
-        found += page
-    yield from found
+        flow_runs += page
+    return flow_runs
 
 
 def _record_of(journal: Journal, flow_run: FlowRun) -> RunRecord | None:
-    if (began := journal.run_by_flow_run(str(flow_run.id))) is not None:
-        return began
+    if (record := journal.run_by_flow_run(str(flow_run.id))) is not None:
+        return record
     key = flow_run.parameters.get("run_key")
     try:
         return None if key is None else run_of_key(journal, str(key))
-    except InputError:  # a parameter of that name in a flow of somebody else's
+    except InputError:  # a parameter of that name in a flow of another package
         return None
 
 
 def _is_dead(journal: Journal, record: RunRecord, flow_run: FlowRun, now: float) -> bool:
     known = flow_runs_of(journal, record)
-    if str(flow_run.id) not in known:  # of somebody else, who uses the same run key in a journal of their own
+    if str(flow_run.id) not in known:  # another user's, with the same run key in another journal
         return False
-    is_its_own = known[-1] == str(flow_run.id)
-    if is_its_own and record.status == "running" and record.updated_at >= _since(flow_run):
-        return is_orphaned(record, now)  # else it was started again, and has yet to claim its run
-    if is_its_own and is_held(record, now):
+    is_last = known[-1] == str(flow_run.id)
+    if is_last and record.status == "running" and record.updated_at >= _since(flow_run):
+        return is_orphaned(record, now)  # else it was restarted, and must still claim its run
+    if is_last and is_held(record, now):
         return False
-    since = max(record.updated_at if is_its_own else 0.0, _since(flow_run))
-    return now - since > QUIET_S  # its process may be about to begin, or to tell Prefect of its end
+    since = max(record.updated_at if is_last else 0.0, _since(flow_run))
+    return now - since > QUIET_S  # its process may be starting, or about to report its end
 
 
 def _since(flow_run: FlowRun) -> float:
@@ -131,7 +131,7 @@ def _since(flow_run: FlowRun) -> float:
 
 
 def _deployment_of(client: SyncPrefectClient, flow_run: FlowRun) -> UUID | None:
-    """The deployment that began a flow run, which names it even after it was deleted; None where there is none."""
+    """Return the deployment of a flow run; None if it has none or the deployment was deleted."""
     if flow_run.deployment_id is None:
         return None
     try:
@@ -140,7 +140,7 @@ def _deployment_of(client: SyncPrefectClient, flow_run: FlowRun) -> UUID | None:
         return None
 
 
-def _found(client: SyncPrefectClient, flow_run_id: str) -> FlowRun | None:
+def _read_flow_run(client: SyncPrefectClient, flow_run_id: str) -> FlowRun | None:
     try:
         return client.read_flow_run(UUID(flow_run_id))
     except ObjectNotFound:

@@ -1,4 +1,4 @@
-"""What Prefect calls when a flow run has crashed or was cancelled, maybe in another process than the run's."""
+"""Hooks that Prefect calls after a crash or cancellation, possibly in another process than the run's."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from hybridloop.settings import SETTINGS
 from hybridloop.tasks.orphans import close_sessions_of_run, unfinished_jobs
 
 
-def close_what_is_left(flow: Any, flow_run: Any, state: Any) -> None:
-    """Close the session that the flow run's run left open, by the journal; none is left after an orderly end.
+def close_open_session(flow: Any, flow_run: Any, state: Any) -> None:
+    """Close the session that a flow run left open by the journal, and log what remains.
 
-    The flow run's log is told what was left, since the state's message is Prefect's own where a worker ran it.
+    The message is in the flow run's log, since a worker sets the state's message itself.
     """
     # a logger of this package does not reach Prefect's server from a process that runs hooks alone
     log = flow_run_logger(flow_run, flow)
@@ -28,21 +28,21 @@ def close_what_is_left(flow: Any, flow_run: Any, state: Any) -> None:
             key = flow_run.parameters.get("run_key")
             record = journal.run_by_flow_run(str(flow_run.id)) if key is None else run_of_key(journal, key)
             if record is not None and record.status not in FINISHED:
-                # a user's own flow may have a parameter of that name that is something else
+                # in a user's own flow a parameter of that name may be something else
                 name = flow_run.parameters.get("workspace") if record.algorithm in SETTINGS else None
                 _close(journal, record, name, log)
     except HybridloopError as error:  # Prefect would only log it; `sessions close-orphans` does the same later
-        log.warning("a session may be open still: %s", error)
+        log.warning("a session may still be open: %s", error)
 
 
 def _close(
     journal: Journal, record: RunRecord, workspace_name: str | None, log: logging.LoggerAdapter[logging.Logger]
 ) -> None:
     if any(row.ended_at is None for row in journal.sessions(record.uid)):
-        for swept in close_sessions_of_run(journal, record, find_workspace(workspace_name)):
-            log.warning("session %s was open; %s", swept.session, swept.done)
+        for closed in close_sessions_of_run(journal, record, find_workspace(workspace_name)):
+            log.warning("session %s was open; %s", closed.session, closed.done)
     log.warning(
         "run %(key)s ended early with %(jobs)d job(s) in flight; all results are kept; "
-        "to go on with it: hybridloop runs resume %(key)s",
+        "to resume it: hybridloop runs resume %(key)s",
         {"key": record.key, "jobs": len(unfinished_jobs(journal, record.uid))},
     )

@@ -17,7 +17,7 @@ from hybridloop.tasks.session import OpenSession
 
 
 class RoundReporter:
-    """Appends each round to `history`, and reports those that this process measured; `after_each` is called last."""
+    """Append each round to `history`, and report those that this process measured; `after_each` is called last."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class RoundReporter:
             self._feed.begin(run_key, session, facts.unit, facts.sense)
 
     def __call__(self, progress: RoundProgress) -> None:
-        """Report a round. Raises CallbackFailed where the caller's callback raises."""
+        """Report a round. Raises CallbackFailed if the caller's callback raises."""
         self._history.append(progress)
         if self._feed is not None:
             self._feed.add(progress)

@@ -1,4 +1,4 @@
-"""A run inside its flow run: found or started, measured in one session at a time, ended in a state that says how."""
+"""A run inside its flow run: find or start it, measure it in one session at a time, and end it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from hybridloop.errors import CapReached, RunStopped
 from hybridloop.flows.lifecycle.acquire_session import acquire_session, check_available
 from hybridloop.flows.lifecycle.artifact import RunArtifact
 from hybridloop.flows.lifecycle.caller_context import current_caller, find_workspace, tasks_untagged
-from hybridloop.flows.lifecycle.completion import effort_of, finish, stop_early
-from hybridloop.flows.lifecycle.deployment_settings import with_deployment_settings
+from hybridloop.flows.lifecycle.completion import effort_of, end_run
+from hybridloop.flows.lifecycle.deployment_settings import deployment_settings, merge_settings
 from hybridloop.flows.lifecycle.reporting import RoundReporter
 from hybridloop.journal import open_journal
 from hybridloop.journal.claimed_run import ClaimedRun
@@ -35,13 +35,14 @@ def run_in_flow(
 ) -> RunResult:
     """Run an algorithm as the body of its flow.
 
-    The run of `run_key` is resumed, if there is one, and so is the run that this flow run started before it died.
+    The run of `run_key` is resumed, if it exists, and so is the run that this flow run started before it died.
     `workspace_name` is a saved block's; None: the caller's or the environment's workspace. A run that is stopped or
-    parked returns its result so far. Raises InputError before a session is opened, RunBusy where another process holds
-    the run, ServiceError for trouble of the service.
+    parked returns its result so far. Raises InputError before a session is opened, RunBusy if another process holds the
+    run, and ServiceError for errors of the service.
     """
     caller = current_caller()
-    settings = with_deployment_settings(settings)
+    if defaults := deployment_settings():
+        settings = merge_settings(settings, defaults)
     workspace = find_workspace(workspace_name)
     seed = None if caller.prepared is None else caller.prepared.seed
     with tasks_untagged(), open_journal() as journal:
@@ -98,13 +99,11 @@ def _measure(workspace: Any, lookup: RunLookup, prepared: PreparedRun, run: Clai
     result = result_so_far()
     if outcome is not None:
         result = result.with_outcome(outcome, all_warnings(outcome, facts))
-    if ended_by is None:
-        return finish(run, result, artifact)
-    return stop_early(run, result, ended_by, artifact, cancelled=cancelled.is_set())
+    return end_run(run, result, ended_by, artifact, cancelled=cancelled.is_set())
 
 
 def all_warnings(outcome: Outcome, facts: ProblemFacts) -> tuple[str, ...]:
-    """Return the algorithm's warnings, and one for an energy below the exact one, where there is such a bound."""
+    """Return the algorithm's warnings, and one for an energy (hartree) below the exact one."""
     if facts.unit != "hartree":
         return outcome.warnings
     below = below_exact_warning(outcome.value, outcome.standard_error, outcome.rounding_bound, facts.exact())

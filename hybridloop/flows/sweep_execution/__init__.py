@@ -1,1 +1,1 @@
-"""Sweep execution."""
+"""Points of a sweep: their specification, execution and table."""

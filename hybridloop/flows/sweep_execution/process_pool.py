@@ -1,4 +1,4 @@
-"""Points in processes on this machine, each of which runs one after the other; one that dies is replaced."""
+"""Process pool of a sweep: each process runs one point at a time; a dead process is replaced."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import json
 import selectors
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from hybridloop.flows.sweep_execution.scheduler import Ended
+from hybridloop.flows.sweep_execution.scheduler import AttemptEnd
 from hybridloop.flows.sweep_execution.spec import Point
 
 COMMAND = (sys.executable, "-m", "hybridloop.flows.sweep_execution.worker_process")
-LEAVE_WITHIN_S = 30.0  # an interrupted run waits 5 s for its round, then closes its session
+EXIT_TIMEOUT_S = 30.0  # an interrupted run waits 5 s for its round, then closes its session
 
 
-class PointPool:
-    """Up to `size` processes, each started when it is first needed; `greeting` is told to each."""
+class ProcessPool:
+    """Up to `size` worker processes, started when first needed; each gets `configuration` as its first line."""
 
     def __init__(
-        self, size: int, environ: Mapping[str, str], greeting: Mapping[str, Any], command: Sequence[str] = COMMAND
+        self, size: int, environ: Mapping[str, str], configuration: Mapping[str, Any], command: Sequence[str] = COMMAND
     ) -> None:
         self._size = size
         self._environ = dict(environ)
-        self._greeting = _line(greeting)
+        self._configuration = _line(configuration)
         self._command = command
         self._idle: list[subprocess.Popen[bytes]] = []
         self._busy: dict[subprocess.Popen[bytes], str] = {}
@@ -33,32 +33,32 @@ class PointPool:
 
     @property
     def room(self) -> int:
-        """How many points can be taken now."""
+        """The number of points that can start now."""
         return self._size - len(self._busy)
 
     @property
     def processes(self) -> list[int]:
-        """The ids of the processes there are."""
+        """The ids of the processes."""
         return [process.pid for process in (*self._busy, *self._idle)]
 
     def start(self, point: Point, /) -> None:
-        """Hand a point to a process that is idle, or to a new one."""
+        """Send a point to an idle process, or to a new one."""
         order = {
             "algorithm": point.algorithm,
             "problem": point.problem.model_dump(mode="json"),
             "settings": point.settings.model_dump(mode="json"),
             "run_key": point.key,
         }
-        process = self._idle.pop() if self._idle else self._launched()
+        process = self._idle.pop() if self._idle else self._launch()
         self._busy[process] = point.key
         assert process.stdin is not None
-        with suppress(BrokenPipeError):  # it has died: its end is heard of like any other's
+        with suppress(BrokenPipeError):  # it has died: `ended` reports that
             process.stdin.write(_line(order))
             process.stdin.flush()
 
-    def ended(self, within_s: float, /) -> list[Ended]:
-        """The attempts that ended, as soon as there is one; none after that time."""
-        found: list[Ended] = []
+    def ended(self, within_s: float, /) -> list[AttemptEnd]:
+        """Wait for ended attempts, up to this time; return them, or none."""
+        ends: list[AttemptEnd] = []
         for key, _ in self._answers.select(within_s):
             process: subprocess.Popen[bytes] = key.data
             assert process.stdout is not None
@@ -67,17 +67,17 @@ class PointPool:
             if answer.endswith(b"\n"):
                 self._idle.append(process)
                 assert run is not None
-                found.append(Ended(run, **json.loads(answer)))
+                ends.append(AttemptEnd(run, **json.loads(answer)))
                 continue
             if run is None:
                 self._idle.remove(process)
-            code = self._forgotten(process)
+            code = self._remove(process)
             if run is not None:
-                found.append(Ended(run, f"its process ended without a word (exit code {code})", again=True))
-        return found
+                ends.append(AttemptEnd(run, f"its process died (exit code {code})", again=True))
+        return ends
 
     def close(self) -> None:
-        """End all processes: those that are idle at once, the others in order, so that they close their sessions."""
+        """End all processes: SIGTERM for those at work, so that they close their sessions."""
         for process in (*self._idle, *self._busy):
             assert process.stdin is not None
             with suppress(BrokenPipeError):
@@ -87,17 +87,17 @@ class PointPool:
         try:
             for process in (*self._idle, *self._busy):
                 with suppress(subprocess.TimeoutExpired):
-                    process.wait(LEAVE_WITHIN_S)
+                    process.wait(EXIT_TIMEOUT_S)
         finally:  # a second signal comes here at once
             for process in (*self._idle, *self._busy):
                 if process.poll() is None:
                     process.kill()
-                self._forgotten(process)
+                self._remove(process)
             self._idle, self._busy = [], {}
             self._answers.close()
 
-    def _launched(self) -> subprocess.Popen[bytes]:
-        # a session of its own, so that a Ctrl-C reaches it through us alone, and once
+    def _launch(self) -> subprocess.Popen[bytes]:
+        # its own process session: a Ctrl-C reaches it only through `close`, and once
         process = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
@@ -108,29 +108,19 @@ class PointPool:
         assert process.stdin is not None
         assert process.stdout is not None
         with suppress(BrokenPipeError):
-            process.stdin.write(self._greeting)
+            process.stdin.write(self._configuration)
             process.stdin.flush()
         self._answers.register(process.stdout, selectors.EVENT_READ, process)
         return process
 
-    def _forgotten(self, process: subprocess.Popen[bytes]) -> int:
-        """The exit code of a process that has ended, or is about to."""
+    def _remove(self, process: subprocess.Popen[bytes]) -> int:
+        """Close the pipes of an ending process, wait for it, and return its exit code."""
         assert process.stdout is not None
         with suppress(KeyError, ValueError):
             self._answers.unregister(process.stdout)
         with suppress(BrokenPipeError):
-            process.__exit__(None, None, None)  # closes the pipes and waits
+            process.__exit__(None, None, None)
         return process.returncode
-
-
-@contextmanager
-def point_pool(size: int, environ: Mapping[str, str], greeting: Mapping[str, Any]) -> Iterator[PointPool]:
-    """Hold a pool; however the block ends, its processes do too."""
-    pool = PointPool(size, environ, greeting)
-    try:
-        yield pool
-    finally:
-        pool.close()
 
 
 def _line(document: Mapping[str, Any]) -> bytes:

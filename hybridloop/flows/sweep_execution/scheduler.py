@@ -1,4 +1,4 @@
-"""The way through a sweep: what has its result is left alone, the rest is run, a bounded number of points at once."""
+"""Scheduler of a sweep: start its unfinished points, a bounded number at once, and retry those that may succeed."""
 
 from __future__ import annotations
 
@@ -21,11 +21,8 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0  # a lease of a process on another ma
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """An attempt that is over: `trouble` says what it ended with, empty where the run came to its own end.
-
-    `again` is whether a further attempt may do better.
-    """
+class AttemptEnd:
+    """End of an attempt: `trouble` is its error, empty after success; `again` is true if a retry may help."""
 
     key: str
     trouble: str = ""
@@ -33,19 +30,19 @@ class Ended:
 
 
 class Execution(Protocol):
-    """What runs points: processes on this machine, or a deployment's workers."""
+    """Executor of points: processes on this machine, or workers of a deployment."""
 
     @property
     def room(self) -> int:
-        """How many points can be taken now."""
+        """The number of points that can start now."""
         ...
 
     def start(self, point: Point, /) -> None:
-        """Take a point."""
+        """Start an attempt of a point."""
         ...
 
-    def ended(self, within_s: float, /) -> Sequence[Ended]:
-        """The attempts that ended, as soon as there is one; none after that time."""
+    def ended(self, within_s: float, /) -> Sequence[AttemptEnd]:
+        """Wait for ended attempts, up to this time; return them, or none."""
         ...
 
 
@@ -67,7 +64,7 @@ class _Attempt:
     not_before: float = 0.0
 
 
-def swept(
+def run_points(
     points: Iterable[Point],
     execution: Execution,
     journal: Journal,
@@ -77,33 +74,34 @@ def swept(
     on_point: OnPoint,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[list[dict[str, Any]], int]:
-    """The rows in the order of the points, and how many of these were not there yet.
+    """Run the points without a stored result; return all rows in order of the points, and the number of those begun.
 
-    Points are taken one by one, as there is room for them. A point that fails is begun again after a pause, as often
-    as `attempts` says, if that may help; no other point waits for it. Raises InputError where a point's run was begun
-    otherwise, such as in another workspace.
+    Points are read one by one, as there is room. A failed point is retried after a pause, up to `attempts` attempts, if
+    that may help; other points do not wait for it. Raises InputError if the run of a point was started differently, for
+    example in another workspace.
     """
     rows: dict[str, dict[str, Any] | None] = {}
     begun = 0
-    fresh, paused = iter(points), deque[_Attempt]()
+    new_points, paused = iter(points), deque[_Attempt]()
     in_flight: dict[str, _Attempt] = {}
-    counted = itertools.count(1)
+    numbers = itertools.count(1)
 
     def done(key: str, row: dict[str, Any]) -> None:
         rows[key] = row
-        on_point(SweepProgress(next(counted), row))
+        on_point(SweepProgress(next(numbers), row))
 
     is_exhausted = False
     while True:
+        # start what there is room for: retries that are due first, then new points
         while execution.room > 0:
             if paused and paused[0].not_before <= clock():
                 attempt = paused.popleft()
-            elif (point := next(fresh, None)) is not None:
+            elif (point := next(new_points, None)) is not None:
                 if point.key in rows:  # listed twice
                     continue
-                rows[point.key] = None  # keeps its place
-                if (found := _found(journal, point, workspace)).result is not None:
-                    done(point.key, row_of(point, found.record))
+                rows[point.key] = None  # reserves its place in the table
+                if (lookup := _find_run(journal, point, workspace)).result is not None:
+                    done(point.key, row_of(point, lookup.record))
                     continue
                 begun += 1
                 attempt = _Attempt(point)
@@ -114,21 +112,22 @@ def swept(
             execution.start(attempt.point)
         if is_exhausted and not in_flight and not paused:
             return [row for row in rows.values() if row is not None], begun
-        may_begin = paused and execution.room > 0  # else it waits for another's end
-        pause = max(0.0, paused[0].not_before - clock()) if may_begin else LONGEST_PAUSE_S
+        # wait for an end, or until the next retry is due if there is room for it
+        may_retry = paused and execution.room > 0
+        pause = max(0.0, paused[0].not_before - clock()) if may_retry else LONGEST_PAUSE_S
         for end in execution.ended(pause):
             attempt = in_flight.pop(end.key)
-            record = when_it_answers(lambda key=end.key: run_of_key(journal, key))  # type: ignore[misc]
+            record = retry_journal(lambda key=end.key: run_of_key(journal, key))  # type: ignore[misc]
             if not end.again or attempt.number >= attempts:
                 done(end.key, row_of(attempt.point, record, end.trouble))
                 continue
             wait = min(FIRST_PAUSE_S * 4 ** (attempt.number - 1), LONGEST_PAUSE_S)
             paused.append(_Attempt(attempt.point, attempt.number + 1, clock() + wait))
-            paused = deque(sorted(paused, key=lambda each: each.not_before))
+            paused = deque(sorted(paused, key=lambda attempt: attempt.not_before))
 
 
-def when_it_answers(read: Callable[[], T]) -> T:
-    """What a journal says, asked again for five minutes where its server is being restarted."""
+def retry_journal(read: Callable[[], T]) -> T:
+    """Read from the journal, with retries for five minutes while its server is restarted."""
     began, pause = time.monotonic(), 0.5
     while True:
         try:
@@ -140,9 +139,9 @@ def when_it_answers(read: Callable[[], T]) -> T:
         pause = min(2 * pause, 10.0)
 
 
-def _found(journal: Journal, point: Point, workspace: Mapping[str, str]) -> RunLookup:
+def _find_run(journal: Journal, point: Point, workspace: Mapping[str, str]) -> RunLookup:
     request = RunRequest(point.algorithm, point.problem, point.settings, workspace, point.key)
     try:
-        return when_it_answers(lambda: find_run(journal, request))
+        return retry_journal(lambda: find_run(journal, request))
     except InputError as error:
         raise InputError(error.field, error.problem, "Give the sweep another name.") from error

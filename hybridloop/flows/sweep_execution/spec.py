@@ -1,11 +1,13 @@
-"""What a sweep is to run: a grid or a list of settings and problems, each point of it a run of its own."""
+"""Specification of a sweep: a grid or list of problems and settings, of which each point is a run."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
 import math
+import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Self
@@ -20,59 +22,65 @@ from hybridloop.settings.sources import nest
 from hybridloop.settings.validation import validate
 
 MAX_POINTS = 10_000
-MAX_BYTES = 500_000  # of parameters: a Prefect server takes 512 KiB
-PROBLEM = "problem"  # the column of a point's problem, and its name among a listed point's values
-HERE = "none"  # in the place of a deployment's name
+MAX_BYTES = 500_000  # of the JSON: a Prefect server accepts parameters up to 512 KiB
+PROBLEM = "problem"  # name of a point's problem in the table and among a listed point's values
+HERE = "none"  # deployment name for processes on this machine
 _KEY_DIGITS = 12
 
 
-def _named(value: object) -> object:
+def _as_problem(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
-def _listed(value: object) -> object:
+def _as_list(value: object) -> object:
     return [value] if isinstance(value, str | Mapping | ProblemText) else value
 
 
 Problem = Annotated[
-    ProblemText, BeforeValidator(_named, json_schema_input_type=str | ProblemText)  # a name alone is a built-in's
+    ProblemText,
+    BeforeValidator(
+        _as_problem, json_schema_input_type=str | ProblemText
+    ),  # a string is the name of a built-in problem
 ]
 
 
 class SweepSpec(BaseModel):
-    """A sweep: every problem with every combination of the grid's values, and the points that are listed."""
+    """A sweep: each problem with each combination of the grid's values, and the listed points."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(
         pattern=r"^[A-Za-z0-9._-]{1,60}$",
-        description="of the sweep: with a point's content it is the key of that point's run",
+        description="name of the sweep; the key of a point's run is made of it and the point's content",
         examples=["h2-curve"],
     )
-    algorithm: str = Field(description="what each point runs", examples=["vqe"])
-    problems: Annotated[tuple[Problem, ...], BeforeValidator(_listed)] = Field(
-        (), description="problems, each with every combination of the grid", examples=[["h2", "h2-1.0"]]
+    algorithm: str = Field(description="algorithm of all points", examples=["vqe"])
+    problems: Annotated[tuple[Problem, ...], BeforeValidator(_as_list)] = Field(
+        (), description="problems, each with each combination of the grid", examples=[["h2", "h2-1.0"]]
     )
     settings: dict[str, Any] = Field({}, description="settings of every point", examples=[{"seed": 7, "shots": 2000}])
     grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
-        {}, description="values by the setting's name, such as failure.retries", examples=[{"shots": [1000, 4000]}]
+        {}, description="values by setting, such as failure.retries", examples=[{"shots": [1000, 4000]}]
     )
     points: tuple[dict[str, Any], ...] = Field(
         (),
-        description="further points: settings by name, and `problem` where it is not the only one",
+        description="further points: settings by name, and `problem` unless the sweep has only one",
         examples=[[{"problem": "h2", "shots": 500}]],
     )
     max_sessions: int | None = Field(
-        None, ge=1, le=10_000, description="sessions that may be open at once on each target, by a limit in Prefect"
+        None,
+        ge=1,
+        le=10_000,
+        description="maximum of open sessions on each target, by a Prefect concurrency limit",
     )
     in_flight: int | None = Field(
-        None, ge=1, le=1000, description="points that are under way at once; left out: what the machines take"
+        None, ge=1, le=1000, description="maximum number of points at once; left out: by the number of workers or CPUs"
     )
-    attempts: int = Field(5, ge=1, le=100, description="how often a point is begun, and gone on with, until it ends")
+    attempts: int = Field(5, ge=1, le=100, description="maximum number of attempts of a point; each resumes it")
     deployment: str | None = Field(
         None,
         description="deployment whose workers run the points, as flow/name; none: processes on this machine; left out: "
-        "the algorithm's deployment, where workers of its pool are online",
+        "the algorithm's deployment if workers of its pool are online, else processes on this machine",
         examples=["vqe/vqe"],
     )
 
@@ -87,32 +95,32 @@ class SweepSpec(BaseModel):
 
     @field_validator("algorithm")
     @classmethod
-    def _is_known(cls, value: str) -> str:
+    def _check_algorithm(cls, value: str) -> str:
         if value not in SETTINGS:
             raise ValueError(f"give one of {', '.join(SETTINGS)}")
         return value
 
     @model_validator(mode="after")
-    def _has_points_that_can_be_run(self) -> Self:
-        count = len(self.points) + len(self.problems) * math.prod(len(each) for each in self.grid.values())
+    def _check_points(self) -> Self:
+        count = len(self.points) + len(self.problems) * math.prod(len(values) for values in self.grid.values())
         if not 1 <= count <= MAX_POINTS:
             what = "has no points: give problems, or points" if count < 1 else f"has {count:,} points"
-            raise ValueError(f"the sweep {what}; up to {MAX_POINTS:,} are taken")
+            raise ValueError(f"the sweep {what}; the maximum is {MAX_POINTS:,}")
         if (size := len(self.model_dump_json())) > MAX_BYTES:
             raise ValueError(
-                f"its problems have {size:,} bytes in all, {MAX_BYTES:,} are taken: make several sweeps of it"
+                f"the sweep has {size:,} bytes of JSON, the maximum is {MAX_BYTES:,}: split it into several sweeps"
             )
         known: dict[str, RunSettings] = {}
         for number, point in enumerate(points_of(self), start=1):
             if known.setdefault(point.key, point.settings) != point.settings:
                 limits = ", ".join(name for name in LIMITS if name in point.varied)
-                raise ValueError(f"point {number} differs from another in limits alone ({limits}): it is the same run")
+                raise ValueError(f"point {number} differs from another only in limits ({limits}): it is the same run")
         return self
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One run of a sweep: its key, and what it differs in from the others."""
+    """A run of a sweep; `varied` are the values in which it differs from the others."""
 
     key: str
     algorithm: str
@@ -122,29 +130,29 @@ class Point:
 
 
 def points_of(spec: SweepSpec) -> Iterator[Point]:
-    """The points in their order, each made when it is asked for. Raises ValueError for one that can't be run."""
+    """Yield the points in order. Raises ValueError for an invalid point."""
     names = varied_settings(spec)
     for number, (problem, given) in enumerate(_combinations(spec), start=1):
         merged: dict[str, Any] = {}
         try:
             for name, value in (*spec.settings.items(), *given.items()):
-                if name == "failure" and isinstance(value, Mapping):  # one by one, so that a grid may vary some of them
-                    merged |= {f"failure.{inner}": each for inner, each in value.items()}
+                if name == "failure" and isinstance(value, Mapping):  # field by field, so that a grid may vary some
+                    merged |= {f"failure.{field}": inner for field, inner in value.items()}
                 else:
                     merged[name] = value
             settings = validate(SETTINGS[spec.algorithm], nest(merged))
         except InputError as error:
-            facts = {"said": f"point {number}: {error.field}: {error.problem}", "remedy": error.remedy}
-            raise PydanticCustomError("point", "{said}", facts) from error
+            facts = {"message": f"point {number}: {error.field}: {error.problem}", "remedy": error.remedy}
+            raise PydanticCustomError("point", "{message}", facts) from error
         except ValueError as error:
             raise ValueError(f"point {number}: {error}") from error
         values = settings.model_dump(mode="json")
-        varied = {name: given[name] if name in given else _got(values, name) for name in names}
+        varied = {name: given[name] if name in given else _value_of(values, name) for name in names}
         yield Point(_key(spec, problem, settings), spec.algorithm, problem, settings, {PROBLEM: problem.name, **varied})
 
 
 def varied_settings(spec: SweepSpec) -> tuple[str, ...]:
-    """The names of all settings in which points differ."""
+    """Return the names of the settings in which points differ."""
     listed = (name for point in spec.points for name in point if name != PROBLEM)
     return tuple(dict.fromkeys((*spec.grid, *listed)))
 
@@ -160,29 +168,26 @@ def _combinations(spec: SweepSpec) -> Iterator[tuple[ProblemText, dict[str, Any]
 
 def _problem_of(spec: SweepSpec, given: object, number: int) -> ProblemText:
     if given is not None:
-        by_name = {each.name: each for each in spec.problems}
-        return by_name.get(given) or ProblemText.model_validate(_named(given))  # type: ignore[call-overload]
+        by_name = {problem.name: problem for problem in spec.problems}
+        return by_name.get(given) or ProblemText.model_validate(_as_problem(given))  # type: ignore[call-overload]
     if len(spec.problems) != 1:
         raise ValueError(f"listed point {number} names no problem, and the sweep has {len(spec.problems)}")
     return spec.problems[0]
 
 
-def _got(settings: Mapping[str, Any], name: str) -> Any:
-    """The setting of that name, an inner one as `failure.retries`."""
-    found: Any = settings
-    for part in name.split("."):
-        found = found[part]
-    return found
+def _value_of(settings: Mapping[str, Any], name: str) -> Any:
+    """Return the setting of a name; an inner one is named as `failure.retries`."""
+    return functools.reduce(operator.getitem, name.split("."), settings)
 
 
 def _key(spec: SweepSpec, problem: ProblemText, settings: RunSettings) -> str:
-    """The sweep's name and a hash of what the run is: the same point has the same run, whatever else is in the sweep.
+    """Return a point's run key: the sweep's name and a hash of the point's content, independent of other points.
 
-    Settings left at their defaults do not count, so that a later version's further settings change no key, and limits
-    neither, since a run may be gone on with under others.
+    The hash leaves out settings at their defaults, so that new settings of a later version change no key, and limits,
+    since a run may be resumed with others.
     """
     dumped = settings.model_dump(mode="json", exclude_defaults=True, exclude=set(LIMITS))
-    asked = {FORMER.get(name, name): value for name, value in dumped.items()}  # so that a new name changes no key
-    content = {"algorithm": spec.algorithm, "problem": problem.model_dump(mode="json"), "settings": asked}
+    changed = {FORMER.get(name, name): value for name, value in dumped.items()}  # so that a new name changes no key
+    content = {"algorithm": spec.algorithm, "problem": problem.model_dump(mode="json"), "settings": changed}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return f"{spec.name}-{hashlib.sha256(text.encode()).hexdigest()[:_KEY_DIGITS]}"

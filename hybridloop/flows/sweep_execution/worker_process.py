@@ -1,6 +1,6 @@
-"""A process that runs points of a sweep one after the other, as a pool hands them to it: a line each, and one back.
+"""Worker process of a sweep: runs the points that a pool sends, one after the other; a JSON line each way.
 
-Each point is a flow run and a run of its own, with its own session. What is imported is imported once.
+Each point is a flow run with its own run and session. Imports are paid once per process.
 """
 
 from __future__ import annotations
@@ -27,48 +27,48 @@ from hybridloop.errors import (
     RunCancelled,
     ServiceRefused,
 )
+from hybridloop.flows import load_flow
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
-from hybridloop.flows.registry import FLOWS
 from hybridloop.settings import SETTINGS, ProblemText
 
-FOR_GOOD = (InputError, ReplayDiverged, ProgramError, AccessDenied, ServiceRefused, CapReached)
-"""What another attempt would meet again."""
+# errors that another attempt would meet again
+PERMANENT = (InputError, ReplayDiverged, ProgramError, AccessDenied, ServiceRefused, CapReached)
 
 
 def main() -> None:
-    """Serve until there are no more orders."""
+    """Serve points until standard input ends."""
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as answers:
-        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no answer
-        greeting = json.loads(sys.stdin.buffer.readline())
-        heartbeat = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: greeting["heartbeat_s"]}
-        with temporary_settings(heartbeat), SyncClientContext.get_or_create():  # one client of Prefect for all points
-            _serve(sys.stdin.buffer, answers, greeting["tag"], greeting["workspace"])
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library's output must not mix with the answers
+        configuration = json.loads(sys.stdin.buffer.readline())
+        heartbeat = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: configuration["heartbeat_s"]}
+        with temporary_settings(heartbeat), SyncClientContext.get_or_create():  # one Prefect client for all points
+            _serve(sys.stdin.buffer, answers, configuration["tag"], configuration["workspace"])
 
 
-def _serve(orders: IO[bytes], answers: IO[bytes], tag: str, saved: str | None) -> None:
-    workspace = connect_from_environment() if saved is None else load_workspace(saved)
-    while order := orders.readline():
+def _serve(points: IO[bytes], answers: IO[bytes], tag: str, block: str | None) -> None:
+    workspace = connect_from_environment() if block is None else load_workspace(block)
+    while line := points.readline():
         with caller_context(CallerContext(workspace)) as caller, tags(tag):
-            answer = _answer(json.loads(order), saved, caller)
+            answer = _run(json.loads(line), block, caller)
         answers.write(json.dumps(answer).encode() + b"\n")
         answers.flush()
 
 
-def _answer(order: Mapping[str, Any], saved: str | None, caller: CallerContext) -> dict[str, Any]:
-    algorithm = order["algorithm"]
+def _run(point: Mapping[str, Any], block: str | None, caller: CallerContext) -> dict[str, Any]:
+    algorithm = point["algorithm"]
     try:
-        FLOWS[algorithm](
-            ProblemText.model_validate(order["problem"]),
-            SETTINGS[algorithm].model_validate(order["settings"]),
-            order["run_key"],
-            saved,
+        load_flow(algorithm)(
+            ProblemText.model_validate(point["problem"]),
+            SETTINGS[algorithm].model_validate(point["settings"]),
+            point["run_key"],
+            block,
         )
     except HybridloopError as error:
-        return {"trouble": str(error), "again": not isinstance(error, FOR_GOOD)}
-    except Exception as error:  # Prefect's own, a library's: it is this point's, and the next one may fare better
+        return {"trouble": str(error), "again": not isinstance(error, PERMANENT)}
+    except Exception as error:  # of Prefect or another library: it ends this point, and the next one may run
         if isinstance(caller.end, RunCancelled):
             return {"trouble": str(caller.end)}
-        if caller.end is not None:  # Prefect could not store the end of a run that is complete
+        if caller.end is not None:  # Prefect could not store the end of a finished run
             return {}
         return {"trouble": f"{type(error).__name__}: {error}", "again": True}
     return {}

@@ -15,13 +15,13 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from hybridloop.flows.lifecycle.artifact import (
-    FIRST_AFTER_S,
-    MOST_ROWS,
-    SHARE,
+    MAX_ROWS,
+    MAX_TIME_SHARE,
+    MIN_INTERVAL_S,
     RunArtifact,
-    escaped,
-    markdown_of,
-    sketch,
+    convergence_svg,
+    escape_markdown,
+    report_markdown,
 )
 from hybridloop.local_stack import PrefectServer
 from hybridloop.runs.result import RunResult
@@ -29,7 +29,7 @@ from hybridloop.runs.stored_run import StoredRun
 from tests.long_run_helpers import long_run
 
 HOSTILE = "<script>hacked()</script> | [x](javascript:hacked()) ![y](http://there) `a` *b* _c_ # d\n\n# e & \\| f"
-MOST_BYTES = 100_000
+MAX_BYTES = 100_000
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ def told(clock: list[float], **given: Any) -> Told:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("takes_s", "apart_s"), [(0.01, FIRST_AFTER_S), (1.0, 1.0 / SHARE)])
+@pytest.mark.parametrize(("takes_s", "apart_s"), [(0.01, MIN_INTERVAL_S), (1.0, 1.0 / MAX_TIME_SHARE)])
 def test_an_artifact_takes_a_bounded_share_of_the_time(
     takes_s: float, apart_s: float, clock: list[float], result: RunResult
 ) -> None:
@@ -72,7 +72,7 @@ def test_an_artifact_takes_a_bounded_share_of_the_time(
     while clock[0] < 200.0:
         artifact.update(lambda: result)
         clock[0] += 0.5
-    assert artifact.told[0] == FIRST_AFTER_S
+    assert artifact.told[0] == MIN_INTERVAL_S
     gaps = [later - earlier for earlier, later in itertools.pairwise(artifact.told)]
     assert min(gaps) >= apart_s
     assert max(gaps) <= apart_s + takes_s + 0.5
@@ -106,7 +106,7 @@ def test_every_text_in_it_is_only_text(result: RunResult) -> None:
     )
     reader = MarkdownIt("commonmark", {"html": True}).enable("table")
     vars(reader)["validateLink"] = lambda _url: True  # as Prefect's page does, which shows pictures in SVG
-    page = reader.render(markdown_of(attacked))
+    page = reader.render(report_markdown(attacked))
     (picture,) = re.findall(r"<img src=\"([^\"]*)\"", page)
     assert picture.startswith("data:image/svg+xml;base64,")
     assert "<script" not in page
@@ -124,8 +124,8 @@ def test_every_text_in_it_is_only_text(result: RunResult) -> None:
 def test_a_scans_points_are_in_it_up_to_a_bound(kept: StoredRun) -> None:
     assert kept.result is not None
     long = replace(kept.result, table=kept.result.table * 40)
-    for result, rows, more in ((kept.result, 3, False), (long, MOST_ROWS, True)):
-        _, _, points = markdown_of(result).partition("## Points")
+    for result, rows, more in ((kept.result, 3, False), (long, MAX_ROWS, True)):
+        _, _, points = report_markdown(result).partition("## Points")
         assert len(re.findall(r"^\| h2", points, re.MULTILINE)) == rows
         assert ("The first 50 of 120" in points) == more
 
@@ -134,12 +134,14 @@ def test_a_scans_points_are_in_it_up_to_a_bound(kept: StoredRun) -> None:
 @pytest.mark.parametrize("kept", ["vqe"], indirect=True)
 def test_rounds_that_checked_the_answer_are_counted_as_the_run_counts_them(kept: StoredRun) -> None:
     assert kept.result is not None
-    assert "| Rounds | 17 |" in markdown_of(replace(kept.result, rounds=17))
+    assert "| Rounds | 17 |" in report_markdown(replace(kept.result, rounds=17))
 
 
 def test_plain_text_stays_readable() -> None:
-    assert escaped("energy -1.137 ± 0.001 hartree, 3 jobs: 95 %") == "energy -1.137 ± 0.001 hartree, 3 jobs: 95 %"
-    assert escaped("é – \x00") == "é – \ufffd"
+    assert (
+        escape_markdown("energy -1.137 ± 0.001 hartree, 3 jobs: 95 %") == "energy -1.137 ± 0.001 hartree, 3 jobs: 95 %"
+    )
+    assert escape_markdown("é – \x00") == "é – \ufffd"
 
 
 @pytest.mark.slow
@@ -147,8 +149,8 @@ def test_plain_text_stays_readable() -> None:
 def test_it_is_bounded_in_size_and_its_picture_is_one(jobs: int, vqe_run: StoredRun) -> None:
     result = long_run(vqe_run, jobs).result
     assert result is not None
-    markdown = markdown_of(result)
-    assert len(markdown) < MOST_BYTES
+    markdown = report_markdown(result)
+    assert len(markdown) < MAX_BYTES
     (data,) = re.findall(r"base64,([^)]*)\)", markdown)
     root = ET.fromstring(base64.b64decode(data))
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
@@ -157,7 +159,7 @@ def test_it_is_bounded_in_size_and_its_picture_is_one(jobs: int, vqe_run: Stored
 
 @pytest.mark.slow
 def test_the_sketch_has_a_mark_for_every_round_within_its_frame(result: RunResult) -> None:
-    root = ET.fromstring(sketch(result))
+    root = ET.fromstring(convergence_svg(result))
     marks = root.findall("{http://www.w3.org/2000/svg}circle")
     assert len(marks) == len(result.history)
     assert all(0 < float(mark.get("cx", "")) < 640 for mark in marks)
@@ -173,4 +175,4 @@ def test_a_run_leaves_one_artifact_that_says_how_it_ended(kept: StoredRun, prefe
     (artifact,) = found
     assert (artifact.type, str(artifact.flow_run_id)) == ("markdown", kept.record.flow_run_id)
     assert kept.result is not None
-    assert str(artifact.data) == markdown_of(kept.result)
+    assert str(artifact.data) == report_markdown(kept.result)

@@ -10,7 +10,7 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import ArtifactCreate
 
-from hybridloop.flows.lifecycle.artifact import markdown_of
+from hybridloop.flows.lifecycle.artifact import report_markdown
 from hybridloop.local_stack import PrefectServer
 from hybridloop.runs.stored_run import StoredRun
 from tests.emulator.browser_helpers import CHROMIUM, DRIVER, running_browser
@@ -36,7 +36,7 @@ def test_prefect_shows_an_artifact_as_it_was_written(
     assert kept.result is not None
     result = replace(kept.result, target=WORDS, warnings=(WORDS,))
     with SyncPrefectClient(prefect_server.api_url) as client:
-        asked = ArtifactCreate(key=f"shown-{uuid4().hex}", type="markdown", data=markdown_of(result))
+        asked = ArtifactCreate(key=f"shown-{uuid4().hex}", type="markdown", data=report_markdown(result))
         artifact = client.create_artifact(asked)
     with running_browser(tmp_path / "profile") as browser:
         browser.open(prefect_server.api_url.removesuffix("api") + f"artifacts/artifact/{artifact.id}")

@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.states import Cancelled, Cancelling, Running
 
 from hybridloop.flows.lifecycle.deployments import Deployment
-from hybridloop.flows.sweep_execution.deployment_pool import STARTING_S, Deployed
+from hybridloop.flows.sweep_execution.deployment_pool import STARTING_S, DeploymentPool
 from hybridloop.flows.sweep_execution.results import row_of
 from hybridloop.flows.sweep_execution.spec import Point
 from hybridloop.journal import Journal, Owner, journal_url
@@ -47,10 +47,10 @@ def tagged(tag: str) -> FlowRunFilter:
     return FlowRunFilter(tags=FlowRunFilterTags(all_=[tag]))
 
 
-def deployed(client: SyncPrefectClient, journal: Journal) -> Deployed:
+def deployed(client: SyncPrefectClient, journal: Journal) -> DeploymentPool:
     name = f"flow-{uuid.uuid4()}"
     deployment = client.create_deployment(client.create_flow_from_name(name), "swept")
-    return Deployed(client, Deployment(deployment, f"{name}/swept", 0), journal, HERE, size=len(KEYS), tag=TAG)
+    return DeploymentPool(client, Deployment(deployment, f"{name}/swept", 0), journal, HERE, size=len(KEYS), tag=TAG)
 
 
 def test_a_point_that_is_being_cancelled_is_over_once_its_process_is(

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridloop.errors import InputError
-from hybridloop.flows.sweep_execution.scheduler import Ended, SweepProgress, swept
+from hybridloop.flows.sweep_execution.scheduler import AttemptEnd, SweepProgress, run_points
 from hybridloop.flows.sweep_execution.spec import Point, SweepSpec, points_of
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import new_run
@@ -26,7 +26,7 @@ class Drawn:
     """Runs up to `size` points; `fates` has how each point's attempts end, the last that was started first."""
 
     size: int
-    fates: dict[str, deque[Ended]]
+    fates: dict[str, deque[AttemptEnd]]
     running: list[Point] = field(default_factory=list)
     started: Counter[str] = field(default_factory=Counter)
     most: int = 0
@@ -43,7 +43,7 @@ class Drawn:
         self.started[point.key] += 1
         self.most = max(self.most, len(self.running))
 
-    def ended(self, within_s: float, /) -> list[Ended]:
+    def ended(self, within_s: float, /) -> list[AttemptEnd]:
         assert within_s > 0 or self.room > 0  # else it would ask without a pause until a point ends
         if not self.running:
             self.now += within_s
@@ -77,13 +77,17 @@ def test_every_point_is_tried_as_often_as_it_may_and_no_other_suffers(
     fates: list[list[str]], size: int, journal: Journal
 ) -> None:
     points = list(points_of(spec_of(len(fates))))
-    ends = {"done": Ended("", ""), "again": Ended("", "in passing", again=True), "lost": Ended("", "for good")}
+    ends = {
+        "done": AttemptEnd("", ""),
+        "again": AttemptEnd("", "in passing", again=True),
+        "lost": AttemptEnd("", "for good"),
+    }
     drawn = {
-        point.key: deque(Ended(point.key, ends[fate].trouble, ends[fate].again) for fate in fate_of)
+        point.key: deque(AttemptEnd(point.key, ends[fate].trouble, ends[fate].again) for fate in fate_of)
         for point, fate_of in zip(points, fates, strict=True)
     }
     execution, told = Drawn(size, drawn), list[SweepProgress]()
-    rows, begun = swept(
+    rows, begun = run_points(
         points, execution, journal, WORKSPACE, attempts=ATTEMPTS, on_point=told.append, clock=execution.clock
     )
     assert [row["run"] for row in rows] == [point.key for point in points]
@@ -120,9 +124,9 @@ def test_a_point_that_has_its_result_is_not_run_and_one_of_another_workspace_is_
         lease = journal.claim("6f0b0f6e-0000-4000-8000-000000000000")
         journal.set_status(lease, "converged", "", {"value": -1.0, "jobs": {"total": 2}, "costs": {}, "sessions": []})
         journal.release(lease)
-        execution = Drawn(1, {points[1].key: deque([Ended(points[1].key)])})
-        rows, begun = swept(points, execution, journal, WORKSPACE, attempts=1, on_point=lambda _: None)
+        execution = Drawn(1, {points[1].key: deque([AttemptEnd(points[1].key)])})
+        rows, begun = run_points(points, execution, journal, WORKSPACE, attempts=1, on_point=lambda _: None)
         assert ([row["value"] for row in rows], begun) == ([-1.0, None], 1)
         assert dict(execution.started) == {points[1].key: 1}
         with pytest.raises(InputError, match="Give the sweep another name"):
-            swept(points, execution, journal, {"name": "there"}, attempts=1, on_point=lambda _: None)
+            run_points(points, execution, journal, {"name": "there"}, attempts=1, on_point=lambda _: None)

@@ -28,7 +28,7 @@ from prefect.utilities.callables import parameter_schema
 from prefect.workers.process import ProcessWorker
 
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
-from hybridloop.flows.sweep import sweep, told_of_points
+from hybridloop.flows.sweep import sweep
 from hybridloop.flows.sweep_execution.results import SweepResult
 from hybridloop.flows.sweep_execution.scheduler import SweepProgress
 from hybridloop.flows.sweep_execution.spec import SweepSpec
@@ -218,7 +218,7 @@ def _swept(held: ExitStack, server: PrefectServer, restart: Any, emulator: Emula
     if IS_LONG:
         with caller_context(CallerContext(workspace)):
             calm = sweep(spec.model_copy(update={"name": "calm"}))
-    with caller_context(CallerContext(workspace)), told_of_points(disturb):
+    with caller_context(CallerContext(workspace, on_point=disturb)):
         result = sweep(spec)
     killing.join()
     with caller_context(CallerContext(workspace)):
