@@ -29,7 +29,6 @@ from hybridloop.algorithms.problems.electronic import ElectronicProblem, electro
 from hybridloop.algorithms.problems.exact import exact_ground_energy
 from hybridloop.algorithms.problems.fermions import FermionMapping
 from hybridloop.algorithms.rounds import MeasuredPub, RunRound
-from hybridloop.azure.targets import split_shots
 from hybridloop.settings import ProblemText, VqeSettings
 from tests.algorithms.batched_state_helpers import shot_rounds
 from tests.preparation_helpers import prepare_vqe
@@ -49,7 +48,7 @@ class Counted:
 
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         self.rounds += 1
-        self.jobs += sum(pub.size * len(split_shots(int(pub.shots), SHOTS_A_JOB)) for pub in pubs)
+        self.jobs += sum(pub.size * -(-int(pub.shots) // SHOTS_A_JOB) for pub in pubs)
         self.shots += sum(pub.size * int(pub.shots) for pub in pubs)
         return self._run_round(pubs)
 

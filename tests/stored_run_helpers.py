@@ -60,7 +60,7 @@ def _idle(folder: Path, mode: KeepAliveMode) -> None:
         target = "rigetti.sim.qvm"
         begun = new_run(str(uuid.uuid4()), key=f"idled-{mode}", algorithm="session", problem="", target=target, seed=3)
         with claim_run(journal, journal.add_run(begun).uid) as run:
-            with open_session(service.workspace(), run=run, clock=clock, keeping=KeepAliveSettings(mode)) as session:
+            with open_session(service.workspace(), run=run, clock=clock, keep_alive=KeepAliveSettings(mode)) as session:
                 sampler = session.sampler(shots=10)
                 sampler.run([circuit] * POINTS).result()
                 clock.wait(threading.Event(), IDLE_S)

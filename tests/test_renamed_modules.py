@@ -39,7 +39,7 @@ FORMER = {
     "sessions.budget": "AMOUNT parse_cost Caps Spending Reservation check_caps without_effect settled Budget",
     "sessions.policy": (
         "FIRST_WAIT_S LONGEST_WAIT_S OnJobFailure OnLostJob OnSessionLost OnTargetDown FailurePolicy wait_before_retry "
-        "while_away cautions"
+        "target_down_text policy_warnings"
     ),
     "sessions.service_clock": "LOOK_S AWAY_S REJOIN_EVERY_S ServiceClock",
     "sessions.session": "OpenSession open_session",

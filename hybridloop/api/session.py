@@ -69,7 +69,7 @@ def open_session(
             seed=seed,
             name=name,
             policy=policy,
-            keeping=KeepAliveSettings(KeepAliveMode(keep_alive)),
+            keep_alive=KeepAliveSettings(KeepAliveMode(keep_alive)),
             caps=caps,
             debias=debias,
             clock=clock,

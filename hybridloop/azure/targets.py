@@ -68,14 +68,3 @@ def check_debias(target: Target, *, debias: bool) -> None:
 def provider_params(target: Target, *, debias: bool) -> dict[str, Any]:
     """Return the inputParams that turn off the provider's error mitigation; empty if it stays on or does not exist."""
     return {"error-mitigation": {"debias": False}} if target.debiases and not debias else {}
-
-
-def split_shots(shots: int, max_shots: int) -> list[int]:
-    """Split the shots of one point into as few jobs as the limit allows, as evenly as possible.
-
-    >>> split_shots(25_000, 10_000)
-    [8334, 8333, 8333]
-    """
-    parts = -(-shots // max_shots)
-    base, rest = divmod(shots, parts)
-    return [base + 1] * rest + [base] * (parts - rest)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -92,15 +92,10 @@ class Spending:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reservation:
-    """Reserved jobs: the shots of each, and the most that each can cost, by unit."""
+    """A reserved job: its shots, and the most that it can cost, by unit."""
 
-    shots: tuple[int, ...]
-    amounts: tuple[Mapping[str, float], ...]
-
-    @property
-    def total(self) -> Spending:
-        """Sum over its jobs."""
-        return _total(self.shots, self.amounts)
+    shots: int
+    amounts: Mapping[str, float]
 
 
 def check_caps(caps: Caps, target: Target) -> None:
@@ -163,60 +158,47 @@ class Budget:
     def reserved(self) -> Spending:
         """Upper bound of the spending of jobs that are not settled."""
         with self._lock:
-            return self._reserved()
+            return _total(self._reservations.values())
 
     def left_s(self, now: float) -> float | None:
         """Return the seconds until the deadline, 0 once it has passed; None without a deadline."""
         deadline_s = self.caps.deadline_s
         return None if deadline_s is None else max(0.0, self._started_at + deadline_s - now)
 
-    def reserve(self, shots: Sequence[int], prices: Sequence[Price], *, now: float) -> Reservation:
-        """Reserve the most that these jobs can cost. Raises CapReached, and then reserves nothing."""
-        reservation = Reservation(tuple(shots), tuple(self._upper_bound(price) for price in prices))
+    def reserve(self, shots: Sequence[int], prices: Sequence[Price], *, now: float) -> list[Reservation]:
+        """Reserve the most that each of these jobs can cost. Raises CapReached, and then reserves none."""
+        upper_bounds = [self._upper_bound(price) for price in prices]
+        reservations = [Reservation(*job) for job in zip(shots, upper_bounds, strict=True)]
         with self._lock:
-            self._check(reservation, now)
+            self._check(_total(reservations), now)
+            self._reservations |= {id(reservation): reservation for reservation in reservations}
+        return reservations
+
+    def adopt(self, shots: int, amounts: Mapping[str, float]) -> Reservation:
+        """Move an unfinished job of a resumed run from `spent` to a reservation, and return it."""
+        reservation = Reservation(shots, amounts)
+        with self._lock:
+            self._spent += -_total([reservation])
             self._reservations[id(reservation)] = reservation
         return reservation
 
-    def split(self, reservation: Reservation) -> list[Reservation]:
-        """Replace a reservation by one per job, so that each can be settled when its bill is known."""
-        parts = [
-            Reservation((shots,), (amounts,))
-            for shots, amounts in zip(reservation.shots, reservation.amounts, strict=True)
-        ]
+    def settle(self, reservation: Reservation, billed: Mapping[str, float] | None) -> None:
+        """Count a reserved job as billed; without a bill (None) it counts as reserved."""
         with self._lock:
             self._remove(reservation)
-            self._reservations |= {id(part): part for part in parts}
-        return parts
-
-    def adopt(self, shots: Sequence[int], amounts: Sequence[Mapping[str, float]]) -> Reservation:
-        """Move unfinished jobs of a resumed run from `spent` to a reservation, and return it."""
-        reservation = Reservation(tuple(shots), tuple(amounts))
-        with self._lock:
-            self._spent += -reservation.total
-            self._reservations[id(reservation)] = reservation
-        return reservation
-
-    def settle(self, reservation: Reservation, billed: Sequence[Mapping[str, float] | None]) -> None:
-        """Count the jobs of a reservation as billed; None for a job without a bill, which stays as reserved."""
-        if len(billed) != len(reservation.shots):
-            raise ValueError(f"{len(billed)} bills for {len(reservation.shots)} reserved jobs")
-        amounts = [settled_amounts(*pair) for pair in zip(reservation.amounts, billed, strict=True)]
-        with self._lock:
-            self._remove(reservation)
-            self._spent += _total(reservation.shots, amounts)
+            self._spent += Spending(1, reservation.shots, settled_amounts(reservation.amounts, billed))
 
     def check_adopted(self, reservation: Reservation, *, now: float) -> None:
         """Raise CapReached if an adopted reservation and all other spending exceed the caps of this process."""
         with self._lock:
             self._remove(reservation)
             try:
-                self._check(reservation, now)
+                self._check(_total([reservation]), now)
             finally:
                 self._reservations[id(reservation)] = reservation
 
     def release(self, reservation: Reservation) -> None:
-        """Remove the reservation of jobs that will never be submitted."""
+        """Remove the reservation of a job that will never be submitted."""
         with self._lock:
             self._remove(reservation)
 
@@ -240,9 +222,9 @@ class Budget:
             )
         return {price.unit: cap if price.upper is None else bound}
 
-    def _check(self, reservation: Reservation, now: float) -> None:
-        """Check the deadline and all caps for a new reservation. Raises CapReached."""
-        caps, spent, reserved, needed = self.caps, self._spent, self._reserved(), reservation.total
+    def _check(self, needed: Spending, now: float) -> None:
+        """Check the deadline and all caps for new jobs. Raises CapReached."""
+        caps, spent, reserved = self.caps, self._spent, _total(self._reservations.values())
         elapsed_s = now - self._started_at
         if caps.deadline_s is not None and elapsed_s >= caps.deadline_s:
             state = f"{caps.deadline_s:g} s is the cap, and {elapsed_s:.0f} s have passed"
@@ -273,15 +255,11 @@ class Budget:
             return f"Raise {option} to {value} or more."
         return f"Resume with a larger cap: hybridloop runs resume {self._run_key} --{option} {value} (or more)"
 
-    def _reserved(self) -> Spending:
-        return sum((reservation.total for reservation in self._reservations.values()), Spending())
 
-
-def _total(shots: Sequence[int], amounts: Sequence[Mapping[str, float]]) -> Spending:
-    units = {unit for by_unit in amounts for unit in by_unit}
-    return Spending(
-        len(shots), sum(shots), {unit: math.fsum(by_unit.get(unit, 0.0) for by_unit in amounts) for unit in units}
-    )
+def _total(reservations: Collection[Reservation]) -> Spending:
+    units = {unit for job in reservations for unit in job.amounts}
+    amounts = {unit: math.fsum(job.amounts.get(unit, 0.0) for job in reservations) for unit in units}
+    return Spending(len(reservations), sum(job.shots for job in reservations), amounts)
 
 
 def _round_up(amount: float) -> str:

@@ -18,7 +18,7 @@ from qiskit.circuit.library import get_standard_gate_name_mapping
 from hybridloop.algorithms.rounds import Counts, MeasuredPub
 from hybridloop.azure.targets import Target
 from hybridloop.compiler.programs import PubDescription
-from hybridloop.tasks.submission.results import spread
+from hybridloop.tasks.submission.results import expand_bits
 
 States = NDArray[np.complex128]  # (points, 2^qubits), qubit 0 the lowest bit
 Angles = NDArray[np.float64]  # (points, angles of the gate), in radians
@@ -184,7 +184,7 @@ class IdealSampler:
         width = (bits + 7) // 8
         outcomes = seen[:, None] >> np.arange(8 * (width - 1), -1, -8) & 0xFF
         counts = Counts(bits, outcomes.astype(np.uint8), sampled[seen], exact=not self._target.samples)
-        return spread(counts, pub.measured, pub.num_clbits)
+        return expand_bits(counts, pub.measured, pub.num_clbits)
 
 
 def _steps(pub: PubDescription) -> list[Step]:

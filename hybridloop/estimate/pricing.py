@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hybridloop.azure.targets import Target, split_shots
+from hybridloop.azure.targets import Target
 from hybridloop.budget.caps import Budget, Caps
 from hybridloop.budget.prices import Price, ping_price, price_of_job
 from hybridloop.compiler.gate_counts import GateCounts, gate_counts, qir_depth
@@ -19,6 +19,7 @@ from hybridloop.estimate.plan import Duration, KeepAliveEstimate, WithinCaps
 from hybridloop.runtime.thread_pool import THREADS
 from hybridloop.settings import RunSettings
 from hybridloop.tasks.keepalive.rules import PING_AFTER_S, IdleRule, KeepAliveMode, choose
+from hybridloop.tasks.submission.jobs import split_shots
 
 MAX_COMPILED = 48  # circuits for a profile; each takes some 0.3 s
 SUBMISSION_S = 2.0  # of a job over a public network, as recorded: three calls in 1.5 to 3 s
@@ -88,8 +89,7 @@ class Tariff:
 
     def split(self, shots: int) -> list[int]:
         """Split the shots of a point into those of its jobs, as `RoundBuilder` does."""
-        target = self.target
-        return split_shots(shots, target.max_shots) if target.samples else [min(shots, target.max_shots)]
+        return split_shots(shots, self.target)
 
     def price(self, circuit: str, shots: int) -> Price:
         """Return the price of one job."""
@@ -182,7 +182,8 @@ def rounds_within_caps(rounds: Sequence[DryRound], tariff: Tariff, duration: Dur
         except CapReached as reason:
             stop = reason
             break
-        budget.settle(reserved, [{price.unit: price.expected} for price in prices])
+        for reservation, price in zip(reserved, prices, strict=True):
+            budget.settle(reservation, {price.unit: price.expected})
         now += round_s
         done += 1
     spent = budget.spent

@@ -9,7 +9,7 @@ from hybridloop.azure.targets import find_target
 from hybridloop.budget.caps import ineffective_caps_warning
 from hybridloop.estimate.plan import Plan
 from hybridloop.settings import RunSettings
-from hybridloop.tasks.failure_policy import cautions, while_away
+from hybridloop.tasks.failure_policy import policy_warnings, target_down_text
 
 _LONG_QUEUE_S = 1800.0
 
@@ -20,9 +20,9 @@ def plan_warnings(plan: Plan, settings: RunSettings, refusals: Sequence[str]) ->
         yield f"such a run would be refused: {refusal}"
     if plan.state is not None and plan.state != "Available":
         wait_s = settings.failure.target_down_wait_s
-        policy = f". {while_away(settings.failure, wait_s)}" if plan.state == UNAVAILABLE else ""
+        policy = f". {target_down_text(settings.failure, wait_s)}" if plan.state == UNAVAILABLE else ""
         yield f"{plan.target} is {plan.state.lower()} at the moment{policy}"
-    yield from cautions(settings.failure)
+    yield from policy_warnings(settings.failure)
     if (ineffective := ineffective_caps_warning(settings.caps, find_target(plan.target))) is not None:
         yield ineffective
     allowed, cost = plan.allowed, plan.cost

@@ -28,7 +28,7 @@ from hybridloop.runs.lookup import run_of_key
 from hybridloop.runs.statuses import FINISHED, status_after
 from hybridloop.settings import LIMITS, RunSettings, first_difference
 from hybridloop.settings.renamed import with_current_names
-from hybridloop.tasks.session_setup import resolve_target
+from hybridloop.tasks.connection import resolve_target
 
 RUN_KEY = "run_key"
 ALGORITHM = "session"  # as of a script: only its own program knows its circuits

@@ -18,7 +18,7 @@ from hybridloop.journal.provenance import changed_versions, versions
 from hybridloop.preparation import prepare
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.tasks.submission.replay import SAME_RAD, check_same
-from hybridloop.tasks.submission.results import measured
+from hybridloop.tasks.submission.results import merge_points
 
 COMPARED = (
     *("value", "standard_error", "interval95", "parameters", "is_exact", "rounding_bound", "rounds", "history"),
@@ -85,7 +85,7 @@ class _StoredRounds:
         self.number += 1
         self.jobs += len(record.jobs)
         latest = {(job.pub, job.point, job.part): job for job in record.jobs}
-        return measured(record.pubs, {at: job.counts or FailedPoint(job.reason) for at, job in latest.items()})
+        return merge_points(record.pubs, {at: job.counts or FailedPoint(job.reason) for at, job in latest.items()})
 
 
 def is_same(stored: Any, computed: Any) -> bool:

@@ -1,47 +1,44 @@
-"""What the rounds of a session share: the service, the run, its terms, and who hears of its jobs."""
+"""Connection of a run to the service: client, sessions, cost ledger, keep-alive and poller, made for `open_session`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+import threading
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 from hybridloop.azure.client import ServiceClient
-from hybridloop.azure.targets import Target
+from hybridloop.azure.targets import Target, check_debias, find_target
+from hybridloop.budget.caps import Budget, Caps, check_caps, ineffective_caps_warning
+from hybridloop.budget.cost_summary import summarize_charges
+from hybridloop.budget.prices import ping_price
 from hybridloop.journal.claimed_run import ClaimedRun
-from hybridloop.runtime.clock import Clock
+from hybridloop.runtime.clock import Clock, RealClock
 from hybridloop.runtime.thread_pool import ThreadPool
+from hybridloop.tasks.cost_ledger import CostLedger
 from hybridloop.tasks.failure_policy import FailurePolicy
+from hybridloop.tasks.keepalive.session_keep_alive import JournalPingLog, KeepAliveSettings, SessionKeepAlive
 from hybridloop.tasks.session_renewal import SessionRenewal
-from hybridloop.tasks.submission.jobs import JobSpec
+from hybridloop.tasks.submission.polling import Poller
+
+_log = logging.getLogger(__name__)
 
 
-class Activity(Protocol):
-    """Who hears what the session's idle time depends on."""
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """Options of a run's session; without `debias` the provider's error mitigation is turned off."""
 
-    def submitted(self, at: float) -> None:
-        """A job was accepted."""
-
-    def ended(self, at: float) -> None:
-        """A job has ended."""
-
-
-class Account(Protocol):
-    """Who keeps what the run's jobs may cost and did cost."""
-
-    def again(self, spec: JobSpec) -> JobSpec:
-        """Set aside what a further attempt may cost, before it is written down. Raises CapReached."""
-
-    def check_unsent(self, spec: JobSpec) -> None:
-        """Hold a job that was written down under other caps, and never sent, to those of now. Raises CapReached."""
-
-    def settle(self, spec: JobSpec, billed: Mapping[str, float] | None) -> Mapping[str, float] | None:
-        """Count a job as billed, once it has ended; what the journal is to say of it."""
+    name: str
+    policy: FailurePolicy
+    keep_alive: KeepAliveSettings
+    caps: Caps
+    debias: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """What a round needs of its session; `debias` is the provider's error mitigation, where it has one."""
+    """All that the rounds of a run's session share."""
 
     service: ServiceClient
     sessions: SessionRenewal
@@ -50,7 +47,48 @@ class Connection:
     policy: FailurePolicy
     clock: Clock
     workers: ThreadPool
-    account: Account
-    activity: Activity
-    later: Callable[[float, Callable[[], None]], None]
-    debias: bool = True
+    ledger: CostLedger
+    keep_alive: SessionKeepAlive
+    poller: Poller
+    debias: bool
+
+
+def resolve_target(name: str, caps: Caps, *, debias: bool) -> Target:
+    """Return the target of a name. Raises InputError if there is none, or if the caps or `debias` do not fit it."""
+    target = find_target(name)
+    check_caps(caps, target)
+    check_debias(target, debias=debias)
+    return target
+
+
+def build_connection(
+    workspace: Any, target: Target, run: ClaimedRun, options: SessionOptions, clock: Clock, resources: ExitStack
+) -> Connection:
+    """Return a run's connection; `resources` closes what has to be closed. Nothing is sent."""
+    if (warning := ineffective_caps_warning(options.caps, target)) is not None:
+        _log.warning("%s", warning)
+    service = resources.enter_context(closing(ServiceClient(workspace, clock, threading.Event())))
+    workers = resources.enter_context(closing(ThreadPool("hybridloop-session", clock)))
+    # costs: earlier processes of the run count, prepared pings make room for jobs
+    before = summarize_charges(run.journal.charges(run.uid), target)
+    budget = Budget(options.caps, before.spending, started_at=clock.now(), run_key=run.record.key)
+    ledger = CostLedger(budget, target, clock, before=before, debias=options.debias)
+    # keep-alive: requests are signed for the standby process only in real time
+    pings = JournalPingLog(run.journal, run.lease, budget, ping_price(target), clock.now, ledger.bill_ping)
+    sign = service.sign_submission if isinstance(clock, RealClock) else None
+    keep_alive = SessionKeepAlive(options.keep_alive, target, service, pings, clock, sign=sign)
+    ledger.make_room = keep_alive.release_prepared
+    sessions = SessionRenewal(service, run, target, options.policy, clock, name=options.name, on_open=keep_alive.opened)
+    return Connection(
+        service,
+        sessions,
+        run,
+        target,
+        options.policy,
+        clock,
+        workers,
+        ledger,
+        keep_alive,
+        Poller(clock),
+        options.debias,
+    )

@@ -116,7 +116,7 @@ def wait_before_retry(policy: FailurePolicy, *, failed: int, since_first_s: floa
     return wait if since_first_s + wait <= policy.retry_within_s else None
 
 
-def while_away(policy: FailurePolicy, left_s: float) -> str:
+def target_down_text(policy: FailurePolicy, left_s: float) -> str:
     """What becomes of a run whose target takes no jobs, in sentences: how long it waits, what then, who chooses.
 
     `left_s` is how many seconds it waits from now on.
@@ -135,7 +135,7 @@ def while_away(policy: FailurePolicy, left_s: float) -> str:
     )
 
 
-def cautions(policy: FailurePolicy) -> tuple[str, ...]:
+def policy_warnings(policy: FailurePolicy) -> tuple[str, ...]:
     """What whoever chose this policy should know before the run starts."""
     if policy.session_on_job_failure is not OnJobFailure.ABORT:
         return ()

@@ -1,10 +1,10 @@
-"""The sessions of a run, one after the other, one open at a time: opened, adopted, renewed and closed here alone."""
+"""Sessions of a run, one after the other and one open at a time: opened, adopted, renewed and closed only here."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -20,25 +20,17 @@ from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.submission.job_ids import session_id
 
 TERMINAL = frozenset({"Succeeded", "Failed", "TimedOut"})
-_NOT_BY_US = frozenset({"TimedOut", "Failed"})
+_ENDED_BY_SERVICE = frozenset({"TimedOut", "Failed"})
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class HeldSession:
-    """A session that is open as far as we know: the run's `ordinal`-th, from 0."""
-
-    ordinal: int
-    id: str
-
-
 class SessionRenewal:
-    """Gives the session that a job is to go to, whichever that is by now. May be used from several threads.
+    """Opens, renews and closes the sessions of a run; thread-safe.
 
-    `on_open` is called with every session that is opened or adopted and the moment it was opened, under no lock.
+    `on_open` is called with every session that is opened or adopted, without holding a lock.
     """
 
     def __init__(
@@ -50,7 +42,7 @@ class SessionRenewal:
         clock: Clock,
         *,
         name: str,
-        on_open: Callable[[HeldSession, float], None] = lambda _held, _at: None,
+        on_open: Callable[[SessionRow], None] = lambda _: None,
     ) -> None:
         self._service = service
         self._run = run
@@ -59,11 +51,11 @@ class SessionRenewal:
         self._clock = clock
         self._name = name
         self._on_open = on_open
-        self._lock = ClockLock(clock)  # held over exchanges with the service, and the waits between them
-        self._held: HeldSession | None = None
+        self._lock = ClockLock(clock)  # held during requests to the service and the waits between them
+        self._held: SessionRow | None = None
         self._next_reason = ""
-        self._rows = list(run.journal.sessions(run.uid))  # nobody else writes them while we hold the run
-        self._renewals = sum(row.reason in _NOT_BY_US for row in self._rows)
+        self._rows = list(run.journal.sessions(run.uid))  # only the holder of the run writes them
+        self._renewals = sum(row.reason in _ENDED_BY_SERVICE for row in self._rows)
         self._closed = False
 
     @property
@@ -72,14 +64,14 @@ class SessionRenewal:
         return list(self._rows)
 
     @property
-    def held(self) -> HeldSession | None:
-        """The session that is open, if one is."""
+    def held(self) -> SessionRow | None:
+        """The session that is open, as it was opened or adopted; None without one."""
         return self._held
 
-    def current(self) -> HeldSession:
-        """The open session; where there is none, the run's last one is adopted if it lives, else the next is opened.
+    def current(self) -> SessionRow:
+        """Return the open session; if none is open, adopt the run's last one if it lives, else open the next one.
 
-        Raises SessionEnded when the run is leaving, or where the policy allows no further session.
+        Raises SessionEnded if the run is being closed, or if the policy allows no further session.
         """
         with self._lock:
             if self._closed:
@@ -88,22 +80,21 @@ class SessionRenewal:
                 )
             if self._held is not None:
                 return self._held
-            held, opened_at = self._adopted() or self._opened()
-            self._held = held
-        self._on_open(held, opened_at)
-        return held
+            self._held = row = self._adopt() or self._open_next()
+        self._on_open(row)
+        return row
 
-    def over(self, ordinal: int) -> None:
-        """Take note that the service ended a session of ours; the next job opens the next one.
+    def mark_ended(self, ordinal: int) -> None:
+        """Record that the service ended a session; the next job opens the next one.
 
-        Raises SessionEnded where the policy allows none.
+        Raises SessionEnded if the policy allows none.
         """
         with self._lock:
             if self._held is None or self._held.ordinal != ordinal:
-                return  # somebody else has noticed
-            found = self._service.find_session(self._held.id)
-            status = str(found["status"]) if found else "gone"
-            self._ended(ordinal, status)
+                return  # another thread was first
+            session = self._service.find_session(self._held.id)
+            status = str(session["status"]) if session else "gone"
+            self._record_end(ordinal, status)
             self._held = None
             self._next_reason = status
             self._renewals += 1
@@ -116,33 +107,33 @@ class SessionRenewal:
                     "Resume the run (`hybridloop runs resume`), which opens another session.",
                 )
 
-    def is_over(self, ordinal: int) -> bool:
-        """Whether the service has ended that session of the run."""
+    def has_ended(self, ordinal: int) -> bool:
+        """Return True if the service has ended that session of the run."""
         held = self._held
         if held is None or held.ordinal != ordinal:
             return True
         return self._service.get_session(held.id)["status"] in TERMINAL
 
-    def lapse(self, reason: str) -> None:
-        """Close the open session because it would idle; the next job opens the next one."""
+    def close_idle(self) -> None:
+        """Close the open session because it is about to idle out; the next job opens the next one."""
         with self._lock:
             if self._held is None:
                 return
-            held, self._held, self._next_reason = self._held, None, reason
+            held, self._held, self._next_reason = self._held, None, "idle"
             crash_point("renew.before")
-            found = self._service.close_session(held.id)
-            self._ended(held.ordinal, found["status"] if found else "gone")
+            session = self._service.close_session(held.id)
+            self._record_end(held.ordinal, session["status"] if session else "gone")
             crash_point("renew.after")
-        _log.info("session %s was closed: %s; the next job opens another", held.id, reason)
+        _log.info("session %s was closed: idle; the next job opens another", held.id)
 
     def ordinal_of(self, identifier: object, default: int) -> int:
-        """The number of the run's session of that id."""
+        """Return the ordinal of the run's session with that id."""
         return next((row.ordinal for row in self.rows if row.id == identifier), default)
 
     def close(self, *, attempts: int = ATTEMPTS, timeout_s: float = CLOSE_TIMEOUT_S) -> str | None:
-        """Close whatever session of the run is open, this process's or an earlier one's; its status, if there was one.
+        """Close the run's open session, opened by this process or an earlier one; return its status, None without one.
 
-        Raises ServiceError; then it stays open until somebody sweeps it or the service ends it.
+        Raises ServiceError; then it stays open until it is closed as orphaned or the service ends it.
         """
         with self._lock:
             self._closed = True
@@ -151,76 +142,75 @@ class SessionRenewal:
                 if row.ended_at is None:
                     status = self._close(row, attempts, timeout_s)
                 elif row.is_draining:
-                    swallowed(partial(self._look_again, row))
+                    log_errors(partial(self._update_status, row))
             self._held = None
             return status
 
     def _close(self, row: SessionRow, attempts: int, timeout_s: float) -> str:
         crash_point("close.before")
-        found = self._service.close_session(row.id, attempts=attempts, timeout_s=timeout_s)
-        status = "never opened" if found is None else str(found["status"])  # its opening was only written down
+        session = self._service.close_session(row.id, attempts=attempts, timeout_s=timeout_s)
+        status = "never opened" if session is None else str(session["status"])  # only its opening was recorded
         crash_point("close.after")
-        self._ended(row.ordinal, status)
+        self._record_end(row.ordinal, status)
         return status
 
-    def _look_again(self, row: SessionRow) -> None:
-        """Note how a session stands that was closed over its running jobs, as a run does that is parked."""
-        found = self._service.find_session(row.id)
-        self._ended(row.ordinal, "gone" if found is None else str(found["status"]))
+    def _update_status(self, row: SessionRow) -> None:
+        """Record the status of a session that was closed while jobs were running, as a parked run does."""
+        session = self._service.find_session(row.id)
+        self._record_end(row.ordinal, "gone" if session is None else str(session["status"]))
 
-    def _ended(self, ordinal: int, status: str) -> None:
+    def _record_end(self, ordinal: int, status: str) -> None:
         row = self._rows[ordinal]
         now = self._clock.now() if row.ended_at is None else row.ended_at
         self._rows[ordinal] = replace(row, status=status, ended_at=now)
         self._run.journal.end_session(self._run.lease, self._run.uid, ordinal, status, now)
 
-    def _adopted(self) -> tuple[HeldSession, float] | None:
+    def _adopt(self) -> SessionRow | None:
+        """Return the run's last session if an earlier process left it open and it lives."""
         rows = self._rows
         if not rows or rows[-1].ended_at is not None:
             self._next_reason = self._next_reason or ("resumed" if rows else "")
             return None
         row = rows[-1]
-        found = self._service.find_session(row.id)
-        if found is None:
-            self._put(row.id)
-        elif found["status"] in TERMINAL:
-            self._ended(row.ordinal, found["status"])
-            self._next_reason = found["status"]
+        session = self._service.find_session(row.id)
+        if session is None:
+            self._put(row)
+        elif session["status"] in TERMINAL:
+            self._record_end(row.ordinal, session["status"])
+            self._next_reason = session["status"]
             return None
-        _log.info("session %s goes on", row.id)
-        return HeldSession(row.ordinal, row.id), row.opened_at
+        _log.info("session %s continues", row.id)
+        return row
 
-    def _opened(self) -> tuple[HeldSession, float]:
-        ordinal = len(self._rows)
-        held = HeldSession(ordinal, session_id(self._run.uid, ordinal))
-        now = self._clock.now()
-        row = SessionRow(ordinal, held.id, self._target.name, "Waiting", self._next_reason, now, None)
+    def _open_next(self) -> SessionRow:
+        ordinal, reason = len(self._rows), self._next_reason
+        identifier = session_id(self._run.uid, ordinal)
+        row = SessionRow(ordinal, identifier, self._target.name, "Waiting", reason, self._clock.now(), None)
         self._run.journal.add_session(self._run.lease, row)
         self._rows.append(row)
         step = "renew" if ordinal else "open"
         crash_point(f"{step}.before")
-        self._put(held.id)
+        self._put(row)
         crash_point(f"{step}.after")
         if ordinal:
-            _log.info("session %s follows as number %d: %s", held.id, ordinal, self._next_reason)
+            _log.info("session %s follows as number %d: %s", row.id, ordinal, reason)
         self._next_reason = ""
-        return held, now
+        return row
 
-    def _put(self, identifier: str) -> None:
+    def _put(self, row: SessionRow) -> None:
         policy = self._policy.session_on_job_failure.capitalize()
         try:
-            self._service.open_session(identifier, self._name, self._target, policy)
+            self._service.open_session(row.id, self._name, self._target, policy)
         except (InputError, AccessDenied, ServiceRefused):
-            # for certain; an unclear answer may hide a session that is open, and the close that is owed tells
-            ordinal = self._rows[-1].ordinal
-            self._ended(ordinal, "refused")
+            # only these are certain: an unclear answer may hide an open session, which the close then finds
+            self._record_end(row.ordinal, "refused")
             raise
 
 
-def swallowed(last_act: Callable[[], T]) -> T | None:
-    """What a last act came to, where something else is on its way out already and must not be hidden by its trouble."""
+def log_errors(action: Callable[[], T]) -> T | None:
+    """Return the action's result; its HybridloopError is logged, so that it does not hide the error in flight."""
     try:
-        return last_act()
+        return action()
     except HybridloopError as error:
         _log.warning("while leaving the run: %s", error)
         return None

@@ -1,10 +1,8 @@
 """Targets: look-up by name, and limits on qubits and shots."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from hybridloop.azure.targets import DEFAULT_TARGET, check_circuit_fits, find_target, known_targets, split_shots
+from hybridloop.azure.targets import DEFAULT_TARGET, check_circuit_fits, find_target, known_targets
 from hybridloop.errors import InputError
 
 
@@ -24,12 +22,3 @@ def test_a_circuit_with_more_qubits_than_the_target_is_refused_with_both_numbers
         check_circuit_fits(find_target("ionq.simulator"), 30)
     check_circuit_fits(find_target("ionq.simulator"), 29)
     check_circuit_fits(find_target("rigetti.sim.qvm"), 40)
-
-
-@given(st.integers(1, 10**5), st.integers(100, 10**4))
-def test_shots_are_split_into_as_few_and_as_even_parts_as_the_limit_allows(shots: int, limit: int) -> None:
-    parts = split_shots(shots, limit)
-    assert sum(parts) == shots
-    assert max(parts) <= limit
-    assert max(parts) - min(parts) <= 1
-    assert (len(parts) - 1) * limit < shots

@@ -66,7 +66,7 @@ class CappedRun:
     def go_on(self, caps: Caps, faults: list[dict[str, Any]], *, seed: int = 0) -> Answer:
         """The answer, or the error that ended it."""
         self.service.admin("faults", {"rules": faults, "seed": seed})
-        keeping = KeepAliveSettings(KeepAliveMode.PING if self.idles else KeepAliveMode.AUTO)
+        keep_alive = KeepAliveSettings(KeepAliveMode.PING if self.idles else KeepAliveMode.AUTO)
         try:
             with (
                 ServiceClock(self.service.endpoint, self.service.admin_key) as clock,
@@ -77,7 +77,7 @@ class CappedRun:
                     self.target,
                     run=run,
                     caps=caps,
-                    keeping=keeping,
+                    keep_alive=keep_alive,
                     clock=clock,
                 ) as session,
             ):

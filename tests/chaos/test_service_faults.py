@@ -26,7 +26,7 @@ from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.pytest_plugin import Emulator, running_emulator
 from hybridloop.runtime.clock import RealClock
-from hybridloop.tasks import session_setup as connecting
+from hybridloop.tasks import connection
 from hybridloop.tasks.session import open_session
 from hybridloop.testing.virtual_clock import ServiceClock
 from tests.chaos.process_helpers import ENDED, SEED, TARGET
@@ -183,7 +183,7 @@ STRIKES = [
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sessions that take an answer for lost sooner: how long one is waited for is real time, on every clock."""
-    monkeypatch.setattr(connecting, "ServiceClient", partial(ServiceClient, read_timeout_s=HEARS_NOTHING_S))
+    monkeypatch.setattr(connection, "ServiceClient", partial(ServiceClient, read_timeout_s=HEARS_NOTHING_S))
 
 
 def calls(operation: str) -> list[int]:

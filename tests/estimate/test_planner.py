@@ -48,7 +48,7 @@ class Run:
             seed=settings.seed or 0,
             caps=settings.caps,
             debias=settings.debias,
-            keeping=KeepAliveSettings(KeepAliveMode.OFF),  # on a slow machine a ping might be due
+            keep_alive=KeepAliveSettings(KeepAliveMode.OFF),  # on a slow machine a ping might be due
         ) as session:
 
             def run_round(pubs: Any, /) -> Any:

@@ -21,20 +21,20 @@ from hybridloop.tasks.failure_policy import (
     OnLostJob,
     OnSessionLost,
     OnTargetDown,
-    cautions,
+    policy_warnings,
+    target_down_text,
     wait_before_retry,
-    while_away,
 )
 from hybridloop.tasks.submission.job_errors import (
+    CALL_ERRORS,
     CANCELLED,
     CANCELLED_WITH_SESSION,
+    ENDINGS_WITHOUT_CODE,
     JOB_ERRORS,
-    OWN_ENDINGS,
     RESULT_MISSING,
     RESULT_UNREADABLE,
-    TROUBLES,
+    is_transient,
     meaning_of,
-    transient,
 )
 from tests.paths import DOCS
 
@@ -49,12 +49,12 @@ def table(heading: str) -> list[tuple[str, str, str]]:
 
 def test_the_page_has_every_kind_of_trouble_as_the_transport_sorts_it() -> None:
     assert table("Calls") == [
-        (each.value, "yes" if each in TRANSIENT else "no", TROUBLES[each]) for each in FailureKind
+        (each.value, "yes" if each in TRANSIENT else "no", CALL_ERRORS[each]) for each in FailureKind
     ]
 
 
 def test_the_page_has_every_ending_of_a_job_as_it_is_sorted() -> None:
-    endings = {**JOB_ERRORS, **OWN_ENDINGS}
+    endings = {**JOB_ERRORS, **ENDINGS_WITHOUT_CODE}
     assert table("Jobs") == [(code, "yes" if each.transient else "no", each.meaning) for code, each in endings.items()]
 
 
@@ -88,7 +88,7 @@ def test_the_page_has_the_bounds_of_a_call() -> None:
     "code", ["ProviderTimeout", "TransientFailure", "InternalError", "PartnerCallFailed", "TargetUnavailable"]
 )
 def test_a_code_of_something_passing_is_worth_a_new_attempt(code: str) -> None:
-    assert transient(code)
+    assert is_transient(code)
 
 
 @pytest.mark.parametrize(
@@ -101,15 +101,15 @@ def test_a_code_of_something_passing_is_worth_a_new_attempt(code: str) -> None:
     ],
 )
 def test_any_other_code_part_of_one_or_none_is_not(code: str | None) -> None:
-    assert not transient(code)
+    assert not is_transient(code)
 
 
 def test_endings_without_a_code_of_the_service_are_sorted_too() -> None:
-    assert not transient(RESULT_MISSING)  # it is paid, and may come yet
-    assert transient(CANCELLED_WITH_SESSION)
-    assert not transient(RESULT_UNREADABLE)
-    assert not transient(CANCELLED)
-    assert not set(OWN_ENDINGS) & set(JOB_ERRORS)
+    assert not is_transient(RESULT_MISSING)  # it is paid, and may come yet
+    assert is_transient(CANCELLED_WITH_SESSION)
+    assert not is_transient(RESULT_UNREADABLE)
+    assert not is_transient(CANCELLED)
+    assert not set(ENDINGS_WITHOUT_CODE) & set(JOB_ERRORS)
 
 
 def test_a_code_that_is_not_known_is_named() -> None:
@@ -182,9 +182,11 @@ def test_waits_grow_to_their_bound() -> None:
 
 
 def test_whoever_lets_the_service_abort_is_told_what_that_means() -> None:
-    assert cautions(FailurePolicy()) == ()
-    (renewing,) = cautions(FailurePolicy(session_on_job_failure=OnJobFailure.ABORT, max_renewals=4))
-    (failing,) = cautions(FailurePolicy(session_on_job_failure=OnJobFailure.ABORT, on_session_lost=OnSessionLost.FAIL))
+    assert policy_warnings(FailurePolicy()) == ()
+    (renewing,) = policy_warnings(FailurePolicy(session_on_job_failure=OnJobFailure.ABORT, max_renewals=4))
+    (failing,) = policy_warnings(
+        FailurePolicy(session_on_job_failure=OnJobFailure.ABORT, on_session_lost=OnSessionLost.FAIL)
+    )
     assert "at most 4 times" in renewing
     assert "the run ends" in failing
 
@@ -214,7 +216,7 @@ def test_policy_and_caps_are_light_enough_for_a_command_lines_help() -> None:
 def test_who_waits_for_a_target_is_told_how_long_what_then_and_how_to_choose(
     policy: FailurePolicy, parts: tuple[str, ...]
 ) -> None:
-    said = while_away(policy, policy.target_down_wait_s)
+    said = target_down_text(policy, policy.target_down_wait_s)
     places = [said.find(each) for each in parts]
     assert -1 not in places, (said, parts)
     assert places == sorted(places)

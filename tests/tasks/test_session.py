@@ -149,7 +149,7 @@ def test_rounds_started_one_after_the_other_are_in_flight_together(workspace: Wo
         rounds = [session.start_round([pub([[angle]])]) for angle in (0.0, np.pi, 0.0)]
         found = [bitstrings(session.collect(each)[0][0]) for each in reversed(rounds)]
     assert found == [{"000": 100}, {"110": 100}, {"000": 100}]
-    assert [each.place.sequence for each in rounds] == [0, 1, 2]
+    assert [each.key.sequence for each in rounds] == [0, 1, 2]
 
 
 def test_a_session_of_250_jobs_is_listed_once_each_in_the_order_of_creation(workspace: Workspace) -> None:

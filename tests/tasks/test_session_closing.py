@@ -17,7 +17,7 @@ from hybridloop.budget.caps import Caps
 from hybridloop.errors import CapReached, InputError, JobFailed, RunParked, TargetDown
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import ClaimedRun, claim_run, new_run
-from hybridloop.tasks.failure_policy import FailurePolicy, OnJobFailure, OnLostJob, OnTargetDown, while_away
+from hybridloop.tasks.failure_policy import FailurePolicy, OnJobFailure, OnLostJob, OnTargetDown, target_down_text
 from hybridloop.tasks.keepalive.rules import ExclusiveAccess
 from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
 from hybridloop.tasks.session import open_session
@@ -168,7 +168,7 @@ def test_a_target_that_is_down_is_waited_for_and_the_run_says_how_long_and_who_c
         assert_right(session.run_round([ones()] * POINTS))
     assert 590 <= clock.now() - start <= 700
     assert service.admin("faults/log")["injected"] >= POINTS
-    (said,) = [each for each in caplog.messages if while_away(FailurePolicy(), 1800.0) in each]
+    (said,) = [each for each in caplog.messages if target_down_text(FailurePolicy(), 1800.0) in each]
     assert said.startswith("the target takes no jobs: ")
 
 
@@ -251,7 +251,8 @@ def test_a_cap_ends_the_run_before_the_round_that_could_exceed_it_and_a_larger_o
 def test_a_hold_on_a_machine_that_can_not_be_held_is_refused_before_a_session_is_opened(
     clock: ServiceClock, workspace: Workspace, run: ClaimedRun
 ) -> None:
-    held = open_session(workspace, run=run, clock=clock, keeping=KeepAliveSettings(hold=ExclusiveAccess(400.0, "HQC")))
+    keep_alive = KeepAliveSettings(hold=ExclusiveAccess(400.0, "HQC"))
+    held = open_session(workspace, run=run, clock=clock, keep_alive=keep_alive)
     with pytest.raises(InputError, match="exclusive_access_budget"), held:
         pass
     assert list(workspace.list_sessions()) == []

@@ -46,7 +46,7 @@ def test_a_session_that_nobody_uses_tells_the_seconds_until_the_service_ends_it(
     service: Emulator, clock: ServiceClock
 ) -> None:
     workspace = service.workspace()
-    with open_session(workspace, clock=clock, keeping=KeepAliveSettings(KeepAliveMode.OFF)) as session:
+    with open_session(workspace, clock=clock, keep_alive=KeepAliveSettings(KeepAliveMode.OFF)) as session:
         assert session.snapshot.idle_left_s == pytest.approx(IDLE_LIMIT_S, abs=1.0)
         wait(clock, 590.0)
         assert session.snapshot.idle_left_s == pytest.approx(10.0, abs=1.0)

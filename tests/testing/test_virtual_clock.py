@@ -66,8 +66,8 @@ def test_a_session_without_keep_alive_times_out_within_34_minutes_and_is_replace
     service: Emulator, clock: ServiceClock
 ) -> None:
     start = clock.now()
-    keeping = KeepAliveSettings(KeepAliveMode.OFF)
-    with open_session(service.workspace("idle"), clock=clock, keeping=keeping) as session:
+    keep_alive = KeepAliveSettings(KeepAliveMode.OFF)
+    with open_session(service.workspace("idle"), clock=clock, keep_alive=keep_alive) as session:
         assert session.run_round([one_qubit()])[0][0].bitstrings() == {"1": 10}  # type: ignore[union-attr]  # not lost
         assert clock.now() - start < MINUTE
         assert not clock.wait(never(), 34 * MINUTE)
@@ -82,7 +82,7 @@ def test_a_session_idle_for_34_minutes_is_kept_alive_by_three_marked_pings(
     service: Emulator, clock: ServiceClock, rule: IdleRule
 ) -> None:
     at = service.workspace(f"kept-{rule.value}")
-    with open_session(at, clock=clock, keeping=KeepAliveSettings(rule=rule)) as session:
+    with open_session(at, clock=clock, keep_alive=KeepAliveSettings(rule=rule)) as session:
         session.run_round([one_qubit()])
         start = clock.now()
         assert not clock.wait(never(), 34 * MINUTE)
@@ -99,7 +99,7 @@ def test_a_session_idle_for_34_minutes_is_kept_alive_by_three_marked_pings(
 
 def test_renewal_instead_of_keep_alive_leaves_two_sessions_and_no_ping(service: Emulator, clock: ServiceClock) -> None:
     at = service.workspace("renewed")
-    with open_session(at, clock=clock, keeping=KeepAliveSettings(KeepAliveMode.RENEW)) as session:
+    with open_session(at, clock=clock, keep_alive=KeepAliveSettings(KeepAliveMode.RENEW)) as session:
         session.run_round([one_qubit()])
         assert not clock.wait(never(), 34 * MINUTE)
         assert session.run_round([one_qubit()])[0][0].bitstrings() == {"1": 10}  # type: ignore[union-attr]

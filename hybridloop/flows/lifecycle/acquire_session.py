@@ -19,7 +19,7 @@ from hybridloop.flows.lifecycle.concurrency_slots import session_slot
 from hybridloop.journal.claimed_run import ClaimedRun
 from hybridloop.runtime.durations import format_duration
 from hybridloop.settings import RunSettings
-from hybridloop.tasks.failure_policy import FailurePolicy, OnTargetDown, cautions, while_away
+from hybridloop.tasks.failure_policy import FailurePolicy, OnTargetDown, policy_warnings, target_down_text
 from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
 from hybridloop.tasks.prefect_tasks import session_of_flow
 from hybridloop.tasks.session import OpenSession, open_session
@@ -58,7 +58,7 @@ def wait_for_target(
     wake = threading.Event()
     run.on_stop(wake.set)
     began = time.monotonic()
-    consequence = while_away(policy, policy.target_down_wait_s)
+    consequence = target_down_text(policy, policy.target_down_wait_s)
     _log.warning("%s takes no jobs at the moment; no session is opened meanwhile. %s", target.name, consequence)
     with cancelled_in_prefect(flow_run.id, cancelled, wake.set):
         while target.name.lower() in unavailable_targets(workspace):
@@ -97,7 +97,7 @@ def acquire_session(
     """
     if not is_available:
         wait_for_target(workspace, target, settings.failure, run, cancelled)
-    for caution in cautions(settings.failure):
+    for caution in policy_warnings(settings.failure):
         _log.warning("%s", caution)
     manager = open_session(
         workspace,
@@ -105,7 +105,7 @@ def acquire_session(
         run=run,
         name=run.record.key,
         policy=settings.failure,
-        keeping=KeepAliveSettings(settings.keep_alive, settings.idle_rule, settings.exclusive_access),
+        keep_alive=KeepAliveSettings(settings.keep_alive, settings.idle_rule, settings.exclusive_access),
         caps=settings.caps,
         detach_after_s=settings.detach_after,
         cancel_in_flight=settings.cancel_in_flight,

@@ -1,8 +1,8 @@
-"""When a session idles out, and what is done about it: pure rules.
+"""Idle rules, as pure functions: the moment when a session idles out, and the choice between pings and renewal.
 
-The service ends a session that is idle for ten minutes. From when they count is known in two ways: recorded traffic
-shows them counted from the end of the last job, the documentation says from the last submission. Only a new job is
-activity; reading is none. So a ping is a job, the smallest that the target takes.
+The service ends a session that is idle for ten minutes. There are two rules for their start: recorded traffic shows
+them counted from the end of the last job, the documentation says from the last submission. Only a new job is activity,
+reading is not. So a ping is a job, the smallest that the target takes.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ MARGIN_S = 75.0  # for a ping over a slow network, its repeats, and a thread tha
 PING_AFTER_S = IDLE_LIMIT_S - MARGIN_S
 HOLD_LIMIT_S = 60.0  # between two submissions, after which others may take the machine
 HOLD_AFTER_S = HOLD_LIMIT_S - 10.0
-_WEEK_S = 604800.0
+_WEEK_S = 604_800.0  # of free jobs
 
 
 class IdleRule(enum.StrEnum):
-    """From when a session's ten idle minutes count."""
+    """Start of a session's ten idle minutes."""
 
     RECORDED = "recorded"  # the later of its opening and its last job's end; never while a job is queued or running
     DOCUMENTED = "documented"  # the last submission, whatever is queued
 
 
 class KeepAliveMode(enum.StrEnum):
-    """What is done for a session that is left alone."""
+    """Keep-alive mode: the treatment of an idle session."""
 
     AUTO = "auto"  # ping where that is free, else renew
     PING = "ping"  # submit a tiny job in time
@@ -39,26 +39,28 @@ class KeepAliveMode(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Activity:
-    """What is known of a session's jobs, pings included; moments in seconds since the epoch."""
+class SessionActivity:
+    """Last known activity of a session, jobs and pings; moments in seconds since the epoch."""
 
     opened_at: float
     last_submission: float | None = None
     last_job_end: float | None = None
-    in_flight: int = 0
+    jobs_in_flight: int = 0
+    pings_in_flight: int = 0
 
 
-def idle_since(rule: IdleRule, activity: Activity) -> float | None:
-    """Since when the session's ten minutes run; None while they don't."""
+def idle_since(rule: IdleRule, activity: SessionActivity) -> float | None:
+    """Return the moment from which the session's ten minutes count; None while they do not."""
     if rule is IdleRule.RECORDED:
-        return None if activity.in_flight else max(activity.opened_at, activity.last_job_end or activity.opened_at)
+        in_flight = activity.jobs_in_flight + activity.pings_in_flight
+        return None if in_flight else max(activity.opened_at, activity.last_job_end or activity.opened_at)
     return max(activity.opened_at, activity.last_submission or activity.opened_at)
 
 
-def due_at(rule: IdleRule, activity: Activity, ping_after_s: float = PING_AFTER_S) -> float | None:
-    """When the session must see another job: 75 s before its ten minutes are over; None while nothing is due.
+def due_at(rule: IdleRule, activity: SessionActivity, ping_after_s: float = PING_AFTER_S) -> float | None:
+    """Return the moment when the session needs another job, 75 s before its ten minutes are over; None for no moment.
 
-    >>> due_at(IdleRule.RECORDED, Activity(opened_at=1000.0))
+    >>> due_at(IdleRule.RECORDED, SessionActivity(opened_at=1000.0))
     1525.0
     """
     since = idle_since(rule, activity)
@@ -66,7 +68,7 @@ def due_at(rule: IdleRule, activity: Activity, ping_after_s: float = PING_AFTER_
 
 
 def choose(mode: KeepAliveMode, ping_price: Mapping[str, float] | None) -> tuple[KeepAliveMode, str]:
-    """PING, RENEW or OFF, and why, as a sentence. `ping_price`: one ping's upper bound by unit; None: not known."""
+    """Resolve AUTO and return the mode with its reason; `ping_price`: upper bound by unit, None if unknown."""
     price = _price_text(ping_price)
     match mode:
         case KeepAliveMode.OFF:
@@ -93,25 +95,25 @@ def _price_text(price: Mapping[str, float] | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ExclusiveAccess:
-    """Hold a Quantinuum machine between rounds, by a job within every 60 s, for at most `max_amount` of `unit`.
+    """Exclusive access to a Quantinuum machine between rounds: a job within every 60 s, for at most `max_amount`.
 
-    From the first job on, until the cap is reached. Its jobs cost hundreds of HQC an hour, so nothing turns it on
-    by itself.
+    It lasts from the first job until the amount (in `unit`) is spent. Its jobs cost hundreds of HQC an hour, so it is
+    never on by default.
     """
 
     max_amount: float
     unit: str = "HQC"
 
     def pings(self, target: Target, ping_price: Mapping[str, float] | None) -> int:
-        """How many jobs the cap allows. Raises InputError where nothing can be held, or no cap can be kept."""
+        """Return the number of jobs that the cap pays for. Raises InputError if the target or the cap is unsuitable."""
         if target.provider != "quantinuum":
-            problem = f"{target.name} knows no exclusive access"
+            problem = f"{target.name} has no exclusive access"
             raise InputError("exclusive_access_budget", problem, "Leave it out, or choose a Quantinuum target.")
         if not self.max_amount > 0.0:
             problem = f"a cap of {self.max_amount} {self.unit} allows no job"
-            raise InputError("exclusive_access_budget", problem, "State what holding the machine may cost in all.")
+            raise InputError("exclusive_access_budget", problem, "State what exclusive access may cost in all.")
         if ping_price is None:
-            problem = f"what a job costs on {target.name} is not known, so no cap can be kept"
+            problem = f"the cost of a job on {target.name} is not known, so no cap can be kept"
             raise InputError("exclusive_access_budget", problem, "Leave it out.")
         charges = {unit: amount for unit, amount in ping_price.items() if amount}
         if not charges.keys() <= {self.unit}:

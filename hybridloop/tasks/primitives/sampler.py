@@ -61,7 +61,7 @@ class RoundJob(BasePrimitiveJob):  # type: ignore[misc]  # Qiskit has no types
     def __init__(
         self, session: OpenSession, round_: RoundInFlight, read: Callable[[Sequence[MeasuredPub]], list[PubResult]]
     ) -> None:
-        super().__init__(str(uuid.uuid5(uuid.UUID(session.run_uid), round_.place.prefix)))
+        super().__init__(str(uuid.uuid5(uuid.UUID(session.run_uid), round_.key.prefix)))
         self._session = session
         self._round = round_
         self._read = read

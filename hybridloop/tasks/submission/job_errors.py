@@ -1,4 +1,4 @@
-"""The one table of what can go wrong with a call or a job, sorted: what may pass, and what will not."""
+"""Retry table: error codes of jobs, with their meaning and whether a retry may help; and errors of calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RESULT_UNREADABLE = "result unreadable"
 
 @dataclass(frozen=True, slots=True)
 class ErrorClass:
-    """Whether a fault may pass, so that asking again may help; and what it means."""
+    """Class of an error: its meaning; `transient` if a retry may help."""
 
     transient: bool
     meaning: str
@@ -46,7 +46,7 @@ JOB_ERRORS: Mapping[str, ErrorClass] = MappingProxyType(
     }
 )
 
-OWN_ENDINGS: Mapping[str, ErrorClass] = MappingProxyType(
+ENDINGS_WITHOUT_CODE: Mapping[str, ErrorClass] = MappingProxyType(
     {
         # Ways a job ends without counts for which the service has no code.
         RESULT_MISSING: ErrorClass(
@@ -58,7 +58,7 @@ OWN_ENDINGS: Mapping[str, ErrorClass] = MappingProxyType(
     }
 )
 
-TROUBLES: Mapping[FailureKind, str] = MappingProxyType(
+CALL_ERRORS: Mapping[FailureKind, str] = MappingProxyType(
     {
         FailureKind.UNREACHABLE: "no connection, it broke, or no answer: a submission is settled by asking for its id",
         FailureKind.BUSY: "HTTP 408, 429 or 5xx",
@@ -73,18 +73,18 @@ TROUBLES: Mapping[FailureKind, str] = MappingProxyType(
 )
 
 
-def transient(code: str | None) -> bool:
-    """Whether a job that ended so is worth a new attempt: the code of its `errorData`, or one of our own endings.
+def is_transient(code: str | None) -> bool:
+    """Return True if a job with this code, of its `errorData` or of ENDINGS_WITHOUT_CODE, is worth a retry.
 
-    Codes are compared whole. One that is not in the table, or none at all, is permanent: the same program would most
-    likely fail again, and be billed again.
+    Codes are compared whole. An unknown code, or none, is permanent: the same program would most likely fail again,
+    and be billed again.
     """
     known = _job_ending(code)
     return known is not None and known.transient
 
 
 def meaning_of(code: str | None) -> str:
-    """What the code of a job that ended without counts means, in words for a message."""
+    """Return the meaning of a job's code for a message."""
     known = _job_ending(code)
     if known is not None:
         return known.meaning
@@ -92,4 +92,4 @@ def meaning_of(code: str | None) -> str:
 
 
 def _job_ending(code: str | None) -> ErrorClass | None:
-    return None if code is None else JOB_ERRORS.get(code) or OWN_ENDINGS.get(code)
+    return None if code is None else JOB_ERRORS.get(code) or ENDINGS_WITHOUT_CODE.get(code)

@@ -1,4 +1,4 @@
-"""Where a job stands in its run, and all that follows from it: its id, its name, its sampling value."""
+"""Keys of rounds and jobs, and what follows from them: idempotent job ids, names, sampling values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NAME_UID_DIGITS = 12
 
 @dataclass(frozen=True, slots=True)
 class RoundKey:
-    """The place of a round: its run's uid (a UUID), its stream and its number in that stream, from 0."""
+    """Key of a round: its run's uid (a UUID), its stream and its number in that stream, from 0."""
 
     run_uid: str
     stream: str
@@ -23,13 +23,13 @@ class RoundKey:
 
     @property
     def prefix(self) -> str:
-        """What the names of all of the round's jobs begin with, and no other round's."""
+        """Common prefix of the names of the round's jobs; no other job's name starts with it."""
         return f"{uuid.UUID(self.run_uid).hex[:_NAME_UID_DIGITS]}.{self.stream}.{self.sequence}."
 
 
 @dataclass(frozen=True, slots=True)
 class JobKey:
-    """The place of a job in its round: PUB, point of the PUB and part of the point, each from 0."""
+    """Key of a job in its round: PUB, point of the PUB and part of the point, each from 0."""
 
     round: RoundKey
     pub: int
@@ -38,36 +38,36 @@ class JobKey:
 
     @property
     def path(self) -> str:
-        """The place as text, the run's uid first; the service's books count duplicates by it."""
-        at = self.round
-        return f"{at.run_uid}/{at.stream}/{at.sequence}/{self.pub}/{self.point}/{self.part}"
+        """The key as text, the run's uid first; the emulator's ledger counts duplicates by it."""
+        key = self.round
+        return f"{key.run_uid}/{key.stream}/{key.sequence}/{self.pub}/{self.point}/{self.part}"
 
     def job_id(self, attempt: int) -> str:
-        """The job's id: the same for the same place and attempt, so that "did it arrive?" can be asked."""
+        """Return the job's id, an idempotency key: the same for the same key and attempt, so a repeat is recognized."""
         return str(uuid.uuid5(uuid.UUID(self.round.run_uid), f"job/{self.path}/{attempt}"))
 
     def name(self, attempt: int) -> str:
-        """The job's name at the service."""
+        """Return the job's name at the service."""
         return f"{self.round.prefix}{self.pub}.{self.point}.{self.part}.{attempt}"
 
     def sampling_value(self, seed: int) -> str:
-        """What the local service samples by: from the run's seed and the place, without attempt, session or uid."""
-        at = self.round
-        place = f"{seed}/{at.stream}/{at.sequence}/{self.pub}/{self.point}/{self.part}"
-        return hashlib.blake2b(place.encode(), digest_size=16).hexdigest()
+        """Return the sampling seed of the local service, from run seed and key, without attempt, session or uid."""
+        key = self.round
+        text = f"{seed}/{key.stream}/{key.sequence}/{self.pub}/{self.point}/{self.part}"
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def session_id(run_uid: str, ordinal: int) -> str:
-    """The id of a run's session number `ordinal`, from 0."""
+    """Return the id of a run's session number `ordinal`, from 0."""
     return str(uuid.uuid5(uuid.UUID(run_uid), f"session/{ordinal}"))
 
 
 def check_stream(stream: str) -> str:
-    """Return the stream's name, or raise InputError if job names can't hold it."""
+    """Return the stream's name. Raises InputError if it can't be part of job names."""
     if not _STREAM.fullmatch(stream):
         raise InputError(
             "stream",
-            f"{stream!r} is not a stream's name",
+            f"{stream!r} is not a valid name of a stream",
             "Use 1 to 40 letters, digits, hyphens or underscores.",
         )
     return stream

@@ -1,4 +1,4 @@
-"""A round's jobs, planned before anything is sent: which circuits, points and parts, under which ids and names."""
+"""Jobs of a round, built before anything is sent: circuits, points and parts, with their ids, names and shots."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.azure.targets import Target, check_circuit_fits, provider_params, split_shots
+from hybridloop.azure.targets import Target, check_circuit_fits, provider_params
 from hybridloop.compiler.programs import CompiledPub
 from hybridloop.errors import InputError
 from hybridloop.journal import JobIntent, PubRecord
@@ -21,9 +21,9 @@ TERMINAL = SUCCEEDED | {"Failed", "Cancelled"}
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """One circuit at one point with some shots, and its place: all that a submission needs."""
+    """A job to submit: one circuit at one point with some shots; its `id` follows from key and attempt."""
 
-    place: JobKey
+    key: JobKey
     attempt: int
     shots: int
     num_bits: int
@@ -31,27 +31,26 @@ class JobSpec:
     sampling_value: str
     program: str | None = None
     reserved: Mapping[str, float] = field(default_factory=dict)
+    id: str = field(init=False)
 
-    @property
-    def id(self) -> str:
-        """The job's id at the service."""
-        return self.place.job_id(self.attempt)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", self.key.job_id(self.attempt))
 
     def next_attempt(self) -> JobSpec:
-        """The same job, to be asked again."""
+        """Return the job's next attempt, which has an id of its own."""
         return replace(self, attempt=self.attempt + 1)
 
     def intent(self, session: int) -> JobIntent:
-        """What is written down before the job is sent, to the run's session of that number."""
-        at = self.place
+        """Return the journal's record before submission; `session` is the ordinal of the run's session."""
+        key = self.key
         return JobIntent(
-            self.id, at.pub, at.point, at.part, self.attempt, self.shots, self.program, session, self.reserved
+            self.id, key.pub, key.point, key.part, self.attempt, self.shots, self.program, session, self.reserved
         )
 
     def body(self, session_id: str, target: Target, *, debias: bool = True) -> dict[str, Any]:
-        """What the submission says beside where the input lies."""
+        """Return the fields of the submission's JSON, without the location of the input."""
         return {
-            "name": self.place.name(self.attempt),
+            "name": self.key.name(self.attempt),
             "providerId": target.provider,
             "target": target.name,
             "sessionId": session_id,
@@ -61,7 +60,7 @@ class JobSpec:
                 **provider_params(target, debias=debias),
             },
             "metadata": {
-                "place": self.place.path,
+                "place": self.key.path,
                 "attempt": str(self.attempt),
                 "sampling_value": self.sampling_value,
             },
@@ -69,7 +68,7 @@ class JobSpec:
 
 
 def check_round(pubs: Sequence[SamplerPub], target: Target) -> None:
-    """Raise InputError for what the target can't take, before anything is compiled or sent."""
+    """Raise InputError for PUBs that the target can't take, before anything is compiled or sent."""
     for pub in pubs:
         if pub.shots is None or pub.shots < 1:
             raise InputError("shots", f"{pub.shots} shots were asked for", "State at least 1 for every circuit.")
@@ -78,26 +77,35 @@ def check_round(pubs: Sequence[SamplerPub], target: Target) -> None:
         check_circuit_fits(target, pub.circuit.num_qubits)
 
 
-def record_of(program: CompiledPub, shots: int) -> PubRecord:
-    """A PUB as it is written down."""
-    asked = program.description
-    return PubRecord(asked.fingerprint, program.key, shots, asked.points, asked.slots, asked.measured, asked.num_clbits)
+def split_shots(shots: int, target: Target) -> list[int]:
+    """Split the shots of one point into as few jobs as the target's limit allows, as evenly as possible.
 
-
-def plan_jobs(
-    place: RoundKey, pubs: Sequence[PubRecord], programs: Sequence[CompiledPub], target: Target, seed: int
-) -> list[JobSpec]:
-    """The round's jobs: one for each PUB, point and part of its shots.
-
-    A target that does not sample gets one part, cut to its limit: further ones would only round anew.
+    A target that does not sample gets one job, cut to its limit: further ones would only be rounded again.
     """
+    if not target.samples:
+        return [min(shots, target.max_shots)]
+    parts = -(-shots // target.max_shots)
+    base, rest = divmod(shots, parts)
+    return [base + 1] * rest + [base] * (parts - rest)
+
+
+def pub_record(program: CompiledPub, shots: int) -> PubRecord:
+    """Return the journal's record of a compiled PUB."""
+    pub = program.description
+    return PubRecord(pub.fingerprint, program.key, shots, pub.points, pub.slots, pub.measured, pub.num_clbits)
+
+
+def build_jobs(
+    key: RoundKey, pubs: Sequence[PubRecord], programs: Sequence[CompiledPub], target: Target, seed: int
+) -> list[JobSpec]:
+    """Return the round's jobs: one for each PUB, point and part of its shots."""
     specs = []
     for i, (pub, program) in enumerate(zip(pubs, programs, strict=True)):
-        parts = split_shots(pub.shots, target.max_shots) if target.samples else [min(pub.shots, target.max_shots)]
+        parts = split_shots(pub.shots, target)
         for j, payload in enumerate(program.payloads):
-            key = program.keys[j] if program.keys else None
+            stored = program.keys[j] if program.keys else None
             for k, shots in enumerate(parts):
-                at = JobKey(place, i, j, k)
-                value = at.sampling_value(seed)
-                specs.append(JobSpec(at, FIRST_ATTEMPT, shots, len(pub.measured), payload, value, key))
+                job = JobKey(key, i, j, k)
+                value = job.sampling_value(seed)
+                specs.append(JobSpec(job, FIRST_ATTEMPT, shots, len(pub.measured), payload, value, stored))
     return specs

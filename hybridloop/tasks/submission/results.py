@@ -1,7 +1,4 @@
-"""What a job's result says, as counts.
-
-A round's answer from the counts of its jobs.
-"""
+"""Results of jobs, read as counts and merged into the counts of a round's points."""
 
 from __future__ import annotations
 
@@ -16,11 +13,11 @@ from hybridloop.journal import PubRecord
 
 
 class UnreadableResult(ValueError):
-    """The bytes are not what the format promises."""
+    """Bytes that do not follow the result format."""
 
 
 def read_results_v2(data: bytes, num_bits: int, *, exact: bool, shots: int) -> Counts:
-    """Counts from a `microsoft.quantum-results.v2` document of one program that records num_bits bits.
+    """Read the counts of a `microsoft.quantum-results.v2` document of one program that records num_bits bits.
 
     Outcomes list the highest classical bit first, as Qiskit's bit strings do; several registers come as a tuple.
     `exact` says that the target does not sample: its numbers are a distribution, and become counts that sum to the
@@ -42,7 +39,7 @@ def read_results_v2(data: bytes, num_bits: int, *, exact: bool, shots: int) -> C
 
 
 def largest_remainder(weights: Mapping[str, float], shots: int) -> dict[str, int]:
-    """Counts in proportion to the weights that sum to the shots (A. Hamilton's method); those of 0 are left out.
+    """Return counts in proportion to the weights that sum to the shots (A. Hamilton's method), without those of 0.
 
     Fractions are compared at a resolution of 1e-7 and ties fall to the lower outcome, so that the last bits of a
     simulation's arithmetic do not show.
@@ -77,7 +74,7 @@ def _bits(outcome: object) -> str:
 
 
 def merge_counts(parts: Sequence[Counts]) -> Counts:
-    """The counts of several parts of one point, added up."""
+    """Return the sum of the counts of one point's parts."""
     if len(parts) == 1:
         return parts[0]
     rows = np.concatenate([part.outcomes for part in parts])
@@ -87,8 +84,8 @@ def merge_counts(parts: Sequence[Counts]) -> Counts:
     return Counts(parts[0].num_bits, outcomes, counts, all(part.exact for part in parts))
 
 
-def spread(counts: Counts, positions: Sequence[int], num_bits: int) -> Counts:
-    """Counts over the measured bits as counts over all num_bits classical bits; the others read 0.
+def expand_bits(counts: Counts, positions: Sequence[int], num_bits: int) -> Counts:
+    """Return counts over the measured bits as counts over all num_bits classical bits; the others read 0.
 
     `positions[j]` is the classical bit that the program's bit j was measured into.
     """
@@ -102,23 +99,23 @@ def spread(counts: Counts, positions: Sequence[int], num_bits: int) -> Counts:
     return Counts(num_bits, outcomes[order], counts.counts[order], counts.exact)
 
 
-def measured(
-    pubs: Sequence[PubRecord], found: Mapping[tuple[int, int, int], Counts | FailedPoint]
+def merge_points(
+    pubs: Sequence[PubRecord], jobs: Mapping[tuple[int, int, int], Counts | FailedPoint]
 ) -> list[MeasuredPub]:
-    """A round's answer from the counts of its places (PUB, point, part); a point that lost a part is lost."""
+    """Merge the counts of a round's jobs, by (PUB, point, part), into its points; a point that lacks a part failed."""
     parts: dict[tuple[int, int], list[Counts | FailedPoint]] = {}
-    for pub, point, part in sorted(found):
-        parts.setdefault((pub, point), []).append(found[pub, point, part])
+    for pub, point, part in sorted(jobs):
+        parts.setdefault((pub, point), []).append(jobs[pub, point, part])
     return [
-        MeasuredPub(pub.points, tuple(_point(parts[i, j], pub) for j in range(len(pub.points))))
+        MeasuredPub(pub.points, tuple(_merge_parts(parts[i, j], pub) for j in range(len(pub.points))))
         for i, pub in enumerate(pubs)
     ]
 
 
-def _point(parts: Sequence[Counts | FailedPoint], pub: PubRecord) -> Counts | FailedPoint:
+def _merge_parts(parts: Sequence[Counts | FailedPoint], pub: PubRecord) -> Counts | FailedPoint:
     counts = []
     for part in parts:
         if isinstance(part, FailedPoint):
             return part
         counts.append(part)
-    return spread(merge_counts(counts), pub.measured, pub.num_clbits)
+    return expand_bits(merge_counts(counts), pub.measured, pub.num_clbits)

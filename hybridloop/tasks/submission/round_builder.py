@@ -1,4 +1,4 @@
-"""Rounds from PUBs: gone on with where the journal has them, else compiled, reserved and written down."""
+"""Rounds from PUBs: resumed from the journal if it has them, else compiled, reserved and recorded."""
 
 from __future__ import annotations
 
@@ -6,137 +6,117 @@ from collections.abc import Sequence
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.azure.targets import Target
 from hybridloop.compiler.programs import PubCompiler, PubDescription
 from hybridloop.errors import JournalDamaged
 from hybridloop.journal import JobRecord, RoundRecord
-from hybridloop.journal.claimed_run import ClaimedRun
-from hybridloop.runtime.clock import Clock
 from hybridloop.runtime.crash_points import crash_point
-from hybridloop.tasks.cost_ledger import CostLedger
-from hybridloop.tasks.keepalive.session_keep_alive import SessionKeepAlive
-from hybridloop.tasks.session_renewal import SessionRenewal
+from hybridloop.tasks.connection import Connection
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
-from hybridloop.tasks.submission.jobs import JobSpec, plan_jobs, record_of
+from hybridloop.tasks.submission.jobs import JobSpec, build_jobs, pub_record
 from hybridloop.tasks.submission.replay import check_same
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 
 
 class RoundBuilder:
-    """Makes the rounds of a run; one call at a time for each stream."""
+    """Builds the rounds of a run; one call at a time for each stream."""
 
-    def __init__(
-        self,
-        run: ClaimedRun,
-        target: Target,
-        sessions: SessionRenewal,
-        keeper: SessionKeepAlive,
-        account: CostLedger,
-        clock: Clock,
-    ) -> None:
-        self.programs = PubCompiler(target.profile, run.journal.program)
+    def __init__(self, connection: Connection) -> None:
+        self.compiler = PubCompiler(connection.target.profile, connection.run.journal.program)
         self.replayed = 0  # rounds that came from the journal whole
-        self._run = run
-        self._target = target
-        self._lineage = sessions
-        self._keeper = keeper
-        self._account = account
-        self._clock = clock
-        self._kept: set[str] = set()
+        self._connection = connection
+        self._stored: set[str] = set()  # keys of programs that the journal has from this process
         self._looked_up: RoundRecord | None = None
 
-    def look_up(self, place: RoundKey) -> RoundRecord | None:
-        """The round as the journal has it; it is looked up once, also if it is planned after this."""
-        self._looked_up = self._recorded(place)
+    def look_up(self, key: RoundKey) -> RoundRecord | None:
+        """Return the journal's record of the round; a `build` that follows does not read it again."""
+        self._looked_up = self._recorded(key)
         return self._looked_up
 
-    def _recorded(self, place: RoundKey) -> RoundRecord | None:
-        known, self._looked_up = self._looked_up, None
-        if known is not None and (known.stream, known.sequence) == (place.stream, place.sequence):
-            return known
-        return self._run.journal.round(self._run.uid, place.stream, place.sequence)
-
-    def current(self) -> int:
-        """The number of the session that the next jobs go to; one that was left alone for too long is renewed first."""
-        if self._keeper.would_idle(self._clock.now()):
-            self._lineage.lapse("idle")
-        return self._lineage.current().ordinal
-
-    def planned(
-        self, place: RoundKey, pubs: Sequence[SamplerPub], asked: Sequence[PubDescription], same_rad: float
-    ) -> tuple[RoundInFlight, bool]:
-        """The round, and whether it has anything to do at the service."""
-        run = self._run
-        record = self._recorded(place)
+    def build(
+        self, key: RoundKey, pubs: Sequence[SamplerPub], descriptions: Sequence[PubDescription], same_rad: float
+    ) -> RoundInFlight:
+        """Return the round, its jobs recorded as intended; one that the journal has whole is ended already."""
+        target, run = self._connection.target, self._connection.run
+        record = self._recorded(key)
         if record is not None:
-            check_same(record, asked, [pub.shots for pub in pubs], self._target.name, same_rad)
-            return self._again(place, record)
-        programs = [self.programs.compile_description(each) for each in asked]
-        records = [record_of(program, pub.shots) for program, pub in zip(programs, pubs, strict=True)]
-        specs = plan_jobs(place, records, programs, self._target, self._run.seed)
-        specs = self._account.reserve(specs, programs)
+            check_same(record, descriptions, [pub.shots for pub in pubs], target.name, same_rad)
+            return self._resume(key, record)
+        programs = [self.compiler.compile_description(description) for description in descriptions]
+        records = [pub_record(program, pub.shots) for program, pub in zip(programs, pubs, strict=True)]
+        specs = build_jobs(key, records, programs, target, run.seed)
+        specs = self._connection.ledger.reserve(specs, programs)
         try:
-            ordinal = self.current() if specs else 0
-            bodies = {key: body for each in programs for key, body in each.bodies.items() if key not in self._kept}
+            ordinal = self._session_ordinal() if specs else 0
+            bodies = {name: body for program in programs for name, body in program.bodies.items()}
+            bodies = {name: body for name, body in bodies.items() if name not in self._stored}
             crash_point("intent.before")
             intents = [spec.intent(ordinal) for spec in specs]
-            run.journal.begin_round(
-                run.lease,
-                place.stream,
-                place.sequence,
-                self._target.name,
-                records,
-                intents,
-                bodies,
-                at=self._clock.now(),
-            )
-        except BaseException:  # whatever it was, an interruption too: nothing of it was written down
-            self._account.release(specs)
+            now = self._connection.clock.now()
+            run.journal.begin_round(run.lease, key.stream, key.sequence, target.name, records, intents, bodies, at=now)
+        except BaseException:  # an interruption too: nothing was recorded
+            self._connection.ledger.release(specs)
             raise
         crash_point("intent.after")
-        self._kept |= bodies.keys()
-        return RoundInFlight(place, records, specs), True
+        self._stored |= bodies.keys()
+        return RoundInFlight(self._connection, key, records, specs)
 
-    def _again(self, place: RoundKey, record: RoundRecord) -> tuple[RoundInFlight, bool]:
-        self._account.adopt(record)
+    def _recorded(self, key: RoundKey) -> RoundRecord | None:
+        known, self._looked_up = self._looked_up, None
+        if known is not None and (known.stream, known.sequence) == (key.stream, key.sequence):
+            return known
+        run = self._connection.run
+        return run.journal.round(run.uid, key.stream, key.sequence)
+
+    def _session_ordinal(self) -> int:
+        """Return the ordinal of the session for the next jobs; one that is about to idle out is renewed first."""
+        connection = self._connection
+        if connection.keep_alive.needs_renewal(connection.clock.now()):
+            connection.sessions.close_idle()
+        return connection.sessions.current().ordinal
+
+    def _resume(self, key: RoundKey, record: RoundRecord) -> RoundInFlight:
+        """Return a recorded round; jobs whose last attempt failed get a further one, which is recorded first."""
+        connection = self._connection
+        connection.ledger.adopt(record)
         latest = {(job.pub, job.point, job.part): job for job in record.jobs}  # the last attempt comes last
         if record.complete:
-            specs = [self._spec(place, record, job, b"") for job in latest.values()]
-            round_ = RoundInFlight(place, record.pubs, specs, {job.id: job for job in latest.values()})
+            specs = [self._spec(key, record, job, b"") for job in latest.values()]
+            round_ = RoundInFlight(connection, key, record.pubs, specs, {job.id: job for job in latest.values()})
             round_.ended.set()
             self.replayed += 1
-            return round_, False
-        known, specs, again = {}, [], []
+            return round_
+        known, specs, retries = {}, [], []
         payloads = self._payloads(record)
-        for at, job in latest.items():
-            spec = self._spec(place, record, job, payloads[at])
-            if job.state == "failed":  # the run ended on it, or before the next attempt was written down
-                spec = self._account.again(spec.next_attempt())
-                again.append(spec)
+        for place, job in latest.items():
+            spec = self._spec(key, record, job, payloads[place])
+            if job.state == "failed":  # the run ended with it, or before the next attempt was recorded
+                spec = connection.ledger.reserve_retry(spec.next_attempt())
+                retries.append(spec)
             else:
                 known[spec.id] = job
             specs.append(spec)
-        if again:
-            run, ordinal = self._run, self.current()
-            intents = [spec.intent(ordinal) for spec in again]
-            run.journal.add_attempts(run.lease, place.stream, place.sequence, intents)
-        return RoundInFlight(place, record.pubs, specs, known), True
+        if retries:
+            run, ordinal = connection.run, self._session_ordinal()
+            intents = [spec.intent(ordinal) for spec in retries]
+            run.journal.add_attempts(run.lease, key.stream, key.sequence, intents)
+        return RoundInFlight(connection, key, record.pubs, specs, known)
 
-    def _spec(self, place: RoundKey, record: RoundRecord, job: JobRecord, payload: bytes) -> JobSpec:
-        at = JobKey(place, job.pub, job.point, job.part)
+    def _spec(self, key: RoundKey, record: RoundRecord, job: JobRecord, payload: bytes) -> JobSpec:
+        job_key = JobKey(key, job.pub, job.point, job.part)
         bits = len(record.pubs[job.pub].measured)
-        value = at.sampling_value(self._run.seed)
-        return JobSpec(at, job.attempt, job.shots, bits, payload, value, job.program, job.reserved)
+        value = job_key.sampling_value(self._connection.run.seed)
+        return JobSpec(job_key, job.attempt, job.shots, bits, payload, value, job.program, job.reserved)
 
     def _payloads(self, record: RoundRecord) -> dict[tuple[int, int, int], bytes]:
-        """The payloads as they were written down, by place: nothing is compiled again."""
-        found = {}
-        filled = [pub.program and self.programs.fill_stored(pub.program, pub.slots) for pub in record.pubs]
+        """Return the recorded payloads by PUB, point and part: nothing is compiled again."""
+        payloads = {}
+        filled = [pub.program and self.compiler.fill_stored(pub.program, pub.slots) for pub in record.pubs]
         for job in record.jobs:
-            of_pub = filled[job.pub]
-            payload = of_pub[job.point] if of_pub else self._run.journal.program(job.program or "")
+            by_point = filled[job.pub]
+            stored = self._connection.run.journal.program
+            payload = by_point[job.point] if by_point else stored(job.program or "")
             if payload is None:
                 key = str(record.pubs[job.pub].program or job.program)
                 raise JournalDamaged("programs", key, "it is missing")
-            found[job.pub, job.point, job.part] = payload
-        return found
+            payloads[job.pub, job.point, job.part] = payload
+        return payloads

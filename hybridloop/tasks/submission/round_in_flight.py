@@ -1,8 +1,8 @@
-"""A round in flight: its jobs are submitted side by side, watched by one list a tick, and collected as they end.
+"""A round in flight: its jobs are submitted in parallel, polled with one list request a tick, and collected.
 
-What it does is written down in this order: the intent of every job, then that all were accepted, then their ends and
-counts, then they are used. A job that failed in passing is asked again under a new id, its attempt, which is written
-down as well before it is sent; never while an earlier attempt may still give an answer.
+Each step is recorded in the journal before the next: the intent of every job, then that all were accepted, then their
+ends and counts; only then are the counts used. A job with a transient failure is retried under a new id, that of its
+next attempt, which is recorded before it is sent; never while an earlier attempt may still give a result.
 """
 
 from __future__ import annotations
@@ -17,31 +17,34 @@ from typing import Any
 
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
 from hybridloop.azure.client import ResultMissing
+from hybridloop.azure.retry import ATTEMPTS_IN_RUN
 from hybridloop.budget.billing import billed_amounts
-from hybridloop.errors import AccessDenied, HybridloopError, JobFailed, RunParked, RunStopped, SessionEnded, TargetDown
+from hybridloop.errors import AccessDenied, JobFailed, RunParked, RunStopped, SessionEnded, TargetDown
 from hybridloop.journal import JobOutcome, JobRecord, PubRecord
-from hybridloop.runtime.clock import Clock
 from hybridloop.runtime.crash_points import crash_point
 from hybridloop.tasks.connection import Connection
-from hybridloop.tasks.failure_policy import OnLostJob, OnTargetDown, wait_before_retry, while_away
-from hybridloop.tasks.submission.job_errors import CANCELLED, CANCELLED_WITH_SESSION, meaning_of, transient
-from hybridloop.tasks.submission.job_ids import RoundKey
+from hybridloop.tasks.failure_policy import OnLostJob, OnTargetDown, target_down_text, wait_before_retry
+from hybridloop.tasks.submission.job_errors import CANCELLED, CANCELLED_WITH_SESSION, is_transient, meaning_of
+from hybridloop.tasks.submission.job_ids import RoundKey, session_id
 from hybridloop.tasks.submission.jobs import SUCCEEDED, TERMINAL, JobSpec
-from hybridloop.tasks.submission.results import UnreadableResult, measured, read_results_v2
+from hybridloop.tasks.submission.results import UnreadableResult, merge_points, read_results_v2
 
 _FOREVER_S = 3600.0
-_LOOK_AT_TARGET_S = 30.0
+_CHECK_TARGET_S = 30.0
+_UNSETTLED = frozenset({"intended", "submitted"})
 
 _log = logging.getLogger(__name__)
+
+Amounts = Mapping[str, float] | None
 
 
 @dataclass(slots=True)
 class _Job:
-    """A place in the round with its attempt that counts: the latest."""
+    """A job of the round with its latest attempt; `lost` is the reason if it gave no counts for good."""
 
     spec: JobSpec
-    session: int
-    may_be_there: bool = False
+    session: int = -1
+    may_exist: bool = False
     container: str = ""
     accepted: bool = False
     collecting: bool = False
@@ -54,33 +57,42 @@ class _Job:
     def settled(self) -> bool:
         return self.counts is not None or self.lost is not None
 
+    def load(self, record: JobRecord) -> None:
+        """Take over what the journal has of this attempt."""
+        self.session, self.counts = record.session, record.counts
+        self.may_exist = record.state in _UNSETTLED
+        self.lost = record.reason if record.state == "lost" else None
+
 
 class RoundInFlight:
-    """The jobs of one round, from their submission to their counts. `result()` waits; nothing else does."""
+    """The jobs of one round, from submission to counts; only `result()` waits."""
 
     def __init__(
         self,
-        place: RoundKey,
+        connection: Connection,
+        key: RoundKey,
         pubs: Sequence[PubRecord],
         specs: Sequence[JobSpec],
         recorded: Mapping[str, JobRecord] | None = None,
     ) -> None:
-        """A round whose intent is written down; `recorded` has what is known of these attempts already, by id."""
-        self.place = place
+        """The jobs are recorded as intended; `recorded` has the journal's records of these attempts, by id."""
+        self.key = key
+        self.started_at: float | None = None
+        self.ended = threading.Event()
+        self._connection = connection
         self._pubs = pubs
-        self._jobs = {spec.id: _known(spec, (recorded or {}).get(spec.id)) for spec in specs}
+        self._jobs = {spec.id: _Job(spec) for spec in specs}
         self._lock = threading.Lock()
         self._unwritten: list[JobOutcome] = []
         self._failure: Exception | None = None
         self._all_accepted = False
-        self._on_submitted: Callable[[], None] = lambda: None
         self._down_since: float | None = None
-        self.started_at: float | None = None
-        self.ended = threading.Event()
+        for identifier, record in (recorded or {}).items():
+            self._jobs[identifier].load(record)
 
     @property
     def size(self) -> int:
-        """Number of jobs, each place once."""
+        """Number of jobs, without further attempts."""
         return len(self._jobs)
 
     @property
@@ -91,7 +103,7 @@ class RoundInFlight:
     @property
     def in_flight(self) -> int:
         """Number of jobs without counts yet."""
-        return sum(not job.settled for job in list(self._jobs.values()))  # which others may be changing
+        return sum(not job.settled for job in list(self._jobs.values()))  # other threads may be changing the dict
 
     @property
     def lost(self) -> int:
@@ -100,23 +112,37 @@ class RoundInFlight:
 
     @property
     def sessions(self) -> set[int]:
-        """The ordinals of the sessions that have jobs of it whose end is not known yet."""
+        """Ordinals of the sessions with jobs of the round whose end is not known yet."""
         with self._lock:
             return {job.session for job in self._jobs.values() if not (job.settled or job.collecting)}
 
-    def start(self, connection: Connection, on_submitted: Callable[[], None]) -> None:
-        """Submit all jobs side by side; the call returns at once. on_submitted runs when the last one is accepted."""
-        self.started_at = connection.clock.now()
-        self._on_submitted = on_submitted
+    def start(self) -> None:
+        """Submit all jobs in parallel and return at once; polling starts when the last one is accepted."""
+        self.started_at = self._connection.clock.now()
         waiting = [job for job in self._jobs.values() if not job.settled]
-        if not waiting:
-            self._settled(connection)
-            return
         for job in waiting:
-            connection.workers.submit(partial(self._submit, connection, job))
+            self._work(self._submit, job)
+        if not waiting:
+            self._complete()
 
-    def observe(self, connection: Connection, listed: Mapping[str, Any]) -> None:
-        """Take a job as the service lists it; one that has ended is collected, or asked again."""
+    def poll(self) -> None:
+        """List the round's jobs of each session once, by name prefix, and observe them."""
+        if not (sessions := self.sessions):
+            return  # the last results are being read
+        service, run_uid = self._connection.service, self._connection.run.uid
+        crash_point("poll.before")
+        try:
+            for ordinal in sorted(sessions):
+                for job in service.list_session_jobs(
+                    session_id(run_uid, ordinal), name_prefix=self.key.prefix, attempts=ATTEMPTS_IN_RUN
+                ):
+                    self.observe(job)
+        except Exception as error:  # raised where the round's result is awaited
+            self.fail(error)
+        crash_point("poll.after")
+
+    def observe(self, listed: Mapping[str, Any]) -> None:
+        """Process a job as the service lists it; one that has ended is collected, or retried."""
         job = self._jobs.get(listed["id"])
         status = listed.get("status")
         if job is None or status not in TERMINAL:
@@ -125,10 +151,9 @@ class RoundInFlight:
             if job.collecting or self.ended.is_set():
                 return
             job.collecting = True
-        connection.activity.ended(connection.clock.now())
-        billed = connection.account.settle(job.spec, billed_amounts(listed.get("costEstimate")))
-        act = self._collect if status in SUCCEEDED else self._failed
-        connection.workers.submit(partial(self._guarded, partial(act, connection, job, listed, billed)))
+        self._connection.keep_alive.ended(self._connection.clock.now())
+        billed = self._connection.ledger.settle(job.spec, billed_amounts(listed.get("costEstimate")))
+        self._work(self._collect if status in SUCCEEDED else self._handle_failure, job, listed, billed)
 
     def fail(self, error: Exception) -> None:
         """End the round with an error; the first one counts."""
@@ -141,87 +166,100 @@ class RoundInFlight:
         """End the wait for the round; its jobs are left to the service."""
         self.fail(error or RunStopped(self.in_flight))
 
-    def cancel(self, connection: Connection) -> None:
-        """Ask the service to cancel what it has of the round. Raises ServiceError."""
+    def cancel(self) -> None:
+        """Cancel the round's accepted jobs at the service. Raises ServiceError."""
         for job in list(self._jobs.values()):
             if job.accepted and not job.settled:
-                connection.service.cancel_job(job.spec.id)
+                self._connection.service.cancel_job(job.spec.id)
 
-    def write(self, connection: Connection) -> None:
-        """Write down the ends that are known and not written yet. Raises JournalError, LeaseLost."""
+    def record_ends(self) -> None:
+        """Record the known ends of jobs that are not recorded yet. Raises JournalError, LeaseLost."""
         with self._lock:
             outcomes, self._unwritten = self._unwritten, []
         if outcomes:
-            run = connection.run
-            run.journal.record_outcomes(run.lease, self.place.stream, self.place.sequence, outcomes, complete=False)
+            run, key = self._connection.run, self.key
+            run.journal.record_outcomes(run.lease, key.stream, key.sequence, outcomes, complete=False)
 
-    def result(self, clock: Clock) -> list[MeasuredPub]:
-        """The counts by PUB and point, once all jobs have ended. Raises what ended the round."""
-        while not clock.wait(self.ended, _FOREVER_S):
+    def result(self) -> list[MeasuredPub]:
+        """Wait for all jobs and return the counts by PUB and point. Raises the error that ended the round."""
+        while not self._connection.clock.wait(self.ended, _FOREVER_S):
             pass
         if self._failure is not None:
             raise self._failure
-        return measured(
-            self._pubs, {_at(job.spec): job.counts or FailedPoint(job.lost or "") for job in self._jobs.values()}
-        )
+        parts = {
+            (job.spec.key.pub, job.spec.key.point, job.spec.key.part): job.counts or FailedPoint(job.lost or "")
+            for job in self._jobs.values()
+        }
+        return merge_points(self._pubs, parts)
 
-    def _submit(self, connection: Connection, job: _Job) -> None:
-        if not self.ended.is_set():
-            self._guarded(partial(self._send, connection, job))
+    def _work(self, action: Callable[..., None], *arguments: Any) -> None:
+        """Run an action in a worker thread; its error ends the round and is raised where the result is awaited."""
 
-    def _send(self, connection: Connection, job: _Job) -> None:
-        spec, service = job.spec, connection.service
-        there = service.find_job(spec.id) if job.may_be_there else None
-        if there is not None:
-            job.session = connection.sessions.ordinal_of(there.get("sessionId"), job.session)
+        def guarded() -> None:
+            try:
+                action(*arguments)
+            except Exception as error:
+                self.fail(error)
+
+        self._connection.workers.submit(guarded)
+
+    def _submit(self, job: _Job) -> None:
+        if self.ended.is_set():
+            return
+        connection, spec = self._connection, job.spec
+        # a resumed job may exist at the service: its id is looked up before anything is sent
+        listed = connection.service.find_job(spec.id) if job.may_exist else None
+        if listed is not None:
+            job.session = connection.sessions.ordinal_of(listed.get("sessionId"), job.session)
         else:
-            if job.may_be_there:  # its run may go on under smaller caps
-                connection.account.check_unsent(spec)
-            job.container = service.create_container(spec.id)
+            if job.may_exist:  # the run may be resumed under smaller caps
+                connection.ledger.check_unsent(spec)
+            job.container = connection.service.create_container(spec.id)
             crash_point("upload.before")
-            service.upload(job.container, spec.payload)
+            connection.service.upload(job.container, spec.payload)
             crash_point("upload.after")
-            if not self._put(connection, job):
+            if not self._put(job):
                 return
-        connection.activity.submitted(connection.clock.now())
+        connection.keep_alive.submitted(connection.clock.now())
+        # acceptance is recorded for all jobs at once; later attempts are recorded one by one
         with self._lock:
             self._down_since = None
             job.accepted = True
-            last = not self._all_accepted and all(each.accepted or each.settled for each in self._jobs.values())
-            self._all_accepted |= last
-            alone = self._all_accepted and not last
-            ids = [spec.id] if alone else [each.spec.id for each in self._jobs.values()] if last else []
+            is_last = not self._all_accepted and all(other.accepted or other.settled for other in self._jobs.values())
+            self._all_accepted |= is_last
+            is_alone = self._all_accepted and not is_last
+            ids = [spec.id] if is_alone else [other.spec.id for other in self._jobs.values()] if is_last else []
         if ids:
             crash_point("answer.before")
             connection.run.journal.mark_submitted(connection.run.lease, ids)
             crash_point("answer.after")
-        if last:  # it may be a further attempt that is: an adopted job has failed before the others were accepted
-            self._on_submitted()
-        if there is not None:
-            self.observe(connection, there)
+        if is_last:  # it may be a further attempt: an adopted job may fail before the others are accepted
+            connection.poller.watch(self.poll, self.ended)
+        if listed is not None:
+            self.observe(listed)
 
-    def _put(self, connection: Connection, job: _Job) -> bool:
-        """Submit to the session of the moment, or its successor where that has ended. False: the round ended first."""
-        spec = job.spec
+    def _put(self, job: _Job) -> bool:
+        """Submit to the open session, or to the next one if it has ended. Return False if the round ended first."""
+        connection, spec = self._connection, job.spec
         while not self.ended.is_set():
-            held = connection.sessions.current()
-            job.session = held.ordinal
+            session = connection.sessions.current()
+            job.session = session.ordinal
             crash_point("put.before")
-            body = spec.body(held.id, connection.target, debias=connection.debias)
+            body = spec.body(session.id, connection.target, debias=connection.debias)
             try:
                 connection.service.submit(spec.id, job.container, body)
             except SessionEnded:
-                connection.sessions.over(held.ordinal)
+                connection.sessions.mark_ended(session.ordinal)
             except TargetDown as error:
-                self._wait_for_target(connection, error)
+                self._wait_for_target(error)
             else:
                 crash_point("put.after")
                 return True
         return False
 
-    def _wait_for_target(self, connection: Connection, error: TargetDown) -> None:
-        """Wait a little for a target that is down; raises the error where the policy has had enough of it."""
-        policy, now = connection.policy, connection.clock.now()
+    def _wait_for_target(self, error: TargetDown) -> None:
+        """Wait some seconds for a target that is down; raise once the policy's time for it is over."""
+        policy, now = self._connection.policy, self._connection.clock.now()
         with self._lock:
             is_first = self._down_since is None
             self._down_since = since = now if self._down_since is None else self._down_since
@@ -231,163 +269,121 @@ class RoundInFlight:
         if policy.on_target_down is OnTargetDown.FAIL or left <= 0:
             raise error
         if is_first:
-            _log.warning("%s. %s", error.happened, while_away(policy, left))
-        connection.clock.wait(self.ended, min(_LOOK_AT_TARGET_S, left))
+            _log.warning("%s. %s", error.happened, target_down_text(policy, left))
+        self._connection.clock.wait(self.ended, min(_CHECK_TARGET_S, left))
 
-    def _collect(
-        self, connection: Connection, job: _Job, listed: Mapping[str, Any], billed: Mapping[str, float] | None
-    ) -> None:
+    def _collect(self, job: _Job, listed: Mapping[str, Any], billed: Amounts) -> None:
         spec = job.spec
         crash_point("result.before")
         try:
             if not (url := listed.get("outputDataUri")):
                 raise UnreadableResult("the service does not say where it is")
-            data = self._download(connection, job, url)
-            counts = read_results_v2(data, spec.num_bits, exact=not connection.target.samples, shots=spec.shots)
+            data = self._download(job, url)
+            is_exact = not self._connection.target.samples
+            counts = read_results_v2(data, spec.num_bits, exact=is_exact, shots=spec.shots)
         except UnreadableResult as error:
-            self._lost(connection, job, f"its result can't be read: {error}", billed, succeeded=True)
+            self._lose(job, f"its result can't be read: {error}", billed, succeeded=True)
             return
         except ResultMissing as error:
-            self._lost(connection, job, str(error), billed, succeeded=True)
+            self._lose(job, str(error), billed, succeeded=True)
             return
         crash_point("result.after")
-        self._take(connection, job, JobOutcome(spec.id, "done", counts, "", billed), counts=counts)
+        self._finish(job, JobOutcome(spec.id, "done", counts, "", billed))
 
-    def _download(self, connection: Connection, job: _Job, url: str) -> bytes:
-        service = connection.service
+    def _download(self, job: _Job, url: str) -> bytes:
+        service = self._connection.service
         job.container = job.container or service.create_container(job.spec.id)
         try:
             return service.download(url, job.container)
-        except AccessDenied:  # its signature has ended: jobs may wait in a queue for longer than that lasts
+        except AccessDenied:  # its signature has expired: jobs may wait in a queue for longer than it lasts
             job.container = service.create_container(job.spec.id)
             return service.download(url.partition("?")[0], job.container)
 
-    def _failed(
-        self, connection: Connection, job: _Job, listed: Mapping[str, Any], billed: Mapping[str, float] | None
-    ) -> None:
+    def _handle_failure(self, job: _Job, listed: Mapping[str, Any], billed: Amounts) -> None:
+        """Retry a job whose attempt ended without counts, or give it up."""
+        connection = self._connection
         error = listed.get("errorData") or {}
         code = error.get("code")
         if listed.get("status") == "Cancelled" and not code:
-            code = CANCELLED_WITH_SESSION if connection.sessions.is_over(job.session) else CANCELLED
-        words = [str(error[key]) for key in ("code", "message") if error.get(key)]
-        said = " ".join(words) or meaning_of(code)
-        self._gave_nothing(connection, job, code, f"it ended {listed.get('status')}: {said}", billed)
-
-    def _gave_nothing(
-        self, connection: Connection, job: _Job, code: str | None, why: str, billed: Mapping[str, float] | None
-    ) -> None:
-        """Ask a job again whose attempt ended without counts, or give it up."""
-        if code == CANCELLED_WITH_SESSION:  # not the job's fault: the renewals are what is counted
-            connection.sessions.over(job.session)
-            wait: float | None = 0.0
+            code = CANCELLED_WITH_SESSION if connection.sessions.has_ended(job.session) else CANCELLED
+        message = " ".join(str(error[key]) for key in ("code", "message") if error.get(key)) or meaning_of(code)
+        reason = f"it ended {listed.get('status')}: {message}"
+        wait: float | None = None
+        if code == CANCELLED_WITH_SESSION:  # not the job's failure: the renewals are counted instead
+            connection.sessions.mark_ended(job.session)
+            wait = 0.0
         else:
             now = connection.clock.now()
             job.failures += 1
             job.first_failure_at = job.first_failure_at or now
             since, draw = now - job.first_failure_at, random.random()
-            wait = None
-            if transient(code):
+            if is_transient(code):
                 wait = wait_before_retry(connection.policy, failed=job.failures, since_first_s=since, draw=draw)
         if wait is None:
-            self._lost(connection, job, why, billed, succeeded=False)
+            self._lose(job, reason, billed, succeeded=False)
         else:
-            self._again(connection, job, JobOutcome(job.spec.id, "failed", None, why, billed), wait)
+            self._retry(job, JobOutcome(job.spec.id, "failed", None, reason, billed), wait)
 
-    def _lost(
-        self, connection: Connection, job: _Job, why: str, billed: Mapping[str, float] | None, *, succeeded: bool
-    ) -> None:
-        """Do with a job that gives no counts, all its attempts used, as the policy says."""
-        policy, reason = connection.policy.on_lost_job, f"job {job.spec.id}: {why}"
+    def _lose(self, job: _Job, why: str, billed: Amounts, *, succeeded: bool) -> None:
+        """Apply the policy to a job that gives no counts for good; one that succeeded is paid and never sent again."""
+        policy, reason = self._connection.policy.on_lost_job, f"job {job.spec.id}: {why}"
         if policy is not OnLostJob.FAIL:
             _log.warning("%s; the policy is to %s its point", reason, policy.value)
-            self._take(connection, job, JobOutcome(job.spec.id, "lost", None, why, billed), lost=reason)
-        elif succeeded:  # it is paid, so that it is never asked again: a resume reads its result
-            self.fail(_no_result(reason))
+            self._finish(job, JobOutcome(job.spec.id, "lost", None, why, billed), lost=reason)
+        elif succeeded:
+            self.fail(
+                JobFailed(
+                    reason,
+                    "The job is done and billed, and is not asked again; all other results are kept.",
+                    "Resume the run, which reads the result again; if that does not help, report the job with its id.",
+                )
+            )
         else:
             with self._lock:
                 self._unwritten.append(JobOutcome(job.spec.id, "failed", None, why, billed))
-            self.write(connection)
-            self.fail(_lost_for_good(reason, job.failures))
+            self.record_ends()
+            self.fail(
+                JobFailed(
+                    f"{reason} (after {job.failures} attempts)" if job.failures > 1 else reason,
+                    "Its counts are lost; all other results are kept, and accepted jobs run on and are billed.",
+                    "If the message names an input or a limit, change the circuit or the shots; else resume the run, "
+                    "which retries the job.",
+                )
+            )
 
-    def _again(self, connection: Connection, job: _Job, failed: JobOutcome, wait_s: float) -> None:
+    def _retry(self, job: _Job, failed: JobOutcome, wait_s: float) -> None:
+        """Record the failed attempt and the intent of the next one, and submit that after the wait."""
         with self._lock:
             self._unwritten.append(failed)
-        self.write(connection)
-        run, spec = connection.run, connection.account.again(job.spec.next_attempt())
+        self.record_ends()
+        connection, run, key = self._connection, self._connection.run, self.key
+        spec = connection.ledger.reserve_retry(job.spec.next_attempt())
         ordinal = connection.sessions.current().ordinal
-        run.journal.add_attempts(run.lease, self.place.stream, self.place.sequence, [spec.intent(ordinal)])
+        run.journal.add_attempts(run.lease, key.stream, key.sequence, [spec.intent(ordinal)])
         run.journal.add_event(run.lease, "retry", {"job": failed.id, "next": spec.id, "reason": failed.reason})
         _log.warning("job %s: %s; asked again in %.1f s as %s", failed.id, failed.reason, wait_s, spec.id)
         with self._lock:
             del self._jobs[job.spec.id]
             job.spec, job.container, job.session = spec, "", ordinal
-            job.accepted = job.collecting = job.may_be_there = False
+            job.accepted = job.collecting = job.may_exist = False
             self._jobs[spec.id] = job
-        send = partial(self._submit, connection, job)
-        connection.later(wait_s, lambda: connection.workers.submit(send))
+        connection.poller.call_later(wait_s, partial(self._work, self._submit, job))
 
-    def _take(
-        self,
-        connection: Connection,
-        job: _Job,
-        outcome: JobOutcome,
-        *,
-        counts: Counts | None = None,
-        lost: str | None = None,
-    ) -> None:
-        with self._lock:
-            job.counts, job.lost = counts, lost
+    def _finish(self, job: _Job, outcome: JobOutcome, lost: str | None = None) -> None:
+        with self._lock:  # else another thread could complete the round without this outcome
+            job.counts, job.lost = outcome.counts, lost
             self._unwritten.append(outcome)
-            last = all(each.settled for each in self._jobs.values())
-        if last:
-            self._settled(connection)
+            is_last = all(job.settled for job in self._jobs.values())
+        if is_last:
+            self._complete()
 
-    def _settled(self, connection: Connection) -> None:
-        """Write down that all is there, and let it be used."""
+    def _complete(self) -> None:
+        """Record that all jobs have ended, and release the counts."""
         with self._lock:
             outcomes, self._unwritten = self._unwritten, []
-        run, at = connection.run, self.place
+        run, key = self._connection.run, self.key
         crash_point("commit.before")
-        run.journal.record_outcomes(
-            run.lease, at.stream, at.sequence, outcomes, complete=True, at=connection.clock.now()
-        )
+        now = self._connection.clock.now()
+        run.journal.record_outcomes(run.lease, key.stream, key.sequence, outcomes, complete=True, at=now)
         crash_point("commit.after")
         self.ended.set()
-
-    def _guarded(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except Exception as error:  # handed to whoever waits for the round, and raised there
-            self.fail(error)
-
-
-def _known(spec: JobSpec, record: JobRecord | None) -> _Job:
-    if record is None:
-        return _Job(spec, session=-1)
-    return _Job(
-        spec,
-        session=record.session,
-        may_be_there=record.state in {"intended", "submitted"},
-        counts=record.counts,
-        lost=record.reason if record.state == "lost" else None,
-    )
-
-
-def _at(spec: JobSpec) -> tuple[int, int, int]:
-    return spec.place.pub, spec.place.point, spec.place.part
-
-
-def _lost_for_good(reason: str, attempts: int) -> HybridloopError:
-    return JobFailed(
-        f"{reason} (after {attempts} attempts)" if attempts > 1 else reason,
-        "Its counts are lost; all other results are kept, and jobs that were accepted run on and are billed.",
-        "If the words name an input or a limit, change the circuit or shots; else resume the run, which asks again.",
-    )
-
-
-def _no_result(reason: str) -> HybridloopError:
-    return JobFailed(
-        reason,
-        "The job is done and billed, and is not asked again; all other results are kept.",
-        "Resume the run, which reads the result again; if that does not help, report the job with its id.",
-    )

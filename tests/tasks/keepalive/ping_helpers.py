@@ -1,4 +1,4 @@
-"""A session of the local service with its pings, as a run holds them, for tests of keeping it alive."""
+"""A session of the local service with its pings, as a run holds them, for tests of keep_alive it alive."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from hybridloop.azure.transport import SignedRequest, Transport
 from hybridloop.errors import HybridloopError
 from hybridloop.runtime.clock import Clock, RealClock
 from hybridloop.tasks.keepalive.pings import PingKey, PingSender
-from hybridloop.tasks.keepalive.thread import TIMING, KeepAliveTiming
+from hybridloop.tasks.keepalive.rules import SessionActivity
+from hybridloop.tasks.keepalive.thread import TIMING, ActivityTracker, KeepAliveTiming
 from hybridloop.tasks.submission.job_ids import session_id
 
 
@@ -34,19 +35,19 @@ class Written:
         if self.refusal is not None:
             raise self.refusal
 
-    def intend(self, place: PingKey) -> None:
+    def intend(self, key: PingKey) -> None:
         if self.refusal is not None:
             raise self.refusal
-        assert place.id not in self.intended
-        self.intended.append(place.id)
+        assert key.id not in self.intended
+        self.intended.append(key.id)
 
-    def submitted(self, place: PingKey) -> None:
-        assert place.id in self.intended
-        self.accepted.append(place.id)
+    def submitted(self, key: PingKey) -> None:
+        assert key.id in self.intended
+        self.accepted.append(key.id)
 
-    def ended(self, place: PingKey, state: str, cost_estimate: Mapping[str, Any] | None) -> None:
-        assert place.id not in self.ends
-        self.ends[place.id] = (state, cost_estimate)
+    def ended(self, key: PingKey, state: str, cost_estimate: Mapping[str, Any] | None) -> None:
+        assert key.id not in self.ends
+        self.ends[key.id] = (state, cost_estimate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +64,25 @@ class PingedSession:
     opened_at: float
     written: Written
 
-    def signed(self, job_id: str, document: Mapping[str, Any]) -> SignedRequest:
+    def sign(self, job_id: str, document: Mapping[str, Any]) -> SignedRequest:
         return self.transport.sign("PUT", f"/jobs/{job_id}", document)
+
+    def activity(self) -> ActivityTracker:
+        return ActivityTracker(SessionActivity(self.opened_at))
 
     def pings(
         self,
         *,
         first: int = 0,
-        left_over: int = 0,
-        signed: Callable[[str, Mapping[str, Any]], SignedRequest] | None = None,
-        pace: KeepAliveTiming = TIMING,
+        unsettled: int = 0,
+        sign: Callable[[str, Mapping[str, Any]], SignedRequest] | None = None,
+        timing: KeepAliveTiming = TIMING,
     ) -> PingSender:
-        places = [PingKey(self.run_uid, 0, n) for n in range(first - left_over, first + 1)]
-        at = (self.service, self.written, self.clock, self.target, self.id, places[-1])
-        return PingSender(*at, signed=signed, left_over=places[:-1], pace=pace)
+        keys = [PingKey(self.run_uid, 0, n) for n in range(first - unsettled, first + 1)]
+        log, target = self.written, self.target
+        return PingSender(
+            self.service, log, self.clock, target, self.id, keys[-1], sign=sign, unsettled=keys[:-1], timing=timing
+        )
 
     def jobs(self) -> list[dict[str, Any]]:
         return list(self.service.list_session_jobs(self.id))

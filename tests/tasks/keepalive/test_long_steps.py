@@ -64,8 +64,8 @@ def watched_threads() -> Iterator[list[float]]:
 
 def kept_through(session: PingedSession, step: Callable[[], object]) -> Step:
     """Do the step in a session that is kept alive as in a run, some moments after it was opened."""
-    pings = session.pings(signed=session.signed, pace=TIMING)
-    keeper = KeepAliveThread(session.clock, IdleRule.RECORDED, session.opened_at, pings, standby=pings, pace=TIMING)
+    pings = session.pings(sign=session.sign, timing=TIMING)
+    keeper = KeepAliveThread(session.clock, IdleRule.RECORDED, session.activity(), pings, standby=pings, timing=TIMING)
     try:
         assert wait_until(lambda: len(session.written.intended) >= PREPARED, within_s=20)
         with watched_threads() as longest:

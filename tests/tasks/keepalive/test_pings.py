@@ -87,7 +87,7 @@ def test_a_ping_is_written_down_before_it_is_sent_and_not_sent_if_that_fails(ses
 
 
 def test_a_process_that_has_lost_the_run_sends_no_ping_that_it_had_made_ready(session: PingedSession) -> None:
-    pings = session.pings(signed=session.signed)
+    pings = session.pings(sign=session.sign)
     assert pings.prepare()
     session.written.refusal = LeaseLost(session.run_uid, "somebody")
     with pytest.raises(LeaseLost):
@@ -122,7 +122,7 @@ def test_what_got_stuck_half_way_is_gone_on_with_under_the_same_number(session: 
 def test_a_resumed_session_goes_on_with_the_next_number_and_settles_the_earlier_ones(session: PingedSession) -> None:
     before = session.pings()
     before.send()  # accepted, and then the process died
-    again = session.pings(first=2, left_over=2)  # number 0 arrived, number 1 was only intended
+    again = session.pings(first=2, unsettled=2)  # number 0 arrived, number 1 was only intended
     assert wait_until(lambda: again.settle() == 0, within_s=30)
     again.send()
     assert wait_until(lambda: again.settle() == 0, within_s=30)
@@ -137,7 +137,7 @@ def test_34_virtual_minutes_take_three_marked_pings_at_525_1050_and_1575_s_and_t
         clock = ServiceClock(service.endpoint, service.admin_key)
         with clock, pinged_session(service.workspace(), clock=clock) as session:
             pings = session.pings()
-            keeper = KeepAliveThread(clock, IdleRule.RECORDED, session.opened_at, pings)
+            keeper = KeepAliveThread(clock, IdleRule.RECORDED, session.activity(), pings)
             clock.wait(threading.Event(), 34 * MINUTE)
             keeper.stop()
             pings.close()
@@ -215,7 +215,7 @@ def test_the_stand_in_waits_while_this_process_sends_and_lets_go_of_what_was_sen
             told.append("submit")
             session.service.submit(job_id, container, body)
 
-    pings = session.pings(signed=session.signed)
+    pings = session.pings(sign=session.sign)
     pings._standby_process = Watching(told)
     pings._service = Noted()  # type: ignore[assignment]
     pings.prepare()
@@ -247,9 +247,9 @@ def test_prepared_requests_are_signed_anew_before_a_token_in_them_ends(session: 
 
     def sign(job_id: str, document: Mapping[str, Any]) -> SignedRequest:
         signed.append(job_id)
-        return session.signed(job_id, document)
+        return session.sign(job_id, document)
 
-    pings = replace(session, clock=clock).pings(signed=sign)
+    pings = replace(session, clock=clock).pings(sign=sign)
     while pings.prepare():
         pass
     assert signed == session.written.intended
@@ -264,8 +264,8 @@ def test_prepared_requests_are_signed_anew_before_a_token_in_them_ends(session: 
 
 def test_a_ping_that_can_not_be_written_down_as_accepted_is_one_all_the_same(session: PingedSession) -> None:
     class Forgetful(Written):
-        def submitted(self, place: PingKey) -> None:
-            raise LeaseLost(place.run_uid, "somebody")
+        def submitted(self, key: PingKey) -> None:
+            raise LeaseLost(key.run_uid, "somebody")
 
     written = Forgetful()
     pings = replace(session, written=written).pings()
@@ -275,7 +275,7 @@ def test_a_ping_that_can_not_be_written_down_as_accepted_is_one_all_the_same(ses
 
 
 def test_an_hours_pings_are_made_ready_and_those_not_needed_cost_nothing(session: PingedSession) -> None:
-    pings = session.pings(signed=session.signed)
+    pings = session.pings(sign=session.sign)
     while pings.prepare():
         pass
     assert len(session.written.intended) == PREPARED

@@ -17,7 +17,7 @@ from hybridloop.budget.caps import Budget, Caps
 from hybridloop.budget.cost_summary import CostSummary, summarize_charges
 from hybridloop.budget.prices import ping_price
 from hybridloop.errors import CapReached, InputError, LeaseLost
-from hybridloop.journal import Journal, Lease, NewRun, Ping
+from hybridloop.journal import Journal, Lease, NewRun, Ping, SessionRow
 from hybridloop.tasks.cost_ledger import CostLedger
 from hybridloop.tasks.keepalive.pings import PREPARED, PingKey
 from hybridloop.tasks.keepalive.rules import ExclusiveAccess, IdleRule, KeepAliveMode
@@ -35,7 +35,7 @@ UNPRICED = "rigetti.qpu.cepheus-1-36q"  # billed by time, which nobody can bound
 
 @dataclass(slots=True)
 class Run:
-    """A run in virtual time with all that keeping its sessions takes."""
+    """A run in virtual time with all that keep_alive its sessions takes."""
 
     service: ServiceClient
     clock: ServiceClock
@@ -44,21 +44,22 @@ class Run:
     uid: str
     billed: list[Mapping[str, float] | None]
 
-    def open(self, ordinal: int = 0, target: str = FREE) -> tuple[int, str, float]:
+    def open(self, ordinal: int = 0, target: str = FREE) -> SessionRow:
         identifier = session_id(self.uid, ordinal)
         self.service.open_session(identifier, "kept", find_target(target), "Continue")
-        return ordinal, identifier, self.clock.now()
+        return SessionRow(ordinal, identifier, target, "Waiting", "", self.clock.now())
 
     def keeper(
-        self, keeping: KeepAliveSettings, target: str = FREE, budget: Budget | None = None, *, stands_by: bool = False
+        self, settings: KeepAliveSettings, target: str = FREE, budget: Budget | None = None, *, stands_by: bool = False
     ) -> SessionKeepAlive:
         at = find_target(target)
-        account = budget or Budget(Caps())
-        records = JournalPingLog(self.journal, self.lease, account, ping_price(at), self.clock.now, self.charge)
-        signed = self.service.sign_submission if stands_by else None
-        return SessionKeepAlive(keeping, self.uid, at, self.service, records, self.journal, self.clock, signed=signed)
+        log = JournalPingLog(
+            self.journal, self.lease, budget or Budget(Caps()), ping_price(at), self.clock.now, self.bill_ping
+        )
+        sign = self.service.sign_submission if stands_by else None
+        return SessionKeepAlive(settings, at, self.service, log, self.clock, sign=sign)
 
-    def charge(self, estimate: Mapping[str, Any] | None) -> Mapping[str, float] | None:
+    def bill_ping(self, estimate: Mapping[str, Any] | None) -> Mapping[str, float] | None:
         """As rounds do, for credits and money alike, without naming what is free."""
         lines = (estimate or {}).get("events") or []
         credits = [float(line["amountBilled"]) for line in lines if line["dimensionId"] == "hqc"]
@@ -96,7 +97,7 @@ def run(emulator: Emulator, tmp_path: Path) -> Iterator[Run]:
 def test_34_idle_minutes_are_three_pings_in_the_journal_and_the_session_lives(run: Run) -> None:
     keeper = run.keeper(KeepAliveSettings())
     assert keeper.mode is KeepAliveMode.PING
-    keeper.opened(*run.open())
+    keeper.opened(run.open())
     run.leave_alone(34)
     keeper.stop()
     assert run.states() == ["done"] * 3
@@ -110,7 +111,7 @@ def test_34_idle_minutes_are_three_pings_in_the_journal_and_the_session_lives(ru
 @pytest.mark.parametrize("mode", [KeepAliveMode.RENEW, KeepAliveMode.OFF])
 def test_without_pings_it_lapses(run: Run, mode: KeepAliveMode) -> None:
     keeper = run.keeper(KeepAliveSettings(mode))
-    keeper.opened(*run.open())
+    keeper.opened(run.open())
     run.leave_alone(34)
     keeper.stop()
     assert run.states() == []
@@ -119,22 +120,22 @@ def test_without_pings_it_lapses(run: Run, mode: KeepAliveMode) -> None:
 
 def test_a_renewal_is_called_for_when_a_ping_would_have_been_due_and_not_beside_jobs(run: Run) -> None:
     keeper = run.keeper(KeepAliveSettings(KeepAliveMode.RENEW))
-    assert not keeper.would_idle(1e12)  # nothing is open
-    keeper.opened(0, session_id(run.uid, 0), 1000.0)
-    assert [keeper.would_idle(1000.0 + after) for after in (0.0, 524.0, 525.0)] == [False, False, True]
+    assert not keeper.needs_renewal(1e12)  # nothing is open
+    keeper.opened(SessionRow(0, session_id(run.uid, 0), FREE, "Waiting", "", 1000.0))
+    assert [keeper.needs_renewal(1000.0 + after) for after in (0.0, 524.0, 525.0)] == [False, False, True]
     keeper.submitted(1100.0)
-    assert not keeper.would_idle(9999.0)
+    assert not keeper.needs_renewal(9999.0)
     keeper.ended(1200.0)
-    assert [keeper.would_idle(1200.0 + after) for after in (524.0, 525.0)] == [False, True]
-    keeper.opened(1, session_id(run.uid, 1), 2000.0)
-    assert not keeper.would_idle(2524.0)
+    assert [keeper.needs_renewal(1200.0 + after) for after in (524.0, 525.0)] == [False, True]
+    keeper.opened(SessionRow(1, session_id(run.uid, 1), FREE, "Waiting", "", 2000.0))
+    assert not keeper.needs_renewal(2524.0)
 
 
 @pytest.mark.parametrize("mode", [KeepAliveMode.AUTO, KeepAliveMode.OFF])
 def test_only_who_chose_to_renew_renews(run: Run, mode: KeepAliveMode) -> None:
     keeper = run.keeper(KeepAliveSettings(mode))
-    keeper.opened(*run.open())
-    assert not keeper.would_idle(1e12)
+    keeper.opened(run.open())
+    assert not keeper.needs_renewal(1e12)
     keeper.stop()
 
 
@@ -149,13 +150,13 @@ def test_auto_goes_by_the_price_of_the_target(run: Run, target: str, mode: str) 
 def test_a_run_that_is_resumed_settles_its_earlier_pings_and_goes_on_with_their_numbers(run: Run) -> None:
     session = run.open()
     dead = run.keeper(KeepAliveSettings())
-    dead.opened(*session)
+    dead.opened(session)
     run.leave_alone(9)
-    dead._keeper.stop()  # type: ignore[union-attr]  # as if the process had died: nothing is settled or closed
+    dead._thread.stop()  # type: ignore[union-attr]  # as if the process had died: nothing is settled or closed
     run.journal.add_ping(run.lease, _intended(run, 1))  # and this one was on its way, but did not arrive
     spent = taken(run)
     keeper = run.keeper(KeepAliveSettings(), budget=Budget(Caps(), spent.spending))
-    keeper.opened(session[0], session[1], session[2])
+    keeper.opened(session)
     run.leave_alone(7)
     keeper.stop()
     assert run.states() == ["done", "lost", "done"]  # the third at once: how long the session was idle is not known
@@ -175,13 +176,13 @@ def test_who_leaves_in_haste_leaves_the_last_ping_to_whoever_resumes(run: Run, e
     emulator.admin("targets", {FREE: {"queue_s": 3600}})
     session = run.open()
     keeper = run.keeper(KeepAliveSettings())
-    keeper.opened(*session)
+    keeper.opened(session)
     run.leave_alone(9)
     keeper.stop(settles=False)
     emulator.admin("targets", {FREE: None})
     assert run.states() == ["submitted"]
     again = run.keeper(KeepAliveSettings(), budget=Budget(Caps(), taken(run).spending))
-    again.opened(*session)
+    again.opened(session)
     run.leave_alone(62)
     again.stop()
     assert run.states() == ["done"]
@@ -189,7 +190,7 @@ def test_who_leaves_in_haste_leaves_the_last_ping_to_whoever_resumes(run: Run, e
 
 def test_a_run_that_somebody_else_has_taken_is_not_pinged_for(run: Run) -> None:
     keeper = run.keeper(KeepAliveSettings())
-    keeper.opened(*run.open())
+    keeper.opened(run.open())
     run.journal.release(run.lease)
     run.journal.claim(run.uid)
     run.leave_alone(9)
@@ -199,7 +200,7 @@ def test_a_run_that_somebody_else_has_taken_is_not_pinged_for(run: Run) -> None:
 
 def test_a_ping_that_was_made_ready_and_never_sent_counts_for_nothing(run: Run) -> None:
     budget, price = Budget(Caps()), ping_price(find_target(PAID))
-    records = JournalPingLog(run.journal, run.lease, budget, price, run.clock.now, run.charge)
+    records = JournalPingLog(run.journal, run.lease, budget, price, run.clock.now, run.bill_ping)
     place = PingKey(run.uid, 0, 0)
     records.intend(place)
     assert budget.reserved.jobs == taken(run).jobs == 1
@@ -212,7 +213,7 @@ def test_a_ping_that_was_made_ready_and_never_sent_counts_for_nothing(run: Run) 
 
 def test_a_ping_that_can_not_be_written_down_sets_nothing_aside(run: Run) -> None:
     budget, price = Budget(Caps()), ping_price(find_target(PAID))
-    records = JournalPingLog(run.journal, run.lease, budget, price, run.clock.now, run.charge)
+    records = JournalPingLog(run.journal, run.lease, budget, price, run.clock.now, run.bill_ping)
     run.journal.release(run.lease)
     run.journal.claim(run.uid)
     with pytest.raises(LeaseLost):
@@ -222,10 +223,10 @@ def test_a_ping_that_can_not_be_written_down_sets_nothing_aside(run: Run) -> Non
 
 def test_the_next_session_has_pings_of_its_own(run: Run) -> None:
     keeper = run.keeper(KeepAliveSettings())
-    keeper.opened(*run.open(0))
+    keeper.opened(run.open(0))
     run.leave_alone(9)
     run.service.close_session(session_id(run.uid, 0))
-    keeper.opened(*run.open(1))
+    keeper.opened(run.open(1))
     run.leave_alone(9)
     keeper.stop()
     assert [(ping.session, ping.n, ping.state) for ping in run.journal.pings(run.uid)] == [
@@ -237,7 +238,7 @@ def test_the_next_session_has_pings_of_its_own(run: Run) -> None:
 def test_a_cap_bounds_pings_and_ends_them_without_harm(run: Run) -> None:
     budget = Budget(Caps(max_jobs=2))
     keeper = run.keeper(KeepAliveSettings(), budget=budget)
-    keeper.opened(*run.open())
+    keeper.opened(run.open())
     run.leave_alone(40)
     keeper.stop()
     assert run.states() == ["done"] * 2
@@ -249,7 +250,7 @@ def test_a_cap_bounds_pings_and_ends_them_without_harm(run: Run) -> None:
 def test_pings_that_stand_by_make_room_for_a_round_and_the_session_is_kept_alive_all_the_same(run: Run) -> None:
     budget, free = Budget(Caps(max_jobs=PREPARED + 2)), ping_price(find_target(FREE))
     keeper = run.keeper(KeepAliveSettings(), budget=budget, stands_by=True)
-    keeper.opened(*run.open())
+    keeper.opened(run.open())
     run.leave_alone(1)
     assert budget.reserved.jobs == PREPARED
     with pytest.raises(CapReached):
@@ -259,7 +260,8 @@ def test_pings_that_stand_by_make_room_for_a_round_and_the_session_is_kept_alive
     assert run.states() == ["lost"] * PREPARED
     round_ = budget.reserve([1] * PREPARED, [free] * PREPARED, now=0.0)
     run.leave_alone(10)
-    budget.settle(round_, [None] * PREPARED)
+    for reservation in round_:
+        budget.settle(reservation, None)
     run.leave_alone(9)
     keeper.stop()
     assert run.states() == ["lost"] * PREPARED + ["done"] * 2
@@ -270,7 +272,7 @@ def test_pings_that_stand_by_make_room_for_a_round_and_the_session_is_kept_alive
 def test_a_ping_that_was_sent_keeps_its_place_in_the_account_when_the_others_make_room(run: Run) -> None:
     budget = Budget(Caps())
     keeper = run.keeper(KeepAliveSettings(), budget=budget, stands_by=True)
-    keeper.opened(*run.open())
+    keeper.opened(run.open())
     run.leave_alone(9)
     keeper.release_prepared()
     keeper.release_prepared()  # there is no more to give back
@@ -284,17 +286,17 @@ def test_a_ping_that_was_sent_keeps_its_place_in_the_account_when_the_others_mak
 
 def test_a_round_that_meets_the_cap_is_reserved_once_room_was_made(run: Run) -> None:
     budget, target = Budget(Caps(max_jobs=PREPARED)), find_target(FREE)
-    account = CostLedger(budget, target, run.clock)
+    ledger = CostLedger(budget, target, run.clock)
     keeper = run.keeper(KeepAliveSettings(), budget=budget, stands_by=True)
-    account.make_room = keeper.release_prepared
-    keeper.opened(*run.open())
+    ledger.make_room = keeper.release_prepared
+    keeper.opened(run.open())
     run.leave_alone(1)
     spec = JobSpec(JobKey(RoundKey(run.uid, "main", 0), 0, 0, 0), 0, 1, 1, b"", "", None, {"USD": 0.0})
     for attempt in range(PREPARED):
-        account.again(replace(spec, attempt=attempt))
+        ledger.reserve_retry(replace(spec, attempt=attempt))
         assert budget.reserved.jobs == attempt + 1
     with pytest.raises(CapReached):
-        account.again(replace(spec, attempt=PREPARED))
+        ledger.reserve_retry(replace(spec, attempt=PREPARED))
     keeper.stop()
     assert budget.reserved.jobs == PREPARED
 
@@ -302,7 +304,7 @@ def test_a_round_that_meets_the_cap_is_reserved_once_room_was_made(run: Run) -> 
 def test_what_pings_cost_is_billed_and_counted(run: Run) -> None:
     budget = Budget(Caps())
     keeper = run.keeper(KeepAliveSettings(KeepAliveMode.PING), PAID, budget)
-    keeper.opened(*run.open(target=PAID))
+    keeper.opened(run.open(target=PAID))
     run.leave_alone(34)
     keeper.stop()
     assert len(run.billed) == len(run.states()) >= 2
@@ -314,7 +316,7 @@ def test_what_pings_cost_is_billed_and_counted(run: Run) -> None:
 
 def test_a_machine_is_held_from_the_first_job_on_until_the_cap_and_not_a_job_more(run: Run) -> None:
     keeper = run.keeper(KeepAliveSettings(KeepAliveMode.RENEW, hold=ExclusiveAccess(26.0)), PAID)
-    keeper.opened(*run.open(target=PAID))
+    keeper.opened(run.open(target=PAID))
     run.leave_alone(3)
     assert run.states() == []
     keeper.submitted(run.clock.now())
@@ -331,7 +333,7 @@ def test_a_hold_that_can_not_be_is_refused_before_anything_is_sent(run: Run) -> 
 
 def test_documented_pings_go_on_while_a_job_is_queued(run: Run) -> None:
     keeper = run.keeper(KeepAliveSettings(rule=IdleRule.DOCUMENTED))
-    keeper.opened(*run.open())
+    keeper.opened(run.open())
     keeper.submitted(run.clock.now())
     run.leave_alone(20)
     keeper.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -15,34 +16,37 @@ from hybridloop.errors import HybridloopError, InputError, ServiceBusy, ServiceU
 from hybridloop.tasks.keepalive.rules import (
     HOLD_LIMIT_S,
     IDLE_LIMIT_S,
-    Activity,
     ExclusiveAccess,
     IdleRule,
     KeepAliveMode,
+    SessionActivity,
     choose,
     due_at,
 )
-from hybridloop.tasks.keepalive.thread import REPEAT_S, TIMING, KeepAliveThread
+from hybridloop.tasks.keepalive.thread import REPEAT_S, TIMING, ActivityTracker, KeepAliveThread
 
 MINUTE = 60.0
 START = 1_800_000_000.0
+OPENED = SessionActivity(START)
 moments = st.floats(0.0, 1e5).map(lambda after: START + after)
-activities = st.builds(Activity, st.just(START), st.none() | moments, st.none() | moments, st.integers(0, 3))
+activities = st.builds(
+    SessionActivity, st.just(START), st.none() | moments, st.none() | moments, st.integers(0, 3), st.integers(0, 1)
+)
 
 
 @given(activities)
 def test_recorded_the_ten_minutes_count_from_the_later_of_opening_and_last_end_and_never_beside_a_job(
-    activity: Activity,
+    activity: SessionActivity,
 ) -> None:
     due = due_at(IdleRule.RECORDED, activity)
-    if activity.in_flight:
+    if activity.jobs_in_flight or activity.pings_in_flight:
         assert due is None
     else:
         assert due == max(START, activity.last_job_end or START) + 525.0
 
 
 @given(activities)
-def test_documented_they_count_from_the_last_submission_whatever_is_queued(activity: Activity) -> None:
+def test_documented_they_count_from_the_last_submission_whatever_is_queued(activity: SessionActivity) -> None:
     assert due_at(IdleRule.DOCUMENTED, activity) == max(START, activity.last_submission or START) + 525.0
 
 
@@ -162,13 +166,14 @@ def kept(
     pings: Callable[[LeapingClock], RecordedPings] = RecordedPings,
     before: Callable[[KeepAliveThread], None] = lambda _: None,
     hold_pings: int = 0,
+    activity: SessionActivity = OPENED,
 ) -> Iterator[tuple[RecordedPings, KeepAliveThread]]:
     """A keep-alive at the end of so many minutes in which nobody asked for anything but `before`."""
     clock = LeapingClock(minutes * MINUTE)
     gate = threading.Event()
     clock.hold = lambda: _opened(gate)  # type: ignore[method-assign]  # so that `before` comes first
     sender = pings(clock)
-    keeper = KeepAliveThread(clock, rule, START, sender, hold_pings=hold_pings)
+    keeper = KeepAliveThread(clock, rule, ActivityTracker(activity), sender, hold_pings=hold_pings)
     try:
         before(keeper)
         gate.set()
@@ -191,12 +196,12 @@ def test_34_idle_minutes_take_exactly_three_pings(rule: IdleRule) -> None:
 
 
 def test_recorded_nothing_is_due_while_a_job_is_queued_or_running() -> None:
-    with kept(300, before=lambda keeper: keeper.in_flight(2)) as (pings, _):
+    with kept(300, activity=replace(OPENED, jobs_in_flight=2)) as (pings, _):
         assert pings.sent_after == []
 
 
 def test_documented_a_ping_is_due_while_jobs_are_queued_for_half_a_day() -> None:
-    with kept(720, rule=IdleRule.DOCUMENTED, before=lambda keeper: keeper.in_flight(1)) as (pings, _):
+    with kept(720, rule=IdleRule.DOCUMENTED, activity=replace(OPENED, jobs_in_flight=1)) as (pings, _):
         assert pings.sent_after == [525.0 * i for i in range(1, 83)]
 
 
@@ -206,12 +211,10 @@ def test_the_end_of_a_round_puts_the_next_ping_off() -> None:
 
 
 def test_a_submission_puts_it_off_by_the_documented_rule_alone() -> None:
-    def submitted(keeper: KeepAliveThread) -> None:
-        keeper.submitted(START + 300.0)
-
-    with kept(15, rule=IdleRule.DOCUMENTED, before=submitted) as (pings, _):
+    submitted = replace(OPENED, last_submission=START + 300.0)
+    with kept(15, rule=IdleRule.DOCUMENTED, activity=submitted) as (pings, _):
         assert pings.sent_after == [825.0]
-    with kept(15, before=submitted) as (pings, _):
+    with kept(15, activity=submitted) as (pings, _):
         assert pings.sent_after == [525.0]
 
 
@@ -246,7 +249,7 @@ def test_a_session_that_has_ended_is_not_pinged_again() -> None:
 
 
 def test_a_hold_has_a_job_within_every_minute_from_the_first_one_on_until_its_cap_and_then_the_idle_rule() -> None:
-    with kept(20, before=lambda keeper: keeper.submitted(START + 100.0), hold_pings=5) as (pings, _):
+    with kept(20, activity=replace(OPENED, last_submission=START + 100.0), hold_pings=5) as (pings, _):
         held, later = pings.sent_after[:5], pings.sent_after[5:]
         for earlier, after in zip([100.0, *held], held, strict=False):
             assert 0.0 < after - earlier < HOLD_LIMIT_S
@@ -300,7 +303,7 @@ def kept_with_standby(
     clock = LeapingClock(minutes * MINUTE, starved_s)
     pings, standby = RecordedPings(clock, failures=failures), RecordedStandby(clock)
     standby.has_sent = [START + after for after in sent_after]
-    keeper = KeepAliveThread(clock, rule, START, pings, standby=standby)
+    keeper = KeepAliveThread(clock, rule, ActivityTracker(OPENED), pings, standby=standby)
     try:
         assert clock.arrived.wait(30.0)
         yield pings, standby, keeper
@@ -341,15 +344,15 @@ def test_the_stand_in_sends_nothing_once_this_process_has_ceased_to() -> None:
 def test_a_round_that_ended_while_no_thread_could_run_counts_as_ended_before() -> None:
     with kept_with_standby(4) as (_, _, keeper):  # its thread stands still from here on
         keeper.ended(START + 240.0)
-        assert keeper.activity.last_job_end == START + 240.0
+        assert keeper._activity.now.last_job_end == START + 240.0
         keeper.ended(START + 900.0)
-        assert keeper.activity.last_job_end == pytest.approx(START + 240.0, abs=10.0)
+        assert keeper._activity.now.last_job_end == pytest.approx(START + 240.0, abs=10.0)
 
 
 def test_so_does_one_that_this_thread_hears_of_just_after_it_could_not_run() -> None:
     with kept_with_standby(4, starved_s=100.0) as (_, _, keeper):
         keeper.ended(START + 341.0)
-        assert keeper.activity.last_job_end == pytest.approx(START + 240.0, abs=10.0)
+        assert keeper._activity.now.last_job_end == pytest.approx(START + 240.0, abs=10.0)
 
 
 def test_a_submission_puts_the_stand_in_off_at_once() -> None:

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.tasks.submission.results import (
     UnreadableResult,
+    expand_bits,
     largest_remainder,
     merge_counts,
     read_results_v2,
-    spread,
 )
 
 bitstrings = st.integers(1, 19).flatmap(
@@ -45,7 +45,7 @@ def test_measured_bits_come_to_their_classical_bits_and_the_others_read_zero(
     width = len(next(iter(rows)))
     wide = data.draw(st.integers(width, width + 9))
     positions = sorted(data.draw(st.permutations(range(wide)))[:width])
-    spreaded = spread(Counts.from_bitstrings(rows), positions, wide).bitstrings()
+    spreaded = expand_bits(Counts.from_bitstrings(rows), positions, wide).bitstrings()
     for key, n in rows.items():
         full = ["0"] * wide
         for bit, position in zip(reversed(key), positions, strict=True):

@@ -16,29 +16,29 @@ from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from hybridloop.tasks.submission.jobs import JobSpec
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 
-PLACE = JobKey(RoundKey("3f0d3a57-64a1-4c5f-8f6b-3a9d5a1a7a01", "main", 0), 0, 0, 0)
+KEY = JobKey(RoundKey("3f0d3a57-64a1-4c5f-8f6b-3a9d5a1a7a01", "main", 0), 0, 0, 0)
 
 
 @pytest.fixture
 def connection() -> Iterator[Any]:
     """What a round needs of its session, without a service."""
-    with temporary_run("ionq.simulator", seed=0, uid=PLACE.round.run_uid) as run:
+    with temporary_run("ionq.simulator", seed=0, uid=KEY.round.run_uid) as run:
         yield SimpleNamespace(
-            account=SimpleNamespace(settle=lambda spec, billed: billed),
+            ledger=SimpleNamespace(settle=lambda spec, billed: billed),
             run=run,
             clock=RealClock(),
             policy=FailurePolicy(),
             workers=SimpleNamespace(submit=lambda call: call()),
-            activity=SimpleNamespace(ended=lambda at: None),
-            sessions=SimpleNamespace(is_over=lambda ordinal: False),
+            keep_alive=SimpleNamespace(ended=lambda at: None),
+            sessions=SimpleNamespace(has_ended=lambda ordinal: False),
         )
 
 
 def in_flight(connection: Any) -> RoundInFlight:
-    spec = JobSpec(PLACE, 0, 10, 1, b"program", "value")
+    spec = JobSpec(KEY, 0, 10, 1, b"program", "value")
     pub = PubRecord("circuit", None, 10, np.zeros((1, 0)), np.zeros((1, 0)), (0,), 1)
     connection.run.journal.begin_round(connection.run.lease, "main", 0, "ionq.simulator", [pub], [spec.intent(0)], {})
-    return RoundInFlight(PLACE.round, [pub], [spec])
+    return RoundInFlight(connection, KEY.round, [pub], [spec])
 
 
 @pytest.mark.parametrize(
@@ -55,16 +55,16 @@ def test_a_job_that_ended_without_counts_ends_its_round(
     connection: Any, listed: dict[str, Any], complaint: str
 ) -> None:
     round_ = in_flight(connection)
-    round_.observe(connection, {"id": PLACE.job_id(0), **listed})
+    round_.observe({"id": KEY.job_id(0), **listed})
     with pytest.raises(JobFailed, match=complaint):
-        round_.result(RealClock())
+        round_.result()
 
 
 @pytest.mark.parametrize("status", ["Waiting", "Executing", "Finishing", "Pondering", None])
 def test_a_status_that_is_not_known_to_be_an_end_is_none(connection: Any, status: str | None) -> None:
     round_ = in_flight(connection)
-    round_.observe(connection, {"id": PLACE.job_id(0), "status": status})
-    round_.observe(connection, {"id": "somebody else's", "status": "Failed"})
+    round_.observe({"id": KEY.job_id(0), "status": status})
+    round_.observe({"id": "somebody else's", "status": "Failed"})
     assert not round_.ended.is_set()
 
 
@@ -73,6 +73,6 @@ def test_a_job_whose_result_is_being_read_is_not_asked_about_any_more(connection
     connection.workers.submit = later.append
     round_ = in_flight(connection)
     assert len(round_.sessions) == 1
-    round_.observe(connection, {"id": PLACE.job_id(0), "status": "Succeeded"})
+    round_.observe({"id": KEY.job_id(0), "status": "Succeeded"})
     assert len(later) == 1
     assert not round_.sessions
