@@ -34,7 +34,6 @@ def build_app() -> typer.Typer:
     """Return the application, which leaves errors to `main`."""
     app = typer.Typer(
         name="hybridloop",
-        help="Hybrid quantum algorithms on Azure Quantum sessions, run as Prefect flows.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},

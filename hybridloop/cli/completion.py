@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import glob
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from hybridloop.errors import HybridloopError
@@ -76,11 +76,7 @@ def setting_names(incomplete: str) -> list[str]:
     return [f"{name}=" for name in _matching(incomplete, [*names, *inner])]
 
 
-SETTING_COMPLETERS: Mapping[str, Callable[[str], list[str]]] = {
-    "target": targets,
-    "optimizer": optimizers,
-    "ansatz": ansatzes,
-}
+SETTING_COMPLETERS = {"target": targets, "optimizer": optimizers, "ansatz": ansatzes}
 
 
 def _built_in(table: str, incomplete: str) -> list[str]:

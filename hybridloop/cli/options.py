@@ -40,7 +40,8 @@ def settings_options(model: type[RunSettings], *, only: Container[str] | None = 
         if name == "failure":
             options += [_option(name, inner, _FAILURE) for name, inner in FailurePolicy.model_fields.items()]
         else:
-            options.append(_option(name, field, _heading(name)))
+            heading = _LIMITS if name in LIMITS else _SESSION if name in RunSettings.model_fields else None
+            options.append(_option(name, field, heading))
             if name in FORMER:
                 options.append(_option(FORMER[name], field, None, hidden=True))
     return [option for option in options if only is None or current_name(option.name) in only]
@@ -60,12 +61,6 @@ def given_options(ctx: typer.Context, values: Mapping[str, Any]) -> dict[str, An
     """Return the options that were typed, by name."""
     sources = {name: ctx.get_parameter_source(name) for name in values}
     return {name: values[name] for name, source in sources.items() if source and source.name == "COMMANDLINE"}
-
-
-def _heading(name: str) -> str | None:
-    if name in LIMITS:
-        return _LIMITS
-    return _SESSION if name in RunSettings.model_fields else None
 
 
 def _option(name: str, field: FieldInfo, heading: str | None, *, hidden: bool = False) -> inspect.Parameter:

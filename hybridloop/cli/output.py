@@ -75,7 +75,10 @@ _AMOUNTS = ("estimated", "reserved", "billed", "max_cost", "max_cost_per_job")
 def print_facts(facts: Mapping[str, Any]) -> None:
     """Print a line for each fact, for each value of a mapping, and for each mapping of a list."""
     for name, value in facts.items():
-        lines = list(_lines(value))
+        if isinstance(value, Mapping):
+            lines = [f"{key}: {format_value(inner, key.rpartition('.')[2])}" for key, inner in _flatten(value)]
+        else:
+            lines = list(map(_format_row, value)) if isinstance(value, list) else [format_value(value)]
         print(f"{name:<{_MARGIN}}" + f"\n{'':<{_MARGIN}}".join(lines or ["-"]))
 
 
@@ -93,15 +96,6 @@ def format_value(value: object, name: str = "") -> str:
         case list() | tuple():
             return ", ".join(map(format_value, value)) or "-"
     return str(value)
-
-
-def _lines(value: object) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        yield from (f"{name}: {format_value(inner, name.rpartition('.')[2])}" for name, inner in _flatten(value))
-    elif isinstance(value, list):
-        yield from map(_format_row, value)
-    else:
-        yield format_value(value)
 
 
 def _flatten(values: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, Any]]:

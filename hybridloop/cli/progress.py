@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 REFRESH_PER_S = 4.0
 _STYLES = {"converged": "bold green", "failed": "bold red", "stopped": "bold yellow", "parked": "bold yellow"}
-_LABEL_WIDTH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ def render(state: LiveState, console: Console) -> RenderableType:
     from hybridloop.runs.live_text import ASCII, BLOCKS, rows, title
 
     grid = Table.grid(padding=(0, 1))
-    grid.add_column(width=_LABEL_WIDTH, no_wrap=True, style="dim")
+    grid.add_column(width=8, no_wrap=True, style="dim")
     grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     grid.add_row("run", Text(title(state), style="bold"))
     is_utf8 = console.encoding.lower().startswith("utf")

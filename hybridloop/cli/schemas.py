@@ -199,6 +199,5 @@ def schema_of(command: str) -> dict[str, Any]:
         hint = did_you_mean(command, DOCUMENTS, otherwise="`hybridloop schema` lists them.")
         raise InputError("command", f"{command!r} prints no JSON document", hint)
     schema = TypeAdapter(DOCUMENTS[command]()).json_schema(mode="serialization", schema_generator=_PrintedJson)
-    schema.pop("title", None)
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"hybridloop {command} --json"}
-    return {**head, **schema}
+    title = f"hybridloop {command} --json"
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": title}

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from hybridloop import local_stack
 from hybridloop.api.environment import resolve_workspace
 from hybridloop.errors import AccessDenied, HybridloopError, InputError, JournalError, ServiceRefused
+from hybridloop.local_stack import ComponentState
 from hybridloop.local_stack.prefect_settings import LOOPBACK
 from hybridloop.runtime.paths import home
 from hybridloop.setup_checks.check_result import CheckResult, ok, skipped, warning, wrong
@@ -48,20 +49,16 @@ def check_stack(environ: Mapping[str, str]) -> Iterator[CheckResult]:
         yield ok("local stack", "not running; the first run starts it")
         return
     for part in local_stack.status(environ).components:
-        name, state = f"local {part.name}", part.state
-        if state is local_stack.ComponentState.YOURS:
-            yield ok(name, "not needed: your own is used")
-        elif state is local_stack.ComponentState.STOPPED:
-            yield ok(name, "not running; the first command that needs it starts it")
-        elif state is local_stack.ComponentState.SILENT:
-            remedy = f"Restart it: hybridloop down, then hybridloop up. Its log: {part.output}"
-            yield wrong(name, f"process {part.pid} runs but does not answer", remedy)
-        elif state is local_stack.ComponentState.OUTDATED:
-            yield warning(
-                name, "it runs another version than is installed", "The next run restarts it, or: hybridloop up"
-            )
-        else:
-            yield ok(name, f"answers at {part.url}")
+        name, restart = f"local {part.name}", "The next run restarts it, or: hybridloop up"
+        remedy = f"Restart it: hybridloop down, then hybridloop up. Its log: {part.output}"
+        results = {
+            ComponentState.YOURS: ok(name, "not needed: your own is used"),
+            ComponentState.STOPPED: ok(name, "not running; the first command that needs it starts it"),
+            ComponentState.SILENT: wrong(name, f"process {part.pid} runs but does not answer", remedy),
+            ComponentState.OUTDATED: warning(name, "it runs another version than is installed", restart),
+            ComponentState.RUNNING: ok(name, f"answers at {part.url}"),
+        }
+        yield results[part.state]
 
 
 def check_prefect(environ: Mapping[str, str]) -> CheckResult:
@@ -103,9 +100,9 @@ def _prefect_url(environ: Mapping[str, str]) -> tuple[str | None, bool]:
     if not home(environ).is_dir() and not environ.get("PREFECT_API_URL"):
         return None, False
     (part, _) = local_stack.status(environ).components
-    if part.state is local_stack.ComponentState.YOURS:
+    if part.state is ComponentState.YOURS:
         return part.url, True
-    return (f"{part.url}/api", False) if part.state is local_stack.ComponentState.RUNNING else (None, False)
+    return (f"{part.url}/api", False) if part.state is ComponentState.RUNNING else (None, False)
 
 
 def _credentials(environ: Mapping[str, str]) -> dict[str, str]:

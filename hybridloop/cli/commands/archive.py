@@ -55,8 +55,7 @@ def export(
         Path | None,
         typer.Option(
             metavar="DIR|FILE.zip|FILE.json",
-            help="Bundle with checksums as a folder or zip file, or JSON document. Default: the document to standard "
-            "output.",
+            help="Bundle with checksums (DIR, .zip) or JSON document. Default: document to standard output.",
         ),
     ] = None,
 ) -> None:

@@ -29,9 +29,7 @@ def molecule(
     basis: Annotated[str, typer.Option(help="Basis set, by PySCF's name.")] = "sto-3g",
     charge: Annotated[int, typer.Option(help="Charge in elementary charges.")] = 0,
     spin: Annotated[int, typer.Option(min=0, help="Number of unpaired electrons.")] = 0,
-    output: Annotated[
-        Path | None, typer.Option(metavar="FILE.fcidump", help="File to write. Default: standard output.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE.fcidump", help="Default: standard output.")] = None,
 ) -> None:
     """Compute a molecule's integrals from its geometry, and write them as an FCIDUMP file. Requires PySCF.
 

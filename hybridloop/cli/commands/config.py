@@ -54,9 +54,7 @@ def config(
 
 
 def init(
-    file: Annotated[
-        Path | None, typer.Argument(metavar="FILE.yaml", help="File to write. Default: standard output.")
-    ] = None,
+    file: Annotated[Path | None, typer.Argument(metavar="FILE.yaml", help="Default: standard output.")] = None,
     *,
     algorithm: Annotated[str, typer.Option(help="Algorithm of the settings.", autocompletion=algorithms)] = "vqe",
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,

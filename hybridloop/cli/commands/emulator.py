@@ -33,12 +33,8 @@ def start(
         str | None,
         typer.Option(envvar="HYBRIDLOOP_EMULATOR_ADMIN_KEY", help="Admin key. Default: the one stored with the state."),
     ] = None,
-    clock: Annotated[
-        ClockKind, typer.Option(help="Real time, or virtual time that only advances over the admin endpoint.")
-    ] = ClockKind.REAL,
-    seed: Annotated[
-        int | None, typer.Option(help="Seed of the sampling. Default: the one stored with the state, else 0.")
-    ] = None,
+    clock: Annotated[ClockKind, typer.Option(help="Virtual time advances only by admin requests.")] = ClockKind.REAL,
+    seed: Annotated[int | None, typer.Option(help="Sampling seed. Default: the stored one, else 0.")] = None,
     idle_rule: Annotated[IdleRule, typer.Option(help="Start of a session's ten idle minutes.")] = IdleRule.RECORDED,
     latency: Annotated[
         LatencyKind, typer.Option(help="Added duration of jobs: none, or as recorded at the real service.")
@@ -149,9 +145,8 @@ def _print_totals(ledger: dict[str, Any]) -> None:
     print(f"{'money':<12}{_money(ledger)}")
     print(f"{'duplicates':<12}{ledger['duplicates']['count']}")
     for entry in ledger["duplicates"]["entries"]:
-        print(
-            f"  {entry['place']}: job {entry['job']}, while {entry['earlier']['job']} was {entry['earlier']['status']}"
-        )
+        earlier = entry["earlier"]
+        print(f"  {entry['place']}: job {entry['job']}, while {earlier['job']} was {earlier['status']}")
     if ledger["sessions"]:
         print()
         rows = [{**row, "money": _money(row)} for row in ledger["sessions"]]

@@ -149,12 +149,8 @@ def stop(run: Run, *, json: AsJson = False) -> None:
 def prune(
     *,
     older_than: Annotated[str, typer.Option(metavar="AGE", help="Minimum time since the end, such as 90d.")] = "90d",
-    unfinished: Annotated[
-        bool, typer.Option("--unfinished", help="Also delete runs that can be resumed, and cancel their jobs.")
-    ] = False,
-    keep_results: Annotated[
-        bool, typer.Option("--keep-results", help="Delete the measurements only, and keep the results.")
-    ] = False,
+    unfinished: Annotated[bool, typer.Option("--unfinished", help="Also unfinished runs; cancel their jobs.")] = False,
+    keep_results: Annotated[bool, typer.Option("--keep-results", help="Delete only the measurements.")] = False,
     workspace: Workspace = None,
     json: AsJson = False,
 ) -> None:

@@ -22,18 +22,12 @@ FAILED, UNFINISHED = 1, 3  # exit codes
 
 
 def sweep(
-    ctx: typer.Context,
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE.yaml", help="Sweep file: name, algorithm, problems, settings, grid.")
-    ],
+    file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="Name, algorithm, problems, settings and grid.")],
     *,
-    max_sessions: Annotated[
-        int | None, typer.Option(min=1, help="Maximum number of open sessions on each target.")
-    ] = None,
-    in_flight: Annotated[int | None, typer.Option(min=1, help="Maximum number of points that run at once.")] = None,
+    max_sessions: Annotated[int | None, typer.Option(min=1, help="Maximum of open sessions on each target.")] = None,
+    in_flight: Annotated[int | None, typer.Option(min=1, help="Maximum of points that run at once.")] = None,
     deployment: Annotated[
-        str | None,
-        typer.Option(metavar="FLOW/NAME", help="Deployment whose workers run the points; none: this machine."),
+        str | None, typer.Option(metavar="FLOW/NAME", help="Deployment that runs the points; none: this machine.")
     ] = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="File for the table, .csv or .json.")] = None,
     workspace: Workspace = None,
@@ -59,15 +53,15 @@ def sweep(
         with full_input_errors(), _show_points(quiet=quiet) as on_point:
             result = api.sweep(file, workspace=workspace, on_point=on_point, **changes)
     except (KeyboardInterrupt, SystemExit):
-        print_message(
-            "hybridloop: all sessions of points that ran here are closed; repeat the command to resume the sweep"
-        )
+        print_message("hybridloop: all sessions of points that ran here are closed; repeat the command to resume")
         raise
     picture = _save(result)
     if json:
         print_json({**result.as_dict(), "picture": picture and str(picture)})
     else:
-        _print(result, picture)
+        print(result)
+        if picture:
+            print(f"  picture    {picture}\n  table      {picture.with_suffix('.csv')}")
     if output is not None:  # last, because it may fail
         write_text(output, result.to_csv() if output.suffix == ".csv" else result.to_json() + "\n")
     if not result.is_complete:
@@ -105,10 +99,3 @@ def _save(result: SweepResult) -> Path | None:
         print_message(f"hybridloop: the table and the picture can't be written to {path.parent} ({error.strerror})")
         return None
     return path
-
-
-def _print(result: SweepResult, picture: Path | None) -> None:
-    print(result)
-    if picture:
-        print(f"  picture    {picture}")
-        print(f"  table      {picture.with_suffix('.csv')}")
