@@ -14,8 +14,10 @@ import pytest
 from hybridloop.algorithms.circuits.ansatz import hardware_efficient
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.optimizers.registry import OptimizerSpec, SearchSettings
-from hybridloop.renamed_modules import MODULES, NAMES
+from hybridloop.renamed_modules import load_renames
 from tests.paths import ROOT
+
+MODULES, NAMES = load_renames()["modules"], load_renames()["names"]
 
 # public names at the paths that the documentation showed, as long as the thing itself still exists
 FORMER = {

@@ -1,4 +1,4 @@
-"""Molecules from a geometry: their integrals are computed by PySCF, an optional extra."""
+"""Public function that makes a molecule of a geometry, with integrals from PySCF, an optional extra."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _INSTALL = "Install it: pip install 'hybridloop[pyscf]'. Or give the integrals, 
 
 
 def molecule(geometry: str | Path, *, basis: str = "sto-3g", charge: int = 0, spin: int = 0) -> ProblemText:
-    """The molecule of an XYZ file (Å) as a problem to run: FCIDUMP text over its Hartree-Fock orbitals.
+    """Return the molecule of an XYZ file (Å) as a problem: FCIDUMP text over its Hartree-Fock orbitals.
 
-    `spin` is the number of unpaired electrons. The orbitals are restricted ones, each with the sign that makes its
-    largest coefficient positive. Keep the text, and run that: another machine's integrals differ in their last digits,
-    and a run that is gone on with must have the same. Raises InputError where PySCF is missing or can't do it.
+    `spin` is the number of unpaired electrons. The orbitals are restricted, each with the sign that makes its largest
+    coefficient positive. Keep the text and run that: integrals of another machine differ in their last digits, and a
+    resumed run needs identical ones. Raises InputError if PySCF is missing or fails.
     """
     path = Path(geometry)
     try:
@@ -25,21 +25,21 @@ def molecule(geometry: str | Path, *, basis: str = "sto-3g", charge: int = 0, sp
     except (OSError, UnicodeDecodeError) as error:
         raise ProblemError(str(path), None, f"it can't be read ({error})", "Give an XYZ file.") from error
     if not is_xyz_geometry(text):
-        problem = "this is no geometry: a number of atoms, a comment, then lines of a symbol and three coordinates in Å"
+        problem = "this is not an XYZ geometry: the number of atoms, a comment, then lines of a symbol and x, y, z in Å"
         raise ProblemError(str(path), None, problem, "Give an XYZ file.")
     atoms = "\n".join(text.strip().splitlines()[2:])
-    written = _fcidump(atoms, path.stem, basis=basis, charge=charge, spin=spin)
-    if len(written) > MAX_PROBLEM_BYTES:
-        size = f"its integrals take {len(written):,} bytes, at most {MAX_PROBLEM_BYTES:,} are taken"
+    text = _fcidump(atoms, path.stem, basis=basis, charge=charge, spin=spin)
+    if len(text) > MAX_PROBLEM_BYTES:
+        size = f"its integrals have {len(text):,} bytes, the maximum is {MAX_PROBLEM_BYTES:,}"
         raise ProblemError(str(path), None, size, "Choose a smaller basis.")
-    return ProblemText(name=path.stem, text=written)
+    return ProblemText(name=path.stem, text=text)
 
 
 def _fcidump(atoms: str, source: str, *, basis: str, charge: int, spin: int) -> str:
     try:
         from pyscf import ao2mo, gto, scf
     except ImportError as error:
-        raise InputError("geometry", "integrals of a geometry take PySCF, which is not installed", _INSTALL) from error
+        raise InputError("geometry", "integrals of a geometry need PySCF, which is not installed", _INSTALL) from error
     import numpy as np
 
     from hybridloop.algorithms.formats.fcidump import fcidump_text
@@ -49,17 +49,17 @@ def _fcidump(atoms: str, source: str, *, basis: str, charge: int, spin: int) -> 
         built: Any = gto.M(atom=atoms, basis=basis, charge=charge, spin=spin, unit="Angstrom", verbose=0)
         field: Any = scf.RHF(built)
         field.kernel()
-    except Exception as error:  # what PySCF raises for a basis or an atom that it does not know is of many kinds
-        said = " ".join(str(error).split())[:200]
-        problem = f"PySCF can't compute {source}: {type(error).__name__}: {said}"
+    except Exception as error:  # PySCF raises many kinds for an unknown basis or atom
+        message = " ".join(str(error).split())[:200]
+        problem = f"PySCF can't compute {source}: {type(error).__name__}: {message}"
         raise InputError("geometry", problem, "Check atoms, basis, charge and spin.") from error
     if not field.converged:
         problem = f"the Hartree-Fock calculation of {source} did not converge"
-        raise InputError("geometry", problem, "Check the distances, or give integrals of a program of your choice.")
+        raise InputError("geometry", problem, "Check the distances, or give integrals from another program.")
     orbitals = field.mo_coeff
     largest = orbitals[np.abs(orbitals).argmax(axis=0), range(orbitals.shape[1])]
     orbitals = orbitals * np.where(largest < 0, -1.0, 1.0)
     one = orbitals.T @ field.get_hcore() @ orbitals
     two = ao2mo.restore(1, ao2mo.full(built, orbitals), orbitals.shape[1])
-    found = Molecule((one + one.T) / 2, two, tuple(built.nelec), float(built.energy_nuc()), source)
-    return fcidump_text(found)
+    molecule = Molecule((one + one.T) / 2, two, tuple(built.nelec), float(built.energy_nuc()), source)
+    return fcidump_text(molecule)

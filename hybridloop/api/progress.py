@@ -18,14 +18,14 @@ from hybridloop.runs.statuses import status_after
 if TYPE_CHECKING:
     from hybridloop.runs.live import RoundUpdate
 
-DRAWN_EVERY_S = 0.5
+UPDATE_INTERVAL_S = 0.5
 _CELL = "text-align:left;padding:0 1em 0 0"
 
 
 def combine_callbacks(
     on_progress: Callable[[RoundUpdate], None] | None, callback: Callback | None
 ) -> Callable[[RoundUpdate], None] | None:
-    """Return one callback for both; None where there is neither."""
+    """Return one callback for both; None if there is neither."""
     if callback is None:
         return on_progress
 
@@ -40,9 +40,9 @@ def combine_callbacks(
 
 @contextmanager
 def show_progress(algorithm: str, problem: str, target: str, feed: LiveFeed | None) -> Iterator[LiveFeed]:
-    """Give a run a feed for the block: the given one, which its owner shows, else one that a notebook displays.
+    """Yield a run's feed for the block: the given one, which its owner shows, else a new one, shown in notebooks.
 
-    An error of the block ends the feed with the status of the run; an orderly end is the caller's to report.
+    An error of the block ends the feed with the status of the run; the caller reports any other end.
     """
     displayed = feed is None and _is_notebook()
     feed = feed or LiveFeed()
@@ -56,35 +56,35 @@ def show_progress(algorithm: str, problem: str, target: str, feed: LiveFeed | No
 
 
 def _is_notebook() -> bool:
-    """Whether this runs in a kernel whose pages show HTML; IPython's own shell in a terminal does not."""
-    if "IPython" not in sys.modules:  # it is imported by whoever runs in it
+    """Return true in a kernel of a notebook, which shows HTML; IPython's terminal shell has no kernel."""
+    if "IPython" not in sys.modules:  # a notebook has imported it
         return False
     from IPython import get_ipython
 
-    return getattr(get_ipython(), "kernel", None) is not None  # which a terminal's shell has none of
+    return getattr(get_ipython(), "kernel", None) is not None
 
 
 @contextmanager
 def _displayed(feed: LiveFeed) -> Iterator[None]:
-    """One display, which is drawn anew in its place until the block ends."""
+    """Show one display, updated in place until the block ends."""
     from IPython.display import display
 
     ended = threading.Event()
-    drawn = _mime(feed.state())
-    handle: Any = display(drawn, raw=True, display_id=True)
+    shown = _mime(feed.state())
+    handle: Any = display(shown, raw=True, display_id=True)
 
     def draw() -> None:
-        nonlocal drawn
+        nonlocal shown
         now = _mime(feed.state())
-        if now != drawn:
-            drawn = now
+        if now != shown:
+            shown = now
             handle.update(now, raw=True)
 
     def draw_until_ended() -> None:
-        while not ended.wait(DRAWN_EVERY_S):
+        while not ended.wait(UPDATE_INTERVAL_S):
             draw()
 
-    # the kernel keeps in context variables which cell it is that shows something
+    # the kernel keeps the current cell in context variables
     drawing = threading.Thread(
         target=copy_context().run, args=(draw_until_ended,), name="hybridloop-notebook", daemon=True
     )
@@ -98,15 +98,15 @@ def _displayed(feed: LiveFeed) -> Iterator[None]:
 
 
 def _mime(state: LiveState) -> dict[str, str]:
-    """The run as HTML and as text, for pages and for whoever shows no HTML."""
-    said = list(rows(state))
-    lines = "".join(
+    """Return the run as HTML, and as text for readers that show no HTML."""
+    lines = list(rows(state))
+    table = "".join(
         f'<tr><th scope="row" style="{_CELL};font-weight:normal;opacity:.7">{html.escape(name)}</th>'
-        f'<td style="{_CELL}">{html.escape(each)}</td></tr>'
-        for name, each in said
+        f'<td style="{_CELL}">{html.escape(text)}</td></tr>'
+        for name, text in lines
     )
     caption = f'<caption style="{_CELL};font-weight:bold">{html.escape(title(state))}</caption>'
     return {
-        "text/html": f"<table>{caption}{lines}</table>",
-        "text/plain": "\n".join([title(state), *(f"{name:<8} {each}" for name, each in said)]),
+        "text/html": f"<table>{caption}{table}</table>",
+        "text/plain": "\n".join([title(state), *(f"{name:<8} {text}" for name, text in lines)]),
     }

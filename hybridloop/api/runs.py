@@ -1,10 +1,12 @@
-"""Start or resume a run, from Python and from the command line, with the services that it needs."""
+"""Start, resume or reproduce a run, from Python and from the command line, with the services that it needs."""
 
 from __future__ import annotations
 
+import itertools
 import logging
 import secrets
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybridloop.api.environment import flow_environment
@@ -17,6 +19,7 @@ from hybridloop.settings.sources import ResolvedSettings
 from hybridloop.settings.validation import validate
 
 if TYPE_CHECKING:
+    from hybridloop.reports.reproduce import Reproduction
     from hybridloop.runs.live import LiveFeed, RoundUpdate
     from hybridloop.runs.result import RunResult
 
@@ -98,6 +101,45 @@ def resume(
     )
 
 
+def reproduce(
+    of: str | Path,
+    *,
+    run_key: str | None = None,
+    workspace: str | Any | None = None,
+    on_progress: Callable[[RoundUpdate], None] | None = None,
+    feed: LiveFeed | None = None,
+) -> Reproduction:
+    """Run a finished run of the journal or of a bundle again, with its settings and seed, and compare the results.
+
+    `of` is a key or a bundle's path. The new run's key is `run_key`, by default KEY-again. An unfinished run of that
+    key is resumed. Raises InputError for a run without a result, and the errors of `vqe`.
+    """
+    from hybridloop.journal import open_journal
+    from hybridloop.reports.bundle.archive import open_run
+    from hybridloop.reports.reproduce import Reproduction, check_repeatable, compare_runs
+    from hybridloop.runs.statuses import FINISHED
+    from hybridloop.runs.stored_run import load_run
+
+    with open_run(str(of)) as before:
+        check_repeatable(before)
+        record, problem = before.record, before.problem
+        settings = before.settings.model_copy(update={"seed": record.seed})
+        key = run_key or _key_of_repetition(record.key)
+        ended = run(
+            record.algorithm,
+            problem,
+            ResolvedSettings(settings, {}),
+            run_key=key,
+            workspace=workspace,
+            on_progress=on_progress,
+            feed=feed,
+        )
+        if ended.status not in FINISHED:
+            return Reproduction(record.key, key, ended.status, (), {})
+        with open_journal() as journal:
+            return compare_runs(before, load_run(journal, key))
+
+
 def _stored_result(
     algorithm: str, problem: ProblemText, settings: RunSettings, run_key: str, workspace: Any | None
 ) -> RunResult | None:
@@ -126,3 +168,18 @@ def _identity(workspace: Any | None) -> dict[str, str]:
     from hybridloop.azure.workspace import LocalService, connect, connect_from_environment, identity_of
 
     return identity_of(workspace or connect_from_environment() or connect(LocalService("http://127.0.0.1/", "none")))
+
+
+def _key_of_repetition(key: str) -> str:
+    """Return the first of KEY-again, KEY-again-2, … that is free or an unfinished repetition."""
+    from hybridloop.journal import open_journal
+    from hybridloop.runs.lookup import run_of_key
+    from hybridloop.runs.statuses import FINISHED
+
+    with open_journal() as journal:
+        for number in itertools.count(1):
+            name = f"{key[:80]}-again{'' if number == 1 else f'-{number}'}"
+            record = run_of_key(journal, name)
+            if record is None or record.status not in FINISHED:
+                return name
+    raise AssertionError("unreachable")

@@ -1,8 +1,8 @@
-"""A sweep as a caller gives it, made into what the flow takes: files and folders become problems as text."""
+"""Read a sweep specification from a file or values; files and folders become problems as text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ _PATTERN = frozenset("*?[")
 
 
 def read_sweep(spec: str | Path | Mapping[str, Any] | SweepSpec, **changes: Any) -> SweepSpec:
-    """The sweep of a YAML file, or of values by name, with some of them changed. Raises InputError.
+    """Return the sweep of a YAML file or of values, with fields replaced by `changes`. Raises InputError.
 
     Problems are built-in names, files, folders, or patterns such as `molecules/*.fcidump`; relative paths of a YAML
     file start at its folder.
@@ -35,7 +35,7 @@ def read_sweep(spec: str | Path | Mapping[str, Any] | SweepSpec, **changes: Any)
 
 
 def _with_defaults(values: dict[str, Any]) -> dict[str, Any]:
-    """The values, their settings on top of what the user's own variables and file say for the algorithm."""
+    """Return the values with the user's defaults for the algorithm (variables, settings file) below their settings."""
     algorithm, settings = values.get("algorithm"), values.get("settings") or {}
     if not (isinstance(algorithm, str) and algorithm in SETTINGS and isinstance(settings, Mapping)):
         return values
@@ -48,53 +48,52 @@ def _with_defaults(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_texts(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The values, what names a file replaced by its text. What is no such value is left to the model to refuse."""
-    found = dict(values)
-    if isinstance(given := found.get("problems"), list | tuple | str | Path | ProblemText):
+    """Return the values with files replaced by their texts; invalid values are left for the model to refuse."""
+    texts = dict(values)
+    if isinstance(given := texts.get("problems"), list | tuple | str | Path | ProblemText):
         listed = [given] if isinstance(given, str | Path | ProblemText) else given
-        found["problems"] = [problem for each in listed for problem in _problems(each, folder)]
-    if isinstance(points := found.get("points"), list | tuple):
-        found["points"] = [_point(each, folder) if isinstance(each, Mapping) else each for each in points]
+        texts["problems"] = [problem for entry in listed for problem in _problems(entry, folder)]
+    if isinstance(points := texts.get("points"), list | tuple):
+        texts["points"] = [_point(point, folder) if isinstance(point, Mapping) else point for point in points]
     for name in ("settings", "grid"):
-        if isinstance(settings := found.get(name), Mapping) and "ansatz" in settings:
-            ansatz = settings["ansatz"]
-            text = [_circuit(each, folder) for each in ansatz] if isinstance(ansatz, list) else _circuit(ansatz, folder)
-            found[name] = {**settings, "ansatz": text}
-    return found
+        if isinstance(settings := texts.get(name), Mapping) and "ansatz" in settings:
+            given = settings["ansatz"]
+            ansatz = (
+                [_circuit(entry, folder) for entry in given] if isinstance(given, list) else _circuit(given, folder)
+            )
+            texts[name] = {**settings, "ansatz": ansatz}
+    return texts
 
 
 def _point(point: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    found = dict(point)
-    if isinstance(problem := found.get(PROBLEM), str | Path):
-        (*_, found[PROBLEM]) = _one(problem, folder)
-    if "ansatz" in found:
-        found["ansatz"] = _circuit(found["ansatz"], folder)
-    return found
+    texts = dict(point)
+    if isinstance(problem := texts.get(PROBLEM), str | Path):
+        texts[PROBLEM] = _problem(problem, folder)
+    if "ansatz" in texts:
+        texts["ansatz"] = _circuit(texts["ansatz"], folder)
+    return texts
 
 
-def _problems(given: Any, folder: Path) -> Iterator[Any]:
-    """The problems that one entry stands for, in the order of their names."""
-    if not isinstance(given, str | Path):
-        yield given
-        return
-    path = folder / given
+def _problems(entry: Any, folder: Path) -> list[Any]:
+    """Return the problems of one entry; those of a folder or pattern in the order of their names."""
+    if not isinstance(entry, str | Path):
+        return [entry]
+    path = folder / entry
     if path.is_dir():
-        found: Iterable[Path] = path.iterdir()
-    elif _PATTERN & set(str(given)):
-        found = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+        paths: Iterable[Path] = path.iterdir()
+    elif _PATTERN & set(str(entry)):
+        paths = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
     else:
-        yield from _one(given, folder)
-        return
-    files = sorted(each for each in found if each.is_file() and not each.name.startswith("."))
+        return [_problem(entry, folder)]
+    files = sorted(file for file in paths if file.is_file() and not file.name.startswith("."))
     if not files:
-        raise InputError("problems", f"{given} stands for no file", "Check the folder, or the pattern.")
-    for each in files:
-        yield read_problem(each)
+        raise InputError("problems", f"{entry} matches no file", "Check the folder or the pattern.")
+    return [read_problem(file) for file in files]
 
 
-def _one(given: str | Path, folder: Path) -> Iterator[ProblemText]:
+def _problem(given: str | Path, folder: Path) -> ProblemText:
     path = folder / given
-    yield read_problem(path if path.is_file() or isinstance(given, Path) else given)
+    return read_problem(path if path.is_file() or isinstance(given, Path) else given)
 
 
 def _circuit(given: object, folder: Path) -> object:

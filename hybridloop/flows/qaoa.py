@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefect import flow
 
-from hybridloop.flows.lifecycle.hooks import close_open_session
+from hybridloop.flows.lifecycle.hooks import HOOKS
 from hybridloop.flows.lifecycle.run import run_in_flow
 from hybridloop.runs.result import RunResult
 from hybridloop.settings import ProblemText, QaoaSettings, RqaoaSettings, RunKey, WorkspaceName
@@ -17,8 +17,8 @@ RECURSIVE_DEFAULTS = RqaoaSettings()
     name="qaoa",
     flow_run_name="qaoa-{problem.name}",
     persist_result=False,
-    on_crashed=[close_open_session],
-    on_cancellation=[close_open_session],
+    on_crashed=[*HOOKS],
+    on_cancellation=[*HOOKS],
 )
 def qaoa(
     problem: ProblemText, settings: QaoaSettings = DEFAULTS, run_key: RunKey = None, workspace: WorkspaceName = None
@@ -38,8 +38,8 @@ def qaoa(
     name="rqaoa",
     flow_run_name="rqaoa-{problem.name}",
     persist_result=False,
-    on_crashed=[close_open_session],
-    on_cancellation=[close_open_session],
+    on_crashed=[*HOOKS],
+    on_cancellation=[*HOOKS],
 )
 def rqaoa(
     problem: ProblemText,

@@ -20,7 +20,7 @@ from hybridloop.azure.workspace import identity_of
 from hybridloop.errors import CapReached, InputError, RunCancelled, RunStopped
 from hybridloop.flows.lifecycle.acquire_session import acquire_session, check_available
 from hybridloop.flows.lifecycle.caller_context import CallerContext, current_caller, find_workspace, tasks_untagged
-from hybridloop.flows.lifecycle.hooks import close_open_session
+from hybridloop.flows.lifecycle.hooks import HOOKS
 from hybridloop.journal import Journal, NewRun, RunRecord, open_journal
 from hybridloop.journal.claimed_run import new_run
 from hybridloop.runs.holding import hold_run, note_resumed, withdraw_stop, write_status
@@ -92,8 +92,7 @@ def make_session_flow(
     body.__signature__ = _without_session(signature)  # type: ignore[attr-defined]
     body.__annotations__ = {parameter.name: parameter.annotation for parameter in signature.parameters.values()}
     body.open_caller = open_caller  # type: ignore[attr-defined]
-    hooks: list[Any] = [close_open_session]
-    return SessionFlow(body, name=name, persist_result=False, on_crashed=hooks, on_cancellation=hooks)
+    return SessionFlow(body, name=name, persist_result=False, on_crashed=[*HOOKS], on_cancellation=[*HOOKS])
 
 
 def _check(function: Callable[..., Any], signature: inspect.Signature) -> None:

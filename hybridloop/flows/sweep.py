@@ -7,7 +7,7 @@ import io
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -46,7 +46,7 @@ def sweep(spec: SweepSpec, workspace: WorkspaceName = None) -> SweepResult:
         workspace: name of the workspace's saved block. By default the workspace of the environment.
     """
     began, caller, sdk_workspace = time.monotonic(), current_caller(), find_workspace(workspace)
-    identity, log = identity_of(sdk_workspace), get_run_logger()
+    identity, log, tag = identity_of(sdk_workspace), get_run_logger(), f"sweep:{spec.name}"
 
     def report(progress: SweepProgress) -> None:
         row = progress.row
@@ -61,11 +61,13 @@ def sweep(spec: SweepSpec, workspace: WorkspaceName = None) -> SweepResult:
         if deployment is not None:
             log.info("points run by %s, %d worker(s) online", deployment.name, deployment.workers)
             size = _pool_size(spec, POINTS_PER_WORKER * max(deployment.workers, 1))
-            pool = DeploymentPool(client, deployment, journal, identity, size=size, tag=_tag(spec), block=workspace)
+            pool = DeploymentPool(client, deployment, journal, identity, size=size, tag=tag, block=workspace)
         else:
             size = _pool_size(spec, min(os.cpu_count() or 1, MAX_PROCESSES))
             log.info("points run by %d process(es) on this machine", size)
-            pool = ProcessPool(size, _environment(sdk_workspace, workspace), _configuration(spec, workspace))
+            heartbeat_s = PREFECT_FLOWS_HEARTBEAT_FREQUENCY.value()
+            configuration = {"tag": tag, "heartbeat_s": heartbeat_s, "workspace": workspace}
+            pool = ProcessPool(size, _environment(sdk_workspace, workspace), configuration)
         with closing(pool):
             rows, begun = run_points(points, pool, journal, identity, attempts=spec.attempts, on_point=report)
     result = SweepResult(
@@ -98,25 +100,15 @@ def _limit_sessions(client: SyncPrefectClient, spec: SweepSpec, workspace: Any) 
     limits = {target: session_limit_name(workspace, target) for target in targets}
     for name in limits.values():
         client.upsert_global_concurrency_limit_by_name(name, spec.max_sessions)
-    return (_with_slots(point, limits[point.settings.target]) for point in points_of(spec))
-
-
-def _with_slots(point: Point, limit: str) -> Point:
-    return replace(point, settings=point.settings.model_copy(update={"session_slots": limit}))
+    return (
+        replace(point, settings=point.settings.model_copy(update={"session_slots": limits[point.settings.target]}))
+        for point in points_of(spec)
+    )
 
 
 def _pool_size(spec: SweepSpec, possible: int) -> int:
     """Return the number of points in flight: as set, else no more than sessions may be open."""
     return spec.in_flight or (possible if spec.max_sessions is None else min(possible, spec.max_sessions))
-
-
-def _tag(spec: SweepSpec) -> str:
-    return f"sweep:{spec.name}"
-
-
-def _configuration(spec: SweepSpec, block: str | None) -> Mapping[str, Any]:
-    frequency = PREFECT_FLOWS_HEARTBEAT_FREQUENCY.value()
-    return {"tag": _tag(spec), "heartbeat_s": frequency, "workspace": block}
 
 
 def _environment(workspace: Any, block: str | None) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefect import flow
 
-from hybridloop.flows.lifecycle.hooks import close_open_session
+from hybridloop.flows.lifecycle.hooks import HOOKS
 from hybridloop.flows.lifecycle.run import run_in_flow
 from hybridloop.runs.result import RunResult
 from hybridloop.settings import ProblemText, RunKey, VqdSettings, WorkspaceName
@@ -13,11 +13,7 @@ DEFAULTS = VqdSettings()
 
 
 @flow(
-    name="vqd",
-    flow_run_name="vqd-{problem.name}",
-    persist_result=False,
-    on_crashed=[close_open_session],
-    on_cancellation=[close_open_session],
+    name="vqd", flow_run_name="vqd-{problem.name}", persist_result=False, on_crashed=[*HOOKS], on_cancellation=[*HOOKS]
 )
 def vqd(
     problem: ProblemText, settings: VqdSettings = DEFAULTS, run_key: RunKey = None, workspace: WorkspaceName = None

@@ -57,7 +57,7 @@ def test_what_pyscf_cannot_do_is_said(geometry: Path, values: dict[str, Any], co
 
 def test_a_text_that_is_no_geometry_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other.xyz").write_text("&FCI NORB=1 &END\n", "utf-8")
-    with pytest.raises(InputError, match="this is no geometry"):
+    with pytest.raises(InputError, match="this is not an XYZ geometry"):
         hl.molecule(tmp_path / "other.xyz")
     with pytest.raises(InputError, match="it can't be read"):
         hl.molecule(tmp_path / "nowhere.xyz")

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from hybridloop.errors import InputError
 from hybridloop.flows import load_flow
 from hybridloop.flows.housekeeping import housekeeping
-from hybridloop.flows.lifecycle.deployment_settings import merge_settings, unset_settings
+from hybridloop.flows.lifecycle.deployments import merge_settings, unset_settings
 from hybridloop.flows.sweep import sweep
 from hybridloop.journal import check_key
 from hybridloop.local_stack import PrefectServer

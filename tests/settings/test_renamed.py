@@ -14,7 +14,7 @@ from hybridloop.api.sweep import read_sweep
 from hybridloop.cli.options import given_options, read_layers, settings_options, with_options
 from hybridloop.errors import InputError
 from hybridloop.flows.housekeeping import HousekeepingSettings
-from hybridloop.flows.lifecycle.deployment_settings import merge_settings
+from hybridloop.flows.lifecycle.deployments import merge_settings
 from hybridloop.flows.sweep_execution.spec import points_of
 from hybridloop.journal import Journal, RunRecord, journal_url
 from hybridloop.journal.claimed_run import new_run

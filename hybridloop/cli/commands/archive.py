@@ -131,10 +131,10 @@ def reproduce(
 
     Example: hybridloop runs reproduce night
     """
-    from hybridloop.api import reproduce as api
+    from hybridloop.api.runs import reproduce as reproduce_run
 
     with full_input_errors(), show_progress(quiet=quiet) as display:
-        result = api.reproduce(
+        result = reproduce_run(
             run, run_key=run_key, workspace=workspace, on_progress=display.on_progress, feed=display.feed
         )
     if json:

@@ -46,3 +46,6 @@ def _close(
         "to resume it: hybridloop runs resume %(key)s",
         {"key": record.key, "jobs": len(unfinished_jobs(journal, record.uid))},
     )
+
+
+HOOKS = (close_open_session,)  # of all flows with a session, for crashes and cancellations

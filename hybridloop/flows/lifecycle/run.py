@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from prefect import get_run_logger
 from prefect.runtime import flow_run
 
 from hybridloop.algorithms.diagnostics import below_exact_warning
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.azure.workspace import identity_of
-from hybridloop.errors import CapReached, RunStopped
+from hybridloop.errors import CallbackFailed, CapReached, RunStopped
 from hybridloop.flows.lifecycle.acquire_session import acquire_session, check_available
 from hybridloop.flows.lifecycle.artifact import RunArtifact
 from hybridloop.flows.lifecycle.caller_context import current_caller, find_workspace, tasks_untagged
 from hybridloop.flows.lifecycle.completion import effort_of, end_run
-from hybridloop.flows.lifecycle.deployment_settings import deployment_settings, merge_settings
-from hybridloop.flows.lifecycle.reporting import RoundReporter
+from hybridloop.flows.lifecycle.deployments import deployment_settings, merge_settings
 from hybridloop.journal import open_journal
 from hybridloop.journal.claimed_run import ClaimedRun
 from hybridloop.preparation import prepare
 from hybridloop.preparation.prepared import PreparedRun, ProblemFacts
 from hybridloop.runs.holding import start_or_resume
+from hybridloop.runs.live import RoundUpdate
+from hybridloop.runs.live_text import plus_minus
 from hybridloop.runs.lookup import RunLookup, RunRequest, find_run
 from hybridloop.runs.result import RunResult
 from hybridloop.settings import ProblemText, RunSettings
 from hybridloop.tasks.prefect_tasks import RoundTasks
+from hybridloop.tasks.session import OpenSession
 
 
 def run_in_flow(
@@ -108,3 +112,45 @@ def all_warnings(outcome: Outcome, facts: ProblemFacts) -> tuple[str, ...]:
         return outcome.warnings
     below = below_exact_warning(outcome.value, outcome.standard_error, outcome.rounding_bound, facts.exact())
     return outcome.warnings if below is None else (*outcome.warnings, below)
+
+
+class RoundReporter:
+    """Append each round to `history`, and report those that this process measured; `after_each` is called last."""
+
+    def __init__(
+        self,
+        session: OpenSession,
+        rounds: RoundTasks,
+        history: list[RoundProgress],
+        facts: ProblemFacts,
+        run_key: str,
+        after_each: Callable[[], None],
+    ) -> None:
+        caller = current_caller()
+        self._session = session
+        self._rounds = rounds
+        self._history = history
+        self._unit = facts.unit
+        self._after_each = after_each
+        self._reported = 0  # of the rounds that were measured here
+        self._callback, self._feed, self._log = caller.on_progress, caller.feed, get_run_logger()
+        if self._feed is not None:
+            self._feed.begin(run_key, session, facts.unit, facts.sense)
+
+    def __call__(self, progress: RoundProgress) -> None:
+        """Report a round. Raises CallbackFailed if the caller's callback raises."""
+        self._history.append(progress)
+        if self._feed is not None:
+            self._feed.add(progress)
+        if self._rounds.live == self._reported:  # it came from the journal, and was reported when it was measured
+            return
+        self._reported = self._rounds.live
+        session = self._session
+        value = f"{progress.value:+.6f} {plus_minus(progress.standard_error)} {self._unit}".rstrip()
+        self._log.info("round %d (%s): %s, %d jobs", progress.round, progress.phase, value, session.jobs)
+        if self._callback is not None:
+            try:
+                self._callback(RoundUpdate(progress, session.id, session.status, session.jobs, self._unit))
+            except Exception as error:  # a user's own function may raise anything
+                raise CallbackFailed(progress.round, f"{type(error).__name__}: {error}") from error
+        self._after_each()
