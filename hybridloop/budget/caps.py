@@ -48,7 +48,9 @@ def parse_cost(text: object) -> object:
     return amounts
 
 
-_Cost = Annotated[dict[Unit, Annotated[float, Field(ge=0, allow_inf_nan=False)]], BeforeValidator(parse_cost)]
+Amounts = dict[Unit, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
+CostText = Annotated[str, Field(pattern=rf"^\s*{AMOUNT.pattern}\s*(,\s*{AMOUNT.pattern}\s*)*$")]
+Cost = Annotated[Amounts, BeforeValidator(parse_cost, json_schema_input_type=Amounts | CostText)]
 
 
 class Caps(BaseModel):
@@ -56,18 +58,15 @@ class Caps(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    max_jobs: int | None = Field(None, ge=1, description="jobs of the run, further attempts and pings included")
-    max_shots: int | None = Field(None, ge=1, description="shots of all those jobs")
-    max_cost: _Cost = Field(
-        default_factory=dict, description="what all those jobs may cost, by unit", examples=["50USD", "200HQC"]
-    )
-    max_cost_per_job: _Cost = Field(
+    max_jobs: int | None = Field(None, ge=1, description="maximum number of jobs, including retries and pings")
+    max_shots: int | None = Field(None, ge=1, description="maximum number of shots of all jobs")
+    max_cost: Cost = Field(default_factory=dict, description="maximum cost of all jobs, by unit")
+    max_cost_per_job: Cost = Field(
         default_factory=dict,
-        description="what one job may cost, by unit; where a price has no upper bound, it is taken for the bound",
-        examples=["5USD"],
+        description="maximum cost of one job, by unit; also taken as the price of a job whose price has no upper bound",
     )
     deadline_s: float | None = Field(
-        None, gt=0, description="seconds from the run's start, or from its being resumed, after which no round begins"
+        None, gt=0, description="seconds after the start, or after a resume, from which no round begins"
     )
 
 

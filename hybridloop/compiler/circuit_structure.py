@@ -90,31 +90,23 @@ class AngleMap:
         return angles
 
 
-@dataclass(frozen=True, slots=True)
-class ParameterizedCircuit:
-    """A circuit's structure, and its angles as a function of its parameters, in the order of `circuit.parameters`."""
-
-    structure: CircuitStructure
-    angles: AngleMap
-
-
 class UnsupportedInstruction(Exception):
     """The circuit has an instruction that is no gate, measurement or reset, for example control flow."""
 
 
-def extract_structure(circuit: QuantumCircuit) -> ParameterizedCircuit:
-    """Part a circuit into structure and angles; composite gates are unrolled first. Raises UnsupportedInstruction."""
+def extract_structure(circuit: QuantumCircuit) -> tuple[CircuitStructure, AngleMap]:
+    """Return a circuit's structure, and its angles as a function of its parameters, in their order in the circuit.
+
+    Composite gates are unrolled. Raises UnsupportedInstruction.
+    """
     try:
         instructions, slots, measured = _read_instructions(circuit)
     except UnsupportedInstruction:
-        instructions, slots, measured = _read_instructions(_unroll(circuit))
+        # level 0 ignores the values of the angles, so that the structure is the same for all values
+        unrolled = transpile(circuit, basis_gates=_BASIS_GATES, optimization_level=0)
+        instructions, slots, measured = _read_instructions(unrolled)
     structure = CircuitStructure(circuit.num_qubits, circuit.num_clbits, tuple(instructions), tuple(sorted(measured)))
-    return ParameterizedCircuit(structure, angle_map(slots, tuple(circuit.parameters)))
-
-
-def _unroll(circuit: QuantumCircuit) -> QuantumCircuit:
-    # Level 0 ignores the values of the angles, so that the structure is the same for all values.
-    return transpile(circuit, basis_gates=_BASIS_GATES, optimization_level=0)
+    return structure, angle_map(slots, tuple(circuit.parameters))
 
 
 def _read_instructions(

@@ -70,17 +70,16 @@ def describe_pub(pub: SamplerPub) -> PubDescription:
         raise ProgramError(circuit.name, "it has no measurement, so its jobs would have no counts")
     points = pub_points(pub)
     try:
-        parameterized = extract_structure(circuit)
+        structure, angles = extract_structure(circuit)
     except UnsupportedInstruction as reason:
         clbits = tuple(range(circuit.num_clbits))
         no_slots = np.zeros((len(points), 0))
         return PubDescription(
             circuit, None, _circuit_hash(circuit), points, no_slots, clbits, circuit.num_clbits, f"it has {reason}"
         )
-    slots = parameterized.angles(points)
+    slots = angles(points)
     if not np.all(np.isfinite(slots)):
         raise ProgramError(circuit.name, "an angle is not a finite number")
-    structure = parameterized.structure
     return PubDescription(circuit, structure, structure.key, points, slots, structure.measured, structure.num_clbits)
 
 

@@ -19,32 +19,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit, transpile
-from qiskit.circuit import ParameterExpression, ParameterVector
+from qiskit.circuit import ParameterVector
 from qiskit.transpiler.passes import RemoveBarriers
 
-from hybridloop.compiler.circuit_structure import CircuitStructure, angle_map
+from hybridloop.compiler.circuit_structure import AngleMap, CircuitStructure, angle_map
 from hybridloop.errors import ProgramError
 
 # Gates that every target accepts as QIR. `rxx`, `ryy` and `rzz` are one native gate on ions instead of two `cx`.
-BASIS = [
-    "h",
-    "x",
-    "y",
-    "z",
-    "s",
-    "sdg",
-    "t",
-    "tdg",
-    "rx",
-    "ry",
-    "rz",
-    "cx",
-    "cz",
-    "swap",
-    "rxx",
-    "ryy",
-    "rzz",
-]
+BASIS = "h x y z s sdg t tdg rx ry rz cx cz swap rxx ryy rzz".split()
 _ANGLE = re.compile(r"(?<=double )[^,\s)]+")
 _TURN = 2.0 * math.pi
 _TOLERANCE = 1e-9
@@ -143,9 +125,11 @@ def build_template(structure: CircuitStructure, profile: str) -> QirTemplate:
     slots = ParameterVector("slot", structure.num_angles)
     circuit = to_basis(structure.circuit(list(slots)))
     angles = [angle for item in circuit.data for angle in item.operation.params]
-    matrix, constant = _affine_map(angles, slots)
+    angles_of_slots = angle_map(angles, tuple(slots))
+    if angles_of_slots.nonaffine:
+        raise TemplateMismatch("an angle of the translated circuit is no affine function of the circuit's angles")
     markers = _markers(len(angles))
-    template = _cut_template(compile_qir(_with_angles(circuit, markers), profile), markers, matrix, constant)
+    template = _cut_template(compile_qir(_with_angles(circuit, markers), profile), markers, angles_of_slots)
     _check_template(template, structure, circuit, profile)
     return template
 
@@ -153,15 +137,6 @@ def build_template(structure: CircuitStructure, profile: str) -> QirTemplate:
 def _markers(count: int) -> NDArray[np.float64]:
     markers: NDArray[np.float64] = (np.arange(1.0, count + 1.0) * _GOLDEN % 1.0) * _TURN
     return markers
-
-
-def _affine_map(
-    angles: Sequence[float | ParameterExpression], slots: ParameterVector
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    angle_of_slots = angle_map(angles, tuple(slots))
-    if angle_of_slots.nonaffine:
-        raise TemplateMismatch("an angle of the translated circuit is no affine function of the circuit's angles")
-    return angle_of_slots.matrix, angle_of_slots.constant
 
 
 def _with_angles(circuit: QuantumCircuit, angles: NDArray[np.float64]) -> QuantumCircuit:
@@ -175,9 +150,7 @@ def _with_angles(circuit: QuantumCircuit, angles: NDArray[np.float64]) -> Quantu
     return bound
 
 
-def _cut_template(
-    text: str, markers: NDArray[np.float64], matrix: NDArray[np.float64], constant: NDArray[np.float64]
-) -> QirTemplate:
+def _cut_template(text: str, markers: NDArray[np.float64], angles: AngleMap) -> QirTemplate:
     """Cut the compiled text at its angles, and match each angle to its marker. Raises TemplateMismatch."""
     matches = list(_ANGLE.finditer(text))
     if len(matches) != len(markers):
@@ -194,7 +167,7 @@ def _cut_template(
     ends = [0, *(match.end() for match in matches)]
     starts = [*(match.start() for match in matches), len(text)]
     pieces = tuple(text[end:start] for end, start in zip(ends, starts, strict=True))
-    return QirTemplate(pieces, matrix, constant, order)
+    return QirTemplate(pieces, angles.matrix, angles.constant, order)
 
 
 def _check_template(template: QirTemplate, structure: CircuitStructure, circuit: QuantumCircuit, profile: str) -> None:

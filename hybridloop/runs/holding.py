@@ -10,15 +10,7 @@ from typing import Any
 from hybridloop.errors import HybridloopError, ServiceBusy, ServiceUnreachable, TargetDown
 from hybridloop.journal import Journal, NewRun, RunRecord
 from hybridloop.journal.claimed_run import ClaimedRun, claim_run
-from hybridloop.runs.lookup import (
-    LIMITS_GIVEN,
-    RESUMED,
-    RunLookup,
-    new_run_of,
-    run_of_key,
-    settings_of,
-    started_otherwise,
-)
+from hybridloop.runs.lookup import LIMITS_GIVEN, RESUMED, RunLookup, run_of_key, settings_of, started_otherwise
 from hybridloop.runs.statuses import status_after
 from hybridloop.settings import LIMITS, RunSettings, first_difference
 
@@ -31,7 +23,7 @@ _log = logging.getLogger(__name__)
 @contextmanager
 def start_or_resume(journal: Journal, lookup: RunLookup) -> Iterator[ClaimedRun]:
     """Hold the run of a request, new or resumed, for the block. Raises RunBusy where another process holds it."""
-    record = lookup.record or journal.add_run(new_run_of(lookup))
+    record = journal.add_run(lookup.run) if isinstance(lookup.run, NewRun) else lookup.run
     if record.status == "stopped" and record.stop_requested:  # the request was met
         journal.request_resume(record.uid)
     with hold_run(journal, record) as run:

@@ -44,16 +44,21 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True)
 class RunLookup:
-    """The run of a request: its record, None for a new run, and its settings with their seed.
+    """The run of a request: its record, or the description of a new run, and its settings with their seed.
 
     `result` is the stored result of a finished run, else None.
     """
 
     request: RunRequest
-    record: RunRecord | None
+    run: RunRecord | NewRun
     settings: RunSettings
     seed: int
-    result: Mapping[str, Any] | None
+    result: Mapping[str, Any] | None = None
+
+    @property
+    def record(self) -> RunRecord | None:
+        """The run's record; None for a new run."""
+        return self.run if isinstance(self.run, RunRecord) else None
 
 
 def find_run(journal: Journal, request: RunRequest) -> RunLookup:
@@ -73,7 +78,7 @@ def find_run(journal: Journal, request: RunRequest) -> RunLookup:
         seed = secrets.randbits(63) if request.seed is None else request.seed
     settings = request.settings.model_copy(update={"seed": seed})
     if record is None:
-        return RunLookup(request, None, settings, seed, None)
+        return RunLookup(request, _new_run(request, settings, seed), settings, seed)
     settings = _check_same(journal, record, request, settings)
     return RunLookup(request, record, settings, seed, record.result if record.status in FINISHED else None)
 
@@ -83,18 +88,17 @@ def run_of_key(journal: Journal, key: str) -> RunRecord | None:
     return journal.run_by_key(check_key(key))
 
 
-def new_run_of(lookup: RunLookup) -> NewRun:
-    """Describe a new run for the journal."""
-    request, uid = lookup.request, str(uuid.uuid4())
+def _new_run(request: RunRequest, settings: RunSettings, seed: int) -> NewRun:
+    uid = str(uuid.uuid4())
     name = _NOT_IN_A_KEY.sub("-", request.problem.name)[:60]
     return new_run(
         uid,
         key=request.run_key or f"{request.algorithm}-{name}-{uid[:_UID_DIGITS]}",
         algorithm=request.algorithm,
         problem=request.problem.name,
-        target=lookup.settings.target,
-        seed=lookup.seed,
-        settings={**_described(request, lookup.settings), "sources": dict(request.sources)},
+        target=settings.target,
+        seed=seed,
+        settings={**_described(request, settings), "sources": dict(request.sources)},
         flow_run_id=request.flow_run_id,
     )
 

@@ -9,8 +9,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from hybridloop.budget.caps import AMOUNT, parse_cost
-from hybridloop.budget.prices import Unit
+from hybridloop.budget.caps import Amounts, CostText, parse_cost
 
 MAX_CIRCUIT_BYTES = 64 * 1024
 MAX_PROBLEM_BYTES = 256 * 1024  # flow parameters travel through Prefect's database
@@ -42,11 +41,8 @@ Duration = Annotated[
         | Annotated[str, Field(pattern=rf"^\s*{_DURATION.pattern}\s*$")],
     ),
 ]
-_CostText = Annotated[str, Field(pattern=rf"^\s*{AMOUNT.pattern}\s*(,\s*{AMOUNT.pattern}\s*)*$")]
-_Amounts = dict[Unit, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
-_Amount = Annotated[_Amounts, Field(min_length=1, max_length=1)]
-Cost = Annotated[_Amounts, BeforeValidator(parse_cost, json_schema_input_type=_Amounts | _CostText)]
-CostInOneUnit = Annotated[_Amount, BeforeValidator(parse_cost, json_schema_input_type=_Amount | _CostText)]
+_Amount = Annotated[Amounts, Field(min_length=1, max_length=1)]
+CostInOneUnit = Annotated[_Amount, BeforeValidator(parse_cost, json_schema_input_type=_Amount | CostText)]
 
 
 def split_at_commas(value: object) -> object:

@@ -35,8 +35,8 @@ def accept_former_names(values: Mapping[str, Any], renamed: Mapping[str, str] = 
 
     Raises InputError where a setting is given under both names.
     """
-    for former, name in renamed.items():
-        if former in values:
-            message = f"the setting {former} is now {name}; the former name ends with the next release"
-            warnings.warn(message, FutureWarning, stacklevel=2)
-    return with_current_names(values, renamed)
+    former_names = [name for name in values if name in renamed]
+    for former in former_names:
+        message = f"the setting {former} is now {renamed[former]}; the former name ends with the next release"
+        warnings.warn(message, FutureWarning, stacklevel=2)
+    return with_current_names(values, renamed) if former_names else dict(values)

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from hybridloop.budget.caps import Caps
-from hybridloop.settings.parsing import MAX_PROBLEM_BYTES, Cost, CostInOneUnit, Duration
+from hybridloop.budget.caps import Caps, Cost
+from hybridloop.settings.parsing import MAX_PROBLEM_BYTES, CostInOneUnit, Duration
 from hybridloop.settings.renamed import accept_former_names
 from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.keepalive.rules import ExclusiveAccess, IdleRule, KeepAliveMode
