@@ -13,11 +13,12 @@ from hybridloop.algorithms.optimizers.gradient import ParallelGradient
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.azure.targets import Target
 from hybridloop.errors import InputError
 from hybridloop.preparation.prepared import ProblemFacts
-from hybridloop.preparation.problem import facts_of, resolve_molecule
+from hybridloop.preparation.problem import facts_of, resolve_subject
 from hybridloop.preparation.vqe import missing_point_policy
 from hybridloop.settings import AdaptSettings, ProblemText
 from hybridloop.tasks.failure_policy import OnLostJob
@@ -59,7 +60,10 @@ class PreparedAdapt:
 
 def prepare_adapt(problem: ProblemText, settings: AdaptSettings, _seed: int, target: Target) -> PreparedAdapt:
     """Build an ADAPT-VQE from its problem text; it needs no seed. Raises InputError."""
-    electronic = resolve_molecule(problem, settings, target, "adapt")
+    electronic = resolve_subject(problem, settings, target)
+    if isinstance(electronic, PauliProblem):
+        what = f"{electronic.source} is a Pauli sum, and adapt starts from a molecule's Hartree-Fock state"
+        raise InputError("problem", what, "Give a molecule, or run vqe or vqd.")
     pool = OperatorPool.of(electronic, PoolKind(settings.pool))
     if not pool.excitations:
         what = f"{electronic.molecule.source} has no excitation that keeps its symmetries: Hartree-Fock is exact"

@@ -42,17 +42,6 @@ def resolve_subject(problem: ProblemText, settings: EnergySettings, target: Targ
     return electronic_problem(molecule, mapping)
 
 
-def resolve_molecule(
-    problem: ProblemText, settings: EnergySettings, target: Target, algorithm: str
-) -> ElectronicProblem:
-    """Return the molecule on qubits, for an algorithm that takes no other operator. Raises InputError."""
-    subject = resolve_subject(problem, settings, target)
-    if isinstance(subject, PauliProblem):
-        what = f"{subject.source} is a Pauli sum, and {algorithm} starts from a molecule's Hartree-Fock state"
-        raise InputError("problem", what, "Give a molecule, or run vqe or vqd.")
-    return subject
-
-
 def read_subject(problem: ProblemText) -> Molecule | PauliProblem:
     """Return the molecule of a built-in name, or the molecule or operator of a text. Raises ProblemError."""
     if problem.text is not None:

@@ -29,32 +29,11 @@ from hybridloop.settings.run import (
     first_difference,
 )
 
-__all__ = [
-    "LIMITS",
-    "MAX_CIRCUIT_BYTES",
-    "MAX_PROBLEM_BYTES",
-    "SETTINGS",
-    "AdaptSettings",
-    "AnsatzName",
-    "AutoResume",
-    "Duration",
-    "EnergySettings",
-    "MappingName",
-    "MitigationName",
-    "OptimizerName",
-    "ProblemText",
-    "QaoaSettings",
-    "RqaoaSettings",
-    "RunKey",
-    "RunSettings",
-    "ScanSettings",
-    "StartName",
-    "VqdSettings",
-    "VqeSettings",
-    "WorkspaceName",
-    "first_difference",
-    "parse_duration",
-]
+__all__ = ["AdaptSettings", "EnergySettings", "QaoaSettings", "RqaoaSettings", "RunSettings", "ScanSettings"]
+__all__ += ["SETTINGS", "VqdSettings", "VqeSettings"]
+__all__ += ["AnsatzName", "AutoResume", "MappingName", "MitigationName", "OptimizerName", "StartName"]
+__all__ += ["Duration", "ProblemText", "RunKey", "WorkspaceName", "first_difference", "parse_duration"]
+__all__ += ["LIMITS", "MAX_CIRCUIT_BYTES", "MAX_PROBLEM_BYTES"]
 
 SETTINGS: Mapping[str, type[RunSettings]] = {
     "vqe": VqeSettings,
