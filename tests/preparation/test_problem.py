@@ -1,4 +1,4 @@
-"""Problems of energies: told by their content, reduced as asked, varied by any circuit, started where it says."""
+"""Energy problems: detected by their content, reduced to the active space, for any ansatz and initial point."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def energy_at_the_start(of: PreparedVqe) -> float:
     return float(Statevector(circuit).expectation_value(of.problem.hamiltonian).real)
 
 
-def test_a_text_is_told_by_its_content_whatever_its_file_is_called(tmp_path: Path) -> None:
+def test_the_format_of_a_text_is_detected_from_its_content_not_its_file_name(tmp_path: Path) -> None:
     h2 = read_subject(ProblemText(name="h2"))
     assert isinstance(h2, Molecule)
     for number, text in enumerate((H2_FILE.read_text("utf-8"), qcschema(h2))):
@@ -78,7 +78,7 @@ def test_a_text_is_told_by_its_content_whatever_its_file_is_called(tmp_path: Pat
         ("1 2 3 4\n", "this is not FCIDUMP"),
     ],
 )
-def test_a_text_of_another_kind_is_refused_for_what_it_is(text: str, complaint: str) -> None:
+def test_a_text_of_another_kind_is_refused_with_its_format(text: str, complaint: str) -> None:
     with pytest.raises(ProblemError, match=complaint):
         read_subject(ProblemText(name="other", text=text))
 
@@ -107,7 +107,7 @@ def test_an_active_space_leaves_orbitals_out_and_a_core_its_energy() -> None:
     assert of_whole < of_small < small.facts.reference
 
 
-def test_a_circuit_of_the_users_own_is_varied(tmp_path: Path) -> None:
+def test_a_custom_circuit_is_optimized(tmp_path: Path) -> None:
     angles = ParameterVector("θ", 11)  # a text would sort θ[10] before θ[2]
     circuit = QuantumCircuit(2)
     for place, angle in enumerate(angles):
@@ -150,7 +150,7 @@ def test_a_circuit_of_the_users_own_is_varied(tmp_path: Path) -> None:
         ("h2", {"frozen_core": 2}, "frozen_core"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_its_name(
+def test_an_unsuitable_setting_is_refused_by_its_name(
     problem: ProblemText | str, settings: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(InputError) as refused:
@@ -158,7 +158,7 @@ def test_what_does_not_fit_is_refused_by_its_name(
     assert refused.value.field == field
 
 
-def test_only_a_molecule_can_be_grown_a_circuit_for() -> None:
+def test_adapt_refuses_a_pauli_sum() -> None:
     with pytest.raises(InputError, match="Pauli sum"):
         prepare("adapt", FIELD, settings_for("adapt", {}), 0)
 
@@ -171,7 +171,7 @@ def test_hartree_fock_is_a_start_of_both_circuits(ansatz: AnsatzName, mapping: s
     assert run.ansatz.starts_near
 
 
-def test_newtons_start_is_taken_where_its_models_agree_and_both_are_told() -> None:
+def test_the_newton_start_is_taken_where_its_models_agree() -> None:
     for name in ("lih", "h4", "heh+", "lih-frozen-core"):
         run = prepared(name)
         assert run.start_reason is not None
@@ -189,7 +189,7 @@ def test_newtons_start_is_taken_where_its_models_agree_and_both_are_told() -> No
         prepared(stretched, initial_point=StartName.NEWTON)
 
 
-def test_a_run_says_why_it_started_where_it_did() -> None:
+def test_the_reason_of_an_automatic_start_is_in_the_choices() -> None:
     outcome = prepared("lih").measure(noiseless_rounds(), lambda _: None)
     assert outcome.choices[0] == "start: Newton start: expected gain 13.4 ± 1.0 mHa"
     assert outcome.choices[1].startswith("search: gradient, as ")

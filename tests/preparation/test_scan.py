@@ -1,4 +1,4 @@
-"""Scans: each point right, angles carried only where orbitals can be matched and a measurement says that it helps."""
+"""Scans: each point is right; angles are carried only between matching orbitals, if a measurement shows a gain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a problem as it travels to what runs: what is built in is right, and what can't be used is refused."""
+"""Preparation of a VQE: built-in problems are right, and unsuitable input is refused."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def read_molecule(problem: ProblemText) -> Molecule:
 
 
 @pytest.mark.parametrize("name", sorted(BUILT_IN))
-def test_a_built_in_problem_has_the_energies_that_are_told_of_it(name: str) -> None:
+def test_a_built_in_problem_has_its_published_energies(name: str) -> None:
     molecule = read_molecule(ProblemText(name=name))
     assert exact_energy(molecule) == pytest.approx(BUILT_IN[name]["exact_energy"], abs=1e-9)
     assert molecule.hartree_fock_energy == pytest.approx(BUILT_IN[name]["hartree_fock_energy"], abs=1e-9)
@@ -63,7 +63,7 @@ def test_every_choice_can_be_had_together(mapping: MappingName, ansatz: AnsatzNa
 
 
 @pytest.mark.parametrize("max_rounds", [1, 1000])
-def test_only_the_rounds_that_were_asked_for_limit_cobyla(max_rounds: int) -> None:
+def test_only_max_rounds_limits_cobyla(max_rounds: int) -> None:
     settings = VqeSettings(optimizer=OptimizerName.COBYLA, max_rounds=max_rounds)
     optimizer = prepare_vqe(ProblemText(name="heh+"), settings, seed=0).optimizer
     assert isinstance(optimizer, ScipyOptimizer)
@@ -80,7 +80,7 @@ def test_the_seed_alone_chooses_a_random_start() -> None:
     assert start(1) == start(1) != start(2)
 
 
-def test_the_wrong_particle_number_is_said_and_is_no_convergence() -> None:
+def test_a_wrong_particle_number_is_a_warning_and_no_convergence() -> None:
     settings = VqeSettings(
         ansatz=AnsatzName.HARDWARE_EFFICIENT, mapping=MappingName.JORDAN_WIGNER, optimizer=OptimizerName.ROTOSOLVE
     )
@@ -120,7 +120,7 @@ def test_a_text_wins_over_the_built_in_of_the_same_name() -> None:
     assert exact_energy(molecule) == pytest.approx(BUILT_IN["heh+"]["exact_energy"], abs=1e-8)
 
 
-def test_what_the_caller_has_prepared_serves_one_run() -> None:
+def test_a_prepared_algorithm_serves_one_run() -> None:
     run = prepare("vqe", ProblemText(name="h2"), VqeSettings(), 0)
     caller = CallerContext(prepared=run)
     assert caller.take_prepared(0) is run

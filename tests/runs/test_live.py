@@ -1,4 +1,4 @@
-"""A run as it goes: what a feed is told is what its readers see, in words that fit a line."""
+"""Live state: a feed shows its readers each round, with the facts of the session in one line each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def round_of(number: int, value: float, error: float = 0.01) -> RoundProgress:
 
 
 class Session:
-    """A session, as far as a feed reads it."""
+    """A session with the attributes that a feed reads."""
 
     def __init__(self, standing: SessionSnapshot) -> None:
         self.snapshot = standing
@@ -51,7 +51,7 @@ def fed(values: list[float], sense: int) -> LiveState:
     return feed.state()
 
 
-def test_before_there_is_a_session_a_run_is_being_prepared_and_its_time_goes_on() -> None:
+def test_a_run_without_a_session_is_preparing_and_its_time_passes() -> None:
     now = [100.0]
     feed = LiveFeed(now=lambda: now[0])
     feed.prepare("vqe", "h2", "ionq.simulator")
@@ -126,7 +126,7 @@ def test_a_sparkline_has_a_character_a_value_and_spans_all_heights(values: list[
         ({"left_s": 28_799.0}, ("left", "7 h 59 min until the deadline")),
     ],
 )
-def test_what_is_known_of_the_session_is_said(known: dict[str, object], said: tuple[str, str]) -> None:
+def test_rows_have_the_known_facts_of_the_session(known: dict[str, object], said: tuple[str, str]) -> None:
     assert said in list(rows(LiveState("vqe", "h2", "t", snapshot=standing(**known))))
 
 
@@ -135,7 +135,7 @@ def test_values_of_no_unit_are_no_energies() -> None:
     assert ("value", "+11.500000 ± 0.100000") in list(rows(state))
 
 
-def test_what_a_page_shows_is_escaped() -> None:
+def test_html_is_escaped() -> None:
     attack = "<img src=x onerror=alert(1)>"
     shown = _mime(LiveState("vqe", attack, attack, reason=attack, status="failed"))
     assert "<img" not in shown["text/html"]

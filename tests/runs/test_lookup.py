@@ -1,4 +1,4 @@
-"""Which run a flow run goes on with, with which settings, and how a flow run that Prefect starts again goes on."""
+"""Lookup of the run of a flow run: by key or by flow run, with which settings, and what a resume may change."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def wanted(settings: VqeSettings = SETTINGS, **changed: Any) -> RunRequest:
 
 @pytest.fixture
 def begun(journal: Journal) -> Journal:
-    """A journal with the run `k`, which has been begun."""
+    """A journal with a started run `k`."""
     with start_or_resume(journal, find_run(journal, wanted())):
         return journal
 
@@ -104,7 +104,7 @@ def test_limits_may_be_others_and_the_last_ones_given_are_kept(begun: Journal) -
     assert settings_of(begun, begun.run("k")) == again.settings
 
 
-def test_a_flow_run_that_is_started_again_goes_on_with_the_run_that_it_began(journal: Journal) -> None:
+def test_a_flow_run_that_is_started_again_resumes_its_run(journal: Journal) -> None:
     first = find_run(journal, wanted(run_key=None, flow_run_id="f"))
     with start_or_resume(journal, first) as run:
         pass
@@ -135,7 +135,7 @@ def test_a_run_is_held_by_one_at_a_time(begun: Journal) -> None:
         (ArithmeticError("theirs"), "failed"),
     ],
 )
-def test_what_ends_a_run_is_written_down(error: BaseException, status: str, begun: Journal) -> None:
+def test_the_status_and_reason_of_an_end_are_stored(error: BaseException, status: str, begun: Journal) -> None:
     with pytest.raises(type(error)), start_or_resume(begun, find_run(begun, wanted())):
         raise error
     record = begun.run("k")
@@ -159,7 +159,7 @@ def test_a_request_to_stop_that_was_met_does_not_stop_the_run_again(begun: Journ
 
 
 class Unlucky:
-    """Told of a round, it raises once."""
+    """Callback that raises an error at its first round."""
 
     def __init__(self) -> None:
         self.rounds: list[int] = []
@@ -175,7 +175,7 @@ def fresh() -> str:
 
 
 def rounds_shown(server: PrefectServer, state: State[RunResult]) -> list[str]:
-    """The tasks of the flow run that are rounds, once the server, which learns of them by events, has the last."""
+    """Return the flow run's tasks of rounds, once the server has the last: it receives them as events."""
     assert state.state_details.flow_run_id is not None
     of_run = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
     with SyncPrefectClient(server.api_url) as client:
@@ -209,7 +209,7 @@ def test_a_flow_run_that_prefect_starts_again_measures_nothing_twice_and_tells_o
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_housekeeping_goes_on_with_what_was_parked_or_left_to_it_and_with_nothing_else(
+def test_housekeeping_resumes_parked_and_requested_runs_only(
     emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # other tests' runs may have left sessions open in services that are gone, and it speaks of those as well
@@ -228,13 +228,13 @@ def test_housekeeping_goes_on_with_what_was_parked_or_left_to_it_and_with_nothin
 
 
 class Died(BaseException):
-    """Stands for a process that ends on the spot."""
+    """Stand-in for the death of a process."""
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")  # the flow run's log goes there
 @pytest.mark.parametrize("by_key", [False, True], ids=["by its flow run", "by its key"])
-def test_what_prefect_calls_for_a_crashed_flow_run_closes_its_session_by_the_journal(
+def test_the_hook_of_a_crashed_flow_run_closes_its_session_from_the_journal(
     by_key: bool,  # noqa: FBT001
     emulator: Emulator,
     tmp_path: Path,

@@ -1,4 +1,4 @@
-"""What a run hands back: JSON that says all of it, and a picture."""
+"""Results: complete JSON, and a plot."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_warnings_come_through_json(result: RunResult) -> None:
     assert RunResult.from_dict(before).warnings == ()  # of a run from before there were any
 
 
-def test_json_says_all_that_the_result_says(result: RunResult) -> None:
+def test_json_has_every_field_of_the_result(result: RunResult) -> None:
     document = json.loads(result.to_json())
     assert {field.name for field in dataclasses.fields(result)} <= document.keys()
     assert document["error"] == pytest.approx(0.0013)
@@ -38,17 +38,17 @@ def test_json_says_all_that_the_result_says(result: RunResult) -> None:
     assert [each["phase"] for each in document["history"]] == ["search", "search", "final"]
 
 
-def test_a_run_of_hours_is_not_told_in_seconds(result: RunResult) -> None:
+def test_the_duration_of_a_long_run_is_in_hours(result: RunResult) -> None:
     assert dict(effort(dataclasses.replace(result, wall_seconds=21_600.0)))["effort"].endswith(", 6 h")
 
 
-def test_what_is_not_known_is_null(result: RunResult) -> None:
+def test_unknown_values_are_null(result: RunResult) -> None:
     document = json.loads(dataclasses.replace(result, exact=None, cost={}).to_json())
     assert document["exact"] is document["error"] is None
     assert document["cost"] == {"amount": None, "unit": None}
 
 
-def test_the_picture_shows_every_round_and_what_the_value_is_held_against(result: RunResult) -> None:
+def test_the_plot_shows_every_round_and_the_reference_energies(result: RunResult) -> None:
     figure = result.plot()
     assert isinstance(figure, Figure)
     (axes,) = figure.axes

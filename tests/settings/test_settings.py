@@ -1,4 +1,4 @@
-"""Settings refuse typos and what is out of bounds, with the field's name; the defaults are those that are told."""
+"""Settings refuse unknown names and values out of bounds, with the field; the guide has them in the same words."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ from tests.preparation_helpers import prepare_vqe
         ({"optimizer": "adam"}, "optimizer"),
     ],
 )
-def test_a_value_that_is_off_is_refused_with_its_fields_name(values: dict[str, Any], field: str) -> None:
+def test_an_invalid_value_is_refused_with_its_field(values: dict[str, Any], field: str) -> None:
     with pytest.raises(InputError) as refusal:
         api.vqe("h2", **values)
     assert refusal.value.field == field
@@ -187,7 +187,7 @@ def test_mitigations_are_named_by_commas_or_as_a_list_and_each_once() -> None:
             VqeSettings.model_validate({"mitigation": wrong})
 
 
-def test_mitigations_become_what_the_algorithm_takes_or_are_refused() -> None:
+def test_mitigations_become_the_mitigation_of_the_algorithm_or_are_refused() -> None:
     def mitigation(**settings: object) -> Mitigation:
         return prepare_vqe(ProblemText(name="h2"), VqeSettings.model_validate(settings), 0).mitigation
 

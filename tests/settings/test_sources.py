@@ -1,4 +1,4 @@
-"""One order of precedence for settings, the same from Python and from the command line; what is off is named."""
+"""Settings have one order of precedence, from Python and from the command line; an error names the source."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ LAYERS = ("default", "file", "file of one", "variable", "variable of one", "conf
 
 
 @given(st.sets(st.sampled_from(LAYERS[1:])))
-def test_of_all_that_set_a_setting_the_one_that_goes_first_counts(layers: set[str]) -> None:
+def test_the_source_of_highest_precedence_sets_the_value(layers: set[str]) -> None:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
@@ -65,7 +65,7 @@ def test_of_all_that_set_a_setting_the_one_that_goes_first_counts(layers: set[st
         assert shots("vqe", environ, *given) == wanted[first]
 
 
-def test_what_is_said_of_one_algorithm_is_not_said_of_another(environ: dict[str, str]) -> None:
+def test_settings_of_one_algorithm_do_not_apply_to_another(environ: dict[str, str]) -> None:
     write(environ, "qaoa:\n  shots: 500\n")
     assert shots("qaoa", environ)[0] == 500
     assert shots("vqe", environ) == (4000, DEFAULT)
@@ -126,7 +126,7 @@ def test_a_variable_is_read_as_the_setting_is(
         ),
     ],
 )
-def test_what_is_off_is_refused_with_the_name_of_where_it_is_set(
+def test_an_invalid_value_is_refused_with_its_source(
     variables: Mapping[str, str], file: str, complaint: str, environ: dict[str, str]
 ) -> None:
     if file:
@@ -135,11 +135,11 @@ def test_what_is_off_is_refused_with_the_name_of_where_it_is_set(
         resolve_settings("vqe", environ={**environ, **variables})
 
 
-def test_a_value_that_is_replaced_is_not_complained_of(environ: dict[str, str]) -> None:
+def test_an_invalid_value_that_is_overridden_is_not_refused(environ: dict[str, str]) -> None:
     assert shots("vqe", {**environ, "HYBRIDLOOP_SHOTS": "0"}, Layer(CALL, {"shots": 5})) == (5, CALL)
 
 
-def test_other_variables_of_that_prefix_are_let_be(environ: dict[str, str]) -> None:
+def test_other_variables_of_that_prefix_are_ignored(environ: dict[str, str]) -> None:
     others = {"HYBRIDLOOP_JOURNAL": "sqlite:////a", "HYBRIDLOOP_IMAGE": "x", "HYBRIDLOOP_EMULATOR_API_KEY": "k"}
     assert shots("vqe", {**environ, **others}) == (4000, DEFAULT)
     assert unknown_variables({**environ, **others}) == ["HYBRIDLOOP_IMAGE"]
@@ -168,7 +168,7 @@ def test_the_overview_has_every_setting_of_every_algorithm_once(environ: dict[st
     }
 
 
-def test_a_sweep_goes_by_them_too(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_uses_the_users_defaults(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     write(environ, "failure: {retries: 7}\n")
     for name, value in {**environ, "HYBRIDLOOP_SHOTS": "7", "HYBRIDLOOP_SEED": "3"}.items():
         monkeypatch.setenv(name, value)
