@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import secrets
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -129,17 +128,13 @@ def session_flow(
     `resume_automatically`. Raises InputError for invalid input, when it is decorated or called; CapReached, RunParked
     and StopRequested if the run ended early.
     """
-    if function is None:
-        return functools.partial(_as_session_flow, workspace=workspace, settings=settings)
-    return _as_session_flow(function, workspace=workspace, settings=settings)
-
-
-def _as_session_flow(
-    function: Callable[..., Any], *, workspace: str | Any | None, settings: Mapping[str, Any]
-) -> Callable[..., Any]:
     valid = validate(RunSettings, settings)
     find_target(valid.target)
     from hybridloop.flows.session_flow import make_session_flow
 
     block = workspace if isinstance(workspace, str) else None
-    return make_session_flow(function, valid, lambda: flow_environment(workspace), block)
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        return make_session_flow(function, valid, lambda: flow_environment(workspace), block)
+
+    return decorate if function is None else decorate(function)

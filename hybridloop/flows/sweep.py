@@ -122,7 +122,6 @@ def _environment(workspace: Any, block: str | None) -> dict[str, str]:
 
 
 def _create_artifacts(result: SweepResult) -> None:
-    """Create the table and the plot as artifacts of the flow run."""
     key = f"sweep-{_NOT_IN_A_KEY.sub('-', result.name.lower()).strip('-') or 'unnamed'}"
     columns = [name for name in result.columns if name != "sessions"]
     rows = [{name: row[name] for name in columns} for row in result.rows]

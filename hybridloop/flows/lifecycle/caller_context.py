@@ -53,7 +53,7 @@ _current: ContextVar[CallerContext | None] = ContextVar("caller", default=None)
 
 
 def current_caller() -> CallerContext:
-    """Return the context of the caller around; an empty one where a worker runs the flow."""
+    """Return the context of the caller around; an empty one if a worker runs the flow."""
     return _current.get() or CallerContext()
 
 
@@ -68,17 +68,15 @@ def caller_context(context: CallerContext) -> Iterator[CallerContext]:
         _current.reset(token)
 
 
-@contextmanager
-def tasks_untagged() -> Iterator[None]:
+def tasks_untagged() -> TagsContext:
     """Leave the flow run's tags off its tasks: Prefect asks its server for a slot for each tag of a task."""
-    with TagsContext(current_tags=set()):
-        yield
+    return TagsContext(current_tags=set())
 
 
 def find_workspace(name: str | None) -> Any:
     """Return the caller's workspace, else that of the saved block of this name, else the environment's.
 
-    Raises InputError where there is none of them.
+    Raises InputError if there is none.
     """
     workspace = current_caller().workspace
     if workspace is None and name is not None:

@@ -69,7 +69,6 @@ def _take_over(client: SyncPrefectClient, limit: str, run: ClaimedRun) -> UUID |
 
 
 def _wait_for_slot(client: SyncPrefectClient, limit: str, run: ClaimedRun, cancelled: threading.Event) -> UUID:
-    """Wait for a slot; return its lease."""
     if (lease := _acquire(client, limit, run)) is not None:
         return lease
     _log.info("run %s waits for a slot of %s", run.record.key, limit)

@@ -70,7 +70,6 @@ class DeploymentPool:
 
     @property
     def room(self) -> int:
-        """The number of points that can start now."""
         return self._size - len(self._running) - len(self._refused)
 
     def start(self, point: Point, /) -> None:
@@ -95,7 +94,6 @@ class DeploymentPool:
             self._running[point.key] = _Running(flow_run, -1)
 
     def ended(self, within_s: float, /) -> list[AttemptEnd]:
-        """Wait for ended attempts, up to this time; return them, or none."""
         began, pause = time.monotonic(), _SHORTEST_S
         while True:
             ends = self._ended_now()

@@ -33,7 +33,6 @@ class ProcessPool:
 
     @property
     def room(self) -> int:
-        """The number of points that can start now."""
         return self._size - len(self._busy)
 
     @property
@@ -57,7 +56,6 @@ class ProcessPool:
             process.stdin.flush()
 
     def ended(self, within_s: float, /) -> list[AttemptEnd]:
-        """Wait for ended attempts, up to this time; return them, or none."""
         ends: list[AttemptEnd] = []
         for key, _ in self._answers.select(within_s):
             process: subprocess.Popen[bytes] = key.data

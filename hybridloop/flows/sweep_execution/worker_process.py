@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import Any
 
 from prefect import tags
 from prefect.context import SyncClientContext
@@ -37,21 +37,19 @@ PERMANENT = (InputError, ReplayDiverged, ProgramError, AccessDenied, ServiceRefu
 
 def main() -> None:
     """Serve points until standard input ends."""
+    points = sys.stdin.buffer
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as answers:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library's output must not mix with the answers
-        configuration = json.loads(sys.stdin.buffer.readline())
+        configuration = json.loads(points.readline())
+        block, tag = configuration["workspace"], configuration["tag"]
         heartbeat = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: configuration["heartbeat_s"]}
         with temporary_settings(heartbeat), SyncClientContext.get_or_create():  # one Prefect client for all points
-            _serve(sys.stdin.buffer, answers, configuration["tag"], configuration["workspace"])
-
-
-def _serve(points: IO[bytes], answers: IO[bytes], tag: str, block: str | None) -> None:
-    workspace = connect_from_environment() if block is None else load_workspace(block)
-    while line := points.readline():
-        with caller_context(CallerContext(workspace)) as caller, tags(tag):
-            answer = _run(json.loads(line), block, caller)
-        answers.write(json.dumps(answer).encode() + b"\n")
-        answers.flush()
+            workspace = connect_from_environment() if block is None else load_workspace(block)
+            while line := points.readline():
+                with caller_context(CallerContext(workspace)) as caller, tags(tag):
+                    answer = _run(json.loads(line), block, caller)
+                answers.write(json.dumps(answer).encode() + b"\n")
+                answers.flush()
 
 
 def _run(point: Mapping[str, Any], block: str | None, caller: CallerContext) -> dict[str, Any]:
