@@ -1,4 +1,4 @@
-"""Pages of the reference that are made of the code when the site is built: public names, settings, commands."""
+"""Reference pages generated from the code when the site is built: public names, settings, commands."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SESSION = "hybridloop.tasks.session.OpenSession"
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages; mkdocs calls this once it has found all others."""
+    """Add the generated pages; mkdocs calls this after it has found all others."""
     pages: Mapping[str, Callable[[], str]] = {
         "reference/python.md": python,
         "reference/commands.md": commands,
@@ -36,32 +36,32 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Show a file's name above it: what is written "```yaml curve.yaml" here, the site's Markdown takes as a title."""
+    """Turn the file name of a code block, as in "```yaml curve.yaml", into the block's title."""
     return _FILE.sub(r'\1 title="\2"', markdown)
 
 
 def on_post_page(output: str, **_: Any) -> str:
-    """Give the theme's search, a dialog, a name for who hears the page."""
+    """Give the theme's search dialog a name for screen readers."""
     return output.replace(_SEARCH, f'{_SEARCH} aria-label="Search"')
 
 
 def python() -> str:
-    """The public names, each at the place where it is written, and what the functions hand out."""
+    """Return the page of the public names, results and sessions."""
     functions = [getattr(hybridloop, name) for name in hybridloop.__all__ if not name.startswith("_")]
     parts = [
         "# Python",
-        "All of it is in `import hybridloop as hl`, which loads nothing until a name is used.",
+        "All names are in `import hybridloop as hl`. A name is loaded when it is first used.",
         *(f"::: {each.__module__}.{each.__qualname__}" for each in functions),
-        "## What they give",
+        "## Results",
         *(_documented(path) for path in _RESULTS),
-        "## A session",
+        "## Session",
         _documented(_SESSION),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def settings() -> str:
-    """A table of what every run takes, of its failure policy, and of what each algorithm takes besides."""
+    """Return the page of settings: those of every run, the failure policy, and those of each algorithm."""
     of_every_run = frozenset(RunSettings.model_fields)
     parts = [
         "# Settings",
@@ -70,7 +70,7 @@ def settings() -> str:
         "written as `8h`, `30m`, `90s`.",
         "## Every run",
         _table(RunSettings.model_json_schema(), _ELSEWHERE),
-        "## When something fails",
+        "## Failure policy",
         "`--on-lost-job` as an option, `failure.on_lost_job` elsewhere.",
         _table(FailurePolicy.model_json_schema(), frozenset()),
     ]
@@ -80,7 +80,7 @@ def settings() -> str:
 
 
 def commands() -> str:
-    """What `--help` says of every command."""
+    """Return the page of all commands with their help."""
     parts = ["# Commands", *_commands(typer.main.get_command(build_app()), ("hybridloop",))]
     return "\n\n".join(parts) + "\n"
 
@@ -90,7 +90,7 @@ def _documented(path: str) -> str:
 
 
 def _table(schema: Mapping[str, Any], left_out: frozenset[str]) -> str:
-    rows = ["| setting | takes | default | what it says |", "| --- | --- | --- | --- |"]
+    rows = ["| setting | type | default | description |", "| --- | --- | --- | --- |"]
     for name, field in schema["properties"].items():
         if name not in left_out:
             takes = _takes(field, schema.get("$defs", {}))
@@ -140,7 +140,7 @@ def _commands(command: Any, words: tuple[str, ...]) -> Iterator[str]:
     records = [param.get_help_record(context) for param in command.params if param.name != "help"]
     rows = [f"| `{_line(name)}` | {_cell(text)} |" for name, text in filter(None, records)]  # None: a hidden option
     if rows:
-        yield "\n".join(["| given | what it says |", "| --- | --- |", *rows])
+        yield "\n".join(["| argument or option | description |", "| --- | --- |", *rows])
 
 
 def _cell(text: str) -> str:
@@ -148,5 +148,5 @@ def _cell(text: str) -> str:
 
 
 def _line(text: str) -> str:
-    """As it stands in code, where no character's number is read."""
+    """Return the text on one line, for a cell of a table."""
     return " ".join(text.split()).replace("|", "\\|")

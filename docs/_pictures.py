@@ -1,4 +1,4 @@
-"""Makes the pictures of the README anew, of real runs: `make pictures`."""
+"""Make the pictures of the README from real runs: `make pictures`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SVG = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTA
 
 
 def main() -> None:
-    """Run it, killed and gone on with, in a folder and a stack of its own, and keep what the terminal shows."""
+    """Kill and resume a run in a temporary home and local stack; save pictures of its terminal and report."""
     with tempfile.TemporaryDirectory() as home:
         environ = own_environ(home)
         try:
@@ -35,7 +35,7 @@ def main() -> None:
             console = Console(record=True, width=COLUMNS, file=Path(os.devnull).open("w", encoding="utf-8"))
             show(console, RUN, [*run(RUN.split(), {**environ, **KILLED}), "Killed"])
             show(console, "runs resume night", run("runs resume night".split(), environ))
-            text = console.export_svg(title="kill -9, and go on", code_format=SVG)
+            text = console.export_svg(title="kill -9, then resume", code_format=SVG)
             (IMAGES / "terminal.svg").write_text(text, "utf-8")
             page = Path(home) / "report.html"
             run(["runs", "report", "night", "--output", str(page)], environ)
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def photograph(page: Path, picture: Path) -> None:
-    """What a browser shows of the page's top, in light."""
+    """Save a screenshot of the top of a page, in light mode."""
     with tempfile.TemporaryDirectory() as profile, running_browser(Path(profile)) as window:
         window.prefer("light")
         window.resize(*WINDOW)
@@ -55,14 +55,14 @@ def photograph(page: Path, picture: Path) -> None:
 
 
 def own_environ(home: str) -> dict[str, str]:
-    """The environment of processes whose state is all in this folder, with no server or workspace of somebody's."""
+    """Return an environment with all state in `home`, and without the user's servers and workspace."""
     foreign = ("PREFECT_", "AZURE_", "HYBRIDLOOP_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     return {**kept, "HYBRIDLOOP_HOME": home, "PREFECT_PROFILES_PATH": f"{home}/profiles.toml", "PYTHONUNBUFFERED": "1"}
 
 
 def run(arguments: Sequence[str], environ: dict[str, str]) -> list[str]:
-    """The lines that a command prints, to whichever output, in their order."""
+    """Run a hybridloop command and return the lines of its output and error output."""
     done = subprocess.run(
         [sys.executable, "-m", "hybridloop", *arguments],
         env=environ,
@@ -75,7 +75,7 @@ def run(arguments: Sequence[str], environ: dict[str, str]) -> list[str]:
 
 
 def show(console: Console, command: str, lines: Sequence[str]) -> None:
-    """Write a command and its output as a terminal has them."""
+    """Print a command and its output as on a terminal."""
     console.print(Text.assemble(("$ ", "green"), (f"hybridloop {command}", "bold")))
     for line in lines:
         console.print(Text(line), no_wrap=True, overflow="ellipsis")
