@@ -18,16 +18,14 @@ from scipy.stats import chi2
 
 from benchmarks.bounds import Bound, Side
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.estimation.estimates import Z95
-from hybridloop.algorithms.estimation.evaluation import evaluation
+from hybridloop.algorithms.estimation.estimates import Z95, evaluation
 from hybridloop.algorithms.estimation.final import measure_final_estimate
 from hybridloop.algorithms.estimation.grouping import split_coefficients
 from hybridloop.algorithms.estimation.observable import observable
 from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.outcome import Outcome
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem
 from hybridloop.algorithms.problems.exact import exact_ground_energy
-from hybridloop.algorithms.problems.fermions import FermionMapping
 from hybridloop.algorithms.rounds import MeasuredPub, RunRound
 from hybridloop.settings import ProblemText, VqeSettings
 from tests.algorithms.batched_state_helpers import shot_rounds

@@ -12,7 +12,7 @@ from benchmarks.accuracy_energies import DATA, MHA, Counted, on_qubits, p95
 from benchmarks.bounds import Bound, Side
 from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient
 from hybridloop.algorithms.circuits.uccsd import excitation_ansatz
-from hybridloop.algorithms.estimation.evaluation import evaluation
+from hybridloop.algorithms.estimation.estimates import evaluation
 from hybridloop.algorithms.estimation.grouping import split_coefficients
 from hybridloop.algorithms.estimation.observable import observable
 from hybridloop.algorithms.optimizers.missing_points import FAIL

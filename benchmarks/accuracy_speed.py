@@ -16,7 +16,7 @@ from benchmarks.bounds import Bound, Side
 from hybridloop.algorithms.circuits.ansatz import hardware_efficient
 from hybridloop.algorithms.estimation.estimates import group_statistics
 from hybridloop.algorithms.estimation.observable import MeasurementGroup, observable
-from hybridloop.algorithms.problems.fermions import FermionMapping
+from hybridloop.algorithms.problems.electronic import FermionMapping
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.azure.targets import DEFAULT_TARGET, find_target
 from hybridloop.compiler.programs import CompiledPub, PubCompiler

@@ -21,8 +21,7 @@ from qiskit.quantum_info import SparsePauliOp
 from benchmarks.bounds import Bound, Side, conclude, machine
 from benchmarks.local import WORKSPACE, local_service
 from hybridloop.algorithms.circuits.ansatz import hardware_efficient
-from hybridloop.algorithms.estimation.estimates import Estimate
-from hybridloop.algorithms.estimation.evaluation import evaluation
+from hybridloop.algorithms.estimation.estimates import Estimate, evaluation
 from hybridloop.algorithms.estimation.observable import observable
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.azure.workspace import connect

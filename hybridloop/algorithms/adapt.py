@@ -17,17 +17,16 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.initial_point import gradient_and_hessian
 from hybridloop.algorithms.circuits.uccsd import Excitation, excitation_ansatz, symmetry_allowed_excitations
-from hybridloop.algorithms.estimation.estimates import Estimate, combine, group_statistics
-from hybridloop.algorithms.estimation.evaluation import evaluation
-from hybridloop.algorithms.estimation.final import FinalMeasurement, measure_final_estimate, pilot_shots
+from hybridloop.algorithms.estimation.estimates import Estimate, combine, evaluation, group_statistics
+from hybridloop.algorithms.estimation.final import measure_final_estimate, pilot_shots
 from hybridloop.algorithms.estimation.grouping import split_coefficients
 from hybridloop.algorithms.estimation.observable import MeasurementGroup, observable
 from hybridloop.algorithms.optimizers.base import Optimizer, Stop, check_at_least_one, check_positive
 from hybridloop.algorithms.optimizers.missing_points import FAIL, MissingPointPolicy, check_missing_point_policy
-from hybridloop.algorithms.outcome import RoundLog, RoundProgress
-from hybridloop.algorithms.problems.electronic import ElectronicProblem
-from hybridloop.algorithms.problems.fermions import (
+from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress
+from hybridloop.algorithms.problems.electronic import (
     NEGLIGIBLE,
+    ElectronicProblem,
     SymplecticOperator,
     excitation,
     hamiltonian_terms,
@@ -118,7 +117,12 @@ class PoolGradients:
         """
         circuits = [group.measurement_circuit(ansatz.circuit) for group in self.groups_measured]
         pubs = [SamplerPub.coerce((circuit, point[None, :], shots)) for circuit in circuits]
-        counts = [_require_counts(result[0]) for result in (run_round(pubs) if pubs else [])]
+        results = [result[0] for result in (run_round(pubs) if pubs else [])]
+        if failed := [result for result in results if isinstance(result, FailedPoint)]:
+            problem = f"a job of the operator gradients failed ({failed[0].reason})"
+            consequence = "The next operator can't be chosen without it; earlier rounds are kept."
+            raise JobFailed(problem, consequence, "Run again.")
+        counts = [result for result in results if isinstance(result, Counts)]
         return [
             combine(0.0, [group_statistics(*pair) for pair in zip(groups, counts, strict=True)])
             for groups in self.by_operator
@@ -151,16 +155,6 @@ def _commutator(left: SymplecticOperator, right: SymplecticOperator) -> dict[tup
     return {key: value for key, value in difference.items() if abs(value) > NEGLIGIBLE}
 
 
-def _require_counts(result: Counts | FailedPoint) -> Counts:
-    if isinstance(result, FailedPoint):
-        raise JobFailed(
-            f"a job of the operator gradients failed ({result.reason})",
-            "The next operator can't be chosen without it; earlier rounds are kept.",
-            "Run again.",
-        )
-    return result
-
-
 @dataclass(frozen=True, slots=True)
 class AdaptStep:
     """An operator added by ADAPT-VQE and the search that followed.
@@ -179,23 +173,17 @@ class AdaptStep:
     parameters: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AdaptResult:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdaptResult(Outcome):
     """Result of ADAPT-VQE: the operators in the order of their addition, the final measurement, the resources used.
 
     `converged` is true where the remaining gain expected from the whole pool fell to the tolerance.
     """
 
-    final: FinalMeasurement
     operators: tuple[AdaptStep, ...]
     ansatz: Ansatz
-    parameters: tuple[float, ...]
-    converged: bool
-    reason: str
-    rounds: int
     circuits: int
     shots: int
-    history: tuple[RoundProgress, ...]
 
 
 def adapt(
@@ -219,7 +207,11 @@ def adapt(
     with h_k the curvature at Hartree-Fock. It also stops when all gradients are within noise, or after `max_operators`.
     `precision` is the standard error of the final measurement. Raises JobFailed where a gradient's circuit failed.
     """
-    _check(pool, tolerance, max_operators)
+    if not pool.excitations:
+        problem = f"no excitation of {pool.problem.molecule.source} conserves its symmetries, so the pool is empty"
+        raise InputError("problem", problem, "Check NELEC, MS2 and NORB.")
+    check_positive("tolerance", tolerance, "energy in hartree")
+    check_at_least_one("max_operators", max_operators)
     energy = split_coefficients(observable(pool.problem.hamiltonian), pool.problem.reference_state)
     gradients = PoolGradients.of(pool)
     curvatures = np.maximum(np.diag(gradient_and_hessian(pool.problem, pool.excitations)[1]), MIN_CURVATURE)
@@ -256,13 +248,8 @@ def adapt(
         )
     # Measure the energy of the finished circuit.
     evaluated = evaluation(energy, ansatz, run_round)
-    final = measure_final_estimate(
-        evaluated,
-        point,
-        pilot=pilot_shots(recent, len(evaluated.circuits), shots, precision),
-        precision=precision,
-        on_round=lambda estimate, circuits, used: log.final(estimate, point, circuits, used),
-    )
+    pilot = pilot_shots(recent, len(evaluated.circuits), shots, precision)
+    final = measure_final_estimate(evaluated, point, pilot=pilot, precision=precision, on_round=log.final)
     gradient_circuits = gradient_rounds * len(gradients.groups_measured)
     return AdaptResult(
         final=final,
@@ -276,14 +263,6 @@ def adapt(
         shots=sum(progress.shots for progress in log.history) + gradient_circuits * shots,
         history=tuple(log.history),
     )
-
-
-def _check(pool: OperatorPool, tolerance: float, max_operators: int) -> None:
-    if not pool.excitations:
-        problem = f"no excitation of {pool.problem.molecule.source} conserves its symmetries, so the pool is empty"
-        raise InputError("problem", problem, "Check NELEC, MS2 and NORB.")
-    check_positive("tolerance", tolerance, "energy in hartree")
-    check_at_least_one("max_operators", max_operators)
 
 
 def _steepest(slopes: Sequence[Estimate]) -> int:

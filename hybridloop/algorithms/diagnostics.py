@@ -8,19 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
-from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.estimates import Estimate, estimate_observable
 from hybridloop.algorithms.estimation.observable import MeasurementGroup, observable
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.molecule import Molecule
-from hybridloop.algorithms.rounds import Counts, FailedPoint, RunRound
+from hybridloop.algorithms.rounds import FailedPoint, RunRound
 from hybridloop.errors import JobFailed
 
 SECTOR_SHOTS = 4000
 TOLERATED_SPREAD = 0.1  # squared electrons: one shot in ten wrong by one, as a noisy machine makes of a correct state
 SIGMAS = 3.0  # standard errors: a smaller deviation counts as noise
+MIN_REFERENCE_WEIGHT = 0.9  # W. Jiang, N. J. DeYonker and A. K. Wilson, J. Chem. Theory Comput. 8 (2012) 460
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,28 +69,16 @@ def check_sector(
     if ansatz.conserves_electrons or not observable(problem.electron_deviation_operator).groups:
         return None
     all_qubits = MeasurementGroup("Z" * problem.encoding.num_qubits, (), np.zeros(0))
-    ((counts,),) = run_round(
-        [SamplerPub.coerce((all_qubits.measurement_circuit(ansatz.circuit), point[None, :], shots))]
-    )
+    circuit = all_qubits.measurement_circuit(ansatz.circuit)
+    ((counts,),) = run_round([SamplerPub.coerce((circuit, point[None, :], shots))])
     if isinstance(counts, FailedPoint):
-        raise JobFailed(
-            f"the job that measures the particle number failed ({counts.reason})",
-            "The energy was measured, but it is not known to belong to the right number of electrons.",
-            "Run again.",
-        )
-    number, spread = (
-        _estimate(operator, counts) for operator in (problem.number_operator, problem.electron_deviation_operator)
-    )
+        failure = f"the job that measures the particle number failed ({counts.reason})"
+        consequence = "The energy was measured, but it is not known to belong to the right number of electrons."
+        raise JobFailed(failure, consequence, "Run again.")
+    # both operators consist of I and Z alone
+    diagonal = [observable(operator) for operator in (problem.number_operator, problem.electron_deviation_operator)]
+    number, spread = (estimate_observable(measured, [counts] * len(measured.groups)) for measured in diagonal)
     return SectorCheck(problem.molecule.electrons, number, spread)
-
-
-def _estimate(operator: SparsePauliOp, counts: Counts) -> Estimate:
-    """Expectation value of an operator of I and Z alone, from counts in the computational basis."""
-    diagonal = observable(operator)
-    return estimate_observable(diagonal, [counts] * len(diagonal.groups))
-
-
-MIN_REFERENCE_WEIGHT = 0.9  # W. Jiang, N. J. DeYonker and A. K. Wilson, J. Chem. Theory Comput. 8 (2012) 460
 
 
 def below_exact_warning(value: float, standard_error: float, rounding_bound: float, exact: float | None) -> str | None:

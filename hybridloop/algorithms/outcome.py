@@ -73,7 +73,6 @@ class RoundLog:
         self._on_progress(progress)
 
     def final(self, estimate: Estimate, point: NDArray[np.float64], circuits: int, shots: int) -> None:
-        """Record a round of the final measurement."""
         self.add("final", PointEstimate.of(estimate, point), 1, circuits, shots)
 
 
@@ -115,27 +114,22 @@ class Outcome:
 
     @property
     def standard_error(self) -> float:
-        """Standard error of the value, in its unit."""
         return self.final.estimate.standard_error
 
     @property
     def interval95(self) -> tuple[float, float]:
-        """Confidence interval of 95 % of the value: lower and upper end."""
         return self.final.estimate.interval95
 
     @property
     def is_exact(self) -> bool:
-        """True if the target returned exact probabilities instead of samples."""
         return self.final.estimate.is_exact
 
     @property
     def rounding_bound(self) -> float:
-        """Largest rounding error of an exact value, in its unit; 0 where the target samples."""
         return self.final.estimate.rounding_bound
 
     @property
     def is_precise(self) -> bool:
-        """True if the final measurement reached the requested precision."""
         return self.final.is_precise
 
 

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.circuits.qaoa import QaoaCircuit
-from hybridloop.algorithms.estimation.estimates import Estimate, combine, group_statistics, shot_energies
-from hybridloop.algorithms.estimation.evaluation import Evaluation
+from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, combine, group_statistics, shot_energies
 from hybridloop.algorithms.estimation.final import measure_final_estimate
 from hybridloop.algorithms.estimation.observable import Observable, observable
 from hybridloop.algorithms.optimizers.base import Optimizer, PointEstimate, Stop, check_at_least_one
@@ -76,7 +75,6 @@ class AssignmentTracker:
         self.best: Assignment | None = None
 
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
-        """Measure a round and update `best`."""
         results = self._run_round(pubs)
         for counts in itertools.chain.from_iterable(results):
             if isinstance(counts, Counts):
@@ -112,7 +110,6 @@ class QaoaSearch:
 
     @property
     def is_empty(self) -> bool:
-        """True if only the first point is measured."""
         return self.optimizer is None and self.extend_to is None
 
 
@@ -139,7 +136,6 @@ class _SearchRun:
         return ansatz, stop if self.search.extend_to is None else _with_layers(ansatz, stop)
 
     def _optimize_angles(self, ansatz: QaoaCircuit) -> tuple[QaoaCircuit, Stop]:
-        """Run the optimizer of the angles; return the circuit at its best point, and the reason to stop."""
         if self.search.optimizer is None:
             return ansatz, Stop(converged=False, reason="the limit extend_to was reached, and each layer showed a gain")
         optimizer = self.search.optimizer(ansatz)
@@ -211,7 +207,6 @@ def cvar_estimate(measured: Observable, counts: Counts, fraction: float) -> Esti
 
 
 def _with_layers(ansatz: QaoaCircuit, stop: Stop) -> Stop:
-    """Return the stop with the number of layers in front of its reason."""
     return Stop(stop.converged, f"{ansatz.layers} layer{'s' * (ansatz.layers > 1)}: {stop.reason}")
 
 
@@ -260,13 +255,8 @@ def qaoa(
     # Measure the final point with fresh shots.
     point = final_ansatz.initial_point
     circuits = tuple(group.measurement_circuit(final_ansatz.circuit) for group in measured.groups)
-    final = measure_final_estimate(
-        Evaluation(measured, circuits, tracker),
-        point,
-        pilot=[shots],
-        precision=math.inf,
-        on_round=lambda estimate, asked, used: log.final(estimate, point, asked, used),
-    )
+    evaluated = Evaluation(measured, circuits, tracker)
+    final = measure_final_estimate(evaluated, point, pilot=[shots], precision=math.inf, on_round=log.final)
     value = problem.sign * final.estimate.value
     return Outcome(
         final=replace(final, estimate=replace(final.estimate, value=value)),

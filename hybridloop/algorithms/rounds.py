@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, overload
+from typing import Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.primitives import BaseSamplerV2
 from qiskit.primitives.containers.sampler_pub import SamplerPub
-
-from hybridloop.renamed_modules import former_names
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,7 +31,6 @@ class Counts:
 
     @property
     def shots(self) -> int:
-        """The number of shots, which is the sum of the counts."""
         return int(self.counts.sum())
 
     @property
@@ -117,7 +114,6 @@ class RoundCounter:
     shots: int = 0
 
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
-        """Measure one round and add it to the totals."""
         self.rounds += 1
         self.circuits += sum(pub.size for pub in pubs)
         self.shots += sum(pub.size * int(pub.shots) for pub in pubs)
@@ -137,22 +133,12 @@ def run_round_from_sampler(sampler: BaseSamplerV2) -> RunRound:
     """
 
     def run_round(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
-        results = sampler.run(pubs).result()
-        return [
-            MeasuredPub(pub_points(pub), tuple(_counts(pub, result.join_data())))
-            for pub, result in zip(pubs, results, strict=True)
-        ]
+        results = zip(pubs, sampler.run(pubs).result(), strict=True)
+        return [MeasuredPub(pub_points(pub), _counts(pub, result.join_data().array)) for pub, result in results]
 
-    def _counts(pub: SamplerPub, bits: object) -> list[Counts]:
-        array = bits.array.reshape(-1, *bits.array.shape[-2:])  # type: ignore[attr-defined]
-        return [_count_outcomes(point, pub.circuit.num_clbits) for point in array]
-
-    def _count_outcomes(shots: NDArray[np.uint8], num_bits: int) -> Counts:
-        outcomes, counts = np.unique(shots, axis=0, return_counts=True)
-        return Counts(num_bits, outcomes, counts.astype(np.int64))
+    def _counts(pub: SamplerPub, shots: NDArray[np.uint8]) -> tuple[Counts, ...]:
+        points = shots.reshape(-1, *shots.shape[-2:])
+        outcomes = (np.unique(point, axis=0, return_counts=True) for point in points)
+        return tuple(Counts(pub.circuit.num_clbits, rows, counts.astype(np.int64)) for rows, counts in outcomes)
 
     return run_round
-
-
-if not TYPE_CHECKING:
-    __getattr__ = former_names(__name__)

@@ -108,7 +108,6 @@ def _reason(eliminated: int) -> str:
 def _measure(
     reduced: Ising, angle_table: Mapping[str, Any], run_round: RunRound, layers: int, shots: int, log: RoundLog
 ) -> tuple[Counts, tuple[float, ...]]:
-    """Measure the reduced problem at its fixed angles; return counts and angles."""
     ansatz = qaoa_circuit(spin_glass(reduced), angle_table, layers=layers)
     measured = observable(reduced.operator())
     (group,) = measured.groups
@@ -122,11 +121,8 @@ def _measure(
             log.add("search", estimate, 1, attempt, attempt * shots)
             return counts, tuple(result.points[0].tolist())
         failure = counts
-    raise JobFailed(
-        f"a round's job failed {ATTEMPTS} times ({failure.reason})",
-        "Earlier rounds are kept.",
-        "Run again.",
-    )
+    problem = f"a round's job failed {ATTEMPTS} times ({failure.reason})"
+    raise JobFailed(problem, "Earlier rounds are kept.", "Run again.")
 
 
 def _strongest_correlation(reduced: Ising, counts: Counts) -> tuple[tuple[int, int | None], float]:

@@ -13,8 +13,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.estimation.estimates import Estimate
-from hybridloop.algorithms.estimation.evaluation import Evaluation, evaluation
+from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, evaluation
 from hybridloop.algorithms.estimation.final import FinalMeasurement, measure_final_estimate, pilot_shots
 from hybridloop.algorithms.estimation.observable import observable
 from hybridloop.algorithms.optimizers.base import Optimizer
@@ -94,28 +93,10 @@ def vqd(
 
     Raises InputError for invalid settings, JobFailed where a failed job ends the run.
     """
+    # Check the settings.
     energy = observable(hamiltonian)
     width = 2.0 * math.fsum(group.max_abs_energy for group in energy.groups)
     penalty = width if penalty is None else penalty
-    _check(ansatz, starts, levels, penalty)
-    ledger, log = RoundCounter(run_round), RoundLog(on_progress)
-    results: list[Level] = []
-    for _ in range(levels):
-        objective = _DeflatedObjective(
-            evaluation(energy, ansatz, ledger),
-            tuple(overlap_circuit(ansatz.circuit, level.parameters) for level in results),
-            penalty,
-        )
-        optimizers = [make_optimizer(replace(ansatz, initial_point=start)) for start in starts]
-        for optimizer in optimizers:
-            check_missing_point_policy(on_lost, optimizer)
-        circuits = len(objective.energy.circuits) + len(objective.below)
-        recent = run_optimizers(objective.measure, circuits, ansatz, optimizers, shots, max_rounds, on_lost, log)
-        results.append(_measure_level(objective, optimizers, ansatz, recent, shots, precision, log))
-    return VqdResult(tuple(results), penalty, ledger.rounds, ledger.circuits, ledger.shots, tuple(log.history))
-
-
-def _check(ansatz: Ansatz, starts: Sequence[NDArray[np.float64]], levels: int, penalty: float) -> None:
     if not 1 <= levels <= 2**ansatz.circuit.num_qubits:
         problem = f"{levels} levels of {ansatz.circuit.num_qubits} qubit(s)"
         raise InputError("levels", problem, f"Give 1 to {2**ansatz.circuit.num_qubits}.")
@@ -124,6 +105,19 @@ def _check(ansatz: Ansatz, starts: Sequence[NDArray[np.float64]], levels: int, p
     if not (math.isfinite(penalty) and penalty >= 0):
         problem = f"{penalty} is not a finite energy of 0 or more"
         raise InputError("penalty", problem, "Give a value in hartree above the spectrum's width.")
+    # Search the levels from the ground state up.
+    ledger, log = RoundCounter(run_round), RoundLog(on_progress)
+    results: list[Level] = []
+    for _ in range(levels):
+        below = tuple(overlap_circuit(ansatz.circuit, level.parameters) for level in results)
+        objective = _DeflatedObjective(evaluation(energy, ansatz, ledger), below, penalty)
+        optimizers = [make_optimizer(replace(ansatz, initial_point=start)) for start in starts]
+        for optimizer in optimizers:
+            check_missing_point_policy(on_lost, optimizer)
+        circuits = len(objective.energy.circuits) + len(objective.below)
+        recent = run_optimizers(objective.measure, circuits, ansatz, optimizers, shots, max_rounds, on_lost, log)
+        results.append(_measure_level(objective, optimizers, ansatz, recent, shots, precision, log))
+    return VqdResult(tuple(results), penalty, ledger.rounds, ledger.circuits, ledger.shots, tuple(log.history))
 
 
 def _measure_level(
@@ -139,13 +133,8 @@ def _measure_level(
     finished = [optimizer for optimizer in optimizers if optimizer.best is not None]
     lowest = min(finished, key=lambda optimizer: optimizer.best.value) if finished else optimizers[0]  # type: ignore[union-attr]
     point = ansatz.initial_point if lowest.best is None else lowest.best.point
-    final = measure_final_estimate(
-        objective.energy,
-        point,
-        pilot=pilot_shots(recent, len(objective.energy.circuits), shots, precision),
-        precision=precision,
-        on_round=lambda estimate, circuits, used: log.final(estimate, point, circuits, used),
-    )
+    pilot = pilot_shots(recent, len(objective.energy.circuits), shots, precision)
+    final = measure_final_estimate(objective.energy, point, pilot=pilot, precision=precision, on_round=log.final)
     stop = lowest.stop
     return Level(
         final=final,
@@ -165,7 +154,6 @@ class _DeflatedObjective:
     penalty: float
 
     def measure(self, points: NDArray[np.float64], shots: int, other_pubs: Sequence[SamplerPub]) -> MeasuredObjective:
-        """Measure the points (k, n) and other PUBs in one round."""
         overlap_pubs = [SamplerPub.coerce((circuit, points, shots)) for circuit in self.below]
         measured, energies, results = self.energy.energies_with_pubs(points, shots, [*overlap_pubs, *other_pubs])
         rows = zip(energies, *results[: len(self.below)], strict=True)

@@ -12,8 +12,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.estimation.estimates import Estimate
-from hybridloop.algorithms.estimation.evaluation import Evaluation, evaluation
+from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, evaluation
 from hybridloop.algorithms.estimation.final import Allocation, measure_final_estimate, pilot_shots
 from hybridloop.algorithms.estimation.grouping import group_hamiltonian
 from hybridloop.algorithms.estimation.observable import Grouping, Observable
@@ -74,7 +73,11 @@ def vqe(
 
     Raises InputError for invalid settings, JobFailed where a failed job ends the run.
     """
-    _check(shots, precision, max_rounds)
+    check_at_least_one("shots", shots, "Give 1 or more per circuit.")
+    check_at_least_one("max_rounds", max_rounds)
+    if not MIN_PRECISION <= precision < math.inf:
+        problem = f"{precision} is not a finite number of at least {MIN_PRECISION:g}"
+        raise InputError("precision", problem, "Give the standard error to reach, in hartree.")
     check_missing_point_policy(on_lost, optimizer)
     if isinstance(hamiltonian, Observable):
         energy = hamiltonian
@@ -87,14 +90,10 @@ def vqe(
     log.add("search", None, 1, calibration, calibration * mitigation.readout_shots)
     point, recent, stop = run_optimizer(search_evaluation, ansatz, optimizer, shots, max_rounds, on_lost, log)
     # Measure the optimum again: the search's own value is biased, as it was selected for being low.
-    groups = len(final_evaluation.circuits)
+    expected, groups = mitigation.expected_final_estimates(recent), len(final_evaluation.circuits)
+    pilot = pilot_shots(expected, groups, shots, precision, allocation)
     final = measure_final_estimate(
-        final_evaluation,
-        point,
-        pilot=pilot_shots(mitigation.expected_final_estimates(recent), groups, shots, precision, allocation),
-        precision=precision,
-        on_round=lambda estimate, circuits, used: log.final(estimate, point, circuits, used),
-        allocation=allocation,
+        final_evaluation, point, pilot=pilot, precision=precision, on_round=log.final, allocation=allocation
     )
     return VqeResult(
         final=final,
@@ -107,14 +106,6 @@ def vqe(
         groups=len(search_evaluation.circuits),
         history=tuple(log.history),
     )
-
-
-def _check(shots: int, precision: float, max_rounds: int) -> None:
-    check_at_least_one("shots", shots, "Give 1 or more per circuit.")
-    if not MIN_PRECISION <= precision < math.inf:
-        problem = f"{precision} is not a finite number of at least {MIN_PRECISION:g}"
-        raise InputError("precision", problem, "Give the standard error to reach, in hartree.")
-    check_at_least_one("max_rounds", max_rounds)
 
 
 def run_optimizer(

@@ -6,9 +6,8 @@ from functools import cache
 
 from hybridloop.algorithms.formats.energies import read_energy_problem
 from hybridloop.algorithms.formats.fcidump import read_fcidump
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, Encoding, FermionMapping, electronic_problem
 from hybridloop.algorithms.problems.exact import can_be_diagonalized, exact_ground_energy
-from hybridloop.algorithms.problems.fermions import Encoding, FermionMapping
 from hybridloop.algorithms.problems.molecule import Molecule, active_space, frozen_core
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.azure.targets import Target, check_circuit_fits

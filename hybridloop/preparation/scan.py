@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from hybridloop.algorithms.circuits.initial_point import match_orbitals
 from hybridloop.algorithms.circuits.uccsd import symmetry_allowed_excitations
 from hybridloop.algorithms.diagnostics import below_exact_warning
-from hybridloop.algorithms.estimation.evaluation import evaluation
-from hybridloop.algorithms.orbital_matching import match_orbitals
+from hybridloop.algorithms.estimation.estimates import evaluation
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.rounds import FailedPoint, RoundCounter, RunRound

@@ -15,8 +15,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Statevector
 
 from hybridloop.algorithms.formats.fcidump import read_fcidump
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
-from hybridloop.algorithms.problems.fermions import FermionMapping
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem
 from hybridloop.algorithms.rounds import Counts, MeasuredPub, RunRound, pub_points
 from tests.paths import DATA
 

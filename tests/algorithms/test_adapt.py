@@ -14,8 +14,7 @@ from qiskit.quantum_info import Statevector
 from hybridloop.algorithms.adapt import AdaptResult, OperatorPool, PoolGradients, PoolKind, adapt
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
-from hybridloop.algorithms.problems.electronic import ElectronicProblem
-from hybridloop.algorithms.problems.fermions import FermionMapping, to_pauli_sum
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, to_pauli_sum
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound, pub_points
 from hybridloop.errors import InputError, JobFailed
 from tests.algorithms.batched_state_helpers import noiseless_rounds

@@ -12,8 +12,7 @@ from scipy.optimize import minimize
 from hybridloop.algorithms.circuits.ansatz import hardware_efficient
 from hybridloop.algorithms.circuits.uccsd import uccsd
 from hybridloop.algorithms.diagnostics import check_sector
-from hybridloop.algorithms.problems.electronic import ElectronicProblem
-from hybridloop.algorithms.problems.fermions import FermionMapping
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping
 from hybridloop.algorithms.rounds import RunRound
 
 BOTH = list(FermionMapping)

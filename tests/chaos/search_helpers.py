@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient
-from hybridloop.algorithms.estimation.estimates import Estimate
-from hybridloop.algorithms.estimation.evaluation import evaluation
+from hybridloop.algorithms.estimation.estimates import Estimate, evaluation
 from hybridloop.algorithms.estimation.observable import observable
 from hybridloop.algorithms.optimizers.base import Optimizer
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve

@@ -37,18 +37,14 @@ class Ansatz:
     is_near: bool = False
 
     def __post_init__(self) -> None:
-        start, count = validate_initial_point(self.initial_point), self.circuit.num_parameters
-        if len(start) != count:
-            problem = f"{len(start)} angle(s) are given, the circuit has {count} parameter(s)"
-            raise InputError("initial_point", problem, "Give one finite angle in radians for each parameter.")
+        count = self.circuit.num_parameters
+        object.__setattr__(self, "initial_point", validate_initial_point(self.initial_point, count))
         if len(self.frequencies) != count:
             problem = f"frequencies are given for {len(self.frequencies)} parameter(s), the circuit has {count}"
             raise InputError("ansatz", problem, "Give one tuple of frequencies for each parameter.")
-        object.__setattr__(self, "initial_point", start)
 
     @property
     def num_parameters(self) -> int:
-        """The number of angles."""
         return len(self.frequencies)
 
     @property
@@ -74,11 +70,7 @@ class Rotations(enum.StrEnum):
 
 
 def hardware_efficient(
-    num_qubits: int,
-    initial: ArrayLike | np.random.Generator,
-    *,
-    reps: int = 1,
-    rotations: Rotations = Rotations.REAL,
+    num_qubits: int, initial: ArrayLike | np.random.Generator, *, reps: int = 1, rotations: Rotations = Rotations.REAL
 ) -> Ansatz:
     """Build a hardware-efficient ansatz: rotation layers with CX chains between.
 
@@ -93,18 +85,31 @@ def hardware_efficient(
     library = real_amplitudes if rotations is Rotations.REAL else efficient_su2
     circuit = library(num_qubits, reps=reps, entanglement="linear")
     count = circuit.num_parameters
+    name = f"hardware-efficient ({rotations}, {reps} layer(s))"
+    return Ansatz(name, circuit, draw_initial_point(initial, count), ((1,),) * count)
+
+
+def draw_initial_point(initial: ArrayLike | np.random.Generator, count: int) -> NDArray[np.float64]:
+    """Return the initial point, or `count` angles drawn uniformly from [−π, π) by a generator."""
     if isinstance(initial, np.random.Generator):
-        start = initial.uniform(-math.pi, math.pi, count)
-    else:
-        start = np.array(initial, dtype=float)
-    return Ansatz(f"hardware-efficient ({rotations}, {reps} layer(s))", circuit, start, ((1,),) * count)
+        return initial.uniform(-math.pi, math.pi, count)
+    return np.array(initial, dtype=float)
 
 
-def validate_initial_point(initial_point: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a read-only copy of an initial point (n,). Raises InputError unless its angles are finite."""
+def validate_initial_point(initial_point: NDArray[np.float64], count: int | None = None) -> NDArray[np.float64]:
+    """Return a read-only copy of an initial point (n,).
+
+    Raises InputError unless its angles are finite, and as many as a circuit's `count` of parameters where it is given.
+    """
     start: NDArray[np.float64] = np.array(initial_point, dtype=float)
-    if start.ndim != 1 or not np.isfinite(start).all():
-        problem = f"it has shape {start.shape}" if start.ndim != 1 else "an angle is not a finite number"
+    problem = None
+    if start.ndim != 1:
+        problem = f"it has shape {start.shape}"
+    elif not np.isfinite(start).all():
+        problem = "an angle is not a finite number"
+    elif count is not None and len(start) != count:
+        problem = f"{len(start)} angle(s) are given, the circuit has {count} parameter(s)"
+    if problem is not None:
         raise InputError("initial_point", problem, "Give one finite angle in radians for each parameter.")
     start.setflags(write=False)
     return start

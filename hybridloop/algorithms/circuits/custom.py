@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 
@@ -12,13 +11,12 @@ from qiskit import QuantumCircuit, qasm3, transpile
 from qiskit.circuit import Parameter, ParameterExpression
 from qiskit.exceptions import QiskitError
 
-from hybridloop.algorithms.circuits.ansatz import BASIS_GATES, Ansatz, Frequencies
+from hybridloop.algorithms.circuits.ansatz import BASIS_GATES, Ansatz, Frequencies, draw_initial_point
 from hybridloop.errors import InputError, ProblemError
 
 MAX_FREQUENCY = 64  # a fit along one angle takes 2 × frequency + 1 points
 INTEGER_TOLERANCE = 1e-9
 QASM_REMEDY = "Correct the text: use gates of stdgates.inc and declare angles as `input float[64] name;`."
-
 MAX_GATES = 10_000  # after gates defined in the text are expanded
 MAX_NESTING = 50  # levels of parentheses: the parser takes seconds for hundreds
 MAX_INTEGER = 1_000_000  # in the text: the size of a register, or a range
@@ -45,10 +43,7 @@ def circuit_ansatz(circuit: QuantumCircuit, initial: ArrayLike | np.random.Gener
         raise InputError("ansatz", problem, "Give unitary gates only: the algorithm adds the measurements.")
     translated = _translate(circuit)
     frequencies = tuple(_frequencies(translated, parameter) for parameter in circuit.parameters)
-    if isinstance(initial, np.random.Generator):
-        start = initial.uniform(-math.pi, math.pi, circuit.num_parameters)
-    else:
-        start = np.array(initial, dtype=float)
+    start = draw_initial_point(initial, circuit.num_parameters)
     return Ansatz(circuit.name or "circuit", translated, start, frequencies)
 
 
@@ -152,9 +147,8 @@ def _multiple(angle: object, parameter: Parameter) -> float:
     multiple = complex(slope)
     if multiple.imag or abs(multiple.real - round(multiple.real)) > INTEGER_TOLERANCE:
         problem = f"{parameter.name} enters an angle as {angle}, {multiple.real:g} times"
-        raise InputError(
-            "ansatz", problem, "Use whole multiples as angles; in controlled rotations 2θ, because they halve it."
-        )
+        remedy = "Use whole multiples as angles; in controlled rotations 2θ, because they halve it."
+        raise InputError("ansatz", problem, remedy)
     return float(round(multiple.real))
 
 

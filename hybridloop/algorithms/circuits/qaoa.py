@@ -50,10 +50,7 @@ class QaoaCircuit:
     warm_start_angles: tuple[float, ...] | None
 
     def __post_init__(self) -> None:
-        start = validate_initial_point(self.initial_point)
-        if len(start) != self.circuit.num_parameters:
-            problem = f"{len(start)} angle(s) are given, the circuit has {self.circuit.num_parameters} parameter(s)"
-            raise InputError("initial_point", problem, "Give one finite angle in radians for each parameter.")
+        start = validate_initial_point(self.initial_point, self.circuit.num_parameters)
         object.__setattr__(self, "initial_point", start)
 
     @property
@@ -62,7 +59,6 @@ class QaoaCircuit:
         return len(self.initial_point) // 2
 
     def with_initial_point(self, point: NDArray[np.float64]) -> QaoaCircuit:
-        """Return the circuit with another initial point."""
         return replace(self, initial_point=point)
 
     def with_added_layer(self) -> QaoaCircuit:
@@ -83,12 +79,7 @@ class QaoaCircuit:
 
 
 def qaoa_circuit(
-    problem: BinaryProblem,
-    table: Mapping[str, Any],
-    *,
-    layers: int,
-    mixer: Mixer = Mixer.STANDARD,
-    seed: int = 0,
+    problem: BinaryProblem, table: Mapping[str, Any], *, layers: int, mixer: Mixer = Mixer.STANDARD, seed: int = 0
 ) -> QaoaCircuit:
     """Build Π_l exp(−i β_l B) exp(−i γ_l C) on the mixer's initial state, C = −cost (E. Farhi et al., arXiv:1411.4028).
 
@@ -145,8 +136,7 @@ def interpolate_angles(angles: NDArray[np.float64]) -> NDArray[np.float64]:
     layers = len(angles)
     weights = np.arange(layers + 1) / layers
     padded = np.concatenate(([0.0], angles, [0.0]))
-    interpolated: NDArray[np.float64] = weights * padded[:-1] + (1 - weights) * padded[1:]
-    return interpolated
+    return weights * padded[:-1] + (1 - weights) * padded[1:]
 
 
 def fixed_angles(table: Mapping[str, Any], layers: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

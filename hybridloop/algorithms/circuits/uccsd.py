@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
@@ -13,12 +15,10 @@ from qiskit.transpiler import PassManager
 from qiskit.transpiler.passes import CommutativeInverseCancellation, InverseCancellation
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz, Frequencies
-from hybridloop.algorithms.problems.electronic import ElectronicProblem
-from hybridloop.algorithms.problems.fermions import SymplecticOperator, excitation
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, SymplecticOperator, excitation
 from hybridloop.errors import InputError
 
 MAX_TRACKED_STATES = 4096  # reachable determinants: more take seconds to track, and seldom shorten a circuit
-
 MAX_EXCITATIONS = 10_000  # 12 electrons in 12 orbitals have 1,818
 
 Excitation = tuple[tuple[int, ...], tuple[int, ...]]  # spin orbitals emptied and filled
@@ -135,15 +135,8 @@ def _shorten(generator: SymplecticOperator, states: set[int] | None) -> list[tup
                 if all(abs(_amplitude({(x, z): sign}, s) - _amplitude(generator, s)) < 0.5 for s in states):
                     return [((x, z), sign)]
     # sorted by the letters on low qubits: neighbours then share the beginnings of their CX ladders, which cancel
-    return sorted(generator.items(), key=lambda term: [term[0][1] >> qubit & 1 for qubit in _bits(_support(generator))])
-
-
-def _support(generator: SymplecticOperator) -> int:
-    """Return the mask of all qubits that any term acts on."""
-    support = 0
-    for x, z in generator:
-        support |= x | z
-    return support
+    support = _bits(functools.reduce(operator.or_, (x | z for x, z in generator)))
+    return sorted(generator.items(), key=lambda term: [term[0][1] >> qubit & 1 for qubit in support])
 
 
 def _reachable_after(generator: SymplecticOperator, reachable: set[int] | None, limit: int) -> set[int] | None:
@@ -187,7 +180,6 @@ def _append_exponential(circuit: QuantumCircuit, x: int, z: int, coefficient: fl
 
 
 def _cancel_inverses(circuit: QuantumCircuit) -> QuantumCircuit:
-    """Remove pairs of neighbouring gates that cancel; rotations stay as they are."""
     pairs = [CXGate(), HGate(), (SGate(), SdgGate())]
     return PassManager([InverseCancellation(pairs), CommutativeInverseCancellation(), InverseCancellation(pairs)]).run(
         circuit

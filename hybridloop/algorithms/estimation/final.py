@@ -14,8 +14,7 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.estimation.estimates import Estimate, GroupStatistics, combine
-from hybridloop.algorithms.estimation.evaluation import Evaluation
+from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, GroupStatistics, combine
 from hybridloop.algorithms.rounds import FailedPoint, UnusablePoint
 from hybridloop.errors import JobFailed
 
@@ -105,11 +104,7 @@ class FinalMeasurement:
 
 
 def pilot_shots(
-    recent: Sequence[Estimate],
-    groups: int,
-    shots: int,
-    precision: float,
-    allocation: Allocation = Allocation.NEYMAN,
+    recent: Sequence[Estimate], groups: int, shots: int, precision: float, allocation: Allocation = Allocation.NEYMAN
 ) -> list[int]:
     """Return the shots of each group in the pilot round, from the search's last round; else `shots`, or the minimum.
 
@@ -133,16 +128,17 @@ def measure_final_estimate(
     *,
     pilot: Sequence[int],
     precision: float,
-    on_round: Callable[[Estimate, int, int], None],
+    on_round: Callable[[Estimate, NDArray[np.float64], int, int], None],
     allocation: Allocation = Allocation.NEYMAN,
 ) -> FinalMeasurement:
     """Measure a pilot, then further rounds of the allocation until the standard error is at most `precision`.
 
     `precision` is in the observable's unit. All shots at the point are pooled, the pilot's too: the allocation uses
     variances, not values. A target that does not sample is measured once. `on_round` is called with the estimate so
-    far, and the round's circuits and shots. A group whose job failed is measured again in the next round. Until every
-    group has a result there is no estimate; the circuits and shots of such rounds are reported with the first one.
-    Raises JobFailed if a group failed in every round, or for counts that cannot be used: a retry would not help.
+    far, the point, and the round's circuits and shots. A group whose job failed is measured again in the next round.
+    Until every group has a result there is no estimate; the circuits and shots of such rounds are reported with the
+    first one. Raises JobFailed if a group failed in every round, or for counts that cannot be used: a retry would not
+    help.
     """
     groups = evaluation.observable.groups
     statistics: list[GroupStatistics | None] = [None] * len(groups)
@@ -159,11 +155,9 @@ def measure_final_estimate(
         results = evaluation.measure_groups(point[None, :], next_shots)
         for index, (result,) in zip(submitted, results, strict=True):
             if isinstance(result, UnusablePoint):
-                raise JobFailed(
-                    f"the counts of the final measurement cannot be used: {result.reason}",
-                    "The search is over and its point is known, its energy is not.",
-                    "Choose another start, check ansatz and electrons, or leave symmetry out of the mitigation.",
-                )
+                problem = f"the counts of the final measurement cannot be used: {result.reason}"
+                remedy = "Choose another start, check ansatz and electrons, or leave symmetry out of the mitigation."
+                raise JobFailed(problem, "The search is over and its point is known, its energy is not.", remedy)
             if isinstance(result, FailedPoint):
                 failed = result
                 continue
@@ -173,7 +167,7 @@ def measure_final_estimate(
         measured = [group for group in statistics if group is not None]
         if len(measured) == len(groups):
             estimate = evaluation.combine_groups(evaluation.observable.constant, measured)
-            on_round(estimate, circuits, shots)
+            on_round(estimate, point, circuits, shots)
             circuits = shots = 0
     if any(group is None for group in statistics):
         raise JobFailed(

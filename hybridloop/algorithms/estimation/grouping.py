@@ -20,7 +20,6 @@ SMOOTHING = 1e-12  # squared hartree: keeps the gradient finite when a group van
 MAX_STEPS = 200
 COST_TOLERANCE = 1e-6  # relative change of the cost per step
 COEFFICIENT_DECIMALS = 10  # in hartree: digits that another machine's rounding may change are cut off
-
 MAX_SHOT_RATIO = 0.9  # a smaller saving is not worth more gates, which add errors
 MAX_GATE_INCREASE = 0.1  # relative to the ansatz's two-qubit gates: noise grows with them
 
@@ -58,7 +57,10 @@ def expected_deviations(observable: Observable, reference_state: int) -> float:
 
     A standard error ε takes at least (Σ_g σ_g / ε)² shots.
     """
-    return _CoefficientSplit.of(observable, reference_state).deviations if observable.groups else 0.0
+    if not observable.groups:
+        return 0.0
+    split = _CoefficientSplit.of(observable, reference_state)
+    return split.cost(split.start)[0]
 
 
 def random_state_deviations(observable: Observable) -> float:
@@ -133,16 +135,10 @@ class _CoefficientSplit:
         means = self._sum_by_term(slope) / self._sum_by_term(np.ones(len(slope)))
         return float(deviations.sum()), slope - means[self.term]
 
-    @property
-    def deviations(self) -> float:
-        """The sum Σ_g σ_g in hartree for the start shares."""
-        return self.cost(self.start)[0]
-
     def project(self, free: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the nearest shares whose sums are the coefficients."""
         missing = (self.totals - self._sum_by_term(free)) / self._sum_by_term(np.ones(len(free)))
-        nearest: NDArray[np.float64] = free + missing[self.term]
-        return nearest
+        return free + missing[self.term]
 
     def restore_sums(self, shares: NDArray[np.float64]) -> NDArray[np.float64]:
         """Add the rounding error of each term's shares to the share of its home group."""
@@ -151,12 +147,10 @@ class _CoefficientSplit:
         return exact
 
     def _sum_by_term(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        sums: NDArray[np.float64] = np.bincount(self.term, values, len(self.totals)).astype(float)
-        return sums
+        return np.bincount(self.term, values, len(self.totals)).astype(float)
 
     def _sum_by_flip(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        sums: NDArray[np.float64] = np.bincount(self.flip, values, len(self.group_of_flip)).astype(float)
-        return sums
+        return np.bincount(self.flip, values, len(self.group_of_flip)).astype(float)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.estimation.estimates import Estimate, estimate_observable
@@ -59,7 +58,8 @@ def group_jointly(operators: Sequence[SparsePauliOp]) -> JointMeasurement:
     """Group the terms of all operators together, each weighted by the root of the sum of its squared coefficients."""
     parts = [observable(operator) for operator in operators]
     # group all terms as one operator
-    union = SparsePauliOp.sum([_squared(part.operator) for part in parts]).simplify(atol=0.0)
+    squares = [SparsePauliOp(part.operator.paulis, np.abs(part.operator.coeffs) ** 2) for part in parts]
+    union = SparsePauliOp.sum(squares).simplify(atol=0.0)
     union.coeffs = np.sqrt(union.coeffs)
     groups = observable(union).groups
     group_of_term = {term: index for index, group in enumerate(groups) for term in _terms(group)}
@@ -69,11 +69,6 @@ def group_jointly(operators: Sequence[SparsePauliOp]) -> JointMeasurement:
         Observable(part.operator, part.constant, own) for part, (_, own) in zip(parts, shared, strict=True)
     )
     return JointMeasurement(groups, observables, tuple(indices for indices, _ in shared))
-
-
-def _squared(operator: SparsePauliOp) -> SparsePauliOp:
-    """Return the operator with squared coefficients."""
-    return SparsePauliOp(operator.paulis, np.abs(operator.coeffs) ** 2)
 
 
 def _shared_groups(
@@ -86,12 +81,9 @@ def _shared_groups(
             if coefficient:
                 terms.setdefault(group_of_term[term], []).append((mask, coefficient))
     indices = tuple(sorted(terms))
-    return indices, tuple(_with_terms(groups[index], terms[index]) for index in indices)
-
-
-def _with_terms(group: MeasurementGroup, terms: Sequence[tuple[int, float]]) -> MeasurementGroup:
-    coefficients: NDArray[np.float64] = np.array([coefficient for _, coefficient in terms])
-    return MeasurementGroup(group.basis, tuple(mask for mask, _ in terms), coefficients)
+    columns = [tuple(zip(*terms[index], strict=True)) for index in indices]  # masks, coefficients
+    measured = zip(indices, columns, strict=True)
+    return indices, tuple(MeasurementGroup(groups[index].basis, m, np.array(c)) for index, (m, c) in measured)
 
 
 def _terms(group: MeasurementGroup) -> list[str]:

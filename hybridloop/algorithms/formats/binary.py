@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybridloop.algorithms.formats.graphs import read_graphml, read_node_link
-from hybridloop.algorithms.formats.json_lines import JsonDocument, read_json_document
+from hybridloop.algorithms.formats.json_lines import JsonDocument, is_number, read_json_document
 from hybridloop.algorithms.problems.binary import (
     BinaryProblem,
     independent_set,
@@ -196,11 +196,8 @@ def _count_variables(document: JsonDocument, matrix: dict[str, Any]) -> int:
     return count
 
 
-def _is_number(value: object) -> bool:
-    try:
-        return isinstance(value, int | float) and not isinstance(value, bool) and is_in_range(float(value))
-    except OverflowError:  # a whole number with hundreds of digits
-        return False
+def _is_number(value: object) -> TypeGuard[float]:
+    return is_number(value) and is_in_range(value)
 
 
 def _short_repr(value: object) -> str:

@@ -1,15 +1,78 @@
-"""Reader for problems of energies: FCIDUMP, QCSchema, Pauli sums."""
+"""Reader for problems of energies: Pauli sums in JSON, and molecules in FCIDUMP or QCSchema."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from qiskit.quantum_info import SparsePauliOp
+
 from hybridloop.algorithms.formats.detect import is_xyz_geometry
 from hybridloop.algorithms.formats.fcidump import read_fcidump
-from hybridloop.algorithms.formats.json_lines import read_json_object
-from hybridloop.algorithms.formats.pauli import read_pauli_sum
+from hybridloop.algorithms.formats.json_lines import find_line, is_number, read_json_object
 from hybridloop.algorithms.formats.qcschema import read_qcschema
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.errors import ProblemError
+
+MAX_QUBITS = 64
+MAX_TERMS = 100_000
+MAX_COEFFICIENT = 1e100  # sums of thousands of squares stay finite
+
+
+def read_pauli_sum(text: str, source: str) -> PauliProblem:
+    """Read the operator of `{"terms": {"ZZ": -1.0, "XI": 0.5}}` or `{"terms": [["ZZ", -1.0], …]}`.
+
+    Labels are Qiskit's: the rightmost letter acts on qubit 0. Coefficients are real; those of equal labels in a list
+    are added. Raises ProblemError for malformed terms.
+
+    >>> read_pauli_sum('{"terms": {"ZZ": -1.0, "XI": 0.5}}', "ising").hamiltonian.to_list()
+    [('ZZ', (-1+0j)), ('XI', (0.5+0j))]
+    """
+    listed = read_json_object(text, source).get("terms")
+    entries: Iterable[Any]
+    if isinstance(listed, dict):
+        entries = listed.items()
+    elif isinstance(listed, list):
+        entries = listed
+    else:
+        problem = "there is no object or list 'terms'"
+        raise ProblemError(source, None, problem, 'Give {"terms": {"ZZ": -1.0, "XI": 0.5}}.')
+    # add up the terms, all on the same number of qubits
+    terms: dict[str, float] = {}
+    width = 0
+    for number, entry in enumerate(entries, start=1):
+        label, coefficient = _term(entry, number, text, source)
+        width = width or len(label)
+        if len(label) != width:
+            problem = f"{label!r} has {len(label)} letter(s), the first label {width}"
+            remedy = "Give one letter for each qubit, I for the identity."
+            raise ProblemError(source, find_line(text, json.dumps(label)), problem, remedy)
+        terms[label] = terms.get(label, 0.0) + coefficient
+    if not terms:
+        raise ProblemError(source, None, "there are no terms", "Give at least one.")
+    if len(terms) > MAX_TERMS:
+        raise ProblemError(source, None, f"there are {len(terms):,} terms", f"Give at most {MAX_TERMS:,}.")
+    return PauliProblem(SparsePauliOp.from_list(list(terms.items())), source)
+
+
+def _term(entry: Any, number: int, text: str, source: str) -> tuple[str, float]:
+    if not (isinstance(entry, list | tuple) and len(entry) == 2 and isinstance(entry[0], str)):
+        problem = f"term {number} is not a label and a number"
+        raise ProblemError(source, None, problem, 'Give ["ZZ", -1.0], for example.')
+    label, coefficient = entry
+    line = find_line(text, json.dumps(label))
+    if not 1 <= len(label) <= MAX_QUBITS or set(label) - set("IXYZ"):
+        problem = f"{label[:80]!r} is not a label of 1 to {MAX_QUBITS} letters I, X, Y, Z"
+        raise ProblemError(source, line, problem, "Correct the label; the rightmost letter acts on qubit 0.")
+    if not is_number(coefficient):
+        problem = f"the coefficient of {label!r} is not a real, finite number"
+        raise ProblemError(source, line, problem, "Give a number; a Hermitian sum has real coefficients.")
+    if abs(coefficient) > MAX_COEFFICIENT:
+        problem = f"the coefficient of {label!r} is above {MAX_COEFFICIENT:g}"
+        raise ProblemError(source, line, problem, "Choose a unit in which it is smaller.")
+    return label, float(coefficient)
 
 
 def read_energy_problem(text: str, source: str) -> Molecule | PauliProblem:

@@ -28,47 +28,32 @@ def read_fcidump(text: str, source: str) -> Molecule:
     ProblemError for malformed lines, for unrestricted (UHF) or complex integrals, and for a text without core energy
     (`value 0 0 0 0`, by convention the last line): it has been truncated.
     """
-    header = _read_header(text, source)
-    integrals = _Integrals(header.norb, source)
-    for number, line in enumerate(text.splitlines()[header.lines :], start=header.lines + 1):
+    norb, electrons, lines = _read_header(text, source)
+    integrals = _Integrals(norb, source)
+    for number, line in enumerate(text.splitlines()[lines:], start=lines + 1):
         if line.strip():
             integrals.add(number, line)
-    return integrals.molecule(header.electrons)
+    return integrals.molecule(electrons)
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
-    norb: int
-    electrons: tuple[int, int]
-    lines: int
-
-
-def _read_header(text: str, source: str) -> _Header:
+def _read_header(text: str, source: str) -> tuple[int, tuple[int, int], int]:
+    """Return the number of orbitals, the (alpha, beta) electrons and the number of the header's lines."""
     # the header, from &FCI to its end
     start = re.match(r"\s*[&$]FCI\b", text, re.IGNORECASE)
     if start is None:
-        raise ProblemError(
-            source,
-            1,
-            "this is not FCIDUMP: it does not begin with &FCI",
-            "Give FCIDUMP text, a QCSchema result, or a Pauli sum as JSON.",
-        )
+        remedy = "Give FCIDUMP text, a QCSchema result, or a Pauli sum as JSON."
+        raise ProblemError(source, 1, "this is not FCIDUMP: it does not begin with &FCI", remedy)
     end = _HEADER_END.search(text, start.end())
     if end is None:
-        raise ProblemError(
-            source, None, "the header has no end (&END or /): the text was truncated", "Export the FCIDUMP file again."
-        )
+        problem = "the header has no end (&END or /): the text was truncated"
+        raise ProblemError(source, None, problem, "Export the FCIDUMP file again.")
     # its keys; before the first one stands nothing of use
     _, *words = _KEY.split(text[start.end() : end.start()])
     keys = {key.upper(): value.strip(" ,\n\r\t") for key, value in zip(words[::2], words[1::2], strict=True)}
     for key in ("UHF", "IUHF"):
         if keys.get(key, "0").strip(".").upper() not in ("0", "F", "FALSE"):
-            raise ProblemError(
-                source,
-                None,
-                f"these are unrestricted (UHF) integrals ({key} is set), with one set of orbitals per spin",
-                "Export the integrals of a restricted (RHF or ROHF) calculation.",
-            )
+            problem = f"these are unrestricted (UHF) integrals ({key} is set), with one set of orbitals per spin"
+            raise ProblemError(source, None, problem, "Export the integrals of a restricted (RHF or ROHF) calculation.")
     norb = _count(keys, "NORB", None, source)
     if not 1 <= norb <= MAX_ORBITALS:
         raise ProblemError(source, None, f"NORB={norb}", f"Choose an active space of 1 to {MAX_ORBITALS} orbitals.")
@@ -76,10 +61,9 @@ def _read_header(text: str, source: str) -> _Header:
     lines = text.count("\n", 0, end.end()) + 1
     rest = text[end.end() :].split("\n", 1)[0]
     if rest.strip():
-        raise ProblemError(
-            source, lines, f"{rest.strip()!r} follows the header's end", "Begin integrals on a new line."
-        )
-    return _Header(norb, _electrons(keys, norb, source), lines)
+        problem = f"{rest.strip()!r} follows the header's end"
+        raise ProblemError(source, lines, problem, "Begin integrals on a new line.")
+    return norb, _electrons(keys, norb, source), lines
 
 
 def _count(keys: dict[str, str], key: str, default: int | None, source: str) -> int:
@@ -103,9 +87,8 @@ def _electrons(keys: dict[str, str], norb: int, source: str) -> tuple[int, int]:
         raise ProblemError(source, None, problem, "Correct NELEC or MS2: both even or both odd, and |MS2| ≤ NELEC.")
     if max(alpha, beta) > norb:
         problem = f"NELEC={nelec}, MS2={ms2} put {max(alpha, beta)} electrons of one spin in NORB={norb} orbital(s)"
-        raise ProblemError(
-            source, None, problem, "Correct NELEC, MS2 or NORB: an orbital holds one electron of each spin."
-        )
+        remedy = "Correct NELEC, MS2 or NORB: an orbital holds one electron of each spin."
+        raise ProblemError(source, None, problem, remedy)
     return alpha, beta
 
 

@@ -19,9 +19,8 @@ def read_graphml(text: str, source: str) -> Graph:
     document types.
     """
     if len(text) > MAX_CHARACTERS:
-        raise ProblemError(
-            source, None, f"the text has more than {MAX_CHARACTERS:,} characters", "Give a smaller graph."
-        )
+        problem = f"the text has more than {MAX_CHARACTERS:,} characters"
+        raise ProblemError(source, None, problem, "Give a smaller graph.")
     return _GraphMl(source).read(text)
 
 
@@ -83,10 +82,11 @@ class _GraphMl:
         line, name = self._parser.CurrentLineNumber, tag.rsplit(" ", 1)[-1]
         if name in ("data", "default") and self._words is not None:
             words, self._words = "".join(self._words).strip(), None
+            weight = self._builder.parse_weight(words, line)
             if name == "data":
-                self._weight = self._number(words, line)
+                self._weight = weight
             else:
-                self._default = self._number(words, line)
+                self._default = weight
         elif name == "key":
             self._in_weight_key = False
         elif name == "edge" and self._edge is not None:
@@ -105,13 +105,6 @@ class _GraphMl:
         if not (value := attributes.get(key)):
             raise self._builder.error(line, f"<{tag}> has no {key}", "Export the file again.")
         return value
-
-    def _number(self, words: str, line: int) -> float:
-        try:
-            return float(words)
-        except ValueError:
-            problem = f"the weight {words[:40]!r} is not a number"
-            raise self._builder.error(line, problem, "Correct the line.") from None
 
 
 def read_node_link(document: JsonDocument) -> Graph:

@@ -7,27 +7,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from json import scanner
 from json.decoder import JSONObject  # type: ignore[attr-defined]  # the library's own parser of one object
-from typing import Any
+from typing import Any, TypeGuard
 
 from hybridloop.errors import ProblemError
 
 
 def read_json_object(text: str, source: str) -> dict[str, Any]:
     """Parse a text that is one JSON object. Raises ProblemError for duplicate names and numbers that are not finite."""
-
-    def unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        members: dict[str, Any] = {}
-        for name, value in pairs:
-            if name in members:
-                line = find_line(text, json.dumps(name), occurrence=2)
-                raise ProblemError(source, line, f"{name!r} is given twice", "Give each name once.")
-            members[name] = value
-        return members
 
     def finite_number(word: str) -> float:
         value = float(word)
@@ -36,18 +26,10 @@ def read_json_object(text: str, source: str) -> dict[str, Any]:
             raise ProblemError(source, line, f"{word} is not a finite number", "Give finite numbers.")
         return value
 
-    try:
-        value = json.loads(
-            text, object_pairs_hook=unique_members, parse_constant=finite_number, parse_float=finite_number
-        )
-    except json.JSONDecodeError as error:
-        raise ProblemError(source, error.lineno, f"this is not JSON: {error.msg}", "Correct the text there.") from error
-    except RecursionError as error:
-        raise ProblemError(source, None, "the JSON is nested too deeply", "Give one object with flat lists.") from error
-    except ProblemError:
-        raise
-    except ValueError as error:  # an integer with more digits than Python parses
-        raise ProblemError(source, None, "a number has too many digits", "Give numbers as decimals.") from error
+    decoder = json.JSONDecoder(
+        object_pairs_hook=_unique_members(source, text), parse_constant=finite_number, parse_float=finite_number
+    )
+    value = _parse(decoder, text, source)
     if not isinstance(value, dict):
         raise ProblemError(source, 1, "the text is not a JSON object", "Give one object: { … }.")
     return value
@@ -63,7 +45,7 @@ def find_line(text: str, words: str, *, occurrence: int = 1) -> int | None:
     return text.count("\n", 0, position) + 1
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Return whether the value is a JSON number, not true or false, that a finite float can hold."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
@@ -91,20 +73,18 @@ class JsonDocument:
     _starts: dict[int, int]
 
     def line_of(self, value: Any) -> int | None:
-        """Return the line on which an object of the document begins; None for other values."""
         start = self._starts.get(id(value))
         return None if start is None else self._text.count("\n", 0, start) + 1
 
     def error(self, value: Any, problem: str, remedy: str) -> ProblemError:
-        """Return the error for an object of the document, with its line."""
         return ProblemError(self.source, self.line_of(value), problem, remedy)
 
 
 class _Decoder(json.JSONDecoder):
     """The standard library's pure-Python decoder, extended to record the position of each object."""
 
-    def __init__(self) -> None:
-        super().__init__(object_pairs_hook=_unique_members)
+    def __init__(self, source: str) -> None:
+        super().__init__(object_pairs_hook=_unique_members(source))
         self.starts: dict[int, int] = {}
         self.parse_object = self._object
         self.scan_once = scanner.py_make_scanner(self)  # type: ignore[attr-defined]
@@ -115,23 +95,36 @@ class _Decoder(json.JSONDecoder):
         return value, end
 
 
-def _unique_members(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        names = Counter(name for name, _ in pairs)
-        duplicate = next(name for name, count in names.items() if count > 1)
-        raise ValueError(f"the key {duplicate!r} is given twice in one object")
-    return members
+def _unique_members(source: str, text: str = "") -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
+    """Return a decoder's hook that refuses duplicate names, with the second one's line in the text of one object."""
+
+    def unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in members:
+                line = find_line(text, json.dumps(name), occurrence=2)
+                raise ProblemError(source, line, f"{name!r} is given twice", "Give each name once in an object.")
+            members[name] = value
+        return members
+
+    return unique_members
 
 
 def read_json_document(text: str, source: str) -> JsonDocument:
     """Parse a JSON text, with NaN and Infinity allowed. Raises ProblemError with the line of invalid JSON."""
-    decoder = _Decoder()
+    decoder = _Decoder(source)
+    return JsonDocument(source, _parse(decoder, text, source), text, decoder.starts)
+
+
+def _parse(decoder: json.JSONDecoder, text: str, source: str) -> Any:
+    """Return the value of a JSON text. Raises ProblemError with the line of invalid JSON."""
     try:
-        return JsonDocument(source, decoder.decode(text), text, decoder.starts)
+        return decoder.decode(text)
     except json.JSONDecodeError as error:
-        raise ProblemError(source, error.lineno, f"this is not JSON: {error.msg}", "Correct the line.") from error
-    except RecursionError:
-        raise ProblemError(source, None, "the JSON is nested too deeply", "Give a flat document.") from None
-    except ValueError as error:  # a duplicate key, or a number with thousands of digits
-        raise ProblemError(source, None, str(error)[:200], "Correct the document.") from error
+        raise ProblemError(source, error.lineno, f"this is not JSON: {error.msg}", "Correct the text there.") from error
+    except RecursionError as error:
+        raise ProblemError(source, None, "the JSON is nested too deeply", "Give one object with flat lists.") from error
+    except ProblemError:
+        raise
+    except ValueError as error:  # an integer with more digits than Python parses
+        raise ProblemError(source, None, "a number has too many digits", "Give numbers as decimals.") from error

@@ -64,13 +64,10 @@ class _Properties:
         norb = _whole_number(properties, "calcinfo_nmo", source)
         if not 1 <= norb <= MAX_ORBITALS:
             raise ProblemError(source, None, f"calcinfo_nmo is {norb}", f"Give 1 to {MAX_ORBITALS} orbitals.")
-        electrons = (
-            _whole_number(properties, "calcinfo_nalpha", source),
-            _whole_number(properties, "calcinfo_nbeta", source),
-        )
+        alpha, beta = (_whole_number(properties, f"calcinfo_n{spin}", source) for spin in ("alpha", "beta"))
         energy = "scf_total_energy" if properties.get("scf_total_energy") is not None else "return_energy"
         repulsion = _number(properties, "nuclear_repulsion_energy", source)
-        return cls(norb, electrons, repulsion, _number(properties, energy, source))
+        return cls(norb, (alpha, beta), repulsion, _number(properties, energy, source))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +127,8 @@ class _Arrays:
         if value is None:
             return None
         if not isinstance(value, list) or not all(map(is_number, value)):
-            raise ProblemError(
-                self.source, None, f"{name} is not a flat list of finite numbers", "Export the result again."
-            )
+            problem = f"{name} is not a flat list of finite numbers"
+            raise ProblemError(self.source, None, problem, "Export the result again.")
         return np.array(value, float)
 
     def _reshape(self, values: NDArray[np.float64], shape: tuple[int, ...], name: str) -> NDArray[np.float64]:
@@ -164,7 +160,7 @@ def _number(properties: Mapping[str, Any], name: str, source: str) -> float:
     value = properties.get(name)
     if not is_number(value):
         raise ProblemError(source, None, f"properties.{name} is not a finite number", "Export the result with it.")
-    return float(value)  # type: ignore[arg-type]  # is_number has checked it
+    return float(value)
 
 
 def _whole_number(properties: Mapping[str, Any], name: str, source: str) -> int:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.estimation.estimates import Estimate
-from hybridloop.algorithms.estimation.evaluation import Evaluation
+from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation
 from hybridloop.algorithms.mitigation.readout import (
     CALIBRATION_JOBS,
     Symmetry,
@@ -35,9 +34,8 @@ class Mitigation:
     def __post_init__(self) -> None:
         if self.readout_shots < 0:
             problem = f"{self.readout_shots} shots are below 0"
-            raise InputError(
-                "readout_shots", problem, "Give 1 or more for each circuit, or 0 for no readout mitigation."
-            )
+            remedy = "Give 1 or more for each circuit, or 0 for no readout mitigation."
+            raise InputError("readout_shots", problem, remedy)
 
     @property
     def calibration_circuits(self) -> int:

@@ -15,11 +15,9 @@ from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import PauliList
 
-from hybridloop.algorithms.estimation.estimates import Estimate, GroupStatistics, rounding_bound
-from hybridloop.algorithms.estimation.evaluation import Evaluation
+from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, GroupStatistics, rounding_bound
 from hybridloop.algorithms.estimation.observable import MeasurementGroup
-from hybridloop.algorithms.problems.electronic import ElectronicProblem
-from hybridloop.algorithms.problems.fermions import FermionMapping
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping
 from hybridloop.algorithms.rounds import Counts, FailedPoint, RunRound, UnusablePoint
 from hybridloop.errors import InputError, JobFailed
 
@@ -48,9 +46,8 @@ class ReadoutErrors:
                 f"qubit {qubit} is read as 1 with probability {self.zero_as_one[qubit]:.3g} when it is 0, "
                 f"and as 0 with {self.one_as_zero[qubit]:.3g} when it is 1"
             )
-            raise InputError(
-                "mitigation", problem, "Such a readout cannot be inverted: leave readout out of the mitigation."
-            )
+            remedy = "Such a readout cannot be inverted: leave readout out of the mitigation."
+            raise InputError("mitigation", problem, remedy)
 
     @property
     def z_values(self) -> NDArray[np.float64]:
@@ -104,11 +101,9 @@ def _calibration_circuit(num_qubits: int, bit: int) -> QuantumCircuit:
 def _rates(counts: Counts | FailedPoint) -> NDArray[np.float64]:
     """Return the fraction of shots in which each bit was 1: (bits,)."""
     if isinstance(counts, FailedPoint):
-        raise JobFailed(
-            f"a calibration job of the readout mitigation failed ({counts.reason})",
-            "Nothing else has been measured yet.",
-            "Run again, or leave readout out of the mitigation.",
-        )
+        problem = f"a calibration job of the readout mitigation failed ({counts.reason})"
+        consequence = "Nothing else has been measured yet."
+        raise JobFailed(problem, consequence, "Run again, or leave readout out of the mitigation.")
     return counts.counts @ counts.bits / counts.shots
 
 
@@ -246,8 +241,7 @@ def _statistics(
 
 def _values(polynomial: _ZPolynomial, counts: Counts, errors: ReadoutErrors | None) -> NDArray[np.float64]:
     """Return the polynomial's value in each distinct outcome: (k,)."""
-    values: NDArray[np.float64] = _terms(polynomial, counts, errors) @ polynomial.coefficients
-    return values
+    return _terms(polynomial, counts, errors) @ polynomial.coefficients
 
 
 def _terms(polynomial: _ZPolynomial, counts: Counts, errors: ReadoutErrors | None) -> NDArray[np.float64]:

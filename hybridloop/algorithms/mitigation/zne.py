@@ -11,8 +11,7 @@ import numpy as np
 from qiskit import QuantumCircuit
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.estimation.estimates import Estimate, GroupStatistics
-from hybridloop.algorithms.estimation.evaluation import Evaluation
+from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, GroupStatistics
 from hybridloop.algorithms.estimation.observable import Observable
 from hybridloop.errors import InputError
 

@@ -1,6 +1,6 @@
 """Ask-and-tell interface of all optimizers: they ask for points and are told estimates; they never measure.
 
-With the convergence criterion, the checks of settings, and the state as JSON that they share.
+With what they share: the convergence criterion, checks of settings, their state as JSON, and the state of fits.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from itertools import repeat
 from types import UnionType
 from typing import Any, ClassVar, Protocol, Self, cast, get_args, get_origin, get_type_hints, runtime_checkable
@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Protocol, Self, cast, get_args, get_origin, ge
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.circuits.ansatz import Frequencies
+from hybridloop.algorithms.circuits.ansatz import Frequencies, validate_initial_point
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.rounds import FailedPoint
 from hybridloop.errors import InputError, JobFailed
@@ -59,30 +59,24 @@ class Optimizer(Protocol):
 
     def ask(self) -> NDArray[np.float64]:
         """Return all points of the next round, shape (k, n) in radians; k = 0 once `stop` is set."""
-        ...
 
     def tell(self, points: NDArray[np.float64], estimates: Sequence[Estimate | FailedPoint]) -> None:
         """Process a round's results: the points as recorded when they were measured, and an estimate for each."""
-        ...
 
     @property
     def current(self) -> PointEstimate | None:
         """Estimate of the last round; None before the first."""
-        ...
 
     @property
     def best(self) -> PointEstimate | None:
         """Point to return now; its value is biased, as it was selected for being low, and is not the final result."""
-        ...
 
     @property
     def stop(self) -> Stop | None:
         """Reason to stop; None while the search runs."""
-        ...
 
     def state(self) -> dict[str, JSON]:
         """Complete state of the search, JSON-serializable."""
-        ...
 
 
 @runtime_checkable
@@ -94,11 +88,9 @@ class OverlapOptimizer(Protocol):
 
     def ask_overlaps(self) -> NDArray[np.float64]:
         """Return the pairs of points (a, b) whose overlaps the next round measures, shape (m, 2, n); m = 0 for none."""
-        ...
 
     def tell_overlaps(self, pairs: NDArray[np.float64], overlaps: Sequence[Estimate | FailedPoint]) -> None:
         """Process a round's overlaps: the pairs as recorded when they were measured, and an estimate for each."""
-        ...
 
 
 def validate_frequencies(frequencies: tuple[Frequencies, ...], angles: int) -> tuple[Frequencies, ...]:
@@ -125,11 +117,8 @@ def stop_without_angles(start: NDArray[np.float64]) -> Stop | None:
 def missing_points_error(optimizer: str, estimates: Sequence[Estimate | FailedPoint]) -> JobFailed:
     """Create the error of an optimizer that can't continue without the failed points of a round."""
     failed = [estimate for estimate in estimates if isinstance(estimate, FailedPoint)]
-    return JobFailed(
-        f"{len(failed)} point(s) of a round failed ({failed[0].reason})",
-        f"{optimizer} can't continue without them; earlier rounds are kept.",
-        "Run again.",
-    )
+    problem = f"{len(failed)} point(s) of a round failed ({failed[0].reason})"
+    return JobFailed(problem, f"{optimizer} can't continue without them; earlier rounds are kept.", "Run again.")
 
 
 def count_repeat(repeats: int, optimizer: str, estimates: Sequence[Estimate | FailedPoint]) -> int:
@@ -225,9 +214,8 @@ def _to_json(value: Any) -> JSON:
     if isinstance(value, np.ndarray):
         return cast("JSON", value.tolist())
     if is_dataclass(value):
-        return {
-            field.name.lstrip("_"): _to_json(getattr(value, field.name)) for field in fields(value) if field.compare
-        }
+        names = [field.name for field in fields(value) if field.compare]
+        return {name.lstrip("_"): _to_json(getattr(value, name)) for name in names}
     return [_to_json(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
@@ -251,3 +239,48 @@ def _from_json(kind: Any, value: Any) -> Any:
             setattr(restored, name, entry)
         return restored
     return kind(value) if isinstance(kind, enum.EnumType) else value
+
+
+@dataclass(slots=True)
+class FitOptimizer(DataclassState):
+    """Optimizer state: the present point, the energy's frequencies in each angle, and the repeats of failed points.
+
+    Each step moves to the minimum of a fit, `current`.
+    """
+
+    can_skip: ClassVar[bool] = True
+
+    point: NDArray[np.float64]
+    frequencies: tuple[Frequencies, ...]
+    _again: list[int] = field(default_factory=list, init=False)  # indices of this round's failed points
+    _repeats: int = field(default=0, init=False)
+    current: PointEstimate | None = field(default=None, init=False)
+    stop: Stop | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.point = validate_initial_point(self.point)
+        self.frequencies = validate_frequencies(self.frequencies, len(self.point))
+        self.stop = stop_without_angles(self.point)
+
+    @property
+    def best(self) -> PointEstimate | None:
+        """Minimum of the last fit, which includes the results of earlier fits or starts from them."""
+        return self.current
+
+    def _repeat(self, optimizer: str, estimates: Sequence[Estimate | FailedPoint]) -> None:
+        """Repeat the failed points in the next round. Raises JobFailed for too many rounds in a row."""
+        self._repeats = count_repeat(self._repeats, optimizer, estimates)
+        indices = self._again or range(len(estimates))
+        self._again = [
+            index for index, estimate in zip(indices, estimates, strict=True) if isinstance(estimate, FailedPoint)
+        ]
+
+
+@dataclass(slots=True)
+class PooledFitOptimizer(FitOptimizer):
+    """Optimizer that fits a model to the energies of all its rounds and stops by the model's forecast."""
+
+    termination: Termination
+    _rounds: int = field(default=0, init=False)
+    _data: list[tuple[NDArray[np.float64], float, float]] = field(default_factory=list, init=False)
+    _forecasts: list[ConvergenceForecast] = field(default_factory=list, init=False)

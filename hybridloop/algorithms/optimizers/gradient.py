@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from hybridloop.algorithms.circuits.ansatz import Frequencies
 from hybridloop.algorithms.estimation.estimates import Estimate
-from hybridloop.algorithms.optimizers.base import ConvergenceForecast, PointEstimate, Termination
-from hybridloop.algorithms.optimizers.pooled import PooledFitOptimizer
+from hybridloop.algorithms.optimizers.base import ConvergenceForecast, PointEstimate, PooledFitOptimizer, Termination
 from hybridloop.algorithms.optimizers.trigonometric_model import MAX_CONDITION, VARIANCE_FLOOR
 from hybridloop.algorithms.rounds import FailedPoint
 
 MAX_STEP_RAD = 0.5  # largest change of an angle in a step
 NEAR_RAD = 0.8  # data further away in any angle get little weight: the model is of second order
 CROSS_CURVATURE_PRIOR = 0.1  # expected curvature between two angles, relative to the mean one along an angle
+# hartree: half of chemical accuracy, as the last step is still taken
+DEFAULT_TERMINATION = Termination(tolerance=0.8e-3)
 MIN_RELATIVE_CURVATURE = 0.15  # floor of all curvatures, relative to the same mean: smaller or negative ones are noise
 
 
@@ -124,10 +125,6 @@ def _root_weights(variances: NDArray[np.float64], offsets: NDArray[np.float64]) 
     distance_factor = 1.0 + (np.abs(offsets).max(axis=1) / NEAR_RAD) ** 6
     weights: NDArray[np.float64] = 1.0 / np.sqrt(floored * distance_factor)
     return weights
-
-
-# hartree: half of chemical accuracy, as the last step is still taken
-DEFAULT_TERMINATION = Termination(tolerance=0.8e-3)
 
 
 @dataclass(slots=True)

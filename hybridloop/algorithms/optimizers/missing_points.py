@@ -29,9 +29,8 @@ class Penalize:
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.value):
-            raise InputError(
-                "penalty", f"{self.value} is not finite", "Give a value above all values that the search can reach."
-            )
+            problem = f"{self.value} is not finite"
+            raise InputError("penalty", problem, "Give a value above all values that the search can reach.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +66,9 @@ def apply_missing_point_policy(
     if not failed or isinstance(on_lost, Skip):
         return list(estimates)
     if isinstance(on_lost, Fail):
-        raise JobFailed(
-            f"{len(failed)} of {len(estimates)} point(s) of a round failed ({failed[0].reason})",
-            "The search ends there; earlier rounds are kept.",
-            "Run again; or set on_lost_job to penalize (give failed points a value) or skip (leave them out).",
-        )
+        problem = f"{len(failed)} of {len(estimates)} point(s) of a round failed ({failed[0].reason})"
+        remedy = "Run again; or set on_lost_job to penalize (give failed points a value) or skip (leave them out)."
+        raise JobFailed(problem, "The search ends there; earlier rounds are kept.", remedy)
     variances = [estimate.variance for estimate in estimates if isinstance(estimate, Estimate)]
     penalty = Estimate(on_lost.value, fmean(variances) if variances else 0.0, shots=0)
     return [penalty if isinstance(estimate, FailedPoint) else estimate for estimate in estimates]

@@ -11,8 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridloop.algorithms.estimation.estimates import Estimate
-from hybridloop.algorithms.optimizers.base import ConvergenceForecast, PointEstimate, Termination, count_repeat
-from hybridloop.algorithms.optimizers.pooled import PooledFitOptimizer
+from hybridloop.algorithms.optimizers.base import (
+    ConvergenceForecast,
+    PointEstimate,
+    PooledFitOptimizer,
+    Termination,
+    count_repeat,
+)
 from hybridloop.algorithms.optimizers.trigonometric_model import TrigonometricProcess, sample_offsets
 from hybridloop.algorithms.rounds import FailedPoint
 

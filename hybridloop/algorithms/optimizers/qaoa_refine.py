@@ -76,7 +76,6 @@ class QuadraticRefinement(DataclassState):
 
     @property
     def best(self) -> PointEstimate | None:
-        """Centre, with its value as last measured."""
         return self.current
 
     def _fit(self, points: NDArray[np.float64], estimates: Sequence[Estimate]) -> None:

@@ -11,15 +11,15 @@ from hybridloop.algorithms.optimizers import gradient, pairwise_fit, spsa
 from hybridloop.algorithms.optimizers.base import Optimizer, Termination
 from hybridloop.algorithms.optimizers.gradient import ParallelGradient
 from hybridloop.algorithms.optimizers.pairwise_fit import PairwiseFit
-from hybridloop.algorithms.optimizers.qn_spsa import QnSpsa
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.optimizers.scipy import ScipyMethod, ScipyOptimizer, min_evaluations
-from hybridloop.algorithms.optimizers.spsa import Spsa
+from hybridloop.algorithms.optimizers.spsa import QnSpsa, Spsa
 from hybridloop.errors import InputError
 
 TERMINATION_SETTINGS = ("tolerance", "patience", "gradient_norm")  # settings that an optimizer may support
 _MEMBERS = ("can_skip", "ask", "tell", "current", "best", "stop", "state")  # of `Optimizer`
 _ROTOSOLVE_TOLERANCE = 2e-4  # hartree
+MAX_ANGLES_IN_PAIRS = 8  # with more, the process has too many dimensions to be certain anywhere
 _MAX_SPSA_STEP_RAD = 0.6  # longer steps in random directions overshoot
 
 
@@ -141,9 +141,6 @@ OPTIMIZERS: Mapping[str, OptimizerSpec] = {
     "powell": OptimizerSpec(_scipy(ScipyMethod.POWELL), does="line searches along conjugate directions"),
     "l-bfgs-b": OptimizerSpec(_scipy(ScipyMethod.L_BFGS_B), _GRADIENT_NORM, "quasi-Newton steps by parameter shifts"),
 }
-
-
-MAX_ANGLES_IN_PAIRS = 8  # with more, the process has too many dimensions to be certain anywhere
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridloop.algorithms.estimation.estimates import Estimate
-from hybridloop.algorithms.optimizers.base import PointEstimate, Stop, check_at_least_one, check_positive
-from hybridloop.algorithms.optimizers.pooled import FitOptimizer
+from hybridloop.algorithms.optimizers.base import FitOptimizer, PointEstimate, Stop, check_at_least_one, check_positive
 from hybridloop.algorithms.optimizers.trigonometric_model import TrigonometricFit, fit_trigonometric, sample_offsets
 from hybridloop.algorithms.rounds import FailedPoint
 

@@ -35,17 +35,8 @@ from hybridloop.algorithms.optimizers.trigonometric_model import fit_trigonometr
 from hybridloop.algorithms.rounds import FailedPoint
 from hybridloop.errors import InputError, ReplayDiverged
 
+SAME_POINT_RAD = 1e-9  # a requested point further away from its record is another search's
 ObjectiveValue = float | tuple[float, NDArray[np.float64]]  # with the gradient (n,) where the method uses one
-
-
-@dataclass(frozen=True, slots=True)
-class MinimizeArguments:
-    """Arguments of `scipy.optimize.minimize`, apart from the objective."""
-
-    method: str
-    start: NDArray[np.float64]
-    options: Mapping[str, Any]
-    uses_gradient: bool
 
 
 class _Abandoned(Exception):
@@ -59,7 +50,7 @@ class ScipyThread:
     only to the two queues; it ends with the search, or when this object is deleted.
     """
 
-    def __init__(self, arguments: MinimizeArguments) -> None:
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
         self.pid = os.getpid()
         self.evaluations = 0
         self._requests: SimpleQueue[NDArray[np.float64] | Stop | BaseException] = SimpleQueue()
@@ -67,7 +58,7 @@ class ScipyThread:
         # not at exit: a thread that wakes during the interpreter's shutdown crashes
         weakref.finalize(self, self._values.put, None).atexit = False
         thread_arguments = (arguments, self._requests, self._values)
-        threading.Thread(target=_minimize, args=thread_arguments, name=arguments.method.lower(), daemon=True).start()
+        threading.Thread(target=_minimize, args=thread_arguments, name=arguments["method"].lower(), daemon=True).start()
         self.request = self._next_request()
 
     def answer(self, value: ObjectiveValue) -> None:
@@ -88,7 +79,7 @@ class ScipyThread:
 
 
 def _minimize(
-    arguments: MinimizeArguments,
+    arguments: Mapping[str, Any],
     requests: SimpleQueue[NDArray[np.float64] | Stop | BaseException],
     values: SimpleQueue[ObjectiveValue | None],
 ) -> None:
@@ -101,20 +92,15 @@ def _minimize(
             raise _Abandoned
         return value
 
-    jac = arguments.uses_gradient or None
-    options: dict[str, Any] = {"method": arguments.method, "jac": jac, "options": arguments.options}
     try:
-        result = minimize(objective, arguments.start, **options)
+        result = minimize(objective, **arguments)
     except _Abandoned:
         return
     except BaseException as error:  # raised again in `_next_request`
         requests.put(error)
         return
-    reason = f"{arguments.method} ended: {str(result.message).strip().rstrip('.')}"
+    reason = f"{arguments['method']} ended: {str(result.message).strip().rstrip('.')}"
     requests.put(Stop(converged=bool(result.success), reason=reason))
-
-
-SAME_POINT_RAD = 1e-9  # a requested point further away from its record is another search's
 
 
 class ScipyMethod(enum.StrEnum):
@@ -184,12 +170,10 @@ class ScipyOptimizer(DataclassState):
 
     @property
     def current(self) -> PointEstimate | None:
-        """Point measured last."""
         return self._point_estimate(len(self._points) - 1) if self._points else None
 
     @property
     def best(self) -> PointEstimate | None:
-        """Point with the lowest measured energy."""
         if not self._points:
             return None
         return self._point_estimate(min(range(len(self._points)), key=lambda index: self._estimates[index][0]))
@@ -240,7 +224,8 @@ class ScipyOptimizer(DataclassState):
         value = self._estimates[index][0]
         return (value, np.array(self._gradients[index], float)) if self._gradients else value
 
-    def _minimize_arguments(self) -> MinimizeArguments:
+    def _minimize_arguments(self) -> dict[str, Any]:
+        """Return the arguments of `scipy.optimize.minimize`, apart from the objective."""
         step, last, most = self.step_rad, self.tolerance_rad, self.max_evaluations
         axes = step * np.eye(len(self.initial_point))
         options: dict[ScipyMethod, dict[str, Any]] = {
@@ -256,8 +241,8 @@ class ScipyOptimizer(DataclassState):
             ScipyMethod.POWELL: {"direc": axes, "xtol": last, "maxfev": most},
             ScipyMethod.L_BFGS_B: {"gtol": last, "maxfun": most, "maxiter": most},
         }
-        uses_gradient = self.method is ScipyMethod.L_BFGS_B
-        return MinimizeArguments(str(self.method).upper(), self.initial_point, options[self.method], uses_gradient)
+        method, jac = str(self.method).upper(), self.method is ScipyMethod.L_BFGS_B or None
+        return {"method": method, "x0": self.initial_point, "jac": jac, "options": options[self.method]}
 
     def _shifts(self) -> list[NDArray[np.float64]]:
         if self.method is not ScipyMethod.L_BFGS_B:

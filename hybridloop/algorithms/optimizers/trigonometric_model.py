@@ -17,6 +17,10 @@ from hybridloop.algorithms.circuits.ansatz import Frequencies
 VARIANCE_FLOOR = 0.1  # of the mean: a point's variance is an estimate too, and must not dominate the weights
 MAX_CONDITION = 1e8  # condition number above which a fit counts as undetermined
 GRID = 64  # points per period of the highest frequency in the search for minima
+SMOOTHNESS = 2.0  # γ, weight of an angle's constant relative to that of a wave
+JITTER = 1e-9  # of the signal's variance: repeated points make rows that are equal apart from noise
+CONFIDENCE_SIGMAS = 1.5  # standard errors of the upper confidence bound that is minimized
+MIN_CURVATURE = 0.02  # hartree per square radian: a floor for curvatures
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,8 +102,7 @@ def sample_offsets(frequencies: Frequencies) -> NDArray[np.float64]:
     """
     divisor = math.gcd(*frequencies)
     count = 2 * max(frequencies) // divisor + 1
-    offsets: NDArray[np.float64] = np.arange(count, dtype=np.float64) * (2.0 * math.pi / divisor / count)
-    return offsets
+    return np.arange(count, dtype=np.float64) * (2.0 * math.pi / divisor / count)
 
 
 def fit_trigonometric(
@@ -134,14 +137,7 @@ def _features(
     for frequency in frequencies:
         phase = frequency * t + derivative * math.pi / 2
         columns += [frequency**derivative * np.cos(phase), frequency**derivative * np.sin(phase)]
-    features: NDArray[np.float64] = np.stack(columns, axis=-1)
-    return features
-
-
-SMOOTHNESS = 2.0  # γ, weight of an angle's constant relative to that of a wave
-JITTER = 1e-9  # of the signal's variance: repeated points make rows that are equal apart from noise
-CONFIDENCE_SIGMAS = 1.5  # standard errors of the upper confidence bound that is minimized
-MIN_CURVATURE = 0.02  # hartree per square radian: a floor for curvatures
+    return np.stack(columns, axis=-1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -188,8 +184,7 @@ class TrigonometricProcess:
 
     def gradient(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
         """Expected slope along each angle (n,)."""
-        slope: NDArray[np.float64] = self._slopes(point) @ self.weights
-        return slope
+        return self._slopes(point) @ self.weights
 
     def minimum(self, starts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
         """Minimum of the upper confidence bound, by BFGS from several starts.
@@ -207,8 +202,7 @@ class TrigonometricProcess:
             return value, slopes @ self.weights - CONFIDENCE_SIGMAS * (slopes @ solved) / error
 
         results = [minimize(upper_bound, start, jac=True, method="BFGS") for start in starts]
-        point: NDArray[np.float64] = min(results, key=lambda result: float(result.fun)).x
-        return point
+        return min(results, key=lambda result: float(result.fun)).x
 
     def noise_cost(self, point: NDArray[np.float64]) -> float:
         """Mean excess energy of a minimum at the point, due to uncertain slopes: Σ var(slope) / (2 curvature)."""
@@ -222,8 +216,7 @@ class TrigonometricProcess:
         step, axes = 1e-4, np.eye(len(point))
         rows = [self.gradient(point + step * axis) - self.gradient(point - step * axis) for axis in axes]
         hessian = np.array(rows) / (2.0 * step)
-        symmetric: NDArray[np.float64] = (hessian + hessian.T) / 2.0
-        return symmetric
+        return (hessian + hessian.T) / 2.0
 
     def _covariances(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
         """Prior covariances of the energy at a point with each measured energy, shape (k,)."""

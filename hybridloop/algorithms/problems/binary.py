@@ -75,7 +75,6 @@ class BinaryProblem:
 
     @property
     def num_variables(self) -> int:
-        """The number of binary variables; each takes one qubit."""
         return self.objective.num_variables
 
     @property

@@ -1,21 +1,199 @@
-"""Electronic structure problem: a molecule's Hamiltonian on qubits, with its reference determinant and symmetries."""
+"""Electronic structure problem: a molecule's Hamiltonian on qubits, with its reference determinant and symmetries.
+
+Fermion-to-qubit mappings: Jordan-Wigner, and parity mapping with its two conserved qubits removed.
+"""
 
 from __future__ import annotations
 
+import enum
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from qiskit.quantum_info import SparsePauliOp
+import numpy as np
+from qiskit.quantum_info import PauliList, SparsePauliOp
 
-from hybridloop.algorithms.problems.fermions import (
-    Encoding,
-    FermionMapping,
-    SymplecticOperator,
-    hamiltonian_terms,
-    multiply,
-    to_pauli_sum,
-)
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.errors import InputError
+
+NEGLIGIBLE = 1e-12  # hartree: rounding of the integrals; a term below it would cost circuits and change nothing
+
+# A real linear combination of operators X^x Z^z (Z acts first) as {(x, z): coefficient}; bit i of a mask is qubit i.
+# The product of two terms is (-1)^|z1 & x2| X^(x1^x2) Z^(z1^z2), so coefficients stay real.
+SymplecticOperator = Mapping[tuple[int, int], float]
+
+
+class FermionMapping(enum.StrEnum):
+    """A fermion-to-qubit mapping. Spin orbitals are ordered: all alpha, then all beta, each by ascending index."""
+
+    JORDAN_WIGNER = "jordan-wigner"
+    PARITY = "parity"  # two qubits fewer: the parities of the alpha electrons and of all electrons are known
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """A fermion-to-qubit mapping for a number of orbitals and of (alpha, beta) electrons."""
+
+    mapping: FermionMapping
+    norb: int
+    electrons: tuple[int, int]
+
+    @property
+    def num_qubits(self) -> int:
+        """The number of qubits: 2 norb, or 2 norb − 2 under parity mapping."""
+        return 2 * self.norb - 2 * (self.mapping is FermionMapping.PARITY)
+
+    def basis_state(self, occupation: int) -> int:
+        """Return the computational basis state (bit i is qubit i) of a determinant (bit i is spin orbital i).
+
+        Under parity mapping, qubit i holds the parity of spin orbitals 0..i (Seeley, Richard and Love, J. Chem. Phys.
+        137 (2012) 224109); qubits norb - 1 and 2 norb - 1 are removed.
+        """
+        if self.mapping is FermionMapping.JORDAN_WIGNER:
+            return occupation
+        return self._remove_parity_qubits(_prefix_parities(occupation, 2 * self.norb))
+
+    def encode(self, operator: SymplecticOperator) -> dict[tuple[int, int], float]:
+        """Return a Jordan-Wigner operator in this encoding.
+
+        The parity mapping is a linear map A of occupations over GF(2), so X^x Z^z becomes X^(Ax) Z^(A^-T z) exactly.
+        Raises ValueError if the operator changes one of the two removed parities.
+        """
+        if self.mapping is FermionMapping.JORDAN_WIGNER:
+            return dict(operator)
+        alpha, total = 1 << (self.norb - 1), 1 << (2 * self.norb - 1)
+        odd = (alpha if self.electrons[0] % 2 else 0) | (total if sum(self.electrons) % 2 else 0)
+        encoded: defaultdict[tuple[int, int], float] = defaultdict(float)
+        for (x, z), coefficient in operator.items():
+            flips, phases = _prefix_parities(x, 2 * self.norb), z ^ (z >> 1)
+            if flips & (alpha | total):
+                raise ValueError("the operator does not conserve the two parities that parity mapping removes")
+            sign = -1.0 if (phases & odd).bit_count() % 2 else 1.0
+            encoded[self._remove_parity_qubits(flips), self._remove_parity_qubits(phases)] += sign * coefficient
+        return dict(encoded)
+
+    def hartree_fock_occupation(self) -> int:
+        """Return the occupied spin orbitals of the Hartree-Fock determinant, as a bit mask."""
+        alpha, beta = ((1 << count) - 1 for count in self.electrons)
+        return alpha | beta << self.norb
+
+    def _remove_parity_qubits(self, mask: int) -> int:
+        low = (1 << (self.norb - 1)) - 1
+        return mask & low | (mask >> 1) & (low << (self.norb - 1))
+
+
+def hamiltonian_terms(molecule: Molecule) -> dict[tuple[int, int], float]:
+    """Return the electronic Hamiltonian in hartree under Jordan-Wigner; its identity term includes the core energy.
+
+    H = core + Σ_pq (h_pq − ½ Σ_r (pr|rq)) E_pq + ½ Σ_pqrs (pq|rs) E_pq E_rs with E_pq = Σ_spin a†_p a_q
+    (Helgaker, Jørgensen and Olsen, Molecular Electronic-Structure Theory, §2.2), summed over unique pairs of orbitals.
+    Terms below `NEGLIGIBLE` are dropped.
+    """
+    norb = molecule.norb
+    one = molecule.one_body - 0.5 * np.einsum("prrq->pq", molecule.two_body)
+    pairs = [(p, q) for p in range(norb) for q in range(p + 1)]
+    excitations = {pair: _symmetrized_excitation(*pair, norb) for pair in pairs}
+    total: defaultdict[tuple[int, int], float] = defaultdict(float, {(0, 0): molecule.core_energy})
+    for left in pairs:
+        _accumulate(total, excitations[left], one[left])
+        inner: defaultdict[tuple[int, int], float] = defaultdict(float)
+        for right in pairs:
+            _accumulate(inner, excitations[right], 0.5 * molecule.two_body[(*left, *right)])
+        _accumulate(total, multiply(excitations[left], inner), 1.0)
+    return {key: value for key, value in total.items() if abs(value) > NEGLIGIBLE}
+
+
+def excitation(annihilated: Iterable[int], created: Iterable[int]) -> dict[tuple[int, int], float]:
+    """Return the excitation generator T − T†, T = a†_c1 a†_c2 … a_a2 a_a1, under Jordan-Wigner; orbitals by index.
+
+    >>> sorted(excitation([0], [1]).items())
+    [((3, 1), -0.5), ((3, 2), 0.5)]
+    """
+    return _subtract_adjoint(_product([_ladder(p, 1.0) for p in created], [_ladder(p, -1.0) for p in annihilated]))
+
+
+def qubit_excitation(annihilated: Iterable[int], created: Iterable[int]) -> dict[tuple[int, int], float]:
+    """Return the qubit excitation T − T†: an excitation without the Jordan-Wigner strings of Z between orbitals.
+
+    It moves the same electrons and takes fewer CX gates. Y. S. Yordanov, V. Armaos, C. H. W. Barnes and D. R. M.
+    Arvidsson-Shukur, Commun. Phys. 4 (2021) 228.
+    """
+    raising, lowering = (
+        [_qubit_ladder(p, sign) for p in orbitals] for orbitals, sign in ((created, 1.0), (annihilated, -1.0))
+    )
+    return _subtract_adjoint(_product(raising, lowering))
+
+
+def _product(
+    raising: Sequence[SymplecticOperator], lowering: Sequence[SymplecticOperator]
+) -> dict[tuple[int, int], float]:
+    """Multiply the raising operators in order, then the lowering operators in reverse order."""
+    product: dict[tuple[int, int], float] = {(0, 0): 1.0}
+    for ladder in (*raising, *reversed(lowering)):
+        product = multiply(product, ladder)
+    return product
+
+
+def _subtract_adjoint(product: SymplecticOperator) -> dict[tuple[int, int], float]:
+    difference: defaultdict[tuple[int, int], float] = defaultdict(float, product)
+    for (x, z), coefficient in product.items():
+        adjoint_sign = -1.0 if (x & z).bit_count() % 2 else 1.0  # (X^x Z^z)† = Z^z X^x
+        difference[x, z] -= adjoint_sign * coefficient
+    return {key: value for key, value in difference.items() if abs(value) > NEGLIGIBLE}
+
+
+def multiply(left: SymplecticOperator, right: SymplecticOperator) -> dict[tuple[int, int], float]:
+    product: defaultdict[tuple[int, int], float] = defaultdict(float)
+    for (x1, z1), c1 in left.items():
+        for (x2, z2), c2 in right.items():
+            product[x1 ^ x2, z1 ^ z2] += -c1 * c2 if (z1 & x2).bit_count() % 2 else c1 * c2
+    return product
+
+
+def to_pauli_sum(operator: SymplecticOperator, num_qubits: int) -> SparsePauliOp:
+    """Return the operator as Qiskit's SparsePauliOp, sorted by label; X^x Z^z = (−i)^|x & z| P."""
+    keys = sorted(key for key, value in operator.items() if abs(value) > NEGLIGIBLE) or [(0, 0)]
+    bits = np.arange(num_qubits)
+    x, z = (
+        np.array([[mask >> int(bit) & 1 for bit in bits] for mask in masks], bool) for masks in zip(*keys, strict=True)
+    )
+    phases = [(-1j) ** ((x_mask & z_mask).bit_count() % 4) for x_mask, z_mask in keys]
+    coefficients = [phase * operator.get(key, 0.0) for phase, key in zip(phases, keys, strict=True)]
+    return SparsePauliOp(PauliList.from_symplectic(z, x), np.array(coefficients)).sort()
+
+
+def _ladder(orbital: int, sign: float) -> dict[tuple[int, int], float]:
+    """Return the ladder operator ½ X_p Z_<p (1 ± Z_p): a† for sign +1, a for −1."""
+    flip = 1 << orbital
+    return {(flip, flip - 1): 0.5, (flip, 2 * flip - 1): 0.5 * sign}
+
+
+def _qubit_ladder(orbital: int, sign: float) -> dict[tuple[int, int], float]:
+    """Return the qubit ladder operator ½ X_p (1 ± Z_p): raising for sign +1, lowering for −1."""
+    flip = 1 << orbital
+    return {(flip, 0): 0.5, (flip, flip): 0.5 * sign}
+
+
+def _symmetrized_excitation(p: int, q: int, norb: int) -> dict[tuple[int, int], float]:
+    """Return E_pq + E_qp, or E_pp if both orbitals are the same, with E_pq = Σ_spin a†_p a_q."""
+    total: defaultdict[tuple[int, int], float] = defaultdict(float)
+    for to, origin in {(p, q), (q, p)}:
+        for offset in (0, norb):
+            _accumulate(total, multiply(_ladder(to + offset, +1.0), _ladder(origin + offset, -1.0)), 1.0)
+    return {key: value for key, value in total.items() if abs(value) > NEGLIGIBLE}
+
+
+def _accumulate(total: defaultdict[tuple[int, int], float], operator: SymplecticOperator, factor: float) -> None:
+    for key, value in operator.items():
+        total[key] += factor * value
+
+
+def _prefix_parities(mask: int, width: int) -> int:
+    """Return the prefix parities of a mask: bit i is the parity of bits 0..i."""
+    for shift in (1 << k for k in range(math.ceil(math.log2(width)) if width > 1 else 0)):
+        mask ^= mask << shift
+    return mask & ((1 << width) - 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,21 +217,17 @@ class ElectronicProblem:
 
     @property
     def number_operator(self) -> SparsePauliOp:
-        """The electron number operator.
-
-        Under parity mapping it is valid for states with the problem's two parities.
-        """
+        """The electron number operator; under parity mapping, for states with the problem's two parities."""
         return self._encode(self._weighted_number_operator(1.0, 1.0))
 
     @property
     def electron_deviation_operator(self) -> SparsePauliOp:
         """The operator (N_α − n_α)² + (N_β − n_β)²: 0 for states with the problem's electrons, else positive."""
-        total: dict[tuple[int, int], float] = {}
+        total: defaultdict[tuple[int, int], float] = defaultdict(float)
         for weights, count in zip(((1.0, 0.0), (0.0, 1.0)), self.molecule.electrons, strict=True):
             deviation = self._weighted_number_operator(*weights)
             deviation[0, 0] -= count
-            for key, value in multiply(deviation, deviation).items():
-                total[key] = total.get(key, 0.0) + value
+            _accumulate(total, multiply(deviation, deviation), 1.0)
         return self._encode(total)
 
     def _weighted_number_operator(self, alpha: float, beta: float) -> dict[tuple[int, int], float]:
@@ -70,10 +244,7 @@ class ElectronicProblem:
 
 
 def electronic_problem(molecule: Molecule, mapping: FermionMapping = FermionMapping.PARITY) -> ElectronicProblem:
-    """Map a molecule to qubits.
-
-    Raises InputError for one orbital under parity mapping, which leaves no qubit.
-    """
+    """Map a molecule to qubits. Raises InputError for one orbital under parity mapping, which leaves no qubit."""
     encoding = Encoding(mapping, molecule.norb, molecule.electrons)
     if encoding.num_qubits == 0:
         problem = f"{molecule.source} has one orbital: parity mapping leaves no qubit"

@@ -11,7 +11,7 @@ from qiskit.quantum_info import SparsePauliOp
 from scipy.sparse import coo_array
 from scipy.sparse.linalg import eigsh
 
-from hybridloop.algorithms.problems.fermions import hamiltonian_terms
+from hybridloop.algorithms.problems.electronic import hamiltonian_terms
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.errors import InputError
 
@@ -59,7 +59,8 @@ def exact_ground_energy(molecule: Molecule) -> float:
     # the lowest eigenvalue, by LAPACK or Lanczos
     if size <= MAX_DENSE_DETERMINANTS:
         return float(np.linalg.eigvalsh(matrix.toarray())[0])
-    return float(eigsh(matrix, k=1, which="SA", v0=_lanczos_start(molecule, states), return_eigenvectors=False)[0])
+    start = np.random.default_rng(molecule.norb).normal(size=size)  # overlaps with every symmetry sector
+    return float(eigsh(matrix, k=1, which="SA", v0=start, return_eigenvectors=False)[0])
 
 
 def lowest_eigenvalues(operator: SparsePauliOp, count: int) -> tuple[float, ...] | None:
@@ -73,7 +74,6 @@ def lowest_eigenvalues(operator: SparsePauliOp, count: int) -> tuple[float, ...]
 
 
 def _count_determinants(molecule: Molecule) -> int:
-    """Count the determinants with the molecule's alpha and beta electrons."""
     return comb(molecule.norb, molecule.electrons[0]) * comb(molecule.norb, molecule.electrons[1])
 
 
@@ -84,8 +84,3 @@ def _determinants(molecule: Molecule) -> NDArray[np.int64]:
         for count in molecule.electrons
     )
     return np.sort(np.array([a | b << molecule.norb for a in alpha for b in beta], np.int64))
-
-
-def _lanczos_start(molecule: Molecule, states: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return a random start vector for Lanczos: it overlaps with every symmetry sector."""
-    return np.random.default_rng(molecule.norb).normal(size=len(states))

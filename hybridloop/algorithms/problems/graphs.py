@@ -59,6 +59,13 @@ class GraphBuilder:
             raise self.error(line, f"there are more than {MAX_EDGES:,} edges", "Give a smaller graph.")
         self.edges[i, j] = (weight, line)
 
+    def parse_weight(self, word: str, line: int) -> float:
+        """Return the weight as a number. Raises ProblemError if it is none."""
+        try:
+            return float(word)
+        except ValueError:
+            raise self.error(line, f"the weight {word[:40]!r} is not a number", "Correct the line.") from None
+
     def build(self) -> Graph:
         """Return the graph. Raises ProblemError if it has no edge with a weight other than 0."""
         if not any(weight for weight, _ in self.edges.values()):
@@ -68,7 +75,6 @@ class GraphBuilder:
         return Graph(tuple(self.nodes), edges, self.source)
 
     def error(self, line: int | None, problem: str, remedy: str) -> ProblemError:
-        """Return the error for a line of the text."""
         return ProblemError(self.source, line, problem, remedy)
 
 
@@ -118,7 +124,7 @@ def read_edge_list(text: str, source: str) -> Graph:
         if numbered and (first not in builder.nodes or second not in builder.nodes):
             problem = f"the edge {first} {second} names a node that is not among the {len(numbered)} of the header"
             raise builder.error(number, problem, f"Number the nodes from 1 to {len(numbered)}.")
-        builder.add_edge(first, second, _weight(builder, number, rest[0]) if rest else 1.0, number)
+        builder.add_edge(first, second, builder.parse_weight(rest[0], number) if rest else 1.0, number)
     return builder.build()
 
 
@@ -136,10 +142,3 @@ def _has_header(rows: list[tuple[int, list[str]]]) -> bool:
 
 def _is_whole_number(word: str) -> bool:
     return word.isascii() and word.isdigit() and len(word) <= 9
-
-
-def _weight(builder: GraphBuilder, number: int, word: str) -> float:
-    try:
-        return float(word)
-    except ValueError:
-        raise builder.error(number, f"the weight {word[:40]!r} is not a number", "Correct the line.") from None

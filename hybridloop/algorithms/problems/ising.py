@@ -13,7 +13,6 @@ from qiskit.quantum_info import SparsePauliOp
 from hybridloop.errors import InputError
 
 MAX_ENUMERATED_VARIABLES = 20  # variables: 2^20 energies take 8 MB and 30 ms
-
 MAX_MAGNITUDE = 1e100  # of a problem's numbers: products of two and sums of thousands stay finite
 MIN_MAGNITUDE = 1e-100  # of a problem's largest coefficient: smaller ones underflow in products
 
@@ -50,7 +49,6 @@ class Ising:
 
     @property
     def num_variables(self) -> int:
-        """The number of spins."""
         return len(self.fields)
 
     @property
@@ -92,11 +90,9 @@ class Ising:
         return energies
 
     def scaled(self, factor: float) -> Ising:
-        """Return this energy multiplied by a factor."""
         return Ising(self.fields * factor, {k: v * factor for k, v in self.couplings.items()}, self.offset * factor)
 
     def plus(self, other: Ising) -> Ising:
-        """Return the sum of this and another energy over the same variables."""
         pairs = dict.fromkeys((*self.couplings, *other.couplings))
         couplings = {pair: self.couplings.get(pair, 0.0) + other.couplings.get(pair, 0.0) for pair in pairs}
         return Ising(self.fields + other.fields, couplings, self.offset + other.offset)

@@ -21,7 +21,6 @@ class PauliProblem:
 
     @property
     def num_qubits(self) -> int:
-        """The number of qubits the operator acts on."""
         return int(self.hamiltonian.num_qubits)
 
     def exact_ground_energy(self) -> float | None:
@@ -30,8 +29,7 @@ class PauliProblem:
             return None
         if self.num_qubits <= MAX_DENSE_QUBITS:
             return float(np.linalg.eigvalsh(self.hamiltonian.to_matrix())[0])
-        start = np.random.default_rng(self.num_qubits).normal(
-            size=2**self.num_qubits
-        )  # overlaps with every symmetry sector
+        # a start that overlaps with every symmetry sector
+        start = np.random.default_rng(self.num_qubits).normal(size=2**self.num_qubits)
         matrix = self.hamiltonian.to_matrix(sparse=True)
         return float(eigsh(matrix, k=1, which="SA", v0=start, return_eigenvectors=False)[0])

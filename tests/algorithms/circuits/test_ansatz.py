@@ -19,8 +19,7 @@ from scipy.optimize import minimize
 from hybridloop.algorithms.circuits.ansatz import Ansatz, Rotations, hardware_efficient
 from hybridloop.algorithms.circuits.uccsd import excitation_ansatz, excitations, uccsd
 from hybridloop.algorithms.optimizers.trigonometric_model import fit_trigonometric, sample_offsets
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
-from hybridloop.algorithms.problems.fermions import FermionMapping
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.errors import InputError
 from tests.algorithms.conftest import annihilator

@@ -23,11 +23,16 @@ from qiskit.quantum_info import (
     random_statevector,
 )
 
-from hybridloop.algorithms.estimation.clifford import Diagonalization, Gate, diagonalize
 from hybridloop.algorithms.estimation.estimates import combine, group_statistics
-from hybridloop.algorithms.estimation.observable import Grouping, MeasurementGroup, observable
-from hybridloop.algorithms.problems.electronic import ElectronicProblem
-from hybridloop.algorithms.problems.fermions import FermionMapping
+from hybridloop.algorithms.estimation.observable import (
+    Diagonalization,
+    Gate,
+    Grouping,
+    MeasurementGroup,
+    diagonalize,
+    observable,
+)
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.errors import InputError
 

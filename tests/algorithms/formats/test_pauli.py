@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridloop.algorithms.formats.pauli import read_pauli_sum
+from hybridloop.algorithms.formats.energies import read_pauli_sum
 from hybridloop.errors import ProblemError
 
 LABELS = st.text("IXYZ", min_size=3, max_size=3)

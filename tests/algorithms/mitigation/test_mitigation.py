@@ -17,8 +17,13 @@ from qiskit.quantum_info import Operator, SparsePauliOp, Statevector, random_sta
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.uccsd import uccsd
-from hybridloop.algorithms.estimation.estimates import Estimate, GroupStatistics, group_statistics
-from hybridloop.algorithms.estimation.evaluation import Evaluation, evaluation
+from hybridloop.algorithms.estimation.estimates import (
+    Estimate,
+    Evaluation,
+    GroupStatistics,
+    evaluation,
+    group_statistics,
+)
 from hybridloop.algorithms.estimation.final import measure_final_estimate
 from hybridloop.algorithms.estimation.observable import Grouping, MeasurementGroup, observable
 from hybridloop.algorithms.mitigation.mitigation import Mitigation
@@ -38,8 +43,7 @@ from hybridloop.algorithms.mitigation.zne import (
 from hybridloop.algorithms.optimizers.missing_points import FAIL, MissingPointPolicy, Penalize
 from hybridloop.algorithms.optimizers.pairwise_fit import PairwiseFit
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
-from hybridloop.algorithms.problems.electronic import ElectronicProblem
-from hybridloop.algorithms.problems.fermions import FermionMapping
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound, UnusablePoint, pub_points
 from hybridloop.algorithms.vqe import VqeResult, vqe
 from hybridloop.errors import InputError, JobFailed

@@ -15,10 +15,9 @@ from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.optimizers.base import Optimizer, OverlapOptimizer
 from hybridloop.algorithms.optimizers.gradient import ParallelGradient
 from hybridloop.algorithms.optimizers.pairwise_fit import PairwiseFit
-from hybridloop.algorithms.optimizers.qn_spsa import QnSpsa
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.optimizers.scipy import ScipyMethod, ScipyOptimizer
-from hybridloop.algorithms.optimizers.spsa import Spsa
+from hybridloop.algorithms.optimizers.spsa import QnSpsa, Spsa
 from hybridloop.algorithms.rounds import FailedPoint
 from hybridloop.errors import InputError, JobFailed
 

@@ -153,8 +153,8 @@ def test_an_error_in_scipy_is_raised_by_ask_and_the_next_ask_continues(
     for each in (whole, hurt):
         tell(each, each.ask(), 0.5)
 
-    def failing(objective: Callable[[NDArray[np.float64]], float], start: NDArray[np.float64], **_: Any) -> None:
-        objective(start)
+    def failing(objective: Callable[[NDArray[np.float64]], float], x0: NDArray[np.float64], **_: Any) -> None:
+        objective(x0)
         raise FloatingPointError("a bad day")
 
     with monkeypatch.context() as patched:

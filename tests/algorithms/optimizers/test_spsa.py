@@ -23,8 +23,7 @@ from hybridloop.algorithms.optimizers.missing_points import (
     check_missing_point_policy,
 )
 from hybridloop.algorithms.optimizers.overlaps import OverlapMeasurement, tell_overlaps
-from hybridloop.algorithms.optimizers.qn_spsa import QnSpsa
-from hybridloop.algorithms.optimizers.spsa import Iterate, Spsa, forecast, random_signs, shift_rad
+from hybridloop.algorithms.optimizers.spsa import Iterate, QnSpsa, Spsa, forecast, random_signs, shift_rad
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound
 from hybridloop.algorithms.vqd import vqd

@@ -12,9 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.problems.electronic import ElectronicProblem, electronic_problem
+from hybridloop.algorithms.problems.electronic import (
+    ElectronicProblem,
+    Encoding,
+    FermionMapping,
+    electronic_problem,
+    excitation,
+    to_pauli_sum,
+)
 from hybridloop.algorithms.problems.exact import exact_ground_energy
-from hybridloop.algorithms.problems.fermions import Encoding, FermionMapping, excitation, to_pauli_sum
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.errors import InputError
 from tests.algorithms.conftest import annihilator

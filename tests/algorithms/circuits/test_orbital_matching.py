@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 from qiskit.quantum_info import Statevector
 
+from hybridloop.algorithms.circuits.initial_point import match_orbitals
 from hybridloop.algorithms.circuits.uccsd import symmetry_allowed_excitations, uccsd
 from hybridloop.algorithms.formats.fcidump import read_fcidump
-from hybridloop.algorithms.orbital_matching import match_orbitals
 from hybridloop.algorithms.problems.electronic import electronic_problem
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.data import load_table
