@@ -41,10 +41,11 @@ FORMER = {
     "sessions.budget": "AMOUNT parse_cost Caps Spending Reservation check_caps without_effect settled Budget",
     "sessions.policy": (
         "FIRST_WAIT_S LONGEST_WAIT_S OnJobFailure OnLostJob OnSessionLost OnTargetDown FailurePolicy wait_before_retry "
-        "target_down_text policy_warnings"
+        "while_away cautions"
     ),
     "sessions.service_clock": "LOOK_S AWAY_S REJOIN_EVERY_S ServiceClock",
     "sessions.session": "OpenSession open_session",
+    "sessions.sorting": "Sorted JOB_ERRORS OWN_ENDINGS TROUBLES transient meaning_of",
     "sessions.workspace": (
         "CONNECTION_VARIABLE LOCAL_SUBSCRIPTION LOCAL_RESOURCE_GROUP LOCAL_WORKSPACE LocalService AzureWorkspace "
         "connect connect_from_environment connection_of identity_of is_local endpoint_of"

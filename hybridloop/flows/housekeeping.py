@@ -27,7 +27,7 @@ from hybridloop.runs.statuses import FINISHED
 from hybridloop.settings import SETTINGS, AutoResume, Duration, WorkspaceName, parse_duration
 from hybridloop.settings.renamed import accept_former_names
 from hybridloop.tasks.orphans import close_orphaned_sessions, is_held, unfinished_jobs
-from hybridloop.tasks.pruning import PruningResult, forget_old
+from hybridloop.tasks.pruning import PruningResult, prune_runs
 from hybridloop.tasks.submission.jobs import TERMINAL
 
 MAX_VAIN_RESUMES = 3  # resumes by housekeeping without a new round
@@ -167,7 +167,7 @@ def find_resumable_task(journal: Journal, workspace: Any) -> list[RunRecord]:
 def prune_task(journal: Journal, workspace: Any, settings: HousekeepingSettings) -> PruningResult:
     """Delete old runs from the journal as the settings say, and return their disk space."""
     now = time.time()
-    done = forget_old(
+    done = prune_runs(
         journal,
         lambda: workspace,
         ended_before=None if settings.forget_after is None else now - settings.forget_after,

@@ -1,4 +1,4 @@
-"""What a run does when something fails: one model, the same words in Python, YAML and on the command line."""
+"""Failure policy of a run, for jobs, sessions and targets; the same words in Python, YAML and on the command line."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _HALF_A_DAY_S = 43_200.0  # the longest queue on record
 
 
 class OnJobFailure(enum.StrEnum):
-    """What the service does with a session in which a job fails."""
+    """Job failure policy of the service: the fate of a session in which a job fails."""
 
     ABORT = "abort"
     CONTINUE = "continue"
 
 
 class OnLostJob(enum.StrEnum):
-    """What becomes of a point whose job gave no counts, all its attempts used."""
+    """Treatment of a point whose job gave no counts in any attempt."""
 
     FAIL = "fail"
     PENALIZE = "penalize"
@@ -30,14 +30,14 @@ class OnLostJob(enum.StrEnum):
 
 
 class OnSessionLost(enum.StrEnum):
-    """What a run does when the service ends its session."""
+    """Treatment of a session that the service has ended."""
 
     RENEW = "renew"
     FAIL = "fail"
 
 
 class OnTargetDown(enum.StrEnum):
-    """What a run does while its target takes no jobs."""
+    """Treatment of a target that takes no jobs."""
 
     WAIT = "wait"
     PARK = "park"
@@ -55,7 +55,7 @@ _Real = Annotated[float, BeforeValidator(_number)]
 
 
 class FailurePolicy(BaseModel):
-    """How failures are met: of a job, of a session, of the target."""
+    """Failure policy: retries of jobs, lost jobs, lost sessions, and targets that are down."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -63,7 +63,7 @@ class FailurePolicy(BaseModel):
         OnJobFailure.CONTINUE,
         description="the service's own policy for a session in which a job fails: end it, or take further jobs",
     )
-    retries: _Count = Field(3, ge=0, le=100, description="further attempts for a job that failed in passing")
+    retries: _Count = Field(3, ge=0, le=100, description="further attempts for a job with a transient failure")
     retry_within_s: _Real = Field(
         600.0, gt=0, le=_HALF_A_DAY_S, description="seconds after a job's first failure in which attempts may begin"
     )
@@ -75,7 +75,7 @@ class FailurePolicy(BaseModel):
         None, description="value of a lost point, in the objective's unit (hartree for molecules); for penalize only"
     )
     on_session_lost: OnSessionLost = Field(
-        OnSessionLost.RENEW, description="when the service ends the session: go on in a new one, or end the run"
+        OnSessionLost.RENEW, description="when the service ends the session: continue in a new one, or end the run"
     )
     max_renewals: _Count = Field(
         10,
@@ -102,10 +102,10 @@ class FailurePolicy(BaseModel):
 
 
 def wait_before_retry(policy: FailurePolicy, *, failed: int, since_first_s: float, draw: float) -> float | None:
-    """Seconds until the next attempt of a job that failed in passing, or None: it is lost.
+    """Return the seconds until the next attempt of a job with a transient failure; None if it is lost.
 
-    `failed` counts its attempts, all failed; `since_first_s` is the time since the first failure; `draw` in [0, 1)
-    is the jitter, over all of an exponentially growing wait, so that the jobs of one outage do not return together.
+    `failed` is the number of its attempts so far; `since_first_s` is the time since the first failure; `draw` in [0, 1)
+    is the jitter, over all of the exponential backoff, so that the jobs of one outage are not retried together.
     """
     if failed > policy.retries:
         return None
@@ -117,17 +117,14 @@ def wait_before_retry(policy: FailurePolicy, *, failed: int, since_first_s: floa
 
 
 def target_down_text(policy: FailurePolicy, left_s: float) -> str:
-    """What becomes of a run whose target takes no jobs, in sentences: how long it waits, what then, who chooses.
-
-    `left_s` is how many seconds it waits from now on.
-    """
+    """Describe the policy for a target that is down: the wait of `left_s` seconds, what follows, and the options."""
     if policy.on_target_down is OnTargetDown.FAIL:
         return "The run does not wait for it (--on-target-down wait and park do)."
     if policy.on_target_down is OnTargetDown.WAIT:
-        then = "it ends as failed, and `hybridloop runs resume` goes on with it"
-        other = "With --on-target-down park it is parked then, for housekeeping to go on with"
+        then = "it ends as failed, and `hybridloop runs resume` continues it"
+        other = "With --on-target-down park it is parked then, and housekeeping resumes it"
     else:
-        then = "it is parked, and housekeeping or `hybridloop runs resume` goes on with it"
+        then = "it is parked, and housekeeping or `hybridloop runs resume` continues it"
         other = "With --on-target-down wait it ends as failed then"
     return (
         f"The run waits for it, {format_duration(left_s)} at most; if it is not back by then, {then}. "
@@ -136,7 +133,7 @@ def target_down_text(policy: FailurePolicy, left_s: float) -> str:
 
 
 def policy_warnings(policy: FailurePolicy) -> tuple[str, ...]:
-    """What whoever chose this policy should know before the run starts."""
+    """Return the warnings about this policy, for the user before the run starts."""
     if policy.session_on_job_failure is not OnJobFailure.ABORT:
         return ()
     renewed = (
@@ -146,5 +143,5 @@ def policy_warnings(policy: FailurePolicy) -> tuple[str, ...]:
     )
     return (
         "session_on_job_failure: abort lets the service end the whole session, and cancel its other jobs, "
-        f"at the first job that fails, in passing or not; {renewed}.",
+        f"at the first job that fails, for a transient error too; {renewed}.",
     )

@@ -1,4 +1,10 @@
-"""A session whose opening, rounds and closing are tasks of the flow run around it."""
+"""The Prefect tasks of a flow: open the session, run a round, close the session.
+
+Tasks submit the jobs, retry what may be retried, keep the session from idling out (the service ends it after ten idle
+minutes), and hand counts to the optimizer under a failure policy that the user chose. This module only wraps that work
+for Prefect: `run round` submits a round's jobs and retries them (`submission.round_in_flight`) under the policy
+(`failure_policy`), while a thread keeps the session alive (`keepalive`).
+"""
 
 from __future__ import annotations
 
@@ -40,30 +46,30 @@ def close_session_task(session_id: str, leave: Callable[[], T]) -> T:
 
 @contextmanager
 def session_of_flow(target: str, manager: AbstractContextManager[OpenSession]) -> Iterator[OpenSession]:
-    """Hold a session (`hybridloop.tasks.session.open_session`) for the flow run around, however the block ends.
+    """Hold a session (`hybridloop.tasks.session.open_session`) for a flow run; it is closed on every way out.
 
-    On the way out of an error or a signal the close is owed whatever Prefect can still do, so it is no task then.
+    After an error or a signal the session is closed without a task, because Prefect may start none then.
     """
     try:  # around the tasks too: a signal may come after the session was opened and before its task has ended
         session = open_session_task(target, manager.__enter__)
         yield session
         close_session_task(session.id, lambda: manager.__exit__(None, None, None))
-    except BaseException:  # a Ctrl-C and Prefect's own TerminationSignal are none of Exception
+    except BaseException:  # a Ctrl-C and Prefect's own TerminationSignal are no Exception
         manager.__exit__(*sys.exc_info())
         raise
 
 
 class RoundTasks:
-    """The session's rounds, each one a task of the flow run around; one that the journal has whole is none."""
+    """The session's rounds, each one a task of the flow run; a round that the journal has whole is no task."""
 
     def __init__(self, session: OpenSession) -> None:
         self._session = session
         self._replays = True
         self._number = 0
-        self.live = 0  # rounds that were measured now
+        self.live = 0  # number of rounds that were measured by this process
 
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
-        """Measure a round. Raises CapReached or RunStopped where it is ended in order."""
+        """Measure a round. Raises CapReached or RunStopped if it ends without a failure of the task."""
         self._number += 1
         self._replays = self._replays and self._session.is_recorded()
         if self._replays:
@@ -77,12 +83,12 @@ class RoundTasks:
             nonlocal stop
             try:
                 return self._session.run_round(pubs)
-            except (CapReached, RunStopped) as error:  # in order: no failure of the task
+            except (CapReached, RunStopped) as error:  # the task completes, so that Prefect shows no failure
                 stop = error
                 return Completed(name="Stopped", message=str(error))
 
-        found = run_round_task(self._number, jobs, measure)
+        measured = run_round_task(self._number, jobs, measure)
         if stop is not None:
             raise stop
-        assert isinstance(found, list)
-        return found
+        assert isinstance(measured, list)
+        return measured

@@ -1,7 +1,7 @@
-"""Forgets old runs; what they left in flight at the service is cancelled first, since nobody will ever ask for it.
+"""Prune old runs from the journal; their jobs in flight at the service are cancelled first.
 
-As long as a run can be gone on with, its jobs are left to the service: they are paid for, and a resume takes their
-results. A run that is forgotten takes its jobs' ids with it.
+As long as a run can be resumed, its jobs are left to the service: they are paid for, and a resume takes their results.
+The ids of a pruned run's jobs are gone with it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ UNFINISHED = frozenset({"created", "stopped", "parked", "interrupted", "failed"}
 
 @dataclass(slots=True)
 class PruningResult:
-    """How many runs are forgotten whole, of how many only the result is kept, and what else was done.
+    """Number of pruned runs, of runs of which only the result is kept (`stripped`), and of cancelled jobs.
 
-    `kept` has the runs that were to be forgotten and could not be, by uid, with the reason.
+    `kept` has the runs that could not be pruned, by uid, with the reason.
     """
 
     runs: int = 0
@@ -36,7 +36,7 @@ class PruningResult:
     kept: dict[str, str] = field(default_factory=dict)
 
 
-def forget_old(
+def prune_runs(
     journal: Journal,
     workspace: Callable[[], Any],
     *,
@@ -44,65 +44,66 @@ def forget_old(
     given_up_before: float | None = None,
     keeps_results: bool = False,
 ) -> PruningResult:
-    """Forget runs that came to their result, and runs that ended early, before moments in epoch seconds (None: none).
+    """Prune finished runs, and runs that ended early, before moments in seconds since the epoch (None: no runs).
 
-    Where it `keeps_results`, those of the former are kept. Of the latter jobs in flight are cancelled; `workspace` is
-    asked for only where there may be some. A run whose jobs can't be cancelled is kept: those of another workspace,
-    and those that the service keeps to itself. The room is given back to the disk.
+    If `keeps_results`, the results of finished runs are kept. Jobs in flight of the other runs are cancelled;
+    `workspace` is called only if there may be some. A run whose jobs can't be cancelled is kept: they are in another
+    workspace, or the service does not answer. The disk space is released.
     """
-    done = PruningResult()
+    result = PruningResult()
     if ended_before is not None:
         uids = journal.old_runs(older_than=ended_before)
         if keeps_results:
-            done.stripped = journal.delete_measurements(uids)
+            result.stripped = journal.delete_measurements(uids)
         else:
-            done.runs = journal.delete_runs(uids)
+            result.runs = journal.delete_runs(uids)
     if given_up_before is not None:
-        _forget_unfinished(journal, workspace, given_up_before, done)
-    done.freed_bytes = journal.compact()
-    return done
+        _prune_unfinished(journal, workspace, given_up_before, result)
+    result.freed_bytes = journal.compact()
+    return result
 
 
-def _forget_unfinished(journal: Journal, workspace: Callable[[], Any], before: float, done: PruningResult) -> None:
+def _prune_unfinished(journal: Journal, workspace: Callable[[], Any], before: float, result: PruningResult) -> None:
     in_flight: dict[str, list[str]] = {}
     uids = journal.old_runs(older_than=before, statuses=UNFINISHED)
     for uid in uids:
         try:
             in_flight[uid] = unfinished_jobs(journal, uid)
         except HybridloopError as error:
-            done.kept[uid] = str(error)
+            result.kept[uid] = str(error)
     if any(in_flight.values()):
-        _cancel(journal, workspace(), in_flight, done)
-    done.runs += journal.delete_runs([uid for uid in uids if uid not in done.kept])
+        _cancel(journal, workspace(), in_flight, result)
+    result.runs += journal.delete_runs([uid for uid in uids if uid not in result.kept])
 
 
-def _cancel(journal: Journal, workspace: Any, in_flight: dict[str, list[str]], done: PruningResult) -> None:
-    here, away = identity_of(workspace), ""  # and what was said when the service did not answer: it is asked no more
+def _cancel(journal: Journal, workspace: Any, in_flight: dict[str, list[str]], result: PruningResult) -> None:
+    here, failure = identity_of(workspace), ""  # of a service that did not answer: it is not called again
     with open_client(workspace) as service:
         for uid, jobs in in_flight.items():
             if not jobs:
                 continue
-            if away:
-                done.kept[uid] = away
+            if failure:
+                result.kept[uid] = failure
                 continue
             try:
                 record = journal.run(uid)
                 if record.settings.get("workspace", here) != here:
-                    done.kept[uid] = "its jobs are in another workspace"
+                    result.kept[uid] = "its jobs are in another workspace"
                 elif is_held(record, RealClock().now()):
-                    done.kept[uid] = "it is gone on with"
+                    result.kept[uid] = "it is being resumed"
                 else:
-                    done.cancelled_jobs += _cancelled(service, jobs)
+                    result.cancelled_jobs += _cancel_jobs(service, jobs)
             except HybridloopError as error:
-                done.kept[uid] = str(error)
-                away = str(error) if isinstance(error, (ServiceBusy, ServiceUnreachable)) else ""
+                result.kept[uid] = str(error)
+                failure = str(error) if isinstance(error, (ServiceBusy, ServiceUnreachable)) else ""
 
 
-def _cancelled(service: ServiceClient, jobs: Sequence[str]) -> int:
+def _cancel_jobs(service: ServiceClient, jobs: Sequence[str]) -> int:
+    """Cancel the jobs that have not ended; return their number."""
     number = 0
     for job_id in jobs:
-        found = service.find_job(job_id)
-        if found is not None and found.get("status") not in TERMINAL:
+        job = service.find_job(job_id)
+        if job is not None and job.get("status") not in TERMINAL:
             service.cancel_job(job_id)
             number += 1
     return number

@@ -247,7 +247,7 @@ def test_an_option_out_of_bounds_is_refused(
         (("init", "/no/such/folder/mine.yaml"), "FILE: /no/such/folder/mine.yaml can't be written (No such file"),
         (
             ("run", "vqe", "h2", "--exclusive-access-budget", "400HQC"),
-            "exclusive_access_budget: rigetti.sim.qvm knows no exclusive",
+            "exclusive_access_budget: rigetti.sim.qvm has no exclusive",
         ),
         (
             ("run", "vqe", "h2", "--target", "quantinuum.qpu.h2-1", "--exclusive-access-budget", "5USD"),

@@ -14,7 +14,7 @@ from hybridloop.azure.workspace import identity_of
 from hybridloop.errors import RunParked
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run
-from hybridloop.tasks.pruning import PruningResult, forget_old
+from hybridloop.tasks.pruning import PruningResult, prune_runs
 from hybridloop.tasks.session import open_session
 from tests.conftest import Emulator
 from tests.long_form import long_only
@@ -49,7 +49,7 @@ def park(journal: Journal, key: str, workspace: Workspace) -> str:
 
 
 def forgotten(journal: Journal, workspace: Workspace) -> PruningResult:
-    return forget_old(journal, lambda: workspace, given_up_before=time.time() + 1)
+    return prune_runs(journal, lambda: workspace, given_up_before=time.time() + 1)
 
 
 def statuses(workspace: Workspace) -> list[str]:
@@ -86,7 +86,7 @@ def test_a_run_that_is_gone_on_with_by_then_keeps_its_jobs(journal: Journal, bus
         journal.claim(uid)
         return workspace
 
-    done = forget_old(journal, taken_meanwhile, given_up_before=time.time() + 1)
+    done = prune_runs(journal, taken_meanwhile, given_up_before=time.time() + 1)
     assert (done.runs, done.kept) == (0, {uid: "it is gone on with"})
     assert statuses(workspace) == ["Waiting"] * 3
 
@@ -107,6 +107,6 @@ def test_nobody_asks_for_a_workspace_where_nothing_is_in_flight(journal: Journal
     def unasked() -> None:
         raise AssertionError("asked for")
 
-    done = forget_old(journal, unasked, given_up_before=time.time() + 1)
+    done = prune_runs(journal, unasked, given_up_before=time.time() + 1)
     assert (done.runs, done.kept) == (1, {})
-    assert forget_old(journal, unasked, ended_before=time.time() + 1).runs == 0
+    assert prune_runs(journal, unasked, ended_before=time.time() + 1).runs == 0

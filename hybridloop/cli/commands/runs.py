@@ -167,10 +167,10 @@ def prune(
         raise InputError("--older-than", f"{older_than!r} has no unit", f"For example: {older_than.strip()}d.")
     before = datetime.now(UTC).timestamp() - age
     from hybridloop.api.environment import resolve_workspace
-    from hybridloop.tasks.pruning import forget_old
+    from hybridloop.tasks.pruning import prune_runs
 
     with _journal() as journal:
-        result = forget_old(
+        result = prune_runs(
             journal,
             lambda: resolve_workspace(workspace),
             ended_before=before,

@@ -1,7 +1,7 @@
-"""A process beside this one that sends prepared pings when no thread of this one can.
+"""Standby process, as seen from this one: it sends prepared pings when no thread of this process can.
 
-Some libraries keep Python's interpreter for the whole of a computation: during minutes of simulation no thread runs
-here. The process knows the moments beforehand, and each sign of life from here puts them off.
+Some libraries hold Python's interpreter for a whole computation: during minutes of simulation no thread runs here. The
+standby process has the moments of its requests beforehand, and each message from here postpones them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hybridloop.azure.transport import SignedRequest
 from hybridloop.tasks.keepalive.standby_process import now_s
 
 _SCRIPT = Path(__file__).with_name("standby_process.py")
-# What Python and TLS may need to start; nothing else, because the environment may hold a connection string.
+# For Python and TLS to start; nothing else, because the environment may hold a connection string.
 _ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PATH", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _HAND_OVER_S = 5.0
 _END_S = 1.0
@@ -29,7 +29,7 @@ _END_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class SentPing:
-    """What became of a request: when it was sent (seconds since the epoch), and the status, or 0 and the trouble."""
+    """Outcome of a request: the moment it was sent (seconds since the epoch), and the status, or 0 and the trouble."""
 
     key: str
     at: float
@@ -38,26 +38,26 @@ class SentPing:
 
     @property
     def is_accepted(self) -> bool:
-        """Whether the service said yes."""
+        """True if the service accepted the request."""
         return 200 <= self.status < 300
 
 
 class StandbyProcess:
-    """Holds requests in a process of its own, which starts with the first; may be used from several threads.
+    """Holds requests in a process of its own, which starts with the first; thread-safe.
 
-    If the process is gone, or does not listen, all calls do nothing from then on and `is_there` is false.
+    If the process has ended, or does not read its input, all calls do nothing from then on and `is_there` is False.
     """
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
-        self._heard = b""
+        self._output = b""
         self._lost = False
-        self.was_killed = False  # in the midst of whatever it did
+        self.was_killed = False  # perhaps while it sent a request
 
     @property
     def is_there(self) -> bool:
-        """Whether the process was started and lives."""
+        """True if the process was started and lives."""
         return not self._lost and self._process is not None and self._process.poll() is None
 
     @property
@@ -66,7 +66,7 @@ class StandbyProcess:
         return None if self._process is None else self._process.pid
 
     def hold(self, key: str, request: SignedRequest) -> None:
-        """Hand a request over, which is not sent before it is armed. May wait a moment for the process to listen."""
+        """Pass a request to the process, which sends it only once it is armed. May wait some seconds."""
         message = {
             "hold": key,
             "url": request.url,
@@ -81,31 +81,31 @@ class StandbyProcess:
             self._write(message, _HAND_OVER_S)
 
     def arm(self, after_s: Mapping[str, float]) -> None:
-        """Have these requests sent so many seconds from now, and no others. Never waits."""
-        if self._lock.acquire(blocking=False):  # else a request is handed over right now, and armed right after
+        """Send these requests so many seconds from now, and no others. Never waits."""
+        if self._lock.acquire(blocking=False):  # else a request is being passed, and is armed right after
             try:
                 self._write({"arm": {key: now_s() + after for key, after in after_s.items()}}, 0.0)
             finally:
                 self._lock.release()
 
     def forget(self, key: str) -> None:
-        """Have it never sent."""
+        """Drop a request."""
         with self._lock:
             self._write({"forget": key}, _HAND_OVER_S)
 
     def sent(self) -> list[SentPing]:
-        """What was sent, or given up, since this was last asked."""
+        """Return the outcomes of requests since the last call."""
         with self._lock:
             if self._process is None or self._process.stdout is None:
                 return []
             out = self._process.stdout.fileno()
             while select.select([out], [], [], 0.0)[0] and (data := os.read(out, 1 << 16)):
-                self._heard += data
-            *lines, self._heard = self._heard.split(b"\n")
+                self._output += data
+            *lines, self._output = self._output.split(b"\n")
         return [SentPing(**json.loads(line)) for line in lines]
 
     def close(self) -> list[SentPing]:
-        """End the process; what it had sent. A request that is on its way may arrive all the same."""
+        """End the process and return its last outcomes. A request that is being sent may still arrive."""
         with self._lock:
             self._lost = True
             process = self._process
@@ -119,12 +119,12 @@ class StandbyProcess:
                 self.was_killed = True
                 process.kill()
                 process.wait()
-        heard = self.sent()
+        outcomes = self.sent()
         with self._lock:
             self._process = None
         assert process.stdout is not None
         process.stdout.close()
-        return heard
+        return outcomes
 
     def _start(self) -> None:
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
@@ -136,7 +136,7 @@ class StandbyProcess:
                 stderr=subprocess.DEVNULL,
                 env=environment,
                 cwd="/",
-                start_new_session=True,  # a Ctrl-C at the terminal is not meant for it
+                start_new_session=True,  # so that a Ctrl-C at the terminal does not reach it
                 bufsize=0,
             )
         except OSError:
@@ -146,7 +146,7 @@ class StandbyProcess:
         os.set_blocking(self._process.stdin.fileno(), False)
 
     def _write(self, message: Mapping[str, object], within_s: float) -> None:
-        """Write a line; a process that does not take it within the time is given up, as one that has died."""
+        """Write a line; a process that does not read it within the time is killed."""
         process = self._process
         if self._lost or process is None or process.stdin is None:
             return

@@ -1,12 +1,12 @@
-"""A process that sends prepared requests at their moments unless it is told otherwise; the standard library only.
+"""Program of the standby process: sends prepared requests when they are due; standard library only.
 
-It is started as a script, knows nothing of the package, and takes one JSON document a line on standard input, because
-requests hold keys that must not be in arguments, environment or files. It ends when its standard input does. Its
-standard output says what it sent, without addresses, headers or bodies.
+It is started as a script and does not import the package. It reads one JSON document a line from standard input,
+because requests have keys that must not be in arguments, environment or files, and ends when standard input does. Its
+standard output has the outcomes, without addresses, headers or bodies.
 
-    {"hold": KEY, "url": …, "headers": {…}, "body": …, "proxy": …|null, "ca": …|null}   keep a PUT, not armed
-    {"arm": {KEY: MOMENT, …}}                                                  send them then (now_s), and no others
-    {"forget": KEY}
+    {"hold": KEY, "url": …, "headers": {…}, "body": …, "proxy": …|null, "ca": …|null}   hold a PUT, not armed
+    {"arm": {KEY: MOMENT, …}}                                        send these at their moments (now_s), no others
+    {"forget": KEY}                                                                      drop a request
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ TRIES = 4
 PAUSE_S = 5.0
 TIME_LIMIT_S = 20.0
 AFTER_STOP_S = 30.0
-_LOOK_S = 5.0  # how often it looks whether its parent lives: a copy of the pipe's end may be in a forked process
+_LOOK_S = 5.0  # between looks at the parent: a forked process may keep the pipe open after the parent's end
 
 
 def now_s() -> float:
-    """Seconds on the machine's clock that nobody sets, and that goes on while it sleeps where it has one that does."""
+    """Return seconds of a monotonic clock, of one that also counts the machine's sleep if there is one."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether a process stands still because it was told to, as by Ctrl-Z; where that can't be seen, no."""
+    """Return True if a process is stopped, as by Ctrl-Z; False if the system does not show it."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
@@ -43,8 +43,8 @@ def is_stopped(pid: int) -> bool:
         return False
 
 
-def may_be_sent(url: str) -> bool:
-    """Whether a request with a key may go there: over TLS, or within this machine."""
+def is_safe(url: str) -> bool:
+    """Return True if a request with a key may be sent there: over TLS, or within this machine."""
     parts = urllib.parse.urlsplit(url)
     if parts.scheme == "https":
         return bool(parts.hostname)
@@ -55,20 +55,20 @@ def may_be_sent(url: str) -> bool:
 
 
 def put(request: dict[str, Any]) -> int:
-    """Send it once; the status. Raises OSError."""
-    import ssl  # not before it is needed: an idle process is half as large without
+    """Send a request once and return the HTTP status. Raises OSError."""
+    import ssl  # imported late: an idle process is half as large without
     import urllib.error
     import urllib.request
 
-    if not may_be_sent(request["url"]):
-        raise OSError("this address is not to have a key")
+    if not is_safe(request["url"]):
+        raise OSError("a key is sent over TLS only")
     proxies = {} if request["proxy"] is None else {"http": request["proxy"], "https": request["proxy"]}
     tls = urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=request["ca"]))
     opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies), tls)
     body = request["body"].encode()
-    asked = urllib.request.Request(request["url"], body, request["headers"], method="PUT")
+    message = urllib.request.Request(request["url"], body, request["headers"], method="PUT")
     try:
-        with opener.open(asked, timeout=TIME_LIMIT_S) as reply:
+        with opener.open(message, timeout=TIME_LIMIT_S) as reply:
             reply.read()
             return int(reply.status)
     except urllib.error.HTTPError as refusal:  # a redirect too: a PUT is not sent elsewhere
@@ -77,7 +77,7 @@ def put(request: dict[str, Any]) -> int:
 
 
 class HeldRequests:
-    """The requests that this process holds; `send` gives a status or raises, `now` is the time that they are due by."""
+    """The requests that this process holds; `send` returns a status or raises, `now` is the clock of their moments."""
 
     def __init__(self, send: Callable[[dict[str, Any]], int] = put, now: Callable[[], float] = now_s) -> None:
         self._send = send
@@ -87,7 +87,7 @@ class HeldRequests:
         self.tries: dict[str, int] = {}
 
     def take(self, message: dict[str, Any]) -> None:
-        """Do as a line of standard input says."""
+        """Process a line of standard input."""
         if "hold" in message:
             self.requests[message["hold"]] = message
         elif "arm" in message:
@@ -97,25 +97,25 @@ class HeldRequests:
             self.drop(message["forget"])
 
     def drop(self, key: str) -> None:
-        """Let go of one."""
+        """Drop a request."""
         self.requests.pop(key, None)
         self.moments.pop(key, None)
         self.tries.pop(key, None)
 
     def pause_s(self) -> float:
-        """Seconds until the next is due, at most until the next look at the parent."""
+        """Return the seconds until the next request is due, at most until the next look at the parent."""
         now = self._now()
         return max(0.0, min(_LOOK_S, min(self.moments.values(), default=now + _LOOK_S) - now))
 
     def put_off(self, seconds: float) -> None:
-        """Send nothing for so long at least."""
+        """Postpone all requests so that none is sent for some seconds."""
         late = self._now() + seconds - min(self.moments.values(), default=self._now() + seconds)
         self.moments = {key: moment + max(0.0, late) for key, moment in self.moments.items()}
 
     def send_due(self) -> None:
-        """Send the one that is due, if there is one; after passing trouble it is tried again in a while.
+        """Send the request that is due, if there is one; after a transient error it is retried some seconds later.
 
-        If it is late, as after the machine's sleep, the others wait as much longer: else they would all go at once.
+        If it is late, as after the machine's sleep, the others are postponed as much: else all would go at once.
         """
         key = min(self.moments, key=lambda key: self.moments[key], default="")
         if not key or (late := self._now() - self.moments[key]) < 0.0:
@@ -124,22 +124,22 @@ class HeldRequests:
         at, status, trouble = time.time(), 0, ""
         try:
             status = self._send(self.requests[key])
-        except Exception as error:  # whatever it is, it must not end the process that holds the others
+        except Exception as error:  # no error may end the process that holds the others
             trouble = type(error).__name__
         tries = self.tries[key] = self.tries.get(key, 0) + 1
-        is_passing = bool(trouble) or status >= 500 or status in (408, 429)
-        if is_passing and tries < TRIES:
+        is_transient = bool(trouble) or status >= 500 or status in (408, 429)
+        if is_transient and tries < TRIES:
             self.moments[key] = self._now() + PAUSE_S
             return
         self.drop(key)
-        if not is_passing and status >= 300 and status != 409:  # which says that it is there already
-            self.moments.clear()  # the session is over, or the key: the others would be refused as well
+        if not is_transient and status >= 300 and status != 409:  # 409: the job exists already
+            self.moments.clear()  # the session or the key has ended: the others would be refused as well
         print(json.dumps({"key": key, "at": at, "status": status, "trouble": trouble}), flush=True)
 
 
 def main() -> None:
-    """Hold and send until standard input ends or the parent does."""
-    parent, held, rest = int(sys.argv[1]), HeldRequests(), b""  # told, not asked for: it may be dead before this runs
+    """Hold and send requests until standard input or the parent ends."""
+    parent, held, rest = int(sys.argv[1]), HeldRequests(), b""  # an argument: the parent may be dead before this runs
     while True:
         readable, _, _ = select.select([0], [], [], held.pause_s())
         if os.getppid() != parent:
@@ -151,7 +151,7 @@ def main() -> None:
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
                 held.take(json.loads(line))
-        elif is_stopped(parent):  # somebody else may have taken over what it did; once it goes on, it says so
+        elif is_stopped(parent):  # another process may have taken its run over; once it continues, it postpones
             held.put_off(AFTER_STOP_S)
         else:
             held.send_due()

@@ -1,1 +1,1 @@
-"""Primitives."""
+"""Qiskit's V2 primitives over a session."""

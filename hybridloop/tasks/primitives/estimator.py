@@ -1,4 +1,4 @@
-"""Qiskit's estimator interface over a session, for algorithms that are not ours."""
+"""SessionEstimator: Qiskit's `BaseEstimatorV2` over a session, for algorithms of other libraries."""
 
 from __future__ import annotations
 
@@ -27,189 +27,193 @@ from hybridloop.tasks.submission.replay import SAME_UNTOLD_RAD
 if TYPE_CHECKING:
     from hybridloop.tasks.session import OpenSession
 
-LEAST_SHARE = 0.1  # of the variance expected unseen: a group may happen to be quiet where it was last measured
+MIN_SHARE = 0.1  # of the variance of an unknown state: a group's last variance may have been low by chance
 
 
 @dataclass(slots=True)
-class _Known:
-    """Observables that were asked together, and the variances of one shot that the next round is planned with."""
+class _Observables:
+    """Observables measured together, with the one-shot variances for the shot allocation of the next round."""
 
     joint: JointMeasurement
     shot_variances: list[list[float]]
 
-    def learn(self, by_point: Sequence[Sequence[Estimate]]) -> None:
-        """Plan with what the last round found: the mean over its points."""
+    def update(self, by_point: Sequence[Sequence[Estimate]]) -> None:
+        """Set the variances to the mean over the points of the last round."""
         self.shot_variances = [
-            [max(fmean(seen), LEAST_SHARE * expected) for *seen, expected in zip(*measured, unseen, strict=True)]
-            for measured, unseen in zip(
-                zip(*([each.shot_variances for each in point] for point in by_point), strict=True),
+            [max(fmean(values), MIN_SHARE * expected) for *values, expected in zip(*measured, unknown, strict=True)]
+            for measured, unknown in zip(
+                zip(*([estimate.shot_variances for estimate in point] for point in by_point), strict=True),
                 self.joint.expected_variances(),
                 strict=True,
             )
         ]
 
 
-class _Job(NamedTuple):
-    """What makes a circuit with its angles that one: PUBs that ask for it share it."""
+class _Circuit(NamedTuple):
+    """Identity of a measured circuit with its angles; PUBs with an equal one share its counts."""
 
-    circuit: int  # its id: PUBs hold their circuits as long as the round lasts
+    circuit: int  # its id(): PUBs hold their circuits as long as the round lasts
     basis: str
-    turn: Diagonalization | None
+    diagonalization: Diagonalization | None
     angles: bytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Share:
-    """The part of a PUB that is measured together: all these observables at each of its points.
+    """The part of a PUB that is measured together: the same observables at each of its points.
 
-    `cells` has, for each point, each observable's place in the PUB's flat result; `points` their angles (k, n); `shots`
-    are those of each group.
+    `cells` has, for each point, the index of each observable in the PUB's flat result; `points` are the angles (k, n);
+    `shots` are those of each group.
     """
 
-    known: _Known
+    observables: _Observables
     circuit: QuantumCircuit
     points: NDArray[np.float64]
     cells: tuple[tuple[int, ...], ...]
     shots: tuple[int, ...]
 
-    def jobs(self, point: int) -> list[_Job]:
-        """What each group takes at a point."""
-        angles = self.points[point].tobytes()
-        return [_Job(id(self.circuit), group.basis, group.diagonalization, angles) for group in self.known.joint.groups]
+    def circuits(self, point: int) -> list[_Circuit]:
+        """Return the measured circuit of each group at a point."""
+        angles, groups = self.points[point].tobytes(), self.observables.joint.groups
+        return [_Circuit(id(self.circuit), group.basis, group.diagonalization, angles) for group in groups]
 
 
 @dataclass(slots=True)
-class _Round:
-    """All that a round's shares ask for, each circuit with its angles once, with the most shots that one asks."""
+class _RoundPlan:
+    """The circuits of a round, each with its angles once, with the largest number of shots that a share needs."""
 
-    shots: dict[_Job, int]
+    shots: dict[_Circuit, int]
     pubs: list[SamplerPub]
-    place: dict[_Job, tuple[int, int]]  # of a job's counts: the PUB and the point in it
+    index: dict[_Circuit, tuple[int, int]]  # of the counts: PUB, and point in it
 
     @classmethod
-    def of(cls, shares: Iterable[_Share]) -> _Round:
-        asked: dict[_Job, tuple[_Share, MeasurementGroup, int, int]] = {}
+    def of(cls, shares: Iterable[_Share]) -> _RoundPlan:
+        """Merge the circuits of all shares."""
+        needed: dict[_Circuit, tuple[_Share, MeasurementGroup, int, int]] = {}
         for share in shares:
+            groups = share.observables.joint.groups
             for point in range(len(share.points)):
-                for job, group, shots in zip(share.jobs(point), share.known.joint.groups, share.shots, strict=True):
-                    most = max(shots, asked[job][3]) if job in asked else shots
-                    asked[job] = (share, group, point, most)
-        by_pub: dict[tuple[tuple[int, str, Diagonalization | None], int], list[_Job]] = {}
-        for job, (*_, shots) in asked.items():
-            by_pub.setdefault((job[:3], shots), []).append(job)
-        pubs, place = [], dict[_Job, tuple[int, int]]()
-        for number, ((_, shots), jobs) in enumerate(by_pub.items()):
-            share, group, *_ = asked[jobs[0]]
-            points = np.array([asked[job][0].points[asked[job][2]] for job in jobs])
+                for circuit, group, shots in zip(share.circuits(point), groups, share.shots, strict=True):
+                    most = max(shots, needed[circuit][3]) if circuit in needed else shots
+                    needed[circuit] = (share, group, point, most)
+        # one PUB for the points of each circuit, basis and number of shots
+        by_pub: dict[tuple[tuple[int, str, Diagonalization | None], int], list[_Circuit]] = {}
+        for circuit, (*_, shots) in needed.items():
+            by_pub.setdefault((circuit[:3], shots), []).append(circuit)
+        pubs, index = [], dict[_Circuit, tuple[int, int]]()
+        for number, ((_, shots), circuits) in enumerate(by_pub.items()):
+            share, group, *_ = needed[circuits[0]]
+            points = np.array([needed[circuit][0].points[needed[circuit][2]] for circuit in circuits])
             pubs.append(SamplerPub.coerce((group.measurement_circuit(share.circuit), points, shots)))
-            place.update({job: (number, at) for at, job in enumerate(jobs)})
-        return cls({job: shots for job, (*_, shots) in asked.items()}, pubs, place)
+            index.update({circuit: (number, row) for row, circuit in enumerate(circuits)})
+        return cls({circuit: shots for circuit, (*_, shots) in needed.items()}, pubs, index)
 
 
 class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit has no types
-    """An estimator whose every `run` is one round of a session, however many PUBs, points and observables it has.
+    """An estimator with one round of a session for each `run`, for any number of PUBs, points and observables.
 
-    Observables at the same point share circuits, grouped qubit by qubit as hybridloop's own algorithms group them; a
-    circuit that several PUBs ask for with the same angles is measured once, with the most shots that one asks. Shots
-    go to the groups by Neyman's shares for the PUB's precision: by the variances that the same observables had in the
-    estimator's last round of them, in the first by what is to be expected of an unknown state. It is a target; `stds`
-    say what was reached. On a target that does not sample they are the bound of its rounding. A job that is lost for
-    good raises in `result()`.
+    Observables at the same point share circuits, grouped qubit-wise as in hybridloop's own algorithms; a circuit that
+    several PUBs need with the same angles is measured once, with the largest of their shots. Shots are allocated to the
+    groups by Neyman's formula for the PUB's precision, with the variances of the same observables in the estimator's
+    last round, at first with those of an unknown state. The precision is a target; `stds` are the standard errors
+    reached, or the rounding bound of a target that does not sample. A job without counts raises in `result()`.
     """
 
     def __init__(self, session: OpenSession, *, precision: float, stream: str) -> None:
         self._session = session
-        self._precision = _checked(precision)
+        self._precision = _check_precision(precision)
         self._stream = stream
-        self._known: dict[tuple[Any, ...], _Known] = {}
+        self._observables: dict[tuple[Any, ...], _Observables] = {}
 
     def run(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> RoundJob:
         """Start a round of PUBs; `precision` is for those that state none (default: the estimator's)."""
-        wanted = self._precision if precision is None else _checked(precision)
-        coerced = [EstimatorPub.coerce(pub, wanted) for pub in pubs]
+        default = self._precision if precision is None else _check_precision(precision)
+        coerced = [EstimatorPub.coerce(pub, default) for pub in pubs]
         shares = [self._shares(pub) for pub in coerced]
-        asked = _Round.of(share for of_pub in shares for share in of_pub)
-        round_ = self._session.start_round(asked.pubs, stream=self._stream, same_rad=SAME_UNTOLD_RAD)
+        plan = _RoundPlan.of(share for pub_shares in shares for share in pub_shares)
+        round_ = self._session.start_round(plan.pubs, stream=self._stream, same_rad=SAME_UNTOLD_RAD)
 
         def read(measured: Sequence[MeasuredPub]) -> list[PubResult]:
-            return [_pub_result(pub, of_pub, asked, measured) for pub, of_pub in zip(coerced, shares, strict=True)]
+            return [_pub_result(*args, plan, measured) for args in zip(coerced, shares, strict=True)]
 
         return RoundJob(self._session, round_, read)
 
     def _shares(self, pub: EstimatorPub) -> list[_Share]:
-        """The PUB by points that are to be measured for the same observables."""
+        """Split the PUB into points that need the same observables."""
         if pub.circuit.num_clbits:
             problem = f"{pub.circuit.name} has {pub.circuit.num_clbits} classical bit(s)"
             raise InputError("circuit", problem, "Leave measuring to the estimator: give one without classical bits.")
-        precision = _checked(pub.precision)
+        precision = _check_precision(pub.precision)
         terms = np.asarray(pub.observables.sparse_observables_array(), dtype=object).ravel()
-        observables = [SparsePauliOp.from_sparse_observable(each) for each in terms]
+        operators = [SparsePauliOp.from_sparse_observable(term) for term in terms]
         values, names = pub.parameter_values, list(pub.circuit.parameters)
         angles = values.as_array(names).reshape(values.size, len(names))
-        found = []
-        for wanted, by_point in _together(pub).items():
-            known = self._recalled([observables[each] for each in wanted])
-            shots = known.joint.shots(known.shot_variances, precision)
+        shares = []
+        for indices, by_point in _points_by_observables(pub).items():
+            observables = self._grouped([operators[index] for index in indices])
+            shots = observables.joint.shots(observables.shot_variances, precision)
             cells = tuple(map(tuple, by_point.values()))
-            found.append(_Share(known, pub.circuit, angles[list(by_point)], cells, tuple(shots)))
-        return found
+            shares.append(_Share(observables, pub.circuit, angles[list(by_point)], cells, tuple(shots)))
+        return shares
 
-    def _recalled(self, operators: Sequence[SparsePauliOp]) -> _Known:
-        key = tuple((tuple(each.paulis.to_labels()), each.coeffs.tobytes()) for each in operators)
-        if key not in self._known:
+    def _grouped(self, operators: Sequence[SparsePauliOp]) -> _Observables:
+        key = tuple((tuple(operator.paulis.to_labels()), operator.coeffs.tobytes()) for operator in operators)
+        if key not in self._observables:
             joint = group_jointly(operators)
-            self._known[key] = _Known(joint, joint.expected_variances())
-        return self._known[key]
+            self._observables[key] = _Observables(joint, joint.expected_variances())
+        return self._observables[key]
 
 
-def _checked(precision: float) -> float:
+def _check_precision(precision: float) -> float:
     if not 0 < precision < math.inf:
-        problem = f"{precision} is no standard error"
+        problem = f"{precision} is not a standard error"
         raise InputError("precision", problem, "Give a positive number, in the observable's unit.")
     return precision
 
 
-def _together(pub: EstimatorPub) -> dict[tuple[int, ...], dict[int, list[int]]]:
-    """Which observables are asked at the same points: observables → point → each one's place in the flat result."""
+def _points_by_observables(pub: EstimatorPub) -> dict[tuple[int, ...], dict[int, list[int]]]:
+    """Return observables → point → index of each observable in the flat result, for observables at the same points."""
     observables = np.arange(pub.observables.size).reshape(pub.observables.shape)
     points = np.arange(pub.parameter_values.size).reshape(pub.parameter_values.shape)
-    pairs = zip(*(each.ravel().tolist() for each in np.broadcast_arrays(points, observables)), strict=True)
-    at: dict[int, dict[int, int]] = {}  # broadcast shapes bring each pair once
+    pairs = zip(*(array.ravel().tolist() for array in np.broadcast_arrays(points, observables)), strict=True)
+    by_point: dict[int, dict[int, int]] = {}  # broadcasting gives each pair once
     for cell, (point, observable) in enumerate(pairs):
-        at.setdefault(point, {})[observable] = cell
-    found: dict[tuple[int, ...], dict[int, list[int]]] = {}
-    for point, cells in at.items():
-        wanted = tuple(sorted(cells))
-        found.setdefault(wanted, {})[point] = [cells[each] for each in wanted]
-    return found
+        by_point.setdefault(point, {})[observable] = cell
+    result: dict[tuple[int, ...], dict[int, list[int]]] = {}
+    for point, cells in by_point.items():
+        result.setdefault(tuple(sorted(cells)), {})[point] = [cells[observable] for observable in sorted(cells)]
+    return result
 
 
 def _pub_result(
-    pub: EstimatorPub, shares: Sequence[_Share], asked: _Round, measured: Sequence[MeasuredPub]
+    pub: EstimatorPub, shares: Sequence[_Share], plan: _RoundPlan, measured: Sequence[MeasuredPub]
 ) -> PubResult:
     values, errors = np.zeros(math.prod(pub.shape)), np.zeros(math.prod(pub.shape))
-    own: dict[_Job, int] = {}
+    circuits: set[_Circuit] = set()
     for share in shares:
-        by_job = [share.jobs(point) for point in range(len(share.cells))]
-        by_point = [share.known.joint.estimates([_counts(asked.place[job], measured) for job in of]) for of in by_job]
-        for cells, estimates in zip(share.cells, by_point, strict=True):
+        joint = share.observables.joint
+        by_point = []
+        for point, cells in enumerate(share.cells):
+            groups = share.circuits(point)
+            circuits.update(groups)
+            estimates = joint.estimates([_counts(plan.index[circuit], measured) for circuit in groups])
+            by_point.append(estimates)
             for cell, estimate in zip(cells, estimates, strict=True):
                 values[cell] = estimate.value
                 errors[cell] = estimate.rounding_bound if estimate.is_exact else estimate.standard_error
-        share.known.learn(by_point)
-        own.update({job: asked.shots[job] for of in by_job for job in of})
+        share.observables.update(by_point)
     data = DataBin(evs=values.reshape(pub.shape), stds=errors.reshape(pub.shape), shape=pub.shape)
     metadata = {
         "target_precision": pub.precision,
-        "circuits": len(own),
-        "shots": sum(own.values()),
+        "circuits": len(circuits),
+        "shots": sum(plan.shots[circuit] for circuit in circuits),
         "circuit_metadata": pub.circuit.metadata,
     }
     return PubResult(data, metadata=metadata)
 
 
-def _counts(place: tuple[int, int], measured: Sequence[MeasuredPub]) -> Counts:
-    counts = measured[place[0]][place[1]]
+def _counts(index: tuple[int, int], measured: Sequence[MeasuredPub]) -> Counts:
+    counts = measured[index[0]][index[1]]
     if isinstance(counts, FailedPoint):
         raise incomplete(counts.reason)
     return counts

@@ -1,4 +1,4 @@
-"""Qiskit's sampler interface over a session, for algorithms that are not ours."""
+"""SessionSampler: Qiskit's `BaseSamplerV2` over a session, for algorithms of other libraries."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 
 class SessionSampler(BaseSamplerV2):  # type: ignore[misc]  # Qiskit has no types
-    """A sampler whose every `run` is one round of a session: numbered and submitted at once, awaited in `result()`.
+    """A sampler with one round of a session for each `run`: submitted at once, awaited in `result()`.
 
-    A job that is lost for good raises in `result()`: a foreign algorithm would take a lost point for a perfect one.
+    A job without counts raises in `result()`: another algorithm would take its point for a perfect one.
     """
 
     def __init__(self, session: OpenSession, *, shots: int, stream: str) -> None:
@@ -45,18 +45,18 @@ class SessionSampler(BaseSamplerV2):  # type: ignore[misc]  # Qiskit has no type
 
     def run(self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None) -> RoundJob:
         """Start a round of PUBs; `shots` is for those that state none (default: the sampler's)."""
-        wanted = self._shots if shots is None else shots
-        coerced = [SamplerPub.coerce(pub, wanted) for pub in pubs]
+        default = self._shots if shots is None else shots
+        coerced = [SamplerPub.coerce(pub, default) for pub in pubs]
         round_ = self._session.start_round(coerced, stream=self._stream, same_rad=SAME_UNTOLD_RAD)
 
         def read(measured: Sequence[MeasuredPub]) -> list[SamplerPubResult]:
-            return [_pub_result(pub, each) for pub, each in zip(coerced, measured, strict=True)]
+            return [_pub_result(pub, points) for pub, points in zip(coerced, measured, strict=True)]
 
         return RoundJob(self._session, round_, read)
 
 
 class RoundJob(BasePrimitiveJob):  # type: ignore[misc]  # Qiskit has no types
-    """A round as Qiskit's primitive job; `read` makes the primitive's results of what was measured."""
+    """A round as Qiskit's primitive job; `read` turns the measured counts into the primitive's results."""
 
     def __init__(
         self, session: OpenSession, round_: RoundInFlight, read: Callable[[Sequence[MeasuredPub]], list[PubResult]]
@@ -68,7 +68,7 @@ class RoundJob(BasePrimitiveJob):  # type: ignore[misc]  # Qiskit has no types
         self._result: PrimitiveResult[PubResult] | None = None
 
     def result(self) -> PrimitiveResult[PubResult]:
-        """Wait for the round's counts. Raises what ended it."""
+        """Wait for the round's counts. Raises the error that ended it."""
         if self._result is None:
             self._result = PrimitiveResult(self._read(self._session.collect(self._round)), metadata={"version": 2})
         return self._result
@@ -78,20 +78,18 @@ class RoundJob(BasePrimitiveJob):  # type: ignore[misc]  # Qiskit has no types
         return JobStatus.DONE if self._round.ended.is_set() else JobStatus.RUNNING
 
     def done(self) -> bool:
-        """Whether the round has ended."""
+        """Return True once the round has ended."""
         return self._round.ended.is_set()
+
+    in_final_state = done
 
     def running(self) -> bool:
-        """Whether the round is in flight."""
-        return not self._round.ended.is_set()
+        """Return True while the round is in flight."""
+        return not self.done()
 
     def cancelled(self) -> bool:
-        """Always False: a round's jobs are left to finish, because they are paid for."""
+        """Return False: a round's jobs are left to finish, because they are paid for."""
         return False
-
-    def in_final_state(self) -> bool:
-        """Whether the round has ended."""
-        return self._round.ended.is_set()
 
     def cancel(self) -> None:
         """Stop waiting for the round; its jobs are left to finish."""
@@ -109,7 +107,7 @@ def _pub_result(pub: SamplerPub, points: Sequence[Counts | FailedPoint]) -> Samp
 
 
 def incomplete(why: str) -> JobFailed:
-    """The error of a primitive that lacks a point's counts."""
+    """Return the error of a primitive that lacks a point's counts."""
     return JobFailed(
         f"a point has no complete counts: {why}",
         "The other points of its round are measured and paid for.",
@@ -118,10 +116,10 @@ def incomplete(why: str) -> JobFailed:
 
 
 def check_no_lost_points(primitive: str, on_lost_job: OnLostJob) -> None:
-    """Raise InputError for a failure policy that hands on lost points, which Qiskit's results have no word for."""
+    """Raise InputError for a failure policy that lets points fail, which Qiskit's results can't express."""
     if on_lost_job is not OnLostJob.FAIL:
         problem = f"{primitive} has no way to {on_lost_job.value} a point"
-        raise InputError("on_lost_job", problem, "Choose 'fail' for algorithms that are not hybridloop's own.")
+        raise InputError("on_lost_job", problem, "Choose 'fail' for algorithms of other libraries.")
 
 
 def _shots(pub: SamplerPub, counts: Counts | FailedPoint) -> NDArray[np.uint8]:

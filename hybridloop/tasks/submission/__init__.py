@@ -1,1 +1,1 @@
-"""Submission."""
+"""Submission of rounds of jobs, with retries, polling and results."""

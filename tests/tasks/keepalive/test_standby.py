@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hybridloop.azure.transport import SignedRequest
 from hybridloop.local_stack.processes import wait_until
 from hybridloop.tasks.keepalive.standby import SentPing, StandbyProcess
-from hybridloop.tasks.keepalive.standby_process import PAUSE_S, TRIES, HeldRequests, may_be_sent
+from hybridloop.tasks.keepalive.standby_process import PAUSE_S, TRIES, HeldRequests, is_safe
 
 MEGABYTE = 1e6
 CANARY = "canary-4f1c"
@@ -249,7 +249,7 @@ def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else(standby: Stand
     ],
 )
 def test_a_key_goes_over_tls_or_stays_within_this_machine(url: str, may: bool) -> None:  # noqa: FBT001
-    assert may_be_sent(url) is may
+    assert is_safe(url) is may
 
 
 def certificate(folder: Path) -> Path:
