@@ -87,7 +87,7 @@ def test_a_run_that_is_gone_on_with_by_then_keeps_its_jobs(journal: Journal, bus
         return workspace
 
     done = prune_runs(journal, taken_meanwhile, given_up_before=time.time() + 1)
-    assert (done.runs, done.kept) == (0, {uid: "it is gone on with"})
+    assert (done.runs, done.kept) == (0, {uid: "it is being resumed"})
     assert statuses(workspace) == ["Waiting"] * 3
 
 

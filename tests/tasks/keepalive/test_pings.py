@@ -204,7 +204,7 @@ class Watching(StandbyProcess):
         self._told.append("forget")
 
 
-def test_the_stand_in_waits_while_this_process_sends_and_lets_go_of_what_was_sent(session: PingedSession) -> None:
+def test_the_standby_waits_while_this_process_sends_and_lets_go_of_what_was_sent(session: PingedSession) -> None:
     told: list[str] = []
 
     class Noted:

@@ -311,18 +311,18 @@ def kept_with_standby(
         keeper.stop()
 
 
-def test_a_session_of_a_few_seconds_has_no_stand_in() -> None:
+def test_a_session_of_a_few_seconds_has_no_standby() -> None:
     with kept_with_standby(TIMING.standby_after_s / MINUTE - 0.01) as (_, standby, _):
         assert standby.prepared_after == []
 
 
-def test_the_stand_in_is_prepared_after_20_s_and_waits_15_s_longer_than_this_process() -> None:
+def test_the_standby_is_prepared_after_20_s_and_waits_15_s_longer_than_this_process() -> None:
     with kept_with_standby(2) as (_, standby, _):
         assert standby.prepared_after == [TIMING.standby_after_s] * 3
         assert standby.first_after == 525.0 + TIMING.standby_margin_s
 
 
-def test_each_ping_and_each_round_puts_the_stand_in_off() -> None:
+def test_each_ping_and_each_round_puts_the_standby_off() -> None:
     with kept_with_standby(10) as (pings, standby, keeper):
         assert pings.sent_after == [525.0]
         assert standby.first_after == 1050.0 + TIMING.standby_margin_s
@@ -330,13 +330,13 @@ def test_each_ping_and_each_round_puts_the_stand_in_off() -> None:
         assert standby.first_after == 590.0 + 525.0 + TIMING.standby_margin_s
 
 
-def test_what_the_stand_in_sent_counts_as_a_ping() -> None:
+def test_what_the_standby_sent_counts_as_a_ping() -> None:
     with kept_with_standby(15, sent_after=(300.0,)) as (pings, standby, _):
         assert pings.sent_after == [825.0]
         assert standby.first_after == 825.0 + 525.0 + TIMING.standby_margin_s
 
 
-def test_the_stand_in_sends_nothing_once_this_process_has_ceased_to() -> None:
+def test_the_standby_sends_nothing_once_this_process_has_ceased_to() -> None:
     with kept_with_standby(20, failures=(SessionEnded("over", "", ""),)) as (_, standby, _):
         assert standby.first_after is None
 
@@ -355,13 +355,13 @@ def test_so_does_one_that_this_thread_hears_of_just_after_it_could_not_run() -> 
         assert keeper._activity.now.last_job_end == pytest.approx(START + 240.0, abs=10.0)
 
 
-def test_a_submission_puts_the_stand_in_off_at_once() -> None:
+def test_a_submission_puts_the_standby_off_at_once() -> None:
     with kept_with_standby(4, rule=IdleRule.DOCUMENTED) as (_, standby, keeper):
         keeper.submitted(START + 241.0)
         assert standby.first_after == 241.0 + 525.0 + TIMING.standby_margin_s
 
 
-def test_the_stand_in_leaves_a_ping_that_is_to_be_sent_again_to_this_process() -> None:
+def test_the_standby_leaves_a_ping_that_is_to_be_sent_again_to_this_process() -> None:
     with kept_with_standby(526.0 / MINUTE, failures=(ServiceBusy("503", "", ""),)) as (pings, standby, _):
         assert pings.tried_after == [525.0]
         assert standby.first_after == 525.0 + REPEAT_S + TIMING.standby_margin_s
