@@ -74,18 +74,15 @@ def describe_pub(pub: SamplerPub) -> PubDescription:
     except UnsupportedInstruction as reason:
         clbits = tuple(range(circuit.num_clbits))
         no_slots = np.zeros((len(points), 0))
+        text = repr((circuit.num_qubits, circuit.num_clbits, _canonical(circuit)))
+        fingerprint = "as-is-" + hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
         return PubDescription(
-            circuit, None, _circuit_hash(circuit), points, no_slots, clbits, circuit.num_clbits, f"it has {reason}"
+            circuit, None, fingerprint, points, no_slots, clbits, circuit.num_clbits, f"it has {reason}"
         )
     slots = angles(points)
     if not np.all(np.isfinite(slots)):
         raise ProgramError(circuit.name, "an angle is not a finite number")
     return PubDescription(circuit, structure, structure.key, points, slots, structure.measured, structure.num_clbits)
-
-
-def _circuit_hash(circuit: QuantumCircuit) -> str:
-    text = repr((circuit.num_qubits, circuit.num_clbits, _canonical(circuit)))
-    return "as-is-" + hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _canonical(circuit: QuantumCircuit) -> list[object]:

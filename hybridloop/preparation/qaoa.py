@@ -9,7 +9,7 @@ from typing import Any
 from hybridloop.algorithms.circuits.qaoa import Mixer, QaoaCircuit, qaoa_circuit
 from hybridloop.algorithms.formats.binary import GraphObjective, read_binary_problem
 from hybridloop.algorithms.optimizers.base import Optimizer
-from hybridloop.algorithms.optimizers.missing_points import MissingPointPolicy, Penalize
+from hybridloop.algorithms.optimizers.missing_points import Penalize
 from hybridloop.algorithms.optimizers.qaoa_refine import QuadraticRefinement
 from hybridloop.algorithms.outcome import Outcome, RoundProgress, Table
 from hybridloop.algorithms.problems.binary import BinaryProblem
@@ -49,7 +49,9 @@ def prepare_qaoa(problem: ProblemText, settings: QaoaSettings, seed: int, target
     check_circuit_fits(target, binary.num_variables)
     ansatz = qaoa_circuit(binary, _angles(), layers=settings.layers, mixer=_mixer(settings.mixer, binary), seed=seed)
     search = QaoaSearch(_optimizer(settings.refine), settings.extend_to, settings.cvar)
-    on_lost = _as_minimized(missing_point_policy(settings.failure), binary)
+    on_lost = missing_point_policy(settings.failure)
+    if isinstance(on_lost, Penalize):
+        on_lost = Penalize(binary.sign * on_lost.value)  # the search minimizes
     search.check(ansatz, on_lost)
 
     def run(run_round: RunRound, on_progress: Callable[[RoundProgress], None]) -> Outcome:
@@ -103,11 +105,6 @@ def _assignment(problem: BinaryProblem, bitstring: str | None) -> Table:
         return ()
     named = zip(problem.labels, reversed(bitstring), strict=True)
     return tuple({"variable": label, "value": int(bit)} for label, bit in named)
-
-
-def _as_minimized(on_lost: MissingPointPolicy, problem: BinaryProblem) -> MissingPointPolicy:
-    """Return the policy with its penalty in the sign of the search, which minimizes."""
-    return Penalize(problem.sign * on_lost.value) if isinstance(on_lost, Penalize) else on_lost
 
 
 def _optimizer(steps: int) -> Callable[[QaoaCircuit], Optimizer] | None:

@@ -11,6 +11,7 @@ from hybridloop.data import load_table
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.settings import MAX_CIRCUIT_BYTES, MAX_PROBLEM_BYTES, ProblemText
 from hybridloop.settings.validation import validate
+from hybridloop.settings.yaml import read_text
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -32,13 +33,10 @@ def read_problem(problem: str | Path | ProblemText) -> ProblemText:
         raise ProblemError(str(path), None, *_NO_TEXT) from error
     except OSError as error:  # also a name that is too long, which Path does not take for a missing file
         raise ProblemError(str(path), None, f"it can't be read ({error.strerror})", "Check the path.") from error
-    if not isinstance(problem, str) or problem != path.name or (path.suffix and not _is_built_in(problem)):
+    is_built_in = any(str(problem).lower() in load_table(table) for table in ("problems", "binary_problems"))
+    if not isinstance(problem, str) or problem != path.name or (path.suffix and not is_built_in):
         raise ProblemError(str(problem), None, state, "Check the path, or name a built-in problem.")
     return validate(ProblemText, {"name": problem}, of="problem")
-
-
-def _is_built_in(name: str) -> bool:
-    return any(name.lower() in load_table(table) for table in ("problems", "binary_problems"))
 
 
 def _read_file(path: Path) -> ProblemText:
@@ -64,24 +62,13 @@ def circuit_text(ansatz: object) -> object:
 
     A Qiskit circuit's parameters are numbered in the circuit's order, which OpenQASM text would not keep otherwise.
     """
-    if isinstance(ansatz, Path) or (isinstance(ansatz, str) and _may_be_path(ansatz)):
-        return _read_circuit(Path(ansatz)) if isinstance(ansatz, Path) or Path(ansatz).is_file() else ansatz
+    if isinstance(ansatz, Path) or (isinstance(ansatz, str) and _is_file(ansatz)):
+        return read_text(Path(ansatz), "ansatz", "a circuit in OpenQASM 3", MAX_CIRCUIT_BYTES)
     return _to_openqasm(ansatz) if hasattr(ansatz, "num_qubits") else ansatz  # avoids the import of Qiskit
 
 
-def _may_be_path(text: str) -> bool:
-    return len(text) < _LONGEST_PATH and not {"\n", ";", "\0"} & set(text)
-
-
-def _read_circuit(path: Path) -> str:
-    try:
-        if path.stat().st_size > MAX_CIRCUIT_BYTES:
-            raise InputError("ansatz", f"{path} has more than {MAX_CIRCUIT_BYTES:,} bytes", "Give a smaller circuit.")
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError("ansatz", f"{path} is no text", "Give a circuit in OpenQASM 3.") from error
-    except OSError as error:
-        raise InputError("ansatz", f"{path} can't be read ({error.strerror})", "Check the path.") from error
+def _is_file(text: str) -> bool:
+    return len(text) < _LONGEST_PATH and not {"\n", ";", "\0"} & set(text) and Path(text).is_file()
 
 
 def _to_openqasm(circuit: QuantumCircuit) -> str:

@@ -15,19 +15,23 @@ _PLAIN = "Write plain YAML: names, numbers and text."
 
 def read_yaml(path: Path, of: str, *, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     """Return the mapping in a file; `of` names the option that gave the file. Raises InputError."""
+    values = parse_yaml(read_text(path, of, "a YAML file", max_bytes), f"{of} {path}")
+    if not isinstance(values, dict):
+        raise InputError(of, f"{path} holds no settings by name", "Write one setting per line, as `shots: 2000`.")
+    return values
+
+
+def read_text(path: Path, of: str, kind: str, max_bytes: int) -> str:
+    """Return the text of a file. Raises InputError with the setting or option `of`, and the `kind` that is needed."""
     try:
         size = path.stat().st_size
         if size > max_bytes:
             raise InputError(of, f"{path} has {size:,} bytes", f"Give at most {max_bytes:,}.")
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(of, f"{path} is no text", "Give a YAML file in UTF-8.") from error
+        raise InputError(of, f"{path} is no text", f"Give {kind} in UTF-8.") from error
     except OSError as error:
         raise InputError(of, f"{path} can't be read ({error.strerror})", "Check the path.") from error
-    values = parse_yaml(text, f"{of} {path}")
-    if not isinstance(values, dict):
-        raise InputError(of, f"{path} holds no settings by name", "Write one setting per line, as `shots: 2000`.")
-    return values
 
 
 def parse_yaml(text: str, of: str) -> Any:
