@@ -53,7 +53,7 @@ def prefect_inside(*arguments: str, typed: str | None = None) -> CycloptsResult:
 
 
 def prefect(environ: Mapping[str, str], command_line: str) -> subprocess.CompletedProcess[str]:
-    """What Prefect's own command line does in a checkout, with nobody to answer its questions."""
+    """Run Prefect's command line in a checkout, without answers to its prompts."""
     command = [sys.executable, "-m", *shlex.split(command_line)]
     return subprocess.run(
         command, env={**os.environ, **environ}, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True,

@@ -31,7 +31,7 @@ SILENT = {"silent": OURS, "alive": OURS, "never heard of": OURS, "not ours": "pr
 
 @pytest.fixture
 def heard() -> Iterator[tuple[str, queue.Queue[Any]]]:
-    """A listener of ours: its URL, and what it is told."""
+    """A webhook listener: its URL, and the messages it received."""
     told: queue.Queue[Any] = queue.Queue()
 
     class Listener(BaseHTTPRequestHandler):
@@ -54,7 +54,7 @@ def heard() -> Iterator[tuple[str, queue.Queue[Any]]]:
 
 
 @pytest.mark.slow
-def test_somebody_is_told_of_a_run_that_crashed_and_of_no_other(
+def test_only_a_crashed_run_sends_a_notification(
     prefect_server: PrefectServer, heard: tuple[str, queue.Queue[Any]]
 ) -> None:
     url, told = heard

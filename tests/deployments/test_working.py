@@ -1,4 +1,4 @@
-"""A worker runs what is deployed: on a schedule, with the deployment's settings, until it is told to stop."""
+"""A worker runs deployed flows: on a schedule, with the deployment's settings, until it is stopped."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def runs(place: Place) -> Runs:
     given = {"settings": {"shots": 100, "seed": 7}}
     cancelled = client.create_flow_run_from_deployment(place.deployment, parameters=given)
     assert wait_until(lambda: place.has_measured(cancelled), within_s=PATIENCE_S, poll_s=0.01)
-    place.slow_down(9)  # nobody hears of the second round's jobs before the session is closed
+    place.slow_down(9)  # the second round's jobs are not done before the session is closed
     assert wait_until(lambda: place.is_in_its_midst(cancelled), within_s=PATIENCE_S)
     client.set_flow_run_state(cancelled.id, Cancelling())
     assert wait_until(lambda: place.state(cancelled).is_final(), within_s=PATIENCE_S)

@@ -1,4 +1,4 @@
-"""Housekeeping marks what died, goes on with what waits for nothing, as each run's settings say; the rest it leaves."""
+"""Housekeeping marks dead flow runs, and resumes runs as the settings of each allow."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_a_flow_run_whose_process_is_gone_does_not_stay_running(
     begun(journal, workspace, ids["started again, and not yet at its run"], "again", DEAD)
     client.set_flow_run_state(ids["started again, and not yet at its run"], Running())
     ids["unknown"] = flow_run(client, Running())
-    ids["of somebody else under the same key"] = flow_run(client, Running(), run_key="dead")
+    ids["another user's, with the same key"] = flow_run(client, Running(), run_key="dead")
     over = journal.claim(journal.run("over").uid)
     journal.set_status(over, "interrupted", "")
     journal.release(over)
@@ -173,7 +173,7 @@ def test_a_flow_run_whose_process_is_gone_does_not_stay_running(
         later = mark_dead_flow_runs(journal, client, now=time.time() + QUIET_S + 1)
         assert later.keys() >= {"over", "superseded"}
     assert state_name(client, ids["unknown"]) == "Running"
-    assert state_name(client, ids["of somebody else under the same key"]) == "Running"
+    assert state_name(client, ids["another user's, with the same key"]) == "Running"
 
 
 @pytest.mark.slow
@@ -193,9 +193,7 @@ def test_a_run_that_died_is_gone_on_with_where_it_was_told_so_and_only_marked_wh
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_a_run_that_somebody_took_up_while_others_were_gone_on_with_is_left_to_them(
-    journal: Journal, emulator: Emulator
-) -> None:
+def test_a_run_that_another_process_resumed_meanwhile_is_left_to_it(journal: Journal, emulator: Emulator) -> None:
     workspace = emulator.workspace()
     for key in ("second", "first"):
         journal.release(begun(journal, workspace, None, key, DEAD, resume_automatically="interrupted"))

@@ -1,4 +1,4 @@
-"""Two people in one workspace, on one Prefect server, each with a journal: nobody touches what is the other's."""
+"""Two users of one workspace and Prefect server, each with a journal: neither changes the other's runs."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ MAX_BYTES = 100_000
 
 @dataclass(slots=True)
 class Told(RunArtifact):
-    """Keeps what is told, where the real one sends it; each telling takes so long."""
+    """Store the reports instead of sending them; each takes so long."""
 
     clock: list[float] = field(default_factory=lambda: [0.0])
     takes_s: float = 0.01

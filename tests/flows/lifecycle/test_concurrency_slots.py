@@ -136,7 +136,9 @@ def test_a_run_that_is_given_another_limit_holds_a_slot_of_that_one(
         in_a_flow(lambda: body(client, other))
 
 
-def test_whoever_gets_a_slot_closes_what_a_dead_run_left_open(journal: Journal, limit: str, emulator: Emulator) -> None:
+def test_a_run_with_a_slot_closes_sessions_that_dead_runs_left_open(
+    journal: Journal, limit: str, emulator: Emulator
+) -> None:
     workspace = emulator.workspace("slots")
     dead, living = added(journal), added(journal)
     of_dead, of_living = (left_open(journal, workspace, uid, now) for uid, now in ((dead, 0.0), (living, time.time())))
@@ -150,7 +152,7 @@ def test_whoever_gets_a_slot_closes_what_a_dead_run_left_open(journal: Journal, 
     assert journal.run(dead).status == "interrupted"
 
 
-def test_whoever_gets_a_slot_keeps_it_where_a_dead_run_is_damaged(
+def test_a_run_keeps_its_slot_if_a_dead_run_is_damaged(
     journal: Journal, limit: str, emulator: Emulator, tmp_path: Path
 ) -> None:
     workspace = emulator.workspace("slots")

@@ -1,4 +1,4 @@
-"""Which deployment runs a sweep's points: one that somebody works for, and rather one without a schedule."""
+"""The deployment of a sweep's points has workers online, and preferably no schedule."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def client(prefect_server: PrefectServer) -> Iterator[SyncPrefectClient]:
 
 @pytest.fixture
 def algorithm(client: SyncPrefectClient, prefect_server: PrefectServer) -> str:
-    """A flow's name, with three deployments: of nobody's pool, on a schedule, and for whoever asks."""
+    """A flow's name, with three deployments: without workers, with a schedule, and with workers but no schedule."""
     name = f"flow-{uuid.uuid4()}"
     flow = client.create_flow_from_name(name)
-    for pool in ("nobodys", "somebodys"):
+    for pool in ("idle", "served"):
         client.create_work_pool(WorkPoolCreate(name=f"{pool}-{name}", type="process"))
-    beat = f"{prefect_server.api_url}/work_pools/somebodys-{name}/workers/heartbeat"
-    httpx.post(beat, json={"name": "somebody"}).raise_for_status()
+    beat = f"{prefect_server.api_url}/work_pools/served-{name}/workers/heartbeat"
+    httpx.post(beat, json={"name": "worker"}).raise_for_status()
     daily = DeploymentScheduleCreate(schedule=IntervalSchedule(interval=86_400.0), active=False)  # type: ignore[arg-type]
-    client.create_deployment(flow, "a", work_pool_name=f"nobodys-{name}")
-    client.create_deployment(flow, "b", work_pool_name=f"somebodys-{name}", schedules=[daily])
-    client.create_deployment(flow, "c", work_pool_name=f"somebodys-{name}")
+    client.create_deployment(flow, "a", work_pool_name=f"idle-{name}")
+    client.create_deployment(flow, "b", work_pool_name=f"served-{name}", schedules=[daily])
+    client.create_deployment(flow, "c", work_pool_name=f"served-{name}")
     return name
 
 
@@ -49,7 +49,7 @@ def test_points_go_to_a_deployment_with_a_worker_and_without_a_schedule(
     assert find_deployment(client, f"no-{algorithm}", None) is None
 
 
-def test_one_that_is_named_is_taken_though_nobody_works_for_it_yet(client: SyncPrefectClient, algorithm: str) -> None:
+def test_a_deployment_requested_by_name_needs_no_online_worker(client: SyncPrefectClient, algorithm: str) -> None:
     for name, workers in (("a", 0), ("b", 1)):
         found = find_deployment(client, algorithm, f"{algorithm}/{name}")
         assert found is not None
