@@ -27,7 +27,7 @@ def start_or_resume(journal: Journal, lookup: RunLookup) -> Iterator[ClaimedRun]
     if record.status == "stopped" and record.stop_requested:  # the request was met
         journal.request_resume(record.uid)
     with hold_run(journal, record) as run:
-        if lookup.record is not None:
+        if record is lookup.run:
             _note_limits(run, lookup.settings)
             note_resumed(run, lookup.request.flow_run_id)
         yield run
