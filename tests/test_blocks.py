@@ -27,7 +27,7 @@ from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.pytest_plugin import RESOURCE_GROUP
 from hybridloop.settings import ProblemText, VqeSettings
-from tests.cli.shell_helpers import Shell, connection_string, said_inside
+from tests.cli.shell_helpers import Shell, connection_string, run_in_process
 from tests.conftest import SUBSCRIPTION, Emulator
 
 RESOURCE_ID = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.Quantum/Workspaces/ws"
@@ -183,6 +183,6 @@ def test_commands_that_use_the_service_accept_the_name_of_a_block(
 ) -> None:
     shell = Shell(stack_environ)
     assert shell.json_inside(*command, "--workspace", saved.name) is not None
-    refused = said_inside(stack_environ, *command, "--workspace", "nobodys")
+    refused = run_in_process(stack_environ, *command, "--workspace", "nobodys")
     assert (refused.code, refused.out) == (2, "")
     assert "azure-quantum-workspace/nobodys" in refused.err

@@ -1,4 +1,4 @@
-"""Shells for the tests of the command line, and a `hybridloop` inside this process for what starts nothing."""
+"""Shells for the tests of the command line, and `hybridloop` inside this process for commands that start no process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.shell_helpers import Said, Shell, WorkspaceShell, said_inside
+from tests.cli.shell_helpers import CommandResult, Shell, WorkspaceShell, run_in_process
 from tests.conftest import Emulator
 from tests.prefect_server import own_environ
 
@@ -27,9 +27,9 @@ def at_workspace(shell: Shell, emulator: Emulator) -> WorkspaceShell:
 
 
 @pytest.fixture
-def inside() -> Callable[..., Said]:
-    """Runs `hybridloop` inside this process: `inside(environ, "sessions", "list")`."""
-    return said_inside
+def inside() -> Callable[..., CommandResult]:
+    """Run `hybridloop` inside this process: `inside(environ, "sessions", "list")`."""
+    return run_in_process
 
 
 @pytest.fixture
@@ -39,10 +39,10 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def say(home: Path, inside: Callable[..., Said]) -> Callable[..., Said]:
-    """Runs `hybridloop` inside this process, with no stack and no workspace: `say("run", "vqe", "h2")`."""
+def say(home: Path, inside: Callable[..., CommandResult]) -> Callable[..., CommandResult]:
+    """Run `hybridloop` inside this process, with no stack and no workspace: `say("run", "vqe", "h2")`."""
 
-    def hybridloop(*arguments: str, **variables: str) -> Said:
+    def hybridloop(*arguments: str, **variables: str) -> CommandResult:
         return inside({**own_environ(str(home), os.environ), **variables}, *arguments)
 
     return hybridloop

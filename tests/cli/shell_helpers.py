@@ -26,16 +26,16 @@ PATIENCE_S = 120.0  # a bound for broken code, on a loaded machine; no test wait
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What a command ended with."""
+class CommandResult:
+    """Exit code and output of a command."""
 
     code: int
     out: str
     err: str
 
 
-def said_inside(environ: Mapping[str, str], *arguments: str) -> Said:
-    """What `hybridloop` with these arguments ends with inside this process."""
+def run_in_process(environ: Mapping[str, str], *arguments: str) -> CommandResult:
+    """Run `hybridloop` with these arguments inside this process."""
     # usage errors are set in a box, and broken where it ends
     with _environment({**environ, "COLUMNS": "200"}), pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["hybridloop", *arguments])
@@ -43,12 +43,12 @@ def said_inside(environ: Mapping[str, str], *arguments: str) -> Said:
         with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as leaving:
             main()
     assert isinstance(leaving.value.code, int)
-    return Said(leaving.value.code, *(stream.buffer.getvalue().decode() for stream in (out, err)))
+    return CommandResult(leaving.value.code, *(stream.buffer.getvalue().decode() for stream in (out, err)))
 
 
 @contextmanager
 def _environment(environ: Mapping[str, str]) -> Iterator[None]:
-    """Have this process's environment be that, and put it back."""
+    """Replace this process's environment, and restore it at the end."""
     before = dict(os.environ)
     os.environ.clear()
     os.environ.update(environ)
@@ -66,11 +66,11 @@ class Shell:
     environ: Mapping[str, str]
 
     def with_variables(self, **variables: str) -> Shell:
-        """The same with more variables set."""
+        """Return a shell with more variables set."""
         return replace(self, environ={**self.environ, **variables})
 
     def at(self, emulator: Emulator, name: str) -> WorkspaceShell:
-        """The same with a connection string of the workspace of that name."""
+        """Return a shell with the connection string of the workspace of that name."""
         text = connection_string(emulator.endpoint, emulator.api_key, name)
         return WorkspaceShell(self.with_variables(AZURE_QUANTUM_CONNECTION_STRING=text), emulator.workspace(name))
 
@@ -98,14 +98,14 @@ class Shell:
         return self._finished(self.start_python(*arguments))
 
     def json(self, *arguments: str) -> Any:
-        """The one JSON document that `hybridloop … --json` prints."""
+        """Run `hybridloop … --json` and return the document it prints."""
         done = self.run(*arguments, "--json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
     def json_inside(self, *arguments: str) -> Any:
-        """The same of a command inside this process; its flows need the fixture `prefect_server`."""
-        said = said_inside(self.environ, *arguments, "--json")
+        """Run `hybridloop … --json` inside this process; its flows need the fixture `prefect_server`."""
+        said = run_in_process(self.environ, *arguments, "--json")
         assert said.code == 0, said.err
         return json.loads(said.out)
 
@@ -133,7 +133,7 @@ class WorkspaceShell:
 
 
 def connection_string(endpoint: str, api_key: str, workspace: str) -> str:
-    """What a user copies from a workspace's page, here for a service on this machine."""
+    """Return a connection string, as on a workspace's page, for a service on this machine."""
     return (
         f"SubscriptionId={SUBSCRIPTION};ResourceGroupName={RESOURCE_GROUP};"
         f"WorkspaceName={workspace};ApiKey={api_key};QuantumEndpoint={endpoint};"

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from hybridloop.data import load_table
-from tests.cli.shell_helpers import Said, Shell
+from tests.cli.shell_helpers import CommandResult, Shell
 
 H2: str = load_table("problems")["h2"]["fcidump"]
 SECRET = "do-not-tell-anyone"
 
-Hybridloop = Callable[..., Said]
+Hybridloop = Callable[..., CommandResult]
 
 
 def uncoupled_orbitals(count: int) -> str:
@@ -24,7 +24,7 @@ def uncoupled_orbitals(count: int) -> str:
     return "\n".join([*lines, " 0.0 0 0 0 0", ""])
 
 
-def refused(said: Said, home: Path) -> str:
+def refused(said: CommandResult, home: Path) -> str:
     """The message; holds what is true of every refusal."""
     assert said.code == 2
     assert said.out == ""
@@ -71,7 +71,7 @@ def test_a_file_that_is_no_text_is_refused(say: Hybridloop, home: Path, tmp_path
         ("adapt", "mine.qasm", "OPENQASM 3.0;\nqubit[2] q;\n", "looks like a circuit", "--ansatz FILE"),
     ],
 )
-def test_a_file_of_another_kind_is_named_and_sent_where_it_belongs(
+def test_a_file_of_another_format_is_named_with_the_command_that_takes_it(
     algorithm: str, name: str, text: str, complaint: str, remedy: str, say: Hybridloop, home: Path, tmp_path: Path
 ) -> None:
     (tmp_path / name).write_text(text)
@@ -98,7 +98,7 @@ def test_a_file_of_another_kind_is_named_and_sent_where_it_belongs(
         ("session_slots=a/b", "session_slots: 'a/b': does not match"),
     ],
 )
-def test_a_setting_that_is_none_is_said_in_plain_words(given: str, complaint: str, say: Hybridloop, home: Path) -> None:
+def test_an_invalid_setting_is_refused_in_plain_words(given: str, complaint: str, say: Hybridloop, home: Path) -> None:
     assert complaint in refused(say("run", "vqe", "h2", "--set", given), home)
 
 
@@ -157,7 +157,7 @@ def test_only_what_submits_says_that_nothing_was_submitted(
     ],
     ids=" ".join,
 )
-def test_what_is_refused_at_a_glance_waits_for_no_compiler_and_no_server(
+def test_invalid_input_is_refused_without_loading_a_compiler_or_starting_a_server(
     command: tuple[str, ...], shell: Shell, home: Path
 ) -> None:
     program = (
@@ -258,9 +258,7 @@ def test_an_option_out_of_bounds_is_refused(
         (("emulator", "start", "--port", "70000"), "emulator: "),
     ],
 )
-def test_a_command_that_is_none_is_refused(
-    command: tuple[str, ...], complaint: str, say: Hybridloop, home: Path
-) -> None:
+def test_an_invalid_command_is_refused(command: tuple[str, ...], complaint: str, say: Hybridloop, home: Path) -> None:
     assert complaint in refused(say(*command), home)
 
 
@@ -274,7 +272,7 @@ def test_a_command_that_is_none_is_refused(
     ],
 )
 @pytest.mark.parametrize("command", [("run", "vqe", "h2"), ("targets",), ("sessions", "list")])
-def test_a_connection_string_that_is_none_is_refused_and_not_repeated(
+def test_an_invalid_connection_string_is_refused_and_not_repeated(
     text: str, command: tuple[str, ...], say: Hybridloop, home: Path
 ) -> None:
     message = refused(say(*command, AZURE_QUANTUM_CONNECTION_STRING=text), home)

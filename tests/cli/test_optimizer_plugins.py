@@ -13,7 +13,7 @@ import pytest
 
 from hybridloop.journal import Journal, journal_url
 from hybridloop.local_stack import PrefectServer
-from tests.cli.shell_helpers import PATIENCE_S, Said, Shell
+from tests.cli.shell_helpers import PATIENCE_S, CommandResult, Shell
 from tests.conftest import Emulator
 from tests.paths import DOCS
 
@@ -62,7 +62,7 @@ def answer(document: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.slow
 def test_a_run_with_it_that_is_killed_is_gone_on_with_to_the_same_answer_where_it_is_installed(
     shell: Shell,
-    inside: Callable[..., Said],
+    inside: Callable[..., CommandResult],
     emulator: Emulator,
     prefect_server: PrefectServer,
     site: Path,
@@ -93,7 +93,7 @@ def test_a_run_with_it_that_is_killed_is_gone_on_with_to_the_same_answer_where_i
     assert (len(books["entries"]), books["duplicates"]["count"]) == (reference["jobs"]["total"], 0)
 
 
-def test_it_is_listed_with_its_package_beside_ours(installed: None, say: Callable[..., Said]) -> None:
+def test_it_is_listed_with_its_package_beside_ours(installed: None, say: Callable[..., CommandResult]) -> None:
     rows = {row["name"]: row for row in json.loads(say("optimizers", "--json").out)}
     assert {"rotosolve", "pairs", "gradient", "spsa", "qn-spsa", "l-bfgs-b", "compass"} < rows.keys()
     assert rows["compass"] == {
@@ -119,7 +119,7 @@ def test_it_is_listed_with_its_package_beside_ours(installed: None, say: Callabl
     ],
 )
 def test_what_can_not_be_used_is_refused_before_anything_is_started(
-    installed: None, say: Callable[..., Said], home: Path, arguments: list[str], complaint: str
+    installed: None, say: Callable[..., CommandResult], home: Path, arguments: list[str], complaint: str
 ) -> None:
     said = say("run", "vqe", "h2", *arguments)
     assert said.code == 2

@@ -1,4 +1,4 @@
-"""Every command's JSON document is as its published schema says; every command has an example and completes names."""
+"""JSON documents match their published schemas; every command has an example; names are completed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hybridloop.cli.app import build_app
 from hybridloop.cli.schemas import DOCUMENTS, schema_of
 from hybridloop.data import load_table
 from hybridloop.local_stack import PrefectServer
-from tests.cli.shell_helpers import Said, Shell, WorkspaceShell
+from tests.cli.shell_helpers import CommandResult, Shell, WorkspaceShell
 from tests.conftest import Emulator
 from tests.prefect_server import own_environ
 
@@ -25,7 +25,7 @@ TREE: Any = typer.main.get_command(build_app())
 
 
 def commands(of: Any = TREE, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """All commands that do something, by the words that call them."""
+    """All commands without groups and former names, by their words."""
     for name, command in of.commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, (*path, name))
@@ -62,7 +62,7 @@ def objects(schema: Any) -> Iterator[dict[str, Any]]:
         yield from objects(part)
 
 
-def test_schemas_are_printed_and_listed(say: Callable[..., Said]) -> None:
+def test_schemas_are_printed_and_listed(say: Callable[..., CommandResult]) -> None:
     assert say("schema").out.split("\n")[:-1] == list(DOCUMENTS)
     assert json.loads(say("schema", "runs", "list").out) == schema_of("runs list")
     refused = say("schema", "runs", "lists")
@@ -70,7 +70,7 @@ def test_schemas_are_printed_and_listed(say: Callable[..., Said]) -> None:
     assert "Did you mean 'runs list'?" in refused.err
 
 
-def test_the_former_name_of_a_command_works_and_is_not_listed(say: Callable[..., Said]) -> None:
+def test_the_former_name_of_a_command_works_and_is_not_listed(say: Callable[..., CommandResult]) -> None:
     assert "hybridloop sessions close-orphans" in say("sessions", "sweep", "--help").out
     listed = say("sessions", "--help").out
     assert "close-orphans" in listed
@@ -109,7 +109,7 @@ PLANS = {
     "plan rqaoa": ("ring-8", "--brute-force-below", "7"),
 }
 SWEEP = "algorithm: qaoa\nproblems: petersen\nsettings: {seed: 7}\ngrid: {layers: [1]}\ndeployment: none\n"
-# what each other command is called with; the run and session of `run vqe` stand for KEY and ID
+# arguments of each other command; KEY and ID are the run and session of `run vqe`
 OTHERS = {
     "sweep": ("SWEEP",),
     "runs list": (),
@@ -163,8 +163,8 @@ def environ(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [*RUNS, *PLANS, *OTHERS])
-def test_what_a_command_prints_is_as_its_schema_says(
-    command: str, environ: dict[str, str], emulator: Emulator, inside: Callable[..., Said], tmp_path: Path
+def test_the_output_of_a_command_matches_its_schema(
+    command: str, environ: dict[str, str], emulator: Emulator, inside: Callable[..., CommandResult], tmp_path: Path
 ) -> None:
     def called(*arguments: str) -> Any:
         said = inside(environ, *command.split(), *arguments, "--json")
@@ -183,7 +183,9 @@ def test_what_a_command_prints_is_as_its_schema_says(
 
 
 @pytest.mark.slow
-def test_a_run_that_stopped_is_as_its_schema_says(environ: dict[str, str], inside: Callable[..., Said]) -> None:
+def test_the_output_of_a_stopped_run_matches_its_schema(
+    environ: dict[str, str], inside: Callable[..., CommandResult]
+) -> None:
     said = inside(environ, "run", "vqe", "h2", "--seed", "7", "--max-jobs", "10", "--json")
     assert said.code == 3, said.err
     assert validated("run vqe", said.out)["value"] is None
@@ -197,8 +199,8 @@ Offers = Callable[..., list[str]]
 
 
 @pytest.fixture
-def offers(inside: Callable[..., Said]) -> Offers:
-    """What a bash offers for the last of some words."""
+def offers(inside: Callable[..., CommandResult]) -> Offers:
+    """Completions that bash offers for the last word."""
 
     def completed(environ: Mapping[str, str], *words: str) -> list[str]:
         line = " ".join(("hybridloop", *words))
@@ -210,7 +212,7 @@ def offers(inside: Callable[..., Said]) -> Offers:
     return completed
 
 
-def test_a_shell_is_offered_names_of_what_there_is(offers: Offers, home: Path, tmp_path: Path) -> None:
+def test_a_shell_completes_known_names_and_files(offers: Offers, home: Path, tmp_path: Path) -> None:
     (tmp_path / "h2-mine.fcidump").touch()
     environ = own_environ(str(home), os.environ)
     assert set(offers(environ, "run", "vq")) == {"vqe", "vqd"}
@@ -225,8 +227,8 @@ def test_a_shell_is_offered_names_of_what_there_is(offers: Offers, home: Path, t
 
 
 @pytest.mark.slow
-def test_a_shell_is_offered_the_keys_of_runs(
-    offers: Offers, environ: dict[str, str], inside: Callable[..., Said]
+def test_a_shell_completes_the_keys_of_runs(
+    offers: Offers, environ: dict[str, str], inside: Callable[..., CommandResult]
 ) -> None:
     inside(environ, "run", "vqe", *RUNS["run vqe"], "--json")
     offered = offers(environ, "runs", "show", "docs-v")
@@ -236,13 +238,13 @@ def test_a_shell_is_offered_the_keys_of_runs(
     assert "Did you mean 'docs-vqe'?" in refused.err
 
 
-def test_where_there_is_no_journal_none_is_made_for_completion(offers: Offers, home: Path) -> None:
+def test_completion_creates_no_journal(offers: Offers, home: Path) -> None:
     assert offers(own_environ(str(home), os.environ), "runs", "show", "a") == []
     assert not home.exists()
 
 
 @pytest.mark.parametrize("kind", ["bash", "zsh", "fish"])
-def test_completion_can_be_set_up(say: Callable[..., Said], kind: str) -> None:
+def test_completion_can_be_set_up(say: Callable[..., CommandResult], kind: str) -> None:
     said = say(_HYBRIDLOOP_COMPLETE=f"source_{kind}")
     assert said.code == 0
     assert "_HYBRIDLOOP_COMPLETE=complete_" in said.out

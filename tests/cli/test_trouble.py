@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from hybridloop.local_stack import PrefectServer
-from tests.cli.shell_helpers import Said, Shell, WorkspaceShell, connection_string
+from tests.cli.shell_helpers import CommandResult, Shell, WorkspaceShell, connection_string
 from tests.conftest import Emulator
 
 
@@ -22,7 +22,7 @@ def nowhere() -> Iterator[str]:
 
 @pytest.mark.parametrize("command", [("targets",), ("sessions", "list")], ids=" ".join)
 def test_a_workspace_that_cannot_be_reached_is_named(
-    command: tuple[str, ...], nowhere: str, say: Callable[..., Said]
+    command: tuple[str, ...], nowhere: str, say: Callable[..., CommandResult]
 ) -> None:
     said = say(*command, AZURE_QUANTUM_CONNECTION_STRING=connection_string(nowhere, "key", "mine"))
     assert (said.code, said.out) == (1, "")
@@ -54,7 +54,7 @@ def test_a_prefect_server_that_cannot_be_reached_is_named_and_no_session_is_open
     assert at_workspace.session_statuses() == []
 
 
-def test_a_wrong_key_is_the_users_to_mend(emulator: Emulator, say: Callable[..., Said]) -> None:
+def test_a_wrong_key_is_the_users_to_mend(emulator: Emulator, say: Callable[..., CommandResult]) -> None:
     text = connection_string(emulator.endpoint, "wrong-key", "mine")
     said = say("sessions", "list", AZURE_QUANTUM_CONNECTION_STRING=text)
     assert (said.code, said.out) == (2, "")
@@ -66,7 +66,7 @@ def test_a_wrong_key_is_the_users_to_mend(emulator: Emulator, say: Callable[...,
 
 @pytest.mark.slow
 def test_a_run_with_a_wrong_key_opens_no_session(
-    emulator: Emulator, inside: Callable[..., Said], shell: Shell, prefect_server: PrefectServer
+    emulator: Emulator, inside: Callable[..., CommandResult], shell: Shell, prefect_server: PrefectServer
 ) -> None:
     text = connection_string(emulator.endpoint, "wrong-key", "wrong-key-of-a-run")
     said = inside({**shell.environ, "AZURE_QUANTUM_CONNECTION_STRING": text}, "run", "vqe", "h2", "--quiet")

@@ -10,7 +10,7 @@ import pytest
 
 from hybridloop.local_stack import PrefectServer
 from hybridloop.reports.bundle.archive import MANIFEST, RESULT
-from tests.cli.shell_helpers import Said, Shell, WorkspaceShell, said_inside
+from tests.cli.shell_helpers import CommandResult, Shell, WorkspaceShell, run_in_process
 from tests.conftest import Emulator
 
 pytestmark = pytest.mark.slow
@@ -27,8 +27,8 @@ def at(shell: Shell, emulator: Emulator, prefect_server: PrefectServer) -> Works
     return found
 
 
-def hybridloop(at: WorkspaceShell, *arguments: str) -> Said:
-    return said_inside(at.shell.environ, "runs", *arguments)
+def hybridloop(at: WorkspaceShell, *arguments: str) -> CommandResult:
+    return run_in_process(at.shell.environ, "runs", *arguments)
 
 
 def test_a_report_is_written_where_it_is_asked_for(at: WorkspaceShell, tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_a_report_is_written_where_it_is_asked_for(at: WorkspaceShell, tmp_path:
 
 
 def test_a_bundle_is_verified_on_a_machine_that_has_no_journal_and_changes_are_noticed(
-    at: WorkspaceShell, say: Callable[..., Said], home: Path, tmp_path: Path
+    at: WorkspaceShell, say: Callable[..., CommandResult], home: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "bundle"
     exported = hybridloop(at, "export", KEY, "--output", str(folder))
@@ -75,7 +75,7 @@ def test_a_run_is_repeated_to_the_last_bit(at: WorkspaceShell, tmp_path: Path) -
 
 def test_a_repetition_that_was_stopped_is_gone_on_with(at: WorkspaceShell) -> None:
     key = f"{KEY}-by-hand"
-    assert said_inside(at.shell.environ, *RUN[:-1], key, "--max-jobs", "8").code == 3
+    assert run_in_process(at.shell.environ, *RUN[:-1], key, "--max-jobs", "8").code == 3
     stopped = hybridloop(at, "reproduce", KEY, "--run-key", key)  # its cap is as it was given last
     assert stopped.code == 3
     assert f"it is stopped; resume it with: hybridloop runs resume {key}" in stopped.out

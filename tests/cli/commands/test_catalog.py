@@ -15,16 +15,16 @@ from hybridloop.azure.targets import known_targets
 from hybridloop.cli.output import print_table
 from hybridloop.data import load_table
 from hybridloop.tasks.session import OpenSession, open_session
-from tests.cli.shell_helpers import Said, WorkspaceShell
+from tests.cli.shell_helpers import CommandResult, WorkspaceShell
 
-Hybridloop = Callable[..., Said]
+Hybridloop = Callable[..., CommandResult]
 
 
 @pytest.fixture
-def ask(inside: Callable[..., Said], at_workspace: WorkspaceShell) -> Hybridloop:
+def ask(inside: Callable[..., CommandResult], at_workspace: WorkspaceShell) -> Hybridloop:
     """Runs a command for the workspace; it must succeed, and say nothing on standard error."""
 
-    def hybridloop(*arguments: str) -> Said:
+    def hybridloop(*arguments: str) -> CommandResult:
         said = inside(at_workspace.shell.environ, *arguments)
         assert (said.code, said.err) == (0, "")
         return said
@@ -42,7 +42,7 @@ def session(at_workspace: WorkspaceShell) -> Iterator[OpenSession]:
         yield opened
 
 
-def table(said: Said) -> list[list[str]]:
+def table(said: CommandResult) -> list[list[str]]:
     """The rows of a table, its columns' names first; cells stand two blanks apart."""
     return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in said.out.splitlines()]
 
@@ -130,7 +130,7 @@ def test_a_session_is_closed_and_closing_it_again_changes_nothing(
 
 
 def test_a_session_that_is_not_there_is_said_to_be_missing(
-    inside: Callable[..., Said], at_workspace: WorkspaceShell
+    inside: Callable[..., CommandResult], at_workspace: WorkspaceShell
 ) -> None:
     unknown = "00000000-0000-4000-8000-000000000000"
     for command in ("show", "jobs", "close"):
@@ -158,7 +158,7 @@ def test_there_is_nothing_to_stop_where_nothing_runs(say: Hybridloop, home: Path
 
 @pytest.mark.slow
 def test_up_finds_what_runs_and_status_tells_of_it(
-    inside: Callable[..., Said], stack_environ: dict[str, str], prefect_server: object
+    inside: Callable[..., CommandResult], stack_environ: dict[str, str], prefect_server: object
 ) -> None:
     first = inside(stack_environ, "up", "--json")
     assert first.code == 0

@@ -15,9 +15,9 @@ from hybridloop.settings import SETTINGS
 from hybridloop.settings.sources import resolve_settings
 from hybridloop.settings.template import settings_template
 from hybridloop.settings.yaml import parse_yaml
-from tests.cli.shell_helpers import Said, WorkspaceShell
+from tests.cli.shell_helpers import CommandResult, WorkspaceShell
 
-Hybridloop = Callable[..., Said]
+Hybridloop = Callable[..., CommandResult]
 
 
 @pytest.mark.parametrize("algorithm", SETTINGS)

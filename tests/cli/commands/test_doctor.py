@@ -24,7 +24,7 @@ import pytest
 
 from hybridloop import local_stack as stack
 from hybridloop.blocks import AzureQuantumWorkspace
-from tests.cli.shell_helpers import Said, connection_string
+from tests.cli.shell_helpers import CommandResult, connection_string
 from tests.conftest import SUBSCRIPTION, Emulator
 from tests.paths import DATA
 from tests.prefect_server import own_environ
@@ -37,7 +37,7 @@ Doctor = Callable[..., dict[str, Finding]]
 
 
 @pytest.fixture
-def doctor(home: Path, inside: Callable[..., Said]) -> Doctor:
+def doctor(home: Path, inside: Callable[..., CommandResult]) -> Doctor:
     """What is found with these variables, by its name; holds that the exit code says whether something is wrong."""
 
     def found(*arguments: str, **variables: str) -> dict[str, Finding]:

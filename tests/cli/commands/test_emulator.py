@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.shell_helpers import PATIENCE_S, Said, Shell
+from tests.cli.shell_helpers import PATIENCE_S, CommandResult, Shell
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_what_it_prints_is_enough_to_connect(number: signal.Signals, shell: Shell, say: Callable[..., Said]) -> None:
+def test_what_it_prints_is_enough_to_connect(
+    number: signal.Signals, shell: Shell, say: Callable[..., CommandResult]
+) -> None:
     with shell.start("emulator", "start", "--in-memory", "--port", "0") as service:
         assert service.stdout is not None
         assert service.stderr is not None
@@ -30,7 +32,7 @@ def test_what_it_prints_is_enough_to_connect(number: signal.Signals, shell: Shel
     assert "ionq.simulator" in [row["target"] for row in json.loads(targets.out)]
 
 
-def test_a_port_that_is_taken_is_an_error_that_names_the_option(say: Callable[..., Said]) -> None:
+def test_a_port_that_is_taken_is_an_error_that_names_the_option(say: Callable[..., CommandResult]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -41,7 +43,9 @@ def test_a_port_that_is_taken_is_an_error_that_names_the_option(say: Callable[..
     assert "--port" in said.err
 
 
-def test_a_folder_that_cannot_be_used_is_an_error_that_names_it(say: Callable[..., Said], tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_used_is_an_error_that_names_it(
+    say: Callable[..., CommandResult], tmp_path: Path
+) -> None:
     (tmp_path / "file").touch()
     said = say("emulator", "start", "--port", "0", "--state", str(tmp_path / "file"))
     assert (said.code, said.out) == (1, "")

@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cli.shell_helpers import Said
+from tests.cli.shell_helpers import CommandResult
 from tests.conftest import Emulator
 from tests.emulator.http_helpers import Caller
 
 
 @pytest.fixture
-def ask(say: Callable[..., Said], emulator: Emulator) -> Callable[..., Said]:
+def ask(say: Callable[..., CommandResult], emulator: Emulator) -> Callable[..., CommandResult]:
     """Asks the tests' service for its books."""
     return lambda *options: say(
         "emulator", "ledger", "--url", emulator.endpoint, *options, HYBRIDLOOP_EMULATOR_ADMIN_KEY=emulator.admin_key
@@ -22,7 +22,7 @@ def ask(say: Callable[..., Said], emulator: Emulator) -> Callable[..., Said]:
 
 
 def test_text_and_json_tell_of_the_same_session_and_its_duplicates(
-    emulator: Emulator, ask: Callable[..., Said]
+    emulator: Emulator, ask: Callable[..., CommandResult]
 ) -> None:
     caller = Caller(emulator)
     session = caller.open_session("quantinuum.qpu.h2-1")
@@ -45,7 +45,7 @@ def test_text_and_json_tell_of_the_same_session_and_its_duplicates(
 
 
 def test_a_wrong_key_an_unreachable_service_and_a_missing_key_are_named(
-    say: Callable[..., Said], emulator: Emulator
+    say: Callable[..., CommandResult], emulator: Emulator
 ) -> None:
     refused = say("emulator", "ledger", "--url", emulator.endpoint, "--admin-key", "wrong")
     assert (refused.code, "--admin-key" in refused.err) == (2, True)

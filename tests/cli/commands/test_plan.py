@@ -9,13 +9,13 @@ from dataclasses import replace
 import pytest
 
 from hybridloop.estimate.plan import Plan
-from tests.cli.shell_helpers import WorkspaceShell, said_inside
+from tests.cli.shell_helpers import WorkspaceShell, run_in_process
 
 pytestmark = pytest.mark.slow
 
 
 def planned(at: WorkspaceShell, *arguments: str) -> str:
-    said = said_inside(at.shell.environ, "plan", *arguments)
+    said = run_in_process(at.shell.environ, "plan", *arguments)
     assert said.code == 0, said.err
     return said.out
 
@@ -76,5 +76,5 @@ def test_json_is_one_document_that_a_plan_can_be_made_of(at_workspace: Workspace
 def test_what_can_not_be_planned_is_said_as_for_a_run(
     at_workspace: WorkspaceShell, arguments: tuple[str, ...], complaint: str
 ) -> None:
-    said = said_inside(at_workspace.shell.environ, "plan", *arguments)
+    said = run_in_process(at_workspace.shell.environ, "plan", *arguments)
     assert (said.code, complaint in said.err + said.out) == ((0, True) if complaint == "debias" else (2, True))

@@ -14,7 +14,7 @@ import pytest
 
 from hybridloop.local_stack import PrefectServer
 from hybridloop.local_stack.processes import MARK, wait_until
-from tests.cli.shell_helpers import Said, Shell, WorkspaceShell
+from tests.cli.shell_helpers import CommandResult, Shell, WorkspaceShell
 from tests.paths import DATA
 
 H2_FILE = DATA / "H2_0.735.fcidump"
@@ -145,7 +145,7 @@ def _is_of(environ: dict[str, str], shell: Shell) -> bool:
 
 
 def test_a_target_that_does_not_sample_has_the_same_error_bar_as_it_goes_and_in_the_end(
-    at_workspace: WorkspaceShell, inside: Callable[..., Said], prefect_server: PrefectServer
+    at_workspace: WorkspaceShell, inside: Callable[..., CommandResult], prefect_server: PrefectServer
 ) -> None:
     said = inside(at_workspace.shell.environ, "run", "vqe", "h2", "--seed", "7", "--target", "ionq.simulator")
     assert said.code == 0, said.err
@@ -157,7 +157,7 @@ def test_a_target_that_does_not_sample_has_the_same_error_bar_as_it_goes_and_in_
 
 
 def test_a_picture_that_cannot_be_written_does_not_cost_the_result(
-    inside: Callable[..., Said], at_workspace: WorkspaceShell, prefect_server: PrefectServer, tmp_path: Path
+    inside: Callable[..., CommandResult], at_workspace: WorkspaceShell, prefect_server: PrefectServer, tmp_path: Path
 ) -> None:
     (tmp_path / "pictures").touch()  # no folder can be made here
     environ = {

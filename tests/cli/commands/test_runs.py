@@ -18,7 +18,7 @@ from prefect.states import Cancelling
 
 from hybridloop.journal import Journal, RunRecord, journal_url
 from hybridloop.local_stack import PrefectServer
-from tests.cli.shell_helpers import PATIENCE_S, Said, Shell, WorkspaceShell, said_inside
+from tests.cli.shell_helpers import PATIENCE_S, CommandResult, Shell, WorkspaceShell, run_in_process
 from tests.conftest import Emulator, running_emulator
 
 RUN = ("run", "vqe", "h2", "--seed", "7")
@@ -126,7 +126,7 @@ def test_a_key_that_is_used_again_gives_the_stored_result_and_other_settings_are
     again = at.shell.json(*RUN, "--run-key", "uninterrupted")
     assert again == document
     assert len(at.session_statuses()) == 1
-    other = said_inside(at.shell.environ, *RUN, "--run-key", "uninterrupted", "--shots", "100")
+    other = run_in_process(at.shell.environ, *RUN, "--run-key", "uninterrupted", "--shots", "100")
     assert other.code == 2
     assert other.err.startswith("hybridloop: shots: run 'uninterrupted' was started with another value")
 
@@ -138,7 +138,7 @@ def test_a_run_is_computed_anew_from_its_counts_and_exported_whole(
     verified = at.shell.json("runs", "verify", "uninterrupted")
     assert (verified["value"], verified["agrees"]) == (document["value"], True)
     assert verified["jobs"] == document["jobs"]["total"]
-    done = said_inside(at.shell.environ, "runs", "export", "uninterrupted", "--output", str(tmp_path / "run.json"))
+    done = run_in_process(at.shell.environ, "runs", "export", "uninterrupted", "--output", str(tmp_path / "run.json"))
     assert done.code == 0, done.err
     text = (tmp_path / "run.json").read_text("utf-8")
     exported = json.loads(text)
@@ -168,7 +168,7 @@ def ended_early(shell: Shell, slow_service: Emulator, prefect_server: PrefectSer
         for run in runs.values():
             running.callback(run.kill)
         parking = (*RUN, "--run-key", "parked", "--detach-after", "0.2")
-        ends = {"parked": said_inside(at["parked"].shell.environ, *parking)}
+        ends = {"parked": run_in_process(at["parked"].shell.environ, *parking)}
         for run in runs.values():
             assert run.stderr is not None
             assert run.stderr.readline().startswith("round   1")
@@ -178,12 +178,12 @@ def ended_early(shell: Shell, slow_service: Emulator, prefect_server: PrefectSer
         cancel(prefect_server, shell)
         for way, run in runs.items():
             out, err = run.communicate(timeout=PATIENCE_S)
-            ends[way] = Said(run.returncode, out, err)
+            ends[way] = CommandResult(run.returncode, out, err)
     slow_service.admin("faults", {"rules": []})
     return {way: resumed(at[way], way, end) for way, end in ends.items()}
 
 
-def resumed(at: WorkspaceShell, key: str, end: Said) -> Ended:
+def resumed(at: WorkspaceShell, key: str, end: CommandResult) -> Ended:
     """Look at a run that has ended, and go on with it."""
     with journal_of(at.shell) as journal:
         shown = journal.run(key)
@@ -258,7 +258,7 @@ def test_a_script_that_is_started_again_goes_on_where_it_was_killed(shell: Shell
     at = shell.at(emulator, "by-hand")
     died = at.shell.with_variables(HYBRIDLOOP_CRASH_AT="commit.after:4").run_python("-c", SCRIPT)
     assert died.returncode == KILLED
-    told = said_inside(at.shell.environ, "runs", "resume", "by-hand")
+    told = run_in_process(at.shell.environ, "runs", "resume", "by-hand")
     assert told.code == 2
     assert "Start the script again with run_key='by-hand'" in told.err
     first, again = (at.shell.run_python("-c", SCRIPT) for _ in range(2))

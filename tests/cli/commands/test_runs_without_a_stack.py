@@ -19,9 +19,9 @@ from hybridloop.journal.claimed_run import new_run
 from hybridloop.runs.lookup import LIMITS_GIVEN
 from hybridloop.settings import LIMITS, VqeSettings, parse_duration
 from hybridloop.settings.sources import resolve_settings
-from tests.cli.shell_helpers import Said
+from tests.cli.shell_helpers import CommandResult
 
-Hybridloop = Callable[..., Said]
+Hybridloop = Callable[..., CommandResult]
 SECONDS_A_DAY = 86_400.0
 
 

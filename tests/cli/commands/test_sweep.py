@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.shell_helpers import said_inside
+from tests.cli.shell_helpers import run_in_process
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,6 @@ def test_a_sweep_that_can_not_be_run_is_refused_by_name(
 ) -> None:
     if text is not None:
         (tmp_path / "s.yaml").write_text(text)
-    answer = said_inside(stack_environ, "sweep", str(tmp_path / "s.yaml"), *arguments)
+    answer = run_in_process(stack_environ, "sweep", str(tmp_path / "s.yaml"), *arguments)
     assert (answer.code, answer.out) == (2, "")
     assert said in answer.err
