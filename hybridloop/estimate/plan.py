@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.text_table import as_html, format_table
 
@@ -174,22 +176,7 @@ class Plan:
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Plan:
         """Read a plan from the values of `as_dict`, also after a round trip through JSON."""
-        parts = {
-            **stored,
-            **{name: Figure(**stored[name]) for name in ("rounds", "jobs", "shots")},
-            **{
-                name: None if stored[name] is None else Money(**stored[name])
-                for name in ("cost", "mitigated", "unmitigated")
-            },
-            "phases": tuple(Phase(**phase) for phase in stored["phases"]),
-            "circuits": tuple(Circuit(**{**row, "phases": tuple(row["phases"])}) for row in stored["circuits"]),
-            "keep_alive": KeepAliveEstimate(**stored["keep_alive"]),
-            "duration": Duration(**stored["duration"]),
-            "allowed": WithinCaps(**{**stored["allowed"], "given": tuple(stored["allowed"]["given"])}),
-            "warnings": tuple(stored["warnings"]),
-            "comparison": tuple(ComparisonRow(**row) for row in stored["comparison"]),
-        }
-        return cls(**parts)
+        return TypeAdapter(cls).validate_python(stored)
 
 
 MAX_CIRCUITS = 12  # in the table; `as_dict` has them all

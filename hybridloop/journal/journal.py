@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import Connection
 
@@ -39,6 +39,7 @@ from hybridloop.journal.storage.rows import update_rows
 from hybridloop.journal.storage.schema import states
 from hybridloop.runtime.paths import home
 
+P = ParamSpec("P")
 R = TypeVar("R")
 BUSY_S = 10.0
 _ROUNDS_PER_READ = 128
@@ -100,23 +101,19 @@ class Journal:
 
     def run(self, key_or_uid_prefix: str) -> RunRecord:
         """Return the run with this key, else the only one whose uid begins so (4 digits or more); else InputError."""
-        with self._database.read_transaction() as connection:
-            return runs.find(connection, key_or_uid_prefix)
+        return self._read(runs.find, key_or_uid_prefix)
 
     def run_by_key(self, key: str) -> RunRecord | None:
         """Return the run with this key (not uid), if there is one."""
-        with self._database.read_transaction() as connection:
-            return runs.by_key(connection, key)
+        return self._read(runs.by_key, key)
 
     def run_by_flow_run(self, flow_run_id: str) -> RunRecord | None:
         """Return the run that a Prefect flow run began, the latest if there are several."""
-        with self._database.read_transaction() as connection:
-            return runs.by_flow_run(connection, flow_run_id)
+        return self._read(runs.by_flow_run, flow_run_id)
 
     def runs(self, *, limit: int = 100, before: float | None = None) -> Sequence[RunRecord]:
         """Return runs created before a time (epoch seconds), newest first, without damaged ones."""
-        with self._database.read_transaction() as connection:
-            records = runs.newest(connection, limit=limit, before=before)
+        records = self._read(runs.newest, limit=limit, before=before)
         return [record for record in records if not isinstance(record, DamagedRun)]
 
     def overview(self, *, limit: int) -> Sequence[tuple[RunRecord, RunTotals] | DamagedRun]:
@@ -140,22 +137,17 @@ class Journal:
 
     def runs_by_status(self, statuses: Collection[str]) -> Sequence[RunRecord]:
         """Return all runs with one of these statuses, newest first, without damaged ones."""
-        with self._database.read_transaction() as connection:
-            records = runs.by_status(connection, statuses)
-        return self._intact(records)
+        return self._intact(self._read(runs.by_status, statuses))
 
     def runs_to_resume(self) -> Sequence[RunRecord]:
         """Return all runs with a request to resume, newest first, without damaged ones."""
-        with self._database.read_transaction() as connection:
-            records = runs.by_resume_request(connection)
-        return self._intact(records)
+        return self._intact(self._read(runs.by_resume_request))
 
     # Pruning
 
     def old_runs(self, *, older_than: float, statuses: Collection[str] = pruning.COMPLETED_STATUSES) -> Sequence[str]:
         """Return the uids of runs that ended with one of these statuses before a time, with no session open."""
-        with self._database.read_transaction() as connection:
-            return pruning.find_old(connection, older_than=older_than, statuses=statuses)
+        return self._read(pruning.find_old, older_than=older_than, statuses=statuses)
 
     def delete_runs(self, run_uids: Sequence[str]) -> int:
         """Delete runs and the programs that only they used; return their number. Held and damaged runs stay."""
@@ -170,9 +162,7 @@ class Journal:
 
         Does nothing while a process holds a run, as it locks all writers out. PostgreSQL frees its space itself.
         """
-        with self._database.read_transaction() as connection:
-            is_in_use = pruning.is_any_held(connection, now=self._now())
-        return 0 if is_in_use else self._database.compact()
+        return 0 if self._read(pruning.is_any_held, now=self._now()) else self._database.compact()
 
     def _prune(self, delete: Callable[..., int], run_uids: Sequence[str]) -> int:
         pruned, damaged = 0, list[DamagedRun]()
@@ -262,8 +252,7 @@ class Journal:
 
     def round(self, run_uid: str, stream: str, sequence: int) -> RoundRecord | None:
         """Return a round; None if it never began."""
-        with self._database.read_transaction() as connection:
-            return next(iter(rounds.read_range(connection, run_uid, stream, sequence, 1)), None)
+        return next(iter(self._read(rounds.read_range, run_uid, stream, sequence, 1)), None)
 
     def rounds(self, run_uid: str) -> Iterator[RoundRecord]:
         """Yield all rounds, stream by stream in the order of their sequence numbers."""
@@ -271,14 +260,11 @@ class Journal:
             numbers = rounds.count_by_stream(connection, runs.read_state(connection, run_uid))
         for stream, number in numbers.items():
             for first in range(0, number, _ROUNDS_PER_READ):
-                with self._database.read_transaction() as connection:
-                    batch = rounds.read_range(connection, run_uid, stream, first, min(_ROUNDS_PER_READ, number - first))
-                yield from batch
+                yield from self._read(rounds.read_range, run_uid, stream, first, min(_ROUNDS_PER_READ, number - first))
 
     def program(self, key: str) -> bytes | None:
         """Return the program with this key; None if no run uses it."""
-        with self._database.read_transaction() as connection:
-            return programs.read_body(connection, key)
+        return self._read(programs.read_body, key)
 
     # Sessions, pings, events
 
@@ -295,14 +281,11 @@ class Journal:
 
     def sessions(self, run_uid: str) -> Sequence[SessionRow]:
         """Return the run's sessions in the order in which they were opened."""
-        with self._database.read_transaction() as connection:
-            return sessions.read_sessions(connection, run_uid)
+        return self._read(sessions.read_sessions, run_uid)
 
     def open_sessions(self) -> Sequence[tuple[RunRecord, SessionRow]]:
         """Return all sessions that are not known to have ended, with their runs; damaged ones are left out."""
-        with self._database.read_transaction() as connection:
-            records = sessions.read_open_sessions(connection)
-        return self._intact(records)
+        return self._intact(self._read(sessions.read_open_sessions))
 
     def add_ping(self, lease: Lease, ping: Ping) -> None:
         """Write a ping before it is submitted."""
@@ -327,16 +310,14 @@ class Journal:
 
     def pings(self, run_uid: str) -> Sequence[Ping]:
         """Return the run's pings in the order of their sessions and numbers."""
-        with self._database.read_transaction() as connection:
-            return sessions.read_pings(connection, run_uid)
+        return self._read(sessions.read_pings, run_uid)
 
     def spans(self, run_uid: str) -> Mapping[str, Span]:
         """Return the times in which rounds and pings were in flight, by `round_span_key` and `ping_span_key`.
 
         Rounds and pings of versions without spans are missing.
         """
-        with self._database.read_transaction() as connection:
-            return spans.read_spans(connection, run_uid)
+        return self._read(spans.read_spans, run_uid)
 
     def add_event(self, lease: Lease, kind: str, facts: Mapping[str, Any]) -> None:
         """Write an event, such as a session's renewal, a takeover, a retry or a stop."""
@@ -345,20 +326,17 @@ class Journal:
 
     def events(self, run_uid: str) -> Sequence[Event]:
         """Return the run's events in the order in which they were written."""
-        with self._database.read_transaction() as connection:
-            return sessions.read_events(connection, run_uid)
+        return self._read(sessions.read_events, run_uid)
 
     # Cost and progress
 
     def charges(self, run_uid: str) -> Sequence[Charge]:
         """Return the reserved and the billed amount of each of the run's jobs and pings."""
-        with self._database.read_transaction() as connection:
-            return charges.read_charges(connection, run_uid)
+        return self._read(charges.read_charges, run_uid)
 
     def progress(self, run_uid: str) -> RunProgress:
         """Count the run's rounds, its jobs by state, and its pings."""
-        with self._database.read_transaction() as connection:
-            return charges.read_progress(connection, run_uid)
+        return self._read(charges.read_progress, run_uid)
 
     def _intact(self, records: Sequence[R | DamagedRun]) -> list[R]:
         """Return the records without damaged runs; warn once of each of those."""
@@ -370,6 +348,11 @@ class Journal:
                 self._warned_of.add(record.uid)
                 _log.warning("run %s is skipped: %s", record.key or record.uid, record.error)
         return intact
+
+    def _read(self, query: Callable[Concatenate[Connection, P], R], *args: P.args, **values: P.kwargs) -> R:
+        """Run a query in a read transaction of its own."""
+        with self._database.read_transaction() as connection:
+            return query(connection, *args, **values)
 
     def _time(self, at: float | None) -> float:
         return self._now() if at is None else at
