@@ -16,8 +16,7 @@ import pytest
 from azure.quantum import Workspace
 
 import hybridloop as hl
-from hybridloop.api.reproduce import reproduce
-from hybridloop.api.runs import resume
+from hybridloop.api.runs import reproduce, resume
 from hybridloop.journal import Journal, open_journal
 from hybridloop.reports.bundle.archive import read_bundle
 from hybridloop.reports.html import render_report
