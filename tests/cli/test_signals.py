@@ -121,7 +121,7 @@ def test_a_run_that_is_interrupted_before_its_first_job_says_that_nothing_was_su
             run.kill()
     assert run.returncode == CODES[signal.SIGINT]
     assert said == [
-        "hybridloop: run waits is interrupted; to go on with it: hybridloop runs resume waits",
+        "hybridloop: run waits is interrupted; to resume it: hybridloop runs resume waits",
         "hybridloop: nothing was submitted",
         "hybridloop: interrupted",
     ]

@@ -318,8 +318,8 @@ def test_a_run_whose_target_is_away_is_parked_by_its_policy_and_goes_on_once_tha
         assert (result.status, result.jobs, result.sessions) == ("parked", 0, ())
         (said,) = [each for each in caplog.messages if "takes no jobs" in each]
         assert said == (
-            f"{TARGET} takes no jobs at the moment, and no session is opened meanwhile. The run waits for it, 0.2 s at "
-            "most; if it is not back by then, it is parked, and housekeeping or `hybridloop runs resume` goes on with "
+            f"{TARGET} takes no jobs at the moment; no session is opened meanwhile. The run waits for it, 0.2 s at "
+            "most; if it is not back by then, it is parked, and housekeeping or `hybridloop runs resume` continues "
             "it. With --on-target-down wait it ends as failed then, with fail it does not wait, and "
             "--target-down-wait-s says how long."
         )
@@ -340,7 +340,7 @@ def test_old_runs_are_forgotten_as_the_settings_say(journal: Journal, emulator: 
         assert list(journal.rounds(record.uid))
         housekeeping(HousekeepingSettings(forget_after=1e-6))
         assert list(journal.rounds(record.uid)) == []
-        with pytest.raises(InputError, match="only the result was kept"):
+        with pytest.raises(InputError, match="pruned to its result"):
             verify_run(load_run(journal, "kept"))
         again = vqe(H2, VqeSettings(seed=7, target="ionq.simulator"), "kept")
         assert record.result is not None

@@ -84,7 +84,7 @@ def test_a_point_that_is_being_cancelled_is_over_once_its_process_is(
         ended |= {end.key: end for end in workers.ended(0.0)}
     assert ended.keys() == {"dead", "unheld"}
     for key, end in ended.items():
-        assert (end.again, end.trouble.startswith("its flow run was cancelled: its process is gone")) == (False, True)
+        assert (end.again, end.trouble.startswith("its flow run was cancelled: its process died")) == (False, True)
         assert client.read_flow_run(ids[key]).state_type is StateType.CANCELLED
     assert row_of(points["dead"], journal.run("dead"), ended["dead"].trouble)["status"] == "interrupted"
 
