@@ -133,5 +133,5 @@ class Outcome:
         return self.final.is_precise
 
 
-if not TYPE_CHECKING:
+if not TYPE_CHECKING:  # names that plug-ins imported; see `renamed_modules`
     __getattr__ = former_names(__name__)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, overload
+from typing import TYPE_CHECKING, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.primitives import BaseSamplerV2
 from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from hybridloop.renamed_modules import former_names
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,3 +144,7 @@ def run_round_from_sampler(sampler: BaseSamplerV2) -> RunRound:
         return tuple(Counts(pub.circuit.num_clbits, rows, counts.astype(np.int64)) for rows, counts in outcomes)
 
     return run_round
+
+
+if not TYPE_CHECKING:  # names that plug-ins imported; see `renamed_modules`
+    __getattr__ = former_names(__name__)
