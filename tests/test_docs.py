@@ -9,9 +9,7 @@ import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,8 @@ import pytest
 from hybridloop.journal.storage.location import Location
 from hybridloop.runtime.crash_points import VARIABLE
 from tests.paths import ROOT
+
+pytestmark = pytest.mark.independent
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OF_THE_SERVICE = ROOT / "docs" / "emulator.md"  # its snippet wants a service of its own: tests/emulator runs it
@@ -37,7 +37,7 @@ ENDS_EARLY = (
     "--max-jobs 20",
     "--detach-after 0.001",
     "--max-cost 280eHQC",
-)  # shown to be gone on with by the next command
+)  # the next command resumes it
 
 
 def found(pattern: re.Pattern[str], group: str | int, pages: Sequence[Path] = PAGES) -> list[str]:
@@ -46,44 +46,7 @@ def found(pattern: re.Pattern[str], group: str | int, pages: Sequence[Path] = PA
 
 
 def run(arguments: list[str], environ: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(arguments, env=dict(environ), cwd=folder, capture_output=True, text=True, timeout=120)
-
-
-class AtOnce:
-    """Runs what the selected tests show, two at a time, each in a folder of its own; a test asks for its own."""
-
-    def __init__(self, folder: Path, executor: Executor) -> None:
-        self._folder = folder
-        self._executor = executor
-        self._under_way: dict[object, Future[None]] = {}
-
-    def begin(self, shown: object, show: Callable[[Path], None]) -> None:
-        """Have it done as soon as there is room."""
-        folder = self._folder / str(len(self._under_way))
-        folder.mkdir()
-        self._under_way[shown] = self._executor.submit(show, folder)
-
-    def result(self, shown: object) -> None:
-        """Wait for it. Raises what it came upon."""
-        self._under_way[shown].result()
-
-
-@pytest.fixture(scope="module")
-def at_once(
-    request: pytest.FixtureRequest, stack_environ: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[AtOnce]:
-    with ThreadPoolExecutor(2) as executor:
-        under_way = AtOnce(tmp_path_factory.mktemp("shown"), executor)
-        for item in request.session.items:
-            if isinstance(item, pytest.Function) and item.module is request.module and "at_once" in item.fixturenames:
-                (shown,) = item.callspec.params.values()
-                show = (
-                    partial(run_commands, shown, stack_environ)
-                    if isinstance(shown, Path)
-                    else partial(run_snippet, str(shown), stack_environ)
-                )
-                under_way.begin(shown, show)
-        yield under_way
+    return subprocess.run(arguments, env=dict(environ), cwd=folder, capture_output=True, text=True, timeout=600)
 
 
 def run_commands(page: Path, environ: Mapping[str, str], folder: Path) -> None:
@@ -116,8 +79,10 @@ def run_snippet(snippet: str, environ: Mapping[str, str], folder: Path) -> None:
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if found(SHOWN, "arguments", [page])], ids=lambda page: page.stem
 )
-def test_the_commands_that_a_page_shows_succeed_one_after_the_other(page: Path, at_once: AtOnce) -> None:
-    at_once.result(page)
+def test_the_commands_that_a_page_shows_succeed_one_after_the_other(
+    page: Path, stack_environ: Mapping[str, str], tmp_path: Path
+) -> None:
+    run_commands(page, stack_environ, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -137,8 +102,8 @@ def test_a_command_that_is_named_is_there(command: str, stack_environ: Mapping[s
 @pytest.mark.parametrize(
     "snippet", [pytest.param(each, id=f"snippet-{k}") for k, each in enumerate(found(SNIPPET, 1, SNIPPETS_OF))]
 )
-def test_a_snippet_that_is_shown_runs(snippet: str, at_once: AtOnce) -> None:
-    at_once.result(snippet)
+def test_a_snippet_that_is_shown_runs(snippet: str, stack_environ: Mapping[str, str], tmp_path: Path) -> None:
+    run_snippet(snippet, stack_environ, tmp_path)
 
 
 @pytest.mark.parametrize("url", found(JOURNAL, "url"))
