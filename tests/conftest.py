@@ -1,4 +1,4 @@
-"""Shared by all tests: a real local service, as a process of its own, held as the plug-in for others holds it."""
+"""Fixtures shared by all tests: a real emulator in its own process, started as the pytest plug-in starts it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hybridloop.local_stack import PrefectServer
     from hybridloop.runs.stored_run import StoredRun
 
-# so that what the modules of helpers assert is explained, too
+# assertions in the helper modules are rewritten, too
 pytest.register_assert_rewrite(
     *(f"tests.{path.stem}" for path in Path(__file__).parent.iterdir() if path.is_dir() or "_helpers" in path.stem)
 )
@@ -28,21 +28,21 @@ __all__ = ["SUBSCRIPTION", "Emulator", "running_emulator"]
 
 @pytest.fixture(scope="session")
 def emulator() -> Iterator[Emulator]:
-    """One service for the whole run: in memory, real clock, seed 0. Ask it for workspaces of your own."""
+    """Return one emulator for all tests: in memory, real clock, seed 0; every test takes a workspace of its own."""
     with running_emulator() as running:
         yield running
 
 
 @pytest.fixture
 def start_emulator() -> Iterator[Callable[..., Emulator]]:
-    """Starts special services: `start_emulator("--clock", "virtual")`, `start_emulator(state=folder)`."""
+    """Return a starter of emulators: `start_emulator("--clock", "virtual")`, `start_emulator(state=folder)`."""
     with ExitStack() as running:
         yield lambda *options, state=None: running.enter_context(running_emulator(*options, state=state))
 
 
 @pytest.fixture(scope="session")
 def bundles(prefect_server: PrefectServer, emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with bundles of runs that were really made, each once; see `tests.stored_run_helpers`."""
+    """Return a folder with bundles of real runs; see `tests.stored_run_helpers`."""
     from tests.stored_run_helpers import write_bundles
 
     folder = tmp_path_factory.mktemp("bundles")
@@ -52,7 +52,7 @@ def bundles(prefect_server: PrefectServer, emulator: Emulator, tmp_path_factory:
 
 @pytest.fixture
 def kept(bundles: Path, request: pytest.FixtureRequest) -> StoredRun:
-    """One of them, by its name: `@pytest.mark.parametrize("kept", ["vqe"], indirect=True)`."""
+    """Return one of the bundles by name: `@pytest.mark.parametrize("kept", ["vqe"], indirect=True)`."""
     from hybridloop.reports.bundle.archive import read_bundle
 
     return read_bundle(bundles / f"{request.param}.zip")[0]
@@ -60,7 +60,7 @@ def kept(bundles: Path, request: pytest.FixtureRequest) -> StoredRun:
 
 @pytest.fixture
 def vqe_run(bundles: Path) -> StoredRun:
-    """The one of H2."""
+    """Return the stored run of the VQE of H2."""
     from hybridloop.reports.bundle.archive import read_bundle
 
     return read_bundle(bundles / "vqe.zip")[0]
@@ -68,7 +68,7 @@ def vqe_run(bundles: Path) -> StoredRun:
 
 @pytest.fixture
 def own_journal(tmp_path: Path) -> Iterator[Journal]:
-    """A journal with nothing in it."""
+    """Return an empty journal."""
     from hybridloop.journal import Journal, journal_url
 
     with Journal(journal_url(tmp_path / "journal.db")) as journal:

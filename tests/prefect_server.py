@@ -22,7 +22,7 @@ def own_environ(home: str, environ: Mapping[str, str]) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def stack_environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment of processes that share the session's stack; it is started by whoever needs it first."""
+    """The environment of processes that share the session's stack; the first test that needs it starts it."""
     environ = own_environ(str(tmp_path_factory.mktemp("home")), os.environ)
     try:
         yield environ

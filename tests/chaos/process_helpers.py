@@ -1,6 +1,6 @@
 """Runs in processes of their own, which can be killed: forked from one that has only imported, to cost little.
 
-A process holds a run of a journal, goes on with its search in a session, and leaves what came of it in a file.
+A process holds a run of a journal, continues its search in a session, and writes the outcome to a file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import alembic.autogenerate  # noqa: F401  # all these so that no child imports them anew
+import alembic.autogenerate  # noqa: F401  # imported here so that no child imports them again
 import azure.quantum.job.session  # noqa: F401
 import qiskit_algorithms  # noqa: F401
 
@@ -195,20 +195,20 @@ class Trial:
         return cls(service, Order(connection, folder / "journal.db", uid, search, folder / "outcome.json", **orders))
 
     def start(self, **changes: Any) -> ForkServerProcess:
-        """A process that goes on with the run."""
+        """A process that resumes the run."""
         order = replace(self.order, **changes)
         process = context().Process(target=work, args=[order], daemon=True)
         process.start()
         return process
 
     def go_on(self, *, within_s: float = 120.0, **changes: Any) -> int:
-        """The exit code of a process that goes on with the run: -9 where it was killed."""
+        """The exit code of a process that resumes the run: -9 if it was killed."""
         with ended(self.start(**changes), within_s) as process:
             assert process.exitcode is not None, f"a process did not end within {within_s} s"
             return process.exitcode
 
     def go_on_apart(self, environ: Mapping[str, str], **changes: Any) -> None:
-        """Go on with the run in a process that is started anew, with further variables in its environment."""
+        """Resume the run in a new process, with further variables in its environment."""
         program = (
             "import pickle, sys; from tests.chaos.process_helpers import work; work(pickle.load(sys.stdin.buffer))"
         )

@@ -53,7 +53,7 @@ class Taken:
 
 
 class CappedRun:
-    """One small search, begun and gone on with under caps."""
+    """One small search, begun and resumed under caps."""
 
     def __init__(self, service: Emulator, folder: Path, target: str, *, idles: bool) -> None:
         self.service, self.target, self.idles = service, target, idles
@@ -126,7 +126,7 @@ def undisturbed(virtual: Emulator, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def drawn_caps(draw: random.Random, whole: Taken, unit: Unit, times: float) -> Caps:
-    """One cap or several, each some share of what the run takes, times a factor that grows as it is gone on with."""
+    """One cap or several, each some share of what the run takes, times a factor that grows with each resume."""
     chosen = draw.sample(["jobs", "shots", "cost"], draw.randint(1, 3))
     share = {name: times * draw.uniform(0.1, 1.3) for name in chosen}
     cost = {"max_cost": {unit: share["cost"] * whole.amount}} if "cost" in share and whole.amount else {}
@@ -139,7 +139,7 @@ def drawn_caps(draw: random.Random, whole: Taken, unit: Unit, times: float) -> C
 
 
 def check_within(taken: Taken, caps: Caps, unit: Unit, before: Taken) -> None:
-    """Nothing is above its cap, unless it was above a smaller one's successor before: caps are drawn anew each time."""
+    """No amount is above its cap, unless it was above it before: caps are drawn again each time."""
     for name, cap, now, then in (
         ("jobs", caps.max_jobs, taken.jobs, before.jobs),
         ("shots", caps.max_shots, taken.shots, before.shots),

@@ -33,7 +33,7 @@ from tests.deployments.worker_helpers import Place, worker
 from tests.long_form import IS_LONG, long_form
 from tests.prefect_server import own_environ
 
-__test__ = IS_LONG  # pytest collects nothing here else: each run and hook of a worker imports all anew
+__test__ = IS_LONG  # pytest collects nothing here else: each run and hook of a worker imports everything again
 WAYS = ("killed", "cancelled")
 POOL = "processes"
 SEED = 7

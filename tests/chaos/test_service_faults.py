@@ -262,7 +262,7 @@ def test_runs_over_a_service_of_which_a_tenth_fails_all_end_once_it_is_healed(
         else:
             found = bench.ended_with([])
         assert found == undisturbed_answer, (seed, found)
-        # where the close was refused, the journal has the session as open, for a sweep or whoever comes by again
+        # a session whose close was refused stays open in the journal until it is closed as orphaned
         with bench.journal() as journal:
             known = {row.id for _, row in journal.open_sessions()}
         assert bench.open_sessions() <= known

@@ -1,4 +1,4 @@
-"""A scan from the command line: killed, gone on with, verified."""
+"""A scan from the command line: killed, resumed, verified."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from tests.prefect_server import own_environ
 POOL = "hybridloop"
 START = "prefect worker start --pool {} --type process"
 
-# whoever started the tests may ignore SIGINT; a worker would inherit that, and it ends by sending itself one
+# the process that started the tests may ignore SIGINT; a worker would inherit that, and it ends by sending itself one
 WORKER = """
 import runpy, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -181,7 +181,7 @@ def test_waits_grow_to_their_bound() -> None:
     assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0, None]
 
 
-def test_whoever_lets_the_service_abort_is_told_what_that_means() -> None:
+def test_a_policy_that_lets_the_service_abort_warns_of_what_it_means() -> None:
     assert policy_warnings(FailurePolicy()) == ()
     (renewing,) = policy_warnings(FailurePolicy(session_on_job_failure=OnJobFailure.ABORT, max_renewals=4))
     (failing,) = policy_warnings(

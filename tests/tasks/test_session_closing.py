@@ -87,7 +87,7 @@ def test_a_job_that_fails_in_passing_is_asked_again_under_the_next_attempt(
     assert sorted(job.state for job in record.jobs) == ["done"] * POINTS + ["failed"] * 3
 
 
-def test_attempts_are_bounded_and_a_resume_has_them_anew(
+def test_attempts_are_bounded_and_a_resume_has_all_of_them_again(
     service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
 ) -> None:
     policy = FailurePolicy(retries=2)

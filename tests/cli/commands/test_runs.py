@@ -46,7 +46,7 @@ pytestmark = pytest.mark.slow
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A run that ended early, and what became of it when it was gone on with."""
+    """A run that ended early, and the result of resuming it."""
 
     code: int
     out: str
@@ -131,7 +131,7 @@ def test_a_key_that_is_used_again_gives_the_stored_result_and_other_settings_are
     assert other.err.startswith("hybridloop: shots: run 'uninterrupted' was started with another value")
 
 
-def test_a_run_is_computed_anew_from_its_counts_and_exported_whole(
+def test_a_run_is_recomputed_from_its_counts_and_exported_whole(
     reference: tuple[WorkspaceShell, dict[str, Any]], tmp_path: Path
 ) -> None:
     at, document = reference
@@ -184,7 +184,7 @@ def ended_early(shell: Shell, slow_service: Emulator, prefect_server: PrefectSer
 
 
 def resumed(at: WorkspaceShell, key: str, end: CommandResult) -> Ended:
-    """Look at a run that has ended, and go on with it."""
+    """Show a run that has ended, and resume it."""
     with journal_of(at.shell) as journal:
         shown = journal.run(key)
     sessions = at.session_statuses()

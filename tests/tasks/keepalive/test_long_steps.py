@@ -78,7 +78,7 @@ def kept_through(session: PingedSession, step: Callable[[], object]) -> Step:
         keeper.stop()
         pings.close()
     made = sorted(datetime.fromisoformat(job["creationTime"]).timestamp() for job in session.jobs())
-    assert len(made) == len(written.accepted)  # each is known here, whoever sent it, and none came twice
+    assert len(made) == len(written.accepted)  # each is known here, from either sender, and none came twice
     assert set(written.ends) == set(written.intended)
     during = tuple(moment - start for moment in made if moment <= end)
     return Step(end - start, longest[0], during)

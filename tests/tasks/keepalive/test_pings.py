@@ -241,7 +241,7 @@ class Passing:
         return nullcontext()
 
 
-def test_prepared_requests_are_signed_anew_before_a_token_in_them_ends(session: PingedSession) -> None:
+def test_prepared_requests_are_signed_again_before_a_token_in_them_ends(session: PingedSession) -> None:
     signed: list[str] = []
     clock = Passing()
 

@@ -172,7 +172,7 @@ def _intended(run: Run, n: int) -> Ping:
     return Ping(PingKey(run.uid, 0, n).id, 0, n, {"USD": 0.0})
 
 
-def test_who_leaves_in_haste_leaves_the_last_ping_to_whoever_resumes(run: Run, emulator: Emulator) -> None:
+def test_a_hurried_exit_leaves_the_last_ping_to_the_next_resume(run: Run, emulator: Emulator) -> None:
     emulator.admin("targets", {FREE: {"queue_s": 3600}})
     session = run.open()
     keeper = run.keeper(KeepAliveSettings())

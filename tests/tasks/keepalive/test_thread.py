@@ -233,7 +233,7 @@ def test_a_ping_that_does_not_get_through_is_sent_again_within_the_margin() -> N
         assert keeper.ceased == ""
 
 
-def test_it_gives_up_when_the_session_has_idled_out_and_starts_anew_with_the_next_job() -> None:
+def test_it_gives_up_when_the_session_has_idled_out_and_starts_again_with_the_next_job() -> None:
     endless = tuple(ServiceBusy("503", "", "") for _ in range(1000))
     with kept(60, pings=lambda clock: RecordedPings(clock, failures=endless)) as (pings, keeper):
         assert pings.tried_after[-1] <= IDLE_LIMIT_S

@@ -101,7 +101,7 @@ def test_a_replayed_round_hands_back_the_points_that_were_written_down(
     assert np.array_equal(points(1e-9), first)
 
 
-def test_jobs_that_were_written_down_and_not_sent_are_held_to_the_caps_of_whoever_goes_on(
+def test_jobs_that_were_written_down_and_not_sent_are_held_to_the_caps_of_the_resume(
     journal: Journal, uid: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, emulator: Emulator
 ) -> None:
     def refuse(*_: object, **__: object) -> Any:
