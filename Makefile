@@ -1,7 +1,7 @@
-# Everything runs in .venv, which the first target that needs it sets up: python3 >= 3.11 with venv is enough.
+# Everything runs in .venv, which the first target sets up; it needs python3 >= 3.11 with venv.
 PYTHON ?= python3
 BIN := .venv/bin
-# Other libraries' environment lies outside the checkout, so that nothing of theirs can be imported by mistake.
+# The environment of other libraries lies outside the checkout, so that they cannot be imported by mistake.
 PEERS ?= $(HOME)/.cache/hybridloop/peers
 
 .DEFAULT_GOAL := help
@@ -22,10 +22,10 @@ test-browser: .venv/ready ## run the tests of the portal and of reports in a rea
 test-long: .venv/ready ## run the long forms of tests: random walks, fuzzing, crashes
 	HYBRIDLOOP_TESTS=long $(BIN)/pytest -m long_form --ignore tests/chaos
 
-chaos: .venv/ready ## kill, pause and starve runs by the hundred (an hour)
+chaos: .venv/ready ## kill and pause runs by the hundred, with full disks and locked files (an hour)
 	HYBRIDLOOP_TESTS=long $(BIN)/pytest tests/chaos tests/cli/test_prefect_away.py
 
-soak: .venv/ready ## half an hour of runs against a service with faults, then a sweep whose workers and database are lost
+soak: .venv/ready ## half an hour of runs on a service with faults, then a sweep whose workers and database are killed
 	@$(BIN)/python -m benchmarks.soak --minutes 30
 	HYBRIDLOOP_TESTS=long $(BIN)/pytest tests/flows/sweep_execution/test_sweep_on_workers.py
 
@@ -37,16 +37,16 @@ check: .venv/ready ## lint, format, types, import contracts
 
 docs: .venv/ready ## build the site of the guides and the reference, in build/site
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
-	@echo "build/site/index.html; to look at it: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site"
+	@echo "build/site/index.html; to view it: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site"
 
-pictures: .venv/ready ## make the pictures of the README anew, of real runs
+pictures: .venv/ready ## make the pictures of the README again, from real runs
 	@$(BIN)/python -m docs._pictures
 
-bench: .venv/ready ## measure, and hold the figures to their bounds
+bench: .venv/ready ## run the benchmarks and compare their figures with the bounds
 	@missed=0; for name in startup submission replay service live orchestration sweep accuracy; do \
 		echo "# benchmarks.$$name"; $(BIN)/python -m "benchmarks.$$name" || missed=1; done; exit $$missed
 
-bench-peers: .venv/ready $(PEERS)/ready ## the same work by other libraries, in an environment of their own
+bench-peers: .venv/ready $(PEERS)/ready ## compare with other libraries, in a separate environment
 	@OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m benchmarks.peers --python $(PEERS)/bin/python
 
 $(PEERS)/ready: benchmarks/peers.txt
@@ -62,7 +62,7 @@ clean: ## stop the local stack, remove the environment and all caches
 
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "hybridloop needs Python 3.11 or later; name one: make PYTHON=python3.12"; exit 1; }
+		{ echo "hybridloop needs Python 3.11 or later; choose one: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' || \
 		{ echo "$(PYTHON) has no venv; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@echo "setting up .venv (about a minute, and the downloads)"

@@ -1,6 +1,6 @@
-"""How right the algorithms are, and for how many rounds, jobs and shots: each promise beside what was measured.
+"""Accuracy of the algorithms and the rounds, jobs and shots that they take: each measured figure beside its bound.
 
-Seeds are fixed, shots are drawn from state vectors, and no rule of any algorithm sees an exact value.
+Seeds are fixed, shots are drawn from state vectors, and no algorithm uses an exact value.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from benchmarks.accuracy_speed import speeds
 from benchmarks.accuracy_states import electrons, levels, operators
 from benchmarks.bounds import Bound, machine
 
-# A row takes whether it is to be its short form (seconds; what pytest runs too), and gives its figures.
+# A row takes `quick` (the short form of a few seconds, which pytest runs too) and returns its figures.
 ROWS: Mapping[str, Callable[[bool], list[Bound]]] = {
     "dihydrogen": dihydrogen,
     "random-starts": random_starts,
@@ -40,7 +40,7 @@ ROWS: Mapping[str, Callable[[bool], list[Bound]]] = {
 
 
 def main() -> int:
-    """Measure the rows that are named, or all, and judge; the exit code, 1 if a bound was missed."""
+    """Measure the named rows, or all; return the exit code, 1 if a bound was missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)} (default: all)")
     parser.add_argument("--quick", action="store_true", help="few seeds and small problems: seconds a row")

@@ -1,4 +1,4 @@
-"""Cuts by QAOA: what fixed angles give in one job, and what recursion finds."""
+"""Accuracy of QAOA on max-cut: fixed angles in one job, and recursive QAOA."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from functools import cache
 from statistics import fmean
 from typing import Any
 
-from benchmarks.accuracy_energies import DATA, Counted
+from benchmarks.accuracy_energies import DATA, CountedRounds
 from benchmarks.bounds import Bound, Side
 from hybridloop.settings import ProblemText, QaoaSettings, RqaoaSettings
 from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
 from tests.preparation_helpers import prepare_qaoa, prepare_rqaoa
 
-ALL_BUT_EXACT = 10_000_000  # shots of a target that does not sample: rounding moves a ratio by 1e-6
+ALL_BUT_EXACT = 10_000_000  # shots of a target that does not sample: rounding changes a ratio by 1e-6
 TEN_NODES = ("reg3_n10_s1", "reg3w_n10_s12", "gnp_n10_p05_s4")
 
 
@@ -46,7 +46,7 @@ def cubic_graphs(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
     for name in names:
         prepared = prepare_qaoa(_text(name), QaoaSettings(), 0)
         for seed in seeds:
-            counted = Counted(shot_rounds(seed))
+            counted = CountedRounds(shot_rounds(seed))
             best += _is_best(prepared.measure(counted, lambda _: None).best_value, name)
             most_jobs, most_shots = max(most_jobs, counted.jobs), max(most_shots, counted.shots)
     return [
@@ -64,7 +64,7 @@ def recursion(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
     bounds = []
     for name in TEN_NODES:
         prepared = prepare_rqaoa(_text(name), RqaoaSettings(), 0)
-        counted = Counted(noiseless_rounds())
+        counted = CountedRounds(noiseless_rounds())
         exact = prepared.measure(counted, lambda _: None)
         best = sum(_is_best(prepared.measure(shot_rounds(seed), lambda _: None).value, name) for seed in seeds)
         optimum = _graphs()[name]["max_cut"]

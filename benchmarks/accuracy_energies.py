@@ -1,4 +1,4 @@
-"""Energies as runs report them: how far off, how sure, and what they took."""
+"""Accuracy of run_errors energies: error, coverage of the error bar, rounds, jobs and shots."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ CHEMICAL_ACCURACY_MHA = 1.6
 SHOTS_A_JOB = 10_000
 
 
-class Counted:
-    """The rounds, and what they took: jobs of at most `SHOTS_A_JOB` shots."""
+class CountedRounds:
+    """Rounds that are counted, with their shots and their jobs of at most `SHOTS_A_JOB` shots."""
 
     def __init__(self, run_round: RunRound) -> None:
         self._run_round = run_round
@@ -52,22 +52,22 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
-class Reported:
-    """What a run came to, how far from the exact energy (mHa) its value and its angles are, and what it took."""
+class RunErrors:
+    """Run's outcome, the errors of its value and of its angles' exact energy (mHa), and its counted rounds."""
 
     outcome: Outcome
     error_mha: float
     found_mha: float
-    counted: Counted
+    counted: CountedRounds
 
     @property
     def is_covered(self) -> bool:
-        """Whether the 95 % interval holds the exact energy."""
+        """True if the 95 % interval contains the exact energy."""
         return abs(self.error_mha) * MHA <= (self.outcome.interval95[1] - self.outcome.interval95[0]) / 2
 
 
 def fcidump(name: str) -> str:
-    """A molecule's FCIDUMP from the tests' data: a file of its own, or one of the reference's."""
+    """Return a molecule's FCIDUMP from the tests' data: its own file, or the entry of the reference tables."""
     own = DATA / "fcidump" / f"{name}.fcidump"
     if own.exists():
         return own.read_text()
@@ -75,30 +75,32 @@ def fcidump(name: str) -> str:
     return str(molecules[name]["fcidump"])
 
 
-def reported(name: str, seed: int, settings: VqeSettings | None = None, run_round: RunRound | None = None) -> Reported:
-    """The molecule's energy by a run with the defaults, or these settings; without noise, or on these rounds."""
+def run_errors(
+    name: str, seed: int, settings: VqeSettings | None = None, run_round: RunRound | None = None
+) -> RunErrors:
+    """Run a VQE of the molecule with the default or the given settings, on sampled or the given rounds."""
     prepared = prepare_vqe(ProblemText(name=name, text=fcidump(name)), settings or VqeSettings(), seed)
     exact = prepared.facts.exact()
     if exact is None:
         raise ValueError(f"{name} is too large for its exact energy to be known")
-    counted = Counted(run_round or shot_rounds(seed))
+    counted = CountedRounds(run_round or shot_rounds(seed))
     outcome = prepared.measure(counted, lambda _: None)
     state = Statevector(prepared.ansatz.circuit.assign_parameters(np.array(outcome.parameters)))
     found = float(state.expectation_value(prepared.problem.hamiltonian).real)
-    return Reported(outcome, (outcome.value - exact) / MHA, (found - exact) / MHA, counted)
+    return RunErrors(outcome, (outcome.value - exact) / MHA, (found - exact) / MHA, counted)
 
 
 def p95(values: Sequence[float]) -> float:
-    """The 95th percentile."""
+    """Return the 95th percentile."""
     return float(np.quantile(values, 0.95))
 
 
 def dihydrogen(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
-    """H2 at four distances with the defaults; the intervals' coverage over all of them."""
+    """Measure H2 at four distances with the default settings, and the coverage of all error bars."""
     bounds: list[Bound] = []
     covered: list[bool] = []
     for name in ("H2_0.3", "H2_0.735", "H2_1.6", "H2_2.5"):
-        runs = [reported(name, seed) for seed in range(20 if quick else 200)]
+        runs = [run_errors(name, seed) for seed in range(20 if quick else 200)]
         covered += [each.is_covered for each in runs]
         bounds += [
             Bound(f"{name}: p95 of |reported|", p95([abs(r.error_mha) for r in runs]), Side.AT_MOST, 1.6, "mHa"),
@@ -115,12 +117,12 @@ def dihydrogen(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
 
 
 def on_qubits(name: str, mapping: FermionMapping = FermionMapping.PARITY) -> ElectronicProblem:
-    """The molecule on qubits."""
+    """Return the molecule's problem on qubits."""
     return electronic_problem(read_fcidump(fcidump(name), name), mapping)
 
 
 def ground_state(problem: ElectronicProblem) -> NDArray[np.complex128]:
-    """The operator's lowest state, (2^qubits,)."""
+    """Return the operator's lowest eigenstate, (2^qubits,)."""
     matrix = problem.hamiltonian.to_matrix(sparse=True)
     _, vectors = eigsh(matrix, k=1, which="SA", v0=np.ones(matrix.shape[0]))
     state: NDArray[np.complex128] = vectors[:, 0].astype(complex)
@@ -128,7 +130,7 @@ def ground_state(problem: ElectronicProblem) -> NDArray[np.complex128]:
 
 
 def ground_states(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
-    """The final measurement alone, at the exact ground state: 0.7 mHa asked, a pilot of 4000 shots a circuit."""
+    """Measure at the exact ground state only: precision 0.7 mHa, a pilot of 4000 shots a circuit."""
     bounds: list[Bound] = []
     for name, most in (("H4_1", 3.3e6), ("LiH_1.595_fc", 1.3e6)):
         problem = on_qubits(name)
@@ -154,24 +156,30 @@ def ground_states(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
 
 
 def stretched(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
-    """H4 chains whose ground state UCCSD does not reach: the error bar holds, and no run claims to have arrived."""
+    """Measure H4 chains whose ground state UCCSD cannot reach: right error bars, and no run claims convergence."""
     bounds: list[Bound] = []
     for name in ("H4_1.5", "H4_2"):
-        runs = [reported(name, seed) for seed in range(1 if quick else 40)]
+        runs = [run_errors(name, seed) for seed in range(1 if quick else 40)]
         off = [(run.error_mha - run.found_mha) * MHA / run.outcome.standard_error for run in runs]
         most = float(np.sqrt(chi2.ppf(0.995, len(off)) / len(off)))  # of unit normals; 1.29 for 40 runs
         bounds += [
             Bound(f"{name}: runs that claim convergence", sum(r.outcome.converged for r in runs), Side.AT_MOST, 0),
-            Bound(f"{name}: runs that say why not", percent([_is_said(r) for r in runs]), Side.AT_LEAST, 100, "%"),
+            Bound(
+                f"{name}: runs that say why not",
+                percent([_has_correlation_warning(r) for r in runs]),
+                Side.AT_LEAST,
+                100,
+                "%",
+            ),
             Bound(f"{name}: rms deviation by error bar", float(np.sqrt(np.mean(np.square(off)))), Side.AT_MOST, most),
         ]
     return bounds
 
 
-def _is_said(run: Reported) -> bool:
-    return any(each.startswith("strongly correlated") for each in run.outcome.warnings)
+def _has_correlation_warning(run: RunErrors) -> bool:
+    return any(warning.startswith("strongly correlated") for warning in run.outcome.warnings)
 
 
 def percent(held: Sequence[bool]) -> float:
-    """How many of a hundred."""
+    """Return the share of true values in percent."""
     return 100 * float(np.mean(held))

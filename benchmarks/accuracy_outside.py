@@ -1,10 +1,10 @@
-"""Molecules and graphs that no bound was ever tuned on, with all settings as they come."""
+"""Molecules and graphs that no bound was tuned on, with the default settings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchmarks.accuracy_energies import CHEMICAL_ACCURACY_MHA, MHA, Counted, percent, reported
+from benchmarks.accuracy_energies import CHEMICAL_ACCURACY_MHA, MHA, CountedRounds, percent, run_errors
 from benchmarks.bounds import Bound, Side
 from hybridloop.settings import ProblemText, QaoaSettings
 from tests.algorithms.batched_state_helpers import shot_rounds
@@ -45,10 +45,10 @@ EDGES = {
 
 
 def molecules(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
-    """Each run within chemical accuracy or three of its standard errors: of each molecule the one that is least so."""
+    """Measure each molecule's worst run against chemical accuracy or three of its standard errors."""
     bounds = list[Bound]()
     for name in SMALL_MOLECULES if quick else MOLECULES:
-        runs = [reported(name, seed) for seed in range(1 if quick else 5)]
+        runs = [run_errors(name, seed) for seed in range(1 if quick else 5)]
         limits = [max(CHEMICAL_ACCURACY_MHA, 3 * run.outcome.standard_error / MHA) for run in runs]
         errors = [abs(run.error_mha) for run in runs]
         error, limit = max(zip(errors, limits, strict=True), key=lambda pair: pair[0] / pair[1])
@@ -57,14 +57,14 @@ def molecules(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
 
 
 def graphs(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
-    """The best cut, which a search through all of them knows, is among those that were sampled."""
+    """Check that the samples include the best cut, which brute force finds."""
     bounds = []
     for name, edges in EDGES.items():
         text = "\n".join(" ".join(map(str, (*sorted(edge), weight))) for edge, weight in edges.items())
         best, found = _best_cut(edges), []
         for seed in range(2 if quick else 50):
             prepared = prepare_qaoa(ProblemText(name=name, text=text), QaoaSettings(), seed)
-            outcome = prepared.measure(Counted(shot_rounds(seed)), lambda _: None)
+            outcome = prepared.measure(CountedRounds(shot_rounds(seed)), lambda _: None)
             assert outcome.best_bitstring is not None
             found.append(_cut(edges, int(outcome.best_bitstring, 2)) == best)
         bounds.append(Bound(f"{name}: best cut sampled", percent(found), Side.AT_LEAST, 100, "%"))
@@ -72,9 +72,11 @@ def graphs(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
 
 
 def _cut(edges: Mapping[frozenset[int], float], side: int) -> float:
-    """Weight between the nodes whose bit is set and the others."""
+    """Return the weight of the edges between nodes whose bit is set and the others."""
     return sum(weight for edge, weight in edges.items() if sum(side >> node & 1 for node in edge) == 1)
 
 
 def _best_cut(edges: Mapping[frozenset[int], float]) -> float:
-    return max(_cut(edges, side) for side in range(2 ** (max(max(edge) for edge in edges))))  # the last node stays put
+    return max(
+        _cut(edges, side) for side in range(2 ** (max(max(edge) for edge in edges)))
+    )  # the last node stays on one side

@@ -1,4 +1,4 @@
-"""How few rounds and jobs the searches take, from noisy energies alone: as they are chosen by default."""
+"""Rounds and jobs of the optimizers from noisy energies, with the default choice of optimizer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from qiskit.quantum_info import Statevector
 
-from benchmarks.accuracy_energies import DATA, MHA, Counted, on_qubits, p95
+from benchmarks.accuracy_energies import DATA, MHA, CountedRounds, on_qubits, p95
 from benchmarks.bounds import Bound, Side
 from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient
 from hybridloop.algorithms.circuits.uccsd import excitation_ansatz
@@ -27,22 +27,22 @@ CHEMICAL_ACCURACY = 1.6  # mHa
 
 
 @dataclass(frozen=True, slots=True)
-class Searched:
-    """How far above the exact energy (mHa) the energy at the angles found is, and what the search took."""
+class SearchErrors:
+    """Error of the energy at the final angles (mHa above the exact one), and the search's counted rounds."""
 
     found_mha: float
     converged: bool
-    counted: Counted
+    counted: CountedRounds
 
 
-def searched(
+def search_errors(
     problem: ElectronicProblem, ansatz: Ansatz, *, seed: int, shots: int, max_rounds: int, name: str | None = None
-) -> Searched:
-    """One search as a run makes it, from the ansatz's start, by default the one that is chosen for it.
+) -> SearchErrors:
+    """Run one search from the ansatz's start, by default with the optimizer that a run would choose.
 
-    The exact energy only scores it.
+    The exact energy is only used for the score.
     """
-    counted = Counted(shot_rounds(seed))
+    counted = CountedRounds(shot_rounds(seed))
     outset = SearchSettings(ansatz, is_near=not ansatz.initial_point.any(), seed=seed, max_rounds=max_rounds)
     chosen = choose_optimizer(ansatz).name if name is None else name
     optimizer = OPTIMIZERS[chosen].create(chosen, outset)
@@ -51,12 +51,12 @@ def searched(
     point, _, stop = run_optimizer(evaluated, ansatz, optimizer, shots, max_rounds, FAIL, RoundLog(lambda _: None))
     state = Statevector(ansatz.circuit.assign_parameters(point))
     found = float(state.expectation_value(problem.hamiltonian).real) - exact_ground_energy(problem.molecule)
-    return Searched(found / MHA, stop.converged, counted)
+    return SearchErrors(found / MHA, stop.converged, counted)
 
 
 def random_starts(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
-    """H2 with four angles that start anywhere, 1000 shots a circuit, until the search stops by itself."""
-    runs = _from_anywhere(10 if quick else 40)
+    """Search H2 with four angles from random starts, 1000 shots a circuit, until the optimizer stops."""
+    runs = _from_random_starts(10 if quick else 40)
     jobs = [each.counted.jobs for each in runs]
     return [
         Bound(f"H2, random starts: solved of {len(runs)}", _solved(runs), Side.AT_LEAST, 9 if quick else 37),
@@ -67,10 +67,10 @@ def random_starts(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
 
 
 def perturbations(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
-    """The same starts and shots by the searches in random directions."""
+    """Search from the same starts with SPSA and QN-SPSA."""
     bounds: list[Bound] = []
     for name in ("spsa", "qn-spsa"):
-        runs = _from_anywhere(4 if quick else 40, name)
+        runs = _from_random_starts(4 if quick else 40, name)
         rounds = float(np.median([each.counted.rounds for each in runs]))
         bounds += [
             Bound(f"H2 by {name}: solved of {len(runs)}", _solved(runs), Side.AT_LEAST, 3 if quick else 34),
@@ -79,26 +79,26 @@ def perturbations(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
     return bounds
 
 
-def _from_anywhere(seeds: int, name: str | None = None) -> list[Searched]:
+def _from_random_starts(seeds: int, name: str | None = None) -> list[SearchErrors]:
     problem = on_qubits("H2_0.735")
     ansatzes = [hardware_efficient(2, np.random.default_rng(seed)) for seed in range(seeds)]
     return [
-        searched(problem, ansatz, seed=seed, shots=1000, max_rounds=DEFAULT_MAX_ROUNDS, name=name)
+        search_errors(problem, ansatz, seed=seed, shots=1000, max_rounds=DEFAULT_MAX_ROUNDS, name=name)
         for seed, ansatz in enumerate(ansatzes)
     ]
 
 
-def _solved(runs: list[Searched]) -> int:
+def _solved(runs: list[SearchErrors]) -> int:
     return sum(each.found_mha < CHEMICAL_ACCURACY and each.converged for each in runs)
 
 
 def from_hartree_fock(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
-    """The H4 chain with ten angles from Hartree-Fock, 4000 shots a circuit, three rounds."""
+    """Search the H4 chain with ten angles from Hartree-Fock, 4000 shots a circuit, three rounds."""
     problem = on_qubits("H4_1")
     chosen = json.loads((DATA / "adapt_operators.json").read_text())["H4_1"]
     operators = [(tuple(emptied), tuple(filled)) for emptied, filled in chosen]
     ansatz = excitation_ansatz(problem, operators, "adapt")
-    runs = [searched(problem, ansatz, seed=seed, shots=4000, max_rounds=3) for seed in range(2 if quick else 20)]
+    runs = [search_errors(problem, ansatz, seed=seed, shots=4000, max_rounds=3) for seed in range(2 if quick else 20)]
     return [
         Bound("H4 from HF, 3 rounds: most error", max(each.found_mha for each in runs), Side.AT_MOST, 1.6, "mHa"),
         Bound("H4 from HF: most rounds", max(each.counted.rounds for each in runs), Side.AT_MOST, 3),

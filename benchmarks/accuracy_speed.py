@@ -1,4 +1,4 @@
-"""What the classical side of a round takes: new angles to payload, counts to energy, an operator to its groups."""
+"""Speed of the classical steps of a round: angles to payload, counts to energy, operator to measurement groups."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ QUBITS, SHOTS = 12, 10_000
 
 
 def speeds(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
-    """The least of some turns, as what others do to the machine comes on top; grouping in turns with the library's."""
+    """Take the minimum of several repetitions, since other load only adds time; grouping in turn with Qiskit's."""
     turns = 3 if quick else 9
     rng = np.random.default_rng(0)
     return [
@@ -38,7 +38,7 @@ def speeds(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
 
 
 def _payload_ms(rng: np.random.Generator, turns: int) -> float:
-    """A point of a hardware-efficient circuit whose structure is known, until its program is there to be sent."""
+    """Return the time from a point of a hardware-efficient circuit, already compiled, to its program."""
     group = MeasurementGroup("X" * QUBITS, (), np.zeros(0))
     circuit = group.measurement_circuit(hardware_efficient(QUBITS, rng).circuit)
     programs = PubCompiler(find_target(DEFAULT_TARGET).profile)
@@ -52,7 +52,7 @@ def _prepared(programs: PubCompiler, circuit: QuantumCircuit, point: NDArray[np.
 
 
 def _group_ms(rng: np.random.Generator, turns: int) -> float:
-    """The largest group of H2O's with 12 spin orbitals, over outcomes of a state that has nearly all of them."""
+    """Return the time for the largest group of H2O with 12 spin orbitals, over nearly all outcomes."""
     group = max(observable(on_qubits("H2O_eq_fc", FermionMapping.JORDAN_WIGNER).hamiltonian).groups, key=_size)
     drawn = rng.multinomial(SHOTS, rng.dirichlet(np.ones(2**QUBITS)))
     seen = np.flatnonzero(drawn)
@@ -66,7 +66,7 @@ def _size(group: MeasurementGroup) -> int:
 
 
 def _grouping_ratio(turns: int) -> float:
-    """Ours, which tries two heuristics and reads the terms, by the library's colouring alone."""
+    """Return our time, for two heuristics and reading the terms, divided by that of Qiskit's colouring alone."""
     operator = on_qubits("H2O_0.9572", FermionMapping.JORDAN_WIGNER).hamiltonian
     pairs = [
         (_ms(lambda: observable(operator)), _ms(lambda: operator.group_commuting(qubit_wise=True)))

@@ -1,4 +1,4 @@
-"""Circuits that grow, excited states, and states of other electrons than the problem's: what is found, what is said."""
+"""Accuracy of ADAPT-VQE and VQD, and of the warning about a wrong number of electrons."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 from qiskit.quantum_info import Statevector
 
-from benchmarks.accuracy_energies import MHA, Counted, fcidump, on_qubits, percent
+from benchmarks.accuracy_energies import MHA, CountedRounds, fcidump, on_qubits, percent
 from benchmarks.bounds import Bound, Side
 from hybridloop.algorithms.adapt import OperatorPool, adapt
 from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient
@@ -20,12 +20,12 @@ from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
 from tests.preparation_helpers import prepare_vqe
 
 MANY = 10**9  # shots that leave 1e-7 hartree of rounding
-WRONG_SPREAD = 0.5  # squared electrons off, on average: no noise of a right state comes near
+WRONG_SPREAD = 0.5  # mean squared deviation of electrons; noise of a right state stays far below
 KEEPS_NO_ELECTRONS = VqeSettings(ansatz=AnsatzName.HARDWARE_EFFICIENT, mapping=MappingName.JORDAN_WIGNER)
 
 
 def operators(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
-    """ADAPT-VQE without noise: operators until the energy at the angles is chemically accurate."""
+    """Count the operators of noiseless ADAPT-VQE until the energy is chemically accurate."""
     cases = [("H2_0.735", 1)] if quick else [("H2_0.735", 1), ("LiH_1.595_fc", 4), ("H4_1", 9)]
     bounds = []
     for name, most in cases:
@@ -43,7 +43,7 @@ def operators(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
 
 
 def levels(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
-    """VQD without noise: the four levels of H2 against the dense spectrum."""
+    """Compare the four levels of H2 by noiseless VQD with the dense spectrum."""
     hamiltonian = on_qubits("H2_0.735").hamiltonian
     ansatz = hardware_efficient(2, np.random.default_rng(0), reps=3)
     drawn = np.random.default_rng(0).uniform(-math.pi, math.pi, (2 if quick else 4, ansatz.num_parameters))
@@ -55,16 +55,16 @@ def levels(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
 
 
 def electrons(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
-    """A circuit that keeps no electrons, under Jordan-Wigner: is a wrong number of them said, and only then?
+    """Check the warning of a wrong electron number with a circuit that does not conserve it (Jordan-Wigner).
 
     HeH+ with more electrons lies lower; H2 does not, and mostly ends with its two.
     """
-    wrong, right = list[bool](), list[bool]()  # whether it was said, of states of either kind
+    wrong, right = list[bool](), list[bool]()  # whether the warning was given, for states with right and wrong numbers
     for name in ("HeH+_0.7743", "H2_0.735"):
         problem = ProblemText(name=name, text=fcidump(name))
         for seed in range(2 if quick else 20):
             prepared = prepare_vqe(problem, KEEPS_NO_ELECTRONS, seed)
-            outcome = prepared.measure(Counted(shot_rounds(seed)), lambda _: None)
+            outcome = prepared.measure(CountedRounds(shot_rounds(seed)), lambda _: None)
             assert isinstance(prepared.problem, ElectronicProblem)
             state = Statevector(prepared.ansatz.circuit.assign_parameters(np.array(outcome.parameters)))
             spread = state.expectation_value(prepared.problem.electron_deviation_operator).real

@@ -1,4 +1,4 @@
-"""The HTTP calls of a round and nothing else: what the service and the loopback cost whoever asks."""
+"""The HTTP calls of a round alone: the cost of the service and the loopback for any client."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hybridloop.tasks.submission.job_ids import RoundKey
 from hybridloop.tasks.submission.jobs import JobSpec
 
 PAUSE_S = 0.01
-SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.002, 0.1  # between looks at one job
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.002, 0.1  # between polls of one job
 PAGE = 100
 _BASE = (
     f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{RESOURCE_GROUP}/providers/Microsoft.Quantum/workspaces/{WORKSPACE}"
@@ -37,9 +37,9 @@ _UPLOAD = {
 
 
 class BareClient:
-    """Sends the requests of our client by `http.client`: connections kept alive, as many threads, a session of its own.
+    """Client that sends the same requests by `http.client`: persistent connections, as many threads, one session.
 
-    It checks no more than the status, and reads no result.
+    It checks the status only, and parses no result.
     """
 
     def __init__(self, service: Emulator, target: Target) -> None:
@@ -53,9 +53,9 @@ class BareClient:
         self._json("PUT", f"/sessions/{self._session}", {**body, "jobFailurePolicy": "Continue"})
 
     def round(self, place: RoundKey, specs: Sequence[JobSpec]) -> float:
-        """Seconds that the calls of a round take: three a job to submit, one list a hundred jobs, one result a job.
+        """Return the seconds of a round's calls: three per job to submit, one list per 100 jobs, one result per job.
 
-        The wait for the jobs' ends is left out, and so is every look in vain.
+        Waiting for the jobs and polls of unfinished jobs are left out.
         """
         started = time.perf_counter()
         signatures = dict(zip((spec.id for spec in specs), self._pool.map(self._submit, specs), strict=True))
@@ -67,7 +67,7 @@ class BareClient:
         return submitting + time.perf_counter() - started
 
     def job(self, spec: JobSpec) -> bytes:
-        """Submit one job, wait for its end, and read its result, all in the caller's thread."""
+        """Submit one job, wait for its end, and read its result in the caller's thread."""
         signature = self._submit(spec)
         pause = SHORTEST_PAUSE_S
         while (job := self._json("GET", f"/jobs/{spec.id}"))["status"] != "Succeeded":
@@ -119,7 +119,7 @@ class BareClient:
     def _call(self, method: str, address: str, data: bytes | None, headers: dict[str, str]) -> bytes:
         try:
             status, content = self._exchange(method, address, data, headers)
-        except ConnectionError:  # the service ends connections that idle for 5 s, while other ways have their turn
+        except ConnectionError:  # the service closes connections that idle for 5 s while other ways are measured
             self._local.connection.close()
             status, content = self._exchange(method, address, data, headers)
         if status >= 400:

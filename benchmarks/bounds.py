@@ -1,4 +1,4 @@
-"""What a benchmark promises, and whether it was kept."""
+"""Bounds of the benchmarks' figures, and their verdicts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 
 class Side(enum.StrEnum):
-    """On which side of its bound a figure must lie."""
+    """Direction of a bound: a minimum or a maximum."""
 
     AT_LEAST = "at least"
     AT_MOST = "at most"
@@ -18,7 +18,7 @@ class Side(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A figure with its unit (or "" for a ratio), and the bound that it must keep."""
+    """A measured figure with its unit ("" for a ratio) and its bound."""
 
     name: str
     measured: float
@@ -28,7 +28,7 @@ class Bound:
 
     @property
     def is_kept(self) -> bool:
-        """Whether the figure lies on the right side."""
+        """True if the figure is within its bound."""
         return self.measured >= self.limit if self.side is Side.AT_LEAST else self.measured <= self.limit
 
     def __str__(self) -> str:
@@ -38,14 +38,14 @@ class Bound:
 
 
 def conclude(bounds: Sequence[Bound]) -> int:
-    """Print each bound with its verdict; the exit code, 1 if one was missed."""
+    """Print each bound with its verdict; return the exit code, 1 if one was missed."""
     for bound in bounds:
         print(bound)
     return 0 if all(bound.is_kept for bound in bounds) else 1
 
 
 def machine() -> str:
-    """This machine and how busy it is, in one line: figures are worth little without it."""
+    """Return one line on this machine and its load, which the figures depend on."""
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     return (
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "

@@ -1,6 +1,6 @@
-"""What the live view costs: drawing it, and runs on a terminal with it and with --quiet, in turn.
+"""Cost of the live view: CPU time of drawing, and runs on a terminal with the view and with --quiet in turn.
 
-Run it with `python -m benchmarks.live`. Its bound is on a processor's time for drawing: runs differ by more than that.
+Run it with `python -m benchmarks.live`. The bound is on the CPU time of drawing: runs differ by more than that.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SETTINGS = {"seed": 7, "ansatz": "hardware-efficient", "optimizer": "spsa", "max
 
 
 def main() -> int:
-    """Measure, print, and judge."""
+    """Measure, print the figures, and return the exit code."""
     print(f"machine    {machine()}")
     with tempfile.TemporaryDirectory() as home:
         os.environ["HYBRIDLOOP_HOME"] = home
@@ -52,7 +52,7 @@ def _measured() -> int:
         for is_quiet in wall:  # imports, and starts Prefect
             _seconds(service.workspace(WORKSPACE), terminal, is_quiet=is_quiet)
         for turn in range(TURNS):
-            for is_quiet in (turn % 2 == 0, turn % 2 == 1):  # neither always comes first
+            for is_quiet in (turn % 2 == 0, turn % 2 == 1):  # alternate which one comes first
                 wall[is_quiet].append(_seconds(service.workspace(WORKSPACE), terminal, is_quiet=is_quiet))
         drawing_s = _seconds_of_drawing(terminal)
     print(f"a run of {SETTINGS['max_rounds']} rounds, median of {TURNS} (lowest to highest)")
@@ -65,7 +65,7 @@ def _measured() -> int:
 
 
 def _seconds_of_drawing(terminal: io.TextIOBase) -> float:
-    """A processor's seconds for drawing a state with everything in it, the median of many."""
+    """Return the median CPU seconds of drawing a state in which every field is set."""
     from rich.console import Console
     from rich.live import Live
 
@@ -81,7 +81,7 @@ def _seconds_of_drawing(terminal: io.TextIOBase) -> float:
 
 
 def _seconds(workspace: object, terminal: io.TextIOBase, *, is_quiet: bool) -> float:
-    """Seconds of a whole run."""
+    """Return the seconds of a whole run."""
     from hybridloop.api import runs as calls
     from hybridloop.settings import ProblemText
     from hybridloop.settings.sources import ResolvedSettings
@@ -101,7 +101,7 @@ def _seconds(workspace: object, terminal: io.TextIOBase, *, is_quiet: bool) -> f
 
 @contextmanager
 def _terminal() -> Iterator[io.TextIOBase]:
-    """A terminal's inner end, its outer one read and forgotten."""
+    """Open a pseudo-terminal; its output is read and dropped."""
     os.environ["TERM"] = "xterm-256color"
     ours, theirs = pty.openpty()
     reader = threading.Thread(target=_read, args=(ours,), daemon=True)
@@ -115,7 +115,7 @@ def _read(descriptor: int) -> None:
     try:
         while os.read(descriptor, 65536):
             pass
-    except OSError:  # Linux's way of saying that nobody has it open any more
+    except OSError:  # on Linux: no process has the terminal open any more
         pass
 
 

@@ -1,4 +1,4 @@
-"""A local service of the benchmark's own: a process, ended with its `with` block."""
+"""A local service for benchmarks: a process that ends with its `with` block."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 from hybridloop.pytest_plugin import Emulator, running_emulator
 
-PAST_PROXIES = {name: "127.0.0.1,localhost" for name in ("no_proxy", "NO_PROXY")}  # as the local stack sets it
+PAST_PROXIES = {name: "127.0.0.1,localhost" for name in ("no_proxy", "NO_PROXY")}  # the local stack's value
 WORKSPACE = "benchmarks"
 
 
 @contextmanager
 def local_service(state: Path | None = None) -> Iterator[Emulator]:
-    """Start a service on a free port, its state in memory or in that folder, and end it with the block."""
+    """Hold a service on a free port, with its state in memory or in the folder."""
     os.environ.update(PAST_PROXIES)
     with running_emulator(state=state) as service:
         yield service

@@ -1,4 +1,4 @@
-"""What Prefect costs a run: the same rounds in a flow and in a plain script, and the wait at the flow's end.
+"""Overhead of Prefect in a run: the same rounds in a flow and in a plain script, and the wait at the flow's end.
 
 A round here is one small job on the local service. The flow is the one that all algorithms have around them: opening,
 rounds and closing are tasks. Once with Prefect on SQLite, as the local stack has it, once on PostgreSQL where one is
@@ -37,14 +37,14 @@ ROUND_LIMIT_MS, END_LIMIT_S = 15.0, 2.0
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """What the rounds of one way took, a round: CPU of this process, and time, in milliseconds."""
+    """Milliseconds per round of one way: CPU time of this process, and elapsed time."""
 
     cpu_ms: float
     wall_ms: float
 
 
 def timed(run_round: Callable[[Any], object], rounds: int) -> Rounds:
-    """Some rounds to warm up, then those that count."""
+    """Run some rounds to warm up, then measure."""
     from qiskit import QuantumCircuit
     from qiskit.circuit import Parameter
     from qiskit.primitives.containers.sampler_pub import SamplerPub
@@ -64,7 +64,7 @@ def timed(run_round: Callable[[Any], object], rounds: int) -> Rounds:
 
 
 def child(rounds: int) -> int:
-    """Both ways, in a process of their own; the figures as JSON."""
+    """Measure both ways in this child process, and print the figures as JSON."""
     from prefect import flow
 
     from hybridloop.azure.workspace import connect_from_environment
@@ -96,7 +96,7 @@ def child(rounds: int) -> int:
 
 
 def figures_of(name: str, rounds: int, environ: Mapping[str, str]) -> dict[str, Any]:
-    """The figures with that Prefect server, in words too."""
+    """Measure with the Prefect server, and print the figures."""
     command = [sys.executable, "-m", "benchmarks.orchestration", "--child", str(rounds)]
     said = subprocess.run(command, env=dict(environ), stdout=subprocess.PIPE, text=True, check=True).stdout
     found: dict[str, Any] = json.loads(said.splitlines()[-1])
@@ -107,13 +107,13 @@ def figures_of(name: str, rounds: int, environ: Mapping[str, str]) -> dict[str, 
 
 
 def price_of(name: str, found: Mapping[str, Any]) -> Bound:
-    """What a round costs more in the flow's process."""
+    """Return the additional time of a round in the flow's process."""
     more = found["flow"][0] - found["plain"][0]
     return Bound(f"{name}: CPU that Prefect adds to a round", more, Side.AT_MOST, ROUND_LIMIT_MS, "ms")
 
 
 def main() -> int:
-    """Measure, print, and judge."""
+    """Measure, print the figures, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.orchestration", description=__doc__)
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} rounds in place of {ROUNDS}")
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
@@ -135,7 +135,7 @@ def main() -> int:
 
 
 def on_postgresql(rounds: int, connection: Mapping[str, str]) -> list[Bound]:
-    """The same with Prefect on PostgreSQL; nothing, and a word about it, where there is none."""
+    """Measure with Prefect on PostgreSQL; print a note and return no figures if it is not installed."""
     if (missing := not_installed()) is not None:
         print(f"PostgreSQL  nothing was measured on it: {missing} is not installed")
         return []

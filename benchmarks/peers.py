@@ -1,4 +1,4 @@
-"""The same work by hybridloop's defaults and by other libraries: rounds, jobs, shots, errors, time."""
+"""Comparison of hybridloop's defaults with other libraries: rounds, jobs, shots, errors, time."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Row = dict[str, Any]
 
 
 class Counting:
-    """Rounds on Aer, drawn anew for each, and what they took."""
+    """Rounds on Aer with a new seed for each, counted with their circuits and shots."""
 
     def __init__(self, seed: int) -> None:
         self._draws = np.random.default_rng(seed)
@@ -62,7 +62,7 @@ class Counting:
 
 
 def energy_work(name: str, ansatz: AnsatzName, seeds: Sequence[int]) -> tuple[dict[str, Any], list[Row]]:
-    """H2 at 0.735 Å under the parity mapping: what others are to do, and what hybridloop's defaults do."""
+    """Return the VQE work of H2 at 0.735 Å (parity mapping), and the rows of hybridloop's defaults."""
     settings = VqeSettings(ansatz=ansatz, shots=SHOTS)
     prepared = [prepare_vqe(ProblemText(name="h2"), settings, seed) for seed in seeds]
     first = prepared[0]
@@ -85,14 +85,14 @@ def energy_work(name: str, ansatz: AnsatzName, seeds: Sequence[int]) -> tuple[di
 
 
 def searched(prepared: PreparedVqe, seed: int) -> Row:
-    """Our own run: the search, and the final measurement that the others leave out."""
+    """Run hybridloop: the search, and the final measurement that other libraries do not make."""
     counting = Counting(seed)
     found = vqe(prepared.problem.hamiltonian, prepared.ansatz, prepared.optimizer, counting, shots=SHOTS)
     return counting.counted | {"point": list(found.parameters), "value": found.value}
 
 
 def cut_work(name: str, seeds: Sequence[int]) -> tuple[dict[str, Any], list[Row]]:
-    """Max-cut of a cubic graph of eight nodes: others minimize half the sum of ZZ less the constant, minus the cut."""
+    """Return the max-cut work of a cubic graph of eight nodes; others minimize the negative cut, as a sum of ZZ."""
     terms = [["".join("Z" if q in edge else "I" for q in reversed(range(8))), 0.5] for edge in EDGES]
     work = {
         "kind": "cut",
@@ -115,7 +115,7 @@ def cut_work(name: str, seeds: Sequence[int]) -> tuple[dict[str, Any], list[Row]
 
 
 def gates_of(circuit: QuantumCircuit) -> list[list[Any]]:
-    """Gates as name, qubits, parameter's number or None, and the factor that multiplies it."""
+    """Return gates as name, qubits, parameter index or None, and the factor of the parameter."""
     order = {parameter: i for i, parameter in enumerate(circuit.parameters)}
     found: list[list[Any]] = []
     for item in circuit.data:
@@ -130,14 +130,14 @@ def gates_of(circuit: QuantumCircuit) -> list[list[Any]]:
 
 
 def timed(run: Callable[[], Row]) -> Row:
-    """The row, with the seconds that it took."""
+    """Return the row with its elapsed seconds."""
     started = time.perf_counter()
     row = run()
     return row | {"wall_s": time.perf_counter() - started}
 
 
 def scored(row: Row, work: Mapping[str, Any], circuit: QuantumCircuit | None) -> Row:
-    """The row with its errors: of energies in millihartree, of cuts as ratios to the best."""
+    """Return the row with its errors: energies in millihartree, cuts as ratios to the best."""
     if "failed" in row:
         return row
     if work["kind"] == "cut":
@@ -153,7 +153,7 @@ def scored(row: Row, work: Mapping[str, Any], circuit: QuantumCircuit | None) ->
 
 
 def table(rows: Sequence[Row], work: Mapping[str, Any]) -> str:
-    """Markdown: medians over the seeds; of errors, the least and the most."""
+    """Return a Markdown table: medians over the seeds, and the range of the errors."""
     is_cut = work["kind"] == "cut"
     heads = ("mean cut reported / best", "best cut sampled") if is_cut else ("at its angles, mHa", "reported, mHa")
     lines = [
@@ -185,7 +185,7 @@ def _span(values: Sequence[float]) -> str:
 
 
 def main() -> int:
-    """Run our own, then the others in the Python that is named, and print a table for each work."""
+    """Run hybridloop, then the other libraries in the given Python, and print a table for each work."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--python", required=True, help="of an environment with the other libraries")
     parser.add_argument("--seeds", type=int, default=3, help="how often each is run")
@@ -211,7 +211,7 @@ def main() -> int:
 
 
 def circuit_of(work: Mapping[str, Any]) -> QuantumCircuit:
-    """The work's circuit again."""
+    """Return the work's circuit."""
     angles = ParameterVector("t", len(work["start"]))
     circuit = QuantumCircuit(work["qubits"])
     for name, qubits, index, factor in work["gates"]:

@@ -1,4 +1,4 @@
-"""Other libraries at the works that stdin describes; runs in their environment and imports nothing of hybridloop's."""
+"""Run other libraries on the works given on stdin; runs in their environment, without hybridloop."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Row = dict[str, Any]
 
 
 class CountingAer(AerSimulator):  # type: ignore[misc]  # Qiskit has no types
-    """Aer that counts, and draws anew for each call: one fixed seed would repeat the same noise."""
+    """Aer that counts jobs and shots, with a new seed for each call: a fixed one would repeat the same noise."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ def qiskit_qaoa(work: Work, seed: int, optimizer: Any) -> Row:
     from qiskit import transpile
 
     class Unrolled:
-        """What QAOA calls to make its circuit one that Aer takes."""
+        """Pass manager for QAOA: unrolls the circuit to gates that Aer supports."""
 
         def run(self, circuit: QuantumCircuit) -> QuantumCircuit:
             return transpile(circuit, basis_gates=["h", "rx", "rz", "rzz", "cx"], optimization_level=0)
@@ -163,7 +163,7 @@ def pennylane_node(work: Work, device: Any) -> Any:
 
 
 def contenders(kind: str) -> dict[str, Callable[[Work, int], Row]]:
-    """What each library is run with, by the name that the table shows."""
+    """Return each library's function by the name in the table."""
     import pennylane as qml
     from divi.qprog.optimizers import MonteCarloOptimizer, ScipyMethod, ScipyOptimizer
     from qiskit_algorithms.optimizers import COBYLA, SPSA
@@ -193,7 +193,7 @@ def out_of_time(*_: object) -> None:
 
 
 def main() -> int:
-    """Rows as JSON to stdout; what the libraries print goes to stderr, and one that breaks says so in its row."""
+    """Print rows as JSON to stdout; the libraries' output goes to stderr, and an error is noted in its row."""
     signal.signal(signal.SIGALRM, out_of_time)
     warnings.simplefilter("ignore")
     rows = []
@@ -210,7 +210,7 @@ def main() -> int:
                     signal.alarm(LIMIT_S)
                     try:
                         row = run(own, seed)
-                    except Exception as error:  # whatever a library of others raises is its row
+                    except Exception as error:  # any error of a library becomes its row
                         row = {"failed": f"{type(error).__name__}: {error}"}
                     finally:
                         signal.alarm(0)

@@ -1,6 +1,6 @@
-"""How long a run takes to get back to where it stopped: a thousand evaluations from its journal, in a new process.
+"""Time of a resume: replay of a thousand evaluations from the journal, in a new process.
 
-One evaluation a round, which is the most that a journal is asked for: a search with several points a round has fewer.
+One evaluation per round is the worst case for the journal; a search with several points per round has fewer rounds.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ LIMIT_S = 3.0
 
 
 def walk(run_round: RunRound, evaluations: int) -> str:
-    """A search by single random steps, each kept if it is no worse; its last energy, exactly as it is."""
+    """Search by single random steps, each kept if it is no worse; return the last energy."""
     ansatz = hardware_efficient(2, np.random.default_rng(5))
     evaluated = evaluation(observable(HAMILTONIAN), ansatz, run_round)
     draws = np.random.default_rng(7)
@@ -52,24 +52,24 @@ def walk(run_round: RunRound, evaluations: int) -> str:
     return float(lowest).hex()
 
 
-def gone_on(order: dict[str, Any]) -> tuple[str, int]:
-    """The answer of a run that goes on from its journal, and how many of its rounds that had."""
+def resumed(order: dict[str, Any]) -> tuple[str, int]:
+    """Resume a run from its journal; return its answer and the number of replayed rounds."""
     with Journal(journal_url(Path(order["journal"]))) as journal, claim_run(journal, order["uid"]) as run:
         with open_session(connect(order["connection"]), TARGET, run=run) as session:
             return walk(session.run_round, order["evaluations"]), session.replayed
 
 
 def child() -> int:
-    """What the new process does: its imports are behind it when the clock starts."""
+    """Resume the run in the new process; the clock starts after the imports."""
     order = json.load(sys.stdin)
     started = time.perf_counter()
-    answer, replayed = gone_on(order)
+    answer, replayed = resumed(order)
     json.dump({"seconds": time.perf_counter() - started, "answer": answer, "replayed": replayed}, sys.stdout)
     return 0
 
 
 def main() -> int:
-    """Record a run, replay it in a new process, and judge."""
+    """Record a run, replay it in a new process, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.replay", description=__doc__)
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} evaluations in place of {EVALUATIONS}")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
@@ -81,7 +81,7 @@ def main() -> int:
 
 
 def recorded_and_replayed(evaluations: int) -> int:
-    """The exit code: 1 if the replay took too long."""
+    """Return the exit code: 1 if the replay took too long."""
     print(f"machine    {machine()}")
     with local_service() as service, TemporaryDirectory() as folder:
         uid = str(uuid.uuid4())
@@ -96,7 +96,7 @@ def recorded_and_replayed(evaluations: int) -> int:
             "evaluations": evaluations,
         }
         started = time.perf_counter()
-        answer, _ = gone_on(order)
+        answer, _ = resumed(order)
         live = time.perf_counter() - started
         size = sum(each.stat().st_size for each in Path(folder).iterdir())
         print(f"live       {evaluations} evaluations in {live:.1f} s, {1e3 * live / evaluations:.1f} ms each")

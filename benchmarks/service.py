@@ -1,4 +1,4 @@
-"""What the local service bears: jobs per second under many clients, and what a job costs late in a long session."""
+"""Load test of the local service: jobs per second with many clients, and the cost of a job late in a long session."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ STARTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Milliseconds per job: of the client's processor time, the service's (its workers apart), and by the wall."""
+    """Milliseconds per job: CPU time of the client and of the service (without its workers), and elapsed time."""
 
     client: float
     service: float
@@ -48,7 +48,7 @@ class Cost:
 
 
 def main() -> int:
-    """Measure, print, and judge; on SIGTERM the service is ended too."""
+    """Measure, print the figures, and return the exit code; on SIGTERM the service is ended too."""
     with exit_on_sigterm():
         return _main()
 
@@ -84,7 +84,7 @@ def _main() -> int:
 
 
 def print_throughput(service: Emulator) -> None:
-    """Jobs per second from submission to result, beside the simulator alone."""
+    """Print jobs per second from submission to result, and those of the simulator alone."""
     rng = np.random.default_rng(7)
     client = BareClient(service, find_target(TARGET))
     each_alone(client, specs(rng, 64), 8)  # connections, and the service's second worker
@@ -101,7 +101,7 @@ def print_throughput(service: Emulator) -> None:
 
 
 def specs(rng: np.random.Generator, jobs: int) -> list[JobSpec]:
-    """That many jobs of the circuit, each at other angles."""
+    """Return jobs of the circuit, each at other angles."""
     target = find_target(TARGET)
     pub = SamplerPub.coerce((ansatz(), rng.uniform(-np.pi, np.pi, (jobs, ANGLES))), SHOTS)
     program = PubCompiler(target.profile).compile_pub(pub)
@@ -110,7 +110,7 @@ def specs(rng: np.random.Generator, jobs: int) -> list[JobSpec]:
 
 
 def each_alone(client: BareClient, jobs: Sequence[JobSpec], threads: int) -> float:
-    """Seconds until all jobs came back, each submitted, awaited and read by itself."""
+    """Return the seconds until all jobs have results, each submitted, awaited and read by itself."""
     with ThreadPoolExecutor(threads) as pool:
         started = time.perf_counter()
         results = list(pool.map(client.job, jobs))
@@ -121,7 +121,7 @@ def each_alone(client: BareClient, jobs: Sequence[JobSpec], threads: int) -> flo
 
 
 def long_session(service: Emulator, jobs: int) -> tuple[Cost, Cost]:
-    """What the first jobs of one session cost, and what the last ones do."""
+    """Return the costs of the first and of the last jobs of one long session."""
     rng = np.random.default_rng(11)
     circuit = ansatz()
     process = psutil.Process(service.process.pid)
@@ -150,7 +150,7 @@ def _mean(costs: Sequence[Cost]) -> Cost:
 
 
 def ready_seconds(state: Path) -> float:
-    """How long the service takes to its ready line on that state."""
+    """Return the seconds until the service is ready on the given state."""
     started = time.perf_counter()
     with local_service(state):
         return time.perf_counter() - started

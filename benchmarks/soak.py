@@ -1,11 +1,11 @@
-"""Runs at high frequency against a service that fails at one call in twenty: what grows, stays open, or is paid twice.
+"""Soak test: frequent runs on a service of which one call in twenty fails; finds leaks and duplicate jobs.
 
     python -m benchmarks.soak --minutes 30
 
-A long-lived process, as a notebook or a service of one's own is, makes one run after the other: QAOA, VQE, a loop of
-its own, parked ones that housekeeping goes on with. From five minutes on a process worker runs the same flows besides,
-by schedules of less than a minute. Every run has its session; at the end all must be closed, each job paid once, and
-neither memory nor handles nor threads nor processes may have grown since the first quarter.
+A long-lived process, such as a notebook or a user's service, makes one run after the other: QAOA, VQE, a loop of
+its own, and parked runs that housekeeping resumes. From five minutes on a process worker runs the same flows, too,
+on schedules of less than a minute. At the end all sessions must be closed, each job paid once, and
+memory, handles, threads and processes may not have grown since the first quarter.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ FAULTS = {
         {"fault": "job-fails", "code": "TransientFailure", "probability": 0.05},
     ],
 }
-QUEUED, QUEUE_S = "rigetti.qpu.cepheus-1-36q", 3.0  # where runs are parked
+QUEUED, QUEUE_S = "rigetti.qpu.cepheus-1-36q", 3.0  # target on which runs are parked
 WORKER_FROM_MINUTES = 5.0
-FEW = 20  # samples: of fewer nothing can be said about what grows
-ACTS = 5  # what `_acts` does in one turn; it is left at the end of one, so that parked runs are gone on with
+MIN_SAMPLES = 20  # samples: with fewer, growth cannot be judged
+ACTIONS = 5  # runs of one turn of `_actions`; it stops at the end of a turn, so that parked runs are resumed
 NOT_OVER = frozenset({"created", "running", "parked", "interrupted"})
 ENDED = frozenset({"Succeeded", "Failed", "TimedOut"})
 MEGABYTE = 1 << 20
@@ -51,7 +51,7 @@ MEGABYTE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a process takes at a moment."""
+    """Memory, handles and threads of a process at one moment."""
 
     megabytes: float
     handles: int
@@ -59,14 +59,14 @@ class Sample:
 
     @classmethod
     def of(cls, process: psutil.Process) -> Sample:
-        """What it takes now."""
+        """Sample the process now."""
         with process.oneshot():
             return cls(process.memory_info().rss / MEGABYTE, process.num_fds(), process.num_threads())
 
 
 @dataclass(slots=True)
-class Found:
-    """What a soak came to."""
+class SoakFigures:
+    """Figures of a whole soak."""
 
     runs: int
     failed: int
@@ -81,8 +81,8 @@ class Found:
     unfinished: int
 
     def bounds(self) -> list[Bound]:
-        """What must hold."""
-        found = [
+        """Return the figures with their bounds."""
+        figures = [
             Bound("runs", self.runs, Side.AT_LEAST, 3),
             Bound("runs that failed, of 100", 100.0 * self.failed / max(1, self.runs), Side.AT_MOST, 5),
             Bound("faults that were met", self.faults, Side.AT_LEAST, 1),
@@ -93,33 +93,33 @@ class Found:
             Bound("processes left", self.left_processes, Side.AT_MOST, 0),
         ]
         if "worker" in self.series:
-            found.append(Bound("runs by schedule", self.by_schedule, Side.AT_LEAST, 1))
+            figures.append(Bound("runs by schedule", self.by_schedule, Side.AT_LEAST, 1))
         for name, samples in self.series.items():
-            if len(samples) < FEW:
+            if len(samples) < MIN_SAMPLES:
                 continue
             grown = growth(samples)
             allowed_megabytes = max(40.0, 0.2 * samples[0].megabytes)
-            found.append(Bound(f"{name}: memory grown", grown.megabytes, Side.AT_MOST, allowed_megabytes, "MB"))
-            found.append(Bound(f"{name}: handles grown", grown.handles, Side.AT_MOST, 10))
-            found.append(Bound(f"{name}: threads grown", grown.threads, Side.AT_MOST, 6))
-        return found
+            figures.append(Bound(f"{name}: memory grown", grown.megabytes, Side.AT_MOST, allowed_megabytes, "MB"))
+            figures.append(Bound(f"{name}: handles grown", grown.handles, Side.AT_MOST, 10))
+            figures.append(Bound(f"{name}: threads grown", grown.threads, Side.AT_MOST, 6))
+        return figures
 
 
 def growth(samples: Sequence[Sample]) -> Sample:
-    """By how much the median of the last quarter is above that of the second one; nothing counts before it."""
+    """Return the growth of the medians from the second quarter of the samples to the last."""
     quarter = max(1, len(samples) // 4)
     early, late = samples[quarter : 2 * quarter] or samples[:1], samples[-quarter:]
     return Sample(
         *(
-            statistics.median(getattr(each, name) for each in late)
-            - statistics.median(getattr(each, name) for each in early)
+            statistics.median(getattr(sample, name) for sample in late)
+            - statistics.median(getattr(sample, name) for sample in early)
             for name in ("megabytes", "handles", "threads")
         )
     )
 
 
-def soaked(seconds: float, folder: Path, *, with_worker: bool) -> Found:
-    """Run for so long in this process, with state in the folder; what came of it."""
+def run_soak(seconds: float, folder: Path, *, with_worker: bool) -> SoakFigures:
+    """Make runs in this process for so many seconds, with state in the folder; return the figures."""
     os.environ |= {"HYBRIDLOOP_HOME": str(folder), "HYBRIDLOOP_JOURNAL": f"sqlite:///{folder}/journal.db"}
     with ExitStack() as held:
         service = held.enter_context(local_service(folder / "service"))  # in memory it keeps all jobs
@@ -138,7 +138,7 @@ def soaked(seconds: float, folder: Path, *, with_worker: bool) -> Found:
         return _counted(seconds, service, server.api_url, watched)
 
 
-def _counted(seconds: float, service: Emulator, api_url: str, watched: dict[str, psutil.Process]) -> Found:
+def _counted(seconds: float, service: Emulator, api_url: str, watched: dict[str, psutil.Process]) -> SoakFigures:
     from hybridloop.api.environment import default_workspace
     from hybridloop.errors import HybridloopError
 
@@ -146,7 +146,7 @@ def _counted(seconds: float, service: Emulator, api_url: str, watched: dict[str,
     runs = failed = 0
     before = {each.pid for each in psutil.Process().children(recursive=True)}
     until = time.monotonic() + seconds
-    for number, act in enumerate(_acts(), start=1):
+    for number, act in enumerate(_actions(), start=1):
         try:
             act()
         except HybridloopError as error:
@@ -155,7 +155,7 @@ def _counted(seconds: float, service: Emulator, api_url: str, watched: dict[str,
         runs += 1
         for name, process in watched.items():
             series[name].append(_sample(name, process))
-        if number % ACTS == 0 and time.monotonic() > until:
+        if number % ACTIONS == 0 and time.monotonic() > until:
             break
     faults = service.admin("faults/log")["injected"]
     service.admin("faults", {"rules": []})
@@ -167,7 +167,7 @@ def _counted(seconds: float, service: Emulator, api_url: str, watched: dict[str,
     unfinished = _let_parked_end()
     books = service.admin("ledger?top=1")
     left = [each for each in psutil.Process().children(recursive=True) if each.pid not in before and _lives(each)]
-    return Found(
+    return SoakFigures(
         runs,
         failed,
         series,
@@ -183,7 +183,7 @@ def _counted(seconds: float, service: Emulator, api_url: str, watched: dict[str,
 
 
 def _let_parked_end() -> int:
-    """Keep house until all runs have ended, and their sessions with them; how many have not."""
+    """Run housekeeping until all runs have ended, for two minutes at most; return how many have not."""
     from hybridloop.api import algorithms as api
     from hybridloop.journal import open_journal
 
@@ -197,8 +197,8 @@ def _let_parked_end() -> int:
         time.sleep(QUEUE_S)
 
 
-def _acts() -> Iterator[Any]:
-    """What is done, again and again."""
+def _actions() -> Iterator[Any]:
+    """Yield the runs of the soak in turn, without end."""
     import hybridloop as hl
     from hybridloop.api import algorithms as api
 
@@ -247,7 +247,7 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def connection(service: Emulator) -> str:
-    """A connection string of the soak's workspace."""
+    """Return a connection string of the soak's workspace."""
     return (
         f"SubscriptionId={SUBSCRIPTION};ResourceGroupName={RESOURCE_GROUP};WorkspaceName=soak;"
         f"ApiKey={service.api_key};QuantumEndpoint={service.endpoint};"
@@ -255,17 +255,19 @@ def connection(service: Emulator) -> str:
 
 
 def main() -> int:
-    """Soak, print what was found, and hold it to its bounds."""
+    """Run the soak, print its figures, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
     minutes = parser.parse_args().minutes
     with TemporaryDirectory(prefix="hybridloop-soak-") as folder:
-        found = soaked(60.0 * minutes, Path(folder), with_worker=minutes >= WORKER_FROM_MINUTES)
-    print(f"{found.runs} runs here, {found.by_schedule} by schedule, {found.jobs} jobs, {found.faults} faults met")
-    for name, samples in found.series.items():
+        figures = run_soak(60.0 * minutes, Path(folder), with_worker=minutes >= WORKER_FROM_MINUTES)
+    print(
+        f"{figures.runs} runs here, {figures.by_schedule} by schedule, {figures.jobs} jobs, {figures.faults} faults met"
+    )
+    for name, samples in figures.series.items():
         first, last = samples[0], samples[-1]
         print(f"{name:<18} {first.megabytes:6.0f} → {last.megabytes:6.0f} MB, {first.handles} → {last.handles} handles")
-    return conclude(found.bounds())
+    return conclude(figures.bounds())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A process worker of Prefect's with schedules of a few seconds, for the soak."""
+"""Prefect process worker with schedules of a few seconds, for the soak."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "housekeeping": {},
 }
 
-# whoever started the soak may ignore SIGINT; a worker would inherit that, and it ends by sending itself one
+# the process that started the soak may ignore SIGINT; a worker would inherit that, and it ends by sending itself one
 WORKER = """
 import runpy, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -31,7 +31,7 @@ runpy.run_module("prefect", run_name="__main__")
 
 @contextmanager
 def scheduled(api_url: str, folder: Path) -> Iterator[int]:
-    """Hold a worker with its deployments; the worker's process id."""
+    """Hold a worker with its deployments; yield the worker's process id."""
     _deploy(api_url)
     command = [sys.executable, "-c", WORKER, "worker", "start", "--pool", POOL, "--type", "process", "--limit", "2"]
     with (folder / "worker.log").open("wb") as log:
@@ -47,7 +47,7 @@ def scheduled(api_url: str, folder: Path) -> Iterator[int]:
 
 
 def come_to_rest(api_url: str) -> int:
-    """Start no more runs, and wait until those under way have ended; how many came to their end in all."""
+    """Start no more runs, and wait until the current ones have ended; return the number of completed runs."""
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.actions import WorkPoolUpdate
     from prefect.client.schemas.filters import (

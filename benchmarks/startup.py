@@ -1,4 +1,4 @@
-"""What a command costs before it does anything, and what a whole small run costs with the stack up."""
+"""Start-up time of the commands, and the time of a whole small run while the stack is up."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MEASURED: dict[str, tuple[Sequence[str], float]] = {  # name: command, and the s
 
 
 def main() -> int:
-    """Measure, print, and judge; on SIGTERM the stack is taken down too."""
+    """Measure, print the figures, and return the exit code; on SIGTERM the stack is stopped too."""
     with exit_on_sigterm():
         return _main()
 
@@ -57,7 +57,7 @@ def _main() -> int:
 
 
 def seconds(command: Sequence[str], environ: Mapping[str, str]) -> float:
-    """How long the command takes as a process of its own; what it prints is shown only if it fails."""
+    """Return the seconds of the command in its own process; its output is shown only if it fails."""
     started = time.perf_counter()
     done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     taken = time.perf_counter() - started
@@ -67,13 +67,13 @@ def seconds(command: Sequence[str], environ: Mapping[str, str]) -> float:
 
 
 def _environment(home: str) -> dict[str, str]:
-    """This environment, without a Prefect server or a workspace of the user's, which runs would go to."""
+    """Return this environment without the user's Prefect server and workspace."""
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("PREFECT_") and name != "AZURE_QUANTUM_CONNECTION_STRING"
     }
-    # The user's active Prefect profile may name a server too; this one names none.
+    # The user's active Prefect profile may set a server too; this file has no profile.
     return {**kept, "HYBRIDLOOP_HOME": home, "PREFECT_PROFILES_PATH": str(Path(home) / "no-profiles.toml")}
 
 

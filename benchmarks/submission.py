@@ -1,6 +1,6 @@
-"""What a job of a variational loop costs beside its simulation: the SDK's own way, our rounds, and what is below both.
+"""Cost of a job of a variational loop besides its simulation: the SDK, our rounds, bare HTTP calls, and Aer alone.
 
-All on one local service in one run, in turns, so that whatever else the machine does falls on all alike.
+All ways alternate on one local service in one run, so that other load on the machine affects all of them.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ QUBITS, ANGLES, SHOTS = 4, 8, 1000
 LARGE = 64
 NAIVE, FLOOR = "naive loop, one at a time", "floor: straight on Aer"
 Points = NDArray[np.float64]  # (points, angles), in radians
-Measure = Callable[[Points], float]  # seconds that the points took in all
+Measure = Callable[[Points], float]  # total seconds of the points
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A way to get the counts of some points, with how many points it is given, and in how many rounds, each turn."""
+    """A way to get the counts of points, with its points and rounds per turn."""
 
     name: str
     points: int
@@ -54,13 +54,13 @@ class Way:
     measure: Measure
 
     def turn(self, rng: np.random.Generator) -> float:
-        """Milliseconds per job, over the rounds of one turn."""
+        """Return the milliseconds per job over the rounds of one turn."""
         rounds = rng.uniform(-np.pi, np.pi, (self.rounds, self.points, ANGLES))
         return 1e3 * sum(self.measure(points) for points in rounds) / (self.rounds * self.points)
 
 
 def main() -> int:
-    """Measure, print, and judge; on SIGTERM the service is ended too."""
+    """Measure, print the figures, and return the exit code; on SIGTERM the service is ended too."""
     with exit_on_sigterm():
         return _main()
 
@@ -84,7 +84,7 @@ def _main() -> int:
 
 
 def ansatz() -> QuantumCircuit:
-    """Two layers of rotations around a chain of entangling gates, and a measurement of all qubits."""
+    """Return two layers of rotations around a chain of entangling gates, with all qubits measured."""
     theta = ParameterVector("theta", ANGLES)
     circuit = QuantumCircuit(QUBITS)
     for qubit in range(QUBITS):
@@ -99,7 +99,7 @@ def ansatz() -> QuantumCircuit:
 
 
 def compile_seconds(circuit: QuantumCircuit) -> str:
-    """What it takes to make a program of a new structure, with the compiler not yet loaded and loaded."""
+    """Return the seconds to compile a new structure: with the compiler not yet loaded, and loaded."""
     pub = SamplerPub.coerce((circuit, np.zeros((1, ANGLES))), SHOTS)
     taken = []
     for _ in range(2):
@@ -111,7 +111,7 @@ def compile_seconds(circuit: QuantumCircuit) -> str:
 
 
 def ways(service: Emulator, circuit: QuantumCircuit, held: ExitStack) -> list[Way]:
-    """All that is compared, in the order of a turn; `held` closes their sessions."""
+    """Return all ways in the order of a turn; `held` closes their sessions."""
     backend = AzureQuantumProvider(service.workspace(WORKSPACE)).get_backend(TARGET)
     held.enter_context(backend.open_session(name="naive"))
     session = held.enter_context(open_session(service.workspace(WORKSPACE), TARGET, name="rounds", seed=0))
@@ -131,17 +131,17 @@ def ways(service: Emulator, circuit: QuantumCircuit, held: ExitStack) -> list[Wa
 
 
 def ours_at(points: int) -> str:
-    """The name of our rounds of so many points."""
+    """Return the name of our rounds of so many points."""
     return f"our rounds, {points} at once"
 
 
 def bare_at(points: int) -> str:
-    """The name of the bare calls for so many points."""
+    """Return the name of the bare calls for so many points."""
     return f"bare HTTP calls, {points} at once"
 
 
 def measured(compared: Sequence[Way], turns: int) -> dict[str, list[float]]:
-    """Milliseconds per job of each way in each turn, after one turn that is not counted.
+    """Return the milliseconds per job of each way in each turn, after one turn that is not counted.
 
     The first turn compiles, opens connections and has the service start its second worker.
     """
@@ -156,7 +156,7 @@ def measured(compared: Sequence[Way], turns: int) -> dict[str, list[float]]:
 
 
 def naive_loop(backend: Any, circuit: QuantumCircuit) -> Measure:
-    """The unmodified SDK, as its documentation shows it; the dots that it prints while it waits are swallowed."""
+    """Measure the unmodified SDK as its documentation shows it; the dots that it prints are dropped."""
 
     def measure(points: Points) -> float:
         with redirect_stdout(io.StringIO()):
@@ -170,7 +170,7 @@ def naive_loop(backend: Any, circuit: QuantumCircuit) -> Measure:
 
 
 def our_rounds(session: OpenSession, circuit: QuantumCircuit) -> Measure:
-    """All points in one round of an open session."""
+    """Measure all points in one round of an open session."""
 
     def measure(points: Points) -> float:
         started = time.perf_counter()
@@ -183,7 +183,7 @@ def our_rounds(session: OpenSession, circuit: QuantumCircuit) -> Measure:
 
 
 def straight_on_aer(circuit: QuantumCircuit) -> Measure:
-    """All points in one call of the simulator, the circuit transpiled beforehand."""
+    """Measure all points in one call of the simulator, with the circuit transpiled beforehand."""
     # one thread: with more, Aer's threads spin for 16 ms a circuit as soon as anything else wants a core
     simulator = AerSimulator(method="statevector", max_parallel_threads=1)
     ready = transpile(circuit, simulator)
@@ -200,7 +200,7 @@ def straight_on_aer(circuit: QuantumCircuit) -> Measure:
 
 
 def bare_calls(client: BareClient, circuit: QuantumCircuit) -> Measure:
-    """The calls that a round's jobs need, with the same payloads, made beforehand."""
+    """Measure the HTTP calls of a round's jobs, with the same payloads prepared beforehand."""
     target = find_target(TARGET)
     programs = PubCompiler(target.profile)
     run_uid, number = str(uuid.uuid4()), 0
@@ -217,7 +217,7 @@ def bare_calls(client: BareClient, circuit: QuantumCircuit) -> Measure:
 
 
 def bounds(median: dict[str, float]) -> list[Bound]:
-    """What is promised of a large round."""
+    """Return the bounds of a large round."""
     ours, below = median[ours_at(LARGE)], median[FLOOR] + median[bare_at(LARGE)]
     return [
         Bound(f"naive / ours, {LARGE} at once", median[NAIVE] / ours, Side.AT_LEAST, 12),

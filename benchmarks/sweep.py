@@ -1,8 +1,8 @@
-"""What a sweep costs the process that leads it, a thousand points of it; and how long a thousand trivial points take.
+"""Cost of a sweep of a thousand points in its leading process, and the time of a thousand trivial points.
 
-First the runs are replaced by a no-op, which writes a result into the journal and is over: once in processes of this
-machine, once as flow runs of a deployment that a stand-in for its workers ends. What is left is the sweep's own work:
-its CPU time a point, and its memory. Then trivial runs are really made, on the local service with the local stack.
+First the runs are replaced by a no-op, which writes a result into the journal and ends: once in processes of this
+machine, once as flow runs of a deployment whose workers are replaced by a stand-in. The rest is the sweep's own work:
+its CPU time per point, and its memory. Then real trivial runs are made, on the local service with the local stack.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ AT_ONCE = 8
 
 
 def spec_of(points: int, name: str) -> SweepSpec:
-    """A sweep over seeds, of which each point is one job: QAOA at fixed angles, on 8 qubits."""
+    """Return a sweep over seeds with one job per point: QAOA at fixed angles, on 8 qubits."""
     return SweepSpec(
         name=name,
         algorithm="qaoa",
@@ -51,7 +51,7 @@ def spec_of(points: int, name: str) -> SweepSpec:
 
 
 def end_at_once(journal: Journal, order: Mapping[str, Any]) -> None:
-    """The no-op: a run with a result, of which nothing was measured."""
+    """Write a run with a result without measuring anything: the no-op."""
     seed, key = order["settings"]["seed"], order["run_key"]
     described = {"problem": order["problem"], "settings": order["settings"], "workspace": HERE}
     begun = new_run(
@@ -63,7 +63,7 @@ def end_at_once(journal: Journal, order: Mapping[str, Any]) -> None:
 
 
 def point_process() -> int:
-    """In the place of a process that runs points."""
+    """Stand-in for a process that runs points."""
     sys.stdin.readline()  # the configuration
     with open_journal() as journal:
         for line in sys.stdin:
@@ -73,7 +73,7 @@ def point_process() -> int:
 
 
 def worker(deployment: str) -> int:
-    """In the place of a deployment's workers: takes its flow runs and ends them."""
+    """Stand-in for a deployment's workers: takes its flow runs and ends them."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import (
         DeploymentFilter,
@@ -96,24 +96,24 @@ def worker(deployment: str) -> int:
 
 
 class Meter:
-    """What the leading process takes, from the first point that has ended to the last."""
+    """Meter of the leading process's CPU time and memory, from the first ended point to the last."""
 
     def __init__(self) -> None:
         self.memory: list[float] = []
         self._process = psutil.Process()
 
     def __call__(self, _standing: object) -> None:
-        """A point has ended."""
+        """Record that a point has ended."""
         self.memory.append(self._process.memory_info().rss / 1e6)
 
     @property
     def growth_mb(self) -> float:
-        """Memory at the end beyond that after a tenth of the points, when all is imported and warm."""
+        """Memory growth in MB since a tenth of the points, when all modules are imported."""
         return self.memory[-1] - self.memory[len(self.memory) // 10]
 
 
 def led(points: int, name: str, execution: Any) -> list[Bound]:
-    """Lead a sweep whose runs are no-ops."""
+    """Run a sweep whose points are no-ops."""
     from hybridloop.flows.sweep_execution.scheduler import run_points
 
     meter = Meter()
@@ -133,7 +133,7 @@ def led(points: int, name: str, execution: Any) -> list[Bound]:
 
 
 def in_processes(points: int) -> list[Bound]:
-    """Points in processes of this machine."""
+    """Measure points in processes of this machine."""
     from hybridloop.flows.sweep_execution.process_pool import ProcessPool
 
     command = (sys.executable, "-m", "benchmarks.sweep", "--point-process")
@@ -145,7 +145,7 @@ def in_processes(points: int) -> list[Bound]:
 
 
 def on_workers(points: int) -> list[Bound]:
-    """Points as flow runs of a deployment."""
+    """Measure points as flow runs of a deployment."""
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.context import SyncClientContext
 
@@ -153,7 +153,7 @@ def on_workers(points: int) -> list[Bound]:
     from hybridloop.flows.qaoa import qaoa
     from hybridloop.flows.sweep_execution.deployment_pool import DeploymentPool
 
-    with SyncClientContext.get_or_create() as context:  # as in a flow
+    with SyncClientContext.get_or_create() as context:  # the state inside a flow
         client = context.client
         client.create_work_pool(WorkPoolCreate(name="nobody", type="process"))
         deployment = client.create_deployment(client.create_flow(qaoa), "swept", work_pool_name="nobody", pull_steps=[])
@@ -171,7 +171,7 @@ def on_workers(points: int) -> list[Bound]:
 
 
 def real(points: int) -> list[Bound]:
-    """Trivial runs, each with its session, on the local service: how long a thousand take."""
+    """Measure real trivial runs on the local service, each with its own session."""
     import hybridloop as hl
 
     with local_service() as service:
@@ -186,7 +186,7 @@ def real(points: int) -> list[Bound]:
 
 @contextmanager
 def own_stack() -> Iterator[None]:
-    """A local stack with its state in a folder that goes with it, used by this process and those it starts."""
+    """Hold a local stack with its state in a temporary folder, for this process and its children."""
     with tempfile.TemporaryDirectory() as home:
         foreign = ("PREFECT_", "AZURE_", "HYBRIDLOOP_")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
@@ -208,14 +208,14 @@ def own_stack() -> Iterator[None]:
 
 
 def _tell_all() -> None:
-    """Send what this process's flow runs have logged, while there is a server to take it."""
+    """Send this process's flow run logs while the server still runs."""
     from prefect.logging.handlers import APILogHandler
 
     APILogHandler().flush()
 
 
 def main() -> int:
-    """Measure, print, and judge."""
+    """Measure, print the figures, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sweep", description=__doc__)
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} points in place of {POINTS}")
     parser.add_argument("--point-process", action="store_true", help=argparse.SUPPRESS)

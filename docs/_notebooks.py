@@ -1,4 +1,4 @@
-"""Notebooks as pages of the site: their cells as they stand, without outputs, and the file itself to be taken along."""
+"""Notebooks as pages of the site: their cells without outputs, and the file itself for download."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mkdocs.structure.files import File, Files
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add a page beside each notebook, which stays there to be downloaded; mkdocs calls this once it has found all."""
+    """Add a page for each notebook, which can be downloaded there; mkdocs calls this after it has found all files."""
     for notebook in [file for file in files if file.src_uri.endswith(".ipynb")]:
         path = PurePosixPath(notebook.src_uri)
         written = page(notebook.content_string, path.name)
@@ -19,7 +19,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def page(notebook: str, name: str) -> str:
-    """A notebook's text as Markdown: after its title a link to `name`, code in fences. Its first cell has the title."""
+    """Return a notebook as Markdown: a link to `name` after its title, code in fences. The first cell has the title."""
     (_, first), *cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(notebook)["cells"]]
     title, _, rest = first.partition("\n")
     parts = [title, f"[This page as a notebook, to run it]({name}){{ download={name} }}", rest.strip()]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.soak import Found, Sample, growth
+from benchmarks.soak import Sample, SoakFigures, growth
 from tests.long_form import long_form, short_or_long
 from tests.paths import ROOT
 from tests.prefect_server import own_environ
@@ -22,9 +22,9 @@ def test_growth_is_from_the_second_quarter_to_the_last() -> None:
 
 
 def test_what_is_left_open_or_paid_twice_misses_its_bound() -> None:
-    fine = Found(10, 0, {"p": [Sample(100.0, 10, 3)] * 100}, 0, 0, 20, 5, 0, 0, 0, 0)
+    fine = SoakFigures(10, 0, {"p": [Sample(100.0, 10, 3)] * 100}, 0, 0, 20, 5, 0, 0, 0, 0)
     assert all(bound.is_kept for bound in fine.bounds())
-    leaky = Found(10, 0, {"p": [Sample(100.0, 10 + n, 3) for n in range(100)]}, 1, 1, 20, 5, 1, 1, 0, 1)
+    leaky = SoakFigures(10, 0, {"p": [Sample(100.0, 10 + n, 3) for n in range(100)]}, 1, 1, 20, 5, 1, 1, 0, 1)
     missed = {bound.name for bound in leaky.bounds() if not bound.is_kept}
     assert missed == {
         "sessions left open",
