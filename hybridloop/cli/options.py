@@ -20,9 +20,10 @@ from pydantic.fields import FieldInfo
 
 from hybridloop.cli.completion import SETTING_COMPLETERS
 from hybridloop.errors import InputError
-from hybridloop.settings import LIMITS, RunSettings
+from hybridloop.settings import LIMITS, ProblemText, RunSettings
+from hybridloop.settings.inputs import read_problem, read_scan
 from hybridloop.settings.renamed import FORMER, current_name
-from hybridloop.settings.sources import CALL, Layer
+from hybridloop.settings.sources import CALL, Layer, ResolvedSettings, resolve_settings
 from hybridloop.settings.yaml import parse_yaml, read_yaml
 from hybridloop.tasks.failure_policy import FailurePolicy
 
@@ -61,6 +62,19 @@ def given_options(ctx: typer.Context, values: Mapping[str, Any]) -> dict[str, An
     """Return the options that were typed, by name."""
     sources = {name: ctx.get_parameter_source(name) for name in values}
     return {name: values[name] for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+
+
+def read_input(
+    ctx: typer.Context,
+    algorithm: str,
+    problem: str | list[str],
+    config: Path | None,
+    sets: Sequence[str],
+    options: Mapping[str, Any],
+) -> tuple[ProblemText, ResolvedSettings]:
+    """Read the problem and resolve the settings of a command line. Raises InputError."""
+    resolved = resolve_settings(algorithm, *read_layers(config, sets, given_options(ctx, options)))
+    return read_scan(problem) if isinstance(problem, list) else read_problem(problem), resolved
 
 
 def _option(name: str, field: FieldInfo, heading: str | None, *, hidden: bool = False) -> inspect.Parameter:

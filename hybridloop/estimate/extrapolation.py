@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, replace
 
 from hybridloop.algorithms.estimation.final import MAX_ROUNDS
-from hybridloop.algorithms.estimation.grouping import expected_deviations, random_state_deviations
+from hybridloop.algorithms.estimation.grouping import expected_deviations
 from hybridloop.algorithms.estimation.observable import Observable, observable
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.estimate.dry_run import FINAL, OTHER, SEARCH, DryRound, Trial
@@ -103,6 +103,4 @@ def _deviations(prepared: PreparedAlgorithm) -> float:
     measured: Observable = (
         prepared.energy.observable if isinstance(prepared, PreparedVqe) else observable(problem.hamiltonian)
     )
-    if isinstance(problem, ElectronicProblem):
-        return expected_deviations(measured, problem.reference_state)
-    return random_state_deviations(measured)
+    return expected_deviations(measured, problem.reference_state if isinstance(problem, ElectronicProblem) else None)

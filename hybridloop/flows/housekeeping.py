@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache, partial
 from typing import Annotated, Any
 
@@ -97,7 +97,7 @@ class HousekeepingSettings(BaseModel):
     @classmethod
     def _accept_former_names(cls, values: object) -> object:
         """Accept `goes_on`, the former name of `resume_runs`, for one release."""
-        return accept_former_names(values, {"goes_on": "resume_runs"}) if isinstance(values, Mapping) else values
+        return accept_former_names(values, renamed={"goes_on": "resume_runs"})
 
 
 DEFAULTS = HousekeepingSettings()

@@ -33,7 +33,6 @@ class PreparedScan:
     names: tuple[str, ...]
     points: tuple[PreparedVqe, ...]
     settings: ScanSettings
-    seed: int
 
     def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
         """Find the energies in order; the optimizers serve one run."""
@@ -97,7 +96,7 @@ class PreparedScan:
         if estimate.value + SIGMAS * estimate.standard_error >= reference:
             return point, f"{reason}; the last point's angles are no better: {energies}"
         reason = f"the last point's angles, as {match.reason}, and {energies}"
-        return with_start(point, ansatz, reason, self.seed), reason
+        return with_start(point, ansatz, reason), reason
 
 
 def prepare_scan(problem: ProblemText, settings: ScanSettings, seed: int, target: Target) -> PreparedScan:
@@ -108,7 +107,7 @@ def prepare_scan(problem: ProblemText, settings: ScanSettings, seed: int, target
         raise InputError("problem", "some points are molecules and some Pauli sums", "Scan them in separate runs.")
     num_qubits = max(point.facts.num_qubits for point in points)
     facts = replace(points[0].facts, sense=0, num_qubits=num_qubits)  # rounds are of different points
-    return PreparedScan(facts, tuple(part.name for part in parts), points, settings, seed)
+    return PreparedScan(facts, tuple(part.name for part in parts), points, settings)
 
 
 def _row(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -47,6 +47,7 @@ class PreparedVqe:
     problem: Subject
     ansatz: Ansatz
     start_reason: str | None
+    search: SearchSettings
     optimizer: Optimizer
     on_lost: MissingPointPolicy
     settings: VqeSettings
@@ -69,57 +70,65 @@ class PreparedVqe:
             mitigation=self.mitigation,
             on_progress=on_progress,
         )
+        # doubts about the point found
         point = np.array(result.parameters)
         sector = None if electronic is None else check_sector(electronic, self.ansatz, point, run_round)
         warnings = [] if sector is None or sector.warning is None else [sector.warning]
         if electronic is not None and self.settings.ansatz == AnsatzName.UCCSD:
             correlation = strong_correlation_warning(electronic.molecule, point)
             warnings += [] if correlation is None else [correlation]
+        # each choice that the settings left open, with its reason
+        choices = [] if self.start_reason is None else [f"start: {self.start_reason}"]
+        if self.settings.optimizer == OptimizerName.AUTO:
+            choice = choose_optimizer(self.ansatz)
+            choices.append(f"search: {choice.name}, as {choice.reason}")
+        if self.settings.grouping is GroupingName.AUTO:
+            choices.append(f"groups: {self.energy.grouping}, as {self.energy.why}")
         return replace(
             result,
             converged=result.converged and not warnings,
             reason="; ".join([*(warning.split(":")[0] for warning in warnings), result.reason]),
             rounds=result.rounds + (sector is not None),
             warnings=tuple(warnings),
-            choices=tuple(self._choices()),
+            choices=tuple(choices),
         )
-
-    def _choices(self) -> Iterator[str]:
-        """Yield each choice that the settings left open, with its reason."""
-        if self.start_reason is not None:
-            yield f"start: {self.start_reason}"
-        if self.settings.optimizer == OptimizerName.AUTO:
-            choice = choose_optimizer(self.ansatz)
-            yield f"search: {choice.name}, as {choice.reason}"
-        if self.settings.grouping is GroupingName.AUTO:
-            yield f"groups: {self.energy.grouping}, as {self.energy.why}"
 
 
 def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int, target: Target) -> PreparedVqe:
     """Build a VQE from its problem text. Raises InputError; sends nothing."""
     subject = resolve_subject(problem, settings, target)
     ansatz, start_reason = choose_start(subject, settings.ansatz, settings.initial_point, seed)
-    optimizer, on_lost = _optimizer(settings, ansatz, seed), missing_point_policy(settings.failure)
+    search = SearchSettings(
+        ansatz,
+        is_near=ansatz.starts_near,
+        seed=seed,
+        max_rounds=settings.max_rounds,
+        tolerance=settings.tolerance,
+        patience=settings.patience,
+        gradient_norm=settings.gradient_norm,
+    )
+    optimizer, on_lost = _optimizer(settings.optimizer, search), missing_point_policy(settings.failure)
     check_missing_point_policy(on_lost, optimizer)
     mitigation = _mitigation(settings.mitigation or (), settings.mapping, subject)
-    energy = _grouping(settings, subject, ansatz)
-    facts = facts_of(subject)
-    return PreparedVqe(facts, subject, ansatz, start_reason, optimizer, on_lost, settings, mitigation, energy)
-
-
-def with_start(prepared: PreparedVqe, ansatz: Ansatz, reason: str, seed: int) -> PreparedVqe:
-    """Return the same VQE at another initial point, with a new optimizer."""
-    optimizer = _optimizer(prepared.settings, ansatz, seed)
-    return replace(prepared, ansatz=ansatz, start_reason=reason, optimizer=optimizer)
-
-
-def _grouping(settings: VqeSettings, problem: Subject, ansatz: Ansatz) -> GroupingChoice:
-    hamiltonian = problem.hamiltonian
-    reference = problem.reference_state if isinstance(problem, ElectronicProblem) else None
+    # measurement groups
+    hamiltonian = subject.hamiltonian
+    reference = subject.reference_state if isinstance(subject, ElectronicProblem) else None
     if settings.grouping is GroupingName.AUTO:
-        return choose_grouping(hamiltonian, ansatz, reference, shots=settings.shots, precision=settings.precision)
-    grouping = Grouping(settings.grouping)
-    return GroupingChoice(group_hamiltonian(hamiltonian, grouping, reference), grouping, "the settings name it")
+        energy = choose_grouping(hamiltonian, ansatz, reference, shots=settings.shots, precision=settings.precision)
+    else:
+        grouping = Grouping(settings.grouping)
+        observable = group_hamiltonian(hamiltonian, grouping, reference)
+        energy = GroupingChoice(observable, grouping, "the settings name it")
+    return PreparedVqe(
+        facts_of(subject), subject, ansatz, start_reason, search, optimizer, on_lost, settings, mitigation, energy
+    )
+
+
+def with_start(prepared: PreparedVqe, ansatz: Ansatz, reason: str) -> PreparedVqe:
+    """Return the same VQE at another initial point, with a new optimizer."""
+    search = replace(prepared.search, ansatz=ansatz, is_near=ansatz.starts_near)
+    optimizer = _optimizer(prepared.settings.optimizer, search)
+    return replace(prepared, ansatz=ansatz, start_reason=reason, search=search, optimizer=optimizer)
 
 
 def _mitigation(methods: Sequence[MitigationName], mapping: MappingName, problem: Subject) -> Mitigation:
@@ -138,17 +147,8 @@ def _mitigation(methods: Sequence[MitigationName], mapping: MappingName, problem
     return Mitigation(CALIBRATION_SHOTS if MitigationName.READOUT in methods else 0, symmetries, zne)
 
 
-def _optimizer(settings: VqeSettings, ansatz: Ansatz, seed: int) -> Optimizer:
-    name = choose_optimizer(ansatz).name if settings.optimizer is OptimizerName.AUTO else str(settings.optimizer)
-    search = SearchSettings(
-        ansatz,
-        is_near=ansatz.starts_near,
-        seed=seed,
-        max_rounds=settings.max_rounds,
-        tolerance=settings.tolerance,
-        patience=settings.patience,
-        gradient_norm=settings.gradient_norm,
-    )
+def _optimizer(choice: OptimizerName | str, search: SearchSettings) -> Optimizer:
+    name = choose_optimizer(search.ansatz).name if choice is OptimizerName.AUTO else str(choice)
     return find_optimizer(name).create(name, search)
 
 

@@ -30,11 +30,13 @@ def with_current_names(values: Mapping[str, Any], renamed: Mapping[str, str] = R
     return {renamed.get(name, name): value for name, value in values.items()}
 
 
-def accept_former_names(values: Mapping[str, Any], renamed: Mapping[str, str] = RENAMED) -> dict[str, Any]:
+def accept_former_names(values: Any, *, renamed: Mapping[str, str] = RENAMED) -> Any:
     """Return a user's settings under their current names, with a FutureWarning for each former name.
 
-    Raises InputError where a setting is given under both names.
+    A value that is no mapping is returned unchanged. Raises InputError where a setting is given under both names.
     """
+    if not isinstance(values, Mapping):
+        return values
     former_names = [name for name in values if name in renamed]
     for former in former_names:
         message = f"the setting {former} is now {renamed[former]}; the former name ends with the next release"

@@ -123,10 +123,7 @@ class RunSettings(BaseModel):
         examples=["sessions"],
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _accept_former_names(cls, values: object) -> object:
-        return accept_former_names(values) if isinstance(values, Mapping) else values
+    _accept_former_names = model_validator(mode="before")(accept_former_names)
 
     @property
     def exclusive_access(self) -> ExclusiveAccess | None:

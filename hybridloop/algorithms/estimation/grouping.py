@@ -52,20 +52,17 @@ def split_coefficients(observable: Observable, reference_state: int) -> Observab
     return Observable(observable.operator, observable.constant, tuple(group for group in groups if group.masks))
 
 
-def expected_deviations(observable: Observable, reference_state: int) -> float:
-    """Return Σ_g σ_g in hartree for a state near a basis state, as in `split_coefficients`.
+def expected_deviations(observable: Observable, reference_state: int | None) -> float:
+    """Return Σ_g σ_g in hartree for a state near a basis state, as in `split_coefficients`; None: for a random state.
 
-    A standard error ε takes at least (Σ_g σ_g / ε)² shots.
+    A standard error ε takes at least (Σ_g σ_g / ε)² shots. For a random state σ_g² = Σ c², without correlations.
     """
     if not observable.groups:
         return 0.0
+    if reference_state is None:
+        return float(sum(np.linalg.norm(group.coefficients) for group in observable.groups))
     split = _CoefficientSplit.of(observable, reference_state)
     return split.cost(split.start)[0]
-
-
-def random_state_deviations(observable: Observable) -> float:
-    """Return Σ_g σ_g in hartree as expected for a random state: σ_g² = Σ c², without correlations."""
-    return float(sum(np.linalg.norm(group.coefficients) for group in observable.groups))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,15 +180,10 @@ def choose_grouping(
     qubit_wise = group_hamiltonian(hamiltonian, Grouping.QUBIT_WISE, reference_state)
     commuting = group_hamiltonian(hamiltonian, Grouping.FULLY_COMMUTING, reference_state)
     points = 2 * ansatz.num_parameters + 1
-
-    def total_shots(grouped: Observable) -> float:
-        if reference_state is None:
-            deviations = random_state_deviations(grouped)
-        else:
-            deviations = expected_deviations(grouped, reference_state)
-        return points * len(grouped.groups) * shots + (deviations / precision) ** 2
-
-    before, after = total_shots(qubit_wise), total_shots(commuting)
+    before, after = (
+        points * len(grouped.groups) * shots + (expected_deviations(grouped, reference_state) / precision) ** 2
+        for grouped in (qubit_wise, commuting)
+    )
     ansatz_gates, added_gates = int(ansatz.circuit.num_nonlocal_gates()), commuting.two_qubit_gates
     if after > MAX_SHOT_RATIO * before:
         saved = 100 * max(0.0, 1.0 - after / before)

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from hybridloop.cli.commands.run import COMMANDS, AlgorithmCommand, Config, Set, read_input
-from hybridloop.cli.options import given_options, settings_options, with_options
+from hybridloop.cli.commands.run import COMMANDS, AlgorithmCommand, Config, Set
+from hybridloop.cli.options import read_input, settings_options, with_options
 from hybridloop.cli.output import AsJson, Workspace, print_json
 from hybridloop.settings import SETTINGS
 
@@ -39,7 +39,7 @@ def _plan_command(command: AlgorithmCommand) -> Callable[..., None]:
     ) -> None:
         from hybridloop.api.plan import ALL, plan_in_workspace
 
-        text, resolved = read_input(command.algorithm, problem, config, set_, given_options(ctx, options))
+        text, resolved = read_input(ctx, command.algorithm, problem, config, set_, options)
         names = [name.strip() for name in (targets or "").split(",") if name.strip()]
         compared = names or (ALL if compare else ())
         result = plan_in_workspace(workspace, command.algorithm, text, resolved.settings, compare=compared)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from hybridloop.cli.completion import binary_problems, molecules, run_keys, setting_names
-from hybridloop.cli.options import given_options, read_layers, settings_options, with_options
+from hybridloop.cli.options import read_input, settings_options, with_options
 from hybridloop.cli.output import AsJson, Quiet, Workspace, full_input_errors
 from hybridloop.cli.progress import show_progress
 from hybridloop.cli.result_output import print_result
 from hybridloop.settings import SETTINGS
-
-if TYPE_CHECKING:
-    from hybridloop.settings import ProblemText
-    from hybridloop.settings.sources import ResolvedSettings
 
 app = typer.Typer(name="run", no_args_is_help=True, help="Run an algorithm in its own session.")
 
@@ -55,17 +51,6 @@ class AlgorithmCommand:
     def argument(self) -> Any:
         """The type of the problem argument, for typer."""
         return Annotated[self.problem_type, typer.Argument(help=self.problem_help, autocompletion=self.complete)]
-
-
-def read_input(
-    algorithm: str, problem: str | list[str], config: Path | None, sets: list[str], options: Mapping[str, Any]
-) -> tuple[ProblemText, ResolvedSettings]:
-    """Read the problem and resolve the settings of a command line. Raises InputError."""
-    from hybridloop.settings.inputs import read_problem, read_scan
-    from hybridloop.settings.sources import resolve_settings
-
-    resolved = resolve_settings(algorithm, *read_layers(config, sets, options))
-    return read_scan(problem) if isinstance(problem, list) else read_problem(problem), resolved
 
 
 _MOLECULE = "Built-in name (`hybridloop problems`) or file: FCIDUMP, QCSchema JSON, Pauli-sum JSON."
@@ -124,7 +109,7 @@ def _run_command(command: AlgorithmCommand) -> Callable[..., None]:
         from hybridloop.api import runs as api
 
         with full_input_errors(), show_progress(quiet=quiet) as display:
-            text, resolved = read_input(command.algorithm, problem, config, set_, given_options(ctx, options))
+            text, resolved = read_input(ctx, command.algorithm, problem, config, set_, options)
             result = api.run(
                 command.algorithm,
                 text,

@@ -87,11 +87,9 @@ class SweepSpec(BaseModel):
     @field_validator("settings", "grid", "points", mode="before")
     @classmethod
     def _accept_former_names(cls, value: object) -> object:
-        if isinstance(value, Mapping):
-            return accept_former_names(value)
         if isinstance(value, list | tuple):
-            return [accept_former_names(point) if isinstance(point, Mapping) else point for point in value]
-        return value
+            return [accept_former_names(point) for point in value]
+        return accept_former_names(value)
 
     @field_validator("algorithm")
     @classmethod
