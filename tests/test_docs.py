@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import shutil
@@ -16,6 +17,7 @@ import pytest
 
 from hybridloop.journal.storage.location import Location
 from hybridloop.runtime.crash_points import VARIABLE
+from tests.cli.shell_helpers import run_in_process
 from tests.paths import ROOT
 
 pytestmark = pytest.mark.independent
@@ -50,7 +52,7 @@ def run(arguments: list[str], environ: Mapping[str, str], folder: Path) -> subpr
 
 
 def run_commands(page: Path, environ: Mapping[str, str], folder: Path) -> None:
-    """Run the commands that a page shows, one after the other."""
+    """Run the commands that a page shows in order, in this process unless a command kills its own."""
     shutil.copy(ROOT / "tests" / "data" / "H2_0.735.fcidump", folder / "molecule.fcidump")
     for shown in FILE.finditer(page.read_text("utf-8")):
         (folder / shown["name"]).write_text(shown["text"], "utf-8")
@@ -61,11 +63,17 @@ def run_commands(page: Path, environ: Mapping[str, str], folder: Path) -> None:
     for command, variables in given.items():
         if command.startswith(SERVERS):
             continue
-        named = dict(each.split("=", 1) for each in variables.split())
-        done = run([sys.executable, "-m", "hybridloop", *shlex.split(command)], {**own, **named}, folder)
-        ends = -signal.SIGKILL if VARIABLE in named else 3 if command.endswith(ENDS_EARLY) else 0
-        assert done.returncode == ends, (command, done.stderr)
-        assert done.stdout or done.stderr
+        arguments = shlex.split(command)
+        if VARIABLE in variables:
+            named = dict(variable.split("=", 1) for variable in variables.split())
+            killed = run([sys.executable, "-m", "hybridloop", *arguments], {**own, **named}, folder)
+            assert killed.returncode == -signal.SIGKILL, (command, killed.stderr)
+            continue
+        assert not variables
+        with contextlib.chdir(folder):
+            done = run_in_process(own, *arguments)
+        assert done.code == (3 if command.endswith(ENDS_EARLY) else 0), (command, done.err)
+        assert done.out or done.err
 
 
 def run_snippet(snippet: str, environ: Mapping[str, str], folder: Path) -> None:
@@ -80,7 +88,7 @@ def run_snippet(snippet: str, environ: Mapping[str, str], folder: Path) -> None:
     "page", [page for page in PAGES if found(SHOWN, "arguments", [page])], ids=lambda page: page.stem
 )
 def test_the_commands_that_a_page_shows_succeed_one_after_the_other(
-    page: Path, stack_environ: Mapping[str, str], tmp_path: Path
+    page: Path, stack_environ: Mapping[str, str], prefect_server: object, tmp_path: Path
 ) -> None:
     run_commands(page, stack_environ, tmp_path)
 
