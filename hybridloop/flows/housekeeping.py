@@ -25,7 +25,7 @@ from hybridloop.runs.lookup import RESUMED, flow_runs_of, limits_given, problem_
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.statuses import FINISHED
 from hybridloop.settings import SETTINGS, AutoResume, Duration, WorkspaceName, parse_duration
-from hybridloop.settings.renamed import accept_former_names
+from hybridloop.settings.renamed import accept_former_names, add_former_names
 from hybridloop.tasks.orphans import close_orphaned_sessions, is_held, unfinished_jobs
 from hybridloop.tasks.pruning import PruningResult, prune_runs
 from hybridloop.tasks.submission.jobs import TERMINAL
@@ -70,10 +70,15 @@ def _was_outage(events: Sequence[Event]) -> bool:
     return kinds[-1:] == [OUTAGE]
 
 
+_RENAMED = {"goes_on": "resume_runs"}  # former name: name
+
+
 class HousekeepingSettings(BaseModel):
     """Settings of housekeeping; closing orphaned sessions and marking dead flow runs are always done."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", json_schema_extra=lambda schema: add_former_names(schema, _RENAMED)
+    )
 
     resume_runs: bool = Field(
         default=True, description="resume runs as the settings of each say (resume_automatically)"
@@ -97,7 +102,7 @@ class HousekeepingSettings(BaseModel):
     @classmethod
     def _accept_former_names(cls, values: object) -> object:
         """Accept `goes_on`, the former name of `resume_runs`, for one release."""
-        return accept_former_names(values, renamed={"goes_on": "resume_runs"})
+        return accept_former_names(values, renamed=_RENAMED)
 
 
 DEFAULTS = HousekeepingSettings()

@@ -42,3 +42,12 @@ def accept_former_names(values: Any, *, renamed: Mapping[str, str] = RENAMED) ->
         message = f"the setting {former} is now {renamed[former]}; the former name ends with the next release"
         warnings.warn(message, FutureWarning, stacklevel=2)
     return with_current_names(values, renamed) if former_names else dict(values)
+
+
+def add_former_names(schema: dict[str, Any], renamed: Mapping[str, str]) -> None:
+    """Add former names to a model's JSON schema, by which Prefect's server checks the parameters of flow runs."""
+    properties = schema["properties"]
+    for former, name in renamed.items():
+        if name in properties:
+            field = {key: value for key, value in properties[name].items() if key != "default"}
+            properties[former] = {**field, "title": former, "description": f"former name of {name}", "deprecated": True}

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from hybridloop.budget.caps import Caps, Cost
 from hybridloop.settings.parsing import MAX_PROBLEM_BYTES, CostInOneUnit, Duration
-from hybridloop.settings.renamed import accept_former_names
+from hybridloop.settings.renamed import RENAMED, accept_former_names, add_former_names
 from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.keepalive.rules import ExclusiveAccess, IdleRule, KeepAliveMode
 
@@ -63,7 +63,9 @@ WorkspaceName = Annotated[Annotated[str, Field(min_length=1, max_length=200)] | 
 class RunSettings(BaseModel):
     """Settings that all runs have, whichever the algorithm."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", json_schema_extra=lambda schema: add_former_names(schema, RENAMED)
+    )
 
     seed: int | None = Field(
         None,

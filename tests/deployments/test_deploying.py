@@ -147,7 +147,8 @@ def test_a_flows_form_says_of_every_field_what_it_is_what_it_takes_and_what_it_i
     for fields in groups:
         for name, field in fields.items():
             assert field.get("description"), name
-            assert "default" in field or name in {"problem", "name", "spec", "algorithm"}, name
+            is_required = name in {"problem", "name", "spec", "algorithm"}
+            assert "default" in field or is_required or field.get("deprecated"), name  # or a setting's former name
             for example in field.get("examples", []):
                 jsonschema.validate(example, {**field, "definitions": definitions})
     assert all(each.get("enum") or each.get("properties") for each in definitions.values())

@@ -13,6 +13,7 @@ import typer
 from hybridloop.api.sweep import read_sweep
 from hybridloop.cli.options import given_options, read_layers, settings_options, with_options
 from hybridloop.errors import InputError
+from hybridloop.flows import load_flow
 from hybridloop.flows.housekeeping import HousekeepingSettings
 from hybridloop.flows.lifecycle.deployments import merge_settings
 from hybridloop.flows.sweep_execution.spec import points_of
@@ -115,6 +116,19 @@ def test_a_former_name_sets_the_setting_and_warns_once(
     assert getattr(settings, name) == getattr(SETTINGS[algorithm].model_validate({name: value}), name)
     (warning,) = [w for w in caught if w.category is FutureWarning]
     assert f"the setting {former} is now {name}" in str(warning.message)
+
+
+@pytest.mark.parametrize(("former", "algorithm", "value"), CASES)
+def test_the_schema_by_which_prefect_checks_parameters_accepts_former_names(
+    former: str, algorithm: str, value: object
+) -> None:
+    from prefect.utilities.callables import parameter_schema
+    from prefect.utilities.schema_tools.validation import is_valid
+
+    schema = parameter_schema(load_flow(algorithm).fn).model_dump()
+    problem = {"name": "h2"}
+    assert is_valid({"problem": problem, "settings": {former: value}}, schema)
+    assert not is_valid({"problem": problem, "settings": {f"{former}_": value}}, schema)
 
 
 @pytest.mark.parametrize(("former", "algorithm", "value"), CASES)

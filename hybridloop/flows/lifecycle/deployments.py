@@ -21,7 +21,7 @@ from pydantic import BaseModel
 
 from hybridloop.errors import InputError
 from hybridloop.settings import RunSettings
-from hybridloop.settings.renamed import accept_former_names
+from hybridloop.settings.renamed import RENAMED, accept_former_names
 from hybridloop.settings.validation import validate
 
 _PAGE = 200
@@ -33,11 +33,15 @@ S = TypeVar("S", bound=RunSettings)
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """Deployment of an algorithm's flow; `workers` of its pool are online."""
+    """Deployment of an algorithm's flow; `workers` of its pool are online.
+
+    One that was deployed before settings were renamed `has_former_names` only: the server refuses others.
+    """
 
     id: UUID
     name: str
     workers: int
+    has_former_names: bool = False
 
 
 def find_deployment(client: SyncPrefectClient, algorithm: str, requested: str | None) -> Deployment | None:
@@ -54,7 +58,12 @@ def find_deployment(client: SyncPrefectClient, algorithm: str, requested: str | 
         flow_filter=FlowFilter(name=FlowFilterName(any_=[algorithm])), deployment_filter=named, limit=_PAGE
     )
     candidates = [
-        Deployment(deployment.id, f"{algorithm}/{deployment.name}", _online_workers(client, deployment.work_pool_name))
+        Deployment(
+            deployment.id,
+            f"{algorithm}/{deployment.name}",
+            _online_workers(client, deployment.work_pool_name),
+            _has_former_names(deployment.parameter_openapi_schema),
+        )
         for deployment in sorted(deployments, key=lambda deployment: (bool(deployment.schedules), deployment.name))
         if deployment.work_pool_name is not None and not deployment.paused
     ]
@@ -64,6 +73,12 @@ def find_deployment(client: SyncPrefectClient, algorithm: str, requested: str | 
             raise InputError("deployment", what, "`prefect deployment ls` lists them; `none` runs the points here.")
         return candidates[0]
     return next((candidate for candidate in candidates if candidate.workers), None)
+
+
+def _has_former_names(schema: Mapping[str, Any] | None) -> bool:
+    definitions = (schema or {}).get("definitions", {}).values()
+    names = {name for definition in definitions for name in definition.get("properties", {})}
+    return any(former in names and name not in names for former, name in RENAMED.items())
 
 
 def _online_workers(client: SyncPrefectClient, pool: str) -> int:

@@ -9,18 +9,23 @@ from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
 from prefect.client.schemas.objects import StateType
 from prefect.states import Cancelled, Cancelling, Running
+from prefect.utilities.callables import parameter_schema
 
-from hybridloop.flows.lifecycle.deployments import Deployment
+from hybridloop.flows.lifecycle.deployments import Deployment, find_deployment
 from hybridloop.flows.sweep_execution.deployment_pool import STARTING_S, DeploymentPool
 from hybridloop.flows.sweep_execution.results import row_of
 from hybridloop.flows.sweep_execution.spec import Point
+from hybridloop.flows.vqe import vqe
 from hybridloop.journal import Journal, Owner, journal_url
 from hybridloop.journal.claimed_run import new_run
 from hybridloop.local_stack import PrefectServer
 from hybridloop.settings import ProblemText, VqeSettings
+from hybridloop.settings.renamed import FORMER
+from hybridloop.settings.run import AutoResume
 
 HERE = {"workspace": "here"}
 TARGET = "rigetti.sim.qvm"
@@ -94,3 +99,31 @@ def test_a_point_that_is_being_cancelled_is_over_once_its_process_is(
     client.set_flow_run_state(ids["alive"], Cancelled(message="by hand"), force=True)
     (end,) = workers.ended(0.0)
     assert (end.key, end.again, end.trouble) == ("alive", False, "its flow run was cancelled: by hand")
+
+
+def test_a_deployment_of_the_version_before_the_new_names_gets_the_former_ones(
+    client: SyncPrefectClient, journal: Journal
+) -> None:
+    name = f"flow-{uuid.uuid4()}"
+    schema = parameter_schema(vqe.fn).model_dump()
+    properties = schema["definitions"]["VqeSettings"]["properties"]
+    for current in FORMER:
+        properties.pop(current, None)
+    pool = f"pool-{uuid.uuid4()}"
+    client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+    client.create_deployment(
+        client.create_flow_from_name(name),
+        "former",
+        work_pool_name=pool,
+        parameter_openapi_schema=schema,
+        enforce_parameter_schema=True,
+    )
+    deployment = find_deployment(client, name, f"{name}/former")
+    assert deployment is not None
+    settings = VqeSettings(seed=7, resume_automatically=AutoResume.PARKED)
+    workers = DeploymentPool(client, deployment, journal, HERE, size=1, tag=name)
+    workers.start(Point("former", "vqe", ProblemText(name="h2"), settings, {}))
+    assert workers.ended(0.0) == []
+    (created,) = client.read_flow_runs(flow_run_filter=tagged(name))
+    assert created.parameters["settings"]["unattended"] == "parked"
+    assert VqeSettings.model_validate(created.parameters["settings"]) == settings
