@@ -1,4 +1,4 @@
-"""Accuracy of run_errors energies: error, coverage of the error bar, rounds, jobs and shots."""
+"""Accuracy of reported energies: error, coverage of the error bar, rounds, jobs and shots."""
 
 from __future__ import annotations
 

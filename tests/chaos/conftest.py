@@ -19,13 +19,13 @@ def service() -> Iterator[Emulator]:
 
 @pytest.fixture(scope="session")
 def undisturbed(service: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Reference]:
-    """The reference of each search, made when it is first asked for."""
-    found: dict[str, Reference] = {}
+    """Return a function that gives each search's reference run, made on its first call."""
+    references: dict[str, Reference] = {}
     folder: Path = tmp_path_factory.mktemp("undisturbed")
 
     def reference(search: str) -> Reference:
-        if search not in found:
-            found[search] = reference_of(service, folder, search)
-        return found[search]
+        if search not in references:
+            references[search] = reference_of(service, folder, search)
+        return references[search]
 
     return reference

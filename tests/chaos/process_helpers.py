@@ -1,4 +1,4 @@
-"""Runs in processes of their own, which can be killed: forked from one that has only imported, to cost little.
+"""Runs in child processes that tests can kill, forked from a process that has only imported modules.
 
 A process holds a run of a journal, continues its search in a session, and writes the outcome to a file.
 """
@@ -44,7 +44,7 @@ from hybridloop.tasks.session import OpenSession, open_session
 from hybridloop.tasks.submission.job_ids import session_id
 from tests.chaos.search_helpers import EVALUATIONS, SEARCHES, Answer
 
-os.environ["QDK_PYTHON_TELEMETRY"] = "none"  # it is a thread, and one that forks has none
+os.environ["QDK_PYTHON_TELEMETRY"] = "none"  # telemetry is a thread, and a process that forks must have none
 import qdk.qiskit  # noqa: F401
 
 KILLED = -9
@@ -55,8 +55,8 @@ ENDED = frozenset({"Succeeded", "Failed", "TimedOut"})
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What a process is to do, to be sent to it."""
+class ProcessOrder:
+    """Instructions of a process, which are sent to it."""
 
     connection: str = field(repr=False)
     journal: Path
@@ -64,19 +64,19 @@ class Order:
     search: str
     outcome: Path
     crash_at: str = ""
-    closed_underfoot: tuple[int, ...] = ()  # rounds before which somebody else closes the session
-    rounds_at_most: int | None = None  # live ones, after which the process is gone
-    is_halted: bool = False  # at `crash_at`, by SIGSTOP, and may be woken
-    ahead_s: float = 0.0  # how far the journal's time is ahead of the machine's
-    busy_s: float = BUSY_S  # how long it waits for a journal that another process has locked
-    room: int | None = None  # bytes that a file may have, as on a disk that fills up
-    log: Path | None = None  # where all that is logged goes, of all levels
-    start_together: Any = None  # a barrier of processes that have all but claimed the run
+    closed_underfoot: tuple[int, ...] = ()  # rounds before which another client closes the session
+    rounds_at_most: int | None = None  # measured ones, after which the process kills itself
+    is_halted: bool = False  # stops at `crash_at` by SIGSTOP, and may be woken
+    ahead_s: float = 0.0  # lead of the journal's clock over the machine's
+    busy_s: float = BUSY_S  # lock timeout of the journal
+    room: int | None = None  # limit of the file size in bytes, as on a disk that fills up
+    log: Path | None = None  # log file of all levels
+    start_together: Any = None  # barrier before the claim of the run
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a process that was not killed: an answer, or an error's type and words."""
+    """Outcome of a process that was not killed: an answer, or an error's type and text."""
 
     answer: Answer | None = None
     error: str = ""
@@ -86,8 +86,8 @@ class Outcome:
     sessions: int = 0
 
 
-def work(order: Order) -> None:
-    """A process's whole life."""
+def work(order: ProcessOrder) -> None:
+    """Resume the run as ordered, and write the outcome: the main function of a process."""
     if order.crash_at:
         os.environ[VARIABLE] = order.crash_at
     if order.room is not None:
@@ -99,28 +99,28 @@ def work(order: Order) -> None:
         halts = SimpleNamespace(environ=os.environ, getpid=os.getpid, kill=lambda *_: _halt(order.journal))
         vars(crashpoints)["os"] = halts
     try:
-        outcome = _gone_on(order)
+        outcome = _run_order(order)
     except HybridloopError as error:
         outcome = Outcome(error=type(error).__name__, text=str(error), trace="".join(traceback.format_exception(error)))
-    written = order.outcome.with_suffix(".part")
-    written.write_text(json.dumps(asdict(outcome)))
-    written.rename(order.outcome)
+    journal_state = order.outcome.with_suffix(".part")
+    journal_state.write_text(json.dumps(asdict(outcome)))
+    journal_state.rename(order.outcome)
 
 
 def _halt(journal: Path) -> None:
-    """Stop this process until it is woken. One that is only let go on for a moment stops again after it."""
-    while not woken_by(journal, os.getpid()).exists():
+    """Stop this process until it is woken; after a SIGCONT alone it stops again."""
+    while not wake_file(journal, os.getpid()).exists():
         os.kill(os.getpid(), signal.SIGSTOP)
         threading.Event().wait(0.01)
 
 
-def woken_by(journal: Path, pid: int) -> Path:
-    """The file that is there once a process that stopped itself is to go on for good."""
+def wake_file(journal: Path, pid: int) -> Path:
+    """Return the file whose existence lets a stopped process continue."""
     return journal.with_name(f"woken-{pid}")
 
 
 def is_locked(journal: Path) -> bool:
-    """Whether some process is in the midst of writing, and stays there."""
+    """True if some process holds the write lock and keeps it."""
     with closing(sqlite3.connect(journal, timeout=0.2, isolation_level=None)) as database:
         try:
             database.execute("BEGIN IMMEDIATE")
@@ -130,28 +130,28 @@ def is_locked(journal: Path) -> bool:
         return False
 
 
-def _gone_on(order: Order) -> Outcome:
+def _run_order(order: ProcessOrder) -> Outcome:
     workspace = connect(order.connection)
     with Journal(journal_url(order.journal), now=lambda: time.time() + order.ahead_s, busy_s=order.busy_s) as journal:
         if order.start_together is not None:
             order.start_together.wait()
-        return _searched(order, journal, workspace)
+        return _run_search(order, journal, workspace)
 
 
-def _searched(order: Order, journal: Journal, workspace: Any) -> Outcome:
+def _run_search(order: ProcessOrder, journal: Journal, workspace: Any) -> Outcome:
     with claim_run(journal, order.uid) as run:
         with open_session(workspace, TARGET, run=run, policy=FailurePolicy()) as session:
-            _meddle(session, workspace, order)
+            _install_disturbances(session, workspace, order)
             answer = SEARCHES[order.search](session)
         return Outcome(answer, replayed=session.replayed, sessions=len(session.sessions.rows))
 
 
-def _meddle(session: OpenSession, workspace: Any, order: Order) -> None:
+def _install_disturbances(session: OpenSession, workspace: Any, order: ProcessOrder) -> None:
     if not order.closed_underfoot and order.rounds_at_most is None:
         return
     start, passed = session.start_round, 0
 
-    def started(*arguments: Any, **named: Any) -> Any:
+    def start_disturbed(*arguments: Any, **keywords: Any) -> Any:
         nonlocal passed
         if passed in order.closed_underfoot:
             at = order.closed_underfoot.index(passed)
@@ -161,13 +161,13 @@ def _meddle(session: OpenSession, workspace: Any, order: Order) -> None:
         if order.rounds_at_most is not None and live >= order.rounds_at_most:
             os.kill(os.getpid(), 9)
         passed += 1
-        return start(*arguments, **named)
+        return start(*arguments, **keywords)
 
-    session.start_round = started  # type: ignore[method-assign]
+    session.start_round = start_disturbed  # type: ignore[method-assign]
 
 
 def context() -> ForkServerContext:
-    """Processes are forked from one without threads; tests' own process has some."""
+    """Return a context that forks processes from a server without threads; the tests' process has some."""
     forking = multiprocessing.get_context("forkserver")
     forking.set_forkserver_preload([__name__])
     return forking
@@ -175,14 +175,14 @@ def context() -> ForkServerContext:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One run that is killed and goes on, with its journal in a folder of its own."""
+    """One run that is killed and resumed, with its journal in its own folder."""
 
     service: Emulator
-    order: Order
+    order: ProcessOrder
 
     @classmethod
     def of(cls, service: Emulator, folder: Path, search: str, **orders: Any) -> Trial:
-        """A new run of a search, not begun."""
+        """Create a run of a search, not yet started."""
         uid = str(uuid.uuid4())
         folder = folder / uid
         folder.mkdir()
@@ -192,22 +192,24 @@ class Trial:
             f"SubscriptionId=11111111-2222-3333-4444-555555555555;ResourceGroupName=chaos;WorkspaceName=ws-{uid[:12]};"
             f"ApiKey={service.api_key};QuantumEndpoint={service.endpoint}"
         )
-        return cls(service, Order(connection, folder / "journal.db", uid, search, folder / "outcome.json", **orders))
+        return cls(
+            service, ProcessOrder(connection, folder / "journal.db", uid, search, folder / "outcome.json", **orders)
+        )
 
     def start(self, **changes: Any) -> ForkServerProcess:
-        """A process that resumes the run."""
+        """Start a process that resumes the run."""
         order = replace(self.order, **changes)
         process = context().Process(target=work, args=[order], daemon=True)
         process.start()
         return process
 
-    def go_on(self, *, within_s: float = 120.0, **changes: Any) -> int:
-        """The exit code of a process that resumes the run: -9 if it was killed."""
+    def resume(self, *, within_s: float = 120.0, **changes: Any) -> int:
+        """Resume the run in a process; return its exit code, -9 if it was killed."""
         with ended(self.start(**changes), within_s) as process:
             assert process.exitcode is not None, f"a process did not end within {within_s} s"
             return process.exitcode
 
-    def go_on_apart(self, environ: Mapping[str, str], **changes: Any) -> None:
+    def resume_in_new_process(self, environ: Mapping[str, str], **changes: Any) -> None:
         """Resume the run in a new process, with further variables in its environment."""
         program = (
             "import pickle, sys; from tests.chaos.process_helpers import work; work(pickle.load(sys.stdin.buffer))"
@@ -217,30 +219,30 @@ class Trial:
         subprocess.run(command, input=sent, env={**os.environ, **environ}, check=True, timeout=300)
 
     def outcome(self, path: Path | None = None) -> Outcome:
-        """What the last process left, or that which was to write to `path`."""
+        """Return the outcome of the last process, or of the one that writes to `path`."""
         found = json.loads((path or self.order.outcome).read_text())
         if answer := found["answer"]:
             found["answer"] = Answer(answer["value"], tuple(answer["parameters"]), answer["evaluations"])
         return Outcome(**found)
 
-    def books(self) -> dict[str, Any]:
-        """The service's own account of the run."""
+    def ledger(self) -> dict[str, Any]:
+        """Return the service's ledger of the run."""
         found: dict[str, Any] = self.service.admin(f"ledger?run={self.order.uid}&top=10000")
         return found
 
     def jobs(self) -> set[tuple[str, str]]:
-        """The places and attempts that the service accepted jobs for, the run's uid left out."""
-        return {(entry["place"].partition("/")[2], entry["attempt"]) for entry in self.books()["entries"]}
+        """Return place (without the run's uid) and attempt of each accepted job."""
+        return {(entry["place"].partition("/")[2], entry["attempt"]) for entry in self.ledger()["entries"]}
 
     def open_sessions(self) -> list[str]:
-        """The status of every session of the run that the service has open."""
+        """Return the status of each session of the run that is open at the service."""
         with closing(connect(self.order.connection)) as workspace:
             return [
                 session.details.status for session in workspace.list_sessions() if session.details.status not in ENDED
             ]
 
-    def written(self) -> tuple[object, ...]:
-        """What the journal has of the run: who holds it, its sessions, and how far its rounds are."""
+    def journal_state(self) -> tuple[object, ...]:
+        """Return the run's owner, sessions and rounds as the journal has them."""
         with Journal(journal_url(self.order.journal)) as journal:
             run = journal.run(self.order.uid)
             rounds = [
@@ -250,23 +252,23 @@ class Trial:
             return run.owner, run.epoch, run.status, list(journal.sessions(self.order.uid)), rounds
 
     def check(self, reference: Reference, path: Path | None = None) -> None:
-        """Raise AssertionError unless the run ended as one that nobody disturbed, and paid for nothing twice."""
+        """Assert that the run gave the answer of an undisturbed one, and paid for no job twice."""
         outcome = self.outcome(path)
         assert outcome.answer == reference.answer, outcome
-        self.check_books(reference)
+        self.check_ledger(reference)
 
-    def check_books(self, reference: Reference) -> None:
-        """Raise AssertionError unless the service had the same jobs as of an undisturbed run, and has closed all."""
-        books = self.books()
-        assert books["duplicates"]["count"] == 0, books["duplicates"]
+    def check_ledger(self, reference: Reference) -> None:
+        """Assert that the service had the jobs of an undisturbed run, and that all sessions are closed."""
+        ledger = self.ledger()
+        assert ledger["duplicates"]["count"] == 0, ledger["duplicates"]
         assert self.jobs() == reference.jobs
-        assert len(books["entries"]) == len(reference.jobs)
+        assert len(ledger["entries"]) == len(reference.jobs)
         assert self.open_sessions() == []
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """An undisturbed run."""
+    """Answer, jobs and duration of an undisturbed run."""
 
     answer: Answer
     jobs: frozenset[tuple[str, str]]
@@ -275,7 +277,7 @@ class Reference:
 
 @contextmanager
 def ended(process: ForkServerProcess, within_s: float) -> Iterator[ForkServerProcess]:
-    """A process once it has ended; one that does not is killed at the end of the block."""
+    """Hold a process that has ended, or that is killed at the end of the block."""
     try:
         process.join(within_s)
         yield process
@@ -286,10 +288,10 @@ def ended(process: ForkServerProcess, within_s: float) -> Iterator[ForkServerPro
 
 
 def reference_of(service: Emulator, folder: Path, search: str, **orders: Any) -> Reference:
-    """The answer and the jobs of a search that nobody disturbs."""
+    """Return the answer and the jobs of an undisturbed run of a search."""
     trial = Trial.of(service, folder, search, **orders)
     start = time.monotonic()
-    assert trial.go_on() == 0, "the undisturbed run was killed"
+    assert trial.resume() == 0, "the undisturbed run was killed"
     seconds = time.monotonic() - start
     answer = trial.outcome().answer
     assert answer is not None, trial.outcome()

@@ -1,4 +1,4 @@
-"""Searches small enough to be killed by the hundred, of 60 evaluations or more, half of that in the short form.
+"""Searches for kill tests: at least 60 evaluations, 30 in the short form, so that hundreds can be killed.
 
 Their answers are exact text.
 """
@@ -34,7 +34,7 @@ PATH = SparsePauliOp(["IZZ", "ZZI"], [1.0, 1.0])
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a search found, bit by bit: numbers as `float.hex` writes them."""
+    """Answer of a search with all bits: numbers as `float.hex` writes them."""
 
     value: str
     parameters: tuple[str, ...]
@@ -42,18 +42,18 @@ class Answer:
 
 
 def ansatz(*, seed: int = 5, reps: int = 1) -> Ansatz:
-    """A circuit of two qubits, four real angles for one repetition, from a start that is drawn by the seed."""
+    """Return a circuit of two qubits with four angles per repetition, and a random start from the seed."""
     return hardware_efficient(2, np.random.default_rng(seed), reps=reps)
 
 
 def cobyla_on(run_round: RunRound) -> Answer:
-    """SciPy's COBYLA, one point a round, held to its limit by a tolerance that noise never lets it reach."""
+    """Run SciPy's COBYLA, one point per round, up to its limit: noise prevents the tolerance."""
     start = ansatz().initial_point
     return eigensolver(run_round, ScipyOptimizer(start, tolerance_rad=1e-6, max_evaluations=EVALUATIONS))
 
 
 def trigonometric_on(run_round: RunRound) -> Answer:
-    """Our own closed-form search, three points a round."""
+    """Run Rotosolve, three points per round."""
     circuit = ansatz(reps=4)
     optimizer = Rotosolve(circuit.initial_point, circuit.frequencies)
     return eigensolver(run_round, optimizer, circuit=circuit, max_rounds=EVALUATIONS // 3)
@@ -68,16 +68,16 @@ def eigensolver(
     shots: int = SHOTS,
     max_rounds: int = 2 * EVALUATIONS,
 ) -> Answer:
-    """A whole VQE of the Ising pair."""
-    found = vqe(
+    """Run a whole VQE of the Ising pair."""
+    outcome = vqe(
         hamiltonian, circuit or ansatz(), optimizer, run_round, shots=shots, precision=PRECISION, max_rounds=max_rounds
     )
-    evaluations = sum(each.points for each in found.history)
-    return Answer(found.value.hex(), _hex(found.parameters), evaluations)
+    evaluations = sum(point.points for point in outcome.history)
+    return Answer(outcome.value.hex(), _hex(outcome.parameters), evaluations)
 
 
 def spsa_on(run_round: RunRound) -> Answer:
-    """A loop as people write it: two points a round along a random direction (J. C. Spall, IEEE TAC 37 (1992) 332)."""
+    """Run SPSA as a user's loop: two points a round in a random direction (J. C. Spall, IEEE TAC 37 (1992) 332)."""
     circuit = ansatz()
     evaluated = evaluation(observable(ISING), circuit, run_round)
     draws = np.random.default_rng(11)
@@ -94,23 +94,23 @@ def spsa_on(run_round: RunRound) -> Answer:
 
 
 def sampler_driven_on(session: OpenSession) -> Answer:
-    """Another project's algorithm, which knows the session only as a sampler."""
+    """Run SamplingVQE of qiskit-algorithms on the session's sampler."""
     from qiskit.circuit.library import real_amplitudes
 
-    theirs, search = _theirs(3)
-    return _found(theirs.SamplingVQE(session.sampler(shots=SHOTS), real_amplitudes(3, reps=0), **search), PATH)
+    library, search = _qiskit_algorithms(3)
+    return _answer(library.SamplingVQE(session.sampler(shots=SHOTS), real_amplitudes(3, reps=0), **search), PATH)
 
 
 def estimator_driven_on(session: OpenSession) -> Answer:
-    """Another, which knows the session only as an estimator."""
+    """Run VQE of qiskit-algorithms on the session's estimator."""
     from qiskit.circuit.library import real_amplitudes
 
-    theirs, search = _theirs(4)
-    return _found(theirs.VQE(session.estimator(precision=0.1), real_amplitudes(2, reps=1), **search), ISING)
+    library, search = _qiskit_algorithms(4)
+    return _answer(library.VQE(session.estimator(precision=0.1), real_amplitudes(2, reps=1), **search), ISING)
 
 
-def _theirs(angles: int) -> tuple[Any, dict[str, Any]]:
-    """The other project, with its draws fixed, and a search of its own from a start that is drawn."""
+def _qiskit_algorithms(angles: int) -> tuple[Any, dict[str, Any]]:
+    """Return qiskit-algorithms with a fixed seed, and the arguments of a search with SPSA from a random start."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         import qiskit_algorithms
@@ -123,13 +123,13 @@ def _theirs(angles: int) -> tuple[Any, dict[str, Any]]:
     return qiskit_algorithms, {"optimizer": optimizer, "initial_point": start}
 
 
-def _found(algorithm: Any, operator: SparsePauliOp) -> Answer:
+def _answer(algorithm: Any, operator: SparsePauliOp) -> Answer:
     found = algorithm.compute_minimum_eigenvalue(operator)
     return Answer(float(found.optimal_value).hex(), _hex(found.optimal_point), int(found.cost_function_evals))
 
 
 def _hex(numbers: Sequence[float] | NDArray[np.float64]) -> tuple[str, ...]:
-    return tuple(float(each).hex() for each in numbers)
+    return tuple(float(number).hex() for number in numbers)
 
 
 def _values(estimates: Sequence[object]) -> list[float]:

@@ -1,4 +1,4 @@
-"""A run that is killed at any boundary between itself, its journal and the service goes on as if it had not been."""
+"""A run killed at any boundary between run, journal and service resumes to the undisturbed answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.chaos.process_helpers import KILLED, Reference, Trial
 from tests.long_form import long_form, long_only, short_or_long
 
 SEARCH = short_or_long("trigonometric", "cobyla")
-UNDERFOOT = short_or_long((3, 6), (20, 40))  # rounds before which somebody closes the session, so that it is renewed
+CLOSED_BEFORE_ROUNDS = short_or_long((3, 6), (20, 40))  # the session is closed before these rounds
 ONCE = {"open": (1,), "close": (1,), "renew": (1, 2)}
 SAMPLE: tuple[str, ...] = ("intent.after:5", "put.before:20", "put.after:29", "result.after:40", "commit.after:8")
 SAMPLE += ("open.after:1", "renew.before:1", "close.before:1")
@@ -22,39 +22,39 @@ AT_A_TIME = 2
 JOBS_OF_A_ROUND = 6  # of the trigonometric search: three points, two groups
 
 
-def passings(point: str) -> Sequence[int]:
-    """Which passings of a point are tried: all where they are few, else the first, some in between, and late ones."""
+def passes(point: str) -> Sequence[int]:
+    """Return which passes of a crash point are tested: all of few, else early, middle and late ones."""
     return ONCE.get(point.partition(".")[0], (1, 2, 3, 20, 21, 22, 41, 50, 59, 60))
 
 
 def killed_once(service: Emulator, folder: Path, reference: Reference, at: str) -> str:
-    """What is wrong with a run that is killed there and resumed once; nothing if nothing is."""
+    """Kill a run at the point and resume it once; return what is wrong, or ""."""
     try:
-        trial = Trial.of(service, folder, SEARCH, closed_underfoot=UNDERFOOT)
-        if trial.go_on(crash_at=at) != KILLED:
-            return f"{at}: it did not come by there"
-        if (code := trial.go_on()) != 0:
+        trial = Trial.of(service, folder, SEARCH, closed_underfoot=CLOSED_BEFORE_ROUNDS)
+        if trial.resume(crash_at=at) != KILLED:
+            return f"{at}: the run did not pass this point"
+        if (code := trial.resume()) != 0:
             return f"{at}: the resumed process ended with {code}"
         trial.check(reference)
-    except Exception as error:  # of any kind: all trials are to be told of
+    except Exception as error:  # of any kind: all trials are reported
         return f"{at}: {error!r}"
     return ""
 
 
 @long_form
 @pytest.mark.slow
-def test_killed_at_every_boundary_and_resumed_once_it_gives_the_same_answer_for_the_same_jobs(
+def test_a_run_killed_at_any_boundary_resumes_to_the_same_answer_and_jobs(
     service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference]
 ) -> None:
     reference = undisturbed(SEARCH)
-    places = short_or_long(SAMPLE, [f"{point}:{k}" for point in POINTS for k in passings(point)])
+    places = short_or_long(SAMPLE, [f"{point}:{k}" for point in POINTS for k in passes(point)])
     with ThreadPoolExecutor(AT_A_TIME) as trials:
         wrong = list(trials.map(lambda at: killed_once(service, tmp_path, reference, at), places))
     assert not any(wrong), "\n".join(filter(None, wrong))
 
 
 def nth(step: str, process: int) -> int:
-    """Which passing of a boundary ends that process, from 1."""
+    """Return which pass of the boundary kills the process, counted from 1."""
     if step == "step":
         return process
     return JOBS_OF_A_ROUND + 1 if step in {"upload", "put", "result"} else 2
@@ -64,15 +64,15 @@ def nth(step: str, process: int) -> int:
 @pytest.mark.slow
 @long_only  # some 20 processes for each boundary
 @pytest.mark.parametrize("point", [point for point in POINTS if point.partition(".")[0] not in ONCE])
-def test_killed_at_one_boundary_time_and_again_over_the_whole_run_it_gives_the_same_answer(
+def test_a_run_killed_at_one_boundary_repeatedly_gives_the_same_answer(
     service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference], point: str
 ) -> None:
     trial = Trial.of(service, tmp_path, "trigonometric")
-    # Each process gets through a round that the one before it left, and dies in the next. Its jobs' own boundaries are
-    # passed at once by all of a round, and those of the optimizer in a replay too.
+    # Each process completes the round that the previous one left, and dies in the next. The boundaries of jobs are
+    # passed by all jobs of a round, and those of the optimizer in a replay too.
     step, processes = point.partition(".")[0], 1
-    while trial.go_on(crash_at=f"{point}:{nth(step, processes)}") == KILLED:
+    while trial.resume(crash_at=f"{point}:{nth(step, processes)}") == KILLED:
         processes += 1
-        assert processes < 200, "it gets no further"
+        assert processes < 200, "the run makes no progress"
     assert processes > 8
     trial.check(undisturbed("trigonometric"))

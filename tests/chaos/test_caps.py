@@ -1,6 +1,6 @@
-"""Runs under caps over a service of which a tenth fails: its books never show more than the cap, and all go on.
+"""Runs under caps on a service of which a tenth of the calls fails: no cap is exceeded, and all runs resume.
 
-In virtual time; some runs idle for so long between rounds that their sessions are pinged, and pings count.
+In virtual time. Some runs idle between rounds until their sessions are pinged; pings count towards caps.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from tests.chaos.search_helpers import Answer, ansatz, eigensolver
 from tests.chaos.test_service_faults import SOAK
 from tests.long_form import long_form, short_or_long
 
-POINTS = 6  # what COBYLA takes to begin with; the final measurement is one more
+POINTS = 6  # COBYLA's first points; the final measurement is one more
 RUNS = short_or_long(10, 100)
-PARTS = short_or_long(1, 4)  # under caps and faults, before it is healed
-IDLE_S = 700.0  # longer than a session lives by itself
-MOST_OF_A_JOB: Mapping[str, float] = {"USD": 250.0}  # where a price has no bound
+PARTS = short_or_long(1, 4)  # resumes under caps and faults before one without
+IDLE_S = 700.0  # longer than the idle limit of a session
+MAX_COST_PER_JOB: Mapping[str, float] = {"USD": 250.0}  # for prices without an upper bound
 TARGETS = ("rigetti.sim.qvm", "quantinuum.sim.h2-1e", "ionq.qpu.forte-1", "rigetti.qpu.cepheus-1-108q")
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """What the service's books say of a run."""
+class RunUsage:
+    """Jobs, shots and cost of a run in the service's ledger."""
 
     jobs: int
     shots: int
@@ -53,7 +53,7 @@ class Taken:
 
 
 class CappedRun:
-    """One small search, begun and resumed under caps."""
+    """One small search that is started and resumed under caps."""
 
     def __init__(self, service: Emulator, folder: Path, target: str, *, idles: bool) -> None:
         self.service, self.target, self.idles = service, target, idles
@@ -63,8 +63,8 @@ class CappedRun:
         with Journal(self.url) as journal:
             journal.add_run(new_run(self.uid, key=self.uid, algorithm="x", problem="", target=target, seed=SEED))
 
-    def go_on(self, caps: Caps, faults: list[dict[str, Any]], *, seed: int = 0) -> Answer:
-        """The answer, or the error that ended it."""
+    def resume(self, caps: Caps, faults: list[dict[str, Any]], *, seed: int = 0) -> Answer:
+        """Resume the run; return its answer or raise its error."""
         self.service.admin("faults", {"rules": faults, "seed": seed})
         keep_alive = KeepAliveSettings(KeepAliveMode.PING if self.idles else KeepAliveMode.AUTO)
         try:
@@ -83,13 +83,13 @@ class CappedRun:
             ):
                 try:
                     search = ScipyOptimizer(ansatz().initial_point, tolerance_rad=1e-6, max_evaluations=POINTS)
-                    return eigensolver(self._idling(session.run_round, clock), search)
+                    return eigensolver(self._with_idle_time(session.run_round, clock), search)
                 finally:
                     self.meter, self.pings = session.meter, session.pings
         finally:
             self.service.admin("faults", {"rules": [], "seed": 0})
 
-    def _idling(self, run_round: RunRound, clock: ServiceClock) -> RunRound:
+    def _with_idle_time(self, run_round: RunRound, clock: ServiceClock) -> RunRound:
         def measured(pubs: Any, /) -> Any:
             answer = run_round(pubs)
             if self.idles:
@@ -98,10 +98,12 @@ class CappedRun:
 
         return measured
 
-    def taken(self) -> Taken:
-        books = self.service.admin(f"ledger?run={self.uid}")
-        assert books["duplicates"]["count"] == 0
-        return Taken(books["jobs"], books["shots"], math.fsum(entry["price"] or 0.0 for entry in books["entries"]))
+    def usage(self) -> RunUsage:
+        ledger = self.service.admin(f"ledger?run={self.uid}")
+        assert ledger["duplicates"]["count"] == 0
+        return RunUsage(
+            ledger["jobs"], ledger["shots"], math.fsum(entry["price"] or 0.0 for entry in ledger["entries"])
+        )
 
 
 @pytest.fixture(scope="module")
@@ -111,47 +113,49 @@ def virtual() -> Iterator[Emulator]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(virtual: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Answer, Taken]]:
-    """The answer of the search on a target, and what it takes without faults or caps."""
-    known: dict[str, tuple[Answer, Taken]] = {}
+def undisturbed(
+    virtual: Emulator, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], tuple[Answer, RunUsage]]:
+    """Return a function that gives a target's answer and usage without faults or caps."""
+    known: dict[str, tuple[Answer, RunUsage]] = {}
 
-    def of(target: str) -> tuple[Answer, Taken]:
+    def of(target: str) -> tuple[Answer, RunUsage]:
         if target not in known:
             run = CappedRun(virtual, tmp_path_factory.mktemp("undisturbed"), target, idles=False)
-            answer = run.go_on(Caps(), [])
-            known[target] = answer, run.taken()
+            answer = run.resume(Caps(), [])
+            known[target] = answer, run.usage()
         return known[target]
 
     return of
 
 
-def drawn_caps(draw: random.Random, whole: Taken, unit: Unit, times: float) -> Caps:
-    """One cap or several, each some share of what the run takes, times a factor that grows with each resume."""
+def drawn_caps(draw: random.Random, whole: RunUsage, unit: Unit, times: float) -> Caps:
+    """Draw one to three caps: a random share of the run's usage, times a factor that grows with each resume."""
     chosen = draw.sample(["jobs", "shots", "cost"], draw.randint(1, 3))
     share = {name: times * draw.uniform(0.1, 1.3) for name in chosen}
     cost = {"max_cost": {unit: share["cost"] * whole.amount}} if "cost" in share and whole.amount else {}
     return Caps(
         max_jobs=max(1, round(share["jobs"] * whole.jobs)) if "jobs" in share else None,
         max_shots=max(1, round(share["shots"] * whole.shots)) if "shots" in share else None,
-        max_cost_per_job={unit: MOST_OF_A_JOB[unit]} if unit in MOST_OF_A_JOB else {},
+        max_cost_per_job={unit: MAX_COST_PER_JOB[unit]} if unit in MAX_COST_PER_JOB else {},
         **cost,
     )
 
 
-def check_within(taken: Taken, caps: Caps, unit: Unit, before: Taken) -> None:
-    """No amount is above its cap, unless it was above it before: caps are drawn again each time."""
+def check_within(usage: RunUsage, caps: Caps, unit: Unit, before: RunUsage) -> None:
+    """Assert that no amount is above its cap, unless it was before: each resume has other caps."""
     for name, cap, now, then in (
-        ("jobs", caps.max_jobs, taken.jobs, before.jobs),
-        ("shots", caps.max_shots, taken.shots, before.shots),
-        ("cost", caps.max_cost.get(unit), taken.amount, before.amount),
+        ("jobs", caps.max_jobs, usage.jobs, before.jobs),
+        ("shots", caps.max_shots, usage.shots, before.shots),
+        ("cost", caps.max_cost.get(unit), usage.amount, before.amount),
     ):
         assert cap is None or now <= max(cap * (1 + 1e-9), then), (name, cap, now)
 
 
 @long_form
 @pytest.mark.slow
-def test_the_services_books_never_show_more_than_a_cap_and_every_run_that_it_ends_can_be_gone_on_with(
-    virtual: Emulator, tmp_path: Path, undisturbed: Callable[[str], tuple[Answer, Taken]]
+def test_the_ledger_never_exceeds_a_cap_and_every_stopped_run_resumes(
+    virtual: Emulator, tmp_path: Path, undisturbed: Callable[[str], tuple[Answer, RunUsage]]
 ) -> None:
     stops = pings = faulted = 0
     for seed in range(RUNS):
@@ -159,24 +163,24 @@ def test_the_services_books_never_show_more_than_a_cap_and_every_run_that_it_end
         target = TARGETS[seed % len(TARGETS)]
         unit, (answer, whole) = billing_unit(find_target(target)), undisturbed(target)
         run = CappedRun(virtual, tmp_path, target, idles=seed % 3 == 0)
-        before = Taken(0, 0, 0.0)
+        before = RunUsage(0, 0, 0.0)
         for part in range(PARTS):
             caps = drawn_caps(draw, whole, unit, 1.0 + part)
             try:
-                found = run.go_on(caps, SOAK, seed=4 * seed + part)
+                outcome = run.resume(caps, SOAK, seed=4 * seed + part)
             except CapReached:
                 stops += 1
             except HybridloopError:
                 faulted += 1
             else:
-                assert found == answer, (seed, part)
-            now = run.taken()
+                assert outcome == answer, (seed, part)
+            now = run.usage()
             check_within(now, caps, unit, before)
             before = now
-        assert run.go_on(Caps(), []) == answer, seed
+        assert run.resume(Caps(), []) == answer, seed
         pings += run.pings
-        after = run.taken()
-        assert run.meter.jobs >= after.jobs  # of some that failed before they were accepted the books know nothing
+        after = run.usage()
+        assert run.meter.jobs >= after.jobs  # the ledger lacks jobs that failed before they were accepted
         assert run.meter.shots >= after.shots
         assert run.meter.billed.get(unit, 0.0) == pytest.approx(after.amount, abs=1e-5)
     assert stops >= RUNS / 3

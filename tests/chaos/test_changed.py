@@ -1,4 +1,4 @@
-"""A run that is resumed as something else is refused before anything is submitted; on another CPU it is the same."""
+"""A resume with changed inputs is refused before anything is submitted; another CPU gives the same result."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from tests.long_form import long_form, short_or_long
 
 @pytest.fixture(scope="module")
 def recorded(service: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Trial:
-    """A run that was killed with 20 rounds whole and one half submitted."""
+    """Return a run that was killed with 20 complete rounds and one partly submitted."""
     trial = Trial.of(service, tmp_path_factory.mktemp("recorded"), "cobyla")
-    assert trial.go_on(crash_at="put.after:41") == KILLED
+    assert trial.resume(crash_at="put.after:41") == KILLED
     return trial
 
 
-def resumed(trial: Trial, folder: Path, search: Callable[[RunRound], object], target: str = TARGET) -> None:
-    """Go on, in this process, from a copy of the journal, so that each case finds it as the kill left it."""
+def resume_copy(trial: Trial, folder: Path, search: Callable[[RunRound], object], target: str = TARGET) -> None:
+    """Resume in this process from a copy of the journal, so that each case starts from the same state."""
     copy = folder / "journal.db"
     for each in trial.order.journal.parent.glob("journal.db*"):
         shutil.copy(each, folder / each.name)
@@ -50,17 +50,17 @@ def cobyla(*, seed: int = 5) -> ScipyOptimizer:
 
 
 def one_group_a_round(run_round: RunRound) -> RunRound:
-    def asked(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+    def run_changed(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         return [run_round([pub])[0] for pub in pubs]
 
-    return asked
+    return run_changed
 
 
 def groups_reversed(run_round: RunRound) -> RunRound:
-    def asked(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+    def run_changed(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         return run_round(pubs[::-1])[::-1]
 
-    return asked
+    return run_changed
 
 
 def entangled_longer() -> Ansatz:
@@ -100,55 +100,55 @@ CHANGES: dict[str, tuple[Callable[[RunRound], object], str]] = {
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_what_was_changed_is_named_before_anything_is_submitted(recorded: Trial, tmp_path: Path, what: str) -> None:
-    before = recorded.books()["entries"]
-    search, said = CHANGES[what]
-    with pytest.raises(ReplayDiverged, match=f"(?s){said}"):
-        resumed(recorded, tmp_path, search)
-    assert recorded.books()["entries"] == before
+def test_a_changed_input_is_named_before_anything_is_submitted(recorded: Trial, tmp_path: Path, what: str) -> None:
+    before = recorded.ledger()["entries"]
+    search, message = CHANGES[what]
+    with pytest.raises(ReplayDiverged, match=f"(?s){message}"):
+        resume_copy(recorded, tmp_path, search)
+    assert recorded.ledger()["entries"] == before
 
 
-def test_another_target_is_named_before_anything_is_submitted(recorded: Trial, tmp_path: Path) -> None:
-    before = recorded.books()["entries"]
+def test_a_changed_target_is_named_before_anything_is_submitted(recorded: Trial, tmp_path: Path) -> None:
+    before = recorded.ledger()["entries"]
     with pytest.raises(ReplayDiverged, match=r"for target ionq\.simulator, and was recorded on rigetti\.sim\.qvm"):
-        resumed(recorded, tmp_path, cobyla_on, "ionq.simulator")
-    assert recorded.books()["entries"] == before
+        resume_copy(recorded, tmp_path, cobyla_on, "ionq.simulator")
+    assert recorded.ledger()["entries"] == before
 
 
-def test_angles_that_differ_in_their_last_digits_go_on_as_recorded(recorded: Trial, tmp_path: Path) -> None:
+def test_angles_that_differ_in_their_last_digits_are_replayed_as_recorded(recorded: Trial, tmp_path: Path) -> None:
     def nearly(run_round: RunRound) -> RunRound:
-        def asked(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+        def run_changed(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
             shifted = [
                 SamplerPub.coerce((pub.circuit, pub.parameter_values.as_array() + 1e-12, pub.shots)) for pub in pubs
             ]
             return run_round(shifted)
 
-        return asked
+        return run_changed
 
     found = []
 
     def search(run_round: RunRound) -> None:
         found.append(cobyla_on(nearly(run_round)))
 
-    resumed(recorded, tmp_path, search)
+    resume_copy(recorded, tmp_path, search)
     assert np.isfinite(float.fromhex(found[0].value))
-    assert recorded.books()["duplicates"]["count"] == 0
+    assert recorded.ledger()["duplicates"]["count"] == 0
 
 
 @long_form
 @pytest.mark.slow
 @pytest.mark.parametrize("cpu", short_or_long(["Prescott"], ["Prescott", "Haswell"]))
 @pytest.mark.parametrize("search", short_or_long(["trigonometric"], list(SEARCHES)))
-def test_resumed_by_other_arithmetic_it_gives_the_same_answer_or_says_that_it_diverged(
+def test_a_resume_on_another_cpu_gives_the_same_answer_or_diverges(
     service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference], cpu: str, search: str
 ) -> None:
     reference = undisturbed(search)
     trial = Trial.of(service, tmp_path, search)
-    assert trial.go_on(crash_at=short_or_long("commit.after:6", "commit.after:11")) == KILLED
-    trial.go_on_apart({"OPENBLAS_CORETYPE": cpu})
+    assert trial.resume(crash_at=short_or_long("commit.after:6", "commit.after:11")) == KILLED
+    trial.resume_in_new_process({"OPENBLAS_CORETYPE": cpu})
     found, expected = trial.outcome().answer, reference.answer
     if search == "cobyla" and trial.outcome().error == "ReplayDiverged":
-        assert trial.books()["duplicates"]["count"] == 0
+        assert trial.ledger()["duplicates"]["count"] == 0
         return
     assert found is not None, trial.outcome()
     # Points that are computed after the resume differ in their last digits, as that CPU's arithmetic does; what was
@@ -156,4 +156,4 @@ def test_resumed_by_other_arithmetic_it_gives_the_same_answer_or_says_that_it_di
     assert (found.value, found.evaluations) == (expected.value, expected.evaluations)
     parameters = [[float.fromhex(each) for each in answer.parameters] for answer in (found, expected)]
     np.testing.assert_allclose(parameters[0], parameters[1], rtol=0, atol=1e-9)
-    trial.check_books(reference)
+    trial.check_ledger(reference)

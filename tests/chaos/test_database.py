@@ -1,4 +1,4 @@
-"""A journal on a server that several processes share, and that is restarted in the midst of their runs."""
+"""Journal on a PostgreSQL server that several processes share and that restarts during their runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.tasks.test_session_closing import ones
 ROUNDS = short_or_long(12, 200)
 WITHIN_S = 60.0  # a bound for broken code
 RESTARTS = short_or_long(2, 20)
-PATIENCE = 3 * RESTARTS + 4  # processes in a row, some of which each restart may end in words
+MAX_PROCESSES = 3 * RESTARTS + 4  # processes in a row; each restart may end some with an error
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +37,8 @@ def server() -> Iterator[Server]:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What a process is to do."""
+class DatabaseOrder:
+    """Instructions of a process."""
 
     url: str
     connection: str
@@ -46,30 +46,30 @@ class Order:
     outcome: Path
 
 
-def work(order: Order, told: Any = None) -> None:
-    """Go on with the run to its end, and leave what came of it; a line of how far it is goes to `told`."""
+def work(order: DatabaseOrder, progress: Any = None) -> None:
+    """Resume the run to its end and write the outcome; `progress` receives the number of each round."""
     try:
-        found = _measured(order, told)
+        found = _measured(order, progress)
     except HybridloopError as error:
         found = {"error": type(error).__name__, "text": str(error)}
     order.outcome.write_text(json.dumps(found))
 
 
-def _measured(order: Order, told: Any) -> dict[str, Any]:
+def _measured(order: DatabaseOrder, progress: Any) -> dict[str, Any]:
     with Journal(order.url) as journal, claim_run(journal, order.uid) as run:
         with open_session(connect(order.connection), TARGET, run=run) as session:
             measured = []
             for number in range(ROUNDS):
-                if told is not None:
-                    told.send(number)
-                    told.recv()
+                if progress is not None:
+                    progress.send(number)
+                    progress.recv()
                 (points,) = session.run_round([ones(shots=10 + number)])
                 measured.append([str(counts) for counts in points])
         return {"measured": measured, "replayed": session.replayed}
 
 
-def order(service: Emulator, url: str, folder: Path) -> Order:
-    """A new run in the database."""
+def order(service: Emulator, url: str, folder: Path) -> DatabaseOrder:
+    """Add a run to the database, and return its order."""
     uid = str(uuid.uuid4())
     with Journal(url) as journal:
         journal.add_run(new_run(uid, key=uid, algorithm="session", problem="", target=TARGET, seed=3))
@@ -77,21 +77,21 @@ def order(service: Emulator, url: str, folder: Path) -> Order:
         "SubscriptionId=11111111-2222-3333-4444-555555555555;ResourceGroupName=chaos;WorkspaceName=shared;"
         f"ApiKey={service.api_key};QuantumEndpoint={service.endpoint}"
     )
-    return Order(url, connection, uid, folder / f"{uid}.json")
+    return DatabaseOrder(url, connection, uid, folder / f"{uid}.json")
 
 
-def outcome(of: Order) -> dict[str, Any]:
+def outcome(of: DatabaseOrder) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(of.outcome.read_text())
     return found
 
 
-def books(service: Emulator, uid: str) -> tuple[int, int]:
+def ledger(service: Emulator, uid: str) -> tuple[int, int]:
     found = service.admin(f"ledger?run={uid}&top=10000")
     return len(found["entries"]), found["duplicates"]["count"]
 
 
-def gone_on(of: Order, meanwhile: Callable[[int], None] = lambda _: None) -> dict[str, Any]:
-    """What a process of its own comes to; `meanwhile` is called before each of its rounds, which waits for it."""
+def run_in_process(of: DatabaseOrder, meanwhile: Callable[[int], None] = lambda _: None) -> dict[str, Any]:
+    """Resume the run in a process and return the outcome; `meanwhile` is called before each of its rounds."""
     here, there = context().Pipe()
     process = context().Process(target=work, args=[of, there], daemon=True)
     process.start()
@@ -112,7 +112,7 @@ def gone_on(of: Order, meanwhile: Callable[[int], None] = lambda _: None) -> dic
 
 @long_form
 @pytest.mark.slow
-def test_a_run_whose_database_is_away_for_a_while_between_two_rounds_waits_and_goes_on(
+def test_a_run_waits_while_its_database_is_down_between_two_rounds(
     service: Emulator, server: Server, tmp_path: Path
 ) -> None:
     run = order(service, new_database(server), tmp_path)
@@ -121,18 +121,18 @@ def test_a_run_whose_database_is_away_for_a_while_between_two_rounds_waits_and_g
     def stop_for_a_while(number: int) -> None:
         if number == ROUNDS // 2:
             server.stop()
-            started.append(threading.Timer(2.0, server.start))  # meanwhile the round wants to write its intent
+            started.append(threading.Timer(2.0, server.start))  # meanwhile the round needs to write its intent
             started[0].start()
 
-    found = gone_on(run, stop_for_a_while)
+    found = run_in_process(run, stop_for_a_while)
     started[0].join()
     assert len(found.get("measured", [])) == ROUNDS, found
-    assert books(service, run.uid) == (ROUNDS, 0)
+    assert ledger(service, run.uid) == (ROUNDS, 0)
 
 
 @long_form
 @pytest.mark.slow
-def test_runs_of_two_processes_in_one_database_survive_that_it_is_restarted_again_and_again(
+def test_runs_of_two_processes_survive_repeated_restarts_of_their_database(
     service: Emulator, server: Server, tmp_path: Path
 ) -> None:
     url = new_database(server)
@@ -140,9 +140,9 @@ def test_runs_of_two_processes_in_one_database_survive_that_it_is_restarted_agai
     over = threading.Event()
     ends: dict[str, list[dict[str, Any]]] = {run.uid: [] for run in runs}
 
-    def go(run: Order) -> None:
-        while len(ends[run.uid]) < PATIENCE:
-            ends[run.uid].append(gone_on(run, lambda number: None))
+    def go(run: DatabaseOrder) -> None:
+        while len(ends[run.uid]) < MAX_PROCESSES:
+            ends[run.uid].append(run_in_process(run, lambda number: None))
             if "error" not in ends[run.uid][-1]:
                 return
 
@@ -164,14 +164,14 @@ def test_runs_of_two_processes_in_one_database_survive_that_it_is_restarted_agai
     restarting.join()
     for run in runs:
         assert len(ends[run.uid][-1].get("measured", [])) == ROUNDS, ends[run.uid]
-        assert {each["error"] for each in ends[run.uid][:-1]} <= {"JournalError"}
-        assert books(service, run.uid) == (ROUNDS, 0)
+        assert {end["error"] for end in ends[run.uid][:-1]} <= {"JournalError"}
+        assert ledger(service, run.uid) == (ROUNDS, 0)
         with Journal(url) as journal:
             assert all(row.ended_at is not None for row in journal.sessions(run.uid))
 
 
 @pytest.mark.slow
-def test_two_processes_that_want_one_run_of_a_shared_database_do_it_once(
+def test_of_two_processes_that_claim_a_run_in_a_shared_database_one_is_refused(
     service: Emulator, server: Server, tmp_path: Path
 ) -> None:
     run = order(service, new_database(server), tmp_path)
@@ -179,9 +179,9 @@ def test_two_processes_that_want_one_run_of_a_shared_database_do_it_once(
 
     def second(number: int) -> None:
         if number == 2:
-            found.append(gone_on(Order(run.url, run.connection, run.uid, tmp_path / "second.json")))
+            found.append(run_in_process(DatabaseOrder(run.url, run.connection, run.uid, tmp_path / "second.json")))
 
-    first = gone_on(run, second)
-    assert [each.get("error") for each in found] == ["RunBusy"]
+    first = run_in_process(run, second)
+    assert [outcome.get("error") for outcome in found] == ["RunBusy"]
     assert len(first["measured"]) == ROUNDS
-    assert books(service, run.uid) == (ROUNDS, 0)
+    assert ledger(service, run.uid) == (ROUNDS, 0)

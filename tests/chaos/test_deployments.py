@@ -1,4 +1,4 @@
-"""A deployment's runs with a real worker: killed or cancelled, they go on to the answer of a run that was neither."""
+"""Runs of a deployment with a real worker: killed or cancelled, they resume to the undisturbed answer."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ from tests.deployments.worker_helpers import Place, worker
 from tests.long_form import IS_LONG, long_form
 from tests.prefect_server import own_environ
 
-__test__ = IS_LONG  # pytest collects nothing here else: each run and hook of a worker imports everything again
-WAYS = ("killed", "cancelled")
+__test__ = IS_LONG  # else pytest collects nothing here: each run and hook of a worker imports everything again
+ENDS = ("killed", "cancelled")
 POOL = "processes"
 SEED = 7
 ANSWER = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history")
 
-# an interrupted run waits for 5 s at most for the round in flight; as long again for the cancellation to get from the
-# server to the run, which asks every 2 s should the worker not tell it, and for the request that closes the session
+# An interrupted run waits 5 s at most for the round in flight. The other 5 s are for the cancellation, which the run
+# polls every 2 s unless the worker signals it, and for the request that closes the session.
 CLOSED_WITHIN = timedelta(seconds=10)
 
-# A worker marks a run that was killed as crashed twice, before its hooks and after them, and then says this in its log.
-# The second time would undo what was set meanwhile.
+# A worker marks a killed run as crashed twice, before and after its hooks, and then logs this line.
+# The second mark would overwrite a state that was set in between.
 LAST_WORD = "Check whether the flow run exceeded its memory allocation"
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """A run that was ended early: its flow run, its state and its sessions then, and how many jobs were in flight."""
+class EndedRun:
+    """A run that was ended early: its flow run, state, sessions and number of jobs in flight at that moment."""
 
     run: FlowRun
     state: State[Any]
@@ -59,8 +59,8 @@ class Ended:
     in_flight: int
 
 
-def deployed(client: SyncPrefectClient) -> UUID:
-    """A deployment of the flow as it is installed: its entrypoint is a module, and nothing is pulled."""
+def create_deployment_of_vqe(client: SyncPrefectClient) -> UUID:
+    """Deploy the installed flow: its entrypoint is a module, and nothing is pulled."""
     template = ProcessWorker.get_default_base_job_template()
     client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
     return client.create_deployment(
@@ -84,7 +84,7 @@ def place(prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactor
     }
     with running_emulator() as service, SyncPrefectClient(prefect_server.api_url) as client:
         at = Shell(environ).at(service, "worked")
-        deployment = deployed(client)
+        deployment = create_deployment_of_vqe(client)
         with (
             worker(at.shell.environ, folder, POOL),
             Journal(journal_url(folder / "home" / "journal.db")) as journal,
@@ -94,7 +94,7 @@ def place(prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="module")
 def reference(place: Place) -> dict[str, Any]:
-    """The result of a run of the same seed that nobody disturbs, as the journal has it."""
+    """Return the stored result of an undisturbed run with the same seed."""
     with caller_context(CallerContext(place.service.workspace("undisturbed"))):
         result = vqe(ProblemText(name="h2"), VqeSettings(seed=SEED))
     document: dict[str, Any] = json.loads(json.dumps(result.as_dict()))
@@ -102,13 +102,13 @@ def reference(place: Place) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def ended_early(place: Place, reference: dict[str, Any]) -> dict[str, Ended]:
-    """Runs that were ended in their second round, side by side."""
+def ended_early(place: Place, reference: dict[str, Any]) -> dict[str, EndedRun]:
+    """End one run each way in its second round; return them by way."""
     place.slow_down(2)
     parameters = {"problem": {"name": "h2"}, "settings": {"seed": SEED}}
-    runs = {way: place.client.create_flow_run_from_deployment(place.deployment, parameters=parameters) for way in WAYS}
+    runs = {way: place.client.create_flow_run_from_deployment(place.deployment, parameters=parameters) for way in ENDS}
     assert wait_until(lambda: all(place.has_measured(run) for run in runs.values()), within_s=PATIENCE_S, poll_s=0.01)
-    place.slow_down(9)  # nobody hears of the second round's jobs before the session is closed
+    place.slow_down(9)  # no result of the second round arrives before the session is closed
     assert wait_until(lambda: all(place.is_in_its_midst(run) for run in runs.values()), within_s=PATIENCE_S)
     for way, run in runs.items():
         if way == "killed":
@@ -121,64 +121,64 @@ def ended_early(place: Place, reference: dict[str, Any]) -> dict[str, Ended]:
         assert wait_until(lambda run=run: place.state(run).is_final(), within_s=PATIENCE_S)  # type: ignore[misc]
         assert wait_until(lambda run=run: place.is_closed(run), within_s=PATIENCE_S)  # type: ignore[misc]
     place.slow_down(0)
-    return {way: ended(place, run) for way, run in runs.items()}
+    return {way: ended_run(place, run) for way, run in runs.items()}
 
 
-def ended(place: Place, run: FlowRun) -> Ended:
+def ended_run(place: Place, run: FlowRun) -> EndedRun:
     record = place.record(run)
     in_flight = len(unfinished_jobs(place.journal, record.uid))
-    return Ended(run, place.state(run), record, tuple(place.journal.sessions(record.uid)), in_flight)
+    return EndedRun(run, place.state(run), record, tuple(place.journal.sessions(record.uid)), in_flight)
 
 
-def said(place: Place, run: FlowRun, text: str) -> bool:
-    """Whether the flow run's log at the server comes to hold the text."""
+def log_contains(place: Place, run: FlowRun, text: str) -> bool:
+    """Wait until the flow run's log at the server contains the text; return False after the timeout."""
     lines = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id]))
     return wait_until(lambda: any(text in line.message for line in place.client.read_logs(lines)), within_s=PATIENCE_S)
 
 
-def retried(place: Place, was: Ended) -> None:
-    """The worker's own: set to be run once more, the crashed flow run is picked up."""
+def retry_flow_run(place: Place, was: EndedRun) -> None:
+    """Schedule the crashed flow run again; the worker picks it up."""
     assert (was.state.type.value, was.state.name) == ("CRASHED", "Crashed")
-    assert said(place, was.run, LAST_WORD)
+    assert log_contains(place, was.run, LAST_WORD)
     place.client.set_flow_run_state(was.run.id, Scheduled(name="AwaitingRetry"))
     assert wait_until(lambda: place.state(was.run).is_final(), within_s=PATIENCE_S)
     again = place.client.read_flow_run(was.run.id)
     assert (place.state(again).is_completed(), again.run_count) == (True, 2)
 
 
-def resumed(place: Place, was: Ended) -> None:
-    """A cancelled run's session was closed soon; it goes on from a shell."""
+def resume_from_shell(place: Place, was: EndedRun) -> None:
+    """Check that the cancelled run's session was closed in time, and resume the run from a shell."""
     assert (was.state.type.value, was.state.name) == ("CANCELLED", "Cancelled")
-    (asked,) = [each for each in place.client.read_flow_run_states(was.run.id) if each.is_cancelling()]
-    (session,) = [each for each in place.at.workspace.list_sessions() if each.id == was.sessions[0].id]
-    assert session.details.end_execution_time - asked.timestamp <= CLOSED_WITHIN
-    gone_on = place.at.shell.json("runs", "resume", was.record.key, "--quiet")
-    assert gone_on["status"] == "converged"
+    (cancelling,) = [state for state in place.client.read_flow_run_states(was.run.id) if state.is_cancelling()]
+    (session,) = [row for row in place.at.workspace.list_sessions() if row.id == was.sessions[0].id]
+    assert session.details.end_execution_time - cancelling.timestamp <= CLOSED_WITHIN
+    result = place.at.shell.json("runs", "resume", was.record.key, "--quiet")
+    assert result["status"] == "converged"
 
 
-GO_ON = {"killed": retried, "cancelled": resumed}
+RESUME = {"killed": retry_flow_run, "cancelled": resume_from_shell}
 
 
 @long_form
 @pytest.mark.slow
-@pytest.mark.parametrize("way", WAYS)
-def test_a_run_that_a_worker_lost_is_closed_and_goes_on_to_the_same_answer(
-    way: str, place: Place, ended_early: dict[str, Ended], reference: dict[str, Any]
+@pytest.mark.parametrize("way", ENDS)
+def test_a_killed_or_cancelled_run_is_closed_and_resumes_to_the_same_answer(
+    way: str, place: Place, ended_early: dict[str, EndedRun], reference: dict[str, Any]
 ) -> None:
     was = ended_early[way]
     assert was.record.status == "interrupted"
     assert [row.status for row in was.sessions] == ["Succeeded"]
     assert was.in_flight > 0
-    assert said(place, was.run, f"run {was.record.key} ended early with {was.in_flight} job(s) in flight")
-    assert said(place, was.run, f"hybridloop runs resume {was.record.key}")
+    assert log_contains(place, was.run, f"run {was.record.key} ended early with {was.in_flight} job(s) in flight")
+    assert log_contains(place, was.run, f"hybridloop runs resume {was.record.key}")
 
-    GO_ON[way](place, was)
+    RESUME[way](place, was)
     record = place.journal.run(was.record.uid)
     result = record.result
     assert result is not None
     assert (record.status, result["resumed"]) == ("converged", True)
     assert {name: result[name] for name in ANSWER} == {name: reference[name] for name in ANSWER}
-    books = place.service.admin(f"ledger?run={record.uid}&top=1000")
-    assert (len(books["entries"]), books["duplicates"]["count"]) == (reference["jobs"]["total"], 0)
+    ledger = place.service.admin(f"ledger?run={record.uid}&top=1000")
+    assert (len(ledger["entries"]), ledger["duplicates"]["count"]) == (reference["jobs"]["total"], 0)
     assert len(place.journal.sessions(record.uid)) == 2
     assert place.session_statuses(record) == ["Succeeded", "Succeeded"]

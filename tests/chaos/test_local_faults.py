@@ -1,4 +1,4 @@
-"""What can go wrong on this side: the journal's disk, its locks and its bits, and keys that must not be told."""
+"""Local faults: a full disk, a locked or damaged journal, and keys that must not appear in any output."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ from tests.long_form import long_form, long_only, short_or_long
 @long_form
 @pytest.mark.slow
 @pytest.mark.parametrize("more", short_or_long([40_000], [0, 4_000, 20_000, 40_000, 100_000, 200_000]))
-def test_a_disk_that_fills_up_ends_the_run_in_words_and_it_goes_on_once_there_is_room(
+def test_a_full_disk_ends_the_run_with_an_error_and_it_resumes_once_there_is_room(
     service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference], more: int
 ) -> None:
     trial = Trial.of(service, tmp_path, "cobyla")
-    assert trial.go_on(crash_at="commit.after:5") == KILLED
-    largest = max(each.stat().st_size for each in trial.order.journal.parent.iterdir())
-    assert trial.go_on(room=largest + more) == 0
+    assert trial.resume(crash_at="commit.after:5") == KILLED
+    largest = max(file.stat().st_size for file in trial.order.journal.parent.iterdir())
+    assert trial.resume(room=largest + more) == 0
     assert trial.outcome().error == "JournalError"
     assert "Make room on its disk" in trial.outcome().text
-    assert trial.go_on() == 0
+    assert trial.resume() == 0
     trial.check(undisturbed("cobyla"))
 
 
 @contextmanager
 def locked(trial: Trial) -> Iterator[None]:
-    """The journal's write lock in another's hands."""
+    """Hold the journal's write lock in another connection."""
     with closing(sqlite3.connect(trial.order.journal, timeout=30, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
@@ -55,14 +55,14 @@ def locked(trial: Trial) -> Iterator[None]:
 @long_form
 @pytest.mark.slow
 @long_only  # tests of the journal wait as well
-def test_a_journal_that_is_locked_for_a_while_is_waited_for(
+def test_a_run_waits_for_a_journal_that_is_locked_for_a_while(
     service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference]
 ) -> None:
     trial = Trial.of(service, tmp_path, "cobyla")
     process = trial.start()
-    assert wait_until(lambda: trial.books()["jobs"] >= 20, within_s=60)
+    assert wait_until(lambda: trial.ledger()["jobs"] >= 20, within_s=60)
     with locked(trial):
-        time.sleep(5.0)  # that long is what is tested
+        time.sleep(5.0)  # the duration under test
     process.join(120)
     assert process.exitcode == 0
     trial.check(undisturbed("cobyla"))
@@ -70,37 +70,37 @@ def test_a_journal_that_is_locked_for_a_while_is_waited_for(
 
 @long_form
 @pytest.mark.slow
-def test_a_journal_that_stays_locked_is_waited_for_once_and_the_run_ends_in_words_and_goes_on_later(
+def test_a_journal_that_stays_locked_ends_the_run_after_one_full_wait_and_it_resumes_later(
     service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference]
 ) -> None:
     trial = Trial.of(service, tmp_path, "cobyla")
     log, busy_s = trial.order.journal.with_name("debug.log"), short_or_long(3.0, BUSY_S)
     process = trial.start(busy_s=busy_s, log=log)
-    assert wait_until(lambda: trial.books()["jobs"] >= 20, within_s=60)
+    assert wait_until(lambda: trial.ledger()["jobs"] >= 20, within_s=60)
     with locked(trial), ended(process, 120):
         assert process.exitcode == 0, "it did not end while the journal was locked"
         assert trial.open_sessions() == []
-    waits = [float(each) for each in re.findall(r"with a lock timeout of ([0-9.]+) s failed", log.read_text())]
-    assert len(waits) >= 3  # what it writes on its way out
+    waits = [float(wait) for wait in re.findall(r"with a lock timeout of ([0-9.]+) s failed", log.read_text())]
+    assert len(waits) >= 3  # writes of the run while it ends
     assert waits == [busy_s] + [SHORT_TIMEOUT_S] * (len(waits) - 1)
     assert trial.outcome().error == "JournalError"
     assert "locked" in trial.outcome().text
-    assert trial.go_on() == 0
+    assert trial.resume() == 0
     trial.check(undisturbed("cobyla"))
 
 
 @pytest.fixture(scope="module")
 def finished(service: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Trial:
-    """A run that has all its rounds, and its journal in one file."""
+    """Return a complete run with its journal in one file."""
     trial = Trial.of(service, tmp_path_factory.mktemp("ended"), "spsa")
-    assert trial.go_on(closed_underfoot=(10,)) == 0
+    assert trial.resume(closed_underfoot=(10,)) == 0
     with closing(sqlite3.connect(trial.order.journal)) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return trial
 
 
-def replayed(trial: Trial, journal: Path) -> str | object:
-    """What a run gives from a journal: an answer, or the name of an error of ours."""
+def replay(trial: Trial, journal: Path) -> str | object:
+    """Replay the run from a journal; return its answer, or the name of a HybridloopError."""
     try:
         with Journal(journal_url(journal)) as kept, claim_run(kept, trial.order.uid) as run:
             with open_session(connect(trial.order.connection), TARGET, run=run) as session:
@@ -110,7 +110,7 @@ def replayed(trial: Trial, journal: Path) -> str | object:
 
 
 def flip_in_a_row(journal: Path, draws: random.Random) -> str:
-    """Flip a bit of a value of a random row; where."""
+    """Flip a bit of a value of a random row; return the place, or "" if the database refused the value."""
     with closing(sqlite3.connect(journal)) as database:
         database.execute("PRAGMA ignore_check_constraints = ON")
         tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
@@ -128,7 +128,7 @@ def flip_in_a_row(journal: Path, draws: random.Random) -> str:
             database.execute(f"UPDATE {table} SET {column} = ? WHERE {where}", [flipped, *key])
             database.commit()
         except sqlite3.IntegrityError:
-            return ""  # the database itself keeps such a value out
+            return ""  # the database refuses the value
         return f"{table}.{column} of {key}: {value!r} became {flipped!r}"
 
 
@@ -151,21 +151,19 @@ def _flipped(value: object, draws: random.Random) -> object:
 
 @long_form
 @pytest.mark.slow
-def test_of_bits_that_flip_in_a_real_journal_every_one_is_noticed_before_use_or_never_used(
-    finished: Trial, tmp_path: Path
-) -> None:
+def test_a_bit_flip_in_a_real_journal_is_detected_or_has_no_effect(finished: Trial, tmp_path: Path) -> None:
     answer = finished.outcome().answer
-    jobs = finished.books()["entries"]
-    assert replayed(finished, Path(shutil.copy(finished.order.journal, tmp_path / "whole.db"))) == answer
+    jobs = finished.ledger()["entries"]
+    assert replay(finished, Path(shutil.copy(finished.order.journal, tmp_path / "whole.db"))) == answer
     noticed = 0
     for draw in range(short_or_long(25, 250)):
         copy = Path(shutil.copy(finished.order.journal, tmp_path / f"{draw}.db"))
         if where := flip_in_a_row(copy, random.Random(draw)):
-            found = replayed(finished, copy)
+            found = replay(finished, copy)
             assert found in (answer, "JournalDamaged", "InputError"), (where, found)  # InputError: no run of that id
             noticed += found != answer
     assert noticed >= short_or_long(15, 200)
-    assert finished.books()["entries"] == jobs
+    assert finished.ledger()["entries"] == jobs
 
 
 SECRET = r"canary-of-a-key|(?i:sig(nature)?)=(?!REDACTED)[^&\s]"
@@ -176,21 +174,21 @@ def test_no_key_and_no_signature_is_in_any_log_journal_or_traceback(service: Emu
     trial = Trial.of(service, tmp_path, "trigonometric")
     folder = trial.order.journal.parent
     log = folder / "debug.log"
-    assert trial.go_on(crash_at="put.after:30", log=log) == KILLED
-    during = {each.name: each.read_bytes() for each in folder.iterdir()}
-    assert trial.go_on(log=log, closed_underfoot=(7,)) == 0
+    assert trial.resume(crash_at="put.after:30", log=log) == KILLED
+    during = {file.name: file.read_bytes() for file in folder.iterdir()}
+    assert trial.resume(log=log, closed_underfoot=(7,)) == 0
     before = trial.outcome()
     wrong_key = trial.order.connection.replace(service.api_key, "canary-of-a-key")
     fresh = Trial.of(service, tmp_path, "trigonometric")
-    assert fresh.go_on(connection=wrong_key, log=log) == 0
+    assert fresh.resume(connection=wrong_key, log=log) == 0
     refused = fresh.outcome()
     assert (before.error, refused.error) == ("", "AccessDenied")
-    texts = list(during.values()) + [each.read_bytes() for each in folder.iterdir()]
+    texts = list(during.values()) + [file.read_bytes() for file in folder.iterdir()]
     texts += [repr(refused).encode(), refused.trace.encode(), refused.text.encode()]
     with Journal(journal_url(trial.order.journal)) as journal, claim_run(journal, trial.order.uid) as run:
         with open_session(connect(trial.order.connection), TARGET, run=run) as session:
-            texts += [repr(each).encode() for each in (session, run, journal, session.sessions, run.record, run.lease)]
-    assert log.stat().st_size > 10_000, "nothing was logged, so that nothing is shown"
+            texts += [repr(item).encode() for item in (session, run, journal, session.sessions, run.record, run.lease)]
+    assert log.stat().st_size > 10_000, "nothing was logged, so that nothing was checked"
     for text in texts:
         assert service.api_key.encode() not in text
         assert (found := re.search(SECRET.encode(), text)) is None, text[found.start() - 60 : found.end() + 20]

@@ -1,4 +1,4 @@
-"""Runs that are killed at any moment, once or five times, or replaced after every round, answer as undisturbed ones."""
+"""Runs killed at random moments, once or five times, or after every round, give the undisturbed answer."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tests.chaos.process_helpers import KILLED, Reference, Trial
 from tests.chaos.search_helpers import SEARCHES
 from tests.long_form import IS_LONG, long_form, long_only, short_or_long
 
-KILLS = 50  # of each search; those that come after a run's end do not count
+KILLS = 50  # of each search; kills after a run's end do not count
 AT_A_TIME = 2
 BATCH = short_or_long(2, 6)
-MANY = 5  # of every sixth run
+REPEATED_KILLS = 5  # kills of every sixth run
 
 
 def killed_at_random(
     service: Emulator, folder: Path, search: str, reference: Reference, within_s: float, draw: int, kills: int
 ) -> tuple[int, str]:
-    """How often a run could be killed before it ended, and what is wrong with it then; nothing if nothing is."""
+    """Kill a run at random moments and resume it; return the number of kills, and what is wrong or ""."""
     draws = random.Random(f"{search}/{draw}")
     killed = 0
     try:
@@ -35,10 +35,10 @@ def killed_at_random(
             process.kill()
             process.join()
             killed += process.exitcode == KILLED
-        if (code := trial.go_on()) != 0:
+        if (code := trial.resume()) != 0:
             return killed, f"{search} {draw}: the last process ended with {code}"
         trial.check(reference)
-    except Exception as error:  # of any kind: all trials are to be told of
+    except Exception as error:  # of any kind: all trials are reported
         return killed, f"{search} {draw}: {error!r}"
     return killed, ""
 
@@ -46,7 +46,7 @@ def killed_at_random(
 @long_form
 @pytest.mark.slow
 @pytest.mark.parametrize("search", short_or_long(["sampler-driven", "estimator-driven"], list(SEARCHES)))
-def test_killed_at_random_moments_it_gives_the_same_answer_for_the_same_jobs(
+def test_a_run_killed_at_random_moments_resumes_to_the_same_answer_and_jobs(
     service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference], search: str
 ) -> None:
     reference = undisturbed(search)
@@ -54,27 +54,27 @@ def test_killed_at_random_moments_it_gives_the_same_answer_for_the_same_jobs(
     with ThreadPoolExecutor(AT_A_TIME) as trials:
         while killed < short_or_long(1, KILLS):
             assert draw < short_or_long(10, 5 * KILLS), f"of {draw} runs {killed} were killed before they ended"
-            kills = [MANY if IS_LONG and each % 6 == 0 else 1 for each in range(draw, draw + BATCH)]
+            kills = [REPEATED_KILLS if IS_LONG and number % 6 == 0 else 1 for number in range(draw, draw + BATCH)]
             one = partial(killed_at_random, service, tmp_path, search, reference, within_s)
             found = list(trials.map(one, range(draw, draw + BATCH), kills))
-            wrong = [said for _, said in found if said]
+            wrong = [fault for _, fault in found if fault]
             assert not wrong, "\n".join(wrong)
             here = sum(times for times, _ in found)
             if 2 * here < sum(kills):
-                within_s /= 2  # the machine is faster than when the undisturbed run was timed
+                within_s /= 2  # the machine is faster now than during the undisturbed run
             killed, draw = killed + here, draw + BATCH
 
 
 @long_form
 @pytest.mark.slow
 @pytest.mark.parametrize("search", ["cobyla"] if not IS_LONG else SEARCHES)
-def test_replaced_after_every_round_it_gives_the_same_answer_for_the_same_jobs(
+def test_a_run_killed_after_every_round_gives_the_same_answer_and_jobs(
     service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference], search: str
 ) -> None:
     reference = undisturbed(search)
     trial = Trial.of(service, tmp_path, search, rounds_at_most=short_or_long(6, 1))
     processes = 1
-    while (code := trial.go_on()) == KILLED:
+    while (code := trial.resume()) == KILLED:
         processes += 1
     assert code == 0
     assert processes >= short_or_long(5, 20)
@@ -94,8 +94,8 @@ STORM = [
 
 @long_form
 @pytest.mark.slow
-@long_only  # its waits are real: half a minute a run
-def test_killed_in_a_storm_of_faults_it_gives_the_same_answer_and_no_place_has_two(
+@long_only  # waits in real time: half a minute a run
+def test_a_run_killed_under_many_faults_gives_the_same_answer_without_duplicate_jobs(
     tmp_path: Path, undisturbed: Callable[[str], Reference]
 ) -> None:
     reference = undisturbed("spsa")
@@ -109,9 +109,9 @@ def test_killed_in_a_storm_of_faults_it_gives_the_same_answer_and_no_place_has_t
                 process.join(draws.uniform(0.0, 2 * reference.seconds))
                 process.kill()
                 process.join()
-            assert trial.go_on() == 0
+            assert trial.resume() == 0
             assert trial.outcome().answer == reference.answer, (draw, trial.outcome())
-            books = trial.books()
-            assert books["duplicates"]["count"] == 0
+            ledger = trial.ledger()
+            assert ledger["duplicates"]["count"] == 0
             assert {place for place, _ in trial.jobs()} == {place for place, _ in reference.jobs}
             assert trial.open_sessions() == []

@@ -1,6 +1,6 @@
-"""A whole run over a service that fails at its first, a middle or its last call: it ends right, or goes on when healed.
+"""A whole run on a service that fails at its first, a middle or its last call: it succeeds, or resumes afterwards.
 
-In virtual time, so that waits take none. The service's books say whether anything was submitted twice.
+In virtual time, so that waits take none. The service's ledger shows any job that was submitted twice.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from tests.long_form import IS_LONG, long_form, short_or_long
 POINTS = short_or_long(6, 9)  # COBYLA takes six to begin with
 JOBS = 2 * (POINTS + 1)  # the final measurement is one more point
 ANSWERS = "answers"
-HEARS_NOTHING_S = 0.5
+READ_TIMEOUT_S = 0.5
 ALL = ("open", "sas", "upload", "submit", "list", "download", "close")
 WITH_DOCUMENTS = ("open", "sas", "submit", "list", "close")
 
 
 class Bench:
-    """Runs of one small search, each in a workspace and a journal of its own, on a service that can be told to fail."""
+    """Runs of one small search, each in its own workspace and journal, on a service with injected faults."""
 
     def __init__(self, service: Emulator, folder: Path) -> None:
         self.service = service
@@ -62,8 +62,8 @@ class Bench:
     def plan(self, rules: list[dict[str, Any]], *, seed: int = 0) -> None:
         self.service.admin("faults", {"rules": rules, "seed": seed})
 
-    def go_on(self, rules: list[dict[str, Any]], *, seed: int = 0) -> Answer:
-        """The answer of the run under these faults, which end with it."""
+    def resume(self, rules: list[dict[str, Any]], *, seed: int = 0) -> Answer:
+        """Resume the run under these faults, and return its answer; the faults end with the call."""
         self.plan(rules, seed=seed)
         workspace = self.service.workspace(f"ws-{self.uid[:12]}")
         try:
@@ -79,36 +79,36 @@ class Bench:
             self.log = self.service.admin("faults/log")["log"]
             self.plan([])
 
-    def ended_with(self, rules: list[dict[str, Any]], **options: Any) -> Answer | str:
-        """The answer, or the name of the error."""
+    def answer_or_error(self, rules: list[dict[str, Any]], **options: Any) -> Answer | str:
+        """Resume the run; return its answer or the name of the error."""
         try:
-            return self.go_on(rules, **options)
+            return self.resume(rules, **options)
         except HybridloopError as error:
             return type(error).__name__
 
-    def check_books(self, *, further_attempts: int | None = 0) -> None:
-        """No place has two answers; and as many attempts were sent as it must have taken, where that is known."""
-        books = self.service.admin(f"ledger?run={self.uid}")
-        assert books["duplicates"]["count"] == 0
-        places = {entry["place"] for entry in books["entries"]}
+    def check_ledger(self, *, further_attempts: int | None = 0) -> None:
+        """Assert one result per place, the number of attempts if given, and no open session."""
+        ledger = self.service.admin(f"ledger?run={self.uid}")
+        assert ledger["duplicates"]["count"] == 0
+        places = {entry["place"] for entry in ledger["entries"]}
         assert len(places) == JOBS
         if further_attempts is not None:
-            assert len(books["entries"]) == JOBS + further_attempts
+            assert len(ledger["entries"]) == JOBS + further_attempts
         assert not self.open_sessions()
 
     def jobs(self) -> list[str]:
-        """The ids of the jobs that were written down, in an order that is the same for every run of the search."""
+        """Return the ids of the journaled jobs, in the same order for every run of the search."""
         with self.journal() as journal:
             return [job.id for each in journal.rounds(self.uid) for job in each.jobs]
 
     def input_of(self, job_id: str) -> bytes:
-        """What the storage has as a job's input."""
+        """Return a job's input in the storage."""
         with self.input_blob(job_id) as blob:
             return bytes(blob.download_blob().readall())
 
     @contextmanager
     def input_blob(self, job_id: str) -> Iterator[BlobClient]:
-        """A client of the SDK's for a job's input."""
+        """Hold the SDK's client of a job's input blob."""
         workspace = self.service.workspace(f"ws-{self.uid[:12]}")
         with closing(ServiceClient(workspace, RealClock(), threading.Event())) as service:
             url = blob_url(service.create_container(job_id), INPUT_BLOB)
@@ -116,7 +116,7 @@ class Bench:
             yield client
 
     def open_sessions(self) -> set[str]:
-        """The ids of the run's sessions that the service has open."""
+        """Return the ids of the run's sessions that are open at the service."""
         sessions = self.service.workspace(f"ws-{self.uid[:12]}").list_sessions()
         return {session.id for session in sessions if session.details.status not in ENDED}
 
@@ -138,10 +138,10 @@ def bench(virtual: Emulator, tmp_path: Path) -> Bench:
 def undisturbed_answer(virtual: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Answer:
     made = Bench(virtual, tmp_path_factory.mktemp("undisturbed"))
     made.begin()
-    return made.go_on([])
+    return made.resume([])
 
 
-# Each fault, the calls that it may befall, how the run ends with it, and how many attempts more that takes in all.
+# Each fault, the operations that it applies to, the end of the run, and the number of additional attempts.
 CASES: list[tuple[dict[str, Any], tuple[str, ...], str, int]] = [
     ({"fault": "throttled"}, ALL, ANSWERS, 0),
     ({"fault": "throttled", "retry_after": 7}, ALL, ANSWERS, 0),
@@ -181,16 +181,16 @@ STRIKES = [
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sessions that take an answer for lost sooner: how long one is waited for is real time, on every clock."""
-    monkeypatch.setattr(connection, "ServiceClient", partial(ServiceClient, read_timeout_s=HEARS_NOTHING_S))
+def short_read_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the read timeout of sessions: it passes in real time, with any clock."""
+    monkeypatch.setattr(connection, "ServiceClient", partial(ServiceClient, read_timeout_s=READ_TIMEOUT_S))
 
 
 def calls(operation: str) -> list[int]:
-    """The numbers of the first, a middle and the last call of its kind."""
+    """Return the numbers of the first, a middle and the last call of an operation."""
     if operation in {"open", "close"}:
         return [1]
-    if operation == "list":  # each round is looked at once at least, and oftener as computing takes its time
+    if operation == "list":  # each round is polled at least once, and more often if computing is slow
         return short_or_long([POINTS // 2], [1, POINTS // 2, POINTS + 1])
     return short_or_long([JOBS // 2], [1, JOBS // 2, JOBS])
 
@@ -202,7 +202,7 @@ def calls(operation: str) -> list[int]:
     STRIKES,
     ids=lambda value: " ".join(map(str, value.values())) if isinstance(value, dict) else str(value),
 )
-def test_a_fault_at_any_call_is_ridden_out_or_named_and_then_gone_on_from(
+def test_a_fault_at_any_call_is_retried_or_reported_and_the_run_resumes(
     bench: Bench,
     undisturbed_answer: Answer,
     rule: dict[str, Any],
@@ -212,17 +212,17 @@ def test_a_fault_at_any_call_is_ridden_out_or_named_and_then_gone_on_from(
     request: pytest.FixtureRequest,
 ) -> None:
     if rule["fault"] == "no-answer":
-        request.getfixturevalue("impatient")
+        request.getfixturevalue("short_read_timeout")
     for nth in calls(operation):
         bench.begin()
-        found = bench.ended_with([{**rule, "operation": operation, "nth": nth}])
+        found = bench.answer_or_error([{**rule, "operation": operation, "nth": nth}])
         assert len(bench.log) == 1, f"the fault did not strike at call {nth}"
         if ends == ANSWERS:
             assert found == undisturbed_answer
         else:
             assert found == ends
-            assert bench.ended_with([]) == undisturbed_answer
-        bench.check_books(further_attempts=None if rule["fault"] == "session-fails" else more)
+            assert bench.answer_or_error([]) == undisturbed_answer
+        bench.check_ledger(further_attempts=None if rule["fault"] == "session-fails" else more)
 
 
 STORM: list[tuple[str, dict[str, Any]]] = [
@@ -248,26 +248,24 @@ SOAK = [{"fault": fault, "probability": 0.1 / 10, **more} for fault, more in STO
 
 @long_form
 @pytest.mark.slow
-def test_runs_over_a_service_of_which_a_tenth_fails_all_end_once_it_is_healed(
-    bench: Bench, undisturbed_answer: Answer
-) -> None:
+def test_all_runs_complete_after_a_tenth_of_the_calls_failed(bench: Bench, undisturbed_answer: Answer) -> None:
     met = 0
     for seed in range(short_or_long(2, 100)):
         bench.begin()
         for part in range(4):  # resumed under faults as well, until it is healed
-            found = bench.ended_with(SOAK, seed=4 * seed + part)
+            found = bench.answer_or_error(SOAK, seed=4 * seed + part)
             met += len(bench.log)
             if not isinstance(found, str):
                 break
         else:
-            found = bench.ended_with([])
+            found = bench.answer_or_error([])
         assert found == undisturbed_answer, (seed, found)
         # a session whose close was refused stays open in the journal until it is closed as orphaned
         with bench.journal() as journal:
             known = {row.id for _, row in journal.open_sessions()}
         assert bench.open_sessions() <= known
-        assert bench.go_on([]) == undisturbed_answer
-        bench.check_books(further_attempts=None)
+        assert bench.resume([]) == undisturbed_answer
+        bench.check_ledger(further_attempts=None)
     assert met >= short_or_long(2, 100) * 3
 
 
@@ -279,10 +277,8 @@ def test_runs_over_a_service_of_which_a_tenth_fails_all_end_once_it_is_healed(
         ("download", RESULT_ATTEMPTS),
     ],
 )
-def test_a_service_that_is_busy_for_ever_costs_the_stated_number_of_calls(
-    bench: Bench, operation: str, attempts: int
-) -> None:
-    assert bench.ended_with([{"fault": "error", "status": 503, "operation": operation}]) == "ServiceBusy"
+def test_a_service_that_stays_busy_gets_the_stated_number_of_calls(bench: Bench, operation: str, attempts: int) -> None:
+    assert bench.answer_or_error([{"fault": "error", "status": 503, "operation": operation}]) == "ServiceBusy"
     strikes: dict[str, int] = {}
     for entry in bench.log:
         strikes[entry["path"]] = strikes.get(entry["path"], 0) + 1
@@ -292,7 +288,7 @@ def test_a_service_that_is_busy_for_ever_costs_the_stated_number_of_calls(
 
 @long_form
 @pytest.mark.slow
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("short_read_timeout")
 @pytest.mark.parametrize(
     ("operation", "attempts"),
     short_or_long(
@@ -304,46 +300,44 @@ def test_a_service_that_is_busy_for_ever_costs_the_stated_number_of_calls(
         ],
     ),
 )
-def test_a_service_that_never_answers_costs_the_stated_number_of_calls_as_well(
+def test_a_service_that_never_answers_gets_the_stated_number_of_calls(
     bench: Bench, operation: str, attempts: int
 ) -> None:
-    assert bench.ended_with([{"fault": "no-answer", "operation": operation}]) == "ServiceUnreachable"
+    assert bench.answer_or_error([{"fault": "no-answer", "operation": operation}]) == "ServiceUnreachable"
     strikes = Counter(entry["path"] for entry in bench.log)
     assert max(strikes.values()) == attempts
 
 
-@pytest.mark.usefixtures("impatient")
-def test_submissions_that_are_never_answered_are_asked_for_by_id_and_sent_once(
-    bench: Bench, undisturbed_answer: Answer
-) -> None:
+@pytest.mark.usefixtures("short_read_timeout")
+def test_unanswered_submissions_are_looked_up_by_id_and_sent_once(bench: Bench, undisturbed_answer: Answer) -> None:
     rules = [{"fault": "no-answer", "operation": "submit", "every": short_or_long(5, 1)}]
-    assert bench.ended_with(rules) == undisturbed_answer
+    assert bench.answer_or_error(rules) == undisturbed_answer
     strikes = Counter(entry["path"] for entry in bench.log)
     assert len(strikes) >= short_or_long(2, JOBS)
     assert set(strikes.values()) == {1}
-    bench.check_books()
+    bench.check_ledger()
 
 
 @pytest.mark.parametrize("nth", short_or_long([JOBS // 2], [1, JOBS // 2, JOBS]))
-def test_another_input_under_a_jobs_id_is_refused_and_left_alone_and_the_run_goes_on_once_it_is_away(
+def test_a_foreign_input_under_a_jobs_id_ends_the_run_and_is_not_overwritten(
     bench: Bench, undisturbed_answer: Answer, nth: int
 ) -> None:
-    bench.go_on([])
+    bench.resume([])
     ours = [bench.input_of(job_id) for job_id in bench.jobs()]
     bench.begin()
-    assert bench.ended_with([{"fault": "blob-exists", "content": "theirs", "nth": nth}]) == "ServiceRefused"
+    assert bench.answer_or_error([{"fault": "blob-exists", "content": "theirs", "nth": nth}]) == "ServiceRefused"
     job_id = bench.log[0]["path"].split("/")[1].removeprefix("job-")
-    assert bench.ended_with([]) == "ServiceRefused"
+    assert bench.answer_or_error([]) == "ServiceRefused"
     assert bench.input_of(job_id) == b"theirs"
     assert job_id not in {entry["job"] for entry in bench.service.admin(f"ledger?run={bench.uid}")["entries"]}
     with bench.input_blob(job_id) as blob:
         blob.upload_blob(ours[bench.jobs().index(job_id)], overwrite=True)
-    assert bench.ended_with([]) == undisturbed_answer
+    assert bench.answer_or_error([]) == undisturbed_answer
     assert [bench.input_of(job_id) for job_id in bench.jobs()] == ours
-    bench.check_books()
+    bench.check_ledger()
 
 
-def test_a_job_that_hangs_is_waited_for_until_somebody_says_stop(
+def test_a_run_waits_for_a_hanging_job_until_a_request_to_stop(
     bench: Bench, undisturbed_answer: Answer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed = ServiceClient.list_session_jobs
@@ -359,4 +353,4 @@ def test_a_job_that_hangs_is_waited_for_until_somebody_says_stop(
 
     monkeypatch.setattr(ServiceClient, "list_session_jobs", seen)
     hangs = {"fault": "job-hangs", "operation": "submit", "nth": 3}
-    assert bench.ended_with([hangs]) == "StopRequested"
+    assert bench.answer_or_error([hangs]) == "StopRequested"

@@ -1,4 +1,4 @@
-"""The same through the command line and Prefect: killed at random moments, and started again under the same key."""
+"""Runs of the command line on Prefect, killed at random moments and started again under the same key."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ KILLS = 10
 
 @long_form
 @pytest.mark.slow
-@long_only  # tests of the command line kill some as well
-def test_killed_at_random_moments_and_started_again_by_its_key_it_gives_the_same_answer(
+@long_only  # tests of the command line kill runs, too
+def test_a_killed_command_started_again_with_its_key_gives_the_same_answer(
     stack_environ: dict[str, str], emulator: Emulator
 ) -> None:
     shell = Shell(stack_environ)
     reference = shell.at(emulator, "chaos-reference").shell.json(*RUN, "--run-key", "reference")
-    start = time.monotonic()  # the local stack is up by now
+    start = time.monotonic()  # the local stack runs by now
     shell.at(emulator, "chaos-timed").shell.json(*RUN, "--run-key", "timed")
     took_s = time.monotonic() - start
     killed = draw = 0
@@ -46,5 +46,5 @@ def test_killed_at_random_moments_and_started_again_by_its_key_it_gives_the_same
         found = at.shell.json(*RUN, "--run-key", f"chaos-{draw}")
         assert {name: found[name] for name in EXACTLY} == {name: reference[name] for name in EXACTLY}
         assert set(at.session_statuses()) <= {"Succeeded", "Failed", "TimedOut"}
-        books = emulator.admin(f"ledger?run={at.shell.json('runs', 'show', f'chaos-{draw}')['uid']}")
-        assert (len(books["entries"]), books["duplicates"]["count"]) == (reference["jobs"]["total"], 0)
+        ledger = emulator.admin(f"ledger?run={at.shell.json('runs', 'show', f'chaos-{draw}')['uid']}")
+        assert (len(ledger["entries"]), ledger["duplicates"]["count"]) == (reference["jobs"]["total"], 0)

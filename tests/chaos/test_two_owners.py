@@ -1,4 +1,4 @@
-"""A run has one owner: of several that resume it one goes on, and one that was taken over does no more harm."""
+"""A run has one owner: of several processes one resumes it, and a former owner changes nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 
 from hybridloop.local_stack.processes import wait_until
 from hybridloop.pytest_plugin import Emulator
-from tests.chaos.process_helpers import KILLED, Reference, Trial, context, is_locked, woken_by
+from tests.chaos.process_helpers import KILLED, Reference, Trial, context, is_locked, wake_file
 from tests.long_form import long_form, short_or_long
 
 RESUMERS = 8
@@ -26,12 +26,12 @@ EXPIRED_S = 600.0  # a lease lasts a minute from its last renewal
 
 @long_form
 @pytest.mark.slow
-def test_of_eight_processes_that_resume_a_run_one_goes_on_and_the_others_say_who_has_it(
+def test_of_eight_processes_one_resumes_the_run_and_the_others_name_its_owner(
     service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference]
 ) -> None:
     for _ in range(short_or_long(1, 20)):
         trial = Trial.of(service, tmp_path, "cobyla")
-        assert trial.go_on(crash_at="put.after:10") == KILLED
+        assert trial.resume(crash_at="put.after:10") == KILLED
         together = context().Barrier(RESUMERS)
         outcomes = [trial.order.outcome.with_name(f"outcome-{n}.json") for n in range(RESUMERS)]
         resumers = [trial.start(outcome=path, start_together=together) for path in outcomes]
@@ -59,24 +59,24 @@ def test_of_eight_processes_that_resume_a_run_one_goes_on_and_the_others_say_who
     ),
 )
 @pytest.mark.parametrize("wakes", short_or_long(["in the middle"], ["when it is over", "in the middle"]))
-def test_an_owner_that_was_paused_and_taken_over_writes_submits_and_closes_nothing_when_it_wakes(
+def test_a_paused_owner_whose_run_was_claimed_changes_nothing_when_it_wakes(
     service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference], at: str, wakes: str
 ) -> None:
     trial = Trial.of(service, tmp_path, "cobyla")
-    with started(trial, crash_at=at, is_halted=True, outcome=tmp_path / "first.json") as first:
-        halted(first, trial)
+    with started_process(trial, crash_at=at, is_halted=True, outcome=tmp_path / "first.json") as first:
+        wait_until_halted(first, trial)
         if wakes == "when it is over":
-            assert trial.go_on(ahead_s=EXPIRED_S) == 0
+            assert trial.resume(ahead_s=EXPIRED_S) == 0
             assert trial.outcome().answer is not None, trial.outcome()
-            woken(first, trial)
+            wake_and_check(first, trial)
             found = trial.outcome(tmp_path / "first.json")
             if found.answer is not None:  # reading takes no lease: it found all rounds in the journal
                 assert found.answer == undisturbed("cobyla").answer
                 found = replace(found, error="LeaseLost")
         else:
-            with started(trial, crash_at="intent.before:10", is_halted=True, ahead_s=EXPIRED_S) as second:
-                halted(second, trial)
-                woken(first, trial)
+            with started_process(trial, crash_at="intent.before:10", is_halted=True, ahead_s=EXPIRED_S) as second:
+                wait_until_halted(second, trial)
+                wake_and_check(first, trial)
                 found = trial.outcome(tmp_path / "first.json")
                 wake(second, trial)
                 second.join(60)
@@ -86,8 +86,8 @@ def test_an_owner_that_was_paused_and_taken_over_writes_submits_and_closes_nothi
 
 
 @contextmanager
-def started(trial: Trial, **changes: Any) -> Iterator[ForkServerProcess]:
-    """A process that is gone at the end of the block, stopped or not."""
+def started_process(trial: Trial, **changes: Any) -> Iterator[ForkServerProcess]:
+    """Hold a process that is killed at the end of the block."""
     process = trial.start(**changes)
     try:
         yield process
@@ -96,37 +96,37 @@ def started(trial: Trial, **changes: Any) -> Iterator[ForkServerProcess]:
         process.join()
 
 
-def woken(process: ForkServerProcess, trial: Trial) -> None:
-    """Let a process that was taken over go on to its end: nothing has changed by that."""
-    before = facts(trial)
+def wake_and_check(process: ForkServerProcess, trial: Trial) -> None:
+    """Wake a former owner, wait for its end, and assert that it changed nothing."""
+    before = state_everywhere(trial)
     wake(process, trial)
     process.join(60)
     assert process.exitcode == 0
-    assert facts(trial) == before
+    assert state_everywhere(trial) == before
 
 
-def halted(process: ForkServerProcess, trial: Trial) -> None:
-    """Wait until a process has stopped itself, no thread of it in the midst of a write that would lock out others."""
+def wait_until_halted(process: ForkServerProcess, trial: Trial) -> None:
+    """Wait until a process has stopped itself without holding the journal's write lock."""
     assert process.pid is not None
     pid, seen = process.pid, psutil.Process(process.pid)
 
-    def is_out_of_the_way() -> bool:
+    def is_stopped_without_lock() -> bool:
         if seen.status() != psutil.STATUS_STOPPED:
             return False
         if is_locked(trial.order.journal):
-            os.kill(pid, signal.SIGCONT)  # for a moment, in which that write ends
+            os.kill(pid, signal.SIGCONT)  # lets that write end
             return False
         return True
 
-    assert wait_until(is_out_of_the_way, within_s=60)
+    assert wait_until(is_stopped_without_lock, within_s=60)
 
 
 def wake(process: ForkServerProcess, trial: Trial) -> None:
     assert process.pid is not None
-    woken_by(trial.order.journal, process.pid).touch()
+    wake_file(trial.order.journal, process.pid).touch()
     os.kill(process.pid, signal.SIGCONT)
 
 
-def facts(trial: Trial) -> tuple[object, ...]:
-    """What is there at the service and in the journal."""
-    return (trial.books()["entries"], trial.open_sessions(), *trial.written())
+def state_everywhere(trial: Trial) -> tuple[object, ...]:
+    """Return the run's state at the service and in the journal."""
+    return (trial.ledger()["entries"], trial.open_sessions(), *trial.journal_state())
