@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -44,6 +44,19 @@ def close_session_task(session_id: str, leave: Callable[[], T]) -> T:
     return leave()
 
 
+def _run_task(run_task: Callable[..., T], *arguments: Any) -> T:
+    """Run a Prefect task; raise a signal's exception as itself.
+
+    Before the task run exists, Prefect 3.8 raises ValueError in its place, and the run would count as failed.
+    """
+    try:
+        return run_task(*arguments)
+    except ValueError as error:
+        if error.__context__ is not None and not isinstance(error.__context__, Exception):
+            raise error.__context__ from None
+        raise
+
+
 @contextmanager
 def session_of_flow(target: str, manager: AbstractContextManager[OpenSession]) -> Iterator[OpenSession]:
     """Hold a session (`hybridloop.tasks.session.open_session`) for a flow run; it is closed on every way out.
@@ -51,9 +64,9 @@ def session_of_flow(target: str, manager: AbstractContextManager[OpenSession]) -
     After an error or a signal the session is closed without a task, because Prefect may start none then.
     """
     try:  # around the tasks too: a signal may come after the session was opened and before its task has ended
-        session = open_session_task(target, manager.__enter__)
+        session = _run_task(open_session_task, target, manager.__enter__)
         yield session
-        close_session_task(session.id, lambda: manager.__exit__(None, None, None))
+        _run_task(close_session_task, session.id, lambda: manager.__exit__(None, None, None))
     except BaseException:  # a Ctrl-C and Prefect's own TerminationSignal are no Exception
         manager.__exit__(*sys.exc_info())
         raise
@@ -87,7 +100,7 @@ class RoundTasks:
                 stop = error
                 return Completed(name="Stopped", message=str(error))
 
-        measured = run_round_task(self._number, jobs, measure)
+        measured = _run_task(run_round_task, self._number, jobs, measure)
         if stop is not None:
             raise stop
         assert isinstance(measured, list)

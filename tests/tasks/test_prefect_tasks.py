@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import prefect.task_engine
 import pytest
 from prefect import flow
 from qiskit import QuantumCircuit
@@ -125,3 +126,18 @@ def test_a_round_that_is_ended_in_order_is_no_failed_task(emulator: Emulator) ->
         hooks.pop()
     assert ended == [("Stopped", str(stop.value))]
     assert statuses(emulator, "stopped") == ["Succeeded"]
+
+
+def test_ctrl_c_before_prefect_has_a_task_run_is_no_failure(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def create(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    def interrupted(session: OpenSession) -> None:
+        monkeypatch.setattr(prefect.task_engine, "_create_task_run_locally", create)
+        one_round(session)
+
+    with pytest.raises(KeyboardInterrupt):
+        flow_that(emulator, "early", interrupted)()
+    assert statuses(emulator, "early") == ["Succeeded"]
