@@ -1,4 +1,4 @@
-"""A Prefect server and a journal on one PostgreSQL, which can be restarted under both."""
+"""Prefect server and journal on one PostgreSQL server, which can be restarted under both."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.prefect_server import own_environ
 
 @contextmanager
 def on_postgresql(folder: Path) -> Iterator[tuple[PrefectServer, Callable[[], None]]]:
-    """Hold them; what restarts the database comes along. Skips the test where there is no PostgreSQL."""
+    """Hold both, and yield a function that restarts the database. Skips the test if PostgreSQL is not installed."""
     with running_server() as database:
         journal, ours = new_database(database), new_database(database)
         with psycopg.connect(ours, autocommit=True) as connection:
@@ -61,7 +61,7 @@ def on_postgresql(folder: Path) -> Iterator[tuple[PrefectServer, Callable[[], No
 
 
 def restart(folder: Path) -> Callable[[], None]:
-    """What has the database server end at once, as in a crash, and start again."""
+    """Return a function that stops the database server as in a crash, and starts it again."""
 
     def restarted() -> None:
         programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))[-1]

@@ -1,4 +1,4 @@
-"""The public functions leave the process in an environment that is all of one piece."""
+"""Environment of the public functions: Prefect's and proxy settings belong together."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ print(json.dumps({**{name: os.environ[name] for name in names}, "state": prefect
 
 
 @pytest.mark.slow
-def test_a_run_on_our_server_takes_its_settings_whole_and_keeps_a_proxy_away_from_it(
+def test_a_run_on_our_server_uses_only_its_settings_and_no_proxy(
     stack_environ: Mapping[str, str], tmp_path: Path
 ) -> None:
-    """A PREFECT_HOME without a server, a proxy, and a list of hosts that it must not see are the user's own."""
+    """PREFECT_HOME without a server, a proxy and its list of excluded hosts are the user's settings."""
     theirs = {"PREFECT_HOME": str(tmp_path), "HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": ".corp.example"}
     environ = {**stack_environ, **theirs, "http_proxy": theirs["HTTP_PROXY"], "no_proxy": theirs["NO_PROXY"]}
     done = subprocess.run([sys.executable, "-c", SCRIPT], env=environ, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["state"] == "running"  # ours, and still taken for ours
+    assert found["state"] == "running"  # our server, still recognized as ours
     assert found["PREFECT_API_URL"] == f"{found['url']}/api"
     assert found["PREFECT_HOME"].startswith(stack_environ["HYBRIDLOOP_HOME"])
     assert {".corp.example", "127.0.0.1", "localhost"} <= set(found["NO_PROXY"].split(","))

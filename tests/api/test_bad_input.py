@@ -1,4 +1,4 @@
-"""What can't be used is refused in words, with its line where there is one, at once, and before a session."""
+"""Invalid input is refused with a message and its line, at once, before a session is opened."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from tests.preparation_helpers import settings_for
 H2 = (DATA / "H2_0.735.fcidump").read_text()
 ZZ = json.dumps({"terms": {"ZZ": -1.0, "XI": 0.5}})
 NAN, INF, HUGE = float("nan"), float("inf"), 1e308
-AT_ONCE_S = 2.0  # of the processor
-ALL = MAX_PROBLEM_BYTES - 100  # characters: what a file may have
+AT_ONCE_S = 2.0  # CPU seconds
+ALL = MAX_PROBLEM_BYTES - 100  # characters: the limit of a file
 
 
 @contextmanager
 def refused_at_once(said: str) -> Iterator[pytest.ExceptionInfo[HybridloopError]]:
-    """The words of the refusal, and no more of the processor than that; an error of another kind is none."""
+    """Return the message of the InputError; assert that it took little CPU time."""
     started = time.process_time()
     with pytest.raises(HybridloopError, match=said) as refused:
         yield refused
@@ -44,7 +44,7 @@ def refused_at_once(said: str) -> Iterator[pytest.ExceptionInfo[HybridloopError]
 
 
 def prepared(algorithm: str, text: str, **settings: Any) -> None:
-    """All that is done of a run before a session is opened."""
+    """Do all steps of a run before the session is opened."""
     prepare(algorithm, ProblemText(name="it", text=text), settings_for(algorithm, settings), 0)
 
 
@@ -110,7 +110,7 @@ BINARY: dict[str, tuple[str, int | None, str]] = {
     "a budget below none": (portfolio(budget=-1), None, "meets a budget of -1"),
     "half an asset": (portfolio(budget=0.5), 1, "budget is 0.5"),
     "no budget": (portfolio(budget=None), 1, "budget is None"),
-    # what is too large, too deep, or no text of this kind
+    # too large, too deeply nested, or of another format
     "half a million lines": ("0 1\n" * (ALL // 4), 2, "given twice"),
     "a key twice at the end": (LATE, None, "'22999' is given twice"),
     "lists in lists": ('{"qubo": ' + "[" * 200_000, None, "nested too deeply"),
@@ -124,7 +124,7 @@ BINARY: dict[str, tuple[str, int | None, str]] = {
 
 @pytest.mark.parametrize("case", BINARY)
 @pytest.mark.parametrize("algorithm", ["qaoa", "rqaoa"])
-def test_a_binary_problem_that_cannot_be_used_is_refused(algorithm: str, case: str) -> None:
+def test_an_invalid_binary_problem_is_refused(algorithm: str, case: str) -> None:
     text, line, said = BINARY[case]
     with refused_at_once(said) as refused:
         prepared(algorithm, text)
@@ -178,7 +178,7 @@ ENERGIES: dict[str, tuple[str, dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize("case", ENERGIES)
-def test_a_problem_of_energies_that_cannot_be_used_is_refused(case: str) -> None:
+def test_an_invalid_energy_problem_is_refused(case: str) -> None:
     text, settings, place, said = ENERGIES[case]
     with refused_at_once(said) as refused:
         prepared("vqe", text, **settings)
@@ -207,15 +207,15 @@ def test_a_problem_of_energies_that_cannot_be_used_is_refused(case: str) -> None
         (lambda: group_jointly([SparsePauliOp(["Z"]), SparsePauliOp(["X"], [1 + 1j])]), "not Hermitian"),
     ],
 )
-def test_what_a_script_gives_is_refused_too(given: Callable[[], object], said: str) -> None:
+def test_an_invalid_input_of_a_script_is_refused_too(given: Callable[[], object], said: str) -> None:
     with refused_at_once(said):
         given()
 
 
-def test_a_file_that_is_too_large_or_no_text_is_refused_unread(tmp_path: Path) -> None:
+def test_a_file_that_is_too_large_or_not_text_is_refused_unread(tmp_path: Path) -> None:
     huge, binary, nothing = tmp_path / "huge.txt", tmp_path / "binary.txt", tmp_path / "nothing.txt"
     with huge.open("wb") as file:
-        os.truncate(file.fileno(), 10**11)  # a hole: it takes no room
+        os.truncate(file.fileno(), 10**11)  # a sparse file takes no disk space
     binary.write_bytes(bytes(range(256)))
     nothing.write_bytes(b"0 1\n\0\n")
     refusals = {huge: "100,000,000,000 bytes", binary: "no text", nothing: "no text", tmp_path: "folder"}
@@ -224,7 +224,7 @@ def test_a_file_that_is_too_large_or_no_text_is_refused_unread(tmp_path: Path) -
             read_problem(path)
 
 
-def test_an_objective_is_asked_of_graphs_alone() -> None:
+def test_an_objective_is_accepted_for_graphs_only() -> None:
     with refused_at_once("states its own objective") as refused:
         prepared("qaoa", '{"qubo": [[1, 2], [3, 4]]}', objective="independent-set")
     assert isinstance(refused.value, InputError)

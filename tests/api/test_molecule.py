@@ -1,4 +1,4 @@
-"""Molecules from a geometry: PySCF's integrals become the problem that other programs state; without it, what to do."""
+"""Molecules from a geometry: PySCF's integrals agree with the built-in problems, and a missing PySCF is reported."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def geometry(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["h2", "lih-frozen-core", "h2o"])
-def test_a_molecule_that_is_written_is_read_again_to_the_last_bit(name: str) -> None:
+def test_a_written_molecule_is_read_back_bit_for_bit(name: str) -> None:
     molecule = read_fcidump(load_table("problems")[name]["fcidump"], name)
     again = read_fcidump(fcidump_text(molecule), name)
     assert (again.one_body == molecule.one_body).all()
@@ -40,7 +40,7 @@ def test_a_geometry_becomes_the_built_in_molecule(geometry: Path) -> None:
     found = read_fcidump(problem.text, "hydrogen")
     assert found.hartree_fock_energy == pytest.approx(load_table("problems")["h2"]["hartree_fock_energy"], abs=1e-8)
     assert exact_ground_energy(found) == pytest.approx(load_table("problems")["h2"]["exact_energy"], abs=1e-8)
-    assert hl.molecule(geometry) == problem  # twice the same on one machine
+    assert hl.molecule(geometry) == problem  # the same result twice on one machine
     ion = hl.molecule(geometry, charge=1, spin=1)
     assert ion.text is not None
     assert read_fcidump(ion.text, "ion").electrons == (1, 0)
@@ -50,12 +50,12 @@ def test_a_geometry_becomes_the_built_in_molecule(geometry: Path) -> None:
     ("values", "complaint"),
     [({"basis": "sto-33g"}, "PySCF can't compute hydrogen"), ({"charge": 1}, "PySCF can't compute hydrogen")],
 )
-def test_what_pyscf_cannot_do_is_said(geometry: Path, values: dict[str, Any], complaint: str) -> None:
+def test_a_failure_of_pyscf_is_reported(geometry: Path, values: dict[str, Any], complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
         hl.molecule(geometry, **values)
 
 
-def test_a_text_that_is_no_geometry_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_geometry_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other.xyz").write_text("&FCI NORB=1 &END\n", "utf-8")
     with pytest.raises(InputError, match="this is not an XYZ geometry"):
         hl.molecule(tmp_path / "other.xyz")
@@ -63,7 +63,7 @@ def test_a_text_that_is_no_geometry_is_refused(tmp_path: Path) -> None:
         hl.molecule(tmp_path / "nowhere.xyz")
 
 
-def test_without_pyscf_it_is_said_what_to_install(geometry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pyscf_the_error_says_what_to_install(geometry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyscf", None)
     with pytest.raises(InputError, match=r"PySCF, which is not installed.* pip install 'hybridloop\[pyscf\]'"):
         hl.molecule(geometry)

@@ -1,4 +1,4 @@
-"""In a notebook a run is shown as it goes, in one place, and its result as a table: with a real kernel."""
+"""Progress in a notebook: one display that is updated, and the result as a table, with a real kernel."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.result_helpers import a_result
 ATTACK = "<script>alert('h2')</script>"
 
 
-def test_all_that_a_result_shows_of_others_is_escaped() -> None:
+def test_all_foreign_text_in_a_result_is_escaped() -> None:
     row = dict.fromkeys(COLUMNS["vqd"], ATTACK)
     texts: dict[str, Any] = {"problem": ATTACK, "target": ATTACK, "reason": ATTACK, "run_key": ATTACK}
     notes: dict[str, Any] = {"warnings": (ATTACK,), "choices": (f"{ATTACK}: {ATTACK}",)}
@@ -31,7 +31,7 @@ def test_all_that_a_result_shows_of_others_is_escaped() -> None:
     assert html.unescape(shown).count(ATTACK) == len(texts) + 3 + len(row)
 
 
-def test_a_result_is_printed_in_words_with_its_table() -> None:
+def test_a_result_is_printed_as_text_with_its_table() -> None:
     rows = [{**dict.fromkeys(COLUMNS["vqd"]), "level": n, "energy": -1.5 + n, "converged": n == 0} for n in range(2)]
     lines = str(replace(a_result(), algorithm="vqd", table=tuple(rows))).splitlines()
     assert lines[0] == heading(a_result())
@@ -44,7 +44,7 @@ def test_a_result_is_printed_in_words_with_its_table() -> None:
 
 
 @pytest.mark.slow
-def test_a_run_in_a_notebook_is_shown_in_one_place_and_then_its_result(
+def test_a_run_in_a_notebook_updates_one_display_and_then_shows_its_result(
     emulator: Emulator, prefect_server: PrefectServer, stack_environ: Mapping[str, str], tmp_path: Any
 ) -> None:
     book = nbformat.v4.new_notebook(
@@ -64,16 +64,16 @@ def test_a_run_in_a_notebook_is_shown_in_one_place_and_then_its_result(
     }
     updates: list[dict[str, Any]] = []
 
-    class Watching(nbclient.NotebookClient):  # type: ignore[misc]  # it has no types here
+    class RecordingKernelClient(nbclient.NotebookClient):  # type: ignore[misc]  # it has no types here
         def process_message(self, msg: dict[str, Any], cell: Any, index: int) -> Any:
             if msg["msg_type"] == "update_display_data":
                 updates.append(msg["content"])
             return super().process_message(msg, cell, index)
 
-    Watching(book, kernel_name="python3", timeout=300).execute(env=environ)
+    RecordingKernelClient(book, kernel_name="python3", timeout=300).execute(env=environ)
     display, result = book.cells[1].outputs
     assert (display["output_type"], result["output_type"]) == ("display_data", "execute_result")
-    assert "converged" in display["data"]["text/html"]  # the last of what it was updated to
+    assert "converged" in display["data"]["text/html"]  # the last update of the display
     assert "-1.137387 ± 0.000678 hartree" in display["data"]["text/plain"]
     assert len({each["transient"]["display_id"] for each in updates}) == 1
     assert len(updates) >= 1
@@ -82,12 +82,12 @@ def test_a_run_in_a_notebook_is_shown_in_one_place_and_then_its_result(
     assert [output.get("name") for cell in book.cells for output in cell.outputs].count("stderr") == 0
 
 
-def test_outside_of_a_notebook_nothing_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_outside_of_a_notebook_nothing_is_displayed(capsys: pytest.CaptureFixture[str]) -> None:
     with show_progress("vqe", "h2", "here", None):
         pass
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_result_says_in_a_notebook_what_it_says_on_a_terminal() -> None:
+def test_a_result_has_the_same_facts_in_a_notebook_and_on_a_terminal() -> None:
     result: RunResult = a_result()
     assert result._repr_html_() == as_html(result)

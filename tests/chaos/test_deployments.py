@@ -109,7 +109,7 @@ def ended_early(place: Place, reference: dict[str, Any]) -> dict[str, EndedRun]:
     runs = {way: place.client.create_flow_run_from_deployment(place.deployment, parameters=parameters) for way in ENDS}
     assert wait_until(lambda: all(place.has_measured(run) for run in runs.values()), within_s=PATIENCE_S, poll_s=0.01)
     place.slow_down(9)  # no result of the second round arrives before the session is closed
-    assert wait_until(lambda: all(place.is_in_its_midst(run) for run in runs.values()), within_s=PATIENCE_S)
+    assert wait_until(lambda: all(place.has_next_round_submitted(run) for run in runs.values()), within_s=PATIENCE_S)
     for way, run in runs.items():
         if way == "killed":
             owner = place.record(run).owner

@@ -16,13 +16,13 @@ from tests.prefect_server import own_environ
 
 @pytest.fixture(scope="session")
 def shell(stack_environ: dict[str, str]) -> Shell:
-    """A user without an account: runs go to the session's local stack."""
+    """Return the shell of a user without an account: runs use the local stack of the test session."""
     return Shell(stack_environ)
 
 
 @pytest.fixture
 def at_workspace(shell: Shell, emulator: Emulator) -> WorkspaceShell:
-    """A user with a workspace of their own, new and empty, named by a connection string."""
+    """Return the shell of a user with a new, empty workspace, set by a connection string."""
     return shell.at(emulator, f"cli-{secrets.token_hex(4)}")
 
 
@@ -34,7 +34,7 @@ def inside() -> Callable[..., CommandResult]:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A HYBRIDLOOP_HOME in which nothing runs."""
+    """Return a HYBRIDLOOP_HOME in which nothing runs."""
     return tmp_path / "home"
 
 

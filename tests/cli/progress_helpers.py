@@ -1,4 +1,4 @@
-"""What the live view shows of a run in its midst, with everything in it."""
+"""State of a run in progress in which every field is set, for tests of the live view."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The command line as a user's shell runs it: real processes, in an environment of the tests' own.
+"""Command line as a user's shell runs it: real processes in the tests' environment.
 
-A process that runs something imports for seconds, so what needs none of its own is run inside this one.
+Such a process imports for seconds, so commands that do not need one run inside the tests' process.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class CommandResult:
 
 def run_in_process(environ: Mapping[str, str], *arguments: str) -> CommandResult:
     """Run `hybridloop` with these arguments inside this process."""
-    # usage errors are set in a box, and broken where it ends
+    # usage errors are printed in a box with broken lines
     with _environment({**environ, "COLUMNS": "200"}), pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["hybridloop", *arguments])
         out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
@@ -61,7 +61,7 @@ def _environment(environ: Mapping[str, str]) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Shell:
-    """Starts `hybridloop …` and other Python programs with this environment."""
+    """Shell that starts `hybridloop …` and Python programs with one environment."""
 
     environ: Mapping[str, str]
 
@@ -122,13 +122,13 @@ class Shell:
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceShell:
-    """A shell whose runs go to a workspace of their own, and that workspace as the SDK sees it."""
+    """Shell whose runs use one workspace, and that workspace through the SDK."""
 
     shell: Shell
     workspace: Workspace
 
     def session_statuses(self) -> list[str]:
-        """The statuses of all sessions that were ever opened in the workspace."""
+        """Return the statuses of all sessions of the workspace, open and ended."""
         return [session.details.status for session in self.workspace.list_sessions()]
 
 

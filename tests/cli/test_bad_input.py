@@ -17,7 +17,7 @@ Hybridloop = Callable[..., CommandResult]
 
 
 def uncoupled_orbitals(count: int) -> str:
-    """The FCIDUMP of two electrons in so many orbitals that do not interact."""
+    """Return the FCIDUMP of two electrons in so many orbitals that do not interact."""
     lines = [f" &FCI NORB={count},NELEC=2,MS2=0,\n &END"]
     lines += [f" 0.5 {i} {i} {i} {i}" for i in range(1, count + 1)]
     lines += [f" {0.1 * i - 1.0} {i} {i} 0 0" for i in range(1, count + 1)]
@@ -25,7 +25,7 @@ def uncoupled_orbitals(count: int) -> str:
 
 
 def refused(said: CommandResult, home: Path) -> str:
-    """The message; holds what is true of every refusal."""
+    """Return the message; assert what is common to every refusal."""
     assert said.code == 2
     assert said.out == ""
     assert "Traceback" not in said.err
@@ -49,14 +49,12 @@ def refused(said: CommandResult, home: Path) -> str:
         pytest.param("x" * 300_000, "at most 262,144 are taken", id="too large"),
     ],
 )
-def test_a_problem_that_cannot_be_used_is_refused(
-    text: str, complaint: str, say: Hybridloop, home: Path, tmp_path: Path
-) -> None:
+def test_an_invalid_problem_is_refused(text: str, complaint: str, say: Hybridloop, home: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.fcidump").write_text(text)
     assert complaint in refused(say("run", "vqe", str(tmp_path / "bad.fcidump")), home)
 
 
-def test_a_file_that_is_no_text_is_refused(say: Hybridloop, home: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_refused(say: Hybridloop, home: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.fcidump").write_bytes(bytes(range(256)))
     assert "bad.fcidump: the file is no text" in refused(say("run", "vqe", str(tmp_path / "bad.fcidump")), home)
 
@@ -134,7 +132,7 @@ def test_a_settings_file_that_is_no_yaml_is_refused_with_its_line(say: Hybridloo
         (("molecule", "nosuch.xyz"), ""),
     ],
 )
-def test_only_what_submits_says_that_nothing_was_submitted(
+def test_only_commands_that_submit_say_that_nothing_was_submitted(
     command: tuple[str, ...], words: str, say: Hybridloop
 ) -> None:
     said = say(*command)
@@ -186,7 +184,7 @@ def test_invalid_input_is_refused_without_loading_a_compiler_or_starting_a_serve
         ("", "problem name: ''"),
     ],
 )
-def test_a_problem_that_is_not_there_is_refused(problem: str, complaint: str, say: Hybridloop, home: Path) -> None:
+def test_an_unknown_problem_is_refused(problem: str, complaint: str, say: Hybridloop, home: Path) -> None:
     assert complaint in refused(say("run", "vqe", problem), home)
 
 

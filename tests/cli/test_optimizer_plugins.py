@@ -1,4 +1,4 @@
-"""An optimizer from a package of somebody else's, taken by its name: the one that the guide shows."""
+"""Optimizer plug-in of another package, chosen by its name: the example of the guide."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ nothing = their_package.compass:Compass
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one installed distribution, as a package installer leaves it."""
+    """Return a folder with one installed distribution, as a package installer leaves it."""
     folder = tmp_path_factory.mktemp("site")
     (shown,) = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     files = {
@@ -51,7 +51,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The package is installed for this process."""
+    """Install the package for this process."""
     monkeypatch.syspath_prepend(str(site))
 
 
@@ -60,7 +60,7 @@ def answer(document: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_a_run_with_it_that_is_killed_is_gone_on_with_to_the_same_answer_where_it_is_installed(
+def test_a_killed_run_with_a_plugin_resumes_to_the_same_answer_where_it_is_installed(
     shell: Shell,
     inside: Callable[..., CommandResult],
     emulator: Emulator,
@@ -93,7 +93,7 @@ def test_a_run_with_it_that_is_killed_is_gone_on_with_to_the_same_answer_where_i
     assert (len(books["entries"]), books["duplicates"]["count"]) == (reference["jobs"]["total"], 0)
 
 
-def test_it_is_listed_with_its_package_beside_ours(installed: None, say: Callable[..., CommandResult]) -> None:
+def test_a_plugin_is_listed_with_its_package(installed: None, say: Callable[..., CommandResult]) -> None:
     rows = {row["name"]: row for row in json.loads(say("optimizers", "--json").out)}
     assert {"rotosolve", "pairs", "gradient", "spsa", "qn-spsa", "l-bfgs-b", "compass"} < rows.keys()
     assert rows["compass"] == {
@@ -118,7 +118,7 @@ def test_it_is_listed_with_its_package_beside_ours(installed: None, say: Callabl
         (["--optimizer", "nothing"], "optimizer: their_package.compass:Compass of their-package 2.1 is a type"),
     ],
 )
-def test_what_can_not_be_used_is_refused_before_anything_is_started(
+def test_an_invalid_plugin_is_refused_before_anything_is_started(
     installed: None, say: Callable[..., CommandResult], home: Path, arguments: list[str], complaint: str
 ) -> None:
     said = say("run", "vqe", "h2", *arguments)
@@ -127,7 +127,7 @@ def test_what_can_not_be_used_is_refused_before_anything_is_started(
     assert not home.exists()
 
 
-def test_it_goes_by_the_settings_that_it_names(installed: None) -> None:
+def test_a_plugin_receives_the_settings_that_it_declares(installed: None) -> None:
     from hybridloop.settings import ProblemText, VqeSettings
     from tests.preparation_helpers import prepare_vqe
 
@@ -136,7 +136,7 @@ def test_it_goes_by_the_settings_that_it_names(installed: None) -> None:
     assert (type(optimizer).__name__, optimizer.tolerance) == ("Compass", 0.125)
 
 
-def test_help_imports_no_plug_in(installed: None, shell: Shell, site: Path) -> None:
+def test_help_imports_no_plugin(installed: None, shell: Shell, site: Path) -> None:
     code = (
         "import atexit, sys; atexit.register(lambda: print('their_package' in sys.modules)); "
         "sys.argv = ['hybridloop', 'run', 'vqe', '--help']; from hybridloop.cli import main; main()"

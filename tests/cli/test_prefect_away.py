@@ -1,4 +1,4 @@
-"""The Prefect server dies in the midst of a run: nothing is lost by it."""
+"""The Prefect server dies during a run: the result is not lost."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.conftest import Emulator, running_emulator
 from tests.long_form import long_form, long_only
 from tests.prefect_server import own_environ
 
-pytestmark = [pytest.mark.slow, long_form, long_only]  # a stack of its own, and the time that Prefect takes to give up
+pytestmark = [pytest.mark.slow, long_form, long_only]  # its own stack, and the time until Prefect gives up
 
 
 @pytest.fixture
 def own_shell(tmp_path: Path) -> Iterator[Shell]:
-    """A user with a stack of their own, so that its server can be killed."""
+    """Return a shell with its own stack, so that the server can be killed."""
     environ = own_environ(str(tmp_path), os.environ)
     try:
         yield Shell(environ)
@@ -31,7 +31,7 @@ def own_shell(tmp_path: Path) -> Iterator[Shell]:
 
 @pytest.fixture
 def slow_service() -> Iterator[Emulator]:
-    """Every look at a round's jobs takes a second, so that a run of three rounds is in its midst after the first."""
+    """Delay every poll of a round's jobs by a second, so that a run of three rounds lasts after the first."""
     with running_emulator() as running:
         running.admin("faults", {"rules": [{"fault": "slow-answer", "operation": "list", "seconds": 1}]})
         yield running
@@ -50,7 +50,7 @@ def test_a_run_whose_prefect_server_is_killed_ends_with_its_result_and_its_sessi
             assert run.stderr.readline().startswith("round   1")
             os.kill(server["pid"], signal.SIGKILL)
             out, err = run.communicate(timeout=PATIENCE_S)
-        except BaseException:  # a test that is interrupted too must not leave the process behind
+        except BaseException:  # an interrupted test must not leave the process behind
             run.kill()
             raise
     assert run.returncode == 0, err

@@ -1,4 +1,4 @@
-"""The live view: drawn from a run's state alone, whatever the terminal; and a real one, which is left as it was."""
+"""Live view: drawn from a run's state for any terminal size and encoding, and on a real terminal, which is restored."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def text_of(state: LiveState, width: int, *, encoding: str = "utf-8", **options:
     return console.export_text()
 
 
-def test_a_wide_terminal_shows_all_that_matters() -> None:
+def test_a_wide_terminal_shows_all_facts() -> None:
     said = text_of(STATE, 100)
     for fact in (
         "vqe of lih on ionq.qpu.forte-1",
@@ -61,7 +61,7 @@ def test_a_target_that_does_not_sample_has_no_error_bar_but_its_rounding() -> No
     assert "best     -7.883001 ± rounding in round 11" in lines
 
 
-def test_who_interrupts_a_run_is_told_what_it_leaves_behind_and_no_more() -> None:
+def test_an_interruption_states_jobs_in_flight_or_that_nothing_was_submitted() -> None:
     assert "jobs in flight were left to the service" in describe_interruption(STATE)
     assert STATE.snapshot is not None
     opened = replace(STATE, snapshot=replace(STATE.snapshot, meter=CostSummary()))
@@ -81,18 +81,18 @@ def test_a_narrow_terminal_still_has_the_energy_and_the_jobs() -> None:
     assert "4 in flight, 412 done" in said
 
 
-def test_a_problems_name_is_no_markup() -> None:
+def test_markup_in_a_problems_name_is_shown_as_text() -> None:
     said = text_of(LiveState("vqe", "[bold red]h2[/]", "t"), 80)
     assert "vqe of [bold red]h2[/] on t" in said
 
 
-def test_what_cannot_be_encoded_is_drawn_otherwise() -> None:
+def test_characters_that_cannot_be_encoded_are_replaced() -> None:
     said = text_of(STATE, 100, encoding="ascii")
     assert "@+=._" in said
     assert "█" not in said
 
 
-def test_without_colours_no_colour_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_colours_no_colour_codes_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     state = LiveState("vqe", "h2", "t", status="failed")
 
     def sent() -> str:
@@ -110,7 +110,7 @@ def test_without_colours_no_colour_is_sent(monkeypatch: pytest.MonkeyPatch) -> N
 
 @contextmanager
 def terminal(width: int) -> Iterator[tuple[int, int]]:
-    """A terminal's two ends: what is written to the second is read from the first."""
+    """Open a pseudo-terminal; output to its second end is read from the first."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
     try:
@@ -120,12 +120,12 @@ def terminal(width: int) -> Iterator[tuple[int, int]]:
 
 
 def all_of(descriptor: int) -> str:
-    """What is written to a terminal until its last writer has gone."""
+    """Return the output of a terminal until its last writer has closed it."""
     chunks: list[bytes] = []
     while True:
         try:
             chunk = os.read(descriptor, 65536)
-        except OSError:  # Linux's way of saying that nobody has it open any more
+        except OSError:  # on Linux: no process has the terminal open any more
             chunk = b""
         if not chunk:
             return b"".join(chunks).decode()
@@ -133,7 +133,7 @@ def all_of(descriptor: int) -> str:
 
 
 def on_terminal(environ: Mapping[str, str], *command: str, width: int = 120) -> tuple[int, str]:
-    """The exit code, and all that a terminal was sent."""
+    """Run on a terminal; return the exit code and all output."""
     with terminal(width) as (ours, theirs):
         with subprocess.Popen(command, env={**environ}, stdin=theirs, stdout=theirs, stderr=theirs) as run:
             os.close(theirs)
@@ -171,7 +171,7 @@ def test_warnings_stand_above_the_view_and_the_terminal_keeps_its_cursor() -> No
 @pytest.mark.parametrize(
     ("then", "code"), [("raise KeyboardInterrupt", -signal.SIGINT), ("import os; os._exit(3)", 3)], ids=str
 )
-def test_whatever_ends_the_process_the_cursor_is_there(then: str, code: int) -> None:
+def test_the_cursor_is_restored_however_the_process_ends(then: str, code: int) -> None:
     ended, seen = viewing(then)
     assert ended == code
     assert seen.rindex(VISIBLE) > seen.rindex(HIDDEN)
@@ -184,7 +184,7 @@ def test_a_run_that_is_interrupted_leaves_its_last_state() -> None:
 
 
 @pytest.mark.parametrize("kind", ["dumb", ""])
-def test_a_terminal_that_cannot_go_back_gets_lines(kind: str) -> None:
+def test_a_terminal_without_cursor_movement_gets_lines(kind: str) -> None:
     code, seen = viewing("pass", TERM=kind)
     assert code == 0
     assert "\x1b" not in seen
@@ -206,5 +206,5 @@ def test_a_run_on_a_terminal_is_shown_in_place_and_then_its_result(shell: Shell,
     assert "the cap is 50" in live
     assert re.search(r"[0-9]+ in flight, [0-9]+ done, 0 lost", live)
     assert "3 final" in live
-    assert live.endswith("\x1b[2K")  # it is taken back
+    assert live.endswith("\x1b[2K")  # the view is removed
     assert "energy" in result

@@ -18,7 +18,7 @@ SCAN = ("run", "scan", "h2-0.3", "h2", "--seed", "7", "--precision", "0.002", "-
 @long_form
 @pytest.mark.slow
 @long_only
-def test_a_scan_that_was_killed_has_every_point_in_the_end_each_measured_once(
+def test_a_killed_scan_resumes_and_measures_every_point_once(
     at_workspace: WorkspaceShell, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dying = at_workspace.shell.with_variables(HYBRIDLOOP_CRASH_AT="put.after:15")
@@ -31,6 +31,6 @@ def test_a_scan_that_was_killed_has_every_point_in_the_end_each_measured_once(
     assert result["shots"] == sum(row["shots"] for row in points)
     assert at_workspace.session_statuses() == ["Succeeded"]
     assert at_workspace.shell.json("runs", "verify", "curve")["agrees"] is True
-    monkeypatch.setenv("HYBRIDLOOP_HOME", str(home))  # where the picture goes
+    monkeypatch.setenv("HYBRIDLOOP_HOME", str(home))  # the plot is written here
     print_result(RunResult.from_dict(result), as_json=False)
     assert "point   energy     standard_error" in capsys.readouterr().out

@@ -25,7 +25,7 @@ TREE: Any = typer.main.get_command(build_app())
 
 
 def commands(of: Any = TREE, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """All commands without groups and former names, by their words."""
+    """Return all commands without groups and former names, by their words."""
     for name, command in of.commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, (*path, name))
@@ -55,7 +55,7 @@ def test_a_schema_is_valid_and_its_objects_have_all_their_properties_and_no_othe
 
 
 def objects(schema: Any) -> Iterator[dict[str, Any]]:
-    """All parts of a schema that describe objects by their properties."""
+    """Return all parts of a schema that describe objects by their properties."""
     if isinstance(schema, dict) and isinstance(schema.get("properties"), dict):
         yield schema
     for part in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
@@ -139,7 +139,7 @@ LATER: Mapping[str, Sequence[tuple[str, ...]]] = {"runs resume": [("KEY", "--lat
 
 @pytest.fixture(scope="module")
 def workspace(shell: Shell, emulator: Emulator) -> WorkspaceShell:
-    """One workspace for all commands."""
+    """Return one workspace for all commands."""
     return shell.at(emulator, "documents")
 
 
@@ -150,7 +150,7 @@ def environ(
     emulator: Emulator,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, str]:
-    """A home of the module's own, so that nothing of other tests is stopped, on the session's Prefect server."""
+    """Return an environment with its own home, so that no other stack is stopped, on the shared Prefect server."""
     home = tmp_path_factory.mktemp("home")
     return {
         **workspace.shell.environ,
@@ -174,7 +174,7 @@ def test_the_output_of_a_command_matches_its_schema(
     if command in RUNS or command in PLANS:
         called(*(RUNS | PLANS)[command])
         return
-    ran = inside(environ, "run", "vqe", *RUNS["run vqe"], "--json")  # its result, once it is there
+    ran = inside(environ, "run", "vqe", *RUNS["run vqe"], "--json")  # the result, once it exists
     (tmp_path / "depths.yaml").write_text(SWEEP)
     session = json.loads(ran.out)["sessions"][0]["id"]
     known = {"SWEEP": str(tmp_path / "depths.yaml"), "KEY": "docs-vqe", "ID": session, "URL": emulator.endpoint}
@@ -200,7 +200,7 @@ Offers = Callable[..., list[str]]
 
 @pytest.fixture
 def offers(inside: Callable[..., CommandResult]) -> Offers:
-    """Completions that bash offers for the last word."""
+    """Return the completions that bash offers for the last word."""
 
     def completed(environ: Mapping[str, str], *words: str) -> list[str]:
         line = " ".join(("hybridloop", *words))

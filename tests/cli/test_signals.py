@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM in the midst of a run, with real processes: the session is closed, and nothing is spilt."""
+"""Ctrl-C and SIGTERM during a run, with real processes: the session is closed, and no traceback is printed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ with hl.open_session("ionq.simulator") as session:
     threading.Event().wait()
 """
 
-# every look at a round's jobs takes a second, so that no run ends before all are in their midst
+# every poll of a round's jobs takes a second, so that no run ends before all have passed their first round
 SLOWLY = {"rules": [{"fault": "slow-answer", "operation": "list", "seconds": 1}]}
 
 pytestmark = pytest.mark.slow
@@ -40,10 +40,10 @@ def slow_service() -> Iterator[Emulator]:
 
 
 @contextmanager
-def runs_in_their_midst(
+def runs_after_first_round(
     at: dict[signal.Signals, WorkspaceShell],
 ) -> Iterator[dict[signal.Signals, subprocess.Popen[str]]]:
-    """One run for each signal that is to end it, side by side, each past its first round."""
+    """Hold one run for each signal, side by side, each past its first round."""
     with ExitStack() as running:
         runs = {number: running.enter_context(mine.shell.start(*LONG_RUN)) for number, mine in at.items()}
         for run in runs.values():
@@ -55,8 +55,8 @@ def runs_in_their_midst(
         yield runs
 
 
-def last_words(run: subprocess.Popen[str]) -> str:
-    """The rest of standard error once the run has ended; it must have printed no result."""
+def remaining_stderr(run: subprocess.Popen[str]) -> str:
+    """Return the rest of standard error after the run's end; assert that no result was printed."""
     out, err = run.communicate(timeout=PATIENCE_S)
     assert out == ""
     assert "Traceback" not in err
@@ -64,7 +64,7 @@ def last_words(run: subprocess.Popen[str]) -> str:
 
 
 def interrupted(run: subprocess.Popen[str], number: signal.Signals) -> None:
-    """Send a first signal, and wait until the run says what it does about it."""
+    """Send a first signal, and wait until the run acknowledges it."""
     run.send_signal(number)
     assert run.stderr is not None
     assert any("a third leaves the session open" in line for line in run.stderr)
@@ -72,20 +72,20 @@ def interrupted(run: subprocess.Popen[str], number: signal.Signals) -> None:
 
 def test_a_second_signal_skips_the_wait_and_not_the_close(shell: Shell, slow_service: Emulator) -> None:
     at = {number: shell.at(slow_service, f"ended-twice-from-{number.name}") for number in CODES}
-    with runs_in_their_midst(at) as runs:
+    with runs_after_first_round(at) as runs:
         with silent(slow_service):
             for first, run in runs.items():
                 interrupted(run, first)
                 run.send_signal(signal.SIGTERM)
         for first, run in runs.items():
-            last_words(run)
+            remaining_stderr(run)
             assert run.returncode == CODES[first]
     assert [mine.session_statuses() for mine in at.values()] == [["Succeeded"], ["Succeeded"]]
 
 
-def test_a_third_signal_ends_the_run_whose_session_can_not_be_closed_yet(shell: Shell, slow_service: Emulator) -> None:
+def test_a_third_signal_ends_a_run_whose_session_can_not_be_closed_yet(shell: Shell, slow_service: Emulator) -> None:
     mine = shell.at(slow_service, "ended-three-times")
-    with runs_in_their_midst({signal.SIGINT: mine}) as runs:
+    with runs_after_first_round({signal.SIGINT: mine}) as runs:
         (run,) = runs.values()
         with silent(slow_service):
             interrupted(run, signal.SIGINT)
@@ -97,7 +97,7 @@ def test_a_third_signal_ends_the_run_whose_session_can_not_be_closed_yet(shell: 
 
 @contextmanager
 def silent(service: Emulator) -> Iterator[None]:
-    """Have the service answer nothing."""
+    """Let the service answer no request."""
     os.kill(service.process.pid, signal.SIGSTOP)
     try:
         yield
@@ -116,7 +116,7 @@ def test_a_run_that_is_interrupted_before_its_first_job_says_that_nothing_was_su
             assert run.stderr is not None
             assert "The run waits for it, 30 min at most" in run.stderr.readline()
             run.send_signal(signal.SIGINT)
-            said = last_words(run).splitlines()
+            said = remaining_stderr(run).splitlines()
         finally:
             run.kill()
     assert run.returncode == CODES[signal.SIGINT]
@@ -128,7 +128,7 @@ def test_a_run_that_is_interrupted_before_its_first_job_says_that_nothing_was_su
     assert mine.session_statuses() == []
 
 
-def test_a_command_that_runs_nothing_is_interrupted_without_a_word_of_jobs(shell: Shell) -> None:
+def test_an_interrupted_command_without_a_run_does_not_mention_jobs(shell: Shell) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent_service:
         address = f"http://127.0.0.1:{silent_service.getsockname()[1]}/"
         at = shell.with_variables(AZURE_QUANTUM_CONNECTION_STRING=connection_string(address, "key", "mine"))
@@ -138,7 +138,7 @@ def test_a_command_that_runs_nothing_is_interrupted_without_a_word_of_jobs(shell
                 asked, _ = silent_service.accept()
                 with asked:
                     command.send_signal(signal.SIGINT)
-                    assert last_words(command) == "hybridloop: interrupted\n"
+                    assert remaining_stderr(command) == "hybridloop: interrupted\n"
             finally:
                 command.kill()
     assert command.returncode == CODES[signal.SIGINT]

@@ -1,4 +1,4 @@
-"""Trouble of the service and of the way to it: exit code 1, 2 for a wrong key, a message, and no session."""
+"""Service and network errors: exit code 1, or 2 for a wrong key, a message, and no session."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.conftest import Emulator
 
 @pytest.fixture
 def nowhere() -> Iterator[str]:
-    """An endpoint on this machine at which nobody listens: the port is taken, and stays closed."""
+    """Return a local endpoint without a listener: the port is reserved, and stays closed."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}/"
 
 
 @pytest.mark.parametrize("command", [("targets",), ("sessions", "list")], ids=" ".join)
-def test_a_workspace_that_cannot_be_reached_is_named(
+def test_an_unreachable_workspace_is_named(
     command: tuple[str, ...], nowhere: str, say: Callable[..., CommandResult]
 ) -> None:
     said = say(*command, AZURE_QUANTUM_CONNECTION_STRING=connection_string(nowhere, "key", "mine"))
@@ -32,7 +32,7 @@ def test_a_workspace_that_cannot_be_reached_is_named(
 
 
 @pytest.mark.slow
-def test_a_run_at_a_workspace_that_cannot_be_reached_says_that_nothing_was_spent(
+def test_a_run_at_an_unreachable_workspace_says_that_nothing_was_spent(
     nowhere: str, shell: Shell, prefect_server: PrefectServer
 ) -> None:
     text = connection_string(nowhere, "key", "mine")
@@ -44,7 +44,7 @@ def test_a_run_at_a_workspace_that_cannot_be_reached_says_that_nothing_was_spent
 
 
 @pytest.mark.slow
-def test_a_prefect_server_that_cannot_be_reached_is_named_and_no_session_is_opened(
+def test_an_unreachable_prefect_server_is_named_and_no_session_is_opened(
     nowhere: str, at_workspace: WorkspaceShell
 ) -> None:
     run = at_workspace.shell.with_variables(PREFECT_API_URL=f"{nowhere}api").run("run", "vqe", "h2")
@@ -54,7 +54,7 @@ def test_a_prefect_server_that_cannot_be_reached_is_named_and_no_session_is_open
     assert at_workspace.session_statuses() == []
 
 
-def test_a_wrong_key_is_the_users_to_mend(emulator: Emulator, say: Callable[..., CommandResult]) -> None:
+def test_a_wrong_key_has_exit_code_2(emulator: Emulator, say: Callable[..., CommandResult]) -> None:
     text = connection_string(emulator.endpoint, "wrong-key", "mine")
     said = say("sessions", "list", AZURE_QUANTUM_CONNECTION_STRING=text)
     assert (said.code, said.out) == (2, "")

@@ -1,6 +1,6 @@
-"""A user's own file: a loop of theirs in a session of its own, and a flow with their tasks around runs of ours.
+"""A user's file: their own loop in a session, and a flow with their tasks around hybridloop runs.
 
-python own_flows.py RUN_KEY    prints what the loop found
+python own_flows.py RUN_KEY    prints the loop's result
 """
 
 import json
@@ -22,7 +22,7 @@ circuit.measure_all()
 
 @hl.session_flow(target="rigetti.sim.qvm", seed=3, resume_automatically="interrupted")
 def find_half(session: Any, rounds: int = 6, shots: int = 400) -> dict[str, Any]:
-    """Look for the angle at which half of the shots give 1; where to look next follows from the counts before."""
+    """Find the angle at which half of the shots give 1; each next angle follows from the counts before."""
     sampler, angle, seen = session.sampler(shots=shots), 0.4, []
     for step in range(1, rounds + 1):
         ones = sampler.run([(circuit, [angle])]).result()[0].data.meas.get_counts().get("1", 0)
@@ -33,19 +33,19 @@ def find_half(session: Any, rounds: int = 6, shots: int = 400) -> dict[str, Any]
 
 @task
 def choose(bond: str) -> str:
-    """Say which molecule."""
+    """Return the molecule's name."""
     return {"short": "h2"}[bond]
 
 
 @task
 def tell(energy: float, angle: float) -> str:
-    """Say what came out."""
+    """Print the result."""
     return f"{energy:.4f} {angle:.4f}"
 
 
 @flow
 def night(bond: str = "short") -> str:
-    """Two runs, each in a session of its own, between tasks of mine."""
+    """Make two runs, each in its own session, between two tasks."""
     result = hl.vqe(choose(bond), seed=7, target="ionq.simulator")
     found = find_half(3)
     assert result.value is not None
@@ -54,7 +54,7 @@ def night(bond: str = "short") -> str:
 
 @flow
 async def night_of_async_code(bond: str = "short") -> str:
-    """The same from async code."""
+    """Make the same runs from async code."""
     result = hl.vqe(choose(bond), seed=7, target="ionq.simulator")
     found = find_half(3)
     assert result.value is not None

@@ -1,4 +1,4 @@
-"""The file of deployments and its guide as they are in the checkout, and Prefect's own command line there."""
+"""Deployments file and its guide in the checkout, and Prefect's command line there."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ DEPLOYS = ("prefect work-pool create --type process ", "prefect deploy ")
 
 
 def shown(*starts: str) -> list[str]:
-    """The guide's commands of Prefect's, or those of them that start so."""
+    """Return the guide's Prefect commands, or those that begin with the given words."""
     commands = [line.strip() for line in re.findall(r"^    (prefect .*)$", GUIDE, re.MULTILINE)]
     return [each for each in commands if not starts or each.startswith(starts)]
 
 
 def of_unit(name: str) -> list[str]:
-    """What the worker's systemd unit sets under this name, in order."""
+    """Return the worker's systemd unit's values under this name, in order."""
     lines = (ROOT / "deployments" / "hybridloop-worker.service").read_text(encoding="utf-8").splitlines()
     return [line.removeprefix(f"{name}=") for line in lines if line.startswith(f"{name}=")]
 
@@ -45,9 +45,9 @@ def full_name(written: Mapping[str, Any]) -> str:
 
 
 def prefect_inside(*arguments: str, typed: str | None = None) -> CycloptsResult:
-    """What Prefect's command line does inside this process, which needs the fixture `prefect_server`.
+    """Run Prefect's command line inside this process, which needs the fixture `prefect_server`.
 
-    Where something is typed, be it nothing, it takes itself to be in a terminal, and may ask.
+    With input, even an empty one, it assumes a terminal and may prompt.
     """
     return CycloptsCliRunner().invoke(list(arguments), input=typed)
 

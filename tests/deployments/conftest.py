@@ -1,4 +1,4 @@
-"""All that the checkout deploys, on the server that all tests share."""
+"""Fixture of the checkout's deployments, on the Prefect server that all tests share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.deployments.checkout_helpers import DEPLOYS, WRITTEN, full_name, pref
 
 @pytest.fixture(scope="session")
 def deployed(prefect_server: PrefectServer) -> Iterator[dict[str, DeploymentResponse]]:
-    """All deployments of the file, by name, deployed as the guide says; in the end their schedules are off."""
+    """Deploy the file as the guide says; return the deployments by name. Their schedules are disabled at the end."""
     for command in shown(*DEPLOYS):
         done = prefect(prefect_server.environment, command)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""The automations that are shown tell of a run that ends badly, on a real server."""
+"""Automations of the guide report runs that crash, on a real server."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SILENT = {"silent": OURS, "alive": OURS, "never heard of": OURS, "not ours": "pr
 
 @pytest.fixture
 def heard() -> Iterator[tuple[str, queue.Queue[Any]]]:
-    """A webhook listener: its URL, and the messages it received."""
+    """Hold a webhook listener; yield its URL and the list of received messages."""
     told: queue.Queue[Any] = queue.Queue()
 
     class Listener(BaseHTTPRequestHandler):
@@ -41,7 +41,7 @@ def heard() -> Iterator[tuple[str, queue.Queue[Any]]]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Suppress the log of requests."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Listener) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -87,9 +87,9 @@ def test_only_a_crashed_run_sends_a_notification(
                 client._client.delete(f"/automations/{automation}")
 
 
-@long_only  # Prefect looks at what did not happen after ten seconds at the earliest
+@long_only  # Prefect checks for missing events after ten seconds at the earliest
 @pytest.mark.slow
-def test_a_flow_run_that_was_heard_of_and_then_no_more_is_marked_and_no_other(prefect_server: PrefectServer) -> None:
+def test_only_a_flow_run_whose_heartbeats_stopped_is_marked(prefect_server: PrefectServer) -> None:
     _, shown = yaml.safe_load(FILE.read_text("utf-8"))["automations"]
     shown["trigger"]["within"] = 10
     with SyncPrefectClient(prefect_server.api_url) as client:

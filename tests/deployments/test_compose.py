@@ -1,4 +1,4 @@
-"""The compose file, which can't be run here, is held together: its parts name each other, and it has no secret."""
+"""Compose file, which cannot run here: its references are consistent, and it contains no secret."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def compose() -> dict[str, Any]:
     return document
 
 
-def test_services_depend_on_what_is_there_and_tells_that_it_is_well(compose: dict[str, Any]) -> None:
+def test_services_depend_on_existing_services_with_health_checks(compose: dict[str, Any]) -> None:
     services = compose["services"]
     assert set(services) == {"postgres", "prefect", "worker"}
     for service in services.values():
@@ -44,14 +44,14 @@ def test_services_depend_on_what_is_there_and_tells_that_it_is_well(compose: dic
             assert services[name]["healthcheck"]["test"][0] == "CMD"
 
 
-def test_volumes_and_configs_that_are_used_are_declared(compose: dict[str, Any]) -> None:
+def test_used_volumes_and_configs_are_declared(compose: dict[str, Any]) -> None:
     postgres = compose["services"]["postgres"]
     assert {each.partition(":")[0] for each in postgres["volumes"]} == set(compose["volumes"])
     assert {each["source"] for each in postgres["configs"]} == set(compose["configs"])
-    assert "pg_trgm" in compose["configs"]["databases"]["content"]  # Prefect's own migrations need it
+    assert "pg_trgm" in compose["configs"]["databases"]["content"]  # required by Prefect's migrations
 
 
-def test_images_are_pinned_and_server_and_workers_are_of_one_which_is_of_this_version(compose: dict[str, Any]) -> None:
+def test_images_are_pinned_and_server_and_workers_use_one_image_of_this_version(compose: dict[str, Any]) -> None:
     images = {name: service.get("image", "") for name, service in compose["services"].items()}
     assert re.fullmatch(r"postgres:\d+\.\d+-\w+", images["postgres"])
     for name in ("prefect", "worker"):
@@ -60,7 +60,7 @@ def test_images_are_pinned_and_server_and_workers_are_of_one_which_is_of_this_ve
         assert (FILE.parent / build["context"] / build["dockerfile"]).is_file()
 
 
-def test_secrets_come_from_outside_and_are_asked_for() -> None:
+def test_secrets_come_from_required_variables() -> None:
     found = VARIABLE.findall(FILE.read_text("utf-8"))
     asked = {name for name, demand in found if demand}
     assert asked == {name for name, _ in found} == {"POSTGRES_PASSWORD", "AZURE_QUANTUM_CONNECTION_STRING"}

@@ -1,4 +1,4 @@
-"""The image, the pool of containers and the service unit, which are read here; no Docker runs where tests run."""
+"""Dockerfile, container pool and systemd unit: checked as text, since tests run without Docker."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ SECRET = re.compile(r"(?i)key|secret|token|password|connection_string")
 
 
 def instructions() -> list[tuple[str, str]]:
-    """The Dockerfile's instructions, comments left out and continued lines joined."""
+    """Return the Dockerfile's instructions without comments, with continued lines joined."""
     lines = [line for line in (FOLDER / "Dockerfile").read_text().splitlines() if not line.lstrip().startswith("#")]
     joined = "\n".join(lines).replace("\\\n", " ")
     return [(name, rest.strip()) for name, _, rest in (line.partition(" ") for line in joined.splitlines() if line)]
 
 
 def copied() -> Iterator[str]:
-    """What the image takes from the checkout."""
+    """Return the paths that the image copies from the checkout."""
     for name, rest in instructions():
         if name == "COPY" and not rest.startswith("--from="):
             yield from rest.split()[:-1]
@@ -41,7 +41,7 @@ def test_every_stage_of_the_image_begins_with_a_base_that_is_pinned() -> None:
     assert bases[0].split(":")[1].startswith(PROJECT["requires-python"].removeprefix(">="))
 
 
-def test_the_image_runs_as_nobodys_root_and_holds_no_secret() -> None:
+def test_the_image_does_not_run_as_root_and_contains_no_secret() -> None:
     *_, last_stage = "\n".join(f"{name} {rest}" for name, rest in instructions()).split("FROM ")
     user = re.findall(r"^USER (\d+):(\d+)$", last_stage, re.MULTILINE)
     assert len(user) == 1
@@ -52,7 +52,7 @@ def test_the_image_runs_as_nobodys_root_and_holds_no_secret() -> None:
     assert not [rest for name, rest in instructions() if name in ("ENV", "ARG") and SECRET.search(rest)]
 
 
-def test_the_image_takes_what_the_builder_gets_to_see_and_nothing_else_is_seen() -> None:
+def test_the_build_context_has_exactly_the_files_that_the_image_copies() -> None:
     ignored, *seen = [
         line for line in (FOLDER / "Dockerfile.dockerignore").read_text().splitlines() if not line.startswith("#")
     ]

@@ -1,4 +1,4 @@
-"""The file of deployments on a real server: deployed by one command, scheduled, and refused bad settings."""
+"""Deployments file on a real server: one command deploys all, schedules make runs, invalid settings are refused."""
 
 from __future__ import annotations
 
@@ -35,12 +35,14 @@ H2 = {"name": "h2"}
 
 
 @pytest.mark.parametrize("written", WRITTEN, ids=full_name)
-def test_a_deployment_gives_its_flow_what_it_takes_and_says_what_it_is_for(written: Mapping[str, Any]) -> None:
+def test_a_deployment_has_valid_parameters_and_a_description(written: Mapping[str, Any]) -> None:
     parameters = written.get("parameters", {})
     schema = parameter_schema(flow_of(written)).model_dump()
-    assert "schedules" in written  # else Prefect asks for them, in a terminal
+    assert "schedules" in written  # without them Prefect prompts in a terminal
     if written["name"] == "on-demand":
-        assert schema["required"] == ["spec" if flow_of(written) is sweep else "problem"]  # a form asks for it
+        assert schema["required"] == [
+            "spec" if flow_of(written) is sweep else "problem"
+        ]  # the form in Prefect asks for it
     else:
         for each in written["schedules"]:
             flow_of(written).validate_parameters({**parameters, **each.get("parameters", {})})
@@ -53,7 +55,7 @@ def test_every_flow_is_deployed() -> None:
 
 
 @pytest.mark.slow
-def test_one_plain_command_deploys_all_and_nothing_is_pulled(deployed: Mapping[str, DeploymentResponse]) -> None:
+def test_one_command_deploys_all_and_nothing_is_pulled(deployed: Mapping[str, DeploymentResponse]) -> None:
     for each in WRITTEN:
         there = deployed[full_name(each)]
         assert (there.entrypoint, there.pull_steps, there.work_pool_name) == (each["entrypoint"], [], POOL)
@@ -108,7 +110,7 @@ def test_a_run_with_a_bad_setting_is_refused_at_creation_with_the_fields_name(
 def test_prefect_itself_replaces_all_settings_by_those_of_the_run(
     deployed: Mapping[str, DeploymentResponse], prefect_server: PrefectServer
 ) -> None:
-    """Which is why the flow looks at its deployment's own."""
+    """The reason that the flow reads the deployment's settings itself."""
     with SyncPrefectClient(prefect_server.api_url) as client:
         run = client.create_flow_run_from_deployment(
             deployed["vqe/nightly"].id, parameters={"settings": {"shots": 100}}
@@ -117,7 +119,7 @@ def test_prefect_itself_replaces_all_settings_by_those_of_the_run(
         client.delete_flow_run(run.id)
 
 
-def test_settings_that_a_run_was_not_given_are_its_deployments() -> None:
+def test_settings_not_given_to_a_run_come_from_its_deployment() -> None:
     own = {"precision": 0.01, "max_cost": "5USD", "seed": 7, "failure": {"retries": 5, "max_renewals": 2}}
     given = VqeSettings.model_validate({"shots": 100, "seed": None, "failure": {"retries": 1}})
     assert unset_settings(given, own) == {"precision": 0.01, "max_cost": "5USD", "failure": {"max_renewals": 2}}
@@ -129,7 +131,7 @@ def test_settings_that_a_run_was_not_given_are_its_deployments() -> None:
     assert unset_settings(VqeSettings.model_validate(own), own) == {}
 
 
-def test_settings_that_do_not_go_with_the_deployments_are_refused() -> None:
+def test_settings_that_conflict_with_the_deployments_are_refused() -> None:
     own = {"failure": {"on_lost_job": "penalize", "penalty": 0.0}}
     with pytest.raises(
         InputError, match=r"settings\.failure.*a penalty is for.*Give null for settings of the deployment"
@@ -138,7 +140,7 @@ def test_settings_that_do_not_go_with_the_deployments_are_refused() -> None:
 
 
 @pytest.mark.parametrize("flow", [*map(load_flow, SETTINGS), sweep, housekeeping], ids=lambda flow: str(flow.name))
-def test_a_flows_form_says_of_every_field_what_it_is_what_it_takes_and_what_it_is_left_out(
+def test_a_flows_form_has_description_type_and_default_of_every_field(
     flow: Flow[..., Any],
 ) -> None:
     schema = parameter_schema(flow).model_dump()
@@ -157,8 +159,8 @@ def test_a_flows_form_says_of_every_field_what_it_is_what_it_takes_and_what_it_i
 
 
 @pytest.mark.parametrize("algorithm", SETTINGS)
-def test_a_form_knows_every_bound_that_the_settings_have(algorithm: str) -> None:
-    """A bound that pydantic can't write down in a schema stands there under its own name, which nothing checks."""
+def test_a_form_has_every_bound_of_the_settings(algorithm: str) -> None:
+    """A bound that pydantic cannot express in JSON Schema appears under its own name, which nothing checks."""
 
     def keywords(schema: object) -> Iterator[str]:
         if isinstance(schema, dict):
@@ -173,7 +175,7 @@ def test_a_form_knows_every_bound_that_the_settings_have(algorithm: str) -> None
 
 
 @pytest.mark.parametrize("key", ["night", "a.b_c-D9", "x" * 100, "", "x" * 101, "two words", "a/b", "ä", "line\n"])
-def test_a_form_takes_for_a_run_key_what_the_journal_takes(key: str) -> None:
+def test_a_form_accepts_the_run_keys_that_the_journal_accepts(key: str) -> None:
     class Form(BaseModel):
         run_key: RunKey = None
 
@@ -186,4 +188,4 @@ def test_a_form_takes_for_a_run_key_what_the_journal_takes(key: str) -> None:
 
     in_the_form = is_taken(lambda: jsonschema.validate({"run_key": key}, Form.model_json_schema()))
     assert is_taken(lambda: Form(run_key=key)) == is_taken(lambda: check_key(key))
-    assert in_the_form == is_taken(lambda: check_key(key)) or key.endswith("\n")  # JSON Schema's own reading of `$`
+    assert in_the_form == is_taken(lambda: check_key(key)) or key.endswith("\n")  # the meaning of `$` in JSON Schema

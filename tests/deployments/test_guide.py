@@ -1,4 +1,4 @@
-"""What docs/deploy.md shows is run, and what it says of the files beside the deployments is so."""
+"""Guide docs/deploy.md: its commands run, and it names every deployment."""
 
 from __future__ import annotations
 
@@ -54,15 +54,15 @@ def test_the_commands_that_the_guide_shows_succeed_one_after_the_other(
     exec(snippet, {})
     assert identity_of(load_workspace("prod")) == identity_of(emulator.workspace("of-the-guide"))
 
-    again = prefect_inside("deploy", "--prefect-file", FILE, "--all", typed="")  # in a terminal, which asks nothing
+    again = prefect_inside("deploy", "--prefect-file", FILE, "--all", typed="")  # in a terminal, without a prompt
     assert again.exit_code == 0, again.output
-    with SyncPrefectClient(prefect_server.api_url) as client:  # a schedule that somebody made by hand has gone
+    with SyncPrefectClient(prefect_server.api_url) as client:  # a schedule created by hand is removed
         for each in WRITTEN:
             there = client.read_deployment_by_name(full_name(each))
             assert len(there.schedules) == len(each.get("schedules", []))
             client.pause_deployment(there.id)
         assert client.read_work_pool(POOL).concurrency_limit == 4
-        for run_id in run_ids[1:]:  # else the next test's worker would take them
+        for run_id in run_ids[1:]:  # else the worker of the next test would run them
             client.delete_flow_run(UUID(run_id))
 
 

@@ -1,4 +1,4 @@
-"""A worker that ends takes its runs with it; after a restart housekeeping has them go on, as if nothing had been."""
+"""A worker that ends interrupts its runs; after a restart housekeeping resumes them to the same answer."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ GIVEN = {"seed": 7, "resume_automatically": "interrupted"}
 
 
 def by_the_unit(held: Worker) -> None:
-    """As systemd stops the service: its commands first, and then SIGTERM."""
+    """Stop the worker as systemd does: the unit's commands first, then SIGTERM."""
     for line in of_unit("ExecStop"):
         words = [str(held.popen.pid) if word == "$MAINPID" else word for word in shlex.split(line.removeprefix("-"))]
         subprocess.run(words, env={**os.environ, "MAINPID": str(held.popen.pid)}, timeout=PATIENCE_S)
     held.end(signal.SIGTERM)
 
 
-# how a worker ends, and whether its runs have time to close their sessions
+# how a worker ends, and if its runs have time to close their sessions
 ENDS: Mapping[str, tuple[Callable[[Worker], None], bool]] = {
     "SIGTERM": (lambda held: held.end(signal.SIGTERM), False),
     "SIGKILL": (lambda held: held.end(signal.SIGKILL), True),
@@ -49,8 +49,8 @@ WAYS = short_or_long(("SIGTERM",), tuple(ENDS))
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """A run whose worker has ended: how the flow run and its sessions stood then, before anybody looked after them."""
+class EndedRun:
+    """A run whose worker has ended, with the states of its flow run and sessions before housekeeping."""
 
     run: FlowRun
     state: str
@@ -66,13 +66,13 @@ def place(
     folder = tmp_path_factory.mktemp("ends")
     with place_for(prefect_server, deployed["vqe/on-demand"].id, folder) as held:
         for each in deployed.values():
-            held.client.pause_deployment(each.id)  # no schedule has a hand in these tests
+            held.client.pause_deployment(each.id)  # no schedule interferes with these tests
         yield held
 
 
 @pytest.fixture(scope="module")
-def ended(place: Place, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
-    """For each way a run in its second round, and its worker's end."""
+def ended_runs(place: Place, tmp_path_factory: pytest.TempPathFactory) -> dict[str, EndedRun]:
+    """End a worker each way while its run is in the second round; return the runs by way."""
     found = {}
     for way in WAYS:
         with worker(place.at.shell.environ, tmp_path_factory.mktemp("worker")) as held:
@@ -81,30 +81,30 @@ def ended(place: Place, tmp_path_factory: pytest.TempPathFactory) -> dict[str, E
             run = place.client.create_flow_run_from_deployment(place.deployment, parameters=parameters)
             assert wait_until(lambda run=run: place.has_measured(run), within_s=PATIENCE_S, poll_s=0.01)  # type: ignore[misc]
             place.slow_down(9)
-            assert wait_until(lambda run=run: place.is_in_its_midst(run), within_s=PATIENCE_S)  # type: ignore[misc]
+            assert wait_until(lambda run=run: place.has_next_round_submitted(run), within_s=PATIENCE_S)  # type: ignore[misc]
             started = held.children()
             end, _ = ENDS[way]
             end(held)
             assert wait_until(lambda started=started: all(map(is_gone, started)), within_s=PATIENCE_S)  # type: ignore[misc]
-        found[way] = Ended(run, place.state(run).name or "", place.session_statuses(place.record(run)))
+        found[way] = EndedRun(run, place.state(run).name or "", place.session_statuses(place.record(run)))
     place.slow_down(0)
     return found
 
 
 @pytest.fixture(scope="module")
-def gone_on(
+def resumed(
     place: Place,
-    ended: dict[str, Ended],
+    ended_runs: dict[str, EndedRun],
     deployed: Mapping[str, DeploymentResponse],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[dict[str, FlowRun]]:
-    """Those runs, once there is a worker again and housekeeping has run."""
+    """Start a worker and run housekeeping; return the runs after that."""
     with ExitStack() as held:
         held.enter_context(worker(place.at.shell.environ, tmp_path_factory.mktemp("worker")))
         house = deployed["housekeeping/every-10-minutes"].id
         kept = place.client.create_flow_run_from_deployment(house, parameters={"settings": {"settle": 0}})
         assert wait_until(lambda: place.state(kept).is_final(), within_s=PATIENCE_S)
-        runs = {way: each.run for way, each in ended.items()}
+        runs = {way: each.run for way, each in ended_runs.items()}
         for run in runs.values():
             assert wait_until(lambda run=run: place.state(run).is_completed(), within_s=PATIENCE_S)  # type: ignore[misc]
         yield {way: place.client.read_flow_run(run.id) for way, run in runs.items()}
@@ -112,21 +112,21 @@ def gone_on(
 
 @long_form
 @pytest.mark.parametrize("way", WAYS)
-def test_runs_of_a_worker_that_ends_close_their_sessions_if_they_are_given_time(
-    way: str, ended: dict[str, Ended]
+def test_runs_of_an_ending_worker_close_their_sessions_if_they_have_time(
+    way: str, ended_runs: dict[str, EndedRun]
 ) -> None:
     _, has_time = ENDS[way]
     expected = ("Crashed", ["Succeeded"]) if has_time else ("Running", ["Executing"])
-    assert (ended[way].state, ended[way].sessions) == expected
+    assert (ended_runs[way].state, ended_runs[way].sessions) == expected
 
 
 @long_form
 @pytest.mark.parametrize("way", WAYS)
-def test_after_the_workers_restart_a_run_goes_on_under_its_id_to_the_same_answer(
-    way: str, place: Place, ended: dict[str, Ended], gone_on: dict[str, FlowRun]
+def test_after_a_restart_a_run_resumes_in_its_flow_run_to_the_same_answer(
+    way: str, place: Place, ended_runs: dict[str, EndedRun], resumed: dict[str, FlowRun]
 ) -> None:
-    again = gone_on[way]
-    assert (again.id, again.run_count) == (ended[way].run.id, 2)
+    again = resumed[way]
+    assert (again.id, again.run_count) == (ended_runs[way].run.id, 2)
     with caller_context(CallerContext(place.service.workspace("undisturbed"))):
         undisturbed = vqe(ProblemText(name="h2"), VqeSettings(seed=GIVEN["seed"]))
     reference: dict[str, Any] = json.loads(json.dumps(undisturbed.as_dict()))

@@ -1,4 +1,4 @@
-"""A worker runs deployed flows: on a schedule, with the deployment's settings, until it is stopped."""
+"""Worker with deployed flows: scheduled runs, the deployment's settings, cancellation."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def place(
     folder = tmp_path_factory.mktemp("working")
     with place_for(prefect_server, deployed[NIGHTLY].id, folder) as held:
         house = deployed["housekeeping/every-10-minutes"]
-        held.client.pause_deployment(house.id)  # it would have a hand in these tests
+        held.client.pause_deployment(house.id)  # it would interfere with these tests
         with worker(held.at.shell.environ, folder):
             yield held
 
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """A run that a schedule made, and one that was cancelled in its midst."""
+    """A scheduled run, and one that was cancelled while it ran."""
 
     scheduled: FlowRun
     cancelled: FlowRun
@@ -46,7 +46,7 @@ class Runs:
 
 @pytest.fixture(scope="module")
 def runs(place: Place) -> Runs:
-    """Both at once, as each process imports for seconds."""
+    """Make both runs at once, as each process imports for seconds."""
     client = place.client
     client.resume_deployment(place.deployment)
     made = prefect_inside("deployment", "schedule", "create", NIGHTLY, "--interval", "20")
@@ -55,28 +55,28 @@ def runs(place: Place) -> Runs:
     given = {"settings": {"shots": 100, "seed": 7}}
     cancelled = client.create_flow_run_from_deployment(place.deployment, parameters=given)
     assert wait_until(lambda: place.has_measured(cancelled), within_s=PATIENCE_S, poll_s=0.01)
-    place.slow_down(9)  # the second round's jobs are not done before the session is closed
-    assert wait_until(lambda: place.is_in_its_midst(cancelled), within_s=PATIENCE_S)
+    place.slow_down(9)  # the second round's jobs do not end before the session is closed
+    assert wait_until(lambda: place.has_next_round_submitted(cancelled), within_s=PATIENCE_S)
     client.set_flow_run_state(cancelled.id, Cancelling())
     assert wait_until(lambda: place.state(cancelled).is_final(), within_s=PATIENCE_S)
     assert wait_until(lambda: place.is_closed(cancelled), within_s=PATIENCE_S)
     place.slow_down(0)
 
-    assert wait_until(lambda: bool(begun_by_schedule(place)), within_s=PATIENCE_S)
+    assert wait_until(lambda: bool(started_by_schedule(place)), within_s=PATIENCE_S)
     client.pause_deployment(place.deployment)  # one is enough
-    scheduled = begun_by_schedule(place)[0]
+    scheduled = started_by_schedule(place)[0]
     assert wait_until(lambda: place.state(scheduled).is_final(), within_s=PATIENCE_S)
     return Runs(scheduled, cancelled)
 
 
-def begun_by_schedule(place: Place) -> list[FlowRun]:
-    """What the server made of the schedule and the worker has begun."""
+def started_by_schedule(place: Place) -> list[FlowRun]:
+    """Return the first flow run of the schedule that the worker has started."""
     ours = DeploymentFilter(id=DeploymentFilterId(any_=[place.deployment]))
     runs = place.client.read_flow_runs(deployment_filter=ours, sort=FlowRunSort.EXPECTED_START_TIME_ASC)
     return [run for run in runs if run.auto_scheduled and run.start_time is not None]
 
 
-def test_a_run_that_a_schedule_made_comes_to_its_result(place: Place, runs: Runs) -> None:
+def test_a_scheduled_run_has_a_result(place: Place, runs: Runs) -> None:
     assert place.state(runs.scheduled).is_completed()
     record = place.record(runs.scheduled)
     assert (record.status, record.problem) == ("converged", "h2")
@@ -84,14 +84,14 @@ def test_a_run_that_a_schedule_made_comes_to_its_result(place: Place, runs: Runs
     assert place.session_statuses(record) == ["Succeeded"]
 
 
-def test_a_run_that_is_given_some_settings_has_its_deployments_others(place: Place, runs: Runs) -> None:
+def test_settings_not_given_to_a_run_come_from_its_deployment(place: Place, runs: Runs) -> None:
     settings = place.record(runs.cancelled).settings["settings"]
-    assert runs.cancelled.parameters["settings"] == {"shots": 100, "seed": 7}  # which is all that Prefect shows
+    assert runs.cancelled.parameters["settings"] == {"shots": 100, "seed": 7}  # Prefect shows only these
     told = {name: settings[name] for name in ("shots", "seed", "precision", "max_jobs", "deadline")}
     assert told == {"shots": 100, "seed": 7, "precision": 0.001, "max_jobs": 200, "deadline": 7200.0}
 
 
-def test_a_run_that_is_cancelled_has_its_session_closed(place: Place, runs: Runs) -> None:
+def test_the_session_of_a_cancelled_run_is_closed(place: Place, runs: Runs) -> None:
     record, state = place.record(runs.cancelled), place.state(runs.cancelled)
     assert (state.type.value, record.status) == ("CANCELLED", "interrupted")
     assert place.session_statuses(record) == ["Succeeded"]

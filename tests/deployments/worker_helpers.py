@@ -1,4 +1,4 @@
-"""A worker of Prefect's as a process of its own, and the runs that it starts as journal and service have them."""
+"""Prefect worker in its own process, and its runs as the journal and the service show them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ runpy.run_module("prefect", run_name="__main__")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a worker's runs happen: the service, their journal, and the deployment on Prefect's server."""
+    """Surroundings of a worker's runs: the service, the journal, and the deployment on Prefect's server."""
 
     service: Emulator
     at: WorkspaceShell
@@ -46,51 +46,51 @@ class Place:
     deployment: UUID
 
     def record(self, run: FlowRun) -> RunRecord:
-        """The journal's run of a flow run."""
+        """Return the journal's record of a flow run."""
         record = self.journal.run_by_flow_run(str(run.id))
         assert record is not None
         return record
 
     def rounds(self, run: FlowRun) -> list[RoundRecord]:
-        """The rounds that were begun."""
+        """Return the rounds that have begun."""
         record = self.journal.run_by_flow_run(str(run.id))
         return [] if record is None else list(self.journal.rounds(record.uid))
 
     def has_measured(self, run: FlowRun) -> bool:
-        """Whether a round is complete."""
+        """True if a round is complete."""
         return any(round_.complete for round_ in self.rounds(run))
 
-    def is_in_its_midst(self, run: FlowRun) -> bool:
-        """Whether a round is complete, and the jobs of the next one are at the service."""
+    def has_next_round_submitted(self, run: FlowRun) -> bool:
+        """True if a round is complete and the jobs of the next one are at the service."""
         *measured, last = self.rounds(run)
         return bool(measured) and not last.complete and all(job.state == "submitted" for job in last.jobs)
 
     def state(self, run: FlowRun) -> State[Any]:
-        """How the flow run stands now."""
+        """Return the current state of the flow run."""
         state = self.client.read_flow_run(run.id).state
         assert state is not None
         return state
 
     def is_closed(self, run: FlowRun) -> bool:
-        """Whether the run's sessions are closed by the journal, nobody holds the run, and how it ended is noted."""
+        """True if the journal has the run's sessions as closed, its status as final, and no owner."""
         record = self.record(run)
         is_over = record.owner is None and record.status != "running"
         return is_over and all(row.ended_at is not None for row in self.journal.sessions(record.uid))
 
     def session_statuses(self, record: RunRecord) -> list[str]:
-        """The statuses of the run's sessions, by the service."""
+        """Return the statuses of the run's sessions at the service."""
         ids = {row.id for row in self.journal.sessions(record.uid)}
         return [each.details.status for each in self.at.workspace.list_sessions() if each.id in ids]
 
     def slow_down(self, seconds: float) -> None:
-        """Have the service answer so late what it is asked of a round's jobs."""
+        """Delay the service's answers to polls of jobs by so many seconds."""
         rules = [{"fault": "slow-answer", "operation": "list", "seconds": seconds}] if seconds else []
         self.service.admin("faults", {"rules": rules})
 
 
 @contextmanager
 def place_for(server: PrefectServer, deployment: UUID, folder: Path) -> Iterator[Place]:
-    """Hold a service and a journal of their own for the runs of a deployment; the folder has the journal."""
+    """Hold a service, and a journal in the folder, for the runs of a deployment."""
     environ = {
         **own_environ(str(folder / "home"), os.environ),
         **server.environment,
@@ -104,13 +104,13 @@ def place_for(server: PrefectServer, deployment: UUID, folder: Path) -> Iterator
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A worker that runs, and what it has started."""
+    """A running worker and its child processes."""
 
     process: psutil.Process
     popen: subprocess.Popen[bytes]
 
     def children(self) -> list[psutil.Process]:
-        """The processes of its runs, and theirs."""
+        """Return the processes of its runs, with their children."""
         return self.process.children(recursive=True)
 
     def end(self, how: signal.Signals) -> None:
@@ -121,7 +121,7 @@ class Worker:
 
 @contextmanager
 def worker(environ: Mapping[str, str], folder: Path, pool: str = POOL) -> Iterator[Worker]:
-    """Hold a worker of the pool; with the block it ends in order, and whatever it has started."""
+    """Hold a worker of the pool; at the end of the block it is stopped with all its children."""
     command = [sys.executable, "-c", WORKER, *shlex.split(START.format(pool))[1:]]
     with (folder / "worker.log").open("ab") as log:
         popen = subprocess.Popen(command, env=dict(environ), cwd=folder, stdout=log, stderr=subprocess.STDOUT)
@@ -143,5 +143,5 @@ def worker(environ: Mapping[str, str], folder: Path, pool: str = POOL) -> Iterat
 
 
 def is_gone(process: psutil.Process) -> bool:
-    """Whether the process has ended."""
+    """True if the process has ended."""
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE

@@ -1,4 +1,4 @@
-"""The ideal sampler of dry runs, against Qiskit's state vectors and the exact local service."""
+"""Ideal sampler of dry runs, compared with Qiskit's state vectors and the exact local service."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def exact_counts(circuit: QuantumCircuit, values: object, shots: int) -> list[Co
 
 @settings(deadline=None, max_examples=60)
 @given(STEPS)
-def test_an_exact_answer_is_the_distribution_that_qiskit_finds(
+def test_an_exact_answer_is_qiskits_distribution(
     steps: list[tuple[str, Sequence[int], Sequence[float]]],
 ) -> None:
     circuit = circuit_of(steps)
@@ -64,7 +64,7 @@ def test_an_exact_answer_is_the_distribution_that_qiskit_finds(
 
 
 def varied() -> tuple[QuantumCircuit, QuantumCircuit]:
-    """Two circuits that begin alike, measured in other bases, some bits in other places or not at all."""
+    """Return two circuits with a common beginning and different measured bases and bits."""
     angles = ParameterVector("angles", 3)
     begun = QuantumCircuit(3, 4)
     for qubit in range(3):
@@ -82,7 +82,7 @@ def varied() -> tuple[QuantumCircuit, QuantumCircuit]:
 POINTS = np.random.default_rng(3).uniform(-4.0, 4.0, (5, 3))
 
 
-def test_a_round_of_an_exact_target_is_answered_as_the_local_service_answers_it(emulator: Emulator) -> None:
+def test_a_round_of_an_exact_target_has_the_local_services_counts(emulator: Emulator) -> None:
     pubs = [SamplerPub.coerce((each, POINTS, 3000)) for each in varied()]
     asked = [describe_pub(pub) for pub in pubs]
     with open_session(emulator.workspace(), EXACT.name) as session:
@@ -96,7 +96,7 @@ def test_a_round_of_an_exact_target_is_answered_as_the_local_service_answers_it(
             assert one.bitstrings() == other.bitstrings()
 
 
-def test_samples_scatter_about_the_distribution_and_go_by_the_seed() -> None:
+def test_samples_scatter_about_the_distribution_and_depend_on_the_seed() -> None:
     asked = [describe_pub(SamplerPub.coerce((varied()[1], POINTS, 4000)))]
     first, again, other = (
         IdealSampler(SAMPLED, seed=seed, max_work=1e12).sample(asked, [4000])[0] for seed in (1, 1, 2)
@@ -113,7 +113,7 @@ def test_samples_scatter_about_the_distribution_and_go_by_the_seed() -> None:
 
 
 @pytest.mark.parametrize("what", ["measures in the middle", "resets", "has too many qubits", "takes too long"])
-def test_what_is_not_simulated_is_said(what: str) -> None:
+def test_a_circuit_that_is_not_simulated_is_refused(what: str) -> None:
     circuit = QuantumCircuit(20 if "qubits" in what else 2, 2)
     circuit.h(0)
     if "middle" in what:

@@ -37,7 +37,7 @@ def settings_of(algorithm: str, **settings: Any) -> RunSettings:
 
 
 class Run:
-    """A run itself, without Prefect: its rounds on a session of the local service."""
+    """A run without Prefect: its rounds in a session of the local service."""
 
     def __init__(self, emulator: Emulator, algorithm: str, names: str, settings: RunSettings) -> None:
         prepared = prepare(algorithm, problem_of(names), settings, settings.seed or 0)

@@ -1,4 +1,4 @@
-"""QCSchema results: every form of the same molecule reads as the same molecule; what is malformed is refused."""
+"""QCSchema results: every form of a molecule is read as the same molecule; malformed ones are refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hybridloop.errors import ProblemError
 
 
 def fock(molecule: Molecule) -> NDArray[np.float64]:
-    """F_pq = h_pq + Σ_filled 2 (pq|ii) − (pi|iq), of a closed shell."""
+    """Return the Fock matrix of a closed shell: F_pq = h_pq + Σ_filled 2 (pq|ii) − (pi|iq)."""
     n = molecule.electrons[0]
     two = molecule.two_body
     total = molecule.one_body.copy()
@@ -27,7 +27,7 @@ def fock(molecule: Molecule) -> NDArray[np.float64]:
 
 
 def document(molecule: Molecule, form: str) -> dict[str, Any]:
-    """As different programs write it."""
+    """Return a QCSchema document in the form of one of the programs."""
     norb = molecule.norb
     # basis functions that are orthonormal, and orbitals that are not the functions
     orbitals = np.linalg.qr(np.random.default_rng(0).normal(size=(norb, norb)))[0]
@@ -84,7 +84,7 @@ def test_a_quantity_may_name_the_array_that_holds_it(problem_of: Callable[..., E
         ("properties", "calcinfo_nmo", 10**9, "calcinfo_nmo"),
         ("properties", "calcinfo_nmo", 3, "instead of"),
         ("properties", "calcinfo_nalpha", None, "calcinfo_nalpha"),
-        ("properties", "calcinfo_nalpha", 2, "states"),  # other electrons than the energy's
+        ("properties", "calcinfo_nalpha", 2, "states"),  # a number of electrons other than the energy's
         ("properties", "calcinfo_nbeta", 7, "do not fit"),
         ("properties", "nuclear_repulsion_energy", "0.7", "nuclear_repulsion_energy"),
         ("properties", "return_energy", -2.0, "-2.0"),
@@ -95,7 +95,7 @@ def test_a_quantity_may_name_the_array_that_holds_it(problem_of: Callable[..., E
         ("wavefunction", "scf_eri_mo_bb", [0.5], "unrestricted"),
     ],
 )
-def test_what_is_malformed_is_refused(
+def test_malformed_documents_are_refused(
     problem_of: Callable[..., ElectronicProblem], place: str, name: str, value: object, says: str
 ) -> None:
     whole = document(problem_of("H2_0.735").molecule, "fock")

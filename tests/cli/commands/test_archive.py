@@ -21,7 +21,7 @@ RUN = ("run", "vqe", "h2", "--seed", "7", "--precision", "0.005", "--shots", "10
 
 @pytest.fixture(scope="module")
 def at(shell: Shell, emulator: Emulator, prefect_server: PrefectServer) -> WorkspaceShell:
-    """A workspace in which the run was made."""
+    """Return the workspace in which the run was made."""
     found = shell.at(emulator, KEY)
     assert found.shell.json_inside(*RUN)["status"] == "converged"
     return found
@@ -31,7 +31,7 @@ def hybridloop(at: WorkspaceShell, *arguments: str) -> CommandResult:
     return run_in_process(at.shell.environ, "runs", *arguments)
 
 
-def test_a_report_is_written_where_it_is_asked_for(at: WorkspaceShell, tmp_path: Path) -> None:
+def test_a_report_is_written_to_the_requested_path(at: WorkspaceShell, tmp_path: Path) -> None:
     said = hybridloop(at, "report", KEY, "--output", str(tmp_path / "night.html"))
     assert (said.code, said.out) == (0, "")
     assert f"the report of run {KEY}" in said.err
@@ -41,7 +41,7 @@ def test_a_report_is_written_where_it_is_asked_for(at: WorkspaceShell, tmp_path:
     assert "can't be written" in nowhere.err
 
 
-def test_a_bundle_is_verified_on_a_machine_that_has_no_journal_and_changes_are_noticed(
+def test_a_bundle_is_verified_without_a_journal_and_changes_are_detected(
     at: WorkspaceShell, say: Callable[..., CommandResult], home: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "bundle"
@@ -63,7 +63,7 @@ def test_a_bundle_is_verified_on_a_machine_that_has_no_journal_and_changes_are_n
     assert "result.json does not match its checksum in manifest.json" in damaged.err
 
 
-def test_a_run_is_repeated_to_the_last_bit(at: WorkspaceShell, tmp_path: Path) -> None:
+def test_a_run_is_reproduced_to_the_last_bit(at: WorkspaceShell, tmp_path: Path) -> None:
     assert hybridloop(at, "export", KEY, "--output", str(tmp_path / "b.zip")).code == 0
     first = at.shell.json_inside("runs", "reproduce", KEY)
     again = at.shell.json_inside("runs", "reproduce", str(tmp_path / "b.zip"))
@@ -73,10 +73,10 @@ def test_a_run_is_repeated_to_the_last_bit(at: WorkspaceShell, tmp_path: Path) -
     assert at.session_statuses() == ["Succeeded"] * 3
 
 
-def test_a_repetition_that_was_stopped_is_gone_on_with(at: WorkspaceShell) -> None:
+def test_a_stopped_repetition_resumes(at: WorkspaceShell) -> None:
     key = f"{KEY}-by-hand"
     assert run_in_process(at.shell.environ, *RUN[:-1], key, "--max-jobs", "8").code == 3
-    stopped = hybridloop(at, "reproduce", KEY, "--run-key", key)  # its cap is as it was given last
+    stopped = hybridloop(at, "reproduce", KEY, "--run-key", key)  # the cap of the last call applies
     assert stopped.code == 3
     assert f"it is stopped; resume it with: hybridloop runs resume {key}" in stopped.out
     assert hybridloop(at, "resume", key, "--max-jobs", "100", "--quiet").code == 0
@@ -84,6 +84,6 @@ def test_a_repetition_that_was_stopped_is_gone_on_with(at: WorkspaceShell) -> No
     assert (found["again"], found["identical"]) == (key, True)
 
 
-def test_a_run_that_is_not_there_and_one_that_was_not_finished_are_refused(at: WorkspaceShell) -> None:
+def test_unknown_and_unfinished_runs_are_refused(at: WorkspaceShell) -> None:
     assert "there is no run 'nowhere'" in hybridloop(at, "reproduce", "nowhere").err
     assert "there is no bundle" in hybridloop(at, "verify", "./nowhere.zip").err

@@ -1,4 +1,4 @@
-"""The commands that list and show: text for people, one JSON document for programs, and both say the same."""
+"""Commands that list and show: text for people, one JSON document for programs, with the same facts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Hybridloop = Callable[..., CommandResult]
 
 @pytest.fixture
 def ask(inside: Callable[..., CommandResult], at_workspace: WorkspaceShell) -> Hybridloop:
-    """Runs a command for the workspace; it must succeed, and say nothing on standard error."""
+    """Return a function that runs a command; it must succeed and print nothing to standard error."""
 
     def hybridloop(*arguments: str) -> CommandResult:
         said = inside(at_workspace.shell.environ, *arguments)
@@ -34,7 +34,7 @@ def ask(inside: Callable[..., CommandResult], at_workspace: WorkspaceShell) -> H
 
 @pytest.fixture
 def session(at_workspace: WorkspaceShell) -> Iterator[OpenSession]:
-    """An open session in which three jobs ran."""
+    """Return an open session in which three jobs ran."""
     circuit = QuantumCircuit(1, 1)
     circuit.measure(0, 0)
     with open_session(at_workspace.workspace, "ionq.simulator", name="three jobs") as opened:
@@ -43,7 +43,7 @@ def session(at_workspace: WorkspaceShell) -> Iterator[OpenSession]:
 
 
 def table(said: CommandResult) -> list[list[str]]:
-    """The rows of a table, its columns' names first; cells stand two blanks apart."""
+    """Return the rows of a table, its header first; cells are two blanks apart."""
     return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in said.out.splitlines()]
 
 
@@ -129,7 +129,7 @@ def test_a_session_is_closed_and_closing_it_again_changes_nothing(
         assert json.loads(first)["id"] == session.id
 
 
-def test_a_session_that_is_not_there_is_said_to_be_missing(
+def test_an_unknown_session_is_reported_as_missing(
     inside: Callable[..., CommandResult], at_workspace: WorkspaceShell
 ) -> None:
     unknown = "00000000-0000-4000-8000-000000000000"
@@ -140,7 +140,7 @@ def test_a_session_that_is_not_there_is_said_to_be_missing(
         assert "Traceback" not in said.err
 
 
-def test_the_status_of_a_stack_that_does_not_run_is_told_and_nothing_is_started(say: Hybridloop, home: Path) -> None:
+def test_the_status_of_a_stopped_stack_is_shown_and_nothing_is_started(say: Hybridloop, home: Path) -> None:
     told = json.loads(say("status", "--json").out)
     assert told["home"] == str(home)
     assert [(part["part"], part["state"]) for part in told["parts"]] == [
@@ -151,13 +151,13 @@ def test_the_status_of_a_stack_that_does_not_run_is_told_and_nothing_is_started(
     assert not home.exists()
 
 
-def test_there_is_nothing_to_stop_where_nothing_runs(say: Hybridloop, home: Path) -> None:
+def test_down_without_a_running_stack_stops_nothing(say: Hybridloop, home: Path) -> None:
     assert json.loads(say("down", "--json").out) == {"home": str(home), "stopped": []}
     assert "nothing was running" in say("down").err
 
 
 @pytest.mark.slow
-def test_up_finds_what_runs_and_status_tells_of_it(
+def test_up_finds_the_running_stack_and_status_shows_it(
     inside: Callable[..., CommandResult], stack_environ: dict[str, str], prefect_server: object
 ) -> None:
     first = inside(stack_environ, "up", "--json")
@@ -170,13 +170,13 @@ def test_up_finds_what_runs_and_status_tells_of_it(
     assert [line[:2] for line in lines] == [["prefect", "running"], ["emulator", "running"]]
 
 
-def test_the_users_own_workspace_and_server_are_told_as_theirs(say: Hybridloop, home: Path) -> None:
+def test_the_users_workspace_and_server_are_shown_as_theirs(say: Hybridloop, home: Path) -> None:
     theirs = {"PREFECT_API_URL": "http://prefect.example/api", "AZURE_QUANTUM_CONNECTION_STRING": "x"}
     parts = json.loads(say("status", "--json", **theirs).out)["parts"]
     assert [(part["state"], part["url"]) for part in parts] == [("yours", "http://prefect.example/api"), ("yours", "")]
     assert not home.exists()
 
 
-def test_a_table_says_yes_and_no_and_has_a_dash_for_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_has_yes_no_and_a_dash_for_null(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(("name", "held", "value"), [{"name": "a", "held": True, "value": 0.5}, {"name": "b", "held": False}])
     assert capsys.readouterr().out.splitlines() == ["name  held  value", "a     yes   0.500000", "b     no    -"]

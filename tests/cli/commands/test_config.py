@@ -1,4 +1,4 @@
-"""`hybridloop init` and `config`: a file that says what holds without it, and what holds here, and why."""
+"""`hybridloop init` writes a file with all defaults; `hybridloop config` shows each value and its source."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_file_that_is_written_loads_back_to_the_defaults(algorithm: str, tmp
 
 
 @pytest.mark.parametrize("algorithm", SETTINGS)
-def test_every_setting_stands_in_it_with_its_words(algorithm: str) -> None:
+def test_the_file_has_every_setting_with_its_description(algorithm: str) -> None:
     text = settings_template(algorithm)
     words = " ".join(line.strip().removeprefix("# ") for line in text.split("\n"))
     for name, field in SETTINGS[algorithm].model_fields.items():
@@ -40,14 +40,14 @@ def test_every_setting_stands_in_it_with_its_words(algorithm: str) -> None:
 
 
 @pytest.mark.parametrize("algorithm", SETTINGS)
-def test_each_example_in_it_is_a_value_that_is_taken(algorithm: str) -> None:
+def test_each_example_in_the_file_is_an_accepted_value(algorithm: str) -> None:
     for line in settings_template(algorithm).split("\n"):
         name, colon, example = line.removeprefix("# ").partition(": ")
         if line.startswith("# ") and colon and name in SETTINGS[algorithm].model_fields:
             SETTINGS[algorithm].model_validate({name: parse_yaml(example, name)})
 
 
-def test_a_file_that_is_there_is_replaced_only_where_that_is_asked(say: Hybridloop, tmp_path: Path) -> None:
+def test_an_existing_file_is_replaced_only_on_request(say: Hybridloop, tmp_path: Path) -> None:
     path = tmp_path / "settings.yaml"
     assert say("init", str(path), "--algorithm", "qaoa").code == 0
     assert path.read_text("utf-8") == settings_template("qaoa")
@@ -59,12 +59,12 @@ def test_a_file_that_is_there_is_replaced_only_where_that_is_asked(say: Hybridlo
 
 
 @pytest.mark.parametrize("command", [("init", "--algorithm", "qao"), ("config", "qao")])
-def test_an_algorithm_that_is_misspelt_is_suggested(command: tuple[str, ...], say: Hybridloop) -> None:
+def test_a_misspelt_algorithm_gets_a_suggestion(command: tuple[str, ...], say: Hybridloop) -> None:
     said = say(*command)
     assert (said.code, "Did you mean 'qaoa'?" in said.err) == (2, True)
 
 
-def test_config_says_what_holds_and_why(say: Hybridloop, home: Path) -> None:
+def test_config_shows_each_value_and_its_source(say: Hybridloop, home: Path) -> None:
     home.mkdir()
     (home / "config.yaml").write_text("shots: 7\n")
     said = say("config", "vqe", "--json", HYBRIDLOOP_MAX_JOBS="5", HYBRIDLOOP_GREETING="hello")
@@ -93,7 +93,7 @@ def test_config_shows_no_secret(say: Hybridloop) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_goes_by_variables_and_its_record_says_so(
+def test_a_run_uses_settings_from_variables_and_records_them(
     inside: Hybridloop, at_workspace: WorkspaceShell, prefect_server: PrefectServer, tmp_path: Path
 ) -> None:
     environ = {
@@ -115,7 +115,7 @@ def test_a_run_goes_by_variables_and_its_record_says_so(
     assert (refused.code, "shots: run 'by-variables' was started with another value" in refused.err) == (2, True)
 
 
-def test_variables_that_are_off_are_refused_before_anything_is_started(say: Hybridloop, home: Path) -> None:
+def test_invalid_variables_are_refused_before_anything_is_started(say: Hybridloop, home: Path) -> None:
     said = say("run", "vqe", "h2", HYBRIDLOOP_MAX_COSTS="5USD")
     assert (said.code, said.out) == (2, "")
     assert "HYBRIDLOOP_MAX_COSTS: there is no setting of that name" in said.err

@@ -1,4 +1,4 @@
-"""`hybridloop doctor`: each fault of a set-up is made for real, found, and told with a way to mend it."""
+"""`hybridloop doctor` finds each fault of a set-up, made for real, and says how to repair it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Doctor = Callable[..., dict[str, Finding]]
 
 @pytest.fixture
 def doctor(home: Path, inside: Callable[..., CommandResult]) -> Doctor:
-    """What is found with these variables, by its name; holds that the exit code says whether something is wrong."""
+    """Run the command with these variables; return its checks by name, and assert that the exit code fits them."""
 
     def found(*arguments: str, **variables: str) -> dict[str, Finding]:
         said = inside({**own_environ(str(home), os.environ), **variables}, "doctor", *arguments, "--json")
@@ -55,7 +55,7 @@ def doctor(home: Path, inside: Callable[..., CommandResult]) -> Doctor:
 
 @contextmanager
 def replying(reply: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
-    """A server on this machine that answers every request so; gives its address."""
+    """Hold a local server that gives every request the same answer; yield its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -75,21 +75,21 @@ def replying(reply: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A port on this machine at which nobody listens."""
+    """Return a local port without a listener."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield int(taken.getsockname()[1])
 
 
 def installed(folder: Path, name: str, version: str, *headers: str) -> None:
-    """Have a package of that version be found first, as pip would leave it."""
+    """Install the metadata of a package of that version in front of all others, as pip would."""
     info = folder / f"{name}-{version}.dist-info"
     info.mkdir(parents=True)
     lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", *headers]
     (info / "METADATA").write_text("\n".join(lines) + "\n")
 
 
-def test_a_set_up_in_which_nothing_is_wrong_is_told_so_and_nothing_is_started(doctor: Doctor, home: Path) -> None:
+def test_a_correct_set_up_passes_and_nothing_is_started(doctor: Doctor, home: Path) -> None:
     found = doctor()
     assert {each["state"] for each in found.values()} <= {"ok", "warning"}
     assert found.keys() >= {"python", "packages", "folder", "disk", "settings", "journal", "prefect", "workspace"}
@@ -116,7 +116,7 @@ def test_packages_that_are_missing_or_outside_their_bounds(
 
 
 @pytest.mark.parametrize("place", ["file/home", "/proc/hybridloop"])
-def test_a_home_that_cannot_be_written_to(doctor: Doctor, tmp_path: Path, place: str) -> None:
+def test_an_unwritable_home(doctor: Doctor, tmp_path: Path, place: str) -> None:
     (tmp_path / "file").touch()
     found = doctor(HYBRIDLOOP_HOME=str(tmp_path / place))["folder"]
     assert found["state"] == "wrong"
@@ -142,7 +142,7 @@ def test_a_disk_that_is_full(doctor: Doctor, tmp_path: Path) -> None:
         ({"HYBRIDLOOP_SHOTS": "7"}, "ok", "from HYBRIDLOOP_SHOTS"),
     ],
 )
-def test_settings_that_are_off(doctor: Doctor, variables: Mapping[str, str], state: str, said: str) -> None:
+def test_invalid_settings(doctor: Doctor, variables: Mapping[str, str], state: str, said: str) -> None:
     found = doctor(**variables)["settings"]
     assert found["state"] == state
     assert said in found["found"]
@@ -154,12 +154,12 @@ def test_a_journal_that_cannot_be_reached(doctor: Doctor, closed_port: int) -> N
 
 
 def test_a_journal_whose_driver_is_missing(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "psycopg", None)  # which is how Python marks what can't be imported
+    monkeypatch.setitem(sys.modules, "psycopg", None)  # None marks a module that cannot be imported
     found = doctor(HYBRIDLOOP_JOURNAL="postgresql://user@127.0.0.1/runs")["journal"]
     assert (found["state"], found["remedy"]) == ("wrong", "pip install 'hybridloop[postgres]'")
 
 
-def test_a_journal_of_an_older_version_is_told_and_not_upgraded(doctor: Doctor, tmp_path: Path) -> None:
+def test_a_journal_of_an_older_version_is_reported_and_not_upgraded(doctor: Doctor, tmp_path: Path) -> None:
     shutil.copy(OLD_JOURNAL, tmp_path / "old.db")
     found = doctor(HYBRIDLOOP_JOURNAL=f"sqlite:///{tmp_path}/old.db")["journal"]
     assert (found["state"], "has version 0001" in found["found"]) == ("warning", True)
@@ -178,7 +178,7 @@ def test_a_journal_of_a_newer_version(doctor: Doctor, tmp_path: Path) -> None:
     assert (found["state"], "of version 9999" in found["found"]) == ("wrong", True)
 
 
-def test_a_journal_that_is_none(doctor: Doctor, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_journal(doctor: Doctor, tmp_path: Path) -> None:
     (tmp_path / "text.db").write_text("this is no database, and far too long to be taken for an empty one" * 50)
     assert doctor(HYBRIDLOOP_JOURNAL=f"sqlite:///{tmp_path}/text.db")["journal"]["state"] == "wrong"
     assert doctor(HYBRIDLOOP_JOURNAL="mysql://here/runs")["journal"]["state"] == "wrong"
@@ -202,7 +202,7 @@ def test_a_prefect_server_of_another_version(doctor: Doctor, version: str | None
         assert doctor(PREFECT_API_URL=f"{url}api")["prefect"]["state"] == state
 
 
-def test_a_prefect_server_that_wants_a_key(doctor: Doctor) -> None:
+def test_a_prefect_server_that_requires_a_key(doctor: Doctor) -> None:
     def reply(request: BaseHTTPRequestHandler) -> None:
         is_known = request.headers["Authorization"] == f"Bearer {SECRET}"
         request.send_response(200 if is_known else 401)
@@ -236,7 +236,7 @@ def test_a_part_of_the_local_stack_that_hangs_or_is_outdated(doctor: Doctor, hom
 
 
 @pytest.mark.parametrize("text", [SECRET, f"SubscriptionId=x;ApiKey={SECRET}"])
-def test_a_connection_string_that_is_none(doctor: Doctor, text: str) -> None:
+def test_an_invalid_connection_string(doctor: Doctor, text: str) -> None:
     found = doctor(AZURE_QUANTUM_CONNECTION_STRING=text)["workspace"]
     assert (found["state"], "it is not a connection string" in found["found"]) == ("wrong", True)
 
@@ -254,7 +254,7 @@ def test_a_key_that_is_refused(doctor: Doctor, emulator: Emulator) -> None:
     assert (found["workspace"]["state"], found["target"]["state"]) == ("wrong", "skipped")
 
 
-def test_a_workspace_that_is_not_there(doctor: Doctor, start_emulator: Callable[..., Emulator]) -> None:
+def test_a_missing_workspace(doctor: Doctor, start_emulator: Callable[..., Emulator]) -> None:
     emulator = start_emulator()
     rule = {"fault": "error", "status": 404, "code": "ResourceNotFound", "message": "no such workspace"}
     emulator.admin("faults", {"rules": [rule]})
@@ -269,7 +269,7 @@ def test_an_identity_that_has_not_signed_in(doctor: Doctor, prefect_server: stac
     resource = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.Quantum/Workspaces/ws"
     name = f"by-identity-{secrets.token_hex(4)}"
     AzureQuantumWorkspace(resource_id=resource, endpoint="https://eastus.quantum.azure.com").save(name)
-    # the other ways to sign in look around on the network
+    # the other ways to sign in search the network
     variables = {"PREFECT_API_URL": prefect_server.api_url, "AZURE_TOKEN_CREDENTIALS": "EnvironmentCredential"}
     found = doctor("--workspace", name, **variables)["workspace"]
     assert (found["state"], "az login" in found["remedy"]) == ("wrong", True)
@@ -278,7 +278,7 @@ def test_an_identity_that_has_not_signed_in(doctor: Doctor, prefect_server: stac
 
 
 @pytest.mark.parametrize(("ahead_s", "state"), [(3600, "wrong"), (-100, "warning"), (0, "ok")])
-def test_a_clock_that_goes_wrong(doctor: Doctor, ahead_s: int, state: str) -> None:
+def test_a_wrong_clock(doctor: Doctor, ahead_s: int, state: str) -> None:
     def reply(request: BaseHTTPRequestHandler) -> None:
         request.date_time_string = lambda timestamp=None: formatdate(time.time() + ahead_s, usegmt=True)  # type: ignore[method-assign]
         request.send_response(401)
@@ -297,7 +297,7 @@ def test_a_clock_that_goes_wrong(doctor: Doctor, ahead_s: int, state: str) -> No
         ("ionq.simulator", "ok", "ionq.simulator is available"),
     ],
 )
-def test_a_target_that_is_unknown_or_away(
+def test_an_unknown_or_unavailable_target(
     doctor: Doctor, emulator: Emulator, target: str, state: str, said: str
 ) -> None:
     text = connection_string(emulator.endpoint, emulator.api_key, "mine")

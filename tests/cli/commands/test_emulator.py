@@ -1,4 +1,4 @@
-"""`hybridloop emulator start`: what it prints is enough to connect, and Ctrl-C is its ordinary end."""
+"""`hybridloop emulator start`: its output is enough to connect, and Ctrl-C is its normal end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.cli.shell_helpers import PATIENCE_S, CommandResult, Shell
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_what_it_prints_is_enough_to_connect(
+def test_the_output_is_enough_to_connect(
     number: signal.Signals, shell: Shell, say: Callable[..., CommandResult]
 ) -> None:
     with shell.start("emulator", "start", "--in-memory", "--port", "0") as service:

@@ -1,4 +1,4 @@
-"""`hybridloop emulator ledger`: the service's books for people and for programs."""
+"""`hybridloop emulator ledger`: the service's ledger as text and as JSON."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.emulator.http_helpers import Caller
 
 @pytest.fixture
 def ask(say: Callable[..., CommandResult], emulator: Emulator) -> Callable[..., CommandResult]:
-    """Asks the tests' service for its books."""
+    """Return a function that runs the command on the tests' service."""
     return lambda *options: say(
         "emulator", "ledger", "--url", emulator.endpoint, *options, HYBRIDLOOP_EMULATOR_ADMIN_KEY=emulator.admin_key
     )
 
 
-def test_text_and_json_tell_of_the_same_session_and_its_duplicates(
+def test_text_and_json_show_the_same_session_and_its_duplicates(
     emulator: Emulator, ask: Callable[..., CommandResult]
 ) -> None:
     caller = Caller(emulator)

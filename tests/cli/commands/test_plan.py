@@ -1,4 +1,4 @@
-"""`hybridloop plan …` as a user types it: text, JSON, a comparison; with nothing submitted."""
+"""`hybridloop plan …` as a user types it: text, JSON and a comparison, without a submission."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_plan_is_printed_with_its_price_keep_alive_time_and_circuits(at_worksp
     assert list(at_workspace.workspace.list_jobs()) == []
 
 
-def test_debiasing_off_is_planned_for_and_a_comparison_has_a_line_for_each_target(
+def test_a_plan_includes_debias_off_and_a_comparison_has_a_line_for_each_target(
     at_workspace: WorkspaceShell,
 ) -> None:
     text = planned(
@@ -52,11 +52,11 @@ def test_debiasing_off_is_planned_for_and_a_comparison_has_a_line_for_each_targe
     assert [(row[0], row[-1]) for row in rows] == [("rigetti.sim.qvm", "ping"), ("quantinuum.qpu.h2-1", "renew")]
 
 
-def test_json_is_one_document_that_a_plan_can_be_made_of(at_workspace: WorkspaceShell) -> None:
+def test_json_is_one_document_from_which_the_plan_can_be_restored(at_workspace: WorkspaceShell) -> None:
     asked = ("scan", "h2-0.3", "h2", "--seed", "7", "--compare")
     document = json.loads(planned(at_workspace, *asked, "--json"))
     plan = Plan.from_dict(document)
-    assert planned(at_workspace, *asked) == f"{plan}\n"  # in Python it is printed as here
+    assert planned(at_workspace, *asked) == f"{plan}\n"  # Python prints the same text
     shown = replace(plan, problem="<script>")._repr_html_()
     assert ("<script>" in shown, html.unescape(shown).count("<script> by scan")) == (False, 1)
     assert (plan.algorithm, plan.problem, plan.target) == ("scan", "h2-0.3 to h2", "rigetti.sim.qvm")
@@ -73,7 +73,7 @@ def test_json_is_one_document_that_a_plan_can_be_made_of(at_workspace: Workspace
         (("qaoa", "ring-8", "--no-debias"), "debias"),
     ],
 )
-def test_what_can_not_be_planned_is_said_as_for_a_run(
+def test_an_invalid_plan_is_refused_as_for_a_run(
     at_workspace: WorkspaceShell, arguments: tuple[str, ...], complaint: str
 ) -> None:
     said = run_in_process(at_workspace.shell.environ, "plan", *arguments)

@@ -1,4 +1,4 @@
-"""`hybridloop run vqe`, and the same from Python, as a user runs them: real processes on a real local stack."""
+"""`hybridloop run vqe` and its Python function, as a user runs them: real processes on a real local stack."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.paths import DATA
 H2_FILE = DATA / "H2_0.735.fcidump"
 EXACT_H2 = -1.1373060357534004
 
-# What `run … --json` promises to print at least.
+# The documented keys of `run … --json`.
 PROMISED = (
     "run_key algorithm problem target status reason value standard_error exact reference error parameters rounds jobs "
     "shots cost sessions wall_seconds resumed"
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def runs(shell: Shell) -> dict[str, subprocess.CompletedProcess[str]]:
-    """Three runs that start at once, while no stack runs yet; all of one seed."""
+    """Start three runs of one seed at once, while no stack is running; return their results."""
     with ThreadPoolExecutor() as at_once:
         started = {
             "built-in": at_once.submit(shell.run, "run", "vqe", "h2", "--seed", "7", "--json"),
@@ -49,14 +49,14 @@ def runs(shell: Shell) -> dict[str, subprocess.CompletedProcess[str]]:
 
 @pytest.fixture(scope="module")
 def document(runs: dict[str, subprocess.CompletedProcess[str]]) -> dict[str, Any]:
-    """The one document that --json prints; anything else on standard output would not parse."""
+    """Return the only document on standard output; any other output would not parse."""
     run = runs["built-in"]
     assert run.returncode == 0, run.stderr
     document: dict[str, Any] = json.loads(run.stdout)
     return document
 
 
-def test_json_has_what_is_promised(document: dict[str, Any]) -> None:
+def test_json_has_all_documented_keys(document: dict[str, Any]) -> None:
     assert set(PROMISED) <= document.keys()
     assert document["jobs"].keys() >= {"total", "evaluations", "pings", "retried"}
     assert document["cost"].keys() >= {"amount", "unit"}
@@ -64,14 +64,14 @@ def test_json_has_what_is_promised(document: dict[str, Any]) -> None:
     assert document["status"] == "converged"
 
 
-def test_the_energy_is_as_sharp_and_as_right_as_was_asked(document: dict[str, Any]) -> None:
+def test_the_energy_has_the_requested_precision_and_agrees_with_the_exact_one(document: dict[str, Any]) -> None:
     error = document["value"] - EXACT_H2
     assert document["error"] == pytest.approx(error, abs=1e-9)
     assert document["standard_error"] <= 0.7e-3
     assert abs(error) <= min(1.6e-3, 3 * document["standard_error"])
 
 
-def test_progress_goes_to_standard_error_a_line_a_round(
+def test_progress_is_one_line_a_round_on_standard_error(
     runs: dict[str, subprocess.CompletedProcess[str]], document: dict[str, Any]
 ) -> None:
     lines = runs["built-in"].stderr.splitlines()
@@ -79,7 +79,7 @@ def test_progress_goes_to_standard_error_a_line_a_round(
     assert all("session executing" in line for line in lines)
 
 
-def test_the_service_tells_the_same_of_the_session(shell: Shell, document: dict[str, Any]) -> None:
+def test_the_service_has_the_same_facts_of_the_session(shell: Shell, document: dict[str, Any]) -> None:
     (session,) = document["sessions"]
     assert session["status"] == "Succeeded"
     assert session["jobs"] == document["jobs"]["total"]
@@ -88,13 +88,13 @@ def test_the_service_tells_the_same_of_the_session(shell: Shell, document: dict[
     assert shown["jobs"] == {"Succeeded": session["jobs"]}
 
 
-def test_the_picture_is_where_it_is_said_to_be(document: dict[str, Any]) -> None:
+def test_the_plot_is_at_the_printed_path(document: dict[str, Any]) -> None:
     picture = Path(document["picture"]).read_text(encoding="utf-8")
     assert picture.startswith("<?xml")
     assert picture.rstrip().endswith("</svg>")
 
 
-def test_a_molecule_in_a_file_runs_and_quiet_means_that_nothing_but_the_result_is_said(
+def test_a_molecule_in_a_file_runs_and_quiet_prints_only_the_result(
     runs: dict[str, subprocess.CompletedProcess[str]], shell: Shell
 ) -> None:
     run = runs["file"]
@@ -112,7 +112,7 @@ def test_a_molecule_in_a_file_runs_and_quiet_means_that_nothing_but_the_result_i
     assert session in [row["id"] for row in shell.json("sessions", "list")]
 
 
-def test_python_gives_the_value_of_the_command_line_for_the_same_seed(
+def test_python_and_the_command_line_give_the_same_value_for_the_same_seed(
     runs: dict[str, subprocess.CompletedProcess[str]], document: dict[str, Any]
 ) -> None:
     run = runs["script"]
@@ -124,7 +124,7 @@ def test_python_gives_the_value_of_the_command_line_for_the_same_seed(
     assert result["sessions"][0]["id"] != document["sessions"][0]["id"]
 
 
-def test_nothing_but_the_stack_is_left_running(runs: dict[str, subprocess.CompletedProcess[str]], shell: Shell) -> None:
+def test_only_the_stack_is_left_running(runs: dict[str, subprocess.CompletedProcess[str]], shell: Shell) -> None:
     def strays() -> list[str]:
         ours = [environ for environ in map(_environ, psutil.process_iter()) if _is_of(environ, shell)]
         assert any(MARK in environ for environ in ours), "the stack itself should be seen"
@@ -136,7 +136,7 @@ def test_nothing_but_the_stack_is_left_running(runs: dict[str, subprocess.Comple
 def _environ(process: psutil.Process) -> dict[str, str]:
     try:
         return process.environ()
-    except (psutil.Error, OSError):  # gone meanwhile, or somebody else's
+    except (psutil.Error, OSError):  # ended meanwhile, or another user's
         return {}
 
 
@@ -144,7 +144,7 @@ def _is_of(environ: dict[str, str], shell: Shell) -> bool:
     return environ.get("HYBRIDLOOP_HOME") == shell.environ["HYBRIDLOOP_HOME"]
 
 
-def test_a_target_that_does_not_sample_has_the_same_error_bar_as_it_goes_and_in_the_end(
+def test_a_target_that_does_not_sample_has_the_same_error_bar_in_progress_and_result(
     at_workspace: WorkspaceShell, inside: Callable[..., CommandResult], prefect_server: PrefectServer
 ) -> None:
     said = inside(at_workspace.shell.environ, "run", "vqe", "h2", "--seed", "7", "--target", "ionq.simulator")
@@ -156,10 +156,10 @@ def test_a_target_that_does_not_sample_has_the_same_error_bar_as_it_goes_and_in_
     assert "± 0.000000" not in said.err + said.out
 
 
-def test_a_picture_that_cannot_be_written_does_not_cost_the_result(
+def test_an_unwritable_plot_does_not_lose_the_result(
     inside: Callable[..., CommandResult], at_workspace: WorkspaceShell, prefect_server: PrefectServer, tmp_path: Path
 ) -> None:
-    (tmp_path / "pictures").touch()  # no folder can be made here
+    (tmp_path / "pictures").touch()  # no folder can be created here
     environ = {
         **at_workspace.shell.environ,
         "HYBRIDLOOP_HOME": str(tmp_path),

@@ -1,4 +1,4 @@
-"""`hybridloop runs …` with real processes: a run that was killed, stopped or cancelled comes to the same answer."""
+"""`hybridloop runs …` with real processes: a killed, stopped or cancelled run resumes to the same answer."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ RUN = ("run", "vqe", "h2", "--seed", "7")
 KILLED = -signal.SIGKILL
 ANSWER = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history")
 
-# every look at a round's jobs takes its time, so that no run ends before it hears that it is to
+# every poll of a round's jobs is slow, so that no run ends before it receives its signal or request
 SLOWLY = {"rules": [{"fault": "slow-answer", "operation": "list", "seconds": 6}]}
 
-# asks for six rounds, and prints what it found
+# requests six rounds, and prints the result
 SCRIPT = """
 import hybridloop as hl
 from qiskit import QuantumCircuit
@@ -45,7 +45,7 @@ pytestmark = pytest.mark.slow
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class EndedRun:
     """A run that ended early, and the result of resuming it."""
 
     code: int
@@ -68,7 +68,7 @@ def answer(document: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def reference(shell: Shell, emulator: Emulator, prefect_server: PrefectServer) -> tuple[WorkspaceShell, dict[str, Any]]:
-    """The same run, uninterrupted."""
+    """Return the same run, uninterrupted."""
     at = shell.at(emulator, "uninterrupted")
     return at, at.shell.json_inside(*RUN, "--run-key", "uninterrupted")
 
@@ -77,7 +77,7 @@ def reference(shell: Shell, emulator: Emulator, prefect_server: PrefectServer) -
 def killed(
     shell: Shell, emulator: Emulator, prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, WorkspaceShell]:
-    """Two runs that were killed, side by side, in the midst of submitting a round; each has a journal of its own."""
+    """Kill two runs during the submission of a round; each has its own journal."""
     at = {}
     with ExitStack() as running:
         runs = []
@@ -93,7 +93,7 @@ def killed(
     return at
 
 
-def test_a_run_that_was_killed_comes_to_the_answer_of_one_that_was_not(
+def test_a_killed_run_resumes_to_the_uninterrupted_answer(
     killed: dict[str, WorkspaceShell], emulator: Emulator, reference: tuple[WorkspaceShell, dict[str, Any]]
 ) -> None:
     at = killed["killed"]
@@ -103,12 +103,12 @@ def test_a_run_that_was_killed_comes_to_the_answer_of_one_that_was_not(
     resumed = at.shell.json("runs", "resume", "killed", "--quiet")
     assert answer(resumed) == answer(reference[1])
     assert resumed["resumed"] is True
-    assert at.session_statuses() == ["Succeeded"]  # the session that was open went on
+    assert at.session_statuses() == ["Succeeded"]  # the open session was continued
     books = emulator.admin(f"ledger?run={shown.uid}")
     assert (len(books["entries"]), books["duplicates"]["count"]) == (reference[1]["jobs"]["total"], 0)
 
 
-def test_a_sweep_closes_what_a_killed_run_left_open_and_nothing_else(killed: dict[str, WorkspaceShell]) -> None:
+def test_close_orphans_closes_the_session_of_a_killed_run_and_no_other(killed: dict[str, WorkspaceShell]) -> None:
     at = killed["swept"]
     other = Session(workspace=at.workspace, target="rigetti.sim.qvm", name="somebody else's").open()
     (row,) = at.shell.json_inside("sessions", "close-orphans")
@@ -119,7 +119,7 @@ def test_a_sweep_closes_what_a_killed_run_left_open_and_nothing_else(killed: dic
         assert journal.run("swept").status == "interrupted"
 
 
-def test_a_key_that_is_used_again_gives_the_stored_result_and_other_settings_are_refused(
+def test_a_used_key_gives_the_stored_result_and_refuses_other_settings(
     reference: tuple[WorkspaceShell, dict[str, Any]],
 ) -> None:
     at, document = reference
@@ -131,7 +131,7 @@ def test_a_key_that_is_used_again_gives_the_stored_result_and_other_settings_are
     assert other.err.startswith("hybridloop: shots: run 'uninterrupted' was started with another value")
 
 
-def test_a_run_is_recomputed_from_its_counts_and_exported_whole(
+def test_a_run_is_recomputed_from_its_counts_and_exported_completely(
     reference: tuple[WorkspaceShell, dict[str, Any]], tmp_path: Path
 ) -> None:
     at, document = reference
@@ -156,10 +156,10 @@ def slow_service() -> Iterator[Emulator]:
 
 
 @pytest.fixture(scope="module")
-def ended_early(shell: Shell, slow_service: Emulator, prefect_server: PrefectServer) -> dict[str, Ended]:
-    """Runs that ended early, and how they went on when all was well again.
+def ended_early(shell: Shell, slow_service: Emulator, prefect_server: PrefectServer) -> dict[str, EndedRun]:
+    """End runs early in each way, and resume them; return both states by way.
 
-    One was parked by itself; the others were ended by somebody after their first round, side by side.
+    One parked by itself; the others were ended from outside after their first round.
     """
     ways = ("SIGTERM", "SIGINT", "stopped", "cancelled")
     at = {way: shell.at(slow_service, f"ended-{way}") for way in (*ways, "parked")}
@@ -183,13 +183,13 @@ def ended_early(shell: Shell, slow_service: Emulator, prefect_server: PrefectSer
     return {way: resumed(at[way], way, end) for way, end in ends.items()}
 
 
-def resumed(at: WorkspaceShell, key: str, end: CommandResult) -> Ended:
+def resumed(at: WorkspaceShell, key: str, end: CommandResult) -> EndedRun:
     """Show a run that has ended, and resume it."""
     with journal_of(at.shell) as journal:
         shown = journal.run(key)
     sessions = at.session_statuses()
     gone_on = at.shell.json_inside("runs", "resume", key, "--quiet", "--detach-after", "10m")
-    return Ended(end.code, end.out, end.err, shown, sessions, gone_on, at.session_statuses())
+    return EndedRun(end.code, end.out, end.err, shown, sessions, gone_on, at.session_statuses())
 
 
 def cancel(server: PrefectServer, shell: Shell) -> None:
@@ -207,11 +207,11 @@ def cancel(server: PrefectServer, shell: Shell) -> None:
         ("parked", 3, "parked"),
     ],
 )
-def test_a_run_that_was_ended_early_closes_its_session_and_goes_on_to_the_same_answer(
+def test_a_run_that_ended_early_closes_its_session_and_resumes_to_the_same_answer(
     way: str,
     code: int,
     status: str,
-    ended_early: dict[str, Ended],
+    ended_early: dict[str, EndedRun],
     reference: tuple[WorkspaceShell, dict[str, Any]],
     slow_service: Emulator,
 ) -> None:
@@ -226,13 +226,13 @@ def test_a_run_that_was_ended_early_closes_its_session_and_goes_on_to_the_same_a
     assert set(run.sessions_in_the_end) == {"Succeeded"}
 
 
-def test_a_run_that_was_stopped_says_what_it_has_so_far(ended_early: dict[str, Ended]) -> None:
+def test_a_stopped_run_prints_its_result_so_far(ended_early: dict[str, EndedRun]) -> None:
     out = ended_early["stopped"].out
     assert "so far" in out
     assert "resume     hybridloop runs resume stopped" in out
 
 
-def test_a_run_that_was_interrupted_says_how_to_go_on(ended_early: dict[str, Ended]) -> None:
+def test_an_interrupted_run_prints_how_to_resume(ended_early: dict[str, EndedRun]) -> None:
     for way in ("SIGINT", "SIGTERM", "cancelled"):
         assert f"hybridloop runs resume {way}" in ended_early[way].err
     for way in ("SIGINT", "SIGTERM"):
@@ -240,7 +240,7 @@ def test_a_run_that_was_interrupted_says_how_to_go_on(ended_early: dict[str, End
         assert ended_early[way].out == ""
 
 
-def test_prefect_shows_how_a_run_was_ended(ended_early: dict[str, Ended], prefect_server: PrefectServer) -> None:
+def test_prefect_shows_how_a_run_was_ended(ended_early: dict[str, EndedRun], prefect_server: PrefectServer) -> None:
     with SyncPrefectClient(prefect_server.api_url) as client:
         states = {}
         for way in ("stopped", "parked", "cancelled"):
@@ -254,7 +254,7 @@ def test_prefect_shows_how_a_run_was_ended(ended_early: dict[str, Ended], prefec
     }
 
 
-def test_a_script_that_is_started_again_goes_on_where_it_was_killed(shell: Shell, emulator: Emulator) -> None:
+def test_a_killed_script_resumes_when_it_is_started_again(shell: Shell, emulator: Emulator) -> None:
     at = shell.at(emulator, "by-hand")
     died = at.shell.with_variables(HYBRIDLOOP_CRASH_AT="commit.after:4").run_python("-c", SCRIPT)
     assert died.returncode == KILLED

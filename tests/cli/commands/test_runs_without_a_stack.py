@@ -1,4 +1,4 @@
-"""What `hybridloop runs` tells of a journal, and what it changes there, without a run or a service."""
+"""`hybridloop runs` on a journal alone, without a run or a service."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SECONDS_A_DAY = 86_400.0
 
 @pytest.fixture
 def now() -> list[float]:
-    """The time in the journal."""
+    """Return the time in the journal."""
     return [0.0]
 
 
@@ -100,7 +100,7 @@ def test_a_run_that_is_damaged_is_listed_as_such_among_the_others(
     assert "the journal is damaged" in shown.err
 
 
-def test_a_run_is_shown_with_the_limits_that_it_was_given_last(runs: Hybridloop, journal: Journal) -> None:
+def test_a_run_is_shown_with_its_latest_limits(runs: Hybridloop, journal: Journal) -> None:
     uid = add(journal, "capped", "stopped", max_jobs=20)
     limits = {**dict.fromkeys(LIMITS), "max_jobs": 34, "max_cost": {"eHQC": 400.0}}
     lease = journal.claim(uid)
@@ -116,7 +116,7 @@ def test_a_run_is_shown_with_the_limits_that_it_was_given_last(runs: Hybridloop,
     assert "limits  max_cost: 400.00 eHQC  max_jobs: 34" in next(line for line in lines if line.startswith("events"))
 
 
-def test_a_run_is_shown_in_the_words_of_the_command_line(runs: Hybridloop, journal: Journal) -> None:
+def test_values_of_a_run_are_shown_as_in_settings_files_not_as_in_python(runs: Hybridloop, journal: Journal) -> None:
     add(journal, "plain", "converged", max_cost={"USD": 1250.5}, debias=False)
     lines = [line.strip() for line in runs("show", "plain").out.splitlines()]
     for line in ("max_cost: 1,250.50 USD", "debias: false", "failure.retries: 3", "mitigation: -", "held_by         -"):
@@ -125,19 +125,19 @@ def test_a_run_is_shown_in_the_words_of_the_command_line(runs: Hybridloop, journ
 
 
 @pytest.mark.parametrize("command", ["show", "resume", "stop", "verify", "export"])
-def test_a_run_that_is_not_there_is_refused(command: str, runs: Hybridloop) -> None:
+def test_an_unknown_run_is_refused(command: str, runs: Hybridloop) -> None:
     said = runs(command, "nowhere")
     assert (said.code, said.out) == (2, "")
     assert "there is no run 'nowhere'" in said.err
 
 
-def test_a_run_that_nobody_holds_cannot_be_stopped_and_that_is_said(runs: Hybridloop, journal: Journal) -> None:
+def test_a_stop_of_a_run_without_an_owner_is_refused(runs: Hybridloop, journal: Journal) -> None:
     uid = add(journal, "idle", "parked")
     assert "run idle is not running: parked" in runs("stop", "idle").out
     assert not journal.run(uid).stop_requested
 
 
-def test_a_run_that_is_under_way_is_asked_to_stop(url: str, runs: Hybridloop) -> None:
+def test_a_running_run_gets_a_request_to_stop(url: str, runs: Hybridloop) -> None:
     with Journal(url) as journal:
         uid = add(journal, "busy", "running")
         journal.claim(uid)
@@ -145,7 +145,7 @@ def test_a_run_that_is_under_way_is_asked_to_stop(url: str, runs: Hybridloop) ->
         assert journal.run(uid).stop_requested
 
 
-def test_a_run_whose_owner_is_gone_reads_interrupted(runs: Hybridloop, journal: Journal) -> None:
+def test_a_run_whose_owner_is_gone_is_shown_as_interrupted(runs: Hybridloop, journal: Journal) -> None:
     add(journal, "dead", "running")
     assert json.loads(runs("list", "--json").out)[0]["status"] == "interrupted"
 
@@ -161,9 +161,7 @@ def test_a_run_without_a_result_cannot_be_verified(runs: Hybridloop, journal: Jo
     assert "run 'half' has no result to verify" in runs("verify", "half").err
 
 
-def test_old_runs_are_forgotten_but_unfinished_ones_only_where_that_is_asked(
-    runs: Hybridloop, url: str, journal: Journal
-) -> None:
+def test_old_runs_are_deleted_but_unfinished_ones_only_on_request(runs: Hybridloop, url: str, journal: Journal) -> None:
     for key, status in (("done", "converged"), ("half", "stopped"), ("held", "converged")):
         add(journal, key, status)
     with Journal(url) as today:
@@ -207,7 +205,7 @@ def test_settings_come_from_the_file_then_from_set_then_from_options(tmp_path: P
         ("[" * 20_000, "--config"),
     ],
 )
-def test_a_settings_file_that_is_off_is_refused(text: str, complaint: str, say: Hybridloop, tmp_path: Path) -> None:
+def test_an_invalid_settings_file_is_refused(text: str, complaint: str, say: Hybridloop, tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text(text)
     said = say("run", "vqe", "h2", "--config", str(path))
@@ -235,7 +233,7 @@ def test_a_settings_file_that_is_off_is_refused(text: str, complaint: str, say: 
         (["--config", "nowhere.yaml"], "--config: nowhere.yaml can't be read"),
     ],
 )
-def test_an_option_that_is_off_is_refused_by_its_name(arguments: list[str], complaint: str, say: Hybridloop) -> None:
+def test_an_invalid_option_is_refused_by_its_name(arguments: list[str], complaint: str, say: Hybridloop) -> None:
     said = say("run", "vqe", "h2", *arguments)
     assert (said.code, said.out) == (2, "")
     assert complaint in said.err
@@ -244,14 +242,14 @@ def test_an_option_that_is_off_is_refused_by_its_name(arguments: list[str], comp
 @pytest.mark.parametrize(
     ("text", "seconds"), [("90", 90.0), ("90s", 90.0), ("1.5h", 5400.0), ("30 m", 1800.0), ("1d", SECONDS_A_DAY)]
 )
-def test_a_duration_is_read(text: str, seconds: float) -> None:
+def test_a_duration_is_parsed(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
-def test_limits_are_settings() -> None:
+def test_every_limit_is_a_setting() -> None:
     assert set(LIMITS) <= VqeSettings.model_fields.keys()
 
 
-def test_a_file_that_is_not_there_is_refused() -> None:
+def test_a_missing_file_is_refused() -> None:
     with pytest.raises(InputError, match="nowhere"):
         read_layers(Path("nowhere.yaml"), [], {})

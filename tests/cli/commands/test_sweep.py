@@ -1,4 +1,4 @@
-"""`hybridloop sweep` with what can't be used: it names the field, and starts nothing."""
+"""`hybridloop sweep` with invalid input: the error names the field, and nothing is started."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.cli.shell_helpers import run_in_process
         (None, [], "can't be read"),
     ],
 )
-def test_a_sweep_that_can_not_be_run_is_refused_by_name(
+def test_an_invalid_sweep_is_refused_with_its_field(
     text: str | None, arguments: list[str], said: str, stack_environ: Mapping[str, str], tmp_path: Path
 ) -> None:
     if text is not None:

@@ -1,4 +1,4 @@
-"""The report in Prefect: one artifact a run, kept up to date at a bounded rate, whose texts are only text."""
+"""Artifact of a run in Prefect: one a run, updated at a bounded rate, with all texts escaped."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ MAX_BYTES = 100_000
 
 
 @dataclass(slots=True)
-class Told(RunArtifact):
-    """Store the reports instead of sending them; each takes so long."""
+class RecordedReports(RunArtifact):
+    """Stand-in for Prefect that stores the reports; each call takes so long."""
 
     clock: list[float] = field(default_factory=lambda: [0.0])
     takes_s: float = 0.01
-    told: list[float] = field(default_factory=list)
+    reports: list[float] = field(default_factory=list)
     trouble: Exception | None = None
 
     def _put(self, markdown: str) -> None:
         if self.trouble is not None:
             raise self.trouble
-        self.told.append(self.clock[0])
+        self.reports.append(self.clock[0])
         self.clock[0] += self.takes_s
 
 
@@ -59,8 +59,8 @@ def clock() -> list[float]:
     return [0.0]
 
 
-def told(clock: list[float], **given: Any) -> Told:
-    return Told("night", "0123456789", None, now=lambda: clock[0], clock=clock, **given)
+def reports(clock: list[float], **given: Any) -> RecordedReports:
+    return RecordedReports("night", "0123456789", None, now=lambda: clock[0], clock=clock, **given)
 
 
 @pytest.mark.slow
@@ -68,21 +68,21 @@ def told(clock: list[float], **given: Any) -> Told:
 def test_an_artifact_takes_a_bounded_share_of_the_time(
     takes_s: float, apart_s: float, clock: list[float], result: RunResult
 ) -> None:
-    artifact = told(clock, takes_s=takes_s)
+    artifact = reports(clock, takes_s=takes_s)
     while clock[0] < 200.0:
         artifact.update(lambda: result)
         clock[0] += 0.5
-    assert artifact.told[0] == MIN_INTERVAL_S
-    gaps = [later - earlier for earlier, later in itertools.pairwise(artifact.told)]
+    assert artifact.reports[0] == MIN_INTERVAL_S
+    gaps = [later - earlier for earlier, later in itertools.pairwise(artifact.reports)]
     assert min(gaps) >= apart_s
     assert max(gaps) <= apart_s + takes_s + 0.5
 
 
 @pytest.mark.slow
-def test_trouble_with_prefect_is_told_once_and_ends_nothing(
+def test_an_error_of_prefect_is_logged_once_and_does_not_end_the_run(
     clock: list[float], result: RunResult, caplog: pytest.LogCaptureFixture
 ) -> None:
-    artifact = told(clock, trouble=RuntimeError("the server is away"))
+    artifact = reports(clock, trouble=RuntimeError("the server is away"))
     for _ in range(3):
         artifact.write(lambda: result)
     message = "the report of the run could not be written to Prefect: the server is away"
@@ -90,30 +90,28 @@ def test_trouble_with_prefect_is_told_once_and_ends_nothing(
 
 
 @pytest.mark.slow
-def test_once_prefect_is_there_again_the_artifact_is_kept_up_to_date_again(
-    clock: list[float], result: RunResult
-) -> None:
-    artifact = told(clock, trouble=RuntimeError("the server is restarted"))
+def test_the_artifact_is_updated_again_when_prefect_is_back(clock: list[float], result: RunResult) -> None:
+    artifact = reports(clock, trouble=RuntimeError("the server is restarted"))
     artifact.write(lambda: result)
     artifact.trouble = None
     artifact.write(lambda: result)
-    assert artifact.told == [0.0]
+    assert artifact.reports == [0.0]
 
 
 @pytest.mark.slow
-def test_every_text_in_it_is_only_text(result: RunResult) -> None:
+def test_every_text_in_the_artifact_is_escaped(result: RunResult) -> None:
     attacked = replace(
         result, problem=HOSTILE, target=HOSTILE, reason=HOSTILE, warnings=(HOSTILE,), choices=(HOSTILE,), run_key="k"
     )
     reader = MarkdownIt("commonmark", {"html": True}).enable("table")
-    vars(reader)["validateLink"] = lambda _url: True  # as Prefect's page does, which shows pictures in SVG
+    vars(reader)["validateLink"] = lambda _url: True  # as Prefect's page does, which shows SVG images
     page = reader.render(report_markdown(attacked))
     (picture,) = re.findall(r"<img src=\"([^\"]*)\"", page)
     assert picture.startswith("data:image/svg+xml;base64,")
     assert "<script" not in page
     assert "<a " not in page
     assert page.count("<h1>") == 1
-    assert page.count("<code>") == 1  # the command at its end
+    assert page.count("<code>") == 1  # the command at the end of the artifact
     assert page.count("<em>") == 0
     assert page.count("&lt;script&gt;hacked()&lt;/script&gt; | [x](javascript:hacked())") == 5
     rows = re.findall(r"<tr>(.*?)</tr>", page, re.DOTALL)
@@ -122,7 +120,7 @@ def test_every_text_in_it_is_only_text(result: RunResult) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kept", ["scan"], indirect=True)
-def test_a_scans_points_are_in_it_up_to_a_bound(kept: StoredRun) -> None:
+def test_the_artifact_has_a_scans_points_up_to_a_bound(kept: StoredRun) -> None:
     assert kept.result is not None
     long = replace(kept.result, table=kept.result.table * 40)
     for result, rows, more in ((kept.result, 3, False), (long, MAX_ROWS, True)):
@@ -133,7 +131,7 @@ def test_a_scans_points_are_in_it_up_to_a_bound(kept: StoredRun) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kept", ["vqe"], indirect=True)
-def test_rounds_that_checked_the_answer_are_counted_as_the_run_counts_them(kept: StoredRun) -> None:
+def test_rounds_of_the_final_measurement_are_counted_as_in_the_result(kept: StoredRun) -> None:
     assert kept.result is not None
     assert "| Rounds | 17 |" in report_markdown(replace(kept.result, rounds=17))
 
@@ -147,7 +145,7 @@ def test_plain_text_stays_readable() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [10, 5000])
-def test_it_is_bounded_in_size_and_its_picture_is_one(jobs: int, vqe_run: StoredRun) -> None:
+def test_the_artifact_is_bounded_in_size_and_has_a_valid_image(jobs: int, vqe_run: StoredRun) -> None:
     result = long_run(vqe_run, jobs).result
     assert result is not None
     markdown = report_markdown(result)

@@ -1,4 +1,4 @@
-"""A run's artifact on the page of the real Prefect server: its texts read as they are, its table and picture show."""
+"""A run's artifact on the page of the real Prefect server: text, table and image are shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A user's own function is called after each round that is measured; what it raises ends the run, resumable."""
+"""Callback of a user: called after each measured round; its error ends the run, which can be resumed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def server(prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("PREFECT_API_URL", prefect_server.api_url)
 
 
-def test_a_callback_hears_round_point_value_and_error_of_every_round(emulator: Emulator) -> None:
+def test_a_callback_gets_round_point_value_and_error_of_every_round(emulator: Emulator) -> None:
     heard: list[tuple[int, tuple[float, ...], float, float]] = []
     updates: list[RoundUpdate] = []
     result = hl.vqe(
@@ -36,7 +36,7 @@ def test_a_callback_hears_round_point_value_and_error_of_every_round(emulator: E
     assert [each.progress for each in updates] == list(result.history)
 
 
-def test_what_a_callback_raises_ends_the_run_in_words_and_the_run_goes_on_to_the_same_answer(
+def test_an_error_of_a_callback_ends_the_run_which_resumes_to_the_same_answer(
     emulator: Emulator,
 ) -> None:
     workspace = emulator.workspace()
@@ -53,11 +53,11 @@ def test_what_a_callback_raises_ends_the_run_in_words_and_the_run_goes_on_to_the
         assert journal.run("callback-fails").status == "failed"
     assert [session.details.status for session in workspace.list_sessions()] == ["Succeeded"]
     result = hl.vqe("h2", seed=7, run_key="callback-fails", workspace=workspace, callback=fails)
-    assert heard == [1, 2, 3]  # the second is not told of again: its mended successor would be told of a round twice
+    assert heard == [1, 2, 3]  # the second round is not reported again: the corrected callback would get a round twice
     assert result.value == hl.vqe("h2", seed=7, workspace=emulator.workspace()).value
 
 
-def test_a_feed_is_told_of_all_rounds_and_of_the_end(emulator: Emulator) -> None:
+def test_a_feed_gets_all_rounds_and_the_end(emulator: Emulator) -> None:
     feed = LiveFeed()
     result = run(
         "vqe",

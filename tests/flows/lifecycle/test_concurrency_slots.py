@@ -1,4 +1,4 @@
-"""Slots of a Prefect limit: no more holders than slots; a dead one's is taken over, and what it left is closed."""
+"""Slots of a Prefect concurrency limit: never more holders than slots; a dead run's slot and session are recovered."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 @pytest.fixture
 def limit(prefect_server: PrefectServer) -> Iterator[str]:
-    """A limit of one slot."""
+    """Create a limit of one slot."""
     name = f"sessions of {uuid.uuid4()}"
     with SyncPrefectClient(prefect_server.api_url) as client:
         client.upsert_global_concurrency_limit_by_name(name, 1)
@@ -54,7 +54,7 @@ def added(journal: Journal) -> str:
 
 
 def in_a_flow(body: Any) -> Any:
-    """What the body gives inside a flow run, whose id is the slot's holder."""
+    """Call the body inside a flow run, whose id is the slot's holder; return its result."""
     return flow(name="slots", persist_result=False)(body)()
 
 
@@ -62,7 +62,7 @@ def held(limit: str | None, run: ClaimedRun, workspace: Any = None) -> Any:
     return session_slot(limit, run, workspace, threading.Event())
 
 
-def test_a_limit_that_is_not_there_is_named(journal: Journal, prefect_server: PrefectServer) -> None:
+def test_a_missing_limit_is_named(journal: Journal, prefect_server: PrefectServer) -> None:
     def body() -> None:
         with claim_run(journal, added(journal)) as run, held("no such limit", run):
             raise AssertionError("it was let in")
@@ -71,7 +71,7 @@ def test_a_limit_that_is_not_there_is_named(journal: Journal, prefect_server: Pr
         in_a_flow(body)
 
 
-def test_a_slot_is_had_when_its_holder_leaves_and_not_before(journal: Journal, limit: str) -> None:
+def test_a_slot_is_free_only_after_its_holder_leaves(journal: Journal, limit: str) -> None:
     entered = threading.Event()
 
     def body() -> None:
@@ -103,20 +103,20 @@ def test_a_run_that_waits_for_a_slot_can_be_stopped(journal: Journal, limit: str
         in_a_flow(body)
 
 
-def test_the_next_process_of_a_run_takes_its_slot_over(journal: Journal, limit: str) -> None:
+def test_the_next_process_of_a_run_takes_over_its_slot(journal: Journal, limit: str) -> None:
     uid = added(journal)
 
     def body() -> None:
         with claim_run(journal, uid) as first:
             lost = held(limit, first)
-            lost.__enter__()  # and never left, as by a process that is killed
+            lost.__enter__()  # never released, as by a killed process
         with claim_run(journal, uid) as second, held(limit, second):
             pass
 
     in_a_flow(body)
 
 
-def test_a_run_that_is_given_another_limit_holds_a_slot_of_that_one(
+def test_a_resume_with_another_limit_holds_a_slot_of_that_limit(
     journal: Journal, limit: str, prefect_server: PrefectServer
 ) -> None:
     uid = added(journal)
@@ -124,11 +124,11 @@ def test_a_run_that_is_given_another_limit_holds_a_slot_of_that_one(
     def body(client: SyncPrefectClient, other: str) -> None:
         with claim_run(journal, uid) as first:
             lost = held(limit, first)
-            lost.__enter__()  # and never left, as by a process that is killed
+            lost.__enter__()  # never released, as by a killed process
         with claim_run(journal, uid) as second, held(other, second):
             assert client.read_global_concurrency_limit_by_name(other).active_slots == 1
         with claim_run(journal, uid) as third, held(limit, third):
-            pass  # the first one's is taken over, and given back
+            pass  # the first limit's slot is taken over and released
 
     with SyncPrefectClient(prefect_server.api_url) as client:
         other = f"{limit}, the other"
@@ -173,7 +173,7 @@ def test_a_run_keeps_its_slot_if_a_dead_run_is_damaged(
 
 
 def left_open(journal: Journal, workspace: Any, uid: str, now: float) -> str:
-    """The id of a session of a run that a process elsewhere holds since then; its lease lasts a minute."""
+    """Return the id of a session of a run that a remote process has held since then; the lease lasts a minute."""
     owner = Owner(host="elsewhere", boot_id="", pid=1, started_at=0.0, token=uid)
     lease = journal.claim(uid, now=now, owner=owner)
     journal.set_status(lease, "running", "")

@@ -1,4 +1,4 @@
-"""When the attempt of a sweep's point on a worker is over: once its run is out of its process's hands, not before."""
+"""End of a sweep point's attempt on a worker: it is over only after its process has ended."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from hybridloop.settings.run import AutoResume
 
 HERE = {"workspace": "here"}
 TARGET = "rigetti.sim.qvm"
-DEAD = dataclasses.replace(Owner.of_this_process(), started_at=1.0)  # this process's number, of an earlier process
+DEAD = dataclasses.replace(Owner.of_this_process(), started_at=1.0)  # this process's id, with an earlier start time
 TAG = f"sweep-{uuid.uuid4()}"
 KEYS = ("alive", "dead", "unheld")
 
@@ -58,9 +58,7 @@ def deployed(client: SyncPrefectClient, journal: Journal) -> DeploymentPool:
     return DeploymentPool(client, Deployment(deployment, f"{name}/swept", 0), journal, HERE, size=len(KEYS), tag=TAG)
 
 
-def test_a_point_that_is_being_cancelled_is_over_once_its_process_is(
-    client: SyncPrefectClient, journal: Journal
-) -> None:
+def test_a_cancelled_point_is_over_once_its_process_has_ended(client: SyncPrefectClient, journal: Journal) -> None:
     points = {key: Point(key, "vqe", ProblemText(name="h2"), VqeSettings(seed=7), {}) for key in KEYS}
     workers, leases = deployed(client, journal), {}
     for key, owner in (("alive", Owner.of_this_process()), ("dead", DEAD), ("unheld", None)):
@@ -83,7 +81,7 @@ def test_a_point_that_is_being_cancelled_is_over_once_its_process_is(
         client.set_flow_run_state(flow_run, Cancelling(), force=True)
 
     ended = {end.key: end for end in workers.ended(0.0)}
-    assert ended.keys() == {"dead"}  # the others are held, or may be about to be
+    assert ended.keys() == {"dead"}  # the others have an owner, or may get one
     with pytest.MonkeyPatch.context() as changed:
         changed.setitem(STARTING_S, StateType.CANCELLING, 0.0)
         ended |= {end.key: end for end in workers.ended(0.0)}
@@ -93,7 +91,7 @@ def test_a_point_that_is_being_cancelled_is_over_once_its_process_is(
         assert client.read_flow_run(ids[key]).state_type is StateType.CANCELLED
     assert row_of(points["dead"], journal.run("dead"), ended["dead"].trouble)["status"] == "interrupted"
 
-    journal.set_status(leases["alive"], "interrupted", "cancelled in Prefect")  # as its process writes down at its end
+    journal.set_status(leases["alive"], "interrupted", "cancelled in Prefect")  # as the process records at its end
     journal.release(leases["alive"])
     assert workers.ended(0.0) == []
     client.set_flow_run_state(ids["alive"], Cancelled(message="by hand"), force=True)

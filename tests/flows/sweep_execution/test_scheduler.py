@@ -1,4 +1,4 @@
-"""The way through a sweep, with executions whose attempts end as a test draws it, and a real journal."""
+"""Scheduler of a sweep, with random ends of attempts and a real journal."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ ATTEMPTS = 3
 
 
 @dataclass
-class Drawn:
-    """Runs up to `size` points; `fates` has how each point's attempts end, the last that was started first."""
+class RandomPool:
+    """Stand-in for a pool of `size` points; `fates` has the ends of each point's attempts. Last in, first out."""
 
     size: int
     fates: dict[str, deque[AttemptEnd]]
@@ -44,7 +44,7 @@ class Drawn:
         self.most = max(self.most, len(self.running))
 
     def ended(self, within_s: float, /) -> list[AttemptEnd]:
-        assert within_s > 0 or self.room > 0  # else it would ask without a pause until a point ends
+        assert within_s > 0 or self.room > 0  # else the scheduler would poll without a pause
         if not self.running:
             self.now += within_s
             return []
@@ -73,7 +73,7 @@ FATES = st.lists(st.sampled_from(["done", "again", "lost"]), min_size=ATTEMPTS, 
 
 @given(fates=st.lists(FATES, min_size=1, max_size=12), size=st.integers(1, 5))
 @settings(deadline=None)
-def test_every_point_is_tried_as_often_as_it_may_and_no_other_suffers(
+def test_every_point_gets_its_allowed_attempts_independently_of_others(
     fates: list[list[str]], size: int, journal: Journal
 ) -> None:
     points = list(points_of(spec_of(len(fates))))
@@ -86,7 +86,7 @@ def test_every_point_is_tried_as_often_as_it_may_and_no_other_suffers(
         point.key: deque(AttemptEnd(point.key, ends[fate].trouble, ends[fate].again) for fate in fate_of)
         for point, fate_of in zip(points, fates, strict=True)
     }
-    execution, told = Drawn(size, drawn), list[SweepProgress]()
+    execution, told = RandomPool(size, drawn), list[SweepProgress]()
     rows, begun = run_points(
         points, execution, journal, WORKSPACE, attempts=ATTEMPTS, on_point=told.append, clock=execution.clock
     )
@@ -101,7 +101,7 @@ def test_every_point_is_tried_as_often_as_it_may_and_no_other_suffers(
         assert row["value"] is None
 
 
-def test_a_point_that_has_its_result_is_not_run_and_one_of_another_workspace_is_refused(tmp_path: Path) -> None:
+def test_a_point_with_a_result_is_not_run_and_one_of_another_workspace_is_refused(tmp_path: Path) -> None:
     *points, _ = points_of(spec_of(3))
     with Journal(journal_url(tmp_path / "journal.db")) as journal:
         point = points[0]
@@ -124,7 +124,7 @@ def test_a_point_that_has_its_result_is_not_run_and_one_of_another_workspace_is_
         lease = journal.claim("6f0b0f6e-0000-4000-8000-000000000000")
         journal.set_status(lease, "converged", "", {"value": -1.0, "jobs": {"total": 2}, "costs": {}, "sessions": []})
         journal.release(lease)
-        execution = Drawn(1, {points[1].key: deque([AttemptEnd(points[1].key)])})
+        execution = RandomPool(1, {points[1].key: deque([AttemptEnd(points[1].key)])})
         rows, begun = run_points(points, execution, journal, WORKSPACE, attempts=1, on_point=lambda _: None)
         assert ([row["value"] for row in rows], begun) == ([-1.0, None], 1)
         assert dict(execution.started) == {points[1].key: 1}

@@ -1,4 +1,4 @@
-"""A sweep's points: which there are, what their keys go by, and what is refused before anything starts."""
+"""Specification of a sweep: its points, their keys, and invalid sweeps."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def points(**values: Any) -> list[Point]:
     return list(points_of(SweepSpec(**{"name": "s", "algorithm": "vqe", "problems": ["h2"], **values})))
 
 
-def test_a_sweep_has_every_problem_with_every_combination_and_what_is_listed() -> None:
+def test_a_sweep_has_all_combinations_and_the_listed_points() -> None:
     found = points(
         problems=["h2", "heh+"],
         settings={"seed": 7},
@@ -45,7 +45,7 @@ def test_a_sweep_has_every_problem_with_every_combination_and_what_is_listed() -
     assert len({each.key for each in found}) == len(found)
 
 
-def test_points_say_all_that_any_of_them_varies() -> None:
+def test_every_point_states_all_varied_settings() -> None:
     found = points(settings={"shots": 50}, grid={"failure.retries": [0, 1]}, points=[{"shots": 99, "seed": 5}])
     assert [dict(each.varied) for each in found] == [
         {"problem": "h2", "failure.retries": 0, "shots": 50, "seed": None},
@@ -60,7 +60,7 @@ def test_points_say_all_that_any_of_them_varies() -> None:
     max_jobs=st.integers(1, 100),
     other=st.sampled_from(["shots", "seed", "problem", "name"]),
 )
-def test_a_key_goes_by_what_a_run_is_and_not_by_its_limits(shots: int, seed: int, max_jobs: int, other: str) -> None:
+def test_a_key_depends_on_the_run_and_not_on_its_limits(shots: int, seed: int, max_jobs: int, other: str) -> None:
     (key,) = [each.key for each in points(settings={"shots": shots, "seed": seed})]
     same = points(
         points=[{"seed": seed, "problem": "h2", "max_jobs": max_jobs}], problems=[], settings={"shots": shots}
@@ -93,12 +93,12 @@ def test_a_key_goes_by_what_a_run_is_and_not_by_its_limits(shots: int, seed: int
         ({"name": "a b"}, "name"),
     ],
 )
-def test_what_cannot_be_run_is_refused_with_the_point_and_the_field(values: dict[str, Any], said: str) -> None:
+def test_an_invalid_point_is_refused_with_its_field(values: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         points(**values)
 
 
-def test_a_file_names_files_folders_and_patterns_from_where_it_is(tmp_path: Path) -> None:
+def test_paths_and_patterns_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
     folder = tmp_path / "molecules"
     folder.mkdir()
     for name in ("b-1.0", "a-0.5"):
@@ -122,14 +122,14 @@ def test_a_file_names_files_folders_and_patterns_from_where_it_is(tmp_path: Path
         ("- vqe\n", "sweep"),
     ],
 )
-def test_a_file_that_can_not_be_used_is_refused_by_the_fields_name(text: str, field: str, tmp_path: Path) -> None:
+def test_an_invalid_file_is_refused_with_its_field(text: str, field: str, tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(text)
     with pytest.raises(InputError) as caught:
         read_sweep(tmp_path / "s.yaml")
     assert caught.value.field == field
 
 
-def test_values_are_drawn_over_a_number_that_was_varied_or_that_tells_problems_apart() -> None:
+def test_the_axis_is_a_varied_number_or_one_in_the_problems_names() -> None:
     rows = [{"problem": f"h2-{x}", "shots": n} for x, n in ((0.5, 10), (1.0, 20))]
     assert numeric_axis(rows, ("problem", "shots")) == ("shots", [10.0, 20.0])
     assert numeric_axis(rows, ("problem",)) == ("number after h2", [0.5, 1.0])
@@ -144,18 +144,18 @@ def test_values_are_drawn_over_a_number_that_was_varied_or_that_tells_problems_a
         pytest.param(("h2-0.5", "h2-0.5"), id="one number for all"),
     ],
 )
-def test_names_without_one_series_of_different_numbers_are_no_axis(problems: tuple[str, ...]) -> None:
+def test_names_without_one_series_of_distinct_numbers_give_no_axis(problems: tuple[str, ...]) -> None:
     assert numeric_axis([{"problem": name} for name in problems], ("problem",)) is None
 
 
 @pytest.mark.parametrize("name", ["h2-0.3", "h2-1.6", "h2-2.5"])
-def test_the_hydrogen_molecules_of_these_tests_are_those_that_are_built_in(name: str) -> None:
+def test_the_tests_hydrogen_molecules_equal_the_built_in_ones(name: str) -> None:
     made = read_fcidump(h2_fcidump(float(name.partition("-")[2])), "made")
     assert exact_ground_energy(made) == pytest.approx(load_table("problems")[name]["exact_energy"], abs=1e-6)
     assert made.hartree_fock_energy == pytest.approx(load_table("problems")[name]["hartree_fock_energy"], abs=1e-6)
 
 
-def test_what_is_varied_has_a_column_that_nothing_of_the_result_takes() -> None:
+def test_a_varied_setting_has_a_column_of_its_own() -> None:
     varied = points(grid={"shots": [200, 1000]})
     assert [row_of(each, None)["shots"] for each in varied] == [200, 1000]
     (plain,) = points()

@@ -1,4 +1,4 @@
-"""A sweep on two workers of a deployment: one is killed with what it runs; in the long form the database restarts, too.
+"""A sweep on two workers, of which one is killed with its runs; in the long form the database restarts, too.
 
 The short form has few points on the tests' own Prefect server. The long form (`make soak`) is an H2 curve of forty
 points, with Prefect and the journal on PostgreSQL, first with nothing in its way.
@@ -43,7 +43,7 @@ from tests.long_form import IS_LONG, long_form, long_only, short_or_long
 from tests.sweep_helpers import check_sessions, check_table
 
 POINTS, LIMIT, WORKERS = short_or_long(8, 40), short_or_long(2, 3), 2
-IN_FLIGHT = LIMIT + 1  # one waits for its slot
+IN_FLIGHT = LIMIT + 1  # one run waits for its slot
 KILLED_AT, RESTARTED_AT = short_or_long(2, 10), 20
 PREFERRED_S = short_or_long(PATIENCE_S, 15.0)
 POOL = "sweepers"
@@ -57,14 +57,14 @@ pytestmark = [pytest.mark.slow, long_form]
 
 
 @dataclass
-class Farm:
-    """Where points are run: a Prefect server, a journal, and the workers, which a test may kill."""
+class WorkerFarm:
+    """Surroundings of a sweep: a Prefect server, a journal, and workers that a test may kill."""
 
     environ: Mapping[str, str]
     folder: Path
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def hire(self) -> None:
+    def start_worker(self) -> None:
         """Start one more worker, which leads a process group."""
         number = len(self.workers)
         command = [sys.executable, "-c", WORKER, "worker", "start", "--pool", POOL, "--name", f"worker-{number}"]
@@ -80,10 +80,10 @@ class Farm:
                 )
             )
 
-    def kill_at_work(self, number: int) -> int:
-        """Kill a worker and all that it runs, while a run of it is in the journal; how many of these there were.
+    def kill_with_runs(self, number: int) -> int:
+        """Kill a worker with its runs while a run of it is in the journal; return the number of runs.
 
-        Better, while all of them are: a flow run whose run is not begun yet is missed after minutes.
+        Preferably while all of them are: a flow run without a journaled run is only detected after minutes.
         """
         leader, at_work = psutil.Process(self.workers[number].pid), set[int]()
 
@@ -106,7 +106,7 @@ class Farm:
         psutil.wait_procs(gone)
         return len(at_work)
 
-    def dismiss(self) -> None:
+    def stop_workers(self) -> None:
         """End all workers, in order where they live."""
         for worker in self.workers:
             worker.send_signal(signal.SIGTERM)
@@ -119,7 +119,7 @@ class Farm:
 
 
 @contextmanager
-def farm(client: SyncPrefectClient, environ: Mapping[str, str], folder: Path) -> Iterator[Farm]:
+def farm(client: SyncPrefectClient, environ: Mapping[str, str], folder: Path) -> Iterator[WorkerFarm]:
     """Deploy the flow, and hold workers until the block ends."""
     template = ProcessWorker.get_default_base_job_template()
     client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
@@ -132,29 +132,31 @@ def farm(client: SyncPrefectClient, environ: Mapping[str, str], folder: Path) ->
         parameter_openapi_schema=parameter_schema(vqe).model_dump(),
         enforce_parameter_schema=True,
     )
-    found = Farm({**environ, "PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_WORKER_HEARTBEAT_SECONDS": "5"}, folder)
+    found = WorkerFarm(
+        {**environ, "PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_WORKER_HEARTBEAT_SECONDS": "5"}, folder
+    )
     try:
         for _ in range(WORKERS):
-            found.hire()
+            found.start_worker()
         assert wait_until(
             lambda: len(client.read_workers_for_work_pool(POOL)) == WORKERS, within_s=PATIENCE_S, poll_s=0.2
         )
         yield found
     finally:
-        found.dismiss()
-        client.delete_deployment(deployment)  # on a server that others share: they would wait for its workers
+        found.stop_workers()
+        client.delete_deployment(deployment)  # on a shared server other tests would wait for its workers
 
 
 def molecules() -> list[dict[str, str]]:
-    """H2 at distances from 0.5 to 2.4 Å, as texts."""
+    """Return H2 at distances from 0.5 to 2.4 Å, as texts."""
     return [
         {"name": f"h2-{length:.3f}", "text": h2_fcidump(length)} for length in np.linspace(0.5, 2.4, POINTS).tolist()
     ]
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
-    """A sweep during which a worker was killed with `killed` runs; in the long form one that was left alone, too."""
+class SweepResults:
+    """Results of a sweep during which a worker with `killed` runs died; in the long form of an undisturbed one, too."""
 
     calm: SweepResult | None
     result: SweepResult
@@ -164,14 +166,14 @@ class Swept:
 
     @property
     def rows(self) -> list[Mapping[str, Any]]:
-        """Of both."""
+        """Return the rows of both sweeps."""
         return [*(self.calm.rows if self.calm else ()), *self.result.rows]
 
 
 @pytest.fixture(scope="module")
 def swept(
     request: pytest.FixtureRequest, emulator: Emulator, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Swept]:
+) -> Iterator[SweepResults]:
     folder = tmp_path_factory.mktemp("farm")
     with ExitStack() as held:
         if IS_LONG:
@@ -183,7 +185,7 @@ def swept(
         yield _swept(held, server, restart, emulator, folder)
 
 
-def _swept(held: ExitStack, server: PrefectServer, restart: Any, emulator: Emulator, folder: Path) -> Swept:
+def _swept(held: ExitStack, server: PrefectServer, restart: Any, emulator: Emulator, folder: Path) -> SweepResults:
     workspace = emulator.workspace("farm")
     text = connection_string(emulator.endpoint, emulator.api_key, "farm")
     environ = {**os.environ, **server.environment, "AZURE_QUANTUM_CONNECTION_STRING": text}
@@ -193,8 +195,8 @@ def _swept(held: ExitStack, server: PrefectServer, restart: Any, emulator: Emula
     killed = list[int]()
 
     def kill() -> None:
-        killed.append(workers.kill_at_work(0))
-        workers.hire()
+        killed.append(workers.kill_with_runs(0))
+        workers.start_worker()
 
     killing = threading.Thread(target=kill)
 
@@ -223,32 +225,32 @@ def _swept(held: ExitStack, server: PrefectServer, restart: Any, emulator: Emula
     killing.join()
     with caller_context(CallerContext(workspace)):
         again = sweep(spec)
-    return Swept(calm, result, again, sum(killed), workspace)
+    return SweepResults(calm, result, again, sum(killed), workspace)
 
 
-def test_every_point_has_its_value_though_a_worker_was_killed_with_its_runs(swept: Swept) -> None:
+def test_every_point_has_its_value_although_a_worker_was_killed(swept: SweepResults) -> None:
     assert swept.killed >= 1
     assert (swept.result.begun, len(swept.result.rows)) == (POINTS, POINTS)
     check_table(swept.rows)
 
 
-def test_no_more_sessions_are_open_than_may_be_and_nothing_is_paid_for_twice(swept: Swept, emulator: Emulator) -> None:
+def test_the_limit_of_open_sessions_holds_and_no_job_is_paid_twice(swept: SweepResults, emulator: Emulator) -> None:
     assert check_sessions(swept.workspace, emulator, swept.rows) <= LIMIT
 
 
 @long_only
-def test_the_table_is_that_of_a_sweep_that_was_left_alone(swept: Swept) -> None:
+def test_the_table_equals_that_of_an_undisturbed_sweep(swept: SweepResults) -> None:
     assert swept.calm is not None
     measured = ("problem", "status", "value", "standard_error", "rounds", "total_shots")
     disturbed, calm = ([[row[name] for name in measured] for row in each.rows] for each in (swept.result, swept.calm))
     assert disturbed == calm
 
 
-def test_started_again_the_sweep_runs_nothing(swept: Swept) -> None:
+def test_a_completed_sweep_started_again_runs_nothing(swept: SweepResults) -> None:
     assert (swept.again.begun, swept.again.rows) == (0, swept.result.rows)
 
 
-def test_the_curve_is_drawn_against_the_exact_one(swept: Swept) -> None:
+def test_the_plot_has_the_measured_and_the_exact_curve(swept: SweepResults) -> None:
     (axes,) = swept.result.plot().axes
     (exact,) = [line for line in axes.lines if line.get_label() == "exact"]
     assert axes.get_xlabel() == "number after h2"
