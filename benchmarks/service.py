@@ -27,7 +27,7 @@ from hybridloop.pytest_plugin import Emulator
 from hybridloop.runtime.signals import exit_on_sigterm
 from hybridloop.tasks.session import open_session
 from hybridloop.tasks.submission.job_ids import RoundKey
-from hybridloop.tasks.submission.jobs import JobSpec, build_jobs, pub_record
+from hybridloop.tasks.submission.jobs import JobSpec, build_jobs
 
 THREADS = (1, 8, 32)
 JOBS = 320  # for each number of threads
@@ -106,7 +106,7 @@ def specs(rng: np.random.Generator, jobs: int) -> list[JobSpec]:
     pub = SamplerPub.coerce((ansatz(), rng.uniform(-np.pi, np.pi, (jobs, ANGLES))), SHOTS)
     program = PubCompiler(target.profile).compile_pub(pub)
     place = RoundKey(str(uuid.uuid4()), "bare", 0)
-    return build_jobs(place, [pub_record(program, SHOTS)], [program], target, seed=0)
+    return build_jobs(place, [program], [SHOTS], target, seed=0)[1]
 
 
 def each_alone(client: BareClient, jobs: Sequence[JobSpec], threads: int) -> float:

@@ -34,7 +34,7 @@ from hybridloop.pytest_plugin import Emulator
 from hybridloop.runtime.signals import exit_on_sigterm
 from hybridloop.tasks.session import OpenSession, open_session
 from hybridloop.tasks.submission.job_ids import RoundKey
-from hybridloop.tasks.submission.jobs import build_jobs, pub_record
+from hybridloop.tasks.submission.jobs import build_jobs
 
 TARGET = "rigetti.sim.qvm"
 QUBITS, ANGLES, SHOTS = 4, 8, 1000
@@ -211,7 +211,7 @@ def bare_calls(client: BareClient, circuit: QuantumCircuit) -> Measure:
         place = RoundKey(run_uid, "bare", number)
         number += 1
         program = programs.compile_pub(pub)
-        return client.round(place, build_jobs(place, [pub_record(program, SHOTS)], [program], target, seed=0))
+        return client.round(place, build_jobs(place, [program], [SHOTS], target, seed=0)[1])
 
     return measure
 

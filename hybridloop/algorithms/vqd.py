@@ -13,7 +13,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, evaluation
+from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, MeasuredObjective, evaluation
 from hybridloop.algorithms.estimation.final import FinalMeasurement, measure_final_estimate, pilot_shots
 from hybridloop.algorithms.estimation.observable import observable
 from hybridloop.algorithms.optimizers.base import Optimizer
@@ -25,7 +25,6 @@ from hybridloop.algorithms.vqe import (
     DEFAULT_MAX_ROUNDS,
     DEFAULT_PRECISION,
     DEFAULT_SHOTS,
-    MeasuredObjective,
     run_optimizers,
 )
 from hybridloop.errors import InputError
@@ -155,12 +154,10 @@ class _DeflatedObjective:
 
     def measure(self, points: NDArray[np.float64], shots: int, other_pubs: Sequence[SamplerPub]) -> MeasuredObjective:
         overlap_pubs = [SamplerPub.coerce((circuit, points, shots)) for circuit in self.below]
-        measured, energies, results = self.energy.energies_with_pubs(points, shots, [*overlap_pubs, *other_pubs])
+        measured, _, energies, results = self.energy.energies_with_pubs(points, shots, [*overlap_pubs, *other_pubs])
         rows = zip(energies, *results[: len(self.below)], strict=True)
         objectives = [self._objective(energy, overlaps) for energy, *overlaps in rows]
-        pairs = zip(energies, objectives, strict=True)
-        known = [energy for energy, value in pairs if isinstance(energy, Estimate) and isinstance(value, Estimate)]
-        return measured, objectives, known, results[len(self.below) :]
+        return measured, objectives, energies, results[len(self.below) :]
 
     def overlaps(self, point: NDArray[np.float64], shots: int) -> tuple[float, ...]:
         """Measure |⟨below|ψ⟩|² at the point (n,) for each level below, NaN where the job failed; one round."""

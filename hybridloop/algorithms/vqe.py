@@ -12,7 +12,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, evaluation
+from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, MeasuredObjective, evaluation
 from hybridloop.algorithms.estimation.final import Allocation, measure_final_estimate, pilot_shots
 from hybridloop.algorithms.estimation.grouping import group_hamiltonian
 from hybridloop.algorithms.estimation.observable import Grouping, Observable
@@ -26,7 +26,7 @@ from hybridloop.algorithms.optimizers.missing_points import (
 )
 from hybridloop.algorithms.optimizers.overlaps import OverlapMeasurement, overlap_pairs, tell_overlaps
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress
-from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound
+from hybridloop.algorithms.rounds import RunRound
 from hybridloop.errors import InputError
 
 DEFAULT_SHOTS = 4000
@@ -73,7 +73,8 @@ def vqe(
 
     Raises InputError for invalid settings, JobFailed where a failed job ends the run.
     """
-    check_at_least_one("shots", shots, "Give 1 or more per circuit.")
+    if shots < 1:
+        raise InputError("shots", f"{shots} is below 1", "Give 1 or more per circuit.")
     check_at_least_one("max_rounds", max_rounds)
     if not MIN_PRECISION <= precision < math.inf:
         problem = f"{precision} is not a finite number of at least {MIN_PRECISION:g}"
@@ -122,21 +123,14 @@ def run_optimizer(
     Returns the optimizer's best point, the last known round's estimates, and the reason to stop. Raises InputError
     where the optimizer asks for points that do not fit the ansatz.
     """
-
-    def measure(points: NDArray[np.float64], shots: int, others: Sequence[SamplerPub]) -> MeasuredObjective:
-        measured, estimates, results = evaluated.energies_with_pubs(points, shots, others)
-        return measured, estimates, [estimate for estimate in estimates if isinstance(estimate, Estimate)], results
-
-    recent = run_optimizers(measure, len(evaluated.circuits), ansatz, [optimizer], shots, max_rounds, on_lost, log)
+    recent = run_optimizers(
+        evaluated.energies_with_pubs, len(evaluated.circuits), ansatz, [optimizer], shots, max_rounds, on_lost, log
+    )
     if optimizer.stop is None:
         optimizer.ask()  # some set `stop` only when they are asked again
     best = optimizer.best
     limit = Stop(converged=False, reason=f"the limit of {max_rounds} rounds was reached; raise max_rounds")
     return ansatz.initial_point if best is None else best.point, recent, optimizer.stop or limit
-
-
-# the points as measured, the objective at each, the energies of the points with an objective, the other PUBs' results
-MeasuredObjective = tuple[NDArray[np.float64], list[Estimate | FailedPoint], list[Estimate], list[MeasuredPub]]
 
 
 def run_optimizers(
@@ -166,7 +160,9 @@ def run_optimizers(
         overlap_pubs = [] if overlaps is None else overlaps.pubs(np.concatenate(pairs), shots)
         measured, objectives, energies, results = measure(np.concatenate(batches), shots, overlap_pubs)
         measured_pairs, overlap_estimates = (np.concatenate(pairs), []) if overlaps is None else overlaps.read(results)
-        recent = energies or recent
+        known = zip(energies, objectives, strict=True)
+        latest = [energy for energy, value in known if isinstance(energy, Estimate) and isinstance(value, Estimate)]
+        recent = latest or recent
         # Tell each optimizer its part.
         point_count = pair_count = 0
         for optimizer, batch, batch_pairs in zip(optimizers, batches, pairs, strict=True):

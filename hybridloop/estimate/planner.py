@@ -194,7 +194,7 @@ class _Planner:
         """Return reasons to refuse the run: its caps, settings that the provider lacks, or the workspace's targets."""
         reasons = []
         try:
-            check_limits(settings, target)
+            check_limits(target, settings.caps, settings.exclusive_access, debias=settings.debias)
         except InputError as error:
             reasons.append(f"{error.field}: {error.problem}. {error.remedy}")
         status = self.statuses.by_name.get(target.name)

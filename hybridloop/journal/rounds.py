@@ -57,6 +57,7 @@ def begin(
     """
     # a gap or a repeat would mean that rows were lost or that another process wrote
     uid = state["run_uid"]
+    key = {"run_uid": uid, "stream": round_.stream, "sequence": round_.sequence}
     last = connection.execute(_LAST_OF_STREAM, {"at_run": uid, "at_stream": round_.stream}).scalar()
     due = 0 if last is None else last + 1
     if round_.sequence != due:
@@ -64,17 +65,10 @@ def begin(
         raise JournalDamaged(rounds.name, row_key, f"this round can't begin: the next one of its stream is {due}")
     # programs, the round, its jobs, and their numbers in the run's state
     programs.store(connection, uid, bodies, [*(pub.program for pub in round_.pubs), *(job.program for job in intents)])
-    row = {
-        "run_uid": uid,
-        "stream": round_.stream,
-        "sequence": round_.sequence,
-        "target": round_.target,
-        "pubs": encode_pubs(round_.pubs),
-        "jobs": len(intents),
-        "complete": 0,
-    }
+    new_jobs = [_new_job(key, intent) for intent in intents]
+    row = {**key, "target": round_.target, "pubs": encode_pubs(round_.pubs), "jobs": len(intents), "complete": 0}
     insert_rows(connection, rounds, [row])
-    insert_rows(connection, jobs, [_new_job(row, intent) for intent in intents])
+    insert_rows(connection, jobs, new_jobs)
     add_to_counts(connection, state, rounds=1, jobs=len(intents))
 
 
@@ -111,7 +105,14 @@ def record_outcomes(
 ) -> None:
     """Write outcomes of jobs, and that the round is complete if it is. Stored counts are never replaced."""
     rows = _jobs_by_id(connection, run_uid, [outcome.id for outcome in outcomes])
-    update_rows(connection, jobs, [_with_outcome(rows[outcome.id], outcome) for outcome in outcomes])
+    for outcome in outcomes:
+        job = rows[outcome.id]
+        if outcome.billed is not None:
+            job["billed"] = encode_json(outcome.billed)
+        if job["state"] != DONE:
+            counts = None if outcome.counts is None else encode_counts(outcome.counts)
+            job |= {"state": outcome.state, "counts": counts, "reason": outcome.reason}
+    update_rows(connection, jobs, rows.values())
     if complete:
         row = _round_row(connection, run_uid, stream, sequence)
         update_rows(connection, rounds, [row | {"complete": 1}])
@@ -119,6 +120,7 @@ def record_outcomes(
 
 def read_range(connection: Connection, run_uid: str, stream: str, first: int, number: int) -> list[RoundRecord]:
     """Return the rounds of a stream from sequence number `first` on, at most `number` of them."""
+    # the rows of the rounds and of their jobs
     values = {"at_run": run_uid, "at_stream": stream, "at_first": first, "at_end": first + number}
     heads = read_query(connection, rounds, _RANGE_OF_ROUNDS, values)
     jobs_of: dict[int, list[dict[str, Any]]] = {}
@@ -127,7 +129,23 @@ def read_range(connection: Connection, run_uid: str, stream: str, first: int, nu
     stored = {head["sequence"] for head in heads}
     if stored != set(range(first, first + len(heads))) or not jobs_of.keys() <= stored:
         raise JournalDamaged(rounds.name, f"{run_uid}/{stream}/{first}", "a round is missing before later ones")
-    return [_round(head, jobs_of.get(head["sequence"], [])) for head in heads]
+    # each round with its jobs, decoded
+    records = []
+    for head in heads:
+        key, job_rows = f"{run_uid}/{stream}/{head['sequence']}", jobs_of.get(head["sequence"], [])
+        if len(job_rows) != head["jobs"]:
+            raise JournalDamaged(jobs.name, key, f"{head['jobs']} were written, and {len(job_rows)} are stored")
+        with translate_decode_errors(rounds, key):
+            for job in job_rows:
+                job["reserved"] = decode_json(job["reserved"])
+                job["counts"] = None if job["counts"] is None else decode_counts(job["counts"])
+                job["billed"] = None if job["billed"] is None else decode_json(job["billed"])
+            job_records = tuple(
+                JobRecord(**{name: value for name, value in job.items() if name not in _ROUND_KEY}) for job in job_rows
+            )
+            pubs, complete = decode_pubs(head["pubs"]), bool(head["complete"])
+            records.append(RoundRecord(stream, head["sequence"], head["target"], pubs, job_records, complete=complete))
+    return records
 
 
 def count_by_stream(connection: Connection, state: dict[str, Any]) -> dict[str, int]:
@@ -149,31 +167,6 @@ def count_by_stream(connection: Connection, state: dict[str, Any]) -> dict[str, 
     return numbers
 
 
-def _round(head: dict[str, Any], job_rows: Sequence[dict[str, Any]]) -> RoundRecord:
-    row_key = f"{head['run_uid']}/{head['stream']}/{head['sequence']}"
-    if len(job_rows) != head["jobs"]:
-        raise JournalDamaged(jobs.name, row_key, f"{head['jobs']} were written, and {len(job_rows)} are stored")
-    with translate_decode_errors(rounds, row_key):
-        return RoundRecord(
-            stream=head["stream"],
-            sequence=head["sequence"],
-            target=head["target"],
-            pubs=decode_pubs(head["pubs"]),
-            jobs=tuple(map(_job, job_rows)),
-            complete=bool(head["complete"]),
-        )
-
-
-def _job(row: dict[str, Any]) -> JobRecord:
-    values = {
-        **{name: value for name, value in row.items() if name not in _ROUND_KEY},
-        "reserved": decode_json(row["reserved"]),
-        "counts": None if row["counts"] is None else decode_counts(row["counts"]),
-        "billed": None if row["billed"] is None else decode_json(row["billed"]),
-    }
-    return JobRecord(**values)
-
-
 def _new_job(round_row: dict[str, Any], intent: JobIntent) -> dict[str, Any]:
     return {
         **{name: round_row[name] for name in _ROUND_KEY},
@@ -184,14 +177,6 @@ def _new_job(round_row: dict[str, Any], intent: JobIntent) -> dict[str, Any]:
         "reason": "",
         "billed": None,
     }
-
-
-def _with_outcome(job: dict[str, Any], outcome: JobOutcome) -> dict[str, Any]:
-    billed = job["billed"] if outcome.billed is None else encode_json(outcome.billed)
-    if job["state"] == DONE:
-        return job | {"billed": billed}
-    counts = None if outcome.counts is None else encode_counts(outcome.counts)
-    return job | {"state": outcome.state, "counts": counts, "reason": outcome.reason, "billed": billed}
 
 
 def _round_row(connection: Connection, run_uid: str, stream: str, sequence: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ def prepare(algorithm: str, problem: ProblemText, settings: Any, seed: int) -> P
     """
     target = find_measuring_target(settings.target)
     check_problem(algorithm, problem)
-    check_limits(settings, target)
+    check_limits(target, settings.caps, settings.exclusive_access, debias=settings.debias)
     # the numerics and the compiler take a second to import
     from hybridloop.preparation.adapt import prepare_adapt
     from hybridloop.preparation.prepared import PreparedRun

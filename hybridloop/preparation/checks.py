@@ -9,11 +9,12 @@ from pydantic import ValidationError
 
 from hybridloop.algorithms.formats.detect import BINARY_FORMATS, ENERGY_FORMATS, InputFormat, detect_format
 from hybridloop.azure.targets import Target, check_debias, find_target
-from hybridloop.budget.caps import check_caps
+from hybridloop.budget.caps import Caps, check_caps
 from hybridloop.budget.prices import ping_price
 from hybridloop.data import load_table
 from hybridloop.errors import InputError, ProblemError
-from hybridloop.settings import SETTINGS, EnergySettings, ProblemText, RunSettings
+from hybridloop.settings import SETTINGS, EnergySettings, ProblemText
+from hybridloop.tasks.keepalive.rules import ExclusiveAccess
 
 _REMEDIES = {
     InputFormat.GEOMETRY: "Make its integrals (hybridloop molecule FILE.xyz --output FILE.fcidump), "
@@ -32,12 +33,12 @@ def find_measuring_target(name: str) -> Target:
     return target
 
 
-def check_limits(settings: RunSettings, target: Target) -> None:
+def check_limits(target: Target, caps: Caps, exclusive_access: ExclusiveAccess | None, *, debias: bool) -> None:
     """Raise InputError for caps that can't be enforced on the target, and for options that it does not have."""
-    check_caps(settings.caps, target)
-    check_debias(target, debias=settings.debias)
-    if settings.exclusive_access is not None:
-        settings.exclusive_access.pings(target, ping_price(target).bound)
+    check_caps(caps, target)
+    check_debias(target, debias=debias)
+    if exclusive_access is not None:
+        exclusive_access.pings(target, ping_price(target).bound)
 
 
 def check_problem(algorithm: str, problem: ProblemText) -> None:

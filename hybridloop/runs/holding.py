@@ -23,11 +23,14 @@ _log = logging.getLogger(__name__)
 @contextmanager
 def start_or_resume(journal: Journal, lookup: RunLookup) -> Iterator[ClaimedRun]:
     """Hold the run of a request, new or resumed, for the block. Raises RunBusy where another process holds it."""
-    record = journal.add_run(lookup.run) if isinstance(lookup.run, NewRun) else lookup.run
+    record = lookup.record
+    if record is None:
+        assert lookup.new is not None  # one of them is given
+        record = journal.add_run(lookup.new)
     if record.status == "stopped" and record.stop_requested:  # the request was met
         journal.request_resume(record.uid)
     with hold_run(journal, record) as run:
-        if record is lookup.run:
+        if record is lookup.record:
             _note_limits(run, lookup.settings)
             note_resumed(run, lookup.request.flow_run_id)
         yield run

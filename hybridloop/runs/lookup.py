@@ -44,21 +44,17 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True)
 class RunLookup:
-    """The run of a request: its record, or the description of a new run, and its settings with their seed.
+    """The run of a request: its `record`, or the description of a `new` run, and its settings with their seed.
 
     `result` is the stored result of a finished run, else None.
     """
 
     request: RunRequest
-    run: RunRecord | NewRun
+    record: RunRecord | None
+    new: NewRun | None
     settings: RunSettings
     seed: int
     result: Mapping[str, Any] | None = None
-
-    @property
-    def record(self) -> RunRecord | None:
-        """The run's record; None for a new run."""
-        return self.run if isinstance(self.run, RunRecord) else None
 
 
 def find_run(journal: Journal, request: RunRequest) -> RunLookup:
@@ -66,6 +62,7 @@ def find_run(journal: Journal, request: RunRequest) -> RunLookup:
 
     Raises InputError where the run of that key has other settings, or belongs to another workspace.
     """
+    # the recorded run, and the seed
     record: RunRecord | None = None
     if request.run_key is not None:
         record = run_of_key(journal, request.run_key)
@@ -77,30 +74,35 @@ def find_run(journal: Journal, request: RunRequest) -> RunLookup:
     elif seed is None:
         seed = secrets.randbits(63) if request.seed is None else request.seed
     settings = request.settings.model_copy(update={"seed": seed})
-    if record is None:
-        return RunLookup(request, _new_run(request, settings, seed), settings, seed)
-    settings = _check_same(journal, record, request, settings)
-    return RunLookup(request, record, settings, seed, record.result if record.status in FINISHED else None)
-
-
-def run_of_key(journal: Journal, key: str) -> RunRecord | None:
-    """Return the run of a key, if there is one; a uid is no key. Raises InputError for an invalid key."""
-    return journal.run_by_key(check_key(key))
-
-
-def _new_run(request: RunRequest, settings: RunSettings, seed: int) -> NewRun:
+    # the request as the journal records it; a recorded run must have been started with the same
+    description = {
+        "problem": request.problem.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json"),
+        "workspace": dict(request.workspace),
+    }
+    if record is not None:
+        settings = _check_same(journal, record, request, settings, description)
+        result = record.result if record.status in FINISHED else None
+        return RunLookup(request, record, None, settings, seed, result)
+    # a new run
     uid = str(uuid.uuid4())
     name = _NOT_IN_A_KEY.sub("-", request.problem.name)[:60]
-    return new_run(
+    new = new_run(
         uid,
         key=request.run_key or f"{request.algorithm}-{name}-{uid[:_UID_DIGITS]}",
         algorithm=request.algorithm,
         problem=request.problem.name,
         target=settings.target,
         seed=seed,
-        settings={**_described(request, settings), "sources": dict(request.sources)},
+        settings={**description, "sources": dict(request.sources)},
         flow_run_id=request.flow_run_id,
     )
+    return RunLookup(request, None, new, settings, seed)
+
+
+def run_of_key(journal: Journal, key: str) -> RunRecord | None:
+    """Return the run of a key, if there is one; a uid is no key. Raises InputError for an invalid key."""
+    return journal.run_by_key(check_key(key))
 
 
 def problem_of(record: RunRecord) -> ProblemText:
@@ -144,13 +146,14 @@ def flow_runs_of(journal: Journal, record: RunRecord) -> list[str | None]:
     return [record.flow_run_id, *resumed]
 
 
-def _check_same(journal: Journal, record: RunRecord, request: RunRequest, settings: RunSettings) -> RunSettings:
+def _check_same(
+    journal: Journal, record: RunRecord, request: RunRequest, settings: RunSettings, requested: Mapping[str, Any]
+) -> RunSettings:
     """Return the recorded settings with the limits of the request. Raises InputError where anything else differs."""
     if record.algorithm != request.algorithm:
         raise started_otherwise(record, "algorithm")
     # a flow run that is started again keeps its settings, also if its deployment has others by now
     is_same_flow_run = request.flow_run_id is not None and request.flow_run_id in flow_runs_of(journal, record)
-    requested = _described(request, settings)
     recorded = {**record.settings, "settings": recorded_settings(record)}
     for part in ("problem", "workspace") if is_same_flow_run else ("problem", "settings", "workspace"):
         before, now = dict(recorded[part]), dict(requested[part])
@@ -174,11 +177,3 @@ def started_otherwise(record: RunRecord, field: str) -> InputError:
         f"run {record.key!r} was started with another value",
         f"Give that value (hybridloop runs show {record.key}), or another run key.",
     )
-
-
-def _described(request: RunRequest, settings: RunSettings) -> dict[str, Any]:
-    return {
-        "problem": request.problem.model_dump(mode="json"),
-        "settings": settings.model_dump(mode="json"),
-        "workspace": dict(request.workspace),
-    }

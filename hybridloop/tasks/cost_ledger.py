@@ -43,7 +43,13 @@ class CostLedger:
 
     def reserve(self, specs: Sequence[JobSpec], programs: Sequence[CompiledPub]) -> list[JobSpec]:
         """Reserve the cost of all jobs and return them with it. Raises CapReached, and then reserves nothing."""
-        prices = [self._price(spec, programs[spec.key.pub]) for spec in specs]
+        prices = []
+        for spec in specs:
+            key = (programs[spec.key.pub].key or spec.program or "", spec.shots)
+            if key not in self._prices:
+                counts = gate_counts(spec.payload.decode())
+                self._prices[key] = price_of_job(self._target, counts, spec.shots, debias=self._debias)
+            prices.append(self._prices[key])
         reservations = self._reserve(specs, prices)
         for price in prices:
             self._estimated.add({price.unit: price.expected})
@@ -124,10 +130,3 @@ class CostLedger:
         with self._lock:
             self._reservations |= {spec.id: job for spec, job in zip(specs, reservations, strict=True)}
         return reservations
-
-    def _price(self, spec: JobSpec, program: CompiledPub) -> Price:
-        key = (program.key or spec.program or "", spec.shots)
-        if key not in self._prices:
-            counts = gate_counts(spec.payload.decode())
-            self._prices[key] = price_of_job(self._target, counts, spec.shots, debias=self._debias)
-        return self._prices[key]

@@ -160,6 +160,12 @@ def _to_words(packed: NDArray[np.uint8]) -> NDArray[np.unsignedinteger[Any]]:
     return np.ascontiguousarray(padded).view(f">u{size}").astype(f"u{size}")
 
 
+# the points as measured, the objective and the energy at each, the other PUBs' results
+MeasuredObjective = tuple[
+    NDArray[np.float64], list[Estimate | FailedPoint], list[Estimate | FailedPoint], list[MeasuredPub]
+]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
     """An observable, the measured circuit of each of its groups, and the `RunRound` that runs them.
@@ -178,31 +184,26 @@ class Evaluation:
         self, points: NDArray[np.float64], shots: int
     ) -> tuple[NDArray[np.float64], list[Estimate | FailedPoint]]:
         """Measure points (k, n) in one round, each group with these shots; return the points and their estimates."""
-        measured, estimates, _ = self.energies_with_pubs(points, shots, [])
+        measured, _, estimates, _ = self.energies_with_pubs(points, shots, [])
         return measured, estimates
 
     def energies_with_pubs(
         self, points: NDArray[np.float64], shots: int, others: Sequence[SamplerPub]
-    ) -> tuple[NDArray[np.float64], list[Estimate | FailedPoint], list[MeasuredPub]]:
-        """Measure points as `energies` does, with other PUBs in the same round, whose results are returned last."""
-        results, other_results = self._run(points, [shots] * len(self.circuits), others)
-        rows = [self._reduce(index, result) for index, result in results]
-        measured = results[0][1].points if results else points
-        return measured, [self._estimate([row[point] for row in rows]) for point in range(len(points))], other_results
+    ) -> MeasuredObjective:
+        """Measure points as `energies` does, with other PUBs in the same round; the objective is the energy."""
+        pubs = [SamplerPub.coerce((circuit, points, shots)) for circuit in self.circuits]
+        results = self.run_round([*pubs, *others]) if pubs or others else []
+        rows = [self._reduce(index, result) for index, result in enumerate(results[: len(pubs)])]
+        estimates = [self._estimate([row[point] for row in rows]) for point in range(len(points))]
+        return results[0].points if pubs else points, estimates, estimates, results[len(pubs) :]
 
     def measure_groups(
         self, points: NDArray[np.float64], shots: Sequence[int]
     ) -> list[list[GroupStatistics | FailedPoint]]:
         """Measure each group that gets shots, in one round; return for each the statistics of all points (k, n)."""
-        return [self._reduce(index, result) for index, result in self._run(points, shots, [])[0]]
-
-    def _run(
-        self, points: NDArray[np.float64], shots: Sequence[int], others: Sequence[SamplerPub]
-    ) -> tuple[list[tuple[int, MeasuredPub]], list[MeasuredPub]]:
         groups = [index for index, group_shots in enumerate(shots) if group_shots > 0]
         pubs = [SamplerPub.coerce((self.circuits[index], points, shots[index])) for index in groups]
-        results = self.run_round([*pubs, *others]) if pubs or others else []
-        return list(zip(groups, results[: len(groups)], strict=True)), results[len(groups) :]
+        return [self._reduce(*pair) for pair in zip(groups, self.run_round(pubs) if pubs else [], strict=True)]
 
     def _reduce(self, index: int, result: MeasuredPub) -> list[GroupStatistics | FailedPoint]:
         group = self.observable.groups[index]

@@ -69,6 +69,7 @@ def _measure(workspace: Any, lookup: RunLookup, prepared: PreparedRun, run: Clai
     began, cancelled, facts = time.monotonic(), threading.Event(), prepared.algorithm.facts
     history: list[RoundProgress] = []
     outcome: Outcome | None = None
+    resumed = lookup.record is not None
     ended_by: CapReached | RunStopped | None = None
     artifact = RunArtifact(run.record.key, run.uid, flow_run.id)
 
@@ -86,7 +87,7 @@ def _measure(workspace: Any, lookup: RunLookup, prepared: PreparedRun, run: Clai
             rounds=len(history),
             history=tuple(history),
             wall_seconds=time.monotonic() - began,
-            resumed=lookup.record is not None,
+            resumed=resumed,
             **effort_of(run),
         )
 

@@ -89,23 +89,20 @@ def split_shots(shots: int, target: Target) -> list[int]:
     return [base + 1] * rest + [base] * (parts - rest)
 
 
-def pub_record(program: CompiledPub, shots: int) -> PubRecord:
-    """Return the journal's record of a compiled PUB."""
-    pub = program.description
-    return PubRecord(pub.fingerprint, program.key, shots, pub.points, pub.slots, pub.measured, pub.num_clbits)
-
-
 def build_jobs(
-    key: RoundKey, pubs: Sequence[PubRecord], programs: Sequence[CompiledPub], target: Target, seed: int
-) -> list[JobSpec]:
-    """Return the round's jobs: one for each PUB, point and part of its shots."""
-    specs = []
-    for i, (pub, program) in enumerate(zip(pubs, programs, strict=True)):
-        parts = split_shots(pub.shots, target)
+    key: RoundKey, programs: Sequence[CompiledPub], shots: Sequence[int], target: Target, seed: int
+) -> tuple[list[PubRecord], list[JobSpec]]:
+    """Return the journal's records of compiled PUBs, and a job for each PUB, point and part of its shots."""
+    pubs, specs = [], []
+    for i, (program, pub_shots) in enumerate(zip(programs, shots, strict=True)):
+        pub = program.description
+        fields = program.key, pub_shots, pub.points, pub.slots, pub.measured, pub.num_clbits
+        pubs.append(PubRecord(pub.fingerprint, *fields))
+        parts = split_shots(pub_shots, target)
         for j, payload in enumerate(program.payloads):
             stored = program.keys[j] if program.keys else None
-            for k, shots in enumerate(parts):
+            for k, part in enumerate(parts):
                 job = JobKey(key, i, j, k)
                 value = job.sampling_value(seed)
-                specs.append(JobSpec(job, FIRST_ATTEMPT, shots, len(pub.measured), payload, value, stored))
-    return specs
+                specs.append(JobSpec(job, FIRST_ATTEMPT, part, len(pub.measured), payload, value, stored))
+    return pubs, specs

@@ -104,18 +104,14 @@ def merge_points(
 ) -> list[MeasuredPub]:
     """Merge the counts of a round's jobs, by (PUB, point, part), into its points; a point that lacks a part failed."""
     parts: dict[tuple[int, int], list[Counts | FailedPoint]] = {}
-    for pub, point, part in sorted(jobs):
-        parts.setdefault((pub, point), []).append(jobs[pub, point, part])
-    return [
-        MeasuredPub(pub.points, tuple(_merge_parts(parts[i, j], pub) for j in range(len(pub.points))))
-        for i, pub in enumerate(pubs)
-    ]
-
-
-def _merge_parts(parts: Sequence[Counts | FailedPoint], pub: PubRecord) -> Counts | FailedPoint:
-    counts = []
-    for part in parts:
-        if isinstance(part, FailedPoint):
-            return part
-        counts.append(part)
-    return expand_bits(merge_counts(counts), pub.measured, pub.num_clbits)
+    for key in sorted(jobs):
+        parts.setdefault(key[:2], []).append(jobs[key])
+    merged = []
+    for i, pub in enumerate(pubs):
+        points: list[Counts | FailedPoint] = []
+        for j in range(len(pub.points)):
+            counts = [part for part in parts[i, j] if isinstance(part, Counts)]
+            failed = next((part for part in parts[i, j] if isinstance(part, FailedPoint)), None)
+            points.append(failed or expand_bits(merge_counts(counts), pub.measured, pub.num_clbits))
+        merged.append(MeasuredPub(pub.points, tuple(points)))
+    return merged

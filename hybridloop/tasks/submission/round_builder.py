@@ -12,7 +12,7 @@ from hybridloop.journal import JobRecord, RoundRecord
 from hybridloop.runtime.crash_points import crash_point
 from hybridloop.tasks.connection import Connection
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
-from hybridloop.tasks.submission.jobs import JobSpec, build_jobs, pub_record
+from hybridloop.tasks.submission.jobs import JobSpec, build_jobs
 from hybridloop.tasks.submission.replay import check_same
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 
@@ -42,8 +42,7 @@ class RoundBuilder:
             check_same(record, descriptions, [pub.shots for pub in pubs], target.name, same_rad)
             return self._resume(key, record)
         programs = [self.compiler.compile_description(description) for description in descriptions]
-        records = [pub_record(program, pub.shots) for program, pub in zip(programs, pubs, strict=True)]
-        specs = build_jobs(key, records, programs, target, run.seed)
+        records, specs = build_jobs(key, programs, [pub.shots for pub in pubs], target, run.seed)
         specs = self._connection.ledger.reserve(specs, programs)
         try:
             ordinal = self._session_ordinal() if specs else 0
