@@ -96,8 +96,9 @@ def build_jobs(
     pubs, specs = [], []
     for i, (program, pub_shots) in enumerate(zip(programs, shots, strict=True)):
         pub = program.description
-        fields = program.key, pub_shots, pub.points, pub.slots, pub.measured, pub.num_clbits
-        pubs.append(PubRecord(pub.fingerprint, *fields))
+        pubs.append(
+            PubRecord(pub.fingerprint, program.key, pub_shots, pub.points, pub.slots, pub.measured, pub.num_clbits)
+        )
         parts = split_shots(pub_shots, target)
         for j, payload in enumerate(program.payloads):
             stored = program.keys[j] if program.keys else None
