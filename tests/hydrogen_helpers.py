@@ -21,7 +21,7 @@ WEIGHTS = tuple(
 
 
 def h2_fcidump(angstrom: float) -> str:
-    """The FCIDUMP of H2 in its molecular orbitals, which its symmetry gives."""
+    """Return the FCIDUMP of H2 in its molecular orbitals, which follow from symmetry."""
     places = (0.0, angstrom / BOHR)
     overlap, core, repulsion = _of_atoms(places)
     orbitals = np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2.0 * (1.0 + overlap[0, 1] * np.array([1.0, -1.0])))
@@ -35,7 +35,7 @@ def h2_fcidump(angstrom: float) -> str:
 
 
 def _of_atoms(places: tuple[float, float]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Overlap, one-electron and two-electron integrals of the two atoms' functions, which stand on the axis."""
+    """Return overlap, one-electron and two-electron integrals of the two atoms' functions on the axis."""
     overlap, core, repulsion = np.zeros((2, 2)), np.zeros((2, 2)), np.zeros((2, 2, 2, 2))
     for (p, q), (a, wa), (b, wb) in itertools.product(itertools.product(range(2), repeat=2), _terms(), _terms()):
         square = (places[p] - places[q]) ** 2
@@ -59,5 +59,5 @@ def _terms() -> zip[tuple[float, float]]:
 
 
 def _boys(t: float) -> float:
-    """The Boys function of order 0."""
+    """Return the Boys function of order 0."""
     return 1.0 - t / 3.0 if t < 1e-8 else 0.5 * math.sqrt(math.pi / t) * math.erf(math.sqrt(t))

@@ -1,4 +1,4 @@
-"""A run with thousands of jobs, made of a small one without a service: its rounds again and again."""
+"""Runs with thousands of jobs, made without a service by repeating the rounds of a small one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ A_SESSION = 100  # rounds
 
 
 def long_run(small: StoredRun, jobs: int) -> StoredRun:
-    """The small run's rounds in turn until there are so many jobs, in sessions of 100 rounds."""
+    """Return a run that repeats the small run's rounds until it has so many jobs, in sessions of 100 rounds."""
     generator = np.random.default_rng(1)
     rounds: list[RoundRecord] = []
     total = 0

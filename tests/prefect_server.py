@@ -1,4 +1,4 @@
-"""Fixtures, loaded for all tests: one local stack for the whole session, in a folder of its own.
+"""Fixtures for all tests: one local stack for the whole test session, in its own folder.
 
 A Prefect server on an empty database takes about 9 s to start, so all tests that need one share it.
 """
@@ -14,7 +14,7 @@ from hybridloop import local_stack as stack
 
 
 def own_environ(home: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """`environ` with its stack in `home`, and without a Prefect server or workspace of the developer's own."""
+    """Return `environ` with its stack in `home`, and without the developer's Prefect server and workspace."""
     foreign = ("PREFECT_", "AZURE_", "HYBRIDLOOP_")
     kept = {name: value for name, value in environ.items() if not name.startswith(foreign)}
     return {**kept, "HYBRIDLOOP_HOME": home, "PREFECT_PROFILES_PATH": f"{home}/profiles.toml"}
@@ -22,7 +22,7 @@ def own_environ(home: str, environ: Mapping[str, str]) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def stack_environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment of processes that share the session's stack; the first test that needs it starts it."""
+    """Return the environment of processes that share the session's stack; the first test that needs it starts it."""
     environ = own_environ(str(tmp_path_factory.mktemp("home")), os.environ)
     try:
         yield environ
@@ -32,14 +32,14 @@ def stack_environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str
 
 @pytest.fixture(scope="session")
 def prefect_server(stack_environ: Mapping[str, str]) -> Iterator[stack.PrefectServer]:
-    """A real Prefect server; flows that are called in this process run on it."""
+    """Hold a real Prefect server; flows that are called in this process run on it."""
     server = stack.ensure_prefect(stack_environ)
     with stack.run_flows_on(server), pytest.MonkeyPatch.context() as patch:
-        # the journal of runs in this process is not the developer's; the folder of all state would mark strays as ours
+        # a separate journal, not the developer's; with a whole state folder, stray processes would count as ours
         patch.setenv("HYBRIDLOOP_JOURNAL", f"sqlite:///{stack_environ['HYBRIDLOOP_HOME']}/journal-of-flows.db")
         yield server
-        # What flows in this process left to be sent goes out while there is a server: else the process, at its end,
-        # tries for more than a minute to reach one.
+        # Send the pending logs of flows in this process while the server still runs: otherwise the process, at its end,
+        # tries for more than a minute to reach a server.
         from prefect.events.worker import EventsWorker
         from prefect.logging.handlers import APILogWorker
 

@@ -33,42 +33,42 @@ from hybridloop.settings.sources import CALL, Layer, resolve_settings
 
 
 def settings_for(algorithm: str, values: dict[str, Any]) -> RunSettings:
-    """An algorithm's settings as a call gives them."""
+    """Return an algorithm's settings as given in a call."""
     return resolve_settings(algorithm, Layer(CALL, values)).settings
 
 
 def prepared(algorithm: str, problem: ProblemText, settings: RunSettings, seed: int) -> PreparedAlgorithm:
-    """An algorithm after all checks."""
+    """Return an algorithm after all checks."""
     return prepare(algorithm, problem, settings, seed).algorithm
 
 
 def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int) -> PreparedVqe:
-    """A VQE, for a look inside."""
+    """Return a prepared VQE for inspection."""
     return build_vqe(problem, settings, seed, find_target(settings.target))
 
 
 def prepare_vqd(problem: ProblemText, settings: VqdSettings, seed: int) -> PreparedVqd:
-    """A VQD run, for a look inside."""
+    """Return a prepared VQD run for inspection."""
     return build_vqd(problem, settings, seed, find_target(settings.target))
 
 
 def prepare_scan(problem: ProblemText, settings: ScanSettings, seed: int) -> PreparedScan:
-    """A scan, for a look inside."""
+    """Return a prepared scan for inspection."""
     check_problem("scan", problem)
     return build_scan(problem, settings, seed, find_target(settings.target))
 
 
 def prepare_qaoa(problem: ProblemText, settings: QaoaSettings, seed: int) -> PreparedQaoa:
-    """A QAOA run, for a look inside."""
+    """Return a prepared QAOA run for inspection."""
     return build_qaoa(problem, settings, seed, find_target(settings.target))
 
 
 def prepare_rqaoa(problem: ProblemText, settings: RqaoaSettings, seed: int) -> PreparedQaoa:
-    """A recursive QAOA run, for a look inside."""
+    """Return a prepared recursive QAOA run for inspection."""
     return build_rqaoa(problem, settings, seed, find_target(settings.target))
 
 
 def read_subject(problem: ProblemText) -> Molecule | PauliProblem:
-    """The molecule or operator of a problem, after the checks of its name and kind."""
+    """Return the molecule or operator of a problem, after the checks of its name and kind."""
     check_problem("vqe", problem)
     return parse_subject(problem)

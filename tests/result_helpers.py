@@ -1,4 +1,4 @@
-"""A result as a run hands it back, made without one."""
+"""Run results for tests, made without a run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hybridloop.runs.result import RunResult, SessionSummary
 
 
 def a_result() -> RunResult:
-    """A VQE that converged."""
+    """Return the result of a VQE that converged."""
     history = tuple(
         RoundProgress(number, phase, value, 1e-3, (0.1,), 1, 2, 2000, 2000 * number)
         for number, phase, value in ((1, "search", -1.12), (2, "search", -1.13), (3, "final", -1.136))

@@ -1,4 +1,4 @@
-"""Runs that were really made, each once: what reports, bundles and pictures are tested with."""
+"""Bundles of real runs, each made once, for tests of reports, bundles and plots."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def write_bundles(emulator: Emulator, folder: Path) -> None:
 
 
 def _idle(folder: Path, mode: KeepAliveMode) -> None:
-    """A run of two rounds with 25 idle minutes between: its session is pinged, or renewed."""
+    """Make a run of two rounds with 25 idle minutes between them: its session is pinged, or renewed."""
     circuit = QuantumCircuit(1, 1)
     circuit.x(0)
     circuit.measure(0, 0)

@@ -1,4 +1,4 @@
-"""What the tests of sweeps hold their tables and sessions to."""
+"""Checks of the tables and sessions of sweeps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIGMAS = 5.0
 
 
 def check_table(rows: Iterable[Mapping[str, Any]]) -> None:
-    """Raise AssertionError unless every point has its value, within its error of the exact one."""
+    """Assert that every point has its value, within its error of the exact one."""
     for row in rows:
         assert row["status"] in {"converged", "finished"}, row
         assert abs(row["value"] - row["exact"]) <= SIGMAS * row["standard_error"], row
@@ -21,9 +21,9 @@ def check_table(rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def check_sessions(workspace: Workspace, service: Emulator, rows: Iterable[Mapping[str, Any]]) -> int:
-    """The most sessions that were open at once, by the service; all are closed, and no point shares one.
+    """Return the maximum number of sessions that were open at once; assert that all are closed and none is shared.
 
-    Raises AssertionError otherwise, and where any job was paid for twice.
+    Raises AssertionError also if a job was paid for twice.
     """
     sessions = {each.id: each.details for each in workspace.list_sessions()}
     of_points = [session for row in rows for session in row["sessions"]]
@@ -31,7 +31,7 @@ def check_sessions(workspace: Workspace, service: Emulator, rows: Iterable[Mappi
     assert {each: details.status for each, details in sessions.items() if each not in of_points} == {}
     assert [each for each in of_points if each not in sessions] == []
     assert {details.status for details in sessions.values()} <= {"Succeeded", "Failed"}
-    accounts = [service.admin(f"ledger?session={each}&top=1") for each in sessions]  # others share the service
+    accounts = [service.admin(f"ledger?session={each}&top=1") for each in sessions]  # other tests use the service, too
     assert [account["duplicates"] for account in accounts if account["duplicates"]["count"]] == []
     changes = [
         change

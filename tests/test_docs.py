@@ -1,4 +1,4 @@
-"""Every command and every Python snippet that README and guides show does what it says."""
+"""Commands and Python snippets of README and guides run successfully."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.paths import ROOT
 pytestmark = pytest.mark.independent
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-OF_THE_SERVICE = ROOT / "docs" / "emulator.md"  # its snippet wants a service of its own: tests/emulator runs it
-OF_DEPLOYING = ROOT / "docs" / "deploy.md"  # its snippet wants a workspace to be named: tests/deployments runs it
+OF_THE_SERVICE = ROOT / "docs" / "emulator.md"  # its snippet needs its own service: tests/emulator runs it
+OF_DEPLOYING = ROOT / "docs" / "deploy.md"  # its snippet needs a workspace: tests/deployments runs it
 SHOWN = re.compile(
     r"^(?:    |\$ )(?P<environ>(?:[A-Z_]+=\S+ )*)(?:\.venv/bin/)?hybridloop (?P<arguments>[^#\n]+)", re.MULTILINE
 )
@@ -87,7 +87,7 @@ def run_snippet(snippet: str, environ: Mapping[str, str], folder: Path) -> None:
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if found(SHOWN, "arguments", [page])], ids=lambda page: page.stem
 )
-def test_the_commands_that_a_page_shows_succeed_one_after_the_other(
+def test_the_commands_of_a_page_succeed_in_order(
     page: Path, stack_environ: Mapping[str, str], prefect_server: object, tmp_path: Path
 ) -> None:
     run_commands(page, stack_environ, tmp_path)
@@ -96,7 +96,7 @@ def test_the_commands_that_a_page_shows_succeed_one_after_the_other(
 @pytest.mark.parametrize(
     "command", [each for each in found(INLINE, "arguments") if each not in found(SHOWN, "arguments")]
 )
-def test_a_command_that_is_named_is_there(command: str, stack_environ: Mapping[str, str], tmp_path: Path) -> None:
+def test_a_named_command_exists(command: str, stack_environ: Mapping[str, str], tmp_path: Path) -> None:
     words = [word for word in shlex.split(command) if not word.isupper() and word != "--help"]
     done = run([sys.executable, "-m", "hybridloop", *words, "--help"], stack_environ, tmp_path)
     assert done.returncode == 0, done.stderr
@@ -110,19 +110,19 @@ def test_a_command_that_is_named_is_there(command: str, stack_environ: Mapping[s
 @pytest.mark.parametrize(
     "snippet", [pytest.param(each, id=f"snippet-{k}") for k, each in enumerate(found(SNIPPET, 1, SNIPPETS_OF))]
 )
-def test_a_snippet_that_is_shown_runs(snippet: str, stack_environ: Mapping[str, str], tmp_path: Path) -> None:
+def test_a_shown_snippet_runs(snippet: str, stack_environ: Mapping[str, str], tmp_path: Path) -> None:
     run_snippet(snippet, stack_environ, tmp_path)
 
 
 @pytest.mark.parametrize("url", found(JOURNAL, "url"))
-def test_a_journal_that_is_shown_can_be_named_so(url: str) -> None:
+def test_a_shown_journal_url_is_valid(url: str) -> None:
     location = Location.parse(url)
     assert location.is_file == url.startswith("sqlite")
     assert "password" not in f"{location} {location!r}"
 
 
 @pytest.mark.parametrize("extra", found(EXTRA, "extra"))
-def test_an_extra_that_is_named_is_there(extra: str) -> None:
+def test_a_named_extra_exists(extra: str) -> None:
     assert extra in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
 

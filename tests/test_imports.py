@@ -17,7 +17,7 @@ from hybridloop.errors import InputError
 
 HEAVY = ("azure", "matplotlib", "numpy", "prefect", "qiskit", "scipy", "sqlalchemy")
 
-# Lists what was loaded on standard error, whatever the command does, and however it leaves.
+# Lists the loaded modules on standard error, for any command and any exit.
 LISTED = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); "
 COMMAND = LISTED + "from hybridloop.cli import main; sys.argv = ['hybridloop', *sys.argv[1:]]; main()"
 
@@ -25,7 +25,7 @@ COMMAND = LISTED + "from hybridloop.cli import main; sys.argv = ['hybridloop', *
 def _run(code: str, *arguments: str) -> tuple[str, set[str]]:
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    (modules,) = done.stderr.splitlines()  # nothing else was said there
+    (modules,) = done.stderr.splitlines()  # there is no other output
     return done.stdout, {name.partition(".")[0] for name in modules.split()}
 
 
@@ -48,7 +48,7 @@ def test_help_loads_nothing_heavy(arguments: tuple[str, ...]) -> None:
     assert loaded.isdisjoint(HEAVY)
 
 
-def test_the_public_functions_are_there_when_they_are_used() -> None:
+def test_the_public_functions_are_loaded_when_they_are_used() -> None:
     out, _ = _run(
         LISTED + "import hybridloop as hl; print(*(callable(getattr(hl, n)) for n in ('vqe', 'open_session')))"
     )

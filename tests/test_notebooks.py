@@ -1,4 +1,4 @@
-"""The notebooks are kept without outputs, and run from top to bottom against a local service."""
+"""Notebooks are stored without outputs, and run from top to bottom on a local service."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tests.paths import ROOT
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 IN_EVERY_RUN = ("1-start", "4-failures", "5-cost")  # the others take as long again
 RUN = [path for path in NOTEBOOKS if IS_LONG or path.stem in IN_EVERY_RUN]
-WITH_AN_ACCOUNT = "2-with-an-account"  # what it does with an account, against a workspace that is named as one is
+WITH_AN_ACCOUNT = "2-with-an-account"  # the cells for an account, on a workspace of the local service
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_is_kept_without_what_it_has_shown(path: Path) -> None:
+def test_a_notebook_is_stored_without_outputs(path: Path) -> None:
     book = nbformat.read(path, as_version=4)
     nbformat.validate(book)
     assert book.cells[0].cell_type == "markdown"

@@ -1,4 +1,4 @@
-"""The site of the guides is built without a warning, asks no other host for anything, and says what the code says."""
+"""Site of the guides: built without a warning, without requests to other hosts, complete reference."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FETCHES = ("src", "srcset", "data", "poster", "action", "formaction", "backgroun
 
 
 class Page(HTMLParser):
-    """What a page asks for when it is opened, where its links lead, and the ids on it."""
+    """Parser of a page: the resources that it loads, its link targets, and its ids."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class Page(HTMLParser):
 
 
 def commands(tree: object, words: tuple[str, ...] = ("hybridloop",)) -> Iterator[str]:
-    """All commands in full."""
+    """Return all commands in full."""
     if isinstance(tree, typer.core.TyperGroup):
         for name, each in tree.commands.items():
             yield from commands(each, (*words, name))
@@ -68,7 +68,7 @@ def commands(tree: object, words: tuple[str, ...] = ("hybridloop",)) -> Iterator
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site as `make docs` builds it, where no network is to be had."""
+    """Build the site as `make docs` does, without a network."""
     folder = tmp_path_factory.mktemp("site")
     nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
     built = subprocess.run(
@@ -84,14 +84,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Hands out files, and keeps no log."""
+    """File server without a log."""
 
     def log_message(self, format: str, *args: object) -> None: ...
 
 
 @pytest.fixture(scope="module")
 def address(site: Path) -> Iterator[str]:
-    """The site over HTTP, on this machine."""
+    """Serve the site over HTTP on this machine; yield its address."""
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site))) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         try:
@@ -105,7 +105,7 @@ def page_of(site: Path, path: str) -> Path:
 
 
 @pytest.mark.slow
-def test_every_guide_and_notebook_is_a_page_that_the_first_one_leads_to(site: Path) -> None:
+def test_every_guide_and_notebook_is_a_page_linked_from_the_first_one(site: Path) -> None:
     leads_to = {link.split("#")[0].strip("./") for link in Page(site / "index.html").links}
     for source in [*WRITTEN, *NOTEBOOKS]:
         path = source.relative_to(ROOT / "docs").with_suffix("").as_posix()
@@ -114,7 +114,7 @@ def test_every_guide_and_notebook_is_a_page_that_the_first_one_leads_to(site: Pa
 
 
 @pytest.mark.slow
-def test_no_page_asks_another_host_for_anything(site: Path) -> None:
+def test_no_page_loads_anything_from_another_host(site: Path) -> None:
     pages = {path: Page(path) for path in site.rglob("*.html")}
     assert len(pages) > len(WRITTEN)
     assert [each for page in pages.values() for each in page.fetched if ELSEWHERE.match(each)] == []
@@ -146,7 +146,7 @@ def test_the_reference_has_every_command_and_every_setting(site: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_can_be_taken_along_from_its_page(site: Path, notebook: Path) -> None:
+def test_a_notebook_can_be_downloaded_from_its_page(site: Path, notebook: Path) -> None:
     page = Page(page_of(site, f"notebooks/{notebook.stem}"))
     assert f"../{notebook.name}" in page.links
     assert json.loads((site / "notebooks" / notebook.name).read_text("utf-8")) == json.loads(
@@ -160,7 +160,7 @@ def test_a_notebook_can_be_taken_along_from_its_page(site: Path, notebook: Path)
     DRIVER is None or CHROMIUM is None,
     reason="no chromium and chromedriver here; on Debian: apt install chromium chromium-driver",
 )
-def test_pages_open_in_a_browser_without_a_complaint_in_light_and_dark(address: str, tmp_path: Path) -> None:
+def test_pages_open_in_a_browser_without_console_errors_in_light_and_dark(address: str, tmp_path: Path) -> None:
     with running_browser(tmp_path / "profile") as window:
         grounds = set()
         for scheme in ("light", "dark"):
@@ -182,7 +182,7 @@ def test_pages_open_in_a_browser_without_a_complaint_in_light_and_dark(address: 
     DRIVER is None or CHROMIUM is None,
     reason="no chromium and chromedriver here; on Debian: apt install chromium chromium-driver",
 )
-def test_nothing_keeps_anybody_from_reading_a_page_in_light_and_dark(address: str, tmp_path: Path) -> None:
+def test_pages_are_accessible_in_light_and_dark(address: str, tmp_path: Path) -> None:
     axe = resources.files("axe_core_python").joinpath("axe.min.js").read_text("utf-8")
     with running_browser(tmp_path / "profile") as window:
         for scheme in ("light", "dark"):

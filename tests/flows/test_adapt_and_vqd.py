@@ -1,4 +1,4 @@
-"""ADAPT-VQE and VQD as flows on a real Prefect server and a real service: their answers; they resume and verify."""
+"""ADAPT-VQE and VQD as flows on a real Prefect server and a real service: results, resume, verification."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def scanned(prefect_server: PrefectServer, emulator: Emulator) -> Unbroken:
 
 
 @pytest.mark.slow
-def test_adapt_tells_its_operators_and_ends_for_a_reason_that_it_states(adapted: Unbroken) -> None:
+def test_adapt_reports_its_operators_and_states_why_it_ended(adapted: Unbroken) -> None:
     result, updates = adapted
     assert (result.status, result.algorithm, result.unit) == ("converged", "adapt", "hartree")
     assert result.reason.endswith("mHa more (2 of 3 operators taken)")
     assert result.error is not None
     assert result.standard_error is not None
-    assert abs(result.error) <= 3 * result.standard_error + 0.8e-3  # what it may leave, and what it can't know
+    assert abs(result.error) <= 3 * result.standard_error + 0.8e-3  # shot noise, and the threshold of its termination
     double, single = result.table
     assert (double["emptied"], double["filled"]) == ([0, 2], [1, 3])
     assert len(single["emptied"]) == len(single["filled"]) == 1
@@ -76,12 +76,12 @@ def test_adapt_tells_its_operators_and_ends_for_a_reason_that_it_states(adapted:
     assert double["expected_left"] > single["expected_left"] > 0.8e-3
     assert len(result.parameters) == 2
     assert "of" not in dict(answer(result))
-    assert result.rounds == len(updates) + 3  # of gradients: before either operator, and in the end
+    assert result.rounds == len(updates) + 3  # gradient rounds: before each operator, and at the end
     assert RunResult.from_dict(json.loads(result.to_json())) == result
 
 
 @pytest.mark.slow
-def test_levels_are_those_of_the_spectrum_with_their_electrons(deflated: Unbroken) -> None:
+def test_levels_agree_with_the_spectrum_and_have_their_electrons(deflated: Unbroken) -> None:
     result, updates = deflated
     assert (result.status, result.reason) == (
         "converged",
@@ -106,7 +106,7 @@ def test_levels_are_those_of_the_spectrum_with_their_electrons(deflated: Unbroke
     [("adapted", adapt, LIH, ADAPT, 40), ("deflated", vqd, H2, VQD, 60), ("scanned", scan, CURVE, SCAN, 14)],
     ids=["adapt", "vqd", "scan"],
 )
-def test_a_run_that_was_stopped_goes_on_to_the_result_of_an_unbroken_one(
+def test_a_stopped_run_resumes_to_the_uninterrupted_result(
     unbroken: str,
     flow: Any,
     problem: ProblemText,
@@ -132,7 +132,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_result_of_an_unbroken_one(
 
 
 @pytest.mark.parametrize("algorithm", ["adapt", "vqd"])
-def test_every_setting_of_its_own_is_in_the_guide(algorithm: str) -> None:
+def test_every_setting_of_the_algorithm_is_in_the_guide(algorithm: str) -> None:
     guide = (DOCS / "chemistry.md").read_text("utf-8")
     for name in SETTINGS[algorithm].model_fields.keys() - EnergySettings.model_fields.keys():
         field = SETTINGS[algorithm].model_fields[name]
@@ -152,7 +152,7 @@ def test_every_setting_of_its_own_is_in_the_guide(algorithm: str) -> None:
         ("vqd", H2, {"target": "rigetti.sim"}, "target"),
     ],
 )
-def test_what_cannot_be_used_is_refused_before_anything_is_started(
+def test_invalid_input_is_refused_before_anything_is_started(
     algorithm: str, problem: ProblemText, values: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(InputError) as refused:

@@ -1,4 +1,4 @@
-"""IonQ's own error mitigation: on unless a run turns it off, and then in the job, the price and the bill."""
+"""IonQ's debiasing: on by default; job, price and bill agree with the setting."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def pub() -> SamplerPub:
 
 
 @pytest.mark.parametrize(("debias", "least"), [(True, MITIGATED), (False, PLAIN)])
-def test_a_job_says_whether_it_is_to_be_mitigated_and_is_reserved_and_billed_so(
+def test_a_job_has_the_debias_setting_and_is_reserved_and_billed_accordingly(
     emulator: Emulator, least: float, *, debias: bool
 ) -> None:
     workspace, dollars = emulator.workspace(), pytest.approx(least + 100 * 0.0001645, abs=1e-6)
@@ -46,7 +46,7 @@ def test_a_job_says_whether_it_is_to_be_mitigated_and_is_reserved_and_billed_so(
     assert told == (None if debias else {"debias": False})
 
 
-def test_only_a_machine_that_mitigates_can_be_told_not_to(emulator: Emulator) -> None:
+def test_debias_is_accepted_for_machines_with_debiasing_only(emulator: Emulator) -> None:
     able = {name for name, target in known_targets().items() if target.debiases}
     assert able == {name for name in known_targets() if name.startswith("ionq.qpu")}
     assert provider_params(find_target("rigetti.sim.qvm"), debias=False) == {}
@@ -60,7 +60,7 @@ def test_only_a_machine_that_mitigates_can_be_told_not_to(emulator: Emulator) ->
     assert list(workspace.list_sessions()) == []
 
 
-def test_a_run_goes_on_as_it_was_begun_mitigated_or_not(tmp_path: Path) -> None:
+def test_a_resumed_run_keeps_its_debias_setting(tmp_path: Path) -> None:
     settings = QaoaSettings(target=MACHINE, debias=False, seed=1)
     wanted = RunRequest("qaoa", RING, settings, {"name": "ws"}, "k")
     with Journal(f"sqlite:///{tmp_path}/journal.db") as journal:
@@ -71,7 +71,7 @@ def test_a_run_goes_on_as_it_was_begun_mitigated_or_not(tmp_path: Path) -> None:
         assert find_run(journal, wanted).settings.debias is False
 
 
-def test_a_script_goes_on_as_it_was_begun_mitigated_or_not(
+def test_a_resumed_script_keeps_its_debias_setting(
     emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HYBRIDLOOP_JOURNAL", f"sqlite:///{tmp_path}/journal.db")

@@ -42,13 +42,13 @@ from tests.paths import DOCS
 
 H2 = ProblemText(name="h2")
 TARGET = "rigetti.sim.qvm"
-DEAD = dataclasses.replace(Owner.of_this_process(), started_at=1.0)  # this process's number, of an earlier process
+DEAD = dataclasses.replace(Owner.of_this_process(), started_at=1.0)  # this process's id, with an earlier start time
 AT_ONCE = HousekeepingSettings(settle=0.0)
 
 
 @pytest.fixture
 def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Journal]:
-    """A journal of the test's own, which flows in this process open as well."""
+    """Return the test's own journal, which flows in this process open as well."""
     monkeypatch.setenv("HYBRIDLOOP_JOURNAL", journal_url(tmp_path / "journal.db"))
     with open_journal() as kept:
         yield kept
@@ -63,7 +63,7 @@ def client(prefect_server: PrefectServer) -> Iterator[SyncPrefectClient]:
 def begun(
     journal: Journal, workspace: Workspace, flow_run_id: UUID | None, key: str, owner: Owner, **settings: Any
 ) -> Lease:
-    """A run that this owner is at."""
+    """Add a run that this owner has claimed."""
     told = None if flow_run_id is None else str(flow_run_id)
     wanted = RunRequest("vqe", H2, VqeSettings(seed=7, **settings), identity_of(workspace), key, told)
     with start_or_resume(journal, find_run(journal, wanted)) as run:
@@ -108,7 +108,7 @@ def event(n: int, kind: str, **facts: Any) -> Event:
         ("stopped", "interrupted", [], False),
     ],
 )
-def test_a_run_is_gone_on_with_as_its_settings_say(
+def test_a_run_is_resumed_as_its_settings_say(
     status: str,
     resume_automatically: str | None,
     events: list[Event],
@@ -139,7 +139,7 @@ def test_every_setting_of_housekeeping_is_in_the_guide_in_the_same_words(name: s
 
 
 @pytest.mark.slow
-def test_a_flow_run_whose_process_is_gone_does_not_stay_running(
+def test_a_flow_run_of_a_dead_process_does_not_stay_running(
     journal: Journal, client: SyncPrefectClient, emulator: Emulator
 ) -> None:
     workspace, now = emulator.workspace(), time.time()
@@ -178,7 +178,7 @@ def test_a_flow_run_whose_process_is_gone_does_not_stay_running(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_a_run_that_died_is_gone_on_with_where_it_was_told_so_and_only_marked_where_not(
+def test_a_dead_run_is_resumed_if_its_settings_allow_it_and_else_only_marked(
     journal: Journal, emulator: Emulator
 ) -> None:
     workspace = emulator.workspace()
@@ -193,7 +193,7 @@ def test_a_run_that_died_is_gone_on_with_where_it_was_told_so_and_only_marked_wh
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_a_run_that_another_process_resumed_meanwhile_is_left_to_it(journal: Journal, emulator: Emulator) -> None:
+def test_a_run_that_another_process_resumed_is_skipped(journal: Journal, emulator: Emulator) -> None:
     workspace = emulator.workspace()
     for key in ("second", "first"):
         journal.release(begun(journal, workspace, None, key, DEAD, resume_automatically="interrupted"))
@@ -203,13 +203,13 @@ def test_a_run_that_another_process_resumed_meanwhile_is_left_to_it(journal: Jou
         if not taken:
             taken.append(journal.claim(journal.run("second").uid, owner=Owner.of_this_process()))
 
-    with caller_context(CallerContext(workspace, take)):  # told of the first one's rounds
+    with caller_context(CallerContext(workspace, take)):  # got the rounds of the first one
         assert housekeeping() == {"first": "converged", "second": "left: another process resumed it"}
     assert list(journal.rounds(journal.run("second").uid)) == []
 
 
 @pytest.mark.slow
-def test_the_workers_of_a_deployment_are_left_its_runs(
+def test_runs_of_a_deployment_are_left_to_its_workers(
     journal: Journal, client: SyncPrefectClient, emulator: Emulator
 ) -> None:
     workspace = emulator.workspace()
@@ -224,7 +224,7 @@ def test_the_workers_of_a_deployment_are_left_its_runs(
     parameters = {"problem": {"name": "h2"}, "settings": {"seed": 7}}
 
     def left(key: str, status: str, state: State[Any], **settings: Any) -> UUID:
-        """A run of that deployment, ended so; the flow run that began it."""
+        """Add a run of the deployment with this end; return the flow run that started it."""
         began = client.create_flow_run_from_deployment(deployment, parameters=parameters)
         client.set_flow_run_state(began.id, state, force=True)
         lease = begun(journal, workspace, began.id, key, Owner.of_this_process(), **settings)
@@ -249,15 +249,17 @@ def test_the_workers_of_a_deployment_are_left_its_runs(
         became = housekeeping(AT_ONCE)
     assert became["crashed"] == "its flow run waits for a worker"
     assert state_name(client, crashed) == "AwaitingRetry"
-    (following,) = flow_runs_of("parked")  # a single one, though asked twice
+    (following,) = flow_runs_of("parked")  # a single one, although requested twice
     wanted = VqeSettings.model_validate({"seed": 7, "max_cost": "5USD"})
-    assert following.parameters["settings"] == wanted.model_dump(mode="json")  # whatever its deployment sets by then
+    assert following.parameters["settings"] == wanted.model_dump(
+        mode="json"
+    )  # independent of the deployment's current settings
     with caller_context(CallerContext(workspace)):
         assert housekeeping(AT_ONCE)["crashed"] == "left: its flow run is active"
 
 
 @pytest.mark.slow
-def test_a_run_whose_deployment_is_gone_is_gone_on_with_here(
+def test_a_run_whose_deployment_is_gone_is_resumed_here(
     journal: Journal, client: SyncPrefectClient, emulator: Emulator
 ) -> None:
     workspace = emulator.workspace()
@@ -275,7 +277,7 @@ def test_a_run_whose_deployment_is_gone_is_gone_on_with_here(
 
 
 @pytest.mark.slow
-def test_a_run_that_can_not_be_gone_on_with_keeps_no_other_from_it(
+def test_a_run_that_can_not_be_resumed_does_not_block_others(
     journal: Journal, client: SyncPrefectClient, emulator: Emulator
 ) -> None:
     workspace = emulator.workspace()
@@ -306,7 +308,7 @@ def test_a_run_that_can_not_be_gone_on_with_keeps_no_other_from_it(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_a_run_whose_target_is_away_is_parked_by_its_policy_and_goes_on_once_that_is_back(
+def test_a_run_whose_target_is_down_is_parked_and_resumes_once_it_is_back(
     journal: Journal, start_emulator: Callable[..., Emulator], caplog: pytest.LogCaptureFixture
 ) -> None:
     service = start_emulator()
@@ -331,7 +333,7 @@ def test_a_run_whose_target_is_away_is_parked_by_its_policy_and_goes_on_once_tha
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_old_runs_are_forgotten_as_the_settings_say(journal: Journal, emulator: Emulator) -> None:
+def test_old_runs_are_deleted_as_the_settings_say(journal: Journal, emulator: Emulator) -> None:
     workspace = emulator.workspace()
     with caller_context(CallerContext(workspace)):
         vqe(H2, VqeSettings(seed=7, target="ionq.simulator"), "kept")

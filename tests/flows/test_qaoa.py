@@ -1,4 +1,4 @@
-"""The QAOA flows on a real Prefect server and a real service: their answers, and that they resume and verify."""
+"""QAOA flows on a real Prefect server and a real service: results, resume, verification."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PETERSEN = ProblemText(name="petersen")
 
 
 @pytest.mark.parametrize("name", sorted(BUILT_IN))
-def test_a_built_in_binary_problem_has_the_optimum_that_is_told_of_it(name: str) -> None:
+def test_a_built_in_binary_problem_has_its_documented_optimum(name: str) -> None:
     entry = BUILT_IN[name]
     prepared = prepare_qaoa(ProblemText(name=name.upper()), QaoaSettings(), seed=0)
     assert prepared.facts.exact() == pytest.approx(entry["optimum"], abs=1e-9)
@@ -49,12 +49,12 @@ def test_no_binary_problem_has_a_molecule_s_name() -> None:
     assert not BUILT_IN.keys() & load_table("problems").keys()
 
 
-def test_of_a_graph_the_largest_independent_set_can_be_asked() -> None:
+def test_a_graph_can_be_solved_for_the_largest_independent_set() -> None:
     assert read_binary(PETERSEN, ObjectiveName.INDEPENDENT_SET).extremes == (4.0, 0.0)
 
 
 @pytest.mark.parametrize("mixer", [MixerName.AUTO, MixerName.STANDARD, MixerName.XY, MixerName.WARM_START])
-def test_every_mixer_can_be_had_for_a_budget(mixer: MixerName) -> None:
+def test_every_mixer_works_with_a_budget(mixer: MixerName) -> None:
     assert prepare_qaoa(ProblemText(name="portfolio-8"), QaoaSettings(mixer=mixer), seed=1).facts.num_qubits == 8
 
 
@@ -80,7 +80,7 @@ def test_every_mixer_can_be_had_for_a_budget(mixer: MixerName) -> None:
         ),
     ],
 )
-def test_what_cannot_be_used_is_refused_before_anything_is_started(
+def test_invalid_input_is_refused_before_anything_is_started(
     algorithm: str, problem: ProblemText, values: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(InputError) as refused:
@@ -88,8 +88,8 @@ def test_what_cannot_be_used_is_refused_before_anything_is_started(
     assert refused.value.field == field
 
 
-def test_a_lost_point_s_penalty_is_in_the_objective_s_sense() -> None:
-    """A cut is to be large, so that a bad one is small."""
+def test_the_penalty_of_a_failed_point_has_the_sign_of_the_objective() -> None:
+    """A cut is maximized, so that a bad one is small."""
     sampled, left = run_round_from_sampler(SamplerV2(seed=1)), [1]
 
     def loses_the_first(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
@@ -105,12 +105,12 @@ def test_a_lost_point_s_penalty_is_in_the_objective_s_sense() -> None:
 
 
 @pytest.mark.parametrize("algorithm", SETTINGS)
-def test_every_setting_says_what_it_is(algorithm: str) -> None:
+def test_every_setting_has_a_description(algorithm: str) -> None:
     assert all(field.description for field in SETTINGS[algorithm].model_fields.values())
 
 
 @pytest.mark.parametrize("algorithm", ["qaoa", "rqaoa"])
-def test_every_setting_of_its_own_is_in_the_guide(algorithm: str) -> None:
+def test_every_setting_of_the_algorithm_is_in_the_guide(algorithm: str) -> None:
     guide = (DOCS / "binary-problems.md").read_text("utf-8")
     for name in SETTINGS[algorithm].model_fields.keys() - RunSettings.model_fields.keys():
         field = SETTINGS[algorithm].model_fields[name]
@@ -119,7 +119,7 @@ def test_every_setting_of_its_own_is_in_the_guide(algorithm: str) -> None:
 
 
 @pytest.mark.slow
-def test_fixed_angles_take_one_job_and_the_best_cut_is_seen(prefect_server: PrefectServer, emulator: Emulator) -> None:
+def test_fixed_angles_take_one_job_and_sample_the_best_cut(prefect_server: PrefectServer, emulator: Emulator) -> None:
     updates: list[RoundUpdate] = []
     with caller_context(CallerContext(emulator.workspace(), updates.append)):
         result = qaoa(PETERSEN, QaoaSettings(seed=7))
@@ -144,7 +144,7 @@ def test_fixed_angles_take_one_job_and_the_best_cut_is_seen(prefect_server: Pref
     ],
     ids=["qaoa", "rqaoa"],
 )
-def test_a_run_that_was_stopped_goes_on_to_the_result_of_an_unbroken_one(
+def test_a_stopped_run_resumes_to_the_uninterrupted_result(
     flow: Any, whole: Any, part: dict[str, int], prefect_server: PrefectServer, emulator: Emulator, tmp_path: Path
 ) -> None:
     key = f"{flow.name}-{tmp_path.name}"

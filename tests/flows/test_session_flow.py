@@ -1,4 +1,4 @@
-"""A user's own loop and own flows: journaled, in sessions of their own, resumed by being called again."""
+"""Session flows: a user's loop and flows are journaled, have their own sessions, and resume when called again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FILE = DATA / "own_flows.py"
 
 @pytest.fixture(scope="module")
 def theirs() -> ModuleType:
-    """The user's file, imported."""
+    """Import the user's file."""
     spec = importlib.util.spec_from_file_location("own_flows", FILE)
     assert spec is not None
     assert spec.loader is not None
@@ -43,7 +43,7 @@ def theirs() -> ModuleType:
 
 @pytest.fixture
 def journal(prefect_server: PrefectServer, stack_environ: Mapping[str, str], tmp_path: Path) -> Iterator[Journal]:
-    """A journal of the test's own, in an environment in which the session's stack is found."""
+    """Return the test's own journal, in the environment of the shared stack."""
     before = dict(os.environ)
     os.environ.update({**stack_environ, "HYBRIDLOOP_JOURNAL": journal_url(tmp_path / "journal.db")})
     try:
@@ -56,7 +56,7 @@ def journal(prefect_server: PrefectServer, stack_environ: Mapping[str, str], tmp
 
 @pytest.fixture
 def at_service(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, journal: Journal) -> Callable[[str], None]:
-    """Have calls go to the emulator's workspace of that name."""
+    """Let runs use the emulator's workspace of that name."""
 
     def go(name: str) -> None:
         shell = Shell({}).at(emulator, name).shell
@@ -93,18 +93,18 @@ def test_a_flow_has_the_functions_parameters_but_for_the_session_and_a_run_key(t
         (lambda: hl.session_flow(asyncio.sleep), "not a plain function"),
     ],
 )
-def test_what_cannot_be_such_a_flow_is_refused_when_it_is_decorated(refused: Callable[[], object], words: str) -> None:
+def test_an_unsuitable_function_is_refused_when_it_is_decorated(refused: Callable[[], object], words: str) -> None:
     with pytest.raises(InputError, match=words):
         refused()
 
 
 @pytest.mark.slow
-def test_a_loop_that_is_killed_goes_on_by_being_started_again_and_measures_nothing_twice(
+def test_a_killed_loop_resumes_when_started_again_and_measures_nothing_twice(
     theirs: ModuleType, journal: Journal, emulator: Emulator, at_service: Callable[[str], None]
 ) -> None:
     at_service("own")
     undisturbed = theirs.find_half(run_key="undisturbed")
-    again = theirs.find_half(run_key="undisturbed")  # all of it from the journal
+    again = theirs.find_half(run_key="undisturbed")  # all counts are from the journal
     assert json.loads(json.dumps(again)) == json.loads(json.dumps(undisturbed))
     assert books(emulator, journal.run("undisturbed").uid) == (6, 0)
 
@@ -124,7 +124,7 @@ def test_a_loop_that_is_killed_goes_on_by_being_started_again_and_measures_nothi
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_inside_a_flow_of_theirs_ours_are_subflows_between_their_tasks(
+def test_runs_in_a_users_flow_are_subflows_between_its_tasks(
     kind: str, theirs: ModuleType, journal: Journal, prefect_server: PrefectServer, at_service: Callable[[str], None]
 ) -> None:
     at_service(f"night-{kind}")
@@ -142,7 +142,7 @@ def test_inside_a_flow_of_theirs_ours_are_subflows_between_their_tasks(
 
 
 @pytest.mark.slow
-def test_a_notebooks_cell_which_runs_in_an_event_loop_may_call_as_any_code_does(
+def test_a_run_can_be_started_inside_a_running_event_loop(
     theirs: ModuleType, journal: Journal, at_service: Callable[[str], None]
 ) -> None:
     at_service("notebook")
@@ -156,7 +156,7 @@ def test_a_notebooks_cell_which_runs_in_an_event_loop_may_call_as_any_code_does(
 
 
 @pytest.mark.slow
-def test_a_loop_that_fails_and_is_retried_by_prefect_goes_on_and_one_at_its_cap_is_no_failure(
+def test_a_loop_retried_by_prefect_resumes_and_a_reached_cap_is_no_failure(
     journal: Journal, emulator: Emulator, prefect_server: PrefectServer
 ) -> None:
     workspace, calls = emulator.workspace(), []
@@ -223,7 +223,7 @@ def test_a_loop_holds_a_slot_while_its_session_is_open(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_a_loop_whose_target_is_away_waits_without_a_session_as_its_policy_says(
+def test_a_loop_whose_target_is_down_waits_without_a_session_by_its_policy(
     journal: Journal, start_emulator: Callable[..., Emulator]
 ) -> None:
     service = start_emulator()
@@ -251,4 +251,4 @@ def test_a_loop_whose_target_is_away_waits_without_a_session_as_its_policy_says(
     service.admin("targets", {"rigetti.sim.qvm": {"availability": "Available"}})
     assert loop("park")(run_key="park") == 0
     service.admin("targets", {"rigetti.sim.qvm": {"availability": "Unavailable"}})
-    assert loop("park")(run_key="park") == 1  # all of it is in the journal
+    assert loop("park")(run_key="park") == 1  # all counts are in the journal

@@ -1,4 +1,4 @@
-"""A sweep in processes of this machine, on a real Prefect server and a real service; one of the processes is killed."""
+"""Sweep in processes of this machine, on a real Prefect server and a real service; one process is killed."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ SPEC = SweepSpec(
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
-    """A sweep one of whose processes was killed, and its second start."""
+class SweepResults:
+    """A sweep of which one process was killed, and its second start."""
 
     result: SweepResult
     again: SweepResult
@@ -57,19 +57,19 @@ class Swept:
 
     @property
     def points(self) -> list[Mapping[str, Any]]:
-        """The rows of the points that can be run."""
+        """Return the rows of the valid points."""
         return list(self.result.rows[:POINTS])
 
 
 def run(workspace: Any, spec: SweepSpec, on_point: Any = None) -> SweepResult:
-    """The sweep in that workspace, which is saved under its name."""
+    """Run the sweep in the workspace, which is saved under its name."""
     with caller_context(CallerContext(workspace, on_point=on_point)):
         result: SweepResult = sweep(spec, workspace.name)
     return result
 
 
 @pytest.fixture(scope="module")
-def swept(prefect_server: PrefectServer, emulator: Emulator) -> Swept:
+def swept(prefect_server: PrefectServer, emulator: Emulator) -> SweepResults:
     workspace, killed = emulator.workspace("swept-here"), list[int]()
     text = connection_string(emulator.endpoint, emulator.api_key, workspace.name)
     AzureQuantumWorkspace(connection_string=SecretStr(text)).save(workspace.name)
@@ -81,33 +81,35 @@ def swept(prefect_server: PrefectServer, emulator: Emulator) -> Swept:
             killed.append(process.pid)
 
     result = run(workspace, SPEC, kill)
-    return Swept(result, run(workspace, SPEC), len(killed), workspace)
+    return SweepResults(result, run(workspace, SPEC), len(killed), workspace)
 
 
-def test_all_points_have_their_values_though_a_process_was_killed(swept: Swept) -> None:
+def test_all_points_have_their_values_although_a_process_was_killed(swept: SweepResults) -> None:
     assert (swept.killed, swept.result.begun, len(swept.result.rows)) == (1, POINTS + 1, POINTS + 1)
     check_table(swept.points)
     assert [row["problem"] for row in swept.points] == [name for name in NAMES for _ in range(2)]
 
 
-def test_a_point_that_cannot_be_run_is_said_and_stops_no_other(swept: Swept) -> None:
+def test_an_invalid_point_is_reported_and_stops_no_other(swept: SweepResults) -> None:
     odd = swept.result.rows[-1]
     assert (odd["status"], odd["value"], swept.result.is_complete) == ("failed", None, False)
     assert "no built-in problem 'no-such-molecule'" in odd["reason"]
 
 
-def test_each_point_has_a_session_of_its_own_and_no_more_are_open_than_may_be(swept: Swept, emulator: Emulator) -> None:
+def test_each_point_has_its_own_session_and_the_limit_of_open_ones_holds(
+    swept: SweepResults, emulator: Emulator
+) -> None:
     assert 1 <= check_sessions(swept.workspace, emulator, swept.points) <= LIMIT
 
 
-def test_the_slots_are_given_back(swept: Swept, prefect_server: PrefectServer) -> None:
+def test_the_slots_are_released(swept: SweepResults, prefect_server: PrefectServer) -> None:
     with SyncPrefectClient(prefect_server.api_url) as client:
         name = session_limit_name(swept.workspace, "rigetti.sim.qvm")
         limit = client.read_global_concurrency_limit_by_name(name)
         assert (limit.limit, limit.active_slots) == (LIMIT, 0)
 
 
-def test_a_second_start_runs_what_is_missing_and_has_the_same_table(swept: Swept) -> None:
+def test_a_second_start_runs_what_is_missing_and_has_the_same_table(swept: SweepResults) -> None:
     assert swept.again.begun == 1
     assert swept.again.rows == swept.result.rows
     assert [row["value"] for row in csv.DictReader(io.StringIO(swept.again.to_csv()))] == [
@@ -116,7 +118,7 @@ def test_a_second_start_runs_what_is_missing_and_has_the_same_table(swept: Swept
     ]
 
 
-def test_the_result_is_printed_as_a_table_with_what_is_missing(swept: Swept) -> None:
+def test_the_result_is_printed_as_a_table_with_the_missing_points(swept: SweepResults) -> None:
     head, *lines = str(swept.result).splitlines()
     assert head.split()[:4] == ["run", "seed", "status", "problem"]
     assert [line.split()[0] for line in lines[: POINTS + 1]] == [row["run"] for row in swept.result.rows]
@@ -126,7 +128,7 @@ def test_the_result_is_printed_as_a_table_with_what_is_missing(swept: Swept) -> 
 
 
 def test_the_runs_are_found_by_their_tag_and_the_table_among_the_artifacts(
-    swept: Swept, prefect_server: PrefectServer
+    swept: SweepResults, prefect_server: PrefectServer
 ) -> None:
     with SyncPrefectClient(prefect_server.api_url) as client:
         tagged = FlowRunFilter(tags=FlowRunFilterTags(all_=["sweep:swept"]))
@@ -138,7 +140,7 @@ def test_the_runs_are_found_by_their_tag_and_the_table_among_the_artifacts(
     assert artifacts["sweep-swept-picture"] == "markdown"
 
 
-def test_the_picture_has_the_values_over_the_distances_and_the_exact_curve(swept: Swept, tmp_path: Path) -> None:
+def test_the_plot_has_the_values_over_the_distances_and_the_exact_curve(swept: SweepResults, tmp_path: Path) -> None:
     one_seed = [row for row in swept.points if row["seed"] == 1]
     figure = SweepResult("curve", "vqe", "hartree", ("problem",), tuple(one_seed), 0, 0.0).plot(
         str(tmp_path / "curve.svg")
@@ -151,6 +153,6 @@ def test_the_picture_has_the_values_over_the_distances_and_the_exact_curve(swept
     assert (tmp_path / "curve.svg").read_text().startswith("<?xml")
 
 
-def test_a_deployment_that_is_not_there_is_refused(prefect_server: PrefectServer, emulator: Emulator) -> None:
+def test_an_unknown_deployment_is_refused(prefect_server: PrefectServer, emulator: Emulator) -> None:
     with pytest.raises(InputError, match="Prefect has no deployment 'vqe/nowhere'"):
         run(emulator.workspace("none"), SPEC.model_copy(update={"deployment": "vqe/nowhere"}))

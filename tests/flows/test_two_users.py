@@ -22,7 +22,7 @@ RUN = ("run", "vqe", "h2", "--seed", "7", "--run-key", "night", "--resume-automa
 def become(
     stack_environ: Mapping[str, str], emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], WorkspaceShell]:
-    """Be the user of that name from now on: a shell in the workspace of both, with a journal of their own."""
+    """Become the user of that name: return a shell in the shared workspace, with the user's own journal."""
 
     def as_user(name: str) -> WorkspaceShell:
         at = Shell({**stack_environ, "HYBRIDLOOP_JOURNAL": f"sqlite:///{tmp_path}/{name}.db"}).at(emulator, "shared")
@@ -34,7 +34,7 @@ def become(
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_stays_its_users_under_a_key_that_another_uses_and_does_not_stay_running(
+def test_a_killed_run_keeps_its_user_although_another_user_has_a_run_of_the_same_key(
     prefect_server: PrefectServer, emulator: Emulator, become: Callable[[str], WorkspaceShell]
 ) -> None:
     def state_of(flow_run_id: str | None) -> str:
@@ -52,7 +52,7 @@ def test_a_run_that_is_killed_stays_its_users_under_a_key_that_another_uses_and_
     ben = become("ben")
     undisturbed = ben.shell.json(*RUN)
     assert api.run_housekeeping() == {}
-    assert sorted(ben.session_statuses()) == ["Executing", "Succeeded"]  # the first is of the killed run
+    assert sorted(ben.session_statuses()) == ["Executing", "Succeeded"]  # the first session belongs to the killed run
     assert state_of(killed.flow_run_id) == "Running"
 
     become("anna")

@@ -1,4 +1,4 @@
-"""The VQE flow on a real Prefect server and a real service: its answer, its tasks, its session, its end in trouble."""
+"""VQE flow on a real Prefect server and a real service: result, tasks, session, and the end after errors."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ pytestmark = pytest.mark.slow
 def run(
     workspace: Any, settings: VqeSettings, on_progress: Callable[[RoundUpdate], None] | None = None
 ) -> State[RunResult]:
-    """The final state of a flow run for H2 in the workspace."""
+    """Run the flow for H2 in the workspace; return its final state."""
     with caller_context(CallerContext(workspace, on_progress)):
         state: State[RunResult] = vqe(H2, settings, return_state=True)
     return state
 
 
 def task_names(server: PrefectServer, state: State[RunResult]) -> list[str]:
-    """The names of the run's tasks by their start, once the server, which learns of them by events, has the last."""
+    """Return the names of the run's tasks by start, once the server has the last: it receives them as events."""
     flow_run = FlowRunFilter(id=FlowRunFilterId(any_=[_flow_run_id(state)]))
     with SyncPrefectClient(server.api_url) as client:
 
@@ -71,11 +71,11 @@ def _flow_run_id(state: State[Any]) -> UUID:
 
 @pytest.fixture(scope="module")
 def sampled(prefect_server: PrefectServer, emulator: Emulator) -> State[RunResult]:
-    """One run with seed 7 on the default target, which samples."""
+    """Return one run with seed 7 on the default target, which samples."""
     return run(emulator.workspace("sampled"), VqeSettings(seed=7))
 
 
-def test_the_energy_is_as_sharp_and_as_right_as_was_asked(sampled: State[RunResult]) -> None:
+def test_the_energy_has_the_requested_precision_and_agrees_with_the_exact_one(sampled: State[RunResult]) -> None:
     result = sampled.result()
     assert result.value is not None
     assert result.standard_error is not None
@@ -98,7 +98,9 @@ def test_the_session_is_closed_and_the_service_knows_as_many_jobs(
     assert len(jobs) == result.jobs == result.sessions[0].jobs
 
 
-def test_prefect_shows_a_run_as_its_user_thinks_of_it(sampled: State[RunResult], prefect_server: PrefectServer) -> None:
+def test_prefect_shows_a_run_by_its_problem_and_rounds(
+    sampled: State[RunResult], prefect_server: PrefectServer
+) -> None:
     result = sampled.result()
     opening, *rounds, closing = task_names(prefect_server, sampled)
     assert opening == "open a session on rigetti.sim.qvm"
@@ -133,10 +135,12 @@ def test_a_target_that_does_not_sample_gives_an_exact_value_and_the_bound_of_its
     assert result.value is not None
     assert result.standard_error == 0.0
     assert 0.0 < result.rounding_bound <= 0.7e-3
-    assert abs(result.value - EXACT_H2) <= result.rounding_bound + 1e-6  # 1e-6: how far from the minimum is no error
+    assert (
+        abs(result.value - EXACT_H2) <= result.rounding_bound + 1e-6
+    )  # 1e-6: the distance from the minimum is no error
 
 
-def test_plain_values_are_parameters_as_a_deployment_gives_them(
+def test_plain_values_are_accepted_as_parameters_as_a_deployment_passes_them(
     prefect_server: PrefectServer, emulator: Emulator, sampled: State[RunResult]
 ) -> None:
     parameters: dict[str, Any] = {"problem": {"name": "h2"}, "settings": {"seed": 7, "mapping": "parity"}}
@@ -154,7 +158,7 @@ def test_plain_values_are_parameters_as_a_deployment_gives_them(
         ({"ansatz": "uccs"}, "settings.ansatz"),
     ],
 )
-def test_parameters_that_are_off_are_refused_with_the_fields_name(
+def test_invalid_parameters_are_refused_with_the_fields_name(
     settings: dict[str, Any], complaint: str, prefect_server: PrefectServer, emulator: Emulator
 ) -> None:
     workspace = emulator.workspace()
@@ -183,7 +187,7 @@ def test_a_run_whose_service_dies_ends_failed_with_an_error_of_the_service(
         if not died.is_set():
             emulator.stop(signal.SIGKILL)
             died.set()
-            monkeypatch.setattr(RealClock, "wait", in_haste)  # calls in the midst of a run are repeated for 40 s
+            monkeypatch.setattr(RealClock, "wait", in_haste)  # calls during a run are repeated for 40 s
 
     state = run(emulator.workspace(), VqeSettings(seed=7), kill_service)
     assert died.is_set()
@@ -192,15 +196,13 @@ def test_a_run_whose_service_dies_ends_failed_with_an_error_of_the_service(
         state.result()
 
 
-def test_a_mitigated_run_counts_its_calibration_and_can_be_verify_run(
-    prefect_server: PrefectServer, emulator: Emulator
-) -> None:
+def test_a_mitigated_run_counts_its_calibration_and_verifies(prefect_server: PrefectServer, emulator: Emulator) -> None:
     names = (MitigationName.READOUT, MitigationName.ZNE_LINEAR)
     result = run(emulator.workspace(), VqeSettings(seed=7, precision=5e-3, mitigation=names)).result()
     assert isinstance(result, RunResult)
     assert result.value is not None
     assert result.standard_error is not None
-    assert abs(result.value - EXACT_H2) < 4 * result.standard_error  # without noise, mitigation is right and dear
+    assert abs(result.value - EXACT_H2) < 4 * result.standard_error  # without noise, mitigation is exact and expensive
     with open_journal() as journal:
         record = journal.run(result.run_key)
         assert len(list(journal.rounds(record.uid))) == result.rounds

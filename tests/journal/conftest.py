@@ -13,14 +13,14 @@ from tests.journal.postgresql_helpers import Server, new_database, running_serve
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Server]:
-    """One PostgreSQL server for the whole test run."""
+    """Hold one PostgreSQL server for the whole test run."""
     with running_server() as server:
         yield server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a journal that does not exist yet."""
+    """Return the URL of a journal that does not exist yet."""
     if request.param == "sqlite":
         return journal_url(tmp_path / "journal.db")
     return new_database(request.getfixturevalue("postgresql"))
@@ -28,6 +28,6 @@ def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def journal(new_url: str) -> Iterator[Journal]:
-    """An open, empty journal at `new_url`."""
+    """Hold an open, empty journal at `new_url`."""
     with Journal(new_url) as opened:
         yield opened

@@ -48,7 +48,7 @@ def owner_elsewhere(pid: int = 17) -> Owner:
 
 
 def pub(*, points: int = 8, seed: int = 0) -> PubRecord:
-    """A PUB of two parameters and three slots."""
+    """Return a PUB of two parameters and three slots."""
     generator = np.random.default_rng(seed)
     return PubRecord(
         f"{seed:064x}",
@@ -70,7 +70,7 @@ def intents(*, points: int = 8, attempt: int = 0) -> list[JobIntent]:
 
 
 def counts(seed: int = 0, *, outcomes: int = 20) -> Counts:
-    """Counts over 12 bits."""
+    """Return counts over 12 bits."""
     generator = np.random.default_rng(seed)
     values = generator.choice(2**12, outcomes, replace=False)
     return Counts.from_bitstrings({f"{value:012b}": int(generator.integers(1, 99)) for value in values})
@@ -82,7 +82,7 @@ def outcomes(jobs: Sequence[JobIntent | JobRecord]) -> list[JobOutcome]:
 
 
 def measure(journal: Journal, lease: Lease, sequence: int, *, points: int = 8, stream: str = "main") -> list[str]:
-    """Write a complete round; return its jobs' ids."""
+    """Write a complete round, and return its jobs' ids."""
     jobs = intents(points=points)
     ids = [job.id for job in jobs]
     journal.begin_round(lease, stream, sequence, TARGET, [pub(points=points, seed=sequence)], jobs, {PROGRAM: BODY})

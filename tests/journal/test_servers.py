@@ -1,4 +1,4 @@
-"""A journal on a server that is away, refuses, restarts or is busy; and its password, which nobody is text."""
+"""Journal on a server that is down, refuses, restarts or is busy; its password is never shown."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def url(postgresql: Server) -> str:
 
 @pytest.fixture
 def plain_connection(url: str) -> Iterator[psycopg.Connection]:
-    """Another program's connection to the same database."""
+    """Open another program's connection to the same database."""
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute("SET search_path TO hybridloop")
         yield connection
@@ -124,7 +124,7 @@ def test_a_write_that_the_server_breaks_off_leaves_nothing(url: str, plain_conne
         measure(journal, lease, 0)
 
 
-def test_a_server_that_stays_away_is_retried_with_a_warning_that_says_how_long_and_what_to_do(
+def test_a_server_that_stays_down_is_retried_with_a_warning(
     postgresql: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     times = count(step=20.0)  # the clock advances by this at every call

@@ -31,7 +31,7 @@ XYZ = "2\n\nH 0 0 0\nH 0 0 0.735\n"
 
 
 def qcschema(molecule: Molecule) -> str:
-    """A QCSchema result with these integrals over orbitals."""
+    """Return a QCSchema result with these integrals over orbitals."""
     properties = {
         "calcinfo_nmo": molecule.norb,
         "calcinfo_nalpha": molecule.electrons[0],
@@ -158,7 +158,7 @@ def test_an_unsuitable_setting_is_refused_by_its_name(
     assert refused.value.field == field
 
 
-def test_adapt_refuses_a_pauli_sum() -> None:
+def test_adapt_refuses_a_pauli_sum_as_problem() -> None:
     with pytest.raises(InputError, match="Pauli sum"):
         prepare("adapt", FIELD, settings_for("adapt", {}), 0)
 
@@ -171,7 +171,7 @@ def test_hartree_fock_is_a_start_of_both_circuits(ansatz: AnsatzName, mapping: s
     assert run.ansatz.starts_near
 
 
-def test_the_newton_start_is_taken_where_its_models_agree() -> None:
+def test_the_newton_start_is_used_where_its_models_agree() -> None:
     for name in ("lih", "h4", "heh+", "lih-frozen-core"):
         run = prepared(name)
         assert run.start_reason is not None

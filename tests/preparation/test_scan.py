@@ -53,11 +53,11 @@ def test_every_point_has_its_energy_with_its_error() -> None:
     assert (outcome.converged, outcome.reason) == (True, "all 4 searches met their own criterion")
 
 
-def test_angles_are_carried_where_newtons_start_fails_and_they_measure_below_hartree_fock() -> None:
+def test_angles_are_carried_if_the_newton_start_fails_and_they_measure_below_hartree_fock() -> None:
     longer, longest = (ProblemText(name=name, text=(DATA / name).read_text("utf-8")) for name in FILES)
     outcome = measured(prepared(longer, longest, max_rounds=2, precision=0.01), noiseless_rounds())
     first, second = outcome.table
-    assert first["start"].startswith("Hartree-Fock: ")  # no point before it
+    assert first["start"].startswith("Hartree-Fock: ")  # no previous point
     assert second["start"].startswith("the last point's angles, as the cosine between their integrals is 0.9")
     assert "Hartree-Fock is -1.57" in second["start"]
     assert not outcome.converged
@@ -84,7 +84,7 @@ FILES = ("H4_1.5.fcidump", "H4_2.fcidump")
         ),
     ],
 )
-def test_points_that_make_no_scan_are_refused(problems: list[Any], settings: dict[str, Any], field: str) -> None:
+def test_points_that_do_not_form_a_scan_are_refused(problems: list[Any], settings: dict[str, Any], field: str) -> None:
     with pytest.raises(InputError) as refused:
         prepared(*problems, **settings)
     assert refused.value.field == field

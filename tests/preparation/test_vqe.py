@@ -54,7 +54,7 @@ def test_a_built_in_name_is_found_in_any_case() -> None:
 @pytest.mark.parametrize("mapping", list(MappingName))
 @pytest.mark.parametrize("ansatz", list(AnsatzName))
 @pytest.mark.parametrize("optimizer", list(OptimizerName))
-def test_every_choice_can_be_had_together(mapping: MappingName, ansatz: AnsatzName, optimizer: OptimizerName) -> None:
+def test_every_combination_of_choices_works(mapping: MappingName, ansatz: AnsatzName, optimizer: OptimizerName) -> None:
     settings = VqeSettings(mapping=mapping, ansatz=ansatz, optimizer=optimizer)
     prepared = prepare_vqe(ProblemText(name="h2"), settings, seed=0)
     points = prepared.optimizer.ask()
@@ -86,7 +86,7 @@ def test_a_wrong_particle_number_is_a_warning_and_no_convergence() -> None:
     )
     prepared = prepare_vqe(ProblemText(name="heh+"), settings, seed=0)
     outcome = prepared.measure(noiseless_rounds(), lambda _: None)
-    assert outcome.value < -2.85146769 - 0.05  # below the ground state of two electrons: another charge's
+    assert outcome.value < -2.85146769 - 0.05  # below the ground state of two electrons: the state has another charge
     assert outcome.reason.startswith("wrong particle number; ")
     assert not outcome.converged
     wrong, below = all_warnings(outcome, prepared.facts)
@@ -94,7 +94,7 @@ def test_a_wrong_particle_number_is_a_warning_and_no_convergence() -> None:
     assert below.startswith("below the exact energy: ")
 
 
-def test_a_right_energy_is_not_doubted() -> None:
+def test_a_right_energy_has_no_warning() -> None:
     prepared = prepare_vqe(ProblemText(name="h2"), VqeSettings(), seed=0)
     outcome = prepared.measure(noiseless_rounds(), lambda _: None)
     assert outcome.converged
@@ -125,7 +125,7 @@ def test_a_prepared_algorithm_serves_one_run() -> None:
     caller = CallerContext(prepared=run)
     assert caller.take_prepared(0) is run
     assert caller.take_prepared(0) is None
-    assert CallerContext(prepared=run).take_prepared(1) is None  # a random start would be another one
+    assert CallerContext(prepared=run).take_prepared(1) is None  # another run would have another random start
     assert CallerContext().take_prepared(0) is None
 
 

@@ -1,4 +1,4 @@
-"""The report in a real browser: fit to be read by everybody, in light and dark, on a phone and on paper."""
+"""Report in a real browser: accessible in light and dark, on a phone and on paper."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = [
     ),
 ]
 
-MOST_ELEMENTS = 10_000  # of which a browser shows that many in a fraction of a second
+MOST_ELEMENTS = 10_000  # a browser shows that many in a fraction of a second
 PAGES = ("vqe", "scan", "qaoa", "stopped", "idled-renew")
 FINDINGS = """
 return (async () => (await axe.run()).violations.map(
@@ -50,7 +50,7 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def pages(bundles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the report of each run, and of one with five thousand jobs."""
+    """Return a folder with the report of each run, and of one with five thousand jobs."""
     folder = tmp_path_factory.mktemp("pages")
     for name in PAGES:
         (folder / f"{name}.html").write_text(render_report(read_bundle(bundles / f"{name}.zip")[0]), "utf-8")
@@ -73,7 +73,7 @@ def axe_findings(browser: Browser) -> Any:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
-def test_a_report_can_be_read_by_everybody_in_light_and_dark(
+def test_a_report_is_accessible_in_light_and_dark(
     window: Browser, pages: Path, name: str, scheme: str, tmp_path: Path
 ) -> None:
     browser = opened(window, pages / f"{name}.html", scheme=scheme)
@@ -89,11 +89,11 @@ def test_a_report_can_be_read_by_everybody_in_light_and_dark(
 def test_a_report_fits_on_a_phone(window: Browser, pages: Path, name: str) -> None:
     browser = opened(window, pages / f"{name}.html", width=360)
     assert browser.run(WIDTH) <= 360
-    assert browser.run(LETTERS) >= 7  # pixels; a picture that is wider than the phone scrolls by itself
+    assert browser.run(LETTERS) >= 7  # pixels; a plot that is wider than the phone scrolls by itself
     assert axe_findings(browser) == []
 
 
-def test_a_picture_has_a_name_and_a_table_has_heads_for_who_hears_them(window: Browser, pages: Path) -> None:
+def test_plots_have_names_and_tables_have_headers_for_screen_readers(window: Browser, pages: Path) -> None:
     browser = opened(window, pages / "qaoa.html")
     assert browser.label("figure svg") == ("image", "Objective of the final shots")
     assert browser.label("main table")[0] == "table"
@@ -102,7 +102,7 @@ def test_a_picture_has_a_name_and_a_table_has_heads_for_who_hears_them(window: B
     assert browser.label("section")[1] == "Answer"
 
 
-def test_a_report_prints_on_white_whatever_the_screen_is(window: Browser, pages: Path) -> None:
+def test_a_report_prints_on_white_in_light_and_dark(window: Browser, pages: Path) -> None:
     browser = opened(window, pages / "vqe.html", scheme="dark")
     browser.devtools("Emulation.setEmulatedMedia", media="print")
     try:
@@ -114,7 +114,7 @@ def test_a_report_prints_on_white_whatever_the_screen_is(window: Browser, pages:
     assert 1 <= printed.count(b"/Type /Page\n") <= 6
 
 
-def test_the_report_of_five_thousand_jobs_has_not_much_to_show(window: Browser, pages: Path) -> None:
+def test_the_report_of_five_thousand_jobs_has_a_bounded_number_of_elements(window: Browser, pages: Path) -> None:
     browser = opened(window, pages / "long.html")
     assert browser.run(ELEMENTS) < MOST_ELEMENTS
     assert axe_findings(browser) == []

@@ -39,7 +39,7 @@ def test_a_value_agrees_within_three_standard_errors_of_both(sigmas: float, verd
 
 
 @pytest.mark.parametrize("kept", ["scan"], indirect=True)
-def test_every_point_of_a_scan_is_compare_runs(kept: StoredRun) -> None:
+def test_every_point_of_a_scan_is_compared(kept: StoredRun) -> None:
     assert kept.record.result is not None
     table = [dict(row) for row in kept.record.result["table"]]
     table[1]["energy"] += 1.0

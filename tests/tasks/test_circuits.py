@@ -1,4 +1,4 @@
-"""Circuits of every kind through a session: what comes back is what Qiskit's own state vector says."""
+"""Circuits of every kind in a session: counts agree with Qiskit's state vector."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def prepared() -> QuantumCircuit:
 
 
 def assert_measured(session: OpenSession, circuit: QuantumCircuit) -> None:
-    """Exact counts of the target that does not sample, against the state vector."""
+    """Assert that the exact counts of the target that does not sample agree with the state vector."""
     wanted = Statevector.from_instruction(circuit).probabilities_dict()
     circuit = circuit.measure_all(inplace=False)
     found = session.sampler(shots=SHOTS).run([circuit]).result()[0].data.meas.get_counts()
@@ -57,7 +57,7 @@ def workspace(emulator: Emulator) -> Workspace:
 
 
 @pytest.mark.parametrize("circuit", [phases(), controls(), prepared()], ids=["phases", "controls", "prepared"])
-def test_gates_that_are_not_in_the_basis_are_translated_rightly(workspace: Workspace, circuit: QuantumCircuit) -> None:
+def test_gates_outside_the_basis_are_translated_correctly(workspace: Workspace, circuit: QuantumCircuit) -> None:
     with open_session(workspace, "ionq.simulator") as session:
         assert_measured(session, circuit)
 

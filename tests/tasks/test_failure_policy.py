@@ -1,4 +1,4 @@
-"""The failure policy takes its words and no others, bounds every retry, and is what the page for users says."""
+"""Failure policy: accepted values, bounded retries, and agreement with the users' guide."""
 
 import re
 import subprocess
@@ -47,18 +47,18 @@ def table(heading: str) -> list[tuple[str, str, str]]:
     return [(row["name"], row["second"].strip(), row["third"].strip()) for row in ROW.finditer(section)]
 
 
-def test_the_page_has_every_kind_of_trouble_as_the_transport_sorts_it() -> None:
+def test_the_guide_has_every_kind_of_error_as_the_transport_classifies_it() -> None:
     assert table("Calls") == [
         (each.value, "yes" if each in TRANSIENT else "no", CALL_ERRORS[each]) for each in FailureKind
     ]
 
 
-def test_the_page_has_every_ending_of_a_job_as_it_is_sorted() -> None:
+def test_the_guide_has_every_end_of_a_job_as_it_is_classified() -> None:
     endings = {**JOB_ERRORS, **ENDINGS_WITHOUT_CODE}
     assert table("Jobs") == [(code, "yes" if each.transient else "no", each.meaning) for code, each in endings.items()]
 
 
-def test_the_page_has_every_setting_with_its_default_and_every_word_it_takes() -> None:
+def test_the_guide_has_every_setting_with_its_default_and_values() -> None:
     written = {name: (default, says) for name, default, says in table("Failure policy")}
     defaults = FailurePolicy().model_dump(mode="json")
     assert written == {
@@ -69,13 +69,13 @@ def test_the_page_has_every_setting_with_its_default_and_every_word_it_takes() -
     assert all(f"`{word}`" in PAGE.partition("\n- `session_on")[2] for word in words)
 
 
-def test_the_page_has_every_cap_and_every_unit() -> None:
+def test_the_guide_has_every_cap_and_every_unit() -> None:
     assert not any(Caps().model_dump().values())
     assert table("Caps") == [(name, "none", field.description) for name, field in Caps.model_fields.items()]
     assert all(unit in PAGE.partition("units are ")[2] for unit in UNITS)
 
 
-def test_the_page_has_the_bounds_of_a_call() -> None:
+def test_the_guide_has_the_bounds_of_a_call() -> None:
     assert ATTEMPTS == 5
     assert "five attempts at most" in PAGE
     assert f"up to {LONGEST_WAIT_OF_A_CALL_S:.0f} seconds" in PAGE
@@ -83,11 +83,11 @@ def test_the_page_has_the_bounds_of_a_call() -> None:
     assert f"{LONGEST_WAIT_S:.0f}.\n" in PAGE
 
 
-# The service's codes that are worth a new attempt, as its paper lists them; apart from the table on purpose.
+# The service's codes that are retried, as documented; deliberately separate from the product's table.
 @pytest.mark.parametrize(
     "code", ["ProviderTimeout", "TransientFailure", "InternalError", "PartnerCallFailed", "TargetUnavailable"]
 )
-def test_a_code_of_something_passing_is_worth_a_new_attempt(code: str) -> None:
+def test_a_transient_code_is_retried(code: str) -> None:
     assert is_transient(code)
 
 
@@ -100,25 +100,25 @@ def test_a_code_of_something_passing_is_worth_a_new_attempt(code: str) -> None:
         *("Unheard", "providertimeout", "ProviderTimeout: later", "", None),
     ],
 )
-def test_any_other_code_part_of_one_or_none_is_not(code: str | None) -> None:
+def test_any_other_code_or_none_is_not_retried(code: str | None) -> None:
     assert not is_transient(code)
 
 
-def test_endings_without_a_code_of_the_service_are_sorted_too() -> None:
-    assert not is_transient(RESULT_MISSING)  # it is paid, and may come yet
+def test_ends_without_a_code_of_the_service_are_classified() -> None:
+    assert not is_transient(RESULT_MISSING)  # the job is paid, and its result may still arrive
     assert is_transient(CANCELLED_WITH_SESSION)
     assert not is_transient(RESULT_UNREADABLE)
     assert not is_transient(CANCELLED)
     assert not set(ENDINGS_WITHOUT_CODE) & set(JOB_ERRORS)
 
 
-def test_a_code_that_is_not_known_is_named() -> None:
+def test_an_unknown_code_is_named() -> None:
     assert "'Unheard'" in meaning_of("Unheard")
     assert meaning_of("TargetUnavailable") == "the target went down"
     assert meaning_of(None) == meaning_of("") == "the service gave no reason"
 
 
-def test_calls_are_asked_again_as_the_transport_says() -> None:
+def test_calls_are_retried_as_the_transport_says() -> None:
     assert TRANSIENT == {FailureKind.UNREACHABLE, FailureKind.BUSY, FailureKind.UNCLEAR}
 
 
@@ -143,7 +143,7 @@ def test_calls_are_asked_again_as_the_transport_says() -> None:
     ],
     ids=str,
 )
-def test_words_and_values_that_can_not_be_meant_are_refused(given_words: dict[str, object]) -> None:
+def test_invalid_values_are_refused(given_words: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         FailurePolicy.model_validate(given_words)
 

@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 
 def flow_that(emulator: Emulator, workspace: str, act: Callable[[OpenSession], object]) -> Callable[[], object]:
-    """A flow that does this in a session of its own."""
+    """Return a flow that runs the body in its own session."""
 
     @flow(name="a user's own")
     def theirs() -> object:
@@ -44,7 +44,7 @@ def flow_that(emulator: Emulator, workspace: str, act: Callable[[OpenSession], o
 
 
 def statuses(emulator: Emulator, workspace: str) -> list[str]:
-    """How the workspace's sessions are, as the service tells."""
+    """Return the statuses of the workspace's sessions at the service."""
     return [session.details.status for session in emulator.workspace(workspace).list_sessions()]
 
 
@@ -57,18 +57,18 @@ def one_round(session: OpenSession) -> list[MeasuredPub]:
 
 
 def interrupt(_: object) -> None:
-    """Ctrl-C."""
+    """Raise KeyboardInterrupt, as Ctrl-C does."""
     signal.raise_signal(signal.SIGINT)
 
 
 def fail(_: object) -> None:
-    """Trouble of the user's own code."""
+    """Raise an error, as a user's code might."""
     raise ArithmeticError("theirs")
 
 
 @contextmanager
 def interrupted_at_its_end(task: object) -> Iterator[None]:
-    """Have Ctrl-C come when the task's work is done, and Prefect has yet to end it."""
+    """Raise Ctrl-C after the task's work, before Prefect has ended the task."""
     hooks = task.on_completion_hooks  # type: ignore[attr-defined]
     hooks.append(lambda _task, _run, _state: signal.raise_signal(signal.SIGINT))
     try:

@@ -1,4 +1,4 @@
-"""A run that is forgotten leaves no job behind that somebody pays for and nobody asks for."""
+"""Pruning of a run cancels its jobs in flight, which would be paid without being used."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 @pytest.fixture
 def busy(start_emulator: Callable[..., Emulator]) -> Emulator:
-    """A service whose queue takes an hour."""
+    """Hold a service whose queue takes an hour."""
     service = start_emulator()
     service.admin("targets", {TARGET: {"queue_s": 3600}})
     return service
@@ -56,7 +56,7 @@ def statuses(workspace: Workspace) -> list[str]:
     return sorted(job.details.status for job in workspace.list_jobs())
 
 
-def test_jobs_in_flight_of_a_run_that_is_forgotten_are_cancelled_first(journal: Journal, busy: Emulator) -> None:
+def test_jobs_in_flight_are_cancelled_before_a_run_is_deleted(journal: Journal, busy: Emulator) -> None:
     workspace = busy.workspace()
     park(journal, "forgotten", workspace)
     assert statuses(workspace) == ["Waiting"] * 3
@@ -66,7 +66,7 @@ def test_jobs_in_flight_of_a_run_that_is_forgotten_are_cancelled_first(journal: 
     assert journal.runs() == []
 
 
-def test_a_run_whose_jobs_are_out_of_reach_is_kept(journal: Journal, busy: Emulator) -> None:
+def test_a_run_whose_jobs_cannot_be_reached_is_kept(journal: Journal, busy: Emulator) -> None:
     there = busy.workspace()
     uid = park(journal, "there", there)
     done = forgotten(journal, busy.workspace())
@@ -78,7 +78,7 @@ def test_a_run_whose_jobs_are_out_of_reach_is_kept(journal: Journal, busy: Emula
     assert [run.key for run in journal.runs()] == ["there"]
 
 
-def test_a_run_that_is_gone_on_with_by_then_keeps_its_jobs(journal: Journal, busy: Emulator) -> None:
+def test_a_run_that_is_resumed_meanwhile_keeps_its_jobs(journal: Journal, busy: Emulator) -> None:
     workspace = busy.workspace()
     uid = park(journal, "taken", workspace)
 
@@ -91,8 +91,8 @@ def test_a_run_that_is_gone_on_with_by_then_keeps_its_jobs(journal: Journal, bus
     assert statuses(workspace) == ["Waiting"] * 3
 
 
-@long_only  # asking a service that is away takes its time
-def test_a_service_that_does_not_answer_is_asked_for_one_run_only(journal: Journal, busy: Emulator) -> None:
+@long_only  # a call to an unreachable service takes a while
+def test_an_unreachable_service_is_called_for_one_run_only(journal: Journal, busy: Emulator) -> None:
     workspace = busy.workspace()
     uids = {park(journal, key, workspace) for key in ("one", "two")}
     busy.admin("faults", {"rules": [{"fault": "error", "status": 503, "operation": "get-job"}]})
@@ -101,7 +101,7 @@ def test_a_service_that_does_not_answer_is_asked_for_one_run_only(journal: Journ
     assert busy.admin("faults/log")["injected"] == ATTEMPTS_IN_RUN
 
 
-def test_nobody_asks_for_a_workspace_where_nothing_is_in_flight(journal: Journal) -> None:
+def test_no_workspace_is_opened_if_nothing_is_in_flight(journal: Journal) -> None:
     journal.release(journal.claim(begin(journal, "early", {})))
 
     def unasked() -> None:

@@ -38,7 +38,7 @@ def workspace(emulator: Emulator) -> Workspace:
 
 
 def turned() -> QuantumCircuit:
-    """One angle on three qubits, of which the outcome tells the order: at π it is 110."""
+    """Return a circuit of one angle on three qubits whose outcome shows the bit order: 110 at π."""
     theta = Parameter("theta")
     circuit = QuantumCircuit(3, 3)
     circuit.rx(theta, 1)
@@ -71,7 +71,7 @@ def test_a_round_gives_each_points_counts_in_order_with_the_bits_in_their_places
     assert (session.status, session.jobs) == ("Succeeded", 3)
 
 
-def test_jobs_stand_at_the_service_under_the_ids_names_and_places_that_follow_from_the_run(
+def test_jobs_at_the_service_have_the_ids_names_and_places_of_the_run(
     workspace: Workspace,
 ) -> None:
     with open_session(workspace, seed=7) as session:
@@ -111,7 +111,7 @@ def test_shots_above_the_targets_limit_are_split_into_parts_that_sample_apart(wo
     assert sorted(shots) == [8333, 8333, 8334]
 
 
-def test_a_target_that_does_not_sample_says_so_in_its_counts(workspace: Workspace) -> None:
+def test_counts_of_a_target_that_does_not_sample_are_marked_exact(workspace: Workspace) -> None:
     with open_session(workspace, "ionq.simulator") as session:
         ((counts,),) = session.run_round([pub([[np.pi / 2]], 1001)])
     assert isinstance(counts, Counts)
@@ -187,14 +187,14 @@ def test_a_second_caller_on_a_stream_in_flight_is_refused_and_a_stream_of_its_ow
 
 
 def slow_pub() -> SamplerPub:
-    """Half a minute of simulation, for who does not cancel it."""
+    """Return a PUB that takes half a minute of simulation unless it is cancelled."""
     circuit = efficient_su2(22, reps=14).assign_parameters(np.linspace(0.1, 3.0, 660))
     circuit.measure_all()
     return SamplerPub.coerce(circuit, 10_000)
 
 
 def cancel_jobs(workspace: Workspace, session_id: str) -> None:
-    """Spare the service what is still running."""
+    """Cancel the jobs that still run at the service."""
     for job in workspace.list_session_jobs(session_id):
         workspace.cancel_job(job)
 
@@ -209,14 +209,14 @@ def test_stopping_ends_the_wait_and_leaves_the_jobs_to_the_service(workspace: Wo
         with pytest.raises(RunStopped):
             session.run_round([pub([[0.1]])])
     assert caught.value.in_flight == session.jobs == 1
-    assert session.status == "Executing"  # closed, and its last job runs on
+    assert session.status == "Executing"  # closed, while its last job still runs
     (job,) = list_jobs(workspace, session.id)
     assert job["status"] in {"Waiting", "Executing"}
     cancel_jobs(workspace, session.id)
     assert show_session(workspace, session.id)["status"] == "Succeeded"
 
 
-def test_a_job_that_fails_ends_the_round_with_the_services_own_words(workspace: Workspace) -> None:
+def test_a_failed_job_ends_the_round_with_the_services_message(workspace: Workspace) -> None:
     circuit = QuantumCircuit(60, 60)
     circuit.h(range(60))
     circuit.t(range(60))
@@ -226,10 +226,12 @@ def test_a_job_that_fails_ends_the_round_with_the_services_own_words(workspace: 
         with pytest.raises(JobFailed, match=r"ended Failed: .*qubits"):
             session.run_round([SamplerPub.coerce(circuit, 10)])
         assert bitstrings(session.run_round([pub([[0.0]])])[0][0]) == {"000": 100}
-    assert session.status == "Failed"  # a session under `continue` in which a job failed ends so at the service
+    assert (
+        session.status == "Failed"
+    )  # the service ends a session under `continue` in which a job failed with this status
 
 
-def test_a_session_that_was_ended_from_outside_is_followed_by_another(workspace: Workspace) -> None:
+def test_a_session_ended_from_outside_is_followed_by_another(workspace: Workspace) -> None:
     with open_session(workspace) as session:
         close_session(workspace, first := session.id)
         assert bitstrings(session.run_round([pub([[0.0]])])[0][0]) == {"000": 100}
@@ -241,7 +243,7 @@ def test_a_session_that_was_ended_from_outside_is_followed_by_another(workspace:
     assert {row["status"] for row in list_sessions(workspace, 5)} == {"Succeeded"}
 
 
-def test_a_policy_may_have_the_run_end_with_its_session(workspace: Workspace) -> None:
+def test_a_policy_can_end_the_run_with_its_session(workspace: Workspace) -> None:
     with open_session(workspace, policy=FailurePolicy(on_session_lost=OnSessionLost.FAIL)) as session:
         close_session(workspace, session.id)
         with pytest.raises(SessionEnded, match="allows no other"):
@@ -249,7 +251,7 @@ def test_a_policy_may_have_the_run_end_with_its_session(workspace: Workspace) ->
     assert len(session.sessions.rows) == 1
 
 
-def test_what_can_not_run_is_refused_before_a_session_is_opened_or_a_job_sent(workspace: Workspace) -> None:
+def test_an_invalid_pub_is_refused_before_a_session_is_opened_or_a_job_sent(workspace: Workspace) -> None:
     with pytest.raises(InputError, match="target"), open_session(workspace, "ionq.simulater"):
         pass
     assert list_sessions(workspace, 5) == []
@@ -263,7 +265,7 @@ def test_what_can_not_run_is_refused_before_a_session_is_opened_or_a_job_sent(wo
     assert session.jobs == 0
 
 
-def test_a_cap_on_a_free_target_is_said_to_bound_nothing_before_the_first_job(
+def test_a_cap_on_a_free_target_gives_a_warning_before_the_first_job(
     workspace: Workspace, caplog: pytest.LogCaptureFixture
 ) -> None:
     with open_session(workspace, caps=Caps(max_cost="50HQC")) as session:
@@ -271,7 +273,7 @@ def test_a_cap_on_a_free_target_is_said_to_bound_nothing_before_the_first_job(
         assert ["the cap of 50 HQC has no effect" in each for each in caplog.messages] == [True]
 
 
-def test_a_wrong_key_and_a_service_that_is_not_there_are_said_with_the_host(emulator: Emulator) -> None:
+def test_a_wrong_key_and_a_missing_service_are_reported_with_the_host(emulator: Emulator) -> None:
     with pytest.raises(AccessDenied, match="key"), open_session(emulator.workspace(api_key="wrong")):
         pass
     nowhere = connect(LocalService("http://127.0.0.1:9/", "k"))
@@ -279,7 +281,7 @@ def test_a_wrong_key_and_a_service_that_is_not_there_are_said_with_the_host(emul
         pass
 
 
-def test_registers_and_unmeasured_bits_come_back_through_the_sampler_as_they_went_in(workspace: Workspace) -> None:
+def test_the_sampler_keeps_registers_and_unmeasured_bits(workspace: Workspace) -> None:
     a, b = ClassicalRegister(2, "a"), ClassicalRegister(9, "b")
     circuit = QuantumCircuit(QuantumRegister(3), a, b)
     theta = Parameter("theta")
@@ -309,7 +311,7 @@ def test_a_sampler_keeps_the_shape_of_its_parameter_values(workspace: Workspace)
     assert uuid.UUID(job.job_id())
 
 
-def test_a_target_is_told_to_be_away_or_refused_as_too_small_without_a_session(workspace: Workspace) -> None:
+def test_an_unavailable_target_is_reported_and_a_too_small_one_refused_without_a_session(workspace: Workspace) -> None:
     assert not check_offered(workspace, find_target("ionq.qpu.aria-1"), 2)
     with pytest.raises(InputError, match=r"40 qubits.*29"):
         check_offered(workspace, find_target("rigetti.sim.qvm"), 40)

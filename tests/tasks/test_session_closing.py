@@ -1,4 +1,4 @@
-"""What becomes of a run whose jobs fail, whose target is down or whose queue is long, in virtual time."""
+"""Runs whose jobs fail, whose target is down or whose queue is long, in virtual time."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def books(service: Emulator, run: ClaimedRun) -> Any:
     return service.admin(f"ledger?run={run.uid}")
 
 
-def test_a_job_that_fails_in_passing_is_asked_again_under_the_next_attempt(
+def test_a_transiently_failed_job_is_submitted_again_as_the_next_attempt(
     service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
 ) -> None:
     service.admin("faults", {"rules": [{"fault": "job-fails", "code": "InternalError", "nth": [1, 2, 4]}]})
@@ -87,7 +87,7 @@ def test_a_job_that_fails_in_passing_is_asked_again_under_the_next_attempt(
     assert sorted(job.state for job in record.jobs) == ["done"] * POINTS + ["failed"] * 3
 
 
-def test_attempts_are_bounded_and_a_resume_has_all_of_them_again(
+def test_attempts_are_bounded_and_a_resume_starts_the_count_again(
     service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
 ) -> None:
     policy = FailurePolicy(retries=2)
@@ -110,7 +110,7 @@ def test_attempts_are_bounded_and_a_resume_has_all_of_them_again(
     [FailurePolicy(on_lost_job=OnLostJob.PENALIZE, penalty=1.0), FailurePolicy(on_lost_job=OnLostJob.SKIP)],
     ids=["penalize", "skip"],
 )
-def test_a_lost_point_is_handed_over_as_lost_and_stays_so_in_a_replay(
+def test_a_failed_point_is_returned_as_failed_also_in_a_replay(
     service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun, policy: FailurePolicy
 ) -> None:
     service.admin("faults", {"rules": [{"fault": "job-fails", "code": "InvalidInputData", "nth": 2}]})
@@ -131,7 +131,7 @@ def test_a_lost_point_is_handed_over_as_lost_and_stays_so_in_a_replay(
         session.sampler()
 
 
-def test_a_session_that_fails_with_its_first_job_is_renewed_and_what_it_took_along_is_asked_again(
+def test_a_failed_session_is_renewed_and_its_cancelled_jobs_are_submitted_again(
     service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
 ) -> None:
     service.admin("targets", {TARGET: {"queue_s": 60}})
@@ -143,7 +143,7 @@ def test_a_session_that_fails_with_its_first_job_is_renewed_and_what_it_took_alo
     assert books(service, run)["duplicates"]["count"] == 0
 
 
-def test_a_session_that_times_out_underfoot_is_renewed(
+def test_a_session_that_times_out_during_a_run_is_renewed(
     service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
 ) -> None:
     service.admin("faults", {"rules": [{"fault": "session-times-out", "operation": "submit", "nth": 3}]})
@@ -154,7 +154,7 @@ def test_a_session_that_times_out_underfoot_is_renewed(
     assert (len(found["entries"]), found["duplicates"]["count"]) == (POINTS, 0)
 
 
-def test_a_target_that_is_down_is_waited_for_and_the_run_says_how_long_and_who_chooses(
+def test_a_run_waits_for_a_target_that_is_down_and_logs_duration_and_setting(
     service: Emulator,
     clock: ServiceClock,
     workspace: Workspace,
@@ -200,7 +200,7 @@ def test_a_target_that_stays_down_ends_the_run_as_the_policy_says(
     assert books(service, run)["entries"] == []
 
 
-def test_a_run_whose_jobs_wait_for_long_is_parked_and_goes_on_with_their_results(
+def test_a_run_whose_jobs_are_queued_long_is_parked_and_resumes_with_their_results(
     service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
 ) -> None:
     service.admin("targets", {TARGET: {"queue_s": 7200}})
@@ -209,7 +209,7 @@ def test_a_run_whose_jobs_wait_for_long_is_parked_and_goes_on_with_their_results
         open_session(workspace, run=run, clock=clock, detach_after_s=1800.0) as session,
     ):
         session.run_round([ones()] * POINTS)
-    assert session.status == "Executing"  # closed, while its jobs wait on
+    assert session.status == "Executing"  # closed, while its jobs stay queued
     with open_session(workspace, run=run, clock=clock) as session:
         assert_right(session.run_round([ones()] * POINTS))
     assert [row.status for row in run.journal.sessions(run.uid)] == ["Succeeded"]
@@ -217,7 +217,7 @@ def test_a_run_whose_jobs_wait_for_long_is_parked_and_goes_on_with_their_results
     assert (len(found["entries"]), found["duplicates"]["count"]) == (POINTS, 0)
 
 
-def test_jobs_in_flight_are_cancelled_on_leaving_where_that_is_asked_for_and_asked_again_on_resuming(
+def test_jobs_in_flight_are_cancelled_at_the_end_on_request_and_submitted_again_on_resume(
     service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
 ) -> None:
     service.admin("targets", {TARGET: {"queue_s": 7200}})
@@ -232,7 +232,7 @@ def test_jobs_in_flight_are_cancelled_on_leaving_where_that_is_asked_for_and_ask
     assert (len(found["entries"]), found["duplicates"]["count"]) == (2 * POINTS, 0)
 
 
-def test_a_cap_ends_the_run_before_the_round_that_could_exceed_it_and_a_larger_one_goes_on(
+def test_a_cap_ends_the_run_before_the_round_that_could_exceed_it_and_a_larger_one_resumes_it(
     service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
 ) -> None:
     def rounds(caps: Caps) -> None:
@@ -248,7 +248,7 @@ def test_a_cap_ends_the_run_before_the_round_that_could_exceed_it_and_a_larger_o
     assert (len(found["entries"]), found["duplicates"]["count"]) == (3 * POINTS, 0)
 
 
-def test_a_hold_on_a_machine_that_can_not_be_held_is_refused_before_a_session_is_opened(
+def test_a_hold_on_an_unsupported_machine_is_refused_before_a_session_is_opened(
     clock: ServiceClock, workspace: Workspace, run: ClaimedRun
 ) -> None:
     keep_alive = KeepAliveSettings(hold=ExclusiveAccess(400.0, "HQC"))

@@ -1,4 +1,4 @@
-"""How a session stands at a moment, as the service's own clock and books have it."""
+"""Snapshot of a session: remaining idle time, jobs and spending by the service's clock."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.conftest import Emulator, running_emulator
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Emulator]:
-    """A service in virtual time."""
+    """Hold a service in virtual time."""
     with running_emulator("--clock", "virtual") as emulator:
         yield emulator
 
@@ -42,21 +42,19 @@ def wait(clock: ServiceClock, seconds: float) -> None:
     clock.wait(threading.Event(), seconds)
 
 
-def test_a_session_that_nobody_uses_tells_the_seconds_until_the_service_ends_it(
-    service: Emulator, clock: ServiceClock
-) -> None:
+def test_an_idle_session_has_the_seconds_until_its_timeout(service: Emulator, clock: ServiceClock) -> None:
     workspace = service.workspace()
     with open_session(workspace, clock=clock, keep_alive=KeepAliveSettings(KeepAliveMode.OFF)) as session:
         assert session.snapshot.idle_left_s == pytest.approx(IDLE_LIMIT_S, abs=1.0)
         wait(clock, 590.0)
         assert session.snapshot.idle_left_s == pytest.approx(10.0, abs=1.0)
         assert workspace.get_session(session.id).details.status == "Waiting"
-        wait(clock, 130.0)  # it looks every two minutes
+        wait(clock, 130.0)  # the service checks every two minutes
         assert session.snapshot.idle_left_s == 0.0
         assert workspace.get_session(session.id).details.status == "TimedOut"
 
 
-def test_jobs_and_what_they_take_are_counted_as_they_end(service: Emulator, clock: ServiceClock) -> None:
+def test_jobs_and_their_spending_are_counted_as_they_end(service: Emulator, clock: ServiceClock) -> None:
     caps = Caps(max_jobs=50, max_cost={"USD": 1000.0}, deadline_s=3600.0)
     with open_session(service.workspace(), "ionq.qpu.forte-1", clock=clock, caps=caps) as session:
         before = session.snapshot
@@ -73,7 +71,7 @@ def test_jobs_and_what_they_take_are_counted_as_they_end(service: Emulator, cloc
     assert (after.meter.jobs, after.meter.shots, after.meter.reserved) == (2, 30, {})
     assert after.meter.billed == {"USD": pytest.approx(service_total(service, session.run_uid))}
     assert after.caps == caps
-    assert after.idle_left_s == pytest.approx(IDLE_LIMIT_S, abs=30.0)  # from the last job's end as it was seen
+    assert after.idle_left_s == pytest.approx(IDLE_LIMIT_S, abs=30.0)  # from the observed end of the last job
 
 
 def service_total(service: Emulator, run: str) -> float:
@@ -81,7 +79,7 @@ def service_total(service: Emulator, run: str) -> float:
     return float(account["money"]["USD"])
 
 
-def test_a_job_that_is_given_up_is_told_as_lost(service: Emulator, clock: ServiceClock) -> None:
+def test_an_abandoned_job_counts_as_lost(service: Emulator, clock: ServiceClock) -> None:
     policy = FailurePolicy(retries=0, on_lost_job=OnLostJob.PENALIZE, penalty=1.0)
     service.admin("faults", {"rules": [{"fault": "job-fails", "times": 1}]})
     try:

@@ -1,4 +1,4 @@
-"""A session of the local service with its pings, as a run holds them, for tests of keep_alive it alive."""
+"""Session of the local service with its pings, as a run holds them, for tests of keep-alive."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from hybridloop.tasks.submission.job_ids import session_id
 
 
 @dataclass(slots=True)
-class Written:
-    """What was written down of pings, in order; may refuse to."""
+class RecordedPingLog:
+    """Stand-in for the journal that records pings in order; it can be set to fail."""
 
     intended: list[str] = field(default_factory=list)
     accepted: list[str] = field(default_factory=list)
@@ -52,7 +52,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class PingedSession:
-    """An open session and all that its pings need."""
+    """An open session with everything that its pings need."""
 
     workspace: Workspace
     service: ServiceClient
@@ -62,7 +62,7 @@ class PingedSession:
     run_uid: str
     id: str
     opened_at: float
-    written: Written
+    written: RecordedPingLog
 
     def sign(self, job_id: str, document: Mapping[str, Any]) -> SignedRequest:
         return self.transport.sign("PUT", f"/jobs/{job_id}", document)
@@ -100,7 +100,9 @@ def pinged_session(
     identifier = session_id(run_uid, 0)
     service.open_session(identifier, "pinged", at, "Continue")
     try:
-        yield PingedSession(workspace, service, transport, ticking, at, run_uid, identifier, ticking.now(), Written())
+        yield PingedSession(
+            workspace, service, transport, ticking, at, run_uid, identifier, ticking.now(), RecordedPingLog()
+        )
     finally:
         service.close_session(identifier)
         service.close()

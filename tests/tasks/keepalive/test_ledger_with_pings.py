@@ -1,4 +1,4 @@
-"""What the service's own books say of our sessions: every job once, at its place."""
+"""The service's ledger of our sessions: every job once, at its place."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ QUICKER = 20.0
 
 
 class QuickClock(RealClock):
-    """Real time that goes by quicker, for what waits for no service."""
+    """Clock on which real time passes faster, for waits that do not involve the service."""
 
     def now(self) -> float:
         return super().now() * QUICKER
@@ -55,7 +55,7 @@ def test_the_ledger_has_each_job_of_a_run_once_under_its_place_with_its_price(em
     assert (of_session["id"], of_session["jobs"], of_session["money"]) == (session.id, 2, {"eHQC": 10.63})
 
 
-def test_a_run_takes_as_many_jobs_as_its_cap_though_pings_stand_by_and_not_one_more(
+def test_a_run_takes_exactly_the_jobs_of_its_cap_although_pings_are_prepared(
     emulator: Emulator, tmp_path: Path
 ) -> None:
     circuit = QuantumCircuit(1, 1)

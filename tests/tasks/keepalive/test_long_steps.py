@@ -1,4 +1,4 @@
-"""A session is kept alive through long classical steps, also those that let no thread of the process run."""
+"""Keep-alive during long classical steps, also those in which no thread of the process can run."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from tests.conftest import Emulator
 from tests.long_form import long_form, short_or_long
 from tests.tasks.keepalive.ping_helpers import PingedSession, pinged_session
 
-# what 525, 20 and 15 s are to a run, so many seconds are here
+# the shortened equivalents of a run's 525, 20 and 15 s
 TIMING = short_or_long(KeepAliveTiming(2.0, 0.0, 1.0), KeepAliveTiming(20.0, 1.0, 5.0))
 STEP_S = short_or_long(6.0, 120.0)
-SHARED_STEP_S = short_or_long(3.0, 120.0)  # of those beside which threads run
-LATE_S = 2.0  # that a ping may come late on a machine with other work: the margin of a run is 60 s
+SHARED_STEP_S = short_or_long(3.0, 120.0)  # of steps during which threads can run
+LATE_S = 2.0  # allowed delay of a ping on a loaded machine: the margin of a run is 60 s
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What was seen of a step: how long it took, how long no thread ran, and when pings came, in s from its start."""
+    """Measurements of a step in s: its duration, the longest pause of threads, the times of pings from its start."""
 
     took_s: float
     longest_gap_s: float
@@ -42,7 +42,7 @@ class Step:
 
 @contextmanager
 def watched_threads() -> Iterator[list[float]]:
-    """The longest time in which another thread did not run, so far, as the only item of a list."""
+    """Hold a thread that measures its longest pause; yield a list with that pause as its only item."""
     longest, stop = [0.0], threading.Event()
 
     def watch() -> None:
@@ -62,8 +62,8 @@ def watched_threads() -> Iterator[list[float]]:
         thread.join()
 
 
-def kept_through(session: PingedSession, step: Callable[[], object]) -> Step:
-    """Do the step in a session that is kept alive as in a run, some moments after it was opened."""
+def do_step_with_keep_alive(session: PingedSession, step: Callable[[], object]) -> Step:
+    """Do the step in a session with keep-alive, shortly after it was opened."""
     pings = session.pings(sign=session.sign, timing=TIMING)
     keeper = KeepAliveThread(session.clock, IdleRule.RECORDED, session.activity(), pings, standby=pings, timing=TIMING)
     try:
@@ -78,16 +78,16 @@ def kept_through(session: PingedSession, step: Callable[[], object]) -> Step:
         keeper.stop()
         pings.close()
     made = sorted(datetime.fromisoformat(job["creationTime"]).timestamp() for job in session.jobs())
-    assert len(made) == len(written.accepted)  # each is known here, from either sender, and none came twice
+    assert len(made) == len(written.accepted)  # each ping is recorded, from either sender, and none arrived twice
     assert set(written.ends) == set(written.intended)
     during = tuple(moment - start for moment in made if moment <= end)
     return Step(end - start, longest[0], during)
 
 
 def check(step: Step) -> None:
-    """No longer pause between two pings than there may be, up to the step's end."""
+    """Assert that no pause between two pings is too long, up to the step's end."""
     moments = [0.0, *(moment for moment in step.pings if moment > 0.0)]
-    if len(step.pings) < PREPARED:  # on a machine that was slower than foreseen a step may outlast what is prepared
+    if len(step.pings) < PREPARED:  # on a slow machine a step may last longer than the prepared pings
         moments.append(step.took_s)
     pauses = [later - earlier for earlier, later in itertools.pairwise(moments)]
     assert max(pauses) <= TIMING.ping_after_s + TIMING.standby_margin_s + LATE_S, step
@@ -127,7 +127,7 @@ def layers(number: int, qubits: int = 18) -> QuantumCircuit:
 
 @pytest.fixture
 def simulation() -> Callable[[], object]:
-    """One simulation of about as long as asked for, by how long a short one takes."""
+    """Return a simulation of about the requested duration, scaled from a short one."""
     simulator = AerSimulator(method="statevector", fusion_enable=False, max_parallel_threads=1)
 
     def run(number: int) -> float:
@@ -143,16 +143,20 @@ def simulation() -> Callable[[], object]:
     return lambda: simulator.run(circuit, shots=10, seed_simulator=1).result()
 
 
-def test_pings_come_in_time_while_a_call_keeps_the_interpreter(session: PingedSession) -> None:
-    step = kept_through(session, lambda: ctypes.PyDLL(None).sleep(4))  # a library's call that does not let go of it
+def test_pings_are_sent_in_time_while_a_call_holds_the_gil(session: PingedSession) -> None:
+    step = do_step_with_keep_alive(
+        session, lambda: ctypes.PyDLL(None).sleep(4)
+    )  # a library call that does not release the GIL
     assert step.longest_gap_s > 3.5
     check(step)
 
 
 @pytest.mark.slow
 @long_form
-def test_pings_come_in_time_during_a_long_simulation(simulation: Callable[[], object], session: PingedSession) -> None:
-    step = kept_through(session, simulation)
+def test_pings_are_sent_in_time_during_a_long_simulation(
+    simulation: Callable[[], object], session: PingedSession
+) -> None:
+    step = do_step_with_keep_alive(session, simulation)
     print(step)
     check(step)
 
@@ -160,7 +164,9 @@ def test_pings_come_in_time_during_a_long_simulation(simulation: Callable[[], ob
 @pytest.mark.slow
 @long_form
 @pytest.mark.parametrize("compute", [python, blas])
-def test_pings_come_in_time_while_python_or_blas_computes(session: PingedSession, compute: Callable[[], None]) -> None:
-    step = kept_through(session, compute)
+def test_pings_are_sent_in_time_while_python_or_blas_computes(
+    session: PingedSession, compute: Callable[[], None]
+) -> None:
+    step = do_step_with_keep_alive(session, compute)
     print(step)
     check(step)

@@ -1,4 +1,4 @@
-"""Pings as jobs of a real local service: what they are called, what they say, and what is written down of them."""
+"""Pings as jobs of a real local service: names, content, and their records in the journal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from hybridloop.tasks.keepalive.standby import StandbyProcess
 from hybridloop.tasks.keepalive.thread import KeepAliveThread
 from hybridloop.testing.virtual_clock import ServiceClock
 from tests.conftest import SUBSCRIPTION, Emulator, running_emulator
-from tests.tasks.keepalive.ping_helpers import PingedSession, Written, pinged_session
+from tests.tasks.keepalive.ping_helpers import PingedSession, RecordedPingLog, pinged_session
 
 RUN = "3f0d3a57-64a1-4c5f-8f6b-3a9d5a1a7a01"
 MINUTE = 60.0
@@ -33,7 +33,7 @@ MINUTE = 60.0
 
 @pytest.fixture(scope="module")
 def all_available() -> Iterator[Emulator]:
-    """A service whose targets are all there: some of them are down as a rule."""
+    """Hold a service with all targets available: some are down by default."""
     with running_emulator() as service:
         service.admin("targets", {name: {"availability": "Available"} for name in known_targets()})
         yield service
@@ -53,7 +53,7 @@ def test_a_pings_id_name_and_place_follow_from_run_session_and_number() -> None:
 
 
 @pytest.mark.parametrize("target", sorted(known_targets()))
-def test_every_target_takes_a_ping_and_the_service_sees_that_it_is_one(all_available: Emulator, target: str) -> None:
+def test_every_target_accepts_a_ping_and_the_service_marks_it_as_one(all_available: Emulator, target: str) -> None:
     with pinged_session(all_available.workspace(), target=target) as session:
         pings = session.pings()
         pings.send()
@@ -70,14 +70,14 @@ def test_every_target_takes_a_ping_and_the_service_sees_that_it_is_one(all_avail
         assert cost == job["costEstimate"]
 
 
-def test_on_ions_that_cost_money_error_mitigation_is_off_whose_minimum_is_eight_times_as_much() -> None:
+def test_pings_on_paid_ionq_targets_have_debias_off_for_the_lower_minimum_price() -> None:
     place = PingKey(RUN, 0, 0)
     assert ping_body(place, "s", find_target("ionq.qpu.aria-1"))["inputParams"]["error-mitigation"] == {"debias": False}
     assert "error-mitigation" not in ping_body(place, "s", find_target("ionq.simulator"))["inputParams"]
 
 
-def test_a_ping_is_written_down_before_it_is_sent_and_not_sent_if_that_fails(session: PingedSession) -> None:
-    session.written.refusal = SessionEnded("no", "", "")  # stands for any of the journal's or the budget's
+def test_a_ping_is_journaled_before_it_is_sent_and_not_sent_if_that_fails(session: PingedSession) -> None:
+    session.written.refusal = SessionEnded("no", "", "")  # stands for any error of the journal or the budget
     pings = session.pings()
     with pytest.raises(SessionEnded):
         pings.send()
@@ -86,7 +86,7 @@ def test_a_ping_is_written_down_before_it_is_sent_and_not_sent_if_that_fails(ses
     assert session.written.ends == {}
 
 
-def test_a_process_that_has_lost_the_run_sends_no_ping_that_it_had_made_ready(session: PingedSession) -> None:
+def test_a_process_that_lost_the_run_sends_no_prepared_ping(session: PingedSession) -> None:
     pings = session.pings(sign=session.sign)
     assert pings.prepare()
     session.written.refusal = LeaseLost(session.run_uid, "somebody")
@@ -96,7 +96,7 @@ def test_a_process_that_has_lost_the_run_sends_no_ping_that_it_had_made_ready(se
     assert session.jobs() == []
 
 
-def test_what_got_stuck_half_way_is_gone_on_with_under_the_same_number(session: PingedSession) -> None:
+def test_a_partly_sent_ping_is_completed_under_the_same_number(session: PingedSession) -> None:
     class Stuck:
         def __getattr__(self, name: str) -> object:
             return getattr(session.service, name)
@@ -119,10 +119,10 @@ def test_what_got_stuck_half_way_is_gone_on_with_under_the_same_number(session: 
     assert session.written.intended == session.written.accepted == [PingKey(session.run_uid, 0, 0).id]
 
 
-def test_a_resumed_session_goes_on_with_the_next_number_and_settles_the_earlier_ones(session: PingedSession) -> None:
+def test_a_resumed_session_continues_with_the_next_number_and_settles_earlier_pings(session: PingedSession) -> None:
     before = session.pings()
-    before.send()  # accepted, and then the process died
-    again = session.pings(first=2, unsettled=2)  # number 0 arrived, number 1 was only intended
+    before.send()  # accepted before the process died
+    again = session.pings(first=2, unsettled=2)  # number 0 was accepted, number 1 was only journaled
     assert wait_until(lambda: again.settle() == 0, within_s=30)
     again.send()
     assert wait_until(lambda: again.settle() == 0, within_s=30)
@@ -149,7 +149,7 @@ def test_34_virtual_minutes_take_three_marked_pings_at_525_1050_and_1575_s_and_t
 
 
 class Token:
-    """A credential as Azure's are: gives bearer tokens."""
+    """Credential that returns bearer tokens, as those of Azure do."""
 
     def get_token(self, *scopes: str, **_: object) -> AccessToken:
         assert scopes
@@ -175,7 +175,7 @@ def workspace_with(credential: object) -> Workspace:
         (Token(), "authorization", "Bearer canary-token"),
     ],
 )
-def test_a_request_for_others_to_send_is_signed_as_the_sdk_signs_and_does_not_show_its_secrets(
+def test_a_prepared_request_is_signed_as_by_the_sdk_and_its_repr_hides_secrets(
     credential: object, header: str, value: str
 ) -> None:
     document = job_document("https://store/job-x?sig=canary-sig", {"name": "x"})
@@ -190,8 +190,8 @@ def test_a_request_for_others_to_send_is_signed_as_the_sdk_signs_and_does_not_sh
     assert "canary" not in repr(request)
 
 
-class Watching(StandbyProcess):
-    """Notes what it is told, beside what the service is."""
+class RecordedStandby(StandbyProcess):
+    """Stand-in for the standby process that records its calls."""
 
     def __init__(self, told: list[str]) -> None:
         super().__init__()
@@ -204,10 +204,10 @@ class Watching(StandbyProcess):
         self._told.append("forget")
 
 
-def test_the_standby_waits_while_this_process_sends_and_lets_go_of_what_was_sent(session: PingedSession) -> None:
+def test_the_standby_waits_while_this_process_sends_and_forgets_sent_pings(session: PingedSession) -> None:
     told: list[str] = []
 
-    class Noted:
+    class RecordedPing:
         def __getattr__(self, name: str) -> object:
             return getattr(session.service, name)
 
@@ -216,16 +216,16 @@ def test_the_standby_waits_while_this_process_sends_and_lets_go_of_what_was_sent
             session.service.submit(job_id, container, body)
 
     pings = session.pings(sign=session.sign)
-    pings._standby_process = Watching(told)
-    pings._service = Noted()  # type: ignore[assignment]
+    pings._standby_process = RecordedStandby(told)
+    pings._service = RecordedPing()  # type: ignore[assignment]
     pings.prepare()
     pings.send()
     pings.close()
     assert told == ["not before 30 s", "submit", "forget"]
 
 
-class Passing:
-    """A clock that is set by hand."""
+class ManualClock:
+    """Clock that is set by hand."""
 
     def __init__(self) -> None:
         self.time = 1_800_000_000.0
@@ -243,7 +243,7 @@ class Passing:
 
 def test_prepared_requests_are_signed_again_before_a_token_in_them_ends(session: PingedSession) -> None:
     signed: list[str] = []
-    clock = Passing()
+    clock = ManualClock()
 
     def sign(job_id: str, document: Mapping[str, Any]) -> SignedRequest:
         signed.append(job_id)
@@ -262,8 +262,8 @@ def test_prepared_requests_are_signed_again_before_a_token_in_them_ends(session:
     pings.close()
 
 
-def test_a_ping_that_can_not_be_written_down_as_accepted_is_one_all_the_same(session: PingedSession) -> None:
-    class Forgetful(Written):
+def test_an_accepted_ping_counts_although_its_record_fails(session: PingedSession) -> None:
+    class Forgetful(RecordedPingLog):
         def submitted(self, key: PingKey) -> None:
             raise LeaseLost(key.run_uid, "somebody")
 
@@ -274,13 +274,13 @@ def test_a_ping_that_can_not_be_written_down_as_accepted_is_one_all_the_same(ses
     assert [state for state, _ in written.ends.values()] == ["done"]
 
 
-def test_an_hours_pings_are_made_ready_and_those_not_needed_cost_nothing(session: PingedSession) -> None:
+def test_pings_for_an_hour_are_prepared_and_unused_ones_cost_nothing(session: PingedSession) -> None:
     pings = session.pings(sign=session.sign)
     while pings.prepare():
         pass
     assert len(session.written.intended) == PREPARED
-    pings.send()  # one that is ready is used first
-    assert pings.prepare()  # and made up for
+    pings.send()  # a prepared ping is used first
+    assert pings.prepare()  # and replaced
     assert not pings.prepare()
     assert wait_until(lambda: pings.settle() == 0, within_s=30)
     pings.close()

@@ -1,4 +1,4 @@
-"""The sessions of a run kept alive or renewed, with every ping in its journal and its account."""
+"""Keep-alive and renewal of a run's sessions, with every ping in the journal and in the spending."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from tests.conftest import Emulator, running_emulator
 MINUTE = 60.0
 FREE = "rigetti.sim.qvm"
 PAID = "quantinuum.qpu.h2-1"
-UNPRICED = "rigetti.qpu.cepheus-1-36q"  # billed by time, which nobody can bound
+UNPRICED = "rigetti.qpu.cepheus-1-36q"  # billed by time, without an upper bound
 
 
 @dataclass(slots=True)
 class Run:
-    """A run in virtual time with all that keep_alive its sessions takes."""
+    """A run in virtual time with everything that keep-alive needs."""
 
     service: ServiceClient
     clock: ServiceClock
@@ -60,7 +60,7 @@ class Run:
         return SessionKeepAlive(settings, at, self.service, log, self.clock, sign=sign)
 
     def bill_ping(self, estimate: Mapping[str, Any] | None) -> Mapping[str, float] | None:
-        """As rounds do, for credits and money alike, without naming what is free."""
+        """Bill a ping as rounds do, in credits or money; free jobs have no bill."""
         lines = (estimate or {}).get("events") or []
         credits = [float(line["amountBilled"]) for line in lines if line["dimensionId"] == "hqc"]
         self.billed.append({"HQC": sum(credits)} if credits else None)
@@ -94,7 +94,7 @@ def run(emulator: Emulator, tmp_path: Path) -> Iterator[Run]:
     journal.close()
 
 
-def test_34_idle_minutes_are_three_pings_in_the_journal_and_the_session_lives(run: Run) -> None:
+def test_34_idle_minutes_give_three_journaled_pings_and_the_session_lives(run: Run) -> None:
     keeper = run.keeper(KeepAliveSettings())
     assert keeper.mode is KeepAliveMode.PING
     keeper.opened(run.open())
@@ -104,12 +104,12 @@ def test_34_idle_minutes_are_three_pings_in_the_journal_and_the_session_lives(ru
     assert [(ping.session, ping.n, ping.id) for ping in run.journal.pings(run.uid)] == [
         (0, n, PingKey(run.uid, 0, n).id) for n in range(3)
     ]
-    assert taken(run).jobs == 3
+    assert spending(run).jobs == 3
     assert run.status() == "Executing"
 
 
 @pytest.mark.parametrize("mode", [KeepAliveMode.RENEW, KeepAliveMode.OFF])
-def test_without_pings_it_lapses(run: Run, mode: KeepAliveMode) -> None:
+def test_without_pings_the_session_times_out(run: Run, mode: KeepAliveMode) -> None:
     keeper = run.keeper(KeepAliveSettings(mode))
     keeper.opened(run.open())
     run.leave_alone(34)
@@ -118,9 +118,9 @@ def test_without_pings_it_lapses(run: Run, mode: KeepAliveMode) -> None:
     assert run.status() == "TimedOut"
 
 
-def test_a_renewal_is_called_for_when_a_ping_would_have_been_due_and_not_beside_jobs(run: Run) -> None:
+def test_a_renewal_is_due_at_the_time_of_a_ping_and_not_while_jobs_run(run: Run) -> None:
     keeper = run.keeper(KeepAliveSettings(KeepAliveMode.RENEW))
-    assert not keeper.needs_renewal(1e12)  # nothing is open
+    assert not keeper.needs_renewal(1e12)  # no session is open
     keeper.opened(SessionRow(0, session_id(run.uid, 0), FREE, "Waiting", "", 1000.0))
     assert [keeper.needs_renewal(1000.0 + after) for after in (0.0, 524.0, 525.0)] == [False, False, True]
     keeper.submitted(1100.0)
@@ -132,7 +132,7 @@ def test_a_renewal_is_called_for_when_a_ping_would_have_been_due_and_not_beside_
 
 
 @pytest.mark.parametrize("mode", [KeepAliveMode.AUTO, KeepAliveMode.OFF])
-def test_only_who_chose_to_renew_renews(run: Run, mode: KeepAliveMode) -> None:
+def test_only_the_mode_renew_renews(run: Run, mode: KeepAliveMode) -> None:
     keeper = run.keeper(KeepAliveSettings(mode))
     keeper.opened(run.open())
     assert not keeper.needs_renewal(1e12)
@@ -143,28 +143,28 @@ def test_only_who_chose_to_renew_renews(run: Run, mode: KeepAliveMode) -> None:
     ("target", "mode"),
     [(FREE, "ping"), ("ionq.simulator", "ping"), (PAID, "renew"), ("ionq.qpu.aria-1", "renew"), (UNPRICED, "renew")],
 )
-def test_auto_goes_by_the_price_of_the_target(run: Run, target: str, mode: str) -> None:
+def test_the_mode_auto_depends_on_the_price_of_the_target(run: Run, target: str, mode: str) -> None:
     assert run.keeper(KeepAliveSettings(), target).mode == mode
 
 
-def test_a_run_that_is_resumed_settles_its_earlier_pings_and_goes_on_with_their_numbers(run: Run) -> None:
+def test_a_resumed_run_settles_its_earlier_pings_and_continues_their_numbers(run: Run) -> None:
     session = run.open()
     dead = run.keeper(KeepAliveSettings())
     dead.opened(session)
     run.leave_alone(9)
     dead._thread.stop()  # type: ignore[union-attr]  # as if the process had died: nothing is settled or closed
-    run.journal.add_ping(run.lease, _intended(run, 1))  # and this one was on its way, but did not arrive
-    spent = taken(run)
+    run.journal.add_ping(run.lease, _intended(run, 1))  # this one was journaled, but did not arrive
+    spent = spending(run)
     keeper = run.keeper(KeepAliveSettings(), budget=Budget(Caps(), spent.spending))
     keeper.opened(session)
     run.leave_alone(7)
     keeper.stop()
-    assert run.states() == ["done", "lost", "done"]  # the third at once: how long the session was idle is not known
+    assert run.states() == ["done", "lost", "done"]  # the third at once: the idle time of the session is unknown
     assert run.status() == "Executing"
 
 
-def taken(run: Run) -> CostSummary:
-    """What the run has taken, as its journal has it."""
+def spending(run: Run) -> CostSummary:
+    """Return the run's spending in its journal."""
     return summarize_charges(run.journal.charges(run.uid), None)
 
 
@@ -181,14 +181,14 @@ def test_a_hurried_exit_leaves_the_last_ping_to_the_next_resume(run: Run, emulat
     keeper.stop(settles=False)
     emulator.admin("targets", {FREE: None})
     assert run.states() == ["submitted"]
-    again = run.keeper(KeepAliveSettings(), budget=Budget(Caps(), taken(run).spending))
+    again = run.keeper(KeepAliveSettings(), budget=Budget(Caps(), spending(run).spending))
     again.opened(session)
     run.leave_alone(62)
     again.stop()
     assert run.states() == ["done"]
 
 
-def test_a_run_that_somebody_else_has_taken_is_not_pinged_for(run: Run) -> None:
+def test_a_run_claimed_by_another_process_is_not_pinged(run: Run) -> None:
     keeper = run.keeper(KeepAliveSettings())
     keeper.opened(run.open())
     run.journal.release(run.lease)
@@ -198,20 +198,20 @@ def test_a_run_that_somebody_else_has_taken_is_not_pinged_for(run: Run) -> None:
     assert run.states() == []
 
 
-def test_a_ping_that_was_made_ready_and_never_sent_counts_for_nothing(run: Run) -> None:
+def test_a_prepared_ping_that_was_not_sent_costs_nothing(run: Run) -> None:
     budget, price = Budget(Caps()), ping_price(find_target(PAID))
     records = JournalPingLog(run.journal, run.lease, budget, price, run.clock.now, run.bill_ping)
     place = PingKey(run.uid, 0, 0)
     records.intend(place)
-    assert budget.reserved.jobs == taken(run).jobs == 1
+    assert budget.reserved.jobs == spending(run).jobs == 1
     records.ended(place, "lost", {})
-    spent = taken(run)
+    spent = spending(run)
     assert (spent.jobs, spent.shots, sum(spent.amounts.values())) == (0, 0, 0.0)
     assert budget.reserved.jobs == budget.spent.jobs == 0
     assert run.billed == []
 
 
-def test_a_ping_that_can_not_be_written_down_sets_nothing_aside(run: Run) -> None:
+def test_a_ping_that_can_not_be_journaled_reserves_nothing(run: Run) -> None:
     budget, price = Budget(Caps()), ping_price(find_target(PAID))
     records = JournalPingLog(run.journal, run.lease, budget, price, run.clock.now, run.bill_ping)
     run.journal.release(run.lease)
@@ -221,7 +221,7 @@ def test_a_ping_that_can_not_be_written_down_sets_nothing_aside(run: Run) -> Non
     assert budget.reserved.jobs == 0
 
 
-def test_the_next_session_has_pings_of_its_own(run: Run) -> None:
+def test_the_next_session_has_its_own_pings(run: Run) -> None:
     keeper = run.keeper(KeepAliveSettings())
     keeper.opened(run.open(0))
     run.leave_alone(9)
@@ -247,7 +247,7 @@ def test_a_cap_bounds_pings_and_ends_them_without_harm(run: Run) -> None:
         budget.reserve([1], [ping_price(find_target(FREE))], now=0.0)
 
 
-def test_pings_that_stand_by_make_room_for_a_round_and_the_session_is_kept_alive_all_the_same(run: Run) -> None:
+def test_prepared_pings_release_their_reservation_for_a_round_and_the_session_lives(run: Run) -> None:
     budget, free = Budget(Caps(max_jobs=PREPARED + 2)), ping_price(find_target(FREE))
     keeper = run.keeper(KeepAliveSettings(), budget=budget, stands_by=True)
     keeper.opened(run.open())
@@ -269,22 +269,22 @@ def test_pings_that_stand_by_make_room_for_a_round_and_the_session_is_kept_alive
     assert run.status() == "Executing"
 
 
-def test_a_ping_that_was_sent_keeps_its_place_in_the_account_when_the_others_make_room(run: Run) -> None:
+def test_a_sent_ping_keeps_its_reservation_when_the_others_are_released(run: Run) -> None:
     budget = Budget(Caps())
     keeper = run.keeper(KeepAliveSettings(), budget=budget, stands_by=True)
     keeper.opened(run.open())
     run.leave_alone(9)
     keeper.release_prepared()
-    keeper.release_prepared()  # there is no more to give back
+    keeper.release_prepared()  # nothing else can be released
     assert budget.spent.jobs + budget.reserved.jobs == 1
     run.leave_alone(1)
     keeper.stop()
     assert (budget.spent.jobs, budget.reserved.jobs) == (1, 0)
     assert sorted(run.states()) == ["done"] + ["lost"] * (PREPARED - 1)
-    assert taken(run).jobs == 1
+    assert spending(run).jobs == 1
 
 
-def test_a_round_that_meets_the_cap_is_reserved_once_room_was_made(run: Run) -> None:
+def test_a_round_that_meets_the_cap_is_reserved_after_pings_are_released(run: Run) -> None:
     budget, target = Budget(Caps(max_jobs=PREPARED)), find_target(FREE)
     ledger = CostLedger(budget, target, run.clock)
     keeper = run.keeper(KeepAliveSettings(), budget=budget, stands_by=True)
@@ -301,7 +301,7 @@ def test_a_round_that_meets_the_cap_is_reserved_once_room_was_made(run: Run) -> 
     assert budget.reserved.jobs == PREPARED
 
 
-def test_what_pings_cost_is_billed_and_counted(run: Run) -> None:
+def test_pings_are_billed_and_counted(run: Run) -> None:
     budget = Budget(Caps())
     keeper = run.keeper(KeepAliveSettings(KeepAliveMode.PING), PAID, budget)
     keeper.opened(run.open(target=PAID))
@@ -310,11 +310,11 @@ def test_what_pings_cost_is_billed_and_counted(run: Run) -> None:
     assert len(run.billed) == len(run.states()) >= 2
     cost = sum((amounts or {}).get("HQC", 0.0) for amounts in run.billed)
     assert cost >= 5.0 * len(run.billed)
-    assert taken(run).amounts["HQC"] == pytest.approx(cost)
+    assert spending(run).amounts["HQC"] == pytest.approx(cost)
     assert budget.spent.amounts["HQC"] == pytest.approx(cost)
 
 
-def test_a_machine_is_held_from_the_first_job_on_until_the_cap_and_not_a_job_more(run: Run) -> None:
+def test_exclusive_access_lasts_from_the_first_job_exactly_to_the_cap(run: Run) -> None:
     keeper = run.keeper(KeepAliveSettings(KeepAliveMode.RENEW, hold=ExclusiveAccess(26.0)), PAID)
     keeper.opened(run.open(target=PAID))
     run.leave_alone(3)
@@ -323,15 +323,15 @@ def test_a_machine_is_held_from_the_first_job_on_until_the_cap_and_not_a_job_mor
     run.leave_alone(30)
     keeper.stop()
     assert len(run.states()) == 5
-    assert taken(run).amounts["HQC"] <= 26.0
+    assert spending(run).amounts["HQC"] <= 26.0
 
 
-def test_a_hold_that_can_not_be_is_refused_before_anything_is_sent(run: Run) -> None:
+def test_an_impossible_hold_is_refused_before_anything_is_sent(run: Run) -> None:
     with pytest.raises(InputError, match="exclusive_access_budget"):
         run.keeper(KeepAliveSettings(hold=ExclusiveAccess(100.0)))
 
 
-def test_documented_pings_go_on_while_a_job_is_queued(run: Run) -> None:
+def test_by_the_documented_rule_pings_continue_while_a_job_is_queued(run: Run) -> None:
     keeper = run.keeper(KeepAliveSettings(rule=IdleRule.DOCUMENTED))
     keeper.opened(run.open())
     keeper.submitted(run.clock.now())

@@ -1,4 +1,4 @@
-"""The process that sends prepared requests while this one can't: when it does, when not, and what it gives away."""
+"""Standby process that sends prepared requests while this one cannot: its timing, its end, and its secrets."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ CANARY = "canary-4f1c"
 
 
 @dataclass(slots=True)
-class Door:
-    """A small HTTP server: what was put there, with its headers; `answers` are its next statuses, else 201."""
+class RecordingServer:
+    """Small HTTP server that records PUT requests with headers; `answers` are its next statuses, else 201."""
 
     url: str = ""
     puts: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
@@ -42,8 +42,8 @@ class Door:
 
 
 @contextmanager
-def door(tls: ssl.SSLContext | None = None) -> Iterator[Door]:
-    at = Door()
+def door(tls: ssl.SSLContext | None = None) -> Iterator[RecordingServer]:
+    at = RecordingServer()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_PUT(self) -> None:
@@ -77,7 +77,7 @@ def door(tls: ssl.SSLContext | None = None) -> Iterator[Door]:
 
 
 @pytest.fixture
-def service() -> Iterator[Door]:
+def service() -> Iterator[RecordingServer]:
     with door() as at:
         yield at
 
@@ -91,7 +91,7 @@ def standby() -> Iterator[StandbyProcess]:
         process.close()
 
 
-def request(service: Door, name: str = "a") -> SignedRequest:
+def request(service: RecordingServer, name: str = "a") -> SignedRequest:
     headers = {"x-ms-quantum-api-key": CANARY, "Content-Type": "application/json"}
     return SignedRequest("PUT", f"{service.url}/jobs/{name}", headers, b'{"name":"x"}', None, None)
 
@@ -102,7 +102,9 @@ def heard(standby: StandbyProcess, number: int = 1) -> list[SentPing]:
     return all_of_it
 
 
-def test_what_is_armed_is_sent_at_its_moment_whole_and_told_of(standby: StandbyProcess, service: Door) -> None:
+def test_an_armed_request_is_sent_completely_at_its_time_and_reported(
+    standby: StandbyProcess, service: RecordingServer
+) -> None:
     standby.hold("a", request(service))
     standby.arm({"a": 0.0})
     (sent,) = heard(standby)
@@ -113,17 +115,19 @@ def test_what_is_armed_is_sent_at_its_moment_whole_and_told_of(standby: StandbyP
     assert headers["content-type"] == "application/json"
 
 
-def test_what_is_not_armed_put_off_or_forgotten_is_not_sent(standby: StandbyProcess, service: Door) -> None:
+def test_a_disarmed_postponed_or_forgotten_request_is_not_sent(
+    standby: StandbyProcess, service: RecordingServer
+) -> None:
     for name in "abcd":
         standby.hold(name, request(service, name))
     standby.arm({"a": 0.3, "b": 0.3})
-    standby.arm({"b": 3600.0, "c": 0.3, "d": 0.6})  # a is not named: disarmed; b is put off
+    standby.arm({"b": 3600.0, "c": 0.3, "d": 0.6})  # a is not named: disarmed; b is postponed
     standby.forget("c")
     assert [sent.key for sent in heard(standby)] == ["d"]
     assert [path for path, _, _ in service.puts] == ["/jobs/d"]
 
 
-def test_it_ends_with_its_parent_however_that_dies_and_sends_nothing_then(service: Door) -> None:
+def test_the_standby_ends_with_its_parent_and_sends_nothing(service: RecordingServer) -> None:
     code = (
         "import signal; from hybridloop.tasks.keepalive.standby import StandbyProcess;"
         "from hybridloop.azure.transport import SignedRequest;"
@@ -139,7 +143,7 @@ def test_it_ends_with_its_parent_however_that_dies_and_sends_nothing_then(servic
     assert service.puts == []
 
 
-def test_it_ends_though_a_forked_process_keeps_the_pipe_open(service: Door) -> None:
+def test_the_standby_ends_although_a_forked_process_keeps_the_pipe_open(service: RecordingServer) -> None:
     code = (
         "import os, signal; from hybridloop.tasks.keepalive.standby import StandbyProcess;"
         "from hybridloop.azure.transport import SignedRequest;"
@@ -158,7 +162,7 @@ def test_it_ends_though_a_forked_process_keeps_the_pipe_open(service: Door) -> N
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux says that a process is stopped")
-def test_it_sends_nothing_for_a_parent_that_was_stopped_and_does_so_once_it_goes_on(service: Door) -> None:
+def test_the_standby_sends_nothing_for_a_stopped_parent_until_it_continues(service: RecordingServer) -> None:
     code = (
         "import signal, sys, time; from hybridloop.tasks.keepalive.standby import StandbyProcess;"
         "from hybridloop.azure.transport import SignedRequest;"
@@ -179,7 +183,7 @@ def test_it_sends_nothing_for_a_parent_that_was_stopped_and_does_so_once_it_goes
         parent.stdin.close()
 
 
-def test_it_ends_when_it_is_closed(standby: StandbyProcess, service: Door) -> None:
+def test_the_standby_ends_when_it_is_closed(standby: StandbyProcess, service: RecordingServer) -> None:
     standby.hold("a", request(service))
     standby.arm({"a": 3600.0})
     assert standby.pid is not None
@@ -188,14 +192,14 @@ def test_it_ends_when_it_is_closed(standby: StandbyProcess, service: Door) -> No
     assert standby.close() == []
     assert not process.is_running()
     assert not standby.is_there
-    standby.hold("b", request(service))  # and is not started again
+    standby.hold("b", request(service))  # it is not started again
     standby.arm({"b": 0.0})
     assert standby.sent() == []
     assert service.puts == []
 
 
-def test_nothing_of_a_request_shows_in_arguments_environment_or_output(
-    standby: StandbyProcess, service: Door, monkeypatch: pytest.MonkeyPatch
+def test_no_part_of_a_request_is_in_arguments_environment_or_output(
+    standby: StandbyProcess, service: RecordingServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AZURE_QUANTUM_CONNECTION_STRING", f"ApiKey={CANARY}")
     standby.hold("a", request(service))
@@ -205,28 +209,34 @@ def test_nothing_of_a_request_shows_in_arguments_environment_or_output(
     process = psutil.Process(standby.pid)
     shown = repr((process.cmdline(), process.environ(), sent, request(service)))
     assert CANARY not in shown
-    assert process.cmdline()[1:3] == ["-I", "-S"]  # nothing of a user's settings or packages is loaded
+    assert process.cmdline()[1:3] == ["-I", "-S"]  # no user settings or packages are loaded
     assert [Path(file.path).name for file in process.open_files()] == []
 
 
-def test_it_is_small_and_no_signal_of_this_terminal_reaches_it(standby: StandbyProcess, service: Door) -> None:
+def test_the_standby_is_small_and_gets_no_signal_from_the_terminal(
+    standby: StandbyProcess, service: RecordingServer
+) -> None:
     standby.hold("a", request(service))
     assert standby.pid is not None
     assert os.getsid(standby.pid) == standby.pid != os.getsid(0)
     assert psutil.Process(standby.pid).memory_info().rss < 32 * MEGABYTE
 
 
-def test_a_process_that_does_not_listen_is_given_up_and_holds_nobody_up(standby: StandbyProcess, service: Door) -> None:
+def test_an_unresponsive_standby_is_abandoned_without_blocking(
+    standby: StandbyProcess, service: RecordingServer
+) -> None:
     standby.hold("a", request(service))
     assert standby.pid is not None
     os.kill(standby.pid, signal.SIGSTOP)
-    for _ in range(5000):  # far more than a pipe holds
+    for _ in range(5000):  # more than the capacity of a pipe
         standby.arm({"a": 3600.0})
     assert not standby.is_there
     assert standby.close() == []
 
 
-def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else(standby: StandbyProcess, service: Door) -> None:
+def test_a_redirect_is_not_followed_so_the_key_reaches_no_other_host(
+    standby: StandbyProcess, service: RecordingServer
+) -> None:
     service.answers = [307]
     standby.hold("a", request(service))
     standby.arm({"a": 0.0})
@@ -248,12 +258,12 @@ def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else(standby: Stand
         ("https:///x", False),
     ],
 )
-def test_a_key_goes_over_tls_or_stays_within_this_machine(url: str, may: bool) -> None:  # noqa: FBT001
+def test_a_key_is_sent_over_tls_or_to_loopback_only(url: str, may: bool) -> None:  # noqa: FBT001
     assert is_safe(url) is may
 
 
 def certificate(folder: Path) -> Path:
-    """A self-signed certificate of 127.0.0.1 with its key, in one file."""
+    """Return a file with a self-signed certificate of 127.0.0.1 and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.datetime.now(datetime.UTC)
@@ -286,8 +296,8 @@ def test_an_untrusted_server_gets_nothing_and_a_trusted_one_gets_the_request(
         assert [path for path, _, _ in service.puts] == ["/jobs/trusted"]
 
 
-class Scripted:
-    """Sends nothing: notes when it was asked to send what, and answers or raises as it was told."""
+class ScriptedSender:
+    """Sender that records times and requests, and answers or raises by script."""
 
     def __init__(self, *outcomes: int | OSError) -> None:
         self.now = 0.0
@@ -320,8 +330,8 @@ def told(capsys: pytest.CaptureFixture[str]) -> list[tuple[str, int, str]]:
     return [(line["key"], line["status"], line["trouble"]) for line in lines]
 
 
-def test_passing_trouble_is_tried_again_and_then_given_up(capsys: pytest.CaptureFixture[str]) -> None:
-    scripted = Scripted(503, ConnectionResetError(), 429, 200, *[500] * TRIES)
+def test_transient_errors_are_retried_a_limited_number_of_times(capsys: pytest.CaptureFixture[str]) -> None:
+    scripted = ScriptedSender(503, ConnectionResetError(), 429, 200, *[500] * TRIES)
     scripted.hold(a=10.0, b=535.0)
     scripted.run(1000.0)
     tried = [PAUSE_S * i for i in range(TRIES)]
@@ -329,23 +339,23 @@ def test_passing_trouble_is_tried_again_and_then_given_up(capsys: pytest.Capture
     assert told(capsys) == [("a", 200, ""), ("b", 500, "")]
 
 
-def test_a_refusal_ends_the_others_too(capsys: pytest.CaptureFixture[str]) -> None:
-    scripted = Scripted(400)
+def test_a_refusal_ends_all_requests(capsys: pytest.CaptureFixture[str]) -> None:
+    scripted = ScriptedSender(400)
     scripted.hold(a=10.0, b=535.0)
     scripted.run(1000.0)
     assert scripted.sent == [(10.0, "a")]
     assert told(capsys) == [("a", 400, "")]
 
 
-def test_one_that_is_there_already_does_not_end_the_others() -> None:
-    scripted = Scripted(409)
+def test_an_existing_job_does_not_end_the_other_requests() -> None:
+    scripted = ScriptedSender(409)
     scripted.hold(a=10.0, b=535.0)
     scripted.run(1000.0)
     assert scripted.sent == [(10.0, "a"), (535.0, "b")]
 
 
-def test_after_the_machine_slept_one_is_sent_and_the_others_as_far_apart_as_before() -> None:
-    scripted = Scripted()
+def test_after_a_suspend_one_request_is_sent_and_the_others_keep_their_spacing() -> None:
+    scripted = ScriptedSender()
     scripted.hold(a=540.0, b=1065.0, c=1590.0)
     scripted.now = 7200.0
     scripted.run(9000.0)

@@ -1,4 +1,4 @@
-"""When a session's pings are due, what is chosen where they cost money, and the thread that sends them in time."""
+"""Rules of keep-alive: due times, modes and costs; and the thread that sends pings in time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ activities = st.builds(
 
 
 @given(activities)
-def test_recorded_the_ten_minutes_count_from_the_later_of_opening_and_last_end_and_never_beside_a_job(
+def test_by_the_recorded_rule_idling_counts_from_opening_or_last_end_and_not_while_a_job_runs(
     activity: SessionActivity,
 ) -> None:
     due = due_at(IdleRule.RECORDED, activity)
@@ -46,7 +46,7 @@ def test_recorded_the_ten_minutes_count_from_the_later_of_opening_and_last_end_a
 
 
 @given(activities)
-def test_documented_they_count_from_the_last_submission_whatever_is_queued(activity: SessionActivity) -> None:
+def test_by_the_documented_rule_idling_counts_from_the_last_submission(activity: SessionActivity) -> None:
     assert due_at(IdleRule.DOCUMENTED, activity) == max(START, activity.last_submission or START) + 525.0
 
 
@@ -60,7 +60,7 @@ def test_documented_they_count_from_the_last_submission_whatever_is_queued(activ
         (None, KeepAliveMode.RENEW, "not known"),
     ],
 )
-def test_auto_pings_where_it_is_free_and_says_why(
+def test_auto_pings_on_free_targets_and_states_the_reason(
     price: dict[str, float] | None, chosen: KeepAliveMode, because: str
 ) -> None:
     mode, why = choose(KeepAliveMode.AUTO, price)
@@ -71,11 +71,11 @@ def test_auto_pings_where_it_is_free_and_says_why(
 
 @pytest.mark.parametrize("mode", [KeepAliveMode.PING, KeepAliveMode.RENEW, KeepAliveMode.OFF])
 @pytest.mark.parametrize("price", [None, {}, {"USD": 97.5}])
-def test_what_was_asked_for_is_done_whatever_it_costs(mode: KeepAliveMode, price: dict[str, float] | None) -> None:
+def test_a_chosen_mode_is_used_at_any_cost(mode: KeepAliveMode, price: dict[str, float] | None) -> None:
     assert choose(mode, price)[0] is mode
 
 
-def test_a_ping_that_costs_money_says_so() -> None:
+def test_the_reason_for_a_paid_ping_states_its_price() -> None:
     assert "97.5 USD" in choose(KeepAliveMode.PING, {"USD": 97.5})[1]
 
 
@@ -93,7 +93,7 @@ def test_a_hold_is_worth_as_many_jobs_as_its_cap_pays_for() -> None:
         (ExclusiveAccess(float("nan")), "quantinuum.qpu.h2-1", {"HQC": 5.02}),
     ],
 )
-def test_a_hold_that_has_no_sense_or_no_cap_is_refused(
+def test_a_hold_that_is_useless_or_without_a_cap_is_refused(
     hold: ExclusiveAccess, target: str, price: dict[str, float] | None
 ) -> None:
     with pytest.raises(InputError, match="exclusive_access_budget"):
@@ -101,9 +101,9 @@ def test_a_hold_that_has_no_sense_or_no_cap_is_refused(
 
 
 class LeapingClock:
-    """Time leaps to the end of each wait, but not beyond `until`, where all stands still.
+    """Clock that jumps to the end of each wait, up to `until`, where time stands still.
 
-    Who waits first for `until` wakes `late` seconds too late, as a thread does that is kept from running.
+    The first waiter for `until` wakes `late` seconds too late, like a thread that could not run.
     """
 
     def __init__(self, until: float, late: float = 0.0) -> None:
@@ -134,7 +134,7 @@ class LeapingClock:
 
 
 class RecordedPings:
-    """Notes when it was asked to ping; each ping ends after some seconds. The first ones may fail."""
+    """Ping sender that records its calls; each ping takes some seconds. The first ones may fail."""
 
     def __init__(
         self, clock: LeapingClock, *, lasts_s: float = 0.0, failures: tuple[HybridloopError, ...] = ()
@@ -168,7 +168,7 @@ def kept(
     hold_pings: int = 0,
     activity: SessionActivity = OPENED,
 ) -> Iterator[tuple[RecordedPings, KeepAliveThread]]:
-    """A keep-alive at the end of so many minutes in which nobody asked for anything but `before`."""
+    """Return a keep-alive after so many idle minutes that followed the calls of `before`."""
     clock = LeapingClock(minutes * MINUTE)
     gate = threading.Event()
     clock.hold = lambda: _opened(gate)  # type: ignore[method-assign]  # so that `before` comes first
@@ -190,27 +190,27 @@ def _opened(gate: threading.Event) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("rule", IdleRule)
-def test_34_idle_minutes_take_exactly_three_pings(rule: IdleRule) -> None:
+def test_34_idle_minutes_give_exactly_three_pings(rule: IdleRule) -> None:
     with kept(34, rule=rule) as (pings, _):
         assert pings.sent_after == [525.0, 1050.0, 1575.0]
 
 
-def test_recorded_nothing_is_due_while_a_job_is_queued_or_running() -> None:
+def test_by_the_recorded_rule_no_ping_is_due_while_a_job_is_queued_or_running() -> None:
     with kept(300, activity=replace(OPENED, jobs_in_flight=2)) as (pings, _):
         assert pings.sent_after == []
 
 
-def test_documented_a_ping_is_due_while_jobs_are_queued_for_half_a_day() -> None:
+def test_by_the_documented_rule_pings_are_due_while_jobs_are_queued_for_half_a_day() -> None:
     with kept(720, rule=IdleRule.DOCUMENTED, activity=replace(OPENED, jobs_in_flight=1)) as (pings, _):
         assert pings.sent_after == [525.0 * i for i in range(1, 83)]
 
 
-def test_the_end_of_a_round_puts_the_next_ping_off() -> None:
+def test_the_end_of_a_round_postpones_the_next_ping() -> None:
     with kept(20, before=lambda keeper: keeper.ended(START + 300.0)) as (pings, _):
         assert pings.sent_after == [825.0]
 
 
-def test_a_submission_puts_it_off_by_the_documented_rule_alone() -> None:
+def test_a_submission_postpones_the_next_ping_by_the_documented_rule_only() -> None:
     submitted = replace(OPENED, last_submission=START + 300.0)
     with kept(15, rule=IdleRule.DOCUMENTED, activity=submitted) as (pings, _):
         assert pings.sent_after == [825.0]
@@ -219,21 +219,21 @@ def test_a_submission_puts_it_off_by_the_documented_rule_alone() -> None:
 
 
 @pytest.mark.parametrize("lasts_s", [3.0, 120.0, 3600.0])
-def test_a_ping_that_takes_a_while_keeps_the_session_alive_and_the_next_is_never_late(lasts_s: float) -> None:
+def test_after_a_slow_ping_the_next_one_is_not_late(lasts_s: float) -> None:
     with kept(180, pings=lambda clock: RecordedPings(clock, lasts_s=lasts_s)) as (pings, _):
         assert len(pings.sent_after) >= 2
         for earlier, later in zip(pings.sent_after, pings.sent_after[1:], strict=False):
             assert 0.85 * (lasts_s + 525.0) <= later - earlier <= lasts_s + 525.0
 
 
-def test_a_ping_that_does_not_get_through_is_sent_again_within_the_margin() -> None:
+def test_a_failed_ping_is_sent_again_within_the_margin() -> None:
     trouble = (ServiceBusy("503", "", ""), ServiceUnreachable("no route", "", ""))
     with kept(9.5, pings=lambda clock: RecordedPings(clock, failures=trouble)) as (pings, keeper):
         assert pings.tried_after == [525.0, 525.0 + REPEAT_S, 525.0 + 2 * REPEAT_S]
         assert keeper.ceased == ""
 
 
-def test_it_gives_up_when_the_session_has_idled_out_and_starts_again_with_the_next_job() -> None:
+def test_pings_stop_after_the_idle_timeout_and_start_again_with_the_next_job() -> None:
     endless = tuple(ServiceBusy("503", "", "") for _ in range(1000))
     with kept(60, pings=lambda clock: RecordedPings(clock, failures=endless)) as (pings, keeper):
         assert pings.tried_after[-1] <= IDLE_LIMIT_S
@@ -248,7 +248,7 @@ def test_a_session_that_has_ended_is_not_pinged_again() -> None:
         assert pings.tried_after == [525.0]
 
 
-def test_a_hold_has_a_job_within_every_minute_from_the_first_one_on_until_its_cap_and_then_the_idle_rule() -> None:
+def test_a_hold_has_a_job_every_minute_from_the_first_to_its_cap_and_then_the_idle_rule_applies() -> None:
     with kept(20, activity=replace(OPENED, last_submission=START + 100.0), hold_pings=5) as (pings, _):
         held, later = pings.sent_after[:5], pings.sent_after[5:]
         for earlier, after in zip([100.0, *held], held, strict=False):
@@ -256,7 +256,7 @@ def test_a_hold_has_a_job_within_every_minute_from_the_first_one_on_until_its_ca
         assert later == [held[-1] + 525.0]
 
 
-def test_a_hold_does_not_begin_before_there_was_a_job() -> None:
+def test_a_hold_begins_with_the_first_job() -> None:
     with kept(8, hold_pings=5) as (pings, _):
         assert pings.sent_after == []
 
@@ -269,7 +269,7 @@ def test_stop_ends_the_thread_at_once() -> None:
 
 
 class RecordedStandby:
-    """Notes what it is asked for; may have sent pings."""
+    """Stand-in for the standby process that records its calls; it may have sent pings."""
 
     def __init__(self, clock: LeapingClock, needs: int = 3) -> None:
         self._clock = clock
@@ -323,7 +323,7 @@ def test_the_standby_is_prepared_after_20_s_and_waits_15_s_longer_than_this_proc
         assert standby.first_after == 525.0 + TIMING.standby_margin_s
 
 
-def test_each_ping_and_each_round_puts_the_standby_off() -> None:
+def test_each_ping_and_each_round_postpones_the_standby() -> None:
     with kept_with_standby(10) as (pings, standby, keeper):
         assert pings.sent_after == [525.0]
         assert standby.first_after == 1050.0 + TIMING.standby_margin_s
@@ -331,38 +331,38 @@ def test_each_ping_and_each_round_puts_the_standby_off() -> None:
         assert standby.first_after == 590.0 + 525.0 + TIMING.standby_margin_s
 
 
-def test_what_the_standby_sent_counts_as_a_ping() -> None:
+def test_a_request_sent_by_the_standby_counts_as_a_ping() -> None:
     with kept_with_standby(15, sent_after=(300.0,)) as (pings, standby, _):
         assert pings.sent_after == [825.0]
         assert standby.first_after == 825.0 + 525.0 + TIMING.standby_margin_s
 
 
-def test_the_standby_sends_nothing_once_this_process_has_ceased_to() -> None:
+def test_the_standby_sends_nothing_after_this_process_stopped_pinging() -> None:
     with kept_with_standby(20, failures=(SessionEnded("over", "", ""),)) as (_, standby, _):
         assert standby.first_after is None
 
 
 def test_a_round_that_ended_while_no_thread_could_run_counts_as_ended_before() -> None:
-    with kept_with_standby(4) as (_, _, keeper):  # its thread stands still from here on
+    with kept_with_standby(4) as (_, _, keeper):  # the thread cannot run from here on
         keeper.ended(START + 240.0)
         assert keeper._activity.now.last_job_end == START + 240.0
         keeper.ended(START + 900.0)
         assert keeper._activity.now.last_job_end == pytest.approx(START + 240.0, abs=10.0)
 
 
-def test_so_does_one_that_this_thread_hears_of_just_after_it_could_not_run() -> None:
+def test_a_round_end_reported_just_after_the_thread_could_not_run_counts_as_before() -> None:
     with kept_with_standby(4, starved_s=100.0) as (_, _, keeper):
         keeper.ended(START + 341.0)
         assert keeper._activity.now.last_job_end == pytest.approx(START + 240.0, abs=10.0)
 
 
-def test_a_submission_puts_the_standby_off_at_once() -> None:
+def test_a_submission_postpones_the_standby_at_once() -> None:
     with kept_with_standby(4, rule=IdleRule.DOCUMENTED) as (_, standby, keeper):
         keeper.submitted(START + 241.0)
         assert standby.first_after == 241.0 + 525.0 + TIMING.standby_margin_s
 
 
-def test_the_standby_leaves_a_ping_that_is_to_be_sent_again_to_this_process() -> None:
+def test_the_standby_leaves_the_retry_of_a_ping_to_this_process() -> None:
     with kept_with_standby(526.0 / MINUTE, failures=(ServiceBusy("503", "", ""),)) as (pings, standby, _):
         assert pings.tried_after == [525.0]
         assert standby.first_after == 525.0 + REPEAT_S + TIMING.standby_margin_s

@@ -1,4 +1,4 @@
-"""The session's estimator: one round a run, right values with error bars, and algorithms that we did not write."""
+"""Estimator of a session: one round per run, right values with error bars, and algorithms of other libraries."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SIGMAS = 4.0
 
 
 class Died(BaseException):
-    """Stands for a process that ends on the spot."""
+    """Stand-in for the death of a process."""
 
 
 def exact(circuit: QuantumCircuit, point: np.ndarray, operator: SparsePauliOp | SparseObservable) -> float:
@@ -41,7 +41,7 @@ def exact(circuit: QuantumCircuit, point: np.ndarray, operator: SparsePauliOp | 
     return float(Statevector(circuit.assign_parameters(point)).expectation_value(dense).real)
 
 
-def test_a_run_is_one_round_of_shared_circuits_whatever_the_shapes_and_its_values_are_right(emulator: Emulator) -> None:
+def test_a_run_of_any_shapes_is_one_round_of_shared_circuits_with_right_values(emulator: Emulator) -> None:
     circuit = real_amplitudes(2, reps=1)
     with open_session(emulator.workspace(), seed=3) as session:
         job = session.estimator().run(
@@ -52,7 +52,9 @@ def test_a_run_is_one_round_of_shared_circuits_whatever_the_shapes_and_its_value
             ]
         )
         table, column, pairs = job.result()
-        assert session.shots == table.metadata["shots"]  # the other PUBs ask for some of the same, with fewer shots
+        assert (
+            session.shots == table.metadata["shots"]
+        )  # the other PUBs request some of the same circuits, with fewer shots
     assert job.result()[0] is table
     assert session.jobs == 3 * 4  # ZZ, XX, ZX and YX at each point
     assert [each.metadata["circuits"] for each in (table, column, pairs)] == [3 * 4, 3 * 2, 2 + 1 + 1]
@@ -66,7 +68,7 @@ def test_a_run_is_one_round_of_shared_circuits_whatever_the_shapes_and_its_value
     assert column.data.stds.max() < 2 * 0.05
 
 
-def test_later_rounds_spend_the_shots_that_the_observables_variances_need(emulator: Emulator) -> None:
+def test_later_rounds_use_the_shots_that_the_variances_need(emulator: Emulator) -> None:
     bell = QuantumCircuit(2)
     bell.h(0)
     bell.cx(0, 1)
@@ -91,7 +93,7 @@ def test_a_constant_takes_no_job_and_an_exact_target_states_its_rounding(emulato
     assert 0 < abs(float(energy.data.evs) - exact(circuit, POINTS[0, 0], H2)) <= float(energy.data.stds)
 
 
-def test_what_an_estimator_cant_measure_is_refused_before_anything_is_sent(emulator: Emulator) -> None:
+def test_an_invalid_estimator_pub_is_refused_before_anything_is_sent(emulator: Emulator) -> None:
     measured = QuantumCircuit(2)
     measured.measure_all()
     with open_session(emulator.workspace()) as session:
@@ -109,7 +111,7 @@ def test_what_an_estimator_cant_measure_is_refused_before_anything_is_sent(emula
         session.estimator()
 
 
-def test_a_lost_job_raises_and_is_no_value(start_emulator: Callable[..., Emulator]) -> None:
+def test_a_failed_job_raises_instead_of_giving_a_value(start_emulator: Callable[..., Emulator]) -> None:
     service = start_emulator()
     service.admin("faults", {"rules": [{"fault": "job-fails", "code": "InvalidInputData", "nth": 1}]})
     with open_session(service.workspace()) as session:
@@ -155,7 +157,7 @@ def sampling_vqe_on(session: OpenSession) -> list[float]:
 
 
 @pytest.mark.parametrize("algorithm", [vqe_on, adapt_vqe_on, qaoa_on, sampling_vqe_on])
-def test_an_algorithm_of_another_library_goes_on_from_the_journal_to_the_same_answer(
+def test_an_algorithm_of_another_library_resumes_to_the_same_answer(
     algorithm: Callable[[OpenSession], list[float]],
     emulator: Emulator,
     tmp_path: Path,
@@ -191,7 +193,7 @@ def test_an_algorithm_of_another_library_goes_on_from_the_journal_to_the_same_an
         algorithm_globals.random_seed = 7
         with claim_run(journal, uid) as held, open_session(workspace, run=held) as session:
             resumed = algorithm(session)
-            assert session.replayed >= 3  # the round in flight may have ended in the seconds that a death leaves it
+            assert session.replayed >= 3  # the round in flight may have ended in the seconds after the death
     assert resumed == unbroken
     books = emulator.admin(f"ledger?run={uid}")
     assert (len(books["entries"]), books["duplicates"]["count"]) == (jobs, 0)

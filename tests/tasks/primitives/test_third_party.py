@@ -1,4 +1,4 @@
-"""Algorithms that we did not write run in our session through its sampler, and their circuits are compiled once."""
+"""Algorithms of other libraries on a session's sampler; their circuits are compiled once."""
 
 import numpy as np
 from qiskit.quantum_info import SparsePauliOp
@@ -12,7 +12,7 @@ from tests.conftest import Emulator
 PATH = SparsePauliOp(["IIZZ", "IZZI", "ZZII"], [1.0, 1.0, 1.0])
 
 
-def test_qaoa_of_another_library_finds_the_cut_and_is_compiled_once_though_it_binds_before_it_runs(
+def test_qaoa_of_another_library_finds_the_cut_and_its_bound_circuits_are_compiled_once(
     emulator: Emulator,
 ) -> None:
     with open_session(emulator.workspace(), seed=3) as session:

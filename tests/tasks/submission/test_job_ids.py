@@ -1,4 +1,4 @@
-"""Ids, names and sampling values follow from the place alone."""
+"""Ids, names and sampling values of jobs depend only on their place."""
 
 import uuid
 
@@ -18,7 +18,7 @@ places = st.builds(
 
 
 @given(places, places)
-def test_two_places_share_an_id_or_a_name_only_if_they_are_one(one: JobKey, other: JobKey) -> None:
+def test_different_places_have_different_ids_and_names(one: JobKey, other: JobKey) -> None:
     same = one == other
     assert (one.job_id(0) == other.job_id(0)) is same
     assert (one.name(0) == other.name(0)) is same
@@ -31,7 +31,7 @@ def test_a_rounds_prefix_begins_the_names_of_its_own_jobs_and_of_no_others(one: 
 
 
 @given(places)
-def test_an_attempt_is_a_job_of_its_own_that_samples_the_same(place: JobKey) -> None:
+def test_another_attempt_is_another_job_with_the_same_sampling_value(place: JobKey) -> None:
     assert uuid.UUID(place.job_id(0)) != uuid.UUID(place.job_id(1))
     elsewhere = JobKey(
         RoundKey(OTHER_RUN, place.round.stream, place.round.sequence), place.pub, place.point, place.part
@@ -40,7 +40,7 @@ def test_an_attempt_is_a_job_of_its_own_that_samples_the_same(place: JobKey) -> 
     assert elsewhere.sampling_value(7) == place.sampling_value(7) != place.sampling_value(8)
 
 
-def test_a_runs_sessions_have_ids_of_their_own() -> None:
+def test_the_sessions_of_a_run_have_different_ids() -> None:
     assert len({session_id(RUN, 0), session_id(RUN, 1), session_id(OTHER_RUN, 0)}) == 3
 
 

@@ -1,4 +1,4 @@
-"""A run goes on from its journal: what is there is handed out again, what is not is asked, nothing is asked twice."""
+"""Resume from the journal: recorded rounds are replayed, missing ones are measured, and no job is sent twice."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TARGET = "rigetti.sim.qvm"
 
 
 class Died(BaseException):
-    """Stands for a process that ends on the spot."""
+    """Stand-in for the death of a process."""
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def ansatz() -> QuantumCircuit:
 
 
 def ask(k: int, *, shots: int = 100, shift: float = 0.0) -> SamplerPub:
-    """Round k of a search that is no search: three points of eight angles."""
+    """Return round k of a fixed sequence: three points of eight angles."""
     points = np.random.default_rng(k).uniform(-3, 3, (3, 8)) + shift
     return SamplerPub.coerce((ansatz(), points, shots))
 
@@ -76,23 +76,21 @@ def found(answer: list[MeasuredPub]) -> list[dict[str, int]]:
     return [counts.bitstrings() for counts in answer[0] if isinstance(counts, Counts)]
 
 
-def test_rounds_that_are_there_come_back_without_a_request_or_a_compilation(
+def test_recorded_rounds_are_replayed_without_a_request_or_a_compilation(
     journal: Journal, uid: str, start_emulator: Callable[..., Emulator]
 ) -> None:
     service = start_emulator()
     workspace = service.workspace("replayed")
     with session_of(journal, uid, workspace) as session:
         first = [found(session.run_round([ask(k)])) for k in range(3)]
-    service.stop()  # a request would find nobody
+    service.stop()  # a request would fail: no service runs there
     with session_of(journal, uid, workspace) as session:
         again = [session.run_round([ask(k)]) for k in range(3)]
     assert [found(answer) for answer in again] == first
     assert (session.replayed, session.jobs, session.shots, session.structures_compiled) == (3, 9, 900, 0)
 
 
-def test_a_replayed_round_hands_back_the_points_that_were_written_down(
-    journal: Journal, uid: str, workspace: Workspace
-) -> None:
+def test_a_replayed_round_has_its_recorded_points(journal: Journal, uid: str, workspace: Workspace) -> None:
     def points(shift: float) -> NDArray[np.float64]:
         with session_of(journal, uid, workspace) as session:
             return session.run_round([ask(0, shift=shift)])[0].points
@@ -101,7 +99,7 @@ def test_a_replayed_round_hands_back_the_points_that_were_written_down(
     assert np.array_equal(points(1e-9), first)
 
 
-def test_jobs_that_were_written_down_and_not_sent_are_held_to_the_caps_of_the_resume(
+def test_journaled_jobs_that_were_not_sent_count_towards_the_caps_of_the_resume(
     journal: Journal, uid: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, emulator: Emulator
 ) -> None:
     def refuse(*_: object, **__: object) -> Any:
@@ -123,7 +121,7 @@ def test_jobs_that_were_written_down_and_not_sent_are_held_to_the_caps_of_the_re
     assert len(emulator.admin(f"ledger?run={uid}")["entries"]) == 3
 
 
-def test_what_was_in_flight_when_the_process_died_is_adopted_and_the_session_goes_on(
+def test_jobs_in_flight_of_a_dead_process_are_adopted_in_the_same_session(
     journal: Journal, uid: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, emulator: Emulator
 ) -> None:
     def die(*_: object, **__: object) -> Any:
@@ -145,7 +143,7 @@ def test_what_was_in_flight_when_the_process_died_is_adopted_and_the_session_goe
     assert [row["status"] for row in list_sessions(workspace, 5)] == ["Succeeded"]
 
 
-def test_a_job_that_had_failed_is_asked_again_though_others_of_its_round_are_adopted_later(
+def test_a_failed_job_is_submitted_again_while_others_of_its_round_are_adopted(
     journal: Journal, uid: str, start_emulator: Callable[..., Emulator], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(*_: object, **__: object) -> Any:
@@ -160,7 +158,7 @@ def test_a_job_that_had_failed_is_asked_again_though_others_of_its_round_are_ado
     workspace = service.workspace("resumed")
     place = RoundKey(uid, "main", 0)
     fails, is_late = (JobKey(place, 0, point, 0).name(0) for point in (0, 1))
-    asked_again = JobKey(place, 0, 0, 0).name(1)  # accepted last, however short the wait before it
+    asked_again = JobKey(place, 0, 0, 0).name(1)  # accepted last, even after a short wait
     service.admin(
         "faults",
         {
@@ -190,7 +188,7 @@ def is_over(workspace: Workspace) -> bool:
     return len(jobs) == 3 and all(job.has_completed() for job in jobs)
 
 
-def test_a_resumed_run_that_has_all_it_needs_still_closes_the_session_that_was_left_open(
+def test_a_resumed_run_without_missing_rounds_closes_the_session_left_open(
     journal: Journal, uid: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(*_: object, **__: object) -> Any:
@@ -205,9 +203,7 @@ def test_a_resumed_run_that_has_all_it_needs_still_closes_the_session_that_was_l
     assert [row["status"] for row in list_sessions(workspace, 5)] == ["Succeeded"]
 
 
-def test_a_session_that_was_closed_is_followed_by_the_next_in_line(
-    journal: Journal, uid: str, workspace: Workspace
-) -> None:
+def test_a_closed_session_is_followed_by_the_next_one(journal: Journal, uid: str, workspace: Workspace) -> None:
     for k in range(3):
         with session_of(journal, uid, workspace) as session:
             for earlier in range(k + 1):
@@ -236,7 +232,7 @@ def other_gates() -> SamplerPub:
     ],
     ids=["shots", "point", "order", "circuits", "ansatz"],
 )
-def test_a_round_that_asks_for_something_else_is_refused_and_the_difference_named(
+def test_a_different_round_is_refused_and_the_difference_named(
     journal: Journal, uid: str, workspace: Workspace, emulator: Emulator, changed: list[SamplerPub], said: str
 ) -> None:
     with session_of(journal, uid, workspace) as session:
@@ -247,7 +243,7 @@ def test_a_round_that_asks_for_something_else_is_refused_and_the_difference_name
     assert len(list_sessions(workspace, 5)) == 1
 
 
-def test_an_algorithm_that_is_not_told_the_points_must_ask_for_the_same_to_the_last_digits(
+def test_an_algorithm_that_does_not_get_the_recorded_points_must_repeat_them_to_rounding(
     journal: Journal, uid: str, workspace: Workspace
 ) -> None:
     for shift in (0.0, 1e-10):
@@ -267,12 +263,12 @@ def test_another_target_is_refused(journal: Journal, uid: str, workspace: Worksp
         session.run_round([ask(0)])
 
 
-def test_a_run_that_is_held_is_not_taken(journal: Journal, uid: str, workspace: Workspace) -> None:
+def test_a_run_with_an_owner_is_not_claimed(journal: Journal, uid: str, workspace: Workspace) -> None:
     with session_of(journal, uid, workspace), pytest.raises(RunBusy, match="night"), claim_run(journal, uid):
         pass
 
 
-def test_a_run_that_is_told_to_stop_ends_its_waits_and_says_how_to_go_on(
+def test_a_request_to_stop_ends_the_waits_and_the_error_says_how_to_resume(
     journal: Journal, uid: str, workspace: Workspace
 ) -> None:
     with claim_run(journal, uid) as run, open_session(workspace, run=run) as session:

@@ -1,4 +1,4 @@
-"""Results as counts: bits in their places, nothing lost, nothing made up."""
+"""Results as counts: every bit in its place, and the right number of shots."""
 
 import json
 
@@ -39,7 +39,7 @@ def test_merging_counts_with_themselves_doubles_them(rows: dict[str, int]) -> No
 
 
 @given(bitstrings, st.data())
-def test_measured_bits_come_to_their_classical_bits_and_the_others_read_zero(
+def test_measured_qubits_set_their_classical_bits_and_other_bits_are_zero(
     rows: dict[str, int], data: st.DataObject
 ) -> None:
     width = len(next(iter(rows)))
@@ -69,13 +69,13 @@ def test_a_distribution_becomes_counts_that_sum_to_the_shots_each_within_one_of_
 
 @pytest.mark.parametrize("weights", [(0.5, 0.5), (1 / 3, 1 / 3, 1 / 3), (0.1, 0.2, 0.7), (0.25, 0.25, 0.25, 0.25)])
 @pytest.mark.parametrize("shots", [1, 7, 1000, 1001])
-def test_the_last_bits_of_a_simulations_arithmetic_do_not_show(weights: tuple[float, ...], shots: int) -> None:
+def test_rounding_in_a_simulation_does_not_change_counts(weights: tuple[float, ...], shots: int) -> None:
     clean = {f"{k:02b}": weight for k, weight in enumerate(weights)}
     noisy = {bits: weight + 1e-12 * (-1) ** k for k, (bits, weight) in enumerate(clean.items())}
     assert largest_remainder(noisy, shots) == largest_remainder(clean, shots)
 
 
-def test_an_exact_targets_numbers_sum_to_the_shots_even_where_it_rounded_them_otherwise() -> None:
+def test_counts_of_an_exact_target_sum_to_the_shots_with_any_rounding() -> None:
     histogram = [{"Outcome": [k & 1, k >> 1], "Count": 2.5} for k in range(4)]
     data = json.dumps({"Results": [{"Histogram": histogram}]}).encode()
     assert read_results_v2(data, 2, exact=True, shots=11).bitstrings() == {"00": 3, "01": 3, "10": 3, "11": 2}
@@ -106,6 +106,6 @@ def test_outcomes_with_a_lost_qubit_are_left_out() -> None:
         b'{"Results": [{"Histogram": [{"Outcome": [0, 1], "Count": "many"}]}]}',
     ],
 )
-def test_what_is_no_result_of_this_program_is_refused(data: bytes) -> None:
+def test_a_result_of_another_program_is_refused(data: bytes) -> None:
     with pytest.raises(UnreadableResult):
         read_results_v2(data, 2, exact=False, shots=10)

@@ -1,4 +1,4 @@
-"""A round takes the service's lists as they are, odd ones too, and never leaves its caller waiting."""
+"""A round in flight handles unusual job lists of the service, and its caller never waits forever."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -21,7 +21,7 @@ KEY = JobKey(RoundKey("3f0d3a57-64a1-4c5f-8f6b-3a9d5a1a7a01", "main", 0), 0, 0, 
 
 @pytest.fixture
 def connection() -> Iterator[Any]:
-    """What a round needs of its session, without a service."""
+    """Return the parts of a session that a round uses, without a service."""
     with temporary_run("ionq.simulator", seed=0, uid=KEY.round.run_uid) as run:
         yield SimpleNamespace(
             ledger=SimpleNamespace(settle=lambda spec, billed: billed),
@@ -61,14 +61,14 @@ def test_a_job_that_ended_without_counts_ends_its_round(
 
 
 @pytest.mark.parametrize("status", ["Waiting", "Executing", "Finishing", "Pondering", None])
-def test_a_status_that_is_not_known_to_be_an_end_is_none(connection: Any, status: str | None) -> None:
+def test_an_unknown_status_is_not_terminal(connection: Any, status: str | None) -> None:
     round_ = in_flight(connection)
     round_.observe({"id": KEY.job_id(0), "status": status})
     round_.observe({"id": "somebody else's", "status": "Failed"})
     assert not round_.ended.is_set()
 
 
-def test_a_job_whose_result_is_being_read_is_not_asked_about_any_more(connection: Any) -> None:
+def test_a_job_whose_result_is_being_read_is_not_polled(connection: Any) -> None:
     later: list[Any] = []
     connection.workers.submit = later.append
     round_ = in_flight(connection)

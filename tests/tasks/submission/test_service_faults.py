@@ -1,4 +1,4 @@
-"""Our client over a service that fails as told to, in virtual time: what passes is ridden out, the rest is said."""
+"""Client on a service with injected faults, in virtual time: transient faults are retried, others are reported."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def clock(service: Emulator) -> Iterator[ServiceClock]:
 
 
 def ones() -> SamplerPub:
-    """One circuit at several points, each of which gives 1 in all shots."""
+    """Return one circuit at several points, each of which gives 1 in all shots."""
     circuit = QuantumCircuit(1, 1)
     circuit.x(0)
     circuit.measure(0, 0)
@@ -59,11 +59,13 @@ def ones() -> SamplerPub:
 
 
 def run(service: Emulator, clock: ServiceClock, rules: list[dict[str, Any]]) -> list[Any]:
-    """Two rounds in a session under these rules: all counts are right, no job is there twice, the session is closed.
+    """Run two rounds under these rules; assert right counts, no duplicate job and a closed session.
 
-    Returns the log of the faults that it met.
+    Returns the log of the injected faults.
     """
-    run_uid = str(uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(rules)))  # ids are fixed, and so what chance strikes
+    run_uid = str(
+        uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(rules))
+    )  # fixed ids, so that random faults hit the same calls
     workspace = service.workspace(f"faults-{run_uid}")
     service.admin("faults", {"rules": rules})
     with (
@@ -88,21 +90,21 @@ def run(service: Emulator, clock: ServiceClock, rules: list[dict[str, Any]]) -> 
     [["open", "sas", "upload", "submit", "list", "close"], ["download"]],  # an upload that was done is read again
     ids=["sending", "reading"],
 )
-def test_a_fault_that_passes_is_ridden_out_at_every_kind_of_call(
+def test_a_transient_fault_is_retried_at_every_kind_of_call(
     service: Emulator, clock: ServiceClock, operations: list[str], first: int
 ) -> None:
-    faults = PASSING[first : first + ATTEMPTS - 1]  # one call may meet them all, one attempt after another
+    faults = PASSING[first : first + ATTEMPTS - 1]  # one call may get all of them in successive attempts
     rules = [
         {**fault, "operation": operation, "nth": nth}
         for operation in operations
         for nth, fault in enumerate(faults, 1)
-        if (fault["fault"], operation) != ("not-json", "download")  # nothing says that a blob is not what it was
+        if (fault["fault"], operation) != ("not-json", "download")  # nothing shows that the blob differs
     ]
     assert len(run(service, clock, rules)) == len(rules)
 
 
-def test_a_storm_of_all_of_them_is_ridden_out_and_strikes_the_same_calls_in_every_run(service: Emulator) -> None:
-    operations = ["open", "sas", "upload", "submit", "close"]  # how often is listed depends on the computing's time
+def test_many_faults_at_once_are_retried_and_hit_the_same_calls_in_every_run(service: Emulator) -> None:
+    operations = ["open", "sas", "upload", "submit", "close"]  # the number of polls depends on the computing time
     storm = [{**rule, "operation": operations, "probability": 0.02} for rule in PASSING]
     strikes = []
     with running_emulator("--clock", "virtual") as another:
@@ -114,15 +116,15 @@ def test_a_storm_of_all_of_them_is_ridden_out_and_strikes_the_same_calls_in_ever
     assert len(strikes[0]) > 5
 
 
-def test_a_list_that_shifts_between_its_pages_loses_no_job_for_good(service: Emulator, clock: ServiceClock) -> None:
+def test_a_list_that_shifts_between_its_pages_loses_no_job(service: Emulator, clock: ServiceClock) -> None:
     assert len(run(service, clock, [{"fault": "page-skips-item", "every": 2}, {"fault": "page-repeats-item"}])) > 1
 
 
-def test_a_result_that_is_late_is_waited_for(service: Emulator, clock: ServiceClock) -> None:
+def test_a_late_result_is_awaited(service: Emulator, clock: ServiceClock) -> None:
     assert len(run(service, clock, [{"fault": "blob-missing", "seconds": 0.02}])) >= 2 * POINTS
 
 
-def test_an_upload_that_is_there_already_is_taken_for_done(service: Emulator, clock: ServiceClock) -> None:
+def test_an_existing_upload_counts_as_done(service: Emulator, clock: ServiceClock) -> None:
     assert len(run(service, clock, [{"fault": "blob-exists"}])) == 2 * POINTS
 
 
@@ -148,7 +150,7 @@ def test_an_upload_that_is_there_already_is_taken_for_done(service: Emulator, cl
     ],
     ids=lambda value: " ".join(str(part) for part in value.values()) if isinstance(value, dict) else None,
 )
-def test_what_does_not_pass_is_said_and_the_session_is_closed(
+def test_a_permanent_fault_is_reported_and_the_session_is_closed(
     service: Emulator, clock: ServiceClock, rule: dict[str, Any], error: type[Exception], said: str
 ) -> None:
     workspace = service.workspace()
@@ -163,7 +165,7 @@ def test_what_does_not_pass_is_said_and_the_session_is_closed(
 
 
 @pytest.mark.parametrize(("asked_for", "least"), [(20, 20.0), (86_400, RETRY_AFTER_CAP_S)])
-def test_a_pause_that_the_service_asks_for_passes_in_virtual_time_and_has_a_cap(
+def test_a_requested_pause_passes_in_virtual_time_up_to_a_cap(
     service: Emulator, clock: ServiceClock, asked_for: float, least: float
 ) -> None:
     before = clock.now()
