@@ -56,26 +56,42 @@ def _texts(path: Path) -> Iterator[tuple[int, str, bool]]:
                 yield node.lineno, node.value, node in docstrings
 
 
-def _faults_of_module(path: Path) -> Iterator[str]:
+def _faults_of_docstrings(path: Path) -> Iterator[str]:
     for line, text, is_docstring in _texts(path):
         where = f"{path.relative_to(ROOT)}:{line}"
         if is_docstring and QUESTION.match(text):
             yield f"{where}: opens with a question word: {text.splitlines()[0]}"
         if is_docstring and len(text.split()) < 3:
             yield f"{where}: a docstring of under three words: {text}"
-        yield from (f"{where}: {found[0]!r} in {text[:90]!r}" for found in BANNED_TEXT.finditer(CODE.sub(" ", text)))
+        if is_docstring:
+            yield from _banned_words(where, text)
+
+
+def _faults_of_messages(path: Path) -> Iterator[str]:
+    for line, text, is_docstring in _texts(path):
+        if not is_docstring:
+            yield from _banned_words(f"{path.relative_to(ROOT)}:{line}", text)
+
+
+def _banned_words(where: str, text: str) -> Iterator[str]:
+    return (f"{where}: {word[0]!r} in {text[:90]!r}" for word in BANNED_TEXT.finditer(CODE.sub(" ", text)))
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT / "hybridloop")))
 def test_docstrings_and_messages_are_plain_english(path: Path) -> None:
-    assert not list(_faults_of_module(path))
+    assert not [*_faults_of_docstrings(path), *_faults_of_messages(path)]
+
+
+@pytest.mark.parametrize("folder", ["tests", "benchmarks", "docs"])
+def test_docstrings_outside_the_product_are_plain_english(folder: str) -> None:
+    assert not [fault for path in sorted((ROOT / folder).rglob("*.py")) for fault in _faults_of_docstrings(path)]
 
 
 @pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.name)
 def test_guides_are_plain_english(path: Path) -> None:
     text = CODE.sub(lambda code: "\n" * code[0].count("\n"), path.read_text())
     assert not [
-        f"{path.name}:{number}: {found[0]!r}"
+        f"{path.name}:{number}: {word[0]!r}"
         for number, line in enumerate(text.splitlines(), 1)
-        for found in BANNED_TEXT.finditer(line)
+        for word in BANNED_TEXT.finditer(line)
     ]
