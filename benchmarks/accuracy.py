@@ -54,7 +54,7 @@ def main() -> int:
         found = ROWS[name](options.quick)
         print(f"# {name}, {time.perf_counter() - started:.0f} s", *found, sep="\n", flush=True)
         bounds += found
-    return 0 if all(each.is_kept for each in bounds) else 1
+    return 0 if all(bound.is_kept for bound in bounds) else 1
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def dihydrogen(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
     covered: list[bool] = []
     for name in ("H2_0.3", "H2_0.735", "H2_1.6", "H2_2.5"):
         runs = [run_errors(name, seed) for seed in range(20 if quick else 200)]
-        covered += [each.is_covered for each in runs]
+        covered += [run.is_covered for run in runs]
         bounds += [
             Bound(f"{name}: p95 of |reported|", p95([abs(r.error_mha) for r in runs]), Side.AT_MOST, 1.6, "mHa"),
             Bound(f"{name}: p95 of error at the angles", p95([r.found_mha for r in runs]), Side.AT_MOST, 0.6, "mHa"),

@@ -57,10 +57,10 @@ def search_errors(
 def random_starts(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
     """Search H2 with four angles from random starts, 1000 shots a circuit, until the optimizer stops."""
     runs = _from_random_starts(10 if quick else 40)
-    jobs = [each.counted.jobs for each in runs]
+    jobs = [run.counted.jobs for run in runs]
     return [
         Bound(f"H2, random starts: solved of {len(runs)}", _solved(runs), Side.AT_LEAST, 9 if quick else 37),
-        Bound("H2, random starts: p95 of rounds", p95([each.counted.rounds for each in runs]), Side.AT_MOST, 8),
+        Bound("H2, random starts: p95 of rounds", p95([run.counted.rounds for run in runs]), Side.AT_MOST, 8),
         Bound("H2, random starts: p95 of jobs", p95(jobs), Side.AT_MOST, 150),
         Bound("H2, random starts: most jobs", max(jobs), Side.AT_MOST, 150),
     ]
@@ -71,7 +71,7 @@ def perturbations(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
     bounds: list[Bound] = []
     for name in ("spsa", "qn-spsa"):
         runs = _from_random_starts(4 if quick else 40, name)
-        rounds = float(np.median([each.counted.rounds for each in runs]))
+        rounds = float(np.median([run.counted.rounds for run in runs]))
         bounds += [
             Bound(f"H2 by {name}: solved of {len(runs)}", _solved(runs), Side.AT_LEAST, 3 if quick else 34),
             Bound(f"H2 by {name}: median of rounds", rounds, Side.AT_MOST, 30 if quick else 25),
@@ -89,7 +89,7 @@ def _from_random_starts(seeds: int, name: str | None = None) -> list[SearchError
 
 
 def _solved(runs: list[SearchErrors]) -> int:
-    return sum(each.found_mha < CHEMICAL_ACCURACY and each.converged for each in runs)
+    return sum(run.found_mha < CHEMICAL_ACCURACY and run.converged for run in runs)
 
 
 def from_hartree_fock(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
@@ -100,7 +100,7 @@ def from_hartree_fock(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form
     ansatz = excitation_ansatz(problem, operators, "adapt")
     runs = [search_errors(problem, ansatz, seed=seed, shots=4000, max_rounds=3) for seed in range(2 if quick else 20)]
     return [
-        Bound("H4 from HF, 3 rounds: most error", max(each.found_mha for each in runs), Side.AT_MOST, 1.6, "mHa"),
-        Bound("H4 from HF: most rounds", max(each.counted.rounds for each in runs), Side.AT_MOST, 3),
-        Bound("H4 from HF: most jobs", max(each.counted.jobs for each in runs), Side.AT_MOST, 2300),
+        Bound("H4 from HF, 3 rounds: most error", max(run.found_mha for run in runs), Side.AT_MOST, 1.6, "mHa"),
+        Bound("H4 from HF: most rounds", max(run.counted.rounds for run in runs), Side.AT_MOST, 3),
+        Bound("H4 from HF: most jobs", max(run.counted.jobs for run in runs), Side.AT_MOST, 2300),
     ]

@@ -98,7 +98,7 @@ def recorded_and_replayed(evaluations: int) -> int:
         started = time.perf_counter()
         answer, _ = resumed(order)
         live = time.perf_counter() - started
-        size = sum(each.stat().st_size for each in Path(folder).iterdir())
+        size = sum(path.stat().st_size for path in Path(folder).iterdir())
         print(f"live       {evaluations} evaluations in {live:.1f} s, {1e3 * live / evaluations:.1f} ms each")
         print(f"journal    {size / 1e6:.2f} MB, {size / evaluations / 1e3:.2f} kB an evaluation")
         found = json.loads(

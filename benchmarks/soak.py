@@ -144,7 +144,7 @@ def _counted(seconds: float, service: Emulator, api_url: str, watched: dict[str,
 
     series: dict[str, list[Sample]] = {name: [] for name in watched}
     runs = failed = 0
-    before = {each.pid for each in psutil.Process().children(recursive=True)}
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
     until = time.monotonic() + seconds
     for number, act in enumerate(_actions(), start=1):
         try:
@@ -166,12 +166,12 @@ def _counted(seconds: float, service: Emulator, api_url: str, watched: dict[str,
         by_schedule = come_to_rest(api_url)
     unfinished = _let_parked_end()
     books = service.admin("ledger?top=1")
-    left = [each for each in psutil.Process().children(recursive=True) if each.pid not in before and _lives(each)]
+    left = [child for child in psutil.Process().children(recursive=True) if child.pid not in before and _lives(child)]
     return SoakFigures(
         runs,
         failed,
         series,
-        sum(each.details.status not in ENDED for each in default_workspace().list_sessions()),
+        sum(session.details.status not in ENDED for session in default_workspace().list_sessions()),
         books["duplicates"]["count"],
         books["jobs"] if isinstance(books.get("jobs"), int) else len(books["entries"]),
         faults,

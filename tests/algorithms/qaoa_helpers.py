@@ -61,7 +61,7 @@ def failing_rounds(rounds: RunRound, *, first: int) -> RunRound:
         answers = rounds(pubs)
         if remaining[0]:
             remaining[0] -= 1
-            return [MeasuredPub(each.points, tuple(FailedPoint("it was lost") for _ in each)) for each in answers]
+            return [MeasuredPub(answer.points, tuple(FailedPoint("it was lost") for _ in answer)) for answer in answers]
         return answers
 
     return run_round

@@ -74,7 +74,7 @@ def test_one_job_at_the_fixed_angles_of_three_layers_samples_the_best_cut_of_all
         assert ratios[-1] == pytest.approx(entry["fixed_angle_ratio"]["3"], abs=1e-6)
         result = qaoa(ansatz, sampled_from(probability_vector, np.random.default_rng(number)), shots=1000)
         assert result.best_value == entry["max_cut"]
-        assert [(each.circuits, each.shots, each.phase) for each in result.history] == [(1, 1000, "final")]
+        assert [(round_.circuits, round_.shots, round_.phase) for round_ in result.history] == [(1, 1000, "final")]
         exact = ratios[-1] * entry["max_cut"]
         assert abs(result.value - exact) <= 4.5 * result.standard_error  # one of 15 exceeds that once in 10^4 runs
         assert result.approximation_ratio == pytest.approx(result.value / entry["max_cut"])

@@ -28,7 +28,7 @@ def test_recursion_finds_the_best_cut_in_seven_rounds(
         assert result.value == result.best_value == pytest.approx(REFERENCE["graphs"][name]["max_cut"])
         assert result.approximation_ratio == pytest.approx(1.0)
         assert (result.rounds, result.standard_error) == (7, 0.0)
-        assert sum(each.shots for each in result.history) == 7 * 4000
+        assert sum(round_.shots for round_ in result.history) == 7 * 4000
 
 
 @given(matrix=st.lists(st.lists(st.integers(-3, 3), min_size=4, max_size=4), min_size=4, max_size=4))

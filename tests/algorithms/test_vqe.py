@@ -74,9 +74,9 @@ def test_two_electrons_in_two_orbitals_are_accurate_and_their_error_bars_correct
     problem, exact = problem_of(name), reference[name]["exact_energy"]
     ansatz = uccsd(problem)
     results = [run_vqe(problem, shot_rounds(seed)) for seed in range(6)]
-    assert all(each.converged and each.is_precise for each in results)
-    assert max(energy_at(problem, ansatz, each.parameters) for each in results) - exact <= limit * MHA
-    assert max(abs(each.value - exact) / each.standard_error for each in results) <= 4.5
+    assert all(result.converged and result.is_precise for result in results)
+    assert max(energy_at(problem, ansatz, result.parameters) for result in results) - exact <= limit * MHA
+    assert max(abs(result.value - exact) / result.standard_error for result in results) <= 4.5
 
 
 def test_a_hardware_efficient_circuit_is_searched_from_a_random_start(
@@ -105,8 +105,8 @@ def test_cobyla_improves_on_hartree_fock_and_reports_the_energy_of_its_point(
     assert found < reference["H2_0.735"]["hf_energy"] - 10 * MHA
     assert abs(result.value - found) <= 3.5 * result.standard_error
     # one point a round, and the lowest noisy one is not what is reported
-    assert all(each.points == 1 for each in result.history)
-    assert result.value != min(each.value for each in result.history if each.phase == "search")
+    assert all(round_.points == 1 for round_ in result.history)
+    assert result.value != min(round_.value for round_ in result.history if round_.phase == "search")
 
 
 def test_a_result_of_a_target_that_does_not_sample_is_exact(
@@ -118,7 +118,7 @@ def test_a_result_of_a_target_that_does_not_sample_is_exact(
     assert 0.0 < result.rounding_bound < 1 * MHA
     assert result.interval95 == (result.value - result.rounding_bound, result.value + result.rounding_bound)
     assert abs(result.value - reference["H2_0.735"]["exact_energy"]) <= result.rounding_bound + 0.05 * MHA
-    assert [each.phase for each in result.history] == ["search", "final"]
+    assert [round_.phase for round_ in result.history] == ["search", "final"]
 
 
 @pytest.mark.parametrize("precision", [0.7 * MHA, 0.1 * MHA])
@@ -128,7 +128,7 @@ def test_a_target_that_does_not_sample_gets_the_shots_that_its_rounding_needs(
     result = run_vqe(problem_of("LiH_3_cas(2,2)"), exact_rounds, precision=precision, max_rounds=8)
     assert result.is_precise
     assert 0.0 < result.rounding_bound <= precision
-    assert [each.phase for each in result.history].count("final") == 1
+    assert [round_.phase for round_ in result.history].count("final") == 1
 
 
 def test_a_precision_below_rounding_takes_a_bounded_number_of_shots(
@@ -195,7 +195,7 @@ def test_the_limit_of_rounds_is_not_convergence(
     result = run_vqe(problem_of("HeH+_0.7743"), sampled_rounds(4), max_rounds=2)
     assert not result.converged
     assert "limit of 2 rounds" in result.reason
-    assert [each.phase for each in result.history][:3] == ["search", "search", "final"]
+    assert [round_.phase for round_ in result.history][:3] == ["search", "search", "final"]
     assert result.is_precise
 
 
@@ -205,7 +205,7 @@ def test_a_search_that_ends_in_its_last_round_has_converged(
     assert run_vqe(problem_of("H2_0.735"), sampled_rounds(4), max_rounds=1).converged
 
 
-def test_the_optimizer_is_told_the_points_as_measured_not_as_computed(
+def test_the_optimizer_gets_the_points_as_measured_not_as_computed(
     problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
 ) -> None:
     points_told: list[NDArray[np.float64]] = []
@@ -289,7 +289,7 @@ def test_a_circuit_without_angles_is_only_measured(sampled_rounds: Callable[[int
     ansatz = Ansatz("plus", circuit, np.zeros(0), ())
     result = vqe(SparsePauliOp(["Z"]), ansatz, Rotosolve(np.zeros(0), ()), sampled_rounds(0), precision=0.01)
     assert abs(result.value) <= 0.04
-    assert {each.phase for each in result.history} == {"final"}
+    assert {round_.phase for round_ in result.history} == {"final"}
 
 
 @pytest.mark.parametrize(

@@ -133,8 +133,8 @@ def _hex(numbers: Sequence[float] | NDArray[np.float64]) -> tuple[str, ...]:
 
 
 def _values(estimates: Sequence[object]) -> list[float]:
-    assert all(isinstance(each, Estimate) for each in estimates)
-    return [each.value for each in estimates if isinstance(each, Estimate)]
+    assert all(isinstance(estimate, Estimate) for estimate in estimates)
+    return [estimate.value for estimate in estimates if isinstance(estimate, Estimate)]
 
 
 SEARCHES: Mapping[str, Callable[[OpenSession], Answer]] = {

@@ -38,8 +38,8 @@ def recorded(service: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Tri
 def resume_copy(trial: Trial, folder: Path, search: Callable[[RunRound], object], target: str = TARGET) -> None:
     """Resume in this process from a copy of the journal, so that each case starts from the same state."""
     copy = folder / "journal.db"
-    for each in trial.order.journal.parent.glob("journal.db*"):
-        shutil.copy(each, folder / each.name)
+    for path in trial.order.journal.parent.glob("journal.db*"):
+        shutil.copy(path, folder / path.name)
     with Journal(journal_url(copy)) as journal, claim_run(journal, trial.order.uid) as run:
         with open_session(connect(trial.order.connection), target, run=run) as session:
             search(session.run_round)
@@ -154,6 +154,6 @@ def test_a_resume_on_another_cpu_gives_the_same_answer_or_diverges(
     # Points that are computed after the resume differ in their last digits, as that CPU's arithmetic does; what was
     # measured at them does not.
     assert (found.value, found.evaluations) == (expected.value, expected.evaluations)
-    parameters = [[float.fromhex(each) for each in answer.parameters] for answer in (found, expected)]
+    parameters = [[float.fromhex(parameter) for parameter in answer.parameters] for answer in (found, expected)]
     np.testing.assert_allclose(parameters[0], parameters[1], rtol=0, atol=1e-9)
     trial.check_ledger(reference)

@@ -99,7 +99,7 @@ class Bench:
     def jobs(self) -> list[str]:
         """Return the ids of the journaled jobs, in the same order for every run of the search."""
         with self.journal() as journal:
-            return [job.id for each in journal.rounds(self.uid) for job in each.jobs]
+            return [job.id for round_ in journal.rounds(self.uid) for job in round_.jobs]
 
     def input_of(self, job_id: str) -> bytes:
         """Return a job's input in the storage."""

@@ -26,7 +26,7 @@ DEPLOYS = ("prefect work-pool create --type process ", "prefect deploy ")
 def shown(*starts: str) -> list[str]:
     """Return the guide's Prefect commands, or those that begin with the given words."""
     commands = [line.strip() for line in re.findall(r"^    (prefect .*)$", GUIDE, re.MULTILINE)]
-    return [each for each in commands if not starts or each.startswith(starts)]
+    return [command for command in commands if not starts or command.startswith(starts)]
 
 
 def of_unit(name: str) -> list[str]:

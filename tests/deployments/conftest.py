@@ -23,5 +23,5 @@ def deployed(prefect_server: PrefectServer) -> Iterator[dict[str, DeploymentResp
         try:
             yield found
         finally:
-            for each in found.values():
-                client.pause_deployment(each.id)
+            for deployment in found.values():
+                client.pause_deployment(deployment.id)

@@ -145,7 +145,7 @@ def test_a_flows_form_has_description_type_and_default_of_every_field(
 ) -> None:
     schema = parameter_schema(flow).model_dump()
     definitions = schema["definitions"] or {}
-    groups = [schema["properties"]] + [each["properties"] for each in definitions.values() if "properties" in each]
+    groups = [schema["properties"]] + [value["properties"] for value in definitions.values() if "properties" in value]
     for fields in groups:
         for name, field in fields.items():
             assert field.get("description"), name
@@ -153,7 +153,7 @@ def test_a_flows_form_has_description_type_and_default_of_every_field(
             assert "default" in field or is_required or field.get("deprecated"), name  # or a setting's former name
             for example in field.get("examples", []):
                 jsonschema.validate(example, {**field, "definitions": definitions})
-    assert all(each.get("enum") or each.get("properties") for each in definitions.values())
+    assert all(value.get("enum") or value.get("properties") for value in definitions.values())
     if flow.name in SETTINGS:
         assert set(definitions) >= {SETTINGS[flow.name].__name__, "ProblemText", "FailurePolicy"}
 

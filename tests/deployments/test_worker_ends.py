@@ -65,8 +65,8 @@ def place(
 ) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("ends")
     with place_for(prefect_server, deployed["vqe/on-demand"].id, folder) as held:
-        for each in deployed.values():
-            held.client.pause_deployment(each.id)  # no schedule interferes with these tests
+        for deployment in deployed.values():
+            held.client.pause_deployment(deployment.id)  # no schedule interferes with these tests
         yield held
 
 

@@ -80,7 +80,7 @@ class Place:
     def session_statuses(self, record: RunRecord) -> list[str]:
         """Return the statuses of the run's sessions at the service."""
         ids = {row.id for row in self.journal.sessions(record.uid)}
-        return [each.details.status for each in self.at.workspace.list_sessions() if each.id in ids]
+        return [session.details.status for session in self.at.workspace.list_sessions() if session.id in ids]
 
     def slow_down(self, seconds: float) -> None:
         """Delay the service's answers to polls of jobs by so many seconds."""
@@ -131,7 +131,7 @@ def worker(environ: Mapping[str, str], folder: Path, pool: str = POOL) -> Iterat
         yield held
     finally:
         if popen.poll() is None:
-            started = {each.pid: each for each in held.children()}
+            started = {child.pid: child for child in held.children()}
         popen.terminate()
         try:
             assert popen.wait(PATIENCE_S) in (0, -signal.SIGTERM, -signal.SIGKILL)

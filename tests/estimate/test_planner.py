@@ -97,7 +97,7 @@ def test_a_run_without_randomness_takes_the_rounds_jobs_and_shots_of_its_plan(
     for figure in (plan.rounds, plan.jobs, plan.shots):
         assert figure.least == figure.most == figure.expected <= figure.worst
     assert sum(each.rounds for each in plan.phases) == run.rounds
-    assert (sum(each.jobs for each in plan.circuits), sum(each.shots for each in plan.circuits)) == (
+    assert (sum(circuit.jobs for circuit in plan.circuits), sum(circuit.shots for circuit in plan.circuits)) == (
         run.jobs,
         run.shots,
     )
@@ -225,7 +225,7 @@ def test_a_target_that_the_workspace_does_not_offer_or_that_is_down_is_warned_of
         (TargetStatuses({"rigetti.sim.qvm": {"currentAvailability": "Degraded"}}), "degraded at the moment"),
     ):
         plan = plan_run("qaoa", ProblemText(name="ring-8"), asked, statuses=statuses)
-        assert [words in each for each in plan.warnings] == [True]
+        assert [words in warning for warning in plan.warnings] == [True]
     assert plan_run("qaoa", ProblemText(name="ring-8"), asked).warnings == ()
 
 
@@ -285,7 +285,7 @@ def test_a_search_that_is_not_simulated_is_assumed_to_have_30_rounds_or_its_limi
     algorithm: str, names: str, limit: dict[str, int], rounds: int
 ) -> None:
     trial, why = assumed(algorithm, names, settings_of(algorithm, **limit))
-    assert [each.phase for each in trial.rounds].count("search") == rounds
+    assert [round_.phase for round_ in trial.rounds].count("search") == rounds
     assert f"the search is assumed to take {rounds} rounds" in why
 
 
@@ -312,7 +312,7 @@ def test_the_plan_of_a_run_that_is_too_large_to_simulate_names_its_assumptions()
 def test_a_dry_run_ends_at_its_bound_and_keeps_its_complete_trials() -> None:
     target, problem, settings = find_target("rigetti.sim.qvm"), ProblemText(name="lih"), settings_of("vqe")
     whole = dry_run("vqe", problem, settings, target)
-    assert [each.cut for each in whole.trials] == [None] * 3
+    assert [trial.cut for trial in whole.trials] == [None] * 3
     bounded = dry_run("vqe", problem, settings, target, max_work=3e5)
     assert (len(bounded.trials), bounded.trials[0].cut) == (1, None)
     cut = dry_run("vqe", problem, settings, target, max_work=1e3)

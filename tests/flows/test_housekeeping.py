@@ -318,7 +318,7 @@ def test_a_run_whose_target_is_down_is_parked_and_resumes_once_it_is_back(
     with caller_context(CallerContext(workspace)):
         result = vqe(H2, VqeSettings.model_validate({"seed": 7, "failure": waits}), "waits")
         assert (result.status, result.jobs, result.sessions) == ("parked", 0, ())
-        (said,) = [each for each in caplog.messages if "takes no jobs" in each]
+        (said,) = [message for message in caplog.messages if "takes no jobs" in message]
         assert said == (
             f"{TARGET} takes no jobs at the moment; no session is opened meanwhile. The run waits for it, 0.2 s at "
             "most; if it is not back by then, it is parked, and housekeeping or `hybridloop runs resume` continues "

@@ -97,7 +97,7 @@ def test_the_penalty_of_a_failed_point_has_the_sign_of_the_objective() -> None:
         if not left:
             return answers
         left.pop()
-        return [MeasuredPub(each.points, (FailedPoint("it was lost"),) * len(each)) for each in answers]
+        return [MeasuredPub(answer.points, (FailedPoint("it was lost"),) * len(answer)) for answer in answers]
 
     values = {"layers": 1, "refine": 1, "failure": {"on_lost_job": "penalize", "penalty": -3.0}}
     prepared = prepare("qaoa", PETERSEN, settings_for("qaoa", values), 0)

@@ -76,7 +76,9 @@ def swept(prefect_server: PrefectServer, emulator: Emulator) -> SweepResults:
 
     def kill(progress: SweepProgress) -> None:
         if progress.number == 2:
-            process = next(each for each in psutil.Process().children() if "worker_process" in " ".join(each.cmdline()))
+            process = next(
+                child for child in psutil.Process().children() if "worker_process" in " ".join(child.cmdline())
+            )
             os.kill(process.pid, signal.SIGKILL)
             killed.append(process.pid)
 

@@ -31,7 +31,7 @@ def prepared(*problems: str | Path | ProblemText, **settings: Any) -> PreparedSc
 def measured(scan: PreparedScan, rounds: RunRound) -> Outcome:
     seen: list[int] = []
     outcome = scan.measure(rounds, lambda progress: seen.append(progress.round))
-    assert seen == list(range(1, len(seen) + 1)) == [each.round for each in outcome.history]
+    assert seen == list(range(1, len(seen) + 1)) == [round_.round for round_ in outcome.history]
     return outcome
 
 

@@ -67,7 +67,7 @@ def test_a_run_comes_back_whole_from_a_zip_and_from_a_folder(name: str, bundles:
     run, manifest = read_bundle(bundles / f"{name}.zip")
     again = write_bundle(run, tmp_path / "folder")
     same, _ = read_bundle(tmp_path / "folder")
-    assert [round_values(each) for each in same.rounds()] == [round_values(each) for each in run.rounds()]
+    assert [round_values(round_) for round_ in same.rounds()] == [round_values(round_) for round_ in run.rounds()]
     for part in ("record", "sessions", "pings", "events", "spans", "result"):
         assert getattr(same, part) == getattr(run, part)
     assert again["files"] == manifest["files"]
@@ -95,7 +95,7 @@ def test_the_manifest_has_jobs_seed_versions_and_program_hashes(bundles: Path) -
     assert run.result is not None
     jobs = [job for each in manifest["jobs"] for job in each["jobs"]]
     assert len(jobs) == len(set(jobs)) == run.result.jobs
-    assert {each["session"] for each in manifest["jobs"]} == {each.id for each in run.result.sessions}
+    assert {each["session"] for each in manifest["jobs"]} == {session.id for session in run.result.sessions}
     assert manifest["seed"] == 7
     assert manifest["settings"]["precision"] == 0.005
     assert {"qiskit", "numpy", "azure-quantum"} <= manifest["versions"].keys()
@@ -225,7 +225,7 @@ def test_a_zip_in_which_a_bit_flips_is_read_as_it_was_or_refused(
     except HybridloopError:
         return
     right, _ = read_bundle(bundles / "vqe.zip")
-    assert [round_values(each) for each in found.rounds()] == [round_values(each) for each in right.rounds()]
+    assert [round_values(round_) for round_ in found.rounds()] == [round_values(round_) for round_ in right.rounds()]
     assert (found.record, found.events) == (right.record, right.events)
 
 

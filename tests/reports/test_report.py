@@ -104,7 +104,7 @@ def test_the_page_compares_a_run_with_its_plan(kept: StoredRun) -> None:
     assert result is not None
     expected = {row[0]: row[1] for row in planned.rows}
     taken = {row[0]: row[-1] for row in planned.rows}
-    assert expected == taken  # fixed angles: one job, whatever comes out
+    assert expected == taken  # fixed angles: one job for any outcome
     assert taken == {"Rounds": "1", "Jobs": "1", "Shots": f"{result.shots:,}", "Price": "0.00 USD"}
     text = Page(render_report(kept, planned=planned)).text
     assert f"Shots {result.shots:,}" in text
@@ -138,7 +138,7 @@ def test_names_and_reasons_with_html_in_them_are_only_text(kept: StoredRun) -> N
         kept.record, problem=HOSTILE, key=HOSTILE, target=HOSTILE, reason=HOSTILE, result=told, settings=settings
     )
     record = replace(record, versions={HOSTILE: HOSTILE}, flow_run_id=HOSTILE)
-    sessions = [replace(each, id=HOSTILE, reason=HOSTILE, status=HOSTILE) for each in kept.sessions]
+    sessions = [replace(session, id=HOSTILE, reason=HOSTILE, status=HOSTILE) for session in kept.sessions]
     events = [Event(0, 1.0, HOSTILE, {HOSTILE: HOSTILE})]
     attacked = replace(kept, record=record, sessions=sessions, events=events)
     found = Page(render_report(attacked))

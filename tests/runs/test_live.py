@@ -93,7 +93,7 @@ def test_no_more_values_are_kept_than_can_be_drawn() -> None:
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=60))
 def test_a_sparkline_has_a_character_a_value_and_spans_all_heights(values: list[float]) -> None:
     line = sparkline(values)
-    finite = [each for each in values if math.isfinite(each)]
+    finite = [value for value in values if math.isfinite(value)]
     if len(finite) < 2:
         assert line == ""
         return

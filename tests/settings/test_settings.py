@@ -99,7 +99,7 @@ def test_every_setting_is_an_option_with_its_words_and_its_default(algorithm: st
     fields = {**model.model_fields, **FailurePolicy.model_fields}
     del fields["failure"]
     assert fields.keys() <= options.keys()
-    assert set(LIMITS) <= {each.name for each in options.values() if each.rich_help_panel == "Limits"}
+    assert set(LIMITS) <= {value.name for value in options.values() if value.rich_help_panel == "Limits"}
     for name, field in fields.items():
         assert field.description
         assert field.description[1:] in options[name].help

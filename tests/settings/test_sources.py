@@ -175,9 +175,9 @@ def test_a_sweep_uses_the_users_defaults(environ: dict[str, str], monkeypatch: p
     given = {"seed": 5, "failure": {"max_renewals": 2}}
     spec = read_sweep({"name": "s", "algorithm": "vqe", "problems": "h2", "settings": given, "grid": {"shots": [1, 2]}})
     settings = [point.settings for point in points_of(spec)]
-    assert [each.seed for each in settings] == [5, 5]
-    assert [each.model_dump()["shots"] for each in settings] == [1, 2]
-    assert {(each.failure.retries, each.failure.max_renewals) for each in settings} == {(7, 2)}
+    assert [setting.seed for setting in settings] == [5, 5]
+    assert [setting.model_dump()["shots"] for setting in settings] == [1, 2]
+    assert {(setting.failure.retries, setting.failure.max_renewals) for setting in settings} == {(7, 2)}
     monkeypatch.setenv("HYBRIDLOOP_SHOTS", "0")
     with pytest.raises(InputError, match=r"^HYBRIDLOOP_SHOTS: 0"):
         read_sweep({"name": "s", "algorithm": "vqe", "problems": "h2"})

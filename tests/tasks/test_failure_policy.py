@@ -213,7 +213,7 @@ def test_policy_and_caps_are_light_enough_for_a_command_lines_help() -> None:
     ],
     ids=["wait", "park", "fail"],
 )
-def test_who_waits_for_a_target_is_told_how_long_what_then_and_how_to_choose(
+def test_the_message_about_a_target_that_is_down_states_wait_consequence_and_setting(
     policy: FailurePolicy, parts: tuple[str, ...]
 ) -> None:
     said = target_down_text(policy, policy.target_down_wait_s)

@@ -1,4 +1,4 @@
-"""A sweep closes the sessions that dead runs of this journal left open, and no others."""
+"""Orphaned sessions: those that dead runs of this journal left open are closed, and no others."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 class Died(BaseException):
-    """Stands for a process that ends on the spot."""
+    """Stand-in for the death of a process."""
 
 
 def begin(journal: Journal, key: str, settings: dict[str, Any]) -> str:
@@ -55,7 +55,7 @@ def begin(journal: Journal, key: str, settings: dict[str, Any]) -> str:
 def leave_open(
     journal: Journal, key: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
 ) -> str:
-    """A run whose process died with a session open; the session's id."""
+    """Make a run whose process died with a session open; return the session's id."""
 
     def die(*_: object, **__: object) -> Any:
         raise Died
@@ -73,7 +73,7 @@ def statuses(workspace: Workspace) -> dict[str, str]:
     return {row["id"]: row["status"] for row in list_sessions(workspace, 20)}
 
 
-def test_what_a_dead_run_left_open_is_closed_and_the_run_marked(
+def test_the_session_of_a_dead_run_is_closed_and_the_run_marked(
     journal: Journal, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = leave_open(journal, "dead", workspace, monkeypatch, {"workspace": identity_of(workspace)})
@@ -87,7 +87,7 @@ def test_what_a_dead_run_left_open_is_closed_and_the_run_marked(
     assert close_orphaned_sessions(journal, workspace) == []
 
 
-def test_a_run_that_is_damaged_keeps_no_other_from_being_swept(
+def test_a_damaged_run_does_not_block_the_closing_of_others(
     journal: Journal, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     keys = ("damaged-run", "damaged-state", "damaged-session", "dead")
@@ -104,7 +104,7 @@ def test_a_run_that_is_damaged_keeps_no_other_from_being_swept(
     assert {journal.run(key).status for key in ("dead", "damaged-session")} == {"interrupted"}
 
 
-def test_a_run_whose_process_died_before_it_opened_a_session_is_marked_and_one_that_nobody_began_is_not(
+def test_a_run_that_died_before_its_session_is_marked_and_one_never_claimed_is_not(
     journal: Journal, workspace: Workspace, tmp_path: Path
 ) -> None:
     settings = {"workspace": identity_of(workspace)}
@@ -119,7 +119,7 @@ def test_a_run_whose_process_died_before_it_opened_a_session_is_marked_and_one_t
     assert journal.run(uid).owner is None
 
 
-def test_the_session_of_a_run_that_lives_is_left(journal: Journal, workspace: Workspace) -> None:
+def test_the_session_of_a_live_run_stays_open(journal: Journal, workspace: Workspace) -> None:
     uid = begin(journal, "alive", {"workspace": identity_of(workspace)})
     with ExitStack() as held:
         run: ClaimedRun = held.enter_context(claim_run(journal, uid))
@@ -131,7 +131,7 @@ def test_the_session_of_a_run_that_lives_is_left(journal: Journal, workspace: Wo
         assert journal.run(uid).status == "running"
 
 
-def test_a_session_in_another_workspace_is_left(
+def test_a_session_in_another_workspace_stays_open(
     journal: Journal, workspace: Workspace, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = leave_open(journal, "there", workspace, monkeypatch, {"workspace": identity_of(workspace)})

@@ -1,4 +1,4 @@
-"""A session in a user's own flow: opened, used and closed by tasks, and closed on every way out."""
+"""Session in a user's flow: opened, used and closed by Prefect tasks, and closed at every kind of end."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_ctrl_c_while_prefect_ends_the_task_of_the_opening_or_closing_leaves_non
     assert statuses(emulator, workspace) == ["Succeeded"]
 
 
-def test_a_round_that_is_ended_in_order_is_no_failed_task(emulator: Emulator) -> None:
+def test_a_round_ended_by_a_request_to_stop_is_not_a_failed_task(emulator: Emulator) -> None:
     ended: list[tuple[str | None, str | None]] = []
 
     def stopped_round(session: OpenSession) -> None:

@@ -147,9 +147,9 @@ def test_the_session_is_closed_however_the_block_ends(workspace: Workspace, erro
 def test_rounds_started_one_after_the_other_are_in_flight_together(workspace: Workspace) -> None:
     with open_session(workspace) as session:
         rounds = [session.start_round([pub([[angle]])]) for angle in (0.0, np.pi, 0.0)]
-        found = [bitstrings(session.collect(each)[0][0]) for each in reversed(rounds)]
+        found = [bitstrings(session.collect(round_)[0][0]) for round_ in reversed(rounds)]
     assert found == [{"000": 100}, {"110": 100}, {"000": 100}]
-    assert [each.key.sequence for each in rounds] == [0, 1, 2]
+    assert [round_.key.sequence for round_ in rounds] == [0, 1, 2]
 
 
 def test_a_session_of_250_jobs_is_listed_once_each_in_the_order_of_creation(workspace: Workspace) -> None:
@@ -270,7 +270,7 @@ def test_a_cap_on_a_free_target_gives_a_warning_before_the_first_job(
 ) -> None:
     with open_session(workspace, caps=Caps(max_cost="50HQC")) as session:
         assert session.jobs == 0
-        assert ["the cap of 50 HQC has no effect" in each for each in caplog.messages] == [True]
+        assert ["the cap of 50 HQC has no effect" in message for message in caplog.messages] == [True]
 
 
 def test_a_wrong_key_and_a_missing_service_are_reported_with_the_host(emulator: Emulator) -> None:

@@ -99,12 +99,12 @@ def test_the_standard_error_is_the_spread_of_repeated_measurements() -> None:
         drawn = [rng.multinomial(500, probabilities["X" if "X" in group.basis else "Z"]) for group in made.groups]
         counts = [Counts.from_bitstrings({format(i, "02b"): int(n) for i, n in enumerate(row)}) for row in drawn]
         estimates.append(estimate_observable(made, counts))
-    spread = np.std([each.value for each in estimates])
-    claimed = np.sqrt(np.mean([each.variance for each in estimates]))
+    spread = np.std([estimate.value for estimate in estimates])
+    claimed = np.sqrt(np.mean([estimate.variance for estimate in estimates]))
     # 2000 repetitions know the spread to 1 / sqrt(4000) = 1.6 %; five times that
     assert claimed == pytest.approx(spread, rel=0.08)
-    mean = np.mean([each.value for each in estimates])
-    inside = np.mean([abs(each.value - mean) <= 1.96 * each.standard_error for each in estimates])
+    mean = np.mean([estimate.value for estimate in estimates])
+    inside = np.mean([abs(estimate.value - mean) <= 1.96 * estimate.standard_error for estimate in estimates])
     assert 0.93 < inside < 0.97  # 0.95 ± 4 binomial deviations of 0.005
 
 

@@ -121,7 +121,7 @@ def test_the_choice_of_grouping_weighs_shots_and_gates_and_gives_its_reason(
     short = chosen("H4_1", hardware_efficient(6, np.zeros(12)))
     assert short.grouping is Grouping.QUBIT_WISE
     assert "two-qubit gates to the 5 of the ansatz" in short.why
-    assert all(each.diagonalization is None for each in short.observable.groups)
+    assert all(group.diagonalization is None for group in short.observable.groups)
 
 
 def test_one_group_is_not_split() -> None:

@@ -110,7 +110,7 @@ def test_commuting_terms_are_diagonalized_with_at_most_n_squared_two_qubit_gates
     z = rng.integers(0, 2, (20, num_qubits)).astype(bool)
     scrambled = random_clifford(num_qubits, seed=rng)
     terms = [Pauli((row, np.zeros(num_qubits, bool))).evolve(scrambled) for row in np.unique(z, axis=0)]
-    paulis = PauliList.from_symplectic(np.array([each.z for each in terms]), np.array([each.x for each in terms]))
+    paulis = PauliList.from_symplectic(np.array([term.z for term in terms]), np.array([term.x for term in terms]))
     diagonalization = diagonalize(paulis)
     assert not diagonalization.transform(paulis).x.any()
     assert diagonalization.two_qubit_gates <= num_qubits * (num_qubits - 1)

@@ -199,7 +199,7 @@ def test_a_mitigated_vqe_reports_the_noiseless_energy(parity: Ground, seed: int)
     )
     assert asked[0] == 2  # the calibration
     assert asked[-1] == 4  # two groups at two factors
-    assert (found.rounds, found.circuits) == (len(asked), sum(each.circuits for each in found.history))
+    assert (found.rounds, found.circuits) == (len(asked), sum(round_.circuits for round_ in found.history))
     # the line's bias is below 1 mHa, and the error bar's part within four of it
     assert abs(found.value - parity.energy) < 1 * MILLI + 4 * found.standard_error
     assert found.standard_error < 2 * MILLI
@@ -289,7 +289,7 @@ def test_folding_includes_the_diagonalization_of_a_group() -> None:
     circuits = extrapolate_to_zero_noise(
         evaluation(energy, ansatz, lambda _: []), ansatz, ZeroNoiseExtrapolation()
     ).circuits
-    assert [each.count_ops()["cx"] for each in circuits] == [1, 3]
+    assert [circuit.count_ops()["cx"] for circuit in circuits] == [1, 3]
 
 
 def without_electrons_at_the_start() -> Ansatz:

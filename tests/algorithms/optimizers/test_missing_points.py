@@ -107,7 +107,7 @@ def test_a_search_with_penalties_continues_and_its_value_is_measured(
     assert result.value <= (start + reference["H2_0.735"]["exact_energy"]) / 2
 
 
-def test_the_optimizer_is_told_the_penalty_for_each_failed_point(problem_of: Problems, sampled_rounds: Rounds) -> None:
+def test_the_optimizer_gets_the_penalty_for_each_failed_point(problem_of: Problems, sampled_rounds: Rounds) -> None:
     values: list[float] = []
     failed: list[bool] = []
 

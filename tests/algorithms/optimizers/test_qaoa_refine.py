@@ -38,7 +38,7 @@ def test_refinement_finds_better_angles_where_the_gain_exceeds_noise(sampled_rou
     """Petersen's graph at 3 layers: 0.919 at the fixed angles, 0.977 at the best; 20 standard errors apart."""
     ansatz = qaoa_circuit(max_cut_problem("petersen"), TABLE, layers=3)
     result = qaoa(ansatz, sampled_rounds(0), shots=4000, search=QaoaSearch(one_refinement_step))
-    assert [each.points for each in result.history] == [28, 2, 1]
+    assert [round_.points for round_ in result.history] == [28, 2, 1]
     assert exact_ratio(ansatz, result.parameters) > 0.95
 
 
@@ -79,7 +79,7 @@ def test_layers_are_added_while_each_gains_and_all_are_measured_in_one_round(sam
     ansatz = qaoa_circuit(max_cut_problem("reg3_n12_s3"), TABLE, layers=3)
     deepest = ansatz.with_added_layer().with_added_layer()
     result = qaoa(ansatz, sampled_rounds(0), shots=1000, search=QaoaSearch(extend_to=5))
-    assert [(each.phase, each.points) for each in result.history] == [("search", 3), ("final", 1)]
+    assert [(round_.phase, round_.points) for round_ in result.history] == [("search", 3), ("final", 1)]
     assert result.parameters == tuple(deepest.initial_point)
     assert not result.converged
     assert result.reason.startswith("5 layers: the limit extend_to was reached")
@@ -102,7 +102,7 @@ def test_refinement_and_added_layers_alternate_and_may_use_the_best_shots(sample
     """Rounds: fit, its step, the added layer, and again; 6 points fit two angles, 15 four."""
     ansatz = qaoa_circuit(max_cut_problem("petersen"), TABLE, layers=1)
     result = qaoa(ansatz, sampled_rounds(1), shots=2000, search=QaoaSearch(one_refinement_step, extend_to=2, cvar=0.3))
-    assert [each.points for each in result.history] == [6, 2, 2, 15, 2, 1]
+    assert [round_.points for round_ in result.history] == [6, 2, 2, 15, 2, 1]
     assert result.reason.startswith("2 layers: ")
     assert len(result.parameters) == 4
     assert result.history[4].value > result.history[5].value + 1  # the best shots' mean lies above that of all
@@ -114,7 +114,7 @@ def test_a_failed_layer_is_not_added_or_ends_the_run(exact_rounds: RunRound) -> 
     result = qaoa(ansatz, failing_rounds(exact_rounds, first=1), shots=500, search=search, on_lost=Skip())
     assert "failed (it was lost)" in result.reason
     assert len(result.parameters) == 2
-    assert [(each.circuits, each.shots, each.total_shots) for each in result.history] == [(4, 2000, 2000)]
+    assert [(round_.circuits, round_.shots, round_.total_shots) for round_ in result.history] == [(4, 2000, 2000)]
     with pytest.raises(JobFailed, match="3 of 3"):
         qaoa(ansatz, failing_rounds(exact_rounds, first=1), shots=500, search=search)
 

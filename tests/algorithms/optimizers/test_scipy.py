@@ -131,10 +131,10 @@ def test_a_finished_search_leaves_no_thread() -> None:
 def test_concurrent_searches_do_not_wait_for_one_another() -> None:
     searches = [ScipyOptimizer(np.array([start, 1.0])) for start in (0.0, 0.5)]
     for _ in range(8):
-        for each in searches:
-            points = each.ask()
-            tell(each, points, float(-np.cos(points).sum()))
-    assert all(np.array_equal(each.ask(), through_json(each).ask()) for each in searches)
+        for search in searches:
+            points = search.ask()
+            tell(search, points, float(-np.cos(points).sum()))
+    assert all(np.array_equal(search.ask(), through_json(search).ask()) for search in searches)
 
 
 def test_a_record_of_another_search_is_refused_on_every_ask() -> None:

@@ -86,7 +86,7 @@ def test_the_first_step_is_newtons_with_a_positive_curvature_else_step_rad() -> 
     def first_step(curvature: float, slope: float) -> float:
         optimizer = Spsa(np.zeros(1), seed=1, step_rad=0.5)
         points = optimizer.ask()
-        energies = [slope * float(each[0]) + curvature * float(each[0]) ** 2 / 2.0 for each in points]
+        energies = [slope * float(point[0]) + curvature * float(point[0]) ** 2 / 2.0 for point in points]
         optimizer.tell(points, [Estimate(each, 0.0, 100) for each in energies])
         return abs(float(optimizer.point[0]))
 
@@ -167,10 +167,10 @@ class FailingOverlaps:
 
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         answers = self.run_round(pubs)
-        self.overlap_counts.append(sum(each.size for each in pubs[self.groups :]))
+        self.overlap_counts.append(sum(pub.size for pub in pubs[self.groups :]))
         if len(self.overlap_counts) <= self.lost_from:
             return answers
-        lost = [MeasuredPub(each.points, (FailedPoint("gone"),) * len(each)) for each in answers[self.groups :]]
+        lost = [MeasuredPub(answer.points, (FailedPoint("gone"),) * len(answer)) for answer in answers[self.groups :]]
         return [*answers[: self.groups], *lost]
 
 
@@ -187,7 +187,7 @@ def test_overlaps_are_measured_in_the_rounds_of_the_search_and_counted(problem_o
     assert result.converged
     assert result.is_precise
     assert abs(result.value - H2) < 4 * result.standard_error + 1.6e-3
-    searched = [each for each in result.history if each.phase == "search"]
+    searched = [round_ for round_ in result.history if round_.phase == "search"]
     assert counted.overlap_counts[: len(searched)] == [8] * len(searched)
     assert not any(counted.overlap_counts[len(searched) :])
     assert [each.circuits for each in searched] == [2 * each.points + 8 for each in searched]
@@ -231,7 +231,7 @@ def test_vqd_finds_excited_states_with_an_optimizer_that_measures_overlaps(probl
     assert result.levels[1].is_orthogonal
 
 
-def test_an_optimizer_without_overlaps_is_told_none() -> None:
+def test_an_optimizer_without_overlaps_gets_none() -> None:
     optimizer = Spsa(np.zeros(2), seed=1)
     before = json.dumps(optimizer.state())
     tell_overlaps(optimizer, np.zeros((1, 2, 2)), [FailedPoint("gone")], FAIL)

@@ -91,7 +91,7 @@ def installed(folder: Path, name: str, version: str, *headers: str) -> None:
 
 def test_a_correct_set_up_passes_and_nothing_is_started(doctor: Doctor, home: Path) -> None:
     found = doctor()
-    assert {each["state"] for each in found.values()} <= {"ok", "warning"}
+    assert {value["state"] for value in found.values()} <= {"ok", "warning"}
     assert found.keys() >= {"python", "packages", "folder", "disk", "settings", "journal", "prefect", "workspace"}
     assert not home.exists()
 

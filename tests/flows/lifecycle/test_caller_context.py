@@ -32,8 +32,8 @@ def test_a_callback_gets_round_point_value_and_error_of_every_round(emulator: Em
         callback=lambda *told: heard.append(told),
         on_progress=updates.append,
     )
-    assert heard == [(each.round, each.point, each.value, each.standard_error) for each in result.history]
-    assert [each.progress for each in updates] == list(result.history)
+    assert heard == [(round_.round, round_.point, round_.value, round_.standard_error) for round_ in result.history]
+    assert [update.progress for update in updates] == list(result.history)
 
 
 def test_an_error_of_a_callback_ends_the_run_which_resumes_to_the_same_answer(
@@ -68,7 +68,7 @@ def test_a_feed_gets_all_rounds_and_the_end(emulator: Emulator) -> None:
     )
     state = feed.state()
     assert (state.run_key, state.status, state.reason) == (result.run_key, result.status, result.reason)
-    assert state.values == tuple(each.value for each in result.history)
+    assert state.values == tuple(round_.value for round_ in result.history)
     assert state.best is not None
     assert state.best.value == min(state.values)
     assert state.snapshot is not None

@@ -61,7 +61,7 @@ def test_every_point_states_all_varied_settings() -> None:
     other=st.sampled_from(["shots", "seed", "problem", "name"]),
 )
 def test_a_key_depends_on_the_run_and_not_on_its_limits(shots: int, seed: int, max_jobs: int, other: str) -> None:
-    (key,) = [each.key for each in points(settings={"shots": shots, "seed": seed})]
+    (key,) = [point.key for point in points(settings={"shots": shots, "seed": seed})]
     same = points(
         points=[{"seed": seed, "problem": "h2", "max_jobs": max_jobs}], problems=[], settings={"shots": shots}
     )
@@ -74,7 +74,7 @@ def test_a_key_depends_on_the_run_and_not_on_its_limits(shots: int, seed: int, m
             changed["name"] = "t"
         case _:
             changed["settings"] |= {other: changed["settings"][other] + 1}
-    assert [each.key for each in points(**changed)] != [key]
+    assert [point.key for point in points(**changed)] != [key]
 
 
 @pytest.mark.parametrize(
@@ -108,8 +108,8 @@ def test_paths_and_patterns_in_a_file_are_relative_to_it(tmp_path: Path) -> None
         sweep.write_text(f"algorithm: vqe\nproblems: {listed}\nsettings: {{seed: 3}}\n")
         spec = read_sweep(sweep, max_sessions=2)
         assert (spec.name, spec.max_sessions) == ("curve", 2)
-        assert [each.name for each in spec.problems] == ["a-0.5", "b-1.0"]
-        assert {each.text for each in spec.problems} == {FCIDUMP.read_text()}
+        assert [problem.name for problem in spec.problems] == ["a-0.5", "b-1.0"]
+        assert {problem.text for problem in spec.problems} == {FCIDUMP.read_text()}
 
 
 @pytest.mark.parametrize(
