@@ -68,8 +68,8 @@ def electrons(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
             assert isinstance(prepared.problem, ElectronicProblem)
             state = Statevector(prepared.ansatz.circuit.assign_parameters(np.array(outcome.parameters)))
             spread = state.expectation_value(prepared.problem.electron_deviation_operator).real
-            said = "wrong particle number" in outcome.reason and not outcome.converged
-            (wrong if spread > WRONG_SPREAD else right).append(said)
+            is_reported = "wrong particle number" in outcome.reason and not outcome.converged
+            (wrong if spread > WRONG_SPREAD else right).append(is_reported)
     return [
         Bound("other electrons: runs that end at them", len(wrong), Side.AT_LEAST, 1),
         Bound("other electrons: of these, said", percent(wrong), Side.AT_LEAST, 100, "%"),

@@ -35,10 +35,10 @@ ALL = MAX_PROBLEM_BYTES - 100  # characters: the limit of a file
 
 
 @contextmanager
-def refused_at_once(said: str) -> Iterator[pytest.ExceptionInfo[HybridloopError]]:
+def refused_at_once(message: str) -> Iterator[pytest.ExceptionInfo[HybridloopError]]:
     """Return the message of the InputError; assert that it took little CPU time."""
     started = time.process_time()
-    with pytest.raises(HybridloopError, match=said) as refused:
+    with pytest.raises(HybridloopError, match=message) as refused:
         yield refused
     assert time.process_time() - started < AT_ONCE_S
 
@@ -125,8 +125,8 @@ BINARY: dict[str, tuple[str, int | None, str]] = {
 @pytest.mark.parametrize("case", BINARY)
 @pytest.mark.parametrize("algorithm", ["qaoa", "rqaoa"])
 def test_an_invalid_binary_problem_is_refused(algorithm: str, case: str) -> None:
-    text, line, said = BINARY[case]
-    with refused_at_once(said) as refused:
+    text, line, message = BINARY[case]
+    with refused_at_once(message) as refused:
         prepared(algorithm, text)
     assert getattr(refused.value, "line", None) == line
     assert str(refused.value).startswith("problem")
@@ -179,14 +179,14 @@ ENERGIES: dict[str, tuple[str, dict[str, Any], str, str]] = {
 
 @pytest.mark.parametrize("case", ENERGIES)
 def test_an_invalid_energy_problem_is_refused(case: str) -> None:
-    text, settings, place, said = ENERGIES[case]
-    with refused_at_once(said) as refused:
+    text, settings, place, message = ENERGIES[case]
+    with refused_at_once(message) as refused:
         prepared("vqe", text, **settings)
     assert place in str(refused.value).partition(":")[0]
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         (lambda: Ising(np.array([NAN]), {}), "finite"),
         (lambda: Ising(np.array([]), {}), "shape"),
@@ -207,8 +207,8 @@ def test_an_invalid_energy_problem_is_refused(case: str) -> None:
         (lambda: group_jointly([SparsePauliOp(["Z"]), SparsePauliOp(["X"], [1 + 1j])]), "not Hermitian"),
     ],
 )
-def test_an_invalid_input_of_a_script_is_refused_too(given: Callable[[], object], said: str) -> None:
-    with refused_at_once(said):
+def test_an_invalid_input_of_a_script_is_refused_too(given: Callable[[], object], message: str) -> None:
+    with refused_at_once(message):
         given()
 
 
@@ -219,8 +219,8 @@ def test_a_file_that_is_too_large_or_not_text_is_refused_unread(tmp_path: Path) 
     binary.write_bytes(bytes(range(256)))
     nothing.write_bytes(b"0 1\n\0\n")
     refusals = {huge: "100,000,000,000 bytes", binary: "no text", nothing: "no text", tmp_path: "folder"}
-    for path, said in refusals.items():
-        with refused_at_once(said):
+    for path, message in refusals.items():
+        with refused_at_once(message):
             read_problem(path)
 
 

@@ -39,8 +39,8 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def say(home: Path, inside: Callable[..., CommandResult]) -> Callable[..., CommandResult]:
-    """Run `hybridloop` inside this process, with no stack and no workspace: `say("run", "vqe", "h2")`."""
+def run_command(home: Path, inside: Callable[..., CommandResult]) -> Callable[..., CommandResult]:
+    """Run `hybridloop` inside this process, with no stack and no workspace: `run_command("run", "vqe", "h2")`."""
 
     def hybridloop(*arguments: str, **variables: str) -> CommandResult:
         return inside({**own_environ(str(home), os.environ), **variables}, *arguments)

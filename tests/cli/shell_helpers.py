@@ -105,9 +105,9 @@ class Shell:
 
     def json_inside(self, *arguments: str) -> Any:
         """Run `hybridloop … --json` inside this process; its flows need the fixture `prefect_server`."""
-        said = run_in_process(self.environ, *arguments, "--json")
-        assert said.code == 0, said.err
-        return json.loads(said.out)
+        result = run_in_process(self.environ, *arguments, "--json")
+        assert result.code == 0, result.err
+        return json.loads(result.out)
 
     @staticmethod
     def _finished(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:

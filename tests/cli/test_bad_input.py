@@ -24,13 +24,13 @@ def uncoupled_orbitals(count: int) -> str:
     return "\n".join([*lines, " 0.0 0 0 0 0", ""])
 
 
-def refused(said: CommandResult, home: Path) -> str:
+def refused(result: CommandResult, home: Path) -> str:
     """Return the message; assert what is common to every refusal."""
-    assert said.code == 2
-    assert said.out == ""
-    assert "Traceback" not in said.err
+    assert result.code == 2
+    assert result.out == ""
+    assert "Traceback" not in result.err
     assert not home.exists(), "something was started, or written"
-    return said.err
+    return result.err
 
 
 @pytest.mark.parametrize(
@@ -49,14 +49,16 @@ def refused(said: CommandResult, home: Path) -> str:
         pytest.param("x" * 300_000, "at most 262,144 are taken", id="too large"),
     ],
 )
-def test_an_invalid_problem_is_refused(text: str, complaint: str, say: Hybridloop, home: Path, tmp_path: Path) -> None:
+def test_an_invalid_problem_is_refused(
+    text: str, complaint: str, run_command: Hybridloop, home: Path, tmp_path: Path
+) -> None:
     (tmp_path / "bad.fcidump").write_text(text)
-    assert complaint in refused(say("run", "vqe", str(tmp_path / "bad.fcidump")), home)
+    assert complaint in refused(run_command("run", "vqe", str(tmp_path / "bad.fcidump")), home)
 
 
-def test_a_file_that_is_not_text_is_refused(say: Hybridloop, home: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_refused(run_command: Hybridloop, home: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.fcidump").write_bytes(bytes(range(256)))
-    assert "bad.fcidump: the file is no text" in refused(say("run", "vqe", str(tmp_path / "bad.fcidump")), home)
+    assert "bad.fcidump: the file is no text" in refused(run_command("run", "vqe", str(tmp_path / "bad.fcidump")), home)
 
 
 @pytest.mark.parametrize(
@@ -70,10 +72,17 @@ def test_a_file_that_is_not_text_is_refused(say: Hybridloop, home: Path, tmp_pat
     ],
 )
 def test_a_file_of_another_format_is_named_with_the_command_that_takes_it(
-    algorithm: str, name: str, text: str, complaint: str, remedy: str, say: Hybridloop, home: Path, tmp_path: Path
+    algorithm: str,
+    name: str,
+    text: str,
+    complaint: str,
+    remedy: str,
+    run_command: Hybridloop,
+    home: Path,
+    tmp_path: Path,
 ) -> None:
     (tmp_path / name).write_text(text)
-    message = refused(say("run", algorithm, str(tmp_path / name)), home)
+    message = refused(run_command("run", algorithm, str(tmp_path / name)), home)
     assert complaint in message
     assert remedy in message
 
@@ -96,20 +105,26 @@ def test_a_file_of_another_format_is_named_with_the_command_that_takes_it(
         ("session_slots=a/b", "session_slots: 'a/b': does not match"),
     ],
 )
-def test_an_invalid_setting_is_refused_in_plain_words(given: str, complaint: str, say: Hybridloop, home: Path) -> None:
-    assert complaint in refused(say("run", "vqe", "h2", "--set", given), home)
+def test_an_invalid_setting_is_refused_in_plain_words(
+    given: str, complaint: str, run_command: Hybridloop, home: Path
+) -> None:
+    assert complaint in refused(run_command("run", "vqe", "h2", "--set", given), home)
 
 
-def test_the_former_name_of_an_option_is_accepted_and_its_new_name_is_printed(say: Hybridloop, home: Path) -> None:
-    message = refused(say("run", "vqe", "h2", "--exclusive-hold", "5"), home)
+def test_the_former_name_of_an_option_is_accepted_and_its_new_name_is_printed(
+    run_command: Hybridloop, home: Path
+) -> None:
+    message = refused(run_command("run", "vqe", "h2", "--exclusive-hold", "5"), home)
     assert "hybridloop: the setting exclusive_hold is now exclusive_access_budget; " in message
     assert message.count("FutureWarning") == 0
     assert "exclusive_access_budget: '5' is not an amount with a unit" in message
 
 
-def test_a_settings_file_that_is_no_yaml_is_refused_with_its_line(say: Hybridloop, home: Path, tmp_path: Path) -> None:
+def test_a_settings_file_that_is_no_yaml_is_refused_with_its_line(
+    run_command: Hybridloop, home: Path, tmp_path: Path
+) -> None:
     (tmp_path / "mine.yaml").write_text("seed: 1\nshots: [1,\n")
-    message = refused(say("run", "vqe", "h2", "--config", str(tmp_path / "mine.yaml")), home)
+    message = refused(run_command("run", "vqe", "h2", "--config", str(tmp_path / "mine.yaml")), home)
     assert "mine.yaml: line 3: while parsing a flow node expected the node content" in message
     assert "unicode string" not in message
 
@@ -133,13 +148,13 @@ def test_a_settings_file_that_is_no_yaml_is_refused_with_its_line(say: Hybridloo
     ],
 )
 def test_only_commands_that_submit_say_that_nothing_was_submitted(
-    command: tuple[str, ...], words: str, say: Hybridloop
+    command: tuple[str, ...], words: str, run_command: Hybridloop
 ) -> None:
-    said = say(*command)
-    assert (said.code, said.out) == (2, "")
-    assert said.err.startswith("hybridloop: ")
-    assert words in said.err
-    assert ("submitted" in said.err) == bool(words)
+    result = run_command(*command)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("hybridloop: ")
+    assert words in result.err
+    assert ("submitted" in result.err) == bool(words)
 
 
 @pytest.mark.slow
@@ -184,16 +199,18 @@ def test_invalid_input_is_refused_without_loading_a_compiler_or_starting_a_serve
         ("", "problem name: ''"),
     ],
 )
-def test_an_unknown_problem_is_refused(problem: str, complaint: str, say: Hybridloop, home: Path) -> None:
-    assert complaint in refused(say("run", "vqe", problem), home)
+def test_an_unknown_problem_is_refused(problem: str, complaint: str, run_command: Hybridloop, home: Path) -> None:
+    assert complaint in refused(run_command("run", "vqe", problem), home)
 
 
 @pytest.mark.parametrize("mapping", ["parity", "jordan-wigner"])
-def test_more_qubits_than_the_target_has_are_refused(mapping: str, say: Hybridloop, home: Path, tmp_path: Path) -> None:
+def test_more_qubits_than_the_target_has_are_refused(
+    mapping: str, run_command: Hybridloop, home: Path, tmp_path: Path
+) -> None:
     (tmp_path / "wide.fcidump").write_text(uncoupled_orbitals(16))
     command = ("run", "vqe", str(tmp_path / "wide.fcidump"), "--target", "ionq.simulator", "--mapping", mapping)
     qubits = {"parity": 30, "jordan-wigner": 32}[mapping]
-    assert f"target: the circuit has {qubits} qubits, ionq.simulator has 29" in refused(say(*command), home)
+    assert f"target: the circuit has {qubits} qubits, ionq.simulator has 29" in refused(run_command(*command), home)
 
 
 @pytest.mark.parametrize(
@@ -225,9 +242,9 @@ def test_more_qubits_than_the_target_has_are_refused(mapping: str, say: Hybridlo
     ],
 )
 def test_an_option_out_of_bounds_is_refused(
-    option: str, value: str, complaint: str, say: Hybridloop, home: Path
+    option: str, value: str, complaint: str, run_command: Hybridloop, home: Path
 ) -> None:
-    assert complaint in refused(say("run", "vqe", "h2", option, value), home)
+    assert complaint in refused(run_command("run", "vqe", "h2", option, value), home)
 
 
 @pytest.mark.parametrize(
@@ -256,8 +273,10 @@ def test_an_option_out_of_bounds_is_refused(
         (("emulator", "start", "--port", "70000"), "emulator: "),
     ],
 )
-def test_an_invalid_command_is_refused(command: tuple[str, ...], complaint: str, say: Hybridloop, home: Path) -> None:
-    assert complaint in refused(say(*command), home)
+def test_an_invalid_command_is_refused(
+    command: tuple[str, ...], complaint: str, run_command: Hybridloop, home: Path
+) -> None:
+    assert complaint in refused(run_command(*command), home)
 
 
 @pytest.mark.parametrize(
@@ -271,8 +290,8 @@ def test_an_invalid_command_is_refused(command: tuple[str, ...], complaint: str,
 )
 @pytest.mark.parametrize("command", [("run", "vqe", "h2"), ("targets",), ("sessions", "list")])
 def test_an_invalid_connection_string_is_refused_and_not_repeated(
-    text: str, command: tuple[str, ...], say: Hybridloop, home: Path
+    text: str, command: tuple[str, ...], run_command: Hybridloop, home: Path
 ) -> None:
-    message = refused(say(*command, AZURE_QUANTUM_CONNECTION_STRING=text), home)
+    message = refused(run_command(*command, AZURE_QUANTUM_CONNECTION_STRING=text), home)
     assert "AZURE_QUANTUM_CONNECTION_STRING: it is not a connection string" in message
     assert SECRET not in message

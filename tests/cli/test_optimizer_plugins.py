@@ -93,8 +93,8 @@ def test_a_killed_run_with_a_plugin_resumes_to_the_same_answer_where_it_is_insta
     assert (len(books["entries"]), books["duplicates"]["count"]) == (reference["jobs"]["total"], 0)
 
 
-def test_a_plugin_is_listed_with_its_package(installed: None, say: Callable[..., CommandResult]) -> None:
-    rows = {row["name"]: row for row in json.loads(say("optimizers", "--json").out)}
+def test_a_plugin_is_listed_with_its_package(installed: None, run_command: Callable[..., CommandResult]) -> None:
+    rows = {row["name"]: row for row in json.loads(run_command("optimizers", "--json").out)}
     assert {"rotosolve", "pairs", "gradient", "spsa", "qn-spsa", "l-bfgs-b", "compass"} < rows.keys()
     assert rows["compass"] == {
         "name": "compass",
@@ -104,7 +104,7 @@ def test_a_plugin_is_listed_with_its_package(installed: None, say: Callable[...,
     }
     assert rows["gradient"]["package"] == "hybridloop"
     assert "can't be loaded (ModuleNotFoundError" in rows["broken"]["does"]
-    assert "moves to the lowest neighbour" in say("optimizers").out
+    assert "moves to the lowest neighbour" in run_command("optimizers").out
 
 
 @pytest.mark.parametrize(
@@ -119,11 +119,11 @@ def test_a_plugin_is_listed_with_its_package(installed: None, say: Callable[...,
     ],
 )
 def test_an_invalid_plugin_is_refused_before_anything_is_started(
-    installed: None, say: Callable[..., CommandResult], home: Path, arguments: list[str], complaint: str
+    installed: None, run_command: Callable[..., CommandResult], home: Path, arguments: list[str], complaint: str
 ) -> None:
-    said = say("run", "vqe", "h2", *arguments)
-    assert said.code == 2
-    assert complaint in said.err
+    result = run_command("run", "vqe", "h2", *arguments)
+    assert result.code == 2
+    assert complaint in result.err
     assert not home.exists()
 
 

@@ -38,7 +38,7 @@ def text_of(state: LiveState, width: int, *, encoding: str = "utf-8", **options:
 
 
 def test_a_wide_terminal_shows_all_facts() -> None:
-    said = text_of(STATE, 100)
+    outcome = text_of(STATE, 100)
     for fact in (
         "vqe of lih on ionq.qpu.forte-1",
         "running, 1 h 2 min",
@@ -51,7 +51,7 @@ def test_a_wide_terminal_shows_all_facts() -> None:
         "417 of 500 jobs",
         "6 h 56 min until the deadline",
     ):
-        assert fact in said
+        assert fact in outcome
 
 
 def test_a_target_that_does_not_sample_has_no_error_bar_but_its_rounding() -> None:
@@ -76,20 +76,20 @@ def test_no_line_is_wider_than_the_terminal_and_none_is_broken(width: int) -> No
 
 
 def test_a_narrow_terminal_still_has_the_energy_and_the_jobs() -> None:
-    said = text_of(STATE, 40)
-    assert "-7.882362 ± 0.000712" in said
-    assert "4 in flight, 412 done" in said
+    outcome = text_of(STATE, 40)
+    assert "-7.882362 ± 0.000712" in outcome
+    assert "4 in flight, 412 done" in outcome
 
 
 def test_markup_in_a_problems_name_is_shown_as_text() -> None:
-    said = text_of(LiveState("vqe", "[bold red]h2[/]", "t"), 80)
-    assert "vqe of [bold red]h2[/] on t" in said
+    outcome = text_of(LiveState("vqe", "[bold red]h2[/]", "t"), 80)
+    assert "vqe of [bold red]h2[/] on t" in outcome
 
 
 def test_characters_that_cannot_be_encoded_are_replaced() -> None:
-    said = text_of(STATE, 100, encoding="ascii")
-    assert "@+=._" in said
-    assert "█" not in said
+    outcome = text_of(STATE, 100, encoding="ascii")
+    assert "@+=._" in outcome
+    assert "█" not in outcome
 
 
 def test_without_colours_no_colour_codes_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:

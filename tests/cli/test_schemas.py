@@ -62,17 +62,17 @@ def objects(schema: Any) -> Iterator[dict[str, Any]]:
         yield from objects(part)
 
 
-def test_schemas_are_printed_and_listed(say: Callable[..., CommandResult]) -> None:
-    assert say("schema").out.split("\n")[:-1] == list(DOCUMENTS)
-    assert json.loads(say("schema", "runs", "list").out) == schema_of("runs list")
-    refused = say("schema", "runs", "lists")
+def test_schemas_are_printed_and_listed(run_command: Callable[..., CommandResult]) -> None:
+    assert run_command("schema").out.split("\n")[:-1] == list(DOCUMENTS)
+    assert json.loads(run_command("schema", "runs", "list").out) == schema_of("runs list")
+    refused = run_command("schema", "runs", "lists")
     assert refused.code == 2
     assert "Did you mean 'runs list'?" in refused.err
 
 
-def test_the_former_name_of_a_command_works_and_is_not_listed(say: Callable[..., CommandResult]) -> None:
-    assert "hybridloop sessions close-orphans" in say("sessions", "sweep", "--help").out
-    listed = say("sessions", "--help").out
+def test_the_former_name_of_a_command_works_and_is_not_listed(run_command: Callable[..., CommandResult]) -> None:
+    assert "hybridloop sessions close-orphans" in run_command("sessions", "sweep", "--help").out
+    listed = run_command("sessions", "--help").out
     assert "close-orphans" in listed
     assert "sweep" not in listed
 
@@ -167,9 +167,9 @@ def test_the_output_of_a_command_matches_its_schema(
     command: str, environ: dict[str, str], emulator: Emulator, inside: Callable[..., CommandResult], tmp_path: Path
 ) -> None:
     def called(*arguments: str) -> Any:
-        said = inside(environ, *command.split(), *arguments, "--json")
-        assert said.code == 0, said.err
-        return validated(command, said.out)
+        outcome = inside(environ, *command.split(), *arguments, "--json")
+        assert outcome.code == 0, outcome.err
+        return validated(command, outcome.out)
 
     if command in RUNS or command in PLANS:
         called(*(RUNS | PLANS)[command])
@@ -186,9 +186,9 @@ def test_the_output_of_a_command_matches_its_schema(
 def test_the_output_of_a_stopped_run_matches_its_schema(
     environ: dict[str, str], inside: Callable[..., CommandResult]
 ) -> None:
-    said = inside(environ, "run", "vqe", "h2", "--seed", "7", "--max-jobs", "10", "--json")
-    assert said.code == 3, said.err
-    assert validated("run vqe", said.out)["value"] is None
+    outcome = inside(environ, "run", "vqe", "h2", "--seed", "7", "--max-jobs", "10", "--json")
+    assert outcome.code == 3, outcome.err
+    assert validated("run vqe", outcome.out)["value"] is None
 
 
 def test_every_command_that_prints_json_is_called_here() -> None:
@@ -205,9 +205,9 @@ def offers(inside: Callable[..., CommandResult]) -> Offers:
     def completed(environ: Mapping[str, str], *words: str) -> list[str]:
         line = " ".join(("hybridloop", *words))
         asked = {"_HYBRIDLOOP_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words))}
-        said = inside({**environ, **asked})
-        assert said.err == ""
-        return said.out.split()
+        outcome = inside({**environ, **asked})
+        assert outcome.err == ""
+        return outcome.out.split()
 
     return completed
 
@@ -244,7 +244,7 @@ def test_completion_creates_no_journal(offers: Offers, home: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["bash", "zsh", "fish"])
-def test_completion_can_be_set_up(say: Callable[..., CommandResult], kind: str) -> None:
-    said = say(_HYBRIDLOOP_COMPLETE=f"source_{kind}")
-    assert said.code == 0
-    assert "_HYBRIDLOOP_COMPLETE=complete_" in said.out
+def test_completion_can_be_set_up(run_command: Callable[..., CommandResult], kind: str) -> None:
+    outcome = run_command(_HYBRIDLOOP_COMPLETE=f"source_{kind}")
+    assert outcome.code == 0
+    assert "_HYBRIDLOOP_COMPLETE=complete_" in outcome.out

@@ -116,11 +116,11 @@ def test_a_run_that_is_interrupted_before_its_first_job_says_that_nothing_was_su
             assert run.stderr is not None
             assert "The run waits for it, 30 min at most" in run.stderr.readline()
             run.send_signal(signal.SIGINT)
-            said = remaining_stderr(run).splitlines()
+            result = remaining_stderr(run).splitlines()
         finally:
             run.kill()
     assert run.returncode == CODES[signal.SIGINT]
-    assert said == [
+    assert result == [
         "hybridloop: run waits is interrupted; to resume it: hybridloop runs resume waits",
         "hybridloop: nothing was submitted",
         "hybridloop: interrupted",

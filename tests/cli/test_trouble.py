@@ -22,13 +22,13 @@ def nowhere() -> Iterator[str]:
 
 @pytest.mark.parametrize("command", [("targets",), ("sessions", "list")], ids=" ".join)
 def test_an_unreachable_workspace_is_named(
-    command: tuple[str, ...], nowhere: str, say: Callable[..., CommandResult]
+    command: tuple[str, ...], nowhere: str, run_command: Callable[..., CommandResult]
 ) -> None:
-    said = say(*command, AZURE_QUANTUM_CONNECTION_STRING=connection_string(nowhere, "key", "mine"))
-    assert (said.code, said.out) == (1, "")
-    assert nowhere.split("/")[2] in said.err
-    assert "Nothing was " in said.err  # changed, or submitted
-    assert "Traceback" not in said.err
+    result = run_command(*command, AZURE_QUANTUM_CONNECTION_STRING=connection_string(nowhere, "key", "mine"))
+    assert (result.code, result.out) == (1, "")
+    assert nowhere.split("/")[2] in result.err
+    assert "Nothing was " in result.err  # changed, or submitted
+    assert "Traceback" not in result.err
 
 
 @pytest.mark.slow
@@ -54,14 +54,14 @@ def test_an_unreachable_prefect_server_is_named_and_no_session_is_opened(
     assert at_workspace.session_statuses() == []
 
 
-def test_a_wrong_key_has_exit_code_2(emulator: Emulator, say: Callable[..., CommandResult]) -> None:
+def test_a_wrong_key_has_exit_code_2(emulator: Emulator, run_command: Callable[..., CommandResult]) -> None:
     text = connection_string(emulator.endpoint, "wrong-key", "mine")
-    said = say("sessions", "list", AZURE_QUANTUM_CONNECTION_STRING=text)
-    assert (said.code, said.out) == (2, "")
-    assert "workspace: " in said.err
-    assert "does not accept the key" in said.err
-    assert "wrong-key" not in said.err
-    assert "Traceback" not in said.err
+    result = run_command("sessions", "list", AZURE_QUANTUM_CONNECTION_STRING=text)
+    assert (result.code, result.out) == (2, "")
+    assert "workspace: " in result.err
+    assert "does not accept the key" in result.err
+    assert "wrong-key" not in result.err
+    assert "Traceback" not in result.err
 
 
 @pytest.mark.slow
@@ -69,7 +69,7 @@ def test_a_run_with_a_wrong_key_opens_no_session(
     emulator: Emulator, inside: Callable[..., CommandResult], shell: Shell, prefect_server: PrefectServer
 ) -> None:
     text = connection_string(emulator.endpoint, "wrong-key", "wrong-key-of-a-run")
-    said = inside({**shell.environ, "AZURE_QUANTUM_CONNECTION_STRING": text}, "run", "vqe", "h2", "--quiet")
-    assert (said.code, said.out) == (2, "")
-    assert "does not accept the key" in said.err
+    result = inside({**shell.environ, "AZURE_QUANTUM_CONNECTION_STRING": text}, "run", "vqe", "h2", "--quiet")
+    assert (result.code, result.out) == (2, "")
+    assert "does not accept the key" in result.err
     assert list(emulator.workspace("wrong-key-of-a-run").list_sessions()) == []

@@ -216,7 +216,7 @@ def test_policy_and_caps_are_light_enough_for_a_command_lines_help() -> None:
 def test_the_message_about_a_target_that_is_down_states_wait_consequence_and_setting(
     policy: FailurePolicy, parts: tuple[str, ...]
 ) -> None:
-    said = target_down_text(policy, policy.target_down_wait_s)
-    places = [said.find(each) for each in parts]
-    assert -1 not in places, (said, parts)
+    message = target_down_text(policy, policy.target_down_wait_s)
+    places = [message.find(each) for each in parts]
+    assert -1 not in places, (message, parts)
     assert places == sorted(places)

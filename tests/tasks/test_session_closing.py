@@ -168,8 +168,8 @@ def test_a_run_waits_for_a_target_that_is_down_and_logs_duration_and_setting(
         assert_right(session.run_round([ones()] * POINTS))
     assert 590 <= clock.now() - start <= 700
     assert service.admin("faults/log")["injected"] >= POINTS
-    (said,) = [message for message in caplog.messages if target_down_text(FailurePolicy(), 1800.0) in message]
-    assert said.startswith("the target takes no jobs: ")
+    (warning,) = [message for message in caplog.messages if target_down_text(FailurePolicy(), 1800.0) in message]
+    assert warning.startswith("the target takes no jobs: ")
 
 
 @pytest.mark.parametrize(

@@ -32,9 +32,9 @@ def hybridloop(at: WorkspaceShell, *arguments: str) -> CommandResult:
 
 
 def test_a_report_is_written_to_the_requested_path(at: WorkspaceShell, tmp_path: Path) -> None:
-    said = hybridloop(at, "report", KEY, "--output", str(tmp_path / "night.html"))
-    assert (said.code, said.out) == (0, "")
-    assert f"the report of run {KEY}" in said.err
+    result = hybridloop(at, "report", KEY, "--output", str(tmp_path / "night.html"))
+    assert (result.code, result.out) == (0, "")
+    assert f"the report of run {KEY}" in result.err
     assert (tmp_path / "night.html").read_text("utf-8").startswith("<!doctype html>")
     nowhere = hybridloop(at, "report", KEY, "--output", str(tmp_path / "nowhere" / "night.html"))
     assert nowhere.code == 2
@@ -42,23 +42,23 @@ def test_a_report_is_written_to_the_requested_path(at: WorkspaceShell, tmp_path:
 
 
 def test_a_bundle_is_verified_without_a_journal_and_changes_are_detected(
-    at: WorkspaceShell, say: Callable[..., CommandResult], home: Path, tmp_path: Path
+    at: WorkspaceShell, run_command: Callable[..., CommandResult], home: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "bundle"
     exported = hybridloop(at, "export", KEY, "--output", str(folder))
     assert exported.code == 0, exported.err
     seal = json.loads((folder / MANIFEST).read_text())["seal"]
     assert seal in exported.err
-    there = say("runs", "verify", str(folder), "--json")
+    there = run_command("runs", "verify", str(folder), "--json")
     assert there.code == 0, there.err
     document = json.loads(there.out)
     assert (document["agrees"], document["seal"]) == (True, seal)
-    assert f"whole, sealed with {seal}" in say("runs", "verify", str(folder)).out
-    assert say("runs", "report", str(folder), "--output", str(tmp_path / "there.html")).code == 0
+    assert f"whole, sealed with {seal}" in run_command("runs", "verify", str(folder)).out
+    assert run_command("runs", "report", str(folder), "--output", str(tmp_path / "there.html")).code == 0
     assert not home.exists()
     text = (folder / RESULT).read_text().replace('"seed": 7', '"seed": 8')
     (folder / RESULT).write_text(text)
-    damaged = say("runs", "verify", str(folder))
+    damaged = run_command("runs", "verify", str(folder))
     assert (damaged.code, damaged.out) == (1, "")
     assert "result.json does not match its checksum in manifest.json" in damaged.err
 

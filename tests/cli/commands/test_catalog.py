@@ -25,9 +25,9 @@ def ask(inside: Callable[..., CommandResult], at_workspace: WorkspaceShell) -> H
     """Return a function that runs a command; it must succeed and print nothing to standard error."""
 
     def hybridloop(*arguments: str) -> CommandResult:
-        said = inside(at_workspace.shell.environ, *arguments)
-        assert (said.code, said.err) == (0, "")
-        return said
+        result = inside(at_workspace.shell.environ, *arguments)
+        assert (result.code, result.err) == (0, "")
+        return result
 
     return hybridloop
 
@@ -42,9 +42,9 @@ def session(at_workspace: WorkspaceShell) -> Iterator[OpenSession]:
         yield opened
 
 
-def table(said: CommandResult) -> list[list[str]]:
+def table(result: CommandResult) -> list[list[str]]:
     """Return the rows of a table, its header first; cells are two blanks apart."""
-    return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in said.out.splitlines()]
+    return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in result.out.splitlines()]
 
 
 def test_problems_are_listed_with_their_energies(ask: Hybridloop) -> None:
@@ -134,26 +134,26 @@ def test_an_unknown_session_is_reported_as_missing(
 ) -> None:
     unknown = "00000000-0000-4000-8000-000000000000"
     for command in ("show", "jobs", "close"):
-        said = inside(at_workspace.shell.environ, "sessions", command, unknown)
-        assert (said.code, said.out) == (2, "")
-        assert f"session id: this workspace has no session {unknown}" in said.err
-        assert "Traceback" not in said.err
+        result = inside(at_workspace.shell.environ, "sessions", command, unknown)
+        assert (result.code, result.out) == (2, "")
+        assert f"session id: this workspace has no session {unknown}" in result.err
+        assert "Traceback" not in result.err
 
 
-def test_the_status_of_a_stopped_stack_is_shown_and_nothing_is_started(say: Hybridloop, home: Path) -> None:
-    told = json.loads(say("status", "--json").out)
+def test_the_status_of_a_stopped_stack_is_shown_and_nothing_is_started(run_command: Hybridloop, home: Path) -> None:
+    told = json.loads(run_command("status", "--json").out)
     assert told["home"] == str(home)
     assert [(part["part"], part["state"]) for part in told["parts"]] == [
         ("prefect", "stopped"),
         ("emulator", "stopped"),
     ]
-    assert "stopped" in say("status").out
+    assert "stopped" in run_command("status").out
     assert not home.exists()
 
 
-def test_down_without_a_running_stack_stops_nothing(say: Hybridloop, home: Path) -> None:
-    assert json.loads(say("down", "--json").out) == {"home": str(home), "stopped": []}
-    assert "nothing was running" in say("down").err
+def test_down_without_a_running_stack_stops_nothing(run_command: Hybridloop, home: Path) -> None:
+    assert json.loads(run_command("down", "--json").out) == {"home": str(home), "stopped": []}
+    assert "nothing was running" in run_command("down").err
 
 
 @pytest.mark.slow
@@ -170,9 +170,9 @@ def test_up_finds_the_running_stack_and_status_shows_it(
     assert [line[:2] for line in lines] == [["prefect", "running"], ["emulator", "running"]]
 
 
-def test_the_users_workspace_and_server_are_shown_as_theirs(say: Hybridloop, home: Path) -> None:
+def test_the_users_workspace_and_server_are_shown_as_theirs(run_command: Hybridloop, home: Path) -> None:
     theirs = {"PREFECT_API_URL": "http://prefect.example/api", "AZURE_QUANTUM_CONNECTION_STRING": "x"}
-    parts = json.loads(say("status", "--json", **theirs).out)["parts"]
+    parts = json.loads(run_command("status", "--json", **theirs).out)["parts"]
     assert [(part["state"], part["url"]) for part in parts] == [("yours", "http://prefect.example/api"), ("yours", "")]
     assert not home.exists()
 

@@ -47,28 +47,28 @@ def test_each_example_in_the_file_is_an_accepted_value(algorithm: str) -> None:
             SETTINGS[algorithm].model_validate({name: parse_yaml(example, name)})
 
 
-def test_an_existing_file_is_replaced_only_on_request(say: Hybridloop, tmp_path: Path) -> None:
+def test_an_existing_file_is_replaced_only_on_request(run_command: Hybridloop, tmp_path: Path) -> None:
     path = tmp_path / "settings.yaml"
-    assert say("init", str(path), "--algorithm", "qaoa").code == 0
+    assert run_command("init", str(path), "--algorithm", "qaoa").code == 0
     assert path.read_text("utf-8") == settings_template("qaoa")
-    refused = say("init", str(path))
+    refused = run_command("init", str(path))
     assert (refused.code, "exists already" in refused.err) == (2, True)
     assert path.read_text("utf-8") == settings_template("qaoa")
-    assert say("init", str(path), "--force").code == 0
-    assert path.read_text("utf-8") == settings_template("vqe") == say("init").out
+    assert run_command("init", str(path), "--force").code == 0
+    assert path.read_text("utf-8") == settings_template("vqe") == run_command("init").out
 
 
 @pytest.mark.parametrize("command", [("init", "--algorithm", "qao"), ("config", "qao")])
-def test_a_misspelt_algorithm_gets_a_suggestion(command: tuple[str, ...], say: Hybridloop) -> None:
-    said = say(*command)
-    assert (said.code, "Did you mean 'qaoa'?" in said.err) == (2, True)
+def test_a_misspelt_algorithm_gets_a_suggestion(command: tuple[str, ...], run_command: Hybridloop) -> None:
+    result = run_command(*command)
+    assert (result.code, "Did you mean 'qaoa'?" in result.err) == (2, True)
 
 
-def test_config_shows_each_value_and_its_source(say: Hybridloop, home: Path) -> None:
+def test_config_shows_each_value_and_its_source(run_command: Hybridloop, home: Path) -> None:
     home.mkdir()
     (home / "config.yaml").write_text("shots: 7\n")
-    said = say("config", "vqe", "--json", HYBRIDLOOP_MAX_JOBS="5", HYBRIDLOOP_GREETING="hello")
-    document = json.loads(said.out)
+    result = run_command("config", "vqe", "--json", HYBRIDLOOP_MAX_JOBS="5", HYBRIDLOOP_GREETING="hello")
+    document = json.loads(result.out)
     rows = {row["setting"]: (row["value"], row["source"]) for row in document["settings"]}
     assert rows["shots"] == (7, str(home / "config.yaml"))
     assert rows["max_jobs"] == (5, "HYBRIDLOOP_MAX_JOBS")
@@ -77,19 +77,19 @@ def test_config_shows_each_value_and_its_source(say: Hybridloop, home: Path) -> 
     assert document["unknown_variables"] == ["HYBRIDLOOP_GREETING"]
     places = {row["place"]: (row["value"], row["source"]) for row in document["places"]}
     assert places["state"] == (str(home), "HYBRIDLOOP_HOME")
-    told = say("config", HYBRIDLOOP_GREETING="hello", HYBRIDLOOP_MAX_COST="50USD")
+    told = run_command("config", HYBRIDLOOP_GREETING="hello", HYBRIDLOOP_MAX_COST="50USD")
     assert "HYBRIDLOOP_GREETING has no effect" in told.err
     values = dict(line.split(maxsplit=1) for line in told.out.splitlines() if line)
     assert [values[name].split("  ")[0] for name in ("debias", "max_cost")] == ["true", "50.00 USD"]
 
 
-def test_config_shows_no_secret(say: Hybridloop) -> None:
+def test_config_shows_no_secret(run_command: Hybridloop) -> None:
     secret = "do-not-tell-anyone"
     journal = f"postgresql://user:{secret}@host/runs"
-    said = say("config", HYBRIDLOOP_JOURNAL=journal, AZURE_QUANTUM_CONNECTION_STRING=f"ApiKey={secret}")
-    assert said.code == 0
-    assert secret not in said.out + said.err
-    assert "postgresql://user@host/runs" in said.out
+    result = run_command("config", HYBRIDLOOP_JOURNAL=journal, AZURE_QUANTUM_CONNECTION_STRING=f"ApiKey={secret}")
+    assert result.code == 0
+    assert secret not in result.out + result.err
+    assert "postgresql://user@host/runs" in result.out
 
 
 @pytest.mark.slow
@@ -115,9 +115,9 @@ def test_a_run_uses_settings_from_variables_and_records_them(
     assert (refused.code, "shots: run 'by-variables' was started with another value" in refused.err) == (2, True)
 
 
-def test_invalid_variables_are_refused_before_anything_is_started(say: Hybridloop, home: Path) -> None:
-    said = say("run", "vqe", "h2", HYBRIDLOOP_MAX_COSTS="5USD")
-    assert (said.code, said.out) == (2, "")
-    assert "HYBRIDLOOP_MAX_COSTS: there is no setting of that name" in said.err
-    assert "Did you mean HYBRIDLOOP_MAX_COST?" in said.err
+def test_invalid_variables_are_refused_before_anything_is_started(run_command: Hybridloop, home: Path) -> None:
+    result = run_command("run", "vqe", "h2", HYBRIDLOOP_MAX_COSTS="5USD")
+    assert (result.code, result.out) == (2, "")
+    assert "HYBRIDLOOP_MAX_COSTS: there is no setting of that name" in result.err
+    assert "Did you mean HYBRIDLOOP_MAX_COST?" in result.err
     assert not os.path.exists(home)

@@ -41,13 +41,13 @@ def doctor(home: Path, inside: Callable[..., CommandResult]) -> Doctor:
     """Run the command with these variables; return its checks by name, and assert that the exit code fits them."""
 
     def found(*arguments: str, **variables: str) -> dict[str, Finding]:
-        said = inside({**own_environ(str(home), os.environ), **variables}, "doctor", *arguments, "--json")
-        document: dict[str, Any] = json.loads(said.out)
-        assert document["ok"] == (said.code == 0)
-        assert said.code == int(any(each["state"] == "wrong" for each in document["findings"]))
+        result = inside({**own_environ(str(home), os.environ), **variables}, "doctor", *arguments, "--json")
+        document: dict[str, Any] = json.loads(result.out)
+        assert document["ok"] == (result.code == 0)
+        assert result.code == int(any(each["state"] == "wrong" for each in document["findings"]))
         assert all(each["remedy"] for each in document["findings"] if each["state"] in ("wrong", "warning"))
-        assert "Traceback" not in said.err
-        assert SECRET not in said.out + said.err
+        assert "Traceback" not in result.err
+        assert SECRET not in result.out + result.err
         return {each["check"]: each for each in document["findings"]}
 
     return found
@@ -134,7 +134,7 @@ def test_a_disk_that_is_full(doctor: Doctor, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variables", "state", "said"),
+    ("variables", "state", "message"),
     [
         ({"HYBRIDLOOP_SHOTS": "none"}, "wrong", "HYBRIDLOOP_SHOTS: 'none'"),
         ({"HYBRIDLOOP_MAX_COSTS": "5USD"}, "wrong", "HYBRIDLOOP_MAX_COSTS: there is no setting of that name"),
@@ -142,10 +142,10 @@ def test_a_disk_that_is_full(doctor: Doctor, tmp_path: Path) -> None:
         ({"HYBRIDLOOP_SHOTS": "7"}, "ok", "from HYBRIDLOOP_SHOTS"),
     ],
 )
-def test_invalid_settings(doctor: Doctor, variables: Mapping[str, str], state: str, said: str) -> None:
+def test_invalid_settings(doctor: Doctor, variables: Mapping[str, str], state: str, message: str) -> None:
     found = doctor(**variables)["settings"]
     assert found["state"] == state
-    assert said in found["found"]
+    assert message in found["found"]
 
 
 def test_a_journal_that_cannot_be_reached(doctor: Doctor, closed_port: int) -> None:
@@ -290,7 +290,7 @@ def test_a_wrong_clock(doctor: Doctor, ahead_s: int, state: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "state", "said"),
+    ("target", "state", "message"),
     [
         ("ionq.simulater", "wrong", "target: 'ionq.simulater' is not a known target"),
         ("ionq.qpu.aria-1", "warning", "ionq.qpu.aria-1 is Unavailable"),
@@ -298,8 +298,8 @@ def test_a_wrong_clock(doctor: Doctor, ahead_s: int, state: str) -> None:
     ],
 )
 def test_an_unknown_or_unavailable_target(
-    doctor: Doctor, emulator: Emulator, target: str, state: str, said: str
+    doctor: Doctor, emulator: Emulator, target: str, state: str, message: str
 ) -> None:
     text = connection_string(emulator.endpoint, emulator.api_key, "mine")
     found = doctor(AZURE_QUANTUM_CONNECTION_STRING=text, HYBRIDLOOP_TARGET=target)["target"]
-    assert (found["state"], found["found"]) == (state, said)
+    assert (found["state"], found["found"]) == (state, message)

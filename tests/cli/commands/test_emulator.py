@@ -16,7 +16,7 @@ from tests.cli.shell_helpers import PATIENCE_S, CommandResult, Shell
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_output_is_enough_to_connect(
-    number: signal.Signals, shell: Shell, say: Callable[..., CommandResult]
+    number: signal.Signals, shell: Shell, run_command: Callable[..., CommandResult]
 ) -> None:
     with shell.start("emulator", "start", "--in-memory", "--port", "0") as service:
         assert service.stdout is not None
@@ -24,7 +24,7 @@ def test_the_output_is_enough_to_connect(
         try:
             assert service.stdout.readline().startswith("listening on http://127.0.0.1:")
             text = next(line.strip() for line in service.stdout if line.startswith("    SubscriptionId="))
-            targets = say("targets", "--json", AZURE_QUANTUM_CONNECTION_STRING=text)
+            targets = run_command("targets", "--json", AZURE_QUANTUM_CONNECTION_STRING=text)
         finally:
             service.send_signal(number)
         assert service.wait(timeout=PATIENCE_S) == 0
@@ -32,22 +32,22 @@ def test_the_output_is_enough_to_connect(
     assert "ionq.simulator" in [row["target"] for row in json.loads(targets.out)]
 
 
-def test_a_port_that_is_taken_is_an_error_that_names_the_option(say: Callable[..., CommandResult]) -> None:
+def test_a_port_that_is_taken_is_an_error_that_names_the_option(run_command: Callable[..., CommandResult]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        said = say("emulator", "start", "--in-memory", "--port", str(port))
-    assert (said.code, said.out) == (1, "")
-    assert f"port {port} can't be used" in said.err
-    assert "--port" in said.err
+        result = run_command("emulator", "start", "--in-memory", "--port", str(port))
+    assert (result.code, result.out) == (1, "")
+    assert f"port {port} can't be used" in result.err
+    assert "--port" in result.err
 
 
 def test_a_folder_that_cannot_be_used_is_an_error_that_names_it(
-    say: Callable[..., CommandResult], tmp_path: Path
+    run_command: Callable[..., CommandResult], tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    said = say("emulator", "start", "--port", "0", "--state", str(tmp_path / "file"))
-    assert (said.code, said.out) == (1, "")
-    assert str(tmp_path / "file") in said.err
-    assert "Traceback" not in said.err
+    result = run_command("emulator", "start", "--port", "0", "--state", str(tmp_path / "file"))
+    assert (result.code, result.out) == (1, "")
+    assert str(tmp_path / "file") in result.err
+    assert "Traceback" not in result.err

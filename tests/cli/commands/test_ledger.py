@@ -14,9 +14,9 @@ from tests.emulator.http_helpers import Caller
 
 
 @pytest.fixture
-def ask(say: Callable[..., CommandResult], emulator: Emulator) -> Callable[..., CommandResult]:
+def ask(run_command: Callable[..., CommandResult], emulator: Emulator) -> Callable[..., CommandResult]:
     """Return a function that runs the command on the tests' service."""
-    return lambda *options: say(
+    return lambda *options: run_command(
         "emulator", "ledger", "--url", emulator.endpoint, *options, HYBRIDLOOP_EMULATOR_ADMIN_KEY=emulator.admin_key
     )
 
@@ -45,14 +45,14 @@ def test_text_and_json_show_the_same_session_and_its_duplicates(
 
 
 def test_a_wrong_key_an_unreachable_service_and_a_missing_key_are_named(
-    say: Callable[..., CommandResult], emulator: Emulator
+    run_command: Callable[..., CommandResult], emulator: Emulator
 ) -> None:
-    refused = say("emulator", "ledger", "--url", emulator.endpoint, "--admin-key", "wrong")
+    refused = run_command("emulator", "ledger", "--url", emulator.endpoint, "--admin-key", "wrong")
     assert (refused.code, "--admin-key" in refused.err) == (2, True)
-    gone = say("emulator", "ledger", "--url", "http://127.0.0.1:9/", "--admin-key", "any")
+    gone = run_command("emulator", "ledger", "--url", "http://127.0.0.1:9/", "--admin-key", "any")
     assert (gone.code, "127.0.0.1:9" in gone.err) == (1, True)
-    missing = say("emulator", "ledger", "--url", emulator.endpoint)
+    missing = run_command("emulator", "ledger", "--url", emulator.endpoint)
     assert (missing.code, "--admin-key" in missing.err) == (2, True)
-    for said in (refused, gone, missing):
-        assert said.out == ""
-        assert "Traceback" not in said.err
+    for result in (refused, gone, missing):
+        assert result.out == ""
+        assert "Traceback" not in result.err

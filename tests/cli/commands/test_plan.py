@@ -15,9 +15,9 @@ pytestmark = pytest.mark.slow
 
 
 def planned(at: WorkspaceShell, *arguments: str) -> str:
-    said = run_in_process(at.shell.environ, "plan", *arguments)
-    assert said.code == 0, said.err
-    return said.out
+    result = run_in_process(at.shell.environ, "plan", *arguments)
+    assert result.code == 0, result.err
+    return result.out
 
 
 def test_a_plan_is_printed_with_its_price_keep_alive_time_and_circuits(at_workspace: WorkspaceShell) -> None:
@@ -76,5 +76,5 @@ def test_json_is_one_document_from_which_the_plan_can_be_restored(at_workspace: 
 def test_an_invalid_plan_is_refused_as_for_a_run(
     at_workspace: WorkspaceShell, arguments: tuple[str, ...], complaint: str
 ) -> None:
-    said = run_in_process(at_workspace.shell.environ, "plan", *arguments)
-    assert (said.code, complaint in said.err + said.out) == ((0, True) if complaint == "debias" else (2, True))
+    result = run_in_process(at_workspace.shell.environ, "plan", *arguments)
+    assert (result.code, complaint in result.err + result.out) == ((0, True) if complaint == "debias" else (2, True))

@@ -147,13 +147,13 @@ def _is_of(environ: dict[str, str], shell: Shell) -> bool:
 def test_a_target_that_does_not_sample_has_the_same_error_bar_in_progress_and_result(
     at_workspace: WorkspaceShell, inside: Callable[..., CommandResult], prefect_server: PrefectServer
 ) -> None:
-    said = inside(at_workspace.shell.environ, "run", "vqe", "h2", "--seed", "7", "--target", "ionq.simulator")
-    assert said.code == 0, said.err
-    rounds = [line for line in said.err.splitlines() if line.startswith("round ")]
+    outcome = inside(at_workspace.shell.environ, "run", "vqe", "h2", "--seed", "7", "--target", "ionq.simulator")
+    assert outcome.code == 0, outcome.err
+    rounds = [line for line in outcome.err.splitlines() if line.startswith("round ")]
     assert rounds
     assert all(" ± rounding  jobs " in line for line in rounds)
-    assert "(rounding; the target does not sample)" in said.out
-    assert "± 0.000000" not in said.err + said.out
+    assert "(rounding; the target does not sample)" in outcome.out
+    assert "± 0.000000" not in outcome.err + outcome.out
 
 
 def test_an_unwritable_plot_does_not_lose_the_result(
@@ -165,9 +165,9 @@ def test_an_unwritable_plot_does_not_lose_the_result(
         "HYBRIDLOOP_HOME": str(tmp_path),
         "PREFECT_API_URL": prefect_server.api_url,
     }
-    said = inside(environ, "run", "vqe", "h2", "--seed", "7", "--json")
-    assert said.code == 0
-    document = json.loads(said.out)
+    outcome = inside(environ, "run", "vqe", "h2", "--seed", "7", "--json")
+    assert outcome.code == 0
+    document = json.loads(outcome.out)
     assert document["picture"] is None
     assert document["status"] == "converged"
-    assert f"the picture can't be written to {tmp_path}" in said.err
+    assert f"the picture can't be written to {tmp_path}" in outcome.err

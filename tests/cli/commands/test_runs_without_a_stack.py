@@ -58,8 +58,8 @@ def add(journal: Journal, key: str, status: str, **given: Any) -> str:
 
 
 @pytest.fixture
-def runs(say: Hybridloop, url: str) -> Hybridloop:
-    return lambda *arguments: say("runs", *arguments, HYBRIDLOOP_JOURNAL=url)
+def runs(run_command: Hybridloop, url: str) -> Hybridloop:
+    return lambda *arguments: run_command("runs", *arguments, HYBRIDLOOP_JOURNAL=url)
 
 
 def test_a_journal_without_runs_lists_none(runs: Hybridloop) -> None:
@@ -88,12 +88,12 @@ def test_a_run_that_is_damaged_is_listed_as_such_among_the_others(
     add(journal, "sound", "converged")
     with closing(sqlite3.connect(tmp_path / "journal.db")) as database, database:
         database.execute("UPDATE runs SET target = 'x' WHERE key = 'rotten'")
-    said = runs("list", "--json")
-    assert [(row["run"], row["status"]) for row in json.loads(said.out)] == [
+    result = runs("list", "--json")
+    assert [(row["run"], row["status"]) for row in json.loads(result.out)] == [
         ("sound", "converged"),
         ("rotten", "damaged"),
     ]
-    assert "hybridloop: run rotten: the journal is damaged: runs, row " in said.err
+    assert "hybridloop: run rotten: the journal is damaged: runs, row " in result.err
     assert "rotten  damaged" in runs("list").out
     shown = runs("show", "rotten")
     assert (shown.code, shown.out) == (1, "")
@@ -126,9 +126,9 @@ def test_values_of_a_run_are_shown_as_in_settings_files_not_as_in_python(runs: H
 
 @pytest.mark.parametrize("command", ["show", "resume", "stop", "verify", "export"])
 def test_an_unknown_run_is_refused(command: str, runs: Hybridloop) -> None:
-    said = runs(command, "nowhere")
-    assert (said.code, said.out) == (2, "")
-    assert "there is no run 'nowhere'" in said.err
+    result = runs(command, "nowhere")
+    assert (result.code, result.out) == (2, "")
+    assert "there is no run 'nowhere'" in result.err
 
 
 def test_a_stop_of_a_run_without_an_owner_is_refused(runs: Hybridloop, journal: Journal) -> None:
@@ -205,13 +205,15 @@ def test_settings_come_from_the_file_then_from_set_then_from_options(tmp_path: P
         ("[" * 20_000, "--config"),
     ],
 )
-def test_an_invalid_settings_file_is_refused(text: str, complaint: str, say: Hybridloop, tmp_path: Path) -> None:
+def test_an_invalid_settings_file_is_refused(
+    text: str, complaint: str, run_command: Hybridloop, tmp_path: Path
+) -> None:
     path = tmp_path / "run.yaml"
     path.write_text(text)
-    said = say("run", "vqe", "h2", "--config", str(path))
-    assert (said.code, said.out) == (2, "")
-    assert complaint in said.err
-    assert "Traceback" not in said.err
+    result = run_command("run", "vqe", "h2", "--config", str(path))
+    assert (result.code, result.out) == (2, "")
+    assert complaint in result.err
+    assert "Traceback" not in result.err
 
 
 @pytest.mark.parametrize(
@@ -233,10 +235,12 @@ def test_an_invalid_settings_file_is_refused(text: str, complaint: str, say: Hyb
         (["--config", "nowhere.yaml"], "--config: nowhere.yaml can't be read"),
     ],
 )
-def test_an_invalid_option_is_refused_by_its_name(arguments: list[str], complaint: str, say: Hybridloop) -> None:
-    said = say("run", "vqe", "h2", *arguments)
-    assert (said.code, said.out) == (2, "")
-    assert complaint in said.err
+def test_an_invalid_option_is_refused_by_its_name(
+    arguments: list[str], complaint: str, run_command: Hybridloop
+) -> None:
+    result = run_command("run", "vqe", "h2", *arguments)
+    assert (result.code, result.out) == (2, "")
+    assert complaint in result.err
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from tests.cli.shell_helpers import run_in_process
 
 
 @pytest.mark.parametrize(
-    ("text", "arguments", "said"),
+    ("text", "arguments", "message"),
     [
         ("algorithm: vqe\nproblems: [h2]\ngrid: {shots: [5, 0]}\n", [], "point 2: shots"),
         ("algorithm: vqe\nproblems: [h2, missing.fcidump]\n", [], "missing.fcidump: there is no such file"),
@@ -27,10 +27,10 @@ from tests.cli.shell_helpers import run_in_process
     ],
 )
 def test_an_invalid_sweep_is_refused_with_its_field(
-    text: str | None, arguments: list[str], said: str, stack_environ: Mapping[str, str], tmp_path: Path
+    text: str | None, arguments: list[str], message: str, stack_environ: Mapping[str, str], tmp_path: Path
 ) -> None:
     if text is not None:
         (tmp_path / "s.yaml").write_text(text)
     answer = run_in_process(stack_environ, "sweep", str(tmp_path / "s.yaml"), *arguments)
     assert (answer.code, answer.out) == (2, "")
-    assert said in answer.err
+    assert message in answer.err

@@ -325,7 +325,7 @@ class ScriptedSender:
                 return
 
 
-def told(capsys: pytest.CaptureFixture[str]) -> list[tuple[str, int, str]]:
+def reports(capsys: pytest.CaptureFixture[str]) -> list[tuple[str, int, str]]:
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     return [(line["key"], line["status"], line["trouble"]) for line in lines]
 
@@ -336,7 +336,7 @@ def test_transient_errors_are_retried_a_limited_number_of_times(capsys: pytest.C
     scripted.run(1000.0)
     tried = [PAUSE_S * i for i in range(TRIES)]
     assert scripted.sent == [*((10.0 + after, "a") for after in tried), *((535.0 + after, "b") for after in tried)]
-    assert told(capsys) == [("a", 200, ""), ("b", 500, "")]
+    assert reports(capsys) == [("a", 200, ""), ("b", 500, "")]
 
 
 def test_a_refusal_ends_all_requests(capsys: pytest.CaptureFixture[str]) -> None:
@@ -344,7 +344,7 @@ def test_a_refusal_ends_all_requests(capsys: pytest.CaptureFixture[str]) -> None
     scripted.hold(a=10.0, b=535.0)
     scripted.run(1000.0)
     assert scripted.sent == [(10.0, "a")]
-    assert told(capsys) == [("a", 400, "")]
+    assert reports(capsys) == [("a", 400, "")]
 
 
 def test_an_existing_job_does_not_end_the_other_requests() -> None:
