@@ -11,7 +11,6 @@ import pytest
 
 from hybridloop.pytest_plugin import SUBSCRIPTION, Emulator, running_emulator
 from tests.long_form import IS_LONG
-from tests.paths import ROOT
 
 if TYPE_CHECKING:
     from hybridloop.journal import Journal
@@ -76,15 +75,8 @@ def own_journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out long forms unless asked for; group tests for parallel workers.
-
-    The tests of a file stay on one worker, so that its fixtures are made once. Tests marked `independent` are spread.
-    """
+    """Leave out tests that have a long form only, unless it was asked for."""
     left_out = [] if IS_LONG else [item for item in items if item.get_closest_marker("long_only")]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            if not item.get_closest_marker("independent"):
-                item.add_marker(pytest.mark.xdist_group(item.path.relative_to(ROOT / "tests").as_posix()))

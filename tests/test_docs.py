@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tomllib
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,10 +18,8 @@ import pytest
 
 from hybridloop.journal.storage.location import Location
 from hybridloop.runtime.crash_points import VARIABLE
-from tests.cli.shell_helpers import run_in_process
+from tests.cli.shell_helpers import environment, run_in_process
 from tests.paths import ROOT
-
-pytestmark = pytest.mark.independent
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OF_THE_SERVICE = ROOT / "docs" / "emulator.md"  # its snippet needs its own service: tests/emulator runs it
@@ -77,10 +76,11 @@ def run_commands(page: Path, environ: Mapping[str, str], folder: Path) -> None:
 
 
 def run_snippet(snippet: str, environ: Mapping[str, str], folder: Path) -> None:
-    """Run a snippet as a program."""
+    """Run a snippet as a program's main module; a deprecation warning that it causes is an error."""
     own = {**environ, "HYBRIDLOOP_JOURNAL": f"sqlite:///{folder}/journal.db"}
-    done = run([sys.executable, "-W", "error::DeprecationWarning:__main__", "-c", snippet], own, folder)
-    assert done.returncode == 0, done.stderr
+    with environment(own), contextlib.chdir(folder), warnings.catch_warnings():
+        warnings.filterwarnings("error", category=DeprecationWarning, module="__main__")
+        exec(compile(snippet, "snippet", "exec"), {"__name__": "__main__"})
 
 
 @pytest.mark.slow
@@ -96,12 +96,12 @@ def test_the_commands_of_a_page_succeed_in_order(
 @pytest.mark.parametrize(
     "command", [each for each in found(INLINE, "arguments") if each not in found(SHOWN, "arguments")]
 )
-def test_a_named_command_exists(command: str, stack_environ: Mapping[str, str], tmp_path: Path) -> None:
+def test_a_named_command_exists(command: str, stack_environ: Mapping[str, str]) -> None:
     words = [word for word in shlex.split(command) if not word.isupper() and word != "--help"]
-    done = run([sys.executable, "-m", "hybridloop", *words, "--help"], stack_environ, tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = run_in_process(stack_environ, *words, "--help")
+    assert done.code == 0, done.err
     path = [word for word in words if not word.startswith("-")]
-    usage = re.search(r"Usage: hybridloop ([a-z -]+?) (?:\[|COMMAND)", done.stdout)
+    usage = re.search(r"Usage: hybridloop ([a-z -]+?) (?:\[|COMMAND)", done.out)
     assert usage
     assert usage[1].split() == path[: len(usage[1].split())]  # what follows are arguments and values
 
@@ -110,6 +110,7 @@ def test_a_named_command_exists(command: str, stack_environ: Mapping[str, str], 
 @pytest.mark.parametrize(
     "snippet", [pytest.param(each, id=f"snippet-{k}") for k, each in enumerate(found(SNIPPET, 1, SNIPPETS_OF))]
 )
+@pytest.mark.usefixtures("prefect_server")
 def test_a_shown_snippet_runs(snippet: str, stack_environ: Mapping[str, str], tmp_path: Path) -> None:
     run_snippet(snippet, stack_environ, tmp_path)
 

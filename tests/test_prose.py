@@ -34,8 +34,6 @@ BANNED = (
 BANNED_TEXT = re.compile(rf"\b({'|'.join(BANNED)})\b", re.IGNORECASE)
 CODE = re.compile(r"```.*?```|`[^`]*`|<[^>]*>", re.DOTALL)
 
-pytestmark = pytest.mark.independent
-
 SOURCES = sorted(path for path in (ROOT / "hybridloop").rglob("*.py") if "versions" not in path.parts)
 GUIDES = sorted([*DOCS.glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"])
 

@@ -37,7 +37,7 @@ class CommandResult:
 def run_in_process(environ: Mapping[str, str], *arguments: str) -> CommandResult:
     """Run `hybridloop` with these arguments inside this process."""
     # usage errors are printed in a box with broken lines
-    with _environment({**environ, "COLUMNS": "200"}), pytest.MonkeyPatch.context() as patch:
+    with environment({**environ, "COLUMNS": "200"}), pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["hybridloop", *arguments])
         out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
         with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as leaving:
@@ -47,7 +47,7 @@ def run_in_process(environ: Mapping[str, str], *arguments: str) -> CommandResult
 
 
 @contextmanager
-def _environment(environ: Mapping[str, str]) -> Iterator[None]:
+def environment(environ: Mapping[str, str]) -> Iterator[None]:
     """Replace this process's environment, and restore it at the end."""
     before = dict(os.environ)
     os.environ.clear()
