@@ -11,8 +11,6 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from hybridloop.data import load_table
-
 _ENDS = "the former name ends with the next release"
 
 
@@ -23,6 +21,8 @@ def load_renames() -> Mapping[str, Mapping[str, Any]]:
     `modules` has today's path by former path; "" for a package that only held such modules. `names` has by path
     today's name by former name, as `module:name` if its module is not that of the path.
     """
+    from hybridloop.data import load_table  # takes half as long to import as the package
+
     table: Mapping[str, Mapping[str, Any]] = load_table("renamed")
     return table
 
