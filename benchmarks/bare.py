@@ -18,6 +18,7 @@ from hybridloop.pytest_plugin import RESOURCE_GROUP, SUBSCRIPTION, Emulator
 from hybridloop.runtime.thread_pool import THREADS
 from hybridloop.tasks.submission.job_ids import RoundKey
 from hybridloop.tasks.submission.jobs import JobSpec
+from hybridloop.tasks.submission.round_in_flight import submission_body
 
 PAUSE_S = 0.01
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.002, 0.1  # between polls of one job
@@ -94,7 +95,7 @@ class BareClient:
             "inputDataUri": url,
             "inputDataFormat": "qir.v1",
             "outputDataFormat": "microsoft.quantum-results.v2",
-            **spec.body(self._session, self._target),
+            **submission_body(spec, self._session, self._target),
         }
         self._json("PUT", f"/jobs/{spec.id}", body)
         return signature

@@ -9,21 +9,19 @@ from __future__ import annotations
 import math
 import re
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from hybridloop.azure.targets import Target
-from hybridloop.budget.prices import UNITS, Price, Unit, price_of_job
-from hybridloop.compiler.gate_counts import GateCounts
+from hybridloop.budget.prices import ONE_GATE, UNITS, Price, Unit, price_of_job
 from hybridloop.errors import CapReached, InputError
 
 AMOUNT = re.compile(r"([0-9][0-9_]*(?:\.[0-9]+)?) *([A-Za-z]+)")
 _UNIT_BY_NAME: Mapping[str, Unit] = {unit.lower(): unit for unit in UNITS}
 _SLACK = 1e-9  # relative: a sum of floats must not be refused for its last digit
-_ANY_JOB = GateCounts(qubits=1, one_qubit=1, two_qubit=0, measurements=1)
 
 
 def parse_cost(text: object) -> object:
@@ -99,7 +97,7 @@ class Reservation:
 
 def check_caps(caps: Caps, target: Target) -> None:
     """Raise InputError, before anything is submitted, for caps that can't bound the cost on this target."""
-    price = price_of_job(target, _ANY_JOB, 1)
+    price = price_of_job(target, ONE_GATE, 1)
     unit = price.unit
     for name, subject, cap in (("max_cost", "run", caps.max_cost), ("max_cost_per_job", "job", caps.max_cost_per_job)):
         if cap and unit not in cap and price.expected > 0:
@@ -120,7 +118,7 @@ def check_caps(caps: Caps, target: Target) -> None:
 def ineffective_caps_warning(caps: Caps, target: Target) -> str | None:
     """Return a warning if there are caps on cost and the target's jobs are free; else None."""
     caps_on_cost = {**caps.max_cost_per_job, **caps.max_cost}
-    if not caps_on_cost or price_of_job(target, _ANY_JOB, 1).expected > 0:
+    if not caps_on_cost or price_of_job(target, ONE_GATE, 1).expected > 0:
         return None
     return f"jobs on {target.name} are free: the cap of {_format_amounts(caps_on_cost)} has no effect"
 
@@ -164,13 +162,29 @@ class Budget:
         deadline_s = self.caps.deadline_s
         return None if deadline_s is None else max(0.0, self._started_at + deadline_s - now)
 
-    def reserve(self, shots: Sequence[int], prices: Sequence[Price], *, now: float) -> list[Reservation]:
-        """Reserve the most that each of these jobs can cost. Raises CapReached, and then reserves none."""
+    def reserve(
+        self,
+        shots: Sequence[int],
+        prices: Sequence[Price],
+        *,
+        now: float,
+        make_room: Callable[[], None] | None = None,
+    ) -> list[Reservation]:
+        """Reserve the most that each of these jobs can cost. Raises CapReached, and then reserves none.
+
+        `make_room` releases reservations that these jobs need more; it is called once, when a cap is reached.
+        """
         upper_bounds = [self._upper_bound(price) for price in prices]
         reservations = [Reservation(*job) for job in zip(shots, upper_bounds, strict=True)]
-        with self._lock:
-            self._check(_total(reservations), now)
-            self._reservations |= {id(reservation): reservation for reservation in reservations}
+        try:
+            with self._lock:
+                self._check(_total(reservations), now)
+                self._reservations |= {id(reservation): reservation for reservation in reservations}
+        except CapReached:
+            if make_room is None:
+                raise
+            make_room()
+            return self.reserve(shots, prices, now=now)
         return reservations
 
     def adopt(self, shots: int, amounts: Mapping[str, float]) -> Reservation:

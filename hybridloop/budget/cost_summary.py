@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from hybridloop.azure.targets import Target
 from hybridloop.budget.caps import Spending
-from hybridloop.budget.prices import expected_cost
+from hybridloop.budget.prices import ONE_GATE, price_of_job
 from hybridloop.journal import Charge
 
 _DECIMALS = 9  # of an amount; later digits are rounding errors
@@ -42,6 +42,15 @@ class CostSummary:
 
 
 NO_COST = CostSummary()
+
+
+def expected_cost(target: Target, reserved: Mapping[str, float], shots: int) -> Mapping[str, float]:
+    """Return the expected cost by unit of a job of which only shots and reserved amounts are known.
+
+    A price without an upper bound depends on the shots alone; any other is within a cent of the reserved amount.
+    """
+    price = price_of_job(target, ONE_GATE, shots)
+    return {price.unit: price.expected} if price.upper is None else reserved
 
 
 def summarize_totals(

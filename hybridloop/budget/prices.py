@@ -36,7 +36,8 @@ class Price:
         return None if self.upper is None else {self.unit: self.upper}
 
 
-_PING_COUNTS = GateCounts(qubits=1, one_qubit=1, two_qubit=0, measurements=1)
+# of the smallest program: keep-alive pings run it, and it tells a target's unit and whether its prices have a bound
+ONE_GATE = GateCounts(qubits=1, one_qubit=1, two_qubit=0, measurements=1)
 
 
 def price_of_job(target: Target, counts: GateCounts, shots: int, *, debias: bool = True) -> Price:
@@ -59,20 +60,9 @@ def price_of_job(target: Target, counts: GateCounts, shots: int, *, debias: bool
             raise ValueError(f"the price of {target.name} has an unknown rule: {rule!r}")
 
 
-def expected_cost(target: Target, reserved: Mapping[str, float], shots: int) -> Mapping[str, float]:
-    """Return the expected cost by unit of a job of which only shots and reserved amounts are known.
-
-    A price by time depends on the shots alone; any other is within a cent of the reserved amount.
-    """
-    if _price_rule(target.name)["rule"] != "time":
-        return reserved
-    price = price_of_job(target, _PING_COUNTS, shots)
-    return {price.unit: price.expected}
-
-
 def ping_price(target: Target) -> Price:
     """Return the price of a keep-alive ping: one gate, one measurement, one shot, no error mitigation."""
-    return price_of_job(target, _PING_COUNTS, 1, debias=False)
+    return price_of_job(target, ONE_GATE, 1, debias=False)
 
 
 def billing_unit(target: Target) -> Unit:

@@ -8,6 +8,7 @@ from hybridloop.journal.leases import LEASE_S
 from hybridloop.journal.owner import Owner
 from hybridloop.journal.pruning import PRUNED
 from hybridloop.journal.records import (
+    UNSETTLED,
     Charge,
     DamagedRun,
     Event,
@@ -32,6 +33,7 @@ from hybridloop.journal.storage.migrate import JournalInspection, inspect_journa
 __all__ = [
     "LEASE_S",
     "PRUNED",
+    "UNSETTLED",
     "Charge",
     "DamagedRun",
     "Event",

@@ -9,13 +9,12 @@ from typing import Any
 from sqlalchemy import Connection, Select, Table, func, select
 
 from hybridloop.errors import JournalDamaged
-from hybridloop.journal.records import Charge, DamagedRun, RunProgress, RunRecord, RunTotals
+from hybridloop.journal.records import UNSETTLED, Charge, DamagedRun, RunProgress, RunRecord, RunTotals
 from hybridloop.journal.runs import read_run_rows, read_state
 from hybridloop.journal.storage.encoding import decode_json
 from hybridloop.journal.storage.rows import read_query, translate_decode_errors, verify
 from hybridloop.journal.storage.schema import jobs, pings, rounds, states
 
-_NOT_ENDED = frozenset({"intended", "submitted"})
 _NOT_SENT = ("intended", "lost")  # pings that are prepared, and prepared ones that were never needed
 _RUNS_PER_QUERY = 500  # databases limit the number of parameters of a query
 
@@ -32,7 +31,7 @@ def read_charges(connection: Connection, run_uid: str) -> list[Charge]:
                 continue
             with translate_decode_errors(table, row["id"]):
                 billed = None if row["billed"] is None else decode_json(row["billed"])
-                may_be_unsent = table is pings and row["state"] in _NOT_ENDED
+                may_be_unsent = table is pings and row["state"] in UNSETTLED
                 charges.append(Charge(row["shots"], decode_json(row["reserved"]), billed, may_be_unsent))
     return charges
 

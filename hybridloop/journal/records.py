@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from hybridloop.errors import JournalDamaged
     from hybridloop.journal.owner import Owner
 
+UNSETTLED = frozenset({"intended", "submitted"})  # states of jobs and pings whose end is not recorded
+
 
 @dataclass(frozen=True, slots=True)
 class NewRun:

@@ -10,9 +10,9 @@ from typing import Any
 from hybridloop.errors import HybridloopError, ServiceBusy, ServiceUnreachable, TargetDown
 from hybridloop.journal import Journal, NewRun, RunRecord
 from hybridloop.journal.claimed_run import ClaimedRun, claim_run
-from hybridloop.runs.lookup import LIMITS_GIVEN, RESUMED, RunLookup, run_of_key, settings_of, started_otherwise
+from hybridloop.runs.lookup import LIMITS_GIVEN, RESUMED, limits_of, run_of_key, settings_of, started_otherwise
 from hybridloop.runs.statuses import status_after
-from hybridloop.settings import LIMITS, RunSettings, first_difference
+from hybridloop.settings import first_difference
 
 OUTAGE = "outage"  # event: the service or the target was unavailable for longer than a run waits
 _OUTAGES = (ServiceBusy, ServiceUnreachable, TargetDown)
@@ -21,19 +21,18 @@ _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def start_or_resume(journal: Journal, lookup: RunLookup) -> Iterator[ClaimedRun]:
-    """Hold the run of a request, new or resumed, for the block. Raises RunBusy where another process holds it."""
-    record = lookup.record
-    if record is None:
-        assert lookup.new is not None  # one of them is given
-        record = journal.add_run(lookup.new)
+def start_or_resume(
+    journal: Journal, run: NewRun | RunRecord, limits: Mapping[str, Any], flow_run_id: str | None
+) -> Iterator[ClaimedRun]:
+    """Hold a new or a resumed run under these limits for the block. Raises RunBusy where another process holds it."""
+    record = journal.add_run(run) if isinstance(run, NewRun) else run
     if record.status == "stopped" and record.stop_requested:  # the request was met
         journal.request_resume(record.uid)
-    with hold_run(journal, record) as run:
-        if record is lookup.record:
-            _note_limits(run, lookup.settings)
-            note_resumed(run, lookup.request.flow_run_id)
-        yield run
+    with hold_run(journal, record) as held:
+        if record is run:
+            _note_limits(held, limits)
+            note_resumed(held, flow_run_id)
+        yield held
 
 
 @contextmanager
@@ -106,12 +105,10 @@ def _note(run: ClaimedRun, kind: str, facts: Mapping[str, Any]) -> None:
         _log.warning("the journal could not store the event %r: %s", kind, error)
 
 
-def _note_limits(run: ClaimedRun, settings: RunSettings) -> None:
+def _note_limits(run: ClaimedRun, limits: Mapping[str, Any]) -> None:
     """Record changed limits, which the next resume uses by default."""
-    now = {name: settings.model_dump(mode="json")[name] for name in LIMITS}
-    before = settings_of(run.journal, run.record).model_dump(mode="json")
-    if any(before[name] != value for name, value in now.items()):
-        run.journal.add_event(run.lease, LIMITS_GIVEN, now)
+    if limits != limits_of(settings_of(run.journal, run.record)):
+        run.journal.add_event(run.lease, LIMITS_GIVEN, limits)
 
 
 def _reason(error: BaseException) -> str:

@@ -44,17 +44,20 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True)
 class RunLookup:
-    """The run of a request: its `record`, or the description of a `new` run, and its settings with their seed.
+    """The run of a request: its record, or the description of a new run, and its settings with their seed.
 
     `result` is the stored result of a finished run, else None.
     """
 
-    request: RunRequest
-    record: RunRecord | None
-    new: NewRun | None
+    run: RunRecord | NewRun
     settings: RunSettings
     seed: int
     result: Mapping[str, Any] | None = None
+
+    @property
+    def record(self) -> RunRecord | None:
+        """The record of a run that was started before, None for a new one."""
+        return self.run if isinstance(self.run, RunRecord) else None
 
 
 def find_run(journal: Journal, request: RunRequest) -> RunLookup:
@@ -83,7 +86,7 @@ def find_run(journal: Journal, request: RunRequest) -> RunLookup:
     if record is not None:
         settings = _check_same(journal, record, request, settings, description)
         result = record.result if record.status in FINISHED else None
-        return RunLookup(request, record, None, settings, seed, result)
+        return RunLookup(record, settings, seed, result)
     # a new run
     uid = str(uuid.uuid4())
     name = _NOT_IN_A_KEY.sub("-", request.problem.name)[:60]
@@ -97,7 +100,7 @@ def find_run(journal: Journal, request: RunRequest) -> RunLookup:
         settings={**description, "sources": dict(request.sources)},
         flow_run_id=request.flow_run_id,
     )
-    return RunLookup(request, None, new, settings, seed)
+    return RunLookup(new, settings, seed)
 
 
 def run_of_key(journal: Journal, key: str) -> RunRecord | None:
@@ -132,6 +135,11 @@ def settings_after(record: RunRecord, events: Sequence[Event]) -> RunSettings:
     except InputError as invalid:
         problem = f"run {record.key!r} was started with {invalid.field} {invalid.problem}"
         raise InputError("run", problem, "Install what it was started with, then resume it.") from invalid
+
+
+def limits_of(settings: RunSettings) -> dict[str, Any]:
+    """Return the limits among the settings of a run, as plain values."""
+    return settings.model_dump(mode="json", include=set(LIMITS))
 
 
 def limits_given(events: Sequence[Event]) -> Mapping[str, Any]:

@@ -10,16 +10,13 @@ from typing import Any
 from hybridloop.azure.targets import Target
 from hybridloop.budget.billing import Bill, billed_amounts
 from hybridloop.budget.caps import Budget, Reservation, settled_amounts
-from hybridloop.budget.cost_summary import NO_COST, CostSummary, summarize_totals
-from hybridloop.budget.prices import Price, expected_cost, ping_price, price_of_job
+from hybridloop.budget.cost_summary import NO_COST, CostSummary, expected_cost, summarize_totals
+from hybridloop.budget.prices import Price, ping_price, price_of_job
 from hybridloop.compiler.gate_counts import gate_counts
 from hybridloop.compiler.programs import CompiledPub
-from hybridloop.errors import CapReached
-from hybridloop.journal import RoundRecord
+from hybridloop.journal import UNSETTLED, RoundRecord
 from hybridloop.runtime.clock import Clock
 from hybridloop.tasks.submission.jobs import JobSpec
-
-_UNSETTLED = frozenset({"intended", "submitted"})
 
 
 class CostLedger:
@@ -50,7 +47,10 @@ class CostLedger:
                 counts = gate_counts(spec.payload.decode())
                 self._prices[key] = price_of_job(self._target, counts, spec.shots, debias=self._debias)
             prices.append(self._prices[key])
-        reservations = self._reserve(specs, prices)
+        shots, now = [spec.shots for spec in specs], self._clock.now()
+        reservations = self.budget.reserve(shots, prices, now=now, make_room=self.make_room)
+        with self._lock:
+            self._reservations |= {spec.id: job for spec, job in zip(specs, reservations, strict=True)}
         for price in prices:
             self._estimated.add({price.unit: price.expected})
         return [replace(spec, reserved=job.amounts) for spec, job in zip(specs, reservations, strict=True)]
@@ -66,28 +66,29 @@ class CostLedger:
     def reserve_retry(self, spec: JobSpec) -> JobSpec:
         """Reserve for a further attempt what the first one might have cost. Raises CapReached."""
         unit, amount = next(iter(spec.reserved.items()), ("USD", 0.0))
-        self._reserve([spec], [Price(unit, expected=amount, upper=amount)])  # type: ignore[arg-type]  # a price's unit
+        price = Price(unit, expected=amount, upper=amount)  # type: ignore[arg-type]  # a price's unit
+        (job,) = self.budget.reserve([spec.shots], [price], now=self._clock.now(), make_room=self.make_room)
         with self._lock:
+            self._reservations[spec.id] = job
             self.retried += 1
         self._estimate(spec)
         return spec
 
-    def settle(self, spec: JobSpec, billed: Mapping[str, float] | None) -> Mapping[str, float] | None:
+    def settle(self, job_id: str, billed: Mapping[str, float] | None) -> Mapping[str, float] | None:
         """Count an ended job as billed; return the amounts for the journal, None if the service stated no cost."""
         with self._lock:
-            reservation = self._reservations.pop(spec.id, None)
-        if reservation is not None:
-            self.budget.settle(reservation, billed)
-            self._billed.add(billed)
+            reservation = self._reservations.pop(job_id)
+        self.budget.settle(reservation, billed)
+        self._billed.add(billed)
         self.bill.add(billed)
-        return None if billed is None else settled_amounts(spec.reserved, billed)
+        return None if billed is None else settled_amounts(reservation.amounts, billed)
 
     def adopt(self, record: RoundRecord) -> None:
         """Take over a recorded round: its bills, and the reservations of its unfinished jobs."""
         first = min((job.attempt for job in record.jobs), default=0)
         for job in record.jobs:
             self.bill.add(job.billed)
-            if job.state in _UNSETTLED:
+            if job.state in UNSETTLED:
                 reservation = self.budget.adopt(job.shots, job.reserved)
                 with self._lock:
                     self._reservations[job.id] = reservation
@@ -119,14 +120,3 @@ class CostLedger:
     def _estimate(self, spec: JobSpec, sign: float = 1.0) -> None:
         expected = expected_cost(self._target, spec.reserved, spec.shots)
         self._estimated.add({unit: sign * amount for unit, amount in expected.items()})
-
-    def _reserve(self, specs: Sequence[JobSpec], prices: Sequence[Price]) -> list[Reservation]:
-        shots = [spec.shots for spec in specs]
-        try:
-            reservations = self.budget.reserve(shots, prices, now=self._clock.now())
-        except CapReached:
-            self.make_room()
-            reservations = self.budget.reserve(shots, prices, now=self._clock.now())
-        with self._lock:
-            self._reservations |= {spec.id: job for spec, job in zip(specs, reservations, strict=True)}
-        return reservations

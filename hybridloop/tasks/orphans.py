@@ -10,7 +10,7 @@ from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.listing import open_client
 from hybridloop.azure.workspace import identity_of
 from hybridloop.errors import HybridloopError, JournalDamaged, LeaseLost, RunBusy
-from hybridloop.journal import Journal, Lease, RunRecord, SessionRow
+from hybridloop.journal import UNSETTLED, Journal, Lease, RunRecord, SessionRow
 from hybridloop.runtime.clock import RealClock
 
 _ACTIVE = frozenset({"created", "running"})
@@ -52,7 +52,7 @@ def unfinished_jobs(journal: Journal, run_uid: str) -> list[str]:
         for round_ in journal.rounds(run_uid)
         if not round_.complete
         for job in round_.jobs
-        if job.state in {"intended", "submitted"}
+        if job.state in UNSETTLED
     ]
 
 

@@ -16,7 +16,8 @@ from qiskit.circuit.library import real_amplitudes
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.azure.targets import find_target, known_targets, provider_params
-from hybridloop.budget.prices import UNITS, Price, Unit, billing_unit, expected_cost, ping_price, price_of_job
+from hybridloop.budget.cost_summary import expected_cost
+from hybridloop.budget.prices import UNITS, Price, Unit, billing_unit, ping_price, price_of_job
 from hybridloop.compiler.gate_counts import GateCounts, gate_counts, qir_depth
 from hybridloop.compiler.programs import PubCompiler, describe_pub
 from hybridloop.compiler.qir_template import placeholder_qir, to_basis

@@ -13,12 +13,12 @@ import hybridloop as hl
 from hybridloop.azure.targets import find_target, known_targets, provider_params
 from hybridloop.errors import InputError
 from hybridloop.journal import Journal
-from hybridloop.runs.holding import start_or_resume
 from hybridloop.runs.lookup import RunRequest, find_run
 from hybridloop.settings import SETTINGS, ProblemText, QaoaSettings
 from hybridloop.tasks.session import open_session
 from tests.conftest import Emulator
 from tests.preparation_helpers import prepared as prepare
+from tests.runs.holding_helpers import hold
 
 MACHINE = "ionq.qpu.forte-1"
 MITIGATED, PLAIN = 168.195, 25.7899  # dollars, the least price of a job
@@ -64,7 +64,7 @@ def test_a_resumed_run_keeps_its_debias_setting(tmp_path: Path) -> None:
     settings = QaoaSettings(target=MACHINE, debias=False, seed=1)
     wanted = RunRequest("qaoa", RING, settings, {"name": "ws"}, "k")
     with Journal(f"sqlite:///{tmp_path}/journal.db") as journal:
-        with start_or_resume(journal, find_run(journal, wanted)):
+        with hold(journal, wanted):
             pass
         with pytest.raises(InputError, match="debias"):
             find_run(journal, RunRequest("qaoa", RING, QaoaSettings(target=MACHINE, seed=1), {"name": "ws"}, "k"))

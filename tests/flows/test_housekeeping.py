@@ -33,12 +33,13 @@ from hybridloop.journal import Event, Journal, Lease, Owner, RunRecord, journal_
 from hybridloop.journal.claimed_run import new_run
 from hybridloop.local_stack import PrefectServer
 from hybridloop.reports.verify import verify_run
-from hybridloop.runs.holding import OUTAGE, start_or_resume
-from hybridloop.runs.lookup import RESUMED, RunRequest, find_run
+from hybridloop.runs.holding import OUTAGE
+from hybridloop.runs.lookup import RESUMED, RunRequest
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText, VqeSettings
 from tests.conftest import Emulator
 from tests.paths import DOCS
+from tests.runs.holding_helpers import hold
 
 H2 = ProblemText(name="h2")
 TARGET = "rigetti.sim.qvm"
@@ -66,7 +67,7 @@ def begun(
     """Add a run that this owner has claimed."""
     told = None if flow_run_id is None else str(flow_run_id)
     wanted = RunRequest("vqe", H2, VqeSettings(seed=7, **settings), identity_of(workspace), key, told)
-    with start_or_resume(journal, find_run(journal, wanted)) as run:
+    with hold(journal, wanted) as run:
         pass
     lease = journal.claim(run.uid, owner=owner)
     journal.set_status(lease, "running", "")
@@ -157,12 +158,9 @@ def test_a_flow_run_of_a_dead_process_does_not_stay_running(
     over = journal.claim(journal.run("over").uid)
     journal.set_status(over, "interrupted", "")
     journal.release(over)
-    with start_or_resume(
+    with hold(
         journal,
-        find_run(
-            journal,
-            RunRequest("vqe", H2, VqeSettings(seed=7), identity_of(workspace), "superseded", "another flow run"),
-        ),
+        RunRequest("vqe", H2, VqeSettings(seed=7), identity_of(workspace), "superseded", "another flow run"),
     ):
         marked = mark_dead_flow_runs(journal, client, now=now)
         assert marked == {"dead": "crashed", "by-key": "crashed", "cancelled": "cancelled"}

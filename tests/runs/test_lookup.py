@@ -25,7 +25,6 @@ from hybridloop.journal import Journal, journal_url, open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.local_stack.processes import wait_until
 from hybridloop.reports.verify import verify_run
-from hybridloop.runs.holding import start_or_resume
 from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.lookup import RunRequest, find_run, run_of_key, settings_of
 from hybridloop.runs.result import RunResult
@@ -35,6 +34,7 @@ from hybridloop.settings import ProblemText, VqeSettings
 from hybridloop.settings.algorithms import GroupingName
 from hybridloop.tasks.session import open_session
 from tests.conftest import Emulator
+from tests.runs.holding_helpers import hold, hold_found
 
 H2 = ProblemText(name="h2")
 HERE = {"subscription": "s", "resource_group": "g", "name": "here", "host": "127.0.0.1"}
@@ -54,14 +54,14 @@ def wanted(settings: VqeSettings = SETTINGS, **changed: Any) -> RunRequest:
 @pytest.fixture
 def begun(journal: Journal) -> Journal:
     """A journal with a started run `k`."""
-    with start_or_resume(journal, find_run(journal, wanted())):
+    with hold(journal, wanted()):
         return journal
 
 
 def test_a_new_run_has_a_key_of_its_problem_and_a_seed(journal: Journal) -> None:
     found = find_run(journal, wanted(VqeSettings(), run_key=None, problem=ProblemText(name="a b/c", text="&FCI")))
     assert found.record is None
-    with start_or_resume(journal, found) as run:
+    with hold_found(journal, found) as run:
         assert run.record.key == f"vqe-a-b-c-{run.uid[:8]}"
         assert run.seed == found.seed == run.record.settings["settings"]["seed"]
         assert journal.run(run.uid).status == "running"
@@ -97,7 +97,7 @@ def test_a_new_run_takes_the_seed_that_its_caller_has_drawn(journal: Journal) ->
 
 def test_limits_may_be_others_and_the_last_ones_given_are_kept(begun: Journal) -> None:
     larger = find_run(begun, wanted(VqeSettings(max_jobs=20, deadline=60.0)))
-    with start_or_resume(begun, larger):
+    with hold_found(begun, larger):
         pass
     again = find_run(begun, wanted(VqeSettings()))
     assert again.settings == VqeSettings(seed=7, max_jobs=20, deadline=60.0)
@@ -106,7 +106,7 @@ def test_limits_may_be_others_and_the_last_ones_given_are_kept(begun: Journal) -
 
 def test_a_flow_run_that_is_started_again_resumes_its_run(journal: Journal) -> None:
     first = find_run(journal, wanted(run_key=None, flow_run_id="f"))
-    with start_or_resume(journal, first) as run:
+    with hold_found(journal, first, "f") as run:
         pass
     changed = VqeSettings(shots=123, max_jobs=20)  # by its deployment, since then
     again = find_run(journal, wanted(changed, run_key=None, flow_run_id="f"))
@@ -118,7 +118,7 @@ def test_a_flow_run_that_is_started_again_resumes_its_run(journal: Journal) -> N
 
 def test_a_run_is_held_by_one_at_a_time(begun: Journal) -> None:
     found = find_run(begun, wanted())
-    with start_or_resume(begun, found), pytest.raises(RunBusy, match="'k'"), start_or_resume(begun, found):
+    with hold_found(begun, found), pytest.raises(RunBusy, match="'k'"), hold_found(begun, found):
         pass
 
 
@@ -136,7 +136,7 @@ def test_a_run_is_held_by_one_at_a_time(begun: Journal) -> None:
     ],
 )
 def test_the_status_and_reason_of_an_end_are_stored(error: BaseException, status: str, begun: Journal) -> None:
-    with pytest.raises(type(error)), start_or_resume(begun, find_run(begun, wanted())):
+    with pytest.raises(type(error)), hold(begun, wanted()):
         raise error
     record = begun.run("k")
     assert (record.status, record.owner) == (status, None)
@@ -152,9 +152,9 @@ def test_a_uid_is_no_key(begun: Journal) -> None:
 
 def test_a_request_to_stop_that_was_met_does_not_stop_the_run_again(begun: Journal) -> None:
     begun.request_stop(begun.run("k").uid)
-    with pytest.raises(StopRequested), start_or_resume(begun, find_run(begun, wanted())):
+    with pytest.raises(StopRequested), hold(begun, wanted()):
         raise StopRequested(0)
-    with start_or_resume(begun, find_run(begun, wanted())) as run:
+    with hold(begun, wanted()) as run:
         assert not begun.renew(run.lease).stop_requested
 
 
@@ -256,7 +256,7 @@ def test_the_hook_of_a_crashed_flow_run_closes_its_session_from_the_journal(
             )  # a process that is dead closes nothing
             with (
                 pytest.raises(Died),
-                start_or_resume(journal, found) as run,
+                hold_found(journal, found) as run,
                 open_session(workspace, SETTINGS.target, run=run) as session,
             ):
                 session.open()

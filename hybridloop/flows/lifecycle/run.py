@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -23,15 +24,18 @@ from hybridloop.flows.lifecycle.deployments import deployment_settings, merge_se
 from hybridloop.journal import open_journal
 from hybridloop.journal.claimed_run import ClaimedRun
 from hybridloop.preparation import prepare
-from hybridloop.preparation.prepared import PreparedRun, ProblemFacts
+from hybridloop.preparation.prepared import PreparedAlgorithm, ProblemFacts
 from hybridloop.runs.holding import start_or_resume
 from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.live_text import plus_minus
-from hybridloop.runs.lookup import RunLookup, RunRequest, find_run
+from hybridloop.runs.lookup import RunRequest, find_run, limits_of
 from hybridloop.runs.result import RunResult
 from hybridloop.settings import ProblemText, RunSettings
 from hybridloop.tasks.prefect_tasks import RoundTasks
 from hybridloop.tasks.session import OpenSession
+
+# acquires the run's session for a block; its argument is set when the flow run is cancelled
+Acquire = Callable[[threading.Event], AbstractContextManager[OpenSession]]
 
 
 def run_in_flow(
@@ -59,17 +63,19 @@ def run_in_flow(
         prepared = caller.take_prepared(lookup.seed) or prepare(algorithm, problem, lookup.settings, lookup.seed)
         num_qubits = prepared.algorithm.facts.num_qubits
         is_available = check_available(workspace, prepared.target, num_qubits, settings.failure)
-        with start_or_resume(journal, lookup) as run:
-            result: RunResult = _measure(workspace, lookup, prepared, run, is_available=is_available)
+        with start_or_resume(journal, lookup.run, limits_of(lookup.settings), flow_run.id) as run:
+            session_of = partial(
+                acquire_session, workspace, prepared.target, lookup.settings, run, is_available=is_available
+            )
+            result: RunResult = _measure(prepared.algorithm, run, session_of, resumed=lookup.record is not None)
             return result
 
 
-def _measure(workspace: Any, lookup: RunLookup, prepared: PreparedRun, run: ClaimedRun, *, is_available: bool) -> Any:
+def _measure(algorithm: PreparedAlgorithm, run: ClaimedRun, session_of: Acquire, *, resumed: bool) -> Any:
     """Measure in a session of the run; return the result, or the state of a flow run that ends early."""
-    began, cancelled, facts = time.monotonic(), threading.Event(), prepared.algorithm.facts
+    began, cancelled, facts = time.monotonic(), threading.Event(), algorithm.facts
     history: list[RoundProgress] = []
     outcome: Outcome | None = None
-    resumed = lookup.record is not None
     ended_by: CapReached | RunStopped | None = None
     artifact = RunArtifact(run.record.key, run.uid, flow_run.id)
 
@@ -92,13 +98,11 @@ def _measure(workspace: Any, lookup: RunLookup, prepared: PreparedRun, run: Clai
         )
 
     try:
-        with acquire_session(
-            workspace, prepared.target, lookup.settings, run, cancelled, is_available=is_available
-        ) as session:
+        with session_of(cancelled) as session:
             rounds = RoundTasks(session)
             update_artifact = partial(artifact.update, result_so_far)
             report = RoundReporter(session, rounds, history, facts, run.record.key, update_artifact)
-            outcome = prepared.algorithm.measure(rounds, report)
+            outcome = algorithm.measure(rounds, report)
     except (CapReached, RunStopped) as error:
         ended_by = error
     result = result_so_far()

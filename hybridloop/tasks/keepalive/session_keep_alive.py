@@ -12,7 +12,7 @@ from hybridloop.azure.targets import Target
 from hybridloop.azure.transport import SignedRequest
 from hybridloop.budget.caps import Budget, Reservation
 from hybridloop.budget.prices import Price, ping_price
-from hybridloop.journal import Journal, Lease, Ping, SessionRow
+from hybridloop.journal import UNSETTLED, Journal, Lease, Ping, SessionRow
 from hybridloop.runtime.clock import Clock
 from hybridloop.tasks.keepalive.pings import PING_SHOTS, PingKey, PingSender
 from hybridloop.tasks.keepalive.rules import (
@@ -28,7 +28,6 @@ from hybridloop.tasks.keepalive.rules import (
 from hybridloop.tasks.keepalive.thread import ActivityTracker, KeepAliveThread
 
 Sign = Callable[[str, Mapping[str, Any]], SignedRequest]
-_UNSETTLED = frozenset({"intended", "submitted"})
 
 
 class JournalPingLog:
@@ -71,7 +70,7 @@ class JournalPingLog:
     def load(self, ordinal: int) -> tuple[PingKey, list[PingKey]]:
         """Return a session's first free key, and the keys of its pings whose end is not recorded; adopt their cost."""
         pings = [ping for ping in self._journal.pings(self._lease.run_uid) if ping.session == ordinal]
-        unsettled = [ping for ping in pings if ping.state in _UNSETTLED]
+        unsettled = [ping for ping in pings if ping.state in UNSETTLED]
         for ping in unsettled:
             if ping.id not in self._reserved:  # it is an earlier process's
                 self._reserved[ping.id] = self._budget.adopt(ping.shots, ping.reserved)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.azure.targets import Target, check_circuit_fits, provider_params
+from hybridloop.algorithms.rounds import Counts
+from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.compiler.programs import CompiledPub
 from hybridloop.errors import InputError
-from hybridloop.journal import JobIntent, PubRecord
+from hybridloop.journal import UNSETTLED, JobIntent, JobRecord, PubRecord
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 
 FIRST_ATTEMPT = 0
@@ -47,24 +47,32 @@ class JobSpec:
             self.id, key.pub, key.point, key.part, self.attempt, self.shots, self.program, session, self.reserved
         )
 
-    def body(self, session_id: str, target: Target, *, debias: bool = True) -> dict[str, Any]:
-        """Return the fields of the submission's JSON, without the location of the input."""
-        return {
-            "name": self.key.name(self.attempt),
-            "providerId": target.provider,
-            "target": target.name,
-            "sessionId": session_id,
-            "inputParams": {
-                "shots": self.shots,
-                "items": [{"entryPoint": "ENTRYPOINT__main", "arguments": []}],
-                **provider_params(target, debias=debias),
-            },
-            "metadata": {
-                "place": self.key.path,
-                "attempt": str(self.attempt),
-                "sampling_value": self.sampling_value,
-            },
-        }
+
+@dataclass(slots=True)
+class JobInFlight:
+    """A job of the round with its latest attempt; `lost` is the reason if it gave no counts for good."""
+
+    spec: JobSpec
+    session: int = -1
+    may_exist: bool = False
+    container: str = ""
+    accepted: bool = False
+    collecting: bool = False
+    counts: Counts | None = None
+    lost: str | None = None
+    failures: int = 0
+    first_failure_at: float = 0.0
+
+    @property
+    def settled(self) -> bool:
+        """True once its counts are known, or it was given up."""
+        return self.counts is not None or self.lost is not None
+
+    def load(self, record: JobRecord) -> None:
+        """Take over what the journal has of this attempt."""
+        self.session, self.counts = record.session, record.counts
+        self.may_exist = record.state in UNSETTLED
+        self.lost = record.reason if record.state == "lost" else None
 
 
 def check_round(pubs: Sequence[SamplerPub], target: Target) -> None:

@@ -11,13 +11,13 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
+from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub
 from hybridloop.azure.client import ResultMissing
 from hybridloop.azure.retry import ATTEMPTS_IN_RUN
+from hybridloop.azure.targets import Target, provider_params
 from hybridloop.budget.billing import billed_amounts
 from hybridloop.errors import AccessDenied, JobFailed, RunParked, RunStopped, SessionEnded, TargetDown
 from hybridloop.journal import JobOutcome, JobRecord, PubRecord
@@ -26,42 +26,31 @@ from hybridloop.tasks.connection import Connection
 from hybridloop.tasks.failure_policy import OnLostJob, OnTargetDown, target_down_text, wait_before_retry
 from hybridloop.tasks.submission.job_errors import CANCELLED, CANCELLED_WITH_SESSION, is_transient, meaning_of
 from hybridloop.tasks.submission.job_ids import RoundKey, session_id
-from hybridloop.tasks.submission.jobs import SUCCEEDED, TERMINAL, JobSpec
+from hybridloop.tasks.submission.jobs import SUCCEEDED, TERMINAL, JobInFlight, JobSpec
 from hybridloop.tasks.submission.results import UnreadableResult, merge_points, read_results_v2
 
 _FOREVER_S = 3600.0
 _CHECK_TARGET_S = 30.0
-_UNSETTLED = frozenset({"intended", "submitted"})
 
 _log = logging.getLogger(__name__)
 
 Amounts = Mapping[str, float] | None
 
 
-@dataclass(slots=True)
-class _Job:
-    """A job of the round with its latest attempt; `lost` is the reason if it gave no counts for good."""
-
-    spec: JobSpec
-    session: int = -1
-    may_exist: bool = False
-    container: str = ""
-    accepted: bool = False
-    collecting: bool = False
-    counts: Counts | None = None
-    lost: str | None = None
-    failures: int = 0
-    first_failure_at: float = 0.0
-
-    @property
-    def settled(self) -> bool:
-        return self.counts is not None or self.lost is not None
-
-    def load(self, record: JobRecord) -> None:
-        """Take over what the journal has of this attempt."""
-        self.session, self.counts = record.session, record.counts
-        self.may_exist = record.state in _UNSETTLED
-        self.lost = record.reason if record.state == "lost" else None
+def submission_body(spec: JobSpec, session_id: str, target: Target, *, debias: bool = True) -> dict[str, Any]:
+    """Return the fields of a submission's JSON, without the location of the input."""
+    return {
+        "name": spec.key.name(spec.attempt),
+        "providerId": target.provider,
+        "target": target.name,
+        "sessionId": session_id,
+        "inputParams": {
+            "shots": spec.shots,
+            "items": [{"entryPoint": "ENTRYPOINT__main", "arguments": []}],
+            **provider_params(target, debias=debias),
+        },
+        "metadata": {"place": spec.key.path, "attempt": str(spec.attempt), "sampling_value": spec.sampling_value},
+    }
 
 
 class RoundInFlight:
@@ -81,7 +70,7 @@ class RoundInFlight:
         self.ended = threading.Event()
         self._connection = connection
         self._pubs = pubs
-        self._jobs = {spec.id: _Job(spec) for spec in specs}
+        self._jobs = {spec.id: JobInFlight(spec) for spec in specs}
         self._lock = threading.Lock()
         self._unwritten: list[JobOutcome] = []
         self._failure: Exception | None = None
@@ -148,11 +137,11 @@ class RoundInFlight:
         if job is None or status not in TERMINAL:
             return
         with self._lock:
-            if job.collecting or self.ended.is_set():
+            if job.settled or job.collecting or self.ended.is_set():
                 return
             job.collecting = True
         self._connection.keep_alive.ended(self._connection.clock.now())
-        billed = self._connection.ledger.settle(job.spec, billed_amounts(listed.get("costEstimate")))
+        billed = self._connection.ledger.settle(job.spec.id, billed_amounts(listed.get("costEstimate")))
         self._work(self._collect if status in SUCCEEDED else self._handle_failure, job, listed, billed)
 
     def fail(self, error: Exception) -> None:
@@ -203,7 +192,7 @@ class RoundInFlight:
 
         self._connection.workers.submit(guarded)
 
-    def _submit(self, job: _Job) -> None:
+    def _submit(self, job: JobInFlight) -> None:
         if self.ended.is_set():
             return
         connection, spec = self._connection, job.spec
@@ -238,14 +227,14 @@ class RoundInFlight:
         if listed is not None:
             self.observe(listed)
 
-    def _put(self, job: _Job) -> bool:
+    def _put(self, job: JobInFlight) -> bool:
         """Submit to the open session, or to the next one if it has ended. Return False if the round ended first."""
         connection, spec = self._connection, job.spec
         while not self.ended.is_set():
             session = connection.sessions.current()
             job.session = session.ordinal
             crash_point("put.before")
-            body = spec.body(session.id, connection.target, debias=connection.debias)
+            body = submission_body(spec, session.id, connection.target, debias=connection.debias)
             try:
                 connection.service.submit(spec.id, job.container, body)
             except SessionEnded:
@@ -272,7 +261,7 @@ class RoundInFlight:
             _log.warning("%s. %s", error.happened, target_down_text(policy, left))
         self._connection.clock.wait(self.ended, min(_CHECK_TARGET_S, left))
 
-    def _collect(self, job: _Job, listed: Mapping[str, Any], billed: Amounts) -> None:
+    def _collect(self, job: JobInFlight, listed: Mapping[str, Any], billed: Amounts) -> None:
         spec = job.spec
         crash_point("result.before")
         try:
@@ -290,7 +279,7 @@ class RoundInFlight:
         crash_point("result.after")
         self._finish(job, JobOutcome(spec.id, "done", counts, "", billed))
 
-    def _download(self, job: _Job, url: str) -> bytes:
+    def _download(self, job: JobInFlight, url: str) -> bytes:
         service = self._connection.service
         job.container = job.container or service.create_container(job.spec.id)
         try:
@@ -299,7 +288,7 @@ class RoundInFlight:
             job.container = service.create_container(job.spec.id)
             return service.download(url.partition("?")[0], job.container)
 
-    def _handle_failure(self, job: _Job, listed: Mapping[str, Any], billed: Amounts) -> None:
+    def _handle_failure(self, job: JobInFlight, listed: Mapping[str, Any], billed: Amounts) -> None:
         """Retry a job whose attempt ended without counts, or give it up."""
         connection = self._connection
         error = listed.get("errorData") or {}
@@ -324,7 +313,7 @@ class RoundInFlight:
         else:
             self._retry(job, JobOutcome(job.spec.id, "failed", None, reason, billed), wait)
 
-    def _lose(self, job: _Job, why: str, billed: Amounts, *, succeeded: bool) -> None:
+    def _lose(self, job: JobInFlight, why: str, billed: Amounts, *, succeeded: bool) -> None:
         """Apply the policy to a job that gives no counts for good; one that succeeded is paid and never sent again."""
         policy, reason = self._connection.policy.on_lost_job, f"job {job.spec.id}: {why}"
         if policy is not OnLostJob.FAIL:
@@ -351,7 +340,7 @@ class RoundInFlight:
                 )
             )
 
-    def _retry(self, job: _Job, failed: JobOutcome, wait_s: float) -> None:
+    def _retry(self, job: JobInFlight, failed: JobOutcome, wait_s: float) -> None:
         """Record the failed attempt and the intent of the next one, and submit that after the wait."""
         with self._lock:
             self._unwritten.append(failed)
@@ -369,7 +358,7 @@ class RoundInFlight:
             self._jobs[spec.id] = job
         connection.poller.call_later(wait_s, partial(self._work, self._submit, job))
 
-    def _finish(self, job: _Job, outcome: JobOutcome, lost: str | None = None) -> None:
+    def _finish(self, job: JobInFlight, outcome: JobOutcome, lost: str | None = None) -> None:
         with self._lock:  # else another thread could complete the round without this outcome
             job.counts, job.lost = outcome.counts, lost
             self._unwritten.append(outcome)

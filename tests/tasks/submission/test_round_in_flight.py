@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hybridloop.algorithms.rounds import Counts
 from hybridloop.errors import JobFailed
-from hybridloop.journal import PubRecord
+from hybridloop.journal import JobOutcome, PubRecord
 from hybridloop.journal.claimed_run import temporary_run
 from hybridloop.runtime.clock import RealClock
 from hybridloop.tasks.failure_policy import FailurePolicy
@@ -24,7 +25,7 @@ def connection() -> Iterator[Any]:
     """Return the parts of a session that a round uses, without a service."""
     with temporary_run("ionq.simulator", seed=0, uid=KEY.round.run_uid) as run:
         yield SimpleNamespace(
-            ledger=SimpleNamespace(settle=lambda spec, billed: billed),
+            ledger=SimpleNamespace(settle=lambda job_id, billed: billed),
             run=run,
             clock=RealClock(),
             policy=FailurePolicy(),
@@ -76,3 +77,23 @@ def test_a_job_whose_result_is_being_read_is_not_polled(connection: Any) -> None
     round_.observe({"id": KEY.job_id(0), "status": "Succeeded"})
     assert len(later) == 1
     assert not round_.sessions
+
+
+def test_a_job_whose_end_is_recorded_is_not_billed_or_read_again(connection: Any) -> None:
+    specs = [JobSpec(JobKey(KEY.round, 0, point, 0), 0, 10, 1, b"program", "value") for point in range(2)]
+    pub = PubRecord("circuit", None, 10, np.zeros((2, 0)), np.zeros((2, 0)), (0,), 1)
+    run, billed = connection.run, []
+    intents = [spec.intent(0) for spec in specs]
+    run.journal.begin_round(run.lease, "main", 0, "ionq.simulator", [pub], intents, {})
+    run.journal.record_outcomes(
+        run.lease, "main", 0, [JobOutcome(specs[0].id, "done", Counts.from_bitstrings({"1": 10}))], complete=False
+    )
+    connection.ledger.settle = lambda job_id, amounts: billed.append(job_id)
+    recorded = {job.id: job for job in run.journal.round(run.uid, "main", 0).jobs}
+    round_ = RoundInFlight(connection, KEY.round, [pub], specs, recorded)
+    round_.observe({"id": specs[0].id, "status": "Succeeded"})  # it has no address of a result: reading it would fail
+    assert (round_.in_flight, billed) == (1, [])
+    round_.observe({"id": specs[1].id, "status": "Failed"})
+    with pytest.raises(JobFailed, match=specs[1].id):
+        round_.result()
+    assert billed == [specs[1].id]
