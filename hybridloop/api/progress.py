@@ -50,7 +50,7 @@ def show_progress(algorithm: str, problem: str, target: str, feed: LiveFeed | No
         feed.prepare(algorithm, problem, target)
         try:
             yield feed
-        except BaseException as error:
+        except BaseException as error:  # Ctrl-C and SystemExit end a run as errors do
             feed.end(status_after(error), "")  # the reason is in the error
             raise
 

@@ -86,8 +86,8 @@ def _live_view(feed: LiveFeed) -> Iterator[None]:
         console.show_cursor(show=True)  # so that the terminal has its cursor even if the process is killed
         try:
             yield
-        except BaseException:
-            view.transient = False  # no result follows
+        except BaseException:  # after an error or a signal no result follows, so that the view stays
+            view.transient = False
             raise
 
 

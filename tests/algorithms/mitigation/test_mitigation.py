@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.primitives.containers.sampler_pub import SamplerPub
-from qiskit.quantum_info import Operator, SparsePauliOp, Statevector, random_statevector
+from qiskit.quantum_info import Operator, SparsePauliOp, Statevector
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.uccsd import uccsd
@@ -22,10 +20,9 @@ from hybridloop.algorithms.estimation.estimates import (
     Evaluation,
     GroupStatistics,
     evaluation,
-    group_statistics,
 )
 from hybridloop.algorithms.estimation.final import measure_final_estimate
-from hybridloop.algorithms.estimation.observable import Grouping, MeasurementGroup, observable
+from hybridloop.algorithms.estimation.observable import Grouping, observable
 from hybridloop.algorithms.mitigation.mitigation import Mitigation
 from hybridloop.algorithms.mitigation.readout import (
     ReadoutErrors,
@@ -44,10 +41,9 @@ from hybridloop.algorithms.optimizers.missing_points import FAIL, MissingPointPo
 from hybridloop.algorithms.optimizers.pairwise_fit import PairwiseFit
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping
-from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound, UnusablePoint, pub_points
+from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound, pub_points
 from hybridloop.algorithms.vqe import VqeResult, vqe
 from hybridloop.errors import InputError, JobFailed
-from tests.algorithms.conftest import largest_remainder
 from tests.algorithms.noisy_state_helpers import NoisySimulator
 
 EXACT_SHOTS = 10**9  # of distributions: rounding moves an energy by 1e-8 hartree at most
@@ -205,84 +201,6 @@ def test_a_mitigated_vqe_reports_the_noiseless_energy(parity: Ground, seed: int)
     assert found.standard_error < 2 * MILLI
 
 
-_rate = st.floats(0.0, 0.3)
-
-
-@given(st.lists(st.tuples(_rate, _rate), min_size=3, max_size=3), st.integers(0, 2**32 - 1))
-def test_readout_inversion_agrees_with_dense_matrices(rates: list[tuple[float, float]], seed: int) -> None:
-    draws = np.random.default_rng(seed)
-    truth = draws.dirichlet(np.ones(8))
-    group, read = _read(draws, _errors(rates))
-    matrices = [np.array([[1 - a, b], [a, 1 - b]]) for a, b in rates]
-    misread = np.kron(np.kron(matrices[2], matrices[1]), matrices[0]) @ truth
-    signs = [[(-1) ** (mask & outcome).bit_count() for outcome in range(8)] for mask in group.masks]
-    expected = group.coefficients @ np.array(signs) @ truth
-    # rounding moves 8 counts by less than one each, and the inverse stretches that by at most (1 / 0.4)³ a term
-    assert read(group, _distribution(misread)).mean == pytest.approx(expected, abs=1e-5)
-
-
-@given(st.lists(st.tuples(_rate, _rate), min_size=3, max_size=3), st.integers(0, 2**32 - 1), st.booleans())
-def test_readout_derivatives_agree_with_finite_differences(
-    rates: list[tuple[float, float]],
-    seed: int,
-    in_sector: bool,  # noqa: FBT001  # drawn
-) -> None:
-    draws = np.random.default_rng(seed)
-    counts = _distribution(draws.dirichlet(np.ones(8)) / 2 + np.eye(8)[1] / 2)
-    symmetries = (Symmetry(0b011, -1),) if in_sector else ()
-    group, read = _read(draws, _errors(rates), symmetries)
-    slopes, step = read(group, counts).readout_derivatives, 1e-6
-    for place, slope in enumerate(slopes):
-        ahead, behind = (
-            _read(None, _errors(_moved(rates, place, by)), symmetries)[1](group, counts).mean for by in (step, -step)
-        )
-        assert slope == pytest.approx((ahead - behind) / (2 * step), rel=1e-3, abs=1e-3)
-
-
-@given(st.integers(0, 2**32 - 1))
-def test_a_symmetry_keeps_only_the_shots_in_its_sector(seed: int) -> None:
-    draws = np.random.default_rng(seed)
-    drawn = draws.multinomial(1000, draws.dirichlet(np.ones(8)) / 2 + np.eye(8)[1] / 2)
-    group, read = _read(draws, None, (Symmetry(0b011, -1),))
-    seen = {format(i, "03b"): int(n) for i, n in enumerate(drawn) if n}
-    kept = {key: n for key, n in seen.items() if (int(key, 2) & 0b011).bit_count() % 2}
-    found, plain = read(group, Counts.from_bitstrings(seen)), group_statistics(group, Counts.from_bitstrings(kept))
-    assert found.mean == pytest.approx(plain.mean)
-    assert found.squared_deviations / found.shots**2 == pytest.approx(plain.squared_deviations / plain.shots**2)
-
-
-def test_a_symmetry_is_skipped_if_a_group_cannot_show_it_and_unusable_without_shots_in_its_sector() -> None:
-    bare = Evaluation(observable(SparsePauliOp("ZZZ")), (), lambda _: [])
-    read = mitigate_readout(bare, symmetries=(Symmetry(0b011, -1),)).reduce_counts
-    turned = MeasurementGroup("IXX", (0b011,), np.array([1.0]))
-    counts = Counts.from_bitstrings({"000": 60, "001": 40})
-    found = read(turned, counts)
-    assert isinstance(found, GroupStatistics)
-    assert found.mean == pytest.approx(group_statistics(turned, counts).mean)
-    found = read(MeasurementGroup("ZZZ", (0b111,), np.array([1.0])), Counts.from_bitstrings({"000": 60}))
-    assert found == UnusablePoint("only 0.0% of 60 shots have the state's symmetries")
-
-
-@given(st.integers(0, 2**32 - 1))
-def test_a_diagonalized_group_shows_a_symmetry_in_other_bits(seed: int) -> None:
-    state = random_statevector(4, seed)
-    operator = SparsePauliOp(["XX", "YY"], [0.7, 0.4])  # commute, but on neither qubit; their product is the symmetry
-    energy = observable(operator, Grouping.FULLY_COMMUTING)
-    (group,) = energy.groups
-    assert group.diagonalization is not None
-    circuit = QuantumCircuit(2)
-    circuit.prepare_state(state)
-    turned = group.measurement_circuit(circuit).remove_final_measurements(inplace=False)
-    counts = _distribution(Statevector(turned).probabilities())
-    found = mitigate_readout(Evaluation(energy, (), lambda _: []), symmetries=(Symmetry(0b11, -1),)).reduce_counts(
-        group, counts
-    )
-    assert isinstance(found, GroupStatistics)
-    odd = np.diag([0.0, 1.0, 1.0, 0.0]) @ state.data
-    expected = np.vdot(odd, operator.to_matrix() @ odd).real / np.vdot(odd, odd).real
-    assert found.mean == pytest.approx(expected, abs=1e-4)
-
-
 def test_folding_includes_the_diagonalization_of_a_group() -> None:
     energy = observable(SparsePauliOp(["XX", "YY"], [0.7, 0.4]), Grouping.FULLY_COMMUTING)
     ansatz = Ansatz("plain", QuantumCircuit(2), np.zeros(0), ())
@@ -382,35 +300,3 @@ def test_unusable_mitigation_settings_and_failed_calibrations_are_refused() -> N
 
     with pytest.raises(JobFailed, match="calibration job of the readout mitigation failed"):
         measure_readout_errors(2, losing)
-
-
-def _errors(rates: Sequence[tuple[float, float]]) -> ReadoutErrors:
-    zero_as_one, one_as_zero = np.array(rates).T
-    return ReadoutErrors(zero_as_one, one_as_zero)
-
-
-def _moved(rates: Sequence[tuple[float, float]], place: int, by: float) -> list[tuple[float, float]]:
-    table = np.array(rates).T
-    table[place // 3, place % 3] += by
-    return [(a, b) for a, b in table.T]
-
-
-def _read(
-    draws: np.random.Generator | None, errors: ReadoutErrors | None, symmetries: tuple[Symmetry, ...] = ()
-) -> tuple[MeasurementGroup, Callable[[MeasurementGroup, Counts], GroupStatistics]]:
-    """Return a group of all seven products of three Zs with random coefficients, and its counts reducer."""
-    coefficients = np.ones(7) if draws is None else draws.normal(size=7)
-    bare = Evaluation(observable(SparsePauliOp("ZZZ")), (), lambda _: [])
-    with_them = mitigate_readout(bare, errors=errors, symmetries=symmetries).reduce_counts
-
-    def read(group: MeasurementGroup, counts: Counts) -> GroupStatistics:
-        found = with_them(group, counts)
-        assert isinstance(found, GroupStatistics)
-        return found
-
-    return MeasurementGroup("ZZZ", tuple(range(1, 8)), coefficients), read
-
-
-def _distribution(shares: NDArray[np.float64]) -> Counts:
-    counts = largest_remainder(EXACT_SHOTS, shares / shares.sum())
-    return Counts.from_bitstrings({format(i, "03b"): int(n) for i, n in enumerate(counts) if n}, exact=True)
