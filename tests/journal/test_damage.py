@@ -25,7 +25,7 @@ from tests.journal.journal_helpers import (
     round_values,
     session,
 )
-from tests.long_form import short_or_long
+from tests.long_form import long_form, short_or_long
 
 # uses of programs, and spans for plots: a lost row of these is not noticed
 UNREAD = {"program_uses", "spans"}
@@ -145,6 +145,7 @@ def check_flips(path: Path, positions: list[int], bit_of: random.Random) -> int:
 
 
 @pytest.mark.slow
+@long_form
 def test_each_of_200_bit_flips_in_rows_that_changes_a_value_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     fill(path)
@@ -156,6 +157,7 @@ def test_each_of_200_bit_flips_in_rows_that_changes_a_value_is_noticed(tmp_path:
 
 
 @pytest.mark.slow
+@long_form
 def test_after_a_bit_flip_anywhere_in_the_file_what_is_read_is_correct_or_refused(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     fill(path)

@@ -27,6 +27,7 @@ from tests.journal.journal_helpers import (
     BODY,
     TARGET,
     add_claimed_run,
+    clean_processes,
     execute,
     intents,
     measure,
@@ -38,11 +39,10 @@ from tests.journal.journal_helpers import (
     round_values,
     session,
 )
-from tests.long_form import short_or_long
+from tests.long_form import long_form, short_or_long
 
 DEADLINE_S = 30.0
-# each child opens a journal of its own; none is forked from this process, in which Prefect may have left threads
-CLEAN = multiprocessing.get_context("forkserver")
+
 FORK = multiprocessing.get_context("fork")  # a direct child, which only this process reaps
 
 
@@ -124,6 +124,7 @@ class ClaimsOnOneRun(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
+@long_form
 def test_claims_follow_the_model(tmp_path: Path) -> None:
     with Journal(journal_url(tmp_path / "journal.db")) as journal:
         run_state_machine_as_test(
@@ -150,13 +151,15 @@ def _race(url: str, uids: list[str], start: Callable[[], object], report: Connec
 
 
 @pytest.mark.slow
+@long_form
 def test_of_eight_processes_claiming_at_once_exactly_one_gets_the_run(new_url: str) -> None:
     with Journal(new_url) as journal:
         uids = [journal.add_run(new_run(f"run-{number}")).uid for number in range(short_or_long(5, 20))]
-    barrier = CLEAN.Barrier(8)
-    ends = [CLEAN.Pipe(duplex=False) for _ in range(8)]
+    processes = clean_processes(__name__)
+    barrier = processes.Barrier(8)
+    ends = [processes.Pipe(duplex=False) for _ in range(8)]
     children = [
-        CLEAN.Process(target=_race, args=(new_url, uids, partial(barrier.wait, DEADLINE_S), end[1])) for end in ends
+        processes.Process(target=_race, args=(new_url, uids, partial(barrier.wait, DEADLINE_S), end[1])) for end in ends
     ]
     for child in children:
         child.start()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -23,11 +22,9 @@ from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.storage.location import Location
 from hybridloop.journal.storage.migrate import MIGRATIONS
 from hybridloop.journal.storage.schema import VERSION, VERSION_TABLE, metadata
-from tests.journal.journal_helpers import execute, measure, new_run, ping, round_values
-from tests.long_form import short_or_long
+from tests.journal.journal_helpers import clean_processes, execute, measure, new_run, ping, round_values
+from tests.long_form import long_form, short_or_long
 from tests.paths import DATA
-
-CLEAN = multiprocessing.get_context("forkserver")  # not forked from a process in which Prefect may have left threads
 
 
 def test_the_migrations_lead_to_the_tables_of_the_code(new_url: str) -> None:
@@ -80,6 +77,7 @@ def _open_and_add(urls: list[str], number: int, start: Callable[[], object], upg
 
 
 @pytest.mark.slow
+@long_form
 @pytest.mark.parametrize("is_old", [False, True], ids=["new", "old"])
 def test_of_eight_processes_that_open_a_journal_at_once_exactly_one_upgrades_it(
     is_old: bool,  # noqa: FBT001
@@ -89,8 +87,9 @@ def test_of_eight_processes_that_open_a_journal_at_once_exactly_one_upgrades_it(
     urls = [f"{new_url}-{n}" for n in range(short_or_long(5, 100))] if is_file else [new_url]
     for url in urls if is_old else ():
         make_first_version(url)
-    start, upgrades = partial(CLEAN.Barrier(8).wait, 30), CLEAN.Value("i", 0)
-    children = [CLEAN.Process(target=_open_and_add, args=(urls, number, start, upgrades)) for number in range(8)]
+    processes = clean_processes(__name__)
+    start, upgrades = partial(processes.Barrier(8).wait, 30), processes.Value("i", 0)
+    children = [processes.Process(target=_open_and_add, args=(urls, number, start, upgrades)) for number in range(8)]
     for child in children:
         child.start()
     for child in children:
