@@ -14,7 +14,7 @@ demo: .venv/ready ## run a VQE of H2 in a session of the local service
 	$(BIN)/hybridloop run vqe h2 --seed 7
 
 test: .venv/ready ## run all tests, on two workers
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-browser: .venv/ready ## run the tests of the portal and of reports in a real Chromium
 	$(BIN)/pytest -m browser

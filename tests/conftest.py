@@ -26,6 +26,22 @@ __all__ = ["SUBSCRIPTION", "Emulator", "running_emulator"]
 
 
 @pytest.fixture(scope="session")
+def user_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Set a state folder in place of the user's, which is not there."""
+    home = tmp_path_factory.mktemp("user") / "state"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYBRIDLOOP_HOME", str(home))
+        yield home
+
+
+@pytest.fixture(autouse=True)
+def _user_state_untouched(user_home: Path) -> Iterator[None]:
+    """Check that a test has started no stack of the user's and written nothing to their journal."""
+    yield
+    assert not user_home.exists(), "the test used the user's own state; see `prefect_server` and `own_journal`"
+
+
+@pytest.fixture(scope="session")
 def emulator() -> Iterator[Emulator]:
     """Return one emulator for all tests: in memory, real clock, seed 0; every test takes a workspace of its own."""
     with running_emulator() as running:
@@ -74,8 +90,28 @@ def own_journal(tmp_path: Path) -> Iterator[Journal]:
         yield journal
 
 
+# Files that take longest: they start first, so that the workers end at the same time.
+LONGEST = (
+    "test_sweep_on_workers",
+    "test_docs",
+    "test_runs",
+    "test_sweep",
+    "test_random_kills",
+    "test_working",
+    "test_signals",
+    "test_local_faults",
+    "test_database",
+    "test_changed",
+    "test_schemas",
+    "test_notebooks",
+    "test_migrations",
+)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests that have a long form only, unless it was asked for."""
+    """Order tests by the time that their files take; leave out those that have a long form only, unless asked for."""
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONGEST)))
     left_out = [] if IS_LONG else [item for item in items if item.get_closest_marker("long_only")]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
