@@ -26,7 +26,7 @@ __all__ = ["SUBSCRIPTION", "Emulator", "running_emulator"]
 
 
 @pytest.fixture(scope="session")
-def user_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def state_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Set a state folder in place of the user's, which is not there."""
     home = tmp_path_factory.mktemp("user") / "state"
     with pytest.MonkeyPatch.context() as patch:
@@ -35,10 +35,10 @@ def user_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
-def _user_state_untouched(user_home: Path) -> Iterator[None]:
+def _user_state_untouched(state_of_the_user: Path) -> Iterator[None]:
     """Check that a test has started no stack of the user's and written nothing to their journal."""
     yield
-    assert not user_home.exists(), "the test used the user's own state; see `prefect_server` and `own_journal`"
+    assert not state_of_the_user.exists(), "the test used the user's own state; see `prefect_server` and `own_journal`"
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ gone: unfinished runs submit their remaining jobs to another one, which samples 
 from __future__ import annotations
 
 import gzip
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -18,12 +19,14 @@ from azure.quantum import Workspace
 import hybridloop as hl
 from hybridloop.api.runs import reproduce, resume
 from hybridloop.journal import Journal, open_journal
+from hybridloop.local_stack import PrefectServer
 from hybridloop.reports.bundle.archive import read_bundle
 from hybridloop.reports.html import render_report
 from hybridloop.reports.verify import verify_run
 from hybridloop.runs.lookup import settings_of
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings.renamed import with_current_names
+from tests.cli.shell_helpers import environment
 from tests.conftest import Emulator
 from tests.paths import DATA
 
@@ -55,6 +58,14 @@ def former(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Journal]
 def workspace(emulator: Emulator) -> Workspace:
     """Return the workspace by which the stored runs are identified."""
     return emulator.workspace("former")
+
+
+@pytest.fixture
+def on_the_stack(prefect_server: PrefectServer, stack_environ: Mapping[str, str]) -> Iterator[None]:
+    """Let the public functions use the tests' stack, and restore their changes of the environment."""
+    assert prefect_server.is_local
+    with environment({**os.environ, "HYBRIDLOOP_HOME": stack_environ["HYBRIDLOOP_HOME"]}):
+        yield
 
 
 def jobs_of(emulator: Emulator, run_uid: str) -> int:
@@ -98,7 +109,7 @@ def test_a_bundle_opens_verifies_and_has_a_report(former: Journal) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.usefixtures("on_the_stack")
 @pytest.mark.parametrize(
     ("key", "same"),
     [
@@ -124,14 +135,14 @@ def test_an_unfinished_run_resumes_to_the_result_of_an_uninterrupted_one(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("former", "prefect_server")
+@pytest.mark.usefixtures("former", "on_the_stack")
 def test_a_run_is_reproduced(workspace: Workspace) -> None:
     repetition = reproduce("former-stop-at", workspace=workspace)
     assert repetition.identical
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.usefixtures("on_the_stack")
 def test_an_unfinished_sweep_continues(former: Journal, workspace: Workspace, emulator: Emulator) -> None:
     runs = {run.key: run for run in former.runs() if run.key.startswith("former-sweep-")}
     jobs = {key: 0 if run.status == "converged" else 1 for key, run in runs.items()}  # of the remaining rounds
