@@ -9,7 +9,7 @@ from hybridloop import renamed_modules
 
 if TYPE_CHECKING:
     from hybridloop.api.algorithms import adapt, qaoa, rqaoa, run_housekeeping, scan, sweep, vqd, vqe
-    from hybridloop.api.molecule import molecule
+    from hybridloop.api.geometry import molecule
     from hybridloop.api.plan import plan
     from hybridloop.api.session import open_session, session_flow
     from hybridloop.budget.caps import Caps
@@ -61,7 +61,7 @@ __version__ = "0.1.0"
 _MODULES = {
     **dict.fromkeys(("adapt", "qaoa", "rqaoa", "run_housekeeping", "scan", "sweep", "vqd", "vqe"), "api.algorithms"),
     **dict.fromkeys(("open_session", "session_flow"), "api.session"),
-    "molecule": "api.molecule",
+    "molecule": "api.geometry",
     "plan": "api.plan",
     "Caps": "budget.caps",
     "FailurePolicy": "tasks.failure_policy",

@@ -39,6 +39,10 @@ import warnings
 from typing import Any
 
 
+class RenamedWarning(FutureWarning):
+    """A former name was used; it ends with the next release."""
+
+
 class _Renamed:
     """Former name of an error's attribute, kept for one release: `self.today` has its value."""
 
@@ -52,7 +56,7 @@ class _Renamed:
         if error is None:
             return self
         message = f"{owner.__name__}.{self.name} is now {self.today}: the former name ends with the next release"
-        warnings.warn(message, FutureWarning, 2)
+        warnings.warn(message, RenamedWarning, 2)
         return getattr(error, self.today)
 
 
@@ -63,23 +67,27 @@ class HybridloopError(Exception):
 
 
 class InputError(HybridloopError):
-    """An input is invalid: `field` names it, `problem` is the reason, `remedy` says what to give instead."""
+    """An input is invalid: `field` names it, `problem` is the reason, `remedy` says what to give instead.
+
+    `meaning` is for inputs that are refused after jobs of the run were submitted.
+    """
 
     exit_code = 2
     in_short = _Renamed("short_message")
 
-    def __init__(self, field: str, problem: str, remedy: str) -> None:
-        super().__init__(field, problem, remedy)
+    def __init__(self, field: str, problem: str, remedy: str, meaning: str = "Nothing was submitted.") -> None:
+        super().__init__(field, problem, remedy, meaning)
         self.field = field
         self.problem = problem
         self.remedy = remedy
+        self.meaning = meaning
 
     def __str__(self) -> str:
-        return f"{self.field}: {self.problem}. Nothing was submitted. {self.remedy}"
+        return f"{self.field}: {self.problem}. {self.meaning} {self.remedy}"
 
     @property
     def short_message(self) -> str:
-        """The message without "Nothing was submitted.", for commands that submit nothing."""
+        """The message without its meaning for the run, for commands that submit nothing."""
         return f"{self.field}: {self.problem}. {self.remedy}"
 
 
@@ -227,8 +235,8 @@ class StopRequested(RunStopped):
 
     def __str__(self) -> str:
         return (
-            f"the run was stopped on request, {_in_flight(self.in_flight)}. All results are kept, and its session is "
-            "closed. `hybridloop runs resume` resumes it."
+            f"the run was stopped on request, {_in_flight(self.in_flight)}. All results are kept, and it has no open "
+            "session. `hybridloop runs resume` resumes it."
         )
 
 
@@ -249,8 +257,8 @@ class RunCancelled(RunStopped):
 
     def __str__(self) -> str:
         return (
-            f"the run was cancelled in Prefect, {_in_flight(self.in_flight)}. All results are kept, and its session is "
-            "closed. `hybridloop runs resume` resumes it."
+            f"the run was cancelled in Prefect, {_in_flight(self.in_flight)}. All results are kept, and it has no open "
+            "session. `hybridloop runs resume` resumes it."
         )
 
 
@@ -357,8 +365,8 @@ class RunBusy(HybridloopError):
     def __str__(self) -> str:
         return (
             f"run {self.key!r} is held by {self.holder}; its lease runs until {self.until} and is renewed while the "
-            f"process lives. Nothing was submitted. Watch the run: hybridloop runs show {self.key}; or stop it: "
-            f"hybridloop runs stop {self.key}"
+            f"process lives. This process submitted nothing. Watch the run: hybridloop runs show {self.key}; or stop "
+            f"it: hybridloop runs stop {self.key}"
         )
 
 

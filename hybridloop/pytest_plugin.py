@@ -64,9 +64,9 @@ class Emulator:
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as response:
             return json.load(response)
 
-    def stop(self, signal_number: signal.Signals = signal.SIGTERM) -> int:
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send the signal, wait for the end, and return the exit code."""
-        self.process.send_signal(signal_number)
+        self.process.send_signal(how)
         return self.process.wait(timeout=20)
 
 

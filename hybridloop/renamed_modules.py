@@ -37,10 +37,16 @@ def former_names(path: str) -> Callable[[str], Any]:
         module, _, today = renamed.get(name, name).rpartition(":")
         module = module or modules.get(path, path)
         if name in renamed:
-            warnings.warn(f"{path}.{name} is now {module}.{today}: {_ENDS}", FutureWarning, 2)
+            _warn(f"{path}.{name} is now {module}.{today}")
         return getattr(import_module(module), today)
 
     return find
+
+
+def _warn(message: str) -> None:
+    from hybridloop.errors import RenamedWarning
+
+    warnings.warn(f"{message}: {_ENDS}", RenamedWarning, 3)
 
 
 class RenamedModules:
@@ -58,7 +64,7 @@ class RenamedModules:
     def exec_module(self, module: ModuleType) -> None:
         """Make the module find its names in today's, and warn."""
         if path := load_renames()["modules"][module.__name__]:
-            warnings.warn(f"{module.__name__} is now {path}: {_ENDS}", FutureWarning, 2)
+            _warn(f"{module.__name__} is now {path}")
             import_module(path)
             module.__getattr__ = former_names(module.__name__)  # type: ignore[method-assign]
 

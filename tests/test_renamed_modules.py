@@ -75,7 +75,7 @@ def test_a_former_path_is_announced_once_and_todays_names_there_are_not() -> Non
     code = "import hybridloop.sessions.policy as p; p.FailurePolicy; from hybridloop.sessions.policy import OnLostJob"
     done = subprocess.run([sys.executable, "-W", "always", "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("FutureWarning") == 1
+    assert done.stderr.count("RenamedWarning") == 1
     assert "hybridloop.sessions.policy is now hybridloop.tasks.failure_policy" in done.stderr
 
 

@@ -218,7 +218,7 @@ def _last_gain(estimates: Sequence[Estimate | FailedPoint]) -> tuple[int, str | 
     for index, (start, candidate) in enumerate(itertools.pairwise(estimates)):
         for estimate in (start, candidate):
             if isinstance(estimate, FailedPoint):
-                return index, f"a job that measures another layer failed ({estimate.reason})"
+                return index, f"a job of the comparison with another layer failed ({estimate.reason})"
         assert isinstance(start, Estimate)
         assert isinstance(candidate, Estimate)
         if (missing := insignificant_gain(start, candidate)) is not None:

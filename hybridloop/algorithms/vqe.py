@@ -180,11 +180,16 @@ def run_optimizers(
     return recent
 
 
+_EARLIER_ROUNDS = "This round was not submitted; the results of earlier ones are kept."
+
+
 def _ask(optimizer: Optimizer, angles: int) -> NDArray[np.float64]:
     points = optimizer.ask()
     if points.ndim != 2 or points.shape[1] != angles:
         problem = f"it asks for points of shape {points.shape}, the ansatz has {angles} angle(s)"
-        raise InputError("optimizer", problem, "Start it from a point with one angle for each parameter.")
+        remedy = "Start it from a point with one angle for each parameter."
+        raise InputError("optimizer", problem, remedy, _EARLIER_ROUNDS)
     if not np.isfinite(points).all():
-        raise InputError("optimizer", "it asks for an angle that is not finite", "Choose another optimizer.")
+        problem = "it asks for an angle that is not finite"
+        raise InputError("optimizer", problem, "Choose another optimizer.", _EARLIER_ROUNDS)
     return points

@@ -106,7 +106,7 @@ def sweep(
     called with each point's row. A failed point is a row of the result, and does not stop the others. Raises InputError
     before anything is started.
     """
-    from hybridloop.api.sweep import read_sweep
+    from hybridloop.api.sweep_input import read_sweep
 
     valid = read_sweep(spec, **changes)
     with flow_environment(workspace) as caller:

@@ -34,7 +34,7 @@ from hybridloop.errors import (
 from hybridloop.runtime.clock import Clock
 
 PAGE_SIZE = 100  # the service's own limit
-_NOT_SUBMITTED = "Nothing was submitted."
+_NOT_SUBMITTED = "This request submitted no job and costs nothing."
 _IN_FLIGHT = "Jobs that the service has accepted run on and are billed."
 _NOT_CHANGED = "Nothing was changed."
 _TRY_AGAIN = "Try again later."

@@ -39,7 +39,9 @@ from azure.core.rest import HttpRequest
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
 _STORAGE_API = "2024-08-04"
-_SESSION_OVER = "Session is already in a terminal state"  # the beginning of the service's message; it sends no own code
+_SESSION_OVER = (
+    "Session is already in a terminal state"  # the beginning of the service's message; it has no code of its own
+)
 
 
 class FailureKind(enum.StrEnum):

@@ -123,7 +123,7 @@ def _connect_by_identity(endpoint: str, subscription: str, group: str, name: str
         raise InputError(field_name, str(error), "Compare it with the workspace's page.") from error
     except ClientAuthenticationError as error:
         raise AccessDenied(
-            "no Azure identity was found",
+            "signing in with an Azure identity failed",
             "Nothing was submitted.",
             "Sign in (az login), set AZURE_CLIENT_ID and the related variables, or use a connection string.",
         ) from error

@@ -15,7 +15,7 @@ from typing import Any
 
 from hybridloop.cli.app import build_app
 from hybridloop.cli.output import print_message
-from hybridloop.errors import HybridloopError, InputError
+from hybridloop.errors import HybridloopError, InputError, RenamedWarning
 from hybridloop.runtime.signals import TERMINATED, exit_on_sigterm
 
 _EXIT_TIMEOUT_S = 5.0
@@ -78,7 +78,7 @@ def _show_warnings() -> Iterator[None]:
     show = warnings.showwarning
 
     def show_warning(message: Warning | str, category: type[Warning], *place: Any, **named: Any) -> None:
-        if category is FutureWarning:  # a former name: a line without its place in our code
+        if issubclass(category, RenamedWarning):  # a line without its place in our code
             print_message(f"hybridloop: {message}")
         else:
             show(message, category, *place, **named)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 import inspect
-import itertools
 import types
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -120,17 +119,10 @@ def read_layers(config: Path | None, sets: Sequence[str], options: Mapping[str, 
     named = {
         f"failure.{name}" if name in FailurePolicy.model_fields else name: value for name, value in options.items()
     }
-    typed: dict[str, Any] = {}
     for text in sets:
         name, equals, value = text.partition("=")
         name = name.strip()
         if not equals or not name:
             raise InputError("--set", f"{text!r} is not NAME=VALUE", "For example: --set shots=2000.")
-        typed[name] = parse_yaml(value, f"--set {name}")
-        layers.append(Layer(f"--set {name}", {name: typed[name]}))
-    # Refuse a value for a group together with one for a setting in it
-    for (name, value), other in itertools.product({**typed, **named}.items(), [*typed, *named]):
-        if other.startswith(f"{name}.") and not isinstance(value, Mapping):
-            problem = f"{name} is given as {value!r} already"
-            raise InputError(other, problem, "Give the group or its settings, not both.")
+        layers.append(Layer(f"--set {name}", {name: parse_yaml(value, f"--set {name}")}))
     return [*layers, Layer(CALL, named)]

@@ -85,9 +85,13 @@ def _run_result() -> Any:
     from hybridloop.runs.result import RunResult
 
     jobs = _record("Jobs", _of(int, "total evaluations pings retried"))
+    jobs.__doc__ = "Number of jobs: all, those of the rounds without retries, keep-alive pings, and further attempts."
     cost = _record("Cost", amount=float | None, unit=_MAYBE)
+    cost.__doc__ = "Billed amount; null where the service stated none, or amounts in several units: see `costs`."
     amounts = _of(Amounts, "costs estimated reserved")
-    return _printed(RunResult, amounts, error=float | None, jobs=jobs, cost=cost, picture=Picture)
+    result = _printed(RunResult, amounts, error=float | None, jobs=jobs, cost=cost, picture=Picture)
+    result.__doc__ = "Result of a run; `costs`, `estimated` and `reserved` are amounts by unit."
+    return result
 
 
 def _run_details() -> Any:
@@ -181,6 +185,9 @@ DOCUMENTS: Mapping[str, Callable[[], Any]] = {
 }
 
 
+_FORMER = {"sessions sweep": "sessions close-orphans"}
+
+
 class _PrintedJson(GenerateJsonSchema):
     """Generator for what is printed: a dataclass's object has all of its fields and no others."""
 
@@ -195,6 +202,7 @@ class _PrintedJson(GenerateJsonSchema):
 
 def schema_of(command: str) -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of what a command prints with --json. Raises InputError if it prints none."""
+    command = _FORMER.get(command, command)
     if command not in DOCUMENTS:
         hint = did_you_mean(command, DOCUMENTS, otherwise="`hybridloop schema` lists them.")
         raise InputError("command", f"{command!r} prints no JSON document", hint)

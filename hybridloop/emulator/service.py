@@ -105,8 +105,8 @@ class EmulatorService:
         """Accept a job; return it, and True if it is new.
 
         The id is an idempotency key: a repeated request with the same content returns the existing job. Raises
-        ApiError: 400 for a session that takes no jobs, 403 for an unknown target, 404 for an unknown session, 409 for
-        an id that has other content or was deleted, or for a target that is unavailable.
+        ApiError: 400 for a session that takes no jobs or has another target, 403 for an unknown target, 404 for an
+        unknown session, 409 for an id that has other content or was deleted, or for a target that is unavailable.
         """
         target = self._target(request.target, request.provider_id)
         request = replace(request, target=target.id)

@@ -63,9 +63,10 @@ class Settings:
             raise ValueError(f"--max-memory must be at least 1 MiB, not {self.max_memory} bytes")
         if not 0 <= self.port <= 65535:
             raise ValueError(f"--port must be between 0 and 65535, not {self.port}")
-        for name, key in (("--api-key", self.api_key), ("--admin-key", self.admin_key)):
+        for name, key in (("API", self.api_key), ("admin", self.admin_key)):
             if key is not None and (not key or not key.isascii() or not key.isprintable() or " " in key):
-                raise ValueError(f"{name} must be printable ASCII without spaces, and not empty")
+                option = f"--{name.lower()}-key or HYBRIDLOOP_EMULATOR_{name.upper()}_KEY"
+                raise ValueError(f"the {name} key ({option}) must be printable ASCII without spaces, and not empty")
         if self.api_key is not None and self.api_key == self.admin_key:
             raise ValueError("--admin-key must differ from --api-key: clients with the API key must not be admins")
 

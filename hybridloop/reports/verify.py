@@ -10,12 +10,14 @@ from typing import Any
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
+from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.errors import InputError, ReplayDiverged
 from hybridloop.journal import RoundRecord
 from hybridloop.journal.provenance import changed_versions, versions
 from hybridloop.preparation import prepare
+from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.tasks.submission.replay import SAME_RAD, check_same
 from hybridloop.tasks.submission.results import merge_points
@@ -24,6 +26,7 @@ COMPARED = (
     *("value", "standard_error", "interval95", "parameters", "is_exact", "rounding_bound", "rounds", "history"),
     *("best_bitstring", "best_value", "approximation_ratio", "table"),
 )
+_TEXTS = frozenset({"start", "reason", "choices"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +66,15 @@ def verify_run(run: StoredRun) -> Verification:
     prepared = prepare(record.algorithm, run.problem, run.settings, record.seed).algorithm
     rounds = _StoredRounds(run.rounds(), record.target)
     outcome = prepared.measure(rounds, lambda _: None)
-    differences = tuple(name for name in COMPARED if not is_same(getattr(stored, name), getattr(outcome, name)))
+    differences = tuple(name for name in COMPARED if not is_same(_value(stored, name), _value(outcome, name)))
     changed, unit = changed_versions(record.versions, versions()), prepared.facts.unit
     return Verification(record.key, rounds.number, rounds.jobs, outcome.value, unit, differences, changed)
+
+
+def _value(result: RunResult | Outcome, name: str) -> Any:
+    """Return a field's value; without the texts of a table's rows, whose wording is that of the version."""
+    value = getattr(result, name)
+    return [{key: row[key] for key in row.keys() - _TEXTS} for row in value] if name == "table" else value
 
 
 class _StoredRounds:

@@ -72,8 +72,8 @@ def find_run(journal: Journal, request: RunRequest) -> RunLookup:
     elif request.flow_run_id is not None:
         record = journal.run_by_flow_run(request.flow_run_id)
     seed = request.settings.seed
-    if record is not None:
-        seed = record.seed if seed is None else seed
+    if seed is None and record is not None:
+        seed = record.seed
     elif seed is None:
         seed = secrets.randbits(63) if request.seed is None else request.seed
     settings = request.settings.model_copy(update={"seed": seed})
@@ -86,7 +86,7 @@ def find_run(journal: Journal, request: RunRequest) -> RunLookup:
     if record is not None:
         settings = _check_same(journal, record, request, settings, description)
         result = record.result if record.status in FINISHED else None
-        return RunLookup(record, settings, seed, result)
+        return RunLookup(record, settings, record.seed, result)
     # a new run
     uid = str(uuid.uuid4())
     name = _NOT_IN_A_KEY.sub("-", request.problem.name)[:60]

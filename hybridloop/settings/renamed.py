@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from hybridloop.errors import InputError
+from hybridloop.errors import InputError, RenamedWarning
 
 RENAMED: Mapping[str, str] = {  # former name: name
     "unattended": "resume_automatically",
@@ -31,7 +31,7 @@ def with_current_names(values: Mapping[str, Any], renamed: Mapping[str, str] = R
 
 
 def accept_former_names(values: Any, *, renamed: Mapping[str, str] = RENAMED) -> Any:
-    """Return a user's settings under their current names, with a FutureWarning for each former name.
+    """Return a user's settings under their current names, with a RenamedWarning for each former name.
 
     A value that is no mapping is returned unchanged. Raises InputError where a setting is given under both names.
     """
@@ -40,7 +40,7 @@ def accept_former_names(values: Any, *, renamed: Mapping[str, str] = RENAMED) ->
     former_names = [name for name in values if name in renamed]
     for former in former_names:
         message = f"the setting {former} is now {renamed[former]}; the former name ends with the next release"
-        warnings.warn(message, FutureWarning, stacklevel=2)
+        warnings.warn(message, RenamedWarning, stacklevel=2)
     return with_current_names(values, renamed) if former_names else dict(values)
 
 

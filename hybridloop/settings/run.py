@@ -109,7 +109,7 @@ class RunSettings(BaseModel):
     )
     detach_after: Duration | None = Field(
         None,
-        description="seconds that a round may wait before the run is parked; it is resumed when the round is done",
+        description="seconds that a round may wait before the run is parked, to be resumed when the round is done",
         examples=["30m"],
     )
     resume_automatically: AutoResume | None = Field(

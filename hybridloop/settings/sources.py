@@ -61,8 +61,7 @@ def resolve_settings(algorithm: str, *layers: Layer, environ: Mapping[str, str] 
     sources: dict[str, str] = {}
     for layer in (*_user_layers(algorithm, environ), *layers):
         for name, value in _flatten(model, accept_former_names(layer.values)):
-            for other in [other for other in values if _overlap(name, other)]:
-                del values[other], sources[other]
+            _make_place(name, values, sources)
             values[name], sources[name] = value, layer.source
     try:
         return ResolvedSettings(validate(model, nest(values)), sources)
@@ -104,8 +103,25 @@ def nest(settings: Mapping[str, Any]) -> dict[str, Any]:
             inner = inner.setdefault(group, {})
             if not isinstance(inner, dict):
                 raise ValueError(f"{group} is given as {inner!r} already: give {group} or a setting in it, not both")
-        inner[last] = value
+        inner[last] = dict(value) if isinstance(value, Mapping) else value  # later names may add to it
     return nested
+
+
+def _make_place(name: str, values: dict[str, Any], sources: dict[str, str]) -> None:
+    """Remove what a setting replaces: its earlier value, and those in it if it is a group.
+
+    A group of which it is a part is taken apart. Raises InputError if that has a single value, such as `50USD`.
+    """
+    for other in [other for other in values if _overlap(name, other)]:
+        earlier, source = values.pop(other), sources.pop(other)
+        if not name.startswith(f"{other}.") or earlier is None:
+            continue
+        if not isinstance(earlier, Mapping):
+            place = "" if _is_call(source) else f" ({source})"
+            problem = f"{other} is given as {earlier!r} already{place}"
+            raise InputError(name, problem, "Give the group or its settings, not both.")
+        for part, value in earlier.items():
+            values[f"{other}.{part}"], sources[f"{other}.{part}"] = value, source
 
 
 def _overlap(name: str, other: str) -> bool:
@@ -159,7 +175,9 @@ def _check_names(values: Mapping[str, Any], path: str) -> None:
     for name, value in values.items():
         if name not in _names():
             similar = difflib.get_close_matches(str(name), sorted(_names()), n=1)
-            hint = f"Did you mean {similar[0]!r}?" if similar else "`hybridloop config` lists all settings."
+            hint = (
+                f"Did you mean {current_name(similar[0])!r}?" if similar else "`hybridloop config` lists all settings."
+            )
             raise InputError(f"{path}, {name}", "there is no setting of that name", hint)
         if name in SETTINGS and not isinstance(value, Mapping | None):
             raise InputError(f"{path}, {name}", f"{value!r} holds no settings by name", "Indent them below it.")
@@ -168,7 +186,7 @@ def _check_names(values: Mapping[str, Any], path: str) -> None:
 def _refuse_misspelt(variable: str, path: list[str]) -> None:
     """Raise InputError for a variable that is nearly a setting's: a misspelt cap that has no effect costs money."""
     if similar := difflib.get_close_matches(path[0], sorted(_names()), n=1, cutoff=_SIMILAR):
-        suggestion = PREFIX + "__".join([similar[0], *path[1:]]).upper()
+        suggestion = PREFIX + "__".join([current_name(similar[0]), *path[1:]]).upper()
         raise InputError(variable, "there is no setting of that name", f"Did you mean {suggestion}?")
 
 

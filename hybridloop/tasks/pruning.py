@@ -48,7 +48,7 @@ def prune_runs(
 
     If `keeps_results`, the results of finished runs are kept. Jobs in flight of the other runs are cancelled;
     `workspace` is called only if there may be some. A run whose jobs can't be cancelled is kept: they are in another
-    workspace, or the service does not answer. The disk space is released.
+    workspace, a process holds the run, or the service did not cancel them. The disk space is released.
     """
     result = PruningResult()
     if ended_before is not None:

@@ -21,7 +21,7 @@ from hybridloop.azure.targets import DEFAULT_TARGET, Target
 from hybridloop.budget.caps import Caps
 from hybridloop.budget.cost_summary import CostSummary
 from hybridloop.compiler.programs import describe_pub
-from hybridloop.errors import HybridloopError, RunParked, RunStopped, StopRequested, StreamBusy
+from hybridloop.errors import HybridloopError, RenamedWarning, RunParked, RunStopped, StopRequested, StreamBusy
 from hybridloop.journal.claimed_run import ClaimedRun, temporary_run
 from hybridloop.runtime.clock import Clock, RealClock
 from hybridloop.runtime.crash_points import crash_point
@@ -92,7 +92,7 @@ class OpenSession:
         """Return what a former name stands for, for one release."""
         if name not in _FORMER_NAMES:
             raise AttributeError(f"a session has no {name!r}")
-        warnings.warn(f"session.{name} is now session.{_FORMER_NAMES[name]}", FutureWarning, stacklevel=2)
+        warnings.warn(f"session.{name} is now session.{_FORMER_NAMES[name]}", RenamedWarning, stacklevel=2)
         return getattr(self, _FORMER_NAMES[name])
 
     def __repr__(self) -> str:

@@ -76,7 +76,7 @@ class SessionRenewal:
         with self._lock:
             if self._closed:
                 raise SessionEnded(
-                    "the session has been closed", "Nothing was submitted.", "Open a new one for more rounds."
+                    "the session has been closed", "This round was not submitted.", "Open a new one for more rounds."
                 )
             if self._held is not None:
                 return self._held

@@ -24,6 +24,7 @@ ENTRIES = """[hybridloop.optimizers]
 compass = their_package.compass:spec
 broken = their_package.broken:search
 nothing = their_package.compass:Compass
+spsa = their_package.compass:spec
 """
 
 
@@ -102,7 +103,7 @@ def test_a_plugin_is_listed_with_its_package(installed: None, run_command: Calla
         "package": "their-package 2.1",
         "does": "moves to the lowest neighbour",
     }
-    assert rows["gradient"]["package"] == "hybridloop"
+    assert rows["gradient"]["package"] == rows["spsa"]["package"] == "hybridloop"  # a plug-in replaces no optimizer
     assert "can't be loaded (ModuleNotFoundError" in rows["broken"]["does"]
     assert "moves to the lowest neighbour" in run_command("optimizers").out
 

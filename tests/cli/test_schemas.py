@@ -75,6 +75,8 @@ def test_the_former_name_of_a_command_works_and_is_not_listed(run_command: Calla
     listed = run_command("sessions", "--help").out
     assert "close-orphans" in listed
     assert "sweep" not in listed
+    schemas = [json.loads(run_command("schema", "sessions", name).out) for name in ("sweep", "close-orphans")]
+    assert schemas[0] == schemas[1]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

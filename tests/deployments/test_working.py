@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import pytest
-from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId, LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import FlowRunSort
@@ -87,6 +87,9 @@ def test_a_scheduled_run_has_a_result(place: Place, runs: Runs) -> None:
 def test_settings_not_given_to_a_run_come_from_its_deployment(place: Place, runs: Runs) -> None:
     settings = place.record(runs.cancelled).settings["settings"]
     assert runs.cancelled.parameters["settings"] == {"shots": 100, "seed": 7}  # Prefect shows only these
+    log = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[runs.cancelled.id]))
+    messages = [line.message for line in place.client.read_logs(log)]
+    assert any(line.startswith("settings inherited from the deployment: ") for line in messages)
     told = {name: settings[name] for name in ("shots", "seed", "precision", "max_jobs", "deadline")}
     assert told == {"shots": 100, "seed": 7, "precision": 0.001, "max_jobs": 200, "deadline": 7200.0}
 

@@ -15,7 +15,7 @@ from hybridloop.algorithms.optimizers.scipy import ScipyOptimizer
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.data import load_table
 from hybridloop.errors import InputError
-from hybridloop.flows.lifecycle.caller_context import CallerContext
+from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context, current_caller
 from hybridloop.flows.lifecycle.run import all_warnings
 from hybridloop.preparation import prepare
 from hybridloop.preparation.problem import exact_energy
@@ -127,6 +127,9 @@ def test_a_prepared_algorithm_serves_one_run() -> None:
     assert caller.take_prepared(0) is None
     assert CallerContext(prepared=run).take_prepared(1) is None  # another run would have another random start
     assert CallerContext().take_prepared(0) is None
+    with caller_context(CallerContext(prepared=run)):
+        assert current_caller().prepared is run
+    assert current_caller().prepared is None
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import json
 import resource
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,19 @@ def test_the_answer_is_computed_from_the_bundle_alone(kept: StoredRun) -> None:
     assert found.agrees
     assert kept.result is not None
     assert (found.value, found.rounds) == (kept.result.value, kept.result.rounds)
+
+
+@pytest.mark.parametrize("kept", ["scan"], indirect=True)
+def test_texts_of_another_version_are_no_difference_and_numbers_are(kept: StoredRun) -> None:
+    assert kept.record.result is not None
+    first, *others = kept.record.result["table"]
+
+    def differences(**changed: object) -> tuple[str, ...]:
+        result = {**kept.record.result, "table": [{**first, **changed}, *others]}  # type: ignore[dict-item]
+        return verify_run(replace(kept, record=replace(kept.record, result=result))).differences
+
+    assert differences(start="newton, of whose gain", reason="in other words", choices=["search: another"]) == ()
+    assert differences(energy=first["energy"] + 1e-15) == ("table",)
 
 
 @pytest.mark.parametrize("kept", ["stopped", "idled-ping"], indirect=True)

@@ -108,11 +108,12 @@ def test_a_flow_run_that_is_started_again_resumes_its_run(journal: Journal) -> N
     first = find_run(journal, wanted(run_key=None, flow_run_id="f"))
     with hold_found(journal, first, "f") as run:
         pass
-    changed = VqeSettings(shots=123, max_jobs=20)  # by its deployment, since then
+    changed = VqeSettings(shots=123, seed=5, max_jobs=20)  # by its deployment, since then
     again = find_run(journal, wanted(changed, run_key=None, flow_run_id="f"))
     assert again.record is not None
     assert again.record.uid == run.uid
     assert again.settings == first.settings.model_copy(update={"max_jobs": 20})
+    assert again.seed == first.seed == 7
     assert find_run(journal, wanted(run_key=None, flow_run_id="g")).record is None
 
 

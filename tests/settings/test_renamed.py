@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import typer
 
-from hybridloop.api.sweep import read_sweep
+from hybridloop.api.sweep_input import read_sweep
 from hybridloop.cli.options import given_options, read_layers, settings_options, with_options
-from hybridloop.errors import InputError
+from hybridloop.errors import InputError, RenamedWarning
 from hybridloop.flows import load_flow
 from hybridloop.flows.housekeeping import HousekeepingSettings
 from hybridloop.flows.lifecycle.deployments import merge_settings
@@ -114,7 +114,7 @@ def test_a_former_name_sets_the_setting_and_warns_once(
         warnings.simplefilter("always")
         settings = read(algorithm, former, value, tmp_path)
     assert getattr(settings, name) == getattr(SETTINGS[algorithm].model_validate({name: value}), name)
-    (warning,) = [w for w in caught if w.category is FutureWarning]
+    (warning,) = [w for w in caught if w.category is RenamedWarning]
     assert f"the setting {former} is now {name}" in str(warning.message)
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybridloop.api.sweep import read_sweep
+from hybridloop.api.sweep_input import read_sweep
 from hybridloop.errors import InputError
 from hybridloop.flows.sweep_execution.spec import points_of
 from hybridloop.runtime.paths import config_file
@@ -119,6 +119,7 @@ def test_a_variable_is_read_as_the_setting_is(
         ({}, "vqe: 1", r"config\.yaml, vqe: 1 holds no settings by name"),
         ({}, "- 1", r"config\.yaml holds no settings by name"),
         ({}, "max_cost: 5GBP", r"config\.yaml, max_cost"),
+        ({"HYBRIDLOOP_MAX_COST__HQC": "7"}, "max_cost: 5USD", r"max_cost is given as '5USD' already \(.*config\.yaml"),
         (
             {"HYBRIDLOOP_FROZEN_CORE": "1", "HYBRIDLOOP_ACTIVE_SPACE": "2,2"},
             "",

@@ -92,8 +92,10 @@ def symmetry_allowed_excitations(problem: ElectronicProblem) -> list[Excitation]
     """
     count = sum(1 for _ in excitations(problem))
     if count > MAX_EXCITATIONS:
-        what = f"{problem.molecule.source} has {count:,} excitations; uccsd takes at most {MAX_EXCITATIONS:,}"
-        raise InputError("problem", what, "Choose a smaller active space, or the hardware-efficient ansatz.")
+        what = f"{problem.molecule.source} has {count:,} excitations; at most {MAX_EXCITATIONS:,} are supported"
+        raise InputError(
+            "problem", what, "Choose a smaller active space, or run vqe with the hardware-efficient ansatz."
+        )
     return [
         (emptied, filled)
         for emptied, filled in excitations(problem)

@@ -47,7 +47,7 @@ class ReadoutErrors:
                 f"and as 0 with {self.one_as_zero[qubit]:.3g} when it is 1"
             )
             remedy = "Such a readout cannot be inverted: leave readout out of the mitigation."
-            raise InputError("mitigation", problem, remedy)
+            raise InputError("mitigation", problem, remedy, "The calibration is billed; nothing else was submitted.")
 
     @property
     def z_values(self) -> NDArray[np.float64]:

@@ -18,9 +18,9 @@ from hybridloop.algorithms.rounds import FailedPoint
 MAX_STEP_RAD = 0.5  # largest change of an angle in a step
 NEAR_RAD = 0.8  # data further away in any angle get little weight: the model is of second order
 CROSS_CURVATURE_PRIOR = 0.1  # expected curvature between two angles, relative to the mean one along an angle
+MIN_RELATIVE_CURVATURE = 0.15  # floor of all curvatures, relative to the same mean: smaller or negative ones are noise
 # hartree: half of chemical accuracy, as the last step is still taken
 DEFAULT_TERMINATION = Termination(tolerance=0.8e-3)
-MIN_RELATIVE_CURVATURE = 0.15  # floor of all curvatures, relative to the same mean: smaller or negative ones are noise
 
 
 @dataclass(frozen=True, slots=True, eq=False)

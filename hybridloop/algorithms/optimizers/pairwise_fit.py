@@ -32,11 +32,11 @@ class PairwiseFit(PooledFitOptimizer):
 
     The energy is a trigonometric polynomial in each angle, so the 9 points of a grid (for one frequency each) determine
     it over two angles: K. M. Nakanishi, K. Fujii and S. Todo, Phys. Rev. Research 2 (2020) 043158, section III. A round
-    is one pair. Every angle is paired twice, with different partners where there are more than two angles. Later rounds
-    measure the point and a quarter of the shortest period to either side along every angle, from which the
-    parameter-shift rule has exact slopes (M. Schuld et al., Phys. Rev. A 99 (2019) 032331). All results go into one
-    `TrigonometricProcess`; the next point is the minimum of its upper confidence bound. For random starts of a few
-    angles.
+    is one pair. Angles are paired twice, from four angles on with different partners; of an odd number the last stays
+    alone. Later rounds measure the point and a quarter of the shortest period to either side along every angle, from
+    which the parameter-shift rule has exact slopes (M. Schuld et al., Phys. Rev. A 99 (2019) 032331). All results go
+    into one `TrigonometricProcess`; the next point is the minimum of its upper confidence bound. For random starts of a
+    few angles.
 
     Failed points are left out; where more than half of a round failed, the round is repeated.
     """

@@ -35,7 +35,7 @@ def molecule(
 
     Example: hybridloop molecule water.xyz --output water.fcidump
     """
-    from hybridloop.api.molecule import molecule
+    from hybridloop.api.geometry import molecule
 
     problem = molecule(geometry, basis=basis, charge=charge, spin=spin)
     assert problem.text is not None
@@ -79,7 +79,7 @@ def optimizers(*, json: AsJson = False) -> None:
     from hybridloop.settings.optimizer_plugins import find_optimizer, optimizer_plugins, package_of
 
     rows = []
-    for name, entry in {**dict.fromkeys(OPTIMIZERS), **optimizer_plugins()}.items():
+    for name, entry in {**optimizer_plugins(), **dict.fromkeys(OPTIMIZERS)}.items():
         package = "hybridloop" if entry is None else package_of(entry)
         try:
             search = OPTIMIZERS[name] if entry is None else find_optimizer(name)

@@ -14,6 +14,7 @@ from hybridloop.errors import InputError, ServiceUnreachable
 from hybridloop.runtime.paths import home
 
 _TIMEOUT_S = 30.0
+_SHOWS_SERVICE = "`hybridloop status` shows the local stack's service."
 _PAGE_SIZE = 10_000
 
 app = typer.Typer(name="emulator", no_args_is_help=True, help="A local Azure Quantum service.")
@@ -117,12 +118,14 @@ def _read_page(url: str, admin_key: str, query: dict[str, Any]) -> dict[str, Any
         )
         if reply.status_code == 401:
             raise InputError("--admin-key", f"{url} does not accept it", "Give the key that the service printed.")
-        page: dict[str, Any] = reply.raise_for_status().json()
+        if not reply.is_success:
+            happened = f"the service at {url} answered {reply.status_code}"
+            raise ServiceUnreachable(happened, "Nothing was changed.", _SHOWS_SERVICE)
+        page: dict[str, Any] = reply.json()
         return page
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:  # ValueError: not JSON
         happened = f"the service at {url} can't be read: {error}"
-        remedy = "`hybridloop status` shows the local stack's service."
-        raise ServiceUnreachable(happened, "Nothing was changed.", remedy) from error
+        raise ServiceUnreachable(happened, "Nothing was changed.", _SHOWS_SERVICE) from error
 
 
 def _service(url: str | None, admin_key: str | None) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """Fault plans: the faults that exist, the rules that inject them into API calls, and the parser of plans.
 
-A fault plan is a YAML file or a JSON body. A plan that is invalid is refused with the place and the reason. The
-decision which calls get which fault is the same for the same seed and calls.
+A fault plan is a YAML file or a JSON body. A plan that is invalid is refused with the place and the reason. Which
+call gets which fault depends on the seed and the calls only.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-import yaml
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
-from pydantic import TypeAdapter, ValidationError
 
 from hybridloop.emulator.model.routes import ApiOperation
 
@@ -275,6 +273,8 @@ def load_fault_plan(path: Path) -> FaultPlanDocument:
 
 def _yaml_to_json(data: bytes) -> bytes:
     """Convert a YAML document to JSON. Raises InvalidFaultPlan."""
+    import yaml  # late, as pydantic below: few services have faults, and all would start later
+
     if len(data) > MAX_BYTES:
         raise InvalidFaultPlan(f"the file is above {MAX_BYTES} bytes")
     try:
@@ -291,6 +291,8 @@ def _yaml_to_json(data: bytes) -> bytes:
 
 def parse_fault_plan(body: bytes) -> FaultPlanDocument:
     """Parse a fault plan in JSON. Raises InvalidFaultPlan."""
+    from pydantic import TypeAdapter, ValidationError
+
     try:
         return TypeAdapter(FaultPlanDocument).validate_json(body)
     except ValidationError as error:

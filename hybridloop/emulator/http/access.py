@@ -36,7 +36,11 @@ def access_error(scope: Scope) -> ApiError | None:
     headers: list[tuple[bytes, bytes]] = scope["headers"]
     hosts = [value.decode("latin-1").lower() for name, value in headers if name == b"host"]
     if len(hosts) != 1 or hosts[0] not in allowed_hosts(scope["server"][1]):
-        return ApiError(421, "MisdirectedRequest", "The Host header does not name this service.")
+        return ApiError(
+            421,
+            "MisdirectedRequest",
+            "The Host header must be 127.0.0.1, localhost or [::1] with the port of this service.",
+        )
     if len(scope["raw_path"]) + len(scope["query_string"]) > MAX_URL_BYTES:
         return ApiError(414, "RequestUrlTooLong", f"Path and query exceed {MAX_URL_BYTES} bytes.")
     if sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES:

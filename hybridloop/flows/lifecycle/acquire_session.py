@@ -25,7 +25,7 @@ from hybridloop.tasks.prefect_tasks import session_of_flow
 from hybridloop.tasks.session import OpenSession, open_session
 from hybridloop.tasks.submission.polling import poll_interval
 
-_NOTHING = "Nothing was submitted."
+_NOTHING = "No further job was submitted or billed."
 _MIN_POLL_S, _MAX_POLL_S = 0.5, 10.0
 
 _log = logging.getLogger(__name__)

@@ -6,12 +6,12 @@ other settings of its deployment, such as the cap on its cost.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
+from prefect import get_run_logger
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName, FlowFilter, FlowFilterName
 from prefect.client.schemas.objects import WorkerStatus
@@ -27,7 +27,6 @@ from hybridloop.settings.validation import validate
 _PAGE = 200
 _FILLED_IN = "__prefect_kind"  # in parameters that Prefect fills in when a run is created: the run has them already
 
-_log = logging.getLogger(__name__)
 S = TypeVar("S", bound=RunSettings)
 
 
@@ -35,7 +34,7 @@ S = TypeVar("S", bound=RunSettings)
 class Deployment:
     """Deployment of an algorithm's flow; `workers` of its pool are online.
 
-    One that was deployed before settings were renamed `has_former_names` only: the server refuses others.
+    `has_former_names` is True for one that was deployed before settings were renamed: the server refuses other names.
     """
 
     id: UUID
@@ -101,6 +100,13 @@ def deployment_settings() -> Mapping[str, Any]:
     return accept_former_names(settings) if isinstance(settings, Mapping) and _FILLED_IN not in settings else {}
 
 
+def inherit_settings(settings: S, defaults: Mapping[str, Any]) -> S:
+    """Return `merge_settings` of a flow run; its log lists the settings that it takes from its deployment."""
+    if inherited := unset_settings(settings, defaults):
+        get_run_logger().info("settings inherited from the deployment: %s", ", ".join(_names(inherited)))
+    return merge_settings(settings, defaults)
+
+
 def merge_settings(settings: S, defaults: Mapping[str, Any]) -> S:
     """Return a flow run's settings, with the deployment's for those that were not given; null counts as given.
 
@@ -108,7 +114,6 @@ def merge_settings(settings: S, defaults: Mapping[str, Any]) -> S:
     """
     if not (inherited := unset_settings(settings, defaults)):
         return settings
-    _log.info("settings inherited from the deployment: %s", ", ".join(_names(inherited)))
     given = settings.model_dump(mode="json", exclude_unset=True)
     for name, value in inherited.items():
         given[name] = {**value, **given[name]} if name in given else value

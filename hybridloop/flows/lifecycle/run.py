@@ -20,7 +20,7 @@ from hybridloop.flows.lifecycle.acquire_session import acquire_session, check_av
 from hybridloop.flows.lifecycle.artifact import RunArtifact
 from hybridloop.flows.lifecycle.caller_context import current_caller, find_workspace, tasks_untagged
 from hybridloop.flows.lifecycle.completion import effort_of, end_run
-from hybridloop.flows.lifecycle.deployments import deployment_settings, merge_settings
+from hybridloop.flows.lifecycle.deployments import deployment_settings, inherit_settings
 from hybridloop.journal import open_journal
 from hybridloop.journal.claimed_run import ClaimedRun
 from hybridloop.preparation import prepare
@@ -50,7 +50,7 @@ def run_in_flow(
     """
     caller = current_caller()
     if defaults := deployment_settings():
-        settings = merge_settings(settings, defaults)
+        settings = inherit_settings(settings, defaults)
     workspace = find_workspace(workspace_name)
     seed = None if caller.prepared is None else caller.prepared.seed
     with tasks_untagged(), open_journal() as journal:

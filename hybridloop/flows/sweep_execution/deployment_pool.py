@@ -37,6 +37,7 @@ from hybridloop.tasks.orphans import is_orphaned
 # being cancelled. A second start does no harm: it finds the run held.
 STARTING_S = {StateType.PENDING: 300.0, StateType.RUNNING: 120.0, StateType.CANCELLING: 120.0}
 _SHORTEST_S, _LONGEST_S = 0.5, 5.0
+_RAN = "The point has run there: its jobs are billed, and its result is in the workers' journal."
 _log = logging.getLogger(__name__)
 _FINAL = frozenset({StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED})
 _PAGE = 200
@@ -169,10 +170,11 @@ class DeploymentPool:
         record = self._record(key)
         if record is None:
             what = f"{self._deployment.name} has run {key}, which is not in this journal"
-            raise InputError("deployment", what, "Give its workers and this process one journal: HYBRIDLOOP_JOURNAL.")
+            remedy = "Give its workers and this process one journal: HYBRIDLOOP_JOURNAL."
+            raise InputError("deployment", what, remedy, _RAN)
         if record.settings["workspace"] != self._workspace:
             what = f"the workers of {self._deployment.name} ran {key} in another workspace than this process's"
-            raise InputError("deployment", what, "Give them and this process the same one.")
+            raise InputError("deployment", what, "Give them and this process the same one.", _RAN)
 
     def _record(self, key: str) -> RunRecord | None:
         return retry_journal(lambda: run_of_key(self._journal, key))

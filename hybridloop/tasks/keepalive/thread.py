@@ -291,7 +291,7 @@ class KeepAliveThread:
             self._standby.postpone(None)
             return
         due = self._idle_due(self._activity.now)
-        next_ping = max(now + self._timing.ping_after_s if due is None else due, self._not_before)
+        next_ping = max(now + self._timing.ping_after_s if due is None else due, now, self._not_before)
         self._standby.postpone(next_ping + self._timing.standby_margin_s)
 
 

@@ -26,7 +26,7 @@ JOB_ERRORS: Mapping[str, ErrorClass] = MappingProxyType(
     {
         # The service's codes, whole and case-sensitive: they are free text. Counted in recorded traffic, or documented.
         "ProviderTimeout": ErrorClass(transient=True, meaning="the provider did not take the job in time"),
-        "TransientFailure": ErrorClass(transient=True, meaning="the service or provider failed in passing"),
+        "TransientFailure": ErrorClass(transient=True, meaning="the service or the provider had a transient failure"),
         "InternalError": ErrorClass(transient=True, meaning="the service failed inside"),
         "PartnerCallFailed": ErrorClass(transient=True, meaning="the service could not reach the provider"),
         "TargetUnavailable": ErrorClass(transient=True, meaning="the target went down"),

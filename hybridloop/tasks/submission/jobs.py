@@ -15,6 +15,7 @@ from hybridloop.journal import UNSETTLED, JobIntent, JobRecord, PubRecord
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 
 FIRST_ATTEMPT = 0
+_NOT_SENT = "No job of this round was submitted."
 SUCCEEDED = frozenset({"Succeeded", "Completed"})
 TERMINAL = SUCCEEDED | {"Failed", "Cancelled"}
 
@@ -79,9 +80,11 @@ def check_round(pubs: Sequence[SamplerPub], target: Target) -> None:
     """Raise InputError for PUBs that the target can't take, before anything is compiled or sent."""
     for pub in pubs:
         if pub.shots is None or pub.shots < 1:
-            raise InputError("shots", f"{pub.shots} shots were asked for", "State at least 1 for every circuit.")
+            remedy = "State at least 1 for every circuit."
+            raise InputError("shots", f"{pub.shots} shots were asked for", remedy, _NOT_SENT)
         if pub.size == 0:
-            raise InputError("points", "a circuit was given with no point to measure it at", "Leave the circuit out.")
+            problem = "a circuit was given with no point to measure it at"
+            raise InputError("points", problem, "Leave the circuit out.", _NOT_SENT)
         check_circuit_fits(target, pub.circuit.num_qubits)
 
 

@@ -323,7 +323,7 @@ class RoundInFlight:
             self.fail(
                 JobFailed(
                     reason,
-                    "The job is done and billed, and is not asked again; all other results are kept.",
+                    "The job is done and billed, and is not submitted again; all other results are kept.",
                     "Resume the run, which reads the result again; if that does not help, report the job with its id.",
                 )
             )
@@ -350,7 +350,7 @@ class RoundInFlight:
         ordinal = connection.sessions.current().ordinal
         run.journal.add_attempts(run.lease, key.stream, key.sequence, [spec.intent(ordinal)])
         run.journal.add_event(run.lease, "retry", {"job": failed.id, "next": spec.id, "reason": failed.reason})
-        _log.warning("job %s: %s; asked again in %.1f s as %s", failed.id, failed.reason, wait_s, spec.id)
+        _log.warning("job %s: %s; retried in %.1f s as %s", failed.id, failed.reason, wait_s, spec.id)
         with self._lock:
             del self._jobs[job.spec.id]
             job.spec, job.container, job.session = spec, "", ordinal

@@ -28,6 +28,24 @@ def test_the_file_that_is_written_loads_back_to_the_defaults(algorithm: str, tmp
     assert found.settings == SETTINGS[algorithm]()
 
 
+@pytest.mark.parametrize(
+    ("sets", "options", "cost"),
+    [
+        (["max_cost.USD=5", "max_cost.HQC=7"], {}, {"USD": 5.0, "HQC": 7.0}),
+        (["max_cost.HQC=7", "max_cost=5USD"], {}, {"USD": 5.0}),
+        (["max_cost.USD=5"], {"max_cost": "9USD"}, {"USD": 9.0}),
+        (["max_cost={USD: 5}", "max_cost.HQC=7"], {}, {"USD": 5.0, "HQC": 7.0}),
+        (["max_cost={USD: 5, HQC: 1}", "max_cost.HQC=7"], {}, {"USD": 5.0, "HQC": 7.0}),
+        (["max_cost=null", "max_cost.HQC=7"], {}, {"HQC": 7.0}),
+    ],
+)
+def test_a_later_value_replaces_an_earlier_one_or_adds_to_its_group(
+    sets: list[str], options: dict[str, str], cost: dict[str, float], tmp_path: Path
+) -> None:
+    found = resolve_settings("vqe", *read_layers(None, sets, options), environ={"HYBRIDLOOP_HOME": str(tmp_path)})
+    assert found.settings.max_cost == cost
+
+
 @pytest.mark.parametrize("algorithm", SETTINGS)
 def test_the_file_has_every_setting_with_its_description(algorithm: str) -> None:
     text = settings_template(algorithm)

@@ -223,6 +223,7 @@ def test_an_invalid_settings_file_is_refused(
         (["--set", "shots"], "--set: 'shots' is not NAME=VALUE"),
         (["--set", "shots=0"], "shots: 0"),
         (["--set", "failure=1", "--set", "failure.retries=1"], "failure is given as 1 already"),
+        (["--set", "failure=1", "--retries", "1"], "failure is given as 1 already"),
         (["--max-cost", "50"], "max_cost: '50'"),
         (["--max-cost", "50 pounds"], "max_cost: '50 pounds'"),
         (["--deadline", "soon"], "deadline: 'soon'"),

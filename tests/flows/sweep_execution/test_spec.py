@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.exact import exact_ground_energy
-from hybridloop.api.sweep import read_sweep
+from hybridloop.api.sweep_input import read_sweep
 from hybridloop.data import load_table
 from hybridloop.errors import InputError
 from hybridloop.flows.sweep_execution.results import row_of
@@ -43,6 +43,14 @@ def test_a_sweep_has_all_combinations_and_the_listed_points() -> None:
     assert asked[-1][:2] == ("h4", 99)
     assert {each.settings.seed for each in found} == {7}
     assert len({each.key for each in found}) == len(found)
+
+
+def test_a_setting_in_a_group_is_of_its_point_alone() -> None:
+    caps = {"USD": 5.0}
+    settings = {"seed": 7, "max_cost": caps}
+    found = points(problems=[], settings=settings, points=[{"problem": "h2", "max_cost.USD": 20}, {"problem": "lih"}])
+    assert sorted((point.settings.max_cost or {})["USD"] for point in found) == [5.0, 20.0]
+    assert caps == {"USD": 5.0}
 
 
 def test_every_point_states_all_varied_settings() -> None:

@@ -326,6 +326,18 @@ def test_exclusive_access_lasts_from_the_first_job_exactly_to_the_cap(run: Run) 
     assert spending(run).amounts["HQC"] <= 26.0
 
 
+def test_pings_of_exclusive_access_defer_a_renewal(run: Run) -> None:
+    keeper = run.keeper(KeepAliveSettings(KeepAliveMode.RENEW, hold=ExclusiveAccess(26.0)), PAID)
+    keeper.opened(run.open(target=PAID))
+    keeper.submitted(run.clock.now())
+    run.leave_alone(2)
+    keeper.ended(run.clock.now())
+    run.leave_alone(9)
+    assert len(run.states()) > 1
+    assert not keeper.needs_renewal(run.clock.now())
+    keeper.stop()
+
+
 def test_an_impossible_hold_is_refused_before_anything_is_sent(run: Run) -> None:
     with pytest.raises(InputError, match="exclusive_access_budget"):
         run.keeper(KeepAliveSettings(hold=ExclusiveAccess(100.0)))
