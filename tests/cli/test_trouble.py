@@ -27,7 +27,7 @@ def test_an_unreachable_workspace_is_named(
     result = run_command(*command, AZURE_QUANTUM_CONNECTION_STRING=connection_string(nowhere, "key", "mine"))
     assert (result.code, result.out) == (1, "")
     assert nowhere.split("/")[2] in result.err
-    assert "Nothing was " in result.err  # changed, or submitted
+    assert "Nothing was changed." in result.err or "submitted no job and costs nothing." in result.err
     assert "Traceback" not in result.err
 
 
@@ -39,7 +39,7 @@ def test_a_run_at_an_unreachable_workspace_says_that_nothing_was_spent(
     run = shell.with_variables(AZURE_QUANTUM_CONNECTION_STRING=text).run("run", "vqe", "h2")
     assert (run.returncode, run.stdout) == (1, "")
     assert f"listing the targets at {nowhere.split('/')[2]} failed" in run.stderr
-    assert "Nothing was submitted." in run.stderr
+    assert "This request submitted no job and costs nothing." in run.stderr
     assert "Traceback" not in run.stderr
 
 

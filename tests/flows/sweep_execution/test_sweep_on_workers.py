@@ -80,31 +80,36 @@ class WorkerFarm:
                 )
             )
 
-    def kill_with_runs(self, number: int) -> int:
+    def kill_one_with_runs(self) -> int:
         """Kill a worker with its runs while a run of it is in the journal; return the number of runs.
 
-        Preferably while all of them are: a flow run without a journaled run is only detected after minutes.
+        Preferably while all of them are: a flow run without a journaled run is only detected after minutes. One worker
+        may have all runs while the other one still starts.
         """
-        leader, at_work = psutil.Process(self.workers[number].pid), set[int]()
+        leaders = [psutil.Process(worker.pid) for worker in self.workers]
+        found: list[tuple[psutil.Process, int]] = []
 
-        def is_at_work(*, wholly: bool) -> bool:
-            nonlocal at_work
+        def is_one_at_work(*, wholly: bool) -> bool:
             held = {record.owner.pid for record in journal.runs_by_status({"created", "running"}) if record.owner}
-            runs = {child.pid for child in leader.children()}
-            at_work = runs & held
-            return bool(at_work) and (at_work == runs or not wholly)
+            for leader in leaders:
+                runs = {child.pid for child in leader.children()}
+                if at_work := runs & held if not wholly or runs <= held else set():
+                    found.append((leader, len(at_work)))
+                    return True
+            return False
 
         with open_journal() as journal:
             for wholly, within_s in ((True, PREFERRED_S), (False, PATIENCE_S)):
-                if wait_until(partial(is_at_work, wholly=wholly), within_s=within_s, poll_s=0.05):
+                if wait_until(partial(is_one_at_work, wholly=wholly), within_s=within_s, poll_s=0.05):
                     break
             else:
                 return 0
+        ((leader, at_work),) = found
         gone = [leader, *leader.children(recursive=True)]
         for process in gone:
             process.kill()
         psutil.wait_procs(gone)
-        return len(at_work)
+        return at_work
 
     def stop_workers(self) -> None:
         """End all workers, in order where they live."""
@@ -195,7 +200,7 @@ def _swept(held: ExitStack, server: PrefectServer, restart: Any, emulator: Emula
     killed = list[int]()
 
     def kill() -> None:
-        killed.append(workers.kill_with_runs(0))
+        killed.append(workers.kill_one_with_runs())
         workers.start_worker()
 
     killing = threading.Thread(target=kill)
