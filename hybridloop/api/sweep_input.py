@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hybridloop.errors import InputError
-from hybridloop.flows.sweep_execution.spec import PROBLEM, SweepSpec
+from hybridloop.flows.sweep_execution.spec import MAX_POINTS, PROBLEM, SweepSpec
 from hybridloop.settings import SETTINGS, ProblemText
-from hybridloop.settings.inputs import circuit_text, read_problem
+from hybridloop.settings.inputs import circuit_text, is_file, read_problem
 from hybridloop.settings.renamed import accept_former_names
 from hybridloop.settings.sources import user_defaults
 from hybridloop.settings.validation import validate
@@ -17,6 +18,7 @@ from hybridloop.settings.yaml import read_yaml
 
 MAX_BYTES = 1024 * 1024
 _PATTERN = frozenset("*?[")
+_LONGEST_PATTERN = 1000  # characters; longer text is a problem's
 
 
 def read_sweep(spec: str | Path | Mapping[str, Any] | SweepSpec, **changes: Any) -> SweepSpec:
@@ -78,24 +80,28 @@ def _problems(entry: Any, folder: Path) -> list[Any]:
     """Return the problems of one entry; those of a folder or pattern in the order of their names."""
     if not isinstance(entry, str | Path):
         return [entry]
-    path = folder / entry
-    if path.is_dir():
-        paths: Iterable[Path] = path.iterdir()
-    elif _PATTERN & set(str(entry)):
-        paths = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
-    else:
+    path, is_pattern = folder / entry, bool(_PATTERN & set(str(entry)) and len(str(entry)) < _LONGEST_PATTERN)
+    if is_pattern and "**" in str(entry):
+        raise InputError("problems", f"{entry} is a pattern of whole trees", "Give folders, or patterns with *.")
+    is_folder = os.path.isdir(path)  # Path.is_dir raises OSError for a long name
+    if not is_folder and not is_pattern:
         return [_problem(entry, folder)]
-    files = sorted(file for file in paths if file.is_file() and not file.name.startswith("."))
-    if not files:
-        raise InputError("problems", f"{entry} matches no file", "Check the folder or the pattern.")
+    try:
+        paths = path.iterdir() if is_folder else Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+        files = sorted(file for file in paths if file.is_file() and not file.name.startswith("."))
+    except (OSError, ValueError) as error:  # a folder that can't be read, or an invalid pattern
+        raise InputError("problems", f"{entry} can't be read ({error})", "Check the folder or the pattern.") from error
+    if not 1 <= len(files) <= MAX_POINTS:
+        found = "matches no file" if not files else f"has {len(files):,} files, and at most {MAX_POINTS:,} are taken"
+        raise InputError("problems", f"{entry} {found}", "Check the folder or the pattern.")
     return [read_problem(file) for file in files]
 
 
 def _problem(given: str | Path, folder: Path) -> ProblemText:
     path = folder / given
-    return read_problem(path if path.is_file() or isinstance(given, Path) else given)
+    return read_problem(path if is_file(path) or isinstance(given, Path) else given)
 
 
 def _circuit(given: object, folder: Path) -> object:
-    is_file = isinstance(given, str) and len(given) < 256 and "\n" not in given and (folder / given).is_file()
-    return circuit_text(folder / given if is_file else given)  # type: ignore[operator]
+    has_path = isinstance(given, str) and len(given) < 256 and "\n" not in given and is_file(folder / given)
+    return circuit_text(folder / given if has_path else given)  # type: ignore[operator]

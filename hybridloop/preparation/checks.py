@@ -5,15 +5,15 @@ from __future__ import annotations
 import difflib
 import json
 
-from pydantic import ValidationError
-
 from hybridloop.algorithms.formats.detect import BINARY_FORMATS, ENERGY_FORMATS, InputFormat, detect_format
+from hybridloop.algorithms.formats.json_lines import check_names, find_line, read_json_object
 from hybridloop.azure.targets import Target, check_debias, find_target
 from hybridloop.budget.caps import Caps, check_caps
 from hybridloop.budget.prices import ping_price
 from hybridloop.data import load_table
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.settings import SETTINGS, EnergySettings, ProblemText
+from hybridloop.settings.validation import validate
 from hybridloop.tasks.keepalive.rules import ExclusiveAccess
 
 _REMEDIES = {
@@ -53,11 +53,16 @@ def check_problem(algorithm: str, problem: ProblemText) -> None:
 
 def points_of_scan(problem: ProblemText) -> tuple[ProblemText, ...]:
     """Return the points of a scan, in order. Raises InputError for fewer than two, and for equal names."""
-    try:
-        points = tuple(ProblemText.model_validate(point) for point in json.loads(problem.text or "")["points"])
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
-        remedy = 'Give {"points": [{"name": "h2-0.3"}, {"name": "mine", "text": "…"}]}.'
-        raise ProblemError(problem.name, None, "this is no list of a scan's points", remedy) from error
+    remedy = 'Give {"points": [{"name": "h2-0.3"}, {"name": "mine", "text": "…"}]}.'
+    text, no_scan = problem.text or "", ProblemError(problem.name, None, "this is no list of a scan's points", remedy)
+    if not text.lstrip("\ufeff \t\r\n").startswith("{"):
+        raise no_scan
+    document = read_json_object(text, problem.name)
+    check_names(document, ("points",), problem.name, lambda name: find_line(text, json.dumps(name)))
+    listed = document.get("points")
+    if not isinstance(listed, list) or not all(isinstance(point, dict) for point in listed):
+        raise no_scan
+    points = tuple(validate(ProblemText, point, of=f"problem, point {n}:") for n, point in enumerate(listed, start=1))
     if len(points) < 2:
         what = f"a scan takes two molecules or more, and {len(points)} was given"
         raise InputError("problem", what, "Add the other molecules, or run vqe for one.")

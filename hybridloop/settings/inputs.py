@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
 _LONGEST_PATH = 4096
+_LONGEST_SHOWN = 200
 _NO_TEXT = ("the file is no text", "Give a molecule's or a graph's text.")
 
 
@@ -32,7 +34,8 @@ def read_problem(problem: str | Path | ProblemText) -> ProblemText:
     except UnicodeDecodeError as error:
         raise ProblemError(str(path), None, *_NO_TEXT) from error
     except OSError as error:  # also a name that is too long, which Path does not take for a missing file
-        raise ProblemError(str(path), None, f"it can't be read ({error.strerror})", "Check the path.") from error
+        name = str(path) if len(str(path)) < _LONGEST_SHOWN else f"{str(path)[:_LONGEST_SHOWN]!r}…"
+        raise ProblemError(name, None, f"it can't be read ({error.strerror})", "Check the path.") from error
     is_built_in = any(str(problem).lower() in load_table(table) for table in ("problems", "binary_problems"))
     if not isinstance(problem, str) or problem != path.name or (path.suffix and not is_built_in):
         raise ProblemError(str(problem), None, state, "Check the path, or name a built-in problem.")
@@ -40,10 +43,12 @@ def read_problem(problem: str | Path | ProblemText) -> ProblemText:
 
 
 def _read_file(path: Path) -> ProblemText:
-    if path.stat().st_size > MAX_PROBLEM_BYTES:
+    with path.open("rb") as file:  # bounded: a device has no size
+        data = file.read(MAX_PROBLEM_BYTES + 1)
+    if len(data) > MAX_PROBLEM_BYTES:
         size = f"the file has {path.stat().st_size:,} bytes, at most {MAX_PROBLEM_BYTES:,} are taken"
         raise ProblemError(str(path), None, size, "Choose a smaller active space or graph.")
-    text = path.read_text(encoding="utf-8")
+    text = data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     if "\0" in text:  # valid UTF-8, but refused by databases
         raise ProblemError(str(path), None, *_NO_TEXT)
     return validate(ProblemText, {"name": path.stem, "text": text}, of="problem")
@@ -68,7 +73,12 @@ def circuit_text(ansatz: object) -> object:
 
 
 def _is_file(text: str) -> bool:
-    return len(text) < _LONGEST_PATH and not {"\n", ";", "\0"} & set(text) and Path(text).is_file()
+    return len(text) < _LONGEST_PATH and not {"\n", ";", "\0"} & set(text) and is_file(Path(text))
+
+
+def is_file(path: Path) -> bool:
+    """Return whether there is a file at the path; False for a text that can be no path, such as a problem's text."""
+    return os.path.isfile(path)  # Path.is_file raises OSError for a long name
 
 
 def _to_openqasm(circuit: QuantumCircuit) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from hybridloop.algorithms.problems.numbers import parse_decimal
 from hybridloop.budget.caps import Amounts, CostText, parse_cost
 
 MAX_CIRCUIT_BYTES = 64 * 1024
@@ -62,7 +63,7 @@ ActiveSpace = Annotated[_Pair, BeforeValidator(_parse_pair, json_schema_input_ty
 
 def _parse_angles(value: object) -> object:
     try:
-        return [float(word) for word in value.split(",")] if isinstance(value, str) else value
+        return [parse_decimal(word.strip()) for word in value.split(",")] if isinstance(value, str) else value
     except ValueError:
         raise ValueError("it is neither auto, hf, newton or random nor angles separated by commas") from None
 

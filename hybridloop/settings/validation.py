@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -59,8 +59,16 @@ def _input_error(error: ValidationError, model: type[BaseModel], of: str) -> Inp
         template, remedy = _MESSAGES[first["type"]]
         message = template.format(**facts, example=_example(inner, str(name)))
     # a mapping is invalid for several of its values; some messages begin with the value
-    has_value = isinstance(value, Mapping) or message.startswith(repr(value))
-    return InputError(field, message if has_value else f"{value!r:.80}: {message}", str(facts.get("remedy", remedy)))
+    text = _short_repr(value)
+    has_value = isinstance(value, Mapping) or message.startswith(text)
+    return InputError(field, message if has_value else f"{text:.80}: {message}", str(facts.get("remedy", remedy)))
+
+
+def _short_repr(value: object) -> str:
+    try:
+        return repr(value)
+    except (ValueError, RecursionError):  # an integer with more digits than Python writes, or a deep list
+        return f"this {type(value).__name__}"
 
 
 def _suggestion(name: str, model: type[BaseModel]) -> str:
@@ -79,9 +87,15 @@ def _example(model: type[BaseModel], name: str) -> str:
 
 
 def _model_at(model: type[BaseModel], path: Sequence[int | str]) -> type[BaseModel]:
-    """Return the inner model at a path of field names."""
+    """Return the inner model at a path of field names and numbers of items."""
     for part in path:
-        inner = model.model_fields[str(part)].annotation if part in model.model_fields else None
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            model = inner
+        if part in model.model_fields:
+            model = _model_in(model.model_fields[str(part)].annotation) or model
     return model
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the first model in a type, such as that of a list's items; None if there is none."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for inner in get_args(annotation) if (model := _model_in(inner)) is not None), None)

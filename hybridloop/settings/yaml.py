@@ -1,4 +1,4 @@
-"""Plain YAML: names, numbers and text; aliases and duplicate names are refused."""
+"""Plain YAML: names, numbers and text; aliases, tags and duplicate names are refused."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import yaml
 from hybridloop.errors import InputError
 
 MAX_BYTES = 64 * 1024
+MAX_DEPTH = 20  # levels of lists and mappings
+MAX_NUMBER_LENGTH = 64  # characters
 _PLAIN = "Write plain YAML: names, numbers and text."
 
 
@@ -22,16 +24,21 @@ def read_yaml(path: Path, of: str, *, max_bytes: int = MAX_BYTES) -> dict[str, A
 
 
 def read_text(path: Path, of: str, kind: str, max_bytes: int) -> str:
-    """Return the text of a file. Raises InputError with the setting or option `of`, and the `kind` that is needed."""
+    """Return the text of a file. Raises InputError with the setting or option `of`, and the `kind` that is needed.
+
+    At most `max_bytes` are read, also of a pipe or device, whose size is not known beforehand.
+    """
     try:
-        size = path.stat().st_size
-        if size > max_bytes:
-            raise InputError(of, f"{path} has {size:,} bytes", f"Give at most {max_bytes:,}.")
-        return path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(max_bytes + 1)
+        if len(data) > max_bytes:
+            raise InputError(of, f"{path} has more than {max_bytes:,} bytes", f"Give at most {max_bytes:,}.")
+        return data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         raise InputError(of, f"{path} is no text", f"Give {kind} in UTF-8.") from error
-    except OSError as error:
-        raise InputError(of, f"{path} can't be read ({error.strerror})", "Check the path.") from error
+    except (OSError, ValueError) as error:  # ValueError: a path that no file can have
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(of, f"{path} can't be read ({reason})", "Check the path.") from error
 
 
 def parse_yaml(text: str, of: str) -> Any:
@@ -54,17 +61,55 @@ def _error_message(error: yaml.YAMLError, text: str) -> str:
 
 
 class _PlainLoader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
-    """Loader that refuses aliases, which may expand without bound, and duplicate names, of which one would be lost."""
+    """Loader of names, numbers and text.
+
+    It refuses aliases, which may expand without bound, duplicate names, of which one would be lost, tags, names that
+    are no text, deep nesting, and long numbers. Dates are read as text.
+    """
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  # PyYAML's attribute
+        letter: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+        for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    _depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.constructor.ConstructorError(None, None, "aliases are not taken", self.peek_event().start_mark)
-        return super().compose_node(parent, index)
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent):
+            raise _refusal("aliases are not taken", event)
+        if event.tag is not None:
+            raise _refusal(f"the tag {event.tag} is not taken", event)
+        if self._depth >= MAX_DEPTH:
+            raise _refusal("it is nested too deeply", event)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT001, FBT002  # PyYAML's signature
+        is_text = not isinstance(node, yaml.ScalarNode) or node.tag.endswith(":str")
+        if not is_text and len(node.value) > MAX_NUMBER_LENGTH:
+            raise _refusal(f"{node.value[:40]}… has more than {MAX_NUMBER_LENGTH} characters", node)
+        try:
+            value = super().construct_object(node, deep=deep)
+            if isinstance(value, str):
+                value.encode()  # half a surrogate pair is no text
+        except (ValueError, OverflowError):
+            raise _refusal(f"{node.value!a:.40} is neither a number nor text", node) from None
+        return value
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT001, FBT002  # PyYAML's signature
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or not key.tag.endswith(":str"):
+                given = f"{key.value!r:.40}" if isinstance(key, yaml.ScalarNode) else f"a {key.id}"
+                raise _refusal(f"{given} is no name", key)
             if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is there twice", key.start_mark)
+                raise _refusal(f"{key.value!r} is there twice", key)
             seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
+
+
+def _refusal(problem: str, place: Any) -> yaml.YAMLError:
+    """Return the error of an event or node, with its line."""
+    return yaml.constructor.ConstructorError(None, None, problem, place.start_mark)

@@ -30,6 +30,20 @@ ACCEPTED_FORMATS = (
 )
 
 
+_NAMES = {  # names of each kind's object, by the name that tells the kind
+    "nodes": ("nodes", "links", "edges", "directed", "multigraph", "graph", "attrs", "name"),
+    "qubo": ("qubo", "offset"),
+    "J": ("h", "J", "offset"),
+    "numbers": ("numbers",),
+    "returns": ("returns", "covariance", "risk_aversion", "budget"),
+    "linear_biases": (
+        *("linear_biases", "quadratic_biases", "quadratic_head", "quadratic_tail", "offset"),
+        *("variable_labels", "variable_type", "num_variables", "num_interactions"),
+        *("type", "version", "use_bytes", "bias_type", "index_type", "info"),
+    ),
+}
+
+
 class GraphObjective(enum.StrEnum):
     """The objective to solve on a graph; texts of other kinds state their own."""
 
@@ -69,6 +83,7 @@ def read_binary_problem(text: str, source: str, objective: GraphObjective = Grap
     )
     for key, reader in readers:
         if key in document.value:
+            document.check_names(document.value, _NAMES[key])
             if key != "nodes" and objective is not GraphObjective.MAX_CUT:
                 problem = f"{source} is not a graph and states its own objective"
                 raise InputError("objective", problem, "Leave the objective out.")
@@ -88,6 +103,7 @@ def _graph_problem(graph: Graph, objective: GraphObjective) -> BinaryProblem:
 def _qubo(document: JsonDocument) -> BinaryProblem:
     entries, offset = document.value["qubo"], _number(document, "offset", 0.0)
     if isinstance(entries, dict):
+        document.check_names(entries, ("variables", "terms"))
         count = _count_variables(document, entries)
         matrix = np.zeros((count, count))
         for (i, j), value in _triples(document, entries, "terms", count).items():

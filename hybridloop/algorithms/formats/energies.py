@@ -10,7 +10,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.formats.detect import is_xyz_geometry
 from hybridloop.algorithms.formats.fcidump import read_fcidump
-from hybridloop.algorithms.formats.json_lines import find_line, is_number, read_json_object
+from hybridloop.algorithms.formats.json_lines import check_names, find_line, is_number, read_json_object
 from hybridloop.algorithms.formats.qcschema import read_qcschema
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.problems.pauli import PauliProblem
@@ -30,7 +30,8 @@ def read_pauli_sum(text: str, source: str) -> PauliProblem:
     >>> read_pauli_sum('{"terms": {"ZZ": -1.0, "XI": 0.5}}', "ising").hamiltonian.to_list()
     [('ZZ', (-1+0j)), ('XI', (0.5+0j))]
     """
-    listed = read_json_object(text, source).get("terms")
+    document = read_json_object(text, source)
+    listed = document.get("terms")
     entries: Iterable[Any]
     if isinstance(listed, dict):
         entries = listed.items()
@@ -39,6 +40,7 @@ def read_pauli_sum(text: str, source: str) -> PauliProblem:
     else:
         problem = "there is no object or list 'terms'"
         raise ProblemError(source, None, problem, 'Give {"terms": {"ZZ": -1.0, "XI": 0.5}}.')
+    check_names(document, ("terms",), source, lambda name: find_line(text, json.dumps(name)))
     # add up the terms, all on the same number of qubits
     terms: dict[str, float] = {}
     width = 0

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.problems.molecule import SYMMETRY_TOLERANCE, Molecule
+from hybridloop.algorithms.problems.molecule import MAX_INTEGRAL, SYMMETRY_TOLERANCE, Molecule
+from hybridloop.algorithms.problems.numbers import parse_decimal
 from hybridloop.errors import ProblemError
 
 MAX_ORBITALS = 40  # the full array of two-electron integrals then takes 20 MB; simulators hold far fewer
@@ -17,7 +19,8 @@ _HEADER_END = re.compile(r"&END\b|\$END\b|/", re.IGNORECASE)
 _KEY = re.compile(r"\b([A-Za-z]\w*)\s*=")
 _WHOLE = re.compile(r"[+-]?\d{1,9}", re.ASCII)
 _INDEX = re.compile(r"\d{1,9}", re.ASCII)
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(E[+-]?\d+)?|[+-]?(NAN|INF|INFINITY)", re.IGNORECASE)
+_NAMES = ("NORB", "NELEC", "MS2", "UHF", "IUHF")  # of the header's keys, those that are read
+_SIMILAR = 0.75  # a key this similar to one of these is a misspelt one; programs write further keys
 
 
 def read_fcidump(text: str, source: str) -> Molecule:
@@ -26,7 +29,8 @@ def read_fcidump(text: str, source: str) -> Molecule:
     Accepts either end of the header (`&END`, `/`), keys in any order and case, Fortran's D exponents, and any
     symmetry-equivalent order of an integral's indices. Orbital energies (`value i 0 0 0`) are skipped. Raises
     ProblemError for malformed lines, for unrestricted (UHF) or complex integrals, and for a text without core energy
-    (`value 0 0 0 0`, by convention the last line): it has been truncated.
+    (`value 0 0 0 0`): it has been truncated. The core energy is the last line by convention; before others it is taken
+    only in a text that lacks no integral of a molecule.
     """
     norb, electrons, lines = _read_header(text, source)
     integrals = _Integrals(norb, source)
@@ -49,7 +53,13 @@ def _read_header(text: str, source: str) -> tuple[int, tuple[int, int], int]:
         raise ProblemError(source, None, problem, "Export the FCIDUMP file again.")
     # its keys; before the first one stands nothing of use
     _, *words = _KEY.split(text[start.end() : end.start()])
-    keys = {key.upper(): value.strip(" ,\n\r\t") for key, value in zip(words[::2], words[1::2], strict=True)}
+    keys: dict[str, str] = {}
+    for key, value in zip(map(str.upper, words[::2]), words[1::2], strict=True):
+        if key in keys:
+            raise ProblemError(source, None, f"the header gives {key} twice", "Give it once.")
+        if key not in _NAMES and (similar := difflib.get_close_matches(key[:80], _NAMES, n=1, cutoff=_SIMILAR)):
+            raise ProblemError(source, None, f"there is no key {key!r} in the header", f"Did you mean {similar[0]!r}?")
+        keys[key] = value.strip(" ,\n\r\t")
     for key in ("UHF", "IUHF"):
         if keys.get(key, "0").strip(".").upper() not in ("0", "F", "FALSE"):
             problem = f"these are unrestricted (UHF) integrals ({key} is set), with one set of orbitals per spin"
@@ -135,6 +145,7 @@ class _Integrals:
         if (0, 0, 0, 0) not in self.entries:
             problem = "there is no core energy (value 0 0 0 0): the text was truncated"
             raise self._error(None, problem, "Export the FCIDUMP file again.")
+        self._check_end()
         one: NDArray[np.float64] = np.zeros((self.norb,) * 2)
         two: NDArray[np.float64] = np.zeros((self.norb,) * 4)
         core = 0.0
@@ -151,12 +162,31 @@ class _Integrals:
             raise self._error(None, "there is no one-electron integral (value p q 0 0)", "Export the file again.")
         return Molecule(one, two, electrons, core, self.source)
 
+    def _check_end(self) -> None:
+        """Raise ProblemError for a text that may have been cut although it has a core energy.
+
+        By convention that is the last line. If it is not, the integrals must be there that no molecule lacks: h_pp, and
+        the Coulomb and exchange integrals (pp|qq) and (pq|pq), which are positive.
+        """
+        core_line = self.entries[0, 0, 0, 0][1]
+        if core_line >= max(line for _, line in self.entries.values()):
+            return
+        orbitals = range(1, self.norb + 1)
+        pairs = [(p, q) for q in orbitals for p in range(1, q + 1)]
+        expected = [(0, 0, p, p) for p in orbitals] + [key for p, q in pairs for key in ((p, p, q, q), (p, q, p, q))]
+        if missing := [key for key in expected if key not in self.entries]:
+            p, q, r, s = missing[-1]
+            name = f"{r} {s} 0 0" if p == 0 else f"{p} {q} {r} {s}"
+            problem = f"integrals follow the core energy, and that of {name} is not there: the text was truncated"
+            raise self._error(core_line, problem, "Export the file again, with the core energy (0 0 0 0) at its end.")
+
     def _value(self, number: int, word: str) -> float:
-        if _NUMBER.fullmatch(plain := re.sub("[dD]", "E", word)) is None:
-            raise self._error(number, f"{word!r} is not a number", "Correct the line.")
-        value = float(plain)
-        if not np.isfinite(value):
-            raise self._error(number, f"the integral is {word}", "Give a finite number in hartree.")
+        try:
+            value = parse_decimal(re.sub("[dD]", "E", word))
+        except ValueError:
+            raise self._error(number, f"{word[:80]!r} is not a number", "Correct the line.") from None
+        if not abs(value) <= MAX_INTEGRAL:
+            raise self._error(number, f"the integral is {word[:80]}", f"Give at most {MAX_INTEGRAL:g}, in hartree.")
         return value
 
     def _error(self, line: int | None, problem: str, remedy: str) -> ProblemError:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 from xml.parsers import expat
 
 from hybridloop.algorithms.formats.json_lines import JsonDocument
 from hybridloop.algorithms.problems.graphs import MAX_EDGES, Graph, GraphBuilder
+from hybridloop.algorithms.problems.numbers import parse_decimal
 from hybridloop.errors import ProblemError
 
 MAX_CHARACTERS = 200 * MAX_EDGES
+_SIMILAR = 0.8  # a name this similar to `weight` is a misspelt one
+_DIRECTED = ("the graph is directed", "Give an undirected graph: each edge once, with its total weight.")
+_SHOWN = ("id", "name", "label", "title", "color", "colour")  # names that change no problem
+_NODE_NAMES = (*_SHOWN, "data", "group", "pos", "x", "y", "z", "size", "shape", "type", "value", "level", "bipartite")
+_LINK_NAMES = ("source", "target", "weight", "data", "key", *_SHOWN)
 
 
 def read_graphml(text: str, source: str) -> Graph:
     """Read a GraphML graph (U. Brandes et al., Graph Drawing 2001, 501); edge weights are the data named `weight`.
 
-    Directed edges are taken as undirected. Raises ProblemError for malformed XML, hyperedges, nested graphs and
-    document types.
+    Raises ProblemError for malformed XML, directed edges, hyperedges, nested graphs, document types, data of edges that
+    are not declared, and a name that is nearly `weight`.
     """
     if len(text) > MAX_CHARACTERS:
         problem = f"the text has more than {MAX_CHARACTERS:,} characters"
@@ -35,6 +42,7 @@ class _GraphMl:
         self._parser.EndElementHandler = self._end
         self._parser.CharacterDataHandler = self._characters
         self._parser.StartDoctypeDeclHandler = self._doctype
+        self._keys: set[str] = set()
         self._weight_key: str | None = None
         self._in_weight_key = False
         self._default = 1.0
@@ -59,10 +67,10 @@ class _GraphMl:
             self._graphs += 1
             if self._graphs > 1:
                 raise self._builder.error(line, "there is a second <graph>", "Give a file with one graph.")
+            if attributes.get("edgedefault") == "directed":
+                raise self._builder.error(line, *_DIRECTED)
         elif name == "key":
-            if attributes.get("attr.name") == "weight" and attributes.get("for") in ("edge", "all", None):
-                self._weight_key = self._attribute(attributes, "id", name, line)
-                self._in_weight_key = True
+            self._declare(attributes, line)
         elif name == "default" and self._in_weight_key:
             self._words = []
         elif name == "node":
@@ -72,11 +80,27 @@ class _GraphMl:
             self._builder.add_node(identifier, line)
         elif name == "edge":
             source, target = (self._attribute(attributes, key, name, line) for key in ("source", "target"))
+            if attributes.get("directed") == "true":
+                raise self._builder.error(line, *_DIRECTED)
             self._edge, self._weight = (source, target, line), self._default
         elif name == "hyperedge":
             raise self._builder.error(line, "hyperedges are not supported", "Give edges between two nodes.")
-        elif name == "data" and self._edge is not None and attributes.get("key") == self._weight_key is not None:
-            self._words = []
+        elif name == "data" and self._edge is not None:
+            if (key := attributes.get("key")) not in self._keys:
+                raise self._builder.error(line, f"the data key {key!r} is not declared", "Declare it with <key>.")
+            self._words = [] if key == self._weight_key else None
+
+    def _declare(self, attributes: dict[str, str], line: int) -> None:
+        """Keep the id of a key; that of the edges' weights in particular."""
+        identifier, title = self._attribute(attributes, "id", "key", line), attributes.get("attr.name")
+        self._keys.add(identifier)
+        if attributes.get("for") not in ("edge", "all", None):
+            return
+        if title == "weight":
+            self._weight_key, self._in_weight_key = identifier, True
+        elif difflib.get_close_matches((title or identifier).lower()[:80], ["weight"], cutoff=_SIMILAR):
+            problem = f"there is no data {title or identifier!r} of edges in this format"
+            raise self._builder.error(line, problem, 'Did you mean attr.name="weight"?')
 
     def _end(self, tag: str) -> None:
         line, name = self._parser.CurrentLineNumber, tag.rsplit(" ", 1)[-1]
@@ -114,6 +138,10 @@ def read_node_link(document: JsonDocument) -> Graph:
     ProblemError for malformed nodes and links.
     """
     value, builder = document.value, GraphBuilder(document.source)
+    if value.get("directed") not in (False, None):
+        raise document.error(value, *_DIRECTED)
+    if "links" in value and "edges" in value:
+        raise document.error(value, "there are 'links' and 'edges'", "Give one of them.")
     nodes, links = value.get("nodes"), value.get("links", value.get("edges"))
     for name, rows in (("nodes", nodes), ("links", links)):
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -121,11 +149,13 @@ def read_node_link(document: JsonDocument) -> Graph:
     if len(links) > MAX_EDGES:
         raise document.error(value, f"there are more than {MAX_EDGES:,} edges", "Give a smaller graph.")
     for position, node in enumerate(nodes):
+        document.check_names(node, _NODE_NAMES)
         name = _name(document, node, "id", position)
         if name in builder.nodes:
             raise document.error(node, f"node {name!r} is given twice", "Give each node once.")
         builder.add_node(name, document.line_of(node))
     for link in links:
+        document.check_names(link, _LINK_NAMES)
         source, target = (_name(document, link, key, None) for key in ("source", "target"))
         for name in (source, target):
             if name not in builder.nodes:
@@ -144,10 +174,12 @@ def _name(document: JsonDocument, row: dict[str, Any], key: str, default: int | 
 
 def _link_weight(document: JsonDocument, link: dict[str, Any]) -> float:
     data = link.get("data")
+    if isinstance(data, dict):
+        document.check_names(data, ("weight", *_SHOWN))
     weight = link.get("weight", data.get("weight", 1.0) if isinstance(data, dict) else 1.0)
     try:
         if isinstance(weight, bool) or not isinstance(weight, str | int | float):
             raise ValueError
-        return float(weight)
+        return parse_decimal(weight) if isinstance(weight, str) else float(weight)
     except (ValueError, OverflowError):
         raise document.error(link, f"the weight {weight!r} is not a number", "Give a number.") from None

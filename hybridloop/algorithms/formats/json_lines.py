@@ -5,9 +5,10 @@ Python's decoder accepts duplicate keys and numbers that are not finite, and its
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from json import scanner
 from json.decoder import JSONObject  # type: ignore[attr-defined]  # the library's own parser of one object
@@ -55,6 +56,17 @@ def is_number(value: object) -> TypeGuard[float]:
         return False
 
 
+def check_names(
+    value: Mapping[str, Any], known: Collection[str], source: str, line_of: Callable[[str], int | None]
+) -> None:
+    """Raise ProblemError for a name that is not known, whose value would have no effect; `line_of` gives its line."""
+    for name in value:
+        if name not in known:
+            similar = difflib.get_close_matches(name.lower()[:80], known, n=1)
+            hint = f"Did you mean {similar[0]!r}?" if similar else f"There are: {', '.join(known)}."
+            raise ProblemError(source, line_of(name), f"there is no key {name[:80]!r} in this format", hint)
+
+
 def nested_object(value: Mapping[str, Any], name: str, source: str) -> Mapping[str, Any]:
     """Return the object under `name` in another object. Raises ProblemError if there is none."""
     inner = value.get(name)
@@ -78,6 +90,10 @@ class JsonDocument:
 
     def error(self, value: Any, problem: str, remedy: str) -> ProblemError:
         return ProblemError(self.source, self.line_of(value), problem, remedy)
+
+    def check_names(self, value: Mapping[str, Any], known: Collection[str]) -> None:
+        """Raise ProblemError for a name in an object that is not known."""
+        check_names(value, known, self.source, lambda _: self.line_of(value))
 
 
 class _Decoder(json.JSONDecoder):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,10 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridloop.algorithms.formats.fcidump import MAX_ORBITALS
-from hybridloop.algorithms.formats.json_lines import is_number, nested_object, read_json_object
+from hybridloop.algorithms.formats.json_lines import check_names, find_line, is_number, nested_object, read_json_object
 from hybridloop.algorithms.problems.molecule import SYMMETRY_TOLERANCE, Molecule
 from hybridloop.errors import ProblemError
 
+# of a result in the schema's versions 1 and 2, and those that its predecessors and programs write beside them
+_NAMES = (
+    *("schema_name", "schema_version", "id", "molecule", "driver", "model", "keywords", "protocols", "provenance"),
+    *("properties", "wavefunction", "return_result", "stdout", "stderr", "native_files", "success", "error", "extras"),
+    *("input_data", "specification", "memory", "basis", "comment", "name", "raw_output"),
+)
 ENERGY_TOLERANCE = 1e-5  # hartree: programs converge energies to 1e-6 or better, and print as many digits
 
 
@@ -30,6 +38,7 @@ def read_qcschema(text: str, source: str) -> Molecule:
     """
     # parse the document; unrestricted integrals are not supported
     document = read_json_object(text, source)
+    check_names(document, _NAMES, source, lambda name: find_line(text, json.dumps(name)))
     properties = _Properties.read(nested_object(document, "properties", source), source)
     wavefunction = nested_object(document, "wavefunction", source)
     if any(wavefunction.get(name) is not None for name in ("scf_eri_mo_ab", "scf_eri_mo_bb")):
@@ -159,7 +168,9 @@ def _is_nearly_symmetric(matrix: NDArray[np.float64]) -> bool:
 def _number(properties: Mapping[str, Any], name: str, source: str) -> float:
     value = properties.get(name)
     if not is_number(value):
-        raise ProblemError(source, None, f"properties.{name} is not a finite number", "Export the result with it.")
+        similar = [] if name in properties else difflib.get_close_matches(name, properties, n=1, cutoff=0.85)
+        remedy = f"Did you mean {name!r} by {similar[0]!r}?" if similar else "Export the result with it."
+        raise ProblemError(source, None, f"properties.{name} is not a finite number", remedy)
     return float(value)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from hybridloop.algorithms.problems.ising import MAX_MAGNITUDE, is_in_range
+from hybridloop.algorithms.problems.numbers import parse_decimal
 from hybridloop.errors import ProblemError
 
 MAX_NODES = 2000  # one qubit each; targets and simulators take far fewer
@@ -62,7 +63,7 @@ class GraphBuilder:
     def parse_weight(self, word: str, line: int) -> float:
         """Return the weight as a number. Raises ProblemError if it is none."""
         try:
-            return float(word)
+            return parse_decimal(word)
         except ValueError:
             raise self.error(line, f"the weight {word[:40]!r} is not a number", "Correct the line.") from None
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hybridloop.errors import InputError, ProblemError
 
+MAX_INTEGRAL = 1e9  # hartree: far above any molecule's, and products of many stay finite
 SYMMETRY_TOLERANCE = 1e-8  # hartree: files print at least 8 digits, and symmetry-equivalent integrals are copies
 
 
@@ -41,8 +42,9 @@ class Molecule:
             )
             raise self._error(problem, f"Give 0 to {norb} electrons of each spin.")
         values = (self.one_body, self.two_body, np.array(self.core_energy))
-        if not all(np.isrealobj(value) and np.isfinite(value).all() for value in values):
-            raise self._error("an integral is not a finite real number", "Give finite real numbers in hartree.")
+        if not all(np.isrealobj(value) and (np.abs(value) <= MAX_INTEGRAL).all() for value in values):
+            problem = f"an integral is not a finite real number, or above {MAX_INTEGRAL:g}"
+            raise self._error(problem, "Give finite real numbers in hartree.")
         two = self.two_body
         partners = [two.transpose(axes) for axes in ((1, 0, 2, 3), (0, 1, 3, 2), (2, 3, 0, 1))]
         skew = max(np.abs(two - partner).max() for partner in partners)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import itertools
 import json
 import math
-import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Self
@@ -29,7 +27,13 @@ _KEY_DIGITS = 12
 
 
 def _as_problem(value: object) -> object:
-    return {"name": value} if isinstance(value, str) else value
+    """Return the values of a problem; a string is its name."""
+    if isinstance(value, str):
+        return {"name": value}
+    if not isinstance(value, Mapping | ProblemText):
+        remedy = "Give a name, a file, or a mapping of name and text."
+        raise PydanticCustomError("no_problem", "a problem is neither a list nor a number", {"remedy": remedy})
+    return value
 
 
 def _as_list(value: object) -> object:
@@ -100,6 +104,8 @@ class SweepSpec(BaseModel):
 
     @model_validator(mode="after")
     def _check_points(self) -> Self:
+        if PROBLEM in self.grid:
+            raise PydanticCustomError("problem_in_grid", "the grid has settings alone", {"remedy": "Give `problems`."})
         count = len(self.points) + len(self.problems) * math.prod(len(values) for values in self.grid.values())
         if not 1 <= count <= MAX_POINTS:
             what = "has no points: give problems, or points" if count < 1 else f"has {count:,} points"
@@ -128,25 +134,34 @@ class Point:
 
 
 def points_of(spec: SweepSpec) -> Iterator[Point]:
-    """Yield the points in order. Raises ValueError for an invalid point."""
-    names = varied_settings(spec)
-    for number, (problem, given) in enumerate(_combinations(spec), start=1):
-        merged: dict[str, Any] = {}
-        try:
-            for name, value in (*spec.settings.items(), *given.items()):
-                if name == "failure" and isinstance(value, Mapping):  # field by field, so that a grid may vary some
-                    merged |= {f"failure.{field}": inner for field, inner in value.items()}
-                else:
-                    merged[name] = value
-            settings = validate(SETTINGS[spec.algorithm], nest(merged))
-        except InputError as error:
-            facts = {"message": f"point {number}: {error.field}: {error.problem}", "remedy": error.remedy}
-            raise PydanticCustomError("point", "{message}", facts) from error
-        except ValueError as error:
-            raise ValueError(f"point {number}: {error}") from error
+    """Yield the points in order. Raises ValueError for an invalid point, before the first is yielded."""
+    names, problems = varied_settings(spec), {problem.name: problem for problem in spec.problems}
+    numbered = enumerate(_combinations(spec), start=1)
+    points = [(_point_of(spec, problems, given, number), given) for number, given in numbered]
+    for (problem, settings), given in points:
         values = settings.model_dump(mode="json")
         varied = {name: given[name] if name in given else _value_of(values, name) for name in names}
         yield Point(_key(spec, problem, settings), spec.algorithm, problem, settings, {PROBLEM: problem.name, **varied})
+
+
+def _point_of(
+    spec: SweepSpec, problems: Mapping[str, ProblemText], given: Mapping[str, Any], number: int
+) -> tuple[ProblemText, RunSettings]:
+    """Return a point's problem and settings. Raises ValueError with its number if one is invalid."""
+    varied, merged = dict(given), dict[str, Any]()
+    try:
+        problem = _problem_of(varied.pop(PROBLEM, None), problems)
+        for name, value in (*spec.settings.items(), *varied.items()):
+            if name == "failure" and isinstance(value, Mapping):  # field by field, so that a grid may vary some
+                merged |= {f"failure.{field}": inner for field, inner in value.items()}
+            else:
+                merged[name] = value
+        return problem, validate(SETTINGS[spec.algorithm], nest(merged))
+    except InputError as error:
+        facts = {"message": f"point {number}: {error.field}: {error.problem}", "remedy": error.remedy}
+        raise PydanticCustomError("point", "{message}", facts) from error
+    except ValueError as error:
+        raise ValueError(f"point {number}: {error}") from error
 
 
 def varied_settings(spec: SweepSpec) -> tuple[str, ...]:
@@ -155,27 +170,37 @@ def varied_settings(spec: SweepSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*spec.grid, *listed)))
 
 
-def _combinations(spec: SweepSpec) -> Iterator[tuple[ProblemText, dict[str, Any]]]:
+def _combinations(spec: SweepSpec) -> Iterator[Mapping[str, Any]]:
+    """Yield the problem and the varied settings of each point, by name."""
     for problem in spec.problems:
         for values in itertools.product(*spec.grid.values()):
-            yield problem, dict(zip(spec.grid, values, strict=True))
-    for number, point in enumerate(spec.points, start=1):
-        varied = dict(point)
-        yield _problem_of(spec, varied.pop(PROBLEM, None), number), varied
+            yield {PROBLEM: problem, **dict(zip(spec.grid, values, strict=True))}
+    yield from spec.points
 
 
-def _problem_of(spec: SweepSpec, given: object, number: int) -> ProblemText:
-    if given is not None:
-        by_name = {problem.name: problem for problem in spec.problems}
-        return by_name.get(given) or ProblemText.model_validate(_as_problem(given))  # type: ignore[call-overload]
-    if len(spec.problems) != 1:
-        raise ValueError(f"listed point {number} names no problem, and the sweep has {len(spec.problems)}")
-    return spec.problems[0]
+def _problem_of(given: object, problems: Mapping[str, ProblemText]) -> ProblemText:
+    """Return a listed point's problem: one of the sweep's by its name, the only one, or another."""
+    if given is None:
+        if len(problems) != 1:
+            raise ValueError(f"it names no problem, and the sweep has {len(problems)}")
+        return next(iter(problems.values()))
+    return (problems.get(given) if isinstance(given, str) else None) or validate(
+        _NamedProblem, {PROBLEM: given}
+    ).problem
+
+
+class _NamedProblem(BaseModel):
+    """The problem of a listed point, for its validation."""
+
+    problem: Problem
 
 
 def _value_of(settings: Mapping[str, Any], name: str) -> Any:
-    """Return the setting of a name; an inner one is named as `failure.retries`."""
-    return functools.reduce(operator.getitem, name.split("."), settings)
+    """Return the setting of a name, an inner one as `failure.retries`; None where its group is not set."""
+    value: Any = settings
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 def _key(spec: SweepSpec, problem: ProblemText, settings: RunSettings) -> str:

@@ -70,6 +70,22 @@ def test_order_of_lines_and_of_equivalent_indices_does_not_matter(
     assert same(read_fcidump(shuffled, "shuffled"), read_fcidump(text, "plain"))
 
 
+@pytest.mark.parametrize("name", ["H4_1", "LiH_1.595_cas(2,3)"])
+@pytest.mark.parametrize("place", ["first", "before h"])
+def test_a_text_that_is_cut_after_an_early_core_energy_is_refused(
+    place: str, name: str, reference: Mapping[str, Any]
+) -> None:
+    header, _, body = reference[name]["fcidump"].partition("&END\n")
+    *lines, core = body.splitlines()
+    start = 0 if place == "first" else next(i for i, line in enumerate(lines) if line.split()[3] == "0")
+    early = [*lines[:start], core, *lines[start:]]
+    whole = f"{header}&END\n" + "\n".join(early) + "\n"
+    assert same(read_fcidump(whole, "whole"), read_fcidump(reference[name]["fcidump"], "plain"))
+    for count in range(len(early)):
+        with pytest.raises(ProblemError, match=r"truncated|no one-electron integral"):
+            read_fcidump(f"{header}&END\n" + "\n".join(early[:count]) + "\n", "cut")
+
+
 @pytest.mark.parametrize(
     "header",
     [

@@ -62,6 +62,11 @@ def test_every_point_states_all_varied_settings() -> None:
     ]
 
 
+def test_a_setting_inside_one_that_others_leave_out_is_stated_as_none() -> None:
+    found = points(points=[{"max_cost.USD": 5.0, "seed": 1}])
+    assert [each.varied["max_cost.USD"] for each in found] == [None, 5.0]
+
+
 @given(
     shots=st.integers(1, 10**6),
     seed=st.integers(0, 2**62),
@@ -97,6 +102,13 @@ def test_a_key_depends_on_the_run_and_not_on_its_limits(shots: int, seed: int, m
         ({"grid": {"max_jobs": [5, 9]}}, r"point 2 differs from another only in limits \(max_jobs\)"),
         ({"problems": [{"name": "x", "text": "y" * 200_000}] * 3}, f"the maximum is {MAX_BYTES:,}"),
         ({"grid": {"seed": list(range(101)), "shots": list(range(1, 101))}}, "points; the maximum is 10,000"),
+        ({"points": [{"seed": 1}, {"shotz": 5}]}, r"point 3: shotz: there is no such setting"),
+        ({"points": [{"failure.retrys": 5}]}, r"point 2: failure.retrys: there is no such setting"),
+        ({"points": [{"problem": ["h2"]}]}, "point 2: problem: .*a problem is neither a list nor a number"),
+        ({"points": [{"problem": 7}]}, "point 2: problem: 7: a problem is neither"),
+        ({"points": [{"problem": {"name": "h2", "txt": "x"}}]}, "point 2: problem.txt: there is no such setting"),
+        ({"problems": [["h2"]]}, "a problem is neither a list nor a number"),
+        ({"grid": {"problem": ["h2"]}}, "the grid has settings alone"),
         ({"algorithm": "vqee"}, "give one of vqe"),
         ({"name": "a b"}, "name"),
     ],
