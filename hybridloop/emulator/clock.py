@@ -17,10 +17,18 @@ class Clock(Protocol):
 
 
 class RealClock:
-    """The system clock of the machine."""
+    """The machine's clock as it was set at the start of this one, so that no session ends because it was set later."""
+
+    def __init__(self) -> None:
+        self._epoch = time.time() - _steady_s()
 
     def now(self) -> float:
-        return time.time()
+        return self._epoch + _steady_s()
+
+
+def _steady_s() -> float:
+    """Return seconds of a clock that is never set, and that counts the machine's suspend where there is such a clock."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class VirtualClock:

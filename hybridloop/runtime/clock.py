@@ -8,13 +8,20 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 _FOREVER_S = 3600.0
+_LONGEST_SLICE_S = 10.0  # a wait in progress does not count the machine's suspend
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def steady_s() -> float:
+    """Return seconds of a clock that is never set and that, where the system has one, counts the machine's suspend."""
+    return time.clock_gettime(_STEADY)
 
 
 class Clock(Protocol):
     """A source of time that threads wait by; a virtual one advances only while all its threads wait."""
 
     def now(self) -> float:
-        """Seconds since the epoch."""
+        """Seconds since the epoch as of the clock's start; setting the machine's clock does not change it."""
         ...
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
@@ -30,15 +37,21 @@ class Clock(Protocol):
 
 
 class RealClock:
-    """The machine's clock."""
+    """The machine's clock as it was set at the start of this one: intervals and deadlines hold when it is set later."""
+
+    def __init__(self) -> None:
+        self._epoch = time.time() - steady_s()
 
     def now(self) -> float:
-        """Seconds since the epoch."""
-        return time.time()
+        """Seconds since the epoch, of a clock that is never set."""
+        return self._epoch + steady_s()
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
         """Wait until the event is set, at most so many seconds; return True if it is set."""
-        return event.wait(seconds)
+        until = steady_s() + seconds
+        while (left := until - steady_s()) > 0.0 and not event.wait(min(left, _LONGEST_SLICE_S)):
+            pass
+        return event.is_set()
 
     def hold(self) -> AbstractContextManager[object]:
         """Return a null context: real time can't be stopped."""

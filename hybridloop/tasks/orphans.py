@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,6 @@ from hybridloop.azure.listing import open_client
 from hybridloop.azure.workspace import identity_of
 from hybridloop.errors import HybridloopError, JournalDamaged, LeaseLost, RunBusy
 from hybridloop.journal import UNSETTLED, Journal, Lease, RunRecord, SessionRow
-from hybridloop.runtime.clock import RealClock
 
 _ACTIVE = frozenset({"created", "running"})
 
@@ -91,7 +91,7 @@ def _close(journal: Journal, service: ServiceClient, here: dict[str, str], recor
     try:
         session = service.close_session(row.id)
         status = "never opened" if session is None else str(session["status"])
-        journal.end_session(lease, record.uid, row.ordinal, status, RealClock().now())
+        journal.end_session(lease, record.uid, row.ordinal, status, time.time())
         return f"closed: {status}"
     except LeaseLost:
         return "left: another process took its run over"
@@ -104,7 +104,7 @@ def _close(journal: Journal, service: ServiceClient, here: dict[str, str], recor
 
 def _mark_interrupted(journal: Journal, record: RunRecord) -> None:
     """Set the status of an orphaned run to interrupted."""
-    if not is_orphaned(record, RealClock().now()):
+    if not is_orphaned(record, time.time()):
         return
     try:
         lease = journal.claim(record.uid)

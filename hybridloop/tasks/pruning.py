@@ -6,6 +6,7 @@ The ids of a pruned run's jobs are gone with it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,6 @@ from hybridloop.azure.listing import open_client
 from hybridloop.azure.workspace import identity_of
 from hybridloop.errors import HybridloopError, ServiceBusy, ServiceUnreachable
 from hybridloop.journal import Journal
-from hybridloop.runtime.clock import RealClock
 from hybridloop.tasks.orphans import is_held, unfinished_jobs
 from hybridloop.tasks.submission.jobs import TERMINAL
 
@@ -89,7 +89,7 @@ def _cancel(journal: Journal, workspace: Any, in_flight: dict[str, list[str]], r
                 record = journal.run(uid)
                 if record.settings.get("workspace", here) != here:
                     result.kept[uid] = "its jobs are in another workspace"
-                elif is_held(record, RealClock().now()):
+                elif is_held(record, time.time()):
                     result.kept[uid] = "it is being resumed"
                 else:
                     result.cancelled_jobs += _cancel_jobs(service, jobs)

@@ -17,7 +17,7 @@ from hybridloop.azure.targets import Target, provider_params
 from hybridloop.azure.transport import SignedRequest
 from hybridloop.compiler.qir_template import compile_qir
 from hybridloop.errors import HybridloopError
-from hybridloop.runtime.clock import Clock
+from hybridloop.runtime.clock import Clock, steady_s
 from hybridloop.tasks.keepalive.standby import SentPing, StandbyProcess
 from hybridloop.tasks.keepalive.thread import TIMING, KeepAliveTiming
 from hybridloop.tasks.submission.jobs import SUCCEEDED, TERMINAL
@@ -201,7 +201,8 @@ class PingSender:
 
     def sent(self) -> list[float]:
         """Return the moments of the pings that the standby sent since the last call."""
-        return [ping.at for ping in self._standby_process.sent() if self._note_sent(ping)]
+        ahead_s = self._clock.now() - steady_s()
+        return [ahead_s + ping.at for ping in self._standby_process.sent() if self._note_sent(ping)]
 
     @property
     def prepared(self) -> int:

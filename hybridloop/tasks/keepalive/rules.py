@@ -57,6 +57,18 @@ def idle_since(rule: IdleRule, activity: SessionActivity) -> float | None:
     return max(activity.opened_at, activity.last_submission or activity.opened_at)
 
 
+def known_opening(opened_at: float, now: float) -> float:
+    """Return the moment from which an adopted session's idle time counts at the latest.
+
+    An earlier process recorded its opening, by a clock that may have been set back since: an opening in the future can
+    have been long ago, so the session counts as about to idle out.
+
+    >>> known_opening(1000.0, now=1600.0), known_opening(8200.0, now=1600.0)
+    (1000.0, 1000.0)
+    """
+    return opened_at if opened_at <= now else now - IDLE_LIMIT_S
+
+
 def due_at(rule: IdleRule, activity: SessionActivity, ping_after_s: float = PING_AFTER_S) -> float | None:
     """Return the moment when the session needs another job, 75 s before its ten minutes are over; None for no moment.
 

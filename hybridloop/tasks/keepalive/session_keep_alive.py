@@ -24,6 +24,7 @@ from hybridloop.tasks.keepalive.rules import (
     choose,
     due_at,
     idle_since,
+    known_opening,
 )
 from hybridloop.tasks.keepalive.thread import ActivityTracker, KeepAliveThread
 
@@ -143,7 +144,7 @@ class SessionKeepAlive:
         with self._changing:
             self._end()
             with self._lock:
-                self._activity = ActivityTracker(SessionActivity(session.opened_at))
+                self._activity = ActivityTracker(SessionActivity(known_opening(session.opened_at, self._clock.now())))
             self._session = session
             if self.mode is KeepAliveMode.PING or self._hold_pings:
                 self._begin(session, self._activity, self._sign)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hybridloop.azure.transport import SignedRequest
-from hybridloop.tasks.keepalive.standby_process import now_s
+from hybridloop.runtime.clock import steady_s
 
 _SCRIPT = Path(__file__).with_name("standby_process.py")
 # For Python and TLS to start; nothing else, because the environment may hold a connection string.
@@ -29,7 +29,7 @@ _END_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class SentPing:
-    """Outcome of a request: the moment it was sent (seconds since the epoch), and the status, or 0 and the trouble."""
+    """Outcome of a request: the moment it was sent (of `steady_s`), and the status, or 0 and the trouble."""
 
     key: str
     at: float
@@ -84,7 +84,7 @@ class StandbyProcess:
         """Send these requests so many seconds from now, and no others. Never waits."""
         if self._lock.acquire(blocking=False):  # else a request is being passed, and is armed right after
             try:
-                self._write({"arm": {key: now_s() + after for key, after in after_s.items()}}, 0.0)
+                self._write({"arm": {key: steady_s() + after for key, after in after_s.items()}}, 0.0)
             finally:
                 self._lock.release()
 

@@ -29,9 +29,8 @@ _LOOK_S = 5.0  # between looks at the parent: a forked process may keep the pipe
 
 
 def now_s() -> float:
-    """Return seconds of a monotonic clock, of one that also counts the machine's sleep if there is one."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
+    """Return seconds of `runtime.clock.steady_s`: of one clock for all processes that is never set."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def is_stopped(pid: int) -> bool:
@@ -121,7 +120,7 @@ class HeldRequests:
         if not key or (late := self._now() - self.moments[key]) < 0.0:
             return
         self.moments = {key: moment + late for key, moment in self.moments.items()}
-        at, status, trouble = time.time(), 0, ""
+        at, status, trouble = self._now(), 0, ""
         try:
             status = self._send(self.requests[key])
         except Exception as error:  # no error may end the process that holds the others

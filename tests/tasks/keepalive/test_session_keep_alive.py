@@ -350,3 +350,12 @@ def test_by_the_documented_rule_pings_continue_while_a_job_is_queued(run: Run) -
     run.leave_alone(20)
     keeper.stop()
     assert run.states() == ["done"] * 2
+
+
+def test_a_session_whose_recorded_opening_is_in_the_future_counts_as_about_to_idle_out(run: Run) -> None:
+    session = replace(run.open(), opened_at=run.clock.now() + 7200.0)  # the machine's clock was set back since
+    keeper = run.keeper(KeepAliveSettings(KeepAliveMode.RENEW))
+    keeper.opened(session)
+    assert keeper.idle_left(run.clock.now()) == 0.0
+    assert keeper.needs_renewal(run.clock.now())
+    keeper.stop()

@@ -1,0 +1,87 @@
+"""The machine's clock is set during a run: intervals and deadlines hold, and nothing stalls."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from qiskit import QuantumCircuit
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from hybridloop.azure.listing import list_jobs
+from hybridloop.azure.targets import DEFAULT_TARGET
+from hybridloop.budget.caps import Caps
+from hybridloop.emulator.clock import RealClock as ServiceRealClock
+from hybridloop.errors import CapReached
+from hybridloop.local_stack.processes import wait_until
+from hybridloop.runtime.clock import RealClock, steady_s
+from hybridloop.tasks.keepalive.rules import IDLE_LIMIT_S
+from hybridloop.tasks.keepalive.standby_process import HeldRequests, now_s
+from hybridloop.tasks.session import open_session
+from tests.conftest import Emulator
+
+STEPS_S = (-7200.0, -60.0, 3600.0)
+DEADLINE_S = 1800.0
+SLOW_S = 25.0  # for a machine under load
+
+
+def set_clock(patch: pytest.MonkeyPatch, step_s: float) -> None:
+    """Set the machine's clock forward or, by a negative step, back, as this process sees it."""
+    real = time.time
+    patch.setattr(time, "time", lambda: real() + step_s)
+
+
+@pytest.mark.parametrize("step_s", STEPS_S)
+@pytest.mark.parametrize("kind", [RealClock, ServiceRealClock], ids=["client", "service"])
+def test_a_clock_goes_on_when_the_machines_clock_is_set(
+    kind: type[RealClock] | type[ServiceRealClock], step_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = kind()
+    began = clock.now()
+    assert abs(began - time.time()) < SLOW_S
+    set_clock(monkeypatch, step_s)
+    assert 0.0 <= clock.now() - began < SLOW_S
+    assert abs(kind().now() - time.time()) < SLOW_S  # one that is started now has the time of now
+
+
+@pytest.mark.parametrize("step_s", STEPS_S)
+def test_a_run_goes_on_with_its_deadline_and_idle_time_when_the_machines_clock_is_set(
+    emulator: Emulator, step_s: float, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    circuit = QuantumCircuit(1, 1)
+    circuit.measure(0, 0)
+    pub = SamplerPub.coerce(circuit, 10)
+    workspace = emulator.workspace()
+    emulator.admin("targets", {DEFAULT_TARGET: {"queue_s": 0.4}})  # the round is polled while the clock is set
+    request.addfinalizer(lambda: emulator.admin("targets", {DEFAULT_TARGET: None}))
+    with open_session(workspace, caps=Caps(deadline_s=DEADLINE_S)) as session:
+        round_ = session.start_round([pub])
+        assert wait_until(lambda: bool(list_jobs(workspace, session.id)), within_s=SLOW_S)
+        set_clock(monkeypatch, step_s)
+        session.collect(round_)
+        found = session.snapshot
+        assert found.left_s is not None
+        assert DEADLINE_S - SLOW_S < found.left_s <= DEADLINE_S
+        assert found.idle_left_s is not None
+        assert IDLE_LIMIT_S - SLOW_S < found.idle_left_s <= IDLE_LIMIT_S
+    assert session.status == "Succeeded"
+
+
+def test_a_deadline_ends_a_run_although_the_machines_clock_was_set_back(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    circuit = QuantumCircuit(1, 1)
+    circuit.measure(0, 0)
+    with open_session(emulator.workspace(), caps=Caps(deadline_s=1e-6)) as session:
+        set_clock(monkeypatch, -7200.0)
+        with pytest.raises(CapReached, match="deadline"):
+            session.run_round([SamplerPub.coerce(circuit, 10)])
+
+
+def test_the_standby_reports_its_pings_by_a_clock_that_is_never_set(capsys: pytest.CaptureFixture[str]) -> None:
+    held = HeldRequests(lambda _: 201, lambda: 50.0)
+    held.take({"hold": "a"})
+    held.take({"arm": {"a": 40.0}})
+    held.send_due()
+    assert '"at": 50.0' in capsys.readouterr().out
+    assert abs(now_s() - steady_s()) < SLOW_S
