@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
 from hybridloop.budget.caps import Caps
-from hybridloop.errors import CapReached, InputError, JobFailed, RunParked, TargetDown
+from hybridloop.errors import CapReached, InputError, JobFailed, RunParked, SessionEnded, TargetDown
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import ClaimedRun, claim_run, new_run
 from hybridloop.tasks.failure_policy import FailurePolicy, OnJobFailure, OnLostJob, OnTargetDown, target_down_text
@@ -141,6 +142,39 @@ def test_a_failed_session_is_renewed_and_its_cancelled_jobs_are_submitted_again(
         assert_right(session.run_round([ones()] * POINTS))
     assert [row.status for row in session.sessions.rows] == ["Failed", "Succeeded"]
     assert books(service, run)["duplicates"]["count"] == 0
+
+
+def test_one_resume_is_enough_after_a_failed_job_that_ended_the_session(
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun
+) -> None:
+    service.admin("faults", {"rules": [{"fault": "job-fails", "code": "InvalidInputData", "nth": 1}]})
+    policy = FailurePolicy(session_on_job_failure=OnJobFailure.ABORT, on_session_lost="fail")
+    with (
+        pytest.raises((SessionEnded, JobFailed)),
+        open_session(workspace, run=run, clock=clock, policy=policy) as session,
+    ):
+        session.run_round([ones()] * POINTS)
+    with open_session(workspace, run=run, clock=clock, policy=policy) as session:
+        assert_right(session.run_round([ones()] * POINTS))
+    assert books(service, run)["duplicates"]["count"] == 0
+
+
+@pytest.mark.parametrize("failing", [[1], [1, 2]], ids=["once", "again"])
+def test_a_resume_retries_once_a_job_that_failed_for_good_in_between(
+    service: Emulator, clock: ServiceClock, workspace: Workspace, run: ClaimedRun, failing: list[int]
+) -> None:
+    service.admin("targets", {TARGET: {"queue_s": 60}})
+    service.admin("faults", {"rules": [{"fault": "job-fails", "code": "InvalidInputData", "nth": failing}]})
+    with pytest.raises(RunParked), open_session(workspace, run=run, clock=clock, detach_after_s=1.0) as session:
+        session.run_round([ones()])
+    clock.wait(threading.Event(), 600.0)
+    with open_session(workspace, run=run, clock=clock) as session:
+        if len(failing) > 1:
+            with pytest.raises(JobFailed):
+                session.run_round([ones()])
+        else:
+            assert_right(session.run_round([ones()]))
+    assert len(books(service, run)["entries"]) == 2
 
 
 def test_a_session_that_times_out_during_a_run_is_renewed(

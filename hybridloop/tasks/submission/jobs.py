@@ -63,6 +63,7 @@ class JobInFlight:
     lost: str | None = None
     failures: int = 0
     first_failure_at: float = 0.0
+    ended_before: bool = False  # an earlier process submitted it, and it has ended since
 
     @property
     def settled(self) -> bool:

@@ -200,6 +200,7 @@ class RoundInFlight:
         listed = connection.service.find_job(spec.id) if job.may_exist else None
         if listed is not None:
             job.session = connection.sessions.ordinal_of(listed.get("sessionId"), job.session)
+            job.ended_before = listed.get("status") in TERMINAL
         else:
             if job.may_exist:  # the run may be resumed under smaller caps
                 connection.ledger.check_unsent(spec)
@@ -308,6 +309,8 @@ class RoundInFlight:
             since, draw = now - job.first_failure_at, random.random()
             if is_transient(code):
                 wait = wait_before_retry(connection.policy, failed=job.failures, since_first_s=since, draw=draw)
+            if wait is None and job.ended_before and connection.policy.on_lost_job is OnLostJob.FAIL:
+                wait = 0.0  # a resume retries it, as it does where the earlier process had recorded the failure
         if wait is None:
             self._lose(job, reason, billed, succeeded=False)
         else:
@@ -354,7 +357,7 @@ class RoundInFlight:
         with self._lock:
             del self._jobs[job.spec.id]
             job.spec, job.container, job.session = spec, "", ordinal
-            job.accepted = job.collecting = job.may_exist = False
+            job.accepted = job.collecting = job.may_exist = job.ended_before = False
             self._jobs[spec.id] = job
         connection.poller.call_later(wait_s, partial(self._work, self._submit, job))
 
