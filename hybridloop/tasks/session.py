@@ -298,35 +298,42 @@ class OpenSession:
         kind = sys.exc_info()[0]
         is_interrupted = kind is not None and not issubclass(kind, Exception)  # by a signal or a SystemExit
         self._stopped.set()
-        connection, sessions = self._connection, self.sessions
-        with signals_while_closing(self.stop):
+        with signals_while_closing(self.stop), ExitStack() as last_steps:
+            # in reverse order, and whatever goes wrong before: the session is closed, and then a ping is refused
+            last_steps.callback(self._end_keep_alive, settles=not is_interrupted)
+            last_steps.callback(self._close, is_interrupted=is_interrupted)
+            last_steps.callback(self._connection.run.renew_lease)
             # rounds in flight: what is known of them is recorded
             if is_interrupted:
                 self._wait_for_last_round()
             pending = [round_ for round_ in self._rounds() if round_.in_flight]
             self.stop()
-            connection.service.stop()
+            self._connection.service.stop()
             for round_ in pending:
                 log_errors(round_.record_ends)
                 if self._cancel_in_flight:
                     log_errors(round_.cancel)
-            # a process that took the run over has taken its session over, too
-            connection.run.renew_lease()
-            if connection.run.lease_error:
-                connection.keep_alive.stop(settles=False)
-                return
-            # the session: an interrupted run closes it first, and a ping after that is refused
-            attempts, limit_s = ATTEMPTS, CLOSE_TIMEOUT_S
-            if is_interrupted:
-                attempts, limit_s = _INTERRUPTED_ATTEMPTS, _INTERRUPTED_TIMEOUT_S
-            else:
-                connection.keep_alive.stop()
-            status = log_errors(lambda: sessions.close(attempts=attempts, timeout_s=limit_s))
-            connection.keep_alive.stop(settles=False)
+
+    def _close(self, *, is_interrupted: bool) -> None:
+        """Close the session, unless another process took the run over, and its session with it."""
+        sessions = self.sessions
+        if self._connection.run.lease_error:
+            return
+        attempts, limit_s = ATTEMPTS, CLOSE_TIMEOUT_S
+        if is_interrupted:
+            attempts, limit_s = _INTERRUPTED_ATTEMPTS, _INTERRUPTED_TIMEOUT_S
+        status = log_errors(lambda: sessions.close(attempts=attempts, timeout_s=limit_s))
+        last = sessions.rows[-1] if sessions.rows else None
+        left_open = "unopened" if last is None else "unknown" if last.ended_at is None else last.status
+        self._final_status = status or left_open
+
+    def _end_keep_alive(self, *, settles: bool) -> None:
+        try:
+            self._connection.keep_alive.stop(settles=settles and self._connection.run.lease_error is None)
+        except Exception as error:  # the session is closed, and no result depends on its pings
+            _log.warning("the pings of the session did not end in order: %s: %s", type(error).__name__, error)
+        if self._final_status is not None:
             self._pings = log_errors(self._count_pings) or 0
-            last = sessions.rows[-1] if sessions.rows else None
-            left_open = "unopened" if last is None else "unknown" if last.ended_at is None else last.status
-            self._final_status = status or left_open
 
     def _wait_for_last_round(self) -> None:
         """Wait some seconds for the rounds in flight: their counts are paid for, and a resume need not fetch them."""

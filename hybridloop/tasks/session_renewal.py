@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -131,20 +132,19 @@ class SessionRenewal:
         return next((row.ordinal for row in self.rows if row.id == identifier), default)
 
     def close(self, *, attempts: int = ATTEMPTS, timeout_s: float = CLOSE_TIMEOUT_S) -> str | None:
-        """Close the run's open session, opened by this process or an earlier one; return its status, None without one.
+        """Close all sessions of the run that may be open; return the last one's status, None without one.
 
         Raises ServiceError; then it stays open until it is closed as orphaned or the service ends it.
         """
-        with self._lock:
+        with self._lock, ExitStack() as closed:  # each is closed, even if another one can't be
             self._closed = True
-            status = None
-            for row in self.rows:
-                if row.ended_at is None:
-                    status = self._close(row, attempts, timeout_s)
-                elif row.is_draining:
-                    log_errors(partial(self._update_status, row))
             self._held = None
-            return status
+            for row in reversed(self.rows):
+                if row.ended_at is None:
+                    closed.callback(self._close, row, attempts, timeout_s)
+                elif row.is_draining:
+                    closed.callback(log_errors, partial(self._update_status, row))
+        return self._rows[-1].status if self._rows else None
 
     def _close(self, row: SessionRow, attempts: int, timeout_s: float) -> str:
         crash_point("close.before")

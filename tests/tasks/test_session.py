@@ -27,6 +27,7 @@ from hybridloop.errors import (
 )
 from hybridloop.local_stack.processes import wait_until
 from hybridloop.tasks.failure_policy import FailurePolicy, OnSessionLost
+from hybridloop.tasks.keepalive.standby import StandbyProcess
 from hybridloop.tasks.session import open_session
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from tests.conftest import Emulator
@@ -142,6 +143,19 @@ def test_the_session_is_closed_however_the_block_ends(workspace: Workspace, erro
     with pytest.raises(error):
         work()
     assert show_session(workspace, opened[0])["status"] == "Succeeded"
+
+
+def test_the_session_is_closed_although_its_pings_do_not_end_in_order(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: StandbyProcess) -> None:
+        raise OSError("the standby can't be ended")
+
+    monkeypatch.setattr(StandbyProcess, "close", fail)
+    with open_session(workspace) as session:
+        session.run_round([pub([[0.1]])])
+    assert session.status == show_session(workspace, session.id)["status"] == "Succeeded"
+    assert "the standby can't be ended" in caplog.text
 
 
 def test_rounds_started_one_after_the_other_are_in_flight_together(workspace: Workspace) -> None:
