@@ -27,7 +27,7 @@ class RealClock:
 
 
 def _steady_s() -> float:
-    """Return seconds of a clock that is never set, and that counts the machine's suspend where there is such a clock."""
+    """Return seconds of a clock that is never set and, where there is one, counts the machine's suspend."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
