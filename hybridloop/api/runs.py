@@ -115,15 +115,17 @@ def reproduce(
     key is resumed. Raises InputError for a run without a result, and the errors of `vqe`.
     """
     from hybridloop.journal import open_journal
-    from hybridloop.reports.bundle.archive import open_run
+    from hybridloop.reports.bundle.archive import open_run, reading
     from hybridloop.reports.reproduce import Reproduction, check_repeatable, compare_runs
     from hybridloop.runs.statuses import FINISHED
     from hybridloop.runs.stored_run import load_run
 
     with open_run(str(of)) as before:
-        check_repeatable(before)
-        record, problem = before.record, before.problem
-        settings = before.settings.model_copy(update={"seed": record.seed})
+        with reading(str(of)):
+            check_repeatable(before)
+            compare_runs(before, before)  # fails here if it would fail after the new run
+            record, problem = before.record, before.problem
+            settings = before.settings.model_copy(update={"seed": record.seed})
         key = run_key or _key_of_repetition(record.key)
         ended = run(
             record.algorithm,

@@ -1,8 +1,13 @@
-"""Output of commands: results to standard output, everything else to standard error."""
+"""Output of commands: results to standard output, everything else to standard error.
+
+Names, reasons and messages may come from a file, a bundle or a service, so all text goes through here, where control
+characters are escaped: a terminal would obey them.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,9 +30,36 @@ Workspace = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 
 
+# C0 and C1 control characters but tab and line break, marks that turn the direction of text, separators of lines
+_CONTROL = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]")
+
+
+def escape_control(text: str) -> str:
+    r"""Return the text with control characters, but tabs and line breaks, as escape sequences.
+
+    >>> print(escape_control("\x1b[2J"))
+    \x1b[2J
+    """
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def print_text(text: str, *, end: str = "\n") -> None:
+    """Print text of one or more lines to standard output."""
+    print(escape_control(text), end=end)
+
+
+def print_line(text: str = "") -> None:
+    """Print a line to standard output; a line break in it is escaped."""
+    print(_as_line(text), flush=True)
+
+
 def print_message(text: str) -> None:
-    """Print a line to standard error."""
-    print(text, file=sys.stderr, flush=True)
+    """Print a message to standard error."""
+    print(escape_control(text), file=sys.stderr, flush=True)
+
+
+def _as_line(text: str) -> str:
+    return escape_control(text).replace("\n", "\\n")
 
 
 @contextmanager
@@ -42,7 +74,7 @@ def full_input_errors() -> Iterator[None]:
 
 def print_json(document: object) -> None:
     """Print one JSON document to standard output."""
-    print(json.dumps(document, indent=2, allow_nan=False))
+    print(json.dumps(document, indent=2, allow_nan=False).replace("\x7f", "\\u007f"))  # the one that JSON leaves as is
 
 
 def write_text(path: Path, text: str) -> None:
@@ -56,7 +88,7 @@ def write_text(path: Path, text: str) -> None:
 def print_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
     """Print rows below the names of their columns; None is a dash."""
     for line in format_table(columns, rows):
-        print(line)
+        print_line(line)
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
@@ -79,7 +111,8 @@ def print_facts(facts: Mapping[str, Any]) -> None:
             lines = [f"{key}: {format_value(inner, key.rpartition('.')[2])}" for key, inner in _flatten(value)]
         else:
             lines = list(map(_format_row, value)) if isinstance(value, list) else [format_value(value)]
-        print(f"{name:<{_MARGIN}}" + f"\n{'':<{_MARGIN}}".join(lines or ["-"]))
+        for number, line in enumerate(lines or ["-"]):
+            print_line(f"{'' if number else name:<{_MARGIN}}{line}")
 
 
 def format_value(value: object, name: str = "") -> str:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hybridloop.cli.output import print_message
+from hybridloop.cli.output import escape_control, print_message
 from hybridloop.runs.live import LiveFeed, LiveState
 from hybridloop.runs.live_text import plus_minus
 
@@ -101,8 +101,8 @@ def render(state: LiveState, console: Console) -> RenderableType:
     grid = Table.grid(padding=(0, 1))
     grid.add_column(width=8, no_wrap=True, style="dim")
     grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-    grid.add_row("run", Text(title(state), style="bold"))
+    grid.add_row("run", Text(escape_control(title(state)), style="bold"))
     is_utf8 = console.encoding.lower().startswith("utf")
     for name, text in rows(state, blocks=BLOCKS if is_utf8 else ASCII):
-        grid.add_row(name, Text(text, style=_STYLES.get(state.status, "") if name == "status" else ""))
+        grid.add_row(name, Text(escape_control(text), style=_STYLES.get(state.status, "") if name == "status" else ""))
     return grid

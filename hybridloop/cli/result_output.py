@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from hybridloop.cli.output import print_json, print_message, print_table
+from hybridloop.cli.output import print_json, print_line, print_message, print_table
 from hybridloop.runtime.paths import home
 
 if TYPE_CHECKING:
@@ -45,12 +45,12 @@ def _save_picture(result: RunResult) -> Path | None:
 def _print(result: RunResult, picture: Path | None) -> None:
     from hybridloop.runs.result import answer, effort, heading, table
 
-    print(heading(result))
+    print_line(heading(result))
     _print_facts(answer(result))
     if rows := table(result):
-        print()
+        print_line()
         print_table(tuple(rows[0]), rows)
-        print()
+        print_line()
     _print_facts(effort(result))
     if picture:
         _print_facts([("picture", str(picture))])
@@ -58,4 +58,4 @@ def _print(result: RunResult, picture: Path | None) -> None:
 
 def _print_facts(facts: Iterable[tuple[str, str]]) -> None:
     for name, text in facts:
-        print(f"  {name:<10} {text}")
+        print_line(f"  {name:<10} {text}")

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hybridloop.cli.completion import run_keys
-from hybridloop.cli.output import AsJson, Quiet, Workspace, full_input_errors, print_json, print_message, write_text
+from hybridloop.cli.output import (
+    AsJson,
+    Quiet,
+    Workspace,
+    full_input_errors,
+    print_json,
+    print_line,
+    print_message,
+    write_text,
+)
 from hybridloop.cli.progress import show_progress
 
 if TYPE_CHECKING:
@@ -37,10 +46,10 @@ def report(
 
     Example: hybridloop runs report night --output night.html
     """
-    from hybridloop.reports.bundle.archive import open_run
+    from hybridloop.reports.bundle.archive import open_run, reading
     from hybridloop.reports.html import compare_with_plan, render_report
 
-    with open_run(run) as stored:
+    with open_run(run) as stored, reading(run):
         path = Path(f"{stored.record.key}.html") if output is None else output
         page = render_report(stored, planned=compare_with_plan(stored) if plan else None)
     write_text(path, page)
@@ -65,10 +74,10 @@ def export(
     """
     import json
 
-    from hybridloop.reports.bundle.archive import open_run, write_bundle
+    from hybridloop.reports.bundle.archive import open_run, reading, write_bundle
     from hybridloop.reports.export import export_run
 
-    with open_run(run) as stored:
+    with open_run(run) as stored, reading(run):
         if output is not None and output.suffix != ".json":
             manifest = write_bundle(stored, output)
             print_message(f"{output}: run {stored.record.key}, sealed with {manifest['seal']}")
@@ -89,28 +98,29 @@ def verify(run: RunOrBundle, *, json: AsJson = False) -> None:
 
     Example: hybridloop runs verify night
     """
-    from hybridloop.reports.bundle.archive import is_bundle, open_run, read_bundle
+    from hybridloop.reports.bundle.archive import is_bundle, open_run, read_bundle, reading
     from hybridloop.reports.verify import verify_run
 
     seal = None
     if is_bundle(run):
         stored, manifest = read_bundle(Path(run))
-        result, seal = verify_run(stored), manifest["seal"]
+        with reading(run):
+            result, seal = verify_run(stored), manifest["seal"]
     else:
         with open_run(run) as stored:
             result = verify_run(stored)
     if json:
         print_json({**result.as_dict(), "seal": seal})
     else:
-        print(f"run {result.run_key}: {result.rounds} rounds recomputed from {result.jobs} jobs' counts")
+        print_line(f"run {result.run_key}: {result.rounds} rounds recomputed from {result.jobs} jobs' counts")
         value = f"{result.value!r} {result.unit}".rstrip()
-        print(f"  value      {value}, {'the same' if result.agrees else 'NOT the same'}")
+        print_line(f"  value      {value}, {'the same' if result.agrees else 'NOT the same'}")
         for difference in result.differences:
-            print(f"  differs    {difference}")
+            print_line(f"  differs    {difference}")
         for name, (stored_version, installed) in result.versions.items():
-            print(f"  version    {name} {installed} here, {stored_version} there")
+            print_line(f"  version    {name} {installed} here, {stored_version} there")
         if seal is not None:
-            print(f"  bundle     whole, sealed with {seal}")
+            print_line(f"  bundle     whole, sealed with {seal}")
     if not result.agrees:
         raise typer.Exit(1)
 
@@ -148,9 +158,9 @@ def reproduce(
 
 
 def _print(result: Reproduction) -> None:
-    print(f"run {result.again} repeats run {result.before}: {result.in_words}")
+    print_line(f"run {result.again} repeats run {result.before}: {result.in_words}")
     for item in result.compared:
         values = "" if item.same else f": {item.before}, now {item.again}"
-        print(f"  {item.name:<16}{item.verdict}{values}")
+        print_line(f"  {item.name:<16}{item.verdict}{values}")
     for name, (before, now) in result.versions.items():
-        print(f"  {'version':<16}{name} {before}, now {now}")
+        print_line(f"  {'version':<16}{name} {before}, now {now}")

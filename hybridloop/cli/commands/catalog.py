@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from hybridloop.cli.output import AsJson, Workspace, print_json, print_message, print_rows, print_table
+from hybridloop.cli.output import (
+    AsJson,
+    Workspace,
+    print_json,
+    print_line,
+    print_message,
+    print_rows,
+    print_table,
+    print_text,
+)
 from hybridloop.errors import InputError
 
 
@@ -40,7 +49,7 @@ def molecule(
     problem = molecule(geometry, basis=basis, charge=charge, spin=spin)
     assert problem.text is not None
     if output is None:
-        print(problem.text, end="")
+        print_text(problem.text, end="")
     else:
         output.write_text(problem.text, encoding="utf-8")
         print_message(f"{output}: {problem.name} in {basis}")
@@ -66,7 +75,7 @@ def problems(*, json: AsJson = False) -> None:
         print_json([{name: row[name] for name in (*names, "source")} for rows, names in tables for row in rows])
     else:
         print_table(columns, molecules)
-        print()
+        print_line()
         print_table(("name", "qubits", "objective", "optimum", "title"), binary)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hybridloop.cli.completion import algorithms, did_you_mean
-from hybridloop.cli.output import AsJson, format_value, print_json, print_message, print_table
+from hybridloop.cli.output import AsJson, format_value, print_json, print_line, print_message, print_table, print_text
 from hybridloop.errors import InputError
 from hybridloop.runtime.paths import config_file, home
 from hybridloop.settings import SETTINGS
@@ -39,7 +39,7 @@ def config(
         print_json({"places": places, "settings": rows, "unknown_variables": unknown})
         return
     print_table(("place", "value", "source"), places)
-    print()
+    print_line()
     texts = [
         {
             **row,
@@ -67,7 +67,7 @@ def init(
 
     text = settings_template(_known(algorithm))
     if file is None:
-        print(text, end="")
+        print_text(text, end="")
         return
     try:
         with file.open("w" if force else "x", encoding="utf-8") as out:

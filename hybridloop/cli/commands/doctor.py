@@ -6,7 +6,7 @@ import dataclasses
 
 import typer
 
-from hybridloop.cli.output import AsJson, Workspace, print_json
+from hybridloop.cli.output import AsJson, Workspace, print_json, print_line
 
 
 def doctor(*, workspace: Workspace = None, json: AsJson = False) -> None:
@@ -22,9 +22,9 @@ def doctor(*, workspace: Workspace = None, json: AsJson = False) -> None:
     for result in run_checks(workspace=workspace):
         results.append(result)
         if not json:
-            print(f"{result.state:<8} {result.check:<14} {result.found}", flush=True)
+            print_line(f"{result.state:<8} {result.check:<14} {result.found}")
             if result.remedy:
-                print(f"{'':<24}{result.remedy}", flush=True)
+                print_line(f"{'':<24}{result.remedy}")
     is_ok = all(result.state is not CheckStatus.WRONG for result in results)
     if json:
         print_json({"ok": is_ok, "findings": [dataclasses.asdict(result) for result in results]})

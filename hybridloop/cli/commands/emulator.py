@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hybridloop.cli.output import AsJson, print_json, print_table
+from hybridloop.cli.output import AsJson, print_json, print_line, print_table
 from hybridloop.emulator.settings import DEFAULT_PORT, ClockKind, IdleRule, LatencyKind, Settings, parse_memory_size
 from hybridloop.errors import InputError, ServiceUnreachable
 from hybridloop.runtime.paths import home
@@ -143,15 +143,15 @@ def _service(url: str | None, admin_key: str | None) -> tuple[str, str]:
 
 def _print_totals(ledger: dict[str, Any]) -> None:
     ended = ", ".join(f"{number} {status}" for status, number in ledger["ended"].items())
-    print(f"{'jobs':<12}{ledger['jobs']}{f' ({ended})' if ended else ''}")
-    print(f"{'shots':<12}{ledger['shots']}")
-    print(f"{'money':<12}{_money(ledger)}")
-    print(f"{'duplicates':<12}{ledger['duplicates']['count']}")
+    print_line(f"{'jobs':<12}{ledger['jobs']}{f' ({ended})' if ended else ''}")
+    print_line(f"{'shots':<12}{ledger['shots']}")
+    print_line(f"{'money':<12}{_money(ledger)}")
+    print_line(f"{'duplicates':<12}{ledger['duplicates']['count']}")
     for entry in ledger["duplicates"]["entries"]:
         earlier = entry["earlier"]
-        print(f"  {entry['place']}: job {entry['job']}, while {earlier['job']} was {earlier['status']}")
+        print_line(f"  {entry['place']}: job {entry['job']}, while {earlier['job']} was {earlier['status']}")
     if ledger["sessions"]:
-        print()
+        print_line()
         rows = [{**row, "money": _money(row)} for row in ledger["sessions"]]
         print_table(("id", "target", "status", "jobs", "shots", "money"), rows)
 

@@ -9,7 +9,7 @@ import typer
 
 from hybridloop.cli.commands.run import COMMANDS, AlgorithmCommand, Config, Set
 from hybridloop.cli.options import read_input, settings_options, with_options
-from hybridloop.cli.output import AsJson, Workspace, print_json
+from hybridloop.cli.output import AsJson, Workspace, print_json, print_text
 from hybridloop.settings import SETTINGS
 
 app = typer.Typer(name="plan", no_args_is_help=True, help="Estimate a run; nothing is submitted.")
@@ -46,7 +46,7 @@ def _plan_command(command: AlgorithmCommand) -> Callable[..., None]:
         if json:
             print_json(result.as_dict())
         else:
-            print(result)
+            print_text(str(result))
 
     plan.__annotations__["problem"] = command.argument
     plan.__doc__ = (

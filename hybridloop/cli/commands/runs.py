@@ -11,7 +11,16 @@ import typer
 
 from hybridloop.cli.completion import run_keys
 from hybridloop.cli.options import given_options, settings_options, with_options
-from hybridloop.cli.output import AsJson, Quiet, Workspace, full_input_errors, print_facts, print_json, print_rows
+from hybridloop.cli.output import (
+    AsJson,
+    Quiet,
+    Workspace,
+    full_input_errors,
+    print_facts,
+    print_json,
+    print_line,
+    print_rows,
+)
 from hybridloop.cli.progress import show_progress
 from hybridloop.cli.result_output import print_result
 from hybridloop.errors import InputError
@@ -123,7 +132,7 @@ def _request_resume(run: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"run": record.key, "resume_requested": True, "status": _status(record)})
     else:
-        print(f"run {record.key} will be resumed by the next run of the housekeeping flow")
+        print_line(f"run {record.key} will be resumed by the next run of the housekeeping flow")
 
 
 @app.command()
@@ -140,9 +149,9 @@ def stop(run: Run, *, json: AsJson = False) -> None:
     if json:
         print_json({"run": record.key, "stop_requested": is_running, "status": _status(record)})
     elif is_running:
-        print(f"run {record.key} will stop within seconds; it runs in {record.owner}")
+        print_line(f"run {record.key} will stop within seconds; it runs in {record.owner}")
     else:
-        print(f"run {record.key} is not running: {_status(record)}")
+        print_line(f"run {record.key} is not running: {_status(record)}")
 
 
 @app.command()
@@ -181,15 +190,15 @@ def prune(
         counts = asdict(result)
         print_json({"forgotten": counts.pop("runs"), **counts, "ended_before": _time(before)})
         return
-    print(f"{result.runs} run(s) deleted that ended before {_time(before)}")
+    print_line(f"{result.runs} run(s) deleted that ended before {_time(before)}")
     if result.stripped:
-        print(f"{result.stripped} run(s) deleted except for their results")
+        print_line(f"{result.stripped} run(s) deleted except for their results")
     if result.cancelled_jobs:
-        print(f"{result.cancelled_jobs} job(s) of deleted runs cancelled at the service")
+        print_line(f"{result.cancelled_jobs} job(s) of deleted runs cancelled at the service")
     if result.freed_bytes:
-        print(f"{result.freed_bytes:,} bytes of disk space freed")
+        print_line(f"{result.freed_bytes:,} bytes of disk space freed")
     for uid, reason in result.kept.items():
-        print(f"run {uid} is kept: {reason}")
+        print_line(f"run {uid} is kept: {reason}")
 
 
 def _journal() -> Journal:

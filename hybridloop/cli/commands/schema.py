@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hybridloop.cli.output import print_json
+from hybridloop.cli.output import print_json, print_text
 
 
 def schema(
@@ -24,4 +24,4 @@ def schema(
     if command:
         print_json(schema_of(" ".join(command)))
     else:
-        print("\n".join(DOCUMENTS))
+        print_text("\n".join(DOCUMENTS))

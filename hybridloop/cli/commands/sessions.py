@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hybridloop.cli.output import AsJson, Workspace, print_json, print_rows
+from hybridloop.cli.output import AsJson, Workspace, print_json, print_line, print_rows
 
 app = typer.Typer(name="sessions", no_args_is_help=True, help="Sessions of the workspace and their jobs.")
 
@@ -82,7 +82,7 @@ def close_orphans(*, workspace: Workspace = None, json: AsJson = False) -> None:
     if rows or json:
         print_rows(rows, ("run_key", "session", "done"), as_json=json)
     else:
-        print("no session was open")
+        print_line("no session was open")
 
 
 def _workspace(workspace: str | None) -> Any:
@@ -97,4 +97,4 @@ def _print_row(row: dict[str, Any], *, as_json: bool) -> None:
         return
     for key, value in row.items():
         text = ", ".join(f"{n} {status}" for status, n in value.items()) if isinstance(value, dict) else value
-        print(f"{key:<24}{'-' if text is None or text == '' else text}")
+        print_line(f"{key:<24}{'-' if text is None or text == '' else text}")

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hybridloop.cli.output import AsJson, Quiet, Workspace, full_input_errors, print_json, print_message, write_text
+from hybridloop.cli.output import (
+    AsJson,
+    Quiet,
+    Workspace,
+    escape_control,
+    full_input_errors,
+    print_json,
+    print_message,
+    print_text,
+    write_text,
+)
 from hybridloop.runs.live_text import plus_minus
 from hybridloop.runtime.paths import home
 
@@ -59,9 +69,9 @@ def sweep(
     if json:
         print_json({**result.as_dict(), "picture": picture and str(picture)})
     else:
-        print(result)
+        print_text(str(result))
         if picture:
-            print(f"  picture    {picture}\n  table      {picture.with_suffix('.csv')}")
+            print_text(f"  picture    {picture}\n  table      {picture.with_suffix('.csv')}")
     if output is not None:  # last, because it may fail
         write_text(output, result.to_csv() if output.suffix == ".csv" else result.to_json() + "\n")
     if not result.is_complete:
@@ -77,9 +87,10 @@ def _show_points(*, quiet: bool) -> Iterator[Callable[[SweepProgress], None]]:
         yield lambda progress: print_message(_format_point(progress))
     else:
         from rich.console import Console
+        from rich.text import Text
 
         with Console(stderr=True).status("preparing the sweep …") as live:
-            yield lambda progress: live.update(_format_point(progress))
+            yield lambda progress: live.update(Text(escape_control(_format_point(progress))))
 
 
 def _format_point(progress: SweepProgress) -> str:

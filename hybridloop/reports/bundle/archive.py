@@ -14,20 +14,27 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, TypeAdapter
 
 from hybridloop.errors import BundleDamaged, InputError
 from hybridloop.journal import Event, Ping, RunRecord, SessionRow, Span, open_journal
+from hybridloop.reports.bundle.files import BundleFiles
 from hybridloop.reports.bundle.manifest import FORMAT, build_manifest, seal_of
-from hybridloop.reports.bundle.rounds import UNREADABLE, pack_rounds, unpack_rounds
+from hybridloop.reports.bundle.rounds import pack_rounds, unpack_rounds
 from hybridloop.reports.export import RUN_FIELDS, run_fields
+from hybridloop.runs.lookup import recorded_settings
 from hybridloop.runs.stored_run import StoredRun, load_run
 
 MANIFEST, RUN, RESULT, ROUNDS, ARRAYS, PROGRAMS = (
     *("manifest.json", "run.json", "result.json", "rounds.json", "rounds.npz", "programs.json"),
 )
 FILES = (RUN, RESULT, ROUNDS, ARRAYS, PROGRAMS)
-MAX_BYTES = 1 << 30  # of a file of a bundle; a run of 100,000 jobs takes a tenth of it
+_KEY = r"^[A-Za-z0-9._-]{1,100}$"
+_Time = Annotated[float, Field(ge=0, lt=253_402_300_800)]  # until the year 10000
+# exceptions that a bundle with valid checksums causes if its content is not that of a run
+_UNUSABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, StopIteration)
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # time of each file in a zip: the same run gives the same bytes
 
 
@@ -65,20 +72,20 @@ def read_bundle(path: Path) -> tuple[StoredRun, dict[str, Any]]:
 
     Raises BundleDamaged if a file is missing, unreadable, or does not match its checksum; InputError for other files.
     """
-    files = _BundleFiles(path)
+    files = BundleFiles(path)
     manifest = files.json(MANIFEST)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise InputError("run", f"{path} is not a bundle of a run ({FORMAT})", "Give a path of `runs export`.")
-    if manifest.get("seal") != seal_of(manifest):
+    with _damaged_if_unusable(path):
+        seal = seal_of(manifest)
+    if manifest.get("seal") != seal:
         raise BundleDamaged(str(path), f"{MANIFEST} was changed after it was written")
     checksums = manifest.get("files")
     for name in FILES:
         if not isinstance(checksums, dict) or checksums.get(name) != _checksum(files.data(name)):
             raise BundleDamaged(str(path), f"{name} does not match its checksum in {MANIFEST}")
-    try:
+    with _damaged_if_unusable(path):
         return _unpack(files, path), manifest
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise BundleDamaged(str(path), f"its files hold no run: {error}") from error
 
 
 @contextmanager
@@ -89,6 +96,25 @@ def open_run(name: str) -> Iterator[StoredRun]:
         return
     with open_journal() as journal:
         yield load_run(journal, name)
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Raise BundleDamaged for errors of a block that only reads the run of this name, if that is a bundle."""
+    if is_bundle(name):
+        with _damaged_if_unusable(Path(name)):
+            yield
+    else:
+        yield
+
+
+@contextmanager
+def _damaged_if_unusable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except _UNUSABLE as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BundleDamaged(str(path), f"its files hold no run: {type(error).__name__}: {reason}") from error
 
 
 def is_bundle(name: str) -> bool:
@@ -109,73 +135,50 @@ def _run(run: StoredRun) -> dict[str, Any]:
     }
 
 
-def _unpack(files: _BundleFiles, path: Path) -> StoredRun:
-    stored = files.json(RUN)
-    programs = {str(key): str(text).encode() for key, text in files.json(PROGRAMS).items()}
-    rounds = unpack_rounds(files.json(ROUNDS), files.data(ARRAYS), stored["uid"], str(path))
-    numbers = {"seed": int(stored["seed"]), **{name: float(stored[name]) for name in ("created_at", "updated_at")}}
+class _Run(BaseModel):
+    """The content of `run.json`."""
+
+    uid: str
+    key: str = Field(pattern=_KEY)  # it becomes the name of files
+    algorithm: str
+    problem: str
+    target: str
+    seed: Annotated[int, Field(ge=0, strict=True)]
+    flow_run_id: str | None
+    status: str
+    reason: str
+    created_at: _Time
+    updated_at: _Time
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    sessions: list[SessionRow]
+    pings: list[Ping]
+    events: list[Event]
+    spans: dict[str, tuple[_Time, _Time | None]]
+
+
+_PROGRAMS = TypeAdapter(dict[str, str])
+_RESULT = TypeAdapter(dict[str, Any] | None)
+
+
+def _unpack(files: BundleFiles, path: Path) -> StoredRun:
+    stored = _Run.model_validate(files.json(RUN))
+    programs = {key: text.encode() for key, text in _PROGRAMS.validate_python(files.json(PROGRAMS)).items()}
+    rounds = unpack_rounds(files.json(ROUNDS), files.data(ARRAYS), stored.uid, str(path))
     record = RunRecord(
-        **{**{name: stored[name] for name in (*RUN_FIELDS, "settings", "versions")}, **numbers},
-        result=files.json(RESULT),
+        **{name: getattr(stored, name) for name in (*RUN_FIELDS, "settings", "versions")},
+        result=_RESULT.validate_python(files.json(RESULT)),
         owner=None,
         lease_expires_at=None,
         epoch=0,
         stop_requested=False,
         resume_requested=False,
     )
-    return StoredRun(
-        record,
-        [SessionRow(**session) for session in stored["sessions"]],
-        [Ping(**ping) for ping in stored["pings"]],
-        [Event(**event) for event in stored["events"]],
-        {key: Span(*times) for key, times in stored["spans"].items()},
-        lambda: iter(rounds),
-        programs.get,
-    )
-
-
-class _BundleFiles:
-    """The files of a bundle by name. No other name is read, and nothing is unpacked to the disk."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._read: dict[str, bytes] = {}
-        if not path.exists():
-            raise InputError("run", f"there is no bundle {path}", "Give a folder or zip file of `runs export`.")
-
-    def data(self, name: str) -> bytes:
-        """Read a file once."""
-        if name not in self._read:
-            try:
-                self._read[name] = self._from_folder(name) if self._path.is_dir() else self._from_zip(name)
-            except UNREADABLE as error:
-                raise BundleDamaged(str(self._path), f"{name} can't be read: {error}") from error
-        return self._read[name]
-
-    def json(self, name: str) -> Any:
-        """Parse a JSON file."""
-        try:
-            document = json.loads(self.data(name))
-            json.dumps(document, ensure_ascii=False).encode()  # raises for half a surrogate pair, which is not text
-            return document
-        except (ValueError, RecursionError) as error:
-            raise BundleDamaged(str(self._path), f"{name} is not JSON: {error}") from error
-
-    def _from_folder(self, name: str) -> bytes:
-        path = self._path / name
-        self._check(name, path.stat().st_size)
-        return path.read_bytes()
-
-    def _from_zip(self, name: str) -> bytes:
-        with zipfile.ZipFile(self._path) as archive:
-            info = archive.getinfo(name)
-            self._check(name, info.file_size)
-            with archive.open(info) as file:
-                return file.read(MAX_BYTES)
-
-    def _check(self, name: str, size: int) -> None:
-        if size > MAX_BYTES:
-            raise BundleDamaged(str(self._path), f"{name} has {size:,} bytes, more than any run's")
+    spans = {key: Span(*times) for key, times in stored.spans.items()}
+    run = StoredRun(record, stored.sessions, stored.pings, stored.events, spans, lambda: iter(rounds), programs.get)
+    if run.is_of_algorithm:  # these parse what the record holds
+        _ = run.result, run.problem, recorded_settings(record)
+    return run
 
 
 def _write_zip(path: Path, files: Mapping[str, bytes]) -> None:

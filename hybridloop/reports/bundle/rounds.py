@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import io
 import math
-import struct
-import zipfile
-import zlib
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field, TypeAdapter
 
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.errors import BundleDamaged
 from hybridloop.journal import JobRecord, PubRecord, RoundRecord
+from hybridloop.reports.bundle.files import MAX_ARRAYS_BYTES, UNREADABLE, check_size, open_zip, read_member
 from hybridloop.reports.export import circuit_fields, job_fields, round_fields
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 
-# exceptions raised by reading a damaged or malicious zip file
-UNREADABLE = (
-    *(OSError, EOFError, KeyError, ValueError, RuntimeError, NotImplementedError),
-    *(zipfile.BadZipFile, zlib.error, struct.error),
-)
-
 # points, angles: radians; outcomes: packed bits, row by row; counts: one for each outcome
 _ARRAYS: Mapping[str, str] = {"points": "<f8", "angles": "<f8", "outcomes": "|u1", "counts": "<i8"}
+# the header of a one-dimensional array (format NPY, version 1.0) as NumPy writes it
+_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '(?P<kind>[<|][fiu][18])', 'fortran_order': False, "
+    rb"'shape': \((?P<length>\d{1,12}),\), \} *\n",
+    re.DOTALL,
+)
+_MAX_HEADER_BYTES = 128
+MAX_ROWS = 10_000_000  # points or outcomes of a bundle; each may be empty, so that no array bounds them
+MAX_WIDTH = 100_000  # parameters, angles, bits or qubits
 
 
 def pack_rounds(run: StoredRun) -> tuple[list[dict[str, Any]], bytes, dict[str, str]]:
@@ -48,12 +51,14 @@ def pack_rounds(run: StoredRun) -> tuple[list[dict[str, Any]], bytes, dict[str, 
     return rounds, file.getvalue(), programs
 
 
-def unpack_rounds(packed: Sequence[Any], npz: bytes, run_uid: str, source: str) -> list[RoundRecord]:
-    """Return the rounds. Raises BundleDamaged if the arrays do not fit, or a job's id does not belong to its key."""
-    arrays = {name: _ArrayReader(array) for name, array in _read(npz, source).items()}
-    rounds = [_unpack(round_, arrays) for round_ in packed]
-    if any(reader.left for reader in arrays.values()):
-        raise BundleDamaged(source, "its arrays hold more than its rounds")
+def unpack_rounds(packed: object, npz: bytes, run_uid: str, source: str) -> list[RoundRecord]:
+    """Return the rounds. Raises BundleDamaged if the arrays do not fit, or a job's id does not belong to its key.
+
+    The rounds state the length of each array, which is compared before the array is read.
+    """
+    stated = _ROUNDS.validate_python(packed)
+    arrays = {name: _ArrayReader(array) for name, array in _read(npz, _lengths(stated), source).items()}
+    rounds = [_unpack(round_, arrays) for round_ in stated]
     for round_ in rounds:
         place = RoundKey(run_uid, round_.stream, round_.sequence)
         for job in round_.jobs:
@@ -62,21 +67,91 @@ def unpack_rounds(packed: Sequence[Any], npz: bytes, run_uid: str, source: str) 
     return rounds
 
 
+_Number = Annotated[int, Field(ge=0, lt=2**53, strict=True)]
+_Rows = Annotated[int, Field(ge=0, le=MAX_ROWS, strict=True)]
+_Width = Annotated[int, Field(ge=0, le=MAX_WIDTH, strict=True)]
+_Amounts = dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
+
+
+class _Circuit(BaseModel):
+    """A circuit of `rounds.json`, with the shapes of its points and angles."""
+
+    fingerprint: str
+    program: str | None
+    shots: _Number
+    points: tuple[_Rows, _Width]
+    angles: tuple[_Rows, _Width]
+    measured: tuple[_Width, ...]
+    num_clbits: _Width
+
+
+class _Layout(BaseModel):
+    """The shape of a job's counts in `rounds.json`."""
+
+    bits: _Width
+    outcomes: _Rows
+    exact: bool
+
+    @property
+    def row_bytes(self) -> int:
+        return (self.bits + 7) // 8
+
+
+class _Job(BaseModel):
+    """A job of `rounds.json`."""
+
+    id: str
+    circuit: _Number
+    point: _Number
+    part: _Number
+    attempt: _Number
+    shots: _Number
+    program: str | None
+    session: _Number
+    reserved: _Amounts
+    state: str
+    counts: _Layout | None
+    reason: str
+    billed: _Amounts | None
+
+
+class _Round(BaseModel):
+    """A round of `rounds.json`."""
+
+    stream: str
+    sequence: _Number
+    target: str
+    circuits: tuple[_Circuit, ...]
+    jobs: tuple[_Job, ...]
+    complete: bool
+
+
+_ROUNDS = TypeAdapter(list[_Round])
+
+
+def _lengths(rounds: Sequence[_Round]) -> dict[str, int]:
+    """Return the length of each array. Raises ValueError for more rows than a run has, which may be empty."""
+    circuits = [circuit for round_ in rounds for circuit in round_.circuits]
+    layouts = [job.counts for round_ in rounds for job in round_.jobs if job.counts is not None]
+    shapes = {
+        "points": [circuit.points for circuit in circuits],
+        "angles": [circuit.angles for circuit in circuits],
+        "outcomes": [(layout.outcomes, layout.row_bytes) for layout in layouts],
+        "counts": [(layout.outcomes, 1) for layout in layouts],
+    }
+    if any(sum(rows for rows, _ in pairs) > MAX_ROWS for pairs in shapes.values()):
+        raise ValueError(f"it has more than {MAX_ROWS:,} points or outcomes")
+    return {name: sum(map(math.prod, pairs)) for name, pairs in shapes.items()}
+
+
 class _ArrayReader:
     """Sequential reader of an array's parts."""
 
     def __init__(self, array: NDArray[Any]) -> None:
         self._rest = array
 
-    @property
-    def left(self) -> int:
-        return len(self._rest)
-
     def take(self, *shape: int) -> NDArray[Any]:
-        number = math.prod(shape)
-        if min(shape) < 0 or number > self.left:
-            raise ValueError(f"{number} values are needed, {self.left} are left")
-        part, self._rest = self._rest[:number], self._rest[number:]
+        part, self._rest = np.split(self._rest, [math.prod(shape)])
         return part.reshape(shape)
 
 
@@ -105,67 +180,69 @@ def _job(job: JobRecord) -> dict[str, Any]:
     return {**job_fields(job), "program": job.program, "counts": layout}
 
 
-def _unpack(packed: Mapping[str, Any], arrays: Mapping[str, _ArrayReader]) -> RoundRecord:
+def _unpack(packed: _Round, arrays: Mapping[str, _ArrayReader]) -> RoundRecord:
     return RoundRecord(
-        stream=str(packed["stream"]),
-        sequence=int(packed["sequence"]),
-        target=str(packed["target"]),
+        stream=packed.stream,
+        sequence=packed.sequence,
+        target=packed.target,
         pubs=tuple(
             PubRecord(
-                fingerprint=pub["fingerprint"],
-                program=pub["program"],
-                shots=int(pub["shots"]),
-                points=arrays["points"].take(*map(int, pub["points"])),
-                slots=arrays["angles"].take(*map(int, pub["angles"])),
-                measured=tuple(map(int, pub["measured"])),
-                num_clbits=int(pub["num_clbits"]),
+                fingerprint=pub.fingerprint,
+                program=pub.program,
+                shots=pub.shots,
+                points=arrays["points"].take(*pub.points),
+                slots=arrays["angles"].take(*pub.angles),
+                measured=pub.measured,
+                num_clbits=pub.num_clbits,
             )
-            for pub in packed["circuits"]
+            for pub in packed.circuits
         ),
-        jobs=tuple(_unpack_job(job, arrays) for job in packed["jobs"]),
-        complete=bool(packed["complete"]),
+        jobs=tuple(_unpack_job(job, arrays) for job in packed.jobs),
+        complete=packed.complete,
     )
 
 
-def _unpack_job(job: Mapping[str, Any], arrays: Mapping[str, _ArrayReader]) -> JobRecord:
-    layout, counts = job["counts"], None
+def _unpack_job(job: _Job, arrays: Mapping[str, _ArrayReader]) -> JobRecord:
+    layout, counts = job.counts, None
     if layout is not None:
-        rows, bits = int(layout["outcomes"]), int(layout["bits"])
-        outcomes = arrays["outcomes"].take(rows, (bits + 7) // 8)
-        counts = Counts(bits, outcomes, arrays["counts"].take(rows), bool(layout["exact"]))
+        outcomes = arrays["outcomes"].take(layout.outcomes, layout.row_bytes)
+        counts = Counts(layout.bits, outcomes, arrays["counts"].take(layout.outcomes), layout.exact)
     return JobRecord(
-        id=str(job["id"]),
-        pub=int(job["circuit"]),
-        point=int(job["point"]),
-        part=int(job["part"]),
-        attempt=int(job["attempt"]),
-        shots=int(job["shots"]),
-        program=job["program"],
-        session=int(job["session"]),
-        reserved=job["reserved"],
-        state=str(job["state"]),
+        id=job.id,
+        pub=job.circuit,
+        point=job.point,
+        part=job.part,
+        attempt=job.attempt,
+        shots=job.shots,
+        program=job.program,
+        session=job.session,
+        reserved=job.reserved,
+        state=job.state,
         counts=counts,
-        reason=str(job["reason"]),
-        billed=job["billed"],
+        reason=job.reason,
+        billed=job.billed,
     )
 
 
-def _read(npz: bytes, source: str) -> dict[str, NDArray[Any]]:
-    """Read the arrays of an npz file. Each must have its type and the length of its file; nothing else is unpacked."""
+def _read(npz: bytes, lengths: Mapping[str, int], source: str) -> dict[str, NDArray[Any]]:
+    """Read the arrays of an npz file. Each must have its type and length; nothing else is unpacked."""
     arrays = {}
     try:
-        with zipfile.ZipFile(io.BytesIO(npz)) as archive:
+        with open_zip(io.BytesIO(npz)) as archive:
+            left = MAX_ARRAYS_BYTES
             for name, kind in _ARRAYS.items():
-                with archive.open(f"{name}.npy") as file:
-                    size = archive.getinfo(f"{name}.npy").file_size
-                    if np.lib.format.read_magic(file) != (1, 0):
-                        raise ValueError(f"{name} has another format")
-                    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-                    header = file.tell()
-                    if dtype != np.dtype(kind) or len(shape) != 1 or header + shape[0] * dtype.itemsize != size:
-                        raise ValueError(f"{name} is not an array of {kind}, or its length is wrong")
-                    data = file.read(shape[0] * dtype.itemsize)
-                arrays[name] = np.frombuffer(data, dtype).astype(dtype.newbyteorder("="))
+                size = lengths[name] * np.dtype(kind).itemsize
+                check_size(size, left)
+                left -= size
+                if archive.getinfo(f"{name}.npy").file_size > size + _MAX_HEADER_BYTES:
+                    raise ValueError(f"{name} holds more than the rounds")
+                file = read_member(archive, f"{name}.npy", size + _MAX_HEADER_BYTES, ratio=None)
+                header, data = _HEADER.match(file), file[len(file) - size :]
+                if header is None or header.end() + size != len(file):
+                    raise ValueError(f"{name} is not an array of {kind}, or its length is wrong")
+                if (header["kind"].decode(), int(header["length"])) != (kind, lengths[name]):
+                    raise ValueError(f"{name} is not an array of {lengths[name]:,} {kind}")
+                arrays[name] = np.frombuffer(data, kind).astype(np.dtype(kind).newbyteorder("="), copy=False)
     except UNREADABLE as error:
         raise BundleDamaged(source, f"its arrays can't be read: {error}") from error
     return arrays
