@@ -10,6 +10,7 @@
     │   ├── ServiceBusy           … throttling or an internal error: a retry may help
     │   ├── TargetDown            … the target takes no jobs, and did not come back in time
     │   ├── ServiceRefused        … the request was rejected: a retry will not help
+    │   ├── AnswerRefused         … the answer is a redirect, names another host, or is too large
     │   ├── SessionEnded          … the session is terminal and takes no more jobs
     │   └── JobFailed             … a job ended without counts
     ├── ReplayDiverged            the replay of a stored run asks for other points than the stored ones
@@ -106,11 +107,8 @@ class RunKeyTaken(InputError):
     """A new run has the key of an existing run."""
 
     def __init__(self, key: str) -> None:
-        super().__init__(
-            "run_key",
-            f"a run with the key {key!r} exists",
-            f"Choose another key, or resume that run: hybridloop runs resume {key}",
-        )
+        remedy = f"Choose another key, or resume that run: hybridloop runs resume {key}"
+        super().__init__("run_key", f"a run with the key {key!r} exists", remedy)
         self.args = (key,)
         self.key = key
 
@@ -152,6 +150,10 @@ class TargetDown(ServiceError):
 
 class ServiceRefused(ServiceError):
     """The service rejected the request; a retry will not help."""
+
+
+class AnswerRefused(ServiceError):
+    """An answer is a redirect, names another host, or is too large: it was not followed or read."""
 
 
 class SessionEnded(ServiceError):
@@ -324,11 +326,9 @@ class JournalTooNew(JournalError):
     known = _Renamed("newest")
 
     def __init__(self, version: str, newest: str) -> None:
-        super().__init__(
-            f"the journal's schema is of version {version}, and this hybridloop reads versions up to {newest}",
-            "The journal was not read or changed.",
-            "Use the newer hybridloop that wrote it, or set HYBRIDLOOP_JOURNAL to another journal.",
-        )
+        happened = f"the journal's schema is of version {version}, and this hybridloop reads versions up to {newest}"
+        remedy = "Use the newer hybridloop that wrote it, or set HYBRIDLOOP_JOURNAL to another journal."
+        super().__init__(happened, "The journal was not read or changed.", remedy)
         self.args = (version, newest)
         self.version = version
         self.newest = newest

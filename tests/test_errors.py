@@ -19,6 +19,7 @@ EXAMPLES: list[HybridloopError] = [
             errors.ServiceUnreachable,
             errors.ServiceBusy,
             errors.TargetDown,
+            errors.AnswerRefused,
             errors.ServiceRefused,
             errors.SessionEnded,
             errors.JobFailed,

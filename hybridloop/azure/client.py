@@ -9,9 +9,9 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
-from hybridloop.azure.job_document import INPUT_BLOB, QIR, blob_url, job_document
+from hybridloop.azure.addresses import origin_of
+from hybridloop.azure.job_document import INPUT_BLOB, QIR, blob_url, checked_item, job_document
 from hybridloop.azure.retry import ATTEMPTS, ATTEMPTS_IN_RUN, call_with_retries
 from hybridloop.azure.targets import Target
 from hybridloop.azure.transport import (
@@ -24,7 +24,9 @@ from hybridloop.azure.transport import (
 )
 from hybridloop.errors import (
     AccessDenied,
+    AnswerRefused,
     HybridloopError,
+    JobFailed,
     ServiceBusy,
     ServiceRefused,
     ServiceUnreachable,
@@ -38,15 +40,15 @@ _NOT_SUBMITTED = "This request submitted no job and costs nothing."
 _IN_FLIGHT = "Jobs that the service has accepted run on and are billed."
 _NOT_CHANGED = "Nothing was changed."
 _TRY_AGAIN = "Try again later."
+_PAID = "The job is done and billed, and is not submitted again; all other results are kept."
+_READ_AGAIN = "Resume the run, which reads the result again; if that does not help, report the job with its id."
 
 CLOSE_TIMEOUT_S = 5.0
 RESULT_ATTEMPTS = 12  # a result may appear some time after its job succeeded: with the waits about a minute
+MAX_PAGES = 10_000  # of a list
+_MAY_BE_DONE = TRANSIENT | {FailureKind.CONFLICT, FailureKind.TOO_LARGE}
 
 T = TypeVar("T")
-
-
-class ResultMissing(Exception):
-    """A job has succeeded, but its result did not appear in the storage in time."""
 
 
 class ServiceClient:
@@ -110,11 +112,16 @@ class ServiceClient:
         return self._retry("preparing a job", _IN_FLIGHT, post, attempts=ATTEMPTS_IN_RUN)
 
     def upload(self, container: str, data: bytes) -> None:
-        """Upload a job's input; existing input is accepted if its content is the same, and never replaced."""
+        """Upload a job's input; existing input is accepted if its content is the same, and never replaced.
+
+        Raises AccessDenied if the signature has expired: see `upload_input`.
+        """
         url = blob_url(container, INPUT_BLOB)
 
         def put() -> None:
-            if not self._transport.put_blob(url, data, QIR) and self._transport.get_blob(url) != data:
+            if self._transport.put_blob(url, data, QIR):
+                return
+            if all(self._transport.get_blob(url) != data for _ in range(2)):  # one answer may be damaged
                 raise _input_conflict(url.partition("?")[0])
 
         self._retry("uploading a job's input", _IN_FLIGHT, put, attempts=ATTEMPTS_IN_RUN)
@@ -127,8 +134,7 @@ class ServiceClient:
             try:
                 self._call("PUT", f"/jobs/{job_id}", document)
             except RequestFailed as failure:
-                unclear = failure.kind in TRANSIENT or failure.kind is FailureKind.CONFLICT
-                if not unclear or not self._is_submitted(job_id, body):
+                if failure.kind not in _MAY_BE_DONE or not self._is_submitted(job_id, body):
                     raise
 
         self._retry("submitting a job", _IN_FLIGHT, put, attempts=ATTEMPTS_IN_RUN)
@@ -143,10 +149,10 @@ class ServiceClient:
     def _is_submitted(self, job_id: str, body: Mapping[str, Any]) -> bool:
         """Return True if the service has the job with our metadata: an earlier process may have submitted it."""
         try:
-            job = self._call("GET", f"/jobs/{job_id}")
+            job = _with_status(self._call("GET", f"/jobs/{job_id}"))
         except RequestFailed:
             return False
-        stored = job.get("metadata") if isinstance(job, dict) else None
+        stored = job.get("metadata")
         expected: dict[str, str] = body.get("metadata", {})
         return expected.items() <= (stored or {}).items()
 
@@ -198,16 +204,24 @@ class ServiceClient:
         """Yield the workspace's providers with the status of their targets."""
         return self._list("/providerStatus", {}, action="listing the targets", meaning=_NOT_SUBMITTED)
 
-    def download(self, url: str, container: str) -> bytes:
-        """Download a blob of the job's container by the URL that the service named, signed as the container's URL is.
+    def download(self, job_id: str, url: str, container: str, read: Callable[[bytearray], T]) -> T:
+        """Download a job's result and return what `read` makes of it; a ValueError of `read` is retried as well.
 
-        Raises ResultMissing if the blob does not appear in time.
+        `url` is the service's; without a signature it gets that of the job's container. Raises AccessDenied if the
+        signature has expired, and JobFailed if the result stays missing or unreadable: it is paid all the same.
         """
-        signed = url if urlsplit(url).query else f"{url}?{urlsplit(container).query}"
+
+        def get() -> T:
+            data = self._transport.get_blob(_signed_like(container, url))
+            try:
+                return read(data)
+            except ValueError as error:
+                raise RequestFailed(FailureKind.UNCLEAR, str(error)) from error
+
         # A result may appear some time after its job succeeded: a missing blob is retried like a busy service.
         try:
             return call_with_retries(
-                lambda: self._transport.get_blob(signed),
+                get,
                 clock=self._clock,
                 stop=self._stop,
                 attempts=RESULT_ATTEMPTS,
@@ -215,8 +229,10 @@ class ServiceClient:
             )
         except RequestFailed as failure:
             if failure.kind is FailureKind.MISSING:
-                raise ResultMissing(f"its result is not in the storage ({failure.text})") from failure
-            raise _translate(failure, "reading a result", _IN_FLIGHT, self._transport.host) from failure
+                raise result_unavailable(job_id, f"its result is not in the storage ({failure.text})") from failure
+            if failure.kind in (FailureKind.UNCLEAR, FailureKind.TOO_LARGE):
+                raise result_unavailable(job_id, f"its result can't be read: {failure.text}") from failure
+            raise _translate(failure, "reading a result", _PAID, self._transport.host) from failure
 
     def stop(self) -> None:
         """End every wait between attempts, except those of `close_session`."""
@@ -245,6 +261,7 @@ class ServiceClient:
 
         ids: set[str] = set()
         items, next_link = read_page(path, query)
+        links: set[str] = set()
         while True:
             for item in items:
                 if item["id"] not in ids:
@@ -252,6 +269,10 @@ class ServiceClient:
                     yield item
             if not next_link:
                 return
+            if next_link in links or len(links) == MAX_PAGES:
+                failure = RequestFailed(FailureKind.UNCLEAR, f"a list without an end, of {len(links)} pages")
+                raise _translate(failure, action, meaning, self._transport.host)
+            links.add(next_link)
             items, next_link = read_page(next_link, {})
 
     def _page(self, path: str, query: dict[str, str | int]) -> tuple[list[dict[str, Any]], str | None]:
@@ -259,7 +280,8 @@ class ServiceClient:
         items = _field(page, "value", list)
         for item in items:
             _field(item, "id", str)
-        return items, page.get("nextLink")
+        next_link = _field(page, "nextLink", str) if page.get("nextLink") is not None else None
+        return [checked_item(item) for item in items], next_link
 
     def _retry(
         self,
@@ -281,7 +303,7 @@ def _with_status(document: Any) -> dict[str, Any]:
     """Return a session's or job's document; one without id or status raises RequestFailed."""
     _field(document, "id", str)
     _field(document, "status", str)
-    return document  # type: ignore[no-any-return]  # it is a dict: it has fields
+    return checked_item(document)
 
 
 def _field(document: Any, key: str, kind: type[T]) -> T:
@@ -290,6 +312,31 @@ def _field(document: Any, key: str, kind: type[T]) -> T:
     if not isinstance(value, kind):
         raise RequestFailed(FailureKind.UNCLEAR, f"an answer without {key!r}")
     return value
+
+
+def upload_input(service: ServiceClient, job_id: str, container: str, data: bytes) -> str:
+    """Upload a job's input and return its container's URL, with a new signature if the first one has expired."""
+    try:
+        service.upload(container, data)
+    except AccessDenied:
+        container = service.create_container(job_id)
+        service.upload(container, data)
+    return container
+
+
+def result_unavailable(job_id: str, reason: str) -> JobFailed:
+    """Return the error of a job that succeeded and whose result is missing or can't be read."""
+    return JobFailed(f"job {job_id}: {reason}", _PAID, _READ_AGAIN)
+
+
+def _signed_like(container: str, url: str) -> str:
+    """Return a blob's URL with a signature: its own, or that of its container, which goes to no other host."""
+    if "?" in url:
+        return url
+    if origin_of(url) != origin_of(container):
+        place = origin_of(url) or "no plain address"
+        raise RequestFailed(FailureKind.ELSEWHERE, f"{place} is named for the result, and is not the job's storage")
+    return f"{url}?{container.partition('?')[2]}"
 
 
 def _input_conflict(url: str) -> ServiceRefused:
@@ -309,6 +356,20 @@ def _translate(failure: RequestFailed, action: str, meaning: str, host: str) -> 
                 f"workspace: {host} does not accept the key or identity ({failure.text}) while {action}",
                 meaning,
                 "Check the ApiKey in AZURE_QUANTUM_CONNECTION_STRING, or the identity's role in the workspace.",
+            )
+        case FailureKind.UNSIGNED:
+            return AccessDenied(
+                f"the storage does not accept the signature of the service at {host}, which has expired or is not "
+                f"valid for this network ({failure.text}), while {action}",
+                meaning,
+                "Set this machine's clock (NTP), check the firewall of the storage account, then resume the run.",
+            )
+        case FailureKind.ELSEWHERE | FailureKind.TOO_LARGE:
+            return AnswerRefused(
+                happened,
+                f"It was not followed or read to its end: no key or program was sent to another host. {meaning}",
+                "Check the endpoint in the connection string, and whether a proxy or a sign-in page answers in the "
+                "service's place; then try again.",
             )
         case FailureKind.UNREACHABLE:
             return ServiceUnreachable(

@@ -1,4 +1,4 @@
-"""Job document: the JSON body of a job's submission, built in one place for jobs and keep-alive pings."""
+"""Job documents: the JSON of a submission, built in one place for jobs and pings, and the service's JSON, checked."""
 
 from __future__ import annotations
 
@@ -26,3 +26,44 @@ def blob_url(container: str, blob: str) -> str:
     """Return a blob's URL with the signature of its container's URL."""
     path, _, query = container.partition("?")
     return f"{path}/{blob}?{query}"
+
+
+_KINDS: Mapping[str, type] = {
+    **dict.fromkeys(("name", "status", "target", "sessionId", "outputDataUri", "jobFailurePolicy"), str),
+    **dict.fromkeys(("creationTime", "endExecutionTime"), str),
+    **dict.fromkeys(("metadata", "inputParams", "costEstimate"), dict),
+    "targets": list,
+}
+_MAX_TEXT = 1000  # characters of an error's message
+_MOST = 1e12  # of any unit: no amount and no time of the service is above
+
+
+def checked_item(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a session, job or provider of the service; a field of another type than the service's reads as None.
+
+    `errorData` becomes None or an object with `code` and `message`, each text or None.
+    """
+    wrong = {key: None for key, kind in _KINDS.items() if key in item and not isinstance(item[key], kind)}
+    error = {"errorData": _error_data(item["errorData"])} if "errorData" in item else {}
+    return {**item, **wrong, **error}
+
+
+def _error_data(data: Any) -> dict[str, str | None] | None:
+    """Return the code and the message of a job's error; of a list its first object counts, and text is a message."""
+    if isinstance(data, list):
+        data = next((part for part in data if isinstance(part, dict)), {"message": "an error of an unknown form"})
+    if isinstance(data, str):
+        data = {"message": data}
+    if not isinstance(data, dict):
+        return None
+    return {key: text[:_MAX_TEXT] if isinstance(text := data.get(key), str) else None for key in ("code", "message")}
+
+
+def checked_amount(value: object) -> float | None:
+    """Return a number of the service that can be an amount or a time; None for any other value.
+
+    >>> [checked_amount(value) for value in (2, 0.5, -1, float("nan"), True, "2")]
+    [2, 0.5, None, None, None, None]
+    """
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and 0 <= value < _MOST else None  # type: ignore[operator, return-value]  # it is a number

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from hybridloop.azure.client import ServiceClient
+from hybridloop.azure.job_document import checked_amount
 from hybridloop.azure.targets import Target, check_circuit_fits, known_targets
 from hybridloop.azure.transport import FailureKind, RequestFailed
 from hybridloop.errors import InputError, ServiceRefused
@@ -57,7 +58,7 @@ def check_offered(workspace: Any, target: Target, num_qubits: int) -> bool:
         remedy = "Add its provider to the workspace, or choose another target (`hybridloop targets`)."
         raise InputError("target", f"this workspace does not offer {target.name}", remedy)
     limit = status.get("numQubits")  # not every service states it
-    if isinstance(limit, int):
+    if type(limit) is int:  # not a bool
         check_circuit_fits(replace(target, qubits=limit), num_qubits)
     return status.get("currentAvailability") != UNAVAILABLE
 
@@ -69,9 +70,14 @@ def unavailable_targets(workspace: Any) -> frozenset[str]:
 
 
 def target_statuses(workspace: Any) -> dict[str, Row]:
-    """Return the service's status of each target, by name in lower case."""
+    """Return the service's status of each target, by name in lower case; a target without a name is left out."""
     with open_client(workspace) as client:
-        return {status["id"].lower(): status for provider in client.list_providers() for status in provider["targets"]}
+        statuses = [status for provider in client.list_providers() for status in provider.get("targets") or ()]
+    return {
+        status["id"].lower(): {**status, "averageQueueTime": checked_amount(status.get("averageQueueTime"))}
+        for status in statuses
+        if isinstance(status, dict) and isinstance(status.get("id"), str)
+    }
 
 
 def list_sessions(workspace: Any, limit: int) -> list[Row]:
@@ -140,10 +146,10 @@ def _job_row(item: Row) -> Row:
         "id": item["id"],
         "name": item.get("name"),
         "status": item.get("status"),
-        "shots": (item.get("inputParams") or {}).get("shots"),
+        "shots": checked_amount((item.get("inputParams") or {}).get("shots")),
         "created": item.get("creationTime"),
         "ended": item.get("endExecutionTime"),
-        "cost": bill.get("estimatedTotal"),
-        "unit": bill.get("currencyCode"),
-        "error": " ".join(str(error[key]) for key in ("code", "message") if error.get(key)) or None,
+        "cost": checked_amount(bill.get("estimatedTotal")),
+        "unit": unit if isinstance(unit := bill.get("currencyCode"), str) else None,
+        "error": " ".join(error[key] for key in ("code", "message") if error.get(key)) or None,
     }

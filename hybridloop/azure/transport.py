@@ -4,6 +4,9 @@ All requests to the service go through this module. The data plane uses the SDK'
 retries turned off: they sleep for a Retry-After of any length and do not see our stop event. Blobs go through a bare
 azure-core pipeline: the storage library has retries of its own, which took 81 s on one upload answered with 503, and
 can only be turned off with a new client, and so a new connection, per blob.
+
+A service is not trusted with more than it has: no redirect is followed, because the SDK would send the key along; a
+link must lead to the workspace's own host, a blob's URL to Azure's storage; and an answer is read up to a limit.
 """
 
 from __future__ import annotations
@@ -36,9 +39,23 @@ from azure.core.pipeline import PipelineContext, PipelineRequest
 from azure.core.pipeline.transport import RequestsTransport
 from azure.core.rest import HttpRequest
 
+from hybridloop.azure.addresses import may_hold_blobs, origin_of
+from hybridloop.azure.answer_body import (
+    MAX_BLOB_BYTES,
+    MAX_ERROR_BYTES,
+    MAX_JSON_BYTES,
+    TooLarge,
+    keep_redirect,
+    parse_json,
+    read_body,
+    redirect_target,
+)
+
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
+_MAX_TEXT = 1000  # characters of a service's message
 _STORAGE_API = "2024-08-04"
+_BROKEN = (AzureError, ValueError, OSError)  # azure-core lets raw ones out
 _SESSION_OVER = (
     "Session is already in a terminal state"  # the beginning of the service's message; it has no code of its own
 )
@@ -51,7 +68,10 @@ class FailureKind(enum.StrEnum):
     BUSY = "busy"  # throttling or an internal error: a retry may help
     DOWN = "down"  # the target takes no jobs, possibly for long
     UNCLEAR = "unclear"  # an answer that can't be read: the request may have been carried out
+    TOO_LARGE = "too large"  # an answer above the limit, which was not read to its end
+    ELSEWHERE = "elsewhere"  # a redirect, or an address on another host: nothing was sent there
     DENIED = "denied"  # key or identity not accepted
+    UNSIGNED = "unsigned"  # the storage does not accept a signed address
     MISSING = "missing"  # no such session, job or blob
     SESSION_OVER = "session over"  # the session takes no more jobs
     CONFLICT = "conflict"  # the id is used by something else
@@ -126,16 +146,26 @@ class Transport:
     ) -> Any:
         """Send one request to the data plane and return its JSON; `path` is relative to the workspace, or a nextLink.
 
-        `timeout_s` can shorten the read timeout. Raises RequestFailed.
+        A nextLink must be on the workspace's own host. `timeout_s` can shorten the read timeout. Raises RequestFailed.
         """
         client = self._client
-        if path.startswith("http"):
+        if not path.startswith("/"):
+            origin = origin_of(path)
+            if origin is None or origin != origin_of(client._config.endpoint):
+                raise RequestFailed(FailureKind.ELSEWHERE, f"a link to {origin or 'no plain address'}")
             request = HttpRequest(method, path)
         else:
             params = {**(query or {}), "api-version": client._config.api_version}
             request = HttpRequest(method, self._base + path, params=params, json=body)
         read_timeout_s = min(timeout_s, self._read_timeout_s)
-        content = _send(client.send_request, request, retry_total=0, read_timeout=read_timeout_s)
+        content = _send(
+            client.send_request,
+            request,
+            MAX_JSON_BYTES,
+            retry_total=0,
+            permit_redirects=False,
+            read_timeout=read_timeout_s,
+        )
         return _parse_json(content) if content else None
 
     def sign(self, method: str, path: str, body: object) -> SignedRequest:
@@ -175,12 +205,21 @@ class Transport:
             raise
         return True
 
-    def get_blob(self, url: str) -> bytes:
+    def get_blob(self, url: str) -> bytearray:
         """Download a blob. Raises RequestFailed."""
         return self._blob(HttpRequest("GET", url, headers={"x-ms-version": _STORAGE_API}))
 
-    def _blob(self, request: HttpRequest) -> bytes:
-        return _send(self._blobs.send_request, request, read_timeout=self._read_timeout_s)
+    def _blob(self, request: HttpRequest) -> bytearray:
+        origin = origin_of(request.url)
+        if origin is None or not may_hold_blobs(origin, origin_of(self._client._config.endpoint)):
+            place = origin or "no plain address"
+            raise RequestFailed(FailureKind.ELSEWHERE, f"{place} is named as storage, and is not Azure's blob storage")
+        try:
+            return _send(self._blobs.send_request, request, MAX_BLOB_BYTES, read_timeout=self._read_timeout_s)
+        except RequestFailed as failure:
+            if failure.kind is FailureKind.DENIED:  # no key is sent to a storage
+                raise RequestFailed(FailureKind.UNSIGNED, failure.text, failure.status) from failure
+            raise
 
     def close(self) -> None:
         """Close the connections to blob storage; those of the workspace stay open."""
@@ -199,21 +238,41 @@ def _ca_file(url: str) -> str | None:
     return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
 
 
-def _send(send: Callable[..., Any], request: HttpRequest, **options: float) -> bytes:
+def _send(send: Callable[..., Any], request: HttpRequest, limit: int, **options: Any) -> bytearray:
+    """Send a request and return the body of its answer, of at most `limit` bytes."""
+    request.headers["Accept-Encoding"] = "gzip"  # other encodings are not read
+    hooks = {"response": keep_redirect}
     try:
-        response = send(request, connection_timeout=CONNECT_TIMEOUT_S, **options)
-        status, content, headers = response.status_code, bytes(response.content), response.headers
-    except (AzureError, ValueError) as error:  # ValueError: azure-core lets raw ones out on unreadable answers
+        response = send(request, stream=True, connection_timeout=CONNECT_TIMEOUT_S, hooks=hooks, **options)
+        with response:
+            if response.status_code >= 400:
+                raise _http_failure(response.status_code, _error_content(response), response.headers)
+            if response.status_code >= 300:
+                raise _redirect(response)
+            return read_body(response, limit)
+    except TooLarge as error:
+        raise RequestFailed(FailureKind.TOO_LARGE, str(error)) from error
+    except _BROKEN as error:
         raise _connection_failure(error) from error
-    if status >= 400:
-        raise _http_failure(status, content, headers)
-    return content
+
+
+def _error_content(response: Any) -> bytearray:
+    """Return an error's body; empty if it is too large or damaged, because the status says enough."""
+    try:
+        return read_body(response, MAX_ERROR_BYTES)
+    except _BROKEN:
+        return bytearray()
+
+
+def _redirect(response: Any) -> RequestFailed:
+    place = origin_of(redirect_target(response)) or "no plain address"
+    return RequestFailed(FailureKind.ELSEWHERE, f"HTTP {response.status_code}, a redirect to {place}")
 
 
 def _connection_failure(error: Exception) -> RequestFailed:
     if isinstance(error, ClientAuthenticationError):
         return RequestFailed(FailureKind.DENIED, _first_line(error))
-    if isinstance(error, DecodeError | IncompleteReadError) or not isinstance(error, AzureError):
+    if isinstance(error, DecodeError | IncompleteReadError | ValueError):
         return RequestFailed(FailureKind.UNCLEAR, f"an answer that can't be read ({type(error).__name__})")
     match error:
         case ServiceRequestError():
@@ -225,7 +284,7 @@ def _connection_failure(error: Exception) -> RequestFailed:
     return RequestFailed(FailureKind.UNREACHABLE, f"{problem} ({_first_line(error)})")
 
 
-def _http_failure(status: int, content: bytes, headers: Mapping[str, str]) -> RequestFailed:
+def _http_failure(status: int, content: bytearray, headers: Mapping[str, str]) -> RequestFailed:
     code, message = _error_body(content, headers)
     text = " ".join(part for part in (f"HTTP {status}", code, message) if part)
     return RequestFailed(_failure_kind(status, code, message), text, status, _retry_after(headers))
@@ -245,19 +304,23 @@ def _failure_kind(status: int, code: str, message: str) -> FailureKind:
     return FailureKind.SESSION_OVER if message.startswith(_SESSION_OVER) else FailureKind.REFUSED
 
 
-def _error_body(content: bytes, headers: Mapping[str, str]) -> tuple[str, str]:
+def _error_body(content: bytearray, headers: Mapping[str, str]) -> tuple[str, str]:
     try:
-        error = json.loads(content)["error"]
-        return str(error.get("code") or ""), _redact(str(error.get("message") or ""))
+        error = parse_json(content)["error"]
+        return _shorten(error.get("code")), _shorten(error.get("message"))
     except (ValueError, KeyError, TypeError, AttributeError):
-        return str(headers.get("x-ms-error-code") or ""), ""
+        return _shorten(headers.get("x-ms-error-code")), ""
 
 
-def _parse_json(content: bytes) -> Any:
+def _shorten(text: object) -> str:
+    return _redact(text)[:_MAX_TEXT] if isinstance(text, str) else ""
+
+
+def _parse_json(content: bytearray) -> Any:
     try:
-        return json.loads(content)
+        return parse_json(content)
     except ValueError as error:
-        raise RequestFailed(FailureKind.UNCLEAR, "an answer that is not JSON") from error
+        raise RequestFailed(FailureKind.UNCLEAR, "an answer that is not JSON, or nested too deeply") from error
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
@@ -271,7 +334,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     try:
         time = email.utils.parsedate_to_datetime(text)
         return max(0.0, (time - datetime.datetime.now(datetime.UTC)).total_seconds())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None  # unreadable: the retry policy's own wait is used
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -74,7 +75,8 @@ def check_prefect(environ: Mapping[str, str]) -> CheckResult:
 
     credentials = _credentials(environ)
     try:
-        reply = _get(f"{url.rstrip('/')}/admin/version", credentials)
+        with _get(f"{url.rstrip('/')}/admin/version", credentials) as reply:
+            reply.read()
         running = str(reply.json()) if reply.is_success else ""
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         return wrong("prefect", f"{url} does not answer ({error})", remedy)
@@ -114,12 +116,15 @@ def _credentials(environ: Mapping[str, str]) -> dict[str, str]:
     return {}
 
 
-def _get(url: str, headers: Mapping[str, str] = {}) -> httpx.Response:
-    """Send a GET request; loopback addresses bypass proxies. Raises httpx.HTTPError and httpx.InvalidURL."""
+def _get(url: str, headers: Mapping[str, str] = {}) -> AbstractContextManager[httpx.Response]:
+    """Send a GET request whose body is not read yet; loopback addresses bypass proxies, and redirects are not followed.
+
+    Raises httpx.HTTPError and httpx.InvalidURL.
+    """
     import httpx
 
     is_local = (urlsplit(url).hostname or "") in LOOPBACK
-    return httpx.get(url, headers=dict(headers), timeout=_TIMEOUT_S, trust_env=not is_local, follow_redirects=True)
+    return httpx.stream("GET", url, headers=dict(headers), timeout=_TIMEOUT_S, trust_env=not is_local)
 
 
 SKEW_S, MUCH_SKEW_S = 30.0, 240.0  # Azure accepts tokens and signatures within five minutes
@@ -177,12 +182,13 @@ def _check_clock(workspace: Any) -> CheckResult:
 
     url = endpoint_of(workspace)
     try:
-        date = _get(url).headers.get("Date", "")  # also in a reply that denies access
+        with _get(url) as reply:
+            date = reply.headers.get("Date", "")  # also in a reply that denies access
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return skipped("clock", f"{url} does not answer ({error})")
     try:
         ahead = time.time() - parsedate_to_datetime(date).timestamp()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return skipped("clock", f"{url} does not send a date")
     found = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the service's"
     if abs(ahead) > MUCH_SKEW_S:

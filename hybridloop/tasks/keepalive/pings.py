@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from qiskit import QuantumCircuit
 
-from hybridloop.azure.client import ServiceClient
+from hybridloop.azure.client import ServiceClient, upload_input
 from hybridloop.azure.job_document import job_document
 from hybridloop.azure.targets import Target, provider_params
 from hybridloop.azure.transport import SignedRequest
@@ -241,7 +241,7 @@ class PingSender:
                 self._next = replace(self._next, n=self._next.n + 1)
             key = self._begun
             container = self._service.create_container(key.id)
-            self._service.upload(container, self._program)
+            container = upload_input(self._service, key.id, container, self._program)
             self._spare = _Prepared(key, container, ping_body(key, self._session_id, self._target))
             self._begun = None
         return self._spare

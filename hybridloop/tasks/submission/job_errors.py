@@ -53,7 +53,9 @@ ENDINGS_WITHOUT_CODE: Mapping[str, ErrorClass] = MappingProxyType(
             transient=False, meaning="it succeeded, but its result is missing: a resume reads it"
         ),
         CANCELLED_WITH_SESSION: ErrorClass(transient=True, meaning="the session ended, and took the job with it"),
-        RESULT_UNREADABLE: ErrorClass(transient=False, meaning="it succeeded, and its result has another form"),
+        RESULT_UNREADABLE: ErrorClass(
+            transient=False, meaning="it succeeded, but its result can't be read: a resume reads it again"
+        ),
         CANCELLED: ErrorClass(transient=False, meaning="someone cancelled it"),
     }
 )
@@ -64,7 +66,10 @@ CALL_ERRORS: Mapping[FailureKind, str] = MappingProxyType(
         FailureKind.BUSY: "HTTP 408, 429 or 5xx",
         FailureKind.DOWN: "the target takes no jobs: it is waited for as the failure policy says",
         FailureKind.UNCLEAR: "an answer that can't be read: a submission is settled by asking for the job's id",
+        FailureKind.TOO_LARGE: "an answer of more than 8 MiB, or a result of more than 64 MiB: it is not read",
+        FailureKind.ELSEWHERE: "a redirect, or an address on another host: nothing was sent there",
         FailureKind.DENIED: "HTTP 401 or 403: the key or identity is not accepted",
+        FailureKind.UNSIGNED: "HTTP 401 or 403 of the storage: the signature has expired, and is renewed once",
         FailureKind.MISSING: "HTTP 404: no such session or job; a result that is not there yet is waited for",
         FailureKind.SESSION_OVER: "the session has ended and takes no more jobs",
         FailureKind.CONFLICT: "HTTP 409: the id is taken by something else",

@@ -2,40 +2,54 @@
 
 from __future__ import annotations
 
-import json
-import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
+from hybridloop.azure.answer_body import parse_json
+from hybridloop.azure.job_document import checked_amount
 from hybridloop.journal import PubRecord
+
+_MAX_TEXT = 200  # characters of a message
 
 
 class UnreadableResult(ValueError):
     """Bytes that do not follow the result format."""
 
 
-def read_results_v2(data: bytes, num_bits: int, *, exact: bool, shots: int) -> Counts:
+def read_results_v2(
+    data: bytes | bytearray, num_bits: int, *, exact: bool, shots: int, mitigated: bool = False
+) -> Counts:
     """Read the counts of a `microsoft.quantum-results.v2` document of one program that records num_bits bits.
 
     Outcomes list the highest classical bit first, as Qiskit's bit strings do; several registers come as a tuple.
     `exact` says that the target does not sample: its numbers are a distribution, and become counts that sum to the
-    shots by largest remainder. Sampled outcomes with a lost qubit (a mark that is neither 0 nor 1) are left out, as the
-    SDK leaves them out, so that such counts may sum to less than the shots. Raises UnreadableResult.
+    shots by largest remainder. A sampled histogram must sum to the shots, and agree with the list of shots if there is
+    one; one that the provider may have `mitigated` must not exceed the shots. Sampled outcomes with a lost qubit (a
+    mark that is neither 0 nor 1) are left out, as the SDK leaves them out. Raises UnreadableResult.
     """
     try:
-        weights = _weights(json.loads(data)["Results"][0]["Histogram"], num_bits)
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise UnreadableResult(f"{type(error).__name__}: {error}") from error
+        results = parse_json(data)["Results"]
+        if len(results) != 1:
+            raise UnreadableResult(f"{len(results)} results of one program")
+        weights = _weights(results[0]["Histogram"], num_bits)
+        listed = results[0].get("Shots")
+        tally = _tally(listed, num_bits) if isinstance(listed, list) and not (exact or mitigated) else {}
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+        raise UnreadableResult(f"{type(error).__name__}: {error}"[:_MAX_TEXT]) from error
     total = sum(weights.values())
-    if not 0 < total < math.inf:
+    if not exact and (total > shots or (total < shots and not mitigated) or not _are_whole(weights)):
+        raise UnreadableResult(f"{total} counts for {shots} shots")
+    if tally and tally != {bits: weight for bits, weight in weights.items() if weight}:
+        raise UnreadableResult("its histogram and its list of shots differ")
+    kept = {bits: weight for bits, weight in weights.items() if weight and set(bits) <= {"0", "1"}}
+    if not kept:
         raise UnreadableResult("it has no counts")
     if exact:
-        return Counts.from_bitstrings(largest_remainder(weights, shots), exact=True)
-    if total > shots or any(weight != int(weight) for weight in weights.values()):
-        raise UnreadableResult(f"{total} counts for {shots} shots")
-    return Counts.from_bitstrings({bits: int(weight) for bits, weight in weights.items()})
+        return Counts.from_bitstrings(largest_remainder(kept, shots), exact=True)
+    return Counts.from_bitstrings({bits: int(weight) for bits, weight in kept.items()})
 
 
 def largest_remainder(weights: Mapping[str, float], shots: int) -> dict[str, int]:
@@ -59,18 +73,43 @@ def largest_remainder(weights: Mapping[str, float], shots: int) -> dict[str, int
 def _weights(histogram: Sequence[Mapping[str, object]], num_bits: int) -> dict[str, float]:
     weights: dict[str, float] = {}
     for row in histogram:
-        bits = _bits(row["Outcome"])
-        if len(bits) != num_bits:
-            raise UnreadableResult(f"an outcome of {len(bits)} bits where the program records {num_bits}")
-        if set(bits) <= {"0", "1"}:
-            weights[bits] = weights.get(bits, 0) + float(str(row["Count"]))
+        bits, weight = _checked_bits(row["Outcome"], num_bits), checked_amount(row["Count"])
+        if weight is None:
+            raise UnreadableResult("a count that is no number from 0 on")
+        weights[bits] = weights.get(bits, 0) + weight
     return weights
+
+
+def _tally(listed: Sequence[object], num_bits: int) -> dict[str, float]:
+    """Count the outcomes of a list of shots; equal shots are read once."""
+    texts = list(map(repr, listed))
+    examples = dict(zip(texts, listed, strict=True))
+    tally: dict[str, float] = {}
+    for text, number in Counter(texts).items():
+        bits = _checked_bits(examples[text], num_bits)
+        tally[bits] = tally.get(bits, 0) + number
+    return tally
+
+
+def _are_whole(weights: Mapping[str, float]) -> bool:
+    return all(weight == int(weight) for weight in weights.values())
+
+
+def _checked_bits(outcome: object, num_bits: int) -> str:
+    bits = _bits(outcome)
+    if len(bits) != num_bits:
+        raise UnreadableResult(f"an outcome of {len(bits)} bits where the program records {num_bits}")
+    return bits
 
 
 def _bits(outcome: object) -> str:
     if isinstance(outcome, dict):  # {"Item1": …, "Item2": …}: registers, the highest first
         outcome = list(outcome.values())
-    return "".join(map(_bits, outcome)) if isinstance(outcome, list) else str(outcome)
+    if isinstance(outcome, list):
+        return "".join(map(_bits, outcome))
+    if isinstance(outcome, str) or (type(outcome) is int and 0 <= outcome <= 9):
+        return str(outcome)
+    raise UnreadableResult(f"an outcome of type {type(outcome).__name__}")
 
 
 def merge_counts(parts: Sequence[Counts]) -> Counts:

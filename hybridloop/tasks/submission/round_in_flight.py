@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub
-from hybridloop.azure.client import ResultMissing
+from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
+from hybridloop.azure.client import result_unavailable, upload_input
 from hybridloop.azure.retry import ATTEMPTS_IN_RUN
 from hybridloop.azure.targets import Target, provider_params
 from hybridloop.budget.billing import billed_amounts
@@ -27,7 +27,7 @@ from hybridloop.tasks.failure_policy import OnLostJob, OnTargetDown, target_down
 from hybridloop.tasks.submission.job_errors import CANCELLED, CANCELLED_WITH_SESSION, is_transient, meaning_of
 from hybridloop.tasks.submission.job_ids import RoundKey, session_id
 from hybridloop.tasks.submission.jobs import SUCCEEDED, TERMINAL, JobInFlight, JobSpec
-from hybridloop.tasks.submission.results import UnreadableResult, merge_points, read_results_v2
+from hybridloop.tasks.submission.results import merge_points, read_results_v2
 
 _FOREVER_S = 3600.0
 _CHECK_TARGET_S = 30.0
@@ -206,7 +206,7 @@ class RoundInFlight:
                 connection.ledger.check_unsent(spec)
             job.container = connection.service.create_container(spec.id)
             crash_point("upload.before")
-            connection.service.upload(job.container, spec.payload)
+            job.container = upload_input(connection.service, spec.id, job.container, spec.payload)
             crash_point("upload.after")
             if not self._put(job):
                 return
@@ -265,29 +265,28 @@ class RoundInFlight:
     def _collect(self, job: JobInFlight, listed: Mapping[str, Any], billed: Amounts) -> None:
         spec = job.spec
         crash_point("result.before")
-        try:
-            if not (url := listed.get("outputDataUri")):
-                raise UnreadableResult("the service does not say where it is")
-            data = self._download(job, url)
-            is_exact = not self._connection.target.samples
-            counts = read_results_v2(data, spec.num_bits, exact=is_exact, shots=spec.shots)
-        except UnreadableResult as error:
-            self._lose(job, f"its result can't be read: {error}", billed, succeeded=True)
-            return
-        except ResultMissing as error:
-            self._lose(job, str(error), billed, succeeded=True)
-            return
+        if not (url := listed.get("outputDataUri")):
+            raise result_unavailable(spec.id, "the service does not say where its result is")
+        counts = self._download(job, url)
         crash_point("result.after")
         self._finish(job, JobOutcome(spec.id, "done", counts, "", billed))
 
-    def _download(self, job: JobInFlight, url: str) -> bytes:
-        service = self._connection.service
-        job.container = job.container or service.create_container(job.spec.id)
+    def _download(self, job: JobInFlight, url: str) -> Counts:
+        """Return a job's counts. An unreadable result is paid: it ends the round and is no lost job of the policy."""
+        service, target, spec = self._connection.service, self._connection.target, job.spec
+        read = partial(
+            read_results_v2,
+            num_bits=spec.num_bits,
+            exact=not target.samples,
+            mitigated=target.debiases,
+            shots=spec.shots,
+        )
+        job.container = job.container or service.create_container(spec.id)
         try:
-            return service.download(url, job.container)
+            return service.download(spec.id, url, job.container, read)
         except AccessDenied:  # its signature has expired: jobs may wait in a queue for longer than it lasts
-            job.container = service.create_container(job.spec.id)
-            return service.download(url.partition("?")[0], job.container)
+            job.container = service.create_container(spec.id)
+            return service.download(spec.id, url.partition("?")[0], job.container, read)
 
     def _handle_failure(self, job: JobInFlight, listed: Mapping[str, Any], billed: Amounts) -> None:
         """Retry a job whose attempt ended without counts, or give it up."""
@@ -312,24 +311,16 @@ class RoundInFlight:
             if wait is None and job.ended_before and connection.policy.on_lost_job is OnLostJob.FAIL:
                 wait = 0.0  # a resume retries it, as it does where the earlier process had recorded the failure
         if wait is None:
-            self._lose(job, reason, billed, succeeded=False)
+            self._lose(job, reason, billed)
         else:
             self._retry(job, JobOutcome(job.spec.id, "failed", None, reason, billed), wait)
 
-    def _lose(self, job: JobInFlight, why: str, billed: Amounts, *, succeeded: bool) -> None:
-        """Apply the policy to a job that gives no counts for good; one that succeeded is paid and never sent again."""
+    def _lose(self, job: JobInFlight, why: str, billed: Amounts) -> None:
+        """Apply the policy to a job that failed for good."""
         policy, reason = self._connection.policy.on_lost_job, f"job {job.spec.id}: {why}"
         if policy is not OnLostJob.FAIL:
             _log.warning("%s; the policy is to %s its point", reason, policy.value)
             self._finish(job, JobOutcome(job.spec.id, "lost", None, why, billed), lost=reason)
-        elif succeeded:
-            self.fail(
-                JobFailed(
-                    reason,
-                    "The job is done and billed, and is not submitted again; all other results are kept.",
-                    "Resume the run, which reads the result again; if that does not help, report the job with its id.",
-                )
-            )
         else:
             with self._lock:
                 self._unwritten.append(JobOutcome(job.spec.id, "failed", None, why, billed))

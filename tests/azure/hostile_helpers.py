@@ -1,0 +1,177 @@
+"""A hostile service: a proxy of the emulator that changes answers, and a second host that must never be reached."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import cached_property
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+from hybridloop.azure.workspace import LocalService, connect
+from tests.conftest import Emulator
+
+KEY = "canary-key-of-the-workspace-0123456789"
+Handler = BaseHTTPRequestHandler
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer of the emulator, or a changed one."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def with_json(self, change: Callable[[Any], Any]) -> Answer:
+        return Answer(self.status, self.headers, json.dumps(change(json.loads(self.body))).encode())
+
+
+Send = Callable[[Handler], None]
+Change = Callable[[Answer], Answer | Send]
+
+
+class FastClock:
+    """A clock a thousand times as fast as the machine's, so that the waits of retries take milliseconds."""
+
+    def now(self) -> float:
+        return time.monotonic() * 1000.0
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        return event.wait(min(seconds, 3600.0) / 1000.0)
+
+    def hold(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+
+def operation(method: str, path: str) -> str:
+    """Return the name of a call: open, close, sas, submit, cancel, job, list, upload or download."""
+    head = path.partition("?")[0]
+    if "/workspaces/" not in head:
+        return "upload" if method == "PUT" else "download"
+    call = head.rpartition("/workspaces/")[2].split("/", 1)[1]
+    if method == "POST":
+        return "sas" if call.startswith("storage") else "cancel" if call.endswith(":cancel") else "close"
+    if method == "PUT":
+        return "open" if call.startswith("sessions") else "submit"
+    return "job" if call.startswith("jobs/") else "list"
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Ignore connections that a client has closed."""
+
+
+@dataclass
+class HostileService:
+    """The proxy with its changes by operation, and the requests that reached the other host."""
+
+    endpoint: str
+    elsewhere: str
+    reached: list[str]
+    changes: dict[str, Change] = field(default_factory=dict)
+    sent: int = 0  # bytes of streamed bodies that the client took
+
+    @cached_property
+    def workspace(self) -> Any:
+        return connect(LocalService(self.endpoint, KEY))
+
+    def reset(self) -> None:
+        """Forget the changes and the requests of the test before."""
+        self.changes.clear()
+        self.reached.clear()
+        self.sent = 0
+
+    def stream(self, answer: Answer) -> Callable[[Handler], None]:
+        """Send a body without an end, until the client closes the connection."""
+
+        def send(handler: Handler) -> None:
+            handler.send_response(answer.status)
+            handler.send_header("Transfer-Encoding", "chunked")
+            if "Location" in answer.headers:
+                handler.send_header("Location", answer.headers["Location"])
+            handler.end_headers()
+            piece = bytes(1 << 20)
+            try:
+                while self.sent < 1 << 30:
+                    handler.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+                    self.sent += len(piece)
+            except OSError:
+                handler.close_connection = True
+
+        return send
+
+
+@contextmanager
+def hostile_service(emulator: Emulator) -> Iterator[HostileService]:
+    """Run the proxy and the other host on free ports."""
+    reached: list[str] = []
+    origin = urlsplit(emulator.endpoint).netloc
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def _note(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            reached.append(f"{self.command} {self.path} {dict(self.headers)} {body!r}")
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _note
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Suppress the log of requests."""
+
+    class Proxy(Elsewhere):
+        protocol_version = "HTTP/1.1"
+
+        def _pass_on(self) -> None:
+            own = self.headers["Host"]
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            body = body.replace(own.encode(), origin.encode())
+            headers = {name: value for name, value in self.headers.items() if name.lower() != "content-length"}
+            headers |= {"Host": origin, "Content-Length": str(len(body)), "Accept-Encoding": "identity"}
+            if "x-ms-quantum-api-key" in headers:
+                headers["x-ms-quantum-api-key"] = emulator.api_key
+            connection = http.client.HTTPConnection(origin)
+            connection.request(self.command, self.path, body, headers)
+            reply = connection.getresponse()
+            content = reply.read().replace(origin.encode(), own.encode())
+            connection.close()
+            kept = {name: value for name, value in reply.headers.items() if name.lower() != "content-length"}
+            original = Answer(reply.status, kept, content)
+            change = service.changes.get(operation(self.command, self.path))
+            answer = original if change is None else change(original)
+            if not isinstance(answer, Answer):
+                answer(self)
+                return
+            self.send_response_only(answer.status)
+            for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            try:
+                self.wfile.write(answer.body)
+            except OSError:
+                self.close_connection = True
+
+        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass_on
+
+    servers = [_Server(("127.0.0.1", 0), kind) for kind in (Proxy, Elsewhere)]
+    endpoint, elsewhere = (f"http://127.0.0.1:{server.server_port}/" for server in servers)
+    service = HostileService(endpoint, elsewhere, reached)
+    for server in servers:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield service
+    finally:
+        for server in servers:
+            server.shutdown()
+            server.server_close()
