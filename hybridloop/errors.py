@@ -22,6 +22,7 @@
     │   └── RunCancelled          … in Prefect
     ├── JournalError              the journal can't be opened, read or written
     │   ├── JournalDamaged        … a row is not as it was written
+    │   ├── JournalGone           … its file was deleted, moved or unmounted while it was open
     │   └── JournalTooNew         … a newer version of hybridloop wrote it
     ├── BundleDamaged             an exported run is not as it was written
     ├── RunBusy                   another process holds the run
@@ -224,10 +225,7 @@ class RunStopped(HybridloopError):
         self.in_flight = in_flight
 
     def __str__(self) -> str:
-        return (
-            f"the round was stopped, {_in_flight(self.in_flight)}. A stopped session takes no further round: "
-            "open a new one."
-        )
+        return f"the round was stopped, {_in_flight(self.in_flight)}. Its session takes no more rounds: open a new one."
 
 
 class StopRequested(RunStopped):
@@ -317,6 +315,10 @@ class JournalDamaged(JournalError):
         self.table = table
         self.key = key
         self.problem = problem
+
+
+class JournalGone(JournalError):
+    """The journal's file was deleted, moved, replaced or unmounted while this process had it open."""
 
 
 class JournalTooNew(JournalError):

@@ -35,6 +35,7 @@ EXAMPLES: list[HybridloopError] = [
     errors.RunKeyTaken("h2-night"),
     errors.JournalError("the disk is full", "Nothing is lost.", "Make room."),
     errors.JournalDamaged("jobs", "0a1b", "its checksum does not match"),
+    errors.JournalGone("the journal was deleted", "All results were saved to copy.db.", "Resume the run from there."),
     errors.JournalTooNew("0007", "0001"),
     errors.BundleDamaged("night.zip", "rounds.npz is not what manifest.json says of it"),
     errors.RunBusy("h2-night", "process 17 on node3", "2026-11-20 12:30:05 UTC"),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from hybridloop.errors import HybridloopError, ServiceBusy, ServiceUnreachable, TargetDown
+from hybridloop.errors import HybridloopError, JournalGone, ServiceBusy, ServiceUnreachable, TargetDown
 from hybridloop.journal import Journal, NewRun, RunRecord
 from hybridloop.journal.claimed_run import ClaimedRun, claim_run
 from hybridloop.runs.lookup import LIMITS_GIVEN, RESUMED, limits_of, run_of_key, settings_of, started_otherwise
@@ -71,7 +71,8 @@ def hold_run(journal: Journal, record: RunRecord) -> Iterator[ClaimedRun]:
             yield run
         except BaseException as error:  # signals, too: Ctrl-C, SystemExit, Prefect's TerminationSignal
             status = status_after(error)
-            write_status(run, status, _reason(error))
+            with suppress(JournalGone):
+                write_status(run, status, _reason(error))
             if isinstance(error, _OUTAGES):
                 _note(run, OUTAGE, {"error": type(error).__name__})
             log_resume_command(run, status)
@@ -79,11 +80,16 @@ def hold_run(journal: Journal, record: RunRecord) -> Iterator[ClaimedRun]:
 
 
 def write_status(run: ClaimedRun, status: str, reason: str, result: Mapping[str, Any] | None = None) -> None:
-    """Store the status of a run; a failure is only a warning, because all measurements are stored already."""
+    """Store the status of a run; a failure is only a warning, because all measurements are stored already.
+
+    Raises JournalGone, because then they are not.
+    """
     try:
         run.journal.set_status(run.lease, status, reason, result)
     except HybridloopError as error:
         _log.warning("the journal could not store that the run is %s: %s", status, error)
+        if isinstance(error, JournalGone):
+            raise
 
 
 def note_resumed(run: ClaimedRun, flow_run_id: str | None) -> None:

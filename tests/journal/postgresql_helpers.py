@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from hybridloop.local_stack.processes import wait_until
+
 PASSWORD = "canary-pa55word"  # of a server that ends with the tests
 
 
@@ -98,6 +100,42 @@ def running_server() -> Iterator[Server]:
             server.stop()
     finally:
         shutil.rmtree(folder)
+
+
+PGBOUNCER = "/usr/sbin/pgbouncer"  # Debian's
+
+
+@contextmanager
+def running_pooler(server: Server, connections: int) -> Iterator[Callable[[str], str]]:
+    """Run PgBouncer in transaction mode before the server; yield a function from a database's URL to its URL there.
+
+    Skips the test if it is not installed.
+    """
+    if not Path(PGBOUNCER).exists():
+        pytest.skip("PgBouncer is not installed")
+    folder = server.folder / "pooler"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)  # the server's user makes its socket there
+    (folder / "users").write_text(f'"postgres" "{PASSWORD}"\n')
+    (folder / "settings").write_text(
+        f"[databases]\n* = host={server.folder}\n[pgbouncer]\npool_mode = transaction\nlisten_addr =\n"
+        f"unix_socket_dir = {folder}\nauth_type = scram-sha-256\nauth_file = {folder}/users\n"
+        f"default_pool_size = {connections}\n"
+    )
+    process = subprocess.Popen(
+        [PGBOUNCER, str(folder / "settings")],
+        user="nobody" if os.geteuid() == 0 else None,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert wait_until(lambda: any(folder.glob(".s.PGSQL.*")), within_s=20)
+        yield lambda url: url.replace(f"host={server.folder}", f"host={folder}&port=6432")
+    finally:
+        process.kill()
+        process.wait()
 
 
 _numbers = count()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import threading
 import traceback
 from collections.abc import Iterator
 from itertools import count
@@ -16,7 +17,7 @@ from hybridloop.journal import Journal
 from hybridloop.journal.storage.database import Database
 from hybridloop.journal.storage.location import Location
 from tests.journal.journal_helpers import add_claimed_run, measure, new_run
-from tests.journal.postgresql_helpers import PASSWORD, Server, new_database
+from tests.journal.postgresql_helpers import PASSWORD, Server, new_database, running_pooler
 
 CANARY = "can%3Aary-s3cret"
 PLAIN = "can:ary-s3cret"
@@ -153,3 +154,46 @@ def test_tables_of_another_program_with_the_same_names_are_not_touched(url: str)
         assert len(journal.runs()) == 1
     with psycopg.connect(url) as other:
         assert other.execute("SELECT (SELECT count(*) FROM runs) + (SELECT count(*) FROM events)").fetchone() == (0,)
+
+
+def test_many_runs_share_a_few_connections_of_a_pooler_in_transaction_mode(postgresql: Server) -> None:
+    runs, rounds, errors, barrier = 6, 5, list[BaseException](), threading.Barrier(6)
+    with running_pooler(postgresql, connections=2) as through:
+        url = through(new_database(postgresql))
+
+        def run(number: int) -> None:
+            try:
+                with Journal(url) as journal:
+                    lease = add_claimed_run(journal, f"run-{number}")
+                    barrier.wait(20)
+                    for sequence in range(rounds):
+                        measure(journal, lease, sequence)
+                        assert len(list(journal.rounds(lease.run_uid))) == sequence + 1
+            except BaseException as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=run, args=(number,)) for number in range(runs)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert errors == []
+        with psycopg.connect(url, prepare_threshold=None) as other:  # on one of the same two connections
+            assert other.execute("SHOW search_path").fetchone() == ('"$user", public',)
+            assert other.execute("SHOW lock_timeout").fetchone() == ("0",)
+
+
+def test_an_internal_error_of_the_server_is_not_called_damage(url: str, plain_connection: psycopg.Connection) -> None:
+    with Journal(url) as journal:
+        add_claimed_run(journal)
+        plain_connection.execute(
+            """
+            CREATE FUNCTION fail() RETURNS trigger AS $$
+            BEGIN RAISE EXCEPTION 'cache lookup failed' USING ERRCODE = 'internal_error'; END
+            $$ LANGUAGE plpgsql;
+            CREATE TRIGGER fail BEFORE INSERT ON runs EXECUTE FUNCTION fail();
+            """
+        )
+        with pytest.raises(JournalError, match="cache lookup failed") as caught:
+            journal.add_run(new_run("another"))
+        assert type(caught.value) is JournalError

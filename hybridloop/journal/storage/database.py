@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy
@@ -16,6 +17,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from hybridloop.errors import JournalDamaged, JournalError
 from hybridloop.journal.storage.database_errors import SHORT_CONNECT_TIMEOUT_S, LockTimeout, to_journal_error
 from hybridloop.journal.storage.location import Location
+from hybridloop.journal.storage.open_file import OpenFile
 
 _BEGIN = "hybridloop_begin"  # execution option: the statement that begins a connection's transactions
 _BEGIN_WRITE = "BEGIN IMMEDIATE"  # takes SQLite's write lock at once
@@ -41,7 +43,12 @@ class Database:
         self._away_since: float | None = None
         self._lock_timeout = lock_timeout = LockTimeout(busy_s, now=now)
         self._writer = threading.Lock()  # SQLite polls for its lock, and is not fair to our threads
-        engine = (_sqlite_engine if location.is_file else _postgresql_engine)(location, lock_timeout)
+        self._file = None if location.path is None else OpenFile(location.path, self._save)
+        engine = (
+            _postgresql_engine(location, lock_timeout)
+            if self._file is None
+            else _sqlite_engine(location, lock_timeout, self._file)
+        )
         self._engine = engine
         self._write_engine = engine.execution_options(**{_BEGIN: _BEGIN_WRITE})
         self._read_engine = engine.execution_options(
@@ -51,14 +58,44 @@ class Database:
     @contextmanager
     def read_transaction(self) -> Iterator[Connection]:
         """Hold a transaction that sees one state of the journal throughout."""
-        with self._translate_errors(), self._connect(self._read_engine) as connection, connection.begin():
+        with (
+            self._translate_errors(),
+            self._present(),
+            self._connect(self._read_engine) as connection,
+            connection.begin(),
+        ):
             yield connection
 
     @contextmanager
     def write_transaction(self) -> Iterator[Connection]:
         """Hold a transaction that is durable at the end of the block, and rolled back if the block raises."""
-        with self._translate_errors(), self._write_connection() as connection, connection.begin():
-            yield connection
+        with self._translate_errors(), self._present():
+            with self._write_connection() as connection, connection.begin():
+                yield connection
+            if self._file is not None:
+                self._file.check_log()
+
+    @contextmanager
+    def _present(self) -> Iterator[None]:
+        """Raise JournalGone before, after or instead of an error of the block if an SQLite file is not there any more.
+
+        Without its file or disk, SQLite may still write, or find a database without rows: that is no damage.
+        """
+        if self._file is None:
+            yield
+            return
+        self._file.check()
+        try:
+            yield
+        except (SQLAlchemyError, UnicodeDecodeError, JournalError):
+            self._file.check()
+            raise
+        self._file.check()
+
+    def _save(self, copy: Path) -> None:
+        """Copy an SQLite journal that is open, though its file may be gone, to an empty file."""
+        with self._translate_errors(), self._engine.connect() as connection:
+            connection.execution_options(**{_BEGIN: ""}).exec_driver_sql("VACUUM INTO ?", (str(copy),))
 
     @contextmanager
     def _write_connection(self) -> Iterator[Connection]:
@@ -103,6 +140,8 @@ class Database:
                 threading.Event().wait(_RECONNECT_EVERY_S)
         self._away_since = None
         self._has_connected = True
+        if self._file is not None:
+            self._file.note_opened()
         with connection:
             yield connection
 
@@ -174,7 +213,7 @@ class Database:
         return to_journal_error(error, self.location, self._lock_timeout.locked_s)
 
 
-def _sqlite_engine(location: Location, lock_timeout: LockTimeout) -> Engine:
+def _sqlite_engine(location: Location, lock_timeout: LockTimeout, file: OpenFile) -> Engine:
     engine = sqlalchemy.create_engine(
         location.url,
         hide_parameters=True,
@@ -182,6 +221,11 @@ def _sqlite_engine(location: Location, lock_timeout: LockTimeout) -> Engine:
         pool_size=5,
         max_overflow=27,
     )
+
+    # a file that has gone is not created again
+    @event.listens_for(engine, "do_connect")
+    def _check(_dialect: object, _record: object, _arguments: object, _options: object) -> None:
+        file.check()
 
     # settings of each connection
     @event.listens_for(engine, "connect")
@@ -219,7 +263,10 @@ def _postgresql_engine(location: Location, lock_timeout: LockTimeout) -> Engine:
         location.url,
         hide_parameters=True,
         pool_pre_ping=True,  # after a restart of the server, connect again
-        connect_args={"connect_timeout": max(SHORT_CONNECT_TIMEOUT_S, round(lock_timeout.busy_s))},
+        connect_args={
+            "connect_timeout": max(SHORT_CONNECT_TIMEOUT_S, round(lock_timeout.busy_s)),
+            "prepare_threshold": None,  # PgBouncer in transaction mode gives each transaction another connection
+        },
         pool_size=5,
         max_overflow=27,
     )
@@ -230,20 +277,20 @@ def _postgresql_engine(location: Location, lock_timeout: LockTimeout) -> Engine:
         if lock_timeout.is_shortened:
             options["connect_timeout"] = SHORT_CONNECT_TIMEOUT_S
 
-    # settings of each connection
+    # a pooler answers for a server that is away: ask the server, so that it is waited for
     @event.listens_for(engine, "connect")
-    def _set_up(connection: Any, _record: object) -> None:
-        cursor = connection.cursor()
-        cursor.execute(f"SET search_path TO {location.schema}")  # its tables have common names
-        cursor.execute(f"SET lock_timeout TO {_milliseconds(lock_timeout.busy_s)}")
-        cursor.execute("SET synchronous_commit TO on")
-        cursor.close()
-        connection.commit()
+    def _ask(connection: Any, _record: object) -> None:
+        connection.execute("SELECT 1")
+        connection.rollback()
 
-    # the short lock timeout, for one transaction
+    # settings of each transaction, not of the connection: a pooler may give that to another client after it
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        if lock_timeout.is_shortened and connection.get_execution_options().get(_BEGIN) == _BEGIN_WRITE:
-            connection.exec_driver_sql(f"SET LOCAL lock_timeout TO {_milliseconds(lock_timeout.timeout_s)}")
+        is_write = connection.get_execution_options().get(_BEGIN) == _BEGIN_WRITE
+        lock_ms = _milliseconds(lock_timeout.timeout_s if is_write else lock_timeout.busy_s)
+        connection.exec_driver_sql(
+            f"SELECT set_config('search_path', '{location.schema}', true), "  # its tables have common names
+            f"set_config('lock_timeout', '{lock_ms}', true), set_config('synchronous_commit', 'on', true)"
+        )
 
     return engine

@@ -23,7 +23,7 @@ _FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_TOO
 _BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})
 _LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL's SQLSTATEs, of which the first two characters are the class
 _FULL_CLASS = "53"
-_DAMAGE_CLASS = "XX"
+_DAMAGED = frozenset({"XX001", "XX002"})  # XX000 is any internal error
 
 
 def to_journal_error(error: SQLAlchemyError, location: Location, locked_s: float) -> JournalError:
@@ -37,7 +37,7 @@ def to_journal_error(error: SQLAlchemyError, location: Location, locked_s: float
     code = getattr(origin, "sqlite_errorcode", 0) & 0xFF
     state = getattr(origin, "sqlstate", None) or ""
     # damage, another process's lock, a full disk, missing rights, anything else
-    if code in _BROKEN or state.startswith(_DAMAGE_CLASS):
+    if code in _BROKEN or state in _DAMAGED:
         return JournalDamaged("the database", str(location), message)
     if code in _LOCKED or state == _LOCK_NOT_AVAILABLE:
         return JournalError(
@@ -49,7 +49,7 @@ def to_journal_error(error: SQLAlchemyError, location: Location, locked_s: float
         return JournalError(
             f"the journal {location} can't be written: {message}",
             _UNHARMED,
-            "Make room on its disk (or raise the limit on file sizes), then resume the run.",
+            "Make room on its disk (or raise the limit on file sizes) and check that it works, then resume the run.",
         )
     if code in _UNWRITABLE:
         return JournalError(
