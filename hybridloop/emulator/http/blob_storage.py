@@ -22,12 +22,20 @@ from hybridloop.emulator.store.records import StoredBlob
 
 BLOB_PATH = re.compile(r"/([^/]+)/([^/]+)(?:/(.+))?")
 RANGE_HEADER = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
+MAX_BLOCKS = 50_000  # of a blob, as in Azure
+# Blobs have the origin of the portal, and any content: a browser must not show or run them.
+CONTENT_HEADERS = {
+    "Content-Security-Policy": "sandbox; default-src 'none'",
+    "Content-Disposition": "attachment",
+    "X-Content-Type-Options": "nosniff",
+}
 ERROR_MESSAGES = {
     "AuthenticationFailed": "The signature is missing, invalid, or expired.",
     "AuthorizationFailure": "The signature is for another resource.",
     "AuthorizationPermissionMismatch": "The signature does not grant this operation.",
     "BlobAlreadyExists": "The specified blob already exists.",
     "BlobNotFound": "The specified blob does not exist.",
+    "BlockListTooLong": "The block list has too many entries, or too many bytes in all.",
     "ContainerAlreadyExists": "The specified container already exists.",
     "ContainerNotFound": "The specified container does not exist.",
     "InvalidRange": "The range specified is invalid for the current size of the resource.",
@@ -49,6 +57,7 @@ class BlobStorage:
         except ApiError as error:
             response = storage_error_response(error.status, error.code, request.method)
         response.headers["x-ms-version"] = STORAGE_API_VERSION
+        response.headers.update(CONTENT_HEADERS)
         return response
 
     async def _handle(self, request: Request) -> Response:
@@ -183,9 +192,12 @@ def _block_ids(body: bytes) -> list[str]:
     if b"<!" in body:  # refuse document type definitions, which XML bombs need
         raise ApiError(400, "InvalidXmlDocument")
     try:
-        root = ElementTree.fromstring(body)
-    except ElementTree.ParseError:
+        # UTF-8 whatever the document declares: other encodings could hide a definition, and not all can be decoded
+        root = ElementTree.fromstring(body, ElementTree.XMLParser(encoding="utf-8"))
+    except (ElementTree.ParseError, ValueError, LookupError):
         raise ApiError(400, "InvalidXmlDocument") from None
+    if len(root) > MAX_BLOCKS:
+        raise ApiError(400, "BlockListTooLong")
     return [_block_id((element.text or "").strip()) for element in root]
 
 

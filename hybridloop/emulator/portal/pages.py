@@ -114,6 +114,7 @@ def format_money(money: Mapping[str, float]) -> str:
 
 MAX_BARS = 16
 MAX_LABEL_LENGTH = 40  # characters
+MAX_WEIGHT = 1e15  # of an outcome; above it a float holds no whole number of shots with all its digits
 MAX_OUTPUT_BYTES = 8 * 2**20  # bytes; 10,000 shots of 29 qubits are about one megabyte
 
 
@@ -146,7 +147,7 @@ def build_histogram(output: bytes) -> Histogram | None:
         weights = _weights(json.loads(output))
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
         return None
-    if not weights or any(not math.isfinite(weight) or weight < 0 for _, weight in weights):
+    if not weights or not all(0 <= weight <= MAX_WEIGHT for _, weight in weights):
         return None
     ordered = sorted(weights, key=lambda pair: (-pair[1], pair[0]))
     largest = ordered[0][1] or 1.0

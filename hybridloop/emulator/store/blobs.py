@@ -17,6 +17,8 @@ from hybridloop.emulator.model.errors import ApiError
 from hybridloop.emulator.store.records import StoredBlob
 from hybridloop.emulator.store.store import Store
 
+MAX_BLOB_BYTES = 256 * 2**20  # of a blob that is joined from blocks; programs and results are far smaller
+
 
 class MemoryBlobs:
     """Bytes of blobs in memory by container and name, until the process ends."""
@@ -29,6 +31,9 @@ class MemoryBlobs:
 
     def read(self, container: str, name: str) -> bytes:
         return self._data[container, name]
+
+    def size(self, container: str, name: str) -> int:
+        return len(self._data[container, name])
 
     def remove(self, container: str, name: str) -> None:
         self._data.pop((container, name), None)
@@ -56,6 +61,9 @@ class FolderBlobs:
     def read(self, container: str, name: str) -> bytes:
         with open(self._path(container, name), "rb") as file:
             return file.read()
+
+    def size(self, container: str, name: str) -> int:
+        return os.path.getsize(self._path(container, name))
 
     def remove(self, container: str, name: str) -> None:
         with suppress(FileNotFoundError):
@@ -99,9 +107,17 @@ class Containers:
         self._contents.write(container, _block_name(name, block), data)
 
     def join_blocks(self, container: str, name: str, blocks: Sequence[str]) -> bytes:
-        """Return the content of the blocks, concatenated in their order; raises ApiError (400) for a missing one."""
+        """Return the content of the blocks, concatenated in their order.
+
+        A block may be named several times. Raises ApiError (400) for a missing block, and for a blob that would be too
+        large, before any block is read.
+        """
+        names = {block: _block_name(name, block) for block in blocks}
         try:
-            return b"".join(self._contents.read(container, _block_name(name, block)) for block in blocks)
+            sizes = {block: self._contents.size(container, stored) for block, stored in names.items()}
+            if sum(map(sizes.__getitem__, blocks)) > MAX_BLOB_BYTES:
+                raise ApiError(400, "BlockListTooLong", f"The blob would exceed {MAX_BLOB_BYTES} bytes.")
+            return b"".join(self._contents.read(container, names[block]) for block in blocks)
         except (KeyError, FileNotFoundError):
             raise ApiError(400, "InvalidBlockList", "The list names a block that is not there.") from None
 

@@ -86,6 +86,32 @@ def test_the_longest_blob_and_block_names_can_be_combined(tmp_path: Path, start_
     assert files == [f"{'x' * MAX_BLOB_NAME}~"]  # blocks are removed when they are joined
 
 
+def test_a_block_list_is_bounded_before_its_blocks_are_read(container: str) -> None:
+    assert blob_call(container, "PUT", "/a", bytes(2**20), query=block("b1")).status == 201
+    assert code(commit(container, "/a", *["b1"] * 1000)) == (400, "BlockListTooLong")
+    assert code(commit(container, "/a", *["b1"] * 50_001)) == (400, "BlockListTooLong")
+    assert commit(container, "/a", *["b1"] * 3).status == 201
+    assert blob_call(container, "GET", "/a").body == bytes(3 * 2**20)
+
+
+@pytest.mark.parametrize("encoding", ["idna", "undefined", "base64", "rot13", "utf-7", "utf-32", "punycode", "nope"])
+def test_a_block_list_in_another_encoding_is_read_as_utf8_or_refused(encoding: str, container: str) -> None:
+    assert blob_call(container, "PUT", "/a", b"one", query=block("b1")).status == 201
+    item = base64.b64encode(b"b1").decode()
+    body = f'<?xml version="1.0" encoding="{encoding}"?><BlockList><Latest>{item}</Latest></BlockList>'
+    assert blob_call(container, "PUT", "/a", body.encode(), query="comp=blocklist").status in (201, 400)
+    wide = f'<?xml version="1.0" encoding="utf-16"?><!DOCTYPE a [<!ENTITY b "{item}">]><B><L>&b;</L></B>'
+    assert code(blob_call(container, "PUT", "/a", wide.encode("utf-16"), query="comp=blocklist"))[0] == 400
+
+
+def test_a_browser_neither_shows_nor_runs_a_blob(container: str) -> None:
+    put(container, "/page", b"<script>alert(1)</script>", **{"x-ms-blob-content-type": "text/html"})
+    for reply in (blob_call(container, "GET", "/page"), blob_call(container, "GET", "/missing")):
+        assert reply.headers["x-content-type-options"] == "nosniff"
+        assert reply.headers["content-security-policy"].startswith("sandbox")
+        assert reply.headers["content-disposition"] == "attachment"
+
+
 def test_an_empty_blob_is_downloaded_by_the_storage_library(container: str) -> None:
     client = ContainerClient.from_container_url(container)
     client.upload_blob("empty", b"")

@@ -32,6 +32,13 @@ def test_bars_and_others_have_all_shots(counts: dict[int, int]) -> None:
     assert all(0 <= bar.share <= 1 for bar in histogram.bars)
 
 
+@pytest.mark.parametrize("weight", [1e308, 1e16, 10**400, -1, float("nan")])
+def test_weights_that_no_run_has_give_no_histogram(weight: float) -> None:
+    entries = [{"Display": str(i), "Count": weight} for i in range(MAX_BARS + 4)]
+    assert build_histogram(results(entries)) is None
+    assert build_histogram(json.dumps({"histogram": {str(i): weight for i in range(40)}}).encode()) is None
+
+
 @given(st.binary() | JSON.map(lambda document: json.dumps(document).encode()) | JSON.map(results))
 def test_any_bytes_give_a_histogram_or_none(output: bytes) -> None:
     histogram = build_histogram(output)
