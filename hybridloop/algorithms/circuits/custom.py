@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
-from qiskit import QuantumCircuit, qasm3, transpile
+from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import Parameter, ParameterExpression
 from qiskit.exceptions import QiskitError
 
@@ -19,10 +19,18 @@ INTEGER_TOLERANCE = 1e-9
 QASM_REMEDY = "Correct the text: use gates of stdgates.inc and declare angles as `input float[64] name;`."
 MAX_GATES = 10_000  # after gates defined in the text are expanded
 MAX_NESTING = 50  # levels of parentheses: the parser takes seconds for hundreds
-MAX_INTEGER = 1_000_000  # in the text: the size of a register, or a range
+MAX_INTEGER = 1_000_000  # in the text: a range, for example
+MAX_QUBITS = 100  # of a register, or the number of a physical qubit; the reader takes half a minute for a million
 
 _GATE = re.compile(r"\bgate\s+(\w+)[^{]*\{([^}]*)\}")
 _WORD = re.compile(r"[A-Za-z_]\w*")
+_WHOLE_NAME = re.compile(r"[A-Za-z_]\w*\b(?!\s*\[)")  # without an index
+_REGISTER = re.compile(  # `qubit[n] name`, `qreg name[n]`, and the same of bits
+    r"\b(?:qu)?bit\s*\[(?P<size>[^\]]*)\]\s*(?P<name>\w*)|\b[qc]reg\s+(?P<former_name>\w+)\s*\[(?P<former_size>[^\]]*)\]"
+)
+_ALIAS = re.compile(r"\blet\s+(\w+)")
+_SIZE = re.compile(r"0[xX][0-9a-fA-F]{1,99}|0[oO][0-7]{1,99}|0[bB][01]{1,99}|[0-9][0-9_]{0,99}", re.ASCII)
+_PHYSICAL_QUBIT = re.compile(r"\$(\d+)", re.ASCII)
 _INTEGER = re.compile(r"(?<![\w.])\d[\d_]*(?![\w.])")
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 
@@ -55,18 +63,12 @@ def read_qasm3(text: str, source: str) -> QuantumCircuit:
     if not _COMMENT.sub("", text).strip():
         raise ProblemError(source, None, "the text has no statement", QASM_REMEDY)
     _check_size(_COMMENT.sub(lambda comment: "\n" * comment[0].count("\n"), text), source)
+    from hybridloop.algorithms.circuits.openqasm import InvalidOpenQasm, parse_openqasm  # its import takes long
+
     try:
-        circuit = qasm3.loads(text)
-    except QiskitError as error:
-        position, _, reason = error.message.partition(": ")  # the importer's messages begin with `line,column: `
-        line = position.partition(",")[0]
-        has_line = line.isdigit()
-        problem = f"this is not a circuit: {reason if has_line else error.message}".rstrip(".")
-        raise ProblemError(source, int(line) if has_line else None, problem, QASM_REMEDY) from error
-    except Exception as error:  # the parser's errors have no text; the importer fails on numbers out of range
-        token_line = _line_of_token(error)
-        reason = "it can't be parsed from this line on" if token_line else f"{type(error).__name__} ({error})"
-        raise ProblemError(source, token_line, f"this is not a circuit: {reason}", QASM_REMEDY) from error
+        circuit = parse_openqasm(text)
+    except InvalidOpenQasm as error:
+        raise ProblemError(source, error.line, f"this is not a circuit: {error.reason}", QASM_REMEDY) from error
     circuit.name = source
     return circuit
 
@@ -74,10 +76,11 @@ def read_qasm3(text: str, source: str) -> QuantumCircuit:
 def _check_size(text: str, source: str) -> None:
     """Raise ProblemError for a short text of a huge circuit: nested gate definitions, large registers and ranges."""
     _check_depth(text, source)
+    registers = _check_registers(text, source)
     sizes: dict[str, int] = {}
     for name, body in _GATE.findall(text):  # a gate is made of those before it
-        sizes[name] = _count_gates(body, sizes)
-    if max(_count_gates(_GATE.sub("", text), sizes), *sizes.values(), 0) > MAX_GATES:
+        sizes[name] = _count_gates(body, sizes, {})
+    if max(_count_gates(_GATE.sub("", text), sizes, registers), *sizes.values(), 0) > MAX_GATES:
         raise ProblemError(source, None, f"the circuit has more than {MAX_GATES:,} gates", "Give a smaller circuit.")
     for match in _INTEGER.finditer(text):
         digits = match[0].replace("_", "")
@@ -85,6 +88,26 @@ def _check_size(text: str, source: str) -> None:
             line = text.count("\n", 0, match.start()) + 1
             problem = f"the number {digits[:20]} is above {MAX_INTEGER:,}"
             raise ProblemError(source, line, problem, "Give smaller registers and ranges.")
+
+
+def _check_registers(text: str, source: str) -> dict[str, int]:
+    """Return the size of each register by name. Raises ProblemError for one that is too large, or no plain number."""
+    registers: dict[str, int] = {}
+    remedy = "Give the problem's number of qubits."
+    for match in _REGISTER.finditer(text):
+        size = (match["size"] or match["former_size"] or "").strip()
+        line, register = text.count("\n", 0, match.start()) + 1, f"the register's size {size[:20]}"
+        if _SIZE.fullmatch(size) is None:
+            raise ProblemError(source, line, f"{register} is not a plain number", remedy)
+        number = int(size.replace("_", ""), 0 if size[1:2].isalpha() else 10)
+        if number > MAX_QUBITS:
+            raise ProblemError(source, line, f"{register} is above {MAX_QUBITS}", remedy)
+        registers[match["name"] or match["former_name"] or ""] = number
+    for match in _PHYSICAL_QUBIT.finditer(text):
+        if len(match[1]) > len(str(MAX_QUBITS)) or int(match[1]) > MAX_QUBITS:
+            line, problem = text.count("\n", 0, match.start()) + 1, f"the qubit {match[0][:20]} is above {MAX_QUBITS}"
+            raise ProblemError(source, line, problem, "Number the qubits from 0.")
+    return registers | dict.fromkeys(_ALIAS.findall(text), max(registers.values(), default=1))
 
 
 def _check_depth(text: str, source: str) -> None:
@@ -96,9 +119,13 @@ def _check_depth(text: str, source: str) -> None:
             raise ProblemError(source, line, "the text is nested too deeply", "Write it with fewer parentheses.")
 
 
-def _count_gates(body: str, sizes: Mapping[str, int]) -> int:
-    statements = body.split(";")
-    return sum(max((sizes.get(word, 1) for word in _WORD.findall(statement)), default=0) for statement in statements)
+def _count_gates(body: str, sizes: Mapping[str, int], registers: Mapping[str, int]) -> int:
+    """Count the gates of statements; a gate on a whole register is one for each of its qubits."""
+    count = 0
+    for statement in body.split(";"):
+        gates = max((sizes.get(word, 1) for word in _WORD.findall(statement)), default=0)
+        count += gates * max((registers.get(word, 1) for word in _WHOLE_NAME.findall(statement)), default=1)
+    return count
 
 
 def _translate(circuit: QuantumCircuit) -> QuantumCircuit:
@@ -150,9 +177,3 @@ def _multiple(angle: object, parameter: Parameter) -> float:
         remedy = "Use whole multiples as angles; in controlled rotations 2θ, because they halve it."
         raise InputError("ansatz", problem, remedy)
     return float(round(multiple.real))
-
-
-def _line_of_token(error: BaseException) -> int | None:
-    """Return the line of an ANTLR parser error: the recognition error is the argument of the exception's context."""
-    recognition = next(iter(getattr(error.__context__, "args", ())), None)
-    return getattr(getattr(recognition, "offendingToken", None), "line", None)

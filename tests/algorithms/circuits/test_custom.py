@@ -100,6 +100,15 @@ def test_circuits_with_unsupported_angles_or_instructions_are_refused(circuit: Q
         circuit_ansatz(circuit, np.random.default_rng(0))
 
 
+@pytest.mark.parametrize("letter", ["\u20ac", "?", "`", "\x01", "\\"])
+def test_an_unknown_character_is_refused_by_one_error_and_nothing_is_printed(
+    letter: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ProblemError, match="line 2"):
+        read_qasm3(f"qubit[2] q;\n{letter} h q[0];", "it")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_an_initial_point_of_the_wrong_length_is_refused() -> None:
     with pytest.raises(InputError, match="2 parameter"):
         circuit_ansatz(expected_circuit(), [0.1])
