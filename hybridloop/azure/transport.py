@@ -53,6 +53,7 @@ from hybridloop.azure.answer_body import (
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
+_SHORTEST_KEY = 16  # a shorter text could be part of an answer by chance
 _MAX_TEXT = 1000  # characters of a service's message
 _STORAGE_API = "2024-08-04"
 _BROKEN = (AzureError, ValueError, OSError)  # azure-core lets raw ones out
@@ -162,6 +163,7 @@ class Transport:
             client.send_request,
             request,
             MAX_JSON_BYTES,
+            str(getattr(client._config.credential, "key", "")).encode(),
             retry_total=0,
             permit_redirects=False,
             read_timeout=read_timeout_s,
@@ -238,28 +240,32 @@ def _ca_file(url: str) -> str | None:
     return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
 
 
-def _send(send: Callable[..., Any], request: HttpRequest, limit: int, **options: Any) -> bytearray:
-    """Send a request and return the body of its answer, of at most `limit` bytes."""
+def _send(send: Callable[..., Any], request: HttpRequest, limit: int, key: bytes = b"", **options: Any) -> bytearray:
+    """Send a request and return the body of its answer, at most `limit` bytes, without a key that it repeats."""
     request.headers["Accept-Encoding"] = "gzip"  # other encodings are not read
     hooks = {"response": keep_redirect}
     try:
         response = send(request, stream=True, connection_timeout=CONNECT_TIMEOUT_S, hooks=hooks, **options)
         with response:
             if response.status_code >= 400:
-                raise _http_failure(response.status_code, _error_content(response), response.headers)
+                raise _http_failure(response.status_code, _error_content(response, key), response.headers)
             if response.status_code >= 300:
                 raise _redirect(response)
-            return read_body(response, limit)
+            return _without(key, read_body(response, limit))
     except TooLarge as error:
         raise RequestFailed(FailureKind.TOO_LARGE, str(error)) from error
     except _BROKEN as error:
         raise _connection_failure(error) from error
 
 
-def _error_content(response: Any) -> bytearray:
+def _without(key: bytes, body: bytearray) -> bytearray:
+    return body.replace(key, b"REDACTED") if len(key) >= _SHORTEST_KEY else body
+
+
+def _error_content(response: Any, key: bytes) -> bytearray:
     """Return an error's body; empty if it is too large or damaged, because the status says enough."""
     try:
-        return read_body(response, MAX_ERROR_BYTES)
+        return _without(key, read_body(response, MAX_ERROR_BYTES))
     except _BROKEN:
         return bytearray()
 

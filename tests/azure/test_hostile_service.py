@@ -451,6 +451,18 @@ def test_one_bad_body_of_a_result_is_read_again(hostile: HostileService, body: s
     assert session.jobs == 1
 
 
+def test_a_key_that_the_service_repeats_is_in_no_error(client: ServiceClient, hostile: HostileService) -> None:
+    error = json.dumps({"error": {"code": KEY, "message": f"not {KEY}"}}).encode()
+    hostile.changes["open"] = lambda _: Answer(400, {}, error)
+    with pytest.raises(ServiceError, match="not REDACTED") as caught:
+        use(client, hostile, "open")
+    assert KEY not in repr(caught.value) + repr(caught.value.__cause__)
+    hostile.changes = {"list": changed_job(status="Failed", errorData={"message": KEY})}
+    with pytest.raises(JobFailed, match="REDACTED") as failed:
+        measure(hostile)
+    assert KEY not in str(failed.value)
+
+
 def test_every_error_is_of_the_tree_and_names_no_key(hostile: HostileService, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     hostile.changes["submit"] = redirect(hostile, 307)
