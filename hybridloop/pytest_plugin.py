@@ -76,7 +76,7 @@ def running_emulator(*options: str, state: Path | None = None) -> Iterator[Emula
     api_key, admin_key = secrets.token_urlsafe(), secrets.token_urlsafe()
     keys = {"HYBRIDLOOP_EMULATOR_API_KEY": api_key, "HYBRIDLOOP_EMULATOR_ADMIN_KEY": admin_key}
     storage = ["--in-memory"] if state is None else ["--state", str(state)]
-    command = [sys.executable, "-m", "hybridloop.emulator", "--port", "0", *storage, *options]
+    command = [sys.executable, "-P", "-m", "hybridloop.emulator", "--port", "0", *storage, *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **keys})
     with process:
         try:

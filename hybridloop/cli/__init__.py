@@ -16,6 +16,7 @@ from typing import Any
 from hybridloop.cli.app import build_app
 from hybridloop.cli.output import print_message
 from hybridloop.errors import HybridloopError, InputError, RenamedWarning
+from hybridloop.runtime.prefect_import import shut_out_current_folder
 from hybridloop.runtime.signals import TERMINATED, exit_on_sigterm
 
 _EXIT_TIMEOUT_S = 5.0
@@ -38,6 +39,7 @@ def main() -> None:
     """Run the command of `sys.argv` and exit with its code."""
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without ± still gets its result
     gc.set_threshold(100_000, 20, 50)  # importing Qiskit and Prefect sets off 1,100 collections, a sixth of a short run
+    shut_out_current_folder()
     try:
         with exit_on_sigterm(), _show_warnings():
             build_app()(prog_name="hybridloop")

@@ -13,7 +13,13 @@ from typing import Any
 from hybridloop.flows.sweep_execution.scheduler import AttemptEnd
 from hybridloop.flows.sweep_execution.spec import Point
 
-COMMAND = (sys.executable, "-m", "hybridloop.flows.sweep_execution.worker_process")
+_START = """
+from hybridloop.runtime.prefect_import import shut_out_current_folder
+shut_out_current_folder()
+from hybridloop.flows.sweep_execution.worker_process import main
+main()
+"""
+COMMAND = (sys.executable, "-P", "-c", _START)
 EXIT_TIMEOUT_S = 30.0  # an interrupted run waits 5 s for its round, then closes its session
 
 

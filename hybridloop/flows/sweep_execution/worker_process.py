@@ -70,7 +70,3 @@ def _run(point: Mapping[str, Any], block: str | None, caller: CallerContext) -> 
             return {}
         return {"trouble": f"{type(error).__name__}: {error}", "again": True}
     return {}
-
-
-if __name__ == "__main__":
-    main()

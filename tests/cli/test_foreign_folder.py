@@ -1,0 +1,99 @@
+"""Commands that are called in a folder that somebody else wrote run no code of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.cli.shell_helpers import Shell
+from tests.conftest import Emulator
+
+pytestmark = pytest.mark.slow
+COMMAND = str(Path(sys.executable).with_name("hybridloop"))
+LOGGING = """
+version: 1
+disable_existing_loggers: false
+handlers:
+  foreign:
+    "()": os.system
+    command: touch {marker}
+"""
+SWEEP = """
+name: foreign
+algorithm: vqe
+problems: [h2]
+deployment: none
+settings: {seed: 7, precision: 0.1}
+"""
+# Prefect finds its settings in each of these
+SETTINGS = {
+    "prefect.toml": '[logging]\nconfig_path = "logging.yml"\n',
+    "pyproject.toml": '[tool.prefect.logging]\nconfig_path = "logging.yml"\n',
+    ".env": "PREFECT_LOGGING_SETTINGS_PATH=logging.yml\nPREFECT_LOGGING_CONFIG_PATH=logging.yml\n",
+}
+
+
+@pytest.fixture
+def marker(tmp_path: Path) -> Path:
+    """Return a file that code of the folder would write."""
+    return tmp_path / "code-of-the-folder-ran"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, marker: Path) -> Path:
+    """Return a folder with modules named like ours and settings of Prefect, all of which write the marker."""
+    folder = tmp_path / "foreign"
+    for package in ("hybridloop", "prefect", "qiskit", "uvicorn"):
+        (folder / package).mkdir(parents=True)
+        (folder / package / "__init__.py").write_text(f"open({str(marker)!r}, 'w').close()\nraise SystemExit(9)\n")
+    (folder / "logging.yml").write_text(LOGGING.format(marker=marker))
+    (folder / "sweep.yaml").write_text(SWEEP)
+    return folder
+
+
+def run(environ: Mapping[str, str], folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in the folder."""
+    return subprocess.run(command, env=dict(environ), cwd=folder, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_run_reads_no_settings_of_prefect_from_the_folder(
+    name: str, folder: Path, marker: Path, shell: Shell, emulator: Emulator
+) -> None:
+    (folder / name).write_text(SETTINGS[name])
+    environ = shell.at(emulator, "foreign").shell.environ
+    run(environ, folder, sys.executable, "-P", "-c", "import prefect.main")
+    assert marker.exists()  # Prefect alone runs the folder's code
+    marker.unlink()
+    done = run(environ, folder, COMMAND, "run", "vqe", "h2", "--seed", "7", "--precision", "0.1", "--quiet")
+    assert (done.returncode, marker.exists()) == (0, False), done.stderr
+
+
+def test_processes_that_are_started_import_nothing_from_the_folder(
+    folder: Path, marker: Path, shell: Shell, tmp_path: Path
+) -> None:
+    for name, text in SETTINGS.items():
+        (folder / name).write_text(text)
+    # a stack of its own, and points in processes: each kind of process is started by a command in the folder
+    environ = {**shell.environ, "HYBRIDLOOP_HOME": str(tmp_path / "home"), "PYTHONPATH": ""}
+    try:
+        done = run(environ, folder, COMMAND, "sweep", "sweep.yaml", "--quiet")
+        assert (done.returncode, marker.exists()) == (0, False), done.stderr
+    finally:
+        run(environ, folder, COMMAND, "down")
+
+
+def test_the_service_of_the_pytest_plugin_imports_nothing_from_the_folder(
+    folder: Path, marker: Path, tmp_path: Path
+) -> None:
+    (folder / "hybridloop" / "__init__.py").unlink()
+    (folder / "hybridloop").rmdir()  # pytest itself imports from there
+    (folder / "test_it.py").write_text("def test_it(azure_quantum_emulator):\n    azure_quantum_emulator.advance(1)\n")
+    environ = {**os.environ, "HYBRIDLOOP_HOME": str(tmp_path / "home")}
+    done = run(environ, folder, sys.executable, "-P", "-m", "pytest", "-q", "--import-mode=importlib", "test_it.py")
+    assert (done.returncode, marker.exists()) == (0, False), done.stdout
