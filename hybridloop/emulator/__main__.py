@@ -8,7 +8,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hybridloop.emulator.settings import DEFAULT_PORT, ClockKind, IdleRule, LatencyKind, Settings, parse_memory_size
+from hybridloop.emulator.settings import (
+    DEFAULT_PORT,
+    DEFAULT_TIME_LIMIT_S,
+    ClockKind,
+    IdleRule,
+    LatencyKind,
+    Settings,
+    parse_memory_size,
+)
 
 
 def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
@@ -46,6 +54,12 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> 
     parser.add_argument("--faults", type=Path, help="YAML file of faults to inject")
     parser.add_argument(
         "--max-memory", help="bound for all simulations together, such as 8GiB (default: a third of the machine's)"
+    )
+    parser.add_argument(
+        "--job-time-limit",
+        type=float,
+        default=DEFAULT_TIME_LIMIT_S,
+        help="seconds for which a job may run until it fails (default: %(default)g)",
     )
     options = vars(parser.parse_args(arguments))
     del options["in_memory"]  # stands for no --state

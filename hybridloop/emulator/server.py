@@ -107,7 +107,10 @@ def _serve(settings: Settings) -> None:
     portal = Portal(service, keys.api_key, settings.clock, port)
     router = PathRouter(data_plane, storage, admin, portal)
     memory = MemoryPool(settings.max_memory or default_memory_limit())
-    app = build_app(service, pacer, time, router, memory, lambda: _print_connection_info(port, keys, settings))
+    on_idle = (lambda: None) if time is None else time.notify_change
+    workers = os.cpu_count() or 1
+    queue = WorkQueue(pacer, workers, memory, on_idle, time_limit_s=settings.job_time_limit)
+    app = build_app(service, pacer, time, router, queue, lambda: _print_connection_info(port, keys, settings))
     # the HTTP server
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn stops on these and raises them again at its end: an orderly stop is no failure
@@ -167,7 +170,7 @@ def build_app(
     pacer: JobPacer,
     time: VirtualTime | None,
     router: ASGIApp,
-    memory: MemoryPool,
+    queue: WorkQueue,
     ready: Callable[[], None],
 ) -> Starlette:
     """Build the application; it calls `ready` once it can serve, and stops its workers at shutdown.
@@ -179,8 +182,6 @@ def build_app(
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         # connect service, pacer and workers, which refer to one another
-        on_idle = (lambda: None) if time is None else time.notify_change
-        queue = WorkQueue(pacer, os.cpu_count() or 1, memory, on_idle)
         pacer.workers = queue
         service.queue = pacer
         if time is not None:

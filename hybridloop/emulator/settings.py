@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import enum
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 DEFAULT_PORT = 8099
+DEFAULT_TIME_LIMIT_S = 600.0
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
 _MIN_MEMORY = 2**20  # bytes
 
@@ -44,7 +46,8 @@ class Settings:
     `port` 0 takes a free port. `state` None stores everything in memory. A key that is None is read from the state
     folder, or generated and stored there. `seed` None takes the state folder's, else 0. `faults` is a YAML file of
     faults to inject. `max_memory` bounds the bytes of all running simulations; None is a third of the machine's
-    memory. Raises ValueError for values out of range.
+    memory. A job that runs for longer than `job_time_limit` seconds, without its waits, fails. Raises ValueError for
+    values out of range.
     """
 
     port: int = DEFAULT_PORT
@@ -57,10 +60,13 @@ class Settings:
     latency: LatencyKind = LatencyKind.NONE
     faults: Path | None = None
     max_memory: int | None = None
+    job_time_limit: float = DEFAULT_TIME_LIMIT_S
 
     def __post_init__(self) -> None:
         if self.max_memory is not None and self.max_memory < _MIN_MEMORY:
             raise ValueError(f"--max-memory must be at least 1 MiB, not {self.max_memory} bytes")
+        if not 0 < self.job_time_limit < math.inf:
+            raise ValueError(f"--job-time-limit must be a number of seconds above 0, not {self.job_time_limit:g}")
         if not 0 <= self.port <= 65535:
             raise ValueError(f"--port must be between 0 and 65535, not {self.port}")
         for name, key in (("API", self.api_key), ("admin", self.admin_key)):

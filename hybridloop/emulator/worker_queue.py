@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from hybridloop.emulator.model.billing import Usage
 from hybridloop.emulator.model.job import JobError
 from hybridloop.emulator.simulation.protocol import DONE
-from hybridloop.emulator.simulation.worker_process import MemoryPool, WorkerDied, WorkerProcess
+from hybridloop.emulator.simulation.worker_process import MemoryPool, TimeLimitReached, WorkerDied, WorkerProcess
 from hybridloop.emulator.store.records import StoredJob
 
 # a further worker takes a second of a core to start: no gain for jobs that wait less than that
@@ -34,15 +34,24 @@ class JobLifecycle(Protocol):
 class WorkQueue:
     """Jobs that wait for a worker, and the workers; further workers start while a backlog lasts.
 
-    All workers' simulations share `memory`.
+    All workers' simulations share `memory`. A job that runs for longer than `time_limit_s` seconds fails.
     """
 
-    def __init__(self, jobs: JobLifecycle, workers: int, memory: MemoryPool, on_idle: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        jobs: JobLifecycle,
+        workers: int,
+        memory: MemoryPool,
+        on_idle: Callable[[], None],
+        *,
+        time_limit_s: float,
+    ) -> None:
         self._jobs = jobs
+        self._time_limit_s = time_limit_s
         self._memory = memory
         self._on_idle = on_idle
         self._waiting: deque[tuple[int, float]] = deque()  # a job's key, and the loop's time of its arrival
-        self._workers = [WorkerProcess()]
+        self._workers = [WorkerProcess(time_limit_s)]
         self._idle = list(self._workers)
         self._unstarted = workers - 1
         self._running: dict[int, WorkerProcess] = {}
@@ -104,7 +113,7 @@ class WorkQueue:
         self._growth_timer = None
         if self._waiting and self._unstarted and asyncio.get_running_loop().time() >= self._growth_due():
             self._unstarted -= 1
-            self._workers.append(WorkerProcess())
+            self._workers.append(WorkerProcess(self._time_limit_s))
             self._idle.append(self._workers[-1])
         self._dispatch()
 
@@ -127,6 +136,10 @@ class WorkQueue:
             except WorkerDied:
                 if self._stopped or not self._jobs.is_pending(key):
                     return
+            except TimeLimitReached:
+                message = f"The job ran for longer than the limit of {self._time_limit_s:g} s."
+                self._jobs.fail(key, JobError("RuntimeError", message))
+                return
             else:
                 self._finish(key, answer, result)
                 return

@@ -49,6 +49,16 @@ def test_a_job_that_kills_its_worker_twice_fails(start_emulator: Callable[..., E
     assert (document["status"], document["errorData"]["code"]) == ("Failed", "InternalError")
 
 
+def test_a_job_that_runs_too_long_fails_and_the_next_one_runs(start_emulator: Callable[..., Emulator]) -> None:
+    emulator = start_emulator("--job-time-limit", "3")
+    caller = Caller(emulator)
+    endless, job = caller.submit(ENDLESS_QIR), caller.submit()
+    document = caller.ended(endless)
+    assert (document["status"], document["errorData"]["code"]) == ("Failed", "RuntimeError")
+    assert "longer than the limit of 3 s" in document["errorData"]["message"]
+    assert caller.result(job)
+
+
 @pytest.mark.parametrize("how", ["kill", "terminate"])
 def test_no_worker_outlives_the_service(start_emulator: Callable[..., Emulator], how: str) -> None:
     emulator = start_emulator()

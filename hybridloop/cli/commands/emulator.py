@@ -9,7 +9,15 @@ from typing import Annotated, Any
 import typer
 
 from hybridloop.cli.output import AsJson, print_json, print_line, print_table
-from hybridloop.emulator.settings import DEFAULT_PORT, ClockKind, IdleRule, LatencyKind, Settings, parse_memory_size
+from hybridloop.emulator.settings import (
+    DEFAULT_PORT,
+    DEFAULT_TIME_LIMIT_S,
+    ClockKind,
+    IdleRule,
+    LatencyKind,
+    Settings,
+    parse_memory_size,
+)
 from hybridloop.errors import InputError, ServiceUnreachable
 from hybridloop.runtime.paths import home
 
@@ -44,6 +52,9 @@ def start(
     max_memory: Annotated[
         str | None, typer.Option(help="Memory for all simulations, such as 8GiB. Default: a third of the machine's.")
     ] = None,
+    job_time_limit: Annotated[
+        float, typer.Option(help="Seconds for which a job may run until it fails.")
+    ] = DEFAULT_TIME_LIMIT_S,
 ) -> None:
     """Run the service until Ctrl-C, and print the connection data for clients.
 
@@ -63,6 +74,7 @@ def start(
             latency=latency,
             faults=faults,
             max_memory=None if max_memory is None else parse_memory_size(max_memory),
+            job_time_limit=job_time_limit,
         )
     except ValueError as error:
         raise InputError("emulator", str(error), "See `hybridloop emulator start --help`.") from error

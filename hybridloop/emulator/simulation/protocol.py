@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 from hybridloop.emulator.model.targets import Target
 
+READY = "ready"  # verdict of a worker's first message: it has imported what tasks need
 DONE, FAILED = "done", "failed"  # verdicts in the header of a worker's reply to a task
 NEEDS = "needs"  # verdict of a worker's request for memory, before that reply
 GRANTED, REFUSED = "granted", "refused"  # verdicts of the service's answer to that request

@@ -20,6 +20,7 @@ from hybridloop.emulator.simulation.protocol import (
     FAILED,
     GRANTED,
     NEEDS,
+    READY,
     UNRESERVED_BYTES,
     pack_frame,
     read_frame,
@@ -43,6 +44,8 @@ def main() -> None:
     from hybridloop.emulator.simulation.simulator import Simulator
 
     runner = JobRunner(Simulator(lambda size: reserve_memory(size, tasks, replies)))
+    replies.write(pack_frame(_header(READY), b""))
+    replies.flush()
     while True:
         replies.write(execute_task(*tasks.get(), runner))
         replies.flush()

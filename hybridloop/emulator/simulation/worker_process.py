@@ -65,36 +65,50 @@ class WorkerDied(Exception):
     """The worker's process ended before it replied."""
 
 
-class WorkerProcess:
-    """One worker process; it takes one task at a time."""
+class TimeLimitReached(Exception):
+    """The task ran for longer than its limit; the worker's process was killed."""
 
-    def __init__(self) -> None:
+
+class WorkerProcess:
+    """One worker process; it takes one task at a time, which may run for `time_limit_s` seconds."""
+
+    def __init__(self, time_limit_s: float) -> None:
+        self._time_limit_s = time_limit_s
         self._process: Process | None = None
+        self._is_ready = False
 
     async def start(self) -> Process:
         """Start the process; it imports Aer before the first task arrives."""
         # without the service's keys, which a worker does not need
         environment = {n: value for n, value in os.environ.items() if not n.startswith("HYBRIDLOOP_EMULATOR_")}
-        arguments = (sys.executable, "-m", "hybridloop.emulator.simulation.worker")
+        arguments = (sys.executable, "-P", "-m", "hybridloop.emulator.simulation.worker")
         self._process = await asyncio.create_subprocess_exec(
             *arguments, stdin=PIPE, stdout=PIPE, env={**environment, "OMP_NUM_THREADS": "1"}, limit=2**20
         )
+        self._is_ready = False
         return self._process
 
     async def run_task(self, header: bytes, data: bytes, memory: MemoryPool) -> tuple[Mapping[str, Any], bytes]:
         """Send a task and wait for its reply, as header and body; the worker's requests are granted from `memory`.
 
-        Raises WorkerDied if the process ends before it replies. All memory is released at the end.
+        Raises WorkerDied if the process ends before it replies, and TimeLimitReached, for which the wait for memory
+        does not count. All memory is released at the end.
         """
         process = self._process
         if process is None or process.returncode is not None:
             process = await self.start()
         # the task, then memory for each of its simulations, until the reply
-        acquired = 0
+        acquired, left_s, loop = 0, self._time_limit_s, asyncio.get_running_loop()
         try:
             await _send(process, header, data)
+            if not self._is_ready:
+                await _receive(process)
+                self._is_ready = True
             while True:
-                reply, body = await _receive(process)
+                began = loop.time()
+                async with asyncio.timeout(left_s):
+                    reply, body = await _receive(process)
+                left_s -= loop.time() - began
                 if reply["verdict"] != NEEDS:
                     return reply, body
                 memory.release(acquired)  # of an earlier simulation of the same job
@@ -103,6 +117,9 @@ class WorkerProcess:
                     acquired = reply["bytes"]
                 verdict = GRANTED if acquired else REFUSED
                 await _send(process, json.dumps({"verdict": verdict, "limit": memory.limit}).encode(), b"")
+        except TimeoutError as error:
+            await self.stop()
+            raise TimeLimitReached from error
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             await process.wait()
             raise WorkerDied from error
