@@ -4,8 +4,10 @@ BIN := .venv/bin
 # The environment of other libraries lies outside the checkout, so that they cannot be imported by mistake.
 PEERS ?= $(HOME)/.cache/hybridloop/peers
 
+AUDIT ?= $(HOME)/.cache/hybridloop/audit
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser test-long chaos soak check docs pictures bench bench-peers clean
+.PHONY: help demo test test-browser test-long chaos soak check docs pictures bench bench-peers audit clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -54,6 +56,11 @@ $(PEERS)/ready: benchmarks/peers.txt
 	@$(PYTHON) -m venv $(PEERS)
 	@$(PEERS)/bin/pip install -qq --disable-pip-version-check -r benchmarks/peers.txt
 	@touch $@
+
+audit: .venv/ready ## look the pinned dependencies up in a database of vulnerabilities (needs access to pypi.org)
+	@$(PYTHON) -m venv $(AUDIT)
+	@$(AUDIT)/bin/pip install -qq --disable-pip-version-check pip-audit
+	$(AUDIT)/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 clean: ## stop the local stack, remove the environment and all caches
 	@if [ -x $(BIN)/hybridloop ]; then $(BIN)/hybridloop down; fi
