@@ -84,9 +84,8 @@ def child(rounds: int) -> int:
         ended = time.perf_counter()
         return found.cpu_ms, found.wall_ms
 
-    server = PrefectServer(
-        os.environ["PREFECT_API_URL"], is_local=True, environment={"PREFECT_HOME": os.environ["PREFECT_HOME"]}
-    )
+    environment = {name: os.environ[name] for name in ("PREFECT_API_URL", "PREFECT_HOME")}
+    server = PrefectServer(os.environ["PREFECT_API_URL"], is_local=True, environment=environment)
     with stack.run_flows_on(server):
         cpu_ms, wall_ms = measured()
     end_s = time.perf_counter() - ended

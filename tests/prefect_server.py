@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import pytest
 
 from hybridloop import local_stack as stack
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
 
 
 def own_environ(home: str, environ: Mapping[str, str]) -> dict[str, str]:
@@ -18,6 +22,18 @@ def own_environ(home: str, environ: Mapping[str, str]) -> dict[str, str]:
     foreign = ("PREFECT_", "AZURE_", "HYBRIDLOOP_")
     kept = {name: value for name, value in environ.items() if not name.startswith(foreign)}
     return {**kept, "HYBRIDLOOP_HOME": home, "PREFECT_PROFILES_PATH": f"{home}/profiles.toml"}
+
+
+def as_own_server(server: stack.PrefectServer) -> dict[str, str]:
+    """Return the variables by which a user names this server as their own."""
+    return {name: server.environment[name] for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")}
+
+
+def prefect_client(server: stack.PrefectServer) -> SyncPrefectClient:
+    """Return a client of this server, not yet entered."""
+    from prefect.client.orchestration import SyncPrefectClient
+
+    return SyncPrefectClient(server.api_url, auth_string=server.environment.get("PREFECT_API_AUTH_STRING"))
 
 
 @pytest.fixture(scope="session")

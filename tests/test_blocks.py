@@ -14,7 +14,6 @@ import pytest
 from azure.core.credentials import AzureKeyCredential
 from azure.identity import DefaultAzureCredential
 from prefect.blocks.core import Block
-from prefect.client.orchestration import SyncPrefectClient
 from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
 from pydantic import SecretStr, ValidationError
 
@@ -29,6 +28,7 @@ from hybridloop.pytest_plugin import RESOURCE_GROUP
 from hybridloop.settings import ProblemText, VqeSettings
 from tests.cli.shell_helpers import Shell, connection_string, run_in_process
 from tests.conftest import SUBSCRIPTION, Emulator
+from tests.prefect_server import prefect_client
 
 RESOURCE_ID = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.Quantum/Workspaces/ws"
 AZURE = "https://eastus.quantum.azure.com"
@@ -163,7 +163,7 @@ def test_a_run_uses_the_workspace_of_its_block_and_the_secret_is_stored_nowhere_
     resumed = shell.json_inside("runs", "resume", "by-name", "--workspace", saved.name)
     assert resumed["value"] == repeated["value"]
 
-    with SyncPrefectClient(prefect_server.api_url) as client:
+    with prefect_client(prefect_server) as client:
         logs = " ".join(str(line) for line in client.read_logs())
         runs = client.read_flow_runs()
     (flow_run,) = [run for run in runs if str(run.id) == record.flow_run_id]

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 
 from hybridloop.local_stack import PrefectServer
 from hybridloop.local_stack.processes import wait_until
+from tests.prefect_server import prefect_client
 
 FLOW = """
 from prefect import flow, task
@@ -54,7 +54,7 @@ def test_a_flow_runs_and_prefect_deploy_works_and_a_schedule_makes_runs(
 
     assert run("-c", "import doubled; print(doubled.doubled())") == "42\n"
 
-    with SyncPrefectClient(prefect_server.api_url) as client:
+    with prefect_client(prefect_server) as client:
         ours = FlowFilter(name=FlowFilterName(any_=["doubled"]))
         (completed,) = client.read_flow_runs(flow_filter=ours)
         assert completed.state is not None

@@ -35,7 +35,7 @@ BANNED_TEXT = re.compile(rf"\b({'|'.join(BANNED)})\b", re.IGNORECASE)
 CODE = re.compile(r"```.*?```|`[^`]*`|<[^>]*>", re.DOTALL)
 
 SOURCES = sorted(path for path in (ROOT / "hybridloop").rglob("*.py") if "versions" not in path.parts)
-GUIDES = sorted([*DOCS.glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"])
+GUIDES = sorted([*DOCS.glob("*.md"), *ROOT.glob("*.md")])
 
 
 def _texts(path: Path) -> Iterator[tuple[int, str, bool]]:

@@ -7,6 +7,7 @@ server or a workspace of their own keep using that. Every function reads its set
 
 from __future__ import annotations
 
+import base64
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,7 @@ from hybridloop.local_stack.lifecycle import (
 )
 from hybridloop.local_stack.prefect_settings import (
     QUIET,
+    SIGN_IN_PATH,
     client_environment,
     loopback_environment,
     temporary_server_settings,
@@ -46,8 +48,8 @@ __all__ = [
     "ensure_emulator",
     "ensure_prefect",
     "find_emulator",
+    "find_prefect",
     "is_in_flow_run",
-    "prefect_environment",
     "run_flows_on",
     "status",
     "up",
@@ -78,13 +80,25 @@ class PrefectServer:
     is_local: bool
     environment: Mapping[str, str] = field(repr=False)
 
+    @property
+    def sign_in_url(self) -> str | None:
+        """Address that opens the stack's server in a browser, with its auth string as fragment; None for others."""
+        if not self.is_local:
+            return None
+        key = base64.b64encode(self.environment["PREFECT_API_AUTH_STRING"].encode()).decode()
+        return f"{self.api_url.removesuffix('/api')}{SIGN_IN_PATH}#{key}"
+
 
 @dataclass(frozen=True, slots=True)
 class StackStatus:
-    """Status of the local stack: its folder and its components, Prefect first."""
+    """Status of the local stack: its folder and its components, Prefect first.
+
+    `prefect_sign_in` opens Prefect in a browser, with its password; None while the stack's server does not run.
+    """
 
     home: Path
     components: tuple[ComponentStatus, ...]
+    prefect_sign_in: str | None = field(default=None, repr=False)
 
 
 def ensure_emulator(environ: Mapping[str, str] = os.environ) -> RunningEmulator:
@@ -103,8 +117,14 @@ def ensure_prefect(environ: Mapping[str, str] = os.environ) -> PrefectServer:
     folder = home(environ)
     if (api_url := user_server(environ, prefect_home(folder))) is not None:
         return PrefectServer(api_url, is_local=False, environment={})
-    api_url = f"{ensure_running(PREFECT, folder, environ).url}/api"
-    return PrefectServer(api_url, is_local=True, environment=prefect_environment(api_url, folder, environ))
+    return _prefect_server(ensure_running(PREFECT, folder, environ), folder, environ)
+
+
+def find_prefect(environ: Mapping[str, str] = os.environ) -> PrefectServer | None:
+    """Return the stack's server if it runs and answers, else None; start and change nothing."""
+    folder = home(environ)
+    record = find_running(PREFECT, folder)
+    return None if record is None else _prefect_server(record, folder, environ)
 
 
 def is_in_flow_run() -> bool:
@@ -122,13 +142,8 @@ def run_flows_on(server: PrefectServer) -> Iterator[None]:
     if not server.is_local:
         yield
         return
-    with temporary_server_settings(server.api_url, Path(server.environment["PREFECT_HOME"])):
+    with temporary_server_settings(server.environment):
         yield
-
-
-def prefect_environment(api_url: str, folder: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return the environment variables that a process needs before it imports Prefect, to use the stack's server."""
-    return {**client_environment(api_url, prefect_home(folder)), **loopback_environment(environ)}
 
 
 def up(environ: Mapping[str, str] = os.environ) -> StackStatus:
@@ -158,11 +173,18 @@ def status(environ: Mapping[str, str] = os.environ) -> StackStatus:
         prefect = ComponentStatus("prefect", ComponentState.YOURS, url=api_url)
     if _has_workspace(environ):
         emulator = ComponentStatus("emulator", ComponentState.YOURS)
-    return StackStatus(folder, (prefect, emulator))
+    server = find_prefect(environ) if prefect.state is ComponentState.RUNNING else None
+    return StackStatus(folder, (prefect, emulator), None if server is None else server.sign_in_url)
 
 
 def _has_workspace(environ: Mapping[str, str]) -> bool:
     return bool(environ.get("AZURE_QUANTUM_CONNECTION_STRING"))
+
+
+def _prefect_server(record: ProcessRecord, folder: Path, environ: Mapping[str, str]) -> PrefectServer:
+    api_url = f"{record.url}/api"
+    client = client_environment(api_url, prefect_home(folder), record.api_key)
+    return PrefectServer(api_url, is_local=True, environment={**client, **loopback_environment(environ)})
 
 
 def _emulator(record: ProcessRecord, environ: Mapping[str, str]) -> RunningEmulator:

@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Command and environment of one start. `command` has no port yet; the keys are "" except for the emulator."""
+    """Command and environment of one start. `command` has no port yet; the keys are those of a `ProcessRecord`."""
 
     command: tuple[str, ...]
     environ: Mapping[str, str] = field(repr=False)
@@ -65,11 +65,16 @@ def launch_emulator(home: Path, environ: Mapping[str, str], previous: ProcessRec
     )
 
 
-def launch_prefect(home: Path, environ: Mapping[str, str], _previous: ProcessRecord | None) -> Launch:
-    """Return the launch of Prefect's server with its scheduler, on its own database."""
+def launch_prefect(home: Path, environ: Mapping[str, str], previous: ProcessRecord | None) -> Launch:
+    """Return the launch of Prefect's server with its scheduler, on its own database.
+
+    It keeps the auth string of the one that it replaces: workers and clients stay valid.
+    """
+    auth_string = (previous.api_key if previous else "") or f"hybridloop:{secrets.token_urlsafe(32)}"
     return Launch(
         command=(*_with_log_rotation(home, "prefect"), "hybridloop.local_stack.prefect_server"),
-        environ=server_environment(environ, private_folder(prefect_home(home))),
+        environ=server_environment(environ, private_folder(prefect_home(home)), auth_string),
+        api_key=auth_string,
     )
 
 
@@ -80,7 +85,7 @@ def log_path(home: Path, component: str) -> Path:
 
 def _with_log_rotation(home: Path, component: str) -> tuple[str, ...]:
     arguments = (str(log_path(home, component)), str(MAX_BYTES))
-    return (sys.executable, "-m", "hybridloop.local_stack.log_rotation", *arguments)
+    return (sys.executable, "-P", "-m", "hybridloop.local_stack.log_rotation", *arguments)
 
 
 def prefect_home(home: Path) -> Path:

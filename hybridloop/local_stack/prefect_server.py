@@ -1,4 +1,4 @@
-"""Prefect's server on a free port, which its first line of output names.
+"""Prefect's server on a free port, which its first line of output names; for its own origin only.
 
 `prefect server start` takes a port but can't choose a free one, and a port found free beforehand may be taken before
 the server binds it. Here the socket is bound first and handed to the server.
@@ -18,11 +18,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m hybridloop.local_stack.prefect_server", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0: a free one")
     with _bind(parser.parse_args().port) as sock:
-        origin = f"http://{HOST}:{sock.getsockname()[1]}"
+        port = sock.getsockname()[1]
+        origin = f"http://{HOST}:{port}"
         # The UI's pages call this address; the default is port 4200.
         os.environ["PREFECT_UI_API_URL"] = f"{origin}/api"
+        os.environ["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] = origin
         print(f"listening on {origin}/", flush=True)
-        _serve(sock)
+        _serve(sock, port)
 
 
 def _bind(port: int) -> socket.socket:
@@ -32,15 +34,17 @@ def _bind(port: int) -> socket.socket:
     return sock
 
 
-def _serve(sock: socket.socket) -> None:
+def _serve(sock: socket.socket, port: int) -> None:
     # Imported late: Prefect reads its settings from the environment when it is imported.
     import uvicorn
     from prefect.server.api.server import create_app
     from prefect.settings import get_current_settings
 
+    from hybridloop.local_stack.prefect_access import OwnOriginMiddleware
+
     settings = get_current_settings().server
     config = uvicorn.Config(
-        create_app(final=True),
+        OwnOriginMiddleware(create_app(final=True), port),
         timeout_keep_alive=settings.api.keepalive_timeout,
         ws_ping_interval=settings.api.websocket_ping_interval,
         ws_ping_timeout=settings.api.websocket_ping_timeout,

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 LOOPBACK = ("127.0.0.1", "localhost")
+SIGN_IN_PATH = "/sign-in"  # of the stack's server
 # A run's log goes to the server only: on the terminal it would break the live display, and errors are raised anyway.
 QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL"}
 
@@ -45,9 +46,10 @@ def _profiles_path(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("HOME") or Path.home()) / ".prefect" / "profiles.toml"
 
 
-def client_environment(api_url: str, home: Path) -> dict[str, str]:
+def client_environment(api_url: str, home: Path, auth_string: str = "") -> dict[str, str]:
     """Return the environment of a process that uses the stack's server, to be set before Prefect is imported."""
     return {
+        **({"PREFECT_API_AUTH_STRING": auth_string} if auth_string else {}),
         "PREFECT_API_URL": api_url,
         "PREFECT_HOME": str(home),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -58,14 +60,16 @@ def client_environment(api_url: str, home: Path) -> dict[str, str]:
     }
 
 
-def server_environment(environ: Mapping[str, str], home: Path) -> dict[str, str]:
+def server_environment(environ: Mapping[str, str], home: Path, auth_string: str = "") -> dict[str, str]:
     """Return the environment of the stack's server, without the user's own settings of Prefect.
 
-    Those are for other servers; with their database URL, this server would migrate that database.
+    Those are for other servers; with their database URL, this server would migrate that database. Clients have to send
+    the auth string, `user:password`; "" admits all.
     """
     others = {name: value for name, value in environ.items() if not name.startswith("PREFECT_")}
     return {
         **others,
+        **({"PREFECT_SERVER_API_AUTH_STRING": auth_string} if auth_string else {}),
         "PREFECT_HOME": str(home),
         # Off: at the first start it finds the database still locked and prints a traceback.
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -85,19 +89,25 @@ def loopback_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def temporary_server_settings(api_url: str, home: Path) -> Iterator[None]:
-    """Run flows called in the block on the stack's server, even if Prefect was imported before its environment was set.
+def temporary_server_settings(environment: Mapping[str, str]) -> Iterator[None]:
+    """Run flows called in the block on the server of this client environment, even if Prefect was imported before.
 
     They run without Prefect's heartbeat thread, whose end costs each synchronous flow up to a second: no automation on
     this server uses it (elsewhere one may detect crashed runs by it). The environment can't set it to None.
     """
     from prefect.settings import (
+        PREFECT_API_AUTH_STRING,
         PREFECT_API_URL,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
         PREFECT_HOME,
         temporary_settings,
     )
 
-    settings = {PREFECT_API_URL: api_url, PREFECT_HOME: str(home), PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+    settings = {
+        PREFECT_API_URL: environment["PREFECT_API_URL"],
+        PREFECT_API_AUTH_STRING: environment.get("PREFECT_API_AUTH_STRING"),
+        PREFECT_HOME: environment["PREFECT_HOME"],
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+    }
     with temporary_settings(settings):
         yield

@@ -17,7 +17,8 @@ class ProcessRecord:
     """A running component: the leader of its process group, its address and its keys. The JSON has the same names.
 
     `part` is the component's name, `url` its origin without a trailing slash, `started` the leader's start in seconds
-    since the epoch, `release` the version of its code. The keys are the emulator's ("" for Prefect).
+    since the epoch, `release` the version of its code. The keys are the emulator's; Prefect has one,
+    its auth string.
     """
 
     part: str

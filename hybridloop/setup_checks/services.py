@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     import httpx
 
 _TIMEOUT_S = 10.0
+_FOREIGN_ORIGIN = "http://another-site.invalid"
+_CLOSE = (
+    "Set PREFECT_SERVER_API_AUTH_STRING and PREFECT_SERVER_CORS_ALLOWED_ORIGINS where the server is started, and "
+    "PREFECT_API_AUTH_STRING at its clients."
+)
 
 
 def check_journal(environ: Mapping[str, str]) -> CheckResult:
@@ -73,11 +78,13 @@ def check_prefect(environ: Mapping[str, str]) -> CheckResult:
     # Ask the server for its version
     import httpx
 
-    credentials = _credentials(environ)
+    ours = None if is_yours else local_stack.find_prefect(environ)
+    credentials = _credentials(environ if ours is None else ours.environment)
     try:
         with _get(f"{url.rstrip('/')}/admin/version", credentials) as reply:
             reply.read()
         running = str(reply.json()) if reply.is_success else ""
+        is_open = reply.is_success and _is_open(url)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         return wrong("prefect", f"{url} does not answer ({error})", remedy)
     if reply.status_code in (401, 403) and not credentials:
@@ -94,6 +101,8 @@ def check_prefect(environ: Mapping[str, str]) -> CheckResult:
         return wrong("prefect", versions, "Use a Prefect 3 server.")
     if running.split(".")[:2] != installed.split(".")[:2]:
         return warning("prefect", versions, "Install the same version of both.")
+    if is_open:
+        return warning("prefect", f"{url} is open: any web page in a browser that reaches it can run code", _CLOSE)
     return ok("prefect", f"{url}, version {running}")
 
 
@@ -105,6 +114,13 @@ def _prefect_url(environ: Mapping[str, str]) -> tuple[str | None, bool]:
     if part.state is ComponentState.YOURS:
         return part.url, True
     return (f"{part.url}/api", False) if part.state is ComponentState.RUNNING else (None, False)
+
+
+def _is_open(url: str) -> bool:
+    """Return whether the server answers pages of other sites, without a password. Raises httpx.HTTPError."""
+    with _get(f"{url.rstrip('/')}/admin/version", {"Origin": _FOREIGN_ORIGIN}) as reply:
+        allowed = reply.headers.get("Access-Control-Allow-Origin")
+        return reply.is_success and allowed in {"*", _FOREIGN_ORIGIN}
 
 
 def _credentials(environ: Mapping[str, str]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from hybridloop.local_stack import PrefectServer
 from hybridloop.runs.result import COLUMNS, RunResult, answer, as_html, effort, heading
 from tests.cli.shell_helpers import connection_string
 from tests.conftest import Emulator
+from tests.prefect_server import as_own_server
 from tests.result_helpers import a_result
 
 ATTACK = "<script>alert('h2')</script>"
@@ -56,7 +57,7 @@ def test_a_run_in_a_notebook_updates_one_display_and_then_shows_its_result(
     )
     environ = {
         **stack_environ,
-        "PREFECT_API_URL": prefect_server.api_url,
+        **as_own_server(prefect_server),
         "AZURE_QUANTUM_CONNECTION_STRING": connection_string(emulator.endpoint, emulator.api_key, "notebook"),
         "HYBRIDLOOP_JOURNAL": f"sqlite:///{tmp_path}/journal.db",
         "IPYTHONDIR": f"{tmp_path}/ipython",

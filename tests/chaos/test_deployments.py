@@ -31,7 +31,7 @@ from tests.cli.shell_helpers import PATIENCE_S, Shell
 from tests.conftest import running_emulator
 from tests.deployments.worker_helpers import Place, worker
 from tests.long_form import IS_LONG, long_form
-from tests.prefect_server import own_environ
+from tests.prefect_server import own_environ, prefect_client
 
 __test__ = IS_LONG  # else pytest collects nothing here: each run and hook of a worker imports everything again
 ENDS = ("killed", "cancelled")
@@ -82,7 +82,7 @@ def place(prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactor
         **prefect_server.environment,
         "PREFECT_WORKER_QUERY_SECONDS": "1",
     }
-    with running_emulator() as service, SyncPrefectClient(prefect_server.api_url) as client:
+    with running_emulator() as service, prefect_client(prefect_server) as client:
         at = Shell(environ).at(service, "worked")
         deployment = create_deployment_of_vqe(client)
         with (

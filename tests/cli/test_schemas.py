@@ -19,7 +19,7 @@ from hybridloop.data import load_table
 from hybridloop.local_stack import PrefectServer
 from tests.cli.shell_helpers import CommandResult, Shell, WorkspaceShell
 from tests.conftest import Emulator
-from tests.prefect_server import own_environ
+from tests.prefect_server import as_own_server, own_environ
 
 TREE: Any = typer.main.get_command(build_app())
 
@@ -159,7 +159,7 @@ def environ(
         "HYBRIDLOOP_HOME": str(home),
         "HYBRIDLOOP_JOURNAL": f"sqlite:///{home}/journal.db",
         "HYBRIDLOOP_EMULATOR_ADMIN_KEY": emulator.admin_key,
-        "PREFECT_API_URL": prefect_server.api_url,
+        **as_own_server(prefect_server),
     }
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.responses import DeploymentResponse
 
 from hybridloop.local_stack import PrefectServer
 from tests.deployments.checkout_helpers import DEPLOYS, WRITTEN, full_name, prefect, shown
+from tests.prefect_server import prefect_client
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +18,7 @@ def deployed(prefect_server: PrefectServer) -> Iterator[dict[str, DeploymentResp
     for command in shown(*DEPLOYS):
         done = prefect(prefect_server.environment, command)
         assert done.returncode == 0, done.stdout + done.stderr
-    with SyncPrefectClient(prefect_server.api_url) as client:
+    with prefect_client(prefect_server) as client:
         found = {full_name(each): client.read_deployment_by_name(full_name(each)) for each in WRITTEN}
         try:
             yield found

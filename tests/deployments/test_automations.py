@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import yaml
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
-from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.events.schemas.automations import AutomationCore
@@ -22,6 +21,7 @@ from hybridloop.flows.vqe import vqe
 from hybridloop.local_stack import PrefectServer
 from tests.long_form import long_only
 from tests.paths import ROOT
+from tests.prefect_server import prefect_client
 
 FILE = ROOT / "deployments" / "automations.yaml"
 WITHIN_S = 60.0  # a bound for broken code
@@ -62,7 +62,7 @@ def test_only_a_crashed_run_sends_a_notification(
     block = CustomWebhookNotificationBlock(name="ours", url=url, method="POST", json_data=message)
     block_id = block.save("told-of-crashes", overwrite=True)
     shown = yaml.safe_load(FILE.read_text("utf-8").replace("BLOCK_ID", str(block_id)))
-    with SyncPrefectClient(prefect_server.api_url) as client:
+    with prefect_client(prefect_server) as client:
         created = []
         for each in shown["automations"]:
             document = AutomationCore.model_validate(each).model_dump(mode="json")
@@ -92,7 +92,7 @@ def test_only_a_crashed_run_sends_a_notification(
 def test_only_a_flow_run_whose_heartbeats_stopped_is_marked(prefect_server: PrefectServer) -> None:
     _, shown = yaml.safe_load(FILE.read_text("utf-8"))["automations"]
     shown["trigger"]["within"] = 10
-    with SyncPrefectClient(prefect_server.api_url) as client:
+    with prefect_client(prefect_server) as client:
         document = AutomationCore.model_validate(shown).model_dump(mode="json")
         automation = client._client.post("/automations/", json=document).json()["id"]
         parameters = {"problem": {"name": "h2"}}

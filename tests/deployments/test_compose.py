@@ -63,7 +63,15 @@ def test_images_are_pinned_and_server_and_workers_use_one_image_of_this_version(
 def test_secrets_come_from_required_variables() -> None:
     found = VARIABLE.findall(FILE.read_text("utf-8"))
     asked = {name for name, demand in found if demand}
-    assert asked == {name for name, _ in found} == {"POSTGRES_PASSWORD", "AZURE_QUANTUM_CONNECTION_STRING"}
+    assert (
+        asked
+        == {name for name, _ in found}
+        == {
+            "POSTGRES_PASSWORD",
+            "PREFECT_API_AUTH_STRING",
+            "AZURE_QUANTUM_CONNECTION_STRING",
+        }
+    )
 
 
 def test_workers_share_a_journal_and_a_server(compose: dict[str, Any]) -> None:
@@ -76,3 +84,6 @@ def test_workers_share_a_journal_and_a_server(compose: dict[str, Any]) -> None:
     assert location.url.database == compose["services"]["postgres"]["environment"]["POSTGRES_DB"]
     assert "@postgres:5432/prefect" in prefect["environment"]["PREFECT_API_DATABASE_CONNECTION_URL"]
     assert worker["environment"]["PREFECT_API_URL"] == "http://prefect:4200/api"
+    assert "PREFECT_API_AUTH_STRING" in prefect["environment"]["PREFECT_SERVER_API_AUTH_STRING"]
+    assert worker["environment"]["PREFECT_API_AUTH_STRING"] == "${PREFECT_API_AUTH_STRING}"
+    assert prefect["environment"]["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] == "http://localhost:4200"

@@ -8,7 +8,6 @@ from typing import Any
 
 import jsonschema
 import pytest
-from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId, FlowRunFilter, FlowRunFilterState
 from prefect.client.schemas.filters import FlowRunFilterStateName as StateName
 from prefect.client.schemas.responses import DeploymentResponse
@@ -29,6 +28,7 @@ from hybridloop.settings import SETTINGS, RunKey, VqeSettings
 from tests.cli.shell_helpers import PATIENCE_S
 from tests.deployments.checkout_helpers import WRITTEN, flow_of, full_name
 from tests.deployments.worker_helpers import POOL
+from tests.prefect_server import prefect_client
 
 SCHEDULED = [each for each in WRITTEN if each.get("schedules")]
 H2 = {"name": "h2"}
@@ -67,7 +67,7 @@ def test_one_command_deploys_all_and_nothing_is_pulled(deployed: Mapping[str, De
 @pytest.mark.slow
 def test_each_schedule_makes_runs(deployed: Mapping[str, DeploymentResponse], prefect_server: PrefectServer) -> None:
     wanted = {deployed[full_name(each)].id: len(each["schedules"]) for each in SCHEDULED}
-    with SyncPrefectClient(prefect_server.api_url) as client:
+    with prefect_client(prefect_server) as client:
         for each in wanted:
             client.resume_deployment(each)
 
@@ -100,7 +100,7 @@ def test_a_run_with_a_bad_setting_is_refused_at_creation_with_the_fields_name(
     deployed: Mapping[str, DeploymentResponse],
     prefect_server: PrefectServer,
 ) -> None:
-    with SyncPrefectClient(prefect_server.api_url) as client, pytest.raises(PrefectHTTPStatusError) as refusal:
+    with prefect_client(prefect_server) as client, pytest.raises(PrefectHTTPStatusError) as refusal:
         client.create_flow_run_from_deployment(deployed["vqe/on-demand"].id, parameters={"problem": H2, **parameters})
     assert refusal.value.response.status_code == 409
     assert all(part in refusal.value.response.json()["detail"] for part in says), refusal.value.response.json()
@@ -111,7 +111,7 @@ def test_prefect_itself_replaces_all_settings_by_those_of_the_run(
     deployed: Mapping[str, DeploymentResponse], prefect_server: PrefectServer
 ) -> None:
     """The reason that the flow reads the deployment's settings itself."""
-    with SyncPrefectClient(prefect_server.api_url) as client:
+    with prefect_client(prefect_server) as client:
         run = client.create_flow_run_from_deployment(
             deployed["vqe/nightly"].id, parameters={"settings": {"shots": 100}}
         )

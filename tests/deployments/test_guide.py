@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from uuid import UUID
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.responses import DeploymentResponse
 
 from hybridloop.azure.workspace import CONNECTION_VARIABLE, identity_of
@@ -19,6 +18,7 @@ from tests.conftest import Emulator
 from tests.deployments.checkout_helpers import DEPLOYS, FILE, GUIDE, WRITTEN, full_name, prefect_inside, shown
 from tests.deployments.worker_helpers import POOL, START
 from tests.paths import ROOT
+from tests.prefect_server import prefect_client
 
 SERVERS = ("prefect server start", START.format(POOL))  # these run until they are stopped; the tests start their own
 SNIPPET = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -56,7 +56,7 @@ def test_the_commands_that_the_guide_shows_succeed_one_after_the_other(
 
     again = prefect_inside("deploy", "--prefect-file", FILE, "--all", typed="")  # in a terminal, without a prompt
     assert again.exit_code == 0, again.output
-    with SyncPrefectClient(prefect_server.api_url) as client:  # a schedule created by hand is removed
+    with prefect_client(prefect_server) as client:  # a schedule created by hand is removed
         for each in WRITTEN:
             there = client.read_deployment_by_name(full_name(each))
             assert len(there.schedules) == len(each.get("schedules", []))

@@ -22,7 +22,7 @@ from hybridloop.journal import Journal, RoundRecord, RunRecord, journal_url
 from hybridloop.local_stack import PrefectServer
 from tests.cli.shell_helpers import PATIENCE_S, Shell, WorkspaceShell
 from tests.conftest import Emulator, running_emulator
-from tests.prefect_server import own_environ
+from tests.prefect_server import own_environ, prefect_client
 
 POOL = "hybridloop"
 START = "prefect worker start --pool {} --type process"
@@ -96,7 +96,7 @@ def place_for(server: PrefectServer, deployment: UUID, folder: Path) -> Iterator
         **server.environment,
         "PREFECT_WORKER_QUERY_SECONDS": "1",
     }
-    with running_emulator() as service, SyncPrefectClient(server.api_url) as client:
+    with running_emulator() as service, prefect_client(server) as client:
         at = Shell(environ).at(service, "workers")
         with Journal(journal_url(folder / "home" / "journal.db")) as journal:
             yield Place(service, at, journal, client, deployment)

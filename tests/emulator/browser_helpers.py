@@ -40,6 +40,14 @@ class Browser:
         """Run a script in the page, and return its result."""
         return self._call("execute/sync", {"script": script, "args": list(arguments)})
 
+    def run_async(self, script: str, *arguments: Any) -> Any:
+        """Run a script in the page that calls its last argument with its result, and return that."""
+        return self._call("execute/async", {"script": script, "args": list(arguments)})
+
+    def address(self) -> str:
+        """Return the address of the page."""
+        return str(self._call("url"))
+
     def element(self, selector: str) -> str:
         """Return the reference of the first element that matches the CSS selector; an error if there is none."""
         return str(self._call("element", {"using": "css selector", "value": selector})[ELEMENT])
@@ -107,8 +115,8 @@ def driver_call(url: str, body: Any = None, method: str | None = None) -> Any:
 
 
 @contextmanager
-def running_browser(profile: Path) -> Iterator[Browser]:
-    """Hold a driver and a browser with an empty profile in that folder; both end with the block."""
+def running_browser(profile: Path, *flags: str) -> Iterator[Browser]:
+    """Hold a driver and a browser with an empty profile in that folder and more flags; both end with the block."""
     assert DRIVER is not None
     assert CHROMIUM is not None
     with subprocess.Popen([DRIVER, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as driver:
@@ -117,7 +125,7 @@ def running_browser(profile: Path) -> Iterator[Browser]:
             line = next(line for line in driver.stdout if "on port" in line and "started" in line)
             port = line.strip().rstrip(".").rpartition(" ")[2]
             root = f"http://127.0.0.1:{port}"
-            options = {"binary": CHROMIUM, "args": [*FLAGS, f"--user-data-dir={profile}"]}
+            options = {"binary": CHROMIUM, "args": [*FLAGS, *flags, f"--user-data-dir={profile}"]}
             capabilities = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
             document = {"capabilities": {"alwaysMatch": capabilities}}
             session = f"{root}/session/{driver_call(f'{root}/session', document)['sessionId']}"

@@ -39,6 +39,7 @@ from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import ProblemText, VqeSettings
 from tests.conftest import Emulator
 from tests.paths import DOCS
+from tests.prefect_server import prefect_client
 from tests.runs.holding_helpers import hold
 
 H2 = ProblemText(name="h2")
@@ -57,7 +58,7 @@ def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Journal
 
 @pytest.fixture
 def client(prefect_server: PrefectServer) -> Iterator[SyncPrefectClient]:
-    with SyncPrefectClient(prefect_server.api_url) as connected:
+    with prefect_client(prefect_server) as connected:
         yield connected
 
 

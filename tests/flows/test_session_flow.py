@@ -12,7 +12,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
@@ -26,6 +25,7 @@ from hybridloop.tasks.session import OpenSession
 from tests.cli.shell_helpers import Shell
 from tests.conftest import Emulator
 from tests.paths import DATA
+from tests.prefect_server import prefect_client
 
 FILE = DATA / "own_flows.py"
 
@@ -130,7 +130,7 @@ def test_runs_in_a_users_flow_are_subflows_between_its_tasks(
     at_service(f"night-{kind}")
     said = theirs.night() if kind == "sync" else asyncio.run(theirs.night_of_async_code())
     assert said.startswith("-1.137")
-    with SyncPrefectClient(prefect_server.api_url) as client:
+    with prefect_client(prefect_server) as client:
         for record in journal.runs():
             assert record.flow_run_id is not None
             flow_run = client.read_flow_run(record.flow_run_id)  # type: ignore[arg-type]
@@ -182,7 +182,7 @@ def test_a_loop_retried_by_prefect_resumes_and_a_reached_cap_is_no_failure(
         capped(3, run_key="capped")
     stopped = journal.run("capped")
     assert stopped.status == "stopped"
-    with SyncPrefectClient(prefect_server.api_url) as client:
+    with prefect_client(prefect_server) as client:
         state = client.read_flow_run(stopped.flow_run_id).state  # type: ignore[arg-type]
         assert state is not None
         assert (state.type.value, state.name) == ("COMPLETED", "Stopped")
@@ -207,7 +207,7 @@ def test_a_loop_holds_a_slot_while_its_session_is_open(
     prefect_server: PrefectServer, at_service: Callable[[str], None]
 ) -> None:
     at_service("own")
-    with SyncPrefectClient(prefect_server.api_url) as client:
+    with prefect_client(prefect_server) as client:
         client.upsert_global_concurrency_limit_by_name("own loops", 1)
 
         def held() -> int:

@@ -14,7 +14,6 @@ from typing import Any
 
 import psutil
 import pytest
-from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
 from pydantic import SecretStr
 
@@ -28,6 +27,7 @@ from hybridloop.flows.sweep_execution.spec import SweepSpec
 from hybridloop.local_stack import PrefectServer
 from tests.cli.shell_helpers import connection_string
 from tests.conftest import Emulator
+from tests.prefect_server import prefect_client
 from tests.sweep_helpers import check_sessions, check_table
 
 pytestmark = pytest.mark.slow
@@ -105,7 +105,7 @@ def test_each_point_has_its_own_session_and_the_limit_of_open_ones_holds(
 
 
 def test_the_slots_are_released(swept: SweepResults, prefect_server: PrefectServer) -> None:
-    with SyncPrefectClient(prefect_server.api_url) as client:
+    with prefect_client(prefect_server) as client:
         name = session_limit_name(swept.workspace, "rigetti.sim.qvm")
         limit = client.read_global_concurrency_limit_by_name(name)
         assert (limit.limit, limit.active_slots) == (LIMIT, 0)
@@ -132,7 +132,7 @@ def test_the_result_is_printed_as_a_table_with_the_missing_points(swept: SweepRe
 def test_the_runs_are_found_by_their_tag_and_the_table_among_the_artifacts(
     swept: SweepResults, prefect_server: PrefectServer
 ) -> None:
-    with SyncPrefectClient(prefect_server.api_url) as client:
+    with prefect_client(prefect_server) as client:
         tagged = FlowRunFilter(tags=FlowRunFilterTags(all_=["sweep:swept"]))
         runs = client.read_flow_runs(flow_run_filter=tagged)
         done = {each.parameters["run_key"] for each in runs if each.state is not None and each.state.is_completed()}

@@ -7,13 +7,13 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient
 
 from hybridloop.api import algorithms as api
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
 from tests.cli.shell_helpers import Shell, WorkspaceShell
 from tests.conftest import Emulator
+from tests.prefect_server import prefect_client
 
 RUN = ("run", "vqe", "h2", "--seed", "7", "--run-key", "night", "--resume-automatically", "interrupted")
 
@@ -38,7 +38,7 @@ def test_a_killed_run_keeps_its_user_although_another_user_has_a_run_of_the_same
     prefect_server: PrefectServer, emulator: Emulator, become: Callable[[str], WorkspaceShell]
 ) -> None:
     def state_of(flow_run_id: str | None) -> str:
-        with SyncPrefectClient(prefect_server.api_url) as client:
+        with prefect_client(prefect_server) as client:
             state = client.read_flow_run(UUID(flow_run_id)).state
         assert state is not None
         return state.name or ""

@@ -10,7 +10,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.exceptions import ParameterTypeError
@@ -28,6 +27,7 @@ from hybridloop.runs.stored_run import load_run
 from hybridloop.runtime.clock import RealClock
 from hybridloop.settings import MitigationName, ProblemText, VqeSettings
 from tests.conftest import Emulator
+from tests.prefect_server import prefect_client
 
 EXACT_H2 = -1.1373060357534004
 H2 = ProblemText(name="h2")
@@ -47,7 +47,7 @@ def run(
 def task_names(server: PrefectServer, state: State[RunResult]) -> list[str]:
     """Return the names of the run's tasks by start, once the server has the last: it receives them as events."""
     flow_run = FlowRunFilter(id=FlowRunFilterId(any_=[_flow_run_id(state)]))
-    with SyncPrefectClient(server.api_url) as client:
+    with prefect_client(server) as client:
 
         def all_are_there() -> bool:
             tasks = client.read_task_runs(flow_run_filter=flow_run)
@@ -106,7 +106,7 @@ def test_prefect_shows_a_run_by_its_problem_and_rounds(
     assert opening == "open a session on rigetti.sim.qvm"
     assert [name.partition(":")[0] for name in rounds] == [f"round {i + 1}" for i in range(result.rounds)]
     assert closing == f"close session {result.sessions[0].id}"
-    with SyncPrefectClient(prefect_server.api_url) as client:
+    with prefect_client(prefect_server) as client:
         flow_run = client.read_flow_run(_flow_run_id(sampled))
     assert (flow_run.name, flow_run.state_name) == ("vqe-h2", "Completed")
 

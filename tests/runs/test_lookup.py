@@ -10,7 +10,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, State
 
@@ -34,6 +33,7 @@ from hybridloop.settings import ProblemText, VqeSettings
 from hybridloop.settings.algorithms import GroupingName
 from hybridloop.tasks.session import open_session
 from tests.conftest import Emulator
+from tests.prefect_server import prefect_client
 from tests.runs.holding_helpers import hold, hold_found
 
 H2 = ProblemText(name="h2")
@@ -179,7 +179,7 @@ def rounds_shown(server: PrefectServer, state: State[RunResult]) -> list[str]:
     """Return the flow run's tasks of rounds, once the server has the last: it receives them as events."""
     assert state.state_details.flow_run_id is not None
     of_run = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
-    with SyncPrefectClient(server.api_url) as client:
+    with prefect_client(server) as client:
 
         def names() -> list[str]:
             return sorted(task.name.partition(":")[0] for task in client.read_task_runs(flow_run_filter=of_run))

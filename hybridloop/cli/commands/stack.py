@@ -1,7 +1,8 @@
-"""`hybridloop up | down | status`: start, stop and show the local stack."""
+"""`hybridloop up | down | status | env`: start, stop and show the local stack, and lead other programs to it."""
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from hybridloop.cli.output import AsJson, print_json, print_message, print_table
@@ -45,6 +46,22 @@ def status(*, json: AsJson = False) -> None:
     _print(local_stack.status(), as_json=json)
 
 
+def env() -> None:
+    """Print commands that let `prefect` and its workers use the local Prefect server: eval "$(hybridloop env)".
+
+    They contain its password. The server is started if needed; with a server of your own there is nothing to set.
+
+    Example: hybridloop env
+    """
+    from hybridloop import local_stack
+
+    server = local_stack.ensure_prefect()
+    if not server.is_local:
+        print_message(f"your own Prefect server is used: {server.api_url}")
+    for name, value in server.environment.items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
 def _print(stack: StackStatus, *, as_json: bool) -> None:
     rows = [
         {
@@ -63,3 +80,5 @@ def _print(stack: StackStatus, *, as_json: bool) -> None:
     else:
         print_table(("part", "state", "url", "pid"), rows)
         print_message(f"state: {stack.home}")
+        if stack.prefect_sign_in:
+            print_message(f"Prefect in a browser (the link has its password): {stack.prefect_sign_in}")

@@ -16,6 +16,7 @@ from hybridloop.settings.sources import resolve_settings
 from hybridloop.settings.template import settings_template
 from hybridloop.settings.yaml import parse_yaml
 from tests.cli.shell_helpers import CommandResult, WorkspaceShell
+from tests.prefect_server import as_own_server
 
 Hybridloop = Callable[..., CommandResult]
 
@@ -117,7 +118,7 @@ def test_a_run_uses_settings_from_variables_and_records_them(
     environ = {
         **at_workspace.shell.environ,
         "HYBRIDLOOP_HOME": str(tmp_path),
-        "PREFECT_API_URL": prefect_server.api_url,
+        **as_own_server(prefect_server),
         "HYBRIDLOOP_QAOA__SHOTS": "300",
         "HYBRIDLOOP_SEED": "3",
     }

@@ -20,6 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import prefect
 import pytest
 
 from hybridloop import local_stack as stack
@@ -27,7 +28,7 @@ from hybridloop.blocks import AzureQuantumWorkspace
 from tests.cli.shell_helpers import CommandResult, connection_string
 from tests.conftest import SUBSCRIPTION, Emulator
 from tests.paths import DATA
-from tests.prefect_server import own_environ
+from tests.prefect_server import as_own_server, own_environ
 
 OLD_JOURNAL = DATA / "journal-0001.db"
 SECRET = "do-not-tell-anyone"
@@ -202,6 +203,23 @@ def test_a_prefect_server_of_another_version(doctor: Doctor, version: str | None
         assert doctor(PREFECT_API_URL=f"{url}api")["prefect"]["state"] == state
 
 
+def test_a_prefect_server_that_pages_of_other_sites_can_use(doctor: Doctor) -> None:
+    def reply(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        if is_open:
+            request.send_header("Access-Control-Allow-Origin", "*")
+        request.end_headers()
+        request.wfile.write(json.dumps(prefect.__version__).encode())
+
+    with replying(reply) as url:
+        is_open = True
+        found = doctor(PREFECT_API_URL=f"{url}api")["prefect"]
+        assert (found["state"], "is open" in found["found"]) == ("warning", True)
+        assert "PREFECT_SERVER_API_AUTH_STRING" in found["remedy"]
+        is_open = False
+        assert doctor(PREFECT_API_URL=f"{url}api")["prefect"]["state"] == "ok"
+
+
 def test_a_prefect_server_that_requires_a_key(doctor: Doctor) -> None:
     def reply(request: BaseHTTPRequestHandler) -> None:
         is_known = request.headers["Authorization"] == f"Bearer {SECRET}"
@@ -270,7 +288,7 @@ def test_an_identity_that_has_not_signed_in(doctor: Doctor, prefect_server: stac
     name = f"by-identity-{secrets.token_hex(4)}"
     AzureQuantumWorkspace(resource_id=resource, endpoint="https://eastus.quantum.azure.com").save(name)
     # the other ways to sign in search the network
-    variables = {"PREFECT_API_URL": prefect_server.api_url, "AZURE_TOKEN_CREDENTIALS": "EnvironmentCredential"}
+    variables = {**as_own_server(prefect_server), "AZURE_TOKEN_CREDENTIALS": "EnvironmentCredential"}
     found = doctor("--workspace", name, **variables)["workspace"]
     assert (found["state"], "az login" in found["remedy"]) == ("wrong", True)
     missing = doctor("--workspace", "nowhere-to-be-found", **variables)["workspace"]

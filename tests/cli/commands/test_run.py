@@ -16,6 +16,7 @@ from hybridloop.local_stack import PrefectServer
 from hybridloop.local_stack.processes import MARK, wait_until
 from tests.cli.shell_helpers import CommandResult, Shell, WorkspaceShell
 from tests.paths import DATA
+from tests.prefect_server import as_own_server
 
 H2_FILE = DATA / "H2_0.735.fcidump"
 EXACT_H2 = -1.1373060357534004
@@ -163,7 +164,7 @@ def test_an_unwritable_plot_does_not_lose_the_result(
     environ = {
         **at_workspace.shell.environ,
         "HYBRIDLOOP_HOME": str(tmp_path),
-        "PREFECT_API_URL": prefect_server.api_url,
+        **as_own_server(prefect_server),
     }
     outcome = inside(environ, "run", "vqe", "h2", "--seed", "7", "--json")
     assert outcome.code == 0

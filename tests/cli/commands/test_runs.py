@@ -13,13 +13,13 @@ from uuid import UUID
 
 import pytest
 from azure.quantum.job.session import Session
-from prefect.client.orchestration import SyncPrefectClient
 from prefect.states import Cancelling
 
 from hybridloop.journal import Journal, RunRecord, journal_url
 from hybridloop.local_stack import PrefectServer
 from tests.cli.shell_helpers import PATIENCE_S, CommandResult, Shell, WorkspaceShell, run_in_process
 from tests.conftest import Emulator, running_emulator
+from tests.prefect_server import prefect_client
 
 RUN = ("run", "vqe", "h2", "--seed", "7")
 KILLED = -signal.SIGKILL
@@ -193,7 +193,7 @@ def resumed(at: WorkspaceShell, key: str, end: CommandResult) -> EndedRun:
 
 
 def cancel(server: PrefectServer, shell: Shell) -> None:
-    with journal_of(shell) as journal, SyncPrefectClient(server.api_url) as client:
+    with journal_of(shell) as journal, prefect_client(server) as client:
         client.set_flow_run_state(UUID(journal.run("cancelled").flow_run_id), Cancelling())
 
 
@@ -241,7 +241,7 @@ def test_an_interrupted_run_prints_how_to_resume(ended_early: dict[str, EndedRun
 
 
 def test_prefect_shows_how_a_run_was_ended(ended_early: dict[str, EndedRun], prefect_server: PrefectServer) -> None:
-    with SyncPrefectClient(prefect_server.api_url) as client:
+    with prefect_client(prefect_server) as client:
         states = {}
         for way in ("stopped", "parked", "cancelled"):
             state = client.read_flow_run(UUID(ended_early[way].shown.flow_run_id)).state

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from markdown_it import MarkdownIt
-from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from hybridloop.flows.lifecycle.artifact import (
@@ -27,6 +26,7 @@ from hybridloop.local_stack import PrefectServer
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
 from tests.long_run_helpers import long_run
+from tests.prefect_server import prefect_client
 
 HOSTILE = "<script>hacked()</script> | [x](javascript:hacked()) ![y](http://there) `a` *b* _c_ # d\n\n# e & \\| f"
 MAX_BYTES = 100_000
@@ -169,7 +169,7 @@ def test_the_sketch_has_a_mark_for_every_round_within_its_frame(result: RunResul
 @pytest.mark.parametrize("kept", ["vqe", "stopped"], indirect=True)
 def test_a_run_leaves_one_artifact_that_says_how_it_ended(kept: StoredRun, prefect_server: PrefectServer) -> None:
     key = RunArtifact(kept.record.key, kept.record.uid, None).key
-    with SyncPrefectClient(prefect_server.api_url) as client:
+    with prefect_client(prefect_server) as client:
         found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
     (artifact,) = found
     assert (artifact.type, str(artifact.flow_run_id)) == ("markdown", kept.record.flow_run_id)

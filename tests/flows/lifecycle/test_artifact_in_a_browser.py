@@ -7,13 +7,13 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import ArtifactCreate
 
 from hybridloop.flows.lifecycle.artifact import report_markdown
 from hybridloop.local_stack import PrefectServer
 from hybridloop.runs.stored_run import StoredRun
 from tests.emulator.browser_helpers import CHROMIUM, DRIVER, running_browser
+from tests.prefect_server import prefect_client
 
 pytestmark = [
     pytest.mark.browser,
@@ -35,10 +35,12 @@ def test_prefect_shows_an_artifact_as_it_was_written(
 ) -> None:
     assert kept.result is not None
     result = replace(kept.result, target=WORDS, warnings=(WORDS,))
-    with SyncPrefectClient(prefect_server.api_url) as client:
+    with prefect_client(prefect_server) as client:
         asked = ArtifactCreate(key=f"shown-{uuid4().hex}", type="markdown", data=report_markdown(result))
         artifact = client.create_artifact(asked)
     with running_browser(tmp_path / "profile") as browser:
+        browser.open(prefect_server.sign_in_url or "")
+        browser.until(lambda: "/sign-in" not in browser.address())
         browser.open(prefect_server.api_url.removesuffix("api") + f"artifacts/artifact/{artifact.id}")
         browser.until(lambda: browser.run(WIDTH) > 0)
         cells, page = browser.run(CELLS), browser.text()

@@ -13,13 +13,15 @@ from hybridloop.runs.live import LiveFeed, RoundUpdate
 from hybridloop.settings import ProblemText, VqeSettings
 from hybridloop.settings.sources import ResolvedSettings
 from tests.conftest import Emulator
+from tests.prefect_server import as_own_server
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)
 def server(prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PREFECT_API_URL", prefect_server.api_url)
+    for name, value in as_own_server(prefect_server).items():
+        monkeypatch.setenv(name, value)
 
 
 def test_a_callback_gets_round_point_value_and_error_of_every_round(emulator: Emulator) -> None:

@@ -26,6 +26,7 @@ from hybridloop.local_stack import PrefectServer
 from hybridloop.tasks.submission.job_ids import session_id
 from tests.cli.shell_helpers import PATIENCE_S
 from tests.conftest import Emulator
+from tests.prefect_server import prefect_client
 
 TARGET = "rigetti.sim.qvm"
 pytestmark = pytest.mark.slow
@@ -41,7 +42,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 def limit(prefect_server: PrefectServer) -> Iterator[str]:
     """Create a limit of one slot."""
     name = f"sessions of {uuid.uuid4()}"
-    with SyncPrefectClient(prefect_server.api_url) as client:
+    with prefect_client(prefect_server) as client:
         client.upsert_global_concurrency_limit_by_name(name, 1)
         yield name
         assert client.read_global_concurrency_limit_by_name(name).active_slots == 0
@@ -130,7 +131,7 @@ def test_a_resume_with_another_limit_holds_a_slot_of_that_limit(
         with claim_run(journal, uid) as third, held(limit, third):
             pass  # the first limit's slot is taken over and released
 
-    with SyncPrefectClient(prefect_server.api_url) as client:
+    with prefect_client(prefect_server) as client:
         other = f"{limit}, the other"
         client.upsert_global_concurrency_limit_by_name(other, 1)
         in_a_flow(lambda: body(client, other))

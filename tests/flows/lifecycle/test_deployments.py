@@ -14,13 +14,14 @@ from prefect.client.schemas.schedules import IntervalSchedule
 from hybridloop.errors import InputError
 from hybridloop.flows.lifecycle.deployments import find_deployment
 from hybridloop.local_stack import PrefectServer
+from tests.prefect_server import prefect_client
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def client(prefect_server: PrefectServer) -> Iterator[SyncPrefectClient]:
-    with SyncPrefectClient(prefect_server.api_url) as opened:
+    with prefect_client(prefect_server) as opened:
         yield opened
 
 
@@ -32,7 +33,8 @@ def algorithm(client: SyncPrefectClient, prefect_server: PrefectServer) -> str:
     for pool in ("idle", "served"):
         client.create_work_pool(WorkPoolCreate(name=f"{pool}-{name}", type="process"))
     beat = f"{prefect_server.api_url}/work_pools/served-{name}/workers/heartbeat"
-    httpx.post(beat, json={"name": "worker"}).raise_for_status()
+    user, _, password = prefect_server.environment["PREFECT_API_AUTH_STRING"].partition(":")
+    httpx.post(beat, json={"name": "worker"}, auth=(user, password)).raise_for_status()
     daily = DeploymentScheduleCreate(schedule=IntervalSchedule(interval=86_400.0), active=False)  # type: ignore[arg-type]
     client.create_deployment(flow, "a", work_pool_name=f"idle-{name}")
     client.create_deployment(flow, "b", work_pool_name=f"served-{name}", schedules=[daily])

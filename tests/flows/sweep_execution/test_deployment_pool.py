@@ -26,6 +26,7 @@ from hybridloop.local_stack import PrefectServer
 from hybridloop.settings import ProblemText, VqeSettings
 from hybridloop.settings.renamed import FORMER
 from hybridloop.settings.run import AutoResume
+from tests.prefect_server import prefect_client
 
 HERE = {"workspace": "here"}
 TARGET = "rigetti.sim.qvm"
@@ -44,7 +45,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 @pytest.fixture
 def client(prefect_server: PrefectServer) -> Iterator[SyncPrefectClient]:
-    with SyncPrefectClient(prefect_server.api_url) as opened:
+    with prefect_client(prefect_server) as opened:
         yield opened
 
 

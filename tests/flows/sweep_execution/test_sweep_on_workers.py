@@ -40,6 +40,7 @@ from tests.cli.shell_helpers import PATIENCE_S, connection_string
 from tests.conftest import Emulator
 from tests.hydrogen_helpers import h2_fcidump
 from tests.long_form import IS_LONG, long_form, long_only, short_or_long
+from tests.prefect_server import prefect_client
 from tests.sweep_helpers import check_sessions, check_table
 
 POINTS, LIMIT, WORKERS = short_or_long(8, 40), short_or_long(2, 3), 2
@@ -195,7 +196,7 @@ def _swept(held: ExitStack, server: PrefectServer, restart: Any, emulator: Emula
     text = connection_string(emulator.endpoint, emulator.api_key, "farm")
     environ = {**os.environ, **server.environment, "AZURE_QUANTUM_CONNECTION_STRING": text}
     held.enter_context(temporary_settings({PREFECT_API_URL: server.api_url}))
-    client = held.enter_context(SyncPrefectClient(server.api_url))
+    client = held.enter_context(prefect_client(server))
     workers = held.enter_context(farm(client, environ, folder))
     killed = list[int]()
 
