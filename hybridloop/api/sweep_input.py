@@ -16,7 +16,7 @@ from hybridloop.settings.sources import user_defaults
 from hybridloop.settings.validation import validate
 from hybridloop.settings.yaml import read_yaml
 
-MAX_BYTES = 1024 * 1024
+MAX_BYTES = 512 * 1024  # PyYAML takes seconds for more
 _PATTERN = frozenset("*?[")
 _LONGEST_PATTERN = 1000  # characters; longer text is a problem's
 
