@@ -55,7 +55,7 @@ class _LexerErrors(_PARSER.ErrorListener):  # type: ignore[misc]  # ANTLR has no
     """Listener for characters with which no word of the language begins."""
 
     def syntaxError(self, _lexer: object, _symbol: object, line: int, *_: object) -> None:
-        """Raise InvalidOpenQasm."""
+        """Raise InvalidOpenQasm with the line."""
         raise InvalidOpenQasm(line, "it can't be parsed from this line on")
 
 
