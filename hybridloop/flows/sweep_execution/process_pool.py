@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import selectors
 import subprocess
 import sys
@@ -103,7 +104,7 @@ class ProcessPool:
     def _launch(self) -> subprocess.Popen[bytes]:
         # its own process session: a Ctrl-C reaches it only through `close`, and once
         process = subprocess.Popen(
-            self._command,
+            (*self._command, str(os.getpid())),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=self._environ,
