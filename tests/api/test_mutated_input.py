@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hybridloop.algorithms.formats.binary import read_binary_problem
+from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.api.sweep_input import read_sweep
 from hybridloop.data import load_table
 from hybridloop.errors import HybridloopError
@@ -143,7 +144,9 @@ def give(kind: str, text: str, folder: Path) -> None:
     elif kind == "sweep":
         read_sweep(file)
     elif kind == "circuit":
-        choose_start(read_subject(ProblemText(name="it", text=ENERGY["pauli"])), text, StartName.RANDOM, 0)
+        subject = read_subject(ProblemText(name="it", text=ENERGY["pauli"]))
+        assert isinstance(subject, PauliProblem)
+        choose_start(subject, text, StartName.RANDOM, 0)
     elif kind in ENERGY:
         read_subject(read_problem(file))
     else:
