@@ -228,7 +228,7 @@ def _running(api_url: str) -> int:
     from prefect.client.schemas.objects import StateType
 
     running = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])))
-    with SyncPrefectClient(api_url) as client:
+    with SyncPrefectClient(api_url, auth_string=os.environ.get("PREFECT_API_AUTH_STRING")) as client:
         return len(client.read_flow_runs(flow_run_filter=running))
 
 

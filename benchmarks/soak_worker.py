@@ -64,7 +64,7 @@ def come_to_rest(api_url: str) -> int:
         in_state = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(states))))
         return client.count_flow_runs(deployment_filter=ours, flow_run_filter=in_state)
 
-    with SyncPrefectClient(api_url) as client:
+    with SyncPrefectClient(api_url, auth_string=os.environ.get("PREFECT_API_AUTH_STRING")) as client:
         client.update_work_pool(POOL, WorkPoolUpdate(is_paused=True))
         until = time.monotonic() + REST_WITHIN_S
         while number(client, StateType.PENDING, StateType.RUNNING) and time.monotonic() < until:
@@ -83,7 +83,7 @@ def _deploy(api_url: str) -> None:
     from hybridloop.flows.housekeeping import housekeeping
 
     template = ProcessWorker.get_default_base_job_template()
-    with SyncPrefectClient(api_url) as client:
+    with SyncPrefectClient(api_url, auth_string=os.environ.get("PREFECT_API_AUTH_STRING")) as client:
         client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
         for name, every_s in EVERY_S.items():
             flow = housekeeping if name == "housekeeping" else load_flow(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from hybridloop.cli.output import AsJson, print_json, print_message, print_table
+from hybridloop.cli.output import AsJson, print_json, print_line, print_message, print_table
 from hybridloop.runtime.paths import home
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def env() -> None:
     if not server.is_local:
         print_message(f"your own Prefect server is used: {server.api_url}")
     for name, value in server.environment.items():
-        print(f"export {name}={shlex.quote(value)}")
+        print_line(f"export {name}={shlex.quote(value)}")
 
 
 def _print(stack: StackStatus, *, as_json: bool) -> None:
