@@ -22,7 +22,7 @@ import typer.main
 import hybridloop
 from hybridloop.cli.app import build_app
 from hybridloop.settings import SETTINGS
-from tests.emulator.browser_helpers import CHROMIUM, DRIVER, running_browser
+from tests.emulator.browser_helpers import needs_browser, running_browser
 from tests.paths import ROOT
 
 WRITTEN = sorted((ROOT / "docs").rglob("*.md"))
@@ -156,10 +156,7 @@ def test_a_notebook_can_be_downloaded_from_its_page(site: Path, notebook: Path) 
 
 @pytest.mark.slow
 @pytest.mark.browser
-@pytest.mark.skipif(
-    DRIVER is None or CHROMIUM is None,
-    reason="no chromium and chromedriver here; on Debian: apt install chromium chromium-driver",
-)
+@needs_browser
 def test_pages_open_in_a_browser_without_console_errors_in_light_and_dark(address: str, tmp_path: Path) -> None:
     with running_browser(tmp_path / "profile") as window:
         grounds = set()
@@ -178,10 +175,7 @@ def test_pages_open_in_a_browser_without_console_errors_in_light_and_dark(addres
 
 @pytest.mark.slow
 @pytest.mark.browser
-@pytest.mark.skipif(
-    DRIVER is None or CHROMIUM is None,
-    reason="no chromium and chromedriver here; on Debian: apt install chromium chromium-driver",
-)
+@needs_browser
 def test_pages_are_accessible_in_light_and_dark(address: str, tmp_path: Path) -> None:
     axe = resources.files("axe_core_python").joinpath("axe.min.js").read_text("utf-8")
     with running_browser(tmp_path / "profile") as window:

@@ -57,9 +57,7 @@ _SHORTEST_KEY = 16  # a shorter text could be part of an answer by chance
 _MAX_TEXT = 1000  # characters of a service's message
 _STORAGE_API = "2024-08-04"
 _BROKEN = (AzureError, ValueError, OSError)  # azure-core lets raw ones out
-_SESSION_OVER = (
-    "Session is already in a terminal state"  # the beginning of the service's message; it has no code of its own
-)
+_SESSION_OVER = "Session is already in a terminal state"  # the message's beginning; it has no code of its own
 
 
 class FailureKind(enum.StrEnum):

@@ -6,6 +6,7 @@ import http.client
 import json
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -14,7 +15,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+from qiskit import QuantumCircuit
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from hybridloop.algorithms.rounds import Counts
+from hybridloop.azure.client import ServiceClient
+from hybridloop.azure.targets import find_target
 from hybridloop.azure.workspace import LocalService, connect
+from hybridloop.tasks.keepalive.rules import KeepAliveMode
+from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
+from hybridloop.tasks.session import open_session
 from tests.conftest import Emulator
 
 KEY = "canary-key-of-the-workspace-0123456789"
@@ -175,3 +185,55 @@ def hostile_service(emulator: Emulator) -> Iterator[HostileService]:
         for server in servers:
             server.shutdown()
             server.server_close()
+
+
+SHOTS = 10
+TARGET = find_target("rigetti.sim.qvm")
+
+
+def one() -> SamplerPub:
+    """Return a circuit that gives 1 in all shots."""
+    circuit = QuantumCircuit(1, 1)
+    circuit.x(0)
+    circuit.measure(0, 0)
+    return SamplerPub.coerce(circuit, SHOTS)
+
+
+def measure(hostile: HostileService, **options: Any) -> Any:
+    """Measure one circuit in a session; return its counts and the session."""
+    off = KeepAliveSettings(KeepAliveMode.OFF)
+    with open_session(hostile.workspace, TARGET, clock=FastClock(), keep_alive=off, **options) as session:
+        ((counts,),) = session.run_round([one()])
+        assert isinstance(counts, Counts)
+        return counts.bitstrings(), session
+
+
+def redirect(hostile: HostileService, status: int, body: bytes = b"") -> Change:
+    return lambda _: Answer(status, {"Location": f"{hostile.elsewhere}taken?x=1"}, body)
+
+
+def use(client: ServiceClient, hostile: HostileService, operation: str) -> None:
+    """Make a call of this kind, and those that it needs before it."""
+    identifier, job_id = str(uuid.uuid4()), str(uuid.uuid4())
+    if operation in ("open", "close", "list"):
+        client.open_session(identifier, "hostile", TARGET, "Continue")
+        client.close_session(identifier)
+        list(client.list_session_jobs(identifier))
+        return
+    container = client.create_container(job_id)
+    if operation == "download":
+        address = container.partition("?")[0]
+        client.upload(container, b"result")
+        client.download(job_id, f"{address}/inputData", container, bytes)
+    elif operation == "upload":
+        client.upload(container, b"program")
+    elif operation == "submit":
+        client.submit(job_id, container, {"metadata": {"place": "p"}})
+    elif operation == "job":
+        client.find_job(job_id)
+
+
+def changed_job(**fields: Any) -> Change:
+    return lambda answer: answer.with_json(
+        lambda page: {**page, "value": [{**job, **fields} for job in page["value"]]} if "value" in page else page
+    )

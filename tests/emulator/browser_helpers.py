@@ -14,9 +14,15 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
+import pytest
+
 from hybridloop.local_stack.processes import wait_until
 
 DRIVER, CHROMIUM = shutil.which("chromedriver"), shutil.which("chromium")
+needs_browser = pytest.mark.skipif(
+    DRIVER is None or CHROMIUM is None,
+    reason="no chromium and chromedriver here; on Debian: apt install chromium chromium-driver",
+)
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the protocol's own name for a reference
 TAB, ENTER = "\ue004", "\ue007"
 # no sandbox: it needs rights that a container's root does not have; the rest keeps it off the network

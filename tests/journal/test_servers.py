@@ -169,7 +169,7 @@ def test_many_runs_share_a_few_connections_of_a_pooler_in_transaction_mode(postg
                     for sequence in range(rounds):
                         measure(journal, lease, sequence)
                         assert len(list(journal.rounds(lease.run_uid))) == sequence + 1
-            except BaseException as error:
+            except BaseException as error:  # of a thread, failed assertions among them: raised in the test below
                 errors.append(error)
 
         threads = [threading.Thread(target=run, args=(number,)) for number in range(runs)]

@@ -13,15 +13,12 @@ from prefect.blocks.system import Secret
 from prefect.client.orchestration import SyncPrefectClient
 
 from hybridloop import local_stack as stack
-from tests.emulator.browser_helpers import CHROMIUM, DRIVER, Browser, running_browser
+from tests.emulator.browser_helpers import Browser, needs_browser, running_browser
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.browser,
-    pytest.mark.skipif(
-        DRIVER is None or CHROMIUM is None,
-        reason="no chromium and chromedriver here; on Debian: apt install chromium chromium-driver",
-    ),
+    needs_browser,
 ]
 KEPT = "a-key-that-costs-money"
 # what a page of another site may try at an address: read, write without asking, listen, and show in a frame

@@ -12,16 +12,13 @@ import pytest
 
 from hybridloop.reports.bundle.archive import read_bundle
 from hybridloop.reports.html import render_report
-from tests.emulator.browser_helpers import CHROMIUM, DRIVER, Browser, running_browser
+from tests.emulator.browser_helpers import Browser, needs_browser, running_browser
 from tests.long_run_helpers import long_run
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,
-    pytest.mark.skipif(
-        DRIVER is None or CHROMIUM is None,
-        reason="no chromium and chromedriver here; on Debian: apt install chromium chromium-driver",
-    ),
+    needs_browser,
 ]
 
 MOST_ELEMENTS = 10_000  # a browser shows that many in a fraction of a second

@@ -107,7 +107,7 @@ class OpenFile:
                     self._save(copy)
                     with closing(sqlite3.connect(copy)) as connection:
                         connection.execute("PRAGMA journal_mode=WAL")
-                except BaseException:
+                except BaseException:  # an interruption, too, must not leave half a copy
                     copy.unlink(missing_ok=True)
                     raise
                 self._copy = copy

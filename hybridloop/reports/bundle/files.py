@@ -18,9 +18,7 @@ from hybridloop.errors import BundleDamaged, InputError
 
 # a run of 100,000 jobs takes 50 MB of JSON, 2 million values and 100 MB of arrays
 MAX_JSON_BYTES = 64 << 20  # of all JSON files together
-MAX_VALUES = (
-    4_000_000  # of all JSON files together; a short text can hold many, and each takes some 100 bytes of memory
-)
+MAX_VALUES = 4_000_000  # of all JSON files together: a short text can hold many, and each takes 100 bytes of memory
 MAX_ARRAYS_BYTES = 256 << 20  # of all arrays together, packed and unpacked
 MAX_MEMBERS = 64  # of a zip file
 MAX_RATIO = 100  # unpacked to packed, above RATIO_FREE_BYTES; JSON of runs has 15 to 30

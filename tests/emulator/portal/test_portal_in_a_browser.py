@@ -7,16 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import Emulator, running_emulator
-from tests.emulator.browser_helpers import CHROMIUM, DRIVER, ENTER, TAB, Browser, running_browser
+from tests.emulator.browser_helpers import ENTER, TAB, Browser, needs_browser, running_browser
 from tests.emulator.http_helpers import ENDLESS_QIR, Caller
 from tests.emulator.portal_helpers import item_path
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(
-        DRIVER is None or CHROMIUM is None,
-        reason="no chromium and chromedriver here; on Debian: apt install chromium chromium-driver",
-    ),
+    needs_browser,
 ]
 
 # texts whose contrast with the nearest opaque background is below the 4.5 of WCAG 2

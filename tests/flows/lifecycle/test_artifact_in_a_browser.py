@@ -12,16 +12,13 @@ from prefect.client.schemas.actions import ArtifactCreate
 from hybridloop.flows.lifecycle.artifact import report_markdown
 from hybridloop.local_stack import PrefectServer
 from hybridloop.runs.stored_run import StoredRun
-from tests.emulator.browser_helpers import CHROMIUM, DRIVER, running_browser
+from tests.emulator.browser_helpers import needs_browser, running_browser
 from tests.prefect_server import prefect_client
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,
-    pytest.mark.skipif(
-        DRIVER is None or CHROMIUM is None,
-        reason="no chromium and chromedriver here; on Debian: apt install chromium chromium-driver",
-    ),
+    needs_browser,
 ]
 
 WORDS = "<b>bold</b> | [x](y) *c* _d_ `e` (f) \\| é & #1"
