@@ -39,7 +39,7 @@ from azure.core.pipeline import PipelineContext, PipelineRequest
 from azure.core.pipeline.transport import RequestsTransport
 from azure.core.rest import HttpRequest
 
-from hybridloop.azure.addresses import may_hold_blobs, origin_of
+from hybridloop.azure.addresses import is_loopback, may_hold_blobs, origin_of
 from hybridloop.azure.answer_body import (
     MAX_BLOB_BYTES,
     MAX_ERROR_BYTES,
@@ -165,6 +165,7 @@ class Transport:
             retry_total=0,
             permit_redirects=False,
             read_timeout=read_timeout_s,
+            **_proxy_options(urlsplit(client._config.endpoint).hostname or ""),
         )
         return _parse_json(content) if content else None
 
@@ -215,7 +216,8 @@ class Transport:
             place = origin or "no plain address"
             raise RequestFailed(FailureKind.ELSEWHERE, f"{place} is named as storage, and is not Azure's blob storage")
         try:
-            return _send(self._blobs.send_request, request, MAX_BLOB_BYTES, read_timeout=self._read_timeout_s)
+            options: dict[str, Any] = {"read_timeout": self._read_timeout_s, **_proxy_options(origin.host)}
+            return _send(self._blobs.send_request, request, MAX_BLOB_BYTES, **options)
         except RequestFailed as failure:
             if failure.kind is FailureKind.DENIED:  # no key is sent to a storage
                 raise RequestFailed(FailureKind.UNSIGNED, failure.text, failure.status) from failure
@@ -226,9 +228,15 @@ class Transport:
         self._blobs.close()
 
 
+def _proxy_options(host: str) -> dict[str, Any]:
+    """Return the option that keeps the key and programs of a local service from a proxy in the environment."""
+    return {"proxies": {"no_proxy": "*"}} if is_loopback(host) else {}
+
+
 def _proxy_of(url: str) -> str | None:
     parts = urlsplit(url)
-    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+    host = parts.hostname or ""
+    return None if is_loopback(host) or proxy_bypass(host) else getproxies().get(parts.scheme)
 
 
 def _ca_file(url: str) -> str | None:

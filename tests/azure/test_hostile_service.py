@@ -45,6 +45,18 @@ def test_the_body_of_a_redirect_is_not_read(client: ServiceClient, hostile: Host
     assert hostile.reached == []
 
 
+@pytest.mark.parametrize("operation", ["open", "list", "upload", "download"])
+def test_a_proxy_of_the_environment_gets_nothing_of_a_local_service(
+    client: ServiceClient, hostile: HostileService, operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, hostile.elsewhere)
+    use(client, hostile, operation)
+    assert hostile.reached == []
+
+
 BAD_LINKS = [
     "{elsewhere}x",
     "https://127.0.0.1:{port}/x",
