@@ -51,7 +51,7 @@ class WorkQueue:
         self._memory = memory
         self._on_idle = on_idle
         self._waiting: deque[tuple[int, float]] = deque()  # a job's key, and the loop's time of its arrival
-        self._workers = [WorkerProcess(time_limit_s)]
+        self._workers = [WorkerProcess(time_limit_s, memory.limit)]
         self._idle = list(self._workers)
         self._unstarted = workers - 1
         self._running: dict[int, WorkerProcess] = {}
@@ -113,7 +113,7 @@ class WorkQueue:
         self._growth_timer = None
         if self._waiting and self._unstarted and asyncio.get_running_loop().time() >= self._growth_due():
             self._unstarted -= 1
-            self._workers.append(WorkerProcess(self._time_limit_s))
+            self._workers.append(WorkerProcess(self._time_limit_s, self._memory.limit))
             self._idle.append(self._workers[-1])
         self._dispatch()
 

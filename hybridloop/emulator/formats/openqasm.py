@@ -17,6 +17,7 @@ from qiskit.exceptions import QiskitError
 from hybridloop.emulator.formats.gates import AER_GATES
 from hybridloop.emulator.model.program import (
     BARRIER,
+    MAX_INSTRUCTIONS,
     MEASURE,
     RESET,
     Instruction,
@@ -28,7 +29,6 @@ from hybridloop.emulator.model.program import (
 
 INVALID_QASM = "CompilationError"
 MAX_BITS = 4096
-MAX_STEPS = 500_000  # of expanding gate definitions: a few lines can stand for 2^100 gates
 
 # Quantinuum's own library: U1q(t, p) = exp(-i t/2 (cos p X + sin p Y)), ZZ = exp(-i pi/4 Z Z), RZZ(t) = exp(-i t/2 Z Z)
 _STANDARD_GATES = "qiskit.circuit.library."
@@ -79,11 +79,16 @@ def _check_sizes(text: str) -> None:
     """Refuse too many qubits and bits before the parser creates an object for each."""
     if _TEN_DIGITS.search(text):
         raise JobInputError(INVALID_QASM, "a register's size, an index or the version has ten digits or more")
-    declared = {"q": 0, "c": 0}
+    declared, largest = {"q": 0, "c": 0}, 0
     for kind, size in _REGISTER.findall(text):
         declared[kind] += int(size)
+        largest = max(largest, int(size))
     if max(declared.values()) > MAX_BITS:
         raise JobInputError(INVALID_QASM, f"the program declares more than {MAX_BITS} qubits or bits")
+    # a statement without an index applies to a whole register
+    whole = sum("[" not in statement for statement in text.split(";"))
+    if whole * largest > MAX_INSTRUCTIONS:
+        raise JobInputError(INVALID_QASM, f"the program's statements stand for more than {MAX_INSTRUCTIONS} gates")
 
 
 class _GateExpansion:
@@ -91,7 +96,7 @@ class _GateExpansion:
 
     def __init__(self) -> None:
         self.instructions: list[Instruction] = []
-        self._steps_left = MAX_STEPS
+        self._steps_left = MAX_INSTRUCTIONS  # a few lines of gate definitions can stand for 2^100 gates
         self._definitions: dict[tuple[object, ...], list[tuple[Any, tuple[int, ...]]]] = {}
 
     def append(self, instruction: CircuitInstruction, qubits: Mapping[Any, int], bits: Mapping[Clbit, int]) -> None:
@@ -114,7 +119,7 @@ class _GateExpansion:
             operation, qubits = stack.pop()
             self._steps_left -= 1
             if self._steps_left < 0:
-                raise JobInputError(INVALID_QASM, f"the program's gates expand to more than {MAX_STEPS} others")
+                raise JobInputError(INVALID_QASM, f"the program's gates expand to more than {MAX_INSTRUCTIONS} others")
             # the module is checked too: a program may define its own gate under a standard name
             if operation.name in AER_GATES and operation.base_class.__module__.startswith(_STANDARD_GATES):
                 angles = tuple(float(angle) for angle in operation.params)

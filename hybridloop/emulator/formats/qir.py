@@ -181,8 +181,7 @@ _REQUIRED = re.compile(r'"(?:required_)?num_(?:required_)?(qubits|results)"="(\d
 def parse_qir(data: bytes) -> Program:
     """Parse QIR text (UTF-8) or LLVM bitcode. Raises JobInputError if it is invalid or cannot be run."""
     # the entry point's body, and the numbers of qubits and results that its attributes declare
-    is_bitcode = data[:2] == b"BC" or data[:4] == b"\xde\xc0\x17\x0b"
-    text = _bitcode_to_text(data) if is_bitcode else _decode(data)
+    text = _bitcode_to_text(data) if is_bitcode(data) else _decode(data)
     attributes = dict(_ATTRIBUTES.findall(text))
     body, group = _entry_point(text, attributes)
     required = {kind: int(number) for kind, number in _REQUIRED.findall(attributes.get(group, ""))}
@@ -225,6 +224,11 @@ def _decode(data: bytes) -> str:
         return data.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise JobInputError(INVALID_QIR, f"the input is neither QIR text nor bitcode: {error}") from error
+
+
+def is_bitcode(data: bytes) -> bool:
+    """Return True for LLVM bitcode, also in its wrapper."""
+    return data[:2] == b"BC" or data[:4] == b"\xde\xc0\x17\x0b"
 
 
 def _bitcode_to_text(data: bytes) -> str:

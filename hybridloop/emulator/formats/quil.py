@@ -14,7 +14,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hybridloop.emulator.formats.gates import GATE_SIZES
-from hybridloop.emulator.model.program import MEASURE, RESET, Instruction, JobInputError, OutputList, Program, Register
+from hybridloop.emulator.model.program import (
+    MAX_INSTRUCTIONS,
+    MEASURE,
+    RESET,
+    Instruction,
+    JobInputError,
+    OutputList,
+    Program,
+    Register,
+)
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<word>[A-Za-z_][\w-]*(?:\[\d+\])?)|(?P<sign>[-+*/^()]))"
@@ -155,6 +164,13 @@ def parse_quil(data: bytes, params: Mapping[str, Any]) -> list[Program]:
     return [_program([line for line in lines if line], memory) for memory in _substitutions(params)]
 
 
+def count_rows(params: Mapping[str, Any]) -> int:
+    """Return the number of programs that `substitutions` make of one; 1 for any that are refused."""
+    tables = params.get("substitutions")
+    rows = [len(rows) for rows in tables.values() if isinstance(rows, list)] if isinstance(tables, Mapping) else []
+    return max(rows, default=1)
+
+
 def _substitutions(params: Mapping[str, Any]) -> list[dict[str, list[float]]]:
     """Return the memory of each run, by region: `{"theta": [[0.0], [3.14]]}` gives two runs."""
     tables = params.get("substitutions")
@@ -209,6 +225,8 @@ def _parse_line(line: str, state: _ParserState) -> None:
     elif reset := _RESET.fullmatch(line):
         qubits = sorted(state.qubits) if reset[1] is None else [_qubit(reset[1], state)]
         state.instructions += [Instruction(RESET, (qubit,)) for qubit in qubits]
+        if len(state.instructions) > MAX_INSTRUCTIONS:  # a RESET of all qubits is one instruction for each
+            raise JobInputError(INVALID_QUIL, f"the program has more than {MAX_INSTRUCTIONS} instructions")
     elif gate := _GATE.fullmatch(line):
         state.instructions += _gate(line, gate, state)
     else:

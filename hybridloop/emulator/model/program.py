@@ -58,6 +58,9 @@ class Register:
     results: tuple[int, ...]
 
 
+MAX_INSTRUCTIONS = 500_000  # of a program whose text stands for more: gate definitions, whole registers
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """A program without loops. `declared_qubits` is at least the number of qubits that it uses.

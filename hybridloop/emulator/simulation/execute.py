@@ -11,8 +11,8 @@ from typing import Any
 from hybridloop.emulator.formats.gates import IONQ_NATIVE_GATES
 from hybridloop.emulator.formats.ionq import parse_ionq_circuit
 from hybridloop.emulator.formats.openqasm import parse_openqasm
-from hybridloop.emulator.formats.qir import parse_qir
-from hybridloop.emulator.formats.quil import parse_quil
+from hybridloop.emulator.formats.qir import is_bitcode, parse_qir
+from hybridloop.emulator.formats.quil import count_rows, parse_quil
 from hybridloop.emulator.formats.results import (
     RESULTS_V2,
     Runs,
@@ -49,24 +49,31 @@ from hybridloop.emulator.simulation.sampling import sampling_seed
 from hybridloop.emulator.simulation.simulator import LruCache, Simulator
 
 NO_USAGE = Usage(0, 0, 0, 0, 0, 0)
-CACHE_BYTES = 4 * 2**20  # of inputs whose parsed programs are cached; the programs take more memory than that
+CACHED_INSTRUCTIONS = 200_000  # of parsed programs, 350 bytes each
+INSTRUCTION_BYTES = 2400  # of a parsed instruction and of its copies for Qiskit and Aer, measured
+BITCODE_BYTES = 5  # of the shortest instruction in bitcode
+SHOT_BYTES, BIT_BYTES = 100, 16  # of a shot, and of each of its bits, in Python and as JSON
 MAX_ANGLE_RAD = 1e300  # the sum of two larger angles, which some gates compute, could overflow
 
 
 @dataclass(frozen=True, slots=True)
 class InputFormat:
-    """An input format: its parser, which returns one or more programs, and the writer of its output format."""
+    """An input format: its parser, which returns one or more programs, and the writer of its output format.
+
+    `instruction_bytes` is the length of the shortest instruction as text.
+    """
 
     output: str
+    instruction_bytes: int
     parse: Callable[[bytes, Mapping[str, Any]], list[Program]]
     write: Callable[[Runs], bytes]
 
 
 FORMATS = {
-    QIR: InputFormat(RESULTS_V2, lambda data, params: [parse_qir(data)], results_v2),
-    IONQ_CIRCUIT: InputFormat(IONQ_RESULTS, lambda data, params: [parse_ionq_circuit(data)], ionq_results),
-    OPENQASM: InputFormat(OPENQASM_RESULTS, lambda data, params: [parse_openqasm(data)], openqasm_results),
-    QUIL: InputFormat(QUIL_RESULTS, parse_quil, quil_results),
+    QIR: InputFormat(RESULTS_V2, 40, lambda data, params: [parse_qir(data)], results_v2),
+    IONQ_CIRCUIT: InputFormat(IONQ_RESULTS, 23, lambda data, params: [parse_ionq_circuit(data)], ionq_results),
+    OPENQASM: InputFormat(OPENQASM_RESULTS, 4, lambda data, params: [parse_openqasm(data)], openqasm_results),
+    QUIL: InputFormat(QUIL_RESULTS, 4, parse_quil, quil_results),
 }
 
 
@@ -75,7 +82,7 @@ class JobRunner:
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
-        self._cache: LruCache[list[Program]] = LruCache(CACHE_BYTES)
+        self._cache: LruCache[list[Program]] = LruCache(CACHED_INSTRUCTIONS)
 
     def run(self, task: SimulationTask, data: bytes) -> tuple[bytes, Usage]:
         """Return the job's result, as the bytes of its output blob, and the usage that it is billed for.
@@ -92,6 +99,7 @@ class JobRunner:
         programs = self._programs(input_format, task, data, key)
         for program in programs:
             _check_target_limits(program, task)
+        self._simulator.hold(_job_bytes(programs, shots))
         usage = count_usage(programs[0], shots * len(programs))
         # simulate; IonQ's format has probabilities, so an exact target needs no shots
         if task.input_format == IONQ_CIRCUIT and task.target.exact and noise is None:
@@ -115,9 +123,18 @@ class JobRunner:
     def _programs(self, input_format: InputFormat, task: SimulationTask, data: bytes, key: bytes) -> list[Program]:
         programs = self._cache.get(key)
         if programs is None:
+            fewest_bytes = BITCODE_BYTES if is_bitcode(data) else input_format.instruction_bytes
+            instructions = len(data) // fewest_bytes * count_rows(task.params)
+            self._simulator.hold(instructions * INSTRUCTION_BYTES)
             programs = _parse(input_format, data, task.params)
-            self._cache.put(key, programs, len(data) * len(programs))
+            self._cache.put(key, programs, sum(len(program.instructions) for program in programs))
         return programs
+
+
+def _job_bytes(programs: list[Program], shots: int) -> int:
+    """Return the memory of a job's programs and results, without that of their simulation."""
+    results = sum(shots * (SHOT_BYTES + BIT_BYTES * program.num_results) for program in programs)
+    return results + INSTRUCTION_BYTES * sum(len(program.instructions) for program in programs)
 
 
 def _parse(input_format: InputFormat, data: bytes, params: Mapping[str, Any]) -> list[Program]:

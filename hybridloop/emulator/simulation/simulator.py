@@ -32,6 +32,7 @@ from hybridloop.emulator.model.program import (
     has_only_final_measurements,
 )
 from hybridloop.emulator.simulation.noise import Noise
+from hybridloop.emulator.simulation.protocol import UNRESERVED_BYTES
 from hybridloop.emulator.simulation.sampling import clifford_distribution, draw_shots, scale_to_shots
 
 V = TypeVar("V")
@@ -220,8 +221,15 @@ class Simulator:
 
     def __init__(self, reserve: Callable[[int], None] = lambda size: None) -> None:
         self._reserve = reserve
+        self._held_bytes = 0
         self._backends: dict[tuple[SimulationMethod, Noise | None], AerSimulator] = {}
         self._cache: LruCache[Distribution] = LruCache(CACHE_BYTES)
+
+    def hold(self, size: int) -> None:
+        """Reserve the bytes of a job's programs and results, in place of the job's before; simulations add theirs."""
+        self._held_bytes = size
+        if size > UNRESERVED_BYTES:
+            self._reserve(size)
 
     def run(
         self, program: Program, *, shots: int, seed: int, exact: bool, noise: Noise | None = None, key: bytes = b""
@@ -269,7 +277,7 @@ class Simulator:
         return outcomes, distribution.probabilities[indices].tolist()
 
     def _distribution(self, setup: SimulationSetup, noise: Noise | None, key: bytes) -> Distribution:
-        self._reserve(setup.required_bytes)
+        self._reserve(self._held_bytes + setup.required_bytes)
         circuit, measured = circuit_without_measurements(setup, noisy=noise is not None)
         if setup.method is SimulationMethod.STABILIZER:
             outcomes, free_bits = clifford_distribution(circuit, measured)
@@ -297,7 +305,7 @@ class Simulator:
     def _run_shots(
         self, setup: SimulationSetup, num_results: int, shots: int, seed: int, noise: Noise | None
     ) -> ShotOutcomes:
-        self._reserve(setup.required_bytes)
+        self._reserve(self._held_bytes + setup.required_bytes)
         circuit = circuit_with_measurements(setup, num_results, noisy=noise is not None)
         backend = self._backend(setup.method, noise)
         result = backend.run(circuit, shots=shots, memory=True, seed_simulator=seed % 2**31).result()

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sys
 import threading
 from dataclasses import asdict
+from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -29,6 +31,8 @@ from hybridloop.emulator.simulation.protocol import (
 if TYPE_CHECKING:
     from hybridloop.emulator.simulation.execute import JobRunner
 
+SPARE_BYTES = 1 << 30  # address space that is allocated and not used, as by the threads of libraries
+
 
 def main() -> None:
     # Ctrl-C reaches the whole process group: the service decides which processes stop
@@ -43,12 +47,26 @@ def main() -> None:
     from hybridloop.emulator.simulation.execute import JobRunner
     from hybridloop.emulator.simulation.simulator import Simulator
 
+    limit_address_space(int(sys.argv[1]))
     runner = JobRunner(Simulator(lambda size: reserve_memory(size, tasks, replies)))
     replies.write(pack_frame(_header(READY), b""))
     replies.flush()
     while True:
         replies.write(execute_task(*tasks.get(), runner))
         replies.flush()
+
+
+def limit_address_space(size: int) -> None:
+    """Let this process allocate at most `size` bytes more, where the system supports that (Linux, not macOS).
+
+    Reservations keep to the limit by estimates; this holds also for a library that takes more than expected.
+    """
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except OSError:
+        return
+    used = pages * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + size + SPARE_BYTES, resource.RLIM_INFINITY))
 
 
 def reserve_memory(size: int, tasks: SimpleQueue[tuple[bytes, bytes]], replies: BinaryIO) -> None:

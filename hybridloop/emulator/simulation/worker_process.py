@@ -70,10 +70,11 @@ class TimeLimitReached(Exception):
 
 
 class WorkerProcess:
-    """One worker process; it takes one task at a time, which may run for `time_limit_s` seconds."""
+    """One worker process; it takes one task at a time, of at most `time_limit_s` seconds and `memory_limit` bytes."""
 
-    def __init__(self, time_limit_s: float) -> None:
+    def __init__(self, time_limit_s: float, memory_limit: int) -> None:
         self._time_limit_s = time_limit_s
+        self._memory_limit = memory_limit
         self._process: Process | None = None
         self._is_ready = False
 
@@ -81,7 +82,7 @@ class WorkerProcess:
         """Start the process; it imports Aer before the first task arrives."""
         # without the service's keys, which a worker does not need
         environment = {n: value for n, value in os.environ.items() if not n.startswith("HYBRIDLOOP_EMULATOR_")}
-        arguments = (sys.executable, "-P", "-m", "hybridloop.emulator.simulation.worker")
+        arguments = (sys.executable, "-P", "-m", "hybridloop.emulator.simulation.worker", str(self._memory_limit))
         self._process = await asyncio.create_subprocess_exec(
             *arguments, stdin=PIPE, stdout=PIPE, env={**environment, "OMP_NUM_THREADS": "1"}, limit=2**20
         )

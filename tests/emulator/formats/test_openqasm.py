@@ -134,3 +134,11 @@ def test_a_job_fails_on_a_target_without_openqasm_and_without_measurements(emula
 def test_a_gate_keeps_its_name_so_that_it_is_billed_as_one() -> None:
     program = parse_openqasm((HEADER + "qreg q[2]; cu1(0.5) q[0],q[1]; u3(1,2,3) q[0];").encode())
     assert program.instructions == (Instruction("cu1", (0, 1), (0.5,)), Instruction("u3", (0,), (1.0, 2.0, 3.0)))
+
+
+def test_gates_on_whole_registers_are_counted_before_the_circuit_is_built() -> None:
+    text = (
+        'OPENQASM 2.0;\ninclude "qelib1.inc";\nqreg q[4000];\ncreg c[1];\n' + "h q;\n" * 200 + "measure q[0] -> c[0];\n"
+    )
+    with pytest.raises(JobInputError, match="stand for more than 500000 gates"):
+        parse_openqasm(text.encode())

@@ -168,3 +168,9 @@ def test_unsupported_input_is_refused_by_name(text: str, params: dict[str, objec
     data = b"\xff" if text == "\xff" else text.encode()
     with pytest.raises(JobInputError, match="not Quil text" if text == "\xff" else words):
         parse_quil(data, params)
+
+
+def test_resets_of_all_qubits_do_not_grow_without_bound() -> None:
+    text = "".join(f"X {qubit}\n" for qubit in range(4000)) + "RESET\n" * 200 + "DECLARE ro BIT\nMEASURE 0 ro\n"
+    with pytest.raises(JobInputError, match="more than 500000 instructions"):
+        parse_quil(text.encode(), {})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hybridloop.emulator.model.program import JobInputError
+from hybridloop.emulator.model.targets import load_catalogue
 from hybridloop.emulator.settings import Settings, parse_memory_size
+from hybridloop.emulator.simulation.execute import FORMATS, JobRunner
+from hybridloop.emulator.simulation.protocol import SimulationTask
+from hybridloop.emulator.simulation.simulator import Simulator
 from hybridloop.emulator.simulation.worker_process import MemoryPool, WorkerDied, acquire_memory
 from tests.conftest import Emulator
 from tests.emulator.http_helpers import ASYMMETRIC_QIR, Caller
@@ -139,3 +146,52 @@ def test_an_invalid_memory_size_is_refused(text: str) -> None:
 def test_a_memory_limit_below_one_mebibyte_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1 MiB"):
         Settings(max_memory=1000)
+
+
+LARGE = {
+    "qir.v1": (b"  call void @__quantum__qis__h__body(%Qubit* null)\n", "ionq.simulator"),
+    "ionq.circuit.v1": (b'{"gate":"h","target":0},', "ionq.simulator"),
+    "honeywell.openqasm.v1": (b"h q;\n", "quantinuum.sim.h2-1e"),
+    "rigetti.quil.v1": (b"H 0\n", "rigetti.sim.qvm"),
+}
+
+
+@pytest.mark.parametrize("input_format", LARGE)
+def test_the_memory_of_a_large_program_is_reserved_before_it_is_parsed(input_format: str) -> None:
+    reserved: list[int] = []
+
+    def refuse(size: int) -> None:
+        reserved.append(size)
+        raise JobInputError("InvalidInputData", "too large")
+
+    gate, name = LARGE[input_format]
+    target = load_catalogue().find(name)
+    assert target is not None
+    task = SimulationTask(target, input_format, FORMATS[input_format].output, {"shots": 1}, 0, "a")
+    with pytest.raises(JobInputError, match="too large"):
+        JobRunner(Simulator(refuse)).run(task, gate * 50_000)
+    assert reserved[0] >= 50_000 * 2000
+
+
+def test_the_memory_of_rows_and_shots_is_reserved() -> None:
+    reserved: list[int] = []
+    target = load_catalogue().find("rigetti.sim.qvm")
+    assert target is not None
+    params = {"shots": 4000, "substitutions": {"theta": [[0.1 * row] for row in range(50)]}}
+    task = SimulationTask(target, "rigetti.quil.v1", "rigetti.quil-results.v1", params, 0, "a")
+    quil = b"DECLARE ro BIT[4]\nDECLARE theta REAL\nRX(theta) 0\nMEASURE 0 ro[0]\n"
+    result, _ = JobRunner(Simulator(reserved.append)).run(task, quil)
+    assert len(result) < reserved[0] < 20 * len(result)
+    assert reserved[1:] == [reserved[0] + (16 + 40) * 2] * 50
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not hold a process to its address space")
+def test_a_worker_can_not_allocate_more_than_the_limit() -> None:
+    code = (
+        "from hybridloop.emulator.simulation import worker\n"
+        "worker.limit_address_space(1 << 20)\n"
+        "bytearray(worker.SPARE_BYTES // 2)\n"
+        "try:\n    bytearray(worker.SPARE_BYTES * 2)\nexcept MemoryError:\n    print('held')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "held\n"
