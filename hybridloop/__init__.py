@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         VqdSettings,
         VqeSettings,
     )
+    from hybridloop.setup_checks import doctor
     from hybridloop.tasks.failure_policy import FailurePolicy
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "VqeSettings",
     "__version__",
     "adapt",
+    "doctor",
     "molecule",
     "open_session",
     "plan",
@@ -63,6 +65,7 @@ _MODULES = {
     **dict.fromkeys(("open_session", "session_flow"), "api.session"),
     "molecule": "api.geometry",
     "plan": "api.plan",
+    "doctor": "setup_checks",
     "Caps": "budget.caps",
     "FailurePolicy": "tasks.failure_policy",
     "RoundUpdate": "runs.live",

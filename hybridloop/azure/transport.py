@@ -81,16 +81,25 @@ TRANSIENT = frozenset({FailureKind.UNREACHABLE, FailureKind.BUSY, FailureKind.UN
 
 
 class RequestFailed(Exception):
-    """One request failed; `text` is the reason without secrets, `retry_after` the server's wish in seconds."""
+    """One request failed; `text` is the reason without secrets, `retry_after` the server's wish in seconds.
+
+    `code` is the service's code of the error; empty if it states none.
+    """
 
     def __init__(
-        self, kind: FailureKind, text: str, status: int | None = None, retry_after: float | None = None
+        self,
+        kind: FailureKind,
+        text: str,
+        status: int | None = None,
+        retry_after: float | None = None,
+        code: str = "",
     ) -> None:
-        super().__init__(kind, text, status, retry_after)
+        super().__init__(kind, text, status, retry_after, code)
         self.kind = kind
         self.text = text
         self.status = status
         self.retry_after = retry_after
+        self.code = code
 
     def __str__(self) -> str:
         return self.text
@@ -176,7 +185,8 @@ class Transport:
         and may have to be requested first. Raises RequestFailed.
         """
         config = self._client._config
-        content, headers = json.dumps(body).encode(), {"Content-Type": "application/json"}
+        content = b"" if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
         params = {"api-version": config.api_version}
         request = HttpRequest(method, self._base + path, params=params, headers=headers, content=content)
         request.url = config.endpoint.rstrip("/") + request.url
@@ -299,7 +309,7 @@ def _connection_failure(error: Exception) -> RequestFailed:
 def _http_failure(status: int, content: bytearray, headers: Mapping[str, str]) -> RequestFailed:
     code, message = _error_body(content, headers)
     text = " ".join(part for part in (f"HTTP {status}", code, message) if part)
-    return RequestFailed(_failure_kind(status, code, message), text, status, _retry_after(headers))
+    return RequestFailed(_failure_kind(status, code, message), text, status, _retry_after(headers), code)
 
 
 def _failure_kind(status: int, code: str, message: str) -> FailureKind:

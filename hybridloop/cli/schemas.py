@@ -128,6 +128,22 @@ def _stack() -> Any:
     return _record("Stack", home=str, parts=_list(part))
 
 
+def _doctor() -> Any:
+    checks = _record("Doctor", ok=bool, findings=list[CheckResult])
+    finding = _record(
+        "LiveFinding", _of(str, "check assumed where found verdict effect"), expected=list[str], before=_MAYBE
+    )
+    live = _record(
+        "LiveChecks",
+        _of(str, "format service python"),
+        time=Moment,
+        packages=dict[str, str],
+        **_of(int, "jobs differences"),
+        findings=_list(finding),
+    )
+    return checks | live
+
+
 def _sweep_result() -> Any:
     from hybridloop.flows.sweep_execution.results import SweepResult
 
@@ -181,7 +197,7 @@ DOCUMENTS: Mapping[str, Callable[[], Any]] = {
         settings=_list(_record("Setting", setting=str, algorithms=list[str], value=Any, source=str)),
         unknown_variables=list[str],
     ),
-    "doctor": lambda: _record("Doctor", ok=bool, findings=list[CheckResult]),
+    "doctor": lambda: _doctor(),
 }
 
 

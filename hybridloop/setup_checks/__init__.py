@@ -4,12 +4,43 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, overload
 
+from hybridloop.api.environment import resolve_workspace
 from hybridloop.setup_checks.check_result import CheckResult, CheckStatus
 from hybridloop.setup_checks.machine import check_disk, check_folder, check_packages, check_python, check_settings
 from hybridloop.setup_checks.services import check_journal, check_prefect, check_stack, check_workspace
 
-__all__ = ["CheckResult", "CheckStatus", "run_checks"]
+if TYPE_CHECKING:
+    from hybridloop.setup_checks.live.report import LiveReport
+
+__all__ = ["CheckResult", "CheckStatus", "doctor", "run_checks"]
+
+
+@overload
+def doctor(*, live: Literal[False] = False, workspace: str | None = None) -> list[CheckResult]: ...
+
+
+@overload
+def doctor(*, live: Literal[True], idle: bool = False, workspace: str | Any | None = None) -> LiveReport: ...
+
+
+def doctor(
+    *, live: bool = False, idle: bool = False, workspace: str | Any | None = None
+) -> list[CheckResult] | LiveReport:
+    """Check the set-up; with `live`, check on free targets what is assumed of the service, with at most 40 jobs.
+
+    `workspace` is the name of a saved block; with `live` also an `azure.quantum.Workspace`. `idle` adds the time-out
+    of a session, which takes twelve minutes. Raises HybridloopError if the workspace is unknown.
+    """
+    if not live:
+        return list(run_checks(workspace=workspace))
+    from hybridloop.setup_checks.live.run import LiveChecks
+
+    checks = LiveChecks(resolve_workspace(workspace), idle=idle)
+    for _ in checks.findings():
+        pass
+    return checks.report()
 
 
 def run_checks(environ: Mapping[str, str] = os.environ, *, workspace: str | None = None) -> Iterator[CheckResult]:

@@ -89,6 +89,8 @@ class HostileService:
     reached: list[str]
     changes: dict[str, Change] = field(default_factory=dict)
     sent: int = 0  # bytes of streamed bodies that the client took
+    current: str = ""  # method and path of the request that is being answered
+    rewrite: Callable[[str, str, bytes], tuple[str, str, bytes]] | None = None  # of requests, before they are sent on
 
     @cached_property
     def workspace(self) -> Any:
@@ -97,6 +99,7 @@ class HostileService:
     def reset(self) -> None:
         """Forget the changes and the requests of the test before."""
         self.changes.clear()
+        self.rewrite = None
         self.reached.clear()
         self.sent = 0
 
@@ -151,8 +154,13 @@ def hostile_service(emulator: Emulator) -> Iterator[HostileService]:
             headers |= {"Host": origin, "Content-Length": str(len(body)), "Accept-Encoding": "identity"}
             if "x-ms-quantum-api-key" in headers:
                 headers["x-ms-quantum-api-key"] = emulator.api_key
+            command, path = self.command, self.path
+            service.current = f"{command} {path}"
+            if service.rewrite is not None:
+                command, path, body = service.rewrite(command, path, body)
+                headers["Content-Length"] = str(len(body))
             connection = http.client.HTTPConnection(origin)
-            connection.request(self.command, self.path, body, headers)
+            connection.request(command, path, body, headers)
             reply = connection.getresponse()
             content = reply.read().replace(origin.encode(), own.encode())
             connection.close()
@@ -172,7 +180,7 @@ def hostile_service(emulator: Emulator) -> Iterator[HostileService]:
             except OSError:
                 self.close_connection = True
 
-        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass_on
+        do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = do_HEAD = _pass_on
 
     servers = [_Server(("127.0.0.1", 0), kind) for kind in (Proxy, Elsewhere)]
     endpoint, elsewhere = (f"http://127.0.0.1:{server.server_port}/" for server in servers)

@@ -136,7 +136,11 @@ OTHERS = {
     "doctor": (),
     "down": (),
 }
-LATER: Mapping[str, Sequence[tuple[str, ...]]] = {"runs resume": [("KEY", "--later")], "config": [("qaoa",)]}
+LATER: Mapping[str, Sequence[tuple[str, ...]]] = {
+    "runs resume": [("KEY", "--later")],
+    "config": [("qaoa",)],
+    "doctor": [("--live", "--yes")],
+}
 
 
 @pytest.fixture(scope="module")

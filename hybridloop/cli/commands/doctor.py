@@ -1,23 +1,42 @@
-"""`hybridloop doctor`: check the set-up."""
+"""`hybridloop doctor`: check the set-up, or what is assumed of the service."""
 
 from __future__ import annotations
 
 import dataclasses
+import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hybridloop.cli.output import AsJson, Workspace, print_json, print_line
+from hybridloop.cli.output import AsJson, Workspace, print_json, print_line, print_message
+from hybridloop.errors import InputError
+
+if TYPE_CHECKING:
+    from hybridloop.setup_checks.live.report import Finding
 
 
-def doctor(*, workspace: Workspace = None, json: AsJson = False) -> None:
+def doctor(
+    *,
+    live: Annotated[bool, typer.Option("--live", help="Check the service, by free jobs: ten minutes.")] = False,
+    idle: Annotated[bool, typer.Option("--idle", help="With --live: also wait for a session to time out.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --live: do not ask before jobs are sent.")] = False,
+    workspace: Workspace = None,
+    json: AsJson = False,
+) -> None:
     """Check Python, packages, folder, disk, settings, journal, Prefect, workspace, clock and target.
 
-    Nothing is started or changed. Exits with 1 if a check finds an error.
+    Nothing is started or changed. Exits with 1 if a check finds an error. With --live, check on free targets what
+    hybridloop assumes of the service; exits with 1 if something differs.
 
     Example: hybridloop doctor
     """
     from hybridloop.setup_checks import CheckResult, CheckStatus, run_checks
 
+    if live:
+        _check_live(idle=idle, yes=yes, workspace=workspace, json=json)
+        return
+    if idle or yes:
+        raise InputError("--idle" if idle else "--yes", "it needs --live", "Add --live.")
     results: list[CheckResult] = []
     for result in run_checks(workspace=workspace):
         results.append(result)
@@ -30,3 +49,44 @@ def doctor(*, workspace: Workspace = None, json: AsJson = False) -> None:
         print_json({"ok": is_ok, "findings": [dataclasses.asdict(result) for result in results]})
     if not is_ok:
         raise typer.Exit(1)
+
+
+def _check_live(*, idle: bool, yes: bool, workspace: str | None, json: bool) -> None:
+    from hybridloop.api.environment import resolve_workspace
+    from hybridloop.setup_checks.live.run import LiveChecks
+    from hybridloop.setup_checks.live.service import FREE_TARGETS, MAX_JOBS
+
+    checks = LiveChecks(resolve_workspace(workspace), idle=idle)
+    service = "a local service, not Azure" if checks.is_local else "Azure Quantum"
+    targets = ", ".join(FREE_TARGETS)
+    print_message(f"This sends at most {MAX_JOBS} jobs to {service}, to {targets} only. They are free of charge.")
+    if not yes:
+        if not sys.stdin.isatty():
+            raise InputError("--yes", "no terminal to ask at", "Add --yes to send the jobs.")
+        typer.confirm("Continue?", abort=True, err=True)
+    for finding in checks.findings():
+        if not json:
+            _print_finding(finding)
+    report = checks.report()
+    if json:
+        print_json(report.to_json())
+    else:
+        print_line()
+        print_line(
+            f"{len(report.differences)} of {len(report.findings)} checks differ; {report.jobs_sent} jobs were sent."
+        )
+        print_line(f"Report, without keys and ids: {report.path}")
+        if not report.is_local:
+            print_line("Please send it to us: docs/azure.md says where.")
+    if report.differences:
+        raise typer.Exit(1)
+
+
+def _print_finding(finding: Finding) -> None:
+    assumption = finding.assumption
+    print_line(f"{finding.verdict:<10} {assumption.name:<20} {finding.found}")
+    if finding.before is not None:
+        print_line(f"{'':<31} before: {finding.before}")
+    if finding.verdict == "different":
+        print_line(f"{'':<31} assumed: {assumption.assumed} ({' or '.join(assumption.expected)}); {assumption.where}")
+        print_line(f"{'':<31} effect: {assumption.effect}")

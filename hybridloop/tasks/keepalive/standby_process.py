@@ -53,8 +53,8 @@ def is_safe(url: str) -> bool:
         return False
 
 
-def put(request: dict[str, Any]) -> int:
-    """Send a request once and return the HTTP status. Raises OSError."""
+def send_request(request: dict[str, Any]) -> int:
+    """Send a request, a PUT unless it states a method, once and return the HTTP status. Raises OSError."""
     import ssl  # imported late: an idle process is half as large without
     import urllib.error
     import urllib.request
@@ -65,7 +65,7 @@ def put(request: dict[str, Any]) -> int:
     tls = urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=request["ca"]))
     opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies), tls)
     body = request["body"].encode()
-    message = urllib.request.Request(request["url"], body, request["headers"], method="PUT")
+    message = urllib.request.Request(request["url"], body, request["headers"], method=request.get("method", "PUT"))
     try:
         with opener.open(message, timeout=TIME_LIMIT_S) as reply:
             reply.read(1 << 16)  # the rest, if there is one, is dropped with the connection
@@ -78,7 +78,7 @@ def put(request: dict[str, Any]) -> int:
 class HeldRequests:
     """The requests that this process holds; `send` returns a status or raises, `now` is the clock of their moments."""
 
-    def __init__(self, send: Callable[[dict[str, Any]], int] = put, now: Callable[[], float] = now_s) -> None:
+    def __init__(self, send: Callable[[dict[str, Any]], int] = send_request, now: Callable[[], float] = now_s) -> None:
         self._send = send
         self._now = now
         self.requests: dict[str, dict[str, Any]] = {}

@@ -1,0 +1,216 @@
+"""Live checks of the service: no difference at the local one, and each point in which a service differs is named."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybridloop.azure.targets import find_target
+from hybridloop.azure.workspace import LocalService, connect, connection_string_of
+from hybridloop.budget.prices import price_of_job
+from hybridloop.compiler.gate_counts import GateCounts
+from hybridloop.setup_checks.live.assumptions import assumptions_by_group
+from hybridloop.setup_checks.live.report import Finding, LiveReport, Verdict
+from hybridloop.setup_checks.live.run import GROUPS, LiveChecks
+from hybridloop.setup_checks.live.service import FREE_TARGETS, MAX_JOBS
+from hybridloop.testing.virtual_clock import ServiceClock
+from tests.azure.hostile_helpers import HostileService, hostile_service
+from tests.cli.shell_helpers import PATIENCE_S
+from tests.conftest import Emulator
+from tests.long_form import IS_LONG, long_form
+from tests.paths import ROOT
+from tests.prefect_server import own_environ
+from tests.setup_checks.service_changes import POINTS, Point
+
+KEY = "canary-key-of-the-workspace-0123456789"
+IN_EVERY_RUN = ("session-again", "job-changed", "cost-total", "program-template", "list-pages", "rows-order", "calls")
+
+
+@pytest.fixture(scope="module")
+def proxy(emulator: Emulator) -> Iterator[HostileService]:
+    with hostile_service(emulator) as service:
+        yield service
+
+
+@pytest.fixture
+def changed_service(proxy: HostileService) -> HostileService:
+    proxy.reset()
+    return proxy
+
+
+def run(workspace: Any, home: Path, **options: Any) -> tuple[dict[str, Finding], LiveReport]:
+    checks = LiveChecks(workspace, environ={"HYBRIDLOOP_HOME": str(home)}, **options)
+    findings = {finding.assumption.name: finding for finding in checks.findings()}
+    return findings, checks.report()
+
+
+def test_the_local_service_is_as_assumed_and_all_sessions_are_closed(emulator: Emulator, tmp_path: Path) -> None:
+    workspace = emulator.workspace("live")
+    findings, report = run(workspace, tmp_path)
+    assert {finding.found for finding in report.differences} == set()
+    assert {finding.verdict for finding in findings.values()} == {Verdict.SAME}
+    expected = {name for group, names in assumptions_by_group().items() if group != "idle" for name in names}
+    assert findings.keys() == expected
+    assert 20 <= report.jobs_sent <= MAX_JOBS
+    sessions = workspace.list_sessions()
+    assert len(sessions) == 5
+    assert {session.details.status for session in sessions} <= {"Succeeded", "Failed"}
+
+
+def test_a_session_that_idles_times_out_as_assumed(start_emulator: Callable[..., Emulator], tmp_path: Path) -> None:
+    service = start_emulator("--clock", "virtual")
+    with ServiceClock(service.endpoint, service.admin_key) as clock:
+        findings, _ = run(service.workspace("live"), tmp_path, groups=["idle"], idle=True, clock=clock)
+    assert {name: finding.verdict for name, finding in findings.items()} == dict.fromkeys(
+        ("idle-timeout", "idle-late-job"), Verdict.SAME
+    )
+
+
+def check_point(point: Point, service: HostileService, home: Path) -> None:
+    """Check that the changed point is found by its name."""
+    needs_session = point.group in ("job", "programs", "refusals", "lists", "changes", "policy")
+    groups = ["session", point.group] if needs_session else [point.group]
+    checks = LiveChecks(service.workspace, environ={"HYBRIDLOOP_HOME": str(home)}, groups=groups)
+    found = list(checks.findings())
+    differences = [finding.assumption.name for finding in found if finding.verdict is Verdict.DIFFERENT]
+    assert point.check in differences, (point.check, [(f.assumption.name, f.verdict, f.found) for f in found])
+
+
+@pytest.mark.parametrize("name", IN_EVERY_RUN)
+def test_a_changed_point_is_found_and_named(name: str, changed_service: HostileService, tmp_path: Path) -> None:
+    (point,) = (point for point in POINTS if point.check == name)
+    point.apply(changed_service)
+    check_point(point, changed_service, tmp_path)
+
+
+@long_form
+@pytest.mark.skipif(not IS_LONG, reason="a tenth of the points is in every run")
+@pytest.mark.parametrize("point", POINTS, ids=lambda point: point.check)
+def test_each_changed_point_is_found_and_named(point: Point, changed_service: HostileService, tmp_path: Path) -> None:
+    point.apply(changed_service)
+    check_point(point, changed_service, tmp_path)
+
+
+def test_a_second_report_says_what_changed(changed_service: HostileService, tmp_path: Path) -> None:
+    first, _ = run(changed_service.workspace, tmp_path, groups=["session"])
+    assert {finding.before for finding in first.values()} == {None}
+    (point,) = (point for point in POINTS if point.check == "session-again")
+    point.apply(changed_service)
+    second, report = run(changed_service.workspace, tmp_path, groups=["session"])
+    assert second["session-again"].before == "accepted, unchanged"
+    assert [finding.assumption.name for finding in report.differences] == ["session-again"]
+
+
+def test_a_target_that_costs_money_ends_the_checks(changed_service: HostileService, tmp_path: Path) -> None:
+    (point,) = (point for point in POINTS if point.check == "cost-total")
+    point.apply(changed_service)
+    findings, report = run(changed_service.workspace, tmp_path, groups=["session", "job", "programs", "rigetti"])
+    assert "was billed" in findings["cost-total"].found
+    assert findings["rows-count"].verdict is Verdict.NOT_SHOWN
+    assert report.jobs_sent <= 3
+
+
+def test_only_free_targets_are_used() -> None:
+    counts = GateCounts(qubits=2, one_qubit=5, two_qubit=5, measurements=2)
+    for name in FREE_TARGETS:
+        assert price_of_job(find_target(name), counts, 1000).expected == 0.0
+
+
+def test_the_table_has_all_groups() -> None:
+    assert assumptions_by_group().keys() == GROUPS.keys()
+    names = [name for rows in assumptions_by_group().values() for name in rows]
+    assert len(names) == len(set(names))
+    assert {point.check for point in POINTS} <= set(names)
+    assert {(point.check, point.group) for point in POINTS} <= {
+        (name, group) for group, rows in assumptions_by_group().items() for name in rows
+    }
+
+
+def test_the_command_reports_without_keys_and_ids(start_emulator: Callable[..., Emulator], tmp_path: Path) -> None:
+    service = start_emulator("--api-key", KEY)
+    workspace = connect(LocalService(service.endpoint, KEY))
+    done = doctor(tmp_path, connection_string_of(workspace), "--live", "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    (saved,) = (tmp_path / "live-checks").iterdir()
+    assert json.loads(saved.read_text())["findings"] == document["findings"]
+    assert saved.stat().st_mode & 0o077 == 0
+    texts = [done.stdout, done.stderr, saved.read_text(), saved.name]
+    for secret in (KEY, workspace.subscription_id):
+        assert all(secret not in text for text in texts)
+    assert "at most 40 jobs" in done.stderr
+
+
+def test_without_a_terminal_nothing_is_sent_unless_asked_for(emulator: Emulator, tmp_path: Path) -> None:
+    workspace = emulator.workspace("unasked")
+    done = doctor(tmp_path, connection_string_of(workspace), "--live")
+    assert (done.returncode, "--yes" in done.stderr) == (2, True)
+    assert workspace.list_sessions() == []
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_killed_checks_leave_no_session_open(
+    how: signal.Signals, start_emulator: Callable[..., Emulator], tmp_path: Path
+) -> None:
+    service = start_emulator("--latency", "recorded")
+    workspace = service.workspace("killed")
+    process = subprocess.Popen(
+        command("--live", "--yes"),
+        env=environment(tmp_path, connection_string_of(workspace)),
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_for(lambda: any(job.details.status == "Waiting" for job in workspace.list_jobs()))
+    process.send_signal(how)
+    process.wait(PATIENCE_S)
+    assert workspace.list_sessions()
+    ended = {"Succeeded", "Failed"}  # not TimedOut: that takes ten minutes
+    wait_for(lambda: all(session.details.status in ended for session in workspace.list_sessions()))
+
+
+def doctor(home: Path, connection: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments),
+        env=environment(home, connection),
+        cwd=home,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-P", "-m", "hybridloop", "doctor", *arguments]
+
+
+def environment(home: Path, connection: str) -> dict[str, str]:
+    environ = own_environ(str(home), os.environ)
+    return {**environ, "AZURE_QUANTUM_CONNECTION_STRING": connection, "PYTHONPATH": str(ROOT)}
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.1)
+
+
+def test_the_table_of_fidelity_names_every_check() -> None:
+    table = (ROOT / "docs" / "emulator.md").read_text(encoding="utf-8").partition("## Fidelity")[2]
+    cells = [row.split("|")[3] for row in table.splitlines() if row.startswith("| ")][2:]
+    named = {name for cell in cells for name in re.findall(r"`([a-z-]+)`", cell)} - {"--idle"}
+    names = {name for rows in assumptions_by_group().values() for name in rows}
+    assert named == names
+    assert all("`" in cell or cell.strip().startswith("none: ") for cell in cells)
