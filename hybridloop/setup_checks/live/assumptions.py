@@ -1,4 +1,4 @@
-"""What the product and the local service assume of Azure Quantum: the table `live_checks` of the package's data.
+"""Assumptions about Azure Quantum of the product and the local service: the table `live_checks` of the package's data.
 
 `docs/emulator.md` names the same checks in its table of fidelity.
 """

@@ -31,7 +31,7 @@ class Verdict(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found for an assumption; `before` is what the checks before found, None if the same or unknown."""
+    """Observation for an assumption; `before` is that of the checks before, None if it is the same or unknown."""
 
     assumption: Assumption
     verdict: Verdict
