@@ -7,6 +7,7 @@ from typing import Any
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.azure.targets import find_target
+from hybridloop.journal.provenance import SEARCH_RULES
 from hybridloop.preparation import prepare
 from hybridloop.preparation.checks import check_problem
 from hybridloop.preparation.prepared import PreparedAlgorithm
@@ -42,9 +43,9 @@ def prepared(algorithm: str, problem: ProblemText, settings: RunSettings, seed: 
     return prepare(algorithm, problem, settings, seed).algorithm
 
 
-def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int) -> PreparedVqe:
+def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int, rules: int = SEARCH_RULES) -> PreparedVqe:
     """Return a prepared VQE for inspection."""
-    return build_vqe(problem, settings, seed, find_target(settings.target))
+    return build_vqe(problem, settings, seed, find_target(settings.target), rules)
 
 
 def prepare_vqd(problem: ProblemText, settings: VqdSettings, seed: int) -> PreparedVqd:

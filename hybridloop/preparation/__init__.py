@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from hybridloop.journal.provenance import SEARCH_RULES
 from hybridloop.preparation.checks import check_limits, check_problem, find_measuring_target
 from hybridloop.settings import ProblemText
 
@@ -11,9 +13,10 @@ if TYPE_CHECKING:
     from hybridloop.preparation.prepared import PreparedRun
 
 
-def prepare(algorithm: str, problem: ProblemText, settings: Any, seed: int) -> PreparedRun:
+def prepare(algorithm: str, problem: ProblemText, settings: Any, seed: int, rules: int = SEARCH_RULES) -> PreparedRun:
     """Check a request and build its algorithm, both once for a run; `settings` are those of the algorithm.
 
+    `rules` are the search rules of a run that was started before (`search_rules`).
     Raises InputError for a request that no run can use; checks that need no compiler come first.
     """
     target = find_measuring_target(settings.target)
@@ -28,10 +31,10 @@ def prepare(algorithm: str, problem: ProblemText, settings: Any, seed: int) -> P
     from hybridloop.preparation.vqe import prepare_vqe
 
     build: Any = {
-        "vqe": prepare_vqe,
+        "vqe": partial(prepare_vqe, rules=rules),
         "adapt": prepare_adapt,
         "vqd": prepare_vqd,
-        "scan": prepare_scan,
+        "scan": partial(prepare_scan, rules=rules),
         "qaoa": prepare_qaoa,
         "rqaoa": prepare_rqaoa,
     }[algorithm]

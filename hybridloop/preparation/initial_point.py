@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,63 +12,93 @@ from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient, ha
 from hybridloop.algorithms.circuits.custom import circuit_ansatz, read_qasm3
 from hybridloop.algorithms.circuits.initial_point import NewtonStart, newton_start
 from hybridloop.algorithms.circuits.uccsd import symmetry_allowed_excitations, uccsd
+from hybridloop.algorithms.optimizers.registry import MAX_ANGLES_IN_PAIRS
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.errors import InputError, ProblemError
+from hybridloop.journal.provenance import SEARCH_RULES
 from hybridloop.preparation.problem import Subject, num_qubits_of
 from hybridloop.settings import AnsatzName, StartName
 
+MIN_INSTABILITY = 0.01  # hartree per square radian: a smaller negative curvature moves no energy by a millihartree
 TRUSTED = 0.1  # of the gain: if two models differ by less, the terms that both neglect are smaller still
 
 InitialPoint = StartName | tuple[float, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """An ansatz at its initial point, the reason for a point that was chosen here, and a doubt about the minimum."""
+
+    ansatz: Ansatz
+    reason: str | None = None
+    doubt: str | None = None
+
+
 def choose_start(
-    subject: Subject, ansatz: AnsatzName | str, initial_point: InitialPoint, seed: int
-) -> tuple[Ansatz, str | None]:
-    """Return the ansatz at its initial point, and the reason for a point that was chosen here.
+    subject: Subject,
+    ansatz: AnsatzName | str,
+    initial_point: InitialPoint,
+    seed: int,
+    rules: int = SEARCH_RULES,
+) -> Start:
+    """Choose the initial point; `rules` are the search rules, before 2 of which a reference was never far.
 
     Raises InputError where the ansatz has no such initial point.
     """
     generator = np.random.default_rng(seed)
-    if ansatz == AnsatzName.UCCSD:
-        return _start_uccsd(subject, initial_point, generator)
-    return _start_without_electrons(subject, ansatz, initial_point, generator), None
+    if ansatz != AnsatzName.UCCSD:
+        return Start(_start_without_electrons(subject, ansatz, initial_point, generator))
+    if initial_point is StartName.AUTO and not isinstance(subject, PauliProblem):
+        return _start_near_hartree_fock(uccsd(subject), subject, rules)
+    return Start(_start_uccsd(subject, initial_point, generator))
 
 
-def _start_uccsd(
-    subject: Subject, initial_point: InitialPoint, generator: np.random.Generator
-) -> tuple[Ansatz, str | None]:
+def _start_uccsd(subject: Subject, initial_point: InitialPoint, generator: np.random.Generator) -> Ansatz:
     if isinstance(subject, PauliProblem):
         problem = f"uccsd starts from a molecule's Hartree-Fock state, and {subject.source} is a Pauli sum"
         raise InputError("ansatz", problem, "Give hardware-efficient, or a circuit of your own.")
     ansatz = uccsd(subject)
     match initial_point:
         case StartName.HF:
-            return ansatz, None
+            return ansatz
         case StartName.RANDOM:
-            return _at(ansatz, generator.uniform(-math.pi, math.pi, ansatz.num_parameters)), None
+            return _at(ansatz, generator.uniform(-math.pi, math.pi, ansatz.num_parameters))
         case StartName.NEWTON:
             newton = newton_start(subject, symmetry_allowed_excitations(subject))
             if newton.gain <= 0.0:
                 problem = f"the model at Hartree-Fock of {subject.molecule.source} has no minimum nearby"
                 raise InputError("initial_point", problem, "Give hf, or leave it out.")
-            return replace(_at(ansatz, newton.point), is_near=True), None
-        case StartName.AUTO:
-            return _start_near_hartree_fock(ansatz, subject)
-    return _at(ansatz, initial_point), None
+            return replace(_at(ansatz, newton.point), is_near=True)
+    return _at(ansatz, initial_point)
 
 
-def _start_near_hartree_fock(ansatz: Ansatz, problem: ElectronicProblem) -> tuple[Ansatz, str | None]:
-    """Choose the Newton start if its models agree, else Hartree-Fock; one angle needs no choice, its fit is global."""
+def _start_near_hartree_fock(ansatz: Ansatz, problem: ElectronicProblem, rules: int) -> Start:
+    """Choose the Newton start if its models agree, else Hartree-Fock; one angle needs no choice, its fit is global.
+
+    Where the models disagree the minimum is far from Hartree-Fock. A global search finds it in a few angles; in more,
+    a search along slopes can end at a saddle or in another minimum, if Hartree-Fock is unstable: it has negative
+    curvature (J. Čížek and J. Paldus, J. Chem. Phys. 47 (1967) 3976).
+    """
     if ansatz.num_parameters == 1:
-        return ansatz, None
+        return Start(ansatz)
     newton = newton_start(problem, symmetry_allowed_excitations(problem))
+    is_large = ansatz.num_parameters > MAX_ANGLES_IN_PAIRS
+    doubt = _instability(newton.softest) if rules > 1 and is_large and newton.softest < -MIN_INSTABILITY else None
     if newton.gain > 0.0 and newton.gain_uncertainty <= TRUSTED * newton.gain:
-        return replace(_at(ansatz, newton.point), is_near=True), f"Newton start: {_expected_gain(newton)}"
+        return Start(replace(_at(ansatz, newton.point), is_near=True), f"Newton start: {_expected_gain(newton)}", doubt)
+    reason = "Hartree-Fock: the model of a Newton start has no minimum nearby"
     if newton.gain > 0.0:
-        return ansatz, f"Hartree-Fock: a Newton start has {_expected_gain(newton)}"
-    return ansatz, "Hartree-Fock: the model of a Newton start has no minimum nearby"
+        reason = f"Hartree-Fock: a Newton start has {_expected_gain(newton)}"
+    return Start(replace(ansatz, is_far=rules > 1), reason, doubt)
+
+
+def _instability(curvature: float) -> str:
+    return (
+        f"unstable reference: at Hartree-Fock the energy has a curvature of {curvature:.2g} hartree per square radian, "
+        "so it is no minimum of the mean field, and a state far below it may exist that a search along slopes misses. "
+        "Compare with random initial angles (initial_point=random) or with adapt."
+    )
 
 
 def _expected_gain(newton: NewtonStart) -> str:

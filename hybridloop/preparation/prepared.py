@@ -19,7 +19,7 @@ class ProblemFacts:
     `sense` says whether a lower (-1) or a higher (1) value is better; 0 where rounds measure different quantities.
     `reference` needs no run: the Hartree-Fock energy, the mean of a Pauli sum's spectrum, or the mean of an objective
     over all assignments. `exact` computes the exact value, which may take a second of diagonalization; it gives None
-    where the problem is too large.
+    where the problem is too large. `note` gives a sentence about the problem to tell with a result.
     """
 
     unit: str
@@ -27,6 +27,7 @@ class ProblemFacts:
     sense: int
     reference: float
     exact: Callable[[], float | None]
+    note: Callable[[], str | None] = lambda: None
 
 
 class PreparedAlgorithm(Protocol):

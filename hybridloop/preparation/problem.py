@@ -7,12 +7,13 @@ from functools import cache
 from hybridloop.algorithms.formats.energies import read_energy_problem
 from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, Encoding, FermionMapping, electronic_problem
-from hybridloop.algorithms.problems.exact import can_be_diagonalized, exact_ground_energy
+from hybridloop.algorithms.problems.exact import can_be_diagonalized, exact_energy_of_spin, exact_ground_energy
 from hybridloop.algorithms.problems.molecule import Molecule, active_space, frozen_core
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.data import load_table
 from hybridloop.errors import InputError
+from hybridloop.journal.provenance import SEARCH_RULES
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.settings import EnergySettings, ProblemText
 
@@ -48,25 +49,43 @@ def read_subject(problem: ProblemText) -> Molecule | PauliProblem:
     return read_fcidump(load_table("problems")[problem.name.lower()]["fcidump"], problem.name)
 
 
+SAME_ENERGY = 1e-5  # hartree: a hundredth of what a measurement resolves
+
+
 def num_qubits_of(subject: Subject) -> int:
     """Return the number of qubits of the operator."""
     return subject.num_qubits if isinstance(subject, PauliProblem) else subject.encoding.num_qubits
 
 
 def exact_energy(molecule: Molecule) -> float | None:
-    """Return the exact ground-state energy in hartree; None where the molecule is too large to diagonalize."""
-    return exact_ground_energy(molecule) if can_be_diagonalized(molecule) else None
+    """Return the exact lowest energy of the molecule's own spin, in hartree; None where it is too large."""
+    return exact_energy_of_spin(molecule) if can_be_diagonalized(molecule) else None
 
 
-def facts_of(subject: Subject) -> ProblemFacts:
-    """Return the facts of a search for a ground-state energy."""
+def lower_spin(molecule: Molecule) -> str | None:
+    """Return a sentence about a state of another spin that is lower than the lowest of the molecule's own spin."""
+    if (exact := exact_energy(molecule)) is None:
+        return None
+    if (difference := exact - exact_ground_energy(molecule)) < SAME_ENERGY:
+        return None
+    multiplicity = abs(molecule.electrons[0] - molecule.electrons[1]) + 1
+    lower = f"a state of higher spin is {1e3 * difference:.2f} mHa lower"
+    return f"spin: multiplicity {multiplicity}, as in the problem; {lower}"
+
+
+def facts_of(subject: Subject, rules: int = SEARCH_RULES) -> ProblemFacts:
+    """Return the facts of a search for a ground-state energy; before search rules 2, `exact` was that of any spin."""
     if isinstance(subject, PauliProblem):
         terms = subject.hamiltonian.to_list()
         trace = sum(float(value.real) for label, value in terms if not label.strip("I"))
         return ProblemFacts("", subject.num_qubits, -1, trace, cache(subject.exact_ground_energy))
     molecule = subject.molecule
+    if rules < 2:
+        exact = cache(lambda: exact_ground_energy(molecule) if can_be_diagonalized(molecule) else None)
+        return ProblemFacts("hartree", subject.encoding.num_qubits, -1, molecule.hartree_fock_energy, exact)
     exact = cache(lambda: exact_energy(molecule))
-    return ProblemFacts("hartree", subject.encoding.num_qubits, -1, molecule.hartree_fock_energy, exact)
+    note = cache(lambda: lower_spin(molecule))
+    return ProblemFacts("hartree", subject.encoding.num_qubits, -1, molecule.hartree_fock_energy, exact, note)
 
 
 def _check_no_orbitals(problem: PauliProblem, settings: EnergySettings) -> None:

@@ -17,6 +17,7 @@ from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.rounds import FailedPoint, RoundCounter, RunRound
 from hybridloop.azure.targets import Target
 from hybridloop.errors import InputError
+from hybridloop.journal.provenance import SEARCH_RULES
 from hybridloop.preparation.checks import points_of_scan
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.preparation.vqe import PreparedVqe, prepare_vqe, with_start
@@ -85,7 +86,7 @@ class PreparedScan:
             return point, f"{reason}; the last point's angles mean nothing here: {match.reason}"
         # measure the energy there against Hartree-Fock
         angles = np.array(last.parameters) * np.array(match.signs)
-        ansatz = replace(point.ansatz, initial_point=angles, is_near=True)
+        ansatz = replace(point.ansatz, initial_point=angles, is_near=True, is_far=False)
         _, (estimate,) = evaluation(point.energy.observable, ansatz, run_round).energies(
             angles[None, :], self.settings.shots
         )
@@ -99,10 +100,12 @@ class PreparedScan:
         return with_start(point, ansatz, reason), reason
 
 
-def prepare_scan(problem: ProblemText, settings: ScanSettings, seed: int, target: Target) -> PreparedScan:
+def prepare_scan(
+    problem: ProblemText, settings: ScanSettings, seed: int, target: Target, rules: int = SEARCH_RULES
+) -> PreparedScan:
     """Build the VQE of every point. Raises InputError."""
     parts = points_of_scan(problem)
-    points = tuple(prepare_vqe(part, settings, seed, target) for part in parts)
+    points = tuple(prepare_vqe(part, settings, seed, target, rules) for part in parts)
     if len({point.facts.unit for point in points}) > 1:
         raise InputError("problem", "some points are molecules and some Pauli sums", "Scan them in separate runs.")
     num_qubits = max(point.facts.num_qubits for point in points)

@@ -30,6 +30,7 @@ from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.vqe import vqe
 from hybridloop.azure.targets import Target
 from hybridloop.errors import InputError
+from hybridloop.journal.provenance import SEARCH_RULES
 from hybridloop.preparation.initial_point import choose_start
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.preparation.problem import Subject, facts_of, resolve_subject
@@ -47,6 +48,7 @@ class PreparedVqe:
     problem: Subject
     ansatz: Ansatz
     start_reason: str | None
+    start_doubt: str | None
     search: SearchSettings
     optimizer: Optimizer
     on_lost: MissingPointPolicy
@@ -77,6 +79,7 @@ class PreparedVqe:
         if electronic is not None and self.settings.ansatz == AnsatzName.UCCSD:
             correlation = strong_correlation_warning(electronic.molecule, point)
             warnings += [] if correlation is None else [correlation]
+        warnings += [] if self.start_doubt is None else [self.start_doubt]
         # each choice that the settings left open, with its reason
         choices = [] if self.start_reason is None else [f"start: {self.start_reason}"]
         if self.settings.optimizer == OptimizerName.AUTO:
@@ -94,10 +97,13 @@ class PreparedVqe:
         )
 
 
-def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int, target: Target) -> PreparedVqe:
+def prepare_vqe(
+    problem: ProblemText, settings: VqeSettings, seed: int, target: Target, rules: int = SEARCH_RULES
+) -> PreparedVqe:
     """Build a VQE from its problem text. Raises InputError; sends nothing."""
     subject = resolve_subject(problem, settings, target)
-    ansatz, start_reason = choose_start(subject, settings.ansatz, settings.initial_point, seed)
+    start = choose_start(subject, settings.ansatz, settings.initial_point, seed, rules)
+    ansatz = start.ansatz
     search = SearchSettings(
         ansatz,
         is_near=ansatz.starts_near,
@@ -120,7 +126,17 @@ def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int, target: 
         observable = group_hamiltonian(hamiltonian, grouping, reference)
         energy = GroupingChoice(observable, grouping, "the settings name it")
     return PreparedVqe(
-        facts_of(subject), subject, ansatz, start_reason, search, optimizer, on_lost, settings, mitigation, energy
+        facts_of(subject, rules),
+        subject,
+        ansatz,
+        start.reason,
+        start.doubt,
+        search,
+        optimizer,
+        on_lost,
+        settings,
+        mitigation,
+        energy,
     )
 
 

@@ -15,7 +15,7 @@ from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.errors import InputError, ReplayDiverged
 from hybridloop.journal import RoundRecord
-from hybridloop.journal.provenance import changed_versions, versions
+from hybridloop.journal.provenance import changed_versions, search_rules, versions
 from hybridloop.preparation import prepare
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
@@ -63,7 +63,8 @@ def verify_run(run: StoredRun) -> Verification:
         )
     if run.is_pruned:
         raise InputError("run", f"run {record.key!r} was pruned to its result", "Its counts no longer exist.")
-    prepared = prepare(record.algorithm, run.problem, run.settings, record.seed).algorithm
+    rules = search_rules(record.versions)
+    prepared = prepare(record.algorithm, run.problem, run.settings, record.seed, rules).algorithm
     rounds = _StoredRounds(run.rounds(), record.target)
     outcome = prepared.measure(rounds, lambda _: None)
     differences = tuple(name for name in COMPARED if not is_same(_value(stored, name), _value(outcome, name)))

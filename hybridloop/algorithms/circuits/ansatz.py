@@ -25,8 +25,9 @@ class Ansatz:
     `initial_point` (n,) is in radians, in the order of `circuit.parameters`. As a function of parameter i alone, any
     energy is a trigonometric polynomial of the positive `frequencies[i]` and a constant, for all values of the other
     parameters. `is_near` marks an initial point that is not zero but known to be near the minimum, as a reference
-    state's is. `conserves_electrons` is true if the circuit keeps the number of electrons of each spin at all angles;
-    if not, or if unknown, the measured state is checked (`diagnostics.py`).
+    state's is; `is_far` marks a reference state that is known to be far from it. `conserves_electrons` is true if the
+    circuit keeps the number of electrons of each spin at all angles; if not, or if unknown, the measured state is
+    checked (`diagnostics.py`).
     """
 
     name: str
@@ -35,6 +36,7 @@ class Ansatz:
     frequencies: tuple[Frequencies, ...]
     conserves_electrons: bool = False
     is_near: bool = False
+    is_far: bool = False
 
     def __post_init__(self) -> None:
         count = self.circuit.num_parameters

@@ -156,16 +156,21 @@ def choose_optimizer(ansatz: Ansatz) -> OptimizerChoice:
     """Choose the optimizer that needs the fewest rounds from the ansatz's initial point.
 
     A start at the reference determinant (all angles 0) is near the minimum, and so is one marked `is_near`; any other
-    counts as far from it.
+    counts as far from it. A reference marked `is_far` counts as near only where the angles are too many for a model of
+    all: slopes from there are better than nothing.
     """
     start, frequencies = ansatz.initial_point, ansatz.frequencies
     if len(start) <= 1:
         return OptimizerChoice(Rotosolve(start, frequencies), "rotosolve", "a fit of one angle is global")
+    are_few = len(start) <= MAX_ANGLES_IN_PAIRS
+    if ansatz.is_far and are_few:
+        reason = f"the reference state is far from the minimum, and fits of two of the {len(start)} angles are global"
+        return OptimizerChoice(PairwiseFit(start, frequencies), "pairs", reason)
     if ansatz.starts_near:
         origin = "a start near the minimum" if start.any() else "the reference state"
         reason = f"from {origin}, one round measures the slopes of all {len(start)} angles"
         return OptimizerChoice(ParallelGradient(start, frequencies), "gradient", reason)
-    if len(start) <= MAX_ANGLES_IN_PAIRS:
+    if are_few:
         reason = f"from an arbitrary start, fits of two of the {len(start)} angles are global in both"
         return OptimizerChoice(PairwiseFit(start, frequencies), "pairs", reason)
     reason = f"from an arbitrary start, {len(start)} angles are too many for a model of all"

@@ -8,7 +8,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.quantum_info import SparsePauliOp
-from scipy.sparse import coo_array
+from scipy.sparse import coo_array, csr_array, eye_array
 from scipy.sparse.linalg import eigsh
 
 from hybridloop.algorithms.problems.electronic import hamiltonian_terms
@@ -17,6 +17,7 @@ from hybridloop.errors import InputError
 
 MAX_DETERMINANTS = 5000  # 8 electrons in 8 orbitals: under a second
 MAX_ORBITALS = 31  # a determinant is one bit for each spin orbital, in a signed 64-bit word
+SPIN_SHIFT = 50.0  # hartree: above all differences between the lowest states of two spins
 MAX_DENSE_QUBITS = 8  # all eigenvalues of 256 rows: a few milliseconds
 MAX_DENSE_DETERMINANTS = 400  # up to here LAPACK is as quick as Lanczos and needs no starting vector
 
@@ -27,16 +28,37 @@ def can_be_diagonalized(molecule: Molecule) -> bool:
 
 
 def exact_ground_energy(molecule: Molecule) -> float:
-    """Return the full configuration interaction (FCI) ground-state energy in hartree.
+    """Return the lowest full configuration interaction (FCI) energy in hartree, of any spin.
 
     The Jordan-Wigner Hamiltonian is restricted to determinants with the molecule's alpha and beta electrons: states
     with other electron numbers may have a lower energy. Raises InputError unless `can_be_diagonalized`.
     """
+    return _lowest_eigenvalue(_hamiltonian(molecule, _states_of(molecule)), molecule)
+
+
+def exact_energy_of_spin(molecule: Molecule) -> float:
+    """Return the lowest FCI energy in hartree of the molecule's own spin, s = |n_alpha − n_beta| / 2.
+
+    No state of these determinants has a smaller spin, so the eigenvalues of H + μ (S² − s(s+1)) are those of spin s,
+    and others that are raised by at least μ (2s + 2). Raises InputError unless `can_be_diagonalized`.
+    """
+    states = _states_of(molecule)
+    spin = abs(molecule.electrons[0] - molecule.electrons[1]) / 2
+    squared = _spin_squared(molecule.norb, states) - spin * (spin + 1) * eye_array(len(states))
+    return _lowest_eigenvalue(_hamiltonian(molecule, states) + SPIN_SHIFT * squared, molecule)
+
+
+def _states_of(molecule: Molecule) -> NDArray[np.int64]:
+    """Return the determinants. Raises InputError unless `can_be_diagonalized`."""
     if not can_be_diagonalized(molecule):
         problem = f"{molecule.source} has {_count_determinants(molecule)} determinants over {molecule.norb} orbitals"
         remedy = f"An exact energy is computed up to {MAX_DETERMINANTS} determinants and {MAX_ORBITALS} orbitals."
         raise InputError("problem", problem, remedy)
-    states = _determinants(molecule)
+    return _determinants(molecule)
+
+
+def _hamiltonian(molecule: Molecule, states: NDArray[np.int64]) -> csr_array:
+    """Return the Hamiltonian between the determinants."""
     size = len(states)
     # terms with the same X mask connect the same pairs of determinants
     by_flip: dict[int, list[tuple[int, float]]] = {}
@@ -55,8 +77,38 @@ def exact_ground_energy(molecule: Molecule) -> float:
         columns.append(inside)
         values.append(coefficients.sum() - 2.0 * (parity @ coefficients))
     entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
-    matrix = coo_array(entries, shape=(size, size)).tocsr()
-    # the lowest eigenvalue, by LAPACK or Lanczos
+    return coo_array(entries, shape=(size, size)).tocsr()
+
+
+def _spin_squared(norb: int, states: NDArray[np.int64]) -> csr_array:
+    """Return S² = S_z (S_z + 1) + S_- S_+ between the determinants.
+
+    S_- S_+ = Σ_pq b_q† a_q a_p† b_p exchanges the spins of orbitals p and q, for a_p alpha and b_p beta. Its signs are
+    those of the Jordan-Wigner transformation.
+    """
+    size, index = len(states), {int(state): number for number, state in enumerate(states)}
+    rows, columns, values = [], [], []
+    for column, state in enumerate(index):
+        alpha, beta = state & ((1 << norb) - 1), state >> norb
+        z = (alpha.bit_count() - beta.bit_count()) / 2
+        raised = [p for p in range(norb) if beta >> p & 1 and not alpha >> p & 1]
+        rows.append(column)
+        columns.append(column)
+        values.append(z * (z + 1) + len(raised))
+        for p in raised:
+            for q in (q for q in range(norb) if alpha >> q & 1 and not beta >> q & 1):
+                between = alpha | 1 << p, beta & ~(1 << p)
+                crossed = sum((bits & (1 << at) - 1).bit_count() for bits, at in ((beta, p), (alpha, p)))
+                crossed += sum((bits & (1 << q) - 1).bit_count() for bits in between)
+                rows.append(index[between[0] & ~(1 << q) | (between[1] | 1 << q) << norb])
+                columns.append(column)
+                values.append((-1.0) ** crossed)
+    return coo_array((values, (rows, columns)), shape=(size, size)).tocsr()
+
+
+def _lowest_eigenvalue(matrix: csr_array, molecule: Molecule) -> float:
+    """Return the lowest eigenvalue, by LAPACK or Lanczos."""
+    size = matrix.shape[0]
     if size <= MAX_DENSE_DETERMINANTS:
         return float(np.linalg.eigvalsh(matrix.toarray())[0])
     start = np.random.default_rng(molecule.norb).normal(size=size)  # overlaps with every symmetry sector

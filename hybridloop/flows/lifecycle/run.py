@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,7 @@ from hybridloop.flows.lifecycle.completion import effort_of, end_run
 from hybridloop.flows.lifecycle.deployments import deployment_settings, inherit_settings
 from hybridloop.journal import open_journal
 from hybridloop.journal.claimed_run import ClaimedRun
+from hybridloop.journal.provenance import SEARCH_RULES, search_rules
 from hybridloop.preparation import prepare
 from hybridloop.preparation.prepared import PreparedAlgorithm, ProblemFacts
 from hybridloop.runs.holding import start_or_resume
@@ -60,7 +62,9 @@ def run_in_flow(
         if lookup.result is not None:
             caller.end = stored = RunResult.from_dict(lookup.result)
             return stored
-        prepared = caller.take_prepared(lookup.seed) or prepare(algorithm, problem, lookup.settings, lookup.seed)
+        rules = SEARCH_RULES if lookup.record is None else search_rules(lookup.record.versions)
+        prepared = caller.take_prepared(lookup.seed) if rules == SEARCH_RULES else None
+        prepared = prepared or prepare(algorithm, problem, lookup.settings, lookup.seed, rules)
         num_qubits = prepared.algorithm.facts.num_qubits
         is_available = check_available(workspace, prepared.target, num_qubits, settings.failure)
         with start_or_resume(journal, lookup.run, limits_of(lookup.settings), flow_run.id) as run:
@@ -107,16 +111,22 @@ def _measure(algorithm: PreparedAlgorithm, run: ClaimedRun, session_of: Acquire,
         ended_by = error
     result = result_so_far()
     if outcome is not None:
-        result = result.with_outcome(outcome, all_warnings(outcome, facts))
+        outcome = with_doubts(outcome, facts)
+        result = result.with_outcome(outcome, outcome.warnings)
     return end_run(run, result, ended_by, artifact, cancelled=cancelled.is_set())
 
 
-def all_warnings(outcome: Outcome, facts: ProblemFacts) -> tuple[str, ...]:
-    """Return the algorithm's warnings, and one for an energy (hartree) below the exact one."""
+def with_doubts(outcome: Outcome, facts: ProblemFacts) -> Outcome:
+    """Return an outcome with the problem's note, and not converged if its energy (hartree) is below the exact one."""
+    if (note := facts.note()) is not None:
+        outcome = replace(outcome, choices=(*outcome.choices, note))
     if facts.unit != "hartree":
-        return outcome.warnings
+        return outcome
     below = below_exact_warning(outcome.value, outcome.standard_error, outcome.rounding_bound, facts.exact())
-    return outcome.warnings if below is None else (*outcome.warnings, below)
+    if below is None:
+        return outcome
+    reason = f"{below.split(':')[0]}; {outcome.reason}"
+    return replace(outcome, converged=False, reason=reason, warnings=(*outcome.warnings, below))
 
 
 class RoundReporter:

@@ -20,7 +20,13 @@ from hybridloop.algorithms.problems.electronic import (
     excitation,
     to_pauli_sum,
 )
-from hybridloop.algorithms.problems.exact import exact_ground_energy
+from hybridloop.algorithms.problems.exact import (
+    _hamiltonian,
+    _spin_squared,
+    _states_of,
+    exact_energy_of_spin,
+    exact_ground_energy,
+)
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.errors import InputError
 from tests.algorithms.conftest import annihilator
@@ -104,6 +110,21 @@ def test_the_exact_energy_is_the_lowest_with_the_right_electrons(molecule: Molec
     states = [s for s in range(4**norb) if ((s & low).bit_count(), (s >> norb).bit_count()) == (alpha, beta)]
     lowest = np.linalg.eigvalsh(dense_hamiltonian(molecule)[np.ix_(states, states)])[0]
     assert exact_ground_energy(molecule) == pytest.approx(lowest, abs=1e-9)
+
+
+@settings(max_examples=15)
+@given(molecules())
+def test_the_energy_of_a_spin_is_the_lowest_among_its_states(molecule: Molecule) -> None:
+    states = _states_of(molecule)
+    hamiltonian, squared = _hamiltonian(molecule, states).toarray(), _spin_squared(molecule.norb, states).toarray()
+    np.testing.assert_allclose(hamiltonian @ squared, squared @ hamiltonian, atol=1e-9)
+    spins = np.linalg.eigvalsh(squared)
+    numbers = (np.sqrt(1.0 + 4.0 * np.maximum(spins, 0.0)) - 1.0) / 2.0
+    np.testing.assert_allclose(2.0 * numbers, np.round(2.0 * numbers), atol=1e-7)
+    spin = abs(molecule.electrons[0] - molecule.electrons[1]) / 2
+    kept = np.linalg.eigh(squared)[1][:, np.isclose(spins, spin * (spin + 1.0))]
+    lowest = np.linalg.eigvalsh(kept.T @ hamiltonian @ kept)[0]
+    assert exact_energy_of_spin(molecule) == pytest.approx(lowest, abs=1e-8)
 
 
 def test_the_exact_energy_agrees_with_the_reference(
