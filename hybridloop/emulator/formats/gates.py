@@ -18,6 +18,7 @@ AER_GATES = frozenset(
     "x y z h s sdg t tdg sx sxdg id rx ry rz rxx ryy rzz swap cx cy cz ccx ccz cswap crx cry crz".split()
     + "p u u1 u2 u3 cp csx cu1 cu3".split()
 )
+MAX_AER_QUBITS = 3  # of a gate in AER_GATES
 NO_LABELS: Mapping[int, str] = {}
 
 

@@ -40,6 +40,7 @@ _LIBRARY_GATES = (
 # on a number beyond 64 bits in one of these places Qiskit's parser, written in Rust, crashes instead of raising
 _TEN_DIGITS = re.compile(r"(?:\[\s*|\bOPENQASM\s+(?:\d+\.)?)\d{10}")
 _REGISTER = re.compile(r"\b([qc])reg\s+\w+\s*\[\s*(\d+)")
+_BRANCH = re.compile(r"\bif\b")
 _COMMENT = re.compile(r"//[^\n]*")
 _CAPITALIZED_GATES = re.compile(r"\b(U1q|ZZ|RZZ)\b")  # Qiskit's parser allows no capital letter at the start of a name
 
@@ -85,6 +86,9 @@ def _check_sizes(text: str) -> None:
         largest = max(largest, int(size))
     if max(declared.values()) > MAX_BITS:
         raise JobInputError(INVALID_QASM, f"the program declares more than {MAX_BITS} qubits or bits")
+    # the parser gives each branch its own list of all qubits and bits
+    if len(_BRANCH.findall(text)) * sum(declared.values()) > MAX_INSTRUCTIONS:
+        raise JobInputError(INVALID_QASM, "the program has too many branches for its number of qubits and bits")
     # a statement without an index applies to a whole register
     whole = sum("[" not in statement for statement in text.split(";"))
     if whole * largest > MAX_INSTRUCTIONS:

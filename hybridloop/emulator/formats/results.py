@@ -61,6 +61,11 @@ def _bits(register: Register, outcome: int) -> list[int]:
     return [outcome >> result & 1 for result in register.results]
 
 
+def output_length(output: Output) -> int:
+    """Return the number of characters of one shot's output as JSON."""
+    return len(_json_text(output, 0))
+
+
 def _json_text(output: Output, bits: int) -> str:
     """Format an outcome as JSON; a tuple becomes an object with the keys Item1, Item2, …"""
     if isinstance(output, int):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hybridloop.emulator.formats.gates import IONQ_NATIVE_GATES
+from hybridloop.emulator.formats.gates import IONQ_NATIVE_GATES, MAX_AER_QUBITS
 from hybridloop.emulator.formats.ionq import parse_ionq_circuit
 from hybridloop.emulator.formats.openqasm import parse_openqasm
 from hybridloop.emulator.formats.qir import is_bitcode, parse_qir
@@ -19,6 +19,7 @@ from hybridloop.emulator.formats.results import (
     ionq_histogram,
     ionq_results,
     openqasm_results,
+    output_length,
     quil_results,
     results_v2,
 )
@@ -52,7 +53,9 @@ NO_USAGE = Usage(0, 0, 0, 0, 0, 0)
 CACHED_INSTRUCTIONS = 200_000  # of parsed programs, 350 bytes each
 INSTRUCTION_BYTES = 2400  # of a parsed instruction and of its copies for Qiskit and Aer, measured
 BITCODE_BYTES = 5  # of the shortest instruction in bitcode
-SHOT_BYTES, BIT_BYTES = 100, 16  # of a shot, and of each of its bits, in Python and as JSON
+SHOT_BYTES, OUTPUT_BYTES = 100, 10  # of a shot, and of each character of its output, in Python and as JSON
+CONDITION_BYTES = 300  # of a condition, for each qubit and bit of the program, measured: Qiskit copies their lists
+MAX_RESULT_BYTES = 64 * 2**20  # clients read no larger result
 MAX_ANGLE_RAD = 1e300  # the sum of two larger angles, which some gates compute, could overflow
 
 
@@ -118,7 +121,12 @@ class JobRunner:
                     program, shots=shots, seed=seed, exact=exact, noise=noise, key=program_key
                 )
             runs.append((program, outcomes))
-        return input_format.write(runs), usage
+        result = input_format.write(runs)
+        if len(result) > MAX_RESULT_BYTES:
+            size, most = f"{len(result) / 2**20:.0f} MiB", f"{MAX_RESULT_BYTES >> 20} MiB"
+            problem = f"the result has {size}, above {most}; take fewer shots, rows or bits"
+            raise JobInputError("InvalidInputData", problem)
+        return result, usage
 
     def _programs(self, input_format: InputFormat, task: SimulationTask, data: bytes, key: bytes) -> list[Program]:
         programs = self._cache.get(key)
@@ -133,8 +141,17 @@ class JobRunner:
 
 def _job_bytes(programs: list[Program], shots: int) -> int:
     """Return the memory of a job's programs and results, without that of their simulation."""
-    results = sum(shots * (SHOT_BYTES + BIT_BYTES * program.num_results) for program in programs)
-    return results + INSTRUCTION_BYTES * sum(len(program.instructions) for program in programs)
+    results = sum(shots * (SHOT_BYTES + OUTPUT_BYTES * output_length(program.output)) for program in programs)
+    return results + sum(map(_program_bytes, programs))
+
+
+def _program_bytes(program: Program) -> int:
+    """Return the memory of a program with its copies for Qiskit and Aer: gates that Aer lacks become matrices."""
+    width = 20 + program.declared_qubits + program.num_results
+    conditions = sum(len(instruction.conditions) for instruction in program.instructions)
+    gates = (i for i in program.instructions if len(i.qubits) > MAX_AER_QUBITS)
+    matrices = sum(16 << 2 * len(gate.qubits) for gate in gates)
+    return INSTRUCTION_BYTES * len(program.instructions) + CONDITION_BYTES * width * conditions + matrices
 
 
 def _parse(input_format: InputFormat, data: bytes, params: Mapping[str, Any]) -> list[Program]:

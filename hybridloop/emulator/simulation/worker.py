@@ -31,7 +31,7 @@ from hybridloop.emulator.simulation.protocol import (
 if TYPE_CHECKING:
     from hybridloop.emulator.simulation.execute import JobRunner
 
-SPARE_BYTES = 1 << 30  # address space that is allocated and not used, as by the threads of libraries
+SPARE_BYTES = 1 << 29  # address space that is allocated and not used, as by the threads of libraries
 
 
 def main() -> None:

@@ -14,6 +14,9 @@ from typing import Any
 
 from hybridloop.emulator.simulation.protocol import GRANTED, NEEDS, PREFIX_BYTES, REFUSED, pack_frame, unpack_lengths
 
+# Qiskit's allocator (mimalloc) would reserve 1 GiB in advance, which the limit of address space would not count
+WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MIMALLOC_ARENA_RESERVE": "0"}
+
 
 def default_memory_limit() -> int:
     """Return a third of the machine's memory, in bytes."""
@@ -81,10 +84,10 @@ class WorkerProcess:
     async def start(self) -> Process:
         """Start the process; it imports Aer before the first task arrives."""
         # without the service's keys, which a worker does not need
-        environment = {n: value for n, value in os.environ.items() if not n.startswith("HYBRIDLOOP_EMULATOR_")}
+        inherited = {n: value for n, value in os.environ.items() if not n.startswith("HYBRIDLOOP_EMULATOR_")}
         arguments = (sys.executable, "-P", "-m", "hybridloop.emulator.simulation.worker", str(self._memory_limit))
         self._process = await asyncio.create_subprocess_exec(
-            *arguments, stdin=PIPE, stdout=PIPE, env={**environment, "OMP_NUM_THREADS": "1"}, limit=2**20
+            *arguments, stdin=PIPE, stdout=PIPE, env={**inherited, **WORKER_ENVIRONMENT}, limit=2**20
         )
         self._is_ready = False
         return self._process
@@ -150,8 +153,8 @@ async def _receive(process: Process) -> tuple[Mapping[str, Any], bytes]:
     if process.stdout is None:
         raise WorkerDied
     header_size, body_size = unpack_lengths(await process.stdout.readexactly(PREFIX_BYTES))
-    message = await process.stdout.readexactly(header_size + body_size)
-    return json.loads(message[:header_size]), message[header_size:]
+    header = await process.stdout.readexactly(header_size)
+    return json.loads(header), await process.stdout.readexactly(body_size)
 
 
 async def acquire_memory(process: Process, memory: MemoryPool, size: int) -> bool:

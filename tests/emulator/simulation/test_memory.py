@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import resource
 import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -183,6 +186,65 @@ def test_the_memory_of_rows_and_shots_is_reserved() -> None:
     result, _ = JobRunner(Simulator(reserved.append)).run(task, quil)
     assert len(result) < reserved[0] < 20 * len(result)
     assert reserved[1:] == [reserved[0] + (16 + 40) * 2] * 50
+
+
+def repeated_outputs(count: int) -> bytes:
+    """Return QIR that records one result many times."""
+    record = b"  call void @__quantum__rt__result_record_output(%Result* null, i8* null)\n"
+    return ASYMMETRIC_QIR.replace(record, record * (count - 2)).replace(b"(i64 3, i8", b"(i64 %d, i8" % count)
+
+
+def controlled_swaps(count: int) -> bytes:
+    """Return an IonQ circuit of gates that become matrices of 4 MiB."""
+    gate = {"gate": "swap", "controls": list(range(7)), "targets": [7, 8]}
+    return json.dumps({"qubits": 9, "circuit": [gate] * count}).encode()
+
+
+def branches(bits: int, count: int) -> bytes:
+    """Return OpenQASM with branches on a register."""
+    gates = "measure q[0] -> c[0];" + "if (c == 1) x q[1];" * count
+    return f'OPENQASM 2.0; include "qelib1.inc"; qreg q[2]; creg c[{bits}]; {gates}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("input_format", "data", "shots", "at_least"),
+    [
+        pytest.param("qir.v1", repeated_outputs(1000), 10_000, 10_000 * 1000 * 3 * 8, id="outputs"),
+        pytest.param("ionq.circuit.v1", controlled_swaps(50), 1, 50 << 22, id="matrices"),
+        pytest.param("honeywell.openqasm.v1", branches(500, 30), 1, 30 * 500 * 500 * 300, id="branches"),
+    ],
+)
+def test_what_a_short_program_stands_for_is_reserved(input_format: str, data: bytes, shots: int, at_least: int) -> None:
+    reserved: list[int] = []
+
+    def refuse(size: int) -> None:
+        reserved.append(size)
+        if size > 30 << 20:
+            raise JobInputError("InvalidInputData", "too large")
+
+    target = load_catalogue().find(LARGE[input_format][1])
+    assert target is not None
+    task = SimulationTask(target, input_format, FORMATS[input_format].output, {"shots": shots}, 0, "a")
+    with pytest.raises(JobInputError, match="too large"):
+        JobRunner(Simulator(refuse)).run(task, data)
+    assert reserved[-1] >= at_least
+
+
+def test_a_result_larger_than_clients_read_fails_the_job(emulator: Emulator) -> None:
+    caller = Caller(emulator)
+    ended = caller.ended(caller.submit(repeated_outputs(2500), inputParams={"shots": 10_000}))
+    assert (ended["status"], ended["errorData"]["code"]) == ("Failed", "InvalidInputData")
+    assert "the result has 72 MiB, above 64 MiB" in ended["errorData"]["message"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not hold a process to its address space")
+def test_a_worker_reserves_little_address_space_that_its_limit_would_not_count(emulator: Emulator) -> None:
+    caller = Caller(emulator)
+    assert caller.result(caller.submit())
+    service = emulator.process.pid
+    workers = Path(f"/proc/{service}/task/{service}/children").read_text().split()
+    pages = [int(Path(f"/proc/{worker}/statm").read_text().split()[0]) for worker in workers]
+    assert max(pages) * resource.getpagesize() < 1 << 30
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not hold a process to its address space")
