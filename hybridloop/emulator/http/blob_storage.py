@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hybridloop.emulator.http.messages import MAX_JSON_BYTES, MAX_UPLOAD_BYTES, read_body
+from hybridloop.emulator.http.messages import MAX_UPLOAD_BYTES, read_body
 from hybridloop.emulator.http.sas import STORAGE_API_VERSION, SasSigner
 from hybridloop.emulator.model.errors import ApiError
 from hybridloop.emulator.model.requests import CONTAINER_NAME, is_valid_blob_name
@@ -23,6 +23,7 @@ from hybridloop.emulator.store.records import StoredBlob
 BLOB_PATH = re.compile(r"/([^/]+)/([^/]+)(?:/(.+))?")
 RANGE_HEADER = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
 MAX_BLOCKS = 50_000  # of a blob, as in Azure
+MAX_BLOCK_LIST_BYTES = 4 * 2**20  # of XML
 # Blobs have the origin of the portal, and any content: a browser must not show or run them.
 CONTENT_HEADERS = {
     "Content-Security-Policy": "sandbox; default-src 'none'",
@@ -132,7 +133,7 @@ class BlobStorage:
         if not is_valid_blob_name(blob):
             raise ApiError(400, "InvalidResourceName")
         component = query.get("comp")
-        data = await read_body(request, MAX_JSON_BYTES if component == "blocklist" else MAX_UPLOAD_BYTES)
+        data = await read_body(request, MAX_BLOCK_LIST_BYTES if component == "blocklist" else MAX_UPLOAD_BYTES)
         if not self._store.has_container(container):
             raise ApiError(404, "ContainerNotFound")
         # a block of a blob

@@ -146,7 +146,7 @@ def _next_link(request: Request, query: ListQuery, page: Page) -> str | None:
     if not page.more:
         return None
     parameters = {key: value for key, value in request.query_params.items() if key.lstrip("$") != "skip"}
-    parameters["skip"] = str(query.skip + query.top)
+    parameters["skip"] = str(query.skip + len(page.items))
     return f"{_host(request)}{request.scope['raw_path'].decode('ascii')}?{urlencode(parameters)}"
 
 

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from hybridloop.emulator.model.errors import ApiError
 
 JSON_CONTENT_TYPE = "application/json; charset=utf-8"
-MAX_JSON_BYTES = 4 * 2**20  # of one JSON body
+MAX_JSON_BYTES = 2**20  # of one JSON body
 MAX_UPLOAD_BYTES = 64 * 2**20  # of one upload or block; the storage library splits larger ones into blocks
 
 

@@ -15,6 +15,8 @@ from hybridloop.emulator.model.session import JobFailurePolicy
 
 CONTAINER_NAME = re.compile(r"(?=.{3,63}$)[a-z0-9](?:-?[a-z0-9])+")
 MAX_DEPTH = 32  # of a JSON body
+MAX_VALUES = 100_000  # of a JSON body: 1 MiB of numbers with all digits has 50,000
+MAX_TEXT_LENGTH = 8192  # characters of a name, a URL, or all tags together
 MAX_BLOB_NAME = 200  # characters of its URL-escaped form, which is a file name
 
 
@@ -127,9 +129,11 @@ def is_valid_blob_name(name: str) -> bool:
 def parse_json_object(body: bytes, content: str) -> dict[str, Any]:
     """Parse the body as a JSON object that can be stored and sent again unchanged. Raises ApiError (400).
 
-    NaN, numbers beyond a float's range, lone surrogates and deep nesting are refused. `content` names the object in
-    the error message.
+    NaN, numbers beyond a float's range, lone surrogates, deep nesting and too many values are refused. `content` names
+    the object in the error message.
     """
+    if sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:  # before an object is made for each
+        raise bad_request(f"The body has more than {MAX_VALUES:,} values.")
     try:
         document = json.loads(body, parse_float=_finite, parse_constant=_refuse_constant)
         if not isinstance(document, dict) or _is_deeper(document, MAX_DEPTH):
@@ -164,6 +168,8 @@ def _text(document: Mapping[str, Any], key: str, *, required: bool = False) -> s
         return None
     if not isinstance(value, str) or (required and not value) or "\x00" in value:
         raise bad_request(f"{key} must be {'a string that is not empty' if required else 'a string'}.")
+    if len(value) > MAX_TEXT_LENGTH:
+        raise bad_request(f"{key} has more than {MAX_TEXT_LENGTH} characters.")
     return value
 
 
@@ -173,6 +179,8 @@ def _tags(document: Mapping[str, Any]) -> tuple[str, ...] | None:
         return None
     if not isinstance(tags, list) or any(not isinstance(tag, str) for tag in tags):
         raise bad_request("tags must be a list of strings.")
+    if sum(map(len, tags)) > MAX_TEXT_LENGTH:
+        raise bad_request(f"tags have more than {MAX_TEXT_LENGTH} characters.")
     return tuple(tags)
 
 

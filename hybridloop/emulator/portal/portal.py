@@ -178,7 +178,7 @@ class Portal:
             "idle_left": self._service.idle_time_left(session),
             "jobs": [(workspace, job) for job in page.items],
             "newer": max(0, skip - PAGE_SIZE) if skip else None,
-            "older": skip + PAGE_SIZE if page.more else None,
+            "older": skip + len(page.items) if page.more else None,
             "is_live": not session.state.is_terminal or session.state.pending > 0,
         }
         return self._page("session.html", sign_in, values)

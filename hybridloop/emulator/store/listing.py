@@ -7,7 +7,8 @@ not shift when a session or job is added. Each page is read from an index.
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -36,6 +37,9 @@ COLUMNS = {
 }
 # a status in lower case -> its stored spelling: queries ignore case, the index on statuses does not
 STATUSES = {str(status).lower(): str(status) for status in (*JobStatus, *SessionStatus)}
+
+
+MAX_PAGE_BYTES = 2 * 2**20  # of the text of a page's records: clients read at most 8 MiB
 
 
 class ListKind(enum.Enum):
@@ -77,9 +81,7 @@ def query_page(store: Store, kind: ListKind, query: ListQuery, workspace: str, s
             selects.append(_select("jobs", where, JOB_EXPRESSIONS, part, parameters))
     sql = " UNION ALL ".join(selects)
     parameters += [query.top + 1, query.skip]
-    rows = store.rows(f"{sql} {_order(query, kind)} LIMIT ? OFFSET ?", parameters)
-    items = [session_from_row(row) if kind is ListKind.SESSIONS else job_from_row(row) for row in rows]
-    return _page(items, query)
+    return _page(store.each_row(f"{sql} {_order(query, kind)} LIMIT ? OFFSET ?", parameters), query)
 
 
 def _split_states(query: ListQuery) -> list[ListQuery]:
@@ -108,17 +110,34 @@ def _top_level(store: Store, query: ListQuery, workspace: str) -> Page:
     jobs = _select("jobs", where, JOB_EXPRESSIONS, query, parameters, job_columns)
     parameters += [query.top + 1, query.skip]
     order = _order(query, ListKind.TOP_LEVEL)
-    rows = store.rows(f"SELECT * FROM ({sessions} UNION ALL {jobs}) {order} LIMIT ? OFFSET ?", parameters)
-    items = [
-        store.session_by_key(row["key"]) if row["item_type"] == "Session" else store.job_by_key(row["key"])
-        for row in rows
-    ]
-    return _page(items, query)
+    found = store.rows(f"SELECT * FROM ({sessions} UNION ALL {jobs}) {order} LIMIT ? OFFSET ?", parameters)
+    rows = (
+        record
+        for row in found
+        for record in store.rows(
+            f"SELECT * FROM {'sessions' if row['item_type'] == 'Session' else 'jobs'} WHERE key = ?", (row["key"],)
+        )
+    )
+    return _page(rows, query)
 
 
-def _page(items: Sequence[StoredJob | StoredSession], query: ListQuery) -> Page:
-    """Return the page of the items read, which are one more than the page has; an empty page has no successor."""
-    return Page(tuple(items[: query.top]), more=0 < query.top < len(items))
+def _page(rows: Iterable[sqlite3.Row], query: ListQuery) -> Page:
+    """Return the page that starts with these rows; an empty page has no successor."""
+    page_rows, more = _page_rows(rows, query.top)
+    items = (job_from_row(row) if "request" in row.keys() else session_from_row(row) for row in page_rows)
+    return Page(tuple(items), more and query.top > 0)
+
+
+def _page_rows(rows: Iterable[sqlite3.Row], top: int) -> tuple[list[sqlite3.Row], bool]:
+    """Return the rows of one page, `top` or as many as reach MAX_PAGE_BYTES, and True if another row follows."""
+    page_rows: list[sqlite3.Row] = []
+    size = 0
+    for row in rows:
+        if len(page_rows) == top or size > MAX_PAGE_BYTES:
+            return page_rows, True
+        page_rows.append(row)
+        size += sum(len(value) for value in row if isinstance(value, str))
+    return page_rows, False
 
 
 def _select(
@@ -181,11 +200,11 @@ class OverviewPage(Generic[Line]):
 
 def newest_sessions(store: Store, before: int, top: int) -> OverviewPage[SessionSummary]:
     """Return the `top` newest sessions with keys below `before`."""
-    rows = store.rows("SELECT * FROM sessions WHERE key < ? ORDER BY key DESC LIMIT ?", (before, top + 1))
-    page_rows = rows[:top]
+    rows = store.each_row("SELECT * FROM sessions WHERE key < ? ORDER BY key DESC LIMIT ?", (before, top + 1))
+    page_rows, more = _page_rows(rows, top)
     totals = session_totals(store, [row["key"] for row in page_rows])
     lines = tuple(SessionSummary(row["workspace"], session_from_row(row), totals[row["key"]]) for row in page_rows)
-    return OverviewPage(lines, page_rows[-1]["key"] if len(rows) > top else None)
+    return OverviewPage(lines, page_rows[-1]["key"] if more else None)
 
 
 def newest_lone_jobs(store: Store, before: int, top: int) -> OverviewPage[tuple[str, StoredJob]]:
@@ -195,7 +214,7 @@ def newest_lone_jobs(store: Store, before: int, top: int) -> OverviewPage[tuple[
     if before != START_CURSOR:
         sql += " AND (created, key) < (SELECT created, key FROM jobs WHERE key = ?)"
         parameters.append(before)
-    rows = store.rows(f"{sql} ORDER BY created DESC, key DESC LIMIT ?", [*parameters, top + 1])
-    page_rows = rows[:top]
+    rows = store.each_row(f"{sql} ORDER BY created DESC, key DESC LIMIT ?", [*parameters, top + 1])
+    page_rows, more = _page_rows(rows, top)
     lines = tuple((str(row["workspace"]), job_from_row(row)) for row in page_rows)
-    return OverviewPage(lines, page_rows[-1]["key"] if len(rows) > top else None)
+    return OverviewPage(lines, page_rows[-1]["key"] if more else None)

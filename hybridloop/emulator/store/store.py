@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -179,9 +179,13 @@ class Store:
         """Mark a job as deleted, which hides it from clients; its id stays taken."""
         self._update("jobs", key, {"deleted": 1})
 
+    def each_row(self, sql: str, parameters: Sequence[object]) -> Iterator[sqlite3.Row]:
+        """Yield the rows of a query of `listing` or `ledger`; `parameters` are bound to its placeholders."""
+        with closing(self._db.execute(sql, tuple(parameters))) as cursor:
+            yield from cursor
+
     def rows(self, sql: str, parameters: Sequence[object]) -> list[sqlite3.Row]:
-        """Return the rows of a query of `listing` or `ledger`; `parameters` are bound to its placeholders."""
-        return self._db.execute(sql, tuple(parameters)).fetchall()
+        return list(self.each_row(sql, parameters))
 
     def add_container(self, name: str, now: float) -> bool:
         """Create the container; False if it existed."""

@@ -128,6 +128,8 @@ def test_an_unknown_item_is_404_and_a_wrong_method_405(emulator: Emulator) -> No
             b'{"target": "ionq.simulator", "providerId": "ionq", "inputDataFormat": "qir.v1", %s}' % more
             for more in (
                 b'"inputParams": {"shots": 1e999}', b'"inputParams": {"a": ["\\ud800"]}', b'"tags": ["\\ud800"]',
+                b'"inputParams": {"a": [' + b"[]," * 200_000 + b"[]]}", b'"name": "' + b"x" * 9000 + b'"',
+                b'"tags": ["' + b"x" * 9000 + b'"]',
                 b'"metadata": {"\\ud800": "x"}', b'"metadata": {"a": "\\udfff"}', b'"name": "\xed\xa0\x80"',
             )
         ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hybridloop.emulator.model.requests import SessionRequest
@@ -20,9 +20,9 @@ class ExplainingStore(Store):
         super().__init__(path)
         self.plans: list[str] = []
 
-    def rows(self, sql: str, parameters: Sequence[object]) -> list[sqlite3.Row]:
-        self.plans += [row["detail"] for row in super().rows(f"EXPLAIN QUERY PLAN {sql}", parameters)]
-        return super().rows(sql, parameters)
+    def each_row(self, sql: str, parameters: Sequence[object]) -> Iterator[sqlite3.Row]:
+        self.plans += [row["detail"] for row in super().each_row(f"EXPLAIN QUERY PLAN {sql}", parameters)]
+        return super().each_row(sql, parameters)
 
 
 def test_the_overviews_queries_neither_scan_nor_sort(tmp_path: Path) -> None:

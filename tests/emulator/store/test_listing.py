@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -102,6 +103,23 @@ def test_an_empty_page_has_no_next_link(crowd: tuple[Caller, Workspace, str]) ->
         assert caller.call("GET", f"{path}?top=0").json() == {"value": [], "nextLink": None}
 
 
+@pytest.mark.parametrize("path", ["/jobs", "/topLevelItems"])
+def test_a_page_of_large_items_ends_early_and_the_next_one_follows(emulator: Emulator, path: str) -> None:
+    caller = Caller(emulator)
+    url = caller.upload(str(uuid.uuid4()), ASYMMETRIC_QIR)
+    document = caller.document(url, inputParams={"shots": 1, "text": "x" * 2**19})
+    jobs = [str(uuid.uuid4()) for _ in range(11)]
+    for job in jobs:
+        assert caller.call("PUT", f"/jobs/{job}", document).status == 200
+    sizes, listed, link = [], [], path
+    while link:
+        page = caller.call("GET", link).json()
+        listed += [item["id"] for item in page["value"]]
+        sizes.append(len(page["value"]))
+        link = (page["nextLink"] or "").partition(caller.workspace)[2]
+    assert (sorted(listed), sizes) == (sorted(jobs), [4, 4, 3])
+
+
 def test_signed_urls_are_in_a_single_job_and_not_in_lists(crowd: tuple[Caller, Workspace, str]) -> None:
     caller, _, _ = crowd
     uris = ("containerUri", "inputDataUri", "outputDataUri")
@@ -146,10 +164,10 @@ def test_lists_use_an_index(
     plans: list[str] = []
 
     class ExplainingStore(Store):
-        def rows(self, sql: str, parameters: object) -> list[object]:  # type: ignore[override]  # records the query plans
-            rows = super().rows(f"EXPLAIN QUERY PLAN {sql}", parameters)  # type: ignore[arg-type]
-            plans.append(" ".join(str(row["detail"]) for row in rows))
-            return []
+        def each_row(self, sql: str, parameters: Sequence[object]) -> Iterator[sqlite3.Row]:
+            plan = super().each_row(f"EXPLAIN QUERY PLAN {sql}", parameters)
+            plans.append(" ".join(str(row["detail"]) for row in plan))
+            return iter(())
 
     query_page(ExplainingStore(None), kind, parse_query(filter_text, order, None, None), "w", 1)
     assert f"USING INDEX {index} " in plans[0]
