@@ -164,7 +164,8 @@ class Transport:
             request = HttpRequest(method, path)
         else:
             params = {**(query or {}), "api-version": client._config.api_version}
-            request = HttpRequest(method, self._base + path, params=params, json=body)
+            headers = {"Content-Type": "application/merge-patch+json"} if method == "PATCH" else {}
+            request = HttpRequest(method, self._base + path, params=params, headers=headers, json=body)
         read_timeout_s = min(timeout_s, self._read_timeout_s)
         content = _send(
             client.send_request,

@@ -138,7 +138,8 @@ def _doctor() -> Any:
         _of(str, "format service python"),
         time=Moment,
         packages=dict[str, str],
-        **_of(int, "jobs differences"),
+        **_of(int, "jobs differences not_shown changes"),
+        previous=_MAYBE,
         findings=_list(finding),
     )
     return checks | live

@@ -150,15 +150,15 @@ def hostile_service(emulator: Emulator) -> Iterator[HostileService]:
             own = self.headers["Host"]
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             body = body.replace(own.encode(), origin.encode())
-            headers = {name: value for name, value in self.headers.items() if name.lower() != "content-length"}
-            headers |= {"Host": origin, "Content-Length": str(len(body)), "Accept-Encoding": "identity"}
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            headers |= {"host": origin, "content-length": str(len(body)), "accept-encoding": "identity"}
             if "x-ms-quantum-api-key" in headers:
                 headers["x-ms-quantum-api-key"] = emulator.api_key
             command, path = self.command, self.path
             service.current = f"{command} {path}"
             if service.rewrite is not None:
                 command, path, body = service.rewrite(command, path, body)
-                headers["Content-Length"] = str(len(body))
+                headers["content-length"] = str(len(body))
             connection = http.client.HTTPConnection(origin)
             connection.request(command, path, body, headers)
             reply = connection.getresponse()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -107,6 +108,40 @@ def refused(code: str, message: str = "") -> bytes:
     return json.dumps({"error": {"code": code, "message": message}}).encode()
 
 
+def without_signature(document: Any) -> Any:
+    return {**document, "sasUri": re.sub(r"&?\bsig=[^&]*", "", document["sasUri"])}
+
+
+def in_cost(**fields: Any) -> Callable[[Any], Any]:
+    """Change the cost that an ended job states."""
+    return lambda job: {**job, "costEstimate": job["costEstimate"] and {**job["costEstimate"], **fields}}
+
+
+def one_more(result: Any) -> Any:
+    result["Results"][0]["Histogram"][0]["Count"] += 1
+    return result
+
+
+def pending_for(reads: int, status: str) -> Callable[[Any], Any]:
+    """Show each job with this status in its first reads."""
+    numbers = Counter[str]()
+
+    def changed(job: Any) -> Any:
+        numbers[job["id"]] += 1
+        return {**job, "status": status} if numbers[job["id"]] <= reads else job
+
+    return changed
+
+
+def uncancelled(service: HostileService) -> None:
+    """Answer cancellations without doing them."""
+    service.rewrite = lambda method, path, body: (
+        ("GET", path.replace(":cancel", ""), b"") if ":cancel" in path else (method, path, body)
+    )
+    service.changes["cancel"] = lambda _: Answer(204, {}, b"")
+    answers("job", pending_for(3, "Waiting"))(service)
+
+
 JOB, SESSION, JOBS = r"/jobs/[^/]+$|/jobs/[^/?]+\?", r"/sessions/[^/?]+\?", r"/jobs\?"
 NEXT_DAY = "2030-01-01T00:00:00Z"
 
@@ -131,12 +166,13 @@ POINTS = (
     Point("session-changed", "session", statuses("open", 409, 200)),
     Point("session-unknown", "session", statuses("list", 404, 400, at=SESSION)),
     Point("job-unknown", "session", statuses("job", 404, 403)),
+    Point("blob-upload", "job", answers("sas", without_signature)),
     Point("job-id", "job", answers("submit", with_fields(id="another"))),
     Point("job-submitted", "job", answers("submit", with_fields(status="Succeeded"))),
     Point("job-again", "job", answers("submit", with_fields(creationTime=NEXT_DAY), nth=2)),
     Point("job-changed", "job", statuses("submit", 409, 200)),
     Point("blob-again", "job", statuses("upload", 409, 201)),
-    Point("blob-signature", "job", statuses("download", 403, 200)),
+    Point("blob-signature", "job", statuses("upload", 403, 201)),
     Point("session-running", "job", answers("list", with_fields(status="Waiting"), SESSION)),
     Point("job-once", "job", answers("list", in_items(lambda v: v * 2), JOBS)),
     Point(
@@ -150,6 +186,8 @@ POINTS = (
     Point(
         "cost-total", "job", answers("job", with_fields(costEstimate={"currencyCode": "USD", "estimatedTotal": 1.5}))
     ),
+    Point("cost-stated", "job", answers("job", with_fields(costEstimate=None))),
+    Point("cost-currency", "job", answers("job", in_cost(currencyCode="EUR"))),
     Point(
         "cost-units",
         "job",
@@ -157,6 +195,12 @@ POINTS = (
     ),
     Point(
         "simulator-exact", "programs", answers("download", in_histogram(lambda e: e.update(Count=e["Count"] // 2 + 40)))
+    ),
+    Point("result-counts", "programs", answers("download", one_more, nth=1)),
+    Point(
+        "result-shots",
+        "programs",
+        answers("download", lambda d: {**d, "Results": [{**d["Results"][0], "Shots": None}]}),
     ),
     Point("result-order", "programs", answers("download", in_histogram(lambda e: e["Outcome"].reverse()))),
     Point("option-noise", "programs", requests(without_text(b'"noise"', b'"quiet"'))),
@@ -175,20 +219,28 @@ POINTS = (
     Point(
         "list-default", "lists", answers("list", in_items(lambda v: v[1:] + v[:1]), r"/jobs\?(?!.*(orderby|filter))")
     ),
+    Point("list-descending", "lists", answers("list", in_items(lambda v: v[::-1]), "desc")),
     Point("list-skip", "lists", requests(without_query("skip"))),
     Point("list-pages", "lists", answers("list", with_fields(nextLink=None))),
     Point("list-filter", "lists", statuses("list", 400, 200, b'{"value": []}')),
+    Point("list-added", "lists", answers("list", in_items(lambda v: v[1:]), "skip=3", nth=2)),
     Point("job-change-name", "changes", requests(as_method("PATCH", "GET"))),
     Point("job-delete", "changes", requests(as_method("DELETE", "GET"))),
     Point("job-deleted-id", "changes", statuses("submit", 409, 200)),
     Point("job-fails", "policy", answers("job", lambda j: {**j, "errorData": j["errorData"] and {"code": "Other"}})),
     Point("continue-session", "policy", answers("list", with_fields(status="Failed"), SESSION)),
-    Point("continue-closed", "policy", answers("close", with_fields(status="Succeeded"))),
+    Point(
+        "continue-closed",
+        "policy",
+        answers("list", lambda s: {**s, "status": s["status"].replace("Failed", "Succeeded")}, SESSION),
+    ),
+    Point("job-cancel", "abort", uncancelled),
     Point("abort-session", "abort", answers("list", with_fields(status="Executing"), SESSION)),
     Point(
         "abort-refuses", "abort", statuses("submit", 400, 400, refused("InvalidJobDefinition", "The session is over."))
     ),
     Point("session-close", "closing", answers("list", with_fields(status="Failed"), SESSION)),
+    Point("session-close-again", "closing", answers("close", with_fields(status="Failed"), nth=2)),
     Point("session-ended", "closing", statuses("submit", 400, 409, refused("Conflict"))),
     Point(
         "rows-count",
@@ -199,6 +251,9 @@ POINTS = (
     Point("rows-listed", "rigetti", answers("list", in_items(lambda v: [{**j, "inputParams": None} for j in v]), JOBS)),
     Point("rows-independent", "rigetti", answers("download", lambda d: {"ro": d["ro"][:100] * 2}, nth=2)),
     Point("option-tket", "quantinuum", requests(without_text(b'"tket-opt-level": 1', b'"shots": -1'))),
+    Point("job-statuses", "documents", answers("job", pending_for(2, "Queued"))),
+    Point("session-statuses", "documents", answers("open", with_fields(status="Opening"))),
+    Point("times", "documents", answers("job", with_fields(creationTime="2026-03-09T02:11:30.32+02:00"))),
     Point("calls", "calls", throttled({"Retry-After": "1"})),
     Point("calls-retry-after", "calls", throttled({})),
 )

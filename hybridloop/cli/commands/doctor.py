@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +13,7 @@ from hybridloop.cli.output import AsJson, Workspace, print_json, print_line, pri
 from hybridloop.errors import InputError
 
 if TYPE_CHECKING:
-    from hybridloop.setup_checks.live.report import Finding
+    from hybridloop.setup_checks.live.report import Finding, LiveReport
 
 
 def doctor(
@@ -59,11 +60,17 @@ def _check_live(*, idle: bool, yes: bool, workspace: str | None, json: bool) -> 
     checks = LiveChecks(resolve_workspace(workspace), idle=idle)
     service = "a local service, not Azure" if checks.is_local else "Azure Quantum"
     targets = ", ".join(FREE_TARGETS)
-    print_message(f"This sends at most {MAX_JOBS} jobs to {service}, to {targets} only. They are free of charge.")
+    minutes = "25" if idle else "10"
+    print_message(
+        f"This sends at most {MAX_JOBS} jobs to {service}, to {targets} only, which are free. On Azure it takes about "
+        f"{minutes} minutes."
+    )
     if not yes:
         if not sys.stdin.isatty():
             raise InputError("--yes", "no terminal to ask at", "Add --yes to send the jobs.")
-        typer.confirm("Continue?", abort=True, err=True)
+        if not typer.confirm("Continue?", err=True):
+            print_message("Nothing was sent.")
+            raise typer.Exit(1)
     for finding in checks.findings():
         if not json:
             _print_finding(finding)
@@ -71,22 +78,41 @@ def _check_live(*, idle: bool, yes: bool, workspace: str | None, json: bool) -> 
     if json:
         print_json(report.to_json())
     else:
-        print_line()
-        print_line(
-            f"{len(report.differences)} of {len(report.findings)} checks differ; {report.jobs_sent} jobs were sent."
-        )
-        print_line(f"Report, without keys and ids: {report.path}")
-        if not report.is_local:
-            print_line("Please send it to us: docs/azure.md says where.")
+        _print_end(report)
     if report.differences:
         raise typer.Exit(1)
 
 
 def _print_finding(finding: Finding) -> None:
     assumption = finding.assumption
-    print_line(f"{finding.verdict:<10} {assumption.name:<20} {finding.found}")
-    if finding.before is not None:
-        print_line(f"{'':<31} before: {finding.before}")
-    if finding.verdict == "different":
-        print_line(f"{'':<31} assumed: {assumption.assumed} ({' or '.join(assumption.expected)}); {assumption.where}")
-        print_line(f"{'':<31} effect: {assumption.effect}")
+    is_different = finding.verdict == "different"
+    found = "" if is_different else f" {finding.found[0].upper()}{finding.found[1:]}."
+    print_line(f"{finding.verdict:<10} {assumption.name:<20} {assumption.assumed}{found}")
+    more = {"before": finding.before}
+    if is_different:
+        more = {"found": finding.found, "assumed": " or ".join(assumption.expected), **more}
+        more |= {"where": assumption.where, "effect": assumption.effect}
+    for name, text in more.items():
+        if text is not None:
+            print_line(f"{'':<31} {name + ':':<8} {text}")
+
+
+def _print_end(report: LiveReport) -> None:
+    numbers = Counter(finding.verdict.value for finding in report.findings)
+    same, differences, unknown = (numbers[verdict] for verdict in ("same", "different", "not shown"))
+    print_line()
+    print_line(f"{same} same, {differences} different, {unknown} not shown; {report.jobs_sent} jobs were sent.")
+    if report.previous:
+        print_line(f"{len(report.changes)} findings changed since the checks of {_minute(report.previous)}.")
+    if differences:
+        print_line("Different: the service does not do what hybridloop assumes; nothing is wrong with your account.")
+        print_line("The line `effect` says what this means for a run.")
+    if unknown:
+        print_line("Not shown: the check could not be made this time, for the reason after the colon.")
+    print_line(f"Report, without keys and ids: {report.path}")
+    if not report.is_local and differences:
+        print_line("Please send it to the developers of hybridloop, who need it to adapt hybridloop to the service.")
+
+
+def _minute(time: str) -> str:
+    return f"{time[:16].replace('T', ' ')} UTC"

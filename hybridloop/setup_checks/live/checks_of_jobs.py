@@ -1,69 +1,85 @@
-"""Checks of ids, submissions, storage and lists, in one session on IonQ's simulator."""
+"""Checks of ids, submissions, storage and programs, in one session on IonQ's simulator."""
 
 from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 from hybridloop.azure.job_document import blob_url
 from hybridloop.azure.transport import FailureKind, RequestFailed
 from hybridloop.setup_checks.live import programs
-from hybridloop.setup_checks.live.service import IONQ, NO_TARGET, RIGETTI, LiveService, refusal
-
-Found = Iterator[tuple[str, str]]
-PAGE_JOBS = 3  # of the pages that are read
+from hybridloop.setup_checks.live.service import (
+    IONQ,
+    NO_TARGET,
+    QUANTINUUM,
+    RIGETTI,
+    Found,
+    LiveService,
+    NotShown,
+    counts_of,
+    ending,
+    refusal,
+    unknown,
+)
+from hybridloop.tasks.submission.jobs import SUCCEEDED
 
 
 def check_session(service: LiveService) -> Found:
     """Ids of a session, and repeated requests for it."""
-    session = service.open_session(IONQ, "Continue")
+    try:
+        session = service.open_session(IONQ, "Continue")
+    except NotShown as error:
+        service.main_session_reason = str(error)
+        raise
     session_id = service.opened[-1]
+    yield "session-id", "accepted under its id" if session.get("id") == session_id else "another id"
     service.main_session = session_id
-    yield "session-id", "accepted under its id" if session["id"] == session_id else "another id"
     yield "session-opened", str(session.get("status"))
-    yield "session-again", repeated(service, session, lambda: service.put_session(session_id, IONQ, "Continue"))
-    yield "session-changed", service.outcome(lambda: service.put_session(session_id, IONQ, "Abort", "another"))
-    yield "session-unknown", not_found(service, f"/sessions/{uuid.uuid4()}")
-    yield "job-unknown", not_found(service, f"/jobs/{uuid.uuid4()}")
+
+    def again(name: str = "") -> dict[str, Any]:
+        return service.put_session(session_id, IONQ, "Continue", name)
+
+    yield "session-again", lambda: repeated(service, session, again)
+    yield "session-changed", lambda: service.outcome(lambda: again("another"))
+    yield "session-unknown", lambda: not_found(service, f"/sessions/{uuid.uuid4()}")
+    yield "job-unknown", lambda: not_found(service, f"/jobs/{uuid.uuid4()}")
 
 
 def check_job(service: LiveService) -> Found:
     """Ids of a job, repeated requests for it, its document, storage and bill."""
     session_id, job_id, data = service.main_session, str(uuid.uuid4()), programs.rotated("Base")
     container = service.upload(job_id, data)
+    yield "blob-upload", "accepted"
+    yield "blob-signature", lambda: altered_signature(service, container, data)
+    yield "blob-again", lambda: second_upload(service, container)
     params = {"inputParams": {"shots": programs.SHOTS}, "metadata": {"check": 1}}
     document = service.document(container, IONQ, session_id, **params)
+    calls_before = service.calls_repeated
     submitted = service.put_job(job_id, document)
     yield "job-id", "accepted under its id" if submitted.get("id") == job_id else "another id"
-    yield "job-submitted", str(submitted.get("status"))
-    yield "job-again", repeated(service, submitted, lambda: service.call("PUT", f"/jobs/{job_id}", document))
-    changed = {**document, "inputParams": {"shots": 7}}
-    yield "job-changed", service.outcome(lambda: service.call("PUT", f"/jobs/{job_id}", changed))
-    yield "blob-again", second_upload(service, blob_url(container, "inputData"), data)
-    yield "blob-signature", altered_signature(service, blob_url(container, "inputData"))
-    yield "session-running", str(service.session(session_id).get("status"))
-    job = service.ended(job_id)
-    listed = [item for item in service.jobs(session_id) if item["id"] == job_id]
-    yield "job-once", f"{len(listed)} job" + "s" * (len(listed) != 1)
-    urls = [("signed" if "sig=" in str(item.get("outputDataUri")) else "unsigned") for item in (job, *listed[:1])]
-    yield "blob-signed", ", ".join(urls)
-    yield "blob-result", how_soon(service, job)
+    is_first = service.calls_repeated == calls_before
+    yield "job-submitted", str(submitted.get("status")) if is_first else unknown("the first answer was lost")
+    path = f"/jobs/{job_id}"
+    yield "job-again", lambda: repeated(service, submitted, lambda: service.call("PUT", path, document))
+    changed = {**document, "name": "another"}
+    yield "job-changed", lambda: service.outcome(lambda: service.call("PUT", path, changed))
+    yield "session-running", lambda: service.session_status(session_id, "Executing")
+    yield "job-once", lambda: listed_once(service, session_id, job_id)
+    try:
+        job = service.ended(job_id)
+    except NotShown:
+        job = service.run(data, IONQ, session_id, **params)
+    yield "job-ended", ending(job)
+    job = service.succeeded(job)
+    yield "blob-result", lambda: how_soon(service, job)
+    yield "blob-signed", lambda: signed_urls(service, session_id, job)
     yield "job-metadata", "as text" if (job.get("metadata") or {}).get("check") == "1" else repr(job.get("metadata"))
     yield "job-params", "as sent" if job.get("inputParams") == document["inputParams"] else repr(job.get("inputParams"))
     yield from bill(job)
-    yield "blob-shared", shared_input(service, session_id, job_id, str(document["inputDataUri"]))
-
-
-def check_policy(service: LiveService) -> Found:
-    """A failed job in a session of policy Continue, which is closed then."""
-    session_id, data = service.main_session, programs.rotated("Base")
-    yield "job-fails", service.outcome_of_job(data, IONQ, session_id, outputDataFormat="hybridloop.none.v1")
-    yield "continue-session", str(service.session(session_id).get("status"))
-    yield "continue-accepts", service.outcome(lambda: service.ended(service.submit(data, IONQ, session_id)))
-    yield "continue-closed", str(service.close_session(session_id).get("status"))
+    yield "blob-shared", lambda: shared_input(service, session_id, job, str(document["inputDataUri"]))
 
 
 def repeated(service: LiveService, first: dict[str, Any], send: Callable[[], dict[str, Any]]) -> str:
@@ -79,23 +95,46 @@ def not_found(service: LiveService, path: str) -> str:
     return service.outcome(lambda: service.call("GET", path)).partition(" ")[0]
 
 
-def second_upload(service: LiveService, url: str, data: bytes) -> str:
+def second_upload(service: LiveService, container: str) -> str:
     """Upload other bytes to a blob that exists."""
-    created = service.transport.put_blob(url, b"other", "qir.v1")
-    stored = "unchanged" if service.transport.get_blob(url) == data else "replaced"
-    return f"{'accepted' if created else 'refused'}, {stored}"
+    url = blob_url(container, "check")
+    service.blob(lambda: service.transport.put_blob(url, b"first", "qir.v1"))
+    is_created = service.blob(lambda: service.transport.put_blob(url, b"second", "qir.v1"))
+    stored = "unchanged" if service.blob(lambda: service.transport.get_blob(url)) == b"first" else "replaced"
+    return f"{'accepted' if is_created else 'refused'}, {stored}"
 
 
-def altered_signature(service: LiveService, url: str) -> str:
-    """Read a blob by a signature that has another first character."""
-    altered = re.sub(r"(?<=[?&]sig=)(.)", lambda match: "A" if match[1] != "A" else "B", url)
-    return service.outcome(lambda: service.transport.get_blob(altered)).partition(" ")[0]
+def altered_signature(service: LiveService, container: str, data: bytes) -> str:
+    """Upload by a signature that has another first character."""
+    altered = re.sub(r"(?<=[?&]sig=)(.)", lambda match: "A" if match[1] != "A" else "B", container)
+    if altered == container:
+        return "no signature"
+    send = lambda: service.transport.put_blob(blob_url(altered, "unsigned"), data, "qir.v1")  # noqa: E731
+    return service.outcome(lambda: service.blob(send)).partition(" ")[0]
+
+
+def listed_once(service: LiveService, session_id: str, job_id: str) -> str:
+    """Count a job in the list of its session's jobs."""
+
+    def count() -> str:
+        number: int = sum(item["id"] == job_id for item in service.jobs(session_id))
+        return f"{number} job" + "s" * (number != 1)
+
+    return service.settled(count, "1 job")
+
+
+def signed_urls(service: LiveService, session_id: str, job: dict[str, Any]) -> str:
+    """Return if a job that is read alone, and one in a list, have URLs with a signature."""
+    listed = [item for item in service.jobs(session_id) if item["id"] == job["id"]]
+    return ", ".join("signed" if "sig=" in str(each.get("outputDataUri")) else "unsigned" for each in (job, *listed))
 
 
 def how_soon(service: LiveService, job: dict[str, Any]) -> str:
     """Read a result at once, then as a run does."""
+    if not job.get("outputDataUri"):
+        return "no address"
     try:
-        service.transport.get_blob(str(job["outputDataUri"]))
+        service.blob(lambda: service.transport.get_blob(str(job["outputDataUri"])))
         return "at once"
     except RequestFailed as failure:
         if failure.kind is not FailureKind.MISSING:
@@ -107,15 +146,17 @@ def how_soon(service: LiveService, job: dict[str, Any]) -> str:
 def bill(job: dict[str, Any]) -> Found:
     """Read the cost of a job on a free target."""
     costs = job.get("costEstimate") or {}
-    yield (
-        "cost-total",
-        f"{costs.get('estimatedTotal', 'no estimate'):.5g} {costs.get('currencyCode')}" if costs else "none",
-    )
+    yield "cost-stated", "stated" if costs else "left out"
+    if not costs:
+        raise NotShown("the job states no cost")
+    total, unit = costs.get("estimatedTotal"), costs.get("currencyCode")
+    yield "cost-total", "0" if total == 0 else repr(total)
+    yield "cost-currency", str(unit)
     units = sorted(str(event.get("measureUnit")) for event in costs.get("events") or ())
     yield "cost-units", ", ".join(units) or "none"
 
 
-def shared_input(service: LiveService, session_id: str, job_id: str, input_url: str) -> str:
+def shared_input(service: LiveService, session_id: str, job: dict[str, Any], input_url: str) -> str:
     """Submit a job whose input is another job's blob, with a container of its own."""
     other = str(uuid.uuid4())
     container = service.upload(other, b"")
@@ -124,7 +165,7 @@ def shared_input(service: LiveService, session_id: str, job_id: str, input_url: 
     except RequestFailed as failure:
         refusal(failure)
         return "refused"
-    outputs = {urlsplit(str(service.ended(each).get("outputDataUri"))).path for each in (job_id, other)}
+    outputs = {urlsplit(str(each.get("outputDataUri"))).path for each in (job, service.ended(other))}
     return "results apart" if len(outputs) == 2 else "one result for both"
 
 
@@ -132,100 +173,84 @@ def check_programs(service: LiveService) -> Found:
     """Counts of a program, of the same in other forms, and with IonQ's noise model."""
     session_id, data = service.main_session, programs.rotated("Base")
     params = {"inputParams": {"shots": programs.SHOTS}}
-    first = service.submit(data, IONQ, session_id, **params)
-    fresh = service.submit(programs.rotated("Base", fresh=True), IONQ, session_id, **params)
-    flipped = service.submit(programs.one_flipped("Base"), IONQ, session_id, **params)
-    noisy_params = {"inputParams": {"shots": programs.SHOTS, "noise": {"model": "aria-1", "seed": 7}}}
-    noisy = service.submit(data, IONQ, session_id, **noisy_params)
-    counts = service.counts(service.ended(first))
+
+    def run(program: bytes, **more: Any) -> dict[str, Any]:
+        return service.succeeded(service.run(program, IONQ, session_id, **more))
+
+    result = service.result(run(data, **params))
+    counts = counts_of(result)
+    yield "simulator-exact", "exact" if is_exact(counts) else "sampled"
+    yield "result-counts", f"{sum(counts.values())} of {programs.SHOTS}"
+    listed = result["Results"][0].get("Shots")
+    yield "result-shots", f"{len(listed)} of {programs.SHOTS}" if isinstance(listed, list) else "left out"
+    compiled = programs.rotated("Base", fresh=True)
+    yield (
+        "program-template",
+        lambda: "equal counts" if service.counts(run(compiled, **params)) == counts else "other counts",
+    )
+    yield "result-order", lambda: order_of_bits(list(service.counts(run(programs.one_flipped("Base")))))
+    noise = {"shots": programs.SHOTS, "noise": {"model": "aria-1", "seed": 7}}
+    yield "option-noise", lambda: with_noise(service, service.run(data, IONQ, session_id, inputParams=noise), counts)
+    yield "program-barrier", lambda: service.outcome_of_job(programs.with_barrier(data), IONQ, session_id)
+    yield "program-bitcode", lambda: service.outcome_of_job(programs.as_bitcode(data), IONQ, session_id)
+
+
+def is_exact(counts: dict[str, int]) -> bool:
+    """Return True if each count is that of the exact distribution, up to rounding."""
     exact = {outcome: programs.SHOTS * probability for outcome, probability in programs.probabilities().items()}
-    is_exact = all(abs(counts.get(outcome, 0) - count) <= 1.0 for outcome, count in exact.items())
-    yield "simulator-exact", "exact" if is_exact else "sampled"
-    is_equal = service.counts(service.ended(fresh)) == counts
-    yield "program-template", "equal counts" if is_equal else "other counts"
+    return all(abs(counts.get(outcome, 0) - count) <= 1.0 for outcome, count in exact.items())
+
+
+def order_of_bits(outcomes: list[str]) -> str:
+    """Return the order of the bits of a program that flips the lowest of three."""
     order = {"001": "highest first", "100": "lowest first"}
-    outcomes = list(service.counts(service.ended(flipped)))
-    yield "result-order", order.get(outcomes[0], outcomes[0]) if len(outcomes) == 1 else f"{len(outcomes)} outcomes"
-    noise = service.ended(noisy)
-    ignored = "ignored" if noise["status"] == "Succeeded" and service.counts(noise) == counts else "taken"
-    yield "option-noise", ignored if noise["status"] == "Succeeded" else "refused"
-    yield "program-barrier", service.outcome_of_job(programs.with_barrier(data), IONQ, session_id)
-    yield "program-bitcode", service.outcome_of_job(programs.as_bitcode(data), IONQ, session_id)
+    return order.get(outcomes[0], outcomes[0]) if len(outcomes) == 1 else f"{len(outcomes)} outcomes"
+
+
+def with_noise(service: LiveService, job: dict[str, Any], ideal: dict[str, int]) -> str:
+    """Compare the counts of a job with a noise model with those of one without."""
+    if job["status"] not in SUCCEEDED:
+        return "refused"
+    return "ignored" if service.counts(job) == ideal else "taken"
 
 
 def check_refusals(service: LiveService) -> Found:
     """Jobs that the service should not take."""
     session_id, data = service.main_session, programs.rotated("Base")
-    yield "job-target", service.outcome(lambda: service.submit(data, RIGETTI, session_id))
-    yield "job-unknown-target", service.outcome(lambda: service.submit(data, NO_TARGET, None))
-    too_many = service.outcome_of_job(data, IONQ, session_id, inputParams={"shots": 10_001})
-    yield "job-shots", too_many.partition(" ")[0]
+    yield "job-target", lambda: service.outcome(lambda: service.submit(data, other_target(service), session_id))
+    yield "job-unknown-target", lambda: service.outcome(lambda: service.submit(data, NO_TARGET, None))
+    too_many = {"shots": 10_001}
+    yield (
+        "job-shots",
+        lambda: service.outcome_of_job(data, IONQ, session_id, inputParams=too_many).partition(" ")[0],
+    )
 
 
-def check_lists(service: LiveService) -> Found:
-    """Order, filter and pages of a session's jobs."""
+def other_target(service: LiveService) -> str:
+    """Return a free target that is not the session's. Raises NotShown if the workspace has none."""
+    try:
+        service.require(RIGETTI)
+        return RIGETTI
+    except NotShown:
+        service.require(QUANTINUUM)
+        return QUANTINUUM
+
+
+def check_policy(service: LiveService) -> Found:
+    """A failed job in a session of policy Continue, which is closed then."""
     session_id, data = service.main_session, programs.rotated("Base")
-    while len(service.jobs(session_id)) < PAGE_JOBS + 2:
-        service.submit(data, IONQ, session_id)
-    every = service.jobs(session_id, orderby="CreationTime asc")
-    ids = [item["id"] for item in every]
-    name = str(every[0]["name"])
-    named = service.jobs(session_id, filter=f"startswith(Name, '{name}')")
-    expected = {item["id"] for item in every if str(item["name"]).startswith(name)}
-    yield "list-prefix", "own jobs" if {item["id"] for item in named} == expected else f"{len(named)} jobs"
-    yield "list-ascending", order_of(every, ids)
-    yield "list-descending", order_of(service.jobs(session_id, orderby="CreationTime desc"), ids)
-    yield "list-default", order_of(service.jobs(session_id), ids)
-    rest = service.jobs(session_id, orderby="CreationTime asc", skip=2)
-    yield "list-skip", "the others" if [item["id"] for item in rest] == ids[2:] else f"{len(rest)} of {len(ids) - 2}"
-    yield "list-pages", read_pages(service, session_id, ids, lambda: None)
-    yield "list-added", read_pages(service, session_id, ids, lambda: service.submit(data, IONQ, session_id))
-    bad = service.outcome(lambda: service.jobs(session_id, filter="Name like 'x'"))
-    yield "list-filter", bad.partition(" ")[0]
+    yield "job-fails", service.outcome_of_job(data, IONQ, session_id, outputDataFormat="hybridloop.none.v1")
+    yield "continue-session", lambda: service.session_status(session_id, "Failure(s)")
+    yield (
+        "continue-accepts",
+        lambda: service.outcome(lambda: service.run(data, IONQ, session_id)),
+    )
+    service.close_session(session_id)
+    yield "continue-closed", lambda: closed_status(service, session_id)
 
 
-def order_of(items: list[dict[str, Any]], ascending: list[str]) -> str:
-    """Return the order of jobs, of which `ascending` has the ids by time of creation."""
-    ids = [item["id"] for item in items]
-    if [item["id"] for item in sorted(items, key=lambda item: created(item))] == ids == ascending:
-        return "ascending"
-    return "descending" if ids == ascending[::-1] else "another order"
-
-
-def created(item: dict[str, Any]) -> tuple[str, str]:
-    """Return a key of the time of creation, whose fraction has 2 to 7 digits."""
-    whole, _, fraction = str(item.get("creationTime")).rstrip("Z").removesuffix("+00:00").partition(".")
-    return whole, fraction.ljust(7, "0")
-
-
-def read_pages(service: LiveService, session_id: str, ids: list[str], between: Any) -> str:
-    """Read all pages by their links; `between` is called after the first."""
-    page = service.call("GET", f"/sessions/{session_id}/jobs", None, orderby="CreationTime asc", top=PAGE_JOBS)
-    seen = [item["id"] for item in page["value"]]
-    between()
-    for _ in range(len(ids)):
-        if not page.get("nextLink"):
-            break
-        page = service.call("GET", str(page["nextLink"]))
-        seen += [item["id"] for item in page["value"]]
-    missing = len(set(ids) - set(seen))
-    if page.get("nextLink"):
-        return "pages without an end"
-    return f"{missing} jobs missing" if missing else "all jobs"
-
-
-def check_changes(service: LiveService) -> Found:
-    """Change a job's name, then delete the job."""
-    session_id, data = service.main_session, programs.rotated("Base")
-    job_id = service.submit(data, IONQ, session_id)
-    service.ended(job_id)
-    name = f"{service.prefix}-renamed"
-    patched = service.outcome(lambda: service.call("PATCH", f"/jobs/{job_id}", {"name": name}))
-    is_changed = patched == "accepted" and service.job(job_id).get("name") == name
-    yield "job-change-name", "changed" if is_changed else patched
-    deleted = service.outcome(lambda: service.call("DELETE", f"/jobs/{job_id}"))
-    is_gone = all(item["id"] != job_id for item in service.jobs(session_id))
-    yield "job-delete", "gone" if is_gone and deleted == "accepted" else f"{deleted}, {'gone' if is_gone else 'listed'}"
-    container = service.transport.call("POST", "/storage/sasUri", body={"containerName": f"job-{job_id}"})["sasUri"]
-    again = service.outcome(lambda: service.put_job(job_id, service.document(container, IONQ, session_id)))
-    yield "job-deleted-id", "accepted" if again == "accepted" else "refused"
+def closed_status(service: LiveService, session_id: str) -> str:
+    """Read the status of a closed session once its jobs have ended."""
+    for item in service.jobs(session_id):
+        service.ended_somehow(item["id"])
+    return service.session_status(session_id, "Failed")

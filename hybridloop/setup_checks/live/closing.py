@@ -1,4 +1,4 @@
-"""Closing of the sessions that the checks opened, also if this process is killed."""
+"""End of the jobs and sessions that the checks created, also if this process is killed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from types import TracebackType
 
 from hybridloop.azure.transport import SignedRequest
+from hybridloop.errors import HybridloopError
+from hybridloop.setup_checks.live.closing_process import READY
 
 _ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PATH", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _LIMIT_S = 60.0
@@ -17,48 +20,61 @@ _LIMIT_S = 60.0
 class ClosingProcess:
     """Context manager of a process that sends the held requests once this process, or the block, has ended.
 
-    It has a session of its own, so that neither Ctrl-C nor a signal to the process group ends it.
+    It has a session of its own, so that neither Ctrl-C nor a signal to the process group ends it. Raises
+    HybridloopError if it does not start, or has ended: nothing may be created that it does not know.
     """
 
     def __enter__(self) -> ClosingProcess:
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-m", "hybridloop.setup_checks.live.closing_process"],
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
             cwd="/",
             start_new_session=True,
             text=True,
         )
+        assert self._process.stdout is not None
+        if self._process.stdout.readline() != READY:
+            raise _not_running()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(_LIMIT_S)
+        with suppress(OSError):
+            self._process.stdin.close()
+        with suppress(subprocess.TimeoutExpired):  # it ends by itself
+            self._process.wait(_LIMIT_S)
 
     def hold(self, key: str, request: SignedRequest) -> None:
         """Arrange that a request is sent at the end."""
-        self._write(
-            {
-                "hold": key,
-                "method": request.method,
-                "url": request.url,
-                "headers": dict(request.headers),
-                "body": request.body.decode(),
-                "proxy": request.proxy,
-                "ca": request.ca_file,
-            }
-        )
+        message = {
+            "hold": key,
+            "method": request.method,
+            "url": request.url,
+            "headers": dict(request.headers),
+            "body": request.body.decode(),
+            "proxy": request.proxy,
+            "ca": request.ca_file,
+        }
+        try:
+            self._write(message)
+        except OSError as error:
+            raise _not_running() from error
 
     def forget(self, key: str) -> None:
         """Drop a request."""
-        self._write({"forget": key})
+        with suppress(OSError):
+            self._write({"forget": key})
 
     def _write(self, message: object) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(message) + "\n")
         self._process.stdin.flush()
+
+
+def _not_running() -> HybridloopError:
+    return HybridloopError("the process that closes the sessions of the checks does not run; nothing more is sent")

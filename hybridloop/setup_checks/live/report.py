@@ -55,17 +55,30 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class LiveReport:
-    """All findings of one call, the number of jobs that were sent, and the file of the document."""
+    """All findings of one call, the number of jobs that were sent, and the file of the document.
+
+    `previous` is the time of the checks before, as text; empty if there were none.
+    """
 
     findings: tuple[Finding, ...]
     jobs_sent: int
     is_local: bool
     path: Path
+    previous: str = ""
 
     @property
     def differences(self) -> tuple[Finding, ...]:
         """The findings that are not as assumed."""
-        return tuple(finding for finding in self.findings if finding.verdict is Verdict.DIFFERENT)
+        return self.of_verdict(Verdict.DIFFERENT)
+
+    def of_verdict(self, verdict: Verdict) -> tuple[Finding, ...]:
+        """Return the findings with this verdict."""
+        return tuple(finding for finding in self.findings if finding.verdict is verdict)
+
+    @property
+    def changes(self) -> tuple[Finding, ...]:
+        """The findings that are not those of the checks before."""
+        return tuple(finding for finding in self.findings if finding.before is not None)
 
     def to_json(self) -> dict[str, Any]:
         """Return the document: versions and findings, no key, no name and no id of the workspace."""
@@ -77,6 +90,9 @@ class LiveReport:
             "packages": {name: version(name) for name in _PACKAGES},
             "jobs": self.jobs_sent,
             "differences": len(self.differences),
+            "not_shown": len(self.of_verdict(Verdict.NOT_SHOWN)),
+            "changes": len(self.changes),
+            "previous": self.previous or None,
             "findings": [finding.to_json() for finding in self.findings],
         }
 
@@ -95,13 +111,13 @@ def report_path(identity: Mapping[str, str], environ: Mapping[str, str]) -> Path
     return home(environ) / "live-checks" / f"{digest[:12]}.json"
 
 
-def found_before(path: Path) -> dict[str, str]:
-    """Return what the checks before found, by name; nothing if there is no document, or it can't be read."""
+def found_before(path: Path) -> tuple[str, dict[str, str]]:
+    """Return the time of the checks before, and what they found by name; nothing if no document can be read."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        return {str(entry["check"]): str(entry["found"]) for entry in document["findings"]}
+        return str(document["time"]), {str(entry["check"]): str(entry["found"]) for entry in document["findings"]}
     except (OSError, ValueError, KeyError, TypeError):
-        return {}
+        return "", {}
 
 
 def compare(assumption: Assumption, found: str, before: Mapping[str, str]) -> Finding:
