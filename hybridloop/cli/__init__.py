@@ -16,7 +16,7 @@ from typing import Any
 from hybridloop.cli.app import build_app
 from hybridloop.cli.output import print_message
 from hybridloop.errors import HybridloopError, InputError, RenamedWarning
-from hybridloop.runtime.prefect_import import shut_out_current_folder
+from hybridloop.runtime.foreign_folder import shut_out_current_folder
 from hybridloop.runtime.signals import TERMINATED, exit_on_sigterm
 
 _EXIT_TIMEOUT_S = 5.0

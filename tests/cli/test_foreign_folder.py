@@ -74,6 +74,42 @@ def test_a_run_reads_no_settings_of_prefect_from_the_folder(
     assert (done.returncode, marker.exists()) == (0, False), done.stderr
 
 
+# run a command, and print the files of the current folder that its process opened
+AUDITED = """
+import os, sys
+
+folder, opened = os.getcwd(), set()
+
+def record(event, values):
+    if event == "open" and isinstance(values[0], str):
+        path = os.path.abspath(values[0])
+        opened.update([os.path.basename(path)] if os.path.dirname(path) == folder else [])
+
+sys.addaudithook(record)
+from hybridloop.cli import main
+
+try:
+    main()
+finally:
+    print("opened:", sorted(opened))
+"""
+
+
+def test_a_run_opens_no_settings_of_the_folder(folder: Path, marker: Path, shell: Shell, emulator: Emulator) -> None:
+    for name, text in SETTINGS.items():
+        (folder / name).write_text(text)
+    (folder / "matplotlibrc").write_text("text.usetex: True\n")
+    options = ("--seed", "7", "--precision", "0.1", "--quiet", "--run-key", "opens-nothing")
+    done = run(
+        shell.at(emulator, "foreign").shell.environ,
+        folder,
+        *(sys.executable, "-P", "-c", AUDITED, "run", "vqe", "h2", *options),
+    )
+    assert (done.returncode, marker.exists()) == (0, False), done.stderr
+    assert "picture" in done.stdout
+    assert "opened: []" in done.stdout
+
+
 def test_processes_that_are_started_import_nothing_from_the_folder(
     folder: Path, marker: Path, shell: Shell, tmp_path: Path
 ) -> None:

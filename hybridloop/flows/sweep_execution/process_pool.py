@@ -15,7 +15,7 @@ from hybridloop.flows.sweep_execution.scheduler import AttemptEnd
 from hybridloop.flows.sweep_execution.spec import Point
 
 _START = """
-from hybridloop.runtime.prefect_import import shut_out_current_folder
+from hybridloop.runtime.foreign_folder import shut_out_current_folder
 shut_out_current_folder()
 from hybridloop.flows.sweep_execution.worker_process import main
 main()
