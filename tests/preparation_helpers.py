@@ -7,7 +7,7 @@ from typing import Any
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.azure.targets import find_target
-from hybridloop.journal.provenance import SEARCH_RULES
+from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.preparation import prepare
 from hybridloop.preparation.checks import check_problem
 from hybridloop.preparation.prepared import PreparedAlgorithm

@@ -12,11 +12,10 @@ from functools import cache
 from pathlib import Path
 
 from hybridloop.data import load_table
+from hybridloop.data.search_rules import SEARCH, SEARCH_RULES
 
 PACKAGES = ("hybridloop", "azure-quantum", "qdk", "qiskit", "numpy", "scipy")
 REVISION, PRICES = "revision", "prices"  # keys beside the packages; the revision only if the code is a checkout
-SEARCH = "search rules"  # key of the rules that choose start and optimizer where the settings leave them open
-SEARCH_RULES = 2
 _PACKAGE = Path(__file__).parents[1]
 _GIT_TIMEOUT_S = 5.0
 
@@ -30,11 +29,6 @@ def versions() -> dict[str, str]:
     facts |= {PRICES: load_table("prices")["dated"], SEARCH: str(SEARCH_RULES)}
     revision = code_revision()
     return facts if revision is None else facts | {REVISION: revision}
-
-
-def search_rules(recorded: Mapping[str, str]) -> int:
-    """Return the search rules of a run by its recorded versions, so that a resumed run asks for the same points."""
-    return int(recorded.get(SEARCH, "1"))
 
 
 def changed_versions(then: Mapping[str, str], now: Mapping[str, str]) -> dict[str, tuple[str, str]]:

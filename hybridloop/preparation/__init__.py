@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hybridloop.journal.provenance import SEARCH_RULES
+from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.preparation.checks import check_limits, check_problem, find_measuring_target
 from hybridloop.settings import ProblemText
 

@@ -15,8 +15,8 @@ from hybridloop.algorithms.circuits.uccsd import symmetry_allowed_excitations, u
 from hybridloop.algorithms.optimizers.registry import MAX_ANGLES_IN_PAIRS
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.pauli import PauliProblem
+from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError, ProblemError
-from hybridloop.journal.provenance import SEARCH_RULES
 from hybridloop.preparation.problem import Subject, num_qubits_of
 from hybridloop.settings import AnsatzName, StartName
 

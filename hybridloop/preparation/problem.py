@@ -12,8 +12,8 @@ from hybridloop.algorithms.problems.molecule import Molecule, active_space, froz
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.data import load_table
+from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError
-from hybridloop.journal.provenance import SEARCH_RULES
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.settings import EnergySettings, ProblemText
 

@@ -16,8 +16,8 @@ from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.rounds import FailedPoint, RoundCounter, RunRound
 from hybridloop.azure.targets import Target
+from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError
-from hybridloop.journal.provenance import SEARCH_RULES
 from hybridloop.preparation.checks import points_of_scan
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.preparation.vqe import PreparedVqe, prepare_vqe, with_start

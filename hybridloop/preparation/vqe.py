@@ -29,8 +29,8 @@ from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.vqe import vqe
 from hybridloop.azure.targets import Target
+from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError
-from hybridloop.journal.provenance import SEARCH_RULES
 from hybridloop.preparation.initial_point import choose_start
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.preparation.problem import Subject, facts_of, resolve_subject

@@ -13,9 +13,10 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub
 from hybridloop.compiler.programs import describe_pub
+from hybridloop.data.search_rules import search_rules
 from hybridloop.errors import InputError, ReplayDiverged
 from hybridloop.journal import RoundRecord
-from hybridloop.journal.provenance import changed_versions, search_rules, versions
+from hybridloop.journal.provenance import changed_versions, versions
 from hybridloop.preparation import prepare
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import StoredRun

@@ -31,8 +31,8 @@ def killed_once(service: Emulator, folder: Path, reference: Reference, at: str) 
     """Kill a run at the point and resume it once; return what is wrong, or ""."""
     try:
         trial = Trial.of(service, folder, SEARCH, closed_underfoot=CLOSED_BEFORE_ROUNDS)
-        if trial.resume(crash_at=at) != KILLED:
-            return f"{at}: the run did not pass this point"
+        if (code := trial.resume(crash_at=at)) != KILLED:
+            return f"{at}: the process ended with {code} before this point"
         if (code := trial.resume()) != 0:
             return f"{at}: the resumed process ended with {code}"
         trial.check(reference)

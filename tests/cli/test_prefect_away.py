@@ -56,7 +56,7 @@ def test_a_run_whose_prefect_server_is_killed_ends_with_its_result_and_its_sessi
     assert run.returncode == 0, err
     result = json.loads(out)
     assert result["status"] == "converged"
-    assert "Prefect could not note the end of the run, which is complete" in err
+    assert "Prefect could not store the end of the run, which is finished" in err
     assert "Traceback" not in err
     assert mine.session_statuses() == ["Succeeded"]
     (listed,) = mine.shell.json("runs", "list")

@@ -10,7 +10,8 @@ from hybridloop.algorithms.optimizers.gradient import ParallelGradient
 from hybridloop.algorithms.optimizers.pairwise_fit import PairwiseFit
 from hybridloop.algorithms.problems.exact import exact_energy_of_spin, exact_ground_energy
 from hybridloop.algorithms.problems.molecule import Molecule
-from hybridloop.journal.provenance import SEARCH, SEARCH_RULES, search_rules, versions
+from hybridloop.data.search_rules import SEARCH, SEARCH_RULES, search_rules
+from hybridloop.journal.provenance import versions
 from hybridloop.preparation.problem import lower_spin
 from hybridloop.settings import ProblemText, VqeSettings
 from tests.algorithms.batched_state_helpers import noiseless_rounds

@@ -27,7 +27,7 @@ from hybridloop.testing.virtual_clock import ServiceClock
 from tests.azure.hostile_helpers import HostileService, hostile_service
 from tests.cli.shell_helpers import PATIENCE_S
 from tests.conftest import Emulator
-from tests.long_form import IS_LONG, long_form
+from tests.long_form import long_form, long_only
 from tests.paths import ROOT
 from tests.prefect_server import own_environ
 from tests.setup_checks.service_changes import POINTS, Point
@@ -97,7 +97,7 @@ def test_a_changed_point_is_found_and_named(name: str, changed_service: HostileS
 
 
 @long_form
-@pytest.mark.skipif(not IS_LONG, reason="a tenth of the points is in every run")
+@long_only
 @pytest.mark.parametrize("point", POINTS, ids=lambda point: point.check)
 def test_each_changed_point_is_found_and_named(point: Point, changed_service: HostileService, tmp_path: Path) -> None:
     point.apply(changed_service)

@@ -16,6 +16,7 @@ from prefect.runtime import flow_run
 from hybridloop.algorithms.diagnostics import below_exact_warning
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.azure.workspace import identity_of
+from hybridloop.data.search_rules import SEARCH_RULES, search_rules
 from hybridloop.errors import CallbackFailed, CapReached, RunStopped
 from hybridloop.flows.lifecycle.acquire_session import acquire_session, check_available
 from hybridloop.flows.lifecycle.artifact import RunArtifact
@@ -24,7 +25,6 @@ from hybridloop.flows.lifecycle.completion import effort_of, end_run
 from hybridloop.flows.lifecycle.deployments import deployment_settings, inherit_settings
 from hybridloop.journal import open_journal
 from hybridloop.journal.claimed_run import ClaimedRun
-from hybridloop.journal.provenance import SEARCH_RULES, search_rules
 from hybridloop.preparation import prepare
 from hybridloop.preparation.prepared import PreparedAlgorithm, ProblemFacts
 from hybridloop.runs.holding import start_or_resume
