@@ -20,7 +20,7 @@ from hybridloop.errors import InputError, ProblemError
 from hybridloop.preparation.problem import Subject, num_qubits_of
 from hybridloop.settings import AnsatzName, StartName
 
-MIN_INSTABILITY = 0.01  # hartree per square radian: a smaller negative curvature moves no energy by a millihartree
+MIN_INSTABILITY = 0.002  # hartree per square radian: a smaller negative curvature moves no energy by a millihartree
 TRUSTED = 0.1  # of the gain: if two models differ by less, the terms that both neglect are smaller still
 
 InitialPoint = StartName | tuple[float, ...]

@@ -62,11 +62,9 @@ def exact_energy(molecule: Molecule) -> float | None:
     return exact_energy_of_spin(molecule) if can_be_diagonalized(molecule) else None
 
 
-def lower_spin(molecule: Molecule) -> str | None:
-    """Return a sentence about a state of another spin that is lower than the lowest of the molecule's own spin."""
-    if (exact := exact_energy(molecule)) is None:
-        return None
-    if (difference := exact - exact_ground_energy(molecule)) < SAME_ENERGY:
+def lower_spin(molecule: Molecule, exact: float | None) -> str | None:
+    """Return a sentence about a state of another spin that is lower than the lowest of the molecule's own, `exact`."""
+    if exact is None or (difference := exact - exact_ground_energy(molecule)) < SAME_ENERGY:
         return None
     multiplicity = abs(molecule.electrons[0] - molecule.electrons[1]) + 1
     lower = f"a state of higher spin is {1e3 * difference:.2f} mHa lower"
@@ -84,7 +82,7 @@ def facts_of(subject: Subject, rules: int = SEARCH_RULES) -> ProblemFacts:
         exact = cache(lambda: exact_ground_energy(molecule) if can_be_diagonalized(molecule) else None)
         return ProblemFacts("hartree", subject.encoding.num_qubits, -1, molecule.hartree_fock_energy, exact)
     exact = cache(lambda: exact_energy(molecule))
-    note = cache(lambda: lower_spin(molecule))
+    note = cache(lambda: lower_spin(molecule, exact()))
     return ProblemFacts("hartree", subject.encoding.num_qubits, -1, molecule.hartree_fock_energy, exact, note)
 
 

@@ -64,8 +64,9 @@ def test_a_lower_state_of_another_spin_is_named_and_is_not_the_exact_energy() ->
     molecule = molecule_of("LiH_4.3")  # a triplet lies 4.65 mHa below the lowest singlet
     difference = exact_energy_of_spin(molecule) - exact_ground_energy(molecule)
     assert difference == pytest.approx(4.65e-3, abs=5e-5)
-    note = lower_spin(molecule)
+    note = lower_spin(molecule, exact_energy_of_spin(molecule))
     assert note is not None
     assert "multiplicity 1" in note
     assert " mHa lower" in note
-    assert lower_spin(molecule_of("H2_1.6")) is None
+    hydrogen = molecule_of("H2_1.6")
+    assert lower_spin(hydrogen, exact_energy_of_spin(hydrogen)) is None

@@ -17,7 +17,7 @@ from hybridloop.errors import InputError
 
 MAX_DETERMINANTS = 5000  # 8 electrons in 8 orbitals: under a second
 MAX_ORBITALS = 31  # a determinant is one bit for each spin orbital, in a signed 64-bit word
-SPIN_SHIFT = 50.0  # hartree: above all differences between the lowest states of two spins
+SPIN_SHIFT = 1.0  # hartree: above the gaps between spins of most molecules; a larger one slows Lanczos down
 MAX_DENSE_QUBITS = 8  # all eigenvalues of 256 rows: a few milliseconds
 MAX_DENSE_DETERMINANTS = 400  # up to here LAPACK is as quick as Lanczos and needs no starting vector
 
@@ -33,19 +33,26 @@ def exact_ground_energy(molecule: Molecule) -> float:
     The Jordan-Wigner Hamiltonian is restricted to determinants with the molecule's alpha and beta electrons: states
     with other electron numbers may have a lower energy. Raises InputError unless `can_be_diagonalized`.
     """
-    return _lowest_eigenvalue(_hamiltonian(molecule, _states_of(molecule)), molecule)
+    return _lowest_state(_hamiltonian(molecule, _states_of(molecule)), molecule)[0]
 
 
 def exact_energy_of_spin(molecule: Molecule) -> float:
     """Return the lowest FCI energy in hartree of the molecule's own spin, s = |n_alpha − n_beta| / 2.
 
     No state of these determinants has a smaller spin, so the eigenvalues of H + μ (S² − s(s+1)) are those of spin s,
-    and others that are raised by at least μ (2s + 2). Raises InputError unless `can_be_diagonalized`.
+    and others that are raised by at least μ (2s + 2); μ grows until the lowest state has spin s. Raises InputError
+    unless `can_be_diagonalized`.
     """
     states = _states_of(molecule)
     spin = abs(molecule.electrons[0] - molecule.electrons[1]) / 2
+    hamiltonian = _hamiltonian(molecule, states)
     squared = _spin_squared(molecule.norb, states) - spin * (spin + 1) * eye_array(len(states))
-    return _lowest_eigenvalue(_hamiltonian(molecule, states) + SPIN_SHIFT * squared, molecule)
+    shift = SPIN_SHIFT
+    while True:
+        energy, state = _lowest_state(hamiltonian + shift * squared, molecule)
+        if state @ (squared @ state) < spin + 1:  # nearer to 0 than to the next spin's 2s + 2
+            return energy
+        shift *= 8.0
 
 
 def _states_of(molecule: Molecule) -> NDArray[np.int64]:
@@ -106,13 +113,15 @@ def _spin_squared(norb: int, states: NDArray[np.int64]) -> csr_array:
     return coo_array((values, (rows, columns)), shape=(size, size)).tocsr()
 
 
-def _lowest_eigenvalue(matrix: csr_array, molecule: Molecule) -> float:
-    """Return the lowest eigenvalue, by LAPACK or Lanczos."""
+def _lowest_state(matrix: csr_array, molecule: Molecule) -> tuple[float, NDArray[np.float64]]:
+    """Return the lowest eigenvalue and its eigenvector, by LAPACK or Lanczos."""
     size = matrix.shape[0]
     if size <= MAX_DENSE_DETERMINANTS:
-        return float(np.linalg.eigvalsh(matrix.toarray())[0])
-    start = np.random.default_rng(molecule.norb).normal(size=size)  # overlaps with every symmetry sector
-    return float(eigsh(matrix, k=1, which="SA", v0=start, return_eigenvectors=False)[0])
+        values, vectors = np.linalg.eigh(matrix.toarray())
+    else:
+        start = np.random.default_rng(molecule.norb).normal(size=size)  # overlaps with every symmetry sector
+        values, vectors = eigsh(matrix, k=1, which="SA", v0=start)
+    return float(values[0]), vectors[:, 0]
 
 
 def lowest_eigenvalues(operator: SparsePauliOp, count: int) -> tuple[float, ...] | None:
