@@ -116,6 +116,17 @@ class SignedRequest:
     proxy: str | None = field(repr=False)  # it may hold a password
     ca_file: str | None
 
+    def as_message(self) -> dict[str, object]:
+        """Return the request as JSON values, for the process that sends it."""
+        return {
+            "method": self.method,
+            "url": self.url,
+            "headers": dict(self.headers),
+            "body": self.body.decode(),
+            "proxy": self.proxy,
+            "ca": self.ca_file,
+        }
+
 
 class Transport:
     """Requests over one `azure.quantum.Workspace`; thread-safe.

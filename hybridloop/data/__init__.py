@@ -1,4 +1,4 @@
-"""Data tables of the package, as JSON: built-in problems, targets, prices, QAOA angles."""
+"""Data of the package: JSON tables of problems, targets, prices, QAOA angles, live checks; rules of the search."""
 
 from __future__ import annotations
 

@@ -8,13 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from hybridloop.local_stack.processes import wait_until
 from hybridloop.setup_checks.check_result import CheckResult
 from hybridloop.setup_checks.services import check_prefect
 from tests.cli.shell_helpers import PATIENCE_S
@@ -49,10 +49,8 @@ def own_server(folder: Path, script: str) -> Iterator[str]:
 
 def checked(environ: Mapping[str, str]) -> CheckResult:
     """Return the check's result, once the server answers."""
-    end = time.monotonic() + PATIENCE_S
-    while "does not answer" in (result := check_prefect(environ)).found and time.monotonic() < end:
-        time.sleep(0.3)
-    return result
+    assert wait_until(lambda: "does not answer" not in check_prefect(environ).found, PATIENCE_S)
+    return check_prefect(environ)
 
 
 @pytest.mark.slow

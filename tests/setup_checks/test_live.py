@@ -8,8 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,13 @@ from hybridloop.azure.targets import find_target
 from hybridloop.azure.workspace import LocalService, connect, connection_string_of
 from hybridloop.budget.prices import price_of_job
 from hybridloop.compiler.gate_counts import GateCounts
+from hybridloop.local_stack.processes import wait_until
 from hybridloop.setup_checks.live.assumptions import assumptions_by_group
 from hybridloop.setup_checks.live.report import Finding, LiveReport, Verdict
 from hybridloop.setup_checks.live.run import GROUPS, LiveChecks
 from hybridloop.setup_checks.live.service import FREE_TARGETS, MAX_JOBS
 from hybridloop.testing.virtual_clock import ServiceClock
-from tests.azure.hostile_helpers import HostileService, hostile_service
+from tests.azure.hostile_helpers import HostileService
 from tests.cli.shell_helpers import PATIENCE_S
 from tests.conftest import Emulator
 from tests.long_form import long_form, long_only
@@ -35,18 +35,6 @@ from tests.setup_checks.service_changes import POINTS, Point
 KEY = "canary-key-of-the-workspace-0123456789"
 NEEDS_PENDING_JOB = {"job-cancel", "cancel-session", "session-closing"}  # jobs of the local service end at once
 IN_EVERY_RUN = ("session-again", "job-changed", "cost-total", "program-template", "list-pages", "rows-order", "calls")
-
-
-@pytest.fixture(scope="module")
-def proxy(emulator: Emulator) -> Iterator[HostileService]:
-    with hostile_service(emulator) as service:
-        yield service
-
-
-@pytest.fixture
-def changed_service(proxy: HostileService) -> HostileService:
-    proxy.reset()
-    return proxy
 
 
 def run(workspace: Any, home: Path, **options: Any) -> tuple[dict[str, Finding], LiveReport]:
@@ -90,34 +78,34 @@ def check_point(point: Point, service: HostileService, home: Path) -> None:
 
 
 @pytest.mark.parametrize("name", IN_EVERY_RUN)
-def test_a_changed_point_is_found_and_named(name: str, changed_service: HostileService, tmp_path: Path) -> None:
+def test_a_changed_point_is_found_and_named(name: str, hostile: HostileService, tmp_path: Path) -> None:
     (point,) = (point for point in POINTS if point.check == name)
-    point.apply(changed_service)
-    check_point(point, changed_service, tmp_path)
+    point.apply(hostile)
+    check_point(point, hostile, tmp_path)
 
 
 @long_form
 @long_only
 @pytest.mark.parametrize("point", POINTS, ids=lambda point: point.check)
-def test_each_changed_point_is_found_and_named(point: Point, changed_service: HostileService, tmp_path: Path) -> None:
-    point.apply(changed_service)
-    check_point(point, changed_service, tmp_path)
+def test_each_changed_point_is_found_and_named(point: Point, hostile: HostileService, tmp_path: Path) -> None:
+    point.apply(hostile)
+    check_point(point, hostile, tmp_path)
 
 
-def test_a_second_report_says_what_changed(changed_service: HostileService, tmp_path: Path) -> None:
-    first, _ = run(changed_service.workspace, tmp_path, groups=["session"])
+def test_a_second_report_says_what_changed(hostile: HostileService, tmp_path: Path) -> None:
+    first, _ = run(hostile.workspace, tmp_path, groups=["session"])
     assert {finding.before for finding in first.values()} == {None}
     (point,) = (point for point in POINTS if point.check == "session-again")
-    point.apply(changed_service)
-    second, report = run(changed_service.workspace, tmp_path, groups=["session"])
+    point.apply(hostile)
+    second, report = run(hostile.workspace, tmp_path, groups=["session"])
     assert second["session-again"].before == "accepted, unchanged"
     assert [finding.assumption.name for finding in report.differences] == ["session-again"]
 
 
-def test_a_target_that_costs_money_ends_the_checks(changed_service: HostileService, tmp_path: Path) -> None:
+def test_a_target_that_costs_money_ends_the_checks(hostile: HostileService, tmp_path: Path) -> None:
     (point,) = (point for point in POINTS if point.check == "cost-total")
-    point.apply(changed_service)
-    findings, report = run(changed_service.workspace, tmp_path, groups=["session", "job", "programs", "rigetti"])
+    point.apply(hostile)
+    findings, report = run(hostile.workspace, tmp_path, groups=["session", "job", "programs", "rigetti"])
     assert "was billed" in findings["cost-total"].found
     assert findings["rows-count"].verdict is Verdict.NOT_SHOWN
     assert report.jobs_sent <= 3
@@ -175,13 +163,13 @@ def test_killed_checks_leave_no_session_open(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    wait_for(lambda: any(job.details.status == "Waiting" for job in workspace.list_jobs()))
+    assert wait_until(lambda: any(job.details.status == "Waiting" for job in workspace.list_jobs()), PATIENCE_S)
     process.send_signal(how)
     process.wait(PATIENCE_S)
     assert workspace.list_sessions()
     ended = {"Succeeded", "Failed"}  # not TimedOut: that takes ten minutes
-    wait_for(lambda: all(session.details.status in ended for session in workspace.list_sessions()))
-    wait_for(lambda: all(job.details.status == "Cancelled" for job in workspace.list_jobs()))
+    assert wait_until(lambda: all(each.details.status in ended for each in workspace.list_sessions()), PATIENCE_S)
+    assert wait_until(lambda: all(job.details.status == "Cancelled" for job in workspace.list_jobs()), PATIENCE_S)
 
 
 def doctor(home: Path, connection: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -203,13 +191,6 @@ def command(*arguments: str) -> list[str]:
 def environment(home: Path, connection: str) -> dict[str, str]:
     environ = own_environ(str(home), os.environ)
     return {**environ, "AZURE_QUANTUM_CONNECTION_STRING": connection, "PYTHONPATH": str(ROOT)}
-
-
-def wait_for(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.1)
 
 
 def test_the_table_of_fidelity_names_every_check() -> None:

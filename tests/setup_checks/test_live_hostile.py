@@ -7,7 +7,7 @@ import os
 import pty
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from hybridloop.setup_checks.live.closing import ClosingProcess
 from hybridloop.setup_checks.live.report import Finding, Verdict
 from hybridloop.setup_checks.live.run import LiveChecks
 from hybridloop.testing.virtual_clock import ServiceClock
-from tests.azure.hostile_helpers import KEY, Answer, FastClock, HostileService, hostile_service
+from tests.azure.hostile_helpers import KEY, Answer, FastClock, HostileService
 from tests.cli.shell_helpers import PATIENCE_S
 from tests.conftest import Emulator
 from tests.long_form import long_form, long_only
@@ -30,18 +30,6 @@ from tests.setup_checks.service_changes import SESSION, answers, in_items, refus
 from tests.setup_checks.test_live import command, environment
 
 SUBSCRIPTION = "deadbeef-1111-2222-3333-abcdefabcdef"
-
-
-@pytest.fixture(scope="module")
-def proxy(emulator: Emulator) -> Iterator[HostileService]:
-    with hostile_service(emulator) as service:
-        yield service
-
-
-@pytest.fixture
-def service(proxy: HostileService) -> HostileService:
-    proxy.reset()
-    return proxy
 
 
 def findings_of(workspace: Any, home: Path, *groups: str, clock: Any = None) -> dict[str, Finding]:
@@ -55,28 +43,28 @@ def differences(findings: dict[str, Finding]) -> dict[str, str]:
 
 @pytest.mark.parametrize("provider", ["rigetti", "quantinuum"])
 def test_a_provider_that_the_workspace_lacks_is_not_shown(
-    provider: str, service: HostileService, tmp_path: Path
+    provider: str, hostile: HostileService, tmp_path: Path
 ) -> None:
-    answers("list", in_items(lambda v: [each for each in v if each["id"] != provider]), "providerStatus")(service)
-    service.changes["open"] = lambda _: Answer(403, {}, refused("InvalidJobDefinition", "no such provider"))
-    findings = findings_of(service.workspace, tmp_path, provider)
+    answers("list", in_items(lambda v: [each for each in v if each["id"] != provider]), "providerStatus")(hostile)
+    hostile.changes["open"] = lambda _: Answer(403, {}, refused("InvalidJobDefinition", "no such provider"))
+    findings = findings_of(hostile.workspace, tmp_path, provider)
     assert {finding.verdict for finding in findings.values()} == {Verdict.NOT_SHOWN}
     (reason,) = {finding.found for finding in findings.values()}
     assert reason.startswith("the workspace has no ")
     assert f"the provider {provider} was not added" in reason
 
 
-def test_a_target_that_is_down_is_not_shown(service: HostileService, tmp_path: Path) -> None:
-    service.changes["submit"] = lambda _: Answer(409, {}, refused("TargetUnavailable", "down"))
-    findings = findings_of(service.workspace, tmp_path, "quantinuum")
+def test_a_target_that_is_down_is_not_shown(hostile: HostileService, tmp_path: Path) -> None:
+    hostile.changes["submit"] = lambda _: Answer(409, {}, refused("TargetUnavailable", "down"))
+    findings = findings_of(hostile.workspace, tmp_path, "quantinuum")
     assert {finding.verdict for finding in findings.values()} == {Verdict.NOT_SHOWN}
     assert "takes no jobs at present" in findings["program-adaptive"].found
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_busy_service_is_no_difference(status: int, service: HostileService, tmp_path: Path) -> None:
-    service.changes["job"] = lambda _: Answer(status, {}, b"")
-    findings = findings_of(service.workspace, tmp_path, "session", "job", clock=FastClock())
+def test_a_busy_service_is_no_difference(status: int, hostile: HostileService, tmp_path: Path) -> None:
+    hostile.changes["job"] = lambda _: Answer(status, {}, b"")
+    findings = findings_of(hostile.workspace, tmp_path, "session", "job", clock=FastClock())
     assert differences(findings) == {}
     assert "the service was busy" in findings["job-ended"].found
     assert findings["job-changed"].verdict is Verdict.SAME  # the failure is that of its own check
@@ -84,19 +72,19 @@ def test_a_busy_service_is_no_difference(status: int, service: HostileService, t
 
 @long_form
 @long_only
-def test_one_throttled_call_of_many_is_no_difference(service: HostileService, tmp_path: Path) -> None:
+def test_one_throttled_call_of_many_is_no_difference(hostile: HostileService, tmp_path: Path) -> None:
     numbers = iter(range(10_000))
-    service.changes["list"] = lambda answer: (
+    hostile.changes["list"] = lambda answer: (
         Answer(429, {"Retry-After": "1"}, b"")
-        if "/quotas" in service.current and next(numbers) == 20  # the 21st of 200
+        if "/quotas" in hostile.current and next(numbers) == 20  # the 21st of 200
         else answer
     )
-    findings = findings_of(service.workspace, tmp_path, "calls", clock=FastClock())
+    findings = findings_of(hostile.workspace, tmp_path, "calls", clock=FastClock())
     assert differences(findings) == {}
     assert findings["calls-retry-after"].found == "stated"
 
 
-def test_a_session_whose_status_follows_late_is_no_difference(service: HostileService, tmp_path: Path) -> None:
+def test_a_session_whose_status_follows_late_is_no_difference(hostile: HostileService, tmp_path: Path) -> None:
     shown: dict[str, str] = {}
 
     def late(session: dict[str, Any]) -> dict[str, Any]:
@@ -104,11 +92,11 @@ def test_a_session_whose_status_follows_late_is_no_difference(service: HostileSe
         shown[session["id"]] = session["status"]
         return {**session, "status": before}
 
-    answers("list", late, SESSION)(service)
-    assert differences(findings_of(service.workspace, tmp_path, "session", "policy", "closing")) == {}
+    answers("list", late, SESSION)(hostile)
+    assert differences(findings_of(hostile.workspace, tmp_path, "session", "policy", "closing")) == {}
 
 
-def test_a_job_that_fails_in_passing_is_tried_again(service: HostileService, tmp_path: Path) -> None:
+def test_a_job_that_fails_in_passing_is_tried_again(hostile: HostileService, tmp_path: Path) -> None:
     first: list[str] = []
 
     def failed(job: dict[str, Any]) -> dict[str, Any]:
@@ -116,38 +104,38 @@ def test_a_job_that_fails_in_passing_is_tried_again(service: HostileService, tmp
         error = {"status": "Failed", "errorData": {"code": "ProviderTimeout", "message": None}}
         return {**job, **error} if job["id"] in first else job
 
-    answers("job", failed)(service)
-    findings = findings_of(service.workspace, tmp_path, "quantinuum")
+    answers("job", failed)(hostile)
+    findings = findings_of(hostile.workspace, tmp_path, "quantinuum")
     assert {finding.verdict for finding in findings.values()} == {Verdict.SAME}
 
 
-def test_jobs_that_do_not_end_are_bounded(service: HostileService, tmp_path: Path) -> None:
-    answers("job", lambda job: {**job, "status": "Waiting"})(service)
-    findings = findings_of(service.workspace, tmp_path, "session", "programs", "abort", clock=FastClock())
+def test_jobs_that_do_not_end_are_bounded(hostile: HostileService, tmp_path: Path) -> None:
+    answers("job", lambda job: {**job, "status": "Waiting"})(hostile)
+    findings = findings_of(hostile.workspace, tmp_path, "session", "programs", "abort", clock=FastClock())
     assert differences(findings) == {}
     assert "2 jobs on ionq.simulator had not ended" in findings["abort-session"].found
 
 
-def test_what_the_service_repeats_stays_secret(service: HostileService, tmp_path: Path) -> None:
+def test_what_the_service_repeats_stays_secret(hostile: HostileService, tmp_path: Path) -> None:
     workspace = Workspace(
         subscription_id=SUBSCRIPTION,
         resource_group="canary(group)",
         name="canaryspace",
         location="eastus",
         credential=AzureKeyCredential(KEY),
-        _quantum_endpoint=service.endpoint,
+        _quantum_endpoint=hostile.endpoint,
     )
     echo = (
         f"{KEY} /subscriptions/{SUBSCRIPTION.upper()}/resourceGroups/Canary%28Group%29/CANARYSPACE"
         " https://canarystorage.blob.core.windows.net/x?sig=canary"
     )
-    service.changes["submit"] = lambda _: Answer(400, {}, refused(f"E {echo}", echo))
+    hostile.changes["submit"] = lambda _: Answer(400, {}, refused(f"E {echo}", echo))
     checks = LiveChecks(workspace, environ={"HYBRIDLOOP_HOME": str(tmp_path)}, groups=["session", "job", "refusals"])
     found = " ".join(finding.found for finding in checks.findings())
     text = f"{found} {json.dumps(checks.report().to_json())}".lower()
     assert "redacted" in text
     assert not [word for word in (KEY, SUBSCRIPTION, "canary") if word in text]
-    service.changes["list"] = lambda _: Answer(401, {}, refused("E", echo))
+    hostile.changes["list"] = lambda _: Answer(401, {}, refused("E", echo))
     with pytest.raises(AccessDenied) as raised:
         list(LiveChecks(workspace, environ={"HYBRIDLOOP_HOME": str(tmp_path)}).findings())
     assert "canary" not in str(raised.value).lower()
@@ -173,22 +161,22 @@ def test_a_service_that_refuses_at_the_terminal_gets_nothing(emulator: Emulator,
 
 @long_form
 @long_only
-def test_a_session_that_arrives_after_the_end_is_closed(service: HostileService) -> None:
-    transport = Transport(service.workspace)
+def test_a_session_that_arrives_after_the_end_is_closed(hostile: HostileService) -> None:
+    transport = Transport(hostile.workspace)
     identifier = "11111111-2222-4333-8444-0123456789ab"
     body = {"itemType": "Session", "name": "late", "providerId": "ionq", "target": "ionq.simulator"}
     statuses = iter((404, 429))
-    service.changes["close"] = lambda answer: Answer(next(statuses, answer.status), {}, answer.body)
+    hostile.changes["close"] = lambda answer: Answer(next(statuses, answer.status), {}, answer.body)
 
     def rewrite(method: str, path: str, content: bytes) -> tuple[str, str, bytes]:
-        service.rewrite = None
+        hostile.rewrite = None
         opening.start()
         return "GET", path, content  # the first request to close it does nothing
 
     opening = threading.Thread(target=transport.call, args=("PUT", f"/sessions/{identifier}"), kwargs={"body": body})
     with ClosingProcess() as closing:
         closing.hold(identifier, transport.sign("POST", f"/sessions/{identifier}:close", None))
-        service.rewrite = rewrite
+        hostile.rewrite = rewrite
     opening.join()
     assert transport.call("GET", f"/sessions/{identifier}")["status"] == "Succeeded"
     assert next(statuses, None) is None

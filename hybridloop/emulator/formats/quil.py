@@ -168,7 +168,7 @@ def count_rows(params: Mapping[str, Any]) -> int:
     """Return the number of programs that `substitutions` make of one; 1 for any that are refused."""
     tables = params.get("substitutions")
     rows = [len(rows) for rows in tables.values() if isinstance(rows, list)] if isinstance(tables, Mapping) else []
-    return max(rows, default=1)
+    return min(max(rows, default=1), MAX_SUBSTITUTIONS)  # more are refused
 
 
 def _substitutions(params: Mapping[str, Any]) -> list[dict[str, list[float]]]:

@@ -12,8 +12,8 @@ from types import TracebackType
 from hybridloop.azure.transport import SignedRequest
 from hybridloop.errors import HybridloopError
 from hybridloop.setup_checks.live.closing_process import READY
+from hybridloop.tasks.keepalive.standby import ENVIRONMENT_OF_SENDERS
 
-_ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PATH", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _LIMIT_S = 60.0
 
 
@@ -30,13 +30,15 @@ class ClosingProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+            env={name: os.environ[name] for name in ENVIRONMENT_OF_SENDERS if name in os.environ},
             cwd="/",
             start_new_session=True,
             text=True,
         )
         assert self._process.stdout is not None
         if self._process.stdout.readline() != READY:
+            self._process.kill()
+            self._process.wait()
             raise _not_running()
         return self
 
@@ -51,17 +53,8 @@ class ClosingProcess:
 
     def hold(self, key: str, request: SignedRequest) -> None:
         """Arrange that a request is sent at the end."""
-        message = {
-            "hold": key,
-            "method": request.method,
-            "url": request.url,
-            "headers": dict(request.headers),
-            "body": request.body.decode(),
-            "proxy": request.proxy,
-            "ca": request.ca_file,
-        }
         try:
-            self._write(message)
+            self._write({"hold": key} | request.as_message())
         except OSError as error:
             raise _not_running() from error
 

@@ -22,7 +22,15 @@ from hybridloop.runtime.clock import steady_s
 
 _SCRIPT = Path(__file__).with_name("standby_process.py")
 # For Python and TLS to start; nothing else, because the environment may hold a connection string.
-_ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PATH", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR")
+ENVIRONMENT_OF_SENDERS = (
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+)
 _HAND_OVER_S = 5.0
 _END_S = 1.0
 
@@ -67,14 +75,7 @@ class StandbyProcess:
 
     def hold(self, key: str, request: SignedRequest) -> None:
         """Pass a request to the process, which sends it only once it is armed. May wait some seconds."""
-        message = {
-            "hold": key,
-            "url": request.url,
-            "headers": dict(request.headers),
-            "body": request.body.decode(),
-            "proxy": request.proxy,
-            "ca": request.ca_file,
-        }
+        message = {"hold": key} | request.as_message()
         with self._lock:
             if self._process is None and not self._lost:
                 self._start()
@@ -127,7 +128,7 @@ class StandbyProcess:
         return outcomes
 
     def _start(self) -> None:
-        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+        environment = {name: os.environ[name] for name in ENVIRONMENT_OF_SENDERS if name in os.environ}
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(_SCRIPT), str(os.getpid())],

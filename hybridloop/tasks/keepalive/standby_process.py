@@ -4,7 +4,7 @@ It is started as a script and does not import the package. It reads one JSON doc
 because requests have keys that must not be in arguments, environment or files, and ends when standard input does. Its
 standard output has the outcomes, without addresses, headers or bodies.
 
-    {"hold": KEY, "url": …, "headers": {…}, "body": …, "proxy": …|null, "ca": …|null}   hold a PUT, not armed
+    {"hold": KEY, "method": …, "url": …, "headers": {…}, "body": …, "proxy": …|null, "ca": …|null}   hold, not armed
     {"arm": {KEY: MOMENT, …}}                                        send these at their moments (now_s), no others
     {"forget": KEY}                                                                      drop a request
 """
