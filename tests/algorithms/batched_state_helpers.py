@@ -61,7 +61,7 @@ def _rounds(draw: Draw, *, exact: bool, start: States | None = None) -> RunRound
         programs = []
         for pub in pubs:
             if id(pub.circuit) not in read:
-                read[id(pub.circuit)] = (pub.circuit, _gates(pub.circuit))
+                read[id(pub.circuit)] = (pub.circuit, gates_of(pub.circuit))
             programs.append(read[id(pub.circuit)][1])
         points, count = pub_points(pubs[0]), pubs[0].circuit.num_qubits
         shared = next((i for i, row in enumerate(zip(*programs, strict=False)) if len(set(row)) > 1), None)
@@ -79,7 +79,7 @@ def _rounds(draw: Draw, *, exact: bool, start: States | None = None) -> RunRound
     return run_round
 
 
-def _gates(circuit: QuantumCircuit) -> list[Gate]:
+def gates_of(circuit: QuantumCircuit) -> list[Gate]:
     indices = {parameter: index for index, parameter in enumerate(circuit.parameters)}
     gates = []
     for gate in circuit.data:
