@@ -58,7 +58,7 @@ AT_EQUILIBRIUM = (
     "BH_1.23_fc",
 )
 QUICK = ("HF 2.0", "LiH 3.0 triplet", "H3 1.6 doublet", "B2 2.4 triplet")
-MAX_JOBS = 60_000  # a run that wants more is stopped; it claims nothing
+MAX_JOBS = 20_000  # a run that wants more is stopped; it claims nothing
 
 
 class JobLimitReached(Exception):
