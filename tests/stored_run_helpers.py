@@ -65,5 +65,5 @@ def _idle(folder: Path, mode: KeepAliveMode) -> None:
                 sampler.run([circuit] * POINTS).result()
                 clock.wait(threading.Event(), IDLE_S)
                 sampler.run([circuit]).result()
-            journal.set_status(run.lease, "finished", "the script came to the end of its session")
+            journal.set_status(run.lease, "measured", "the script came to the end of its session")
         write_bundle(load_run(journal, f"idled-{mode}"), folder / f"idled-{mode}.zip")

@@ -258,6 +258,7 @@ def adapt(
         parameters=tuple(point.tolist()),
         converged=stop.converged,
         reason=stop.reason,
+        is_requested=stop.is_requested,
         rounds=len(log.history) + gradient_rounds,
         circuits=sum(progress.circuits for progress in log.history) + gradient_circuits,
         shots=sum(progress.shots for progress in log.history) + gradient_circuits * shots,
@@ -294,5 +295,7 @@ def _check_convergence(
         reason = f"all gradients are within shot noise, which may hide a gain of {1e3 * noise:.2g} mHa; raise shots"
         return Stop(converged=False, reason=reason)
     if count >= max_operators:
+        if max_operators < DEFAULT_MAX_OPERATORS:
+            return Stop(converged=False, reason=f"max_operators={max_operators}, as requested", is_requested=True)
         return Stop(converged=False, reason=f"the limit of {max_operators} operators was reached; raise max_operators")
     return None

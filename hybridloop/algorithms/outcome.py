@@ -83,7 +83,8 @@ class Outcome:
     `value` is that of the final measurement, never the minimum of many noisy ones. On a target that does not sample,
     `is_exact` is true, `standard_error` is 0 and the true value is within `rounding_bound`. Else `rounding_bound` is 0
     and `interval95` comes from the standard error. `is_precise` is true if the final measurement reached the requested
-    precision, `converged` if the search met its own criterion; `reason` says what ended it.
+    precision, `converged` if the search met its own criterion, `is_requested` if it ended where the caller asked it to;
+    `reason` says what ended it.
 
     For a binary problem, `value` is the mean of the objective, in the problem's own sense (with the penalty where
     assignments can violate a constraint). `best_bitstring` (rightmost character = variable 0) is the best feasible
@@ -106,6 +107,7 @@ class Outcome:
     table: Table = ()
     warnings: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
+    is_requested: bool = False
 
     @property
     def value(self) -> float:

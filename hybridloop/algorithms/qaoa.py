@@ -32,7 +32,7 @@ from hybridloop.algorithms.problems.binary import BinaryProblem
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound
 from hybridloop.errors import InputError
 
-FIXED_ANGLES = Stop(converged=True, reason="fixed angles; no search was requested")
+FIXED_ANGLES = Stop(converged=False, reason="fixed angles; no search was requested", is_requested=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,8 @@ class _SearchRun:
 
     def _optimize_angles(self, ansatz: QaoaCircuit) -> tuple[QaoaCircuit, Stop]:
         if self.search.optimizer is None:
-            return ansatz, Stop(converged=False, reason="the limit extend_to was reached, and each layer showed a gain")
+            reason = f"extend_to={self.search.extend_to}, as requested, and each layer showed a gain"
+            return ansatz, Stop(converged=False, reason=reason, is_requested=True)
         optimizer = self.search.optimizer(ansatz)
         measured = observable(ansatz.cost.operator())
         circuit = measured.groups[0].measurement_circuit(ansatz.circuit)
@@ -207,7 +208,7 @@ def cvar_estimate(measured: Observable, counts: Counts, fraction: float) -> Esti
 
 
 def _with_layers(ansatz: QaoaCircuit, stop: Stop) -> Stop:
-    return Stop(stop.converged, f"{ansatz.layers} layer{'s' * (ansatz.layers > 1)}: {stop.reason}")
+    return replace(stop, reason=f"{ansatz.layers} layer{'s' * (ansatz.layers > 1)}: {stop.reason}")
 
 
 def _last_gain(estimates: Sequence[Estimate | FailedPoint]) -> tuple[int, str | None]:
@@ -263,6 +264,7 @@ def qaoa(
         parameters=tuple(point.tolist()),
         converged=stop.converged,
         reason=stop.reason + _penalty_note(ansatz),
+        is_requested=stop.is_requested,
         rounds=len(log.history),
         history=tuple(log.history),
         best_bitstring=None if tracker.best is None else tracker.best.bitstring,

@@ -88,8 +88,9 @@ def rqaoa(
     return Outcome(
         final=FinalMeasurement(exact_value, is_precise=True),
         parameters=angles,
-        converged=True,
+        converged=False,
         reason=_reason(len(substitutions)) + violation + sample_note,
+        is_requested=True,  # the recursion ends by itself, and shows nothing about the optimum
         rounds=len(log.history),
         history=tuple(log.history),
         best_bitstring=None if best is None else best.bitstring,

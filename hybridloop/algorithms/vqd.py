@@ -25,6 +25,7 @@ from hybridloop.algorithms.vqe import (
     DEFAULT_MAX_ROUNDS,
     DEFAULT_PRECISION,
     DEFAULT_SHOTS,
+    round_limit,
     run_optimizers,
 )
 from hybridloop.errors import InputError
@@ -36,8 +37,8 @@ MAX_OVERLAP = 0.02  # |⟨below|level⟩|²: it shifts the energy by that fracti
 class Level:
     """One energy level: its final measurement, parameters (radians), and |⟨below|level⟩|² with each level below.
 
-    An overlap is NaN where its job failed. `converged` is true if the search met its own criterion; `reason` says what
-    ended it.
+    An overlap is NaN where its job failed. `converged` is true if the search met its own criterion, `is_requested` if
+    it ended where the caller asked it to; `reason` says what ended it.
     """
 
     final: FinalMeasurement
@@ -45,6 +46,7 @@ class Level:
     overlaps: tuple[float, ...]
     converged: bool
     reason: str
+    is_requested: bool
 
     @property
     def is_orthogonal(self) -> bool:
@@ -115,7 +117,7 @@ def vqd(
             check_missing_point_policy(on_lost, optimizer)
         circuits = len(objective.energy.circuits) + len(objective.below)
         recent = run_optimizers(objective.measure, circuits, ansatz, optimizers, shots, max_rounds, on_lost, log)
-        results.append(_measure_level(objective, optimizers, ansatz, recent, shots, precision, log))
+        results.append(_measure_level(objective, optimizers, ansatz, recent, shots, precision, max_rounds, log))
     return VqdResult(tuple(results), penalty, ledger.rounds, ledger.circuits, ledger.shots, tuple(log.history))
 
 
@@ -126,6 +128,7 @@ def _measure_level(
     recent: Sequence[Estimate],
     shots: int,
     precision: float,
+    max_rounds: int,
     log: RoundLog,
 ) -> Level:
     """Select the optimizer with the lowest best value and measure energy and overlaps at its point."""
@@ -134,13 +137,14 @@ def _measure_level(
     point = ansatz.initial_point if lowest.best is None else lowest.best.point
     pilot = pilot_shots(recent, len(objective.energy.circuits), shots, precision)
     final = measure_final_estimate(objective.energy, point, pilot=pilot, precision=precision, on_round=log.final)
-    stop = lowest.stop
+    stop = lowest.stop or round_limit(max_rounds)
     return Level(
         final=final,
         parameters=tuple(point.tolist()),
         overlaps=objective.overlaps(point, shots),
-        converged=stop is not None and stop.converged,
-        reason="the limit of rounds was reached; raise max_rounds" if stop is None else stop.reason,
+        converged=stop.converged,
+        reason=stop.reason,
+        is_requested=stop.is_requested,
     )
 
 

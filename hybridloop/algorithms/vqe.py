@@ -101,6 +101,7 @@ def vqe(
         parameters=tuple(point.tolist()),
         converged=stop.converged,
         reason=stop.reason,
+        is_requested=stop.is_requested,
         rounds=len(log.history) + bool(calibration),
         circuits=sum(progress.circuits for progress in log.history),
         shots=sum(progress.shots for progress in log.history),
@@ -129,8 +130,14 @@ def run_optimizer(
     if optimizer.stop is None:
         optimizer.ask()  # some set `stop` only when they are asked again
     best = optimizer.best
-    limit = Stop(converged=False, reason=f"the limit of {max_rounds} rounds was reached; raise max_rounds")
-    return ansatz.initial_point if best is None else best.point, recent, optimizer.stop or limit
+    return ansatz.initial_point if best is None else best.point, recent, optimizer.stop or round_limit(max_rounds)
+
+
+def round_limit(max_rounds: int) -> Stop:
+    """Return the end of a search after `max_rounds` rounds; fewer than the default are what the caller requested."""
+    if max_rounds < DEFAULT_MAX_ROUNDS:
+        return Stop(converged=False, reason=f"max_rounds={max_rounds}, as requested", is_requested=True)
+    return Stop(converged=False, reason=f"the limit of {max_rounds} rounds was reached; raise max_rounds")
 
 
 def run_optimizers(

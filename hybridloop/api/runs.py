@@ -114,10 +114,10 @@ def reproduce(
     `of` is a key or a bundle's path. The new run's key is `run_key`, by default KEY-again. An unfinished run of that
     key is resumed. Raises InputError for a run without a result, and the errors of `vqe`.
     """
+    from hybridloop.data.statuses import WITH_RESULT
     from hybridloop.journal import open_journal
     from hybridloop.reports.bundle.archive import open_run, reading
     from hybridloop.reports.reproduce import Reproduction, check_repeatable, compare_runs
-    from hybridloop.runs.statuses import FINISHED
     from hybridloop.runs.stored_run import load_run
 
     with open_run(str(of)) as before:
@@ -136,7 +136,7 @@ def reproduce(
             on_progress=on_progress,
             feed=feed,
         )
-        if ended.status not in FINISHED:
+        if ended.status not in WITH_RESULT:
             return Reproduction(record.key, key, ended.status, (), {})
         with open_journal() as journal:
             return compare_runs(before, load_run(journal, key))
@@ -174,14 +174,14 @@ def _identity(workspace: Any | None) -> dict[str, str]:
 
 def _key_of_repetition(key: str) -> str:
     """Return the first of KEY-again, KEY-again-2, … that is free or an unfinished repetition."""
+    from hybridloop.data.statuses import WITH_RESULT
     from hybridloop.journal import open_journal
     from hybridloop.runs.lookup import run_of_key
-    from hybridloop.runs.statuses import FINISHED
 
     with open_journal() as journal:
         for number in itertools.count(1):
             name = f"{key[:80]}-again{'' if number == 1 else f'-{number}'}"
             record = run_of_key(journal, name)
-            if record is None or record.status not in FINISHED:
+            if record is None or record.status not in WITH_RESULT:
                 return name
     raise AssertionError("unreachable")

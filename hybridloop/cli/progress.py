@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hybridloop.cli.output import escape_control, print_message
+from hybridloop.data.statuses import STATUSES
 from hybridloop.runs.live import LiveFeed, LiveState
 from hybridloop.runs.live_text import plus_minus
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from hybridloop.runs.live import RoundUpdate
 
 REFRESH_PER_S = 4.0
-_STYLES = {"converged": "bold green", "failed": "bold red", "stopped": "bold yellow", "parked": "bold yellow"}
+_COLORS = {0: "bold green", 1: "bold red"}  # by the status's exit code
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,5 +105,9 @@ def render(state: LiveState, console: Console) -> RenderableType:
     grid.add_row("run", Text(escape_control(title(state)), style="bold"))
     is_utf8 = console.encoding.lower().startswith("utf")
     for name, text in rows(state, blocks=BLOCKS if is_utf8 else ASCII):
-        grid.add_row(name, Text(escape_control(text), style=_STYLES.get(state.status, "") if name == "status" else ""))
+        grid.add_row(name, Text(escape_control(text), style=_style(state.status) if name == "status" else ""))
     return grid
+
+
+def _style(status: str) -> str:
+    return _COLORS.get(STATUSES[status].exit_code, "bold yellow") if status in STATUSES else ""

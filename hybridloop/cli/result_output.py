@@ -14,18 +14,16 @@ from hybridloop.runtime.paths import home
 if TYPE_CHECKING:
     from hybridloop.runs.result import RunResult
 
-UNFINISHED = frozenset({"stopped", "parked"})
-
 
 def print_result(result: RunResult, *, as_json: bool) -> None:
-    """Print a run's result; exit with 3 if the run has not finished."""
+    """Print a run's result; exit with its status's code if that is not 0."""
     picture = _save_picture(result)
     if as_json:
         print_json({**result.as_dict(), "picture": picture and str(picture)})
     else:
         _print(result, picture)
-    if result.status in UNFINISHED:
-        raise typer.Exit(3)
+    if result.exit_code:
+        raise typer.Exit(result.exit_code)
 
 
 def _save_picture(result: RunResult) -> Path | None:

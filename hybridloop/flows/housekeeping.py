@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.listing import open_client, unavailable_targets
 from hybridloop.azure.workspace import identity_of
+from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import HybridloopError, JournalDamaged, RunBusy
 from hybridloop.flows import load_flow
 from hybridloop.flows.lifecycle.caller_context import TAG, find_workspace, tasks_untagged
@@ -23,7 +24,6 @@ from hybridloop.journal import Event, Journal, RunRecord, open_journal
 from hybridloop.runs.holding import OUTAGE
 from hybridloop.runs.lookup import RESUMED, flow_runs_of, limits_given, problem_of, recorded_settings, settings_of
 from hybridloop.runs.result import RunResult
-from hybridloop.runs.statuses import FINISHED
 from hybridloop.settings import SETTINGS, AutoResume, Duration, WorkspaceName, parse_duration
 from hybridloop.settings.renamed import accept_former_names, add_former_names
 from hybridloop.tasks.orphans import close_orphaned_sessions, is_held, unfinished_jobs
@@ -153,7 +153,7 @@ def find_resumable_task(journal: Journal, workspace: Any) -> list[RunRecord]:
     resumable = []
     with open_client(workspace) as service:
         for record in candidates.values():
-            if record.settings.get("workspace") != identity or is_held(record, now) or record.status in FINISHED:
+            if record.settings.get("workspace") != identity or is_held(record, now) or record.status in WITH_RESULT:
                 continue
             try:
                 reason = reason_to_skip(record, journal.events(record.uid), rounds=partial(_rounds, journal, record))

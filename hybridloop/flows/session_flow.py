@@ -17,6 +17,7 @@ from prefect.states import Cancelled, Completed
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from hybridloop.azure.workspace import identity_of
+from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import CapReached, InputError, RunCancelled, RunStopped
 from hybridloop.flows.lifecycle.acquire_session import acquire_session, check_available
 from hybridloop.flows.lifecycle.caller_context import CallerContext, current_caller, find_workspace, tasks_untagged
@@ -25,7 +26,7 @@ from hybridloop.journal import Journal, NewRun, RunRecord, open_journal
 from hybridloop.journal.claimed_run import new_run
 from hybridloop.runs.holding import hold_run, note_resumed, withdraw_stop, write_status
 from hybridloop.runs.lookup import run_of_key
-from hybridloop.runs.statuses import FINISHED, status_after
+from hybridloop.runs.statuses import status_after
 from hybridloop.settings import LIMITS, RunSettings, first_difference
 from hybridloop.settings.renamed import with_current_names
 from hybridloop.tasks.connection import resolve_target
@@ -137,7 +138,7 @@ def _run_in_flow(
     with tasks_untagged(), open_journal() as journal:
         recorded = _find_record(journal, name, request, run_key)
         # a finished run replays from the journal and does not need the target
-        is_finished = recorded is not None and recorded.status in FINISHED
+        is_finished = recorded is not None and recorded.status in WITH_RESULT
         is_available = is_finished or check_available(workspace, target, 0, settings.failure)
         if recorded is None:
             record = journal.add_run(_new_run(name, target.name, settings.seed, request, run_key))
@@ -158,7 +159,7 @@ def _run_in_flow(
                     if cancelled.is_set():
                         raise RunCancelled(error.in_flight) from error
                     raise
-                write_status(run, "finished", "the function returned")
+                write_status(run, "measured", "the function returned")
                 return returned
         except (CapReached, RunStopped) as error:
             if status_after(error) == "interrupted" and not isinstance(error, RunCancelled):

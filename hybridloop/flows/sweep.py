@@ -82,7 +82,7 @@ def sweep(spec: SweepSpec, workspace: WorkspaceName = None) -> SweepResult:
     caller.end = result
     _create_artifacts(result)
     counts = ", ".join(f"{count} {status}" for status, count in result.counts.items())
-    name = "Completed" if result.is_complete else "Incomplete"
+    name = ("Finished" if "finished" in result.counts else "Completed") if result.is_complete else "Incomplete"
     state: Any = Completed(name=name, message=f"{len(rows)} points: {counts}", data=result)
     return state  # type: ignore[no-any-return]
 

@@ -12,6 +12,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from sqlalchemy import Connection
 
+from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.journal import charges, leases, programs, pruning, rounds, runs, sessions, spans
 from hybridloop.journal.owner import Owner
 from hybridloop.journal.records import (
@@ -145,7 +146,7 @@ class Journal:
 
     # Pruning
 
-    def old_runs(self, *, older_than: float, statuses: Collection[str] = pruning.COMPLETED_STATUSES) -> Sequence[str]:
+    def old_runs(self, *, older_than: float, statuses: Collection[str] = WITH_RESULT) -> Sequence[str]:
         """Return the uids of runs that ended with one of these statuses before a time, with no session open."""
         return self._read(pruning.find_old, older_than=older_than, statuses=statuses)
 

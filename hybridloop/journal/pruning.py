@@ -19,7 +19,6 @@ from hybridloop.journal.storage.encoding import encode_json
 from hybridloop.journal.storage.rows import insert_rows, update_rows, verify
 from hybridloop.journal.storage.schema import events, jobs, pings, program_uses, rounds, runs, sessions, spans, states
 
-COMPLETED_STATUSES = frozenset({"converged", "finished"})
 PRUNED = "pruned"  # kind of the one event of a run whose measurements were deleted
 RUNS_PER_TRANSACTION = 20
 

@@ -51,6 +51,7 @@ class PreparedAdapt:
             final=result.final,
             parameters=result.parameters,
             converged=result.converged,
+            is_requested=result.is_requested,
             reason=f"{result.reason} ({len(result.operators)} of {len(self.pool.excitations)} operators taken)",
             rounds=result.rounds,
             history=result.history,

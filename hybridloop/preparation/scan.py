@@ -41,6 +41,7 @@ class PreparedScan:
         outcomes: list[Outcome] = []
         rows: list[dict[str, Any]] = []
         warnings: list[str] = []
+        open_ends: list[str] = []
         for i, (name, point) in enumerate(zip(self.names, self.points, strict=True)):
             # start from the angles of the point before, if they help
             counter = RoundCounter(run_round)
@@ -51,16 +52,18 @@ class PreparedScan:
             outcome, exact = point.measure(counter, log.next_point()), point.facts.exact()
             outcomes.append(outcome)
             rows.append(_row(name, outcome, exact, point.facts.reference, counter, start_reason))
+            open_ends += [] if outcome.converged else [f"{name}: {outcome.reason}"]
             warnings += [f"{name}: {warning}" for warning in outcome.warnings]
             below = below_exact_warning(outcome.value, outcome.standard_error, outcome.rounding_bound, exact)
             if i and below is not None and self.facts.unit == "hartree":  # the first point's is in the result
                 warnings.append(f"{name}: {below}")
-        doubts = [f"{row['point']}: {row['reason']}" for row in rows if not row["converged"]]
+                open_ends.append(f"{name}: {below.split(':')[0]}")
         return replace(
             outcomes[0],
-            converged=not doubts,
+            converged=not open_ends,
+            is_requested=all(outcome.converged or outcome.is_requested for outcome in outcomes),
             final=replace(outcomes[0].final, is_precise=all(outcome.is_precise for outcome in outcomes)),
-            reason="; ".join(doubts) or f"all {len(rows)} searches met their own criterion",
+            reason="; ".join(open_ends) or f"all {len(rows)} searches met their own criterion",
             rounds=sum(row["rounds"] for row in rows),
             history=tuple(log.history),
             table=tuple(rows),

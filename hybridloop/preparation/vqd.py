@@ -63,6 +63,7 @@ class PreparedVqd:
         ground, rounds = result.levels[0], result.rounds
         rows: list[dict[str, Any]] = []
         doubts: list[str] = []
+        requested = [f"level {i}: {level.reason}" for i, level in enumerate(result.levels) if level.is_requested]
         exact_levels = self.exact_levels() or (None,) * self.settings.levels
         for i, (level, exact) in enumerate(zip(result.levels, exact_levels, strict=True)):
             sector, electrons = None, None
@@ -76,8 +77,9 @@ class PreparedVqd:
         return Outcome(
             final=replace(ground.final, is_precise=all(level.final.is_precise for level in result.levels)),
             parameters=ground.parameters,
-            converged=not doubts,
-            reason="; ".join(doubts)
+            converged=not doubts and all(level.converged for level in result.levels),
+            is_requested=all(level.converged or level.is_requested for level in result.levels),
+            reason="; ".join([*doubts, *requested])
             or f"all {len(rows)} searches met their own criterion, and the levels are distinct",
             rounds=rounds,
             history=result.history,
@@ -123,7 +125,7 @@ def _row(number: int, level: Level, exact: float | None, electrons: float | None
 def _doubts(number: int, level: Level, sector: SectorCheck | None) -> list[str]:
     """Return the reasons to doubt that this is an energy level of the molecule."""
     doubts: list[str] = []
-    if not level.converged:
+    if not (level.converged or level.is_requested):
         doubts.append(f"level {number}: {level.reason}")
     if not level.is_orthogonal:
         most = "unknown" if any(map(math.isnan, level.overlaps)) else f"{max(level.overlaps):.3f}"

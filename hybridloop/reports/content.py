@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from hybridloop.algorithms.outcome import RoundProgress
+from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.journal.provenance import PRICES, REVISION
 from hybridloop.reports.answer import Answer, Pairs, format_cost, format_value, summarize
 from hybridloop.reports.bundle.manifest import problem_hash
@@ -16,7 +17,6 @@ from hybridloop.reports.plots.timeline import Lane, session_lanes
 from hybridloop.runs.live_text import SHOWN
 from hybridloop.runs.lookup import recorded_settings
 from hybridloop.runs.result import COLUMNS, TABLES, RunResult
-from hybridloop.runs.statuses import FINISHED
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.runtime.durations import format_duration
 from hybridloop.settings import SETTINGS
@@ -95,7 +95,7 @@ def report_content(run: StoredRun) -> ReportContent:
         algorithm=NAMES.get(record.algorithm, record.algorithm),
         target=record.target,
         status=record.status,
-        is_done=record.status in FINISHED,
+        is_done=record.status in WITH_RESULT,
         is_of_algorithm=run.is_of_algorithm,
         dates=f"{format_time(record.created_at)} to {format_time(record.updated_at)} (UTC)",
         answer=_answer(run),

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import InputError
 from hybridloop.journal.provenance import changed_versions
 from hybridloop.reports.verify import is_same
 from hybridloop.runs.result import RunResult
-from hybridloop.runs.statuses import FINISHED
 from hybridloop.runs.stored_run import StoredRun
 
 SIGMAS = 3.0  # of the difference of two independent estimates: one in 370 lies outside by chance
@@ -51,7 +51,7 @@ class Reproduction:
     @property
     def is_finished(self) -> bool:
         """Return True if the repetition finished, so that it can be compared."""
-        return self.status in FINISHED
+        return self.status in WITH_RESULT
 
     @property
     def identical(self) -> bool:
@@ -90,7 +90,7 @@ def check_repeatable(run: StoredRun) -> None:
     key = run.record.key
     if not run.is_of_algorithm:
         raise InputError("run", f"run {key!r} is a script's", "Start the script again with another run_key.")
-    if run.record.status not in FINISHED:
+    if run.record.status not in WITH_RESULT:
         raise InputError("run", f"run {key!r} has no result to compare with", "Finish it first.")
 
 

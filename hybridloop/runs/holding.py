@@ -53,7 +53,7 @@ def hold_script_run(journal: Journal, run: NewRun) -> Iterator[ClaimedRun]:
     withdraw_stop(journal, record)
     with hold_run(journal, record) as held:
         yield held
-        write_status(held, "finished", "the script reached the end of its session")
+        write_status(held, "measured", "the script reached the end of its session")
 
 
 def withdraw_stop(journal: Journal, record: RunRecord) -> None:

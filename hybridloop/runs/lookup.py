@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import InputError
 from hybridloop.journal import Event, Journal, NewRun, RunRecord, check_key
 from hybridloop.journal.claimed_run import new_run
-from hybridloop.runs.statuses import FINISHED
 from hybridloop.settings import LIMITS, SETTINGS, ProblemText, RunSettings, first_difference
 from hybridloop.settings.renamed import with_current_names
 from hybridloop.settings.validation import validate
@@ -85,7 +85,7 @@ def find_run(journal: Journal, request: RunRequest) -> RunLookup:
     }
     if record is not None:
         settings = _check_same(journal, record, request, settings, description)
-        result = record.result if record.status in FINISHED else None
+        result = record.result if record.status in WITH_RESULT else None
         return RunLookup(record, settings, record.seed, result)
     # a new run
     uid = str(uuid.uuid4())

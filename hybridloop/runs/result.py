@@ -12,7 +12,9 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from hybridloop.algorithms.outcome import Outcome, RoundProgress, Table
+from hybridloop.data.statuses import STATUSES
 from hybridloop.runs.live_text import plus_minus
+from hybridloop.runs.statuses import status_of
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.text_table import format_cell, format_table
 
@@ -37,8 +39,9 @@ class SessionSummary:
 class RunResult:
     """The result of a run; values in `unit`, which is empty for the objective of a binary problem.
 
-    `status` is "converged" (the optimizer's own criterion was met) or "finished" (a stated limit was reached), and
-    `reason` says which. `value` was measured again at `parameters` (radians). `standard_error` is 0 where the target
+    `status` is "converged" (a search met its stated rule), "measured" (nothing was sought beyond the measurement: fixed
+    angles, or a search of `max_rounds` rounds as requested) or "finished" (convergence was sought and not shown), and
+    `reason` says why. `value` was measured again at `parameters` (radians). `standard_error` is 0 where the target
     does not sample, and then the true value lies within `rounding_bound`. `is_precise` is true if the requested
     precision was reached. `exact` and `error` (value − exact) are None where the molecule is too large to be
     diagonalized; `reference` is the Hartree-Fock energy.
@@ -99,7 +102,12 @@ class RunResult:
     def with_outcome(self, outcome: Outcome, warnings: tuple[str, ...]) -> RunResult:
         """Return the result with the outcome of the algorithm."""
         answer = {name: getattr(outcome, name) for name in OF_OUTCOME}
-        return replace(self, status="converged" if outcome.converged else "finished", warnings=warnings, **answer)
+        return replace(self, status=status_of(outcome), warnings=warnings, **answer)
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of a command with this result: 0, 3 (stopped or parked) or 4 (finished)."""
+        return STATUSES[self.status].exit_code
 
     @property
     def error(self) -> float | None:

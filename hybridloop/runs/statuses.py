@@ -1,10 +1,16 @@
-"""Statuses of a run, as the journal stores them and users read them."""
+"""Status of a run by the outcome of its algorithm, or by the error that ended it."""
 
 from __future__ import annotations
 
+from hybridloop.algorithms.outcome import Outcome
 from hybridloop.errors import CapReached, RunParked, RunStopped, StopRequested
 
-FINISHED = frozenset({"converged", "finished"})  # of a run that came to its result
+
+def status_of(outcome: Outcome) -> str:
+    """Return the status of a run with this outcome; one with a reason to doubt its value is never "measured"."""
+    if outcome.converged:
+        return "converged"
+    return "measured" if outcome.is_requested and not outcome.warnings else "finished"
 
 
 def status_after(error: BaseException) -> str:

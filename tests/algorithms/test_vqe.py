@@ -24,7 +24,7 @@ from hybridloop.algorithms.optimizers.scipy import ScipyOptimizer
 from hybridloop.algorithms.outcome import RoundProgress
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound, run_round_from_sampler
-from hybridloop.algorithms.vqe import VqeResult, vqe
+from hybridloop.algorithms.vqe import DEFAULT_MAX_ROUNDS, VqeResult, round_limit, vqe
 from hybridloop.errors import InputError, JobFailed
 from tests.algorithms.batched_state_helpers import shot_rounds
 
@@ -189,14 +189,21 @@ def test_a_uniform_allocation_is_as_precise_and_takes_more_shots(
     assert shots_of[Allocation.NEYMAN] < shots_of[Allocation.UNIFORM]
 
 
-def test_the_limit_of_rounds_is_not_convergence(
+def test_rounds_that_were_requested_are_a_measurement_and_no_convergence(
     problem_of: Callable[..., ElectronicProblem], sampled_rounds: Callable[[int], RunRound]
 ) -> None:
     result = run_vqe(problem_of("HeH+_0.7743"), sampled_rounds(4), max_rounds=2)
-    assert not result.converged
-    assert "limit of 2 rounds" in result.reason
+    assert (result.converged, result.is_requested, result.reason) == (False, True, "max_rounds=2, as requested")
     assert [round_.phase for round_ in result.history][:3] == ["search", "search", "final"]
     assert result.is_precise
+
+
+def test_the_default_limit_of_rounds_is_no_request() -> None:
+    assert round_limit(DEFAULT_MAX_ROUNDS - 1).is_requested
+    for limit in (DEFAULT_MAX_ROUNDS, DEFAULT_MAX_ROUNDS + 1):
+        stop = round_limit(limit)
+        assert (stop.converged, stop.is_requested) == (False, False)
+        assert f"limit of {limit} rounds" in stop.reason
 
 
 def test_a_search_that_ends_in_its_last_round_has_converged(

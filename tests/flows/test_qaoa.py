@@ -123,7 +123,7 @@ def test_fixed_angles_take_one_job_and_sample_the_best_cut(prefect_server: Prefe
     updates: list[RoundUpdate] = []
     with caller_context(CallerContext(emulator.workspace(), updates.append)):
         result = qaoa(PETERSEN, QaoaSettings(seed=7))
-    assert (result.status, result.algorithm, result.unit) == ("converged", "qaoa", "")
+    assert (result.status, result.algorithm, result.unit) == ("measured", "qaoa", "")
     assert (result.rounds, result.jobs, result.shots) == (1, 1, 1000)
     assert (result.best_value, result.exact, result.reference) == (12.0, 12.0, 7.5)
     assert result.value is not None

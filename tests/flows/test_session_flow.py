@@ -118,7 +118,7 @@ def test_a_killed_loop_resumes_when_started_again_and_measures_nothing_twice(
     assert json.loads(done.stdout.splitlines()[-1]) == json.loads(json.dumps(undisturbed))
     assert books(emulator, uid) == (6, 0)
     record = journal.run("killed")
-    assert (record.status, record.problem) == ("finished", "find-half")
+    assert (record.status, record.problem) == ("measured", "find-half")
     assert all(row.ended_at is not None for row in journal.sessions(uid))
 
 

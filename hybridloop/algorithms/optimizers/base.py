@@ -41,10 +41,14 @@ class PointEstimate:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Reason to stop a search; `converged` is true if its own criterion was met, false for a limit."""
+    """Reason to stop a search; `converged` is true if its own criterion was met, false for a limit.
+
+    `is_requested` is true if the search ends where the caller asked it to: nothing is left that was sought.
+    """
 
     converged: bool
     reason: str
+    is_requested: bool = False
 
 
 class Optimizer(Protocol):

@@ -94,7 +94,7 @@ class QuadraticRefinement(DataclassState):
             self.centre = points[1].copy()
             self.current = PointEstimate.of(candidate, points[1])
             if self._steps_done == self.steps:
-                self.stop = Stop(converged=False, reason="the limit of refinement steps was reached; raise refine")
+                self.stop = Stop(converged=False, reason=f"refine={self.steps}, as requested", is_requested=True)
         else:
             self.current = PointEstimate.of(start, points[0])
             self.stop = Stop(converged=True, reason=f"the last step is within noise: {missing}")

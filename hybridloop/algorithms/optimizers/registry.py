@@ -84,7 +84,7 @@ class OptimizerSpec:
 
 def _rotosolve(settings: SearchSettings) -> Optimizer:
     tolerance = _ROTOSOLVE_TOLERANCE if settings.tolerance is None else settings.tolerance
-    return Rotosolve(settings.ansatz.initial_point, settings.ansatz.frequencies, tolerance, settings.max_rounds)
+    return Rotosolve(settings.ansatz.initial_point, settings.ansatz.frequencies, tolerance, settings.max_rounds + 1)
 
 
 def _pairwise_fit(settings: SearchSettings) -> Optimizer:

@@ -21,14 +21,13 @@ from hybridloop.cli.output import (
     print_text,
     write_text,
 )
+from hybridloop.data.statuses import sweep_exit_code
 from hybridloop.runs.live_text import plus_minus
 from hybridloop.runtime.paths import home
 
 if TYPE_CHECKING:
     from hybridloop.flows.sweep_execution.results import SweepResult
     from hybridloop.flows.sweep_execution.scheduler import SweepProgress
-
-FAILED, UNFINISHED = 1, 3  # exit codes
 
 
 def sweep(
@@ -47,7 +46,8 @@ def sweep(
     """Run every point of a sweep that has no result yet, and print the table of all points.
 
     Each point is a run with its own key and session. A point that fails is tried again, and does not stop the others.
-    Exits with 1 if a point failed, with 3 if one was stopped or parked.
+    Exits with the code of its worst point: 1 if one failed or was interrupted, else 3 if one was stopped or parked,
+    else 4 if one is finished, not converged.
 
     Example: hybridloop sweep curve.yaml --max-sessions 3
     """
@@ -74,8 +74,8 @@ def sweep(
             print_text(f"  picture    {picture}\n  table      {picture.with_suffix('.csv')}")
     if output is not None:  # last, because it may fail
         write_text(output, result.to_csv() if output.suffix == ".csv" else result.to_json() + "\n")
-    if not result.is_complete:
-        raise typer.Exit(FAILED if set(result.counts) - {"converged", "finished", "stopped", "parked"} else UNFINISHED)
+    if code := sweep_exit_code(result.counts):
+        raise typer.Exit(code)
 
 
 @contextmanager

@@ -83,8 +83,14 @@ def end_run(
         return Cancelled(message=str(error))
     current_caller().end = result
     if error is None:
-        return result
+        return completed(result)
     return Completed(name=result.status.capitalize(), message=str(error), data=result)
+
+
+def completed(result: RunResult) -> Any:
+    """Return the state of a flow run with this result: Completed, named Finished if it is not converged."""
+    name = "Finished" if result.status == "finished" else None
+    return Completed(name=name, message=f"{result.status}: {result.reason}", data=result)
 
 
 def _add(bills: defaultdict[str, list[float]], billed: Mapping[str, float] | None) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 from prefect.logging.loggers import flow_run_logger
 
+from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import HybridloopError
 from hybridloop.flows.lifecycle.caller_context import find_workspace
 from hybridloop.journal import Journal, RunRecord, open_journal
 from hybridloop.runs.lookup import run_of_key
-from hybridloop.runs.statuses import FINISHED
 from hybridloop.settings import SETTINGS
 from hybridloop.tasks.orphans import close_sessions_of_run, unfinished_jobs
 
@@ -27,7 +27,7 @@ def close_open_session(flow: Any, flow_run: Any, state: Any) -> None:
         with open_journal() as journal:
             key = flow_run.parameters.get("run_key")
             record = journal.run_by_flow_run(str(flow_run.id)) if key is None else run_of_key(journal, key)
-            if record is not None and record.status not in FINISHED:
+            if record is not None and record.status not in WITH_RESULT:
                 # in a user's own flow a parameter of that name may be something else
                 name = flow_run.parameters.get("workspace") if record.algorithm in SETTINGS else None
                 _close(journal, record, name, log)

@@ -21,7 +21,7 @@ from hybridloop.errors import CallbackFailed, CapReached, RunStopped
 from hybridloop.flows.lifecycle.acquire_session import acquire_session, check_available
 from hybridloop.flows.lifecycle.artifact import RunArtifact
 from hybridloop.flows.lifecycle.caller_context import current_caller, find_workspace, tasks_untagged
-from hybridloop.flows.lifecycle.completion import effort_of, end_run
+from hybridloop.flows.lifecycle.completion import completed, effort_of, end_run
 from hybridloop.flows.lifecycle.deployments import deployment_settings, inherit_settings
 from hybridloop.journal import open_journal
 from hybridloop.journal.claimed_run import ClaimedRun
@@ -61,7 +61,7 @@ def run_in_flow(
         lookup = find_run(journal, request)
         if lookup.result is not None:
             caller.end = stored = RunResult.from_dict(lookup.result)
-            return stored
+            return completed(stored)  # type: ignore[no-any-return]  # Prefect returns the state's data
         rules = SEARCH_RULES if lookup.record is None else search_rules(lookup.record.versions)
         prepared = caller.take_prepared(lookup.seed) if rules == SEARCH_RULES else None
         prepared = prepared or prepare(algorithm, problem, lookup.settings, lookup.seed, rules)

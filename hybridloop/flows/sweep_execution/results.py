@@ -15,10 +15,10 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.flows.sweep_execution.spec import Point
 from hybridloop.journal import RunRecord
 from hybridloop.reports.plots.style import numeric_axis
-from hybridloop.runs.statuses import FINISHED
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.text_table import as_html, format_table
 from hybridloop.tasks.orphans import is_orphaned
@@ -56,7 +56,7 @@ class SweepResult:
     @property
     def is_complete(self) -> bool:
         """True if every point has a result."""
-        return all(row["status"] in FINISHED for row in self.rows)
+        return all(row["status"] in WITH_RESULT for row in self.rows)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -87,7 +87,7 @@ class SweepResult:
         columns = ["run", *settings, "status", *(name for name in _SHOWN if name in self.columns)]
         counts = ", ".join(f"{count} {status}" for status, count in self.counts.items())
         summary = f"{self.begun} run now, {format_duration(self.wall_seconds)}"
-        unfinished = (row for row in self.rows if row["status"] not in FINISHED)
+        unfinished = (row for row in self.rows if row["status"] not in WITH_RESULT)
         lines = [
             *format_table(columns, self.rows),
             "",
@@ -121,7 +121,7 @@ def row_of(point: Point, record: RunRecord | None, trouble: str = "") -> dict[st
     status = NOT_BEGUN if record is None else "interrupted" if is_orphaned(record, time.time()) else record.status
     if status == NOT_BEGUN and trouble:
         status = "failed"
-    result = (record.result if record is not None and status in FINISHED else None) or {}
+    result = (record.result if record is not None and status in WITH_RESULT else None) or {}
     reason = trouble or (record.reason if record is not None else "")
     return {
         "run": point.key,

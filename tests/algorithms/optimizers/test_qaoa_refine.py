@@ -82,7 +82,7 @@ def test_layers_are_added_while_each_gains_and_all_are_measured_in_one_round(sam
     assert [(round_.phase, round_.points) for round_ in result.history] == [("search", 3), ("final", 1)]
     assert result.parameters == tuple(deepest.initial_point)
     assert not result.converged
-    assert result.reason.startswith("5 layers: the limit extend_to was reached")
+    assert result.reason.startswith("5 layers: extend_to=5, as requested")
     exact = REFERENCE["graphs"]["reg3_n12_s3"]["max_cut"] * exact_ratio(deepest)
     assert abs(result.value - exact) <= 4 * result.standard_error
 

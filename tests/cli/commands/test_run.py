@@ -172,3 +172,24 @@ def test_an_unwritable_plot_does_not_lose_the_result(
     assert document["picture"] is None
     assert document["status"] == "converged"
     assert f"the picture can't be written to {tmp_path}" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "code"),
+    [
+        ("adapt h2 --shots 20 --precision 0.05", "finished", 4),
+        ("vqe heh+ --shots 50 --precision 0.05 --max-rounds 1", "measured", 0),
+    ],
+)
+def test_a_result_without_convergence_is_measured_if_it_was_requested_so_and_else_exits_with_4(
+    arguments: str,
+    status: str,
+    code: int,
+    inside: Callable[..., CommandResult],
+    at_workspace: WorkspaceShell,
+    prefect_server: PrefectServer,
+) -> None:
+    run = ["run", *arguments.split(), "--seed", "7", "--run-key", f"ends-{status}", "--quiet", "--json"]
+    for _ in range(2):  # the second time from the journal
+        outcome = inside(at_workspace.shell.environ, *run)
+        assert (outcome.code, json.loads(outcome.out)["status"]) == (code, status), outcome.err

@@ -1,0 +1,42 @@
+"""Statuses of a run, as the journal stores them and users read them: meaning and exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+RUNNING = frozenset({"created", "running"})  # of a run that has not ended
+
+
+@dataclass(frozen=True, slots=True)
+class StatusFacts:
+    """Facts of a run's final status; `exit_code` is the command's, `has_result` is true if there is nothing to resume.
+
+    A failed command exits with its error's code, which is 2 if nothing was started; SIGTERM interrupts with 143.
+    """
+
+    meaning: str
+    exit_code: int
+    has_result: bool = False
+
+
+STATUSES: Mapping[str, StatusFacts] = {
+    "converged": StatusFacts("convergence was sought and shown by a stated rule", 0, has_result=True),
+    "measured": StatusFacts("nothing was sought beyond the measurement that was asked for", 0, has_result=True),
+    "finished": StatusFacts("convergence was sought and not shown; the reason says why", 4, has_result=True),
+    "stopped": StatusFacts("a cap, a deadline or a request ended it; it can be resumed", 3),
+    "parked": StatusFacts("it waits for its jobs; it can be resumed", 3),
+    "interrupted": StatusFacts("a signal or a cancellation ended it; it can be resumed", 130),
+    "failed": StatusFacts("an error ended it", 1),
+}
+WITH_RESULT = frozenset(name for name, facts in STATUSES.items() if facts.has_result)
+
+
+def sweep_exit_code(statuses: Iterable[str]) -> int:
+    """Return the exit code of a sweep: that of its worst point.
+
+    From the worst: 1 if a point failed, was interrupted or was not begun; 3 if one was stopped or parked; 4 if one is
+    finished, not converged; else 0.
+    """
+    codes = {STATUSES[status].exit_code if status in STATUSES else 1 for status in statuses}
+    return 1 if codes - {0, 3, 4} else next((code for code in (3, 4) if code in codes), 0)
