@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 
 from benchmarks.accuracy_binary import cubic_graphs, recursion
 from benchmarks.accuracy_energies import dihydrogen, ground_states, stretched
+from benchmarks.accuracy_levels import levels_after_vqe
 from benchmarks.accuracy_mitigation import mitigation
 from benchmarks.accuracy_outside import graphs, molecules
 from benchmarks.accuracy_searches import from_hartree_fock, perturbations, random_starts
@@ -29,6 +30,7 @@ ROWS: Mapping[str, Callable[[bool], list[Bound]]] = {
     "stretched": stretched,
     "adapt-operators": operators,
     "vqd-levels": levels,
+    "vqe-levels": levels_after_vqe,
     "other-electrons": electrons,
     "cubic-graphs": cubic_graphs,
     "recursion": recursion,

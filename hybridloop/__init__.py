@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hybridloop import renamed_modules
 
 if TYPE_CHECKING:
-    from hybridloop.api.algorithms import adapt, qaoa, rqaoa, run_housekeeping, scan, sweep, vqd, vqe
+    from hybridloop.api.algorithms import adapt, levels, qaoa, rqaoa, run_housekeeping, scan, sweep, vqd, vqe
     from hybridloop.api.geometry import molecule
     from hybridloop.api.plan import plan
     from hybridloop.api.session import open_session, session_flow
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hybridloop.runs.result import RunResult
     from hybridloop.settings import (
         AdaptSettings,
+        LevelsSettings,
         ProblemText,
         QaoaSettings,
         RqaoaSettings,
@@ -33,6 +34,7 @@ __all__ = [
     "AdaptSettings",
     "Caps",
     "FailurePolicy",
+    "LevelsSettings",
     "ProblemText",
     "QaoaSettings",
     "RoundUpdate",
@@ -46,6 +48,7 @@ __all__ = [
     "__version__",
     "adapt",
     "doctor",
+    "levels",
     "molecule",
     "open_session",
     "plan",
@@ -61,7 +64,9 @@ __all__ = [
 __version__ = "0.1.0"
 
 _MODULES = {
-    **dict.fromkeys(("adapt", "qaoa", "rqaoa", "run_housekeeping", "scan", "sweep", "vqd", "vqe"), "api.algorithms"),
+    **dict.fromkeys(
+        ("adapt", "levels", "qaoa", "rqaoa", "run_housekeeping", "scan", "sweep", "vqd", "vqe"), "api.algorithms"
+    ),
     **dict.fromkeys(("open_session", "session_flow"), "api.session"),
     "molecule": "api.geometry",
     "plan": "api.plan",

@@ -61,7 +61,10 @@ def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
 
 
 REFUSED: dict[str, Callable[[], Any]] = {
-    **{name: lambda name=name: getattr(hl, name)("nothing") for name in ("adapt", "qaoa", "rqaoa", "vqd", "vqe")},  # type: ignore[misc]
+    **{
+        name: lambda name=name: getattr(hl, name)("nothing")  # type: ignore[misc]
+        for name in ("adapt", "levels", "qaoa", "rqaoa", "vqd", "vqe")
+    },
     "doctor": lambda: hl.doctor(live=True),
     "molecule": lambda: hl.molecule("nothing.xyz"),
     "open_session": lambda: hl.open_session("nothing").__enter__(),

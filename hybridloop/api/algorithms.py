@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from hybridloop.api.environment import flow_environment
-from hybridloop.api.options import AdaptOptions, QaoaOptions, RqaoaOptions, VqdOptions, VqeOptions
+from hybridloop.api.options import AdaptOptions, LevelsOptions, QaoaOptions, RqaoaOptions, VqdOptions, VqeOptions
 from hybridloop.api.progress import combine_callbacks
 from hybridloop.api.runs import run
 from hybridloop.settings import ProblemText
@@ -61,6 +61,15 @@ def vqd(problem: str | Path | ProblemText, **options: Unpack[VqdOptions]) -> Run
     `hybridloop.VqdSettings`, and the other four of `vqe`.
     """
     return _run("vqd", read_problem(problem), options)
+
+
+def levels(problem: str | Path | ProblemText, **options: Unpack[LevelsOptions]) -> RunResult:
+    """Find a molecule's lowest energy levels (hartree) from a VQE's state, in one to three rounds after the VQE.
+
+    The result's `table` has the levels, with the molecule's alpha and beta electrons and of any spin; its value is the
+    lowest. The options are the fields of `hybridloop.LevelsSettings`, and the other four of `vqe`.
+    """
+    return _run("levels", read_problem(problem), options)
 
 
 def scan(problems: Sequence[str | Path | ProblemText], **options: Unpack[VqeOptions]) -> RunResult:

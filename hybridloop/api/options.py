@@ -69,6 +69,12 @@ class VqeOptions(EnergyOptions, total=False):
     mitigation: str | Sequence[str] | None
 
 
+class LevelsOptions(VqeOptions, total=False):
+    """Keyword arguments of `levels`; see `hybridloop.LevelsSettings`."""
+
+    levels: int
+
+
 class AdaptOptions(EnergyOptions, total=False):
     """Keyword arguments of `adapt`; see `hybridloop.AdaptSettings`."""
 

@@ -8,17 +8,27 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from hybridloop.algorithms.estimation.final import MAX_ROUNDS
+from hybridloop.algorithms.estimation.final import MAX_ROUNDS, MIN_PILOT_SHOTS
 from hybridloop.algorithms.estimation.grouping import expected_deviations
 from hybridloop.algorithms.estimation.observable import Observable, observable
+from hybridloop.algorithms.levels import MAX_LEVEL_ROUNDS
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.estimate.dry_run import FINAL, OTHER, SEARCH, DryRound, Trial
 from hybridloop.preparation.adapt import PreparedAdapt
+from hybridloop.preparation.levels import PreparedLevels
 from hybridloop.preparation.prepared import PreparedAlgorithm
 from hybridloop.preparation.scan import PreparedScan
 from hybridloop.preparation.vqd import PreparedVqd
 from hybridloop.preparation.vqe import PreparedVqe
-from hybridloop.settings import AdaptSettings, EnergySettings, QaoaSettings, RqaoaSettings, RunSettings, VqdSettings
+from hybridloop.settings import (
+    AdaptSettings,
+    EnergySettings,
+    LevelsSettings,
+    QaoaSettings,
+    RqaoaSettings,
+    RunSettings,
+    VqdSettings,
+)
 
 ASSUMED_ROUNDS = 30  # of a search that was not simulated to its end
 
@@ -40,6 +50,8 @@ def round_limits(prepared: PreparedAlgorithm, settings: RunSettings, *, samples:
             return RoundLimits(settings.max_operators * settings.max_rounds, final, settings.max_operators + 1)
         case VqdSettings():
             return RoundLimits(settings.levels * settings.max_rounds, settings.levels * final)
+        case LevelsSettings():
+            return RoundLimits(settings.max_rounds, final + MAX_LEVEL_ROUNDS)
         case EnergySettings():  # of a VQE, or of each point of a scan
             points = len(prepared.points) if isinstance(prepared, PreparedScan) else 1
             return RoundLimits(points * settings.max_rounds, points * final)
@@ -79,6 +91,9 @@ def extrapolate(
         rounds.append(_final_round(trial, largest, shots))
         if shots:
             assumptions.append(f"the final measurement {shots:.1e} shots, by its precision and the operator's terms")
+    if isinstance(prepared, PreparedLevels):
+        rounds += _level_rounds(prepared, rounds[-1])
+        assumptions.append(f"the levels two rounds over {prepared.space.states} states")
     return Trial(tuple(rounds), None, ended=True), f"not simulated to the end ({trial.cut}): {', '.join(assumptions)}"
 
 
@@ -90,6 +105,13 @@ def _final_round(trial: Trial, largest: DryRound, shots: int) -> DryRound:
     return DryRound(FINAL, pubs)
 
 
+def _level_rounds(prepared: PreparedLevels, final: DryRound) -> list[DryRound]:
+    """Return a pilot and a second round over the circuits of all states, with a final measurement for each level."""
+    states = prepared.space.states
+    shares = [MIN_PILOT_SHOTS, math.ceil(prepared.settings.levels * max(pub.shots for pub in final.pubs) / states)]
+    return [DryRound(FINAL, tuple(replace(pub, shots=shots) for pub in final.pubs) * states) for shots in shares]
+
+
 def _final_shots(prepared: PreparedAlgorithm, settings: EnergySettings) -> int:
     """(Σ_g σ_g / precision)² over all groups, for each point of a scan, for each level."""
     points = prepared.points if isinstance(prepared, PreparedScan) else (prepared,)
@@ -98,6 +120,8 @@ def _final_shots(prepared: PreparedAlgorithm, settings: EnergySettings) -> int:
 
 
 def _deviations(prepared: PreparedAlgorithm) -> float:
+    if isinstance(prepared, PreparedLevels):
+        prepared = prepared.vqe
     assert isinstance(prepared, PreparedVqe | PreparedAdapt | PreparedVqd)
     problem = prepared.problem
     measured: Observable = (

@@ -31,7 +31,7 @@ from hybridloop.settings import WorkspaceName
 
 MAX_PROCESSES = 8
 POINTS_PER_WORKER = 4  # a worker starts a process for each
-_ENERGIES = frozenset({"vqe", "adapt", "vqd"})
+_ENERGIES = frozenset({"vqe", "adapt", "vqd", "levels"})
 _NOT_IN_A_KEY = re.compile(r"[^a-z0-9]+")
 
 

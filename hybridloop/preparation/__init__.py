@@ -24,6 +24,7 @@ def prepare(algorithm: str, problem: ProblemText, settings: Any, seed: int, rule
     check_limits(target, settings.caps, settings.exclusive_access, debias=settings.debias)
     # the numerics and the compiler take a second to import
     from hybridloop.preparation.adapt import prepare_adapt
+    from hybridloop.preparation.levels import prepare_levels
     from hybridloop.preparation.prepared import PreparedRun
     from hybridloop.preparation.qaoa import prepare_qaoa, prepare_rqaoa
     from hybridloop.preparation.scan import prepare_scan
@@ -34,6 +35,7 @@ def prepare(algorithm: str, problem: ProblemText, settings: Any, seed: int, rule
         "vqe": partial(prepare_vqe, rules=rules),
         "adapt": prepare_adapt,
         "vqd": prepare_vqd,
+        "levels": partial(prepare_levels, rules=rules),
         "scan": partial(prepare_scan, rules=rules),
         "qaoa": prepare_qaoa,
         "rqaoa": prepare_rqaoa,

@@ -28,6 +28,7 @@ NAMES = {
     "vqe": "VQE",
     "adapt": "ADAPT-VQE",
     "vqd": "Variational quantum deflation",
+    "levels": "Energy levels from a VQE",
     "scan": "Scan",
     "qaoa": "QAOA",
     "rqaoa": "Recursive QAOA",

@@ -50,7 +50,7 @@ class RunResult:
     assignments, `best_bitstring` (rightmost character = variable 0) the best assignment that was sampled, and
     `best_value` the objective of that. `approximation_ratio` is 0 for the worst assignment and 1 for the best.
 
-    `table` has one row for each operator of ADAPT-VQE in order, each level of VQD from the ground state (whose energy
+    `table` has one row for each operator of ADAPT-VQE in order, each level from the lowest up (whose energy
     is `value`), each point of a scan (`value` is that of the first), or each variable of a binary problem in the best
     assignment. `warnings` are reasons to doubt the value. `choices` are the choices that the settings left open, with
     their reasons.
@@ -119,7 +119,7 @@ class RunResult:
         """The level or point that `value` belongs to; empty where there is only one."""
         if self.algorithm == "scan" and len(self.table) > 1:
             return f"{self.table[0]['point']}, the first of {len(self.table)} points"
-        if self.algorithm == "vqd" and len(self.table) > 1:
+        if self.algorithm in ("vqd", "levels") and len(self.table) > 1:
             return f"the ground state, the lowest of {len(self.table)} levels"
         return ""
 
@@ -160,7 +160,7 @@ class RunResult:
     def plot(self, path: str | None = None, *, kind: str = "convergence") -> Any:
         """Return a plot as a matplotlib figure, and write it to `path` (.svg, .png, .pdf) if one is given.
 
-        `kind` is convergence, energy, levels (of VQD), curve (of a scan), growth (of ADAPT-VQE), histogram or cut (of
+        `kind` is convergence, energy, levels, curve (of a scan), growth (of ADAPT-VQE), histogram or cut (of
         binary problems), or timeline; the last three are drawn from the journal. Raises InputError for a plot that the
         run has no data for.
         """
@@ -177,9 +177,13 @@ COLUMNS: Mapping[str, Sequence[str]] = {
     "adapt": ("emptied", "filled", "gradient", "gradient_error", "expected_left", "energy"),
     "scan": ("point", "energy", "standard_error", "exact", "error", "rounds", "circuits", "converged"),
     "vqd": ("level", "energy", "standard_error", "exact", "overlap", "electrons", "converged"),
+    "levels": (
+        *("level", "energy", "standard_error", "exact", "noise_bias"),
+        *("excitation", "multiplicity", "electrons", "symmetry"),
+    ),
 }
 MOST_NAMES = 12  # on a line
-TABLES = {"vqd": "Levels", "scan": "Points", "adapt": "Operators"}  # titles of the tables
+TABLES = {"vqd": "Levels", "levels": "Levels", "scan": "Points", "adapt": "Operators"}  # titles of the tables
 _OF_ASSIGNMENTS = frozenset({"qaoa", "rqaoa"})
 _CELL = "text-align:left;padding:0 1em 0 0"
 

@@ -8,6 +8,7 @@ from hybridloop.settings.algorithms import (
     AdaptSettings,
     AnsatzName,
     EnergySettings,
+    LevelsSettings,
     MappingName,
     MitigationName,
     OptimizerName,
@@ -29,7 +30,15 @@ from hybridloop.settings.run import (
     first_difference,
 )
 
-__all__ = ["AdaptSettings", "EnergySettings", "QaoaSettings", "RqaoaSettings", "RunSettings", "ScanSettings"]
+__all__ = [
+    "AdaptSettings",
+    "EnergySettings",
+    "LevelsSettings",
+    "QaoaSettings",
+    "RqaoaSettings",
+    "RunSettings",
+    "ScanSettings",
+]
 __all__ += ["SETTINGS", "VqdSettings", "VqeSettings"]
 __all__ += ["AnsatzName", "AutoResume", "MappingName", "MitigationName", "OptimizerName", "StartName"]
 __all__ += ["Duration", "ProblemText", "RunKey", "WorkspaceName", "first_difference", "parse_duration"]
@@ -39,6 +48,7 @@ SETTINGS: Mapping[str, type[RunSettings]] = {
     "vqe": VqeSettings,
     "adapt": AdaptSettings,
     "vqd": VqdSettings,
+    "levels": LevelsSettings,
     "scan": ScanSettings,
     "qaoa": QaoaSettings,
     "rqaoa": RqaoaSettings,

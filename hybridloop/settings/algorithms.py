@@ -1,4 +1,4 @@
-"""Settings of the six algorithms: names to choose from, and one model for each algorithm."""
+"""Settings of the seven algorithms: names to choose from, and one model for each algorithm."""
 
 from __future__ import annotations
 
@@ -200,6 +200,13 @@ class VqeSettings(EnergySettings):
 
 class ScanSettings(VqeSettings):
     """Settings of a scan: those of the VQE at each of its points."""
+
+
+class LevelsSettings(VqeSettings):
+    """Settings of a run for energy levels: those of the VQE, and of the levels measured after it."""
+
+    levels: int = Field(4, ge=1, le=64, description="energy levels, from the lowest up")
+    precision: float = Field(1e-3, ge=1e-5, le=1, description="standard error of each level in hartree")
 
 
 class AdaptSettings(EnergySettings):

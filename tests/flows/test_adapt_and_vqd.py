@@ -1,4 +1,4 @@
-"""ADAPT-VQE and VQD as flows on a real Prefect server and a real service: results, resume, verification."""
+"""ADAPT-VQE, VQD and energy levels as flows on a real Prefect server and service: results, resume, verification."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from hybridloop.azure.targets import find_target
 from hybridloop.errors import InputError
 from hybridloop.flows.adapt import adapt
+from hybridloop.flows.levels import levels
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.scan import scan
 from hybridloop.flows.vqd import vqd
@@ -22,13 +23,23 @@ from hybridloop.reports.verify import verify_run
 from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.result import RunResult, answer
 from hybridloop.runs.stored_run import load_run
-from hybridloop.settings import SETTINGS, AdaptSettings, EnergySettings, ProblemText, ScanSettings, VqdSettings
+from hybridloop.settings import (
+    SETTINGS,
+    AdaptSettings,
+    EnergySettings,
+    LevelsSettings,
+    ProblemText,
+    ScanSettings,
+    VqdSettings,
+    VqeSettings,
+)
 from hybridloop.settings.inputs import read_scan
 from tests.conftest import Emulator
-from tests.paths import DOCS
+from tests.paths import DATA, DOCS
 from tests.preparation_helpers import prepared as prepare
 from tests.preparation_helpers import settings_for
 
+WATER = (DATA / "fcidump" / "H2O_0.9572.fcidump").read_text("utf-8")
 H2, LIH = ProblemText(name="h2"), ProblemText(name="lih")
 SPECTRUM = np.linalg.eigvalsh(
     resolve_subject(H2, VqdSettings(), find_target("rigetti.sim.qvm")).hamiltonian.to_matrix()
@@ -36,6 +47,7 @@ SPECTRUM = np.linalg.eigvalsh(
 
 
 ADAPT, VQD = AdaptSettings(seed=7), VqdSettings(seed=7, random_starts=1, shots=1000, precision=2e-3)
+LEVELS = LevelsSettings(seed=7, precision=3e-3)
 CURVE, SCAN = read_scan(["h2-0.3", "h2"]), ScanSettings(seed=7, precision=2e-3)
 Unbroken = tuple[RunResult, list[RoundUpdate]]
 
@@ -54,6 +66,11 @@ def adapted(prefect_server: PrefectServer, emulator: Emulator) -> Unbroken:
 @pytest.fixture(scope="module")
 def deflated(prefect_server: PrefectServer, emulator: Emulator) -> Unbroken:
     return _unbroken(vqd, H2, VQD, emulator)
+
+
+@pytest.fixture(scope="module")
+def levelled(prefect_server: PrefectServer, emulator: Emulator) -> Unbroken:
+    return _unbroken(levels, H2, LEVELS, emulator)
 
 
 @pytest.fixture(scope="module")
@@ -101,10 +118,37 @@ def test_levels_agree_with_the_spectrum_and_have_their_electrons(deflated: Unbro
 
 
 @pytest.mark.slow
+def test_levels_after_a_vqe_agree_with_the_spectrum_and_name_their_spins(levelled: Unbroken) -> None:
+    result, updates = levelled
+    assert result.status == "converged"
+    assert result.is_precise
+    assert [row["level"] for row in result.table] == [0, 1, 2, 3]
+    assert [row["multiplicity"] for row in result.table] == [1, 3, 1, 1]
+    assert [row["symmetry"] for row in result.table] == [0, 1, 1, 0]
+    for row, exact in zip(result.table, SPECTRUM, strict=True):
+        assert row["exact"] == pytest.approx(exact, abs=1e-9)
+        assert row["standard_error"] <= 3.1e-3
+        assert abs(row["energy"] - exact) <= 3 * row["standard_error"]
+        assert row["electrons"] == [1, 1]
+    assert result.value == result.table[0]["energy"]
+    assert result.exact == result.table[0]["exact"]
+    assert dict(answer(result))["of"] == "the ground state, the lowest of 4 levels"
+    assert result.rounds == len(updates)
+    assert [update.progress.phase for update in updates].count("final") >= 2
+    assert any(choice.startswith("determinants: all 4 with 1 alpha and 1 beta") for choice in result.choices)
+    assert RunResult.from_dict(json.loads(result.to_json())) == result
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("unbroken", "flow", "problem", "whole", "jobs"),
-    [("adapted", adapt, LIH, ADAPT, 40), ("deflated", vqd, H2, VQD, 60), ("scanned", scan, CURVE, SCAN, 14)],
-    ids=["adapt", "vqd", "scan"],
+    [
+        ("adapted", adapt, LIH, ADAPT, 40),
+        ("deflated", vqd, H2, VQD, 60),
+        ("levelled", levels, H2, LEVELS, 26),
+        ("scanned", scan, CURVE, SCAN, 14),
+    ],
+    ids=["adapt", "vqd", "levels", "scan"],
 )
 def test_a_stopped_run_resumes_to_the_uninterrupted_result(
     unbroken: str,
@@ -131,10 +175,14 @@ def test_a_stopped_run_resumes_to_the_uninterrupted_result(
     assert found.jobs == result.jobs
 
 
-@pytest.mark.parametrize("algorithm", ["adapt", "vqd"])
-def test_every_setting_of_the_algorithm_is_in_the_guide(algorithm: str) -> None:
+@pytest.mark.parametrize(
+    ("algorithm", "base"), [("adapt", EnergySettings), ("vqd", EnergySettings), ("levels", VqeSettings)]
+)
+def test_every_setting_of_the_algorithm_is_in_the_guide(algorithm: str, base: type[EnergySettings]) -> None:
     guide = (DOCS / "chemistry.md").read_text("utf-8")
-    for name in SETTINGS[algorithm].model_fields.keys() - EnergySettings.model_fields.keys():
+    for name in SETTINGS[algorithm].model_fields:
+        if str(SETTINGS[algorithm].model_fields[name]) == str(base.model_fields.get(name)):
+            continue
         field = SETTINGS[algorithm].model_fields[name]
         default = "none" if field.default is None else f"`{field.default}`"
         assert f"| `{name}` (`{algorithm}`) | {default} | {field.description} |" in guide
@@ -150,6 +198,12 @@ def test_every_setting_of_the_algorithm_is_in_the_guide(algorithm: str) -> None:
         ("vqd", H2, {"levels": 5}, "levels"),
         ("vqd", H2, {"deflation": -1.0}, "deflation"),
         ("vqd", H2, {"target": "rigetti.sim"}, "target"),
+        ("levels", H2, {"levels": 5}, "levels"),
+        ("levels", H2, {"levels": 0}, "levels"),
+        ("levels", H2, {"ansatz": "hardware-efficient"}, "ansatz"),
+        ("levels", H2, {"mitigation": "readout"}, "mitigation"),
+        ("levels", ProblemText(name="field", text='{"terms": {"ZZ": 1.0}}'), {}, "problem"),
+        ("levels", ProblemText(name="water", text=WATER), {}, "problem"),
     ],
 )
 def test_invalid_input_is_refused_before_anything_is_started(

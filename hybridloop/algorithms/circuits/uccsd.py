@@ -24,17 +24,18 @@ MAX_EXCITATIONS = 10_000  # 12 electrons in 12 orbitals have 1,818
 Excitation = tuple[tuple[int, ...], tuple[int, ...]]  # spin orbitals emptied and filled
 
 
-def uccsd(problem: ElectronicProblem) -> Ansatz:
+def uccsd(problem: ElectronicProblem, *, max_tracked_states: int = MAX_TRACKED_STATES) -> Ansatz:
     """Build the UCCSD ansatz: Hartree-Fock, then exp(θ (T − T†)) for each double and each single excitation T.
 
     A. Peruzzo et al., Nat. Commun. 5 (2014) 4213, one Trotter step. It conserves the electrons of each spin under any
     mapping; θ = 0 is Hartree-Fock. Excitations that break a Z2 symmetry of the Hamiltonian are left out: as long as the
-    others keep it, the energy's derivative along them is zero. Raises InputError if no excitation is left.
+    others keep it, the energy's derivative along them is zero. With `max_tracked_states` 0 no exponential is shortened:
+    the circuit is the same unitary after any determinant. Raises InputError if no excitation is left.
     """
     allowed = symmetry_allowed_excitations(problem)
     if not allowed:
         raise _no_excitations(problem)
-    return excitation_ansatz(problem, allowed, name="uccsd")
+    return excitation_ansatz(problem, allowed, name="uccsd", max_tracked_states=max_tracked_states)
 
 
 def excitation_ansatz(

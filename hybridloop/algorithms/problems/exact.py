@@ -24,7 +24,7 @@ MAX_DENSE_DETERMINANTS = 400  # up to here LAPACK is as quick as Lanczos and nee
 
 def can_be_diagonalized(molecule: Molecule) -> bool:
     """Return whether the molecule is within `MAX_DETERMINANTS` and `MAX_ORBITALS`."""
-    return molecule.norb <= MAX_ORBITALS and _count_determinants(molecule) <= MAX_DETERMINANTS
+    return molecule.norb <= MAX_ORBITALS and count_determinants(molecule) <= MAX_DETERMINANTS
 
 
 def exact_ground_energy(molecule: Molecule) -> float:
@@ -46,7 +46,7 @@ def exact_energy_of_spin(molecule: Molecule) -> float:
     states = _states_of(molecule)
     spin = abs(molecule.electrons[0] - molecule.electrons[1]) / 2
     hamiltonian = _hamiltonian(molecule, states)
-    squared = _spin_squared(molecule.norb, states) - spin * (spin + 1) * eye_array(len(states))
+    squared = spin_squared(molecule.norb, states) - spin * (spin + 1) * eye_array(len(states))
     shift = SPIN_SHIFT
     while True:
         energy, state = _lowest_state(hamiltonian + shift * squared, molecule)
@@ -58,10 +58,10 @@ def exact_energy_of_spin(molecule: Molecule) -> float:
 def _states_of(molecule: Molecule) -> NDArray[np.int64]:
     """Return the determinants. Raises InputError unless `can_be_diagonalized`."""
     if not can_be_diagonalized(molecule):
-        problem = f"{molecule.source} has {_count_determinants(molecule)} determinants over {molecule.norb} orbitals"
+        problem = f"{molecule.source} has {count_determinants(molecule)} determinants over {molecule.norb} orbitals"
         remedy = f"An exact energy is computed up to {MAX_DETERMINANTS} determinants and {MAX_ORBITALS} orbitals."
         raise InputError("problem", problem, remedy)
-    return _determinants(molecule)
+    return determinants(molecule)
 
 
 def _hamiltonian(molecule: Molecule, states: NDArray[np.int64]) -> csr_array:
@@ -87,7 +87,7 @@ def _hamiltonian(molecule: Molecule, states: NDArray[np.int64]) -> csr_array:
     return coo_array(entries, shape=(size, size)).tocsr()
 
 
-def _spin_squared(norb: int, states: NDArray[np.int64]) -> csr_array:
+def spin_squared(norb: int, states: NDArray[np.int64]) -> csr_array:
     """Return S² = S_z (S_z + 1) + S_- S_+ between the determinants.
 
     S_- S_+ = Σ_pq b_q† a_q a_p† b_p exchanges the spins of orbitals p and q, for a_p alpha and b_p beta. Its signs are
@@ -107,7 +107,10 @@ def _spin_squared(norb: int, states: NDArray[np.int64]) -> csr_array:
                 between = alpha | 1 << p, beta & ~(1 << p)
                 crossed = sum((bits & (1 << at) - 1).bit_count() for bits, at in ((beta, p), (alpha, p)))
                 crossed += sum((bits & (1 << q) - 1).bit_count() for bits in between)
-                rows.append(index[between[0] & ~(1 << q) | (between[1] | 1 << q) << norb])
+                partner = index.get(between[0] & ~(1 << q) | (between[1] | 1 << q) << norb)
+                if partner is None:  # outside an incomplete set
+                    continue
+                rows.append(partner)
                 columns.append(column)
                 values.append((-1.0) ** crossed)
     return coo_array((values, (rows, columns)), shape=(size, size)).tocsr()
@@ -124,6 +127,16 @@ def _lowest_state(matrix: csr_array, molecule: Molecule) -> tuple[float, NDArray
     return float(values[0]), vectors[:, 0]
 
 
+def exact_levels(molecule: Molecule, count: int) -> tuple[float, ...] | None:
+    """Return the `count` lowest energies of the molecule's alpha and beta electrons in hartree, of any spin, ascending.
+
+    None where there are more than `MAX_DENSE_DETERMINANTS` determinants.
+    """
+    if count_determinants(molecule) > MAX_DENSE_DETERMINANTS:
+        return None
+    return tuple(np.linalg.eigvalsh(_hamiltonian(molecule, determinants(molecule)).toarray())[:count].tolist())
+
+
 def lowest_eigenvalues(operator: SparsePauliOp, count: int) -> tuple[float, ...] | None:
     """Return the `count` lowest eigenvalues with multiplicity, ascending; None above `MAX_DENSE_QUBITS` qubits.
 
@@ -134,11 +147,12 @@ def lowest_eigenvalues(operator: SparsePauliOp, count: int) -> tuple[float, ...]
     return tuple(np.linalg.eigvalsh(operator.to_matrix())[:count].tolist())
 
 
-def _count_determinants(molecule: Molecule) -> int:
+def count_determinants(molecule: Molecule) -> int:
+    """Return the number of determinants with the molecule's alpha and beta electrons."""
     return comb(molecule.norb, molecule.electrons[0]) * comb(molecule.norb, molecule.electrons[1])
 
 
-def _determinants(molecule: Molecule) -> NDArray[np.int64]:
+def determinants(molecule: Molecule) -> NDArray[np.int64]:
     """Return the determinants as bit masks, ascending; bit i is spin orbital i, alpha orbitals first."""
     alpha, beta = (
         [sum(1 << orbital for orbital in occupied) for occupied in itertools.combinations(range(molecule.norb), count)]

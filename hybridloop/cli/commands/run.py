@@ -68,6 +68,12 @@ COMMANDS = (
     ),
     AlgorithmCommand("vqd", "Find a molecule's lowest energy levels with VQD.", _MOLECULE, "h2 --levels 3 --seed 7"),
     AlgorithmCommand(
+        "levels",
+        "Find a molecule's lowest energy levels from a VQE's state, in one to three rounds after the VQE.",
+        "Built-in name (`hybridloop problems`) or file: FCIDUMP, QCSchema JSON.",
+        "h2 --levels 4 --seed 7",
+    ),
+    AlgorithmCommand(
         "scan",
         "Find the ground-state energies of a series of molecules in one run.",
         "Two or more, in order: built-in names (`hybridloop problems`) or files as for `run vqe`.",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # kinds that are drawn from the table of a result, by algorithm
 _FROM_TABLE: Mapping[str, tuple[str, Callable[[RunResult], Picture]]] = {
     "vqd": ("levels", energies.levels),
+    "levels": ("levels", energies.levels),
     "scan": ("curve", energies.curve),
     "adapt": ("growth", energies.growth),
 }

@@ -1,4 +1,4 @@
-"""Plots of energies against exact ones: the result's interval, VQD levels, a scan's curve, ADAPT-VQE's growth."""
+"""Plots of energies against exact ones: the result's interval, levels, a scan's curve, ADAPT-VQE's growth."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def energy(result: RunResult) -> Picture:
 
 
 def levels(result: RunResult) -> Picture:
-    """Draw VQD's levels from the ground state up, each with its standard error and exact energy."""
+    """Draw levels from the ground state up, each with its standard error and exact energy."""
     figure, axes = axes_of(f"{result.problem}: energy levels")
     rows = result.table
     numbers = [float(row["level"]) for row in rows]

@@ -22,10 +22,10 @@ from hybridloop.algorithms.problems.electronic import (
 )
 from hybridloop.algorithms.problems.exact import (
     _hamiltonian,
-    _spin_squared,
     _states_of,
     exact_energy_of_spin,
     exact_ground_energy,
+    spin_squared,
 )
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.errors import InputError
@@ -116,7 +116,7 @@ def test_the_exact_energy_is_the_lowest_with_the_right_electrons(molecule: Molec
 @given(molecules())
 def test_the_energy_of_a_spin_is_the_lowest_among_its_states(molecule: Molecule) -> None:
     states = _states_of(molecule)
-    hamiltonian, squared = _hamiltonian(molecule, states).toarray(), _spin_squared(molecule.norb, states).toarray()
+    hamiltonian, squared = _hamiltonian(molecule, states).toarray(), spin_squared(molecule.norb, states).toarray()
     np.testing.assert_allclose(hamiltonian @ squared, squared @ hamiltonian, atol=1e-9)
     spins = np.linalg.eigvalsh(squared)
     numbers = (np.sqrt(1.0 + 4.0 * np.maximum(spins, 0.0)) - 1.0) / 2.0

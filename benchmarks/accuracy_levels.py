@@ -1,0 +1,59 @@
+"""Accuracy of energy levels after a VQE (q-sc-EOM): errors against their error bars, rounds and jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from benchmarks.accuracy_energies import MHA, CountedRounds, fcidump, percent
+from benchmarks.bounds import Bound, Side
+from hybridloop.algorithms.levels import MAX_LEVEL_ROUNDS
+from hybridloop.algorithms.rounds import MeasuredPub
+from hybridloop.preparation.levels import PreparedLevels
+from hybridloop.settings import LevelsSettings, ProblemText
+from tests.algorithms.batched_state_helpers import shot_rounds
+from tests.preparation_helpers import prepared
+
+MAX_ERROR_MHA = 1.5
+# distances in ångström; STO-3G unless said
+MOLECULES = ("H2_0.735", "H2_1.4", "H2_2.2", "H2_0.74_6-31g", "H2_1.4_6-31g", "H2_2.2_6-31g")
+
+
+def levels_after_vqe(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
+    """Compare the four lowest levels with full diagonalization, on sampled rounds with the default settings."""
+    bounds, deviations = list[Bound](), list[float]()
+    for name in MOLECULES[:2] if quick else MOLECULES:
+        errors, rounds, jobs = list[float](), list[int](), list[int]()
+        for seed in range(2 if quick else 5):
+            run = prepared("levels", ProblemText(name=name, text=fcidump(name)), LevelsSettings(), seed)
+            assert isinstance(run, PreparedLevels)
+            counted = _LevelRounds(run, seed)
+            outcome = run.measure(counted, lambda _: None)
+            rounds.append(counted.of_levels.rounds)
+            jobs.append(counted.of_levels.jobs)
+            errors += [row["standard_error"] / MHA for row in outcome.table]
+            deviations += [abs(row["energy"] - row["exact"]) / row["standard_error"] for row in outcome.table]
+        worst = max(deviations[-len(errors) :])
+        bounds += [
+            Bound(f"levels, {name}: largest |error|", worst, Side.AT_MOST, 4, "standard errors"),
+            Bound(f"levels, {name}: largest standard error", max(errors), Side.AT_MOST, MAX_ERROR_MHA, "mHa"),
+            Bound(f"levels, {name}: rounds after the VQE", max(rounds), Side.AT_MOST, MAX_LEVEL_ROUNDS),
+            Bound(f"levels, {name}: jobs after the VQE", float(np.mean(jobs)), Side.AT_MOST, 10_000),
+        ]
+    beyond = percent([deviation > 3 for deviation in deviations])
+    return [*bounds, Bound("levels: beyond three standard errors", beyond, Side.AT_MOST, 1, "%")]
+
+
+class _LevelRounds:
+    """Sampled rounds, of which those of the levels are counted: their circuits have angles of a preparation."""
+
+    def __init__(self, run: PreparedLevels, seed: int) -> None:
+        self._angles = run.unitary.num_parameters
+        self._of_vqe = shot_rounds(seed)
+        self.of_levels = CountedRounds(self._of_vqe)
+
+    def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+        is_of_levels = pubs[0].circuit.num_parameters > self._angles
+        return (self.of_levels if is_of_levels else self._of_vqe)(pubs)

@@ -1,0 +1,281 @@
+"""Energy levels from a VQE's state by q-sc-EOM: the Hamiltonian's matrix between rotated determinants is measured.
+
+q-sc-EOM: quantum self-consistent equation of motion.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit import QuantumCircuit
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.circuits.determinants import ModelSpace, ModelState, preparation_circuit
+from hybridloop.algorithms.estimation.estimates import Estimate, GroupStatistics, group_statistics
+from hybridloop.algorithms.estimation.final import MAX_SHOTS, MIN_PILOT_SHOTS, PRECISION_MARGIN
+from hybridloop.algorithms.estimation.observable import Observable
+from hybridloop.algorithms.estimation.subspace import (
+    MAX_BIAS,
+    State,
+    SubspaceMatrix,
+    allocate_shots,
+    measured_states,
+)
+from hybridloop.algorithms.outcome import RoundLog
+from hybridloop.algorithms.problems.electronic import ElectronicProblem
+from hybridloop.algorithms.problems.exact import spin_squared
+from hybridloop.algorithms.rounds import FailedPoint, RunRound
+from hybridloop.errors import JobFailed
+
+MAX_LEVEL_ROUNDS = 3
+SPIN_TOLERANCE = 0.5  # of ⟨S²⟩; the nearest other values are at least 2 away
+
+Place = tuple[int, int]  # of a level: the number of its block, and of its eigenvalue there
+
+
+@dataclass(frozen=True, slots=True)
+class SubspaceLevel:
+    """One energy level in hartree, with its standard error, and its place in the molecule's spectrum.
+
+    `noise_bias` is the shift of the eigenvalue by noise, which is subtracted from `energy`. Both it and the standard
+    error come from a parametric bootstrap. `excitation` is the energy above the lowest level, with its own error: parts
+    of the levels' errors cancel. `spin_squared` is ⟨S²⟩ of the level's determinants, `multiplicity` 2S + 1 of the spin
+    that it is near; None between two. `symmetry` numbers the block of symmetry-equivalent determinants, 0 for that of
+    Hartree-Fock.
+    """
+
+    energy: float
+    standard_error: float
+    rounding_bound: float
+    noise_bias: float
+    excitation: float
+    excitation_error: float
+    spin_squared: float
+    multiplicity: int | None
+    symmetry: int
+
+
+@dataclass(frozen=True, slots=True)
+class LevelsResult:
+    """Levels in ascending order, the estimate of the lowest, and the number of rounds.
+
+    `is_precise` is true if all levels reached the requested precision.
+    """
+
+    levels: tuple[SubspaceLevel, ...]
+    ground: Estimate
+    is_precise: bool
+    rounds: int
+
+
+def measure_levels(
+    problem: ElectronicProblem,
+    space: ModelSpace,
+    energy: Observable,
+    ansatz: Ansatz,
+    point: NDArray[np.float64],
+    run_round: RunRound,
+    *,
+    levels: int,
+    precision: float,
+    seed: int,
+    log: RoundLog,
+) -> LevelsResult:
+    """Measure the lowest levels of the Hamiltonian between the states U(θ)|I⟩, for the determinants I of the space.
+
+    A. Asthana et al., Chem. Sci. 14 (2023) 2405. The circuit `ansatz` is U(θ) after the reference state, and must be
+    the unitary of a VQE on all determinants, without shortening; `point` (n,) are the VQE's angles in radians. The
+    states are orthonormal, so the levels are the matrix's eigenvalues. With a complete space they are exact at any
+    angles; a VQE's angles make the couplings of the ground state small. Those are measured too. Elements between
+    blocks of the space vanish.
+
+    All states are measured in one round. One or two further rounds reach `precision`, the standard error of each level
+    in hartree. A circuit whose job failed is measured again in the next round. `seed` draws the bootstrap. Raises
+    JobFailed where a circuit has no result after `MAX_LEVEL_ROUNDS`.
+    """
+    measurement = _Measurement.of(problem, space, energy, ansatz, point)
+    rounds = circuits = shots = 0
+    fitted: list[SubspaceMatrix] = []
+    failed: FailedPoint | None = None
+    further = np.full((len(measurement.circuits), len(energy.groups)), MIN_PILOT_SHOTS)
+    while rounds < MAX_LEVEL_ROUNDS and further.any():
+        # one round, pooled with those before; rounds without a result for each circuit count with the next one
+        rounds, circuits, shots = rounds + 1, circuits + int(np.count_nonzero(further)), shots + int(further.sum())
+        failed = measurement.measure(further, run_round) or failed
+        if (missing := measurement.missing()).any():
+            further = np.where(missing, MIN_PILOT_SHOTS, 0)
+            continue
+        fitted = measurement.fit()
+        log.final(measurement.estimate(fitted, _lowest(fitted, levels)[0]), point, circuits, shots)
+        circuits = shots = 0
+        further = measurement.further_shots(fitted, levels, precision)
+    if not fitted:
+        raise JobFailed(
+            f"a circuit of the levels failed in all {MAX_LEVEL_ROUNDS} rounds ({failed.reason if failed else ''})",
+            "The VQE is over and its energy is known, the levels are not.",
+            "Run again.",
+        )
+    places = _lowest(fitted, levels)
+    estimates = [measurement.estimate(fitted, place) for place in places]
+    errors = [each.rounding_bound if each.is_exact else each.standard_error for each in estimates]
+    found = measurement.levels(fitted, places, np.random.default_rng(seed))
+    ground = replace(estimates[0], value=found[0].energy, variance=found[0].standard_error ** 2)
+    return LevelsResult(found, ground, max(errors) <= precision, rounds)
+
+
+def _lowest(fitted: Sequence[SubspaceMatrix], levels: int) -> list[Place]:
+    """Return the places of the lowest levels, ascending."""
+    values = [(value, block, k) for block, each in enumerate(fitted) for k, value in enumerate(each.values.tolist())]
+    return [(block, k) for _, block, k in sorted(values)[:levels]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Measurement:
+    """Circuits of all states, block by block, and the statistics of each state's groups so far.
+
+    `circuits[row]` and `points[row]` are those of one state; states that differ in their angles alone share circuits.
+    `rows[block]` are the rows of a block's `states`.
+    """
+
+    problem: ElectronicProblem
+    space: ModelSpace
+    energy: Observable
+    states: tuple[tuple[State, ...], ...]
+    rows: tuple[slice, ...]
+    circuits: tuple[tuple[QuantumCircuit, ...], ...]
+    points: tuple[NDArray[np.float64], ...]
+    statistics: list[list[GroupStatistics | None]]
+
+    @classmethod
+    def of(
+        cls,
+        problem: ElectronicProblem,
+        space: ModelSpace,
+        energy: Observable,
+        ansatz: Ansatz,
+        point: NDArray[np.float64],
+    ) -> _Measurement:
+        """Build the circuits, one for each group and each set of qubits in which two determinants differ."""
+        reference, encode = problem.reference_state, problem.encoding.basis_state
+        by_flip: dict[int, tuple[QuantumCircuit, ...]] = {}
+        states: list[tuple[State, ...]] = []
+        rows: list[slice] = []
+        circuits: list[tuple[QuantumCircuit, ...]] = []
+        points: list[NDArray[np.float64]] = []
+        for block in space.blocks:
+            flips = [encode(determinant) ^ reference for determinant in block]
+            states.append(tuple(measured_states(len(block))))
+            rows.append(slice(len(points), len(points) + len(states[-1])))
+            for i, j, sign in states[-1]:
+                state = ModelState(flips[i], flips[j], sign)
+                if state.flip not in by_flip:
+                    prepared = preparation_circuit(ansatz.circuit, state.flip)
+                    by_flip[state.flip] = tuple(group.measurement_circuit(prepared) for group in energy.groups)
+                circuits.append(by_flip[state.flip])
+                points.append(np.concatenate([point, state.angles(problem.encoding.num_qubits)]))
+        statistics: list[list[GroupStatistics | None]] = [[None] * len(energy.groups) for _ in points]
+        return cls(problem, space, energy, tuple(states), tuple(rows), tuple(circuits), tuple(points), statistics)
+
+    def measure(self, shots: NDArray[np.int64], run_round: RunRound) -> FailedPoint | None:
+        """Measure each circuit that gets shots (states, groups) in one round; return a failure if there was one."""
+        cells = [(int(row), int(group)) for row, group in np.argwhere(shots)]
+        pubs = [
+            SamplerPub.coerce((self.circuits[row][group], self.points[row][None, :], int(shots[row, group])))
+            for row, group in cells
+        ]
+        failed = None
+        for (row, group), (counts,) in zip(cells, run_round(pubs), strict=True):
+            if isinstance(counts, FailedPoint):
+                failed = counts
+                continue
+            latest, before = group_statistics(self.energy.groups[group], counts), self.statistics[row][group]
+            self.statistics[row][group] = latest if before is None else before.merge(latest)
+        return failed
+
+    def missing(self) -> NDArray[np.bool_]:
+        """Return the circuits (states, groups) without a result."""
+        return np.array([[cell is None for cell in row] for row in self.statistics])
+
+    def fit(self) -> list[SubspaceMatrix]:
+        """Fit the matrix of each block."""
+        means, variances = self._numbers("mean").sum(axis=1), self._numbers("variance").sum(axis=1)
+        energies = self.energy.constant + means
+        pairs = zip(self.states, self.rows, strict=True)
+        return [SubspaceMatrix.fit(states, energies[rows], variances[rows]) for states, rows in pairs]
+
+    def estimate(self, fitted: Sequence[SubspaceMatrix], place: Place) -> Estimate:
+        """Return the estimate of a level to first order in the noise, with the shots of all circuits."""
+        block, k = place
+        shots, is_exact = int(self._numbers("shots").sum()), bool(self._numbers("is_exact").all())
+        bound = fitted[block].rounding_bound(self._numbers("rounding_bound").sum(axis=1)[self.rows[block]])
+        return Estimate(float(fitted[block].values[k]), fitted[block].variance(k), shots, is_exact, bound)
+
+    def further_shots(self, fitted: Sequence[SubspaceMatrix], levels: int, precision: float) -> NDArray[np.int64]:
+        """Return further shots of each circuit (states, groups) for the precision; all 0 once it is reached."""
+        measured = self._numbers("shots").astype(int)
+        further = np.zeros_like(measured)
+        places = _lowest(fitted, levels)
+        for block in {block for block, _ in places}:
+            rows, matrix, chosen = self.rows[block], fitted[block], [k for other, k in places if other == block]
+            if (bound := self.estimate(fitted, (block, 0)).rounding_bound) > precision:
+                ratio = bound / (PRECISION_MARGIN * precision)  # rounding is proportional to 1 / shots
+                further[rows] = np.ceil(np.minimum(measured[rows] * ratio, MAX_SHOTS))
+            is_reached = all(
+                matrix.variance(k) <= precision**2
+                and matrix.shift_weights(k, precision) @ matrix.variances <= MAX_BIAS * precision
+                for k in chosen
+            )
+            if not is_reached:
+                variances = self._numbers("shot_variance")[rows]
+                further[rows] = allocate_shots(
+                    self.states[block], matrix.energies, variances, measured[rows], chosen, precision
+                )
+        return further
+
+    def levels(
+        self, fitted: Sequence[SubspaceMatrix], places: Sequence[Place], generator: np.random.Generator
+    ) -> tuple[SubspaceLevel, ...]:
+        """Return the levels with bootstrapped errors and their spins."""
+        drawn = [matrix.bootstrap(generator) for matrix in fitted]
+        draws = np.array([drawn[block][:, k] for block, k in places])
+        biases = draws.mean(axis=1) - [fitted[block].values[k] for block, k in places]
+        above = draws - draws[0]
+        found: list[SubspaceLevel] = []
+        for row, (block, k) in enumerate(places):
+            squared = self._spin_squared(block, fitted[block].vectors[:, k])
+            energy = float(fitted[block].values[k] - biases[row])
+            found.append(
+                SubspaceLevel(
+                    energy=energy,
+                    standard_error=float(draws[row].std()),
+                    rounding_bound=self.estimate(fitted, (block, k)).rounding_bound,
+                    noise_bias=float(biases[row]),
+                    excitation=energy - found[0].energy if found else 0.0,
+                    excitation_error=float(above[row].std()),
+                    spin_squared=squared,
+                    multiplicity=_multiplicity(squared, sum(self.problem.molecule.electrons)),
+                    symmetry=block,
+                )
+            )
+        return tuple(found)
+
+    def _spin_squared(self, block: int, amplitudes: NDArray[np.float64]) -> float:
+        operator = spin_squared(self.problem.molecule.norb, np.array(self.space.blocks[block]))
+        return float(amplitudes @ (operator @ amplitudes))
+
+    def _numbers(self, name: str) -> NDArray[np.float64]:
+        """Return a figure of the statistics, (states, groups)."""
+        return np.array([[float(getattr(cell, name)) for cell in row] for row in self.statistics])
+
+
+def _multiplicity(squared: float, electrons: int) -> int | None:
+    """Return 2S + 1 of the spin S that ⟨S²⟩ is near, None between two; it is odd for an even number of electrons."""
+    root = math.sqrt(1.0 + 4.0 * max(squared, 0.0))
+    nearest = min(range(1 + electrons % 2, electrons + 2, 2), key=lambda multiplicity: abs(multiplicity - root))
+    is_near = abs(squared - (nearest**2 - 1) / 4) <= SPIN_TOLERANCE
+    return nearest if is_near else None

@@ -1,0 +1,112 @@
+"""Energy levels from a VQE's circuit: against full diagonalization, their spins, failed jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from hybridloop.algorithms.circuits.determinants import model_space
+from hybridloop.algorithms.circuits.uccsd import uccsd
+from hybridloop.algorithms.estimation.final import MIN_PILOT_SHOTS
+from hybridloop.algorithms.estimation.observable import observable
+from hybridloop.algorithms.levels import MAX_LEVEL_ROUNDS, LevelsResult, _multiplicity, measure_levels
+from hybridloop.algorithms.outcome import RoundLog
+from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping
+from hybridloop.algorithms.problems.exact import exact_levels
+from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound
+from hybridloop.errors import JobFailed
+from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
+
+Problems = Callable[..., ElectronicProblem]
+
+
+def found(
+    problem: ElectronicProblem, run_round: RunRound, *, angle: float = 0.1, precision: float = 1e-3, log: RoundLog
+) -> LevelsResult:
+    ansatz = uccsd(problem, max_tracked_states=0)
+    return measure_levels(
+        problem,
+        model_space(problem),
+        observable(problem.hamiltonian),
+        ansatz,
+        np.full(ansatz.num_parameters, angle),
+        run_round,
+        levels=4,
+        precision=precision,
+        seed=3,
+        log=log,
+    )
+
+
+@pytest.mark.parametrize("mapping", list(FermionMapping))
+@pytest.mark.parametrize(
+    ("name", "spins"), [("H2_0.735", [1, 3, 1, 1]), ("H2_2.5", [1, 3, 1, 1]), ("LiH_3_cas(2,2)", [1, 3, 1, 1])]
+)
+def test_levels_of_all_determinants_are_exact_at_any_angles(
+    problem_of: Problems, name: str, spins: list[int], mapping: FermionMapping
+) -> None:
+    problem, log = problem_of(name, mapping), RoundLog(lambda _: None)
+    result = found(problem, noiseless_rounds(), angle=0.4, precision=1e-5, log=log)
+    exact = exact_levels(problem.molecule, 4)
+    assert [level.energy for level in result.levels] == pytest.approx(exact, abs=1e-5)
+    assert [level.multiplicity for level in result.levels] == spins
+    assert result.is_precise
+    assert result.ground.is_exact
+    assert max(level.standard_error for level in result.levels) <= 1e-12
+    assert max(level.rounding_bound for level in result.levels) <= 1e-5
+    assert len(log.history) == result.rounds <= MAX_LEVEL_ROUNDS
+
+
+def test_measured_levels_are_within_their_errors(problem_of: Problems) -> None:
+    problem, log = problem_of("H2_2.5"), RoundLog(lambda _: None)
+    result = found(problem, shot_rounds(1), log=log)
+    exact = exact_levels(problem.molecule, 4)
+    assert exact is not None
+    assert result.is_precise
+    assert result.rounds <= MAX_LEVEL_ROUNDS
+    for level, energy in zip(result.levels, exact, strict=True):
+        assert 0.0 < level.standard_error <= 1.05e-3  # the bootstrap's own error
+        assert abs(level.energy - energy) <= 3 * level.standard_error
+        assert abs(level.noise_bias) <= 0.25e-3
+        assert level.excitation == pytest.approx(level.energy - result.levels[0].energy)
+    assert result.levels[0].excitation_error == 0.0
+    assert log.history[-1].total_shots == result.ground.shots
+
+
+def test_a_failed_circuit_is_measured_again(problem_of: Problems) -> None:
+    rounds, sizes = shot_rounds(1), list[int]()
+
+    def losing(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+        sizes.append(len(pubs))
+        measured = rounds(pubs)
+        lost = MeasuredPub(measured[-1].points, (FailedPoint("gone"),))
+        return [*measured[:-1], lost] if len(sizes) == 1 else measured
+
+    log = RoundLog(lambda _: None)
+    result = found(problem_of("H2_0.735"), losing, precision=5e-3, log=log)
+    assert sizes[:2] == [16, 1]  # eight states in two groups each
+    assert log.history[0].circuits == 17
+    assert log.history[0].shots == 17 * MIN_PILOT_SHOTS
+    assert result.rounds == len(sizes)
+
+
+def test_a_circuit_that_always_fails_ends_the_run(problem_of: Problems) -> None:
+    rounds = shot_rounds(1)
+
+    def losing(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+        *measured, last = rounds(pubs)
+        return [*measured, MeasuredPub(last.points, (FailedPoint("gone"),))]
+
+    with pytest.raises(JobFailed, match="gone"):
+        found(problem_of("H2_0.735"), losing, log=RoundLog(lambda _: None))
+
+
+@pytest.mark.parametrize(
+    ("squared", "electrons", "multiplicity"),
+    [(0.1, 2, 1), (1.8, 4, 3), (1.0, 2, None), (0.75, 3, 2), (3.6, 3, 4), (6.2, 4, 5), (-1e-12, 0, 1)],
+)
+def test_the_multiplicity_is_that_of_the_nearest_spin(squared: float, electrons: int, multiplicity: int | None) -> None:
+    assert _multiplicity(squared, electrons) == multiplicity
