@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.circuits.simulated_start import MIN_REFERENCE_WEIGHT
 from hybridloop.algorithms.estimation.estimates import Estimate, estimate_observable
 from hybridloop.algorithms.estimation.observable import MeasurementGroup, observable
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
@@ -20,7 +21,6 @@ from hybridloop.errors import JobFailed
 SECTOR_SHOTS = 4000
 TOLERATED_SPREAD = 0.1  # squared electrons: one shot in ten wrong by one, as a noisy machine makes of a correct state
 SIGMAS = 3.0  # standard errors: a smaller deviation counts as noise
-MIN_REFERENCE_WEIGHT = 0.9  # W. Jiang, N. J. DeYonker and A. K. Wilson, J. Chem. Theory Comput. 8 (2012) 460
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,8 @@ from hybridloop.algorithms.estimation.subspace import (
     measured_states,
 )
 from hybridloop.algorithms.outcome import RoundLog
+from hybridloop.algorithms.problems.determinants import spin_squared_matrix
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
-from hybridloop.algorithms.problems.exact import spin_squared
 from hybridloop.algorithms.rounds import FailedPoint, RunRound
 from hybridloop.errors import JobFailed
 
@@ -265,7 +265,7 @@ class _Measurement:
         return tuple(found)
 
     def _spin_squared(self, block: int, amplitudes: NDArray[np.float64]) -> float:
-        operator = spin_squared(self.problem.molecule.norb, np.array(self.space.blocks[block]))
+        operator = spin_squared_matrix(self.problem.molecule.norb, np.array(self.space.blocks[block]))
         return float(amplitudes @ (operator @ amplitudes))
 
     def _numbers(self, name: str) -> NDArray[np.float64]:

@@ -76,6 +76,19 @@ class RoundLog:
         self.add("final", PointEstimate.of(estimate, point), 1, circuits, shots)
 
 
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something that a run has shown of its value, or not: `shown` is None where it was not examined.
+
+    Names are "locally_optimal" (no step within the circuit gains more), "no_operator_outside" (no operator outside the
+    circuit promises more) and "equals_exact" (compared to exact diagonalization, which `converged` does not rest on).
+    """
+
+    name: str
+    shown: bool | None
+    reason: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """Outcome of an algorithm: a value with its error, the parameters (radians) it belongs to, and the search's end.
@@ -92,7 +105,7 @@ class Outcome:
     `approximation_ratio` is that of `value`, None where the optimum is unknown.
 
     `table` has the rows of results with more than one value, `warnings` reasons to doubt the value, `choices` what was
-    chosen automatically, and why.
+    chosen automatically, and why, `facts` what was shown.
     """
 
     final: FinalMeasurement
@@ -108,6 +121,7 @@ class Outcome:
     warnings: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     is_requested: bool = False
+    facts: tuple[Fact, ...] = ()
 
     @property
     def value(self) -> float:

@@ -11,13 +11,15 @@ from numpy.typing import ArrayLike
 from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient, hardware_efficient_reference
 from hybridloop.algorithms.circuits.custom import circuit_ansatz, read_qasm3
 from hybridloop.algorithms.circuits.initial_point import NewtonStart, newton_start
-from hybridloop.algorithms.circuits.uccsd import symmetry_allowed_excitations, uccsd
+from hybridloop.algorithms.circuits.simulated_start import simulated_start
+from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
+from hybridloop.algorithms.circuits.uccsd import mirrored_angles, symmetry_allowed_excitations, uccsd
 from hybridloop.algorithms.optimizers.registry import MAX_ANGLES_IN_PAIRS
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError, ProblemError
-from hybridloop.preparation.problem import Subject, num_qubits_of
+from hybridloop.preparation.problem import SAME_ENERGY, Subject, num_qubits_of
 from hybridloop.settings import AnsatzName, StartName
 
 MIN_INSTABILITY = 0.002  # hartree per square radian: a smaller negative curvature moves no energy by a millihartree
@@ -41,8 +43,12 @@ def choose_start(
     initial_point: InitialPoint,
     seed: int,
     rules: int = SEARCH_RULES,
+    *,
+    may_simulate: bool = False,
 ) -> Start:
     """Choose the initial point; `rules` are the search rules, before 2 of which a reference was never far.
+
+    With `may_simulate`, a small UCCSD circuit starts from a minimum of its classical simulation, from rules 3 on.
 
     Raises InputError where the ansatz has no such initial point.
     """
@@ -50,7 +56,8 @@ def choose_start(
     if ansatz != AnsatzName.UCCSD:
         return Start(_start_without_electrons(subject, ansatz, initial_point, generator))
     if initial_point is StartName.AUTO and not isinstance(subject, PauliProblem):
-        return _start_near_hartree_fock(uccsd(subject), subject, rules)
+        simulated = _simulated_start(subject) if may_simulate and rules > 2 else None
+        return simulated or _start_near_hartree_fock(uccsd(subject), subject, rules)
     return Start(_start_uccsd(subject, initial_point, generator))
 
 
@@ -71,6 +78,35 @@ def _start_uccsd(subject: Subject, initial_point: InitialPoint, generator: np.ra
                 raise InputError("initial_point", problem, "Give hf, or leave it out.")
             return replace(_at(ansatz, newton.point), is_near=True)
     return _at(ansatz, initial_point)
+
+
+def _simulated_start(problem: ElectronicProblem) -> Start | None:
+    """Return the start at a minimum of the simulated circuit; None where that takes too long.
+
+    A circuit of one angle starts at Hartree-Fock all the same: its fit is global.
+    """
+    ansatz = uccsd(problem, is_tied=True)
+    selected = symmetry_allowed_excitations(problem)
+    simulation = SimulatedCircuit.of(problem, selected, mirrored_angles(problem, selected))
+    if simulation is None:
+        return None
+    start = simulated_start(simulation)
+    lower = simulation.lowest_unreached - simulation.energy(start.point)
+    doubt = _wrong_symmetry(lower) if lower < 0.0 else None
+    if ansatz.num_parameters == 1:
+        return Start(ansatz, None, doubt)
+    ansatz = replace(_at(ansatz, start.point), is_near=True, model=simulation)
+    others = f", the lowest of {start.searches} minima" if start.spread > SAME_ENERGY else ""
+    reason = f"a minimum of the circuit's classical simulation, {1e3 * start.gain:.1f} mHa below Hartree-Fock{others}"
+    return Start(ansatz, reason, doubt)
+
+
+def _wrong_symmetry(difference: float) -> str:
+    return (
+        f"reference of another symmetry: a determinant that the circuit can't reach from the problem's reference lies "
+        f"{-1e3 * difference:.1f} mHa below the energy expected: the ground state has another symmetry. Choose another "
+        "active space, or the hardware-efficient ansatz."
+    )
 
 
 def _start_near_hartree_fock(ansatz: Ansatz, problem: ElectronicProblem, rules: int) -> Start:

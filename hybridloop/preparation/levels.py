@@ -15,15 +15,16 @@ from hybridloop.algorithms.circuits.uccsd import uccsd
 from hybridloop.algorithms.estimation.final import FinalMeasurement
 from hybridloop.algorithms.levels import SubspaceLevel, measure_levels
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress
+from hybridloop.algorithms.problems.determinants import count_determinants
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
-from hybridloop.algorithms.problems.exact import count_determinants, exact_levels
+from hybridloop.algorithms.problems.exact import exact_levels
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.azure.targets import Target
 from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.preparation.problem import resolve_subject
-from hybridloop.preparation.vqe import PreparedVqe, prepare_vqe
+from hybridloop.preparation.vqe import PreparedVqe, prepare_vqe, shares_angles
 from hybridloop.settings import AnsatzName, LevelsSettings, ProblemText
 
 
@@ -106,7 +107,8 @@ def prepare_levels(
         return None if known is None else known[0]
 
     facts = replace(vqe.facts, exact=exact, note=lambda: None)
-    return PreparedLevels(facts, vqe, subject, uccsd(subject, max_tracked_states=0), space, settings, seed, levels)
+    unitary = uccsd(subject, is_tied=shares_angles(subject, vqe.ansatz), max_tracked_states=0)
+    return PreparedLevels(facts, vqe, subject, unitary, space, settings, seed, levels)
 
 
 def _row(number: int, level: SubspaceLevel, exact: float | None, electrons: tuple[int, int]) -> dict[str, Any]:

@@ -8,14 +8,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
+from hybridloop.algorithms.circuits.uccsd import mirrored_angles, symmetry_allowed_excitations
 from hybridloop.algorithms.diagnostics import check_sector, strong_correlation_warning
 from hybridloop.algorithms.estimation.final import Allocation
 from hybridloop.algorithms.estimation.grouping import GroupingChoice, choose_grouping, group_hamiltonian
 from hybridloop.algorithms.estimation.observable import Grouping
+from hybridloop.algorithms.facts import examine_circuit
 from hybridloop.algorithms.mitigation.mitigation import Mitigation
 from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS, Symmetry, spin_parity_symmetries
 from hybridloop.algorithms.mitigation.zne import Extrapolation, ZeroNoiseExtrapolation
-from hybridloop.algorithms.optimizers.base import Optimizer
+from hybridloop.algorithms.optimizers.base import Optimizer, Stop
 from hybridloop.algorithms.optimizers.missing_points import (
     FAIL,
     MissingPointPolicy,
@@ -23,8 +26,8 @@ from hybridloop.algorithms.optimizers.missing_points import (
     Skip,
     check_missing_point_policy,
 )
-from hybridloop.algorithms.optimizers.registry import SearchSettings, choose_optimizer
-from hybridloop.algorithms.outcome import Outcome, RoundProgress
+from hybridloop.algorithms.optimizers.registry import SearchSettings, choose_optimizer, make_corrected_model
+from hybridloop.algorithms.outcome import Fact, Outcome, RoundProgress
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.vqe import vqe
@@ -39,6 +42,9 @@ from hybridloop.settings.algorithms import GroupingName
 from hybridloop.settings.optimizer_plugins import find_optimizer
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 
+# what a fact that is not shown is called in warnings
+NOT_SHOWN = {"locally_optimal": "no minimum shown", "no_operator_outside": "strongly correlated"}
+
 
 @dataclass(frozen=True, slots=True)
 class PreparedVqe:
@@ -49,6 +55,7 @@ class PreparedVqe:
     ansatz: Ansatz
     start_reason: str | None
     start_doubt: str | None
+    simulation: SimulatedCircuit | None
     search: SearchSettings
     optimizer: Optimizer
     on_lost: MissingPointPolicy
@@ -76,7 +83,17 @@ class PreparedVqe:
         point = np.array(result.parameters)
         sector = None if electronic is None else check_sector(electronic, self.ansatz, point, run_round)
         warnings = [] if sector is None or sector.warning is None else [sector.warning]
-        if electronic is not None and self.settings.ansatz == AnsatzName.UCCSD:
+        facts, rounds = tuple[Fact, ...](), 0
+        if self.simulation is not None:
+            assert electronic is not None
+            stop = Stop(result.converged, result.reason)
+            shots = self.settings.shots
+            facts, rounds = examine_circuit(
+                electronic, self.ansatz, point, self.simulation, stop, self.optimizer, run_round, shots=shots
+            )
+            wrong = [fact for fact in facts if fact.shown is False] if stop.converged else []
+            warnings += [f"{NOT_SHOWN[fact.name]}: {fact.reason}" for fact in wrong]
+        elif electronic is not None and self.settings.ansatz == AnsatzName.UCCSD:
             correlation = strong_correlation_warning(electronic.molecule, point)
             warnings += [] if correlation is None else [correlation]
         warnings += [] if self.start_doubt is None else [self.start_doubt]
@@ -91,8 +108,9 @@ class PreparedVqe:
             result,
             converged=result.converged and not warnings,
             reason="; ".join([*(warning.split(":")[0] for warning in warnings), result.reason]),
-            rounds=result.rounds + (sector is not None),
+            rounds=result.rounds + (sector is not None) + rounds,
             warnings=tuple(warnings),
+            facts=facts,
             choices=tuple(choices),
         )
 
@@ -102,7 +120,8 @@ def prepare_vqe(
 ) -> PreparedVqe:
     """Build a VQE from its problem text. Raises InputError; sends nothing."""
     subject = resolve_subject(problem, settings, target)
-    start = choose_start(subject, settings.ansatz, settings.initial_point, seed, rules)
+    may_simulate = settings.optimizer is OptimizerName.AUTO
+    start = choose_start(subject, settings.ansatz, settings.initial_point, seed, rules, may_simulate=may_simulate)
     ansatz = start.ansatz
     search = SearchSettings(
         ansatz,
@@ -131,6 +150,7 @@ def prepare_vqe(
         ansatz,
         start.reason,
         start.doubt,
+        _simulation(subject, ansatz) if rules > 2 and settings.ansatz == AnsatzName.UCCSD else None,
         search,
         optimizer,
         on_lost,
@@ -138,6 +158,20 @@ def prepare_vqe(
         mitigation,
         energy,
     )
+
+
+def _simulation(subject: Subject, ansatz: Ansatz) -> SimulatedCircuit | None:
+    if isinstance(ansatz.model, SimulatedCircuit):
+        return ansatz.model
+    assert isinstance(subject, ElectronicProblem)  # as its ansatz is uccsd
+    selected = symmetry_allowed_excitations(subject)
+    angles = mirrored_angles(subject, selected) if shares_angles(subject, ansatz) else range(len(selected))
+    return SimulatedCircuit.of(subject, selected, angles)
+
+
+def shares_angles(problem: ElectronicProblem, ansatz: Ansatz) -> bool:
+    """Return whether mirrored excitations share angles in a UCCSD ansatz of the problem."""
+    return ansatz.num_parameters < len(symmetry_allowed_excitations(problem))
 
 
 def with_start(prepared: PreparedVqe, ansatz: Ansatz, reason: str) -> PreparedVqe:
@@ -164,6 +198,8 @@ def _mitigation(methods: Sequence[MitigationName], mapping: MappingName, problem
 
 
 def _optimizer(choice: OptimizerName | str, search: SearchSettings) -> Optimizer:
+    if choice is OptimizerName.AUTO and search.ansatz.model is not None:
+        return make_corrected_model(search)
     name = choose_optimizer(search.ansatz).name if choice is OptimizerName.AUTO else str(choice)
     return find_optimizer(name).create(name, search)
 

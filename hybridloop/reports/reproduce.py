@@ -16,7 +16,7 @@ from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
 
 SIGMAS = 3.0  # of the difference of two independent estimates: one in 370 lies outside by chance
-_EXACT = ("parameters", "rounds", "jobs", "shots", "best_bitstring", "best_value", "status")
+_EXACT = ("parameters", "rounds", "jobs", "shots", "best_bitstring", "best_value")
 SAME, WITHIN, OUTSIDE, OTHER = "the same", "within error bars", "outside error bars", "another"
 
 

@@ -11,18 +11,19 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from hybridloop.algorithms.outcome import Outcome, RoundProgress, Table
+from hybridloop.algorithms.outcome import Fact, Outcome, RoundProgress, Table
 from hybridloop.data.statuses import STATUSES
 from hybridloop.runs.live_text import plus_minus
 from hybridloop.runs.statuses import status_of
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.text_table import format_cell, format_table
 
+SIGMAS = 3.0  # standard errors: a smaller difference counts as noise
 CHEMICAL_ACCURACY = 1.6e-3  # hartree: 1 kcal/mol
 # fields of the result that are copied from the algorithm's outcome
 OF_OUTCOME = (
     *("reason", "value", "standard_error", "interval95", "is_exact", "rounding_bound", "is_precise", "parameters"),
-    *("rounds", "best_bitstring", "best_value", "approximation_ratio", "table", "choices"),
+    *("rounds", "best_bitstring", "best_value", "approximation_ratio", "table", "choices", "facts"),
 )
 
 
@@ -39,9 +40,10 @@ class SessionSummary:
 class RunResult:
     """The result of a run; values in `unit`, which is empty for the objective of a binary problem.
 
-    `status` is "converged" (a search met its stated rule), "measured" (nothing was sought beyond the measurement: fixed
-    angles, or a search of `max_rounds` rounds as requested) or "finished" (convergence was sought and not shown), and
-    `reason` says why. `value` was measured again at `parameters` (radians). `standard_error` is 0 where the target
+    `status` is "converged" (a search met its stated rule, and none of the other `facts` was found wrong), "measured"
+    (nothing was sought beyond the measurement: fixed angles, or a search of `max_rounds` rounds as requested) or
+    "finished" (convergence was sought and not shown), and `reason` says why. `value` was measured again at `parameters`
+    (radians). `standard_error` is 0 where the target
     does not sample, and then the true value lies within `rounding_bound`. `is_precise` is true if the requested
     precision was reached. `exact` and `error` (value − exact) are None where the molecule is too large to be
     diagonalized; `reference` is the Hartree-Fock energy.
@@ -53,7 +55,7 @@ class RunResult:
     `table` has one row for each operator of ADAPT-VQE in order, each level from the lowest up (whose energy
     is `value`), each point of a scan (`value` is that of the first), or each variable of a binary problem in the best
     assignment. `warnings` are reasons to doubt the value. `choices` are the choices that the settings left open, with
-    their reasons.
+    their reasons. `facts` are what was shown of the value.
 
     `jobs` counts each job of a round once, without `retried` ones and `pings`; `shots` are those of `jobs`. `cost` is
     what the service billed, by unit (USD, HQC, eHQC, …); it is empty where the service stated nothing. `estimated` is
@@ -96,12 +98,15 @@ class RunResult:
     table: Table = ()
     warnings: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
+    facts: tuple[Fact, ...] = ()
     estimated: Mapping[str, float] = field(default_factory=dict)
     reserved: Mapping[str, float] = field(default_factory=dict)
 
     def with_outcome(self, outcome: Outcome, warnings: tuple[str, ...]) -> RunResult:
         """Return the result with the outcome of the algorithm."""
         answer = {name: getattr(outcome, name) for name in OF_OUTCOME}
+        if outcome.facts and self.exact is not None:
+            answer["facts"] = (*outcome.facts, _equals_exact(outcome, self.exact))
         return replace(self, status=status_of(outcome), warnings=warnings, **answer)
 
     @property
@@ -182,10 +187,18 @@ COLUMNS: Mapping[str, Sequence[str]] = {
         *("excitation", "multiplicity", "electrons", "symmetry"),
     ),
 }
+FACT_LABELS = {"locally_optimal": "optimal", "no_operator_outside": "complete"}  # the error is a line of its own
+SHOWN = {True: "shown", False: "not shown", None: "not examined"}
 MOST_NAMES = 12  # on a line
 TABLES = {"vqd": "Levels", "levels": "Levels", "scan": "Points", "adapt": "Operators"}  # titles of the tables
 _OF_ASSIGNMENTS = frozenset({"qaoa", "rqaoa"})
 _CELL = "text-align:left;padding:0 1em 0 0"
+
+
+def _equals_exact(outcome: Outcome, exact: float) -> Fact:
+    noise = max(SIGMAS * outcome.standard_error, outcome.rounding_bound)
+    difference = f"{1e3 * (outcome.value - exact):+.3f} mHa from the exact energy, {1e3 * noise:.3f} mHa are noise"
+    return Fact("equals_exact", abs(outcome.value - exact) <= noise, difference)
 
 
 @cache
@@ -266,6 +279,9 @@ def _energy(result: RunResult) -> Iterator[tuple[str, str]]:
     yield "error", error
     if result.of_what:
         yield "of", result.of_what
+    for fact in result.facts:
+        if fact.name in FACT_LABELS:
+            yield FACT_LABELS[fact.name], f"{SHOWN[fact.shown]}: {fact.reason}"
 
 
 def _assignment(result: RunResult) -> Iterator[tuple[str, str]]:

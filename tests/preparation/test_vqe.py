@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hybridloop.algorithms.optimizers.base import Optimizer
-from hybridloop.algorithms.optimizers.gradient import ParallelGradient
+from hybridloop.algorithms.optimizers.corrected_model import CorrectedModel
 from hybridloop.algorithms.optimizers.pairwise_fit import PairwiseFit
 from hybridloop.algorithms.optimizers.registry import choose_optimizer
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
@@ -136,7 +136,7 @@ def test_a_prepared_algorithm_serves_one_run() -> None:
     ("problem", "ansatz", "chosen"),
     [
         ("h2", AnsatzName.UCCSD, Rotosolve),
-        ("lih", AnsatzName.UCCSD, ParallelGradient),
+        ("lih", AnsatzName.UCCSD, CorrectedModel),
         ("h2", AnsatzName.HARDWARE_EFFICIENT, PairwiseFit),
         ("h4", AnsatzName.HARDWARE_EFFICIENT, Rotosolve),
     ],

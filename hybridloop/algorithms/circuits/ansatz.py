@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +19,19 @@ Frequencies = tuple[int, ...]
 BASIS_GATES = ("x", "h", "s", "sdg", "cx", "rx", "ry", "rz")  # the compiler of every target takes these
 
 
+class EnergyModel(Protocol):
+    """Classical model of a circuit's energy; points (n,) in radians, energies in hartree."""
+
+    def energy(self, point: NDArray[np.float64]) -> float:
+        """Return the energy that a measurement without noise would give."""
+
+    def objective_and_gradient(self, point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """Return the energy, with a penalty for states that were not asked for, and its gradient (n,)."""
+
+    def hessian(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the Hessian (n, n) of the same."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Ansatz:
     """A parameterized circuit without measurements, in `BASIS_GATES`; only rotations carry parameters.
@@ -27,7 +41,8 @@ class Ansatz:
     parameters. `is_near` marks an initial point that is not zero but known to be near the minimum, as a reference
     state's is; `is_far` marks a reference state that is known to be far from it. `conserves_electrons` is true if the
     circuit keeps the number of electrons of each spin at all angles; if not, or if unknown, the measured state is
-    checked (`diagnostics.py`).
+    checked (`diagnostics.py`). `model` simulates the circuit classically, where it was made for that; the initial
+    point is then a minimum of it.
     """
 
     name: str
@@ -37,6 +52,7 @@ class Ansatz:
     conserves_electrons: bool = False
     is_near: bool = False
     is_far: bool = False
+    model: EnergyModel | None = None
 
     def __post_init__(self) -> None:
         count = self.circuit.num_parameters

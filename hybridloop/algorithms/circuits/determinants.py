@@ -13,8 +13,8 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 
 from hybridloop.algorithms.circuits.uccsd import excitations
+from hybridloop.algorithms.problems.determinants import count_determinants, determinants_of
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
-from hybridloop.algorithms.problems.exact import count_determinants, determinants
 from hybridloop.errors import InputError
 
 MAX_STATES = 4096  # as of 64 determinants without symmetry; each is measured in each group
@@ -51,7 +51,7 @@ def model_space(problem: ElectronicProblem) -> ModelSpace:
     reference = problem.encoding.hartree_fock_occupation()
     count = count_determinants(problem.molecule)
     if count <= MAX_ENUMERATED:
-        others = [state for state in determinants(problem.molecule).tolist() if state != reference]
+        others = [state for state in determinants_of(problem.molecule).tolist() if state != reference]
         space = ModelSpace(_blocks(problem, [reference, *others]), is_complete=True)
         if space.states <= MAX_STATES:
             return space

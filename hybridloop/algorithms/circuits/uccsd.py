@@ -24,18 +24,43 @@ MAX_EXCITATIONS = 10_000  # 12 electrons in 12 orbitals have 1,818
 Excitation = tuple[tuple[int, ...], tuple[int, ...]]  # spin orbitals emptied and filled
 
 
-def uccsd(problem: ElectronicProblem, *, max_tracked_states: int = MAX_TRACKED_STATES) -> Ansatz:
+def uccsd(problem: ElectronicProblem, *, is_tied: bool = False, max_tracked_states: int = MAX_TRACKED_STATES) -> Ansatz:
     """Build the UCCSD ansatz: Hartree-Fock, then exp(θ (T − T†)) for each double and each single excitation T.
 
     A. Peruzzo et al., Nat. Commun. 5 (2014) 4213, one Trotter step. It conserves the electrons of each spin under any
     mapping; θ = 0 is Hartree-Fock. Excitations that break a Z2 symmetry of the Hamiltonian are left out: as long as the
-    others keep it, the energy's derivative along them is zero. With `max_tracked_states` 0 no exponential is shortened:
-    the circuit is the same unitary after any determinant. Raises InputError if no excitation is left.
+    others keep it, the energy's derivative along them is zero. With `is_tied`, `mirrored_angles` share an angle. With
+    `max_tracked_states` 0 no exponential is shortened: the circuit is the same unitary after any determinant. Raises
+    InputError if no excitation is left.
     """
     allowed = symmetry_allowed_excitations(problem)
     if not allowed:
         raise _no_excitations(problem)
-    return excitation_ansatz(problem, allowed, name="uccsd", max_tracked_states=max_tracked_states)
+    angles = mirrored_angles(problem, allowed) if is_tied else None
+    return excitation_ansatz(problem, allowed, name="uccsd", angles=angles, max_tracked_states=max_tracked_states)
+
+
+def mirrored_angles(problem: ElectronicProblem, selected: Sequence[Excitation]) -> tuple[int, ...]:
+    """Return the number of each excitation's angle; an excitation and its mirror image in the other spin share one.
+
+    In a closed shell the lowest singlet has equal amplitudes of both (R. J. Bartlett and M. Musiał, Rev. Mod. Phys. 79
+    (2007) 291), and no direction is left that turns it towards a triplet. In an open shell each has its own angle.
+    """
+    norb, (alpha, beta) = problem.molecule.norb, problem.molecule.electrons
+    if alpha != beta:
+        return tuple(range(len(selected)))
+    angles: dict[Excitation, int] = {}
+    count = 0
+    for emptied, filled in selected:
+        mirrored = _other_spins(emptied, norb), _other_spins(filled, norb)
+        is_new = mirrored not in angles
+        angles[emptied, filled] = count if is_new else angles[mirrored]
+        count += is_new
+    return tuple(angles[each] for each in selected)
+
+
+def _other_spins(orbitals: Iterable[int], norb: int) -> tuple[int, ...]:
+    return tuple(sorted((orbital + norb) % (2 * norb) for orbital in orbitals))
 
 
 def excitation_ansatz(
@@ -43,12 +68,14 @@ def excitation_ansatz(
     selected: Sequence[Excitation],
     name: str,
     *,
+    angles: Sequence[int] | None = None,
     generator_of: Callable[[Iterable[int], Iterable[int]], SymplecticOperator] = excitation,
     max_tracked_states: int = MAX_TRACKED_STATES,
 ) -> Ansatz:
     """Build an ansatz of the Hartree-Fock determinant and one exponential per excitation, in the given order.
 
-    `generator_of` makes T − T† from the orbitals emptied and filled. The determinants that the circuit can reach are
+    `angles` has the number of each one's angle, from 0 on without gaps; None: each has its own. `generator_of` makes
+    T − T† from the orbitals emptied and filled. The determinants that the circuit can reach are
     tracked up to `max_tracked_states`: with few of them an exponential may be a single rotation, and the energy may
     have fewer frequencies.
     """
@@ -57,18 +84,20 @@ def excitation_ansatz(
     for qubit in _bits(problem.reference_state):
         circuit.x(qubit)
     # one exponential per excitation, shortened where the reachable determinants allow it
-    angles = ParameterVector("θ", len(selected))
+    numbers = range(len(selected)) if angles is None else angles
+    count = max(numbers, default=-1) + 1
+    parameters = ParameterVector("θ", count)
     reachable: set[int] | None = {problem.reference_state}
-    frequencies: list[Frequencies] = []
-    for angle, (emptied, filled) in zip(angles, selected, strict=True):
+    frequencies: list[list[Frequencies]] = [[] for _ in range(count)]
+    for number, (emptied, filled) in zip(numbers, selected, strict=True):
         generator = encoding.encode(generator_of(emptied, filled))
-        frequencies.append(_frequencies(generator, reachable))
+        frequencies[number].append(_frequencies(generator, reachable))
         reachable = _reachable_after(generator, reachable, max_tracked_states)
         for (x, z), coefficient in _shorten(generator, reachable):
-            _append_exponential(circuit, x, z, coefficient, angle)
-    return Ansatz(
-        name, _cancel_inverses(circuit), np.zeros(len(selected)), tuple(frequencies), conserves_electrons=True
-    )
+            _append_exponential(circuit, x, z, coefficient, parameters[number])
+    # the energy's frequencies along a shared angle are sums and differences of its exponentials'
+    combined = (each[0] if len(each) == 1 else tuple(range(1, sum(map(max, each)) + 1)) for each in frequencies)
+    return Ansatz(name, _cancel_inverses(circuit), np.zeros(count), tuple(combined), conserves_electrons=True)
 
 
 def excitations(problem: ElectronicProblem) -> Iterator[Excitation]:

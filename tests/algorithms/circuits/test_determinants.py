@@ -12,7 +12,7 @@ from qiskit.quantum_info import Operator, Statevector
 
 from hybridloop.algorithms.circuits import determinants
 from hybridloop.algorithms.circuits.determinants import ModelState, model_space, preparation_circuit
-from hybridloop.algorithms.circuits.uccsd import uccsd
+from hybridloop.algorithms.circuits.uccsd import MAX_TRACKED_STATES, uccsd
 from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem
 from hybridloop.errors import InputError
@@ -63,7 +63,7 @@ def test_the_unshortened_circuit_keeps_every_block_and_agrees_from_hartree_fock(
     problem = problem_of("H2_0.735", mapping)
     angles = [0.3] * uccsd(problem).num_parameters
     whole, short = (
-        uccsd(problem, **settings).circuit.assign_parameters(angles) for settings in ({"max_tracked_states": 0}, {})
+        uccsd(problem, max_tracked_states=limit).circuit.assign_parameters(angles) for limit in (0, MAX_TRACKED_STATES)
     )
     assert Statevector(whole).equiv(Statevector(short))
     unitary = Operator(whole).data

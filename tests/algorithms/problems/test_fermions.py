@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from hybridloop.algorithms.problems.determinants import determinants_of, hamiltonian_matrix, spin_squared_matrix
 from hybridloop.algorithms.problems.electronic import (
     ElectronicProblem,
     Encoding,
@@ -20,13 +21,7 @@ from hybridloop.algorithms.problems.electronic import (
     excitation,
     to_pauli_sum,
 )
-from hybridloop.algorithms.problems.exact import (
-    _hamiltonian,
-    _states_of,
-    exact_energy_of_spin,
-    exact_ground_energy,
-    spin_squared,
-)
+from hybridloop.algorithms.problems.exact import exact_energy_of_spin, exact_ground_energy
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.errors import InputError
 from tests.algorithms.conftest import annihilator
@@ -115,8 +110,11 @@ def test_the_exact_energy_is_the_lowest_with_the_right_electrons(molecule: Molec
 @settings(max_examples=15)
 @given(molecules())
 def test_the_energy_of_a_spin_is_the_lowest_among_its_states(molecule: Molecule) -> None:
-    states = _states_of(molecule)
-    hamiltonian, squared = _hamiltonian(molecule, states).toarray(), spin_squared(molecule.norb, states).toarray()
+    states = determinants_of(molecule)
+    hamiltonian, squared = (
+        hamiltonian_matrix(molecule, states).toarray(),
+        spin_squared_matrix(molecule.norb, states).toarray(),
+    )
     np.testing.assert_allclose(hamiltonian @ squared, squared @ hamiltonian, atol=1e-9)
     spins = np.linalg.eigvalsh(squared)
     numbers = (np.sqrt(1.0 + 4.0 * np.maximum(spins, 0.0)) - 1.0) / 2.0

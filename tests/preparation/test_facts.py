@@ -1,0 +1,92 @@
+"""Facts shown by a VQE of its value: a minimum of the circuit, and no gain left for operators outside it."""
+
+from __future__ import annotations
+
+import pytest
+
+from hybridloop.algorithms.optimizers.corrected_model import CorrectedModel
+from hybridloop.algorithms.outcome import Fact, Outcome
+from hybridloop.algorithms.outside_operators import measure_outside_gain
+from hybridloop.preparation.vqe import PreparedVqe
+from hybridloop.settings import OptimizerName, ProblemText, VqeSettings
+from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
+from tests.preparation.test_spin_and_stability import problem
+from tests.preparation_helpers import prepare_vqe
+
+
+def measured(text: ProblemText, seed: int = 0, settings: VqeSettings | None = None) -> tuple[PreparedVqe, Outcome]:
+    prepared = prepare_vqe(text, settings or VqeSettings(), seed)
+    return prepared, prepared.measure(shot_rounds(seed), lambda _: None)
+
+
+def facts_of(outcome: Outcome) -> dict[str, Fact]:
+    return {fact.name: fact for fact in outcome.facts}
+
+
+def test_two_electrons_need_no_operator_outside() -> None:
+    prepared, outcome = measured(problem("NaH_4.5"))
+    assert isinstance(prepared.optimizer, CorrectedModel)
+    facts = facts_of(outcome)
+    assert outcome.converged
+    assert [facts[name].shown for name in ("locally_optimal", "no_operator_outside")] == [True, True]
+    assert "(measured)" in facts["locally_optimal"].reason
+    assert outcome.rounds == 3
+
+
+def test_a_circuit_that_misses_the_state_is_not_converged_and_nothing_is_spent_to_show_it() -> None:
+    prepared, outcome = measured(problem("H4_1.8"))  # UCCSD ends 3.25 mHa above the exact energy
+    exact = prepared.facts.exact()
+    assert exact is not None
+    assert outcome.value - exact > 1.6e-3
+    fact = facts_of(outcome)["no_operator_outside"]
+    assert (outcome.converged, fact.shown, outcome.rounds) == (False, False, 3)
+    assert "expects a gain of " in fact.reason
+    assert outcome.reason.startswith("strongly correlated; ")
+
+
+def test_operators_outside_are_measured_where_the_simulation_expects_no_gain() -> None:
+    prepared, outcome = measured(problem("H4_1.5"))
+    fact = facts_of(outcome)["no_operator_outside"]
+    exact = prepared.facts.exact()
+    assert exact is not None
+    if fact.shown:
+        assert outcome.rounds > 3
+        assert abs(outcome.value - exact) < 1.6e-3 + 4.0 * outcome.standard_error
+    else:
+        assert not outcome.converged
+
+
+def test_the_measured_gain_is_what_the_operators_gain() -> None:
+    prepared = prepare_vqe(problem("H4_1.8"), VqeSettings(), 0)
+    simulation, point = prepared.simulation, prepared.ansatz.initial_point
+    assert simulation is not None
+    gains = [
+        measure_outside_gain(
+            prepared.problem,  # type: ignore[arg-type]
+            prepared.ansatz,
+            point,
+            simulation,
+            rounds,
+            shots=4000,
+            tolerance=0.8e-3,
+        )
+        for rounds in (noiseless_rounds(), shot_rounds(1))
+    ]
+    assert gains[0].noise == 0.0
+    assert gains[1].gain == pytest.approx(gains[0].gain, abs=1.2e-3)
+
+
+def test_a_saddle_is_no_minimum_with_another_optimizer_either() -> None:
+    settings = VqeSettings(optimizer=OptimizerName.GRADIENT)
+    prepared, outcome = measured(problem("NaH_4.5"), settings=settings)
+    exact = prepared.facts.exact()
+    assert exact is not None
+    assert outcome.value - exact > 0.05
+    fact = facts_of(outcome)["locally_optimal"]
+    assert (outcome.converged, fact.shown) == (False, False)
+    assert "(simulated)" in fact.reason
+
+
+def test_former_runs_have_no_facts() -> None:
+    former = prepare_vqe(problem("NaH_4.5"), VqeSettings(), seed=0, rules=2)
+    assert former.measure(shot_rounds(0), lambda _: None).facts == ()
