@@ -7,7 +7,7 @@ import io
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -24,7 +24,7 @@ from hybridloop.flows.lifecycle.deployments import find_deployment
 from hybridloop.flows.sweep_execution.deployment_pool import DeploymentPool
 from hybridloop.flows.sweep_execution.process_pool import ProcessPool
 from hybridloop.flows.sweep_execution.results import SweepResult
-from hybridloop.flows.sweep_execution.scheduler import SweepProgress, run_points
+from hybridloop.flows.sweep_execution.scheduler import SweepProgress, run_points, with_seeds
 from hybridloop.flows.sweep_execution.spec import HERE, PROBLEM, Point, SweepSpec, points_of, varied_settings
 from hybridloop.journal import open_journal
 from hybridloop.settings import WorkspaceName
@@ -55,7 +55,7 @@ def sweep(spec: SweepSpec, workspace: WorkspaceName = None) -> SweepResult:
             caller.on_point(progress)
 
     with open_journal() as journal, get_client(sync_client=True) as client:
-        points = _limit_sessions(client, spec, sdk_workspace)
+        points = _limit_sessions(client, spec, with_seeds(points_of(spec), journal), sdk_workspace)
         deployment = None if spec.deployment == HERE else find_deployment(client, spec.algorithm, spec.deployment)
         pool: DeploymentPool | ProcessPool
         if deployment is not None:
@@ -92,18 +92,20 @@ def session_limit_name(workspace: Any, target: str) -> str:
     return f"sessions on {target} ({identity_of(workspace)['name']})"
 
 
-def _limit_sessions(client: SyncPrefectClient, spec: SweepSpec, workspace: Any) -> Iterator[Point]:
+def _limit_sessions(
+    client: SyncPrefectClient, spec: SweepSpec, points: Sequence[Point], workspace: Any
+) -> Sequence[Point]:
     """Return the points; with `max_sessions`, create or set the limit of each target, of which points take slots."""
     if spec.max_sessions is None:
-        return points_of(spec)
-    targets = {point.settings.target for point in points_of(spec)}
+        return points
+    targets = {point.settings.target for point in points}
     limits = {target: session_limit_name(workspace, target) for target in targets}
     for name in limits.values():
         client.upsert_global_concurrency_limit_by_name(name, spec.max_sessions)
-    return (
+    return [
         replace(point, settings=point.settings.model_copy(update={"session_slots": limits[point.settings.target]}))
-        for point in points_of(spec)
-    )
+        for point in points
+    ]
 
 
 def _pool_size(spec: SweepSpec, possible: int) -> int:

@@ -126,6 +126,18 @@ def run_points(
             paused = deque(sorted(paused, key=lambda attempt: attempt.not_before))
 
 
+def with_seeds(points: Iterable[Point], journal: Journal) -> list[Point]:
+    """Return the points with their own seeds; those of a sweep that was begun with one seed for all keep that one."""
+    listed = list(points)
+    for point in listed:
+        if point.own_seed is None:
+            continue
+        record = retry_journal(lambda key=point.key: run_of_key(journal, key))  # type: ignore[misc]
+        if record is not None:
+            return listed if record.seed == point.settings.seed else [each.with_own_seed() for each in listed]
+    return [point.with_own_seed() for point in listed]
+
+
 def retry_journal(read: Callable[[], T]) -> T:
     """Read from the journal, with retries for five minutes while its server is restarted."""
     began, pause = time.monotonic(), 0.5

@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -124,13 +124,22 @@ class SweepSpec(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A run of a sweep; `varied` are the values in which it differs from the others."""
+    """A run of a sweep; `varied` are the values in which it differs from the others.
+
+    `settings` have the seed of the specification. `own_seed` is drawn from it and from the point's content, so that
+    points do not share their shot noise; None without a seed, as each run then draws one.
+    """
 
     key: str
     algorithm: str
     problem: ProblemText
     settings: RunSettings
     varied: Mapping[str, Any]
+    own_seed: int | None = None
+
+    def with_own_seed(self) -> Point:
+        """Return the point with its own seed in its settings."""
+        return replace(self, settings=self.settings.model_copy(update={"seed": self.own_seed}))
 
 
 def points_of(spec: SweepSpec) -> Iterator[Point]:
@@ -141,7 +150,8 @@ def points_of(spec: SweepSpec) -> Iterator[Point]:
     for (problem, settings), given in points:
         values = settings.model_dump(mode="json")
         varied = {name: given[name] if name in given else _value_of(values, name) for name in names}
-        yield Point(_key(spec, problem, settings), spec.algorithm, problem, settings, {PROBLEM: problem.name, **varied})
+        key, own_seed = _key_and_seed(spec, problem, settings)
+        yield Point(key, spec.algorithm, problem, settings, {PROBLEM: problem.name, **varied}, own_seed)
 
 
 def _point_of(
@@ -203,8 +213,8 @@ def _value_of(settings: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-def _key(spec: SweepSpec, problem: ProblemText, settings: RunSettings) -> str:
-    """Return a point's run key: the sweep's name and a hash of the point's content, independent of other points.
+def _key_and_seed(spec: SweepSpec, problem: ProblemText, settings: RunSettings) -> tuple[str, int | None]:
+    """Return a point's run key and own seed, both by a hash of the point's content, independent of other points.
 
     The hash leaves out settings at their defaults, so that new settings of a later version change no key, and limits,
     since a run may be resumed with others.
@@ -213,4 +223,6 @@ def _key(spec: SweepSpec, problem: ProblemText, settings: RunSettings) -> str:
     changed = {FORMER.get(name, name): value for name, value in dumped.items()}  # so that a new name changes no key
     content = {"algorithm": spec.algorithm, "problem": problem.model_dump(mode="json"), "settings": changed}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return f"{spec.name}-{hashlib.sha256(text.encode()).hexdigest()[:_KEY_DIGITS]}"
+    digest = hashlib.sha256(text.encode())
+    own_seed = int.from_bytes(digest.digest()[-8:]) >> 1  # 63 bits, none of them in the key
+    return f"{spec.name}-{digest.hexdigest()[:_KEY_DIGITS]}", None if settings.seed is None else own_seed

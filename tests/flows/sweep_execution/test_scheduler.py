@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridloop.errors import InputError
-from hybridloop.flows.sweep_execution.scheduler import AttemptEnd, SweepProgress, run_points
+from hybridloop.flows.sweep_execution.scheduler import AttemptEnd, SweepProgress, run_points, with_seeds
 from hybridloop.flows.sweep_execution.spec import Point, SweepSpec, points_of
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import new_run
@@ -101,27 +101,49 @@ def test_every_point_gets_its_allowed_attempts_independently_of_others(
         assert row["value"] is None
 
 
+UID = "6f0b0f6e-0000-4000-8000-000000000000"
+
+
+def add_run(journal: Journal, point: Point) -> None:
+    described = {
+        "problem": point.problem.model_dump(mode="json"),
+        "settings": point.settings.model_dump(mode="json"),
+        "workspace": WORKSPACE,
+    }
+    seed = point.settings.seed
+    assert seed is not None
+    target = point.settings.target
+    new = new_run(UID, key=point.key, algorithm="vqe", problem="h2", target=target, seed=seed, settings=described)
+    journal.add_run(new)
+
+
+@pytest.mark.parametrize("begun", ["never", "with one seed for all", "with a seed for each"])
+def test_points_have_their_own_seeds_but_in_a_sweep_that_was_begun_with_one_for_all(begun: str, tmp_path: Path) -> None:
+    grid = {"shots": [10, 20, 30]}
+    points = list(points_of(SweepSpec(name="s", algorithm="vqe", problems=("h2",), settings={"seed": 7}, grid=grid)))
+    with Journal(journal_url(tmp_path / "journal.db")) as journal:
+        if begun != "never":
+            add_run(journal, points[1] if begun == "with one seed for all" else points[1].with_own_seed())
+        seeded = with_seeds(points, journal)
+        assert [point.key for point in seeded] == [point.key for point in points]
+        seeds = [point.settings.seed for point in seeded]
+        assert seeds == ([7, 7, 7] if begun == "with one seed for all" else [point.own_seed for point in points])
+        rows, _ = run_points(  # the journal's run is that of its point
+            seeded,
+            RandomPool(3, {point.key: deque([AttemptEnd(point.key)]) for point in seeded}),
+            journal,
+            WORKSPACE,
+            attempts=1,
+            on_point=lambda _: None,
+        )
+        assert len(rows) == len(points)
+
+
 def test_a_point_with_a_result_is_not_run_and_one_of_another_workspace_is_refused(tmp_path: Path) -> None:
     *points, _ = points_of(spec_of(3))
     with Journal(journal_url(tmp_path / "journal.db")) as journal:
-        point = points[0]
-        described = {
-            "problem": point.problem.model_dump(mode="json"),
-            "settings": point.settings.model_dump(mode="json"),
-            "workspace": WORKSPACE,
-        }
-        journal.add_run(
-            new_run(
-                "6f0b0f6e-0000-4000-8000-000000000000",
-                key=point.key,
-                algorithm="vqe",
-                problem="h2",
-                target=point.settings.target,
-                seed=0,
-                settings=described,
-            )
-        )
-        lease = journal.claim("6f0b0f6e-0000-4000-8000-000000000000")
+        add_run(journal, points[0])
+        lease = journal.claim(UID)
         journal.set_status(lease, "converged", "", {"value": -1.0, "jobs": {"total": 2}, "costs": {}, "sessions": []})
         journal.release(lease)
         execution = RandomPool(1, {points[1].key: deque([AttemptEnd(points[1].key)])})

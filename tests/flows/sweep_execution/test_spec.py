@@ -90,6 +90,21 @@ def test_a_key_depends_on_the_run_and_not_on_its_limits(shots: int, seed: int, m
     assert [point.key for point in points(**changed)] != [key]
 
 
+def test_each_point_has_a_seed_of_its_own_that_depends_on_its_content_alone() -> None:
+    found = points(problems=["h2", "heh+"], settings={"seed": 7}, grid={"shots": [10, 20]})
+    seeds = {(each.problem.name, each.settings.shots): each.own_seed for each in found}  # type: ignore[attr-defined]
+    assert len(set(seeds.values())) == len(found)
+    listed = [{"problem": "heh+", "shots": 20, "max_jobs": 9}, {"problem": "h2", "shots": 10, "seed": 7}]
+    other = points(name="t", problems=[], settings={"seed": 7}, points=listed)
+    assert [each.own_seed for each in other] == [seeds["heh+", 20], seeds["h2", 10]]
+    assert seeds["h2", 10] == 747378486731090324  # as in journals that exist
+    assert [each.with_own_seed().settings.seed for each in other] == [each.own_seed for each in other]
+
+
+def test_points_without_a_seed_draw_theirs_when_they_run() -> None:
+    assert [each.own_seed for each in points(grid={"shots": [10, 20]})] == [None, None]
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
