@@ -77,6 +77,9 @@ def _start_uccsd(subject: Subject, initial_point: InitialPoint, generator: np.ra
                 problem = f"the model at Hartree-Fock of {subject.molecule.source} has no minimum nearby"
                 raise InputError("initial_point", problem, "Give hf, or leave it out.")
             return replace(_at(ansatz, newton.point), is_near=True)
+    if len(initial_point) < ansatz.num_parameters:  # those of a result, whose mirrored excitations share angles
+        tied = uccsd(subject, is_tied=True)
+        ansatz = tied if len(initial_point) == tied.num_parameters else ansatz
     return _at(ansatz, initial_point)
 
 
