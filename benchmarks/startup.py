@@ -17,10 +17,23 @@ from hybridloop.runtime.signals import exit_on_sigterm
 TURNS = 5
 COMMAND = str(Path(sys.executable).with_name("hybridloop"))
 RUN = [COMMAND, "run", "vqe", "h2", "--seed", "7", "--quiet"]
+LARGE = Path(__file__).parents[1] / "tests" / "data" / "fcidump" / "H2_0.7414_cc-pvdz.fcidump"
+PREPARE = f"""
+import resource, sys
+from hybridloop.azure.targets import find_target
+from hybridloop.preparation.vqe import prepare_vqe
+from hybridloop.settings import ProblemText, VqeSettings
+settings = VqeSettings()
+problem = ProblemText(name="large", text=open({str(LARGE)!r}).read())
+prepare_vqe(problem, settings, 7, find_target(settings.target))
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+sys.exit(f"{{peak / 1e9:.1f}} GB" if peak > 1e9 else 0)
+"""
 MEASURED: dict[str, tuple[Sequence[str], float]] = {  # name: command, and the seconds that it may take
     "import hybridloop": ([sys.executable, "-c", "import hybridloop"], 0.3),
     "hybridloop --help": ([COMMAND, "--help"], 0.5),
     "hybridloop run vqe h2, stack up": (RUN, 10.0),
+    "preparing 18 qubits, within 1 GB": ([sys.executable, "-c", PREPARE], 10.0),
 }
 
 
@@ -46,7 +59,7 @@ def _main() -> int:
             seconds([COMMAND, "down"], environ)
     print(f"\nseconds of whole processes, median of {TURNS} (lowest to highest)")
     for name, values in figures.items():
-        print(f"  {name:<34} {statistics.median(values):8.2f}   ({min(values):.2f} to {max(values):.2f})")
+        print(f"  {name:<44} {statistics.median(values):8.2f}   ({min(values):.2f} to {max(values):.2f})")
     print()
     return conclude(
         [

@@ -13,7 +13,8 @@ from qiskit.quantum_info import SparsePauliOp
 from scipy.optimize import minimize
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.estimation.observable import Grouping, Observable, bit_masks, observable
+from hybridloop.algorithms.estimation.commuting_groups import bit_masks
+from hybridloop.algorithms.estimation.observable import Grouping, Observable, observable
 
 EXTRA_VARIANCE = 0.1  # of each term's variance bound c²: expected beyond that of the reference state
 SMOOTHING = 1e-12  # squared hartree: keeps the gradient finite when a group vanishes
@@ -45,8 +46,11 @@ def split_coefficients(observable: Observable, reference_state: int) -> Observab
         return observable
     # groups with the new coefficients; those that lost all terms are dropped
     groups = []
-    for number, group in enumerate(observable.groups):
-        rows = np.flatnonzero((split.group == number) & (shares != 0.0))
+    kept = np.flatnonzero(shares != 0.0)
+    kept = kept[np.argsort(split.group[kept], kind="stable")]
+    bounds = np.searchsorted(split.group[kept], np.arange(len(observable.groups) + 1))
+    for group, begin, end in zip(observable.groups, bounds, bounds[1:], strict=False):
+        rows = kept[begin:end]
         masks = tuple(split.masks[row] for row in rows)
         groups.append(replace(group, masks=masks, coefficients=split.signs[rows] * shares[rows]))
     return Observable(observable.operator, observable.constant, tuple(group for group in groups if group.masks))
@@ -61,8 +65,42 @@ def expected_deviations(observable: Observable, reference_state: int | None) -> 
         return 0.0
     if reference_state is None:
         return float(sum(np.linalg.norm(group.coefficients) for group in observable.groups))
-    split = _CoefficientSplit.of(observable, reference_state)
+    split = _CoefficientSplit.as_measured(observable, reference_state)
     return split.cost(split.start)[0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pairs:
+    """All pairs of a group and a term that it can measure, by group; and the terms, each in its own group.
+
+    `index` is the term's in the operator, `home` the pair of each term with the group that it is in, `values` its
+    coefficient there. A term whose coefficient is split counts once for each group that it is in.
+    """
+
+    group: NDArray[np.int64]
+    index: NDArray[np.int64]
+    masks: list[int]
+    signs: NDArray[np.float64]
+    home: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, observable: Observable) -> _Pairs:
+        parts = [group.measurable_terms(observable.operator.paulis) for group in observable.groups]
+        masks, home = list[int](), list[int]()
+        for group, (_, part_masks, _) in zip(observable.groups, parts, strict=True):
+            row_of = {mask: row for row, mask in enumerate(part_masks, start=len(masks))}
+            home += [row_of[mask] for mask in group.masks]
+            masks += part_masks
+        signs = np.concatenate([part_signs for _, _, part_signs in parts])
+        return cls(
+            group=np.repeat(np.arange(len(parts)), [len(part_masks) for _, part_masks, _ in parts]),
+            index=np.concatenate([np.flatnonzero(is_measurable) for is_measurable, _, _ in parts]),
+            masks=masks,
+            signs=signs,
+            home=np.array(home),
+            values=np.concatenate([group.coefficients for group in observable.groups]) * signs[home],
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,41 +119,57 @@ class _CoefficientSplit:
     group_of_flip: NDArray[np.int64]
     start: NDArray[np.float64]
     totals: NDArray[np.float64]  # coefficient of each term
+    pairs: NDArray[np.float64]  # number of rows of each term
     home: NDArray[np.int64]  # for each term, the row of the group that it comes from
 
     @classmethod
     def of(cls, observable: Observable, reference: int) -> _CoefficientSplit:
-        paulis = observable.operator.paulis
-        x_masks, z_masks = bit_masks(paulis.x), bit_masks(paulis.z)
-        measurable = [group.measurable_terms(paulis) for group in observable.groups]
-        # the terms as (index in the operator, home group, coefficient)
-        terms: list[tuple[int, int, float]] = []
-        for home, (group, (is_measurable, masks, signs)) in enumerate(zip(observable.groups, measurable, strict=True)):
-            index_of = {masks[index]: index for index in np.flatnonzero(is_measurable).tolist()}
-            for mask, value in zip(group.masks, group.coefficients.tolist(), strict=True):
-                terms.append((index_of[mask], home, value * float(signs[index_of[mask]])))
-        # one row per pair: group, term, mask, sign, phase, (group, flipped qubits), start share
-        rows: list[tuple[int, int, int, float, complex, tuple[int, int], float]] = []
-        for number, (index, home, value) in enumerate(terms):
-            x, z = x_masks[index], z_masks[index]
-            phase = 1j ** ((x & z).bit_count() % 4) * (-1.0) ** (z & reference).bit_count() if x else 0.0
-            for place, (is_measurable, masks, signs) in enumerate(measurable):
-                if is_measurable[index]:
-                    start = value if place == home else 0.0
-                    rows.append((place, number, masks[index], float(signs[index]), phase, (place, x), start))
-        flips = {flip: number for number, flip in enumerate(sorted({row[5] for row in rows}))}
-        is_home = [row[0] == terms[row[1]][1] for row in rows]
+        """Create with a row for each group that can measure a term."""
+        pairs = _Pairs.of(observable)
+        # the pairs of each term, by their groups in order
+        by_index = np.argsort(pairs.index, kind="stable")
+        begins = np.searchsorted(pairs.index[by_index], np.arange(len(observable.operator) + 1))
+        indices = pairs.index[pairs.home]
+        counts = begins[indices + 1] - begins[indices]
+        offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        rows = by_index[np.repeat(begins[indices], counts) + offsets]
+        return cls._of_rows(observable, reference, pairs, np.repeat(np.arange(len(indices)), counts), rows)
+
+    @classmethod
+    def as_measured(cls, observable: Observable, reference: int) -> _CoefficientSplit:
+        """Create with a row only for each group that has a term, which is enough for the cost of `start`."""
+        pairs = _Pairs.of(observable)
+        return cls._of_rows(observable, reference, pairs, np.arange(len(pairs.home)), pairs.home)
+
+    @classmethod
+    def _of_rows(
+        cls, observable: Observable, reference: int, pairs: _Pairs, term: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> _CoefficientSplit:
+        """Create from the number of the term and the pair of each row."""
+        group, is_home = pairs.group[rows], rows == pairs.home[term]
+        # the flipped qubits and the phase of each term's image of the reference state
+        paulis = observable.operator.paulis[pairs.index[pairs.home]]
+        x_masks = bit_masks(paulis.x)
+        phases = [
+            1j ** ((x & z).bit_count() % 4) * (-1.0) ** (z & reference).bit_count() if x else 0.0
+            for x, z in zip(x_masks, bit_masks(paulis.z), strict=True)
+        ]
+        number_of = {x: number for number, x in enumerate(sorted(set(x_masks)))}
+        flips, flip = np.unique(
+            group * len(number_of) + np.array([number_of[x] for x in x_masks])[term], return_inverse=True
+        )
         return cls(
-            group=np.array([row[0] for row in rows]),
-            term=np.array([row[1] for row in rows]),
-            masks=tuple(row[2] for row in rows),
-            signs=np.array([row[3] for row in rows]),
-            phase=np.array([row[4] for row in rows], complex),
-            flip=np.array([flips[row[5]] for row in rows]),
-            group_of_flip=np.array([number for number, _ in flips]),
-            start=np.array([row[6] for row in rows]),
-            totals=np.array([value for *_, value in terms]),
-            home=np.flatnonzero(is_home)[np.argsort(np.array([row[1] for row in rows])[is_home], kind="stable")],
+            group=group,
+            term=term,
+            masks=tuple(pairs.masks[row] for row in rows.tolist()),
+            signs=pairs.signs[rows],
+            phase=np.array(phases, complex)[term],
+            flip=flip,
+            group_of_flip=flips // len(number_of),
+            start=np.where(is_home, pairs.values[term], 0.0),
+            totals=pairs.values,
+            pairs=np.bincount(term).astype(float),
+            home=np.flatnonzero(is_home),
         )
 
     def cost(self, free: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -129,12 +183,12 @@ class _CoefficientSplit:
         # the gradient, projected onto shares of constant sums
         half_slope = (np.conj(self.phase) * amplitudes[self.flip]).real + EXTRA_VARIANCE * shares
         slope = half_slope / deviations[self.group]
-        means = self._sum_by_term(slope) / self._sum_by_term(np.ones(len(slope)))
+        means = self._sum_by_term(slope) / self.pairs
         return float(deviations.sum()), slope - means[self.term]
 
     def project(self, free: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the nearest shares whose sums are the coefficients."""
-        missing = (self.totals - self._sum_by_term(free)) / self._sum_by_term(np.ones(len(free)))
+        missing = (self.totals - self._sum_by_term(free)) / self.pairs
         return free + missing[self.term]
 
     def restore_sums(self, shares: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -182,8 +182,8 @@ def _counts_reducer(
 def _measurable_symmetry(symmetry: Symmetry, group: MeasurementGroup, num_bits: int) -> Symmetry | None:
     """Return the symmetry as a parity of the group's outcomes; None if they do not show it."""
     z = np.array([[bool(symmetry.mask >> qubit & 1) for qubit in range(num_bits)]])
-    (is_measurable,), (mask,), (sign,) = group.measurable_terms(PauliList.from_symplectic(z, np.zeros_like(z)))
-    return Symmetry(mask, round(sign) * symmetry.sign) if is_measurable else None
+    _, masks, signs = group.measurable_terms(PauliList.from_symplectic(z, np.zeros_like(z)))
+    return Symmetry(masks[0], round(signs[0]) * symmetry.sign) if masks else None
 
 
 def _projector(symmetries: Sequence[Symmetry]) -> dict[int, float]:
