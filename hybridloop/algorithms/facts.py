@@ -18,6 +18,7 @@ from hybridloop.algorithms.rounds import RunRound
 
 # hartree: half of chemical accuracy, as operators outside the circuit are known to second order only
 OUTSIDE_TOLERANCE = 0.8e-3
+CHEMICAL_ACCURACY = 1.6e-3  # hartree: by less, the circuit may only be less exact than the other symmetry is computed
 
 
 def examine_circuit(
@@ -34,12 +35,19 @@ def examine_circuit(
     """Examine a UCCSD circuit at the point (n,) in radians where a search stopped; return facts and rounds measured.
 
     Operators outside the circuit are measured only where that can show something, with `shots` for each circuit: not
-    where single and double excitations reach every state of the electrons (F. A. Evangelista, G. K.-L. Chan and
-    G. E. Scuseria, J. Chem. Phys. 151 (2019) 244112), where the Hartree-Fock determinant has most of the weight, or
-    where the simulation expects a gain already. Raises JobFailed where a circuit has no result.
+    where a state of another symmetry lies lower, where single and double excitations reach every state of the electrons
+    (F. A. Evangelista, G. K.-L. Chan and G. E. Scuseria, J. Chem. Phys. 151 (2019) 244112), where the Hartree-Fock
+    determinant has most of the weight, or where the simulation expects a gain already. Raises JobFailed where a circuit
+    has no result.
     """
     local = _local_optimality(simulation, point, stop, optimizer)
     name = "no_operator_outside"
+    if (lower := simulation.energy(point) - simulation.lowest_unreached) > CHEMICAL_ACCURACY:
+        reason = (
+            f"another symmetry: a state that the circuit can't reach from the problem's reference lies "
+            f"{1e3 * lower:.1f} mHa below. Choose another active space, or the hardware-efficient ansatz."
+        )
+        return (local, Fact(name, shown=False, reason=reason)), 0
     if max_excitation_rank(problem.molecule) <= 2:
         reason = "single and double excitations reach every state of these electrons"
         return (local, Fact(name, shown=True, reason=reason)), 0
@@ -52,15 +60,17 @@ def examine_circuit(
     if not local.shown:
         return (local, Fact(name, shown=None, reason=f"{what}; not measured, as no minimum is shown")), 0
     if (expected := predicted_outside_gain(problem, simulation, point)) > OUTSIDE_TOLERANCE:
-        reason = f"{what}, and the simulation expects a gain of {1e3 * expected:.1f} mHa; not measured"
+        expects = f"the simulation expects operators outside the circuit to gain {1e3 * expected:.1f} mHa"
+        reason = f"strongly correlated: {what}, and {expects}; not measured. Try adapt."
         return (local, Fact(name, shown=False, reason=reason)), 0
     gain = measure_outside_gain(problem, ansatz, point, simulation, run_round, shots=shots, tolerance=OUTSIDE_TOLERANCE)
     reason = (
         f"{what}; {gain.operators} operators outside the circuit are expected to gain {1e3 * gain.gain:.2g} mHa, shot "
         f"noise may hide {1e3 * gain.noise:.2g} mHa ({gain.shots:.1e} shots)"
     )
-    shown = max(gain.gain, gain.noise) <= OUTSIDE_TOLERANCE
-    return (local, Fact(name, shown=shown, reason=reason)), gain.rounds
+    if max(gain.gain, gain.noise) <= OUTSIDE_TOLERANCE:
+        return (local, Fact(name, shown=True, reason=reason)), gain.rounds
+    return (local, Fact(name, shown=False, reason=f"strongly correlated: {reason}")), gain.rounds
 
 
 def max_excitation_rank(molecule: Molecule) -> int:
@@ -73,9 +83,12 @@ def _local_optimality(
 ) -> Fact:
     """Judge by the search's own end, and the softest curvature: measured, or simulated with other optimizers."""
     if isinstance(optimizer, CorrectedModel) and optimizer.softest is not None:
-        softest = optimizer.softest
-        curvature = f"softest curvature {softest.curvature:.2g} ± {softest.standard_error:.1g} hartree/rad² (measured)"
-        return Fact("locally_optimal", stop.converged and softest.is_minimum, f"{stop.reason}, {curvature}")
-    simulated = float(np.linalg.eigvalsh(simulation.hessian(point)).min(initial=np.inf))
-    reason = f"{stop.reason}, softest curvature {simulated:.2g} hartree/rad² (simulated)"
-    return Fact("locally_optimal", stop.converged and simulated > -FLAT, reason)
+        softest, is_minimum = optimizer.softest, optimizer.softest.is_minimum
+        curvature = f"{softest.curvature:.2g} ± {softest.standard_error:.1g} hartree/rad² (measured)"
+    else:
+        lowest = float(np.linalg.eigvalsh(simulation.hessian(point)).min(initial=np.inf))
+        curvature, is_minimum = f"{lowest:.2g} hartree/rad² (simulated)", lowest > -FLAT
+    reason = f"{stop.reason}, softest curvature {curvature}"
+    if stop.converged and not is_minimum:
+        reason = f"saddle: {reason}"
+    return Fact("locally_optimal", stop.converged and is_minimum, reason)

@@ -93,23 +93,13 @@ def _simulated_start(problem: ElectronicProblem) -> Start | None:
     simulation = SimulatedCircuit.of(problem, selected, mirrored_angles(problem, selected))
     if simulation is None:
         return None
-    start = simulated_start(simulation)
-    lower = simulation.lowest_unreached - simulation.energy(start.point)
-    doubt = _wrong_symmetry(lower) if lower < 0.0 else None
     if ansatz.num_parameters == 1:
-        return Start(ansatz, None, doubt)
+        return Start(ansatz)
+    start = simulated_start(simulation)
     ansatz = replace(_at(ansatz, start.point), is_near=True, model=simulation)
     others = f", the lowest of {start.searches} minima" if start.spread > SAME_ENERGY else ""
     reason = f"a minimum of the circuit's classical simulation, {1e3 * start.gain:.1f} mHa below Hartree-Fock{others}"
-    return Start(ansatz, reason, doubt)
-
-
-def _wrong_symmetry(difference: float) -> str:
-    return (
-        f"reference of another symmetry: a determinant that the circuit can't reach from the problem's reference lies "
-        f"{-1e3 * difference:.1f} mHa below the energy expected: the ground state has another symmetry. Choose another "
-        "active space, or the hardware-efficient ansatz."
-    )
+    return Start(ansatz, reason)
 
 
 def _start_near_hartree_fock(ansatz: Ansatz, problem: ElectronicProblem, rules: int) -> Start:

@@ -42,9 +42,6 @@ from hybridloop.settings.algorithms import GroupingName
 from hybridloop.settings.optimizer_plugins import find_optimizer
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 
-# what a fact that is not shown is called in warnings
-NOT_SHOWN = {"locally_optimal": "no minimum shown", "no_operator_outside": "strongly correlated"}
-
 
 @dataclass(frozen=True, slots=True)
 class PreparedVqe:
@@ -91,8 +88,7 @@ class PreparedVqe:
             facts, rounds = examine_circuit(
                 electronic, self.ansatz, point, self.simulation, stop, self.optimizer, run_round, shots=shots
             )
-            wrong = [fact for fact in facts if fact.shown is False] if stop.converged else []
-            warnings += [f"{NOT_SHOWN[fact.name]}: {fact.reason}" for fact in wrong]
+            warnings += [fact.reason for fact in facts if fact.shown is False and stop.converged]
         elif electronic is not None and self.settings.ansatz == AnsatzName.UCCSD:
             correlation = strong_correlation_warning(electronic.molecule, point)
             warnings += [] if correlation is None else [correlation]

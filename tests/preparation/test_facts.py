@@ -41,7 +41,7 @@ def test_a_circuit_that_misses_the_state_is_not_converged_and_nothing_is_spent_t
     assert outcome.value - exact > 1.6e-3
     fact = facts_of(outcome)["no_operator_outside"]
     assert (outcome.converged, fact.shown, outcome.rounds) == (False, False, 3)
-    assert "expects a gain of " in fact.reason
+    assert "expects operators outside the circuit to gain " in fact.reason
     assert outcome.reason.startswith("strongly correlated; ")
 
 

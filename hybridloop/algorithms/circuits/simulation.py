@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from hybridloop.algorithms.problems.determinants import (
     spin_squared_matrix,
 )
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, SymplecticOperator, excitation
-from hybridloop.algorithms.problems.exact import MAX_ORBITALS
+from hybridloop.algorithms.problems.exact import MAX_ORBITALS, lowest_state
 
 MAX_WORK = 50_000  # determinants times exponentials: an energy with its gradient takes about 10 ms
 SPIN_PENALTY = 1.0  # hartree: above the gaps between spins of most molecules
@@ -88,12 +89,18 @@ class SimulatedCircuit:
 
     @property
     def lowest_unreached(self) -> float:
-        """Energy of the lowest determinant that the circuit has no amplitude of at any angles; inf if there is none."""
+        """Lowest objective of states of determinants that the circuit never reaches, in hartree; inf if there are none.
+
+        Such determinants have another symmetry than the problem's reference.
+        """
         reached = np.zeros(self.hamiltonian.shape[0], bool)
         reached[self.reference] = True
         for exponential in self.exponentials:
             reached[exponential.rows] |= reached[exponential.partners]
-        return float(self.hamiltonian.diagonal()[~reached].min(initial=np.inf))
+        rest = np.flatnonzero(~reached)
+        if not len(rest):
+            return math.inf
+        return lowest_state((self.hamiltonian + SPIN_PENALTY * self.excess_spin)[rest][:, rest], len(rest))[0]
 
     def state(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the amplitudes of the determinants."""

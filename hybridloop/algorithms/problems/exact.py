@@ -35,7 +35,7 @@ def exact_ground_energy(molecule: Molecule) -> float:
     The Jordan-Wigner Hamiltonian is restricted to determinants with the molecule's alpha and beta electrons: states
     with other electron numbers may have a lower energy. Raises InputError unless `can_be_diagonalized`.
     """
-    return _lowest_state(hamiltonian_matrix(molecule, _states_of(molecule)), molecule)[0]
+    return lowest_state(hamiltonian_matrix(molecule, _states_of(molecule)), molecule.norb)[0]
 
 
 def exact_energy_of_spin(molecule: Molecule) -> float:
@@ -51,7 +51,7 @@ def exact_energy_of_spin(molecule: Molecule) -> float:
     squared = spin_squared_matrix(molecule.norb, states) - spin * (spin + 1) * eye_array(len(states))
     shift = SPIN_SHIFT
     while True:
-        energy, state = _lowest_state(hamiltonian + shift * squared, molecule)
+        energy, state = lowest_state(hamiltonian + shift * squared, molecule.norb)
         if state @ (squared @ state) < spin + 1:  # nearer to 0 than to the next spin's 2s + 2
             return energy
         shift *= 8.0
@@ -66,13 +66,13 @@ def _states_of(molecule: Molecule) -> NDArray[np.int64]:
     return determinants_of(molecule)
 
 
-def _lowest_state(matrix: csr_array, molecule: Molecule) -> tuple[float, NDArray[np.float64]]:
-    """Return the lowest eigenvalue and its eigenvector, by LAPACK or Lanczos."""
+def lowest_state(matrix: csr_array, seed: int) -> tuple[float, NDArray[np.float64]]:
+    """Return the lowest eigenvalue of a symmetric matrix and its eigenvector, by LAPACK, or Lanczos from a seed."""
     size = matrix.shape[0]
     if size <= MAX_DENSE_DETERMINANTS:
         values, vectors = np.linalg.eigh(matrix.toarray())
     else:
-        start = np.random.default_rng(molecule.norb).normal(size=size)  # overlaps with every symmetry sector
+        start = np.random.default_rng(seed).normal(size=size)  # overlaps with every symmetry sector
         values, vectors = eigsh(matrix, k=1, which="SA", v0=start)
     return float(values[0]), vectors[:, 0]
 

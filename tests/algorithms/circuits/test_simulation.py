@@ -129,8 +129,10 @@ def test_random_starts_are_made_from_no_safe_reference_alone_and_are_always_the_
     assert one.point.tolist() == other.point.tolist()
 
 
-def test_a_lower_determinant_that_the_circuit_never_reaches_is_known() -> None:
-    _, simulation = simulated(problem_of("H4_1.5"))
+def test_the_lowest_state_of_another_symmetry_is_known() -> None:
+    problem = problem_of("H4_1.5")
+    _, simulation = simulated(problem)
     reached = np.abs(simulation.state(RNG.normal(size=simulation.num_angles))) > 1e-12
-    unreached = simulation.hamiltonian.diagonal()[~reached]
-    assert simulation.lowest_unreached == pytest.approx(unreached.min(initial=np.inf))
+    whole = (simulation.hamiltonian + SPIN_PENALTY * simulation.excess_spin).toarray()
+    assert not whole[np.ix_(reached, ~reached)].any()
+    assert simulation.lowest_unreached == pytest.approx(np.linalg.eigvalsh(whole[np.ix_(~reached, ~reached)])[0])
