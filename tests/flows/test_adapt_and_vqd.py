@@ -19,6 +19,7 @@ from hybridloop.flows.vqd import vqd
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.preparation.problem import resolve_subject
+from hybridloop.reports.plots import plot_result
 from hybridloop.reports.verify import verify_run
 from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.result import RunResult, answer
@@ -135,6 +136,7 @@ def test_levels_after_a_vqe_agree_with_the_spectrum_and_name_their_spins(levelle
     assert dict(answer(result))["of"] == "the ground state, the lowest of 4 levels"
     assert result.rounds == len(updates)
     assert [update.progress.phase for update in updates].count("final") >= 2
+    assert "Level 3: " in plot_result(result, "levels").description
     assert any(choice.startswith("determinants: all 4 with 1 alpha and 1 beta") for choice in result.choices)
     assert RunResult.from_dict(json.loads(result.to_json())) == result
 

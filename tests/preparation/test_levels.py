@@ -1,0 +1,42 @@
+"""Energy levels after a VQE: claims, choices and table of the outcome."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hybridloop.algorithms.levels import MAX_LEVEL_ROUNDS
+from hybridloop.preparation.levels import PreparedLevels
+from hybridloop.settings import LevelsSettings, ProblemText
+from tests.algorithms.batched_state_helpers import shot_rounds
+from tests.paths import DATA
+from tests.preparation_helpers import prepared
+
+H2 = ProblemText(name="H2_2.2_6-31g", text=(DATA / "fcidump" / "H2_2.2_6-31g.fcidump").read_text("utf-8"))
+CUT = LevelsSettings(active_space=(2, 3), initial_point="hf", optimizer="gradient", max_rounds=1, precision=5e-3)
+
+
+def levels_of(settings: LevelsSettings) -> PreparedLevels:
+    run = prepared("levels", H2, settings, 0)
+    assert isinstance(run, PreparedLevels)
+    return run
+
+
+def test_levels_of_all_determinants_do_not_depend_on_the_search() -> None:
+    run = levels_of(CUT)
+    outcome = run.measure(shot_rounds(0), lambda _: None)
+    assert outcome.converged
+    assert outcome.is_precise
+    assert "max_rounds=1, as requested" in outcome.reason
+    for row in outcome.table:
+        assert abs(row["energy"] - row["exact"]) <= 3 * row["standard_error"]
+    assert outcome.value == outcome.table[0]["energy"]
+    assert run.facts.exact() == outcome.table[0]["exact"]
+    assert outcome.rounds <= 1 + 2 + MAX_LEVEL_ROUNDS  # the search, the VQE's final measurement, the levels
+    assert "determinants: all 9 with 1 alpha and 1 beta electrons" in outcome.choices
+
+
+def test_levels_of_some_determinants_are_as_certain_as_the_search() -> None:
+    run = levels_of(CUT)
+    outcome = replace(run, space=replace(run.space, is_complete=False)).measure(shot_rounds(0), lambda _: None)
+    assert (outcome.converged, outcome.is_requested) == (False, True)
+    assert "determinants: the 9 of at most two excitations, of 9 with 1 alpha and 1 beta electrons" in outcome.choices
