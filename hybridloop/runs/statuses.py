@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from hybridloop.algorithms.outcome import Outcome
+from typing import TYPE_CHECKING
+
 from hybridloop.errors import CapReached, RunParked, RunStopped, StopRequested
+
+if TYPE_CHECKING:  # it loads Qiskit
+    from hybridloop.algorithms.outcome import Outcome
 
 
 def status_of(outcome: Outcome) -> str:
