@@ -63,7 +63,8 @@ class RunErrors:
     @property
     def is_covered(self) -> bool:
         """True if the 95 % interval contains the exact energy."""
-        return abs(self.error_mha) * MHA <= (self.outcome.interval95[1] - self.outcome.interval95[0]) / 2
+        low, high = self.outcome.interval95
+        return low <= self.outcome.value - self.error_mha * MHA <= high
 
 
 def fcidump(name: str) -> str:

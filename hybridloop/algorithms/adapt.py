@@ -21,7 +21,7 @@ from hybridloop.algorithms.estimation.estimates import Estimate, combine, evalua
 from hybridloop.algorithms.estimation.final import measure_final_estimate, pilot_shots
 from hybridloop.algorithms.estimation.grouping import split_coefficients
 from hybridloop.algorithms.estimation.observable import MeasurementGroup, observable
-from hybridloop.algorithms.optimizers.base import Optimizer, Stop, check_at_least_one, check_positive
+from hybridloop.algorithms.optimizers.base import Optimizer, Stop, check_at_least_one, check_positive, residue_of
 from hybridloop.algorithms.optimizers.missing_points import FAIL, MissingPointPolicy, check_missing_point_policy
 from hybridloop.algorithms.outcome import Outcome, RoundLog, RoundProgress
 from hybridloop.algorithms.problems.electronic import (
@@ -219,7 +219,7 @@ def adapt(
     chosen: list[int] = []
     operators: list[AdaptStep] = []
     point, recent = np.zeros(0), list[Estimate]()
-    gradient_rounds = 0
+    gradient_rounds, left = 0, 0.0
     while True:
         # Measure the gradient of every operator in the pool.
         ansatz = replace(pool.ansatz(chosen), initial_point=point)
@@ -236,6 +236,7 @@ def adapt(
         check_missing_point_policy(on_lost, optimizer)
         evaluated = evaluation(energy, ansatz, run_round)
         point, recent, _ = run_optimizer(evaluated, ansatz, optimizer, shots, max_rounds, on_lost, log)
+        left = residue_of(optimizer) or 0.0
         operators.append(
             AdaptStep(
                 excitation=pool.excitations[steepest],
@@ -259,6 +260,7 @@ def adapt(
         converged=stop.converged,
         reason=stop.reason,
         is_requested=stop.is_requested,
+        residue=_remaining_gain(slopes, curvatures) + _noise_cost(slopes, curvatures) + left,
         rounds=len(log.history) + gradient_rounds,
         circuits=sum(progress.circuits for progress in log.history) + gradient_circuits,
         shots=sum(progress.shots for progress in log.history) + gradient_circuits * shots,
@@ -281,12 +283,17 @@ def _remaining_gain(slopes: Sequence[Estimate], curvatures: NDArray[np.float64])
     return max(0.0, math.fsum(gains))
 
 
+def _noise_cost(slopes: Sequence[Estimate], curvatures: NDArray[np.float64]) -> float:
+    """Gain in hartree that shot noise in the slopes may hide: Σ_k σ_k² / 2 h_k."""
+    return math.fsum(slope.variance / (2.0 * float(h)) for slope, h in zip(slopes, curvatures, strict=True))
+
+
 def _check_convergence(
     slopes: Sequence[Estimate], curvatures: NDArray[np.float64], tolerance: float, count: int, max_operators: int
 ) -> Stop | None:
     """Return the reason to stop with `count` operators; None to add another."""
     remaining = _remaining_gain(slopes, curvatures)
-    noise = math.fsum(slope.variance / (2.0 * float(h)) for slope, h in zip(slopes, curvatures, strict=True))
+    noise = _noise_cost(slopes, curvatures)
     steepest = slopes[_steepest(slopes)]
     if remaining <= tolerance and noise <= tolerance:
         reason = f"all operators of the pool together are expected to gain only {1e3 * remaining:.2g} mHa more"

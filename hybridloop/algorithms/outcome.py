@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridloop.algorithms.error_budget import NO_FORECAST, ErrorSource, error_budget, interval95
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.estimation.final import FinalMeasurement
 from hybridloop.algorithms.optimizers.base import PointEstimate
@@ -94,10 +95,11 @@ class Outcome:
     """Outcome of an algorithm: a value with its error, the parameters (radians) it belongs to, and the search's end.
 
     `value` is that of the final measurement, never the minimum of many noisy ones. On a target that does not sample,
-    `is_exact` is true, `standard_error` is 0 and the true value is within `rounding_bound`. Else `rounding_bound` is 0
-    and `interval95` comes from the standard error. `is_precise` is true if the final measurement reached the requested
-    precision, `converged` if the search met its own criterion, `is_requested` if it ended where the caller asked it to;
-    `reason` says what ended it.
+    `is_exact` is true, `standard_error` is 0 and the true value is within `rounding_bound`. Else `rounding_bound` is 0.
+    `interval95` holds all errors of the `error_budget`; `residue` is what the search expects to be left above the
+    minimum (None: unknown, and `no_residue` says why). `is_precise` is true if the final measurement reached the
+    requested precision, `converged` if the search met its own criterion, `is_requested` if it ended where the caller
+    asked it to; `reason` says what ended it.
 
     For a binary problem, `value` is the mean of the objective, in the problem's own sense (with the penalty where
     assignments can violate a constraint). `best_bitstring` (rightmost character = variable 0) is the best feasible
@@ -122,6 +124,8 @@ class Outcome:
     choices: tuple[str, ...] = ()
     is_requested: bool = False
     facts: tuple[Fact, ...] = ()
+    residue: float | None = None
+    no_residue: str = NO_FORECAST
 
     @property
     def value(self) -> float:
@@ -134,7 +138,11 @@ class Outcome:
 
     @property
     def interval95(self) -> tuple[float, float]:
-        return self.final.estimate.interval95
+        return interval95(self.final.estimate, self.error_budget)
+
+    @property
+    def error_budget(self) -> tuple[ErrorSource, ...]:
+        return error_budget(self.final.estimate, self.residue, self.no_residue)
 
     @property
     def is_exact(self) -> bool:

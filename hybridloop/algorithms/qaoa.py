@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.circuits.qaoa import QaoaCircuit
+from hybridloop.algorithms.error_budget import NO_MINIMUM
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, combine, group_statistics, shot_energies
 from hybridloop.algorithms.estimation.final import measure_final_estimate
 from hybridloop.algorithms.estimation.observable import Observable, observable
@@ -265,6 +266,7 @@ def qaoa(
         converged=stop.converged,
         reason=stop.reason + _penalty_note(ansatz),
         is_requested=stop.is_requested,
+        no_residue=NO_MINIMUM,
         rounds=len(log.history),
         history=tuple(log.history),
         best_bitstring=None if tracker.best is None else tracker.best.bitstring,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.circuits.qaoa import qaoa_circuit
+from hybridloop.algorithms.error_budget import NO_MINIMUM
 from hybridloop.algorithms.estimation.estimates import Estimate, estimate_observable
 from hybridloop.algorithms.estimation.final import FinalMeasurement
 from hybridloop.algorithms.estimation.observable import observable
@@ -90,6 +91,7 @@ def rqaoa(
         parameters=angles,
         converged=False,
         reason=_reason(len(substitutions)) + violation + sample_note,
+        no_residue=NO_MINIMUM,
         is_requested=True,  # the recursion ends by itself, and shows nothing about the optimum
         rounds=len(log.history),
         history=tuple(log.history),

@@ -16,7 +16,7 @@ from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, MeasuredObjective, evaluation
 from hybridloop.algorithms.estimation.final import FinalMeasurement, measure_final_estimate, pilot_shots
 from hybridloop.algorithms.estimation.observable import observable
-from hybridloop.algorithms.optimizers.base import Optimizer
+from hybridloop.algorithms.optimizers.base import Optimizer, residue_of
 from hybridloop.algorithms.optimizers.missing_points import FAIL, MissingPointPolicy, check_missing_point_policy
 from hybridloop.algorithms.optimizers.overlaps import all_zeros_fraction, overlap_circuit
 from hybridloop.algorithms.outcome import RoundLog, RoundProgress
@@ -38,7 +38,8 @@ class Level:
     """One energy level: its final measurement, parameters (radians), and |⟨below|level⟩|² with each level below.
 
     An overlap is NaN where its job failed. `converged` is true if the search met its own criterion, `is_requested` if
-    it ended where the caller asked it to; `reason` says what ended it.
+    it ended where the caller asked it to; `reason` says what ended it. `residue` is what the search expects above the
+    minimum, in hartree.
     """
 
     final: FinalMeasurement
@@ -47,6 +48,7 @@ class Level:
     converged: bool
     reason: str
     is_requested: bool
+    residue: float | None = None
 
     @property
     def is_orthogonal(self) -> bool:
@@ -145,6 +147,7 @@ def _measure_level(
         converged=stop.converged,
         reason=stop.reason,
         is_requested=stop.is_requested,
+        residue=residue_of(lowest),
     )
 
 

@@ -17,7 +17,7 @@ from hybridloop.algorithms.estimation.final import Allocation, measure_final_est
 from hybridloop.algorithms.estimation.grouping import group_hamiltonian
 from hybridloop.algorithms.estimation.observable import Grouping, Observable
 from hybridloop.algorithms.mitigation.mitigation import UNMITIGATED, Mitigation
-from hybridloop.algorithms.optimizers.base import Optimizer, OverlapOptimizer, Stop, check_at_least_one
+from hybridloop.algorithms.optimizers.base import Optimizer, OverlapOptimizer, Stop, check_at_least_one, residue_of
 from hybridloop.algorithms.optimizers.missing_points import (
     FAIL,
     MissingPointPolicy,
@@ -102,6 +102,7 @@ def vqe(
         converged=stop.converged,
         reason=stop.reason,
         is_requested=stop.is_requested,
+        residue=residue_of(optimizer),
         rounds=len(log.history) + bool(calibration),
         circuits=sum(progress.circuits for progress in log.history),
         shots=sum(progress.shots for progress in log.history),

@@ -52,6 +52,7 @@ class PreparedAdapt:
             parameters=result.parameters,
             converged=result.converged,
             is_requested=result.is_requested,
+            residue=result.residue,
             reason=f"{result.reason} ({len(result.operators)} of {len(self.pool.excitations)} operators taken)",
             rounds=result.rounds,
             history=result.history,

@@ -78,6 +78,7 @@ class PreparedVqd:
             final=replace(ground.final, is_precise=all(level.final.is_precise for level in result.levels)),
             parameters=ground.parameters,
             converged=not doubts and all(level.converged for level in result.levels),
+            residue=ground.residue,
             is_requested=all(level.converged or level.is_requested for level in result.levels),
             reason="; ".join([*doubts, *requested])
             or f"all {len(rows)} searches met their own criterion, and the levels are distinct",

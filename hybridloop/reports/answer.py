@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hybridloop.runs.live_text import plus_minus
-from hybridloop.runs.result import CHEMICAL_ACCURACY, RunResult, ones
+from hybridloop.runs.result import CHEMICAL_ACCURACY, RunResult, amount_text, ones
 
 MAX_TEXT = 2000  # characters of a value: a circuit's or a problem's text may have a million
 
@@ -37,8 +37,11 @@ def summarize(result: RunResult) -> Answer:
     how = "rounding; the target does not sample" if result.is_exact else "standard error"
     lines = [("Energy of", result.of_what)] if result.of_what else []
     lines.append(("Error bar", f"± {error:.6f}{unit} ({how})"))
-    if result.interval95 is not None and not result.is_exact:
+    if result.interval95 is not None:
         lines.append(("95 % interval", f"{result.interval95[0]:.6f} to {result.interval95[1]:.6f}{unit}"))
+    lines += [
+        (source.source.capitalize(), f"{amount_text(source)} ({source.meaning})") for source in result.error_budget
+    ]
     lines += _exact_energy(result, unit)
     name = "Hartree-Fock" if result.unit == "hartree" else "Mean of all levels"
     lines.append((name, f"{result.reference:.6f}{unit}"))

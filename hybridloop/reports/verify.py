@@ -25,8 +25,9 @@ from hybridloop.tasks.submission.results import merge_points
 
 COMPARED = (
     *("value", "standard_error", "interval95", "parameters", "is_exact", "rounding_bound", "rounds", "history"),
-    *("best_bitstring", "best_value", "approximation_ratio", "table"),
+    *("best_bitstring", "best_value", "approximation_ratio", "table", "error_budget"),
 )
+_BUDGETED = frozenset({"interval95", "error_budget"})  # a result of an earlier version has no error budget
 _TEXTS = frozenset({"start", "reason", "choices"})
 
 
@@ -68,14 +69,17 @@ def verify_run(run: StoredRun) -> Verification:
     prepared = prepare(record.algorithm, run.problem, run.settings, record.seed, rules).algorithm
     rounds = _StoredRounds(run.rounds(), record.target)
     outcome = prepared.measure(rounds, lambda _: None)
-    differences = tuple(name for name in COMPARED if not is_same(_value(stored, name), _value(outcome, name)))
+    compared = [name for name in COMPARED if name not in _BUDGETED or stored.error_budget]
+    differences = tuple(name for name in compared if not is_same(_value(stored, name), _value(outcome, name)))
     changed, unit = changed_versions(record.versions, versions()), prepared.facts.unit
     return Verification(record.key, rounds.number, rounds.jobs, outcome.value, unit, differences, changed)
 
 
 def _value(result: RunResult | Outcome, name: str) -> Any:
-    """Return a field's value; without the texts of a table's rows, whose wording is that of the version."""
+    """Return a field's value; without the texts of rows and error sources, whose wording is that of the version."""
     value = getattr(result, name)
+    if name == "error_budget":
+        return [(source.source, source.amount) for source in value]
     return [{key: row[key] for key in row.keys() - _TEXTS} for row in value] if name == "table" else value
 
 

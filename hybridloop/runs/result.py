@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from hybridloop.algorithms.error_budget import ErrorSource
 from hybridloop.algorithms.outcome import Fact, Outcome, RoundProgress, Table
 from hybridloop.data.statuses import STATUSES
 from hybridloop.runs.live_text import plus_minus
@@ -43,10 +44,11 @@ class RunResult:
     `status` is "converged" (a search met its stated rule, and none of the other `facts` was found wrong), "measured"
     (nothing was sought beyond the measurement: fixed angles, or a search of `max_rounds` rounds as requested) or
     "finished" (convergence was sought and not shown), and `reason` says why. `value` was measured again at `parameters`
-    (radians). `standard_error` is 0 where the target
-    does not sample, and then the true value lies within `rounding_bound`. `is_precise` is true if the requested
-    precision was reached. `exact` and `error` (value − exact) are None where the molecule is too large to be
-    diagonalized; `reference` is the Hartree-Fock energy.
+    (radians). `standard_error` is 0 where the target does not sample, and then the true value lies within
+    `rounding_bound`. `error_budget` names each source of the value's error (shot noise, search residue, rounding,
+    extrapolation), and `interval95` holds them all; it is empty for a run of an earlier version, whose interval has
+    shot noise or rounding alone. `is_precise` is true if the requested precision was reached. `exact` and `error`
+    (value − exact) are None where the molecule is too large to be diagonalized; `reference` is the Hartree-Fock energy.
 
     For a binary problem `value` is the mean of the objective, `exact` its optimum, `reference` its mean over all
     assignments, `best_bitstring` (rightmost character = variable 0) the best assignment that was sampled, and
@@ -74,6 +76,7 @@ class RunResult:
     value: float | None = None
     standard_error: float | None = None
     interval95: tuple[float, float] | None = None
+    error_budget: tuple[ErrorSource, ...] = ()
     is_exact: bool = False
     rounding_bound: float = 0.0
     is_precise: bool = False
@@ -107,7 +110,8 @@ class RunResult:
         answer = {name: getattr(outcome, name) for name in OF_OUTCOME}
         if outcome.facts and self.exact is not None:
             answer["facts"] = (*outcome.facts, _equals_exact(outcome, self.exact))
-        return replace(self, status=status_of(outcome), warnings=warnings, **answer)
+        budget = tuple(replace(source, unit=self.unit) for source in outcome.error_budget)
+        return replace(self, status=status_of(outcome), warnings=warnings, error_budget=budget, **answer)
 
     @property
     def exit_code(self) -> int:
@@ -277,11 +281,21 @@ def _energy(result: RunResult) -> Iterator[tuple[str, str]]:
     short = "" if result.is_precise else ", wider than the requested precision"
     yield "energy", f"{result.value:.6f}{result.unit and f' {result.unit}'} {sharpness}{short}"
     yield "error", error
+    if result.error_budget:
+        yield "budget", ", ".join(f"{source.source} {amount_text(source)}" for source in result.error_budget)
     if result.of_what:
         yield "of", result.of_what
     for fact in result.facts:
         if fact.name in FACT_LABELS:
             yield FACT_LABELS[fact.name], f"{SHOWN[fact.shown]}: {fact.reason}"
+
+
+def amount_text(source: ErrorSource) -> str:
+    """Return an error source's amount with its unit, and its side if it has one; "none" or "unknown" without one."""
+    if not source.amount:
+        return source.meaning.split(":")[0] if ":" in source.meaning else "none"
+    amount = f"{1e3 * source.amount:.2g} mHa" if source.unit == "hartree" else f"{source.amount:.2g}"
+    return f"{amount} below" if source.is_one_sided else amount
 
 
 def _assignment(result: RunResult) -> Iterator[tuple[str, str]]:

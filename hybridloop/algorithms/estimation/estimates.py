@@ -29,6 +29,7 @@ class Estimate:
 
     From a target that samples, `variance` is the variance of the value, and `is_exact` is false. From a target that
     returns its exact distribution, rounded to the shots, `variance` is 0 and the true value is within `rounding_bound`.
+    `extrapolation_spread` is the difference between two models of zero-noise extrapolation, None without it.
     """
 
     value: float
@@ -37,6 +38,7 @@ class Estimate:
     is_exact: bool = False
     rounding_bound: float = 0.0
     shot_variances: tuple[float, ...] = ()  # variance of one shot, for each measured group
+    extrapolation_spread: float | None = None
 
     @property
     def standard_error(self) -> float:

@@ -70,7 +70,8 @@ def extrapolate_to_zero_noise(evaluation: Evaluation, ansatz: Ansatz, zne: ZeroN
     """Return an evaluation at zero noise: each group at each scale factor, its coefficients times the linear weight.
 
     Shot allocation thus weighs the factors as the linear extrapolation does. The exponential model computes value and
-    variance by its own formula.
+    variance by its own formula. The estimate's `extrapolation_spread` is the difference between both models by the same
+    shots; if no exponential fits, that between the extrapolated value and the one at the first factor.
     """
     # the groups and circuits of all scale factors
     groups, circuits = [], []
@@ -84,20 +85,22 @@ def extrapolate_to_zero_noise(evaluation: Evaluation, ansatz: Ansatz, zne: ZeroN
                 folded = fold_circuit(group.add_diagonalization(ansatz.circuit), scale)
             circuits.append(group.add_measurement(folded))
     weighted = Observable(evaluation.observable.operator, evaluation.observable.constant, tuple(groups))
-    linear = replace(evaluation, observable=weighted, circuits=tuple(circuits))
-    if zne.model is Extrapolation.LINEAR:
-        return linear
     combine_linear, count = evaluation.combine_groups, len(evaluation.circuits)
 
-    def combine_exponential(constant: float, statistics: Sequence[GroupStatistics]) -> Estimate:
+    def combine(constant: float, statistics: Sequence[GroupStatistics]) -> Estimate:
         by_scale = [statistics[k * count : (k + 1) * count] for k in range(len(zne.scales))]
         decays = [
             math.fsum(group.mean for group in scaled) / weight
             for scaled, weight in zip(by_scale, zne.weights, strict=True)
         ]
-        return _extrapolate_exponential(constant, statistics, decays, zne.weights, combine_linear)
+        linear = combine_linear(constant, statistics)
+        exponential = _extrapolate_exponential(constant, statistics, decays, zne.weights, combine_linear)
+        if exponential is None:
+            return replace(linear, extrapolation_spread=abs(linear.value - constant - decays[0]))
+        chosen = linear if zne.model is Extrapolation.LINEAR else exponential
+        return replace(chosen, extrapolation_spread=abs(linear.value - exponential.value))
 
-    return replace(linear, combine_groups=combine_exponential)
+    return replace(evaluation, observable=weighted, circuits=tuple(circuits), combine_groups=combine)
 
 
 def _extrapolate_exponential(
@@ -106,14 +109,14 @@ def _extrapolate_exponential(
     decays: Sequence[float],
     weights: Sequence[float],
     combine_linear: Callable[[float, Sequence[GroupStatistics]], Estimate],
-) -> Estimate:
+) -> Estimate | None:
     """Extrapolate constant + a exp(−b scale) to no noise: with enough noise a Pauli sum decays to its constant.
 
     `decays` are the values at the factors without the constant; their ln|·| lie on a line. If their signs differ, no
-    exponential fits, and the linear extrapolation is returned. Variances are to first order.
+    exponential fits: None. Variances are to first order.
     """
     if not (all(decay > 0 for decay in decays) or all(decay < 0 for decay in decays)):
-        return combine_linear(constant, statistics)
+        return None
     size = math.exp(math.fsum(weight * math.log(abs(decay)) for weight, decay in zip(weights, decays, strict=True)))
     value = math.copysign(size, decays[0])
     count = len(statistics) // len(decays)

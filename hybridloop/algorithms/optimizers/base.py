@@ -97,6 +97,23 @@ class OverlapOptimizer(Protocol):
         """Process a round's overlaps: the pairs as recorded when they were measured, and an estimate for each."""
 
 
+@runtime_checkable
+class ForecastingOptimizer(Protocol):
+    """Additional member of an optimizer that forecasts what its search leaves."""
+
+    @property
+    def residue(self) -> float | None:
+        """Expected energy (hartree) of `best` above the minimum of the optimizer's model; None while it is unknown."""
+
+
+def residue_of(optimizer: Optimizer) -> float | None:
+    """Return the optimizer's `residue`; 0 for a circuit without angles, None if the optimizer forecasts none."""
+    best = optimizer.best
+    if best is not None and not len(best.point):
+        return 0.0
+    return optimizer.residue if isinstance(optimizer, ForecastingOptimizer) else None
+
+
 def validate_frequencies(frequencies: tuple[Frequencies, ...], angles: int) -> tuple[Frequencies, ...]:
     """Return the frequencies of each angle. Raises InputError unless they are distinct positive integers."""
     if len(frequencies) != angles:
@@ -156,6 +173,11 @@ class ConvergenceForecast:
     gain: float
     noise: float
     slope: float
+
+    @property
+    def residue(self) -> float:
+        """Energy that may be left: the last step is taken, but its size is the measure of the next one's."""
+        return max(0.0, self.gain) + self.noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,3 +310,8 @@ class PooledFitOptimizer(FitOptimizer):
     _rounds: int = field(default=0, init=False)
     _data: list[tuple[NDArray[np.float64], float, float]] = field(default_factory=list, init=False)
     _forecasts: list[ConvergenceForecast] = field(default_factory=list, init=False)
+
+    @property
+    def residue(self) -> float | None:
+        """Residue of the last forecast, in hartree."""
+        return self._forecasts[-1].residue if self._forecasts else None

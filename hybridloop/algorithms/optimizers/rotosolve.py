@@ -37,6 +37,7 @@ class Rotosolve(FitOptimizer):
     _sweeps: int = field(default=0, init=False)
     _gain: float = field(default=0.0, init=False)
     _noise: float = field(default=0.0, init=False)
+    residue: float | None = field(default=None, init=False)  # hartree, at the end of the last sweep
     _line: list[tuple[float, float, float]] = field(default_factory=list, init=False)  # angle, energy, variance
 
     def __post_init__(self) -> None:
@@ -88,6 +89,7 @@ class Rotosolve(FitOptimizer):
         self._sweeps += 1
         is_single = len(self.point) == 1
         gain, noise = 1e3 * self._gain, 1e3 * self._noise  # mHa
+        self.residue = self._noise + (0.0 if is_single else max(0.0, self._gain))  # a single angle's fit is global
         is_met = self._noise <= self.tolerance if is_single else self._gain <= self.tolerance + 2.0 * self._noise
         if is_met and is_single:
             self.stop = Stop(converged=True, reason=f"optimum found, cost of shot noise {noise:.2g} mHa")

@@ -173,6 +173,11 @@ class Spsa(DataclassState):
         self.stop = stop_without_angles(self.point)
 
     @property
+    def residue(self) -> float | None:
+        """Residue of the last forecast, in hartree."""
+        return self._forecasts[-1].residue if self._forecasts else None
+
+    @property
     def rounds(self) -> int:
         """Number of rounds that led to a step."""
         return len(self._history)

@@ -133,6 +133,4 @@ def _measured(axes: Axes, positions: Sequence[float], result: RunResult) -> None
 
 def _interval(result: RunResult) -> tuple[float, float]:
     assert result.value is not None
-    if result.is_exact:
-        return result.value - result.rounding_bound, result.value + result.rounding_bound
     return result.interval95 or (result.value, result.value)

@@ -275,6 +275,16 @@ def test_three_scale_factors_are_fitted_by_a_line() -> None:
     assert weights @ [1, 3, 5] == pytest.approx(0)
 
 
+def test_the_spread_of_an_extrapolation_is_the_difference_between_its_models(parity: Ground) -> None:
+    evaluated = parity.evaluated(NoisySimulator(0.01).exact)
+    line, curve = (
+        estimate_of(extrapolate_to_zero_noise(evaluated, parity.ansatz, ZeroNoiseExtrapolation(model)), parity.point)
+        for model in Extrapolation
+    )
+    assert line.extrapolation_spread == curve.extrapolation_spread == pytest.approx(abs(line.value - curve.value))
+    assert line.value != curve.value
+
+
 def test_exponential_zne_of_values_with_two_signs_is_linear(parity: Ground) -> None:
     evaluated = parity.evaluated(NoisySimulator(0.01).exact)
     line, curve = (

@@ -1,0 +1,64 @@
+"""Error budget of a result: shot noise, what the search left, rounding, and the extrapolation to zero noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hybridloop.algorithms.estimation.estimates import Z95, Estimate
+
+NO_FORECAST = "unknown: the search forecasts no gain"
+NO_MINIMUM = "none: the value is that of the circuit at these parameters, and no minimum is claimed"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorSource:
+    """One source of a value's error: its amount (≥ 0) in `unit`, None where it is unknown or does not apply.
+
+    `meaning` says what the amount is, or why there is none. With `is_one_sided` the true value lies below the measured
+    one, so only the lower end of the interval is widened.
+    """
+
+    source: str
+    amount: float | None
+    meaning: str
+    is_one_sided: bool = False
+    unit: str = ""
+
+
+def error_budget(estimate: Estimate, residue: float | None, no_residue: str = NO_FORECAST) -> tuple[ErrorSource, ...]:
+    """Return the sources of the error of a final estimate, in its unit.
+
+    `residue` is the energy that the search expects to be left above the minimum of its own model: the gain of another
+    step and the cost of shot noise in the angles. What the model does not know is not in it, such as another minimum,
+    or a state that the circuit can't prepare. `no_residue` is the meaning where it is None.
+    """
+    sampled = "standard error of the mean of the shots"
+    extrapolation = "none: no extrapolation to zero noise"
+    if estimate.extrapolation_spread is not None:
+        extrapolation = "difference between the linear and the exponential model of zero-noise extrapolation"
+    return (
+        ErrorSource("shot noise", estimate.standard_error, "none: exact" if estimate.is_exact else sampled),
+        ErrorSource(
+            "search residue",
+            residue,
+            no_residue if residue is None else "expected gain left and cost of shot noise in the angles, by the search",
+            is_one_sided=True,
+        ),
+        ErrorSource(
+            "rounding",
+            estimate.rounding_bound,
+            "bound on the rounding of the exact distribution to counts" if estimate.is_exact else "none: it samples",
+        ),
+        ErrorSource("extrapolation", estimate.extrapolation_spread, extrapolation),
+    )
+
+
+def interval95(estimate: Estimate, budget: tuple[ErrorSource, ...]) -> tuple[float, float]:
+    """Return the 95 % interval: 1.96 standard errors, widened by each other amount; one-sided ones widen the lower end.
+
+    Errors other than shot noise are no independent draws, so they are added, not their squares.
+    """
+    others = [each for each in budget if each.source != "shot noise" and each.amount]
+    both = Z95 * estimate.standard_error + sum(each.amount or 0.0 for each in others if not each.is_one_sided)
+    below = sum(each.amount or 0.0 for each in others if each.is_one_sided)
+    return (estimate.value - both - below, estimate.value + both)

@@ -1,0 +1,95 @@
+"""Error budget: every source has its amount or says why it has none, and the interval holds them all."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hybridloop.algorithms.error_budget import error_budget, interval95
+from hybridloop.algorithms.estimation.estimates import Z95, Estimate
+from hybridloop.algorithms.outcome import Outcome
+from hybridloop.reports.answer import summarize
+from hybridloop.runs.result import RunResult, answer
+from hybridloop.settings import ProblemText
+from tests.algorithms.batched_state_helpers import shot_rounds
+from tests.preparation_helpers import prepared, settings_for
+from tests.result_helpers import a_result
+
+SOURCES = ["shot noise", "search residue", "rounding", "extrapolation"]
+AMOUNTS = st.floats(0.0, 1.0)
+
+
+@given(AMOUNTS, st.none() | AMOUNTS, st.none() | AMOUNTS)
+def test_the_interval_holds_every_amount_and_the_residue_widens_its_lower_end(
+    sigma: float, residue: float | None, spread: float | None
+) -> None:
+    estimate = Estimate(-1.0, sigma**2, 100, extrapolation_spread=spread)
+    budget = error_budget(estimate, residue)
+    assert [source.source for source in budget] == SOURCES
+    assert [source.source for source in budget if source.is_one_sided] == ["search residue"]
+    low, high = interval95(estimate, budget)
+    both = Z95 * sigma + (spread or 0.0)
+    assert high == pytest.approx(-1.0 + both)
+    assert low == pytest.approx(-1.0 - both - (residue or 0.0))
+
+
+def test_a_target_that_does_not_sample_has_its_rounding_in_the_interval() -> None:
+    estimate = Estimate(-1.0, 0.0, 100, is_exact=True, rounding_bound=0.01)
+    assert interval95(estimate, error_budget(estimate, 0.002)) == pytest.approx((-1.012, -0.99))
+
+
+def outcome_of(algorithm: str, problem: str, **settings: object) -> Outcome:
+    chosen = settings_for(algorithm, settings)
+    return prepared(algorithm, ProblemText(name=problem), chosen, 7).measure(shot_rounds(7), lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "problem", "residue"),
+    [
+        ("vqe", "h2", "expected gain left and cost of shot noise in the angles, by the search"),
+        ("adapt", "h2", "expected gain left and cost of shot noise in the angles, by the search"),
+        ("qaoa", "petersen", "none: the value is that of the circuit at these parameters, and no minimum is claimed"),
+        ("rqaoa", "petersen", "none: the value is that of the circuit at these parameters, and no minimum is claimed"),
+    ],
+)
+def test_every_algorithm_names_its_residue_or_says_why_it_has_none(algorithm: str, problem: str, residue: str) -> None:
+    outcome = outcome_of(algorithm, problem)
+    budget = {source.source: source for source in outcome.error_budget}
+    assert list(budget) == SOURCES
+    assert budget["search residue"].meaning == residue
+    assert (budget["search residue"].amount is None) == residue.startswith("none")
+    assert all(source.amount is None or source.amount >= 0.0 for source in budget.values())
+    assert budget["shot noise"].amount == outcome.standard_error
+
+
+def test_a_search_without_a_forecast_says_that_its_residue_is_unknown() -> None:
+    budget = {source.source: source for source in outcome_of("vqe", "h2", optimizer="cobyla").error_budget}
+    assert (budget["search residue"].amount, budget["search residue"].meaning.split(":")[0]) == (None, "unknown")
+
+
+def test_zero_noise_extrapolation_is_in_the_budget() -> None:
+    budget = {
+        source.source: source for source in outcome_of("vqe", "h2", mitigation="zne-linear", shots=4000).error_budget
+    }
+    assert budget["extrapolation"].amount is not None
+    assert "zero-noise" in budget["extrapolation"].meaning
+
+
+def test_the_budget_has_its_unit_in_result_json_text_and_report() -> None:
+    outcome = outcome_of("vqe", "h2")
+    result = a_result().with_outcome(outcome, ())
+    assert RunResult.from_dict(json.loads(result.to_json())) == result
+    listed = json.loads(result.to_json())["error_budget"]
+    assert [(row["source"], row["unit"]) for row in listed] == [(source, "hartree") for source in SOURCES]
+    text = dict(answer(result))["budget"]
+    assert text.startswith("shot noise 0.")
+    assert text.endswith(" mHa below, rounding none, extrapolation none")
+    lines = dict(summarize(result).lines)
+    assert {"Shot noise", "Search residue", "Rounding", "Extrapolation", "95 % interval"} <= lines.keys()
+    before = {name: value for name, value in result.as_dict().items() if name != "error_budget"}
+    stored = RunResult.from_dict(before)  # of an earlier version
+    assert (stored.error_budget, stored.interval95) == ((), result.interval95)
+    assert "budget" not in dict(answer(stored))
