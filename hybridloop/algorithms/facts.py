@@ -11,7 +11,7 @@ from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.optimizers.base import Optimizer, Stop
 from hybridloop.algorithms.optimizers.corrected_model import CorrectedModel
 from hybridloop.algorithms.outcome import Fact
-from hybridloop.algorithms.outside_operators import measure_outside_gain, predicted_outside_gain
+from hybridloop.algorithms.outside_operators import measure_outside_gain
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.rounds import RunRound
@@ -37,8 +37,8 @@ def examine_circuit(
     Operators outside the circuit are measured only where that can show something, with `shots` for each circuit: not
     where a state of another symmetry lies lower, where single and double excitations reach every state of the electrons
     (F. A. Evangelista, G. K.-L. Chan and G. E. Scuseria, J. Chem. Phys. 151 (2019) 244112), where the Hartree-Fock
-    determinant has most of the weight, or where the simulation expects a gain already. Raises JobFailed where a circuit
-    has no result.
+    determinant has most of the weight, or where the simulation expects too high an energy already. Raises JobFailed
+    where a circuit has no result.
     """
     local = _local_optimality(simulation, point, stop, optimizer)
     name = "no_operator_outside"
@@ -51,6 +51,10 @@ def examine_circuit(
     if max_excitation_rank(problem.molecule) <= 2:
         reason = "single and double excitations reach every state of these electrons"
         return (local, Fact(name, shown=True, reason=reason)), 0
+    expected = simulation.missing_energy(point)
+    if local.shown and expected > OUTSIDE_TOLERANCE:
+        expects = f"the simulation expects the circuit to end {1e3 * expected:.1f} mHa above the ground state"
+        return (local, Fact(name, shown=False, reason=f"strongly correlated: {expects}; not measured. Try adapt.")), 0
     if (weight := simulation.reference_weight(point)) >= MIN_REFERENCE_WEIGHT:
         reason = (
             f"Hartree-Fock has {weight:.0%} of the state's weight, so that triple excitations and above hardly count"
@@ -59,10 +63,6 @@ def examine_circuit(
     what = f"Hartree-Fock has {weight:.0%} of the weight"
     if not local.shown:
         return (local, Fact(name, shown=None, reason=f"{what}; not measured, as no minimum is shown")), 0
-    if (expected := predicted_outside_gain(problem, simulation, point)) > OUTSIDE_TOLERANCE:
-        expects = f"the simulation expects operators outside the circuit to gain {1e3 * expected:.1f} mHa"
-        reason = f"strongly correlated: {what}, and {expects}; not measured. Try adapt."
-        return (local, Fact(name, shown=False, reason=reason)), 0
     gain = measure_outside_gain(problem, ansatz, point, simulation, run_round, shots=shots, tolerance=OUTSIDE_TOLERANCE)
     reason = (
         f"{what}; {gain.operators} operators outside the circuit are expected to gain {1e3 * gain.gain:.2g} mHa, shot "

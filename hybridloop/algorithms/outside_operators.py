@@ -54,14 +54,6 @@ def generalized_excitations(problem: ElectronicProblem) -> tuple[Excitation, ...
     return tuple(each for each in singles + doubles if problem.conserves_symmetry(_mask(each)))
 
 
-def predicted_outside_gain(
-    problem: ElectronicProblem, simulation: SimulatedCircuit, point: NDArray[np.float64]
-) -> float:
-    """Return the gain in hartree that the simulation expects of `generalized_excitations`."""
-    slopes, curvatures = simulation.appended(point, generalized_excitations(problem))
-    return float((slopes**2 / (2.0 * np.maximum(curvatures, MIN_CURVATURE))).sum())
-
-
 def measure_outside_gain(
     problem: ElectronicProblem,
     ansatz: Ansatz,
