@@ -18,6 +18,7 @@ from benchmarks.accuracy_outside import graphs, molecules
 from benchmarks.accuracy_searches import from_hartree_fock, perturbations, random_starts
 from benchmarks.accuracy_speed import speeds
 from benchmarks.accuracy_states import electrons, levels, operators
+from benchmarks.accuracy_stretched import away_from_equilibrium
 from benchmarks.bounds import Bound, machine
 
 # A row takes `quick` (the short form of a few seconds, which pytest runs too) and returns its figures.
@@ -28,6 +29,7 @@ ROWS: Mapping[str, Callable[[bool], list[Bound]]] = {
     "perturbations": perturbations,
     "ground-states": ground_states,
     "stretched": stretched,
+    "away-from-equilibrium": away_from_equilibrium,
     "adapt-operators": operators,
     "vqd-levels": levels,
     "vqe-levels": levels_after_vqe,

@@ -185,7 +185,7 @@ def write_references(settings: VqeSettings) -> None:
             prepared, _ = prepared_system(name, 0, settings)
             system["searched"] = {"circuit": _circuit(prepared), "errors_mha": [round(error, 4) for error in errors]}
             print(f"{name:28} {nearest(errors):9.3f} mHa  {system['searched']['circuit']}", flush=True)
-    FILE.write_text(json.dumps(document, indent=0, ensure_ascii=False) + "\n")
+            FILE.write_text(json.dumps(document, indent=0, ensure_ascii=False) + "\n")  # kept if the next is broken off
 
 
 def nearest(errors: Sequence[float]) -> float:
