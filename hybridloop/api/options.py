@@ -55,10 +55,18 @@ class EnergyOptions(RunOptions, total=False):
     max_rounds: int
 
 
-class VqeOptions(EnergyOptions, total=False):
+class HardwareEfficientOptions(EnergyOptions, total=False):
+    """Keyword arguments of every algorithm that can take a hardware-efficient circuit."""
+
+    rotations: str | None
+    entanglement: str | None
+
+
+class VqeOptions(HardwareEfficientOptions, total=False):
     """Keyword arguments of `vqe` and `scan`; see `hybridloop.VqeSettings`."""
 
     ansatz: str | QuantumCircuit
+    layers: int | None
     initial_point: str | Sequence[float]
     optimizer: str
     tolerance: float | None
@@ -83,7 +91,7 @@ class AdaptOptions(EnergyOptions, total=False):
     max_operators: int
 
 
-class VqdOptions(EnergyOptions, total=False):
+class VqdOptions(HardwareEfficientOptions, total=False):
     """Keyword arguments of `vqd`; see `hybridloop.VqdSettings`."""
 
     levels: int

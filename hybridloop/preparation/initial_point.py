@@ -1,4 +1,4 @@
-"""Ansatz and initial point of a search: as given in the settings, or chosen, with the reason of the choice."""
+"""Initial point of UCCSD: as given in the settings, or chosen, with the reason of the choice."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient, hardware_efficient_reference
-from hybridloop.algorithms.circuits.custom import circuit_ansatz, read_qasm3
+from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.initial_point import NewtonStart, newton_start
 from hybridloop.algorithms.circuits.simulated_start import simulated_start
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
@@ -18,9 +17,9 @@ from hybridloop.algorithms.optimizers.registry import MAX_ANGLES_IN_PAIRS
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.data.search_rules import SEARCH_RULES
-from hybridloop.errors import InputError, ProblemError
-from hybridloop.preparation.problem import SAME_ENERGY, Subject, num_qubits_of
-from hybridloop.settings import AnsatzName, StartName
+from hybridloop.errors import InputError
+from hybridloop.preparation.problem import SAME_ENERGY, Subject
+from hybridloop.settings import StartName
 
 MIN_INSTABILITY = 0.002  # hartree per square radian: a smaller negative curvature moves no energy by a millihartree
 TRUSTED = 0.1  # of the gain: if two models differ by less, the terms that both neglect are smaller still
@@ -39,22 +38,19 @@ class Start:
 
 def choose_start(
     subject: Subject,
-    ansatz: AnsatzName | str,
     initial_point: InitialPoint,
     seed: int,
     rules: int = SEARCH_RULES,
     *,
     may_simulate: bool = False,
 ) -> Start:
-    """Choose the initial point; `rules` are the search rules, before 2 of which a reference was never far.
+    """Choose the initial point of UCCSD; before search rules 2 a reference was never far.
 
     With `may_simulate`, a small UCCSD circuit starts from a minimum of its classical simulation, from rules 3 on.
 
-    Raises InputError where the ansatz has no such initial point.
+    Raises InputError where there is no such initial point, and for a Pauli sum.
     """
     generator = np.random.default_rng(seed)
-    if ansatz != AnsatzName.UCCSD:
-        return Start(_start_without_electrons(subject, ansatz, initial_point, generator))
     if initial_point is StartName.AUTO and not isinstance(subject, PauliProblem):
         simulated = _simulated_start(subject) if may_simulate and rules > 2 else None
         return simulated or _start_near_hartree_fock(uccsd(subject), subject, rules)
@@ -64,7 +60,7 @@ def choose_start(
 def _start_uccsd(subject: Subject, initial_point: InitialPoint, generator: np.random.Generator) -> Ansatz:
     if isinstance(subject, PauliProblem):
         problem = f"uccsd starts from a molecule's Hartree-Fock state, and {subject.source} is a Pauli sum"
-        raise InputError("ansatz", problem, "Give hardware-efficient, or a circuit of your own.")
+        raise InputError("ansatz", problem, "Leave the ansatz out, or give another.")
     ansatz = uccsd(subject)
     match initial_point:
         case StartName.HF:
@@ -135,41 +131,6 @@ def _expected_gain(newton: NewtonStart) -> str:
     gain, uncertainty = 1e3 * newton.gain, 1e3 * newton.gain_uncertainty
     decimals = max(0, -math.floor(math.log10(uncertainty))) if uncertainty > 0.0 else 1
     return f"expected gain {gain:.{decimals}f} ± {uncertainty:.{decimals}f} mHa"
-
-
-def _start_without_electrons(
-    subject: Subject, name: AnsatzName | str, initial_point: InitialPoint, generator: np.random.Generator
-) -> Ansatz:
-    """Return a hardware-efficient or custom ansatz, at random angles unless others are given."""
-    if initial_point is StartName.NEWTON:
-        raise InputError("initial_point", "only uccsd has a Newton start", "Give uccsd, or another initial point.")
-    if initial_point is StartName.HF:
-        return _at_hartree_fock(subject, name)
-    qubits = num_qubits_of(subject)
-    initial = generator if isinstance(initial_point, StartName) else np.array(initial_point)
-    if name == AnsatzName.HARDWARE_EFFICIENT:
-        return hardware_efficient(qubits, initial)
-    try:
-        circuit = read_qasm3(name, "circuit")
-    except ProblemError as error:
-        field = "ansatz" if error.line is None else f"ansatz, line {error.line}"
-        raise InputError(field, error.problem, error.remedy) from error
-    if circuit.num_qubits != qubits:
-        problem = f"the circuit has {circuit.num_qubits} qubit(s), the problem {qubits}"
-        raise InputError("ansatz", problem, "Give a circuit with the problem's number of qubits.")
-    if not circuit.num_parameters:
-        raise InputError("ansatz", "the circuit has no parameter to vary", "Declare one: input float[64] theta;")
-    return circuit_ansatz(circuit, initial)
-
-
-def _at_hartree_fock(subject: Subject, name: AnsatzName | str) -> Ansatz:
-    if isinstance(subject, PauliProblem):
-        raise InputError("initial_point", "a Pauli sum has no Hartree-Fock state", "Give random, or angles.")
-    if name != AnsatzName.HARDWARE_EFFICIENT:
-        raise InputError("initial_point", "the Hartree-Fock angles of a custom circuit are unknown", "Give its angles.")
-    qubits = subject.encoding.num_qubits
-    point = hardware_efficient_reference(qubits, subject.reference_state)
-    return replace(hardware_efficient(qubits, point), is_near=True)
 
 
 def _at(ansatz: Ansatz, point: ArrayLike) -> Ansatz:

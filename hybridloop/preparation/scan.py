@@ -21,7 +21,7 @@ from hybridloop.errors import InputError
 from hybridloop.preparation.checks import points_of_scan
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.preparation.vqe import PreparedVqe, prepare_vqe, with_start
-from hybridloop.settings import AnsatzName, ProblemText, ScanSettings, StartName
+from hybridloop.settings import ProblemText, ScanSettings, StartName
 
 SIGMAS = 2.0  # standard errors by which the energy at carried angles must be below Hartree-Fock
 
@@ -75,7 +75,8 @@ class PreparedScan:
         self, last: Outcome, before: PreparedVqe, point: PreparedVqe, run_round: RunRound
     ) -> tuple[PreparedVqe, str | None]:
         """Return the point's run from the last angles if a measurement shows that they help, else as it is; and why."""
-        if self.settings.ansatz is not AnsatzName.UCCSD or point.ansatz.num_parameters == 1 or point.ansatz.is_near:
+        is_uccsd = self.settings.is_uccsd and isinstance(point.problem, ElectronicProblem)
+        if not is_uccsd or point.ansatz.num_parameters == 1 or point.ansatz.is_near:
             return point, point.start_reason
         # the angles have a meaning here if excitations and orbitals match
         assert isinstance(before.problem, ElectronicProblem)

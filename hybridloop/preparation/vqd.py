@@ -20,7 +20,9 @@ from hybridloop.algorithms.problems.exact import lowest_eigenvalues
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.vqd import MAX_OVERLAP, Level, vqd
 from hybridloop.azure.targets import Target
+from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError
+from hybridloop.preparation.circuit import shape_of
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.preparation.problem import Subject, facts_of, num_qubits_of, resolve_subject
 from hybridloop.preparation.vqe import missing_point_policy
@@ -89,14 +91,18 @@ class PreparedVqd:
         )
 
 
-def prepare_vqd(problem: ProblemText, settings: VqdSettings, seed: int, target: Target) -> PreparedVqd:
+def prepare_vqd(
+    problem: ProblemText, settings: VqdSettings, seed: int, target: Target, rules: int = SEARCH_RULES
+) -> PreparedVqd:
     """Build a VQD run from its problem text. Raises InputError."""
     subject = resolve_subject(problem, settings, target)
     qubits = num_qubits_of(subject)
     if settings.levels > 2**qubits:
         raise InputError("levels", f"{qubits} qubit(s) have {2**qubits} levels", f"Give 1 to {2**qubits}.")
-    layers = qubits - 1 if settings.layers is None else settings.layers  # one makes any real state of two qubits
-    ansatz = hardware_efficient(qubits, np.random.default_rng(seed), reps=layers)
+    layers = qubits - 1 if settings.layers is None else settings.layers  # one makes any state of two qubits
+    rotations, entanglement = shape_of(subject, settings, rules)
+    generator = np.random.default_rng(seed)
+    ansatz = hardware_efficient(qubits, generator, reps=layers, rotations=rotations, entanglement=entanglement)
     check_missing_point_policy(missing_point_policy(settings.failure), choose_optimizer(ansatz).optimizer)
     exact_levels = cache(lambda: lowest_eigenvalues(subject.hamiltonian, settings.levels))
 

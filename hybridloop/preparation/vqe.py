@@ -14,8 +14,9 @@ from hybridloop.algorithms.diagnostics import check_sector, strong_correlation_w
 from hybridloop.algorithms.estimation.final import Allocation
 from hybridloop.algorithms.estimation.grouping import GroupingChoice, choose_grouping, group_hamiltonian
 from hybridloop.algorithms.estimation.observable import Grouping
+from hybridloop.algorithms.estimation.variance import EnergyVariance, measure_variance, squared_observable
 from hybridloop.algorithms.facts import examine_circuit
-from hybridloop.algorithms.mitigation.mitigation import Mitigation
+from hybridloop.algorithms.mitigation.mitigation import UNMITIGATED, Mitigation
 from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS, Symmetry, spin_parity_symmetries
 from hybridloop.algorithms.mitigation.zne import Extrapolation, ZeroNoiseExtrapolation
 from hybridloop.algorithms.optimizers.base import Optimizer, Stop
@@ -30,14 +31,14 @@ from hybridloop.algorithms.optimizers.registry import SearchSettings, choose_opt
 from hybridloop.algorithms.outcome import Fact, Outcome, RoundProgress
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.rounds import RunRound
-from hybridloop.algorithms.vqe import vqe
+from hybridloop.algorithms.vqe import VqeResult, vqe
 from hybridloop.azure.targets import Target
 from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError
-from hybridloop.preparation.initial_point import choose_start
+from hybridloop.preparation.circuit import choose_circuit
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.preparation.problem import Subject, facts_of, resolve_subject
-from hybridloop.settings import AnsatzName, MappingName, MitigationName, OptimizerName, ProblemText, VqeSettings
+from hybridloop.settings import MappingName, MitigationName, OptimizerName, ProblemText, VqeSettings
 from hybridloop.settings.algorithms import GroupingName
 from hybridloop.settings.optimizer_plugins import find_optimizer
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
@@ -50,6 +51,7 @@ class PreparedVqe:
     facts: ProblemFacts
     problem: Subject
     ansatz: Ansatz
+    circuit_reason: str | None
     start_reason: str | None
     start_doubt: str | None
     simulation: SimulatedCircuit | None
@@ -59,6 +61,7 @@ class PreparedVqe:
     settings: VqeSettings
     mitigation: Mitigation
     energy: GroupingChoice
+    rules: int
 
     def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
         """Search for the lowest energy and measure it; the optimizer serves one run."""
@@ -89,26 +92,47 @@ class PreparedVqe:
                 electronic, self.ansatz, point, self.simulation, stop, self.optimizer, run_round, shots=shots
             )
             warnings += [fact.reason for fact in facts if fact.shown is False and stop.converged]
-        elif electronic is not None and self.settings.ansatz == AnsatzName.UCCSD:
+        elif electronic is not None and self.settings.is_uccsd:
             correlation = strong_correlation_warning(electronic.molecule, point)
             warnings += [] if correlation is None else [correlation]
         warnings += [] if self.start_doubt is None else [self.start_doubt]
+        variance = self._variance(result, run_round)
+        warnings += [] if variance is None or variance.warning is None else [variance.warning]
         # each choice that the settings left open, with its reason
-        choices = [] if self.start_reason is None else [f"start: {self.start_reason}"]
+        choices = [] if self.circuit_reason is None else [f"circuit: {self.circuit_reason}"]
+        choices += [] if self.start_reason is None else [f"start: {self.start_reason}"]
         if self.settings.optimizer == OptimizerName.AUTO:
             choice = choose_optimizer(self.ansatz)
             choices.append(f"search: {choice.name}, as {choice.reason}")
         if self.settings.grouping is GroupingName.AUTO:
             choices.append(f"groups: {self.energy.grouping}, as {self.energy.why}")
+        choices += [] if variance is None else [variance.summary]
         return replace(
             result,
             converged=result.converged and not warnings,
             reason="; ".join([*(warning.split(":")[0] for warning in warnings), result.reason]),
-            rounds=result.rounds + (sector is not None) + rounds,
+            rounds=result.rounds + (sector is not None) + rounds + (variance is not None),
             warnings=tuple(warnings),
             facts=facts,
             choices=tuple(choices),
         )
+
+    def _variance(self, result: VqeResult, run_round: RunRound) -> EnergyVariance | None:
+        """Measure the energy variance of a Pauli sum where the search converged; None where it is not affordable.
+
+        With error mitigation there is none: mitigated energies belong to no state. Before search rules 3 none was
+        measured.
+        """
+        is_wanted = self.rules > 2 and result.converged and self.mitigation == UNMITIGATED
+        if not is_wanted or isinstance(self.problem, ElectronicProblem):
+            return None
+        squared = squared_observable(self.problem.hamiltonian)
+        if squared is None:
+            return None
+        energy = self.energy.observable
+        highest = energy.constant + sum(group.max_abs_energy for group in energy.groups)
+        point, estimate = np.array(result.parameters), result.final.estimate
+        return measure_variance(squared, self.ansatz, point, estimate, highest, result.shots, run_round)
 
 
 def prepare_vqe(
@@ -116,8 +140,7 @@ def prepare_vqe(
 ) -> PreparedVqe:
     """Build a VQE from its problem text. Raises InputError; sends nothing."""
     subject = resolve_subject(problem, settings, target)
-    may_simulate = settings.optimizer is OptimizerName.AUTO
-    start = choose_start(subject, settings.ansatz, settings.initial_point, seed, rules, may_simulate=may_simulate)
+    start, circuit_reason = choose_circuit(subject, settings, seed, rules)
     ansatz = start.ansatz
     search = SearchSettings(
         ansatz,
@@ -144,22 +167,26 @@ def prepare_vqe(
         facts_of(subject, rules),
         subject,
         ansatz,
+        circuit_reason,
         start.reason,
         start.doubt,
-        _simulation(subject, ansatz) if rules > 2 and settings.ansatz == AnsatzName.UCCSD else None,
+        _simulation(subject, ansatz) if rules > 2 and settings.is_uccsd else None,
         search,
         optimizer,
         on_lost,
         settings,
         mitigation,
         energy,
+        rules,
     )
 
 
 def _simulation(subject: Subject, ansatz: Ansatz) -> SimulatedCircuit | None:
+    """Return the simulation of a UCCSD circuit; None for a Pauli sum, and where it is too large."""
     if isinstance(ansatz.model, SimulatedCircuit):
         return ansatz.model
-    assert isinstance(subject, ElectronicProblem)  # as its ansatz is uccsd
+    if not isinstance(subject, ElectronicProblem):
+        return None
     selected = symmetry_allowed_excitations(subject)
     angles = mirrored_angles(subject, selected) if shares_angles(subject, ansatz) else range(len(selected))
     return SimulatedCircuit.of(subject, selected, angles)

@@ -14,7 +14,7 @@ from hybridloop.errors import InputError
 from hybridloop.journal import Event, Journal, NewRun, RunRecord, check_key
 from hybridloop.journal.claimed_run import new_run
 from hybridloop.settings import LIMITS, SETTINGS, ProblemText, RunSettings, first_difference
-from hybridloop.settings.renamed import with_current_names
+from hybridloop.settings.renamed import FORMER_DEFAULTS, with_current_names
 from hybridloop.settings.validation import validate
 
 LIMITS_GIVEN = "limits"  # event: all limits, where a resume changed some of them
@@ -166,7 +166,11 @@ def _check_same(
     for part in ("problem", "workspace") if is_same_flow_run else ("problem", "settings", "workspace"):
         before, now = dict(recorded[part]), dict(requested[part])
         if part == "settings":  # settings that are newer than the run count as their defaults
-            before = {**SETTINGS[record.algorithm]().model_dump(mode="json"), **before}
+            defaults = SETTINGS[record.algorithm]().model_dump(mode="json")
+            before = {**defaults, **before}
+            for changed, former in FORMER_DEFAULTS.items():
+                if before.get(changed) == former and now.get(changed) == defaults.get(changed):
+                    now[changed] = former
             for limit in LIMITS:
                 before.pop(limit, None)
                 now.pop(limit, None)

@@ -8,11 +8,13 @@ from hybridloop.settings.algorithms import (
     AdaptSettings,
     AnsatzName,
     EnergySettings,
+    EntanglementName,
     LevelsSettings,
     MappingName,
     MitigationName,
     OptimizerName,
     QaoaSettings,
+    RotationsName,
     RqaoaSettings,
     ScanSettings,
     StartName,
@@ -40,6 +42,7 @@ __all__ = [
     "ScanSettings",
 ]
 __all__ += ["SETTINGS", "VqdSettings", "VqeSettings"]
+__all__ += ["EntanglementName", "RotationsName"]
 __all__ += ["AnsatzName", "AutoResume", "MappingName", "MitigationName", "OptimizerName", "StartName"]
 __all__ += ["Duration", "ProblemText", "RunKey", "WorkspaceName", "first_difference", "parse_duration"]
 __all__ += ["LIMITS", "MAX_CIRCUIT_BYTES", "MAX_PROBLEM_BYTES"]

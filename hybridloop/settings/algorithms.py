@@ -16,8 +16,25 @@ from hybridloop.settings.run import RunSettings
 class AnsatzName(enum.StrEnum):
     """A built-in ansatz."""
 
+    AUTO = "auto"  # uccsd for a molecule; for a Pauli sum one of the other two
     UCCSD = "uccsd"
     HARDWARE_EFFICIENT = "hardware-efficient"
+    HAMILTONIAN_VARIATIONAL = "hamiltonian-variational"
+
+
+class RotationsName(enum.StrEnum):
+    """Amplitudes that the rotations of a hardware-efficient circuit make."""
+
+    REAL = "real"
+    COMPLEX = "complex"
+
+
+class EntanglementName(enum.StrEnum):
+    """CX gates between the rotations of a hardware-efficient circuit."""
+
+    LINEAR = "linear"  # qubit i to i + 1
+    CIRCULAR = "circular"  # the last qubit to the first too
+    FULL = "full"  # every pair
 
 
 class StartName(enum.StrEnum):
@@ -43,6 +60,7 @@ class OptimizerName(enum.StrEnum):
     ROTOSOLVE = "rotosolve"
     PAIRS = "pairs"
     GRADIENT = "gradient"
+    QUASI_NEWTON = "quasi-newton"
     SPSA = "spsa"
     QN_SPSA = "qn-spsa"
     COBYLA = "cobyla"
@@ -141,12 +159,37 @@ class EnergySettings(RunSettings):
         return self
 
 
-class VqeSettings(EnergySettings):
+class HardwareEfficientSettings(EnergySettings):
+    """Settings of runs that can take a hardware-efficient circuit."""
+
+    rotations: RotationsName | None = Field(
+        None,
+        description="amplitudes that a hardware-efficient circuit makes, real or complex; left out: those of the "
+        "Hamiltonian",
+        examples=["complex"],
+    )
+    entanglement: EntanglementName | None = Field(
+        None,
+        description="CX gates of each layer of a hardware-efficient circuit: linear, circular or full; left out: "
+        "linear",
+        examples=["circular"],
+    )
+
+
+class VqeSettings(HardwareEfficientSettings):
     """Settings of a VQE run."""
 
     ansatz: AnsatzName | CircuitText = Field(
-        AnsatzName.UCCSD,
-        description="circuit whose angles are optimized: uccsd, hardware-efficient, or a file in OpenQASM 3",
+        AnsatzName.AUTO,
+        description="circuit whose angles are optimized: uccsd, hardware-efficient, hamiltonian-variational, or a file "
+        "in OpenQASM 3; auto: uccsd for a molecule, one of the other two for a Pauli sum",
+    )
+    layers: int | None = Field(
+        None,
+        ge=0,
+        le=50,
+        description="layers of a hardware-efficient or hamiltonian-variational circuit; left out: by the problem",
+        examples=[2],
     )
     initial_point: StartName | Angles = Field(
         StartName.AUTO,
@@ -189,6 +232,11 @@ class VqeSettings(EnergySettings):
         examples=["readout,zne-linear"],
     )
 
+    @property
+    def is_uccsd(self) -> bool:
+        """True if a molecule's circuit is UCCSD."""
+        return self.ansatz in (AnsatzName.AUTO, AnsatzName.UCCSD)
+
     @field_validator("mitigation")
     @classmethod
     def _check_mitigation(cls, value: tuple[MitigationName, ...] | None) -> tuple[MitigationName, ...] | None:
@@ -222,7 +270,7 @@ class AdaptSettings(EnergySettings):
     max_operators: int = Field(40, ge=1, le=1000, description="maximum number of operators in the circuit")
 
 
-class VqdSettings(EnergySettings):
+class VqdSettings(HardwareEfficientSettings):
     """Settings of a run of variational quantum deflation (VQD)."""
 
     levels: int = Field(2, ge=1, le=64, description="energy levels, from the ground state up")

@@ -73,7 +73,7 @@ Angles = Annotated[
     BeforeValidator(_parse_angles, json_schema_input_type=list[float] | str),
 ]
 
-_BUILT_IN_CIRCUITS = ("uccsd", "hardware-efficient")
+_BUILT_IN_CIRCUITS = ("auto", "uccsd", "hardware-efficient", "hamiltonian-variational")
 _OPENQASM = re.compile(r"\b(OPENQASM|qubit)\b")  # occurs in no file's name and no circuit's name
 
 
@@ -81,7 +81,8 @@ def _check_circuit(value: object) -> object:
     if isinstance(value, str) and not _OPENQASM.search(value):
         similar = difflib.get_close_matches(value.lower(), _BUILT_IN_CIRCUITS, n=1)
         remedy = f"Did you mean {similar[0]!r}?" if similar else "Give a name, or check the path."
-        problem = "it is neither uccsd or hardware-efficient nor a file of a circuit in OpenQASM 3"
+        *names, last = _BUILT_IN_CIRCUITS
+        problem = f"it is neither {', '.join(names)} or {last} nor a file of a circuit in OpenQASM 3"
         raise PydanticCustomError("unknown_circuit", problem, {"remedy": remedy})
     return value
 

@@ -1,4 +1,4 @@
-"""Former names of settings, accepted for one release: in calls, files, variables, deployments, sweeps, stored runs."""
+"""Former names of settings, accepted for one release, and former defaults, which keep the keys of runs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ RENAMED: Mapping[str, str] = {  # former name: name
     "stop_at": "brute_force_below",
 }
 FORMER = {name: former for former, name in RENAMED.items()}
+FORMER_DEFAULTS: Mapping[str, str] = {  # name: the default of a former release, the same as today's for runs of then
+    "ansatz": "uccsd",
+}
 
 
 def current_name(name: str) -> str:

@@ -18,10 +18,11 @@ from hybridloop.algorithms.formats.binary import read_binary_problem
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.api.sweep_input import read_sweep
 from hybridloop.data import load_table
+from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import HybridloopError
-from hybridloop.preparation.initial_point import choose_start
+from hybridloop.preparation.circuit import choose_circuit
 from hybridloop.preparation.problem import read_subject
-from hybridloop.settings import MAX_PROBLEM_BYTES, ProblemText, StartName
+from hybridloop.settings import MAX_PROBLEM_BYTES, ProblemText, VqeSettings
 from hybridloop.settings.inputs import read_problem
 from hybridloop.settings.sources import Layer, resolve_settings
 from hybridloop.settings.yaml import read_yaml
@@ -146,7 +147,7 @@ def give(kind: str, text: str, folder: Path) -> None:
     elif kind == "circuit":
         subject = read_subject(ProblemText(name="it", text=ENERGY["pauli"]))
         assert isinstance(subject, PauliProblem)
-        choose_start(subject, text, StartName.RANDOM, 0)
+        choose_circuit(subject, VqeSettings().model_copy(update={"ansatz": text}), 0, SEARCH_RULES)
     elif kind in ENERGY:
         read_subject(read_problem(file))
     else:

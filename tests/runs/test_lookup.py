@@ -29,7 +29,7 @@ from hybridloop.runs.lookup import RunRequest, find_run, run_of_key, settings_of
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.statuses import status_after
 from hybridloop.runs.stored_run import load_run
-from hybridloop.settings import ProblemText, VqeSettings
+from hybridloop.settings import AnsatzName, ProblemText, VqeSettings
 from hybridloop.settings.algorithms import GroupingName
 from hybridloop.tasks.session import open_session
 from tests.conftest import Emulator
@@ -56,6 +56,15 @@ def begun(journal: Journal) -> Journal:
     """A journal with a started run `k`."""
     with hold(journal, wanted()):
         return journal
+
+
+def test_a_run_that_was_started_with_a_former_default_is_found_by_todays(journal: Journal) -> None:
+    former = SETTINGS.model_copy(update={"ansatz": AnsatzName.UCCSD})
+    with hold(journal, wanted(former)):
+        pass
+    found = find_run(journal, wanted())
+    assert found.record is not None
+    assert found.settings == former
 
 
 def test_a_new_run_has_a_key_of_its_problem_and_a_seed(journal: Journal) -> None:

@@ -39,10 +39,10 @@ class Ansatz:
     `initial_point` (n,) is in radians, in the order of `circuit.parameters`. As a function of parameter i alone, any
     energy is a trigonometric polynomial of the positive `frequencies[i]` and a constant, for all values of the other
     parameters. `is_near` marks an initial point that is not zero but known to be near the minimum, as a reference
-    state's is; `is_far` marks a reference state that is known to be far from it. `conserves_electrons` is true if the
-    circuit keeps the number of electrons of each spin at all angles; if not, or if unknown, the measured state is
-    checked (`diagnostics.py`). `model` simulates the circuit classically, where it was made for that; the initial
-    point is then a minimum of it.
+    state's is; `is_far` marks a reference state that is known to be far from it; `is_ramp` marks angles on a path from
+    a reference state to the minimum. `conserves_electrons` is true if the circuit keeps the number of electrons of each
+    spin at all angles; if not, or if unknown, the measured state is checked (`diagnostics.py`).
+    `model` simulates the circuit classically, where it was made for that; the initial point is then a minimum of it.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Ansatz:
     is_near: bool = False
     is_far: bool = False
     model: EnergyModel | None = None
+    is_ramp: bool = False
 
     def __post_init__(self) -> None:
         count = self.circuit.num_parameters
@@ -71,15 +72,6 @@ class Ansatz:
         return self.is_near or not self.initial_point.any()
 
 
-def hardware_efficient_reference(num_qubits: int, state: int, *, reps: int = 1) -> NDArray[np.float64]:
-    """Return the angles (n,) at which the hardware-efficient circuit of real rotations prepares a basis state.
-
-    Bit i of `state` is qubit i.
-    """
-    last = [math.pi * (state >> qubit & 1) for qubit in range(num_qubits)]
-    return np.array([0.0] * (num_qubits * reps) + last)
-
-
 class Rotations(enum.StrEnum):
     """The rotation gates of a hardware-efficient circuit."""
 
@@ -87,21 +79,39 @@ class Rotations(enum.StrEnum):
     COMPLEX = "ry-rz"
 
 
+def hardware_efficient_reference(
+    num_qubits: int, state: int, *, reps: int = 1, rotations: Rotations = Rotations.REAL
+) -> NDArray[np.float64]:
+    """Return the angles (n,) at which the hardware-efficient circuit prepares a basis state, up to its phase.
+
+    Bit i of `state` is qubit i. All rotations are 0 but the last RY of the qubits that are 1.
+    """
+    last = [math.pi * (state >> qubit & 1) for qubit in range(num_qubits)]
+    per_layer = num_qubits * (1 if rotations is Rotations.REAL else 2)
+    return np.array([0.0] * (per_layer * reps) + last + [0.0] * (per_layer - num_qubits))
+
+
 def hardware_efficient(
-    num_qubits: int, initial: ArrayLike | np.random.Generator, *, reps: int = 1, rotations: Rotations = Rotations.REAL
+    num_qubits: int,
+    initial: ArrayLike | np.random.Generator,
+    *,
+    reps: int = 1,
+    rotations: Rotations = Rotations.REAL,
+    entanglement: str = "linear",
 ) -> Ansatz:
-    """Build a hardware-efficient ansatz: rotation layers with CX chains between.
+    """Build a hardware-efficient ansatz: rotation layers with CX gates between.
 
     A. Kandala et al., Nature 549 (2017) 242. `initial` is the initial point, or a generator that draws it uniformly
-    from [−π, π). The circuit does not conserve the particle number: under Jordan-Wigner the energy may be that of
-    another number of electrons than the molecule's.
+    from [−π, π). `entanglement` is linear (qubit i to i + 1), circular (the last to the first too) or full (all pairs).
+    The circuit does not conserve the particle number: under Jordan-Wigner the energy may be that of another number of
+    electrons than the molecule's.
     """
     if num_qubits < 1:
         raise InputError("ansatz", "the problem has no qubit", "Choose another mapping or problem.")
     if reps < 0:
         raise InputError("reps", f"{reps} is below 0", "Give the number of CX layers, 0 or more.")
     library = real_amplitudes if rotations is Rotations.REAL else efficient_su2
-    circuit = library(num_qubits, reps=reps, entanglement="linear")
+    circuit = library(num_qubits, reps=reps, entanglement=entanglement)
     count = circuit.num_parameters
     name = f"hardware-efficient ({rotations}, {reps} layer(s))"
     return Ansatz(name, circuit, draw_initial_point(initial, count), ((1,),) * count)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.quantum_info import PauliList, SparsePauliOp
 
-BoolArray = NDArray[np.bool_]
+from hybridloop.algorithms.circuits.diagonalization import BoolArray, bit_masks
 
 
 def color_greedily(paulis: PauliList, *, qubit_wise: bool) -> list[list[int]]:
@@ -101,9 +101,3 @@ def _largest_first(operator: SparsePauliOp) -> list[int]:
     sizes = np.round(np.abs(operator.coeffs), 10)  # terms that are equal up to rounding keep the order of their labels
     order: list[int] = np.argsort(-sizes, kind="stable").tolist()
     return order
-
-
-def bit_masks(rows: BoolArray) -> list[int]:
-    """Return one integer per row; bit i is column i."""
-    packed = np.packbits(rows, axis=1, bitorder="little")
-    return [int.from_bytes(row.tobytes(), "little") for row in packed]

@@ -13,7 +13,7 @@ from qiskit.quantum_info import SparsePauliOp
 from scipy.optimize import minimize
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.estimation.commuting_groups import bit_masks
+from hybridloop.algorithms.circuits.diagonalization import bit_masks
 from hybridloop.algorithms.estimation.observable import Grouping, Observable, observable
 
 EXTRA_VARIANCE = 0.1  # of each term's variance bound c²: expected beyond that of the reference state

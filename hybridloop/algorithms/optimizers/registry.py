@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.optimizers import corrected_model, gradient, pairwise_fit, spsa
+from hybridloop.algorithms.optimizers import corrected_model, gradient, pairwise_fit, slope_fit, spsa
 from hybridloop.algorithms.optimizers.base import Optimizer, Termination
 from hybridloop.algorithms.optimizers.corrected_model import CorrectedModel
 from hybridloop.algorithms.optimizers.gradient import ParallelGradient
 from hybridloop.algorithms.optimizers.pairwise_fit import PairwiseFit
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.optimizers.scipy import ScipyMethod, ScipyOptimizer, min_evaluations
+from hybridloop.algorithms.optimizers.slope_fit import SlopeFit
 from hybridloop.algorithms.optimizers.spsa import QnSpsa, Spsa
 from hybridloop.errors import InputError
 
@@ -106,6 +107,11 @@ def make_corrected_model(settings: SearchSettings) -> Optimizer:
     )
 
 
+def _slope_fit(settings: SearchSettings) -> Optimizer:
+    termination = settings.termination(slope_fit.DEFAULT_TERMINATION)
+    return SlopeFit(settings.ansatz.initial_point, settings.ansatz.frequencies, termination)
+
+
 def _spsa(optimizer: type[Spsa]) -> Callable[[SearchSettings], Optimizer]:
     return lambda settings: optimizer(
         settings.ansatz.initial_point,
@@ -142,6 +148,7 @@ OPTIMIZERS: Mapping[str, OptimizerSpec] = {
     "rotosolve": OptimizerSpec(_rotosolve, _TOLERANCE, "one angle a round, to its exact minimum"),
     "pairs": OptimizerSpec(_pairwise_fit, _ALL, "two angles a round, then all; a Gaussian process of all data"),
     "gradient": OptimizerSpec(_gradient, _ALL, "Newton steps by parameter shifts of all angles; near the minimum"),
+    "quasi-newton": OptimizerSpec(_slope_fit, _ALL, "Newton steps in a trust region, from the slopes of all rounds"),
     "spsa": OptimizerSpec(_spsa(Spsa), _ALL, "simultaneous perturbation (SPSA): random directions of all angles"),
     "qn-spsa": OptimizerSpec(_spsa(QnSpsa), _ALL, "SPSA along the quantum natural gradient, by state overlaps"),
     "cobyla": OptimizerSpec(_scipy(ScipyMethod.COBYLA), does="linear models in a shrinking trust region"),
@@ -178,6 +185,9 @@ def choose_optimizer(ansatz: Ansatz) -> OptimizerChoice:
     if ansatz.is_far and are_few:
         reason = f"the reference state is far from the minimum, and fits of two of the {len(start)} angles are global"
         return OptimizerChoice(PairwiseFit(start, frequencies), "pairs", reason)
+    if ansatz.is_ramp:
+        reason = f"a ramp of {len(start)} shared angles starts near a path to the minimum, not near the minimum"
+        return OptimizerChoice(SlopeFit(start, frequencies), "quasi-newton", reason)
     if ansatz.starts_near:
         origin = "a start near the minimum" if start.any() else "the reference state"
         reason = f"from {origin}, one round measures the slopes of all {len(start)} angles"

@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from hybridloop.errors import InputError
 from hybridloop.settings import LIMITS, SETTINGS, ProblemText, RunSettings
-from hybridloop.settings.renamed import FORMER, accept_former_names
+from hybridloop.settings.renamed import FORMER, FORMER_DEFAULTS, accept_former_names
 from hybridloop.settings.sources import nest
 from hybridloop.settings.validation import validate
 
@@ -117,8 +117,8 @@ class SweepSpec(BaseModel):
         known: dict[str, RunSettings] = {}
         for number, point in enumerate(points_of(self), start=1):
             if known.setdefault(point.key, point.settings) != point.settings:
-                limits = ", ".join(name for name in LIMITS if name in point.varied)
-                raise ValueError(f"point {number} differs from another only in limits ({limits}): it is the same run")
+                names = ", ".join(name for name in (*LIMITS, *FORMER_DEFAULTS) if name in point.varied)
+                raise ValueError(f"point {number} differs from another only in {names}: it is the same run")
         return self
 
 
@@ -216,11 +216,12 @@ def _value_of(settings: Mapping[str, Any], name: str) -> Any:
 def _key_and_seed(spec: SweepSpec, problem: ProblemText, settings: RunSettings) -> tuple[str, int | None]:
     """Return a point's run key and own seed, both by a hash of the point's content, independent of other points.
 
-    The hash leaves out settings at their defaults, so that new settings of a later version change no key, and limits,
-    since a run may be resumed with others.
+    The hash leaves out settings at their defaults, also at former ones, so that a later version changes no key, and
+    limits, since a run may be resumed with others.
     """
     dumped = settings.model_dump(mode="json", exclude_defaults=True, exclude=set(LIMITS))
-    changed = {FORMER.get(name, name): value for name, value in dumped.items()}  # so that a new name changes no key
+    others = {name: value for name, value in dumped.items() if FORMER_DEFAULTS.get(name) != value}
+    changed = {FORMER.get(name, name): value for name, value in others.items()}  # so that a new name changes no key
     content = {"algorithm": spec.algorithm, "problem": problem.model_dump(mode="json"), "settings": changed}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(text.encode())

@@ -16,9 +16,10 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub, EstimatorPu
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp
 
+from hybridloop.algorithms.circuits.diagonalization import Diagonalization
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.estimation.joint import JointMeasurement, group_jointly
-from hybridloop.algorithms.estimation.observable import Diagonalization, MeasurementGroup
+from hybridloop.algorithms.estimation.observable import MeasurementGroup
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
 from hybridloop.errors import InputError
 from hybridloop.tasks.primitives.sampler import RoundJob, incomplete

@@ -17,6 +17,7 @@ from hybridloop.algorithms.optimizers.gradient import ParallelGradient
 from hybridloop.algorithms.optimizers.pairwise_fit import PairwiseFit
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.optimizers.scipy import ScipyMethod, ScipyOptimizer
+from hybridloop.algorithms.optimizers.slope_fit import SlopeFit
 from hybridloop.algorithms.optimizers.spsa import QnSpsa, Spsa
 from hybridloop.algorithms.rounds import FailedPoint
 from hybridloop.errors import InputError, JobFailed
@@ -28,6 +29,7 @@ OPTIMIZERS: dict[str, Make] = {
     "rotosolve": lambda start: Rotosolve(start, ((1,),) * len(start)),
     "pairs": lambda start: PairwiseFit(start, ((1,),) * len(start)),
     "gradient": lambda start: ParallelGradient(start, ((1,),) * len(start)),
+    "quasi-newton": lambda start: SlopeFit(start, ((1,),) * len(start)),
     "spsa": partial(Spsa, seed=5),
     "qn-spsa": partial(QnSpsa, seed=5),
     **{method: partial(ScipyOptimizer, method=method) for method in ScipyMethod if method is not ScipyMethod.L_BFGS_B},

@@ -65,7 +65,7 @@ def test_a_termination_setting_is_followed_or_refused_by_its_name(name: str, set
         assert with_it <= without
 
 
-@pytest.mark.parametrize("name", ["pairs", "gradient", "spsa", "qn-spsa", "rotosolve", "l-bfgs-b"])
+@pytest.mark.parametrize("name", ["pairs", "gradient", "quasi-newton", "spsa", "qn-spsa", "rotosolve", "l-bfgs-b"])
 def test_a_larger_tolerance_ends_the_search_sooner(name: str, ansatz: Ansatz) -> None:
     setting = "gradient_norm" if name == "l-bfgs-b" else "tolerance"
     optimizers = (OPTIMIZERS[name].create(name, settings_of(ansatz, **{setting: each})) for each in (0.5, 1e-6))

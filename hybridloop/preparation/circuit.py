@@ -1,0 +1,158 @@
+"""Circuit of a search: UCCSD for a molecule, else a circuit of layers or a custom one, with its initial point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hybridloop.algorithms.circuits.ansatz import (
+    Ansatz,
+    Rotations,
+    draw_initial_point,
+    hardware_efficient,
+    hardware_efficient_reference,
+)
+from hybridloop.algorithms.circuits.custom import circuit_ansatz, read_qasm3
+from hybridloop.algorithms.circuits.hamiltonian_variational import (
+    commuting_parts,
+    hamiltonian_variational,
+    is_real,
+    is_spin_model,
+)
+from hybridloop.algorithms.problems.pauli import PauliProblem
+from hybridloop.errors import InputError, ProblemError
+from hybridloop.preparation.initial_point import InitialPoint, Start, choose_start
+from hybridloop.preparation.problem import Subject, num_qubits_of
+from hybridloop.settings import AnsatzName, EntanglementName, OptimizerName, RotationsName, StartName, VqeSettings
+from hybridloop.settings.algorithms import HardwareEfficientSettings
+
+FEW_QUBITS = 2  # any state of them is within one layer of complex rotations, in angles few enough for global fits
+
+
+def choose_circuit(subject: Subject, settings: VqeSettings, seed: int, rules: int) -> tuple[Start, str | None]:
+    """Choose the ansatz at its initial point; the second value is the reason for an ansatz that the settings left open.
+
+    `rules` are the search rules, before 3 of which a hardware-efficient circuit had one layer of real rotations.
+    Raises InputError for settings that the ansatz does not have.
+    """
+    name, reason = settings.ansatz, None
+    if name is AnsatzName.AUTO:
+        name, reason = _ansatz_of(subject)
+    _check_shape(name, settings)
+    if name == AnsatzName.UCCSD:
+        may_simulate = settings.optimizer is OptimizerName.AUTO
+        return choose_start(subject, settings.initial_point, seed, rules, may_simulate=may_simulate), None
+    start = _Start(settings.initial_point, np.random.default_rng(seed))
+    if name == AnsatzName.HAMILTONIAN_VARIATIONAL:
+        ansatz = _hamiltonian_variational(subject, settings.layers, start)
+    elif name == AnsatzName.HARDWARE_EFFICIENT:
+        ansatz = _hardware_efficient(subject, settings, start, rules)
+    else:
+        ansatz = _custom(name, num_qubits_of(subject), start)
+    return Start(ansatz), None if reason is None else f"{ansatz.name}, as {reason}"
+
+
+def _ansatz_of(subject: Subject) -> tuple[AnsatzName, str]:
+    """Choose an ansatz for a problem, with the reason as a clause: see the guide, "Pauli sums"."""
+    if not isinstance(subject, PauliProblem):
+        return AnsatzName.UCCSD, "the problem is a molecule"
+    hamiltonian = subject.hamiltonian
+    if subject.num_qubits <= FEW_QUBITS:
+        return AnsatzName.HARDWARE_EFFICIENT, f"it makes any state of {FEW_QUBITS} qubits or fewer"
+    if not is_spin_model(hamiltonian):
+        return AnsatzName.HARDWARE_EFFICIENT, "a term acts on three qubits or more"
+    parts = commuting_parts(hamiltonian)
+    if len(parts) < 2:
+        return AnsatzName.HARDWARE_EFFICIENT, "all terms commute"
+    return AnsatzName.HAMILTONIAN_VARIATIONAL, "every term acts on one or two qubits"
+
+
+def _check_shape(name: AnsatzName | str, settings: VqeSettings) -> None:
+    """Raise InputError for settings of layers that the ansatz does not have."""
+    if name != AnsatzName.HARDWARE_EFFICIENT:
+        for field in ("rotations", "entanglement"):
+            if getattr(settings, field) is not None:
+                raise InputError(field, "only hardware-efficient circuits have it", _remedy(field))
+    if settings.layers is not None and name not in (
+        AnsatzName.HARDWARE_EFFICIENT,
+        AnsatzName.HAMILTONIAN_VARIATIONAL,
+    ):
+        problem = "only hardware-efficient and hamiltonian-variational circuits have it"
+        raise InputError("layers", problem, _remedy("layers"))
+
+
+def _remedy(field: str) -> str:
+    return f"Leave {field} out, or give --ansatz hardware-efficient."
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """The initial point of the settings, and the generator for a random one."""
+
+    given: InitialPoint
+    generator: np.random.Generator
+
+    @property
+    def angles(self) -> np.random.Generator | tuple[float, ...]:
+        """The angles given, or the generator. Raises InputError for the Newton start."""
+        if self.given is StartName.NEWTON:
+            raise InputError("initial_point", "only uccsd has a Newton start", "Give uccsd, or another initial point.")
+        return self.generator if isinstance(self.given, StartName) else self.given
+
+
+def _hamiltonian_variational(subject: Subject, layers: int | None, start: _Start) -> Ansatz:
+    if not isinstance(subject, PauliProblem):
+        problem = f"hamiltonian-variational takes a Pauli sum, and {subject.molecule.source} is a molecule"
+        raise InputError("ansatz", problem, "Give uccsd, or leave the ansatz out.")
+    if start.given is StartName.HF:
+        raise _no_hartree_fock()
+    # a transverse-field Ising chain with open ends needs one for each site; a ring and Heisenberg chains need half
+    ansatz = hamiltonian_variational(subject.hamiltonian, subject.num_qubits if layers is None else layers)
+    angles = start.angles
+    if start.given is StartName.AUTO:
+        return ansatz
+    return replace(ansatz, initial_point=draw_initial_point(angles, ansatz.num_parameters), is_ramp=False)
+
+
+def _hardware_efficient(subject: Subject, settings: VqeSettings, start: _Start, rules: int) -> Ansatz:
+    qubits, is_sum = num_qubits_of(subject), isinstance(subject, PauliProblem)
+    layers = (qubits - 1 if is_sum and rules > 2 else 1) if settings.layers is None else settings.layers
+    rotations, entanglement = shape_of(subject, settings, rules)
+    if start.given is not StartName.HF:
+        return hardware_efficient(qubits, start.angles, reps=layers, rotations=rotations, entanglement=entanglement)
+    if isinstance(subject, PauliProblem):
+        raise _no_hartree_fock()
+    point = hardware_efficient_reference(qubits, subject.reference_state, reps=layers, rotations=rotations)
+    ansatz = hardware_efficient(qubits, point, reps=layers, rotations=rotations, entanglement=entanglement)
+    return replace(ansatz, is_near=True)
+
+
+def shape_of(subject: Subject, settings: HardwareEfficientSettings, rules: int) -> tuple[Rotations, str]:
+    """Return rotations and entanglement of a hardware-efficient circuit; before search rules 3 rotations were real."""
+    is_complex = rules > 2 and not is_real(subject.hamiltonian)
+    if settings.rotations is not None:
+        is_complex = settings.rotations is RotationsName.COMPLEX
+    return Rotations.COMPLEX if is_complex else Rotations.REAL, settings.entanglement or EntanglementName.LINEAR
+
+
+def _custom(text: str, qubits: int, start: _Start) -> Ansatz:
+    """Return the circuit of an OpenQASM 3 text, at random angles unless others are given."""
+    if start.given is StartName.HF:
+        raise InputError("initial_point", "the Hartree-Fock angles of a custom circuit are unknown", "Give its angles.")
+    angles = start.angles
+    try:
+        circuit = read_qasm3(text, "circuit")
+    except ProblemError as error:
+        field = "ansatz" if error.line is None else f"ansatz, line {error.line}"
+        raise InputError(field, error.problem, error.remedy) from error
+    if circuit.num_qubits != qubits:
+        problem = f"the circuit has {circuit.num_qubits} qubit(s), the problem {qubits}"
+        raise InputError("ansatz", problem, "Give a circuit with the problem's number of qubits.")
+    if not circuit.num_parameters:
+        raise InputError("ansatz", "the circuit has no parameter to vary", "Declare one: input float[64] theta;")
+    return circuit_ansatz(circuit, angles)
+
+
+def _no_hartree_fock() -> InputError:
+    return InputError("initial_point", "a Pauli sum has no Hartree-Fock state", "Give random, or angles.")

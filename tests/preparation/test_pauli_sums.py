@@ -1,0 +1,168 @@
+"""Pauli sums by default: a circuit that can express the ground state, and no claim where it can't."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from qiskit.quantum_info import Statevector
+
+from hybridloop.algorithms.outcome import Outcome
+from hybridloop.errors import InputError
+from hybridloop.preparation import prepare
+from hybridloop.preparation.vqd import PreparedVqd
+from hybridloop.preparation.vqe import PreparedVqe
+from hybridloop.settings import ProblemText, VqdSettings
+from tests.algorithms.batched_state_helpers import shot_rounds
+from tests.long_form import long_form, short_or_long
+from tests.preparation_helpers import prepare_vqd, prepare_vqe, settings_for
+from tests.spin_models import HEISENBERG, MORIYA, chain, dense, pauli_text, ring, spin_model
+
+H2 = ProblemText(name="h2")
+CHAIN = spin_model(4, chain(4), HEISENBERG)
+ACCURACY = 1.6e-3
+
+
+def prepared(problem: ProblemText | Mapping[str, float], rules: int | None = None, **values: Any) -> PreparedVqe:
+    text = problem if isinstance(problem, ProblemText) else pauli_text(problem)
+    rule = {} if rules is None else {"rules": rules}
+    return prepare_vqe(text, settings_for("vqe", values), 0, **rule)  # type: ignore[arg-type]
+
+
+def run(terms: Mapping[str, float], seed: int, **values: Any) -> tuple[Outcome, float]:
+    """Return the outcome, and the error of the exact energy at its angles by the dense matrix."""
+    vqe = prepare_vqe(pauli_text(terms), settings_for("vqe", values), seed)  # type: ignore[arg-type]
+    outcome = vqe.measure(shot_rounds(seed), lambda _: None)
+    state = Statevector(vqe.ansatz.circuit.assign_parameters(np.array(outcome.parameters))).data
+    energy = float(np.vdot(state, dense(terms) @ state).real)
+    return outcome, energy - float(np.linalg.eigvalsh(dense(terms))[0])
+
+
+@pytest.mark.parametrize(
+    ("terms", "circuit"),
+    [
+        ({"Y": 1.0}, "hardware-efficient (ry-rz, 0 layer(s)), as it makes any state of 2 qubits or fewer"),
+        ({"XX": 1.0, "ZI": 1.0}, "hardware-efficient (ry, 1 layer(s)), as it makes any state of 2 qubits or fewer"),
+        ({"XXX": 1.0, "ZII": 1.0}, "hardware-efficient (ry, 2 layer(s)), as a term acts on three qubits or more"),
+        ({"XXI": 1.0, "IXX": 1.0}, "hardware-efficient (ry, 2 layer(s)), as all terms commute"),
+        (CHAIN, "hamiltonian-variational (4 layer(s)), as every term acts on one or two qubits"),
+    ],
+)
+def test_a_pauli_sum_gets_a_circuit_by_its_terms(terms: dict[str, float], circuit: str) -> None:
+    assert prepared(terms).circuit_reason == circuit
+
+
+def test_a_molecule_keeps_uccsd() -> None:
+    assert prepared(H2).ansatz.name == prepared(H2, ansatz="uccsd").ansatz.name
+    assert prepared(H2).circuit_reason is None
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [{"Y": 1.0}, {"XY": 1.0, "YX": -1.0, "ZI": 1.0}, {"XY": 1.0, "YX": -1.0, "ZZ": 1.0}],
+    ids=["y", "xy-z", "xy-zz"],
+)
+def test_complex_operators_of_few_qubits_are_solved_to_noise(terms: dict[str, float]) -> None:
+    outcome, error = run(terms, 1)
+    assert outcome.converged
+    assert error < ACCURACY
+    assert outcome.value == pytest.approx(np.linalg.eigvalsh(dense(terms))[0], abs=2.5e-3)
+    assert any(choice.startswith("variance: ") for choice in outcome.choices)
+
+
+@long_form
+@pytest.mark.parametrize(
+    "terms",
+    short_or_long(
+        [CHAIN],
+        [
+            CHAIN,
+            spin_model(4, ring(4), HEISENBERG),
+            spin_model(4, ring(4), {"ZZ": -1.0}, "X"),
+            spin_model(3, chain(3), MORIYA),
+            spin_model(4, chain(4), {"XX": 1.0, "YY": 1.0, "ZZ": 0.5}),
+        ],
+    ),
+    ids=lambda terms: f"{len(terms)} terms",
+)
+def test_spin_models_are_solved_by_default(terms: dict[str, float]) -> None:
+    outcome, error = run(terms, 0)
+    assert outcome.converged
+    assert error < 2 * ACCURACY
+
+
+def test_a_circuit_that_cannot_express_the_ground_state_is_no_convergence() -> None:
+    outcome, error = run(CHAIN, 0, ansatz="hardware-efficient", layers=0)
+    assert error > 0.3  # a product state
+    assert not outcome.converged
+    (warning,) = outcome.warnings
+    assert warning.startswith("no eigenstate: ")
+    assert outcome.reason.startswith("no eigenstate; ")
+
+
+def test_the_shape_of_a_hardware_efficient_circuit_is_a_setting() -> None:
+    shape = prepared(H2, ansatz="hardware-efficient", layers=3, rotations="complex", entanglement="circular").ansatz
+    assert shape.num_parameters == 2 * 2 * 4
+    assert (
+        prepared(CHAIN, ansatz="hardware-efficient", entanglement="full", layers=1).ansatz.circuit.count_ops()["cx"]
+        == 6
+    )
+    assert prepared(CHAIN, layers=1).ansatz.num_parameters == 2
+
+
+def test_a_hartree_fock_start_fits_any_shape() -> None:
+    vqe = prepared(H2, ansatz="hardware-efficient", layers=2, rotations="complex", initial_point="hf")
+    state = Statevector(vqe.ansatz.circuit.assign_parameters(vqe.ansatz.initial_point))
+    energy = state.expectation_value(vqe.problem.hamiltonian).real
+    assert energy == pytest.approx(vqe.facts.reference, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"layers": 2}, "layers"),
+        ({"rotations": "real"}, "rotations"),
+        ({"entanglement": "full"}, "entanglement"),
+        ({"ansatz": "hamiltonian-variational"}, "ansatz"),
+    ],
+)
+def test_a_setting_of_another_circuit_is_refused_by_its_name(values: dict[str, Any], field: str) -> None:
+    with pytest.raises(InputError) as refused:
+        prepared(H2, **values)
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"ansatz": "uccsd"}, "ansatz"),
+        ({"initial_point": "hf"}, "initial_point"),
+        ({"initial_point": "newton"}, "initial_point"),
+        ({"layers": 0}, "layers"),
+        ({"rotations": "complex"}, "rotations"),
+    ],
+)
+def test_a_spin_model_refuses_what_its_circuit_has_not(values: dict[str, Any], field: str) -> None:
+    with pytest.raises(InputError) as refused:
+        prepared(CHAIN, **values)
+    assert refused.value.field == field
+
+
+def test_a_run_of_former_rules_keeps_its_circuit_and_its_rounds() -> None:
+    terms = {"XY": 1.0, "YX": -1.0, "ZI": 1.0}
+    former = prepared(terms, rules=2, ansatz="hardware-efficient")
+    assert former.ansatz.name == "hardware-efficient (ry, 1 layer(s))"
+    assert prepared(terms, ansatz="hardware-efficient").ansatz.name == "hardware-efficient (ry-rz, 1 layer(s))"
+    outcome = former.measure(shot_rounds(0), lambda _: None)
+    assert not any(choice.startswith("variance: ") for choice in outcome.choices)
+
+
+def test_levels_of_a_complex_operator_get_complex_rotations() -> None:
+    complex_sum = pauli_text({"XY": 1.0, "YX": -1.0, "ZI": 1.0})
+    assert prepare_vqd(complex_sum, VqdSettings(), 0).ansatz.name == "hardware-efficient (ry-rz, 1 layer(s))"
+    former = prepare("vqd", complex_sum, VqdSettings(), 0, 2).algorithm
+    assert isinstance(former, PreparedVqd)
+    assert former.ansatz.name == "hardware-efficient (ry, 1 layer(s))"
+    assert prepare_vqd(H2, VqdSettings(), 0).ansatz.name == "hardware-efficient (ry, 1 layer(s))"
