@@ -18,6 +18,7 @@ from hybridloop.algorithms.rounds import RunRound
 
 # hartree: half of chemical accuracy, as operators outside the circuit are known to second order only
 OUTSIDE_TOLERANCE = 0.8e-3
+MISSING_TOLERANCE = 0.5e-3  # hartree: less is 0.7 standard errors of the default precision, so that three still hold
 CHEMICAL_ACCURACY = 1.6e-3  # hartree: by less, the circuit may only be less exact than the other symmetry is computed
 
 
@@ -52,7 +53,7 @@ def examine_circuit(
         reason = "single and double excitations reach every state of these electrons"
         return (local, Fact(name, shown=True, reason=reason)), 0
     expected = simulation.missing_energy(point)
-    if local.shown and expected > OUTSIDE_TOLERANCE:
+    if local.shown and expected > MISSING_TOLERANCE:
         expects = f"the simulation expects the circuit to end {1e3 * expected:.1f} mHa above the ground state"
         return (local, Fact(name, shown=False, reason=f"strongly correlated: {expects}; not measured. Try adapt.")), 0
     if (weight := simulation.reference_weight(point)) >= MIN_REFERENCE_WEIGHT:
