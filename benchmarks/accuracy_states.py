@@ -9,8 +9,9 @@ from qiskit.quantum_info import Statevector
 
 from benchmarks.accuracy_energies import MHA, CountedRounds, fcidump, on_qubits, percent
 from benchmarks.bounds import Bound, Side
-from hybridloop.algorithms.adapt import OperatorPool, adapt
+from hybridloop.algorithms.adapt import Selection, adapt
 from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient
+from hybridloop.algorithms.operator_pool import OperatorPool
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.exact import exact_ground_energy
@@ -31,10 +32,18 @@ def operators(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
     for name, most in cases:
         pool = OperatorPool.of(on_qubits(name))
         exact, matrix = exact_ground_energy(pool.problem.molecule), pool.problem.hamiltonian.to_matrix(sparse=True)
-        grown = adapt(pool, _rotosolve, noiseless_rounds(), shots=MANY, precision=1e-6, max_operators=most)
+        grown = adapt(
+            pool,
+            _rotosolve,
+            noiseless_rounds(),
+            shots=MANY,
+            precision=1e-6,
+            max_operators=most,
+            selection=Selection.GRADIENT,
+        )
         needed = math.inf
         for count, step in reversed(list(enumerate(grown.operators, start=1))):
-            chosen = [pool.excitations.index(each.excitation) for each in grown.operators[:count]]
+            chosen = [pool.groups.index(each.group) for each in grown.operators[:count]]
             state = Statevector(pool.ansatz(chosen).circuit.assign_parameters(np.array(step.parameters))).data
             if float(np.vdot(state, matrix @ state).real) - exact <= 1.6 * MHA:
                 needed = count

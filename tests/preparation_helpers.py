@@ -9,6 +9,8 @@ from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.azure.targets import find_target
 from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.preparation import prepare
+from hybridloop.preparation.adapt import PreparedAdapt
+from hybridloop.preparation.adapt import prepare_adapt as build_adapt
 from hybridloop.preparation.checks import check_problem
 from hybridloop.preparation.prepared import PreparedAlgorithm
 from hybridloop.preparation.problem import read_subject as parse_subject
@@ -22,6 +24,7 @@ from hybridloop.preparation.vqd import prepare_vqd as build_vqd
 from hybridloop.preparation.vqe import PreparedVqe
 from hybridloop.preparation.vqe import prepare_vqe as build_vqe
 from hybridloop.settings import (
+    AdaptSettings,
     ProblemText,
     QaoaSettings,
     RqaoaSettings,
@@ -46,6 +49,11 @@ def prepared(algorithm: str, problem: ProblemText, settings: RunSettings, seed: 
 def prepare_vqe(problem: ProblemText, settings: VqeSettings, seed: int, rules: int = SEARCH_RULES) -> PreparedVqe:
     """Return a prepared VQE for inspection."""
     return build_vqe(problem, settings, seed, find_target(settings.target), rules)
+
+
+def prepare_adapt(problem: ProblemText, settings: AdaptSettings, seed: int, rules: int = SEARCH_RULES) -> PreparedAdapt:
+    """Return a prepared ADAPT-VQE for inspection."""
+    return build_adapt(problem, settings, seed, find_target(settings.target), rules)
 
 
 def prepare_vqd(problem: ProblemText, settings: VqdSettings, seed: int) -> PreparedVqd:

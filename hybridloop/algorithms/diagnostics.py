@@ -1,9 +1,11 @@
-"""Plausibility checks of a result: particle number, energy below the exact one, strong correlation."""
+"""Plausibility checks of a result: particle number, spin, energy below the exact one, strong correlation."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +14,15 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulated_start import MIN_REFERENCE_WEIGHT
 from hybridloop.algorithms.estimation.estimates import Estimate, estimate_observable
-from hybridloop.algorithms.estimation.observable import MeasurementGroup, observable
+from hybridloop.algorithms.estimation.observable import MeasurementGroup, Observable, observable
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.molecule import Molecule
-from hybridloop.algorithms.rounds import FailedPoint, RunRound
+from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound
 from hybridloop.errors import JobFailed
 
 SECTOR_SHOTS = 4000
 TOLERATED_SPREAD = 0.1  # squared electrons: one shot in ten wrong by one, as a noisy machine makes of a correct state
+TOLERATED_SPIN = 0.1  # of S²: a twentieth of a triplet in a singlet, which a machine's errors may make of a right state
 SIGMAS = 3.0  # standard errors: a smaller deviation counts as noise
 
 
@@ -68,17 +71,114 @@ def check_sector(
     """
     if ansatz.conserves_electrons or not observable(problem.electron_deviation_operator).groups:
         return None
-    all_qubits = MeasurementGroup("Z" * problem.encoding.num_qubits, (), np.zeros(0))
-    circuit = all_qubits.measurement_circuit(ansatz.circuit)
+    circuit = _computational_basis(problem).measurement_circuit(ansatz.circuit)
     ((counts,),) = run_round([SamplerPub.coerce((circuit, point[None, :], shots))])
     if isinstance(counts, FailedPoint):
         failure = f"the job that measures the particle number failed ({counts.reason})"
         consequence = "The energy was measured, but it is not known to belong to the right number of electrons."
         raise JobFailed(failure, consequence, "Run again.")
+    return _sector_of(problem, counts)
+
+
+def _computational_basis(problem: ElectronicProblem) -> MeasurementGroup:
+    return MeasurementGroup("Z" * problem.encoding.num_qubits, (), np.zeros(0))
+
+
+def _sector_of(problem: ElectronicProblem, counts: Counts) -> SectorCheck:
     # both operators consist of I and Z alone
     diagonal = [observable(operator) for operator in (problem.number_operator, problem.electron_deviation_operator)]
     number, spread = (estimate_observable(measured, [counts] * len(measured.groups)) for measured in diagonal)
     return SectorCheck(problem.molecule.electrons, number, spread)
+
+
+@dataclass(frozen=True, slots=True)
+class StateFacts:
+    """⟨N⟩ and ⟨S²⟩ of a state, with variance 0 where the circuit conserves them, None where their job failed.
+
+    `warnings` are reasons not to take it for the state that was asked for.
+    """
+
+    electrons: Estimate | None
+    spin_squared: Estimate | None
+    warnings: tuple[str, ...]
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The facts as fields of an outcome."""
+        return {
+            "electrons": self.electrons and self.electrons.value,
+            "electrons_error": self.electrons and _error(self.electrons),
+            "spin_squared": self.spin_squared and self.spin_squared.value,
+            "spin_squared_error": self.spin_squared and _error(self.spin_squared),
+        }
+
+
+def _error(estimate: Estimate) -> float:
+    return max(estimate.standard_error, estimate.rounding_bound)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StateChecks:
+    """Measurements of ⟨N⟩ and ⟨S²⟩ of a final state, in the same round as its energy.
+
+    `spin` is None where the circuit conserves the spin, or all states of the problem's electrons have one spin.
+    """
+
+    problem: ElectronicProblem
+    ansatz: Ansatz
+    is_sector_known: bool
+    spin: Observable | None
+
+    @classmethod
+    def of(cls, problem: ElectronicProblem, ansatz: Ansatz) -> StateChecks:
+        """Choose what has to be measured."""
+        is_sector_known = ansatz.conserves_electrons or not observable(problem.electron_deviation_operator).groups
+        alpha, beta = problem.molecule.electrons
+        has_one_spin = abs(alpha - beta) == min(alpha + beta, 2 * problem.molecule.norb - alpha - beta)
+        is_spin_known = ansatz.conserves_spin or (has_one_spin and is_sector_known)
+        spin = None if is_spin_known else observable(problem.spin_squared_operator)
+        return cls(problem, ansatz, is_sector_known, spin)
+
+    def pubs(self, point: NDArray[np.float64]) -> list[SamplerPub]:
+        """Return the PUBs for a point (n,): that of the electrons, and one for each group of S²."""
+        groups = [] if self.is_sector_known else [_computational_basis(self.problem)]
+        groups += [] if self.spin is None else self.spin.groups
+        circuits = [group.measurement_circuit(self.ansatz.circuit) for group in groups]
+        return [SamplerPub.coerce((circuit, point[None, :], SECTOR_SHOTS)) for circuit in circuits]
+
+    def read(self, results: Sequence[MeasuredPub]) -> StateFacts:
+        """Return the facts from the results of `pubs`."""
+        counts = [result[0] for result in results]
+        failed = [each for each in counts if isinstance(each, FailedPoint)]
+        if failed:
+            unknown = f"unknown spin or particle number: a job that measures them failed ({failed[0].reason})"
+            return StateFacts(None, None, (unknown,))
+        known = [each for each in counts if isinstance(each, Counts)]
+        alpha, beta = self.problem.molecule.electrons
+        electrons = Estimate(float(alpha + beta), 0.0, 0)
+        warning: str | None = None
+        if not self.is_sector_known:
+            sector = _sector_of(self.problem, known.pop(0))
+            electrons, warning = sector.number, sector.warning
+        spin = 0.5 * abs(alpha - beta)
+        squared = Estimate(spin * (spin + 1.0), 0.0, 0)
+        if self.spin is not None:
+            squared = estimate_observable(self.spin, known)
+            warning = warning or spin_warning(spin, squared)
+        return StateFacts(electrons, squared, () if warning is None else (warning,))
+
+
+def spin_warning(spin: float, squared: Estimate) -> str | None:
+    """Return a warning if ⟨S²⟩ differs from s (s + 1) by more than noise and `TOLERATED_SPIN`, else None."""
+    off = abs(squared.value - spin * (spin + 1.0))
+    if off <= TOLERATED_SPIN + max(SIGMAS * squared.standard_error, squared.rounding_bound):
+        return None
+    return (
+        f"spin: ⟨S²⟩ is {squared.value:.2f} ± {squared.standard_error:.2f}, and {spin * (spin + 1.0):g} belongs to "
+        f"multiplicity {2 * spin + 1:g}. The state mixes spins, so it is not the one that was asked for, even if its "
+        "energy is right: in stretched bonds spins lie close. Give another initial point, or the multiplicity of the "
+        "state that you want; errors of a machine mix spins too."
+    )
 
 
 def below_exact_warning(value: float, standard_error: float, rounding_bound: float, exact: float | None) -> str | None:
@@ -94,10 +194,13 @@ def below_exact_warning(value: float, standard_error: float, rounding_bound: flo
     )
 
 
-def strong_correlation_warning(molecule: Molecule, point: NDArray[np.float64]) -> str | None:
-    """Return a warning if a UCCSD state has a low weight of its reference determinant, else None.
+def strong_correlation_warning(
+    molecule: Molecule, point: NDArray[np.float64], remedy: str = "Try adapt, which adds operators as needed."
+) -> str | None:
+    """Return a warning if a state has a low weight of its reference determinant, else None.
 
-    An excitation by an angle θ leaves cos²θ of the determinant's weight; later excitations return little of it.
+    `point` has the angle of each excitation in the circuit. An excitation by an angle θ leaves cos²θ of the
+    determinant's weight; later excitations return little of it.
     For two electrons, or two holes, single and double excitations are complete and reach any state: no warning.
     """
     electrons = sum(molecule.electrons)
@@ -107,5 +210,5 @@ def strong_correlation_warning(molecule: Molecule, point: NDArray[np.float64]) -
     return (
         f"strongly correlated: the state has {weight:.0%} of Hartree-Fock's determinant, below "
         f"{MIN_REFERENCE_WEIGHT:.0%}. Single and double excitations may then end millihartrees above the ground state, "
-        "which the error bar, that of the measurement, does not include. Try adapt, which adds operators as needed."
+        f"which the error bar, that of the measurement, does not include. {remedy}"
     )

@@ -106,6 +106,9 @@ class Outcome:
     assignment sampled in any round and `best_value` its objective; both are None where there is none.
     `approximation_ratio` is that of `value`, None where the optimum is unknown.
 
+    `spin_squared` is ⟨S²⟩ of the final state and `electrons` ⟨N⟩, measured or conserved by the circuit (with error 0);
+    None where they are unknown.
+
     `table` has the rows of results with more than one value, `warnings` reasons to doubt the value, `choices` what was
     chosen automatically, and why, `facts` what was shown.
     """
@@ -119,6 +122,10 @@ class Outcome:
     best_bitstring: str | None = None
     best_value: float | None = None
     approximation_ratio: float | None = None
+    spin_squared: float | None = None
+    spin_squared_error: float | None = None
+    electrons: float | None = None
+    electrons_error: float | None = None
     table: Table = ()
     warnings: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.adapt import OperatorPool, PoolGradients, PoolKind
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import Excitation
+from hybridloop.algorithms.operator_pool import OperatorPool, PoolDerivatives
 from hybridloop.algorithms.optimizers.trigonometric_model import VARIANCE_FLOOR
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.rounds import RunRound
@@ -71,7 +71,7 @@ def measure_outside_gain(
     many shots as that needs, at most `MAX_REPEAT` times the first. Raises JobFailed where a circuit has no result.
     """
     selected = generalized_excitations(problem)
-    gradients = PoolGradients.of(OperatorPool(problem, PoolKind.FERMIONIC, selected))
+    gradients = PoolDerivatives.gradients(OperatorPool.of(problem, groups=[(each,) for each in selected]))
     circuits = len(gradients.groups_measured)
     predicted, curvatures = simulation.appended(point, selected)
     doubled = 2.0 * np.maximum(curvatures, MIN_CURVATURE)
@@ -88,7 +88,7 @@ def measure_outside_gain(
 
 
 def _measured(
-    gradients: PoolGradients, ansatz: Ansatz, point: NDArray[np.float64], run_round: RunRound, shots: int
+    gradients: PoolDerivatives, ansatz: Ansatz, point: NDArray[np.float64], run_round: RunRound, shots: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     slopes = gradients.measure(ansatz, point, run_round, shots)
     return np.array([slope.value for slope in slopes]), np.array([slope.variance for slope in slopes])

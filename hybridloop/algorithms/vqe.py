@@ -57,6 +57,7 @@ def vqe(
     allocation: Allocation = Allocation.NEYMAN,
     mitigation: Mitigation = UNMITIGATED,
     reference_state: int | None = None,
+    final_pubs: Callable[[NDArray[np.float64]], Sequence[SamplerPub]] = lambda _: (),
     on_progress: Callable[[RoundProgress], None] = lambda _: None,
 ) -> VqeResult:
     """Minimize ⟨hamiltonian⟩ over the ansatz (A. Peruzzo et al., Nat. Commun. 5 (2014) 4213), in hartree.
@@ -69,7 +70,8 @@ def vqe(
 
     A `SparsePauliOp` is measured in qubit-wise commuting groups, an `Observable` in its own. With `reference_state`, a
     basis state near the ground state such as Hartree-Fock's (bit i = qubit i), terms are split over several groups,
-    which takes fewer shots.
+    which takes fewer shots. `final_pubs` makes PUBs for the point found (n,), measured in the first round of the final
+    measurement.
 
     Raises InputError for invalid settings, JobFailed where a failed job ends the run.
     """
@@ -94,7 +96,13 @@ def vqe(
     expected, groups = mitigation.expected_final_estimates(recent), len(final_evaluation.circuits)
     pilot = pilot_shots(expected, groups, shots, precision, allocation)
     final = measure_final_estimate(
-        final_evaluation, point, pilot=pilot, precision=precision, on_round=log.final, allocation=allocation
+        final_evaluation,
+        point,
+        pilot=pilot,
+        precision=precision,
+        on_round=log.final,
+        allocation=allocation,
+        others=final_pubs(point),
     )
     return VqeResult(
         final=final,

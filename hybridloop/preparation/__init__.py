@@ -33,7 +33,7 @@ def prepare(algorithm: str, problem: ProblemText, settings: Any, seed: int, rule
 
     build: Any = {
         "vqe": partial(prepare_vqe, rules=rules),
-        "adapt": prepare_adapt,
+        "adapt": partial(prepare_adapt, rules=rules),
         "vqd": partial(prepare_vqd, rules=rules),
         "levels": partial(prepare_levels, rules=rules),
         "scan": partial(prepare_scan, rules=rules),

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hybridloop.algorithms.adapt import AdaptStep, OperatorPool, PoolKind, adapt
+import numpy as np
+
+from hybridloop.algorithms.adapt import AdaptResult, AdaptStep, Selection, adapt
 from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.circuits.uccsd import Excitation
+from hybridloop.algorithms.diagnostics import strong_correlation_warning
+from hybridloop.algorithms.operator_pool import OperatorPool, PoolKind
 from hybridloop.algorithms.optimizers.base import Optimizer
 from hybridloop.algorithms.optimizers.gradient import ParallelGradient
+from hybridloop.algorithms.optimizers.pairwise_fit import PairwiseFit
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.azure.targets import Target
+from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError
+from hybridloop.preparation.initial_point import MIN_INSTABILITY
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.preparation.problem import facts_of, resolve_subject
 from hybridloop.preparation.vqe import missing_point_policy
 from hybridloop.settings import AdaptSettings, ProblemText
 from hybridloop.tasks.failure_policy import OnLostJob
+
+MAX_ANGLES_IN_PAIRS = 4  # with more, grids of pairs take more circuits than the gradients that they save
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +43,7 @@ class PreparedAdapt:
     problem: ElectronicProblem
     pool: OperatorPool
     settings: AdaptSettings
+    selection: Selection
 
     def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
         """Grow the ansatz operator by operator, then measure its energy."""
@@ -44,52 +56,92 @@ class PreparedAdapt:
             tolerance=self.settings.tolerance,
             max_operators=self.settings.max_operators,
             max_rounds=self.settings.max_rounds,
+            selection=self.selection,
             on_lost=missing_point_policy(self.settings.failure),
             on_progress=on_progress,
         )
+        warnings = self._doubts(result)
+        reason = f"{result.reason} ({len(result.operators)} of {len(self.pool.groups)} operators taken)"
         return Outcome(
             final=result.final,
             parameters=result.parameters,
-            converged=result.converged,
+            converged=result.converged and not warnings,
             is_requested=result.is_requested,
             residue=result.residue,
-            reason=f"{result.reason} ({len(result.operators)} of {len(self.pool.excitations)} operators taken)",
+            reason="; ".join([*(warning.split(":")[0] for warning in warnings), reason]),
             rounds=result.rounds,
             history=result.history,
             table=tuple(_row(step) for step in result.operators),
+            warnings=warnings,
+            **({} if result.state is None else result.state.columns),
         )
 
+    def _doubts(self, result: AdaptResult) -> tuple[str, ...]:
+        """Return reasons to doubt the state; runs from before search rules 3 have none."""
+        if result.state is None:
+            return ()
+        doubts = list(result.state.warnings)
+        softest = float(np.linalg.eigvalsh(self.pool.derivatives_at_hartree_fock()[1])[0])
+        if softest < -MIN_INSTABILITY and len(result.operators) > MAX_ANGLES_IN_PAIRS:
+            doubts.append(
+                f"unstable reference: at Hartree-Fock the energy has a curvature of {softest:.2g} hartree per square "
+                "radian. Operators that are added one at a time may then end in a higher minimum. Compare with vqe."
+            )
+        # the sum of the angles of each excitation
+        angles: defaultdict[Excitation, float] = defaultdict(float)
+        for step, angle in zip(result.operators, result.parameters, strict=True):
+            for excitation in step.group:
+                angles[excitation] += angle
+        remedy = "Operators that are added one at a time may also end in a higher minimum. Compare with vqe."
+        molecule = self.problem.molecule
+        if (correlation := strong_correlation_warning(molecule, np.array([*angles.values()]), remedy)) is not None:
+            doubts.append(correlation)
+        return tuple(doubts)
 
-def prepare_adapt(problem: ProblemText, settings: AdaptSettings, _seed: int, target: Target) -> PreparedAdapt:
-    """Build an ADAPT-VQE from its problem text; it needs no seed. Raises InputError."""
+
+def prepare_adapt(
+    problem: ProblemText, settings: AdaptSettings, _seed: int, target: Target, rules: int = SEARCH_RULES
+) -> PreparedAdapt:
+    """Build an ADAPT-VQE from its problem text; it needs no seed. Raises InputError.
+
+    Before search rules 3, operators were selected by gradients alone, and no two excitations shared an angle.
+    """
     electronic = resolve_subject(problem, settings, target)
     if isinstance(electronic, PauliProblem):
         what = f"{electronic.source} is a Pauli sum, and adapt starts from a molecule's Hartree-Fock state"
         raise InputError("problem", what, "Give a molecule, or run vqe or vqd.")
-    pool = OperatorPool.of(electronic, PoolKind(settings.pool))
-    if not pool.excitations:
+    pool = (OperatorPool.tied if rules > 2 else OperatorPool.of)(electronic, PoolKind(settings.pool))
+    if not pool.groups:
         what = f"{electronic.molecule.source} has no excitation that keeps its symmetries: Hartree-Fock is exact"
         raise InputError("problem", what, "Check NELEC, MS2 and NORB.")
     if settings.failure.on_lost_job is OnLostJob.SKIP:
         what = "the search of the first operator needs all of its points, so none can be skipped"
         raise InputError("on_lost_job", what, "Give penalize or fail.")
-    return PreparedAdapt(facts_of(electronic), electronic, pool, settings)
+    selection = Selection.SECOND_ORDER if rules > 2 else Selection.GRADIENT
+    return PreparedAdapt(facts_of(electronic), electronic, pool, settings, selection)
 
 
 def _next_optimizer(ansatz: Ansatz) -> Optimizer:
-    """Return Rotosolve for one angle, whose fit is global, else a gradient search: it starts near the minimum."""
+    """Return an optimizer whose fit is global for one angle, or for a few that start far from the minimum.
+
+    Else it is a gradient search: the start is near the minimum.
+    """
     if ansatz.num_parameters == 1:
         return Rotosolve(ansatz.initial_point, ansatz.frequencies)
+    if ansatz.is_far and ansatz.num_parameters <= MAX_ANGLES_IN_PAIRS:
+        return PairwiseFit(ansatz.initial_point, ansatz.frequencies)
     return ParallelGradient(ansatz.initial_point, ansatz.frequencies)
 
 
 def _row(step: AdaptStep) -> dict[str, Any]:
-    emptied, filled = step.excitation
+    emptied, filled = step.group[0]
     return {
         "emptied": list(emptied),
         "filled": list(filled),
+        "spins_exchanged": len(step.group) > 1,
         "gradient": step.gradient,
         "gradient_error": step.gradient_error,
+        "curvature": step.curvature,
         "expected_left": step.remaining_gain,
         "energy": step.value,
     }

@@ -8,7 +8,7 @@ from hybridloop.algorithms.formats.energies import read_energy_problem
 from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, Encoding, FermionMapping, electronic_problem
 from hybridloop.algorithms.problems.exact import can_be_diagonalized, exact_energy_of_spin, exact_ground_energy
-from hybridloop.algorithms.problems.molecule import Molecule, active_space, frozen_core
+from hybridloop.algorithms.problems.molecule import Molecule, active_space, frozen_core, with_multiplicity
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.data import load_table
@@ -30,6 +30,8 @@ def resolve_subject(problem: ProblemText, settings: EnergySettings, target: Targ
         check_circuit_fits(target, parsed.num_qubits)
         return parsed
     molecule = parsed
+    if settings.multiplicity is not None:
+        molecule = with_multiplicity(molecule, settings.multiplicity)
     if settings.active_space is not None:
         molecule = active_space(molecule, *settings.active_space)
     elif settings.frozen_core:
@@ -63,12 +65,18 @@ def exact_energy(molecule: Molecule) -> float | None:
 
 
 def lower_spin(molecule: Molecule, exact: float | None) -> str | None:
-    """Return a sentence about a state of another spin that is lower than the lowest of the molecule's own, `exact`."""
-    if exact is None or (difference := exact - exact_ground_energy(molecule)) < SAME_ENERGY:
+    """Return a sentence about a state of another spin that is lower than the lowest of the molecule's own, `exact`.
+
+    All spins have a state with the smallest S_z of this number of electrons; None where its determinants are too many.
+    """
+    smallest = with_multiplicity(molecule, 1 + sum(molecule.electrons) % 2)
+    if exact is None or not can_be_diagonalized(smallest):
+        return None
+    if (difference := exact - exact_ground_energy(smallest)) < SAME_ENERGY:
         return None
     multiplicity = abs(molecule.electrons[0] - molecule.electrons[1]) + 1
-    lower = f"a state of higher spin is {1e3 * difference:.2f} mHa lower"
-    return f"spin: multiplicity {multiplicity}, as in the problem; {lower}"
+    lower = f"a state of another spin is {1e3 * difference:.2f} mHa lower"
+    return f"spin: multiplicity {multiplicity} was asked for; {lower}"
 
 
 def facts_of(subject: Subject, rules: int = SEARCH_RULES) -> ProblemFacts:
@@ -88,6 +96,6 @@ def facts_of(subject: Subject, rules: int = SEARCH_RULES) -> ProblemFacts:
 
 def _check_no_orbitals(problem: PauliProblem, settings: EnergySettings) -> None:
     defaults = EnergySettings()
-    for field in ("active_space", "frozen_core", "mapping"):
+    for field in ("active_space", "frozen_core", "mapping", "multiplicity"):
         if getattr(settings, field) != getattr(defaults, field):
-            raise InputError(field, f"{problem.source} is a Pauli sum, which has no orbitals", f"Leave {field} out.")
+            raise InputError(field, f"{problem.source} is a Pauli sum, which has no electrons", f"Leave {field} out.")

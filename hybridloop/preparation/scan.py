@@ -130,6 +130,8 @@ def _row(
         "rounds": counter.rounds,
         "circuits": counter.circuits,
         "shots": counter.shots,
+        "spin_squared": outcome.spin_squared,
+        "spin_squared_error": outcome.spin_squared_error,
         "converged": outcome.converged,
         "start": start,
         "reason": outcome.reason,

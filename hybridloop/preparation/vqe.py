@@ -10,7 +10,7 @@ import numpy as np
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import mirrored_angles, symmetry_allowed_excitations
-from hybridloop.algorithms.diagnostics import check_sector, strong_correlation_warning
+from hybridloop.algorithms.diagnostics import StateChecks, check_sector, strong_correlation_warning
 from hybridloop.algorithms.estimation.final import Allocation
 from hybridloop.algorithms.estimation.grouping import GroupingChoice, choose_grouping, group_hamiltonian
 from hybridloop.algorithms.estimation.observable import Grouping
@@ -66,6 +66,7 @@ class PreparedVqe:
     def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
         """Search for the lowest energy and measure it; the optimizer serves one run."""
         electronic = self.problem if isinstance(self.problem, ElectronicProblem) else None
+        checks = None if electronic is None or self.rules < 3 else StateChecks.of(electronic, self.ansatz)
         result = vqe(
             self.energy.observable,
             self.ansatz,
@@ -77,12 +78,16 @@ class PreparedVqe:
             on_lost=self.on_lost,
             allocation=Allocation(self.settings.allocation),
             mitigation=self.mitigation,
+            final_pubs=(lambda _: ()) if checks is None else checks.pubs,
             on_progress=on_progress,
         )
         # doubts about the point found
         point = np.array(result.parameters)
-        sector = None if electronic is None else check_sector(electronic, self.ansatz, point, run_round)
-        warnings = [] if sector is None or sector.warning is None else [sector.warning]
+        state, sector = None if checks is None else checks.read(result.final.others), None
+        if electronic is not None and state is None:  # before search rules 3 electrons had a round of their own
+            sector = check_sector(electronic, self.ansatz, point, run_round)
+        warnings = [] if state is None else list(state.warnings)
+        warnings += [] if sector is None or sector.warning is None else [sector.warning]
         facts, rounds = tuple[Fact, ...](), 0
         if self.simulation is not None:
             assert electronic is not None
@@ -115,6 +120,7 @@ class PreparedVqe:
             warnings=tuple(warnings),
             facts=facts,
             choices=tuple(choices),
+            **({} if state is None else state.columns),
         )
 
     def _variance(self, result: VqeResult, run_round: RunRound) -> EnergyVariance | None:

@@ -25,6 +25,7 @@ CHEMICAL_ACCURACY = 1.6e-3  # hartree: 1 kcal/mol
 OF_OUTCOME = (
     *("reason", "value", "standard_error", "interval95", "is_exact", "rounding_bound", "is_precise", "parameters"),
     *("rounds", "best_bitstring", "best_value", "approximation_ratio", "table", "choices", "facts"),
+    *("spin_squared", "spin_squared_error", "electrons", "electrons_error"),
 )
 
 
@@ -53,6 +54,9 @@ class RunResult:
     For a binary problem `value` is the mean of the objective, `exact` its optimum, `reference` its mean over all
     assignments, `best_bitstring` (rightmost character = variable 0) the best assignment that was sampled, and
     `best_value` the objective of that. `approximation_ratio` is 0 for the worst assignment and 1 for the best.
+
+    For a molecule, `spin_squared` is ⟨S²⟩ and `electrons` ⟨N⟩ of the final state with their errors, which are 0 where
+    the circuit conserves them; None where they are unknown.
 
     `table` has one row for each operator of ADAPT-VQE in order, each level from the lowest up (whose energy
     is `value`), each point of a scan (`value` is that of the first), or each variable of a binary problem in the best
@@ -98,6 +102,10 @@ class RunResult:
     best_bitstring: str | None = None
     best_value: float | None = None
     approximation_ratio: float | None = None
+    spin_squared: float | None = None
+    spin_squared_error: float | None = None
+    electrons: float | None = None
+    electrons_error: float | None = None
     table: Table = ()
     warnings: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
@@ -283,6 +291,9 @@ def _energy(result: RunResult) -> Iterator[tuple[str, str]]:
     yield "error", error
     if result.error_budget:
         yield "budget", ", ".join(f"{source.source} {amount_text(source)}" for source in result.error_budget)
+    if result.spin_squared is not None:
+        squared = f"⟨S²⟩ {_conserved(result.spin_squared, result.spin_squared_error)}"
+        yield "spin", f"{squared}, electrons {_conserved(result.electrons, result.electrons_error)}"
     if result.of_what:
         yield "of", result.of_what
     for fact in result.facts:
@@ -296,6 +307,10 @@ def amount_text(source: ErrorSource) -> str:
         return source.meaning.split(":")[0] if ":" in source.meaning else "none"
     amount = f"{1e3 * source.amount:.2g} mHa" if source.unit == "hartree" else f"{source.amount:.2g}"
     return f"{amount} below" if source.is_one_sided else amount
+
+
+def _conserved(value: float | None, error: float | None) -> str:
+    return f"{value:g} (conserved by the circuit)" if not error else f"{value:.3f} ± {error:.3f}"
 
 
 def _assignment(result: RunResult) -> Iterator[tuple[str, str]]:

@@ -143,6 +143,13 @@ class EnergySettings(RunSettings):
         None, description="active electrons and orbitals; the other orbitals are frozen or empty", examples=["4,4"]
     )
     frozen_core: int = Field(0, ge=0, le=100, description="number of lowest orbitals that stay doubly occupied")
+    multiplicity: int | None = Field(
+        None,
+        ge=1,
+        le=100,
+        description="spin multiplicity 2S + 1 of the molecule, in the same orbitals; left out: MS2 + 1 of its file",
+        examples=[3],
+    )
     shots: int = Field(4000, ge=1, le=10_000_000, description="shots per circuit during the search")
     precision: float = Field(
         0.7e-3,  # 0.8 would meet chemical accuracy, 1.6 mHa, at the 95th percentile only by luck

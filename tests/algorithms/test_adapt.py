@@ -11,20 +11,28 @@ from numpy.typing import ArrayLike, NDArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import Statevector
 
-from hybridloop.algorithms.adapt import AdaptResult, OperatorPool, PoolGradients, PoolKind, adapt
+from hybridloop.algorithms.adapt import AdaptResult, Selection, adapt
 from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.operator_pool import OperatorPool, PoolDerivatives, PoolKind
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, to_pauli_sum
 from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, RunRound, pub_points
 from hybridloop.errors import InputError, JobFailed
-from tests.algorithms.batched_state_helpers import noiseless_rounds
+from hybridloop.settings import AdaptSettings, ProblemText
+from tests.algorithms.batched_state_helpers import noiseless_rounds, shot_rounds
 from tests.long_form import long_form, long_only, short_or_long
+from tests.paths import DATA
+from tests.preparation_helpers import prepare_adapt
 
 MANY = 10**9  # shots that leave 1e-7 hartree of rounding
 
 
 def rotosolve(ansatz: Ansatz) -> Rotosolve:
     return Rotosolve(ansatz.initial_point, ansatz.frequencies)
+
+
+def problem_text(name: str) -> ProblemText:
+    return ProblemText(name=name, text=(DATA / "fcidump" / f"{name}.fcidump").read_text())
 
 
 def state_at(ansatz: Ansatz, point: ArrayLike) -> NDArray[np.complex128]:
@@ -37,7 +45,7 @@ def errors_mha(pool: OperatorPool, result: AdaptResult, exact: float) -> list[fl
     matrix = pool.problem.hamiltonian.to_matrix(sparse=True)
     errors = []
     for count, step in enumerate(result.operators, start=1):
-        chosen = [pool.excitations.index(step.excitation) for step in result.operators[:count]]
+        chosen = [pool.groups.index(step.group) for step in result.operators[:count]]
         state = state_at(pool.ansatz(chosen), step.parameters)
         errors.append(1e3 * (float(np.vdot(state, matrix @ state).real) - exact))
     return errors
@@ -53,10 +61,40 @@ def test_gradients_are_the_dense_commutators(
     ansatz = pool.ansatz([0, 2, 1])
     point = np.array([0.4, -0.3, 0.7])
     state, energy = state_at(ansatz, point), problem.hamiltonian.to_matrix()
-    found = PoolGradients.of(pool).measure(ansatz, point, noiseless_rounds(), MANY)
-    for generator, estimate in zip(pool.generators(), found, strict=True):
+    found = PoolDerivatives.gradients(pool).measure(ansatz, point, noiseless_rounds(), MANY)
+    for (generator,), estimate in zip(pool.generators(), found, strict=True):
         a = to_pauli_sum(generator, problem.encoding.num_qubits).to_matrix()
         assert estimate.value == pytest.approx(np.vdot(state, (energy @ a - a @ energy) @ state).real, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", list(PoolKind))
+@pytest.mark.parametrize("mapping", list(FermionMapping))
+def test_derivatives_of_tied_operators_are_those_along_the_appended_angle(
+    problem_of: Callable[..., ElectronicProblem], kind: PoolKind, mapping: FermionMapping
+) -> None:
+    problem = problem_of("LiH_1.595_cas(2,3)", mapping)
+    pool = OperatorPool.tied(problem, kind)
+    assert {len(group) for group in pool.groups} == {1, 2}
+    chosen, point = [0, len(pool.groups) - 1], np.array([0.4, -0.3])
+    matrix, h = problem.hamiltonian.to_matrix(), 1e-3
+
+    def energy(index: int, angle: float, before: Sequence[int] = chosen) -> float:
+        angles = [*(point if before else ()), angle]
+        state = state_at(pool.ansatz([*before, index]), angles)
+        return float(np.vdot(state, matrix @ state).real)
+
+    ansatz = pool.ansatz(chosen)
+    slopes = PoolDerivatives.gradients(pool).measure(ansatz, point, noiseless_rounds(), MANY)
+    curvatures = PoolDerivatives.curvatures(pool).measure(ansatz, point, noiseless_rounds(), MANY)
+    gradient, hessian = pool.derivatives_at_hartree_fock()
+    for index in range(len(pool.groups)):
+        for first, second, before in (
+            (slopes[index].value, curvatures[index].value, chosen),
+            (gradient[index], hessian[index, index], []),
+        ):
+            low, middle, high = (energy(index, angle, before) for angle in (-h, 0.0, h))
+            assert first == pytest.approx((high - low) / (2 * h), abs=1e-5)
+            assert second == pytest.approx((high - 2 * middle + low) / h**2, abs=1e-4)
 
 
 def test_the_standard_errors_of_sampled_gradients_are_correct(
@@ -64,7 +102,7 @@ def test_the_standard_errors_of_sampled_gradients_are_correct(
 ) -> None:
     pool = OperatorPool.of(problem_of("LiH_3_cas(2,2)"))
     ansatz, point = pool.ansatz([0]), np.array([-0.2])
-    gradients = PoolGradients.of(pool)
+    gradients = PoolDerivatives.gradients(pool)
     exact = gradients.measure(ansatz, point, noiseless_rounds(), MANY)
     scores = [
         (estimate.value - known.value) / estimate.standard_error
@@ -92,7 +130,8 @@ def test_chemical_accuracy_takes_as_many_operators_as_the_reference(
     errors: list[float],
 ) -> None:
     pool = OperatorPool.of(problem_of(name))
-    result = adapt(pool, rotosolve, noiseless_rounds(), shots=MANY, precision=1e-6)
+    by_gradient = Selection.GRADIENT
+    result = adapt(pool, rotosolve, noiseless_rounds(), shots=MANY, precision=1e-6, selection=by_gradient)
     found = errors_mha(pool, result, reference[name]["exact_energy"])
     assert found[:operators] == pytest.approx(errors, abs=0.06)
     assert next(count for count, each in enumerate(found, start=1) if each <= 1.6) == operators
@@ -110,7 +149,9 @@ def test_lithium_hydride_takes_four_operators(
     reference: Mapping[str, Any], problem_of: Callable[..., ElectronicProblem], kind: PoolKind
 ) -> None:
     pool = OperatorPool.of(problem_of("LiH_1.595_fc"), kind)
-    result = adapt(pool, rotosolve, noiseless_rounds(), shots=MANY, precision=1e-6, max_operators=4)
+    result = adapt(
+        pool, rotosolve, noiseless_rounds(), shots=MANY, precision=1e-6, max_operators=4, selection=Selection.GRADIENT
+    )
     found = errors_mha(pool, result, reference["LiH_1.595_fc"]["exact_energy"])
     assert found == pytest.approx([5.64, 3.74, 1.98, 1.39], abs=0.06)
     assert not result.converged
@@ -144,12 +185,41 @@ def test_gradients_within_noise_are_not_convergence(
     assert "noise" in result.reason
 
 
+def test_it_leaves_a_saddle_by_curvature() -> None:
+    """All slopes of singles vanish at Hartree-Fock, 66 mHa above the lowest singlet of NaH."""
+    prepared = prepare_adapt(problem_text("NaH_4.5"), AdaptSettings(), 0)
+    outcome = prepared.measure(shot_rounds(1), lambda _: None)
+    exact = prepared.facts.exact()
+    assert exact is not None
+    assert outcome.converged
+    assert outcome.value == pytest.approx(exact, abs=1.6e-3 + 3 * outcome.standard_error)
+    assert (outcome.spin_squared, outcome.spin_squared_error) == (0.0, 0.0)
+    assert any(row["curvature"] is not None and row["curvature"] < 0 for row in outcome.table)
+
+
+def test_runs_of_before_are_selected_by_gradients_alone() -> None:
+    prepared = prepare_adapt(problem_text("NaH_4.5"), AdaptSettings(), 0, rules=2)
+    assert prepared.selection is Selection.GRADIENT
+    assert all(len(group) == 1 for group in prepared.pool.groups)
+    seen: list[int] = []
+    rounds = noiseless_rounds()
+
+    def counted(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+        seen.append(len(pubs))
+        return rounds(pubs)
+
+    outcome = prepared.measure(counted, lambda _: None)
+    assert outcome.converged
+    assert outcome.table == ()
+    assert len(seen) == 2  # the gradients, and the energy
+
+
 def test_a_failed_gradient_ends_the_run(problem_of: Callable[..., ElectronicProblem]) -> None:
     def losing(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         return [MeasuredPub(pub_points(pub), tuple(FailedPoint("gone") for _ in range(pub.size))) for pub in pubs]
 
     with pytest.raises(JobFailed, match="gone"):
-        adapt(OperatorPool.of(problem_of("H2_0.735")), rotosolve, losing)
+        adapt(OperatorPool.of(problem_of("H2_0.735")), rotosolve, losing, selection=Selection.GRADIENT)
 
 
 @pytest.mark.parametrize(("setting", "value"), [("tolerance", 0.0), ("tolerance", float("nan")), ("max_operators", 0)])

@@ -41,8 +41,9 @@ class Ansatz:
     parameters. `is_near` marks an initial point that is not zero but known to be near the minimum, as a reference
     state's is; `is_far` marks a reference state that is known to be far from it; `is_ramp` marks angles on a path from
     a reference state to the minimum. `conserves_electrons` is true if the circuit keeps the number of electrons of each
-    spin at all angles; if not, or if unknown, the measured state is checked (`diagnostics.py`).
-    `model` simulates the circuit classically, where it was made for that; the initial point is then a minimum of it.
+    spin at all angles, `conserves_spin` if it keeps its reference state's eigenvalue of S²; if not, or if unknown, the
+    measured state is checked (`diagnostics.py`). `model` simulates the circuit classically, where it was made for that;
+    the initial point is then a minimum of it.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Ansatz:
     initial_point: NDArray[np.float64]
     frequencies: tuple[Frequencies, ...]
     conserves_electrons: bool = False
+    conserves_spin: bool = False
     is_near: bool = False
     is_far: bool = False
     model: EnergyModel | None = None

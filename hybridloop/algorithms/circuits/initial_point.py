@@ -85,12 +85,18 @@ def gradient_and_hessian(
     problem: ElectronicProblem, excitations: Sequence[Excitation]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the exact gradient (n,) and Hessian (n, n) of the energy at Hartree-Fock, in hartree."""
+    return derivatives_by_generators(problem, [excitation(*orbitals) for orbitals in excitations])
+
+
+def derivatives_by_generators(
+    problem: ElectronicProblem, generators: Sequence[SymplecticOperator]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what `gradient_and_hessian` does, for generators A of exp(θ A) under Jordan-Wigner, in circuit order."""
     elements = _MatrixElements.of(hamiltonian_terms(problem.molecule))
     reference = problem.encoding.hartree_fock_occupation()
-    generators = [excitation(*orbitals) for orbitals in excitations]
     excited = [_apply(generator, {reference: 1.0}) for generator in generators]
     gradient = np.array([2.0 * elements.between({reference: 1.0}, state) for state in excited])
-    hessian = np.zeros((len(excitations),) * 2)
+    hessian = np.zeros((len(generators),) * 2)
     for j, later in enumerate(generators):
         for i in range(j + 1):
             twice_excited = _apply(later, excited[i])

@@ -95,9 +95,18 @@ def excitation_ansatz(
         reachable = _reachable_after(generator, reachable, max_tracked_states)
         for (x, z), coefficient in _shorten(generator, reachable):
             _append_exponential(circuit, x, z, coefficient, parameters[number])
-    # the energy's frequencies along a shared angle are sums and differences of its exponentials'
-    combined = (each[0] if len(each) == 1 else tuple(range(1, sum(map(max, each)) + 1)) for each in frequencies)
-    return Ansatz(name, _cancel_inverses(circuit), np.zeros(count), tuple(combined), conserves_electrons=True)
+    by_angle: list[list[Excitation]] = [[] for _ in range(count)]
+    for number, each in zip(numbers, selected, strict=True):
+        by_angle[number].append(each)
+    are_spin_free = all(_conserves_spin(group, problem.molecule.norb) for group in by_angle)
+    return Ansatz(
+        name,
+        _cancel_inverses(circuit),
+        np.zeros(count),
+        tuple(map(_combine, frequencies)),
+        conserves_electrons=True,
+        conserves_spin=generator_of is excitation and are_spin_free,
+    )
 
 
 def excitations(problem: ElectronicProblem) -> Iterator[Excitation]:
@@ -157,6 +166,21 @@ def _frequencies(generator: SymplecticOperator, reachable: set[int] | None) -> F
     if reachable is not None and all(_amplitude(generator, state) for state in reachable):
         return (2,)
     return (1, 2)
+
+
+def _combine(frequencies: Sequence[Frequencies]) -> Frequencies:
+    """Return the frequencies along an angle that exponentials share: sums and differences of theirs.
+
+    If no exponential annihilates a state that reaches it, an angle θ + π only changes the state's sign: all are even.
+    """
+    step = 2 if all(numbers == (2,) for numbers in frequencies) else 1
+    return tuple(range(step, sum(map(max, frequencies)) + 1, step))
+
+
+def _conserves_spin(group: Sequence[Excitation], norb: int) -> bool:
+    """Return whether the exponentials of one angle commute with S²: a single in both spins, or a pair from i to a."""
+    emptied, filled = (sorted(orbital for each in group for orbital in each[side]) for side in (0, 1))
+    return all(len(orbitals) == 2 and orbitals[1] == orbitals[0] + norb for orbitals in (emptied, filled))
 
 
 def _shorten(generator: SymplecticOperator, states: set[int] | None) -> list[tuple[tuple[int, int], float]]:

@@ -200,12 +200,17 @@ class Evaluation:
         return results[0].points if pubs else points, estimates, estimates, results[len(pubs) :]
 
     def measure_groups(
-        self, points: NDArray[np.float64], shots: Sequence[int]
-    ) -> list[list[GroupStatistics | FailedPoint]]:
-        """Measure each group that gets shots, in one round; return for each the statistics of all points (k, n)."""
+        self, points: NDArray[np.float64], shots: Sequence[int], others: Sequence[SamplerPub] = ()
+    ) -> tuple[list[list[GroupStatistics | FailedPoint]], list[MeasuredPub]]:
+        """Measure each group that gets shots, and other PUBs, in one round.
+
+        Return for each group the statistics of all points (k, n), and the other PUBs' results.
+        """
         groups = [index for index, group_shots in enumerate(shots) if group_shots > 0]
         pubs = [SamplerPub.coerce((self.circuits[index], points, shots[index])) for index in groups]
-        return [self._reduce(*pair) for pair in zip(groups, self.run_round(pubs) if pubs else [], strict=True)]
+        results = self.run_round([*pubs, *others]) if pubs or others else []
+        rows = [self._reduce(*pair) for pair in zip(groups, results[: len(pubs)], strict=True)]
+        return rows, list(results[len(pubs) :])
 
     def _reduce(self, index: int, result: MeasuredPub) -> list[GroupStatistics | FailedPoint]:
         group = self.observable.groups[index]

@@ -13,9 +13,10 @@ from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
+from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, GroupStatistics, combine
-from hybridloop.algorithms.rounds import FailedPoint, UnusablePoint
+from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub, UnusablePoint
 from hybridloop.errors import JobFailed
 
 MAX_SHOTS = 10**8  # in one round, over all groups: a precision that needs more is a typing error
@@ -97,10 +98,14 @@ def uniform_allocation(
 
 @dataclass(frozen=True, slots=True)
 class FinalMeasurement:
-    """The estimate from all shots at the final point; `is_precise` is true if it reached the requested precision."""
+    """The estimate from all shots at the final point; `is_precise` is true if it reached the requested precision.
+
+    `others` are the results of the other PUBs that were measured with it.
+    """
 
     estimate: Estimate
     is_precise: bool
+    others: tuple[MeasuredPub, ...] = ()
 
 
 def pilot_shots(
@@ -130,11 +135,13 @@ def measure_final_estimate(
     precision: float,
     on_round: Callable[[Estimate, NDArray[np.float64], int, int], None],
     allocation: Allocation = Allocation.NEYMAN,
+    others: Sequence[SamplerPub] = (),
 ) -> FinalMeasurement:
     """Measure a pilot, then further rounds of the allocation until the standard error is at most `precision`.
 
     `precision` is in the observable's unit. All shots at the point are pooled, the pilot's too: the allocation uses
-    variances, not values. A target that does not sample is measured once. `on_round` is called with the estimate so
+    variances, not values. A target that does not sample is measured once. The first round has the PUBs `others` too.
+    `on_round` is called with the estimate so
     far, the point, and the round's circuits and shots. A group whose job failed is measured again in the next round.
     Until every group has a result there is no estimate; the circuits and shots of such rounds are reported with the
     first one. Raises JobFailed if a group failed in every round, or for counts that cannot be used: a retry would not
@@ -144,7 +151,8 @@ def measure_final_estimate(
     statistics: list[GroupStatistics | None] = [None] * len(groups)
     estimate = combine(evaluation.observable.constant, [])
     failed: FailedPoint | None = None
-    circuits = shots = 0  # submitted since the last estimate
+    answers: list[MeasuredPub] = []
+    circuits, shots = len(others), sum(pub.size * int(pub.shots or 0) for pub in others)  # since the last estimate
     for _ in range(MAX_ROUNDS if groups else 0):
         next_shots = _next_shots(statistics, pilot, precision, allocation)
         if not any(next_shots):
@@ -152,7 +160,8 @@ def measure_final_estimate(
         # one round, pooled with the rounds before
         submitted = [index for index, group_shots in enumerate(next_shots) if group_shots]
         circuits, shots = circuits + len(submitted), shots + sum(next_shots)
-        results = evaluation.measure_groups(point[None, :], next_shots)
+        results, answered = evaluation.measure_groups(point[None, :], next_shots, () if answers else others)
+        answers += answered
         for index, (result,) in zip(submitted, results, strict=True):
             if isinstance(result, UnusablePoint):
                 problem = f"the counts of the final measurement cannot be used: {result.reason}"
@@ -177,7 +186,7 @@ def measure_final_estimate(
             "Run again.",
         )
     uncertainty = estimate.rounding_bound if estimate.is_exact else estimate.standard_error
-    return FinalMeasurement(estimate, uncertainty <= precision)
+    return FinalMeasurement(estimate, uncertainty <= precision, tuple(answers))
 
 
 def _next_shots(

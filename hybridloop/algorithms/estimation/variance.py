@@ -107,7 +107,7 @@ def measure_variance(
     variances = [float(np.sum(group.coefficients**2)) for group in squared.groups]
     shots = neyman_allocation(variances, [0] * len(variances), wanted**2, most=max(1, int(MAX_SHOT_SHARE * spent)))
     shots = [max(MIN_SHOTS, group_shots) for group_shots in shots]
-    results = evaluation(squared, ansatz, run_round).measure_groups(point[None, :], shots)  # none for a constant
+    results, _ = evaluation(squared, ansatz, run_round).measure_groups(point[None, :], shots)  # none for a constant
     statistics = [result for (result,) in results if not isinstance(result, FailedPoint)]
     if len(statistics) < len(results):
         return None

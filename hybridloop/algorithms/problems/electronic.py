@@ -6,6 +6,7 @@ Fermion-to-qubit mappings: Jordan-Wigner, and parity mapping with its two conser
 from __future__ import annotations
 
 import enum
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -228,6 +229,23 @@ class ElectronicProblem:
             deviation = self._weighted_number_operator(*weights)
             deviation[0, 0] -= count
             _accumulate(total, multiply(deviation, deviation), 1.0)
+        return self._encode(total)
+
+    @property
+    def spin_squared_operator(self) -> SparsePauliOp:
+        """The total spin S² = S_z (S_z + 1) + S_- S_+, whose eigenvalues are s (s + 1).
+
+        T. Helgaker, P. Jørgensen and J. Olsen, Molecular Electronic-Structure Theory (2000), section 2.4. S_- S_+ =
+        Σ_pq b_q† a_q a_p† b_p for alpha a and beta b. Under parity mapping, for states with the problem's two parities.
+        """
+        norb, total = self.molecule.norb, defaultdict[tuple[int, int], float](float)
+        z_component = self._weighted_number_operator(0.5, -0.5)
+        _accumulate(total, z_component, 1.0)
+        _accumulate(total, multiply(z_component, z_component), 1.0)
+        raised = [multiply(_ladder(p, 1.0), _ladder(p + norb, -1.0)) for p in range(norb)]
+        lowered = [multiply(_ladder(p + norb, 1.0), _ladder(p, -1.0)) for p in range(norb)]
+        for raising, lowering in itertools.product(raised, lowered):
+            _accumulate(total, multiply(lowering, raising), 1.0)
         return self._encode(total)
 
     def _weighted_number_operator(self, alpha: float, beta: float) -> dict[tuple[int, int], float]:

@@ -5,7 +5,7 @@ Frozen core orbitals stay doubly filled: they enter the constant and a mean fiel
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +75,23 @@ class Molecule:
 
     def _error(self, problem: str, remedy: str) -> ProblemError:
         return ProblemError(self.source, None, problem, remedy)
+
+
+def with_multiplicity(molecule: Molecule, multiplicity: int) -> Molecule:
+    """Return the molecule with as many electrons, of which alpha − beta = `multiplicity` − 1 = 2 s: S_z = s.
+
+    The orbitals stay, and so does a molecule with that multiplicity. Raises InputError if the electrons have no such
+    state in the molecule's orbitals.
+    """
+    total, unpaired = sum(molecule.electrons), multiplicity - 1
+    if abs(molecule.electrons[0] - molecule.electrons[1]) == unpaired:
+        return molecule
+    most = min(total, 2 * molecule.norb - total)
+    if multiplicity < 1 or (total - unpaired) % 2 or unpaired > most:
+        problem = f"{multiplicity} does not fit {total} electrons in {molecule.norb} orbital(s) of {molecule.source}"
+        allowed = ", ".join(str(number + 1) for number in range(total % 2, most + 1, 2))
+        raise InputError("multiplicity", problem, f"Give one of {allowed}.")
+    return replace(molecule, electrons=((total + unpaired) // 2, (total - unpaired) // 2))
 
 
 def frozen_core(molecule: Molecule, orbitals: int) -> Molecule:

@@ -1,0 +1,207 @@
+"""Operator pool of ADAPT-VQE: excitation generators, and the energy's derivatives along them, measured in one round."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.circuits.initial_point import derivatives_by_generators
+from hybridloop.algorithms.circuits.uccsd import (
+    Excitation,
+    excitation_ansatz,
+    mirrored_angles,
+    symmetry_allowed_excitations,
+)
+from hybridloop.algorithms.estimation.estimates import Estimate, combine, group_statistics
+from hybridloop.algorithms.estimation.observable import MeasurementGroup, observable
+from hybridloop.algorithms.problems.electronic import (
+    NEGLIGIBLE,
+    ElectronicProblem,
+    SymplecticOperator,
+    excitation,
+    hamiltonian_terms,
+    multiply,
+    qubit_excitation,
+    to_pauli_sum,
+)
+from hybridloop.algorithms.rounds import Counts, FailedPoint, RunRound
+from hybridloop.errors import JobFailed
+
+ExcitationGroup = tuple[Excitation, ...]  # excitations that share an angle
+
+
+class PoolKind(enum.StrEnum):
+    """Kind of the pool's generators."""
+
+    FERMIONIC = "fermionic"  # with the Z strings of the fermion-to-qubit mapping
+    QUBIT = "qubit"  # without Z strings: shorter circuits, at times a few more operators
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OperatorPool:
+    """Operator pool: single and double excitations from Hartree-Fock that conserve the Hamiltonian's symmetries.
+
+    An operator is a group of excitations that share an angle. Their order breaks ties between equal gradients.
+    """
+
+    problem: ElectronicProblem
+    kind: PoolKind
+    groups: tuple[ExcitationGroup, ...]
+
+    @classmethod
+    def of(
+        cls,
+        problem: ElectronicProblem,
+        kind: PoolKind = PoolKind.FERMIONIC,
+        groups: Sequence[ExcitationGroup] | None = None,
+    ) -> OperatorPool:
+        """Create the pool of these groups, else of all symmetry-conserving singles and doubles, each on its own."""
+        if groups is None:
+            groups = [(each,) for each in symmetry_allowed_excitations(problem)]
+        return cls(problem, kind, tuple(groups))
+
+    @classmethod
+    def tied(cls, problem: ElectronicProblem, kind: PoolKind = PoolKind.FERMIONIC) -> OperatorPool:
+        """Create the pool in which mirror images in alpha and beta share an angle (`mirrored_angles`)."""
+        excitations = symmetry_allowed_excitations(problem)
+        groups: list[ExcitationGroup] = []
+        for number, each in zip(mirrored_angles(problem, excitations), excitations, strict=True):
+            groups[number:] = [(*(groups[number] if number < len(groups) else ()), each), *groups[number + 1 :]]
+        return cls(problem, kind, tuple(groups))
+
+    def ansatz(self, chosen: Sequence[int]) -> Ansatz:
+        """Build Hartree-Fock followed by the exponentials of the chosen operators, in order, with angles of 0."""
+        pairs = [(number, each) for number, index in enumerate(chosen) for each in self.groups[index]]
+        numbers, selected = [number for number, _ in pairs], [each for _, each in pairs]
+        name = f"adapt ({len(chosen)})"
+        return excitation_ansatz(self.problem, selected, name, angles=numbers, generator_of=self.generator_of)
+
+    def generators(self) -> list[list[SymplecticOperator]]:
+        """Generators A of the exponentials exp(θ A) of each operator, in their order, on the problem's qubits."""
+        encode = self.problem.encoding.encode
+        return [[encode(self.generator_of(*excitation)) for excitation in group] for group in self.groups]
+
+    def derivatives_at_hartree_fock(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the exact gradient (n,) and Hessian (n, n) of the energy by all angles, from matrix elements."""
+        flat = [self.generator_of(*excitation) for group in self.groups for excitation in group]
+        owners = np.repeat(np.arange(len(self.groups)), [len(group) for group in self.groups])
+        tied = (owners[:, None] == np.arange(len(self.groups))).astype(float)
+        gradient, hessian = derivatives_by_generators(self.problem, flat)
+        return tied.T @ gradient, tied.T @ hessian @ tied
+
+    @property
+    def generator_of(self) -> Callable[[Iterable[int], Iterable[int]], SymplecticOperator]:
+        """The function of a generator T − T† under Jordan-Wigner by the orbitals emptied and filled."""
+        return excitation if self.kind is PoolKind.FERMIONIC else qubit_excitation
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PoolDerivatives:
+    """Derivatives of the energy by the angle of each operator of a pool, as observables that share circuits.
+
+    If exp(θ A) is appended to a circuit, the energy's derivatives at θ = 0 are ⟨[H, A]⟩ and ⟨[[H, A], A]⟩ in the
+    circuit's state (H. R. Grimsley, S. E. Economou, E. Barnes and N. J. Mayhall, Nat. Commun. 10 (2019) 3007).
+    `groups_measured` has one group per circuit; `by_operator[k]` has the same groups with operator k's coefficients.
+    """
+
+    groups_measured: tuple[MeasurementGroup, ...]
+    by_operator: tuple[tuple[MeasurementGroup, ...], ...]
+
+    @classmethod
+    def gradients(cls, pool: OperatorPool) -> PoolDerivatives:
+        """Group the terms of all first derivatives, in hartree per radian."""
+        energy = _energy_of(pool)
+        slopes = [[_commutator(energy, each) for each in generators] for generators in pool.generators()]
+        return cls._of(pool, [_sum(*((1.0, each) for each in parts)) for parts in slopes])
+
+    @classmethod
+    def curvatures(cls, pool: OperatorPool) -> PoolDerivatives:
+        """Group the terms of all second derivatives, in hartree per square radian.
+
+        Of two exponentials with one angle, first of A and then of B, the mixed part is 2 [[H, B], A].
+        """
+        energy, curvatures = _energy_of(pool), []
+        for generators in pool.generators():
+            curvature: dict[tuple[int, int], float] = {}
+            after: dict[tuple[int, int], float] = {}  # [H, B] of all exponentials B that follow
+            for generator in reversed(generators):
+                slope = _commutator(energy, generator)
+                mixed = _sum((1.0, slope), (2.0, after))
+                curvature = _sum((1.0, curvature), (1.0, _commutator(mixed, generator)))
+                after = _sum((1.0, after), (1.0, slope))
+            curvatures.append(curvature)
+        return cls._of(pool, curvatures)
+
+    @classmethod
+    def _of(cls, pool: OperatorPool, operators: Sequence[SymplecticOperator]) -> PoolDerivatives:
+        """Group the operators' terms, sorted by √Σ_k c_k² so that large terms share circuits."""
+        sizes: dict[tuple[int, int], float] = {}
+        for operator in operators:
+            for key, value in operator.items():
+                sizes[key] = math.hypot(sizes.get(key, 0.0), value)
+        groups = observable(to_pauli_sum(sizes, pool.problem.encoding.num_qubits)).groups if sizes else ()
+        keys = [[_key(group, mask) for mask in group.masks] for group in groups]
+        by_operator = (map(_with_coefficients, groups, keys, [operator] * len(groups)) for operator in operators)
+        return cls(groups, tuple(map(tuple, by_operator)))
+
+    def measure(self, ansatz: Ansatz, point: NDArray[np.float64], run_round: RunRound, shots: int) -> list[Estimate]:
+        """Measure each operator's derivative after the circuit at the point (n,), in one round.
+
+        Raises JobFailed where a circuit has no result.
+        """
+        circuits = [group.measurement_circuit(ansatz.circuit) for group in self.groups_measured]
+        pubs = [SamplerPub.coerce((circuit, point[None, :], shots)) for circuit in circuits]
+        results = [result[0] for result in (run_round(pubs) if pubs else [])]
+        if failed := [result for result in results if isinstance(result, FailedPoint)]:
+            problem = f"a job of the operators' derivatives failed ({failed[0].reason})"
+            consequence = "The next operator can't be chosen without it; earlier rounds are kept."
+            raise JobFailed(problem, consequence, "Run again.")
+        counts = [result for result in results if isinstance(result, Counts)]
+        return [
+            combine(0.0, [group_statistics(*pair) for pair in zip(groups, counts, strict=True)])
+            for groups in self.by_operator
+        ]
+
+
+def _with_coefficients(
+    group: MeasurementGroup, keys: Sequence[tuple[int, int]], operator: SymplecticOperator
+) -> MeasurementGroup:
+    """Return the group with the operator's coefficients.
+
+    X^x Z^z = (−i)^|x & z| P, and each term of a commutator has an even number of Ys, so the factor is ±1.
+    """
+    coefficients = [operator.get((x, z), 0.0) * (-1.0 if (x & z).bit_count() % 4 else 1.0) for x, z in keys]
+    return MeasurementGroup(group.basis, group.masks, np.array(coefficients))
+
+
+def _key(group: MeasurementGroup, mask: int) -> tuple[int, int]:
+    """Exponents (x, z) of the Pauli term X^x Z^z that acts on the qubits of `mask` in the group's basis."""
+    letters = list(enumerate(reversed(group.basis)))
+    x, z = (sum(1 << qubit for qubit, letter in letters if letter in kind) for kind in ("XY", "YZ"))
+    return x & mask, z & mask
+
+
+def _energy_of(pool: OperatorPool) -> SymplecticOperator:
+    return pool.problem.encoding.encode(hamiltonian_terms(pool.problem.molecule))
+
+
+def _commutator(left: SymplecticOperator, right: SymplecticOperator) -> dict[tuple[int, int], float]:
+    """left · right − right · left."""
+    return _sum((1.0, multiply(left, right)), (-1.0, multiply(right, left)))
+
+
+def _sum(*parts: tuple[float, SymplecticOperator]) -> dict[tuple[int, int], float]:
+    """Add operators with factors; terms below `NEGLIGIBLE` are dropped."""
+    total: defaultdict[tuple[int, int], float] = defaultdict(float)
+    for factor, operator in parts:
+        for key, value in operator.items():
+            total[key] += factor * value
+    return {key: value for key, value in total.items() if abs(value) > NEGLIGIBLE}
