@@ -20,6 +20,8 @@ from hybridloop.algorithms.circuits.hamiltonian_variational import (
     is_real,
     is_spin_model,
 )
+from hybridloop.algorithms.circuits.simulated_start import simulated_start_near
+from hybridloop.algorithms.circuits.statevector import StatevectorModel
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.preparation.initial_point import InitialPoint, Start, choose_start
@@ -50,7 +52,21 @@ def choose_circuit(subject: Subject, settings: VqeSettings, seed: int, rules: in
         ansatz = _hardware_efficient(subject, settings, start, rules)
     else:
         ansatz = _custom(name, num_qubits_of(subject), start)
+    is_open = settings.initial_point is StartName.AUTO and settings.optimizer is OptimizerName.AUTO
+    if rules > 2 and is_open and isinstance(subject, PauliProblem) and isinstance(name, AnsatzName):
+        began = _simulated(ansatz, subject)
+        return began, None if reason is None else f"{ansatz.name}, as {reason}"
     return Start(ansatz), None if reason is None else f"{ansatz.name}, as {reason}"
+
+
+def _simulated(ansatz: Ansatz, subject: PauliProblem) -> Start:
+    """Return the start at the lowest minimum of the circuit's simulation; at its own where that takes too long."""
+    model = StatevectorModel.of(ansatz.circuit, subject.hamiltonian)
+    if model is None or ansatz.num_parameters < 2:
+        return Start(ansatz)
+    start = simulated_start_near(model, ansatz.initial_point)
+    reason = f"the lowest of {start.searches} minima of the circuit's classical simulation"
+    return Start(replace(ansatz, initial_point=start.point, is_near=True, is_ramp=False, model=model), reason)
 
 
 def _ansatz_of(subject: Subject) -> tuple[AnsatzName, str]:

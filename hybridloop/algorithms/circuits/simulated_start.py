@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from hybridloop.algorithms.circuits.ansatz import EnergyModel
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
+from hybridloop.algorithms.circuits.statevector import StatevectorModel
 
 MIN_REFERENCE_WEIGHT = 0.9  # W. Jiang, N. J. DeYonker and A. K. Wilson, J. Chem. Theory Comput. 8 (2012) 460
 RANDOM_STARTS = (8, 24)  # least and most
 RANDOM_WORK = 100_000  # of one energy in each start: some seconds in all
+RANDOM_POINTS, GATE_WORK = (4, 24), 20_000  # the same for state vectors, whose gates take longer
+FEW_ITERATIONS = 150  # of such a search; the lowest point is polished
 RANDOM_RAD = 0.5  # angles of the random starts: most of a minimum's are smaller
 FLAT = 0.01  # hartree per square radian: directions of less curvature gain below 0.8 mHa over 0.4 rad
+EQUAL = 1e-7  # hartree: minima of the same energy, as symmetries make them
 ANGLE_DECIMALS = 9  # digits that another machine's rounding may change are cut off
 _POLISHING_STEPS = 3
 _LARGEST_POLISH_RAD = 0.1
@@ -50,28 +56,45 @@ def simulated_start(simulation: SimulatedCircuit) -> SimulatedStart:
         random = int(np.clip(RANDOM_WORK // simulation.work, *RANDOM_STARTS))
         starts = [RANDOM_RAD * axes[:, 0], *generator.uniform(-RANDOM_RAD, RANDOM_RAD, (random, count))]
         minima += [_minimum(simulation, start) for start in starts]
-    values = [simulation.objective_and_gradient(point)[0] for point in minima]
-    point = np.round(_polish(simulation, minima[int(np.argmin(values))]), ANGLE_DECIMALS) + 0.0
+    return _lowest(simulation, origin, minima)
+
+
+def simulated_start_near(model: StatevectorModel, start: NDArray[np.float64]) -> SimulatedStart:
+    """Minimize a simulated energy from a start (n,) and from some random points, always the same.
+
+    The gain is that below the start.
+    """
+    generator = np.random.default_rng(len(start))
+    random = int(np.clip(GATE_WORK // model.work, *RANDOM_POINTS))
+    starts = [start, *generator.uniform(-np.pi, np.pi, (random, len(start)))]
+    return _lowest(model, start, [_minimum(model, each, FEW_ITERATIONS) for each in starts])
+
+
+def _lowest(model: EnergyModel, start: NDArray[np.float64], minima: Sequence[NDArray[np.float64]]) -> SimulatedStart:
+    """Return the lowest of minima; of equal ones, the first."""
+    values = [model.objective_and_gradient(point)[0] for point in minima]
+    first = next(index for index, value in enumerate(values) if value <= min(values) + EQUAL)
+    point = np.round(_polish(model, minima[first]), ANGLE_DECIMALS) + 0.0
     return SimulatedStart(
         point=point,
-        gain=simulation.energy(origin) - simulation.energy(point),
+        gain=model.energy(start) - model.energy(point),
         searches=len(minima),
         spread=max(values) - min(values),
     )
 
 
-def _minimum(simulation: SimulatedCircuit, start: NDArray[np.float64]) -> NDArray[np.float64]:
+def _minimum(simulation: EnergyModel, start: NDArray[np.float64], iterations: int = 500) -> NDArray[np.float64]:
     found = minimize(
         simulation.objective_and_gradient,
         start,
         jac=True,
         method="L-BFGS-B",
-        options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-7},
+        options={"maxiter": iterations, "ftol": 1e-13, "gtol": 1e-7},
     )
     return np.asarray(found.x, float)
 
 
-def _polish(simulation: SimulatedCircuit, point: NDArray[np.float64]) -> NDArray[np.float64]:
+def _polish(simulation: EnergyModel, point: NDArray[np.float64]) -> NDArray[np.float64]:
     """Newton steps in the directions that are not flat, down to rounding."""
     curvatures, axes = np.linalg.eigh(simulation.hessian(point))
     stiff = axes[:, curvatures > FLAT]
