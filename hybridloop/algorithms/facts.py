@@ -43,12 +43,8 @@ def examine_circuit(
     """
     local = _local_optimality(simulation, point, stop, optimizer)
     name = "no_operator_outside"
-    if (lower := simulation.energy(point) - simulation.lowest_unreached) > CHEMICAL_ACCURACY:
-        reason = (
-            f"another symmetry: a state that the circuit can't reach from the problem's reference lies "
-            f"{1e3 * lower:.1f} mHa below. Choose another active space, or the hardware-efficient ansatz."
-        )
-        return (local, Fact(name, shown=False, reason=reason)), 0
+    if (lower := another_symmetry(simulation, simulation.energy(point))) is not None:
+        return (local, Fact(name, shown=False, reason=lower)), 0
     if max_excitation_rank(problem.molecule) <= 2:
         reason = "single and double excitations reach every state of these electrons"
         return (local, Fact(name, shown=True, reason=reason)), 0
@@ -72,6 +68,16 @@ def examine_circuit(
     if max(gain.gain, gain.noise) <= OUTSIDE_TOLERANCE:
         return (local, Fact(name, shown=True, reason=reason)), gain.rounds
     return (local, Fact(name, shown=False, reason=f"strongly correlated: {reason}")), gain.rounds
+
+
+def another_symmetry(simulation: SimulatedCircuit, energy: float) -> str | None:
+    """Return a warning if a state that the circuit never reaches lies below an energy (hartree), else None."""
+    if (lower := energy - simulation.lowest_unreached) <= CHEMICAL_ACCURACY:
+        return None
+    return (
+        "another symmetry: a state that the circuit can't reach from the problem's reference lies "
+        f"{1e3 * lower:.1f} mHa below. Choose another active space, or the hardware-efficient ansatz of a VQE."
+    )
 
 
 def max_excitation_rank(molecule: Molecule) -> int:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from hybridloop.algorithms.adapt import AdaptResult, AdaptStep, Selection, adapt
 from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import Excitation
 from hybridloop.algorithms.diagnostics import strong_correlation_warning
+from hybridloop.algorithms.facts import CHEMICAL_ACCURACY, another_symmetry
 from hybridloop.algorithms.operator_pool import OperatorPool, PoolKind
 from hybridloop.algorithms.optimizers.base import Optimizer
 from hybridloop.algorithms.optimizers.gradient import ParallelGradient
@@ -81,6 +84,8 @@ class PreparedAdapt:
         if result.state is None:
             return ()
         doubts = list(result.state.warnings)
+        if (simulated := self._simulated_doubts(result)) is not None:
+            return (*doubts, *simulated)
         softest = float(np.linalg.eigvalsh(self.pool.derivatives_at_hartree_fock()[1])[0])
         if softest < -MIN_INSTABILITY and len(result.operators) > MAX_ANGLES_IN_PAIRS:
             doubts.append(
@@ -96,6 +101,25 @@ class PreparedAdapt:
         molecule = self.problem.molecule
         if (correlation := strong_correlation_warning(molecule, np.array([*angles.values()]), remedy)) is not None:
             doubts.append(correlation)
+        return tuple(doubts)
+
+    def _simulated_doubts(self, result: AdaptResult) -> tuple[str, ...] | None:
+        """Return doubts by a simulation of the final circuit; None where that takes too long."""
+        taken = [(number, each) for number, step in enumerate(result.operators) for each in step.group]
+        simulate = partial(SimulatedCircuit.of, self.problem, generator_of=self.pool.generator_of)
+        pool = [each for group in self.pool.groups for each in group]
+        circuit = simulate([each for _, each in taken], [number for number, _ in taken])
+        whole = simulate(pool, range(len(pool)))
+        if circuit is None or whole is None:
+            return None
+        point = np.array(result.parameters)
+        symmetry, missing = another_symmetry(whole, circuit.energy(point)), circuit.missing_energy(point)
+        doubts = [] if symmetry is None else [symmetry]
+        if missing > CHEMICAL_ACCURACY:
+            expects = f"the simulation of the circuit expects it to end {1e3 * missing:.1f} mHa above the ground state"
+            doubts.append(
+                f"operators missing: {expects}. Lower the tolerance, raise max_operators, or compare with vqe."
+            )
         return tuple(doubts)
 
 

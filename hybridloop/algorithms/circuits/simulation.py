@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,9 +63,14 @@ class SimulatedCircuit:
 
     @classmethod
     def of(
-        cls, problem: ElectronicProblem, selected: Sequence[Excitation], angles: Sequence[int]
+        cls,
+        problem: ElectronicProblem,
+        selected: Sequence[Excitation],
+        angles: Sequence[int],
+        *,
+        generator_of: Callable[[Iterable[int], Iterable[int]], SymplecticOperator] = excitation,
     ) -> SimulatedCircuit | None:
-        """Simulate `excitation_ansatz` of these excitations and angles; None where that takes above `MAX_WORK`."""
+        """Simulate `excitation_ansatz` of these arguments; None where that takes above `MAX_WORK`."""
         molecule = problem.molecule
         if molecule.norb > MAX_ORBITALS or count_determinants(molecule) * len(selected) > MAX_WORK:
             return None
@@ -77,7 +82,7 @@ class SimulatedCircuit:
             excess_spin=spin_squared_matrix(molecule.norb, states) - spin * (spin + 1) * eye_array(len(states)),
             reference=int(np.searchsorted(states, problem.encoding.hartree_fock_occupation())),
             exponentials=tuple(
-                _exponential(excitation(*orbitals), states, angle)
+                _exponential(generator_of(*orbitals), states, angle)
                 for orbitals, angle in zip(selected, angles, strict=True)
             ),
             num_angles=max(angles, default=-1) + 1,
