@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 from hybridloop.azure.addresses import origin_of
 from hybridloop.azure.job_document import INPUT_BLOB, QIR, blob_url, checked_item, job_document
 from hybridloop.azure.retry import ATTEMPTS, ATTEMPTS_IN_RUN, call_with_retries
+from hybridloop.azure.signed_request import SignedRequest
 from hybridloop.azure.targets import Target
 from hybridloop.azure.transport import (
     READ_TIMEOUT_S,
     TRANSIENT,
     FailureKind,
     RequestFailed,
-    SignedRequest,
     Transport,
 )
 from hybridloop.errors import (

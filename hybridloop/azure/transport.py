@@ -20,7 +20,6 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -50,6 +49,7 @@ from hybridloop.azure.answer_body import (
     read_body,
     redirect_target,
 )
+from hybridloop.azure.signed_request import SignedRequest
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
@@ -103,29 +103,6 @@ class RequestFailed(Exception):
 
     def __str__(self) -> str:
         return self.text
-
-
-@dataclass(frozen=True, slots=True)
-class SignedRequest:
-    """A signed request that another process can send. It is a secret: anyone who has it can send it."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
-    proxy: str | None = field(repr=False)  # it may hold a password
-    ca_file: str | None
-
-    def as_message(self) -> dict[str, object]:
-        """Return the request as JSON values, for the process that sends it."""
-        return {
-            "method": self.method,
-            "url": self.url,
-            "headers": dict(self.headers),
-            "body": self.body.decode(),
-            "proxy": self.proxy,
-            "ca": self.ca_file,
-        }
 
 
 class Transport:

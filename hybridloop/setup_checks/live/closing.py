@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 from types import TracebackType
 
-from hybridloop.azure.transport import SignedRequest
+from hybridloop.azure.signed_request import SignedRequest
 from hybridloop.errors import HybridloopError
 from hybridloop.setup_checks.live.closing_process import READY
 from hybridloop.tasks.keepalive.standby import ENVIRONMENT_OF_SENDERS

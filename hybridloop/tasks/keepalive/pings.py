@@ -13,8 +13,8 @@ from qiskit import QuantumCircuit
 
 from hybridloop.azure.client import ServiceClient, upload_input
 from hybridloop.azure.job_document import job_document
+from hybridloop.azure.signed_request import SignedRequest
 from hybridloop.azure.targets import Target, provider_params
-from hybridloop.azure.transport import SignedRequest
 from hybridloop.compiler.qir_template import compile_qir
 from hybridloop.errors import HybridloopError
 from hybridloop.runtime.clock import Clock, steady_s

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hybridloop.azure.client import ServiceClient
+from hybridloop.azure.signed_request import SignedRequest
 from hybridloop.azure.targets import Target
-from hybridloop.azure.transport import SignedRequest
 from hybridloop.budget.caps import Budget, Reservation
 from hybridloop.budget.prices import Price, ping_price
 from hybridloop.journal import UNSETTLED, Journal, Lease, Ping, SessionRow

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybridloop.azure.transport import SignedRequest
+from hybridloop.azure.signed_request import SignedRequest
 from hybridloop.runtime.clock import steady_s
 
 _SCRIPT = Path(__file__).with_name("standby_process.py")

@@ -12,8 +12,9 @@ from typing import Any
 from azure.quantum import Workspace
 
 from hybridloop.azure.client import ServiceClient
+from hybridloop.azure.signed_request import SignedRequest
 from hybridloop.azure.targets import Target, find_target
-from hybridloop.azure.transport import SignedRequest, Transport
+from hybridloop.azure.transport import Transport
 from hybridloop.errors import HybridloopError
 from hybridloop.runtime.clock import Clock, RealClock
 from hybridloop.tasks.keepalive.pings import PingKey, PingSender

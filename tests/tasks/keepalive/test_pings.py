@@ -15,8 +15,9 @@ from azure.core.credentials import AccessToken, AzureKeyCredential
 from azure.quantum import Workspace
 
 from hybridloop.azure.job_document import job_document
+from hybridloop.azure.signed_request import SignedRequest
 from hybridloop.azure.targets import find_target, known_targets
-from hybridloop.azure.transport import SignedRequest, Transport
+from hybridloop.azure.transport import Transport
 from hybridloop.errors import LeaseLost, ServiceUnreachable, SessionEnded
 from hybridloop.local_stack.processes import wait_until
 from hybridloop.tasks.keepalive.pings import PREPARED, PingKey, ping_body

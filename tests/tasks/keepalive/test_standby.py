@@ -23,7 +23,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from hybridloop.azure.transport import SignedRequest
+from hybridloop.azure.signed_request import SignedRequest
 from hybridloop.local_stack.processes import wait_until
 from hybridloop.tasks.keepalive.standby import SentPing, StandbyProcess
 from hybridloop.tasks.keepalive.standby_process import PAUSE_S, TRIES, HeldRequests, is_safe
@@ -130,7 +130,7 @@ def test_a_disarmed_postponed_or_forgotten_request_is_not_sent(
 def test_the_standby_ends_with_its_parent_and_sends_nothing(service: RecordingServer) -> None:
     code = (
         "import signal; from hybridloop.tasks.keepalive.standby import StandbyProcess;"
-        "from hybridloop.azure.transport import SignedRequest;"
+        "from hybridloop.azure.signed_request import SignedRequest;"
         f"held = StandbyProcess(); held.hold('a', SignedRequest('PUT', {service.url!r}, {{}}, b'', None, None));"
         "held.arm({'a': 2.0}); print(held.pid, flush=True); signal.pause()"
     )
@@ -146,7 +146,7 @@ def test_the_standby_ends_with_its_parent_and_sends_nothing(service: RecordingSe
 def test_the_standby_ends_although_a_forked_process_keeps_the_pipe_open(service: RecordingServer) -> None:
     code = (
         "import os, signal; from hybridloop.tasks.keepalive.standby import StandbyProcess;"
-        "from hybridloop.azure.transport import SignedRequest;"
+        "from hybridloop.azure.signed_request import SignedRequest;"
         f"held = StandbyProcess(); held.hold('a', SignedRequest('PUT', {service.url!r}, {{}}, b'', None, None));"
         "copy = os.fork()\n"
         "if copy == 0: signal.pause()\n"
@@ -165,7 +165,7 @@ def test_the_standby_ends_although_a_forked_process_keeps_the_pipe_open(service:
 def test_the_standby_sends_nothing_for_a_stopped_parent_until_it_continues(service: RecordingServer) -> None:
     code = (
         "import signal, sys, time; from hybridloop.tasks.keepalive.standby import StandbyProcess;"
-        "from hybridloop.azure.transport import SignedRequest;"
+        "from hybridloop.azure.signed_request import SignedRequest;"
         f"held = StandbyProcess(); held.hold('a', SignedRequest('PUT', {service.url!r}, {{}}, b'', None, None));"
         "held.arm({'a': 1.0}); print('armed', flush=True); sys.stdin.readline(); held.arm({'a': 0.0});"
         "sys.stdin.readline()"
