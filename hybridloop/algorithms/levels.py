@@ -15,7 +15,7 @@ from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.circuits.determinants import ModelSpace, ModelState, preparation_circuit
+from hybridloop.algorithms.circuits.model_space import ModelSpace, ModelState, preparation_circuit
 from hybridloop.algorithms.estimation.estimates import Estimate, GroupStatistics, group_statistics
 from hybridloop.algorithms.estimation.final import MAX_SHOTS, MIN_PILOT_SHOTS, PRECISION_MARGIN
 from hybridloop.algorithms.estimation.observable import Observable

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.circuits.determinants import ModelSpace, model_space
+from hybridloop.algorithms.circuits.model_space import ModelSpace, model_space
 from hybridloop.algorithms.circuits.uccsd import uccsd
 from hybridloop.algorithms.estimation.final import FinalMeasurement
 from hybridloop.algorithms.levels import SubspaceLevel, measure_levels

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.algorithms.circuits.determinants import model_space
+from hybridloop.algorithms.circuits.model_space import model_space
 from hybridloop.algorithms.circuits.uccsd import uccsd
 from hybridloop.algorithms.estimation.final import MIN_PILOT_SHOTS
 from hybridloop.algorithms.estimation.observable import observable

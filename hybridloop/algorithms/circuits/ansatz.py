@@ -16,11 +16,14 @@ from hybridloop.errors import InputError
 
 # of a trigonometric polynomial: (1, 2) stands for a constant, cos θ, sin θ, cos 2θ and sin 2θ
 Frequencies = tuple[int, ...]
+DIFFERENCE_RAD = 1e-4  # of the gradients that a Hessian is made of: third order and rounding are below 1e-7 hartree
 BASIS_GATES = ("x", "h", "s", "sdg", "cx", "rx", "ry", "rz")  # the compiler of every target takes these
 
 
 class EnergyModel(Protocol):
     """Classical model of a circuit's energy; points (n,) in radians, energies in hartree."""
+
+    __slots__ = ()
 
     def energy(self, point: NDArray[np.float64]) -> float:
         """Return the energy that a measurement without noise would give."""
@@ -29,7 +32,13 @@ class EnergyModel(Protocol):
         """Return the energy, with a penalty for states that were not asked for, and its gradient (n,)."""
 
     def hessian(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the Hessian (n, n) of the same."""
+        """Return the Hessian (n, n) of the same, by differences of gradients."""
+        rows = [
+            self.objective_and_gradient(point + shift)[1] - self.objective_and_gradient(point - shift)[1]
+            for shift in DIFFERENCE_RAD * np.eye(len(point))
+        ]
+        hessian = np.array(rows).reshape(len(point), len(point)) / (2.0 * DIFFERENCE_RAD)
+        return (hessian + hessian.T) / 2.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

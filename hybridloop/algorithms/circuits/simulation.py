@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, eye_array
 
+from hybridloop.algorithms.circuits.ansatz import EnergyModel
 from hybridloop.algorithms.circuits.uccsd import Excitation
 from hybridloop.algorithms.problems.determinants import (
     count_determinants,
@@ -23,7 +24,6 @@ from hybridloop.algorithms.problems.exact import MAX_ORBITALS, lowest_state
 MAX_WORK = 50_000  # determinants times exponentials: an energy with its gradient takes about 10 ms
 MIN_GAP = 0.2  # hartree: determinants of the state itself lie near its energy, or below
 SPIN_PENALTY = 1.0  # hartree: above the gaps between spins of most molecules
-_DIFFERENCE_RAD = 1e-4  # of the gradients that a Hessian is made of: third order and rounding are below 1e-7 hartree
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +46,7 @@ class _Exponential:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SimulatedCircuit:
+class SimulatedCircuit(EnergyModel):
     """Exponentials of excitations after the Hartree-Fock determinant, simulated over the determinants of its electrons.
 
     Such simulations find initial angles for the quantum computer: J. W. Mullinax et al., arXiv:2411.07920. Here no
@@ -148,15 +148,6 @@ class SimulatedCircuit:
             gradient[exponential.angle] += dual[exponential.rows] @ exponential.generate(state)
             state, dual = exponential.apply(state, -theta), exponential.apply(dual, -theta)
         return value, gradient
-
-    def hessian(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the objective's Hessian (n, n), by differences of gradients."""
-        rows = [
-            self.objective_and_gradient(point + shift)[1] - self.objective_and_gradient(point - shift)[1]
-            for shift in _DIFFERENCE_RAD * np.eye(self.num_angles)
-        ]
-        hessian = np.array(rows).reshape(self.num_angles, self.num_angles) / (2.0 * _DIFFERENCE_RAD)
-        return (hessian + hessian.T) / 2.0
 
     def appended(
         self, point: NDArray[np.float64], selected: Sequence[Excitation]

@@ -13,8 +13,9 @@ from qiskit.circuit import ParameterExpression
 from qiskit.quantum_info import SparsePauliOp
 from scipy.sparse import csr_array
 
+from hybridloop.algorithms.circuits.ansatz import EnergyModel
+
 MAX_WORK = 100_000  # amplitudes times gates: an energy with its gradient takes tens of milliseconds
-_DIFFERENCE_RAD = 1e-4  # of the gradients that a Hessian is made of
 
 State = NDArray[np.complex128]
 _FIXED = {
@@ -53,7 +54,7 @@ class _Gate:
 
 
 @dataclass(frozen=True, eq=False)
-class StatevectorModel:
+class StatevectorModel(EnergyModel):
     """A circuit in `BASIS_GATES` and the matrix of a Pauli sum; an `EnergyModel` without a penalty."""
 
     gates: tuple[_Gate, ...]
@@ -105,15 +106,6 @@ class StatevectorModel:
             angle = gate.angle(point)
             state, dual = gate.undo(state, angle), gate.undo(dual, angle)
         return value, gradient
-
-    def hessian(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the Hessian (n, n), by differences of gradients."""
-        rows = [
-            self.objective_and_gradient(point + shift)[1] - self.objective_and_gradient(point - shift)[1]
-            for shift in _DIFFERENCE_RAD * np.eye(self.num_angles)
-        ]
-        hessian = np.array(rows).reshape(self.num_angles, self.num_angles) / (2.0 * _DIFFERENCE_RAD)
-        return (hessian + hessian.T) / 2.0
 
 
 def _gate(circuit: QuantumCircuit, instruction: Any, indices: dict[Any, int]) -> _Gate:

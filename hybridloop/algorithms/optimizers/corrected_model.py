@@ -103,14 +103,13 @@ class CorrectedModel(PooledFitOptimizer):
         FitOptimizer.__post_init__(self)
         if self.model is None:
             raise InputError("optimizer", "the circuit is not simulated", "Choose another optimizer.")
-        curvatures, axes = np.linalg.eigh(self.model.hessian(self.point))
-        is_stiff = curvatures > FLAT
-        self._start, self._axes, self._curvatures = self.point, axes[:, is_stiff], curvatures[is_stiff]
+        self._start = self.point
 
     def ask(self) -> NDArray[np.float64]:
         """Return the present point, then each axis shifted up and down; or the points to repeat."""
         if self.stop is not None:
             return np.empty((0, len(self.point)))
+        self._find_axes()
         shifts = np.minimum(SHIFT_RAD, np.sqrt(2.0 * RISE / self._curvatures))
         points = np.tile(self.point, (2 * len(shifts) + 1, 1))
         points[1::2] += shifts[:, None] * self._axes.T
@@ -119,6 +118,7 @@ class CorrectedModel(PooledFitOptimizer):
 
     def tell(self, points: NDArray[np.float64], estimates: Sequence[Estimate | FailedPoint]) -> None:
         """Correct the model by all rounds and move to its minimum; repeat failed points if they leave it open."""
+        self._find_axes()
         pairs = list(zip(points, estimates, strict=True))
         self._data += [(np.array(p, float), e.value, e.variance) for p, e in pairs if isinstance(e, Estimate)]
         correction = self._fit()
@@ -144,6 +144,15 @@ class CorrectedModel(PooledFitOptimizer):
         self.current = PointEstimate(point, value, correction.standard_error)
         self.point, self._rounds = point, self._rounds + 1
         self.stop = self.termination.check(self._forecasts, self._rounds)
+
+    def _find_axes(self) -> None:
+        # once, and not before the search: a choice of the optimizer needs none
+        assert self.model is not None
+        if len(self._axes):
+            return
+        curvatures, axes = np.linalg.eigh(self.model.hessian(self._start))
+        is_stiff = curvatures > FLAT
+        self._axes, self._curvatures = axes[:, is_stiff], curvatures[is_stiff]
 
     def _fit(self) -> _Correction | None:
         """Fit the measured minus the modelled energies of all rounds; None where they do not determine it."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from hybridloop.algorithms.circuits.ansatz import EnergyModel
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.optimizers.corrected_model import CorrectedModel
 from hybridloop.algorithms.rounds import FailedPoint
@@ -19,7 +20,7 @@ ANGLES = 3
 
 
 @dataclass(frozen=True)
-class Model:
+class Model(EnergyModel):
     """Coupled waves with their minimum at `lowest`."""
 
     lowest: NDArray[np.float64]
@@ -34,11 +35,6 @@ class Model:
         gradient[0] += 0.4 * np.cos(d[0]) * np.sin(d[1])
         gradient[1] += 0.4 * np.sin(d[0]) * np.cos(d[1])
         return float(value), gradient
-
-    def hessian(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
-        step = 1e-5 * np.eye(len(point))
-        rows = [self.objective_and_gradient(point + s)[1] - self.objective_and_gradient(point - s)[1] for s in step]
-        return np.array(rows) / 2e-5
 
 
 MODEL = Model(np.zeros(ANGLES))

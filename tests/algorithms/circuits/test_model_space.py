@@ -10,8 +10,8 @@ import pytest
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import Operator, Statevector
 
-from hybridloop.algorithms.circuits import determinants
-from hybridloop.algorithms.circuits.determinants import ModelState, model_space, preparation_circuit
+from hybridloop.algorithms.circuits import model_space as spaces
+from hybridloop.algorithms.circuits.model_space import ModelState, model_space, preparation_circuit
 from hybridloop.algorithms.circuits.uccsd import MAX_TRACKED_STATES, uccsd
 from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping, electronic_problem
@@ -75,7 +75,7 @@ def test_the_unshortened_circuit_keeps_every_block_and_agrees_from_hartree_fock(
 
 
 def test_above_the_limit_only_two_excitations_are_taken(problem_of: Problems, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(determinants, "MAX_STATES", 20**2 + 16**2 - 1)
+    monkeypatch.setattr(spaces, "MAX_STATES", 20**2 + 16**2 - 1)
     space = model_space(problem_of("H4_1"))
     assert not space.is_complete
     assert space.size == 1 + 8 + 18  # single excitations of either spin, then double ones: 16 mixed, 1 of each spin
