@@ -1,4 +1,4 @@
-"""Facts that a UCCSD circuit has shown: a minimum of the circuit, and no gain left for operators outside it."""
+"""Facts that a search has shown: a minimum of the circuit, and no gain left for operators outside it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulated_start import FLAT, MIN_REFERENCE_WEIGHT
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
+from hybridloop.algorithms.diagnostics import strong_correlation_warning
+from hybridloop.algorithms.estimation.variance import EnergyVariance
 from hybridloop.algorithms.optimizers.base import Optimizer, Stop
 from hybridloop.algorithms.optimizers.corrected_model import CorrectedModel
 from hybridloop.algorithms.outcome import Fact
@@ -16,6 +18,8 @@ from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.molecule import Molecule
 from hybridloop.algorithms.rounds import RunRound
 
+LOCALLY_OPTIMAL, NO_OPERATOR_OUTSIDE = "locally_optimal", "no_operator_outside"
+ALL_EXCITATIONS = "single and double excitations reach every state of these electrons"
 # hartree: half of chemical accuracy, as operators outside the circuit are known to second order only
 OUTSIDE_TOLERANCE = 0.8e-3
 MISSING_TOLERANCE = 0.5e-3  # hartree: less is 0.7 standard errors of the default precision, so that three still hold
@@ -42,12 +46,11 @@ def examine_circuit(
     where a circuit has no result.
     """
     local = _local_optimality(simulation, point, stop, optimizer)
-    name = "no_operator_outside"
+    name = NO_OPERATOR_OUTSIDE
     if (lower := another_symmetry(simulation, simulation.energy(point))) is not None:
         return (local, Fact(name, shown=False, reason=lower)), 0
     if max_excitation_rank(problem.molecule) <= 2:
-        reason = "single and double excitations reach every state of these electrons"
-        return (local, Fact(name, shown=True, reason=reason)), 0
+        return (local, Fact(name, shown=True, reason=ALL_EXCITATIONS)), 0
     expected = simulation.missing_energy(point)
     if local.shown and expected > MISSING_TOLERANCE:
         expects = f"the simulation expects the circuit to end {1e3 * expected:.1f} mHa above the ground state"
@@ -68,6 +71,48 @@ def examine_circuit(
     if max(gain.gain, gain.noise) <= OUTSIDE_TOLERANCE:
         return (local, Fact(name, shown=True, reason=reason)), gain.rounds
     return (local, Fact(name, shown=False, reason=f"strongly correlated: {reason}")), gain.rounds
+
+
+def examine_large_circuit(molecule: Molecule, point: NDArray[np.float64], stop: Stop) -> tuple[Fact, ...]:
+    """Examine a UCCSD circuit too large to simulate, by its angles at the point (n,) in radians.
+
+    They show no more than the weight of the Hartree-Fock determinant; see `strong_correlation_warning`.
+    """
+    if max_excitation_rank(molecule) <= 2:
+        return _examined(stop, shown=True, reason=ALL_EXCITATIONS)
+    correlation = strong_correlation_warning(molecule, point)
+    weak = "the angles leave Hartree-Fock the weight that a weakly correlated molecule has"
+    return _examined(stop, shown=correlation is None, reason=correlation or weak)
+
+
+def examine_by_variance(stop: Stop, variance: EnergyVariance | str) -> tuple[Fact, ...]:
+    """Examine the circuit of a Pauli sum by the energy variance of its final state, or the reason why it is unknown.
+
+    The variance proves an error, or bounds the distance to the nearest eigenvalue, not that this is the lowest.
+    """
+    if isinstance(variance, str):
+        return _examined(stop, shown=None, reason=f"not examined: {variance}")
+    return _examined(stop, shown=variance.warning is None, reason=variance.warning or variance.summary)
+
+
+def examine_by_simulation(stop: Stop, missing: float | None) -> tuple[Fact, ...]:
+    """Examine another circuit of a molecule by the energy (hartree) that its simulation expects to be missing.
+
+    The energy variance would prove errors of tens of millihartrees only, as molecules have wide spectra.
+    """
+    if missing is None:
+        reason = "not examined: the circuit has too many qubits to be simulated. Compare with uccsd or adapt."
+        return _examined(stop, shown=None, reason=reason)
+    expects = f"the simulation at these angles expects {1e3 * missing:.2g} mHa above the eigenstate near it"
+    if missing <= MISSING_TOLERANCE:
+        return _examined(stop, shown=True, reason=expects)
+    remedy = "The circuit can't express the ground state, or the search ended elsewhere. Give more layers, or uccsd."
+    return _examined(stop, shown=False, reason=f"no eigenstate: {expects}. {remedy}")
+
+
+def _examined(stop: Stop, *, shown: bool | None, reason: str) -> tuple[Fact, ...]:
+    local = Fact(LOCALLY_OPTIMAL, shown=stop.converged, reason=stop.reason)
+    return local, Fact(NO_OPERATOR_OUTSIDE, shown=shown, reason=reason)
 
 
 def another_symmetry(simulation: SimulatedCircuit, energy: float) -> str | None:
@@ -98,4 +143,4 @@ def _local_optimality(
     reason = f"{stop.reason}, softest curvature {curvature}"
     if stop.converged and not is_minimum:
         reason = f"saddle: {reason}"
-    return Fact("locally_optimal", stop.converged and is_minimum, reason)
+    return Fact(LOCALLY_OPTIMAL, stop.converged and is_minimum, reason)

@@ -13,6 +13,8 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.circuits.simulated_start import simulated_start_near
+from hybridloop.algorithms.circuits.statevector import StatevectorModel
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, MeasuredObjective, evaluation
 from hybridloop.algorithms.estimation.final import FinalMeasurement, measure_final_estimate, pilot_shots
 from hybridloop.algorithms.estimation.observable import observable
@@ -85,6 +87,7 @@ def vqd(
     max_rounds: int = DEFAULT_MAX_ROUNDS,
     on_lost: MissingPointPolicy = FAIL,
     on_progress: Callable[[RoundProgress], None] = lambda _: None,
+    model: StatevectorModel | None = None,
 ) -> VqdResult:
     """Minimize E(θ) + β Σ_below |⟨ψ_below|ψ(θ)⟩|² (O. Higgott, D. Wang and S. Brierley, Quantum 3 (2019) 156).
 
@@ -93,6 +96,9 @@ def vqd(
     circuit for each level below. The deflation weight β (`penalty`, hartree) must be above the spectrum's width; by
     default it is the bound 2 Σ|c| of that width. `max_rounds` bounds the search for one level. The progress of a search
     shows the lowest objective of all its starts.
+
+    With a classical `model` of the circuit's energy, each level has one search, from the lowest minimum of the
+    simulated objective that was found from all `starts`, and from further random ones.
 
     Raises InputError for invalid settings, JobFailed where a failed job ends the run.
     """
@@ -114,7 +120,12 @@ def vqd(
     for _ in range(levels):
         below = tuple(overlap_circuit(ansatz.circuit, level.parameters) for level in results)
         objective = _DeflatedObjective(evaluation(energy, ansatz, ledger), below, penalty)
-        optimizers = [make_optimizer(replace(ansatz, initial_point=start)) for start in starts]
+        searched = [replace(ansatz, initial_point=start) for start in starts]
+        if model is not None:
+            deflated = model.deflated([np.array(level.parameters) for level in results], penalty)
+            point = simulated_start_near(deflated, *starts).point
+            searched = [replace(ansatz, initial_point=point, is_near=True, model=deflated)]
+        optimizers = [make_optimizer(each) for each in searched]
         for optimizer in optimizers:
             check_missing_point_policy(on_lost, optimizer)
         circuits = len(objective.energy.circuits) + len(objective.below)

@@ -30,6 +30,7 @@ from hybridloop.settings import (
     VqdSettings,
 )
 
+MAX_ROUNDS_OF_FACTS = 2  # after the final measurement: operators outside the circuit, or the energy variance
 ASSUMED_ROUNDS = 30  # of a search that was not simulated to its end
 
 
@@ -54,7 +55,7 @@ def round_limits(prepared: PreparedAlgorithm, settings: RunSettings, *, samples:
             return RoundLimits(settings.max_rounds, final + MAX_LEVEL_ROUNDS)
         case EnergySettings():  # of a VQE, or of each point of a scan
             points = len(prepared.points) if isinstance(prepared, PreparedScan) else 1
-            return RoundLimits(points * settings.max_rounds, points * final)
+            return RoundLimits(points * settings.max_rounds, points * final, points * MAX_ROUNDS_OF_FACTS)
         case QaoaSettings():
             return RoundLimits(_qaoa_search_rounds(settings), 1)
         case RqaoaSettings():

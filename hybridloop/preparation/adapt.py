@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,13 +15,13 @@ from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import Excitation
 from hybridloop.algorithms.diagnostics import strong_correlation_warning
-from hybridloop.algorithms.facts import CHEMICAL_ACCURACY, another_symmetry
+from hybridloop.algorithms.facts import CHEMICAL_ACCURACY, LOCALLY_OPTIMAL, NO_OPERATOR_OUTSIDE, another_symmetry
 from hybridloop.algorithms.operator_pool import OperatorPool, PoolKind
 from hybridloop.algorithms.optimizers.base import Optimizer
 from hybridloop.algorithms.optimizers.gradient import ParallelGradient
 from hybridloop.algorithms.optimizers.pairwise_fit import PairwiseFit
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
-from hybridloop.algorithms.outcome import Outcome, RoundProgress
+from hybridloop.algorithms.outcome import Fact, Outcome, RoundProgress
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.algorithms.rounds import RunRound
@@ -76,6 +76,7 @@ class PreparedAdapt:
             history=result.history,
             table=tuple(_row(step) for step in result.operators),
             warnings=warnings,
+            facts=_facts(result, warnings),
             **({} if result.state is None else result.state.columns),
         )
 
@@ -143,6 +144,17 @@ def prepare_adapt(
         raise InputError("on_lost_job", what, "Give penalize or fail.")
     selection = Selection.SECOND_ORDER if rules > 2 else Selection.GRADIENT
     return PreparedAdapt(facts_of(electronic), electronic, pool, settings, selection)
+
+
+def _facts(result: AdaptResult, warnings: Sequence[str]) -> tuple[Fact, ...]:
+    """Return what the end of the growth has shown; runs from before search rules 3 have shown nothing."""
+    if result.state is None:
+        return ()
+    outside = Fact(NO_OPERATOR_OUTSIDE, shown=None, reason="no minimum is shown")
+    if result.converged:
+        reason = "; ".join(warnings) or "the pool's gradients and curvatures promise no more, nor does the simulation"
+        outside = Fact(NO_OPERATOR_OUTSIDE, shown=not warnings, reason=reason)
+    return Fact(LOCALLY_OPTIMAL, shown=result.converged, reason=result.reason), outside
 
 
 def _next_optimizer(ansatz: Ansatz) -> Optimizer:

@@ -124,6 +124,7 @@ def _row(
         "point": name,
         "energy": outcome.value,
         "standard_error": outcome.standard_error,
+        "interval95": list(outcome.interval95),
         "exact": exact,
         "error": None if exact is None else outcome.value - exact,
         "reference": reference,

@@ -1,4 +1,4 @@
-"""Prepare a variational quantum deflation (VQD): one search for each energy level, from random starts."""
+"""Prepare a variational quantum deflation (VQD): a search for each energy level, its start simulated or random."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz, hardware_efficient
-from hybridloop.algorithms.diagnostics import SectorCheck, check_sector
+from hybridloop.algorithms.circuits.perturbation import missing_energies
+from hybridloop.algorithms.circuits.statevector import StatevectorModel
+from hybridloop.algorithms.diagnostics import StateChecks, StateFacts
+from hybridloop.algorithms.error_budget import error_budget, interval95
+from hybridloop.algorithms.facts import MISSING_TOLERANCE
 from hybridloop.algorithms.optimizers.missing_points import check_missing_point_policy
 from hybridloop.algorithms.optimizers.registry import choose_optimizer
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
@@ -31,7 +36,7 @@ from hybridloop.settings import ProblemText, VqdSettings
 
 @dataclass(frozen=True, slots=True)
 class PreparedVqd:
-    """A VQD run that lacks only a session; its random starts are drawn from `seed`.
+    """A VQD run that lacks only a session; its random starts are drawn from `seed`, and `model` is its simulation.
 
     `exact_levels` returns the lowest eigenvalues of the operator, for any number of electrons; None where there are too
     many states.
@@ -43,6 +48,8 @@ class PreparedVqd:
     settings: VqdSettings
     seed: int
     exact_levels: Callable[[], tuple[float, ...] | None]
+    model: StatevectorModel | None
+    rules: int
 
     def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
         """Find the levels from the ground state up, then measure the electron number of each."""
@@ -61,21 +68,24 @@ class PreparedVqd:
             max_rounds=self.settings.max_rounds,
             on_lost=missing_point_policy(self.settings.failure),
             on_progress=on_progress,
+            model=self.model,
         )
         ground, rounds = result.levels[0], result.rounds
         rows: list[dict[str, Any]] = []
         doubts: list[str] = []
         requested = [f"level {i}: {level.reason}" for i, level in enumerate(result.levels) if level.is_requested]
+        points = np.array([level.parameters for level in result.levels])
+        is_examined = self.rules > 3 and isinstance(self.problem, ElectronicProblem)
+        missing = missing_energies(self.problem.hamiltonian, self.ansatz, points) if is_examined else None
         exact_levels = self.exact_levels() or (None,) * self.settings.levels
         for i, (level, exact) in enumerate(zip(result.levels, exact_levels, strict=True)):
-            sector, electrons = None, None
-            if isinstance(self.problem, ElectronicProblem):
-                sector = check_sector(self.problem, self.ansatz, np.array(level.parameters), run_round)
-                # unchecked where the ansatz or the mapping leaves no other number of electrons
-                electrons = float(sum(self.problem.molecule.electrons)) if sector is None else sector.number.value
-            rounds += sector is not None
-            rows.append(_row(i, level, exact, electrons))
-            doubts += _doubts(i, level, sector)
+            state, measured = self._state(np.array(level.parameters), run_round)
+            rounds += measured
+            rows.append(_row(i, level, exact, state))
+            doubts += _doubts(i, level, state)
+            if missing is not None and missing[i] > MISSING_TOLERANCE:
+                expects = f"the simulation at these angles expects {1e3 * missing[i]:.2g} mHa above the energy level"
+                doubts.append(f"level {i} is no eigenstate: {expects}. Give more layers, or run levels.")
         return Outcome(
             final=replace(ground.final, is_precise=all(level.final.is_precise for level in result.levels)),
             parameters=ground.parameters,
@@ -90,6 +100,17 @@ class PreparedVqd:
             warnings=tuple(doubts),
         )
 
+    def _state(self, point: NDArray[np.float64], run_round: RunRound) -> tuple[StateFacts, int]:
+        """Return electrons and spin of a level at a point (n,), and the rounds measured: before rules 4 no spin."""
+        if not isinstance(self.problem, ElectronicProblem):
+            return StateFacts(None, None, ()), 0
+        checks = StateChecks.of(self.problem, self.ansatz)
+        if self.rules < 4:
+            checks = replace(checks, spin=None)
+        pubs = checks.pubs(point)
+        state = checks.read(run_round(pubs) if pubs else [], has_any_spin=True)
+        return replace(state, spin_squared=state.spin_squared if self.rules > 3 else None), int(bool(pubs))
+
 
 def prepare_vqd(
     problem: ProblemText, settings: VqdSettings, seed: int, target: Target, rules: int = SEARCH_RULES
@@ -103,7 +124,9 @@ def prepare_vqd(
     rotations, entanglement = shape_of(subject, settings, rules)
     generator = np.random.default_rng(seed)
     ansatz = hardware_efficient(qubits, generator, reps=layers, rotations=rotations, entanglement=entanglement)
-    check_missing_point_policy(missing_point_policy(settings.failure), choose_optimizer(ansatz).optimizer)
+    model = StatevectorModel.of(ansatz.circuit, subject.hamiltonian) if rules > 3 else None
+    searched = replace(ansatz, model=model)
+    check_missing_point_policy(missing_point_policy(settings.failure), choose_optimizer(searched).optimizer)
     exact_levels = cache(lambda: lowest_eigenvalues(subject.hamiltonian, settings.levels))
 
     def exact() -> float | None:
@@ -111,25 +134,27 @@ def prepare_vqd(
         return None if levels is None else levels[0]
 
     facts = replace(facts_of(subject), sense=0, exact=exact)  # rounds are of different levels
-    return PreparedVqd(facts, subject, ansatz, settings, seed, exact_levels)
+    return PreparedVqd(facts, subject, ansatz, settings, seed, exact_levels, model, rules)
 
 
-def _row(number: int, level: Level, exact: float | None, electrons: float | None) -> dict[str, Any]:
+def _row(number: int, level: Level, exact: float | None, state: StateFacts) -> dict[str, Any]:
     estimate = level.final.estimate
     return {
         "level": number,
         "energy": estimate.value,
         "standard_error": estimate.standard_error,
+        "interval95": list(interval95(estimate, error_budget(estimate, level.residue))),
         "exact": exact,
         "overlap": max((overlap for overlap in level.overlaps if not math.isnan(overlap)), default=0.0),
-        "electrons": electrons,
+        "electrons": state.columns["electrons"],
+        "spin_squared": state.columns["spin_squared"],
         "converged": level.converged,
         "parameters": list(level.parameters),
         "overlaps": [None if math.isnan(overlap) else overlap for overlap in level.overlaps],
     }
 
 
-def _doubts(number: int, level: Level, sector: SectorCheck | None) -> list[str]:
+def _doubts(number: int, level: Level, state: StateFacts) -> list[str]:
     """Return the reasons to doubt that this is an energy level of the molecule."""
     doubts: list[str] = []
     if not (level.converged or level.is_requested):
@@ -137,8 +162,5 @@ def _doubts(number: int, level: Level, sector: SectorCheck | None) -> list[str]:
     if not level.is_orthogonal:
         most = "unknown" if any(map(math.isnan, level.overlaps)) else f"{max(level.overlaps):.3f}"
         doubts.append(f"level {number} overlaps with lower levels: {most}, and at most {MAX_OVERLAP} is allowed")
-    if sector is not None and not sector.in_sector:
-        doubts.append(
-            f"level {number} has another number of electrons than the molecule: {sector.number.value:.2f} on average"
-        )
+    doubts += [f"level {number}: {warning}" for warning in state.warnings]
     return doubts

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.circuits.perturbation import missing_energies
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import mirrored_angles, symmetry_allowed_excitations
 from hybridloop.algorithms.diagnostics import StateChecks, check_sector, strong_correlation_warning
@@ -15,7 +16,12 @@ from hybridloop.algorithms.estimation.final import Allocation
 from hybridloop.algorithms.estimation.grouping import GroupingChoice, choose_grouping, group_hamiltonian
 from hybridloop.algorithms.estimation.observable import Grouping
 from hybridloop.algorithms.estimation.variance import EnergyVariance, measure_variance, squared_observable
-from hybridloop.algorithms.facts import examine_circuit
+from hybridloop.algorithms.facts import (
+    examine_by_simulation,
+    examine_by_variance,
+    examine_circuit,
+    examine_large_circuit,
+)
 from hybridloop.algorithms.mitigation.mitigation import UNMITIGATED, Mitigation
 from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS, Symmetry, spin_parity_symmetries
 from hybridloop.algorithms.mitigation.zne import Extrapolation, ZeroNoiseExtrapolation
@@ -88,21 +94,13 @@ class PreparedVqe:
             sector = check_sector(electronic, self.ansatz, point, run_round)
         warnings = [] if state is None else list(state.warnings)
         warnings += [] if sector is None or sector.warning is None else [sector.warning]
-        facts, rounds = tuple[Fact, ...](), 0
-        if self.simulation is not None:
-            assert electronic is not None
-            stop = Stop(result.converged, result.reason)
-            shots = self.settings.shots
-            facts, rounds = examine_circuit(
-                electronic, self.ansatz, point, self.simulation, stop, self.optimizer, run_round, shots=shots
-            )
-            warnings += [fact.reason for fact in facts if fact.shown is False and stop.converged]
+        facts, rounds = self._facts(result, run_round) if self.rules > 2 else ((), 0)
+        if facts:
+            warnings += [fact.reason for fact in facts if not fact.shown and result.converged]
         elif electronic is not None and self.settings.is_uccsd:
             correlation = strong_correlation_warning(electronic.molecule, point)
             warnings += [] if correlation is None else [correlation]
         warnings += [] if self.start_doubt is None else [self.start_doubt]
-        variance = self._variance(result, run_round)
-        warnings += [] if variance is None or variance.warning is None else [variance.warning]
         # each choice that the settings left open, with its reason
         choices = [] if self.circuit_reason is None else [f"circuit: {self.circuit_reason}"]
         choices += [] if self.start_reason is None else [f"start: {self.start_reason}"]
@@ -111,34 +109,57 @@ class PreparedVqe:
             choices.append(f"search: {choice.name}, as {choice.reason}")
         if self.settings.grouping is GroupingName.AUTO:
             choices.append(f"groups: {self.energy.grouping}, as {self.energy.why}")
-        choices += [] if variance is None else [variance.summary]
         return replace(
             result,
             converged=result.converged and not warnings,
             reason="; ".join([*(warning.split(":")[0] for warning in warnings), result.reason]),
-            rounds=result.rounds + (sector is not None) + rounds + (variance is not None),
+            rounds=result.rounds + (sector is not None) + rounds,
             warnings=tuple(warnings),
             facts=facts,
             choices=tuple(choices),
             **({} if state is None else state.columns),
         )
 
-    def _variance(self, result: VqeResult, run_round: RunRound) -> EnergyVariance | None:
-        """Measure the energy variance of a Pauli sum where the search converged; None where it is not affordable.
+    def _facts(self, result: VqeResult, run_round: RunRound) -> tuple[tuple[Fact, ...], int]:
+        """Return what is shown of the point found, and the rounds measured for it."""
+        point, stop = np.array(result.parameters), Stop(result.converged, result.reason)
+        if self.simulation is not None:
+            assert isinstance(self.problem, ElectronicProblem)
+            return examine_circuit(
+                self.problem,
+                self.ansatz,
+                point,
+                self.simulation,
+                stop,
+                self.optimizer,
+                run_round,
+                shots=self.settings.shots,
+            )
+        if not isinstance(self.problem, ElectronicProblem):
+            variance = self._variance(result, run_round)
+            return examine_by_variance(stop, variance), int(isinstance(variance, EnergyVariance))
+        if self.settings.is_uccsd:
+            return examine_large_circuit(self.problem.molecule, point, stop), 0
+        missing = missing_energies(self.problem.hamiltonian, self.ansatz, point[None, :])
+        return examine_by_simulation(stop, None if missing is None else missing[0]), 0
 
-        With error mitigation there is none: mitigated energies belong to no state. Before search rules 3 none was
-        measured.
+    def _variance(self, result: VqeResult, run_round: RunRound) -> EnergyVariance | str:
+        """Measure the energy variance where the search converged; the reason where it is not known.
+
+        With error mitigation there is none: mitigated energies belong to no state.
         """
-        is_wanted = self.rules > 2 and result.converged and self.mitigation == UNMITIGATED
-        if not is_wanted or isinstance(self.problem, ElectronicProblem):
-            return None
+        if not result.converged:
+            return "no minimum is shown"
+        if self.mitigation != UNMITIGATED:
+            return "the energy variance that examines it is that of a state, and a mitigated energy belongs to none"
         squared = squared_observable(self.problem.hamiltonian)
         if squared is None:
-            return None
+            return "the square of the Hamiltonian, which examines it, has too many terms to be measured"
         energy = self.energy.observable
         highest = energy.constant + sum(group.max_abs_energy for group in energy.groups)
         point, estimate = np.array(result.parameters), result.final.estimate
-        return measure_variance(squared, self.ansatz, point, estimate, highest, result.shots, run_round)
+        variance = measure_variance(squared, self.ansatz, point, estimate, highest, result.shots, run_round)
+        return "a job that measures the energy variance failed" if variance is None else variance
 
 
 def prepare_vqe(

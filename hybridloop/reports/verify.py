@@ -70,17 +70,20 @@ def verify_run(run: StoredRun) -> Verification:
     rounds = _StoredRounds(run.rounds(), record.target)
     outcome = prepared.measure(rounds, lambda _: None)
     compared = [name for name in COMPARED if name not in _BUDGETED or stored.error_budget]
-    differences = tuple(name for name in compared if not is_same(_value(stored, name), _value(outcome, name)))
+    columns = frozenset(stored.table[0]) - _TEXTS if stored.table else frozenset()
+    differences = tuple(
+        name for name in compared if not is_same(_value(stored, name, columns), _value(outcome, name, columns))
+    )
     changed, unit = changed_versions(record.versions, versions()), prepared.facts.unit
     return Verification(record.key, rounds.number, rounds.jobs, outcome.value, unit, differences, changed)
 
 
-def _value(result: RunResult | Outcome, name: str) -> Any:
-    """Return a field's value; without the texts of rows and error sources, whose wording is that of the version."""
+def _value(result: RunResult | Outcome, name: str, columns: frozenset[str]) -> Any:
+    """Return a field's value; of a table, those of the columns that the stored one has, and no text of a version."""
     value = getattr(result, name)
     if name == "error_budget":
         return [(source.source, source.amount) for source in value]
-    return [{key: row[key] for key in row.keys() - _TEXTS} for row in value] if name == "table" else value
+    return [{key: row[key] for key in row.keys() & columns} for row in value] if name == "table" else value
 
 
 class _StoredRounds:

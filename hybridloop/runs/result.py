@@ -208,8 +208,9 @@ _CELL = "text-align:left;padding:0 1em 0 0"
 
 
 def _equals_exact(outcome: Outcome, exact: float) -> Fact:
-    noise = max(SIGMAS * outcome.standard_error, outcome.rounding_bound)
-    difference = f"{1e3 * (outcome.value - exact):+.3f} mHa from the exact energy, {1e3 * noise:.3f} mHa are noise"
+    noise = max(SIGMAS * outcome.standard_error, outcome.rounding_bound) + (outcome.residue or 0.0)
+    off = 1e3 * (outcome.value - exact)
+    difference = f"{off:+.3f} mHa from the exact energy, {1e3 * noise:.3f} mHa are within its error budget"
     return Fact("equals_exact", abs(outcome.value - exact) <= noise, difference)
 
 

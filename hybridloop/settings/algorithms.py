@@ -284,7 +284,12 @@ class VqdSettings(HardwareEfficientSettings):
     layers: int | None = Field(
         None, ge=0, le=20, description="entangling layers of the circuit; left out: the number of qubits minus one"
     )
-    random_starts: int = Field(2, ge=1, le=64, description="random initial points per level, searched in parallel")
+    random_starts: int = Field(
+        2,
+        ge=1,
+        le=64,
+        description="random initial points per level: searched in parallel, or in the simulation of a small circuit",
+    )
     deflation: float | None = Field(
         None,
         ge=0,

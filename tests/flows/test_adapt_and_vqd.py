@@ -147,7 +147,7 @@ def test_levels_after_a_vqe_agree_with_the_spectrum_and_name_their_spins(levelle
     ("unbroken", "flow", "problem", "whole", "jobs"),
     [
         ("adapted", adapt, LIH, ADAPT, 40),
-        ("deflated", vqd, H2, VQD, 60),
+        ("deflated", vqd, H2, VQD, 25),
         ("levelled", levels, H2, LEVELS, 26),
         ("scanned", scan, CURVE, SCAN, 14),
     ],
@@ -160,6 +160,7 @@ def test_a_stopped_run_resumes_to_the_uninterrupted_result(
     whole: Any,
     jobs: int,
     request: pytest.FixtureRequest,
+    prefect_server: PrefectServer,
     emulator: Emulator,
     tmp_path: Path,
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hybridloop.algorithms.facts import examine_by_simulation, examine_large_circuit
+from hybridloop.algorithms.optimizers.base import Stop
 from hybridloop.algorithms.optimizers.corrected_model import CorrectedModel
 from hybridloop.algorithms.outcome import Fact, Outcome
 from hybridloop.algorithms.outside_operators import generalized_excitations, measure_outside_gain
@@ -92,3 +94,45 @@ def test_the_parameters_of_a_result_are_an_initial_point() -> None:
 def test_former_runs_have_no_facts() -> None:
     former = prepare_vqe(problem("NaH_4.5"), VqeSettings(), seed=0, rules=2)
     assert former.measure(shot_rounds(0), lambda _: None).facts == ()
+
+
+def test_a_circuit_of_layers_that_misses_the_state_is_not_converged() -> None:
+    _, outcome = measured(problem("H4_1.5"), settings=VqeSettings(ansatz="hardware-efficient", layers=1, shots=200))
+    assert not outcome.converged
+    local, outside = outcome.facts
+    assert (local.name, outside.name) == ("locally_optimal", "no_operator_outside")
+    assert outside.shown is False
+    assert "above the eigenstate near it" in outside.reason
+
+
+def test_a_circuit_of_layers_that_holds_the_state_shows_it() -> None:
+    prepared, outcome = measured(problem("H2_1.4"), 1, VqeSettings(ansatz="hardware-efficient"))
+    exact = prepared.facts.exact()
+    assert exact is not None
+    assert outcome.converged
+    assert [fact.shown for fact in outcome.facts] == [True, True]
+    assert abs(outcome.value - exact) < 1.6e-3 + 4.0 * outcome.standard_error
+
+
+def test_an_eigenstate_of_mixed_spin_is_not_converged() -> None:
+    # singlet and triplet are 0.05 mHa apart
+    _, outcome = measured(problem("NaH_4.5"), 1, VqeSettings(ansatz="hardware-efficient", layers=2))
+    assert not outcome.converged
+    assert outcome.reason.startswith("spin; ")
+    assert [fact.shown for fact in outcome.facts] == [True, True]
+
+
+@pytest.mark.parametrize(("angles", "shown"), [([0.05] * 8, True), ([0.3] * 8, False)], ids=["weak", "strong"])
+def test_a_circuit_too_large_to_simulate_is_judged_by_its_angles(angles: list[float], shown: bool) -> None:  # noqa: FBT001
+    molecule = prepare_vqe(problem("H4_1.5"), VqeSettings(), 0).problem
+    assert isinstance(molecule, ElectronicProblem)
+    local, outside = examine_large_circuit(molecule.molecule, np.array(angles), Stop(converged=True, reason="met"))
+    assert (local.shown, outside.shown) == (True, shown)
+
+
+@pytest.mark.parametrize(
+    ("missing", "shown"), [(None, None), (0.4e-3, True), (0.6e-3, False)], ids=["unknown", "little", "much"]
+)
+def test_only_what_a_simulation_examined_is_shown(missing: float | None, shown: bool | None) -> None:  # noqa: FBT001
+    local, outside = examine_by_simulation(Stop(converged=True, reason="met"), missing)
+    assert (local.shown, outside.shown) == (True, shown)

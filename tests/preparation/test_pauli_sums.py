@@ -69,7 +69,7 @@ def test_complex_operators_of_few_qubits_are_solved_to_noise(terms: dict[str, fl
     assert outcome.converged
     assert error < ACCURACY
     assert outcome.value == pytest.approx(np.linalg.eigvalsh(dense(terms))[0], abs=2.5e-3)
-    assert any(choice.startswith("variance: ") for choice in outcome.choices)
+    assert any("energy variance is" in fact.reason for fact in outcome.facts)
 
 
 @long_form
@@ -156,7 +156,7 @@ def test_a_run_of_former_rules_keeps_its_circuit_and_its_rounds() -> None:
     assert former.ansatz.name == "hardware-efficient (ry, 1 layer(s))"
     assert prepared(terms, ansatz="hardware-efficient").ansatz.name == "hardware-efficient (ry-rz, 1 layer(s))"
     outcome = former.measure(shot_rounds(0), lambda _: None)
-    assert not any(choice.startswith("variance: ") for choice in outcome.choices)
+    assert not any("energy variance is" in fact.reason for fact in outcome.facts)
 
 
 def test_levels_of_a_complex_operator_get_complex_rotations() -> None:

@@ -70,10 +70,10 @@ class EnergyVariance:
 
     @property
     def summary(self) -> str:
-        """Sentence about value and price, for the run's choices."""
+        """Clause about value and price."""
         price = f"{self.circuits} circuits, {self.shots:,} shots"
         return (
-            f"variance: {self.value:.2g} ± {self.standard_error:.1g}, so an eigenvalue is within "
+            f"the energy variance is {self.value:.2g} ± {self.standard_error:.1g}, so an eigenvalue is within "
             f"{self.nearest_eigenvalue:.2g} of the energy; measured for {price}"
         )
 
