@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -152,8 +153,12 @@ def measure_runs(names: Iterable[str], seeds: int, settings: VqeSettings, proces
     cases = [(name, seed, settings) for name in names for seed in range(seeds)]
     if processes == 1:
         return [measure_run(*case) for case in cases]
-    with ProcessPoolExecutor(processes) as pool:
-        return list(pool.map(measure_run, *zip(*cases, strict=True)))
+    return list(_pool(processes).map(measure_run, *zip(*cases, strict=True)))
+
+
+@functools.cache
+def _pool(processes: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(processes, get_context("spawn"))  # a fork of a process with threads may hang
 
 
 def searched(name: str, settings: VqeSettings) -> list[float]:

@@ -98,6 +98,8 @@ class CorrectedModel(PooledFitOptimizer):
     _start: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0), init=False)
     _axes: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)), init=False)
     _curvatures: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0), init=False)
+    # energies of the model at the points of `_data`
+    _modelled: list[float] = field(default_factory=list, init=False, compare=False)
 
     def __post_init__(self) -> None:
         FitOptimizer.__post_init__(self)
@@ -162,7 +164,9 @@ class CorrectedModel(PooledFitOptimizer):
             return None
         points, values, variances = (np.array(column, float) for column in zip(*self._data, strict=True))
         u = (points - self._start) @ self._axes
-        differences = values - np.array([self.model.energy(point) for point in points])
+        for point in points[len(self._modelled) :]:
+            self._modelled.append(self.model.energy(point))
+        differences = values - np.array(self._modelled)
         mean = float(variances.mean())
         root = 1.0 / np.sqrt(np.maximum(variances, VARIANCE_FLOOR * mean)) if mean > 0.0 else np.ones(len(points))
         rows = np.hstack([np.ones((len(points), 1)), u, u**2 / 2.0]) * root[:, None]
