@@ -12,6 +12,7 @@ from hybridloop.emulator.settings import (
     DEFAULT_PORT,
     DEFAULT_TIME_LIMIT_S,
     ClockKind,
+    GateCompiler,
     IdleRule,
     LatencyKind,
     Settings,
@@ -60,6 +61,13 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> 
         type=float,
         default=DEFAULT_TIME_LIMIT_S,
         help="seconds for which a job may run until it fails (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--gate-compiler",
+        type=GateCompiler,
+        choices=list(GateCompiler),
+        default=GateCompiler.NONE,
+        help="optimization of programs before they run (default: %(default)s)",
     )
     options = vars(parser.parse_args(arguments))
     del options["in_memory"]  # stands for no --state

@@ -90,7 +90,9 @@ def _serve(settings: Settings) -> None:
     contents = MemoryBlobs() if settings.state is None else FolderBlobs(settings.state / "blobs")
     clock, seed = _build_clock(settings, store), _resolve_seed(settings, store)
     # the service, its time and its faults
-    service = EmulatorService(store, contents, clock, load_catalogue(), settings.idle_rule, seed)
+    service = EmulatorService(
+        store, contents, clock, load_catalogue(), settings.idle_rule, seed, settings.gate_compiler
+    )
     time = VirtualTime(clock, service) if isinstance(clock, VirtualClock) else None
     latency = LatencyModel(load_latency_profiles() if settings.latency is LatencyKind.RECORDED else {}, seed)
     pacer = JobPacer(service, time or RealTimers(clock), latency)

@@ -37,8 +37,8 @@ from hybridloop.emulator.model.session import (
     with_time_out,
 )
 from hybridloop.emulator.model.targets import Catalogue, Target
-from hybridloop.emulator.settings import IdleRule
-from hybridloop.emulator.simulation.protocol import PROVIDER_FORMATS, SimulationTask
+from hybridloop.emulator.settings import GateCompiler, IdleRule
+from hybridloop.emulator.simulation.protocol import PROVIDER_FORMATS, SimulationTask, is_optimized
 from hybridloop.emulator.store.blobs import BlobBackend, Containers
 from hybridloop.emulator.store.listing import ListKind, Page, query_page
 from hybridloop.emulator.store.records import StoredJob, StoredSession
@@ -59,7 +59,14 @@ class EmulatorService:
     queue: JobQueue
 
     def __init__(
-        self, store: Store, contents: BlobBackend, clock: Clock, catalogue: Catalogue, idle_rule: IdleRule, seed: int
+        self,
+        store: Store,
+        contents: BlobBackend,
+        clock: Clock,
+        catalogue: Catalogue,
+        idle_rule: IdleRule,
+        seed: int,
+        gate_compiler: GateCompiler = GateCompiler.NONE,
     ) -> None:
         self.store = store
         self.clock = clock
@@ -67,6 +74,7 @@ class EmulatorService:
         self.containers = Containers(store, contents, clock)
         self._idle_rule = idle_rule
         self._seed = seed
+        self._gate_compiler = gate_compiler
 
     def open_session(self, workspace: str, session_id: str, request: SessionRequest) -> StoredSession:
         """Open a session; a repeated request with the same content returns the existing session.
@@ -194,6 +202,7 @@ class EmulatorService:
             params=request.params,
             service_seed=self._seed,
             sampling_value=(request.metadata or {}).get("sampling_value") or job.id,
+            is_optimized=is_optimized(self._gate_compiler, request.params),
         )
         return task.to_json(), data
 

@@ -39,6 +39,14 @@ class IdleRule(enum.StrEnum):
     DOCUMENTED = "documented"
 
 
+class GateCompiler(enum.StrEnum):
+    """Optimization of programs before they run: none, unless the job turns it off, or always."""
+
+    NONE = "none"
+    AS_ASKED = "as-asked"
+    ALWAYS = "always"
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Settings of one service process.
@@ -46,8 +54,8 @@ class Settings:
     `port` 0 takes a free port. `state` None stores everything in memory. A key that is None is read from the state
     folder, or generated and stored there. `seed` None takes the state folder's, else 0. `faults` is a YAML file of
     faults to inject. `max_memory` bounds the bytes of all running simulations; None is a third of the machine's
-    memory. A job that runs for longer than `job_time_limit` seconds, without its waits, fails. Raises ValueError for
-    values out of range.
+    memory. A job that runs for longer than `job_time_limit` seconds, without its waits, fails. `gate_compiler` says
+    which programs are optimized before they run. Raises ValueError for values out of range.
     """
 
     port: int = DEFAULT_PORT
@@ -61,6 +69,7 @@ class Settings:
     faults: Path | None = None
     max_memory: int | None = None
     job_time_limit: float = DEFAULT_TIME_LIMIT_S
+    gate_compiler: GateCompiler = GateCompiler.NONE
 
     def __post_init__(self) -> None:
         if self.max_memory is not None and self.max_memory < _MIN_MEMORY:

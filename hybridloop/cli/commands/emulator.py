@@ -13,6 +13,7 @@ from hybridloop.emulator.settings import (
     DEFAULT_PORT,
     DEFAULT_TIME_LIMIT_S,
     ClockKind,
+    GateCompiler,
     IdleRule,
     LatencyKind,
     Settings,
@@ -55,6 +56,9 @@ def start(
     job_time_limit: Annotated[
         float, typer.Option(help="Seconds for which a job may run until it fails.")
     ] = DEFAULT_TIME_LIMIT_S,
+    gate_compiler: Annotated[
+        GateCompiler, typer.Option(help="Optimization of programs: none, unless a job turns it off, or always.")
+    ] = GateCompiler.NONE,
 ) -> None:
     """Run the service until Ctrl-C, and print the connection data for clients.
 
@@ -75,6 +79,7 @@ def start(
             faults=faults,
             max_memory=None if max_memory is None else parse_memory_size(max_memory),
             job_time_limit=job_time_limit,
+            gate_compiler=gate_compiler,
         )
     except ValueError as error:
         raise InputError("emulator", str(error), "See `hybridloop emulator start --help`.") from error

@@ -35,6 +35,7 @@ from hybridloop.emulator.model.program import (
     remove_redundant_resets,
 )
 from hybridloop.emulator.model.targets import Target
+from hybridloop.emulator.simulation.gate_compiler import optimize
 from hybridloop.emulator.simulation.noise import select_noise
 from hybridloop.emulator.simulation.protocol import (
     IONQ_CIRCUIT,
@@ -113,12 +114,14 @@ class JobRunner:
             # the job's first program is drawn and cached under the job's own value and key
             seed = sampling_seed(task.service_seed, f"{value}/{number}" if number else value)
             program_key = key + number.to_bytes(4, "big") if number else key
+            program_key = program_key + b"optimized" if task.is_optimized else program_key
             if task.target.checks_only:
                 outcomes = ShotOutcomes((0,), (shots,), (0,) * shots)
             else:
                 exact = task.target.exact
+                executed = optimize(program) if task.is_optimized else program
                 outcomes = self._simulator.run(
-                    program, shots=shots, seed=seed, exact=exact, noise=noise, key=program_key
+                    executed, shots=shots, seed=seed, exact=exact, noise=noise, key=program_key
                 )
             runs.append((program, outcomes))
         result = input_format.write(runs)

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
 from hybridloop.emulator.model.targets import Target
+from hybridloop.emulator.settings import GateCompiler
 
 READY = "ready"  # verdict of a worker's first message: it has imported what tasks need
 DONE, FAILED = "done", "failed"  # verdicts in the header of a worker's reply to a task
@@ -66,6 +67,7 @@ class SimulationTask:
     params: Mapping[str, Any]
     service_seed: int
     sampling_value: str
+    is_optimized: bool = False
 
     def to_json(self) -> bytes:
         return json.dumps(asdict(self)).encode()
@@ -74,3 +76,10 @@ class SimulationTask:
     def from_json(cls, text: bytes) -> SimulationTask:
         values = json.loads(text)
         return cls(target=Target(**values.pop("target")), **values)
+
+
+def is_optimized(compiler: GateCompiler, params: Mapping[str, Any]) -> bool:
+    """Return whether a job's program is optimized; jobs turn that off as at Quantinuum, with these inputParams."""
+    if compiler is GateCompiler.AS_ASKED:
+        return params.get("tket-opt-level") != 0 and params.get("no-opt") is not True
+    return compiler is GateCompiler.ALWAYS
