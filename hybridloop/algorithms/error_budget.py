@@ -35,7 +35,11 @@ def error_budget(estimate: Estimate, residue: float | None, no_residue: str = NO
     sampled = "standard error of the mean of the shots"
     extrapolation = "none: no extrapolation to zero noise"
     if estimate.extrapolation_spread is not None:
-        extrapolation = "difference between the linear and the exponential model of zero-noise extrapolation"
+        gates = " : ".join(f"{number:g}" for number in estimate.gates_by_scale)
+        extrapolation = (
+            "difference between the linear and the exponential model of zero-noise extrapolation, over circuits with "
+            f"{gates} gates on two qubits"
+        )
     return (
         ErrorSource("shot noise", estimate.standard_error, "none: exact" if estimate.is_exact else sampled),
         ErrorSource(

@@ -18,8 +18,8 @@ class Target:
 
     `samples` is False for a target that returns its exact distribution, scaled to the shots and rounded. A target that
     `checks_only` is a syntax checker: its counts are meaningless. One that `debiases` mitigates errors by itself unless
-    the job turns that off. `turnaround_s` is the median time from a job's start until its end was seen; None if not
-    recorded.
+    the job turns that off. One that `keeps_gates` has an option against their removal. `is_noisy` marks machines and
+    their emulators. `turnaround_s` is the median time from a job's start until its end was seen; None if not recorded.
     """
 
     name: str
@@ -30,6 +30,8 @@ class Target:
     samples: bool
     checks_only: bool = False
     debiases: bool = False
+    keeps_gates: bool = False
+    is_noisy: bool = False
     turnaround_s: float | None = None
 
 
@@ -65,6 +67,24 @@ def check_debias(target: Target, *, debias: bool) -> None:
         raise InputError("debias", problem, "Leave it out, or choose an IonQ QPU.")
 
 
-def provider_params(target: Target, *, debias: bool) -> dict[str, Any]:
-    """Return the inputParams that turn off the provider's error mitigation; empty if it stays on or does not exist."""
-    return {"error-mitigation": {"debias": False}} if target.debiases and not debias else {}
+def check_folding(target: Target) -> None:
+    """Raise InputError if there is no noise, or the provider's compiler would remove the gates that amplify it."""
+    if not target.is_noisy and not target.checks_only:
+        problem = f"{target.name} has no noise that zero-noise extrapolation could remove"
+        raise InputError("mitigation", problem, "Leave zne out, or choose a machine or its emulator.")
+    if not target.keeps_gates:
+        raise InputError(
+            "mitigation",
+            f"zero-noise extrapolation repeats gates, and {target.provider}'s compiler removes them from QIR programs",
+            "Leave zne out (readout needs no repeated gates), or choose a target of Quantinuum.",
+        )
+
+
+def provider_params(target: Target, *, debias: bool, keeps_gates: bool = False) -> dict[str, Any]:
+    """Return the inputParams of a program: whether the provider mitigates errors, and whether it may optimize gates.
+
+    Quantinuum's compiler optimizes at level 2 by default; at level 0 it only translates to native gates. `no-opt` would
+    need a program in native gates.
+    """
+    params: dict[str, Any] = {"error-mitigation": {"debias": False}} if target.debiases and not debias else {}
+    return params | ({"tket-opt-level": 0} if keeps_gates and target.provider == "quantinuum" else {})

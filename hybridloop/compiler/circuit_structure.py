@@ -16,6 +16,8 @@ from qiskit import QuantumCircuit, transpile
 from qiskit.circuit import Gate, Parameter, ParameterExpression
 from qiskit.circuit.library import get_standard_gate_name_mapping
 
+from hybridloop.algorithms.circuits.basis import keep_gates, keeps_gates
+
 _SKIPPED = frozenset({"barrier", "delay"})  # order or time only; QIR has no instruction for them
 _GATES = {
     name: gate
@@ -23,6 +25,8 @@ _GATES = {
     if isinstance(gate, Gate) and name != "global_phase"
 }
 _BASIS_GATES = sorted(_GATES)
+
+KEPT = "kept-"  # prefix of the key of a structure that keeps its gates
 
 Instruction = tuple[str, tuple[int, ...], int]
 """A gate, measurement or reset: name, qubits (followed by the classical bit of a measurement), number of angles."""
@@ -32,19 +36,22 @@ Instruction = tuple[str, tuple[int, ...], int]
 class CircuitStructure:
     """A circuit without angles and names; its measurements write to one flat register, ordered by classical bit.
 
-    `measured[j]` is the circuit's classical bit of bit j of the flat register.
+    `measured[j]` is the circuit's classical bit of bit j of the flat register. With `keeps_gates` no compiler may
+    remove or merge gates.
     """
 
     num_qubits: int
     num_clbits: int
     instructions: tuple[Instruction, ...]
     measured: tuple[int, ...]
+    keeps_gates: bool = False
 
     @property
     def key(self) -> str:
         """Hash of the structure."""
         text = repr((self.num_qubits, self.num_clbits, self.instructions))
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return KEPT + digest if self.keeps_gates else digest
 
     @property
     def num_angles(self) -> int:
@@ -65,7 +72,7 @@ class CircuitStructure:
                 gate = _GATES[name]
                 params = [next(rest) for _ in range(count)]
                 circuit.append(type(gate)(*params) if count else gate, bits)
-        return circuit
+        return keep_gates(circuit) if self.keeps_gates else circuit
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +112,13 @@ def extract_structure(circuit: QuantumCircuit) -> tuple[CircuitStructure, AngleM
         # level 0 ignores the values of the angles, so that the structure is the same for all values
         unrolled = transpile(circuit, basis_gates=_BASIS_GATES, optimization_level=0)
         instructions, slots, measured = _read_instructions(unrolled)
-    structure = CircuitStructure(circuit.num_qubits, circuit.num_clbits, tuple(instructions), tuple(sorted(measured)))
+    structure = CircuitStructure(
+        circuit.num_qubits,
+        circuit.num_clbits,
+        tuple(instructions),
+        tuple(sorted(measured)),
+        keeps_gates(circuit),
+    )
     return structure, angle_map(slots, tuple(circuit.parameters))
 
 

@@ -16,9 +16,10 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import ControlFlowOp, ParameterExpression
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
+from hybridloop.algorithms.circuits.basis import to_basis
 from hybridloop.algorithms.rounds import pub_points
-from hybridloop.compiler.circuit_structure import CircuitStructure, UnsupportedInstruction, extract_structure
-from hybridloop.compiler.qir_template import QirTemplate, TemplateMismatch, build_template, compile_qir, to_basis
+from hybridloop.compiler.circuit_structure import KEPT, CircuitStructure, UnsupportedInstruction, extract_structure
+from hybridloop.compiler.qir_template import QirTemplate, TemplateMismatch, build_template, compile_qir
 from hybridloop.errors import ProgramError
 
 LoadStored = Callable[[str], bytes | None]
@@ -169,8 +170,14 @@ class PubCompiler:
 
     def _compile_per_point(self, description: PubDescription, circuits: list[QuantumCircuit]) -> CompiledPub:
         payloads = tuple(compile_qir(to_basis(circuit), self._profile).encode() for circuit in circuits)
-        keys = tuple(f"payload:{hashlib.blake2b(payload, digest_size=16).hexdigest()}" for payload in payloads)
+        kind = KEPT if description.structure is not None and description.structure.keeps_gates else ""
+        keys = tuple(f"payload:{kind}{hashlib.blake2b(payload, digest_size=16).hexdigest()}" for payload in payloads)
         return CompiledPub(description, payloads, None, keys, dict(zip(keys, payloads, strict=True)))
+
+
+def must_keep_gates(program: str) -> bool:
+    """Return whether the program with this key must be run gate by gate, by the provider's compiler too."""
+    return program.partition(":")[2].startswith(KEPT)
 
 
 @functools.cache

@@ -18,15 +18,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit import QuantumCircuit, transpile
+from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
-from qiskit.transpiler.passes import RemoveBarriers
 
+from hybridloop.algorithms.circuits.basis import to_basis, two_qubit_gates
 from hybridloop.compiler.circuit_structure import AngleMap, CircuitStructure, angle_map
+from hybridloop.compiler.gate_counts import gate_counts
 from hybridloop.errors import ProgramError
 
-# Gates that every target accepts as QIR. `rxx`, `ryy` and `rzz` are one native gate on ions instead of two `cx`.
-BASIS = "h x y z s sdg t tdg rx ry rz cx cz swap rxx ryy rzz".split()
 _ANGLE = re.compile(r"(?<=double )[^,\s)]+")
 _TURN = 2.0 * math.pi
 _TOLERANCE = 1e-9
@@ -104,17 +103,13 @@ def compile_qir(circuit: QuantumCircuit, profile: str) -> str:
             ) from error
 
 
-def to_basis(circuit: QuantumCircuit) -> QuantumCircuit:
-    """Translate a circuit to the basis gates, with its parameters; barriers are removed: some providers reject them."""
-    return transpile(RemoveBarriers()(circuit), basis_gates=BASIS, optimization_level=1, seed_transpiler=0)
-
-
 def placeholder_qir(structure: CircuitStructure, profile: str) -> str:
     """Return QIR of a structure at marker angles; its gate counts hold for all angles. Raises ProgramError."""
     circuit = to_basis(structure.circuit(list(ParameterVector("slot", structure.num_angles))))
-    return compile_qir(
-        _with_angles(circuit, _markers(sum(len(item.operation.params) for item in circuit.data))), profile
-    )
+    markers = _markers(sum(len(item.operation.params) for item in circuit.data))
+    text = compile_qir(_with_angles(circuit, markers), profile)
+    _check_gates(structure, circuit, text)
+    return text
 
 
 def build_template(structure: CircuitStructure, profile: str) -> QirTemplate:
@@ -129,9 +124,18 @@ def build_template(structure: CircuitStructure, profile: str) -> QirTemplate:
     if angles_of_slots.nonaffine:
         raise TemplateMismatch("an angle of the translated circuit is no affine function of the circuit's angles")
     markers = _markers(len(angles))
-    template = _cut_template(compile_qir(_with_angles(circuit, markers), profile), markers, angles_of_slots)
+    text = compile_qir(_with_angles(circuit, markers), profile)
+    _check_gates(structure, circuit, text)
+    template = _cut_template(text, markers, angles_of_slots)
     _check_template(template, structure, circuit, profile)
     return template
+
+
+def _check_gates(structure: CircuitStructure, circuit: QuantumCircuit, text: str) -> None:
+    """Raise ProgramError if gates were removed from a circuit that must keep them."""
+    if structure.keeps_gates and (sent := gate_counts(text).two_qubit) != (kept := two_qubit_gates(circuit)):
+        what = f"its {kept} two-qubit gates became {sent}, so that its noise is not amplified by the scale asked for"
+        raise ProgramError(circuit.name, what)
 
 
 def _markers(count: int) -> NDArray[np.float64]:

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hybridloop.algorithms.circuits.basis import to_basis
 from hybridloop.azure.targets import Target
 from hybridloop.budget.caps import Budget, Caps
 from hybridloop.budget.prices import Price, ping_price, price_of_job
 from hybridloop.compiler.gate_counts import GateCounts, gate_counts, qir_depth
 from hybridloop.compiler.programs import PubDescription
-from hybridloop.compiler.qir_template import compile_qir, placeholder_qir, to_basis
+from hybridloop.compiler.qir_template import compile_qir, placeholder_qir
 from hybridloop.errors import CapReached
 from hybridloop.estimate.dry_run import DryRound, PubRequest
 from hybridloop.estimate.plan import Duration, KeepAliveEstimate, WithinCaps

@@ -11,8 +11,9 @@ from hybridloop.azure.targets import Target, check_debias, find_target
 from hybridloop.budget.caps import Caps, check_caps
 from hybridloop.budget.prices import ping_price
 from hybridloop.data import load_table
+from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError, ProblemError
-from hybridloop.settings import SETTINGS, EnergySettings, ProblemText
+from hybridloop.settings import SETTINGS, EnergySettings, MitigationName, ProblemText
 from hybridloop.settings.validation import validate
 from hybridloop.tasks.keepalive.rules import ExclusiveAccess
 
@@ -93,3 +94,24 @@ def _check_name(name: str, *, is_energy: bool) -> None:
     similar = difflib.get_close_matches(name.lower(), list(built_in), n=1)
     hint = f"Did you mean {similar[0]!r}?" if similar else "`hybridloop problems` lists the built-in problems."
     raise InputError("problem", f"there is no file and no built-in problem {name!r}", hint)
+
+
+def noise_warning(target: Target, settings: EnergySettings, rules: int = SEARCH_RULES) -> str | None:
+    """Return a warning if the target's noise shifts the energy unseen, else None; none before search rules 4.
+
+    Readout errors and those of gates are both corrected only by readout mitigation with zero-noise extrapolation.
+    """
+    methods = set(getattr(settings, "mitigation", None) or ())
+    is_extrapolated = methods & {MitigationName.ZNE_LINEAR, MitigationName.ZNE_EXPONENTIAL}
+    if rules < 4 or not target.is_noisy or (is_extrapolated and MitigationName.READOUT in methods):
+        return None
+    open_errors = "gate errors are" if MitigationName.READOUT in methods else "gate and readout errors are"
+    remedy = (
+        "Add --mitigation readout,zne-linear."
+        if target.keeps_gates
+        else "Compare with a simulator, or a target of Quantinuum with --mitigation readout,zne-linear."
+    )
+    return (
+        f"noise: {open_errors} left in the value, and the error bar is of shots alone, on {target.name}. They shift "
+        f"energies, mostly upwards and by more than chemical accuracy. {remedy}"
+    )

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.circuits.basis import two_qubit_gates
 from hybridloop.algorithms.circuits.perturbation import missing_energies
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import mirrored_angles, symmetry_allowed_excitations
 from hybridloop.algorithms.diagnostics import StateChecks, check_sector, strong_correlation_warning
 from hybridloop.algorithms.estimation.final import Allocation
 from hybridloop.algorithms.estimation.grouping import GroupingChoice, choose_grouping, group_hamiltonian
-from hybridloop.algorithms.estimation.observable import Grouping
+from hybridloop.algorithms.estimation.observable import Grouping, Observable
 from hybridloop.algorithms.estimation.variance import EnergyVariance, measure_variance, squared_observable
 from hybridloop.algorithms.facts import (
     examine_by_simulation,
@@ -24,7 +25,7 @@ from hybridloop.algorithms.facts import (
 )
 from hybridloop.algorithms.mitigation.mitigation import UNMITIGATED, Mitigation
 from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS, Symmetry, spin_parity_symmetries
-from hybridloop.algorithms.mitigation.zne import Extrapolation, ZeroNoiseExtrapolation
+from hybridloop.algorithms.mitigation.zne import Extrapolation, ZeroNoiseExtrapolation, fold_gates, unseen_noise
 from hybridloop.algorithms.optimizers.base import Optimizer, Stop
 from hybridloop.algorithms.optimizers.missing_points import (
     FAIL,
@@ -38,7 +39,9 @@ from hybridloop.algorithms.outcome import Fact, Outcome, RoundProgress
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.vqe import VqeResult, vqe
-from hybridloop.azure.targets import Target
+from hybridloop.azure.targets import Target, check_folding
+from hybridloop.compiler.circuit_structure import extract_structure
+from hybridloop.compiler.qir_template import placeholder_qir
 from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError
 from hybridloop.preparation.circuit import choose_circuit
@@ -101,6 +104,8 @@ class PreparedVqe:
             correlation = strong_correlation_warning(electronic.molecule, point)
             warnings += [] if correlation is None else [correlation]
         warnings += [] if self.start_doubt is None else [self.start_doubt]
+        if self.rules > 3 and (unseen := unseen_noise(result.final.estimate)) is not None:
+            warnings.append(unseen)
         # each choice that the settings left open, with its reason
         choices = [] if self.circuit_reason is None else [f"circuit: {self.circuit_reason}"]
         choices += [] if self.start_reason is None else [f"start: {self.start_reason}"]
@@ -180,7 +185,7 @@ def prepare_vqe(
     )
     optimizer, on_lost = _optimizer(settings.optimizer, search), missing_point_policy(settings.failure)
     check_missing_point_policy(on_lost, optimizer)
-    mitigation = _mitigation(settings.mitigation or (), settings.mapping, subject)
+    mitigation = _mitigation(settings.mitigation or (), settings.mapping, subject, rules)
     # measurement groups
     hamiltonian = subject.hamiltonian
     reference = subject.reference_state if isinstance(subject, ElectronicProblem) else None
@@ -190,6 +195,9 @@ def prepare_vqe(
         grouping = Grouping(settings.grouping)
         observable = group_hamiltonian(hamiltonian, grouping, reference)
         energy = GroupingChoice(observable, grouping, "the settings name it")
+    if mitigation.zne is not None and rules > 3:
+        check_folding(target)
+        _check_scales(mitigation.zne, energy.observable, ansatz, target)
     return PreparedVqe(
         facts_of(subject, rules),
         subject,
@@ -206,6 +214,19 @@ def prepare_vqe(
         energy,
         rules,
     )
+
+
+def _check_scales(zne: ZeroNoiseExtrapolation, energy: Observable, ansatz: Ansatz, target: Target) -> None:
+    """Compile a group's circuit at each scale as it is submitted. Raises InputError, ProgramError if one is not met."""
+    circuit = energy.groups[0].measurement_circuit(ansatz.circuit)
+    generator = np.random.default_rng(0)
+    for scale in zne.scales:
+        folded = fold_gates(circuit, scale, generator)
+        if not two_qubit_gates(folded):
+            problem = "the circuit has no gate on two qubits, whose noise zero-noise extrapolation amplifies"
+            raise InputError("mitigation", problem, "Leave zne out; readout corrects the errors of measurements.")
+        structure = extract_structure(folded)[0]
+        placeholder_qir(structure, target.profile)
 
 
 def _simulation(subject: Subject, ansatz: Ansatz) -> SimulatedCircuit | None:
@@ -231,7 +252,7 @@ def with_start(prepared: PreparedVqe, ansatz: Ansatz, reason: str) -> PreparedVq
     return replace(prepared, ansatz=ansatz, start_reason=reason, search=search, optimizer=optimizer)
 
 
-def _mitigation(methods: Sequence[MitigationName], mapping: MappingName, problem: Subject) -> Mitigation:
+def _mitigation(methods: Sequence[MitigationName], mapping: MappingName, problem: Subject, rules: int) -> Mitigation:
     symmetries: tuple[Symmetry, ...] = ()
     if MitigationName.SYMMETRY in methods:
         if not isinstance(problem, ElectronicProblem):
@@ -241,10 +262,11 @@ def _mitigation(methods: Sequence[MitigationName], mapping: MappingName, problem
             raise InputError("mitigation", what, "Leave symmetry out, or choose jordan-wigner.")
     zne = None
     if MitigationName.ZNE_LINEAR in methods:
-        zne = ZeroNoiseExtrapolation(Extrapolation.LINEAR)
+        zne = ZeroNoiseExtrapolation(Extrapolation.LINEAR, is_global=rules < 4)
     if MitigationName.ZNE_EXPONENTIAL in methods:
-        zne = ZeroNoiseExtrapolation(Extrapolation.EXPONENTIAL)
-    return Mitigation(CALIBRATION_SHOTS if MitigationName.READOUT in methods else 0, symmetries, zne)
+        zne = ZeroNoiseExtrapolation(Extrapolation.EXPONENTIAL, is_global=rules < 4)
+    shots = CALIBRATION_SHOTS if MitigationName.READOUT in methods else 0
+    return Mitigation(shots, symmetries, zne, is_interleaved=rules > 3)
 
 
 def _optimizer(choice: OptimizerName | str, search: SearchSettings) -> Optimizer:

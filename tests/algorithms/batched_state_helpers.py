@@ -18,11 +18,13 @@ from tests.algorithms.conftest import largest_remainder
 States = NDArray[np.complex128]
 FIXED: dict[str, NDArray[np.complex128]] = {
     "x": np.array([[0, 1], [1, 0]], complex),
+    "y": np.array([[0, -1j], [1j, 0]]),
+    "z": np.diag([1.0 + 0j, -1.0]),
     "h": np.array([[1, 1], [1, -1]], complex) / np.sqrt(2),
     "s": np.diag([1, 1j]),
     "sdg": np.diag([1, -1j]),
 }
-PAULIS = {"rx": FIXED["x"], "ry": np.array([[0, -1j], [1j, 0]]), "rz": np.diag([1.0 + 0j, -1.0])}
+PAULIS = {"rx": FIXED["x"], "ry": FIXED["y"], "rz": FIXED["z"]}
 
 
 class Gate(NamedTuple):

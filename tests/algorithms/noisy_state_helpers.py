@@ -22,10 +22,16 @@ Draw = Callable[[int, NDArray[np.float64]], NDArray[np.int64]]
 class NoisySimulator:
     """A density-matrix simulator with depolarizing gates and readout errors, exact or sampled."""
 
-    def __init__(self, two_qubit: float, read: tuple[float, float] = READOUT_ERRORS) -> None:
+    def __init__(
+        self, two_qubit: float, read: tuple[float, float] = READOUT_ERRORS, one_qubit: float | None = None
+    ) -> None:
+        """Strengths of the depolarizing noise; `one_qubit` is a tenth of `two_qubit` by default."""
+        one_qubit = two_qubit / 10 if one_qubit is None else one_qubit
         model = NoiseModel()
         model.add_all_qubit_quantum_error(depolarizing_error(two_qubit, 2), ["cx"])
-        model.add_all_qubit_quantum_error(depolarizing_error(two_qubit / 10, 1), ["h", "x", "s", "sdg", "rz"])
+        model.add_all_qubit_quantum_error(
+            depolarizing_error(one_qubit, 1), ["h", "x", "y", "z", "s", "sdg", "t", "tdg", "rx", "ry", "rz"]
+        )
         self._simulator = AerSimulator(method="density_matrix", noise_model=model)
         self._misread = np.array([[1 - read[0], read[1]], [read[0], 1 - read[1]]])
         self._cache: dict[tuple[object, ...], NDArray[np.float64]] = {}

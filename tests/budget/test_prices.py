@@ -15,12 +15,13 @@ from qiskit import QuantumCircuit
 from qiskit.circuit.library import real_amplitudes
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
+from hybridloop.algorithms.circuits.basis import to_basis
 from hybridloop.azure.targets import find_target, known_targets, provider_params
 from hybridloop.budget.cost_summary import expected_cost
 from hybridloop.budget.prices import UNITS, Price, Unit, billing_unit, ping_price, price_of_job
 from hybridloop.compiler.gate_counts import GateCounts, gate_counts, qir_depth
 from hybridloop.compiler.programs import PubCompiler, describe_pub
-from hybridloop.compiler.qir_template import placeholder_qir, to_basis
+from hybridloop.compiler.qir_template import placeholder_qir
 from hybridloop.emulator.formats.qir import parse_qir
 from hybridloop.emulator.model.billing import compute_bill, count_usage
 from hybridloop.emulator.model.targets import load_catalogue

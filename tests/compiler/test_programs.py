@@ -13,9 +13,10 @@ from qiskit.circuit import Parameter
 from qiskit.circuit.library import efficient_su2
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
+from hybridloop.algorithms.circuits.basis import to_basis
 from hybridloop.compiler.circuit_structure import extract_structure
 from hybridloop.compiler.programs import CompiledPerPoint, PubCompiler
-from hybridloop.compiler.qir_template import build_template, compile_qir, to_basis
+from hybridloop.compiler.qir_template import build_template, compile_qir
 from hybridloop.errors import ProgramError
 
 DOUBLE = re.compile(r"(?<=double )[^,\s)]+")

@@ -187,9 +187,18 @@ def test_mitigations_are_named_by_commas_or_as_a_list_and_each_once() -> None:
             VqeSettings.model_validate({"mitigation": wrong})
 
 
+ONE_QUBIT_GATES = """OPENQASM 3.0;
+include "stdgates.inc";
+input float[64] a;
+qubit[2] q;
+ry(a) q[0];
+"""
+
+
 def test_mitigations_become_the_mitigation_of_the_algorithm_or_are_refused() -> None:
     def mitigation(**settings: object) -> Mitigation:
-        return prepare_vqe(ProblemText(name="h2"), VqeSettings.model_validate(settings), 0).mitigation
+        given = VqeSettings.model_validate({"target": "quantinuum.sim.h2-1e", **settings})
+        return prepare_vqe(ProblemText(name="h2"), given, 0).mitigation
 
     assert mitigation() == Mitigation()
     assert mitigation(mitigation="readout,zne-exponential") == Mitigation(
@@ -201,3 +210,12 @@ def test_mitigations_become_the_mitigation_of_the_algorithm_or_are_refused() -> 
     )
     with pytest.raises(InputError, match="no qubits hold a spin's parity"):
         mitigation(mitigation="symmetry")
+    for target, problem in (
+        ("rigetti.sim.qvm", "has no noise"),
+        ("rigetti.qpu.cepheus-1-108q", "rigetti's compiler removes them"),
+        ("ionq.qpu.forte-1", "ionq's compiler removes them"),
+    ):
+        with pytest.raises(InputError, match=problem):
+            mitigation(mitigation="readout,zne-linear", target=target)
+    with pytest.raises(InputError, match="no gate on two qubits"):
+        mitigation(mitigation="readout,zne-linear", ansatz=ONE_QUBIT_GATES)

@@ -29,7 +29,9 @@ class Estimate:
 
     From a target that samples, `variance` is the variance of the value, and `is_exact` is false. From a target that
     returns its exact distribution, rounded to the shots, `variance` is 0 and the true value is within `rounding_bound`.
-    `extrapolation_spread` is the difference between two models of zero-noise extrapolation, None without it.
+    `extrapolation_spread` is the difference between two models of zero-noise extrapolation, None without it, and
+    `amplified` what its largest scale factor added to the value, with standard error. `gates_by_scale` are the gates on
+    two qubits in its circuits, on average for each factor.
     """
 
     value: float
@@ -39,6 +41,8 @@ class Estimate:
     rounding_bound: float = 0.0
     shot_variances: tuple[float, ...] = ()  # variance of one shot, for each measured group
     extrapolation_spread: float | None = None
+    amplified: tuple[float, float] | None = None
+    gates_by_scale: tuple[float, ...] = ()
 
     @property
     def standard_error(self) -> float:

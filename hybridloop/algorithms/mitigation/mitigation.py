@@ -9,6 +9,7 @@ from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation
 from hybridloop.algorithms.mitigation.readout import (
     CALIBRATION_JOBS,
+    CalibratedEvaluation,
     Symmetry,
     measure_readout_errors,
     mitigate_readout,
@@ -24,12 +25,14 @@ class Mitigation:
     Readout errors are measured before the search, in a round of two circuits with `readout_shots` each (0: not at all).
     Readout mitigation and `symmetries` apply to the search and the final measurement. `zne`, zero-noise extrapolation,
     applies to the final measurement only: under noise the energy of a lengthened circuit has frequencies that the
-    optimizer does not expect, and its shots are expensive.
+    optimizer does not expect, and its shots are expensive. With `is_interleaved` its rounds measure the readout errors
+    again, and run their circuits in random order; those of runs that an earlier version began do not.
     """
 
     readout_shots: int = 0
     symmetries: tuple[Symmetry, ...] = ()
     zne: ZeroNoiseExtrapolation | None = None
+    is_interleaved: bool = True
 
     def __post_init__(self) -> None:
         if self.readout_shots < 0:
@@ -54,6 +57,10 @@ class Mitigation:
 
     def final_evaluation(self, searched: Evaluation, ansatz: Ansatz) -> Evaluation:
         """Return the evaluation of the final measurement: the search's, with zero-noise extrapolation if chosen."""
+        if self.is_interleaved and isinstance(searched, CalibratedEvaluation) and searched.calibration is not None:
+            qubits = searched.observable.num_qubits
+            run_round = searched.calibration.interleaved(searched.run_round, qubits, self.readout_shots)
+            searched = replace(searched, run_round=run_round)
         return searched if self.zne is None else extrapolate_to_zero_noise(searched, ansatz, self.zne)
 
     def expected_final_estimates(self, estimates: Sequence[Estimate]) -> list[Estimate]:
@@ -63,7 +70,8 @@ class Mitigation:
         """
         if self.zne is None:
             return list(estimates)
-        squares = [weight**2 for weight in self.zne.weights]
+        twirls = self.zne.twirls
+        squares = [(weight / twirls) ** 2 for weight in self.zne.weights for _ in range(twirls)]
         return [
             replace(estimate, shot_variances=tuple(square * v for square in squares for v in estimate.shot_variances))
             for estimate in estimates

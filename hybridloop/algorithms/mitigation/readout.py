@@ -18,7 +18,7 @@ from qiskit.quantum_info import PauliList
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, GroupStatistics, rounding_bound
 from hybridloop.algorithms.estimation.observable import MeasurementGroup
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, FermionMapping
-from hybridloop.algorithms.rounds import Counts, FailedPoint, RunRound, UnusablePoint
+from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub, RunRound, UnusablePoint
 from hybridloop.errors import InputError, JobFailed
 
 CALIBRATION_SHOTS = 20_000  # for each of the two circuits: about a tenth of a final measurement
@@ -76,6 +76,53 @@ class ReadoutErrors:
         if self.shots is None:
             return np.zeros_like(rates)
         return (rates * (1.0 - rates) + 1.0 / self.shots) / self.shots
+
+    def pooled(self, others: ReadoutErrors) -> ReadoutErrors:
+        """Return the rates of all shots, of these and of others; `shots` must be known in both, or the others count."""
+        if self.shots is None or others.shots is None:
+            return others
+        shots = self.shots + others.shots
+        share = others.shots / shots
+        return ReadoutErrors(
+            (1.0 - share) * self.zero_as_one + share * others.zero_as_one,
+            (1.0 - share) * self.one_as_zero + share * others.one_as_zero,
+            shots,
+        )
+
+
+@dataclass(slots=True, eq=False)
+class ReadoutCalibration:
+    """Readout errors known so far; `interleaved` rounds measure them again."""
+
+    errors: ReadoutErrors
+
+    def interleaved(self, run_round: RunRound, num_qubits: int, shots: int) -> RunRound:
+        """Return a `RunRound` that measures the readout errors among its PUBs, in random order, and pools them.
+
+        A machine drifts: circuits that are compared are measured at the same times. The order is always the same for a
+        round of the same number. Rounds of exact counts know the errors already, and rounds whose calibration failed
+        add nothing.
+        """
+        generator = np.random.default_rng(0)
+
+        def measured(pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
+            both = [SamplerPub.coerce((_calibration_circuit(num_qubits, bit), None, shots)) for bit in (0, 1)]
+            every = [*pubs, *both]
+            order = generator.permutation(len(every))
+            results = dict(zip(order.tolist(), run_round([every[place] for place in order]), strict=True))
+            zeros, ones = (results[len(pubs) + bit][0] for bit in (0, 1))
+            if isinstance(zeros, Counts) and isinstance(ones, Counts) and not zeros.exact:
+                self.errors = self.errors.pooled(ReadoutErrors(_rates(zeros), 1.0 - _rates(ones), shots))
+            return [results[place] for place in range(len(pubs))]
+
+        return measured
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CalibratedEvaluation(Evaluation):
+    """An evaluation whose readout errors are inverted by a calibration, which may be measured again."""
+
+    calibration: ReadoutCalibration | None = None
 
 
 def measure_readout_errors(num_qubits: int, run_round: RunRound, *, shots: int = CALIBRATION_SHOTS) -> ReadoutErrors:
@@ -149,17 +196,26 @@ def mitigate_readout(
     of the shots is in the sector, the point is an `UnusablePoint`. The variance of the readout error rates, common to
     all groups, is added to each estimate's.
     """
-    reduce_counts = _counts_reducer(errors, tuple(symmetries))
     if errors is None:
-        return replace(evaluation, reduce_counts=reduce_counts)
-    readout_errors, combine_groups = errors, evaluation.combine_groups
+        return replace(evaluation, reduce_counts=_counts_reducer(None, tuple(symmetries)))
+    calibration, combine_groups = ReadoutCalibration(errors), evaluation.combine_groups
+
+    def reduce_counts(group: MeasurementGroup, counts: Counts) -> GroupStatistics | UnusablePoint:
+        return _counts_reducer(calibration.errors, tuple(symmetries))(group, counts)
 
     def combine_with_calibration(constant: float, statistics: Sequence[GroupStatistics]) -> Estimate:
         estimate = combine_groups(constant, statistics)
         derivatives = np.sum([group.readout_derivatives for group in statistics], axis=0) if statistics else []
-        return replace(estimate, variance=estimate.variance + calibration_variance(derivatives, readout_errors))
+        return replace(estimate, variance=estimate.variance + calibration_variance(derivatives, calibration.errors))
 
-    return replace(evaluation, reduce_counts=reduce_counts, combine_groups=combine_with_calibration)
+    return CalibratedEvaluation(
+        evaluation.observable,
+        evaluation.circuits,
+        evaluation.run_round,
+        reduce_counts,
+        combine_with_calibration,
+        calibration,
+    )
 
 
 def _counts_reducer(

@@ -1,4 +1,4 @@
-"""Zero-noise extrapolation (ZNE): circuits with amplified noise by global folding, extrapolated to no noise."""
+"""Zero-noise extrapolation (ZNE): circuits with folded gates, whose noise is amplified, extrapolated to no noise."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from qiskit import QuantumCircuit
+from qiskit.circuit import Gate, Qubit
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
+from hybridloop.algorithms.circuits.basis import keep_gates, to_basis, two_qubit_gates
 from hybridloop.algorithms.estimation.estimates import Estimate, Evaluation, GroupStatistics
-from hybridloop.algorithms.estimation.observable import Observable
+from hybridloop.algorithms.estimation.observable import MeasurementGroup, Observable
 from hybridloop.errors import InputError
 
 DEFAULT_SCALES = (1, 3)
+SIGMAS = 3.0  # standard errors: less counts as noise of the shots
+TWIRLS = 4  # circuits: no more jobs than the shots need, at 10,000 a job and the default precision
 
 
 class Extrapolation(enum.StrEnum):
@@ -29,12 +34,18 @@ class Extrapolation(enum.StrEnum):
 class ZeroNoiseExtrapolation:
     """Zero-noise extrapolation: the model, and the odd scale factors by which circuits are lengthened.
 
-    The exponential model takes two factors, the linear model two or more, for a least-squares fit. Each factor beyond
-    the first takes one more job for each group.
+    The exponential model takes two factors, the linear model two or more, for a least-squares fit. Each factor takes
+    `twirls` circuits for each group. Runs that an earlier version began fold globally (`is_global`), without twirls.
     """
 
     model: Extrapolation = Extrapolation.LINEAR
     scales: tuple[int, ...] = DEFAULT_SCALES
+    is_global: bool = False
+
+    @property
+    def twirls(self) -> int:
+        """The number of circuits with random Paulis for each group and factor."""
+        return 1 if self.is_global else TWIRLS
 
     def __post_init__(self) -> None:
         has_enough = len(self.scales) == 2 if self.model is Extrapolation.EXPONENTIAL else len(self.scales) >= 2
@@ -54,10 +65,9 @@ class ZeroNoiseExtrapolation:
 
 
 def fold_circuit(circuit: QuantumCircuit, scale: int) -> QuantumCircuit:
-    """Fold a circuit globally: U (U† U)^k with scale = 2k + 1.
+    """Fold a circuit globally: U (U† U)^k with scale = 2k + 1 (T. Giurgica-Tiron et al., QCE (2020) 306).
 
-    It prepares the same state with about `scale` times the noise (T. Giurgica-Tiron et al., QCE (2020) 306). The
-    service must not optimize the gates away.
+    Compilers remove such folds. Runs that an earlier version began have them.
     """
     lengthened = circuit.copy()
     for _ in range(scale // 2):
@@ -66,26 +76,77 @@ def fold_circuit(circuit: QuantumCircuit, scale: int) -> QuantumCircuit:
     return lengthened
 
 
+def fold_gates(circuit: QuantumCircuit, scale: int, generator: np.random.Generator) -> QuantumCircuit:
+    """Fold each gate of a circuit, G to G (G† G)^k with scale = 2k + 1, and twirl two-qubit gates by random Paulis.
+
+    The circuit is translated to the basis gates first, and the folded one keeps its gates. Folding by gate amplifies
+    noise, but not coherent errors in proportion to the angles, which a fold U U† U undoes. Twirling by Paulis, which
+    cancel around each gate, makes coherent errors stochastic (J. J. Wallman and J. Emerson, Phys. Rev. A 94 (2016)
+    052325). Their number grows by the scale too.
+    """
+    source = to_basis(circuit)
+    folded = source.copy_empty_like(name=f"{circuit.name}-scale-{scale}")
+    for item in source.data:
+        if not isinstance(item.operation, Gate):
+            folded.append(item)
+            continue
+        for copy in range(scale):
+            gate = item.operation.inverse() if copy % 2 else item.operation
+            before = after = np.zeros((0, 2), bool)
+            if len(item.qubits) == 2:
+                before = generator.integers(0, 2, (2, 2)).astype(bool)
+                gate, after = _twirled(gate, before)
+            _append_paulis(folded, item.qubits, before)
+            folded.append(gate, item.qubits)
+            _append_paulis(folded, item.qubits, after)
+    return keep_gates(folded)
+
+
+def _append_paulis(circuit: QuantumCircuit, qubits: Sequence[Qubit], paulis: NDArray[np.bool_]) -> None:
+    for qubit, (x, z) in zip(qubits, paulis.tolist(), strict=False):
+        if x or z:
+            getattr(circuit, "y" if x and z else "x" if x else "z")(qubit)
+
+
+def _twirled(gate: Gate, before: NDArray[np.bool_]) -> tuple[Gate, NDArray[np.bool_]]:
+    """Return a gate and the Paulis after it that equal the gate with those before it, (2, 2) of x and z by qubit."""
+    (x0, z0), (x1, z1) = before.tolist()
+    match gate.name:
+        case "cx":
+            return gate, np.array([[x0, z0 ^ z1], [x1 ^ x0, z1]])
+        case "cz":
+            return gate, np.array([[x0, z0 ^ x1], [x1, z1 ^ x0]])
+        case "swap":
+            return gate, before[::-1]
+        case "rxx" | "ryy" | "rzz":  # Paulis that anticommute with the generator turn the angle's sign
+            turned = {"rxx": z0 ^ z1, "rzz": x0 ^ x1, "ryy": x0 ^ z0 ^ x1 ^ z1}[gate.name]
+            return gate.inverse() if turned else gate, before
+    raise InputError("mitigation", f"zero-noise extrapolation can't fold the gate {gate.name}", "Leave it out.")
+
+
 def extrapolate_to_zero_noise(evaluation: Evaluation, ansatz: Ansatz, zne: ZeroNoiseExtrapolation) -> Evaluation:
     """Return an evaluation at zero noise: each group at each scale factor, its coefficients times the linear weight.
 
-    Shot allocation thus weighs the factors as the linear extrapolation does. The exponential model computes value and
-    variance by its own formula. The estimate's `extrapolation_spread` is the difference between both models by the same
-    shots; if no exponential fits, that between the extrapolated value and the one at the first factor.
+    Each factor has `zne.twirls` circuits, which differ in their random Paulis, always the same. Shot allocation thus
+    weighs the factors as the linear extrapolation does. The exponential model computes value and variance by its own
+    formula. The estimate's `extrapolation_spread` is the difference between both models by the same shots; if no
+    exponential fits, that between the extrapolated value and the one at the first factor.
     """
     # the groups and circuits of all scale factors
     groups, circuits = [], []
+    generator = np.random.default_rng(0)
     for scale, weight in zip(zne.scales, zne.weights, strict=True):
-        folded_ansatz = fold_circuit(ansatz.circuit, scale)
-        for group in evaluation.observable.groups:
-            groups.append(replace(group, coefficients=weight * group.coefficients))
-            if group.diagonalization is None:
-                folded = folded_ansatz
-            else:
-                folded = fold_circuit(group.add_diagonalization(ansatz.circuit), scale)
-            circuits.append(group.add_measurement(folded))
+        for _ in range(zne.twirls):
+            for group, circuit in zip(evaluation.observable.groups, evaluation.circuits, strict=True):
+                groups.append(replace(group, coefficients=weight / zne.twirls * group.coefficients))
+                if zne.is_global:
+                    circuits.append(_folded_globally(group, ansatz, scale))
+                else:
+                    circuits.append(fold_gates(circuit, scale, generator))
     weighted = Observable(evaluation.observable.operator, evaluation.observable.constant, tuple(groups))
-    combine_linear, count = evaluation.combine_groups, len(evaluation.circuits)
+    combine_linear, count = evaluation.combine_groups, zne.twirls * len(evaluation.circuits)
+    numbers = np.array([two_qubit_gates(circuit) for circuit in circuits]).reshape(len(zne.scales), -1)
+    gates = tuple(numbers.mean(axis=1).tolist())
 
     def combine(constant: float, statistics: Sequence[GroupStatistics]) -> Estimate:
         by_scale = [statistics[k * count : (k + 1) * count] for k in range(len(zne.scales))]
@@ -93,14 +154,45 @@ def extrapolate_to_zero_noise(evaluation: Evaluation, ansatz: Ansatz, zne: ZeroN
             math.fsum(group.mean for group in scaled) / weight
             for scaled, weight in zip(by_scale, zne.weights, strict=True)
         ]
-        linear = combine_linear(constant, statistics)
+        amplified = _amplified(by_scale, decays, zne.weights)
+        linear = replace(combine_linear(constant, statistics), amplified=amplified, gates_by_scale=gates)
         exponential = _extrapolate_exponential(constant, statistics, decays, zne.weights, combine_linear)
         if exponential is None:
             return replace(linear, extrapolation_spread=abs(linear.value - constant - decays[0]))
-        chosen = linear if zne.model is Extrapolation.LINEAR else exponential
+        chosen = exponential if zne.model is Extrapolation.EXPONENTIAL else linear
+        chosen = replace(chosen, amplified=amplified, gates_by_scale=gates)
         return replace(chosen, extrapolation_spread=abs(linear.value - exponential.value))
 
     return replace(evaluation, observable=weighted, circuits=tuple(circuits), combine_groups=combine)
+
+
+def _amplified(
+    by_scale: Sequence[Sequence[GroupStatistics]], decays: Sequence[float], weights: Sequence[float]
+) -> tuple[float, float]:
+    """Return the value at the last scale factor minus that at the first, with standard error."""
+    ends = (0, len(decays) - 1)
+    variance = math.fsum(group.variance / weights[k] ** 2 for k in ends for group in by_scale[k])
+    return decays[-1] - decays[0], math.sqrt(variance)
+
+
+def unseen_noise(estimate: Estimate) -> str | None:
+    """Return a warning if the noise that an extrapolation amplifies is below three standard errors, else None."""
+    if estimate.amplified is None or estimate.is_exact:
+        return None
+    difference, error = estimate.amplified
+    if abs(difference) > SIGMAS * error:
+        return None
+    return (
+        f"no noise seen: repeated gates changed the energy by {1e3 * difference:.2f} ± {1e3 * error:.2f} mHa. Either "
+        "the noise is too small to be seen with these shots, or the repeated gates were removed before they ran: the "
+        "extrapolation has shown nothing. Ask for a smaller precision, or leave zne out."
+    )
+
+
+def _folded_globally(group: MeasurementGroup, ansatz: Ansatz, scale: int) -> QuantumCircuit:
+    if group.diagonalization is None:
+        return group.add_measurement(fold_circuit(ansatz.circuit, scale))
+    return group.add_measurement(fold_circuit(group.add_diagonalization(ansatz.circuit), scale))
 
 
 def _extrapolate_exponential(

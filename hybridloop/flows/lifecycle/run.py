@@ -26,13 +26,14 @@ from hybridloop.flows.lifecycle.deployments import deployment_settings, inherit_
 from hybridloop.journal import open_journal
 from hybridloop.journal.claimed_run import ClaimedRun
 from hybridloop.preparation import prepare
+from hybridloop.preparation.checks import noise_warning
 from hybridloop.preparation.prepared import PreparedAlgorithm, ProblemFacts
 from hybridloop.runs.holding import start_or_resume
 from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.live_text import plus_minus
 from hybridloop.runs.lookup import RunRequest, find_run, limits_of
 from hybridloop.runs.result import RunResult
-from hybridloop.settings import ProblemText, RunSettings
+from hybridloop.settings import EnergySettings, ProblemText, RunSettings
 from hybridloop.tasks.prefect_tasks import RoundTasks
 from hybridloop.tasks.session import OpenSession
 
@@ -71,11 +72,16 @@ def run_in_flow(
             session_of = partial(
                 acquire_session, workspace, prepared.target, lookup.settings, run, is_available=is_available
             )
-            result: RunResult = _measure(prepared.algorithm, run, session_of, resumed=lookup.record is not None)
+            noise = None
+            if isinstance(lookup.settings, EnergySettings):
+                noise = noise_warning(prepared.target, lookup.settings, rules)
+            result: RunResult = _measure(prepared.algorithm, run, session_of, noise, resumed=lookup.record is not None)
             return result
 
 
-def _measure(algorithm: PreparedAlgorithm, run: ClaimedRun, session_of: Acquire, *, resumed: bool) -> Any:
+def _measure(
+    algorithm: PreparedAlgorithm, run: ClaimedRun, session_of: Acquire, noise: str | None, *, resumed: bool
+) -> Any:
     """Measure in a session of the run; return the result, or the state of a flow run that ends early."""
     began, cancelled, facts = time.monotonic(), threading.Event(), algorithm.facts
     history: list[RoundProgress] = []
@@ -111,22 +117,29 @@ def _measure(algorithm: PreparedAlgorithm, run: ClaimedRun, session_of: Acquire,
         ended_by = error
     result = result_so_far()
     if outcome is not None:
-        outcome = with_doubts(outcome, facts)
+        outcome = with_doubts(outcome, facts, noise)
         result = result.with_outcome(outcome, outcome.warnings)
     return end_run(run, result, ended_by, artifact, cancelled=cancelled.is_set())
 
 
-def with_doubts(outcome: Outcome, facts: ProblemFacts) -> Outcome:
-    """Return an outcome with the problem's note, and not converged if its energy (hartree) is below the exact one."""
+def with_doubts(outcome: Outcome, facts: ProblemFacts, noise: str | None = None) -> Outcome:
+    """Return an outcome with the problem's note and its doubts, with which it is not converged.
+
+    They are the target's `noise`, and an energy (hartree) below the exact one.
+    """
     if (note := facts.note()) is not None:
         outcome = replace(outcome, choices=(*outcome.choices, note))
-    if facts.unit != "hartree":
+    doubts = [] if noise is None else [noise]
+    if facts.unit == "hartree":
+        below = below_exact_warning(outcome.value, outcome.standard_error, outcome.rounding_bound, facts.exact())
+        doubts += [] if below is None else [below]
+    if not doubts:
         return outcome
-    below = below_exact_warning(outcome.value, outcome.standard_error, outcome.rounding_bound, facts.exact())
-    if below is None:
-        return outcome
-    reason = f"{below.split(':')[0]}; {outcome.reason}"
-    return replace(outcome, converged=False, reason=reason, warnings=(*outcome.warnings, below))
+    table = outcome.table
+    if noise is not None:
+        table = tuple({**row, "converged": False} if "converged" in row else row for row in table)
+    reason = "; ".join([*(doubt.split(":")[0] for doubt in doubts), outcome.reason])
+    return replace(outcome, converged=False, reason=reason, warnings=(*outcome.warnings, *doubts), table=table)
 
 
 class RoundReporter:

@@ -20,8 +20,9 @@ def rotated(profile: str, *, fresh: bool = False) -> bytes:
     from qiskit.circuit import Parameter
     from qiskit.primitives.containers.sampler_pub import SamplerPub
 
+    from hybridloop.algorithms.circuits.basis import to_basis
     from hybridloop.compiler.programs import PubCompiler
-    from hybridloop.compiler.qir_template import compile_qir, to_basis
+    from hybridloop.compiler.qir_template import compile_qir
 
     angles = (Parameter("a"), Parameter("b"))
     circuit = QuantumCircuit(2, 2)

@@ -22,7 +22,10 @@ TERMINAL = SUCCEEDED | {"Failed", "Cancelled"}
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """A job to submit: one circuit at one point with some shots; its `id` follows from key and attempt."""
+    """A job to submit: one circuit at one point with some shots; its `id` follows from key and attempt.
+
+    With `keeps_gates` the provider's compiler must remove none.
+    """
 
     key: JobKey
     attempt: int
@@ -32,6 +35,7 @@ class JobSpec:
     sampling_value: str
     program: str | None = None
     reserved: Mapping[str, float] = field(default_factory=dict)
+    keeps_gates: bool = False
     id: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -117,5 +121,8 @@ def build_jobs(
             for k, part in enumerate(parts):
                 job = JobKey(key, i, j, k)
                 value = job.sampling_value(seed)
-                specs.append(JobSpec(job, FIRST_ATTEMPT, part, len(pub.measured), payload, value, stored))
+                keeps = pub.structure is not None and pub.structure.keeps_gates
+                specs.append(
+                    JobSpec(job, FIRST_ATTEMPT, part, len(pub.measured), payload, value, stored, keeps_gates=keeps)
+                )
     return pubs, specs

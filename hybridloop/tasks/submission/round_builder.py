@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.compiler.programs import PubCompiler, PubDescription
+from hybridloop.compiler.programs import PubCompiler, PubDescription, must_keep_gates
 from hybridloop.errors import JournalDamaged
 from hybridloop.journal import JobRecord, RoundRecord
 from hybridloop.runtime.crash_points import crash_point
@@ -104,7 +104,8 @@ class RoundBuilder:
         job_key = JobKey(key, job.pub, job.point, job.part)
         bits = len(record.pubs[job.pub].measured)
         value = job_key.sampling_value(self._connection.run.seed)
-        return JobSpec(job_key, job.attempt, job.shots, bits, payload, value, job.program, job.reserved)
+        keeps_gates = must_keep_gates(record.pubs[job.pub].program or job.program or "")
+        return JobSpec(job_key, job.attempt, job.shots, bits, payload, value, job.program, job.reserved, keeps_gates)
 
     def _payloads(self, record: RoundRecord) -> dict[tuple[int, int, int], bytes]:
         """Return the recorded payloads by PUB, point and part: nothing is compiled again."""

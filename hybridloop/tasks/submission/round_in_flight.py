@@ -47,7 +47,7 @@ def submission_body(spec: JobSpec, session_id: str, target: Target, *, debias: b
         "inputParams": {
             "shots": spec.shots,
             "items": [{"entryPoint": "ENTRYPOINT__main", "arguments": []}],
-            **provider_params(target, debias=debias),
+            **provider_params(target, debias=debias, keeps_gates=spec.keeps_gates),
         },
         "metadata": {"place": spec.key.path, "attempt": str(spec.attempt), "sampling_value": spec.sampling_value},
     }

@@ -1,0 +1,36 @@
+"""Translation of circuits to the gates that every target takes, and circuits whose gates must be sent as they are."""
+
+from __future__ import annotations
+
+from qiskit import QuantumCircuit, transpile
+from qiskit.transpiler.passes import RemoveBarriers
+
+# Gates that every target accepts as QIR. `rxx`, `ryy` and `rzz` are one native gate on ions instead of two `cx`.
+BASIS = "h x y z s sdg t tdg rx ry rz cx cz swap rxx ryy rzz".split()
+_KEPT = "gates"  # key of a circuit's metadata
+
+
+def to_basis(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Translate a circuit to the basis gates, with its parameters; barriers are removed: some providers reject them.
+
+    A circuit that `keeps_gates` is in the basis already, and returned as it is.
+    """
+    if keeps_gates(circuit):
+        return circuit
+    return transpile(RemoveBarriers()(circuit), basis_gates=BASIS, optimization_level=1, seed_transpiler=0)
+
+
+def keep_gates(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Mark a circuit in the basis gates, whose gates no compiler may remove or merge, and return it."""
+    circuit.metadata = {**(circuit.metadata or {}), _KEPT: "kept"}
+    return circuit
+
+
+def keeps_gates(circuit: QuantumCircuit) -> bool:
+    """Return whether a circuit is marked so."""
+    return (circuit.metadata or {}).get(_KEPT) == "kept"
+
+
+def two_qubit_gates(circuit: QuantumCircuit) -> int:
+    """Return the number of gates on two qubits."""
+    return sum(len(item.qubits) == 2 and not item.clbits for item in circuit.data)
