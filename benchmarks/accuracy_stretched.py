@@ -315,6 +315,8 @@ def main() -> int:
         if options.save:
             with open(options.save, "a") as file:
                 file.writelines(json.dumps(dataclasses.asdict(run)) + "\n" for run in measured)
+    if options.processes > 1:
+        _pool(options.processes).shutdown()
     label = options.half or "all"
     return conclude(at_equilibrium(runs) if options.equilibrium else figures(runs, label, settings))
 

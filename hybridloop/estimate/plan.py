@@ -113,6 +113,15 @@ class WithinCaps:
 
 
 @dataclass(frozen=True, slots=True)
+class WithoutMitigation:
+    """Expected effort of the same run without the error mitigation of its settings."""
+
+    jobs: int
+    shots: int
+    cost: Money
+
+
+@dataclass(frozen=True, slots=True)
 class ComparisonRow:
     """One target of a comparison; `note` has the reason why it has no figures, or refusals."""
 
@@ -136,7 +145,8 @@ class Plan:
 
     `rehearsals` is the number of dry runs, each with its own seed; `assumed` describes rounds that were assumed rather
     than simulated, None if there are none. `mitigated` is the price with the provider's own error mitigation,
-    `unmitigated` without; both are None if it has none. `cost` is the one that the settings ask for.
+    `unmitigated` without; both are None if it has none. `cost` is the one that the settings ask for, and
+    `without_mitigation` the effort without the settings' own error mitigation, None if they have none.
     """
 
     algorithm: str
@@ -159,6 +169,7 @@ class Plan:
     allowed: WithinCaps
     warnings: tuple[str, ...]
     prices_dated: str
+    without_mitigation: WithoutMitigation | None = None
     comparison: tuple[ComparisonRow, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -195,6 +206,9 @@ def _lines(plan: Plan) -> Iterator[str]:
     if plan.mitigated is not None and plan.unmitigated is not None:
         yield f"  debias     on: {_money(plan.mitigated)}"
         yield f"             off: {_money(plan.unmitigated)}"
+    if (bare := plan.without_mitigation) is not None:
+        more = f"{plan.shots.expected / max(bare.shots, 1):.1f} times the shots of a run without it"
+        yield f"  mitigation {more}: {bare.jobs:,} jobs, {bare.shots:,} shots, {_money(bare.cost)}"
     yield f"  keep-alive {_keep_alive(plan)}"
     yield f"  time       {_time(plan)}"
     yield f"  caps       {_caps(plan)}"

@@ -12,7 +12,7 @@ from hybridloop.data import load_table
 from hybridloop.errors import HybridloopError, InputError
 from hybridloop.estimate.dry_run import FINAL, OTHER, SEARCH, DryRound, Trial, dry_run
 from hybridloop.estimate.extrapolation import RoundLimits, extrapolate, round_limits
-from hybridloop.estimate.plan import Circuit, ComparisonRow, Figure, Money, Phase, Plan
+from hybridloop.estimate.plan import Circuit, ComparisonRow, Figure, Money, Phase, Plan, WithoutMitigation
 from hybridloop.estimate.pricing import (
     ProgramSizes,
     Tariff,
@@ -21,8 +21,8 @@ from hybridloop.estimate.pricing import (
     rounds_within_caps,
 )
 from hybridloop.estimate.warnings import plan_warnings
-from hybridloop.preparation.checks import check_limits, find_measuring_target
-from hybridloop.settings import ProblemText, RunSettings
+from hybridloop.preparation.checks import check_limits, check_mitigation, find_measuring_target
+from hybridloop.settings import EnergySettings, ProblemText, RunSettings
 
 _NO_CAPS = {"max_jobs": None, "max_shots": None, "max_cost": None, "max_cost_per_job": None, "debias": True}
 _DECIMALS = 6  # of an amount: further ones are rounding errors
@@ -106,6 +106,8 @@ class _Planner:
     def plan(self, target: Target, *, debias: bool) -> Plan:
         """Estimate the run on one target. Raises InputError, ProgramError."""
         find_measuring_target(target.name)  # also where another target's dry run serves
+        if isinstance(self.settings, EnergySettings):
+            check_mitigation(target, self.settings)
         settings = self.settings.model_copy(update={"target": target.name, "debias": debias})
         simulation = self._simulate(target)
         check_circuit_fits(target, simulation.num_qubits)
@@ -144,9 +146,18 @@ class _Planner:
             allowed=rounds_within_caps(expected, tariff, duration),
             warnings=(),
             prices_dated=str(load_table("prices")["dated"]),
+            without_mitigation=self._without_mitigation(target, debias=debias),
         )
         refusals = self._refusals(settings, target, simulation.num_qubits)
         return replace(plan, warnings=tuple(plan_warnings(plan, settings, refusals)))
+
+    def _without_mitigation(self, target: Target, *, debias: bool) -> WithoutMitigation | None:
+        """Return the effort of the same run without error mitigation; None if the settings ask for none."""
+        if not getattr(self.settings, "mitigation", None):
+            return None
+        bare = replace(self, settings=self.settings.model_copy(update={"mitigation": None}), _simulations={})
+        plan = bare.plan(target, debias=debias)
+        return WithoutMitigation(plan.jobs.expected, plan.shots.expected, plan.cost)
 
     def comparison_row(self, target: Target) -> ComparisonRow:
         """Return the plan for a target as a row, or the reason why there is none."""

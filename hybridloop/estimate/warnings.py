@@ -8,7 +8,8 @@ from hybridloop.azure.listing import UNAVAILABLE
 from hybridloop.azure.targets import find_target
 from hybridloop.budget.caps import ineffective_caps_warning
 from hybridloop.estimate.plan import Plan
-from hybridloop.settings import RunSettings
+from hybridloop.preparation.checks import noise_warning
+from hybridloop.settings import EnergySettings, RunSettings
 from hybridloop.tasks.failure_policy import policy_warnings, target_down_text
 
 _LONG_QUEUE_S = 1800.0
@@ -23,6 +24,8 @@ def plan_warnings(plan: Plan, settings: RunSettings, refusals: Sequence[str]) ->
         policy = f". {target_down_text(settings.failure, wait_s)}" if plan.state == UNAVAILABLE else ""
         yield f"{plan.target} is {plan.state.lower()} at the moment{policy}"
     yield from policy_warnings(settings.failure)
+    if isinstance(settings, EnergySettings) and (noise := noise_warning(find_target(plan.target), settings)):
+        yield noise
     if (ineffective := ineffective_caps_warning(settings.caps, find_target(plan.target))) is not None:
         yield ineffective
     allowed, cost = plan.allowed, plan.cost

@@ -7,7 +7,7 @@ import json
 
 from hybridloop.algorithms.formats.detect import BINARY_FORMATS, ENERGY_FORMATS, InputFormat, detect_format
 from hybridloop.algorithms.formats.json_lines import check_names, find_line, read_json_object
-from hybridloop.azure.targets import Target, check_debias, find_target
+from hybridloop.azure.targets import Target, check_debias, check_folding, find_target
 from hybridloop.budget.caps import Caps, check_caps
 from hybridloop.budget.prices import ping_price
 from hybridloop.data import load_table
@@ -96,16 +96,28 @@ def _check_name(name: str, *, is_energy: bool) -> None:
     raise InputError("problem", f"there is no file and no built-in problem {name!r}", hint)
 
 
+def check_mitigation(target: Target, settings: EnergySettings) -> None:
+    """Raise InputError for a zero-noise extrapolation that can't amplify the target's noise."""
+    if extrapolates(settings):
+        check_folding(target)
+
+
+def extrapolates(settings: EnergySettings) -> bool:
+    """Return whether the settings ask for zero-noise extrapolation."""
+    methods = set(getattr(settings, "mitigation", None) or ())
+    return bool(methods & {MitigationName.ZNE_LINEAR, MitigationName.ZNE_EXPONENTIAL})
+
+
 def noise_warning(target: Target, settings: EnergySettings, rules: int = SEARCH_RULES) -> str | None:
     """Return a warning if the target's noise shifts the energy unseen, else None; none before search rules 4.
 
     Readout errors and those of gates are both corrected only by readout mitigation with zero-noise extrapolation.
     """
-    methods = set(getattr(settings, "mitigation", None) or ())
-    is_extrapolated = methods & {MitigationName.ZNE_LINEAR, MitigationName.ZNE_EXPONENTIAL}
-    if rules < 4 or not target.is_noisy or (is_extrapolated and MitigationName.READOUT in methods):
+    reads = MitigationName.READOUT in (getattr(settings, "mitigation", None) or ())
+    if rules < 4 or not target.is_noisy or (reads and extrapolates(settings)):
         return None
-    open_errors = "gate errors are" if MitigationName.READOUT in methods else "gate and readout errors are"
+    open_errors = "readout errors are" if extrapolates(settings) else "gate and readout errors are"
+    open_errors = "gate errors are" if reads else open_errors
     remedy = (
         "Add --mitigation readout,zne-linear."
         if target.keeps_gates

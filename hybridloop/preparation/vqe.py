@@ -39,11 +39,12 @@ from hybridloop.algorithms.outcome import Fact, Outcome, RoundProgress
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.vqe import VqeResult, vqe
-from hybridloop.azure.targets import Target, check_folding
+from hybridloop.azure.targets import Target
 from hybridloop.compiler.circuit_structure import extract_structure
 from hybridloop.compiler.qir_template import placeholder_qir
 from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError
+from hybridloop.preparation.checks import check_mitigation
 from hybridloop.preparation.circuit import choose_circuit
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.preparation.problem import Subject, facts_of, resolve_subject
@@ -196,7 +197,7 @@ def prepare_vqe(
         observable = group_hamiltonian(hamiltonian, grouping, reference)
         energy = GroupingChoice(observable, grouping, "the settings name it")
     if mitigation.zne is not None and rules > 3:
-        check_folding(target)
+        check_mitigation(target, settings)
         _check_scales(mitigation.zne, energy.observable, ansatz, target)
     return PreparedVqe(
         facts_of(subject, rules),

@@ -359,3 +359,21 @@ def test_the_text_counts_dry_runs_in_singular_and_plural(plan: Plan) -> None:
 def test_the_suggested_cap_is_a_tenth_above_the_most_expensive_dry_run(plan: Plan) -> None:
     (suggestion,) = (found for text in plan.warnings if (found := re.search(r"such as (\d+)USD", text)))
     assert 1.1 * plan.cost.most < int(suggestion[1]) <= 1.1 * plan.cost.most + 1
+
+
+def test_a_plan_with_error_mitigation_says_what_the_run_costs_without_it() -> None:
+    asked = {"target": "quantinuum.sim.h2-1e", "seed": 7, "precision": 5e-3}
+    bare = plan_run("vqe", ProblemText(name="h2"), settings_of("vqe", **asked))
+    assert bare.without_mitigation is None
+    assert any(warning.startswith("noise: gate and readout errors are left") for warning in bare.warnings)
+    mitigated = settings_of("vqe", **asked, mitigation="readout,zne-linear")
+    plan = plan_run("vqe", ProblemText(name="h2"), mitigated, compare=["rigetti.qpu.cepheus-1-108q"])
+    assert not any(warning.startswith("noise: ") for warning in plan.warnings)
+    without = plan.without_mitigation
+    assert without is not None
+    assert (without.jobs, without.shots, without.cost) == (bare.jobs.expected, bare.shots.expected, bare.cost)
+    assert plan.shots.expected > 2 * without.shots
+    assert f"{plan.shots.expected / without.shots:.1f} times the shots" in str(plan)
+    assert Plan.from_dict(json.loads(json.dumps(plan.as_dict()))) == plan
+    (row,) = plan.comparison
+    assert "compiler removes them" in row.note
