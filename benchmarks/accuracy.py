@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 
 from benchmarks.accuracy_binary import cubic_graphs, recursion
 from benchmarks.accuracy_energies import dihydrogen, ground_states, stretched
+from benchmarks.accuracy_kinds import kinds
 from benchmarks.accuracy_levels import levels_after_vqe
 from benchmarks.accuracy_mitigation import mitigation
 from benchmarks.accuracy_outside import graphs, molecules
@@ -39,6 +40,7 @@ ROWS: Mapping[str, Callable[[bool], list[Bound]]] = {
     "mitigation": mitigation,
     "further-molecules": molecules,
     "further-graphs": graphs,
+    "qaoa-kinds": kinds,
     "speeds": speeds,
 }
 

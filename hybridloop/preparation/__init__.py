@@ -37,7 +37,7 @@ def prepare(algorithm: str, problem: ProblemText, settings: Any, seed: int, rule
         "vqd": partial(prepare_vqd, rules=rules),
         "levels": partial(prepare_levels, rules=rules),
         "scan": partial(prepare_scan, rules=rules),
-        "qaoa": prepare_qaoa,
+        "qaoa": partial(prepare_qaoa, rules=rules),
         "rqaoa": prepare_rqaoa,
     }[algorithm]
     return PreparedRun(target, seed, build(problem, settings, seed, target))

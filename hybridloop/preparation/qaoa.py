@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hybridloop.algorithms.circuits.qaoa import Mixer, QaoaCircuit, qaoa_circuit
+from hybridloop.algorithms.circuits.qaoa_angles import with_simulated_angles
 from hybridloop.algorithms.formats.binary import GraphObjective, read_binary_problem
 from hybridloop.algorithms.optimizers.base import Optimizer
 from hybridloop.algorithms.optimizers.missing_points import Penalize
@@ -14,10 +15,12 @@ from hybridloop.algorithms.optimizers.qaoa_refine import QuadraticRefinement
 from hybridloop.algorithms.outcome import Outcome, RoundProgress, Table
 from hybridloop.algorithms.problems.binary import BinaryProblem
 from hybridloop.algorithms.qaoa import QaoaSearch, qaoa
+from hybridloop.algorithms.qaoa_comparison import beside_classical
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.rqaoa import rqaoa
 from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.data import load_table
+from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.preparation.vqe import missing_point_policy
 from hybridloop.settings import ProblemText, QaoaSettings, RqaoaSettings
@@ -43,11 +46,19 @@ def _facts(problem: BinaryProblem, sense: int) -> ProblemFacts:
     return ProblemFacts("", problem.num_variables, sense, problem.objective.offset, lambda: best)
 
 
-def prepare_qaoa(problem: ProblemText, settings: QaoaSettings, seed: int, target: Target) -> PreparedQaoa:
-    """Build a QAOA run from its problem text. Raises InputError."""
+def prepare_qaoa(
+    problem: ProblemText, settings: QaoaSettings, seed: int, target: Target, rules: int = SEARCH_RULES
+) -> PreparedQaoa:
+    """Build a QAOA run from its problem text; before search rules 4 its angles were those of a table.
+
+    Raises InputError.
+    """
     binary = read_binary(problem, settings.objective)
     check_circuit_fits(target, binary.num_variables)
     ansatz = qaoa_circuit(binary, _angles(), layers=settings.layers, mixer=_mixer(settings.mixer, binary), seed=seed)
+    angles = None
+    if rules > 3:
+        ansatz, angles = with_simulated_angles(ansatz)
     search = QaoaSearch(_optimizer(settings.refine), settings.extend_to, settings.cvar)
     on_lost = missing_point_policy(settings.failure)
     if isinstance(on_lost, Penalize):
@@ -55,7 +66,11 @@ def prepare_qaoa(problem: ProblemText, settings: QaoaSettings, seed: int, target
     search.check(ansatz, on_lost)
 
     def run(run_round: RunRound, on_progress: Callable[[RoundProgress], None]) -> Outcome:
-        return qaoa(ansatz, run_round, shots=settings.shots, search=search, on_lost=on_lost, on_progress=on_progress)
+        outcome = qaoa(ansatz, run_round, shots=settings.shots, search=search, on_lost=on_lost, on_progress=on_progress)
+        if angles is None:
+            return outcome
+        outcome = replace(outcome, choices=(*outcome.choices, f"angles: {angles}"))
+        return beside_classical(outcome, ansatz, shots=settings.shots, seed=seed)
 
     return PreparedQaoa(_facts(binary, -round(binary.sign)), binary, run)
 

@@ -58,6 +58,12 @@ class QaoaCircuit:
         """The number of layers p, with two angles each."""
         return len(self.initial_point) // 2
 
+    @property
+    def ones(self) -> int | None:
+        """The number of ones that an XY mixer keeps; None for the other mixers."""
+        constraint = self.problem.constraint
+        return constraint.ones if self.mixer is Mixer.XY and constraint is not None else None
+
     def with_initial_point(self, point: NDArray[np.float64]) -> QaoaCircuit:
         return replace(self, initial_point=point)
 
@@ -192,10 +198,14 @@ def _append_x_mixer(circuit: QuantumCircuit, beta: Parameter, warm_start_angles:
 
 def _append_xy_mixer(circuit: QuantumCircuit, beta: Parameter) -> None:
     """Append Π exp(−i β (XX + YY) / 2) over the pairs of a ring, even pairs first."""
-    count = circuit.num_qubits
-    ring = [(i, (i + 1) % count) for i in range(count if count > 2 else count - 1)]
-    for i, j in ring[::2] + ring[1::2]:
+    for i, j in ring_pairs(circuit.num_qubits):
         circuit.append(XXPlusYYGate(2 * beta), [i, j])
+
+
+def ring_pairs(count: int) -> list[tuple[int, int]]:
+    """Return the pairs of neighbours on a ring of qubits, in the order of the XY mixer."""
+    ring = [(i, (i + 1) % count) for i in range(count if count > 2 else count - 1)]
+    return ring[::2] + ring[1::2]
 
 
 def _prepare_dicke(circuit: QuantumCircuit, ones: int) -> None:

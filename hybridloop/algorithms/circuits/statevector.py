@@ -46,11 +46,11 @@ class _Gate:
         matrix = _FIXED.get(self.name)
         if matrix is None:
             matrix = np.cos(angle / 2.0) * np.eye(2) - 1j * np.sin(angle / 2.0) * _PAULIS[self.name]
-        return _apply(state, matrix, self.qubits[0])
+        return apply_matrix(state, matrix, self.qubits[0])
 
     def undo(self, state: State, angle: float) -> State:
         if self.name in ("s", "sdg"):
-            return _apply(state, _FIXED[self.name].conj(), self.qubits[0])
+            return apply_matrix(state, _FIXED[self.name].conj(), self.qubits[0])
         return self.apply(state, -angle)
 
 
@@ -109,7 +109,7 @@ class StatevectorModel(EnergyModel):
         value = float(np.vdot(state, dual).real)
         for gate in reversed(self.gates):
             if gate.slopes:  # dE/dφ of exp(−i φ P / 2) is Im ⟨dual|P|state⟩
-                turned = _apply(state, _PAULIS[gate.name], gate.qubits[0])
+                turned = apply_matrix(state, _PAULIS[gate.name], gate.qubits[0])
                 by_angle = float(np.vdot(dual, turned).imag)
                 for index, slope in gate.slopes:
                     gradient[index] += slope * by_angle
@@ -129,7 +129,8 @@ def _gate(circuit: QuantumCircuit, instruction: Any, indices: dict[Any, int]) ->
     return _Gate(instruction.name, qubits, constant, slopes)
 
 
-def _apply(state: State, matrix: NDArray[np.complex128], qubit: int) -> State:
+def apply_matrix(state: State, matrix: NDArray[np.complex128], qubit: int) -> State:
+    """Return a state (2^n,) after a 2 × 2 matrix on a qubit."""
     parts = state.reshape(-1, 2, 1 << qubit)
     after = np.empty_like(parts)
     after[:, 0] = matrix[0, 0] * parts[:, 0] + matrix[0, 1] * parts[:, 1]

@@ -1,0 +1,87 @@
+"""QAOA's answer beside random assignments and a classical descent from them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridloop.algorithms.circuits.qaoa import QaoaCircuit
+from hybridloop.algorithms.outcome import Outcome
+from hybridloop.algorithms.problems.binary import BinaryProblem
+from hybridloop.algorithms.problems.ising import Ising
+
+SIGMAS = 2.0  # standard errors above which a mean counts as better than the random one
+MAX_WORK = 50_000_000  # random assignments times couplings of the full matrix: a second or two
+
+
+def beside_classical(outcome: Outcome, ansatz: QaoaCircuit, *, shots: int, seed: int) -> Outcome:
+    """Return the outcome with a warning if its mean is no better than that of random assignments, and the descents.
+
+    The descents flip one variable at a time, the best first: from the best sample, and from as many random assignments
+    as there were shots. They are classical, and said to be.
+    """
+    problem, doubts = ansatz.problem, list(outcome.warnings)
+    mean, sign = random_mean(ansatz), problem.sign
+    if sign * outcome.value >= mean - SIGMAS * outcome.standard_error - outcome.rounding_bound:
+        doubts.append(
+            f"no better than chance: the mean over random assignments is {sign * mean:.4g}. Optimize the angles "
+            "(refine), or take more layers."
+        )
+    choices = [*outcome.choices]
+    if outcome.best_bitstring is not None:
+        bits = np.array([[int(bit) for bit in reversed(outcome.best_bitstring)]])
+        sampled = _best_value(problem, descend(problem.cost, bits))
+        number = int(min(shots, max(1, MAX_WORK // problem.num_variables**2)))
+        random = np.random.default_rng(seed).integers(0, 2, (number, problem.num_variables))
+        drawn = _best_value(problem, descend(problem.cost, random))
+        if sampled is not None:
+            other = "none that is feasible" if drawn is None else f"{drawn:.6g}"
+            choices.append(
+                f"classical: a descent by single flips from the best sample reaches {sampled:.6g}, from {number:,} "
+                f"random assignments {other}"
+            )
+    reason = "; ".join([*(doubt.split(":")[0] for doubt in doubts), outcome.reason])
+    return replace(
+        outcome,
+        converged=outcome.converged and not doubts,
+        reason=reason,
+        warnings=tuple(doubts),
+        choices=tuple(choices),
+    )
+
+
+def random_mean(ansatz: QaoaCircuit) -> float:
+    """Return the mean of the minimized cost over all assignments that the mixer reaches, each as likely."""
+    cost, count = ansatz.cost, ansatz.cost.num_variables
+    if ansatz.ones is None:
+        return cost.offset
+    total = count - 2 * ansatz.ones  # the sum of all spins
+    pair = (total**2 - count) / (count * (count - 1)) if count > 1 else 0.0
+    return cost.offset + float(cost.fields.sum()) * total / count + pair * sum(cost.couplings.values())
+
+
+def descend(cost: Ising, bits: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Return assignments (k, n) that no single flip improves, by steepest descent from those given."""
+    spins = 1.0 - 2.0 * bits
+    count = cost.num_variables
+    matrix = np.zeros((count, count))
+    for (i, j), coupling in cost.couplings.items():
+        matrix[i, j] = matrix[j, i] = coupling
+    least = 1e-12 * (1.0 + np.abs(matrix).sum() + np.abs(cost.fields).sum())
+    local = spins @ matrix + cost.fields  # changes with each flip by one column
+    rows = np.arange(len(spins))
+    while len(rows):
+        gains = 2.0 * spins[rows] * local[rows]
+        best = gains.argmax(axis=1)
+        falls = gains[np.arange(len(rows)), best] > least
+        rows, best = rows[falls], best[falls]
+        spins[rows, best] *= -1.0
+        local[rows] += 2.0 * spins[rows, best][:, None] * matrix[best]
+    return (spins < 0).astype(np.uint8)
+
+
+def _best_value(problem: BinaryProblem, bits: NDArray[np.uint8]) -> float | None:
+    bits = bits[problem.is_feasible(bits)]
+    return None if not len(bits) else problem.sign * float((problem.sign * problem.objective.energies(bits)).min())

@@ -1,0 +1,102 @@
+"""QAOA's simulated angles: energies against Qiskit's circuits for every mixer, and angles better than the table's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qiskit.quantum_info import Statevector
+
+from benchmarks.accuracy_kinds import KINDS
+from hybridloop.algorithms.circuits.qaoa import Mixer, qaoa_circuit
+from hybridloop.algorithms.circuits.qaoa_angles import QaoaSimulation, with_simulated_angles
+from hybridloop.algorithms.problems.binary import BinaryProblem
+from hybridloop.algorithms.qaoa import qaoa
+from hybridloop.algorithms.qaoa_comparison import beside_classical, descend, random_mean
+from hybridloop.preparation import prepare
+from hybridloop.preparation.qaoa import read_binary
+from hybridloop.settings import ProblemText, QaoaSettings
+from hybridloop.settings.algorithms import ObjectiveName
+from tests.algorithms.batched_state_helpers import shot_rounds
+from tests.algorithms.qaoa_helpers import TABLE
+
+
+def problem_of(kind: str, size: int = 6) -> BinaryProblem:
+    return KINDS[kind](size, np.random.default_rng(3))
+
+
+@pytest.mark.parametrize(
+    ("kind", "mixer"),
+    [("weighted", Mixer.STANDARD), ("fields", Mixer.STANDARD), ("fields", Mixer.WARM_START), ("portfolio", Mixer.XY)],
+)
+def test_the_simulation_is_that_of_the_circuit(kind: str, mixer: Mixer) -> None:
+    circuit = qaoa_circuit(problem_of(kind), TABLE, layers=2, mixer=mixer)
+    simulation = QaoaSimulation.of(circuit.cost, mixer, circuit.ones, circuit.warm_start_angles)
+    for seed in range(3):
+        point = np.random.default_rng(seed).uniform(-1.0, 1.0, 4)
+        state = Statevector(circuit.circuit.assign_parameters(point))
+        expected = state.expectation_value(circuit.cost.operator()).real
+        assert simulation.energy(point) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["dense", "portfolio"])
+def test_the_random_mean_is_that_of_the_reachable_assignments(kind: str) -> None:
+    mixer = Mixer.XY if kind == "portfolio" else Mixer.STANDARD
+    circuit = qaoa_circuit(problem_of(kind), TABLE, layers=1, mixer=mixer)
+    simulation = QaoaSimulation.of(circuit.cost, mixer, circuit.ones, None)
+    assert random_mean(circuit) == pytest.approx(float(simulation.energies.mean()))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_angles_are_better_than_chance_and_than_the_table(kind: str) -> None:
+    problem = problem_of(kind, 9)
+    mixer = Mixer.XY if problem.constraint is not None else Mixer.STANDARD
+    circuit = qaoa_circuit(problem, TABLE, layers=3, mixer=mixer)
+    chosen, why = with_simulated_angles(circuit)
+    simulation = QaoaSimulation.of(circuit.cost, mixer, circuit.ones, None)
+    assert simulation.energy(chosen.initial_point) <= simulation.energy(circuit.initial_point) + 1e-4
+    assert simulation.energy(chosen.initial_point) < random_mean(circuit)
+    assert why.startswith("optimized on a classical simulation")
+
+
+def test_descents_end_where_no_flip_gains() -> None:
+    cost = problem_of("fields", 8).cost
+    ends = descend(cost, np.random.default_rng(0).integers(0, 2, (50, 8)))
+    energies = cost.energies(ends)
+    for qubit in range(8):
+        flipped = ends.copy()
+        flipped[:, qubit] ^= 1
+        assert (cost.energies(flipped) >= energies - 1e-9).all()
+
+
+def test_a_mean_that_is_no_better_than_chance_is_said_to_be_none() -> None:
+    circuit = qaoa_circuit(problem_of("dense", 8), TABLE, layers=1)
+    circuit = circuit.with_initial_point(circuit.initial_point * [1.0, -1.0])  # towards small cuts
+    outcome = beside_classical(qaoa(circuit, shot_rounds(0), shots=500), circuit, shots=500, seed=0)
+    assert outcome.reason.startswith("no better than chance; ")
+    assert any(choice.startswith("classical: ") for choice in outcome.choices)
+    good, _ = with_simulated_angles(circuit)
+    better = beside_classical(qaoa(good, shot_rounds(0), shots=500), good, shots=500, seed=0)
+    assert better.warnings == ()
+    assert better.value > outcome.value
+
+
+def test_a_run_of_former_rules_keeps_the_angles_of_the_table() -> None:
+    text = ProblemText(name="petersen")
+    former, now = (prepare("qaoa", text, QaoaSettings(), 0, rules).algorithm for rules in (3, 4))
+    points = list[tuple[float, ...]]()
+    for prepared in (former, now):
+        points.append(prepared.measure(shot_rounds(0), lambda _: None).parameters)
+    table = qaoa_circuit(read_binary(text, ObjectiveName.MAX_CUT), TABLE, layers=3).initial_point
+    assert points[0] == tuple(table.tolist())
+    assert points[1] != points[0]
+
+
+def test_a_large_problem_is_scaled_from_a_part() -> None:
+    problem = problem_of("weighted", 24)
+    circuit, why = with_simulated_angles(qaoa_circuit(problem, TABLE, layers=2))
+    assert why == "optimized on a classical simulation of 12 of the 24 variables"
+    cubic = qaoa_circuit(problem_of("cubic", 24), TABLE, layers=2)
+    kept, why = with_simulated_angles(cubic)
+    assert why == "the fixed angles of 3-regular graphs"
+    assert kept.initial_point.tolist() == cubic.initial_point.tolist()
+    assert circuit.initial_point.tolist() != qaoa_circuit(problem, TABLE, layers=2).initial_point.tolist()
