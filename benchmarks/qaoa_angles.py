@@ -40,7 +40,7 @@ def cut_fraction(betas: NDArray[np.float64], gammas: NDArray[np.float64]) -> flo
     branch = np.ones(2**bits, complex)
     for _ in range(layers):
         branch = (_transform(_transform(weights * branch) * cosines) / 2**bits) ** BRANCHES
-    node: NDArray[np.complex128] = spins[:, layers] * weights * branch
+    node = np.asarray(spins[:, layers] * weights * branch, complex)
     sines = _transform(np.sin(angles).astype(complex))
     edge = node @ (_transform(_transform(node) * sines) / 2**bits)
     return 0.5 + float((0.5j * edge).real)

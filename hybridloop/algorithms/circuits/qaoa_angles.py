@@ -14,9 +14,10 @@ from hybridloop.algorithms.circuits.qaoa import Mixer, QaoaCircuit, gamma_scale,
 from hybridloop.algorithms.circuits.statevector import State, apply_matrix
 from hybridloop.algorithms.problems.ising import MAX_ENUMERATED_VARIABLES, Ising
 
-WHOLE_VARIABLES = 16  # an energy takes 20 ms
+WHOLE_VARIABLES = 14  # an energy takes 5 ms
 PART_VARIABLES = 12  # of a larger problem
-FEW_EVALUATIONS = 40  # of an energy on 17 to 20 variables, 0.1 to 0.5 s each
+MOST_EVALUATIONS, LEAST_EVALUATIONS = 100, 14  # of a larger problem's own energy; two gradients and two steps
+EVALUATED_AMPLITUDES = 40 * 2**17  # about 4 s
 RAMPS = (0.3, 0.6, 0.9)  # steps of linear ramps in radians
 ANGLE_DECIMALS = 4  # further digits change no energy, and differ between machines
 _DIFFERENCE_RAD = 1e-5
@@ -84,10 +85,11 @@ def with_simulated_angles(ansatz: QaoaCircuit) -> tuple[QaoaCircuit, str]:
     """Return the circuit at angles that a simulation found, and the reason as a clause; no job is sent.
 
     The search starts from the fixed angles and from linear ramps (J. A. Montañez-Barrera and K. Michielsen,
-    arXiv:2405.09169), scaled by weights and degrees. Problems of at most 16 variables are simulated whole. For more, a
+    arXiv:2405.09169), scaled by weights and degrees. Problems of at most 14 variables are simulated whole. For more, a
     connected part of 12 is, and its angles are scaled to the whole: optimal angles depend on the kind of a problem more
-    than on its size (F. G. S. L. Brandão et al., arXiv:1812.04170). Up to 20 variables they are then improved on the
-    whole; above, the fixed angles of unweighted 3-regular graphs are kept, which are optimal for large ones.
+    than on its size (F. G. S. L. Brandão et al., arXiv:1812.04170). Up to 20 variables they are then compared with the
+    fixed ones on the whole, and improved if that takes seconds; above, the fixed angles of unweighted 3-regular graphs
+    are kept, which are optimal for large ones.
     """
     cost, layers = ansatz.cost, ansatz.layers
     if cost.is_constant:
@@ -106,7 +108,7 @@ def with_simulated_angles(ansatz: QaoaCircuit) -> tuple[QaoaCircuit, str]:
     what = f"optimized on a classical simulation of {len(chosen)} of the {count} variables"
     if WHOLE_VARIABLES < count <= MAX_ENUMERATED_VARIABLES:
         point = np.array(_improved(_key(cost), ansatz.mixer, ones, warm, tuple(point.tolist()), table))
-        what += ", then of all"
+        what += ", then compared on all"
     return ansatz.with_initial_point(point * ansatz.scales), what
 
 
@@ -146,12 +148,14 @@ def _improved(
     warm: tuple[float, ...] | None,
     *starts: tuple[float, ...],
 ) -> tuple[float, ...]:
-    """Return a lower point of the whole problem, from the better one of the starts, in few evaluations."""
+    """Return the better one of the starts on the whole problem, or a lower point if its search takes seconds."""
     cost = Ising(np.array(key[0]), dict(key[1]), key[2])
     energy = _scaled_energy(cost, mixer, ones, warm, len(starts[0]) // 2)
     start = min((np.array(each) for each in starts), key=energy)
-    end = minimum_from(energy, start, FEW_EVALUATIONS)
-    return tuple((np.round(min(start, end, key=energy), ANGLE_DECIMALS) + 0.0).tolist())
+    evaluations = min(MOST_EVALUATIONS, EVALUATED_AMPLITUDES >> len(key[0]))
+    if evaluations >= LEAST_EVALUATIONS:
+        start = min(start, minimum_from(energy, start, evaluations), key=energy)
+    return tuple((np.round(start, ANGLE_DECIMALS) + 0.0).tolist())
 
 
 def _scaled_energy(
