@@ -228,8 +228,12 @@ class Transport:
 
 
 def _proxy_options(host: str) -> dict[str, Any]:
-    """Return the option that keeps the key and programs of a local service from a proxy in the environment."""
-    return {"proxies": {"no_proxy": "*"}} if is_loopback(host) else {}
+    """Return the option that keeps the key and programs of a local service from a proxy in the environment.
+
+    Empty names replace those of the environment. The option `no_proxy` would change the process's environment during
+    each request, which other threads read at that moment.
+    """
+    return {"proxies": {"http": "", "https": "", "all": ""}} if is_loopback(host) else {}
 
 
 def _proxy_of(url: str) -> str | None:

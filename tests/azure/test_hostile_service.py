@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import tracemalloc
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -55,6 +57,22 @@ def test_a_proxy_of_the_environment_gets_nothing_of_a_local_service(
         monkeypatch.setenv(name, hostile.elsewhere)
     use(client, hostile, operation)
     assert hostile.reached == []
+
+
+@pytest.mark.parametrize("operation", ["open", "list", "upload", "download"])
+def test_no_request_changes_the_environment_that_other_threads_read(
+    client: ServiceClient, hostile: HostileService, operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed: list[str | None] = []
+
+    @contextmanager
+    def recorded(_name: str, value: str | None) -> Iterator[None]:
+        changed.append(value)
+        yield
+
+    monkeypatch.setattr("requests.utils.set_environ", recorded)
+    use(client, hostile, operation)
+    assert set(changed) <= {None}
 
 
 BAD_LINKS = [

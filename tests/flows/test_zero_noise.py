@@ -13,6 +13,7 @@ from hybridloop.local_stack import PrefectServer
 from hybridloop.runs.result import RunResult
 from hybridloop.settings import ProblemText, VqeSettings
 from tests.conftest import Emulator
+from tests.long_form import long_form, short_or_long
 
 pytestmark = pytest.mark.slow
 TARGET = "quantinuum.sim.h2-1e"
@@ -28,7 +29,8 @@ def run(emulator: Emulator, folder: Path, mitigation: str | None) -> RunResult:
     return result
 
 
-@pytest.mark.parametrize("compiler", ["none", "as-asked"])
+@long_form
+@pytest.mark.parametrize("compiler", short_or_long(["as-asked"], ["none", "as-asked"]))
 def test_the_extrapolated_energy_is_right_and_claimed(
     prefect_server: PrefectServer, start_emulator: Callable[..., Emulator], tmp_path: Path, compiler: str
 ) -> None:
@@ -50,7 +52,8 @@ def test_undone_folds_are_no_extrapolation(
     assert result.reason.startswith("no noise seen; ")
 
 
-@pytest.mark.parametrize("mitigation", [None, "readout"])
+@long_form
+@pytest.mark.parametrize("mitigation", short_or_long([None], [None, "readout"]))
 def test_noise_that_is_left_is_named(
     prefect_server: PrefectServer, emulator: Emulator, tmp_path: Path, mitigation: str | None
 ) -> None:

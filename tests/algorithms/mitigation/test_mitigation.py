@@ -165,7 +165,7 @@ def test_the_final_measurement_with_zne_reaches_its_precision_and_its_error_bar_
 ) -> None:
     noise = NoisySimulator(0.002, (0.003, 0.006))
     squared = []
-    for seed in range(40):
+    for seed in range(20):
         run_round = noise.sampled(np.random.default_rng(seed))
         read = mitigate_readout(parity.evaluated(run_round), errors=calibrated(parity, noise.exact))
         evaluated = extrapolate_to_zero_noise(read, parity.ansatz, ZeroNoiseExtrapolation(model))
@@ -176,8 +176,8 @@ def test_the_final_measurement_with_zne_reaches_its_precision_and_its_error_bar_
         # an exponential's slope is a little above its line's, for which the shots are shared out
         assert final.standard_error < 2 * MILLI * 1.06
         squared.append((final.value - parity.energy) ** 2 / final.variance)
-    # the mean of 40 squared standard normals is 1 ± 0.22; a bias of 0.02 mHa adds nothing that shows
-    assert 0.35 < np.mean(squared) < 1.7
+    # the mean of 20 squared standard normals is 1 ± 0.32; a bias of 0.02 mHa adds nothing that shows
+    assert 0.2 < np.mean(squared) < 2.2
 
 
 @pytest.mark.parametrize("seed", range(3))
