@@ -18,7 +18,7 @@ from hybridloop.data import load_table
 LAYERS = 3
 SIZES = (8, 11, 14, 17, 20)
 STARTS = 12
-QUICK = ("dense", "fields", "partitioning")
+QUICK = ("fields",)
 Random = np.random.Generator
 
 
