@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hybridloop.algorithms.circuits.ansatz import Ansatz
-from hybridloop.algorithms.circuits.basis import two_qubit_gates
+from hybridloop.algorithms.circuits.basis import to_basis, two_qubit_gates
 from hybridloop.algorithms.circuits.perturbation import missing_energies
 from hybridloop.algorithms.circuits.simulation import SimulatedCircuit
 from hybridloop.algorithms.circuits.uccsd import mirrored_angles, symmetry_allowed_excitations
@@ -25,7 +25,13 @@ from hybridloop.algorithms.facts import (
 )
 from hybridloop.algorithms.mitigation.mitigation import UNMITIGATED, Mitigation
 from hybridloop.algorithms.mitigation.readout import CALIBRATION_SHOTS, Symmetry, spin_parity_symmetries
-from hybridloop.algorithms.mitigation.zne import Extrapolation, ZeroNoiseExtrapolation, fold_gates, unseen_noise
+from hybridloop.algorithms.mitigation.zne import (
+    Extrapolation,
+    ZeroNoiseExtrapolation,
+    draw_paulis,
+    fold_gates,
+    unseen_noise,
+)
 from hybridloop.algorithms.optimizers.base import Optimizer, Stop
 from hybridloop.algorithms.optimizers.missing_points import (
     FAIL,
@@ -219,15 +225,13 @@ def prepare_vqe(
 
 def _check_scales(zne: ZeroNoiseExtrapolation, energy: Observable, ansatz: Ansatz, target: Target) -> None:
     """Compile a group's circuit at each scale as it is submitted. Raises InputError, ProgramError if one is not met."""
-    circuit = energy.groups[0].measurement_circuit(ansatz.circuit)
-    generator = np.random.default_rng(0)
+    circuit = to_basis(energy.groups[0].measurement_circuit(ansatz.circuit))
+    if not two_qubit_gates(circuit):
+        problem = "the circuit has no gate on two qubits, whose noise zero-noise extrapolation amplifies"
+        raise InputError("mitigation", problem, "Leave zne out; readout corrects the errors of measurements.")
+    paulis = draw_paulis(circuit, np.random.default_rng(0))
     for scale in zne.scales:
-        folded = fold_gates(circuit, scale, generator)
-        if not two_qubit_gates(folded):
-            problem = "the circuit has no gate on two qubits, whose noise zero-noise extrapolation amplifies"
-            raise InputError("mitigation", problem, "Leave zne out; readout corrects the errors of measurements.")
-        structure = extract_structure(folded)[0]
-        placeholder_qir(structure, target.profile)
+        placeholder_qir(extract_structure(fold_gates(circuit, scale, paulis, 0))[0], target.profile)
 
 
 def _simulation(subject: Subject, ansatz: Ansatz) -> SimulatedCircuit | None:

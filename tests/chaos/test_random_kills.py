@@ -45,7 +45,7 @@ def killed_at_random(
 
 @long_form
 @pytest.mark.slow
-@pytest.mark.parametrize("search", short_or_long(["sampler-driven"], list(SEARCHES)))
+@pytest.mark.parametrize("search", short_or_long(["sampler-driven", "estimator-driven"], list(SEARCHES)))
 def test_a_run_killed_at_random_moments_resumes_to_the_same_answer_and_jobs(
     service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference], search: str
 ) -> None:

@@ -76,17 +76,24 @@ def fold_circuit(circuit: QuantumCircuit, scale: int) -> QuantumCircuit:
     return lengthened
 
 
-def fold_gates(circuit: QuantumCircuit, scale: int, generator: np.random.Generator) -> QuantumCircuit:
-    """Fold each gate of a circuit, G to G (G† G)^k with scale = 2k + 1, and twirl two-qubit gates by random Paulis.
+def draw_paulis(circuit: QuantumCircuit, generator: np.random.Generator) -> NDArray[np.bool_]:
+    """Draw the Paulis before each two-qubit gate of a circuit in the basis: x and z by variant, gate and qubit."""
+    shape = (TWIRLS, two_qubit_gates(circuit), 2, 2)
+    return generator.integers(0, 2, shape).astype(bool)
 
-    The circuit is translated to the basis gates first, and the folded one keeps its gates. Folding by gate amplifies
-    noise, but not coherent errors in proportion to the angles, which a fold U U† U undoes. Twirling by Paulis, which
-    cancel around each gate, makes coherent errors stochastic (J. J. Wallman and J. Emerson, Phys. Rev. A 94 (2016)
-    052325). Their number grows by the scale too.
+
+def fold_gates(circuit: QuantumCircuit, scale: int, paulis: NDArray[np.bool_], variant: int) -> QuantumCircuit:
+    """Fold each gate of a circuit in the basis, G to G (G† G)^k with scale = 2k + 1, and twirl two-qubit gates.
+
+    The folded circuit keeps its gates. Folding by gate amplifies noise, but not coherent errors in proportion to the
+    angles, which a fold U U† U undoes. Twirling by random Paulis, which cancel around each gate, makes coherent errors
+    stochastic (J. J. Wallman and J. Emerson, Phys. Rev. A 94 (2016) 052325). Copy c of a gate has the Paulis that were
+    drawn for variant v + c: so each circuit has different ones at each copy, and over all variants each scale has
+    exactly the scale's number of every Pauli, whose own noise then grows by the scale too.
     """
-    source = to_basis(circuit)
-    folded = source.copy_empty_like(name=f"{circuit.name}-scale-{scale}")
-    for item in source.data:
+    folded = circuit.copy_empty_like(name=f"{circuit.name}-scale-{scale}")
+    number = 0
+    for item in circuit.data:
         if not isinstance(item.operation, Gate):
             folded.append(item)
             continue
@@ -94,11 +101,12 @@ def fold_gates(circuit: QuantumCircuit, scale: int, generator: np.random.Generat
             gate = item.operation.inverse() if copy % 2 else item.operation
             before = after = np.zeros((0, 2), bool)
             if len(item.qubits) == 2:
-                before = generator.integers(0, 2, (2, 2)).astype(bool)
+                before = paulis[(variant + copy) % len(paulis), number]
                 gate, after = _twirled(gate, before)
             _append_paulis(folded, item.qubits, before)
             folded.append(gate, item.qubits)
             _append_paulis(folded, item.qubits, after)
+        number += len(item.qubits) == 2
     return keep_gates(folded)
 
 
@@ -135,14 +143,17 @@ def extrapolate_to_zero_noise(evaluation: Evaluation, ansatz: Ansatz, zne: ZeroN
     # the groups and circuits of all scale factors
     groups, circuits = [], []
     generator = np.random.default_rng(0)
+    sources = [] if zne.is_global else [to_basis(circuit) for circuit in evaluation.circuits]
+    paulis = [draw_paulis(source, generator) for source in sources]
     for scale, weight in zip(zne.scales, zne.weights, strict=True):
-        for _ in range(zne.twirls):
-            for group, circuit in zip(evaluation.observable.groups, evaluation.circuits, strict=True):
+        for variant in range(zne.twirls):
+            for group in evaluation.observable.groups:
                 groups.append(replace(group, coefficients=weight / zne.twirls * group.coefficients))
-                if zne.is_global:
-                    circuits.append(_folded_globally(group, ansatz, scale))
-                else:
-                    circuits.append(fold_gates(circuit, scale, generator))
+            if zne.is_global:
+                circuits += [_folded_globally(group, ansatz, scale) for group in evaluation.observable.groups]
+            else:
+                drawn = zip(sources, paulis, strict=True)
+                circuits += [fold_gates(source, scale, of_source, variant) for source, of_source in drawn]
     weighted = Observable(evaluation.observable.operator, evaluation.observable.constant, tuple(groups))
     combine_linear, count = evaluation.combine_groups, zne.twirls * len(evaluation.circuits)
     numbers = np.array([two_qubit_gates(circuit) for circuit in circuits]).reshape(len(zne.scales), -1)

@@ -106,20 +106,20 @@ def calibrated(ground: Ground, run_round: RunRound, shots: int = EXACT_SHOTS) ->
     return measure_readout_errors(ground.problem.encoding.num_qubits, run_round, shots=shots)
 
 
-def test_readout_mitigation_and_zne_take_h2_from_50_to_below_2_millihartree(parity: Ground) -> None:
+def test_readout_mitigation_and_zne_take_h2_from_50_to_below_1_millihartree(parity: Ground) -> None:
     machine = NoisySimulator(0.01).exact
     raw = parity.evaluated(machine)
     read = mitigate_readout(raw, errors=calibrated(parity, machine))
     assert 45 * MILLI < parity.error(raw) < 55 * MILLI
     assert 14 * MILLI < parity.error(read) < 20 * MILLI
-    assert abs(parity.error(extrapolate_to_zero_noise(read, parity.ansatz, ZeroNoiseExtrapolation()))) < 2 * MILLI
+    assert abs(parity.error(extrapolate_to_zero_noise(read, parity.ansatz, ZeroNoiseExtrapolation()))) < 1 * MILLI
     assert (
         abs(
             parity.error(
                 extrapolate_to_zero_noise(read, parity.ansatz, ZeroNoiseExtrapolation(Extrapolation.EXPONENTIAL))
             )
         )
-        < 2 * MILLI
+        < 1 * MILLI
     )
     # without the readout first, what it adds stays: it does not grow with the circuit
     assert parity.error(extrapolate_to_zero_noise(raw, parity.ansatz, ZeroNoiseExtrapolation())) > 20 * MILLI
@@ -139,7 +139,7 @@ def test_spin_parities_under_jordan_wigner_compose_with_readout_mitigation_and_z
     assert found[0] > 90 * MILLI
     assert 20 * MILLI < found[1] < 30 * MILLI
     assert 14 * MILLI < found[2] < 20 * MILLI
-    assert abs(found[3]) < 2 * MILLI
+    assert abs(found[3]) < 1 * MILLI
 
 
 def test_the_error_bar_includes_the_calibration_uncertainty(parity: Ground) -> None:
@@ -165,7 +165,7 @@ def test_the_final_measurement_with_zne_reaches_its_precision_and_its_error_bar_
 ) -> None:
     noise = NoisySimulator(0.002, (0.003, 0.006))
     squared = []
-    for seed in range(20):
+    for seed in range(40):
         run_round = noise.sampled(np.random.default_rng(seed))
         read = mitigate_readout(parity.evaluated(run_round), errors=calibrated(parity, noise.exact))
         evaluated = extrapolate_to_zero_noise(read, parity.ansatz, ZeroNoiseExtrapolation(model))
@@ -176,8 +176,8 @@ def test_the_final_measurement_with_zne_reaches_its_precision_and_its_error_bar_
         # an exponential's slope is a little above its line's, for which the shots are shared out
         assert final.standard_error < 2 * MILLI * 1.06
         squared.append((final.value - parity.energy) ** 2 / final.variance)
-    # the mean of 20 squared standard normals is 1 ± 0.32; a bias of 0.02 mHa adds nothing that shows
-    assert 0.2 < np.mean(squared) < 2.2
+    # the mean of 40 squared standard normals is 1 ± 0.22; a bias of 0.02 mHa adds nothing that shows
+    assert 0.35 < np.mean(squared) < 1.7
 
 
 @pytest.mark.parametrize("seed", range(3))
