@@ -33,7 +33,10 @@ EXTRA = re.compile(r"`hybridloop\[(?P<extra>[a-z]+)\]`")
 FILE = re.compile(r"^```[a-z]+ (?P<name>[a-z]+\.[a-z]+)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 SNIPPET = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SNIPPETS_OF = [page for page in PAGES if page not in (OF_THE_SERVICE, OF_DEPLOYING)]
-SERVERS = ("emulator start",)  # these run until they are stopped; the service's own tests start it with every option
+SERVERS = (
+    "emulator start",
+    "worker",
+)  # these run until they are stopped; the service's own tests start it with every option
 ENDS_WITH_NOISE = ("--max-cost 200HQC", "--max-cost 400eHQC")  # on a machine and its emulator
 ENDS_EARLY = (
     "--max-jobs 20",
@@ -87,7 +90,9 @@ def run_snippet(snippet: str, environ: Mapping[str, str], folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if found(SHOWN, "arguments", [page])], ids=lambda page: page.stem
+    "page",
+    [page for page in PAGES if any(not each.startswith(SERVERS) for each in found(SHOWN, "arguments", [page]))],
+    ids=lambda page: page.stem,
 )
 def test_the_commands_of_a_page_succeed_in_order(
     page: Path, stack_environ: Mapping[str, str], prefect_server: object, tmp_path: Path

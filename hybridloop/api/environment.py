@@ -31,13 +31,9 @@ def resolve_workspace(workspace: str | Any | None) -> Any:
 
 def default_workspace() -> Any:
     """Return the workspace of AZURE_QUANTUM_CONNECTION_STRING, else the local service, which is started if needed."""
-    from hybridloop.azure.workspace import LocalService, connect, connect_from_environment
+    from hybridloop.azure.workspace import connect_from_environment, local_workspace
 
-    if (workspace := connect_from_environment()) is not None:
-        return workspace
-    emulator = stack.ensure_emulator()
-    os.environ.update(emulator.environment)
-    return connect(LocalService(emulator.url + "/", emulator.api_key))
+    return connect_from_environment() or local_workspace()
 
 
 @contextmanager

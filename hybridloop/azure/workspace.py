@@ -9,9 +9,13 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
+from hybridloop import local_stack
 from hybridloop.errors import AccessDenied, InputError, ServiceUnreachable
 
 CONNECTION_VARIABLE = "AZURE_QUANTUM_CONNECTION_STRING"
+LOCAL_SERVICE_VARIABLE = (
+    "HYBRIDLOOP_LOCAL_SERVICE"  # set by `hybridloop env`: a worker's runs may use the local service
+)
 LOCAL_SUBSCRIPTION = "11111111-2222-3333-4444-555555555555"
 LOCAL_RESOURCE_GROUP = "local"
 LOCAL_WORKSPACE = "hybridloop"
@@ -141,6 +145,13 @@ def connect_from_environment() -> Any | None:
     return connect(text) if text else None
 
 
+def local_workspace() -> Any:
+    """Return the workspace of the local stack's service, which is started if needed. Raises StackError."""
+    service = local_stack.ensure_emulator()
+    os.environ.update(service.environment)
+    return connect(LocalService(service.url + "/", service.api_key))
+
+
 def connection_string_of(workspace: Any) -> str:
     """Return a connection string for a workspace, to hand it to another process. It holds the key: do not store it.
 
@@ -169,6 +180,12 @@ def identity_of(workspace: Any) -> dict[str, str]:
         "name": str(workspace.name),
         "host": urlsplit(endpoint_of(workspace)).hostname or "",
     }
+
+
+def describe(workspace: Any) -> str:
+    """Return name and address of a workspace, and whether it is of a local service; without secrets."""
+    where = "; a local service, which bills nothing" if is_local(workspace) else ""
+    return f"workspace {workspace.name} at {endpoint_of(workspace)}{where}"
 
 
 def is_local(workspace: Any) -> bool:

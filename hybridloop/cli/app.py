@@ -26,7 +26,8 @@ runs.app.add_typer(archive.app)
 
 _COMMANDS = (
     *(sweep.sweep, catalog.targets, catalog.problems, catalog.molecule, catalog.optimizers),
-    *(config.config, config.init, doctor.doctor, schema.schema, stack.up, stack.down, stack.status, stack.env),
+    *(config.config, config.init, doctor.doctor, schema.schema, stack.up, stack.down, stack.status),
+    *(stack.env, stack.worker),
 )
 
 

@@ -29,7 +29,7 @@ from hybridloop.settings import ProblemText, VqeSettings
 from hybridloop.tasks.orphans import unfinished_jobs
 from tests.cli.shell_helpers import PATIENCE_S, Shell
 from tests.conftest import running_emulator
-from tests.deployments.worker_helpers import Place, worker
+from tests.deployments.worker_helpers import Place, prefects_own, worker
 from tests.long_form import IS_LONG, long_form
 from tests.prefect_server import own_environ, prefect_client
 
@@ -86,7 +86,7 @@ def place(prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactor
         at = Shell(environ).at(service, "worked")
         deployment = create_deployment_of_vqe(client)
         with (
-            worker(at.shell.environ, folder, POOL),
+            worker(at.shell.environ, folder, prefects_own(POOL)),
             Journal(journal_url(folder / "home" / "journal.db")) as journal,
         ):
             yield Place(service, at, journal, client, deployment)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -21,6 +21,11 @@ FILE = "deployments/prefect.yaml"
 WRITTEN: list[dict[str, Any]] = yaml.safe_load((ROOT / FILE).read_text(encoding="utf-8"))["deployments"]
 GUIDE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 DEPLOYS = ("prefect work-pool create --type process ", "prefect deploy ")
+# with `hybridloop` and `prefect`, as in an activated environment
+PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+_TRY = GUIDE.partition("## Try it on the local service\n")[2].partition("\n## ")[0]
+# the lines to type in the first shell, of which the last starts a worker, and in the second shell
+LOCAL_TRY = [block.replace("    ", "").splitlines() for block in re.findall(r"(?:^    .*\n)+", _TRY, re.MULTILINE)]
 
 
 def shown(*starts: str) -> list[str]:
@@ -44,18 +49,17 @@ def full_name(written: Mapping[str, Any]) -> str:
     return f"{flow_of(written).name}/{written['name']}"
 
 
+def typed(environ: Mapping[str, str], lines: Sequence[str], folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Type lines in a shell, without answers to prompts, until one fails."""
+    return subprocess.run(
+        ["bash", "-ec", "\n".join(lines)], env=dict(environ), cwd=folder, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=PATIENCE_S,
+    )  # fmt: skip
+
+
 def prefect_inside(*arguments: str, typed: str | None = None) -> CycloptsResult:
     """Run Prefect's command line inside this process, which needs the fixture `prefect_server`.
 
     With input, even an empty one, it assumes a terminal and may prompt.
     """
     return CycloptsCliRunner().invoke(list(arguments), input=typed)
-
-
-def prefect(environ: Mapping[str, str], command_line: str) -> subprocess.CompletedProcess[str]:
-    """Run Prefect's command line in a checkout, without answers to its prompts."""
-    command = [sys.executable, "-m", *shlex.split(command_line)]
-    return subprocess.run(
-        command, env={**os.environ, **environ}, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        timeout=PATIENCE_S,
-    )  # fmt: skip

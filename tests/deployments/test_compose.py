@@ -1,4 +1,4 @@
-"""Compose file, which cannot run here: its references are consistent, and it contains no secret."""
+"""Compose file: its references are consistent, and it contains no secret."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from hybridloop.journal.storage.location import Location
+from hybridloop.local_stack.worker import END_S, GRACE_S
+from tests.deployments.worker_helpers import START
 from tests.paths import ROOT
 
 FILE = ROOT / "deployments" / "compose.yaml"
@@ -19,12 +21,13 @@ KNOWN = {
     "build",
     "command",
     "environment",
-    "configs",
     "volumes",
     "healthcheck",
     "restart",
     "ports",
     "depends_on",
+    "init",
+    "stop_grace_period",
 }
 
 
@@ -44,11 +47,25 @@ def test_services_depend_on_existing_services_with_health_checks(compose: dict[s
             assert services[name]["healthcheck"]["test"][0] == "CMD"
 
 
-def test_used_volumes_and_configs_are_declared(compose: dict[str, Any]) -> None:
-    postgres = compose["services"]["postgres"]
-    assert {each.partition(":")[0] for each in postgres["volumes"]} == set(compose["volumes"])
-    assert {each["source"] for each in postgres["configs"]} == set(compose["configs"])
-    assert "pg_trgm" in compose["configs"]["databases"]["content"]  # required by Prefect's migrations
+def test_used_volumes_are_declared_and_mounted_files_exist(compose: dict[str, Any]) -> None:
+    mounted = [each.split(":")[0] for service in compose["services"].values() for each in service.get("volumes", [])]
+    assert {each for each in mounted if not each.startswith(".")} == set(compose["volumes"])
+    (script,) = [FILE.parent / each for each in mounted if each.startswith(".")]
+    assert "pg_trgm" in script.read_text("utf-8")  # required by Prefect's migrations
+
+
+def test_a_restart_of_the_server_loses_no_lease(compose: dict[str, Any]) -> None:
+    server = compose["services"]["prefect"]
+    assert server["environment"]["PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"].endswith(".filesystem")
+    (volume,) = server["volumes"]
+    dockerfile = (FILE.parent / "Dockerfile").read_text("utf-8")
+    assert f"PREFECT_HOME={volume.split(':')[1]}/prefect " in dockerfile
+
+
+def test_a_stop_leaves_runs_the_time_to_close_their_sessions(compose: dict[str, Any]) -> None:
+    worker = compose["services"]["worker"]
+    assert (worker["command"], worker["init"]) == (START, True)
+    assert float(worker["stop_grace_period"].removesuffix("s")) > GRACE_S + END_S
 
 
 def test_images_are_pinned_and_server_and_workers_use_one_image_of_this_version(compose: dict[str, Any]) -> None:

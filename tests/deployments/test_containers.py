@@ -9,8 +9,9 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+from hybridloop.local_stack.worker import END_S, GRACE_S
 from tests.deployments.checkout_helpers import FILE, GUIDE, of_unit
-from tests.deployments.worker_helpers import POOL, START
+from tests.deployments.worker_helpers import START
 from tests.paths import ROOT
 
 FOLDER = (ROOT / FILE).parent
@@ -65,11 +66,18 @@ def test_the_build_context_has_exactly_the_files_that_the_image_copies() -> None
 
 def test_image_and_unit_start_the_worker_as_the_guide_does() -> None:
     command = json.loads(dict(instructions())["CMD"])
-    assert " ".join(command) == START.format(POOL)
+    assert " ".join(command) == START
     (started,) = of_unit("ExecStart")
     program, *arguments = shlex.split(started)
-    assert " ".join([Path(program).name, *arguments]) == START.format(POOL)
+    assert " ".join([Path(program).name, *arguments]) == START
+    assert f"    {START}\n" in GUIDE
     assert f"{Path(program).parent}/pip install" in GUIDE
+
+
+def test_the_unit_signals_the_worker_alone_and_waits_for_its_runs() -> None:
+    assert of_unit("KillMode") == ["mixed"]
+    (timeout,) = of_unit("TimeoutStopSec")
+    assert float(timeout) > GRACE_S + END_S
 
 
 def test_the_pool_starts_that_image_with_the_journal_in_a_volume() -> None:

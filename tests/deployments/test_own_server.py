@@ -21,7 +21,9 @@ from tests.cli.shell_helpers import PATIENCE_S
 from tests.deployments.checkout_helpers import GUIDE
 from tests.prefect_server import own_environ
 
-(SCRIPT,) = re.findall(r"^ +export PREFECT_SERVER_API_AUTH_STRING.*\n.*\n +prefect server start$", GUIDE, re.MULTILINE)
+(SCRIPT,) = re.findall(
+    r"^ +export PREFECT_SERVER_API_AUTH_STRING.*\n(?:.*\n){1,3} +prefect server start$", GUIDE, re.MULTILINE
+)
 SECRET = "prefect:of-this-test"
 
 

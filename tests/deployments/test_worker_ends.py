@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import shlex
 import signal
-import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -22,8 +19,7 @@ from hybridloop.local_stack import PrefectServer
 from hybridloop.local_stack.processes import wait_until
 from hybridloop.settings import ProblemText, VqeSettings
 from tests.cli.shell_helpers import PATIENCE_S
-from tests.deployments.checkout_helpers import of_unit
-from tests.deployments.worker_helpers import Place, Worker, is_gone, place_for, worker
+from tests.deployments.worker_helpers import Place, is_gone, of_hybridloop, place_for, prefects_own, worker
 from tests.long_form import long_form, short_or_long
 
 pytestmark = pytest.mark.slow
@@ -31,21 +27,13 @@ ANSWER = ("value", "standard_error", "interval95", "parameters", "rounds", "shot
 GIVEN = {"seed": 7, "resume_automatically": "interrupted"}
 
 
-def by_the_unit(held: Worker) -> None:
-    """Stop the worker as systemd does: the unit's commands first, then SIGTERM."""
-    for line in of_unit("ExecStop"):
-        words = [str(held.popen.pid) if word == "$MAINPID" else word for word in shlex.split(line.removeprefix("-"))]
-        subprocess.run(words, env={**os.environ, "MAINPID": str(held.popen.pid)}, timeout=PATIENCE_S)
-    held.end(signal.SIGTERM)
-
-
-# how a worker ends, and if its runs have time to close their sessions
-ENDS: Mapping[str, tuple[Callable[[Worker], None], bool]] = {
-    "SIGTERM": (lambda held: held.end(signal.SIGTERM), False),
-    "SIGKILL": (lambda held: held.end(signal.SIGKILL), True),
-    "the unit": (by_the_unit, True),
+# command, signal, and if the worker's runs have time to close their sessions
+ENDS: Mapping[str, tuple[Sequence[str], signal.Signals, bool]] = {
+    "SIGTERM": (prefects_own(), signal.SIGTERM, False),
+    "SIGKILL": (prefects_own(), signal.SIGKILL, True),
+    "ours": (of_hybridloop(), signal.SIGTERM, True),
 }
-WAYS = short_or_long(("SIGTERM",), tuple(ENDS))
+WAYS = short_or_long(("SIGTERM", "ours"), tuple(ENDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +63,8 @@ def ended_runs(place: Place, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     """End a worker each way while its run is in the second round; return the runs by way."""
     found = {}
     for way in WAYS:
-        with worker(place.at.shell.environ, tmp_path_factory.mktemp("worker")) as held:
+        command, number, _ = ENDS[way]
+        with worker(place.at.shell.environ, tmp_path_factory.mktemp("worker"), command) as held:
             place.slow_down(2)
             parameters = {"problem": {"name": "h2"}, "settings": GIVEN}
             run = place.client.create_flow_run_from_deployment(place.deployment, parameters=parameters)
@@ -83,8 +72,7 @@ def ended_runs(place: Place, tmp_path_factory: pytest.TempPathFactory) -> dict[s
             place.slow_down(9)
             assert wait_until(lambda run=run: place.has_next_round_submitted(run), within_s=PATIENCE_S)  # type: ignore[misc]
             started = held.children()
-            end, _ = ENDS[way]
-            end(held)
+            held.end(number)
             assert wait_until(lambda started=started: all(map(is_gone, started)), within_s=PATIENCE_S)  # type: ignore[misc]
         found[way] = EndedRun(run, place.state(run).name or "", place.session_statuses(place.record(run)))
     place.slow_down(0)
@@ -100,7 +88,7 @@ def resumed(
 ) -> Iterator[dict[str, FlowRun]]:
     """Start a worker and run housekeeping; return the runs after that."""
     with ExitStack() as held:
-        held.enter_context(worker(place.at.shell.environ, tmp_path_factory.mktemp("worker")))
+        held.enter_context(worker(place.at.shell.environ, tmp_path_factory.mktemp("worker"), prefects_own()))
         house = deployed["housekeeping/every-10-minutes"].id
         kept = place.client.create_flow_run_from_deployment(house, parameters={"settings": {"settle": 0}})
         assert wait_until(lambda: place.state(kept).is_final(), within_s=PATIENCE_S)
@@ -115,7 +103,7 @@ def resumed(
 def test_runs_of_an_ending_worker_close_their_sessions_if_they_have_time(
     way: str, ended_runs: dict[str, EndedRun]
 ) -> None:
-    _, has_time = ENDS[way]
+    *_, has_time = ENDS[way]
     expected = ("Crashed", ["Succeeded"]) if has_time else ("Running", ["Executing"])
     assert (ended_runs[way].state, ended_runs[way].sessions) == expected
 

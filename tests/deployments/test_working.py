@@ -16,7 +16,7 @@ from hybridloop.local_stack import PrefectServer
 from hybridloop.local_stack.processes import wait_until
 from tests.cli.shell_helpers import PATIENCE_S
 from tests.deployments.checkout_helpers import prefect_inside
-from tests.deployments.worker_helpers import Place, place_for, worker
+from tests.deployments.worker_helpers import Place, of_hybridloop, place_for, worker
 
 pytestmark = pytest.mark.slow
 NIGHTLY = "vqe/nightly"
@@ -32,7 +32,7 @@ def place(
     with place_for(prefect_server, deployed[NIGHTLY].id, folder) as held:
         house = deployed["housekeeping/every-10-minutes"]
         held.client.pause_deployment(house.id)  # it would interfere with these tests
-        with worker(held.at.shell.environ, folder):
+        with worker(held.at.shell.environ, folder, of_hybridloop()):
             yield held
 
 

@@ -7,7 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +25,10 @@ from tests.conftest import Emulator, running_emulator
 from tests.prefect_server import own_environ, prefect_client
 
 POOL = "hybridloop"
-START = "prefect worker start --pool {} --type process"
+START = "hybridloop worker"
 
 # the process that started the tests may ignore SIGINT; a worker would inherit that, and it ends by sending itself one
-WORKER = """
+PREFECTS_OWN = """
 import runpy, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
 runpy.run_module("prefect", run_name="__main__")
@@ -119,10 +119,19 @@ class Worker:
         self.popen.wait(PATIENCE_S)
 
 
+def prefects_own(pool: str = POOL) -> list[str]:
+    """Return the command line of Prefect's own worker."""
+    return [sys.executable, "-c", PREFECTS_OWN, *shlex.split(f"worker start --pool {pool} --type process")]
+
+
+def of_hybridloop(command_line: str = START) -> list[str]:
+    """Return a command line of `hybridloop`, for this Python."""
+    return [sys.executable, "-m", "hybridloop", *shlex.split(command_line)[1:]]
+
+
 @contextmanager
-def worker(environ: Mapping[str, str], folder: Path, pool: str = POOL) -> Iterator[Worker]:
-    """Hold a worker of the pool; at the end of the block it is stopped with all its children."""
-    command = [sys.executable, "-c", WORKER, *shlex.split(START.format(pool))[1:]]
+def worker(environ: Mapping[str, str], folder: Path, command: Sequence[str]) -> Iterator[Worker]:
+    """Hold a worker; at the end of the block it is stopped with all its children."""
     with (folder / "worker.log").open("ab") as log:
         popen = subprocess.Popen(command, env=dict(environ), cwd=folder, stdout=log, stderr=subprocess.STDOUT)
     held = Worker(psutil.Process(popen.pid), popen)

@@ -1,9 +1,12 @@
-"""`hybridloop up | down | status | env`: start, stop and show the local stack, and lead other programs to it."""
+"""`hybridloop up | down | status | env | worker`: the local stack, and other programs on it."""
 
 from __future__ import annotations
 
+import os
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from hybridloop.cli.output import AsJson, print_json, print_line, print_message, print_table
 from hybridloop.runtime.paths import home
@@ -49,17 +52,49 @@ def status(*, json: AsJson = False) -> None:
 def env() -> None:
     """Print commands that let `prefect` and its workers use the local Prefect server: eval "$(hybridloop env)".
 
-    They contain its password. The server is started if needed; with a server of your own there is nothing to set.
+    They contain its password. The server is started if needed; with a server of your own there is nothing to set. If
+    AZURE_QUANTUM_CONNECTION_STRING is not set, the runs of workers in that shell use the local service.
 
     Example: hybridloop env
     """
+    for name, value in _worker_variables().items():
+        print_line(f"export {name}={shlex.quote(value)}")
+
+
+def worker(
+    *,
+    pool: Annotated[
+        str, typer.Option(help="Work pool of type process; it is created if it is missing.")
+    ] = "hybridloop",
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum of runs at the same time.")] = None,
+) -> None:
+    """Start a Prefect worker that lets its runs close their sessions before it ends.
+
+    On Ctrl-C or SIGTERM they have 40 s; a second signal ends all at once. The worker uses your Prefect server and
+    workspace, else the local ones, which are started if needed.
+
+    Example: hybridloop worker --pool hybridloop --limit 4
+    """
+    from hybridloop.local_stack.worker import run_worker
+
+    arguments = ["--pool", pool, "--type", "process"] + ([] if limit is None else ["--limit", str(limit)])
+    raise typer.Exit(run_worker(arguments, {**os.environ, **_worker_variables()}))
+
+
+def _worker_variables() -> dict[str, str]:
+    """Return the variables of a worker on the local stack, which is started; none with a server of the user's own."""
     from hybridloop import local_stack
+    from hybridloop.azure.workspace import CONNECTION_VARIABLE, LOCAL_SERVICE_VARIABLE
 
     server = local_stack.ensure_prefect()
     if not server.is_local:
         print_message(f"your own Prefect server is used: {server.api_url}")
-    for name, value in server.environment.items():
-        print_line(f"export {name}={shlex.quote(value)}")
+        return {}
+    variables = dict(server.environment)
+    if not os.environ.get(CONNECTION_VARIABLE):
+        print_message(f"{CONNECTION_VARIABLE} is not set: workers run on the local service")
+        variables[LOCAL_SERVICE_VARIABLE] = "1"
+    return variables
 
 
 def _print(stack: StackStatus, *, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -11,7 +12,12 @@ from typing import TYPE_CHECKING, Any
 from prefect import tags
 from prefect.context import TagsContext
 
-from hybridloop.azure.workspace import CONNECTION_VARIABLE, connect_from_environment
+from hybridloop.azure.workspace import (
+    CONNECTION_VARIABLE,
+    LOCAL_SERVICE_VARIABLE,
+    connect_from_environment,
+    local_workspace,
+)
 from hybridloop.blocks import load_workspace
 from hybridloop.errors import CapReached, InputError, RunStopped
 from hybridloop.preparation.prepared import PreparedRun
@@ -76,16 +82,21 @@ def tasks_untagged() -> TagsContext:
 def find_workspace(name: str | None) -> Any:
     """Return the caller's workspace, else that of the saved block of this name, else the environment's.
 
-    Raises InputError if there is none.
+    The environment's is the local service only if LOCAL_SERVICE_VARIABLE says so: a run that is meant for Azure must
+    not run there because its worker's connection string is missing. Raises InputError if there is none.
     """
     workspace = current_caller().workspace
     if workspace is None and name is not None:
         return load_workspace(name)
-    if workspace is None and (workspace := connect_from_environment()) is None:
+    if workspace is None:
+        workspace = connect_from_environment()
+    if workspace is None and os.environ.get(LOCAL_SERVICE_VARIABLE):
+        workspace = local_workspace()
+    if workspace is None:
         raise InputError(
             "workspace",
             "the flow run has none",
-            f"Name a saved block, set {CONNECTION_VARIABLE}, or call hybridloop.vqe(…) or another public function, "
-            "which starts a local service.",
+            f"Name a saved block, or set {CONNECTION_VARIABLE} for the worker. For the local service start the worker "
+            'in a shell where you ran eval "$(hybridloop env)".',
         )
     return workspace

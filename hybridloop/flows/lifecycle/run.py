@@ -15,7 +15,7 @@ from prefect.runtime import flow_run
 
 from hybridloop.algorithms.diagnostics import below_exact_warning
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
-from hybridloop.azure.workspace import identity_of
+from hybridloop.azure.workspace import describe, identity_of
 from hybridloop.data.search_rules import SEARCH_RULES, search_rules
 from hybridloop.errors import CallbackFailed, CapReached, RunStopped
 from hybridloop.flows.lifecycle.acquire_session import acquire_session, check_available
@@ -55,6 +55,7 @@ def run_in_flow(
     if defaults := deployment_settings():
         settings = inherit_settings(settings, defaults)
     workspace = find_workspace(workspace_name)
+    get_run_logger().info("%s", describe(workspace))
     seed = None if caller.prepared is None else caller.prepared.seed
     with tasks_untagged(), open_journal() as journal:
         identity = identity_of(workspace)

@@ -1,0 +1,4 @@
+-- Prefect's database beside the journal's, for deployments/compose.yaml.
+CREATE DATABASE prefect OWNER hybridloop;
+\connect prefect
+CREATE EXTENSION IF NOT EXISTS pg_trgm;

@@ -1,0 +1,100 @@
+"""Guide docs/deploy.md: trying it on the local service works as written, without an account."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from prefect.client.schemas.responses import DeploymentResponse
+
+from hybridloop import local_stack
+from hybridloop.azure.workspace import CONNECTION_VARIABLE, LOCAL_SERVICE_VARIABLE
+from hybridloop.errors import InputError
+from hybridloop.flows.lifecycle.caller_context import find_workspace
+from hybridloop.local_stack.processes import wait_until
+from tests.cli.shell_helpers import PATIENCE_S, Shell
+from tests.deployments.checkout_helpers import LOCAL_TRY, PATH, typed
+from tests.long_form import long_only
+from tests.paths import ROOT
+from tests.prefect_server import own_environ
+
+STARTED = "started!"
+
+
+@contextmanager
+def shell_with_a_worker(environ: Mapping[str, str], lines: list[str], folder: Path, log: Path) -> Iterator[None]:
+    """Type the lines, of which the last starts a worker; hold it until Ctrl-C."""
+    with log.open("wb") as output:
+        shell = subprocess.Popen(
+            ["bash", "-ec", "\n".join(lines)],
+            env=dict(environ),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        assert wait_until(lambda: STARTED in log.read_text() or shell.poll() is not None, PATIENCE_S)
+        assert shell.poll() is None, log.read_text()
+        yield
+        os.killpg(shell.pid, signal.SIGINT)
+        assert shell.wait(PATIENCE_S) == 0, log.read_text()
+    finally:
+        if shell.poll() is None:
+            os.killpg(shell.pid, signal.SIGTERM)
+            shell.wait(PATIENCE_S)
+
+
+def check(shell: Shell, told: str, log: str) -> None:
+    """Check the shown output, the journal's run and the flow run's log."""
+    assert "Completed" in told
+    (run,) = shell.json("runs", "list")
+    assert (run["problem"], run["status"]) == ("h2", "converged")
+    assert f"{CONNECTION_VARIABLE} is not set: workers run on the local service" in log
+    assert "a local service, which bills nothing" in log
+
+
+@pytest.mark.slow
+def test_the_first_run_of_a_deployment_succeeds_without_an_account(
+    stack_environ: Mapping[str, str], deployed: Mapping[str, DeploymentResponse], tmp_path: Path
+) -> None:
+    journal = f"sqlite:///{tmp_path}/journal.db"
+    environ = {**stack_environ, "PATH": PATH, "HYBRIDLOOP_JOURNAL": journal, "PREFECT_WORKER_QUERY_SECONDS": "1"}
+    (first, *_, start), second = LOCAL_TRY  # `deployed` typed the lines between
+    log = tmp_path / "worker.log"
+    with shell_with_a_worker(environ, [first, start], ROOT, log):
+        done = typed(environ, second)
+    assert done.returncode == 0, done.stdout + done.stderr
+    check(Shell(environ), done.stdout, log.read_text())
+
+
+@long_only
+def test_the_guide_works_from_a_fresh_clone(tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", ROOT, clone], check=True)
+    subprocess.run(["make", ".venv/ready", f"PYTHON={sys.executable}"], cwd=clone, check=True)
+    environ = own_environ(str(tmp_path / "home"), os.environ)
+    environ["PATH"] = f"{clone}/.venv/bin{os.pathsep}{os.environ['PATH']}"
+    first, second = LOCAL_TRY
+    log = tmp_path / "worker.log"
+    try:
+        with shell_with_a_worker(environ, first, clone, log):
+            done = typed(environ, second, clone)
+        assert done.returncode == 0, done.stdout + done.stderr
+        check(Shell(environ), done.stdout, log.read_text())
+    finally:
+        local_stack.down(environ)
+
+
+def test_a_flow_run_without_a_workspace_is_not_sent_to_the_local_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(CONNECTION_VARIABLE, raising=False)
+    monkeypatch.delenv(LOCAL_SERVICE_VARIABLE, raising=False)
+    with pytest.raises(InputError, match="the flow run has none"):
+        find_workspace(None)
