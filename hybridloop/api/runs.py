@@ -51,11 +51,13 @@ def run(
         prepared = prepare(algorithm, problem, settings, seed)
         with flow_environment(workspace) as caller:
             from hybridloop.flows import load_flow
+            from hybridloop.flows.lifecycle.takeover import takeover_as_error
 
             caller.on_progress, caller.feed = on_progress, feed
             caller.prepared, caller.sources = prepared, resolved.sources
             try:
-                result: RunResult = load_flow(algorithm)(problem, settings, run_key, block)
+                with takeover_as_error():
+                    result: RunResult = load_flow(algorithm)(problem, settings, run_key, block)
             except Exception as error:
                 if isinstance(caller.end, RunCancelled):
                     raise caller.end from error

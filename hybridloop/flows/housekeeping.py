@@ -20,6 +20,7 @@ from hybridloop.errors import HybridloopError, JournalDamaged, RunBusy
 from hybridloop.flows import load_flow
 from hybridloop.flows.lifecycle.caller_context import TAG, find_workspace, tasks_untagged
 from hybridloop.flows.lifecycle.dead_flow_runs import mark_dead_flow_runs, restart_flow_run, was_cancelled
+from hybridloop.flows.lifecycle.takeover import takeover_as_error
 from hybridloop.journal import Event, Journal, RunRecord, open_journal
 from hybridloop.runs.holding import OUTAGE
 from hybridloop.runs.lookup import RESUMED, flow_runs_of, limits_given, problem_of, recorded_settings, settings_of
@@ -211,7 +212,7 @@ def _resume(journal: Journal, record: RunRecord, settle_s: float, workspace: str
             return "left: another process resumed it"
         if (outcome := _delegate(journal, record, settle_s)) is not None:
             return outcome
-        with tags(TAG):
+        with tags(TAG), takeover_as_error():
             result: RunResult = load_flow(record.algorithm)(
                 problem_of(record), settings_of(journal, record), record.key, workspace
             )

@@ -22,6 +22,7 @@ from hybridloop.errors import CapReached, InputError, RunCancelled, RunStopped
 from hybridloop.flows.lifecycle.acquire_session import acquire_session, check_available
 from hybridloop.flows.lifecycle.caller_context import CallerContext, current_caller, find_workspace, tasks_untagged
 from hybridloop.flows.lifecycle.hooks import HOOKS
+from hybridloop.flows.lifecycle.takeover import leave_state_after_takeover, takeover_as_error
 from hybridloop.journal import Journal, NewRun, RunRecord, open_journal
 from hybridloop.journal.claimed_run import new_run
 from hybridloop.runs.holding import hold_run, note_resumed, withdraw_stop, write_status
@@ -42,9 +43,12 @@ class SessionFlow(Flow[Any, Any]):
     """A Prefect flow that finds or starts its workspace and Prefect server when it is called as a function."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the flow. Raises CapReached or RunStopped if one of them ended the run before the function returned."""
+        """Run the flow. Raises CapReached or RunStopped if one of them ended the run before the function returned.
+
+        Raises LeaseLost if another process took the run over.
+        """
         open_caller: CallerFactory = self.fn.open_caller  # type: ignore[attr-defined]  # set by `make_session_flow`
-        with open_caller() as caller:
+        with open_caller() as caller, takeover_as_error():
             try:
                 returned = super().__call__(*args, **kwargs)
             except Exception as error:
@@ -147,7 +151,7 @@ def _run_in_flow(
             withdraw_stop(journal, record)
         settings = settings.model_copy(update={"seed": record.seed})
         try:
-            with hold_run(journal, record) as run:
+            with hold_run(journal, record) as run, leave_state_after_takeover(run):
                 if recorded is not None:
                     note_resumed(run, flow_run.id)
                 try:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from hybridloop.errors import HybridloopError, JournalGone, ServiceBusy, ServiceUnreachable, TargetDown
+from hybridloop.errors import HybridloopError, JournalGone, LeaseLost, ServiceBusy, ServiceUnreachable, TargetDown
 from hybridloop.journal import Journal, NewRun, RunRecord
 from hybridloop.journal.claimed_run import ClaimedRun, claim_run
 from hybridloop.runs.lookup import LIMITS_GIVEN, RESUMED, limits_of, run_of_key, settings_of, started_otherwise
@@ -53,7 +53,8 @@ def hold_script_run(journal: Journal, run: NewRun) -> Iterator[ClaimedRun]:
     withdraw_stop(journal, record)
     with hold_run(journal, record) as held:
         yield held
-        write_status(held, "measured", "the script reached the end of its session")
+        with suppress(LeaseLost):  # the script has its results
+            write_status(held, "measured", "the script reached the end of its session")
 
 
 def withdraw_stop(journal: Journal, record: RunRecord) -> None:
@@ -71,24 +72,25 @@ def hold_run(journal: Journal, record: RunRecord) -> Iterator[ClaimedRun]:
             yield run
         except BaseException as error:  # signals, too: Ctrl-C, SystemExit, Prefect's TerminationSignal
             status = status_after(error)
-            with suppress(JournalGone):
-                write_status(run, status, _reason(error))
-            if isinstance(error, _OUTAGES):
-                _note(run, OUTAGE, {"error": type(error).__name__})
-            log_resume_command(run, status)
+            with suppress(LeaseLost):  # then its new owner stores how it ends
+                with suppress(JournalGone):
+                    write_status(run, status, _reason(error))
+                if isinstance(error, _OUTAGES):
+                    _note(run, OUTAGE, {"error": type(error).__name__})
+                log_resume_command(run, status)
             raise
 
 
 def write_status(run: ClaimedRun, status: str, reason: str, result: Mapping[str, Any] | None = None) -> None:
     """Store the status of a run; a failure is only a warning, because all measurements are stored already.
 
-    Raises JournalGone, because then they are not.
+    Raises JournalGone, because then they are not, and LeaseLost, because then the run is another process's.
     """
     try:
         run.journal.set_status(run.lease, status, reason, result)
     except HybridloopError as error:
         _log.warning("the journal could not store that the run is %s: %s", status, error)
-        if isinstance(error, JournalGone):
+        if isinstance(error, JournalGone | LeaseLost):
             raise
 
 

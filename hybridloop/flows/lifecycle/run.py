@@ -23,6 +23,7 @@ from hybridloop.flows.lifecycle.artifact import RunArtifact
 from hybridloop.flows.lifecycle.caller_context import current_caller, find_workspace, tasks_untagged
 from hybridloop.flows.lifecycle.completion import completed, effort_of, end_run
 from hybridloop.flows.lifecycle.deployments import deployment_settings, inherit_settings
+from hybridloop.flows.lifecycle.takeover import leave_state_after_takeover
 from hybridloop.journal import open_journal
 from hybridloop.journal.claimed_run import ClaimedRun
 from hybridloop.preparation import prepare
@@ -69,7 +70,8 @@ def run_in_flow(
         prepared = prepared or prepare(algorithm, problem, lookup.settings, lookup.seed, rules)
         num_qubits = prepared.algorithm.facts.num_qubits
         is_available = check_available(workspace, prepared.target, num_qubits, settings.failure)
-        with start_or_resume(journal, lookup.run, limits_of(lookup.settings), flow_run.id) as run:
+        limits = limits_of(lookup.settings)
+        with start_or_resume(journal, lookup.run, limits, flow_run.id) as run, leave_state_after_takeover(run):
             session_of = partial(
                 acquire_session, workspace, prepared.target, lookup.settings, run, is_available=is_available
             )

@@ -36,6 +36,7 @@ from hybridloop.errors import (
 )
 from hybridloop.flows import load_flow
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
+from hybridloop.flows.lifecycle.takeover import takeover_as_error
 from hybridloop.settings import SETTINGS, ProblemText
 
 # errors that another attempt would meet again
@@ -87,12 +88,13 @@ def _read(pool: int, lines: queue.SimpleQueue[bytes]) -> None:
 def _run(point: Mapping[str, Any], block: str | None, caller: CallerContext) -> dict[str, Any]:
     algorithm = point["algorithm"]
     try:
-        load_flow(algorithm)(
-            ProblemText.model_validate(point["problem"]),
-            SETTINGS[algorithm].model_validate(point["settings"]),
-            point["run_key"],
-            block,
-        )
+        with takeover_as_error():
+            load_flow(algorithm)(
+                ProblemText.model_validate(point["problem"]),
+                SETTINGS[algorithm].model_validate(point["settings"]),
+                point["run_key"],
+                block,
+            )
     except HybridloopError as error:
         return {"trouble": str(error), "again": not isinstance(error, PERMANENT)}
     except Exception as error:  # of Prefect or another library: it ends this point, and the next one may run

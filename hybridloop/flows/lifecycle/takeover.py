@@ -1,0 +1,78 @@
+"""Takeover of a run by another process: its former owner ends without changing the flow run's state."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from httpx import HTTPError
+from prefect import get_run_logger
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
+from prefect.context import FlowRunContext
+from prefect.exceptions import Abort, PrefectException
+
+from hybridloop.errors import HybridloopError, LeaseLost
+from hybridloop.journal.claimed_run import ClaimedRun
+
+_AS_LEFT = frozenset({StateType.RUNNING, StateType.CANCELLING})
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def leave_state_after_takeover(run: ClaimedRun) -> Iterator[None]:
+    """End the flow run without a state if an error ends the block after another process took over the run.
+
+    A process can wake after hours, and Prefect would set Failed or Crashed over the state that the new owner or
+    housekeeping has set. Prefect's own signal for this is `Abort`; `takeover_as_error` gives the caller the cause.
+    Raises LeaseLost in place of other errors if the state is still as this process left it.
+    """
+    try:
+        yield
+    except BaseException as error:  # signals, too: Prefect shows them as a crash
+        lost = error if isinstance(error, LeaseLost) else _find_loss(run)
+        if lost is None:
+            raise
+        if _is_state_changed():
+            get_run_logger().warning("%s", lost)
+            raise Abort(str(lost)) from lost
+        if isinstance(error, Exception) and error is not lost:
+            raise lost from error
+        raise
+
+
+@contextmanager
+def takeover_as_error() -> Iterator[None]:
+    """Raise the LeaseLost that ended a flow run called in the block, in place of Prefect's `Abort`."""
+    try:
+        yield
+    except Abort as error:
+        if isinstance(error.__cause__, LeaseLost):
+            raise error.__cause__ from None
+        raise
+
+
+def _find_loss(run: ClaimedRun) -> LeaseLost | None:
+    try:
+        run.journal.renew(run.lease)
+    except LeaseLost as error:
+        return error
+    except HybridloopError as error:  # the journal is away: the error that ended the block is the one to show
+        _log.debug("the lease of run %s could not be checked: %s", run.record.key, error)
+    return None
+
+
+def _is_state_changed() -> bool:
+    """Return true if the flow run is over or was started again since this process set it to Running."""
+    context = FlowRunContext.get()
+    assert context is not None
+    assert context.flow_run is not None
+    ours = context.flow_run
+    try:
+        with get_client(sync_client=True) as client:
+            now = client.read_flow_run(ours.id)
+    except (HTTPError, PrefectException, RuntimeError) as error:
+        _log.debug("the state of the flow run could not be read: %s", error)
+        return True  # unknown, and to be left alone
+    return now.run_count != ours.run_count or now.state_type not in _AS_LEFT
