@@ -20,6 +20,7 @@ from prefect.states import Completed
 
 from hybridloop.azure.workspace import CONNECTION_VARIABLE, connection_string_of, identity_of
 from hybridloop.flows.lifecycle.caller_context import current_caller, find_workspace
+from hybridloop.flows.lifecycle.concurrency_slots import set_limit
 from hybridloop.flows.lifecycle.deployments import find_deployment
 from hybridloop.flows.sweep_execution.deployment_pool import DeploymentPool
 from hybridloop.flows.sweep_execution.process_pool import ProcessPool
@@ -101,7 +102,7 @@ def _limit_sessions(
     targets = {point.settings.target for point in points}
     limits = {target: session_limit_name(workspace, target) for target in targets}
     for name in limits.values():
-        client.upsert_global_concurrency_limit_by_name(name, spec.max_sessions)
+        set_limit(client, name, spec.max_sessions, "max_sessions")
     return [
         replace(point, settings=point.settings.model_copy(update={"session_slots": limits[point.settings.target]}))
         for point in points

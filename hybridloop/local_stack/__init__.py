@@ -32,6 +32,7 @@ from hybridloop.local_stack.prefect_settings import (
     loopback_environment,
     temporary_server_settings,
     user_server,
+    without_version_check,
 )
 from hybridloop.local_stack.state_files import ProcessRecord
 from hybridloop.runtime.paths import home
@@ -138,11 +139,11 @@ def is_in_flow_run() -> bool:
 
 @contextmanager
 def run_flows_on(server: PrefectServer) -> Iterator[None]:
-    """Run flows called in the block on `server`; on the stack's they don't wait for Prefect's heartbeat thread."""
-    if not server.is_local:
-        yield
-        return
-    with temporary_server_settings(server.environment):
+    """Run flows called in the block on `server`.
+
+    On the stack's they don't wait for Prefect's heartbeat thread; on the user's they need no admin rights.
+    """
+    with temporary_server_settings(server.environment) if server.is_local else without_version_check():
         yield
 
 

@@ -111,3 +111,16 @@ def temporary_server_settings(environment: Mapping[str, str]) -> Iterator[None]:
     }
     with temporary_settings(settings):
         yield
+
+
+@contextmanager
+def without_version_check() -> Iterator[None]:
+    """Call flows in the block without Prefect's check of the server's version.
+
+    It reads /admin/version, and gives up where a server does not let its users read that. `hybridloop doctor` compares
+    the versions.
+    """
+    from prefect.settings import PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED, temporary_settings
+
+    with temporary_settings({PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False}):
+        yield

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     import httpx
 
 _TIMEOUT_S = 10.0
+_VERSION, _COUNT = ("GET", "/admin/version"), ("POST", "/flow_runs/count")  # the second needs no admin rights
+_VERSION_CHECK = "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED"
+_CLOUD = "https://api.prefect.cloud/api"
 _FOREIGN_ORIGIN = "http://another-site.invalid"
 _CLOSE = (
     "Set PREFECT_SERVER_API_AUTH_STRING and PREFECT_SERVER_CORS_ALLOWED_ORIGINS where the server is started, and "
@@ -80,11 +83,13 @@ def check_prefect(environ: Mapping[str, str]) -> CheckResult:
 
     ours = None if is_yours else local_stack.find_prefect(environ)
     credentials = _credentials(environ if ours is None else ours.environment)
+    question = _VERSION
     try:
-        with _get(f"{url.rstrip('/')}/admin/version", credentials) as reply:
-            reply.read()
+        reply = _ask(url, question, credentials)
+        if reply.status_code in (403, 404) and (count := _ask(url, _COUNT, credentials)).is_success:
+            question, reply = _COUNT, count  # a user without admin rights, or Prefect Cloud
         running = str(reply.json()) if reply.is_success else ""
-        is_open = reply.is_success and _is_open(url)
+        is_open = reply.is_success and _is_open(url, question)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         return wrong("prefect", f"{url} does not answer ({error})", remedy)
     if reply.status_code in (401, 403) and not credentials:
@@ -97,13 +102,19 @@ def check_prefect(environ: Mapping[str, str]) -> CheckResult:
     # Compare it with the client's
     installed = version("prefect")
     versions = f"{url} has version {running}, the installed client {installed}"
-    if running.split(".")[0] != installed.split(".")[0]:
+    if question == _VERSION and running.split(".")[0] != installed.split(".")[0]:
         return wrong("prefect", versions, "Use a Prefect 3 server.")
-    if running.split(".")[:2] != installed.split(".")[:2]:
+    if question == _VERSION and running.split(".")[:2] != installed.split(".")[:2]:
         return warning("prefect", versions, "Install the same version of both.")
     if is_open:
         return warning("prefect", f"{url} is open: any web page in a browser that reaches it can run code", _CLOSE)
-    return ok("prefect", f"{url}, version {running}")
+    if question == _VERSION:
+        return ok("prefect", f"{url}, version {running}")
+    found = f"{url} answers; it does not tell this user its version"
+    is_checked = environ.get(_VERSION_CHECK, "true").lower() not in ("false", "0", "no", "off")
+    if is_checked and not url.startswith(environ.get("PREFECT_CLOUD_API_URL", _CLOUD)):
+        return warning("prefect", found, f"Set {_VERSION_CHECK}=false where a worker starts: its runs would fail.")
+    return ok("prefect", found)
 
 
 def _prefect_url(environ: Mapping[str, str]) -> tuple[str | None, bool]:
@@ -116,11 +127,19 @@ def _prefect_url(environ: Mapping[str, str]) -> tuple[str | None, bool]:
     return (f"{part.url}/api", False) if part.state is ComponentState.RUNNING else (None, False)
 
 
-def _is_open(url: str) -> bool:
+def _ask(url: str, question: tuple[str, str], headers: Mapping[str, str]) -> httpx.Response:
+    """Send a request of this method and path to Prefect's API. Raises httpx.HTTPError and httpx.InvalidURL."""
+    method, path = question
+    with _request(method, url.rstrip("/") + path, headers) as reply:
+        reply.read()
+    return reply
+
+
+def _is_open(url: str, question: tuple[str, str]) -> bool:
     """Return whether the server answers pages of other sites, without a password. Raises httpx.HTTPError."""
-    with _get(f"{url.rstrip('/')}/admin/version", {"Origin": _FOREIGN_ORIGIN}) as reply:
-        allowed = reply.headers.get("Access-Control-Allow-Origin")
-        return reply.is_success and allowed in {"*", _FOREIGN_ORIGIN}
+    reply = _ask(url, question, {"Origin": _FOREIGN_ORIGIN})
+    allowed = reply.headers.get("Access-Control-Allow-Origin")
+    return reply.is_success and allowed in {"*", _FOREIGN_ORIGIN}
 
 
 def _credentials(environ: Mapping[str, str]) -> dict[str, str]:
@@ -132,15 +151,15 @@ def _credentials(environ: Mapping[str, str]) -> dict[str, str]:
     return {}
 
 
-def _get(url: str, headers: Mapping[str, str] = {}) -> AbstractContextManager[httpx.Response]:
-    """Send a GET request whose body is not read yet; loopback addresses bypass proxies, and redirects are not followed.
+def _request(method: str, url: str, headers: Mapping[str, str] = {}) -> AbstractContextManager[httpx.Response]:
+    """Send a request whose answer is not read yet; loopback addresses bypass proxies, and redirects are not followed.
 
     Raises httpx.HTTPError and httpx.InvalidURL.
     """
     import httpx
 
     is_local = (urlsplit(url).hostname or "") in LOOPBACK
-    return httpx.stream("GET", url, headers=dict(headers), timeout=_TIMEOUT_S, trust_env=not is_local)
+    return httpx.stream(method, url, headers=dict(headers), timeout=_TIMEOUT_S, trust_env=not is_local)
 
 
 SKEW_S, MUCH_SKEW_S = 30.0, 240.0  # Azure accepts tokens and signatures within five minutes
@@ -198,7 +217,7 @@ def _check_clock(workspace: Any) -> CheckResult:
 
     url = endpoint_of(workspace)
     try:
-        with _get(url) as reply:
+        with _request("GET", url) as reply:
             date = reply.headers.get("Date", "")  # also in a reply that denies access
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return skipped("clock", f"{url} does not answer ({error})")

@@ -26,7 +26,7 @@ LEASE_S = 120.0  # longer than a run's lease of 60 s: when a dead run's slot is 
 RENEW_EVERY_S = 30.0
 OUTAGE_LIMIT_S = 300.0  # of Prefect's server, enough for a restart
 _EVENT = "slot"
-_LOCKED = 423
+_FORBIDDEN, _LOCKED = 403, 423
 _MIN_POLL_S, _MAX_POLL_S = 0.25, 5.0
 
 _log = logging.getLogger(__name__)
@@ -59,6 +59,43 @@ def session_slot(limit: str | None, run: ClaimedRun, workspace: Any, cancelled: 
                 client.release_concurrency_slots_with_lease(lease)
             except (HTTPError, RuntimeError) as error:  # the lease expires
                 _log.warning("the slot of %s will be free within %.0f s: %s", limit, LEASE_S, error)
+
+
+def set_limit(client: SyncPrefectClient, limit: str, slots: int, setting: str) -> None:
+    """Create the limit, or set its slots; a user who may not do that uses the one that an administrator created.
+
+    Raises InputError, which names the setting, if there is none.
+    """
+    try:
+        client.upsert_global_concurrency_limit_by_name(limit, slots)
+    except HTTPStatusError as error:
+        if error.response.status_code != _FORBIDDEN:
+            raise
+        try:
+            found = _read_slots(client, limit)
+        except InputError as missing:
+            problem = f"{missing.problem}, and does not let this user create it (HTTP 403)"
+            remedy = f"Ask an administrator to run: prefect gcl create '{limit}' --limit {slots}"
+            raise InputError(setting, problem, remedy) from error
+        if found != slots:
+            _log.warning(
+                "%s=%d could not be set (HTTP 403): Prefect's limit %r applies as it is, with %s slots",
+                *(setting, slots, limit, found or "an unknown number of"),
+            )
+
+
+def _read_slots(client: SyncPrefectClient, limit: str) -> int | None:
+    """Return the limit's slots; None if this user may take them, but not read their number. Raises InputError."""
+    try:
+        return client.read_global_concurrency_limit_by_name(limit).limit
+    except ObjectNotFound as error:
+        raise _missing(limit) from error
+    except HTTPStatusError as error:
+        if error.response.status_code != _FORBIDDEN:
+            raise
+    if (lease := _take_slot(client, limit)) is not None:
+        client.release_concurrency_slots_with_lease(lease)
+    return None
 
 
 def _take_over(client: SyncPrefectClient, limit: str, run: ClaimedRun) -> UUID | None:
@@ -97,6 +134,13 @@ def _wait_for_slot(client: SyncPrefectClient, limit: str, run: ClaimedRun, cance
 
 def _acquire(client: SyncPrefectClient, limit: str, run: ClaimedRun) -> UUID | None:
     """Acquire a slot and store its lease in the journal; return the lease, None if all slots are held."""
+    if (lease := _take_slot(client, limit)) is not None:
+        run.journal.add_event(run.lease, _EVENT, {"limit": limit, "lease": str(lease)})
+    return lease
+
+
+def _take_slot(client: SyncPrefectClient, limit: str) -> UUID | None:
+    """Acquire a slot; return its lease, None if all slots are held. Raises InputError if there is no such limit."""
     holder = ConcurrencyLeaseHolder(type="flow_run", id=UUID(str(flow_run.id)))
     try:
         answer = client.increment_concurrency_slots_with_lease([limit], 1, "concurrency", LEASE_S, holder).json()
@@ -105,11 +149,13 @@ def _acquire(client: SyncPrefectClient, limit: str, run: ClaimedRun) -> UUID | N
             return None
         raise
     if not answer["limits"]:
-        problem = f"Prefect has no concurrency limit {limit!r}"
-        raise InputError("session_slots", problem, f"Create it: prefect gcl create '{limit}' --limit N")
-    lease = UUID(answer["lease_id"])
-    run.journal.add_event(run.lease, _EVENT, {"limit": limit, "lease": str(lease)})
-    return lease
+        raise _missing(limit)
+    return UUID(answer["lease_id"])
+
+
+def _missing(limit: str) -> InputError:
+    problem = f"Prefect has no concurrency limit {limit!r}"
+    return InputError("session_slots", problem, f"Create it: prefect gcl create '{limit}' --limit N")
 
 
 def _renew(client: SyncPrefectClient, lease: UUID) -> bool:

@@ -1,0 +1,110 @@
+"""A Prefect server as a user without admin rights sees it: a reverse proxy that answers some requests with HTTP 403."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPResponse
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from select import select
+from urllib.parse import urlsplit
+
+# what a user of limits does, in contrast to one who creates and changes them
+USES = frozenset({"filter", "increment", "decrement", "increment-with-lease", "decrement-with-lease", "renew"})
+LIMITS = ("/api/concurrency_limits", "/api/v2/concurrency_limits")
+OF_THE_CONNECTION = frozenset({"connection", "content-length", "keep-alive", "transfer-encoding"})
+
+
+@dataclass(slots=True)
+class RestrictedServer:
+    """The proxy's API address, and the requests that it refused and the web sockets that it opened so far."""
+
+    api_url: str
+    hides_limits: bool = False
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    sockets: list[str] = field(default_factory=list)
+
+    def refuses(self, method: str, path: str) -> bool:
+        """True for all of /admin and for changes of concurrency limits; with `hides_limits` also for reading them."""
+        if path.startswith("/api/admin/"):
+            return True
+        if not path.startswith(LIMITS) or path.rsplit("/", 1)[-1] in USES:
+            return False
+        return method != "GET" or self.hides_limits
+
+
+@contextmanager
+def restricted_server(api_url: str) -> Iterator[RestrictedServer]:
+    """Hold a proxy of the server with this API address."""
+    host, port = urlsplit(api_url).hostname, urlsplit(api_url).port
+    assert host is not None
+    assert port is not None
+    with ThreadingHTTPServer(("127.0.0.1", 0), _handler(host, port)) as proxy:
+        proxy.daemon_threads, proxy.block_on_close = True, False  # clients keep their connections
+        seen = RestrictedServer(f"http://127.0.0.1:{proxy.server_address[1]}/api")
+        proxy.seen = seen  # type: ignore[attr-defined]
+        thread = threading.Thread(target=proxy.serve_forever)
+        thread.start()
+        try:
+            yield seen
+        finally:
+            proxy.shutdown()
+            thread.join()
+
+
+def _handler(host: str, port: int) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _handle(self) -> None:
+            seen: RestrictedServer = self.server.seen  # type: ignore[attr-defined]
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            path = urlsplit(self.path).path
+            self.headers.replace_header("Host", f"{host}:{port}")  # the server refuses other names
+            if seen.refuses(self.command, path):
+                seen.refused.append((self.command, path))
+                self._answer(403, {"Content-Type": "application/json"}, b'{"detail": "Forbidden"}')
+            elif self.headers.get("Upgrade", "").lower() == "websocket":
+                seen.sockets.append(path)
+                self._tunnel()
+            else:
+                self._forward(body)
+
+        do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _handle  # names of the standard library
+
+        def _forward(self, body: bytes) -> None:
+            upstream = HTTPConnection(host, port, timeout=60)
+            try:
+                upstream.request(self.command, self.path, body, dict(self.headers))
+                reply: HTTPResponse = upstream.getresponse()
+                self._answer(reply.status, dict(reply.getheaders()), reply.read())
+            finally:
+                upstream.close()
+
+        def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+            self.send_response_only(status)
+            for name, value in headers.items():
+                if name.lower() not in OF_THE_CONNECTION:
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def _tunnel(self) -> None:
+            """Pass on the request and then all bytes of both sides, until one of them closes."""
+            self.close_connection = True
+            with socket.create_connection((host, port)) as upstream:
+                upstream.sendall(f"{self.requestline}\r\n{self.headers}".encode("latin-1"))
+                other = {self.connection: upstream, upstream: self.connection}
+                while True:
+                    for source in select(list(other), [], [])[0]:
+                        if not (data := source.recv(1 << 16)):
+                            return
+                        other[source].sendall(data)
+
+        def log_message(self, format: str, *_: object) -> None: ...
+
+    return Handler
