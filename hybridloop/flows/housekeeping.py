@@ -85,7 +85,7 @@ class HousekeepingSettings(BaseModel):
         default=True, description="resume runs as the settings of each say (resume_automatically)"
     )
     settle: Annotated[float, BeforeValidator(parse_duration, json_schema_input_type=float | str)] = Field(
-        60.0, ge=0, description="seconds that a crashed flow run is left to its worker before it is restarted"
+        120.0, ge=0, description="seconds that a crashed flow run is left to its worker before it is restarted"
     )
     forget_after: Duration | None = Field(
         None, description="age at which finished runs are deleted from the journal; left out: never", examples=["90d"]

@@ -21,6 +21,7 @@ from prefect.utilities.callables import parameter_schema
 from prefect.workers.process import ProcessWorker
 
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
+from hybridloop.flows.lifecycle.hooks import SECOND_REPORT
 from hybridloop.flows.vqe import vqe
 from hybridloop.journal import Journal, RunRecord, SessionRow, journal_url
 from hybridloop.local_stack import PrefectServer
@@ -139,6 +140,7 @@ def log_contains(place: Place, run: FlowRun, text: str) -> bool:
 def retry_flow_run(place: Place, was: EndedRun) -> None:
     """Schedule the crashed flow run again; the worker picks it up."""
     assert (was.state.type.value, was.state.name) == ("CRASHED", "Crashed")
+    assert log_contains(place, was.run, SECOND_REPORT)
     assert log_contains(place, was.run, LAST_WORD)
     place.client.set_flow_run_state(was.run.id, Scheduled(name="AwaitingRetry"))
     assert wait_until(lambda: place.state(was.run).is_final(), within_s=PATIENCE_S)

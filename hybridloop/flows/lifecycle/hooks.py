@@ -15,6 +15,12 @@ from hybridloop.runs.lookup import run_of_key
 from hybridloop.settings import SETTINGS
 from hybridloop.tasks.orphans import close_sessions_of_run, unfinished_jobs
 
+# A process worker sets Crashed before and after these hooks, and overwrites Scheduled (Prefect 3.8).
+SECOND_REPORT = (
+    "to retry this flow run instead, wait some seconds: its worker reports the crash again after this line, and then a "
+    "retry that still waits for a worker becomes Crashed and must be repeated"
+)
+
 
 def close_open_session(flow: Any, flow_run: Any, state: Any) -> None:
     """Close the session that a flow run left open by the journal, and log what remains.
@@ -31,6 +37,8 @@ def close_open_session(flow: Any, flow_run: Any, state: Any) -> None:
                 # in a user's own flow a parameter of that name may be something else
                 name = flow_run.parameters.get("workspace") if record.algorithm in SETTINGS else None
                 _close(journal, record, name, log)
+                if flow_run.deployment_id is not None and state.is_crashed():
+                    log.warning(SECOND_REPORT)
     except HybridloopError as error:  # Prefect would only log it; `sessions close-orphans` does the same later
         log.warning("a session may still be open: %s", error)
 
