@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +13,14 @@ from uuid import uuid4
 import pytest
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.states import Crashed
 
 from hybridloop.azure.listing import list_sessions
 from hybridloop.azure.workspace import identity_of
 from hybridloop.errors import CapReached, InputError, RunBusy, RunParked, RunStopped, ServiceBusy, StopRequested
 from hybridloop.flows.housekeeping import housekeeping
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
-from hybridloop.flows.lifecycle.hooks import close_open_session
+from hybridloop.flows.lifecycle.hooks import SECOND_REPORT, close_open_session
 from hybridloop.flows.vqe import vqe
 from hybridloop.journal import Journal, journal_url, open_journal
 from hybridloop.local_stack import PrefectServer
@@ -249,6 +251,7 @@ def test_the_hook_of_a_crashed_flow_run_closes_its_session_from_the_journal(
     emulator: Emulator,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("HYBRIDLOOP_JOURNAL", journal_url(tmp_path / "journal.db"))
     workspace = emulator.workspace()
@@ -272,7 +275,14 @@ def test_the_hook_of_a_crashed_flow_run_closes_its_session_from_the_journal(
                 session.open()
     assert [row["status"] for row in list_sessions(workspace, 5)] == ["Waiting"]
     flow_run = FlowRun(flow_id=uuid4(), parameters={"run_key": "k"}) if by_key else crashed
-    for _ in range(2):  # again changes nothing
-        with caller_context(CallerContext(workspace)):
-            close_open_session(vqe, flow_run, None)
-        assert [row["status"] for row in list_sessions(workspace, 5)] == ["Succeeded"]
+    flow_run.deployment_id = uuid4() if by_key else None
+    log = logging.getLogger("prefect.flow_runs")
+    log.addHandler(caplog.handler)
+    try:
+        for _ in range(2):  # again changes nothing
+            with caller_context(CallerContext(workspace)):
+                close_open_session(vqe, flow_run, Crashed())
+            assert [row["status"] for row in list_sessions(workspace, 5)] == ["Succeeded"]
+    finally:
+        log.removeHandler(caplog.handler)
+    assert (SECOND_REPORT in caplog.messages) == by_key  # only a worker reports a crash
