@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 LOOPBACK = ("127.0.0.1", "localhost")
 SIGN_IN_PATH = "/sign-in"  # of the stack's server
@@ -19,13 +20,14 @@ QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "PREFECT_LOGGING_
 def user_server(environ: Mapping[str, str], ours: Path) -> str | None:
     """Return the API URL that the user set by PREFECT_API_URL or by the active profile; None if there is none.
 
-    If PREFECT_HOME is `ours`, the stack itself set the environment, and its URL is not the user's. The profile is found
+    If PREFECT_HOME is `ours` and the URL is on this machine, the stack itself set both. The profile is found
     as Prefect 3.8 finds it (`prefect.settings.sources`): in PREFECT_PROFILES_PATH, else in `profiles.toml` of
     PREFECT_HOME, else of ~/.prefect; there it is PREFECT_PROFILE, else the one marked active.
     """
-    if environ.get("PREFECT_HOME") == str(ours):
+    url = environ.get("PREFECT_API_URL")
+    if environ.get("PREFECT_HOME") == str(ours) and (not url or urlsplit(url).hostname in LOOPBACK):
         return None
-    if url := environ.get("PREFECT_API_URL"):
+    if url:
         return url
     try:
         profiles = tomllib.loads(_profiles_path(environ).read_text(encoding="utf-8"))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import yaml
 from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.testing.cli import CycloptsCliRunner, CycloptsResult
 
+from hybridloop.local_stack.processes import wait_until
 from tests.cli.shell_helpers import PATIENCE_S
 from tests.paths import ROOT
 
@@ -55,6 +58,31 @@ def typed(environ: Mapping[str, str], lines: Sequence[str], folder: Path = ROOT)
         ["bash", "-ec", "\n".join(lines)], env=dict(environ), cwd=folder, stdin=subprocess.DEVNULL,
         capture_output=True, text=True, timeout=PATIENCE_S,
     )  # fmt: skip
+
+
+@contextmanager
+def shell_with_a_worker(environ: Mapping[str, str], lines: Sequence[str], folder: Path, log: Path) -> Iterator[None]:
+    """Type the lines, of which the last starts a worker; hold it until Ctrl-C."""
+    with log.open("wb") as output:
+        shell = subprocess.Popen(
+            ["bash", "-ec", "\n".join(lines)],
+            env=dict(environ),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        assert wait_until(lambda: "started!" in log.read_text() or shell.poll() is not None, PATIENCE_S)
+        assert shell.poll() is None, log.read_text()
+        yield
+        os.killpg(shell.pid, signal.SIGINT)
+        assert shell.wait(PATIENCE_S) == 0, log.read_text()
+    finally:
+        if shell.poll() is None:
+            os.killpg(shell.pid, signal.SIGTERM)
+            shell.wait(PATIENCE_S)
 
 
 def prefect_inside(*arguments: str, typed: str | None = None) -> CycloptsResult:

@@ -59,7 +59,7 @@ def test_a_restart_of_the_server_loses_no_lease(compose: dict[str, Any]) -> None
     assert server["environment"]["PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"].endswith(".filesystem")
     (volume,) = server["volumes"]
     dockerfile = (FILE.parent / "Dockerfile").read_text("utf-8")
-    assert f"PREFECT_HOME={volume.split(':')[1]}/prefect " in dockerfile
+    assert f"PREFECT_HOME={volume.split(':')[1]}/prefect-home " in dockerfile
 
 
 def test_a_stop_leaves_runs_the_time_to_close_their_sessions(compose: dict[str, Any]) -> None:

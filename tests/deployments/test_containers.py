@@ -9,6 +9,8 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+from hybridloop.local_stack.components import prefect_home
+from hybridloop.local_stack.prefect_settings import user_server
 from hybridloop.local_stack.worker import END_S, GRACE_S
 from tests.deployments.checkout_helpers import FILE, GUIDE, of_unit
 from tests.deployments.worker_helpers import START
@@ -72,6 +74,16 @@ def test_image_and_unit_start_the_worker_as_the_guide_does() -> None:
     assert " ".join([Path(program).name, *arguments]) == START
     assert f"    {START}\n" in GUIDE
     assert f"{Path(program).parent}/pip install" in GUIDE
+
+
+def test_image_and_unit_use_a_prefect_server_of_their_environment_also_on_this_machine() -> None:
+    """With the PREFECT_HOME of a local stack, a server on this machine would count as the stack's."""
+    for line in (dict(instructions())["ENV"], *of_unit("Environment")):
+        variables = dict(word.split("=", 1) for word in line.split() if "=" in word)
+        if "PREFECT_HOME" in variables:
+            ours = prefect_home(Path(variables["HYBRIDLOOP_HOME"]))
+            for url in ("http://127.0.0.1:4200/api", "http://prefect:4200/api"):
+                assert user_server({**variables, "PREFECT_API_URL": url}, ours) == url
 
 
 def test_the_unit_signals_the_worker_alone_and_waits_for_its_runs() -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -17,39 +15,11 @@ from hybridloop import local_stack
 from hybridloop.azure.workspace import CONNECTION_VARIABLE, LOCAL_SERVICE_VARIABLE
 from hybridloop.errors import InputError
 from hybridloop.flows.lifecycle.caller_context import find_workspace
-from hybridloop.local_stack.processes import wait_until
-from tests.cli.shell_helpers import PATIENCE_S, Shell
-from tests.deployments.checkout_helpers import LOCAL_TRY, PATH, typed
+from tests.cli.shell_helpers import Shell
+from tests.deployments.checkout_helpers import LOCAL_TRY, PATH, shell_with_a_worker, typed
 from tests.long_form import long_only
 from tests.paths import ROOT
 from tests.prefect_server import own_environ
-
-STARTED = "started!"
-
-
-@contextmanager
-def shell_with_a_worker(environ: Mapping[str, str], lines: list[str], folder: Path, log: Path) -> Iterator[None]:
-    """Type the lines, of which the last starts a worker; hold it until Ctrl-C."""
-    with log.open("wb") as output:
-        shell = subprocess.Popen(
-            ["bash", "-ec", "\n".join(lines)],
-            env=dict(environ),
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        assert wait_until(lambda: STARTED in log.read_text() or shell.poll() is not None, PATIENCE_S)
-        assert shell.poll() is None, log.read_text()
-        yield
-        os.killpg(shell.pid, signal.SIGINT)
-        assert shell.wait(PATIENCE_S) == 0, log.read_text()
-    finally:
-        if shell.poll() is None:
-            os.killpg(shell.pid, signal.SIGTERM)
-            shell.wait(PATIENCE_S)
 
 
 def check(shell: Shell, told: str, log: str) -> None:

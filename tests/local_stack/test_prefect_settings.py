@@ -48,6 +48,8 @@ def test_a_server_in_the_environment_takes_precedence_over_the_active_profile(us
 
 def test_the_environment_of_our_own_server_is_not_a_users_setting() -> None:
     assert _user_server({"PREFECT_HOME": str(OURS), "PREFECT_API_URL": "http://127.0.0.1:4711/api"}) is None
+    remote = "http://prefect:4200/api"  # never the stack's, which listens on this machine only
+    assert _user_server({"PREFECT_HOME": str(OURS), "PREFECT_API_URL": remote}) == remote
 
 
 def test_the_active_profile_names_the_server(user_home: Path) -> None:
