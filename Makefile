@@ -5,9 +5,11 @@ BIN := .venv/bin
 PEERS ?= $(HOME)/.cache/hybridloop/peers
 
 AUDIT ?= $(HOME)/.cache/hybridloop/audit
+# Environments with other versions of Prefect, by version.
+PREFECTS ?= $(HOME)/.cache/hybridloop/prefect
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser test-long chaos soak check docs pictures bench bench-peers audit clean
+.PHONY: help demo test test-browser test-long test-prefect chaos soak check docs pictures bench bench-peers audit clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -23,6 +25,21 @@ test-browser: .venv/ready ## run the tests of the portal and of reports in a rea
 
 test-long: .venv/ready ## run the long forms of tests: random walks, fuzzing, crashes
 	HYBRIDLOOP_TESTS=long $(BIN)/pytest -m long_form --ignore tests/chaos
+
+test-prefect: $(PREFECTS)/$(PREFECT)/ready ## run the tests that need Prefect on another version of it: make test-prefect PREFECT=3.9.1
+	$(PREFECTS)/$(PREFECT)/bin/pytest tests/flows tests/deployments tests/local_stack tests/tasks/test_prefect_tasks.py \
+		tests/test_blocks.py tests/test_prefect_pins.py
+
+$(PREFECTS)/%/ready: pyproject.toml constraints.txt
+	@test -n "$(PREFECT)" || { echo "name the version: make test-prefect PREFECT=3.9.1"; exit 1; }
+	@echo "setting up $(@D)"
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@# without its requirements, as some are not published everywhere; the check lists what it misses
+	@$(@D)/bin/pip install -qq --disable-pip-version-check --no-deps prefect==$*
+	@$(@D)/bin/pip check | sed -n "s/.* requires \(.*\), which is not installed.*/\1/p" | xargs -r $(@D)/bin/pip install -qq
+	-@$(@D)/bin/pip check
+	@touch $@
 
 chaos: .venv/ready ## kill and pause runs by the hundred, with full disks and locked files (an hour)
 	HYBRIDLOOP_TESTS=long $(BIN)/pytest tests/chaos tests/cli/test_prefect_away.py
