@@ -251,6 +251,7 @@ POINTS = (
     Point("rows-listed", "rigetti", answers("list", in_items(lambda v: [{**j, "inputParams": None} for j in v]), JOBS)),
     Point("rows-independent", "rigetti", answers("download", lambda d: {"ro": d["ro"][:100] * 2}, nth=2)),
     Point("option-tket", "quantinuum", requests(without_text(b'"tket-opt-level": 1', b'"shots": -1'))),
+    Point("option-tket-folded", "quantinuum", requests(without_text(b'"tket-opt-level": 0', b'"shots": -1'))),
     Point("job-statuses", "documents", answers("job", pending_for(2, "Queued"))),
     Point("session-statuses", "documents", answers("open", with_fields(status="Opening"))),
     Point("times", "documents", answers("job", with_fields(creationTime="2026-03-09T02:11:30.32+02:00"))),

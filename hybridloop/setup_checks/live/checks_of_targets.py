@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import Any
 
 from hybridloop.azure.retry import RETRY_AFTER_CAP_S
-from hybridloop.azure.targets import known_targets
+from hybridloop.azure.targets import known_targets, provider_params
 from hybridloop.azure.transport import TRANSIENT, RequestFailed, Transport
 from hybridloop.azure.workspace import connect, connection_string_of
 from hybridloop.errors import InputError
@@ -70,14 +70,17 @@ def compared_rows(service: LiveService, session_id: str) -> str:
 
 
 def check_quantinuum(service: LiveService) -> Found:
-    """A program with a branch, and an option of the compiler, on a syntax checker."""
+    """A program with a branch, an option of the compiler, and a folded circuit, on a syntax checker."""
     session_id = str(service.open_session(QUANTINUUM, "Continue")["id"])
-    yield "program-adaptive", lambda: service.outcome_of_job(programs.branched(), QUANTINUUM, session_id)
+
+    def run(program: bytes, **params: Any) -> str:
+        return service.outcome_of_job(program, QUANTINUUM, session_id, **params)
+
+    yield "program-adaptive", lambda: run(programs.branched())
     params = {"inputParams": {"shots": 10, "tket-opt-level": 1}}
-    yield (
-        "option-tket",
-        lambda: service.outcome_of_job(programs.rotated("Adaptive_RI"), QUANTINUUM, session_id, **params),
-    )
+    yield "option-tket", lambda: run(programs.rotated("Adaptive_RI"), **params)
+    keeping = {"shots": 10} | provider_params(known_targets()[QUANTINUUM], debias=True, keeps_gates=True)
+    yield "option-tket-folded", lambda: run(programs.folded("Adaptive_RI"), inputParams=keeping)
     service.close_session(session_id)
 
 

@@ -53,6 +53,24 @@ def probabilities() -> dict[str, float]:
     return dict(Statevector(circuit).probabilities_dict())
 
 
+def folded(profile: str) -> bytes:
+    """Return QIR of a rotation and a CNOT, folded at scale 3 as zero-noise extrapolation does."""
+    from qiskit import QuantumCircuit
+    from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+    from hybridloop.algorithms.circuits.basis import to_basis
+    from hybridloop.algorithms.mitigation.zne import draw_paulis, fold_gates
+    from hybridloop.compiler.programs import PubCompiler
+
+    circuit = QuantumCircuit(2, 2)
+    circuit.ry(ANGLES[0], 0)
+    circuit.cx(0, 1)
+    circuit.measure([0, 1], [0, 1])
+    source = to_basis(circuit)
+    lengthened = fold_gates(source, 3, draw_paulis(source, np.random.default_rng(0)), 0)
+    return bytes(PubCompiler(profile).compile_pub(SamplerPub.coerce((lengthened, None))).payloads[0])
+
+
 def one_flipped(profile: str) -> bytes:
     """Return QIR that flips the first of three qubits and measures all."""
     from qiskit import QuantumCircuit
