@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from statistics import median
 
 import numpy as np
 
-from benchmarks.accuracy_energies import percent, run_errors
+from benchmarks.accuracy_energies import RunErrors, percent, run_errors
 from benchmarks.bounds import Bound, Side
 from hybridloop.algorithms.estimation.estimates import Z95
 from hybridloop.emulator.simulation.noise import noise_models
@@ -36,9 +35,9 @@ def mitigation(quick: bool) -> list[Bound]:  # noqa: FBT001 (a row's form)
 
 def _dihydrogen_on_a_noisier_machine(seeds: int) -> list[Bound]:
     machine = NoisySimulator(TWO_QUBIT_ERROR)
-    exactly = VqeSettings(shots=ALL_BUT_EXACT, target=TARGET)
     raw, exact = (
-        run_errors("H2_0.735", 0, replace(exactly, mitigation=chosen), machine.exact) for chosen in (None, MITIGATED)
+        run_errors("H2_0.735", 0, VqeSettings(shots=ALL_BUT_EXACT, mitigation=chosen, target=TARGET), machine.exact)
+        for chosen in (None, MITIGATED)
     )
     drawn = _with_shots(machine, "H2_0.735", seeds)
     close = [abs(run.error_mha) <= 3 * 1e3 * (run.outcome.standard_error or 0.0) + 1.0 for run in drawn]
