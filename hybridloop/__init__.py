@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from hybridloop.api.algorithms import adapt, levels, qaoa, rqaoa, run_housekeeping, scan, sweep, vqd, vqe
     from hybridloop.api.geometry import molecule
     from hybridloop.api.plan import plan
+    from hybridloop.api.runs import result
     from hybridloop.api.session import open_session, session_flow
     from hybridloop.budget.caps import Caps
     from hybridloop.flows.sweep_execution.spec import SweepSpec
@@ -53,6 +54,7 @@ __all__ = [
     "open_session",
     "plan",
     "qaoa",
+    "result",
     "rqaoa",
     "run_housekeeping",
     "scan",
@@ -70,6 +72,7 @@ _MODULES = {
     **dict.fromkeys(("open_session", "session_flow"), "api.session"),
     "molecule": "api.geometry",
     "plan": "api.plan",
+    "result": "api.runs",
     "doctor": "setup_checks",
     "Caps": "budget.caps",
     "FailurePolicy": "tasks.failure_policy",

@@ -1,20 +1,29 @@
-"""Prefect block with the credentials of an Azure Quantum workspace, saved once and used by name.
+"""Prefect blocks: the credentials of an Azure Quantum workspace, and the place of results on Prefect's server.
 
 Prefect and its server load this module through the entry point `prefect.collections`, so it imports little.
 """
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Self, cast
+from uuid import UUID
 
 from prefect.blocks.abstract import CredentialsBlock
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactCreate
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterType
+from prefect.client.schemas.sorting import ArtifactSort
+from prefect.filesystems import WritableFileSystem
 from pydantic import ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from hybridloop.azure.workspace import AzureWorkspace, connect
 from hybridloop.errors import InputError
 
 FIELD_NAME = "workspace"
+_RESULTS, _RESULT_TYPE = "results", "result"  # Prefect's UI lists no artifacts of that type
+
+
+_LOGO: Any = "https://cdn.sanity.io/images/3ugk85nk/production/54e3fa7e00197a4fbd1d82ed62494cb58d08c96a-250x250.png"
 
 
 class AzureQuantumWorkspace(CredentialsBlock):
@@ -37,7 +46,7 @@ class AzureQuantumWorkspace(CredentialsBlock):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     _block_type_name = "Azure Quantum Workspace"
-    _logo_url = "https://cdn.sanity.io/images/3ugk85nk/production/54e3fa7e00197a4fbd1d82ed62494cb58d08c96a-250x250.png"  # type: ignore[assignment]  # pydantic parses it as a URL
+    _logo_url = _LOGO
     _documentation_url = "https://learn.microsoft.com/azure/quantum/how-to-connect-workspace"  # type: ignore[assignment]
 
     connection_string: SecretStr | None = Field(
@@ -82,6 +91,50 @@ class AzureQuantumWorkspace(CredentialsBlock):
             return connect(self.connection_string.get_secret_value(), field_name=FIELD_NAME)
         key = "" if self.api_key is None else self.api_key.get_secret_value()
         return connect(AzureWorkspace(self.resource_id or "", self.endpoint or "", key), field_name=FIELD_NAME)
+
+
+class RunResults(WritableFileSystem):
+    """
+    Results of hybridloop's flow runs on Prefect's server, as artifacts; flow runs save this block by themselves.
+
+    Example:
+        Get the result of a deployment's flow run in any process:
+        ```python
+        from prefect.deployments import run_deployment
+
+        run_deployment("vqe/on-demand", parameters={"problem": {"name": "h2"}}).state.result()
+        ```
+    """
+
+    _block_type_name = "hybridloop results"
+    _logo_url = _LOGO
+
+    async def read_path(self, path: str) -> bytes:
+        """Return what was stored last for the flow run of this id. Raises ValueError if there is nothing."""
+        ours = ArtifactFilter(
+            flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(path)]), type=ArtifactFilterType(any_=[_RESULT_TYPE])
+        )
+        async with get_client() as client:
+            found = await client.read_artifacts(artifact_filter=ours, sort=ArtifactSort.CREATED_DESC, limit=1)
+        if not found:
+            raise ValueError(f"the Prefect server has no result of flow run {path}")
+        return str(found[0].data).encode()
+
+    async def write_path(self, path: str, content: bytes) -> None:
+        """Store text for the flow run of this id."""
+        artifact = ArtifactCreate(type=_RESULT_TYPE, data=content.decode(), flow_run_id=UUID(path))
+        async with get_client() as client:
+            await client.create_artifact(artifact)
+
+
+def results_block() -> RunResults:
+    """Return the block of results on Prefect's server, which is saved if it is not there."""
+    try:
+        block: Any = RunResults.load(_RESULTS, _sync=True)  # type: ignore[call-arg]  # as in `load_workspace`
+    except ValueError:
+        block = RunResults()
+        block.save(_RESULTS, overwrite=True, _sync=True)
+    return cast(RunResults, block)
 
 
 def load_workspace(name: str) -> Any:

@@ -144,6 +144,23 @@ def reproduce(
             return compare_runs(before, load_run(journal, key))
 
 
+def result(run_key: str) -> RunResult:
+    """Return the stored result of a run of the journal, by its key or the beginning of its uid.
+
+    Raises InputError if the journal has no such run, or if the run has no result.
+    """
+    from hybridloop.journal import check_key, open_journal
+    from hybridloop.runs.result import RunResult
+
+    check_key(run_key)
+    with open_journal() as journal:
+        record = journal.run(run_key)
+    if record.result is None:
+        problem = f"run {record.key!r} has no result: it is {record.status}"
+        raise InputError("run", problem, f"If it has ended early, resume it: hybridloop runs resume {record.key}")
+    return RunResult.from_dict(record.result)
+
+
 def _stored_result(
     algorithm: str, problem: ProblemText, settings: RunSettings, run_key: str, workspace: Any | None
 ) -> RunResult | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from hybridloop import local_stack as stack
 from hybridloop.api.environment import flow_environment, resolve_workspace
 from hybridloop.azure.targets import find_target
 from hybridloop.budget.caps import Caps
@@ -17,6 +18,7 @@ from hybridloop.settings.validation import validate
 from hybridloop.tasks.failure_policy import FailurePolicy
 
 if TYPE_CHECKING:
+    from hybridloop.journal import NewRun, RunRecord
     from hybridloop.journal.claimed_run import ClaimedRun
     from hybridloop.runtime.clock import Clock
     from hybridloop.tasks.session import OpenSession
@@ -52,15 +54,19 @@ def open_session(
     find_target(target)
     validate(RunSettings, {"keep_alive": keep_alive, "seed": seed})
     sdk_workspace = resolve_workspace(workspace)
+    from hybridloop.journal.claimed_run import temporary_run
     from hybridloop.tasks import session
     from hybridloop.tasks.keepalive.rules import KeepAliveMode
     from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
 
     with exit_on_sigterm(), ExitStack() as held:
-        options = {} if debias else {"debias": debias}
-        run = (
-            None if run_key is None else held.enter_context(_script_run(run_key, target, seed, sdk_workspace, options))
-        )
+        if run_key is None:
+            seed = secrets.randbits(63) if seed is None else seed
+            run = held.enter_context(temporary_run(find_target(target).name, seed=seed))
+            held.enter_context(_shown(run.record))
+        else:
+            options = {} if debias else {"debias": debias}
+            run = held.enter_context(_script_run(run_key, target, seed, sdk_workspace, options))
         opened = session.open_session(
             sdk_workspace,
             target,
@@ -99,8 +105,17 @@ def _script_run(
             seed=seed,
             settings={"settings": dict(options), "workspace": identity_of(workspace)},
         )
-        with hold_script_run(journal, described) as run:
+        with _shown(described), hold_script_run(journal, described) as run:
             yield run
+
+
+def _shown(run: NewRun | RunRecord) -> AbstractContextManager[None]:
+    """Show the run's rounds and events in the Prefect flow around, if there is one."""
+    if not stack.is_in_flow_run():
+        return nullcontext()
+    from hybridloop.flows.lifecycle.flow_run_events import shown_in_flow_run
+
+    return shown_in_flow_run(run)
 
 
 @overload

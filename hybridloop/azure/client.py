@@ -22,6 +22,7 @@ from hybridloop.azure.transport import (
     RequestFailed,
     Transport,
 )
+from hybridloop.azure.workspace import session_page
 from hybridloop.errors import (
     AccessDenied,
     AnswerRefused,
@@ -60,6 +61,7 @@ class ServiceClient:
     def __init__(
         self, workspace: Any, clock: Clock, stop: threading.Event, *, read_timeout_s: float = READ_TIMEOUT_S
     ) -> None:
+        self._workspace = workspace
         self._transport = Transport(workspace, read_timeout_s=read_timeout_s)
         self._clock = clock
         self._stop = stop
@@ -74,6 +76,10 @@ class ServiceClient:
             "jobFailurePolicy": job_failure_policy,
         }
         self._retry("opening the session", _NOT_SUBMITTED, lambda: self._call("PUT", f"/sessions/{session_id}", body))
+
+    def session_page(self, session_id: str) -> str:
+        """Return the address of the portal's page of a session."""
+        return session_page(self._workspace, session_id)
 
     def get_session(self, session_id: str) -> dict[str, Any]:
         """Return the service's document of a session."""

@@ -13,12 +13,14 @@ import tenacity
 
 from hybridloop.azure.transport import TRANSIENT, FailureKind, RequestFailed
 from hybridloop.runtime.clock import Clock
+from hybridloop.runtime.run_events import report
 
 ATTEMPTS = 5  # of calls for which a user waits
 ATTEMPTS_IN_RUN = 11  # of calls within a run: about 40 s in all
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 10.0
 RETRY_AFTER_CAP_S = 30.0
+TOO_MANY_REQUESTS = 429
 
 T = TypeVar("T")
 _jitter = tenacity.wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S)  # full jitter
@@ -28,6 +30,19 @@ def _wait(state: tenacity.RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     retry_after = error.retry_after if isinstance(error, RequestFailed) else None
     return _jitter(state) if retry_after is None else max(_jitter(state), min(retry_after, RETRY_AFTER_CAP_S))
+
+
+def _report_retry(state: tenacity.RetryCallState) -> None:
+    """Report a call that will be sent again."""
+    error = state.outcome.exception() if state.outcome else None
+    if state.next_action is None or not isinstance(error, RequestFailed):
+        return
+    wait_s = state.next_action.sleep
+    kind, why = "call.retried", f"a request to the service failed ({error.status or error.kind.name.lower()})"
+    if error.status == TOO_MANY_REQUESTS:
+        kind, why = "service.throttled", "the service throttles requests (429)"
+    facts = {"status": error.status, "wait_s": round(wait_s, 3)}
+    report(kind, f"{why}; sent again in {wait_s:.1f} s", facts)
 
 
 def call_with_retries(
@@ -52,6 +67,7 @@ def call_with_retries(
         wait=_wait,
         stop=tenacity.stop_any(tenacity.stop_after_attempt(attempts), tenacity.stop_when_event_set(stop)),
         sleep=wait,
+        before_sleep=_report_retry,
         reraise=True,
     )
     return retrying(call)

@@ -188,6 +188,15 @@ def describe(workspace: Any) -> str:
     return f"workspace {workspace.name} at {endpoint_of(workspace)}{where}"
 
 
+def session_page(workspace: Any, session_id: str) -> str:
+    """Return the address of the portal's page of a session: the local service's own, else Azure's of the workspace."""
+    subscription, group, name = workspace.subscription_id, workspace.resource_group, workspace.name
+    if is_local(workspace):
+        return f"{endpoint_of(workspace).rstrip('/')}/_portal/sessions/{subscription}/{group}/{name}/{session_id}"
+    resource = f"/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Quantum/Workspaces/{name}"
+    return f"https://portal.azure.com/#resource{resource}"
+
+
 def is_local(workspace: Any) -> bool:
     """Return True for a workspace of a local service."""
     return _is_loopback(endpoint_of(workspace))

@@ -6,6 +6,7 @@ Keep-alive pings are counted like other jobs. So the spending never exceeds a ca
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import threading
@@ -18,9 +19,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from hybridloop.azure.targets import Target
 from hybridloop.budget.prices import ONE_GATE, UNITS, Price, Unit, price_of_job
 from hybridloop.errors import CapReached, InputError
+from hybridloop.runtime.run_events import Fact, report
 
 AMOUNT = re.compile(r"([0-9][0-9_]*(?:\.[0-9]+)?) *([A-Za-z]+)")
 _UNIT_BY_NAME: Mapping[str, Unit] = {unit.lower(): unit for unit in UNITS}
+NEAR = 0.8  # of a cap, from which it is reported
 _SLACK = 1e-9  # relative: a sum of floats must not be refused for its last digit
 
 
@@ -145,6 +148,7 @@ class Budget:
         self._lock = threading.Lock()
         self._spent = spent or Spending()
         self._reservations: dict[int, Reservation] = {}
+        self._reported: set[tuple[str, str]] = set()
 
     @property
     def spent(self) -> Spending:
@@ -185,6 +189,7 @@ class Budget:
                 raise
             make_room()
             return self.reserve(shots, prices, now=now)
+        self._report_near(now)
         return reservations
 
     def adopt(self, shots: int, amounts: Mapping[str, float]) -> Reservation:
@@ -214,6 +219,25 @@ class Budget:
         """Remove the reservation of a job that will never be submitted."""
         with self._lock:
             self._remove(reservation)
+
+    def _report_near(self, now: float) -> None:
+        """Report each cap once of which `NEAR` is spent or reserved."""
+        with self._lock:
+            taken = self._spent + _total(self._reservations.values())
+        caps, elapsed_s = self.caps, now - self._started_at
+        parts = [
+            ("max_jobs", "jobs", taken.jobs, caps.max_jobs),
+            ("max_shots", "shots", taken.shots, caps.max_shots),
+            ("deadline", "s", elapsed_s, caps.deadline_s),
+            *(("max_cost", unit, taken.amounts.get(unit, 0.0), cap) for unit, cap in caps.max_cost.items()),
+        ]
+        for name, unit, amount, cap in parts:
+            if not cap or amount < NEAR * cap or (name, unit) in self._reported:
+                continue
+            self._reported.add((name, unit))
+            message = f"{name}: {_format_amount(amount, unit)} of {_format_amount(cap, unit)} are spent or reserved"
+            facts: dict[str, Fact] = {"cap": name, "unit": unit, "taken": amount, "limit": cap}
+            report("cap.near", message, facts, level=logging.WARNING)
 
     def _remove(self, reservation: Reservation) -> None:
         if self._reservations.pop(id(reservation), None) is None:

@@ -6,6 +6,7 @@ from prefect import flow
 
 from hybridloop.flows.lifecycle.hooks import HOOKS
 from hybridloop.flows.lifecycle.run import run_in_flow
+from hybridloop.flows.lifecycle.stored_result import SERIALIZER
 from hybridloop.runs.result import RunResult
 from hybridloop.settings import AdaptSettings, ProblemText, RunKey, WorkspaceName
 
@@ -16,6 +17,7 @@ DEFAULTS = AdaptSettings()
     name="adapt",
     flow_run_name="adapt-{problem.name}",
     persist_result=False,
+    result_serializer=SERIALIZER,
     on_crashed=[*HOOKS],
     on_cancellation=[*HOOKS],
 )

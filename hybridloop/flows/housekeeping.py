@@ -18,7 +18,7 @@ from hybridloop.azure.workspace import identity_of
 from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import HybridloopError, JournalDamaged, RunBusy
 from hybridloop.flows import load_flow
-from hybridloop.flows.lifecycle.caller_context import TAG, find_workspace, tasks_untagged
+from hybridloop.flows.lifecycle.caller_context import find_workspace, tasks_untagged
 from hybridloop.flows.lifecycle.dead_flow_runs import mark_dead_flow_runs, restart_flow_run, was_cancelled
 from hybridloop.flows.lifecycle.takeover import takeover_as_error
 from hybridloop.journal import Event, Journal, RunRecord, open_journal
@@ -28,6 +28,7 @@ from hybridloop.runs.result import RunResult
 from hybridloop.settings import SETTINGS, AutoResume, Duration, WorkspaceName, parse_duration
 from hybridloop.settings.renamed import accept_former_names, add_former_names
 from hybridloop.tasks.orphans import close_orphaned_sessions, is_held, unfinished_jobs
+from hybridloop.tasks.prefect_tasks import TAG
 from hybridloop.tasks.pruning import PruningResult, prune_runs
 from hybridloop.tasks.submission.jobs import TERMINAL
 

@@ -6,6 +6,7 @@ from prefect import flow
 
 from hybridloop.flows.lifecycle.hooks import HOOKS
 from hybridloop.flows.lifecycle.run import run_in_flow
+from hybridloop.flows.lifecycle.stored_result import SERIALIZER
 from hybridloop.runs.result import RunResult
 from hybridloop.settings import ProblemText, QaoaSettings, RqaoaSettings, RunKey, WorkspaceName
 
@@ -17,6 +18,7 @@ RECURSIVE_DEFAULTS = RqaoaSettings()
     name="qaoa",
     flow_run_name="qaoa-{problem.name}",
     persist_result=False,
+    result_serializer=SERIALIZER,
     on_crashed=[*HOOKS],
     on_cancellation=[*HOOKS],
 )
@@ -38,6 +40,7 @@ def qaoa(
     name="rqaoa",
     flow_run_name="rqaoa-{problem.name}",
     persist_result=False,
+    result_serializer=SERIALIZER,
     on_crashed=[*HOOKS],
     on_cancellation=[*HOOKS],
 )

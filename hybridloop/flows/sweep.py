@@ -22,6 +22,7 @@ from hybridloop.azure.workspace import CONNECTION_VARIABLE, connection_string_of
 from hybridloop.flows.lifecycle.caller_context import current_caller, find_workspace
 from hybridloop.flows.lifecycle.concurrency_slots import set_limit
 from hybridloop.flows.lifecycle.deployments import find_deployment
+from hybridloop.flows.lifecycle.stored_result import SERIALIZER, stored
 from hybridloop.flows.sweep_execution.deployment_pool import DeploymentPool
 from hybridloop.flows.sweep_execution.process_pool import ProcessPool
 from hybridloop.flows.sweep_execution.results import SweepResult
@@ -36,7 +37,7 @@ _ENERGIES = frozenset({"vqe", "adapt", "vqd", "levels"})
 _NOT_IN_A_KEY = re.compile(r"[^a-z0-9]+")
 
 
-@flow(name="sweep", flow_run_name="sweep-{spec.name}", persist_result=False)
+@flow(name="sweep", flow_run_name="sweep-{spec.name}", persist_result=False, result_serializer=SERIALIZER)
 def sweep(spec: SweepSpec, workspace: WorkspaceName = None) -> SweepResult:
     """Run the unfinished points of a sweep, each as a flow run with its own session; return the table of all points.
 
@@ -84,7 +85,7 @@ def sweep(spec: SweepSpec, workspace: WorkspaceName = None) -> SweepResult:
     _create_artifacts(result)
     counts = ", ".join(f"{count} {status}" for status, count in result.counts.items())
     name = ("Finished" if "finished" in result.counts else "Completed") if result.is_complete else "Incomplete"
-    state: Any = Completed(name=name, message=f"{len(rows)} points: {counts}", data=result)
+    state: Any = Completed(name=name, message=f"{len(rows)} points: {counts}", data=stored(result))
     return state  # type: ignore[no-any-return]
 
 

@@ -6,6 +6,7 @@ from prefect import flow
 
 from hybridloop.flows.lifecycle.hooks import HOOKS
 from hybridloop.flows.lifecycle.run import run_in_flow
+from hybridloop.flows.lifecycle.stored_result import SERIALIZER
 from hybridloop.runs.result import RunResult
 from hybridloop.settings import ProblemText, RunKey, VqdSettings, WorkspaceName
 
@@ -13,7 +14,12 @@ DEFAULTS = VqdSettings()
 
 
 @flow(
-    name="vqd", flow_run_name="vqd-{problem.name}", persist_result=False, on_crashed=[*HOOKS], on_cancellation=[*HOOKS]
+    name="vqd",
+    flow_run_name="vqd-{problem.name}",
+    persist_result=False,
+    result_serializer=SERIALIZER,
+    on_crashed=[*HOOKS],
+    on_cancellation=[*HOOKS],
 )
 def vqd(
     problem: ProblemText, settings: VqdSettings = DEFAULTS, run_key: RunKey = None, workspace: WorkspaceName = None

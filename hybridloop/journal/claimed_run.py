@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 from hybridloop.errors import HybridloopError, JournalError, LeaseLost
 from hybridloop.journal import Journal, Lease, NewRun, RunRecord, journal_url
 from hybridloop.journal.provenance import versions
+from hybridloop.runtime.run_events import report, start_thread
 
 RENEW_EVERY_S = 5.0  # a lease lasts 60 s; a request to stop reaches the run within this time
 
@@ -58,6 +60,10 @@ class ClaimedRun:
         try:
             record = self.journal.renew(self.lease)
         except LeaseLost as error:
+            if self.lease_error is None:
+                key = self.record.key
+                message = f"another process has taken run {key} over"
+                report("run.taken-over", message, {"run": key}, level=logging.WARNING)
             self.lease_error = error
         except HybridloopError:
             return  # the journal is locked or its disk is full: the next write raises that, and the lease lasts 60 s
@@ -82,8 +88,7 @@ def claim_run(journal: Journal, uid: str, *, renew_every_s: float = RENEW_EVERY_
         while not ended.wait(renew_every_s):
             run.renew_lease()
 
-    renewals = threading.Thread(target=renew_until_ended, name="hybridloop-lease", daemon=True)
-    renewals.start()
+    renewals = start_thread(renew_until_ended, "hybridloop-lease")
     try:
         yield run
     finally:

@@ -7,14 +7,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import HybridloopError, JournalGone, LeaseLost, ServiceBusy, ServiceUnreachable, TargetDown
 from hybridloop.journal import Journal, NewRun, RunRecord
 from hybridloop.journal.claimed_run import ClaimedRun, claim_run
 from hybridloop.runs.lookup import LIMITS_GIVEN, RESUMED, limits_of, run_of_key, settings_of, started_otherwise
 from hybridloop.runs.statuses import status_after
+from hybridloop.runtime.run_events import report
 from hybridloop.settings import first_difference
 
 OUTAGE = "outage"  # event: the service or the target was unavailable for longer than a run waits
+_REPORTED = ("value", "standard_error", "unit", "rounds", "jobs", "shots")  # of a result
 _OUTAGES = (ServiceBusy, ServiceUnreachable, TargetDown)
 
 _log = logging.getLogger(__name__)
@@ -86,12 +89,24 @@ def write_status(run: ClaimedRun, status: str, reason: str, result: Mapping[str,
 
     Raises JournalGone, because then they are not, and LeaseLost, because then the run is another process's.
     """
+    _report_status(run, status, reason, result or {})
     try:
         run.journal.set_status(run.lease, status, reason, result)
     except HybridloopError as error:
         _log.warning("the journal could not store that the run is %s: %s", status, error)
         if isinstance(error, JournalGone | LeaseLost):
             raise
+
+
+def _report_status(run: ClaimedRun, status: str, reason: str, result: Mapping[str, Any]) -> None:
+    """Report the beginning of a run, or its end."""
+    key, facts = run.record.key, {name: result[name] for name in _REPORTED if name in result}
+    if status == "running":
+        kind, text = ("run.started", "starts") if run.record.status == "created" else ("run.resumed", "is resumed")
+    else:
+        kind, text = f"run.{'completed' if status in WITH_RESULT else status}", f"is {status}"
+    facts |= {"run": key, "status": status, "reason": reason}
+    report(kind, f"run {key} {text}" + f": {reason}" * bool(reason), facts)
 
 
 def note_resumed(run: ClaimedRun, flow_run_id: str | None) -> None:

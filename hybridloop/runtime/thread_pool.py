@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import queue
-import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from hybridloop.runtime.clock import Clock
+from hybridloop.runtime.run_events import start_thread
 
 THREADS = 8  # the client is limited by its own CPU time: more threads gain nothing
 
@@ -19,9 +19,7 @@ class ThreadPool:
         self._clock = clock
         self._calls: queue.SimpleQueue[tuple[AbstractContextManager[object], Callable[[], None]] | None]
         self._calls = queue.SimpleQueue()
-        self._threads = [threading.Thread(target=self._work, name=f"{name}-{i}", daemon=True) for i in range(threads)]
-        for thread in self._threads:
-            thread.start()
+        self._threads = [start_thread(self._work, f"{name}-{i}") for i in range(threads)]
 
     def submit(self, call: Callable[[], None]) -> None:
         """Queue a call, which runs when a thread is free."""

@@ -12,4 +12,23 @@ minutes), and hand counts to the optimizer under a failure policy that the user 
 `session` has `open_session`, which holds it all together; `session_renewal` opens the next session when one has ended,
 `cost_ledger` counts costs against the caps, `primitives/` are Qiskit's sampler and estimator over a session, and
 `orphans` and `pruning` clean up after runs whose process is gone.
+
+For a user's own flow, `open_session`, `run_round`, `keep_alive` and `close_session` of this package are Prefect tasks.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hybridloop.flows.session_tasks import close_session, keep_alive, open_session, run_round
+
+__all__ = ["close_session", "keep_alive", "open_session", "run_round"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public task when it is first used: Prefect takes more than a second."""
+    if name in __all__:
+        return getattr(import_module("hybridloop.flows.session_tasks"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +15,10 @@ from hybridloop.budget.cost_summary import NO_COST, CostSummary, expected_cost, 
 from hybridloop.budget.prices import Price, ping_price, price_of_job
 from hybridloop.compiler.gate_counts import gate_counts
 from hybridloop.compiler.programs import CompiledPub
+from hybridloop.errors import CapReached
 from hybridloop.journal import UNSETTLED, RoundRecord
 from hybridloop.runtime.clock import Clock
+from hybridloop.runtime.run_events import report
 from hybridloop.tasks.submission.jobs import JobSpec
 
 
@@ -36,6 +39,7 @@ class CostLedger:
         self._clock = clock
         self._reservations: dict[str, Reservation] = {}  # by the job's id
         self._prices: dict[tuple[str, int], Price] = {}
+        self._is_capped = False
         self._lock = threading.Lock()
 
     def reserve(self, specs: Sequence[JobSpec], programs: Sequence[CompiledPub]) -> list[JobSpec]:
@@ -48,7 +52,8 @@ class CostLedger:
                 self._prices[key] = price_of_job(self._target, counts, spec.shots, debias=self._debias)
             prices.append(self._prices[key])
         shots, now = [spec.shots for spec in specs], self._clock.now()
-        reservations = self.budget.reserve(shots, prices, now=now, make_room=self.make_room)
+        with self._cap_reported():
+            reservations = self.budget.reserve(shots, prices, now=now, make_room=self.make_room)
         with self._lock:
             self._reservations |= {spec.id: job for spec, job in zip(specs, reservations, strict=True)}
         for price in prices:
@@ -67,7 +72,8 @@ class CostLedger:
         """Reserve for a further attempt what the first one might have cost. Raises CapReached."""
         unit, amount = next(iter(spec.reserved.items()), ("USD", 0.0))
         price = Price(unit, expected=amount, upper=amount)  # type: ignore[arg-type]  # a price's unit
-        (job,) = self.budget.reserve([spec.shots], [price], now=self._clock.now(), make_room=self.make_room)
+        with self._cap_reported():
+            (job,) = self.budget.reserve([spec.shots], [price], now=self._clock.now(), make_room=self.make_room)
         with self._lock:
             self._reservations[spec.id] = job
             self.retried += 1
@@ -100,7 +106,8 @@ class CostLedger:
         with self._lock:
             reservation = self._reservations.get(spec.id)
         if reservation is not None:
-            self.budget.check_adopted(reservation, now=self._clock.now())
+            with self._cap_reported():
+                self.budget.check_adopted(reservation, now=self._clock.now())
 
     def bill_ping(self, estimate: Mapping[str, Any] | None) -> Mapping[str, float] | None:
         """Bill the service's cost estimate of a ping; return its amounts by unit, None if it states none."""
@@ -116,6 +123,18 @@ class CostLedger:
         """Return what counts against the caps so far."""
         taken = self.budget.spent + self.budget.reserved
         return summarize_totals(taken.jobs, taken.shots, self._estimated.total(), taken.amounts, self._billed.total())
+
+    @contextmanager
+    def _cap_reported(self) -> Iterator[None]:
+        """Report the cap that the block reaches, once: further jobs in flight reach it, too."""
+        try:
+            yield
+        except CapReached as error:
+            with self._lock:
+                is_first, self._is_capped = not self._is_capped, True
+            if is_first:
+                report("cap.reached", f"{error.cap} is reached: {error.state}", {"cap": error.cap})
+            raise
 
     def _estimate(self, spec: JobSpec, sign: float = 1.0) -> None:
         expected = expected_cost(self._target, spec.reserved, spec.shots)

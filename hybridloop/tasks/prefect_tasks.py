@@ -16,23 +16,30 @@ from typing import Any, TypeVar
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
+from prefect.context import TaskRunContext
 from prefect.states import Completed
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.errors import CapReached, RunStopped
 from hybridloop.tasks.session import OpenSession
+from hybridloop.tasks.submission.jobs import describe_jobs
 
+TAG = "hybridloop"  # of every flow run and of its task runs, so that automations and filters find them
+RUN_ROUND = "run round"  # name of the tasks that run rounds
 T = TypeVar("T")
 
 
 @task(name="open session", task_run_name="open a session on {target}", cache_policy=NO_CACHE, persist_result=False)
 def open_session_task(target: str, enter: Callable[[], T]) -> T:
     """Open the session."""
-    return enter()
+    entered = enter()
+    if isinstance(entered, OpenSession):
+        describe_task(entered)
+    return entered
 
 
-@task(name="run round", task_run_name="round {number}: {jobs}", cache_policy=NO_CACHE, persist_result=False)
+@task(name=RUN_ROUND, task_run_name="round {number}: {jobs}", cache_policy=NO_CACHE, persist_result=False)
 def run_round_task(number: int, jobs: str, measure: Callable[[], T]) -> T:
     """Submit a round's jobs, wait for them, and collect their counts."""
     return measure()
@@ -42,6 +49,19 @@ def run_round_task(number: int, jobs: str, measure: Callable[[], T]) -> T:
 def close_session_task(session_id: str, leave: Callable[[], T]) -> T:
     """Close the session."""
     return leave()
+
+
+def task_tags(target: str, session_id: str | None) -> list[str]:
+    """Return the tags of a task run. They are set after it began: Prefect asks its server for a slot for each tag."""
+    return [TAG, f"target:{target}"] + ([f"session:{session_id}"] if session_id else [])
+
+
+def describe_task(session: OpenSession, name: str | None = None) -> None:
+    """Set the tags of the task run around, and its name; its next state takes them to the server."""
+    context = TaskRunContext.get()
+    if context is not None:
+        context.task_run.tags = task_tags(session.target.name, session.id)
+        context.task_run.name = name or context.task_run.name
 
 
 def _run_task(run_task: Callable[..., T], *arguments: Any) -> T:
@@ -66,7 +86,12 @@ def session_of_flow(target: str, manager: AbstractContextManager[OpenSession]) -
     try:  # around the tasks too: a signal may come after the session was opened and before its task has ended
         session = _run_task(open_session_task, target, manager.__enter__)
         yield session
-        _run_task(close_session_task, session.id, lambda: manager.__exit__(None, None, None))
+
+        def leave() -> None:
+            manager.__exit__(None, None, None)
+            describe_task(session)
+
+        _run_task(close_session_task, session.id, leave)
     except BaseException:  # a Ctrl-C and Prefect's own TerminationSignal are no Exception
         manager.__exit__(*sys.exc_info())
         raise
@@ -89,13 +114,13 @@ class RoundTasks:
             return self._session.run_round(pubs)
         self.live += 1
         points = sum(pub.size for pub in pubs)
-        jobs = f"{len(pubs)} circuit(s), {points} point(s)"
+        jobs = f"{len(pubs)} circuit(s), {points} point(s)"  # until the number of jobs is known
         stop: CapReached | RunStopped | None = None
 
         def measure() -> list[MeasuredPub] | State[None]:
             nonlocal stop
             try:
-                return self._session.run_round(pubs)
+                return self._measure(pubs)
             except (CapReached, RunStopped) as error:  # the task completes, so that Prefect shows no failure
                 stop = error
                 return Completed(name="Stopped", message=str(error))
@@ -105,3 +130,11 @@ class RoundTasks:
             raise stop
         assert isinstance(measured, list)
         return measured
+
+    def _measure(self, pubs: Sequence[SamplerPub]) -> list[MeasuredPub]:
+        round_ = self._session.start_round(pubs)
+        try:
+            return self._session.collect(round_)
+        finally:
+            jobs = describe_jobs(round_.size, round_.retried, round_.lost)
+            describe_task(self._session, f"round {self._number}: {jobs}")

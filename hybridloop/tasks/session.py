@@ -25,13 +25,14 @@ from hybridloop.errors import HybridloopError, RenamedWarning, RunParked, RunSto
 from hybridloop.journal.claimed_run import ClaimedRun, temporary_run
 from hybridloop.runtime.clock import Clock, RealClock
 from hybridloop.runtime.crash_points import crash_point
+from hybridloop.runtime.run_events import continued, current_observation
 from hybridloop.runtime.signals import signals_while_closing
 from hybridloop.tasks.connection import Connection, SessionOptions, build_connection, resolve_target
 from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
 from hybridloop.tasks.session_renewal import SessionRenewal, log_errors
 from hybridloop.tasks.session_status import SessionSnapshot
-from hybridloop.tasks.submission.job_ids import RoundKey, check_stream, session_id
+from hybridloop.tasks.submission.job_ids import MAIN_STREAM, RoundKey, check_stream, session_id
 from hybridloop.tasks.submission.jobs import check_round
 from hybridloop.tasks.submission.replay import SAME_RAD
 from hybridloop.tasks.submission.round_builder import RoundBuilder
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from hybridloop.tasks.primitives.estimator import SessionEstimator
     from hybridloop.tasks.primitives.sampler import SessionSampler
 
-MAIN_STREAM = "main"
 INTERRUPTED_WAIT_S = 5.0  # an interrupted run waits so long for its rounds in flight
 POLICY, KEEP_ALIVE, NO_CAPS = FailurePolicy(), KeepAliveSettings(), Caps()
 _INTERRUPTED_ATTEMPTS = 2  # to close the session
@@ -76,6 +76,7 @@ class OpenSession:
         self.seed = connection.run.seed
         self._connection = connection
         self._builder = RoundBuilder(connection)
+        self._observation = current_observation()
         self._streams: dict[str, _Stream] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -202,7 +203,8 @@ class OpenSession:
         descriptions = [describe_pub(pub) for pub in pubs]
         state = self._take_turn(check_stream(stream))
         try:
-            round_ = self._builder.build(RoundKey(self.run_uid, stream, state.rounds), pubs, descriptions, same_rad)
+            with continued(self._observation):  # the caller may be another thread, or another task of the flow
+                round_ = self._builder.build(RoundKey(self.run_uid, stream, state.rounds), pubs, descriptions, same_rad)
         except BaseException:  # an interruption too: the number is free again
             with self._lock:
                 state.is_building = False
@@ -214,7 +216,8 @@ class OpenSession:
             self.jobs += round_.size
             self.shots += round_.shots
         if not (round_.ended.is_set() or self._stopped.is_set()):
-            round_.start()
+            with continued(self._observation):
+                round_.start()
         if self._stopped.is_set():
             round_.stop(self._stop_reason)
         return round_
@@ -255,6 +258,11 @@ class OpenSession:
 
         check_no_lost_points("an estimator", self._connection.policy.on_lost_job)
         return SessionEstimator(self, precision=precision, stream=check_stream(stream))
+
+    def ping(self) -> None:
+        """Ping the open session now. Raises InputError for a session that is not pinged, else what failed."""
+        self.sessions.current()
+        self._connection.keep_alive.ping()
 
     def stop(self, error: Exception | None = None) -> None:
         """End every wait: rounds in flight raise the error, or RunStopped; their jobs are left to the service."""

@@ -17,6 +17,7 @@ from hybridloop.journal import SessionRow
 from hybridloop.journal.claimed_run import ClaimedRun
 from hybridloop.runtime.clock import Clock, ClockLock
 from hybridloop.runtime.crash_points import crash_point
+from hybridloop.runtime.run_events import report
 from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.submission.job_ids import session_id
 
@@ -95,9 +96,13 @@ class SessionRenewal:
                 return  # another thread was first
             session = self._service.find_session(self._held.id)
             status = str(session["status"]) if session else "gone"
+            held = self._held
             self._record_end(ordinal, status)
             self._held = None
             self._next_reason = status
+            kind = "session.timed-out" if status == "TimedOut" else "session.ended"
+            message = f"the service ended session {held.id}: {status}"
+            report(kind, message, {"session": held.id, "status": status}, level=logging.WARNING)
             self._renewals += 1
             fails = self._policy.on_session_lost == "fail"
             if fails or self._renewals > self._policy.max_renewals:
@@ -179,7 +184,7 @@ class SessionRenewal:
             self._record_end(row.ordinal, session["status"])
             self._next_reason = session["status"]
             return None
-        _log.info("session %s continues", row.id)
+        report("session.adopted", f"session {row.id} continues", {"session": row.id, "number": row.ordinal})
         return row
 
     def _open_next(self) -> SessionRow:
@@ -192,10 +197,23 @@ class SessionRenewal:
         crash_point(f"{step}.before")
         self._put(row)
         crash_point(f"{step}.after")
-        if ordinal:
-            _log.info("session %s follows as number %d: %s", row.id, ordinal, reason)
+        self._report_opened(row)
         self._next_reason = ""
         return row
+
+    def _report_opened(self, row: SessionRow) -> None:
+        page = self._service.session_page(row.id)
+        kind, message = "session.opened", f"session {row.id} is open on {row.target}: {page}"
+        if row.ordinal:
+            kind, message = "session.renewed", f"session {row.id} follows as number {row.ordinal}: {row.reason}"
+        report(
+            kind,
+            message,
+            {"session": row.id, "number": row.ordinal, "target": row.target, "reason": row.reason, "page": page},
+            level=logging.WARNING if row.reason in _ENDED_BY_SERVICE else logging.INFO,
+            began_at=row.opened_at,
+            ended_at=self._clock.now(),
+        )
 
     def _put(self, row: SessionRow) -> None:
         policy = self._policy.session_on_job_failure.capitalize()

@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 import yaml
+from prefect import flow
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.events.schemas.automations import AutomationCore
 from prefect.states import Completed, Crashed, Running
+from qiskit import QuantumCircuit
 
+import hybridloop as hl
 from hybridloop.flows.vqe import vqe
 from hybridloop.local_stack import PrefectServer
+from tests.conftest import Emulator
 from tests.long_form import long_only
 from tests.paths import ROOT
 from tests.prefect_server import prefect_client
@@ -53,11 +57,10 @@ def heard() -> Iterator[tuple[str, queue.Queue[Any]]]:
             thread.join()
 
 
-@pytest.mark.slow
-def test_only_a_crashed_run_sends_a_notification(
-    prefect_server: PrefectServer, heard: tuple[str, queue.Queue[Any]]
-) -> None:
-    url, told = heard
+@pytest.fixture
+def told(prefect_server: PrefectServer, heard: tuple[str, queue.Queue[Any]]) -> Iterator[queue.Queue[Any]]:
+    """Create the automations, with a webhook as the notification; return the list of received messages."""
+    url, messages = heard
     message = {"subject": "{{subject}}", "body": "{{body}}"}
     block = CustomWebhookNotificationBlock(name="ours", url=url, method="POST", json_data=message)
     block_id = block.save("told-of-crashes", overwrite=True)
@@ -69,28 +72,58 @@ def test_only_a_crashed_run_sends_a_notification(
             reply = client._client.post("/automations/", json=document)
             assert reply.status_code == 201, reply.text
             created.append(reply.json()["id"])
-        try:
-            parameters = {"problem": {"name": "h2"}}
-            ends: dict[str, State[Any]] = {
-                "fine": Completed(),
-                "not-ours": Crashed(),
-                "ours": Crashed(message="its process ended"),
-            }
-            for name, state in ends.items():
-                tags = () if name == "not-ours" else ("hybridloop",)
-                run = client.create_flow_run(vqe, parameters=parameters, name=name, tags=tags, state=Running())
-                client.set_flow_run_state(run.id, state)
-            assert told.get(timeout=WITHIN_S) == {"subject": "ours Crashed", "body": "vqe: its process ended"}
-            assert told.empty()
-        finally:
-            for automation in created:
-                client._client.delete(f"/automations/{automation}")
+        yield messages
+        for automation in created:
+            client._client.delete(f"/automations/{automation}")
+
+
+@pytest.mark.slow
+def test_a_cap_and_a_session_that_was_renewed_send_notifications(
+    told: queue.Queue[Any], start_emulator: Callable[..., Emulator]
+) -> None:
+    service = start_emulator()
+    service.admin("faults", {"rules": [{"fault": "session-times-out", "operation": "submit", "nth": 2}]})
+    workspace, circuit = service.workspace(), QuantumCircuit(1)
+    circuit.measure_all()
+
+    @flow(persist_result=False)
+    def capped() -> None:
+        with hl.open_session("ionq.simulator", workspace=workspace, caps=hl.Caps(max_jobs=3), seed=1) as session:
+            sampler = session.sampler(shots=10)
+            for _ in range(4):
+                sampler.run([circuit]).result()
+
+    run: Any = capped
+    run(return_state=True)
+    found: dict[str, str] = {}
+    while len(found) < 2:
+        message = told.get(timeout=WITHIN_S)
+        found[message["subject"].rpartition(": ")[2]] = message["body"]
+    assert found["hybridloop.cap.reached"].startswith("max_jobs is reached: 3 jobs is the cap")
+    assert found["hybridloop.session.renewed"].endswith("follows as number 1: TimedOut")
+
+
+@pytest.mark.slow
+def test_only_a_crashed_run_sends_a_notification(prefect_server: PrefectServer, told: queue.Queue[Any]) -> None:
+    with prefect_client(prefect_server) as client:
+        parameters = {"problem": {"name": "h2"}}
+        ends: dict[str, State[Any]] = {
+            "fine": Completed(),
+            "not-ours": Crashed(),
+            "ours": Crashed(message="its process ended"),
+        }
+        for name, state in ends.items():
+            tags = () if name == "not-ours" else ("hybridloop",)
+            run = client.create_flow_run(vqe, parameters=parameters, name=name, tags=tags, state=Running())
+            client.set_flow_run_state(run.id, state)
+        assert told.get(timeout=WITHIN_S) == {"subject": "ours Crashed", "body": "vqe: its process ended"}
+        assert told.empty()
 
 
 @long_only  # Prefect checks for missing events after ten seconds at the earliest
 @pytest.mark.slow
 def test_only_a_flow_run_whose_heartbeats_stopped_is_marked(prefect_server: PrefectServer) -> None:
-    _, shown = yaml.safe_load(FILE.read_text("utf-8"))["automations"]
+    (shown,) = (each for each in yaml.safe_load(FILE.read_text("utf-8"))["automations"] if "silent" in each["name"])
     shown["trigger"]["within"] = 10
     with prefect_client(prefect_server) as client:
         document = AutomationCore.model_validate(shown).model_dump(mode="json")

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId, LogFilter, LogFilterFlowRunId
@@ -17,7 +22,16 @@ from hybridloop.local_stack.processes import wait_until
 from tests.cli.shell_helpers import PATIENCE_S
 from tests.deployments.checkout_helpers import prefect_inside
 from tests.deployments.worker_helpers import Place, of_hybridloop, place_for, worker
+from tests.prefect_server import as_own_server
 
+READ_RESULT = """
+import json
+from prefect.client.orchestration import get_client
+
+with get_client(sync_client=True) as client:
+    result = client.read_flow_run("{flow_run}").state.result()
+print(json.dumps([type(result).__name__, result.value, result.status]))
+"""
 pytestmark = pytest.mark.slow
 NIGHTLY = "vqe/nightly"
 
@@ -82,6 +96,25 @@ def test_a_scheduled_run_has_a_result(place: Place, runs: Runs) -> None:
     assert (record.status, record.problem) == ("converged", "h2")
     assert record.settings["settings"]["precision"] == 0.001
     assert place.session_statuses(record) == ["Succeeded"]
+
+
+def test_its_result_is_read_by_a_process_that_knows_only_the_server(
+    place: Place, runs: Runs, prefect_server: PrefectServer, tmp_path: Path
+) -> None:
+    known = as_own_server(prefect_server) | {"PREFECT_HOME": str(tmp_path / "prefect"), "HOME": str(tmp_path)}
+    environ = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG")} | known
+    script = READ_RESULT.format(flow_run=runs.scheduled.id)
+    done = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    result = place.record(runs.scheduled).result
+    assert result is not None
+    assert json.loads(done.stdout.splitlines()[-1]) == ["RunResult", result["value"], "converged"]
+
+
+def test_a_flow_run_is_named_by_its_run_and_tagged(place: Place, runs: Runs) -> None:
+    found, record = place.client.read_flow_run(runs.scheduled.id), place.record(runs.scheduled)
+    assert found.name == record.key
+    assert {"hybridloop", "algorithm:vqe", "problem:h2", f"target:{record.target}"} <= set(found.tags)
 
 
 def test_settings_not_given_to_a_run_come_from_its_deployment(place: Place, runs: Runs) -> None:

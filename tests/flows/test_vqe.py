@@ -14,6 +14,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.exceptions import ParameterTypeError
 
+import hybridloop as hl
 from hybridloop.errors import InputError, ServiceError
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.flows.vqe import vqe
@@ -108,7 +109,13 @@ def test_prefect_shows_a_run_by_its_problem_and_rounds(
     assert closing == f"close session {result.sessions[0].id}"
     with prefect_client(prefect_server) as client:
         flow_run = client.read_flow_run(_flow_run_id(sampled))
-    assert (flow_run.name, flow_run.state_name) == ("vqe-h2", "Completed")
+    assert (flow_run.name, flow_run.state_name) == (result.run_key, "Completed")
+
+
+def test_the_stored_result_is_read_by_its_key(sampled: State[RunResult]) -> None:
+    assert hl.result(sampled.result().run_key).to_json() == sampled.result().to_json()
+    with pytest.raises(InputError, match="no run"):
+        hl.result("of-nobody")
 
 
 def test_the_same_seed_gives_the_same_answer_and_every_round_is_reported(

@@ -22,13 +22,13 @@ from hybridloop.blocks import load_workspace
 from hybridloop.errors import CapReached, InputError, RunStopped
 from hybridloop.preparation.prepared import PreparedRun
 from hybridloop.runs.live import LiveFeed, RoundUpdate
+from hybridloop.tasks.prefect_tasks import TAG
 
 if TYPE_CHECKING:
     from hybridloop.flows.sweep_execution.results import SweepResult
     from hybridloop.flows.sweep_execution.scheduler import OnPoint
     from hybridloop.runs.result import RunResult
 
-TAG = "hybridloop"  # of every flow run, so that automations and filters find them
 OnProgress = Callable[[RoundUpdate], None]
 
 

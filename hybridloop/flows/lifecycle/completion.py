@@ -15,6 +15,7 @@ from hybridloop.budget.cost_summary import summarize_charges
 from hybridloop.errors import CapReached, RunCancelled, RunStopped
 from hybridloop.flows.lifecycle.artifact import RunArtifact
 from hybridloop.flows.lifecycle.caller_context import current_caller
+from hybridloop.flows.lifecycle.stored_result import stored
 from hybridloop.journal.claimed_run import ClaimedRun
 from hybridloop.runs.holding import log_resume_command, write_status
 from hybridloop.runs.result import RunResult, SessionSummary
@@ -84,13 +85,13 @@ def end_run(
     current_caller().end = result
     if error is None:
         return completed(result)
-    return Completed(name=result.status.capitalize(), message=str(error), data=result)
+    return Completed(name=result.status.capitalize(), message=str(error), data=stored(result))
 
 
 def completed(result: RunResult) -> Any:
     """Return the state of a flow run with this result: Completed, named Finished if it is not converged."""
     name = "Finished" if result.status == "finished" else None
-    return Completed(name=name, message=f"{result.status}: {result.reason}", data=result)
+    return Completed(name=name, message=f"{result.status}: {result.reason}", data=stored(result))
 
 
 def _add(bills: defaultdict[str, list[float]], billed: Mapping[str, float] | None) -> None:

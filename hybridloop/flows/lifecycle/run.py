@@ -23,6 +23,7 @@ from hybridloop.flows.lifecycle.artifact import RunArtifact
 from hybridloop.flows.lifecycle.caller_context import current_caller, find_workspace, tasks_untagged
 from hybridloop.flows.lifecycle.completion import completed, effort_of, end_run
 from hybridloop.flows.lifecycle.deployments import deployment_settings, inherit_settings
+from hybridloop.flows.lifecycle.flow_run_events import name_flow_run, shown_in_flow_run
 from hybridloop.flows.lifecycle.takeover import leave_state_after_takeover
 from hybridloop.journal import open_journal
 from hybridloop.journal.claimed_run import ClaimedRun
@@ -70,8 +71,13 @@ def run_in_flow(
         prepared = prepared or prepare(algorithm, problem, lookup.settings, lookup.seed, rules)
         num_qubits = prepared.algorithm.facts.num_qubits
         is_available = check_available(workspace, prepared.target, num_qubits, settings.failure)
+        name_flow_run(lookup.run)
         limits = limits_of(lookup.settings)
-        with start_or_resume(journal, lookup.run, limits, flow_run.id) as run, leave_state_after_takeover(run):
+        with (
+            shown_in_flow_run(lookup.run),
+            start_or_resume(journal, lookup.run, limits, flow_run.id) as run,
+            leave_state_after_takeover(run),
+        ):
             session_of = partial(
                 acquire_session, workspace, prepared.target, lookup.settings, run, is_available=is_available
             )

@@ -48,6 +48,11 @@ class SweepResult:
     begun: int
     wall_seconds: float
 
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> SweepResult:
+        """Return the result of `dataclasses.asdict`, also after it was stored as JSON."""
+        return cls(**{**fields, "varied": tuple(fields["varied"]), "rows": tuple(fields["rows"])})
+
     @property
     def counts(self) -> dict[str, int]:
         """Number of points by status."""

@@ -15,9 +15,11 @@ from hybridloop.azure.client import ServiceClient, upload_input
 from hybridloop.azure.job_document import job_document
 from hybridloop.azure.signed_request import SignedRequest
 from hybridloop.azure.targets import Target, provider_params
+from hybridloop.budget.prices import ping_price
 from hybridloop.compiler.qir_template import compile_qir
 from hybridloop.errors import HybridloopError
 from hybridloop.runtime.clock import Clock, steady_s
+from hybridloop.runtime.run_events import Fact, report
 from hybridloop.tasks.keepalive.standby import SentPing, StandbyProcess
 from hybridloop.tasks.keepalive.thread import TIMING, KeepAliveTiming
 from hybridloop.tasks.submission.jobs import SUCCEEDED, TERMINAL
@@ -155,10 +157,11 @@ class PingSender:
         self._records.confirm()  # a prepared ping may have been recorded long ago
         ping = self._ready[0] if self._ready else self._next_prepared()
         self.postpone(self._clock.now() + _TAKES_OVER_S)
+        began_at = self._clock.now()
         self._service.submit(ping.key.id, ping.container, ping.body)
         self._move_to_open(ping)
         self._standby_process.forget(ping.key.id)
-        self._record_accepted(ping.key)
+        self._record_accepted(ping.key, began_at, self._clock.now())
 
     def settle(self) -> int:
         """Look for pings that have ended; return the number of those that have not. Raises HybridloopError."""
@@ -201,8 +204,7 @@ class PingSender:
 
     def sent(self) -> list[float]:
         """Return the moments of the pings that the standby sent since the last call."""
-        ahead_s = self._clock.now() - steady_s()
-        return [ahead_s + ping.at for ping in self._standby_process.sent() if self._note_sent(ping)]
+        return [self._moment_of(ping) for ping in self._standby_process.sent() if self._note_sent(ping)]
 
     @property
     def prepared(self) -> int:
@@ -253,14 +255,23 @@ class PingSender:
             return False  # this process sent it as well, under the same id
         self._move_to_open(ping)
         if sent.is_accepted:
-            self._record_accepted(ping.key)
+            at = self._moment_of(sent)
+            self._record_accepted(ping.key, at, at, by="standby process")
             return True
         _log.warning("a keep-alive ping failed: HTTP %s %s", sent.status or "-", sent.trouble)
         self._unsure.add(ping.key.id)
         return False
 
-    def _record_accepted(self, key: PingKey) -> None:
+    def _moment_of(self, sent: SentPing) -> float:
+        """Return the moment of a ping of the standby by this process's clock."""
+        return self._clock.now() - steady_s() + sent.at
+
+    def _record_accepted(self, key: PingKey, began_at: float, ended_at: float, *, by: str = "run") -> None:
         """Record that the service has the ping; if that fails it counts all the same, and its end is recorded later."""
+        level = logging.WARNING if ping_price(self._target).expected > 0.0 else logging.INFO
+        message = f"keep-alive ping {key.n + 1} of session {self._session_id} was sent by the {by}"
+        facts: dict[str, Fact] = {"session": self._session_id, "job": key.id, "number": key.n + 1, "by": by}
+        report("ping.sent", message, facts, level=level, began_at=began_at, ended_at=ended_at)
         try:
             self._records.submitted(key)
         except HybridloopError as error:

@@ -12,6 +12,7 @@ from hybridloop.azure.signed_request import SignedRequest
 from hybridloop.azure.targets import Target
 from hybridloop.budget.caps import Budget, Reservation
 from hybridloop.budget.prices import Price, ping_price
+from hybridloop.errors import InputError
 from hybridloop.journal import UNSETTLED, Journal, Lease, Ping, SessionRow
 from hybridloop.runtime.clock import Clock
 from hybridloop.tasks.keepalive.pings import PING_SHOTS, PingKey, PingSender
@@ -184,6 +185,15 @@ class SessionKeepAlive:
             thread.ended(at)
         elif activity is not None:
             activity.update(ended=at, jobs=-1)
+
+    def ping(self) -> None:
+        """Ping the open session now. Raises InputError for a session that is not pinged, else what failed."""
+        with self._lock:
+            thread = self._thread
+        if thread is None or self.mode is not KeepAliveMode.PING:
+            problem = f"the session is not pinged ({self.mode.value}): {self.why}"
+            raise InputError("keep_alive", problem, "Open it with keep_alive='ping', or leave the ping out.")
+        thread.ping_now()
 
     def idle_left(self, now: float) -> float | None:
         """Return the seconds until the open session idles out; None while its idle minutes do not count."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +11,10 @@ from typing import Protocol
 
 from hybridloop.errors import HybridloopError, ServiceBusy, ServiceUnreachable
 from hybridloop.runtime.clock import Clock
+from hybridloop.runtime.run_events import start_thread
 from hybridloop.tasks.keepalive.rules import HOLD_AFTER_S, MARGIN_S, PING_AFTER_S, IdleRule, SessionActivity, due_at
 
+ASKED_LIMIT_S = 120.0  # more than the attempts of a call take
 REPEAT_S = 10.0  # until a ping that failed is sent again
 _PREPARE_EVERY_S = 60.0
 _DEFER_EVERY_S = 1.0
@@ -60,6 +63,14 @@ class Standby(Protocol):
 
     def sent(self) -> Sequence[float]:
         """Return the moments of the pings that it sent since the last call."""
+
+
+class _AskedPing:
+    """A ping that somebody asked for, and its error."""
+
+    def __init__(self) -> None:
+        self.answered = threading.Event()
+        self.error: HybridloopError | None = None
 
 
 class ActivityTracker:
@@ -120,11 +131,11 @@ class KeepAliveThread:
         self._prepare_at = opened_at + timing.standby_after_s
         self._is_prepared = True
         self._ceased = ""
+        self._asked = queue.SimpleQueue[_AskedPing]()
         self._stopped = threading.Event()
         self._wake = threading.Event()
         self._hold = clock.hold()
-        self._thread = threading.Thread(target=self._run, name="hybridloop-keep-alive", daemon=True)
-        self._thread.start()
+        self._thread = start_thread(self._run, "hybridloop-keep-alive")
 
     @property
     def ceased(self) -> str:
@@ -153,6 +164,15 @@ class KeepAliveThread:
         self._activity.update(ended=end, jobs=-1)
         self._defer(at)
 
+    def ping_now(self) -> None:
+        """Send a ping as soon as this thread can. Raises the error if it was not sent, ServiceUnreachable if late."""
+        asked = _AskedPing()
+        self._asked.put(asked)
+        self._wake.set()
+        self._clock.wait(asked.answered, ASKED_LIMIT_S)
+        if asked.error is not None:
+            raise asked.error
+
     def stop(self) -> None:
         """Send no more pings; return when the thread has ended, or after a second if a request keeps it."""
         self._stopped.set()
@@ -166,7 +186,8 @@ class KeepAliveThread:
                 pause = self._step() - self._clock.now()
                 if pause > 0.0:
                     try:
-                        self._clock.wait(self._wake, pause)
+                        if self._clock.wait(self._wake, pause) and not self._stopped.is_set():
+                            self._wake.clear()
                     except HybridloopError as error:  # the service whose time it is has ended, and the session too
                         self._cease(error)
                         return
@@ -180,10 +201,12 @@ class KeepAliveThread:
         # pings: those that the standby sent, those that have ended, the next one
         if self._standby is not None:
             for at in self._standby.sent():
-                _log.info("a keep-alive ping was sent while this process could not")
                 self._note_sent(at)
         if self._activity.now.pings_in_flight and now >= self._look_at:
             self._settle(now)
+        if not self._asked.empty():
+            self._answer(self._asked.get(), now)
+            return now
         due = self._next_ping()
         if due is not None and now >= due and not self._stopped.is_set():
             self._ping(now)
@@ -209,6 +232,16 @@ class KeepAliveThread:
 
     def _idle_due(self, activity: SessionActivity) -> float | None:
         return None if self._rule is None else due_at(self._rule, activity, self._timing.ping_after_s)
+
+    def _answer(self, asked: _AskedPing, now: float) -> None:
+        """Send a ping that somebody waits for."""
+        try:
+            self._pings.send()
+        except HybridloopError as error:
+            asked.error = error
+        else:
+            self._note_sent(now)
+        asked.answered.set()
 
     def _ping(self, now: float) -> None:
         activity = self._activity.now

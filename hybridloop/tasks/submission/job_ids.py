@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from hybridloop.errors import InputError
 
+MAIN_STREAM = "main"
 _STREAM = re.compile(r"[A-Za-z0-9_-]{1,40}")  # job names go unescaped into the service's filters
 _NAME_UID_DIGITS = 12
 
@@ -20,6 +21,11 @@ class RoundKey:
     run_uid: str
     stream: str
     sequence: int
+
+    @property
+    def label(self) -> str:
+        """The round as users count it: from 1, with its stream unless that is the main one."""
+        return f"round {self.sequence + 1}" + f" of {self.stream}" * (self.stream != MAIN_STREAM)
 
     @property
     def prefix(self) -> str:

@@ -126,3 +126,9 @@ def build_jobs(
                     JobSpec(job, FIRST_ATTEMPT, part, len(pub.measured), payload, value, stored, keeps_gates=keeps)
                 )
     return pubs, specs
+
+
+def describe_jobs(jobs: int, retried: int = 0, lost: int = 0) -> str:
+    """Return a round's numbers of jobs, of further attempts and of lost jobs as text."""
+    parts = [f"{jobs} job{'s' * (jobs != 1)}"]
+    return ", ".join(parts + [f"{count} {name}" for count, name in ((retried, "retried"), (lost, "lost")) if count])

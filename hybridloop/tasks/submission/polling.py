@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hybridloop.runtime.clock import Clock
+from hybridloop.runtime.run_events import start_thread
 
 SHORTEST_S = 0.005
 LONGEST_S = 10.0
@@ -42,8 +43,7 @@ class Poller:
         self._wake = threading.Event()
         self._stopped = False
         self._hold = clock.hold()
-        self._thread = threading.Thread(target=self._run, name="hybridloop-poller", daemon=True)
-        self._thread.start()
+        start_thread(self._run, "hybridloop-poller")
 
     def watch(self, poll: Callable[[], None], ended: threading.Event) -> None:
         """Poll from now on until the event is set; the intervals grow as `poll_interval` says."""

@@ -22,11 +22,12 @@ from hybridloop.budget.billing import billed_amounts
 from hybridloop.errors import AccessDenied, JobFailed, RunParked, RunStopped, SessionEnded, TargetDown
 from hybridloop.journal import JobOutcome, JobRecord, PubRecord
 from hybridloop.runtime.crash_points import crash_point
+from hybridloop.runtime.run_events import Fact, report
 from hybridloop.tasks.connection import Connection
 from hybridloop.tasks.failure_policy import OnLostJob, OnTargetDown, target_down_text, wait_before_retry
 from hybridloop.tasks.submission.job_errors import CANCELLED, CANCELLED_WITH_SESSION, is_transient, meaning_of
 from hybridloop.tasks.submission.job_ids import RoundKey, session_id
-from hybridloop.tasks.submission.jobs import SUCCEEDED, TERMINAL, JobInFlight, JobSpec
+from hybridloop.tasks.submission.jobs import SUCCEEDED, TERMINAL, JobInFlight, JobSpec, describe_jobs
 from hybridloop.tasks.submission.results import merge_points, read_results_v2
 
 _FOREVER_S = 3600.0
@@ -76,6 +77,7 @@ class RoundInFlight:
         self._failure: Exception | None = None
         self._all_accepted = False
         self._down_since: float | None = None
+        self.retried = 0  # number of further attempts
         for identifier, record in (recorded or {}).items():
             self._jobs[identifier].load(record)
 
@@ -107,7 +109,9 @@ class RoundInFlight:
 
     def start(self) -> None:
         """Submit all jobs in parallel and return at once; polling starts when the last one is accepted."""
-        self.started_at = self._connection.clock.now()
+        self.started_at = now = self._connection.clock.now()
+        message = f"{self.key.label}: {describe_jobs(self.size)}"
+        report("round.started", message, self._place(), level=logging.DEBUG, ended_at=now)
         waiting = [job for job in self._jobs.values() if not job.settled]
         for job in waiting:
             self._work(self._submit, job)
@@ -319,12 +323,13 @@ class RoundInFlight:
         """Apply the policy to a job that failed for good."""
         policy, reason = self._connection.policy.on_lost_job, f"job {job.spec.id}: {why}"
         if policy is not OnLostJob.FAIL:
-            _log.warning("%s; the policy is to %s its point", reason, policy.value)
+            self._report_lost(job, why, f"{reason}; the policy is to {policy.value} its point")
             self._finish(job, JobOutcome(job.spec.id, "lost", None, why, billed), lost=reason)
         else:
             with self._lock:
                 self._unwritten.append(JobOutcome(job.spec.id, "failed", None, why, billed))
             self.record_ends()
+            self._report_lost(job, why, f"{reason}; the policy is to end the run")
             self.fail(
                 JobFailed(
                     f"{reason} (after {job.failures} attempts)" if job.failures > 1 else reason,
@@ -344,8 +349,16 @@ class RoundInFlight:
         ordinal = connection.sessions.current().ordinal
         run.journal.add_attempts(run.lease, key.stream, key.sequence, [spec.intent(ordinal)])
         run.journal.add_event(run.lease, "retry", {"job": failed.id, "next": spec.id, "reason": failed.reason})
-        _log.warning("job %s: %s; retried in %.1f s as %s", failed.id, failed.reason, wait_s, spec.id)
+        message = f"job {failed.id}: {failed.reason}; retried in {wait_s:.1f} s as {spec.id}"
+        facts: dict[str, Fact] = {
+            "job": failed.id,
+            "next_job": spec.id,
+            "reason": failed.reason,
+            "wait_s": round(wait_s, 3),
+        }
+        report("job.retried", message, self._place() | facts, level=logging.WARNING)
         with self._lock:
+            self.retried += 1
             del self._jobs[job.spec.id]
             job.spec, job.container, job.session = spec, "", ordinal
             job.accepted = job.collecting = job.may_exist = job.ended_before = False
@@ -369,4 +382,17 @@ class RoundInFlight:
         now = self._connection.clock.now()
         run.journal.record_outcomes(run.lease, key.stream, key.sequence, outcomes, complete=True, at=now)
         crash_point("commit.after")
+        self._report_completed(now)
         self.ended.set()
+
+    def _report_completed(self, now: float) -> None:
+        counts: dict[str, Fact] = {"jobs": self.size, "retried": self.retried, "lost": self.lost, "shots": self.shots}
+        message = f"{self.key.label}: {describe_jobs(self.size, self.retried, self.lost)}"
+        report("round.completed", message, self._place() | counts, began_at=self.started_at, ended_at=now)
+
+    def _place(self) -> dict[str, Fact]:
+        return {"stream": self.key.stream, "round": self.key.sequence + 1}
+
+    def _report_lost(self, job: JobInFlight, why: str, message: str) -> None:
+        facts: dict[str, Fact] = {"job": job.spec.id, "attempts": job.failures, "reason": why}
+        report("job.lost", message, self._place() | facts, level=logging.WARNING)

@@ -1,0 +1,127 @@
+"""Prefect tasks for anybody's flow: open a session, run rounds in it, keep it alive, close it.
+
+They are `hybridloop.tasks.open_session` and so on. Retries of jobs and pings are inside, as in every run, and a session
+that the flow does not close is closed when its flow run ends.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.context import FlowRunContext
+from qiskit.primitives.containers.sampler_pub import SamplerPub, SamplerPubLike
+
+from hybridloop.algorithms.rounds import MeasuredPub
+from hybridloop.api import session as api  # the tasks are the public functions, as tasks
+from hybridloop.azure.targets import DEFAULT_TARGET
+from hybridloop.budget.caps import Caps
+from hybridloop.errors import InputError
+from hybridloop.tasks.failure_policy import FailurePolicy
+from hybridloop.tasks.prefect_tasks import RUN_ROUND, describe_task
+from hybridloop.tasks.session import OpenSession
+from hybridloop.tasks.submission.jobs import describe_jobs
+
+_FAILURE, _NO_CAPS = FailurePolicy(), Caps()
+
+_held: dict[str, list[tuple[OpenSession, ExitStack]]] = {}  # by flow run
+_changing = threading.Lock()
+
+
+@task(name="open session", task_run_name="open a session on {target}", cache_policy=NO_CACHE, persist_result=False)
+def open_session(
+    target: str = DEFAULT_TARGET,
+    *,
+    run_key: str | None = None,
+    seed: int | None = None,
+    workspace: str | Any | None = None,
+    policy: FailurePolicy = _FAILURE,
+    keep_alive: str = "auto",
+    caps: Caps = _NO_CAPS,
+    debias: bool = True,
+) -> OpenSession:
+    """Open a session for the flow run around; `close_session` closes it, else the end of the flow run does.
+
+    The arguments, and the errors, are those of `hybridloop.open_session`. Raises InputError outside of a flow.
+    """
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None or context.flow is None:
+        problem = "the task open_session was not called in a Prefect flow"
+        raise InputError("session", problem, "Use `with hybridloop.open_session(…)` in a script.")
+    held = ExitStack()
+    session = held.enter_context(
+        api.open_session(
+            target,
+            run_key=run_key,
+            seed=seed,
+            workspace=workspace,
+            name=run_key or context.flow_run.name,
+            policy=policy,
+            keep_alive=keep_alive,
+            caps=caps,
+            debias=debias,
+        )
+    )
+    with _changing:
+        _held.setdefault(str(context.flow_run.id), []).append((session, held))
+        for hooks in (
+            context.flow.on_completion_hooks,
+            context.flow.on_failure_hooks,
+            context.flow.on_crashed_hooks,
+            context.flow.on_cancellation_hooks,
+        ):
+            if _close_all not in hooks:
+                hooks.append(_close_all)
+    describe_task(session)
+    return session
+
+
+@task(name=RUN_ROUND, task_run_name="round", cache_policy=NO_CACHE, persist_result=False)
+def run_round(session: OpenSession, pubs: Sequence[SamplerPubLike], *, shots: int = 1024) -> list[MeasuredPub]:
+    """Run circuits as one round of the session, all jobs at once; return the counts of each PUB by point.
+
+    A PUB is a circuit, or a circuit with parameter values and shots, as for Qiskit's SamplerV2; `shots` is for those
+    that state none. A point without counts is a `FailedPoint`, if the session's policy allows that. Raises InputError
+    or ProgramError before anything is submitted, ServiceError and CapReached after.
+    """
+    round_ = session.start_round([SamplerPub.coerce(pub, shots) for pub in pubs])
+    try:
+        return session.collect(round_)
+    finally:
+        describe_task(session, f"{round_.key.label}: {describe_jobs(round_.size, round_.retried, round_.lost)}")
+
+
+@task(name="keep alive", task_run_name="keep the session alive", cache_policy=NO_CACHE, persist_result=False)
+def keep_alive(session: OpenSession) -> None:
+    """Ping the session now, before the flow does something long; else it is pinged before it would idle out.
+
+    Raises InputError for a session that is not pinged (`keep_alive="renew"` or `"off"`), ServiceError if it fails.
+    """
+    session.ping()
+    describe_task(session)
+
+
+@task(name="close session", task_run_name="close the session", cache_policy=NO_CACHE, persist_result=False)
+def close_session(session: OpenSession) -> str:
+    """Close the session and return its last status at the service; a second time changes nothing."""
+    with _changing:
+        entries = [(key, entry) for key, rows in _held.items() for entry in rows if entry[0] is session]
+        for key, entry in entries:
+            _held[key].remove(entry)
+    for _, (_, held) in entries:
+        held.close()
+    describe_task(session)
+    return session.status
+
+
+def _close_all(flow: Any, flow_run: Any, state: Any) -> None:
+    """Close the sessions that a flow run left open, at its end."""
+    with _changing:
+        left_open = _held.pop(str(flow_run.id), [])
+    with ExitStack() as closing:
+        for _, held in left_open:
+            closing.callback(held.close)

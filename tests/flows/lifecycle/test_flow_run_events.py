@@ -1,0 +1,142 @@
+"""Prefect has the events of a run: as lines of the flow run's log, as events, and in its graph, by count."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import threading
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import pytest
+from prefect import flow
+from prefect.runtime import flow_run
+from qiskit import QuantumCircuit
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+import hybridloop as hl
+from hybridloop.data.statuses import STATUSES
+from hybridloop.emulator.portal.portal import ITEM_PATH
+from hybridloop.local_stack import PrefectServer
+from hybridloop.testing.virtual_clock import ServiceClock
+from tests.conftest import Emulator, running_emulator
+from tests.paths import ROOT
+from tests.prefect_record_helpers import FlowRunRecord, record_of
+
+TARGET = "ionq.simulator"
+PINGS = 3
+RULES: list[dict[str, Any]] = [
+    {"fault": "job-fails", "code": "ProviderTimeout", "nth": [1, 4], "operation": "submit"},
+    {"fault": "throttled", "operation": "sas", "nth": [2, 5, 7, 9]},
+    {"fault": "session-times-out", "operation": "submit", "nth": 9},
+]
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Emulator]:
+    with running_emulator("--clock", "virtual") as emulator:
+        yield emulator
+
+
+def bell() -> SamplerPub:
+    circuit = QuantumCircuit(2, 2)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    circuit.measure([0, 1], [0, 1])
+    return SamplerPub.coerce(circuit, 100)
+
+
+@pytest.fixture(scope="module")
+def under_faults(prefect_server: PrefectServer, service: Emulator) -> tuple[FlowRunRecord, int]:
+    """Run a user's own flow under faults; return its record and the number of calls that were throttled."""
+    workspace = service.workspace("observed")
+
+    @flow(name="own-loop", persist_result=False)
+    def own_loop() -> UUID:
+        with (
+            ServiceClock(service.endpoint, service.admin_key) as clock,
+            hl.open_session(TARGET, workspace=workspace, clock=clock, keep_alive="ping", seed=1) as session,
+        ):
+            service.admin("faults", {"rules": RULES})
+            for _ in range(3):
+                session.run_round([bell()] * 3)
+            clock.wait(threading.Event(), 1600.0)  # long enough for three pings
+        return UUID(flow_run.id)
+
+    identifier = own_loop()
+    throttled = sum(entry["fault"] == "throttled" for entry in service.admin("faults/log")["log"])
+    service.admin("faults", {"rules": []})
+
+    def is_whole(found: FlowRunRecord) -> bool:
+        ended = [each for each in found.task_runs if each["state_type"] == "COMPLETED"]
+        return found.kinds["ping.sent"] >= PINGS and len(ended) >= 3 + PINGS + 1
+
+    return record_of(prefect_server, identifier, is_whole), throttled
+
+
+def test_each_failed_job_is_a_line_and_an_event(under_faults: tuple[FlowRunRecord, int]) -> None:
+    record, _ = under_faults
+    assert record.kinds["job.retried"] == len(record.lines_with("retried in", logging.WARNING)) >= 2
+
+
+def test_each_throttled_call_is_a_line_and_an_event(under_faults: tuple[FlowRunRecord, int]) -> None:
+    record, throttled = under_faults
+    assert record.kinds["service.throttled"] == len(record.lines_with("throttles requests")) == throttled == 4
+
+
+def test_a_session_that_timed_out_and_its_renewal_are_in_log_graph_and_events(
+    under_faults: tuple[FlowRunRecord, int],
+) -> None:
+    record, _ = under_faults
+    assert record.kinds["session.timed-out"] == len(record.lines_with(": TimedOut", logging.WARNING)) - 1 == 1
+    assert record.kinds["session.renewed"] == len(record.tasks_with("follows as number 1")) == 1
+    assert record.kinds["session.opened"] == len(record.lines_with("is open on")) == 1
+    for event in record.events:
+        if "page" in event["payload"]:
+            match = ITEM_PATH.fullmatch(urlsplit(event["payload"]["page"]).path)
+            assert match is not None
+            assert match[3] == event["payload"]["session"]
+
+
+def test_each_ping_is_in_log_graph_and_events_with_its_session(under_faults: tuple[FlowRunRecord, int]) -> None:
+    record, _ = under_faults
+    pings = record.tasks_with("keep-alive ping")
+    assert record.kinds["ping.sent"] == len(pings) == len(record.lines_with("keep-alive ping")) == PINGS
+    sessions = {event["payload"]["session"] for event in record.events if event["event"] == "hybridloop.ping.sent"}
+    assert {tag for ping in pings for tag in ping["tags"]} == {
+        "hybridloop",
+        f"target:{TARGET}",
+        *(f"session:{session}" for session in sessions),
+    }
+
+
+def test_each_round_of_a_users_loop_is_a_task_run_with_its_tries(under_faults: tuple[FlowRunRecord, int]) -> None:
+    record, _ = under_faults
+    rounds = sorted(record.tasks_with("round "), key=lambda each: str(each["name"]))
+    assert [each["state_type"] for each in rounds] == ["COMPLETED"] * 3
+    retried = record.kinds["job.retried"]
+    assert sum(int(each["name"].split(", ")[1].split()[0]) for each in rounds if "retried" in each["name"]) == retried
+    assert rounds[0]["name"].startswith("round 1: 3 jobs")
+    assert record.kinds["round.completed"] == 3
+
+
+def test_no_line_event_or_task_run_has_a_key_or_a_signature(
+    under_faults: tuple[FlowRunRecord, int], service: Emulator
+) -> None:
+    record, _ = under_faults
+    text = json.dumps([record.lines, record.task_runs, record.events])
+    assert service.api_key not in text
+    assert "sig=" not in text
+
+
+def test_the_guide_lists_every_kind_of_event() -> None:
+    named = re.compile(r'"((?:run|round|job|session|ping|service|call|cap)\.[a-z-]+)"')
+    folders = [ROOT / "hybridloop" / name for name in ("azure", "budget", "journal", "runs", "tasks")]
+    sources = "".join(path.read_text("utf-8") for folder in folders for path in folder.rglob("*.py"))
+    early = {f"run.{name}" for name, facts in STATUSES.items() if not facts.has_result}
+    kinds = {kind for kind in named.findall(sources) if not kind.endswith(".py")} | early | {"run.completed"}
+    guide = (ROOT / "docs" / "prefect.md").read_text("utf-8")
+    assert set(re.findall(r"`hybridloop\.((?:[a-z]+)\.[a-z-]+)`", guide)) == kinds - {"round.started"}

@@ -1,0 +1,98 @@
+"""The public tasks: a user's own flow of tasks opens, uses, keeps and closes a session, and leaves none open."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect import flow
+from prefect.runtime import flow_run
+from qiskit import QuantumCircuit
+
+from hybridloop import tasks as public
+from hybridloop.algorithms.rounds import Counts
+from hybridloop.errors import InputError
+from hybridloop.local_stack import PrefectServer
+from tests.conftest import Emulator
+from tests.prefect_record_helpers import FlowRunRecord, record_of
+
+TARGET = "ionq.simulator"
+tasks: Any = public  # Prefect types every call of a task as a coroutine, for mypy
+
+
+def one() -> QuantumCircuit:
+    circuit = QuantumCircuit(1, 1)
+    circuit.x(0)
+    circuit.measure(0, 0)
+    return circuit
+
+
+def test_a_flow_of_tasks_shows_each_of_them(prefect_server: PrefectServer, emulator: Emulator) -> None:
+    workspace = emulator.workspace("own-tasks")
+
+    @flow(persist_result=False)
+    def own() -> tuple[UUID, str, list[Any]]:
+        session = tasks.open_session(TARGET, workspace=workspace, keep_alive="ping", seed=1)
+        measured = [tasks.run_round(session, [one(), one()], shots=10) for _ in range(2)]
+        tasks.keep_alive(session)
+        return UUID(flow_run.id), tasks.close_session(session), measured
+
+    run: Any = own
+    identifier, status, measured = run()
+    assert status == "Succeeded"
+    assert all(
+        isinstance(counts, Counts) and counts.bitstrings() == {"1": 10}
+        for round_ in measured
+        for points in round_
+        for counts in points
+    )
+
+    def is_whole(found: FlowRunRecord) -> bool:
+        ended = [each for each in found.task_runs if each["state_type"] == "COMPLETED"]
+        return len(ended) >= 6 and found.kinds["ping.sent"] > 0
+
+    record = record_of(prefect_server, identifier, is_whole)
+    names = sorted(each["name"] for each in record.task_runs)
+    assert [name.split(" of session")[0] for name in names if name.startswith(("round", "keep-alive"))] == [
+        "keep-alive ping 1",
+        "round 1: 2 jobs",
+        "round 2: 2 jobs",
+    ]
+    assert record.kinds["ping.sent"] == record.kinds["session.opened"] == 1
+
+
+@pytest.mark.parametrize("ending", ["returns", "raises"])
+def test_a_session_that_the_flow_leaves_open_is_closed(
+    prefect_server: PrefectServer, emulator: Emulator, ending: str
+) -> None:
+    workspace = emulator.workspace(f"left-open-{ending}")
+
+    @flow(persist_result=False)
+    def forgetful() -> None:
+        tasks.open_session(TARGET, workspace=workspace, seed=1)
+        if ending == "raises":
+            raise ValueError("a bug of the user's")
+
+    run: Any = forgetful
+    run(return_state=True)
+    (session,) = workspace.list_sessions()
+    assert session.details.status == "Succeeded"
+
+
+def test_a_session_that_is_not_pinged_says_so(prefect_server: PrefectServer, emulator: Emulator) -> None:
+    workspace = emulator.workspace("not-pinged")
+
+    @flow(persist_result=False)
+    def own() -> None:
+        session = tasks.open_session(TARGET, workspace=workspace, keep_alive="renew", seed=1)
+        with pytest.raises(InputError, match="not pinged"):
+            tasks.keep_alive(session)
+
+    run: Any = own
+    run()
+
+
+def test_outside_of_a_flow_it_says_what_to_use(prefect_server: PrefectServer, emulator: Emulator) -> None:
+    with pytest.raises(InputError, match=r"hybridloop\.open_session"):
+        tasks.open_session(TARGET, workspace=emulator.workspace("no-flow"))
