@@ -14,6 +14,7 @@ from prefect.client.schemas.actions import ArtifactCreate
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterType
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.filesystems import WritableFileSystem
+from prefect.utilities.asyncutils import sync_compatible
 from pydantic import ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from hybridloop.azure.workspace import AzureWorkspace, connect
@@ -109,6 +110,7 @@ class RunResults(WritableFileSystem):
     _block_type_name = "hybridloop results"
     _logo_url = _LOGO
 
+    @sync_compatible
     async def read_path(self, path: str) -> bytes:
         """Return what was stored last for the flow run of this id. Raises ValueError if there is nothing."""
         ours = ArtifactFilter(
@@ -120,6 +122,7 @@ class RunResults(WritableFileSystem):
             raise ValueError(f"the Prefect server has no result of flow run {path}")
         return str(found[0].data).encode()
 
+    @sync_compatible
     async def write_path(self, path: str, content: bytes) -> None:
         """Store text for the flow run of this id."""
         artifact = ArtifactCreate(type=_RESULT_TYPE, data=content.decode(), flow_run_id=UUID(path))
