@@ -1,8 +1,8 @@
 """Overhead of Prefect in a run: the same rounds in a flow and in a plain script, and the wait at the flow's end.
 
 A round here is one small job on the local service. The flow is the one that all algorithms have around them: opening,
-rounds and closing are tasks. Once with Prefect on SQLite, as the local stack has it, once on PostgreSQL where one is
-installed.
+rounds and closing are tasks, and events are sent. Once with Prefect on SQLite, as the local stack has it, once on
+PostgreSQL where one is installed.
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ def child(rounds: int) -> int:
     from prefect import flow
 
     from hybridloop.azure.workspace import connect_from_environment
+    from hybridloop.flows.lifecycle.flow_run_events import shown_in_flow_run
+    from hybridloop.journal.claimed_run import temporary_run
     from hybridloop.tasks.prefect_tasks import RoundTasks, session_of_flow
     from hybridloop.tasks.session import open_session
 
@@ -79,12 +81,17 @@ def child(rounds: int) -> int:
     @flow(name="orchestration", persist_result=False)
     def measured() -> tuple[float, float]:
         nonlocal ended
-        with session_of_flow(TARGET, open_session(workspace, TARGET, seed=2)) as opened:
+        with (
+            temporary_run(TARGET, seed=2) as run,
+            shown_in_flow_run(run.record),
+            session_of_flow(TARGET, open_session(workspace, TARGET, run=run)) as opened,
+        ):
             found = timed(RoundTasks(opened), rounds)
         ended = time.perf_counter()
         return found.cpu_ms, found.wall_ms
 
-    environment = {name: os.environ[name] for name in ("PREFECT_API_URL", "PREFECT_HOME")}
+    names = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_HOME")
+    environment = {name: os.environ[name] for name in names if name in os.environ}
     server = PrefectServer(os.environ["PREFECT_API_URL"], is_local=True, environment=environment)
     with stack.run_flows_on(server):
         cpu_ms, wall_ms = measured()

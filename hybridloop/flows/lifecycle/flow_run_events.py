@@ -108,19 +108,22 @@ class FlowRunEvents:
     def _end_round(self, event: RunEvent) -> None:
         task_run = self._rounds.pop((event.facts["stream"], event.facts["round"]), None)
         if task_run is not None:
-            task_run.name = event.message
+            task_run.name, task_run.tags = event.message, self._tags(event)
             _emit(task_run, StateType.COMPLETED, event.ended_at, None)
 
     def _task_run(self, name: str, event: RunEvent) -> TaskRun:
-        session = event.facts.get("session")
         return TaskRun(
             id=uuid4(),
             name=event.message,
             flow_run_id=self._flow_run_id,
             task_key=f"hybridloop.{name.replace(' ', '-')}",
             dynamic_key=str(uuid4()),
-            tags=task_tags(self._run.target, None if session is None else str(session)),
+            tags=self._tags(event),
         )
+
+    def _tags(self, event: RunEvent) -> list[str]:
+        session = event.facts.get("session")
+        return task_tags(self._run.target, None if session is None else str(session))
 
 
 def _emit(task_run: TaskRun, kind: StateType, at: float, message: str | None, name: str | None = None) -> None:

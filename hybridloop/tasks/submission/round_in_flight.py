@@ -388,7 +388,9 @@ class RoundInFlight:
     def _report_completed(self, now: float) -> None:
         counts: dict[str, Fact] = {"jobs": self.size, "retried": self.retried, "lost": self.lost, "shots": self.shots}
         message = f"{self.key.label}: {describe_jobs(self.size, self.retried, self.lost)}"
-        report("round.completed", message, self._place() | counts, began_at=self.started_at, ended_at=now)
+        held = self._connection.sessions.held
+        facts = self._place() | counts | {"session": None if held is None else held.id}
+        report("round.completed", message, facts, began_at=self.started_at, ended_at=now)
 
     def _place(self) -> dict[str, Fact]:
         return {"stream": self.key.stream, "round": self.key.sequence + 1}

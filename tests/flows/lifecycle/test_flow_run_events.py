@@ -120,6 +120,7 @@ def test_each_round_of_a_users_loop_is_a_task_run_with_its_tries(under_faults: t
     retried = record.kinds["job.retried"]
     assert sum(int(each["name"].split(", ")[1].split()[0]) for each in rounds if "retried" in each["name"]) == retried
     assert rounds[0]["name"].startswith("round 1: 3 jobs")
+    assert all(any(tag.startswith("session:") for tag in each["tags"]) for each in rounds)
     assert record.kinds["round.completed"] == 3
 
 
