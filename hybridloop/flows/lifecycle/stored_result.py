@@ -9,9 +9,7 @@ import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from httpx import HTTPError
 from prefect.context import FlowRunContext
-from prefect.exceptions import PrefectException
 from prefect.results import ResultStore
 from prefect.serializers import JSONSerializer, prefect_json_object_decoder, prefect_json_object_encoder
 
@@ -63,7 +61,7 @@ def stored(result: RunResult | SweepResult) -> Any:
         store = ResultStore(result_storage=results_block(), serializer=SERIALIZER)
         record = store.create_result_record(result, key=str(context.flow_run.id))
         store.persist_result_record(record)
-    except (HTTPError, PrefectException, RuntimeError, ValueError) as error:  # the journal has the result
+    except Exception as error:  # whatever Prefect or its server raises: the journal has the result
         _log.warning("Prefect's server has no copy of the result: %s", error)
         return result
     return record
