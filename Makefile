@@ -17,8 +17,8 @@ help: ## list the targets
 demo: .venv/ready ## run a VQE of H2 in a session of the local service
 	$(BIN)/hybridloop run vqe h2 --seed 7
 
-test: .venv/ready ## run all tests, on three workers: tests often wait for other processes
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+test: .venv/ready ## run all tests, on three workers (tests often wait), each with one thread for linear algebra
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-browser: .venv/ready ## run the tests of the portal and of reports in a real Chromium
 	$(BIN)/pytest -m browser

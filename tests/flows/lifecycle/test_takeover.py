@@ -50,15 +50,18 @@ def client(prefect_server: PrefectServer) -> Iterator[SyncPrefectClient]:
         yield connected
 
 
-@pytest.mark.parametrize("error", [LeaseLost("k", "somebody"), ValueError("connection broken by the sleep")])
+LOST, BROKEN = LeaseLost("k", "somebody"), ValueError("connection broken by the sleep")
+
+
 @pytest.mark.parametrize(
-    ("is_taken", "is_marked", "raised", "state"),
+    ("error", "is_taken", "is_marked", "raised", "state"),
     [
-        (True, True, Abort, "Crashed"),
-        (True, False, LeaseLost, "Failed"),
-        (False, False, ValueError, "Failed"),
+        (LOST, True, True, Abort, "Crashed"),
+        (BROKEN, True, True, Abort, "Crashed"),
+        (LOST, True, False, LeaseLost, "Failed"),
+        (BROKEN, True, False, LeaseLost, "Failed"),
+        (BROKEN, False, False, ValueError, "Failed"),
     ],
-    ids=["marked", "not marked", "not taken over"],
 )
 def test_the_state_is_left_if_another_has_set_it(
     error: Exception,
@@ -69,8 +72,6 @@ def test_the_state_is_left_if_another_has_set_it(
     own_journal: Journal,
     client: SyncPrefectClient,
 ) -> None:
-    if raised is ValueError and isinstance(error, LeaseLost):
-        pytest.skip("a lease is lost by a takeover only")
     uid, ids = str(uuid.uuid4()), list[UUID]()
     own_journal.add_run(new_run(uid, key=uid, algorithm="session", problem="", target="rigetti.sim.qvm", seed=1))
 

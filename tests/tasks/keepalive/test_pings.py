@@ -20,6 +20,7 @@ from hybridloop.azure.targets import find_target, known_targets
 from hybridloop.azure.transport import Transport
 from hybridloop.errors import LeaseLost, ServiceUnreachable, SessionEnded
 from hybridloop.local_stack.processes import wait_until
+from hybridloop.runtime.run_events import RunEvent, observed_by
 from hybridloop.tasks.keepalive.pings import PREPARED, PingKey, ping_body
 from hybridloop.tasks.keepalive.rules import IdleRule
 from hybridloop.tasks.keepalive.standby import StandbyProcess
@@ -223,6 +224,22 @@ def test_the_standby_waits_while_this_process_sends_and_forgets_sent_pings(sessi
     pings.send()
     pings.close()
     assert told == ["not before 30 s", "submit", "forget"]
+
+
+def test_a_ping_that_the_standby_sent_is_reported_with_its_own_time(session: PingedSession) -> None:
+    seen: list[RunEvent] = []
+    pings = session.pings(sign=session.sign)
+    with observed_by(seen.append):
+        assert pings.prepare()
+        due = session.clock.now()
+        pings.postpone(due)
+        assert wait_until(lambda: bool(pings.sent()), within_s=30)
+        known = session.clock.now()
+    pings.close()
+    (event,) = (each for each in seen if each.kind == "ping.sent")
+    assert event.facts["by"] == "standby process"
+    assert event.facts["session"] == session.id
+    assert due - 0.1 <= event.began_at == event.ended_at <= known
 
 
 class ManualClock:
