@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -26,7 +25,6 @@ from prefect.states import Cancelled, Crashed
 
 from hybridloop.errors import InputError
 from hybridloop.flows.lifecycle.deployments import Deployment
-from hybridloop.flows.lifecycle.process_reuse import PROCESS_LABEL, RESERVED_S
 from hybridloop.flows.sweep_execution.scheduler import AttemptEnd, retry_journal
 from hybridloop.flows.sweep_execution.spec import Point
 from hybridloop.journal import Journal, RunRecord
@@ -70,7 +68,6 @@ class DeploymentPool:
         self._size, self._tag, self._block = size, tag, block
         self._running: dict[str, _Running] = {}
         self._refused: list[AttemptEnd] = []
-        self._waiting = 0  # processes of points that have just completed, which wait for another one
         self._earlier = {str(active.parameters.get("run_key")): active.id for active in self._read_active()}
 
     @property
@@ -85,7 +82,6 @@ class DeploymentPool:
                 created: Any = run_deployment(
                     self._deployment.id,
                     parameters=flow_parameters(point, self._block, self._deployment),
-                    scheduled_time=self._earliest_start(),
                     flow_run_name=f"{point.algorithm}-{point.problem.name}-{point.key[-6:]}",
                     timeout=0,
                     tags=[self._tag],
@@ -101,7 +97,6 @@ class DeploymentPool:
 
     def ended(self, within_s: float, /) -> list[AttemptEnd]:
         began, pause = time.monotonic(), _SHORTEST_S
-        self._waiting = 0
         while True:
             ends = self._ended_now()
             left = within_s - (time.monotonic() - began)
@@ -116,13 +111,6 @@ class DeploymentPool:
             for flow_run in self._read_running().values():
                 if flow_run.state is not None and flow_run.state.type is StateType.SCHEDULED:
                     self._client.set_flow_run_state(flow_run.id, Cancelled(message="its sweep ended"))
-
-    def _earliest_start(self) -> datetime | None:
-        """Return the time from which workers start the next point; None for now, if no process waits for one."""
-        if self._waiting == 0:
-            return None
-        self._waiting -= 1
-        return datetime.now(UTC) + timedelta(seconds=RESERVED_S)
 
     def _ended_now(self) -> list[AttemptEnd]:
         ended, self._refused = self._refused, []
@@ -143,7 +131,6 @@ class DeploymentPool:
         match state.type:
             case StateType.COMPLETED:
                 self._check_setup(key)
-                self._waiting += PROCESS_LABEL in flow_run.labels
                 return AttemptEnd(key)
             case StateType.CANCELLED:
                 return AttemptEnd(key, _cancelled(state.message))

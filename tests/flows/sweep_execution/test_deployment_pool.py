@@ -5,24 +5,22 @@ from __future__ import annotations
 import dataclasses
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
-from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.states import Cancelled, Cancelling, Completed, Running
+from prefect.client.schemas.objects import StateType
+from prefect.states import Cancelled, Cancelling, Running
 from prefect.utilities.callables import parameter_schema
 
 from hybridloop.flows.lifecycle.deployments import Deployment, find_deployment
-from hybridloop.flows.lifecycle.process_reuse import PROCESS_LABEL
 from hybridloop.flows.sweep_execution.deployment_pool import STARTING_S, DeploymentPool
 from hybridloop.flows.sweep_execution.results import row_of
 from hybridloop.flows.sweep_execution.spec import Point
 from hybridloop.flows.vqe import vqe
-from hybridloop.journal import Journal, NewRun, Owner, journal_url
+from hybridloop.journal import Journal, Owner, journal_url
 from hybridloop.journal.claimed_run import new_run
 from hybridloop.local_stack import PrefectServer
 from hybridloop.settings import ProblemText, VqeSettings
@@ -61,18 +59,22 @@ def deployed(client: SyncPrefectClient, journal: Journal) -> DeploymentPool:
     return DeploymentPool(client, Deployment(deployment, f"{name}/swept", 0), journal, HERE, size=len(KEYS), tag=TAG)
 
 
-def begun(key: str) -> NewRun:
-    uid, described = str(uuid.uuid4()), {"workspace": HERE}
-    return new_run(uid, key=key, algorithm="vqe", problem="h2", target=TARGET, seed=7, settings=described)
-
-
 def test_a_cancelled_point_is_over_once_its_process_has_ended(client: SyncPrefectClient, journal: Journal) -> None:
     points = {key: Point(key, "vqe", ProblemText(name="h2"), VqeSettings(seed=7), {}) for key in KEYS}
     workers, leases = deployed(client, journal), {}
     for key, owner in (("alive", Owner.of_this_process()), ("dead", DEAD), ("unheld", None)):
         workers.start(points[key])
         if owner is not None:
-            leases[key] = journal.claim(journal.add_run(begun(key)).uid, owner=owner)
+            begun = new_run(
+                str(uuid.uuid4()),
+                key=key,
+                algorithm="vqe",
+                problem="h2",
+                target=TARGET,
+                seed=7,
+                settings={"workspace": HERE},
+            )
+            leases[key] = journal.claim(journal.add_run(begun).uid, owner=owner)
             journal.set_status(leases[key], "running", "")
     ids = {each.parameters["run_key"]: each.id for each in client.read_flow_runs(flow_run_filter=tagged(TAG))}
     for flow_run in ids.values():
@@ -124,31 +126,3 @@ def test_a_deployment_of_the_version_before_the_new_names_gets_the_former_ones(
     (created,) = client.read_flow_runs(flow_run_filter=tagged(name))
     assert created.parameters["settings"]["unattended"] == "parked"
     assert VqeSettings.model_validate(created.parameters["settings"]) == settings
-
-
-def test_a_point_is_left_to_a_process_that_waits_for_one(client: SyncPrefectClient, journal: Journal) -> None:
-    workers, settings = deployed(client, journal), VqeSettings(seed=7)
-
-    def start(key: str) -> FlowRun:
-        workers.start(Point(key, "vqe", ProblemText(name="h2"), settings, {}))
-        runs = client.read_flow_runs(flow_run_filter=tagged(TAG))
-        (created,) = [flow_run for flow_run in runs if flow_run.parameters["run_key"] == key]
-        return created
-
-    def complete(flow_run: FlowRun) -> None:
-        key = flow_run.parameters["run_key"]
-        journal.add_run(begun(key))
-        client.set_flow_run_state(flow_run.id, Completed(), force=True)
-        assert [end.key for end in workers.ended(0.0)] == [key]
-
-    def is_left(flow_run: FlowRun) -> bool:
-        assert flow_run.expected_start_time is not None
-        return flow_run.expected_start_time > datetime.now(UTC) + timedelta(seconds=15)  # workers start 10 s early
-
-    former, current = start("former-version"), start("this-version")
-    assert (is_left(former), is_left(current)) == (False, False)
-    client.update_flow_run_labels(current.id, {PROCESS_LABEL: "host:1"})
-    complete(former)
-    assert not is_left(start("after-former"))
-    complete(current)
-    assert (is_left(start("after-this")), is_left(start("one-more"))) == (True, False)

@@ -23,14 +23,11 @@ import psutil
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
-from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.utilities.callables import parameter_schema
 from prefect.workers.process import ProcessWorker
 
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
-from hybridloop.flows.lifecycle.process_reuse import PROCESS_LABEL, SWEEP_TAG
 from hybridloop.flows.sweep import sweep
 from hybridloop.flows.sweep_execution.results import SweepResult
 from hybridloop.flows.sweep_execution.scheduler import SweepProgress
@@ -172,7 +169,6 @@ class SweepResults:
     again: SweepResult
     killed: int
     workspace: Any
-    flow_runs: list[FlowRun]
 
     @property
     def rows(self) -> list[Mapping[str, Any]]:
@@ -235,8 +231,7 @@ def _swept(held: ExitStack, server: PrefectServer, restart: Any, emulator: Emula
     killing.join()
     with caller_context(CallerContext(workspace)):
         again = sweep(spec)
-    tagged = FlowRunFilter(tags=FlowRunFilterTags(all_=[f"{SWEEP_TAG}{spec.name}"]))
-    return SweepResults(calm, result, again, sum(killed), workspace, client.read_flow_runs(flow_run_filter=tagged))
+    return SweepResults(calm, result, again, sum(killed), workspace)
 
 
 def test_every_point_has_its_value_although_a_worker_was_killed(swept: SweepResults) -> None:
@@ -247,15 +242,6 @@ def test_every_point_has_its_value_although_a_worker_was_killed(swept: SweepResu
 
 def test_the_limit_of_open_sessions_holds_and_no_job_is_paid_twice(swept: SweepResults, emulator: Emulator) -> None:
     assert check_sessions(swept.workspace, emulator, swept.rows) <= LIMIT
-
-
-def test_a_process_runs_several_points_each_in_its_own_flow_run(swept: SweepResults) -> None:
-    completed = [flow_run for flow_run in swept.flow_runs if flow_run.state_name in {"Completed", "Finished"}]
-    assert sorted(flow_run.parameters["run_key"] for flow_run in completed) == sorted(
-        row["run"] for row in swept.result.rows
-    )
-    processes = [flow_run.labels[PROCESS_LABEL] for flow_run in completed if PROCESS_LABEL in flow_run.labels]
-    assert len(set(processes)) < len(processes), [flow_run.labels for flow_run in completed]
 
 
 @long_only
