@@ -13,7 +13,7 @@ import math
 import threading
 import time
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -123,11 +123,22 @@ class ClockClient:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiter:
+    """A thread that waits, and its tokens, which it has given up meanwhile.
+
+    It waits on a plain lock: where a signal handler raises in `Condition.wait`, the condition may stay unlocked.
+    """
+
     event: threading.Event
     until: float
+    tokens: int
+    sleep: threading.Lock = field(default_factory=threading.Lock)
 
     def is_due(self, now: float) -> bool:
         return self.until <= now or self.event.is_set()
+
+    def wake(self) -> None:
+        with suppress(RuntimeError):  # it is awake
+            self.sleep.release()
 
 
 class ServiceClock:
@@ -182,22 +193,20 @@ class ServiceClock:
         """Wait until the event is set, at most so many virtual seconds; return True if it is set."""
         if event.is_set():
             return True
-        waiter = _Waiter(event, self.now() + max(0.0, seconds))
-        tokens: int = getattr(self._thread, "tokens", 0)
-        with self._state:
-            self._waiters.append(waiter)
-            self._tokens -= tokens
-            self._state.notify_all()
-            try:
-                while not waiter.is_due(self._latest):
-                    if self._failure is not None:
-                        raise self._failure
-                    self._state.wait(EVENT_POLL_S)
-            finally:
-                self._waiters.remove(waiter)
-                self._tokens += tokens
+        waiter = _Waiter(event, self.now() + max(0.0, seconds), getattr(self._thread, "tokens", 0))
+        try:
+            with self._state:
+                self._waiters.append(waiter)
                 self._state.notify_all()
-                if tokens:
+            while not waiter.is_due(self._latest):
+                if self._failure is not None:
+                    raise self._failure
+                waiter.sleep.acquire(timeout=EVENT_POLL_S)
+        finally:
+            with self._state:
+                self._waiters = [other for other in self._waiters if other is not waiter]
+                self._state.notify_all()
+                if waiter.tokens:
                     self._cancel_remote_wait()
         return event.is_set()
 
@@ -223,7 +232,12 @@ class ServiceClock:
         with self._state:
             if now > self._latest:
                 self._latest = now
-                self._state.notify_all()
+                self._wake_all()
+
+    def _wake_all(self) -> None:
+        self._state.notify_all()
+        for waiter in self._waiters:
+            waiter.wake()
 
     def _cancel_remote_wait(self) -> None:
         """End the emulator's wait for this process, because a thread works again; `_state` is locked.
@@ -236,7 +250,9 @@ class ServiceClock:
             self._state.wait(EVENT_POLL_S)
 
     def _all_threads_wait(self) -> bool:
-        return self._tokens == 0 and not any(waiter.is_due(self._latest) for waiter in self._waiters)
+        return self._tokens == sum(waiter.tokens for waiter in self._waiters) and not any(
+            waiter.is_due(self._latest) for waiter in self._waiters
+        )
 
     def _tick(self) -> None:
         while True:
@@ -281,7 +297,7 @@ class ServiceClock:
         with self._state:
             self._failure = error
             self._closing.set()
-            self._state.notify_all()
+            self._wake_all()
 
 
 @dataclass(frozen=True, slots=True)
