@@ -192,7 +192,7 @@ class StreamBusy(HybridloopError):
         return (
             f"another thread uses stream {self.stream!r}: the rounds of a stream are numbered in the order of their "
             "calls, so a stream takes one thread at a time. No job was submitted for this call. "
-            "Give each thread its own stream: session.sampler(stream=…)."
+            "Give each thread its own stream: session.sampler(stream=…), or run_round(…, stream=…) as a task."
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from hybridloop.local_stack import PrefectServer
+from hybridloop.local_stack.processes import wait_until
 from tests.prefect_server import prefect_client
 
 PATIENCE_S = 60.0  # of a busy machine; the server writes events and task runs every few seconds
@@ -46,10 +46,8 @@ def record_of(server: PrefectServer, flow_run_id: UUID, is_whole: Callable[[Flow
 
     for worker in (APILogWorker, EventsWorker):
         worker.drain_all(timeout=30)
-    until = time.monotonic() + PATIENCE_S
-    while not is_whole(found := _read(server, flow_run_id)) and time.monotonic() < until:
-        time.sleep(0.2)
-    return found
+    wait_until(lambda: is_whole(_read(server, flow_run_id)), within_s=PATIENCE_S)
+    return _read(server, flow_run_id)
 
 
 def _read(server: PrefectServer, flow_run_id: UUID) -> FlowRunRecord:

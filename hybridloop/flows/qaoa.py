@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from prefect import flow
 
-from hybridloop.flows.lifecycle.hooks import HOOKS
+from hybridloop.flows.lifecycle.hooks import run_flow_options
 from hybridloop.flows.lifecycle.run import run_in_flow
-from hybridloop.flows.lifecycle.stored_result import SERIALIZER
 from hybridloop.runs.result import RunResult
 from hybridloop.settings import ProblemText, QaoaSettings, RqaoaSettings, RunKey, WorkspaceName
 
@@ -14,14 +13,7 @@ DEFAULTS = QaoaSettings()
 RECURSIVE_DEFAULTS = RqaoaSettings()
 
 
-@flow(
-    name="qaoa",
-    flow_run_name="qaoa-{problem.name}",
-    persist_result=False,
-    result_serializer=SERIALIZER,
-    on_crashed=[*HOOKS],
-    on_cancellation=[*HOOKS],
-)
+@flow(name="qaoa", flow_run_name="qaoa-{problem.name}", **run_flow_options())
 def qaoa(
     problem: ProblemText, settings: QaoaSettings = DEFAULTS, run_key: RunKey = None, workspace: WorkspaceName = None
 ) -> RunResult:
@@ -36,14 +28,7 @@ def qaoa(
     return run_in_flow("qaoa", problem, settings, run_key, workspace)
 
 
-@flow(
-    name="rqaoa",
-    flow_run_name="rqaoa-{problem.name}",
-    persist_result=False,
-    result_serializer=SERIALIZER,
-    on_crashed=[*HOOKS],
-    on_cancellation=[*HOOKS],
-)
+@flow(name="rqaoa", flow_run_name="rqaoa-{problem.name}", **run_flow_options())
 def rqaoa(
     problem: ProblemText,
     settings: RqaoaSettings = RECURSIVE_DEFAULTS,

@@ -22,8 +22,7 @@ from hybridloop.errors import CapReached, InputError, RunCancelled, RunStopped
 from hybridloop.flows.lifecycle.acquire_session import acquire_session, check_available
 from hybridloop.flows.lifecycle.caller_context import CallerContext, current_caller, find_workspace, tasks_untagged
 from hybridloop.flows.lifecycle.flow_run_events import name_flow_run, shown_in_flow_run
-from hybridloop.flows.lifecycle.hooks import HOOKS
-from hybridloop.flows.lifecycle.stored_result import SERIALIZER
+from hybridloop.flows.lifecycle.hooks import run_flow_options
 from hybridloop.flows.lifecycle.takeover import leave_state_after_takeover, takeover_as_error
 from hybridloop.journal import Journal, NewRun, RunRecord, open_journal
 from hybridloop.journal.claimed_run import new_run
@@ -99,14 +98,7 @@ def make_session_flow(
     body.__signature__ = _without_session(signature)  # type: ignore[attr-defined]
     body.__annotations__ = {parameter.name: parameter.annotation for parameter in signature.parameters.values()}
     body.open_caller = open_caller  # type: ignore[attr-defined]
-    return SessionFlow(
-        body,
-        name=name,
-        persist_result=False,
-        result_serializer=SERIALIZER,
-        on_crashed=[*HOOKS],
-        on_cancellation=[*HOOKS],
-    )
+    return SessionFlow(body, name=name, **run_flow_options())
 
 
 def _check(function: Callable[..., Any], signature: inspect.Signature) -> None:

@@ -22,13 +22,13 @@ from hybridloop.azure.targets import DEFAULT_TARGET
 from hybridloop.budget.caps import Caps
 from hybridloop.errors import InputError
 from hybridloop.tasks.failure_policy import FailurePolicy
-from hybridloop.tasks.prefect_tasks import RUN_ROUND, describe_task
+from hybridloop.tasks.prefect_tasks import RUN_ROUND, describe_task, measure_round
 from hybridloop.tasks.session import OpenSession
-from hybridloop.tasks.submission.jobs import describe_jobs
+from hybridloop.tasks.submission.job_ids import MAIN_STREAM
 
 _FAILURE, _NO_CAPS = FailurePolicy(), Caps()
 
-_held: dict[str, list[tuple[OpenSession, ExitStack]]] = {}  # by flow run
+_held: dict[OpenSession, tuple[str, ExitStack]] = {}  # flow run of a session, and what closes it
 _changing = threading.Lock()
 
 
@@ -67,7 +67,7 @@ def open_session(
         )
     )
     with _changing:
-        _held.setdefault(str(context.flow_run.id), []).append((session, held))
+        _held[session] = str(context.flow_run.id), held
         for hooks in (
             context.flow.on_completion_hooks,
             context.flow.on_failure_hooks,
@@ -81,18 +81,17 @@ def open_session(
 
 
 @task(name=RUN_ROUND, task_run_name="round", cache_policy=NO_CACHE, persist_result=False)
-def run_round(session: OpenSession, pubs: Sequence[SamplerPubLike], *, shots: int = 1024) -> list[MeasuredPub]:
+def run_round(
+    session: OpenSession, pubs: Sequence[SamplerPubLike], *, shots: int = 1024, stream: str = MAIN_STREAM
+) -> list[MeasuredPub]:
     """Run circuits as one round of the session, all jobs at once; return the counts of each PUB by point.
 
     A PUB is a circuit, or a circuit with parameter values and shots, as for Qiskit's SamplerV2; `shots` is for those
-    that state none. A point without counts is a `FailedPoint`, if the session's policy allows that. Raises InputError
-    or ProgramError before anything is submitted, ServiceError and CapReached after.
+    that state none. A point without counts is a `FailedPoint`, if the session's policy allows that. Rounds that run at
+    the same time, as by `run_round.submit(…)`, each need their own `stream`, by which the journal numbers them. Raises
+    InputError, ProgramError or StreamBusy before anything is submitted, ServiceError and CapReached after.
     """
-    round_ = session.start_round([SamplerPub.coerce(pub, shots) for pub in pubs])
-    try:
-        return session.collect(round_)
-    finally:
-        describe_task(session, f"{round_.key.label}: {describe_jobs(round_.size, round_.retried, round_.lost)}")
+    return measure_round(session, [SamplerPub.coerce(pub, shots) for pub in pubs], stream)
 
 
 @task(name="keep alive", task_run_name="keep the session alive", cache_policy=NO_CACHE, persist_result=False)
@@ -108,20 +107,19 @@ def keep_alive(session: OpenSession) -> None:
 @task(name="close session", task_run_name="close the session", cache_policy=NO_CACHE, persist_result=False)
 def close_session(session: OpenSession) -> str:
     """Close the session and return its last status at the service; a second time changes nothing."""
-    with _changing:
-        entries = [(key, entry) for key, rows in _held.items() for entry in rows if entry[0] is session]
-        for key, entry in entries:
-            _held[key].remove(entry)
-    for _, (_, held) in entries:
-        held.close()
+    _close([session])
     describe_task(session)
     return session.status
 
 
 def _close_all(flow: Any, flow_run: Any, state: Any) -> None:
     """Close the sessions that a flow run left open, at its end."""
+    _close([session for session, (owner, _) in list(_held.items()) if owner == str(flow_run.id)])
+
+
+def _close(sessions: Sequence[OpenSession]) -> None:
     with _changing:
-        left_open = _held.pop(str(flow_run.id), [])
-    with ExitStack() as closing:
-        for _, held in left_open:
+        ends = [_held.pop(session)[1] for session in sessions if session in _held]
+    with ExitStack() as closing:  # each is closed, even if another one can't be
+        for held in ends:
             closing.callback(held.close)

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from prefect import flow
 
-from hybridloop.flows.lifecycle.hooks import HOOKS
+from hybridloop.flows.lifecycle.hooks import run_flow_options
 from hybridloop.flows.lifecycle.run import run_in_flow
-from hybridloop.flows.lifecycle.stored_result import SERIALIZER
 from hybridloop.runs.result import RunResult
 from hybridloop.settings import ProblemText, RunKey, VqeSettings, WorkspaceName
 
 DEFAULTS = VqeSettings()
 
 
-@flow(
-    name="vqe",
-    flow_run_name="vqe-{problem.name}",
-    persist_result=False,
-    result_serializer=SERIALIZER,
-    on_crashed=[*HOOKS],
-    on_cancellation=[*HOOKS],
-)
+@flow(name="vqe", flow_run_name="vqe-{problem.name}", **run_flow_options())
 def vqe(
     problem: ProblemText, settings: VqeSettings = DEFAULTS, run_key: RunKey = None, workspace: WorkspaceName = None
 ) -> RunResult:

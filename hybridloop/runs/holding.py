@@ -17,7 +17,7 @@ from hybridloop.runtime.run_events import report
 from hybridloop.settings import first_difference
 
 OUTAGE = "outage"  # event: the service or the target was unavailable for longer than a run waits
-_REPORTED = ("value", "standard_error", "unit", "rounds", "jobs", "shots")  # of a result
+_REPORTED = ("value", "standard_error", "unit", "rounds", "shots")  # of a result
 _OUTAGES = (ServiceBusy, ServiceUnreachable, TargetDown)
 
 _log = logging.getLogger(__name__)
@@ -89,13 +89,13 @@ def write_status(run: ClaimedRun, status: str, reason: str, result: Mapping[str,
 
     Raises JournalGone, because then they are not, and LeaseLost, because then the run is another process's.
     """
-    _report_status(run, status, reason, result or {})
     try:
         run.journal.set_status(run.lease, status, reason, result)
     except HybridloopError as error:
         _log.warning("the journal could not store that the run is %s: %s", status, error)
         if isinstance(error, JournalGone | LeaseLost):
             raise
+    _report_status(run, status, reason, result or {})
 
 
 def _report_status(run: ClaimedRun, status: str, reason: str, result: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass
 
@@ -65,7 +65,8 @@ def continued(observation: Observation | None) -> Iterator[None]:
     try:
         yield
     finally:
-        _current.reset(token)
+        with suppress(ValueError):  # the block is left in another context than it was entered in, as by another task
+            _current.reset(token)
 
 
 def current_observation() -> Observation | None:

@@ -23,6 +23,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.errors import CapReached, RunStopped
 from hybridloop.tasks.session import OpenSession
+from hybridloop.tasks.submission.job_ids import MAIN_STREAM
 from hybridloop.tasks.submission.jobs import describe_jobs
 
 TAG = "hybridloop"  # of every flow run and of its task runs, so that automations and filters find them
@@ -33,10 +34,7 @@ T = TypeVar("T")
 @task(name="open session", task_run_name="open a session on {target}", cache_policy=NO_CACHE, persist_result=False)
 def open_session_task(target: str, enter: Callable[[], T]) -> T:
     """Open the session."""
-    entered = enter()
-    if isinstance(entered, OpenSession):
-        describe_task(entered)
-    return entered
+    return enter()
 
 
 @task(name=RUN_ROUND, task_run_name="round {number}: {jobs}", cache_policy=NO_CACHE, persist_result=False)
@@ -64,6 +62,15 @@ def describe_task(session: OpenSession, name: str | None = None) -> None:
         context.task_run.name = name or context.task_run.name
 
 
+def measure_round(session: OpenSession, pubs: Sequence[SamplerPub], stream: str = MAIN_STREAM) -> list[MeasuredPub]:
+    """Measure a round of the session, and name the task run around by its jobs. Raises as `OpenSession.run_round`."""
+    round_ = session.start_round(pubs, stream=stream)
+    try:
+        return session.collect(round_)
+    finally:
+        describe_task(session, f"{round_.key.label}: {describe_jobs(round_.size, round_.retried, round_.lost)}")
+
+
 def _run_task(run_task: Callable[..., T], *arguments: Any) -> T:
     """Run a Prefect task; raise a signal's exception as itself.
 
@@ -83,14 +90,19 @@ def session_of_flow(target: str, manager: AbstractContextManager[OpenSession]) -
 
     After an error or a signal the session is closed without a task, because Prefect may start none then.
     """
+
+    def enter() -> OpenSession:
+        opened = manager.__enter__()
+        describe_task(opened)
+        return opened
+
+    def leave() -> None:
+        manager.__exit__(None, None, None)
+        describe_task(session)
+
     try:  # around the tasks too: a signal may come after the session was opened and before its task has ended
-        session = _run_task(open_session_task, target, manager.__enter__)
+        session = _run_task(open_session_task, target, enter)
         yield session
-
-        def leave() -> None:
-            manager.__exit__(None, None, None)
-            describe_task(session)
-
         _run_task(close_session_task, session.id, leave)
     except BaseException:  # a Ctrl-C and Prefect's own TerminationSignal are no Exception
         manager.__exit__(*sys.exc_info())
@@ -120,7 +132,7 @@ class RoundTasks:
         def measure() -> list[MeasuredPub] | State[None]:
             nonlocal stop
             try:
-                return self._measure(pubs)
+                return measure_round(self._session, pubs)
             except (CapReached, RunStopped) as error:  # the task completes, so that Prefect shows no failure
                 stop = error
                 return Completed(name="Stopped", message=str(error))
@@ -130,11 +142,3 @@ class RoundTasks:
             raise stop
         assert isinstance(measured, list)
         return measured
-
-    def _measure(self, pubs: Sequence[SamplerPub]) -> list[MeasuredPub]:
-        round_ = self._session.start_round(pubs)
-        try:
-            return self._session.collect(round_)
-        finally:
-            jobs = describe_jobs(round_.size, round_.retried, round_.lost)
-            describe_task(self._session, f"round {self._number}: {jobs}")

@@ -80,6 +80,24 @@ def test_a_session_that_the_flow_leaves_open_is_closed(
     assert session.details.status == "Succeeded"
 
 
+def test_tasks_in_other_threads_share_the_session(prefect_server: PrefectServer, emulator: Emulator) -> None:
+    workspace = emulator.workspace("threads")
+
+    @flow(persist_result=False)
+    def own() -> tuple[UUID, str, list[Any]]:
+        session = tasks.open_session.submit(TARGET, workspace=workspace, seed=1).result()
+        rounds = [tasks.run_round.submit(session, [one()], shots=10, stream=name) for name in "abc"]
+        measured = [round_.result() for round_ in rounds]
+        return UUID(flow_run.id), tasks.close_session.submit(session).result(), measured
+
+    run: Any = own
+    identifier, status, measured = run()
+    assert status == "Succeeded"
+    assert [counts.bitstrings() for ((counts,),) in measured] == [{"1": 10}] * 3
+    record = record_of(prefect_server, identifier, lambda found: found.kinds["round.completed"] >= 3)
+    assert (record.kinds["session.opened"], record.kinds["round.completed"]) == (1, 3)
+
+
 def test_a_session_that_is_not_pinged_says_so(prefect_server: PrefectServer, emulator: Emulator) -> None:
     workspace = emulator.workspace("not-pinged")
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.flows import Flow, load_flow_from_entrypoint
+from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 from prefect.utilities.callables import parameter_schema
 
 import hybridloop as hl
@@ -201,6 +202,20 @@ def test_a_loop_retried_by_prefect_resumes_and_a_reached_cap_is_no_failure(
     otherwise.__name__ = "measured"
     with pytest.raises(ReplayDiverged):
         hl.session_flow(workspace=workspace, seed=1)(otherwise)(3, run_key="capped")
+
+
+@pytest.mark.slow
+def test_a_failure_that_prefect_stores_is_text(
+    journal: Journal, emulator: Emulator, prefect_server: PrefectServer, tmp_path: Path
+) -> None:
+    def broken(session: Any) -> int:
+        raise ArithmeticError("not my day")
+
+    flow = hl.session_flow(workspace=emulator.workspace(), seed=1)(broken)
+    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: tmp_path / "results"}), pytest.raises(ArithmeticError):
+        flow.with_options(persist_result=True)()  # type: ignore[attr-defined]
+    (stored,) = (tmp_path / "results").iterdir()
+    assert json.loads(stored.read_text()) == "ArithmeticError: not my day"
 
 
 @pytest.mark.slow

@@ -68,9 +68,9 @@ class FlowRunEvents:
 
     def close(self) -> None:
         """End the task runs of rounds that did not end."""
-        for task_run in self._rounds.values():
+        while self._rounds:  # other threads may still end some
+            _, task_run = self._rounds.popitem()
             _emit(task_run, StateType.COMPLETED, time.time(), "the run ended first", name="Stopped")
-        self._rounds.clear()
 
     def _resource(self) -> dict[str, str]:
         run = self._run

@@ -37,7 +37,8 @@ def log_sent_to_prefect() -> Iterator[None]:
         _handler.flow_runs += 1
         if _handler.flow_runs == 1:
             _handler.level_before = _logger.level
-            if not _logger.isEnabledFor(logging.INFO):
+            is_unset = _logger.level == logging.NOTSET  # else it is the user's choice
+            if is_unset and not _logger.isEnabledFor(logging.INFO):
                 _logger.setLevel(logging.INFO)
             if not any(isinstance(handler, APILogHandler) for handler in _logger.handlers):  # as a user's setting adds
                 _logger.addHandler(_handler)

@@ -10,6 +10,7 @@ from prefect.logging.loggers import flow_run_logger
 from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import HybridloopError
 from hybridloop.flows.lifecycle.caller_context import find_workspace
+from hybridloop.flows.lifecycle.stored_result import SERIALIZER
 from hybridloop.journal import Journal, RunRecord, open_journal
 from hybridloop.runs.lookup import run_of_key
 from hybridloop.settings import SETTINGS
@@ -56,4 +57,11 @@ def _close(
     )
 
 
-HOOKS = (close_open_session,)  # of all flows with a session, for crashes and cancellations
+def run_flow_options() -> dict[str, Any]:
+    """Return the options of all flows with a session; each has its own lists, as a user may add hooks to a flow."""
+    return {
+        "persist_result": False,
+        "result_serializer": SERIALIZER,
+        "on_crashed": [close_open_session],
+        "on_cancellation": [close_open_session],
+    }

@@ -66,11 +66,15 @@ class Standby(Protocol):
 
 
 class _AskedPing:
-    """A ping that somebody asked for, and its error."""
+    """A ping that somebody asked for, and the error that stands as long as it was not sent."""
 
     def __init__(self) -> None:
         self.answered = threading.Event()
-        self.error: HybridloopError | None = None
+        self.error: HybridloopError | None = ServiceUnreachable(
+            "the keep-alive ping was not sent",
+            "Nothing is lost: the session is pinged before it idles out, unless it is being closed.",
+            "Try again, or go on.",
+        )
 
 
 class ActivityTracker:
@@ -190,7 +194,9 @@ class KeepAliveThread:
                             self._wake.clear()
                     except HybridloopError as error:  # the service whose time it is has ended, and the session too
                         self._cease(error)
-                        return
+                        break
+        while not self._asked.empty():
+            self._asked.get().answered.set()
 
     def _step(self) -> float:
         """Do what is due and return the next moment. Jobs only defer pings, so they need not wake the thread."""
@@ -240,6 +246,7 @@ class KeepAliveThread:
         except HybridloopError as error:
             asked.error = error
         else:
+            asked.error = None
             self._note_sent(now)
         asked.answered.set()
 
