@@ -3,6 +3,7 @@
 First the runs are replaced by a no-op, which writes a result into the journal and ends: once in processes of this
 machine, once as flow runs of a deployment whose workers are replaced by a stand-in. The rest is the sweep's own work:
 its CPU time per point, and its memory. Then real trivial runs are made, on the local service with the local stack.
+Last, one worker runs short points twice: in a process each, and in processes that take one point after the other.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +34,20 @@ from hybridloop.runtime.signals import exit_on_sigterm
 from hybridloop.settings import ProblemText
 
 POINTS, QUICK = 1000, 100
+SHORT_POINTS, QUICK_SHORT_POINTS = 48, 24  # in reused processes; a third of them otherwise, at a constant pace
 CPU_LIMIT_MS, GROWTH_LIMIT_MB, REAL_LIMIT_S = 50.0, 20.0, 600.0
 HERE = {"name": "nowhere"}
 RESULT = {"value": -1.1, "standard_error": 1e-3, "exact": -1.1, "error": 0.0, "reference": -1.0, "rounds": 3}
 DONE = {**RESULT, "jobs": {"total": 9}, "shots": 900, "costs": {}, "sessions": [], "wall_seconds": 0.0}
 AT_ONCE = 8
+PROCESSES = 4  # of the worker at once
+PACE_LIMIT, MEMORY_LIMIT = 3.0, 1.2  # ratios: of the points a minute, of the memory
+POOL = "one-worker"
+WORKER = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("prefect", run_name="__main__")
+"""
 
 
 def spec_of(points: int, name: str) -> SweepSpec:
@@ -184,6 +195,105 @@ def real(points: int) -> list[Bound]:
     return [Bound(f"{POINTS} trivial runs on this machine", whole, Side.AT_MOST, REAL_LIMIT_S, "s")]
 
 
+class WorkerMemory(threading.Thread):
+    """Sampler of the memory of a worker's processes: `peak_mb` is the maximum of their sum, the worker's left out."""
+
+    def __init__(self, worker: int) -> None:
+        super().__init__(daemon=True)
+        self.peak_mb, self.most = 0.0, 0
+        self._worker, self._ended = psutil.Process(worker), threading.Event()
+
+    def run(self) -> None:
+        """Sample until the block ends."""
+        while not self._ended.wait(0.2):
+            sizes = []
+            for process in self._worker.children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    sizes.append(process.memory_info().rss / 1e6)
+            self.peak_mb, self.most = max(self.peak_mb, sum(sizes)), max(self.most, len(sizes))
+
+    def __enter__(self) -> WorkerMemory:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self.join()
+
+
+@contextmanager
+def one_worker(client: Any, workspace: Any) -> Iterator[tuple[int, Any]]:
+    """Hold one worker with at most `PROCESSES` runs, and a deployment of VQE; yield its process id and the latter."""
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.workers.process import ProcessWorker
+
+    from hybridloop.azure.workspace import CONNECTION_VARIABLE, connection_string_of
+    from hybridloop.flows.lifecycle.deployments import find_deployment
+    from hybridloop.flows.vqe import vqe
+    from hybridloop.local_stack.processes import wait_until
+
+    template = ProcessWorker.get_default_base_job_template()
+    client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
+    client.create_deployment(
+        client.create_flow(vqe), "short", entrypoint="hybridloop.flows.vqe.vqe", work_pool_name=POOL, pull_steps=[]
+    )
+    command = [sys.executable, "-c", WORKER, "worker", "start", "--pool", POOL, "--limit", str(PROCESSES)]
+    environ = {**os.environ, CONNECTION_VARIABLE: connection_string_of(workspace)}
+    with tempfile.TemporaryFile() as log, subprocess.Popen(command, env=environ, stdout=log, stderr=log) as process:
+        try:
+            if not wait_until(lambda: client.read_workers_for_work_pool(POOL), within_s=120.0, poll_s=0.5):
+                raise RuntimeError("the worker did not start")
+            yield process.pid, find_deployment(client, "vqe", "vqe/short")
+        finally:
+            for child in psutil.Process(process.pid).children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
+            process.kill()
+
+
+def in_reused_processes(points: int) -> list[Bound]:
+    """Measure short points on one worker: with the tag of a sweep its processes are reused, without it they are not."""
+    from prefect.client.orchestration import get_client
+
+    from hybridloop.azure.workspace import identity_of
+    from hybridloop.flows.lifecycle.process_reuse import SWEEP_TAG
+    from hybridloop.flows.sweep_execution.deployment_pool import DeploymentPool
+    from hybridloop.flows.sweep_execution.scheduler import run_points
+
+    paces, peaks = list[float](), list[float]()
+    with local_service() as service, get_client(sync_client=True) as client, open_journal() as journal:
+        workspace = service.workspace(WORKSPACE)
+        identity = identity_of(workspace)
+        with one_worker(client, workspace) as (worker, deployment):
+            for name, tag, count in (("once", "single points", points // 3), ("reused", f"{SWEEP_TAG}reused", points)):
+                spec = SweepSpec(
+                    name=name,
+                    algorithm="vqe",
+                    problems=(ProblemText(name="h2"),),
+                    settings={"shots": 100, "precision": 0.05},
+                    grid={"seed": list(range(count))},
+                )
+                pool = DeploymentPool(client, deployment, journal, identity, size=PROCESSES, tag=tag)
+                with WorkerMemory(worker) as memory:
+                    began = time.perf_counter()
+                    rows, _ = run_points(points_of(spec), pool, journal, identity, attempts=3, on_point=lambda _: None)
+                    minutes = (time.perf_counter() - began) / 60
+                if any(row["value"] is None for row in rows):
+                    raise RuntimeError(f"{name}: {[row for row in rows if row['value'] is None][:1]} …")
+                paces.append(count / minutes)
+                peaks.append(memory.peak_mb)
+                print(
+                    f"{name:<10} {count} points of H2 in {60 * minutes:.0f} s on one worker, {count / minutes:.1f} a "
+                    f"minute, at most {memory.most} processes with {memory.peak_mb:.0f} MB"
+                )
+        if service.admin("ledger?top=1")["duplicates"]["count"]:
+            raise RuntimeError("a job was paid twice")
+    return [
+        Bound("points a minute, processes reused / not", paces[1] / paces[0], Side.AT_LEAST, PACE_LIMIT),
+        Bound("memory of the processes, reused / not", peaks[1] / peaks[0], Side.AT_MOST, MEMORY_LIMIT),
+    ]
+
+
 @contextmanager
 def own_stack() -> Iterator[None]:
     """Hold a local stack with its state in a temporary folder, for this process and its children."""
@@ -228,7 +338,8 @@ def main() -> int:
     points = QUICK if options.quick else POINTS
     print(f"machine    {machine()}")
     with exit_on_sigterm(), own_stack():
-        bounds = [*in_processes(points), *on_workers(points), *real(points)]
+        short = QUICK_SHORT_POINTS if options.quick else SHORT_POINTS
+        bounds = [*in_processes(points), *on_workers(points), *real(points), *in_reused_processes(short)]
     return conclude(bounds)
 
 

@@ -22,6 +22,7 @@ from hybridloop.azure.workspace import CONNECTION_VARIABLE, connection_string_of
 from hybridloop.flows.lifecycle.caller_context import current_caller, find_workspace
 from hybridloop.flows.lifecycle.concurrency_slots import set_limit
 from hybridloop.flows.lifecycle.deployments import find_deployment
+from hybridloop.flows.lifecycle.process_reuse import SWEEP_TAG
 from hybridloop.flows.lifecycle.stored_result import SERIALIZER, stored
 from hybridloop.flows.sweep_execution.deployment_pool import DeploymentPool
 from hybridloop.flows.sweep_execution.process_pool import ProcessPool
@@ -32,7 +33,7 @@ from hybridloop.journal import open_journal
 from hybridloop.settings import WorkspaceName
 
 MAX_PROCESSES = 8
-POINTS_PER_WORKER = 4  # a worker starts a process for each
+POINTS_PER_WORKER = 4  # at once, in a process each
 _ENERGIES = frozenset({"vqe", "adapt", "vqd", "levels"})
 _NOT_IN_A_KEY = re.compile(r"[^a-z0-9]+")
 
@@ -48,7 +49,7 @@ def sweep(spec: SweepSpec, workspace: WorkspaceName = None) -> SweepResult:
         workspace: name of the workspace's saved block. By default the workspace of the environment.
     """
     began, caller, sdk_workspace = time.monotonic(), current_caller(), find_workspace(workspace)
-    identity, log, tag = identity_of(sdk_workspace), get_run_logger(), f"sweep:{spec.name}"
+    identity, log, tag = identity_of(sdk_workspace), get_run_logger(), f"{SWEEP_TAG}{spec.name}"
 
     def report(progress: SweepProgress) -> None:
         row = progress.row

@@ -7,10 +7,16 @@ the server binds it. Here the socket is bound first and handed to the server.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import socket
+import threading
+import time
+from itertools import count
 
 HOST = "127.0.0.1"
+COLLECT_EVERY_S = 1.0  # garbage of the last seconds
+FULL_EVERY = 30  # of these collections take older garbage, too
 
 
 def main() -> None:
@@ -50,7 +56,27 @@ def _serve(sock: socket.socket, port: int) -> None:
         ws_ping_timeout=settings.api.websocket_ping_timeout,
         log_level=settings.logging_level.lower(),
     )
+    collect_garbage_in_a_thread()
     uvicorn.Server(config).run(sockets=[sock])
+
+
+def collect_garbage_in_a_thread() -> None:
+    """Collect this process's garbage in a thread of its own, and nowhere else.
+
+    A collected cursor of SQLite waits until its connection's statement ends. If that waits for another connection to
+    commit, which takes the event loop, a collection in the loop's thread stops the server until the statement's
+    timeout of a minute ("database is locked").
+    """
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    threading.Thread(target=_collect_garbage, name="hybridloop-garbage", daemon=True).start()
+
+
+def _collect_garbage() -> None:
+    for number in count(1):
+        time.sleep(COLLECT_EVERY_S)
+        gc.collect(1 if number % FULL_EVERY else 2)
 
 
 if __name__ == "__main__":

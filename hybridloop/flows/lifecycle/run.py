@@ -24,6 +24,7 @@ from hybridloop.flows.lifecycle.caller_context import current_caller, find_works
 from hybridloop.flows.lifecycle.completion import completed, effort_of, end_run
 from hybridloop.flows.lifecycle.deployments import deployment_settings, inherit_settings
 from hybridloop.flows.lifecycle.flow_run_events import name_flow_run, shown_in_flow_run
+from hybridloop.flows.lifecycle.process_reuse import reuse_process
 from hybridloop.flows.lifecycle.takeover import leave_state_after_takeover
 from hybridloop.journal import open_journal
 from hybridloop.journal.claimed_run import ClaimedRun
@@ -53,6 +54,7 @@ def run_in_flow(
     parked returns its result so far. Raises InputError before a session is opened, RunBusy if another process holds the
     run, and ServiceError for errors of the service.
     """
+    reuse_process()
     caller = current_caller()
     if defaults := deployment_settings():
         settings = inherit_settings(settings, defaults)

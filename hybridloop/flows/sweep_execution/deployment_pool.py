@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -25,6 +26,7 @@ from prefect.states import Cancelled, Crashed
 
 from hybridloop.errors import InputError
 from hybridloop.flows.lifecycle.deployments import Deployment
+from hybridloop.flows.lifecycle.process_reuse import PROCESS_LABEL, RESERVED_S, is_process_dead
 from hybridloop.flows.sweep_execution.scheduler import AttemptEnd, retry_journal
 from hybridloop.flows.sweep_execution.spec import Point
 from hybridloop.journal import Journal, RunRecord
@@ -36,6 +38,7 @@ from hybridloop.tasks.orphans import is_orphaned
 # Seconds that a flow run may be in a state while its run has no owner. After that it is started again, unless it was
 # being cancelled. A second start does no harm: it finds the run held.
 STARTING_S = {StateType.PENDING: 300.0, StateType.RUNNING: 120.0, StateType.CANCELLING: 120.0}
+DEAD_S = 15.0  # the same where its process is known to be dead; until then a worker reports it
 _SHORTEST_S, _LONGEST_S = 0.5, 5.0
 _RAN = "The point has run there: its jobs are billed, and its result is in the workers' journal."
 _log = logging.getLogger(__name__)
@@ -68,6 +71,7 @@ class DeploymentPool:
         self._size, self._tag, self._block = size, tag, block
         self._running: dict[str, _Running] = {}
         self._refused: list[AttemptEnd] = []
+        self._waiting = 0  # processes of points that have just completed, which wait for another one
         self._earlier = {str(active.parameters.get("run_key")): active.id for active in self._read_active()}
 
     @property
@@ -82,6 +86,7 @@ class DeploymentPool:
                 created: Any = run_deployment(
                     self._deployment.id,
                     parameters=flow_parameters(point, self._block, self._deployment),
+                    scheduled_time=self._earliest_start(),
                     flow_run_name=f"{point.algorithm}-{point.problem.name}-{point.key[-6:]}",
                     timeout=0,
                     tags=[self._tag],
@@ -97,6 +102,7 @@ class DeploymentPool:
 
     def ended(self, within_s: float, /) -> list[AttemptEnd]:
         began, pause = time.monotonic(), _SHORTEST_S
+        self._waiting = 0
         while True:
             ends = self._ended_now()
             left = within_s - (time.monotonic() - began)
@@ -111,6 +117,13 @@ class DeploymentPool:
             for flow_run in self._read_running().values():
                 if flow_run.state is not None and flow_run.state.type is StateType.SCHEDULED:
                     self._client.set_flow_run_state(flow_run.id, Cancelled(message="its sweep ended"))
+
+    def _earliest_start(self) -> datetime | None:
+        """Return the time from which workers start the next point; None for now, if no process waits for one."""
+        if self._waiting == 0:
+            return None
+        self._waiting -= 1
+        return datetime.now(UTC) + timedelta(seconds=RESERVED_S)
 
     def _ended_now(self) -> list[AttemptEnd]:
         ended, self._refused = self._refused, []
@@ -131,6 +144,7 @@ class DeploymentPool:
         match state.type:
             case StateType.COMPLETED:
                 self._check_setup(key)
+                self._waiting += PROCESS_LABEL in flow_run.labels and not is_process_dead(flow_run)
                 return AttemptEnd(key)
             case StateType.CANCELLED:
                 return AttemptEnd(key, _cancelled(state.message))
@@ -148,7 +162,7 @@ class DeploymentPool:
         """End an active flow run whose process is dead: Cancelled if it was cancelling, else Crashed and retried."""
         assert flow_run.state is not None
         record, now = self._record(key), time.time()
-        limit_s = STARTING_S[flow_run.state.type]
+        limit_s = DEAD_S if is_process_dead(flow_run) else STARTING_S[flow_run.state.type]
         is_late = now - flow_run.state.timestamp.timestamp() > limit_s
         if record is None or record.epoch == running.epoch:
             is_dead = is_late

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
-from prefect.client.schemas.objects import StateType
-from prefect.states import Cancelled, Cancelling, Running
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.states import Cancelled, Cancelling, Completed, Pending, Running
 from prefect.utilities.callables import parameter_schema
 
 from hybridloop.flows.lifecycle.deployments import Deployment, find_deployment
+from hybridloop.flows.lifecycle.process_reuse import PROCESS_LABEL
+from hybridloop.flows.sweep_execution import deployment_pool
 from hybridloop.flows.sweep_execution.deployment_pool import STARTING_S, DeploymentPool
 from hybridloop.flows.sweep_execution.results import row_of
 from hybridloop.flows.sweep_execution.spec import Point
 from hybridloop.flows.vqe import vqe
-from hybridloop.journal import Journal, Owner, journal_url
+from hybridloop.journal import Journal, NewRun, Owner, journal_url
 from hybridloop.journal.claimed_run import new_run
 from hybridloop.local_stack import PrefectServer
 from hybridloop.settings import ProblemText, VqeSettings
@@ -53,10 +58,15 @@ def tagged(tag: str) -> FlowRunFilter:
     return FlowRunFilter(tags=FlowRunFilterTags(all_=[tag]))
 
 
-def deployed(client: SyncPrefectClient, journal: Journal) -> DeploymentPool:
+def deployed(client: SyncPrefectClient, journal: Journal, tag: str = TAG) -> DeploymentPool:
     name = f"flow-{uuid.uuid4()}"
     deployment = client.create_deployment(client.create_flow_from_name(name), "swept")
-    return DeploymentPool(client, Deployment(deployment, f"{name}/swept", 0), journal, HERE, size=len(KEYS), tag=TAG)
+    return DeploymentPool(client, Deployment(deployment, f"{name}/swept", 0), journal, HERE, size=len(KEYS), tag=tag)
+
+
+def begun(key: str) -> NewRun:
+    uid, described = str(uuid.uuid4()), {"workspace": HERE}
+    return new_run(uid, key=key, algorithm="vqe", problem="h2", target=TARGET, seed=7, settings=described)
 
 
 def test_a_cancelled_point_is_over_once_its_process_has_ended(client: SyncPrefectClient, journal: Journal) -> None:
@@ -65,16 +75,7 @@ def test_a_cancelled_point_is_over_once_its_process_has_ended(client: SyncPrefec
     for key, owner in (("alive", Owner.of_this_process()), ("dead", DEAD), ("unheld", None)):
         workers.start(points[key])
         if owner is not None:
-            begun = new_run(
-                str(uuid.uuid4()),
-                key=key,
-                algorithm="vqe",
-                problem="h2",
-                target=TARGET,
-                seed=7,
-                settings={"workspace": HERE},
-            )
-            leases[key] = journal.claim(journal.add_run(begun).uid, owner=owner)
+            leases[key] = journal.claim(journal.add_run(begun(key)).uid, owner=owner)
             journal.set_status(leases[key], "running", "")
     ids = {each.parameters["run_key"]: each.id for each in client.read_flow_runs(flow_run_filter=tagged(TAG))}
     for flow_run in ids.values():
@@ -126,3 +127,52 @@ def test_a_deployment_of_the_version_before_the_new_names_gets_the_former_ones(
     (created,) = client.read_flow_runs(flow_run_filter=tagged(name))
     assert created.parameters["settings"]["unattended"] == "parked"
     assert VqeSettings.model_validate(created.parameters["settings"]) == settings
+
+
+def test_a_point_is_started_again_soon_after_its_process_died_before_the_journal_had_it(
+    client: SyncPrefectClient, journal: Journal
+) -> None:
+    tag = str(uuid.uuid4())
+    workers = deployed(client, journal, tag)
+    for key in KEYS:
+        workers.start(Point(key, "vqe", ProblemText(name="h2"), VqeSettings(seed=7), {}))
+    flow_runs = {each.parameters["run_key"]: each for each in client.read_flow_runs(flow_run_filter=tagged(tag))}
+    for key, owner in (("alive", Owner.of_this_process()), ("dead", DEAD)):
+        client.update_flow_run_labels(flow_runs[key].id, {PROCESS_LABEL: json.dumps(owner.as_mapping())})
+    states: tuple[State[Any], ...] = (Pending(), Running())
+    for state in states:
+        for flow_run in flow_runs.values():
+            client.set_flow_run_state(flow_run.id, state, force=True)
+        assert workers.ended(0.0) == []  # the worker may report it yet
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(deployment_pool, "DEAD_S", 0.0)
+        assert [(end.key, end.again) for end in workers.ended(0.0)] == [("dead", True)]
+    assert client.read_flow_run(flow_runs["dead"].id).state_type is StateType.CRASHED
+
+
+def test_a_point_is_left_to_a_process_that_waits_for_one(client: SyncPrefectClient, journal: Journal) -> None:
+    workers, settings = deployed(client, journal), VqeSettings(seed=7)
+
+    def start(key: str) -> FlowRun:
+        workers.start(Point(key, "vqe", ProblemText(name="h2"), settings, {}))
+        runs = client.read_flow_runs(flow_run_filter=tagged(TAG))
+        (created,) = [flow_run for flow_run in runs if flow_run.parameters["run_key"] == key]
+        return created
+
+    def complete(flow_run: FlowRun) -> None:
+        key = flow_run.parameters["run_key"]
+        journal.add_run(begun(key))
+        client.set_flow_run_state(flow_run.id, Completed(), force=True)
+        assert [end.key for end in workers.ended(0.0)] == [key]
+
+    def is_left(flow_run: FlowRun) -> bool:
+        assert flow_run.expected_start_time is not None
+        return flow_run.expected_start_time > datetime.now(UTC) + timedelta(seconds=15)  # workers start 10 s early
+
+    former, current = start("former-version"), start("this-version")
+    assert (is_left(former), is_left(current)) == (False, False)
+    client.update_flow_run_labels(current.id, {PROCESS_LABEL: "host:1"})
+    complete(former)
+    assert not is_left(start("after-former"))
+    complete(current)
+    assert (is_left(start("after-this")), is_left(start("one-more"))) == (True, False)

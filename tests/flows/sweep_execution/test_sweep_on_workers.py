@@ -23,11 +23,14 @@ import psutil
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
+from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.utilities.callables import parameter_schema
 from prefect.workers.process import ProcessWorker
 
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
+from hybridloop.flows.lifecycle.process_reuse import PROCESS_LABEL, SWEEP_TAG
 from hybridloop.flows.sweep import sweep
 from hybridloop.flows.sweep_execution.results import SweepResult
 from hybridloop.flows.sweep_execution.scheduler import SweepProgress
@@ -84,17 +87,19 @@ class WorkerFarm:
     def kill_one_with_runs(self) -> int:
         """Kill a worker with its runs while a run of it is in the journal; return the number of runs.
 
-        Preferably while all of them are: a flow run without a journaled run is only detected after minutes. One worker
-        may have all runs while the other one still starts.
+        Preferably while none is starting: the end of a process that has announced nothing is only detected after
+        minutes. One worker may have all runs while the other one still starts.
         """
         leaders = [psutil.Process(worker.pid) for worker in self.workers]
         found: list[tuple[psutil.Process, int]] = []
+        announced: set[int] = set()
 
         def is_one_at_work(*, wholly: bool) -> bool:
             held = {record.owner.pid for record in journal.runs_by_status({"created", "running"}) if record.owner}
+            announced.update(held)
             for leader in leaders:
                 runs = {child.pid for child in leader.children()}
-                if at_work := runs & held if not wholly or runs <= held else set():
+                if at_work := runs & held if not wholly or runs <= announced else set():
                     found.append((leader, len(at_work)))
                     return True
             return False
@@ -169,6 +174,7 @@ class SweepResults:
     again: SweepResult
     killed: int
     workspace: Any
+    flow_runs: list[FlowRun]
 
     @property
     def rows(self) -> list[Mapping[str, Any]]:
@@ -231,7 +237,8 @@ def _swept(held: ExitStack, server: PrefectServer, restart: Any, emulator: Emula
     killing.join()
     with caller_context(CallerContext(workspace)):
         again = sweep(spec)
-    return SweepResults(calm, result, again, sum(killed), workspace)
+    tagged = FlowRunFilter(tags=FlowRunFilterTags(all_=[f"{SWEEP_TAG}{spec.name}"]))
+    return SweepResults(calm, result, again, sum(killed), workspace, client.read_flow_runs(flow_run_filter=tagged))
 
 
 def test_every_point_has_its_value_although_a_worker_was_killed(swept: SweepResults) -> None:
@@ -242,6 +249,15 @@ def test_every_point_has_its_value_although_a_worker_was_killed(swept: SweepResu
 
 def test_the_limit_of_open_sessions_holds_and_no_job_is_paid_twice(swept: SweepResults, emulator: Emulator) -> None:
     assert check_sessions(swept.workspace, emulator, swept.rows) <= LIMIT
+
+
+def test_a_process_runs_several_points_each_in_its_own_flow_run(swept: SweepResults) -> None:
+    completed = [flow_run for flow_run in swept.flow_runs if flow_run.state_name in {"Completed", "Finished"}]
+    assert sorted(flow_run.parameters["run_key"] for flow_run in completed) == sorted(
+        row["run"] for row in swept.result.rows
+    )
+    processes = [flow_run.labels[PROCESS_LABEL] for flow_run in completed if PROCESS_LABEL in flow_run.labels]
+    assert len(set(processes)) < len(processes), [flow_run.labels for flow_run in completed]
 
 
 @long_only
