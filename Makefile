@@ -62,7 +62,7 @@ pictures: .venv/ready ## make the pictures of the README again, from real runs
 	@$(BIN)/python -m docs._pictures
 
 bench: .venv/ready ## run the benchmarks and compare their figures with the bounds
-	@missed=0; for name in startup submission replay service live orchestration sweep accuracy; do \
+	@missed=0; for name in startup submission far replay service live orchestration sweep accuracy; do \
 		echo "# benchmarks.$$name"; $(BIN)/python -m "benchmarks.$$name" || missed=1; done; exit $$missed
 
 bench-peers: .venv/ready $(PEERS)/ready ## compare with other libraries, in a separate environment

@@ -15,7 +15,6 @@ from urllib.parse import quote, urlsplit
 from benchmarks.local import WORKSPACE
 from hybridloop.azure.targets import Target
 from hybridloop.pytest_plugin import RESOURCE_GROUP, SUBSCRIPTION, Emulator
-from hybridloop.runtime.thread_pool import THREADS
 from hybridloop.tasks.submission.job_ids import RoundKey
 from hybridloop.tasks.submission.jobs import JobSpec
 from hybridloop.tasks.submission.round_in_flight import submission_body
@@ -26,6 +25,7 @@ PAGE = 100
 _BASE = (
     f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{RESOURCE_GROUP}/providers/Microsoft.Quantum/workspaces/{WORKSPACE}"
 )
+THREADS = 8
 _VERSION = "api-version=2025-09-01-preview"
 _BLOB = {"x-ms-version": "2024-08-04"}
 _UPLOAD = {

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from hybridloop.azure.addresses import origin_of
 from hybridloop.azure.job_document import INPUT_BLOB, QIR, blob_url, checked_item, job_document
+from hybridloop.azure.pace import RequestPace
 from hybridloop.azure.retry import ATTEMPTS, ATTEMPTS_IN_RUN, call_with_retries
 from hybridloop.azure.signed_request import SignedRequest
 from hybridloop.azure.targets import Target
@@ -62,7 +63,8 @@ class ServiceClient:
         self, workspace: Any, clock: Clock, stop: threading.Event, *, read_timeout_s: float = READ_TIMEOUT_S
     ) -> None:
         self._workspace = workspace
-        self._transport = Transport(workspace, read_timeout_s=read_timeout_s)
+        self.pace = RequestPace(clock)
+        self._transport = Transport(workspace, read_timeout_s=read_timeout_s, pace=self.pace, stop=stop)
         self._clock = clock
         self._stop = stop
 
@@ -194,13 +196,24 @@ class ServiceClient:
         self._retry("cancelling a job", _IN_FLIGHT, lambda: self._call("POST", f"/jobs/{job_id}:cancel"), attempts=1)
 
     def list_session_jobs(
-        self, session_id: str, *, name_prefix: str = "", attempts: int = ATTEMPTS
+        self,
+        session_id: str,
+        *,
+        name_prefix: str = "",
+        attempts: int = ATTEMPTS,
+        skip: int = 0,
+        max_pages: int = MAX_PAGES,
     ) -> Iterator[dict[str, Any]]:
-        """Yield the session's jobs in order of creation, optionally only those whose name has the prefix."""
+        """Yield the session's jobs in order of creation, without the first `skip`.
+
+        Optionally only those whose name has the prefix, and only those on the first `max_pages` of `PAGE_SIZE`.
+        """
         query: dict[str, str | int] = {"orderby": "CreationTime asc", "top": PAGE_SIZE}
         if name_prefix:
             query["filter"] = f"startswith(Name, '{name_prefix}')"
-        return self._list(f"/sessions/{session_id}/jobs", query, attempts=attempts)
+        if skip:
+            query["skip"] = skip
+        return self._list(f"/sessions/{session_id}/jobs", query, attempts=attempts, max_pages=max_pages)
 
     def list_sessions(self) -> Iterator[dict[str, Any]]:
         """Yield the workspace's sessions, newest first."""
@@ -259,6 +272,7 @@ class ServiceClient:
         action: str = "listing",
         meaning: str = _NOT_CHANGED,
         attempts: int = ATTEMPTS,
+        max_pages: int = MAX_PAGES,
     ) -> Iterator[dict[str, Any]]:
         """Yield the items of all pages, each item once: pages shift when items are added meanwhile."""
 
@@ -273,7 +287,7 @@ class ServiceClient:
                 if item["id"] not in ids:
                     ids.add(item["id"])
                     yield item
-            if not next_link:
+            if not next_link or len(links) + 1 == max_pages < MAX_PAGES:
                 return
             if next_link in links or len(links) == MAX_PAGES:
                 failure = RequestFailed(FailureKind.UNCLEAR, f"a list without an end, of {len(links)} pages")

@@ -19,6 +19,8 @@ import logging
 import math
 import os
 import re
+import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -49,6 +51,7 @@ from hybridloop.azure.answer_body import (
     read_body,
     redirect_target,
 )
+from hybridloop.azure.pace import MAX_IN_FLIGHT, RequestPace
 from hybridloop.azure.signed_request import SignedRequest
 
 CONNECT_TIMEOUT_S = 10.0
@@ -57,6 +60,8 @@ _SHORTEST_KEY = 16  # a shorter text could be part of an answer by chance
 _MAX_TEXT = 1000  # characters of a service's message
 _STORAGE_API = "2024-08-04"
 _BROKEN = (AzureError, ValueError, OSError)  # azure-core lets raw ones out
+_THROTTLED = frozenset({429, 503})
+_HOSTS = 10  # with connections of their own
 _SESSION_OVER = "Session is already in a terminal state"  # the message's beginning; it has no code of its own
 
 
@@ -108,17 +113,27 @@ class RequestFailed(Exception):
 class Transport:
     """Requests over one `azure.quantum.Workspace`; thread-safe.
 
-    A request fails if no data arrives for `read_timeout_s`.
+    A request fails if no data arrives for `read_timeout_s`. With a `pace` requests wait for their turn, until `stop` is
+    set.
     """
 
-    def __init__(self, workspace: Any, *, read_timeout_s: float = READ_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        workspace: Any,
+        *,
+        read_timeout_s: float = READ_TIMEOUT_S,
+        pace: RequestPace | None = None,
+        stop: threading.Event | None = None,
+    ) -> None:
         self._workspace = workspace
+        self._pace, self._stop = pace, stop or threading.Event()
+        self._widened: Any = None
         self._read_timeout_s = read_timeout_s
         self._base = (
             f"/subscriptions/{quote(workspace.subscription_id)}/resourceGroups/{quote(workspace.resource_group)}"
             f"/providers/Microsoft.Quantum/workspaces/{quote(workspace.name)}"
         )
-        self._blobs = PipelineClient(base_url="", policies=[], transport=RequestsTransport())
+        self._blobs = PipelineClient(base_url="", policies=[], transport=_widened(RequestsTransport()))
         redact_signatures_in_logs()
 
     @property
@@ -129,7 +144,11 @@ class Transport:
     @property
     def _client(self) -> Any:
         # The SDK makes a new one whenever its user agent changes. There is no public way to its pipeline.
-        return self._workspace._client
+        client = self._workspace._client
+        if client is not self._widened:
+            _widened(client._client._pipeline._transport)
+            self._widened = client
+        return client
 
     def call(
         self,
@@ -155,7 +174,7 @@ class Transport:
             headers = {"Content-Type": "application/merge-patch+json"} if method == "PATCH" else {}
             request = HttpRequest(method, self._base + path, params=params, headers=headers, json=body)
         read_timeout_s = min(timeout_s, self._read_timeout_s)
-        content = _send(
+        content = self._send(
             client.send_request,
             request,
             MAX_JSON_BYTES,
@@ -216,15 +235,40 @@ class Transport:
             raise RequestFailed(FailureKind.ELSEWHERE, f"{place} is named as storage, and is not Azure's blob storage")
         try:
             options: dict[str, Any] = {"read_timeout": self._read_timeout_s, **_proxy_options(origin.host)}
-            return _send(self._blobs.send_request, request, MAX_BLOB_BYTES, **options)
+            return self._send(self._blobs.send_request, request, MAX_BLOB_BYTES, **options)
         except RequestFailed as failure:
             if failure.kind is FailureKind.DENIED:  # no key is sent to a storage
                 raise RequestFailed(FailureKind.UNSIGNED, failure.text, failure.status) from failure
             raise
 
+    def _send(self, *arguments: Any, **options: Any) -> bytearray:
+        """Send a request when its turn has come; tell the pace how the service took it."""
+        if self._pace is None:
+            return _send(*arguments, **options)
+        self._pace.admit(self._stop)
+        began = time.monotonic()
+        try:
+            content = _send(*arguments, **options)
+        except RequestFailed as failure:
+            if failure.status in _THROTTLED or isinstance(failure.__cause__, ServiceResponseTimeoutError):
+                self._pace.throttled()
+            elif failure.status is not None:
+                self._pace.accepted(time.monotonic() - began)
+            raise
+        self._pace.accepted(time.monotonic() - began)
+        return content
+
     def close(self) -> None:
         """Close the connections to blob storage; those of the workspace stay open."""
         self._blobs.close()
+
+
+def _widened(transport: RequestsTransport) -> RequestsTransport:
+    """Let a transport keep as many connections alive as there may be requests in flight; the default is ten."""
+    transport.open()
+    for adapter in set(transport.session.adapters.values()):
+        adapter.init_poolmanager(connections=_HOSTS, maxsize=MAX_IN_FLIGHT)
+    return transport
 
 
 def _proxy_options(host: str) -> dict[str, Any]:

@@ -17,13 +17,13 @@ from hybridloop.compiler.qir_template import compile_qir, placeholder_qir
 from hybridloop.errors import CapReached
 from hybridloop.estimate.dry_run import DryRound, PubRequest
 from hybridloop.estimate.plan import Duration, KeepAliveEstimate, WithinCaps
-from hybridloop.runtime.thread_pool import THREADS
 from hybridloop.settings import RunSettings
 from hybridloop.tasks.keepalive.rules import PING_AFTER_S, IdleRule, KeepAliveMode, choose
 from hybridloop.tasks.submission.jobs import split_shots
 
 MAX_COMPILED = 48  # circuits for a profile; each takes some 0.3 s
 SUBMISSION_S = 2.0  # of a job over a public network, as recorded: three calls in 1.5 to 3 s
+SUBMITTED_AT_ONCE = 8  # assumed; a run submits more where the service takes them, which was only measured locally
 ASSUMED_TURNAROUND_S = 5.0  # where none is recorded: similar to those that are
 
 
@@ -141,11 +141,12 @@ def _qir(circuit: PubDescription, profile: str) -> str:
 def estimate_duration(
     rounds: Sequence[DryRound], tariff: Tariff, status: Mapping[str, Any] | None, *, is_local: bool
 ) -> Duration:
-    """Estimate the time of these rounds. Jobs of a round queue in parallel and are submitted `THREADS` at a time."""
+    """Estimate the time of these rounds. Jobs of a round queue in parallel and are submitted some at a time."""
     target = tariff.target
     queue_s = None if status is None else status.get("averageQueueTime")
     turnaround_s = ASSUMED_TURNAROUND_S if target.turnaround_s is None else target.turnaround_s
-    submission_s = math.fsum(SUBMISSION_S * math.ceil(tariff.total(round_.pubs).jobs / THREADS) for round_ in rounds)
+    jobs = [tariff.total(round_.pubs).jobs for round_ in rounds]
+    submission_s = math.fsum(SUBMISSION_S * math.ceil(number / SUBMITTED_AT_ONCE) for number in jobs)
     return Duration(
         expected_s=len(rounds) * ((queue_s or 0.0) + turnaround_s) + submission_s,
         queue_s=None if queue_s is None else float(queue_s),

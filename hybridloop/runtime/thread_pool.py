@@ -3,40 +3,79 @@
 from __future__ import annotations
 
 import queue
+import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from hybridloop.runtime.clock import Clock
 from hybridloop.runtime.run_events import start_thread
 
-THREADS = 8  # the client is limited by its own CPU time: more threads gain nothing
+Call = Callable[[], None]
 
 
 class ThreadPool:
-    """A pool of daemon threads; calls must handle their errors. Virtual time stands still while a call is queued."""
+    """A pool of daemon threads; calls must handle their errors.
 
-    def __init__(self, name: str, clock: Clock, threads: int = THREADS) -> None:
-        self._clock = clock
-        self._calls: queue.SimpleQueue[tuple[AbstractContextManager[object], Callable[[], None]] | None]
-        self._calls = queue.SimpleQueue()
-        self._threads = [start_thread(self._work, f"{name}-{i}") for i in range(threads)]
+    A call for which no thread is free starts one, while there are fewer than `most()`; else it waits for one. Virtual
+    time stands still until a free thread has a call that is handed to it.
+    """
 
-    def submit(self, call: Callable[[], None]) -> None:
-        """Queue a call, which runs when a thread is free."""
-        self._calls.put((self._clock.hold(), call))
+    def __init__(self, name: str, clock: Clock, most: Callable[[], int]) -> None:
+        self._name, self._clock, self._most = name, clock, most
+        self._handed: queue.SimpleQueue[tuple[AbstractContextManager[object], Call] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._waiting: deque[Call] = deque()  # for a thread
+        self._threads = 0
+        self._free = 0  # threads without a call
+        self._closed = False
+
+    def submit(self, call: Call) -> None:
+        """Run a call in a thread; after `close` it is dropped."""
+        with self._lock:
+            if not self._closed:
+                self._waiting.append(call)
+                self._hand_out()
 
     def close(self) -> None:
-        """Drop queued calls, and end each thread after its current call; don't wait for them."""
-        while not self._calls.empty():
-            dropped = self._calls.get()
-            if dropped is not None:
-                with dropped[0]:
-                    pass  # release the hold on virtual time
-        for _ in self._threads:
-            self._calls.put(None)
+        """Drop the calls that no thread has begun, and end each thread after its current call; don't wait for them."""
+        with self._lock:
+            self._closed = True
+            self._waiting.clear()
+            while not self._handed.empty():
+                dropped = self._handed.get()
+                if dropped is not None:
+                    with dropped[0]:
+                        pass  # release the hold on virtual time
+            for _ in range(self._threads):
+                self._handed.put(None)
+
+    def _hand_out(self) -> None:
+        """Hand waiting calls to free threads, and start threads for others; `_lock` is held."""
+        while self._waiting and not self._closed:
+            if self._free == 0:
+                if self._threads >= self._most():
+                    return
+                start_thread(self._work, f"{self._name}-{self._threads}")
+                self._threads += 1
+                self._free += 1
+            self._free -= 1
+            self._handed.put((self._clock.hold(), self._waiting.popleft()))
 
     def _work(self) -> None:
-        while (item := self._calls.get()) is not None:
+        while (item := self._handed.get()) is not None:
             hold, call = item
             with hold:
-                call()
+                next_call: Call | None = call
+                while next_call is not None:
+                    next_call()
+                    next_call = self._next()
+
+    def _next(self) -> Call | None:
+        """Return a waiting call for the thread whose call has ended; None if there is none."""
+        with self._lock:
+            self._hand_out()
+            if self._waiting:
+                return self._waiting.popleft()
+            self._free += 1
+            return None

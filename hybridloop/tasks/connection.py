@@ -68,7 +68,7 @@ def build_connection(
     if (warning := ineffective_caps_warning(options.caps, target)) is not None:
         _log.warning("%s", warning)
     service = resources.enter_context(closing(ServiceClient(workspace, clock, threading.Event())))
-    workers = resources.enter_context(closing(ThreadPool("hybridloop-session", clock)))
+    workers = resources.enter_context(closing(ThreadPool("hybridloop-session", clock, lambda: service.pace.in_flight)))
     # costs: earlier processes of the run count, prepared pings make room for jobs
     before = summarize_charges(run.journal.charges(run.uid), target)
     budget = Budget(options.caps, before.spending, started_at=clock.now(), run_key=run.record.key)

@@ -246,7 +246,7 @@ def test_a_signal_ends_a_wait_and_the_clock_still_works(service: Emulator, clock
 
 def test_dropped_calls_do_not_stop_time(clock: ServiceClock) -> None:
     start, ran = clock.now(), list[int]()
-    pool = ThreadPool("test", clock, threads=0)
+    pool = ThreadPool("test", clock, lambda: 0)
     for number in range(3):
         pool.submit(lambda number=number: ran.append(number))  # type: ignore[misc]
     pool.close()

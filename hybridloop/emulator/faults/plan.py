@@ -89,6 +89,7 @@ class FaultRule:
 
     `nth` and `every` count the calls that match operation, names and times. `session` and `job` are prefixes of names
     or ids. `after_s` and `before_s` are seconds since the plan came into force. `times` limits the injections.
+    `above_per_s` lets so many calls a second pass: as many at once, too, if there were none for a second.
     """
 
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "strict": True}
@@ -100,6 +101,7 @@ class FaultRule:
     probability: Annotated[float, Ge(0), Le(1)] | None = None
     after_s: Seconds = 0.0
     before_s: Seconds | None = None
+    above_per_s: Annotated[float, Ge(1)] | None = None
     session: str | None = None
     job: str | None = None
     target: str | None = None
@@ -192,6 +194,7 @@ class FaultPlan:
         self._injections: Counter[int] = Counter()  # by rule
         self._draws: Counter[tuple[int, str]] = Counter()  # by rule and call
         self._first_reads: dict[tuple[int, str], float] = {}  # of missing blobs, by rule and path
+        self._buckets: dict[int, tuple[float, float]] = {}  # calls that may pass, and since when, by rule
 
     def decide(self, call: ApiCall, now: float) -> FaultRule | None:
         """Return the rule to inject into this call, which is counted and logged; None for no fault."""
@@ -216,7 +219,16 @@ class FaultPlan:
             and (rule.every is None or count % rule.every == 0)
             and (rule.probability is None or self._draw(number, call) < rule.probability)
             and (rule.fault is not Fault.BLOB_MISSING or self._is_still_missing(number, call, now))
+            and (rule.above_per_s is None or not self._passes(number, rule.above_per_s, now))
         )
+
+    def _passes(self, number: int, per_s: float, now: float) -> bool:
+        """Let a call pass if the rate allows it: a token bucket that holds those of a second."""
+        left, since = self._buckets.get(number, (per_s, now))
+        left = min(per_s, left + per_s * (now - since))
+        passes = left >= 1.0
+        self._buckets[number] = left - passes, now
+        return passes
 
     def _is_still_missing(self, number: int, call: ApiCall, now: float) -> bool:
         """Return True while a blob is missing: for the rule's seconds after its first read, or always without them."""

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
-from hybridloop.azure.client import result_unavailable, upload_input
+from hybridloop.azure.client import MAX_PAGES, PAGE_SIZE, result_unavailable, upload_input
 from hybridloop.azure.retry import ATTEMPTS_IN_RUN
 from hybridloop.azure.targets import Target, provider_params
 from hybridloop.budget.billing import billed_amounts
@@ -119,20 +119,27 @@ class RoundInFlight:
             self._complete()
 
     def poll(self) -> None:
-        """List the round's jobs of each session once, by name prefix, and observe them."""
+        """List the round's jobs of each session once, by name prefix, its pages side by side, and observe them."""
         if not (sessions := self.sessions):
             return  # the last results are being read
-        service, run_uid = self._connection.service, self._connection.run.uid
         crash_point("poll.before")
         try:
             for ordinal in sorted(sessions):
-                for job in service.list_session_jobs(
-                    session_id(run_uid, ordinal), name_prefix=self.key.prefix, attempts=ATTEMPTS_IN_RUN
-                ):
-                    self.observe(job)
+                jobs = sum(job.session == ordinal for job in list(self._jobs.values()))
+                *others, last = range(0, max(1, jobs), PAGE_SIZE)
+                for skip in others:
+                    self._work(self._observe_pages, ordinal, skip, 1)
+                self._observe_pages(ordinal, last, MAX_PAGES)  # earlier attempts may need more pages
         except Exception as error:  # raised where the round's result is awaited
             self.fail(error)
         crash_point("poll.after")
+
+    def _observe_pages(self, ordinal: int, skip: int, max_pages: int) -> None:
+        session = session_id(self._connection.run.uid, ordinal)
+        for job in self._connection.service.list_session_jobs(
+            session, name_prefix=self.key.prefix, attempts=ATTEMPTS_IN_RUN, skip=skip, max_pages=max_pages
+        ):
+            self.observe(job)
 
     def observe(self, listed: Mapping[str, Any]) -> None:
         """Process a job as the service lists it; one that has ended is collected, or retried."""

@@ -68,6 +68,15 @@ def test_a_rule_applies_to_the_calls_that_meet_all_its_conditions(rule: FaultRul
     assert [number for number, is_injected in enumerate(injected, 1) if is_injected] == numbers
 
 
+def test_above_per_s_lets_so_many_calls_a_second_pass() -> None:
+    plan = FaultPlan([FaultRule(fault=Fault.THROTTLED, above_per_s=4.0)], 0, 1000.0)
+
+    def passed(now: float, calls: int) -> int:
+        return sum(plan.decide(SUBMIT, now) is None for _ in range(calls))
+
+    assert [passed(1000.0, 9), passed(1000.5, 9), passed(1000.5, 9), passed(1009.0, 9)] == [4, 2, 0, 4]
+
+
 def test_after_s_and_before_s_count_from_the_start_of_the_plan() -> None:
     plan = FaultPlan([FaultRule(fault=Fault.EMPTY, after_s=10.0, before_s=20.0)], 0, started=1000.0)
     assert [decisions(plan, [SUBMIT], now)[0] for now in (1000.0, 1009.9, 1010.0, 1019.9, 1020.0)] == [

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Counts
@@ -58,6 +59,14 @@ def ones() -> SamplerPub:
     return SamplerPub.coerce(circuit, 10)
 
 
+def angled() -> QuantumCircuit:
+    """Return a circuit with one angle, which gives 0 in all shots at 0."""
+    circuit = QuantumCircuit(1, 1)
+    circuit.ry(Parameter("theta"), 0)
+    circuit.measure(0, 0)
+    return circuit
+
+
 def run(service: Emulator, clock: ServiceClock, rules: list[dict[str, Any]]) -> list[Any]:
     """Run two rounds under these rules; assert right counts, no duplicate job and a closed session.
 
@@ -98,6 +107,23 @@ def test_a_transient_fault_is_retried_at_every_kind_of_call(
         {**fault, "operation": operation, "nth": nth} for operation in operations for nth, fault in enumerate(faults, 1)
     ]
     assert len(run(service, clock, rules)) == len(rules)
+
+
+def test_a_wide_round_keeps_to_the_rate_that_the_service_takes(service: Emulator, clock: ServiceClock) -> None:
+    jobs, per_s = 120, 20  # on two pages of a list
+    workspace = service.workspace(f"limited-{uuid.uuid4()}")
+    with open_session(workspace, "rigetti.sim.qvm", seed=0, clock=clock) as session:
+        service.admin("faults", {"rules": [{"fault": "throttled", "above_per_s": per_s, "retry_after": 1}]})
+        began = clock.now()
+        (points,) = session.run_round([SamplerPub.coerce((angled(), [[0.0]] * jobs), 10)])
+        taken_s = clock.now() - began
+        refused = service.admin("faults/log")["injected"]
+        service.admin("faults", {"rules": []})
+    assert [counts.bitstrings() for counts in points if isinstance(counts, Counts)] == [{"0": 10}] * jobs
+    assert len(list(workspace.list_jobs())) == jobs
+    calls = 4 * jobs
+    assert refused < calls / 4
+    assert taken_s < 1.3 * calls / per_s + 5.0  # in virtual time
 
 
 def test_many_faults_at_once_are_retried_and_hit_the_same_calls_in_every_run(service: Emulator) -> None:
