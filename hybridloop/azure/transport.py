@@ -146,8 +146,11 @@ class Transport:
         # The SDK makes a new one whenever its user agent changes. There is no public way to its pipeline.
         client = self._workspace._client
         if client is not self._widened:
-            _widened(client._client._pipeline._transport)
             self._widened = client
+            pipeline = getattr(getattr(client, "_client", None), "_pipeline", None)
+            transport = getattr(pipeline, "_transport", None)
+            if isinstance(transport, RequestsTransport):  # another one, or another SDK's, stays as it is
+                _widened(transport)
         return client
 
     def call(

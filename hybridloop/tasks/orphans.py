@@ -10,6 +10,7 @@ from typing import Any
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.listing import open_client
 from hybridloop.azure.workspace import identity_of
+from hybridloop.data.statuses import NEVER_OPENED
 from hybridloop.errors import HybridloopError, JournalDamaged, LeaseLost, RunBusy
 from hybridloop.journal import UNSETTLED, Journal, Lease, RunRecord, SessionRow
 
@@ -90,7 +91,7 @@ def _close(journal: Journal, service: ServiceClient, here: dict[str, str], recor
         lease = None
     try:
         session = service.close_session(row.id)
-        status = "never opened" if session is None else str(session["status"])
+        status = NEVER_OPENED if session is None else str(session["status"])
         journal.end_session(lease, record.uid, row.ordinal, status, time.time())
         return f"closed: {status}"
     except LeaseLost:

@@ -12,6 +12,7 @@ from typing import TypeVar
 from hybridloop.azure.client import CLOSE_TIMEOUT_S, ServiceClient
 from hybridloop.azure.retry import ATTEMPTS
 from hybridloop.azure.targets import Target
+from hybridloop.data.statuses import NEVER_OPENED
 from hybridloop.errors import AccessDenied, HybridloopError, InputError, ServiceRefused, SessionEnded
 from hybridloop.journal import SessionRow
 from hybridloop.journal.claimed_run import ClaimedRun
@@ -154,7 +155,7 @@ class SessionRenewal:
     def _close(self, row: SessionRow, attempts: int, timeout_s: float) -> str:
         crash_point("close.before")
         session = self._service.close_session(row.id, attempts=attempts, timeout_s=timeout_s)
-        status = "never opened" if session is None else str(session["status"])  # only its opening was recorded
+        status = NEVER_OPENED if session is None else str(session["status"])
         crash_point("close.after")
         self._record_end(row.ordinal, status)
         return status

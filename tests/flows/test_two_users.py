@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from uuid import UUID
 
@@ -11,7 +12,7 @@ import pytest
 from hybridloop.api import algorithms as api
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
-from tests.cli.shell_helpers import Shell, WorkspaceShell
+from tests.cli.shell_helpers import Shell, WorkspaceShell, environment
 from tests.conftest import Emulator
 from tests.prefect_server import prefect_client
 
@@ -20,17 +21,17 @@ RUN = ("run", "vqe", "h2", "--seed", "7", "--run-key", "night", "--resume-automa
 
 @pytest.fixture
 def become(
-    stack_environ: Mapping[str, str], emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str], WorkspaceShell]:
+    stack_environ: Mapping[str, str], emulator: Emulator, tmp_path: Path
+) -> Iterator[Callable[[str], WorkspaceShell]]:
     """Become the user of that name: return a shell in the shared workspace, with the user's own journal."""
 
     def as_user(name: str) -> WorkspaceShell:
         at = Shell({**stack_environ, "HYBRIDLOOP_JOURNAL": f"sqlite:///{tmp_path}/{name}.db"}).at(emulator, "shared")
-        for variable, value in at.shell.environ.items():
-            monkeypatch.setenv(variable, value)
+        os.environ.update(at.shell.environ)
         return at
 
-    return as_user
+    with environment(dict(os.environ)):  # housekeeping in this process names its server there
+        yield as_user
 
 
 @pytest.mark.slow

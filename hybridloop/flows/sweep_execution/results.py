@@ -15,7 +15,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hybridloop.data.statuses import WITH_RESULT
+from hybridloop.data.statuses import NEVER_OPENED, WITH_RESULT
 from hybridloop.flows.sweep_execution.spec import Point
 from hybridloop.journal import RunRecord
 from hybridloop.reports.plots.style import numeric_axis
@@ -136,7 +136,7 @@ def row_of(point: Point, record: RunRecord | None, trouble: str = "") -> dict[st
         "jobs": result["jobs"]["total"] if result else None,
         "total_shots": result.get("shots"),
         "cost": " ".join(f"{amount:g} {unit}" for unit, amount in result["costs"].items()) or None if result else None,
-        "sessions": [session["id"] for session in result["sessions"]] if result else None,
+        "sessions": [row["id"] for row in result["sessions"] if row["status"] != NEVER_OPENED] if result else None,
         "seconds": result.get("wall_seconds"),
         "reason": result.get("reason") or reason,
     }
