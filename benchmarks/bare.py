@@ -13,11 +13,11 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from benchmarks.local import WORKSPACE
+from hybridloop.azure.pace import MIN_IN_FLIGHT
 from hybridloop.azure.targets import Target
 from hybridloop.pytest_plugin import RESOURCE_GROUP, SUBSCRIPTION, Emulator
 from hybridloop.tasks.submission.job_ids import RoundKey
-from hybridloop.tasks.submission.jobs import JobSpec
-from hybridloop.tasks.submission.round_in_flight import submission_body
+from hybridloop.tasks.submission.jobs import JobSpec, submission_body
 
 PAUSE_S = 0.01
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.002, 0.1  # between polls of one job
@@ -25,7 +25,6 @@ PAGE = 100
 _BASE = (
     f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{RESOURCE_GROUP}/providers/Microsoft.Quantum/workspaces/{WORKSPACE}"
 )
-THREADS = 8
 _VERSION = "api-version=2025-09-01-preview"
 _BLOB = {"x-ms-version": "2024-08-04"}
 _UPLOAD = {
@@ -49,7 +48,7 @@ class BareClient:
         self._target = target
         self._local = threading.local()
         self._session = str(uuid.uuid4())
-        self._pool = ThreadPoolExecutor(THREADS)
+        self._pool = ThreadPoolExecutor(MIN_IN_FLIGHT)
         body = {"itemType": "Session", "name": "bare", "providerId": target.provider, "target": target.name}
         self._json("PUT", f"/sessions/{self._session}", {**body, "jobFailurePolicy": "Continue"})
 

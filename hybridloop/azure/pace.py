@@ -15,7 +15,7 @@ from collections import deque
 from hybridloop.runtime.clock import Clock
 
 MAX_IN_FLIGHT = 128
-_MIN_IN_FLIGHT = 8
+MIN_IN_FLIGHT = 8
 _CPU_S = 0.002  # of this process for a request: more in flight than an answer takes of these gain nothing
 _ANSWERS = 16  # whose shortest time is the distance of the service
 _WINDOW_S = 1.0  # over which accepted requests are counted; at most one decrease in it
@@ -50,12 +50,7 @@ class RequestPace:
         """Number of requests in flight from which on further ones gain nothing."""
         with self._lock:
             nearest = min(self._times, default=0.0)
-        return max(_MIN_IN_FLIGHT, min(MAX_IN_FLIGHT, math.ceil(nearest / _CPU_S)))
-
-    @property
-    def per_s(self) -> float:
-        """Requests a second at present; infinite while the service has not throttled."""
-        return self._per_s
+        return max(MIN_IN_FLIGHT, min(MAX_IN_FLIGHT, math.ceil(nearest / _CPU_S)))
 
     def admit(self, stop: threading.Event) -> None:
         """Wait until a request may be sent, in the order of the calls; return at once if `stop` is set."""
@@ -89,8 +84,9 @@ class RequestPace:
         with self._lock:
             self._times.append(took_s)
             self._accepted.append(now)
+            accepted_per_s = self._accepted_per_s(now)
             if self._is_guess:  # the first requests were refused before others were answered
-                self._limit_per_s = max(self._limit_per_s, self._accepted_per_s(now))
+                self._limit_per_s = max(self._limit_per_s, accepted_per_s)
                 self._is_guess = now - self._decreased_at < 2.0 * _WINDOW_S
 
     def throttled(self) -> None:
@@ -109,6 +105,7 @@ class RequestPace:
             self._per_s = self._rate(now)
 
     def _accepted_per_s(self, now: float) -> float:
+        """Forget what is older than the window, and return the accepted requests a second in it."""
         while self._accepted and self._accepted[0] <= now - _WINDOW_S:
             self._accepted.popleft()
         return len(self._accepted) / _WINDOW_S
