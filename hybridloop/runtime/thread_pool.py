@@ -74,8 +74,7 @@ class ThreadPool:
     def _next(self) -> Call | None:
         """Return a waiting call for the thread whose call has ended; None if there is none."""
         with self._lock:
+            call = self._waiting.popleft() if self._waiting else None
+            self._free += call is None
             self._hand_out()
-            if self._waiting:
-                return self._waiting.popleft()
-            self._free += 1
-            return None
+            return call

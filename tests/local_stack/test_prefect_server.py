@@ -11,7 +11,7 @@ import pytest
 # Two connections as in Prefect's server: one has changed a row, the other waits for its commit. A cursor of the second
 # one is garbage in a cycle, which a collection in the loop's thread would wait for, and the commit with it.
 PROGRAM = """
-import asyncio, gc, sys
+import asyncio, gc, sys, weakref
 import aiosqlite
 
 async def main(path, in_a_thread):
@@ -25,6 +25,7 @@ async def main(path, in_a_thread):
                 prefect_server.collect_garbage_in_a_thread()
             cycle = [await second.execute("SELECT 1 UNION SELECT 2")]
             cycle.append(cycle)
+            cursor = weakref.ref(cycle[0])
             await second.execute("SELECT 3")  # the connection's thread refers to the last cursor
             await first.execute("BEGIN IMMEDIATE")
             waiting = asyncio.create_task(second.execute("INSERT INTO rows VALUES (1)"))
@@ -35,6 +36,9 @@ async def main(path, in_a_thread):
             await asyncio.sleep(0.5)
             await first.execute("COMMIT")
             await waiting
+            for _ in range(100):  # the thread collects it before long
+                await asyncio.sleep(0.0 if cursor() is None else 0.1)
+            assert cursor() is None
 
 asyncio.run(main(sys.argv[1], sys.argv[2] == "thread"))
 """

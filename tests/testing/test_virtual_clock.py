@@ -17,6 +17,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.errors import AccessDenied, InputError, ServiceUnreachable
 from hybridloop.local_stack.processes import wait_until
+from hybridloop.runtime import thread_pool
 from hybridloop.runtime.clock import ClockLock
 from hybridloop.runtime.thread_pool import ThreadPool
 from hybridloop.tasks.keepalive.rules import IdleRule, KeepAliveMode
@@ -244,9 +245,10 @@ def test_a_signal_ends_a_wait_and_the_clock_still_works(service: Emulator, clock
     assert clock.now() == start + 10.0
 
 
-def test_dropped_calls_do_not_stop_time(clock: ServiceClock) -> None:
+def test_dropped_calls_do_not_stop_time(clock: ServiceClock, monkeypatch: pytest.MonkeyPatch) -> None:
     start, ran = clock.now(), list[int]()
-    pool = ThreadPool("test", clock, lambda: 0)
+    monkeypatch.setattr(thread_pool, "start_thread", lambda *_: None)  # threads that have not yet begun
+    pool = ThreadPool("test", clock, lambda: 2)
     for number in range(3):
         pool.submit(lambda number=number: ran.append(number))  # type: ignore[misc]
     pool.close()
