@@ -10,8 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from hybridloop.azure.addresses import origin_of
-from hybridloop.azure.job_document import INPUT_BLOB, QIR, blob_url, checked_item, job_document
+from hybridloop.azure.job_document import INPUT_BLOB, QIR, blob_url, checked_item, job_document, signed_like
 from hybridloop.azure.pace import RequestPace
 from hybridloop.azure.retry import ATTEMPTS, ATTEMPTS_IN_RUN, call_with_retries
 from hybridloop.azure.signed_request import SignedRequest
@@ -202,18 +201,18 @@ class ServiceClient:
         name_prefix: str = "",
         attempts: int = ATTEMPTS,
         skip: int = 0,
-        max_pages: int = MAX_PAGES,
+        only_page: bool = False,
     ) -> Iterator[dict[str, Any]]:
-        """Yield the session's jobs in order of creation, without the first `skip`.
+        """Yield the session's jobs in order of creation, without the first `skip`, all or those of one page.
 
-        Optionally only those whose name has the prefix, and only those on the first `max_pages` of `PAGE_SIZE`.
+        Optionally only those whose name has the prefix.
         """
         query: dict[str, str | int] = {"orderby": "CreationTime asc", "top": PAGE_SIZE}
         if name_prefix:
             query["filter"] = f"startswith(Name, '{name_prefix}')"
         if skip:
             query["skip"] = skip
-        return self._list(f"/sessions/{session_id}/jobs", query, attempts=attempts, max_pages=max_pages)
+        return self._list(f"/sessions/{session_id}/jobs", query, attempts=attempts, only_page=only_page)
 
     def list_sessions(self) -> Iterator[dict[str, Any]]:
         """Yield the workspace's sessions, newest first."""
@@ -231,7 +230,7 @@ class ServiceClient:
         """
 
         def get() -> T:
-            data = self._transport.get_blob(_signed_like(container, url))
+            data = self._transport.get_blob(signed_like(container, url))
             try:
                 return read(data)
             except ValueError as error:
@@ -272,7 +271,7 @@ class ServiceClient:
         action: str = "listing",
         meaning: str = _NOT_CHANGED,
         attempts: int = ATTEMPTS,
-        max_pages: int = MAX_PAGES,
+        only_page: bool = False,
     ) -> Iterator[dict[str, Any]]:
         """Yield the items of all pages, each item once: pages shift when items are added meanwhile."""
 
@@ -287,7 +286,7 @@ class ServiceClient:
                 if item["id"] not in ids:
                     ids.add(item["id"])
                     yield item
-            if not next_link or len(links) + 1 == max_pages < MAX_PAGES:
+            if only_page or not next_link:
                 return
             if next_link in links or len(links) == MAX_PAGES:
                 failure = RequestFailed(FailureKind.UNCLEAR, f"a list without an end, of {len(links)} pages")
@@ -347,16 +346,6 @@ def upload_input(service: ServiceClient, job_id: str, container: str, data: byte
 def result_unavailable(job_id: str, reason: str) -> JobFailed:
     """Return the error of a job that succeeded and whose result is missing or can't be read."""
     return JobFailed(f"job {job_id}: {reason}", _PAID, _READ_AGAIN)
-
-
-def _signed_like(container: str, url: str) -> str:
-    """Return a blob's URL with a signature: its own, or that of its container, which goes to no other host."""
-    if "?" in url:
-        return url
-    if origin_of(url) != origin_of(container):
-        place = origin_of(url) or "no plain address"
-        raise RequestFailed(FailureKind.ELSEWHERE, f"{place} is named for the result, and is not the job's storage")
-    return f"{url}?{container.partition('?')[2]}"
 
 
 def _input_conflict(url: str) -> ServiceRefused:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hybridloop.azure.addresses import origin_of
+from hybridloop.azure.transport import FailureKind, RequestFailed
+
 INPUT_BLOB = "inputData"
 QIR = "qir.v1"
 RESULTS_V2 = "microsoft.quantum-results.v2"
@@ -26,6 +29,16 @@ def blob_url(container: str, blob: str) -> str:
     """Return a blob's URL with the signature of its container's URL."""
     path, _, query = container.partition("?")
     return f"{path}/{blob}?{query}"
+
+
+def signed_like(container: str, url: str) -> str:
+    """Return a blob's URL with a signature: its own, or that of its container, which goes to no other host."""
+    if "?" in url:
+        return url
+    if origin_of(url) != origin_of(container):
+        place = origin_of(url) or "no plain address"
+        raise RequestFailed(FailureKind.ELSEWHERE, f"{place} is named for the result, and is not the job's storage")
+    return f"{url}?{container.partition('?')[2]}"
 
 
 _KINDS: Mapping[str, type] = {

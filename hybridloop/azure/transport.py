@@ -15,18 +15,14 @@ import datetime
 import email.utils
 import enum
 import json
-import logging
 import math
-import os
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
-import certifi
 from azure.core import PipelineClient
 from azure.core.exceptions import (
     AzureError,
@@ -52,7 +48,8 @@ from hybridloop.azure.answer_body import (
     redirect_target,
 )
 from hybridloop.azure.pace import MAX_IN_FLIGHT, RequestPace
-from hybridloop.azure.signed_request import SignedRequest
+from hybridloop.azure.redaction import redact, redact_signatures_in_logs
+from hybridloop.azure.signed_request import SignedRequest, ca_file, proxy_of
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
@@ -177,7 +174,7 @@ class Transport:
             headers = {"Content-Type": "application/merge-patch+json"} if method == "PATCH" else {}
             request = HttpRequest(method, self._base + path, params=params, headers=headers, json=body)
         read_timeout_s = min(timeout_s, self._read_timeout_s)
-        content = self._send(
+        content = self._send_paced(
             client.send_request,
             request,
             MAX_JSON_BYTES,
@@ -208,7 +205,7 @@ class Transport:
         except AzureError as error:
             raise _connection_failure(error) from error
         url = str(request.url)
-        return SignedRequest(method, url, dict(request.headers), content, _proxy_of(url), _ca_file(url))
+        return SignedRequest(method, url, dict(request.headers), content, proxy_of(url), ca_file(url))
 
     def put_blob(self, url: str, data: bytes, content_type: str) -> bool:
         """Upload a blob; return False if one with this name exists, which stays unchanged. Raises RequestFailed."""
@@ -238,13 +235,13 @@ class Transport:
             raise RequestFailed(FailureKind.ELSEWHERE, f"{place} is named as storage, and is not Azure's blob storage")
         try:
             options: dict[str, Any] = {"read_timeout": self._read_timeout_s, **_proxy_options(origin.host)}
-            return self._send(self._blobs.send_request, request, MAX_BLOB_BYTES, **options)
+            return self._send_paced(self._blobs.send_request, request, MAX_BLOB_BYTES, **options)
         except RequestFailed as failure:
             if failure.kind is FailureKind.DENIED:  # no key is sent to a storage
                 raise RequestFailed(FailureKind.UNSIGNED, failure.text, failure.status) from failure
             raise
 
-    def _send(self, *arguments: Any, **options: Any) -> bytearray:
+    def _send_paced(self, *arguments: Any, **options: Any) -> bytearray:
         """Send a request when its turn has come; tell the pace how the service took it."""
         if self._pace is None:
             return _send(*arguments, **options)
@@ -268,9 +265,11 @@ class Transport:
 
 def _widened(transport: RequestsTransport) -> RequestsTransport:
     """Let a transport keep as many connections alive as there may be requests in flight; the default is ten."""
-    transport.open()
-    for adapter in set(transport.session.adapters.values()):
-        adapter.init_poolmanager(connections=_HOSTS, maxsize=MAX_IN_FLIGHT)
+    with suppress(ValueError):  # it was closed: the request says so
+        transport.open()
+        for adapter in set(transport.session.adapters.values()):
+            if adapter._pool_maxsize < MAX_IN_FLIGHT:  # else another client of the workspace did this
+                adapter.init_poolmanager(connections=_HOSTS, maxsize=MAX_IN_FLIGHT)
     return transport
 
 
@@ -281,19 +280,6 @@ def _proxy_options(host: str) -> dict[str, Any]:
     each request, which other threads read at that moment.
     """
     return {"proxies": {"http": "", "https": "", "all": ""}} if is_loopback(host) else {}
-
-
-def _proxy_of(url: str) -> str | None:
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    return None if is_loopback(host) or proxy_bypass(host) else getproxies().get(parts.scheme)
-
-
-def _ca_file(url: str) -> str | None:
-    """Return the certificate file that the `requests` library would use for this URL."""
-    if not url.startswith("https:"):
-        return None
-    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
 
 
 def _send(send: Callable[..., Any], request: HttpRequest, limit: int, key: bytes = b"", **options: Any) -> bytearray:
@@ -375,7 +361,7 @@ def _error_body(content: bytearray, headers: Mapping[str, str]) -> tuple[str, st
 
 
 def _shorten(text: object) -> str:
-    return _redact(text)[:_MAX_TEXT] if isinstance(text, str) else ""
+    return redact(text)[:_MAX_TEXT] if isinstance(text, str) else ""
 
 
 def _parse_json(content: bytearray) -> Any:
@@ -402,36 +388,4 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 def _first_line(error: Exception) -> str:
     lines = str(error).splitlines()
-    return _redact(lines[0] if lines else type(error).__name__)[:300]
-
-
-_SIGNATURE = re.compile(r"(?i)\b(sig|signature|accountkey|apikey|api-key)=[^&\s;\"']+")
-
-
-def _redact(text: str) -> str:
-    return _SIGNATURE.sub(r"\1=REDACTED", text)
-
-
-class _SignatureFilter(logging.Filter):
-    """Logging filter that redacts the signatures of storage URLs."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.args or "sig=" in str(record.msg):
-            record.msg = _redact(record.getMessage())
-            record.args = ()
-        return True
-
-
-_FILTER = _SignatureFilter()
-
-
-def redact_signatures_in_logs() -> None:
-    """Redact storage URLs in the logs of the HTTP library and of the SDK, which log them with their signatures."""
-    for name in (
-        "urllib3.connectionpool",
-        "azure.quantum.storage",
-        "azure.quantum.workspace",
-        "azure.quantum.job.base_job",
-        "azure.core.pipeline.policies.http_logging_policy",
-    ):
-        logging.getLogger(name).addFilter(_FILTER)
+    return redact(lines[0] if lines else type(error).__name__)[:300]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Counts
-from hybridloop.azure.targets import Target, check_circuit_fits
+from hybridloop.azure.targets import Target, check_circuit_fits, provider_params
 from hybridloop.compiler.programs import CompiledPub
 from hybridloop.errors import InputError
 from hybridloop.journal import UNSETTLED, JobIntent, JobRecord, PubRecord
@@ -132,3 +133,19 @@ def describe_jobs(jobs: int, retried: int = 0, lost: int = 0) -> str:
     """Return a round's numbers of jobs, of further attempts and of lost jobs as text."""
     parts = [f"{jobs} job{'s' * (jobs != 1)}"]
     return ", ".join(parts + [f"{count} {name}" for count, name in ((retried, "retried"), (lost, "lost")) if count])
+
+
+def submission_body(spec: JobSpec, session_id: str, target: Target, *, debias: bool = True) -> dict[str, Any]:
+    """Return the fields of a submission's JSON, without the location of the input."""
+    return {
+        "name": spec.key.name(spec.attempt),
+        "providerId": target.provider,
+        "target": target.name,
+        "sessionId": session_id,
+        "inputParams": {
+            "shots": spec.shots,
+            "items": [{"entryPoint": "ENTRYPOINT__main", "arguments": []}],
+            **provider_params(target, debias=debias, keeps_gates=spec.keeps_gates),
+        },
+        "metadata": {"place": spec.key.path, "attempt": str(spec.attempt), "sampling_value": spec.sampling_value},
+    }

@@ -15,9 +15,8 @@ from functools import partial
 from typing import Any
 
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
-from hybridloop.azure.client import MAX_PAGES, PAGE_SIZE, result_unavailable, upload_input
+from hybridloop.azure.client import PAGE_SIZE, result_unavailable, upload_input
 from hybridloop.azure.retry import ATTEMPTS_IN_RUN
-from hybridloop.azure.targets import Target, provider_params
 from hybridloop.budget.billing import billed_amounts
 from hybridloop.errors import AccessDenied, JobFailed, RunParked, RunStopped, SessionEnded, TargetDown
 from hybridloop.journal import JobOutcome, JobRecord, PubRecord
@@ -27,7 +26,7 @@ from hybridloop.tasks.connection import Connection
 from hybridloop.tasks.failure_policy import OnLostJob, OnTargetDown, target_down_text, wait_before_retry
 from hybridloop.tasks.submission.job_errors import CANCELLED, CANCELLED_WITH_SESSION, is_transient, meaning_of
 from hybridloop.tasks.submission.job_ids import RoundKey, session_id
-from hybridloop.tasks.submission.jobs import SUCCEEDED, TERMINAL, JobInFlight, JobSpec, describe_jobs
+from hybridloop.tasks.submission.jobs import SUCCEEDED, TERMINAL, JobInFlight, JobSpec, describe_jobs, submission_body
 from hybridloop.tasks.submission.results import merge_points, read_results_v2
 
 _FOREVER_S = 3600.0
@@ -36,22 +35,6 @@ _CHECK_TARGET_S = 30.0
 _log = logging.getLogger(__name__)
 
 Amounts = Mapping[str, float] | None
-
-
-def submission_body(spec: JobSpec, session_id: str, target: Target, *, debias: bool = True) -> dict[str, Any]:
-    """Return the fields of a submission's JSON, without the location of the input."""
-    return {
-        "name": spec.key.name(spec.attempt),
-        "providerId": target.provider,
-        "target": target.name,
-        "sessionId": session_id,
-        "inputParams": {
-            "shots": spec.shots,
-            "items": [{"entryPoint": "ENTRYPOINT__main", "arguments": []}],
-            **provider_params(target, debias=debias, keeps_gates=spec.keeps_gates),
-        },
-        "metadata": {"place": spec.key.path, "attempt": str(spec.attempt), "sampling_value": spec.sampling_value},
-    }
 
 
 class RoundInFlight:
@@ -128,16 +111,16 @@ class RoundInFlight:
                 jobs = sum(job.session == ordinal for job in list(self._jobs.values()))
                 *others, last = range(0, max(1, jobs), PAGE_SIZE)
                 for skip in others:
-                    self._work(self._observe_pages, ordinal, skip, 1)
-                self._observe_pages(ordinal, last, MAX_PAGES)  # earlier attempts may need more pages
+                    self._work(partial(self._observe_jobs, ordinal, skip, only_page=True))
+                self._observe_jobs(ordinal, last)  # earlier attempts may need more pages
         except Exception as error:  # raised where the round's result is awaited
             self.fail(error)
         crash_point("poll.after")
 
-    def _observe_pages(self, ordinal: int, skip: int, max_pages: int) -> None:
+    def _observe_jobs(self, ordinal: int, skip: int, *, only_page: bool = False) -> None:
         session = session_id(self._connection.run.uid, ordinal)
         for job in self._connection.service.list_session_jobs(
-            session, name_prefix=self.key.prefix, attempts=ATTEMPTS_IN_RUN, skip=skip, max_pages=max_pages
+            session, name_prefix=self.key.prefix, attempts=ATTEMPTS_IN_RUN, skip=skip, only_page=only_page
         ):
             self.observe(job)
 
