@@ -8,9 +8,10 @@ Anything else (DEFGATE, classical instructions, jumps, pulses) makes the job fai
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hybridloop.emulator.formats.gates import GATE_SIZES
@@ -32,14 +33,22 @@ _FUNCTIONS: dict[str, Callable[[float], float]] = {"sin": math.sin, "cos": math.
 _MAX_DEPTH = 50
 
 
-def evaluate(text: str, memory: Mapping[str, Sequence[float]]) -> float:
+Memory = Mapping[str, Sequence[float]]
+Value = Callable[[Memory], float]
+
+
+def evaluate(text: str, memory: Memory) -> float:
     """Return the finite value of an expression over memory regions; raises ValueError if it has none.
 
     >>> evaluate("2*theta[1] - pi^0", {"theta": [0.0, 1.5]})
     2.0
     """
+    return _finite(text, _Expression(text).value(), memory)
+
+
+def _finite(text: str, value_of: Value, memory: Memory) -> float:
     try:
-        value = _Expression(text, memory).evaluate()
+        value = value_of(memory)
     except (ArithmeticError, TypeError) as error:
         raise ValueError(f"{text!r} has no value: {error}") from error
     if isinstance(value, complex) or not math.isfinite(value):
@@ -48,10 +57,9 @@ def evaluate(text: str, memory: Mapping[str, Sequence[float]]) -> float:
 
 
 class _Expression:
-    """Recursive-descent parser over tokens: one method for each level of precedence."""
+    """Recursive-descent parser over tokens, one method for each level of precedence: the value as a function."""
 
-    def __init__(self, text: str, memory: Mapping[str, Sequence[float]]) -> None:
-        self._memory = memory
+    def __init__(self, text: str) -> None:
         self._depth = 0
         self._tokens: list[str] = []
         position = 0
@@ -62,25 +70,27 @@ class _Expression:
             self._tokens.append(match[0].strip())
             position = match.end()
 
-    def evaluate(self) -> float:
+    def value(self) -> Value:
         value = self._sum()
         if self._tokens:
             raise ValueError(f"unexpected {self._tokens[0]!r} after the expression")
         return value
 
-    def _sum(self) -> float:
+    def _sum(self) -> Value:
         value = self._product()
         while self._tokens and self._tokens[0] in "+-":
-            value = value + self._product() if self._tokens.pop(0) == "+" else value - self._product()
+            combine = operator.add if self._tokens.pop(0) == "+" else operator.sub
+            value = _combined(combine, value, self._product())
         return value
 
-    def _product(self) -> float:
+    def _product(self) -> Value:
         value = self._signed()
         while self._tokens and self._tokens[0] in "*/":
-            value = value * self._signed() if self._tokens.pop(0) == "*" else value / self._signed()
+            combine = operator.mul if self._tokens.pop(0) == "*" else operator.truediv
+            value = _combined(combine, value, self._signed())
         return value
 
-    def _signed(self) -> float:
+    def _signed(self) -> Value:
         negative = False
         while self._tokens and self._tokens[0] in "+-":
             negative ^= self._tokens.pop(0) == "-"
@@ -89,16 +99,16 @@ class _Expression:
             raise ValueError("the expression is nested too deeply")
         value = self._power()
         self._depth -= 1
-        return -value if negative else value
+        return (lambda memory: -value(memory)) if negative else value
 
-    def _power(self) -> float:
+    def _power(self) -> Value:
         base = self._atom()
         if self._tokens and self._tokens[0] == "^":
             self._tokens.pop(0)
-            return float(base ** self._signed())
+            return _combined(lambda one, other: float(one**other), base, self._signed())
         return base
 
-    def _atom(self) -> float:
+    def _atom(self) -> Value:
         if not self._tokens:
             raise ValueError("the expression ends too early")
         token = self._tokens.pop(0)
@@ -108,19 +118,31 @@ class _Expression:
                 raise ValueError("a parenthesis is not closed")
             return value
         if token[0].isdigit() or token[0] == ".":
-            return float(token)
+            number = float(token)
+            return lambda _memory: number
         if token == "pi":
-            return math.pi
+            return lambda _memory: math.pi
         if token in _FUNCTIONS and self._tokens and self._tokens[0] == "(":
-            return _FUNCTIONS[token](self._atom())
-        return self._load(token)
+            function, argument = _FUNCTIONS[token], self._atom()
+            return lambda memory: function(argument(memory))
+        return _load(token)
 
-    def _load(self, token: str) -> float:
-        name, _, rest = token.partition("[")
-        region, index = self._memory.get(name), int(rest[:-1] or 0) if rest else 0
+
+def _combined(combine: Callable[[float, float], float], one: Value, other: Value) -> Value:
+    return lambda memory: combine(one(memory), other(memory))
+
+
+def _load(token: str) -> Value:
+    name, _, rest = token.partition("[")
+    index = int(rest[:-1] or 0) if rest else 0
+
+    def load(memory: Memory) -> float:
+        region = memory.get(name)
         if region is None or index >= len(region):
             raise ValueError(f"{token!r} is not declared memory")
         return float(region[index])
+
+    return load
 
 
 INVALID_QUIL = "CompilationError"
@@ -141,18 +163,77 @@ _GATE = re.compile(r"((?:(?:DAGGER|CONTROLLED)\s+)*)([A-Z]+)\s*(?:\((.*)\))?\s+(
 _RESET = re.compile(r"RESET(?:\s+(\d+))?")
 
 
+@dataclass(frozen=True, slots=True)
+class _ParametricGate:
+    """A gate whose angles are expressions over memory: each as text and as a function."""
+
+    line: str
+    name: str
+    qubits: tuple[int, ...]
+    controls: int
+    is_inverse: bool
+    angles: tuple[tuple[str, Value], ...]
+
+    def bind(self, memory: Memory) -> list[Instruction]:
+        """Return the gate's instructions with the memory's values. Raises JobInputError."""
+        try:
+            angles = tuple(_finite(text, value, memory) for text, value in self.angles)
+        except ValueError as error:
+            raise JobInputError(INVALID_QUIL, f"bad parameter ({error}): {self.line[:120]!r}") from error
+        name = self.name
+        if self.is_inverse:
+            name, angles = _INVERSES.get(name, name), tuple(-angle for angle in angles)
+            if name == "iswap":
+                name, angles = "xy", (-math.pi,)
+        if name in ("iswap", "xy"):  # XY(t) = exp(+i t/4 (XX + YY)); ISWAP is XY(pi)
+            half = (angles[0] if angles else math.pi) / 2
+            return [Instruction("rxx", self.qubits, (-half,)), Instruction("ryy", self.qubits, (-half,))]
+        return [Instruction("c" * self.controls + name, self.qubits, angles)]
+
+
 @dataclass(slots=True)
 class _ParserState:
     """State of the parser: the instructions, memory regions and qubits met so far."""
 
-    memory: dict[str, list[float]]
-    instructions: list[Instruction] = field(default_factory=list)
+    instructions: list[Instruction | _ParametricGate] = field(default_factory=list)
     regions: dict[str, tuple[str, int]] = field(default_factory=dict)  # name -> type, length
     results: dict[tuple[str, int], int] = field(default_factory=dict)  # region and index of a bit -> result
     qubits: set[int] = field(default_factory=set)
 
 
-def parse_quil(data: bytes, params: Mapping[str, Any]) -> list[Program]:
+class QuilPrograms(Sequence[Program]):
+    """The programs of Quil text, one for each row of substituted parameters; each is made when it is asked for."""
+
+    def __init__(self, state: _ParserState, rows: Sequence[Mapping[str, list[float]]]) -> None:
+        self._instructions = state.instructions
+        self._memory = {name: [0.0] * length for name, (_, length) in state.regions.items()}
+        self._rows = rows
+        # output: all regions of bits
+        registers = []
+        for name, (kind, length) in state.regions.items():
+            if kind == "BIT":  # a bit without a measurement stays 0: its result is never written
+                results = (state.results.setdefault((name, index), len(state.results)) for index in range(length))
+                registers.append(Register(name, tuple(results)))
+        output = OutputList(tuple(result for register in registers for result in register.results))
+        self._program = Program((), output, len(state.qubits), len(state.results), tuple(registers))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, row: Any) -> Any:
+        if isinstance(row, slice):
+            return [self[number] for number in range(*row.indices(len(self)))]
+        memory = {**self._memory, **self._rows[row]}
+        instructions: list[Instruction] = []
+        for item in self._instructions:
+            if isinstance(item, Instruction):
+                instructions.append(item)
+            else:
+                instructions += item.bind(memory)
+        return replace(self._program, instructions=tuple(instructions))
+
+
+def parse_quil(data: bytes, params: Mapping[str, Any]) -> QuilPrograms:
     """Parse Quil text; `substitutions` of the job's inputParams `params` give one program for each row.
 
     Raises JobInputError if it is invalid or cannot be run.
@@ -161,14 +242,18 @@ def parse_quil(data: bytes, params: Mapping[str, Any]) -> list[Program]:
         lines = [line.partition("#")[0].strip() for line in data.decode("utf-8").replace(";", "\n").splitlines()]
     except UnicodeDecodeError as error:
         raise JobInputError(INVALID_QUIL, f"the input is not Quil text: {error}") from error
-    return [_program([line for line in lines if line], memory) for memory in _substitutions(params)]
-
-
-def count_rows(params: Mapping[str, Any]) -> int:
-    """Return the number of programs that `substitutions` make of one; 1 for any that are refused."""
-    tables = params.get("substitutions")
-    rows = [len(rows) for rows in tables.values() if isinstance(rows, list)] if isinstance(tables, Mapping) else []
-    return min(max(rows, default=1), MAX_SUBSTITUTIONS)  # more are refused
+    rows = _substitutions(params)
+    state = _ParserState()
+    for line in filter(None, lines):
+        word = line.split(maxsplit=1)[0]
+        if word == "HALT":
+            break
+        if word != "PRAGMA":
+            _parse_line(line, state)
+    _check_rows(rows, state)
+    programs = QuilPrograms(state, rows)
+    programs[0]  # refused here if an angle has no value
+    return programs
 
 
 def _substitutions(params: Mapping[str, Any]) -> list[dict[str, list[float]]]:
@@ -193,28 +278,16 @@ def _is_table(rows: object) -> bool:
     )
 
 
-def _program(lines: Sequence[str], memory: dict[str, list[float]]) -> Program:
-    # instructions, up to a HALT
-    state = _ParserState(memory)
-    for line in lines:
-        word = line.split(maxsplit=1)[0]
-        if word == "HALT":
-            break
-        if word != "PRAGMA":
-            _parse_line(line, state)
-    unknown = set(memory) - set(state.regions)
-    if unknown:
+def _check_rows(rows: Sequence[Mapping[str, list[float]]], state: _ParserState) -> None:
+    """Raise JobInputError for values of an undeclared region, or of another number than its length."""
+    if unknown := set(rows[0]) - set(state.regions):
         problem = f"`substitutions` have values for {', '.join(sorted(unknown))}, which is not declared"
         raise JobInputError("InvalidInputData", problem)
-    # output: all regions of bits
-    registers = []
-    for name, (kind, length) in state.regions.items():
-        if kind == "BIT":  # a bit without a measurement stays 0: its result is never written
-            results = (state.results.setdefault((name, index), len(state.results)) for index in range(length))
-            registers.append(Register(name, tuple(results)))
-    output = OutputList(tuple(result for register in registers for result in register.results))
-    width = len(state.qubits)
-    return Program(tuple(state.instructions), output, width, len(state.results), tuple(registers))
+    for row in rows:
+        for name, values in row.items():
+            if len(values) != (length := state.regions[name][1]):
+                problem = f"the region {name!r} has length {length} and its substitution {len(values)}"
+                raise JobInputError("InvalidInputData", problem)
 
 
 def _parse_line(line: str, state: _ParserState) -> None:
@@ -238,10 +311,6 @@ def _declare(name: str, kind: str, length: int, state: _ParserState) -> None:
         problem = f"the region {name!r} is declared twice, or its length {length} is out of range"
         raise JobInputError(INVALID_QUIL, problem)
     state.regions[name] = (kind, length)
-    if name in state.memory and len(state.memory[name]) != length:
-        problem = f"the region {name!r} has length {length} and its substitution {len(state.memory[name])}"
-        raise JobInputError("InvalidInputData", problem)
-    state.memory.setdefault(name, [0.0] * length)
 
 
 def _measure(match: re.Match[str], state: _ParserState) -> None:
@@ -257,7 +326,7 @@ def _measure(match: re.Match[str], state: _ParserState) -> None:
     state.instructions.append(Instruction(MEASURE, (qubit,), result=result))
 
 
-def _gate(line: str, match: re.Match[str], state: _ParserState) -> list[Instruction]:
+def _gate(line: str, match: re.Match[str], state: _ParserState) -> list[Instruction | _ParametricGate]:
     # name and operands
     controls = match[1].split().count("CONTROLLED")
     name = GATES.get(match[2], "")
@@ -268,22 +337,15 @@ def _gate(line: str, match: re.Match[str], state: _ParserState) -> list[Instruct
         raise JobInputError(INVALID_QUIL, f"unknown gate or wrong operands: {line[:120]!r}")
     if len(set(qubits)) != len(qubits):
         raise JobInputError(INVALID_QUIL, f"a qubit appears twice: {line[:120]!r}")
+    if controls and name in ("iswap", "xy"):
+        raise JobInputError(INVALID_QUIL, f"this gate can't be controlled here: {line[:120]!r}")
     try:
-        angles = tuple(evaluate(parameter, state.memory) for parameter in parameters)
+        angles = tuple((text, _Expression(text).value()) for text in parameters)
     except ValueError as error:
         raise JobInputError(INVALID_QUIL, f"bad parameter ({error}): {line[:120]!r}") from error
-    # an odd number of DAGGERs inverts the gate
-    if match[1].split().count("DAGGER") % 2:
-        name, angles = _INVERSES.get(name, name), tuple(-angle for angle in angles)
-        if name == "iswap":
-            name, angles = "xy", (-math.pi,)
-    # XY(t) = exp(+i t/4 (XX + YY)); ISWAP is XY(pi)
-    if name in ("iswap", "xy"):
-        if controls:
-            raise JobInputError(INVALID_QUIL, f"this gate can't be controlled here: {line[:120]!r}")
-        half = (angles[0] if angles else math.pi) / 2
-        return [Instruction("rxx", qubits, (-half,)), Instruction("ryy", qubits, (-half,))]
-    return [Instruction("c" * controls + name, qubits, angles)]
+    is_inverse = match[1].split().count("DAGGER") % 2 == 1
+    gate = _ParametricGate(line, name, qubits, controls, is_inverse, angles)
+    return [gate] if angles else [*gate.bind({})]
 
 
 def _qubit(word: str, state: _ParserState) -> int:

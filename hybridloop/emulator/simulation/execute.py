@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from hybridloop.emulator.formats.gates import IONQ_NATIVE_GATES, MAX_AER_QUBITS
 from hybridloop.emulator.formats.ionq import parse_ionq_circuit
 from hybridloop.emulator.formats.openqasm import parse_openqasm
 from hybridloop.emulator.formats.qir import is_bitcode, parse_qir
-from hybridloop.emulator.formats.quil import count_rows, parse_quil
+from hybridloop.emulator.formats.quil import parse_quil
 from hybridloop.emulator.formats.results import (
     RESULTS_V2,
     Runs,
@@ -69,7 +69,7 @@ class InputFormat:
 
     output: str
     instruction_bytes: int
-    parse: Callable[[bytes, Mapping[str, Any]], list[Program]]
+    parse: Callable[[bytes, Mapping[str, Any]], Sequence[Program]]
     write: Callable[[Runs], bytes]
 
 
@@ -86,7 +86,7 @@ class JobRunner:
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
-        self._cache: LruCache[list[Program]] = LruCache(CACHED_INSTRUCTIONS)
+        self._cache: LruCache[Sequence[Program]] = LruCache(CACHED_INSTRUCTIONS)
 
     def run(self, task: SimulationTask, data: bytes) -> tuple[bytes, Usage]:
         """Return the job's result, as the bytes of its output blob, and the usage that it is billed for.
@@ -101,19 +101,20 @@ class JobRunner:
         shots = requested_shots(task)
         key = _program_key(task, data)
         programs = self._programs(input_format, task, data, key)
-        for program in programs:
-            _check_target_limits(program, task)
-        self._simulator.hold(_job_bytes(programs, shots))
-        usage = count_usage(programs[0], shots * len(programs))
+        first = _prepare(programs[0])  # the others differ in their angles only
+        _check_target_limits(first, task)
+        self._simulator.hold(_job_bytes(first, shots * len(programs)))
+        usage = count_usage(first, shots * len(programs))
         # simulate; IonQ's format has probabilities, so an exact target needs no shots
         if task.input_format == IONQ_CIRCUIT and task.target.exact and noise is None:
-            return ionq_histogram(*self._simulator.distribution(programs[0], key)), usage
+            return ionq_histogram(*self._simulator.distribution(first, key)), usage
         value = task.sampling_value if noise_seed is None else f"noise/{noise_seed}"
         runs = []
-        for number, program in enumerate(programs):
-            # the job's first program is drawn and cached under the job's own value and key
+        for number in range(len(programs)):
+            # the job's first program is drawn under the job's own value
             seed = sampling_seed(task.service_seed, f"{value}/{number}" if number else value)
-            program_key = key + number.to_bytes(4, "big") if number else key
+            program = _prepare(programs[number]) if number else first
+            program_key = _row_key(task.params["substitutions"], key, number) if len(programs) > 1 else key
             program_key = program_key + b"optimized" if task.is_optimized else program_key
             if task.target.checks_only:
                 outcomes = ShotOutcomes((0,), (shots,), (0,) * shots)
@@ -123,7 +124,7 @@ class JobRunner:
                 outcomes = self._simulator.run(
                     executed, shots=shots, seed=seed, exact=exact, noise=noise, key=program_key
                 )
-            runs.append((program, outcomes))
+            runs.append((first, outcomes))
         result = input_format.write(runs)
         if len(result) > MAX_RESULT_BYTES:
             size, most = f"{len(result) / 2**20:.0f} MiB", f"{MAX_RESULT_BYTES >> 20} MiB"
@@ -131,21 +132,19 @@ class JobRunner:
             raise JobInputError("InvalidInputData", problem)
         return result, usage
 
-    def _programs(self, input_format: InputFormat, task: SimulationTask, data: bytes, key: bytes) -> list[Program]:
+    def _programs(self, input_format: InputFormat, task: SimulationTask, data: bytes, key: bytes) -> Sequence[Program]:
         programs = self._cache.get(key)
         if programs is None:
             fewest_bytes = BITCODE_BYTES if is_bitcode(data) else input_format.instruction_bytes
-            instructions = len(data) // fewest_bytes * count_rows(task.params)
-            self._simulator.hold(instructions * INSTRUCTION_BYTES)
+            self._simulator.hold(len(data) // fewest_bytes * INSTRUCTION_BYTES)
             programs = _parse(input_format, data, task.params)
-            self._cache.put(key, programs, sum(len(program.instructions) for program in programs))
+            self._cache.put(key, programs, len(programs[0].instructions))
         return programs
 
 
-def _job_bytes(programs: list[Program], shots: int) -> int:
-    """Return the memory of a job's programs and results, without that of their simulation."""
-    results = sum(shots * (SHOT_BYTES + OUTPUT_BYTES * output_length(program.output)) for program in programs)
-    return results + sum(map(_program_bytes, programs))
+def _job_bytes(program: Program, shots: int) -> int:
+    """Return the memory of a job's program and results, without that of its simulation."""
+    return shots * (SHOT_BYTES + OUTPUT_BYTES * output_length(program.output)) + _program_bytes(program)
 
 
 def _program_bytes(program: Program) -> int:
@@ -157,16 +156,20 @@ def _program_bytes(program: Program) -> int:
     return INSTRUCTION_BYTES * len(program.instructions) + CONDITION_BYTES * width * conditions + matrices
 
 
-def _parse(input_format: InputFormat, data: bytes, params: Mapping[str, Any]) -> list[Program]:
-    """Parse an input to programs, without redundant resets: the provider's compiler removes those unbilled."""
+def _parse(input_format: InputFormat, data: bytes, params: Mapping[str, Any]) -> Sequence[Program]:
     try:
         programs = input_format.parse(data, params)
     except (ValueError, OverflowError) as error:  # int() and float() of a number that is too long or too large
         raise JobInputError("InvalidInputData", f"a number of the input can't be read: {error}") from error
-    if not all(abs(angle) <= MAX_ANGLE_RAD for p in programs for i in p.instructions for angle in i.angles):
+    return [_prepare(programs[0])] if len(programs) == 1 else programs
+
+
+def _prepare(program: Program) -> Program:
+    """Check the angles, and drop redundant resets: the provider's compiler removes those unbilled."""
+    if not all(abs(angle) <= MAX_ANGLE_RAD for i in program.instructions for angle in i.angles):
         problem = f"an angle of the input is not finite, or above {MAX_ANGLE_RAD:g} radians"
         raise JobInputError("InvalidInputData", problem)
-    return [replace(p, instructions=remove_redundant_resets(p.instructions)) for p in programs]
+    return replace(program, instructions=remove_redundant_resets(program.instructions))
 
 
 def _program_key(task: SimulationTask, data: bytes) -> bytes:
@@ -175,6 +178,12 @@ def _program_key(task: SimulationTask, data: bytes) -> bytes:
     digest = hashlib.blake2b(options.encode("utf-8", "surrogatepass"), digest_size=24)
     digest.update(b"\0" + data)
     return digest.digest()
+
+
+def _row_key(tables: Mapping[str, Sequence[object]], key: bytes, number: int) -> bytes:
+    """Return the key of the program of one row of parameters; equal rows have the same."""
+    row = json.dumps([(name, tables[name][number]) for name in sorted(tables)])
+    return hashlib.blake2b(key + row.encode(), digest_size=24).digest()
 
 
 def _input_format(task: SimulationTask) -> InputFormat:
