@@ -25,11 +25,12 @@ from hybridloop.pytest_plugin import Emulator
 from hybridloop.runtime.signals import exit_on_sigterm
 from hybridloop.tasks.session import open_session
 
-TARGET = "ionq.simulator"
+TARGET, BATCHED_TARGET = "ionq.simulator", "rigetti.sim.qvm"
 SLOWER_S = 0.3
 CALLS_PER_JOB, PAGE = 4, 100
 JOBS = (1, 128, 1024)
 MOST = {128: 2.5, 1024: 12.0}  # times the round of one job
+BATCHED_POINTS, MOST_BATCHED = 128, 1.5
 LIMITS, LIMITED_JOBS = (20, 100), 128
 MOST_OF_IDEAL = 1.3
 SDK_JOBS, LEAST_OF_SDK = 3, 50.0
@@ -59,7 +60,7 @@ def main() -> int:
     turns, sizes = (1, JOBS[:2]) if is_quick else (3, JOBS)
     print(f"machine    {machine()}")
     with exit_on_sigterm(), local_service() as service, ExitStack() as held:
-        return conclude([*unlimited(service, sizes, turns, held), *limited(service, turns)])
+        return conclude([*unlimited(service, sizes, turns, held), batched(service, turns), *limited(service, turns)])
 
 
 def unlimited(service: Emulator, sizes: Sequence[int], turns: int, held: ExitStack) -> list[Bound]:
@@ -86,6 +87,17 @@ def unlimited(service: Emulator, sizes: Sequence[int], turns: int, held: ExitSta
         *bounds,
         Bound(f"far: the SDK's loop / ours, {jobs} jobs", sdk_s * jobs / taken[jobs], Side.AT_LEAST, LEAST_OF_SDK),
     ]
+
+
+def batched(service: Emulator, turns: int) -> Bound:
+    """Compare a round of many points with one of one point, where many points are one job."""
+    with open_session(service.workspace(WORKSPACE), BATCHED_TARGET, name="batched", seed=0) as session:
+        ours = our_rounds(session, ansatz())
+        set_faults(service)
+        seconds(ours, 2, 1)
+        one_s, many_s = (seconds(ours, points, turns) for points in (1, BATCHED_POINTS))
+    print(f"far        {BATCHED_POINTS} points in one job      {many_s:7.2f} s, one point {one_s:.2f} s")
+    return Bound(f"far: {BATCHED_POINTS} points / 1 point, in one job", many_s / one_s, Side.AT_MOST, MOST_BATCHED)
 
 
 def limited(service: Emulator, turns: int) -> list[Bound]:

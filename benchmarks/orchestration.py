@@ -24,6 +24,7 @@ from benchmarks.bounds import Bound, Side, conclude, machine
 from benchmarks.local import WORKSPACE, local_service
 from benchmarks.sweep import own_stack
 from hybridloop import local_stack as stack
+from hybridloop.azure.targets import Batching
 from hybridloop.local_stack import PrefectServer
 from hybridloop.runtime.signals import exit_on_sigterm
 from tests.cli.shell_helpers import connection_string
@@ -74,7 +75,7 @@ def child(rounds: int) -> int:
     from hybridloop.tasks.session import open_session
 
     workspace = connect_from_environment()
-    with open_session(workspace, TARGET, seed=1) as session:
+    with open_session(workspace, TARGET, seed=1, batching=Batching.OFF) as session:
         plain = timed(session.run_round, rounds)
     ended = 0.0
 
@@ -84,7 +85,7 @@ def child(rounds: int) -> int:
         with (
             temporary_run(TARGET, seed=2) as run,
             shown_in_flow_run(run.record),
-            session_of_flow(TARGET, open_session(workspace, TARGET, run=run)) as opened,
+            session_of_flow(TARGET, open_session(workspace, TARGET, run=run, batching=Batching.OFF)) as opened,
         ):
             found = timed(RoundTasks(opened), rounds)
         ended = time.perf_counter()

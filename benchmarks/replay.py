@@ -24,6 +24,7 @@ from hybridloop.algorithms.circuits.ansatz import hardware_efficient
 from hybridloop.algorithms.estimation.estimates import Estimate, evaluation
 from hybridloop.algorithms.estimation.observable import observable
 from hybridloop.algorithms.rounds import RunRound
+from hybridloop.azure.targets import Batching
 from hybridloop.azure.workspace import connect
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
@@ -55,7 +56,7 @@ def walk(run_round: RunRound, evaluations: int) -> str:
 def resumed(order: dict[str, Any]) -> tuple[str, int]:
     """Resume a run from its journal; return its answer and the number of replayed rounds."""
     with Journal(journal_url(Path(order["journal"]))) as journal, claim_run(journal, order["uid"]) as run:
-        with open_session(connect(order["connection"]), TARGET, run=run) as session:
+        with open_session(connect(order["connection"]), TARGET, run=run, batching=Batching.OFF) as session:
             return walk(session.run_round, order["evaluations"]), session.replayed
 
 

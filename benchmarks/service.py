@@ -21,7 +21,7 @@ from benchmarks.bare import BareClient
 from benchmarks.bounds import Bound, Side, conclude, machine
 from benchmarks.local import WORKSPACE, local_service
 from benchmarks.submission import ANGLES, QUBITS, SHOTS, TARGET, ansatz, straight_on_aer
-from hybridloop.azure.targets import find_target
+from hybridloop.azure.targets import Batching, find_target
 from hybridloop.compiler.programs import PubCompiler
 from hybridloop.pytest_plugin import Emulator
 from hybridloop.runtime.signals import exit_on_sigterm
@@ -126,10 +126,10 @@ def long_session(service: Emulator, jobs: int) -> tuple[Cost, Cost]:
     circuit = ansatz()
     process = psutil.Process(service.process.pid)
     costs: list[Cost] = []
-    with open_session(service.workspace(WORKSPACE), TARGET, name="warm", seed=0) as warm:
+    with open_session(service.workspace(WORKSPACE), TARGET, name="warm", seed=0, batching=Batching.OFF) as warm:
         for _ in range(3):
             warm.run_round([SamplerPub.coerce((circuit, rng.uniform(-np.pi, np.pi, (ROUND, ANGLES))), SHOTS)])
-    with open_session(service.workspace(WORKSPACE), TARGET, name="long", seed=0) as session:
+    with open_session(service.workspace(WORKSPACE), TARGET, name="long", seed=0, batching=Batching.OFF) as session:
         for _ in range(jobs // ROUND):
             pub = SamplerPub.coerce((circuit, rng.uniform(-np.pi, np.pi, (ROUND, ANGLES))), SHOTS)
             before = (time.process_time(), _seconds(process), time.perf_counter())

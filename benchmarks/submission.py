@@ -28,7 +28,7 @@ from benchmarks.bare import BareClient
 from benchmarks.bounds import Bound, Side, conclude, machine
 from benchmarks.local import WORKSPACE, local_service
 from hybridloop.algorithms.rounds import Counts
-from hybridloop.azure.targets import find_target
+from hybridloop.azure.targets import Batching, find_target
 from hybridloop.compiler.programs import PubCompiler
 from hybridloop.pytest_plugin import Emulator
 from hybridloop.runtime.signals import exit_on_sigterm
@@ -114,7 +114,9 @@ def ways(service: Emulator, circuit: QuantumCircuit, held: ExitStack) -> list[Wa
     """Return all ways in the order of a turn; `held` closes their sessions."""
     backend = AzureQuantumProvider(service.workspace(WORKSPACE)).get_backend(TARGET)
     held.enter_context(backend.open_session(name="naive"))
-    session = held.enter_context(open_session(service.workspace(WORKSPACE), TARGET, name="rounds", seed=0))
+    session = held.enter_context(
+        open_session(service.workspace(WORKSPACE), TARGET, name="rounds", seed=0, batching=Batching.OFF)
+    )
     client = BareClient(service, find_target(TARGET))
     held.callback(client.close)
     ours, bare = our_rounds(session, circuit), bare_calls(client, circuit)

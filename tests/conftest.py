@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from hybridloop.azure.targets import known_targets
 from hybridloop.pytest_plugin import SUBSCRIPTION, Emulator, running_emulator
 from tests.long_form import IS_LONG
 
@@ -46,6 +48,14 @@ def emulator() -> Iterator[Emulator]:
     """Return one emulator for all tests: in memory, real clock, seed 0; every test takes a workspace of its own."""
     with running_emulator() as running:
         yield running
+
+
+@pytest.fixture
+def job_per_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each point a job of its own on the default target too, in this process and in those that it starts."""
+    monkeypatch.setenv("HYBRIDLOOP_BATCHING", "off")
+    unbatched = {name: replace(target, batches=False) for name, target in known_targets().items()}
+    monkeypatch.setattr("hybridloop.azure.targets.known_targets", lambda: unbatched)
 
 
 @pytest.fixture

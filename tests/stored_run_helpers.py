@@ -9,6 +9,7 @@ from typing import Any
 
 from qiskit import QuantumCircuit
 
+from hybridloop.azure.targets import Batching
 from hybridloop.flows import load_flow
 from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
 from hybridloop.journal import Journal, journal_url, open_journal
@@ -27,7 +28,8 @@ from tests.preparation_helpers import settings_for
 COARSE = {"seed": 7, "precision": 0.005, "shots": 1000}
 RUNS: dict[str, tuple[str, ProblemText, dict[str, Any]]] = {
     "vqe": ("vqe", ProblemText(name="h2"), COARSE),
-    "stopped": ("vqe", ProblemText(name="h2"), {"seed": 7, "max_jobs": 10}),
+    "stopped": ("vqe", ProblemText(name="h2"), {"seed": 7, "max_jobs": 10, "batching": "off"}),
+    "unbatched": ("vqe", ProblemText(name="h2"), COARSE | {"batching": "off"}),
     "scan": ("scan", read_scan(["h2-0.3", "h2", "h2-1.6"]), COARSE),
     "qaoa": ("qaoa", ProblemText(name="petersen"), {"seed": 7}),
 }
@@ -60,7 +62,9 @@ def _idle(folder: Path, mode: KeepAliveMode) -> None:
         target = "rigetti.sim.qvm"
         begun = new_run(str(uuid.uuid4()), key=f"idled-{mode}", algorithm="session", problem="", target=target, seed=3)
         with claim_run(journal, journal.add_run(begun).uid) as run:
-            with open_session(service.workspace(), run=run, clock=clock, keep_alive=KeepAliveSettings(mode)) as session:
+            with open_session(
+                service.workspace(), run=run, clock=clock, keep_alive=KeepAliveSettings(mode), batching=Batching.OFF
+            ) as session:
                 sampler = session.sampler(shots=10)
                 sampler.run([circuit] * POINTS).result()
                 clock.wait(threading.Event(), IDLE_S)

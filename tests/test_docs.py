@@ -39,7 +39,7 @@ SERVERS = (
 )  # these run until they are stopped; the service's own tests start it with every option
 ENDS_WITH_NOISE = ("--max-cost 200HQC", "--max-cost 400eHQC")  # on a machine and its emulator
 ENDS_EARLY = (
-    "--max-jobs 20",
+    "--max-jobs 2",
     "--detach-after 0.001",
     "--max-cost 280eHQC",
 )  # the next command resumes it

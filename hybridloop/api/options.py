@@ -25,6 +25,7 @@ class SettingOptions(TypedDict, total=False):
     exclusive_access_budget: str | Mapping[str, float] | None
     cancel_in_flight: bool
     debias: bool
+    batching: str
     max_jobs: int | None
     max_shots: int | None
     max_cost: str | Mapping[str, float] | None

@@ -41,6 +41,7 @@ def open_session(
     keep_alive: str = "auto",
     caps: Caps = _NO_CAPS,
     debias: bool = True,
+    batching: str = "auto",
     clock: Clock | None = None,
 ) -> Iterator[OpenSession]:
     """Hold one session open; it is closed however the block ends, SIGTERM included.
@@ -48,11 +49,12 @@ def open_session(
     With a `run_key` the run is stored in the journal: a script that is started again with it gets its measured rounds
     from there, without a request. It must ask for the same rounds in the same order (ReplayDiverged). `seed` fixes the
     samples of the local service (None: drawn). Without a workspace, that of the environment is used, else a local
-    service. `debias=False` turns off IonQ's error mitigation. `clock` is the time source of all waits
-    (`hybridloop.testing.virtual_clock.ServiceClock` for a virtual one).
+    service. `debias=False` turns off IonQ's error mitigation. `batching` (auto, on, off) puts all points of a round
+    into one job where the target takes many in one: auto does so on Rigetti's simulator. `clock` is the time source of
+    all waits (`hybridloop.testing.virtual_clock.ServiceClock` for a virtual one).
     """
     find_target(target)
-    validate(RunSettings, {"keep_alive": keep_alive, "seed": seed})
+    valid = validate(RunSettings, {"keep_alive": keep_alive, "seed": seed, "batching": batching})
     sdk_workspace = resolve_workspace(workspace)
     from hybridloop.journal.claimed_run import temporary_run
     from hybridloop.tasks import session
@@ -65,7 +67,8 @@ def open_session(
             run = held.enter_context(temporary_run(find_target(target).name, seed=seed))
             held.enter_context(_shown(run.record))
         else:
-            options = {} if debias else {"debias": debias}
+            given = {"debias": debias, "batching": valid.batching.value}
+            options = {name: value for name, value in given.items() if value not in (True, "auto")}
             run = held.enter_context(_script_run(run_key, target, seed, sdk_workspace, options))
         opened = session.open_session(
             sdk_workspace,
@@ -77,6 +80,7 @@ def open_session(
             keep_alive=KeepAliveSettings(KeepAliveMode(keep_alive)),
             caps=caps,
             debias=debias,
+            batching=valid.batching,
             clock=clock,
         )
         yield held.enter_context(opened)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from hybridloop.azure.job_document import INPUT_BLOB, QIR, blob_url, checked_item, job_document, signed_like
@@ -37,6 +37,7 @@ from hybridloop.errors import (
 from hybridloop.runtime.clock import Clock
 
 PAGE_SIZE = 100  # the service's own limit
+_FEW = 25  # on a page of jobs that may have many parameters each
 _NOT_SUBMITTED = "This request submitted no job and costs nothing."
 _IN_FLIGHT = "Jobs that the service has accepted run on and are billed."
 _NOT_CHANGED = "Nothing was changed."
@@ -118,7 +119,7 @@ class ServiceClient:
 
         return self._retry("preparing a job", _IN_FLIGHT, post, attempts=ATTEMPTS_IN_RUN)
 
-    def upload(self, container: str, data: bytes) -> None:
+    def upload(self, container: str, data: bytes, data_format: str = QIR) -> None:
         """Upload a job's input; existing input is accepted if its content is the same, and never replaced.
 
         Raises AccessDenied if the signature has expired: see `upload_input`.
@@ -126,7 +127,7 @@ class ServiceClient:
         url = blob_url(container, INPUT_BLOB)
 
         def put() -> None:
-            if self._transport.put_blob(url, data, QIR):
+            if self._transport.put_blob(url, data, data_format):
                 return
             if all(self._transport.get_blob(url) != data for _ in range(2)):  # one answer may be damaged
                 raise _input_conflict(url.partition("?")[0])
@@ -200,16 +201,20 @@ class ServiceClient:
         *,
         name_prefix: str = "",
         attempts: int = ATTEMPTS,
+        states: Iterable[str] = (),
         skip: int = 0,
         only_page: bool = False,
     ) -> Iterator[dict[str, Any]]:
         """Yield the session's jobs in order of creation, without the first `skip`, all or those of one page.
 
-        Optionally only those whose name has the prefix.
+        Optionally only those whose name has the prefix, and only those in one of the states.
         """
-        query: dict[str, str | int] = {"orderby": "CreationTime asc", "top": PAGE_SIZE}
-        if name_prefix:
-            query["filter"] = f"startswith(Name, '{name_prefix}')"
+        query: dict[str, str | int] = {"orderby": "CreationTime asc", "top": PAGE_SIZE if name_prefix else _FEW}
+        terms = [f"startswith(Name, '{name_prefix}')"] if name_prefix else []
+        if states:
+            terms.append("(" + " or ".join(f"State eq '{state}'" for state in sorted(states)) + ")")
+        if terms:
+            query["filter"] = " and ".join(terms)
         if skip:
             query["skip"] = skip
         return self._list(f"/sessions/{session_id}/jobs", query, attempts=attempts, only_page=only_page)
@@ -333,13 +338,13 @@ def _field(document: Any, key: str, kind: type[T]) -> T:
     return value
 
 
-def upload_input(service: ServiceClient, job_id: str, container: str, data: bytes) -> str:
+def upload_input(service: ServiceClient, job_id: str, container: str, data: bytes, data_format: str = QIR) -> str:
     """Upload a job's input and return its container's URL, with a new signature if the first one has expired."""
     try:
-        service.upload(container, data)
+        service.upload(container, data, data_format)
     except AccessDenied:
         container = service.create_container(job_id)
-        service.upload(container, data)
+        service.upload(container, data, data_format)
     return container
 
 

@@ -11,6 +11,8 @@ from hybridloop.azure.transport import FailureKind, RequestFailed
 INPUT_BLOB = "inputData"
 QIR = "qir.v1"
 RESULTS_V2 = "microsoft.quantum-results.v2"
+QUIL = "rigetti.quil.v1"
+QUIL_RESULTS = "rigetti.quil-results.v1"
 
 
 def job_document(container: str, body: Mapping[str, Any]) -> dict[str, Any]:

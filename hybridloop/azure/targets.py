@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import enum
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +13,24 @@ from hybridloop.errors import InputError
 DEFAULT_TARGET = "rigetti.sim.qvm"
 
 
+class Batching(enum.StrEnum):
+    """Choice between one job for all points of a round, where the target takes many in one, and a job for each."""
+
+    AUTO = "auto"  # where that is known to be as good
+    ON = "on"
+    OFF = "off"
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A gate-based target: its number of qubits (None: not published), QIR profile, and most shots per job.
 
     `samples` is False for a target that returns its exact distribution, scaled to the shots and rounded. A target that
     `checks_only` is a syntax checker: its counts are meaningless. One that `debiases` mitigates errors by itself unless
-    the job turns that off. One that `keeps_gates` has an option against their removal. `is_noisy` marks machines and
-    their emulators. `turnaround_s` is the median time from a job's start until its end was seen; None if not recorded.
+    the job turns that off. One that `keeps_gates` has an option against their removal. One with `parameter_sets` runs a
+    program at many points in one job; if it `batches`, the points of a round are put into such jobs by default.
+    `is_noisy` marks machines and their emulators. `turnaround_s` is the median time from a job's start until its end
+    was seen; None if not recorded.
     """
 
     name: str
@@ -31,6 +42,8 @@ class Target:
     checks_only: bool = False
     debiases: bool = False
     keeps_gates: bool = False
+    parameter_sets: bool = False
+    batches: bool = False
     is_noisy: bool = False
     turnaround_s: float | None = None
 
@@ -65,6 +78,19 @@ def check_debias(target: Target, *, debias: bool) -> None:
     if not debias and not target.debiases:
         problem = f"{target.name} has no error mitigation by its provider to turn off"
         raise InputError("debias", problem, "Leave it out, or choose an IonQ QPU.")
+
+
+def check_batching(target: Target, batching: Batching) -> None:
+    """Raise InputError if jobs of many points are asked for and the target takes none."""
+    if batching is Batching.ON and not target.parameter_sets:
+        problem = f"{target.name} takes one point in each job"
+        raise InputError("batching", problem, "Leave it out, or choose a target of Rigetti.")
+
+
+def batches_points(target: Target, batching: Batching, *, is_new: bool = True) -> bool:
+    """Return whether a run puts the points of a round into one job; runs that are older than such jobs do not."""
+    is_default = batching is Batching.AUTO and target.batches and is_new
+    return target.parameter_sets and (batching is Batching.ON or is_default)
 
 
 def check_folding(target: Target) -> None:

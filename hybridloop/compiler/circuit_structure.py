@@ -69,10 +69,14 @@ class CircuitStructure:
             elif name == "reset":
                 circuit.reset(bits[0])
             else:
-                gate = _GATES[name]
-                params = [next(rest) for _ in range(count)]
-                circuit.append(type(gate)(*params) if count else gate, bits)
+                circuit.append(gate_of(name, [next(rest) for _ in range(count)]), bits)
         return keep_gates(circuit) if self.keeps_gates else circuit
+
+
+def gate_of(name: str, angles: Sequence[float | ParameterExpression]) -> Gate:
+    """Return a standard gate of a structure."""
+    gate = _GATES[name]
+    return type(gate)(*angles) if angles else gate
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,7 +18,13 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.circuits.basis import to_basis
 from hybridloop.algorithms.rounds import pub_points
-from hybridloop.compiler.circuit_structure import KEPT, CircuitStructure, UnsupportedInstruction, extract_structure
+from hybridloop.compiler.circuit_structure import (
+    KEPT,
+    AngleMap,
+    CircuitStructure,
+    UnsupportedInstruction,
+    extract_structure,
+)
 from hybridloop.compiler.qir_template import QirTemplate, TemplateMismatch, build_template, compile_qir
 from hybridloop.errors import ProgramError
 
@@ -34,9 +40,9 @@ class PubDescription:
     """Description of a sampler PUB before compilation: its circuit, structure, parameter values and angles.
 
     `fingerprint` is a hash of the logical circuit without its angles. `points`, shape (k, parameters), are the
-    parameter values. `slots`, shape (k, angles), are the circuit's angles at these points, in radians. `measured` are
-    the measured classical bits. If the circuit has no structure (`structure` is None, `reason` says why), there are no
-    slots, and the fingerprint covers its expressions.
+    parameter values. `slots`, shape (k, angles), are the circuit's angles at these points, in radians, and `angles` the
+    function that they follow from. `measured` are the measured classical bits. If the circuit has no structure
+    (`structure` is None, `reason` says why), there are no slots, and the fingerprint covers its expressions.
     """
 
     circuit: QuantumCircuit
@@ -47,6 +53,7 @@ class PubDescription:
     measured: tuple[int, ...]
     num_clbits: int
     reason: str = ""
+    angles: AngleMap | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +90,8 @@ def describe_pub(pub: SamplerPub) -> PubDescription:
     slots = angles(points)
     if not np.all(np.isfinite(slots)):
         raise ProgramError(circuit.name, "an angle is not a finite number")
-    return PubDescription(circuit, structure, structure.key, points, slots, structure.measured, structure.num_clbits)
+    measured, num_clbits = structure.measured, structure.num_clbits
+    return PubDescription(circuit, structure, structure.key, points, slots, measured, num_clbits, angles=angles)
 
 
 def _canonical(circuit: QuantumCircuit) -> list[object]:

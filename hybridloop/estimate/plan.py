@@ -39,7 +39,7 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Circuit:
-    """A circuit as it is submitted, with its jobs and shots in the expected run.
+    """A circuit as it is submitted, with its shots and the jobs that measure it in the expected run.
 
     Gates, measurements and depth are those of the compiled program, by which providers bill. They are None for circuits
     above the limit on compilations, which are priced as the largest compiled one. `price` is that of the largest job.
@@ -147,6 +147,7 @@ class Plan:
     than simulated, None if there are none. `mitigated` is the price with the provider's own error mitigation,
     `unmitigated` without; both are None if it has none. `cost` is the one that the settings ask for, and
     `without_mitigation` the effort without the settings' own error mitigation, None if they have none.
+    `jobs_unbatched` are the expected jobs if each had one point, None if they have.
     """
 
     algorithm: str
@@ -170,6 +171,7 @@ class Plan:
     warnings: tuple[str, ...]
     prices_dated: str
     without_mitigation: WithoutMitigation | None = None
+    jobs_unbatched: int | None = None
     comparison: tuple[ComparisonRow, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -200,7 +202,10 @@ def _lines(plan: Plan) -> Iterator[str]:
     runs = "1 dry run" if plan.rehearsals == 1 else f"{plan.rehearsals} dry runs"
     yield f"{plan.problem} by {plan.algorithm} on {plan.target}: a plan from {runs}; nothing was submitted"
     yield f"  rounds     {_figure(plan.rounds)}"
-    yield f"  jobs       {_figure(plan.jobs)}"
+    others = (
+        "" if plan.jobs_unbatched is None else f"; {plan.jobs_unbatched:,} with a job for each point (batching off)"
+    )
+    yield f"  jobs       {_figure(plan.jobs)}{others}"
     yield f"  shots      {_figure(plan.shots)}"
     yield f"  price      {_money(plan.cost)}; by the prices of {plan.prices_dated}"
     if plan.mitigated is not None and plan.unmitigated is not None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hybridloop.azure.targets import Target, check_circuit_fits, find_target, known_targets
+from hybridloop.azure.targets import Batching, Target, batches_points, check_circuit_fits, find_target, known_targets
 from hybridloop.budget.prices import billing_unit
 from hybridloop.data import load_table
 from hybridloop.errors import HybridloopError, InputError
@@ -14,6 +14,7 @@ from hybridloop.estimate.dry_run import FINAL, OTHER, SEARCH, DryRound, Trial, d
 from hybridloop.estimate.extrapolation import RoundLimits, extrapolate, round_limits
 from hybridloop.estimate.plan import Circuit, ComparisonRow, Figure, Money, Phase, Plan, WithoutMitigation
 from hybridloop.estimate.pricing import (
+    JobTotals,
     ProgramSizes,
     Tariff,
     estimate_duration,
@@ -24,7 +25,14 @@ from hybridloop.estimate.warnings import plan_warnings
 from hybridloop.preparation.checks import check_limits, check_mitigation, find_measuring_target
 from hybridloop.settings import EnergySettings, ProblemText, RunSettings
 
-_NO_CAPS = {"max_jobs": None, "max_shots": None, "max_cost": None, "max_cost_per_job": None, "debias": True}
+_NO_CAPS = {
+    "max_jobs": None,
+    "max_shots": None,
+    "max_cost": None,
+    "max_cost_per_job": None,
+    "debias": True,
+    "batching": Batching.AUTO,
+}
 _DECIMALS = 6  # of an amount: further ones are rounding errors
 
 
@@ -112,7 +120,8 @@ class _Planner:
         simulation = self._simulate(target)
         check_circuit_fits(target, simulation.num_qubits)
         # count and price the expected rounds, each trial, and the worst case
-        tariff = Tariff(target, simulation.sizes, settings.caps, debias)
+        batches = batches_points(target, settings.batching)
+        tariff = Tariff(target, simulation.sizes, settings.caps, debias, batches)
         expected, status = simulation.expected, self.statuses.by_name.get(target.name)
         queue_s = None if status is None else status.get("averageQueueTime")
         keep_alive = estimate_keep_alive(settings, target, len(expected), queue_s)
@@ -147,6 +156,7 @@ class _Planner:
             warnings=(),
             prices_dated=str(load_table("prices")["dated"]),
             without_mitigation=self._without_mitigation(target, debias=debias),
+            jobs_unbatched=replace(tariff, batches=False).total_of_rounds(expected).jobs if batches else None,
         )
         refusals = self._refusals(settings, target, simulation.num_qubits)
         return replace(plan, warnings=tuple(plan_warnings(plan, settings, refusals)))
@@ -169,7 +179,8 @@ class _Planner:
             problem = error.problem if isinstance(error, InputError) else str(error)
             unit = billing_unit(target)
             return ComparisonRow(target.name, state, None, None, None, unit, None, None, None, None, None, problem)
-        settings = self.settings.model_copy(update={"target": target.name, "debias": True})
+        more = {"target": target.name, "debias": True, "batching": Batching.AUTO}
+        settings = self.settings.model_copy(update=more)
         return ComparisonRow(
             target=target.name,
             state=state,
@@ -205,7 +216,7 @@ class _Planner:
         """Return reasons to refuse the run: its caps, settings that the provider lacks, or the workspace's targets."""
         reasons = []
         try:
-            check_limits(target, settings.caps, settings.exclusive_access, debias=settings.debias)
+            check_limits(target, settings)
         except InputError as error:
             reasons.append(f"{error.field}: {error.problem}. {error.remedy}")
         status = self.statuses.by_name.get(target.name)
@@ -247,7 +258,7 @@ def _circuits(rounds: Sequence[DryRound], tariff: Tariff) -> tuple[Circuit, ...]
     for number, key in enumerate(dict.fromkeys(pub.circuit for _, pub in pubs), 1):
         of_circuit = [(phase, pub) for phase, pub in pubs if pub.circuit == key]
         size = tariff.sizes.compile(key, tariff.target.profile)
-        total = tariff.total(pub for _, pub in of_circuit)
+        total = sum((tariff.total([pub]) for _, pub in of_circuit), JobTotals())
         most_shots = max(shots for _, pub in of_circuit for shots in tariff.split(pub.shots))
         circuits.append(
             Circuit(

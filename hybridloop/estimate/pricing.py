@@ -10,15 +10,17 @@ from typing import Any
 from hybridloop.algorithms.circuits.basis import to_basis
 from hybridloop.azure.targets import Target
 from hybridloop.budget.caps import Budget, Caps
-from hybridloop.budget.prices import Price, ping_price, price_of_job
+from hybridloop.budget.prices import ONE_GATE, Price, ping_price, price_of_job
 from hybridloop.compiler.gate_counts import GateCounts, gate_counts, qir_depth
 from hybridloop.compiler.programs import PubDescription
 from hybridloop.compiler.qir_template import compile_qir, placeholder_qir
+from hybridloop.compiler.quil import NoQuil, QuilCompiler, QuilPub
 from hybridloop.errors import CapReached
 from hybridloop.estimate.dry_run import DryRound, PubRequest
 from hybridloop.estimate.plan import Duration, KeepAliveEstimate, WithinCaps
 from hybridloop.settings import RunSettings
 from hybridloop.tasks.keepalive.rules import PING_AFTER_S, IdleRule, KeepAliveMode, choose
+from hybridloop.tasks.submission.batches import batched_program, shots_of_jobs
 from hybridloop.tasks.submission.jobs import split_shots
 
 MAX_COMPILED = 48  # circuits for a profile; each takes some 0.3 s
@@ -86,7 +88,10 @@ class Tariff:
     sizes: ProgramSizes
     caps: Caps
     debias: bool
+    batches: bool = False
     _prices: dict[tuple[str, int], Price] = field(default_factory=dict)
+    _quil: QuilCompiler = field(default_factory=QuilCompiler)
+    _programs: dict[str, QuilPub | None] = field(default_factory=dict)
 
     def split(self, shots: int) -> list[int]:
         """Split the shots of a point into those of its jobs, as `RoundBuilder` does."""
@@ -101,24 +106,44 @@ class Tariff:
             self._prices[key] = price_of_job(self.target, size.counts, shots, debias=self.debias)
         return self._prices[key]
 
-    def jobs(self, pub: PubRequest) -> list[tuple[int, Price]]:
-        """Return shots and price of each job of a PUB."""
-        return self._point_jobs(pub) * pub.points
+    def jobs(self, pubs: Sequence[PubRequest]) -> list[tuple[int, Price]]:
+        """Return shots and price of each job of a round."""
+        batched, others = self._parted(pubs)
+        alone = [job for pub in others for job in self._point_jobs(pub) * pub.points]
+        return alone + self._batched_jobs(batched)
 
-    def total(self, pubs: Iterable[PubRequest]) -> JobTotals:
-        """Sum the jobs of these PUBs."""
-        total = JobTotals()
-        for pub in pubs:
-            jobs = self._point_jobs(pub)
-            bounds = [self._upper_bound(price) for _, price in jobs]
-            point = JobTotals(
-                len(jobs),
-                sum(shots for shots, _ in jobs),
-                math.fsum(price.expected for _, price in jobs),
-                None if None in bounds else math.fsum(bound for bound in bounds if bound is not None),
-            )
-            total += point * pub.points
-        return total
+    def total(self, pubs: Sequence[PubRequest]) -> JobTotals:
+        """Sum the jobs of a round."""
+        batched, others = self._parted(pubs)
+        points = (self._sum(self._point_jobs(pub)) * pub.points for pub in others)
+        return sum(points, self._sum(self._batched_jobs(batched)))
+
+    def _sum(self, jobs: Sequence[tuple[int, Price]]) -> JobTotals:
+        bounds = [self._upper_bound(price) for _, price in jobs]
+        return JobTotals(
+            len(jobs),
+            sum(shots for shots, _ in jobs),
+            math.fsum(price.expected for _, price in jobs),
+            None if None in bounds else math.fsum(bound for bound in bounds if bound is not None),
+        )
+
+    def _parted(self, pubs: Sequence[PubRequest]) -> tuple[list[PubRequest], list[PubRequest]]:
+        """Part PUBs into those whose points share jobs, and those with a job for each point."""
+        batched = [pub for pub in pubs if self.batches and self._program(pub.circuit) is not None]
+        return batched, [pub for pub in pubs if not self.batches or self._program(pub.circuit) is None]
+
+    def _program(self, circuit: str) -> QuilPub | None:
+        if circuit not in self._programs:
+            try:
+                self._programs[circuit] = batched_program(self._quil, self.sizes.circuits[circuit])
+            except NoQuil:
+                self._programs[circuit] = None
+        return self._programs[circuit]
+
+    def _batched_jobs(self, pubs: Sequence[PubRequest]) -> list[tuple[int, Price]]:
+        programs = [program for pub in pubs if (program := self._program(pub.circuit)) is not None]
+        jobs = shots_of_jobs(programs, [pub.points for pub in pubs], [pub.shots for pub in pubs], self.target)
+        return [(shots, price_of_job(self.target, ONE_GATE, shots)) for shots in jobs]
 
     def total_of_rounds(self, rounds: Iterable[DryRound]) -> JobTotals:
         """Sum the jobs of these rounds."""
@@ -177,7 +202,7 @@ def rounds_within_caps(rounds: Sequence[DryRound], tariff: Tariff, duration: Dur
     stop: CapReached | None = None
     done = 0
     for round_ in rounds:
-        jobs = [job for pub in round_.pubs for job in tariff.jobs(pub)]
+        jobs = tariff.jobs(round_.pubs)
         prices = [price for _, price in jobs]
         try:
             reserved = budget.reserve([shots for shots, _ in jobs], prices, now=now)

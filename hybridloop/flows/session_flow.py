@@ -138,7 +138,7 @@ def _run_in_flow(
     workspace_name: str | None,
 ) -> Any:
     workspace, cancelled = find_workspace(workspace_name), threading.Event()
-    target = resolve_target(settings.target, settings.caps, debias=settings.debias)
+    target = resolve_target(settings.target, settings.caps, debias=settings.debias, batching=settings.batching)
     request["workspace"] = identity_of(workspace)
     with tasks_untagged(), open_journal() as journal:
         recorded = _find_record(journal, name, request, run_key)

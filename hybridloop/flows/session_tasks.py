@@ -43,6 +43,7 @@ def open_session(
     keep_alive: str = "auto",
     caps: Caps = _NO_CAPS,
     debias: bool = True,
+    batching: str = "auto",
 ) -> OpenSession:
     """Open a session for the flow run around; `close_session` closes it, else the end of the flow run does.
 
@@ -64,6 +65,7 @@ def open_session(
             keep_alive=keep_alive,
             caps=caps,
             debias=debias,
+            batching=batching,
         )
     )
     with _changing:

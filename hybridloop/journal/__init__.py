@@ -24,6 +24,7 @@ from hybridloop.journal.records import (
     RunRecord,
     RunTotals,
     SessionRow,
+    Slice,
     Span,
 )
 from hybridloop.journal.runs import check_key
@@ -52,6 +53,7 @@ __all__ = [
     "RunRecord",
     "RunTotals",
     "SessionRow",
+    "Slice",
     "Span",
     "check_key",
     "inspect_journal",

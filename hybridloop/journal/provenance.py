@@ -15,6 +15,7 @@ from hybridloop.data import load_table
 from hybridloop.data.search_rules import SEARCH, SEARCH_RULES
 
 PACKAGES = ("hybridloop", "azure-quantum", "qdk", "qiskit", "numpy", "scipy")
+BATCHING = "batching rules"  # runs without them have one point in each job
 REVISION, PRICES = "revision", "prices"  # keys beside the packages; the revision only if the code is a checkout
 _PACKAGE = Path(__file__).parents[1]
 _GIT_TIMEOUT_S = 5.0
@@ -26,7 +27,7 @@ def versions() -> dict[str, str]:
     from importlib.metadata import version
 
     facts = {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
-    facts |= {PRICES: load_table("prices")["dated"], SEARCH: str(SEARCH_RULES)}
+    facts |= {PRICES: load_table("prices")["dated"], SEARCH: str(SEARCH_RULES), BATCHING: "1"}
     revision = code_revision()
     return facts if revision is None else facts | {REVISION: revision}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,11 +86,21 @@ class PubRecord:
     num_clbits: int
 
 
+class Slice(NamedTuple):
+    """The part of a job that measures one point, or a part of its shots; each number from 0."""
+
+    pub: int
+    point: int
+    part: int
+    shots: int
+
+
 @dataclass(frozen=True, slots=True)
 class JobIntent:
     """A job to submit in the run's session number `session`; `reserved` is the most it may cost, by unit.
 
-    `program` is the key of its payload; None if it fills in its PUB's program.
+    `program` is the key of its payload; None if it fills in its PUB's program. A job of many points has its `slices`,
+    is numbered by the first of them, and `program` is the key of its parameter sets, beside its PUBs' program.
     """
 
     id: str
@@ -102,11 +112,12 @@ class JobIntent:
     program: str | None
     session: int
     reserved: Mapping[str, float]
+    slices: tuple[Slice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JobRecord:
-    """A stored job; its `state` is intended, submitted, done (with counts), failed or lost."""
+    """A stored job; its `state` is intended, submitted, done (with the counts of each slice), failed or lost."""
 
     id: str
     pub: int
@@ -118,18 +129,24 @@ class JobRecord:
     session: int
     reserved: Mapping[str, float]
     state: str
-    counts: Counts | None
+    counts: tuple[Counts, ...] | None
     reason: str
     billed: Mapping[str, float] | None
+    slices: tuple[Slice, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Slice, ...]:
+        """Its slices; those of a job of one point are one."""
+        return self.slices or (Slice(self.pub, self.point, self.part, self.shots),)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JobOutcome:
-    """The outcome of a job; its `state` is done (with counts), or failed or lost (with the reason)."""
+    """The outcome of a job; its `state` is done (with counts of each slice), or failed or lost (with the reason)."""
 
     id: str
     state: str
-    counts: Counts | None = None
+    counts: tuple[Counts, ...] | None = None
     reason: str = ""
     billed: Mapping[str, float] | None = None
 

@@ -66,7 +66,8 @@ def begin(
     # programs, the round, its jobs, and their numbers in the run's state
     programs.store(connection, uid, bodies, [*(pub.program for pub in round_.pubs), *(job.program for job in intents)])
     new_jobs = [_new_job(key, intent) for intent in intents]
-    row = {**key, "target": round_.target, "pubs": encode_pubs(round_.pubs), "jobs": len(intents), "complete": 0}
+    pubs = encode_pubs(round_.pubs, [intent.slices for intent in intents if intent.slices])
+    row = {**key, "target": round_.target, "pubs": pubs, "jobs": len(intents), "complete": 0}
     insert_rows(connection, rounds, [row])
     insert_rows(connection, jobs, new_jobs)
     add_to_counts(connection, state, rounds=1, jobs=len(intents))
@@ -136,14 +137,19 @@ def read_range(connection: Connection, run_uid: str, stream: str, first: int, nu
         if len(job_rows) != head["jobs"]:
             raise JournalDamaged(jobs.name, key, f"{head['jobs']} were written, and {len(job_rows)} are stored")
         with translate_decode_errors(rounds, key):
+            pubs, sliced = decode_pubs(head["pubs"])
+            slices_of = {slices[0][:3]: slices for slices in sliced}
             for job in job_rows:
+                job["slices"] = slices_of.get((job["pub"], job["point"], job["part"]), ())
                 job["reserved"] = decode_json(job["reserved"])
                 job["counts"] = None if job["counts"] is None else decode_counts(job["counts"])
                 job["billed"] = None if job["billed"] is None else decode_json(job["billed"])
             job_records = tuple(
                 JobRecord(**{name: value for name, value in job.items() if name not in _ROUND_KEY}) for job in job_rows
             )
-            pubs, complete = decode_pubs(head["pubs"]), bool(head["complete"])
+            if any(job.counts is not None and len(job.counts) != len(job.parts) for job in job_records):
+                raise ValueError("a job has counts of other slices than its own")
+            complete = bool(head["complete"])
             records.append(RoundRecord(stream, head["sequence"], head["target"], pubs, job_records, complete=complete))
     return records
 
@@ -170,7 +176,7 @@ def count_by_stream(connection: Connection, state: dict[str, Any]) -> dict[str, 
 def _new_job(round_row: dict[str, Any], intent: JobIntent) -> dict[str, Any]:
     return {
         **{name: round_row[name] for name in _ROUND_KEY},
-        **{field.name: getattr(intent, field.name) for field in fields(intent)},
+        **{field.name: getattr(intent, field.name) for field in fields(intent) if field.name != "slices"},
         "reserved": encode_json(intent.reserved),
         "state": "intended",
         "counts": None,

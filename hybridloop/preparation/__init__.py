@@ -21,7 +21,7 @@ def prepare(algorithm: str, problem: ProblemText, settings: Any, seed: int, rule
     """
     target = find_measuring_target(settings.target)
     check_problem(algorithm, problem)
-    check_limits(target, settings.caps, settings.exclusive_access, debias=settings.debias)
+    check_limits(target, settings)
     # the numerics and the compiler take a second to import
     from hybridloop.preparation.adapt import prepare_adapt
     from hybridloop.preparation.levels import prepare_levels

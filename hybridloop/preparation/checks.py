@@ -7,15 +7,14 @@ import json
 
 from hybridloop.algorithms.formats.detect import BINARY_FORMATS, ENERGY_FORMATS, InputFormat, detect_format
 from hybridloop.algorithms.formats.json_lines import check_names, find_line, read_json_object
-from hybridloop.azure.targets import Target, check_debias, check_folding, find_target
-from hybridloop.budget.caps import Caps, check_caps
+from hybridloop.azure.targets import Target, check_batching, check_debias, check_folding, find_target
+from hybridloop.budget.caps import check_caps
 from hybridloop.budget.prices import ping_price
 from hybridloop.data import load_table
 from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError, ProblemError
-from hybridloop.settings import SETTINGS, EnergySettings, MitigationName, ProblemText
+from hybridloop.settings import SETTINGS, EnergySettings, MitigationName, ProblemText, RunSettings
 from hybridloop.settings.validation import validate
-from hybridloop.tasks.keepalive.rules import ExclusiveAccess
 
 _REMEDIES = {
     InputFormat.GEOMETRY: "Make its integrals (hybridloop molecule FILE.xyz --output FILE.fcidump), "
@@ -34,12 +33,13 @@ def find_measuring_target(name: str) -> Target:
     return target
 
 
-def check_limits(target: Target, caps: Caps, exclusive_access: ExclusiveAccess | None, *, debias: bool) -> None:
+def check_limits(target: Target, settings: RunSettings) -> None:
     """Raise InputError for caps that can't be enforced on the target, and for options that it does not have."""
-    check_caps(caps, target)
-    check_debias(target, debias=debias)
-    if exclusive_access is not None:
-        exclusive_access.pings(target, ping_price(target).bound)
+    check_caps(settings.caps, target)
+    check_debias(target, debias=settings.debias)
+    check_batching(target, settings.batching)
+    if settings.exclusive_access is not None:
+        settings.exclusive_access.pings(target, ping_price(target).bound)
 
 
 def check_problem(algorithm: str, problem: ProblemText) -> None:

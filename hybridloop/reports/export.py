@@ -49,11 +49,12 @@ def circuit_fields(pub: PubRecord) -> dict[str, Any]:
 
 
 def job_fields(job: JobRecord) -> dict[str, Any]:
-    """Return a job without its counts."""
+    """Return a job without its counts; one of many points has `slices`: circuit, point, part and shots of each."""
     return {
         "id": job.id,
         "circuit": job.pub,
         **_fields(job, ("point", "part", "attempt", "shots", "session", "state", "reason")),
+        **({"slices": [list(part) for part in job.slices]} if job.slices else {}),
         "reserved": dict(job.reserved),
         "billed": None if job.billed is None else dict(job.billed),
     }
@@ -75,8 +76,9 @@ def _round(round_: RoundRecord) -> dict[str, Any]:
 
 def _job(job: JobRecord) -> dict[str, Any]:
     counts = job.counts
+    listed = None if counts is None else [part.bitstrings() for part in counts]
     return {
         **job_fields(job),
-        "counts": None if counts is None else counts.bitstrings(),
-        "exact": None if counts is None else counts.exact,
+        "counts": listed if listed is None or job.slices else listed[0],
+        "exact": None if counts is None else counts[0].exact,
     }

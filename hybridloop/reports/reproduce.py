@@ -145,10 +145,9 @@ def _counts(before: StoredRun, again: StoredRun) -> ComparedValue:
 
 def _counts_by_job(run: StoredRun) -> dict[object, object]:
     return {
-        (round_.stream, round_.sequence, job.pub, job.point, job.part): (
-            job.counts.outcomes.tobytes(),
-            job.counts.counts.tobytes(),
-        )
+        (round_.stream, round_.sequence, job.pub, job.point, job.part): [
+            (counts.outcomes.tobytes(), counts.counts.tobytes()) for counts in job.counts
+        ]
         for round_ in run.rounds()
         for job in round_.jobs
         if job.counts is not None

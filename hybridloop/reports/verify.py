@@ -11,7 +11,7 @@ from typing import Any
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.outcome import Outcome
-from hybridloop.algorithms.rounds import FailedPoint, MeasuredPub
+from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.data.search_rules import search_rules
 from hybridloop.errors import InputError, ReplayDiverged
@@ -21,7 +21,7 @@ from hybridloop.preparation import prepare
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.tasks.submission.replay import SAME_RAD, check_same
-from hybridloop.tasks.submission.results import merge_points
+from hybridloop.tasks.submission.results import stored_points
 
 COMPARED = (
     *("value", "standard_error", "interval95", "parameters", "is_exact", "rounding_bound", "rounds", "history"),
@@ -102,8 +102,7 @@ class _StoredRounds:
         check_same(record, [describe_pub(pub) for pub in pubs], [pub.shots for pub in pubs], self._target, SAME_RAD)
         self.number += 1
         self.jobs += len(record.jobs)
-        latest = {(job.pub, job.point, job.part): job for job in record.jobs}
-        return merge_points(record.pubs, {at: job.counts or FailedPoint(job.reason) for at, job in latest.items()})
+        return stored_points(record)
 
 
 def is_same(stored: Any, computed: Any) -> bool:

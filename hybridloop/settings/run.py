@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from hybridloop.azure.targets import Batching
 from hybridloop.budget.caps import Caps, Cost
 from hybridloop.settings.parsing import MAX_PROBLEM_BYTES, CostInOneUnit, Duration
 from hybridloop.settings.renamed import RENAMED, accept_former_names, add_former_names
@@ -37,6 +38,10 @@ class AutoResume(enum.StrEnum):
 
 def _parse_keep_alive(value: object) -> object:
     return KeepAliveMode.OFF if value is False else value  # YAML reads `off` as false
+
+
+def _parse_switch(value: object) -> object:
+    return {True: Batching.ON, False: Batching.OFF}[value] if isinstance(value, bool) else value  # as above
 
 
 class ProblemText(BaseModel):
@@ -93,6 +98,11 @@ class RunSettings(BaseModel):
     )
     debias: bool = Field(
         default=True, description="IonQ's error mitigation on its QPUs; raises the minimum price of a job"
+    )
+    batching: Annotated[Batching, BeforeValidator(_parse_switch)] = Field(
+        Batching.AUTO,
+        description="all points of a round in one job, where the target takes many in one: auto (on Rigetti's "
+        "simulator), on (on its QPUs too) or off",
     )
     max_jobs: int | None = Field(None, ge=1, description="maximum number of jobs, including retries and pings")
     max_shots: int | None = Field(None, ge=1, description="maximum number of shots of all jobs")

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from hybridloop.azure.client import ServiceClient
-from hybridloop.azure.targets import Target, check_debias, find_target
+from hybridloop.azure.targets import Batching, Target, batches_points, check_batching, check_debias, find_target
 from hybridloop.budget.caps import Budget, Caps, check_caps, ineffective_caps_warning
 from hybridloop.budget.cost_summary import summarize_charges
 from hybridloop.budget.prices import ping_price
 from hybridloop.journal.claimed_run import ClaimedRun
+from hybridloop.journal.provenance import BATCHING
 from hybridloop.runtime.clock import Clock, RealClock
 from hybridloop.runtime.thread_pool import ThreadPool
 from hybridloop.tasks.cost_ledger import CostLedger
@@ -27,13 +28,17 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """Options of a run's session; without `debias` the provider's error mitigation is turned off."""
+    """Options of a run's session; without `debias` the provider's error mitigation is turned off.
+
+    `batching` says whether the points of a round are put into one job, where the target takes many in one.
+    """
 
     name: str
     policy: FailurePolicy
     keep_alive: KeepAliveSettings
     caps: Caps
     debias: bool
+    batching: Batching = Batching.AUTO
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +56,15 @@ class Connection:
     keep_alive: SessionKeepAlive
     poller: Poller
     debias: bool
+    batches: bool
 
 
-def resolve_target(name: str, caps: Caps, *, debias: bool) -> Target:
-    """Return the target of a name. Raises InputError if there is none, or if the caps or `debias` do not fit it."""
+def resolve_target(name: str, caps: Caps, *, debias: bool, batching: Batching = Batching.AUTO) -> Target:
+    """Return the target of a name. Raises InputError if there is none, or if the options do not fit it."""
     target = find_target(name)
     check_caps(caps, target)
     check_debias(target, debias=debias)
+    check_batching(target, batching)
     return target
 
 
@@ -91,4 +98,5 @@ def build_connection(
         keep_alive,
         Poller(clock),
         options.debias,
+        batches_points(target, options.batching, is_new=BATCHING in run.record.versions),
     )

@@ -12,9 +12,10 @@ from hybridloop.azure.targets import Target
 from hybridloop.budget.billing import Bill, billed_amounts
 from hybridloop.budget.caps import Budget, Reservation, settled_amounts
 from hybridloop.budget.cost_summary import NO_COST, CostSummary, expected_cost, summarize_totals
-from hybridloop.budget.prices import Price, ping_price, price_of_job
+from hybridloop.budget.prices import ONE_GATE, Price, ping_price, price_of_job
 from hybridloop.compiler.gate_counts import gate_counts
 from hybridloop.compiler.programs import CompiledPub
+from hybridloop.compiler.quil import QuilPub
 from hybridloop.errors import CapReached
 from hybridloop.journal import UNSETTLED, RoundRecord
 from hybridloop.runtime.clock import Clock
@@ -42,13 +43,14 @@ class CostLedger:
         self._is_capped = False
         self._lock = threading.Lock()
 
-    def reserve(self, specs: Sequence[JobSpec], programs: Sequence[CompiledPub]) -> list[JobSpec]:
+    def reserve(self, specs: Sequence[JobSpec], programs: Sequence[CompiledPub | QuilPub]) -> list[JobSpec]:
         """Reserve the cost of all jobs and return them with it. Raises CapReached, and then reserves nothing."""
         prices = []
         for spec in specs:
             key = (programs[spec.key.pub].key or spec.program or "", spec.shots)
             if key not in self._prices:
-                counts = gate_counts(spec.payload.decode())
+                # targets that take rows of parameters bill shots or time, not gates
+                counts = gate_counts(spec.payload.decode()) if spec.rows is None else ONE_GATE
                 self._prices[key] = price_of_job(self._target, counts, spec.shots, debias=self._debias)
             prices.append(self._prices[key])
         shots, now = [spec.shots for spec in specs], self._clock.now()

@@ -17,7 +17,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.azure.client import CLOSE_TIMEOUT_S
 from hybridloop.azure.retry import ATTEMPTS
-from hybridloop.azure.targets import DEFAULT_TARGET, Target
+from hybridloop.azure.targets import DEFAULT_TARGET, Batching, Target
 from hybridloop.budget.caps import Caps
 from hybridloop.budget.cost_summary import CostSummary
 from hybridloop.compiler.programs import describe_pub
@@ -148,7 +148,7 @@ class OpenSession:
     @property
     def structures_compiled(self) -> int:
         """Number of circuit structures that were compiled; angles do not count."""
-        return self._builder.compiler.num_compiled
+        return self._builder.num_compiled
 
     @property
     def snapshot(self) -> SessionSnapshot:
@@ -370,6 +370,7 @@ def open_session(
     detach_after_s: float | None = None,
     cancel_in_flight: bool = False,
     debias: bool = True,
+    batching: Batching = Batching.AUTO,
     clock: Clock | None = None,
 ) -> Iterator[OpenSession]:
     """Hold the session of a run on a target of the SDK's workspace; it is closed on every way out of the block.
@@ -378,16 +379,17 @@ def open_session(
     session is opened at once, a resumed run's when it is needed. Without `run` nothing is stored beyond the block, and
     `seed` (None: drawn) fixes the local service's sampling. A round that waits longer than `detach_after_s` parks the
     run: RunParked. Jobs in flight at the end of the block are left to finish, because they are paid for, unless
-    `cancel_in_flight`. Without `debias` the error mitigation of an IonQ QPU is turned off. Raises InputError before
-    anything is sent, AccessDenied or ServiceError if the session can't be opened.
+    `cancel_in_flight`. Without `debias` the error mitigation of an IonQ QPU is turned off; `batching` is as in
+    `RunSettings`. Raises InputError before anything is sent, AccessDenied or ServiceError if no session can be opened.
     """
-    resolved = resolve_target(target, caps, debias=debias) if isinstance(target, str) else target
+    if isinstance(target, str):
+        target = resolve_target(target, caps, debias=debias, batching=batching)
     with ExitStack() as resources:
         if run is None:
             seed = secrets.randbits(63) if seed is None else seed
-            run = resources.enter_context(temporary_run(resolved.name, seed=seed))
-        options = SessionOptions(name, policy, keep_alive, caps, debias=debias)
-        connection = build_connection(workspace, resolved, run, options, clock or RealClock(), resources)
+            run = resources.enter_context(temporary_run(target.name, seed=seed))
+        options = SessionOptions(name, policy, keep_alive, caps, debias=debias, batching=batching)
+        connection = build_connection(workspace, target, run, options, clock or RealClock(), resources)
         session = OpenSession(connection, detach_after_s=detach_after_s, cancel_in_flight=cancel_in_flight)
         resources.callback(session.leave)
         run.on_stop(session.stop_on_request)

@@ -10,6 +10,7 @@ import pytest
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.job_document import checked_item
 from hybridloop.azure.listing import list_jobs, list_targets
+from hybridloop.azure.targets import Batching
 from hybridloop.budget.billing import billed_amounts
 from hybridloop.errors import HybridloopError, JobFailed, ServiceError
 from hybridloop.journal.claimed_run import temporary_run
@@ -83,7 +84,7 @@ def test_a_run_with_such_costs_has_its_counts_and_no_bill(hostile: HostileServic
     costs = iter(COSTS)
     hostile.changes["list"] = lambda answer: changed_job(costEstimate=next(costs, None))(answer)
     off = KeepAliveSettings(KeepAliveMode.OFF)
-    with open_session(hostile.workspace, TARGET, clock=FastClock(), keep_alive=off) as session:
+    with open_session(hostile.workspace, TARGET, clock=FastClock(), keep_alive=off, batching=Batching.OFF) as session:
         session.run_round([circuit] * 3)
         assert session.cost == {}
         hostile.changes["list"] = changed_job(costEstimate=COSTS[0])

@@ -8,13 +8,21 @@ from pathlib import Path
 import pytest
 
 from hybridloop.pytest_plugin import Emulator, running_emulator
-from tests.chaos.process_helpers import Reference, reference_of
+from tests.chaos.process_helpers import FORMS, Reference, reference_of
+from tests.long_form import short_or_long
 
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[Emulator]:
     with running_emulator() as running:
         yield running
+
+
+@pytest.fixture(params=short_or_long([""], FORMS), ids=lambda form: form.removeprefix(", ") or "a job a point")
+def form(request: pytest.FixtureRequest) -> str:
+    """Return the ending of a search's name that says how its points are submitted; the short form has one."""
+    name: str = request.param
+    return name
 
 
 @pytest.fixture(scope="session")

@@ -31,6 +31,8 @@ import alembic.autogenerate  # noqa: F401  # imported here so that no child impo
 import azure.quantum.job.session  # noqa: F401
 import qiskit_algorithms  # noqa: F401
 
+from hybridloop.azure import pace
+from hybridloop.azure.targets import Batching
 from hybridloop.azure.workspace import connect
 from hybridloop.errors import HybridloopError
 from hybridloop.journal import Journal, journal_url
@@ -48,6 +50,10 @@ os.environ["QDK_PYTHON_TELEMETRY"] = "none"  # telemetry is a thread, and a proc
 import qdk.qiskit  # noqa: F401
 
 KILLED = -9
+BATCHED, WIDE = ", batched", ", wide"  # forms of a search: all points of a round in one job; all jobs sent at once
+FORMS = ("", BATCHED, WIDE)
+JOBS_OF_A_ROUND = {"trigonometric": 6, "cobyla": 2}  # points × groups, with a job for each
+_STEPS_OF_JOBS = frozenset({"upload", "put", "result"})
 TARGET = "rigetti.sim.qvm"
 SEED = 3
 _one_at_a_time = threading.Lock()
@@ -139,11 +145,30 @@ def _run_order(order: ProcessOrder) -> Outcome:
 
 
 def _run_search(order: ProcessOrder, journal: Journal, workspace: Any) -> Outcome:
+    search, form = name_and_form(order.search)
+    batching = Batching.ON if form == BATCHED else Batching.OFF
+    if form == WIDE:
+        vars(pace)["MIN_IN_FLIGHT"] = pace.MAX_IN_FLIGHT
     with claim_run(journal, order.uid) as run:
-        with open_session(workspace, TARGET, run=run, policy=FailurePolicy()) as session:
+        with open_session(workspace, TARGET, run=run, policy=FailurePolicy(), batching=batching) as session:
             _install_disturbances(session, workspace, order)
-            answer = SEARCHES[order.search](session)
+            answer = SEARCHES[search](session)
         return Outcome(answer, replayed=session.replayed, sessions=len(session.sessions.rows))
+
+
+def name_and_form(search: str) -> tuple[str, str]:
+    """Return a search's name without its form, and the form."""
+    name, comma, form = search.partition(", ")
+    return name, comma + form
+
+
+def crash_point(at: str, search: str) -> str:
+    """Return the crash point of a run with a job for each point as that of the search's form: the same round."""
+    name, form = name_and_form(search)
+    point, _, passed = at.partition(":")
+    if form != BATCHED or point.partition(".")[0] not in _STEPS_OF_JOBS:
+        return at
+    return f"{point}:{-(-int(passed) // JOBS_OF_A_ROUND[name])}"
 
 
 def _install_disturbances(session: OpenSession, workspace: Any, order: ProcessOrder) -> None:
@@ -198,6 +223,8 @@ class Trial:
 
     def start(self, **changes: Any) -> ForkServerProcess:
         """Start a process that resumes the run."""
+        if at := changes.get("crash_at"):
+            changes["crash_at"] = crash_point(at, self.order.search)
         order = replace(self.order, **changes)
         process = context().Process(target=work, args=[order], daemon=True)
         process.start()

@@ -10,7 +10,7 @@ import pytest
 
 from hybridloop.pytest_plugin import Emulator
 from hybridloop.runtime.crash_points import POINTS
-from tests.chaos.process_helpers import KILLED, Reference, Trial
+from tests.chaos.process_helpers import BATCHED, JOBS_OF_A_ROUND, KILLED, WIDE, Reference, Trial
 from tests.long_form import long_form, long_only, short_or_long
 
 SEARCH = short_or_long("trigonometric", "cobyla")
@@ -18,8 +18,8 @@ CLOSED_BEFORE_ROUNDS = short_or_long((3, 6), (20, 40))  # the session is closed 
 ONCE = {"open": (1,), "close": (1,), "renew": (1, 2)}
 SAMPLE: tuple[str, ...] = ("intent.after:5", "put.before:20", "put.after:29", "result.after:40", "commit.after:8")
 SAMPLE += ("open.after:1", "renew.before:1", "close.before:1")
+SAMPLES = {"": SAMPLE, BATCHED: SAMPLE[1:4], WIDE: SAMPLE[2:4]}
 AT_A_TIME = 2
-JOBS_OF_A_ROUND = 6  # of the trigonometric search: three points, two groups
 
 
 def passes(point: str) -> Sequence[int]:
@@ -27,10 +27,10 @@ def passes(point: str) -> Sequence[int]:
     return ONCE.get(point.partition(".")[0], (1, 2, 3, 20, 21, 22, 41, 50, 59, 60))
 
 
-def killed_once(service: Emulator, folder: Path, reference: Reference, at: str) -> str:
+def killed_once(service: Emulator, folder: Path, search: str, reference: Reference, at: str) -> str:
     """Kill a run at the point and resume it once; return what is wrong, or ""."""
     try:
-        trial = Trial.of(service, folder, SEARCH, closed_underfoot=CLOSED_BEFORE_ROUNDS)
+        trial = Trial.of(service, folder, search, closed_underfoot=CLOSED_BEFORE_ROUNDS)
         if (code := trial.resume(crash_at=at)) != KILLED:
             return f"{at}: the process ended with {code} before this point"
         if (code := trial.resume()) != 0:
@@ -43,13 +43,15 @@ def killed_once(service: Emulator, folder: Path, reference: Reference, at: str) 
 
 @long_form
 @pytest.mark.slow
+@pytest.mark.parametrize("form", SAMPLES)
 def test_a_run_killed_at_any_boundary_resumes_to_the_same_answer_and_jobs(
-    service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference]
+    service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference], form: str
 ) -> None:
-    reference = undisturbed(SEARCH)
-    places = short_or_long(SAMPLE, [f"{point}:{k}" for point in POINTS for k in passes(point)])
+    search = SEARCH + form
+    reference = undisturbed(search)
+    places = short_or_long(SAMPLES[form], [f"{point}:{k}" for point in POINTS for k in passes(point)])
     with ThreadPoolExecutor(AT_A_TIME) as trials:
-        wrong = list(trials.map(lambda at: killed_once(service, tmp_path, reference, at), places))
+        wrong = list(trials.map(lambda at: killed_once(service, tmp_path, search, reference, at), places))
     assert not any(wrong), "\n".join(filter(None, wrong))
 
 
@@ -57,7 +59,7 @@ def nth(step: str, process: int) -> int:
     """Return which pass of the boundary kills the process, counted from 1."""
     if step == "step":
         return process
-    return JOBS_OF_A_ROUND + 1 if step in {"upload", "put", "result"} else 2
+    return JOBS_OF_A_ROUND["trigonometric"] + 1 if step in {"upload", "put", "result"} else 2
 
 
 @long_form

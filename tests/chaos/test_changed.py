@@ -16,6 +16,7 @@ from hybridloop.algorithms.circuits.ansatz import Ansatz
 from hybridloop.algorithms.optimizers.rotosolve import Rotosolve
 from hybridloop.algorithms.optimizers.scipy import ScipyMethod, ScipyOptimizer
 from hybridloop.algorithms.rounds import MeasuredPub, RunRound
+from hybridloop.azure.targets import Batching
 from hybridloop.azure.workspace import connect
 from hybridloop.errors import ReplayDiverged
 from hybridloop.journal import Journal, journal_url
@@ -41,7 +42,7 @@ def resume_copy(trial: Trial, folder: Path, search: Callable[[RunRound], object]
     for path in trial.order.journal.parent.glob("journal.db*"):
         shutil.copy(path, folder / path.name)
     with Journal(journal_url(copy)) as journal, claim_run(journal, trial.order.uid) as run:
-        with open_session(connect(trial.order.connection), target, run=run) as session:
+        with open_session(connect(trial.order.connection), target, run=run, batching=Batching.OFF) as session:
             search(session.run_round)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from hybridloop.azure.targets import Batching
 from hybridloop.azure.workspace import connect
 from hybridloop.errors import HybridloopError
 from hybridloop.journal import Journal, journal_url
@@ -31,16 +32,17 @@ from tests.long_form import long_form, long_only, short_or_long
 @pytest.mark.slow
 @pytest.mark.parametrize("more", short_or_long([40_000], [0, 4_000, 20_000, 40_000, 100_000, 200_000]))
 def test_a_full_disk_ends_the_run_with_an_error_and_it_resumes_once_there_is_room(
-    service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference], more: int
+    service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference], more: int, form: str
 ) -> None:
-    trial = Trial.of(service, tmp_path, "cobyla")
+    search = f"cobyla{form}"
+    trial = Trial.of(service, tmp_path, search)
     assert trial.resume(crash_at="commit.after:5") == KILLED
     largest = max(file.stat().st_size for file in trial.order.journal.parent.iterdir())
     assert trial.resume(room=largest + more) == 0
     assert trial.outcome().error == "JournalError"
     assert "Make room on its disk" in trial.outcome().text
     assert trial.resume() == 0
-    trial.check(undisturbed("cobyla"))
+    trial.check(undisturbed(search))
 
 
 @contextmanager
@@ -103,7 +105,7 @@ def replay(trial: Trial, journal: Path) -> str | object:
     """Replay the run from a journal; return its answer, or the name of a HybridloopError."""
     try:
         with Journal(journal_url(journal)) as kept, claim_run(kept, trial.order.uid) as run:
-            with open_session(connect(trial.order.connection), TARGET, run=run) as session:
+            with open_session(connect(trial.order.connection), TARGET, run=run, batching=Batching.OFF) as session:
                 return SEARCHES["spsa"](session)
     except HybridloopError as error:
         return type(error).__name__
@@ -188,7 +190,7 @@ def test_no_key_and_no_signature_is_in_any_log_journal_or_traceback(service: Emu
     texts = list(during.values()) + [file.read_bytes() for file in folder.iterdir()]
     texts += [repr(refused).encode(), refused.trace.encode(), refused.text.encode()]
     with Journal(journal_url(trial.order.journal)) as journal, claim_run(journal, trial.order.uid) as run:
-        with open_session(connect(trial.order.connection), TARGET, run=run) as session:
+        with open_session(connect(trial.order.connection), TARGET, run=run, batching=Batching.OFF) as session:
             texts += [repr(item).encode() for item in (session, run, journal, session.sessions, run.record, run.lease)]
     assert log.stat().st_size > 10_000, "nothing was logged, so that nothing was checked"
     for text in texts:

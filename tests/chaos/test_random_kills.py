@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from hybridloop.pytest_plugin import Emulator, running_emulator
-from tests.chaos.process_helpers import KILLED, Reference, Trial
+from tests.chaos.process_helpers import BATCHED, FORMS, KILLED, Reference, Trial
 from tests.chaos.search_helpers import SEARCHES
 from tests.long_form import IS_LONG, long_form, long_only, short_or_long
 
 KILLS = 50  # of each search; kills after a run's end do not count
 AT_A_TIME = 2
+EACH = [search + form for search in SEARCHES for form in FORMS]
 BATCH = short_or_long(2, 6)
 REPEATED_KILLS = 5  # kills of every sixth run
 
@@ -45,7 +46,7 @@ def killed_at_random(
 
 @long_form
 @pytest.mark.slow
-@pytest.mark.parametrize("search", short_or_long(["sampler-driven", "estimator-driven"], list(SEARCHES)))
+@pytest.mark.parametrize("search", short_or_long(["sampler-driven", f"estimator-driven{BATCHED}"], EACH))
 def test_a_run_killed_at_random_moments_resumes_to_the_same_answer_and_jobs(
     service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference], search: str
 ) -> None:
@@ -67,7 +68,7 @@ def test_a_run_killed_at_random_moments_resumes_to_the_same_answer_and_jobs(
 
 @long_form
 @pytest.mark.slow
-@pytest.mark.parametrize("search", ["cobyla"] if not IS_LONG else SEARCHES)
+@pytest.mark.parametrize("search", short_or_long([f"cobyla{BATCHED}"], EACH))
 def test_a_run_killed_after_every_round_gives_the_same_answer_and_jobs(
     service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference], search: str
 ) -> None:
@@ -96,14 +97,15 @@ STORM = [
 @pytest.mark.slow
 @long_only  # waits in real time: half a minute a run
 def test_a_run_killed_under_many_faults_gives_the_same_answer_without_duplicate_jobs(
-    tmp_path: Path, undisturbed: Callable[[str], Reference]
+    tmp_path: Path, undisturbed: Callable[[str], Reference], form: str
 ) -> None:
-    reference = undisturbed("spsa")
+    search = f"spsa{form}"
+    reference = undisturbed(search)
     with running_emulator() as stormy:
         stormy.admin("faults", {"rules": STORM})
         for draw in range(25):
             draws = random.Random(draw)
-            trial = Trial.of(stormy, tmp_path, "spsa")
+            trial = Trial.of(stormy, tmp_path, search)
             for _ in range(3):
                 process = trial.start()
                 process.join(draws.uniform(0.0, 2 * reference.seconds))

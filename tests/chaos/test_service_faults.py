@@ -21,6 +21,7 @@ from hybridloop.algorithms.optimizers.scipy import ScipyOptimizer
 from hybridloop.azure.client import RESULT_ATTEMPTS, ServiceClient
 from hybridloop.azure.job_document import INPUT_BLOB, blob_url
 from hybridloop.azure.retry import ATTEMPTS, ATTEMPTS_IN_RUN
+from hybridloop.azure.targets import Batching
 from hybridloop.errors import HybridloopError
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
@@ -34,7 +35,8 @@ from tests.chaos.search_helpers import Answer, ansatz, eigensolver
 from tests.long_form import IS_LONG, long_form, short_or_long
 
 POINTS = short_or_long(6, 9)  # COBYLA takes six to begin with
-JOBS = 2 * (POINTS + 1)  # the final measurement is one more point
+ROUNDS = POINTS + 1  # the final measurement is one more point
+JOBS = 2 * ROUNDS  # two groups; half as many if both are one job
 ANSWERS = "answers"
 READ_TIMEOUT_S = 0.5
 ALL = ("open", "sas", "upload", "submit", "list", "download", "close")
@@ -44,8 +46,10 @@ WITH_DOCUMENTS = ("open", "sas", "submit", "list", "close")
 class Bench:
     """Runs of one small search, each in its own workspace and journal, on a service with injected faults."""
 
-    def __init__(self, service: Emulator, folder: Path) -> None:
+    def __init__(self, service: Emulator, folder: Path, batching: Batching) -> None:
         self.service = service
+        self.batching = batching
+        self.number_of_jobs = ROUNDS if batching is Batching.ON else JOBS
         self.folder = folder
         self.uid = ""
         self.log: list[Any] = []
@@ -71,7 +75,7 @@ class Bench:
                 ServiceClock(self.service.endpoint, self.service.admin_key) as clock,
                 self.journal() as journal,
                 claim_run(journal, self.uid, renew_every_s=0.2) as run,
-                open_session(workspace, TARGET, run=run, clock=clock) as opened,
+                open_session(workspace, TARGET, run=run, clock=clock, batching=self.batching) as opened,
             ):
                 search = ScipyOptimizer(ansatz().initial_point, tolerance_rad=1e-6, max_evaluations=POINTS)
                 return eigensolver(opened.run_round, search)
@@ -91,9 +95,9 @@ class Bench:
         ledger = self.service.admin(f"ledger?run={self.uid}")
         assert ledger["duplicates"]["count"] == 0
         places = {entry["place"] for entry in ledger["entries"]}
-        assert len(places) == JOBS
+        assert len(places) == self.number_of_jobs
         if further_attempts is not None:
-            assert len(ledger["entries"]) == JOBS + further_attempts
+            assert len(ledger["entries"]) == self.number_of_jobs + further_attempts
         assert not self.open_sessions()
 
     def jobs(self) -> list[str]:
@@ -127,18 +131,22 @@ def virtual() -> Iterator[Emulator]:
         yield running
 
 
-@pytest.fixture
-def bench(virtual: Emulator, tmp_path: Path) -> Bench:
-    made = Bench(virtual, tmp_path)
+@pytest.fixture(params=short_or_long([Batching.OFF], [Batching.OFF, Batching.ON]))
+def bench(virtual: Emulator, tmp_path: Path, request: pytest.FixtureRequest) -> Bench:
+    made = Bench(virtual, tmp_path, request.param)
     made.begin()
     return made
 
 
-@pytest.fixture(scope="module")
-def undisturbed_answer(virtual: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Answer:
-    made = Bench(virtual, tmp_path_factory.mktemp("undisturbed"))
-    made.begin()
-    return made.resume([])
+_undisturbed: dict[Batching, Answer] = {}
+
+
+@pytest.fixture
+def undisturbed_answer(bench: Bench) -> Answer:
+    if bench.batching not in _undisturbed:
+        _undisturbed[bench.batching] = bench.resume([])
+        bench.begin()
+    return _undisturbed[bench.batching]
 
 
 # Each fault, the operations that it applies to, the end of the run, and the number of additional attempts.
@@ -185,13 +193,13 @@ def short_read_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "ServiceClient", partial(ServiceClient, read_timeout_s=READ_TIMEOUT_S))
 
 
-def calls(operation: str) -> list[int]:
+def calls(operation: str, jobs: int) -> list[int]:
     """Return the numbers of the first, a middle and the last call of an operation."""
     if operation in {"open", "close"}:
         return [1]
     if operation == "list":  # each round is polled at least once, and more often if computing is slow
         return short_or_long([POINTS // 2], [1, POINTS // 2, POINTS + 1])
-    return short_or_long([JOBS // 2], [1, JOBS // 2, JOBS])
+    return short_or_long([jobs // 2], [1, jobs // 2, jobs])
 
 
 @long_form
@@ -212,7 +220,7 @@ def test_a_fault_at_any_call_is_retried_or_reported_and_the_run_resumes(
 ) -> None:
     if rule["fault"] == "no-answer":
         request.getfixturevalue("short_read_timeout")
-    for nth in calls(operation):
+    for nth in calls(operation, bench.number_of_jobs):
         bench.begin()
         found = bench.answer_or_error([{**rule, "operation": operation, "nth": nth}])
         assert len(bench.log) == 1, f"the fault did not strike at call {nth}"
@@ -312,12 +320,12 @@ def test_unanswered_submissions_are_looked_up_by_id_and_sent_once(bench: Bench, 
     rules = [{"fault": "no-answer", "operation": "submit", "every": short_or_long(5, 1)}]
     assert bench.answer_or_error(rules) == undisturbed_answer
     strikes = Counter(entry["path"] for entry in bench.log)
-    assert len(strikes) >= short_or_long(2, JOBS)
+    assert len(strikes) >= short_or_long(2, bench.number_of_jobs)
     assert set(strikes.values()) == {1}
     bench.check_ledger()
 
 
-@pytest.mark.parametrize("nth", short_or_long([JOBS // 2], [1, JOBS // 2, JOBS]))
+@pytest.mark.parametrize("nth", short_or_long([ROUNDS // 2], [1, ROUNDS // 2, ROUNDS]))
 def test_a_foreign_input_under_a_jobs_id_ends_the_run_and_is_not_overwritten(
     bench: Bench, undisturbed_answer: Answer, nth: int
 ) -> None:

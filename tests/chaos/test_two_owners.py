@@ -27,10 +27,11 @@ EXPIRED_S = 600.0  # a lease lasts a minute from its last renewal
 @long_form
 @pytest.mark.slow
 def test_of_eight_processes_one_resumes_the_run_and_the_others_name_its_owner(
-    service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference]
+    service: Emulator, tmp_path: Path, undisturbed: Callable[[str], Reference], form: str
 ) -> None:
+    search = f"cobyla{form}"
     for _ in range(short_or_long(1, 20)):
-        trial = Trial.of(service, tmp_path, "cobyla")
+        trial = Trial.of(service, tmp_path, search)
         assert trial.resume(crash_at="put.after:10") == KILLED
         together = context().Barrier(RESUMERS)
         outcomes = [trial.order.outcome.with_name(f"outcome-{n}.json") for n in range(RESUMERS)]
@@ -39,7 +40,7 @@ def test_of_eight_processes_one_resumes_the_run_and_the_others_name_its_owner(
             process.join(120)
         found = [trial.outcome(path) for path in outcomes]
         (winner,) = [n for n, outcome in enumerate(found) if outcome.answer]
-        trial.check(undisturbed("cobyla"), outcomes[winner])
+        trial.check(undisturbed(search), outcomes[winner])
         for n, outcome in enumerate(found):
             if n != winner:
                 assert outcome.error == "RunBusy"

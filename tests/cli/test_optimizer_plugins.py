@@ -18,7 +18,7 @@ from tests.conftest import Emulator
 from tests.paths import DOCS
 
 GUIDE = DOCS / "optimizers.md"
-RUN = ("run", "vqe", "h2", "--optimizer", "compass", "--precision", "0.003", "--seed", "7")
+RUN = ("run", "vqe", "h2", "--optimizer", "compass", "--precision", "0.003", "--seed", "7", "--batching", "off")
 ANSWER = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history", "reason")
 ENTRIES = """[hybridloop.optimizers]
 compass = their_package.compass:spec

@@ -16,7 +16,19 @@ from tests.cli.shell_helpers import PATIENCE_S, Shell, WorkspaceShell, connectio
 from tests.conftest import Emulator, running_emulator
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
-LONG_RUN = ("run", "vqe", "h2", "--ansatz", "hardware-efficient", "--optimizer", "cobyla", "--max-rounds", "5000")
+LONG_RUN = (
+    "run",
+    "vqe",
+    "h2",
+    "--ansatz",
+    "hardware-efficient",
+    "--optimizer",
+    "cobyla",
+    "--max-rounds",
+    "5000",
+    "--batching",
+    "off",
+)
 
 SCRIPT = """
 import threading

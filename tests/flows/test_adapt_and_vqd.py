@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hybridloop.azure.targets import find_target
+from hybridloop.azure.targets import Batching, find_target
 from hybridloop.errors import InputError
 from hybridloop.flows.adapt import adapt
 from hybridloop.flows.levels import levels
@@ -47,9 +47,11 @@ SPECTRUM = np.linalg.eigvalsh(
 )
 
 
-ADAPT, VQD = AdaptSettings(seed=7), VqdSettings(seed=7, random_starts=1, shots=1000, precision=2e-3)
-LEVELS = LevelsSettings(seed=7, precision=3e-3)
-CURVE, SCAN = read_scan(["h2-0.3", "h2"]), ScanSettings(seed=7, precision=2e-3)
+OFF = Batching.OFF  # a job for each point, so that a cap on jobs ends a run in the middle
+ADAPT = AdaptSettings(seed=7, batching=OFF)
+VQD = VqdSettings(seed=7, random_starts=1, shots=1000, precision=2e-3, batching=OFF)
+LEVELS = LevelsSettings(seed=7, precision=3e-3, batching=OFF)
+CURVE, SCAN = read_scan(["h2-0.3", "h2"]), ScanSettings(seed=7, precision=2e-3, batching=OFF)
 Unbroken = tuple[RunResult, list[RoundUpdate]]
 
 

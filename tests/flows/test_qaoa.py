@@ -30,6 +30,8 @@ from tests.paths import DOCS
 from tests.preparation_helpers import prepare_qaoa, settings_for
 from tests.preparation_helpers import prepared as prepare
 
+pytestmark = pytest.mark.usefixtures("job_per_point")
+
 BUILT_IN: dict[str, dict[str, Any]] = load_table("binary_problems")
 PETERSEN = ProblemText(name="petersen")
 

@@ -16,7 +16,19 @@ from tests.cli.shell_helpers import Shell, WorkspaceShell, environment
 from tests.conftest import Emulator
 from tests.prefect_server import prefect_client
 
-RUN = ("run", "vqe", "h2", "--seed", "7", "--run-key", "night", "--resume-automatically", "interrupted")
+RUN = (
+    "run",
+    "vqe",
+    "h2",
+    "--seed",
+    "7",
+    "--run-key",
+    "night",
+    "--resume-automatically",
+    "interrupted",
+    "--batching",
+    "off",
+)
 
 
 @pytest.fixture

@@ -85,7 +85,8 @@ def test_the_energy_has_the_requested_precision_and_agrees_with_the_exact_one(sa
     assert result.exact == pytest.approx(EXACT_H2, abs=1e-9)
     assert (result.status, result.is_exact) == ("converged", False)
     assert len(result.history) == result.rounds
-    assert result.history[-1].total_shots == result.shots
+    asked = result.history[-1].total_shots  # the jobs of many points have whole sets of shots
+    assert asked <= result.shots <= 1.05 * asked
 
 
 def test_the_session_is_closed_and_the_service_knows_as_many_jobs(

@@ -87,7 +87,7 @@ def counts(seed: int = 0, *, outcomes: int = 20) -> Counts:
 
 def outcomes(jobs: Sequence[JobIntent | JobRecord]) -> list[JobOutcome]:
     """Return outcomes in which all jobs are done."""
-    return [JobOutcome(job.id, "done", counts(seed), "", {"USD": 0.25}) for seed, job in enumerate(jobs)]
+    return [JobOutcome(job.id, "done", (counts(seed),), "", {"USD": 0.25}) for seed, job in enumerate(jobs)]
 
 
 def measure(journal: Journal, lease: Lease, sequence: int, *, points: int = 8, stream: str = "main") -> list[str]:
@@ -124,7 +124,7 @@ def round_values(record: RoundRecord) -> object:
         [
             (
                 *(j.id, j.pub, j.point, j.part, j.attempt, j.shots, j.program, j.session, dict(j.reserved)),
-                *(j.state, j.reason, j.billed, j.counts and (j.counts.bitstrings(), j.counts.exact)),
+                *(j.state, j.reason, j.billed, j.counts and [(part.bitstrings(), part.exact) for part in j.counts]),
             )
             for j in record.jobs
         ],

@@ -152,8 +152,9 @@ def test_a_journal_of_the_first_version_can_be_read_and_written(tmp_path: Path) 
             ("other", 0, False),
         ]
         before = [round_values(round_) for round_ in rounds]
-        counts = rounds[0].jobs[0].counts
-        assert counts is not None
+        stored = rounds[0].jobs[0].counts
+        assert stored is not None
+        (counts,) = stored
         assert counts.shots == sum(counts.bitstrings().values()) > 0
         assert [row.status for row in journal.sessions(run.uid)] == ["TimedOut", "Open"]
         lease = journal.claim(run.uid)

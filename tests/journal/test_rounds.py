@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.budget.cost_summary import summarize_charges
 from hybridloop.errors import JournalDamaged
-from hybridloop.journal import DamagedRun, JobOutcome, Journal, PubRecord, RunTotals
+from hybridloop.journal import DamagedRun, JobOutcome, Journal, PubRecord, RunTotals, Slice
 from hybridloop.journal.storage.encoding import decode_counts, decode_pubs, encode_counts, encode_pubs
 from tests.journal.journal_helpers import (
     BODY,
@@ -54,7 +54,7 @@ def test_a_round_is_read_back_as_it_was_written(journal: Journal) -> None:
     for number, (job, intent) in enumerate(zip(found.jobs, jobs, strict=True)):
         assert (job.id, job.point, job.shots, job.reserved) == (intent.id, number, 1000, {"USD": 0.5, "HQC": 3.0})
         assert job.counts is not None
-        assert job.counts.bitstrings() == counts(number).bitstrings()
+        assert [part.bitstrings() for part in job.counts] == [counts(number).bitstrings()]
         assert job.billed == {"USD": 0.25}
 
 
@@ -94,7 +94,7 @@ def test_stored_counts_are_never_replaced(journal: Journal) -> None:
     before = journal.round(lease.run_uid, "main", 0)
     assert before is not None
     journal.mark_submitted(lease, ids)
-    journal.record_outcomes(lease, "main", 0, [JobOutcome(id_, "done", counts(99)) for id_ in ids], complete=True)
+    journal.record_outcomes(lease, "main", 0, [JobOutcome(id_, "done", (counts(99),)) for id_ in ids], complete=True)
     journal.record_outcomes(lease, "main", 0, [JobOutcome(id_, "lost", reason="late") for id_ in ids], complete=False)
     after = journal.round(lease.run_uid, "main", 0)
     assert after is not None
@@ -174,14 +174,15 @@ def test_a_round_of_a_thousand_jobs_fits(journal: Journal) -> None:
 bits = st.integers(1, 40)
 
 
-@given(st.data(), bits, st.booleans())
-def test_counts_survive_their_encoding(data: st.DataObject, num_bits: int, exact: bool) -> None:  # noqa: FBT001 - Hypothesis's
+@given(st.data(), bits, st.booleans(), st.integers(1, 3))
+def test_counts_of_slices_survive_their_encoding(data: st.DataObject, num_bits: int, exact: bool, slices: int) -> None:  # noqa: FBT001 - Hypothesis's
     keys = st.integers(0, 2**num_bits - 1).map(lambda value: f"{value:0{num_bits}b}")
-    written = Counts.from_bitstrings(data.draw(st.dictionaries(keys, st.integers(0, 2**62), min_size=1)), exact=exact)
-    again = decode_counts(encode_counts(written))
-    assert (again.num_bits, again.exact, again.bitstrings()) == (written.num_bits, exact, written.bitstrings())
-    assert again.outcomes.dtype == np.uint8
-    assert again.counts.dtype == np.int64
+    drawn = st.dictionaries(keys, st.integers(0, 2**62), min_size=1)
+    written = tuple(Counts.from_bitstrings(data.draw(drawn), exact=exact) for _ in range(slices))
+    for before, after in zip(written, decode_counts(encode_counts(written)), strict=True):
+        assert (after.num_bits, after.exact, after.bitstrings()) == (before.num_bits, exact, before.bitstrings())
+        assert after.outcomes.dtype == np.uint8
+        assert after.counts.dtype == np.int64
 
 
 shapes = st.tuples(st.integers(0, 4), st.integers(0, 4))
@@ -190,7 +191,9 @@ shapes = st.tuples(st.integers(0, 4), st.integers(0, 4))
 @given(st.lists(st.tuples(arrays(np.float64, shapes), arrays(np.float64, shapes), st.text(max_size=5)), max_size=3))
 def test_pubs_survive_their_encoding_bit_for_bit(drawn: list[tuple[np.ndarray, np.ndarray, str]]) -> None:
     pubs = [PubRecord(name, None, 7, points, slots, (3, 0), 4) for points, slots, name in drawn]
-    again = decode_pubs(encode_pubs(pubs))
+    sliced = ((Slice(0, 0, 0, 5), Slice(1, 2, 0, 7)), (Slice(0, 1, 1, 1),))[: len(pubs)]
+    again, slices = decode_pubs(encode_pubs(pubs, sliced))
+    assert slices == sliced
     assert [(p.fingerprint, p.shots, p.measured, p.num_clbits) for p in again] == [
         (p.fingerprint, p.shots, p.measured, p.num_clbits) for p in pubs
     ]

@@ -194,7 +194,7 @@ def test_a_forged_result_is_detected_despite_new_checksums(bundles: Path, tmp_pa
 def test_rounds_of_another_run_are_detected_despite_new_checksums(
     name: str, change: Callable[[Any], None], complaint: str, bundles: Path, tmp_path: Path
 ) -> None:
-    files = files_of(bundles / "vqe.zip")
+    files = files_of(bundles / "unbatched.zip")
     files[name] = changed(files[name], change)
     with pytest.raises(HybridloopError, match=complaint):
         verify_run(read_bundle(zipped(tmp_path / "b.zip", files, resealed=True))[0])

@@ -177,8 +177,9 @@ def test_many_sessions_alternate_between_two_lanes() -> None:
 
 
 @pytest.mark.slow
-def test_thousands_of_rounds_make_a_small_picture(vqe_run: StoredRun) -> None:
-    run = long_run(vqe_run, 5000)
+@pytest.mark.parametrize("kept", ["unbatched"], indirect=True)
+def test_thousands_of_rounds_make_a_small_picture(kept: StoredRun) -> None:
+    run = long_run(kept, 5000)
     assert sum(lane.idle_s for lane in session_lanes(run)) == pytest.approx(
         PAUSE_S * (sum(1 for _ in run.rounds()) - len(run.sessions)), rel=1e-6
     )

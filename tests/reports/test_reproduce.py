@@ -48,7 +48,9 @@ def test_every_point_of_a_scan_is_compared(kept: StoredRun) -> None:
     assert not found.agrees
 
 
-def test_different_counts_are_reported(vqe_run: StoredRun) -> None:
+@pytest.mark.parametrize("kept", ["unbatched"], indirect=True)
+def test_different_counts_are_reported(kept: StoredRun) -> None:
+    vqe_run = kept
     first, *rest = vqe_run.rounds()
     job, *others = first.jobs
     fewer = replace(first, jobs=(replace(job, counts=others[0].counts), *others))

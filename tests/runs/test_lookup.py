@@ -231,7 +231,7 @@ def test_housekeeping_resumes_parked_and_requested_runs_only(
     with caller_context(CallerContext(workspace)), open_journal() as journal:
         assert vqe(H2, VqeSettings(seed=7, detach_after=1e-6), parked).status == "parked"
         for key in (left, stopped):
-            assert vqe(H2, VqeSettings(seed=7, max_jobs=20), key).status == "stopped"
+            assert vqe(H2, VqeSettings(seed=7, max_jobs=2), key).status == "stopped"
         journal.request_resume(journal.run(left).uid)
         became = housekeeping()
         assert became == {parked: "parked", left: "stopped"}  # with the limits that they have

@@ -21,6 +21,8 @@ from tests.long_form import long_only
 from tests.tasks.test_orphans import begin
 from tests.tasks.test_session_closing import ones
 
+pytestmark = pytest.mark.usefixtures("job_per_point")
+
 TARGET = "rigetti.sim.qvm"
 
 

@@ -32,6 +32,8 @@ from hybridloop.tasks.session import open_session
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from tests.conftest import Emulator
 
+pytestmark = pytest.mark.usefixtures("job_per_point")
+
 
 @pytest.fixture
 def workspace(emulator: Emulator) -> Workspace:

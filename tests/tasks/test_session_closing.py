@@ -25,6 +25,8 @@ from hybridloop.tasks.session import open_session
 from hybridloop.testing.virtual_clock import ServiceClock
 from tests.conftest import Emulator, running_emulator
 
+pytestmark = pytest.mark.usefixtures("job_per_point")
+
 TARGET = "rigetti.sim.qvm"
 POINTS = 3
 

@@ -17,6 +17,8 @@ from hybridloop.tasks.session import open_session
 from hybridloop.testing.virtual_clock import ServiceClock
 from tests.conftest import Emulator, running_emulator
 
+pytestmark = pytest.mark.usefixtures("job_per_point")
+
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Emulator]:

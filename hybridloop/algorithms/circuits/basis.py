@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from qiskit import QuantumCircuit, transpile
 from qiskit.transpiler.passes import RemoveBarriers
 
@@ -10,14 +12,14 @@ BASIS = "h x y z s sdg t tdg rx ry rz cx cz swap rxx ryy rzz".split()
 _KEPT = "gates"  # key of a circuit's metadata
 
 
-def to_basis(circuit: QuantumCircuit) -> QuantumCircuit:
+def to_basis(circuit: QuantumCircuit, gates: Sequence[str] = BASIS) -> QuantumCircuit:
     """Translate a circuit to the basis gates, with its parameters; barriers are removed: some providers reject them.
 
     A circuit that `keeps_gates` is in the basis already, and returned as it is.
     """
     if keeps_gates(circuit):
         return circuit
-    return transpile(RemoveBarriers()(circuit), basis_gates=BASIS, optimization_level=1, seed_transpiler=0)
+    return transpile(RemoveBarriers()(circuit), basis_gates=[*gates], optimization_level=1, seed_transpiler=0)
 
 
 def keep_gates(circuit: QuantumCircuit) -> QuantumCircuit:

@@ -110,6 +110,7 @@ def acquire_session(
         detach_after_s=settings.detach_after,
         cancel_in_flight=settings.cancel_in_flight,
         debias=settings.debias,
+        batching=settings.batching,
     )
     with (
         session_slot(settings.session_slots, run, workspace, cancelled),

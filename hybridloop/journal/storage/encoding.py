@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hybridloop.journal.records import PubRecord
+from hybridloop.journal.records import PubRecord, Slice
 
 if TYPE_CHECKING:
     from hybridloop.algorithms.rounds import Counts
@@ -22,19 +22,43 @@ StoredValue = str | bytes | int | float | None
 
 _COUNTS = struct.Struct("<BBII")  # layout, exact, number of bits, number of outcomes
 _COUNTS_LAYOUT = 1
+_COUNTS_OF_SLICES = 2  # a layout: the number of slices, and the length and the counts of each
 _LENGTH = struct.Struct("<I")
 _DOUBLE = struct.Struct("<d")
 
 
-def encode_counts(counts: Counts) -> bytes:
+def encode_counts(slices: Sequence[Counts]) -> bytes:
+    """Encode the counts of a job's slices; those of a single one as they are."""
+    encoded = [_encode_counts(counts) for counts in slices]
+    if len(encoded) == 1:
+        return encoded[0]
+    parts = (part for counts in encoded for part in (_LENGTH.pack(len(counts)), counts))
+    return b"".join((bytes([_COUNTS_OF_SLICES]), _LENGTH.pack(len(encoded)), *parts))
+
+
+def _encode_counts(counts: Counts) -> bytes:
     """Encode counts: a header, the packed outcomes row by row, and the counts as little-endian 64-bit integers."""
     outcomes = np.ascontiguousarray(counts.outcomes, dtype=np.uint8)
     header = _COUNTS.pack(_COUNTS_LAYOUT, counts.exact, counts.num_bits, len(outcomes))
     return header + outcomes.tobytes() + np.ascontiguousarray(counts.counts, dtype="<i8").tobytes()
 
 
-def decode_counts(stored: bytes) -> Counts:
+def decode_counts(stored: bytes) -> tuple[Counts, ...]:
     """Decode counts of `encode_counts`; ValueError for another layout or length."""
+    if stored[:1] != bytes([_COUNTS_OF_SLICES]):
+        return (_decode_counts(stored),)
+    offset = 1 + _LENGTH.size
+    decoded = []
+    for _ in range(int.from_bytes(stored[1:offset], "little")):
+        begin = offset + _LENGTH.size
+        offset = begin + int.from_bytes(stored[begin - _LENGTH.size : begin], "little")
+        decoded.append(_decode_counts(stored[begin:offset]))
+    if len(decoded) < 2 or offset != len(stored):
+        raise ValueError(f"the counts of {len(decoded)} slices end at byte {offset} of {len(stored)}")
+    return tuple(decoded)
+
+
+def _decode_counts(stored: bytes) -> Counts:
     from hybridloop.algorithms.rounds import Counts  # imports Qiskit, which a list of runs does not need
 
     if len(stored) < _COUNTS.size or stored[0] != _COUNTS_LAYOUT or stored[1] > 1:
@@ -49,9 +73,12 @@ def decode_counts(stored: bytes) -> Counts:
     return Counts(num_bits, outcomes, counts, bool(exact))
 
 
-def encode_pubs(pubs: Sequence[PubRecord]) -> bytes:
-    """Encode PUBs: the length of a JSON header, the header, each PUB's points and slots as little-endian doubles."""
-    header = [
+def encode_pubs(pubs: Sequence[PubRecord], sliced: Sequence[Sequence[Slice]] = ()) -> bytes:
+    """Encode PUBs: the length of a JSON header, the header, each PUB's points and slots as little-endian doubles.
+
+    `sliced` has the slices of each job of many points.
+    """
+    heads = [
         {
             "fingerprint": pub.fingerprint,
             "program": pub.program,
@@ -63,24 +90,27 @@ def encode_pubs(pubs: Sequence[PubRecord]) -> bytes:
         }
         for pub in pubs
     ]
+    header = {"pubs": heads, "jobs": [[list(part) for part in slices] for slices in sliced]} if sliced else heads
     text = encode_json(header).encode("ascii")
     arrays = (np.ascontiguousarray(array, dtype="<f8").tobytes() for pub in pubs for array in (pub.points, pub.slots))
     return b"".join((_LENGTH.pack(len(text)), text, *arrays))
 
 
-def decode_pubs(stored: bytes) -> tuple[PubRecord, ...]:
-    """Decode PUBs of `encode_pubs`; ValueError or KeyError for other bytes."""
+def decode_pubs(stored: bytes) -> tuple[tuple[PubRecord, ...], tuple[tuple[Slice, ...], ...]]:
+    """Decode PUBs, and the slices of jobs, of `encode_pubs`; ValueError or KeyError for other bytes."""
     (length,) = _LENGTH.unpack_from(stored)
     offset = _LENGTH.size + length
     pubs = []
-    for head in json.loads(stored[_LENGTH.size : offset]):
+    header = json.loads(stored[_LENGTH.size : offset])
+    heads, sliced = (header["pubs"], header["jobs"]) if isinstance(header, dict) else (header, [])
+    for head in heads:
         arrays = []
         for rows, columns in (head.pop("points"), head.pop("slots")):
             values = np.frombuffer(stored, "<f8", rows * columns, offset).astype(np.float64, copy=False)
             arrays.append(values.reshape(rows, columns))
             offset += values.nbytes
         pubs.append(PubRecord(points=arrays[0], slots=arrays[1], measured=tuple(head.pop("measured")), **head))
-    return tuple(pubs)
+    return tuple(pubs), tuple(tuple(Slice(*part) for part in slices) for slices in sliced)
 
 
 def encode_json(value: object) -> str:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.errors import BundleDamaged
-from hybridloop.journal import JobRecord, PubRecord, RoundRecord
+from hybridloop.journal import JobRecord, PubRecord, RoundRecord, Slice
 from hybridloop.reports.bundle.files import MAX_ARRAYS_BYTES, UNREADABLE, check_size, open_zip, read_member
 from hybridloop.reports.export import circuit_fields, job_fields, round_fields
 from hybridloop.runs.stored_run import StoredRun
@@ -98,7 +98,7 @@ class _Layout(BaseModel):
 
 
 class _Job(BaseModel):
-    """A job of `rounds.json`."""
+    """A job of `rounds.json`; one of many points has `slices`, and a layout for each."""
 
     id: str
     circuit: _Number
@@ -110,9 +110,18 @@ class _Job(BaseModel):
     session: _Number
     reserved: _Amounts
     state: str
-    counts: _Layout | None
+    counts: _Layout | tuple[_Layout, ...] | None
     reason: str
     billed: _Amounts | None
+    slices: tuple[tuple[_Number, _Number, _Number, _Number], ...] = ()
+
+    @property
+    def layouts(self) -> tuple[_Layout, ...]:
+        """The layouts of its counts, one for each slice. Raises ValueError for another number of them."""
+        layouts = self.counts if isinstance(self.counts, tuple) else () if self.counts is None else (self.counts,)
+        if self.counts is not None and len(layouts) != max(1, len(self.slices)):
+            raise ValueError(f"job {self.id} has {len(layouts)} layouts for {len(self.slices)} slices")
+        return layouts
 
 
 class _Round(BaseModel):
@@ -132,7 +141,7 @@ _ROUNDS = TypeAdapter(list[_Round])
 def _lengths(rounds: Sequence[_Round]) -> dict[str, int]:
     """Return the length of each array. Raises ValueError for more rows than a run has, which may be empty."""
     circuits = [circuit for round_ in rounds for circuit in round_.circuits]
-    layouts = [job.counts for round_ in rounds for job in round_.jobs if job.counts is not None]
+    layouts = [layout for round_ in rounds for job in round_.jobs for layout in job.layouts]
     shapes = {
         "points": [circuit.points for circuit in circuits],
         "angles": [circuit.angles for circuit in circuits],
@@ -160,9 +169,9 @@ def _pack(round_: RoundRecord, parts: dict[str, list[NDArray[Any]]]) -> dict[str
         parts["points"].append(pub.points)
         parts["angles"].append(pub.slots)
     for job in round_.jobs:
-        if job.counts is not None:
-            parts["outcomes"].append(job.counts.outcomes)
-            parts["counts"].append(job.counts.counts)
+        for counts in job.counts or ():
+            parts["outcomes"].append(counts.outcomes)
+            parts["counts"].append(counts.counts)
     return {
         **round_fields(round_),
         "circuits": [
@@ -174,10 +183,11 @@ def _pack(round_: RoundRecord, parts: dict[str, list[NDArray[Any]]]) -> dict[str
 
 
 def _job(job: JobRecord) -> dict[str, Any]:
-    counts, layout = job.counts, None
-    if counts is not None:
-        layout = {"bits": counts.num_bits, "outcomes": len(counts.counts), "exact": counts.exact}
-    return {**job_fields(job), "program": job.program, "counts": layout}
+    layouts = [
+        {"bits": counts.num_bits, "outcomes": len(counts.counts), "exact": counts.exact} for counts in job.counts or ()
+    ]
+    packed = layouts if job.slices else layouts[0] if layouts else None
+    return {**job_fields(job), "program": job.program, "counts": None if job.counts is None else packed}
 
 
 def _unpack(packed: _Round, arrays: Mapping[str, _ArrayReader]) -> RoundRecord:
@@ -203,10 +213,10 @@ def _unpack(packed: _Round, arrays: Mapping[str, _ArrayReader]) -> RoundRecord:
 
 
 def _unpack_job(job: _Job, arrays: Mapping[str, _ArrayReader]) -> JobRecord:
-    layout, counts = job.counts, None
-    if layout is not None:
+    counts = []
+    for layout in job.layouts:
         outcomes = arrays["outcomes"].take(layout.outcomes, layout.row_bytes)
-        counts = Counts(layout.bits, outcomes, arrays["counts"].take(layout.outcomes), layout.exact)
+        counts.append(Counts(layout.bits, outcomes, arrays["counts"].take(layout.outcomes), layout.exact))
     return JobRecord(
         id=job.id,
         pub=job.circuit,
@@ -218,9 +228,10 @@ def _unpack_job(job: _Job, arrays: Mapping[str, _ArrayReader]) -> JobRecord:
         session=job.session,
         reserved=job.reserved,
         state=job.state,
-        counts=counts,
+        counts=None if job.counts is None else tuple(counts),
         reason=job.reason,
         billed=job.billed,
+        slices=tuple(Slice(*part) for part in job.slices),
     )
 
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from hybridloop.algorithms.problems.binary import BinaryProblem
-from hybridloop.algorithms.rounds import Counts, FailedPoint
+from hybridloop.algorithms.rounds import Counts
 from hybridloop.journal import RoundRecord
 from hybridloop.reports.plots.style import BLUE, GREEN, GRID, INK, MUTED, ORANGE, PAPER, Picture, axes_of, legend
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.stored_run import StoredRun
-from hybridloop.tasks.submission.results import merge_points
+from hybridloop.tasks.submission.results import stored_points
 
 MAX_NODES, MAX_EDGES = 100, 1000  # that are distinguishable in a picture
 _MAX_LABELS = 40
@@ -170,6 +170,5 @@ def _edges(values: np.ndarray) -> np.ndarray:
 
 
 def _counts(round_: RoundRecord) -> Iterator[Counts]:
-    latest = {(job.pub, job.point, job.part): job for job in round_.jobs}
-    for answer in merge_points(round_.pubs, {at: job.counts or FailedPoint(job.reason) for at, job in latest.items()}):
+    for answer in stored_points(round_):
         yield from (counts for counts in answer if isinstance(counts, Counts))

@@ -38,12 +38,11 @@ def check_rigetti(service: LiveService) -> Found:
     yield "rows-order", in_order if len(bits) == 15 else unknown("the number of results is another")
     yield "rows-listed", lambda: listed_rows(service, session_id, job["id"])
     yield "rows-independent", lambda: compared_rows(service, session_id)
-    large = programs.rows([0.001 * row for row in range(500)], 1)
 
     def run(program: bytes, params: dict[str, Any]) -> str:
         return service.outcome_of_job(program, RIGETTI, session_id, **programs.QUIL_FORMATS, inputParams=params)
 
-    yield "rows-large", lambda: run(programs.QUIL, large)
+    yield "rows-large", lambda: run(programs.quil_with(programs.MANY), programs.many_rows())
     yield "option-skip-quilc", lambda: run(programs.QUIL, programs.rows([flip], 5, skipQuilc=True))
     yield "rigetti-21-qubits", lambda: run(programs.quil_of(21), {"shots": 1})
     yield "rigetti-qubits", lambda: run(programs.quil_of(30), {"shots": 1}).partition(" ")[0]

@@ -116,6 +116,21 @@ QUIL = b"DECLARE ro BIT[1]\nDECLARE theta REAL[1]\nRX(theta[0]) 0\nMEASURE 0 ro[
 QUIL_FORMATS = {"inputDataFormat": "rigetti.quil.v1", "outputDataFormat": "rigetti.quil-results.v1"}
 
 
+MANY = 25  # parameters
+
+
+def quil_with(parameters: int) -> bytes:
+    """Return Quil of so many rotations of one qubit, each with a parameter."""
+    turns = "".join(f"RX(theta[{i}]) 0\n" for i in range(parameters))
+    return f"DECLARE ro BIT[1]\nDECLARE theta REAL[{parameters}]\n{turns}MEASURE 0 ro[0]\n".encode()
+
+
+def many_rows() -> dict[str, Any]:
+    """Return 500 parameter sets of one shot each, of about as many bytes as a run sends at most in a job."""
+    angles = np.random.default_rng(1).uniform(1.0, 3.0, (500, MANY))
+    return {"shots": 1, "substitutions": {"theta": angles.tolist()}}
+
+
 def quil_of(qubits: int) -> bytes:
     """Return Quil that flips and measures each of so many qubits."""
     flips = "".join(f"X {qubit}\n" for qubit in range(qubits))

@@ -9,10 +9,13 @@ from typing import Any
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Counts
+from hybridloop.azure.job_document import QIR, QUIL, QUIL_RESULTS
 from hybridloop.azure.targets import Target, check_circuit_fits, provider_params
 from hybridloop.compiler.programs import CompiledPub
+from hybridloop.compiler.quil import QuilPub
 from hybridloop.errors import InputError
-from hybridloop.journal import UNSETTLED, JobIntent, JobRecord, PubRecord
+from hybridloop.journal import UNSETTLED, JobIntent, JobRecord, PubRecord, Slice
+from hybridloop.tasks.submission.batches import ParameterRows, plan_batches
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 
 FIRST_ATTEMPT = 0
@@ -25,7 +28,8 @@ TERMINAL = SUCCEEDED | {"Failed", "Cancelled"}
 class JobSpec:
     """A job to submit: one circuit at one point with some shots; its `id` follows from key and attempt.
 
-    With `keeps_gates` the provider's compiler must remove none.
+    With `keeps_gates` the provider's compiler must remove none. A job of many points has their `slices`, and its
+    `rows` of parameters.
     """
 
     key: JobKey
@@ -37,6 +41,8 @@ class JobSpec:
     program: str | None = None
     reserved: Mapping[str, float] = field(default_factory=dict)
     keeps_gates: bool = False
+    slices: tuple[Slice, ...] = ()
+    rows: ParameterRows | None = None
     id: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -46,11 +52,30 @@ class JobSpec:
         """Return the job's next attempt, which has an id of its own."""
         return replace(self, attempt=self.attempt + 1)
 
+    @property
+    def parts(self) -> tuple[Slice, ...]:
+        """Its slices; those of a job of one point are one."""
+        return self.slices or (Slice(self.key.pub, self.key.point, self.key.part, self.shots),)
+
+    @property
+    def data_format(self) -> str:
+        """The format of its payload."""
+        return QIR if self.rows is None else QUIL
+
     def intent(self, session: int) -> JobIntent:
         """Return the journal's record before submission; `session` is the ordinal of the run's session."""
         key = self.key
         return JobIntent(
-            self.id, key.pub, key.point, key.part, self.attempt, self.shots, self.program, session, self.reserved
+            id=self.id,
+            pub=key.pub,
+            point=key.point,
+            part=key.part,
+            attempt=self.attempt,
+            shots=self.shots,
+            program=self.program,
+            session=session,
+            reserved=self.reserved,
+            slices=self.slices,
         )
 
 
@@ -64,7 +89,7 @@ class JobInFlight:
     container: str = ""
     accepted: bool = False
     collecting: bool = False
-    counts: Counts | None = None
+    counts: tuple[Counts, ...] | None = None  # of each slice
     lost: str | None = None
     failures: int = 0
     first_failure_at: float = 0.0
@@ -107,15 +132,20 @@ def split_shots(shots: int, target: Target) -> list[int]:
 
 
 def build_jobs(
-    key: RoundKey, programs: Sequence[CompiledPub], shots: Sequence[int], target: Target, seed: int
+    key: RoundKey, programs: Sequence[CompiledPub | QuilPub], shots: Sequence[int], target: Target, seed: int
 ) -> tuple[list[PubRecord], list[JobSpec]]:
-    """Return the journal's records of compiled PUBs, and a job for each PUB, point and part of its shots."""
+    """Return the journal's records of compiled PUBs, and their jobs.
+
+    QIR has a job for each PUB, point and part of its shots; points of Quil are put into as few jobs as they fit.
+    """
     pubs, specs = [], []
     for i, (program, pub_shots) in enumerate(zip(programs, shots, strict=True)):
         pub = program.description
         pubs.append(
             PubRecord(pub.fingerprint, program.key, pub_shots, pub.points, pub.slots, pub.measured, pub.num_clbits)
         )
+        if isinstance(program, QuilPub):
+            continue
         parts = split_shots(pub_shots, target)
         for j, payload in enumerate(program.payloads):
             stored = program.keys[j] if program.keys else None
@@ -126,6 +156,22 @@ def build_jobs(
                 specs.append(
                     JobSpec(job, FIRST_ATTEMPT, part, len(pub.measured), payload, value, stored, keeps_gates=keeps)
                 )
+    quil = {i: program for i, program in enumerate(programs) if isinstance(program, QuilPub)}
+    for batch in plan_batches(key, quil, shots, target, seed):
+        program, rows = quil[batch.key.pub], batch.rows
+        specs.append(
+            JobSpec(
+                key=batch.key,
+                attempt=FIRST_ATTEMPT,
+                shots=rows.shots * len(rows.slice_of),
+                num_bits=program.bits,
+                payload=program.text.encode(),
+                sampling_value=batch.key.sampling_value(seed),
+                program=rows.key,
+                slices=batch.slices,
+                rows=rows,
+            )
+        )
     return pubs, specs
 
 
@@ -137,15 +183,18 @@ def describe_jobs(jobs: int, retried: int = 0, lost: int = 0) -> str:
 
 def submission_body(spec: JobSpec, session_id: str, target: Target, *, debias: bool = True) -> dict[str, Any]:
     """Return the fields of a submission's JSON, without the location of the input."""
+    if spec.rows is not None:
+        params, formats = spec.rows.input_params, {"inputDataFormat": QUIL, "outputDataFormat": QUIL_RESULTS}
+    else:
+        options = provider_params(target, debias=debias, keeps_gates=spec.keeps_gates)
+        params = {"shots": spec.shots, "items": [{"entryPoint": "ENTRYPOINT__main", "arguments": []}], **options}
+        formats = {}
     return {
         "name": spec.key.name(spec.attempt),
         "providerId": target.provider,
         "target": target.name,
         "sessionId": session_id,
-        "inputParams": {
-            "shots": spec.shots,
-            "items": [{"entryPoint": "ENTRYPOINT__main", "arguments": []}],
-            **provider_params(target, debias=debias, keeps_gates=spec.keeps_gates),
-        },
+        **formats,
+        "inputParams": params,
         "metadata": {"place": spec.key.path, "attempt": str(spec.attempt), "sampling_value": spec.sampling_value},
     }

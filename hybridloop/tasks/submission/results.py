@@ -6,17 +6,29 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
 from hybridloop.azure.answer_body import parse_json
 from hybridloop.azure.job_document import checked_amount
-from hybridloop.journal import PubRecord
+from hybridloop.azure.targets import Target
+from hybridloop.journal import PubRecord, RoundRecord, Slice
+from hybridloop.tasks.submission.batches import ParameterRows
+from hybridloop.tasks.submission.jobs import JobSpec
 
 _MAX_TEXT = 200  # characters of a message
 
 
 class UnreadableResult(ValueError):
     """Bytes that do not follow the result format."""
+
+
+def read_counts(data: bytes | bytearray, spec: JobSpec, target: Target) -> tuple[Counts, ...]:
+    """Read the counts of a job's slices from its result. Raises UnreadableResult."""
+    if spec.rows is not None:
+        return read_quil_results(data, spec.num_bits, rows=spec.rows, slices=spec.parts)
+    exact, mitigated = not target.samples, target.debiases
+    return (read_results_v2(data, spec.num_bits, exact=exact, mitigated=mitigated, shots=spec.shots),)
 
 
 def read_results_v2(
@@ -50,6 +62,41 @@ def read_results_v2(
     if exact:
         return Counts.from_bitstrings(largest_remainder(kept, shots), exact=True)
     return Counts.from_bitstrings({bits: int(weight) for bits, weight in kept.items()})
+
+
+def read_quil_results(
+    data: bytes | bytearray, num_bits: int, *, rows: ParameterRows, slices: Sequence[Slice]
+) -> tuple[Counts, ...]:
+    """Read the counts of each slice from a `rigetti.quil-results.v1` document, which lists the bits of every shot.
+
+    The shots of a row are one after the other, and the rows in their order. Shots above those of a slice, which whole
+    rows have, are left out. Raises UnreadableResult unless there are exactly the shots of all rows.
+    """
+    expected = (len(rows.slice_of) * rows.shots, num_bits)
+    try:
+        bits = np.array(parse_json(data)["ro"])
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+        raise UnreadableResult(f"{type(error).__name__}: {error}"[:_MAX_TEXT]) from error
+    if bits.shape != expected:
+        what = f"{len(bits)} shots" if bits.ndim == 2 and bits.shape[1] == num_bits else f"an array {bits.shape}"
+        text = f"{len(rows.slice_of)} rows of {rows.shots} shots of {num_bits} bits"
+        raise UnreadableResult(f"{what} for {text}")
+    if bits.dtype.kind != "i" or not np.all((bits == 0) | (bits == 1)):
+        raise UnreadableResult("a bit that is neither 0 nor 1")
+    packed = _pack(bits.astype(np.uint8))
+    by_slice = np.repeat(rows.slice_of, rows.shots)
+    counts = []
+    for i, part in enumerate(slices):
+        outcomes, number = np.unique(packed[by_slice == i][: part.shots], axis=0, return_counts=True)
+        counts.append(Counts(num_bits, outcomes, number.astype(np.int64)))
+    return tuple(counts)
+
+
+def _pack(bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pack bits, the lowest first, as `Counts` has its outcomes."""
+    wide = np.zeros((len(bits), 8 * ((bits.shape[1] + 7) // 8)), dtype=np.uint8)
+    wide[:, : bits.shape[1]] = bits
+    return np.packbits(wide[:, ::-1], axis=1)
 
 
 def largest_remainder(weights: Mapping[str, float], shots: int) -> dict[str, int]:
@@ -131,11 +178,21 @@ def expand_bits(counts: Counts, positions: Sequence[int], num_bits: int) -> Coun
     if list(positions) == list(range(num_bits)):
         return counts
     bits = np.unpackbits(counts.outcomes, axis=1)[:, ::-1][:, : counts.num_bits]
-    wide = np.zeros((len(bits), 8 * ((num_bits + 7) // 8)), dtype=np.uint8)
+    wide = np.zeros((len(bits), num_bits), dtype=np.uint8)
     wide[:, list(positions)] = bits
-    outcomes = np.packbits(wide[:, ::-1], axis=1)
+    outcomes = _pack(wide)
     order = np.lexsort(outcomes.T[::-1])
     return Counts(num_bits, outcomes[order], counts.counts[order], counts.exact)
+
+
+def stored_points(record: RoundRecord) -> list[MeasuredPub]:
+    """Return the counts of a complete round that the journal has; the last attempt of each job counts."""
+    latest = {(job.pub, job.point, job.part): job for job in record.jobs}
+    points: dict[tuple[int, int, int], Counts | FailedPoint] = {}
+    for job in latest.values():
+        for i, part in enumerate(job.parts):
+            points[part[:3]] = FailedPoint(job.reason) if job.counts is None else job.counts[i]
+    return merge_points(record.pubs, points)
 
 
 def merge_points(

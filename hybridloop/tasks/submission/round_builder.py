@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from hybridloop.compiler.programs import PubCompiler, PubDescription, must_keep_gates
+from hybridloop.compiler.programs import CompiledPub, PubCompiler, PubDescription, must_keep_gates
+from hybridloop.compiler.quil import NoQuil, QuilCompiler, QuilPub, is_quil
 from hybridloop.errors import JournalDamaged
-from hybridloop.journal import JobRecord, RoundRecord
+from hybridloop.journal import JobRecord, PubRecord, RoundRecord
 from hybridloop.runtime.crash_points import crash_point
 from hybridloop.tasks.connection import Connection
+from hybridloop.tasks.submission.batches import ParameterRows, batched_program
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from hybridloop.tasks.submission.jobs import JobSpec, build_jobs
 from hybridloop.tasks.submission.replay import check_same
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
+
+_log = logging.getLogger(__name__)
 
 
 class RoundBuilder:
@@ -23,9 +29,16 @@ class RoundBuilder:
     def __init__(self, connection: Connection) -> None:
         self.compiler = PubCompiler(connection.target.profile, connection.run.journal.program)
         self.replayed = 0  # rounds that came from the journal whole
+        self._quil = QuilCompiler() if connection.batches else None
         self._connection = connection
         self._stored: set[str] = set()  # keys of programs that the journal has from this process
         self._looked_up: RoundRecord | None = None
+        self._warned = False
+
+    @property
+    def num_compiled(self) -> int:
+        """Number of circuit structures compiled so far, without those that were loaded."""
+        return self.compiler.num_compiled + (0 if self._quil is None else self._quil.num_compiled)
 
     def look_up(self, key: RoundKey) -> RoundRecord | None:
         """Return the journal's record of the round; a `build` that follows does not read it again."""
@@ -41,12 +54,13 @@ class RoundBuilder:
         if record is not None:
             check_same(record, descriptions, [pub.shots for pub in pubs], target.name, same_rad)
             return self._resume(key, record)
-        programs = [self.compiler.compile_description(description) for description in descriptions]
+        programs = [self._compile(description) for description in descriptions]
         records, specs = build_jobs(key, programs, [pub.shots for pub in pubs], target, run.seed)
         specs = self._connection.ledger.reserve(specs, programs)
         try:
             ordinal = self._session_ordinal() if specs else 0
             bodies = {name: body for program in programs for name, body in program.bodies.items()}
+            bodies |= {spec.rows.key: spec.rows.to_bytes() for spec in specs if spec.rows is not None}
             bodies = {name: body for name, body in bodies.items() if name not in self._stored}
             crash_point("intent.before")
             intents = [spec.intent(ordinal) for spec in specs]
@@ -58,6 +72,17 @@ class RoundBuilder:
         crash_point("intent.after")
         self._stored |= bodies.keys()
         return RoundInFlight(self._connection, key, records, specs)
+
+    def _compile(self, description: PubDescription) -> CompiledPub | QuilPub:
+        """Compile a PUB to Quil with parameters where the run batches its points, else to QIR, a job a point."""
+        if self._quil is not None:
+            try:
+                return batched_program(self._quil, description)
+            except NoQuil as reason:
+                if not self._warned:
+                    _log.warning("circuit %s has a job for each point: %s", description.circuit.name, reason)
+                self._warned = True
+        return self.compiler.compile_description(description)
 
     def _recorded(self, key: RoundKey) -> RoundRecord | None:
         known, self._looked_up = self._looked_up, None
@@ -79,15 +104,24 @@ class RoundBuilder:
         connection.ledger.adopt(record)
         latest = {(job.pub, job.point, job.part): job for job in record.jobs}  # the last attempt comes last
         if record.complete:
-            specs = [self._spec(key, record, job, b"") for job in latest.values()]
+            specs = [self._spec(key, record, job) for job in latest.values()]
             round_ = RoundInFlight(connection, key, record.pubs, specs, {job.id: job for job in latest.values()})
             round_.ended.set()
             self.replayed += 1
             return round_
         known, specs, retries = {}, [], []
-        payloads = self._payloads(record)
-        for place, job in latest.items():
-            spec = self._spec(key, record, job, payloads[place])
+        filled = [self._filled(pub) for pub in record.pubs]
+        for job in latest.values():
+            pub = record.pubs[job.pub]
+            if job.slices:
+                payload, rows = (
+                    self._stored_program(pub.program),
+                    ParameterRows.from_bytes(self._stored_program(job.program)),
+                )
+            else:
+                by_point, rows = filled[job.pub], None
+                payload = by_point[job.point] if by_point else self._stored_program(job.program or pub.program)
+            spec = replace(self._spec(key, record, job), payload=payload, rows=rows)
             if job.state == "failed":  # the run ended with it, or before the next attempt was recorded
                 spec = connection.ledger.reserve_retry(spec.next_attempt())
                 retries.append(spec)
@@ -100,23 +134,31 @@ class RoundBuilder:
             run.journal.add_attempts(run.lease, key.stream, key.sequence, intents)
         return RoundInFlight(connection, key, record.pubs, specs, known)
 
-    def _spec(self, key: RoundKey, record: RoundRecord, job: JobRecord, payload: bytes) -> JobSpec:
+    def _spec(self, key: RoundKey, record: RoundRecord, job: JobRecord) -> JobSpec:
+        """Return a recorded job, without its payload."""
         job_key = JobKey(key, job.pub, job.point, job.part)
-        bits = len(record.pubs[job.pub].measured)
-        value = job_key.sampling_value(self._connection.run.seed)
-        keeps_gates = must_keep_gates(record.pubs[job.pub].program or job.program or "")
-        return JobSpec(job_key, job.attempt, job.shots, bits, payload, value, job.program, job.reserved, keeps_gates)
+        pub = record.pubs[job.pub]
+        return JobSpec(
+            key=job_key,
+            attempt=job.attempt,
+            shots=job.shots,
+            num_bits=len(pub.measured),
+            payload=b"",
+            sampling_value=job_key.sampling_value(self._connection.run.seed),
+            program=job.program,
+            reserved=job.reserved,
+            keeps_gates=must_keep_gates(pub.program or job.program or ""),
+            slices=job.slices,
+        )
 
-    def _payloads(self, record: RoundRecord) -> dict[tuple[int, int, int], bytes]:
-        """Return the recorded payloads by PUB, point and part: nothing is compiled again."""
-        payloads = {}
-        filled = [pub.program and self.compiler.fill_stored(pub.program, pub.slots) for pub in record.pubs]
-        for job in record.jobs:
-            by_point = filled[job.pub]
-            stored = self._connection.run.journal.program
-            payload = by_point[job.point] if by_point else stored(job.program or "")
-            if payload is None:
-                key = str(record.pubs[job.pub].program or job.program)
-                raise JournalDamaged("programs", key, "it is missing")
-            payloads[job.pub, job.point, job.part] = payload
-        return payloads
+    def _filled(self, pub: PubRecord) -> list[bytes] | None:
+        """Return the recorded payloads of a PUB by point, from its template: nothing is compiled again."""
+        if pub.program is None or is_quil(pub.program):
+            return None
+        return self.compiler.fill_stored(pub.program, pub.slots)
+
+    def _stored_program(self, key: str | None) -> bytes:
+        body = self._connection.run.journal.program(key or "")
+        if body is None:
+            raise JournalDamaged("programs", str(key), "it is missing")
+        return body

@@ -27,12 +27,13 @@ from hybridloop.tasks.failure_policy import OnLostJob, OnTargetDown, target_down
 from hybridloop.tasks.submission.job_errors import CANCELLED, CANCELLED_WITH_SESSION, is_transient, meaning_of
 from hybridloop.tasks.submission.job_ids import RoundKey, session_id
 from hybridloop.tasks.submission.jobs import SUCCEEDED, TERMINAL, JobInFlight, JobSpec, describe_jobs, submission_body
-from hybridloop.tasks.submission.results import merge_points, read_results_v2
+from hybridloop.tasks.submission.results import merge_points, read_counts
 
 _FOREVER_S = 3600.0
 _CHECK_TARGET_S = 30.0
 
 _log = logging.getLogger(__name__)
+
 
 Amounts = Mapping[str, float] | None
 
@@ -61,6 +62,7 @@ class RoundInFlight:
         self._all_accepted = False
         self._down_since: float | None = None
         self.retried = 0  # number of further attempts
+        self._is_batched = any(spec.rows is not None for spec in specs)  # then a list has all rows of all its jobs
         for identifier, record in (recorded or {}).items():
             self._jobs[identifier].load(record)
 
@@ -119,9 +121,15 @@ class RoundInFlight:
 
     def _observe_jobs(self, ordinal: int, skip: int, *, only_page: bool = False) -> None:
         session = session_id(self._connection.run.uid, ordinal)
-        for job in self._connection.service.list_session_jobs(
-            session, name_prefix=self.key.prefix, attempts=ATTEMPTS_IN_RUN, skip=skip, only_page=only_page
-        ):
+        listed = self._connection.service.list_session_jobs(
+            session,
+            name_prefix=self.key.prefix,
+            states=TERMINAL if self._is_batched else (),
+            attempts=ATTEMPTS_IN_RUN,
+            skip=skip,
+            only_page=only_page,
+        )
+        for job in listed:
             self.observe(job)
 
     def observe(self, listed: Mapping[str, Any]) -> None:
@@ -170,8 +178,9 @@ class RoundInFlight:
         if self._failure is not None:
             raise self._failure
         parts = {
-            (job.spec.key.pub, job.spec.key.point, job.spec.key.part): job.counts or FailedPoint(job.lost or "")
+            part[:3]: FailedPoint(job.lost or "") if job.counts is None else job.counts[i]
             for job in self._jobs.values()
+            for i, part in enumerate(job.spec.parts)
         }
         return merge_points(self._pubs, parts)
 
@@ -200,7 +209,7 @@ class RoundInFlight:
                 connection.ledger.check_unsent(spec)
             job.container = connection.service.create_container(spec.id)
             crash_point("upload.before")
-            job.container = upload_input(connection.service, spec.id, job.container, spec.payload)
+            job.container = upload_input(connection.service, spec.id, job.container, spec.payload, spec.data_format)
             crash_point("upload.after")
             if not self._put(job):
                 return
@@ -265,16 +274,10 @@ class RoundInFlight:
         crash_point("result.after")
         self._finish(job, JobOutcome(spec.id, "done", counts, "", billed))
 
-    def _download(self, job: JobInFlight, url: str) -> Counts:
+    def _download(self, job: JobInFlight, url: str) -> tuple[Counts, ...]:
         """Return a job's counts. An unreadable result is paid: it ends the round and is no lost job of the policy."""
-        service, target, spec = self._connection.service, self._connection.target, job.spec
-        read = partial(
-            read_results_v2,
-            num_bits=spec.num_bits,
-            exact=not target.samples,
-            mitigated=target.debiases,
-            shots=spec.shots,
-        )
+        service, spec = self._connection.service, job.spec
+        read = partial(read_counts, spec=spec, target=self._connection.target)
         job.container = job.container or service.create_container(spec.id)
         try:
             return service.download(spec.id, url, job.container, read)

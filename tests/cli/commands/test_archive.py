@@ -16,7 +16,21 @@ from tests.conftest import Emulator
 pytestmark = pytest.mark.slow
 
 KEY = "taken-along"
-RUN = ("run", "vqe", "h2", "--seed", "7", "--precision", "0.005", "--shots", "1000", "--run-key", KEY)
+RUN = (
+    "run",
+    "vqe",
+    "h2",
+    "--seed",
+    "7",
+    "--precision",
+    "0.005",
+    "--shots",
+    "1000",
+    "--batching",
+    "off",
+    "--run-key",
+    KEY,
+)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from tests.cli.shell_helpers import PATIENCE_S, CommandResult, Shell, WorkspaceS
 from tests.conftest import Emulator, running_emulator
 from tests.prefect_server import prefect_client
 
-RUN = ("run", "vqe", "h2", "--seed", "7")
+RUN = ("run", "vqe", "h2", "--seed", "7", "--batching", "off")
 KILLED = -signal.SIGKILL
 ANSWER = ("value", "standard_error", "interval95", "parameters", "rounds", "shots", "history")
 

@@ -103,8 +103,8 @@ def test_a_partly_sent_ping_is_completed_under_the_same_number(session: PingedSe
         def __getattr__(self, name: str) -> object:
             return getattr(session.service, name)
 
-        def upload(self, container: str, data: bytes) -> None:
-            session.service.upload(container, data)
+        def upload(self, container: str, data: bytes, data_format: str) -> None:
+            session.service.upload(container, data, data_format)
             if not self.tries:
                 self.tries.append(container)
                 raise ServiceUnreachable("the connection broke", "", "")

@@ -30,6 +30,8 @@ from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from tests.conftest import Emulator
 
+pytestmark = pytest.mark.usefixtures("job_per_point")
+
 TARGET = "rigetti.sim.qvm"
 
 

@@ -86,7 +86,7 @@ def test_a_job_whose_end_is_recorded_is_not_billed_or_read_again(connection: Any
     intents = [spec.intent(0) for spec in specs]
     run.journal.begin_round(run.lease, "main", 0, "ionq.simulator", [pub], intents, {})
     run.journal.record_outcomes(
-        run.lease, "main", 0, [JobOutcome(specs[0].id, "done", Counts.from_bitstrings({"1": 10}))], complete=False
+        run.lease, "main", 0, [JobOutcome(specs[0].id, "done", (Counts.from_bitstrings({"1": 10}),))], complete=False
     )
     connection.ledger.settle = lambda job_id, amounts: billed.append(job_id)
     recorded = {job.id: job for job in run.journal.round(run.uid, "main", 0).jobs}

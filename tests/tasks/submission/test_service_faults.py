@@ -22,6 +22,8 @@ from hybridloop.tasks.session import open_session
 from hybridloop.testing.virtual_clock import ServiceClock
 from tests.conftest import Emulator, running_emulator
 
+pytestmark = pytest.mark.usefixtures("job_per_point")
+
 POINTS = 4
 PASSING: list[dict[str, Any]] = [
     {"fault": "throttled"},
