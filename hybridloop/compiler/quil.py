@@ -69,7 +69,7 @@ class QuilPub:
 
 
 class QuilCompiler:
-    """Compiles PUBs to Quil with parameters; what circuits share is translated once. Not thread-safe."""
+    """Compiles PUBs to Quil with parameters; what circuits share is translated once. Threads may do so twice."""
 
     def __init__(self) -> None:
         self._cores: dict[CircuitStructure, tuple[QuantumCircuit, AngleMap]] = {}
