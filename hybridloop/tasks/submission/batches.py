@@ -113,7 +113,7 @@ def shots_of_rows(shots: Integers, max_shots: int) -> int:
     (1000, 334)
     """
     distinct, times = np.unique(shots, return_counts=True)
-    least = max(1, int(MAX_WASTE * distinct[0]))  # which wastes less
+    least = max(1, min(max_shots, int(MAX_WASTE * distinct[0])))  # which wastes less
     candidates = np.unique(np.append(-(-distinct[:, None] // _DIVISORS), least))
     candidates = candidates[candidates <= max_shots]
     taken = (-(-distinct[:, None] // candidates) * candidates * times[:, None]).sum(axis=0)

@@ -89,7 +89,7 @@ pubs_with_shots = st.lists(
 def test_each_point_is_measured_once_with_all_its_shots_within_the_bounds_of_a_job(
     drawn: list[tuple[str, int, int, int]], bits: int, max_shots: int
 ) -> None:
-    shots = [min(number, 50 * max_shots) for *_, number in drawn]
+    shots = [min(number, 300 * max_shots) for *_, number in drawn]
     pubs = {i: quil_pub(f"{text}{cells}", points, cells, bits) for i, (text, points, cells, _) in enumerate(drawn)}
     batches = plan_batches(KEY, pubs, shots, replace(TARGET, max_shots=max_shots), seed=3)
     measured: Counter[tuple[int, int]] = Counter()
