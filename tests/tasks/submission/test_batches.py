@@ -44,6 +44,7 @@ from hybridloop.tasks.submission.batches import (
 from hybridloop.tasks.submission.job_ids import RoundKey
 from hybridloop.tasks.submission.results import UnreadableResult, read_quil_results
 from tests.conftest import Emulator
+from tests.long_form import long_form, short_or_long
 
 TARGET = find_target("rigetti.sim.qvm")
 KEY = RoundKey("3f0d3a57-64a1-4c5f-8f6b-3a9d5a1a7a01", "main", 0)
@@ -84,7 +85,8 @@ pubs_with_shots = st.lists(
 )
 
 
-@settings(deadline=None)
+@long_form
+@settings(deadline=None, max_examples=short_or_long(20, 300))
 @given(pubs_with_shots, st.sampled_from([1, 8, 40]), st.sampled_from([7, 1000, 10_000]))
 def test_each_point_is_measured_once_with_all_its_shots_within_the_bounds_of_a_job(
     drawn: list[tuple[str, int, int, int]], bits: int, max_shots: int
