@@ -176,6 +176,8 @@ def _parted(points: Sequence[tuple[Slice, int]], bits: int, max_shots: int) -> I
 
 def _split(point: Slice, size: int, bits: int, max_shots: int) -> list[Slice]:
     """Split a point into as few slices as one job takes each; they differ by one shot at most."""
+    if size <= MAX_ROWS_BYTES and point.shots <= min(max_shots, MAX_RESULT_BYTES // result_bytes(bits)):
+        return [point]
     number = -(-point.shots * result_bytes(bits) // MAX_RESULT_BYTES)
     while True:
         base, rest = divmod(point.shots, number)

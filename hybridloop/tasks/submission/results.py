@@ -73,10 +73,12 @@ def read_quil_results(
     rows have, are left out. Raises UnreadableResult unless there are exactly the shots of all rows.
     """
     expected = (len(rows.slice_of) * rows.shots, num_bits)
-    try:
-        bits = np.array(parse_json(data)["ro"])
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-        raise UnreadableResult(f"{type(error).__name__}: {error}"[:_MAX_TEXT]) from error
+    bits = _read_listed_bits(data, *expected)
+    if bits is None:
+        try:
+            bits = np.array(parse_json(data)["ro"])
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+            raise UnreadableResult(f"{type(error).__name__}: {error}"[:_MAX_TEXT]) from error
     if bits.shape != expected:
         what = f"{len(bits)} shots" if bits.ndim == 2 and bits.shape[1] == num_bits else f"an array {bits.shape}"
         text = f"{len(rows.slice_of)} rows of {rows.shots} shots of {num_bits} bits"
@@ -84,12 +86,30 @@ def read_quil_results(
     if bits.dtype.kind != "i" or not np.all((bits == 0) | (bits == 1)):
         raise UnreadableResult("a bit that is neither 0 nor 1")
     packed = _pack(bits.astype(np.uint8))
-    by_slice = np.repeat(rows.slice_of, rows.shots)
+    packed = packed.reshape(len(rows.slice_of), rows.shots, -1)
     counts = []
     for i, part in enumerate(slices):
-        outcomes, number = np.unique(packed[by_slice == i][: part.shots], axis=0, return_counts=True)
+        shots = packed[np.flatnonzero(np.equal(rows.slice_of, i))].reshape(-1, packed.shape[-1])
+        outcomes, number = np.unique(shots[: part.shots], axis=0, return_counts=True)
         counts.append(Counts(num_bits, outcomes, number.astype(np.int64)))
     return tuple(counts)
+
+
+def _read_listed_bits(data: bytes | bytearray, shots: int, num_bits: int) -> NDArray[np.int64] | None:
+    """Read `{"ro": [[0, 1], …]}` of so many shots without a list for each; None for any other text."""
+    head, tail = b'{"ro":[', b"]}"
+    text = data.translate(None, b" \t\r\n")
+    width = len("[") + 2 * num_bits + len(",")  # of a shot: each bit is followed by a comma or the closing bracket
+    body = text[len(head) : -len(tail)] + b","
+    if not (text.startswith(head) and text.endswith(tail)) or len(body) != shots * width:
+        return None
+    listed = np.frombuffer(body, np.uint8).reshape(shots, width)
+    frame = np.frombuffer(b"[" + b",".join([b"0"] * num_bits) + b"],", np.uint8)
+    is_bit = np.zeros(width, dtype=bool)
+    is_bit[1 : 2 * num_bits : 2] = True
+    if not (np.all(listed[:, ~is_bit] == frame[~is_bit]) and np.all(listed[:, is_bit] >> 1 == ord("0") >> 1)):
+        return None
+    return (listed[:, is_bit] & 1).astype(np.int64)
 
 
 def _pack(bits: NDArray[np.uint8]) -> NDArray[np.uint8]:

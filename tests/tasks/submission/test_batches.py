@@ -148,6 +148,21 @@ def test_shots_of_a_result_are_parted_by_row_and_cut_to_those_of_the_slice() -> 
     assert first.bitstrings() == {"00": 1, "01": 1, "10": 1}
 
 
+@pytest.mark.parametrize("bits", [1, 8, 9, 70])
+def test_any_writing_of_a_result_is_read_alike(bits: int) -> None:
+    shots = np.random.default_rng(bits).integers(0, 2, (6, bits)).tolist()
+    texts = [
+        json.dumps({"ro": shots}),
+        json.dumps({"ro": shots}, separators=(",", ":")),
+        json.dumps({"ro": shots}, indent=1),
+        json.dumps({"more": [], "ro": shots}),
+    ]
+    read = [read_quil_results(text.encode(), bits, rows=ROWS, slices=SLICES) for text in texts]
+    found = [[counts.bitstrings() for counts in one] for one in read]
+    assert found == [found[0]] * len(texts)
+    assert found[0][1] == dict(sorted(Counter("".join(map(str, reversed(shot))) for shot in shots[:2]).items()))
+
+
 @pytest.mark.parametrize(
     ("document", "complaint"),
     [
