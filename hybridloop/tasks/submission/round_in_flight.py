@@ -58,7 +58,7 @@ class RoundInFlight:
         self._jobs = {spec.id: JobInFlight(spec) for spec in specs}
         self._lock = threading.Lock()
         self._unwritten: list[JobOutcome] = []
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
         self._all_accepted = False
         self._down_since: float | None = None
         self.retried = 0  # number of further attempts
@@ -115,7 +115,7 @@ class RoundInFlight:
                 for skip in others:
                     self._work(partial(self._observe_jobs, ordinal, skip, only_page=True))
                 self._observe_jobs(ordinal, last)  # earlier attempts may need more pages
-        except Exception as error:  # raised where the round's result is awaited
+        except BaseException as error:  # raised where the round's result is awaited
             self.fail(error)
         crash_point("poll.after")
 
@@ -146,7 +146,7 @@ class RoundInFlight:
         billed = self._connection.ledger.settle(job.spec.id, billed_amounts(listed.get("costEstimate")))
         self._work(self._collect if status in SUCCEEDED else self._handle_failure, job, listed, billed)
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """End the round with an error; the first one counts."""
         with self._lock:
             if self._failure is None and not self.ended.is_set():
@@ -185,12 +185,15 @@ class RoundInFlight:
         return merge_points(self._pubs, parts)
 
     def _work(self, action: Callable[..., None], *arguments: Any) -> None:
-        """Run an action in a worker thread; its error ends the round and is raised where the result is awaited."""
+        """Run an action in a worker thread; its error ends the round and is raised where the result is awaited.
+
+        A SystemExit, too: a log line raises it if the worker that reads the process's output is gone (Rich's console).
+        """
 
         def guarded() -> None:
             try:
                 action(*arguments)
-            except Exception as error:
+            except BaseException as error:
                 self.fail(error)
 
         self._connection.workers.submit(guarded)

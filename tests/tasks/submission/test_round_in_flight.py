@@ -1,11 +1,15 @@
 """A round in flight handles unusual job lists of the service, and its caller never waits forever."""
 
+import logging
+import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from qiskit import QuantumCircuit
+from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.errors import JobFailed
@@ -13,9 +17,11 @@ from hybridloop.journal import JobOutcome, PubRecord
 from hybridloop.journal.claimed_run import temporary_run
 from hybridloop.runtime.clock import RealClock
 from hybridloop.tasks.failure_policy import FailurePolicy
+from hybridloop.tasks.session import open_session
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from hybridloop.tasks.submission.jobs import JobSpec
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
+from tests.conftest import Emulator
 
 KEY = JobKey(RoundKey("3f0d3a57-64a1-4c5f-8f6b-3a9d5a1a7a01", "main", 0), 0, 0, 0)
 
@@ -97,3 +103,22 @@ def test_a_job_whose_end_is_recorded_is_not_billed_or_read_again(connection: Any
     with pytest.raises(JobFailed, match=specs[1].id):
         round_.result()
     assert billed == [specs[1].id]
+
+
+def test_a_log_that_exits_ends_the_run_and_leaves_no_session_open(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Closed(logging.Handler):  # as the console of a process whose worker was killed
+        def emit(self, record: logging.LogRecord) -> None:
+            if threading.current_thread() is not threading.main_thread() and "1 job" in record.getMessage():
+                raise SystemExit(1)
+
+    log = logging.getLogger("hybridloop.run")
+    monkeypatch.setattr(log, "handlers", [Closed()])
+    monkeypatch.setattr(log, "level", logging.INFO)
+    circuit = QuantumCircuit(1, 1)
+    circuit.measure(0, 0)
+    workspace = emulator.workspace()
+    with pytest.raises(SystemExit), open_session(workspace) as session:
+        session.run_round([SamplerPub.coerce((circuit,), 10)])
+    assert [row.details.status for row in workspace.list_sessions()] == ["Succeeded"]
