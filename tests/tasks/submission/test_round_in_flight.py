@@ -106,7 +106,7 @@ def test_a_job_whose_end_is_recorded_is_not_billed_or_read_again(connection: Any
 
 
 def test_a_log_that_exits_ends_the_run_and_leaves_no_session_open(
-    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Closed(logging.Handler):  # as the console of a process whose worker was killed
         def emit(self, record: logging.LogRecord) -> None:
@@ -115,7 +115,7 @@ def test_a_log_that_exits_ends_the_run_and_leaves_no_session_open(
 
     log = logging.getLogger("hybridloop.run")
     monkeypatch.setattr(log, "handlers", [Closed()])
-    monkeypatch.setattr(log, "level", logging.INFO)
+    caplog.set_level(logging.INFO, log.name)
     circuit = QuantumCircuit(1, 1)
     circuit.measure(0, 0)
     workspace = emulator.workspace()
