@@ -26,6 +26,8 @@ class SettingOptions(TypedDict, total=False):
     cancel_in_flight: bool
     debias: bool
     batching: str
+    requests_in_flight: int | None
+    requests_per_second: float | None
     max_jobs: int | None
     max_shots: int | None
     max_cost: str | Mapping[str, float] | None

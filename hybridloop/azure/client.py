@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from hybridloop.azure.job_document import INPUT_BLOB, QIR, blob_url, checked_item, job_document, signed_like
-from hybridloop.azure.pace import RequestPace
+from hybridloop.azure.pace import NO_LIMITS, RequestLimits, RequestPace
 from hybridloop.azure.retry import ATTEMPTS, ATTEMPTS_IN_RUN, call_with_retries
 from hybridloop.azure.signed_request import SignedRequest
 from hybridloop.azure.targets import Target
@@ -60,10 +60,16 @@ class ServiceClient:
     """
 
     def __init__(
-        self, workspace: Any, clock: Clock, stop: threading.Event, *, read_timeout_s: float = READ_TIMEOUT_S
+        self,
+        workspace: Any,
+        clock: Clock,
+        stop: threading.Event,
+        *,
+        read_timeout_s: float = READ_TIMEOUT_S,
+        limits: RequestLimits = NO_LIMITS,
     ) -> None:
         self._workspace = workspace
-        self.pace = RequestPace(clock)
+        self.pace = RequestPace(clock, limits)
         self._transport = Transport(workspace, read_timeout_s=read_timeout_s, pace=self.pace, stop=stop)
         self._clock = clock
         self._stop = stop

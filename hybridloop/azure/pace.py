@@ -1,7 +1,7 @@
 """Number of requests that a client has in flight, and that it sends a second: as many as the service takes.
 
-The rate is unlimited until the service throttles. It is then set a tenth below the rate at which requests were
-accepted, and grows as in CUBIC (RFC 9438): it stays near that rate for some seconds, then grows faster and faster.
+The rate is unlimited, or the user's limit, until the service throttles. It is then set a tenth below the rate at which
+requests were accepted, and grows as in CUBIC (RFC 9438): it stays near that rate for some seconds, then grows faster.
 A limit counts requests a second, so the rate is adapted and not the number in flight: a near service answers a single
 connection faster than some limits allow. The number in flight follows from how far away the service is.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
+from dataclasses import dataclass
 
 from hybridloop.runtime.clock import Clock
 
@@ -28,29 +29,41 @@ _LOOK_S = 0.25  # the rate may have risen meanwhile
 _SHORTEST_S = 0.001  # a shorter wait may end before its time by rounding
 
 
-class RequestPace:
-    """Pace of the requests of one client; thread-safe."""
+@dataclass(frozen=True, slots=True)
+class RequestLimits:
+    """A user's limits on the requests of one client: the number in flight, and that a second."""
 
-    def __init__(self, clock: Clock) -> None:
+    in_flight: int = MAX_IN_FLIGHT
+    per_s: float = math.inf
+
+
+NO_LIMITS = RequestLimits()
+
+
+class RequestPace:
+    """Pace of the requests of one client within its limits; thread-safe."""
+
+    def __init__(self, clock: Clock, limits: RequestLimits = NO_LIMITS) -> None:
         self._clock = clock
+        self._limits = limits
         self._lock = threading.Lock()
         self._times: deque[float] = deque(maxlen=_ANSWERS)  # that answers took, in seconds
         self._accepted: deque[float] = deque()  # moments within the window
-        self._per_s = math.inf
-        self._limit_per_s = math.inf  # estimated
+        self._per_s = limits.per_s
+        self._limit_per_s = limits.per_s  # estimated
         self._is_guess = False
         self._decreased_at = -math.inf
         # of a limited rate: requests are numbered as they come, and those below `_admitted` may go
         self._numbered = 0
         self._admitted = 0.0
-        self._counted_at = 0.0
+        self._counted_at = clock.now()
 
     @property
     def in_flight(self) -> int:
         """Number of requests in flight from which on further ones gain nothing."""
         with self._lock:
             nearest = min(self._times, default=0.0)
-        return max(MIN_IN_FLIGHT, min(MAX_IN_FLIGHT, math.ceil(nearest / _CPU_S)))
+        return min(self._limits.in_flight, max(MIN_IN_FLIGHT, min(MAX_IN_FLIGHT, math.ceil(nearest / _CPU_S))))
 
     def admit(self, stop: threading.Event) -> None:
         """Wait until a request may be sent, in the order of the calls; return at once if `stop` is set."""
@@ -111,8 +124,10 @@ class RequestPace:
         return len(self._accepted) / _WINDOW_S
 
     def _rate(self, now: float) -> float:
+        if self._decreased_at == -math.inf:
+            return self._limits.per_s
         since = (now - self._decreased_at) / _PLATEAU_S
-        return self._limit_per_s * (1.0 + _DECREASE * (since - 1.0) ** 3)
+        return min(self._limits.per_s, self._limit_per_s * (1.0 + _DECREASE * (since - 1.0) ** 3))
 
     def _count(self, now: float) -> None:
         """Let the requests go that are due by now."""

@@ -30,11 +30,14 @@ class ThreadPool:
         self._free = 0  # threads without a call
         self._closed = False
 
-    def submit(self, call: Call) -> None:
-        """Run a call in a thread; after `close` it is dropped."""
+    def submit(self, call: Call, *, first: bool = False) -> None:
+        """Run a call in a thread, with `first` before those that wait; after `close` it is dropped."""
         with self._lock:
             if not self._closed:
-                self._waiting.append(call)
+                if first:
+                    self._waiting.appendleft(call)
+                else:
+                    self._waiting.append(call)
                 self._hand_out()
 
     def close(self) -> None:

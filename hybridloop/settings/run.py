@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from hybridloop.azure.pace import MAX_IN_FLIGHT, RequestLimits
 from hybridloop.azure.targets import Batching
 from hybridloop.budget.caps import Caps, Cost
 from hybridloop.settings.parsing import MAX_PROBLEM_BYTES, CostInOneUnit, Duration
@@ -17,6 +19,8 @@ from hybridloop.tasks.keepalive.rules import ExclusiveAccess, IdleRule, KeepAliv
 
 # Settings that limit a run without changing its results: a resume may give others.
 LIMITS = (
+    "requests_in_flight",
+    "requests_per_second",
     "max_jobs",
     "max_shots",
     "max_cost",
@@ -104,6 +108,12 @@ class RunSettings(BaseModel):
         description="all points of a round in one job, where the target takes many in one: auto (on Rigetti's "
         "simulator), on (on its QPUs too) or off",
     )
+    requests_in_flight: int | None = Field(
+        None, ge=1, le=MAX_IN_FLIGHT, description="most requests to the service in flight at once; left out: up to 128"
+    )
+    requests_per_second: float | None = Field(
+        None, gt=0, description="most requests to the service a second; left out: as many as it takes"
+    )
     max_jobs: int | None = Field(None, ge=1, description="maximum number of jobs, including retries and pings")
     max_shots: int | None = Field(None, ge=1, description="maximum number of shots of all jobs")
     max_cost: Cost | None = Field(None, description="maximum cost of all jobs, by unit", examples=["50USD", "200HQC"])
@@ -144,6 +154,11 @@ class RunSettings(BaseModel):
             return None
         ((unit, amount),) = self.exclusive_access_budget.items()
         return ExclusiveAccess(amount, unit)
+
+    @property
+    def requests(self) -> RequestLimits:
+        """Limits of the requests to the service."""
+        return RequestLimits(self.requests_in_flight or MAX_IN_FLIGHT, self.requests_per_second or math.inf)
 
     @property
     def caps(self) -> Caps:

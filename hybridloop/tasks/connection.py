@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hybridloop.azure.client import ServiceClient
+from hybridloop.azure.pace import NO_LIMITS, RequestLimits
 from hybridloop.azure.targets import Batching, Target, batches_points, check_batching, check_debias, find_target
 from hybridloop.budget.caps import Budget, Caps, check_caps, ineffective_caps_warning
 from hybridloop.budget.cost_summary import summarize_charges
@@ -39,6 +40,7 @@ class SessionOptions:
     caps: Caps
     debias: bool
     batching: Batching = Batching.AUTO
+    requests: RequestLimits = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,9 @@ def build_connection(
     """Return a run's connection; `resources` closes what has to be closed. Nothing is sent."""
     if (warning := ineffective_caps_warning(options.caps, target)) is not None:
         _log.warning("%s", warning)
-    service = resources.enter_context(closing(ServiceClient(workspace, clock, threading.Event())))
+    service = resources.enter_context(
+        closing(ServiceClient(workspace, clock, threading.Event(), limits=options.requests))
+    )
     workers = resources.enter_context(closing(ThreadPool("hybridloop-session", clock, lambda: service.pace.in_flight)))
     # costs: earlier processes of the run count, prepared pings make room for jobs
     before = summarize_charges(run.journal.charges(run.uid), target)

@@ -16,6 +16,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.azure.client import CLOSE_TIMEOUT_S
+from hybridloop.azure.pace import NO_LIMITS, RequestLimits
 from hybridloop.azure.retry import ATTEMPTS
 from hybridloop.azure.targets import DEFAULT_TARGET, Batching, Target
 from hybridloop.budget.caps import Caps
@@ -371,6 +372,7 @@ def open_session(
     cancel_in_flight: bool = False,
     debias: bool = True,
     batching: Batching = Batching.AUTO,
+    requests: RequestLimits = NO_LIMITS,
     clock: Clock | None = None,
 ) -> Iterator[OpenSession]:
     """Hold the session of a run on a target of the SDK's workspace; it is closed on every way out of the block.
@@ -380,7 +382,8 @@ def open_session(
     `seed` (None: drawn) fixes the local service's sampling. A round that waits longer than `detach_after_s` parks the
     run: RunParked. Jobs in flight at the end of the block are left to finish, because they are paid for, unless
     `cancel_in_flight`. Without `debias` the error mitigation of an IonQ QPU is turned off; `batching` is as in
-    `RunSettings`. Raises InputError before anything is sent, AccessDenied or ServiceError if no session can be opened.
+    `RunSettings`, and `requests` limits the requests to the service. Raises InputError before anything is sent,
+    AccessDenied or ServiceError if no session can be opened.
     """
     if isinstance(target, str):
         target = resolve_target(target, caps, debias=debias, batching=batching)
@@ -388,7 +391,7 @@ def open_session(
         if run is None:
             seed = secrets.randbits(63) if seed is None else seed
             run = resources.enter_context(temporary_run(target.name, seed=seed))
-        options = SessionOptions(name, policy, keep_alive, caps, debias=debias, batching=batching)
+        options = SessionOptions(name, policy, keep_alive, caps, debias=debias, batching=batching, requests=requests)
         connection = build_connection(workspace, target, run, options, clock or RealClock(), resources)
         session = OpenSession(connection, detach_after_s=detach_after_s, cancel_in_flight=cancel_in_flight)
         resources.callback(session.leave)

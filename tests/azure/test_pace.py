@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybridloop.azure.pace import MAX_IN_FLIGHT, RequestPace
+from hybridloop.azure.pace import MAX_IN_FLIGHT, NO_LIMITS, RequestLimits, RequestPace
 from hybridloop.azure.retry import ATTEMPTS_IN_RUN
 
 RETRY_AFTER_S = 1.0
@@ -49,9 +49,9 @@ class SimulatedTime:
 class SimulatedClient:
     """Clients that send requests, some at once, to a service that takes some a second (a token bucket)."""
 
-    def __init__(self, per_s: float, latency_s: float, seed: int) -> None:
+    def __init__(self, per_s: float, latency_s: float, seed: int, limits: RequestLimits = NO_LIMITS) -> None:
         self.time = SimulatedTime()
-        self.pace = RequestPace(self.time)
+        self.pace = RequestPace(self.time, limits)
         self.refused = 0
         self.most_attempts = 0
         self.ended_at = 0.0
@@ -131,6 +131,21 @@ def test_more_requests_are_in_flight_the_further_away_the_service_is() -> None:
             pace.accepted(latency_s)
         found.append(pace.in_flight)
     assert found == [8, 50, MAX_IN_FLIGHT, MAX_IN_FLIGHT]
+
+
+@pytest.mark.parametrize(
+    ("user_s", "service_s", "taken_s"), [(50.0, NO_LIMIT, 20.0), (50.0, 60.0, 20.0), (50.0, 20.0, 50.0)]
+)
+def test_a_users_limit_is_never_exceeded(user_s: float, service_s: float, taken_s: float) -> None:
+    client = SimulatedClient(service_s, 0.01, 0, RequestLimits(per_s=user_s))
+    assert 0.9 * taken_s < client.send(1000) < 1.3 * taken_s
+    assert client.refused == 0 or service_s < user_s
+
+
+def test_a_users_limit_bounds_the_requests_in_flight() -> None:
+    pace = RequestPace(SimulatedTime(), RequestLimits(in_flight=3))
+    pace.accepted(5.0)
+    assert pace.in_flight == 3
 
 
 def test_a_stopped_client_waits_for_nothing() -> None:

@@ -87,6 +87,10 @@ def without_query(name: str) -> Rewrite:
     return lambda method, path, body: (method, re.sub(rf"&?\b{name}=[^&]*", "", path), body)
 
 
+def in_query(old: str, new: str) -> Rewrite:
+    return lambda method, path, body: (method, path.replace(old, new), body)
+
+
 def without_text(old: bytes, new: bytes = b"") -> Rewrite:
     return lambda method, path, body: (method, path, body.replace(old, new))
 
@@ -215,6 +219,7 @@ POINTS = (
     Point("job-unknown-target", "refusals", statuses("submit", 403, 404, refused("NotFound"))),
     Point("job-shots", "refusals", requests(without_text(b"10001", b"10"))),
     Point("list-prefix", "lists", requests(without_query("filter"))),
+    Point("list-states", "lists", requests(in_query("Succeeded", "Waiting"))),
     Point("list-ascending", "lists", answers("list", in_items(lambda v: v[::-1]), "asc", nth=1)),
     Point(
         "list-default", "lists", answers("list", in_items(lambda v: v[1:] + v[:1]), r"/jobs\?(?!.*(orderby|filter))")

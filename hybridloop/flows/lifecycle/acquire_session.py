@@ -111,6 +111,7 @@ def acquire_session(
         cancel_in_flight=settings.cancel_in_flight,
         debias=settings.debias,
         batching=settings.batching,
+        requests=settings.requests,
     )
     with (
         session_slot(settings.session_slots, run, workspace, cancelled),

@@ -8,6 +8,7 @@ from typing import Any
 
 from hybridloop.setup_checks.live import programs
 from hybridloop.setup_checks.live.service import IONQ, Found, LiveService, NotShown
+from hybridloop.tasks.submission.jobs import TERMINAL
 
 PAGE_JOBS = 3  # of the pages that are read
 JOB_STATUSES = frozenset({"Waiting", "Executing", "Finishing", "Succeeded", "Failed", "Cancelled"}) | {
@@ -30,6 +31,7 @@ def check_lists(service: LiveService) -> Found:
         raise NotShown("the list of the session's jobs is empty")
     ids = [item["id"] for item in every]
     yield "list-prefix", lambda: filtered(service, session_id, every)
+    yield "list-states", lambda: ended_jobs(service, session_id)
     yield "list-ascending", order_of(every, ids)
     yield "list-descending", lambda: order_of(service.jobs(session_id, orderby="CreationTime desc"), ids)
     yield "list-default", lambda: order_of(service.jobs(session_id), ids)
@@ -47,6 +49,22 @@ def filtered(service: LiveService, session_id: str, every: list[dict[str, Any]])
     named = service.jobs(session_id, filter=f"startswith(Name, '{name}')")
     expected = {item["id"] for item in every if str(item["name"]).startswith(name)}
     return "own jobs" if {item["id"] for item in named} == expected else f"{len(named)} of {len(expected)} jobs"
+
+
+def ended_jobs(service: LiveService, session_id: str) -> str:
+    """List the jobs that have ended, as rounds of jobs of many points are polled, and compare with whole lists."""
+
+    def ended() -> set[str]:
+        return {item["id"] for item in service.jobs(session_id) if item.get("status") in TERMINAL}
+
+    states = " or ".join(f"State eq '{state}'" for state in sorted(TERMINAL))
+    before = ended()
+    listed = [
+        item["id"] for item in service.jobs(session_id, filter=f"startswith(Name, '{service.prefix}') and ({states})")
+    ]
+    # a job may end between two lists
+    is_right = before <= set(listed) <= ended()
+    return "ended jobs" if is_right else f"{len(listed)} jobs, {len(before)} had ended"
 
 
 def skipped(service: LiveService, session_id: str, ids: list[str]) -> str:

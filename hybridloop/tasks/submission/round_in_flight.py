@@ -1,5 +1,8 @@
 """A round in flight: its jobs are submitted in parallel, polled with one list request a tick, and collected.
 
+While jobs are still submitted, each hundred that was accepted is listed once, so that the first results are collected
+meanwhile: a service that limits the calls a second gets calls without a gap.
+
 Each step is recorded in the journal before the next: the intent of every job, then that all were accepted, then their
 ends and counts; only then are the counts used. A job with a transient failure is retried under a new id, that of its
 next attempt, which is recorded before it is sent; never while an earlier attempt may still give a result.
@@ -59,7 +62,8 @@ class RoundInFlight:
         self._lock = threading.Lock()
         self._unwritten: list[JobOutcome] = []
         self._failure: BaseException | None = None
-        self._all_accepted = False
+        self._to_accept: set[str] = set()  # ids of jobs that this process has not submitted yet
+        self._to_send = 0  # number of those at the start
         self._down_since: float | None = None
         self.retried = 0  # number of further attempts
         self._is_batched = any(spec.rows is not None for spec in specs)  # then a list has all rows of all its jobs
@@ -98,8 +102,10 @@ class RoundInFlight:
         message = f"{self.key.label}: {describe_jobs(self.size)}"
         report("round.started", message, self._place(), level=logging.DEBUG, ended_at=now)
         waiting = [job for job in self._jobs.values() if not job.settled]
+        self._to_accept = {job.spec.id for job in waiting}
+        self._to_send = len(waiting)
         for job in waiting:
-            self._work(self._submit, job)
+            self._work(partial(self._submit, job))
         if not waiting:
             self._complete()
 
@@ -113,7 +119,7 @@ class RoundInFlight:
                 jobs = sum(job.session == ordinal for job in list(self._jobs.values()))
                 *others, last = range(0, max(1, jobs), PAGE_SIZE)
                 for skip in others:
-                    self._work(partial(self._observe_jobs, ordinal, skip, only_page=True))
+                    self._work(partial(self._observe_jobs, ordinal, skip, only_page=True), first=True)
                 self._observe_jobs(ordinal, last)  # earlier attempts may need more pages
         except BaseException as error:  # raised where the round's result is awaited
             self.fail(error)
@@ -139,12 +145,14 @@ class RoundInFlight:
         if job is None or status not in TERMINAL:
             return
         with self._lock:
-            if job.settled or job.collecting or self.ended.is_set():
+            # an attempt's own thread marks it as accepted, before it may be retried under another id
+            if not job.accepted or job.settled or job.collecting or self.ended.is_set():
                 return
             job.collecting = True
         self._connection.keep_alive.ended(self._connection.clock.now())
         billed = self._connection.ledger.settle(job.spec.id, billed_amounts(listed.get("costEstimate")))
-        self._work(self._collect if status in SUCCEEDED else self._handle_failure, job, listed, billed)
+        process = self._collect if status in SUCCEEDED else self._handle_failure
+        self._work(partial(process, job, listed, billed), first=True)
 
     def fail(self, error: BaseException) -> None:
         """End the round with an error; the first one counts."""
@@ -184,7 +192,7 @@ class RoundInFlight:
         }
         return merge_points(self._pubs, parts)
 
-    def _work(self, action: Callable[..., None], *arguments: Any) -> None:
+    def _work(self, action: Callable[[], None], *, first: bool = False) -> None:
         """Run an action in a worker thread; its error ends the round and is raised where the result is awaited.
 
         A SystemExit, too: a log line raises it if the worker that reads the process's output is gone (Rich's console).
@@ -192,11 +200,11 @@ class RoundInFlight:
 
         def guarded() -> None:
             try:
-                action(*arguments)
+                action()
             except BaseException as error:
                 self.fail(error)
 
-        self._connection.workers.submit(guarded)
+        self._connection.workers.submit(guarded, first=first)
 
     def _submit(self, job: JobInFlight) -> None:
         if self.ended.is_set():
@@ -221,16 +229,20 @@ class RoundInFlight:
         with self._lock:
             self._down_since = None
             job.accepted = True
-            is_last = not self._all_accepted and all(other.accepted or other.settled for other in self._jobs.values())
-            self._all_accepted |= is_last
-            is_alone = self._all_accepted and not is_last
-            ids = [spec.id] if is_alone else [other.spec.id for other in self._jobs.values()] if is_last else []
+            is_early = spec.id in self._to_accept
+            self._to_accept.discard(spec.id)
+            left = len(self._to_accept)
+            is_last = is_early and not left
+            accepted = [other.spec.id for other in self._jobs.values() if other.accepted] if is_last else []
+            ids = accepted if is_early else [spec.id]
         if ids:
             crash_point("answer.before")
             connection.run.journal.mark_submitted(connection.run.lease, ids)
             crash_point("answer.after")
-        if is_last:  # it may be a further attempt: an adopted job may fail before the others are accepted
+        if is_last:
             connection.poller.watch(self.poll, self.ended)
+        elif is_early and (sent := self._to_send - left) % PAGE_SIZE == 0:
+            self._work(partial(self._observe_jobs, job.session, sent - PAGE_SIZE, only_page=True), first=True)
         if listed is not None:
             self.observe(listed)
 
@@ -359,7 +371,7 @@ class RoundInFlight:
             job.spec, job.container, job.session = spec, "", ordinal
             job.accepted = job.collecting = job.may_exist = job.ended_before = False
             self._jobs[spec.id] = job
-        connection.poller.call_later(wait_s, partial(self._work, self._submit, job))
+        connection.poller.call_later(wait_s, partial(self._work, partial(self._submit, job)))
 
     def _finish(self, job: JobInFlight, outcome: JobOutcome, lost: str | None = None) -> None:
         with self._lock:  # else another thread could complete the round without this outcome

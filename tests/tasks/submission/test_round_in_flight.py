@@ -1,25 +1,32 @@
 """A round in flight handles unusual job lists of the service, and its caller never waits forever."""
 
+import itertools
 import logging
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Counts
+from hybridloop.azure.client import PAGE_SIZE, ServiceClient
+from hybridloop.azure.targets import Target
 from hybridloop.errors import JobFailed
-from hybridloop.journal import JobOutcome, PubRecord
+from hybridloop.journal import JobIntent, JobOutcome, Journal, Lease, PubRecord
 from hybridloop.journal.claimed_run import temporary_run
 from hybridloop.runtime.clock import RealClock
 from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.session import open_session
+from hybridloop.tasks.submission import round_in_flight
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 from hybridloop.tasks.submission.jobs import JobSpec
+from hybridloop.tasks.submission.results import read_counts
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from tests.conftest import Emulator
 
@@ -35,7 +42,7 @@ def connection() -> Iterator[Any]:
             run=run,
             clock=RealClock(),
             policy=FailurePolicy(),
-            workers=SimpleNamespace(submit=lambda call: call()),
+            workers=SimpleNamespace(submit=lambda call, first=False: call()),
             keep_alive=SimpleNamespace(ended=lambda at: None),
             sessions=SimpleNamespace(has_ended=lambda ordinal: False),
         )
@@ -45,7 +52,14 @@ def in_flight(connection: Any) -> RoundInFlight:
     spec = JobSpec(KEY, 0, 10, 1, b"program", "value")
     pub = PubRecord("circuit", None, 10, np.zeros((1, 0)), np.zeros((1, 0)), (0,), 1)
     connection.run.journal.begin_round(connection.run.lease, "main", 0, "ionq.simulator", [pub], [spec.intent(0)], {})
-    return RoundInFlight(connection, KEY.round, [pub], [spec])
+    return accepted(RoundInFlight(connection, KEY.round, [pub], [spec]))
+
+
+def accepted(round_: RoundInFlight) -> RoundInFlight:
+    """Return the round as it is once the service has accepted its jobs."""
+    for job in round_._jobs.values():
+        job.accepted = True
+    return round_
 
 
 @pytest.mark.parametrize(
@@ -77,7 +91,7 @@ def test_an_unknown_status_is_not_terminal(connection: Any, status: str | None) 
 
 def test_a_job_whose_result_is_being_read_is_not_polled(connection: Any) -> None:
     later: list[Any] = []
-    connection.workers.submit = later.append
+    connection.workers.submit = lambda call, first: later.append(call)
     round_ = in_flight(connection)
     assert len(round_.sessions) == 1
     round_.observe({"id": KEY.job_id(0), "status": "Succeeded"})
@@ -96,13 +110,59 @@ def test_a_job_whose_end_is_recorded_is_not_billed_or_read_again(connection: Any
     )
     connection.ledger.settle = lambda job_id, amounts: billed.append(job_id)
     recorded = {job.id: job for job in run.journal.round(run.uid, "main", 0).jobs}
-    round_ = RoundInFlight(connection, KEY.round, [pub], specs, recorded)
+    round_ = accepted(RoundInFlight(connection, KEY.round, [pub], specs, recorded))
     round_.observe({"id": specs[0].id, "status": "Succeeded"})  # it has no address of a result: reading it would fail
     assert (round_.in_flight, billed) == (1, [])
     round_.observe({"id": specs[1].id, "status": "Failed"})
     with pytest.raises(JobFailed, match=specs[1].id):
         round_.result()
     assert billed == [specs[1].id]
+
+
+def test_results_are_read_and_jobs_retried_while_others_are_submitted(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs, submit, add_attempts = 128, ServiceClient.submit, Journal.add_attempts
+    read, retried, puts = threading.Event(), threading.Event(), itertools.count(1)
+
+    def submit_last_one_late(client: ServiceClient, job_id: str, container: str, body: Mapping[str, Any]) -> None:
+        if (n := next(puts)) == PAGE_SIZE:  # the first page is listed after this one
+            while not any(job.details.status == "Failed" for job in workspace.list_jobs()):
+                pass
+        elif n == jobs:
+            assert read.wait(60)
+            assert retried.wait(60)
+        submit(client, job_id, container, body)
+
+    def add(journal: Journal, lease: Lease, stream: str, sequence: int, intents: Sequence[JobIntent]) -> None:
+        add_attempts(journal, lease, stream, sequence, intents)
+        retried.set()
+
+    def read_one(data: bytearray, spec: JobSpec, target: Target) -> tuple[Counts, ...]:
+        read.set()
+        return read_counts(data, spec, target)
+
+    monkeypatch.setattr(ServiceClient, "submit", submit_last_one_late)
+    monkeypatch.setattr(Journal, "add_attempts", add)
+    monkeypatch.setattr(round_in_flight, "read_counts", read_one)
+    workspace = emulator.workspace()
+    circuit = QuantumCircuit(1, 1)
+    circuit.ry(Parameter("theta"), 0)
+    circuit.measure(0, 0)
+    rule = {"fault": "job-fails", "code": "TransientFailure", "nth": 7}
+    with (
+        temporary_run("ionq.simulator", seed=0) as run,
+        open_session(workspace, "ionq.simulator", run=run) as session,
+    ):
+        emulator.admin("faults", {"rules": [rule]})
+        try:
+            (points,) = session.run_round([SamplerPub.coerce((circuit, [[0.0]] * jobs), 10)])
+        finally:
+            emulator.admin("faults", {"rules": []})
+        details = run.journal.round(run.uid, "main", 0)
+    assert [point.bitstrings() for point in points if isinstance(point, Counts)] == [{"0": 10}] * jobs
+    assert details is not None
+    assert Counter(job.state for job in details.jobs) == {"done": jobs, "failed": 1}
 
 
 def test_a_log_that_exits_ends_the_run_and_leaves_no_session_open(

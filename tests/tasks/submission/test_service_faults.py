@@ -14,6 +14,7 @@ from qiskit.circuit import Parameter
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import Counts
+from hybridloop.azure.pace import RequestLimits
 from hybridloop.azure.retry import ATTEMPTS, RETRY_AFTER_CAP_S
 from hybridloop.errors import AccessDenied, JobFailed, ServiceBusy, ServiceRefused, ServiceUnreachable, SessionEnded
 from hybridloop.journal.claimed_run import temporary_run
@@ -126,6 +127,15 @@ def test_a_wide_round_keeps_to_the_rate_that_the_service_takes(service: Emulator
     calls = 4 * jobs
     assert refused < calls / 4
     assert taken_s < 1.3 * calls / per_s + 5.0  # in virtual time
+
+
+def test_a_users_limit_of_requests_is_kept(service: Emulator, clock: ServiceClock) -> None:
+    jobs, per_s = 20, 4.0
+    limits = RequestLimits(in_flight=2, per_s=per_s)
+    with open_session(service.workspace(), "rigetti.sim.qvm", seed=0, clock=clock, requests=limits) as session:
+        began = clock.now()
+        session.run_round([SamplerPub.coerce((angled(), [[0.0]] * jobs), 10)])
+        assert clock.now() - began >= (4 * jobs - 5) / per_s  # in virtual time; the first ones are sent at once
 
 
 def test_many_faults_at_once_are_retried_and_hit_the_same_calls_in_every_run(service: Emulator) -> None:
