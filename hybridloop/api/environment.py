@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hybridloop import local_stack as stack
 from hybridloop.errors import ServiceUnreachable
+from hybridloop.runtime.stages import announce
 
 if TYPE_CHECKING:
     from hybridloop.flows.lifecycle.caller_context import CallerContext
@@ -43,6 +44,7 @@ def running_prefect() -> Iterator[None]:
         yield
         return
     server = stack.ensure_prefect()
+    announce("loading Prefect")
     for name, value in stack.QUIET.items():
         os.environ.setdefault(name, value)
     os.environ.update(server.environment)  # all of it: a part would mix our server with the settings of another

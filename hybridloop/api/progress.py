@@ -14,6 +14,7 @@ from hybridloop.api.options import Callback
 from hybridloop.runs.live import LiveFeed, LiveState
 from hybridloop.runs.live_text import rows, title
 from hybridloop.runs.statuses import status_after
+from hybridloop.runtime.stages import stages_to
 
 if TYPE_CHECKING:
     from hybridloop.runs.live import RoundUpdate
@@ -46,7 +47,7 @@ def show_progress(algorithm: str, problem: str, target: str, feed: LiveFeed | No
     """
     displayed = feed is None and _is_notebook()
     feed = feed or LiveFeed()
-    with _displayed(feed) if displayed else nullcontext():
+    with _displayed(feed) if displayed else nullcontext(), stages_to(feed.set_stage):
         feed.prepare(algorithm, problem, target)
         try:
             yield feed

@@ -13,6 +13,7 @@ from hybridloop.api.environment import flow_environment
 from hybridloop.api.progress import show_progress
 from hybridloop.errors import InputError, RunCancelled
 from hybridloop.preparation import prepare
+from hybridloop.runtime.stages import announce
 from hybridloop.settings import SETTINGS, ProblemText, RunSettings
 from hybridloop.settings.renamed import accept_former_names
 from hybridloop.settings.sources import ResolvedSettings
@@ -48,11 +49,13 @@ def run(
                 return stored
         # invalid input is refused before anything is started
         seed = secrets.randbits(63) if settings.seed is None else settings.seed
+        announce("reading the problem, choosing its circuit")
         prepared = prepare(algorithm, problem, settings, seed)
         with flow_environment(workspace) as caller:
             from hybridloop.flows import load_flow
             from hybridloop.flows.lifecycle.takeover import takeover_as_error
 
+            announce("beginning the run in Prefect")
             caller.on_progress, caller.feed = on_progress, feed
             caller.prepared, caller.sources = prepared, resolved.sources
             try:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hybridloop.runs.live import RoundUpdate
 
 REFRESH_PER_S = 4.0
+SPINNER, ASCII_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "|/-\\"
 _COLORS = {0: "bold green", 1: "bold red"}  # by the status's exit code
 
 
@@ -105,6 +106,9 @@ def render(state: LiveState, console: Console) -> RenderableType:
     grid.add_row("run", Text(escape_control(title(state)), style="bold"))
     is_utf8 = console.encoding.lower().startswith("utf")
     for name, text in rows(state, blocks=BLOCKS if is_utf8 else ASCII):
+        if name == "status" and state.status not in STATUSES:  # it goes on
+            frames = SPINNER if is_utf8 else ASCII_SPINNER
+            text = f"{frames[int(state.elapsed_s * REFRESH_PER_S) % len(frames)]} {text}"
         grid.add_row(name, Text(escape_control(text), style=_style(state.status) if name == "status" else ""))
     return grid
 

@@ -38,6 +38,7 @@ class Component:
     """
 
     name: str
+    title: str
     health_path: str
     start_timeout_s: float
     release: Callable[[], str]
@@ -124,6 +125,6 @@ def is_healthy(component: Component, record: ProcessRecord) -> bool:
         connection.close()
 
 
-EMULATOR = Component("emulator", "/_admin/clock", 60.0, emulator_release, launch_emulator)
+EMULATOR = Component("emulator", "the local service", "/_admin/clock", 60.0, emulator_release, launch_emulator)
 # Prefect starts in 8 s on an idle machine with an empty database; 35 s were measured under load.
-PREFECT = Component("prefect", "/api/health", 180.0, prefect_release, launch_prefect)
+PREFECT = Component("prefect", "the local Prefect server", "/api/health", 180.0, prefect_release, launch_prefect)

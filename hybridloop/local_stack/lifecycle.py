@@ -17,6 +17,7 @@ from hybridloop.errors import StackError
 from hybridloop.local_stack.components import Component, Launch, is_healthy, log_path
 from hybridloop.local_stack.processes import is_leader_alive, spawn, start_time, stop_groups, wait_until
 from hybridloop.local_stack.state_files import ProcessRecord, private_folder, read_record, write_record
+from hybridloop.runtime.stages import announce
 
 _LISTENING = re.compile(r"^listening on (http://\S+?)/?$", re.MULTILINE)
 
@@ -123,6 +124,7 @@ def _start(
     component: Component, files: ComponentFiles, environ: Mapping[str, str], previous: ProcessRecord | None
 ) -> ProcessRecord:
     """Start the component, on its previous port if that is free: then its clients only see a pause."""
+    announce(f"starting {component.title}")
     launch = component.launch(files.home, environ, previous)
     if previous is not None:
         try:

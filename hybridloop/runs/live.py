@@ -43,7 +43,8 @@ class Best:
 class LiveState:
     """The state of a run at a moment; values in `unit`, which is empty for a dimensionless objective.
 
-    `status` is "preparing", "running", and in the end that of the result, with its `reason`. `round` is the last
+    `status` is "preparing", "running", and in the end that of the result, with its `reason`. `stage` is what is done
+    before the first round. `round` is the last
     complete round, 0 before the first, with its `phase`, `value` and `standard_error`. `values` are those of the last
     rounds. `best` is None where rounds measure different quantities (levels, points of a scan). `snapshot` is that of
     the session, None before there is one.
@@ -55,6 +56,7 @@ class LiveState:
     run_key: str = ""
     unit: str = ""
     status: str = "preparing"
+    stage: str = ""
     reason: str = ""
     elapsed_s: float = 0.0
     round: int = 0
@@ -84,6 +86,11 @@ class LiveFeed:
         with self._lock:
             self._state = replace(self._state, algorithm=algorithm, problem=problem, target=target)
 
+    def set_stage(self, stage: str) -> None:
+        """Set what is done now, before the first round."""
+        with self._lock:
+            self._state = replace(self._state, stage=stage)
+
     def begin(self, run_key: str, session: OpenSession, unit: str, sense: int) -> None:
         """Set the session; `sense` is -1 if lower values are better, 1 if higher ones are, else 0."""
         with self._lock:
@@ -96,6 +103,7 @@ class LiveFeed:
             before = self._state
             self._state = replace(
                 before,
+                stage="",
                 round=progress.round,
                 phase=progress.phase,
                 value=progress.value,
@@ -109,7 +117,7 @@ class LiveFeed:
         with self._lock:
             if self._ended_at is None:
                 self._ended_at = self._now()
-                self._state = replace(self._state, status=status, reason=reason)
+                self._state = replace(self._state, status=status, stage="", reason=reason)
 
     def state(self) -> LiveState:
         """Return the current state."""

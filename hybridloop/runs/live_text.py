@@ -20,7 +20,8 @@ SHOWN = 0.5e-6  # a smaller standard error is that of a target that does not sam
 
 def rows(state: LiveState, *, blocks: str = BLOCKS) -> Iterator[tuple[str, str]]:
     """Yield the known facts by name, the most important first."""
-    yield "status", f"{state.status}, {format_elapsed(state.elapsed_s)}"
+    doing = f"{state.status}: {state.stage}" if state.stage else state.status
+    yield "status", f"{doing}, {format_elapsed(state.elapsed_s)}"
     if state.value is not None and state.standard_error is not None:
         name = "energy" if state.unit == "hartree" else "value"
         yield name, f"{state.value:+.6f} {plus_minus(state.standard_error)} {state.unit}".rstrip()

@@ -15,6 +15,7 @@ from hybridloop.budget.caps import Caps
 from hybridloop.budget.cost_summary import CostSummary
 from hybridloop.runs.live import MOST_VALUES, Best, LiveFeed, LiveState
 from hybridloop.runs.live_text import BLOCKS, rows, sparkline, title
+from hybridloop.runtime.stages import announce, stages_to
 from hybridloop.tasks.session_status import SessionSnapshot
 
 
@@ -60,6 +61,13 @@ def test_a_run_without_a_session_is_preparing_and_its_time_passes() -> None:
     assert (state.status, state.elapsed_s, state.snapshot, state.value) == ("preparing", 7.5, None, None)
     assert list(rows(state)) == [("status", "preparing, 7 s")]
     assert title(state) == "vqe of h2 on ionq.simulator"
+    with stages_to(feed.set_stage):
+        announce("starting the local service")
+    announce("for nobody")
+    assert list(rows(feed.state())) == [("status", "preparing: starting the local service, 7 s")]
+    feed.begin("mine", Session(standing()), "hartree", -1)  # type: ignore[arg-type]  # what it reads is there
+    feed.add(round_of(1, 0.5))
+    assert feed.state().stage == ""
 
 
 def test_a_run_that_has_ended_stays_as_it_ended() -> None:

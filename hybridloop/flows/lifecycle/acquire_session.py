@@ -18,6 +18,7 @@ from hybridloop.flows.lifecycle.cancellation import cancelled_in_prefect
 from hybridloop.flows.lifecycle.concurrency_slots import session_slot
 from hybridloop.journal.claimed_run import ClaimedRun
 from hybridloop.runtime.durations import format_duration
+from hybridloop.runtime.stages import announce
 from hybridloop.settings import RunSettings
 from hybridloop.tasks.failure_policy import FailurePolicy, OnTargetDown, policy_warnings, target_down_text
 from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
@@ -96,6 +97,7 @@ def acquire_session(
     Raises the errors of `wait_for_target`, `session_slot` and `open_session`.
     """
     if not is_available:
+        announce(f"waiting for {target.name}")
         wait_for_target(workspace, target, settings.failure, run, cancelled)
     for caution in policy_warnings(settings.failure):
         _log.warning("%s", caution)
@@ -113,6 +115,7 @@ def acquire_session(
         batching=settings.batching,
         requests=settings.requests,
     )
+    announce("opening the session" if settings.session_slots is None else "waiting for a slot, and opening the session")
     with (
         session_slot(settings.session_slots, run, workspace, cancelled),
         session_of_flow(target.name, manager) as session,

@@ -13,6 +13,7 @@ from hybridloop.compiler.quil import NoQuil, QuilCompiler, QuilPub, is_quil
 from hybridloop.errors import JournalDamaged
 from hybridloop.journal import JobRecord, PubRecord, RoundRecord
 from hybridloop.runtime.crash_points import crash_point
+from hybridloop.runtime.stages import announce
 from hybridloop.tasks.connection import Connection
 from hybridloop.tasks.submission.batches import ParameterRows, batched_program
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
@@ -54,7 +55,9 @@ class RoundBuilder:
         if record is not None:
             check_same(record, descriptions, [pub.shots for pub in pubs], target.name, same_rad)
             return self._resume(key, record)
+        announce("compiling the round's circuits")
         programs = [self._compile(description) for description in descriptions]
+        announce("")
         records, specs = build_jobs(key, programs, [pub.shots for pub in pubs], target, run.seed)
         specs = self._connection.ledger.reserve(specs, programs)
         try:
