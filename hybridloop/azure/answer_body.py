@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
+import orjson
 from azure.core.exceptions import AzureError, ServiceResponseError
 
 MAX_JSON_BYTES = 8 << 20  # a page of 100 jobs is a hundredth of it
@@ -60,8 +62,10 @@ def _pieces(response: Any) -> Iterator[bytes]:
 
 def parse_json(content: bytes | bytearray) -> Any:
     """Parse JSON. Raises ValueError, also for JSON that is nested too deeply."""
+    with suppress(ValueError):
+        return orjson.loads(content)
     try:
-        return json.loads(content)
+        return json.loads(content)  # it takes more than JSON, such as NaN
     except RecursionError as error:
         raise ValueError("JSON that is nested too deeply") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,13 +150,23 @@ def _weights(histogram: Sequence[Mapping[str, object]], num_bits: int) -> dict[s
 
 def _tally(listed: Sequence[object], num_bits: int) -> dict[str, float]:
     """Count the outcomes of a list of shots; equal shots are read once."""
-    texts = list(map(repr, listed))
-    examples = dict(zip(texts, listed, strict=True))
+    keys = _hashable(listed)
+    examples = dict(zip(keys, listed, strict=True))
     tally: dict[str, float] = {}
-    for text, number in Counter(texts).items():
-        bits = _checked_bits(examples[text], num_bits)
+    for key, number in Counter(keys).items():
+        bits = _checked_bits(examples[key], num_bits)
         tally[bits] = tally.get(bits, 0) + number
     return tally
+
+
+def _hashable(listed: Sequence[object]) -> list[object]:
+    """Return something hashable for each shot, equal for equal shots."""
+    if set(map(type, listed)) == {list}:
+        keys: list[object] = list(map(tuple, listed))  # type: ignore[arg-type]  # they are lists
+        with suppress(TypeError):  # of several registers, which are lists themselves
+            hash(keys[0])
+            return keys
+    return list(map(repr, listed))
 
 
 def _are_whole(weights: Mapping[str, float]) -> bool:
