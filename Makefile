@@ -8,6 +8,9 @@ AUDIT ?= $(HOME)/.cache/hybridloop/audit
 # Environments with other versions of Prefect, by version.
 PREFECTS ?= $(HOME)/.cache/hybridloop/prefect
 
+# Where it is set, as in many containers, every process would compile all that it imports again: some seconds each.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-browser test-long test-prefect chaos soak check docs pictures bench bench-peers audit clean
 
