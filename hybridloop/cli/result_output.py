@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
 def print_result(result: RunResult, *, as_json: bool) -> None:
     """Print a run's result; exit with its status's code if that is not 0."""
-    picture = _save_picture(result)
     if as_json:
+        picture = _save_picture(result)
         print_json({**result.as_dict(), "picture": picture and str(picture)})
     else:
-        _print(result, picture)
+        _print(result)
+        if picture := _save_picture(result):  # loading the library takes a moment, and the answer is read meanwhile
+            _print_facts([("picture", str(picture))])
     if result.exit_code:
         raise typer.Exit(result.exit_code)
 
@@ -40,7 +42,7 @@ def _save_picture(result: RunResult) -> Path | None:
     return path
 
 
-def _print(result: RunResult, picture: Path | None) -> None:
+def _print(result: RunResult) -> None:
     from hybridloop.runs.result import answer, effort, heading, table
 
     print_line(heading(result))
@@ -50,8 +52,6 @@ def _print(result: RunResult, picture: Path | None) -> None:
         print_table(tuple(rows[0]), rows)
         print_line()
     _print_facts(effort(result))
-    if picture:
-        _print_facts([("picture", str(picture))])
 
 
 def _print_facts(facts: Iterable[tuple[str, str]]) -> None:
