@@ -20,6 +20,6 @@ def stages_to(receiver: Callable[[str], None]) -> Iterator[None]:
 
 
 def announce(stage: str) -> None:
-    """Say what is being done now, in a few words; nobody may be listening."""
+    """Say what is being done now, in a few words; the text is dropped where no receiver was set."""
     if (receiver := _receiver.get()) is not None:
         receiver(stage)
