@@ -49,7 +49,7 @@ def ansatz(*, seed: int = 5, reps: int = 1) -> Ansatz:
 def cobyla_on(run_round: RunRound) -> Answer:
     """Run SciPy's COBYLA, one point per round, up to its limit: noise prevents the tolerance."""
     start = ansatz().initial_point
-    return eigensolver(run_round, ScipyOptimizer(start, tolerance_rad=1e-6, max_evaluations=EVALUATIONS))
+    return eigensolver(run_round, ScipyOptimizer(start, tolerance_rad=1e-12, max_evaluations=EVALUATIONS))
 
 
 def trigonometric_on(run_round: RunRound) -> Answer:

@@ -1,0 +1,47 @@
+"""The wait for a round: its answer is there at most one tick after the service ended its last job."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from hybridloop.azure.targets import Batching
+from hybridloop.tasks.session import open_session
+from hybridloop.tasks.submission.polling import LONGEST_S, SHARE_OF_WAIT, SHORTEST_S, poll_interval
+from hybridloop.testing.virtual_clock import ServiceClock
+from tests.conftest import running_emulator
+
+TARGETS = [("ionq.simulator", Batching.OFF), ("rigetti.sim.qvm", Batching.OFF), ("rigetti.sim.qvm", Batching.ON)]
+
+
+@given(st.floats(0.0, 1e6))
+def test_a_tick_is_a_tenth_of_the_wait_within_bounds(waited_s: float) -> None:
+    assert SHORTEST_S <= poll_interval(waited_s) <= max(SHORTEST_S, min(LONGEST_S, SHARE_OF_WAIT * waited_s))
+
+
+def test_a_round_is_answered_a_tick_after_its_last_job_at_most() -> None:
+    circuit = QuantumCircuit(1, 1)
+    circuit.ry(Parameter("theta"), 0)
+    circuit.measure(0, 0)
+    waits = []
+    with (
+        running_emulator("--clock", "virtual", "--latency", "recorded") as service,
+        ServiceClock(service.endpoint, service.admin_key) as clock,
+    ):
+        for target, batching in TARGETS:
+            with open_session(service.workspace(), target, seed=0, clock=clock, batching=batching) as session:
+                began = clock.now()
+                session.run_round([SamplerPub.coerce((circuit, [[0.0]] * 5), 100)])
+                answered = clock.now()
+                entries = service.admin(f"ledger?run={session.run_uid}")["entries"]
+                ended = max(datetime.fromisoformat(entry["ended"]).timestamp() for entry in entries)
+                waits.append(ended - began)
+                # in virtual time a call takes none
+                assert answered - ended == pytest.approx(0.0, abs=poll_interval(ended - began) + 0.01)
+    assert max(waits) > 1.0
