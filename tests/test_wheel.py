@@ -1,33 +1,46 @@
-"""The built wheel, without the checkout: it holds all data files, serves the emulator's portal and writes a report."""
+"""The built wheel, without the checkout: its files, its portal, its report, and a run in fresh environments."""
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from hybridloop.emulator.portal.pages import PORTAL_PREFIX, STATIC_FILES
-from tests.conftest import running_emulator
+from tests.cli.shell_helpers import connection_string
+from tests.conftest import Emulator, running_emulator
 from tests.emulator.portal_helpers import Visitor
+from tests.long_form import IS_LONG, long_form
 from tests.paths import DATA, ROOT
 
 pytestmark = pytest.mark.slow
 
+PYTHONS = ("3.11", "3.12", "3.13")
+
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel with the installed build backend, and unpack it."""
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel with the installed build backend."""
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
-    (built,) = folder.glob("*.whl")
+    (file,) = folder.glob("*.whl")
+    return file
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    """Unpack the wheel."""
     with zipfile.ZipFile(built) as archive:
-        archive.extractall(folder / "unpacked")
-    return folder / "unpacked"
+        archive.extractall(built.parent / "unpacked")
+    return built.parent / "unpacked"
 
 
 @pytest.fixture
@@ -83,3 +96,53 @@ def test_the_wheel_writes_a_report_of_a_stored_run(tmp_path: Path) -> None:
     page = (tmp_path / "report.html").read_text()
     assert page.startswith("<!doctype html>")
     assert page.count("<svg") >= 2
+
+
+def installed(version: str) -> str | None:
+    """Return the path of an installed Python of this version; pyenv's command of a Python that is not chosen fails."""
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    found = [shutil.which(f"python{version}"), *sorted(map(str, root.glob(f"{version}.*/bin/python")))]
+    return next(
+        (each for each in found if each and not subprocess.run([each, "-V"], capture_output=True).returncode), None
+    )
+
+
+# the newest Python of those that are installed: the other tests run on another one
+VERSIONS = PYTHONS if IS_LONG else [version for version in PYTHONS if installed(version)][-1:]
+
+
+def uv(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "uv", "--quiet", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
+
+
+def made(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@long_form
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.usefixtures("prefect_server")
+def test_the_wheel_runs_in_a_fresh_environment(
+    version: str, built: Path, emulator: Emulator, stack_environ: Mapping[str, str], tmp_path: Path
+) -> None:
+    environment, binaries = tmp_path / "environment", tmp_path / "environment" / "bin"
+    python = installed(version)
+    if python is None:
+        pytest.skip(f"Python {version} is not installed")
+    made(uv("venv", "--python", python, environment))
+    to_it = ("--python", binaries / "python")
+    made(uv("pip", "install", *to_it, "--constraint", ROOT / "constraints.txt", built))
+    made(uv("pip", "check", *to_it))
+    environ = {
+        **{name: value for name, value in stack_environ.items() if not name.startswith("PYTHON")},
+        "AZURE_QUANTUM_CONNECTION_STRING": connection_string(emulator.endpoint, emulator.api_key, "wheel"),
+        "HYBRIDLOOP_JOURNAL": f"sqlite:///{tmp_path}/journal.db",
+    }
+    run = [str(binaries / "hybridloop"), "run", "vqe", "h2", "--seed", "7", "--json", "--quiet"]
+    printed = subprocess.run(run, capture_output=True, text=True, timeout=240, env=environ, cwd=tmp_path)
+    result = json.loads(made(printed))
+    assert result["status"] == "converged"
+    assert abs(result["error"]) <= 4 * result["standard_error"]
+    assert Path(result["picture"]).is_file()
