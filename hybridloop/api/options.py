@@ -54,7 +54,7 @@ class EnergyOptions(RunOptions, total=False):
     active_space: str | tuple[int, int] | None
     frozen_core: int
     shots: int
-    precision: float
+    precision: str | float
     max_rounds: int
 
 
@@ -72,7 +72,7 @@ class VqeOptions(HardwareEfficientOptions, total=False):
     layers: int | None
     initial_point: str | Sequence[float]
     optimizer: str
-    tolerance: float | None
+    tolerance: str | float | None
     patience: int | None
     gradient_norm: float | None
     grouping: str
@@ -90,7 +90,7 @@ class AdaptOptions(EnergyOptions, total=False):
     """Keyword arguments of `adapt`; see `hybridloop.AdaptSettings`."""
 
     pool: str
-    tolerance: float
+    tolerance: str | float
     max_operators: int
 
 
@@ -100,7 +100,7 @@ class VqdOptions(HardwareEfficientOptions, total=False):
     levels: int
     layers: int | None
     random_starts: int
-    deflation: float | None
+    deflation: str | float | None
 
 
 class QaoaOptions(RunOptions, total=False):

@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from hybridloop.cli.app import build_app
+from hybridloop.cli.option_names import as_typed
 from hybridloop.cli.output import print_message
-from hybridloop.errors import HybridloopError, InputError, RenamedWarning
+from hybridloop.errors import HybridloopError, RenamedWarning
 from hybridloop.runtime.foreign_folder import shut_out_current_folder
 from hybridloop.runtime.signals import TERMINATED, exit_on_sigterm
 
@@ -44,7 +45,7 @@ def main() -> None:
         with exit_on_sigterm(), _show_warnings():
             build_app()(prog_name="hybridloop")
     except HybridloopError as error:
-        print_message(f"hybridloop: {error.short_message if isinstance(error, InputError) else error}")
+        print_message(f"hybridloop: {as_typed(error, is_short=True)}")
         sys.exit(error.exit_code)
     except OSError as error:
         file = f"{error.filename}: " if error.filename and error.strerror else ""

@@ -21,6 +21,7 @@ from hybridloop.cli.commands import (
     stack,
     sweep,
 )
+from hybridloop.cli.help import GroupedCommands, heading_of
 
 runs.app.add_typer(archive.app)
 
@@ -35,15 +36,16 @@ def build_app() -> typer.Typer:
     """Return the application, which leaves errors to `main`."""
     app = typer.Typer(
         name="hybridloop",
+        cls=GroupedCommands,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(_root)  # for --version
     for group in (run, plan, runs, sessions, emulator):
-        app.add_typer(group.app)
+        app.add_typer(group.app, rich_help_panel=heading_of(str(group.app.info.name)))
     for command in _COMMANDS:
-        app.command()(command)
+        app.command(rich_help_panel=heading_of(command.__name__))(command)
     return app
 
 

@@ -85,7 +85,7 @@ def _option(name: str, field: FieldInfo, heading: str | None, *, hidden: bool = 
         autocompletion=SETTING_COMPLETERS.get(name),
         hidden=hidden,
     )
-    default = field.default if kind is not str or isinstance(field.default, str) else None
+    default = field.default if kind is not str or isinstance(field.default, str | float) else None
     annotation: Any = Annotated[kind if default is not None else kind | None, option]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 

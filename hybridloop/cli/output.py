@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
+from hybridloop.cli.option_names import as_typed
 from hybridloop.errors import InputError
 from hybridloop.runtime.text_table import format_table
 
@@ -68,7 +69,7 @@ def full_input_errors() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        print_message(f"hybridloop: {error}")
+        print_message(f"hybridloop: {as_typed(error)}")
         raise typer.Exit(error.exit_code) from error
 
 

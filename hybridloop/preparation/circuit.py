@@ -99,7 +99,7 @@ def _check_shape(name: AnsatzName | str, settings: VqeSettings) -> None:
 
 
 def _remedy(field: str) -> str:
-    return f"Leave {field} out, or give --ansatz hardware-efficient."
+    return f"Leave {field} out, or give ansatz=hardware-efficient."
 
 
 @dataclass(frozen=True, slots=True)

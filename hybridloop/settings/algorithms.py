@@ -9,7 +9,15 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from hybridloop.settings.optimizer_plugins import optimizer_plugins, suggest_optimizer
-from hybridloop.settings.parsing import ActiveSpace, Angles, CircuitText, split_at_commas
+from hybridloop.settings.parsing import (
+    ActiveSpace,
+    Angles,
+    CircuitText,
+    Penalty,
+    Precision,
+    Tolerance,
+    split_at_commas,
+)
 from hybridloop.settings.run import RunSettings
 
 
@@ -151,11 +159,10 @@ class EnergySettings(RunSettings):
         examples=[3],
     )
     shots: int = Field(4000, ge=1, le=10_000_000, description="shots per circuit during the search")
-    precision: float = Field(
+    precision: Precision = Field(
         0.7e-3,  # 0.8 would meet chemical accuracy, 1.6 mHa, at the 95th percentile only by luck
-        ge=1e-5,  # H2 takes a billion shots for that
-        le=1,
-        description="standard error of the final measurement in hartree",
+        description="standard error of the final measurement in hartree, or with a unit",
+        examples=["1kcal/mol"],
     )
     max_rounds: int = Field(200, ge=1, le=100_000, description="maximum number of rounds of the search")
 
@@ -208,12 +215,11 @@ class VqeSettings(HardwareEfficientSettings):
         "ansatz and its initial point",
         examples=["gradient"],
     )
-    tolerance: float | None = Field(
+    tolerance: Tolerance | None = Field(
         None,
-        gt=0,
-        le=1,
-        description="expected remaining gain in hartree at which the search ends; left out: the optimizer's default",
-        examples=[0.001],
+        description="expected remaining gain in hartree, or with a unit, at which the search ends; left out: the "
+        "optimizer's default",
+        examples=["1mHa"],
     )
     patience: int | None = Field(
         None, ge=1, le=1000, description="consecutive rounds whose expected gain must be below the tolerance"
@@ -261,18 +267,20 @@ class LevelsSettings(VqeSettings):
     """Settings of a run for energy levels: those of the VQE, and of the levels measured after it."""
 
     levels: int = Field(4, ge=1, le=64, description="energy levels, from the lowest up")
-    precision: float = Field(1e-3, ge=1e-5, le=1, description="standard error of each level in hartree")
+    precision: Precision = Field(
+        1e-3, description="standard error of each level in hartree, or with a unit", examples=["1kcal/mol"]
+    )
 
 
 class AdaptSettings(EnergySettings):
     """Settings of an ADAPT-VQE run."""
 
     pool: PoolName = Field(PoolName.FERMIONIC, description="operator pool")
-    tolerance: float = Field(
+    tolerance: Tolerance = Field(
         0.8e-3,
-        gt=0,
-        le=1,
-        description="expected remaining gain in hartree, of all further operators together, at which the run ends",
+        description="expected remaining gain in hartree, or with a unit, of all further operators together, at which "
+        "the run ends",
+        examples=["1mHa"],
     )
     max_operators: int = Field(40, ge=1, le=1000, description="maximum number of operators in the circuit")
 
@@ -290,11 +298,10 @@ class VqdSettings(HardwareEfficientSettings):
         le=64,
         description="random initial points per level: searched in parallel, or in the simulation of a small circuit",
     )
-    deflation: float | None = Field(
+    deflation: Penalty | None = Field(
         None,
-        ge=0,
-        allow_inf_nan=False,
-        description="penalty in hartree for an overlap of 1 with a lower level; left out: a bound on the spectrum",
+        description="penalty in hartree, or with a unit, for an overlap of 1 with a lower level; left out: a bound on the spectrum",
+        examples=["20eV"],
     )
 
 

@@ -1,4 +1,4 @@
-"""Types of settings that are given as text: durations, costs, active spaces, angles and circuits."""
+"""Types of settings that are given as text: durations, costs, energies, active spaces, angles and circuits."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from hybridloop.algorithms.problems.energy_units import ENERGY_PATTERN, parse_energy
 from hybridloop.algorithms.problems.numbers import parse_decimal
 from hybridloop.budget.caps import Amounts, CostText, parse_cost
 
@@ -44,6 +45,31 @@ Duration = Annotated[
 ]
 _Amount = Annotated[Amounts, Field(min_length=1, max_length=1)]
 CostInOneUnit = Annotated[_Amount, BeforeValidator(parse_cost, json_schema_input_type=_Amount | CostText)]
+
+
+def _read_energy(value: object) -> object:
+    try:
+        return parse_decimal(value.strip()) if isinstance(value, str) else value
+    except ValueError:
+        return parse_energy(str(value))
+
+
+_EnergyText = Annotated[str, Field(pattern=f"^{ENERGY_PATTERN}$")]
+Precision = Annotated[
+    float,
+    Field(ge=1e-5, le=1),  # H2 takes a billion shots for the least
+    BeforeValidator(_read_energy, json_schema_input_type=Annotated[float, Field(ge=1e-5, le=1)] | _EnergyText),
+]
+Tolerance = Annotated[
+    float,
+    Field(gt=0, le=1),
+    BeforeValidator(_read_energy, json_schema_input_type=Annotated[float, Field(gt=0, le=1)] | _EnergyText),
+]
+Penalty = Annotated[
+    float,
+    Field(ge=0, allow_inf_nan=False),
+    BeforeValidator(_read_energy, json_schema_input_type=Annotated[float, Field(ge=0)] | _EnergyText),
+]
 
 
 def split_at_commas(value: object) -> object:

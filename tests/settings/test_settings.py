@@ -114,6 +114,9 @@ def test_every_setting_is_an_option_with_its_words_and_its_default(algorithm: st
         ("--mitigation", "readout,zne-linear", "mitigation", (MitigationName.READOUT, MitigationName.ZNE_LINEAR)),
         ("--cancel-in-flight", None, "cancel_in_flight", True),
         ("--shots", "7", "shots", 7),
+        ("--precision", "1mHa", "precision", 0.001),
+        ("--precision", "0.002", "precision", 0.002),
+        ("--tolerance", "2e3 uHa", "tolerance", 0.002),
         ("--retries", "7", "failure", FailurePolicy(retries=7)),
         ("--keep-alive", "off", "keep_alive", KeepAliveMode.OFF),
     ],
@@ -130,6 +133,31 @@ def test_an_option_becomes_its_setting(option: str, value: str | None, setting: 
     (layer,) = seen
     assert len(layer.values) == 1
     assert getattr(resolve_settings("vqe", layer, environ={}).settings, setting) == given
+
+
+@pytest.mark.parametrize(
+    ("text", "hartree"),
+    [  # NIST's table of energy equivalents
+        ("1kcal/mol", 1.593601e-3),
+        ("4.184 kJ/mol", 1.593601e-3),
+        ("0.1eV", 0.1 * 3.674932e-2),
+        ("100 meV", 0.1 * 3.674932e-2),
+        ("5E-3Ha", 5e-3),
+        ("5e-3 hartree", 5e-3),
+    ],
+)
+def test_an_energy_is_read_with_its_unit(text: str, hartree: float) -> None:
+    assert VqeSettings(precision=text).precision == pytest.approx(hartree, rel=1e-6)  # type: ignore[arg-type]
+    pattern = VqeSettings.model_json_schema()["properties"]["precision"]["anyOf"][1]["pattern"]
+    assert re.search(pattern, text)
+
+
+@pytest.mark.parametrize("text", ["1 mha", "-1mHa", "1 MeV", "mHa", "1mHa2", "1,5mHa", "inf mHa"])
+def test_an_energy_in_another_form_is_refused_with_the_units(text: str) -> None:
+    with pytest.raises(ValueError, match=r"Ha, mHa, uHa, eV, meV, kJ/mol, kcal/mol"):
+        VqeSettings(precision=text)  # type: ignore[arg-type]
+    pattern = VqeSettings.model_json_schema()["properties"]["precision"]["anyOf"][1]["pattern"]
+    assert not re.search(pattern, text)
 
 
 def test_a_flow_has_the_defaults_of_the_algorithm() -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hybridloop.cli.commands.run import COMMANDS, AlgorithmCommand, Config, Set
+from hybridloop.cli.help import HELP_ALL
 from hybridloop.cli.options import read_input, settings_options, with_options
 from hybridloop.cli.output import AsJson, Workspace, print_json, print_text
 from hybridloop.settings import SETTINGS
@@ -54,8 +55,8 @@ def _plan_command(command: AlgorithmCommand) -> Callable[..., None]:
         "The algorithm runs on an ideal simulator in this process; nothing is submitted.\n\n"
         f"Example: hybridloop plan {command.algorithm} {command.example} --compare"
     )
-    return with_options(plan, settings_options(SETTINGS[command.algorithm]))
+    return with_options(plan, [*settings_options(SETTINGS[command.algorithm]), HELP_ALL])
 
 
 for _command in COMMANDS:
-    app.command(_command.algorithm)(_plan_command(_command))
+    app.command(_command.algorithm, cls=_command.brief_class("compare"))(_plan_command(_command))

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from hybridloop.cli.completion import binary_problems, molecules, run_keys, setting_names
+from hybridloop.cli.help import HELP_ALL, brief_command
 from hybridloop.cli.options import read_input, settings_options, with_options
 from hybridloop.cli.output import AsJson, Quiet, Workspace, full_input_errors
 from hybridloop.cli.progress import show_progress
@@ -44,8 +46,14 @@ class AlgorithmCommand:
     summary: str
     problem_help: str
     example: str
+    main_options: str  # settings that the short help shows
     problem_type: Any = str
     complete: Callable[[str], list[str]] = molecules
+
+    def brief_class(self, more: str) -> type[TyperCommand]:
+        """The class of a command whose short help shows ten options: `more` and those of the algorithm."""
+        shared = "target seed shots max_cost workspace json help help_all"
+        return brief_command(f"{shared} {more} {self.main_options}".split())
 
     @property
     def argument(self) -> Any:
@@ -59,25 +67,34 @@ _BINARY = (
     "spins, numbers to partition, a portfolio."
 )
 COMMANDS = (
-    AlgorithmCommand("vqe", "Find a molecule's ground-state energy with VQE.", _MOLECULE, "h2 --seed 7"),
+    AlgorithmCommand("vqe", "Find a molecule's ground-state energy with VQE.", _MOLECULE, "h2 --seed 7", "ansatz optimizer precision"),
     AlgorithmCommand(
         "adapt",
         "Find a molecule's ground-state energy with ADAPT-VQE, whose circuit grows by one operator at a time.",
         _MOLECULE,
         "heh+ --seed 7",
+        "pool tolerance precision",
     ),
-    AlgorithmCommand("vqd", "Find a molecule's lowest energy levels with VQD.", _MOLECULE, "h2 --levels 3 --seed 7"),
+    AlgorithmCommand(
+        "vqd",
+        "Find a molecule's lowest energy levels with VQD.",
+        _MOLECULE,
+        "h2 --levels 3 --seed 7",
+        "levels layers precision",
+    ),
     AlgorithmCommand(
         "levels",
         "Find a molecule's lowest energy levels from a VQE's state, in one to three rounds after the VQE.",
         "Built-in name (`hybridloop problems`) or file: FCIDUMP, QCSchema JSON.",
         "h2 --levels 4 --seed 7",
+        "levels ansatz precision",
     ),
     AlgorithmCommand(
         "scan",
         "Find the ground-state energies of a series of molecules in one run.",
         "Two or more, in order: built-in names (`hybridloop problems`) or files as for `run vqe`.",
         "h2-0.3 h2 h2-1.6 --seed 7",
+        "ansatz optimizer precision",
         list[str],
     ),
     AlgorithmCommand(
@@ -85,6 +102,7 @@ COMMANDS = (
         "Find a good assignment of a binary problem with QAOA, by default in one job at fixed angles.",
         _BINARY,
         "petersen --seed 7",
+        "objective layers refine",
         complete=binary_problems,
     ),
     AlgorithmCommand(
@@ -92,6 +110,7 @@ COMMANDS = (
         "Find a good assignment of a binary problem with recursive QAOA, which fixes one variable in each round.",
         _BINARY,
         "petersen --seed 7",
+        "objective layers brute_force_below",
         complete=binary_problems,
     ),
 )
@@ -132,8 +151,8 @@ def _run_command(command: AlgorithmCommand) -> Callable[..., None]:
         f"{command.summary}\n\nOptions take precedence over --set, and --set over --config.\n\n"
         f"Example: hybridloop run {command.algorithm} {command.example}"
     )
-    return with_options(run, settings_options(SETTINGS[command.algorithm]))
+    return with_options(run, [*settings_options(SETTINGS[command.algorithm]), HELP_ALL])
 
 
 for _command in COMMANDS:
-    app.command(_command.algorithm)(_run_command(_command))
+    app.command(_command.algorithm, cls=_command.brief_class("run_key"))(_run_command(_command))

@@ -43,7 +43,7 @@ def check_available(workspace: Any, target: Target, num_qubits: int, policy: Fai
         raise ServiceRefused(
             f"target: {target.name} is not available at the moment",
             _NOTHING,
-            "Try later, choose another target, or wait for this one: --on-target-down wait.",
+            "Try later, choose another target, or wait for this one: failure.on_target_down=wait.",
         )
     return is_available
 

@@ -1,0 +1,67 @@
+"""Help of the command line: commands in groups, and the options that most runs need before all others."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Collection
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+# headings of `hybridloop --help`, with their commands in order
+COMMAND_GROUPS = {
+    "Run": ("run", "plan", "sweep", "runs", "cost"),
+    "Look": ("status", "portal", "sessions", "targets", "problems", "optimizers", "molecule", "schema"),
+    "Set up": ("init", "config", "doctor", "up", "down", "env", "worker"),
+    "Local service": ("emulator",),
+}
+_SHOWS_ALL = "hybridloop.all_options"
+
+
+class GroupedCommands(TyperGroup):
+    """Command group whose help lists its commands by COMMAND_GROUPS."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the commands' names in the order of their groups."""
+        return [name for names in COMMAND_GROUPS.values() for name in names if name in self.commands]
+
+
+def heading_of(command: str) -> str:
+    """Return the heading of a command. Raises KeyError if it has none."""
+    return {name: heading for heading, names in COMMAND_GROUPS.items() for name in names}[command]
+
+
+def brief_command(shown: Collection[str]) -> type[TyperCommand]:
+    """Return a command class whose `--help` shows these parameters, and `--help-all` all of them."""
+
+    class BriefCommand(TyperCommand):
+        def get_params(self, ctx: Any) -> list[Any]:
+            params = super().get_params(ctx)
+            if ctx.meta.get(_SHOWS_ALL, True):
+                return params
+            return [param for param in params if param.param_type_name == "argument" or param.name in shown]
+
+        def format_help(self, ctx: Any, formatter: Any) -> None:
+            ctx.meta.setdefault(_SHOWS_ALL, False)
+            super().format_help(ctx, formatter)
+
+    return BriefCommand
+
+
+def _print_all_options(ctx: typer.Context, *, is_asked: bool) -> None:
+    if is_asked:
+        ctx.meta[_SHOWS_ALL] = True
+        typer.echo(ctx.get_help())
+        raise typer.Exit
+
+
+HELP_ALL = inspect.Parameter(
+    "help_all",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[
+        bool,
+        typer.Option("--help-all", is_eager=True, callback=_print_all_options, help="Show all options and exit."),
+    ],
+)

@@ -1,0 +1,51 @@
+"""Error messages with the names of settings as options of the command line."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from hybridloop.errors import HybridloopError, InputError
+from hybridloop.settings import SETTINGS
+from hybridloop.tasks.failure_policy import FailurePolicy
+
+# a setting in a message, alone or with a value: `active_space`, `mitigation=readout`, `failure.on_target_down=wait`
+_NAMED = re.compile(r"(?<![\w'.-])(?<!--set )(?:failure\.)?([a-z][a-z_]*)(?:=([\w.,-]*\w))?(?![\w'])")
+_PASSED_TOO = frozenset({"run_key", "workspace"})  # not settings, but keywords in Python and options
+
+
+def as_typed(error: HybridloopError, *, is_short: bool = False) -> str:
+    """Return the message with a setting named as its option, and as in Python where that differs.
+
+    A setting of a file or a variable keeps its name, for that is what was typed. `is_short` leaves out that nothing
+    was submitted.
+    """
+    if not isinstance(error, InputError):
+        return str(error)
+    text = error.short_message if is_short else str(error)
+    head, rest = error.field, text.removeprefix(error.field)
+    name = head.removeprefix("failure.").partition(".")[0]
+    if name in _settings() | _PASSED_TOO:
+        option = _option(name)
+        head = option if option == f"--{head}" else f"{option}, in Python {head}"
+    elif head not in ("settings", "problem"):
+        return text
+    return head + _NAMED.sub(_rename, rest)
+
+
+@cache
+def _settings() -> frozenset[str]:
+    fields = (model.model_fields for model in (*SETTINGS.values(), FailurePolicy))
+    return frozenset(name for names in fields for name in names) - {"failure"}
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _rename(match: re.Match[str]) -> str:
+    """Rename a setting; a word such as `shots` only with a value, as it may be a word of the sentence."""
+    name, value = match.groups()
+    if name not in _settings() or ("_" not in name and value is None):
+        return match[0]
+    return _option(name) if value is None else f"{_option(name)} {value}"

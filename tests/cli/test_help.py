@@ -1,0 +1,96 @@
+"""Help of the command line: commands in groups, ten options first, and refusals that name options as typed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import typer
+
+from hybridloop.cli.app import build_app
+from hybridloop.cli.help import COMMAND_GROUPS
+from hybridloop.cli.option_names import as_typed
+from hybridloop.errors import CapReached, InputError
+from tests.cli.shell_helpers import CommandResult
+
+TREE: Any = typer.main.get_command(build_app())
+ALGORITHMS = sorted(TREE.commands["run"].commands)
+HELP = {"--help", "--help-all"}
+
+Hybridloop = Callable[..., CommandResult]
+
+
+def options_in(text: str) -> set[str]:
+    """Return the options that a help lists, one for each line of a panel."""
+    return set(re.findall(r"^│ [* ]*(--[a-z-]+)", text, re.MULTILINE))
+
+
+def test_commands_are_listed_in_their_groups_with_run_first(run_command: Hybridloop) -> None:
+    listed = re.findall(r"^╭─ ([A-Z][a-z ]+?) ─|^│ ([a-z]+)  ", run_command("--help").out, re.MULTILINE)
+    groups: dict[str, list[str]] = {}
+    for heading, command in listed:
+        if heading:
+            groups[heading] = []
+        else:
+            groups[list(groups)[-1]].append(command)
+    assert next(iter(groups.pop("Run"))) == "run"
+    assert groups.pop("Options") == []
+    assert groups["Local service"] == ["emulator"]
+    assert set(groups) == {"Look", "Set up", "Local service"}
+    assert {name for names in COMMAND_GROUPS.values() for name in names} >= set(TREE.commands)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("verb", ["run", "plan"])
+def test_the_help_of_an_algorithm_has_ten_options_and_the_long_help_all(
+    verb: str, algorithm: str, run_command: Hybridloop
+) -> None:
+    short, full = (options_in(run_command(verb, algorithm, flag).out) for flag in ("--help", "--help-all"))
+    command = TREE.commands[verb].commands[algorithm]
+    settings = {param.opts[0] for param in command.params if param.param_type_name == "option" and not param.hidden}
+    assert len(short - HELP) == 10
+    assert {"--target", "--shots", "--seed", "--max-cost", "--json", *HELP} <= short
+    assert full == settings | HELP
+    assert len(full) > 30
+
+
+def test_an_option_that_the_short_help_leaves_out_works(run_command: Hybridloop) -> None:
+    assert "patience: 0: " in run_command("run", "vqe", "h2", "--patience", "0").err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--max-rounds", "0"), "--max-rounds, in Python max_rounds: 0: must be 1 or more. Nothing was submitted."),
+        (("--set", "max_rounds=0"), "--max-rounds, in Python max_rounds: 0: must be 1 or more."),
+        (("--shots", "0"), "--shots: 0: must be 1 or more."),
+        (("--set", "failure.retries=-1"), "--retries, in Python failure.retries: -1: must be 0 or more."),
+        (
+            ("--active-space", "2,2", "--frozen-core", "1"),
+            "--active-space and --frozen-core both choose the occupied orbitals",
+        ),
+        (("--precision", "1 mha"), "--precision: '1 mha' is not an energy; give hartree, or a number with a unit"),
+        (("--layers", "2"), "or give --ansatz hardware-efficient."),
+        (("--set", "max_rnds=1"), "hybridloop: max_rnds: there is no such setting."),
+        (("--set", "max_rnds=1"), "Did you mean 'max_rounds'?"),
+    ],
+)
+def test_a_refusal_names_the_option_as_typed_and_as_in_python(
+    arguments: tuple[str, ...], message: str, run_command: Hybridloop
+) -> None:
+    refused = run_command("run", "vqe", "h2", *arguments)
+    assert refused.code == 2
+    assert message in refused.err
+
+
+def test_only_names_of_settings_are_rewritten() -> None:
+    error = InputError("layers", "only ansatz=uccsd and run_key or max_x have max_jobs", "Set failure.retries=3.")
+    assert as_typed(error, is_short=True) == (
+        "--layers: only --ansatz uccsd and run_key or max_x have --max-jobs. Set --retries 3."
+    )
+    of_file = InputError("mine.yaml, max_cost", "5: no unit", "Give max_cost=5USD.")
+    assert as_typed(of_file) == str(of_file)
+    reached = CapReached("max_cost", "5 USD", "Raise max_cost.")
+    assert as_typed(reached) == str(reached)
