@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,6 +48,16 @@ def emulator() -> Iterator[Emulator]:
     """Return one emulator for all tests: in memory, real clock, seed 0; every test takes a workspace of its own."""
     with running_emulator() as running:
         yield running
+
+
+@contextmanager
+def unavailable(emulator: Emulator, target: str) -> Iterator[None]:
+    """Make a target unavailable for a block."""
+    emulator.admin("targets", {target: {"availability": "Unavailable"}})
+    try:
+        yield
+    finally:
+        emulator.admin("targets", {target: None})
 
 
 @pytest.fixture

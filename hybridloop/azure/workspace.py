@@ -165,10 +165,20 @@ def connection_string_of(workspace: Any) -> str:
             "it is opened by an Azure identity, which can't be passed to another process",
             f"Use a saved block (--workspace NAME), or set {CONNECTION_VARIABLE}.",
         )
+    service = LocalService(endpoint_of(workspace), workspace.credential.key)
+    return connection_string(service, workspace.subscription_id, workspace.resource_group, workspace.name)
+
+
+def connection_string(
+    service: LocalService,
+    subscription: str = LOCAL_SUBSCRIPTION,
+    group: str = LOCAL_RESOURCE_GROUP,
+    name: str = LOCAL_WORKSPACE,
+) -> str:
+    """Return the connection string of a workspace of a service; by default that of runs on the local stack."""
     return (
-        f"SubscriptionId={workspace.subscription_id};ResourceGroupName={workspace.resource_group};"
-        f"WorkspaceName={workspace.name};ApiKey={workspace.credential.key};"
-        f"QuantumEndpoint={endpoint_of(workspace).rstrip('/')}/;"
+        f"SubscriptionId={subscription};ResourceGroupName={group};WorkspaceName={name};ApiKey={service.api_key};"
+        f"QuantumEndpoint={service.endpoint.rstrip('/')}/;"
     )
 
 

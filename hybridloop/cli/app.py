@@ -28,7 +28,7 @@ runs.app.add_typer(archive.app)
 _COMMANDS = (
     *(sweep.sweep, catalog.targets, catalog.problems, catalog.molecule, catalog.optimizers),
     *(config.config, config.init, doctor.doctor, schema.schema, stack.up, stack.down, stack.status),
-    *(stack.env, stack.worker),
+    *(stack.portal, stack.env, stack.worker),
 )
 
 

@@ -105,8 +105,9 @@ def _serve(settings: Settings) -> None:
     data_plane = DataPlane(service, signer, keys.api_key)
     storage = BlobStorage(service, signer)
     target_status = TargetStatusOverrides(service, latency)
-    admin = AdminRouter(service, ClockEndpoint(clock, time), target_status, faults, keys.admin_key)
     portal = Portal(service, keys.api_key, settings.clock, port)
+    clock_endpoint = ClockEndpoint(clock, time)
+    admin = AdminRouter(service, clock_endpoint, target_status, faults, portal.create_link, keys.admin_key)
     router = PathRouter(data_plane, storage, admin, portal)
     memory = MemoryPool(settings.max_memory or default_memory_limit())
     on_idle = (lambda: None) if time is None else time.notify_change

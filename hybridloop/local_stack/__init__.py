@@ -8,12 +8,15 @@ server or a workspace of their own keep using that. Every function reads its set
 from __future__ import annotations
 
 import base64
+import http.client
+import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from hybridloop.errors import StackError
 from hybridloop.local_stack.components import EMULATOR, PREFECT, prefect_home
@@ -51,10 +54,13 @@ __all__ = [
     "find_emulator",
     "find_prefect",
     "is_in_flow_run",
+    "portal_link",
     "run_flows_on",
     "status",
     "up",
 ]
+
+_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +117,24 @@ def find_emulator(environ: Mapping[str, str] = os.environ) -> RunningEmulator | 
     """Return the emulator if it runs and answers, else None; start and change nothing."""
     record = find_running(EMULATOR, home(environ))
     return None if record is None else _emulator(record, environ)
+
+
+def portal_link(service: RunningEmulator) -> str:
+    """Return an address that opens the service's portal signed in, once and within five minutes. Raises StackError."""
+    address = urlsplit(service.url)
+    # http.client never uses a proxy
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=_TIMEOUT_S)
+    try:
+        connection.request("POST", "/_admin/portal", headers={"x-admin-key": service.admin_key})
+        answer = connection.getresponse()
+        if answer.status == http.HTTPStatus.OK:
+            return service.url + str(json.load(answer)["path"])
+        problem = f"it answered {answer.status}"
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        problem = str(error)
+    finally:
+        connection.close()
+    raise StackError(f"the local service at {service.url} made no link: {problem}", "`hybridloop status` shows it.")
 
 
 def ensure_prefect(environ: Mapping[str, str] = os.environ) -> PrefectServer:

@@ -13,7 +13,7 @@ from azure.quantum import Workspace
 from azure.quantum.job.job import Job
 from azure.quantum.job.session import Session
 
-from tests.conftest import Emulator, running_emulator
+from tests.conftest import Emulator, running_emulator, unavailable
 from tests.emulator.http_helpers import ASYMMETRIC_QIR, Caller, Reply, blob_call, sdk_job
 
 TARGET = "rigetti.sim.qvm"
@@ -164,6 +164,11 @@ def refused_job(caller: Caller, name: str = "n", **changes: Any) -> Reply:
     return caller.call("PUT", f"/jobs/{name}", document)
 
 
+def refused_by_a_target_that_is_down(caller: Caller) -> Reply:
+    with unavailable(caller.emulator, "ionq.qpu.aria-1"):
+        return refused_job(caller, target="ionq.qpu.aria-1", providerId="ionq")
+
+
 def into_a_session_that_is_over(caller: Caller) -> Reply:
     session = caller.open_session()
     caller.call("POST", f"/sessions/{session}:close")
@@ -194,7 +199,7 @@ REFUSALS: list[tuple[str, int, str, Callable[[Caller], Reply]]] = [
     ("unknown session", 404, "NotFound", lambda caller: caller.call("GET", "/sessions/none")),
     ("job into an unknown session", 404, "NotFound", lambda caller: refused_job(caller, sessionId="none")),
     ("target is down", 409, "TargetUnavailable",
-     lambda caller: refused_job(caller, target="ionq.qpu.aria-1", providerId="ionq")),
+     refused_by_a_target_that_is_down),
     ("throttled", 429, "TooManyRequests", lambda caller: refused_job(caller, "e429")),
     ("blob is there", 409, "BlobAlreadyExists", onto_a_blob),
     ("range of an empty blob", 416, "InvalidRange", an_empty_range),

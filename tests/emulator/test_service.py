@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from hybridloop.emulator.admin.target_status import TargetStatusOverrides
 from hybridloop.emulator.model.errors import ApiError
 from hybridloop.emulator.model.job import JobError
+from hybridloop.emulator.model.latency import LatencyModel
 from hybridloop.emulator.model.session import JobFailurePolicy
 from hybridloop.emulator.settings import IdleRule
 from tests.emulator.store_load_helpers import START, USAGE, ServiceHarness
@@ -100,11 +102,13 @@ def test_a_pending_job_prevents_the_timeout_by_the_recorded_rule_but_not_by_the_
         ({"provider_id": "ionq"}, 403, "InvalidJobDefinition"),
         ({"target": "ionq.simulator", "provider_id": "ionq"}, 400, "InvalidJobDefinition"),
         ({"session_id": "nowhere"}, 404, "NotFound"),
-        ({"target": "ionq.qpu.aria-1", "provider_id": "ionq", "session_id": None}, 409, "TargetUnavailable"),
+        ({"target": "ionq.qpu.forte-1", "provider_id": "ionq", "session_id": None}, 409, "TargetUnavailable"),
     ],
 )
 def test_a_refused_job_leaves_no_trace(changes: dict[str, object], status: int, code: str) -> None:
     harness = ServiceHarness(JobFailurePolicy.CONTINUE)
+    conditions = TargetStatusOverrides(harness.service, LatencyModel({}, 0))
+    conditions.change({"ionq.qpu.forte-1": {"availability": "Unavailable"}})
     with pytest.raises(ApiError) as refusal:
         harness.submit("j1", **changes)
     assert (refusal.value.status, refusal.value.code) == (status, code)

@@ -22,7 +22,7 @@ from hybridloop.settings.inputs import read_scan
 from hybridloop.tasks.keepalive.rules import KeepAliveMode
 from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
 from hybridloop.tasks.session import open_session
-from tests.conftest import Emulator
+from tests.conftest import Emulator, unavailable
 from tests.long_form import long_form, short_or_long
 from tests.preparation_helpers import prepared as prepare
 
@@ -151,7 +151,8 @@ def test_a_plan_has_the_billing_unit_and_the_keep_alive_mode(target: str, unit: 
 
 def test_nothing_is_submitted_and_no_session_opened_for_a_plan(emulator: Emulator) -> None:
     workspace, before = emulator.workspace(), emulator.admin("ledger")["jobs"]
-    plan = hl.plan("vqe", "h2", workspace=workspace, target="ionq.qpu.forte-1", seed=7, compare="all")
+    with unavailable(emulator, "ionq.qpu.aria-1"):
+        plan = hl.plan("vqe", "h2", workspace=workspace, target="ionq.qpu.forte-1", seed=7, compare="all")
     assert list(workspace.list_sessions()) == []
     assert list(workspace.list_jobs()) == []
     assert emulator.admin("ledger")["jobs"] == before

@@ -30,7 +30,7 @@ from hybridloop.tasks.failure_policy import FailurePolicy, OnSessionLost
 from hybridloop.tasks.keepalive.standby import StandbyProcess
 from hybridloop.tasks.session import open_session
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
-from tests.conftest import Emulator
+from tests.conftest import Emulator, unavailable
 
 pytestmark = pytest.mark.usefixtures("job_per_point")
 
@@ -327,8 +327,12 @@ def test_a_sampler_keeps_the_shape_of_its_parameter_values(workspace: Workspace)
     assert uuid.UUID(job.job_id())
 
 
-def test_an_unavailable_target_is_reported_and_a_too_small_one_refused_without_a_session(workspace: Workspace) -> None:
-    assert not check_offered(workspace, find_target("ionq.qpu.aria-1"), 2)
+def test_an_unavailable_target_is_reported_and_a_too_small_one_refused_without_a_session(
+    workspace: Workspace, emulator: Emulator
+) -> None:
+    with unavailable(emulator, "ionq.qpu.aria-1"):
+        assert not check_offered(workspace, find_target("ionq.qpu.aria-1"), 2)
+    assert check_offered(workspace, find_target("ionq.qpu.aria-1"), 2)
     with pytest.raises(InputError, match=r"40 qubits.*29"):
         check_offered(workspace, find_target("rigetti.sim.qvm"), 40)
     assert check_offered(workspace, find_target("rigetti.sim.qvm"), 29)

@@ -1,4 +1,4 @@
-"""`hybridloop up | down | status | env | worker`: the local stack, and other programs on it."""
+"""`hybridloop up | down | status | portal | env | worker`: the local stack, and other programs on it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hybridloop.cli.output import AsJson, print_json, print_line, print_message, print_table
+from hybridloop.errors import InputError, StackError
 from hybridloop.runtime.paths import home
 
 if TYPE_CHECKING:
-    from hybridloop.local_stack import StackStatus
+    from hybridloop.local_stack import RunningEmulator, StackStatus
+
+_CONNECTION = "AZURE_QUANTUM_CONNECTION_STRING"
 
 
 def up(*, json: AsJson = False) -> None:
@@ -39,14 +42,62 @@ def down(*, json: AsJson = False) -> None:
         print_message(f"stopped: {', '.join(stopped) or 'nothing was running'}")
 
 
-def status(*, json: AsJson = False) -> None:
+def status(
+    *,
+    connection_string: Annotated[
+        bool,
+        typer.Option(
+            "--connection-string", help="Print the connection string of the local service, for any client; it is secret."
+        ),
+    ] = False,
+    json: AsJson = False,
+) -> None:
     """Show the local stack without starting it.
 
     Example: hybridloop status
     """
     from hybridloop import local_stack
 
-    _print(local_stack.status(), as_json=json)
+    if connection_string:
+        from hybridloop.azure.workspace import LocalService
+        from hybridloop.azure.workspace import connection_string as text_of
+
+        service = _local_service(local_stack.find_emulator())
+        print_line(text_of(LocalService(service.url, service.api_key)))
+    else:
+        _print(local_stack.status(), as_json=json)
+
+
+def portal(
+    *,
+    link: Annotated[bool, typer.Option("--link", help="Print the link, which signs in once, and open nothing.")] = False,
+) -> None:
+    """Open the local service's sessions and jobs in the browser, signed in; the service is started if needed.
+
+    The link signs in once, within five minutes.
+
+    Example: hybridloop portal
+    """
+    import webbrowser
+
+    from hybridloop import local_stack
+
+    service = _local_service(None if os.environ.get(_CONNECTION) else local_stack.ensure_emulator())
+    address = local_stack.portal_link(service)
+    if link or not webbrowser.open(address):
+        print_line(address)
+    else:
+        print_message(f"opened {service.url} in the browser")
+
+
+def _local_service(service: RunningEmulator | None) -> RunningEmulator:
+    """Return the running service. Raises InputError if there is none, or if runs use another workspace."""
+    if os.environ.get(_CONNECTION):
+        problem = "it names the workspace that your runs use, which is not the local service's"
+        raise InputError(_CONNECTION, problem, "Open it in its own portal, or unset the variable for the local service.")
+    if service is None:
+        raise StackError("the local service does not run", "Start it: hybridloop up.")
+    return service
 
 
 def env() -> None:
@@ -84,15 +135,15 @@ def worker(
 def _worker_variables() -> dict[str, str]:
     """Return the variables of a worker on the local stack, which is started; none with a server of the user's own."""
     from hybridloop import local_stack
-    from hybridloop.azure.workspace import CONNECTION_VARIABLE, LOCAL_SERVICE_VARIABLE
+    from hybridloop.azure.workspace import LOCAL_SERVICE_VARIABLE
 
     server = local_stack.ensure_prefect()
     if not server.is_local:
         print_message(f"your own Prefect server is used: {server.api_url}")
         return {}
     variables = dict(server.environment)
-    if not os.environ.get(CONNECTION_VARIABLE):
-        print_message(f"{CONNECTION_VARIABLE} is not set: workers run on the local service")
+    if not os.environ.get(_CONNECTION):
+        print_message(f"{_CONNECTION} is not set: workers run on the local service")
         variables[LOCAL_SERVICE_VARIABLE] = "1"
     return variables
 
@@ -115,5 +166,8 @@ def _print(stack: StackStatus, *, as_json: bool) -> None:
     else:
         print_table(("part", "state", "url", "pid"), rows)
         print_message(f"state: {stack.home}")
+        if any(part.name == "emulator" and part.state == "running" for part in stack.components):
+            print_message("sessions and jobs of the local service in a browser: hybridloop portal")
+            print_message("its connection string, for other clients: hybridloop status --connection-string")
         if stack.prefect_sign_in:
             print_message(f"Prefect in a browser (the link has its password): {stack.prefect_sign_in}")

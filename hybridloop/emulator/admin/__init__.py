@@ -1,8 +1,8 @@
-"""Admin endpoints below `/_admin/`, with a key of their own: clock, faults, target status, and the job ledger."""
+"""Admin endpoints below `/_admin/`, with a key of their own: clock, faults, target status, portal links, job ledger."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -44,6 +44,7 @@ class AdminRouter:
     clock: ClockEndpoint
     target_status: TargetStatusOverrides
     faults: ActiveFaults
+    create_portal_link: Callable[[], str]
     admin_key: str = field(repr=False)
 
     async def handle(self, request: Request) -> ASGIApp:
@@ -63,6 +64,10 @@ class AdminRouter:
                 return json_response(ledger(self.service.store, parse_ledger_query(request.query_params)))
             case "/_admin/ledger":
                 raise ApiError(405, "MethodNotAllowed", "The ledger is read-only: use GET.")
+            case "/_admin/portal" if request.method == "POST":
+                return json_response({"path": self.create_portal_link()})
+            case "/_admin/portal":
+                raise ApiError(405, "MethodNotAllowed", "Make a one-time link to the portal with POST.")
             case "/_admin/targets":
                 return json_response(await self._target_availability(request))
             case _:

@@ -1,7 +1,7 @@
 """Web portal: pages at `/` that show sessions and jobs of all workspaces, with buttons that close and cancel them.
 
-A browser signs in with the API key and gets a random token as a cookie, which is held in memory only: no browser
-stores the key, and a restart signs everyone out. Forms are protected against cross-site request forgery (CSRF) by the
+A browser signs in with the API key, or by a one-time link that an admin request makes, and gets a random token as a
+cookie, which is held in memory only: no browser stores the key, and a restart signs everyone out. Forms are protected against cross-site request forgery (CSRF) by the
 Origin header, a token in every form, and a SameSite cookie. `http.access` prevents DNS rebinding.
 """
 
@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -31,6 +29,7 @@ from hybridloop.emulator.portal.pages import (
     page_path,
     static_file,
 )
+from hybridloop.emulator.portal.sign_ins import SignIn, SignInStore
 from hybridloop.emulator.service import EmulatorService
 from hybridloop.emulator.settings import ClockKind
 from hybridloop.emulator.store.ledger import session_totals
@@ -39,40 +38,10 @@ from hybridloop.emulator.store.listing import START_CURSOR, ListKind, newest_lon
 ITEM_PATH = re.compile(
     rf"{PORTAL_PREFIX}/(sessions|jobs)/([^/]+/[^/]+/[^/]+)/([A-Za-z0-9_.-]{{1,128}})(?:/(close|cancel))?"
 )
+LINK_PATH = f"{PORTAL_PREFIX}/enter/"
 PAGE_SIZE = 25
 MAX_FORM_BYTES = 8192
 MAX_TEXT_LENGTH = 20_000  # characters of an input, output or parameters on a page
-MAX_SIGN_INS = 64  # then the oldest is removed, so that sign-ins that are never ended do not fill the memory
-
-
-@dataclass(frozen=True, slots=True)
-class SignIn:
-    """One sign-in: `token` is the cookie's value, `form_token` is in every form of its pages."""
-
-    token: str
-    form_token: str
-
-
-class SignInStore:
-    """The valid sign-ins, in memory."""
-
-    def __init__(self) -> None:
-        self._sign_ins: dict[str, SignIn] = {}
-
-    def create(self) -> SignIn:
-        """Create a sign-in; above the limit the oldest is removed."""
-        if len(self._sign_ins) >= MAX_SIGN_INS:
-            del self._sign_ins[next(iter(self._sign_ins))]
-        sign_in = SignIn(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
-        self._sign_ins[sign_in.token] = sign_in
-        return sign_in
-
-    def find(self, token: str | None) -> SignIn | None:
-        """Return the sign-in of a cookie; None if it is not valid."""
-        return None if token is None else self._sign_ins.get(token)
-
-    def remove(self, sign_in: SignIn) -> None:
-        self._sign_ins.pop(sign_in.token, None)
 
 
 class Portal:
@@ -102,10 +71,16 @@ class Portal:
         except ApiError as error:
             return self._page("error.html", sign_in, {"error": error}, error.status)
 
+    def create_link(self) -> str:
+        """Return the path of a page that signs a browser in, once."""
+        return LINK_PATH + self._sign_ins.create_link(self._service.clock.now())
+
     def _get(self, request: Request, sign_in: SignIn | None) -> Response:
+        path: str = request.scope["path"]
+        if path.startswith(LINK_PATH) and request.method == "GET":
+            return self._enter(path.removeprefix(LINK_PATH))
         if sign_in is None:
             return self._sign_in_page("")
-        path: str = request.scope["path"]
         if path == "/":
             return self._overview(request, sign_in)
         match = ITEM_PATH.fullmatch(path)
@@ -150,8 +125,21 @@ class Portal:
             return self._sign_in_page("This is not the API key of this service.")
         match = ITEM_PATH.fullmatch(request.scope["path"])
         response = _redirect("/" if match is None else page_path(match[1], match[2], match[3]))
-        token = self._sign_ins.create().token
-        response.set_cookie(self._cookie, token, path="/", httponly=True, samesite="strict")
+        return self._with_cookie(response, self._sign_ins.create())
+
+    def _enter(self, link: str) -> Response:
+        """Sign in by a one-time link; a page goes on to the overview.
+
+        After a redirect a browser sends no SameSite=Strict cookie if the link was opened from another site's page.
+        """
+        sign_in = self._sign_ins.use_link(link, self._service.clock.now())
+        if sign_in is None:
+            problem = "This link was used before, or has expired. `hybridloop portal` opens a new one."
+            return self._sign_in_page(problem)
+        return self._with_cookie(self._page("signed_in.html", None, {}), sign_in)
+
+    def _with_cookie(self, response: Response, sign_in: SignIn) -> Response:
+        response.set_cookie(self._cookie, sign_in.token, path="/", httponly=True, samesite="strict")
         return response
 
     def _overview(self, request: Request, sign_in: SignIn) -> Response:

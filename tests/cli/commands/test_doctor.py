@@ -26,7 +26,7 @@ import pytest
 from hybridloop import local_stack as stack
 from hybridloop.blocks import AzureQuantumWorkspace
 from tests.cli.shell_helpers import CommandResult, connection_string
-from tests.conftest import SUBSCRIPTION, Emulator
+from tests.conftest import SUBSCRIPTION, Emulator, unavailable
 from tests.paths import DATA
 from tests.prefect_server import as_own_server, own_environ
 
@@ -319,5 +319,6 @@ def test_an_unknown_or_unavailable_target(
     doctor: Doctor, emulator: Emulator, target: str, state: str, message: str
 ) -> None:
     text = connection_string(emulator.endpoint, emulator.api_key, "mine")
-    found = doctor(AZURE_QUANTUM_CONNECTION_STRING=text, HYBRIDLOOP_TARGET=target)["target"]
+    with unavailable(emulator, "ionq.qpu.aria-1"):
+        found = doctor(AZURE_QUANTUM_CONNECTION_STRING=text, HYBRIDLOOP_TARGET=target)["target"]
     assert (found["state"], found["found"]) == (state, message)

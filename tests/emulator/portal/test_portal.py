@@ -13,7 +13,7 @@ from hybridloop.emulator.model.job import JobState, with_cancellation
 from hybridloop.emulator.model.requests import JobRequest
 from hybridloop.emulator.store.store import Store
 from tests.conftest import Emulator, running_emulator
-from tests.emulator.http_helpers import ASYMMETRIC_QIR, ENDLESS_QIR, Caller
+from tests.emulator.http_helpers import ASYMMETRIC_QIR, ENDLESS_QIR, Caller, raw_call
 from tests.emulator.portal_helpers import Visitor, item_path, page_text
 
 HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(2)>{{ 7 * 7 }}"""
@@ -46,6 +46,30 @@ def test_without_a_sign_in_every_page_is_only_the_sign_in_form(service: Emulator
             assert reply.status == 401
             assert b'name="key"' in reply.body
             assert b"secret" not in reply.body
+
+
+def test_a_link_signs_in_once(service: Emulator) -> None:
+    path = service.admin("portal", {})["path"]
+    assert raw_call(service.endpoint, "HEAD", path, None, {}).status == 401
+    reply = Visitor(service).get(path)
+    assert (reply.status, reply.headers["cache-control"]) == (200, "no-store")
+    assert 'http-equiv="refresh" content="0;url=/"' in reply.body.decode()
+    cookie, *attributes = reply.headers["set-cookie"].split("; ")
+    assert {each.lower() for each in attributes} == {"httponly", "samesite=strict", "path=/"}
+    assert "Sign out" in Visitor(service, cookie).page("/")
+    again = Visitor(service).get(path)
+    assert again.status == 401
+    assert "set-cookie" not in again.headers
+    assert b"This link was used before" in again.body
+
+
+def test_a_link_expires_and_only_the_admin_key_makes_one(service: Emulator, caller: Caller) -> None:
+    path = service.admin("portal", {})["path"]
+    service.advance(301)
+    assert Visitor(service).get(path).status == 401
+    for method, key, status in (("POST", service.api_key, 401), ("GET", service.admin_key, 405)):
+        reply = raw_call(service.endpoint, method, "/_admin/portal", None, {"x-admin-key": key})
+        assert reply.status == status
 
 
 def test_the_key_signs_in_and_returns_to_the_page_with_a_cookie_that_is_not_the_key(
