@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,7 +104,8 @@ class Outcome:
     For a binary problem, `value` is the mean of the objective, in the problem's own sense (with the penalty where
     assignments can violate a constraint). `best_bitstring` (rightmost character = variable 0) is the best feasible
     assignment sampled in any round and `best_value` its objective; both are None where there is none.
-    `approximation_ratio` is that of `value`, None where the optimum is unknown.
+    `approximation_ratio` is that of `value`, None where the optimum is unknown. `solution` is that assignment in the
+    problem's terms, as lines of text by name.
 
     `spin_squared` is ⟨S²⟩ of the final state and `electrons` ⟨N⟩, measured or conserved by the circuit (with error 0);
     None where they are unknown.
@@ -127,6 +128,7 @@ class Outcome:
     electrons: float | None = None
     electrons_error: float | None = None
     table: Table = ()
+    solution: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     is_requested: bool = False

@@ -31,7 +31,7 @@ def beside_classical(outcome: Outcome, ansatz: QaoaCircuit, *, shots: int, seed:
         )
     choices = [*outcome.choices]
     if problem.extremes is None:
-        choices.append(f"bound: no assignment is better than {best_possible(problem):.6g}, each term at its best")
+        choices.append(f"bound: no assignment is better than {problem.bound:.6g}, each term at its best")
     if outcome.best_bitstring is not None:
         bits = np.array([[int(bit) for bit in reversed(outcome.best_bitstring)]])
         sampled = _best_value(problem, descend(problem.cost, bits))
@@ -52,13 +52,6 @@ def beside_classical(outcome: Outcome, ansatz: QaoaCircuit, *, shots: int, seed:
         warnings=tuple(doubts),
         choices=tuple(choices),
     )
-
-
-def best_possible(problem: BinaryProblem) -> float:
-    """Return a bound of the objective's optimum: each term at its best, as the sum of a cut's positive weights."""
-    objective = problem.objective
-    terms = float(np.abs(objective.fields).sum()) + sum(abs(coupling) for coupling in objective.couplings.values())
-    return objective.offset - problem.sign * terms
 
 
 def random_mean(ansatz: QaoaCircuit) -> float:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hybridloop.algorithms.problems.energy_units import EnergyUnit
 from hybridloop.cli.output import print_json, print_line, print_message, print_table
 from hybridloop.runtime.paths import home
 
@@ -15,13 +17,20 @@ if TYPE_CHECKING:
     from hybridloop.runs.result import RunResult
 
 
-def print_result(result: RunResult, *, as_json: bool) -> None:
-    """Print a run's result; exit with its status's code if that is not 0."""
+Unit = Annotated[EnergyUnit | None, typer.Option(help="Print energies in this unit, too.", rich_help_panel="Run")]
+UNIT = inspect.Parameter("unit", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Unit)
+
+
+def print_result(result: RunResult, *, as_json: bool, unit: EnergyUnit | None = None) -> None:
+    """Print a run's result, energies in another unit too; exit with its status's code if that is not 0."""
     if as_json:
         picture = _save_picture(result)
         print_json({**result.as_dict(), "picture": picture and str(picture)})
     else:
-        _print(result)
+        if unit is not None and result.unit != "hartree":
+            print_message(f"hybridloop: --unit {unit} is left out: the value is no energy in hartree")
+            unit = None
+        _print(result, unit)
         if picture := _save_picture(result):  # loading the library takes a moment, and the answer is read meanwhile
             _print_facts([("picture", str(picture))])
     if result.exit_code:
@@ -42,11 +51,11 @@ def _save_picture(result: RunResult) -> Path | None:
     return path
 
 
-def _print(result: RunResult) -> None:
-    from hybridloop.runs.result import answer, effort, heading, table
+def _print(result: RunResult, unit: str | None) -> None:
+    from hybridloop.runs.result_text import answer, effort, heading, table
 
     print_line(heading(result))
-    _print_facts(answer(result))
+    _print_facts(answer(result, unit))
     if rows := table(result):
         print_line()
         print_table(tuple(rows[0]), rows)

@@ -89,7 +89,15 @@ def _run_result() -> Any:
     cost = _record("Cost", amount=float | None, unit=_MAYBE)
     cost.__doc__ = "Billed amount; null where the service stated none, or amounts in several units: see `costs`."
     amounts = _of(Amounts, "costs estimated reserved")
-    result = _printed(RunResult, amounts, error=float | None, jobs=jobs, cost=cost, picture=Picture)
+    result = _printed(
+        RunResult,
+        amounts,
+        error=float | None,
+        correlation_recovered=float | None,
+        jobs=jobs,
+        cost=cost,
+        picture=Picture,
+    )
     result.__doc__ = "Result of a run; `costs`, `estimated` and `reserved` are amounts by unit."
     return result
 

@@ -13,6 +13,7 @@ from hybridloop.algorithms.optimizers.base import Optimizer
 from hybridloop.algorithms.optimizers.missing_points import Penalize
 from hybridloop.algorithms.optimizers.qaoa_refine import QuadraticRefinement
 from hybridloop.algorithms.outcome import Outcome, RoundProgress, Table
+from hybridloop.algorithms.problems.assignment_text import describe_assignment
 from hybridloop.algorithms.problems.binary import BinaryProblem
 from hybridloop.algorithms.qaoa import QaoaSearch, qaoa
 from hybridloop.algorithms.qaoa_comparison import beside_classical
@@ -38,7 +39,9 @@ class PreparedQaoa:
     def measure(self, run_round: RunRound, on_progress: Callable[[RoundProgress], None], /) -> Outcome:
         """Search for a good assignment; an optimizer serves one run."""
         outcome = self.search(run_round, on_progress)
-        return replace(outcome, table=_assignment(self.problem, outcome.best_bitstring))
+        best, value = outcome.best_bitstring, outcome.best_value
+        solution = describe_assignment(self.problem, best, value)
+        return replace(outcome, table=_assignment(self.problem, best), solution=solution)
 
 
 def _facts(problem: BinaryProblem, sense: int) -> ProblemFacts:

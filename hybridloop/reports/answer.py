@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hybridloop.runs.live_text import plus_minus
-from hybridloop.runs.result import CHEMICAL_ACCURACY, RunResult, amount_text, ones
+from hybridloop.runs.result import CHEMICAL_ACCURACY, RunResult
+from hybridloop.runs.result_text import amount_text, correlation, ones
 
 MAX_TEXT = 2000  # characters of a value: a circuit's or a problem's text may have a million
 
@@ -43,6 +44,8 @@ def summarize(result: RunResult) -> Answer:
         (source.source.capitalize(), f"{amount_text(source)} ({source.meaning})") for source in result.error_budget
     ]
     lines += _exact_energy(result, unit)
+    if (recovered := correlation(result)) is not None:
+        lines.append(("Correlation", recovered))
     name = "Hartree-Fock" if result.unit == "hartree" else "Mean of all levels"
     lines.append((name, f"{result.reference:.6f}{unit}"))
     sharp = "" if result.is_precise else " The error bar is wider than the requested precision."
@@ -63,10 +66,13 @@ def _summarize_assignment(result: RunResult, end: str) -> Answer:
     assert result.value is not None
     error = plus_minus(result.standard_error or 0.0, result.rounding_bound)
     ratio = "" if result.approximation_ratio is None else f", approximation ratio {result.approximation_ratio:.4f}"
-    lines = [("Optimum", "unknown: too many assignments" if result.exact is None else f"{result.exact:g}")]
+    if result.solution:
+        lines = [(name.capitalize(), text) for name, text in result.solution.items()]
+    else:
+        lines = [("Optimum", "unknown: too many assignments" if result.exact is None else f"{result.exact:g}")]
     if result.best_bitstring is not None:
         lines.append(("Assignment", f"{format_value(result.best_bitstring)} (rightmost: variable 0)"))
-    if names := ones(result):
+    if not result.solution and (names := ones(result)):
         lines.append(("Variables at 1", names))
     if result.algorithm == "rqaoa":
         lines.append(("Value of the recursion", f"{result.value:g}{ratio}"))

@@ -16,7 +16,8 @@ from hybridloop.reports.plots import binary_problem_of
 from hybridloop.reports.plots.timeline import Lane, session_lanes
 from hybridloop.runs.live_text import SHOWN
 from hybridloop.runs.lookup import recorded_settings
-from hybridloop.runs.result import COLUMNS, TABLES, RunResult
+from hybridloop.runs.result import RunResult
+from hybridloop.runs.result_text import COLUMNS, TABLES
 from hybridloop.runs.stored_run import StoredRun
 from hybridloop.runtime.durations import format_duration
 from hybridloop.settings import SETTINGS

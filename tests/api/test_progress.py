@@ -14,7 +14,8 @@ import pytest
 
 from hybridloop.api.progress import show_progress
 from hybridloop.local_stack import PrefectServer
-from hybridloop.runs.result import COLUMNS, RunResult, answer, as_html, effort, heading
+from hybridloop.runs.result import RunResult
+from hybridloop.runs.result_text import COLUMNS, answer, as_html, effort, heading
 from tests.cli.shell_helpers import connection_string
 from tests.conftest import Emulator
 from tests.prefect_server import as_own_server

@@ -22,7 +22,8 @@ from hybridloop.preparation.problem import resolve_subject
 from hybridloop.reports.plots import plot_result
 from hybridloop.reports.verify import verify_run
 from hybridloop.runs.live import RoundUpdate
-from hybridloop.runs.result import RunResult, answer
+from hybridloop.runs.result import RunResult
+from hybridloop.runs.result_text import answer
 from hybridloop.runs.stored_run import load_run
 from hybridloop.settings import (
     SETTINGS,

@@ -10,7 +10,8 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from hybridloop.runs.result import RunResult, effort
+from hybridloop.runs.result import RunResult
+from hybridloop.runs.result_text import effort
 from tests.result_helpers import a_result
 
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -14,7 +14,7 @@ from hybridloop.algorithms.outcome import Outcome
 from hybridloop.data.statuses import STATUSES, sweep_exit_code
 from hybridloop.errors import CapReached, RunParked, RunStopped, StopRequested
 from hybridloop.flows.lifecycle.completion import completed
-from hybridloop.runs.result import heading
+from hybridloop.runs.result_text import heading
 from hybridloop.runs.statuses import status_after
 from tests.paths import ROOT
 from tests.result_helpers import a_result

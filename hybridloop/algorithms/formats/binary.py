@@ -35,7 +35,7 @@ _NAMES = {  # names of each kind's object, by the name that tells the kind
     "qubo": ("qubo", "offset"),
     "J": ("h", "J", "offset"),
     "numbers": ("numbers",),
-    "returns": ("returns", "covariance", "risk_aversion", "budget"),
+    "returns": ("returns", "covariance", "risk_aversion", "budget", "assets"),
     "linear_biases": (
         *("linear_biases", "quadratic_biases", "quadratic_head", "quadratic_tail", "offset"),
         *("variable_labels", "variable_type", "num_variables", "num_interactions"),
@@ -58,7 +58,7 @@ def read_binary_problem(text: str, source: str, objective: GraphObjective = Grap
     `qubo`: the rows of Q, or `[i, j, value]` triples under `terms` with the count `variables`;
     `h` and `J`: the fields, and `[i, j, value]` triples;
     `numbers`: the numbers to partition;
-    `returns`, `covariance`, `risk_aversion`, `budget`: a portfolio;
+    `returns`, `covariance`, `risk_aversion`, `budget`: a portfolio, whose `assets` may be named;
     the result of dimod's `BinaryQuadraticModel.to_serializable`;
     `nodes` and `links`: a graph in node-link form.
     Raises ProblemError for malformed text, InputError for an `objective` given with a text that is not a graph.
@@ -161,7 +161,20 @@ def _portfolio(document: JsonDocument) -> BinaryProblem:
         risk_aversion=_number(document, "risk_aversion", None),
         budget=budget,
         source=document.source,
+        assets=_asset_names(document),
     )
+
+
+def _asset_names(document: JsonDocument) -> list[str] | None:
+    names, count = document.value.get("assets"), len(_row(document, "returns"))
+    if names is None:
+        return None
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.isprintable() for name in names):
+        raise document.error(document.value, "'assets' is not a list of names", "Give a name for each return.")
+    if len(set(names)) != count or len(names) != count:
+        problem = f"'assets' has {len(set(names))} different names for {count} returns"
+        raise document.error(document.value, problem, "Give a name for each return.")
+    return names
 
 
 def _number(document: JsonDocument, key: str, default: float | None) -> float:

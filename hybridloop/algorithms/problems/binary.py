@@ -111,6 +111,12 @@ class BinaryProblem:
         low, high = float(values.min()), float(values.max())
         return (high, low) if self.sense is Sense.MAXIMIZE else (low, high)
 
+    @property
+    def bound(self) -> float:
+        """A bound of the objective's optimum: each term at its best, as the sum of a cut's positive weights."""
+        terms = float(np.abs(self.objective.fields).sum()) + sum(map(abs, self.objective.couplings.values()))
+        return self.objective.offset - self.sign * terms
+
     def approximation_ratio(self, value: float) -> float | None:
         """Return (value − worst) / (best − worst); None if the extremes are unknown or equal.
 
@@ -180,9 +186,15 @@ def number_partitioning(numbers: Sequence[float], source: str = "numbers") -> Bi
 
 
 def portfolio(
-    returns: ArrayLike, covariance: ArrayLike, *, risk_aversion: float, budget: int, source: str = "portfolio"
+    returns: ArrayLike,
+    covariance: ArrayLike,
+    *,
+    risk_aversion: float,
+    budget: int,
+    source: str = "portfolio",
+    assets: Sequence[str] | None = None,
 ) -> BinaryProblem:
-    """Portfolio selection: choose `budget` assets that minimize q xᵀ Σ x − μᵀ x, with q the risk aversion.
+    """Portfolio selection: choose `budget` assets (named `assets`) that minimize q xᵀ Σ x − μᵀ x, with q the risk aversion.
 
     S. Brandhofer et al., Quantum Inf. Process. 22 (2023) 25. The penalty is P (Σx − budget)², where P is the largest
     change of the objective by one variable. An assignment that misses the budget by k is then never better than one
@@ -208,7 +220,7 @@ def portfolio(
     return BinaryProblem(
         "portfolio",
         source,
-        _index_labels(len(mu)),
+        _index_labels(len(mu)) if assets is None else tuple(assets),
         Sense.MINIMIZE,
         ising_from_qubo(matrix),
         Constraint(f"the budget of {budget}", violation, ones=budget),

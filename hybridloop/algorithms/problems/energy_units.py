@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import enum
 import re
 
-# CODATA 2022; a thermochemical calorie is 4.184 J
-_EV, _KJ_PER_MOL = 27.211386245981, 2625.4996394799
-PER_HARTREE = {
+
+class EnergyUnit(enum.StrEnum):
+    """A unit of energy; kcal/mol is of the thermochemical calorie, 4.184 J."""
+
+    HARTREE = "Ha"
+    MILLIHARTREE = "mHa"
+    MICROHARTREE = "uHa"
+    ELECTRONVOLT = "eV"
+    MILLIELECTRONVOLT = "meV"
+    KJ_PER_MOL = "kJ/mol"
+    KCAL_PER_MOL = "kcal/mol"
+
+
+_EV, _KJ_PER_MOL = 27.211386245981, 2625.4996394799  # in a hartree: CODATA 2022
+PER_HARTREE: dict[str, float] = {
     "hartree": 1.0,
-    "Ha": 1.0,
-    "mHa": 1e3,
-    "uHa": 1e6,
-    "eV": _EV,
-    "meV": 1e3 * _EV,
-    "kJ/mol": _KJ_PER_MOL,
-    "kcal/mol": _KJ_PER_MOL / 4.184,
+    EnergyUnit.HARTREE: 1.0,
+    EnergyUnit.MILLIHARTREE: 1e3,
+    EnergyUnit.MICROHARTREE: 1e6,
+    EnergyUnit.ELECTRONVOLT: _EV,
+    EnergyUnit.MILLIELECTRONVOLT: 1e3 * _EV,
+    EnergyUnit.KJ_PER_MOL: _KJ_PER_MOL,
+    EnergyUnit.KCAL_PER_MOL: _KJ_PER_MOL / 4.184,
 }
 ENERGY_PATTERN = rf"\s*\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*({'|'.join(PER_HARTREE)})?\s*"
 _ENERGY = re.compile(ENERGY_PATTERN)
@@ -27,6 +40,6 @@ def parse_energy(text: str) -> float:
     (0.001, 0.001594)
     """
     if (match := _ENERGY.fullmatch(text)) is None:
-        units = ", ".join(unit for unit in PER_HARTREE if unit != "hartree")
+        units = ", ".join(EnergyUnit)
         raise ValueError(f"{text[:40]!r} is not an energy; give hartree, or a number with a unit of {units}")
     return float(match[1] + (match[2] or "")) / PER_HARTREE[match[3] or "hartree"]

@@ -15,8 +15,8 @@ from hybridloop.cli.help import HELP_ALL, brief_command
 from hybridloop.cli.options import read_input, settings_options, with_options
 from hybridloop.cli.output import AsJson, Quiet, Workspace, full_input_errors
 from hybridloop.cli.progress import show_progress
-from hybridloop.cli.result_output import print_result
-from hybridloop.settings import SETTINGS
+from hybridloop.cli.result_output import UNIT, print_result
+from hybridloop.settings import SETTINGS, EnergySettings
 
 app = typer.Typer(name="run", no_args_is_help=True, help="Run an algorithm in its own session.")
 
@@ -67,7 +67,9 @@ _BINARY = (
     "spins, numbers to partition, a portfolio."
 )
 COMMANDS = (
-    AlgorithmCommand("vqe", "Find a molecule's ground-state energy with VQE.", _MOLECULE, "h2 --seed 7", "ansatz optimizer precision"),
+    AlgorithmCommand(
+        "vqe", "Find a molecule's ground-state energy with VQE.", _MOLECULE, "h2 --seed 7", "ansatz optimizer precision"
+    ),
     AlgorithmCommand(
         "adapt",
         "Find a molecule's ground-state energy with ADAPT-VQE, whose circuit grows by one operator at a time.",
@@ -133,6 +135,7 @@ def _run_command(command: AlgorithmCommand) -> Callable[..., None]:
     ) -> None:
         from hybridloop.api import runs as api
 
+        unit = options.pop("unit", None)
         with full_input_errors(), show_progress(quiet=quiet) as display:
             text, resolved = read_input(ctx, command.algorithm, problem, config, set_, options)
             result = api.run(
@@ -144,14 +147,16 @@ def _run_command(command: AlgorithmCommand) -> Callable[..., None]:
                 on_progress=display.on_progress,
                 feed=display.feed,
             )
-        print_result(result, as_json=json)
+        print_result(result, as_json=json, unit=unit)
 
     run.__annotations__["problem"] = command.argument
     run.__doc__ = (
         f"{command.summary}\n\nOptions take precedence over --set, and --set over --config.\n\n"
         f"Example: hybridloop run {command.algorithm} {command.example}"
     )
-    return with_options(run, [*settings_options(SETTINGS[command.algorithm]), HELP_ALL])
+    settings = SETTINGS[command.algorithm]
+    more = [UNIT, HELP_ALL] if issubclass(settings, EnergySettings) else [HELP_ALL]
+    return with_options(run, [*settings_options(settings), *more])
 
 
 for _command in COMMANDS:

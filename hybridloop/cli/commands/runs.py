@@ -22,7 +22,7 @@ from hybridloop.cli.output import (
     print_rows,
 )
 from hybridloop.cli.progress import show_progress
-from hybridloop.cli.result_output import print_result
+from hybridloop.cli.result_output import Unit, print_result
 from hybridloop.errors import InputError
 from hybridloop.settings import LIMITS, RunSettings, parse_duration
 
@@ -101,6 +101,7 @@ def _resume(
     *,
     later: Annotated[bool, typer.Option("--later", help="Let the housekeeping flow resume it.")] = False,
     workspace: Workspace = None,
+    unit: Unit = None,
     json: AsJson = False,
     quiet: Quiet = False,
     **limits: Any,
@@ -119,7 +120,7 @@ def _resume(
     with full_input_errors(), show_progress(quiet=quiet) as display:
         given = given_options(ctx, limits)
         result = api.resume(run, given, workspace=workspace, on_progress=display.on_progress, feed=display.feed)
-    print_result(result, as_json=json)
+    print_result(result, as_json=json, unit=unit)
 
 
 app.command("resume")(with_options(_resume, settings_options(RunSettings, only=LIMITS)))

@@ -47,7 +47,8 @@ def status(
     connection_string: Annotated[
         bool,
         typer.Option(
-            "--connection-string", help="Print the connection string of the local service, for any client; it is secret."
+            "--connection-string",
+            help="Print the connection string of the local service, for any client; it is secret.",
         ),
     ] = False,
     json: AsJson = False,
@@ -70,7 +71,9 @@ def status(
 
 def portal(
     *,
-    link: Annotated[bool, typer.Option("--link", help="Print the link, which signs in once, and open nothing.")] = False,
+    link: Annotated[
+        bool, typer.Option("--link", help="Print the link, which signs in once, and open nothing.")
+    ] = False,
 ) -> None:
     """Open the local service's sessions and jobs in the browser, signed in; the service is started if needed.
 
@@ -94,7 +97,9 @@ def _local_service(service: RunningEmulator | None) -> RunningEmulator:
     """Return the running service. Raises InputError if there is none, or if runs use another workspace."""
     if os.environ.get(_CONNECTION):
         problem = "it names the workspace that your runs use, which is not the local service's"
-        raise InputError(_CONNECTION, problem, "Open it in its own portal, or unset the variable for the local service.")
+        raise InputError(
+            _CONNECTION, problem, "Open it in its own portal, or unset the variable for the local service."
+        )
     if service is None:
         raise StackError("the local service does not run", "Start it: hybridloop up.")
     return service

@@ -17,7 +17,8 @@ from uuid import UUID
 
 from hybridloop.algorithms.outcome import RoundProgress
 from hybridloop.reports.answer import format_cost, summarize
-from hybridloop.runs.result import TABLES, RunResult, table
+from hybridloop.runs.result import RunResult
+from hybridloop.runs.result_text import TABLES, table
 from hybridloop.runtime.text_table import format_cell
 
 MAX_POINTS = 300  # of a longer history every n-th round is drawn, and the last

@@ -11,8 +11,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-
 from azure.quantum.job.session import Session
+
 from hybridloop.azure.workspace import connection_string_of, local_workspace
 from hybridloop.local_stack import PrefectServer, RunningEmulator, ensure_emulator
 from tests.cli.shell_helpers import Shell, environment, run_in_process

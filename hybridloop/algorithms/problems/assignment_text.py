@@ -1,0 +1,72 @@
+"""The best assignment of a binary problem in the problem's terms: a partition, chosen nodes, assets to hold, values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hybridloop.algorithms.problems.binary import BinaryProblem, Sense
+
+MAX_NAMES = 12  # on a line
+
+
+def describe_assignment(problem: BinaryProblem, bitstring: str | None, value: float | None) -> dict[str, str]:
+    """Return lines by name for an assignment (rightmost character = variable 0) and its objective; none without one."""
+    if bitstring is None or value is None:
+        return {}
+    bits = [bit == "1" for bit in reversed(bitstring)]
+    chosen = [name for name, bit in zip(problem.labels, bits, strict=True) if bit]
+    others = [name for name, bit in zip(problem.labels, bits, strict=True) if not bit]
+    match problem.kind:
+        case "max-cut":
+            return {"partition": _parts(chosen, others, bits), "cut": _limited(problem, value)}
+        case "independent-set":
+            return {"chosen": _list(chosen), "nodes": _limited(problem, value)}
+        case "number-partitioning":
+            sums = [sum(map(float, part)) for part in (chosen, others)]
+            difference = f"{max(sums):g} and {min(sums):g}, a difference of {max(sums) - min(sums):g}"
+            return {"parts": _parts(chosen, others, bits), "sums": difference}
+        case "portfolio":
+            number = f"{len(chosen)} of {len(bits)} assets"
+            return {
+                "hold": f"{_list(_named(chosen, problem, 'asset '))} ({number})",
+                "objective": _limited(problem, value),
+            }
+        case "ising":
+            spins = [f"{name} = {-1 if bit else 1:+d}" for name, bit in zip(_names(problem, "s"), bits, strict=True)]
+            return {"spins": _list(spins), "objective": _limited(problem, value)}
+    values = [f"{name} = {int(bit)}" for name, bit in zip(_names(problem, "x"), bits, strict=True)]
+    return {"variables": _list(values), "objective": _limited(problem, value)}
+
+
+def _limited(problem: BinaryProblem, value: float) -> str:
+    """Return a value with the optimum, or with a bound of it where the optimum is unknown."""
+    maximizes = problem.sense is Sense.MAXIMIZE
+    if problem.extremes is None:
+        return f"{value:g} of at {'most' if maximizes else 'least'} {problem.bound:g}, a bound; the optimum is unknown"
+    best = problem.extremes[0]
+    if maximizes:
+        return f"{value:g} of at most {best:g}"
+    return (
+        f"{value:g}, the optimum" if abs(value - best) <= 1e-9 * max(1.0, abs(best)) else f"{value:g}; at best {best:g}"
+    )
+
+
+def _parts(chosen: Sequence[str], others: Sequence[str], bits: Sequence[bool]) -> str:
+    """Return both sides, that of variable 0 first."""
+    sides = (chosen, others) if bits[0] else (others, chosen)
+    return " | ".join(f"{{{_list(side)}}}" for side in sides)
+
+
+def _names(problem: BinaryProblem, letter: str) -> list[str]:
+    return _named(problem.labels, problem, letter)
+
+
+def _named(names: Sequence[str], problem: BinaryProblem, prefix: str) -> list[str]:
+    """Return the names; numbers of variables that have none get a prefix."""
+    is_numbered = problem.labels == tuple(map(str, range(problem.num_variables)))
+    return [f"{prefix}{name}" for name in names] if is_numbered else list(names)
+
+
+def _list(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + more
