@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Collection
 from typing import Annotated, Any
@@ -40,13 +41,24 @@ def brief_command(shown: Collection[str]) -> type[TyperCommand]:
             params = super().get_params(ctx)
             if ctx.meta.get(_SHOWS_ALL, True):
                 return params
-            return [param for param in params if param.param_type_name == "argument" or param.name in shown]
+            return [
+                param if param.param_type_name == "argument" else _without_heading(param)
+                for param in params
+                if param.param_type_name == "argument" or param.name in shown
+            ]
 
         def format_help(self, ctx: Any, formatter: Any) -> None:
             ctx.meta.setdefault(_SHOWS_ALL, False)
             super().format_help(ctx, formatter)
 
     return BriefCommand
+
+
+def _without_heading(option: Any) -> Any:
+    """Return a copy of an option under the common heading; there are too few for several."""
+    copied = copy.copy(option)
+    copied.rich_help_panel = None
+    return copied
 
 
 def _print_all_options(ctx: typer.Context, *, is_asked: bool) -> None:

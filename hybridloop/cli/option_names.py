@@ -35,8 +35,8 @@ def as_typed(error: HybridloopError, *, is_short: bool = False) -> str:
 
 @cache
 def _settings() -> frozenset[str]:
-    fields = (model.model_fields for model in (*SETTINGS.values(), FailurePolicy))
-    return frozenset(name for names in fields for name in names) - {"failure"}
+    names = {name for model in SETTINGS.values() for name in model.model_fields}
+    return frozenset(names | FailurePolicy.model_fields.keys()) - {"failure"}
 
 
 def _option(name: str) -> str:

@@ -55,7 +55,8 @@ class RunResult:
     For a binary problem `value` is the mean of the objective, `exact` its optimum, `reference` its mean over all
     assignments, `best_bitstring` (rightmost character = variable 0) the best assignment that was sampled, and
     `best_value` the objective of that. `solution` is that assignment in the problem's terms, as lines of text by name
-    (partition, cut; chosen, nodes; hold; variables; spins; parts, sums; objective). `approximation_ratio` is 0 for the worst assignment and 1 for the best.
+    (partition, cut; chosen, nodes; hold; variables; spins; parts, sums; objective).
+    `approximation_ratio` is 0 for the worst assignment and 1 for the best.
 
     For a molecule, `spin_squared` is ⟨S²⟩ and `electrons` ⟨N⟩ of the final state with their errors, which are 0 where
     the circuit conserves them; None where they are unknown.

@@ -40,7 +40,10 @@ def heading(result: RunResult) -> str:
 
 
 def answer(result: RunResult, unit: str | None = None) -> Iterator[tuple[str, str]]:
-    """Yield the facts of the value by name, with warnings and choices; energies in another unit, too. Raises InputError."""
+    """Yield the facts of the value by name, with warnings and choices, and energies in another unit if one is given.
+
+    Raises InputError for an unknown unit.
+    """
     if result.value is None:
         yield from _so_far(result)
     elif result.algorithm in _OF_ASSIGNMENTS:
@@ -164,7 +167,7 @@ def _assignment(result: RunResult) -> Iterator[tuple[str, str]]:
     if result.solution:
         yield from result.solution.items()
         yield "bits", f"{result.best_bitstring} (rightmost: variable 0)"
-        yield from _mean(result, "average", ratio)
+        yield from _mean(result, "average", "", ratio)
         return
     known = "unknown: too many assignments to enumerate"
     if result.exact is not None:
@@ -173,15 +176,15 @@ def _assignment(result: RunResult) -> Iterator[tuple[str, str]]:
     if names := ones(result):
         yield "with 1", names
     yield "optimum", known
-    yield from _mean(result, "objective", ratio)
+    yield from _mean(result, "objective", " on average", ratio)
 
 
-def _mean(result: RunResult, name: str, ratio: str) -> Iterator[tuple[str, str]]:
+def _mean(result: RunResult, name: str, kind: str, ratio: str) -> Iterator[tuple[str, str]]:
     if result.algorithm == "rqaoa":  # no estimate
         yield "recursion", f"came to {result.value:g}{ratio}"
     else:
         error = plus_minus(result.standard_error or 0.0, result.rounding_bound)
-        yield name, f"{result.value:.6f} {error} on average{ratio}"
+        yield name, f"{result.value:.6f} {error}{kind}{ratio}"
 
 
 def ones(result: RunResult) -> str:

@@ -300,7 +300,8 @@ class VqdSettings(HardwareEfficientSettings):
     )
     deflation: Penalty | None = Field(
         None,
-        description="penalty in hartree, or with a unit, for an overlap of 1 with a lower level; left out: a bound on the spectrum",
+        description="penalty in hartree, or with a unit, for an overlap of 1 with a lower level; left out: a bound on "
+        "the spectrum",
         examples=["20eV"],
     )
 

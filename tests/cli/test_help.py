@@ -85,6 +85,12 @@ def test_a_refusal_names_the_option_as_typed_and_as_in_python(
     assert message in refused.err
 
 
+def test_the_unit_of_a_molecule_is_no_option_of_a_graph(run_command: Hybridloop) -> None:
+    refused = run_command("run", "vqe", "h2", "--unit", "kcal")
+    assert (refused.code, "kcal/mol" in refused.err) == (2, True)
+    assert "No such option: --unit" in run_command("run", "qaoa", "petersen", "--unit", "eV").err
+
+
 def test_only_names_of_settings_are_rewritten() -> None:
     error = InputError("layers", "only ansatz=uccsd and run_key or max_x have max_jobs", "Set failure.retries=3.")
     assert as_typed(error, is_short=True) == (

@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from hybridloop.errors import InputError
 from hybridloop.runs.result import RunResult
 from hybridloop.runs.result_text import effort
 from tests.result_helpers import a_result
@@ -47,6 +48,38 @@ def test_unknown_values_are_null(result: RunResult) -> None:
     document = json.loads(dataclasses.replace(result, exact=None, cost={}).to_json())
     assert document["exact"] is document["error"] is None
     assert document["cost"] == {"amount": None, "unit": None}
+
+
+def test_the_recovered_correlation_energy_is_told_with_its_error(result: RunResult) -> None:
+    assert result.correlation_recovered == pytest.approx((1.136 - 1.117) / (1.1373 - 1.117))
+    assert json.loads(result.to_json())["correlation_recovered"] == result.correlation_recovered
+    assert "  recovered  93.6% ± 4.9% of the correlation energy, -20.300 mHa\n" in str(result)  # 0.001 / 0.0203
+    unknown = dataclasses.replace(result, exact=None)
+    assert unknown.correlation_recovered is None
+    assert "  recovered  -19.000 ± 1.000 mHa of correlation energy; the whole is unknown\n" in str(unknown)
+    for other in ({"exact": result.reference}, {"unit": "", "exact": None}):
+        assert "recovered" not in str(dataclasses.replace(result, **other))
+
+
+@pytest.mark.parametrize(
+    ("unit", "energy", "line"),
+    [  # NIST: 1 hartree is 27.211386 eV, 2625.4996 kJ/mol
+        ("eV", -1.136 * 27.211386, "-30.91213 eV ± 0.02721, +0.03537 against the exact energy"),
+        ("kJ/mol", -1.136 * 2625.4996, "-2982.568 kJ/mol ± 2.625, +3.413 against the exact energy"),
+        ("mHa", -1136.0, "-1136.000 mHa ± 1.000, +1.300 against the exact energy"),
+    ],
+)
+def test_energies_are_given_in_other_units_too(unit: str, energy: float, line: str, result: RunResult) -> None:
+    assert result.value_in(unit) == pytest.approx(energy, rel=1e-7)
+    assert f"  also       {line}\n" in result.text(unit)
+    assert "also" not in str(result)
+
+
+def test_energies_in_no_unit_are_refused(result: RunResult) -> None:
+    with pytest.raises(InputError, match=r"unit: 'kj/mol' is no unit of energy\. .*kJ/mol"):
+        result.text("kj/mol")
+    with pytest.raises(InputError, match="no energy in hartree"):
+        dataclasses.replace(result, unit="").value_in("eV")
 
 
 def test_the_plot_shows_every_round_and_the_reference_energies(result: RunResult) -> None:

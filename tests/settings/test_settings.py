@@ -147,7 +147,7 @@ def test_an_option_becomes_its_setting(option: str, value: str | None, setting: 
     ],
 )
 def test_an_energy_is_read_with_its_unit(text: str, hartree: float) -> None:
-    assert VqeSettings(precision=text).precision == pytest.approx(hartree, rel=1e-6)  # type: ignore[arg-type]
+    assert VqeSettings(precision=text).precision == pytest.approx(hartree, rel=1e-6)
     pattern = VqeSettings.model_json_schema()["properties"]["precision"]["anyOf"][1]["pattern"]
     assert re.search(pattern, text)
 
@@ -155,7 +155,7 @@ def test_an_energy_is_read_with_its_unit(text: str, hartree: float) -> None:
 @pytest.mark.parametrize("text", ["1 mha", "-1mHa", "1 MeV", "mHa", "1mHa2", "1,5mHa", "inf mHa"])
 def test_an_energy_in_another_form_is_refused_with_the_units(text: str) -> None:
     with pytest.raises(ValueError, match=r"Ha, mHa, uHa, eV, meV, kJ/mol, kcal/mol"):
-        VqeSettings(precision=text)  # type: ignore[arg-type]
+        VqeSettings(precision=text)
     pattern = VqeSettings.model_json_schema()["properties"]["precision"]["anyOf"][1]["pattern"]
     assert not re.search(pattern, text)
 

@@ -26,11 +26,8 @@ def describe_assignment(problem: BinaryProblem, bitstring: str | None, value: fl
             difference = f"{max(sums):g} and {min(sums):g}, a difference of {max(sums) - min(sums):g}"
             return {"parts": _parts(chosen, others, bits), "sums": difference}
         case "portfolio":
-            number = f"{len(chosen)} of {len(bits)} assets"
-            return {
-                "hold": f"{_list(_named(chosen, problem, 'asset '))} ({number})",
-                "objective": _limited(problem, value),
-            }
+            names = ("assets " if _is_numbered(problem) and chosen else "") + (_list(chosen) or "nothing")
+            return {"hold": f"{names} ({len(chosen)} of {len(bits)})", "objective": _limited(problem, value)}
         case "ising":
             spins = [f"{name} = {-1 if bit else 1:+d}" for name, bit in zip(_names(problem, "s"), bits, strict=True)]
             return {"spins": _list(spins), "objective": _limited(problem, value)}
@@ -57,14 +54,13 @@ def _parts(chosen: Sequence[str], others: Sequence[str], bits: Sequence[bool]) -
     return " | ".join(f"{{{_list(side)}}}" for side in sides)
 
 
-def _names(problem: BinaryProblem, letter: str) -> list[str]:
-    return _named(problem.labels, problem, letter)
+def _names(problem: BinaryProblem, letter: str) -> Sequence[str]:
+    """Return the names of the variables; those that have none are a letter and their number."""
+    return [letter + name for name in problem.labels] if _is_numbered(problem) else problem.labels
 
 
-def _named(names: Sequence[str], problem: BinaryProblem, prefix: str) -> list[str]:
-    """Return the names; numbers of variables that have none get a prefix."""
-    is_numbered = problem.labels == tuple(map(str, range(problem.num_variables)))
-    return [f"{prefix}{name}" for name in names] if is_numbered else list(names)
+def _is_numbered(problem: BinaryProblem) -> bool:
+    return problem.labels == tuple(map(str, range(problem.num_variables)))
 
 
 def _list(names: Sequence[str]) -> str:

@@ -194,7 +194,7 @@ def portfolio(
     source: str = "portfolio",
     assets: Sequence[str] | None = None,
 ) -> BinaryProblem:
-    """Portfolio selection: choose `budget` assets (named `assets`) that minimize q xᵀ Σ x − μᵀ x, with q the risk aversion.
+    """Portfolio selection: choose `budget` of the assets that minimize q xᵀ Σ x − μᵀ x, with q the risk aversion.
 
     S. Brandhofer et al., Quantum Inf. Process. 22 (2023) 25. The penalty is P (Σx − budget)², where P is the largest
     change of the objective by one variable. An assignment that misses the budget by k is then never better than one

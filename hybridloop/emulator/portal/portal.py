@@ -1,8 +1,9 @@
 """Web portal: pages at `/` that show sessions and jobs of all workspaces, with buttons that close and cancel them.
 
 A browser signs in with the API key, or by a one-time link that an admin request makes, and gets a random token as a
-cookie, which is held in memory only: no browser stores the key, and a restart signs everyone out. Forms are protected against cross-site request forgery (CSRF) by the
-Origin header, a token in every form, and a SameSite cookie. `http.access` prevents DNS rebinding.
+cookie, which is held in memory only: no browser stores the key, and a restart signs everyone out. Forms are protected
+against cross-site request forgery (CSRF) by the Origin header, a token in every form, and a SameSite cookie.
+`http.access` prevents DNS rebinding.
 """
 
 from __future__ import annotations

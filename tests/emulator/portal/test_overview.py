@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hybridloop.emulator.model.requests import SessionRequest
 from hybridloop.emulator.model.session import JobFailurePolicy, SessionState
-from hybridloop.emulator.portal.portal import MAX_SIGN_INS, SignInStore
+from hybridloop.emulator.portal.sign_ins import MAX_SIGN_INS, SignInStore
 from hybridloop.emulator.store.listing import START_CURSOR, newest_lone_jobs, newest_sessions
 from hybridloop.emulator.store.store import Store
 
