@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hybridloop.api.geometry import molecule
     from hybridloop.api.plan import plan
     from hybridloop.api.runs import result
-    from hybridloop.api.session import open_session, session_flow
+    from hybridloop.api.session import open_session, session, session_flow, sessions
     from hybridloop.budget.caps import Caps
     from hybridloop.flows.sweep_execution.spec import SweepSpec
     from hybridloop.runs.live import RoundUpdate
@@ -58,7 +58,9 @@ __all__ = [
     "rqaoa",
     "run_housekeeping",
     "scan",
+    "session",
     "session_flow",
+    "sessions",
     "sweep",
     "vqd",
     "vqe",
@@ -69,7 +71,7 @@ _MODULES = {
     **dict.fromkeys(
         ("adapt", "levels", "qaoa", "rqaoa", "run_housekeeping", "scan", "sweep", "vqd", "vqe"), "api.algorithms"
     ),
-    **dict.fromkeys(("open_session", "session_flow"), "api.session"),
+    **dict.fromkeys(("open_session", "session", "session_flow", "sessions"), "api.session"),
     "molecule": "api.geometry",
     "plan": "api.plan",
     "result": "api.runs",

@@ -49,6 +49,14 @@ def _warn(message: str) -> None:
     warnings.warn(f"{message}: {_ENDS}", RenamedWarning, 3)
 
 
+class _FormerModule(ModuleType):
+    """A module at a former path, callable: once imported, it hides the public function of its name."""
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        package, _, name = self.__name__.rpartition(".")
+        return sys.modules[package].__getattr__(name)(*arguments, **named)
+
+
 class RenamedModules:
     """Import hook for the former paths, asked where no module of that path exists."""
 
@@ -63,6 +71,7 @@ class RenamedModules:
 
     def exec_module(self, module: ModuleType) -> None:
         """Make the module find its names in today's, and warn."""
+        module.__class__ = _FormerModule
         if path := load_renames()["modules"][module.__name__]:
             _warn(f"{module.__name__} is now {path}")
             import_module(path)

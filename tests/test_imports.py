@@ -56,7 +56,7 @@ def test_the_public_functions_are_loaded_when_they_are_used() -> None:
 
 
 def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
-    out, _ = _run(LISTED + "import hybridloop as hl; print(hasattr(hl, 'session'))")
+    out, _ = _run(LISTED + "import hybridloop as hl; print(hasattr(hl, 'sesion'))")
     assert out == "False\n"
 
 
@@ -72,7 +72,9 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "result": lambda: hl.result("no/key"),
     "run_housekeeping": hl.run_housekeeping,
     "scan": lambda: hl.scan(["nothing", "h2"]),
+    "session": lambda: hl.session("nothing"),
     "session_flow": lambda: hl.session_flow(target="nothing")(print),
+    "sessions": hl.sessions,
     "sweep": lambda: hl.sweep({"algorithm": "nothing"}),
 }
 

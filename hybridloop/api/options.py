@@ -53,6 +53,7 @@ class EnergyOptions(RunOptions, total=False):
     mapping: str
     active_space: str | tuple[int, int] | None
     frozen_core: int
+    multiplicity: int | None
     shots: int
     precision: str | float
     max_rounds: int

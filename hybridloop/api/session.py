@@ -1,4 +1,4 @@
-"""Public functions that hold a session for a script or for a user's own flow."""
+"""Public functions that hold a session for a script or for a user's own flow, and that list sessions."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import secrets
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from hybridloop import local_stack as stack
 from hybridloop.api.environment import flow_environment, resolve_workspace
-from hybridloop.azure.targets import find_target
+from hybridloop.api.options import SettingOptions
+from hybridloop.azure.targets import DEFAULT_TARGET, find_target
 from hybridloop.budget.caps import Caps
 from hybridloop.runtime.signals import exit_on_sigterm
 from hybridloop.settings import RunSettings
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from hybridloop.journal import NewRun, RunRecord
     from hybridloop.journal.claimed_run import ClaimedRun
     from hybridloop.runtime.clock import Clock
+    from hybridloop.tasks.service_sessions import ServiceSession
     from hybridloop.tasks.session import OpenSession
 
 R = TypeVar("R")
@@ -31,9 +33,10 @@ _NO_CAPS = Caps()
 
 @contextmanager
 def open_session(
-    target: str = "rigetti.sim.qvm",
+    target: str | None = None,
     *,
     run_key: str | None = None,
+    session_id: str | None = None,
     seed: int | None = None,
     workspace: str | Any | None = None,
     name: str = "hybridloop",
@@ -49,18 +52,29 @@ def open_session(
     With a `run_key` the run is stored in the journal: a script that is started again with it gets its measured rounds
     from there, without a request. It must ask for the same rounds in the same order (ReplayDiverged). `seed` fixes the
     samples of the local service (None: drawn). Without a workspace, that of the environment is used, else a local
-    service. `debias=False` turns off IonQ's error mitigation. `batching` (auto, on, off) puts all points of a round
-    into one job where the target takes many in one: auto does so on Rigetti's simulator. `clock` is the time source of
-    all waits (`hybridloop.testing.virtual_clock.ServiceClock` for a virtual one).
+    service. `target` is by default rigetti.sim.qvm.
+
+    `session_id` joins a session that is open at the service, such as that of a script that was killed: the script's run
+    with a key is resumed, and a session of any other program takes further jobs. The block closes it, too.
+
+    `debias=False` turns off IonQ's error mitigation. `batching` (auto, on, off) puts all points of a round into one job
+    where the target takes many in one: auto does so on Rigetti's simulator. `clock` is the time source of all waits
+    (`hybridloop.testing.virtual_clock.ServiceClock` for a virtual one). Raises InputError before a session is opened.
     """
-    find_target(target)
+    if target is not None:
+        find_target(target)
     valid = validate(RunSettings, {"keep_alive": keep_alive, "seed": seed, "batching": batching})
     sdk_workspace = resolve_workspace(workspace)
+    from hybridloop.api.joining import find_joined, join_session
     from hybridloop.journal.claimed_run import temporary_run
-    from hybridloop.tasks import session
     from hybridloop.tasks.keepalive.rules import KeepAliveMode
     from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
+    from hybridloop.tasks.session import open_session as open_in_workspace
 
+    joined = None if session_id is None else find_joined(sdk_workspace, session_id, target, run_key, seed)
+    if joined is not None:
+        target, run_key, seed = joined.session.target, joined.run_key, joined.seed
+    target = target or DEFAULT_TARGET
     with exit_on_sigterm(), ExitStack() as held:
         if run_key is None:
             seed = secrets.randbits(63) if seed is None else seed
@@ -70,7 +84,9 @@ def open_session(
             given = {"debias": debias, "batching": valid.batching.value}
             options = {name: value for name, value in given.items() if value not in (True, "auto")}
             run = held.enter_context(_script_run(run_key, target, seed, sdk_workspace, options))
-        opened = session.open_session(
+        if joined is not None:
+            join_session(run, joined.session)
+        opened = open_in_workspace(
             sdk_workspace,
             target,
             run=run,
@@ -83,7 +99,27 @@ def open_session(
             batching=valid.batching,
             clock=clock,
         )
-        yield held.enter_context(opened)
+        session = held.enter_context(opened)
+        if joined is not None:
+            session.open()
+        yield session
+
+
+def sessions(limit: int = 20, *, workspace: str | Any | None = None) -> list[ServiceSession]:
+    """Return the newest sessions of the workspace, of any program, each with `id`, `status`, `details` and `jobs()`."""
+    from hybridloop.tasks.service_sessions import list_sessions
+
+    return list_sessions(resolve_workspace(workspace), limit)
+
+
+def session(session_id: str, *, workspace: str | Any | None = None) -> ServiceSession:
+    """Return a session of the workspace by its id, open or ended, with `status`, `details`, `jobs()` and `close()`.
+
+    To submit more jobs to an open one: `open_session(session_id=…)`. Raises InputError if there is none of that id.
+    """
+    from hybridloop.tasks.service_sessions import find_session
+
+    return find_session(resolve_workspace(workspace), session_id)
 
 
 @contextmanager
@@ -128,12 +164,16 @@ def session_flow(function: Callable[..., R], /) -> Callable[..., R]: ...
 
 @overload
 def session_flow(
-    *, workspace: str | Any | None = None, **settings: Any
+    *, workspace: str | Any | None = None, **settings: Unpack[SettingOptions]
 ) -> Callable[[Callable[..., R]], Callable[..., R]]: ...
 
 
 def session_flow(
-    function: Callable[..., Any] | None = None, /, *, workspace: str | Any | None = None, **settings: Any
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    workspace: str | Any | None = None,
+    **settings: Unpack[SettingOptions],
 ) -> Callable[..., Any]:
     """Make a Prefect flow of a function whose first parameter is an open session; the flow is journaled.
 

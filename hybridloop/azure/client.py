@@ -68,7 +68,7 @@ class ServiceClient:
         read_timeout_s: float = READ_TIMEOUT_S,
         limits: RequestLimits = NO_LIMITS,
     ) -> None:
-        self._workspace = workspace
+        self.workspace = workspace
         self.pace = RequestPace(clock, limits)
         self._transport = Transport(workspace, read_timeout_s=read_timeout_s, pace=self.pace, stop=stop)
         self._clock = clock
@@ -87,7 +87,7 @@ class ServiceClient:
 
     def session_page(self, session_id: str) -> str:
         """Return the address of the portal's page of a session."""
-        return session_page(self._workspace, session_id)
+        return session_page(self.workspace, session_id)
 
     def get_session(self, session_id: str) -> dict[str, Any]:
         """Return the service's document of a session."""

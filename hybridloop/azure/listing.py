@@ -83,13 +83,13 @@ def target_statuses(workspace: Any) -> dict[str, Row]:
 def list_sessions(workspace: Any, limit: int) -> list[Row]:
     """List the newest sessions, at most `limit`."""
     with open_client(workspace) as client:
-        return [_session_row(item) for item in itertools.islice(client.list_sessions(), limit)]
+        return [session_row(item) for item in itertools.islice(client.list_sessions(), limit)]
 
 
 def show_session(workspace: Any, session_id: str) -> Row:
     """Return a session with its number of jobs by status. Raises InputError if no session has that id."""
-    with open_client(workspace) as client, _session_expected(session_id):
-        row = _session_row(client.get_session(session_id))
+    with open_client(workspace) as client, session_expected(session_id):
+        row = session_row(client.get_session(session_id))
         by_status: dict[str, int] = {}
         for job in client.list_session_jobs(session_id):
             by_status[job["status"]] = by_status.get(job["status"], 0) + 1
@@ -98,7 +98,7 @@ def show_session(workspace: Any, session_id: str) -> Row:
 
 def list_jobs(workspace: Any, session_id: str) -> list[Row]:
     """List a session's jobs in order of creation. Raises InputError if no session has that id."""
-    with open_client(workspace) as client, _session_expected(session_id):
+    with open_client(workspace) as client, session_expected(session_id):
         return [_job_row(job) for job in client.list_session_jobs(session_id)]
 
 
@@ -107,10 +107,10 @@ def close_session(workspace: Any, session_id: str) -> Row:
     with open_client(workspace) as client:
         if (closed := client.close_session(session_id)) is None:
             raise _unknown_session(session_id)
-    return _session_row(closed)
+    return session_row(closed)
 
 
-def _session_row(item: Row) -> Row:
+def session_row(item: Row) -> Row:
     """Return a row of a session's JSON; sessions of old versions of the service lack some keys."""
     return {
         "id": item["id"],
@@ -124,7 +124,7 @@ def _session_row(item: Row) -> Row:
 
 
 @contextmanager
-def _session_expected(session_id: str) -> Iterator[None]:
+def session_expected(session_id: str) -> Iterator[None]:
     """Translate the service's 404 into an InputError that names the session."""
     try:
         yield

@@ -288,6 +288,10 @@ class Journal:
         """Return all sessions that are not known to have ended, with their runs; damaged ones are left out."""
         return self._intact(self._read(sessions.read_open_sessions))
 
+    def run_of_session(self, session_id: str) -> RunRecord | None:
+        """Return the run that has a session with this id; None if no run has it."""
+        return self._read(sessions.run_of_session, session_id)
+
     def add_ping(self, lease: Lease, ping: Ping) -> None:
         """Write a ping before it is submitted."""
         with self._held(lease) as (connection, state):

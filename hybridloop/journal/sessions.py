@@ -50,6 +50,12 @@ def read_open_sessions(connection: Connection) -> list[tuple[RunRecord, SessionR
     return opened
 
 
+def run_of_session(connection: Connection, session_id: str) -> RunRecord | None:
+    """Return the run that has a session with this id; None if no run has it."""
+    row = connection.execute(sessions.select().where(sessions.c.id == session_id).limit(1)).first()
+    return None if row is None else runs.by_uid(connection, verify(sessions, row)["run_uid"])
+
+
 def add_ping(connection: Connection, state: dict[str, Any], ping: Ping) -> None:
     """Write a ping before it is submitted."""
     billed = None if ping.billed is None else encode_json(ping.billed)

@@ -5,24 +5,24 @@ from __future__ import annotations
 import logging
 import secrets
 import sys
-import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
+from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.azure.client import CLOSE_TIMEOUT_S
+from hybridloop.azure.listing import show_session
 from hybridloop.azure.pace import NO_LIMITS, RequestLimits
 from hybridloop.azure.retry import ATTEMPTS
 from hybridloop.azure.targets import DEFAULT_TARGET, Batching, Target
 from hybridloop.budget.caps import Caps
 from hybridloop.budget.cost_summary import CostSummary
 from hybridloop.compiler.programs import describe_pub
-from hybridloop.errors import HybridloopError, RenamedWarning, RunParked, RunStopped, StopRequested, StreamBusy
+from hybridloop.errors import HybridloopError, RenamedWarning, RunParked, StopRequested
 from hybridloop.journal.claimed_run import ClaimedRun, temporary_run
 from hybridloop.runtime.clock import Clock, RealClock
 from hybridloop.runtime.crash_points import crash_point
@@ -38,10 +38,13 @@ from hybridloop.tasks.submission.jobs import check_round
 from hybridloop.tasks.submission.replay import SAME_RAD
 from hybridloop.tasks.submission.round_builder import RoundBuilder
 from hybridloop.tasks.submission.round_in_flight import RoundInFlight
+from hybridloop.tasks.submission.streams import Streams
 
 if TYPE_CHECKING:
+    from hybridloop.tasks.circuit_jobs import CircuitRound, SessionJob
     from hybridloop.tasks.primitives.estimator import SessionEstimator
     from hybridloop.tasks.primitives.sampler import SessionSampler
+    from hybridloop.tasks.service_sessions import ServiceJob
 
 INTERRUPTED_WAIT_S = 5.0  # an interrupted run waits so long for its rounds in flight
 POLICY, KEEP_ALIVE, NO_CAPS = FailurePolicy(), KeepAliveSettings(), Caps()
@@ -50,16 +53,6 @@ _INTERRUPTED_TIMEOUT_S = 2.0
 _FORMER_NAMES = {"lineage": "sessions", "standing": "snapshot", "stop_as_told": "stop_on_request"}
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Stream:
-    """The rounds of one stream: the calling thread, the number of rounds, those in flight."""
-
-    thread: int
-    rounds: int = 0
-    in_flight: list[RoundInFlight] = field(default_factory=list)
-    is_building: bool = False
 
 
 class OpenSession:
@@ -78,17 +71,13 @@ class OpenSession:
         self._connection = connection
         self._builder = RoundBuilder(connection)
         self._observation = current_observation()
-        self._streams: dict[str, _Stream] = {}
-        self._lock = threading.Lock()
-        self._stopped = threading.Event()
+        self._streams = Streams()
+        self.circuit_rounds: list[CircuitRound] = []  # of `run`, without those whose results were asked for
         self._detach_after_s = detach_after_s
         self._cancel_in_flight = cancel_in_flight
         self._stop_reason: HybridloopError | None = None
         self._final_status: str | None = None
         self._pings = 0
-        self._lost = 0  # jobs without counts, of rounds that were collected
-        self.jobs = 0  # of all rounds so far, without further attempts
-        self.shots = 0
 
     def __getattr__(self, name: str) -> Any:
         """Return what a former name stands for, for one release."""
@@ -98,7 +87,7 @@ class OpenSession:
         return getattr(self, _FORMER_NAMES[name])
 
     def __repr__(self) -> str:
-        return f"<session {self.id} on {self.target.name}: {self.status.lower()}, {self.jobs} jobs>"
+        return f"<session {self.id} on {self.target.name}: {self.status.lower()}, {self.num_jobs} jobs>"
 
     @property
     def id(self) -> str:
@@ -112,9 +101,18 @@ class OpenSession:
         if self._final_status is not None:
             return self._final_status
         if self.sessions.held is None:
-            rows = self.sessions.rows
-            return rows[-1].status if rows else "unopened"
-        return "Executing" if self.jobs else "Waiting"
+            return self.sessions.rows[-1].status if self.sessions.rows else "unopened"
+        return "Executing" if self.num_jobs else "Waiting"
+
+    @property
+    def num_jobs(self) -> int:
+        """Number of jobs of all rounds so far, without further attempts."""
+        return self._streams.jobs
+
+    @property
+    def shots(self) -> int:
+        """Number of shots of these jobs."""
+        return self._streams.shots
 
     @property
     def sessions(self) -> SessionRenewal:
@@ -154,10 +152,10 @@ class OpenSession:
     @property
     def snapshot(self) -> SessionSnapshot:
         """The session's state now, without a request to the service; thread-safe."""
-        connection, rounds = self._connection, self._in_flight()
+        connection, rounds = self._connection, self._streams.in_flight()
         now, ledger = connection.clock.now(), connection.ledger
         in_flight = sum(round_.in_flight for round_ in rounds)
-        lost = self._lost + sum(round_.lost for round_ in rounds)
+        lost = self._streams.lost + sum(round_.lost for round_ in rounds)
         started = [round_.started_at for round_ in rounds if round_.started_at is not None]
         return SessionSnapshot(
             session_id=self.id,
@@ -165,7 +163,7 @@ class OpenSession:
             sessions=len(self.sessions.rows),
             idle_left_s=connection.keep_alive.idle_left(now),
             in_flight=in_flight,
-            done=self.jobs - in_flight - lost,
+            done=self.num_jobs - in_flight - lost,
             lost=lost,
             retried=ledger.retried,
             waits_s=max(0.0, now - min(started)) if started else None,
@@ -180,8 +178,7 @@ class OpenSession:
 
     def is_recorded(self, *, stream: str = MAIN_STREAM) -> bool:
         """Return True if the journal has the stream's next round whole."""
-        state = self._streams.get(stream)
-        record = self._builder.look_up(RoundKey(self.run_uid, stream, state.rounds if state else 0))
+        record = self._builder.look_up(RoundKey(self.run_uid, stream, self._streams.next_number(stream)))
         return record is not None and record.complete
 
     def run_round(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
@@ -202,24 +199,14 @@ class OpenSession:
         crash_point("step.after")
         check_round(pubs, self.target)
         descriptions = [describe_pub(pub) for pub in pubs]
-        state = self._take_turn(check_stream(stream))
-        try:
+        with self._streams.turn(check_stream(stream), self._stop_reason) as turn:
             with continued(self._observation):  # the caller may be another thread, or another task of the flow
-                round_ = self._builder.build(RoundKey(self.run_uid, stream, state.rounds), pubs, descriptions, same_rad)
-        except BaseException:  # an interruption too: the number is free again
-            with self._lock:
-                state.is_building = False
-            raise
-        with self._lock:
-            state.is_building = False
-            state.rounds += 1
-            state.in_flight.append(round_)
-            self.jobs += round_.size
-            self.shots += round_.shots
-        if not (round_.ended.is_set() or self._stopped.is_set()):
+                key = RoundKey(self.run_uid, stream, turn.number)
+                turn.round = round_ = self._builder.build(key, pubs, descriptions, same_rad)
+        if not (round_.ended.is_set() or self._streams.stopped.is_set()):
             with continued(self._observation):
                 round_.start()
-        if self._stopped.is_set():
+        if self._streams.stopped.is_set():
             round_.stop(self._stop_reason)
         return round_
 
@@ -229,13 +216,46 @@ class OpenSession:
         if detach_after_s is not None and round_.started_at is not None:
             left = round_.started_at + detach_after_s - clock.now()
             if not clock.wait(round_.ended, max(0.0, left)):
-                self._stop_reason = RunParked(sum(other.in_flight for other in self._in_flight()))
+                self._stop_reason = RunParked(sum(other.in_flight for other in self._streams.in_flight()))
                 self.stop(self._stop_reason)
         measured = round_.result()
-        with self._lock:
-            self._lost += round_.lost
+        self._streams.add_lost(round_.lost)
         crash_point("step.before")
         return measured
+
+    @overload
+    def run(self, circuits: QuantumCircuit, *, shots: int = ..., name: str | None = ...) -> SessionJob: ...
+
+    @overload
+    def run(  # type: ignore[overload-cannot-match]  # Qiskit has no types
+        self, circuits: Sequence[QuantumCircuit], *, shots: int = ..., name: str | None = ...
+    ) -> list[SessionJob]: ...
+
+    def run(
+        self, circuits: QuantumCircuit | Sequence[QuantumCircuit], *, shots: int = 1024, name: str | None = None
+    ) -> SessionJob | list[SessionJob]:
+        """Submit circuits with bound angles, each `shots` times; return a job of a circuit, or the jobs of a list.
+
+        The jobs of a list are one round, with results once the last has ended. `name` is part of their names at the
+        service; the journal numbers the calls of each name, which may come in any order. The block awaits the jobs at
+        its end. Raises InputError or ProgramError before anything is submitted, ReplayDiverged for other circuits.
+        """
+        from hybridloop.tasks.circuit_jobs import start_circuits
+
+        jobs = start_circuits(self, [circuits] if isinstance(circuits, QuantumCircuit) else circuits, shots, name)
+        self.circuit_rounds = [*(each for each in self.circuit_rounds if not each.is_collected), jobs[0].round]
+        return jobs[0] if isinstance(circuits, QuantumCircuit) else jobs
+
+    def jobs(self) -> list[ServiceJob]:
+        """Return the session's jobs as the service lists them, in order of creation, pings included."""
+        from hybridloop.tasks.service_sessions import jobs_of_session
+
+        return jobs_of_session(self._connection.service.workspace, self.id) if self.sessions.rows else []
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """The session as the service knows it now: id, name, target, status, times, and its jobs by status."""
+        return show_session(self._connection.service.workspace, self.id)
 
     def sampler(self, *, shots: int = 1024, stream: str = MAIN_STREAM) -> SessionSampler:
         """Return a `BaseSamplerV2` whose jobs are rounds of this session; `shots` is for PUBs that state none.
@@ -251,8 +271,7 @@ class OpenSession:
     def estimator(self, *, precision: float = 1 / 64, stream: str = MAIN_STREAM) -> SessionEstimator:
         """Return a `BaseEstimatorV2` whose jobs are rounds of this session.
 
-        `precision`, the target standard error in the observable's unit, is for PUBs that state none. Jobs without
-        counts raise as in `sampler`.
+        `precision`, a standard error in the observable's unit, is for PUBs that state none; else see `sampler`.
         """
         from hybridloop.tasks.primitives.estimator import SessionEstimator
         from hybridloop.tasks.primitives.sampler import check_no_lost_points
@@ -267,36 +286,16 @@ class OpenSession:
 
     def stop(self, error: Exception | None = None) -> None:
         """End every wait: rounds in flight raise the error, or RunStopped; their jobs are left to the service."""
-        self._stopped.set()
-        for round_ in self._in_flight():
+        self._streams.stopped.set()
+        for round_ in self._streams.in_flight():
             round_.stop(error)
         self._connection.poller.stop()
 
     def stop_on_request(self) -> None:
         """End every wait because of a request to stop, or because another process took the run over."""
-        in_flight = sum(round_.in_flight for round_ in self._in_flight())
+        in_flight = sum(round_.in_flight for round_ in self._streams.in_flight())
         self._stop_reason = self._connection.run.lease_error or StopRequested(in_flight)
         self.stop(self._stop_reason)
-
-    def _rounds(self) -> list[RoundInFlight]:
-        with self._lock:
-            return [round_ for stream in self._streams.values() for round_ in stream.in_flight]
-
-    def _in_flight(self) -> list[RoundInFlight]:
-        return [round_ for round_ in self._rounds() if not round_.ended.is_set()]
-
-    def _take_turn(self, stream: str) -> _Stream:
-        caller = threading.get_ident()
-        with self._lock:
-            if self._stopped.is_set():
-                raise self._stop_reason or RunStopped(0)
-            state = self._streams.setdefault(stream, _Stream(caller))
-            state.in_flight = [round_ for round_ in state.in_flight if not round_.ended.is_set()]
-            if state.thread != caller and (state.in_flight or state.is_building):
-                raise StreamBusy(stream)
-            state.thread = caller
-            state.is_building = True
-        return state
 
     def _count_pings(self) -> int:
         states = [ping.state for ping in self._connection.run.journal.pings(self.run_uid)]
@@ -306,7 +305,7 @@ class OpenSession:
         """End the rounds in flight and close the session; called once, on every way out of `open_session`."""
         kind = sys.exc_info()[0]
         is_interrupted = kind is not None and not issubclass(kind, Exception)  # by a signal or a SystemExit
-        self._stopped.set()
+        self._streams.stopped.set()
         with signals_while_closing(self.stop), ExitStack() as last_steps:
             # in reverse order, and whatever goes wrong before: the session is closed, and then a ping is refused
             last_steps.callback(self._end_keep_alive, settles=not is_interrupted)
@@ -315,7 +314,7 @@ class OpenSession:
             # rounds in flight: what is known of them is recorded
             if is_interrupted:
                 self._wait_for_last_round()
-            pending = [round_ for round_ in self._rounds() if round_.in_flight]
+            pending = [round_ for round_ in self._streams.rounds() if round_.in_flight]
             self.stop()
             self._connection.service.stop()
             for round_ in pending:
@@ -328,10 +327,8 @@ class OpenSession:
         sessions = self.sessions
         if self._connection.run.lease_error:
             return
-        attempts, limit_s = ATTEMPTS, CLOSE_TIMEOUT_S
-        if is_interrupted:
-            attempts, limit_s = _INTERRUPTED_ATTEMPTS, _INTERRUPTED_TIMEOUT_S
-        status = log_errors(lambda: sessions.close(attempts=attempts, timeout_s=limit_s))
+        limits = (_INTERRUPTED_ATTEMPTS, _INTERRUPTED_TIMEOUT_S) if is_interrupted else (ATTEMPTS, CLOSE_TIMEOUT_S)
+        status = log_errors(lambda: sessions.close(attempts=limits[0], timeout_s=limits[1]))
         last = sessions.rows[-1] if sessions.rows else None
         left_open = "unopened" if last is None else "unknown" if last.ended_at is None else last.status
         self._final_status = status or left_open
@@ -347,13 +344,13 @@ class OpenSession:
     def _wait_for_last_round(self) -> None:
         """Wait some seconds for the rounds in flight: their counts are paid for, and a resume need not fetch them."""
         clock = self._connection.clock
-        pending = sum(round_.in_flight for round_ in self._in_flight())
+        pending = sum(round_.in_flight for round_ in self._streams.in_flight())
         action = "no job is in flight, and the session is closed"
         if pending:
             action = f"waits at most {INTERRUPTED_WAIT_S:.0f} s for {pending} job(s) in flight, then closes the session"
         _log.warning("interrupted: %s; a second signal skips the wait, a third leaves the session open", action)
         until = clock.now() + INTERRUPTED_WAIT_S
-        for round_ in self._in_flight():
+        for round_ in self._streams.in_flight():
             clock.wait(round_.ended, max(0.0, until - clock.now()))
 
 
@@ -399,3 +396,5 @@ def open_session(
         if not session.sessions.rows:
             session.open()
         yield session
+        for round_ in session.circuit_rounds:
+            round_.await_end()

@@ -198,7 +198,7 @@ def test_one_bad_body_of_a_result_is_read_again(hostile: HostileService, body: s
     hostile.changes["download"] = lambda answer: Answer(200, {}, next(bodies, answer.body))
     counts, session = measure(hostile)
     assert counts == {"1": SHOTS}
-    assert session.jobs == 1
+    assert session.num_jobs == 1
 
 
 def test_a_key_that_the_service_repeats_is_in_no_error(client: ServiceClient, hostile: HostileService) -> None:

@@ -61,7 +61,7 @@ class Run:
                 prepared.measure(run_round, lambda _: None)
             except CapReached as reached:
                 self.stopped_by = reached.cap
-        self.jobs, self.shots = session.jobs, session.shots
+        self.jobs, self.shots = session.num_jobs, session.shots
         self.meter = session.meter
         self.books = emulator.admin(f"ledger?run={session.run_uid}")
         self.billed = math.fsum(entry["price"] or 0.0 for entry in self.books["entries"])

@@ -71,7 +71,7 @@ def test_a_round_gives_each_points_counts_in_order_with_the_bits_in_their_places
     wrong = 8 if target.startswith("quantinuum.") else 0
     for counts, (right, shots) in zip(found, [("110", 100), ("000", 100), ("000", 7)], strict=True):
         assert counts.get(right, 0) >= max(shots - wrong, min(shots, 2))
-    assert (session.status, session.jobs) == ("Succeeded", 3)
+    assert (session.status, session.num_jobs) == ("Succeeded", 3)
 
 
 def test_jobs_at_the_service_have_the_ids_names_and_places_of_the_run(
@@ -109,7 +109,7 @@ def test_shots_above_the_targets_limit_are_split_into_parts_that_sample_apart(wo
         ((counts,),) = session.run_round([pub([[1.5]], 25_000)])
     assert isinstance(counts, Counts)
     assert counts.shots == 25_000
-    assert session.jobs == 3
+    assert session.num_jobs == 3
     shots = [row["shots"] for row in list_jobs(workspace, session.id)]
     assert sorted(shots) == [8333, 8333, 8334]
 
@@ -129,7 +129,7 @@ def test_an_exact_distribution_above_the_targets_limit_takes_one_job_and_fills_a
         ((counts,),) = session.run_round([pub([[np.pi / 2]], 25_000)])
         bits = session.sampler(shots=25_000).run([(turned(), [[np.pi / 2]])]).result()[0].data.c
     assert isinstance(counts, Counts)
-    assert (counts.shots, session.jobs, session.shots) == (10_000, 2, 20_000)
+    assert (counts.shots, session.num_jobs, session.shots) == (10_000, 2, 20_000)
     assert sorted(bits.get_counts().values()) == [12_500, 12_500]
 
 
@@ -172,7 +172,7 @@ def test_a_session_of_250_jobs_is_listed_once_each_in_the_order_of_creation(work
     with open_session(workspace) as session:
         session.run_round([pub([[0.01 * k] for k in range(250)], 2)])
     rows = list_jobs(workspace, session.id)
-    assert len({row["id"] for row in rows}) == len(rows) == session.jobs == 250
+    assert len({row["id"] for row in rows}) == len(rows) == session.num_jobs == 250
     assert {job.id for job in workspace.list_session_jobs(session.id)} == {row["id"] for row in rows}
     assert sorted(row["created"] for row in rows) == [row["created"] for row in rows]
     assert show_session(workspace, session.id)["jobs"] == {"Succeeded": 250}
@@ -224,7 +224,7 @@ def test_stopping_ends_the_wait_and_leaves_the_jobs_to_the_service(workspace: Wo
             session.collect(round_)
         with pytest.raises(RunStopped):
             session.run_round([pub([[0.1]])])
-    assert caught.value.in_flight == session.jobs == 1
+    assert caught.value.in_flight == session.num_jobs == 1
     assert session.status == "Executing"  # closed, while its last job still runs
     (job,) = list_jobs(workspace, session.id)
     assert job["status"] in {"Waiting", "Executing"}
@@ -278,14 +278,14 @@ def test_an_invalid_pub_is_refused_before_a_session_is_opened_or_a_job_sent(work
             session.run_round([SamplerPub.coerce(wide, 10)])
         with pytest.raises(InputError, match="shots"):
             session.run_round([SamplerPub.coerce(turned().assign_parameters([0.1]), None)])
-    assert session.jobs == 0
+    assert session.num_jobs == 0
 
 
 def test_a_cap_on_a_free_target_gives_a_warning_before_the_first_job(
     workspace: Workspace, caplog: pytest.LogCaptureFixture
 ) -> None:
     with open_session(workspace, caps=Caps(max_cost="50HQC")) as session:
-        assert session.jobs == 0
+        assert session.num_jobs == 0
         assert ["the cap of 50 HQC has no effect" in message for message in caplog.messages] == [True]
 
 

@@ -82,7 +82,7 @@ def test_a_transiently_failed_job_is_submitted_again_as_the_next_attempt(
     with open_session(workspace, run=run, clock=clock) as session:
         assert_right(session.run_round([ones()] * POINTS))
     found = books(service, run)
-    assert (session.jobs, session.retried) == (POINTS, 3)
+    assert (session.num_jobs, session.retried) == (POINTS, 3)
     assert (len(found["entries"]), found["duplicates"]["count"]) == (POINTS + 3, 0)
     assert sum(entry["attempt"] == "0" for entry in found["entries"]) == POINTS
     record = run.journal.round(run.uid, "main", 0)

@@ -90,7 +90,7 @@ def test_a_session_idle_for_34_minutes_is_kept_alive_by_three_marked_pings(
         assert at.get_session(session.id).details.status == "Executing"
         assert session.run_round([one_qubit()])[0][0].bitstrings() == {"1": 10}  # type: ignore[union-attr]
     assert [row.status for row in session.sessions.rows] == ["Succeeded"]
-    assert (session.pings, session.jobs) == (3, 2)
+    assert (session.pings, session.num_jobs) == (3, 2)
     jobs = [job.details for job in at.list_session_jobs(session.id)]
     pings = [job for job in jobs if (job.metadata or {}).get("purpose") == "keep-alive"]
     moments = sorted(job.creation_time.timestamp() - start for job in pings)
@@ -105,7 +105,7 @@ def test_renewal_instead_of_keep_alive_leaves_two_sessions_and_no_ping(service: 
         assert not clock.wait(never(), 34 * MINUTE)
         assert session.run_round([one_qubit()])[0][0].bitstrings() == {"1": 10}  # type: ignore[union-attr]
     assert [(row.reason, row.status) for row in session.sessions.rows] == [("", "TimedOut"), ("idle", "Succeeded")]
-    assert len(list(at.list_jobs())) == session.jobs == 2
+    assert len(list(at.list_jobs())) == session.num_jobs == 2
 
 
 def test_time_stands_still_while_a_job_is_computed(service: Emulator, clock: ServiceClock) -> None:

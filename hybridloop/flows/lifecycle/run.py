@@ -186,10 +186,10 @@ class RoundReporter:
         self._reported = self._rounds.live
         session = self._session
         value = f"{progress.value:+.6f} {plus_minus(progress.standard_error)} {self._unit}".rstrip()
-        self._log.info("round %d (%s): %s, %d jobs", progress.round, progress.phase, value, session.jobs)
+        self._log.info("round %d (%s): %s, %d jobs", progress.round, progress.phase, value, session.num_jobs)
         if self._callback is not None:
             try:
-                self._callback(RoundUpdate(progress, session.id, session.status, session.jobs, self._unit))
+                self._callback(RoundUpdate(progress, session.id, session.status, session.num_jobs, self._unit))
             except Exception as error:  # a user's own function may raise anything
                 raise CallbackFailed(progress.round, f"{type(error).__name__}: {error}") from error
         self._after_each()

@@ -68,12 +68,12 @@ def session_id(run_uid: str, ordinal: int) -> str:
     return str(uuid.uuid5(uuid.UUID(run_uid), f"session/{ordinal}"))
 
 
-def check_stream(stream: str) -> str:
-    """Return the stream's name. Raises InputError if it can't be part of job names."""
-    if not _STREAM.fullmatch(stream):
+def check_stream(stream: str, field: str = "stream") -> str:
+    """Return the stream's name. Raises InputError, about the `field`, if it can't be part of job names."""
+    if not isinstance(stream, str) or not _STREAM.fullmatch(stream):
         raise InputError(
-            "stream",
-            f"{stream!r} is not a valid name of a stream",
+            field,
+            f"{stream!r} is not a valid name of a {'stream' if field == 'stream' else 'job'}",
             "Use 1 to 40 letters, digits, hyphens or underscores.",
         )
     return stream

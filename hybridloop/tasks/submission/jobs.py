@@ -93,6 +93,7 @@ class JobInFlight:
     lost: str | None = None
     failures: int = 0
     first_failure_at: float = 0.0
+    listed: str = ""  # its status when the service listed it last
     ended_before: bool = False  # an earlier process submitted it, and it has ended since
 
     @property

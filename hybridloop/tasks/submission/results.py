@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
 from hybridloop.azure.answer_body import parse_json
-from hybridloop.azure.job_document import checked_amount
+from hybridloop.azure.job_document import QUIL_RESULTS, checked_amount
 from hybridloop.azure.targets import Target
 from hybridloop.journal import PubRecord, RoundRecord, Slice
 from hybridloop.tasks.submission.batches import ParameterRows
@@ -94,6 +94,25 @@ def read_quil_results(
         outcomes, number = np.unique(shots[: part.shots], axis=0, return_counts=True)
         counts.append(Counts(num_bits, outcomes, number.astype(np.int64)))
     return tuple(counts)
+
+
+def read_document(data: bytes | bytearray, data_format: str, target: Target, shots: int) -> Counts:
+    """Read the counts of a job of one point from its result alone, over as many bits as that has.
+
+    For jobs whose circuit is not known. Raises UnreadableResult.
+    """
+    try:
+        document = parse_json(data)
+        if data_format == QUIL_RESULTS:
+            num_bits = len(document["ro"][0])
+        else:
+            num_bits = len(_bits(document["Results"][0]["Histogram"][0]["Outcome"]))
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+        raise UnreadableResult(f"{type(error).__name__}: {error}"[:_MAX_TEXT]) from error
+    if data_format == QUIL_RESULTS:
+        rows = ParameterRows(shots, (0,), {})
+        return read_quil_results(data, num_bits, rows=rows, slices=[Slice(0, 0, 0, shots)])[0]
+    return read_results_v2(data, num_bits, exact=not target.samples, mitigated=target.debiases, shots=shots)
 
 
 def _read_listed_bits(data: bytes | bytearray, shots: int, num_bits: int) -> NDArray[np.int64] | None:

@@ -28,17 +28,15 @@ from hybridloop.runtime.run_events import Fact, report
 from hybridloop.tasks.connection import Connection
 from hybridloop.tasks.failure_policy import OnLostJob, OnTargetDown, target_down_text, wait_before_retry
 from hybridloop.tasks.submission.job_errors import CANCELLED, CANCELLED_WITH_SESSION, is_transient, meaning_of
-from hybridloop.tasks.submission.job_ids import RoundKey, session_id
+from hybridloop.tasks.submission.job_ids import RoundKey
 from hybridloop.tasks.submission.jobs import SUCCEEDED, TERMINAL, JobInFlight, JobSpec, describe_jobs, submission_body
 from hybridloop.tasks.submission.results import merge_points, read_counts
 
-_FOREVER_S = 3600.0
 _CHECK_TARGET_S = 30.0
 
-_log = logging.getLogger(__name__)
-
-
 Amounts = Mapping[str, float] | None
+
+_log = logging.getLogger(__name__)
 
 
 class RoundInFlight:
@@ -71,6 +69,11 @@ class RoundInFlight:
             self._jobs[identifier].load(record)
 
     @property
+    def jobs(self) -> list[JobInFlight]:
+        """The jobs with their latest attempts; a copy, as other threads may be changing the dict."""
+        return list(self._jobs.values())
+
+    @property
     def size(self) -> int:
         """Number of jobs, without further attempts."""
         return len(self._jobs)
@@ -83,12 +86,12 @@ class RoundInFlight:
     @property
     def in_flight(self) -> int:
         """Number of jobs without counts yet."""
-        return sum(not job.settled for job in list(self._jobs.values()))  # other threads may be changing the dict
+        return sum(not job.settled for job in self.jobs)
 
     @property
     def lost(self) -> int:
         """Number of jobs that were given up."""
-        return sum(job.lost is not None for job in list(self._jobs.values()))
+        return sum(job.lost is not None for job in self.jobs)
 
     @property
     def sessions(self) -> set[int]:
@@ -116,7 +119,7 @@ class RoundInFlight:
         crash_point("poll.before")
         try:
             for ordinal in sorted(sessions):
-                jobs = sum(job.session == ordinal for job in list(self._jobs.values()))
+                jobs = sum(job.session == ordinal for job in self.jobs)
                 *others, last = range(0, max(1, jobs), PAGE_SIZE)
                 for skip in others:
                     self._work(partial(self._observe_jobs, ordinal, skip, only_page=True), first=True)
@@ -126,7 +129,7 @@ class RoundInFlight:
         crash_point("poll.after")
 
     def _observe_jobs(self, ordinal: int, skip: int, *, only_page: bool = False) -> None:
-        session = session_id(self._connection.run.uid, ordinal)
+        session = self._connection.sessions.rows[ordinal].id
         listed = self._connection.service.list_session_jobs(
             session,
             name_prefix=self.key.prefix,
@@ -140,8 +143,9 @@ class RoundInFlight:
 
     def observe(self, listed: Mapping[str, Any]) -> None:
         """Process a job as the service lists it; one that has ended is collected, or retried."""
-        job = self._jobs.get(listed["id"])
-        status = listed.get("status")
+        job, status = self._jobs.get(listed["id"]), listed.get("status")
+        if job is not None:
+            job.listed = str(status)
         if job is None or status not in TERMINAL:
             return
         with self._lock:
@@ -167,7 +171,7 @@ class RoundInFlight:
 
     def cancel(self) -> None:
         """Cancel the round's accepted jobs at the service. Raises ServiceError."""
-        for job in list(self._jobs.values()):
+        for job in self.jobs:
             if job.accepted and not job.settled:
                 self._connection.service.cancel_job(job.spec.id)
 
@@ -181,7 +185,7 @@ class RoundInFlight:
 
     def result(self) -> list[MeasuredPub]:
         """Wait for all jobs and return the counts by PUB and point. Raises the error that ended the round."""
-        while not self._connection.clock.wait(self.ended, _FOREVER_S):
+        while not self._connection.clock.wait(self.ended, 3600.0):
             pass
         if self._failure is not None:
             raise self._failure
@@ -273,7 +277,7 @@ class RoundInFlight:
             self._down_since = since = now if self._down_since is None else self._down_since
         left = since + policy.target_down_wait_s - now
         if left <= 0 and policy.on_target_down is OnTargetDown.PARK:
-            raise RunParked(sum(job.accepted and not job.settled for job in list(self._jobs.values()))) from error
+            raise RunParked(sum(job.accepted and not job.settled for job in self.jobs)) from error
         if policy.on_target_down is OnTargetDown.FAIL or left <= 0:
             raise error
         if is_first:
@@ -368,7 +372,7 @@ class RoundInFlight:
         with self._lock:
             self.retried += 1
             del self._jobs[job.spec.id]
-            job.spec, job.container, job.session = spec, "", ordinal
+            job.spec, job.container, job.session, job.listed = spec, "", ordinal, ""
             job.accepted = job.collecting = job.may_exist = job.ended_before = False
             self._jobs[spec.id] = job
         connection.poller.call_later(wait_s, partial(self._work, partial(self._submit, job)))

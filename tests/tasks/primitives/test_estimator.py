@@ -55,7 +55,7 @@ def test_a_run_of_any_shapes_is_one_round_of_shared_circuits_with_right_values(e
         # the other PUBs request some of the same circuits, with fewer shots; the job has whole sets of shots
         assert table.metadata["shots"] <= session.shots <= 1.05 * table.metadata["shots"]
     assert job.result()[0] is table
-    assert session.jobs == 1  # ZZ, XX, ZX and YX at each point
+    assert session.num_jobs == 1  # ZZ, XX, ZX and YX at each point
     assert [each.metadata["circuits"] for each in (table, column, pairs)] == [3 * 4, 3 * 2, 2 + 1 + 1]
     assert (table.data.evs.shape, column.data.evs.shape, pairs.data.evs.shape) == ((3, 4), (3,), (3,))
     truth = [[exact(circuit, point, each) for each in OBSERVABLES] for point in POINTS[:, 0]]
@@ -87,7 +87,7 @@ def test_a_constant_takes_no_job_and_an_exact_target_states_its_rounding(emulato
             .run([(circuit, SparsePauliOp(["II"], [2.5]), POINTS[0, 0]), (circuit, H2, POINTS[0, 0], 0.01)])
             .result()
         )
-        assert session.jobs == 2
+        assert session.num_jobs == 2
     assert (float(constant.data.evs), float(constant.data.stds)) == (2.5, 0.0)
     assert 0 < abs(float(energy.data.evs) - exact(circuit, POINTS[0, 0], H2)) <= float(energy.data.stds)
 
@@ -104,7 +104,7 @@ def test_an_invalid_estimator_pub_is_refused_before_anything_is_sent(emulator: E
                 estimator.run([(QuantumCircuit(2), SparsePauliOp("ZZ"))], precision=precision)
         with pytest.raises(InputError, match="precision"):
             session.estimator(precision=0.0)
-        assert session.jobs == 0
+        assert session.num_jobs == 0
     skipping = FailurePolicy(on_lost_job=OnLostJob.SKIP)
     with open_session(emulator.workspace(), policy=skipping) as session, pytest.raises(InputError, match="estimator"):
         session.estimator()
@@ -166,7 +166,7 @@ def test_an_algorithm_of_another_library_resumes_to_the_same_answer(
     workspace = emulator.workspace()
     with open_session(workspace, seed=3) as session:
         unbroken = algorithm(session)
-        jobs = session.jobs
+        jobs = session.num_jobs
     with Journal(journal_url(tmp_path / "journal.db")) as journal:
         run = new_run(str(uuid.uuid4()), key="night", algorithm="session", problem="", target=TARGET, seed=3)
         uid = journal.add_run(run).uid

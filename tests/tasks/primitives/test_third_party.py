@@ -20,7 +20,7 @@ def test_qaoa_of_another_library_finds_the_cut_and_its_bound_circuits_are_compil
         qaoa = QAOA(sampler, COBYLA(maxiter=12), reps=1, initial_point=np.array([0.4, 0.6]))
         result = qaoa.compute_minimum_eigenvalue(PATH)
     assert result.best_measurement["bitstring"] in {"0101", "1010"}
-    assert session.jobs >= 10
+    assert session.num_jobs >= 10
     assert session.structures_compiled == 2  # it measures into two registers during the search, into one at its end
     assert session.status == "Succeeded"
 
@@ -33,5 +33,5 @@ def test_a_sampling_vqe_with_spsa_runs_its_batches_as_rounds(emulator: Emulator)
         ansatz = real_amplitudes(4, reps=1)
         vqe = SamplingVQE(session.sampler(shots=200), ansatz, optimizer, initial_point=np.full(8, 0.3))
         result = vqe.compute_minimum_eigenvalue(PATH)
-    assert session.jobs > result.optimizer_result.nfev >= 6
+    assert session.num_jobs > result.optimizer_result.nfev >= 6
     assert session.structures_compiled == 2

@@ -222,7 +222,7 @@ def test_a_round_of_several_circuits_and_shots_is_one_job_with_the_counts_of_eac
     uid = add_run(journal)
     with session_of(journal, uid, emulator.workspace()) as session:
         answer = session.run_round(ask(400))
-        assert (session.jobs, session.snapshot.done) == (1, 1)
+        assert (session.num_jobs, session.snapshot.done) == (1, 1)
         assert session.shots <= (1 + MAX_WASTE) * 3 * 1601
     assert len(jobs_of(emulator, uid)) == 1
     assert [[counts.shots for counts in pub if isinstance(counts, Counts)] for pub in answer] == [
@@ -246,7 +246,7 @@ def test_repeated_rows_are_independent_draws(emulator: Emulator) -> None:
     ]
     with open_session(emulator.workspace(), TARGET) as session:
         points, (long,) = session.run_round(pubs)
-        assert session.jobs == 1
+        assert session.num_jobs == 1
     numbers = [counts.bitstrings().get("00", 0) for counts in points if isinstance(counts, Counts)]
     assert len(set(numbers)) > 5
     assert 12.5 / 3 < float(np.var(numbers)) < 12.5 * 3  # binomial: 50 shots at a half
@@ -298,7 +298,7 @@ def test_a_failed_job_of_many_points_is_one_retry(journal: Journal, emulator: Em
     fail_next_job(emulator, uid, "TargetUnavailable")
     with session_of(journal, uid, emulator.workspace()) as session:
         answer = session.run_round(ask())
-        assert (session.jobs, session.retried) == (1, 1)
+        assert (session.num_jobs, session.retried) == (1, 1)
     assert len(found(answer)) == 9
     (round_,) = journal.rounds(uid)
     assert [(job.attempt, job.state) for job in round_.jobs] == [(0, "failed"), (1, "done")]
@@ -341,10 +341,10 @@ def test_a_run_of_before_keeps_one_point_in_each_job(journal: Journal, emulator:
     uid = add_run(journal, is_old=True)
     with session_of(journal, uid, emulator.workspace()) as session:
         session.run_round(ask())
-        assert session.jobs == 9
+        assert session.num_jobs == 9
     with session_of(journal, add_named(journal, "off"), emulator.workspace(), batching=Batching.OFF) as session:
         session.run_round(ask())
-        assert session.jobs == 9
+        assert session.num_jobs == 9
 
 
 def test_circuits_that_quil_can_not_take_have_jobs_of_their_own_with_one_warning(
@@ -357,7 +357,7 @@ def test_circuits_that_quil_can_not_take_have_jobs_of_their_own_with_one_warning
     with session_of(journal, add_run(journal), emulator.workspace()) as session:
         *others, last = session.run_round([*ask(), SamplerPub.coerce((twice, None, 50))])
         session.run_round([SamplerPub.coerce((twice, None, 60))])
-        assert session.jobs == 3
+        assert session.num_jobs == 3
     assert len(found(others)) == 9
     (counts,) = last
     assert isinstance(counts, Counts)

@@ -89,7 +89,7 @@ def test_recorded_rounds_are_replayed_without_a_request_or_a_compilation(
     with session_of(journal, uid, workspace) as session:
         again = [session.run_round([ask(k)]) for k in range(3)]
     assert [found(answer) for answer in again] == first
-    assert (session.replayed, session.jobs, session.shots, session.structures_compiled) == (3, 9, 900, 0)
+    assert (session.replayed, session.num_jobs, session.shots, session.structures_compiled) == (3, 9, 900, 0)
 
 
 def test_a_replayed_round_has_its_recorded_points(journal: Journal, uid: str, workspace: Workspace) -> None:

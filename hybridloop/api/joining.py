@@ -1,0 +1,71 @@
+"""Join a session that is open at the service: with the run of the journal that opened it, or with a new run."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from hybridloop.errors import InputError
+from hybridloop.journal import SessionRow, open_journal
+
+if TYPE_CHECKING:
+    from hybridloop.journal.claimed_run import ClaimedRun
+
+_LIST = "`hybridloop sessions list` and hybridloop.sessions() list them."
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedSession:
+    """A session to join, and the key and seed of the run that goes on in it; None: a run without a key, a new seed."""
+
+    session: SessionRow
+    run_key: str | None
+    seed: int | None
+
+
+def find_joined(
+    workspace: Any, session_id: str, target: str | None, run_key: str | None, seed: int | None
+) -> JoinedSession:
+    """Look up an open session at the service, and its run in the journal.
+
+    Raises InputError for a session that is unknown, has ended, is on another target or belongs to another run.
+    """
+    from hybridloop.azure.listing import show_session
+    from hybridloop.tasks.session_renewal import TERMINAL
+
+    try:
+        identifier = str(uuid.UUID(session_id))
+    except (ValueError, TypeError, AttributeError):
+        raise InputError("session_id", f"{session_id!r} is not the id of a session", _LIST) from None
+    row = show_session(workspace, identifier)
+    if row["status"] in TERMINAL:
+        remedy = f"Open a new one, without session_id; hybridloop.session({identifier!r}).jobs() has its jobs."
+        raise InputError("session_id", f"session {identifier} has ended: {row['status']}", remedy)
+    if target not in (None, row["target"]):
+        raise InputError("target", f"session {identifier} is on {row['target']}, not {target}", "Leave target out.")
+    with open_journal() as journal:
+        run = journal.run_of_session(identifier)
+    created = datetime.fromisoformat(row["created"]).timestamp()
+    session = SessionRow(0, identifier, str(row["target"]), str(row["status"]), "joined", created)
+    if run is None:
+        return JoinedSession(session, run_key, seed)
+    if run.algorithm != "session" or run.problem:
+        problem = f"session {identifier} belongs to run {run.key!r} ({run.problem or run.algorithm})"
+        remedy = "Call the flow again with that run_key." if run.algorithm == "session" else "Resume that run."
+        raise InputError("session_id", problem, f"{remedy} `hybridloop runs show {run.key}` says how it ended.")
+    if run_key not in (None, run.key):
+        problem = f"session {identifier} belongs to run {run.key!r}, not {run_key!r}"
+        raise InputError("run_key", problem, "Leave run_key out: the run of the session is resumed.")
+    return JoinedSession(session, run.key, run.seed if seed is None else seed)
+
+
+def join_session(run: ClaimedRun, session: SessionRow) -> None:
+    """Make the session the first one of a new run; the run that opened it has it already. Raises InputError."""
+    known = run.journal.sessions(run.uid)
+    if not known:
+        run.journal.add_session(run.lease, session)
+    elif session.id not in {row.id for row in known}:
+        problem = f"run {run.record.key!r} has sessions of its own"
+        raise InputError("session_id", problem, "Leave session_id out, or give another run_key.")

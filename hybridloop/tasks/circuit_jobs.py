@@ -1,0 +1,174 @@
+"""Jobs of `session.run`: one for each circuit, with id, status, result and counts as Qiskit users know them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import TYPE_CHECKING
+
+from qiskit import QuantumCircuit
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+from qiskit.providers import JobStatus
+from qiskit.result import Result
+
+from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
+from hybridloop.errors import InputError
+from hybridloop.tasks.primitives.sampler import incomplete
+from hybridloop.tasks.submission.job_ids import MAIN_STREAM, check_stream
+from hybridloop.tasks.submission.jobs import JobInFlight
+from hybridloop.tasks.submission.replay import SAME_UNTOLD_RAD
+from hybridloop.tasks.submission.results import largest_remainder
+from hybridloop.tasks.submission.round_in_flight import RoundInFlight
+
+if TYPE_CHECKING:
+    from hybridloop.tasks.session import OpenSession
+
+
+def start_circuits(
+    session: OpenSession, circuits: Sequence[QuantumCircuit], shots: int, name: str | None
+) -> list[SessionJob]:
+    """Start a round of circuits without free parameters; return a job for each. See `OpenSession.run`."""
+    pubs = [_as_pub(circuit, shots) for circuit in _checked(circuits)]
+    stream = MAIN_STREAM if name is None else check_stream(name, "name")
+    round_ = CircuitRound(session, session.start_round(pubs, stream=stream, same_rad=SAME_UNTOLD_RAD))
+    return [SessionJob(round_, number, pub.circuit, shots, name) for number, pub in enumerate(pubs)]
+
+
+class CircuitRound:
+    """A round of circuits: its jobs at the service, and their counts once all of them have ended."""
+
+    def __init__(self, session: OpenSession, round_: RoundInFlight) -> None:
+        self.target = session.target.name
+        self.is_collected = False
+        self._session = session
+        self._round = round_
+        self._measured: list[MeasuredPub] = []
+
+    def jobs_of(self, number: int) -> list[JobInFlight]:
+        """Return the jobs that measure circuit `number`: several if a job takes fewer shots."""
+        return [job for job in self._round.jobs if any(part.pub == number for part in job.spec.parts)]
+
+    def counts_of(self, number: int) -> Counts:
+        """Wait for the round; return the counts of circuit `number`. Raises the error that ended its jobs."""
+        self.await_end()
+        counts = (self._measured or self._round.result())[number][0]
+        if isinstance(counts, FailedPoint):
+            raise incomplete(counts.reason)
+        return counts
+
+    def await_end(self) -> None:
+        """Wait for the round once. Raises the error that ended it."""
+        if not self.is_collected:
+            self.is_collected = True
+            self._measured = self._session.collect(self._round)
+
+    @property
+    def has_ended(self) -> bool:
+        """True once no job of the round is awaited any more."""
+        return self._round.ended.is_set()
+
+
+class SessionJob:
+    """The job of one circuit of `session.run`.
+
+    `name` is the one that was given, else the circuit's. `result` and `counts` wait for all circuits of the same `run`.
+    """
+
+    def __init__(
+        self, round_: CircuitRound, number: int, circuit: QuantumCircuit, shots: int, name: str | None
+    ) -> None:
+        self.round = round_
+        self.circuit = circuit
+        self.name = name or circuit.name
+        self.shots = shots
+        self._number = number
+
+    def __repr__(self) -> str:
+        return f"<job {self.id} {self.name!r}: {self.status().name}>"
+
+    @property
+    def id(self) -> str:
+        """Id of the job at the service: of its latest attempt, and of its first part if the shots need several jobs.
+
+        Where a job takes many points (Rigetti), circuits that differ in their angles alone share one job and its id.
+        """
+        return self.round.jobs_of(self._number)[0].spec.id
+
+    def job_id(self) -> str:
+        """Return `id`, as Qiskit's jobs do."""
+        return self.id
+
+    def status(self) -> JobStatus:
+        """INITIALIZING until the service has accepted the job, QUEUED, RUNNING, and at the end DONE or ERROR."""
+        jobs = self.round.jobs_of(self._number)
+        if all(job.counts is not None for job in jobs):
+            return JobStatus.DONE
+        if any(job.lost is not None for job in jobs) or self.round.has_ended:
+            return JobStatus.ERROR
+        if not all(job.accepted for job in jobs):
+            return JobStatus.INITIALIZING
+        return JobStatus.QUEUED if any(job.listed == "Waiting" for job in jobs) else JobStatus.RUNNING
+
+    def done(self) -> bool:
+        """Return True once the job's counts are there."""
+        return self.status() is JobStatus.DONE
+
+    def result(self) -> Result:
+        """Wait for the counts and return them as Qiskit's Result. Raises ServiceError and what else ended the job."""
+        return as_result(self.round.counts_of(self._number), self.circuit, self.shots, self.round.target, self.id)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The number of shots by bit string, classical bit 0 rightmost, a space between registers; waits for them."""
+        counts: dict[str, int] = self.result().get_counts()
+        return counts
+
+
+def as_result(
+    counts: Counts, circuit: QuantumCircuit | None, shots: int, target: str, job_id: str, name: str = ""
+) -> Result:
+    """Return counts as Qiskit's Result of one experiment; a circuit gives the names and sizes of its registers.
+
+    Counts of a target that does not sample are its probabilities times the shots, rounded to that sum.
+    """
+    by_bits = counts.bitstrings()
+    if counts.exact:
+        by_bits = largest_remainder(by_bits, shots)
+    header = {"name": name if circuit is None else circuit.name, "memory_slots": counts.num_bits}
+    if circuit is not None and sum(register.size for register in circuit.cregs) == counts.num_bits:
+        header["creg_sizes"] = [[register.name, register.size] for register in circuit.cregs]
+    data = {"counts": {hex(int(bits, 2)): number for bits, number in by_bits.items()}}
+    experiment = {"shots": sum(by_bits.values()), "success": True, "data": data, "header": header}
+    return Result.from_dict(
+        {
+            "backend_name": target,
+            "backend_version": "",
+            "qobj_id": "",
+            "job_id": job_id,
+            "success": True,
+            "status": "COMPLETED",
+            "results": [experiment],
+        }
+    )
+
+
+def _checked(circuits: Sequence[QuantumCircuit]) -> Sequence[QuantumCircuit]:
+    """Return circuits that `run` takes. Raises InputError."""
+    remedy = "Give a QuantumCircuit or a list of them; session.sampler() takes circuits with lists of angles."
+    if not isinstance(circuits, list | tuple) or not circuits:
+        problem = "there is none" if isinstance(circuits, list | tuple) else f"{type(circuits).__name__} is no circuit"
+        raise InputError("circuits", problem, remedy)
+    for circuit in circuits:
+        if not isinstance(circuit, QuantumCircuit):
+            raise InputError("circuits", f"{type(circuit).__name__} is no circuit", remedy)
+        if circuit.num_parameters:
+            names = ", ".join(parameter.name for parameter in list(circuit.parameters)[:3])
+            problem = f"{circuit.name} has {circuit.num_parameters} angle(s) without a value ({names})"
+            raise InputError("circuits", problem, f"Bind them: circuit.assign_parameters([…]). {remedy}")
+    return circuits
+
+
+def _as_pub(circuit: QuantumCircuit, shots: int) -> SamplerPub:
+    if not isinstance(shots, Integral) or isinstance(shots, bool) or shots < 1:
+        raise InputError("shots", f"{shots!r} is no number of shots", "Give an integer from 1 on, such as shots=1000.")
+    return SamplerPub.coerce((circuit, None, int(shots)))

@@ -1,0 +1,140 @@
+"""Sessions by id: listed, read, joined while they are open; and the keywords of the public functions."""
+
+from __future__ import annotations
+
+import importlib
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.quantum import Workspace
+from qiskit import QuantumCircuit
+
+import hybridloop as hl
+from hybridloop.api import options
+from hybridloop.azure.listing import open_client
+from hybridloop.azure.targets import find_target
+from hybridloop.azure.workspace import connection_string_of
+from hybridloop.errors import InputError, RunBusy
+from hybridloop.journal import open_journal
+from hybridloop.settings import SETTINGS
+from hybridloop.tasks.session_renewal import SessionRenewal
+from tests.conftest import Emulator
+
+TARGET = "ionq.simulator"
+
+
+class Died(BaseException):
+    """Stand-in for the death of a process."""
+
+
+@pytest.fixture
+def workspace(emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    monkeypatch.setenv("HYBRIDLOOP_JOURNAL", f"sqlite:///{tmp_path}/journal.db")
+    workspace = emulator.workspace()
+    monkeypatch.setenv("AZURE_QUANTUM_CONNECTION_STRING", connection_string_of(workspace))
+    return workspace
+
+
+def bell() -> QuantumCircuit:
+    circuit = QuantumCircuit(2)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    circuit.measure_all()
+    return circuit
+
+
+@pytest.fixture
+def killed(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run the script of `night` until it is killed with its session open; return the session's id."""
+    with (
+        monkeypatch.context() as patch,
+        suppress(Died),
+        hl.open_session(TARGET, run_key="night", seed=3) as session,
+    ):
+        assert session.run(bell(), shots=10, name="first").counts
+        patch.setattr(SessionRenewal, "close", lambda *_, **__: None)
+        raise Died
+    return session.id
+
+
+@pytest.fixture
+def foreign(workspace: Workspace) -> str:
+    """Open a session as another program does; return its id."""
+    identifier = str(uuid.uuid4())
+    with open_client(workspace) as client:
+        client.open_session(identifier, "theirs", find_target(TARGET), "Continue")
+    return identifier
+
+
+def test_the_session_of_a_killed_script_is_joined_and_its_run_resumed(killed: str) -> None:
+    with hl.open_session(session_id=killed) as session:
+        assert (session.id, session.target.name) == (killed, TARGET)
+        assert session.run(bell(), shots=10, name="first").counts  # from the journal
+        assert session.replayed == 1
+        assert session.run(bell(), shots=10, name="second").counts
+        with pytest.raises(RunBusy), hl.open_session(session_id=killed):
+            pass
+    assert [job.name for job in hl.session(killed).jobs()] == ["first", "second"]
+    with open_journal() as journal:
+        assert journal.run("night").status == "measured"
+
+
+def test_a_session_of_another_program_takes_jobs_and_is_closed(foreign: str) -> None:
+    with hl.open_session(session_id=foreign, run_key="joined") as session:
+        assert session.run(bell(), shots=10).counts
+        assert session.sessions.rows[0].reason == "joined"
+    found = hl.session(foreign)
+    assert (found.status, found.name, found.target, len(found.jobs())) == ("Succeeded", "theirs", TARGET, 1)
+    assert found.details["jobs"] == {"Succeeded": 1}
+    with hl.open_session(TARGET, run_key="joined") as session:  # resumed by its key
+        assert session.run(bell(), shots=10).counts == found.jobs()[0].counts
+        assert session.replayed == 1
+
+
+def test_sessions_are_listed_newest_first_and_closed(foreign: str) -> None:
+    with hl.open_session(TARGET, name="mine") as session:
+        newest, oldest = hl.sessions()
+        assert (newest.id, newest.name, oldest.id) == (session.id, "mine", foreign)
+        assert [each.id for each in hl.sessions(limit=1)] == [session.id]
+    oldest.close()
+    assert (oldest.status, hl.session(foreign).status) == ("Succeeded", "Succeeded")
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"session_id": "mine"}, "session_id: 'mine' is not the id of a session"),
+        ({"session_id": str(uuid.UUID(int=1))}, "this workspace has no session 00000000"),
+        ({"target": "rigetti.sim.qvm"}, "target: session .* is on ionq.simulator"),
+        ({"run_key": "other"}, "run_key: session .* belongs to run 'night'"),
+    ],
+)
+def test_a_session_that_cannot_be_joined_is_refused(killed: str, keywords: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message), hl.open_session(**{"session_id": killed, **keywords}):
+        pass
+
+
+def test_an_ended_session_is_not_joined_and_its_jobs_are_named(workspace: Workspace) -> None:
+    with hl.open_session(TARGET) as session:
+        pass
+    with (
+        pytest.raises(InputError, match=r"has ended: Succeeded.*hybridloop.session\('.*'\).jobs\(\)"),
+        hl.open_session(session_id=session.id),
+    ):
+        pass
+
+
+def test_the_former_package_of_the_same_name_does_not_hide_the_list_of_sessions(workspace: Workspace) -> None:
+    with pytest.warns(FutureWarning):
+        importlib.import_module("hybridloop.sessions.budget")
+    assert hl.sessions() == []
+
+
+@pytest.mark.parametrize("algorithm", SETTINGS)
+def test_an_editor_knows_all_keywords_of_an_algorithm(algorithm: str) -> None:
+    typed = {"scan": options.VqeOptions}.get(algorithm) or getattr(options, f"{algorithm.capitalize()}Options")
+    also = {"run_key", "workspace", "on_progress", "callback"}
+    assert typed.__optional_keys__ == set(SETTINGS[algorithm].model_fields) | also

@@ -1,0 +1,183 @@
+"""`session.run`: jobs with id, status, result and counts, from the journal when a run is resumed, and as listed."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from azure.quantum import Workspace
+from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
+from qiskit.circuit import Parameter
+from qiskit.providers import JobStatus
+
+from hybridloop.azure.listing import list_jobs
+from hybridloop.errors import InputError, JobFailed, ProgramError, ReplayDiverged
+from hybridloop.journal import Journal, journal_url
+from hybridloop.journal.claimed_run import claim_run, new_run
+from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
+from hybridloop.tasks.session import open_session
+from tests.conftest import Emulator
+
+TARGET = "ionq.simulator"
+
+
+@pytest.fixture
+def workspace(emulator: Emulator) -> Workspace:
+    return emulator.workspace()
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with Journal(journal_url(tmp_path / "journal.db")) as kept:
+        yield kept
+
+
+def flipped(*ones: int, name: str = "flipped") -> QuantumCircuit:
+    """Return a circuit on three qubits, measured into two registers: bits 0 and 1 are `low`, bit 2 is `high`."""
+    circuit = QuantumCircuit(QuantumRegister(3), ClassicalRegister(2, "low"), ClassicalRegister(1, "high"), name=name)
+    for qubit in ones:
+        circuit.x(qubit)
+    circuit.measure(range(3), range(3))
+    return circuit
+
+
+def bell(name: str = "bell") -> QuantumCircuit:
+    circuit = QuantumCircuit(2, name=name)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    circuit.measure_all()
+    return circuit
+
+
+def test_a_circuit_gives_a_job_with_id_status_result_and_counts(workspace: Workspace) -> None:
+    with open_session(workspace, TARGET) as session:
+        job = session.run(flipped(0, 2), shots=100)
+        assert job.counts == {"1 01": 100}  # Qiskit's order: the last register first, its bit 0 rightmost
+        assert (job.status(), job.done(), job.name, job.shots) == (JobStatus.DONE, True, "flipped", 100)
+        assert job.id == job.job_id() == session.jobs()[0].id
+    result = job.result()  # also after the block
+    assert result.get_counts() == {"1 01": 100}
+    assert (result.success, result.job_id, result.backend_name) == (True, job.id, TARGET)
+    assert session.status == "Succeeded"
+
+
+def test_the_jobs_of_a_list_are_one_round_and_are_awaited_at_the_end_of_the_block(workspace: Workspace) -> None:
+    with open_session(workspace, "rigetti.sim.qvm", seed=3) as session:
+        jobs = session.run([bell(), flipped(1), flipped()], shots=50, name="three")
+    assert [job.status() for job in jobs] == [JobStatus.DONE] * 3
+    assert [job.counts for job in jobs[1:]] == [{"0 10": 50}, {"0 00": 50}]
+    assert set(jobs[0].counts) <= {"00", "11"}
+    assert sum(jobs[0].counts.values()) == 50
+    assert [job.name for job in jobs] == ["three"] * 3
+    assert all(".three.0." in row["name"] for row in list_jobs(workspace, session.id))
+
+
+def test_a_run_that_is_resumed_takes_its_jobs_from_the_journal_by_name_in_any_order(
+    workspace: Workspace, journal: Journal
+) -> None:
+    record = journal.add_run(
+        new_run(str(uuid.uuid4()), key="k", algorithm="session", problem="", target=TARGET, seed=5)
+    )
+    with claim_run(journal, record.uid) as run, open_session(workspace, TARGET, run=run) as session:
+        first = [session.run(bell(), name="pair").counts, session.run(flipped(1), name="flip").counts]
+        again = session.run(bell(), name="pair").counts
+        session_id, ids = session.id, sorted(job.id for job in session.jobs())
+    with claim_run(journal, record.uid) as run, open_session(workspace, TARGET, run=run) as session:
+        flip, *pairs = (
+            session.run(circuit, name=name)
+            for circuit, name in ((flipped(1), "flip"), (bell(), "pair"), (bell(), "pair"))
+        )
+        assert [pairs[0].counts, flip.counts, pairs[1].counts] == [*first, again]
+        assert (session.id, session.replayed) == (session_id, 3)  # nothing was opened or submitted
+        assert sorted(job.id for job in (flip, *pairs)) == ids
+    with claim_run(journal, record.uid) as run, open_session(workspace, TARGET, run=run) as session:
+        with pytest.raises(ReplayDiverged, match="other gates"):
+            session.run(flipped(), name="pair")
+
+
+def test_jobs_have_the_statuses_of_qiskit(emulator: Emulator, workspace: Workspace) -> None:
+    policy = FailurePolicy(retries=0, on_lost_job=OnLostJob.SKIP)
+    emulator.admin("faults", {"rules": [{"fault": "job-fails", "times": 1}]})
+    try:
+        with open_session(workspace, TARGET, policy=policy) as session:
+            lost = session.run(bell())
+            with pytest.raises(JobFailed):
+                lost.result()
+            assert (lost.status(), lost.done()) == (JobStatus.ERROR, False)
+            (listed,) = session.jobs()
+            assert listed.status() is JobStatus.ERROR
+            with pytest.raises(JobFailed, match="Failed"):
+                listed.result()
+    finally:
+        emulator.admin("faults", {"rules": []})
+
+
+def test_a_jobs_error_is_raised_at_the_end_of_the_block_if_nobody_asked_for_its_result(
+    emulator: Emulator, workspace: Workspace
+) -> None:
+    emulator.admin("faults", {"rules": [{"fault": "job-fails", "times": 1}]})
+    try:
+        with pytest.raises(JobFailed), open_session(workspace, TARGET, policy=FailurePolicy(retries=0)) as session:
+            session.run(bell())
+    finally:
+        emulator.admin("faults", {"rules": []})
+
+
+@pytest.mark.parametrize(
+    ("circuits", "options", "message"),
+    [
+        ("bell", {}, "circuits: str is no circuit"),
+        ([], {}, "circuits: there is none"),
+        ([bell(), (bell(), [])], {}, "circuits: tuple is no circuit"),
+        (bell(), {"shots": 0}, "shots: 0 is no number of shots"),
+        (bell(), {"shots": "many"}, "shots: 'many' is no number"),
+        (bell(), {"name": "bell state"}, "name: 'bell state' is not a valid name of a job"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_submitted(
+    workspace: Workspace, circuits: object, options: dict[str, object], message: str
+) -> None:
+    with open_session(workspace, TARGET) as session:
+        with pytest.raises(InputError, match=message):
+            session.run(circuits, **options)  # type: ignore[call-overload]
+        assert session.num_jobs == 0
+
+
+def test_a_circuit_with_free_angles_or_without_measurements_is_refused(workspace: Workspace) -> None:
+    free, unmeasured = bell(), QuantumCircuit(1)
+    free.rx(Parameter("theta"), 0)
+    with open_session(workspace, TARGET) as session:
+        with pytest.raises(InputError, match=r"1 angle\(s\) without a value \(theta\).*assign_parameters"):
+            session.run(free)
+        with pytest.raises(ProgramError, match="no measurement"):
+            session.run(unmeasured)
+
+
+@pytest.mark.parametrize("target", ["rigetti.sim.qvm", "ionq.simulator", "quantinuum.sim.h2-1sc"])
+def test_listed_jobs_have_the_counts_that_the_session_measured(workspace: Workspace, target: str) -> None:
+    with open_session(workspace, target, seed=11) as session:
+        if not session.target.samples and target.endswith("sc"):
+            pytest.skip("a syntax checker has no counts")
+        job = session.run(bell(), shots=333, name="pair")
+        ours = job.counts
+        (listed,) = session.jobs()
+        assert (listed.id, listed.name, listed.shots) == (job.id, "pair", 333)
+        assert listed.counts == ours
+    assert session.details["jobs"] == {"Succeeded": 1}
+    assert session.details["status"] == "Succeeded"
+
+
+def test_a_listed_job_of_many_points_says_where_its_counts_are(workspace: Workspace) -> None:
+    with open_session(workspace, "rigetti.sim.qvm", seed=1) as session:
+        tilted = [QuantumCircuit(1) for _ in range(2)]
+        for circuit, angle in zip(tilted, (0.0, np.pi), strict=True):
+            circuit.rx(angle, 0)
+            circuit.measure_all()
+        low, high = session.run(tilted, shots=20)
+        assert (low.counts, high.counts) == ({"0": 20}, {"1": 20})
+        assert low.id == high.id  # one job of two points
+        with pytest.raises(InputError, match=r"measured 2 points.*session\.run"):
+            session.jobs()[0].result()
