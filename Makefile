@@ -3,9 +3,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # uv takes a fifth of pip's time. It does not read pip's configuration: it gets the index from there, and where it fails,
-# such as behind a proxy that only pip is set up for, pip takes over.
+# such as behind a proxy that only pip is set up for, pip takes over. The index may hold a password: it is no argument.
 install = index=$$($(BIN)/pip config list | sed -n "s/.*[.]index-url='\(.*\)'/\1/p" | tail -n 1); \
-	$(BIN)/uv pip install -q -p $(BIN)/python $${index:+--default-index "$$index"} -c constraints.txt $(1) || \
+	[ -z "$$index" ] || export UV_DEFAULT_INDEX="$$index"; \
+	$(BIN)/uv pip install -q -p $(BIN)/python -c constraints.txt $(1) || \
 	$(BIN)/pip install -qq --no-compile --disable-pip-version-check -c constraints.txt $(1)
 # The environment of other libraries lies outside the checkout, so that they cannot be imported by mistake.
 PEERS ?= $(HOME)/.cache/hybridloop/peers
