@@ -9,7 +9,7 @@ from hybridloop import renamed_modules
 
 if TYPE_CHECKING:
     from hybridloop.api.algorithms import adapt, levels, qaoa, rqaoa, run_housekeeping, scan, sweep, vqd, vqe
-    from hybridloop.api.geometry import molecule
+    from hybridloop.api.geometry import molecule, problem
     from hybridloop.api.plan import plan
     from hybridloop.api.runs import result
     from hybridloop.api.session import open_session, session, session_flow, sessions
@@ -53,6 +53,7 @@ __all__ = [
     "molecule",
     "open_session",
     "plan",
+    "problem",
     "qaoa",
     "result",
     "rqaoa",
@@ -72,7 +73,7 @@ _MODULES = {
         ("adapt", "levels", "qaoa", "rqaoa", "run_housekeeping", "scan", "sweep", "vqd", "vqe"), "api.algorithms"
     ),
     **dict.fromkeys(("open_session", "session", "session_flow", "sessions"), "api.session"),
-    "molecule": "api.geometry",
+    **dict.fromkeys(("molecule", "problem"), "api.geometry"),
     "plan": "api.plan",
     "result": "api.runs",
     "doctor": "setup_checks",

@@ -69,6 +69,7 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "molecule": lambda: hl.molecule("nothing.xyz"),
     "open_session": lambda: hl.open_session("nothing").__enter__(),
     "plan": lambda: hl.plan("vqe", "nothing"),
+    "problem": lambda: hl.problem(3),
     "result": lambda: hl.result("no/key"),
     "run_housekeeping": hl.run_housekeeping,
     "scan": lambda: hl.scan(["nothing", "h2"]),

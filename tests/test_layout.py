@@ -35,7 +35,12 @@ def test_every_requirement_is_pinned_and_met_by_the_installed_version() -> None:
         assert requirement.specifier.contains(version(requirement.name)), requirement
 
 
-OPTIONAL = {"IPython": "a notebook has it", "pyscf": "an extra", "pytest": "the plug-in runs inside of it"}
+OPTIONAL = {
+    "IPython": "a notebook has it",
+    "openfermion": "an operator given brings it",
+    "pyscf": "an extra",
+    "pytest": "the plug-in runs inside of it",
+}
 
 
 def test_all_imported_packages_are_declared() -> None:

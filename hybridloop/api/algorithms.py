@@ -11,8 +11,7 @@ from hybridloop.api.environment import flow_environment
 from hybridloop.api.options import AdaptOptions, LevelsOptions, QaoaOptions, RqaoaOptions, VqdOptions, VqeOptions
 from hybridloop.api.progress import combine_callbacks
 from hybridloop.api.runs import run
-from hybridloop.settings import ProblemText
-from hybridloop.settings.inputs import read_problem, read_scan
+from hybridloop.settings.inputs import pop_geometry, read_for
 from hybridloop.settings.sources import CALL, Layer, resolve_settings
 
 if TYPE_CHECKING:
@@ -24,11 +23,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def vqe(problem: str | Path | ProblemText, **options: Unpack[VqeOptions]) -> RunResult:
+def vqe(problem: Any, **options: Unpack[VqeOptions]) -> RunResult:
     """Find a molecule's ground-state energy (hartree) as a Prefect flow run that owns one session.
 
-    `problem` is a built-in name (`hybridloop problems`) or a file: FCIDUMP, QCSchema JSON, or a Pauli sum. The options
-    are the fields of `hybridloop.VqeSettings`, such as `shots=2000, seed=7`, and these four:
+    `problem` is a built-in name (`hybridloop problems`), a file (FCIDUMP, QCSchema JSON, a Pauli sum, XYZ), atoms such
+    as `H 0 0 0; H 0 0 0.74` in Å, or an object: a Qiskit SparsePauliOp, an OpenFermion or PennyLane operator, a PySCF
+    Mole, SCF, CASCI or CASSCF. `basis` (default sto-3g) and `charge` are those of a geometry, whose integrals PySCF
+    computes. The options are the fields of `hybridloop.VqeSettings`, such as `shots=2000, seed=7`, and these four:
 
     - `run_key`: a name for the run. The run of that name is resumed, if there is one; if it is finished, its stored
       result is returned.
@@ -42,62 +43,64 @@ def vqe(problem: str | Path | ProblemText, **options: Unpack[VqeOptions]) -> Run
     Raises InputError before anything is started, RunBusy if another process holds the run, ServiceError for errors of
     the service.
     """
-    return _run("vqe", read_problem(problem), options)
+    return _run("vqe", problem, options)
 
 
-def adapt(problem: str | Path | ProblemText, **options: Unpack[AdaptOptions]) -> RunResult:
+def adapt(problem: Any, **options: Unpack[AdaptOptions]) -> RunResult:
     """Find a molecule's ground-state energy (hartree) by ADAPT-VQE, with a circuit that grows operator by operator.
 
     The result's `table` has the operators. The options are the fields of `hybridloop.AdaptSettings`, and the
     other four of `vqe`.
     """
-    return _run("adapt", read_problem(problem), options)
+    return _run("adapt", problem, options)
 
 
-def vqd(problem: str | Path | ProblemText, **options: Unpack[VqdOptions]) -> RunResult:
+def vqd(problem: Any, **options: Unpack[VqdOptions]) -> RunResult:
     """Find a molecule's lowest energy levels (hartree) by variational quantum deflation.
 
     The result's `table` has the levels; its value is the ground state's energy. The options are the fields of
     `hybridloop.VqdSettings`, and the other four of `vqe`.
     """
-    return _run("vqd", read_problem(problem), options)
+    return _run("vqd", problem, options)
 
 
-def levels(problem: str | Path | ProblemText, **options: Unpack[LevelsOptions]) -> RunResult:
+def levels(problem: Any, **options: Unpack[LevelsOptions]) -> RunResult:
     """Find a molecule's lowest energy levels (hartree) from a VQE's state, in one to three rounds after the VQE.
 
     The result's `table` has the levels, with the molecule's alpha and beta electrons and of any spin; its value is the
     lowest. The options are the fields of `hybridloop.LevelsSettings`, and the other four of `vqe`.
     """
-    return _run("levels", read_problem(problem), options)
+    return _run("levels", problem, options)
 
 
-def scan(problems: Sequence[str | Path | ProblemText], **options: Unpack[VqeOptions]) -> RunResult:
+def scan(problems: Sequence[Any], **options: Unpack[VqeOptions]) -> RunResult:
     """Find the ground-state energies (hartree) of several molecules, one VQE after the other in one run and session.
 
     `problems` are as for `vqe`; neighbours should be similar. A point starts from the angles of the previous point
     where the orbitals can be matched and the energy there, which is measured, lies below Hartree-Fock's. The result's
     `table` has the points; its value is the first point's. The options are those of `vqe`.
     """
-    return _run("scan", read_scan(problems), options)
+    return _run("scan", problems, options)
 
 
-def qaoa(problem: str | Path | ProblemText, **options: Unpack[QaoaOptions]) -> RunResult:
+def qaoa(problem: Any, **options: Unpack[QaoaOptions]) -> RunResult:
     """Find a good assignment of a binary problem by QAOA at fixed angles, by default in one job.
 
-    `problem` is a built-in name (`hybridloop problems`) or a file: edge list, GraphML, node-link JSON, or JSON with a
-    QUBO, an Ising model, numbers to partition or a portfolio. The options are the fields of `hybridloop.QaoaSettings`,
-    and the other four of `vqe`.
+    `problem` is a built-in name (`hybridloop problems`), a file (edge list, GraphML, node-link JSON, or JSON with a
+    QUBO, an Ising model, numbers to partition or a portfolio), or an object: a networkx or rustworkx graph, weighted
+    edges as a list of tuples or a dict by pair, a square matrix of NumPy, SciPy or pandas, a dimod
+    BinaryQuadraticModel, a diagonal SparsePauliOp. A matrix or dict with a diagonal is a QUBO, one without a graph. The
+    options are the fields of `hybridloop.QaoaSettings`, and the other four of `vqe`.
     """
-    return _run("qaoa", read_problem(problem), options)
+    return _run("qaoa", problem, options)
 
 
-def rqaoa(problem: str | Path | ProblemText, **options: Unpack[RqaoaOptions]) -> RunResult:
+def rqaoa(problem: Any, **options: Unpack[RqaoaOptions]) -> RunResult:
     """Find a good assignment of a binary problem by recursive QAOA, one job a round; see `qaoa`.
 
     The options are the fields of `hybridloop.RqaoaSettings`, and the other four of `vqe`.
     """
-    return _run("rqaoa", read_problem(problem), options)
+    return _run("rqaoa", problem, options)
 
 
 def sweep(
@@ -144,9 +147,11 @@ def run_housekeeping(*, workspace: str | Any | None = None) -> dict[str, str]:
         return housekeeping(workspace=workspace if isinstance(workspace, str) else None)
 
 
-def _run(algorithm: str, problem: ProblemText, options: Mapping[str, Any]) -> RunResult:
+def _run(algorithm: str, problem: Any, options: Mapping[str, Any]) -> RunResult:
     settings = dict(options)
+    geometry = pop_geometry(algorithm, settings)
     run_key, workspace = settings.pop("run_key", None), settings.pop("workspace", None)
     on_progress = combine_callbacks(settings.pop("on_progress", None), settings.pop("callback", None))
     resolved = resolve_settings(algorithm, Layer(CALL, settings))
-    return run(algorithm, problem, resolved, run_key=run_key, workspace=workspace, on_progress=on_progress)
+    text = read_for(algorithm, problem, resolved.settings, geometry)
+    return run(algorithm, text, resolved, run_key=run_key, workspace=workspace, on_progress=on_progress)

@@ -50,6 +50,8 @@ class RunOptions(SettingOptions, total=False):
 class EnergyOptions(RunOptions, total=False):
     """Keyword arguments of every search for energies; see `hybridloop.VqeSettings`."""
 
+    basis: str
+    charge: int
     mapping: str
     active_space: str | tuple[int, int] | None
     frozen_core: int

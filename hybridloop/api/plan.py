@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hybridloop.api.environment import resolve_workspace
@@ -12,7 +11,7 @@ from hybridloop.azure.targets import find_target
 from hybridloop.errors import InputError
 from hybridloop.preparation.checks import check_problem, find_measuring_target
 from hybridloop.settings import SETTINGS, ProblemText, RunSettings
-from hybridloop.settings.inputs import read_problem, read_scan
+from hybridloop.settings.inputs import pop_geometry, read_for
 from hybridloop.settings.sources import CALL, Layer, resolve_settings
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ ALL: Literal["all"] = "all"
 
 def plan(
     algorithm: str,
-    problem: str | Path | ProblemText | Sequence[str | Path | ProblemText],
+    problem: Any,
     *,
     workspace: str | Any | None = None,
     compare: Sequence[str] | Literal["all"] = (),
@@ -40,8 +39,10 @@ def plan(
         near = difflib.get_close_matches(algorithm, SETTINGS, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(SETTINGS)}."
         raise InputError("algorithm", f"there is no algorithm {algorithm!r}", hint)
+    geometry = pop_geometry(algorithm, settings)
     valid = resolve_settings(algorithm, Layer(CALL, settings)).settings
-    return plan_in_workspace(workspace, algorithm, _read(algorithm, problem), valid, compare=compare)
+    text = read_for(algorithm, problem, valid, geometry)
+    return plan_in_workspace(workspace, algorithm, text, valid, compare=compare)
 
 
 def plan_in_workspace(
@@ -65,11 +66,3 @@ def plan_in_workspace(
     statuses = TargetStatuses(target_statuses(sdk_workspace), is_local(sdk_workspace))
     targets = comparable_targets() if compare == ALL else tuple(compare)
     return plan_run(algorithm, problem, settings, statuses=statuses, compare=targets)
-
-
-def _read(algorithm: str, problem: str | Path | ProblemText | Sequence[str | Path | ProblemText]) -> ProblemText:
-    if algorithm == "scan" and not isinstance(problem, ProblemText):
-        return read_scan([problem] if isinstance(problem, str | Path) else problem)
-    if isinstance(problem, str | Path | ProblemText):
-        return read_problem(problem)
-    raise InputError("problem", "several problems are given, one is needed", "Plan a scan, or each by itself.")

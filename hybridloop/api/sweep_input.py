@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hybridloop.algorithms.formats.detect import is_atom_list
 from hybridloop.errors import InputError
 from hybridloop.flows.sweep_execution.spec import MAX_POINTS, PROBLEM, SweepSpec
-from hybridloop.settings import SETTINGS, ProblemText
-from hybridloop.settings.inputs import circuit_text, is_file, read_problem
+from hybridloop.settings import SETTINGS
+from hybridloop.settings.inputs import GeometryOptions, circuit_text, is_file, read_problem, read_problems
 from hybridloop.settings.renamed import accept_former_names
 from hybridloop.settings.sources import user_defaults
 from hybridloop.settings.validation import validate
@@ -18,6 +19,7 @@ from hybridloop.settings.yaml import read_yaml
 
 MAX_BYTES = 512 * 1024  # PyYAML takes seconds for more
 _PATTERN = frozenset("*?[")
+_GEOMETRY = GeometryOptions()
 _LONGEST_PATTERN = 1000  # characters; longer text is a problem's
 
 
@@ -52,9 +54,9 @@ def _with_defaults(values: dict[str, Any]) -> dict[str, Any]:
 def _with_texts(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Return the values with files replaced by their texts; invalid values are left for the model to refuse."""
     texts = dict(values)
-    if isinstance(given := texts.get("problems"), list | tuple | str | Path | ProblemText):
-        listed = [given] if isinstance(given, str | Path | ProblemText) else given
-        texts["problems"] = [problem for entry in listed for problem in _problems(entry, folder)]
+    if (given := texts.get("problems")) is not None:
+        listed = given if isinstance(given, list | tuple) else [given]
+        texts["problems"] = read_problems([file for entry in listed for file in _files(entry, folder)], _GEOMETRY)
     if isinstance(points := texts.get("points"), list | tuple):
         texts["points"] = [_point(point, folder) if isinstance(point, Mapping) else point for point in points]
     for name in ("settings", "grid"):
@@ -69,23 +71,23 @@ def _with_texts(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 def _point(point: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     texts = dict(point)
-    if isinstance(problem := texts.get(PROBLEM), str | Path):
-        texts[PROBLEM] = _problem(problem, folder)
+    if (problem := texts.get(PROBLEM)) is not None:
+        texts[PROBLEM] = read_problem(_in_folder(problem, folder), _GEOMETRY)
     if "ansatz" in texts:
         texts["ansatz"] = _circuit(texts["ansatz"], folder)
     return texts
 
 
-def _problems(entry: Any, folder: Path) -> list[Any]:
-    """Return the problems of one entry; those of a folder or pattern in the order of their names."""
-    if not isinstance(entry, str | Path):
-        return [entry]
+def _files(entry: Any, folder: Path) -> list[Any]:
+    """Return the files of one entry, those of a folder or pattern in the order of their names; an object as it is."""
+    if not isinstance(entry, str | Path) or is_atom_list(str(entry)):
+        return [_in_folder(entry, folder)]
     path, is_pattern = folder / entry, bool(_PATTERN & set(str(entry)) and len(str(entry)) < _LONGEST_PATTERN)
     if is_pattern and "**" in str(entry):
         raise InputError("problems", f"{entry} is a pattern of whole trees", "Give folders, or patterns with *.")
     is_folder = os.path.isdir(path)  # Path.is_dir raises OSError for a long name
     if not is_folder and not is_pattern:
-        return [_problem(entry, folder)]
+        return [_in_folder(entry, folder)]
     try:
         paths = path.iterdir() if is_folder else Path(path.anchor).glob(str(path.relative_to(path.anchor)))
         files = sorted(file for file in paths if file.is_file() and not file.name.startswith("."))
@@ -94,12 +96,17 @@ def _problems(entry: Any, folder: Path) -> list[Any]:
     if not 1 <= len(files) <= MAX_POINTS:
         found = "matches no file" if not files else f"has {len(files):,} files, and at most {MAX_POINTS:,} are taken"
         raise InputError("problems", f"{entry} {found}", "Check the folder or the pattern.")
-    return [read_problem(file) for file in files]
+    return files
 
 
-def _problem(given: str | Path, folder: Path) -> ProblemText:
+def _in_folder(given: Any, folder: Path) -> Any:
+    """Return a file of the folder as its path; a name, a geometry or an object as it is."""
+    if isinstance(given, Mapping) and isinstance(geometry := given.get("geometry"), str):
+        return {**given, "geometry": _in_folder(geometry, folder)}
+    if not isinstance(given, str | Path) or is_atom_list(str(given)):
+        return given
     path = folder / given
-    return read_problem(path if is_file(path) or isinstance(given, Path) else given)
+    return path if is_file(path) or isinstance(given, Path) else given
 
 
 def _circuit(given: object, folder: Path) -> object:

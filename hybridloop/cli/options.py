@@ -19,8 +19,8 @@ from pydantic.fields import FieldInfo
 
 from hybridloop.cli.completion import SETTING_COMPLETERS
 from hybridloop.errors import InputError
-from hybridloop.settings import LIMITS, ProblemText, RunSettings
-from hybridloop.settings.inputs import read_problem, read_scan
+from hybridloop.settings import LIMITS, EnergySettings, ProblemText, RunSettings
+from hybridloop.settings.inputs import DEFAULT_BASIS, pop_geometry, read_for
 from hybridloop.settings.renamed import FORMER, current_name
 from hybridloop.settings.sources import CALL, Layer, ResolvedSettings, resolve_settings
 from hybridloop.settings.yaml import parse_yaml, read_yaml
@@ -45,6 +45,25 @@ def settings_options(model: type[RunSettings], *, only: Container[str] | None = 
             if name in FORMER:
                 options.append(_option(FORMER[name], field, None, hidden=True))
     return [option for option in options if only is None or current_name(option.name) in only]
+
+
+def input_options(model: type[RunSettings]) -> list[inspect.Parameter]:
+    """Return the options of `run` and `plan`: the settings, and for molecules those of a geometry."""
+    if not issubclass(model, EnergySettings):
+        return settings_options(model)
+    texts = {
+        "basis": (str, f"Basis set of a geometry, by PySCF's name; left out: {DEFAULT_BASIS}."),
+        "charge": (int, "Charge of a geometry in elementary charges; left out: 0."),
+    }
+    return settings_options(model) + [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[kind | None, typer.Option(help=text)],
+        )
+        for name, (kind, text) in texts.items()
+    ]
 
 
 def with_options(command: Callable[..., None], options: Iterable[inspect.Parameter]) -> Callable[..., None]:
@@ -72,8 +91,10 @@ def read_input(
     options: Mapping[str, Any],
 ) -> tuple[ProblemText, ResolvedSettings]:
     """Read the problem and resolve the settings of a command line. Raises InputError."""
-    resolved = resolve_settings(algorithm, *read_layers(config, sets, given_options(ctx, options)))
-    return read_scan(problem) if isinstance(problem, list) else read_problem(problem), resolved
+    given = given_options(ctx, options)
+    geometry = pop_geometry(algorithm, given)
+    resolved = resolve_settings(algorithm, *read_layers(config, sets, given))
+    return read_for(algorithm, problem, resolved.settings, geometry), resolved
 
 
 def _option(name: str, field: FieldInfo, heading: str | None, *, hidden: bool = False) -> inspect.Parameter:

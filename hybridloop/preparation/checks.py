@@ -47,7 +47,9 @@ def check_problem(algorithm: str, problem: ProblemText) -> None:
     is_energy = issubclass(SETTINGS[algorithm], EnergySettings)
     for point in points_of_scan(problem) if algorithm == "scan" else (problem,):
         if point.text is not None:
-            _check_format(point.text, point.name, ENERGY_FORMATS if is_energy else BINARY_FORMATS)
+            # a Pauli sum may be diagonal, which its reader decides
+            accepted = ENERGY_FORMATS if is_energy else BINARY_FORMATS | {InputFormat.PAULI_SUM}
+            _check_format(point.text, point.name, accepted)
         else:
             _check_name(point.name, is_energy=is_energy)
 
@@ -78,7 +80,7 @@ def _check_format(text: str, source: str, expected: frozenset[InputFormat]) -> N
     if actual is None or actual in expected:
         return
     remedy = f"hybridloop run {'vqe' if actual in ENERGY_FORMATS else 'qaoa'} takes it."
-    wanted = "a molecule" if expected is ENERGY_FORMATS else "a graph or another binary problem"
+    wanted = "a molecule" if expected == ENERGY_FORMATS else "a graph or another binary problem"
     what = f"this looks like {actual}, and {wanted} is needed"
     raise ProblemError(source, None, what, _REMEDIES.get(actual, remedy))
 

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from hybridloop.algorithms.formats.detect import is_atom_list, is_xyz_geometry
 from hybridloop.data import load_table
 from hybridloop.errors import InputError, ProblemError
-from hybridloop.settings import MAX_CIRCUIT_BYTES, MAX_PROBLEM_BYTES, ProblemText
+from hybridloop.settings import (
+    MAX_CIRCUIT_BYTES,
+    MAX_PROBLEM_BYTES,
+    SETTINGS,
+    EnergySettings,
+    ProblemText,
+    RunSettings,
+)
 from hybridloop.settings.validation import validate
 from hybridloop.settings.yaml import read_text
 
@@ -20,12 +30,91 @@ if TYPE_CHECKING:
 _LONGEST_PATH = 4096
 _LONGEST_SHOWN = 200
 _NO_TEXT = ("the file is no text", "Give a molecule's or a graph's text.")
+DEFAULT_BASIS = "sto-3g"  # PySCF's own default
 
 
-def read_problem(problem: str | Path | ProblemText) -> ProblemText:
-    """Return a problem of a built-in name or a file. Raises InputError for a file that can't be read."""
+@dataclass(frozen=True, slots=True)
+class GeometryOptions:
+    """Basis set, charge and multiplicity of a geometry; the multiplicity left out is the lowest for its electrons."""
+
+    basis: str | None = None
+    charge: int | None = None
+    multiplicity: int | None = None
+
+    def check_unused(self, name: str) -> None:
+        """Raise InputError for options of a geometry with a problem that has its integrals already."""
+        for field in ("basis", "charge"):
+            if getattr(self, field) is not None:
+                raise InputError(field, f"{name} is no geometry, and has its integrals already", f"Leave {field} out.")
+
+
+def read_problem(problem: Any, geometry: GeometryOptions | None = None) -> ProblemText:
+    """Return a problem of a built-in name, a file, or a Python object (`hybridloop.problem`).
+
+    With `geometry`, an XYZ file and atoms such as `H 0 0 0; H 0 0 0.74` become integrals, which needs PySCF. Raises
+    InputError for a file that can't be read, and for an object that is no problem.
+    """
+    if isinstance(problem, Mapping) and "geometry" in problem:
+        given = dict(problem)
+        return read_problem(given.pop("geometry"), _geometry_options(given))
+    if isinstance(problem, str) and geometry is not None and is_atom_list(problem):
+        return _integrals(problem, "", geometry)
+    read = _read(problem)
+    if geometry is not None:
+        if read.text is not None and (is_xyz_geometry(read.text) or is_atom_list(read.text)):
+            return _integrals(read.text, read.name, geometry)
+        geometry.check_unused(read.name)
+    return read
+
+
+def read_problems(problems: Iterable[Any], geometry: GeometryOptions | None = None) -> list[ProblemText]:
+    """Return several problems; objects and geometries that have one name are numbered: H2-1, H2-2."""
+    given = list(problems)
+    read = [read_problem(problem, geometry) for problem in given]
+    names = [problem.name for problem in read]
+    seen = Counter[str]()
+    for position, (value, name) in enumerate(zip(given, names, strict=True)):
+        is_named = isinstance(value, ProblemText | Path) or (isinstance(value, str) and not is_atom_list(value))
+        if names.count(name) > 1 and not is_named:
+            seen[name] += 1
+            read[position] = read[position].model_copy(update={"name": f"{name}-{seen[name]}"})
+    return read
+
+
+def pop_geometry(algorithm: str, options: dict[str, Any]) -> GeometryOptions:
+    """Take the options of a geometry, `basis` and `charge`, out of the options of a run; binary problems have none."""
+    if not issubclass(SETTINGS.get(algorithm, RunSettings), EnergySettings):
+        return GeometryOptions()
+    basis, charge = options.pop("basis", None), options.pop("charge", None)
+    if not isinstance(basis, str | None) or isinstance(charge, bool) or not isinstance(charge, int | None):
+        raise InputError("basis", f"{basis!r} with charge {charge!r}", "Give a name and a whole number.")
+    return GeometryOptions(basis, charge)
+
+
+def read_for(algorithm: str, problem: Any, settings: RunSettings, geometry: GeometryOptions) -> ProblemText:
+    """Return the problem of an algorithm; a geometry gets the multiplicity of the settings.
+
+    Raises InputError, also for several problems where one is needed.
+    """
+    options = None
+    if isinstance(settings, EnergySettings):
+        options = replace(geometry, multiplicity=settings.multiplicity)
+    if algorithm != "scan":
+        return read_problem(problem, options)
+    if isinstance(problem, ProblemText):  # the points of a scan already
+        return problem
+    return read_scan(problem if isinstance(problem, Sequence) and not isinstance(problem, str) else [problem], options)
+
+
+def _read(problem: Any) -> ProblemText:
     if isinstance(problem, ProblemText):
         return problem
+    if isinstance(problem, Mapping) and "name" in problem:  # as flows take it
+        return validate(ProblemText, problem, of="problem")
+    if not isinstance(problem, str | os.PathLike):
+        from hybridloop.settings.problem_objects import problem_from_object
+
+        return problem_from_object(problem)
     path = Path(problem)
     try:
         if path.is_file():
@@ -54,12 +143,39 @@ def _read_file(path: Path) -> ProblemText:
     return validate(ProblemText, {"name": path.stem, "text": text}, of="problem")
 
 
-def read_scan(problems: Sequence[str | Path | ProblemText]) -> ProblemText:
+def read_scan(problems: Sequence[Any], geometry: GeometryOptions | None = None) -> ProblemText:
     """Return the points of a scan as one problem, in the order given."""
-    points = [read_problem(problem) for problem in problems]
+    points = read_problems(problems, geometry)
     name = f"{points[0].name} to {points[-1].name}" if points else "nothing"
     text = json.dumps({"points": [point.model_dump() for point in points]})
     return validate(ProblemText, {"name": name, "text": text}, of="problem")
+
+
+def _geometry_options(values: Mapping[str, Any]) -> GeometryOptions:
+    """Return the options beside a geometry in a mapping. Raises InputError for others."""
+    for name, value in values.items():
+        kind = {"basis": str, "charge": int, "multiplicity": int}.get(name)
+        if kind is None:
+            raise InputError("problem", f"a geometry has no {name!r}", "There are: basis, charge, multiplicity.")
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise InputError("problem", f"the {name} of a geometry is {value!r}", "Give sto-3g, 0 and 1, for example.")
+    return GeometryOptions(**values)
+
+
+def _integrals(text: str, name: str, options: GeometryOptions) -> ProblemText:
+    """Return the integrals of a geometry over its Hartree-Fock orbitals."""
+    from hybridloop.algorithms.formats.geometry import formula, read_geometry
+    from hybridloop.settings.problem_objects.molecules import as_kept, geometry_fcidump
+
+    atoms = read_geometry(text, name or "geometry")
+    basis, charge = options.basis or DEFAULT_BASIS, options.charge or 0
+    spin = None if options.multiplicity is None else options.multiplicity - 1
+    name = f"{name or formula(symbol for symbol, _ in atoms)}-{basis}"
+    integrals = as_kept(geometry_fcidump(atoms, name, basis=basis, charge=charge, spin=spin), name)
+    if len(integrals) > MAX_PROBLEM_BYTES:
+        size = f"its integrals have {len(integrals):,} bytes, at most {MAX_PROBLEM_BYTES:,} are taken"
+        raise ProblemError(name, None, size, "Choose a smaller basis, or give a CASCI of PySCF.")
+    return validate(ProblemText, {"name": name, "text": integrals}, of="problem")
 
 
 def circuit_text(ansatz: object) -> object:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hybridloop.algorithms.formats.detect import is_gml, is_matrix_market
+from hybridloop.algorithms.formats.energies import read_pauli_sum
+from hybridloop.algorithms.formats.gml import read_gml
 from hybridloop.algorithms.formats.graphs import read_graphml, read_node_link
 from hybridloop.algorithms.formats.json_lines import JsonDocument, is_number, read_json_document
+from hybridloop.algorithms.formats.tables import SquareMatrix, read_matrix_market, read_table
 from hybridloop.algorithms.problems.binary import (
     BinaryProblem,
     independent_set,
@@ -20,19 +24,21 @@ from hybridloop.algorithms.problems.binary import (
     qubo,
     spin_glass,
 )
-from hybridloop.algorithms.problems.graphs import MAX_NODES, Graph, read_edge_list
-from hybridloop.algorithms.problems.ising import Ising, is_in_range, ising_from_qubo
+from hybridloop.algorithms.problems.graphs import MAX_NODES, Graph
+from hybridloop.algorithms.problems.ising import Ising, is_in_range
+from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.errors import InputError, ProblemError
 
 ACCEPTED_FORMATS = (
-    "an edge list, GraphML, node-link JSON, or JSON with `qubo`, `h` and `J`, `numbers`, `returns`, "
-    "or a dimod BinaryQuadraticModel"
+    "an edge list, CSV, GraphML, GML, Matrix Market, node-link JSON, or JSON with `qubo`, `h` and `J`, `numbers`, "
+    "`returns`, `terms`, or a dimod BinaryQuadraticModel"
 )
 
 
 _NAMES = {  # names of each kind's object, by the name that tells the kind
     "nodes": ("nodes", "links", "edges", "directed", "multigraph", "graph", "attrs", "name"),
     "qubo": ("qubo", "offset"),
+    "terms": ("terms",),
     "J": ("h", "J", "offset"),
     "numbers": ("numbers",),
     "returns": ("returns", "covariance", "risk_aversion", "budget", "assets"),
@@ -52,15 +58,18 @@ class GraphObjective(enum.StrEnum):
 
 
 def read_binary_problem(text: str, source: str, objective: GraphObjective = GraphObjective.MAX_CUT) -> BinaryProblem:
-    """Read a binary problem. The first character tells the format: `<` GraphML, `{` JSON, else an edge list.
+    """Read a binary problem. Its beginning tells the format: `<` GraphML, `{` JSON, `%%MatrixMarket`, `graph [` GML.
+
+    Other texts are edge lists or tables (`read_table`).
 
     JSON has one of these sets of keys; the first two may have an `offset`:
-    `qubo`: the rows of Q, or `[i, j, value]` triples under `terms` with the count `variables`;
+    `qubo`: the rows of Q, or `[i, j, value]` triples under `terms` with `variables`, their count or their names;
     `h` and `J`: the fields, and `[i, j, value]` triples;
     `numbers`: the numbers to partition;
     `returns`, `covariance`, `risk_aversion`, `budget`: a portfolio, whose `assets` may be named;
     the result of dimod's `BinaryQuadraticModel.to_serializable`;
-    `nodes` and `links`: a graph in node-link form.
+    `nodes` and `links`: a graph in node-link form;
+    `terms`: a Pauli sum of I and Z alone, on at most two qubits each.
     Raises ProblemError for malformed text, InputError for an `objective` given with a text that is not a graph.
     """
     # formats other than JSON
@@ -69,8 +78,16 @@ def read_binary_problem(text: str, source: str, objective: GraphObjective = Grap
         raise ProblemError(source, None, "the text is empty", f"Give {ACCEPTED_FORMATS}.")
     if start == "<":
         return _graph_problem(read_graphml(text, source), objective)
+    if is_gml(text):
+        return _graph_problem(read_gml(text, source), objective)
+    if is_matrix_market(text):
+        matrix = read_matrix_market(text, source)
+        return _matrix_problem(matrix, matrix.as_graph(with_negative=True), objective)
     if start != "{":
-        return _graph_problem(read_edge_list(text, source), objective)
+        found = read_table(text, source)
+        if isinstance(found, Graph):
+            return _graph_problem(found, objective)
+        return _matrix_problem(found, found.as_graph(), objective)
     # JSON: its keys tell the kind of problem
     document = read_json_document(text.lstrip("\ufeff"), source)
     readers: tuple[tuple[str, Callable[[JsonDocument], BinaryProblem]], ...] = (
@@ -80,13 +97,13 @@ def read_binary_problem(text: str, source: str, objective: GraphObjective = Grap
         ("J", _ising),
         ("numbers", _numbers),
         ("returns", _portfolio),
+        ("terms", lambda sum_: _diagonal(read_pauli_sum(text.lstrip("\ufeff"), source))),
     )
     for key, reader in readers:
         if key in document.value:
             document.check_names(document.value, _NAMES[key])
-            if key != "nodes" and objective is not GraphObjective.MAX_CUT:
-                problem = f"{source} is not a graph and states its own objective"
-                raise InputError("objective", problem, "Leave the objective out.")
+            if key != "nodes":
+                _check_own_objective(source, objective)
             try:
                 return reader(document)
             except ProblemError:
@@ -100,15 +117,33 @@ def _graph_problem(graph: Graph, objective: GraphObjective) -> BinaryProblem:
     return max_cut(graph) if objective is GraphObjective.MAX_CUT else independent_set(graph)
 
 
+def _matrix_problem(matrix: SquareMatrix, graph: Graph | None, objective: GraphObjective) -> BinaryProblem:
+    """Return the problem of a matrix: that of its graph, or else a QUBO."""
+    if graph is not None:
+        return _graph_problem(graph, objective)
+    _check_own_objective(matrix.source, objective)
+    dense = np.zeros((len(matrix.labels),) * 2)
+    for position, value in matrix.entries.items():
+        dense[position] = value
+    return qubo(dense, matrix.source, labels=matrix.labels)
+
+
+def _check_own_objective(source: str, objective: GraphObjective) -> None:
+    if objective is not GraphObjective.MAX_CUT:
+        problem = f"{source} is not a graph and states its own objective"
+        raise InputError("objective", problem, "Leave the objective out.")
+
+
 def _qubo(document: JsonDocument) -> BinaryProblem:
     entries, offset = document.value["qubo"], _number(document, "offset", 0.0)
     if isinstance(entries, dict):
         document.check_names(entries, ("variables", "terms"))
-        count = _count_variables(document, entries)
+        names = _variable_names(document, entries)
+        count = _count_variables(document, entries) if names is None else len(names)
         matrix = np.zeros((count, count))
-        for (i, j), value in _triples(document, entries, "terms", count).items():
+        for (i, j), value in _triples(document, entries, "terms", names or count).items():
             matrix[i, j] = value
-        return qubo(matrix, document.source, offset=offset)
+        return qubo(matrix, document.source, offset=offset, labels=names)
     return qubo(_matrix(document, "qubo"), document.source, offset=offset)
 
 
@@ -144,7 +179,29 @@ def _dimod(document: JsonDocument) -> BinaryProblem:
     if value.get("variable_type") == "SPIN":
         pairs = {(int(i), int(j)): float(matrix[i, j]) for i, j in np.argwhere(np.triu(matrix, 1))}
         return spin_glass(Ising(linear, pairs, offset), document.source, names)
-    return spin_glass(ising_from_qubo(matrix, offset), document.source, names)
+    return qubo(matrix, document.source, offset=offset, labels=names)
+
+
+def _diagonal(problem: PauliProblem) -> BinaryProblem:
+    """Return a diagonal Pauli sum as spins: Z is 1 for a variable that is 0, and -1 for one that is 1."""
+    count, source = problem.num_qubits, problem.source
+    fields, couplings, offset = np.zeros(count), dict[tuple[int, int], float](), 0.0
+    for label, coefficient in problem.hamiltonian.to_list():
+        qubits = [count - 1 - position for position, letter in enumerate(label) if letter != "I"]
+        if set(label) - {"I", "Z"}:
+            remedy = "Give terms of I and Z alone, or search its lowest eigenvalue: hybridloop run vqe."
+            raise ProblemError(source, None, f"the term {label} is not diagonal", remedy)
+        if len(qubits) > 2:
+            problem_text = f"the term {label} couples {len(qubits)} variables, and at most two are taken"
+            raise ProblemError(source, None, problem_text, "Reduce it with further variables, as dimod.make_quadratic.")
+        if len(qubits) == 2:
+            j, i = qubits
+            couplings[i, j] = couplings.get((i, j), 0.0) + coefficient.real
+        elif qubits:
+            fields[qubits[0]] += coefficient.real
+        else:
+            offset += coefficient.real
+    return spin_glass(Ising(fields, couplings, offset), source)
 
 
 def _numbers(document: JsonDocument) -> BinaryProblem:
@@ -203,18 +260,42 @@ def _matrix(document: JsonDocument, key: str) -> NDArray[np.float64]:
     return np.array(rows, float)
 
 
-def _triples(document: JsonDocument, parent: dict[str, Any], key: str, count: int) -> dict[tuple[int, int], float]:
-    """Read `[i, j, value]` rows; values of the same (i, j) are added."""
+def _triples(
+    document: JsonDocument, parent: dict[str, Any], key: str, variables: int | Sequence[str]
+) -> dict[tuple[int, int], float]:
+    """Read `[i, j, value]` rows of `variables`, their count or names; values of the same (i, j) are added."""
     rows, sums = parent.get(key), dict[tuple[int, int], float]()
+    index_of = {} if isinstance(variables, int) else {name: number for number, name in enumerate(variables)}
+    count = variables if isinstance(variables, int) else 0
     for row in rows if isinstance(rows, list) else [rows]:
         if not (isinstance(row, list) and len(row) == 3 and _is_number(row[2])):
             problem = f"an entry of {key!r} is not [i, j, value]: {_short_repr(row)}"
             raise document.error(parent, problem, "Correct the entry.")
-        if not all(isinstance(index, int) and not isinstance(index, bool) and 0 <= index < count for index in row[:2]):
+        if index_of:
+            if not all(isinstance(name, str) and name in index_of for name in row[:2]):
+                problem = f"an entry of {key!r} names no variable: {_short_repr(row)}"
+                raise document.error(parent, problem, "Use the names in 'variables'.")
+            row = [*(index_of[name] for name in row[:2]), row[2]]
+        elif not all(
+            isinstance(index, int) and not isinstance(index, bool) and 0 <= index < count for index in row[:2]
+        ):
             problem = f"an entry of {key!r} has indices outside 0 to {count - 1}: {_short_repr(row)}"
             raise document.error(parent, problem, "Number the variables from 0.")
         sums[row[0], row[1]] = sums.get((row[0], row[1]), 0.0) + row[2]
     return sums
+
+
+def _variable_names(document: JsonDocument, matrix: dict[str, Any]) -> list[str] | None:
+    """Return the names of the variables; None where their number is given."""
+    names = matrix.get("variables")
+    if not isinstance(names, list):
+        return None
+    if not 1 <= len(names) <= MAX_NODES or not all(isinstance(name, str) and name for name in names):
+        problem = f"'variables' is no list of 1 to {MAX_NODES} names"
+        raise document.error(matrix, problem, "Give a name for each variable, or their number.")
+    if len(set(names)) < len(names):
+        raise document.error(matrix, "two variables have one name", "Give each variable a name of its own.")
+    return names
 
 
 def _count_variables(document: JsonDocument, matrix: dict[str, Any]) -> int:

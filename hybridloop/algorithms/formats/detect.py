@@ -15,6 +15,10 @@ _MAX_LINE_LENGTH = 500  # characters of a line that may be an edge
 _GEOMETRY = re.compile(
     r"\s*\d+[ \t]*\n[^\n]*\n\s*[A-Za-z]{1,2}\d*(\s+[-+]?[\d.]+(e[-+]?\d+)?){3}\s*(\n|$)", re.IGNORECASE
 )
+_ATOM = r"\s*[A-Za-z]{1,2}\d*(?:[ \t]+[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?){3}\s*"
+_ATOMS = re.compile(rf"{_ATOM}(?:[;\n]{_ATOM})*[;\s]*", re.ASCII)
+_GML = re.compile(r"(?:\s*(?:#[^\n]*|[A-Za-z]\w*[ \t]+(?:\"[^\"]*\"|[^\s\[\]\"]+))\n)*\s*graph\s*\[", re.ASCII)
+_MATRIX_MARKET = "%%matrixmarket"
 _YAML = re.compile(r"[A-Za-z_]+:(\s|$)")
 
 
@@ -26,7 +30,10 @@ class InputFormat(enum.StrEnum):
     PAULI_SUM = "a Pauli sum"
     GEOMETRY = "a molecule's geometry (XYZ)"
     EDGE_LIST = "a graph (an edge list)"
+    TABLE = "a table (CSV)"
+    MATRIX = "a matrix (Matrix Market)"
     GRAPHML = "a graph (GraphML)"
+    GML = "a graph (GML)"
     NODE_LINK = "a graph (node-link JSON)"
     BINARY = "a binary problem (JSON)"
     CIRCUIT = "a circuit (OpenQASM)"
@@ -34,7 +41,12 @@ class InputFormat(enum.StrEnum):
 
 
 ENERGY_FORMATS = frozenset({InputFormat.FCIDUMP, InputFormat.QCSCHEMA, InputFormat.PAULI_SUM, InputFormat.GEOMETRY})
-BINARY_FORMATS = frozenset({InputFormat.EDGE_LIST, InputFormat.GRAPHML, InputFormat.NODE_LINK, InputFormat.BINARY})
+BINARY_FORMATS = frozenset(
+    {
+        *(InputFormat.EDGE_LIST, InputFormat.TABLE, InputFormat.MATRIX, InputFormat.GRAPHML, InputFormat.GML),
+        *(InputFormat.NODE_LINK, InputFormat.BINARY),
+    }
+)
 _FORMAT_BY_KEY = {
     "terms": InputFormat.PAULI_SUM,
     "wavefunction": InputFormat.QCSCHEMA,
@@ -54,6 +66,21 @@ def is_xyz_geometry(text: str) -> bool:
     return _GEOMETRY.match(text) is not None
 
 
+def is_atom_list(text: str) -> bool:
+    """Return whether the text lists atoms with three coordinates each, separated by semicolons or lines."""
+    return _ATOMS.fullmatch(text) is not None
+
+
+def is_gml(text: str) -> bool:
+    """Return whether the text is a graph in GML, also after its creator and comments."""
+    return _GML.match(text.lstrip("\ufeff")[: 10 * _MAX_LINE_LENGTH]) is not None
+
+
+def is_matrix_market(text: str) -> bool:
+    """Return whether the text begins as Matrix Market does."""
+    return text.lstrip("\ufeff \t\r\n")[: len(_MATRIX_MARKET)].lower() == _MATRIX_MARKET
+
+
 def detect_format(text: str) -> InputFormat | None:
     """Return the format the text seems to have; None if it is unknown or ambiguous."""
     start = text[:_MAX_LINE_LENGTH].lstrip("\ufeff \t\r\n")
@@ -63,14 +90,20 @@ def detect_format(text: str) -> InputFormat | None:
         return _detect_json_format(text.lstrip("\ufeff"))
     if start.startswith("<"):
         return InputFormat.GRAPHML if "<graphml" in text[: 10 * _MAX_LINE_LENGTH] else None
-    if is_xyz_geometry(text):
+    if is_xyz_geometry(text) or is_atom_list(text):
         return InputFormat.GEOMETRY
+    if is_matrix_market(text):
+        return InputFormat.MATRIX
+    if is_gml(text):
+        return InputFormat.GML
     lines = [words for line in itertools.islice(text.splitlines(), _MAX_LINES) if (words := _words(line))]
     if any(line[0] == "OPENQASM" for line in lines[:1]):
         return InputFormat.CIRCUIT
     if lines and all(_YAML.match(" ".join(line)) or line[0] == "-" for line in lines):
         return InputFormat.SETTINGS
-    return InputFormat.EDGE_LIST if lines and all(map(_is_edge, lines)) else None
+    if lines and all(map(_is_edge, lines)):
+        return InputFormat.EDGE_LIST
+    return InputFormat.TABLE if _is_table(text) else None
 
 
 def _detect_json_format(text: str) -> InputFormat | None:
@@ -80,6 +113,14 @@ def _detect_json_format(text: str) -> InputFormat | None:
         return None
     formats = {_FORMAT_BY_KEY[key] for key in value if key in _FORMAT_BY_KEY} if isinstance(value, dict) else set()
     return formats.pop() if len(formats) == 1 else None
+
+
+def _is_table(text: str) -> bool:
+    """Return whether the first lines have one number of cells, of which some below the first line are numbers."""
+    lines = [line[:_MAX_LINE_LENGTH] for line in itertools.islice(text.splitlines(), _MAX_LINES)]
+    rows = [re.split("[,;\t]", line) for line in lines if line.strip() and not line.startswith("#")]
+    is_even = len(rows) > 1 and len({len(row) for row in rows}) == 1 and len(rows[0]) > 1
+    return is_even and any(_is_number(cell) for row in rows[1:] for cell in row)
 
 
 def _words(line: str) -> list[str]:

@@ -159,10 +159,13 @@ def independent_set(graph: Graph) -> BinaryProblem:
     )
 
 
-def qubo(matrix: ArrayLike, source: str = "QUBO", *, offset: float = 0.0) -> BinaryProblem:
+def qubo(
+    matrix: ArrayLike, source: str = "QUBO", *, offset: float = 0.0, labels: Sequence[str] | None = None
+) -> BinaryProblem:
     """QUBO: minimize xᵀ Q x + offset."""
     objective = ising_from_qubo(matrix, offset)
-    return BinaryProblem("qubo", source, _index_labels(objective.num_variables), Sense.MINIMIZE, objective)
+    names = _index_labels(objective.num_variables) if labels is None else tuple(labels)
+    return BinaryProblem("qubo", source, names, Sense.MINIMIZE, objective)
 
 
 def spin_glass(ising: Ising, source: str = "Ising", labels: Sequence[str] | None = None) -> BinaryProblem:

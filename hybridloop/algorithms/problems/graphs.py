@@ -108,6 +108,12 @@ def read_edge_list(text: str, source: str) -> Graph:
         if len(words) not in (2, 3):
             problem = f"{' '.join(words)[:80]!r} is not two nodes and an optional weight"
             raise builder.error(number, problem, "Write `node node` or `node node weight` on each line.")
+    return graph_from_rows(rows, source)
+
+
+def graph_from_rows(rows: list[tuple[int, list[str]]], source: str) -> Graph:
+    """Build a graph from the line and the words of each edge; a first row `nodes edges` is a header, as above."""
+    builder = GraphBuilder(source)
     # numbered nodes keep their numeric order
     if _has_header(rows):
         count = int(rows[0][1][0])

@@ -33,7 +33,9 @@ def targets(*, workspace: Workspace = None, json: AsJson = False) -> None:
 
 
 def molecule(
-    geometry: Annotated[Path, typer.Argument(metavar="FILE.xyz", help="XYZ file, coordinates in Å.")],
+    geometry: Annotated[
+        str, typer.Argument(metavar="FILE.xyz", help="XYZ file, or atoms ('H 0 0 0; H 0 0 0.74'); coordinates in Å.")
+    ],
     *,
     basis: Annotated[str, typer.Option(help="Basis set, by PySCF's name.")] = "sto-3g",
     charge: Annotated[int, typer.Option(help="Charge in elementary charges.")] = 0,

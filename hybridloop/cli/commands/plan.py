@@ -9,7 +9,7 @@ import typer
 
 from hybridloop.cli.commands.run import COMMANDS, AlgorithmCommand, Config, Set
 from hybridloop.cli.help import HELP_ALL
-from hybridloop.cli.options import read_input, settings_options, with_options
+from hybridloop.cli.options import input_options, read_input, with_options
 from hybridloop.cli.output import AsJson, Workspace, print_json, print_text
 from hybridloop.settings import SETTINGS
 
@@ -55,7 +55,7 @@ def _plan_command(command: AlgorithmCommand) -> Callable[..., None]:
         "The algorithm runs on an ideal simulator in this process; nothing is submitted.\n\n"
         f"Example: hybridloop plan {command.algorithm} {command.example} --compare"
     )
-    return with_options(plan, [*settings_options(SETTINGS[command.algorithm]), HELP_ALL])
+    return with_options(plan, [*input_options(SETTINGS[command.algorithm]), HELP_ALL])
 
 
 for _command in COMMANDS:

@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 
 from hybridloop.cli.completion import binary_problems, molecules, run_keys, setting_names
 from hybridloop.cli.help import HELP_ALL, brief_command
-from hybridloop.cli.options import read_input, settings_options, with_options
+from hybridloop.cli.options import input_options, read_input, with_options
 from hybridloop.cli.output import AsJson, Quiet, Workspace, full_input_errors
 from hybridloop.cli.progress import show_progress
 from hybridloop.cli.result_output import UNIT, print_result
@@ -61,7 +61,10 @@ class AlgorithmCommand:
         return Annotated[self.problem_type, typer.Argument(help=self.problem_help, autocompletion=self.complete)]
 
 
-_MOLECULE = "Built-in name (`hybridloop problems`) or file: FCIDUMP, QCSchema JSON, Pauli-sum JSON."
+_MOLECULE = (
+    "Built-in name (`hybridloop problems`), file (FCIDUMP, QCSchema JSON, Pauli-sum JSON, XYZ), or atoms "
+    "('H 0 0 0; H 0 0 0.74')."
+)
 _BINARY = (
     "Built-in name (`hybridloop problems`) or file: edge list, GraphML, node-link JSON; JSON with a QUBO, "
     "spins, numbers to partition, a portfolio."
@@ -156,7 +159,7 @@ def _run_command(command: AlgorithmCommand) -> Callable[..., None]:
     )
     settings = SETTINGS[command.algorithm]
     more = [UNIT, HELP_ALL] if issubclass(settings, EnergySettings) else [HELP_ALL]
-    return with_options(run, [*settings_options(settings), *more])
+    return with_options(run, [*input_options(settings), *more])
 
 
 for _command in COMMANDS:

@@ -1,0 +1,228 @@
+"""Readers for tables: CSV edge lists with a header, and square matrices in CSV, in words or in Matrix Market."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hybridloop.algorithms.problems.graphs import (
+    MAX_EDGES,
+    MAX_NODES,
+    Graph,
+    GraphBuilder,
+    graph_from_rows,
+    read_edge_list,
+)
+from hybridloop.algorithms.problems.numbers import parse_decimal
+from hybridloop.errors import ProblemError
+
+Row = tuple[int, list[str]]  # line, cells
+
+_SOURCES, _TARGETS = ("source", "from", "node1", "u"), ("target", "to", "node2", "v")
+_WEIGHT = "weight"
+_SHOWN = ("id", "name", "label", "title", "type", "key")
+_MARKS = ("#", "%", "//")
+_MIN_WORDS = 4  # columns of a matrix without commas: fewer may be edges
+
+
+@dataclass(frozen=True, slots=True)
+class SquareMatrix:
+    """A square matrix with named rows; entries that are 0 are left out."""
+
+    labels: tuple[str, ...]
+    entries: Mapping[tuple[int, int], float]
+    source: str
+
+    def as_graph(self, *, with_negative: bool = False) -> Graph | None:
+        """Return the graph whose weights these are; None for a QUBO, which has a diagonal.
+
+        A symmetric matrix with a diagonal of 0 and without negative entries is a graph: as a QUBO its minimum would be
+        0 with all variables 0. Others with a diagonal of 0 could be either. Raises ProblemError for these.
+        """
+        if any(i == j for i, j in self.entries):
+            return None
+        symmetric = all(self.entries.get((j, i)) == value for (i, j), value in self.entries.items())
+        if not symmetric or (not with_negative and any(value < 0 for value in self.entries.values())):
+            problem = "its diagonal is 0, so the matrix may be a graph's weights or a QUBO"
+            remedy = 'Give edges or networkx.from_numpy_array(matrix) for a graph, {"qubo": [[…], …]} for a QUBO.'
+            raise ProblemError(self.source, None, problem, remedy)
+        builder = GraphBuilder(self.source)
+        for label in self.labels:
+            builder.add_node(label, None)
+        for (i, j), value in self.entries.items():
+            if i < j:
+                builder.add_edge(self.labels[i], self.labels[j], value, None)
+        return builder.build()
+
+
+def read_table(text: str, source: str) -> Graph | SquareMatrix:
+    """Read an edge list or a square matrix: CSV (separated by commas, semicolons or tabs), or words.
+
+    A header names the columns of edges (`source,target,weight`), or the rows of a matrix. Three lines of three numbers
+    are edges, unless their first two columns can name no nodes. Raises ProblemError with the line of what is malformed.
+    """
+    rows = _csv_rows(text, source)
+    if rows is None:
+        words = _rows_of_words(text)
+        return _matrix(words, None, source) if _are_square(words, _MIN_WORDS) else read_edge_list(text, source)
+    (line, header), *rest = rows
+    if _is_header(header, [cells for _, cells in rest]):
+        if not _has_known_names(header):
+            inner = [(number, cells[1:]) for number, cells in rest]
+            if _are_square(inner, 2):
+                _check_names(header[1:], rest, source)
+                return _matrix(inner, header[1:], source)
+            if _are_square(rest, 2) and _is_matrix(rest, source, has_header=True):
+                return _matrix(rest, header, source)
+        return graph_from_rows(_edges(line, header, rest, source), source)
+    if _is_matrix(rows, source):
+        return _matrix(rows, None, source)
+    if len(header) > 3:
+        problem = f"the table has {len(header)} columns and {len(rows)} rows, and no header"
+        remedy = "Add one that names the columns of edges: source,target,weight."
+        raise ProblemError(source, line, problem, remedy)
+    has_blanks = any(" " in cells[0] or _ends_in_a_word(cells[1]) for _, cells in rows)
+    return graph_from_rows(rows, source) if has_blanks else read_edge_list(text, source)
+
+
+def read_matrix_market(text: str, source: str) -> SquareMatrix:
+    """Read a square, real matrix in Matrix Market's format. Raises ProblemError for another."""
+    from scipy.io import mmread
+    from scipy.sparse import coo_array
+
+    shape = next((line.split() for line in text.splitlines() if not line.startswith("%") and line.strip()), [])
+    if len(shape) < 2 or shape[0] != shape[1] or not (shape[0].isdecimal() and 1 <= int(shape[0][:9]) <= MAX_NODES):
+        problem = f"the matrix has the shape {' × '.join(shape[:2])}"[:120]
+        raise ProblemError(source, None, problem, f"Give as many rows as columns, at most {MAX_NODES:,}.")
+    if "complex" in text[:200].lower():
+        raise ProblemError(source, 1, "the matrix has complex entries", "Give real ones.")
+    try:
+        matrix = coo_array(mmread(io.BytesIO(text.encode())))
+    except (ValueError, OverflowError) as error:
+        problem = f"this is not Matrix Market: {str(error)[:100]}"
+        raise ProblemError(source, None, problem, "Write it with scipy.io.mmwrite.") from error
+    matrix.sum_duplicates()
+    rows, columns = matrix.coords
+    entries = {
+        (i, j): value
+        for i, j, value in zip(rows.tolist(), columns.tolist(), matrix.data.astype(float).tolist(), strict=True)
+        if value
+    }
+    return SquareMatrix(tuple(map(str, range(1, matrix.shape[0] + 1))), entries, source)
+
+
+def _csv_rows(text: str, source: str) -> list[Row] | None:
+    """Return the rows of a table of two or more columns; None for a text that is none."""
+    lines = [line if not line.lstrip().startswith(_MARKS) else "" for line in text.lstrip("\ufeff").splitlines()]
+    if len(lines) > 2 * MAX_EDGES:  # before the lines are parsed one by one
+        raise ProblemError(source, None, f"there are more than {2 * MAX_EDGES:,} lines", "Give a smaller graph.")
+    first = next((line for line in lines if line.strip()), "")
+    separator = next((mark for mark in (",", ";", "\t") if mark in first), None)
+    if separator is None:
+        return None
+    try:
+        reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+        rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if cells]
+    except csv.Error:
+        return None
+    columns = {len(cells) for _, cells in rows}
+    return rows if len(columns) == 1 and columns.pop() > 1 else None
+
+
+def _is_header(first: list[str], rest: list[list[str]]) -> bool:
+    """Return whether the first row names the columns: known names, or a word above a column of numbers."""
+    if _has_known_names(first):
+        return True
+    above = range(2, len(first)) if len(first) == 3 else range(1, len(first))
+    return (
+        bool(rest)
+        and any(not _is_number(first[column]) and all(_is_number(cells[column]) for cells in rest) for column in above)
+        and (len(first) > 2)
+    )
+
+
+def _has_known_names(header: list[str]) -> bool:
+    return len({cell.lower() for cell in header} & {*_SOURCES, *_TARGETS, _WEIGHT}) > 1
+
+
+def _edges(line: int, header: list[str], rows: list[Row], source: str) -> list[Row]:
+    """Return the nodes and weights of a table of edges, by the names of its columns or else by their order."""
+    names = [name.lower() for name in header]
+    first = next((names.index(name) for name in _SOURCES if name in names), 0)
+    second = next((names.index(name) for name in _TARGETS if name in names), 1)
+    others = [column for column in range(len(names)) if column not in (first, second)]
+    weight = names.index(_WEIGHT) if _WEIGHT in names else others[0] if len(others) == 1 else None
+    if len(others) == 1 and names[others[0]] in _SHOWN:
+        weight = None
+    for column in others if weight is None else ():
+        if names[column] not in _SHOWN and all(_is_number(cells[column]) for _, cells in rows):
+            problem = f"the column {header[column][:40]!r} has numbers, and no column is called weight"
+            raise ProblemError(source, line, problem, "Name it weight, or remove it, and each edge counts as 1.")
+    columns = [first, second] if weight is None else [first, second, weight]
+    return [(number, [cells[column] for column in columns]) for number, cells in rows]
+
+
+def _matrix(rows: list[Row], names: list[str] | None, source: str) -> SquareMatrix:
+    if len(rows) > MAX_NODES:
+        raise ProblemError(source, None, f"the matrix has more than {MAX_NODES:,} rows", "Give a smaller one.")
+    labels = tuple(names) if names is not None else tuple(map(str, range(len(rows))))
+    if len(set(labels)) < len(labels):
+        raise ProblemError(source, None, "two rows have one name", "Give each a name of its own.")
+    entries = {
+        (i, j): value
+        for i, (_, cells) in enumerate(rows)
+        for j, cell in enumerate(cells)
+        if (value := parse_decimal(cell))
+    }
+    return SquareMatrix(labels, entries, source)
+
+
+def _is_matrix(rows: list[Row], source: str, *, has_header: bool = False) -> bool:
+    """Return whether these are the rows of a matrix rather than edges. Raises ProblemError where both are possible."""
+    if not _are_square(rows, 2):
+        return False
+    if len(rows) > 3:
+        return True
+    values = [[float(cell) for cell in cells] for _, cells in rows]
+    symmetric = all(values[i][j] == values[j][i] for i in range(len(rows)) for j in range(i))
+    if any(value < 0 or value % 1 for row in values for value in row[:2]) or (
+        symmetric and not any(values[i][i] for i in range(len(rows)))
+    ):
+        return True  # no nodes, or each edge twice
+    if (symmetric or has_header) and len(rows) == 3:
+        problem = "three lines of three numbers may be edges or a matrix"
+        remedy = "Call the columns of edges source,target,weight; begin each row of a matrix with its column's name."
+        raise ProblemError(source, None, problem, remedy)
+    return False
+
+
+def _are_square(rows: list[Row], least: int) -> bool:
+    size = len(rows)
+    return size >= least and all(len(cells) == size and all(map(_is_number, cells)) for _, cells in rows)
+
+
+def _rows_of_words(text: str) -> list[Row]:
+    lines = enumerate(text.splitlines(), 1)
+    return [(number, line.split()) for number, line in lines if line.strip() and not line.lstrip().startswith(_MARKS)]
+
+
+def _check_names(names: list[str], rows: list[Row], source: str) -> None:
+    for name, (line, cells) in zip(names, rows, strict=True):
+        if cells[0] != name:
+            problem = f"the row is called {cells[0][:40]!r}, and the column of that number {name[:40]!r}"
+            raise ProblemError(source, line, problem, "Give rows and columns in one order.")
+
+
+def _ends_in_a_word(cell: str) -> bool:
+    """Return whether a cell has several words, of which the last is no weight."""
+    return " " in cell and not _is_number(cell.split()[-1])
+
+
+def _is_number(word: str) -> bool:
+    try:
+        parse_decimal(word)
+    except ValueError:
+        return False
+    return True

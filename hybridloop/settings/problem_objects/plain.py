@@ -1,0 +1,114 @@
+"""Lists, tuples and dicts: weighted edges, QUBO and Ising terms, Pauli terms, rows of a matrix, and JSON formats."""
+
+from __future__ import annotations
+
+import json
+import numbers
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hybridloop.errors import InputError
+from hybridloop.settings.problem_objects import not_a_problem
+from hybridloop.settings.problem_objects.graphs import graph_text
+from hybridloop.settings.problem_objects.matrices import ising_text, matrix_text, qubo_text
+from hybridloop.settings.problem_objects.operators import pauli_text
+
+_FORMATS = {  # names of the JSON formats, by the key that tells the kind
+    "qubo": "QUBO",
+    "J": "Ising",
+    "numbers": "numbers",
+    "returns": "portfolio",
+    "terms": "operator",
+    "nodes": "graph",
+    "linear_biases": "Ising",
+}
+_EDGES = "Give edges such as [('a', 'b', 1.5), ('b', 'c', 2.0)], or {('a', 'b'): 1.5}."
+
+
+def plain_values(value: Any) -> tuple[str, str]:
+    """Return the name and text of a problem of Python's own types. Raises InputError."""
+    if isinstance(value, Mapping):
+        return _mapping(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        return _rows(list(value))
+    raise not_a_problem(value)
+
+
+def _mapping(value: Mapping[Any, Any]) -> tuple[str, str]:
+    if "h" in value and "J" in value and isinstance(value["J"], Mapping):
+        fields = value["h"] if isinstance(value["h"], Mapping) else dict(enumerate(value["h"]))
+        return "Ising", ising_text(fields, _merged(value["J"]), value.get("offset", 0.0))
+    for key, name in _FORMATS.items():
+        if key in value:
+            return name, _json(value)
+    if value and all(isinstance(key, str) and _is_label(key) for key in value):
+        return "operator", pauli_text(value.items())
+    if not value or not all(isinstance(key, tuple) and len(key) == 2 for key in value):
+        raise InputError("problem", "the dict has neither pairs of nodes nor a known key", _EDGES)
+    merged = _merged(value)
+    if not any(first == second for first, second in merged):
+        return "graph", graph_text(_ends(merged), [(*pair, weight) for pair, weight in value.items()])
+    return "QUBO", qubo_text(_ends(merged), merged)
+
+
+def _rows(rows: list[Any]) -> tuple[str, str]:
+    lengths = {len(row) if isinstance(row, Sequence) and not isinstance(row, str) else 0 for row in rows}
+    if not rows or 0 in lengths:
+        remedy = 'Give {"numbers": [3, 1, 2]}.' if rows and all(map(_is_number, rows)) else _EDGES
+        raise InputError("problem", "the list has neither edges nor the rows of a matrix", remedy)
+    if lengths == {2} and all(isinstance(row[0], str) and _is_label(row[0]) and _is_number(row[1]) for row in rows):
+        return "operator", pauli_text(rows)
+    is_square, are_edges = lengths == {len(rows)}, lengths <= {2, 3} and not any(map(_has_fraction, rows))
+    if is_square and all(isinstance(row, list) for row in rows):
+        if are_edges and len(rows) > 1:
+            problem = f"{len(rows)} lists of {len(rows)} may be edges or the rows of a matrix"
+            raise InputError("problem", problem, "Give edges as tuples, or numpy.array(rows).")
+        return matrix_text(rows)
+    if not are_edges:
+        raise InputError("problem", "an edge has two nodes and an optional weight", _EDGES)
+    edges = [(row[0], row[1], row[2] if len(row) > 2 else None) for row in rows]
+    return "graph", graph_text(dict.fromkeys(node for edge in edges for node in edge[:2]), edges)
+
+
+def _merged(terms: Mapping[Any, Any]) -> dict[tuple[Any, Any], float]:
+    """Return the terms with (i, j) and (j, i) added up."""
+    sums: dict[tuple[Any, Any], float] = {}
+    for pair, value in terms.items():
+        if not (isinstance(pair, tuple) and len(pair) == 2 and _is_number(value)):
+            raise InputError("problem", f"{pair!r}: {value!r} is no pair with a number", _EDGES)
+        key = (pair[1], pair[0]) if (pair[1], pair[0]) in sums else pair
+        sums[key] = sums.get(key, 0.0) + float(value)
+    return sums
+
+
+def _ends(terms: Mapping[tuple[Any, Any], float]) -> list[Any]:
+    """Return the names in the terms: whole numbers in their order, others in that of appearance."""
+    names = list(dict.fromkeys(name for pair in terms for name in pair))
+    return sorted(names) if all(isinstance(name, int) for name in names) else names
+
+
+def _json(value: Mapping[Any, Any]) -> str:
+    def plain(inner: Any) -> Any:
+        if hasattr(inner, "toarray"):  # a sparse matrix
+            inner = inner.toarray()
+        if hasattr(inner, "tolist"):  # an array, or a number of NumPy
+            return inner.tolist()
+        raise TypeError(f"{type(inner).__name__} is no list and no number")
+
+    try:
+        return json.dumps(value, default=plain)
+    except (TypeError, ValueError) as error:
+        raise InputError("problem", f"the dict can't be written as JSON: {error}", "Give lists and numbers.") from error
+
+
+def _is_label(text: str) -> bool:
+    return bool(text) and not set(text) - set("IXYZ")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _has_fraction(row: Sequence[Any]) -> bool:
+    """Return whether a number that names a node is no whole one."""
+    return any(isinstance(node, float) for node in row[:2])

@@ -1,0 +1,283 @@
+"""Python objects as problems: their text has the energies that the object's own library computes, and their names."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import dimod
+import networkx as nx
+import numpy as np
+import pytest
+import rustworkx as rx
+import scipy.sparse
+from numpy.typing import NDArray
+from pyscf import fci, gto, mcscf, scf
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+from qiskit.quantum_info import Operator, Pauli, SparseObservable, SparsePauliOp
+
+import hybridloop as hl
+from hybridloop.algorithms.formats.binary import read_binary_problem
+from hybridloop.algorithms.formats.energies import read_pauli_sum
+from hybridloop.algorithms.formats.fcidump import read_fcidump
+from hybridloop.algorithms.problems.binary import BinaryProblem
+from hybridloop.algorithms.problems.exact import exact_ground_energy
+from hybridloop.errors import InputError
+from hybridloop.settings import QaoaSettings
+from hybridloop.settings.inputs import read_problem, read_scan
+from tests.paths import DATA
+from tests.preparation_helpers import prepare_qaoa
+
+ROADS = [("oslo", "bergen", 7.5), ("bergen", "stavanger", 2.0), ("oslo", "stavanger", 5.5)]
+H2 = "H 0 0 0; H 0 0 0.735"
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Integrals of PySCF are kept in HYBRIDLOOP_HOME."""
+    monkeypatch.setenv("HYBRIDLOOP_HOME", str(tmp_path))
+
+
+def binary(value: object) -> BinaryProblem:
+    problem = read_problem(value)
+    assert problem.text is not None
+    return read_binary_problem(problem.text, problem.name)
+
+
+def text_of(value: object) -> str:
+    text = read_problem(value).text
+    assert text is not None
+    return text
+
+
+def matrix_of(value: object) -> NDArray[Any]:
+    """Return the matrix of a Pauli sum with qubit 0 as the leftmost factor, as OpenFermion and PennyLane have it."""
+    terms = read_pauli_sum(text_of(value), "operator").hamiltonian.to_list()
+    matrix: NDArray[Any] = SparsePauliOp.from_list([(label[::-1], value) for label, value in terms]).to_matrix()
+    return matrix
+
+
+def assignments(count: int) -> NDArray[np.int_]:
+    return np.array(list(itertools.product((0, 1), repeat=count)))
+
+
+def weighted_graph() -> nx.Graph:
+    graph = nx.Graph(name="roads")
+    graph.add_weighted_edges_from(ROADS)
+    graph.add_node("lonely")
+    return graph
+
+
+def test_a_networkx_graph_keeps_its_names_and_cuts() -> None:
+    graph = weighted_graph()
+    problem = binary(graph)
+    assert problem.labels == ("oslo", "bergen", "stavanger", "lonely")
+    for bits in assignments(4):
+        chosen = {node for node, bit in zip(graph, bits, strict=True) if bit}
+        assert problem.objective.energies([bits])[0] == pytest.approx(nx.cut_size(graph, chosen, weight="weight"))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ROADS,
+        [(*edge[:2], {"weight": edge[2]}) for edge in ROADS],
+        {edge[:2]: edge[2] for edge in ROADS},
+        nx.node_link_data(weighted_graph(), edges="links"),
+    ],
+    ids=["tuples", "with attributes", "by pair", "node-link data"],
+)
+def test_edges_are_the_same_graph(value: object) -> None:
+    expected = binary(weighted_graph())
+    found = binary(value)
+    assert found.labels == expected.labels[: len(found.labels)]
+    assert found.objective.couplings == expected.objective.couplings
+
+
+def test_a_rustworkx_graph_has_the_names_of_its_nodes() -> None:
+    graph = rx.PyGraph()
+    graph.add_nodes_from(["oslo", "gone", "bergen"])
+    graph.remove_node(1)
+    graph.add_edge(0, 2, 7.5)
+    assert binary(graph).labels == ("oslo", "bergen")
+    graph[2] = None
+    assert binary(graph).labels == ("0", "2")
+    assert binary(rx.generators.cycle_graph(5)).extremes == (4.0, 0.0)  # an odd cycle keeps one edge
+
+
+@pytest.mark.parametrize("convert", [np.asarray, scipy.sparse.csr_array, scipy.sparse.coo_matrix, np.ndarray.tolist])
+def test_a_symmetric_matrix_without_a_diagonal_is_a_graph(convert: Any) -> None:
+    graph = weighted_graph()
+    problem = binary(convert(nx.to_numpy_array(graph)))
+    assert problem.kind == "max-cut"
+    assert problem.objective.couplings == binary(graph).objective.couplings
+
+
+@pytest.mark.parametrize("convert", [np.asarray, np.ndarray.tolist, scipy.sparse.csc_matrix])
+def test_a_matrix_with_a_diagonal_is_a_qubo(convert: Any) -> None:
+    matrix = np.random.default_rng(5).integers(-4, 5, (4, 4)).astype(float) + np.diag([1.5] * 4)
+    problem = binary(convert(matrix))
+    assert problem.kind == "qubo"
+    bits = assignments(4)
+    assert problem.objective.energies(bits) == pytest.approx(np.einsum("ki,ij,kj->k", bits, matrix, bits))
+    assert binary({"qubo": matrix}).objective.energies(bits) == pytest.approx(problem.objective.energies(bits))
+
+
+@pytest.mark.parametrize("vartype", ["BINARY", "SPIN"])
+def test_a_quadratic_model_keeps_its_energies_and_names(vartype: str) -> None:
+    model = dimod.BinaryQuadraticModel({"a": 1.5, 7: -2.0, "c": 0.0}, {("c", "a"): 3.0, (7, "c"): -1.0}, 0.25, vartype)
+    problem = binary(model)
+    assert problem.labels == tuple(map(str, model.variables))
+    assert problem.kind == ("qubo" if vartype == "BINARY" else "ising")
+    for bits in assignments(3):
+        values = bits if vartype == "BINARY" else 1 - 2 * bits
+        energy = model.energy(dict(zip(model.variables, values, strict=True)))
+        assert problem.objective.energies([bits])[0] == pytest.approx(energy)
+
+
+def test_dicts_of_dimod_are_models_too() -> None:
+    linear, quadratic = {"a": 0.5, "b": -1.0}, {("a", "b"): 2.0}
+    spins, bits = dimod.BinaryQuadraticModel.from_ising(linear, quadratic), assignments(2)
+    expected = [spins.energy({"a": 1 - 2 * a, "b": 1 - 2 * b}) for a, b in bits]
+    assert binary({"h": linear, "J": quadratic}).objective.energies(bits) == pytest.approx(expected)
+    terms = {("a", "a"): -1.0, ("a", "b"): 2.0, ("b", "a"): 0.5}
+    model = dimod.BinaryQuadraticModel.from_qubo(terms)
+    expected = [model.energy({"a": a, "b": b}) for a, b in bits]
+    assert binary(terms).objective.energies(bits) == pytest.approx(expected)
+    assert binary({"numbers": np.array([3, 1, 2])}).kind == "number-partitioning"
+
+
+def test_a_diagonal_operator_is_a_binary_problem() -> None:
+    operator = SparsePauliOp.from_list([("IIZ", 0.5), ("ZIZ", -1.5), ("IZI", 2.0), ("III", 0.25), ("ZIZ", 0.5)])
+    energies = binary(operator).objective.all_energies()
+    assert energies == pytest.approx(operator.to_matrix().diagonal().real)  # both number states by variable 0 first
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        SparsePauliOp.from_list([("XZI", 0.5), ("YYI", -1.0), ("III", 2.0)]),
+        SparseObservable.from_list([("XZI", 0.5), ("YYI", -1.0), ("III", 2.0)]),
+        [("XZI", 0.5), ("YYI", -1.0), ("III", 2.0)],
+        {"XZI": 0.5, "YYI": -1.0, "III": 2.0},
+        Operator(SparsePauliOp.from_list([("XZI", 0.5), ("YYI", -1.0), ("III", 2.0)])),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_operator_keeps_its_matrix(value: object) -> None:
+    expected = 0.5 * Pauli("XZI").to_matrix() - Pauli("YYI").to_matrix() + 2 * np.eye(8)
+    assert read_pauli_sum(text_of(value), "").hamiltonian.to_matrix() == pytest.approx(expected)
+
+
+def test_openfermion_operators_keep_their_matrices() -> None:
+    openfermion = pytest.importorskip("openfermion")
+    qubits = openfermion.QubitOperator("X0 Z2", 0.5) + openfermion.QubitOperator("Y1", -2.0) + 0.25
+    assert matrix_of(qubits) == pytest.approx(openfermion.get_sparse_operator(qubits).toarray())
+    fermions = openfermion.FermionOperator("0^ 2", 0.5) + openfermion.FermionOperator("2^ 0", 0.5)
+    fermions += openfermion.FermionOperator("1^ 1", -1.0)
+    assert matrix_of(fermions) == pytest.approx(openfermion.get_sparse_operator(fermions).toarray())
+    with pytest.raises(InputError, match="not Hermitian"):
+        read_problem(openfermion.QubitOperator("X0", 1j))
+
+
+def test_a_pennylane_hamiltonian_keeps_its_matrix() -> None:
+    qml = pytest.importorskip("pennylane")
+    operator = qml.Hamiltonian([0.5, -2.0], [qml.X(0) @ qml.Z(2), qml.Y(1)]) + 0.25 * qml.I(0)
+    assert matrix_of(operator) == pytest.approx(qml.matrix(operator, wire_order=[0, 1, 2]))
+    cost, _ = qml.qaoa.maxcut(nx.Graph([(0, 1), (1, 2), (2, 0)]))
+    assert binary(cost).extremes == (-2.0, 0.0)
+    with pytest.raises(InputError, match="a sum of Pauli words"):
+        read_problem(qml.Hermitian(np.eye(2), 0))
+
+
+def test_pyscf_objects_have_the_energy_that_pyscf_computes() -> None:
+    mol = gto.M(atom="He 0 0 0; H 0 0 0.9", basis="6-31g", charge=1, verbose=0)
+    field = scf.RHF(mol)
+    problem = read_problem(mol)
+    assert problem.name == "HeH"
+    assert problem.text == read_problem(field).text
+    assert field.mo_coeff is None  # the user's object is left alone
+    whole = read_fcidump(text_of(field.run()), "HeH")
+    assert whole.hartree_fock_energy == pytest.approx(field.e_tot, abs=1e-8)
+    assert exact_ground_energy(whole) == pytest.approx(fci.FCI(field).kernel()[0], abs=1e-7)
+    for method in (mcscf.CASCI, mcscf.CASSCF):
+        space = read_fcidump(text_of(method(field, 2, 2)), "HeH")
+        assert exact_ground_energy(space) == pytest.approx(method(field, 2, 2).run(verbose=0).e_tot, abs=1e-6)
+    triplet = read_fcidump(text_of(scf.ROHF(gto.M(atom=H2, spin=2, verbose=0))), "H2")
+    assert triplet.electrons == (2, 0)
+
+
+def test_a_hamiltonian_of_qdk_chemistry_is_read_by_its_fcidump() -> None:
+    dump = (DATA / "H2_0.735.fcidump").read_text("utf-8")
+
+    def to_fcidump_file(_self: object, path: str, alpha: int, beta: int) -> None:
+        assert (alpha, beta) == (1, 1)
+        Path(path).write_text(dump, "utf-8")
+
+    kind = type("Hamiltonian", (), {"__module__": "qdk_chemistry.data", "to_fcidump_file": to_fcidump_file})
+    assert hl.problem(kind(), electrons=(1, 1), name="h2").text == dump
+    with pytest.raises(InputError, match=r"electrons=\(1, 1\)"):
+        read_problem(kind())
+
+
+REFUSED: dict[str, tuple[Any, str]] = {
+    "a directed graph": (nx.DiGraph([(0, 1)]), "to_undirected"),
+    "a directed rustworkx graph": (rx.PyDiGraph(), "to_undirected"),
+    "parallel edges": (nx.MultiGraph([(0, 1), (1, 0)]), "parallel edges"),
+    "edges with a number by another name": (nx.Graph([(0, 1, {"capacity": 2})]), "'capacity'.*Name it weight"),
+    "a weight that is no number": ([("a", "b", "far")], "'far', no number"),
+    "two nodes of one name": (nx.Graph([(1, "1")]), "two nodes are called '1'"),
+    "a complex weight": ([("a", "b", 1j)], "no number"),
+    "a constrained model": (dimod.ConstrainedQuadraticModel(), "cqm_to_bqm"),
+    "a discrete model": (dimod.DiscreteQuadraticModel(), "BinaryQuadraticModel"),
+    "a matrix with two meanings": (np.array([[0, -1.0], [-1.0, 0]]), "networkx.from_numpy_array"),
+    "a matrix of one triangle": (np.array([[0, 1.0], [0, 0]]), "graph's weights or a QUBO"),
+    "a matrix that is not square": (np.ones((2, 3)), "2 × 3"),
+    "a complex matrix": (np.array([[1j]]), "no real numbers"),
+    "a vector": (np.array([1, 2, 3]), '"numbers"'),
+    "a list of numbers": ([3, 1, 2], '"numbers"'),
+    "lists with two meanings": ([[0, 1], [1, 2]], "edges as tuples"),
+    "an empty list": ([], "neither edges"),
+    "an edge of four": ([("a", "b", 1, 2)], "two nodes and an optional weight"),
+    "a dict of lists": ({"a": ["b"]}, "Give edges such as"),
+    "a dict without numbers": ({("a", "b"): None}, "no pair with a number"),
+    "an operator that is not Hermitian": (SparsePauliOp(["X"], [1j]), "not Hermitian"),
+    "an operator with a parameter": (SparsePauliOp(["X"], [Parameter("t")]), "parameters: t"),
+    "a circuit": (QuantumCircuit(1), "ansatz=circuit"),
+    "unrestricted orbitals": (scf.UHF(gto.M(atom=H2, verbose=0)), "scf.RHF"),
+    "a number": (3, "no problem can be read from a int"),
+    "nothing": (None, "no problem can be read from a NoneType"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_an_object_that_is_no_problem_is_refused_with_what_to_write(case: str) -> None:
+    value, message = REFUSED[case]
+    with pytest.raises(InputError, match=message):
+        read_problem(value)
+
+
+@pytest.mark.parametrize(
+    ("operator", "message"),
+    [(SparsePauliOp(["XZ"]), "XZ is not diagonal.*run vqe"), (SparsePauliOp(["ZZZ"]), "couples 3 variables")],
+)
+def test_qaoa_refuses_an_operator_that_it_cannot_minimize(operator: SparsePauliOp, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        prepare_qaoa(read_problem(operator), QaoaSettings(), seed=0)
+
+
+def test_a_problem_can_be_given_a_name() -> None:
+    named = hl.problem(weighted_graph(), name="norway")
+    assert (named.name, named.text) == ("norway", text_of(weighted_graph()))
+    assert read_problem(named.model_dump()) == named  # as a deployment's parameter
+    with pytest.raises(InputError, match="a built-in problem"):
+        hl.problem("h2", name="mine")
+
+
+def test_the_points_of_a_scan_are_told_apart() -> None:
+    points = [gto.M(atom=f"H 0 0 0; H 0 0 {distance}", verbose=0) for distance in (0.7, 0.9)]
+    scan = json.loads(text_of(read_scan(points)))
+    assert [point["name"] for point in scan["points"]] == ["H2-1", "H2-2"]
