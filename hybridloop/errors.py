@@ -27,7 +27,7 @@
     ├── BundleDamaged             an exported run is not as it was written
     ├── RunBusy                   another process holds the run
     ├── LeaseLost                 another process took over the run
-    ├── CallbackFailed            the user's callback raised an error
+    ├── CallbackFailed            the user's callback or optimizer raised an error
     ├── ProgramError              a circuit can't be compiled for the target
     └── StackError                the local stack can't be started or found
 
@@ -267,20 +267,26 @@ def _in_flight(jobs: int) -> str:
 
 
 class CallbackFailed(HybridloopError):
-    """The user's callback raised an error after `round`; `error` is the error's type and message."""
+    """The user's callback, or `whose` code it was, raised an error after `round`; `error` has its type and message."""
 
     said = _Renamed("error")
 
-    def __init__(self, round_: int, error: str) -> None:
-        super().__init__(round_, error)
+    def __init__(self, round_: int, error: str, whose: str = "callback") -> None:
+        super().__init__(round_, error, whose)
         self.round = round_
         self.error = error
+        self.whose = whose
 
     def __str__(self) -> str:
+        remedy = (
+            "Fix the callback, then resume the run (same run_key, or hybridloop runs resume): the callback is called "
+            "from the next round on."
+        )
+        if self.whose != "callback":
+            remedy = f"Fix the {self.whose}, then start the program again with the same run_key."
         return (
-            f"the callback raised {self.error} after round {self.round}. All results are kept, and the session is "
-            "closed. Fix the callback, then resume the run (same run_key, or hybridloop runs resume): the callback is "
-            "called from the next round on."
+            f"the {self.whose} raised {self.error} after round {self.round}. All results are kept, and the session is "
+            f"closed. {remedy}"
         )
 
 

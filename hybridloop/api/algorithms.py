@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from hybridloop.api.environment import flow_environment
+from hybridloop.api.optimizers import optimizer_by_name
 from hybridloop.api.options import AdaptOptions, LevelsOptions, QaoaOptions, RqaoaOptions, VqdOptions, VqeOptions
 from hybridloop.api.progress import combine_callbacks
 from hybridloop.api.runs import run
@@ -38,10 +39,11 @@ def vqe(problem: Any, **options: Unpack[VqeOptions]) -> RunResult:
     - `callback(round, point, value, standard_error)`: called after each measured round.
     - `on_progress(update)`: called after each measured round with a `hybridloop.RoundUpdate`.
 
-    `ansatz` may be a Qiskit circuit. An exception of a callback ends the run with CallbackFailed; it can be resumed. In
-    a notebook the run is displayed while it is under way. A stopped or parked run returns a result without a value.
-    Raises InputError before anything is started, RunBusy if another process holds the run, ServiceError for errors of
-    the service.
+    `ansatz` may be a Qiskit circuit, `optimizer` an object of yours: a function `minimize(fun, x0)` in SciPy's
+    signature, an object with `ask` and `tell`, or an optimizer of qiskit-algorithms. An exception of it or of a
+    callback ends the run with CallbackFailed; it can be resumed. In a notebook the run is displayed while it is under
+    way. A stopped or parked run returns a result without a value. Raises InputError before anything is started, RunBusy
+    if another process holds the run, ServiceError for errors of the service.
     """
     return _run("vqe", problem, options)
 
@@ -152,6 +154,7 @@ def _run(algorithm: str, problem: Any, options: Mapping[str, Any]) -> RunResult:
     geometry = pop_geometry(algorithm, settings)
     run_key, workspace = settings.pop("run_key", None), settings.pop("workspace", None)
     on_progress = combine_callbacks(settings.pop("on_progress", None), settings.pop("callback", None))
-    resolved = resolve_settings(algorithm, Layer(CALL, settings))
-    text = read_for(algorithm, problem, resolved.settings, geometry)
-    return run(algorithm, text, resolved, run_key=run_key, workspace=workspace, on_progress=on_progress)
+    with optimizer_by_name(settings) as named:
+        resolved = resolve_settings(algorithm, Layer(CALL, named))
+        text = read_for(algorithm, problem, resolved.settings, geometry)
+        return run(algorithm, text, resolved, run_key=run_key, workspace=workspace, on_progress=on_progress)

@@ -74,7 +74,7 @@ class VqeOptions(HardwareEfficientOptions, total=False):
     ansatz: str | QuantumCircuit
     layers: int | None
     initial_point: str | Sequence[float]
-    optimizer: str
+    optimizer: str | object  # a name, minimize(fun, x0), or an object with ask and tell or minimize
     tolerance: str | float | None
     patience: int | None
     gradient_norm: float | None

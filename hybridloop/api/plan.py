@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from hybridloop.api.environment import resolve_workspace
+from hybridloop.api.optimizers import optimizer_by_name
 from hybridloop.azure.targets import find_target
 from hybridloop.errors import InputError
 from hybridloop.preparation.checks import check_problem, find_measuring_target
@@ -40,9 +41,10 @@ def plan(
         hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(SETTINGS)}."
         raise InputError("algorithm", f"there is no algorithm {algorithm!r}", hint)
     geometry = pop_geometry(algorithm, settings)
-    valid = resolve_settings(algorithm, Layer(CALL, settings)).settings
-    text = read_for(algorithm, problem, valid, geometry)
-    return plan_in_workspace(workspace, algorithm, text, valid, compare=compare)
+    with optimizer_by_name(settings) as named:
+        valid = resolve_settings(algorithm, Layer(CALL, named)).settings
+        text = read_for(algorithm, problem, valid, geometry)
+        return plan_in_workspace(workspace, algorithm, text, valid, compare=compare)
 
 
 def plan_in_workspace(

@@ -12,6 +12,7 @@ from hybridloop.errors import InputError
 from hybridloop.flows.sweep_execution.spec import MAX_POINTS, PROBLEM, SweepSpec
 from hybridloop.settings import SETTINGS
 from hybridloop.settings.inputs import GeometryOptions, circuit_text, is_file, read_problem, read_problems
+from hybridloop.settings.optimizer_plugins import GIVE_IT_HERE, NOT_STORED, is_object
 from hybridloop.settings.renamed import accept_former_names
 from hybridloop.settings.sources import user_defaults
 from hybridloop.settings.validation import validate
@@ -59,6 +60,9 @@ def _with_texts(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         texts["problems"] = read_problems([file for entry in listed for file in _files(entry, folder)], _GEOMETRY)
     if isinstance(points := texts.get("points"), list | tuple):
         texts["points"] = [_point(point, folder) if isinstance(point, Mapping) else point for point in points]
+    for settings in (texts.get("settings"), texts.get("grid"), *_listed(texts.get("points"))):
+        if isinstance(settings, Mapping) and any(map(is_object, _listed(settings.get("optimizer")))):
+            raise InputError("optimizer", NOT_STORED, GIVE_IT_HERE)
     for name in ("settings", "grid"):
         if isinstance(settings := texts.get(name), Mapping) and "ansatz" in settings:
             given = settings["ansatz"]
@@ -67,6 +71,10 @@ def _with_texts(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             )
             texts[name] = {**settings, "ansatz": ansatz}
     return texts
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
 
 
 def _point(point: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -54,9 +54,9 @@ from hybridloop.preparation.checks import check_mitigation
 from hybridloop.preparation.circuit import choose_circuit
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.preparation.problem import Subject, facts_of, resolve_subject
-from hybridloop.settings import MappingName, MitigationName, OptimizerName, ProblemText, VqeSettings
+from hybridloop.settings import AutoResume, MappingName, MitigationName, OptimizerName, ProblemText, VqeSettings
 from hybridloop.settings.algorithms import GroupingName
-from hybridloop.settings.optimizer_plugins import find_optimizer
+from hybridloop.settings.optimizer_plugins import OBJECT, find_optimizer
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
 
 
@@ -190,6 +190,10 @@ def prepare_vqe(
         patience=settings.patience,
         gradient_norm=settings.gradient_norm,
     )
+    if settings.optimizer.startswith(OBJECT) and settings.resume_automatically not in (None, AutoResume.NEVER):
+        name = settings.optimizer.removeprefix(OBJECT)
+        reason = f"the optimizer {name} is an object, which no worker has"
+        raise InputError("resume_automatically", reason, "Leave it out, or register the optimizer as a plug-in.")
     optimizer, on_lost = _optimizer(settings.optimizer, search), missing_point_policy(settings.failure)
     check_missing_point_policy(on_lost, optimizer)
     mitigation = _mitigation(settings.mitigation or (), settings.mapping, subject, rules)

@@ -8,7 +8,14 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from hybridloop.settings.optimizer_plugins import optimizer_plugins, suggest_optimizer
+from hybridloop.settings.optimizer_plugins import (
+    GIVE_IT_HERE,
+    NOT_STORED,
+    OBJECT,
+    is_object,
+    optimizer_plugins,
+    suggest_optimizer,
+)
 from hybridloop.settings.parsing import (
     ActiveSpace,
     Angles,
@@ -80,7 +87,9 @@ class OptimizerName(enum.StrEnum):
 
 def _check_optimizer(value: object) -> object:
     built_in = [name.value for name in OptimizerName]
-    if not isinstance(value, str) or value in built_in or value in optimizer_plugins():
+    if is_object(value):
+        raise PydanticCustomError("own_optimizer", NOT_STORED, {"remedy": GIVE_IT_HERE})
+    if not isinstance(value, str) or value in built_in or value.startswith(OBJECT) or value in optimizer_plugins():
         return value
     remedy = suggest_optimizer(value, built_in)
     raise PydanticCustomError("unknown_optimizer", "there is no optimizer of that name", {"remedy": remedy})

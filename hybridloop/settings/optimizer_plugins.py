@@ -1,8 +1,11 @@
-"""Optimizers by name: built-in ones, and those that other packages register as entry points; imports nothing heavy."""
+"""Optimizers by name: built-in ones, entry points of other packages, objects of a program; imports nothing heavy."""
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
@@ -12,6 +15,12 @@ if TYPE_CHECKING:
     from hybridloop.algorithms.optimizers.registry import OptimizerSpec
 
 GROUP = "hybridloop.optimizers"
+OBJECT = "object:"  # begins the name of an optimizer that is an object of the calling program
+
+NOT_STORED = "an object can't travel to deployments, sweeps or stored settings"
+GIVE_IT_HERE = "Give the object to hybridloop.vqe(optimizer=…), or register it as a plug-in and give its name."
+
+_given: ContextVar[tuple[str, OptimizerSpec] | None] = ContextVar("optimizer", default=None)
 
 
 def optimizer_plugins() -> dict[str, EntryPoint]:
@@ -34,10 +43,36 @@ def suggest_optimizer(name: str, built_in: list[str]) -> str:
     return f"Did you mean {similar[0]!r}?" if similar else f"There are: {', '.join(names)}."
 
 
+def is_object(optimizer: object) -> bool:
+    """Return True for an optimizer that is an object of a program, which settings can't store."""
+    return callable(optimizer) or hasattr(optimizer, "ask") or hasattr(optimizer, "minimize")
+
+
+@contextmanager
+def given_optimizer(name: str, spec: OptimizerSpec) -> Iterator[None]:
+    """Let the block find an object of the calling program by a name that begins with `OBJECT`."""
+    token = _given.set((name, spec))
+    try:
+        yield
+    finally:
+        _given.reset(token)
+
+
 def find_optimizer(name: str) -> OptimizerSpec:
-    """Return the optimizer of a name, a built-in one before a plug-in's. Raises InputError for an unusable plug-in."""
+    """Return the optimizer of a name, a built-in one before a plug-in's.
+
+    Raises InputError for an unusable plug-in, and for an object that only the program that started the run has.
+    """
     from hybridloop.algorithms.optimizers.registry import OPTIMIZERS, OptimizerSpec
 
+    if name.startswith(OBJECT):
+        if (given := _given.get()) is not None and given[0] == name:
+            return given[1]
+        problem = f"{name.removeprefix(OBJECT)} is an object of the Python program that started the run"
+        remedy = (
+            "Start that program again with the same run_key, or register the optimizer as a plug-in and give its name."
+        )
+        raise InputError("optimizer", problem, remedy)
     if name in OPTIMIZERS:
         return OPTIMIZERS[name]
     if (entry := optimizer_plugins().get(name)) is None:

@@ -32,7 +32,8 @@ spsa = their_package.compass:spec
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with one installed distribution, as a package installer leaves it."""
     folder = tmp_path_factory.mktemp("site")
-    (shown,) = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    snippets = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    (shown,) = (snippet for snippet in snippets if "class Compass" in snippet)
     files = {
         "their_package/__init__.py": "",
         "their_package/compass.py": shown,

@@ -19,7 +19,7 @@ from hybridloop.algorithms.optimizers.spsa import QnSpsa, Spsa
 from hybridloop.errors import InputError
 
 TERMINATION_SETTINGS = ("tolerance", "patience", "gradient_norm")  # settings that an optimizer may support
-_MEMBERS = ("can_skip", "ask", "tell", "current", "best", "stop", "state")  # of `Optimizer`
+MEMBERS = ("can_skip", "ask", "tell", "current", "best", "stop", "state")  # of `Optimizer`
 _ROTOSOLVE_TOLERANCE = 2e-4  # hartree
 MAX_ANGLES_IN_PAIRS = 8  # with more, the process has too many dimensions to be certain anywhere
 _MAX_SPSA_STEP_RAD = 0.6  # longer steps in random directions overshoot
@@ -77,7 +77,7 @@ class OptimizerSpec:
                 problem = f"the optimizer {name} does not support it"
                 raise InputError(setting, problem, f"Leave it out, or choose another optimizer: {others}.")
         optimizer = self.make(settings)
-        if missing := [member for member in _MEMBERS if not hasattr(optimizer, member)]:
+        if missing := [member for member in MEMBERS if not hasattr(optimizer, member)]:
             problem = f"{name} creates a {type(optimizer).__name__} without {', '.join(missing)}"
             remedy = "Implement all members of hybridloop.algorithms.optimizers.base.Optimizer."
             raise InputError("optimizer", problem, remedy)

@@ -11,8 +11,9 @@ import math
 import os
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, ClassVar, Self
 
@@ -36,33 +37,43 @@ from hybridloop.algorithms.rounds import FailedPoint
 from hybridloop.errors import InputError, ReplayDiverged
 
 SAME_POINT_RAD = 1e-9  # a requested point further away from its record is another search's
-ObjectiveValue = float | tuple[float, NDArray[np.float64]]  # with the gradient (n,) where the method uses one
+# with the gradient (n,) where the method uses one; of several points an array
+ObjectiveValue = float | tuple[float, NDArray[np.float64]] | NDArray[np.float64]
 
 
 class _Abandoned(Exception):
     """Ends SciPy's run after its optimizer was deleted."""
 
 
-class ScipyThread:
-    """One run of SciPy on a thread of its own: it asks for a value, waits for it, and asks for the next.
+@dataclass(frozen=True, slots=True, eq=False)
+class End:
+    """The end of a minimizer: the reason, and the point that it returned, (n,), if it is of use."""
 
-    `request` is the point whose value is missing, or the stop at the end. The thread has no reference to this object,
-    only to the two queues; it ends with the search, or when this object is deleted.
+    stop: Stop
+    point: NDArray[np.float64] | None = None
+
+
+class SuspendedMinimizer:
+    """One run of a minimizer on a thread of its own: it asks for a value, waits for it, and asks for the next.
+
+    `search` is called with the objective. `request` is the point whose value is missing, or the stop at the end, when
+    `found` is the point returned. The thread has no reference to this object, only to the two queues; it ends with the
+    search, or when this object is deleted.
     """
 
-    def __init__(self, arguments: Mapping[str, Any]) -> None:
+    def __init__(self, search: Callable[[Callable[..., Any]], End], name: str) -> None:
         self.pid = os.getpid()
         self.evaluations = 0
-        self._requests: SimpleQueue[NDArray[np.float64] | Stop | BaseException] = SimpleQueue()
+        self.found: NDArray[np.float64] | None = None
+        self._requests: SimpleQueue[NDArray[np.float64] | End | BaseException] = SimpleQueue()
         self._values: SimpleQueue[ObjectiveValue | None] = SimpleQueue()
         # not at exit: a thread that wakes during the interpreter's shutdown crashes
         weakref.finalize(self, self._values.put, None).atexit = False
-        thread_arguments = (arguments, self._requests, self._values)
-        threading.Thread(target=_minimize, args=thread_arguments, name=arguments["method"].lower(), daemon=True).start()
+        threading.Thread(target=_run, args=(search, self._requests, self._values), name=name, daemon=True).start()
         self.request = self._next_request()
 
     def answer(self, value: ObjectiveValue) -> None:
-        """Pass the value at the requested point to SciPy and wait for its next request."""
+        """Pass the value at the requested point to the minimizer and wait for its next request."""
         self._values.put(value)
         self.evaluations += 1
         self.request = self._next_request()
@@ -71,6 +82,9 @@ class ScipyThread:
         request = self._requests.get()
         if isinstance(request, BaseException):
             raise request
+        if isinstance(request, End):
+            self.found = request.point
+            return request.stop
         return request
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
@@ -78,12 +92,12 @@ class ScipyThread:
         return type(None), ()
 
 
-def _minimize(
-    arguments: Mapping[str, Any],
-    requests: SimpleQueue[NDArray[np.float64] | Stop | BaseException],
+def _run(
+    search: Callable[[Callable[..., Any]], End],
+    requests: SimpleQueue[NDArray[np.float64] | End | BaseException],
     values: SimpleQueue[ObjectiveValue | None],
 ) -> None:
-    """Run SciPy (a thread's target): put each point, then the final stop or the raised error, into `requests`."""
+    """Run a minimizer (a thread's target): put each point, then its end or the raised error, into `requests`."""
 
     def objective(point: NDArray[np.float64], /) -> Any:
         requests.put(np.array(point, float))
@@ -93,14 +107,18 @@ def _minimize(
         return value
 
     try:
-        result = minimize(objective, **arguments)
+        requests.put(search(objective))
     except _Abandoned:
         return
     except BaseException as error:  # raised again in `_next_request`
         requests.put(error)
-        return
+
+
+def _minimize(arguments: Mapping[str, Any], objective: Callable[..., Any]) -> End:
+    """Run SciPy to its end."""
+    result = minimize(objective, **arguments)
     reason = f"{arguments['method']} ended: {str(result.message).strip().rstrip('.')}"
-    requests.put(Stop(converged=bool(result.success), reason=reason))
+    return End(Stop(converged=bool(result.success), reason=reason))
 
 
 class ScipyMethod(enum.StrEnum):
@@ -149,7 +167,7 @@ class ScipyOptimizer(DataclassState):
     # not compared, so not in the state: the next `ask` finds them again by a new run over the records
     _request: NDArray[np.float64] | None = field(default=None, init=False, compare=False)
     stop: Stop | None = field(default=None, init=False, compare=False)
-    _thread: ScipyThread | None = field(default=None, init=False, repr=False, compare=False)
+    _thread: SuspendedMinimizer | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self.initial_point = validate_initial_point(self.initial_point)
@@ -205,7 +223,9 @@ class ScipyOptimizer(DataclassState):
         """Return SciPy's first point without a recorded value, or None at the end (`stop` is then set)."""
         thread = self._thread
         if thread is None or thread.pid != os.getpid():  # a fork copies only the thread that called it
-            thread = self._thread = ScipyThread(self._minimize_arguments())
+            arguments = self._minimize_arguments()
+            search = partial(_minimize, arguments)
+            thread = self._thread = SuspendedMinimizer(search, arguments["method"].lower())
         while not isinstance(request := thread.request, Stop):
             index = thread.evaluations
             if index == len(self._points):
