@@ -10,7 +10,7 @@ from hybridloop.api.environment import resolve_workspace
 from hybridloop.api.optimizers import optimizer_by_name
 from hybridloop.azure.targets import find_target
 from hybridloop.errors import InputError
-from hybridloop.preparation.checks import check_problem, find_measuring_target
+from hybridloop.preparation.checks import check_new_problem, check_problem, find_measuring_target
 from hybridloop.settings import SETTINGS, ProblemText, RunSettings
 from hybridloop.settings.inputs import pop_geometry, read_for
 from hybridloop.settings.sources import CALL, Layer, resolve_settings
@@ -58,6 +58,7 @@ def plan_in_workspace(
     """Estimate a run with checked settings; invalid input is refused before a workspace is looked up."""
     find_measuring_target(settings.target)
     check_problem(algorithm, problem)
+    check_new_problem(algorithm, problem)
     for name in () if compare == ALL else compare:
         find_target(name)
     from hybridloop.azure.listing import target_statuses

@@ -13,9 +13,10 @@ from hybridloop.api.environment import flow_environment
 from hybridloop.api.progress import show_progress
 from hybridloop.errors import InputError, RunCancelled
 from hybridloop.preparation import prepare
+from hybridloop.preparation.checks import check_new_problem
 from hybridloop.runtime.stages import announce
 from hybridloop.settings import SETTINGS, ProblemText, RunSettings
-from hybridloop.settings.renamed import accept_former_names
+from hybridloop.settings.renamed import accept_former_names, built_in_name
 from hybridloop.settings.sources import ResolvedSettings
 from hybridloop.settings.validation import validate
 
@@ -50,6 +51,8 @@ def run(
         # invalid input is refused before anything is started
         seed = secrets.randbits(63) if settings.seed is None else settings.seed
         announce("reading the problem, choosing its circuit")
+        if run_key is None:
+            check_new_problem(algorithm, problem)
         prepared = prepare(algorithm, problem, settings, seed)
         with flow_environment(workspace) as caller:
             from hybridloop.flows import load_flow
@@ -130,6 +133,8 @@ def reproduce(
             check_repeatable(before)
             compare_runs(before, before)  # fails here if it would fail after the new run
             record, problem = before.record, before.problem
+            if problem.text is None:  # a stored run may have a name that new runs are refused
+                problem = problem.model_copy(update={"name": built_in_name(problem.name)})
             settings = before.settings.model_copy(update={"seed": record.seed})
         key = run_key or _key_of_repetition(record.key)
         ended = run(

@@ -14,6 +14,7 @@ from hybridloop.data import load_table
 from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.settings import SETTINGS, EnergySettings, MitigationName, ProblemText, RunSettings
+from hybridloop.settings.renamed import built_in_name, check_built_in_name
 from hybridloop.settings.validation import validate
 
 _REMEDIES = {
@@ -54,6 +55,13 @@ def check_problem(algorithm: str, problem: ProblemText) -> None:
             _check_name(point.name, is_energy=is_energy)
 
 
+def check_new_problem(algorithm: str, problem: ProblemText) -> None:
+    """Raise InputError for a former name of a built-in problem; only stored runs may have it."""
+    for point in points_of_scan(problem) if algorithm == "scan" else (problem,):
+        if point.text is None:
+            check_built_in_name(point.name)
+
+
 def points_of_scan(problem: ProblemText) -> tuple[ProblemText, ...]:
     """Return the points of a scan, in order. Raises InputError for fewer than two, and for equal names."""
     remedy = 'Give {"points": [{"name": "h2-0.3"}, {"name": "mine", "text": "…"}]}.'
@@ -88,7 +96,7 @@ def _check_format(text: str, source: str, expected: frozenset[InputFormat]) -> N
 def _check_name(name: str, *, is_energy: bool) -> None:
     tables = [load_table("problems"), load_table("binary_problems")]
     built_in, others = tables if is_energy else reversed(tables)
-    if name.lower() in built_in:
+    if built_in_name(name) in built_in:
         return
     if name.lower() in others:
         command = "a binary one: hybridloop run qaoa" if is_energy else "a molecule: hybridloop run vqe"

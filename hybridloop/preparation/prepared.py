@@ -9,6 +9,9 @@ from typing import Protocol
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
 from hybridloop.algorithms.rounds import RunRound
 from hybridloop.azure.targets import Target
+from hybridloop.data import load_table
+from hybridloop.settings import ProblemText
+from hybridloop.settings.renamed import built_in_name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,7 +22,8 @@ class ProblemFacts:
     `sense` says whether a lower (-1) or a higher (1) value is better; 0 where rounds measure different quantities.
     `reference` needs no run: the Hartree-Fock energy, the mean of a Pauli sum's spectrum, or the mean of an objective
     over all assignments. `exact` computes the exact value, which may take a second of diagonalization; it gives None
-    where the problem is too large. `note` gives a sentence about the problem to tell with a result.
+    where the problem is too large. `note` gives a sentence about the problem to tell with a result. `title` says
+    in a few words what is computed: "molecule of 4 electrons in 4 orbitals".
     """
 
     unit: str
@@ -28,6 +32,24 @@ class ProblemFacts:
     reference: float
     exact: Callable[[], float | None]
     note: Callable[[], str | None] = lambda: None
+    title: str = ""
+
+
+def title_of(algorithm: str, problem: ProblemText, facts: ProblemFacts) -> str:
+    """Return what a run computes, beside its problem's name: a built-in problem's title, or that it is the user's own.
+
+    It is empty for a scan, whose table has the points.
+    """
+    if algorithm == "scan" or not facts.title:
+        return ""
+    if problem.text is not None:
+        return f"file or object: {facts.title}"
+    name = built_in_name(problem.name)
+    tables = (load_table(table) for table in ("problems", "binary_problems"))
+    title = next(table[name]["title"] for table in tables if name in table)
+    size = facts.title.partition(" of ")[2]
+    is_reduced = facts.unit == "hartree" and size not in title
+    return f"{title}; taken: {size}" if is_reduced else title
 
 
 class PreparedAlgorithm(Protocol):

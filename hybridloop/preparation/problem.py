@@ -16,6 +16,7 @@ from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.settings import EnergySettings, ProblemText
+from hybridloop.settings.renamed import built_in_name
 
 MOST_ORBITALS = 20  # 40 qubits; writing out the operator of more takes minutes, and no simulator holds it
 
@@ -48,7 +49,7 @@ def read_subject(problem: ProblemText) -> Molecule | PauliProblem:
     """Return the molecule of a built-in name, or the molecule or operator of a text. Raises ProblemError."""
     if problem.text is not None:
         return read_energy_problem(problem.text, problem.name)
-    return read_fcidump(load_table("problems")[problem.name.lower()]["fcidump"], problem.name)
+    return read_fcidump(load_table("problems")[built_in_name(problem.name)]["fcidump"], problem.name)
 
 
 SAME_ENERGY = 1e-5  # hartree: a hundredth of what a measurement resolves
@@ -84,14 +85,18 @@ def facts_of(subject: Subject, rules: int = SEARCH_RULES) -> ProblemFacts:
     if isinstance(subject, PauliProblem):
         terms = subject.hamiltonian.to_list()
         trace = sum(float(value.real) for label, value in terms if not label.strip("I"))
-        return ProblemFacts("", subject.num_qubits, -1, trace, cache(subject.exact_ground_energy))
+        title = f"Pauli sum on {subject.num_qubits} qubits, terms: {len(terms)}"
+        return ProblemFacts("", subject.num_qubits, -1, trace, cache(subject.exact_ground_energy), title=title)
     molecule = subject.molecule
+    title = f"molecule of {sum(molecule.electrons)} electrons in {molecule.norb} orbitals"
     if rules < 2:
         exact = cache(lambda: exact_ground_energy(molecule) if can_be_diagonalized(molecule) else None)
-        return ProblemFacts("hartree", subject.encoding.num_qubits, -1, molecule.hartree_fock_energy, exact)
+        return ProblemFacts(
+            "hartree", subject.encoding.num_qubits, -1, molecule.hartree_fock_energy, exact, title=title
+        )
     exact = cache(lambda: exact_energy(molecule))
     note = cache(lambda: lower_spin(molecule, exact()))
-    return ProblemFacts("hartree", subject.encoding.num_qubits, -1, molecule.hartree_fock_energy, exact, note)
+    return ProblemFacts("hartree", subject.encoding.num_qubits, -1, molecule.hartree_fock_energy, exact, note, title)
 
 
 def _check_no_orbitals(problem: PauliProblem, settings: EnergySettings) -> None:

@@ -46,7 +46,8 @@ class PreparedQaoa:
 
 def _facts(problem: BinaryProblem, sense: int) -> ProblemFacts:
     best = None if problem.extremes is None else problem.extremes[0]
-    return ProblemFacts("", problem.num_variables, sense, problem.objective.offset, lambda: best)
+    title = f"{problem.kind} of {problem.num_variables} variables"
+    return ProblemFacts("", problem.num_variables, sense, problem.objective.offset, lambda: best, title=title)
 
 
 def prepare_qaoa(

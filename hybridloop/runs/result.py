@@ -70,6 +70,8 @@ class RunResult:
     what the service billed, by unit (USD, HQC, eHQC, …); it is empty where the service stated nothing. `estimated` is
     the expected cost of all jobs. `reserved` is set aside for jobs without a bill: a cap holds `reserved` + `cost`.
 
+    `problem_title` says what the problem is: a built-in one's title, or that it came from a file or object.
+
     A run that has not ended is "stopped", "parked" or "interrupted". It has no value yet, `parameters` are the best
     point so far, and `runs resume` resumes it. `resumed` is true if an earlier process started the run.
     """
@@ -102,6 +104,7 @@ class RunResult:
     resumed: bool
     history: tuple[RoundProgress, ...]
     unit: str = "hartree"
+    problem_title: str = ""
     best_bitstring: str | None = None
     best_value: float | None = None
     approximation_ratio: float | None = None

@@ -44,6 +44,8 @@ def answer(result: RunResult, unit: str | None = None) -> Iterator[tuple[str, st
 
     Raises InputError for an unknown unit.
     """
+    if result.problem_title:
+        yield "problem", result.problem_title
     if result.value is None:
         yield from _so_far(result)
     elif result.algorithm in _OF_ASSIGNMENTS:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from hybridloop.data import load_table
 from hybridloop.errors import InputError, RenamedWarning
 
 RENAMED: Mapping[str, str] = {  # former name: name
@@ -18,6 +19,22 @@ FORMER = {name: former for former, name in RENAMED.items()}
 FORMER_DEFAULTS: Mapping[str, str] = {  # name: the default of a former release, the same as today's for runs of then
     "ansatz": "uccsd",
 }
+# Former names of built-in problems: the same molecule's name of today, and another that may be meant. A new run is
+# refused under the former name for one release; a stored run keeps it.
+FORMER_PROBLEMS: Mapping[str, tuple[str, str]] = {"lih": ("lih-3.0-cas22", "lih-frozen-core")}
+
+
+def built_in_name(name: str) -> str:
+    """Return the name of today of a built-in problem, in lower case."""
+    return FORMER_PROBLEMS.get(name.lower(), (name.lower(),))[0]
+
+
+def check_built_in_name(name: str) -> None:
+    """Raise InputError for a former name of a built-in problem, which a new run can't have."""
+    if (names := FORMER_PROBLEMS.get(name.lower())) is not None:
+        titles = load_table("problems")
+        meanings = " or ".join(f"{each} ({titles[each]['title']})" for each in names)
+        raise InputError("problem", f"the name {name} may be misunderstood", f"Give {meanings}.")
 
 
 def current_name(name: str) -> str:

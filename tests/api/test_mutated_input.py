@@ -71,7 +71,10 @@ ENERGY = {
 SETTINGS = {"shots": 100, "failure": {"retries": 2}, "max_cost": "5USD", "ansatz": "uccsd", "deadline": "8h"}
 SWEEP = {
     **{"algorithm": "vqe", "problems": ["h2", {"name": "mine", "text": "x"}], "settings": SETTINGS, "attempts": 2},
-    **{"grid": {"shots": [10, 20]}, "points": [{"problem": "h2", "seed": 5}, {"failure.retries": 1, "problem": "lih"}]},
+    **{
+        "grid": {"shots": [10, 20]},
+        "points": [{"problem": "h2", "seed": 5}, {"failure.retries": 1, "problem": "lih-3.0-cas22"}],
+    },
 }
 WORDS = (
     *(

@@ -79,7 +79,7 @@ DETERMINISTIC: list[tuple[str, str, dict[str, Any]]] = [
     ("scan", "h2-0.3 h2", {"target": "ionq.simulator", "seed": 7}),
     ("levels", "h2", {"target": "ionq.simulator", "seed": 7, "precision": 0.01}),
     ("vqe", "h2-2.0", {"ansatz": "hardware-efficient", "target": "ionq.simulator", "seed": 4}),
-    ("vqe", "lih", {"target": "ionq.simulator", "seed": 4, "shots": 20_000}),
+    ("vqe", "lih-3.0-cas22", {"target": "ionq.simulator", "seed": 4, "shots": 20_000}),
     ("qaoa", "weighted-10", {"target": "ionq.simulator", "seed": 4, "refine": 2}),
 ]
 
@@ -278,7 +278,7 @@ def assumed(algorithm: str, names: str, settings: RunSettings) -> tuple[Trial, s
 @pytest.mark.parametrize(
     ("algorithm", "names", "limit", "rounds"),
     [
-        ("vqe", "lih", {"max_rounds": 50}, 30),
+        ("vqe", "lih-3.0-cas22", {"max_rounds": 50}, 30),
         ("adapt", "heh+", {"max_rounds": 50}, 30),
         ("vqd", "h2", {"max_rounds": 50}, 30),
         ("levels", "h2", {"max_rounds": 50}, 30),
@@ -296,9 +296,9 @@ def test_a_search_that_is_not_simulated_is_assumed_to_have_30_rounds_or_its_limi
 
 def test_the_extrapolation_has_the_order_of_magnitude_of_the_dry_run() -> None:
     settings = settings_of("vqe", seed=1)
-    whole = plan_run("vqe", ProblemText(name="lih"), settings)
+    whole = plan_run("vqe", ProblemText(name="lih-3.0-cas22"), settings)
     (usual,) = (each for each in whole.phases if each.phase == "search")
-    trial, why = assumed("vqe", "lih", settings)
+    trial, why = assumed("vqe", "lih-3.0-cas22", settings)
     *_, search, final = trial.rounds
     assert (search.phase, search.shots, final.phase) == ("search", usual.shots, "final")
     taken = whole.shots.expected - usual.rounds * usual.shots
@@ -315,7 +315,7 @@ def test_the_plan_of_a_run_that_is_too_large_to_simulate_names_its_assumptions()
 
 
 def test_a_dry_run_ends_at_its_bound_and_keeps_its_complete_trials() -> None:
-    target, problem, settings = find_target("rigetti.sim.qvm"), ProblemText(name="lih"), settings_of("vqe")
+    target, problem, settings = find_target("rigetti.sim.qvm"), ProblemText(name="lih-3.0-cas22"), settings_of("vqe")
     whole = dry_run("vqe", problem, settings, target)
     assert [trial.cut for trial in whole.trials] == [None] * 3
     bounded = dry_run("vqe", problem, settings, target, max_work=3e5)

@@ -42,7 +42,7 @@ from tests.preparation_helpers import prepared as prepare
 from tests.preparation_helpers import settings_for
 
 WATER = (DATA / "fcidump" / "H2O_0.9572.fcidump").read_text("utf-8")
-H2, LIH = ProblemText(name="h2"), ProblemText(name="lih")
+H2, LIH = ProblemText(name="h2"), ProblemText(name="lih-3.0-cas22")
 SPECTRUM = np.linalg.eigvalsh(
     resolve_subject(H2, VqdSettings(), find_target("rigetti.sim.qvm")).hamiltonian.to_matrix()
 )

@@ -166,14 +166,14 @@ def test_adapt_refuses_a_pauli_sum_as_problem() -> None:
 @pytest.mark.parametrize("mapping", ["parity", "jordan-wigner"])
 @pytest.mark.parametrize("ansatz", [AnsatzName.UCCSD, AnsatzName.HARDWARE_EFFICIENT])
 def test_hartree_fock_is_a_start_of_both_circuits(ansatz: AnsatzName, mapping: str) -> None:
-    run = prepared("lih", ansatz=ansatz, mapping=mapping, initial_point="hf")
+    run = prepared("lih-3.0-cas22", ansatz=ansatz, mapping=mapping, initial_point="hf")
     assert energy_at_the_start(run) == pytest.approx(run.facts.reference, abs=1e-9)
     assert run.ansatz.starts_near
 
 
 def test_the_newton_start_is_used_where_its_models_agree() -> None:
     gradient = {"optimizer": "gradient"}  # else the circuit is simulated
-    for name in ("lih", "h4", "heh+", "lih-frozen-core"):
+    for name in ("lih-3.0-cas22", "h4", "heh+", "lih-frozen-core"):
         run = prepared(name, **gradient)
         assert run.start_reason is not None
         assert run.start_reason.startswith("Newton start: expected gain ")
@@ -191,11 +191,11 @@ def test_the_newton_start_is_used_where_its_models_agree() -> None:
 
 
 def test_the_reason_of_an_automatic_start_is_in_the_choices() -> None:
-    outcome = prepared("lih").measure(noiseless_rounds(), lambda _: None)
+    outcome = prepared("lih-3.0-cas22").measure(noiseless_rounds(), lambda _: None)
     assert outcome.choices[0] == "start: a minimum of the circuit's classical simulation, 15.6 mHa below Hartree-Fock"
     assert outcome.choices[1].startswith("search: corrected-model, as ")
     assert outcome.converged
     names = {"initial_point": "newton", "optimizer": "gradient", "grouping": "qubit-wise"}
-    asked = prepared("lih", **names).measure(noiseless_rounds(), lambda _: None)
+    asked = prepared("lih-3.0-cas22", **names).measure(noiseless_rounds(), lambda _: None)
     assert not any(each.startswith("start:") for each in asked.choices)
     assert asked.value == pytest.approx(outcome.value, abs=1e-3)

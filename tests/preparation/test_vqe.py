@@ -44,7 +44,7 @@ def test_a_built_in_problem_has_its_published_energies(name: str) -> None:
 
 def test_the_built_in_problems_are_these() -> None:
     stretched = {"h2-0.3", "h2-1.6", "h2-2.0", "h2-2.5"}
-    assert set(BUILT_IN) == stretched | {"h2", "heh+", "lih", "lih-frozen-core", "h4", "h2o"}
+    assert set(BUILT_IN) == stretched | {"h2", "heh+", "lih-3.0-cas22", "lih-frozen-core", "h4", "h2o"}
 
 
 def test_a_built_in_name_is_found_in_any_case() -> None:
@@ -136,7 +136,7 @@ def test_a_prepared_algorithm_serves_one_run() -> None:
     ("problem", "ansatz", "chosen"),
     [
         ("h2", AnsatzName.UCCSD, Rotosolve),
-        ("lih", AnsatzName.UCCSD, CorrectedModel),
+        ("lih-3.0-cas22", AnsatzName.UCCSD, CorrectedModel),
         ("h2", AnsatzName.HARDWARE_EFFICIENT, PairwiseFit),
         ("h4", AnsatzName.HARDWARE_EFFICIENT, Rotosolve),
     ],

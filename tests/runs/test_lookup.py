@@ -85,7 +85,7 @@ def test_a_new_run_has_a_key_of_its_problem_and_a_seed(journal: Journal) -> None
         ({"settings": SETTINGS.model_copy(update={"seed": 8})}, "seed"),
         ({"settings": SETTINGS.model_copy(update={"grouping": GroupingName.FULLY_COMMUTING})}, "grouping"),
         ({"settings": VqeSettings.model_validate({"failure": {"retries": 5}})}, "failure.retries"),
-        ({"problem": ProblemText(name="lih")}, "problem"),
+        ({"problem": ProblemText(name="lih-3.0-cas22")}, "problem"),
         ({"workspace": {**HERE, "name": "there"}}, "workspace"),
         ({"algorithm": "qaoa"}, "algorithm"),
     ],

@@ -29,12 +29,12 @@ from hybridloop.flows.lifecycle.takeover import leave_state_after_takeover
 from hybridloop.journal import open_journal
 from hybridloop.journal.claimed_run import ClaimedRun
 from hybridloop.preparation import prepare
-from hybridloop.preparation.checks import noise_warning
-from hybridloop.preparation.prepared import PreparedAlgorithm, ProblemFacts
+from hybridloop.preparation.checks import check_new_problem, noise_warning
+from hybridloop.preparation.prepared import PreparedAlgorithm, ProblemFacts, title_of
 from hybridloop.runs.holding import start_or_resume
 from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.live_text import plus_minus
-from hybridloop.runs.lookup import RunRequest, find_run, limits_of
+from hybridloop.runs.lookup import RunRequest, find_run, limits_of, problem_of
 from hybridloop.runs.result import RunResult
 from hybridloop.settings import EnergySettings, ProblemText, RunSettings
 from hybridloop.tasks.prefect_tasks import RoundTasks
@@ -68,6 +68,8 @@ def run_in_flow(
         if lookup.result is not None:
             caller.end = stored = RunResult.from_dict(lookup.result)
             return completed(stored)  # type: ignore[no-any-return]  # Prefect returns the state's data
+        if lookup.record is None:
+            check_new_problem(algorithm, problem)
         rules = SEARCH_RULES if lookup.record is None else search_rules(lookup.record.versions)
         prepared = caller.take_prepared(lookup.seed) if rules == SEARCH_RULES else None
         prepared = prepared or prepare(algorithm, problem, lookup.settings, lookup.seed, rules)
@@ -95,6 +97,7 @@ def _measure(
 ) -> Any:
     """Measure in a session of the run; return the result, or the state of a flow run that ends early."""
     began, cancelled, facts = time.monotonic(), threading.Event(), algorithm.facts
+    title = title_of(run.record.algorithm, problem_of(run.record), facts)
     history: list[RoundProgress] = []
     outcome: Outcome | None = None
     ended_by: CapReached | RunStopped | None = None
@@ -105,6 +108,7 @@ def _measure(
             run_key=run.record.key,
             algorithm=run.record.algorithm,
             problem=run.record.problem,
+            problem_title=title,
             target=run.record.target,
             seed=run.record.seed,
             exact=facts.exact(),

@@ -11,6 +11,7 @@ from typing import Any
 from hybridloop.data import load_table
 from hybridloop.journal.provenance import PRICES, REVISION, versions
 from hybridloop.runs.stored_run import StoredRun
+from hybridloop.settings.renamed import built_in_name
 
 FORMAT = "hybridloop bundle, version 1"
 _RUN_FIELDS = ("uid", "key", "algorithm", "target", "status", "created_at", "updated_at", "flow_run_id")
@@ -51,7 +52,7 @@ def seal_of(manifest: Mapping[str, Any]) -> str:
 def problem_hash(name: str, text: str | None) -> str:
     """Return the SHA-256 of a problem's text, or of a built-in problem's entry in the table."""
     if text is None:
-        tables = (load_table(table).get(name.lower()) for table in ("problems", "binary_problems"))
+        tables = (load_table(table).get(built_in_name(name)) for table in ("problems", "binary_problems"))
         entry = next((found for found in tables if found is not None), name)
         text = json.dumps(entry, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
