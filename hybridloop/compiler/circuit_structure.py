@@ -135,7 +135,7 @@ def _read_instructions(
     slots: list[float | ParameterExpression] = []
     measured: set[int] = set()
     for item in circuit.data:
-        operation, name = item.operation, item.operation.name
+        name = item.name
         qubits = tuple(index[qubit] for qubit in item.qubits)
         if name in _SKIPPED:
             continue
@@ -145,9 +145,10 @@ def _read_instructions(
             measured.add(clbit)
         elif name == "reset":
             instructions.append((name, qubits, 0))
-        elif _is_standard(operation):
-            instructions.append((name, qubits, len(operation.params)))
-            slots.extend(operation.params)
+        elif (item.is_standard_gate() and name in _GATES) or _is_standard(item.operation):
+            angles = item.params  # without the operation, an object that Qiskit makes when it is asked for
+            instructions.append((name, qubits, len(angles)))
+            slots.extend(angles)
         else:
             raise UnsupportedInstruction(name)
     return instructions, slots, measured

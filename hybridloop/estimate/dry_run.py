@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, replace
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.outcome import RoundProgress
-from hybridloop.algorithms.rounds import Counts, MeasuredPub
+from hybridloop.algorithms.rounds import Counts, MeasuredPub, pub_points
 from hybridloop.azure.targets import Target
 from hybridloop.compiler.programs import PubDescription, describe_pub
 from hybridloop.errors import HybridloopError
 from hybridloop.estimate.ideal_sampler import IdealSampler, SimulationTooLarge
 from hybridloop.preparation import prepare
 from hybridloop.preparation.prepared import PreparedAlgorithm
+from hybridloop.preparation.vqe import PreparedVqe, with_start
 from hybridloop.settings import ProblemText, RunSettings
 
 TRIALS = 3  # seeds: a search's length goes with its noise
@@ -91,7 +92,11 @@ def dry_run(
     first: PreparedAlgorithm | None = None
     left = max_work
     for number in range(trials if is_random else 1):
-        prepared = prepare(algorithm, problem, settings, number if settings.seed is None else settings.seed).algorithm
+        if isinstance(first, PreparedVqe) and settings.seed is not None:
+            prepared: PreparedAlgorithm = with_start(first, first.ansatz, first.start_reason)
+        else:
+            seed = number if settings.seed is None else settings.seed
+            prepared = prepare(algorithm, problem, settings, seed).algorithm
         first = first or prepared
         recorder = _Recorder(IdealSampler(target, seed=number, max_work=left), circuits)
         trial = recorder.run(prepared)
@@ -113,6 +118,7 @@ class _Recorder:
     rounds: list[DryRound] = field(default_factory=list)
     cut: str | None = None
     unsimulated: int = 0
+    described: dict[int, PubDescription] = field(default_factory=dict)
 
     def run(self, prepared: PreparedAlgorithm) -> Trial:
         try:
@@ -125,7 +131,7 @@ class _Recorder:
 
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         """Record the round and sample it; above the bound of the simulation, return zeros for a few rounds."""
-        described = [describe_pub(pub) for pub in pubs]
+        described = [self._describe(pub) for pub in pubs]
         shots = [int(pub.shots) for pub in pubs]
         for pub in described:
             self.circuits.setdefault(pub.fingerprint, replace(pub, points=pub.points[:1], slots=pub.slots[:1]))
@@ -141,6 +147,15 @@ class _Recorder:
                 self.rounds.pop()
                 raise
             return [_zeros(pub, number) for pub, number in pairs]
+
+    def _describe(self, pub: SamplerPub) -> PubDescription:
+        """Describe a PUB; a circuit that several rounds measure is read once."""
+        known = self.described.get(id(pub.circuit))
+        if known is None or known.angles is None:
+            known = self.described[id(pub.circuit)] = describe_pub(pub)  # it refers to the circuit, so the id stays
+            return known
+        points = pub_points(pub)
+        return replace(known, points=points, slots=known.angles(points))
 
     def _set_phase(self, progress: RoundProgress) -> None:
         self.rounds[-1] = replace(self.rounds[-1], phase=progress.phase)

@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,18 +35,12 @@ _ROTATIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Step:
+class Step(NamedTuple):
     """A standard gate on qubits, with its angles at each point."""
 
     name: str
     qubits: tuple[int, ...]
     angles: Angles
-
-    def is_same(self, other: Step) -> bool:
-        """Compare name, qubits, and the angles at every point."""
-        same_gate = (self.name, self.qubits) == (other.name, other.qubits)
-        return same_gate and np.array_equal(self.angles, other.angles)
 
 
 def ground_states(points: int, qubits: int) -> States:
@@ -153,7 +148,7 @@ class IdealSampler:
         programs = [_Program(pub, _steps(pub), number) for pub, number in zip(pubs, shots, strict=True)]
         runs = itertools.groupby(programs, lambda program: (len(program.pub.points), program.num_qubits))
         groups = [list(group) for _, group in runs]
-        prefixes = [_common_prefix([program.steps for program in group]) for group in groups]
+        prefixes = [_common_prefix(group) for group in groups]
         self.work += sum(map(_work, groups, prefixes))
         if self.work > self._max_work:
             raise SimulationTooLarge(f"simulating it further than {self._max_work:.0e} amplitudes through a gate")
@@ -195,7 +190,8 @@ def _steps(pub: PubDescription) -> list[Step]:
         raise SimulationTooLarge(f"{pub.structure.num_qubits} qubits, of which {MAX_QUBITS} at most are simulated")
     steps, used, measured_qubits = [], 0, set[int]()
     for name, bits, count in pub.structure.instructions:
-        if name == "reset" or not measured_qubits.isdisjoint(bits if name != "measure" else bits[:1]):
+        is_late = measured_qubits and not measured_qubits.isdisjoint(bits if name != "measure" else bits[:1])
+        if name == "reset" or is_late:
             raise SimulationTooLarge("a circuit that measures or resets before its end")
         if name == "measure":
             measured_qubits.add(bits[0])
@@ -210,10 +206,23 @@ def _work(group: Sequence[_Program], prefix: int) -> float:
     return size * (prefix + sum(len(program.steps) - prefix for program in group) + len(group))
 
 
-def _common_prefix(programs: Sequence[list[Step]]) -> int:
+def _common_prefix(programs: Sequence[_Program]) -> int:
     """Return the number of gates, with equal angles, that all programs begin with."""
-    columns = zip(*programs, strict=False)
-    return sum(1 for _ in itertools.takewhile(lambda steps: all(map(steps[0].is_same, steps[1:])), columns))
+    first, *others = programs
+    return min([len(first.steps), *(_shared(first, other) for other in others)])
+
+
+def _shared(one: _Program, other: _Program) -> int:
+    """Return the number of gates, with equal angles, that two programs begin with."""
+    angles = min(one.pub.slots.shape[1], other.pub.slots.shape[1])
+    is_equal = (one.pub.slots[:, :angles] == other.pub.slots[:, :angles]).all(axis=0)
+    equal = angles if is_equal.all() else int(np.argmin(is_equal))  # angles before the first that differs
+    used = 0
+    for number, (step, twin) in enumerate(zip(one.steps, other.steps, strict=False)):
+        used += step.angles.shape[1]
+        if step.name != twin.name or step.qubits != twin.qubits or used > equal:
+            return number
+    return min(len(one.steps), len(other.steps))
 
 
 def _rows(steps: Sequence[Step], rows: slice) -> list[Step]:

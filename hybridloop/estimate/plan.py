@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -100,7 +100,10 @@ class Duration:
 
 @dataclass(frozen=True, slots=True)
 class WithinCaps:
-    """The part of the expected run within the caps `given`: rounds out of `of`, and the cap that stops it (or None)."""
+    """The part of the expected run within the caps `given`: rounds out of `of`, and the cap that stops it (or None).
+
+    `values` are the caps as text, by name.
+    """
 
     given: tuple[str, ...]
     rounds: int
@@ -110,6 +113,7 @@ class WithinCaps:
     cost: float
     stopped_by: str | None
     how: str | None
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,10 @@ class WithoutMitigation:
 
 @dataclass(frozen=True, slots=True)
 class ComparisonRow:
-    """One target of a comparison; `note` has the reason why it has no figures, or refusals."""
+    """One target of a comparison: expected price with the likely range `least` to `most`, and its upper bound.
+
+    `note` has the reason why it has no figures, or refusals.
+    """
 
     target: str
     state: str | None
@@ -137,6 +144,8 @@ class ComparisonRow:
     hours: float | None
     keep_alive: str | None
     note: str
+    least: float | None = None
+    most: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +203,7 @@ class Plan:
 
 MAX_CIRCUITS = 12  # in the table; `as_dict` has them all
 _TIME = "time (est.)"
-_COMPARED = ("target", "state", "rounds", "jobs", "shots", "price", "at_most", "unmitigated", _TIME, "keep_alive")
+_COMPARED = ("target", "state", "rounds", "jobs", "shots", "price", "likely", "unmitigated", _TIME, "keep_alive")
 _CIRCUITS = ("circuit", "asked in", "qubits", "1-qubit", "2-qubit", "depth", "jobs", "shots", "a job's price")
 
 
@@ -216,7 +225,7 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield f"  mitigation {more}: {bare.jobs:,} jobs, {bare.shots:,} shots, {_money(bare.cost)}"
     yield f"  keep-alive {_keep_alive(plan)}"
     yield f"  time       {_time(plan)}"
-    yield f"  caps       {_caps(plan)}"
+    yield f"  hard cap   {_caps(plan)}"
     if plan.assumed is not None:
         yield f"  assumed    {plan.assumed}"
     for warning in plan.warnings:
@@ -226,22 +235,18 @@ def _lines(plan: Plan) -> Iterator[str]:
     if plan.comparison:
         yield ""
         yield from _comparison(plan)
-    yield ""
-    yield "At most: every round that the settings allow, each as large as the largest simulated. Retries come on top."
 
 
 def _figure(figure: Figure) -> str:
-    spread = "" if figure.least == figure.most else f" ({figure.least:,} to {figure.most:,})"
-    most = "" if figure.worst == figure.expected else f", {figure.worst:,} at most"
-    return f"{figure.expected:,}{spread}{most}"
+    likely = "" if figure.least == figure.most else f", likely {figure.least:,} to {figure.most:,}"
+    return f"{figure.expected:,}{likely}"
 
 
 def _money(money: Money) -> str:
     if money.upper == 0.0:
         return f"free ({money.unit})"
-    spread = "" if money.least == money.most else f" ({money.least:,.2f} to {money.most:,.2f})"
-    most = "maximum unknown" if money.upper is None else f"{money.upper:,.2f} at most"
-    return f"{money.expected:,.2f} {money.unit}{spread}, {most}"
+    likely = "" if money.least == money.most else f", likely {money.least:,.2f} to {money.most:,.2f}"
+    return f"{money.expected:,.2f} {money.unit}{likely}"
 
 
 def _keep_alive(plan: Plan) -> str:
@@ -264,10 +269,13 @@ def _time(plan: Plan) -> str:
 
 def _caps(plan: Plan) -> str:
     allowed = plan.allowed
+    if not allowed.given:
+        return "none; max_cost and max_jobs set one, which no round can exceed"
+    named = ", ".join(f"{name} {allowed.values.get(name, '')}".rstrip() for name in allowed.given)
     if allowed.stopped_by is None:
-        return f"{', '.join(allowed.given)}: the run fits" if allowed.given else "none is set"
+        return f"{named}: the run fits"
     spent = f"{allowed.jobs:,} jobs, {allowed.shots:,} shots, {allowed.cost:,.2f} {plan.cost.unit}"
-    return f"{allowed.rounds} of {allowed.of} rounds, {spent}; then {allowed.stopped_by} is reached"
+    return f"{named}: {allowed.rounds} of {allowed.of} rounds, {spent}; then {allowed.stopped_by} is reached"
 
 
 def _circuits(plan: Plan) -> Iterator[str]:
@@ -299,7 +307,7 @@ def _comparison(plan: Plan) -> Iterator[str]:
             "jobs": row.jobs,
             "shots": None if row.shots is None else f"{row.shots:,}",
             "price": _amount(row.expected, row.unit),
-            "at_most": _amount(row.upper, row.unit),
+            "likely": _likely(row),
             "unmitigated": _amount(row.unmitigated, row.unit),
             _TIME: None if row.hours is None else format_duration(3600.0 * row.hours),
             "keep_alive": row.keep_alive,
@@ -311,6 +319,12 @@ def _comparison(plan: Plan) -> Iterator[str]:
     for row in plan.comparison:
         if row.note:
             yield f"{row.target}: {row.note}"
+
+
+def _likely(row: ComparisonRow) -> str | None:
+    if row.least is None or row.most is None or row.least == row.most:
+        return None
+    return f"{row.least:,.2f} to {row.most:,.2f}"
 
 
 def _amount(amount: float | None, unit: str) -> str | None:

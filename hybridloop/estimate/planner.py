@@ -194,6 +194,8 @@ class _Planner:
             hours=plan.duration.expected_s / 3600.0,
             keep_alive=plan.keep_alive.mode,
             note="; ".join(self._refusals(settings, target, plan.qubits)),
+            least=plan.cost.least,
+            most=plan.cost.most,
         )
 
     def _simulate(self, target: Target) -> _Simulation:
@@ -206,7 +208,9 @@ class _Planner:
                 extrapolate(trial, limits, run.prepared, settings, samples=target.samples) for trial in run.trials
             ]
             others = [simulation.sizes for simulation in self._simulations.values()]
-            sizes = ProgramSizes({**run.circuits}, others[0].known if others else {})
+            sizes = ProgramSizes({**run.circuits})
+            if others:  # circuits that two simulations share are counted once
+                sizes.known, sizes.is_counted = others[0].known, others[0].is_counted
             assumed = next((why for _, why in complete if why), None)
             trials = tuple(trial for trial, _ in complete)
             self._simulations[sampling] = _Simulation(run.prepared.facts.num_qubits, trials, limits, assumed, sizes)
@@ -257,7 +261,7 @@ def _circuits(rounds: Sequence[DryRound], tariff: Tariff) -> tuple[Circuit, ...]
     circuits = []
     for number, key in enumerate(dict.fromkeys(pub.circuit for _, pub in pubs), 1):
         of_circuit = [(phase, pub) for phase, pub in pubs if pub.circuit == key]
-        size = tariff.sizes.compile(key, tariff.target.profile)
+        size = tariff.sizes.size(key, tariff.target.profile)
         total = sum((tariff.total([pub]) for _, pub in of_circuit), JobTotals())
         most_shots = max(shots for _, pub in of_circuit for shots in tariff.split(pub.shots))
         circuits.append(

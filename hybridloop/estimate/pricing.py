@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hybridloop.algorithms.circuits.basis import to_basis
+import numpy as np
+from qiskit.circuit import ParameterVector
+
+from hybridloop.algorithms.circuits.basis import to_basis, two_qubit_gates
 from hybridloop.azure.targets import Target
 from hybridloop.budget.caps import Budget, Caps
 from hybridloop.budget.prices import ONE_GATE, Price, ping_price, price_of_job
@@ -18,6 +22,7 @@ from hybridloop.compiler.quil import NoQuil, QuilCompiler, QuilPub
 from hybridloop.errors import CapReached
 from hybridloop.estimate.dry_run import DryRound, PubRequest
 from hybridloop.estimate.plan import Duration, KeepAliveEstimate, WithinCaps
+from hybridloop.runtime.durations import format_duration
 from hybridloop.settings import RunSettings
 from hybridloop.tasks.keepalive.rules import PING_AFTER_S, IdleRule, KeepAliveMode, choose
 from hybridloop.tasks.submission.batches import batched_program, shots_of_jobs
@@ -39,20 +44,29 @@ class ProgramSize:
 
 @dataclass(slots=True)
 class ProgramSizes:
-    """Sizes of circuits by fingerprint and QIR profile; each is compiled once per profile."""
+    """Sizes of circuits by fingerprint and QIR profile.
+
+    The compiler translates a circuit in the basis gates gate by gate, so its gates are counted in that. The first
+    circuit of a profile is compiled as well: where the counts differ, all are compiled, up to `MAX_COMPILED`.
+    """
 
     circuits: Mapping[str, PubDescription]
     known: dict[tuple[str, str], ProgramSize] = field(default_factory=dict)
+    is_counted: dict[str, bool] = field(default_factory=dict)  # by profile
 
-    def compile(self, circuit: str, profile: str) -> ProgramSize | None:
-        """Return the size of a compiled circuit; None above `MAX_COMPILED` circuits. Raises ProgramError."""
-        key = (circuit, profile)
+    def size(self, circuit: str, profile: str) -> ProgramSize | None:
+        """Return the size of a circuit's program; None above the limit on compilations. Raises ProgramError."""
+        key, description = (circuit, profile), self.circuits[circuit]
         if key not in self.known:
-            if sum(known == profile for _, known in self.known) >= MAX_COMPILED:
-                return None
-            qir = _qir(self.circuits[circuit], profile)
-            self.known[key] = ProgramSize(gate_counts(qir), qir_depth(qir))
-        return self.known[key]
+            counted = counted_size(description) if self.is_counted.get(profile, True) else None
+            if counted is not None and profile in self.is_counted:
+                self.known[key] = counted
+            elif sum(known == profile for _, known in self.known) < MAX_COMPILED:
+                qir = _qir(description, profile)
+                self.known[key] = ProgramSize(gate_counts(qir), qir_depth(qir))
+                if counted is not None:
+                    self.is_counted[profile] = counted == self.known[key]
+        return self.known.get(key)
 
     def largest(self, profile: str) -> ProgramSize:
         """Return the size of the compiled circuit with the most two-qubit gates."""
@@ -102,7 +116,7 @@ class Tariff:
         key = (circuit, shots)
         if key not in self._prices:
             profile = self.target.profile
-            size = self.sizes.compile(circuit, profile) or self.sizes.largest(profile)
+            size = self.sizes.size(circuit, profile) or self.sizes.largest(profile)
             self._prices[key] = price_of_job(self.target, size.counts, shots, debias=self.debias)
         return self._prices[key]
 
@@ -156,6 +170,23 @@ class Tariff:
         return self.caps.max_cost_per_job.get(price.unit) if price.upper is None else price.upper
 
 
+def counted_size(description: PubDescription) -> ProgramSize | None:
+    """Return the gates and the depth of a circuit in the basis gates; None for one without a structure."""
+    structure, angles = description.structure, description.angles
+    if structure is None or angles is None:
+        return None
+    # a bound angle is a slot of the program too, which the translation must not use
+    free = {*np.flatnonzero(angles.matrix.any(axis=0)).tolist(), *(index for index, _ in angles.nonaffine)}
+    slots = ParameterVector("slot", structure.num_angles)
+    circuit = to_basis(description.circuit if len(free) == len(slots) else structure.circuit(list(slots)))
+    names = Counter(item.name for item in circuit.data)
+    resets, measurements = names["reset"], names["measure"]
+    two_qubit = two_qubit_gates(circuit)
+    one_qubit = len(circuit.data) - two_qubit - resets - measurements
+    counts = GateCounts(circuit.num_qubits, one_qubit, two_qubit, measurements, resets)
+    return ProgramSize(counts, circuit.depth())
+
+
 def _qir(circuit: PubDescription, profile: str) -> str:
     """Compile the circuit at its first point; a circuit with a structure at placeholder angles."""
     if circuit.structure is not None:
@@ -195,6 +226,12 @@ def estimate_keep_alive(settings: RunSettings, target: Target, rounds: int, queu
     return KeepAliveEstimate(mode.value, why, pings, pings * price.expected, hold)
 
 
+def _cap_text(name: str, value: object) -> str:
+    if isinstance(value, Mapping):
+        return " and ".join(f"{amount:,.2f} {unit}" for unit, amount in value.items())
+    return format_duration(value) if name == "deadline_s" and isinstance(value, float) else f"{value:,}"
+
+
 def rounds_within_caps(rounds: Sequence[DryRound], tariff: Tariff, duration: Duration) -> WithinCaps:
     """Return the rounds that the run's budget allows, if each job is billed as expected."""
     budget, now = Budget(tariff.caps), 0.0
@@ -214,8 +251,10 @@ def rounds_within_caps(rounds: Sequence[DryRound], tariff: Tariff, duration: Dur
         now += round_s
         done += 1
     spent = budget.spent
+    given = {name: value for name, value in tariff.caps if value not in (None, {})}
     return WithinCaps(
-        given=tuple(name for name, value in tariff.caps if value not in (None, {})),
+        given=tuple(given),
+        values={name: _cap_text(name, value) for name, value in given.items()},
         rounds=done,
         of=len(rounds),
         jobs=spent.jobs,

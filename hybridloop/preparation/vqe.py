@@ -254,7 +254,7 @@ def shares_angles(problem: ElectronicProblem, ansatz: Ansatz) -> bool:
     return ansatz.num_parameters < len(symmetry_allowed_excitations(problem))
 
 
-def with_start(prepared: PreparedVqe, ansatz: Ansatz, reason: str) -> PreparedVqe:
+def with_start(prepared: PreparedVqe, ansatz: Ansatz, reason: str | None) -> PreparedVqe:
     """Return the same VQE at another initial point, with a new optimizer."""
     search = replace(prepared.search, ansatz=ansatz, is_near=ansatz.starts_near)
     optimizer = _optimizer(prepared.settings.optimizer, search)

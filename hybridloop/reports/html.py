@@ -15,7 +15,7 @@ from hybridloop.reports.content import Table, report_content
 from hybridloop.reports.plots import draw_all
 from hybridloop.runs.stored_run import StoredRun
 
-_COLUMNS = ("Quantity", "Expected", "Dry runs", "At most", "Taken")
+_COLUMNS = ("Quantity", "Expected", "Likely", "Taken")
 
 
 def compare_with_plan(run: StoredRun) -> Table | None:
@@ -40,13 +40,12 @@ def compare_with_plan(run: StoredRun) -> Table | None:
     return Table("Comparison with its plan", _COLUMNS, tuple(rows))
 
 
-def _figure(figure: Figure) -> tuple[str, str, str]:
-    return f"{figure.expected:,}", f"{figure.least:,} to {figure.most:,}", f"{figure.worst:,}"
+def _figure(figure: Figure) -> tuple[str, str]:
+    return f"{figure.expected:,}", f"{figure.least:,} to {figure.most:,}"
 
 
-def _money(amount: Money) -> tuple[str, str, str]:
-    upper = "unknown" if amount.upper is None else f"{amount.upper:.2f} {amount.unit}"
-    return f"{amount.expected:.2f} {amount.unit}", f"{amount.least:.2f} to {amount.most:.2f}", upper
+def _money(amount: Money) -> tuple[str, str]:
+    return f"{amount.expected:.2f} {amount.unit}", f"{amount.least:.2f} to {amount.most:.2f}"
 
 
 def render_report(run: StoredRun, *, planned: Table | None = None) -> str:

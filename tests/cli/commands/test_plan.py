@@ -27,11 +27,11 @@ def test_a_plan_is_printed_with_its_price_keep_alive_time_and_circuits(at_worksp
     assert lines["rounds"] == "1"
     assert lines["shots"] == "1,000"
     # three layers of eight edges and eight nodes: 168.195 + 1000 (56 × 0.0001645 + 48 × 0.001121)
-    assert lines["price"].startswith("231.22 USD, 231.22 at most")
+    assert lines["price"].startswith("231.22 USD; by the prices")
     assert "prices of 2026" in lines["price"]
     assert lines["keep-alive"].startswith("renew: ")
     assert lines["time"].startswith("an estimate: ")
-    assert lines["caps"].startswith("0 of 1 rounds, 0 jobs")
+    assert lines["hard cap"].startswith("max_cost 100.00 USD: 0 of 1 rounds, 0 jobs")
     assert "max_cost stops the run after 0 of 1 rounds" in text
     assert list(at_workspace.workspace.list_sessions()) == []
     assert list(at_workspace.workspace.list_jobs()) == []

@@ -128,7 +128,7 @@ def test_a_used_key_gives_the_stored_result_and_refuses_other_settings(
     assert len(at.session_statuses()) == 1
     other = run_in_process(at.shell.environ, *RUN, "--run-key", "uninterrupted", "--shots", "100")
     assert other.code == 2
-    assert other.err.startswith("hybridloop: shots: run 'uninterrupted' was started with another value")
+    assert other.err.startswith("hybridloop: --shots: run 'uninterrupted' was started with another value")
 
 
 def test_a_run_is_recomputed_from_its_counts_and_exported_completely(

@@ -1,0 +1,76 @@
+"""Sizes of programs: counted in the basis gates, as the compiler translates them; and the text of a plan's range."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from hybridloop.azure.targets import find_target
+from hybridloop.compiler.gate_counts import gate_counts, qir_depth
+from hybridloop.compiler.programs import describe_pub
+from hybridloop.compiler.qir_template import placeholder_qir
+from hybridloop.estimate.dry_run import dry_run
+from hybridloop.estimate.plan import Money
+from hybridloop.estimate.planner import plan_run
+from hybridloop.estimate.pricing import ProgramSizes, counted_size
+from hybridloop.settings import ProblemText, QaoaSettings, VqeSettings
+
+
+def mixed_circuit() -> QuantumCircuit:
+    """Return a circuit with gates outside of the basis, bound angles that would cancel, and a reset."""
+    angle = Parameter("a")
+    circuit = QuantumCircuit(3, 2)
+    circuit.reset(2)
+    circuit.ccx(0, 1, 2)
+    circuit.u(0.1, angle, 0.3, 1)
+    circuit.rz(0.4, 0)
+    circuit.rz(-0.4, 0)
+    circuit.iswap(0, 1)
+    circuit.barrier()
+    circuit.measure([1, 2], [0, 1])
+    return circuit
+
+
+@pytest.mark.parametrize("profile", ["Base", "Adaptive_RI"])
+def test_counted_gates_are_those_of_the_compiled_program(profile: str) -> None:
+    qaoa = dry_run("qaoa", ProblemText(name="portfolio-8"), QaoaSettings(seed=7), find_target("ionq.simulator"))
+    vqe = dry_run("vqe", ProblemText(name="h4"), VqeSettings(seed=7), find_target("ionq.simulator"))
+    described = [*qaoa.circuits.values(), *list(vqe.circuits.values())[:3]]
+    if profile == "Adaptive_RI":  # the other profile takes no reset
+        described.append(describe_pub(SamplerPub.coerce((mixed_circuit(), np.array([0.2]), 10))))
+    for description in described:
+        assert description.structure is not None
+        compiled = placeholder_qir(description.structure, profile)
+        size = counted_size(description)
+        assert size is not None
+        assert (size.counts, size.depth) == (gate_counts(compiled), qir_depth(compiled))
+
+
+def test_circuits_are_compiled_where_the_count_differs_from_the_first_program() -> None:
+    run = dry_run("vqe", ProblemText(name="h2"), VqeSettings(seed=7), find_target("ionq.simulator"))
+    first, second, *_ = run.circuits
+    counted, compiled = ProgramSizes(run.circuits), ProgramSizes(run.circuits, is_counted={"Base": False})
+    for sizes in (counted, compiled):
+        assert sizes.size(first, "Base") is not None
+    assert counted.is_counted == {"Base": True}
+    assert counted.size(second, "Base") == compiled.size(second, "Base")
+
+
+def test_a_plan_of_many_circuits_counts_the_gates_of_all_and_prints_what_to_act_on() -> None:
+    settings = VqeSettings(seed=7, target="ionq.qpu.forte-1", shots=1000, precision=0.01)
+    plan = plan_run("vqe", ProblemText(name="lih-frozen-core"), settings)
+    assert len(plan.circuits) > 48
+    assert all(circuit.one_qubit is not None for circuit in plan.circuits)
+    text = str(plan)
+    assert "at most" not in text.lower()
+    assert f"{plan.rounds.worst:,}" not in text
+    assert "  hard cap   none; max_cost and max_jobs set one" in text
+    cost = Money("USD", 12.0, 11.0, 13.5, 4.2e9)
+    assert "  price      12.00 USD, likely 11.00 to 13.50; by" in str(replace(plan, cost=cost))
+    assert math.isclose(plan.cost.least, plan.cost.expected, rel_tol=0.2)
