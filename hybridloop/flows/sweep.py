@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import os
 import re
 import time
@@ -81,6 +80,7 @@ def sweep(spec: SweepSpec, workspace: WorkspaceName = None) -> SweepResult:
         tuple(rows),
         begun,
         time.monotonic() - began,
+        spec.axis,
     )
     caller.end = result
     _create_artifacts(result)
@@ -131,9 +131,7 @@ def _create_artifacts(result: SweepResult) -> None:
     columns = [name for name in result.columns if name != "sessions"]
     rows = [{name: row[name] for name in columns} for row in result.rows]
     create_table_artifact(table=rows, key=key, description=f"The {len(rows)} points of the sweep {result.name}.")
-    picture = io.BytesIO()
-    result.plot().savefig(picture, format="svg")
-    data = base64.b64encode(picture.getvalue()).decode()
+    data = base64.b64encode(result.picture().svg().encode()).decode()
     create_markdown_artifact(
         markdown=f"![{result.name}](data:image/svg+xml;base64,{data})",
         key=f"{key}-picture",

@@ -59,7 +59,7 @@ def prepare_qaoa(
     """
     binary = read_binary(problem, settings.objective)
     check_circuit_fits(target, binary.num_variables)
-    ansatz = qaoa_circuit(binary, _angles(), layers=settings.layers, mixer=_mixer(settings.mixer, binary), seed=seed)
+    ansatz = circuit_of(binary, settings, seed)
     angles = None
     if rules > 3:
         ansatz, angles = with_simulated_angles(ansatz)
@@ -77,6 +77,11 @@ def prepare_qaoa(
         return beside_classical(outcome, ansatz, shots=settings.shots, seed=seed)
 
     return PreparedQaoa(_facts(binary, -round(binary.sign)), binary, run)
+
+
+def circuit_of(problem: BinaryProblem, settings: QaoaSettings, seed: int) -> QaoaCircuit:
+    """Build the circuit of a QAOA run at the fixed angles. Raises InputError."""
+    return qaoa_circuit(problem, _angles(), layers=settings.layers, mixer=_mixer(settings.mixer, problem), seed=seed)
 
 
 def prepare_rqaoa(problem: ProblemText, settings: RqaoaSettings, _seed: int, target: Target) -> PreparedQaoa:

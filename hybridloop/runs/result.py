@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -205,16 +205,27 @@ class RunResult:
         """Return the HTML that a notebook shows."""
         return as_html(self)
 
-    def plot(self, path: str | None = None, *, kind: str = "convergence") -> Any:
+    def plot(
+        self,
+        path: str | None = None,
+        *,
+        kind: str | None = None,
+        axis: str = "",
+        angles: Sequence[int] | None = None,
+    ) -> Any:
         """Return a plot as a matplotlib figure, and write it to `path` (.svg, .png, .pdf) if one is given.
 
-        `kind` is convergence, energy, levels, curve (of a scan), growth (of ADAPT-VQE), histogram or cut (of
-        binary problems), or timeline; the last three are drawn from the journal. Raises InputError for a plot that the
-        run has no data for.
+        `kind` is convergence, energy, levels, curve (of a scan), growth (of ADAPT-VQE), histogram or cut (of binary
+        problems), timeline, or landscape; the last four are drawn from the journal. Left out, it is the kind that shows
+        the answer. A kind may stand in the place of `path`: `plot("landscape")`. `axis` is the label of a curve's axis.
+        `angles` are the numbers of one or two angles, along which a landscape is drawn; left out: the two along which
+        the energy varies most. Raises InputError for a plot that the run has no data for.
         """
-        from hybridloop.reports.plots import plot_result
+        from hybridloop.reports.plots import ALL_KINDS, plot_result
 
-        picture = plot_result(self, kind)
+        if kind is None and path in ALL_KINDS:
+            path, kind = None, path
+        picture = plot_result(self, kind, axis, angles)
         if path is not None:
             picture.save(path)
         return picture.figure

@@ -135,7 +135,7 @@ def test_fixed_angles_take_one_job_and_sample_the_best_cut(prefect_server: Prefe
     assert any(choice.startswith("classical: ") for choice in result.choices)
     assert result.approximation_ratio == pytest.approx(result.value / 12)
     assert RunResult.from_dict(json.loads(result.to_json())) == result
-    assert result.plot().axes[0].get_ylabel() == "objective"
+    assert result.plot(kind="convergence").axes[0].get_ylabel() == "objective"
     assert len(updates) == 1
 
 

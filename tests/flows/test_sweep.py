@@ -152,7 +152,7 @@ def test_the_plot_has_the_values_over_the_distances_and_the_exact_curve(swept: S
         str(tmp_path / "curve.svg")
     )
     (axes,) = figure.axes
-    assert axes.get_xlabel() == "number after h2"
+    assert axes.get_xlabel() == "H–H distance (Å)"
     (exact,) = [line for line in axes.lines if line.get_label() == "exact"]
     assert list(exact.get_xdata()) == [0.3, 1.6, 2.5]
     assert list(exact.get_ydata()) == [row["exact"] for row in one_seed]

@@ -136,8 +136,8 @@ def test_a_result_is_plotted_from_its_journal_if_it_lacks_the_data(
     assert ET.parse(tmp_path / "timeline.svg").getroot().tag == f"{SVG}svg"
     with pytest.raises(InputError, match=r"has no data for a plot of kind energy.*It has histogram, cut, timeline"):
         result.plot(kind="energy")
-    with pytest.raises(InputError, match=r"there is no picture 'landscape'\. .*Choose convergence, energy"):
-        result.plot(kind="landscape")
+    with pytest.raises(InputError, match=r"there is no picture 'seascape'\. .*Choose convergence, energy"):
+        result.plot(kind="seascape")
     monkeypatch.setenv("HYBRIDLOOP_JOURNAL", f"sqlite:///{tmp_path}/another.db")
     with pytest.raises(InputError, match="there is no run 'kept-qaoa'"):
         result.plot(kind="cut")

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 import json
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from typing import TYPE_CHECKING, Any
 
 from hybridloop.data.statuses import NEVER_OPENED, WITH_RESULT
 from hybridloop.flows.sweep_execution.spec import Point
 from hybridloop.journal import RunRecord
-from hybridloop.reports.plots.style import numeric_axis
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.text_table import as_html, format_table
 from hybridloop.tasks.orphans import is_orphaned
 
+if TYPE_CHECKING:
+    from hybridloop.reports.plots.style import Picture
+
 NOT_BEGUN = "not begun"
 _OF_RESULT = ("value", "standard_error", "exact", "error", "reference", "best_value", "approximation_ratio", "rounds")
-_MAX_SERIES = 8  # of a plot; more are drawn as one
-_MAX_TICK_NAMES = 24
 _SHOWN = ("problem", "value", "standard_error", "exact", "error", "best_value", "rounds", "jobs")
 
 
@@ -37,7 +33,7 @@ class SweepResult:
     A row has its run's key (`run`), status and reason. For a finished run it has the fields of its `RunResult`: value
     and standard error, the exact value if known, rounds, jobs, all their shots (`total_shots`), the billed cost, the
     ids of its sessions, and its seconds. An unfinished point has None there. Its measurements are in the journal, and
-    the next start of the sweep resumes it.
+    the next start of the sweep resumes it. `axis` is the label of the picture's axis, if the specification has one.
     """
 
     name: str
@@ -47,6 +43,7 @@ class SweepResult:
     rows: tuple[Mapping[str, Any], ...]
     begun: int
     wall_seconds: float
+    axis: str = ""
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> SweepResult:
@@ -79,6 +76,7 @@ class SweepResult:
             "begun": self.begun,
             "wall_seconds": self.wall_seconds,
             "varied": list(self.varied),
+            "axis": self.axis,
             "points": [dict(row) for row in self.rows],
         }
 
@@ -113,12 +111,22 @@ class SweepResult:
         writer.writerows([_cell(row[name]) for name in self.columns] for row in self.rows)
         return text.getvalue()
 
+    def picture(self) -> Picture:
+        """Return the picture of values with errors over what was varied, with exact values where they are known."""
+        from hybridloop.reports.plots.curves import curve
+
+        rows = [row for row in self.rows if row["value"] is not None]
+        missing = len(self.rows) - len(rows)
+        title = f"{self.name}: {len(rows)} points" + (f", {missing} without a result" if missing else "")
+        quantity = "objective" if self.algorithm in ("qaoa", "rqaoa") else "energy"
+        return curve(title, rows, self.varied, self.unit, label=self.axis, quantity=quantity)
+
     def plot(self, path: str | None = None) -> Any:
-        """Return a matplotlib figure of the values; written to `path` (.svg, .png, .pdf) if given."""
-        figure = _plot(self)
+        """Return the picture as a matplotlib figure; written to `path` (.svg, .png, .pdf) if given."""
+        picture = self.picture()
         if path is not None:
-            figure.savefig(path)
-        return figure
+            picture.save(path)
+        return picture.figure
 
 
 def row_of(point: Point, record: RunRecord | None, trouble: str = "") -> dict[str, Any]:
@@ -148,53 +156,3 @@ def _plain(value: object) -> object:
 
 def _cell(value: object) -> object:
     return " ".join(map(str, value)) if isinstance(value, list) else value
-
-
-def _plot(result: SweepResult) -> Figure:
-    """Plot values with standard errors over a varied number, a series for each combination of the other settings."""
-    rows = [row for row in result.rows if row["value"] is not None]
-    figure = Figure(figsize=(7.0, 4.2), layout="constrained")
-    axes = figure.add_subplot()
-    missing = len(result.rows) - len(rows)
-    axes.set_title(f"{result.name}: {len(rows)} points" + (f", {missing} without a result" if missing else ""))
-    axes.set_ylabel(f"value ({result.unit})" if result.unit else "value")
-    if not rows:
-        return figure
-    # without a numerical axis, points are drawn by their position in the table
-    axis = numeric_axis(rows, result.varied)
-    name, positions = axis or ("point", [float(number) for number, _ in enumerate(rows, start=1)])
-    series: defaultdict[str, list[tuple[float, Mapping[str, Any]]]] = defaultdict(list)
-    for position, row in zip(positions, rows, strict=True):
-        series[_series_label(row, result.varied, name) if axis else ""].append((position, row))
-    if len(series) > _MAX_SERIES:
-        series = defaultdict(list, {"": list(itertools.chain.from_iterable(series.values()))})
-    for label, points in series.items():
-        points.sort(key=lambda point: point[0])
-        axes.errorbar(
-            [position for position, _ in points],
-            [row["value"] for _, row in points],
-            yerr=[row["standard_error"] for _, row in points],
-            fmt="o" if axis else "s",
-            markersize=4,
-            capsize=2,
-            label=f"{label or 'measured'} (± 1 standard error)",
-        )
-    exact = sorted({(at, row["exact"]) for at, row in zip(positions, rows, strict=True) if row["exact"] is not None})
-    if exact:
-        axes.plot(*zip(*exact, strict=True), "-" if axis else "_", color="#2c7a3f", linewidth=1, label="exact")
-    axes.set_xlabel(name)
-    if axis is None:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if len(rows) <= _MAX_TICK_NAMES:
-            problems = [str(row["problem"]) for row in rows]
-            axes.set_xticks(positions, problems, rotation=60, ha="right", fontsize="small")
-    axes.ticklabel_format(axis="y", useOffset=False)
-    axes.legend(fontsize="small", framealpha=0.9)
-    return figure
-
-
-def _series_label(row: Mapping[str, Any], varied: tuple[str, ...], axis: str) -> str:
-    names = [name for name in ("problem", *varied) if name != axis]
-    if axis not in varied:  # the axis is the problem's
-        names.remove("problem")
-    return ", ".join(str(row[name]) if name == "problem" else f"{name} {row.get(name)}" for name in names)

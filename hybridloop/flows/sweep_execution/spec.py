@@ -87,6 +87,12 @@ class SweepSpec(BaseModel):
         "the algorithm's deployment if workers of its pool are online, else processes on this machine",
         examples=["vqe/vqe"],
     )
+    axis: str = Field(
+        "",
+        max_length=100,
+        description="label of the picture's axis for problems whose names end in numbers, with its unit",
+        examples=["O–H distance (Å)"],
+    )
 
     @field_validator("settings", "grid", "points", mode="before")
     @classmethod

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hybridloop.errors import InputError
+from hybridloop.errors import HybridloopError, InputError
 from hybridloop.journal import open_journal
 from hybridloop.reports.plots import convergence, energies
 from hybridloop.reports.plots.style import Picture
@@ -16,6 +17,14 @@ from hybridloop.settings import QaoaSettings, RqaoaSettings
 if TYPE_CHECKING:
     from hybridloop.algorithms.problems.binary import BinaryProblem
 
+LANDSCAPE = "landscape"  # is drawn only when it is asked for, since it prepares the run again
+_DEFAULTS = {
+    "qaoa": ("cut", "histogram"),
+    "rqaoa": ("cut",),
+    "scan": ("curve",),
+    "vqd": ("levels",),
+    "levels": ("levels",),
+}
 # kinds that are drawn from the table of a result, by algorithm
 _FROM_TABLE: Mapping[str, tuple[str, Callable[[RunResult], Picture]]] = {
     "vqd": ("levels", energies.levels),
@@ -37,22 +46,51 @@ def draw_all(run: StoredRun) -> list[Picture]:
 
 def draw(run: StoredRun, kind: str) -> Picture | None:
     """Draw one kind of plot; None if the run has no data for it. Raises InputError for an unknown kind."""
-    if kind not in _KINDS:
-        raise InputError("kind", f"there is no picture {kind!r}", f"Choose {', '.join(_KINDS)}.")
-    return _KINDS[kind](run)
+    check_kind(kind)
+    return _landscape(run, None) if kind == LANDSCAPE else _KINDS[kind](run)
 
 
-def plot_result(result: RunResult, kind: str) -> Picture:
-    """Draw a plot of a result, from its journal if need be. Raises InputError if neither has the data."""
-    if kind in _OF_RESULT and (drawn := _draw_result(result, kind)) is not None:
+def check_kind(kind: str) -> None:
+    """Raise InputError for an unknown kind."""
+    if kind not in ALL_KINDS:
+        raise InputError("kind", f"there is no picture {kind!r}", f"Choose {', '.join(ALL_KINDS)}.")
+
+
+def plot_result(
+    result: RunResult, kind: str | None = None, axis: str = "", angles: Sequence[int] | None = None
+) -> Picture:
+    """Draw a plot of a result, from its journal if need be; without a kind the one that shows the answer.
+
+    Raises InputError if there is no data for the kind.
+    """
+    if kind is None:
+        return _default(result)
+    check_kind(kind)
+    if kind in _OF_RESULT and (drawn := _draw_result(result, kind, axis)) is not None:
         return drawn
     with open_journal() as journal:
         run = load_run(journal, result.run_key)
-        if (drawn := draw(run, kind)) is not None:
+        if (drawn := _landscape(run, angles) if kind == LANDSCAPE else draw(run, kind)) is not None:
             return drawn
         kinds = available_kinds(run)
     problem = f"run {result.run_key!r} has no data for a plot of kind {kind}"
     raise InputError("kind", problem, f"It has {', '.join(kinds)}." if kinds else "Nothing of it was measured yet.")
+
+
+def _default(result: RunResult) -> Picture:
+    """Draw the answer; the rounds where that has no plot yet, or needs a journal that is not there."""
+    for kind in _DEFAULTS.get(result.algorithm, ()):
+        with contextlib.suppress(HybridloopError):
+            return plot_result(result, kind)
+    if len(result.history) == 1 and (drawn := _draw_result(result, "energy")) is not None:
+        return drawn  # one round shows no trend
+    return convergence.convergence(result)
+
+
+def _landscape(run: StoredRun, angles: Sequence[int] | None) -> Picture | None:
+    from hybridloop.reports.plots.landscape import landscape
+
+    return landscape(run, angles)
 
 
 def binary_problem_of(run: StoredRun) -> BinaryProblem:
@@ -64,7 +102,7 @@ def binary_problem_of(run: StoredRun) -> BinaryProblem:
     return read_binary(run.problem, settings.objective)
 
 
-def _draw_result(result: RunResult, kind: str) -> Picture | None:
+def _draw_result(result: RunResult, kind: str, axis: str = "") -> Picture | None:
     if kind == "convergence":
         return convergence.convergence(result) if result.history else None
     if kind == "energy":
@@ -73,7 +111,9 @@ def _draw_result(result: RunResult, kind: str) -> Picture | None:
     if not result.table or result.algorithm not in _FROM_TABLE:
         return None
     table_kind, draw_table = _FROM_TABLE[result.algorithm]
-    return draw_table(result) if table_kind == kind else None
+    if table_kind != kind:
+        return None
+    return energies.curve(result, axis) if kind == "curve" else draw_table(result)
 
 
 def _of_result(kind: str) -> Callable[[StoredRun], Picture | None]:
@@ -92,8 +132,9 @@ def _histogram(run: StoredRun) -> Picture | None:
     result = run.result
     if result is None or result.algorithm != "qaoa" or result.value is None:
         return None
-    measured = binary.final_assignments(run, binary_problem_of(run))
-    return binary.histogram(result, measured) if measured else None
+    problem = binary_problem_of(run)
+    measured = binary.final_assignments(run, problem)
+    return binary.histogram(result, measured, problem) if measured else None
 
 
 def _cut(run: StoredRun) -> Picture | None:
@@ -115,3 +156,4 @@ def _timeline(run: StoredRun) -> Picture | None:
 
 _OF_RESULT = {kind: _of_result(kind) for kind in ("convergence", "energy", "levels", "curve", "growth")}
 _KINDS = {**_OF_RESULT, "histogram": _histogram, "cut": _cut, "timeline": _timeline}
+ALL_KINDS = (*_KINDS, LANDSCAPE)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 
-from hybridloop.algorithms.problems.binary import BinaryProblem
+from hybridloop.algorithms.problems.binary import FEASIBLE_BELOW, BinaryProblem
+from hybridloop.algorithms.problems.ising import MAX_ENUMERATED_VARIABLES
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.journal import RoundRecord
 from hybridloop.reports.plots.style import BLUE, GREEN, GRID, INK, MUTED, ORANGE, PAPER, Picture, axes_of, legend
@@ -18,9 +21,13 @@ from hybridloop.tasks.submission.results import stored_points
 
 MAX_NODES, MAX_EDGES = 100, 1000  # that are distinguishable in a picture
 _MAX_LABELS = 40
+_SHORT, _MAX_LETTERS = 2, 14  # letters of names that are written into a node, or beside it
+_MAX_WEIGHTS = 40
 _MAX_BARS = 40
 _GRAPHS = ("max-cut", "independent-set")
 _LAYOUT_SEED = 1
+_SAMPLE = 20_000  # random assignments of a problem that is too large to enumerate
+_DECIMALS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +59,13 @@ def final_assignments(run: StoredRun, problem: BinaryProblem) -> list[MeasuredAs
     return sorted(measured, key=lambda row: (not row.is_feasible, problem.sign * row.value, -row.shots, row.bitstring))
 
 
-def histogram(result: RunResult, measured: Sequence[MeasuredAssignment]) -> Picture:
-    """Draw shots by objective, split by feasibility, with the optimum and the means."""
+def histogram(result: RunResult, measured: Sequence[MeasuredAssignment], problem: BinaryProblem) -> Picture:
+    """Draw shots by objective beside those of random assignments, with the optimum and the means."""
     figure, axes = axes_of(f"{result.problem} on {result.target}: objective of the final shots")
     values = np.array([row.value for row in measured])
-    edges = _edges(values)
+    random, shares = _random_values(problem)
+    edges = _edges(np.round(np.concatenate([values, random]), _DECIMALS))
+    total, best = sum(row.shots for row in measured), measured[0]
     groups = [("feasible", BLUE, True), ("infeasible", MUTED, False)]
     is_constrained = not all(row.is_feasible for row in measured)
     below = np.zeros(len(edges) - 1)
@@ -75,6 +84,11 @@ def histogram(result: RunResult, measured: Sequence[MeasuredAssignment]) -> Pict
                 label=label if is_constrained else "shots",
             )
         below = below + heights
+    expected, _ = np.histogram(random, edges, weights=total * shares)
+    outline = np.concatenate([[0.0], np.repeat(expected, 2), [0.0]])
+    name = "random assignments" if problem.constraint is None else "random feasible assignments"
+    if expected.any():
+        axes.plot(np.repeat(edges, 2), outline, color=INK, linewidth=1.2, label=name)
     axes.axvline(result.reference, color=MUTED, linestyle=":", label=f"mean of all assignments {result.reference:.4g}")
     if result.value is not None:
         axes.axvline(result.value, color=ORANGE, linestyle="--", label=f"mean of the shots {result.value:.4g}")
@@ -83,12 +97,28 @@ def histogram(result: RunResult, measured: Sequence[MeasuredAssignment]) -> Pict
     axes.set_xlabel("objective")
     axes.set_ylabel("shots")
     legend(axes)
-    total, best = sum(row.shots for row in measured), measured[0]
     at_best = sum(row.shots for row in measured if row.is_feasible and row.value == best.value)
     words = f"Of {total:,} shots {at_best:,} ({at_best / total:.1%}) have the best measured objective, {best.value:g}."
     if result.exact is not None:
         words += f" The optimum is {result.exact:g}."
+    words += f" The mean of the shots is {np.average(values, weights=[row.shots for row in measured]):.4g}, that of all"
+    words += f" assignments {result.reference:.4g}."
     return Picture("histogram", "Objective of the final shots", words, figure)
+
+
+def _random_values(problem: BinaryProblem) -> tuple[np.ndarray, np.ndarray]:
+    """Return objectives of uniformly random feasible assignments with their shares: of all, or of a sample of many."""
+    if problem.num_variables <= MAX_ENUMERATED_VARIABLES:
+        values = problem.objective.all_energies()
+        feasible = np.ones(len(values), bool)
+        if problem.constraint is not None:
+            feasible = problem.constraint.violation.all_energies() < FEASIBLE_BELOW
+    else:
+        rng = np.random.default_rng(_LAYOUT_SEED)
+        rows = rng.integers(0, 2, (_SAMPLE, problem.num_variables), dtype=np.uint8)
+        values, feasible = problem.objective.energies(rows), problem.is_feasible(rows)
+    distinct, counts = np.unique(np.round(values[feasible], _DECIMALS), return_counts=True)
+    return distinct, counts / max(int(feasible.sum()), 1)
 
 
 def has_drawable_graph(problem: BinaryProblem) -> bool:
@@ -103,7 +133,7 @@ def cut(result: RunResult, problem: BinaryProblem) -> Picture:
     pairs, positions = _pairs(problem), _layout(problem)
     is_cut = problem.kind == "max-cut"
     title = f"{result.problem}: " + (f"a cut of {result.best_value:g}" if is_cut else f"{result.best_value:g} nodes")
-    figure, axes = axes_of(title, (6.0, 4.6))
+    figure, axes = axes_of(title, (5.4, 4.6))
     between = [pair for pair in pairs if side[pair[0]] != side[pair[1]]]
     within = [pair for pair in pairs if side[pair[0]] == side[pair[1]]]
     drawn = [("an edge within a side", within, GRID, "--"), ("a cut edge", between, INK, "-")]
@@ -121,10 +151,10 @@ def cut(result: RunResult, problem: BinaryProblem) -> Picture:
                 points[:, 0], points[:, 1], s=190, color=colour, marker=marker, zorder=2, label=_side(value, problem)
             )
     if len(positions) <= _MAX_LABELS:
-        for node, (x, y) in positions.items():
-            label = problem.labels[node]
-            axes.text(x, y, label[:6], ha="center", va="center", fontsize=8, color=PAPER, zorder=3)
+        _name_nodes(axes, problem.labels, positions)
+    _show_weights(axes, problem, positions)
     axes.set_axis_off()
+    axes.margins(0.1)
     axes.set_aspect("equal")
     legend(axes, below=True)
     ones = [problem.labels[node] for node in positions if side[node]]
@@ -132,6 +162,35 @@ def cut(result: RunResult, problem: BinaryProblem) -> Picture:
     if is_cut:
         words = f"The cut contains {len(between)} of {len(pairs)} edges; its weight is {result.best_value:g}. {words}"
     return Picture("cut", "The best cut on the graph" if is_cut else "The chosen nodes", words, figure)
+
+
+def _name_nodes(axes: Axes, labels: Sequence[str], positions: Mapping[int, tuple[float, float]]) -> None:
+    """Write short names into the nodes, and above the nodes if one is long."""
+    are_short = max(map(len, labels)) <= _SHORT
+    for node, place in positions.items():
+        label = labels[node] if len(labels[node]) <= _MAX_LETTERS else f"{labels[node][: _MAX_LETTERS - 1]}…"
+        place_of: dict[str, Any] = {"va": "center", "color": PAPER} if are_short else {"va": "bottom", "color": INK}
+        offset = (0, 0) if are_short else (0, 10)
+        ground = None if are_short else {"boxstyle": "round,pad=0.1", "facecolor": PAPER, "edgecolor": "none"}
+        own: dict[str, Any] = {
+            "textcoords": "offset points",
+            "ha": "center",
+            "fontsize": 9,
+            "zorder": 3,
+            "bbox": ground,
+        }
+        axes.annotate(label, place, offset, **own, **place_of)
+
+
+def _show_weights(axes: Axes, problem: BinaryProblem, positions: Mapping[int, tuple[float, float]]) -> None:
+    """Write the weights beside the edges of a small graph whose weights differ."""
+    weights = {pair: -2 * coupling for pair, coupling in problem.objective.couplings.items()}
+    if problem.kind != "max-cut" or len(weights) > _MAX_WEIGHTS or len(set(weights.values())) == 1:
+        return
+    for (i, j), weight in weights.items():
+        middle = (np.array(positions[i]) + np.array(positions[j])) / 2
+        ground = {"boxstyle": "round,pad=0.15", "facecolor": PAPER, "edgecolor": "none"}
+        axes.annotate(f"{weight:g}", tuple(middle), ha="center", va="center", fontsize=8, color=MUTED, bbox=ground)
 
 
 def _side(value: int, problem: BinaryProblem) -> str:

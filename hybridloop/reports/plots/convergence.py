@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from hybridloop.reports.plots.style import BLUE, GREEN, MUTED, ORANGE, Picture, axes_of, legend
+from hybridloop.reports.plots.style import BLUE, GREEN, MUTED, ORANGE, Picture, axes_of, hover, legend
 from hybridloop.runs.live_text import plus_minus
 from hybridloop.runs.result import CHEMICAL_ACCURACY, RunResult
 
@@ -70,6 +70,8 @@ def _with_bars(axes: Axes, rounds: Sequence[RoundProgress], label: str, colour: 
         capsize=2,
         label=label,
     )
+    texts = [f"round {row.round}, {row.phase}: {row.value:.6f} {plus_minus(row.standard_error)}" for row in rounds]
+    hover(axes, [row.round for row in rounds], [row.value for row in rounds], texts)
 
 
 def _with_band(axes: Axes, rounds: Sequence[RoundProgress], label: str, colour: str, _marker: str) -> None:

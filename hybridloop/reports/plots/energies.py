@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from hybridloop.reports.plots.style import BLUE, GREEN, MUTED, ORANGE, Picture, axes_of, legend, numeric_axis
+from hybridloop.reports.plots import curves
+from hybridloop.reports.plots.style import BLUE, GREEN, MUTED, ORANGE, Picture, axes_of, legend
 from hybridloop.runs.result import CHEMICAL_ACCURACY, RunResult
 
 _MILLI = 1e3
 _MARGIN = 1.3  # of the largest value shown
-_MAX_NAMES = 24
 
 
 def energy(result: RunResult) -> Picture:
@@ -26,7 +26,7 @@ def energy(result: RunResult) -> Picture:
     value, reference = (scale * (energy - origin) for energy in (result.value, result.reference))
     low, high = _interval(result)
     low, high = scale * (low - origin), scale * (high - origin)
-    figure, axes = axes_of(f"{result.problem}: energy and its 95 % interval", (7.0, 2.2))
+    figure, axes = axes_of(f"{result.problem}: energy and its 95 % interval", (5.4, 2.4))
     reach = _MARGIN * max(abs(low), abs(high), scale * CHEMICAL_ACCURACY if of_molecule else 1e-12)
     axes.errorbar(
         [value],
@@ -80,22 +80,10 @@ def levels(result: RunResult) -> Picture:
     return Picture("levels", "Energy levels", f"{values}.", figure)
 
 
-def curve(result: RunResult) -> Picture:
-    """Draw the energies of a scan's points, against the exact ones and Hartree-Fock."""
-    rows, names = result.table, [str(row["point"]) for row in result.table]
-    axis, positions = numeric_axis([{"problem": name} for name in names], ["problem"]) or (None, [*range(len(names))])
-    figure, axes = axes_of(f"{result.problem}: energy by point")
-    for column, colour, style, label in (("reference", MUTED, ":", "Hartree-Fock"), ("exact", GREEN, "-", "exact")):
-        known = sorted((x, row[column]) for x, row in zip(positions, rows, strict=True) if row[column] is not None)
-        if known:
-            axes.plot(*zip(*known, strict=True), style, color=colour, linewidth=1.2, label=label)
-    _measured(axes, positions, result)
-    axes.set_xlabel(axis or "point")
-    if axis is None and len(names) <= _MAX_NAMES:
-        axes.set_xticks(positions, names, rotation=30, ha="right", fontsize="small")
-    legend(axes)
-    values = ", ".join(f"{row['point']}: {row['energy']:.6f} ± {row['standard_error']:.6f}" for row in rows)
-    return Picture("curve", "Energy by point", f"{values}.", figure)
+def curve(result: RunResult, label: str = "") -> Picture:
+    """Draw the energies of a scan's points over what varies, against the exact ones and Hartree-Fock."""
+    rows = [{**row, "problem": row["point"], "value": row["energy"]} for row in result.table]
+    return curves.curve(f"{result.problem}: energy by point", rows, ("problem",), result.unit, label=label)
 
 
 def growth(result: RunResult) -> Picture:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,11 @@ VARIABLES = {
     GRID: "--grid",
     PAPER: "--paper",
 }
-WIDE = (7.0, 3.8)  # inches
-_NUMBERED = re.compile(r"(?P<name>.*)[-_](?P<number>\d+(\.\d+)?)")
-_RC: dict[Any, Any] = {
+_LETTERS, _HANDLE = 68, 5  # of a legend's line, and of a line or marker in it
+WIDE = (5.4, 3.6)  # inches: letters are readable on a phone, and not too large on a desktop
+RC: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: small, selectable, in the reader's font
-    "font.size": 10,
+    "font.size": 11,
     "text.parse_math": False,  # names come from files and may contain dollars
     "text.color": INK,
     "axes.labelcolor": INK,
@@ -51,6 +52,7 @@ _METADATA = re.compile(r"<metadata>.*?</metadata>\s*", re.DOTALL)
 _FONTS = re.compile(r"(font(?:-family)?:[^;\"]*?)'DejaVu Sans'[^;\"]*")
 _ID = re.compile(r' id="([^"]+)"')
 _REFERENCE = re.compile(r"(?<=[\"(])#([A-Za-z_][\w.-]*)(?=[\")])")
+_HOVER = re.compile(r'(<g id="(?P<id>hover-\d+)">)')
 _OPENING = re.compile(r"<svg [^>]*?viewBox=\"(?P<box>[^\"]+)\"[^>]*>", re.DOTALL)
 
 
@@ -73,12 +75,13 @@ class Picture:
     def svg(self, *, themed: bool = False) -> str:
         """Return an <svg> element with title and description; `themed`: with the page's CSS variables as colours."""
         file = io.StringIO()
-        with rc_context({**_RC, "svg.hashsalt": self.kind}):  # ids are reproducible and differ between pictures
+        with rc_context({**RC, "svg.hashsalt": self.kind}):  # ids are reproducible and differ between pictures
             if self.figure.get_layout_engine() is not None:  # a second layout would move it a little
                 self.figure.draw_without_rendering()
                 self.figure.set_layout_engine("none")
             self.figure.savefig(file, format="svg", metadata={"Date": None})
-        text = _FONTS.sub(r"\1system-ui, sans-serif", _METADATA.sub("", _PROLOGUE.sub("", file.getvalue())))
+        text = self._with_hover_titles(file.getvalue())
+        text = _FONTS.sub(r"\1system-ui, sans-serif", _METADATA.sub("", _PROLOGUE.sub("", text)))
         text = _prefix_ids(text, self.kind)
         if themed:
             for colour, variable in VARIABLES.items():
@@ -91,6 +94,12 @@ class Picture:
         )
         return _OPENING.sub(lambda match: match.expand(opening) + words, text, count=1)
 
+    def _with_hover_titles(self, text: str) -> str:
+        """Return the SVG with the texts of `hover` as titles, which browsers show under the pointer."""
+        marks = self.figure.findobj(lambda artist: (artist.get_gid() or "").startswith("hover-"))
+        words = {str(mark.get_gid()): str(mark.get_label())[1:] for mark in marks}
+        return _HOVER.sub(lambda match: f"{match[1]}<title>{escape(words[match['id']])}</title>", text)
+
 
 def _prefix_ids(text: str, kind: str) -> str:
     """Remove ids without references, and prefix the others with the kind, since a page has several pictures."""
@@ -101,12 +110,20 @@ def _prefix_ids(text: str, kind: str) -> str:
 
 def axes_of(title: str, size: tuple[float, float] = WIDE) -> tuple[Figure, Axes]:
     """Create a figure with one pair of axes in this style."""
-    with rc_context(_RC):
+    with rc_context(RC):
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.add_subplot()
         axes.set_title(title)
         axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def hover(axes: Axes, x: Sequence[float], y: Sequence[float], texts: Sequence[str]) -> None:
+    """Give each point a text, which an SVG shows under the pointer; it is not drawn."""
+    before = sum(str(line.get_gid()).startswith("hover-") for line in axes.lines)
+    for number, (at, value, text) in enumerate(zip(x, y, texts, strict=True), start=before):
+        (mark,) = axes.plot([at], [value], "o", color=PAPER, alpha=0.0, markersize=12, label=f"_{text}")
+        mark.set_gid(f"hover-{number}")
 
 
 def legend(axes: Axes, *, below: bool = False) -> None:
@@ -117,28 +134,21 @@ def legend(axes: Axes, *, below: bool = False) -> None:
     if not entries:
         return
     contents = list(entries.values()), list(entries)
-    with rc_context(_RC):
+    with rc_context(RC):
         if below:
             figure = axes.get_figure()
             assert figure is not None
-            figure.legend(*contents, loc="outside lower center", ncols=4, frameon=False)
+            figure.legend(*contents, loc="outside lower center", ncols=_columns(list(entries)), frameon=False)
         else:
             axes.legend(*contents, framealpha=0.9)
 
 
-def numeric_axis(rows: Sequence[Mapping[str, Any]], varied: Sequence[str]) -> tuple[str, list[float]] | None:
-    """Return a numeric axis: the first numeric setting that varies, else the number at the end of problem names.
-
-    >>> numeric_axis([{"problem": "h2-0.5"}, {"problem": "h2-0.735"}], ["problem"])
-    ('number after h2', [0.5, 0.735])
-    """
-    for name in (setting for setting in varied if setting != "problem"):
-        values = [row.get(name) for row in rows]
-        numbers = [float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
-        if len(numbers) == len(rows) and len(set(numbers)) > 1:
-            return name, numbers
-    matches = [match for row in rows if (match := _NUMBERED.fullmatch(str(row["problem"])))]
-    numbers = [float(match["number"]) for match in matches]
-    if len(matches) == len(rows) and len(set(numbers)) > 1 and len({match["name"] for match in matches}) == 1:
-        return f"number after {matches[0]['name']}", numbers
-    return None
+def _columns(labels: Sequence[str]) -> int:
+    """Return the largest number of columns, four at most, in which a legend fits below a figure."""
+    for number in (4, 3, 2):
+        long, rest = divmod(len(labels), number)
+        ends = [0, *itertools.accumulate(long + (column < rest) for column in range(number))]
+        columns = [labels[first:end] for first, end in itertools.pairwise(ends) if end > first]
+        if sum(max(map(len, column)) + _HANDLE for column in columns) <= _LETTERS:
+            return number
+    return 1

@@ -71,7 +71,7 @@ def timeline(lanes: Sequence[Lane], problem: str) -> Picture:
     """Draw a lane for each session with its rounds in flight; long gaps between sessions are shortened."""
     scale = _Scale(lanes)
     rows = len(lanes) if len(lanes) <= _MAX_LANES else 2
-    figure, axes = axes_of(f"{problem}: sessions and their rounds", (7.0, 1.9 + 0.34 * rows))
+    figure, axes = axes_of(f"{problem}: sessions and their rounds", (5.4, 2.1 + 0.36 * rows))
     height = 0.6
     for number, lane in enumerate(lanes):
         y = -(number % rows)

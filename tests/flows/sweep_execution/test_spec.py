@@ -17,7 +17,7 @@ from hybridloop.data import load_table
 from hybridloop.errors import InputError
 from hybridloop.flows.sweep_execution.results import row_of
 from hybridloop.flows.sweep_execution.spec import MAX_BYTES, Point, SweepSpec, points_of
-from hybridloop.reports.plots.style import numeric_axis
+from hybridloop.reports.plots.curves import find_axis
 from hybridloop.settings import SETTINGS
 from hybridloop.tasks.failure_policy import FailurePolicy
 from tests.hydrogen_helpers import h2_fcidump
@@ -175,8 +175,11 @@ def test_an_invalid_file_is_refused_with_its_field(text: str, field: str, tmp_pa
 
 def test_the_axis_is_a_varied_number_or_one_in_the_problems_names() -> None:
     rows = [{"problem": f"h2-{x}", "shots": n} for x, n in ((0.5, 10), (1.0, 20))]
-    assert numeric_axis(rows, ("problem", "shots")) == ("shots", [10.0, 20.0])
-    assert numeric_axis(rows, ("problem",)) == ("number after h2", [0.5, 1.0])
+    both, problems = find_axis(rows, ("problem", "shots"), "hartree"), find_axis(rows, ("problem",), "hartree")
+    assert both is not None
+    assert problems is not None
+    assert (both.label, both.positions) == ("shots per circuit", (10.0, 20.0))
+    assert (problems.label, problems.positions) == ("number after h2", (0.5, 1.0))
 
 
 @pytest.mark.parametrize(
@@ -189,7 +192,7 @@ def test_the_axis_is_a_varied_number_or_one_in_the_problems_names() -> None:
     ],
 )
 def test_names_without_one_series_of_distinct_numbers_give_no_axis(problems: tuple[str, ...]) -> None:
-    assert numeric_axis([{"problem": name} for name in problems], ("problem",)) is None
+    assert find_axis([{"problem": name} for name in problems], ("problem",), "hartree") is None
 
 
 @pytest.mark.parametrize("name", ["h2-0.3", "h2-1.6", "h2-2.5"])

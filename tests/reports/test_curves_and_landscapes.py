@@ -1,0 +1,163 @@
+"""Curves over what varies, default plots, and landscapes against independent simulations."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from qiskit.quantum_info import SparsePauliOp, Statevector
+
+from hybridloop.errors import InputError
+from hybridloop.flows.sweep_execution.results import SweepResult
+from hybridloop.preparation import prepare
+from hybridloop.preparation.vqe import PreparedVqe
+from hybridloop.reports.bundle.archive import read_bundle
+from hybridloop.reports.plots import binary_problem_of, draw
+from hybridloop.reports.plots.binary import final_assignments, histogram
+from hybridloop.reports.plots.curves import curve, find_axis, smooth
+from hybridloop.reports.plots.landscape import landscape
+from hybridloop.runs.result import RunResult
+from hybridloop.runs.stored_run import StoredRun
+
+pyscf = pytest.importorskip("pyscf")
+LENGTHS = np.linspace(0.4, 2.5, 8)
+
+
+def h2_energy(length: float) -> float:
+    from pyscf import fci, gto, scf
+
+    atoms = gto.M(atom=f"H 0 0 0; H 0 0 {length}", basis="sto-3g", verbose=0)
+    return float(fci.FCI(scf.RHF(atoms).run()).kernel()[0])
+
+
+def rows_of(names: list[str], **columns: list[Any]) -> list[dict[str, Any]]:
+    values = {"value": [-1.0] * len(names), "standard_error": [0.01] * len(names), **columns}
+    return [{"problem": name, **{key: column[k] for key, column in values.items()}} for k, name in enumerate(names)]
+
+
+def test_the_smooth_curve_is_near_the_exact_energies_between_its_points() -> None:
+    at, energies = smooth(LENGTHS.tolist(), [h2_energy(length) for length in LENGTHS])
+    between = slice(15, None, 40)
+    exact = [h2_energy(length) for length in at[between]]
+    assert len(exact) == 5
+    assert np.abs(energies[between] - exact).max() < 1.6e-3  # chemical accuracy
+    assert set(LENGTHS) <= set(at)
+
+
+@pytest.mark.parametrize(
+    ("names", "label", "positions"),
+    [
+        (["h2-0.3", "h2", "h2-1.6"], "H–H distance (Å)", (0.3, 0.735, 1.6)),
+        (["water-0.9A", "water-1.1A"], "water (Å)", (0.9, 1.1)),
+        (["water_100deg", "water_104.5deg"], "water (°)", (100.0, 104.5)),
+        (["water-0.9", "water-1.1"], "number after water", (0.9, 1.1)),
+    ],
+)
+def test_the_axis_names_what_varies_with_its_unit(names: list[str], label: str, positions: tuple[float, ...]) -> None:
+    axis = find_axis(rows_of(names), ("problem",), "hartree")
+    assert axis is not None
+    assert (axis.label, axis.positions) == (label, positions)
+
+
+def test_seeds_are_not_an_axis_but_repetitions_of_a_curve() -> None:
+    rows = rows_of(["h2-0.3", "h2-0.3", "h2-1.6", "h2-1.6"], seed=[1, 2, 1, 2])
+    drawn = SweepResult("seeds", "vqe", "hartree", ("problem", "seed"), tuple(rows), 0, 0.0).plot()
+    (axes,) = drawn.axes
+    assert len(axes.containers) == 1
+    assert axes.get_xlabel() == "H–H distance (Å)"
+    assert axes.get_ylabel() == "energy (hartree)"
+
+
+def test_a_sweep_names_the_axis_of_its_problems_and_each_problem_has_its_exact_value_over_a_setting() -> None:
+    rows = rows_of(["mine-1", "mine-2"])
+    named = SweepResult("mine", "vqe", "hartree", ("problem",), tuple(rows), 0, 0.0, "angle (°)").plot()
+    assert named.axes[0].get_xlabel() == "angle (°)"
+    rows = rows_of(["h2", "heh+"] * 2, shots=[100, 100, 5000, 5000], exact=[-1.1, -2.9] * 2)
+    (axes,) = SweepResult("shots", "vqe", "hartree", ("shots",), tuple(rows), 0, 0.0).plot().axes
+    exact = [line for line in axes.lines if line.get_label() == "exact"]
+    assert [set(line.get_ydata()) for line in exact] == [{-1.1}, {-2.9}]
+    assert (axes.get_xlabel(), axes.get_xscale()) == ("shots per circuit", "log")
+
+
+def test_a_point_has_its_numbers_under_the_pointer() -> None:
+    text = curve("<curve>", rows_of(["h2-0.3", "h2-1.6"]), ("problem",), "hartree").svg(themed=True)
+    assert "<title>h2-0.3: -1.000000 ± 0.010000</title>" in text
+    assert re.findall(r"#[0-9a-f]{6}\b", text) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "label"), [("qaoa", "best cut"), ("scan", "H–H distance (Å)"), ("vqe", "round")])
+def test_without_a_kind_the_answer_is_drawn(name: str, label: str, bundles: Path) -> None:
+    result = stored(bundles, name)[1]
+    (axes, *_) = result.plot().axes
+    if name == "qaoa":
+        assert axes.get_title() == "petersen: a cut of 12"
+    else:
+        assert axes.get_xlabel() == label
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", ["qaoa"], indirect=True)
+def test_the_histogram_compares_with_as_many_random_assignments(kept: StoredRun) -> None:
+    problem, result = binary_problem_of(kept), kept.result
+    assert result is not None
+    (axes,) = histogram(result, final_assignments(kept, problem), problem).figure.axes
+    (random,) = [line for line in axes.lines if line.get_label() == "random assignments"]
+    edges, heights = (np.asarray(data, float)[1:-1:2] for data in random.get_data())
+    cuts = [sum((bits >> i & 1) != (bits >> j & 1) for i, j in PETERSEN) for bits in range(1024)]
+    assert heights.sum() == pytest.approx(1000)
+    assert float((heights * (edges + 0.5)).sum()) / 1000 == pytest.approx(np.mean(cuts))
+
+
+PETERSEN = [(i, (i + 1) % 5) for i in range(5)] + [(i, i + 5) for i in range(5)]
+PETERSEN += [(5 + i, 5 + (i + 2) % 5) for i in range(5)]
+
+
+def stored(bundles: Path, name: str) -> tuple[StoredRun, RunResult]:
+    run = read_bundle(bundles / f"{name}.zip")[0]
+    assert run.result is not None
+    return run, run.result
+
+
+@pytest.mark.slow
+def test_the_landscape_of_a_vqe_is_the_energy_of_its_circuit_within_the_models_error(bundles: Path) -> None:
+    run, _ = stored(bundles, "vqe")
+    drawn = landscape(run, [0])
+    assert drawn is not None
+    (axes,) = drawn.figure.axes
+    (line,) = [line for line in axes.lines if line.get_label() == "model"]
+    prepared = prepare("vqe", run.problem, run.settings, run.record.seed).algorithm
+    assert isinstance(prepared, PreparedVqe)
+    circuit, operator = prepared.ansatz.circuit, prepared.problem.hamiltonian
+    exact = [energy_of(circuit.assign_parameters([angle]), operator) for angle in np.asarray(line.get_xdata())]
+    # three standard errors of its points, 1000 shots in each basis
+    assert np.abs(np.asarray(line.get_ydata()) - exact).max() < 0.05
+    assert np.ptp(exact) > 1.0
+
+
+def energy_of(circuit: Any, operator: SparsePauliOp) -> float:
+    return float(Statevector(circuit).expectation_value(operator).real)
+
+
+@pytest.mark.slow
+def test_the_landscape_of_qaoa_is_that_of_its_circuit(bundles: Path) -> None:
+    run, result = stored(bundles, "qaoa")
+    drawn = landscape(run, None)
+    assert drawn is not None
+    axes = drawn.figure.axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("β₁ (rad)", "γ₁ (rad)")
+    highest = float(re.findall(r"to (-?\d+\.\d+)", drawn.description)[0])
+    assert result.value is not None
+    assert result.standard_error is not None
+    assert abs(highest - result.value) < 4 * result.standard_error  # the angles were optimized on a simulation
+    with pytest.raises(InputError, match="are not one or two of the"):
+        landscape(run, [0, 0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", ["scan"], indirect=True)
+def test_a_run_of_several_energies_has_no_landscape(kept: StoredRun) -> None:
+    assert draw(kept, "landscape") is None
