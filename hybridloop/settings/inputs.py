@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 _LONGEST_PATH = 4096
 _LONGEST_SHOWN = 200
-_NO_TEXT = ("the file is no text", "Give a molecule's or a graph's text.")
+_NO_TEXT = (
+    "the file is no text",
+    "Give a molecule's or a graph's text, or read the file in Python: hl.qaoa(numpy.load(FILE)).",
+)
 DEFAULT_BASIS = "sto-3g"  # PySCF's own default
 
 

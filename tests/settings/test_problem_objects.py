@@ -25,9 +25,12 @@ from hybridloop.algorithms.formats.energies import read_pauli_sum
 from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.binary import BinaryProblem
 from hybridloop.algorithms.problems.exact import exact_ground_energy
+from hybridloop.api.sweep_input import read_sweep
+from hybridloop.data import load_table
 from hybridloop.errors import InputError
-from hybridloop.settings import QaoaSettings
-from hybridloop.settings.inputs import read_problem, read_scan
+from hybridloop.flows.sweep_execution.spec import points_of
+from hybridloop.settings import QaoaSettings, VqeSettings
+from hybridloop.settings.inputs import GeometryOptions, read_for, read_problem, read_scan
 from tests.paths import DATA
 from tests.preparation_helpers import prepare_qaoa
 
@@ -193,11 +196,15 @@ def test_a_pennylane_hamiltonian_keeps_its_matrix() -> None:
         read_problem(qml.Hermitian(np.eye(2), 0))
 
 
-def test_pyscf_objects_have_the_energy_that_pyscf_computes() -> None:
+def test_pyscf_objects_have_the_energy_that_pyscf_computes(capfd: pytest.CaptureFixture[str]) -> None:
     mol = gto.M(atom="He 0 0 0; H 0 0 0.9", basis="6-31g", charge=1, verbose=0)
     field = scf.RHF(mol)
     problem = read_problem(mol)
     assert problem.name == "HeH"
+    mol.verbose = 4
+    read_problem(scf.RHF(mol))
+    mol.verbose = 0
+    assert capfd.readouterr().out == ""
     assert problem.text == read_problem(field).text
     assert field.mo_coeff is None  # the user's object is left alone
     whole = read_fcidump(text_of(field.run()), "HeH")
@@ -267,6 +274,57 @@ def test_an_object_that_is_no_problem_is_refused_with_what_to_write(case: str) -
 def test_qaoa_refuses_an_operator_that_it_cannot_minimize(operator: SparsePauliOp, message: str) -> None:
     with pytest.raises(InputError, match=message):
         prepare_qaoa(read_problem(operator), QaoaSettings(), seed=0)
+
+
+def test_a_sweep_takes_objects_and_geometries(tmp_path: Path) -> None:
+    graphs = read_sweep({"name": "s", "algorithm": "qaoa", "problems": [nx.cycle_graph(3), weighted_graph(), ROADS]})
+    assert [problem.name for problem in graphs.problems] == ["graph-1", "roads", "graph-2"]
+    points = [{"problem": weighted_graph(), "shots": 10}, {"problem": "petersen"}]
+    listed = read_sweep({"name": "s", "algorithm": "qaoa", "points": points})
+    assert [point.problem.name for point in points_of(listed)] == ["roads", "petersen"]
+    (tmp_path / "h2.xyz").write_text("2\n\nH 0 0 0\nH 0 0 0.735\n")
+    geometries = f"[h2.xyz, {{geometry: h2.xyz, basis: 6-31g, charge: 1}}, '{H2}', h2]"
+    (tmp_path / "sweep.yaml").write_text(f"algorithm: vqe\nproblems: {geometries}\n")
+    spec = read_sweep(tmp_path / "sweep.yaml")
+    assert [problem.name for problem in spec.problems] == ["h2-sto-3g", "h2-6-31g", "H2-sto-3g", "h2"]
+    assert spec.problems[0].text == spec.problems[2].text
+    assert read_fcidump(str(spec.problems[1].text), "h2").electrons == (1, 0)
+
+
+def test_a_geometry_has_basis_charge_and_multiplicity() -> None:
+    built_in = read_fcidump(load_table("problems")["h2"]["fcidump"], "h2")
+    found = read_fcidump(str(read_for("vqe", H2, VqeSettings(), GeometryOptions()).text), "h2")
+    assert exact_ground_energy(found) == pytest.approx(exact_ground_energy(built_in), abs=1e-8)
+    triplet = read_for("vqe", H2, VqeSettings(multiplicity=3), GeometryOptions("6-31g"))
+    assert read_fcidump(str(triplet.text), "h2").electrons == (2, 0)
+    for options, message in (
+        (GeometryOptions("sto-33g"), "PySCF can't compute"),
+        (GeometryOptions("../basis"), "no name of a basis set"),
+        (GeometryOptions(charge=1, multiplicity=1), "PySCF can't compute"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read_problem(H2, options)
+    for field, options in (("basis", GeometryOptions("sto-3g")), ("charge", GeometryOptions(charge=0))):
+        with pytest.raises(InputError, match=f"{field}: h2 is no geometry"):
+            read_problem("h2", options)
+    for given, message in (({"bases": "x"}, "no 'bases'"), ({"charge": "1"}, "charge of a geometry is '1'")):
+        with pytest.raises(InputError, match=message):
+            read_problem({"geometry": H2, **given})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("3\n\nH 0 0 0\nH 0 0 0.7\n", "3 atoms, and 2 lines"),
+        ("2\n\nH 0 0 0\nH 0 0 __import__('os').abort()\n", "line 4.*no atom with three coordinates"),
+    ],
+)
+def test_a_geometry_is_parsed_before_pyscf_sees_it(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.xyz").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_problem(tmp_path / "bad.xyz", GeometryOptions())
+    with pytest.raises(InputError, match=message):
+        hl.molecule(tmp_path / "bad.xyz")
 
 
 def test_a_problem_can_be_given_a_name() -> None:

@@ -90,6 +90,7 @@ def _fcidump_of_field(field: Any, source: str) -> str:
         raise InputError("problem", problem, "Give scf.RHF(mol) or scf.ROHF(mol).")
     if field.mo_coeff is None:
         field = field.copy()
+        field.verbose = 0
         field.kernel()
     if not field.converged:
         problem = f"the Hartree-Fock calculation of {source} did not converge"
@@ -107,6 +108,7 @@ def _fcidump_of_active_space(cas: Any, source: str) -> str:
     if isinstance(cas, mcscf.mc1step.CASSCF):
         if cas.ci is None:
             cas = cas.copy()
+            cas.verbose = 0
             cas.kernel()
         if not cas.converged:
             raise InputError("problem", f"the CASSCF of {source} did not converge", "Converge it, or give a CASCI.")
