@@ -88,11 +88,11 @@ def scan(problems: Sequence[Any], **options: Unpack[VqeOptions]) -> RunResult:
 def qaoa(problem: Any, **options: Unpack[QaoaOptions]) -> RunResult:
     """Find a good assignment of a binary problem by QAOA at fixed angles, by default in one job.
 
-    `problem` is a built-in name (`hybridloop problems`), a file (edge list, GraphML, node-link JSON, or JSON with a
-    QUBO, an Ising model, numbers to partition or a portfolio), or an object: a networkx or rustworkx graph, weighted
-    edges as a list of tuples or a dict by pair, a square matrix of NumPy, SciPy or pandas, a dimod
-    BinaryQuadraticModel, a diagonal SparsePauliOp. A matrix or dict with a diagonal is a QUBO, one without a graph. The
-    options are the fields of `hybridloop.QaoaSettings`, and the other four of `vqe`.
+    `problem` is a built-in name (`hybridloop problems`), a file (edge list, CSV, GraphML, GML, Matrix Market, or
+    JSON with a graph, a QUBO, an Ising model, numbers to partition or a portfolio), or an object: a networkx or
+    rustworkx graph, weighted edges as a list of tuples or a dict by pair, a square matrix of NumPy, SciPy or pandas,
+    a dimod BinaryQuadraticModel, a diagonal SparsePauliOp. A matrix or dict with a diagonal is a QUBO, one without
+    a graph. The options are the fields of `hybridloop.QaoaSettings`, and the other four of `vqe`.
     """
     return _run("qaoa", problem, options)
 

@@ -222,12 +222,16 @@ def test_a_hamiltonian_of_qdk_chemistry_is_read_by_its_fcidump() -> None:
 
     def to_fcidump_file(_self: object, path: str, alpha: int, beta: int) -> None:
         assert (alpha, beta) == (1, 1)
+        assert ".hamiltonian." in path  # else the library refuses the name
         Path(path).write_text(dump, "utf-8")
 
     kind = type("Hamiltonian", (), {"__module__": "qdk_chemistry.data", "to_fcidump_file": to_fcidump_file})
     assert hl.problem(kind(), electrons=(1, 1), name="h2").text == dump
     with pytest.raises(InputError, match=r"electrons=\(1, 1\)"):
         read_problem(kind())
+    state = type("Wavefunction", (), {"get_active_num_electrons": lambda _: (1, 1)})
+    members = {"get_hamiltonian": lambda _: kind(), "get_wavefunction": lambda _: state()}
+    assert text_of(type("Ansatz", (), {"__module__": "qdk_chemistry._core.data", **members})()) == dump
 
 
 REFUSED: dict[str, tuple[Any, str]] = {

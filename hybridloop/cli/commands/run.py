@@ -66,8 +66,8 @@ _MOLECULE = (
     "('H 0 0 0; H 0 0 0.74')."
 )
 _BINARY = (
-    "Built-in name (`hybridloop problems`) or file: edge list, GraphML, node-link JSON; JSON with a QUBO, "
-    "spins, numbers to partition, a portfolio."
+    "Built-in name (`hybridloop problems`) or file: edge list, CSV, GraphML, GML, Matrix Market; JSON with a graph, "
+    "a QUBO, spins, numbers to partition, a portfolio."
 )
 COMMANDS = (
     AlgorithmCommand(

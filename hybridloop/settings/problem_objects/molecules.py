@@ -77,7 +77,7 @@ def qdk_chemistry_object(value: Any, electrons: tuple[int, int] | None = None) -
         problem = "a Hamiltonian of qdk-chemistry does not state its electrons"
         raise InputError("problem", problem, "Give hl.problem(hamiltonian, electrons=(1, 1)), or an Ansatz.")
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "qdk.fcidump"
+        path = Path(folder) / "own.hamiltonian.fcidump"  # the library refuses a name without `.hamiltonian.`
         value.to_fcidump_file(str(path), *electrons)
         return "molecule", path.read_text("utf-8")
 
