@@ -66,10 +66,8 @@ def _summarize_assignment(result: RunResult, end: str) -> Answer:
     assert result.value is not None
     error = plus_minus(result.standard_error or 0.0, result.rounding_bound)
     ratio = "" if result.approximation_ratio is None else f", approximation ratio {result.approximation_ratio:.4f}"
-    if result.solution:
-        lines = [(name.capitalize(), text) for name, text in result.solution.items()]
-    else:
-        lines = [("Optimum", "unknown: too many assignments" if result.exact is None else f"{result.exact:g}")]
+    lines = [(name.capitalize(), text) for name, text in result.solution.items()]
+    lines.append(("Optimum", "unknown: too many assignments" if result.exact is None else f"{result.exact:g}"))
     if result.best_bitstring is not None:
         lines.append(("Assignment", f"{format_value(result.best_bitstring)} (rightmost: variable 0)"))
     if not result.solution and (names := ones(result)):

@@ -149,7 +149,7 @@ def _assignments(run: StoredRun, result: RunResult | None) -> Table | None:
         (row.bitstring, f"{row.value:g}", f"{row.shots:,}", f"{row.shots / total:.1%}", format_value(row.is_feasible))
         for row in measured[:MAX_ASSIGNMENTS]
     )
-    columns = ("Assignment (rightmost: variable 0)", "Objective", "Shots", "Share", "Meets the constraint")
+    columns = ("Assignment", "Objective", "Shots", "Share", "Meets the constraint")
     return Table("Best assignments of the final measurement", columns, rows)
 
 

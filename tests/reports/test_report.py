@@ -84,7 +84,16 @@ def test_the_page_has_result_effort_and_provenance(vqe_run: StoredRun) -> None:
 @pytest.mark.parametrize(
     ("kept", "said"),
     [
-        ("qaoa", ("12", "Optimum 12", "rightmost: variable 0", "Best assignments of the final measurement")),
+        (
+            "qaoa",
+            (
+                "12",
+                "Cut 12 of at most 12",
+                "Optimum 12",
+                "rightmost: variable 0",
+                "Best assignments of the final measurement",
+            ),
+        ),
         ("scan", ("Points", "h2-1.6", "Energy of h2-0.3, the first of 3 points", "rigetti.sim.qvm: converged")),
         ("stopped", ("No result yet", "So far -1.139", "max_jobs is reached", "max_jobs 10")),
         ("idled-ping", ("A script's own loop", "Measured: the script came to the end", "Keep-alive pings 2")),

@@ -210,3 +210,13 @@ def test_a_hostile_name_runs_no_script_and_a_page_breaks_no_security_policy(
     browser.run("document.body.append(Object.assign(document.createElement('script'), {text: 'window.hacked = 1'}))")
     assert browser.run("return window.hacked") is None
     assert "Content Security Policy" in " ".join(browser.complaints())
+
+
+def test_a_one_time_link_leads_to_the_overview_signed_in(window: Browser, service: Emulator) -> None:
+    window.open("about:blank")
+    window.devtools("Network.clearBrowserCookies")
+    window.complaints()  # of earlier pages
+    window.open(service.endpoint.rstrip("/") + service.admin("portal", {})["path"])
+    window.until(lambda: window.address() == service.endpoint)
+    assert "Sign out" in window.text()
+    assert window.complaints() == []
