@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hybridloop.api.runs import result
     from hybridloop.api.session import open_session, session, session_flow, sessions
     from hybridloop.budget.caps import Caps
+    from hybridloop.budget.tracker import track
     from hybridloop.flows.sweep_execution.spec import SweepSpec
     from hybridloop.runs.live import RoundUpdate
     from hybridloop.runs.result import RunResult
@@ -63,6 +64,7 @@ __all__ = [
     "session_flow",
     "sessions",
     "sweep",
+    "track",
     "vqd",
     "vqe",
 ]
@@ -78,6 +80,7 @@ _MODULES = {
     "result": "api.runs",
     "doctor": "setup_checks",
     "Caps": "budget.caps",
+    "track": "budget.tracker",
     "FailurePolicy": "tasks.failure_policy",
     "RoundUpdate": "runs.live",
     "RunResult": "runs.result",

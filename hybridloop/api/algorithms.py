@@ -120,10 +120,11 @@ def sweep(
     called with each point's row. A failed point is a row of the result, and does not stop the others. Raises InputError
     before anything is started.
     """
+    from hybridloop.api.sweep_costs import points_tracked
     from hybridloop.api.sweep_input import read_sweep
 
     valid = read_sweep(spec, **changes)
-    with flow_environment(workspace) as caller:
+    with flow_environment(workspace) as caller, points_tracked(valid):
         from hybridloop.flows.sweep import sweep as flow
 
         caller.on_point = on_point

@@ -44,6 +44,32 @@ class CostSummary:
 NO_COST = CostSummary()
 
 
+def sum_costs(costs: Iterable[CostSummary]) -> CostSummary:
+    """Return the sum of costs."""
+    listed = list(costs)
+    totals = {name: _sum([getattr(cost, name) for cost in listed]) for name in ("estimated", "reserved", "billed")}
+    return CostSummary(sum(cost.jobs for cost in listed), sum(cost.shots for cost in listed), **totals)
+
+
+def subtract_costs(after: CostSummary, before: CostSummary) -> CostSummary:
+    """Return what was added to a cost; what is reserved may have become less, and is no less than nothing."""
+    added = {
+        name: _sum([getattr(after, name), {unit: -amount for unit, amount in getattr(before, name).items()}])
+        for name in ("estimated", "reserved", "billed")
+    }
+    return CostSummary(after.jobs - before.jobs, after.shots - before.shots, **added)
+
+
+def _sum(amounts: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Return the sums by unit, without those below zero."""
+    by_unit: defaultdict[str, list[float]] = defaultdict(list)
+    for part in amounts:
+        for unit, amount in part.items():
+            by_unit[unit].append(amount)
+    sums = {unit: round(math.fsum(parts), _DECIMALS) for unit, parts in by_unit.items()}
+    return {unit: amount for unit, amount in sums.items() if amount >= 0.0}
+
+
 def expected_cost(target: Target, reserved: Mapping[str, float], shots: int) -> Mapping[str, float]:
     """Return the expected cost by unit of a job of which only shots and reserved amounts are known.
 

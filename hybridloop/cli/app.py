@@ -11,6 +11,7 @@ from hybridloop.cli.commands import (
     archive,
     catalog,
     config,
+    cost,
     doctor,
     emulator,
     plan,
@@ -26,7 +27,7 @@ from hybridloop.cli.help import GroupedCommands, heading_of
 runs.app.add_typer(archive.app)
 
 _COMMANDS = (
-    *(sweep.sweep, catalog.targets, catalog.problems, catalog.molecule, catalog.optimizers),
+    *(sweep.sweep, cost.cost, catalog.targets, catalog.problems, catalog.molecule, catalog.optimizers),
     *(config.config, config.init, doctor.doctor, schema.schema, stack.up, stack.down, stack.status),
     *(stack.portal, stack.env, stack.worker),
 )

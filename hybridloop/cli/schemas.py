@@ -160,6 +160,11 @@ def _sweep_result() -> Any:
     return _printed(SweepResult, table, without="rows", picture=Picture)
 
 
+def _costs() -> Any:
+    row = _record("CostRow", name=str, **_of(int, "runs jobs shots"), **_of(Amounts, "estimated billed reserved"))
+    return _record("Costs", since=Moment, by=str, rows=_list(row), total=row)
+
+
 def _of_stored_runs() -> dict[str, Any]:
     from hybridloop.reports.reproduce import Reproduction
     from hybridloop.reports.verify import Verification
@@ -185,6 +190,7 @@ DOCUMENTS: Mapping[str, Callable[[], Any]] = {
     "runs verify": lambda: _of_stored_runs()["verify"],
     "runs reproduce": lambda: _of_stored_runs()["reproduce"],
     "runs prune": lambda: _of_stored_runs()["prune"],
+    "cost": _costs,
     "sessions list": lambda: _list(_record("Session", _SESSION)),
     "sessions show": lambda: _record("SessionDetails", _SESSION, jobs=dict[str, int]),
     "sessions jobs": lambda: _list(_record("Job", _JOB)),

@@ -123,6 +123,7 @@ OTHERS = {
     "runs verify": ("KEY",),
     "runs reproduce": ("KEY",),
     "runs prune": ("--older-than", "90d"),
+    "cost": (),
     "sessions list": (),
     "sessions show": ("ID",),
     "sessions jobs": ("ID",),

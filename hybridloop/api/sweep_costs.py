@@ -1,0 +1,41 @@
+"""Costs of a sweep's points for trackers: the points run in other processes, and the journal has what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from hybridloop.azure.targets import find_target
+from hybridloop.budget.cost_summary import NO_COST, CostSummary, summarize_charges
+from hybridloop.budget.tracker import Account, are_tracked, open_account
+from hybridloop.flows.sweep_execution.spec import SweepSpec, points_of
+from hybridloop.journal import open_journal
+from hybridloop.runs.lookup import run_of_key
+
+
+@contextmanager
+def points_tracked(spec: SweepSpec) -> Iterator[None]:
+    """Let trackers count what the points of a sweep cost in the block."""
+    if not are_tracked():
+        yield
+        return
+    targets = {point.key: point.settings.target for point in points_of(spec)}
+    accounts = [Account(key, targets[key], cost, lambda cost=cost: cost) for key, cost in _costs(targets).items()]  # type: ignore[misc]
+    for account in accounts:
+        open_account(account, account)
+    try:
+        yield
+    finally:
+        costs = _costs(targets)
+        for account in accounts:
+            account.read = lambda cost=costs[account.run]: cost  # type: ignore[misc]
+
+
+def _costs(targets: Mapping[str, str]) -> dict[str, CostSummary]:
+    """Return what the runs of these keys have cost so far."""
+    costs = dict.fromkeys(targets, NO_COST)
+    with open_journal() as journal:
+        for key, target in targets.items():
+            if (record := run_of_key(journal, key)) is not None:
+                costs[key] = summarize_charges(journal.charges(record.uid), find_target(target))
+    return costs
