@@ -97,6 +97,8 @@ def test_without_a_kind_the_answer_is_drawn(name: str, label: str, bundles: Path
         assert axes.get_title() == "petersen: a cut of 12"
     else:
         assert axes.get_xlabel() == label
+    if name == "scan":
+        assert result.plot(axis="distance (Å)").axes[0].get_xlabel() == "distance (Å)"
 
 
 @pytest.mark.slow

@@ -64,7 +64,7 @@ def plot_result(
     Raises InputError if there is no data for the kind.
     """
     if kind is None:
-        return _default(result)
+        return _default(result, axis)
     check_kind(kind)
     if kind in _OF_RESULT and (drawn := _draw_result(result, kind, axis)) is not None:
         return drawn
@@ -77,11 +77,11 @@ def plot_result(
     raise InputError("kind", problem, f"It has {', '.join(kinds)}." if kinds else "Nothing of it was measured yet.")
 
 
-def _default(result: RunResult) -> Picture:
+def _default(result: RunResult, axis: str) -> Picture:
     """Draw the answer; the rounds where that has no plot yet, or needs a journal that is not there."""
     for kind in _DEFAULTS.get(result.algorithm, ()):
         with contextlib.suppress(HybridloopError):
-            return plot_result(result, kind)
+            return plot_result(result, kind, axis)
     if len(result.history) == 1 and (drawn := _draw_result(result, "energy")) is not None:
         return drawn  # one round shows no trend
     return convergence.convergence(result)
