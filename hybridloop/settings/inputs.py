@@ -119,6 +119,9 @@ def _read(problem: Any) -> ProblemText:
         from hybridloop.settings.problem_objects import problem_from_object
 
         return problem_from_object(problem)
+    if isinstance(problem, str) and "\n" in problem:
+        remedy = 'Give hybridloop.ProblemText(name="mine", text=text).'
+        raise InputError("problem", "it is a text, and a name or a file is needed", remedy)
     path = Path(problem)
     try:
         if path.is_file():

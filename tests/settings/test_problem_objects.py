@@ -259,6 +259,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "an operator with a parameter": (SparsePauliOp(["X"], [Parameter("t")]), "parameters: t"),
     "a circuit": (QuantumCircuit(1), "ansatz=circuit"),
     "unrestricted orbitals": (scf.UHF(gto.M(atom=H2, verbose=0)), "scf.RHF"),
+    "a text": ("0 1\n1 2\n", "ProblemText"),
     "a number": (3, "no problem can be read from a int"),
     "nothing": (None, "no problem can be read from a NoneType"),
 }
