@@ -11,7 +11,7 @@ from hybridloop.algorithms.formats.detect import is_atom_list
 from hybridloop.errors import InputError
 from hybridloop.flows.sweep_execution.spec import MAX_POINTS, PROBLEM, SweepSpec
 from hybridloop.settings import SETTINGS
-from hybridloop.settings.inputs import GeometryOptions, circuit_text, is_file, read_problem, read_problems
+from hybridloop.settings.inputs import GeometryOptions, circuit_text, is_file, read_problem_at, read_problems
 from hybridloop.settings.optimizer_plugins import GIVE_IT_HERE, NOT_STORED, is_object
 from hybridloop.settings.renamed import accept_former_names
 from hybridloop.settings.sources import user_defaults
@@ -57,9 +57,13 @@ def _with_texts(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     texts = dict(values)
     if (given := texts.get("problems")) is not None:
         listed = given if isinstance(given, list | tuple) else [given]
-        texts["problems"] = read_problems([file for entry in listed for file in _files(entry, folder)], _GEOMETRY)
+        files = [(f"problems.{i}", file) for i, entry in enumerate(listed) for file in _files(entry, folder)]
+        texts["problems"] = read_problems([file for _, file in files], _GEOMETRY, [place for place, _ in files])
     if isinstance(points := texts.get("points"), list | tuple):
-        texts["points"] = [_point(point, folder) if isinstance(point, Mapping) else point for point in points]
+        texts["points"] = [
+            _point(f"points.{i}", point, folder) if isinstance(point, Mapping) else point
+            for i, point in enumerate(points)
+        ]
     for settings in (texts.get("settings"), texts.get("grid"), *_listed(texts.get("points"))):
         if isinstance(settings, Mapping) and any(map(is_object, _listed(settings.get("optimizer")))):
             raise InputError("optimizer", NOT_STORED, GIVE_IT_HERE)
@@ -77,10 +81,10 @@ def _listed(value: object) -> list[object]:
     return value if isinstance(value, list) else [value]
 
 
-def _point(point: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def _point(name: str, point: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     texts = dict(point)
     if (problem := texts.get(PROBLEM)) is not None:
-        texts[PROBLEM] = read_problem(_in_folder(problem, folder), _GEOMETRY)
+        texts[PROBLEM] = read_problem_at(f"{name}.{PROBLEM}", _in_folder(problem, folder), _GEOMETRY)
     if "ansatz" in texts:
         texts["ansatz"] = _circuit(texts["ansatz"], folder)
     return texts

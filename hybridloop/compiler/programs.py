@@ -75,7 +75,9 @@ def describe_pub(pub: SamplerPub) -> PubDescription:
     """Describe a PUB. Raises ProgramError for a circuit without measurements or with an angle that is not finite."""
     circuit = pub.circuit
     if not any(item.clbits for item in circuit.data):
-        raise ProgramError(circuit.name, "it has no measurement, so its jobs would have no counts")
+        raise ProgramError(
+            circuit.name, "it has no measurement, so its jobs would have no counts: add one, as by measure_all()"
+        )
     points = pub_points(pub)
     try:
         structure, angles = extract_structure(circuit)

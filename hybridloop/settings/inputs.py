@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections import Counter
@@ -71,10 +72,16 @@ def read_problem(problem: Any, geometry: GeometryOptions | None = None) -> Probl
     return read
 
 
-def read_problems(problems: Iterable[Any], geometry: GeometryOptions | None = None) -> list[ProblemText]:
-    """Return several problems; objects and geometries that have one name are numbered: H2-1, H2-2."""
+def read_problems(
+    problems: Iterable[Any], geometry: GeometryOptions | None = None, places: Sequence[str] = ()
+) -> list[ProblemText]:
+    """Return several problems; objects and geometries that have one name are numbered: H2-1, H2-2.
+
+    `places` name them in errors.
+    """
     given = list(problems)
-    read = [read_problem(problem, geometry) for problem in given]
+    named = zip(given, places or itertools.repeat("problem"), strict=False)
+    read = [read_problem_at(place, problem, geometry) for problem, place in named]
     names = [problem.name for problem in read]
     seen = Counter[str]()
     for position, (value, name) in enumerate(zip(given, names, strict=True)):
@@ -83,6 +90,18 @@ def read_problems(problems: Iterable[Any], geometry: GeometryOptions | None = No
             seen[name] += 1
             read[position] = read[position].model_copy(update={"name": f"{name}-{seen[name]}"})
     return read
+
+
+def read_problem_at(place: str, problem: Any, geometry: GeometryOptions | None = None) -> ProblemText:
+    """Return one problem of several; an error that does not name a file names the place."""
+    try:
+        return read_problem(problem, geometry)
+    except ProblemError:
+        raise
+    except InputError as error:
+        inner = error.field.removeprefix("problem").strip(" .")
+        field = f"{place}.{inner}" if inner else place
+        raise InputError(field, error.problem, error.remedy, error.meaning) from error
 
 
 def pop_geometry(algorithm: str, options: dict[str, Any]) -> GeometryOptions:

@@ -56,11 +56,14 @@ def test_a_device_without_end_is_read_up_to_the_limit() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ("algorithm: vqe\nproblems: [[h2]]", "problems.0: .*a problem is neither a list nor a number"),
+        ("algorithm: vqe\nproblems: [[h2]]", "problems.0: .*neither edges nor the rows of a matrix"),
         ("algorithm: vqe\nproblems: [{name: h2, txt: x}]", "problems.0.txt: .*Did you mean 'text'"),
         ("algorithm: vqe\nproblem: h2", "problem: there is no such setting.*Did you mean 'problems'"),
         ("algorithm: vqe\nproblems: h2\npoints: [{shots: 1}, {shotz: 2}]", "point 3: shotz: .*Did you mean 'shots'"),
-        ("algorithm: vqe\nproblems: h2\npoints: [{problem: [h2]}]", "point 2: problem: .*neither a list"),
+        (
+            "algorithm: vqe\nproblems: h2\npoints: [{problem: [h2]}]",
+            "points.0.problem: .*neither edges nor the rows of a matrix",
+        ),
         (f"algorithm: vqe\nproblems: {'x' * 300}", "can't be read"),
         ("algorithm: vqe\nproblems: '/**'", "whole trees"),
         ("algorithm: vqe\nproblems: '[a'", "matches no file"),
