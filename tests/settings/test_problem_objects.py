@@ -176,7 +176,8 @@ def test_an_operator_keeps_its_matrix(value: object) -> None:
 
 
 def test_openfermion_operators_keep_their_matrices() -> None:
-    openfermion = pytest.importorskip("openfermion")
+    import openfermion
+
     qubits = openfermion.QubitOperator("X0 Z2", 0.5) + openfermion.QubitOperator("Y1", -2.0) + 0.25
     assert matrix_of(qubits) == pytest.approx(openfermion.get_sparse_operator(qubits).toarray())
     fermions = openfermion.FermionOperator("0^ 2", 0.5) + openfermion.FermionOperator("2^ 0", 0.5)
@@ -187,7 +188,8 @@ def test_openfermion_operators_keep_their_matrices() -> None:
 
 
 def test_a_pennylane_hamiltonian_keeps_its_matrix() -> None:
-    qml = pytest.importorskip("pennylane")
+    import pennylane as qml
+
     operator = qml.Hamiltonian([0.5, -2.0], [qml.X(0) @ qml.Z(2), qml.Y(1)]) + 0.25 * qml.I(0)
     assert matrix_of(operator) == pytest.approx(qml.matrix(operator, wire_order=[0, 1, 2]))
     cost, _ = qml.qaoa.maxcut(nx.Graph([(0, 1), (1, 2), (2, 0)]))
