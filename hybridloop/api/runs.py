@@ -174,7 +174,8 @@ def _stored_result(
 ) -> RunResult | None:
     """Return the result of a finished run; None if the run is unfinished or new.
 
-    Raises InputError if its settings differ, and RunBusy if another process holds it, before much is imported.
+    Raises InputError if its settings differ or the problem of a new one can't be run, and RunBusy if another process
+    holds it, before much is imported.
     """
     from hybridloop.journal import check_key, open_journal
     from hybridloop.runs.holding import withdraw_stop
@@ -183,9 +184,11 @@ def _stored_result(
     check_key(run_key)
     with open_journal() as journal:
         lookup = find_run(journal, RunRequest(algorithm, problem, settings, _identity(workspace), run_key))
+        if lookup.record is None:
+            check_new_problem(algorithm, problem)
+            return None
         if lookup.result is None:
-            if lookup.record is not None:
-                withdraw_stop(journal, lookup.record)
+            withdraw_stop(journal, lookup.record)
             return None
     from hybridloop.runs.result import RunResult
 

@@ -58,8 +58,11 @@ def find_target(name: str) -> Target:
     targets = known_targets()
     if (target := targets.get(name.lower())) is not None:
         return target
-    similar = difflib.get_close_matches(name.lower(), targets, n=1)
-    hint = f"Did you mean {similar[0]!r}?" if similar else "`hybridloop targets` lists the targets."
+    given = name.lower()
+    similar = [target for target in targets if given and target.startswith(given)]
+    similar = similar or difflib.get_close_matches(given, targets, n=1)
+    among = " or ".join(repr(target) for target in similar)
+    hint = f"Did you mean {among}?" if similar else "`hybridloop targets` lists the targets."
     raise InputError("target", f"{name!r} is not a known target", hint)
 
 

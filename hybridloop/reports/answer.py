@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from hybridloop.runs.live_text import plus_minus
 from hybridloop.runs.result import CHEMICAL_ACCURACY, RunResult
-from hybridloop.runs.result_text import amount_text, correlation, ones
+from hybridloop.runs.result_text import amount_text, correlation, ones, shown_facts
 
 MAX_TEXT = 2000  # characters of a value: a circuit's or a problem's text may have a million
 
@@ -36,13 +36,17 @@ def summarize(result: RunResult) -> Answer:
     unit = f" {result.unit}" if result.unit else ""
     error = result.rounding_bound if result.is_exact else result.standard_error or 0.0
     how = "rounding; the target does not sample" if result.is_exact else "standard error"
-    lines = [("Energy of", result.of_what)] if result.of_what else []
+    lines = [("Problem", result.problem_title)] if result.problem_title else []
+    if result.of_what:
+        lines.append(("Energy of", result.of_what))
     lines.append(("Error bar", f"± {error:.6f}{unit} ({how})"))
     if result.interval95 is not None:
         lines.append(("95 % interval", f"{result.interval95[0]:.6f} to {result.interval95[1]:.6f}{unit}"))
     lines += [
-        (source.source.capitalize(), f"{amount_text(source)} ({source.meaning})") for source in result.error_budget
+        (source.source.capitalize(), f"{amount_text(source)} ({source.meaning})" if source.amount else source.meaning)
+        for source in result.error_budget
     ]
+    lines += [(name.capitalize(), text) for name, text in shown_facts(result)]
     lines += _exact_energy(result, unit)
     if (recovered := correlation(result)) is not None:
         lines.append(("Correlation", recovered))
@@ -66,7 +70,8 @@ def _summarize_assignment(result: RunResult, end: str) -> Answer:
     assert result.value is not None
     error = plus_minus(result.standard_error or 0.0, result.rounding_bound)
     ratio = "" if result.approximation_ratio is None else f", approximation ratio {result.approximation_ratio:.4f}"
-    lines = [(name.capitalize(), text) for name, text in result.solution.items()]
+    lines = [("Problem", result.problem_title)] if result.problem_title else []
+    lines += [(name.capitalize(), text) for name, text in result.solution.items()]
     lines.append(("Optimum", "unknown: too many assignments" if result.exact is None else f"{result.exact:g}"))
     if result.best_bitstring is not None:
         lines.append(("Assignment", f"{format_value(result.best_bitstring)} (rightmost: variable 0)"))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from hybridloop.algorithms.outcome import RoundProgress
-from hybridloop.data.statuses import WITH_RESULT
+from hybridloop.data.statuses import STATUSES, WITH_RESULT
 from hybridloop.journal.provenance import PRICES, REVISION
 from hybridloop.reports.answer import Answer, Pairs, format_cost, format_value, summarize
 from hybridloop.reports.bundle.manifest import problem_hash
@@ -97,7 +97,7 @@ def report_content(run: StoredRun) -> ReportContent:
         algorithm=NAMES.get(record.algorithm, record.algorithm),
         target=record.target,
         status=record.status,
-        is_done=record.status in WITH_RESULT,
+        is_done=record.status in WITH_RESULT and STATUSES[record.status].exit_code == 0,
         is_of_algorithm=run.is_of_algorithm,
         dates=f"{format_time(record.created_at)} to {format_time(record.updated_at)} (UTC)",
         answer=_answer(run),

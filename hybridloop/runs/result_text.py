@@ -116,11 +116,16 @@ def _energy(result: RunResult, unit: str | None) -> Iterator[tuple[str, str]]:
         yield "recovered", recovered
     if result.error_budget:
         yield "budget", ", ".join(f"{source.source} {amount_text(source)}" for source in result.error_budget)
+    if result.of_what:
+        yield "of", result.of_what
+    yield from shown_facts(result)
+
+
+def shown_facts(result: RunResult) -> Iterator[tuple[str, str]]:
+    """Yield what was shown of an energy beside its value: spin and electrons, the optimum, the circuit's reach."""
     if result.spin_squared is not None:
         squared = f"⟨S²⟩ {_conserved(result.spin_squared, result.spin_squared_error)}"
         yield "spin", f"{squared}, electrons {_conserved(result.electrons, result.electrons_error)}"
-    if result.of_what:
-        yield "of", result.of_what
     for fact in result.facts:
         if fact.name in FACT_LABELS:
             yield FACT_LABELS[fact.name], f"{SHOWN[fact.shown]}: {fact.reason}"

@@ -12,6 +12,7 @@ import pytest
 from hybridloop.journal import PRUNED, Event
 from hybridloop.reports.content import MAX_ROWS, report_content
 from hybridloop.reports.html import compare_with_plan, render_report
+from hybridloop.runs.result_text import FACT_LABELS
 from hybridloop.runs.stored_run import StoredRun
 from tests.conftest import Emulator
 from tests.long_run_helpers import long_run
@@ -69,6 +70,8 @@ def test_the_page_has_result_effort_and_provenance(vqe_run: StoredRun) -> None:
         "-1.137306 hartree",
         f"Converged: {result.reason}.",
         result.choices[0],
+        "conserved by the circuit",
+        *(fact.reason for fact in result.facts if fact.name in FACT_LABELS),
         f"{result.jobs:,}",
         f"{result.shots:,}",
         "0.00 USD",

@@ -11,6 +11,7 @@ import math
 import os
 import random
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -81,10 +82,22 @@ def _copy(name: str, optimizer: Any) -> Any:
         raise InputError("optimizer", problem, remedy) from error
 
 
+_generators_in_use = threading.Lock()  # by one search at a time; it is free while that waits for energies
+
+
+def _release_after_fork() -> None:
+    global _generators_in_use
+    _generators_in_use = threading.Lock()  # the thread that held it is not in the new process
+
+
+os.register_at_fork(after_in_child=_release_after_fork)
+
+
 class SeededGenerators:
     """The global random generators of Python, NumPy and qiskit-algorithms, with states of one search in the block.
 
-    Outside of the block they have their former states, so the search does not depend on other draws.
+    Outside of the block they have their former states, so the search does not depend on other draws. Searches of other
+    threads wait.
     """
 
     def __init__(self, seed: int) -> None:
@@ -93,6 +106,7 @@ class SeededGenerators:
         self._others: dict[str, Any] | None = None  # None outside of the block
 
     def __enter__(self) -> None:
+        _generators_in_use.acquire()
         self._others = _states()
         if self._own is not None:
             _restore(self._own)
@@ -106,6 +120,7 @@ class SeededGenerators:
         if self._others is not None:
             self._own, others, self._others = _states(), self._others, None
             _restore(others)
+            _generators_in_use.release()
 
 
 def _qiskit_globals() -> Any:

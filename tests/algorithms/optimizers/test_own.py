@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import random
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -135,6 +137,22 @@ def test_a_search_that_is_begun_again_asks_for_the_recorded_points_bit_for_bit(k
     # with the same values the whole search is the same
     twin = search(made(OWN[kind]()), unbroken)
     assert [points.tolist() for points, _ in twin] == [points.tolist() for points, _ in unbroken]
+
+
+def test_searches_of_two_threads_draw_as_each_does_alone() -> None:
+    def wandering(fun: Callable[..., Any], x0: NDArray[np.float64]) -> NDArray[np.float64]:
+        for _ in range(30):
+            steps = []
+            for _ in range(20):  # gives other threads their turn
+                steps.append(np.random.randn(4))
+                time.sleep(0)
+            fun(x0 + sum(steps))
+        return x0
+
+    alone = search(made(wandering))
+    with ThreadPoolExecutor(2) as pool:
+        for rounds in pool.map(lambda _: search(made(wandering)), range(2)):
+            assert [points.tolist() for points, _ in rounds] == [points.tolist() for points, _ in alone]
 
 
 def _numpy_state() -> str:
