@@ -200,6 +200,8 @@ def estimate_duration(
     """Estimate the time of these rounds. Jobs of a round queue in parallel and are submitted some at a time."""
     target = tariff.target
     queue_s = None if status is None else status.get("averageQueueTime")
+    if is_local and not queue_s:  # the local service has none: it says nothing of the real target's
+        queue_s = None
     turnaround_s = ASSUMED_TURNAROUND_S if target.turnaround_s is None else target.turnaround_s
     jobs = [tariff.total(round_.pubs).jobs for round_ in rounds]
     submission_s = math.fsum(SUBMISSION_S * math.ceil(number / SUBMITTED_AT_ONCE) for number in jobs)
