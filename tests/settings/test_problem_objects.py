@@ -236,9 +236,27 @@ def test_a_hamiltonian_of_qdk_chemistry_is_read_by_its_fcidump() -> None:
     assert text_of(type("Ansatz", (), {"__module__": "qdk_chemistry._core.data", **members})()) == dump
 
 
+def test_a_set_of_edges_has_one_text_in_any_order() -> None:
+    for edges in (ROADS, ROADS[::-1]):
+        assert text_of(set(edges)) == text_of(frozenset(ROADS)) == text_of(sorted(ROADS))
+    assert binary({(0, 0): 0.0, (0, 1): -2.0, (1, 2): 1.0}).kind == "qubo"
+
+
+@pytest.mark.parametrize("basis", ["sto-3g", "sto-3g@1s", "uncsto-3g"])
+def test_no_file_of_this_folder_is_read_as_a_basis_set(
+    basis: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sto-3g").write_text("BASIS\nH    S\n  open('ran','w') 1.0\nEND\n")
+    with pytest.raises(InputError, match="has a file of that name"):
+        read_problem(H2, GeometryOptions(basis))
+    assert not (tmp_path / "ran").exists()
+
+
 REFUSED: dict[str, tuple[Any, str]] = {
     "a directed graph": (nx.DiGraph([(0, 1)]), "to_undirected"),
     "a directed rustworkx graph": (rx.PyDiGraph(), "to_undirected"),
+    "a directed acyclic graph": (rx.PyDAG(), "to_undirected"),
     "parallel edges": (nx.MultiGraph([(0, 1), (1, 0)]), "parallel edges"),
     "edges with a number by another name": (nx.Graph([(0, 1, {"capacity": 2})]), "'capacity'.*Name it weight"),
     "a weight that is no number": ([("a", "b", "far")], "'far', no number"),
@@ -253,6 +271,13 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a vector": (np.array([1, 2, 3]), '"numbers"'),
     "a list of numbers": ([3, 1, 2], '"numbers"'),
     "lists with two meanings": ([[0, 1], [1, 2]], "edges as tuples"),
+    "a dict with two meanings": ({(0, 1): -2.0, (1, 2): 1.0}, r"networkx graph for edges.*\(0, 0\): 0.0 .* for a QUBO"),
+    "tuples with two meanings": (((1, -1, 0), (-1, 2, 0), (0, 0, 3)), "edges or the rows of a matrix"),
+    "an Ising model with a misspelt key": ({"h": {}, "J": {("a", "b"): 1}, "ofset": 5}, "'ofset'.*'offset'"),
+    "integrals of many orbitals": (
+        gto.M(atom="H 0 0 0", spin=1, basis=[[0, [2.0**n, 1]] for n in range(41)]),
+        "41 orb",
+    ),
     "an empty list": ([], "neither edges"),
     "an edge of four": ([("a", "b", 1, 2)], "two nodes and an optional weight"),
     "a dict of lists": ({"a": ["b"]}, "Give edges such as"),

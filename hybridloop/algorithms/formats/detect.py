@@ -13,10 +13,11 @@ import re
 _MAX_LINES = 20  # that are looked at
 _MAX_LINE_LENGTH = 500  # characters of a line that may be an edge
 _GEOMETRY = re.compile(
-    r"\s*\d+[ \t]*\n[^\n]*\n\s*[A-Za-z]{1,2}\d*(\s+[-+]?[\d.]+(e[-+]?\d+)?){3}\s*(\n|$)", re.IGNORECASE
+    r"\s*\d{1,9}[ \t]*\n[^\n]*\n\s*[A-Za-z]{1,2}\d*(\s+[-+]?[\d.]+(e[-+]?\d+)?){3}\s*(\n|$)", re.IGNORECASE
 )
-_ATOM = r"\s*[A-Za-z]{1,2}\d*(?:[ \t]+[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?){3}\s*"
-_ATOMS = re.compile(rf"{_ATOM}(?:[;\n]{_ATOM})*[;\s]*", re.ASCII)
+# each text matches in one way only, so that the search takes a time in proportion to its length
+_ATOM = r"[A-Za-z]{1,2}\d*(?:[ \t]+[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?){3}"
+_ATOMS = re.compile(rf"\s*{_ATOM}(?:[ \t]*[;\n][;\s]*{_ATOM})*[;\s]*", re.ASCII)
 _GML = re.compile(r"(?:\s*(?:#[^\n]*|[A-Za-z]\w*[ \t]+(?:\"[^\"]*\"|[^\s\[\]\"]+))\n)*\s*graph\s*\[", re.ASCII)
 _MATRIX_MARKET = "%%matrixmarket"
 _YAML = re.compile(r"[A-Za-z_]+:(\s|$)")

@@ -29,7 +29,7 @@ def read_gml(text: str, source: str) -> Graph:
     if len(graphs) != 1:
         raise builder.error(None, f"there are {len(graphs)} graphs", "Give a file with one: graph [ … ].")
     members, line = graphs[0]
-    if any(key == "directed" and value == 1 for key, value, _ in members):
+    if any(key == "directed" and value not in (0.0, "0", "false") for key, value, _ in members):
         remedy = "Give an undirected graph: each edge once, with its total weight."
         raise builder.error(line, "the graph is directed", remedy)
     nodes = [(dict_of(value), line) for key, value, line in members if key == "node" and isinstance(value, list)]
@@ -59,8 +59,8 @@ def read_gml(text: str, source: str) -> Graph:
 
 
 def dict_of(pairs: list[Pair]) -> dict[str, Any]:
-    """Return the members of a list by their key; ids as text, whole numbers without a point."""
-    return {key: f"{value:g}" if key in _IDS and isinstance(value, float) else value for key, value, _ in pairs}
+    """Return the members of a list by their key."""
+    return {key: value for key, value, _ in pairs}
 
 
 def _tokens(text: str) -> Iterator[tuple[str, int]]:
@@ -89,15 +89,18 @@ def _pairs(tokens: Iterator[tuple[str, int]], builder: GraphBuilder, depth: int)
                 raise builder.error(line, "the lists are nested too deeply", "Export the file again.")
             pairs.append((key, _pairs(tokens, builder, depth + 1), line))
         else:
-            pairs.append((key, _value(word), line))
+            pairs.append((key, _value(key, word), line))
     if depth:
         raise builder.error(None, *_END)
     return pairs
 
 
-def _value(word: str) -> str | float:
+def _value(key: str, word: str) -> str | float:
+    """Return the text or number of a word; an id is text, since large ones would lose digits."""
     if word.startswith('"'):
         return word[1:-1]
+    if key in _IDS:
+        return word
     try:
         return parse_decimal(word)
     except ValueError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hybridloop.algorithms.problems.graphs import (
@@ -24,7 +24,6 @@ _SOURCES, _TARGETS = ("source", "from", "node1", "u"), ("target", "to", "node2",
 _WEIGHT = "weight"
 _SHOWN = ("id", "name", "label", "title", "type", "key")
 _MARKS = ("#", "%", "//")
-_MIN_WORDS = 4  # columns of a matrix without commas: fewer may be edges
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +59,15 @@ class SquareMatrix:
 def read_table(text: str, source: str) -> Graph | SquareMatrix:
     """Read an edge list or a square matrix: CSV (separated by commas, semicolons or tabs), or words.
 
-    A header names the columns of edges (`source,target,weight`), or the rows of a matrix. Three lines of three numbers
-    are edges, unless their first two columns can name no nodes. Raises ProblemError with the line of what is malformed.
+    A header names the columns of edges (`source,target,weight`), or the rows of a matrix. Up to three lines of as many
+    numbers are edges, unless `_is_matrix`. Raises ProblemError with the line of what is malformed.
     """
     rows = _csv_rows(text, source)
     if rows is None:
         words = _rows_of_words(text)
-        return _matrix(words, None, source) if _are_square(words, _MIN_WORDS) else read_edge_list(text, source)
+        return (
+            _matrix(words, None, source) if _is_matrix(words, source, in_words=True) else read_edge_list(text, source)
+        )
     (line, header), *rest = rows
     if _is_header(header, [cells for _, cells in rest]):
         if not _has_known_names(header):
@@ -92,11 +93,16 @@ def read_matrix_market(text: str, source: str) -> SquareMatrix:
     from scipy.io import mmread
     from scipy.sparse import coo_array
 
-    shape = next((line.split() for line in text.splitlines() if not line.startswith("%") and line.strip()), [])
-    if len(shape) < 2 or shape[0] != shape[1] or not (shape[0].isdecimal() and 1 <= int(shape[0][:9]) <= MAX_NODES):
+    kind, *lines = text.lstrip("\ufeff \t\r\n").splitlines()
+    shape = next((line.split() for line in lines if not line.startswith("%") and line.strip()), [])
+    rows, columns, count = (_whole(word) for word in [*shape, "0", "0", "0"][:3])
+    if rows != columns or not 1 <= rows <= MAX_NODES:
         problem = f"the matrix has the shape {' × '.join(shape[:2])}"[:120]
         raise ProblemError(source, None, problem, f"Give as many rows as columns, at most {MAX_NODES:,}.")
-    if "complex" in text[:200].lower():
+    if not 0 <= count <= len(lines):  # before memory is taken for them
+        problem = f"the matrix has {shape[2][:40]} entries, and the text {len(lines):,} lines"
+        raise ProblemError(source, None, problem, "Write it with scipy.io.mmwrite.")
+    if "complex" in kind.lower():
         raise ProblemError(source, 1, "the matrix has complex entries", "Give real ones.")
     try:
         matrix = coo_array(mmread(io.BytesIO(text.encode())))
@@ -104,10 +110,11 @@ def read_matrix_market(text: str, source: str) -> SquareMatrix:
         problem = f"this is not Matrix Market: {str(error)[:100]}"
         raise ProblemError(source, None, problem, "Write it with scipy.io.mmwrite.") from error
     matrix.sum_duplicates()
-    rows, columns = matrix.coords
     entries = {
         (i, j): value
-        for i, j, value in zip(rows.tolist(), columns.tolist(), matrix.data.astype(float).tolist(), strict=True)
+        for i, j, value in zip(
+            *(axis.tolist() for axis in matrix.coords), matrix.data.astype(float).tolist(), strict=True
+        )
         if value
     }
     return SquareMatrix(tuple(map(str, range(1, matrix.shape[0] + 1))), entries, source)
@@ -132,11 +139,19 @@ def _csv_rows(text: str, source: str) -> list[Row] | None:
 
 
 def _is_header(first: list[str], rest: list[list[str]]) -> bool:
-    """Return whether the first row names the columns: known names, or a word above a column of numbers."""
-    if _has_known_names(first):
-        return True
+    """Return whether the first row names the columns: known names, or a word above a column of numbers.
+
+    Up to three cells may be an edge as well, if the third is a number or one of the first two is a node below.
+    """
+    is_known = _has_known_names(first)
+    has_weight = is_known and _WEIGHT in map(str.lower, first)
+    names_rows = len(first) == 3 and sorted(first[1:]) == sorted(cells[0] for cells in rest)
+    if len(first) < 4 and not has_weight and not names_rows:
+        nodes = {cell for cells in rest for cell in cells[:2]}
+        if nodes & set(first[:2]) or any(map(_is_number, first[2:])):
+            return False
     above = range(2, len(first)) if len(first) == 3 else range(1, len(first))
-    return (
+    return is_known or (
         bool(rest)
         and any(not _is_number(first[column]) and all(_is_number(cells[column]) for cells in rest) for column in above)
         and (len(first) > 2)
@@ -179,28 +194,53 @@ def _matrix(rows: list[Row], names: list[str] | None, source: str) -> SquareMatr
     return SquareMatrix(labels, entries, source)
 
 
-def _is_matrix(rows: list[Row], source: str, *, has_header: bool = False) -> bool:
-    """Return whether these are the rows of a matrix rather than edges. Raises ProblemError where both are possible."""
+def _is_matrix(rows: list[Row], source: str, *, has_header: bool = False, in_words: bool = False) -> bool:
+    """Return whether these are the rows of a matrix rather than edges. Raises ProblemError where both are possible.
+
+    Two or three rows are one if they have the form of one and can't be edges, and edges if they have no such form.
+    Words without a number below 0 are edges: as a QUBO their minimum would be 0 with all variables 0.
+    """
     if not _are_square(rows, 2):
         return False
     if len(rows) > 3:
         return True
     values = [[float(cell) for cell in cells] for _, cells in rows]
-    symmetric = all(values[i][j] == values[j][i] for i in range(len(rows)) for j in range(i))
-    if any(value < 0 or value % 1 for row in values for value in row[:2]) or (
-        symmetric and not any(values[i][i] for i in range(len(rows)))
-    ):
-        return True  # no nodes, or each edge twice
-    if (symmetric or has_header) and len(rows) == 3:
-        problem = "three lines of three numbers may be edges or a matrix"
-        remedy = "Call the columns of edges source,target,weight; begin each row of a matrix with its column's name."
+    are_digits = all(cell.isdigit() for _, cells in rows for cell in cells[:2])
+    if in_words and are_digits and all(row[0] != row[1] and row[-1] > 0 for row in values):
+        return False
+    are_nodes = not any(value < 0 or value % 1 for row in values for value in row[:2])
+    has_form = has_matrix_form(values)
+    if (has_form or has_header) and not are_nodes:
+        return True
+    if _is_symmetric(values) and not any(values[i][i] for i in range(len(values))):
+        return True  # each edge twice
+    if not are_nodes or ((has_form or has_header) and (len(rows) == 3 or not are_digits)):
+        number = "three lines of three" if len(rows) == 3 else "two lines of two"
+        problem = f"{number} numbers may be edges or a matrix"
+        remedy = 'Give CSV with the header source,target,weight for edges, {"qubo": [[…], …]} for a QUBO.'
         raise ProblemError(source, None, problem, remedy)
     return False
+
+
+def has_matrix_form(values: Sequence[Sequence[float]]) -> bool:
+    """Return whether square rows are symmetric or a triangle, as those of a QUBO and of a graph's weights are."""
+    lower = [values[i][j] for i in range(len(values)) for j in range(i)]
+    upper = [values[j][i] for i in range(len(values)) for j in range(i)]
+    return _is_symmetric(values) or not any(lower) or not any(upper)
+
+
+def _is_symmetric(values: Sequence[Sequence[float]]) -> bool:
+    return all(values[i][j] == values[j][i] for i in range(len(values)) for j in range(i))
 
 
 def _are_square(rows: list[Row], least: int) -> bool:
     size = len(rows)
     return size >= least and all(len(cells) == size and all(map(_is_number, cells)) for _, cells in rows)
+
+
+def _whole(word: str) -> int:
+    """Return the whole number of a word, or -1 for another word and for a number of ten digits or more."""
+    return int(word) if word.isascii() and word.isdecimal() and len(word) < 10 else -1
 
 
 def _rows_of_words(text: str) -> list[Row]:

@@ -29,7 +29,9 @@ def rustworkx_graph(graph: Any) -> tuple[str, str]:
     """Return the name and text of a rustworkx graph; a node's name is its payload, or its index without one."""
     if not (hasattr(graph, "node_indices") and hasattr(graph, "weighted_edge_list")):
         raise not_a_problem(graph, "Give a rustworkx.PyGraph.")
-    _check_undirected(directed=type(graph).__name__ == "PyDiGraph", remedy="Give graph.to_undirected().")
+    from rustworkx import PyDiGraph
+
+    _check_undirected(directed=isinstance(graph, PyDiGraph), remedy="Give graph.to_undirected().")
     indices = list(graph.node_indices())
     payloads = [graph[index] for index in indices]
     has_names = all(isinstance(name, str | int) for name in payloads) and len(set(map(str, payloads))) == len(payloads)

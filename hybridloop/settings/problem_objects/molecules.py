@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _INSTALL = "Install it: pip install 'hybridloop[pyscf]'. Or give the integrals, as FCIDUMP or QCSchema."
 SAME_INTEGRALS = 1e-8  # hartree: far above the noise of rounding, far below what a measurement resolves
 _BASIS = re.compile(r"[A-Za-z0-9+*(),_@ -]{1,60}")  # a name: PySCF would also read a file
+_MOST_ORBITALS = 40  # integrals over more fit no problem's text, and their array grows with the fourth power
 
 
 def geometry_fcidump(atoms: Sequence[Atom], source: str, *, basis: str, charge: int, spin: int | None) -> str:
@@ -32,12 +33,17 @@ def geometry_fcidump(atoms: Sequence[Atom], source: str, *, basis: str, charge: 
     """
     if _BASIS.fullmatch(basis) is None:
         raise InputError("basis", f"{basis[:80]!r} is no name of a basis set", "Give PySCF's name, such as cc-pvdz.")
+    name = basis.partition("@")[0]
+    if any(map(os.path.isfile, (name, re.sub("(?i)^unc", "", name)))):  # PySCF takes `unc` for uncontracted
+        problem = f"this folder has a file of that name, which PySCF would read in place of the basis set {basis!r}"
+        raise InputError("basis", problem, "Rename the file, or change to another folder.")
     try:
         from pyscf import gto, scf
     except ImportError as error:
         raise InputError("geometry", "integrals of a geometry need PySCF, which is not installed", _INSTALL) from error
-    with _errors_of_pyscf(source):
+    with _errors_of_pyscf(source), _no_evaluation():
         built: Any = gto.M(atom=list(atoms), basis=basis, charge=charge, spin=spin, unit="Angstrom", verbose=0)
+        _check_size(built.nao, source)
         return _fcidump_of_field(scf.RHF(built), source)
 
 
@@ -89,6 +95,7 @@ def _fcidump_of_field(field: Any, source: str) -> str:
         problem = f"the orbitals of a {type(field).__name__} differ by spin, and restricted ones are needed"
         raise InputError("problem", problem, "Give scf.RHF(mol) or scf.ROHF(mol).")
     if field.mo_coeff is None:
+        _check_size(field.mol.nao, source)
         field = field.copy()
         field.verbose = 0
         field.kernel()
@@ -96,6 +103,7 @@ def _fcidump_of_field(field: Any, source: str) -> str:
         problem = f"the Hartree-Fock calculation of {source} did not converge"
         raise InputError("geometry", problem, "Check the distances, or give integrals from another program.")
     orbitals = _with_signs(field.mo_coeff)
+    _check_size(orbitals.shape[1], source)
     one = orbitals.T @ field.get_hcore() @ orbitals
     integrals = field.mol if field._eri is None else field._eri  # the user's own, as of a model Hamiltonian
     two = ao2mo.restore(1, ao2mo.full(integrals, orbitals), orbitals.shape[1])
@@ -105,6 +113,7 @@ def _fcidump_of_field(field: Any, source: str) -> str:
 def _fcidump_of_active_space(cas: Any, source: str) -> str:
     from pyscf import ao2mo, mcscf
 
+    _check_size(cas.ncas, source)
     if isinstance(cas, mcscf.mc1step.CASSCF):
         if cas.ci is None:
             cas = cas.copy()
@@ -170,6 +179,28 @@ def _with_signs(orbitals: NDArray[Any]) -> NDArray[Any]:
     orbitals = np.asarray(orbitals)
     largest = orbitals[np.abs(orbitals).argmax(axis=0), range(orbitals.shape[1])]
     return orbitals * np.where(largest < 0, -1.0, 1.0)
+
+
+def _check_size(orbitals: int, source: str) -> None:
+    if orbitals > _MOST_ORBITALS:
+        problem = f"{source} has {orbitals} orbitals, and integrals over at most {_MOST_ORBITALS} are written"
+        raise InputError("geometry", problem, "Choose a smaller basis, or give a CASCI of PySCF.")
+
+
+@contextlib.contextmanager
+def _no_evaluation() -> Iterator[None]:
+    """Keep PySCF from evaluating what is no number in a basis set."""
+    from pyscf.gto.basis import parse_cp2k, parse_nwchem
+
+    readers: tuple[Any, ...] = (parse_nwchem, parse_cp2k)
+    before = [getattr(reader, "DISABLE_EVAL", False) for reader in readers]
+    for reader in readers:
+        reader.DISABLE_EVAL = True
+    try:
+        yield
+    finally:
+        for reader, value in zip(readers, before, strict=True):
+            reader.DISABLE_EVAL = value
 
 
 @contextlib.contextmanager

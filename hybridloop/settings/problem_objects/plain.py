@@ -7,6 +7,8 @@ import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hybridloop.algorithms.formats.json_lines import check_names
+from hybridloop.algorithms.formats.tables import has_matrix_form
 from hybridloop.errors import InputError
 from hybridloop.settings.problem_objects import not_a_problem
 from hybridloop.settings.problem_objects.graphs import graph_text
@@ -30,12 +32,13 @@ def plain_values(value: Any) -> tuple[str, str]:
     if isinstance(value, Mapping):
         return _mapping(value)
     if isinstance(value, list | tuple | set | frozenset):
-        return _rows(list(value))
+        return _rows(sorted(value, key=repr) if isinstance(value, set | frozenset) else list(value))  # no hash's order
     raise not_a_problem(value)
 
 
 def _mapping(value: Mapping[Any, Any]) -> tuple[str, str]:
     if "h" in value and "J" in value and isinstance(value["J"], Mapping):
+        check_names({str(key): None for key in value}, ("h", "J", "offset"), "problem", lambda _: None)
         fields = value["h"] if isinstance(value["h"], Mapping) else dict(enumerate(value["h"]))
         return "Ising", ising_text(fields, _merged(value["J"]), value.get("offset", 0.0))
     for key, name in _FORMATS.items():
@@ -47,6 +50,9 @@ def _mapping(value: Mapping[Any, Any]) -> tuple[str, str]:
         raise InputError("problem", "the dict has neither pairs of nodes nor a known key", _EDGES)
     merged = _merged(value)
     if not any(first == second for first, second in merged):
+        if any(weight < 0 for weight in merged.values()):
+            remedy = "Give a networkx graph for edges; add a term such as (0, 0): 0.0 to the dict for a QUBO."
+            raise InputError("problem", "the dict may have the weights of edges or the terms of a QUBO", remedy)
         return "graph", graph_text(_ends(merged), [(*pair, weight) for pair, weight in value.items()])
     return "QUBO", qubo_text(_ends(merged), merged)
 
@@ -64,6 +70,10 @@ def _rows(rows: list[Any]) -> tuple[str, str]:
             problem = f"{len(rows)} lists of {len(rows)} may be edges or the rows of a matrix"
             raise InputError("problem", problem, "Give edges as tuples, or numpy.array(rows).")
         return matrix_text(rows)
+    if is_square and are_edges and all(_is_number(cell) for row in rows for cell in row) and has_matrix_form(rows):
+        if len(rows) == 3 or any(cell < 0 for row in rows for cell in row):
+            problem = f"{len(rows)} tuples of {len(rows)} numbers may be edges or the rows of a matrix"
+            raise InputError("problem", problem, "Give a networkx graph for edges, numpy.array(rows) for a matrix.")
     if not are_edges:
         raise InputError("problem", "an edge has two nodes and an optional weight", _EDGES)
     edges = [(row[0], row[1], row[2] if len(row) > 2 else None) for row in rows]

@@ -23,6 +23,9 @@ FCIDUMP = (DATA / "H2_0.735.fcidump").read_text()
         ('{"terms": {"ZZ": -1.0}}', InputFormat.PAULI_SUM),
         ('{"schema_name": "qcschema_output", "properties": {}, "wavefunction": {}}', InputFormat.QCSCHEMA),
         ("2\nH2\nH 0 0 0\nH 0 0 0.735\n", InputFormat.GEOMETRY),
+        ("\n H 0 0 0 ;\n\nH 0. .5 -7.35e-1;\n", InputFormat.GEOMETRY),
+        ("H 10 10 10; " * 40 + "X", None),  # must not try each way to divide the digits
+        ("9" * 5000 + "\n\nH 0 0 0\n", None),
         ("# roads\noslo bergen 4\nbergen, stavanger\n", InputFormat.EDGE_LIST),
         ("% rudy\n3 2\n1 2 1\n2 3 -1\n", InputFormat.EDGE_LIST),
         ('<?xml version="1.0"?><graphml><graph/></graphml>', InputFormat.GRAPHML),

@@ -53,6 +53,47 @@ def test_the_columns_of_edges_are_found_by_name() -> None:
     assert two.labels == ("a", "b", "c")
 
 
+@pytest.mark.parametrize(
+    ("text", "edges"),
+    [
+        ("u,v\nv,w\nw,u\n", ["uv", "vw", "wu"]),
+        ("u,v,1\nv,w,1\nw,x,1\n", ["uv", "vw", "wx"]),
+        ("from,to\nto,via\nvia,from\n", [("from", "to"), ("to", "via"), ("via", "from")]),
+        ("source,target,weight\nsource,a,1\na,target,1\n", [("source", "a"), ("a", "target")]),
+        (",a,b\na,0,1\nb,1,0\n", ["ab"]),
+        ("0 1\n1 2\n", ["01", "12"]),
+        ("0 1 1\n1 2 1\n2 0 1\n", ["01", "12", "20"]),
+        ("0 1 1\n1 0 1\n1 1 0\n", ["01", "12", "20"]),
+        (
+            "graph [ node [ id 1234567 ] node [ id 1234568 ]\nedge [ source 1234567 target 1234568 ] ]",
+            [(1234567, 1234568)],
+        ),
+        (
+            "%%MatrixMarket matrix coordinate real symmetric\n% complex network\n2 2 1\n2 1 1\n",
+            [(1, 2)],
+        ),
+    ],
+)
+def test_no_edge_is_lost_to_a_header_or_to_rounding(text: str, edges: list[Any]) -> None:
+    assert is_graph(read_binary_problem(text, "edges"), nx.Graph(list(map(tuple, edges))))
+
+
+def test_three_words_of_edges_keep_their_weights() -> None:
+    graph = nx.Graph()
+    graph.add_weighted_edges_from([(1, 2, 3), (2, 3, 1), (3, 1, 2)])
+    assert is_graph(read_binary_problem("1 2 3\n2 3 1\n3 1 2\n", "edges"), graph)
+
+
+@pytest.mark.parametrize("matrix", [[[1, -1, 0], [-1, 2, 0.5], [0, 0.5, 3]], [[1, -1], [0, 2]]])
+def test_a_small_qubo_in_words_is_no_graph(matrix: list[list[float]]) -> None:
+    file = io.StringIO()
+    np.savetxt(file, matrix)
+    for text in (file.getvalue(), "\n".join(" ".join(map(str, row)) for row in matrix)):
+        problem = read_binary_problem(text, "qubo")
+        bits = np.array([[number >> k & 1 for k in range(len(matrix))] for number in range(2 ** len(matrix))])
+        assert problem.objective.energies(bits) == pytest.approx(np.einsum("ki,ij,kj->k", bits, matrix, bits))
+
+
 @pytest.mark.parametrize("with_names", [True, False])
 @pytest.mark.parametrize("size", [3, 5])
 def test_a_csv_matrix_is_a_graph_or_a_qubo(*, with_names: bool, size: int) -> None:
@@ -110,8 +151,19 @@ REFUSED: dict[str, tuple[str, int | None, str]] = {
     "an edge twice": ("source,target\na,b\nb,a\n", 3, "given twice"),
     "a matrix with two meanings": ("0,-1,0,0\n-1,0,0,0\n0,0,0,1\n0,0,1,0\n", None, "a graph's weights or a QUBO"),
     "edges or a matrix": ("1,2,3\n2,3,1\n3,1,2\n", None, "edges or a matrix"),
+    "edges or a triangle": ("1,0,0\n2,3,0\n4,5,6\n", None, "edges or a matrix"),
+    "edges or a triangle in words": ("1 0 0\n2 3 0\n4 5 6\n", None, "edges or a matrix"),
+    "edges of negative nodes or a matrix": ("-1 0 1\n0 1 1\n1 -1 1\n", None, "edges or a matrix"),
+    "two lines of decimals": ("1.0 2.0\n0.0 2.0\n", None, "two lines of two"),
+    "a name of a column that is also a node": ("a,b,w\nb,c,1\n", 1, "'w' is not a number"),
     "rows in another order": (",a,b\nb,0,1\na,1,0\n", 2, "rows and columns in one order"),
     "a directed GML": ("graph [ directed 1 node [ id 0 ] ]", 1, "directed"),
+    "a directed GML in quotes": ('graph [ directed "1" node [ id 0 ] ]', 1, "directed"),
+    "GML without that node": (
+        "graph [ node [ id 0 ] node [ id 1000000 ]\nedge [ source 0 target 1000001 ] ]",
+        2,
+        "names no node",
+    ),
     "GML without an end": ("graph [ node [ id 0 ]", None, "ends within a list"),
     "GML without a node": ("graph [\nedge [ source 0 target 1 ] ]", 2, "names no node"),
     "GML with another weight": (
@@ -122,6 +174,8 @@ REFUSED: dict[str, tuple[str, int | None, str]] = {
     "GML in lists": ("graph [ " + "a [ " * 1000, 1, "nested too deeply"),
     "a matrix that is not square": (MM + "2 3 1\n1 2 1.0\n", None, "shape 2 × 3"),
     "a matrix without end": (MM + "999999999 999999999 1\n1 2 1.0\n", None, "at most 2,000"),
+    "a matrix of many digits": (MM + "0000000019999999 0000000019999999 1\n1 2 1.0\n", None, "at most 2,000"),
+    "a matrix of many entries": (MM + "3 3 90000000000\n1 2 1.0\n", None, "entries, and the text 2 lines"),
     "a matrix cut short": (MM + "2 2 2\n1 2 1.0\n", None, "not Matrix Market"),
     "a complex matrix": (MM.replace("real", "complex") + "2 2 1\n1 2 1.0 1.0\n", 1, "complex entries"),
     "an array of nonsense": (MM.replace("coordinate", "array") + "2 2\n1\nfoo\n", None, "not Matrix Market"),
