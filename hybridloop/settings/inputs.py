@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybridloop.algorithms.formats.detect import is_atom_list, is_xyz_geometry
+from hybridloop.algorithms.formats.geometry import check_atoms
 from hybridloop.data import load_table
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.settings import (
@@ -61,7 +62,13 @@ def read_problem(problem: Any, geometry: GeometryOptions | None = None) -> Probl
     """
     if isinstance(problem, Mapping) and "geometry" in problem:
         given = dict(problem)
-        return read_problem(given.pop("geometry"), _geometry_options(given))
+        source, name = given.pop("geometry"), given.pop("name", None)
+        found = read_problem(source, _geometry_options(given))
+        if name is None:
+            return found
+        if found.text is None:
+            raise InputError("problem", f"{found.name} is a built-in problem, which has its name", "Leave name out.")
+        return validate(ProblemText, {"name": name, "text": found.text}, of="problem")
     if isinstance(problem, str) and geometry is not None and is_atom_list(problem):
         return _integrals(problem, "", geometry)
     read = _read(problem)
@@ -138,6 +145,8 @@ def _read(problem: Any) -> ProblemText:
         from hybridloop.settings.problem_objects import problem_from_object
 
         return problem_from_object(problem)
+    if isinstance(problem, str):
+        check_atoms(problem)
     if isinstance(problem, str) and "\n" in problem:
         remedy = 'Give hybridloop.ProblemText(name="mine", text=text).'
         raise InputError("problem", "it is a text, and a name or a file is needed", remedy)
@@ -182,7 +191,7 @@ def _geometry_options(values: Mapping[str, Any]) -> GeometryOptions:
     for name, value in values.items():
         kind = {"basis": str, "charge": int, "multiplicity": int}.get(name)
         if kind is None:
-            raise InputError("problem", f"a geometry has no {name!r}", "There are: basis, charge, multiplicity.")
+            raise InputError("problem", f"a geometry has no {name!r}", "There are: name, basis, charge, multiplicity.")
         if not isinstance(value, kind) or isinstance(value, bool):
             raise InputError("problem", f"the {name} of a geometry is {value!r}", "Give sto-3g, 0 and 1, for example.")
     return GeometryOptions(**values)

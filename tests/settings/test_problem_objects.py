@@ -287,6 +287,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a circuit": (QuantumCircuit(1), "ansatz=circuit"),
     "unrestricted orbitals": (scf.UHF(gto.M(atom=H2, verbose=0)), "scf.RHF"),
     "a text": ("0 1\n1 2\n", "ProblemText"),
+    "atoms with commas": ("H 0 0 0, H 0 0 0.74", "atom 1 has a comma.*Separate atoms with ;"),
+    "an atom with two coordinates": ("H 0 0 0; H 0 0", r"atom 2 \(H\) has 2 coordinates"),
+    "an atom that is none": ("H 0 0 0\nH 0 0 x", "atom 2 is 'H 0 0 x'"),
+    "a built-in geometry by another name": ({"geometry": "h2", "name": "mine"}, "Leave name out"),
     "a number": (3, "no problem can be read from a int"),
     "nothing": (None, "no problem can be read from a NoneType"),
 }
@@ -320,6 +324,9 @@ def test_a_sweep_takes_objects_and_geometries(tmp_path: Path) -> None:
     spec = read_sweep(tmp_path / "sweep.yaml")
     assert [problem.name for problem in spec.problems] == ["h2-sto-3g", "h2-6-31g", "H2-sto-3g", "h2"]
     assert spec.problems[0].text == spec.problems[2].text
+    curve = [{"geometry": f"H 0 0 0; H 0 0 {distance}", "name": f"H2-{distance}A"} for distance in (0.6, 0.9)]
+    named = read_sweep({"name": "s", "algorithm": "vqe", "problems": curve})
+    assert [problem.name for problem in named.problems] == ["H2-0.6A", "H2-0.9A"]
     assert read_fcidump(str(spec.problems[1].text), "h2").electrons == (1, 0)
 
 

@@ -7,11 +7,12 @@ from collections.abc import Iterable
 
 from hybridloop.algorithms.formats.detect import is_atom_list, is_xyz_geometry
 from hybridloop.algorithms.problems.numbers import parse_decimal
-from hybridloop.errors import ProblemError
+from hybridloop.errors import InputError, ProblemError
 
 Atom = tuple[str, tuple[float, float, float]]  # symbol and coordinates in Å
 
 _SYMBOL = re.compile(r"[A-Za-z]{1,2}[0-9]*")
+_START = re.compile(r"\s*[A-Z][a-z]?[0-9]*(?:[ \t,]+[-+]?[0-9.]+){2}")
 _FORMS = "Give an XYZ file (number of atoms, comment, then `symbol x y z` in Å), or 'H 0 0 0; H 0 0 0.74'."
 
 
@@ -33,6 +34,21 @@ def read_geometry(text: str, source: str) -> tuple[Atom, ...]:
         problem = f"the first line says {int(count)} atoms, and {len(numbered)} lines follow the comment"
         raise ProblemError(source, None, problem, "Give a file with one geometry.")
     return tuple(_atom(line, number, source) for number, line in numbered)
+
+
+def check_atoms(text: str) -> None:
+    """Raise InputError for a text that begins as a list of atoms, and is none, with the atom that is malformed."""
+    if _START.match(text) is None or is_atom_list(text):
+        return
+    for number, part in enumerate(filter(str.strip, re.split(r"[;\n]", text)), start=1):
+        symbol, *words = part.split()
+        if "," in part:
+            raise InputError("problem", f"atom {number} has a comma", "Separate atoms with ;, coordinates with blanks.")
+        if len(words) != 3:
+            problem = f"atom {number} ({symbol[:40]}) has {len(words)} coordinate{'s' * (len(words) != 1)}"
+            raise InputError("problem", problem, "Give three, in Å.")
+        if not is_atom_list(part):
+            raise InputError("problem", f"atom {number} is {part.strip()[:80]!r}", _FORMS)
 
 
 def formula(elements: Iterable[str]) -> str:
