@@ -206,7 +206,7 @@ def _is_matrix(rows: list[Row], source: str, *, has_header: bool = False, in_wor
         return True
     values = [[float(cell) for cell in cells] for _, cells in rows]
     are_digits = all(cell.isdigit() for _, cells in rows for cell in cells[:2])
-    if in_words and are_digits and all(row[0] != row[1] and row[-1] > 0 for row in values):
+    if in_words and are_digits and (len(rows) == 2 or all(row[0] != row[1] and row[2] > 0 for row in values)):
         return False
     are_nodes = not any(value < 0 or value % 1 for row in values for value in row[:2])
     has_form = has_matrix_form(values)
