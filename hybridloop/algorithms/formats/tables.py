@@ -198,7 +198,7 @@ def _is_matrix(rows: list[Row], source: str, *, has_header: bool = False, in_wor
     """Return whether these are the rows of a matrix rather than edges. Raises ProblemError where both are possible.
 
     Two or three rows are one if they have the form of one and can't be edges, and edges if they have no such form.
-    Words without a number below 0 are edges: as a QUBO their minimum would be 0 with all variables 0.
+    Words that name whole nodes, with weights above 0, are edges: as a QUBO, their minimum would have all variables 0.
     """
     if not _are_square(rows, 2):
         return False
