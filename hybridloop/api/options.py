@@ -14,7 +14,17 @@ if TYPE_CHECKING:
 Callback = Callable[[int, tuple[float, ...], float, float], None]
 
 
-class SettingOptions(TypedDict, total=False):
+class CapOptions(TypedDict, total=False):
+    """Caps on what a run may spend in all; see `hybridloop.RunSettings`."""
+
+    max_jobs: int | None
+    max_shots: int | None
+    max_cost: str | Mapping[str, float] | None
+    max_cost_per_job: str | Mapping[str, float] | None
+    deadline: str | float | None
+
+
+class SettingOptions(CapOptions, total=False):
     """Settings of every run; see `hybridloop.RunSettings`."""
 
     seed: int | None
@@ -28,11 +38,6 @@ class SettingOptions(TypedDict, total=False):
     batching: str
     requests_in_flight: int | None
     requests_per_second: float | None
-    max_jobs: int | None
-    max_shots: int | None
-    max_cost: str | Mapping[str, float] | None
-    max_cost_per_job: str | Mapping[str, float] | None
-    deadline: str | float | None
     detach_after: str | float | None
     resume_automatically: str | None
     session_slots: str | None

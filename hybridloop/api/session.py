@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from hybridloop import local_stack as stack
 from hybridloop.api.environment import flow_environment, resolve_workspace
-from hybridloop.api.options import SettingOptions
+from hybridloop.api.options import CapOptions, SettingOptions
 from hybridloop.azure.targets import DEFAULT_TARGET, find_target
 from hybridloop.budget.caps import Caps
+from hybridloop.errors import InputError
 from hybridloop.runtime.signals import exit_on_sigterm
 from hybridloop.settings import RunSettings
 from hybridloop.settings.validation import validate
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 _FAILURE = FailurePolicy()
-_NO_CAPS = Caps()
 
 
 @contextmanager
@@ -42,10 +42,11 @@ def open_session(
     name: str = "hybridloop",
     policy: FailurePolicy = _FAILURE,
     keep_alive: str = "auto",
-    caps: Caps = _NO_CAPS,
+    caps: Caps | None = None,
     debias: bool = True,
     batching: str = "auto",
     clock: Clock | None = None,
+    **limits: Unpack[CapOptions],
 ) -> Iterator[OpenSession]:
     """Hold one session open; it is closed however the block ends, SIGTERM included.
 
@@ -57,21 +58,27 @@ def open_session(
     `session_id` joins a session that is open at the service, such as that of a script that was killed: the script's run
     with a key is resumed, and a session of any other program takes further jobs. The block closes it, too.
 
-    `debias=False` turns off IonQ's error mitigation. `batching` (auto, on, off) puts all points of a round into one job
-    where the target takes many in one: auto does so on Rigetti's simulator. `clock` is the time source of all waits
-    (`hybridloop.testing.virtual_clock.ServiceClock` for a virtual one). Raises InputError before a session is opened.
+    `max_cost="30USD"`, `max_jobs`, `max_shots`, `max_cost_per_job` and `deadline="8h"` cap what the run may spend in
+    all; `caps=hybridloop.Caps(max_cost="30USD")` is the same. `debias=False` turns off IonQ's error mitigation.
+    `batching` (auto, on, off) puts all points of a round into one job where the target takes many in one: auto does so
+    on Rigetti's simulator. `clock` is the time source of all waits (`hybridloop.testing.virtual_clock.ServiceClock` for
+    a virtual one). Raises InputError before a session is opened.
     """
     if target is not None:
         find_target(target)
-    valid = validate(RunSettings, {"keep_alive": keep_alive, "seed": seed, "batching": batching})
+    valid = validate(
+        RunSettings, {"keep_alive": keep_alive, "seed": seed, "batching": batching, **_checked(limits, caps)}
+    )
     sdk_workspace = resolve_workspace(workspace)
     from hybridloop.api.joining import find_joined, join_session
     from hybridloop.journal.claimed_run import temporary_run
+    from hybridloop.runtime.clock import RealClock
     from hybridloop.tasks.keepalive.rules import KeepAliveMode
     from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
     from hybridloop.tasks.session import open_session as open_in_workspace
 
-    joined = None if session_id is None else find_joined(sdk_workspace, session_id, target, run_key, seed)
+    now = (clock or RealClock()).now()
+    joined = None if session_id is None else find_joined(sdk_workspace, session_id, target, run_key, seed, now=now)
     if joined is not None:
         target, run_key, seed = joined.session.target, joined.run_key, joined.seed
     target = target or DEFAULT_TARGET
@@ -94,13 +101,14 @@ def open_session(
             name=name,
             policy=policy,
             keep_alive=KeepAliveSettings(KeepAliveMode(keep_alive)),
-            caps=caps,
+            caps=caps or valid.caps,
             debias=debias,
             batching=valid.batching,
             clock=clock,
         )
         session = held.enter_context(opened)
         if joined is not None:
+            session.sessions.active_at = joined.active_at
             session.open()
         yield session
 
@@ -120,6 +128,20 @@ def session(session_id: str, *, workspace: str | Any | None = None) -> ServiceSe
     from hybridloop.tasks.service_sessions import find_session
 
     return find_session(resolve_workspace(workspace), session_id)
+
+
+def _checked(limits: Mapping[str, Any], caps: object) -> Mapping[str, Any]:
+    """Return the caps that are given as keywords. Raises InputError for others, and for `caps` that are no Caps."""
+    example = "max_cost='30USD' or caps=hl.Caps(max_cost='30USD')"
+    if caps is not None and not isinstance(caps, Caps):
+        raise InputError("caps", f"{type(caps).__name__} is no hybridloop.Caps", f"Give for example {example}.")
+    for name in limits:
+        if name not in CapOptions.__annotations__:
+            known = ", ".join(CapOptions.__annotations__)
+            raise InputError(name, "open_session has no such option", f"Caps on what a run may spend are {known}.")
+        if caps is not None:
+            raise InputError(name, "caps are given, too", f"Give either {example}.")
+    return limits
 
 
 @contextmanager

@@ -135,16 +135,17 @@ class Budget:
     """The caps of one run, its spending and its reservations; thread-safe.
 
     `spent` is the spending of earlier processes of the run, as its journal has it, unfinished jobs included.
-    `started_at` is the start in seconds, of the clock whose `now` is passed to `reserve`. `run_key` is for messages. A
-    job that is billed above its reservation can't be undone, but no further job is reserved then.
+    `started_at` is the start in seconds, of the clock whose `now` is passed to `reserve`. `resume` is for messages: the
+    command that resumes the run, to which options can be added, or what its user does instead. A job that is billed
+    above its reservation can't be undone, but no further job is reserved then.
     """
 
     def __init__(
-        self, caps: Caps, spent: Spending | None = None, *, started_at: float = 0.0, run_key: str | None = None
+        self, caps: Caps, spent: Spending | None = None, *, started_at: float = 0.0, resume: str | None = None
     ) -> None:
         self.caps = caps
         self._started_at = started_at
-        self._run_key = run_key
+        self._resume = resume
         self._lock = threading.Lock()
         self._spent = spent or Spending()
         self._reservations: dict[int, Reservation] = {}
@@ -287,10 +288,16 @@ class Budget:
         raise CapReached(name, state, self._remedy(name.replace("_", "-"), value))
 
     def _remedy(self, option: str, value: str) -> str:
-        """Return the advice to raise a cap to at least `value`, as a command if the run's key is known."""
-        if self._run_key is None:
+        """Return the advice to raise a cap to at least `value`, as a command if one resumes the run."""
+        if self._resume is None:
             return f"Raise {option} to {value} or more."
-        return f"Resume with a larger cap: hybridloop runs resume {self._run_key} --{option} {value} (or more)"
+        if self._resume.startswith("hybridloop "):
+            return f"Resume with a larger cap: {self._resume} --{option} {value} (or more)"
+        in_python = value if value.isdigit() else repr(value)
+        return (
+            f"To go on, {self._resume}, with a larger cap: {option.replace('-', '_')}={in_python}"
+            f"{'' if value == '…' else ' (or more)'}"
+        )
 
 
 def _total(reservations: Collection[Reservation]) -> Spending:

@@ -56,6 +56,7 @@ class Tracker:
 
     def __enter__(self) -> Self:
         with _lock:
+            self._watched, self._ended = {}, None  # of a block before
             for account in list(_accounts):  # of sessions that were opened before
                 self.watch(account, account.read())
             _active.append(self)

@@ -64,6 +64,8 @@ def describe_interruption(state: LiveState) -> str:
     """Return what an interrupted run leaves at the service; its session is closed by then."""
     if state.snapshot is None or not state.snapshot.meter.jobs:
         return "nothing was submitted"
+    if not state.snapshot.in_flight:
+        return "the session has been closed, with no job in flight"
     return "the session has been closed; its jobs in flight were left to the service, which finishes and bills them"
 
 

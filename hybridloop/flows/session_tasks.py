@@ -26,7 +26,7 @@ from hybridloop.tasks.prefect_tasks import RUN_ROUND, describe_task, measure_rou
 from hybridloop.tasks.session import OpenSession
 from hybridloop.tasks.submission.job_ids import MAIN_STREAM
 
-_FAILURE, _NO_CAPS = FailurePolicy(), Caps()
+_FAILURE = FailurePolicy()
 
 _held: dict[OpenSession, tuple[str, ExitStack]] = {}  # flow run of a session, and what closes it
 _changing = threading.Lock()
@@ -41,9 +41,10 @@ def open_session(
     workspace: str | Any | None = None,
     policy: FailurePolicy = _FAILURE,
     keep_alive: str = "auto",
-    caps: Caps = _NO_CAPS,
+    caps: Caps | None = None,
     debias: bool = True,
     batching: str = "auto",
+    **limits: Any,
 ) -> OpenSession:
     """Open a session for the flow run around; `close_session` closes it, else the end of the flow run does.
 
@@ -66,6 +67,7 @@ def open_session(
             caps=caps,
             debias=debias,
             batching=batching,
+            **limits,
         )
     )
     with _changing:

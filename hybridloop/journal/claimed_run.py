@@ -111,6 +111,15 @@ def temporary_run(target: str, *, seed: int, uid: str | None = None) -> Iterator
             yield run
 
 
+def how_to_resume(run: RunRecord | NewRun) -> str:
+    """Return the command that resumes a run; what its user does instead if only their program knows its circuits."""
+    if run.algorithm != "session":
+        return f"hybridloop runs resume {run.key}"
+    if run.key == run.uid:  # of a temporary journal
+        return "open a session again"
+    return f"{'call the flow' if run.problem else 'start the script'} again with run_key={run.key!r}"
+
+
 def new_run(
     uid: str,
     *,

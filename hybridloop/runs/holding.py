@@ -8,9 +8,17 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from hybridloop.data.statuses import WITH_RESULT
-from hybridloop.errors import HybridloopError, JournalGone, LeaseLost, ServiceBusy, ServiceUnreachable, TargetDown
+from hybridloop.errors import (
+    HybridloopError,
+    JournalError,
+    JournalGone,
+    LeaseLost,
+    ServiceBusy,
+    ServiceUnreachable,
+    TargetDown,
+)
 from hybridloop.journal import Journal, NewRun, RunRecord
-from hybridloop.journal.claimed_run import ClaimedRun, claim_run
+from hybridloop.journal.claimed_run import ClaimedRun, claim_run, how_to_resume
 from hybridloop.runs.lookup import LIMITS_GIVEN, RESUMED, limits_of, run_of_key, settings_of, started_otherwise
 from hybridloop.runs.statuses import status_after
 from hybridloop.runtime.run_events import report
@@ -68,19 +76,27 @@ def withdraw_stop(journal: Journal, record: RunRecord) -> None:
 
 @contextmanager
 def hold_run(journal: Journal, record: RunRecord) -> Iterator[ClaimedRun]:
-    """Hold a run of the journal for the block; if an error ends the block, store the run's status and its reason."""
+    """Hold a run of the journal for the block; if an error ends the block, store the run's status and its reason.
+
+    A run that was complete stays so if the error came before a new round, such as for a changed circuit.
+    """
     with claim_run(journal, record.uid) as run:
+        rounds = journal.progress(run.uid).rounds if run.record.status in WITH_RESULT else None
         write_status(run, "running", "")
         try:
             yield run
         except BaseException as error:  # signals, too: Ctrl-C, SystemExit, Prefect's TerminationSignal
-            status = status_after(error)
+            status, reason = status_after(error), _reason(error)
+            with suppress(JournalError):
+                if rounds is not None and journal.progress(run.uid).rounds == rounds:
+                    status, reason = run.record.status, run.record.reason
             with suppress(LeaseLost):  # then its new owner stores how it ends
                 with suppress(JournalGone):
-                    write_status(run, status, _reason(error))
+                    write_status(run, status, reason)
                 if isinstance(error, _OUTAGES):
                     _note(run, OUTAGE, {"error": type(error).__name__})
-                log_resume_command(run, status)
+                if status not in WITH_RESULT:
+                    log_resume_command(run, status)
             raise
 
 
@@ -116,9 +132,8 @@ def note_resumed(run: ClaimedRun, flow_run_id: str | None) -> None:
 
 
 def log_resume_command(run: ClaimedRun, status: str) -> None:
-    """Log the command that resumes a run that ended early."""
-    key = run.record.key
-    _log.warning("run %s is %s; to resume it: hybridloop runs resume %s", key, status, key)
+    """Log the command that resumes a run that ended early, or what else does."""
+    _log.warning("run %s is %s; to resume it: %s", run.record.key, status, how_to_resume(run.record))
 
 
 def _note(run: ClaimedRun, kind: str, facts: Mapping[str, Any]) -> None:

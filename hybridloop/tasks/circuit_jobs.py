@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from qiskit.providers import JobStatus
 from qiskit.result import Result
 
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
-from hybridloop.errors import InputError
+from hybridloop.errors import HybridloopError, InputError
 from hybridloop.tasks.primitives.sampler import incomplete
 from hybridloop.tasks.submission.job_ids import MAIN_STREAM, check_stream
 from hybridloop.tasks.submission.jobs import JobInFlight
@@ -31,7 +31,20 @@ def start_circuits(
     pubs = [_as_pub(circuit, shots) for circuit in _checked(circuits)]
     stream = MAIN_STREAM if name is None else check_stream(name, "name")
     round_ = CircuitRound(session, session.start_round(pubs, stream=stream, same_rad=SAME_UNTOLD_RAD))
+    session.circuit_rounds[round_] = None
     return [SessionJob(round_, number, pub.circuit, shots, name) for number, pub in enumerate(pubs)]
+
+
+def await_circuits(rounds: Collection[CircuitRound]) -> None:
+    """Wait for all of these rounds, whose jobs are paid for. Raises the error that ended the first one that failed."""
+    errors = []
+    for round_ in rounds:
+        try:
+            round_.await_end()
+        except HybridloopError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 class CircuitRound:
@@ -60,7 +73,10 @@ class CircuitRound:
         """Wait for the round once. Raises the error that ended it."""
         if not self.is_collected:
             self.is_collected = True
-            self._measured = self._session.collect(self._round)
+            try:
+                self._measured = self._session.collect(self._round)
+            finally:
+                self._session.circuit_rounds.pop(self, None)
 
     @property
     def has_ended(self) -> bool:

@@ -15,7 +15,7 @@ from hybridloop.budget.caps import Budget, Caps, check_caps, ineffective_caps_wa
 from hybridloop.budget.cost_summary import summarize_charges
 from hybridloop.budget.prices import ping_price
 from hybridloop.budget.tracker import Account, open_account
-from hybridloop.journal.claimed_run import ClaimedRun
+from hybridloop.journal.claimed_run import ClaimedRun, how_to_resume
 from hybridloop.journal.provenance import BATCHING
 from hybridloop.runtime.clock import Clock, RealClock
 from hybridloop.runtime.thread_pool import ThreadPool
@@ -83,7 +83,7 @@ def build_connection(
     workers = resources.enter_context(closing(ThreadPool("hybridloop-session", clock, lambda: service.pace.in_flight)))
     # costs: earlier processes of the run count, prepared pings make room for jobs
     before = summarize_charges(run.journal.charges(run.uid), target)
-    budget = Budget(options.caps, before.spending, started_at=clock.now(), run_key=run.record.key)
+    budget = Budget(options.caps, before.spending, started_at=clock.now(), resume=how_to_resume(run.record))
     ledger = CostLedger(budget, target, clock, before=before, debias=options.debias)
     open_account(ledger, Account(run.record.key, target.name, before, lambda: ledger.summary))
     # keep-alive: requests are signed for the standby process only in real time

@@ -31,7 +31,7 @@ from hybridloop.runtime.signals import signals_while_closing
 from hybridloop.tasks.connection import Connection, SessionOptions, build_connection, resolve_target
 from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
-from hybridloop.tasks.session_renewal import SessionRenewal, log_errors
+from hybridloop.tasks.session_renewal import SessionRenewal, closed_with_its_block, log_errors
 from hybridloop.tasks.session_status import SessionSnapshot
 from hybridloop.tasks.submission.job_ids import MAIN_STREAM, RoundKey, check_stream, session_id
 from hybridloop.tasks.submission.jobs import check_round
@@ -48,8 +48,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED_WAIT_S = 5.0  # an interrupted run waits so long for its rounds in flight
 POLICY, KEEP_ALIVE, NO_CAPS = FailurePolicy(), KeepAliveSettings(), Caps()
-_INTERRUPTED_ATTEMPTS = 2  # to close the session
-_INTERRUPTED_TIMEOUT_S = 2.0
+_INTERRUPTED_LIMITS = (2, 2.0)  # attempts to close the session, and their timeout in s
 _FORMER_NAMES = {"lineage": "sessions", "standing": "snapshot", "stop_as_told": "stop_on_request"}
 
 _log = logging.getLogger(__name__)
@@ -72,7 +71,7 @@ class OpenSession:
         self._builder = RoundBuilder(connection)
         self._observation = current_observation()
         self._streams = Streams()
-        self.circuit_rounds: list[CircuitRound] = []  # of `run`, without those whose results were asked for
+        self.circuit_rounds: dict[CircuitRound, None] = {}  # of `run`, in order, without those that were collected
         self._detach_after_s = detach_after_s
         self._cancel_in_flight = cancel_in_flight
         self._stop_reason: HybridloopError | None = None
@@ -154,7 +153,7 @@ class OpenSession:
         """The session's state now, without a request to the service; thread-safe."""
         connection, rounds = self._connection, self._streams.in_flight()
         now, ledger = connection.clock.now(), connection.ledger
-        in_flight = sum(round_.in_flight for round_ in rounds)
+        in_flight = sum(round_.in_flight for round_ in self._streams.rounds())  # those of stopped rounds, too
         lost = self._streams.lost + sum(round_.lost for round_ in rounds)
         started = [round_.started_at for round_ in rounds if round_.started_at is not None]
         return SessionSnapshot(
@@ -199,10 +198,9 @@ class OpenSession:
         crash_point("step.after")
         check_round(pubs, self.target)
         descriptions = [describe_pub(pub) for pub in pubs]
-        with self._streams.turn(check_stream(stream), self._stop_reason) as turn:
-            with continued(self._observation):  # the caller may be another thread, or another task of the flow
-                key = RoundKey(self.run_uid, stream, turn.number)
-                turn.round = round_ = self._builder.build(key, pubs, descriptions, same_rad)
+        with self._streams.turn(check_stream(stream), self._stop_reason) as turn, continued(self._observation):
+            key = RoundKey(self.run_uid, stream, turn.number)  # the caller may be another thread or task of the flow
+            turn.round = round_ = self._builder.build(key, pubs, descriptions, same_rad)
         if not (round_.ended.is_set() or self._streams.stopped.is_set()):
             with continued(self._observation):
                 round_.start()
@@ -237,13 +235,13 @@ class OpenSession:
         """Submit circuits with bound angles, each `shots` times; return a job of a circuit, or the jobs of a list.
 
         The jobs of a list are one round, with results once the last has ended. `name` is part of their names at the
-        service; the journal numbers the calls of each name, which may come in any order. The block awaits the jobs at
-        its end. Raises InputError or ProgramError before anything is submitted, ReplayDiverged for other circuits.
+        service. With a run key it is their identity: the journal numbers the calls of each name, which may come in any
+        order, and a circuit under another name is measured and paid again. The block awaits all jobs. Raises InputError
+        or ProgramError before anything is submitted, ReplayDiverged for other circuits.
         """
         from hybridloop.tasks.circuit_jobs import start_circuits
 
         jobs = start_circuits(self, [circuits] if isinstance(circuits, QuantumCircuit) else circuits, shots, name)
-        self.circuit_rounds = [*(each for each in self.circuit_rounds if not each.is_collected), jobs[0].round]
         return jobs[0] if isinstance(circuits, QuantumCircuit) else jobs
 
     def jobs(self) -> list[ServiceJob]:
@@ -327,11 +325,11 @@ class OpenSession:
         sessions = self.sessions
         if self._connection.run.lease_error:
             return
-        limits = (_INTERRUPTED_ATTEMPTS, _INTERRUPTED_TIMEOUT_S) if is_interrupted else (ATTEMPTS, CLOSE_TIMEOUT_S)
+        limits = _INTERRUPTED_LIMITS if is_interrupted else (ATTEMPTS, CLOSE_TIMEOUT_S)
         status = log_errors(lambda: sessions.close(attempts=limits[0], timeout_s=limits[1]))
         last = sessions.rows[-1] if sessions.rows else None
-        left_open = "unopened" if last is None else "unknown" if last.ended_at is None else last.status
-        self._final_status = status or left_open
+        left = "unopened" if last is None else "unknown" if last.ended_at is None else last.status
+        self._final_status = status or left
 
     def _end_keep_alive(self, *, settles: bool) -> None:
         try:
@@ -340,6 +338,7 @@ class OpenSession:
             _log.warning("the pings of the session did not end in order: %s: %s", type(error).__name__, error)
         if self._final_status is not None:
             self._pings = log_errors(self._count_pings) or 0
+        self._stop_reason = self._stop_reason or closed_with_its_block()
 
     def _wait_for_last_round(self) -> None:
         """Wait some seconds for the rounds in flight: their counts are paid for, and a resume need not fetch them."""
@@ -378,9 +377,8 @@ def open_session(
     session is opened at once, a resumed run's when it is needed. Without `run` nothing is stored beyond the block, and
     `seed` (None: drawn) fixes the local service's sampling. A round that waits longer than `detach_after_s` parks the
     run: RunParked. Jobs in flight at the end of the block are left to finish, because they are paid for, unless
-    `cancel_in_flight`. Without `debias` the error mitigation of an IonQ QPU is turned off; `batching` is as in
-    `RunSettings`, and `requests` limits the requests to the service. Raises InputError before anything is sent,
-    AccessDenied or ServiceError if no session can be opened.
+    `cancel_in_flight`. `debias`, `batching` and `requests` are as in `RunSettings`. Raises InputError before anything
+    is sent, AccessDenied or ServiceError if no session can be opened.
     """
     if isinstance(target, str):
         target = resolve_target(target, caps, debias=debias, batching=batching)
@@ -396,5 +394,7 @@ def open_session(
         if not session.sessions.rows:
             session.open()
         yield session
-        for round_ in session.circuit_rounds:
-            round_.await_end()
+        if session.circuit_rounds:
+            from hybridloop.tasks.circuit_jobs import await_circuits
+
+            await_circuits(list(session.circuit_rounds))

@@ -58,6 +58,7 @@ class SessionRenewal:
         self._held: SessionRow | None = None
         self._next_reason = ""
         self._rows = list(run.journal.sessions(run.uid))  # only the holder of the run writes them
+        self.active_at: float | None = None  # last activity of a joined session, before this process
         self._renewals = sum(row.reason in _ENDED_BY_SERVICE for row in self._rows)
         self._closed = False
 
@@ -122,9 +123,12 @@ class SessionRenewal:
         return self._service.get_session(held.id)["status"] in TERMINAL
 
     def close_idle(self) -> None:
-        """Close the open session because it is about to idle out; the next job opens the next one."""
+        """Close the open session because it is about to idle out; the next job opens the next one.
+
+        One that another program opened stays open, because that program may have used it since.
+        """
         with self._lock:
-            if self._held is None:
+            if self._held is None or self._held.reason == "joined":
                 return
             held, self._held, self._next_reason = self._held, None, "idle"
             crash_point("renew.before")
@@ -186,7 +190,7 @@ class SessionRenewal:
             self._next_reason = session["status"]
             return None
         report("session.adopted", f"session {row.id} continues", {"session": row.id, "number": row.ordinal})
-        return row
+        return row if self.active_at is None else replace(row, opened_at=self.active_at)
 
     def _open_next(self) -> SessionRow:
         ordinal, reason = len(self._rows), self._next_reason
@@ -224,6 +228,12 @@ class SessionRenewal:
             # only these are certain: an unclear answer may hide an open session, which the close then finds
             self._record_end(row.ordinal, "refused")
             raise
+
+
+def closed_with_its_block() -> SessionEnded:
+    """Return the error of a round that is asked for after the `with` block of its session."""
+    remedy = "Run circuits inside of the block, or open a session again."
+    return SessionEnded("the session was closed at the end of its with block", "Nothing was submitted.", remedy)
 
 
 def log_errors(action: Callable[[], T]) -> T | None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import threading
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +17,15 @@ from qiskit import QuantumCircuit
 
 import hybridloop as hl
 from hybridloop.api import options
-from hybridloop.azure.listing import open_client
+from hybridloop.api.joining import _last_activity
+from hybridloop.azure.listing import open_client, session_row
 from hybridloop.azure.targets import find_target
 from hybridloop.azure.workspace import connection_string_of
-from hybridloop.errors import InputError, RunBusy
+from hybridloop.errors import InputError, ReplayDiverged, RunBusy
 from hybridloop.journal import open_journal
 from hybridloop.settings import SETTINGS
 from hybridloop.tasks.session_renewal import SessionRenewal
+from hybridloop.testing.virtual_clock import ServiceClock
 from tests.conftest import Emulator
 
 TARGET = "ionq.simulator"
@@ -92,6 +97,76 @@ def test_a_session_of_another_program_takes_jobs_and_is_closed(foreign: str) -> 
     with hl.open_session(TARGET, run_key="joined") as session:  # resumed by its key
         assert session.run(bell(), shots=10).counts == found.jobs()[0].counts
         assert session.replayed == 1
+
+
+def test_a_session_of_another_program_stays_open_while_that_program_uses_it(
+    start_emulator: Callable[..., Emulator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYBRIDLOOP_JOURNAL", f"sqlite:///{tmp_path}/journal.db")
+    service, identifier, paid = start_emulator("--clock", "virtual"), str(uuid.uuid4()), "ionq.qpu.aria-1"
+    workspace = service.workspace()
+    document = session_row({"id": identifier, "target": paid, "status": "Waiting"})
+    with ServiceClock(service.endpoint, service.admin_key) as clock:
+        with open_client(workspace) as client:
+            client.open_session(identifier, "theirs", find_target(paid), "Continue")
+        clock.wait(threading.Event(), 550.0)
+        # an old version of the service states no time of creation
+        monkeypatch.setattr(
+            "hybridloop.azure.listing.session_row", lambda item: {**document, "status": item.get("status")}
+        )
+        with hl.open_session(session_id=identifier, workspace=workspace, clock=clock) as session:
+            assert session.run(bell(), shots=10).counts
+            session.sessions.close_idle()  # as 525 s later, when the other program's jobs are not known here
+            assert session.run(bell(), shots=10).counts
+            assert [row.id for row in session.sessions.rows] == [identifier]
+
+
+def test_idle_time_counts_from_the_last_job_of_the_session() -> None:
+    row = {"created": "2026-01-01T00:00:00Z"}
+    job = {"status": "Succeeded", "created": "2026-01-01T00:05:00Z", "ended": "2026-01-01T00:06:00Z"}
+    began = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+    assert _last_activity(row, [], 0.0) == began
+    assert _last_activity(row, [job], 0.0) == began + 360.0
+    assert _last_activity(row, [job, {**job, "status": "Executing"}], 7.0) == 7.0
+    assert _last_activity({"created": None}, [], 7.0) == 7.0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"caps": {"max_cost": "30USD"}}, r"caps: dict is no hybridloop.Caps.*caps=hl.Caps\(max_cost='30USD'\)"),
+        ({"max_cost": "30"}, "max_cost: "),
+        ({"max_cost": "30USD", "caps": hl.Caps(max_jobs=1)}, "max_cost: caps are given, too"),
+        ({"max_costs": "30USD"}, "max_costs: open_session has no such option.*max_cost"),
+    ],
+)
+def test_caps_of_a_wrong_kind_are_refused_before_a_session_is_opened(
+    workspace: Workspace, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message), hl.open_session(TARGET, **options):
+        pass
+    assert hl.sessions() == []
+
+
+def test_caps_are_given_as_settings(workspace: Workspace) -> None:
+    with hl.open_session(TARGET, max_jobs=1, deadline="8h") as session:
+        assert session.snapshot.caps == hl.Caps(max_jobs=1, deadline_s=28_800.0)
+
+
+def test_a_changed_circuit_leaves_a_complete_run_complete(workspace: Workspace) -> None:
+    with hl.open_session(TARGET, run_key="rk") as session:
+        assert session.run(bell(), shots=10).counts
+    with pytest.raises(ReplayDiverged), hl.open_session(TARGET, run_key="rk") as session:
+        session.run(bell(), shots=20)
+    with open_journal() as journal:
+        record = journal.run("rk")
+    assert (record.status, record.reason) == ("measured", "the script reached the end of its session")
+
+
+def test_an_early_end_of_a_script_says_what_resumes_it(workspace: Workspace, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ZeroDivisionError), hl.open_session(TARGET, run_key="rk"):
+        raise ZeroDivisionError
+    assert "run rk is failed; to resume it: start the script again with run_key='rk'" in caplog.text
 
 
 def test_sessions_are_listed_newest_first_and_closed(foreign: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from hybridloop.budget.caps import (
 from hybridloop.budget.prices import UNITS, Price, ping_price, price_of_job
 from hybridloop.compiler.gate_counts import GateCounts
 from hybridloop.errors import CapReached, InputError
+from hybridloop.journal.claimed_run import how_to_resume, new_run
 
 FREE = Price("USD", 0.0, 0.0)
 PRICES = st.one_of(
@@ -141,7 +143,7 @@ def test_concurrent_threads_reserve_up_to_the_cap_and_no_more() -> None:
 
 
 def test_cap_reached_states_the_spent_reserved_and_needed_amounts_and_how_to_resume() -> None:
-    budget = Budget(Caps(max_cost="50USD"), Spending(3, 30, {"USD": 41.2}), run_key="h2-scan")
+    budget = Budget(Caps(max_cost="50USD"), Spending(3, 30, {"USD": 41.2}), resume="hybridloop runs resume h2-scan")
     budget.reserve([10], [Price("USD", 4.0, 5.0)], now=0.0)
     with pytest.raises(CapReached) as caught:
         budget.reserve([10, 10], [Price("USD", 1.0, 2.0)] * 2, now=0.0)
@@ -153,10 +155,26 @@ def test_cap_reached_states_the_spent_reserved_and_needed_amounts_and_how_to_res
     budget.reserve([10], [Price("USD", 1.0, 3.8)], now=0.0)  # to the last cent
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"key": "uid"}, "To go on, open a session again, with a larger cap: max_jobs=2 (or more)"),
+        ({}, "start the script again with run_key='rk', with a larger cap: max_jobs=2"),
+        ({"problem": "half"}, "call the flow again with run_key='rk', with a larger cap: max_jobs=2"),
+        ({"algorithm": "vqe"}, "hybridloop runs resume rk --max-jobs 2"),
+    ],
+)
+def test_the_cap_of_a_run_without_a_command_says_what_resumes_it(changes: dict[str, str], message: str) -> None:
+    facts = {"key": "rk", "algorithm": "session", "problem": "", **changes}
+    resume = how_to_resume(new_run("uid", target="ionq.simulator", seed=0, **facts))  # type: ignore[arg-type]
+    with pytest.raises(CapReached, match=re.escape(message)):
+        Budget(Caps(max_jobs=1), resume=resume).reserve([1, 1], [Price("USD", 0.5, 1.0)] * 2, now=0.0)
+
+
 def test_the_cap_proposed_by_the_message_is_sufficient() -> None:
     spent, price = Spending(3, 30, {"USD": 41.2}), Price("USD", 1.0, 9.123)
     with pytest.raises(CapReached, match=r"--max-cost 50\.33USD"):
-        Budget(Caps(max_cost="50USD"), spent, run_key="a").reserve([1], [price], now=0.0)
+        Budget(Caps(max_cost="50USD"), spent, resume="hybridloop runs resume a").reserve([1], [price], now=0.0)
     assert len(Budget(Caps(max_cost="50.33USD"), spent).reserve([1], [price], now=0.0)) == 1
 
 
@@ -169,7 +187,7 @@ def test_the_cap_proposed_by_the_message_is_sufficient() -> None:
     ],
 )
 def test_caps_bound_jobs_shots_and_time(caps: Caps, name: str, option: str) -> None:
-    budget = Budget(caps, started_at=1000.0, run_key="key")
+    budget = Budget(caps, started_at=1000.0, resume="hybridloop runs resume key")
     budget.reserve([100, 100], [FREE, FREE], now=1059.0)
     with pytest.raises(CapReached, match=option) as caught:
         budget.reserve([100, 100], [FREE, FREE], now=1060.0)
@@ -213,7 +231,7 @@ def test_a_reservation_is_settled_once() -> None:
 
 
 def test_a_job_above_the_cap_per_job_is_refused() -> None:
-    budget = Budget(Caps(max_cost_per_job="5USD"), run_key="key")
+    budget = Budget(Caps(max_cost_per_job="5USD"), resume="hybridloop runs resume key")
     budget.reserve([1], [Price("USD", 4.0, 5.0)], now=0.0)
     with pytest.raises(CapReached, match=r"--max-cost-per-job 5\.01USD"):
         budget.reserve([1], [Price("USD", 4.0, 5.005)], now=0.0)

@@ -81,3 +81,14 @@ def test_costs_are_added_and_subtracted_by_unit() -> None:
     assert total == CostSummary(3, 40, {"USD": 1.5, "HQC": 5.0}, {"USD": 1.0}, {"USD": 0.5, "HQC": 4.0})
     added = subtract_costs(total, first)
     assert (added.jobs, added.shots, added.billed) == (1, 10, {"USD": 0.0, "HQC": 4.0})
+
+
+def test_a_tracker_that_is_used_again_counts_its_last_block(emulator: Emulator) -> None:
+    workspace, tracker = emulator.workspace(), hl.track()
+    with tracker:
+        run_bells(workspace, FREE, 2)
+    with tracker:
+        assert tracker.jobs == 0
+        run_bells(workspace, FREE, 1)
+        assert tracker.jobs == 1
+    assert tracker.jobs == 1

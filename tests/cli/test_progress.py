@@ -64,6 +64,8 @@ def test_a_target_that_does_not_sample_has_no_error_bar_but_its_rounding() -> No
 def test_an_interruption_states_jobs_in_flight_or_that_nothing_was_submitted() -> None:
     assert "jobs in flight were left to the service" in describe_interruption(STATE)
     assert STATE.snapshot is not None
+    idle = replace(STATE, snapshot=replace(STATE.snapshot, in_flight=0))
+    assert describe_interruption(idle) == "the session has been closed, with no job in flight"
     opened = replace(STATE, snapshot=replace(STATE.snapshot, meter=CostSummary()))
     assert describe_interruption(LiveState()) == describe_interruption(opened) == ("nothing was submitted")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +14,15 @@ from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Parameter
 from qiskit.providers import JobStatus
 
+from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.azure.listing import list_jobs
-from hybridloop.errors import InputError, JobFailed, ProgramError, ReplayDiverged
+from hybridloop.errors import InputError, JobFailed, ProgramError, ReplayDiverged, SessionEnded
 from hybridloop.journal import Journal, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
+from hybridloop.tasks.circuit_jobs import CircuitRound, SessionJob
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
-from hybridloop.tasks.session import open_session
+from hybridloop.tasks.session import OpenSession, open_session
+from hybridloop.tasks.submission.round_in_flight import RoundInFlight
 from tests.conftest import Emulator
 
 TARGET = "ionq.simulator"
@@ -124,6 +128,61 @@ def test_a_jobs_error_is_raised_at_the_end_of_the_block_if_nobody_asked_for_its_
             session.run(bell())
     finally:
         emulator.admin("faults", {"rules": []})
+
+
+def test_a_failed_job_does_not_end_the_wait_for_others_at_the_end_of_the_block(
+    emulator: Emulator, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collect, ended = OpenSession.collect, []
+
+    def collected(session: OpenSession, round_: RoundInFlight) -> list[MeasuredPub]:
+        try:
+            return collect(session, round_)
+        finally:
+            ended.append(round_.key.stream)
+
+    monkeypatch.setattr(OpenSession, "collect", collected)
+    emulator.admin("faults", {"rules": [{"fault": "job-fails", "times": 1}]})
+    try:
+        with (
+            pytest.raises(JobFailed),
+            open_session(workspace, TARGET, policy=FailurePolicy(retries=0)) as session,
+        ):
+            jobs = [session.run(flipped(1), name=name) for name in ("fails", "paid")]
+    finally:
+        emulator.admin("faults", {"rules": []})
+    assert ended == ["fails", "paid"]
+    assert jobs[1].counts == {"0 10": 1024}
+
+
+def test_rounds_of_two_threads_are_all_awaited(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_session(workspace, TARGET) as session:
+        jobs, others = [session.run(flipped(), name="first")], list[SessionJob]()
+
+        def run_another(_round: CircuitRound) -> bool:  # while this thread looks at the rounds so far
+            if not others:
+                thread = threading.Thread(target=lambda: others.append(session.run(flipped(), name="other")))
+                thread.start()
+                thread.join()
+            return False
+
+        with monkeypatch.context() as patch:
+            patch.setattr(CircuitRound, "is_collected", property(run_another, lambda *_: None), raising=False)
+            jobs.append(session.run(flipped(), name="second"))
+            run_another(jobs[0].round)
+        jobs += others
+        assert {job.round for job in jobs} == set(session.circuit_rounds)
+        for job in jobs:
+            job.round.is_collected = False
+        assert [job.counts for job in jobs] == [{"0 00": 1024}] * 3
+        assert not session.circuit_rounds
+
+
+def test_a_circuit_after_the_block_is_refused_in_words_that_name_the_block(workspace: Workspace) -> None:
+    with open_session(workspace, TARGET) as session:
+        pass
+    with pytest.raises(SessionEnded, match="closed at the end of its with block"):
+        session.run(bell())
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from prefect.states import Cancelled, Crashed, Scheduled
 
 from hybridloop.errors import InputError, JournalDamaged
 from hybridloop.journal import Journal, RunRecord
+from hybridloop.journal.claimed_run import how_to_resume
 from hybridloop.runs.lookup import flow_runs_of, run_of_key
 from hybridloop.tasks.orphans import is_held, is_orphaned
 
@@ -42,7 +43,7 @@ def mark_dead_flow_runs(journal: Journal, client: SyncPrefectClient, *, now: flo
             _log.warning("flow run %s was skipped: %s", flow_run.name, error)
             continue
         is_cancelled = flow_run.state_type is StateType.CANCELLING
-        message = f"the process of run {record.key} died; to resume the run: hybridloop runs resume {record.key}"
+        message = f"the process of run {record.key} died; to resume the run: {how_to_resume(record)}"
         state: State[Any] = Cancelled(message=message) if is_cancelled else Crashed(message=message)
         client.set_flow_run_state(flow_run.id, state)
         marked[record.key] = state.type.value.lower()

@@ -12,6 +12,7 @@ from hybridloop.errors import HybridloopError
 from hybridloop.flows.lifecycle.caller_context import find_workspace
 from hybridloop.flows.lifecycle.stored_result import SERIALIZER
 from hybridloop.journal import Journal, RunRecord, open_journal
+from hybridloop.journal.claimed_run import how_to_resume
 from hybridloop.runs.lookup import run_of_key
 from hybridloop.settings import SETTINGS
 from hybridloop.tasks.orphans import close_sessions_of_run, unfinished_jobs
@@ -51,9 +52,8 @@ def _close(
         for closed in close_sessions_of_run(journal, record, find_workspace(workspace_name)):
             log.warning("session %s was open; %s", closed.session, closed.done)
     log.warning(
-        "run %(key)s ended early with %(jobs)d job(s) in flight; all results are kept; "
-        "to resume it: hybridloop runs resume %(key)s",
-        {"key": record.key, "jobs": len(unfinished_jobs(journal, record.uid))},
+        "run %(key)s ended early with %(jobs)d job(s) in flight; all results are kept; to resume it: %(resume)s",
+        {"key": record.key, "jobs": len(unfinished_jobs(journal, record.uid)), "resume": how_to_resume(record)},
     )
 
 
