@@ -276,7 +276,7 @@ def test_a_cap_ends_the_run_before_the_round_that_could_exceed_it_and_a_larger_o
             for _ in range(3):
                 assert_right(session.run_round([ones()] * POINTS))
 
-    with pytest.raises(CapReached, match="max-jobs"):
+    with pytest.raises(CapReached, match="max_jobs=9"):
         rounds(Caps(max_jobs=2 * POINTS + 1))
     assert len(books(service, run)["entries"]) == 2 * POINTS
     rounds(Caps(max_jobs=3 * POINTS))
