@@ -39,14 +39,15 @@ def find_joined(
 
     Raises InputError for a session that is unknown, has ended, is on another target or belongs to another run.
     """
-    from hybridloop.azure.listing import list_jobs, show_session
+    from hybridloop.azure.listing import list_jobs, open_client, session_expected, session_row
     from hybridloop.tasks.session_renewal import TERMINAL
 
     try:
         identifier = str(uuid.UUID(session_id))
     except (ValueError, TypeError, AttributeError):
         raise InputError("session_id", f"{session_id!r} is not the id of a session", _LIST) from None
-    row = show_session(workspace, identifier)
+    with open_client(workspace) as client, session_expected(identifier):
+        row = session_row(client.get_session(identifier))
     if row["status"] in TERMINAL:
         remedy = f"Open a new one, without session_id; hybridloop.session({identifier!r}).jobs() has its jobs."
         raise InputError("session_id", f"session {identifier} has ended: {row['status']}", remedy)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from hybridloop.azure.targets import find_target
 from hybridloop.budget.cost_summary import NO_COST, CostSummary, summarize_charges
-from hybridloop.budget.tracker import Account, are_tracked, open_account
+from hybridloop.budget.tracker import Account, account_open, are_tracked
 from hybridloop.flows.sweep_execution.spec import SweepSpec, points_of
 from hybridloop.journal import open_journal
 from hybridloop.runs.lookup import run_of_key
@@ -21,10 +21,11 @@ def points_tracked(spec: SweepSpec) -> Iterator[None]:
         return
     targets = {point.key: point.settings.target for point in points_of(spec)}
     accounts = [Account(key, targets[key], cost, lambda cost=cost: cost) for key, cost in _costs(targets).items()]  # type: ignore[misc]
-    for account in accounts:
-        open_account(account, account)
     try:
-        yield
+        with ExitStack() as opened:
+            for account in accounts:
+                opened.enter_context(account_open(account))
+            yield
     finally:
         costs = _costs(targets)
         for account in accounts:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -14,7 +14,7 @@ from hybridloop.runtime.text_table import format_table
 _COLUMNS = ("run", "target", "jobs", "shots", "estimated", "billed")
 _lock = threading.Lock()
 _active: list[Tracker] = []  # of this process: a block counts the work of all its threads
-_accounts: weakref.WeakSet[Account] = weakref.WeakSet()
+_open: set[Account] = set()
 
 
 @dataclass(eq=False)
@@ -27,13 +27,18 @@ class Account:
     read: Callable[[], CostSummary]
 
 
-def open_account(owner: Any, account: Account) -> None:
-    """Let trackers count an account from now on; it lives as long as its owner."""
-    owner.account = account
+@contextmanager
+def account_open(account: Account) -> Iterator[None]:
+    """Let trackers count an account: those whose blocks are entered now, and those that begin while it is open."""
     with _lock:
-        _accounts.add(account)
+        _open.add(account)
         for tracker in _active:
             tracker.watch(account, account.before)
+    try:
+        yield
+    finally:
+        with _lock:
+            _open.discard(account)
 
 
 def are_tracked() -> bool:
@@ -57,7 +62,7 @@ class Tracker:
     def __enter__(self) -> Self:
         with _lock:
             self._watched, self._ended = {}, None  # of a block before
-            for account in list(_accounts):  # of sessions that were opened before
+            for account in _open:  # of sessions that were opened before
                 self.watch(account, account.read())
             _active.append(self)
         return self

@@ -14,7 +14,7 @@ from hybridloop.azure.targets import Batching, Target, batches_points, check_bat
 from hybridloop.budget.caps import Budget, Caps, check_caps, ineffective_caps_warning
 from hybridloop.budget.cost_summary import summarize_charges
 from hybridloop.budget.prices import ping_price
-from hybridloop.budget.tracker import Account, open_account
+from hybridloop.budget.tracker import Account, account_open
 from hybridloop.journal.claimed_run import ClaimedRun, how_to_resume
 from hybridloop.journal.provenance import BATCHING
 from hybridloop.runtime.clock import Clock, RealClock
@@ -85,7 +85,7 @@ def build_connection(
     before = summarize_charges(run.journal.charges(run.uid), target)
     budget = Budget(options.caps, before.spending, started_at=clock.now(), resume=how_to_resume(run.record))
     ledger = CostLedger(budget, target, clock, before=before, debias=options.debias)
-    open_account(ledger, Account(run.record.key, target.name, before, lambda: ledger.summary))
+    resources.enter_context(account_open(Account(run.record.key, target.name, before, lambda: ledger.summary)))
     # keep-alive: requests are signed for the standby process only in real time
     pings = JournalPingLog(run.journal, run.lease, budget, ping_price(target), clock.now, ledger.bill_ping)
     sign = service.sign_submission if isinstance(clock, RealClock) else None

@@ -226,7 +226,7 @@ def main() -> None:
                 exec(TRIES[name][0], {"hl": hybridloop, "Path": Path})
             except HybridloopError as error:
                 outcomes[name] = str(error)
-            except BaseException as error:
+            except BaseException as error:  # whatever a snippet raises is what it shows
                 outcomes[name] = f"NOT REFUSED: {type(error).__name__}: {error}"
             else:
                 outcomes[name] = None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +15,7 @@ from qiskit.providers import JobStatus
 from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.azure.listing import list_jobs
 from hybridloop.errors import InputError, JobFailed, ProgramError, ReplayDiverged, SessionEnded
-from hybridloop.journal import Journal, journal_url
+from hybridloop.journal import Journal
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.tasks.circuit_jobs import CircuitRound, SessionJob
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob
@@ -31,12 +29,6 @@ TARGET = "ionq.simulator"
 @pytest.fixture
 def workspace(emulator: Emulator) -> Workspace:
     return emulator.workspace()
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    with Journal(journal_url(tmp_path / "journal.db")) as kept:
-        yield kept
 
 
 def flipped(*ones: int, name: str = "flipped") -> QuantumCircuit:
@@ -80,16 +72,16 @@ def test_the_jobs_of_a_list_are_one_round_and_are_awaited_at_the_end_of_the_bloc
 
 
 def test_a_run_that_is_resumed_takes_its_jobs_from_the_journal_by_name_in_any_order(
-    workspace: Workspace, journal: Journal
+    workspace: Workspace, own_journal: Journal
 ) -> None:
-    record = journal.add_run(
+    record = own_journal.add_run(
         new_run(str(uuid.uuid4()), key="k", algorithm="session", problem="", target=TARGET, seed=5)
     )
-    with claim_run(journal, record.uid) as run, open_session(workspace, TARGET, run=run) as session:
+    with claim_run(own_journal, record.uid) as run, open_session(workspace, TARGET, run=run) as session:
         first = [session.run(bell(), name="pair").counts, session.run(flipped(1), name="flip").counts]
         again = session.run(bell(), name="pair").counts
         session_id, ids = session.id, sorted(job.id for job in session.jobs())
-    with claim_run(journal, record.uid) as run, open_session(workspace, TARGET, run=run) as session:
+    with claim_run(own_journal, record.uid) as run, open_session(workspace, TARGET, run=run) as session:
         flip, *pairs = (
             session.run(circuit, name=name)
             for circuit, name in ((flipped(1), "flip"), (bell(), "pair"), (bell(), "pair"))
@@ -97,7 +89,7 @@ def test_a_run_that_is_resumed_takes_its_jobs_from_the_journal_by_name_in_any_or
         assert [pairs[0].counts, flip.counts, pairs[1].counts] == [*first, again]
         assert (session.id, session.replayed) == (session_id, 3)  # nothing was opened or submitted
         assert sorted(job.id for job in (flip, *pairs)) == ids
-    with claim_run(journal, record.uid) as run, open_session(workspace, TARGET, run=run) as session:
+    with claim_run(own_journal, record.uid) as run, open_session(workspace, TARGET, run=run) as session:
         with pytest.raises(ReplayDiverged, match="other gates"):
             session.run(flipped(), name="pair")
 

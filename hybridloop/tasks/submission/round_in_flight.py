@@ -205,7 +205,7 @@ class RoundInFlight:
         def guarded() -> None:
             try:
                 action()
-            except BaseException as error:
+            except BaseException as error:  # as above
                 self.fail(error)
 
         self._connection.workers.submit(guarded, first=first)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable
 from typing import Any
 
 import networkx as nx
@@ -15,6 +16,8 @@ import scipy.sparse
 from hybridloop.algorithms.formats.binary import GraphObjective, read_binary_problem
 from hybridloop.algorithms.formats.detect import BINARY_FORMATS, detect_format
 from hybridloop.algorithms.problems.binary import BinaryProblem
+from hybridloop.algorithms.problems.energy_units import parse_energy
+from hybridloop.algorithms.problems.numbers import parse_decimal
 from hybridloop.errors import InputError, ProblemError
 
 
@@ -198,3 +201,9 @@ def test_a_qubo_with_named_variables_keeps_them() -> None:
     for wrong, message in (('["a", "a"]', "one name"), ('["a", 1]', "no list of"), ('["a", "c"]', "names no variable")):
         with pytest.raises(InputError, match=message):
             read_binary_problem(text.replace('["a", "b"]', wrong, 1), "qubo")
+
+
+@pytest.mark.parametrize("parse", [parse_decimal, parse_energy])
+def test_a_long_text_that_is_no_number_is_refused_in_one_pass(parse: Callable[[str], float]) -> None:
+    with pytest.raises(ValueError, match="is not a"):  # an expression with two ways to match would take hours
+        parse("1" * 500_000 + "x")

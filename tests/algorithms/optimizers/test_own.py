@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-import time
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -143,16 +143,20 @@ def test_searches_of_two_threads_draw_as_each_does_alone() -> None:
     def wandering(fun: Callable[..., Any], x0: NDArray[np.float64]) -> NDArray[np.float64]:
         for _ in range(30):
             steps = []
-            for _ in range(20):  # gives other threads their turn
+            for _ in range(20):
                 steps.append(np.random.randn(4))
-                time.sleep(0)
             fun(x0 + sum(steps))
         return x0
 
     alone = search(made(wandering))
-    with ThreadPoolExecutor(2) as pool:
-        for rounds in pool.map(lambda _: search(made(wandering)), range(2)):
-            assert [points.tolist() for points, _ in rounds] == [points.tolist() for points, _ in alone]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # so that the threads take turns within a search
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            for rounds in pool.map(lambda _: search(made(wandering)), range(2)):
+                assert [points.tolist() for points, _ in rounds] == [points.tolist() for points, _ in alone]
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def _numpy_state() -> str:
