@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import random
-import sys
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -141,22 +142,24 @@ def test_a_search_that_is_begun_again_asks_for_the_recorded_points_bit_for_bit(k
 
 def test_searches_of_two_threads_draw_as_each_does_alone() -> None:
     def wandering(fun: Callable[..., Any], x0: NDArray[np.float64]) -> NDArray[np.float64]:
-        for _ in range(30):
+        for _ in range(5):
             steps = []
-            for _ in range(20):
+            for _ in range(3):
                 steps.append(np.random.randn(4))
+                time.sleep(0.005)  # the other thread takes its turn, if it may
             fun(x0 + sum(steps))
         return x0
 
+    together = threading.Barrier(2)
+
+    def searched(_: int) -> Rounds:
+        together.wait()
+        return search(made(wandering))
+
     alone = search(made(wandering))
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)  # so that the threads take turns within a search
-    try:
-        with ThreadPoolExecutor(2) as pool:
-            for rounds in pool.map(lambda _: search(made(wandering)), range(2)):
-                assert [points.tolist() for points, _ in rounds] == [points.tolist() for points, _ in alone]
-    finally:
-        sys.setswitchinterval(interval)
+    with ThreadPoolExecutor(2) as pool:
+        for rounds in pool.map(searched, range(2)):
+            assert [points.tolist() for points, _ in rounds] == [points.tolist() for points, _ in alone]
 
 
 def _numpy_state() -> str:
