@@ -1,0 +1,102 @@
+"""Q# as QIR: source text with an entry expression, and callables of an interpreter that a user has set up."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hybridloop.errors import InputError
+
+_interpreter = threading.local()  # the compiler's objects may not leave the thread that made them
+_MESSAGE = re.compile(r"^\s*x (.+)$(?:\n\s*`-> (.+)$)?", re.MULTILINE)
+_PLACE = re.compile(r",-\[line_\d+:(\d+):\d+\]")
+_MAX_TEXT = 300  # characters of the compiler's message
+
+
+@dataclass(frozen=True, slots=True)
+class QsharpProgram:
+    """A Q# program: its `source`, and the `entry` expression that calls an operation, such as `Main()`.
+
+    It is compiled when it runs, for the profile of the target.
+    """
+
+    source: str
+    entry: str = "Main()"
+
+    @property
+    def name(self) -> str:
+        """The name of the operation that is called."""
+        return self.entry.partition("(")[0].strip() or "qsharp"
+
+
+def compile_source(source: str, entries: Sequence[str], profile: str) -> list[str]:
+    """Compile Q# source to QIR text for each entry expression. Raises InputError with the compiler's words."""
+    return [_compiled(source, entry, profile) for entry in entries]
+
+
+def compile_callable(function: Callable[..., Any], arguments: Sequence[Any], profile: str) -> str:
+    """Compile a callable of the user's own interpreter, such as `qdk.code.Main`, to QIR text.
+
+    The interpreter's profile is the user's choice. Raises InputError, also for one that was set up in another thread.
+    """
+    from qdk import qsharp
+
+    remedy = f"Call qsharp.init(target_profile=qsharp.TargetProfile.{profile}) before the source is evaluated."
+    return _in_words(lambda: str(qsharp.compile(function, *arguments)), profile, remedy)
+
+
+def is_qsharp_callable(program: object) -> bool:
+    """Return whether this is an operation or function of Q#, as `qdk` and `qsharp` make them."""
+    return callable(program) and "__global_callable" in getattr(program, "__dict__", {})
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled(source: str, entry: str, profile: str) -> str:
+    def compile_entry() -> str:
+        return str(_context(source, profile).compile(entry))
+
+    return _in_words(compile_entry, profile, f"Name an operation without parameters, or give them: entry is {entry!r}.")
+
+
+def _context(source: str, profile: str) -> Any:
+    """Return an interpreter that has evaluated the source; this thread keeps the last one."""
+    os.environ.setdefault("QDK_PYTHON_TELEMETRY", "none")  # no telemetry about what users run
+    from qdk import Context, TargetProfile
+
+    if getattr(_interpreter, "made_for", None) != (source, profile):
+        context = Context(target_profile=getattr(TargetProfile, profile))
+        context.eval(source)
+        _interpreter.context, _interpreter.made_for = context, (source, profile)
+    return _interpreter.context
+
+
+def _in_words(compile_program: Callable[[], str], profile: str, remedy: str) -> str:
+    """Compile; put the compiler's error in words of one line. Raises InputError."""
+    from qdk.qsharp import QSharpError
+
+    try:
+        return compile_program()
+    except QSharpError as error:
+        text = str(error)
+        said = [": ".join(filter(None, parts)) for parts in dict.fromkeys(_MESSAGE.findall(text))] or text.splitlines()[
+            :1
+        ]
+        place = _PLACE.search(text)
+        where = f"line {place[1]}: " if place else ""
+        if "CapabilitiesCk" in text:
+            remedy = (
+                f"A target with profile {profile} does not take it: choose one with an Adaptive profile "
+                "(`hybridloop targets`), or measure at the end and count in Python."
+            )
+        problem = f"the Q# program does not compile for profile {profile}: {where}{'; '.join(said)[:_MAX_TEXT]}"
+        raise InputError("circuits", problem, remedy) from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # no subclass of Exception
+            raise
+        problem = "the Q# callable belongs to an interpreter of another thread"
+        raise InputError("circuits", problem, "Set up qsharp in this thread, or give hl.qsharp(source).") from error

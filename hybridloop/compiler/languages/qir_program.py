@@ -1,0 +1,82 @@
+"""QIR as an instruction of a Qiskit circuit, so that it takes the way of all circuits through a session."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+
+from qiskit import ClassicalRegister, QuantumCircuit
+from qiskit.circuit import Instruction
+
+from hybridloop.compiler.languages.qir_output import OutputLayout, output_layout
+from hybridloop.compiler.languages.qir_text import EntryPoint, entry_point
+from hybridloop.errors import ProgramError
+
+_KEY = "payload:qir-"  # prefix of a stored program's key
+
+
+class QirProgram(Instruction):  # type: ignore[misc]  # Qiskit has no types
+    """A whole program in QIR: all qubits in, and the bits of its output out, the first recorded value lowest.
+
+    `payload` is what the service gets, text or bitcode; `text` is its text.
+    """
+
+    def __init__(self, payload: bytes, label: str) -> None:
+        """Raises ProgramError for a program whose output is not known before it runs."""
+        self.payload = payload
+        self.text = qir_text(payload, label)
+        self.entry: EntryPoint = entry_point(self.text, label)
+        self.layout: OutputLayout = output_layout(self.text, label)
+        super().__init__("qir", self.entry.num_qubits, self.layout.num_bits, [], label=label)
+
+    @property
+    def key(self) -> str:
+        """The key under which the program is stored: its hash."""
+        return f"{_KEY}{hashlib.blake2b(self.payload, digest_size=16).hexdigest()}"
+
+    def circuit(self) -> QuantumCircuit:
+        """Return the circuit of this instruction alone, with a classical register for each part of the output."""
+        sizes = self.layout.registers
+        names = ["output"] if len(sizes) == 1 else [f"item{number}" for number in range(1, len(sizes) + 1)]
+        circuit = QuantumCircuit(self.num_qubits, name=self.label)
+        for name, size in zip(names, sizes, strict=True):
+            circuit.add_register(ClassicalRegister(size, name))
+        circuit.append(self, circuit.qubits, circuit.clbits)
+        return circuit
+
+
+def program_of(circuit: QuantumCircuit) -> QirProgram | None:
+    """Return the program of a circuit that has nothing else, else None."""
+    operation = circuit.data[0].operation if len(circuit.data) == 1 else None
+    return operation if isinstance(operation, QirProgram) else None
+
+
+def is_qir_program(key: str) -> bool:
+    """Return whether a stored program is QIR as a user gave it."""
+    return key.startswith(_KEY)
+
+
+@functools.lru_cache(maxsize=64)
+def stored_layout(payload: bytes) -> OutputLayout:
+    """Return the output of a program that was sent."""
+    return output_layout(qir_text(payload, "qir"), "qir")
+
+
+def is_bitcode(data: bytes) -> bool:
+    """Return True for LLVM bitcode, also in its wrapper."""
+    return data[:2] == b"BC" or data[:4] == b"\xde\xc0\x17\x0b"
+
+
+def qir_text(payload: bytes, name: str) -> str:
+    """Return the text of QIR, which may be bitcode. Raises ProgramError."""
+    if is_bitcode(payload):
+        import pyqir
+
+        try:
+            return str(pyqir.Module.from_bitcode(pyqir.Context(), payload))
+        except (ValueError, RuntimeError) as error:
+            raise ProgramError(name, f"it is no valid LLVM bitcode: {error}") from error
+    try:
+        return payload.decode()
+    except UnicodeDecodeError as error:
+        raise ProgramError(name, f"it is neither QIR text nor LLVM bitcode: {error}") from error
