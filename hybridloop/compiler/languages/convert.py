@@ -10,7 +10,7 @@ from typing import Any
 from qiskit import QuantumCircuit
 
 from hybridloop.compiler.languages.from_openqasm import circuit_from_openqasm, is_openqasm
-from hybridloop.compiler.languages.from_qir import circuit_from_qir
+from hybridloop.compiler.languages.from_qir import circuit_of_qir
 from hybridloop.compiler.languages.from_qsharp import (
     QsharpProgram,
     compile_callable,
@@ -43,12 +43,12 @@ def to_circuit(program: Any, profile: str) -> QuantumCircuit:
         return program
     if isinstance(program, QsharpProgram):
         (text,) = compile_source(program.source, [program.entry], profile)
-        return circuit_from_qir(text.encode(), program.name, profile)
+        return circuit_of_qir(text.encode(), program.name, profile)
     function = program.func if isinstance(program, functools.partial) else program
     if is_qsharp_callable(function):
         arguments = program.args if isinstance(program, functools.partial) else ()
         text = compile_callable(function, arguments, profile)
-        return circuit_from_qir(text.encode(), function.__name__, profile)
+        return circuit_of_qir(text.encode(), function.__name__, profile)
     if _is_of("pennylane", function):
         from hybridloop.compiler.languages.from_pennylane import circuit_from_pennylane
 
@@ -59,7 +59,7 @@ def to_circuit(program: Any, profile: str) -> QuantumCircuit:
         return _measured(circuit_from_cirq(program), "cirq")
     if callable(getattr(program, "_repr_qir_", None)):
         name = str(getattr(program, "_name", "") or type(program).__name__)
-        return circuit_from_qir(bytes(program._repr_qir_(target_profile=profile)), name, profile)
+        return circuit_of_qir(bytes(program._repr_qir_(target_profile=profile)), name, profile)
     if isinstance(program, bytes):
         return _from_bytes(program, "program", profile)
     if isinstance(program, os.PathLike) or (isinstance(program, str) and _names_a_file(program)):
@@ -91,7 +91,7 @@ def _from_file(path: Path, profile: str) -> QuantumCircuit:
 
 def _from_bytes(data: bytes, name: str, profile: str) -> QuantumCircuit:
     if is_bitcode(data):
-        return circuit_from_qir(data, name, profile)
+        return circuit_of_qir(data, name, profile)
     return _from_text(_decoded(data, name), name, profile)
 
 
@@ -99,7 +99,7 @@ def _from_text(text: str, name: str, profile: str) -> QuantumCircuit:
     if is_openqasm(text):
         return _measured(circuit_from_openqasm(text, name), "openqasm")
     if is_qir(text):
-        return circuit_from_qir(text.encode(), name, profile)
+        return circuit_of_qir(text.encode(), name, profile)
     shown = repr(text if len(text) < 40 else f"{text[:40]}…")
     if "operation " in text or "function " in text:
         raise InputError(

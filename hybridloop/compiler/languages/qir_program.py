@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 
-from qiskit import ClassicalRegister, QuantumCircuit
+from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Instruction
 
 from hybridloop.compiler.languages.qir_output import OutputLayout, output_layout
@@ -36,13 +36,15 @@ class QirProgram(Instruction):  # type: ignore[misc]  # Qiskit has no types
 
     def circuit(self) -> QuantumCircuit:
         """Return the circuit of this instruction alone, with a classical register for each part of the output."""
-        sizes = self.layout.registers
-        names = ["output"] if len(sizes) == 1 else [f"item{number}" for number in range(1, len(sizes) + 1)]
-        circuit = QuantumCircuit(self.num_qubits, name=self.label)
-        for name, size in zip(names, sizes, strict=True):
-            circuit.add_register(ClassicalRegister(size, name))
+        circuit = QuantumCircuit(QuantumRegister(self.num_qubits, "q"), *self.registers(), name=self.label)
         circuit.append(self, circuit.qubits, circuit.clbits)
         return circuit
+
+    def registers(self) -> list[ClassicalRegister]:
+        """Return a classical register for each part of the output."""
+        sizes = self.layout.registers
+        names = ["output"] if len(sizes) == 1 else [f"item{number}" for number in range(1, len(sizes) + 1)]
+        return [ClassicalRegister(size, name) for name, size in zip(names, sizes, strict=True)]
 
 
 def program_of(circuit: QuantumCircuit) -> QirProgram | None:

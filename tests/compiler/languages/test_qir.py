@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from hybridloop.compiler.gate_counts import gate_counts
 from hybridloop.compiler.languages.convert import to_circuit
+from hybridloop.compiler.languages.from_qir import output_of
 from hybridloop.compiler.languages.from_qsharp import QsharpProgram, compile_source
 from hybridloop.compiler.languages.qir_output import Group, OutputLayout, Scalar
 from hybridloop.compiler.languages.qir_program import QirProgram, program_of
@@ -74,6 +75,25 @@ def test_the_first_recorded_value_has_the_lowest_bits() -> None:
 
 def test_a_lost_qubit_keeps_its_mark() -> None:
     assert OutputLayout(Group((Scalar("result"), Scalar("result")), is_tuple=False)).pack([1, "-"]) == "-1"
+
+
+@pytest.mark.parametrize("profile", ["Base", "Adaptive_RI"])
+def test_a_straight_program_is_the_circuit_of_its_gates_in_every_profile(profile: str) -> None:
+    source = """operation Main() : (Result, Result[]) {
+        use q = Qubit[3];
+        X(q[0]);
+        Ry(0.25, q[1]);
+        (MResetZ(q[1]), [MResetZ(q[0]), MResetZ(q[2])])
+    }"""
+    circuit = to_circuit(QsharpProgram(source), profile)
+    assert dict(circuit.count_ops()) == {"measure": 3, "x": 1, "ry": 1}  # and no reset at the end
+    assert [(register.name, register.size) for register in circuit.cregs] == [("item1", 1), ("item2", 2)]
+    measured = {circuit.find_bit(item.clbits[0]).index: item.qubits[0] for item in circuit.data if item.clbits}
+    gates = {item.qubits[0]: item.name for item in circuit.data if not item.clbits}
+    assert [gates.get(measured[bit]) for bit in range(3)] == ["ry", "x", None]
+    layout = output_of(circuit)
+    assert layout is not None
+    assert layout.value("010") == (0, (1, 0))
 
 
 @pytest.mark.parametrize("outcome", [[1], [1, 2, 3], ["1", 0.5], [2, 1], [1, 2**63]])
