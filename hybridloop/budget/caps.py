@@ -103,7 +103,7 @@ def check_caps(caps: Caps, target: Target) -> None:
     price = price_of_job(target, ONE_GATE, 1)
     unit = price.unit
     for name, subject, cap in (("max_cost", "run", caps.max_cost), ("max_cost_per_job", "job", caps.max_cost_per_job)):
-        if cap and unit not in cap and price.expected > 0:
+        if cap and unit not in cap and not price.is_free:
             problem = (
                 f"{_format_amounts(cap)} does not bound a {subject} on {target.name}, whose jobs are billed in {unit}"
             )
@@ -121,7 +121,7 @@ def check_caps(caps: Caps, target: Target) -> None:
 def ineffective_caps_warning(caps: Caps, target: Target) -> str | None:
     """Return a warning if there are caps on cost and the target's jobs are free; else None."""
     caps_on_cost = {**caps.max_cost_per_job, **caps.max_cost}
-    if not caps_on_cost or price_of_job(target, ONE_GATE, 1).expected > 0:
+    if not caps_on_cost or not price_of_job(target, ONE_GATE, 1).is_free:
         return None
     return f"jobs on {target.name} are free: the cap of {_format_amounts(caps_on_cost)} has no effect"
 
@@ -245,12 +245,15 @@ class Budget:
             raise ValueError("the reservation was settled or released before")
 
     def _upper_bound(self, price: Price) -> Mapping[str, float]:
-        """Return the most that a job of this price can cost. Raises CapReached if that is above max_cost_per_job."""
+        """Return the most that a job of this price can cost. Raises CapReached if that is above max_cost_per_job.
+
+        A job without a bound counts as that cap; without the cap as its expected price, and as nothing without that.
+        """
         cap = self.caps.max_cost_per_job.get(price.unit)
         bound = price.expected if price.upper is None else price.upper
         if cap is None:
-            return {price.unit: bound}
-        if bound > cap:
+            return {} if bound is None else {price.unit: bound}
+        if bound is not None and bound > cap:
             state = (
                 f"{_format_amount(cap, price.unit)} is the cap, and the next job may cost "
                 f"{_format_amount(bound, price.unit)}"
@@ -258,7 +261,7 @@ class Budget:
             raise CapReached(
                 "max_cost_per_job", state, self._remedy("max-cost-per-job", f"{_round_up(bound)}{price.unit}")
             )
-        return {price.unit: cap if price.upper is None else bound}
+        return {price.unit: cap if price.upper is None else price.upper}
 
     def _check(self, needed: Spending, now: float) -> None:
         """Check the deadline and all caps for new jobs. Raises CapReached."""

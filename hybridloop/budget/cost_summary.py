@@ -73,10 +73,11 @@ def _sum(amounts: Iterable[Mapping[str, float]]) -> dict[str, float]:
 def expected_cost(target: Target, reserved: Mapping[str, float], shots: int) -> Mapping[str, float]:
     """Return the expected cost by unit of a job of which only shots and reserved amounts are known.
 
-    A price without an upper bound depends on the shots alone; any other is within a cent of the reserved amount.
+    A price without an upper bound depends on the shots alone; any other is within a cent of the reserved amount. There
+    is none where the price is unknown.
     """
     price = price_of_job(target, ONE_GATE, shots)
-    return {price.unit: price.expected} if price.upper is None else reserved
+    return price.amounts if price.upper is None else reserved
 
 
 def summarize_totals(

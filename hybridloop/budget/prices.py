@@ -24,11 +24,21 @@ _SLACK = 1e-9  # of a step: rounding must not turn a whole number of steps into 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """A price in `unit`: the expected amount, and its upper bound (None: unknown)."""
+    """A price in `unit`: the expected amount (None: unknown), and its upper bound (None: unknown)."""
 
     unit: Unit
-    expected: float
+    expected: float | None
     upper: float | None
+
+    @property
+    def is_free(self) -> bool:
+        """True if it is known to be zero."""
+        return self.upper == 0.0
+
+    @property
+    def amounts(self) -> dict[str, float]:
+        """The expected amount by unit; empty if unknown."""
+        return {} if self.expected is None else {self.unit: self.expected}
 
     @property
     def bound(self) -> dict[str, float] | None:
@@ -56,6 +66,8 @@ def price_of_job(target: Target, counts: GateCounts, shots: int, *, debias: bool
         case "time":
             steps = math.ceil(shots * numbers["seconds_per_shot"] / numbers["step_seconds"] - _SLACK)
             return Price(unit, max(1, steps) * numbers["step"], None)
+        case "unknown":
+            return Price(unit, None, None)
         case rule:
             raise ValueError(f"the price of {target.name} has an unknown rule: {rule!r}")
 

@@ -54,21 +54,27 @@ class Circuit:
     depth: int | None
     jobs: int
     shots: int
-    price: float
+    price: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Money:
     """An amount in `unit`: expected, minimum and maximum of the dry runs, and upper bound.
 
-    `upper` is the bound of the worst case, None if unknown. It leaves out retries; a cap bounds these as well.
+    `upper` is the bound of the worst case, None if unknown. It leaves out retries; a cap bounds these as well. The
+    others are None where the target's price is unknown.
     """
 
     unit: str
-    expected: float
-    least: float
-    most: float
+    expected: float | None
+    least: float | None
+    most: float | None
     upper: float | None
+
+    @property
+    def is_free(self) -> bool:
+        """True if the amount is known to be zero; False also if it is unknown."""
+        return self.expected == 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,7 @@ class KeepAliveEstimate:
     mode: str
     why: str
     pings: int
-    cost: float
+    cost: float | None
     hold: float | None
 
 
@@ -245,13 +251,17 @@ def _figure(figure: Figure) -> str:
 def _money(money: Money) -> str:
     if money.upper == 0.0:
         return f"free ({money.unit})"
+    if money.expected is None or money.least is None or money.most is None:
+        bound = "" if money.upper is None else f"; at most {money.upper:,.2f} {money.unit} by max_cost_per_job"
+        return f"unknown, in {money.unit}{bound}"
     likely = "" if money.least == money.most else f", likely {money.least:,.2f} to {money.most:,.2f}"
     return f"{money.expected:,.2f} {money.unit}{likely}"
 
 
 def _keep_alive(plan: Plan) -> str:
     estimate, unit = plan.keep_alive, plan.cost.unit
-    pings = f" {estimate.pings:,} such jobs are expected, for {estimate.cost:,.2f} {unit}." if estimate.pings else ""
+    cost = "an unknown price" if estimate.cost is None else f"{estimate.cost:,.2f} {unit}"
+    pings = f" {estimate.pings:,} such jobs are expected, for {cost}." if estimate.pings else ""
     hold = "" if estimate.hold is None else f" Exclusive access may cost {estimate.hold:,.2f} {unit}."
     return f"{estimate.mode}: {estimate.why}{pings}{hold}"
 
@@ -289,7 +299,7 @@ def _circuits(plan: Plan) -> Iterator[str]:
             "depth": row.depth,
             "jobs": f"{row.jobs:,}",
             "shots": f"{row.shots:,}",
-            "a job's price": f"{row.price:,.2f} {plan.cost.unit}",
+            "a job's price": None if row.price is None else f"{row.price:,.2f} {plan.cost.unit}",
         }
         for row in plan.circuits[:MAX_CIRCUITS]
     ]

@@ -20,6 +20,7 @@ from hybridloop.estimate.pricing import (
     estimate_duration,
     estimate_keep_alive,
     rounds_within_caps,
+    sum_if_known,
 )
 from hybridloop.estimate.warnings import plan_warnings
 from hybridloop.preparation.checks import check_limits, check_mitigation, find_measuring_target
@@ -236,12 +237,17 @@ def _figure(expected: int, trials: Sequence[int], worst: int) -> Figure:
     return Figure(expected, min(trials), max(trials), max(worst, *trials))
 
 
-def _money(simulation: _Simulation, tariff: Tariff, keep_alive: float = 0.0, hold: float | None = None) -> Money:
+def _money(simulation: _Simulation, tariff: Tariff, keep_alive: float | None = 0.0, hold: float | None = None) -> Money:
+    unit = billing_unit(tariff.target)
+    upper = sum_if_known([tariff.total_of_rounds(simulation.worst).upper, keep_alive, hold or 0.0])
+    at_most = None if upper is None else round(upper, _DECIMALS)
     rounds = (simulation.expected, *(trial.rounds for trial in simulation.trials))
-    expected, *trials = (round(tariff.total_of_rounds(each).expected + keep_alive, _DECIMALS) for each in rounds)
-    upper = tariff.total_of_rounds(simulation.worst).upper
-    at_most = None if upper is None else round(upper + keep_alive + (hold or 0.0), _DECIMALS)
-    return Money(billing_unit(tariff.target), expected, min(trials), max(trials), at_most)
+    totals = [sum_if_known([tariff.total_of_rounds(each).expected, keep_alive]) for each in rounds]
+    known = [round(total, _DECIMALS) for total in totals if total is not None]
+    if len(known) < len(totals):
+        return Money(unit, None, None, None, at_most)
+    expected, *trials = known
+    return Money(unit, expected, min(trials), max(trials), at_most)
 
 
 def _phases(rounds: Sequence[DryRound], tariff: Tariff) -> tuple[Phase, ...]:

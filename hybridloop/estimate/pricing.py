@@ -82,16 +82,16 @@ class JobTotals:
 
     jobs: int = 0
     shots: int = 0
-    expected: float = 0.0
+    expected: float | None = 0.0
     upper: float | None = 0.0
 
     def __add__(self, other: JobTotals) -> JobTotals:
-        upper = None if self.upper is None or other.upper is None else self.upper + other.upper
-        return JobTotals(self.jobs + other.jobs, self.shots + other.shots, self.expected + other.expected, upper)
+        expected, upper = sum_if_known([self.expected, other.expected]), sum_if_known([self.upper, other.upper])
+        return JobTotals(self.jobs + other.jobs, self.shots + other.shots, expected, upper)
 
     def __mul__(self, times: int) -> JobTotals:
-        upper = None if self.upper is None else times * self.upper
-        return JobTotals(times * self.jobs, times * self.shots, times * self.expected, upper)
+        expected, upper = (None if amount is None else times * amount for amount in (self.expected, self.upper))
+        return JobTotals(times * self.jobs, times * self.shots, expected, upper)
 
 
 @dataclass(slots=True)
@@ -133,13 +133,8 @@ class Tariff:
         return sum(points, self._sum(self._batched_jobs(batched)))
 
     def _sum(self, jobs: Sequence[tuple[int, Price]]) -> JobTotals:
-        bounds = [self._upper_bound(price) for _, price in jobs]
-        return JobTotals(
-            len(jobs),
-            sum(shots for shots, _ in jobs),
-            math.fsum(price.expected for _, price in jobs),
-            None if None in bounds else math.fsum(bound for bound in bounds if bound is not None),
-        )
+        expected, upper = (price.expected for _, price in jobs), (self._upper_bound(price) for _, price in jobs)
+        return JobTotals(len(jobs), sum(shots for shots, _ in jobs), sum_if_known(expected), sum_if_known(upper))
 
     def _parted(self, pubs: Sequence[PubRequest]) -> tuple[list[PubRequest], list[PubRequest]]:
         """Part PUBs into those whose points share jobs, and those with a job for each point."""
@@ -168,6 +163,13 @@ class Tariff:
 
     def _upper_bound(self, price: Price) -> float | None:
         return self.caps.max_cost_per_job.get(price.unit) if price.upper is None else price.upper
+
+
+def sum_if_known(amounts: Iterable[float | None]) -> float | None:
+    """Return the sum of amounts; None if one of them is unknown."""
+    listed = list(amounts)
+    known = [amount for amount in listed if amount is not None]
+    return math.fsum(known) if len(known) == len(listed) else None
 
 
 def counted_size(description: PubDescription) -> ProgramSize | None:
@@ -225,7 +227,7 @@ def estimate_keep_alive(settings: RunSettings, target: Target, rounds: int, queu
     counts_in_queues = mode is KeepAliveMode.PING and settings.idle_rule is IdleRule.DOCUMENTED
     pings = rounds * int((queue_s or 0.0) // PING_AFTER_S) if counts_in_queues else 0
     hold = None if settings.exclusive_access is None else settings.exclusive_access.max_amount
-    return KeepAliveEstimate(mode.value, why, pings, pings * price.expected, hold)
+    return KeepAliveEstimate(mode.value, why, pings, None if price.expected is None else pings * price.expected, hold)
 
 
 def _cap_text(name: str, value: object) -> str:
@@ -249,7 +251,7 @@ def rounds_within_caps(rounds: Sequence[DryRound], tariff: Tariff, duration: Dur
             stop = reason
             break
         for reservation, price in zip(reserved, prices, strict=True):
-            budget.settle(reservation, {price.unit: price.expected})
+            budget.settle(reservation, price.amounts or None)
         now += round_s
         done += 1
     spent = budget.spent

@@ -34,14 +34,15 @@ def plan_warnings(plan: Plan, settings: RunSettings, refusals: Sequence[str]) ->
             f"{allowed.stopped_by} stops the run after {allowed.rounds} of {allowed.of} rounds ({allowed.how}); "
             "it can be resumed with a larger one"
         )
-    if cost.expected > 0 and cost.upper is None:
+    if not cost.is_free and cost.upper is None:
         yield f"the maximum cost of a job on {plan.target} is unknown; state it with max_cost_per_job"
-    if cost.expected > 0 and cost.unit not in (settings.max_cost or {}):
-        yield f"no cap bounds its price: max_cost, such as {_suggested_cap(cost.most)}{cost.unit}, would"
-    if plan.unmitigated is not None and settings.debias:
+    if not cost.is_free and cost.unit not in (settings.max_cost or {}):
+        such = f", such as {_suggested_cap(cost.most)}{cost.unit}," if cost.most else ""
+        yield f"no cap bounds its price: max_cost{such} would"
+    if plan.unmitigated is not None and plan.unmitigated.expected is not None and settings.debias:
         yield (
             f"IonQ's error mitigation is on, as it is by default: without it (debias off) about "
-            f"{plan.unmitigated.expected:,.2f} {cost.unit} are expected instead of {cost.expected:,.2f}"
+            f"{plan.unmitigated.expected:,.2f} {cost.unit} are expected instead of {cost.expected or 0.0:,.2f}"
         )
     queue_s = plan.duration.queue_s or 0.0
     if queue_s >= _LONG_QUEUE_S and settings.detach_after is None:

@@ -45,6 +45,8 @@ def _figure(figure: Figure) -> tuple[str, str]:
 
 
 def _money(amount: Money) -> tuple[str, str]:
+    if amount.expected is None:
+        return "unknown", ""
     return f"{amount.expected:.2f} {amount.unit}", f"{amount.least:.2f} to {amount.most:.2f}"
 
 

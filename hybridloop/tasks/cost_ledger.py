@@ -59,7 +59,7 @@ class CostLedger:
         with self._lock:
             self._reservations |= {spec.id: job for spec, job in zip(specs, reservations, strict=True)}
         for price in prices:
-            self._estimated.add({price.unit: price.expected})
+            self._estimated.add(price.amounts)
         return [replace(spec, reserved=job.amounts) for spec, job in zip(specs, reservations, strict=True)]
 
     def release(self, specs: Sequence[JobSpec]) -> None:
@@ -117,7 +117,7 @@ class CostLedger:
         self.bill.add(billed)
         self._billed.add(billed)
         price = ping_price(self._target)
-        self._estimated.add({price.unit: price.expected})
+        self._estimated.add(price.amounts)
         return billed
 
     @property

@@ -250,6 +250,22 @@ def test_a_cap_on_cost_is_refused_if_the_maximum_price_of_a_job_is_unknown() -> 
     check_caps(Caps(max_jobs=5), rigetti)
 
 
+def test_an_unknown_price_takes_a_cap_for_each_job_and_else_reserves_nothing() -> None:
+    helios = find_target("quantinuum.qpu.helios-1")
+    with pytest.raises(InputError, match=r"maximum price .* unknown.*--max-cost-per-job 5HQC"):
+        check_caps(Caps(max_cost="50HQC"), helios)
+    with pytest.raises(InputError, match="billed in HQC"):
+        check_caps(Caps(max_cost="50USD"), helios)
+    capped = Caps(max_cost="50HQC", max_cost_per_job="20HQC")
+    check_caps(capped, helios)
+    assert ineffective_caps_warning(capped, helios) is None
+    budget, price = Budget(capped), price_of_job(helios, GateCounts(4, 20, 10, 4), 1000)
+    with pytest.raises(CapReached, match="50 HQC is the cap"):
+        budget.reserve([1, 1, 1], [price] * 3, now=0.0)
+    assert [job.amounts for job in budget.reserve([1, 1], [price] * 2, now=0.0)] == [{"HQC": 20.0}] * 2
+    assert [job.amounts for job in Budget(Caps(max_jobs=5)).reserve([1], [price], now=0.0)] == [{}]
+
+
 def test_a_cap_in_another_unit_than_the_targets_is_refused_unless_jobs_are_free() -> None:
     with pytest.raises(InputError, match="billed in HQC"):
         check_caps(Caps(max_cost="50USD"), find_target("quantinuum.qpu.h2-1"))
@@ -289,9 +305,10 @@ def test_accepted_caps_bound_the_cost_on_every_target(name: str) -> None:
         except CapReached:
             refused = True
             break
-        budget.settle(reservation, {unit: price.expected})
-        billed += price.expected
-    assert refused == (price.expected > 0)
+        amount = 200.0 if price.expected is None else price.expected
+        budget.settle(reservation, {unit: amount})
+        billed += amount
+    assert refused != price.is_free
     assert billed <= 300.0
 
 

@@ -17,7 +17,7 @@ from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.tasks.session import open_session
 from tests.conftest import Emulator
 
-EMULATED, MACHINE = "quantinuum.sim.h2-1e", "rigetti.qpu.cepheus-1-36q"
+EMULATED, MACHINE = "quantinuum.sim.h2-1e", "rigetti.qpu.cepheus-1-108q"
 
 
 def pubs(shots: int = 100) -> list[SamplerPub]:

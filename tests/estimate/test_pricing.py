@@ -20,6 +20,7 @@ from hybridloop.estimate.plan import Money
 from hybridloop.estimate.planner import plan_run
 from hybridloop.estimate.pricing import ProgramSizes, counted_size
 from hybridloop.settings import ProblemText, QaoaSettings, VqeSettings
+from tests.price_helpers import known
 
 
 def mixed_circuit() -> QuantumCircuit:
@@ -73,4 +74,4 @@ def test_a_plan_of_many_circuits_counts_the_gates_of_all_and_prints_what_to_act_
     assert "  hard cap   none; max_cost and max_jobs set one" in text
     cost = Money("USD", 12.0, 11.0, 13.5, 4.2e9)
     assert "  price      12.00 USD, likely 11.00 to 13.50; by" in str(replace(plan, cost=cost))
-    assert math.isclose(plan.cost.least, plan.cost.expected, rel_tol=0.2)
+    assert math.isclose(known(plan.cost.least), known(plan.cost.expected), rel_tol=0.2)

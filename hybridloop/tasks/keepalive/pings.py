@@ -268,7 +268,7 @@ class PingSender:
 
     def _record_accepted(self, key: PingKey, began_at: float, ended_at: float, *, by: str = "run") -> None:
         """Record that the service has the ping; if that fails it counts all the same, and its end is recorded later."""
-        level = logging.WARNING if ping_price(self._target).expected > 0.0 else logging.INFO
+        level = logging.INFO if ping_price(self._target).is_free else logging.WARNING
         message = f"keep-alive ping {key.n + 1} of session {self._session_id} was sent by the {by}"
         facts: dict[str, Fact] = {"session": self._session_id, "job": key.id, "number": key.n + 1, "by": by}
         report("ping.sent", message, facts, level=level, began_at=began_at, ended_at=ended_at)

@@ -66,7 +66,7 @@ def test_a_job_costs_what_the_published_formula_says(target: str, params: Mappin
 
 @pytest.mark.parametrize(("shots", "steps"), [(1, 1), (50, 1), (51, 2), (100, 2), (101, 3)])
 def test_rigetti_charges_each_started_step(shots: int, steps: int) -> None:
-    (event,) = compute_bill(PRICES["rigetti.qpu.cepheus-1-36q"], gates(1, 0, shots), {}).cost_estimate()["events"]
+    (event,) = compute_bill(PRICES["rigetti.qpu.cepheus-1-108q"], gates(1, 0, shots), {}).cost_estimate()["events"]
     assert (event["dimensionId"], event["amountBilled"]) == ("qpu_time_centiseconds", steps)
 
 

@@ -30,7 +30,7 @@ from tests.conftest import Emulator, running_emulator
 MINUTE = 60.0
 FREE = "rigetti.sim.qvm"
 PAID = "quantinuum.qpu.h2-1"
-UNPRICED = "rigetti.qpu.cepheus-1-36q"  # billed by time, without an upper bound
+UNPRICED = "rigetti.qpu.cepheus-1-108q"  # billed by time, without an upper bound
 
 
 @dataclass(slots=True)
