@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from hybridloop.api.algorithms import adapt, levels, qaoa, rqaoa, run_housekeeping, scan, sweep, vqd, vqe
     from hybridloop.api.geometry import molecule, problem
     from hybridloop.api.plan import plan
+    from hybridloop.api.programs import qsharp
     from hybridloop.api.runs import result
     from hybridloop.api.session import open_session, session, session_flow, sessions
     from hybridloop.budget.caps import Caps
@@ -56,6 +57,7 @@ __all__ = [
     "plan",
     "problem",
     "qaoa",
+    "qsharp",
     "result",
     "rqaoa",
     "run_housekeeping",
@@ -77,6 +79,7 @@ _MODULES = {
     **dict.fromkeys(("open_session", "session", "session_flow", "sessions"), "api.session"),
     **dict.fromkeys(("molecule", "problem"), "api.geometry"),
     "plan": "api.plan",
+    "qsharp": "api.programs",
     "result": "api.runs",
     "doctor": "setup_checks",
     "Caps": "budget.caps",

@@ -25,6 +25,7 @@ from hybridloop.compiler.circuit_structure import (
     UnsupportedInstruction,
     extract_structure,
 )
+from hybridloop.compiler.languages.qir_program import QirProgram, program_of
 from hybridloop.compiler.qir_template import QirTemplate, TemplateMismatch, build_template, compile_qir
 from hybridloop.errors import ProgramError
 
@@ -42,7 +43,8 @@ class PubDescription:
     `fingerprint` is a hash of the logical circuit without its angles. `points`, shape (k, parameters), are the
     parameter values. `slots`, shape (k, angles), are the circuit's angles at these points, in radians, and `angles` the
     function that they follow from. `measured` are the measured classical bits. If the circuit has no structure
-    (`structure` is None, `reason` says why), there are no slots, and the fingerprint covers its expressions.
+    (`structure` is None, `reason` says why), there are no slots, and the fingerprint covers its expressions. A circuit
+    that is a `program` in QIR has its hash as fingerprint.
     """
 
     circuit: QuantumCircuit
@@ -54,6 +56,7 @@ class PubDescription:
     num_clbits: int
     reason: str = ""
     angles: AngleMap | None = None
+    program: QirProgram | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,6 +82,12 @@ def describe_pub(pub: SamplerPub) -> PubDescription:
             circuit.name, "it has no measurement, so its jobs would have no counts: add one, as by measure_all()"
         )
     points = pub_points(pub)
+    if (program := program_of(circuit)) is not None:
+        clbits, no_slots = tuple(range(circuit.num_clbits)), np.zeros((len(points), 0))
+        reason = "it is sent as QIR"
+        return PubDescription(
+            circuit, None, program.key, points, no_slots, clbits, len(clbits), reason, program=program
+        )
     try:
         structure, angles = extract_structure(circuit)
     except UnsupportedInstruction as reason:
@@ -143,7 +152,12 @@ class PubCompiler:
 
     def compile_description(self, description: PubDescription) -> CompiledPub:
         """Compile a described PUB; see `compile_pub`."""
-        structure = description.structure
+        structure, program = description.structure, description.program
+        if program is not None:
+            payloads = (program.payload,) * len(description.points)
+            return CompiledPub(
+                description, payloads, None, (program.key,) * len(payloads), {program.key: program.payload}
+            )
         if structure is None:
             _warn(description.reason)
             bound = [description.circuit.assign_parameters(row) for row in description.points]

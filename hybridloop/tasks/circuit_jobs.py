@@ -1,10 +1,10 @@
-"""Jobs of `session.run`: one for each circuit, with id, status, result and counts as Qiskit users know them."""
+"""Jobs of `session.run`: one for each program, with id, status, result and counts as Qiskit users know them."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from numbers import Integral
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
@@ -12,6 +12,9 @@ from qiskit.providers import JobStatus
 from qiskit.result import Result
 
 from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
+from hybridloop.compiler.languages.convert import TAKEN, to_circuit
+from hybridloop.compiler.languages.from_qir import output_of
+from hybridloop.compiler.languages.qir_output import OutputLayout, Value
 from hybridloop.errors import HybridloopError, InputError
 from hybridloop.tasks.primitives.sampler import incomplete
 from hybridloop.tasks.submission.job_ids import MAIN_STREAM, check_stream
@@ -24,13 +27,17 @@ if TYPE_CHECKING:
     from hybridloop.tasks.session import OpenSession
 
 
-def start_circuits(
-    session: OpenSession, circuits: Sequence[QuantumCircuit], shots: int, name: str | None
+def start_programs(
+    session: OpenSession, programs: Sequence[Any], shots: int, name: str | None, seed: int | None
 ) -> list[SessionJob]:
-    """Start a round of circuits without free parameters; return a job for each. See `OpenSession.run`."""
-    pubs = [_as_pub(circuit, shots) for circuit in _checked(circuits)]
+    """Start a round of programs without free parameters; return a job for each. See `OpenSession.run`."""
+    if not programs:
+        raise InputError("program", "there is none", TAKEN)
+    _check_seed(seed)
     stream = MAIN_STREAM if name is None else check_stream(name, "name")
-    round_ = CircuitRound(session, session.start_round(pubs, stream=stream, same_rad=SAME_UNTOLD_RAD))
+    pubs = [_as_pub(_bound(to_circuit(program, session.target.profile)), shots) for program in programs]
+    started = session.start_round(pubs, stream=stream, same_rad=SAME_UNTOLD_RAD, shared_seed=seed)
+    round_ = CircuitRound(session, started)
     session.circuit_rounds[round_] = None
     return [SessionJob(round_, number, pub.circuit, shots, name) for number, pub in enumerate(pubs)]
 
@@ -85,9 +92,10 @@ class CircuitRound:
 
 
 class SessionJob:
-    """The job of one circuit of `session.run`.
+    """The job of one program of `session.run`.
 
-    `name` is the one that was given, else the circuit's. `result` and `counts` wait for all circuits of the same `run`.
+    `circuit` is the program as a Qiskit circuit; one of Q# or QIR that no circuit can be is one instruction there.
+    `name` is the one that was given, else the program's. Results wait for all programs of the same `run`.
     """
 
     def __init__(
@@ -139,6 +147,24 @@ class SessionJob:
         counts: dict[str, int] = self.result().get_counts()
         return counts
 
+    @property
+    def values(self) -> dict[Value, int]:
+        """The number of shots by value that a program in Q# or QIR returned: ints, bools, doubles, tuples of them.
+
+        A Result is 0 or 1, and an array is a tuple. Waits for them. Raises InputError for a program of another
+        language, which has counts alone.
+        """
+        layout = output_of(self.circuit)
+        if layout is None:
+            problem = f"{self.name} is a circuit, which measures bits and returns no values"
+            raise InputError("job", problem, "Read job.counts.", "Nothing is lost.")
+        return values_of(self.counts, layout)
+
+
+def values_of(counts: dict[str, int], layout: OutputLayout) -> dict[Value, int]:
+    """Return the counts by value of a program's outputs, from counts by bit string."""
+    return {layout.value(bits.replace(" ", "")): number for bits, number in counts.items()}
+
 
 def as_result(
     counts: Counts, circuit: QuantumCircuit | None, shots: int, target: str, job_id: str, name: str = ""
@@ -168,20 +194,18 @@ def as_result(
     )
 
 
-def _checked(circuits: Sequence[QuantumCircuit]) -> Sequence[QuantumCircuit]:
-    """Return circuits that `run` takes. Raises InputError."""
-    remedy = "Give a QuantumCircuit or a list of them; session.sampler() takes circuits with lists of angles."
-    if not isinstance(circuits, list | tuple) or not circuits:
-        problem = "there is none" if isinstance(circuits, list | tuple) else f"{type(circuits).__name__} is no circuit"
-        raise InputError("circuits", problem, remedy)
-    for circuit in circuits:
-        if not isinstance(circuit, QuantumCircuit):
-            raise InputError("circuits", f"{type(circuit).__name__} is no circuit", remedy)
-        if circuit.num_parameters:
-            names = ", ".join(parameter.name for parameter in list(circuit.parameters)[:3])
-            problem = f"{circuit.name} has {circuit.num_parameters} angle(s) without a value ({names})"
-            raise InputError("circuits", problem, f"Bind them: circuit.assign_parameters([…]). {remedy}")
-    return circuits
+def _bound(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Return a circuit without free parameters. Raises InputError."""
+    if circuit.num_parameters:
+        names = ", ".join(parameter.name for parameter in list(circuit.parameters)[:3])
+        problem = f"{circuit.name} has {circuit.num_parameters} angle(s) without a value ({names})"
+        raise InputError("program", problem, f"Bind them: circuit.assign_parameters([…]). {TAKEN}")
+    return circuit
+
+
+def _check_seed(seed: object) -> None:
+    if seed is not None and (not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0):
+        raise InputError("seed", f"{seed!r} is no seed", "Give an integer from 0 on, such as seed=7, or leave it out.")
 
 
 def _as_pub(circuit: QuantumCircuit, shots: int) -> SamplerPub:

@@ -15,10 +15,12 @@ from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.job_document import QUIL_RESULTS, RESULTS_V2, checked_amount
 from hybridloop.azure.listing import close_session, open_client, session_expected, session_row, show_session
 from hybridloop.azure.targets import find_target
+from hybridloop.compiler.languages.qir_output import OutputLayout
+from hybridloop.compiler.languages.qir_program import read_stored
 from hybridloop.errors import InputError, JobFailed
 from hybridloop.runtime.clock import RealClock
 from hybridloop.tasks.circuit_jobs import as_result
-from hybridloop.tasks.submission.jobs import SUCCEEDED, TERMINAL
+from hybridloop.tasks.submission.jobs import SENT_AS_QIR, SUCCEEDED, TERMINAL
 from hybridloop.tasks.submission.polling import poll_interval
 from hybridloop.tasks.submission.results import read_document
 
@@ -111,8 +113,17 @@ class ServiceJob:
             remedy = "Ask the jobs that session.run returned; a script with a run_key gets them from its journal."
             raise InputError("job", problem, remedy, "Nothing is lost.")
         target, shots = find_target(str(details.get("target"))), self.shots or 0
-        read = partial(read_document, data_format=format_, target=target, shots=shots)
-        return client.download(self.id, url, client.create_container(self.id), read)
+        container = client.create_container(self.id)
+        layout = self._layout(client, container)
+        read = partial(read_document, data_format=format_, target=target, shots=shots, layout=layout)
+        return client.download(self.id, url, container, read)
+
+    def _layout(self, client: ServiceClient, container: str) -> OutputLayout | None:
+        """Return the output of a program that hybridloop sent as QIR, from that program; None for other jobs."""
+        url = str(self.details.get("inputDataUri") or "")
+        if SENT_AS_QIR not in (self.details.get("metadata") or {}) or not url:
+            return None
+        return client.download(self.id, url, container, lambda data: read_stored(bytes(data)).layout)
 
 
 class ServiceSession:

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, overload
 
-from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.rounds import MeasuredPub
@@ -188,19 +187,25 @@ class OpenSession:
         return self.collect(self.start_round(pubs))
 
     def start_round(
-        self, pubs: Sequence[SamplerPub], *, stream: str = MAIN_STREAM, same_rad: float = SAME_RAD
+        self,
+        pubs: Sequence[SamplerPub],
+        *,
+        stream: str = MAIN_STREAM,
+        same_rad: float = SAME_RAD,
+        shared_seed: int | None = None,
     ) -> RoundInFlight:
         """Number a round, record its jobs and start their submission; `collect` waits for its counts.
 
         The rounds of a stream are numbered in the order of the calls, so only one thread at a time may use it:
-        StreamBusy. A round that the journal has must be the same, with angles within `same_rad`: ReplayDiverged.
+        StreamBusy. A round that the journal has must be the same, with angles within `same_rad`: ReplayDiverged. The
+        local service samples all its jobs by a `shared_seed`, if one is given.
         """
         crash_point("step.after")
         check_round(pubs, self.target)
         descriptions = [describe_pub(pub) for pub in pubs]
         with self._streams.turn(check_stream(stream), self._stop_reason) as turn, continued(self._observation):
             key = RoundKey(self.run_uid, stream, turn.number)  # the caller may be another thread or task of the flow
-            turn.round = round_ = self._builder.build(key, pubs, descriptions, same_rad)
+            turn.round = round_ = self._builder.build(key, pubs, descriptions, same_rad, shared_seed)
         if not (round_.ended.is_set() or self._streams.stopped.is_set()):
             with continued(self._observation):
                 round_.start()
@@ -222,27 +227,33 @@ class OpenSession:
         return measured
 
     @overload
-    def run(self, circuits: QuantumCircuit, *, shots: int = ..., name: str | None = ...) -> SessionJob: ...
-
-    @overload
-    def run(  # type: ignore[overload-cannot-match]  # Qiskit has no types
-        self, circuits: Sequence[QuantumCircuit], *, shots: int = ..., name: str | None = ...
+    def run(
+        self, programs: list[Any] | tuple[Any, ...], *, shots: int = ..., name: str | None = ..., seed: int | None = ...
     ) -> list[SessionJob]: ...
 
+    @overload
+    def run(self, programs: Any, *, shots: int = ..., name: str | None = ..., seed: int | None = ...) -> SessionJob: ...
+
     def run(
-        self, circuits: QuantumCircuit | Sequence[QuantumCircuit], *, shots: int = 1024, name: str | None = None
+        self, programs: Any, *, shots: int = 1024, name: str | None = None, seed: int | None = None
     ) -> SessionJob | list[SessionJob]:
-        """Submit circuits with bound angles, each `shots` times; return a job of a circuit, or the jobs of a list.
+        """Submit programs, each `shots` times; return a job of a program, or the jobs of a list.
+
+        Programs are circuits of Qiskit and Cirq, QNodes and tapes of PennyLane, OpenQASM 2 and 3, QIR, and Q#
+        (`hybridloop.qsharp`), all with their angles bound; a list may mix them. Bits are in Qiskit's order.
 
         The jobs of a list are one round, with results once the last has ended. `name` is part of their names at the
         service. With a run key it is their identity: the journal numbers the calls of each name, which may come in any
-        order, and a circuit under another name is measured and paid again. The block awaits all jobs. Raises InputError
-        or ProgramError before anything is submitted, ReplayDiverged for other circuits.
+        order, and a program under another name is measured and paid again. The block awaits all jobs. `seed` fixes the
+        local service's samples of these jobs, so that equal circuits give equal counts; by default they follow from the
+        session's seed and each job's place. Raises InputError or ProgramError before anything is submitted,
+        ReplayDiverged for other programs.
         """
-        from hybridloop.tasks.circuit_jobs import start_circuits
+        from hybridloop.tasks.circuit_jobs import start_programs
 
-        jobs = start_circuits(self, [circuits] if isinstance(circuits, QuantumCircuit) else circuits, shots, name)
-        return jobs[0] if isinstance(circuits, QuantumCircuit) else jobs
+        is_list = isinstance(programs, list | tuple)
+        jobs = start_programs(self, programs if is_list else [programs], shots, name, seed)
+        return jobs if is_list else jobs[0]
 
     def jobs(self) -> list[ServiceJob]:
         """Return the session's jobs as the service lists them, in order of creation, pings included."""

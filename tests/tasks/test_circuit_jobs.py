@@ -180,11 +180,12 @@ def test_a_circuit_after_the_block_is_refused_in_words_that_name_the_block(works
 @pytest.mark.parametrize(
     ("circuits", "options", "message"),
     [
-        ("bell", {}, "circuits: str is no circuit"),
-        ([], {}, "circuits: there is none"),
-        ([bell(), (bell(), [])], {}, "circuits: tuple is no circuit"),
+        ("bell", {}, "program: 'bell' is no program"),
+        ([], {}, "program: there is none"),
+        ([bell(), (bell(), [])], {}, "program: tuple is no program"),
         (bell(), {"shots": 0}, "shots: 0 is no number of shots"),
         (bell(), {"shots": "many"}, "shots: 'many' is no number"),
+        (bell(), {"seed": -1}, "seed: -1 is no seed"),
         (bell(), {"name": "bell state"}, "name: 'bell state' is not a valid name of a job"),
     ],
 )

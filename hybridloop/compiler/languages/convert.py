@@ -62,31 +62,38 @@ def to_circuit(program: Any, profile: str) -> QuantumCircuit:
         return circuit_of_qir(bytes(program._repr_qir_(target_profile=profile)), name, profile)
     if isinstance(program, bytes):
         return _from_bytes(program, "program", profile)
-    if isinstance(program, os.PathLike) or (isinstance(program, str) and _names_a_file(program)):
+    if isinstance(program, os.PathLike) or (isinstance(program, str) and names_a_file(program)):
         return _from_file(Path(program), profile)
     if isinstance(program, str):
         return _from_text(program, "program", profile)
-    raise InputError("circuits", f"{type(program).__name__} is no program", TAKEN)
+    raise InputError("program", f"{type(program).__name__} is no program", TAKEN)
 
 
-def read_program(path: Path) -> bytes:
-    """Return the bytes of a file. Raises InputError if it can't be read, or is too large to be a program."""
+def read_text_file(path: Path) -> str:
+    """Return the text of a file. Raises InputError if it can't be read, or is too large to be a program."""
+    return _decoded(_read(path), str(path))
+
+
+def names_a_file(text: str) -> bool:
+    """Return whether a text is the path of a program, by its suffix."""
+    return "\n" not in text and len(text) < 4096 and Path(text).suffix in _SUFFIXES
+
+
+def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as file:  # bounded: a device has no size
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise InputError("circuits", f"{path} can't be read ({error.strerror})", "Check the path.") from error
+        raise InputError("program", f"{path} can't be read ({error.strerror})", "Check the path.") from error
     if len(data) > MAX_BYTES:
-        raise InputError("circuits", f"{path} has more than {MAX_BYTES:,} bytes", "Give a smaller program.")
+        raise InputError("program", f"{path} has more than {MAX_BYTES:,} bytes", "Give a smaller program.")
     return data
 
 
 def _from_file(path: Path, profile: str) -> QuantumCircuit:
-    data = read_program(path)
     if path.suffix == ".qs":
-        program = QsharpProgram(_decoded(data, str(path)))
-        return to_circuit(program, profile)
-    return _from_bytes(data, path.name, profile)
+        return to_circuit(QsharpProgram(read_text_file(path)), profile)
+    return _from_bytes(_read(path), path.name, profile)
 
 
 def _from_bytes(data: bytes, name: str, profile: str) -> QuantumCircuit:
@@ -105,14 +112,14 @@ def _from_text(text: str, name: str, profile: str) -> QuantumCircuit:
         raise InputError(
             "circuits", f"{shown} may be Q#, and its entry is not named", 'Give hl.qsharp(source, "Main()").'
         )
-    raise InputError("circuits", f"{shown} is no program", TAKEN)
+    raise InputError("program", f"{shown} is no program", TAKEN)
 
 
 def _measured(circuit: QuantumCircuit, language: str) -> QuantumCircuit:
     """Return the circuit. Raises InputError if it measures nothing, with how the language does."""
     if not any(item.clbits for item in circuit.data):
         problem = f"{circuit.name} has no measurement, so its jobs would have no counts"
-        raise InputError("circuits", problem, _MEASURES[language])
+        raise InputError("program", problem, _MEASURES[language])
     return circuit
 
 
@@ -120,11 +127,7 @@ def _decoded(data: bytes, name: str) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise InputError("circuits", f"{name} is neither text nor LLVM bitcode", TAKEN) from error
-
-
-def _names_a_file(text: str) -> bool:
-    return "\n" not in text and len(text) < 4096 and Path(text).suffix in _SUFFIXES
+        raise InputError("program", f"{name} is neither text nor LLVM bitcode", TAKEN) from error
 
 
 def _is_of(package: str, program: object) -> bool:

@@ -28,7 +28,7 @@ def circuit_from_cirq(circuit: Any, name: str = "cirq") -> QuantumCircuit:
     if cirq.is_parameterized(circuit):
         names = ", ".join(sorted(cirq.parameter_names(circuit))[:3])
         problem = f"the Cirq circuit has symbols without a value ({names})"
-        raise InputError("circuits", problem, "Give cirq.resolve_parameters(circuit, {…}).")
+        raise InputError("program", problem, "Give cirq.resolve_parameters(circuit, {…}).")
     circuit = cirq.unroll_circuit_op(circuit.unfreeze(), deep=True, tags_to_check=None)
     keys = _measured_keys(circuit)
     if circuit.are_all_measurements_terminal():
@@ -39,7 +39,7 @@ def circuit_from_cirq(circuit: Any, name: str = "cirq") -> QuantumCircuit:
             text = circuit.to_qasm(precision=_PRECISION)
     except (ValueError, TypeError, KeyError) as error:
         remedy = "Use gates that Cirq writes in OpenQASM (or that have a unitary), and leave noise to the target."
-        raise InputError("circuits", f"the Cirq circuit has no OpenQASM: {_first_line(error)}", remedy) from error
+        raise InputError("program", f"the Cirq circuit has no OpenQASM: {_first_line(error)}", remedy) from error
     converted = circuit_from_openqasm(text, name)
     return _with_registers(converted, text, keys)
 
@@ -51,11 +51,11 @@ def _measured_keys(circuit: Any) -> list[str]:
     first_qubits: dict[str, Any] = {}
     for operation in circuit.all_operations():
         if any(dimension != 2 for dimension in cirq.qid_shape(operation)):
-            raise InputError("circuits", f"{operation} acts on a qudit", "Use qubits.")
+            raise InputError("program", f"{operation} acts on a qudit", "Use qubits.")
         for key in cirq.measurement_key_names(operation) if cirq.is_measurement(operation) else ():
             if key in first_qubits:
                 problem = f"the Cirq circuit measures the key {key!r} more than once"
-                raise InputError("circuits", problem, "Give each measurement a key of its own.")
+                raise InputError("program", problem, "Give each measurement a key of its own.")
             first_qubits[key] = operation.qubits[0]
     return sorted(first_qubits, key=lambda key: (first_qubits[key], key))
 

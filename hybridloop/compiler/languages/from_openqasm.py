@@ -27,12 +27,12 @@ def circuit_from_openqasm(text: str, name: str = "openqasm") -> QuantumCircuit:
     number = 3 if version is None else int(version[1])
     remedy = "Correct the text, or build the circuit in Qiskit."
     if number not in (2, 3):
-        raise InputError("circuits", f"{name} is in OpenQASM {number}", "Versions 2 and 3 are taken.")
+        raise InputError("program", f"{name} is in OpenQASM {number}", "Versions 2 and 3 are taken.")
     try:
         circuit = _read_version_2(text) if number == 2 else parse_openqasm(text)
     except InvalidOpenQasm as error:
         place = "" if error.line is None else f", line {error.line}"
-        raise InputError("circuits", f"{name}{place} is no OpenQASM {number}: {error.reason}", remedy) from error
+        raise InputError("program", f"{name}{place} is no OpenQASM {number}: {error.reason}", remedy) from error
     circuit.name = name
     return circuit
 

@@ -27,14 +27,14 @@ def circuit_from_pennylane(program: Any, name: str = "pennylane") -> QuantumCirc
     measured = _measured_wires(tape, wires)
     if any(isinstance(operation, qml.ops.MidMeasure | qml.ops.Conditional) for operation in tape.operations):
         problem = f"{name} measures a wire before its end (qml.measure)"
-        raise InputError("circuits", problem, "Measure at the end, or write the program in Qiskit, Cirq or Q#.")
+        raise InputError("program", problem, "Measure at the end, or write the program in Qiskit, Cirq or Q#.")
     wires = list(dict.fromkeys([*wires, *measured]))
     gates = qml.tape.QuantumScript(tape.operations)
     try:
         text = qml.to_openqasm(gates, wires=qml.wires.Wires(wires), rotations=False, measure_all=False)
     except (ValueError, TypeError, NotImplementedError, qml.exceptions.DecompositionUndefinedError) as error:
         problem = f"{name} has no OpenQASM: {str(error).splitlines()[0][:200] if str(error) else type(error).__name__}"
-        raise InputError("circuits", problem, "Use operations that decompose to PennyLane's OpenQASM gates.") from error
+        raise InputError("program", problem, "Use operations that decompose to PennyLane's OpenQASM gates.") from error
     # a global phase, which PennyLane writes though OpenQASM 2 has none, can't be measured
     lines = [line for line in text.splitlines() if not line.startswith("gphase(")]
     if not any(line.startswith("qreg ") for line in lines):  # a tape without operations
@@ -57,7 +57,7 @@ def _tape(program: Any) -> tuple[Any, list[Any]]:
         tape = qml.workflow.construct_tape(function, level="user")(*arguments[0], **arguments[1])
     except TypeError as error:
         remedy = "Give its arguments: functools.partial(qnode, 0.3), or qml.workflow.construct_tape(qnode)(0.3)."
-        raise InputError("circuits", f"the QNode can't be called without more: {error}", remedy) from error
+        raise InputError("program", f"the QNode can't be called without more: {error}", remedy) from error
     return tape, list(function.device.wires or tape.wires)
 
 
@@ -67,14 +67,14 @@ def _measured_wires(tape: Any, wires: list[Any]) -> list[Any]:
 
     kinds = (qml.measurements.CountsMP, qml.measurements.SampleMP, qml.measurements.ProbabilityMP)
     if not tape.measurements:
-        raise InputError("circuits", "the PennyLane program has no measurement", _REMEDY)
+        raise InputError("program", "the PennyLane program has no measurement", _REMEDY)
     measured: list[Any] = []
     for process in tape.measurements:
         what = type(process).__name__.removesuffix("MP").lower()
         if not isinstance(process, kinds):
             remedy = f"{_REMEDY} hl.vqe and session.estimator() measure observables."
-            raise InputError("circuits", f"the PennyLane program returns {what}", remedy)
+            raise InputError("program", f"the PennyLane program returns {what}", remedy)
         if process.obs is not None or process.mv is not None:
-            raise InputError("circuits", f"the PennyLane program measures {what} of an observable", _REMEDY)
+            raise InputError("program", f"the PennyLane program measures {what} of an observable", _REMEDY)
         measured += list(process.wires) or wires
     return list(dict.fromkeys(measured))

@@ -54,4 +54,4 @@ def _check_profile(program: QirProgram, profile: str) -> None:
     else:
         return
     remedy = "Choose a target with it (`hybridloop targets` lists profiles), or measure at the end of the program."
-    raise InputError("circuits", f"{program.label} needs {needs}; the target's profile is {profile}", remedy)
+    raise InputError("program", f"{program.label} needs {needs}; the target's profile is {profile}", remedy)

@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from hybridloop.errors import InputError
@@ -71,8 +72,22 @@ def _context(source: str, profile: str) -> Any:
     if getattr(_interpreter, "made_for", None) != (source, profile):
         context = Context(target_profile=getattr(TargetProfile, profile))
         context.eval(source)
+        _unlink(context.code)
         _interpreter.context, _interpreter.made_for = context, (source, profile)
     return _interpreter.context
+
+
+def _unlink(namespace: Any) -> None:
+    """Remove a context's callables and types, which refer to it.
+
+    A circle is collected in any thread, and the compiler's objects report an error if that is not their own.
+    """
+    for value in vars(namespace).values():
+        if isinstance(value, SimpleNamespace):
+            _unlink(value)
+        elif hasattr(value, "_qdk_context"):
+            del value._qdk_context
+    vars(namespace).clear()
 
 
 def _in_words(compile_program: Callable[[], str], profile: str, remedy: str) -> str:
@@ -94,9 +109,9 @@ def _in_words(compile_program: Callable[[], str], profile: str, remedy: str) -> 
                 "(`hybridloop targets`), or measure at the end and count in Python."
             )
         problem = f"the Q# program does not compile for profile {profile}: {where}{'; '.join(said)[:_MAX_TEXT]}"
-        raise InputError("circuits", problem, remedy) from error
+        raise InputError("program", problem, remedy) from error
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # no subclass of Exception
             raise
         problem = "the Q# callable belongs to an interpreter of another thread"
-        raise InputError("circuits", problem, "Set up qsharp in this thread, or give hl.qsharp(source).") from error
+        raise InputError("program", problem, "Set up qsharp in this thread, or give hl.qsharp(source).") from error

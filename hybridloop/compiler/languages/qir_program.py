@@ -59,9 +59,9 @@ def is_qir_program(key: str) -> bool:
 
 
 @functools.lru_cache(maxsize=64)
-def stored_layout(payload: bytes) -> OutputLayout:
-    """Return the output of a program that was sent."""
-    return output_layout(qir_text(payload, "qir"), "qir")
+def read_stored(payload: bytes) -> QirProgram:
+    """Return the program of a payload that was checked before it was stored."""
+    return QirProgram(payload, "qir")
 
 
 def is_bitcode(data: bytes) -> bool:

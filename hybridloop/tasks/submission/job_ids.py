@@ -56,10 +56,15 @@ class JobKey:
         """Return the job's name at the service."""
         return f"{self.round.prefix}{self.pub}.{self.point}.{self.part}.{attempt}"
 
-    def sampling_value(self, seed: int) -> str:
-        """Return the sampling seed of the local service, from run seed and key, without attempt, session or uid."""
+    def sampling_value(self, seed: int, shared_seed: int | None = None) -> str:
+        """Return the sampling seed of the local service, from run seed and key, without attempt, session or uid.
+
+        With a `shared_seed`, jobs of equal shots have the same, whatever their place.
+        """
         key = self.round
         text = f"{seed}/{key.stream}/{key.sequence}/{self.pub}/{self.point}/{self.part}"
+        if shared_seed is not None:
+            text = f"shared/{shared_seed}/{self.part}"
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

@@ -11,6 +11,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.algorithms.rounds import Counts
 from hybridloop.azure.job_document import QIR, QUIL, QUIL_RESULTS
 from hybridloop.azure.targets import Target, check_circuit_fits, provider_params
+from hybridloop.compiler.languages.qir_program import QirProgram, is_qir_program, read_stored
 from hybridloop.compiler.programs import CompiledPub
 from hybridloop.compiler.quil import QuilPub
 from hybridloop.errors import InputError
@@ -19,6 +20,7 @@ from hybridloop.tasks.submission.batches import ParameterRows, plan_batches
 from hybridloop.tasks.submission.job_ids import JobKey, RoundKey
 
 FIRST_ATTEMPT = 0
+SENT_AS_QIR = "sent_as_qir"  # key of the metadata of a job whose program is its user's QIR
 _NOT_SENT = "No job of this round was submitted."
 SUCCEEDED = frozenset({"Succeeded", "Completed"})
 TERMINAL = SUCCEEDED | {"Failed", "Cancelled"}
@@ -56,6 +58,11 @@ class JobSpec:
     def parts(self) -> tuple[Slice, ...]:
         """Its slices; those of a job of one point are one."""
         return self.slices or (Slice(self.key.pub, self.key.point, self.key.part, self.shots),)
+
+    @property
+    def qir(self) -> QirProgram | None:
+        """The program of a job that sends QIR as its user gave it; None for a circuit."""
+        return read_stored(self.payload) if is_qir_program(self.program or "") else None
 
     @property
     def data_format(self) -> str:
@@ -133,11 +140,17 @@ def split_shots(shots: int, target: Target) -> list[int]:
 
 
 def build_jobs(
-    key: RoundKey, programs: Sequence[CompiledPub | QuilPub], shots: Sequence[int], target: Target, seed: int
+    key: RoundKey,
+    programs: Sequence[CompiledPub | QuilPub],
+    shots: Sequence[int],
+    target: Target,
+    seed: int,
+    shared_seed: int | None = None,
 ) -> tuple[list[PubRecord], list[JobSpec]]:
     """Return the journal's records of compiled PUBs, and their jobs.
 
-    QIR has a job for each PUB, point and part of its shots; points of Quil are put into as few jobs as they fit.
+    QIR has a job for each PUB, point and part of its shots; points of Quil are put into as few jobs as they fit. The
+    `shared_seed` replaces the run's seed and the jobs' places in their sampling values.
     """
     pubs, specs = [], []
     for i, (program, pub_shots) in enumerate(zip(programs, shots, strict=True)):
@@ -152,7 +165,7 @@ def build_jobs(
             stored = program.keys[j] if program.keys else None
             for k, part in enumerate(parts):
                 job = JobKey(key, i, j, k)
-                value = job.sampling_value(seed)
+                value = job.sampling_value(seed, shared_seed)
                 keeps = pub.structure is not None and pub.structure.keeps_gates
                 specs.append(
                     JobSpec(job, FIRST_ATTEMPT, part, len(pub.measured), payload, value, stored, keeps_gates=keeps)
@@ -188,7 +201,8 @@ def submission_body(spec: JobSpec, session_id: str, target: Target, *, debias: b
         params, formats = spec.rows.input_params, {"inputDataFormat": QUIL, "outputDataFormat": QUIL_RESULTS}
     else:
         options = provider_params(target, debias=debias, keeps_gates=spec.keeps_gates)
-        params = {"shots": spec.shots, "items": [{"entryPoint": "ENTRYPOINT__main", "arguments": []}], **options}
+        entry = "ENTRYPOINT__main" if spec.qir is None else spec.qir.entry.name
+        params = {"shots": spec.shots, "items": [{"entryPoint": entry, "arguments": []}], **options}
         formats = {}
     return {
         "name": spec.key.name(spec.attempt),
@@ -197,5 +211,10 @@ def submission_body(spec: JobSpec, session_id: str, target: Target, *, debias: b
         "sessionId": session_id,
         **formats,
         "inputParams": params,
-        "metadata": {"place": spec.key.path, "attempt": str(spec.attempt), "sampling_value": spec.sampling_value},
+        "metadata": {
+            "place": spec.key.path,
+            "attempt": str(spec.attempt),
+            "sampling_value": spec.sampling_value,
+            **({} if spec.qir is None else {SENT_AS_QIR: "True"}),
+        },
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -13,6 +13,7 @@ from hybridloop.algorithms.rounds import Counts, FailedPoint, MeasuredPub
 from hybridloop.azure.answer_body import parse_json
 from hybridloop.azure.job_document import QUIL_RESULTS, checked_amount
 from hybridloop.azure.targets import Target
+from hybridloop.compiler.languages.qir_output import OutputLayout
 from hybridloop.journal import PubRecord, RoundRecord, Slice
 from hybridloop.tasks.submission.batches import ParameterRows
 from hybridloop.tasks.submission.jobs import JobSpec
@@ -29,15 +30,23 @@ def read_counts(data: bytes | bytearray, spec: JobSpec, target: Target) -> tuple
     if spec.rows is not None:
         return read_quil_results(data, spec.num_bits, rows=spec.rows, slices=spec.parts)
     exact, mitigated = not target.samples, target.debiases
-    return (read_results_v2(data, spec.num_bits, exact=exact, mitigated=mitigated, shots=spec.shots),)
+    pack = _bits if spec.qir is None else spec.qir.layout.pack
+    return (read_results_v2(data, spec.num_bits, exact=exact, mitigated=mitigated, shots=spec.shots, pack=pack),)
 
 
 def read_results_v2(
-    data: bytes | bytearray, num_bits: int, *, exact: bool, shots: int, mitigated: bool = False
+    data: bytes | bytearray,
+    num_bits: int,
+    *,
+    exact: bool,
+    shots: int,
+    mitigated: bool = False,
+    pack: Callable[[object], str] | None = None,
 ) -> Counts:
     """Read the counts of a `microsoft.quantum-results.v2` document of one program that records num_bits bits.
 
-    Outcomes list the highest classical bit first, as Qiskit's bit strings do; several registers come as a tuple.
+    Outcomes list the highest classical bit first, as Qiskit's bit strings do; several registers come as a tuple. Those
+    of another program are packed into such a string by `pack`, which raises ValueError for what it can't.
     `exact` says that the target does not sample: its numbers are a distribution, and become counts that sum to the
     shots by largest remainder. A sampled histogram must sum to the shots, and agree with the list of shots if there is
     one; one that the provider may have `mitigated` must not exceed the shots. Sampled outcomes with a lost qubit (a
@@ -47,9 +56,10 @@ def read_results_v2(
         results = parse_json(data)["Results"]
         if len(results) != 1:
             raise UnreadableResult(f"{len(results)} results of one program")
-        weights = _weights(results[0]["Histogram"], num_bits)
+        read = _reader(num_bits, pack or _bits)
+        weights = _weights(results[0]["Histogram"], read)
         listed = results[0].get("Shots")
-        tally = _tally(listed, num_bits) if isinstance(listed, list) and not (exact or mitigated) else {}
+        tally = _tally(listed, read) if isinstance(listed, list) and not (exact or mitigated) else {}
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         raise UnreadableResult(f"{type(error).__name__}: {error}"[:_MAX_TEXT]) from error
     total = sum(weights.values())
@@ -96,11 +106,17 @@ def read_quil_results(
     return tuple(counts)
 
 
-def read_document(data: bytes | bytearray, data_format: str, target: Target, shots: int) -> Counts:
+def read_document(
+    data: bytes | bytearray, data_format: str, target: Target, shots: int, layout: OutputLayout | None = None
+) -> Counts:
     """Read the counts of a job of one point from its result alone, over as many bits as that has.
 
-    For jobs whose circuit is not known. Raises UnreadableResult.
+    For jobs whose circuit is not known; the `layout` is that of a program in QIR. Raises UnreadableResult.
     """
+    exact, mitigated = not target.samples, target.debiases
+    if layout is not None:
+        bits = layout.num_bits
+        return read_results_v2(data, bits, exact=exact, mitigated=mitigated, shots=shots, pack=layout.pack)
     try:
         document = parse_json(data)
         if data_format == QUIL_RESULTS:
@@ -112,7 +128,7 @@ def read_document(data: bytes | bytearray, data_format: str, target: Target, sho
     if data_format == QUIL_RESULTS:
         rows = ParameterRows(shots, (0,), {})
         return read_quil_results(data, num_bits, rows=rows, slices=[Slice(0, 0, 0, shots)])[0]
-    return read_results_v2(data, num_bits, exact=not target.samples, mitigated=target.debiases, shots=shots)
+    return read_results_v2(data, num_bits, exact=exact, mitigated=mitigated, shots=shots)
 
 
 def _read_listed_bits(data: bytes | bytearray, shots: int, num_bits: int) -> NDArray[np.int64] | None:
@@ -157,23 +173,23 @@ def largest_remainder(weights: Mapping[str, float], shots: int) -> dict[str, int
     return {bits: count for bits, count in counts.items() if count}
 
 
-def _weights(histogram: Sequence[Mapping[str, object]], num_bits: int) -> dict[str, float]:
+def _weights(histogram: Sequence[Mapping[str, object]], read: Callable[[object], str]) -> dict[str, float]:
     weights: dict[str, float] = {}
     for row in histogram:
-        bits, weight = _checked_bits(row["Outcome"], num_bits), checked_amount(row["Count"])
+        bits, weight = read(row["Outcome"]), checked_amount(row["Count"])
         if weight is None:
             raise UnreadableResult("a count that is no number from 0 on")
         weights[bits] = weights.get(bits, 0) + weight
     return weights
 
 
-def _tally(listed: Sequence[object], num_bits: int) -> dict[str, float]:
+def _tally(listed: Sequence[object], read: Callable[[object], str]) -> dict[str, float]:
     """Count the outcomes of a list of shots; equal shots are read once."""
     keys = _hashable(listed)
     examples = dict(zip(keys, listed, strict=True))
     tally: dict[str, float] = {}
     for key, number in Counter(keys).items():
-        bits = _checked_bits(examples[key], num_bits)
+        bits = read(examples[key])
         tally[bits] = tally.get(bits, 0) + number
     return tally
 
@@ -192,11 +208,16 @@ def _are_whole(weights: Mapping[str, float]) -> bool:
     return all(weight == int(weight) for weight in weights.values())
 
 
-def _checked_bits(outcome: object, num_bits: int) -> str:
-    bits = _bits(outcome)
-    if len(bits) != num_bits:
-        raise UnreadableResult(f"an outcome of {len(bits)} bits where the program records {num_bits}")
-    return bits
+def _reader(num_bits: int, pack: Callable[[object], str]) -> Callable[[object], str]:
+    """Return a function that packs outcomes of so many bits. It raises ValueError for others."""
+
+    def read(outcome: object) -> str:
+        bits = pack(outcome)
+        if len(bits) != num_bits:
+            raise UnreadableResult(f"an outcome of {len(bits)} bits where the program records {num_bits}")
+        return bits
+
+    return read
 
 
 def _bits(outcome: object) -> str:

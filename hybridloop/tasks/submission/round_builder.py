@@ -47,18 +47,26 @@ class RoundBuilder:
         return self._looked_up
 
     def build(
-        self, key: RoundKey, pubs: Sequence[SamplerPub], descriptions: Sequence[PubDescription], same_rad: float
+        self,
+        key: RoundKey,
+        pubs: Sequence[SamplerPub],
+        descriptions: Sequence[PubDescription],
+        same_rad: float,
+        shared_seed: int | None = None,
     ) -> RoundInFlight:
-        """Return the round, its jobs recorded as intended; one that the journal has whole is ended already."""
+        """Return the round, its jobs recorded as intended; one that the journal has whole is ended already.
+
+        With a `shared_seed` each point has a job of its own, since the points of a batch are drawn one after the other.
+        """
         target, run = self._connection.target, self._connection.run
         record = self._recorded(key)
         if record is not None:
             check_same(record, descriptions, [pub.shots for pub in pubs], target.name, same_rad)
-            return self._resume(key, record)
+            return self._resume(key, record, shared_seed)
         announce("compiling the round's circuits")
-        programs = [self._compile(description) for description in descriptions]
+        programs = [self._compile(description, batches=shared_seed is None) for description in descriptions]
         announce("")
-        records, specs = build_jobs(key, programs, [pub.shots for pub in pubs], target, run.seed)
+        records, specs = build_jobs(key, programs, [pub.shots for pub in pubs], target, run.seed, shared_seed)
         specs = self._connection.ledger.reserve(specs, programs)
         try:
             ordinal = self._session_ordinal() if specs else 0
@@ -76,9 +84,9 @@ class RoundBuilder:
         self._stored |= bodies.keys()
         return RoundInFlight(self._connection, key, records, specs)
 
-    def _compile(self, description: PubDescription) -> CompiledPub | QuilPub:
+    def _compile(self, description: PubDescription, *, batches: bool) -> CompiledPub | QuilPub:
         """Compile a PUB to Quil with parameters where the run batches its points, else to QIR, a job a point."""
-        if self._quil is not None:
+        if self._quil is not None and batches:
             try:
                 return batched_program(self._quil, description)
             except NoQuil as reason:
@@ -101,13 +109,13 @@ class RoundBuilder:
             connection.sessions.close_idle()
         return connection.sessions.current().ordinal
 
-    def _resume(self, key: RoundKey, record: RoundRecord) -> RoundInFlight:
+    def _resume(self, key: RoundKey, record: RoundRecord, shared_seed: int | None) -> RoundInFlight:
         """Return a recorded round; jobs whose last attempt failed get a further one, which is recorded first."""
         connection = self._connection
         connection.ledger.adopt(record)
         latest = {(job.pub, job.point, job.part): job for job in record.jobs}  # the last attempt comes last
         if record.complete:
-            specs = [self._spec(key, record, job) for job in latest.values()]
+            specs = [self._spec(key, record, job, shared_seed) for job in latest.values()]
             round_ = RoundInFlight(connection, key, record.pubs, specs, {job.id: job for job in latest.values()})
             round_.ended.set()
             self.replayed += 1
@@ -124,7 +132,7 @@ class RoundBuilder:
             else:
                 by_point, rows = filled[job.pub], None
                 payload = by_point[job.point] if by_point else self._stored_program(job.program or pub.program)
-            spec = replace(self._spec(key, record, job), payload=payload, rows=rows)
+            spec = replace(self._spec(key, record, job, shared_seed), payload=payload, rows=rows)
             if job.state == "failed":  # the run ended with it, or before the next attempt was recorded
                 spec = connection.ledger.reserve_retry(spec.next_attempt())
                 retries.append(spec)
@@ -137,7 +145,7 @@ class RoundBuilder:
             run.journal.add_attempts(run.lease, key.stream, key.sequence, intents)
         return RoundInFlight(connection, key, record.pubs, specs, known)
 
-    def _spec(self, key: RoundKey, record: RoundRecord, job: JobRecord) -> JobSpec:
+    def _spec(self, key: RoundKey, record: RoundRecord, job: JobRecord, shared_seed: int | None) -> JobSpec:
         """Return a recorded job, without its payload."""
         job_key = JobKey(key, job.pub, job.point, job.part)
         pub = record.pubs[job.pub]
@@ -147,7 +155,7 @@ class RoundBuilder:
             shots=job.shots,
             num_bits=len(pub.measured),
             payload=b"",
-            sampling_value=job_key.sampling_value(self._connection.run.seed),
+            sampling_value=job_key.sampling_value(self._connection.run.seed, shared_seed),
             program=job.program,
             reserved=job.reserved,
             keeps_gates=must_keep_gates(pub.program or job.program or ""),

@@ -1,0 +1,186 @@
+"""`session.run` with programs of all languages: one order of bits, one journal, values of Q#, and bounds of prices."""
+
+from __future__ import annotations
+
+import functools
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.quantum import Workspace
+from qiskit import QuantumCircuit
+
+import hybridloop as hl
+from hybridloop.azure.targets import find_target
+from hybridloop.errors import InputError, ReplayDiverged
+from hybridloop.journal import Journal, journal_url
+from hybridloop.journal.claimed_run import claim_run, new_run
+from hybridloop.tasks.session import open_session
+from tests.compiler.languages.program_helpers import COUNTING
+from tests.conftest import Emulator
+
+SHOTS = 200
+ANGLE = 2.498091544796509  # its qubit is 1 in 9 of 10 shots
+
+QSHARP = f"""
+operation Tilted(angle : Double) : Result[] {{
+    use q = Qubit[3];
+    X(q[0]);
+    Ry(angle, q[1]);
+    CNOT(q[1], q[2]);
+    MResetEachZ(q)
+}}
+operation Main() : Result[] {{ Tilted({ANGLE}) }}
+"""
+OPENQASM_2 = f"""OPENQASM 2.0;
+include "qelib1.inc";
+qreg q[3];
+creg c[3];
+x q[0];
+ry({ANGLE}) q[1];
+cx q[1],q[2];
+measure q -> c;
+"""
+OPENQASM_3 = f"""OPENQASM 3.0;
+include "stdgates.inc";
+qubit[3] q;
+bit[3] c;
+x q[0];
+ry({ANGLE}) q[1];
+cx q[1], q[2];
+c = measure q;
+"""
+# an X on the last qubit where the first, measured before, is 1
+BRANCHING = """
+operation Main() : (Result, Result[]) {
+    use q = Qubit[3];
+    X(q[0]);
+    let first = MResetZ(q[0]);
+    if first == One { X(q[2]); }
+    (first, [MResetZ(q[1]), MResetZ(q[2])])
+}
+"""
+
+
+@pytest.fixture
+def workspace(emulator: Emulator) -> Workspace:
+    return emulator.workspace()
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with Journal(journal_url(tmp_path / "journal.db")) as kept:
+        yield kept
+
+
+def all_languages(tmp_path: Path) -> dict[str, Any]:
+    """Return one circuit in all languages."""
+    import cirq
+    import pennylane as qml
+    from qdk import Context, TargetProfile
+
+    qiskit = QuantumCircuit(3, 3)
+    qiskit.x(0)
+    qiskit.ry(ANGLE, 1)
+    qiskit.cx(1, 2)
+    qiskit.measure(range(3), range(3))
+
+    first, second, third = cirq.LineQubit.range(3)
+    gates = cirq.X(first), cirq.ry(ANGLE).on(second), cirq.CNOT(second, third)
+
+    @qml.qnode(qml.device("default.qubit", wires=3))  # type: ignore[untyped-decorator]  # PennyLane has no types
+    def node(angle: float) -> Any:
+        qml.X(0)
+        qml.RY(angle, wires=1)
+        qml.CNOT(wires=[1, 2])
+        return qml.counts()
+
+    context = Context(target_profile=TargetProfile.Base)
+    context.eval(QSHARP)
+    tilted = context.code.Tilted
+    compiled = context.compile(tilted, ANGLE)
+    vars(context.code).clear()  # no circle: the interpreter must be dropped in the thread that made it
+    path = tmp_path / "program.qs"
+    path.write_text(QSHARP)
+    return {
+        "Qiskit": qiskit,
+        "Cirq": cirq.Circuit(*gates, cirq.measure(first, second, third, key="m")),
+        "PennyLane": functools.partial(node, ANGLE),
+        "OpenQASM 2": OPENQASM_2,
+        "OpenQASM 3": OPENQASM_3,
+        "Q#": hl.qsharp(QSHARP, f"Tilted({ANGLE})"),
+        "Q# file": path,
+        "Q# callable": functools.partial(tilted, ANGLE),
+        "compiled Q#": compiled,
+        "QIR": str(compiled),
+    }
+
+
+@pytest.mark.parametrize("target", ["rigetti.sim.qvm", "quantinuum.sim.h2-1e"])
+def test_one_circuit_in_all_languages_gives_the_same_counts_in_one_session(
+    workspace: Workspace, tmp_path: Path, target: str
+) -> None:
+    programs = all_languages(tmp_path)
+    with open_session(workspace, target) as session:
+        jobs = session.run(list(programs.values()), shots=SHOTS, seed=7)
+        other = session.run(programs["Cirq"], shots=SHOTS, seed=7)
+        by_place = session.run([programs["Cirq"], programs["QIR"]], shots=SHOTS)
+    counts = {language: job.counts for language, job in zip(programs, jobs, strict=True)}
+    expected = counts["Qiskit"]
+    assert counts == dict.fromkeys(programs, expected)
+    assert other.counts == expected
+    assert by_place[0].counts != by_place[1].counts  # drawn: equal once in hundreds
+    # the first qubit is 1, and the others are 1 together in 9 of 10 shots: five standard deviations are 21; noise: 2 %
+    assert abs(expected["111"] - 180) <= 21 + 4 * (target != "rigetti.sim.qvm")
+    assert expected["111"] + expected["001"] >= SHOTS - 4 * (target != "rigetti.sim.qvm")
+    values = jobs[5].values
+    assert values == {tuple(int(bit) for bit in reversed(bits)): number for bits, number in expected.items()}
+    with pytest.raises(InputError, match=r"is a circuit.*job\.counts"):
+        assert jobs[0].values
+
+
+def test_a_program_that_branches_is_sent_as_it_is_and_replayed_from_the_journal(
+    workspace: Workspace, journal: Journal
+) -> None:
+    program, target = hl.qsharp(BRANCHING), "quantinuum.sim.h2-1sc"
+    noiseless = replace(find_target("quantinuum.sim.h2-1e"), is_noisy=False)
+    record = journal.add_run(
+        new_run(str(uuid.uuid4()), key="k", algorithm="session", problem="", target=target, seed=5)
+    )
+    with claim_run(journal, record.uid) as run, open_session(workspace, noiseless, run=run) as session:
+        job = session.run(program, shots=50)
+        counts, values = job.counts, job.values
+        (listed,) = session.jobs()
+        assert listed.counts == {bits.replace(" ", ""): number for bits, number in counts.items()}
+    assert max(values, key=values.__getitem__) == (1, (0, 1))
+    assert max(counts, key=counts.__getitem__) == "10 1"  # the first value of the tuple is the last register
+    assert sum(counts.values()) == 50
+    assert job.circuit.num_qubits == 3
+    with claim_run(journal, record.uid) as run, open_session(workspace, noiseless, run=run) as session:
+        again = session.run(program, shots=50)
+        assert (again.counts, again.values, again.id) == (counts, values, job.id)
+        assert session.replayed == 1
+    with claim_run(journal, record.uid) as run, open_session(workspace, noiseless, run=run) as session:
+        with pytest.raises(ReplayDiverged, match="other gates"):
+            session.run(hl.qsharp(BRANCHING.replace("One", "Zero")), shots=50)
+
+
+@pytest.mark.parametrize(
+    ("program", "target", "message"),
+    [
+        (hl.qsharp(COUNTING, "Count()"), "rigetti.sim.qvm", "line 7: cannot use a dynamic bool.*profile Base"),
+        (hl.qsharp("operation Main() : Result { use q = Qubit[60]; M(q[59]) }"), "quantinuum.sim.h2-1e", "60 qubits"),
+        ([hl.qsharp(QSHARP), "no program"], "rigetti.sim.qvm", "'no program' is no program"),
+    ],
+    ids=["profile", "qubits", "list"],
+)
+def test_a_program_that_the_target_does_not_run_is_refused_before_anything_is_submitted(
+    workspace: Workspace, program: Any, target: str, message: str
+) -> None:
+    with open_session(workspace, target) as session:
+        with pytest.raises(InputError, match=message):
+            session.run(program)
+        assert session.num_jobs == 0
