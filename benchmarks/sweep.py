@@ -227,10 +227,11 @@ def one_worker(client: Any, workspace: Any) -> Iterator[tuple[int, Any]]:
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.workers.process import ProcessWorker
 
-    from hybridloop.azure.workspace import CONNECTION_VARIABLE, connection_string_of
+    from hybridloop.azure.workspace import connection_string_of
     from hybridloop.flows.lifecycle.deployments import find_deployment
     from hybridloop.flows.vqe import vqe
     from hybridloop.local_stack.processes import wait_until
+    from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE
 
     template = ProcessWorker.get_default_base_job_template()
     client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))

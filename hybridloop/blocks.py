@@ -17,7 +17,7 @@ from prefect.filesystems import WritableFileSystem
 from prefect.utilities.asyncutils import sync_compatible
 from pydantic import ConfigDict, Field, SecretStr, ValidationError, model_validator
 
-from hybridloop.azure.workspace import AzureWorkspace, connect
+from hybridloop.azure.workspace import AzureWorkspace, connect, connect_by_resource_id, is_resource_id
 from hybridloop.errors import InputError
 
 FIELD_NAME = "workspace"
@@ -141,10 +141,12 @@ def results_block() -> RunResults:
 
 
 def load_workspace(name: str) -> Any:
-    """Return the SDK's Workspace of the block that is saved on the Prefect server under this name.
+    """Return the SDK's Workspace of the block that is saved on the Prefect server under this name, or a resource id.
 
     Raises InputError if there is none or its fields are invalid; otherwise as `get_client`.
     """
+    if is_resource_id(name):
+        return connect_by_resource_id(name)
     slug = AzureQuantumWorkspace.get_block_type_slug()
     try:
         # `_sync` is missing in Prefect's types; without it the result is a coroutine if an event loop runs

@@ -17,7 +17,7 @@ from prefect.blocks.core import Block
 from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
 from pydantic import SecretStr, ValidationError
 
-from hybridloop.azure.workspace import CONNECTION_VARIABLE, identity_of
+from hybridloop.azure.workspace import identity_of
 from hybridloop.blocks import AzureQuantumWorkspace, load_workspace
 from hybridloop.errors import AccessDenied, InputError
 from hybridloop.flows.housekeeping import housekeeping
@@ -25,6 +25,7 @@ from hybridloop.flows.vqe import vqe
 from hybridloop.journal import open_journal
 from hybridloop.local_stack import PrefectServer
 from hybridloop.pytest_plugin import RESOURCE_GROUP
+from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE
 from hybridloop.settings import ProblemText, VqeSettings
 from tests.cli.shell_helpers import Shell, connection_string, run_in_process
 from tests.conftest import SUBSCRIPTION, Emulator

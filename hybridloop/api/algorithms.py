@@ -34,8 +34,9 @@ def vqe(problem: Any, **options: Unpack[VqeOptions]) -> RunResult:
 
     - `run_key`: a name for the run. The run of that name is resumed, if there is one; if it is finished, its stored
       result is returned.
-    - `workspace`: the SDK's Workspace, or the name of a saved block (`hybridloop.blocks`). Without it,
-      AZURE_QUANTUM_CONNECTION_STRING names the workspace; else a local service is used, and started if needed.
+    - `workspace`: the SDK's Workspace, a resource id, or the name of a saved block (`hybridloop.blocks`). Without it,
+      the environment names the workspace (AZURE_QUANTUM_CONNECTION_STRING, AZURE_QUANTUM_WORKSPACE_NAME); else a local
+      service is used, and started if needed.
     - `callback(round, point, value, standard_error)`: called after each measured round.
     - `on_progress(update)`: called after each measured round with a `hybridloop.RoundUpdate`.
 

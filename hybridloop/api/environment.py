@@ -16,14 +16,19 @@ if TYPE_CHECKING:
 
 
 def resolve_workspace(workspace: str | Any | None) -> Any:
-    """Return the SDK's workspace: the given one, that of the saved block of this name, or for None the default one.
+    """Return the SDK's workspace: the given one, that of this resource id or saved block, or for None the default one.
 
-    A name is looked up on the Prefect server, which is started if needed. Raises InputError for an unknown block.
+    A resource id is opened by the user's Azure identity. A block's name is looked up on the Prefect server, which is
+    started if needed. Raises InputError for an unknown block.
     """
     if workspace is None:
         return default_workspace()
     if not isinstance(workspace, str):
         return workspace
+    from hybridloop.azure.workspace import connect_by_resource_id, is_resource_id
+
+    if is_resource_id(workspace):
+        return connect_by_resource_id(workspace)
     with running_prefect():
         from hybridloop.blocks import load_workspace
 
@@ -31,7 +36,7 @@ def resolve_workspace(workspace: str | Any | None) -> Any:
 
 
 def default_workspace() -> Any:
-    """Return the workspace of AZURE_QUANTUM_CONNECTION_STRING, else the local service, which is started if needed."""
+    """Return the workspace that the environment names, else the local service, which is started if needed."""
     from hybridloop.azure.workspace import connect_from_environment, local_workspace
 
     return connect_from_environment() or local_workspace()

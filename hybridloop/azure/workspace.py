@@ -10,9 +10,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hybridloop import local_stack
-from hybridloop.errors import AccessDenied, InputError, ServiceUnreachable
+from hybridloop.azure.identity import connect_by_identity
+from hybridloop.errors import InputError
+from hybridloop.runtime.workspace_variables import (
+    CONNECTION_VARIABLE,
+    LOCATION_VARIABLE,
+    NAME_VARIABLE,
+    RESOURCE_GROUP_VARIABLE,
+    SUBSCRIPTION_VARIABLE,
+    workspace_variable,
+)
 
-CONNECTION_VARIABLE = "AZURE_QUANTUM_CONNECTION_STRING"
 LOCAL_SERVICE_VARIABLE = (
     "HYBRIDLOOP_LOCAL_SERVICE"  # set by `hybridloop env`: a worker's runs may use the local service
 )
@@ -21,10 +29,15 @@ LOCAL_RESOURCE_GROUP = "local"
 LOCAL_WORKSPACE = "hybridloop"
 _LOCAL_REGION = "eastus"  # the SDK takes only regions that it knows
 _USER_AGENT = "hybridloop"
+_KEYWORDS = {  # of the SDK's Workspace, by the variables that it reads
+    NAME_VARIABLE: "name",
+    SUBSCRIPTION_VARIABLE: "subscription_id",
+    RESOURCE_GROUP_VARIABLE: "resource_group",
+    LOCATION_VARIABLE: "location",
+}
 _RESOURCE_ID = re.compile(
     r"(?i)/subscriptions/([^/\s;]+)/resourceGroups/([^/\s;]+)/providers/Microsoft\.Quantum/Workspaces/([^/\s;]+)/?"
 )
-_AZURE_HOST = re.compile(r"(?i)https://([a-z0-9]+)(?:-v2)?\.quantum\.azure\.com/?")
 _PART = re.compile(r"(?i)(SubscriptionId|ResourceGroupName|WorkspaceName|ApiKey|QuantumEndpoint)=([^;]+);?")
 
 
@@ -65,7 +78,8 @@ def connect(connection: str | LocalService | AzureWorkspace, *, field_name: str 
     if isinstance(connection, AzureWorkspace):
         subscription, group, name = _parse_resource_id(connection.resource_id, field_name)
         if not connection.api_key:
-            return _connect_by_identity(connection.endpoint, subscription, group, name, field_name)
+            named = {"subscription_id": subscription, "resource_group": group, "name": name}
+            return connect_by_identity(named, connection.endpoint, _USER_AGENT, field_name)
         # Resource id with a key: the SDK takes it as a connection string only
         endpoint = connection.endpoint.rstrip("/") + "/"
         connection = (
@@ -101,48 +115,37 @@ def _parse_resource_id(resource_id: str, field_name: str) -> tuple[str, str, str
     return subscription, group, name
 
 
-def _connect_by_identity(endpoint: str, subscription: str, group: str, name: str, field_name: str) -> Any:
-    """Open a workspace with the user's Azure identity, which is sent to Azure's own hosts only."""
-    from azure.core.exceptions import AzureError, ClientAuthenticationError
-    from azure.identity import DefaultAzureCredential
-    from azure.quantum import Workspace
+def is_resource_id(name: str) -> bool:
+    """Return True for what can only be meant as a resource id: names of saved blocks have no slash."""
+    return "/" in name
 
-    # Check the host before an identity is sent to it
-    host = _AZURE_HOST.fullmatch(endpoint)
-    if endpoint and host is None:
-        problem = f"{endpoint!r} is not an Azure Quantum address, and an identity is sent to no other host"
-        raise InputError(field_name, problem, "Give an address like https://eastus.quantum.azure.com, or leave it out.")
-    try:
-        return Workspace(
-            subscription_id=subscription,
-            resource_group=group,
-            name=name,
-            location=host[1] if host else None,
-            # explicit: by default the SDK would use a connection string of the environment, or open a browser
-            credential=DefaultAzureCredential(),
-            user_agent=_USER_AGENT,
-            _quantum_endpoint=endpoint or None,
-        )
-    except ValueError as error:
-        raise InputError(field_name, str(error), "Compare it with the workspace's page.") from error
-    except ClientAuthenticationError as error:
-        raise AccessDenied(
-            "signing in with an Azure identity failed",
-            "Nothing was submitted.",
-            "Sign in (az login), set AZURE_CLIENT_ID and the related variables, or use a connection string.",
-        ) from error
-    except (AzureError, RuntimeError) as error:  # the SDK raises RuntimeError for unexpected answers
-        raise ServiceUnreachable(
-            f"Azure Resource Manager did not return the endpoint of workspace {name!r}: {error}",
-            "Nothing was submitted.",
-            "Try again, or give the workspace's endpoint, which makes this request unnecessary.",
-        ) from error
+
+def connect_by_resource_id(resource_id: str) -> Any:
+    """Return the workspace of this resource id, by the user's Azure identity; see `connect`."""
+    return connect(AzureWorkspace(resource_id), field_name="workspace")
 
 
 def connect_from_environment() -> Any | None:
-    """Return the workspace that AZURE_QUANTUM_CONNECTION_STRING names; None if it is not set. Raises InputError."""
-    text = os.environ.get(CONNECTION_VARIABLE)
-    return connect(text) if text else None
+    """Return the workspace that the environment names; None if it names none.
+
+    AZURE_QUANTUM_CONNECTION_STRING names it, or the variables of the Azure SDK, by which it is opened with the user's
+    identity. Raises InputError if they name none, or not the same; else as `connect`.
+    """
+    named = {keyword: os.environ.get(variable) or None for variable, keyword in _KEYWORDS.items()}
+    if text := os.environ.get(CONNECTION_VARIABLE):
+        workspace = connect(text)
+        for variable in (NAME_VARIABLE, SUBSCRIPTION_VARIABLE, RESOURCE_GROUP_VARIABLE):
+            value = named[_KEYWORDS[variable]]
+            if value is not None and value.lower() != str(getattr(workspace, _KEYWORDS[variable])).lower():
+                problem = f"{value!r} is not that of {CONNECTION_VARIABLE}, which is set, too"
+                raise InputError(variable, problem, "Unset one of them.")
+        return workspace
+    if (variable_set := workspace_variable(os.environ)) is None:
+        return None
+    if named["name"] is None:
+        remedy = f"Set it to the workspace's name, or unset {variable_set} to use the local service."
+        raise InputError(NAME_VARIABLE, f"it is not set, and {variable_set} is", remedy)
+    return connect_by_identity(named, "", _USER_AGENT, NAME_VARIABLE)
 
 
 def local_workspace() -> Any:
@@ -150,6 +153,12 @@ def local_workspace() -> Any:
     service = local_stack.ensure_emulator()
     os.environ.update(service.environment)
     return connect(LocalService(service.url + "/", service.api_key))
+
+
+def resource_id_of(workspace: Any) -> str:
+    """Return a workspace's resource id in Azure."""
+    group = f"/subscriptions/{workspace.subscription_id}/resourceGroups/{workspace.resource_group}"
+    return f"{group}/providers/Microsoft.Quantum/Workspaces/{workspace.name}"
 
 
 def connection_string_of(workspace: Any) -> str:
@@ -200,11 +209,10 @@ def describe(workspace: Any) -> str:
 
 def session_page(workspace: Any, session_id: str) -> str:
     """Return the address of the portal's page of a session: the local service's own, else Azure's of the workspace."""
-    subscription, group, name = workspace.subscription_id, workspace.resource_group, workspace.name
     if is_local(workspace):
-        return f"{endpoint_of(workspace).rstrip('/')}/_portal/sessions/{subscription}/{group}/{name}/{session_id}"
-    resource = f"/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Quantum/Workspaces/{name}"
-    return f"https://portal.azure.com/#resource{resource}"
+        place = f"{workspace.subscription_id}/{workspace.resource_group}/{workspace.name}"
+        return f"{endpoint_of(workspace).rstrip('/')}/_portal/sessions/{place}/{session_id}"
+    return f"https://portal.azure.com/#resource{resource_id_of(workspace)}"
 
 
 def is_local(workspace: Any) -> bool:

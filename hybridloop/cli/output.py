@@ -24,8 +24,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document in
 Workspace = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME",
-        help="Saved block of the workspace. Default: AZURE_QUANTUM_CONNECTION_STRING, else a local service.",
+        "--workspace",
+        "--resource-id",
+        metavar="NAME|ID",
+        help="Saved block of the workspace, or its resource id (opened by your Azure identity, as of az login). "
+        "Default: what AZURE_QUANTUM_… variables name, else a local service.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]

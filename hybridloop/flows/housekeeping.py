@@ -119,7 +119,7 @@ def housekeeping(settings: HousekeepingSettings = DEFAULTS, workspace: Workspace
 
     Args:
         settings: optional steps, besides closing sessions and marking dead flow runs.
-        workspace: name of the workspace's saved block. By default the workspace of the environment.
+        workspace: saved block of the workspace, or its resource id. By default the workspace of the environment.
     """
     sdk_workspace = find_workspace(workspace)
     with tasks_untagged(), open_journal() as journal:

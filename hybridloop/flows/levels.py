@@ -22,6 +22,6 @@ def levels(
         problem: a molecule, as a built-in name or a text.
         settings: the algorithm's settings, caps and failure policy.
         run_key: the run's key; a run that has it is resumed. By default a new key is generated.
-        workspace: name of the workspace's saved block. By default the workspace of the environment.
+        workspace: saved block of the workspace, or its resource id. By default the workspace of the environment.
     """
     return run_in_flow("levels", problem, settings, run_key, workspace)

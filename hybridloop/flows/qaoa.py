@@ -23,7 +23,7 @@ def qaoa(
         problem: a graph or another binary problem, as a built-in name or a text.
         settings: the algorithm's settings, caps and failure policy.
         run_key: the run's key; a run that has it is resumed. By default a new key is generated.
-        workspace: name of the workspace's saved block. By default the workspace of the environment.
+        workspace: saved block of the workspace, or its resource id. By default the workspace of the environment.
     """
     return run_in_flow("qaoa", problem, settings, run_key, workspace)
 
@@ -41,6 +41,6 @@ def rqaoa(
         problem: a graph or another binary problem, as a built-in name or a text.
         settings: the algorithm's settings, caps and failure policy.
         run_key: the run's key; a run that has it is resumed. By default a new key is generated.
-        workspace: name of the workspace's saved block. By default the workspace of the environment.
+        workspace: saved block of the workspace, or its resource id. By default the workspace of the environment.
     """
     return run_in_flow("rqaoa", problem, settings, run_key, workspace)

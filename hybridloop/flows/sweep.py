@@ -17,7 +17,8 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, get_current_settings
 from prefect.states import Completed
 
-from hybridloop.azure.workspace import CONNECTION_VARIABLE, connection_string_of, identity_of
+from hybridloop.azure.identity import is_opened_by_identity
+from hybridloop.azure.workspace import connection_string_of, identity_of, resource_id_of
 from hybridloop.flows.lifecycle.caller_context import current_caller, find_workspace
 from hybridloop.flows.lifecycle.concurrency_slots import set_limit
 from hybridloop.flows.lifecycle.deployments import find_deployment
@@ -29,6 +30,7 @@ from hybridloop.flows.sweep_execution.results import SweepResult
 from hybridloop.flows.sweep_execution.scheduler import SweepProgress, run_points, with_seeds
 from hybridloop.flows.sweep_execution.spec import HERE, PROBLEM, Point, SweepSpec, points_of, varied_settings
 from hybridloop.journal import open_journal
+from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE, SDK_VARIABLES
 from hybridloop.settings import WorkspaceName
 
 MAX_PROCESSES = 8
@@ -45,7 +47,7 @@ def sweep(spec: SweepSpec, workspace: WorkspaceName = None) -> SweepResult:
 
     Args:
         spec: the sweep's problems and settings, as a grid or a list.
-        workspace: name of the workspace's saved block. By default the workspace of the environment.
+        workspace: saved block of the workspace, or its resource id. By default the workspace of the environment.
     """
     began, caller, sdk_workspace = time.monotonic(), current_caller(), find_workspace(workspace)
     identity, log, tag = identity_of(sdk_workspace), get_run_logger(), f"{SWEEP_TAG}{spec.name}"
@@ -68,8 +70,10 @@ def sweep(spec: SweepSpec, workspace: WorkspaceName = None) -> SweepResult:
             size = _pool_size(spec, min(os.cpu_count() or 1, MAX_PROCESSES))
             log.info("points run by %d process(es) on this machine", size)
             heartbeat_s = PREFECT_FLOWS_HEARTBEAT_FREQUENCY.value()
-            configuration = {"tag": tag, "heartbeat_s": heartbeat_s, "workspace": workspace}
-            pool = ProcessPool(size, _environment(sdk_workspace, workspace), configuration)
+            is_by_identity = workspace is None and is_opened_by_identity(sdk_workspace)
+            name = resource_id_of(sdk_workspace) if is_by_identity else workspace
+            configuration = {"tag": tag, "heartbeat_s": heartbeat_s, "workspace": name}
+            pool = ProcessPool(size, _environment(sdk_workspace, name), configuration)
         with closing(pool):
             rows, begun = run_points(points, pool, journal, identity, attempts=spec.attempts, on_point=report)
     result = SweepResult(
@@ -116,14 +120,15 @@ def _pool_size(spec: SweepSpec, possible: int) -> int:
     return spec.in_flight or (possible if spec.max_sessions is None else min(possible, spec.max_sessions))
 
 
-def _environment(workspace: Any, block: str | None) -> dict[str, str]:
+def _environment(workspace: Any, name: str | None) -> dict[str, str]:
     """Return the variables of a worker process: this process's Prefect server and workspace.
 
-    A workspace that is saved as a block on that server is passed by the block's name.
+    A workspace of a saved block or a resource id is passed by that name, and not here.
     """
     prefect = get_current_settings().to_environment_variables(exclude_unset=True, include_secrets=True)
-    connection = {} if block is not None else {CONNECTION_VARIABLE: connection_string_of(workspace)}
-    return {**os.environ, **prefect, **connection}
+    connection = {} if name is not None else {CONNECTION_VARIABLE: connection_string_of(workspace)}
+    inherited = {variable: value for variable, value in os.environ.items() if variable not in SDK_VARIABLES}
+    return {**inherited, **prefect, **connection}
 
 
 def _create_artifacts(result: SweepResult) -> None:

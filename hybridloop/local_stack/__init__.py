@@ -39,6 +39,7 @@ from hybridloop.local_stack.prefect_settings import (
 )
 from hybridloop.local_stack.state_files import ProcessRecord
 from hybridloop.runtime.paths import home
+from hybridloop.runtime.workspace_variables import workspace_variable
 
 __all__ = [
     "QUIET",
@@ -173,7 +174,7 @@ def run_flows_on(server: PrefectServer) -> Iterator[None]:
 
 def up(environ: Mapping[str, str] = os.environ) -> StackStatus:
     """Start missing components, replace outdated ones, and return the status."""
-    if not _has_workspace(environ):
+    if workspace_variable(environ) is None:
         ensure_emulator(environ)
     ensure_prefect(environ)
     return status(environ)
@@ -196,14 +197,10 @@ def status(environ: Mapping[str, str] = os.environ) -> StackStatus:
     prefect, emulator = component_status(PREFECT, folder), component_status(EMULATOR, folder)
     if (api_url := user_server(environ, prefect_home(folder))) is not None:
         prefect = ComponentStatus("prefect", ComponentState.YOURS, url=api_url)
-    if _has_workspace(environ):
+    if workspace_variable(environ) is not None:
         emulator = ComponentStatus("emulator", ComponentState.YOURS)
     server = find_prefect(environ) if prefect.state is ComponentState.RUNNING else None
     return StackStatus(folder, (prefect, emulator), None if server is None else server.sign_in_url)
-
-
-def _has_workspace(environ: Mapping[str, str]) -> bool:
-    return bool(environ.get("AZURE_QUANTUM_CONNECTION_STRING"))
 
 
 def _prefect_server(record: ProcessRecord, folder: Path, environ: Mapping[str, str]) -> PrefectServer:

@@ -66,7 +66,7 @@ class ProblemText(BaseModel):
 # Parameters of the flows beside problem and settings. Prefect takes the description of a parameter from the flow's
 # docstring only.
 RunKey = Annotated[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")] | None, Field(examples=["night"])]
-WorkspaceName = Annotated[Annotated[str, Field(min_length=1, max_length=200)] | None, Field(examples=["prod"])]
+WorkspaceName = Annotated[Annotated[str, Field(min_length=1, max_length=400)] | None, Field(examples=["prod"])]
 
 
 class RunSettings(BaseModel):

@@ -201,10 +201,10 @@ def check_workspace(environ: Mapping[str, str], block: str | None = None) -> Ite
 
 def _configured_workspace(environ: Mapping[str, str]) -> Any | None:
     """Return the configured workspace, else that of the local service if it runs."""
-    from hybridloop.azure.workspace import CONNECTION_VARIABLE, LocalService, connect
+    from hybridloop.azure.workspace import LocalService, connect, connect_from_environment
 
-    if text := environ.get(CONNECTION_VARIABLE):
-        return connect(text)
+    if (workspace := connect_from_environment()) is not None:
+        return workspace
     emulator = local_stack.find_emulator(environ)
     return None if emulator is None else connect(LocalService(f"{emulator.url}/", emulator.api_key))
 

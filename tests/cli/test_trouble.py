@@ -9,7 +9,9 @@ import pytest
 
 from hybridloop.local_stack import PrefectServer
 from tests.cli.shell_helpers import CommandResult, Shell, WorkspaceShell, connection_string
-from tests.conftest import Emulator
+from tests.conftest import SUBSCRIPTION, Emulator
+
+WORKSPACES = "providers/Microsoft.Quantum/Workspaces"
 
 
 @pytest.fixture
@@ -73,3 +75,35 @@ def test_a_run_with_a_wrong_key_opens_no_session(
     assert (result.code, result.out) == (2, "")
     assert "does not accept the key" in result.err
     assert list(emulator.workspace("wrong-key-of-a-run").list_sessions()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "variables"),
+    [
+        ((), {"AZURE_QUANTUM_WORKSPACE_NAME": "mine"}),
+        (("--resource-id", f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/{WORKSPACES}/mine"), {}),
+        (("--workspace", f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/{WORKSPACES}/mine"), {}),
+    ],
+    ids=["variables", "resource id", "resource id as the workspace"],
+)
+def test_who_names_a_workspace_in_azure_without_signing_in_does_not_land_on_the_local_service(
+    options: tuple[str, ...], variables: dict[str, str], run_command: Callable[..., CommandResult]
+) -> None:
+    unsigned = {"AZURE_TOKEN_CREDENTIALS": "EnvironmentCredential"}  # the others use the network
+    for command in (("targets",), ("run", "vqe", "h2", "--quiet")):
+        result = run_command(*command, *options, **variables, **unsigned)
+        assert (result.code, result.out) == (2, "")
+        assert "signing in with an Azure identity failed" in result.err
+        assert "az login" in result.err
+        assert "Traceback" not in result.err
+    if variables:
+        shown = run_command("config", **variables)
+        assert "AZURE_QUANTUM_WORKSPACE_NAME" in shown.out
+        assert "AZURE_QUANTUM_WORKSPACE_NAME" in run_command("portal", "--link", **variables).err
+
+
+def test_what_is_no_resource_id_is_refused_with_the_shape_of_one(run_command: Callable[..., CommandResult]) -> None:
+    result = run_command("targets", "--resource-id", "rg/mine")
+    assert (result.code, result.out) == (2, "")
+    assert "'rg/mine' is not a resource id" in result.err
+    assert "/subscriptions/…" in result.err

@@ -10,9 +10,10 @@ from uuid import UUID
 import pytest
 from prefect.client.schemas.responses import DeploymentResponse
 
-from hybridloop.azure.workspace import CONNECTION_VARIABLE, identity_of
+from hybridloop.azure.workspace import identity_of
 from hybridloop.blocks import load_workspace
 from hybridloop.local_stack import PrefectServer
+from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE
 from tests.cli.shell_helpers import connection_string
 from tests.conftest import Emulator
 from tests.deployments.checkout_helpers import DEPLOYS, FILE, GUIDE, WRITTEN, full_name, prefect_inside, shown

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from hybridloop.azure.workspace import CONNECTION_VARIABLE
 from hybridloop.local_stack.processes import wait_until
+from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE
 from hybridloop.setup_checks.services import check_prefect
 from tests.cli.shell_helpers import PATIENCE_S, Shell, connection_string
 from tests.conftest import Emulator

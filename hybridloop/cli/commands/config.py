@@ -12,9 +12,8 @@ from hybridloop.cli.completion import algorithms, did_you_mean
 from hybridloop.cli.output import AsJson, format_value, print_json, print_line, print_message, print_table, print_text
 from hybridloop.errors import InputError
 from hybridloop.runtime.paths import config_file, home
+from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE, NAME_VARIABLE, workspace_variable
 from hybridloop.settings import SETTINGS
-
-_CONNECTION = "AZURE_QUANTUM_CONNECTION_STRING"
 
 
 def config(
@@ -95,8 +94,10 @@ def _places() -> list[dict[str, str]]:
 
         journal, journal_source = str(Location.parse(environ["HYBRIDLOOP_JOURNAL"])), "HYBRIDLOOP_JOURNAL"
     workspace, workspace_source = "the local service", "default"
-    if environ.get(_CONNECTION):
-        workspace, workspace_source = "a connection string's", _CONNECTION
+    if (variable := workspace_variable(environ)) is not None:
+        is_named = variable != CONNECTION_VARIABLE
+        workspace = environ.get(NAME_VARIABLE, "") if is_named else "a connection string's"
+        workspace_source = NAME_VARIABLE if is_named else variable
     places = (
         ("state", str(home()), from_home),
         ("your settings", str(file), from_home if file.exists() else "no such file"),

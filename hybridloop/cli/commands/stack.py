@@ -11,11 +11,10 @@ import typer
 from hybridloop.cli.output import AsJson, print_json, print_line, print_message, print_table
 from hybridloop.errors import InputError, StackError
 from hybridloop.runtime.paths import home
+from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE, workspace_variable
 
 if TYPE_CHECKING:
     from hybridloop.local_stack import RunningEmulator, StackStatus
-
-_CONNECTION = "AZURE_QUANTUM_CONNECTION_STRING"
 
 
 def up(*, json: AsJson = False) -> None:
@@ -85,7 +84,7 @@ def portal(
 
     from hybridloop import local_stack
 
-    service = _local_service(None if os.environ.get(_CONNECTION) else local_stack.ensure_emulator())
+    service = _local_service(None if workspace_variable(os.environ) else local_stack.ensure_emulator())
     address = local_stack.portal_link(service)
     if link or not webbrowser.open(address):
         print_line(address)
@@ -95,11 +94,9 @@ def portal(
 
 def _local_service(service: RunningEmulator | None) -> RunningEmulator:
     """Return the running service. Raises InputError if there is none, or if runs use another workspace."""
-    if os.environ.get(_CONNECTION):
+    if (variable := workspace_variable(os.environ)) is not None:
         problem = "it names the workspace that your runs use, which is not the local service's"
-        raise InputError(
-            _CONNECTION, problem, "Open it in its own portal, or unset the variable for the local service."
-        )
+        raise InputError(variable, problem, "Open it in its own portal, or unset the variable for the local service.")
     if service is None:
         raise StackError("the local service does not run", "Start it: hybridloop up.")
     return service
@@ -109,7 +106,8 @@ def env() -> None:
     """Print commands that let `prefect` and its workers use the local Prefect server: eval "$(hybridloop env)".
 
     They contain its password. The server is started if needed; with a server of your own there is nothing to set. If
-    AZURE_QUANTUM_CONNECTION_STRING is not set, the runs of workers in that shell use the local service.
+    no variable names a workspace (AZURE_QUANTUM_CONNECTION_STRING, AZURE_QUANTUM_WORKSPACE_NAME), the runs of workers
+    in that shell use the local service.
 
     Example: hybridloop env
     """
@@ -147,8 +145,8 @@ def _worker_variables() -> dict[str, str]:
         print_message(f"your own Prefect server is used: {server.api_url}")
         return {}
     variables = dict(server.environment)
-    if not os.environ.get(_CONNECTION):
-        print_message(f"{_CONNECTION} is not set: workers run on the local service")
+    if workspace_variable(os.environ) is None:
+        print_message(f"{CONNECTION_VARIABLE} is not set: workers run on the local service")
         variables[LOCAL_SERVICE_VARIABLE] = "1"
     return variables
 

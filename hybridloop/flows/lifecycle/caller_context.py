@@ -12,16 +12,12 @@ from typing import TYPE_CHECKING, Any
 from prefect import tags
 from prefect.context import TagsContext
 
-from hybridloop.azure.workspace import (
-    CONNECTION_VARIABLE,
-    LOCAL_SERVICE_VARIABLE,
-    connect_from_environment,
-    local_workspace,
-)
+from hybridloop.azure.workspace import LOCAL_SERVICE_VARIABLE, connect_from_environment, local_workspace
 from hybridloop.blocks import load_workspace
 from hybridloop.errors import CapReached, InputError, RunStopped
 from hybridloop.preparation.prepared import PreparedRun
 from hybridloop.runs.live import LiveFeed, RoundUpdate
+from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE
 from hybridloop.tasks.prefect_tasks import TAG
 
 if TYPE_CHECKING:
