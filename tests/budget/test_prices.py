@@ -24,6 +24,7 @@ from hybridloop.compiler.programs import PubCompiler, describe_pub
 from hybridloop.compiler.qir_template import placeholder_qir
 from hybridloop.emulator.formats.qir import parse_qir
 from hybridloop.emulator.model.billing import compute_bill, count_usage
+from hybridloop.emulator.model.program import Program
 from hybridloop.emulator.model.targets import load_catalogue
 from hybridloop.local_stack.processes import wait_until
 from hybridloop.tasks.session import open_session
@@ -236,7 +237,9 @@ def test_the_emulator_bills_random_programs_at_their_expected_price(
     target, text = find_target(name), qir_of(calls, measured)
     price = price_of_job(target, gate_counts(text), shots, debias=debias)
     params = provider_params(target, debias=debias)
-    bill = compute_bill(load_catalogue().prices[name], count_usage(parse_qir(text.encode()), shots), params)
+    program = parse_qir(text.encode())
+    assert isinstance(program, Program)
+    bill = compute_bill(load_catalogue().prices[name], count_usage(program, shots), params)
     assert bill.unit == price.unit
     amount = known(price.expected)
     assert bill.amount == pytest.approx(amount, abs=1e-6)

@@ -88,6 +88,80 @@ def test_a_program_that_branches_on_measurements_runs_on_a_target_with_the_adapt
         assert abs(count - 250) <= 68
 
 
+# counts, branches on counts, xor of results, and outputs of all types; each qubit is 0 or 1 with the same chance
+ORDINARY = """
+operation Counted() : Int {
+    use qubits = Qubit[3];
+    mutable ones = 0;
+    for qubit in qubits { H(qubit); if MResetZ(qubit) == One { set ones += 1; } }
+    return ones;
+}
+operation BranchOnCount() : (Int, Result) {
+    use target = Qubit();
+    let ones = Counted();
+    if ones >= 2 { X(target); }
+    return (ones, MResetZ(target));
+}
+operation Xor() : Bool {
+    use (a, b) = (Qubit(), Qubit());
+    H(a);
+    CNOT(a, b);
+    X(b);
+    return (MResetZ(a) == One) != (MResetZ(b) == One);
+}
+operation Mixed() : (Int, Bool, Result[], (Int, Int[])) {
+    use (a, b) = (Qubit(), Qubit());
+    H(a);
+    let (first, second) = (MResetZ(a), MResetZ(b));
+    mutable number = 7;
+    if first == One { set number = -3; }
+    return (number, first == One, [first, second], (number * 2, [number, number + 1]));
+}
+"""
+UNTIL_ONE = """
+operation UntilOne() : Int {
+    use qubit = Qubit();
+    mutable tries = 0;
+    repeat { H(qubit); set tries += 1; } until MResetZ(qubit) == One;
+    return tries;
+}
+"""
+
+
+def test_ordinary_q_sharp_programs_run_on_a_target_with_the_adaptive_profile(emulator: Emulator) -> None:
+    target_client = emulator.workspace().get_targets("quantinuum.sim.h2-1e")
+    options = {"shots": 400, "input_params": {"error-model": False}}
+    jobs = {
+        name: target_client.submit(compile_qsharp(ORDINARY, name, qsharp.TargetProfile.Adaptive_RI), name, **options)
+        for name in ("BranchOnCount", "Xor", "Mixed")
+    }
+    histograms = {name: job.get_results_histogram() for name, job in jobs.items()}
+    counts = {name: {key: row["count"] for key, row in rows.items()} for name, rows in histograms.items()}
+    # five standard deviations of 400 shots: 5·sqrt(400·1/8·7/8) = 33, 5·sqrt(400·3/8·5/8) = 48, 5·sqrt(100) = 50
+    assert set(counts["BranchOnCount"]) == {"(0, 0)", "(1, 0)", "(2, 1)", "(3, 1)"}
+    assert abs(counts["BranchOnCount"]["(3, 1)"] - 50) <= 33
+    assert abs(counts["BranchOnCount"]["(1, 0)"] - 150) <= 48
+    assert counts["Xor"] == {"true": 400}
+    assert set(counts["Mixed"]) == {
+        "(7, false, [0, 0], (14, [7, 8]))",
+        "(-3, true, [1, 0], (-6, [-3, -2]))",
+    }
+    assert abs(counts["Mixed"]["(7, false, [0, 0], (14, [7, 8]))"] - 200) <= 50
+    # the SDK reads the values with their types
+    assert histograms["Xor"]["true"]["outcome"] is True
+    shots = jobs["Mixed"].get_results_shots()
+    assert len(shots) == 400
+    assert set(map(repr, shots)) == {"(7, False, [0, 0], (14, [7, 8]))", "(-3, True, [1, 0], (-6, [-3, -2]))"}
+
+
+def test_a_loop_of_unknown_length_needs_a_wider_profile(emulator: Emulator) -> None:
+    program = compile_qsharp(UNTIL_ONE, "UntilOne", qsharp.TargetProfile.Adaptive)
+    job = emulator.workspace().get_targets("quantinuum.sim.h2-1e").submit(program, "loop", shots=10)
+    job.wait_until_completed()
+    assert job.details.error_data.code == "QIRPreProcessingFailed"
+    assert "no loops" in job.details.error_data.message
+
+
 @pytest.mark.parametrize("target", ["ionq.simulator", "rigetti.sim.qvm"])
 def test_a_program_that_branches_on_measurements_fails_on_a_target_with_the_base_profile(
     emulator: Emulator, target: str

@@ -11,10 +11,24 @@ from tests.conftest import Emulator
 from tests.emulator.http_helpers import ASYMMETRIC_QIR, Caller
 
 WIDE = ASYMMETRIC_QIR.replace(b'"required_num_qubits"="3"', b'"required_num_qubits"="33"')
-BRANCH = ASYMMETRIC_QIR.replace(
-    b"  call void @__quantum__qis__x__body",
-    b"  %r = call i1 @__quantum__rt__read_result(%Result* null)\n  br i1 %r, label %a, label %b\na:\n"
-    b"  call void @__quantum__qis__x__body(%Qubit* null)\n  br label %b\nb:\n  call void @__quantum__qis__x__body",
+DECLARED = b"".join(
+    b"declare void @__quantum__%s\n" % function
+    for function in (
+        b"qis__ry__body(double, %Qubit*)",
+        b"qis__x__body(%Qubit*)",
+        b"qis__m__body(%Qubit*, %Result*)",
+        b"rt__array_record_output(i64, i8*)",
+        b"rt__result_record_output(%Result*, i8*)",
+    )
+)
+BRANCH = (
+    ASYMMETRIC_QIR.replace(
+        b"  call void @__quantum__qis__x__body",
+        b"  %r = call i1 @__quantum__rt__read_result(%Result* null)\n  br i1 %r, label %a, label %b\na:\n"
+        b"  call void @__quantum__qis__x__body(%Qubit* null)\n  br label %b\nb:\n  call void @__quantum__qis__x__body",
+    )
+    + DECLARED
+    + b"declare i1 @__quantum__rt__read_result(%Result*)\n"
 )
 UNKNOWN = ASYMMETRIC_QIR.replace(b"qis__x__body", b"qis__warp__body")
 AFTER_MEASUREMENT = ASYMMETRIC_QIR.replace(

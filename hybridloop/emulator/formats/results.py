@@ -3,26 +3,45 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from hybridloop.emulator.model.program import Output, Program, Register, ShotOutcomes
+from hybridloop.emulator.model.adaptive_program import AdaptiveProgram, Number, ValueOutcomes
+from hybridloop.emulator.model.program import JobInputError, Output, Program, Register, ShotOutcomes
 
 RESULTS_V2 = "microsoft.quantum-results.v2"
 Runs = Sequence[tuple[Program, ShotOutcomes]]  # each program of a job with its outcomes
 
 
+Leaf = Callable[[int], Number]  # value of a leaf of the output, by its number
+
+
 def results_v2(runs: Runs) -> bytes:
-    """Return a `microsoft.quantum-results.v2` document of one run; each distinct outcome is formatted once."""
+    """Return a `microsoft.quantum-results.v2` document of one run."""
     ((program, measured),) = runs
-    output = program.output
-    outcomes = [_json_text(output, bits) for bits in measured.outcomes]
+    leaves = [_bit_leaf(bits) for bits in measured.outcomes]
+    return _results_v2(program.output, leaves, measured.counts, measured.shots)
+
+
+def adaptive_results_v2(program: AdaptiveProgram, recorded: ValueOutcomes) -> bytes:
+    """Return the document of a program that recorded values of any type."""
+    leaves = [values.__getitem__ for values in recorded.outcomes]
+    return _results_v2(program.output, leaves, recorded.counts, recorded.shots)
+
+
+def _bit_leaf(bits: int) -> Leaf:
+    return lambda result: bits >> result & 1
+
+
+def _results_v2(output: Output, leaves: Sequence[Leaf], counts: Sequence[int], shots: Sequence[int]) -> bytes:
+    """Write the document; each distinct outcome is formatted once."""
+    outcomes = [_json_text(output, leaf) for leaf in leaves]
     histogram = ", ".join(
-        f'{{"Outcome": {text}, "Display": {json.dumps(_display(output, bits))}, "Count": {count}}}'
-        for text, bits, count in zip(outcomes, measured.outcomes, measured.counts, strict=True)
+        f'{{"Outcome": {text}, "Display": {json.dumps(_display(output, leaf))}, "Count": {count}}}'
+        for text, leaf, count in zip(outcomes, leaves, counts, strict=True)
     )
-    shots = ", ".join([outcomes[index] for index in measured.shots])
+    in_order = ", ".join([outcomes[index] for index in shots])
     return (
-        f'{{"DataFormat": "{RESULTS_V2}", "Results": [{{"Histogram": [{histogram}], "Shots": [{shots}]}}]}}'
+        f'{{"DataFormat": "{RESULTS_V2}", "Results": [{{"Histogram": [{histogram}], "Shots": [{in_order}]}}]}}'
     ).encode()
 
 
@@ -62,25 +81,33 @@ def _bits(register: Register, outcome: int) -> list[int]:
 
 
 def output_length(output: Output) -> int:
-    """Return the number of characters of one shot's output as JSON."""
-    return len(_json_text(output, 0))
+    """Return the number of characters of one shot's output as JSON, if each leaf has one."""
+    return len(_json_text(output, lambda leaf: 0))
 
 
-def _json_text(output: Output, bits: int) -> str:
+def _number(value: Number) -> str:
+    """Format a leaf, as in JSON: a double always has a point or an exponent."""
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError as error:
+        raise JobInputError("RuntimeError", f"an output is {value}, which a result can't hold") from error
+
+
+def _json_text(output: Output, leaf: Leaf) -> str:
     """Format an outcome as JSON; a tuple becomes an object with the keys Item1, Item2, …"""
     if isinstance(output, int):
-        return str(bits >> output & 1)
-    items = [_json_text(item, bits) for item in output.items]
+        return _number(leaf(output))
+    items = [_json_text(item, leaf) for item in output.items]
     if output.is_tuple:
         return "{" + ", ".join(f'"Item{number}": {item}' for number, item in enumerate(items, 1)) + "}"
     return f"[{', '.join(items)}]"
 
 
-def _display(output: Output, bits: int) -> str:
-    """Format an outcome as Python writes it: `[0, 1]`, `(0, 1)`."""
+def _display(output: Output, leaf: Leaf) -> str:
+    """Format an outcome as Q# writes it: `[0, 1]`, `(0, true)`."""
     if isinstance(output, int):
-        return str(bits >> output & 1)
-    items = [_display(item, bits) for item in output.items]
+        return _number(leaf(output))
+    items = [_display(item, leaf) for item in output.items]
     if not output.is_tuple:
         return f"[{', '.join(items)}]"
     return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"

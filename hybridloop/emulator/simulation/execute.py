@@ -16,6 +16,7 @@ from hybridloop.emulator.formats.quil import parse_quil
 from hybridloop.emulator.formats.results import (
     RESULTS_V2,
     Runs,
+    adaptive_results_v2,
     ionq_histogram,
     ionq_results,
     openqasm_results,
@@ -23,6 +24,7 @@ from hybridloop.emulator.formats.results import (
     quil_results,
     results_v2,
 )
+from hybridloop.emulator.model.adaptive_program import AdaptiveProgram, Feature, OutputKind, ValueOutcomes
 from hybridloop.emulator.model.billing import Usage, count_usage
 from hybridloop.emulator.model.program import (
     BARRIER,
@@ -35,8 +37,9 @@ from hybridloop.emulator.model.program import (
     remove_redundant_resets,
 )
 from hybridloop.emulator.model.targets import Target
+from hybridloop.emulator.simulation.branching import required_bytes, run_adaptive
 from hybridloop.emulator.simulation.gate_compiler import optimize
-from hybridloop.emulator.simulation.noise import select_noise
+from hybridloop.emulator.simulation.noise import Noise, select_noise
 from hybridloop.emulator.simulation.protocol import (
     IONQ_CIRCUIT,
     IONQ_RESULTS,
@@ -54,6 +57,7 @@ NO_USAGE = Usage(0, 0, 0, 0, 0, 0)
 CACHED_INSTRUCTIONS = 200_000  # of parsed programs, 350 bytes each
 INSTRUCTION_BYTES = 2400  # of a parsed instruction and of its copies for Qiskit and Aer, measured
 BITCODE_BYTES = 5  # of the shortest instruction in bitcode
+VALUE_BYTES = 60  # of a recorded value
 SHOT_BYTES, OUTPUT_BYTES = 100, 10  # of a shot, and of each character of its output, in Python and as JSON
 CONDITION_BYTES = 300  # of a condition, for each qubit and bit of the program, measured: Qiskit copies their lists
 MAX_RESULT_BYTES = 64 * 2**20  # clients read no larger result
@@ -69,12 +73,17 @@ class InputFormat:
 
     output: str
     instruction_bytes: int
-    parse: Callable[[bytes, Mapping[str, Any]], Sequence[Program]]
+    parse: Callable[[bytes, Mapping[str, Any]], Sequence[Program] | AdaptiveProgram]
     write: Callable[[Runs], bytes]
 
 
+def _parse_qir(data: bytes, params: Mapping[str, Any]) -> Sequence[Program] | AdaptiveProgram:
+    program = parse_qir(data)
+    return program if isinstance(program, AdaptiveProgram) else [program]
+
+
 FORMATS = {
-    QIR: InputFormat(RESULTS_V2, 40, lambda data, params: [parse_qir(data)], results_v2),
+    QIR: InputFormat(RESULTS_V2, 40, _parse_qir, results_v2),
     IONQ_CIRCUIT: InputFormat(IONQ_RESULTS, 23, lambda data, params: [parse_ionq_circuit(data)], ionq_results),
     OPENQASM: InputFormat(OPENQASM_RESULTS, 4, lambda data, params: [parse_openqasm(data)], openqasm_results),
     QUIL: InputFormat(QUIL_RESULTS, 4, parse_quil, quil_results),
@@ -86,7 +95,7 @@ class JobRunner:
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
-        self._cache: LruCache[Sequence[Program]] = LruCache(CACHED_INSTRUCTIONS)
+        self._cache: LruCache[Sequence[Program] | AdaptiveProgram] = LruCache(CACHED_INSTRUCTIONS)
 
     def run(self, task: SimulationTask, data: bytes) -> tuple[bytes, Usage]:
         """Return the job's result, as the bytes of its output blob, and the usage that it is billed for.
@@ -101,6 +110,9 @@ class JobRunner:
         shots = requested_shots(task)
         key = _program_key(task, data)
         programs = self._programs(input_format, task, data, key)
+        value = task.sampling_value if noise_seed is None else f"noise/{noise_seed}"
+        if isinstance(programs, AdaptiveProgram):
+            return self._run_adaptive(programs, task, shots, sampling_seed(task.service_seed, value), noise)
         first = _prepare(programs[0])  # the others differ in their angles only
         _check_target_limits(first, task)
         self._simulator.hold(_job_bytes(first, shots * len(programs)))
@@ -108,7 +120,6 @@ class JobRunner:
         # simulate; IonQ's format has probabilities, so an exact target needs no shots
         if task.input_format == IONQ_CIRCUIT and task.target.exact and noise is None:
             return ionq_histogram(*self._simulator.distribution(first, key)), usage
-        value = task.sampling_value if noise_seed is None else f"noise/{noise_seed}"
         runs = []
         for number in range(len(programs)):
             # the job's first program is drawn under the job's own value
@@ -125,21 +136,45 @@ class JobRunner:
                     executed, shots=shots, seed=seed, exact=exact, noise=noise, key=program_key
                 )
             runs.append((first, outcomes))
-        result = input_format.write(runs)
-        if len(result) > MAX_RESULT_BYTES:
-            size, most = f"{len(result) / 2**20:.0f} MiB", f"{MAX_RESULT_BYTES >> 20} MiB"
-            problem = f"the result has {size}, above {most}; take fewer shots, rows or bits"
-            raise JobInputError("InvalidInputData", problem)
-        return result, usage
+        return _checked_size(input_format.write(runs)), usage
 
-    def _programs(self, input_format: InputFormat, task: SimulationTask, data: bytes, key: bytes) -> Sequence[Program]:
+    def _run_adaptive(
+        self, program: AdaptiveProgram, task: SimulationTask, shots: int, seed: int, noise: Noise | None
+    ) -> tuple[bytes, Usage]:
+        """Run a program with control flow; its usage is what a shot executes on average, rounded up."""
+        _check_adaptive(program, task.target)
+        held = shots * (SHOT_BYTES + VALUE_BYTES * len(program.kinds) + OUTPUT_BYTES * output_length(program.output))
+        held += INSTRUCTION_BYTES * program.num_operations
+        self._simulator.hold(held)
+        if task.target.checks_only:
+            zeros = tuple(_ZEROS[kind] for kind in program.kinds)
+            return adaptive_results_v2(program, ValueOutcomes((zeros,), (shots,), (0,) * shots)), NO_USAGE
+        self._simulator.hold(held + required_bytes(program, shots, noisy=noise is not None))
+        recorded, usage = run_adaptive(program, shots=shots, seed=seed, noise=noise)
+        return _checked_size(adaptive_results_v2(program, recorded)), usage
+
+    def _programs(
+        self, input_format: InputFormat, task: SimulationTask, data: bytes, key: bytes
+    ) -> Sequence[Program] | AdaptiveProgram:
         programs = self._cache.get(key)
         if programs is None:
             fewest_bytes = BITCODE_BYTES if is_bitcode(data) else input_format.instruction_bytes
             self._simulator.hold(len(data) // fewest_bytes * INSTRUCTION_BYTES)
             programs = _parse(input_format, data, task.params)
-            self._cache.put(key, programs, len(programs[0].instructions))
+            if isinstance(programs, AdaptiveProgram):
+                self._cache.put(key, programs, programs.num_operations)
+            else:
+                self._cache.put(key, programs, len(programs[0].instructions))
         return programs
+
+
+def _checked_size(result: bytes) -> bytes:
+    """Return the result. Raises JobInputError if it is larger than what clients read."""
+    if len(result) > MAX_RESULT_BYTES:
+        size, most = f"{len(result) / 2**20:.0f} MiB", f"{MAX_RESULT_BYTES >> 20} MiB"
+        problem = f"the result has {size}, above {most}; take fewer shots, rows or bits"
+        raise JobInputError("InvalidInputData", problem)
+    return result
 
 
 def _job_bytes(program: Program, shots: int) -> int:
@@ -156,11 +191,13 @@ def _program_bytes(program: Program) -> int:
     return INSTRUCTION_BYTES * len(program.instructions) + CONDITION_BYTES * width * conditions + matrices
 
 
-def _parse(input_format: InputFormat, data: bytes, params: Mapping[str, Any]) -> Sequence[Program]:
+def _parse(input_format: InputFormat, data: bytes, params: Mapping[str, Any]) -> Sequence[Program] | AdaptiveProgram:
     try:
         programs = input_format.parse(data, params)
     except (ValueError, OverflowError) as error:  # int() and float() of a number that is too long or too large
         raise JobInputError("InvalidInputData", f"a number of the input can't be read: {error}") from error
+    if isinstance(programs, AdaptiveProgram):
+        return programs
     return [_prepare(programs[0])] if len(programs) == 1 else programs
 
 
@@ -215,9 +252,7 @@ def requested_shots(task: SimulationTask) -> int:
 def _check_target_limits(program: Program, task: SimulationTask) -> None:
     """Refuse a program that the target can't run: qubits, QIR profile, native gates."""
     target = task.target
-    if program.declared_qubits > target.num_qubits:
-        problem = f"the program needs {program.declared_qubits} qubits and {target.id} has {target.num_qubits}"
-        raise JobInputError("InvalidInputData", problem)
+    _check_qubits(program.declared_qubits, target)
     if not any(instruction.name == MEASURE for instruction in program.instructions):
         raise JobInputError("InvalidInputData", "the program measures nothing")
     if task.input_format == QIR:
@@ -226,6 +261,38 @@ def _check_target_limits(program: Program, task: SimulationTask) -> None:
     if unsupported := native - set(target.native_gates):
         names, native_gates = ", ".join(sorted(unsupported)), ", ".join(target.native_gates)
         problem = f"{names} is not a native gate of {target.id}, which has {native_gates}"
+        raise JobInputError("InvalidInputData", problem)
+
+
+_ZEROS: Mapping[OutputKind, bool | int | float] = {
+    OutputKind.RESULT: 0,
+    OutputKind.BOOL: False,
+    OutputKind.INT: 0,
+    OutputKind.DOUBLE: 0.0,
+}
+
+
+def _check_adaptive(program: AdaptiveProgram, target: Target) -> None:
+    """Refuse a program with control flow that the target can't run: qubits, QIR profile.
+
+    Adaptive_RI has integers and forward branches alone. Targets of a wider profile run all that QIR's adaptive profile
+    offers, as Quantinuum documents for Helios.
+    """
+    if target.profile == "Base":
+        problem = f"{target.id} runs the base profile: no branch, number or call can depend on a measurement"
+        raise JobInputError("QIRPreProcessingFailed", problem)
+    if target.profile == "Adaptive_RI" and program.features:
+        names = ", ".join(feature for feature in Feature if feature in program.features)
+        problem = f"{target.id} runs the profile Adaptive_RI, which has no {names}; compile the program for Adaptive_RI"
+        raise JobInputError("QIRPreProcessingFailed", problem)
+    _check_qubits(program.declared_qubits, target)
+    if not any(each.name == MEASURE for each in program.quantum_operations):
+        raise JobInputError("InvalidInputData", "the program measures nothing")
+
+
+def _check_qubits(needed: int, target: Target) -> None:
+    if needed > target.num_qubits:
+        problem = f"the program needs {needed} qubits and {target.id} has {target.num_qubits}"
         raise JobInputError("InvalidInputData", problem)
 
 

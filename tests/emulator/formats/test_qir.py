@@ -1,4 +1,4 @@
-"""Parser of QIR: every gate, text and bitcode, branches, and refusal of unsupported lines."""
+"""Parser of straight-line QIR: every gate, text and bitcode, and refusal of unsupported lines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from qiskit import QuantumCircuit
 from qiskit.quantum_info import Statevector
 
 from hybridloop.emulator.formats.gates import GATE_SIZES
-from hybridloop.emulator.formats.qir import GATES, parse_qir
+from hybridloop.emulator.formats.qir import parse_qir
+from hybridloop.emulator.formats.qir_functions import GATES
 from hybridloop.emulator.model.program import MEASURE, Instruction, JobInputError, OutputList, Program
 from hybridloop.emulator.simulation.simulator import Simulator
 
@@ -46,7 +47,13 @@ def recorded(*indices: int, kind: str = "array") -> list[str]:
 
 
 def parse_lines(*lines: str) -> Program:
-    return parse_qir(module(*lines).encode())
+    return straight_line(module(*lines).encode())
+
+
+def straight_line(data: bytes) -> Program:
+    program = parse_qir(data)
+    assert isinstance(program, Program)
+    return program
 
 
 @pytest.mark.parametrize("name", sorted(GATES))
@@ -110,7 +117,7 @@ def test_opaque_pointers_bitcode_and_typed_pointers_give_the_same_program() -> N
     )
     bitcode = pyqir.Module.from_ir(pyqir.Context(), f"{opaque}\n{declared}\n").bitcode
     assert bitcode[:2] == b"BC"
-    program = parse_qir(typed.encode())
+    program = straight_line(typed.encode())
     assert program.instructions == (
         Instruction("ry", (0,), (0.3,)),
         Instruction("cx", (0, 2)),
@@ -126,57 +133,7 @@ def test_unconditional_jumps_comments_and_void_returns_are_supported() -> None:
         f"  {measurement(0)}\n  {recorded(0)[0]}\n  {recorded(0)[1]}\n  ret void\n\n"
         f"gates:\n  {gate('x__body', qubit(0))}\n  br label %last\n}}\n{TAIL}"
     )
-    assert [instruction.name for instruction in parse_qir(text.encode()).instructions] == ["x", MEASURE]
-
-
-def branching(*lines: str) -> str:
-    """Return an entry point that reads qubit 0's measurement as %r, followed by these lines."""
-    start = (gate("h__body", qubit(0)), measurement(0), f"%r = call i1 @__quantum__rt__read_result({result(0)})")
-    body = "\n".join(line if line.endswith(":") else f"  {line}" for line in (*start, *lines))
-    return f"{HEAD}define void @main() #0 {{\nentry:\n{body}\n}}\n{TAIL}"
-
-
-X, END = gate("x__body", qubit(1)), (*recorded(0), "ret void")
-IF_N = ("br i1 %n, label %yes, label %on", "yes:", X, "br label %on", "on:", *END)
-
-
-@pytest.mark.parametrize(
-    ("lines", "conditions"),
-    [
-        (("br i1 %r, label %yes, label %on", "yes:", X, "br label %on", "on:", *END), ((0, 1),)),
-        (("br i1 %r, label %on, label %no", "on:", *END, "no:", X, "br label %on"), ((0, 0),)),
-        (("%n = xor i1 %r, true", *IF_N), ((0, 0),)),
-        (("%n = icmp eq i1 %r, false", *IF_N), ((0, 0),)),
-        (("%n = icmp ne i1 %r, false", *IF_N), ((0, 1),)),
-        (("br i1 %r, label %on, label %on", "on:", X, *END), ()),
-        (("br i1 %r, label %yes, label %no", "yes:", "br label %on", "no:", "br label %on", "on:", X, *END), ()),
-    ],
-)  # fmt: skip
-def test_one_side_of_a_branch_has_the_result_as_its_condition(
-    lines: tuple[str, ...], conditions: tuple[tuple[int, int], ...]
-) -> None:
-    program = parse_qir(branching(*lines).encode())
-    assert [o.conditions for o in program.instructions if o.name == "x"] == [conditions]
-    measured = Simulator().run(program, shots=100, seed=1, exact=False)
-    assert set(measured.outcomes) == {0, 1}
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        ("br i1 %r, label %entry, label %on", "on:", *END),
-        ("br i1 %r, label %again, label %on", "again:", X, "br label %again", "on:", *END),
-        ("br i1 %unknown, label %on, label %on", "on:", *END),
-        ("br i1 %r, label %yes, label %on", "yes:", *recorded(0), "br label %on", "on:", "ret void"),
-        ("br i1 %r, label %yes, label %on", "yes:", X, "ret void", "on:", *END),
-        ("br i1 %r, label %yes, label %on", "yes:", measurement(0), X, "br label %on", "on:", *END),
-        ("br i1 %r, label %yes, label %on", "yes:", X, "br label %on", "on:", X),
-    ],
-)
-def test_unsupported_branches_are_refused(lines: tuple[str, ...]) -> None:
-    with pytest.raises(JobInputError) as refusal:
-        parse_qir(branching(*lines).encode())
-    assert refusal.value.code == "QIRPreProcessingFailed"
+    assert [instruction.name for instruction in straight_line(text.encode()).instructions] == ["x", MEASURE]
 
 
 def test_outputs_keep_their_structure() -> None:
