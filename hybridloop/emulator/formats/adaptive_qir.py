@@ -371,7 +371,7 @@ class _Reader:
             is_optional = any(isinstance(blocks[each].end, Return) for each in around)
             repeats = number in _reachable(successors[number], successors)
             if is_optional or repeats or number not in _reachable({start}, successors):
-                raise _invalid("the entry point must record each output exactly once, whatever is measured")
+                raise _invalid("the entry point must record each output exactly once in every shot")
         # every path has all these blocks, in one order: from the first, all others are reachable
         with_records.sort(key=lambda number: -len(_reachable({number}, successors) & set(with_records)))
         kinds: list[OutputKind] = []

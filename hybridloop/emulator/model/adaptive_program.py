@@ -124,7 +124,7 @@ class Block:
 
 
 class Feature(enum.StrEnum):
-    """What a program uses beyond integers and forward branches, as error messages name it."""
+    """Features beyond integers and forward branches, as error messages name them."""
 
     LOOPS = "loops"
     FUNCTIONS = "calls of functions"
@@ -201,7 +201,7 @@ class Machine:
     def next_instruction(self) -> Instruction | None:
         """Run up to the next quantum instruction and return it; None at the program's end.
 
-        A measurement's result is to be put into `results` before the next call. Raises JobInputError for an operand
+        The caller puts a measurement's result into `results` before the next call. Raises JobInputError for an operand
         that is out of range, an invalid operation, or too many steps.
         """
         while True:

@@ -184,7 +184,7 @@ class _Simulation:
             path.steps += reversed(faults)
 
     def _measure(self, path: _Path, instruction: Instruction) -> None:
-        """Draw how many shots measure 1; a reset is a measurement that nobody reads, and a flip."""
+        """Draw how many shots measure 1; a reset is a measurement without a result, and a flip."""
         (qubit,) = instruction.qubits
         chance = probability_of_one(path.state, qubit)
         if instruction.result is not None and self._noise.readout:

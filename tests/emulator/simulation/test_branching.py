@@ -31,7 +31,7 @@ def call(name: str, *operands: str) -> str:
 
 
 def qir(lines: list[str], *, adaptive: bool) -> bytes:
-    """Return a program of three qubits whose results are its output; `adaptive` adds a variable that nobody reads."""
+    """Return a program of three qubits whose results are its output; `adaptive` adds a variable without a use."""
     variable = ["  %v = call i1 @__quantum__rt__read_result(ptr null)"] * adaptive
     outputs = [call("rt__array_record_output", "i64 3", "ptr null")]
     outputs += [call("rt__result_record_output", qubit(index), "ptr null") for index in range(3)]
