@@ -38,7 +38,7 @@ from hybridloop.emulator.model.session import (
 )
 from hybridloop.emulator.model.targets import Catalogue, Target
 from hybridloop.emulator.settings import GateCompiler, IdleRule
-from hybridloop.emulator.simulation.protocol import PROVIDER_FORMATS, SimulationTask, is_optimized
+from hybridloop.emulator.simulation.protocol import PROVIDER_FORMATS, SimulationTask, optimization_level
 from hybridloop.emulator.store.blobs import BlobBackend, Containers
 from hybridloop.emulator.store.listing import ListKind, Page, query_page
 from hybridloop.emulator.store.records import StoredJob, StoredSession
@@ -202,7 +202,7 @@ class EmulatorService:
             params=request.params,
             service_seed=self._seed,
             sampling_value=(request.metadata or {}).get("sampling_value") or job.id,
-            is_optimized=is_optimized(self._gate_compiler, request.params),
+            optimization_level=optimization_level(self._gate_compiler, target, request.params),
         )
         return task.to_json(), data
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
@@ -21,7 +21,9 @@ class Target:
     `queue_s` is the average queue time that it reports. `exact`: it returns the exact distribution instead of drawing
     shots. `echoes`: it returns its input. `checks_only`: it checks a program and returns zeros. `native_gates` are the
     gates of its machine that `ionq.circuit.v1` may use beside the abstract ones. `noise` is its noise model, which a
-    job may turn off if it is `noise_optional`; `noise_models` are those that a job may choose.
+    job may turn off or change if it is `noise_optional`; `noise_models` are those that a job may choose, with the
+    number of qubits of each. Jobs may ask for a stabilizer simulation of `stabilizer_qubits`. `compiler` is the one of
+    the provider whose options a job may set, and after which gates are billed.
     """
 
     id: str
@@ -40,7 +42,9 @@ class Target:
     native_gates: Sequence[str] = ()
     noise: str | None = None
     noise_optional: bool = False
-    noise_models: Sequence[str] = ()
+    noise_models: Mapping[str, int] = field(default_factory=dict)
+    stabilizer_qubits: int | None = None
+    compiler: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

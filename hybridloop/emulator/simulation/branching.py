@@ -11,7 +11,7 @@ the chance r·(d² - 1)/d², each with the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -31,6 +31,7 @@ from hybridloop.emulator.simulation.state_vector import (
 )
 
 _PAULIS = ("id", "x", "y", "z")
+_X = 1  # of these
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +61,21 @@ class _Pauli:
 
 @dataclass(frozen=True, slots=True)
 class _ReadoutFlip:
-    """Step of a path: a result may be flipped, with that chance."""
+    """Step of a path: a result may be flipped, with the chance that a 0 or a 1 has."""
 
     result: int
+    chances: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Preparation:
+    """Step of a path: a qubit was prepared, and may be flipped with that chance."""
+
+    qubit: int
     chance: float
 
 
-_Step = Instruction | _Projection | _Fault | _Pauli | _ReadoutFlip
+_Step = Instruction | _Projection | _Fault | _Pauli | _ReadoutFlip | _Preparation
 
 
 @dataclass(slots=True)
@@ -103,7 +112,8 @@ def run_adaptive(
     Raises JobInputError where the program fails at run time.
     """
     simulation = _Simulation(noise, np.random.default_rng(seed))
-    simulation.waiting.append(_Path(Machine(program), ground_state(program.declared_qubits), shots, []))
+    steps = simulation.preparations(range(program.declared_qubits))
+    simulation.waiting.append(_Path(Machine(program), ground_state(program.declared_qubits), shots, steps))
     counts: dict[tuple[Number, ...], int] = {}
     while simulation.waiting:
         path = simulation.waiting.pop()
@@ -125,6 +135,11 @@ class _Simulation:
         self.rng = rng
         self.waiting: list[_Path] = []
         self.totals = [0, 0, 0, 0]  # one-qubit gates, two-qubit gates, measurements, resets
+
+    def preparations(self, qubits: Iterable[int]) -> list[_Step]:
+        """Return the steps of preparing qubits; none without such errors."""
+        chance = self._noise.preparation
+        return [_Preparation(qubit, chance) for qubit in qubits] if chance else []
 
     def follow(self, path: _Path) -> None:
         """Follow a path to the program's end; the shots that part from it wait as paths of their own."""
@@ -152,9 +167,12 @@ class _Simulation:
                     for qubit, operator in zip(qubits, operators, strict=True):
                         if operator:
                             path.state = apply_gate(path.state, gate_matrix(_PAULIS[operator]), (qubit,))
-                case _ReadoutFlip(result, chance):
+                case _Preparation(qubit, chance):
                     flipped = int(self.rng.binomial(path.shots, chance))
+                    self._split(path, [path.shots - flipped, flipped], [[], [_Pauli((qubit,), (_X,))]])
+                case _ReadoutFlip(result, chances):
                     value = path.machine.results[result]
+                    flipped = int(self.rng.binomial(path.shots, chances[value]))
                     self._split(path, [path.shots - flipped, flipped], [[], []], result, [value, 1 - value])
 
     def _count(self, path: _Path, instruction: Instruction) -> None:
@@ -187,8 +205,10 @@ class _Simulation:
         """Draw how many shots measure 1; a reset is a measurement without a result, and a flip."""
         (qubit,) = instruction.qubits
         chance = probability_of_one(path.state, qubit)
-        if instruction.result is not None and self._noise.readout:
-            path.steps.append(_ReadoutFlip(instruction.result, self._noise.readout))
+        if instruction.result is not None and any(self._noise.flips):
+            path.steps.append(_ReadoutFlip(instruction.result, self._noise.flips))
+        if instruction.name == RESET:
+            path.steps += self.preparations(instruction.qubits)
         ones = int(self.rng.binomial(path.shots, chance))
         projections: list[list[_Step]] = [
             [] if chance == 0.0 else [_Projection(qubit, 0, instruction.name == RESET)],

@@ -39,6 +39,7 @@ from hybridloop.emulator.model.program import (
 from hybridloop.emulator.model.targets import Target
 from hybridloop.emulator.simulation.branching import required_bytes, run_adaptive
 from hybridloop.emulator.simulation.gate_compiler import optimize
+from hybridloop.emulator.simulation.job_options import check_gates, check_no_stabilizer, check_options, check_qubits
 from hybridloop.emulator.simulation.noise import Noise, select_noise
 from hybridloop.emulator.simulation.protocol import (
     IONQ_CIRCUIT,
@@ -106,6 +107,7 @@ class JobRunner:
             return data, NO_USAGE
         # check the job, and parse its input
         input_format = _input_format(task)
+        check_options(task.target, task.params, is_qir=task.input_format == QIR)
         noise, noise_seed = select_noise(task.target, task.params)
         shots = requested_shots(task)
         key = _program_key(task, data)
@@ -116,7 +118,9 @@ class JobRunner:
         first = _prepare(programs[0])  # the others differ in their angles only
         _check_target_limits(first, task)
         self._simulator.hold(_job_bytes(first, shots * len(programs)))
-        usage = count_usage(first, shots * len(programs))
+        # a compiler in between leaves fewer gates to bill
+        executed = optimize(first, task.optimization_level)
+        usage = count_usage(executed if task.target.compiler else first, shots * len(programs))
         # simulate; IonQ's format has probabilities, so an exact target needs no shots
         if task.input_format == IONQ_CIRCUIT and task.target.exact and noise is None:
             return ionq_histogram(*self._simulator.distribution(first, key)), usage
@@ -124,16 +128,15 @@ class JobRunner:
         for number in range(len(programs)):
             # the job's first program is drawn under the job's own value
             seed = sampling_seed(task.service_seed, f"{value}/{number}" if number else value)
-            program = _prepare(programs[number]) if number else first
+            program = optimize(_prepare(programs[number]), task.optimization_level) if number else executed
             program_key = _row_key(task.params["substitutions"], key, number) if len(programs) > 1 else key
-            program_key = program_key + b"optimized" if task.is_optimized else program_key
+            program_key += b"optimized%d" % task.optimization_level if task.optimization_level else b""
             if task.target.checks_only:
                 outcomes = ShotOutcomes((0,), (shots,), (0,) * shots)
             else:
                 exact = task.target.exact
-                executed = optimize(program) if task.is_optimized else program
                 outcomes = self._simulator.run(
-                    executed, shots=shots, seed=seed, exact=exact, noise=noise, key=program_key
+                    program, shots=shots, seed=seed, exact=exact, noise=noise, key=program_key
                 )
             runs.append((first, outcomes))
         return _checked_size(input_format.write(runs)), usage
@@ -142,7 +145,7 @@ class JobRunner:
         self, program: AdaptiveProgram, task: SimulationTask, shots: int, seed: int, noise: Noise | None
     ) -> tuple[bytes, Usage]:
         """Run a program with control flow; its usage is what a shot executes on average, rounded up."""
-        _check_adaptive(program, task.target)
+        _check_adaptive(program, task.target, task.params)
         held = shots * (SHOT_BYTES + VALUE_BYTES * len(program.kinds) + OUTPUT_BYTES * output_length(program.output))
         held += INSTRUCTION_BYTES * program.num_operations
         self._simulator.hold(held)
@@ -252,9 +255,10 @@ def requested_shots(task: SimulationTask) -> int:
 def _check_target_limits(program: Program, task: SimulationTask) -> None:
     """Refuse a program that the target can't run: qubits, QIR profile, native gates."""
     target = task.target
-    _check_qubits(program.declared_qubits, target)
+    check_qubits(program.declared_qubits, target, task.params)
     if not any(instruction.name == MEASURE for instruction in program.instructions):
         raise JobInputError("InvalidInputData", "the program measures nothing")
+    check_gates(program, target, task.params)
     if task.input_format == QIR:
         _check_profile(program, target)
     native = {instruction.name for instruction in program.instructions} & IONQ_NATIVE_GATES.keys()
@@ -272,7 +276,7 @@ _ZEROS: Mapping[OutputKind, bool | int | float] = {
 }
 
 
-def _check_adaptive(program: AdaptiveProgram, target: Target) -> None:
+def _check_adaptive(program: AdaptiveProgram, target: Target, params: Mapping[str, Any]) -> None:
     """Refuse a program with control flow that the target can't run: qubits, QIR profile.
 
     Adaptive_RI has integers and forward branches alone. Targets of a wider profile run all that QIR's adaptive profile
@@ -285,15 +289,10 @@ def _check_adaptive(program: AdaptiveProgram, target: Target) -> None:
         names = ", ".join(feature for feature in Feature if feature in program.features)
         problem = f"{target.id} runs the profile Adaptive_RI, which has no {names}; compile the program for Adaptive_RI"
         raise JobInputError("QIRPreProcessingFailed", problem)
-    _check_qubits(program.declared_qubits, target)
+    check_qubits(program.declared_qubits, target, params)
+    check_no_stabilizer(target, params)
     if not any(each.name == MEASURE for each in program.quantum_operations):
         raise JobInputError("InvalidInputData", "the program measures nothing")
-
-
-def _check_qubits(needed: int, target: Target) -> None:
-    if needed > target.num_qubits:
-        problem = f"the program needs {needed} qubits and {target.id} has {target.num_qubits}"
-        raise JobInputError("InvalidInputData", problem)
 
 
 def _check_profile(program: Program, target: Target) -> None:

@@ -59,7 +59,10 @@ PROVIDER_FORMATS = frozenset((IONQ_CIRCUIT, OPENQASM, QUIL))
 
 @dataclass(frozen=True, slots=True)
 class SimulationTask:
-    """All that a worker needs to run a job, apart from its input bytes; `params` are the job's inputParams."""
+    """All that a worker needs to run a job, apart from its input bytes; `params` are the job's inputParams.
+
+    The program is optimized at `optimization_level`, from 0 (not at all) to 3.
+    """
 
     target: Target
     input_format: str
@@ -67,7 +70,7 @@ class SimulationTask:
     params: Mapping[str, Any]
     service_seed: int
     sampling_value: str
-    is_optimized: bool = False
+    optimization_level: int = 0
 
     def to_json(self) -> bytes:
         return json.dumps(asdict(self)).encode()
@@ -78,8 +81,20 @@ class SimulationTask:
         return cls(target=Target(**values.pop("target")), **values)
 
 
-def is_optimized(compiler: GateCompiler, params: Mapping[str, Any]) -> bool:
-    """Return whether a job's program is optimized; jobs turn that off as at Quantinuum, with these inputParams."""
-    if compiler is GateCompiler.AS_ASKED:
-        return params.get("tket-opt-level") != 0 and params.get("no-opt") is not True
-    return compiler is GateCompiler.ALWAYS
+TKET, QUILC = "tket", "quilc"  # compilers of Quantinuum and Rigetti
+DEFAULT_LEVEL, MAX_LEVEL = 2, 3  # of TKET
+
+
+def optimization_level(compiler: GateCompiler, target: Target, params: Mapping[str, Any]) -> int:
+    """Return the level, from 0 to 3, at which a job's program is optimized before it runs.
+
+    A job's own `tket-opt-level` holds unless the service optimizes always; `no-opt` and `skipQuilc` turn it off.
+    """
+    level = params.get("tket-opt-level") if target.compiler == TKET else None
+    if compiler is GateCompiler.ALWAYS:
+        return DEFAULT_LEVEL
+    if params.get("no-opt") is True or params.get("skipQuilc") is True:
+        return 0
+    if isinstance(level, int):
+        return level
+    return DEFAULT_LEVEL if compiler is GateCompiler.AS_ASKED else 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Generic, TypeVar
@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import IfElseOp
-from qiskit.circuit.library import UnitaryGate
+from qiskit.circuit.library import IGate, UnitaryGate
 from qiskit_aer import AerSimulator
-from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error
+from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error, pauli_error
 
 from hybridloop.emulator.formats.gates import NO_LABELS, append_gate
 from hybridloop.emulator.model.program import (
@@ -113,21 +113,22 @@ def choose_method(instructions: Sequence[Instruction], *, exact: bool, noisy: bo
     qubits = {qubit: index for index, qubit in enumerate(used)}
     results = tuple(i.result for i in program if i.name == MEASURE and i.result is not None)
     measures_last = has_only_final_measurements(program)
-    is_clifford = all(_is_clifford(instruction) for instruction in program)
+    all_clifford = all(is_clifford(instruction) for instruction in program)
     # with noise: a density matrix if it is small enough, else shot by shot
     if noisy:
         is_small = measures_last and len(qubits) <= MAX_DENSITY_MATRIX_QUBITS
-        shot_method = SimulationMethod.STABILIZER if is_clifford else SimulationMethod.STATEVECTOR
+        shot_method = SimulationMethod.STABILIZER if all_clifford else SimulationMethod.STATEVECTOR
         method = SimulationMethod.DENSITY_MATRIX if is_small else shot_method
         return SimulationSetup(method, is_small, program, qubits, results)
     # without noise: stabilizers for wide Clifford circuits, else a state vector
-    if is_clifford and len(qubits) >= MIN_STABILIZER_QUBITS:
+    if all_clifford and len(qubits) >= MIN_STABILIZER_QUBITS:
         return SimulationSetup(SimulationMethod.STABILIZER, exact and measures_last, program, qubits, results)
     computes_distribution = measures_last and (exact or len(results) <= MAX_DISTRIBUTION_BITS)
     return SimulationSetup(SimulationMethod.STATEVECTOR, computes_distribution, program, qubits, results)
 
 
-def _is_clifford(instruction: Instruction) -> bool:
+def is_clifford(instruction: Instruction) -> bool:
+    """Return whether a stabilizer simulation takes the instruction."""
     if instruction.name in ROTATIONS:
         quarters = instruction.angles[0] / (math.pi / 2)
         return abs(quarters - round(quarters)) < 1e-12
@@ -136,36 +137,42 @@ def _is_clifford(instruction: Instruction) -> bool:
 
 # gate labels by the number of qubits: Aer finds a gate's noise by its label
 NOISE_LABELS = {1: "noisy-1", 2: "noisy-2"}
+PREPARED = "prepared"  # label of an identity that stands for the preparation of a qubit
 
 
 def aer_noise_model(noise: Noise) -> NoiseModel:
-    """Return Aer's noise model: depolarizing errors on labelled gates, and readout errors."""
+    """Return Aer's noise model: depolarizing errors on labelled gates, flips at preparation, and readout errors."""
     model = NoiseModel()
-    flip = noise.readout
-    if flip:
-        model.add_all_qubit_readout_error(ReadoutError([[1 - flip, flip], [flip, 1 - flip]]))
+    zero, one = noise.flips
+    if zero or one:
+        model.add_all_qubit_readout_error(ReadoutError([[1 - zero, zero], [one, 1 - one]]))
+    if noise.preparation:
+        flip = pauli_error([("X", noise.preparation), ("I", 1 - noise.preparation)])
+        model.add_all_qubit_quantum_error(flip, [PREPARED])
     for width, strength in ((1, noise.one_qubit), (2, noise.two_qubit)):
         if strength:
             model.add_all_qubit_quantum_error(depolarizing_error(strength, width), [NOISE_LABELS[width]])
     return model
 
 
-def circuit_without_measurements(setup: SimulationSetup, *, noisy: bool) -> tuple[QuantumCircuit, list[int]]:
+def circuit_without_measurements(setup: SimulationSetup, noise: Noise | None) -> tuple[QuantumCircuit, list[int]]:
     """Return the circuit of gates alone, and the measured qubits in the order of measurement."""
     circuit = QuantumCircuit(len(setup.qubits))
+    _prepare(circuit, range(len(setup.qubits)), noise)
     measured = []
     for instruction in setup.instructions:
         qubits = [setup.qubits[qubit] for qubit in instruction.qubits]
         if instruction.name == MEASURE:
             measured += qubits
         else:
-            _append_gate(circuit, instruction, qubits, noisy=noisy)
+            _append_gate(circuit, instruction, qubits, noisy=noise is not None)
     return circuit, measured
 
 
-def circuit_with_measurements(setup: SimulationSetup, num_results: int, *, noisy: bool) -> QuantumCircuit:
+def circuit_with_measurements(setup: SimulationSetup, num_results: int, noise: Noise | None) -> QuantumCircuit:
     """Return the whole circuit, with measurements, resets and conditional instructions in place."""
     circuit = QuantumCircuit(len(setup.qubits), num_results)
+    _prepare(circuit, range(len(setup.qubits)), noise)
     for instruction in setup.instructions:
         qubits = [setup.qubits[qubit] for qubit in instruction.qubits]
         # a conditional instruction becomes the body of an if; further conditions nest around it
@@ -174,13 +181,21 @@ def circuit_with_measurements(setup: SimulationSetup, num_results: int, *, noisy
             body.measure(qubits[0], instruction.result)
         elif instruction.name == RESET:
             body.reset(qubits[0])
+            _prepare(body, qubits, noise)
         else:
-            _append_gate(body, instruction, qubits, noisy=noisy)
+            _append_gate(body, instruction, qubits, noisy=noise is not None)
         for depth, (result, value) in reversed(list(enumerate(instruction.conditions))):
             outer = QuantumCircuit(circuit.qubits, circuit.clbits) if depth else circuit
             outer.append(IfElseOp((circuit.clbits[result], value), body, None), circuit.qubits, circuit.clbits)
             body = outer
     return circuit
+
+
+def _prepare(circuit: QuantumCircuit, qubits: Iterable[int], noise: Noise | None) -> None:
+    """Append an identity that carries the preparation's flip, where the noise has one."""
+    if noise is not None and noise.preparation:
+        for qubit in qubits:
+            circuit.append(IGate(label=PREPARED), [qubit])
 
 
 def _append_gate(circuit: QuantumCircuit, instruction: Instruction, qubits: list[int], *, noisy: bool) -> None:
@@ -278,7 +293,7 @@ class Simulator:
 
     def _distribution(self, setup: SimulationSetup, noise: Noise | None, key: bytes) -> Distribution:
         self._reserve(self._held_bytes + setup.required_bytes)
-        circuit, measured = circuit_without_measurements(setup, noisy=noise is not None)
+        circuit, measured = circuit_without_measurements(setup, noise)
         if setup.method is SimulationMethod.STABILIZER:
             outcomes, free_bits = clifford_distribution(circuit, measured)
             distribution = Distribution(np.full(outcomes.size, 0.5**free_bits), outcomes, setup.results)
@@ -300,13 +315,13 @@ class Simulator:
         if not result.success:
             raise JobInputError("RuntimeError", f"the simulation failed: {result.status}")
         probabilities: NDArray[np.float64] = np.clip(result.data(0)["probabilities"], 0.0, None)
-        return probabilities if noise is None else apply_readout_flips(probabilities, noise.readout)
+        return probabilities if noise is None else apply_readout_flips(probabilities, *noise.flips)
 
     def _run_shots(
         self, setup: SimulationSetup, num_results: int, shots: int, seed: int, noise: Noise | None
     ) -> ShotOutcomes:
         self._reserve(self._held_bytes + setup.required_bytes)
-        circuit = circuit_with_measurements(setup, num_results, noisy=noise is not None)
+        circuit = circuit_with_measurements(setup, num_results, noise)
         backend = self._backend(setup.method, noise)
         result = backend.run(circuit, shots=shots, memory=True, seed_simulator=seed % 2**31).result()
         if not result.success:
@@ -334,10 +349,12 @@ def _cache_key(program: bytes, noise: Noise | None, *, exact: bool) -> bytes:
     return program and program + repr((noise, exact)).encode()
 
 
-def apply_readout_flips(probabilities: NDArray[np.float64], flip: float) -> NDArray[np.float64]:
-    """Return the probabilities after every bit is flipped with the probability `flip`."""
+def apply_readout_flips(probabilities: NDArray[np.float64], zero: float, one: float) -> NDArray[np.float64]:
+    """Return the probabilities after every 0 is flipped with the probability `zero`, and every 1 with `one`."""
     bits = probabilities.size.bit_length() - 1
     table = probabilities.reshape((2,) * bits)
     for axis in range(bits):
-        table = (1 - flip) * table + flip * np.flip(table, axis)
+        shape = [2 if other == axis else 1 for other in range(bits)]
+        stays, comes = np.reshape([1 - zero, 1 - one], shape), np.reshape([one, zero], shape)
+        table = stays * table + comes * np.flip(table, axis)
     return table.reshape(-1)

@@ -108,8 +108,10 @@ def test_a_gate_on_three_qubits_carries_the_noise_of_its_two_neighbouring_pairs(
 
 
 def test_readout_flips_keep_the_sum_and_mix_neighbours() -> None:
-    probabilities = apply_readout_flips(np.array([1.0, 0.0, 0.0, 0.0]), 0.1)
+    probabilities = apply_readout_flips(np.array([1.0, 0.0, 0.0, 0.0]), 0.1, 0.3)
     np.testing.assert_allclose(probabilities, [0.81, 0.09, 0.09, 0.01])
+    probabilities = apply_readout_flips(np.array([0.0, 1.0, 0.0, 0.0]), 0.1, 0.3)  # bit 0 is the one
+    np.testing.assert_allclose(probabilities, [0.27, 0.63, 0.03, 0.07])
 
 
 @pytest.mark.parametrize(("name", "one", "two"), [("aria-1", 0.0005, 0.0133), ("quantinuum-h2", 5e-5, 1.84e-3 * 4 / 3)])
