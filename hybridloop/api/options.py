@@ -35,6 +35,8 @@ class SettingOptions(CapOptions, total=False):
     exclusive_access_budget: str | Mapping[str, float] | None
     cancel_in_flight: bool
     debias: bool
+    noise_model: str | None
+    provider_options: Mapping[str, Any] | None
     batching: str
     requests_in_flight: int | None
     requests_per_second: float | None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hybridloop.api.environment import flow_environment
 from hybridloop.api.progress import show_progress
+from hybridloop.azure.provider_options import target_text
 from hybridloop.errors import InputError, RunCancelled
 from hybridloop.preparation import prepare
 from hybridloop.preparation.checks import check_new_problem
@@ -42,7 +43,7 @@ def run(
     settings = resolved.settings
     # only Prefect's server knows the workspace of a saved block
     block = workspace if isinstance(workspace, str) else None
-    with show_progress(algorithm, problem.name, settings.target, feed) as feed:
+    with show_progress(algorithm, problem.name, target_text(settings.target, settings.options), feed) as feed:
         if run_key is not None and block is None:
             stored = _stored_result(algorithm, problem, settings, run_key, workspace)
             if stored is not None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 _FAILURE = FailurePolicy()
+_STORED = ("debias", "batching", "noise_model", "provider_options")  # settings that a resumed script must repeat
 
 
 @contextmanager
@@ -45,6 +46,8 @@ def open_session(
     caps: Caps | None = None,
     debias: bool = True,
     batching: str = "auto",
+    noise_model: str | None = None,
+    provider_options: Mapping[str, Any] | None = None,
     clock: Clock | None = None,
     **limits: Unpack[CapOptions],
 ) -> Iterator[OpenSession]:
@@ -61,13 +64,16 @@ def open_session(
     `max_cost="30USD"`, `max_jobs`, `max_shots`, `max_cost_per_job` and `deadline="8h"` cap what the run may spend in
     all; `caps=hybridloop.Caps(max_cost="30USD")` is the same. `debias=False` turns off IonQ's error mitigation.
     `batching` (auto, on, off) puts all points of a round into one job where the target takes many in one: auto does so
-    on Rigetti's simulator. `clock` is the time source of all waits (`hybridloop.testing.virtual_clock.ServiceClock` for
-    a virtual one). Raises InputError before a session is opened.
+    on Rigetti's simulator. `noise_model="aria-1"` gives ionq.simulator the noise of a machine, and
+    `provider_options={"tket-opt-level": 1}` are other options of the target's provider. `clock` is the time source of
+    all waits (`hybridloop.testing.virtual_clock.ServiceClock` for a virtual one). Raises InputError before a session is
+    opened.
     """
     if target is not None:
         find_target(target)
+    given = {"noise_model": noise_model, "provider_options": provider_options} | ({} if debias else {"debias": False})
     valid = validate(
-        RunSettings, {"keep_alive": keep_alive, "seed": seed, "batching": batching, **_checked(limits, caps)}
+        RunSettings, {"keep_alive": keep_alive, "seed": seed, "batching": batching, **given, **_checked(limits, caps)}
     )
     sdk_workspace = resolve_workspace(workspace)
     from hybridloop.api.joining import find_joined, join_session
@@ -88,9 +94,8 @@ def open_session(
             run = held.enter_context(temporary_run(find_target(target).name, seed=seed))
             held.enter_context(_shown(run.record))
         else:
-            given = {"debias": debias, "batching": valid.batching.value}
-            options = {name: value for name, value in given.items() if value not in (True, "auto")}
-            run = held.enter_context(_script_run(run_key, target, seed, sdk_workspace, options))
+            stored = valid.model_dump(mode="json", include=set(_STORED), exclude_defaults=True)
+            run = held.enter_context(_script_run(run_key, target, seed, sdk_workspace, stored))
         if joined is not None:
             join_session(run, joined.session)
         opened = open_in_workspace(
@@ -102,8 +107,9 @@ def open_session(
             policy=policy,
             keep_alive=KeepAliveSettings(KeepAliveMode(keep_alive)),
             caps=caps or valid.caps,
-            debias=debias,
+            debias=valid.debias,
             batching=valid.batching,
+            provider_options=valid.options,
             clock=clock,
         )
         session = held.enter_context(opened)

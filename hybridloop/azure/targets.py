@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import enum
 from dataclasses import dataclass
-from typing import Any
 
 from hybridloop.data import load_table
 from hybridloop.errors import InputError
@@ -76,13 +75,6 @@ def check_circuit_fits(target: Target, num_qubits: int) -> None:
         )
 
 
-def check_debias(target: Target, *, debias: bool) -> None:
-    """Raise InputError if `debias` is False and the target has no error mitigation of the provider to turn off."""
-    if not debias and not target.debiases:
-        problem = f"{target.name} has no error mitigation by its provider to turn off"
-        raise InputError("debias", problem, "Leave it out, or choose an IonQ QPU.")
-
-
 def check_batching(target: Target, batching: Batching) -> None:
     """Raise InputError if jobs of many points are asked for and the target takes none."""
     if batching is Batching.ON and not target.parameter_sets:
@@ -107,13 +99,3 @@ def check_folding(target: Target) -> None:
             f"zero-noise extrapolation repeats gates, and {target.provider}'s compiler removes them from QIR programs",
             "Leave zne out (readout needs no repeated gates), or choose a target of Quantinuum.",
         )
-
-
-def provider_params(target: Target, *, debias: bool, keeps_gates: bool = False) -> dict[str, Any]:
-    """Return the inputParams of a program: whether the provider mitigates errors, and whether it may optimize gates.
-
-    Quantinuum's compiler optimizes at level 2 by default; at level 0 it only translates to native gates. `no-opt` would
-    need a program in native gates.
-    """
-    params: dict[str, Any] = {"error-mitigation": {"debias": False}} if target.debiases and not debias else {}
-    return params | ({"tket-opt-level": 0} if keeps_gates and target.provider == "quantinuum" else {})

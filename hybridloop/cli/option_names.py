@@ -26,7 +26,8 @@ def as_typed(error: HybridloopError, *, is_short: bool = False) -> str:
     head, rest = error.field, text.removeprefix(error.field)
     name = head.removeprefix("failure.").partition(".")[0]
     if name in _settings() | _PASSED_TOO:
-        option = _option(name)
+        inner = head.removeprefix("provider_options").lstrip(".")
+        option = f"--provider-option {inner}".strip() if name == "provider_options" else _option(name)
         head = option if option == f"--{head}" else f"{option}, in Python {head}"
     elif head not in ("settings", "problem"):
         return text
@@ -40,7 +41,7 @@ def _settings() -> frozenset[str]:
 
 
 def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+    return f"--{name.replace('_', '-')}".removesuffix("s" if name == "provider_options" else "")
 
 
 def _rename(match: re.Match[str]) -> str:

@@ -17,6 +17,7 @@ import typer
 from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 
+from hybridloop.azure.provider_options import FIELD as PROVIDER_OPTIONS
 from hybridloop.cli.completion import SETTING_COMPLETERS
 from hybridloop.errors import InputError
 from hybridloop.settings import LIMITS, EnergySettings, ProblemText, RunSettings
@@ -30,6 +31,21 @@ from hybridloop.tasks.failure_policy import FailurePolicy
 _SESSION, _LIMITS, _FAILURE = "Session", "Limits", "When something fails"
 
 
+_PROVIDER_OPTION = inspect.Parameter(
+    "provider_option",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=[],
+    annotation=Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Option of the target's provider, such as tket-opt-level=1 or error-params.p2=0.01; may be repeated.",
+            rich_help_panel=_SESSION,
+        ),
+    ],
+)
+
+
 def settings_options(model: type[RunSettings], *, only: Container[str] | None = None) -> list[inspect.Parameter]:
     """Return a keyword parameter with a typer option for each field, or for those named; `failure` field by field.
 
@@ -40,6 +56,9 @@ def settings_options(model: type[RunSettings], *, only: Container[str] | None = 
         if name == "failure":
             options += [_option(name, inner, _FAILURE) for name, inner in FailurePolicy.model_fields.items()]
         else:
+            if name == PROVIDER_OPTIONS:
+                options.append(_PROVIDER_OPTION)
+                continue
             heading = _LIMITS if name in LIMITS else _SESSION if name in RunSettings.model_fields else None
             options.append(_option(name, field, heading))
             if name in FORMER:
@@ -137,13 +156,23 @@ def read_layers(config: Path | None, sets: Sequence[str], options: Mapping[str, 
     Raises InputError.
     """
     layers = [] if config is None else [Layer(f"--config {config}", read_yaml(config, "--config"))]
+    options = dict(options)
+    given = _by_name("--provider-option", options.pop(_PROVIDER_OPTION.name, ()), "tket-opt-level=1")
     named = {
         f"failure.{name}" if name in FailurePolicy.model_fields else name: value for name, value in options.items()
     }
-    for text in sets:
+    layers += [Layer(f"--set {name}", {name: value}) for name, value in _by_name("--set", sets, "shots=2000")]
+    layers += [Layer(CALL, {f"{PROVIDER_OPTIONS}.{name}": value}) for name, value in given]
+    return [*layers, Layer(CALL, named)]
+
+
+def _by_name(option: str, texts: Iterable[str], example: str) -> list[tuple[str, Any]]:
+    """Parse the values of an option that takes NAME=VALUE. Raises InputError."""
+    pairs = []
+    for text in texts:
         name, equals, value = text.partition("=")
         name = name.strip()
         if not equals or not name:
-            raise InputError("--set", f"{text!r} is not NAME=VALUE", "For example: --set shots=2000.")
-        layers.append(Layer(f"--set {name}", {name: parse_yaml(value, f"--set {name}")}))
-    return [*layers, Layer(CALL, named)]
+            raise InputError(option, f"{text!r} is not NAME=VALUE", f"For example: {option} {example}.")
+        pairs.append((name, parse_yaml(value, f"{option} {name}")))
+    return pairs

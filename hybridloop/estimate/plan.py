@@ -162,7 +162,8 @@ class Plan:
     than simulated, None if there are none. `mitigated` is the price with the provider's own error mitigation,
     `unmitigated` without; both are None if it has none. `cost` is the one that the settings ask for, and
     `without_mitigation` the effort without the settings' own error mitigation, None if they have none.
-    `jobs_unbatched` are the expected jobs if each had one point, None if they have.
+    `jobs_unbatched` are the expected jobs if each had one point, None if they have. `options` are those of the
+    target's provider.
     """
 
     algorithm: str
@@ -187,6 +188,7 @@ class Plan:
     prices_dated: str
     without_mitigation: WithoutMitigation | None = None
     jobs_unbatched: int | None = None
+    options: str = ""
     comparison: tuple[ComparisonRow, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -215,7 +217,8 @@ _CIRCUITS = ("circuit", "asked in", "qubits", "1-qubit", "2-qubit", "depth", "jo
 
 def _lines(plan: Plan) -> Iterator[str]:
     runs = "1 dry run" if plan.rehearsals == 1 else f"{plan.rehearsals} dry runs"
-    yield f"{plan.problem} by {plan.algorithm} on {plan.target}: a plan from {runs}; nothing was submitted"
+    target = f"{plan.target} with {plan.options}" if plan.options else plan.target
+    yield f"{plan.problem} by {plan.algorithm} on {target}: a plan from {runs}; nothing was submitted"
     yield f"  rounds     {_figure(plan.rounds)}"
     others = (
         "" if plan.jobs_unbatched is None else f"; {plan.jobs_unbatched:,} with a job for each point (batching off)"

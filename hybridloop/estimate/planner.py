@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from hybridloop.azure.provider_options import check_provider_options, options_text, target_with_options
 from hybridloop.azure.targets import Batching, Target, batches_points, check_circuit_fits, find_target, known_targets
 from hybridloop.budget.prices import billing_unit
 from hybridloop.data import load_table
@@ -115,10 +116,12 @@ class _Planner:
     def plan(self, target: Target, *, debias: bool) -> Plan:
         """Estimate the run on one target. Raises InputError, ProgramError."""
         find_measuring_target(target.name)  # also where another target's dry run serves
-        if isinstance(self.settings, EnergySettings):
-            check_mitigation(target, self.settings)
-        settings = self.settings.model_copy(update={"target": target.name, "debias": debias})
-        simulation = self._simulate(target)
+        settings = self._settings_on(target).model_copy(update={"debias": debias})
+        check_provider_options(target, settings.options)
+        target = target_with_options(target, settings.options)
+        if isinstance(settings, EnergySettings):
+            check_mitigation(target, settings)
+        simulation = self._simulate(target, settings)
         check_circuit_fits(target, simulation.num_qubits)
         # count and price the expected rounds, each trial, and the worst case
         batches = batches_points(target, settings.batching)
@@ -139,6 +142,7 @@ class _Planner:
             algorithm=self.algorithm,
             problem=self.problem.name,
             target=target.name,
+            options=options_text(settings.options),
             state=None if status is None else status.get("currentAvailability"),
             qubits=simulation.num_qubits,
             rehearsals=len(simulation.trials),
@@ -180,8 +184,7 @@ class _Planner:
             problem = error.problem if isinstance(error, InputError) else str(error)
             unit = billing_unit(target)
             return ComparisonRow(target.name, state, None, None, None, unit, None, None, None, None, None, problem)
-        more = {"target": target.name, "debias": True, "batching": Batching.AUTO}
-        settings = self.settings.model_copy(update=more)
+        settings = self._settings_on(target).model_copy(update={"debias": True, "batching": Batching.AUTO})
         return ComparisonRow(
             target=target.name,
             state=state,
@@ -199,10 +202,16 @@ class _Planner:
             most=plan.cost.most,
         )
 
-    def _simulate(self, target: Target) -> _Simulation:
+    def _settings_on(self, target: Target) -> RunSettings:
+        """Return the settings for a target; the options of a provider are for the run's own target only."""
+        is_own = find_target(self.settings.target).name == target.name
+        foreign = {} if is_own else {"noise_model": None, "provider_options": None}
+        return self.settings.model_copy(update={"target": target.name, **foreign})
+
+    def _simulate(self, target: Target, settings: RunSettings) -> _Simulation:
         sampling = (target.samples, target.max_shots)
         if sampling not in self._simulations:
-            settings = self.settings.model_copy(update={**_NO_CAPS, "target": target.name})
+            settings = settings.model_copy(update=_NO_CAPS)
             run = dry_run(self.algorithm, self.problem, settings, target)
             limits = round_limits(run.prepared, settings, samples=target.samples)
             complete = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hybridloop.azure.listing import UNAVAILABLE
+from hybridloop.azure.provider_options import target_with_options
 from hybridloop.azure.targets import find_target
 from hybridloop.budget.caps import ineffective_caps_warning
 from hybridloop.estimate.plan import Plan
@@ -24,9 +25,10 @@ def plan_warnings(plan: Plan, settings: RunSettings, refusals: Sequence[str]) ->
         policy = f". {target_down_text(settings.failure, wait_s)}" if plan.state == UNAVAILABLE else ""
         yield f"{plan.target} is {plan.state.lower()} at the moment{policy}"
     yield from policy_warnings(settings.failure)
-    if isinstance(settings, EnergySettings) and (noise := noise_warning(find_target(plan.target), settings)):
+    target = target_with_options(find_target(plan.target), settings.options)
+    if isinstance(settings, EnergySettings) and (noise := noise_warning(target, settings)):
         yield noise
-    if (ineffective := ineffective_caps_warning(settings.caps, find_target(plan.target))) is not None:
+    if (ineffective := ineffective_caps_warning(settings.caps, target)) is not None:
         yield ineffective
     allowed, cost = plan.allowed, plan.cost
     if allowed.stopped_by is not None:

@@ -138,7 +138,13 @@ def _run_in_flow(
     workspace_name: str | None,
 ) -> Any:
     workspace, cancelled = find_workspace(workspace_name), threading.Event()
-    target = resolve_target(settings.target, settings.caps, debias=settings.debias, batching=settings.batching)
+    target = resolve_target(
+        settings.target,
+        settings.caps,
+        debias=settings.debias,
+        batching=settings.batching,
+        provider_options=settings.options,
+    )
     request["workspace"] = identity_of(workspace)
     with tasks_untagged(), open_journal() as journal:
         recorded = _find_record(journal, name, request, run_key)

@@ -7,7 +7,7 @@ that the flow does not close is closed when its flow run ends.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -44,6 +44,8 @@ def open_session(
     caps: Caps | None = None,
     debias: bool = True,
     batching: str = "auto",
+    noise_model: str | None = None,
+    provider_options: Mapping[str, Any] | None = None,
     **limits: Any,
 ) -> OpenSession:
     """Open a session for the flow run around; `close_session` closes it, else the end of the flow run does.
@@ -67,6 +69,8 @@ def open_session(
             caps=caps,
             debias=debias,
             batching=batching,
+            noise_model=noise_model,
+            provider_options=provider_options,
             **limits,
         )
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from hybridloop.azure.provider_options import target_with_options
 from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.preparation.checks import check_limits, check_problem, find_measuring_target
 from hybridloop.settings import ProblemText
@@ -22,6 +23,7 @@ def prepare(algorithm: str, problem: ProblemText, settings: Any, seed: int, rule
     target = find_measuring_target(settings.target)
     check_problem(algorithm, problem)
     check_limits(target, settings)
+    target = target_with_options(target, settings.options)
     # the numerics and the compiler take a second to import
     from hybridloop.preparation.adapt import prepare_adapt
     from hybridloop.preparation.levels import prepare_levels

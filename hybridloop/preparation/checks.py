@@ -7,7 +7,8 @@ import json
 
 from hybridloop.algorithms.formats.detect import BINARY_FORMATS, ENERGY_FORMATS, InputFormat, detect_format
 from hybridloop.algorithms.formats.json_lines import check_names, find_line, read_json_object
-from hybridloop.azure.targets import Target, check_batching, check_debias, check_folding, find_target
+from hybridloop.azure.provider_options import check_debias, check_levels, check_provider_options
+from hybridloop.azure.targets import Target, check_batching, check_folding, find_target
 from hybridloop.budget.caps import check_caps
 from hybridloop.budget.prices import ping_price
 from hybridloop.data import load_table
@@ -37,6 +38,7 @@ def find_measuring_target(name: str) -> Target:
 def check_limits(target: Target, settings: RunSettings) -> None:
     """Raise InputError for caps that can't be enforced on the target, and for options that it does not have."""
     check_caps(settings.caps, target)
+    check_provider_options(target, settings.options)
     check_debias(target, debias=settings.debias)
     check_batching(target, settings.batching)
     if settings.exclusive_access is not None:
@@ -107,9 +109,10 @@ def _check_name(name: str, *, is_energy: bool) -> None:
 
 
 def check_mitigation(target: Target, settings: EnergySettings) -> None:
-    """Raise InputError for a zero-noise extrapolation that can't amplify the target's noise."""
+    """Raise InputError for a zero-noise extrapolation that can't amplify the target's noise under its options."""
     if extrapolates(settings):
         check_folding(target)
+        check_levels(settings.options)
 
 
 def extrapolates(settings: EnergySettings) -> bool:

@@ -70,6 +70,8 @@ class RunResult:
     what the service billed, by unit (USD, HQC, eHQC, …); it is empty where the service stated nothing. `estimated` is
     the expected cost of all jobs. `reserved` is set aside for jobs without a bill: a cap holds `reserved` + `cost`.
 
+    `provider_options` are those of the target's provider, as in the jobs' inputParams.
+
     `problem_title` says what the problem is: a built-in one's title, or that it came from a file or object.
 
     A run that has not ended is "stopped", "parked" or "interrupted". It has no value yet, `parameters` are the best
@@ -119,6 +121,7 @@ class RunResult:
     facts: tuple[Fact, ...] = ()
     estimated: Mapping[str, float] = field(default_factory=dict)
     reserved: Mapping[str, float] = field(default_factory=dict)
+    provider_options: Mapping[str, Any] = field(default_factory=dict)
 
     def with_outcome(self, outcome: Outcome, warnings: tuple[str, ...]) -> RunResult:
         """Return the result with the outcome of the algorithm."""

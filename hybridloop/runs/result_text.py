@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from hybridloop.algorithms.error_budget import ErrorSource
 from hybridloop.algorithms.problems.energy_units import PER_HARTREE
+from hybridloop.azure.provider_options import target_text
 from hybridloop.runs.live_text import plus_minus
 from hybridloop.runtime.durations import format_duration
 from hybridloop.runtime.text_table import format_cell
@@ -36,7 +37,8 @@ _CELL = "text-align:left;padding:0 1em 0 0"
 
 def heading(result: RunResult) -> str:
     """Return the problem, the target, and the status with its reason."""
-    return f"{result.problem} on {result.target}: {result.status} ({result.reason})"
+    target = target_text(result.target, result.provider_options)
+    return f"{result.problem} on {target}: {result.status} ({result.reason})"
 
 
 def answer(result: RunResult, unit: str | None = None) -> Iterator[tuple[str, str]]:

@@ -10,8 +10,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from hybridloop.azure.pace import MAX_IN_FLIGHT, RequestLimits
+from hybridloop.azure.provider_options import FIELD, NAMED_OPTIONS, NOISE_MODEL, flatten, nested
 from hybridloop.azure.targets import Batching
 from hybridloop.budget.caps import Caps, Cost
+from hybridloop.errors import InputError
 from hybridloop.settings.parsing import MAX_PROBLEM_BYTES, CostInOneUnit, Duration
 from hybridloop.settings.renamed import RENAMED, accept_former_names, add_former_names
 from hybridloop.tasks.failure_policy import FailurePolicy
@@ -46,6 +48,29 @@ def _parse_keep_alive(value: object) -> object:
 
 def _parse_switch(value: object) -> object:
     return {True: Batching.ON, False: Batching.OFF}[value] if isinstance(value, bool) else value  # as above
+
+
+def _nest_options(value: object) -> object:
+    return nested(flatten(value)) or None if isinstance(value, Mapping) else value
+
+
+def take_named_options(values: Any) -> Any:
+    """Return settings in which a provider option that is a setting, such as `debias`, is under its setting's name.
+
+    Raises InputError where it is given under both names with different values.
+    """
+    options = values.get(FIELD) if isinstance(values, Mapping) else None
+    if not isinstance(options, Mapping):
+        return values
+    taken, left = dict(values), flatten(options)
+    for option, setting in NAMED_OPTIONS.items():
+        if option in left:
+            value = left.pop(option)
+            if taken.get(setting, value) not in (value, None):
+                problem = f"it is {taken[setting]}, and the provider option {option} is {value}"
+                raise InputError(setting, problem, "Give one of them.")
+            taken[setting] = value
+    return {**taken, FIELD: left}
 
 
 class ProblemText(BaseModel):
@@ -103,6 +128,16 @@ class RunSettings(BaseModel):
     debias: bool = Field(
         default=True, description="IonQ's error mitigation on its QPUs; raises the minimum price of a job"
     )
+    noise_model: str | None = Field(
+        None,
+        max_length=100,
+        description="noise of a machine on ionq.simulator, which then draws shots: harmony, aria-1, aria-2, forte-1",
+        examples=["aria-1"],
+    )
+    provider_options: Annotated[dict[str, Any] | None, BeforeValidator(_nest_options)] = Field(
+        None,
+        description="options of the target's provider by name, such as tket-opt-level: 1; a dot opens a group",
+    )
     batching: Annotated[Batching, BeforeValidator(_parse_switch)] = Field(
         Batching.AUTO,
         description="all points of a round in one job, where the target takes many in one: auto (on Rigetti's "
@@ -145,7 +180,14 @@ class RunSettings(BaseModel):
         examples=["sessions"],
     )
 
+    _take_named_options = model_validator(mode="before")(take_named_options)
     _accept_former_names = model_validator(mode="before")(accept_former_names)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of the target's provider, as in inputParams, without `debias`."""
+        named = {} if self.noise_model is None else {NOISE_MODEL: self.noise_model}
+        return nested(named | flatten(self.provider_options or {}))
 
     @property
     def exclusive_access(self) -> ExclusiveAccess | None:

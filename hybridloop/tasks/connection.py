@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.pace import NO_LIMITS, RequestLimits
-from hybridloop.azure.targets import Batching, Target, batches_points, check_batching, check_debias, find_target
+from hybridloop.azure.provider_options import Options, check_debias, check_provider_options, target_with_options
+from hybridloop.azure.targets import Batching, Target, batches_points, check_batching, find_target
 from hybridloop.budget.caps import Budget, Caps, check_caps, ineffective_caps_warning
 from hybridloop.budget.cost_summary import summarize_charges
 from hybridloop.budget.prices import ping_price
@@ -32,6 +33,7 @@ _log = logging.getLogger(__name__)
 class SessionOptions:
     """Options of a run's session; without `debias` the provider's error mitigation is turned off.
 
+    `provider_options` are those of the target's provider, as in inputParams.
     `batching` says whether the points of a round are put into one job, where the target takes many in one.
     """
 
@@ -42,6 +44,7 @@ class SessionOptions:
     debias: bool
     batching: Batching = Batching.AUTO
     requests: RequestLimits = NO_LIMITS
+    provider_options: Options = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +63,24 @@ class Connection:
     poller: Poller
     debias: bool
     batches: bool
+    provider_options: Options
 
 
-def resolve_target(name: str, caps: Caps, *, debias: bool, batching: Batching = Batching.AUTO) -> Target:
-    """Return the target of a name. Raises InputError if there is none, or if the options do not fit it."""
+def resolve_target(
+    name: str,
+    caps: Caps,
+    *,
+    debias: bool,
+    batching: Batching = Batching.AUTO,
+    provider_options: Options | None = None,
+) -> Target:
+    """Return the target of a name under these options. Raises InputError if there is none, or they do not fit it."""
     target = find_target(name)
     check_caps(caps, target)
     check_debias(target, debias=debias)
     check_batching(target, batching)
-    return target
+    check_provider_options(target, provider_options or {})
+    return target_with_options(target, provider_options or {})
 
 
 def build_connection(
@@ -105,4 +117,5 @@ def build_connection(
         Poller(clock),
         options.debias,
         batches_points(target, options.batching, is_new=BATCHING in run.record.versions),
+        options.provider_options,
     )

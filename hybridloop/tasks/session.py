@@ -16,6 +16,7 @@ from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.azure.client import CLOSE_TIMEOUT_S
 from hybridloop.azure.listing import show_session
 from hybridloop.azure.pace import NO_LIMITS, RequestLimits
+from hybridloop.azure.provider_options import Options
 from hybridloop.azure.retry import ATTEMPTS
 from hybridloop.azure.targets import DEFAULT_TARGET, Batching, Target
 from hybridloop.budget.caps import Caps
@@ -379,6 +380,7 @@ def open_session(
     cancel_in_flight: bool = False,
     debias: bool = True,
     batching: Batching = Batching.AUTO,
+    provider_options: Options | None = None,
     requests: RequestLimits = NO_LIMITS,
     clock: Clock | None = None,
 ) -> Iterator[OpenSession]:
@@ -388,16 +390,19 @@ def open_session(
     session is opened at once, a resumed run's when it is needed. Without `run` nothing is stored beyond the block, and
     `seed` (None: drawn) fixes the local service's sampling. A round that waits longer than `detach_after_s` parks the
     run: RunParked. Jobs in flight at the end of the block are left to finish, because they are paid for, unless
-    `cancel_in_flight`. `debias`, `batching` and `requests` are as in `RunSettings`. Raises InputError before anything
+    `cancel_in_flight`. `debias`, `batching` and `requests` are as in `RunSettings`, and
+    `provider_options` as its `options`. Raises InputError before anything
     is sent, AccessDenied or ServiceError if no session can be opened.
     """
     if isinstance(target, str):
-        target = resolve_target(target, caps, debias=debias, batching=batching)
+        target = resolve_target(target, caps, debias=debias, batching=batching, provider_options=provider_options)
     with ExitStack() as resources:
         if run is None:
             seed = secrets.randbits(63) if seed is None else seed
             run = resources.enter_context(temporary_run(target.name, seed=seed))
-        options = SessionOptions(name, policy, keep_alive, caps, debias=debias, batching=batching, requests=requests)
+        options = SessionOptions(
+            name, policy, keep_alive, caps, debias, batching, requests, provider_options=provider_options or {}
+        )
         connection = build_connection(workspace, target, run, options, clock or RealClock(), resources)
         session = OpenSession(connection, detach_after_s=detach_after_s, cancel_in_flight=cancel_in_flight)
         resources.callback(session.leave)

@@ -29,7 +29,8 @@ from hybridloop.algorithms.mitigation.zne import (
 )
 from hybridloop.algorithms.operator_pool import OperatorPool
 from hybridloop.algorithms.problems.electronic import ElectronicProblem
-from hybridloop.azure.targets import known_targets, provider_params
+from hybridloop.azure.provider_options import provider_params
+from hybridloop.azure.targets import known_targets
 from hybridloop.compiler.gate_counts import gate_counts
 from hybridloop.compiler.programs import PubCompiler, describe_pub, must_keep_gates
 from hybridloop.compiler.qir_template import placeholder_qir

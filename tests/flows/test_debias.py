@@ -10,7 +10,8 @@ from qiskit import QuantumCircuit
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 import hybridloop as hl
-from hybridloop.azure.targets import find_target, known_targets, provider_params
+from hybridloop.azure.provider_options import provider_params
+from hybridloop.azure.targets import find_target, known_targets
 from hybridloop.errors import InputError
 from hybridloop.journal import Journal
 from hybridloop.runs.lookup import RunRequest, find_run

@@ -113,6 +113,7 @@ def acquire_session(
         cancel_in_flight=settings.cancel_in_flight,
         debias=settings.debias,
         batching=settings.batching,
+        provider_options=settings.options,
         requests=settings.requests,
     )
     announce("opening the session" if settings.session_slots is None else "waiting for a slot, and opening the session")

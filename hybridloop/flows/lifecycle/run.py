@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
@@ -88,12 +88,19 @@ def run_in_flow(
             noise = None
             if isinstance(lookup.settings, EnergySettings):
                 noise = noise_warning(prepared.target, lookup.settings, rules)
-            result: RunResult = _measure(prepared.algorithm, run, session_of, noise, resumed=lookup.record is not None)
+            options, resumed = lookup.settings.options, lookup.record is not None
+            result: RunResult = _measure(prepared.algorithm, run, session_of, noise, options, resumed=resumed)
             return result
 
 
 def _measure(
-    algorithm: PreparedAlgorithm, run: ClaimedRun, session_of: Acquire, noise: str | None, *, resumed: bool
+    algorithm: PreparedAlgorithm,
+    run: ClaimedRun,
+    session_of: Acquire,
+    noise: str | None,
+    options: Mapping[str, Any],
+    *,
+    resumed: bool,
 ) -> Any:
     """Measure in a session of the run; return the result, or the state of a flow run that ends early."""
     began, cancelled, facts = time.monotonic(), threading.Event(), algorithm.facts
@@ -110,6 +117,7 @@ def _measure(
             problem=run.record.problem,
             problem_title=title,
             target=run.record.target,
+            provider_options=options,
             seed=run.record.seed,
             exact=facts.exact(),
             reference=facts.reference,

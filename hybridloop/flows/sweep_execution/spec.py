@@ -13,6 +13,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from hybridloop.azure.provider_options import FIELD, NAMED_OPTIONS
 from hybridloop.errors import InputError
 from hybridloop.settings import LIMITS, SETTINGS, ProblemText, RunSettings
 from hybridloop.settings.renamed import FORMER, FORMER_DEFAULTS, accept_former_names
@@ -214,6 +215,8 @@ class _NamedProblem(BaseModel):
 def _value_of(settings: Mapping[str, Any], name: str) -> Any:
     """Return the setting of a name, an inner one as `failure.retries`; None where its group is not set."""
     value: Any = settings
+    option = name.removeprefix(f"{FIELD}.")
+    name = NAMED_OPTIONS.get(option, name) if option != name else name
     for part in name.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return value

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from hybridloop.azure.provider_options import target_text
 from hybridloop.reports.plots.style import BLUE, GREEN, MUTED, ORANGE, Picture, axes_of, hover, legend
 from hybridloop.runs.live_text import plus_minus
 from hybridloop.runs.result import CHEMICAL_ACCURACY, RunResult
@@ -27,7 +28,7 @@ def convergence(result: RunResult) -> Picture:
     if result.interval95 is not None and result.algorithm not in SEVERAL_ENERGIES:
         error = plus_minus(result.standard_error or 0.0, result.rounding_bound)
         summary = f"{result.value:.6f} {error} {result.unit}".rstrip()
-    figure, axes = axes_of(f"{result.problem} on {result.target}: {summary}")
+    figure, axes = axes_of(f"{result.problem} on {target_text(result.target, result.provider_options)}: {summary}")
     draw_stretch = _with_bars if len(result.history) <= MAX_MARKERS else _with_band
     for phase, stretch in itertools.groupby(result.history, key=lambda progress: progress.phase):
         if phase in _STYLES:  # each point of a scan, and each level, has its own search

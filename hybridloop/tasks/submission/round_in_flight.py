@@ -257,7 +257,13 @@ class RoundInFlight:
             session = connection.sessions.current()
             job.session = session.ordinal
             crash_point("put.before")
-            body = submission_body(spec, session.id, connection.target, debias=connection.debias)
+            body = submission_body(
+                spec,
+                session.id,
+                connection.target,
+                debias=connection.debias,
+                options=connection.provider_options,
+            )
             try:
                 connection.service.submit(spec.id, job.container, body)
             except SessionEnded:

@@ -1,0 +1,246 @@
+"""Provider options: what each target takes in a job's inputParams, checks against it, and what options change.
+
+The table is `hybridloop/data/provider_options.json`. Options are written by dotted names, `noise.model`, or nested.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import Any
+
+from hybridloop.azure.targets import Target
+from hybridloop.data import load_table
+from hybridloop.errors import InputError
+
+FIELD = "provider_options"  # the setting of a run
+DEBIAS, NOISE_MODEL, NOISE_SEED = "error-mitigation.debias", "noise.model", "noise.seed"
+_LEVEL, _NO_OPT, _ERROR_MODEL, _ERROR_PARAMS = "tket-opt-level", "no-opt", "error-model", "error-params."
+_SIMULATOR = "simulator"
+NAMED_OPTIONS = {DEBIAS: "debias", NOISE_MODEL: "noise_model"}  # those that are settings of their own
+IDEAL = "ideal"
+_SHORT_GROUP = 4
+_MAX_SEED = 2**31  # of a job's own seed
+
+Options = Mapping[str, Any]  # nested, as in inputParams
+_NO_OPTIONS: Options = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option of some targets: its dotted name, and its values, or their type where those are not listed."""
+
+    name: str
+    about: str
+    values: tuple[Any, ...] = ()
+    type: str = ""
+
+    @property
+    def accepts(self) -> str:
+        """The values as text."""
+        return ", ".join(map(_text, self.values)) if self.values else _TYPES[self.type][0]
+
+    def takes(self, value: object) -> bool:
+        """Return whether this is a value of the option."""
+        if self.values:
+            return any(type(value) is type(known) and value == known for known in self.values)
+        return _TYPES[self.type][1](value)
+
+
+def flatten(options: Options, group: str = "") -> dict[str, Any]:
+    """Return options by dotted names.
+
+    >>> flatten({"noise": {"model": "aria-1"}, "no-opt": True})
+    {'noise.model': 'aria-1', 'no-opt': True}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in options.items():
+        flat |= flatten(value, f"{group}{name}.") if isinstance(value, Mapping) else {f"{group}{name}": value}
+    return flat
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options as they are in inputParams: each dot of a name opens an object.
+
+    Raises ValueError for a name that is given as a value and as a group.
+    """
+    options: dict[str, Any] = {}
+    for name, value in flat.items():
+        *groups, last = name.split(".")
+        inner = options
+        for group in groups:
+            inner = inner.setdefault(group, {})
+            if not isinstance(inner, dict):
+                raise ValueError(f"{group} is given as a value, and {name} as a part of it")
+        if last in inner:
+            raise ValueError(f"{name} is given twice")
+        inner[last] = value
+    return options
+
+
+def options_of(target: str) -> dict[str, Option]:
+    """Return the options that a target's provider documents for it, by dotted name."""
+    return {option.name: option for option, patterns in _table() if _matches(target, patterns)}
+
+
+def check_provider_options(target: Target, options: Options) -> None:
+    """Raise InputError for an option that the target does not have, for a wrong value, and for a contradiction."""
+    given, known = flatten(options), options_of(target.name)
+    for name, value in given.items():
+        if name not in known:
+            raise _unknown(target, name, known)
+        if not known[name].takes(value):
+            problem = f"{_text(value)!r:.80} is no value of it on {target.name}"
+            raise InputError(_field(name), problem, f"Give {known[name].accepts}.")
+    if given.get(_NO_OPT) and given.get(_LEVEL, 0) > 0:
+        problem = f"{_NO_OPT} and {_LEVEL} {given[_LEVEL]} contradict each other"
+        raise InputError(f"{FIELD}.{_NO_OPT}", problem, "Give one of them.")
+    if given.get(_ERROR_MODEL) is False and any(name.startswith(_ERROR_PARAMS) for name in given):
+        problem = f"{_ERROR_MODEL} is false, so error-params have no effect"
+        raise InputError(f"{FIELD}.{_ERROR_MODEL}", problem, "Give one of them.")
+    if NOISE_SEED in given and given.get(NOISE_MODEL, IDEAL) == IDEAL:
+        raise InputError(f"{FIELD}.{NOISE_SEED}", "there is no noise to draw", f"Give {NOISE_MODEL}, too.")
+
+
+def check_levels(options: Options) -> None:
+    """Raise InputError if the provider is asked to optimize gates that zero-noise extrapolation repeats."""
+    if (level := flatten(options).get(_LEVEL, 0)) > 0:
+        problem = f"{_LEVEL} {level} lets the compiler remove the gates that zero-noise extrapolation repeats"
+        raise InputError(f"{FIELD}.{_LEVEL}", problem, f"Leave it out (such jobs have {_LEVEL} 0), or leave zne out.")
+
+
+def check_debias(target: Target, *, debias: bool) -> None:
+    """Raise InputError if `debias` is False and the target has no error mitigation of the provider to turn off."""
+    if not debias and not target.debiases:
+        problem = f"{target.name} has no error mitigation by its provider to turn off"
+        raise InputError("debias", problem, "Leave it out, or choose an IonQ QPU.")
+
+
+def target_with_options(target: Target, options: Options) -> Target:
+    """Return the target as it is under these options: qubits, whether it samples, whether it is noisy."""
+    given, facts = flatten(options), load_table("provider_options")
+    model = given.get(NOISE_MODEL, IDEAL)
+    if model != IDEAL and model in facts["noise_qubits"]:
+        target = replace(target, samples=True, is_noisy=True, qubits=facts["noise_qubits"][model])
+    if given.get(_ERROR_MODEL) is False:
+        target = replace(target, is_noisy=False)
+    if given.get(_SIMULATOR) == "stabilizer" and target.qubits is not None:
+        target = replace(target, qubits=max(target.qubits, facts["stabilizer_qubits"]))
+    return target
+
+
+def provider_params(
+    target: Target,
+    *,
+    debias: bool,
+    keeps_gates: bool = False,
+    options: Options = _NO_OPTIONS,
+    sampling_value: str = "",
+) -> dict[str, Any]:
+    """Return the inputParams of a program: the options, whether the provider mitigates errors and may optimize gates.
+
+    Quantinuum's compiler optimizes at level 2 by default; at level 0 it only translates to native gates. A `noise.seed`
+    becomes the job's own, by its `sampling_value`: jobs with equal seeds would draw the same shots.
+    """
+    params = flatten(options)
+    if target.debiases and not debias:
+        params[DEBIAS] = False
+    if keeps_gates and target.provider == "quantinuum":
+        params[_LEVEL] = 0
+    if NOISE_SEED in params:
+        digest = hashlib.blake2b(f"{params[NOISE_SEED]}/{sampling_value}".encode(), digest_size=8).digest()
+        params[NOISE_SEED] = int.from_bytes(digest) % _MAX_SEED
+    return nested(params)
+
+
+def options_text(options: Options) -> str:
+    """Return options as a user types them: `noise.model=aria-1, noise.seed=7`."""
+    return ", ".join(f"{name}={_text(value)}" for name, value in flatten(options).items())
+
+
+def target_text(target: str, options: Options) -> str:
+    """Return a target's name with its options, for people: `ionq.simulator with noise.model=aria-1`."""
+    return f"{target} with {options_text(options)}" if options else target
+
+
+def _unknown(target: Target, name: str, known: Mapping[str, Option]) -> InputError:
+    refused = (each for each in load_table("provider_options")["refused"] if each["name"] == name.partition(".")[0])
+    if (why := next((each["why"] for each in refused if _matches(target.name, each["targets"])), None)) is not None:
+        return InputError(f"{FIELD}.{name}", f"{target.name} can't be given it: {why}", "Leave it out.")
+    if not known:
+        remedy = f"Leave it out{_elsewhere(name)}."
+        return InputError(_field(name), f"{target.name} has no options of its provider", remedy)
+    similar = difflib.get_close_matches(name, known, n=1)
+    remedy = f"Did you mean {similar[0]}? " if similar else ""
+    remedy += f"It has {', '.join(_listed(name, known))}{_elsewhere(name)}."
+    return InputError(_field(name), f"{target.name} has no such option", remedy)
+
+
+def _listed(name: str, known: Mapping[str, Option]) -> list[str]:
+    """Return the names of a target's options; those of a large group only for a name in it."""
+    groups = Counter(each.partition(".")[0] for each in known)
+    return list(
+        dict.fromkeys(
+            f"{group}.…" if groups[group] > _SHORT_GROUP and not name.startswith(f"{group}.") else each
+            for each in known
+            for group in [each.partition(".")[0]]
+        )
+    )
+
+
+def _field(name: str) -> str:
+    """Return an option's name as that of a setting."""
+    return NAMED_OPTIONS.get(name, f"{FIELD}.{name}")
+
+
+def _elsewhere(name: str) -> str:
+    """Name the targets that have the option; nothing if there is none."""
+    patterns = [each for option, patterns in _table() if option.name == name for each in patterns]
+    return f"; {name} is an option of {' and '.join(patterns)}" if patterns else ""
+
+
+def _matches(target: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(target, pattern) for pattern in patterns)
+
+
+@cache
+def _table() -> tuple[tuple[Option, tuple[str, ...]], ...]:
+    rows = load_table("provider_options")["options"]
+    return tuple(
+        (
+            Option(name, row["about"], tuple(row.get("values", ())), row.get("type", "")),
+            tuple(row["targets"]),
+        )
+        for row in rows
+        for name in row["names"]
+    )
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _is_number(value: object, least: float = -math.inf, most: float = math.inf) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and math.isfinite(value) and least <= value <= most  # type: ignore[arg-type, operator]  # a number
+
+
+def _are_probabilities(value: object) -> bool:
+    values = value if isinstance(value, list | tuple) and len(value) == 2 else (value,)
+    return all(_is_number(each, 0, 1) for each in values)
+
+
+_TYPES: Mapping[str, tuple[str, Callable[[object], bool]]] = {
+    "boolean": ("true or false", lambda value: isinstance(value, bool)),
+    "integer": ("an integer from 0 on", lambda value: _is_number(value, 0) and isinstance(value, int)),
+    "number": ("a number", _is_number),
+    "probability": ("a number from 0 to 1", lambda value: _is_number(value, 0, 1)),
+    "probabilities": ("a number from 0 to 1, or two in a list", _are_probabilities),
+    "scale": ("a number from 0 on", lambda value: _is_number(value, 0)),
+}
