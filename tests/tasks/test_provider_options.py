@@ -153,7 +153,7 @@ def test_a_wrong_option_is_refused_before_a_session_is_opened(emulator: Emulator
     for options in ({"noise_model": "aria-9"}, {"provider_options": {"nose.model": "aria-1"}}):
         with (
             pytest.raises(InputError, match=r"noise\.model|aria-1"),
-            hl.open_session(IONQ, workspace=workspace, **options),  # type: ignore[arg-type]
+            hl.open_session(IONQ, workspace=workspace, **options),
         ):
             pass
     with pytest.raises(InputError, match="skipQuilc"), open_session(workspace, IONQ, provider_options={"skipQuilc": 1}):

@@ -160,7 +160,7 @@ def test_only_ionqs_simulator_accepts_the_model_ideal(name: str) -> None:
 def test_only_emulators_can_turn_the_error_model_off() -> None:
     targets = [target for _, target in load_catalogue().targets.values() if target.noise is not None]
     turned_off = {target.id for target in targets if select_noise(target, {"error-model": False})[0] is None}
-    assert turned_off == {"quantinuum.sim.h2-1e", "quantinuum.sim.h2-2e"}
+    assert turned_off == {f"quantinuum.sim.{name}" for name in ("h2-1e", "h2-2e", "helios-1e")}
 
 
 def noisy(emulator: Emulator, **noise: Any) -> Any:
