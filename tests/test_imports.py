@@ -70,6 +70,7 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "open_session": lambda: hl.open_session("nothing").__enter__(),
     "plan": lambda: hl.plan("vqe", "nothing"),
     "problem": lambda: hl.problem(3),
+    "qsharp": lambda: hl.qsharp("nothing.qs"),
     "result": lambda: hl.result("no/key"),
     "run_housekeeping": hl.run_housekeeping,
     "scan": lambda: hl.scan(["nothing", "h2"]),

@@ -17,8 +17,9 @@ from tests.long_form import IS_LONG, long_form
 from tests.paths import ROOT
 
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
-IN_EVERY_RUN = ("1-start", "4-failures", "5-cost")  # the others take as long again
+IN_EVERY_RUN = ("1-start", "4-failures", "5-cost", "7-languages")  # the others take as long again
 RUN = [path for path in NOTEBOOKS if IS_LONG or path.stem in IN_EVERY_RUN]
+PRINTED = {"7-languages": "equal counts: True"}  # what must be among the outputs
 WITH_AN_ACCOUNT = "2-with-an-account"  # the cells for an account, on a workspace of the local service
 
 
@@ -53,4 +54,5 @@ def test_a_notebook_runs_from_top_to_bottom(
     nbclient.NotebookClient(book, kernel_name="python3", timeout=300, resources=folder).execute(env=environ)
     outputs = [output for cell in book.cells if cell.cell_type == "code" for output in cell.outputs]
     assert outputs
+    assert PRINTED.get(path.stem, "") in "".join(output.get("text", "") for output in outputs)
     assert [output.text for output in outputs if output.get("name") == "stderr"] == []
