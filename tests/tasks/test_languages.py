@@ -15,11 +15,12 @@ from qiskit import QuantumCircuit
 
 import hybridloop as hl
 from hybridloop.azure.targets import find_target
+from hybridloop.compiler.languages.from_qsharp import compile_source
 from hybridloop.errors import InputError, ReplayDiverged
-from hybridloop.journal import Journal, journal_url
+from hybridloop.journal import Journal, RunRecord, journal_url
 from hybridloop.journal.claimed_run import claim_run, new_run
 from hybridloop.tasks.session import open_session
-from tests.compiler.languages.program_helpers import COUNTING
+from tests.compiler.languages.program_helpers import COUNTED, COUNTING
 from tests.conftest import Emulator
 
 SHOTS = 200
@@ -74,6 +75,10 @@ def workspace(emulator: Emulator) -> Workspace:
 def journal(tmp_path: Path) -> Iterator[Journal]:
     with Journal(journal_url(tmp_path / "journal.db")) as kept:
         yield kept
+
+
+def new_record(journal: Journal, target: str) -> RunRecord:
+    return journal.add_run(new_run(str(uuid.uuid4()), key="k", algorithm="session", problem="", target=target, seed=5))
 
 
 def all_languages(tmp_path: Path) -> dict[str, Any]:
@@ -142,30 +147,75 @@ def test_one_circuit_in_all_languages_gives_the_same_counts_in_one_session(
         assert jobs[0].values
 
 
-def test_a_program_that_branches_is_sent_as_it_is_and_replayed_from_the_journal(
-    workspace: Workspace, journal: Journal
+def test_values_of_q_sharp_are_read_packed_into_the_journal_and_replayed(
+    workspace: Workspace, journal: Journal, emulator: Emulator
 ) -> None:
-    program, target = hl.qsharp(BRANCHING), "quantinuum.sim.h2-1sc"
-    noiseless = replace(find_target("quantinuum.sim.h2-1e"), is_noisy=False)
-    record = journal.add_run(
-        new_run(str(uuid.uuid4()), key="k", algorithm="session", problem="", target=target, seed=5)
-    )
-    with claim_run(journal, record.uid) as run, open_session(workspace, noiseless, run=run) as session:
+    program, target = hl.qsharp(COUNTING, "Count()"), "quantinuum.sim.h2-1e"
+    record = new_record(journal, target)
+    emulator.admin("faults", {"rules": [{"fault": "job-fails", "code": "TransientFailure", "times": 1}]})
+    with claim_run(journal, record.uid) as run, open_session(workspace, target, run=run) as session:
         job = session.run(program, shots=50)
         counts, values = job.counts, job.values
-        (listed,) = session.jobs()
+        assert session.retried == 1
+        listed = session.jobs()[-1]
         assert listed.counts == {bits.replace(" ", ""): number for bits, number in counts.items()}
-    assert max(values, key=values.__getitem__) == (1, (0, 1))
-    assert max(counts, key=counts.__getitem__) == "10 1"  # the first value of the tuple is the last register
-    assert sum(counts.values()) == 50
-    assert job.circuit.num_qubits == 3
-    with claim_run(journal, record.uid) as run, open_session(workspace, noiseless, run=run) as session:
+    # noise strikes 1 of 100 shots or fewer: 10 of 50 have other values once in 10^7 runs
+    assert values[COUNTED] >= 40
+    assert sum(values.values()) == sum(counts.values()) == 50
+    most = max(counts, key=counts.__getitem__)  # the first value of the tuple is the last register
+    assert most == f"011 1 1 {2**64 - 3:064b}"
+    assert (job.circuit.num_qubits, job.circuit.num_clbits) == (3, 69)
+    with claim_run(journal, record.uid) as run, open_session(workspace, target, run=run) as session:
         again = session.run(program, shots=50)
         assert (again.counts, again.values, again.id) == (counts, values, job.id)
         assert session.replayed == 1
-    with claim_run(journal, record.uid) as run, open_session(workspace, noiseless, run=run) as session:
+    with claim_run(journal, record.uid) as run, open_session(workspace, target, run=run) as session:
         with pytest.raises(ReplayDiverged, match="other gates"):
-            session.run(hl.qsharp(BRANCHING.replace("One", "Zero")), shots=50)
+            session.run(hl.qsharp(COUNTING.replace("- 5", "- 4"), "Count()"), shots=50)
+
+
+def test_an_interrupted_run_resumes_a_program_with_the_same_bytes_and_samples(
+    workspace: Workspace, journal: Journal, emulator: Emulator
+) -> None:
+    program, target = hl.qsharp(BRANCHING), "quantinuum.sim.h2-1e"
+    with open_session(workspace, target, seed=5) as session:
+        unbroken = session.run(program, shots=500, seed=7).counts
+    record = new_record(journal, target)
+    emulator.admin("faults", {"rules": [{"fault": "job-fails", "code": "TransientFailure", "times": 1}]})
+
+    def interrupted() -> None:
+        with claim_run(journal, record.uid) as run, open_session(workspace, target, run=run) as session:
+            session.run(program, shots=500, seed=7)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    with claim_run(journal, record.uid) as run, open_session(workspace, target, run=run) as session:
+        assert session.run(program, shots=500, seed=7).counts == unbroken
+    assert max(unbroken, key=unbroken.__getitem__) == "10 1"
+
+
+def test_the_price_of_a_program_counts_each_branch_and_is_what_the_service_bills_at_most(workspace: Workspace) -> None:
+    with open_session(workspace, "quantinuum.sim.h2-1e", caps=hl.Caps(max_cost="20eHQC")) as session:
+        assert session.run(hl.qsharp(BRANCHING), shots=500).counts
+        estimated, billed = session.meter.estimated["eHQC"], session.cost["eHQC"]
+    # 5 + 500·(2 gates on one qubit + 5·(3 prepared, 3 measured, 3 reset))/5000
+    assert estimated == pytest.approx(9.7)
+    assert 5.0 < billed <= estimated
+
+
+def test_a_program_without_a_bound_needs_a_cap_on_its_job(workspace: Workspace) -> None:
+    text = compile_source(BRANCHING, ["Main()"], "Adaptive_RI")[0]
+    flip = "call void @__quantum__qis__x__body(%Qubit* inttoptr (i64 0 to %Qubit*))"
+    text = text.replace(flip, "call void @flip()") + f"\ndefine void @flip() {{\n  {flip}\n  ret void\n}}\n"
+    with_functions = replace(find_target("quantinuum.sim.h2-1e"), profile="Adaptive")
+    with open_session(workspace, with_functions, caps=hl.Caps(max_cost="20eHQC")) as session:
+        with pytest.raises(InputError, match=r"maximum price of a program with loops or functions.*max_cost_per_job"):
+            session.run(text)
+        assert session.num_jobs == 0
+    with open_session(workspace, "quantinuum.sim.h2-1e") as session:
+        with pytest.raises(InputError, match=r"needs a target with loops and functions.*profile is Adaptive_RI"):
+            session.run(text)
 
 
 @pytest.mark.parametrize(

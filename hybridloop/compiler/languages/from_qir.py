@@ -49,8 +49,8 @@ def _check_profile(program: QirProgram, profile: str) -> None:
         needs = "an Adaptive profile: it branches, or computes with what it has measured"
     elif profile == "Adaptive_RI" and entry.computes_doubles:
         needs = "the profile Adaptive_RIF: it computes with doubles"
-    elif profile != "Adaptive" and entry.has_loops:
-        needs = "a target with loops: unroll them, as Q# does with a fixed number of turns"
+    elif profile != "Adaptive" and not entry.is_bounded:
+        needs = "a target with loops and functions: unroll and inline them, as Q#'s compiler does"
     else:
         return
     remedy = "Choose a target with it (`hybridloop targets` lists profiles), or measure at the end of the program."
