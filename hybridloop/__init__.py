@@ -9,6 +9,7 @@ from hybridloop import renamed_modules
 
 if TYPE_CHECKING:
     from hybridloop.api.algorithms import adapt, levels, qaoa, rqaoa, run_housekeeping, scan, sweep, vqd, vqe
+    from hybridloop.api.ansatz import ansatz
     from hybridloop.api.geometry import molecule, problem
     from hybridloop.api.plan import plan
     from hybridloop.api.programs import qsharp
@@ -50,6 +51,7 @@ __all__ = [
     "VqeSettings",
     "__version__",
     "adapt",
+    "ansatz",
     "doctor",
     "levels",
     "molecule",
@@ -78,6 +80,7 @@ _MODULES = {
     ),
     **dict.fromkeys(("open_session", "session", "session_flow", "sessions"), "api.session"),
     **dict.fromkeys(("molecule", "problem"), "api.geometry"),
+    "ansatz": "api.ansatz",
     "plan": "api.plan",
     "qsharp": "api.programs",
     "result": "api.runs",

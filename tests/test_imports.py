@@ -65,6 +65,7 @@ REFUSED: dict[str, Callable[[], Any]] = {
         name: lambda name=name: getattr(hl, name)("nothing")  # type: ignore[misc]
         for name in ("adapt", "levels", "qaoa", "rqaoa", "vqd", "vqe")
     },
+    "ansatz": lambda: hl.ansatz("nothing"),
     "doctor": lambda: hl.doctor(live=True),
     "molecule": lambda: hl.molecule("nothing.xyz"),
     "open_session": lambda: hl.open_session("nothing").__enter__(),

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
-    from qiskit import QuantumCircuit
-
     from hybridloop.runs.live import RoundUpdate
 
 # Called after each round with its number from 1, the point in radians, its value and standard error.
@@ -78,7 +76,7 @@ class HardwareEfficientOptions(EnergyOptions, total=False):
 class VqeOptions(HardwareEfficientOptions, total=False):
     """Keyword arguments of `vqe` and `scan`; see `hybridloop.VqeSettings`."""
 
-    ansatz: str | QuantumCircuit
+    ansatz: Any  # a name, a file, a circuit of Qiskit or Cirq, or hybridloop.ansatz(…)
     layers: int | None
     initial_point: str | Sequence[float]
     optimizer: str | object  # a name, minimize(fun, x0), or an object with ask and tell or minimize

@@ -11,7 +11,8 @@ from hybridloop.algorithms.formats.detect import is_atom_list
 from hybridloop.errors import InputError
 from hybridloop.flows.sweep_execution.spec import MAX_POINTS, PROBLEM, SweepSpec
 from hybridloop.settings import SETTINGS
-from hybridloop.settings.inputs import GeometryOptions, circuit_text, is_file, read_problem_at, read_problems
+from hybridloop.settings.circuits import circuit_text
+from hybridloop.settings.inputs import GeometryOptions, is_file, read_problem_at, read_problems
 from hybridloop.settings.optimizer_plugins import GIVE_IT_HERE, NOT_STORED, is_object
 from hybridloop.settings.renamed import accept_former_names
 from hybridloop.settings.sources import user_defaults
@@ -122,5 +123,9 @@ def _in_folder(given: Any, folder: Path) -> Any:
 
 
 def _circuit(given: object, folder: Path) -> object:
-    has_path = isinstance(given, str) and len(given) < 256 and "\n" not in given and is_file(folder / given)
-    return circuit_text(folder / given if has_path else given)  # type: ignore[operator]
+    if not isinstance(given, str) or len(given) >= _LONGEST_PATTERN or "\n" in given:
+        return circuit_text(given)
+    name, dot, options = given.partition(".qs,")  # a Q# file with its operation
+    if dot and is_file(folder / f"{name}.qs"):
+        return circuit_text(f"{folder / name}.qs,{options}")
+    return circuit_text(folder / given if is_file(folder / given) else given)

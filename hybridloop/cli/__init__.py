@@ -16,7 +16,7 @@ from typing import Any
 from hybridloop.cli.app import build_app
 from hybridloop.cli.option_names import as_typed
 from hybridloop.cli.output import print_message
-from hybridloop.errors import HybridloopError, RenamedWarning
+from hybridloop.errors import HybridloopError
 from hybridloop.runtime.foreign_folder import shut_out_current_folder
 from hybridloop.runtime.signals import TERMINATED, exit_on_sigterm
 
@@ -81,7 +81,7 @@ def _show_warnings() -> Iterator[None]:
     show = warnings.showwarning
 
     def show_warning(message: Warning | str, category: type[Warning], *place: Any, **named: Any) -> None:
-        if issubclass(category, RenamedWarning):  # a line without its place in our code
+        if category.__module__.startswith("hybridloop."):  # a line without its place in our code
             print_message(f"hybridloop: {message}")
         else:
             show(message, category, *place, **named)

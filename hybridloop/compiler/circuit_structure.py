@@ -17,6 +17,7 @@ from qiskit.circuit import Gate, Parameter, ParameterExpression
 from qiskit.circuit.library import get_standard_gate_name_mapping
 
 from hybridloop.algorithms.circuits.basis import keep_gates, keeps_gates
+from hybridloop.compiler.point_gate import has_unbound_program
 
 _SKIPPED = frozenset({"barrier", "delay"})  # order or time only; QIR has no instruction for them
 _GATES = {
@@ -110,6 +111,8 @@ def extract_structure(circuit: QuantumCircuit) -> tuple[CircuitStructure, AngleM
 
     Composite gates are unrolled. Raises UnsupportedInstruction.
     """
+    if has_unbound_program(circuit):
+        raise UnsupportedInstruction("gates that are known at values of its angles only")
     try:
         instructions, slots, measured = _read_instructions(circuit)
     except UnsupportedInstruction:

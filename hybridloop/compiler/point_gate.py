@@ -15,6 +15,8 @@ from qiskit.circuit import Gate, ParameterExpression
 class PointProgram(Protocol):
     """A hashable program that compiles to a circuit of gates alone at any angles."""
 
+    def __hash__(self) -> int: ...
+
     @property
     def key(self) -> str:
         """A name that no other program has, the same in every process."""

@@ -26,6 +26,7 @@ from hybridloop.compiler.circuit_structure import (
     extract_structure,
 )
 from hybridloop.compiler.languages.qir_program import QirProgram, program_of
+from hybridloop.compiler.point_gate import has_unbound_program
 from hybridloop.compiler.qir_template import QirTemplate, TemplateMismatch, build_template, compile_qir
 from hybridloop.errors import ProgramError
 
@@ -159,7 +160,8 @@ class PubCompiler:
                 description, payloads, None, (program.key,) * len(payloads), {program.key: program.payload}
             )
         if structure is None:
-            _warn(description.reason)
+            if not has_unbound_program(description.circuit):  # else said when the circuit was made
+                _warn(description.reason)
             bound = [description.circuit.assign_parameters(row) for row in description.points]
             return self._compile_per_point(description, bound)
         key = f"structure:{description.fingerprint}:{self._profile}:{_compiler_version()}"

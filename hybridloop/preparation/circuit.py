@@ -23,6 +23,8 @@ from hybridloop.algorithms.circuits.hamiltonian_variational import (
 from hybridloop.algorithms.circuits.simulated_start import simulated_start_near
 from hybridloop.algorithms.circuits.statevector import StatevectorModel
 from hybridloop.algorithms.problems.pauli import PauliProblem
+from hybridloop.compiler.languages.ansatz import point_circuit
+from hybridloop.compiler.languages.qsharp_ansatz import QsharpAnsatz, is_qsharp_ansatz
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.preparation.initial_point import InitialPoint, Start, choose_start
 from hybridloop.preparation.problem import Subject, num_qubits_of
@@ -153,21 +155,31 @@ def shape_of(subject: Subject, settings: HardwareEfficientSettings, rules: int) 
 
 
 def _custom(text: str, qubits: int, start: _Start) -> Ansatz:
-    """Return the circuit of an OpenQASM 3 text, at random angles unless others are given."""
+    """Return the circuit of an OpenQASM 3 or Q# text, at random angles unless others are given."""
     if start.given is StartName.HF:
         raise InputError("initial_point", "the Hartree-Fock angles of a custom circuit are unknown", "Give its angles.")
     angles = start.angles
+    if is_qsharp_ansatz(text):  # its gates change with the angles: others are stored as OpenQASM
+        operation = QsharpAnsatz.from_text(text)
+        _check_qubits(operation.num_qubits, qubits)
+        point = draw_initial_point(angles, operation.num_angles)
+        circuit = point_circuit(operation, operation.num_angles)
+        return Ansatz(operation.operation, circuit, point, ((),) * operation.num_angles)
     try:
         circuit = read_qasm3(text, "circuit")
     except ProblemError as error:
         field = "ansatz" if error.line is None else f"ansatz, line {error.line}"
         raise InputError(field, error.problem, error.remedy) from error
-    if circuit.num_qubits != qubits:
-        problem = f"the circuit has {circuit.num_qubits} qubit(s), the problem {qubits}"
-        raise InputError("ansatz", problem, "Give a circuit with the problem's number of qubits.")
+    _check_qubits(circuit.num_qubits, qubits)
     if not circuit.num_parameters:
         raise InputError("ansatz", "the circuit has no parameter to vary", "Declare one: input float[64] theta;")
     return circuit_ansatz(circuit, angles)
+
+
+def _check_qubits(given: int, needed: int) -> None:
+    if given != needed:
+        problem = f"the circuit has {given} qubit(s), the problem {needed}"
+        raise InputError("ansatz", problem, "Give a circuit with the problem's number of qubits.")
 
 
 def _no_hartree_fock() -> InputError:

@@ -205,7 +205,7 @@ class VqeSettings(HardwareEfficientSettings):
     ansatz: AnsatzName | CircuitText = Field(
         AnsatzName.AUTO,
         description="circuit whose angles are optimized: uccsd, hardware-efficient, hamiltonian-variational, or a file "
-        "in OpenQASM 3; auto: uccsd for a molecule, one of the other two for a Pauli sum",
+        "in OpenQASM 3 or Q#; auto: uccsd for a molecule, one of the other two for a Pauli sum",
     )
     layers: int | None = Field(
         None,

@@ -1,4 +1,4 @@
-"""Inputs of a caller: problems and circuits as names, files or objects, read to the text that flows take."""
+"""Problems of a caller: names, files or objects, read to the text that flows take."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hybridloop.algorithms.formats.detect import is_atom_list, is_xyz_geometry
 from hybridloop.algorithms.formats.geometry import check_atoms
 from hybridloop.data import load_table
 from hybridloop.errors import InputError, ProblemError
 from hybridloop.settings import (
-    MAX_CIRCUIT_BYTES,
     MAX_PROBLEM_BYTES,
     SETTINGS,
     EnergySettings,
@@ -25,10 +24,6 @@ from hybridloop.settings import (
 )
 from hybridloop.settings.renamed import built_in_name
 from hybridloop.settings.validation import validate
-from hybridloop.settings.yaml import read_text
-
-if TYPE_CHECKING:
-    from qiskit import QuantumCircuit
 
 _LONGEST_PATH = 4096
 _LONGEST_SHOWN = 200
@@ -213,37 +208,6 @@ def _integrals(text: str, name: str, options: GeometryOptions) -> ProblemText:
     return validate(ProblemText, {"name": name, "text": integrals}, of="problem")
 
 
-def circuit_text(ansatz: object) -> object:
-    """Return the OpenQASM 3 text of a circuit file or a Qiskit circuit; any other value is returned unchanged.
-
-    A Qiskit circuit's parameters are numbered in the circuit's order, which OpenQASM text would not keep otherwise.
-    """
-    if isinstance(ansatz, Path) or (isinstance(ansatz, str) and _is_file(ansatz)):
-        return read_text(Path(ansatz), "ansatz", "a circuit in OpenQASM 3", MAX_CIRCUIT_BYTES)
-    return _to_openqasm(ansatz) if hasattr(ansatz, "num_qubits") else ansatz  # avoids the import of Qiskit
-
-
-def _is_file(text: str) -> bool:
-    return len(text) < _LONGEST_PATH and not {"\n", ";", "\0"} & set(text) and is_file(Path(text))
-
-
 def is_file(path: Path) -> bool:
     """Return whether there is a file at the path; False for a text that can be no path, such as a problem's text."""
     return os.path.isfile(path)  # Path.is_file raises OSError for a long name
-
-
-def _to_openqasm(circuit: QuantumCircuit) -> str:
-    from qiskit import QuantumCircuit, qasm3
-    from qiskit.circuit import Parameter
-    from qiskit.exceptions import QiskitError
-
-    if not isinstance(circuit, QuantumCircuit):
-        problem, remedy = f"{type(circuit).__name__} is no circuit", "a Qiskit circuit, or a file in OpenQASM 3."
-        raise InputError("ansatz", problem, f"Give uccsd, hardware-efficient, {remedy}")
-    numbered = {parameter: Parameter(f"angle{number:05d}") for number, parameter in enumerate(circuit.parameters)}
-    try:
-        text: str = qasm3.dumps(circuit.assign_parameters(numbered).decompose(reps=8))
-    except QiskitError as error:
-        problem = f"the circuit can't be written in OpenQASM 3: {error}"
-        raise InputError("ansatz", problem, "Give gates alone, without measurements or conditions.") from error
-    return text

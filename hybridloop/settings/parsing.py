@@ -100,15 +100,16 @@ Angles = Annotated[
 ]
 
 _BUILT_IN_CIRCUITS = ("auto", "uccsd", "hardware-efficient", "hamiltonian-variational")
-_OPENQASM = re.compile(r"\b(OPENQASM|qubit)\b")  # occurs in no file's name and no circuit's name
+# words of OpenQASM, or the first line of a Q# text: they occur in no file's name and no circuit's name
+_CIRCUIT = re.compile(r"\b(OPENQASM|qubit)\b|\A// hybridloop: operation ")
 
 
 def _check_circuit(value: object) -> object:
-    if isinstance(value, str) and not _OPENQASM.search(value):
+    if isinstance(value, str) and not _CIRCUIT.search(value):
         similar = difflib.get_close_matches(value.lower(), _BUILT_IN_CIRCUITS, n=1)
         remedy = f"Did you mean {similar[0]!r}?" if similar else "Give a name, or check the path."
         *names, last = _BUILT_IN_CIRCUITS
-        problem = f"it is neither {', '.join(names)} or {last} nor a file of a circuit in OpenQASM 3"
+        problem = f"it is neither {', '.join(names)} or {last} nor a file of a circuit in OpenQASM 3 or Q#"
         raise PydanticCustomError("unknown_circuit", problem, {"remedy": remedy})
     return value
 

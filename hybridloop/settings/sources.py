@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from hybridloop.errors import InputError
 from hybridloop.runtime.paths import config_file
 from hybridloop.settings import SETTINGS, RunSettings
-from hybridloop.settings.inputs import circuit_text
+from hybridloop.settings.circuits import circuit_text
 from hybridloop.settings.renamed import RENAMED, accept_former_names, current_name
 from hybridloop.settings.validation import validate
 from hybridloop.settings.yaml import parse_yaml, read_yaml

@@ -8,7 +8,7 @@ import pytest
 
 from hybridloop.api.sweep_input import read_sweep
 from hybridloop.errors import InputError
-from hybridloop.settings.inputs import circuit_text
+from hybridloop.settings.circuits import circuit_text
 from hybridloop.settings.yaml import parse_yaml, read_text
 
 

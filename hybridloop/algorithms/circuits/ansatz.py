@@ -14,7 +14,7 @@ from qiskit.circuit.library import efficient_su2, real_amplitudes
 
 from hybridloop.errors import InputError
 
-# of a trigonometric polynomial: (1, 2) stands for a constant, cos θ, sin θ, cos 2θ and sin 2θ
+# of a trigonometric polynomial: (1, 2) stands for a constant, cos θ, sin θ, cos 2θ and sin 2θ; () for unknown ones
 Frequencies = tuple[int, ...]
 DIFFERENCE_RAD = 1e-4  # of the gradients that a Hessian is made of: third order and rounding are below 1e-7 hartree
 BASIS_GATES = ("x", "h", "s", "sdg", "cx", "rx", "ry", "rz")  # the compiler of every target takes these
@@ -47,12 +47,12 @@ class Ansatz:
 
     `initial_point` (n,) is in radians, in the order of `circuit.parameters`. As a function of parameter i alone, any
     energy is a trigonometric polynomial of the positive `frequencies[i]` and a constant, for all values of the other
-    parameters. `is_near` marks an initial point that is not zero but known to be near the minimum, as a reference
-    state's is; `is_far` marks a reference state that is known to be far from it; `is_ramp` marks angles on a path from
-    a reference state to the minimum. `conserves_electrons` is true if the circuit keeps the number of electrons of each
-    spin at all angles, `conserves_spin` if it keeps its reference state's eigenvalue of S²; if not, or if unknown, the
-    measured state is checked (`diagnostics.py`). `model` simulates the circuit classically, where it was made for that;
-    the initial point is then a minimum of it.
+    parameters; where these are (), it may be any function. `is_near` marks an initial point that is not zero but known
+    to be near the minimum, as a reference state's is; `is_far` marks a reference state that is known to be far from it;
+    `is_ramp` marks angles on a path from a reference state to the minimum. `conserves_electrons` is true if the circuit
+    keeps the number of electrons of each spin at all angles, `conserves_spin` if it keeps its reference state's
+    eigenvalue of S²; if not, or if unknown, the measured state is checked (`diagnostics.py`). `model` simulates the
+    circuit classically, where it was made for that; the initial point is then a minimum of it.
     """
 
     name: str
@@ -76,6 +76,11 @@ class Ansatz:
     @property
     def num_parameters(self) -> int:
         return len(self.frequencies)
+
+    @property
+    def has_frequencies(self) -> bool:
+        """True if the energy's frequencies are known in every angle."""
+        return all(self.frequencies)
 
     @property
     def starts_near(self) -> bool:

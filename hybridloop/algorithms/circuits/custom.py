@@ -39,10 +39,10 @@ def circuit_ansatz(circuit: QuantumCircuit, initial: ArrayLike | np.random.Gener
     """Make an ansatz of a circuit by translating it into `BASIS_GATES`.
 
     `initial` is the initial point (n,), in the order of `circuit.parameters`, or a generator that draws it uniformly
-    from [−π, π). Each parameter must enter rotation angles in whole multiples: θ, −θ, 2θ, θ + 0.3, θ + φ. Controlled
+    from [−π, π). Each parameter must enter rotation angles in multiples: θ, −θ, 2θ, θ + 0.3, θ + φ. Controlled
     rotations translate to rotations by half the angle. A rotation by c θ has eigenvalues ± c / 2 along θ, so the energy
-    has the frequencies 1 … Σ |c|. The circuit is not assumed to conserve electrons. Raises InputError for a circuit
-    that measures or cannot be translated.
+    has the frequencies 1 … Σ |c|; they are unknown, (), where a multiple is not whole. The circuit is not assumed to
+    conserve electrons. Raises InputError for a circuit that measures or cannot be translated.
     """
     if circuit.num_qubits < 1:
         raise InputError("ansatz", "the circuit has no qubit", "Give one with the problem's number of qubits.")
@@ -156,7 +156,10 @@ def _translate(circuit: QuantumCircuit) -> QuantumCircuit:
 
 def _frequencies(circuit: QuantumCircuit, parameter: Parameter) -> Frequencies:
     angles = [angle for instruction in circuit.data for angle in instruction.operation.params]
-    highest = round(sum(abs(_multiple(angle, parameter)) for angle in angles))
+    multiples = [_multiple(angle, parameter) for angle in angles]
+    if any(abs(multiple - round(multiple)) > INTEGER_TOLERANCE for multiple in multiples):
+        return ()
+    highest = round(sum(map(abs, multiples)))
     if highest > MAX_FREQUENCY:
         problem = f"{parameter.name} enters rotations {highest} times, which gives the energy {highest} frequencies"
         raise InputError("ansatz", problem, f"Split it into parameters that enter at most {MAX_FREQUENCY} times.")
@@ -164,16 +167,11 @@ def _frequencies(circuit: QuantumCircuit, parameter: Parameter) -> Frequencies:
 
 
 def _multiple(angle: object, parameter: Parameter) -> float:
-    """Return c if the angle is c θ + …; 0 if the parameter is not in it. Raises InputError if c is not whole."""
+    """Return c if the angle is c θ + …; 0 if the parameter is not in it. Raises InputError if it is no multiple."""
     if not isinstance(angle, ParameterExpression) or parameter not in angle.parameters:
         return 0.0
     slope = angle.gradient(parameter)
     if isinstance(slope, ParameterExpression) and slope.parameters:
         problem = f"{parameter.name} enters an angle as {angle}, which is not a multiple of it"
-        raise InputError("ansatz", problem, "Use whole multiples of each parameter as angles.")
-    multiple = complex(slope)
-    if multiple.imag or abs(multiple.real - round(multiple.real)) > INTEGER_TOLERANCE:
-        problem = f"{parameter.name} enters an angle as {angle}, {multiple.real:g} times"
-        remedy = "Use whole multiples as angles; in controlled rotations 2θ, because they halve it."
-        raise InputError("ansatz", problem, remedy)
-    return float(round(multiple.real))
+        raise InputError("ansatz", problem, "Use multiples of each parameter as angles.")
+    return float(complex(slope).real)

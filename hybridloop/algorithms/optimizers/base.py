@@ -119,6 +119,10 @@ def validate_frequencies(frequencies: tuple[Frequencies, ...], angles: int) -> t
     if len(frequencies) != angles:
         problem = f"there are frequencies for {len(frequencies)} of {angles} angle(s)"
         raise InputError("frequencies", problem, "Give one tuple for each angle.")
+    if not all(frequencies):
+        problem = "this optimizer needs the energy's frequencies in each angle, which are unknown for this circuit"
+        remedy = "Give cobyla, spsa or nelder-mead, or a circuit whose rotations turn by whole multiples of each angle."
+        raise InputError("optimizer", problem, remedy)
     if not all(map(_are_frequencies, frequencies)):
         problem = "the frequencies of an angle must be distinct positive integers"
         raise InputError("frequencies", problem, "Give, for example, (1,) or (1, 2) for each angle.")

@@ -176,6 +176,9 @@ def choose_optimizer(ansatz: Ansatz) -> OptimizerChoice:
     all: slopes from there are better than nothing.
     """
     start, frequencies = ansatz.initial_point, ansatz.frequencies
+    if not ansatz.has_frequencies:
+        reason = "the energy's frequencies in the angles are unknown"
+        return OptimizerChoice(ScipyOptimizer(start, ScipyMethod.COBYLA), "cobyla", reason)
     if len(start) <= 1:
         return OptimizerChoice(Rotosolve(start, frequencies), "rotosolve", "a fit of one angle is global")
     if ansatz.model is not None:

@@ -2,8 +2,8 @@
 
 The program is compiled at n + 1 points close to each other. Its gates must be the same at all of them, and each angle
 of the gates is fitted as an affine function of the n angles. Compilers write angles modulo a turn, so the steps between
-the points are small: factors up to 60 are told apart. The fit is then compared with compilations at other points, which
-have all angles of both signs.
+the points are small: factors up to 60 are distinguished. The fit is then compared with compilations at other points, a
+Latin hypercube: every angle has a value in each eighth of [-2π, 2π), so that decisions on its size or sign are seen.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CompilePoints = Callable[[Points], Sequence[QuantumCircuit]]
 
 TOLERANCE_RAD = 1e-9
 _STEP_RAD = 0.0437
-_HELD_OUT = 3
+_HELD_OUT = 8
 _SEED = 20  # the same points in every process, so that a program is lifted to the same text
 _MAX_DENOMINATOR = 16
 _CLEAN = 1e-10  # a fitted number this near to a simple one is that number
@@ -42,7 +42,7 @@ def lift(compile_points: CompilePoints, angles: int | Sequence[Parameter], name:
     """Return the circuit with parameters whose bound circuits `compile_points` returns, without its global phase.
 
     `angles` is their number, or the parameters in their order. `compile_points` is called twice, with n + 1 points and
-    with 3. Raises NotLiftable, and InputError for an angle without effect.
+    with 8. Raises NotLiftable, and InputError for an angle without effect.
     """
     parameters = list(ParameterVector("angle", angles)) if isinstance(angles, int) else list(angles)
     generator, n = np.random.default_rng(_SEED), len(parameters)
@@ -53,8 +53,8 @@ def lift(compile_points: CompilePoints, angles: int | Sequence[Parameter], name:
     matrix, constant = _fit(near, values, periods)
     _check_effects(matrix, parameters)
 
-    far = generator.uniform(-_TURN, _TURN, n)
-    held_out = np.vstack([far, -far, *generator.uniform(-_TURN, _TURN, (_HELD_OUT - 2, n))])
+    eighths = generator.permuted(np.tile(np.arange(_HELD_OUT)[:, None], (1, n)), axis=0)
+    held_out = (2.0 * (eighths + generator.uniform(size=(_HELD_OUT, n))) / _HELD_OUT - 1.0) * _TURN
     other, expected = _read(compile_points(held_out))
     if other != structure:
         raise NotLiftable(_difference(structure, other))
@@ -146,7 +146,9 @@ def _check_effects(matrix: NDArray[np.float64], parameters: Sequence[Parameter])
 def _expression(
     parameters: Sequence[Parameter], factors: NDArray[np.float64], constant: float
 ) -> ParameterExpression | float:
-    terms = [p if factor == 1.0 else factor * p for p, factor in zip(parameters, factors.tolist(), strict=True) if factor]
+    terms = [
+        p if factor == 1.0 else factor * p for p, factor in zip(parameters, factors.tolist(), strict=True) if factor
+    ]
     total: ParameterExpression | float = float(constant)
     for number, term in enumerate(terms):
         total = term if not number and not constant else total + term

@@ -65,7 +65,9 @@ def cirq_ansatz(circuit: Any, symbols: Sequence[str] | None = None) -> FunctionA
         problem = f"the Cirq circuit has the symbols {', '.join(sorted(names, key=_by_number)) or '(none)'}"
         raise InputError("symbols", problem, "Name each of them once, in the order of the angles.")
     qubits = sorted(circuit.all_qubits())
-    kept = cirq.Circuit(cirq.drop_terminal_measurements(circuit) if cirq.is_measurement(circuit) else circuit)
+    if not circuit.are_all_measurements_terminal():
+        raise InputError("ansatz", "the program measures a qubit before its end", "Give gates alone.")
+    kept = cirq.drop_terminal_measurements(circuit)
     exact = cirq.Circuit(
         [cirq.I(qubit) for qubit in qubits],  # so that a qubit without gates is one of the circuit's
         cirq.decompose(kept, intercepting_decomposer=_by_rotations, keep=_is_exact, on_stuck_raise=None),
@@ -160,11 +162,8 @@ def _by_rotations(operation: Any, _context: Any = None) -> Any:
         case cirq.ControlledGate(sub_gate=cirq.XPowGate() | cirq.YPowGate() | cirq.ZPowGate() as power):
             if gate.control_values != cirq.ProductOfSums([1]):
                 return NotImplemented
-            before, after = cirq.I, cirq.I
-            if isinstance(power, cirq.XPowGate):
-                before, after = cirq.H, cirq.H
-            elif isinstance(power, cirq.YPowGate):
-                before, after = cirq.X**0.5, cirq.X**-0.5
+            is_x, is_y = isinstance(power, cirq.XPowGate), isinstance(power, cirq.YPowGate)
+            before, after = (cirq.H, cirq.H) if is_x else (cirq.X**0.5, cirq.X**-0.5) if is_y else (cirq.I, cirq.I)
             phase = cirq.Z(a) ** (power.global_shift * power.exponent)  # of the power, seen by its control
             return [before(b), cirq.CZ(a, b) ** power.exponent, after(b), phase]
     return NotImplemented

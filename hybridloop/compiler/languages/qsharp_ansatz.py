@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 
 from hybridloop.compiler.languages.qir_circuit import circuit_from_qir
-from hybridloop.compiler.languages.qsharp_compiler import compile_entries
+from hybridloop.compiler.languages.qsharp_compiler import compile_entries, compile_in
 from hybridloop.errors import InputError, ProgramError
 
 _COMMENT = re.compile(r"//[^\n]*")
@@ -87,14 +88,11 @@ class QsharpAnsatz:
         Qubit i of a circuit is qubit i of the operation. Raises InputError for what does not compile, or does more than
         gates on its qubits.
         """
-        texts = compile_entries(self.source, [self._entry(point) for point in points.tolist()], "Base")
-        try:
-            return [_gates(circuit_from_qir(text, self.operation), self.num_qubits) for text in texts]
-        except ProgramError as error:
-            problem = f"the Q# operation {self.operation} is no circuit of gates: {error.problem}"
-            raise InputError("ansatz", problem, "Use gates on the operation's qubits alone.") from error
+        texts = compile_entries(self.source, [self.entry(point) for point in points.tolist()], "Base")
+        return _circuits(texts, self.operation, self.num_qubits)
 
-    def _entry(self, angles: list[float]) -> str:
+    def entry(self, angles: list[float]) -> str:
+        """Return the expression that calls the operation and measures its qubits."""
         arguments, qubits, values = [], iter(range(self.num_qubits)), iter(angles)
         for kind in self.kinds:
             match kind:
@@ -108,6 +106,46 @@ class QsharpAnsatz:
                     arguments.append(_double(next(values)))
         call = f"{self.operation}({', '.join(arguments)})"
         return f"{{ use qs = Qubit[{self.num_qubits}]; {call}; Std.Measurement.MResetEachZ(qs) }}"
+
+
+@dataclass(frozen=True, slots=True)
+class QsharpCallable:
+    """An operation of (Qubit[], Double[]) in an interpreter that the user has set up for code generation."""
+
+    function: Any
+    num_qubits: int
+    num_angles: int
+
+    @classmethod
+    def of(cls, function: Any, num_qubits: int | None, num_angles: int | None) -> QsharpCallable:
+        """Take a callable, such as `qdk.code.Ansatz`. Raises InputError for numbers that are missing."""
+        for field, number in (("num_qubits", num_qubits), ("num_angles", num_angles)):
+            if number is None or number < 1:
+                raise InputError(field, "a callable of Q# does not say it", f"Give {field}, 1 or more.")
+        assert num_qubits is not None
+        assert num_angles is not None
+        return cls(function, num_qubits, num_angles)
+
+    @property
+    def key(self) -> str:
+        """Name of the operation with a number of this process: its source is not known."""
+        return f"{self.function.__name__}_{id(self.function):x}"
+
+    def circuits(self, points: NDArray[np.float64]) -> list[QuantumCircuit]:
+        """Compile the operation at each point, as `QsharpAnsatz.circuits`."""
+        name = str(self.function.__name__)
+        operation = QsharpAnsatz("", name, self.num_qubits, self.num_angles)
+        texts = compile_in(self.function._qdk_context, [operation.entry(point) for point in points.tolist()])
+        return _circuits(texts, name, self.num_qubits)
+
+
+def _circuits(texts: list[str], name: str, num_qubits: int) -> list[QuantumCircuit]:
+    """Return the gates of compiled programs. Raises InputError for what is more than gates."""
+    try:
+        return [_gates(circuit_from_qir(text, name), num_qubits) for text in texts]
+    except ProgramError as error:
+        problem = f"the Q# operation {name} is no circuit of gates: {error.problem}"
+        raise InputError("ansatz", problem, "Use gates on the operation's qubits alone.") from error
 
 
 def _kinds(parameters: str) -> tuple[str, ...] | None:

@@ -17,19 +17,30 @@ _MAX_TEXT = 300  # characters of the compiler's message
 
 def compile_entries(source: str, entries: Sequence[str], profile: str) -> list[str]:
     """Compile a Q# source once, and each entry expression to QIR text. Raises InputError with the compiler's words."""
+    with _in_words("Correct the source; an ansatz has no measurements."), _evaluated(source, profile) as context:
+        return [str(context.compile(entry)) for entry in entries]
+
+
+def compile_in(context: Any, entries: Sequence[str]) -> list[str]:
+    """Compile entry expressions in the interpreter of a user, a `qdk.Context`. Raises InputError."""
+    remedy = "Call qdk.init(target_profile=qdk.TargetProfile.Base) before qdk.qsharp.eval, or give the source."
+    with _in_words(remedy):
+        return [str(context.compile(entry)) for entry in entries]
+
+
+@contextmanager
+def _in_words(remedy: str) -> Iterator[None]:
+    """Raise the compiler's errors as InputError, with the line of the source."""
     from qdk import qsharp
 
     try:
-        with _evaluated(source, profile) as context:
-            return [str(context.compile(entry)) for entry in entries]
+        yield
     except qsharp.QSharpError as error:
         text = str(error)
         line = _LINE.search(text)
         where = "" if line is None else f"line {line[1]}: "
         said = "; ".join(dict.fromkeys(_SAID.findall(text))) or text.strip()
-        problem = f"the Q# program does not compile for profile {profile}: {where}{said[:_MAX_TEXT]}"
-        remedy = "Correct the source; measurements and decisions on their results are no part of an ansatz."
-        raise InputError("ansatz", problem, remedy) from error
+        raise InputError("ansatz", f"the Q# does not compile: {where}{said[:_MAX_TEXT]}", remedy) from error
 
 
 @contextmanager

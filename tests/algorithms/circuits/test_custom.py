@@ -10,6 +10,7 @@ from qiskit.quantum_info import SparsePauliOp, Statevector
 
 from hybridloop.algorithms.circuits.ansatz import BASIS_GATES
 from hybridloop.algorithms.circuits.custom import circuit_ansatz, read_qasm3
+from hybridloop.algorithms.optimizers.registry import OPTIMIZERS, SearchSettings, choose_optimizer
 from hybridloop.algorithms.optimizers.trigonometric_model import fit_trigonometric, sample_offsets
 from hybridloop.errors import InputError, ProblemError
 
@@ -86,8 +87,6 @@ def controlled() -> QuantumCircuit:
     ("circuit", "message"),
     [
         (circuit_of(Parameter("t") ** 2), "not a multiple"),
-        (circuit_of(0.5 * Parameter("t")), "0.5 times"),
-        (controlled(), "halve it"),
         (circuit_of(65 * Parameter("t")), "65 times"),
         (circuit_of(Parameter("t"), measured="measure"), "measures"),
         (circuit_of(Parameter("t"), measured="reset"), "resets"),
@@ -98,6 +97,20 @@ def controlled() -> QuantumCircuit:
 def test_circuits_with_unsupported_angles_or_instructions_are_refused(circuit: QuantumCircuit, message: str) -> None:
     with pytest.raises(InputError, match=message):
         circuit_ansatz(circuit, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("circuit", [circuit_of(0.5 * Parameter("t")), controlled()])
+def test_the_frequencies_are_unknown_where_a_multiple_is_not_whole(circuit: QuantumCircuit) -> None:
+    ansatz = circuit_ansatz(circuit, np.random.default_rng(0))
+    assert ansatz.frequencies == ((),)
+    assert choose_optimizer(ansatz).name == "cobyla"
+    search = SearchSettings(ansatz, is_near=False, seed=0, max_rounds=50)
+    for name, spec in OPTIMIZERS.items():
+        if name in ("rotosolve", "pairs", "gradient", "quasi-newton", "l-bfgs-b"):
+            with pytest.raises(InputError, match=r"optimizer: .* frequencies .* unknown"):
+                spec.create(name, search)
+        else:
+            assert spec.create(name, search).ask().shape[1] == 1
 
 
 @pytest.mark.parametrize("letter", ["\u20ac", "?", "`", "\x01", "\\"])

@@ -204,7 +204,7 @@ def test_a_start_without_angles_is_converged(make: Callable[[], Optimizer]) -> N
         (lambda: Rotosolve(np.array([np.nan]), ((1,),)), "initial_point"),
         (lambda: Rotosolve(np.zeros((1, 1)), ((1,),)), "initial_point"),
         (lambda: Rotosolve(np.zeros(1), ()), "frequencies"),
-        (lambda: Rotosolve(np.zeros(1), ((),)), "frequencies"),
+        (lambda: Rotosolve(np.zeros(1), ((),)), "optimizer"),  # unknown ones
         (lambda: Rotosolve(np.zeros(1), ((0,),)), "frequencies"),
         (lambda: Rotosolve(np.zeros(1), ((1, 1),)), "frequencies"),
         (lambda: Rotosolve(np.zeros(1), ((1.5,),)), "frequencies"),  # type: ignore[arg-type]

@@ -1,0 +1,41 @@
+"""Public function that makes a parametrized circuit of a program in another language."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hybridloop.settings.circuits import ProgramOptions, read_circuit
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+
+def ansatz(
+    program: str | Path | Any,
+    *,
+    operation: str | None = None,
+    num_qubits: int | None = None,
+    num_angles: int | None = None,
+    symbols: Sequence[str] | None = None,
+) -> QuantumCircuit:
+    """Return a program with angles as a Qiskit circuit of gates, whose parameters are the angles in their order.
+
+    Runs take it as their `ansatz`, and so do the primitives of a session. The program is one of these:
+
+    - **Q#**: a source, a file `.qs`, or `hybridloop.qsharp(source)`, with an `operation` of qubits (`Qubit[]`, or
+      several `Qubit`) and angles (`Double[]`, or several `Double`). It may be left out if there is only one. Arrays
+      need `num_qubits` and `num_angles`. Also a callable of (Qubit[], Double[]), such as `qdk.code.Ansatz`, of an
+      interpreter with the profile Base.
+    - **Cirq**: a circuit with symbols, sorted by name, numbers in names by value; `symbols` gives another order.
+    - **PennyLane**: a QNode or quantum function of one array of `num_angles` angles. What it returns is left out.
+    - **OpenQASM 3**: a text or a file, with angles as `input float`.
+
+    The program is compiled at a few points, and its gates' angles are found as affine functions of the angles; they
+    agree with compilations at other points within 1e-9. Where the gates change with the angles, the circuit is one
+    gate that is compiled at each point, with a warning (CompiledPerPoint). Angles are in radians. Qubit i is the i-th
+    of the program: of the Q# array, in Cirq's order, of the device's wires. Raises InputError for measurements, angles
+    without effect, and what does not compile.
+    """
+    return read_circuit(program, ProgramOptions(operation, num_qubits, num_angles, symbols))
