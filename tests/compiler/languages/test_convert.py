@@ -10,7 +10,7 @@ import cirq
 import numpy as np
 import pennylane as qml
 import pytest
-import sympy  # type: ignore[import-untyped]  # it has no types
+import sympy
 from qiskit import QuantumCircuit, transpile
 from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.quantum_info import Operator
