@@ -43,7 +43,7 @@ Output = Scalar | Group
 
 @dataclass(frozen=True, slots=True)
 class OutputLayout:
-    """What a program records, as a tree."""
+    """The output that a program records, as a tree."""
 
     root: Output
 

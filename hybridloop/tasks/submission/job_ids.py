@@ -59,7 +59,7 @@ class JobKey:
     def sampling_value(self, seed: int, shared_seed: int | None = None) -> str:
         """Return the sampling seed of the local service, from run seed and key, without attempt, session or uid.
 
-        With a `shared_seed`, jobs of equal shots have the same, whatever their place.
+        With a `shared_seed` it is the same at every place.
         """
         key = self.round
         text = f"{seed}/{key.stream}/{key.sequence}/{self.pub}/{self.point}/{self.part}"
