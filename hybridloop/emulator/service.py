@@ -38,7 +38,7 @@ from hybridloop.emulator.model.session import (
 )
 from hybridloop.emulator.model.targets import Catalogue, Target
 from hybridloop.emulator.settings import GateCompiler, IdleRule
-from hybridloop.emulator.simulation.protocol import PROVIDER_FORMATS, SimulationTask, optimization_level
+from hybridloop.emulator.simulation.protocol import PROVIDER_RESULTS, SimulationTask, optimization_level
 from hybridloop.emulator.store.blobs import BlobBackend, Containers
 from hybridloop.emulator.store.listing import ListKind, Page, query_page
 from hybridloop.emulator.store.records import StoredJob, StoredSession
@@ -225,7 +225,7 @@ class EmulatorService:
         job = self.store.job_by_key(key)
         if job.state.is_terminal:
             return
-        blob = "rawOutputData" if job.request.input_format in PROVIDER_FORMATS else "outputData"
+        blob = "rawOutputData" if job.request.output_format in PROVIDER_RESULTS else "outputData"
         record = self.containers.write(job.request.container, blob, result, "application/json")
         with self.store.transaction():
             self.store.put_blob(record)

@@ -156,6 +156,14 @@ GATES: dict[str, str] = {
     **{name.upper(): name for name in "x y z h s t rx ry rz cz swap iswap cswap xy".split()},
     **{"I": "id", "PHASE": "p", "CNOT": "cx", "CPHASE": "cp", "CCNOT": "ccx"},
 }
+QUIL_WORDS = frozenset(
+    (
+        "DECLARE MEASURE RESET PRAGMA HALT DAGGER CONTROLLED FORKED DEFGATE DEFCIRCUIT DEFCAL DEFFRAME "
+        "DEFWAVEFORM JUMP JUMP-WHEN JUMP-UNLESS LABEL MOVE EXCHANGE CONVERT LOAD STORE ADD SUB MUL DIV "
+        "NEG NOT AND IOR XOR EQ GT GE LT LE WAIT NOP INCLUDE CALL PULSE CAPTURE RAW-CAPTURE DELAY FENCE "
+        "SET-FREQUENCY SHIFT-FREQUENCY SET-PHASE SHIFT-PHASE SET-SCALE SWAP-PHASES"
+    ).split()
+)
 _INVERSES = {"s": "sdg", "t": "tdg"}
 _DECLARE = re.compile(r"DECLARE\s+([A-Za-z_][\w-]*)\s+(BIT|REAL|INTEGER|OCTET)(?:\[(\d+)\])?")
 _MEASURE = re.compile(r"MEASURE\s+(\d+)(?:\s+([A-Za-z_][\w-]*)(?:\[(\d+)\])?)?")
@@ -303,7 +311,20 @@ def _parse_line(line: str, state: _ParserState) -> None:
     elif gate := _GATE.fullmatch(line):
         state.instructions += _gate(line, gate, state)
     else:
-        raise JobInputError(INVALID_QUIL, f"not an instruction that this service runs: {line[:120]!r}")
+        raise _unknown(line, "not an instruction that this service runs")
+
+
+def _unknown(line: str, problem: str) -> JobInputError:
+    """Return the error for a line that is not run: in the recorded words of Rigetti's QVM if it is no Quil."""
+    operator_name = re.split(r"[\s(]", line, maxsplit=1)[0][:120]
+    if operator_name in QUIL_WORDS or operator_name in GATES:
+        return JobInputError(INVALID_QUIL, f"{problem}: {line[:120]!r}")
+    problem = (
+        "QVM reported a problem running your program: error when calling QVM: failed to perform multishot: "
+        f"Encountered the invalid instruction\n\n    {line[:120]}\n\nwhich could not be executed because "
+        f"the operator {operator_name} is not known"
+    )
+    return JobInputError("InvalidInputData", problem)
 
 
 def _declare(name: str, kind: str, length: int, state: _ParserState) -> None:
@@ -334,7 +355,7 @@ def _gate(line: str, match: re.Match[str], state: _ParserState) -> list[Instruct
     qubits = tuple(_qubit(word, state) for word in match[4].split())
     parameters = [] if match[3] is None else match[3].split(",")
     if not name or len(parameters) != num_angles or len(qubits) != num_qubits + controls or controls > MAX_CONTROLS:
-        raise JobInputError(INVALID_QUIL, f"unknown gate or wrong operands: {line[:120]!r}")
+        raise _unknown(line, "unknown gate or wrong operands")
     if len(set(qubits)) != len(qubits):
         raise JobInputError(INVALID_QUIL, f"a qubit appears twice: {line[:120]!r}")
     if controls and name in ("iswap", "xy"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from hybridloop.emulator.model.adaptive_program import AdaptiveProgram, Number, ValueOutcomes
 from hybridloop.emulator.model.program import JobInputError, Output, Program, Register, ShotOutcomes
@@ -15,34 +16,70 @@ Runs = Sequence[tuple[Program, ShotOutcomes]]  # each program of a job with its 
 Leaf = Callable[[int], Number]  # value of a leaf of the output, by its number
 
 
-def results_v2(runs: Runs) -> bytes:
-    """Return a `microsoft.quantum-results.v2` document of one run."""
-    ((program, measured),) = runs
-    leaves = [_bit_leaf(bits) for bits in measured.outcomes]
-    return _results_v2(program.output, leaves, measured.counts, measured.shots)
+@dataclass(frozen=True, slots=True)
+class RecordedOutput:
+    """Output of a QIR program: its tree, a leaf function for each distinct outcome, counts, and shots by outcome."""
 
+    output: Output
+    leaves: Sequence[Leaf]
+    counts: Sequence[int]
+    shots: Sequence[int]
 
-def adaptive_results_v2(program: AdaptiveProgram, recorded: ValueOutcomes) -> bytes:
-    """Return the document of a program that recorded values of any type."""
-    leaves = [values.__getitem__ for values in recorded.outcomes]
-    return _results_v2(program.output, leaves, recorded.counts, recorded.shots)
+    @classmethod
+    def of_bits(cls, program: Program, measured: ShotOutcomes) -> RecordedOutput:
+        leaves = [_bit_leaf(bits) for bits in measured.outcomes]
+        return cls(program.output, leaves, measured.counts, measured.shots)
+
+    @classmethod
+    def of_values(cls, program: AdaptiveProgram, recorded: ValueOutcomes) -> RecordedOutput:
+        leaves = [values.__getitem__ for values in recorded.outcomes]
+        return cls(program.output, leaves, recorded.counts, recorded.shots)
+
+    @property
+    def rows(self) -> list[list[Number]]:
+        """The recorded values of each distinct outcome, in the order of the records."""
+        numbers = _leaf_numbers(self.output)
+        return [[leaf(number) for number in numbers] for leaf in self.leaves]
 
 
 def _bit_leaf(bits: int) -> Leaf:
     return lambda result: bits >> result & 1
 
 
-def _results_v2(output: Output, leaves: Sequence[Leaf], counts: Sequence[int], shots: Sequence[int]) -> bytes:
-    """Write the document; each distinct outcome is formatted once."""
-    outcomes = [_json_text(output, leaf) for leaf in leaves]
+def _leaf_numbers(output: Output) -> list[int]:
+    return [output] if isinstance(output, int) else [leaf for item in output.items for leaf in _leaf_numbers(item)]
+
+
+def results_v2(recorded: RecordedOutput) -> bytes:
+    """Return a `microsoft.quantum-results.v2` document; each distinct outcome is formatted once."""
+    outcomes = [_json_text(recorded.output, leaf) for leaf in recorded.leaves]
     histogram = ", ".join(
-        f'{{"Outcome": {text}, "Display": {json.dumps(_display(output, leaf))}, "Count": {count}}}'
-        for text, leaf, count in zip(outcomes, leaves, counts, strict=True)
+        f'{{"Outcome": {text}, "Display": {json.dumps(_display(recorded.output, leaf))}, "Count": {count}}}'
+        for text, leaf, count in zip(outcomes, recorded.leaves, recorded.counts, strict=True)
     )
-    in_order = ", ".join([outcomes[index] for index in shots])
+    in_order = ", ".join([outcomes[index] for index in recorded.shots])
     return (
         f'{{"DataFormat": "{RESULTS_V2}", "Results": [{{"Histogram": [{histogram}], "Shots": [{in_order}]}}]}}'
     ).encode()
+
+
+def qir_strings(recorded: RecordedOutput) -> bytes:
+    """Return a `honeywell.qir.v1` document: for each record, as c0, c1, …, one string a shot; a Bool is 0 or 1."""
+    rows = [[_number(int(value) if value in (True, False) else value) for value in row] for row in recorded.rows]
+    names = range(len(_leaf_numbers(recorded.output)))
+    return json.dumps({f"c{name}": [rows[index][name] for index in recorded.shots] for name in names}).encode()
+
+
+def qir_histogram(recorded: RecordedOutput) -> bytes:
+    """Return an `ionq.quantum-results.v1` document; the last record is the lowest bit, as in Qiskit's QIR."""
+    outcomes = [sum(int(bit) << place for place, bit in enumerate(reversed(row))) for row in recorded.rows]
+    return ionq_histogram(outcomes, [count / len(recorded.shots) for count in recorded.counts])
+
+
+def qir_readout(recorded: RecordedOutput) -> bytes:
+    """Return a `rigetti.quil-results.v1` document with the region `ro`; the last record is its bit 0."""
+    rows = [row[::-1] for row in recorded.rows]
+    return json.dumps({"ro": [rows[index] for index in recorded.shots]}).encode()
 
 
 def ionq_histogram(outcomes: Sequence[int], probabilities: Sequence[float]) -> bytes:

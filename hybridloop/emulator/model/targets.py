@@ -23,7 +23,8 @@ class Target:
     gates of its machine that `ionq.circuit.v1` may use beside the abstract ones. `noise` is its noise model, which a
     job may turn off or change if it is `noise_optional`; `noise_models` are those that a job may choose, with the
     number of qubits of each. Jobs may ask for a stabilizer simulation of `stabilizer_qubits`. `compiler` is the one of
-    the provider whose options a job may set, and after which gates are billed.
+    the provider whose options a job may set, and after which gates are billed. `qir_outputs` are the output formats of
+    QIR beside `microsoft.quantum-results.v2`.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Target:
     status_page: str | None = None
     input_formats: Sequence[str] = ()
     native_gates: Sequence[str] = ()
+    qir_outputs: Sequence[str] = ()
     noise: str | None = None
     noise_optional: bool = False
     noise_models: Mapping[str, int] = field(default_factory=dict)

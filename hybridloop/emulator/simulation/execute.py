@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from hybridloop.emulator.formats.gates import IONQ_NATIVE_GATES, MAX_AER_QUBITS
@@ -15,12 +16,15 @@ from hybridloop.emulator.formats.qir import is_bitcode, parse_qir
 from hybridloop.emulator.formats.quil import parse_quil
 from hybridloop.emulator.formats.results import (
     RESULTS_V2,
+    RecordedOutput,
     Runs,
-    adaptive_results_v2,
     ionq_histogram,
     ionq_results,
     openqasm_results,
     output_length,
+    qir_histogram,
+    qir_readout,
+    qir_strings,
     quil_results,
     results_v2,
 )
@@ -46,7 +50,9 @@ from hybridloop.emulator.simulation.protocol import (
     IONQ_RESULTS,
     OPENQASM,
     OPENQASM_RESULTS,
+    PULSES,
     QIR,
+    QIR_RESULTS,
     QUIL,
     QUIL_RESULTS,
     SimulationTask,
@@ -67,15 +73,14 @@ MAX_ANGLE_RAD = 1e300  # the sum of two larger angles, which some gates compute,
 
 @dataclass(frozen=True, slots=True)
 class InputFormat:
-    """An input format: its parser, which returns one or more programs, and the writer of its output format.
+    """An input format: its parser, which returns one or more programs, and the writers of its output formats.
 
     `instruction_bytes` is the length of the shortest instruction as text.
     """
 
-    output: str
     instruction_bytes: int
     parse: Callable[[bytes, Mapping[str, Any]], Sequence[Program] | AdaptiveProgram]
-    write: Callable[[Runs], bytes]
+    writers: Mapping[str, Callable[[Runs], bytes]]
 
 
 def _parse_qir(data: bytes, params: Mapping[str, Any]) -> Sequence[Program] | AdaptiveProgram:
@@ -83,11 +88,25 @@ def _parse_qir(data: bytes, params: Mapping[str, Any]) -> Sequence[Program] | Ad
     return program if isinstance(program, AdaptiveProgram) else [program]
 
 
+# of QIR: the first is that of every target, the others are those of targets that name them
+QIR_WRITERS: Mapping[str, Callable[[RecordedOutput], bytes]] = {
+    RESULTS_V2: results_v2,
+    QIR_RESULTS: qir_strings,
+    IONQ_RESULTS: qir_histogram,
+    QUIL_RESULTS: qir_readout,
+}
+
+
+def _write_qir(runs: Runs, output: str) -> bytes:
+    ((program, measured),) = runs
+    return QIR_WRITERS[output](RecordedOutput.of_bits(program, measured))
+
+
 FORMATS = {
-    QIR: InputFormat(RESULTS_V2, 40, _parse_qir, results_v2),
-    IONQ_CIRCUIT: InputFormat(IONQ_RESULTS, 23, lambda data, params: [parse_ionq_circuit(data)], ionq_results),
-    OPENQASM: InputFormat(OPENQASM_RESULTS, 4, lambda data, params: [parse_openqasm(data)], openqasm_results),
-    QUIL: InputFormat(QUIL_RESULTS, 4, parse_quil, quil_results),
+    QIR: InputFormat(40, _parse_qir, {name: partial(_write_qir, output=name) for name in QIR_WRITERS}),
+    IONQ_CIRCUIT: InputFormat(23, lambda data, params: [parse_ionq_circuit(data)], {IONQ_RESULTS: ionq_results}),
+    OPENQASM: InputFormat(4, lambda data, params: [parse_openqasm(data)], {OPENQASM_RESULTS: openqasm_results}),
+    QUIL: InputFormat(4, parse_quil, {QUIL_RESULTS: quil_results}),
 }
 
 
@@ -139,7 +158,7 @@ class JobRunner:
                     program, shots=shots, seed=seed, exact=exact, noise=noise, key=program_key
                 )
             runs.append((first, outcomes))
-        return _checked_size(input_format.write(runs)), usage
+        return _checked_size(input_format.writers[task.output_format](runs)), usage
 
     def _run_adaptive(
         self, program: AdaptiveProgram, task: SimulationTask, shots: int, seed: int, noise: Noise | None
@@ -151,10 +170,11 @@ class JobRunner:
         self._simulator.hold(held)
         if task.target.checks_only:
             zeros = tuple(_ZEROS[kind] for kind in program.kinds)
-            return adaptive_results_v2(program, ValueOutcomes((zeros,), (shots,), (0,) * shots)), NO_USAGE
-        self._simulator.hold(held + required_bytes(program, shots, noisy=noise is not None))
-        recorded, usage = run_adaptive(program, shots=shots, seed=seed, noise=noise)
-        return _checked_size(adaptive_results_v2(program, recorded)), usage
+            recorded, usage = ValueOutcomes((zeros,), (shots,), (0,) * shots), NO_USAGE
+        else:
+            self._simulator.hold(held + required_bytes(program, shots, noisy=noise is not None))
+            recorded, usage = run_adaptive(program, shots=shots, seed=seed, noise=noise)
+        return _checked_size(QIR_WRITERS[task.output_format](RecordedOutput.of_values(program, recorded))), usage
 
     def _programs(
         self, input_format: InputFormat, task: SimulationTask, data: bytes, key: bytes
@@ -228,12 +248,17 @@ def _row_key(tables: Mapping[str, Sequence[object]], key: bytes, number: int) ->
 
 def _input_format(task: SimulationTask) -> InputFormat:
     input_format = FORMATS.get(task.input_format)
+    if task.input_format == PULSES and PULSES in task.target.input_formats:
+        problem = f"{task.target.id} takes pulse sequences, and this service simulates gates alone"
+        raise JobInputError("InvalidInputData", problem)
     if input_format is None or task.input_format not in task.target.input_formats:
         formats = ", ".join(task.target.input_formats) or "none that this service runs"
         problem = f"target {task.target.id} does not take input in the format {task.input_format!r}; it takes {formats}"
         raise JobInputError("CannotTranslateInputData", problem)
-    if task.output_format != input_format.output:
-        problem = f"input in the format {task.input_format!r} gives {input_format.output!r}, not {task.output_format!r}"
+    outputs = [RESULTS_V2, *task.target.qir_outputs] if task.input_format == QIR else list(input_format.writers)
+    if task.output_format not in outputs:
+        names = " or ".join(map(repr, outputs))
+        problem = f"input in the format {task.input_format!r} gives {names}, not {task.output_format!r}"
         raise JobInputError("CannotTranslateOutputData", problem)
     return input_format
 

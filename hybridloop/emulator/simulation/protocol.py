@@ -53,8 +53,10 @@ OPENQASM = "honeywell.openqasm.v1"
 OPENQASM_RESULTS = "honeywell.quantum-results.v1"
 QUIL = "rigetti.quil.v1"
 QUIL_RESULTS = "rigetti.quil-results.v1"
-# formats of the providers themselves: the service stores their results in the blob `rawOutputData`
-PROVIDER_FORMATS = frozenset((IONQ_CIRCUIT, OPENQASM, QUIL))
+QIR_RESULTS = "honeywell.qir.v1"  # of Quantinuum, for QIR
+PULSES = "pasqal.pulser.v1"
+# result formats of the providers themselves: the service stores such results in the blob `rawOutputData`
+PROVIDER_RESULTS = frozenset((IONQ_RESULTS, OPENQASM_RESULTS, QUIL_RESULTS, QIR_RESULTS))
 
 
 @dataclass(frozen=True, slots=True)

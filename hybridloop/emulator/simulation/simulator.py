@@ -207,6 +207,7 @@ def _append_gate(circuit: QuantumCircuit, instruction: Instruction, qubits: list
 
 
 MAX_OUTCOMES = 2**18  # of a histogram of probabilities: a larger one is of no use
+PROBABILITY_DECIMALS = 14  # of a histogram: a gate's rounding is 1e-16
 CACHE_BYTES = 64 * 2**20  # of distributions, so that the same circuit is simulated once
 
 
@@ -289,7 +290,8 @@ class Simulator:
             problem = f"the histogram would have {indices.size} entries, above {MAX_OUTCOMES}"
             raise JobInputError("InvalidInputData", problem)
         outcomes = [distribution.outcome(index) for index in indices.tolist()]
-        return outcomes, distribution.probabilities[indices].tolist()
+        # squares of amplitudes: rounded to the digits that are right, so that a Bell pair has 0.5
+        return outcomes, np.round(distribution.probabilities[indices], PROBABILITY_DECIMALS).tolist()
 
     def _distribution(self, setup: SimulationSetup, noise: Noise | None, key: bytes) -> Distribution:
         self._reserve(self._held_bytes + setup.required_bytes)

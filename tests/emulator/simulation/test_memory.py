@@ -170,7 +170,7 @@ def test_the_memory_of_a_large_program_is_reserved_before_it_is_parsed(input_for
     gate, name = LARGE[input_format]
     target = load_catalogue().find(name)
     assert target is not None
-    task = SimulationTask(target, input_format, FORMATS[input_format].output, {"shots": 1}, 0, "a")
+    task = SimulationTask(target, input_format, next(iter(FORMATS[input_format].writers)), {"shots": 1}, 0, "a")
     with pytest.raises(JobInputError, match="too large"):
         JobRunner(Simulator(refuse)).run(task, gate * 50_000)
     assert reserved[0] >= 50_000 * 2000
@@ -224,7 +224,7 @@ def test_what_a_short_program_stands_for_is_reserved(input_format: str, data: by
 
     target = load_catalogue().find(LARGE[input_format][1])
     assert target is not None
-    task = SimulationTask(target, input_format, FORMATS[input_format].output, {"shots": shots}, 0, "a")
+    task = SimulationTask(target, input_format, next(iter(FORMATS[input_format].writers)), {"shots": shots}, 0, "a")
     with pytest.raises(JobInputError, match="too large"):
         JobRunner(Simulator(refuse)).run(task, data)
     assert reserved[-1] >= at_least
