@@ -9,10 +9,11 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 from hybridloop.errors import InputError
 
+T = TypeVar("T")
 _interpreter = threading.local()  # the compiler's objects may not leave the thread that made them
 _MESSAGE = re.compile(r"^\s*x (.+)$(?:\n\s*`-> (.+)$)?", re.MULTILINE)
 _PLACE = re.compile(r",-\[line_\d+:(\d+):\d+\]")
@@ -48,7 +49,7 @@ def compile_callable(function: Callable[..., Any], arguments: Sequence[Any], pro
     from qdk import qsharp
 
     remedy = f"Call qsharp.init(target_profile=qsharp.TargetProfile.{profile}) before the source is evaluated."
-    return _in_words(lambda: str(qsharp.compile(function, *arguments)), profile, remedy)
+    return in_words(lambda: str(qsharp.compile(function, *arguments)), profile, remedy)
 
 
 def is_qsharp_callable(program: object) -> bool:
@@ -61,7 +62,7 @@ def _compiled(source: str, entry: str, profile: str) -> str:
     def compile_entry() -> str:
         return str(_context(source, profile).compile(entry))
 
-    return _in_words(compile_entry, profile, f"Name an operation without parameters, or give them: entry is {entry!r}.")
+    return in_words(compile_entry, profile, f"Name an operation without parameters, or give them: entry is {entry!r}.")
 
 
 def _context(source: str, profile: str) -> Any:
@@ -90,8 +91,8 @@ def _unlink(namespace: Any) -> None:
     vars(namespace).clear()
 
 
-def _in_words(compile_program: Callable[[], str], profile: str, remedy: str) -> str:
-    """Compile; put the compiler's error in words of one line. Raises InputError."""
+def in_words(compile_program: Callable[[], T], profile: str, remedy: str) -> T:
+    """Compile; put the compiler's error in words of one line, with the remedy. Raises InputError."""
     from qdk.qsharp import QSharpError
 
     try:

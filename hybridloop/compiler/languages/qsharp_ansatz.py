@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 
+from hybridloop.compiler.languages.from_qsharp import compile_source, in_words
 from hybridloop.compiler.languages.qir_circuit import circuit_from_qir
-from hybridloop.compiler.languages.qsharp_compiler import compile_entries, compile_in
 from hybridloop.errors import InputError, ProgramError
 
+PROFILE = "Base"  # gates alone: what every target takes
 _COMMENT = re.compile(r"//[^\n]*")
 _OPERATION = re.compile(r"\boperation\s+(\w+)\s*\(([^()]*)\)\s*:\s*Unit\b")
 _NAMESPACE = re.compile(r"\bnamespace\s+([\w.]+)")
@@ -83,12 +84,16 @@ class QsharpAnsatz:
         return f"{self.operation}_{hashlib.blake2b(self.to_text().encode(), digest_size=8).hexdigest()}"
 
     def circuits(self, points: NDArray[np.float64]) -> list[QuantumCircuit]:
-        """Compile the operation at each point, shape (points, angles); the first takes 0.7 s, the others 0.3 s.
+        """Compile the operation at each point, shape (points, angles); the first takes 0.7 s, others 0.3 s.
 
         Qubit i of a circuit is qubit i of the operation. Raises InputError for what does not compile, or does more than
         gates on its qubits.
         """
-        texts = compile_entries(self.source, [self.entry(point) for point in points.tolist()], "Base")
+        entries = [self.entry(point) for point in points.tolist()]
+        try:
+            texts = compile_source(self.source, entries, PROFILE)
+        except InputError as error:
+            raise InputError("ansatz", error.problem, "Correct the source; an ansatz has no measurements.") from error
         return _circuits(texts, self.operation, self.num_qubits)
 
     def entry(self, angles: list[float]) -> str:
@@ -135,7 +140,12 @@ class QsharpCallable:
         """Compile the operation at each point, as `QsharpAnsatz.circuits`."""
         name = str(self.function.__name__)
         operation = QsharpAnsatz("", name, self.num_qubits, self.num_angles)
-        texts = compile_in(self.function._qdk_context, [operation.entry(point) for point in points.tolist()])
+        entries, context = [operation.entry(point) for point in points.tolist()], self.function._qdk_context
+        remedy = f"Call qdk.init(target_profile=qdk.TargetProfile.{PROFILE}) before its evaluation, or give the source."
+        try:
+            texts = in_words(lambda: [str(context.compile(entry)) for entry in entries], PROFILE, remedy)
+        except InputError as error:
+            raise InputError("ansatz", error.problem, error.remedy) from error
         return _circuits(texts, name, self.num_qubits)
 
 

@@ -126,7 +126,7 @@ def test_a_stored_text_is_q_sharp_and_gives_the_same_operation() -> None:
         (SOURCE, {"operation": "Measured", "num_qubits": 1, "num_angles": 1}, "Measured is no circuit of gates"),
         (SOURCE, {"operation": "Helped", "num_qubits": 1, "num_angles": 1}, "qubits of its own"),
         (SOURCE, {"operation": "Result", "num_qubits": 1, "num_angles": 1}, "line 27: .*index out of range: 2"),
-        ("operation A(q : Qubit, a : Double) : Unit {\n Foo(); }", {}, "line 2: name error; `Foo` not found"),
+        ("operation A(q : Qubit, a : Double) : Unit {\n Foo(); }", {}, "line 2: name error: `Foo` not found"),
     ],
 )
 def test_what_is_no_ansatz_is_refused_in_words(source: str, options: dict[str, object], message: str) -> None:
