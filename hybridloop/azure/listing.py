@@ -11,6 +11,7 @@ from typing import Any
 
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.job_document import checked_amount
+from hybridloop.azure.provider_options import stated_qubits
 from hybridloop.azure.targets import Target, check_circuit_fits, known_targets
 from hybridloop.azure.transport import FailureKind, RequestFailed
 from hybridloop.errors import InputError, ServiceRefused
@@ -57,8 +58,8 @@ def check_offered(workspace: Any, target: Target, num_qubits: int) -> bool:
     if (status := target_statuses(workspace).get(target.name)) is None:
         remedy = "Add its provider to the workspace, or choose another target (`hybridloop targets`)."
         raise InputError("target", f"this workspace does not offer {target.name}", remedy)
-    limit = status.get("numQubits")  # not every service states it
-    if type(limit) is int:  # not a bool
+    limit = stated_qubits(target, status.get("numQubits"))  # not every service states it
+    if limit is not None:
         check_circuit_fits(replace(target, qubits=limit), num_qubits)
     return status.get("currentAvailability") != UNAVAILABLE
 

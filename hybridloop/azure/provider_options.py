@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
 
-from hybridloop.azure.targets import Target
+from hybridloop.azure.targets import Target, find_target
 from hybridloop.data import load_table
 from hybridloop.errors import InputError
 
@@ -133,6 +133,12 @@ def target_with_options(target: Target, options: Options) -> Target:
     if given.get(_SIMULATOR) == "stabilizer" and target.qubits is not None:
         target = replace(target, qubits=max(target.qubits, facts["stabilizer_qubits"]))
     return target
+
+
+def stated_qubits(target: Target, stated: object) -> int | None:
+    """Return the qubits that a workspace states for a target; None without a number, or if options change it."""
+    is_number = isinstance(stated, int) and not isinstance(stated, bool)
+    return stated if is_number and target.qubits == find_target(target.name).qubits else None  # type: ignore[return-value]
 
 
 def provider_params(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hybridloop.azure.provider_options import check_provider_options, options_text, target_with_options
+from hybridloop.azure.provider_options import check_provider_options, options_text, stated_qubits, target_with_options
 from hybridloop.azure.targets import Batching, Target, batches_points, check_circuit_fits, find_target, known_targets
 from hybridloop.budget.prices import billing_unit
 from hybridloop.data import load_table
@@ -236,8 +236,8 @@ class _Planner:
         status = self.statuses.by_name.get(target.name)
         if self.statuses.by_name and status is None:
             reasons.append(f"this workspace does not offer {target.name}")
-        limit = None if status is None else status.get("numQubits")
-        if isinstance(limit, int) and limit < qubits:
+        limit = None if status is None else stated_qubits(target, status.get("numQubits"))
+        if limit is not None and limit < qubits:
             reasons.append(f"the circuit has {qubits} qubits, {target.name} has {limit}")
         return reasons
 

@@ -107,7 +107,7 @@ def test_a_program_that_both_run_has_one_distribution_here_and_on_aer(noise: Noi
     assert_same_distribution(sampled(parsed(adaptive), 20_000, noise), expected)
 
 
-@pytest.mark.parametrize("strength", ["one_qubit", "two_qubit", "readout"])
+@pytest.mark.parametrize("strength", ["one_qubit", "two_qubit", "readout", "readout_of_one", "preparation"])
 def test_each_kind_of_noise_shifts_the_distribution_as_on_aer(strength: str) -> None:
     noise = replace(Noise(0.0, 0.0, 0.0), **{strength: 0.2})
     lines = [call("qis__x__body", qubit(0)), call("qis__cx__body", qubit(0), qubit(1))]
@@ -117,6 +117,20 @@ def test_each_kind_of_noise_shifts_the_distribution_as_on_aer(strength: str) -> 
     expected = Counter(dict(zip(measured.outcomes, measured.counts, strict=True)))
     counts = sampled(parsed(qir(lines, adaptive=True)), 20_000, noise)
     assert counts[0b111] < 19_000
+    assert_same_distribution(counts, expected)
+
+
+def test_a_reset_prepares_a_qubit_again() -> None:
+    noise = Noise(0.0, 0.0, 0.0, preparation=0.1)
+    lines = [
+        call("qis__x__body", qubit(0)),
+        call("qis__reset__body", qubit(0)),
+        call("qis__mz__body", qubit(0), qubit(0)),
+    ]
+    measured = Simulator().run(straight_line(qir(lines, adaptive=False)), shots=4000, seed=2, exact=False, noise=noise)
+    expected = Counter(dict(zip(measured.outcomes, measured.counts, strict=True)))
+    counts = sampled(parsed(qir(lines, adaptive=True)), 20_000, noise)
+    assert 1600 < counts[1] < 2400
     assert_same_distribution(counts, expected)
 
 

@@ -55,6 +55,23 @@ def test_a_setting_in_a_group_is_of_its_point_alone() -> None:
     assert caps == {"USD": 5.0}
 
 
+def test_provider_options_may_be_varied_under_their_own_and_their_settings_names() -> None:
+    names = {"provider_options.noise.model": ["aria-1", "aria-2"], "provider_options.noise.seed": [1, 2]}
+    found = points(settings={"target": "ionq.simulator"}, grid=names)
+    assert [point.settings.options["noise"] for point in found] == [
+        {"model": model, "seed": seed} for model in ("aria-1", "aria-2") for seed in (1, 2)
+    ]
+    assert [tuple(point.varied.values())[1:] for point in found] == [
+        ("aria-1", 1), ("aria-1", 2), ("aria-2", 1), ("aria-2", 2)
+    ]  # fmt: skip
+    (same,) = points(
+        settings={"target": "ionq.simulator", "noise_model": "aria-1", "provider_options": {"noise": {"seed": 1}}}
+    )
+    assert same.key == found[0].key
+    (plain,) = points()
+    assert plain.key == points(settings={"provider_options": {}, "noise_model": None})[0].key
+
+
 def test_every_point_states_all_varied_settings() -> None:
     found = points(settings={"shots": 50}, grid={"failure.retries": [0, 1]}, points=[{"shots": 99, "seed": 5}])
     assert [dict(each.varied) for each in found] == [

@@ -1,0 +1,88 @@
+"""Provider options of runs in flows: result, report, verification and resume; and of a user's own flow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from qiskit import QuantumCircuit
+
+import hybridloop as hl
+from hybridloop.errors import InputError
+from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
+from hybridloop.flows.qaoa import qaoa
+from hybridloop.journal import Journal, journal_url, open_journal
+from hybridloop.local_stack import PrefectServer
+from hybridloop.reports.content import report_content
+from hybridloop.reports.verify import verify_run
+from hybridloop.runs.stored_run import load_run
+from hybridloop.settings import ProblemText, QaoaSettings
+from tests.conftest import Emulator
+
+pytestmark = pytest.mark.slow
+TARGET, RING = "ionq.simulator", ProblemText(name="ring-8")
+
+
+@pytest.fixture
+def journal(prefect_server: PrefectServer, stack_environ: Mapping[str, str], tmp_path: Path) -> Iterator[Journal]:
+    """Return the test's own journal, in the environment of the shared stack."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**stack_environ, "HYBRIDLOOP_JOURNAL": journal_url(tmp_path / "journal.db")}.items():
+            patch.setenv(name, value)
+        with open_journal() as kept:
+            yield kept
+
+
+@pytest.fixture
+def workspace(journal: Journal, emulator: Emulator) -> Any:
+    return emulator.workspace()
+
+
+def test_a_run_keeps_its_options_and_its_record_has_them(workspace: Any, journal: Journal) -> None:
+    def run(**options: Any) -> Any:
+        with caller_context(CallerContext(workspace)):
+            return qaoa(RING, QaoaSettings(target=TARGET, seed=1, shots=500, **options), "noisy")
+
+    noise = {"noise_model": "harmony", "provider_options": {"noise": {"seed": 2}}}
+    result = run(**noise)
+    assert (result.is_exact, result.standard_error > 0) == (False, True)
+    assert result.provider_options == {"noise": {"model": "harmony", "seed": 2}}
+    shown = "ionq.simulator with noise.model=harmony, noise.seed=2"
+    assert f"ring-8 on {shown}: " in str(result)
+    stored = load_run(journal, "noisy")
+    assert report_content(stored).target == shown
+    assert verify_run(stored).agrees
+    (job,) = workspace.list_jobs()
+    assert job.details.input_params["noise"]["model"] == "harmony"
+    with pytest.raises(InputError, match="noise_model: run 'noisy' was started with another value"):
+        run(noise_model="aria-1", provider_options={"noise": {"seed": 2}})
+    with pytest.raises(InputError, match=r"provider_options: run 'noisy' was started"):
+        run(noise_model="harmony")
+    again = run(provider_options={"noise.model": "harmony", "noise.seed": 2})
+    assert again.value == result.value
+
+
+def test_a_users_flow_has_options_of_its_own(workspace: Any, journal: Journal) -> None:
+    def flow(**options: Any) -> Any:
+        @hl.session_flow(target=TARGET, seed=3, workspace=workspace, **options)
+        def measure(session: Any) -> Mapping[str, int]:
+            circuit = QuantumCircuit(2, 2)
+            circuit.rxx(1.0, 0, 1)
+            circuit.measure([0, 1], [0, 1])
+            counts: Mapping[str, int] = session.run(circuit, shots=2000).counts
+            return dict(counts)
+
+        return measure
+
+    noisy = flow(provider_options={"noise.model": "harmony"})
+    counts = noisy(run_key="mine")
+    assert set(counts) == {"00", "01", "10", "11"}
+    assert noisy(run_key="mine") == counts
+    with pytest.raises(InputError, match="noise_model: run 'mine' was started with another one"):
+        flow(noise_model="aria-2")(run_key="mine")
+    assert set(flow()(run_key="exact")) == {"00", "11"}
+    with pytest.raises(InputError, match=r"skipQuilc: ionq\.simulator has no such option"):
+        flow(provider_options={"skipQuilc": True})()
+    assert report_content(load_run(journal, "mine")).target == "ionq.simulator with noise.model=harmony"
