@@ -162,7 +162,7 @@ def read_layers(config: Path | None, sets: Sequence[str], options: Mapping[str, 
         f"failure.{name}" if name in FailurePolicy.model_fields else name: value for name, value in options.items()
     }
     layers += [Layer(f"--set {name}", {name: value}) for name, value in _by_name("--set", sets, "shots=2000")]
-    layers += [Layer(CALL, {f"{PROVIDER_OPTIONS}.{name}": value}) for name, value in given]
+    named |= {f"{PROVIDER_OPTIONS}.{name}": value for name, value in given}
     return [*layers, Layer(CALL, named)]
 
 

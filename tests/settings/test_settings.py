@@ -121,6 +121,14 @@ def test_every_setting_is_an_option_with_its_words_and_its_default(algorithm: st
         ("--tolerance", "2e3 uHa", "tolerance", 0.002),
         ("--retries", "7", "failure", FailurePolicy(retries=7)),
         ("--keep-alive", "off", "keep_alive", KeepAliveMode.OFF),
+        (
+            "--provider-option",
+            "error-params.p_meas=[0.1, 0.2]",
+            "provider_options",
+            {"error-params": {"p_meas": [0.1, 0.2]}},
+        ),
+        ("--provider-option", "error-mitigation.debias=false", "debias", False),
+        ("--provider-option", "simulator=stabilizer", "provider_options", {"simulator": "stabilizer"}),
     ],
 )
 def test_an_option_becomes_its_setting(option: str, value: str | None, setting: str, given: object) -> None:
