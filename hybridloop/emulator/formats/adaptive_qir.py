@@ -53,6 +53,7 @@ from hybridloop.emulator.model.program import BARRIER, MEASURE, RESET, JobInputE
 MAX_MEMORY_WORDS = 2**16
 READ_RESULT = frozenset(("__quantum__rt__read_result", "__quantum__qis__read_result__body"))
 _GEP_TYPE = re.compile(r"getelementptr (?:\w+ )*?((?:\[\d+ x )*\w+\]*), ")
+_POINTER = re.compile(r"ptr (?:null|inttoptr \(i64 (-?\d+) to ptr\))")
 _ARRAY = re.compile(r"\[(\d+) x ")
 
 
@@ -220,12 +221,15 @@ class _Reader:
         if isinstance(value, pyqir.Constant):
             if value.name in self.globals:
                 return self._constant(self.globals[value.name])
-            index = pyqir.ptr_id(value)
-            if index is not None:
-                if index >= MAX_INDEX:
-                    raise _invalid(f"index {index} of a qubit or result is out of range")
-                return self._constant(index)
-            raise _invalid(f"a constant is not supported: {str(value).strip()[:120]!r}")
+            # by its text: pyqir's `ptr_id` reads foreign memory for other constants
+            text = str(value).strip()
+            match = _POINTER.fullmatch(text)
+            if match is None:
+                raise _invalid(f"a constant is not supported: {text[:120]!r}")
+            index = int(match[1] or 0)
+            if not 0 <= index < MAX_INDEX:
+                raise _invalid(f"index {index} of a qubit or result is out of range")
+            return self._constant(index)
         return self._target(value)
 
     def _block(self, block: pyqir.BasicBlock, defined: Mapping[str, pyqir.Function]) -> Block:

@@ -219,6 +219,10 @@ def test_qubits_and_angles_may_be_computed() -> None:
         ("%c = call i1 @__quantum__rt__read_result(ptr null)", double_output("0x7FF8000000000000")),
         ("%c = call i1 @__quantum__rt__read_result(ptr null)", "unreachable", "never:"),
         ("%c = add i64 %unknown, 1", RECORD),
+        (*MEASURED, "call void @__quantum__qis__x__body(ptr undef)", RECORD),
+        (*MEASURED, "call void @__quantum__qis__x__body(ptr inttoptr (i64 -1 to ptr))", RECORD),
+        (*MEASURED, "call void @__quantum__qis__x__body(ptr inttoptr (i1 true to ptr))", RECORD),
+        (*MEASURED, "call void @__quantum__qis__x__body(ptr @main)", RECORD),
         (*MEASURED, "call void @__quantum__rt__array_record_output(i64 9, ptr null)", RECORD),
     ],
 )  # fmt: skip
