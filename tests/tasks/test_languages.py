@@ -205,7 +205,7 @@ def test_the_price_of_a_program_counts_each_branch_and_is_what_the_service_bills
 
 
 def test_a_program_without_a_bound_needs_a_cap_on_its_job(workspace: Workspace) -> None:
-    text = compile_source(BRANCHING, ["Main()"], "Adaptive_RI")[0]
+    (text,) = compile_source(BRANCHING, ["Main()"], "Adaptive_RI")
     flip = "call void @__quantum__qis__x__body(%Qubit* inttoptr (i64 0 to %Qubit*))"
     text = text.replace(flip, "call void @flip()") + f"\ndefine void @flip() {{\n  {flip}\n  ret void\n}}\n"
     with_functions = replace(find_target("quantinuum.sim.h2-1e"), profile="Adaptive")
@@ -222,8 +222,8 @@ def test_a_program_without_a_bound_needs_a_cap_on_its_job(workspace: Workspace) 
     ("program", "target", "message"),
     [
         (hl.qsharp(COUNTING, "Count()"), "rigetti.sim.qvm", "line 7: cannot use a dynamic bool.*profile Base"),
-        (hl.qsharp("operation Main() : Result { use q = Qubit[60]; M(q[59]) }"), "quantinuum.sim.h2-1e", "60 qubits"),
-        ([hl.qsharp(QSHARP), "no program"], "rigetti.sim.qvm", "'no program' is no program"),
+        (OPENQASM_3.replace("[3]", "[60]"), "quantinuum.sim.h2-1e", "60 qubits"),
+        ([OPENQASM_2, "no program"], "rigetti.sim.qvm", "'no program' is no program"),
     ],
     ids=["profile", "qubits", "list"],
 )

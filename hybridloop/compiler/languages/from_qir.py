@@ -46,7 +46,7 @@ def _check_profile(program: QirProgram, profile: str) -> None:
     """Raise InputError if the program needs more than the profile has."""
     entry = program.entry
     if profile == "Base" and not (entry.is_straight and program.layout.has_results_alone):
-        needs = "an Adaptive profile: it branches, or computes with what it has measured"
+        needs = "an Adaptive profile: it branches, computes with what it measured, or returns more than results"
     elif profile == "Adaptive_RI" and entry.computes_doubles:
         needs = "the profile Adaptive_RIF: it computes with doubles"
     elif profile != "Adaptive" and not entry.is_bounded:

@@ -72,8 +72,10 @@ def _context(source: str, profile: str) -> Any:
 
     if getattr(_interpreter, "made_for", None) != (source, profile):
         context = Context(target_profile=getattr(TargetProfile, profile))
-        context.eval(source)
-        _unlink(context.code)
+        try:
+            context.eval(source)
+        finally:
+            _unlink(context.code)
         _interpreter.context, _interpreter.made_for = context, (source, profile)
     return _interpreter.context
 
@@ -99,9 +101,8 @@ def in_words(compile_program: Callable[[], T], profile: str, remedy: str) -> T:
         return compile_program()
     except QSharpError as error:
         text = str(error)
-        said = [": ".join(filter(None, parts)) for parts in dict.fromkeys(_MESSAGE.findall(text))] or text.splitlines()[
-            :1
-        ]
+        said = [": ".join(filter(None, parts)) for parts in dict.fromkeys(_MESSAGE.findall(text))]
+        said = said or text.splitlines()[:1]
         place = _PLACE.search(text)
         where = f"line {place[1]}: " if place else ""
         if "CapabilitiesCk" in text:
