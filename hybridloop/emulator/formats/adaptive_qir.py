@@ -142,6 +142,7 @@ class _Reader:
             kinds=kinds,
             declared_qubits=qubits,
             num_results=results,
+            constants=frozenset(self.constants.values()),
             features=frozenset(self.features | ({Feature.LOOPS} if _has_loop(ordered) else set())),
         )
 

@@ -8,7 +8,6 @@ from hybridloop.emulator.model.program import JobInputError, Output, OutputList
 
 INVALID_QIR = "QIRPreProcessingFailed"
 MAX_INDEX = 4096  # of a qubit or result: far above any target, and small enough for memory
-MAX_OUTPUTS = 2**20  # in a program's lists and tuples together
 
 OutputRecord = int | tuple[bool, int]  # a leaf of the output, or a list: is_tuple and its length
 

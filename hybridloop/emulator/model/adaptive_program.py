@@ -137,7 +137,8 @@ class AdaptiveProgram:
     """A program of the adaptive profile; it starts at block `start`.
 
     `registers` and `memory` are the values at the start, which include all constants. The leaves of `output` are
-    positions in the list of a shot's recorded values, whose kinds are `kinds`.
+    positions in the list of a shot's recorded values, whose kinds are `kinds`. `constants` are the registers that are
+    never set.
     """
 
     blocks: tuple[Block, ...]
@@ -149,6 +150,7 @@ class AdaptiveProgram:
     declared_qubits: int
     num_results: int
     features: frozenset[Feature]
+    constants: frozenset[int]
 
     @property
     def quantum_operations(self) -> list[Quantum]:

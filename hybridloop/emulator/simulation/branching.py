@@ -21,14 +21,10 @@ from hybridloop.emulator.model.adaptive_program import AdaptiveProgram, Feature,
 from hybridloop.emulator.model.billing import Usage
 from hybridloop.emulator.model.program import BARRIER, MEASURE, RESET, Instruction
 from hybridloop.emulator.simulation.noise import Noise
-from hybridloop.emulator.simulation.state_vector import (
-    State,
-    apply_gate,
-    gate_matrix,
-    ground_state,
-    probability_of_one,
-    project,
-)
+from hybridloop.emulator.simulation.stabilizer_state import StabilizerState, clifford_steps
+from hybridloop.emulator.simulation.state_vector import StateVector
+
+MIN_STABILIZER_QUBITS = 21  # below, amplitudes are as fast
 
 _PAULIS = ("id", "x", "y", "z")
 _X = 1  # of these
@@ -86,7 +82,7 @@ class _Path:
     """
 
     machine: Machine
-    state: State
+    state: StateVector | StabilizerState
     shots: int
     steps: list[_Step]
     used: int = 0
@@ -101,7 +97,22 @@ def required_bytes(program: AdaptiveProgram, shots: int, *, noisy: bool) -> int:
     splits = sum(noisy or each.name in (MEASURE, RESET) for each in program.quantum_operations)
     repeats = Feature.LOOPS in program.features or Feature.FUNCTIONS in program.features
     depth = math.ceil(math.log2(shots)) if shots > 1 else 0
-    return (3 + (depth if repeats else min(depth, splits))) * (16 << program.declared_qubits)
+    qubits = program.declared_qubits
+    state_bytes = 5 * qubits**2 if _takes_stabilizers(program) else 16 << qubits
+    return (3 + (depth if repeats else min(depth, splits))) * state_bytes
+
+
+def _takes_stabilizers(program: AdaptiveProgram) -> bool:
+    """Return True for a wide program of Clifford gates; a computed angle is taken for none."""
+    if program.declared_qubits < MIN_STABILIZER_QUBITS:
+        return False
+    gates = (each for each in program.quantum_operations if each.name not in (MEASURE, RESET, BARRIER))
+    constants = program.constants
+    return all(
+        constants.issuperset(gate.angles)
+        and clifford_steps(gate.name, [program.registers[each] for each in gate.angles]) is not None
+        for gate in gates
+    )
 
 
 def run_adaptive(
@@ -113,7 +124,8 @@ def run_adaptive(
     """
     simulation = _Simulation(noise, np.random.default_rng(seed))
     steps = simulation.preparations(range(program.declared_qubits))
-    simulation.waiting.append(_Path(Machine(program), ground_state(program.declared_qubits), shots, steps))
+    kind = StabilizerState if _takes_stabilizers(program) else StateVector
+    simulation.waiting.append(_Path(Machine(program), kind.ground(program.declared_qubits), shots, steps))
     counts: dict[tuple[Number, ...], int] = {}
     while simulation.waiting:
         path = simulation.waiting.pop()
@@ -158,15 +170,15 @@ class _Simulation:
                     else:
                         self._apply(path, step)
                 case _Projection(qubit, bit, resets):
-                    path.state = project(path.state, qubit, bit)
+                    path.state = path.state.projected(qubit, bit)
                     if resets and bit:
-                        path.state = apply_gate(path.state, gate_matrix("x"), (qubit,))
+                        path.state = path.state.after_gate("x", (), (qubit,))
                 case _Fault(qubits, chance):
                     self._strike(path, qubits, chance)
                 case _Pauli(qubits, operators):
                     for qubit, operator in zip(qubits, operators, strict=True):
                         if operator:
-                            path.state = apply_gate(path.state, gate_matrix(_PAULIS[operator]), (qubit,))
+                            path.state = path.state.after_gate(_PAULIS[operator], (), (qubit,))
                 case _Preparation(qubit, chance):
                     flipped = int(self.rng.binomial(path.shots, chance))
                     self._split(path, [path.shots - flipped, flipped], [[], [_Pauli((qubit,), (_X,))]])
@@ -193,7 +205,7 @@ class _Simulation:
         """Apply a gate; beyond two qubits its noise is that of a two-qubit gate on each pair of neighbours."""
         if gate.name == BARRIER:
             return
-        path.state = apply_gate(path.state, gate_matrix(gate.name, gate.angles), gate.qubits)
+        path.state = path.state.after_gate(gate.name, gate.angles, gate.qubits)
         width = len(gate.qubits)
         if width == 1 and self._noise.one_qubit:
             path.steps.append(_Fault(gate.qubits, self._noise.one_qubit * 3 / 4))
@@ -204,7 +216,7 @@ class _Simulation:
     def _measure(self, path: _Path, instruction: Instruction) -> None:
         """Draw how many shots measure 1; a reset is a measurement without a result, and a flip."""
         (qubit,) = instruction.qubits
-        chance = probability_of_one(path.state, qubit)
+        chance = path.state.probability_of_one(qubit)
         if instruction.result is not None and any(self._noise.flips):
             path.steps.append(_ReadoutFlip(instruction.result, self._noise.flips))
         if instruction.name == RESET:
