@@ -195,6 +195,23 @@ def test_an_interrupted_run_resumes_a_program_with_the_same_bytes_and_samples(
     assert max(unbroken, key=unbroken.__getitem__) == "10 1"
 
 
+def test_shots_above_the_targets_limit_are_parted_into_jobs_with_different_samples(workspace: Workspace) -> None:
+    source = """operation Main() : (Int, Result) {
+        use q = Qubit[2];
+        Ry(2.498091544796509, q[0]);
+        let first = MResetZ(q[0]);
+        (first == One ? 3 | -3, MResetZ(q[1]))
+    }"""
+    few = replace(find_target("quantinuum.sim.h2-1e"), max_shots=150)
+    with open_session(workspace, few) as session:
+        job = session.run(hl.qsharp(source), shots=300, seed=7)
+        halves = session.run(hl.qsharp(source), shots=150, seed=7)
+        assert len(job.round.jobs_of(0)) == 2
+        assert sum(job.values.values()) == 300
+        assert job.values[3, 0] > halves.values[3, 0]
+        assert job.values != {value: 2 * number for value, number in halves.values.items()}
+
+
 def test_the_price_of_a_program_counts_each_branch_and_is_what_the_service_bills_at_most(workspace: Workspace) -> None:
     with open_session(workspace, "quantinuum.sim.h2-1e", caps=hl.Caps(max_cost="20eHQC")) as session:
         assert session.run(hl.qsharp(BRANCHING), shots=500).counts

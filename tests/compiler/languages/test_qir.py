@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import hybridloop as hl
 from hybridloop.compiler.gate_counts import gate_counts
 from hybridloop.compiler.languages.convert import to_circuit
 from hybridloop.compiler.languages.from_qir import output_of
@@ -220,3 +221,16 @@ def test_a_function_that_is_called_has_no_bound() -> None:
     called = LOOP.replace("br i1 %again, label %loop, label %end", "call void @twice()\n  br label %end")
     called += "\ndefine void @twice() {\n  call void @__quantum__qis__h__body(%Qubit* null)\n  ret void\n}\n"
     assert not QirProgram(called.encode(), "calls").entry.is_bounded
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (("missing.qs",), r"program: missing\.qs can't be read \(No such file"),
+        ((3,), "source: int is no Q# source"),
+        ((QSHARP, " "), "entry: ' ' calls no operation"),
+    ],
+)
+def test_a_q_sharp_source_that_is_none_is_refused_when_it_is_named(given: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        hl.qsharp(*given)
