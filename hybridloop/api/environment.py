@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hybridloop import local_stack as stack
-from hybridloop.errors import ServiceUnreachable
+from hybridloop.azure.targets import Target, find_target, may_be_offered, recorded_target
+from hybridloop.errors import InputError, ServiceUnreachable
 from hybridloop.runtime.stages import announce
 
 if TYPE_CHECKING:
@@ -33,6 +34,35 @@ def resolve_workspace(workspace: str | Any | None) -> Any:
         from hybridloop.blocks import load_workspace
 
         return load_workspace(workspace)
+
+
+def find_target_in(workspace: str | Any | None, name: str) -> Target:
+    """Return the target with this name, in any case; the workspace is looked up only if the table lacks the name.
+
+    Raises InputError for a name that neither the table nor the workspace has, and for a target that takes no gates.
+    """
+    if not may_be_offered(name):
+        return find_target(name)
+    from hybridloop.azure.offered_targets import find_offered_target
+
+    return find_offered_target(name, resolve_workspace(workspace))
+
+
+def target_of_run(workspace: str | Any | None, name: str, run_key: str | None) -> Target:
+    """Return the target of a run: as `find_target_in`, or one that is gone if the journal has a run of this key on it.
+
+    Raises InputError.
+    """
+    from hybridloop.journal import open_journal
+
+    try:
+        return find_target_in(workspace, name)
+    except InputError:
+        if run_key is not None:
+            with open_journal() as journal:
+                if (record := journal.run_by_key(run_key)) is not None and record.target.lower() == name.lower():
+                    return recorded_target(name)
+        raise
 
 
 def default_workspace() -> Any:

@@ -6,11 +6,10 @@ import difflib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from hybridloop.api.environment import resolve_workspace
+from hybridloop.api.environment import find_target_in, resolve_workspace
 from hybridloop.api.optimizers import optimizer_by_name
-from hybridloop.azure.targets import find_target
 from hybridloop.errors import InputError
-from hybridloop.preparation.checks import check_new_problem, check_problem, find_measuring_target
+from hybridloop.preparation.checks import check_new_problem, check_problem
 from hybridloop.settings import SETTINGS, ProblemText, RunSettings
 from hybridloop.settings.inputs import pop_geometry, read_for
 from hybridloop.settings.sources import CALL, Layer, resolve_settings
@@ -56,16 +55,15 @@ def plan_in_workspace(
     compare: Sequence[str] | Literal["all"] = (),
 ) -> Plan:
     """Estimate a run with checked settings; invalid input is refused before a workspace is looked up."""
-    find_measuring_target(settings.target)
+    target = find_target_in(workspace, settings.target)
     check_problem(algorithm, problem)
     check_new_problem(algorithm, problem)
-    for name in () if compare == ALL else compare:
-        find_target(name)
+    others = () if compare == ALL else tuple(find_target_in(workspace, name) for name in compare)
     from hybridloop.azure.listing import target_statuses
     from hybridloop.azure.workspace import is_local
     from hybridloop.estimate.planner import TargetStatuses, comparable_targets, plan_run
 
     sdk_workspace = resolve_workspace(workspace)
     statuses = TargetStatuses(target_statuses(sdk_workspace), is_local(sdk_workspace))
-    targets = comparable_targets() if compare == ALL else tuple(compare)
-    return plan_run(algorithm, problem, settings, statuses=statuses, compare=targets)
+    compared = comparable_targets(statuses) if compare == ALL else others
+    return plan_run(algorithm, problem, settings, target, statuses=statuses, compare=compared)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybridloop.api.environment import flow_environment
+from hybridloop.api.environment import flow_environment, target_of_run
 from hybridloop.api.progress import show_progress
 from hybridloop.azure.provider_options import target_text
 from hybridloop.errors import InputError, RunCancelled
@@ -54,7 +54,8 @@ def run(
         announce("reading the problem, choosing its circuit")
         if run_key is None:
             check_new_problem(algorithm, problem)
-        prepared = prepare(algorithm, problem, settings, seed)
+        target = target_of_run(workspace, settings.target, run_key)
+        prepared = prepare(algorithm, problem, settings, seed, target=target)
         with flow_environment(workspace) as caller:
             from hybridloop.flows import load_flow
             from hybridloop.flows.lifecycle.takeover import takeover_as_error

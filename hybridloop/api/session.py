@@ -9,9 +9,9 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from hybridloop import local_stack as stack
-from hybridloop.api.environment import flow_environment, resolve_workspace
+from hybridloop.api.environment import flow_environment, resolve_workspace, target_of_run
 from hybridloop.api.options import CapOptions, SettingOptions
-from hybridloop.azure.targets import DEFAULT_TARGET, find_target
+from hybridloop.azure.targets import DEFAULT_TARGET, find_target, may_be_offered
 from hybridloop.budget.caps import Caps
 from hybridloop.errors import InputError
 from hybridloop.runtime.signals import exit_on_sigterm
@@ -69,7 +69,7 @@ def open_session(
     all waits (`hybridloop.testing.virtual_clock.ServiceClock` for a virtual one). Raises InputError before a session is
     opened.
     """
-    if target is not None:
+    if target is not None and not may_be_offered(target):
         find_target(target)
     given = {"noise_model": noise_model, "provider_options": provider_options} | ({} if debias else {"debias": False})
     valid = validate(
@@ -79,6 +79,7 @@ def open_session(
     from hybridloop.api.joining import find_joined, join_session
     from hybridloop.journal.claimed_run import temporary_run
     from hybridloop.runtime.clock import RealClock
+    from hybridloop.tasks.connection import under_options
     from hybridloop.tasks.keepalive.rules import KeepAliveMode
     from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
     from hybridloop.tasks.session import open_session as open_in_workspace
@@ -87,20 +88,23 @@ def open_session(
     joined = None if session_id is None else find_joined(sdk_workspace, session_id, target, run_key, seed, now=now)
     if joined is not None:
         target, run_key, seed = joined.session.target, joined.run_key, joined.seed
-    target = target or DEFAULT_TARGET
+    found = target_of_run(sdk_workspace, target or DEFAULT_TARGET, run_key)
+    found = under_options(
+        found, caps or valid.caps, debias=debias, batching=valid.batching, provider_options=valid.options
+    )
     with exit_on_sigterm(), ExitStack() as held:
         if run_key is None:
             seed = secrets.randbits(63) if seed is None else seed
-            run = held.enter_context(temporary_run(find_target(target).name, seed=seed))
+            run = held.enter_context(temporary_run(found.name, seed=seed))
             held.enter_context(_shown(run.record))
         else:
             stored = valid.model_dump(mode="json", include=set(_STORED), exclude_defaults=True)
-            run = held.enter_context(_script_run(run_key, target, seed, sdk_workspace, stored))
+            run = held.enter_context(_script_run(run_key, found.name, seed, sdk_workspace, stored))
         if joined is not None:
             join_session(run, joined.session)
         opened = open_in_workspace(
             sdk_workspace,
-            target,
+            found,
             run=run,
             seed=seed,
             name=name,
@@ -169,7 +173,7 @@ def _script_run(
             key=run_key,
             algorithm="session",
             problem="",
-            target=find_target(target).name,
+            target=target,
             seed=seed,
             settings={"settings": dict(options), "workspace": identity_of(workspace)},
         )
@@ -216,7 +220,8 @@ def session_flow(
     and StopRequested if the run ended early.
     """
     valid = validate(RunSettings, settings)
-    find_target(valid.target)
+    if not may_be_offered(valid.target):
+        find_target(valid.target)
     from hybridloop.flows.session_flow import make_session_flow
 
     block = workspace if isinstance(workspace, str) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
-from hybridloop.azure.targets import find_target
+from hybridloop.azure.targets import recorded_target
 from hybridloop.budget.cost_summary import NO_COST, CostSummary, summarize_charges
 from hybridloop.budget.tracker import Account, account_open, are_tracked
 from hybridloop.flows.sweep_execution.spec import SweepSpec, points_of
@@ -38,5 +38,5 @@ def _costs(targets: Mapping[str, str]) -> dict[str, CostSummary]:
     with open_journal() as journal:
         for key, target in targets.items():
             if (record := run_of_key(journal, key)) is not None:
-                costs[key] = summarize_charges(journal.charges(record.uid), find_target(target))
+                costs[key] = summarize_charges(journal.charges(record.uid), recorded_target(target))
     return costs

@@ -1,4 +1,4 @@
-"""Listings of a workspace: its targets, sessions and jobs as rows to print."""
+"""Listings of a workspace: the status of its targets, and its sessions and jobs as rows to print."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.job_document import checked_amount
 from hybridloop.azure.provider_options import stated_qubits
-from hybridloop.azure.targets import Target, check_circuit_fits, known_targets
+from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.azure.transport import FailureKind, RequestFailed
 from hybridloop.errors import InputError, ServiceRefused
 from hybridloop.runtime.clock import RealClock
@@ -29,25 +29,6 @@ def open_client(workspace: Any) -> Iterator[ServiceClient]:
         yield client
     finally:
         client.close()
-
-
-def list_targets(workspace: Any) -> list[Row]:
-    """List the targets that take programs; other kinds (pulses, resource estimators) are left out."""
-    targets = known_targets()
-    return [
-        {
-            "target": target.name,
-            "provider": target.provider,
-            "state": status.get("currentAvailability"),
-            "queue_seconds": status.get("averageQueueTime"),
-            "qubits": target.qubits,
-            "max_shots": target.max_shots,
-            "profile": target.profile,
-            "samples": target.samples,
-        }
-        for name, status in target_statuses(workspace).items()
-        if (target := targets.get(name)) is not None
-    ]
 
 
 def check_offered(workspace: Any, target: Target, num_qubits: int) -> bool:
@@ -71,12 +52,23 @@ def unavailable_targets(workspace: Any) -> frozenset[str]:
 
 
 def target_statuses(workspace: Any) -> dict[str, Row]:
-    """Return the service's status of each target, by name in lower case; a target without a name is left out."""
+    """Return the service's status of each target, by name in lower case; a target without a name is left out.
+
+    The status has its provider's id as `providerId`.
+    """
     with open_client(workspace) as client:
-        statuses = [status for provider in client.list_providers() for status in provider.get("targets") or ()]
+        statuses = [
+            (provider.get("id"), status)
+            for provider in client.list_providers()
+            for status in provider.get("targets") or ()
+        ]
     return {
-        status["id"].lower(): {**status, "averageQueueTime": checked_amount(status.get("averageQueueTime"))}
-        for status in statuses
+        status["id"].lower(): {
+            **status,
+            "providerId": provider,
+            "averageQueueTime": checked_amount(status.get("averageQueueTime")),
+        }
+        for provider, status in statuses
         if isinstance(status, dict) and isinstance(status.get("id"), str)
     }
 

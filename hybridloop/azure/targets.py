@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import enum
+import fnmatch
 from dataclasses import dataclass
 
 from hybridloop.data import load_table
@@ -29,7 +30,7 @@ class Target:
     the job turns that off. One that `keeps_gates` has an option against their removal. One with `parameter_sets` runs a
     program at many points in one job; if it `batches`, the points of a round are put into such jobs by default.
     `is_noisy` marks machines and their emulators. `turnaround_s` is the median time from a job's start until its end
-    was seen; None if not recorded.
+    was seen; None if not recorded. `assumed` names the fields of a target outside of the table that are not stated.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Target:
     batches: bool = False
     is_noisy: bool = False
     turnaround_s: float | None = None
+    assumed: tuple[str, ...] = ()
 
 
 def known_targets() -> dict[str, Target]:
@@ -54,15 +56,48 @@ def known_targets() -> dict[str, Target]:
 
 def find_target(name: str) -> Target:
     """Return the target with this name, in any case. Raises InputError if there is none."""
-    targets = known_targets()
-    if (target := targets.get(name.lower())) is not None:
+    if (target := known_targets().get(name.lower())) is not None:
         return target
-    given = name.lower()
+    raise unknown_target(name)
+
+
+def unknown_target(name: str, problem: str = "is not a known target") -> InputError:
+    """Return the error for a name that no target has, with similar names, or with what a target of that name takes."""
+    given, targets = name.lower(), known_targets()
+    for pattern, takes in load_table("target_families")["unsuitable"].items():
+        if fnmatch.fnmatchcase(given, pattern):
+            remedy = "Choose a target that takes programs of gates (`hybridloop targets`)."
+            return InputError("target", f"{name!r} takes {takes}, and hybridloop runs programs of gates", remedy)
     similar = [target for target in targets if given and target.startswith(given)]
     similar = similar or difflib.get_close_matches(given, targets, n=1)
     among = " or ".join(repr(target) for target in similar)
     hint = f"Did you mean {among}?" if similar else "`hybridloop targets` lists the targets."
-    raise InputError("target", f"{name!r} is not a known target", hint)
+    return InputError("target", f"{name!r} {problem}", hint)
+
+
+def family_of(name: str) -> Target | None:
+    """Return a target of this name by what its provider's targets have in common; None for an unknown provider."""
+    for entry in load_table("target_families")["families"]:
+        facts = {key: value for key, value in entry.items() if key != "pattern"}
+        if fnmatch.fnmatchcase(name.lower(), entry["pattern"]):
+            return Target(name=name.lower(), qubits=None, assumed=("qubits", "profile", "max_shots"), **facts)
+    return None
+
+
+def may_be_offered(name: str) -> bool:
+    """Return True for a name that the table lacks, of a provider of gates: only the workspace can tell if it exists."""
+    return name.lower() not in known_targets() and family_of(name) is not None
+
+
+def recorded_target(name: str) -> Target:
+    """Return the target of a stored run: from the table, else by its provider; the service is not asked.
+
+    A target that is gone, or of a later version, has its provider's facts; of an unknown provider it has the fewest.
+    """
+    if (target := known_targets().get(name.lower()) or family_of(name)) is not None:
+        return target
+    assumed = ("qubits", "profile", "max_shots")
+    return Target(name.lower(), name.lower().partition(".")[0], None, "Base", 10_000, samples=True, assumed=assumed)
 
 
 def check_circuit_fits(target: Target, num_qubits: int) -> None:

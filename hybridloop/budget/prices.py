@@ -5,6 +5,7 @@ The emulator bills by its own formulas, written independently of these, so that 
 
 from __future__ import annotations
 
+import fnmatch
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -93,8 +94,16 @@ def _credits(unit: Unit, numbers: Mapping[str, Any], counts: GateCounts, shots: 
     return Price(unit, round(amount, 2), round(math.ceil(amount / _CENT - _SLACK) * _CENT, 2))
 
 
+def has_price(target: Target) -> bool:
+    """Return True if a price of the target is published."""
+    return bool(_price_rule(target.name)["rule"] != "unknown")
+
+
 def _price_rule(name: str) -> Mapping[str, Any]:
-    rule: Mapping[str, Any] = _table()["targets"][name]
+    rule: Mapping[str, Any] | None = _table()["targets"].get(name)
+    if rule is None:
+        unit = next(unit for pattern, unit in _table()["units"] if fnmatch.fnmatchcase(name, pattern))
+        return {"rule": "unknown", "unit": unit}
     return rule
 
 

@@ -66,6 +66,7 @@ _TARGET = {
     "qubits": Annotated[int | None, Field(description="null if no figure is published")],
     "max_shots": int,
     "samples": bool,
+    "unknown": Annotated[list[str], Field(description="facts that are not known: price, qubits, profile, max_shots")],
 }
 _PROBLEM = {"name": str, "qubits": int, "title": str, "source": str}
 _HARTREE = Annotated[float, Field(description="hartree")]

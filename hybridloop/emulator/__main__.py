@@ -69,11 +69,18 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> 
         default=GateCompiler.NONE,
         help="optimization of programs before they run (default: %(default)s)",
     )
+    parser.add_argument(
+        "--extra-targets",
+        type=Path,
+        help="JSON file of further targets (default: HYBRIDLOOP_EMULATOR_EXTRA_TARGETS, else none)",
+    )
     options = vars(parser.parse_args(arguments))
     del options["in_memory"]  # stands for no --state
     # the settings, whose constructor checks the values
     for name in ("api_key", "admin_key"):
         options[name] = options[name] or environment.get(f"HYBRIDLOOP_EMULATOR_{name.upper()}") or None
+    if options["extra_targets"] is None and (path := environment.get("HYBRIDLOOP_EMULATOR_EXTRA_TARGETS")):
+        options["extra_targets"] = Path(path)
     try:
         if options["max_memory"] is not None:
             options["max_memory"] = parse_memory_size(options["max_memory"])

@@ -35,6 +35,7 @@ from hybridloop.emulator.http.data_plane import DataPlane
 from hybridloop.emulator.http.messages import error_response
 from hybridloop.emulator.http.sas import SasSigner
 from hybridloop.emulator.model.errors import ApiError
+from hybridloop.emulator.model.extra_targets import InvalidTargets, load_extra_targets, with_extra_targets
 from hybridloop.emulator.model.latency import LatencyModel, load_latency_profiles
 from hybridloop.emulator.model.routes import is_data_plane_path
 from hybridloop.emulator.model.session import IDLE_CHECK_INTERVAL_S
@@ -76,6 +77,9 @@ def serve(settings: Settings) -> int:
     except StartupError as error:
         print(f"hybridloop emulator: {error}", file=sys.stderr)
         return 1
+    except InvalidTargets as error:
+        print(f"hybridloop emulator: the extra targets can't be used: {error}", file=sys.stderr)
+        return 2
     except InvalidFaultPlan as error:
         print(f"hybridloop emulator: the fault plan can't be used: {error}", file=sys.stderr)
         return 2
@@ -90,11 +94,14 @@ def _serve(settings: Settings) -> None:
     contents = MemoryBlobs() if settings.state is None else FolderBlobs(settings.state / "blobs")
     clock, seed = _build_clock(settings, store), _resolve_seed(settings, store)
     # the service, its time and its faults
-    service = EmulatorService(
-        store, contents, clock, load_catalogue(), settings.idle_rule, seed, settings.gate_compiler
-    )
+    catalogue, latencies = load_catalogue(), dict(load_latency_profiles())
+    if settings.extra_targets is not None:
+        extra = load_extra_targets(settings.extra_targets, catalogue)
+        catalogue = with_extra_targets(catalogue, extra)
+        latencies |= {each.target.id: latencies[each.like] for each in extra}
+    service = EmulatorService(store, contents, clock, catalogue, settings.idle_rule, seed, settings.gate_compiler)
     time = VirtualTime(clock, service) if isinstance(clock, VirtualClock) else None
-    latency = LatencyModel(load_latency_profiles() if settings.latency is LatencyKind.RECORDED else {}, seed)
+    latency = LatencyModel(latencies if settings.latency is LatencyKind.RECORDED else {}, seed)
     pacer = JobPacer(service, time or RealTimers(clock), latency)
     signer, faults = SasSigner(keys.signing), ActiveFaults()
     if settings.faults is not None:

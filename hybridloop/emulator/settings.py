@@ -55,7 +55,8 @@ class Settings:
     folder, or generated and stored there. `seed` None takes the state folder's, else 0. `faults` is a YAML file of
     faults to inject. `max_memory` bounds the bytes of all running simulations; None is a third of the machine's
     memory. A job that runs for longer than `job_time_limit` seconds, without its waits, fails. `gate_compiler` says
-    which programs are optimized before they run. Raises ValueError for values out of range.
+    which programs are optimized before they run. `extra_targets` is a JSON file of further targets. Raises
+    ValueError for values out of range.
     """
 
     port: int = DEFAULT_PORT
@@ -70,6 +71,7 @@ class Settings:
     max_memory: int | None = None
     job_time_limit: float = DEFAULT_TIME_LIMIT_S
     gate_compiler: GateCompiler = GateCompiler.NONE
+    extra_targets: Path | None = None
 
     def __post_init__(self) -> None:
         if self.max_memory is not None and self.max_memory < _MIN_MEMORY:

@@ -96,7 +96,7 @@ def dry_run(
             prepared: PreparedAlgorithm = with_start(first, first.ansatz, first.start_reason)
         else:
             seed = number if settings.seed is None else settings.seed
-            prepared = prepare(algorithm, problem, settings, seed).algorithm
+            prepared = prepare(algorithm, problem, settings, seed, target=target).algorithm
         first = first or prepared
         recorder = _Recorder(IdealSampler(target, seed=number, max_work=left), circuits)
         trial = recorder.run(prepared)

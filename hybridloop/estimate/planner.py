@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
+from hybridloop.azure.offered_targets import offered_target
 from hybridloop.azure.provider_options import check_provider_options, options_text, stated_qubits, target_with_options
 from hybridloop.azure.targets import Batching, Target, batches_points, check_circuit_fits, find_target, known_targets
 from hybridloop.budget.prices import billing_unit
@@ -24,7 +26,7 @@ from hybridloop.estimate.pricing import (
     sum_if_known,
 )
 from hybridloop.estimate.warnings import plan_warnings
-from hybridloop.preparation.checks import check_limits, check_mitigation, find_measuring_target
+from hybridloop.preparation.checks import check_limits, check_measures, check_mitigation
 from hybridloop.settings import EnergySettings, ProblemText, RunSettings
 
 _NO_CAPS = {
@@ -50,23 +52,27 @@ def plan_run(
     algorithm: str,
     problem: ProblemText,
     settings: RunSettings,
+    target: Target | None = None,
     *,
     statuses: TargetStatuses | None = None,
-    compare: Sequence[str] = (),
+    compare: Sequence[str | Target] = (),
 ) -> Plan:
     """Estimate the run on its target, and on those to compare; nothing is submitted, no session opened.
 
-    Raises InputError for what a run would refuse. Caps that can't be enforced are warnings of the plan.
+    `target` is the settings' target, of which the service or the journal may know; None: it is in the table. Raises
+    InputError for what a run would refuse. Caps that can't be enforced are warnings of the plan.
     """
     planner = _Planner(algorithm, problem, settings, statuses or TargetStatuses())
-    plan = planner.plan(find_target(settings.target), debias=settings.debias)
-    rows = tuple(planner.comparison_row(find_target(name)) for name in compare)
+    plan = planner.plan(find_target(settings.target) if target is None else target, debias=settings.debias)
+    others = (find_target(other) if isinstance(other, str) else other for other in compare)
+    rows = tuple(planner.comparison_row(other) for other in others)
     return replace(plan, comparison=rows)
 
 
-def comparable_targets() -> tuple[str, ...]:
-    """Return all targets that measure; checkers of syntax only give zeros."""
-    return tuple(name for name, target in known_targets().items() if not target.checks_only)
+def comparable_targets(statuses: TargetStatuses) -> tuple[Target, ...]:
+    """Return all targets that measure, of the table and of the workspace; checkers of syntax only give zeros."""
+    offered = {target.name: target for status in statuses.by_name.values() if (target := offered_target(status))}
+    return tuple(target for target in {**known_targets(), **offered}.values() if not target.checks_only)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +121,6 @@ class _Planner:
 
     def plan(self, target: Target, *, debias: bool) -> Plan:
         """Estimate the run on one target. Raises InputError, ProgramError."""
-        find_measuring_target(target.name)  # also where another target's dry run serves
         settings = self._settings_on(target).model_copy(update={"debias": debias})
         check_provider_options(target, settings.options)
         target = target_with_options(target, settings.options)
@@ -164,7 +169,7 @@ class _Planner:
             jobs_unbatched=replace(tariff, batches=False).total_of_rounds(expected).jobs if batches else None,
         )
         refusals = self._refusals(settings, target, simulation.num_qubits)
-        return replace(plan, warnings=tuple(plan_warnings(plan, settings, refusals)))
+        return replace(plan, warnings=tuple(plan_warnings(plan, target, settings, refusals)))
 
     def _without_mitigation(self, target: Target, *, debias: bool) -> WithoutMitigation | None:
         """Return the effort of the same run without error mitigation; None if the settings ask for none."""
@@ -204,7 +209,7 @@ class _Planner:
 
     def _settings_on(self, target: Target) -> RunSettings:
         """Return the settings for a target; the options of a provider are for the run's own target only."""
-        is_own = find_target(self.settings.target).name == target.name
+        is_own = self.settings.target.lower() == target.name
         foreign = {} if is_own else {"noise_model": None, "provider_options": None}
         return self.settings.model_copy(update={"target": target.name, **foreign})
 
@@ -212,7 +217,7 @@ class _Planner:
         sampling = (target.samples, target.max_shots)
         if sampling not in self._simulations:
             settings = settings.model_copy(update=_NO_CAPS)
-            run = dry_run(self.algorithm, self.problem, settings, target)
+            run = dry_run(self.algorithm, self.problem, settings, replace(target, checks_only=False))
             limits = round_limits(run.prepared, settings, samples=target.samples)
             complete = [
                 extrapolate(trial, limits, run.prepared, settings, samples=target.samples) for trial in run.trials
@@ -229,10 +234,11 @@ class _Planner:
     def _refusals(self, settings: RunSettings, target: Target, qubits: int) -> list[str]:
         """Return reasons to refuse the run: its caps, settings that the provider lacks, or the workspace's targets."""
         reasons = []
-        try:
-            check_limits(target, settings)
-        except InputError as error:
-            reasons.append(f"{error.field}: {error.problem}. {error.remedy}")
+        for check in (partial(check_measures, target), partial(check_limits, target, settings)):
+            try:
+                check()
+            except InputError as error:
+                reasons.append(f"{error.field}: {error.problem}. {error.remedy}")
         status = self.statuses.by_name.get(target.name)
         if self.statuses.by_name and status is None:
             reasons.append(f"this workspace does not offer {target.name}")

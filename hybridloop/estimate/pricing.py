@@ -227,7 +227,8 @@ def estimate_keep_alive(settings: RunSettings, target: Target, rounds: int, queu
     counts_in_queues = mode is KeepAliveMode.PING and settings.idle_rule is IdleRule.DOCUMENTED
     pings = rounds * int((queue_s or 0.0) // PING_AFTER_S) if counts_in_queues else 0
     hold = None if settings.exclusive_access is None else settings.exclusive_access.max_amount
-    return KeepAliveEstimate(mode.value, why, pings, None if price.expected is None else pings * price.expected, hold)
+    cost = 0.0 if pings == 0 else None if price.expected is None else pings * price.expected
+    return KeepAliveEstimate(mode.value, why, pings, cost, hold)
 
 
 def _cap_text(name: str, value: object) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hybridloop.azure.listing import UNAVAILABLE
-from hybridloop.azure.provider_options import target_with_options
-from hybridloop.azure.targets import find_target
+from hybridloop.azure.targets import Target
 from hybridloop.budget.caps import ineffective_caps_warning
+from hybridloop.budget.unknown_facts import unknown_facts_warning
 from hybridloop.estimate.plan import Plan
 from hybridloop.preparation.checks import noise_warning
 from hybridloop.settings import EnergySettings, RunSettings
@@ -16,16 +16,17 @@ from hybridloop.tasks.failure_policy import policy_warnings, target_down_text
 _LONG_QUEUE_S = 1800.0
 
 
-def plan_warnings(plan: Plan, settings: RunSettings, refusals: Sequence[str]) -> Iterator[str]:
-    """Yield one sentence per warning; `refusals` are the reasons why such a run would be refused."""
+def plan_warnings(plan: Plan, target: Target, settings: RunSettings, refusals: Sequence[str]) -> Iterator[str]:
+    """Yield one sentence per warning of a plan on its target; `refusals` say why such a run would be refused."""
     for refusal in refusals:
         yield f"such a run would be refused: {refusal}"
+    if (unknown := unknown_facts_warning(target)) is not None:
+        yield unknown
     if plan.state is not None and plan.state != "Available":
         wait_s = settings.failure.target_down_wait_s
         policy = f". {target_down_text(settings.failure, wait_s)}" if plan.state == UNAVAILABLE else ""
         yield f"{plan.target} is {plan.state.lower()} at the moment{policy}"
     yield from policy_warnings(settings.failure)
-    target = target_with_options(find_target(plan.target), settings.options)
     if isinstance(settings, EnergySettings) and (noise := noise_warning(target, settings)):
         yield noise
     if (ineffective := ineffective_caps_warning(settings.caps, target)) is not None:

@@ -16,6 +16,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
+from hybridloop.azure.offered_targets import find_offered_target, resumed_target
 from hybridloop.azure.workspace import identity_of
 from hybridloop.data.statuses import WITH_RESULT
 from hybridloop.errors import CapReached, InputError, RunCancelled, RunStopped
@@ -31,7 +32,7 @@ from hybridloop.runs.lookup import run_of_key
 from hybridloop.runs.statuses import status_after
 from hybridloop.settings import LIMITS, RunSettings, first_difference
 from hybridloop.settings.renamed import with_current_names
-from hybridloop.tasks.connection import resolve_target
+from hybridloop.tasks.connection import under_options
 
 RUN_KEY = "run_key"
 ALGORITHM = "session"  # as of a script: only its own program knows its circuits
@@ -138,16 +139,17 @@ def _run_in_flow(
     workspace_name: str | None,
 ) -> Any:
     workspace, cancelled = find_workspace(workspace_name), threading.Event()
-    target = resolve_target(
-        settings.target,
-        settings.caps,
-        debias=settings.debias,
-        batching=settings.batching,
-        provider_options=settings.options,
-    )
     request["workspace"] = identity_of(workspace)
     with tasks_untagged(), open_journal() as journal:
         recorded = _find_record(journal, name, request, run_key)
+        find = find_offered_target if recorded is None else resumed_target
+        target = under_options(
+            find(settings.target, workspace),
+            settings.caps,
+            debias=settings.debias,
+            batching=settings.batching,
+            provider_options=settings.options,
+        )
         # a finished run replays from the journal and does not need the target
         is_finished = recorded is not None and recorded.status in WITH_RESULT
         is_available = is_finished or check_available(workspace, target, 0, settings.failure)

@@ -6,21 +6,32 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hybridloop.azure.provider_options import target_with_options
+from hybridloop.azure.targets import Target, find_target
 from hybridloop.data.search_rules import SEARCH_RULES
-from hybridloop.preparation.checks import check_limits, check_problem, find_measuring_target
+from hybridloop.preparation.checks import check_limits, check_measures, check_problem
 from hybridloop.settings import ProblemText
 
 if TYPE_CHECKING:
     from hybridloop.preparation.prepared import PreparedRun
 
 
-def prepare(algorithm: str, problem: ProblemText, settings: Any, seed: int, rules: int = SEARCH_RULES) -> PreparedRun:
+def prepare(
+    algorithm: str,
+    problem: ProblemText,
+    settings: Any,
+    seed: int,
+    rules: int = SEARCH_RULES,
+    *,
+    target: Target | None = None,
+) -> PreparedRun:
     """Check a request and build its algorithm, both once for a run; `settings` are those of the algorithm.
 
-    `rules` are the search rules of a run that was started before (`search_rules`).
+    `rules` are the search rules of a run that was started before (`search_rules`). `target` is the settings' target, of
+    which the service or the journal may know; None: it is in the table.
     Raises InputError for a request that no run can use; checks that need no compiler come first.
     """
-    target = find_measuring_target(settings.target)
+    target = find_target(settings.target) if target is None else target
+    check_measures(target)
     check_problem(algorithm, problem)
     check_limits(target, settings)
     target = target_with_options(target, settings.options)

@@ -8,7 +8,7 @@ import json
 from hybridloop.algorithms.formats.detect import BINARY_FORMATS, ENERGY_FORMATS, InputFormat, detect_format
 from hybridloop.algorithms.formats.json_lines import check_names, find_line, read_json_object
 from hybridloop.azure.provider_options import check_debias, check_levels, check_provider_options
-from hybridloop.azure.targets import Target, check_batching, check_folding, find_target
+from hybridloop.azure.targets import Target, check_batching, check_folding
 from hybridloop.budget.caps import check_caps
 from hybridloop.budget.prices import ping_price
 from hybridloop.data import load_table
@@ -26,13 +26,11 @@ _REMEDIES = {
 }
 
 
-def find_measuring_target(name: str) -> Target:
-    """Return a target by name. Raises InputError for an unknown one, and for one whose counts have no meaning."""
-    target = find_target(name)
+def check_measures(target: Target) -> None:
+    """Raise InputError for a target whose counts have no meaning."""
     if target.checks_only:
         problem = f"{target.name} only checks programs, and its counts are not those of the circuit"
         raise InputError("target", problem, "Choose an emulator or a simulator (`hybridloop targets`).")
-    return target
 
 
 def check_limits(target: Target, settings: RunSettings) -> None:

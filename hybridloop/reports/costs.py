@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from hybridloop.azure.targets import find_target
+from hybridloop.azure.targets import recorded_target
 from hybridloop.budget.cost_summary import CostSummary, sum_costs, summarize_charges
-from hybridloop.errors import InputError
 from hybridloop.journal import Journal, RunRecord
 from hybridloop.reports.cost_groups import CostGroup
 
@@ -63,11 +62,7 @@ def cost_of(journal: Journal, record: RunRecord) -> CostSummary:
         jobs = sum(int(result.get(name, 0)) for name in ("jobs", "pings", "retried"))
         amounts = {name: result.get(name) or {} for name in ("estimated", "reserved")}
         return CostSummary(jobs, int(result["shots"]), billed=result.get("cost") or {}, **amounts)
-    try:
-        target = find_target(record.target)
-    except InputError:  # of a version that knew it
-        target = None
-    return summarize_charges(charges, target)
+    return summarize_charges(charges, recorded_target(record.target))
 
 
 def _spent(row: CostRow) -> dict[str, float]:

@@ -7,6 +7,7 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from hybridloop.azure.targets import recorded_target
 from hybridloop.errors import HybridloopError
 from hybridloop.estimate.plan import Figure, Money
 from hybridloop.estimate.planner import plan_run
@@ -27,8 +28,8 @@ def compare_with_plan(run: StoredRun) -> Table | None:
     if result is None:
         return None
     try:
-        plan = plan_run(run.record.algorithm, run.problem, run.settings)
-    except HybridloopError:  # such as an optimizer plug-in or a target that this machine does not know
+        plan = plan_run(run.record.algorithm, run.problem, run.settings, recorded_target(run.record.target))
+    except HybridloopError:  # such as an optimizer plug-in that this machine lacks
         return None
     counted = (
         ("Rounds", plan.rounds, result.rounds),

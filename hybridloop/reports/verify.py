@@ -12,6 +12,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.algorithms.outcome import Outcome
 from hybridloop.algorithms.rounds import MeasuredPub
+from hybridloop.azure.targets import recorded_target
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.data.search_rules import search_rules
 from hybridloop.errors import InputError, ReplayDiverged
@@ -65,8 +66,8 @@ def verify_run(run: StoredRun) -> Verification:
         )
     if run.is_pruned:
         raise InputError("run", f"run {record.key!r} was pruned to its result", "Its counts no longer exist.")
-    rules = search_rules(record.versions)
-    prepared = prepare(record.algorithm, run.problem, run.settings, record.seed, rules).algorithm
+    rules, target = search_rules(record.versions), recorded_target(record.target)
+    prepared = prepare(record.algorithm, run.problem, run.settings, record.seed, rules, target=target).algorithm
     rounds = _StoredRounds(run.rounds(), record.target)
     outcome = prepared.measure(rounds, lambda _: None)
     compared = [name for name in COMPARED if name not in _BUDGETED or stored.error_budget]

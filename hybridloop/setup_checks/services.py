@@ -181,10 +181,10 @@ def check_workspace(environ: Mapping[str, str], block: str | None = None) -> Ite
         return
     yield _check_clock(workspace)
     # List the targets, which needs access
-    from hybridloop.azure.listing import list_targets
+    from hybridloop.budget.unknown_facts import list_targets
 
     try:
-        targets = {row["target"]: row["state"] for row in list_targets(workspace)}
+        targets = {row["target"]: row for row in list_targets(workspace)}
     except AccessDenied as error:
         yield wrong("workspace", error.happened, f"{error.remedy} For an identity, sign in: az login.")
     except ServiceRefused as error:
@@ -233,22 +233,25 @@ def _check_clock(workspace: Any) -> CheckResult:
     return ok("clock", found)
 
 
-def _check_target(targets: Mapping[str, str | None], environ: Mapping[str, str]) -> CheckResult:
-    """Check that the workspace offers the default target."""
+def _check_target(targets: Mapping[str, Mapping[str, Any]], environ: Mapping[str, str]) -> CheckResult:
+    """Check that the workspace offers the default target, and name what is not known of it."""
     from hybridloop.azure.targets import find_target
     from hybridloop.settings.sources import resolve_settings
 
     try:
-        found = resolve_settings("vqe", environ=environ)
-        name = find_target(found.settings.target).name
+        name = resolve_settings("vqe", environ=environ).settings.target.lower()
+        if name not in targets:
+            find_target(name)
     except InputError as error:
         return wrong("target", f"{error.field}: {error.problem}", error.remedy)
-    state = targets.get(name)
     if name not in targets:
         remedy = "Add its provider to the workspace, or set HYBRIDLOOP_TARGET to one of `hybridloop targets`."
         return wrong("target", f"this workspace does not offer {name}", remedy)
-    if state != "Available":
+    if (state := targets[name]["state"]) != "Available":
         return warning("target", f"{name} is {state}", "Runs wait for it; or choose another target: hybridloop targets")
+    if unknown := targets[name]["unknown"]:
+        found = f"{name} is available; not known of it: {', '.join(unknown)}"
+        return warning("target", found, "Runs on it work; cap them with --max-cost and --max-cost-per-job.")
     return ok("target", f"{name} is available")
 
 

@@ -11,11 +11,12 @@ from typing import Any
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.pace import NO_LIMITS, RequestLimits
 from hybridloop.azure.provider_options import Options, check_debias, check_provider_options, target_with_options
-from hybridloop.azure.targets import Batching, Target, batches_points, check_batching, find_target
+from hybridloop.azure.targets import Batching, Target, batches_points, check_batching
 from hybridloop.budget.caps import Budget, Caps, check_caps, ineffective_caps_warning
 from hybridloop.budget.cost_summary import summarize_charges
 from hybridloop.budget.prices import ping_price
 from hybridloop.budget.tracker import Account, account_open
+from hybridloop.budget.unknown_facts import unbounded_cost_warning, unknown_facts_warning
 from hybridloop.journal.claimed_run import ClaimedRun, how_to_resume
 from hybridloop.journal.provenance import BATCHING
 from hybridloop.runtime.clock import Clock, RealClock
@@ -66,16 +67,15 @@ class Connection:
     provider_options: Options
 
 
-def resolve_target(
-    name: str,
+def under_options(
+    target: Target,
     caps: Caps,
     *,
     debias: bool,
     batching: Batching = Batching.AUTO,
     provider_options: Options | None = None,
 ) -> Target:
-    """Return the target of a name under these options. Raises InputError if there is none, or they do not fit it."""
-    target = find_target(name)
+    """Return the target under these options. Raises InputError if caps or options do not fit it."""
     check_caps(caps, target)
     check_debias(target, debias=debias)
     check_batching(target, batching)
@@ -87,8 +87,13 @@ def build_connection(
     workspace: Any, target: Target, run: ClaimedRun, options: SessionOptions, clock: Clock, resources: ExitStack
 ) -> Connection:
     """Return a run's connection; `resources` closes what has to be closed. Nothing is sent."""
-    if (warning := ineffective_caps_warning(options.caps, target)) is not None:
-        _log.warning("%s", warning)
+    for warning in (
+        ineffective_caps_warning(options.caps, target),
+        unknown_facts_warning(target),
+        unbounded_cost_warning(options.caps, target),
+    ):
+        if warning is not None:
+            _log.warning("%s", warning)
     service = resources.enter_context(
         closing(ServiceClient(workspace, clock, threading.Event(), limits=options.requests))
     )

@@ -15,7 +15,7 @@ from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.job_document import QUIL_RESULTS, RESULTS_V2, checked_amount
 from hybridloop.azure.listing import close_session, open_client, session_expected, session_row, show_session
 from hybridloop.azure.provider_options import target_with_options
-from hybridloop.azure.targets import find_target
+from hybridloop.azure.targets import recorded_target
 from hybridloop.compiler.languages.qir_output import OutputLayout
 from hybridloop.compiler.languages.qir_program import read_stored
 from hybridloop.errors import InputError, JobFailed
@@ -113,7 +113,7 @@ class ServiceJob:
             problem = f"job {self.id} measured {len(set(self._rows()))} points, so it has no single counts"
             remedy = "Ask the jobs that session.run returned; a script with a run_key gets them from its journal."
             raise InputError("job", problem, remedy, "Nothing is lost.")
-        target, shots = find_target(str(details.get("target"))), self.shots or 0
+        target, shots = recorded_target(str(details.get("target"))), self.shots or 0
         target = target_with_options(target, details.get("inputParams") or {})
         container = client.create_container(self.id)
         layout = self._layout(client, container)

@@ -15,6 +15,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from hybridloop.algorithms.rounds import MeasuredPub
 from hybridloop.azure.client import CLOSE_TIMEOUT_S
 from hybridloop.azure.listing import show_session
+from hybridloop.azure.offered_targets import find_offered_target
 from hybridloop.azure.pace import NO_LIMITS, RequestLimits
 from hybridloop.azure.provider_options import Options
 from hybridloop.azure.retry import ATTEMPTS
@@ -28,7 +29,7 @@ from hybridloop.runtime.clock import Clock, RealClock
 from hybridloop.runtime.crash_points import crash_point
 from hybridloop.runtime.run_events import continued, current_observation
 from hybridloop.runtime.signals import signals_while_closing
-from hybridloop.tasks.connection import Connection, SessionOptions, build_connection, resolve_target
+from hybridloop.tasks.connection import Connection, SessionOptions, build_connection, under_options
 from hybridloop.tasks.failure_policy import FailurePolicy
 from hybridloop.tasks.keepalive.session_keep_alive import KeepAliveSettings
 from hybridloop.tasks.session_renewal import SessionRenewal, closed_with_its_block, log_errors
@@ -395,7 +396,13 @@ def open_session(
     is sent, AccessDenied or ServiceError if no session can be opened.
     """
     if isinstance(target, str):
-        target = resolve_target(target, caps, debias=debias, batching=batching, provider_options=provider_options)
+        target = under_options(
+            find_offered_target(target, workspace),
+            caps,
+            debias=debias,
+            batching=batching,
+            provider_options=provider_options,
+        )
     with ExitStack() as resources:
         if run is None:
             seed = secrets.randbits(63) if seed is None else seed

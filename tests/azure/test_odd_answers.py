@@ -9,9 +9,10 @@ import pytest
 
 from hybridloop.azure.client import ServiceClient
 from hybridloop.azure.job_document import checked_item
-from hybridloop.azure.listing import list_jobs, list_targets
+from hybridloop.azure.listing import list_jobs
 from hybridloop.azure.targets import Batching
 from hybridloop.budget.billing import billed_amounts
+from hybridloop.budget.unknown_facts import list_targets
 from hybridloop.errors import HybridloopError, JobFailed, ServiceError
 from hybridloop.journal.claimed_run import temporary_run
 from hybridloop.tasks.failure_policy import FailurePolicy, OnLostJob

@@ -21,15 +21,17 @@ from hybridloop.errors import InputError
 
 
 def targets(*, workspace: Workspace = None, json: AsJson = False) -> None:
-    """List the workspace's targets with their state, queue and limits.
+    """List the workspace's targets with their state, queue and limits, and what is not known of them.
 
     Example: hybridloop targets
     """
     from hybridloop.api.environment import resolve_workspace
-    from hybridloop.azure.listing import list_targets
+    from hybridloop.budget.unknown_facts import list_targets
 
-    columns = ("target", "state", "queue_seconds", "qubits", "max_shots", "profile", "samples")
-    print_rows(list_targets(resolve_workspace(workspace)), columns, as_json=json)
+    columns = ("target", "state", "queue_seconds", "qubits", "max_shots", "profile", "samples", "unknown")
+    rows = list_targets(resolve_workspace(workspace))
+    shown = rows if json else [{**row, "unknown": ", ".join(row["unknown"]) or None} for row in rows]
+    print_rows(shown, columns, as_json=json)
 
 
 def molecule(

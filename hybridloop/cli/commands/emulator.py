@@ -59,6 +59,10 @@ def start(
     gate_compiler: Annotated[
         GateCompiler, typer.Option(help="Optimization of programs: none, unless a job turns it off, or always.")
     ] = GateCompiler.NONE,
+    extra_targets: Annotated[
+        Path | None,
+        typer.Option(envvar="HYBRIDLOOP_EMULATOR_EXTRA_TARGETS", help="JSON file of further targets, for tests."),
+    ] = None,
 ) -> None:
     """Run the service until Ctrl-C, and print the connection data for clients.
 
@@ -80,6 +84,7 @@ def start(
             max_memory=None if max_memory is None else parse_memory_size(max_memory),
             job_time_limit=job_time_limit,
             gate_compiler=gate_compiler,
+            extra_targets=extra_targets,
         )
     except ValueError as error:
         raise InputError("emulator", str(error), "See `hybridloop emulator start --help`.") from error

@@ -61,7 +61,7 @@ def show(run: Run, *, json: AsJson = False) -> None:
 
     Example: hybridloop runs show night
     """
-    from hybridloop.azure.targets import known_targets
+    from hybridloop.azure.targets import recorded_target
     from hybridloop.budget.cost_summary import summarize_charges
     from hybridloop.runs.lookup import limits_given, recorded_settings
 
@@ -78,7 +78,7 @@ def show(run: Run, *, json: AsJson = False) -> None:
             "seed": record.seed,
             "held_by": str(record.owner) if record.owner and not _is_orphaned(record) else None,
             "stop_requested": record.stop_requested,
-            "meter": asdict(summarize_charges(journal.charges(record.uid), known_targets().get(record.target))),
+            "meter": asdict(summarize_charges(journal.charges(record.uid), recorded_target(record.target))),
             "settings": {**first_settings, **limits},
             "sources": {**record.settings.get("sources", {}), **dict.fromkeys(changed, "resume")},
             "workspace": dict(record.settings.get("workspace", {})),

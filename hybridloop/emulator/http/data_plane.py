@@ -243,8 +243,9 @@ def provider_views(catalogue: Catalogue) -> list[dict[str, Any]]:
                     "currentAvailability": target.availability,
                     "averageQueueTime": target.queue_s,
                     "statusPage": target.status_page,
-                    "numQubits": target.num_qubits,
-                    "targetProfile": target.profile,
+                    **(
+                        {"numQubits": target.num_qubits, "targetProfile": target.profile} if target.states_facts else {}
+                    ),
                 }
                 for target in provider.targets
             ],

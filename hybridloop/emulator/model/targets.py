@@ -24,7 +24,7 @@ class Target:
     job may turn off or change if it is `noise_optional`; `noise_models` are those that a job may choose, with the
     number of qubits of each. Jobs may ask for a stabilizer simulation of `stabilizer_qubits`. `compiler` is the one of
     the provider whose options a job may set, and after which gates are billed. `qir_outputs` are the output formats of
-    QIR beside `microsoft.quantum-results.v2`.
+    QIR beside `microsoft.quantum-results.v2`. Its status has its number of qubits and its profile if it `states_facts`.
     """
 
     id: str
@@ -47,6 +47,7 @@ class Target:
     noise_models: Mapping[str, int] = field(default_factory=dict)
     stabilizer_qubits: int | None = None
     compiler: str | None = None
+    states_facts: bool = True
 
 
 @dataclass(frozen=True, slots=True)

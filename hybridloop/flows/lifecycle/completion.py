@@ -10,7 +10,7 @@ from typing import Any
 
 from prefect.states import Cancelled, Completed
 
-from hybridloop.azure.targets import find_target
+from hybridloop.azure.targets import recorded_target
 from hybridloop.budget.cost_summary import summarize_charges
 from hybridloop.errors import CapReached, RunCancelled, RunStopped
 from hybridloop.flows.lifecycle.artifact import RunArtifact
@@ -39,7 +39,7 @@ def effort_of(run: ClaimedRun) -> dict[str, Any]:
             shots += job.shots * is_first
             retried += not is_first
             _add(bills, job.billed)
-    charges = summarize_charges(journal.charges(record.uid), find_target(record.target))
+    charges = summarize_charges(journal.charges(record.uid), recorded_target(record.target))
     pings = [ping for ping in journal.pings(record.uid) if ping.state in _SENT]
     for ping in pings:
         jobs_by_session[ping.session] += 1

@@ -15,6 +15,7 @@ from prefect.runtime import flow_run
 
 from hybridloop.algorithms.diagnostics import below_exact_warning
 from hybridloop.algorithms.outcome import Outcome, RoundProgress
+from hybridloop.azure.offered_targets import find_offered_target, resumed_target
 from hybridloop.azure.workspace import describe, identity_of
 from hybridloop.data.search_rules import SEARCH_RULES, search_rules
 from hybridloop.errors import CallbackFailed, CapReached, RunStopped
@@ -72,7 +73,10 @@ def run_in_flow(
             check_new_problem(algorithm, problem)
         rules = SEARCH_RULES if lookup.record is None else search_rules(lookup.record.versions)
         prepared = caller.take_prepared(lookup.seed) if rules == SEARCH_RULES else None
-        prepared = prepared or prepare(algorithm, problem, lookup.settings, lookup.seed, rules)
+        if prepared is None:
+            find = find_offered_target if lookup.record is None else resumed_target
+            target = find(lookup.settings.target, workspace)
+            prepared = prepare(algorithm, problem, lookup.settings, lookup.seed, rules, target=target)
         num_qubits = prepared.algorithm.facts.num_qubits
         is_available = check_available(workspace, prepared.target, num_qubits, settings.failure)
         name_flow_run(lookup.run)

@@ -22,6 +22,7 @@ from hybridloop.algorithms.circuits.qaoa_angles import WHOLE_VARIABLES, QaoaSimu
 from hybridloop.algorithms.estimation.estimates import Estimate, evaluation
 from hybridloop.algorithms.optimizers.trigonometric_model import TrigonometricProcess
 from hybridloop.algorithms.rounds import MeasuredPub
+from hybridloop.azure.targets import recorded_target
 from hybridloop.compiler.programs import describe_pub
 from hybridloop.data.search_rules import search_rules
 from hybridloop.errors import InputError
@@ -83,8 +84,8 @@ def landscape(run: StoredRun, angles: Sequence[int] | None) -> Picture | None:
 
 def _vqe(run: StoredRun, result: RunResult) -> Landscape | None:
     record = run.record
-    rules = search_rules(record.versions)
-    prepared = prepare(record.algorithm, run.problem, run.settings, record.seed, rules).algorithm
+    rules, target = search_rules(record.versions), recorded_target(record.target)
+    prepared = prepare(record.algorithm, run.problem, run.settings, record.seed, rules, target=target).algorithm
     assert isinstance(prepared, PreparedVqe)
     ansatz, model = prepared.ansatz, prepared.ansatz.model
     measured = _measured(run, prepared) or [

@@ -1,0 +1,87 @@
+"""H2 on every target that the local service simulates, and on invented ones, by the flow and by its parts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from prefect.client.schemas.objects import State
+
+from hybridloop.azure.offered_targets import find_offered_target
+from hybridloop.azure.targets import known_targets
+from hybridloop.errors import InputError
+from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
+from hybridloop.flows.vqe import vqe
+from hybridloop.journal import open_journal
+from hybridloop.local_stack import PrefectServer
+from hybridloop.preparation import prepare
+from hybridloop.reports.verify import verify_run
+from hybridloop.runs.result import RunResult
+from hybridloop.runs.stored_run import load_run
+from hybridloop.settings import ProblemText, VqeSettings
+from hybridloop.tasks.session import open_session
+from tests.conftest import Emulator, running_emulator
+from tests.long_form import long_form, short_or_long
+
+EXACT_H2 = -1.1373060357534004
+CHEMICAL_ACCURACY = 1.6e-3
+INVENTED = "rigetti.qpu.lynx-1"
+EXTRA = [
+    {"id": INVENTED, "like": "rigetti.qpu.cepheus-1-108q", "states_facts": False},
+    {"id": "quantinuum.sim.sol-1e", "like": "quantinuum.sim.helios-1e", "num_qubits": 150},
+]
+SIMULATED = sorted(name for name, target in known_targets().items() if not target.checks_only)
+SHORT = ["ionq.simulator", "quantinuum.qpu.helios-1", "quantinuum.sim.helios-1e"]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """Return a local service with targets that the table lacks."""
+    file = tmp_path_factory.mktemp("targets") / "extra.json"
+    file.write_text(json.dumps(EXTRA))
+    with running_emulator("--extra-targets", str(file)) as running:
+        yield running
+
+
+# The noise of Aria shifts the energy by some 30 mHa at two entangling gates: three of these standard errors.
+@long_form
+@pytest.mark.parametrize("name", [*short_or_long(SHORT, SIMULATED), "quantinuum.sim.sol-1e"])
+def test_h2_is_within_chemical_accuracy_or_three_standard_errors(name: str, wide: Emulator) -> None:
+    wide.admin("targets", {name: {"availability": "Available"}})
+    workspace = wide.workspace()
+    settings = VqeSettings(target=name, seed=7, precision=0.012)
+    prepared = prepare("vqe", ProblemText(name="h2"), settings, 7, target=find_offered_target(name, workspace))
+    with open_session(workspace, prepared.target, seed=7) as session:
+        outcome = prepared.algorithm.measure(session.run_round, lambda _: None)
+    off = abs(outcome.value - EXACT_H2)
+    assert off <= max(CHEMICAL_ACCURACY, 3.0 * (outcome.standard_error or 0.0)), f"{off:.4f} hartree off"
+
+
+def test_an_invented_target_runs_h2_with_its_warnings_and_is_kept_where_it_is_gone(
+    prefect_server: PrefectServer, wide: Emulator, emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    def run(service: Emulator, max_jobs: int) -> RunResult:
+        settings = VqeSettings(target=INVENTED, seed=7, precision=0.01, max_jobs=max_jobs)
+        with caller_context(CallerContext(service.workspace("world"))):
+            state: State[RunResult] = vqe(ProblemText(name="h2"), settings, run_key="on-lynx", return_state=True)
+        return state.result()
+
+    stopped = run(wide, 7)
+    assert stopped.status == "stopped"
+    text = " ".join(caplog.messages)
+    assert f"not known of {INVENTED}: its price (assumed: it bills in USD); its QIR profile (assumed: Base)" in text
+    assert "nothing bounds the cost of this run" in text
+    # a service without the target, in a workspace of the same name: the run stays as it is
+    with pytest.raises(InputError, match=f"this workspace does not offer {INVENTED}"):
+        run(emulator, 500)
+    result = run(wide, 500)
+    assert result.resumed
+    assert result.value is not None
+    assert abs(result.value - EXACT_H2) <= max(CHEMICAL_ACCURACY, 3.0 * (result.standard_error or 0.0))
+    assert result.cost["USD"] > 0.0
+    # without any service
+    with open_journal() as journal:
+        assert verify_run(load_run(journal, "on-lynx")).agrees
