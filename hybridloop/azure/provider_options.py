@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
 
-from hybridloop.azure.targets import Target, find_target
+from hybridloop.azure.targets import Target, recorded_target
 from hybridloop.data import load_table
 from hybridloop.errors import InputError
 
@@ -138,7 +138,7 @@ def target_with_options(target: Target, options: Options) -> Target:
 def stated_qubits(target: Target, stated: object) -> int | None:
     """Return the qubits that a workspace states for a target; None without a number, or if options change it."""
     is_number = isinstance(stated, int) and not isinstance(stated, bool)
-    return stated if is_number and target.qubits == find_target(target.name).qubits else None  # type: ignore[return-value]
+    return stated if is_number and target.qubits == recorded_target(target.name).qubits else None  # type: ignore[return-value]
 
 
 def provider_params(
