@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import pyqir
 
+from hybridloop.emulator.formats.control_flow import OutputEntry, has_loop, recorded_output
 from hybridloop.emulator.formats.gates import GATE_SIZES
 from hybridloop.emulator.formats.llvm_arithmetic import (
     FLOAT_OPERATIONS,
@@ -28,8 +29,6 @@ from hybridloop.emulator.formats.qir_functions import (
     INVALID_QIR,
     MAX_INDEX,
     MEASUREMENTS,
-    OutputRecord,
-    output_tree,
 )
 from hybridloop.emulator.model.adaptive_program import (
     AdaptiveProgram,
@@ -48,7 +47,7 @@ from hybridloop.emulator.model.adaptive_program import (
     Store,
     Switch,
 )
-from hybridloop.emulator.model.program import BARRIER, MEASURE, RESET, JobInputError, Output
+from hybridloop.emulator.model.program import BARRIER, MEASURE, RESET, JobInputError
 
 MAX_MEMORY_WORDS = 2**16
 READ_RESULT = frozenset(("__quantum__rt__read_result", "__quantum__qis__read_result__body"))
@@ -104,7 +103,7 @@ class _Reader:
     constants: dict[tuple[str, int | float], int] = field(default_factory=dict)  # a constant's register
     globals: dict[str, int] = field(default_factory=dict)  # a global array's address
     block_numbers: dict[pyqir.BasicBlock, int] = field(default_factory=dict)
-    records: dict[int, list[tuple[bool, int] | OutputKind]] = field(default_factory=dict)  # by block
+    records: dict[int, list[OutputEntry]] = field(default_factory=dict)  # by block
     features: set[Feature] = field(default_factory=set)
 
     def program(self) -> AdaptiveProgram:
@@ -131,7 +130,7 @@ class _Reader:
         ordered = tuple(blocks[number] for number in range(len(blocks)))
         # outputs, and the numbers of qubits and results
         start = self.block_numbers[entry.basic_blocks[0]]
-        output, kinds = self._output(ordered, start)
+        output, kinds = recorded_output(ordered, start, self.records)
         qubits, results = self._required(ordered, entry)
         return AdaptiveProgram(
             blocks=ordered,
@@ -143,7 +142,7 @@ class _Reader:
             declared_qubits=qubits,
             num_results=results,
             constants=frozenset(self.constants.values()),
-            features=frozenset(self.features | ({Feature.LOOPS} if _has_loop(ordered) else set())),
+            features=frozenset(self.features | ({Feature.LOOPS} if has_loop(ordered) else set())),
         )
 
     def _check_recursion(self, defined: Mapping[str, pyqir.Function]) -> None:
@@ -319,7 +318,7 @@ class _Reader:
         return lambda base, *indices: base + sum(i * s for i, s in zip(indices, strides, strict=False))
 
     def _call(
-        self, call: pyqir.Call, defined: Mapping[str, pyqir.Function], records: list[tuple[bool, int] | OutputKind]
+        self, call: pyqir.Call, defined: Mapping[str, pyqir.Function], records: list[OutputEntry]
     ) -> list[Operation]:
         name, arguments = call.callee.name, call.args
         if name in defined:
@@ -367,28 +366,6 @@ class _Reader:
             return [measurement, Quantum(RESET, operands[:1])] if MEASUREMENTS[name] else [measurement]
         return [Quantum(RESET, operands)]
 
-    def _output(self, blocks: tuple[Block, ...], start: int) -> tuple[Output, tuple[OutputKind, ...]]:
-        """Return the tree of the outputs, with the positions of the recorded values, and the values' kinds."""
-        successors = [set(_successors(block)) for block in blocks]
-        with_records = [number for number, records in self.records.items() if records]
-        for number in with_records:
-            around = _reachable({start}, successors, without=number)
-            is_optional = any(isinstance(blocks[each].end, Return) for each in around)
-            repeats = number in _reachable(successors[number], successors)
-            if is_optional or repeats or number not in _reachable({start}, successors):
-                raise _invalid("the entry point must record each output exactly once in every shot")
-        # every path has all these blocks, in one order: from the first, all others are reachable
-        with_records.sort(key=lambda number: -len(_reachable({number}, successors) & set(with_records)))
-        kinds: list[OutputKind] = []
-        tree: list[OutputRecord] = []
-        for record in (record for number in with_records for record in self.records[number]):
-            if isinstance(record, OutputKind):
-                tree.append(len(kinds))
-                kinds.append(record)
-            else:
-                tree.append(record)
-        return output_tree(tree), tuple(kinds)
-
     def _required(self, blocks: tuple[Block, ...], entry: pyqir.Function) -> tuple[int, int]:
         """Return the numbers of qubits and results: what the attributes declare, or what constants name if more."""
         constants = set(self.constants.values())
@@ -404,28 +381,3 @@ class _Reader:
             if result is not None and result in constants:
                 results = max(results, int(self.registers[result]) + 1)
         return qubits, results
-
-
-def _successors(block: Block) -> Iterable[int]:
-    if isinstance(block.end, Return):
-        return ()
-    return (block.end.block,) if isinstance(block.end, Jump) else (*block.end.cases.values(), block.end.default)
-
-
-def _reachable(starts: set[int], successors: list[set[int]], without: int | None = None) -> set[int]:
-    """Return the blocks that are reached from `starts`, themselves included, on paths that avoid block `without`."""
-    reached, waiting = set[int](), list(starts)
-    while waiting:
-        block = waiting.pop()
-        if block not in reached and block != without:
-            reached.add(block)
-            waiting += successors[block]
-    return reached
-
-
-def _has_loop(blocks: tuple[Block, ...]) -> bool:
-    try:
-        graphlib.TopologicalSorter({number: set(_successors(block)) for number, block in enumerate(blocks)}).prepare()
-    except graphlib.CycleError:
-        return True
-    return False

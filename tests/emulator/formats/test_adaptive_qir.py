@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import random
+import re
+from collections import Counter
 
 import pyqir
 import pytest
@@ -10,6 +13,8 @@ import pytest
 from hybridloop.emulator.formats.qir import parse_qir
 from hybridloop.emulator.model.adaptive_program import AdaptiveProgram, Feature, Machine, Number
 from hybridloop.emulator.model.program import JobInputError, OutputList
+from hybridloop.emulator.simulation.branching import run_adaptive
+from tests.long_form import long_form, short_or_long
 
 DECLARED = """
 declare void @__quantum__qis__h__body(ptr)
@@ -150,6 +155,15 @@ def test_branches_switches_and_phis_follow_the_results() -> None:
     assert not program.features
 
 
+def test_outputs_of_several_blocks_are_in_the_order_of_execution() -> None:
+    lines = (*MEASURED, int_output("1"), "br label %second", "third:", int_output("3"), "br label %end",
+             "second:", "call void @__quantum__rt__bool_record_output(i1 true, ptr null)", "br label %third", "end:",
+             RECORD)  # fmt: skip
+    program = parse(*lines)
+    assert program.kinds == ("int", "bool", "int", "result")
+    assert recorded(program, 1) == [1, True, 3, 1]
+
+
 def test_loops_memory_and_functions_run_and_are_named() -> None:
     beside = """
 @table = internal constant [2 x [2 x i64]] [[2 x i64] [i64 3, i64 5], [2 x i64] zeroinitializer]
@@ -255,6 +269,50 @@ def test_a_program_that_fails_at_run_time_says_why(lines: tuple[str, ...], messa
     with pytest.raises(JobInputError, match=message) as failure:
         recorded(parse(*lines), 0)
     assert failure.value.code == "RuntimeError"
+
+
+LOOP = (
+    "%sum = alloca i64", "store i64 0, ptr %sum", "br label %loop", "loop:",
+    "%i = phi i64 [ 0, %entry ], [ %next, %on ]", "%q = inttoptr i64 %i to ptr",
+    "call void @__quantum__qis__h__body(ptr %q)", "call void @__quantum__qis__mz__body(ptr %q, ptr %q)",
+    "%r = call i1 @__quantum__rt__read_result(ptr %q)", "br i1 %r, label %yes, label %on", "yes:",
+    "%old = load i64, ptr %sum", "%new = add i64 %old, 1", "store i64 %new, ptr %sum", "br label %on", "on:",
+    "%next = add i64 %i, 1", "%more = icmp slt i64 %next, 3", "br i1 %more, label %loop, label %end", "end:",
+    "%total = load i64, ptr %sum", int_output("%total"),
+)  # fmt: skip
+TYPES = ("i1", "i32", "i64", "double", "ptr", "float", "[3 x i64]", "void")
+
+
+def mutated(text: str, rng: random.Random) -> str:
+    """Return the text with a line dropped, repeated, moved or cut, or with another number, variable or type in it."""
+    lines = text.split("\n")
+    for _ in range(rng.randint(1, 3)):
+        number, other = rng.randrange(len(lines)), rng.randrange(len(lines))
+        line = lines[number]
+        lines[number : number + 1] = rng.choice(
+            (
+                [], [line, lines[other]], [lines[other]], [line[: rng.randrange(len(line) + 1)]],
+                [re.sub(r"\d+", str(rng.choice((0, 1, -1, 7, 64, 2**63))), line, count=1)],
+                [re.sub(r"%\w+", rng.choice(re.findall(r"%\w+", text)), line, count=1)],
+                [re.sub(r"\b(?:i1|i64|double|ptr)\b", rng.choice(TYPES), line, count=1)],
+            )
+        )  # fmt: skip
+    return "\n".join(lines)
+
+
+@long_form
+def test_damaged_programs_run_or_fail_in_words() -> None:
+    rng, text = random.Random(3), module(*LOOP).decode()
+    outcomes: Counter[str] = Counter()
+    for _ in range(short_or_long(150, 20_000)):
+        try:
+            program = parse_qir(mutated(text, rng).encode())
+            if isinstance(program, AdaptiveProgram) and program.declared_qubits <= 6:
+                run_adaptive(program, shots=5, seed=1, noise=None)
+            outcomes["ran"] += 1
+        except JobInputError as error:
+            outcomes[error.code] += 1
+    assert min(outcomes["ran"], outcomes["QIRPreProcessingFailed"]) > 10, outcomes
 
 
 def test_bitcode_and_text_give_the_same_program() -> None:
