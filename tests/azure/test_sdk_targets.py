@@ -5,9 +5,14 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import pytest
+
 from hybridloop.azure.targets import known_targets
 from hybridloop.emulator.model.latency import load_latency_profiles
 from hybridloop.emulator.model.targets import load_catalogue
+from hybridloop.errors import InputError
+from hybridloop.estimate.planner import plan_run
+from hybridloop.settings import ProblemText, VqeSettings
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the SDK imports deprecated names of its own
@@ -79,3 +84,16 @@ def test_the_local_service_offers_the_targets_of_the_client_with_the_same_facts(
         # the simulator of Rigetti has a bound of the service's own
         assert theirs.num_qubits == (29 if ours.qubits is None else ours.qubits), name
         assert name in latency
+
+
+def test_each_target_of_the_sdk_that_takes_gates_plans_h2() -> None:
+    settings = VqeSettings(target="ionq.simulator", seed=7)
+    others = [name for name in sorted(LISTED & OURS.keys()) if name != settings.target]
+    plan = plan_run("vqe", ProblemText(name="h2"), settings, compare=others)
+    assert [row.target for row in plan.comparison] == others
+    assert all(row.jobs for row in plan.comparison)
+    refused = {row.target for row in plan.comparison if "only checks programs" in row.note}
+    assert refused == {name for name in others if name.endswith("sc")}
+    for name in sorted(LISTED - OURS.keys()):
+        with pytest.raises(InputError, match="takes pulse sequences"):
+            plan_run("vqe", ProblemText(name="h2"), settings.model_copy(update={"target": name}))
