@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import Gate, ParameterExpression
 
+_PREFIX = "program_"  # of the names of these gates
+
 
 class PointProgram(Protocol):
     """A hashable program that compiles to a circuit of gates alone at any angles."""
@@ -35,11 +37,15 @@ class UnboundAngles(Exception):
 
 
 class PointGate(Gate):  # type: ignore[misc]  # Qiskit has no types
-    """A whole program as a gate on its qubits. Its definition is compiled when its angles are bound."""
+    """A whole program, or its inverse, as a gate. Its definition is compiled when its angles are bound."""
 
-    def __init__(self, program: PointProgram, angles: Sequence[float | ParameterExpression]) -> None:
-        super().__init__(f"program_{program.key}", program.num_qubits, list(angles))
+    def __init__(
+        self, program: PointProgram, angles: Sequence[float | ParameterExpression], *, is_inverse: bool = False
+    ) -> None:
+        name = f"{_PREFIX}{program.key}{'_dg' if is_inverse else ''}"
+        super().__init__(name, program.num_qubits, list(angles))
         self.program = program
+        self.is_inverse = is_inverse
 
     @property
     def is_bound(self) -> bool:
@@ -53,11 +59,16 @@ class PointGate(Gate):  # type: ignore[misc]  # Qiskit has no types
     def _define(self) -> None:
         if not self.is_bound:
             raise UnboundAngles("its gates are known at values of its angles only")
-        self.definition = _circuit_at(self.program, tuple(float(angle) for angle in self.params))
+        circuit = _circuit_at(self.program, tuple(float(angle) for angle in self.params))
+        self.definition = circuit.inverse() if self.is_inverse else circuit
+
+    def inverse(self, annotated: bool = False) -> PointGate:  # noqa: FBT001, FBT002  # Qiskit's signature
+        """Return the inverse, with angles that may have no values yet."""
+        return type(self)(self.program, self.params, is_inverse=not self.is_inverse)
 
     def __deepcopy__(self, _memo: object = None) -> PointGate:
         """Copy without the program, which does not change."""
-        return type(self)(self.program, self.params)
+        return type(self)(self.program, self.params, is_inverse=self.is_inverse)
 
 
 @functools.lru_cache(maxsize=256)
@@ -68,6 +79,6 @@ def _circuit_at(program: PointProgram, point: tuple[float, ...]) -> QuantumCircu
 
 def has_unbound_program(circuit: QuantumCircuit) -> bool:
     """Return whether a gate of the circuit has no decomposition yet."""
-    names = {name for name in circuit.count_ops() if name.startswith("program_")}
+    names = {name for name in circuit.count_ops() if name.startswith(_PREFIX)}
     found = (item.operation for item in circuit.data if item.name in names)
     return any(isinstance(gate, PointGate) and not gate.is_bound for gate in found)

@@ -47,6 +47,7 @@ from hybridloop.algorithms.rounds import RunRound
 from hybridloop.algorithms.vqe import VqeResult, vqe
 from hybridloop.azure.targets import Target
 from hybridloop.compiler.circuit_structure import extract_structure
+from hybridloop.compiler.point_gate import has_unbound_program
 from hybridloop.compiler.qir_template import placeholder_qir
 from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError
@@ -229,6 +230,9 @@ def prepare_vqe(
 
 def _check_scales(zne: ZeroNoiseExtrapolation, energy: Observable, ansatz: Ansatz, target: Target) -> None:
     """Compile a group's circuit at each scale as it is submitted. Raises InputError, ProgramError if one is not met."""
+    if has_unbound_program(ansatz.circuit):
+        problem = "the circuit's gates change with its angles, and zero-noise extrapolation repeats gates that it knows"
+        raise InputError("mitigation", problem, "Leave zne out; readout corrects the errors of measurements.")
     circuit = to_basis(energy.groups[0].measurement_circuit(ansatz.circuit))
     if not two_qubit_gates(circuit):
         problem = "the circuit has no gate on two qubits, whose noise zero-noise extrapolation amplifies"

@@ -85,7 +85,11 @@ def pennylane_ansatz(function: Any, num_angles: int, num_qubits: int | None = No
     Qubits are the wires of a QNode's device in their order; without these, wires 0 to `num_qubits` - 1, or the wires
     in use, sorted where they are numbers. Raises InputError for a function that can't be called so.
     """
-    import pennylane as qml
+    try:
+        import pennylane as qml
+    except ImportError as error:
+        problem = "a function of angles is read by PennyLane, which is not installed"
+        raise InputError("ansatz", problem, "pip install pennylane, or give a circuit of Qiskit or Cirq.") from error
 
     from hybridloop.compiler.languages.from_pennylane import circuit_from_pennylane
 

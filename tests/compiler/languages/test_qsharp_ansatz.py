@@ -100,8 +100,10 @@ def test_an_operation_that_decides_on_an_angle_is_compiled_at_each_point_with_on
     assert "Chemistry.Pieces is compiled for each point" in str(caught[0].message)
     assert [payload.count(b"call void @__quantum__qis__z__body") for payload in compiled.payloads] == [0, 1]
     assert len(set(compiled.keys)) == 2
+    undone = circuit.compose(circuit.inverse())
     for point in points:
         assert fidelity(circuit.assign_parameters(point), pieces(*point)) == pytest.approx(1.0, abs=1e-9)
+        assert fidelity(undone.assign_parameters(point), QuantumCircuit(2)) == pytest.approx(1.0, abs=1e-9)
 
 
 def test_a_stored_text_is_q_sharp_and_gives_the_same_operation() -> None:
