@@ -103,9 +103,11 @@ def required_bytes(program: AdaptiveProgram, shots: int, *, noisy: bool) -> int:
 
 
 def _takes_stabilizers(program: AdaptiveProgram) -> bool:
-    """Return True for a wide program of Clifford gates; a computed angle is taken for none."""
-    if program.declared_qubits < MIN_STABILIZER_QUBITS:
-        return False
+    return program.declared_qubits >= MIN_STABILIZER_QUBITS and has_clifford_gates(program)
+
+
+def has_clifford_gates(program: AdaptiveProgram) -> bool:
+    """Return True for a program of Clifford gates alone; a computed angle is taken for none."""
     gates = (each for each in program.quantum_operations if each.name not in (MEASURE, RESET, BARRIER))
     constants = program.constants
     return all(

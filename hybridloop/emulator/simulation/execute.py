@@ -41,9 +41,9 @@ from hybridloop.emulator.model.program import (
     remove_redundant_resets,
 )
 from hybridloop.emulator.model.targets import Target
-from hybridloop.emulator.simulation.branching import required_bytes, run_adaptive
+from hybridloop.emulator.simulation.branching import has_clifford_gates, required_bytes, run_adaptive
 from hybridloop.emulator.simulation.gate_compiler import optimize
-from hybridloop.emulator.simulation.job_options import check_gates, check_no_stabilizer, check_options, check_qubits
+from hybridloop.emulator.simulation.job_options import check_gates, check_options, check_qubits, check_stabilizer
 from hybridloop.emulator.simulation.noise import Noise, select_noise
 from hybridloop.emulator.simulation.protocol import (
     IONQ_CIRCUIT,
@@ -315,7 +315,7 @@ def _check_adaptive(program: AdaptiveProgram, target: Target, params: Mapping[st
         problem = f"{target.id} runs the profile Adaptive_RI, which has no {names}; compile the program for Adaptive_RI"
         raise JobInputError("QIRPreProcessingFailed", problem)
     check_qubits(program.declared_qubits, target, params)
-    check_no_stabilizer(target, params)
+    check_stabilizer(target, params, is_clifford=has_clifford_gates(program))
     if not any(each.name == MEASURE for each in program.quantum_operations):
         raise JobInputError("InvalidInputData", "the program measures nothing")
 

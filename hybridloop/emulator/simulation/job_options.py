@@ -43,10 +43,10 @@ def check_qubits(needed: int, target: Target, params: Mapping[str, Any]) -> None
         raise JobInputError("InvalidInputData", problem)
 
 
-def check_no_stabilizer(target: Target, params: Mapping[str, Any]) -> None:
-    """Raise JobInputError if a program with control flow is to run on the stabilizer simulator."""
-    if _stabilizer_qubits(target, params) is not None:
-        problem = "the stabilizer simulator of this service runs no program with control flow"
+def check_stabilizer(target: Target, params: Mapping[str, Any], *, is_clifford: bool) -> None:
+    """Raise JobInputError if a program of other gates than Clifford's is to run on the stabilizer simulator."""
+    if _stabilizer_qubits(target, params) is not None and not is_clifford:
+        problem = "the stabilizer simulator runs Clifford circuits only, and the program has other gates"
         raise JobInputError("InvalidInputData", problem)
 
 

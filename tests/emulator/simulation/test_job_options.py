@@ -145,6 +145,42 @@ def test_the_stabilizer_simulator_takes_56_qubits_and_clifford_gates_alone(emula
     )
 
 
+def test_the_stabilizer_simulator_takes_programs_with_branches(emulator: Emulator) -> None:
+    jobs = Jobs(emulator, H2)
+    branch = f"""%Result = type opaque
+%Qubit = type opaque
+define i64 @main() #0 {{
+block:
+  call void @__quantum__qis__h__body({_QUBIT.format(0)})
+  call void @__quantum__qis__mz__body({_QUBIT.format(0)}, %Result* inttoptr (i64 0 to %Result*))
+  %r = call i1 @__quantum__qis__read_result__body(%Result* inttoptr (i64 0 to %Result*))
+  %s = xor i1 %r, true
+  br i1 %s, label %yes, label %on
+yes:
+  call void @__quantum__qis__x__body({_QUBIT.format(1)})
+  br label %on
+on:
+  call void @__quantum__qis__mz__body({_QUBIT.format(1)}, %Result* inttoptr (i64 1 to %Result*))
+  call void @__quantum__rt__array_record_output(i64 2, i8* null)
+  call void @__quantum__rt__result_record_output(%Result* inttoptr (i64 0 to %Result*), i8* null)
+  call void @__quantum__rt__result_record_output(%Result* inttoptr (i64 1 to %Result*), i8* null)
+  ret i64 0
+}}
+declare void @__quantum__qis__h__body(%Qubit*)
+declare void @__quantum__qis__t__body(%Qubit*)
+declare void @__quantum__qis__x__body(%Qubit*)
+declare void @__quantum__qis__mz__body(%Qubit*, %Result*)
+declare i1 @__quantum__qis__read_result__body(%Result*)
+declare void @__quantum__rt__array_record_output(i64, i8*)
+declare void @__quantum__rt__result_record_output(%Result*, i8*)
+attributes #0 = {{ "entry_point" "qir_profiles"="adaptive_profile" "required_num_qubits"="40" }}
+"""
+    assert "needs 40 qubits and quantinuum.sim.h2-1e has 32" in jobs.refusal(branch.encode())
+    assert set(jobs.counts(branch.encode(), 100, simulator="stabilizer", error_model=False)) == {"01", "10"}
+    other = branch.replace("call void @__quantum__qis__h__", "call void @__quantum__qis__t__").encode()
+    assert "the program has other gates" in jobs.refusal(other, simulator="stabilizer")
+
+
 def test_an_optimization_level_changes_gates_and_with_them_the_bill(emulator: Emulator) -> None:
     jobs = Jobs(emulator, H2)
     as_sent = jobs.credits(FOLDED)
