@@ -163,7 +163,7 @@ class Plan:
     `unmitigated` without; both are None if it has none. `cost` is the one that the settings ask for, and
     `without_mitigation` the effort without the settings' own error mitigation, None if they have none.
     `jobs_unbatched` are the expected jobs if each had one point, None if they have. `options` are those of the
-    target's provider.
+    target's provider. `orbitals` says why a molecule's active orbitals were chosen, where that was automatic.
     """
 
     algorithm: str
@@ -190,6 +190,7 @@ class Plan:
     jobs_unbatched: int | None = None
     options: str = ""
     comparison: tuple[ComparisonRow, ...] = ()
+    orbitals: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
@@ -219,6 +220,8 @@ def _lines(plan: Plan) -> Iterator[str]:
     runs = "1 dry run" if plan.rehearsals == 1 else f"{plan.rehearsals} dry runs"
     target = f"{plan.target} with {plan.options}" if plan.options else plan.target
     yield f"{plan.problem} by {plan.algorithm} on {target}: a plan from {runs}; nothing was submitted"
+    if plan.orbitals:
+        yield f"  {plan.orbitals}"
     yield f"  rounds     {_figure(plan.rounds)}"
     others = (
         "" if plan.jobs_unbatched is None else f"; {plan.jobs_unbatched:,} with a job for each point (batching off)"

@@ -27,6 +27,7 @@ from hybridloop.estimate.pricing import (
 )
 from hybridloop.estimate.warnings import plan_warnings
 from hybridloop.preparation.checks import check_limits, check_measures, check_mitigation
+from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.settings import EnergySettings, ProblemText, RunSettings
 
 _NO_CAPS = {
@@ -79,7 +80,7 @@ def comparable_targets(statuses: TargetStatuses) -> tuple[Target, ...]:
 class _Simulation:
     """A dry run whose trials are complete, by extrapolation if needed."""
 
-    num_qubits: int
+    facts: ProblemFacts
     trials: tuple[Trial, ...]
     limits: RoundLimits
     assumed: str | None
@@ -127,7 +128,7 @@ class _Planner:
         if isinstance(settings, EnergySettings):
             check_mitigation(target, settings)
         simulation = self._simulate(target, settings)
-        check_circuit_fits(target, simulation.num_qubits)
+        check_circuit_fits(target, simulation.facts.num_qubits)
         # count and price the expected rounds, each trial, and the worst case
         batches = batches_points(target, settings.batching)
         tariff = Tariff(target, simulation.sizes, settings.caps, debias, batches)
@@ -149,7 +150,7 @@ class _Planner:
             target=target.name,
             options=options_text(settings.options),
             state=None if status is None else status.get("currentAvailability"),
-            qubits=simulation.num_qubits,
+            qubits=simulation.facts.num_qubits,
             rehearsals=len(simulation.trials),
             assumed=simulation.assumed,
             rounds=_figure(len(expected), [len(each.rounds) for each in simulation.trials], len(simulation.worst)),
@@ -165,10 +166,11 @@ class _Planner:
             allowed=rounds_within_caps(expected, tariff, duration),
             warnings=(),
             prices_dated=str(load_table("prices")["dated"]),
+            orbitals=simulation.facts.orbitals,
             without_mitigation=self._without_mitigation(target, debias=debias),
             jobs_unbatched=replace(tariff, batches=False).total_of_rounds(expected).jobs if batches else None,
         )
-        refusals = self._refusals(settings, target, simulation.num_qubits)
+        refusals = self._refusals(settings, target, simulation.facts.num_qubits)
         return replace(plan, warnings=tuple(plan_warnings(plan, target, settings, refusals)))
 
     def _without_mitigation(self, target: Target, *, debias: bool) -> WithoutMitigation | None:
@@ -228,7 +230,7 @@ class _Planner:
                 sizes.known, sizes.is_counted = others[0].known, others[0].is_counted
             assumed = next((why for _, why in complete if why), None)
             trials = tuple(trial for trial, _ in complete)
-            self._simulations[sampling] = _Simulation(run.prepared.facts.num_qubits, trials, limits, assumed, sizes)
+            self._simulations[sampling] = _Simulation(run.prepared.facts, trials, limits, assumed, sizes)
         return self._simulations[sampling]
 
     def _refusals(self, settings: RunSettings, target: Target, qubits: int) -> list[str]:

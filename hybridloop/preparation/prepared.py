@@ -23,7 +23,8 @@ class ProblemFacts:
     `reference` needs no run: the Hartree-Fock energy, the mean of a Pauli sum's spectrum, or the mean of an objective
     over all assignments. `exact` computes the exact value, which may take a second of diagonalization; it gives None
     where the problem is too large. `note` gives a sentence about the problem to tell with a result. `title` says
-    in a few words what is computed: "molecule of 4 electrons in 4 orbitals".
+    in a few words what is computed: "molecule of 4 electrons in 4 orbitals". `orbitals` says why these, if they were
+    chosen automatically.
     """
 
     unit: str
@@ -33,6 +34,7 @@ class ProblemFacts:
     exact: Callable[[], float | None]
     note: Callable[[], str | None] = lambda: None
     title: str = ""
+    orbitals: str = ""
 
 
 def title_of(algorithm: str, problem: ProblemText, facts: ProblemFacts) -> str:

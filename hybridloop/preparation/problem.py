@@ -9,6 +9,7 @@ from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, Encoding, FermionMapping, electronic_problem
 from hybridloop.algorithms.problems.exact import can_be_diagonalized, exact_energy_of_spin, exact_ground_energy
 from hybridloop.algorithms.problems.molecule import Molecule, active_space, frozen_core, with_multiplicity
+from hybridloop.algorithms.problems.natural_orbitals import choose_active_space
 from hybridloop.algorithms.problems.pauli import PauliProblem
 from hybridloop.azure.targets import Target, check_circuit_fits
 from hybridloop.data import load_table
@@ -16,6 +17,7 @@ from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.settings import EnergySettings, ProblemText
+from hybridloop.settings.parsing import AUTO_SPACE
 from hybridloop.settings.renamed import built_in_name
 
 MOST_ORBITALS = 20  # 40 qubits; writing out the operator of more takes minutes, and no simulator holds it
@@ -33,7 +35,9 @@ def resolve_subject(problem: ProblemText, settings: EnergySettings, target: Targ
     molecule = parsed
     if settings.multiplicity is not None:
         molecule = with_multiplicity(molecule, settings.multiplicity)
-    if settings.active_space is not None:
+    if settings.active_space == AUTO_SPACE:
+        molecule = choose_active_space(molecule)
+    elif settings.active_space is not None:
         molecule = active_space(molecule, *settings.active_space)
     elif settings.frozen_core:
         molecule = frozen_core(molecule, settings.frozen_core)
@@ -96,7 +100,8 @@ def facts_of(subject: Subject, rules: int = SEARCH_RULES) -> ProblemFacts:
         )
     exact = cache(lambda: exact_energy(molecule))
     note = cache(lambda: lower_spin(molecule, exact()))
-    return ProblemFacts("hartree", subject.encoding.num_qubits, -1, molecule.hartree_fock_energy, exact, note, title)
+    reference, orbitals = molecule.hartree_fock_energy, molecule.orbitals_reason
+    return ProblemFacts("hartree", subject.encoding.num_qubits, -1, reference, exact, note, title, orbitals)
 
 
 def _check_no_orbitals(problem: PauliProblem, settings: EnergySettings) -> None:

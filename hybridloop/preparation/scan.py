@@ -22,6 +22,7 @@ from hybridloop.preparation.checks import points_of_scan
 from hybridloop.preparation.prepared import ProblemFacts
 from hybridloop.preparation.vqe import PreparedVqe, prepare_vqe, with_start
 from hybridloop.settings import ProblemText, ScanSettings, StartName
+from hybridloop.settings.parsing import AUTO_SPACE
 
 SIGMAS = 2.0  # standard errors by which the energy at carried angles must be below Hartree-Fock
 
@@ -108,6 +109,11 @@ def prepare_scan(
     problem: ProblemText, settings: ScanSettings, seed: int, target: Target, rules: int = SEARCH_RULES
 ) -> PreparedScan:
     """Build the VQE of every point. Raises InputError."""
+    if settings.active_space == AUTO_SPACE:
+        reason = "each point would have a space of its own, and the curve would jump where it changes"
+        raise InputError(
+            "active_space", reason, "Give electrons and orbitals, such as those of the most stretched point."
+        )
     parts = points_of_scan(problem)
     points = tuple(prepare_vqe(part, settings, seed, target, rules) for part in parts)
     if len({point.facts.unit for point in points}) > 1:

@@ -157,7 +157,9 @@ class EnergySettings(RunSettings):
 
     mapping: MappingName = Field(MappingName.PARITY, description="mapping of spin orbitals to qubits")
     active_space: ActiveSpace | None = Field(
-        None, description="active electrons and orbitals; the other orbitals are frozen or empty", examples=["4,4"]
+        None,
+        description="active electrons and orbitals, the others are frozen or empty; or auto, by the occupations of MP2",
+        examples=["4,4"],
     )
     frozen_core: int = Field(0, ge=0, le=100, description="number of lowest orbitals that stay doubly occupied")
     multiplicity: int | None = Field(

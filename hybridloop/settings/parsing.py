@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
@@ -77,14 +77,19 @@ def split_at_commas(value: object) -> object:
     return [word.strip() for word in value.split(",")] if isinstance(value, str) else value
 
 
-def _parse_pair(value: object) -> object:
-    if isinstance(value, str) and value.count(",") != 1:
-        raise ValueError("give electrons and orbitals, for example 4,4")
+AUTO_SPACE: Literal["auto"] = "auto"
+
+
+def _parse_space(value: object) -> object:
+    if not isinstance(value, str) or value.strip().lower() == AUTO_SPACE:
+        return AUTO_SPACE if isinstance(value, str) else value
+    if value.count(",") != 1:
+        raise ValueError("give electrons and orbitals, for example 4,4, or auto")
     return split_at_commas(value)
 
 
 _Pair = tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]]
-ActiveSpace = Annotated[_Pair, BeforeValidator(_parse_pair, json_schema_input_type=_Pair | str)]
+ActiveSpace = Annotated[_Pair | Literal["auto"], BeforeValidator(_parse_space, json_schema_input_type=_Pair | str)]
 
 
 def _parse_angles(value: object) -> object:

@@ -362,6 +362,12 @@ def test_the_text_counts_dry_runs_in_singular_and_plural(plan: Plan) -> None:
     assert ": a plan from 1 dry run; nothing" in str(replace(plan, rehearsals=1))
 
 
+def test_a_plan_lists_orbitals_that_were_chosen_and_why() -> None:
+    chosen = plan_run("vqe", ProblemText(name="lih-frozen-core"), settings_of("vqe", active_space="auto"))
+    assert chosen.qubits == 2
+    assert "  active space: 2 electrons in 2 of 5 orbitals, which have 1.982 | 0.015 electrons" in str(chosen)
+
+
 def test_the_suggested_cap_is_a_tenth_above_the_most_expensive_dry_run(plan: Plan) -> None:
     (suggestion,) = (found for text in plan.warnings if (found := re.search(r"such as (\d+)USD", text)))
     most = known(plan.cost.most)

@@ -105,6 +105,12 @@ def test_an_active_space_leaves_orbitals_out_and_a_core_its_energy() -> None:
     assert of_whole is not None
     assert of_small is not None
     assert of_whole < of_small < small.facts.reference
+    chosen = prepared("lih-frozen-core", active_space="auto")
+    assert chosen.facts.num_qubits == 2
+    of_chosen = chosen.facts.exact()
+    assert of_chosen is not None
+    assert of_whole < of_chosen < of_whole + 2e-3
+    assert chosen.facts.orbitals.startswith("active space: 2 electrons in 2 of 5 orbitals")
 
 
 def test_a_custom_circuit_is_optimized(tmp_path: Path) -> None:

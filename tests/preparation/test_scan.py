@@ -79,6 +79,7 @@ FILES = ("H4_1.5.fcidump", "H4_2.fcidump")
         (["h2", "h2"], {}, "problem"),
         (["h2", "h5"], {}, "problem"),
         (["h2", "lih-3.0-cas22"], {"shots": 0}, "shots"),
+        (["h2", "h2-2.0"], {"active_space": "auto"}, "active_space"),
         (
             ["h2", ProblemText(name="field", text='{"terms": {"XX": 1.0}}')],
             {"ansatz": "hardware-efficient"},

@@ -22,7 +22,8 @@ class Molecule:
 
     one_body[p, q] = h_pq; two_body[p, q, r, s] = (pq|rs) in chemists' order, with its eight-fold symmetry;
     electrons = (alpha, beta); core_energy is nuclear repulsion and frozen core. The Hartree-Fock determinant fills
-    the lowest orbitals of each spin, in the order of the arrays.
+    the lowest orbitals of each spin, in the order of the arrays. `orbitals_reason` says why these orbitals, where they
+    were chosen automatically.
     """
 
     one_body: NDArray[np.float64]
@@ -30,6 +31,7 @@ class Molecule:
     electrons: tuple[int, int]
     core_energy: float
     source: str
+    orbitals_reason: str = ""
 
     def __post_init__(self) -> None:
         norb = self.one_body.shape[0] if self.one_body.ndim == 2 else 0

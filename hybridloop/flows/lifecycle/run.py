@@ -150,12 +150,12 @@ def _measure(
 
 
 def with_doubts(outcome: Outcome, facts: ProblemFacts, noise: str | None = None) -> Outcome:
-    """Return an outcome with the problem's note and its doubts, with which it is not converged.
+    """Return an outcome with the problem's notes and its doubts, with which it is not converged.
 
     They are the target's `noise`, and an energy (hartree) below the exact one.
     """
-    if (note := facts.note()) is not None:
-        outcome = replace(outcome, choices=(*outcome.choices, note))
+    if notes := [note for note in (facts.orbitals, facts.note()) if note]:
+        outcome = replace(outcome, choices=(*outcome.choices, *notes))
     doubts = [] if noise is None else [noise]
     if facts.unit == "hartree":
         below = below_exact_warning(outcome.value, outcome.standard_error, outcome.rounding_bound, facts.exact())
