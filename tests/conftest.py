@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -29,9 +30,11 @@ __all__ = ["SUBSCRIPTION", "Emulator", "running_emulator"]
 
 @pytest.fixture(scope="session")
 def state_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Set a state folder in place of the user's, which is not there."""
+    """Set a state folder in place of the user's, which is not there, and leave their workspace out."""
     home = tmp_path_factory.mktemp("user") / "state"
     with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AZURE_QUANTUM_")]:
+            patch.delenv(name)
         patch.setenv("HYBRIDLOOP_HOME", str(home))
         yield home
 
