@@ -28,13 +28,23 @@ def targets(incomplete: str) -> list[str]:
 
 
 def molecules(incomplete: str) -> list[str]:
-    """Complete a built-in molecule's name or a path."""
+    """Complete the name of a built-in molecule or Hubbard model, or a path."""
+    return [*_built_in("problems", incomplete, having="fcidump"), *_files(incomplete)]
+
+
+def energy_problems(incomplete: str) -> list[str]:
+    """Complete the name of a built-in molecule, Hubbard model or spin model, or a path."""
     return [*_built_in("problems", incomplete), *_files(incomplete)]
 
 
 def binary_problems(incomplete: str) -> list[str]:
     """Complete a built-in binary problem's name or a path."""
     return [*_built_in("binary_problems", incomplete), *_files(incomplete)]
+
+
+def built_in_problems(incomplete: str) -> list[str]:
+    """Complete the name of any built-in problem."""
+    return [*_built_in("problems", incomplete), *_built_in("binary_problems", incomplete)]
 
 
 def optimizers(incomplete: str) -> list[str]:
@@ -79,10 +89,11 @@ def setting_names(incomplete: str) -> list[str]:
 SETTING_COMPLETERS = {"target": targets, "optimizer": optimizers, "ansatz": ansatzes}
 
 
-def _built_in(table: str, incomplete: str) -> list[str]:
+def _built_in(table: str, incomplete: str, having: str = "title") -> list[str]:
+    """Complete a name of the table, of entries that have a field."""
     from hybridloop.data import load_table
 
-    return _matching(incomplete, load_table(table))
+    return _matching(incomplete, [name for name, entry in load_table(table).items() if having in entry])
 
 
 def _files(incomplete: str) -> list[str]:

@@ -68,7 +68,7 @@ _TARGET = {
     "samples": bool,
     "unknown": Annotated[list[str], Field(description="facts that are not known: price, qubits, profile, max_shots")],
 }
-_PROBLEM = {"name": str, "qubits": int, "title": str, "source": str}
+_PROBLEM = {**_of(str, "name title family teaches source"), "qubits": int}
 _HARTREE = Annotated[float, Field(description="hartree")]
 _TOTALS = {"jobs": int, "shots": int, "money": Amounts}
 _LEDGER_JOB = {
@@ -200,6 +200,7 @@ DOCUMENTS: Mapping[str, Callable[[], Any]] = {
     "targets": lambda: _list(_record("Target", _TARGET)),
     "problems": lambda: _list(
         _record("Molecule", _PROBLEM, **_of(_HARTREE, "exact_energy hartree_fock_energy"))
+        | _record("SpinModel", _PROBLEM, exact_energy=float)
         | _record("BinaryProblem", _PROBLEM, objective=str, variables=int, optimum=float)
     ),
     "optimizers": lambda: _list(_record("Optimizer", _of(str, "name goes_by package does"))),

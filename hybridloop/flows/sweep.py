@@ -30,6 +30,7 @@ from hybridloop.flows.sweep_execution.results import SweepResult
 from hybridloop.flows.sweep_execution.scheduler import SweepProgress, run_points, with_seeds
 from hybridloop.flows.sweep_execution.spec import HERE, PROBLEM, Point, SweepSpec, points_of, varied_settings
 from hybridloop.journal import open_journal
+from hybridloop.preparation.checks import is_in_hartree
 from hybridloop.runtime.workspace_variables import CONNECTION_VARIABLE, SDK_VARIABLES
 from hybridloop.settings import WorkspaceName
 
@@ -79,7 +80,7 @@ def sweep(spec: SweepSpec, workspace: WorkspaceName = None) -> SweepResult:
     result = SweepResult(
         spec.name,
         spec.algorithm,
-        "hartree" if spec.algorithm in _ENERGIES else "",
+        _unit(spec.algorithm, points),
         (PROBLEM, *varied_settings(spec)),
         tuple(rows),
         begun,
@@ -92,6 +93,12 @@ def sweep(spec: SweepSpec, workspace: WorkspaceName = None) -> SweepResult:
     name = ("Finished" if "finished" in result.counts else "Completed") if result.is_complete else "Incomplete"
     state: Any = Completed(name=name, message=f"{len(rows)} points: {counts}", data=stored(result))
     return state  # type: ignore[no-any-return]
+
+
+def _unit(algorithm: str, points: Sequence[Point]) -> str:
+    """Return the unit of the points' values: hartree if all are energies of molecules, else an empty text."""
+    problems = {(point.problem.name, point.problem.text): point.problem for point in points}
+    return "hartree" if algorithm in _ENERGIES and all(map(is_in_hartree, problems.values())) else ""
 
 
 def session_limit_name(workspace: Any, target: str) -> str:

@@ -62,6 +62,13 @@ def check_new_problem(algorithm: str, problem: ProblemText) -> None:
             check_built_in_name(point.name)
 
 
+def is_in_hartree(problem: ProblemText) -> bool:
+    """Return whether a problem of energies is a molecule; a Pauli sum has a unit of its own."""
+    if problem.text is not None:
+        return detect_format(problem.text) is not InputFormat.PAULI_SUM
+    return "terms" not in load_table("problems").get(built_in_name(problem.name), {})
+
+
 def points_of_scan(problem: ProblemText) -> tuple[ProblemText, ...]:
     """Return the points of a scan, in order. Raises InputError for fewer than two, and for equal names."""
     remedy = 'Give {"points": [{"name": "h2-0.3"}, {"name": "mine", "text": "…"}]}.'
@@ -99,7 +106,7 @@ def _check_name(name: str, *, is_energy: bool) -> None:
     if built_in_name(name) in built_in:
         return
     if name.lower() in others:
-        command = "a binary one: hybridloop run qaoa" if is_energy else "a molecule: hybridloop run vqe"
+        command = "a binary one: hybridloop run qaoa" if is_energy else "one of energies: hybridloop run vqe"
         raise InputError("problem", f"{name!r} is no problem for this algorithm", f"It is {command} {name}.")
     similar = difflib.get_close_matches(name.lower(), list(built_in), n=1)
     hint = f"Did you mean {similar[0]!r}?" if similar else "`hybridloop problems` lists the built-in problems."

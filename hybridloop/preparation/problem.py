@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 
 from hybridloop.algorithms.formats.energies import read_energy_problem
-from hybridloop.algorithms.formats.fcidump import read_fcidump
 from hybridloop.algorithms.problems.electronic import ElectronicProblem, Encoding, FermionMapping, electronic_problem
 from hybridloop.algorithms.problems.exact import can_be_diagonalized, exact_energy_of_spin, exact_ground_energy
 from hybridloop.algorithms.problems.molecule import Molecule, active_space, frozen_core, with_multiplicity
@@ -50,10 +50,11 @@ def resolve_subject(problem: ProblemText, settings: EnergySettings, target: Targ
 
 
 def read_subject(problem: ProblemText) -> Molecule | PauliProblem:
-    """Return the molecule of a built-in name, or the molecule or operator of a text. Raises ProblemError."""
+    """Return the molecule or operator of a built-in name or a text. Raises ProblemError."""
     if problem.text is not None:
         return read_energy_problem(problem.text, problem.name)
-    return read_fcidump(load_table("problems")[built_in_name(problem.name)]["fcidump"], problem.name)
+    entry = load_table("problems")[built_in_name(problem.name)]
+    return read_energy_problem(entry.get("fcidump") or json.dumps({"terms": entry["terms"]}), problem.name)
 
 
 SAME_ENERGY = 1e-5  # hartree: a hundredth of what a measurement resolves

@@ -141,6 +141,7 @@ OTHERS = {
 }
 LATER: Mapping[str, Sequence[tuple[str, ...]]] = {
     "runs resume": [("KEY", "--later")],
+    "problems": [("ising-6",)],
     "config": [("qaoa",)],
     "doctor": [("--live", "--yes")],
 }
@@ -230,6 +231,10 @@ def test_a_shell_completes_known_names_and_files(offers: Offers, home: Path, tmp
     ]
     assert offers(environ, "run", "vqe", f"{tmp_path}/h2-m") == [f"{tmp_path}/h2-mine.fcidump"]
     assert offers(environ, "run", "qaoa", "peter") == ["petersen"]
+    assert offers(environ, "run", "vqd", "ising") == ["ising-6"]
+    assert offers(environ, "run", "adapt", "hub") == ["hubbard-2", "hubbard-4"]
+    assert offers(environ, "run", "adapt", "ising") == []
+    assert offers(environ, "problems", "k") == ["knapsack-8"]
     assert offers(environ, "run", "vqe", "h2", "--target", "ionq.sim") == ["ionq.simulator"]
     assert offers(environ, "run", "vqe", "h2", "--optimizer", "neld") == ["nelder-mead"]
     assert offers(environ, "run", "vqe", "h2", "--set", "failure.retri") == ["failure.retries="]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from hybridloop.cli.completion import built_in_problems, did_you_mean
 from hybridloop.cli.output import (
     AsJson,
     Workspace,
+    print_facts,
     print_json,
     print_line,
     print_message,
@@ -59,28 +62,64 @@ def molecule(
         print_message(f"{output}: {problem.name} in {basis}")
 
 
-def problems(*, json: AsJson = False) -> None:
-    """List the built-in problems: molecules with their energies in hartree, binary problems with their optimum.
+def problems(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Show this problem alone.", autocompletion=built_in_problems)
+    ] = None,
+    *,
+    json: AsJson = False,
+) -> None:
+    """List the built-in problems by family, or show one: the purpose, the source of its values, the command to run it.
 
-    The qubits of a molecule are those of the default mapping. With --json, each problem has the source of its values.
+    Energies of molecules and Hubbard models are in hartree. The qubits are those of the default mapping. With --json,
+    each problem has its purpose and source; one that is named is a list of one.
 
     Example: hybridloop problems
     """
-    from hybridloop.data import load_table
+    from hybridloop.data import built_in_families
 
-    columns = ("name", "qubits", "exact_energy", "hartree_fock_energy", "title")
-    molecules = [{"name": name, **entry} for name, entry in load_table("problems").items()]
-    binary_columns = ("name", "qubits", "objective", "variables", "optimum", "title")
-    binary = [
-        {"name": name, "qubits": entry["variables"], **entry} for name, entry in load_table("binary_problems").items()
-    ]
-    if json:
-        tables = ((molecules, columns), (binary, binary_columns))
-        print_json([{name: row[name] for name in (*names, "source")} for rows, names in tables for row in rows])
+    families = built_in_families()
+    if name is not None:
+        _show_problem(
+            name, {each: entry for entries in families.values() for each, entry in entries.items()}, json=json
+        )
+    elif json:
+        print_json([_as_row(each, entry) for entries in families.values() for each, entry in entries.items()])
     else:
-        print_table(columns, molecules)
-        print_line()
-        print_table(("name", "qubits", "objective", "optimum", "title"), binary)
+        for family, entries in families.items():
+            print_line(family)
+            rows = [_as_row(each, entry) for each, entry in entries.items()]
+            print_table([column for column in _PROBLEM_COLUMNS if column in rows[0]], rows)
+            print_line()
+        print_line(
+            "hybridloop problems NAME shows the purpose of a problem, the source of its values, and its command."
+        )
+
+
+_PROBLEM_COLUMNS = ("name", "qubits", "objective", "optimum", "exact_energy", "hartree_fock_energy", "title")
+_PROBLEM_FIELDS = ("exact_energy", "hartree_fock_energy", "objective", "variables", "optimum")
+
+
+def _as_row(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a problem's facts without its text."""
+    row = {"name": name, "qubits": entry["qubits"] if "qubits" in entry else entry["variables"]}
+    row |= {field: entry[field] for field in _PROBLEM_FIELDS if field in entry}
+    return row | {field: entry[field] for field in ("title", "family", "teaches", "source")}
+
+
+def _show_problem(name: str, known: Mapping[str, Mapping[str, Any]], *, json: bool) -> None:
+    from hybridloop.settings.renamed import built_in_name, check_built_in_name
+
+    check_built_in_name(name)
+    if (entry := known.get(built_in_name(name))) is None:
+        remedy = did_you_mean(name, known, otherwise="`hybridloop problems` lists the built-in problems.")
+        raise InputError("name", f"there is no built-in problem {name!r}", remedy)
+    row = _as_row(built_in_name(name), entry)
+    if json:
+        print_json([row])
+    else:
+        algorithm = "qaoa" if "optimum" in row else "vqe"
+        print_facts({**row, "command": f"hybridloop run {algorithm} {row['name']} --seed 7"})
 
 
 def optimizers(*, json: AsJson = False) -> None:

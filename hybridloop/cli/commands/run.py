@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from hybridloop.cli.completion import binary_problems, molecules, run_keys, setting_names
+from hybridloop.cli.completion import binary_problems, energy_problems, molecules, run_keys, setting_names
 from hybridloop.cli.help import HELP_ALL, brief_command
 from hybridloop.cli.options import input_options, read_input, with_options
 from hybridloop.cli.output import AsJson, Quiet, Workspace, full_input_errors
@@ -48,7 +48,7 @@ class AlgorithmCommand:
     example: str
     main_options: str  # settings that the short help shows
     problem_type: Any = str
-    complete: Callable[[str], list[str]] = molecules
+    complete: Callable[[str], list[str]] = energy_problems
 
     def brief_class(self, more: str) -> type[TyperCommand]:
         """The class of a command whose short help shows ten options: `more` and those of the algorithm."""
@@ -79,6 +79,7 @@ COMMANDS = (
         _MOLECULE,
         "heh+ --seed 7",
         "pool tolerance precision",
+        complete=molecules,
     ),
     AlgorithmCommand(
         "vqd",
@@ -93,6 +94,7 @@ COMMANDS = (
         "Built-in name (`hybridloop problems`) or file: FCIDUMP, QCSchema JSON.",
         "h2 --levels 4 --seed 7",
         "levels ansatz precision",
+        complete=molecules,
     ),
     AlgorithmCommand(
         "scan",

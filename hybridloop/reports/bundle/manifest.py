@@ -14,6 +14,7 @@ from hybridloop.runs.stored_run import StoredRun
 from hybridloop.settings.renamed import built_in_name
 
 FORMAT = "hybridloop bundle, version 1"
+_NOT_HASHED = ("family", "teaches")  # words of the list of problems, which bundles of earlier versions did not have
 _RUN_FIELDS = ("uid", "key", "algorithm", "target", "status", "created_at", "updated_at", "flow_run_id")
 
 
@@ -50,10 +51,12 @@ def seal_of(manifest: Mapping[str, Any]) -> str:
 
 
 def problem_hash(name: str, text: str | None) -> str:
-    """Return the SHA-256 of a problem's text, or of a built-in problem's entry in the table."""
+    """Return the SHA-256 of a problem's text, or of a built-in problem's entry without family and purpose."""
     if text is None:
         tables = (load_table(table).get(built_in_name(name)) for table in ("problems", "binary_problems"))
         entry = next((found for found in tables if found is not None), name)
+        if isinstance(entry, dict):
+            entry = {field: value for field, value in entry.items() if field not in _NOT_HASHED}
         text = json.dumps(entry, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

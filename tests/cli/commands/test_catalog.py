@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from qiskit import QuantumCircuit
@@ -13,7 +12,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from hybridloop.azure.targets import known_targets
 from hybridloop.cli.output import print_table
-from hybridloop.data import load_table
+from hybridloop.data import built_in_families, load_table
 from hybridloop.tasks.session import OpenSession, open_session
 from tests.cli.shell_helpers import CommandResult, WorkspaceShell
 
@@ -47,21 +46,37 @@ def table(result: CommandResult) -> list[list[str]]:
     return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in result.out.splitlines()]
 
 
-def test_problems_are_listed_with_their_energies(ask: Hybridloop) -> None:
-    built_in: dict[str, dict[str, Any]] = load_table("problems")
+def test_problems_are_listed_by_family_with_their_values(ask: Hybridloop) -> None:
+    families = built_in_families()
+    entries = {name: entry for each in families.values() for name, entry in each.items()}
     rows = json.loads(ask("problems", "--json").out)
-    molecules = [row for row in rows if "exact_energy" in row]
-    assert {row["name"]: row["exact_energy"] for row in molecules} == {
-        name: entry["exact_energy"] for name, entry in built_in.items()
-    }
-    assert all(row["source"] and row["exact_energy"] < row["hartree_fock_energy"] for row in molecules)
-    binary: dict[str, dict[str, Any]] = load_table("binary_problems")
-    assert {row["name"]: row["optimum"] for row in rows if "optimum" in row} == {
-        name: entry["optimum"] for name, entry in binary.items()
-    }
-    columns, *lines = table(ask("problems"))
-    assert columns == ["name", "qubits", "exact_energy", "hartree_fock_energy", "title"]
-    assert [line[0] for line in lines if line] == [*built_in, "name", *binary]
+    assert [row["name"] for row in rows] == list(entries)
+    for row in rows:
+        entry = entries[row["name"]]
+        for field in ("exact_energy", "hartree_fock_energy", "optimum", "title", "family", "teaches", "source"):
+            assert row.get(field) == entry.get(field)
+        assert "hartree_fock_energy" not in row or row["exact_energy"] < row["hartree_fock_energy"]
+    lines = ask("problems").out.splitlines()
+    for family, listed in families.items():
+        start = lines.index(family) + 1
+        assert lines[start].split()[:2] == ["name", "qubits"]
+        assert [line.split()[0] for line in lines[start + 1 : start + 1 + len(listed)]] == list(listed)
+        assert lines[start + 1 + len(listed)] == ""
+    assert max(map(len, lines)) < 170
+
+
+def test_a_problem_is_shown_with_its_purpose_and_command(
+    ask: Hybridloop, inside: Callable[..., CommandResult], at_workspace: WorkspaceShell
+) -> None:
+    (shown,) = json.loads(ask("problems", "Hubbard-2", "--json").out)
+    entry = load_table("problems")["hubbard-2"]
+    assert (shown["name"], shown["teaches"], shown["source"]) == ("hubbard-2", entry["teaches"], entry["source"])
+    lines = dict(line.split(maxsplit=1) for line in ask("problems", "knapsack-8").out.splitlines())
+    assert lines["command"] == "hybridloop run qaoa knapsack-8 --seed 7"
+    assert lines["teaches"] == load_table("binary_problems")["knapsack-8"]["teaches"]
+    refused = inside(at_workspace.shell.environ, "problems", "isng-6")
+    assert (refused.code, refused.out) == (2, "")
+    assert "there is no built-in problem 'isng-6'. Did you mean 'ising-6'?" in refused.err
 
 
 def test_targets_are_listed_with_state_and_limits(ask: Hybridloop) -> None:
