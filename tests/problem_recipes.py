@@ -126,7 +126,8 @@ def rounded(one: NDArray[np.float64], two: NDArray[np.float64], electrons: tuple
 
 def _signs(orbitals: NDArray[np.float64]) -> NDArray[np.float64]:
     first = (np.abs(orbitals) > 0.3 * np.abs(orbitals).max(axis=0)).argmax(axis=0)
-    return np.sign(orbitals[first, np.arange(orbitals.shape[1])])
+    signs: NDArray[np.float64] = np.sign(orbitals[first, np.arange(orbitals.shape[1])])
+    return signs
 
 
 def main(names: Iterable[str]) -> None:

@@ -116,7 +116,7 @@ def hubbard_matrix(sites: int, repulsion: float) -> NDArray[np.float64]:
     modes, lowering = 2 * sites, (MATRICES["X"] + 1j * MATRICES["Y"]) / 2
     ladders = []
     for mode in range(modes):
-        product = np.eye(1)
+        product: NDArray[Any] = np.eye(1)
         for k in range(modes):
             product = np.kron(product, MATRICES["Z"] if k < mode else lowering if k == mode else np.eye(2))
         ladders.append(product.real)
@@ -127,9 +127,10 @@ def hubbard_matrix(sites: int, repulsion: float) -> NDArray[np.float64]:
         total -= a.T @ b + b.T @ a
     for i in range(sites):
         total += repulsion * number[i] @ number[sites + i]
-    alpha, beta = (sum(number[spin * sites : (spin + 1) * sites]).diagonal() for spin in range(2))
+    alpha, beta = (np.sum(number[spin * sites : (spin + 1) * sites], axis=0).diagonal() for spin in range(2))
     half_filled = np.flatnonzero((alpha.round() == sites // 2) & (beta.round() == sites // 2))
-    return total[np.ix_(half_filled, half_filled)]
+    block: NDArray[np.float64] = total[np.ix_(half_filled, half_filled)]
+    return block
 
 
 @pytest.mark.parametrize("name", LATTICES)
