@@ -90,7 +90,7 @@ def open_session(
         target, run_key, seed = joined.session.target, joined.run_key, joined.seed
     found = target_of_run(sdk_workspace, target or DEFAULT_TARGET, run_key)
     found = under_options(
-        found, caps or valid.caps, debias=debias, batching=valid.batching, provider_options=valid.options
+        found, caps or valid.caps, debias=valid.debias, batching=valid.batching, provider_options=valid.options
     )
     with exit_on_sigterm(), ExitStack() as held:
         if run_key is None:

@@ -199,11 +199,18 @@ class Budget:
         self._report_near(now)
         return reservations
 
-    def adopt(self, shots: int, amounts: Mapping[str, float]) -> Reservation:
-        """Move an unfinished job of a resumed run from `spent` to a reservation, and return it."""
-        reservation = Reservation(shots, amounts)
+    def adopt(self, shots: int, amounts: Mapping[str, float], price: Price) -> Reservation:
+        """Move an unfinished job of a resumed run from `spent` to a reservation, and return it.
+
+        `amounts` were reserved by the caps of then. Without an upper bound of its `price` a job counts as
+        max_cost_per_job now, if that is more.
+        """
+        recorded = Reservation(shots, amounts)
+        cap = self.caps.max_cost_per_job.get(price.unit) if price.upper is None else None
+        most = {} if cap is None else {price.unit: max(cap, amounts.get(price.unit, 0.0))}
+        reservation = Reservation(shots, {**amounts, **most})
         with self._lock:
-            self._spent += -_total([reservation])
+            self._spent += -_total([recorded])
             self._reservations[id(reservation)] = reservation
         return reservation
 

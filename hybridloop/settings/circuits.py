@@ -73,10 +73,10 @@ def read_circuit(program: Any, options: ProgramOptions | None = None) -> Quantum
     if isinstance(program, QsharpProgram):
         return _of_qsharp(program.source, options)
     if is_qsharp_callable(program):
-        from hybridloop.compiler.languages.qsharp_ansatz import QsharpCallable
+        from hybridloop.compiler.languages.qsharp_ansatz import callable_ansatz
 
         options.check_unused(("num_qubits", "num_angles"), "a callable of Q#")
-        return _lifted(QsharpCallable.of(program, options.num_qubits, options.num_angles))
+        return _lifted(callable_ansatz(program, options.num_qubits, options.num_angles))
     from hybridloop.compiler.languages.python_ansatz import cirq_ansatz, pennylane_ansatz
 
     package = _package(program)

@@ -65,11 +65,12 @@ def take_named_options(values: Any) -> Any:
     taken, left = dict(values), flatten(options)
     for option, setting in NAMED_OPTIONS.items():
         if option in left:
-            value = left.pop(option)
+            value = left[option]
             if taken.get(setting, value) not in (value, None):
                 problem = f"it is {taken[setting]}, and the provider option {option} is {value}"
                 raise InputError(setting, problem, "Give one of them.")
-            taken[setting] = value
+            if value is not True:  # `debias` is on by default, which would hide that the target lacks the option
+                taken[setting] = left.pop(option)
     return {**taken, FIELD: left}
 
 

@@ -37,6 +37,7 @@ class CostLedger:
         self._billed, self._estimated = Bill(before.billed), Bill(before.estimated)
         self._debias = debias
         self._target = target
+        self._any_price = price_of_job(target, ONE_GATE, 1, debias=debias)  # its unit, and whether prices have a bound
         self._clock = clock
         self._reservations: dict[str, Reservation] = {}  # by the job's id
         self._prices: dict[tuple[str, int], Price] = {}
@@ -84,16 +85,20 @@ class CostLedger:
             self._estimate(spec, -1.0)
 
     def reserve_retry(self, spec: JobSpec) -> JobSpec:
-        """Reserve for a further attempt what the first one might have cost. Raises CapReached."""
-        unit, amount = next(iter(spec.reserved.items()), ("USD", 0.0))
-        price = Price(unit, expected=amount, upper=amount)  # type: ignore[arg-type]  # a price's unit
+        """Reserve for a further attempt what the first one might have cost, and return it with that.
+
+        Without an upper bound of the price it is max_cost_per_job of now. Raises CapReached.
+        """
+        reserved = next(iter(spec.reserved.values()), None)
+        bound = self._any_price.upper is not None
+        price = Price(self._any_price.unit, expected=reserved, upper=(reserved or 0.0) if bound else None)
         with self._cap_reported():
             (job,) = self.budget.reserve([spec.shots], [price], now=self._clock.now(), make_room=self.make_room)
         with self._lock:
             self._reservations[spec.id] = job
             self.retried += 1
         self._estimate(spec)
-        return spec
+        return replace(spec, reserved=job.amounts)
 
     def settle(self, job_id: str, billed: Mapping[str, float] | None) -> Mapping[str, float] | None:
         """Count an ended job as billed; return the amounts for the journal, None if the service stated no cost."""
@@ -110,7 +115,7 @@ class CostLedger:
         for job in record.jobs:
             self.bill.add(job.billed)
             if job.state in UNSETTLED:
-                reservation = self.budget.adopt(job.shots, job.reserved)
+                reservation = self.budget.adopt(job.shots, job.reserved, self._any_price)
                 with self._lock:
                     self._reservations[job.id] = reservation
         with self._lock:

@@ -107,6 +107,9 @@ def test_settings_have_one_place_for_each_option() -> None:
     assert settings == VqeSettings(noise_model="aria-1", provider_options={"noise.seed": 3})
     assert VqeSettings.model_validate(settings.model_dump(mode="json")) == settings
     assert QaoaSettings(provider_options={"error-mitigation": {"debias": False}}) == QaoaSettings(debias=False)
+    kept = QaoaSettings(provider_options={"error-mitigation.debias": True})
+    with pytest.raises(InputError, match=r"debias: ionq\.simulator has no such option.*an option of ionq\.qpu"):
+        check_provider_options(find_target(IONQ), kept.options)
     assert QaoaSettings(provider_options={}) == QaoaSettings() == QaoaSettings(provider_options=None)
     assert target_text(IONQ, settings.options) == "ionq.simulator with noise.model=aria-1, noise.seed=3"
     assert options_text({"no-opt": True}) == "no-opt=true"

@@ -51,7 +51,6 @@ def lift(compile_points: CompilePoints, angles: int | Sequence[Parameter], name:
     structure, values = _read(compile_points(near))
     periods = _periods(structure)
     matrix, constant = _fit(near, values, periods)
-    _check_effects(matrix, parameters)
 
     eighths = generator.permuted(np.tile(np.arange(_HELD_OUT)[:, None], (1, n)), axis=0)
     held_out = (2.0 * (eighths + generator.uniform(size=(_HELD_OUT, n))) / _HELD_OUT - 1.0) * _TURN
@@ -62,6 +61,7 @@ def lift(compile_points: CompilePoints, angles: int | Sequence[Parameter], name:
     if misses.max(initial=0.0) > TOLERANCE_RAD:
         gate = _gate_of_angle(structure, int(np.argmax(misses)))
         raise NotLiftable(f"an angle of {gate} is no affine function of the program's angles")
+    _check_effects(matrix, parameters)
     expressions = [_expression(parameters, column, number) for column, number in zip(matrix.T, constant, strict=True)]
     circuit = structure.circuit(expressions)
     circuit.name = name

@@ -102,8 +102,7 @@ def entry_point(text: str, name: str) -> EntryPoint:
         raise ProgramError(
             name, "it allocates qubits while it runs, so their number is not known: compile it for a target"
         )
-    others = {other for other, *_ in defined if other != function}
-    calls = any(re.search(rf'@"?{re.escape(other)}"?\(', body) for other in others)
+    calls = any(re.search(rf'@"?{re.escape(called)}"?\(', body) for called, *_ in defined)
     return EntryPoint(function, _blocks(body), max(int(required[1]) if required else 0, used), calls)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 
 from hybridloop.compiler.languages.from_qsharp import compile_source, in_words
+from hybridloop.compiler.languages.python_ansatz import FunctionAnsatz
 from hybridloop.compiler.languages.qir_circuit import circuit_from_qir
 from hybridloop.errors import InputError, ProgramError
 
@@ -113,40 +114,29 @@ class QsharpAnsatz:
         return f"{{ use qs = Qubit[{self.num_qubits}]; {call}; Std.Measurement.MResetEachZ(qs) }}"
 
 
-@dataclass(frozen=True, slots=True)
-class QsharpCallable:
-    """An operation of (Qubit[], Double[]) in an interpreter that the user has set up for code generation."""
+def callable_ansatz(function: Any, num_qubits: int | None, num_angles: int | None) -> FunctionAnsatz:
+    """Return the ansatz of an operation of (Qubit[], Double[]) in an interpreter that the user has set up.
 
-    function: Any
-    num_qubits: int
-    num_angles: int
+    It is a callable such as `qdk.code.Ansatz`. Raises InputError for numbers that are missing, and as
+    `QsharpAnsatz.circuits`.
+    """
+    for field, number in (("num_qubits", num_qubits), ("num_angles", num_angles)):
+        if number is None or number < 1:
+            raise InputError(field, "a callable of Q# does not say it", f"Give {field}, 1 or more.")
+    assert num_qubits is not None
+    assert num_angles is not None
+    name, context = str(function.__name__), function._qdk_context
+    operation = QsharpAnsatz("", name, num_qubits, num_angles)
+    remedy = f"Call qdk.init(target_profile=qdk.TargetProfile.{PROFILE}) before its evaluation, or give the source."
 
-    @classmethod
-    def of(cls, function: Any, num_qubits: int | None, num_angles: int | None) -> QsharpCallable:
-        """Take a callable, such as `qdk.code.Ansatz`. Raises InputError for numbers that are missing."""
-        for field, number in (("num_qubits", num_qubits), ("num_angles", num_angles)):
-            if number is None or number < 1:
-                raise InputError(field, "a callable of Q# does not say it", f"Give {field}, 1 or more.")
-        assert num_qubits is not None
-        assert num_angles is not None
-        return cls(function, num_qubits, num_angles)
-
-    @property
-    def key(self) -> str:
-        """Name of the operation with a number of this process: its source is not known."""
-        return f"{self.function.__name__}_{id(self.function):x}"
-
-    def circuits(self, points: NDArray[np.float64]) -> list[QuantumCircuit]:
-        """Compile the operation at each point, as `QsharpAnsatz.circuits`."""
-        name = str(self.function.__name__)
-        operation = QsharpAnsatz("", name, self.num_qubits, self.num_angles)
-        entries, context = [operation.entry(point) for point in points.tolist()], self.function._qdk_context
-        remedy = f"Call qdk.init(target_profile=qdk.TargetProfile.{PROFILE}) before its evaluation, or give the source."
+    def compile_point(point: list[float]) -> QuantumCircuit:
         try:
-            texts = in_words(lambda: [str(context.compile(entry)) for entry in entries], PROFILE, remedy)
+            text = in_words(lambda: str(context.compile(operation.entry(point))), PROFILE, remedy)
         except InputError as error:
             raise InputError("ansatz", error.problem, error.remedy) from error
-        return _circuits(texts, name, self.num_qubits)
+        return _circuits([text], name, num_qubits)[0]
+
+    return FunctionAnsatz.of(name, compile_point, num_angles)
 
 
 def _circuits(texts: list[str], name: str, num_qubits: int) -> list[QuantumCircuit]:

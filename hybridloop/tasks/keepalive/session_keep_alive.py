@@ -75,7 +75,7 @@ class JournalPingLog:
         unsettled = [ping for ping in pings if ping.state in UNSETTLED]
         for ping in unsettled:
             if ping.id not in self._reserved:  # it is an earlier process's
-                self._reserved[ping.id] = self._budget.adopt(ping.shots, ping.reserved)
+                self._reserved[ping.id] = self._budget.adopt(ping.shots, ping.reserved, self._price)
         first = PingKey(self._lease.run_uid, ordinal, 1 + max((ping.n for ping in pings), default=-1))
         return first, [PingKey(self._lease.run_uid, ordinal, ping.n) for ping in unsettled]
 

@@ -120,6 +120,20 @@ def test_gates_that_depend_on_the_size_of_any_angle_are_found(bound: float) -> N
         lift(compile_points, 2, "branch")
 
 
+def test_an_angle_that_only_decides_is_not_taken_for_one_without_effect() -> None:
+    def compile_points(points: NDArray[np.float64]) -> list[QuantumCircuit]:
+        circuits = []
+        for first, second in points:
+            circuits.append(QuantumCircuit(1))
+            circuits[-1].rx(first, 0)
+            if second > 0.0:
+                circuits[-1].z(0)
+        return circuits
+
+    with pytest.raises(NotLiftable, match="its gates change with the angles: there are 1 or 2"):
+        lift(compile_points, 2, "decides")
+
+
 def test_an_angle_that_turns_no_gate_is_refused() -> None:
     def compile_points(points: NDArray[np.float64]) -> list[QuantumCircuit]:
         circuit = QuantumCircuit(1)

@@ -221,6 +221,8 @@ def test_a_function_that_is_called_has_no_bound() -> None:
     called = LOOP.replace("br i1 %again, label %loop, label %end", "call void @twice()\n  br label %end")
     called += "\ndefine void @twice() {\n  call void @__quantum__qis__h__body(%Qubit* null)\n  ret void\n}\n"
     assert not QirProgram(called.encode(), "calls").entry.is_bounded
+    itself = LOOP.replace("br i1 %again, label %loop, label %end", "call void @main()\n  br label %end")
+    assert not QirProgram(itself.encode(), "recursive").entry.is_bounded
 
 
 @pytest.mark.parametrize(

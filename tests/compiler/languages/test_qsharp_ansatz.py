@@ -143,6 +143,13 @@ def test_a_users_own_interpreter_is_taken_and_keeps_its_state() -> None:
     assert [(item.name, item.qubits[0]) for item in circuit.data] == [("ry", circuit.qubits[1])]
     hl.ansatz("operation Yours(q : Qubit, a : Double) : Unit { Rx(a, q); }")
     assert vars(own.code).keys() == {"Mine"}
+    keys = set()
+    for _ in range(2):  # as in two processes
+        again = Context(target_profile=TargetProfile.Base)
+        again.eval("operation Turn(qs : Qubit[], a : Double[]) : Unit { if a[0] > 0.5 { X(qs[0]); } Ry(a[0], qs[0]); }")
+        with pytest.warns(CompiledPerPoint):
+            keys.add(hl.ansatz(again.code.Turn, num_qubits=1, num_angles=1).data[0].name)
+    assert len(keys) == 1
     unrestricted = Context()
     unrestricted.eval("operation Mine(qs : Qubit[], angles : Double[]) : Unit { Ry(angles[0], qs[0]); }")
     with pytest.raises(InputError, match=r"qdk.init\(target_profile=qdk.TargetProfile.Base\)"):
