@@ -156,6 +156,10 @@ def test_a_wrong_option_is_refused_before_a_session_is_opened(emulator: Emulator
             hl.open_session(IONQ, workspace=workspace, **options),
         ):
             pass
+    for debias in (True, False):
+        given = {"provider_options": {"error-mitigation.debias": debias}}
+        with pytest.raises(InputError, match="debias"), hl.open_session(IONQ, workspace=workspace, **given):
+            pass
     with pytest.raises(InputError, match="skipQuilc"), open_session(workspace, IONQ, provider_options={"skipQuilc": 1}):
         pass
     assert list(workspace.list_sessions()) == []

@@ -82,6 +82,18 @@ def test_simple_factors_and_constants_are_exact_and_the_same_in_every_lift() -> 
     assert qasm3.dumps(lift(compile_points, 2, "exact")) == qasm3.dumps(lift(compile_points, 2, "exact"))
 
 
+def test_factors_near_simple_ones_are_within_the_tolerance() -> None:
+    def compile_points(points: NDArray[np.float64]) -> list[QuantumCircuit]:
+        circuits = [QuantumCircuit(1) for _ in points]
+        for circuit, point in zip(circuits, points, strict=True):
+            for angle in (*point, (1.0 - 0.9e-10) * point.sum()):
+                circuit.rx(angle % TURN, 0)
+        return circuits
+
+    lifted = lift(compile_points, 12, "near")
+    assert len(lifted.data) == 13
+
+
 @pytest.mark.parametrize(
     ("angle", "reason"),
     [
