@@ -207,8 +207,10 @@ class Budget:
         """
         recorded = Reservation(shots, amounts)
         cap = self.caps.max_cost_per_job.get(price.unit) if price.upper is None else None
-        most = {} if cap is None else {price.unit: max(cap, amounts.get(price.unit, 0.0))}
-        reservation = Reservation(shots, {**amounts, **most})
+        most = dict(amounts)
+        if cap is not None:
+            most[price.unit] = max(cap, amounts.get(price.unit, 0.0))
+        reservation = Reservation(shots, most)
         with self._lock:
             self._spent += -_total([recorded])
             self._reservations[id(reservation)] = reservation

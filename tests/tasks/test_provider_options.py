@@ -157,8 +157,11 @@ def test_a_wrong_option_is_refused_before_a_session_is_opened(emulator: Emulator
         ):
             pass
     for debias in (True, False):
-        given = {"provider_options": {"error-mitigation.debias": debias}}
-        with pytest.raises(InputError, match="debias"), hl.open_session(IONQ, workspace=workspace, **given):
+        given = {"error-mitigation.debias": debias}
+        with (
+            pytest.raises(InputError, match="debias"),
+            hl.open_session(IONQ, workspace=workspace, provider_options=given),
+        ):
             pass
     with pytest.raises(InputError, match="skipQuilc"), open_session(workspace, IONQ, provider_options={"skipQuilc": 1}):
         pass
