@@ -98,9 +98,13 @@ def compile_qir(circuit: QuantumCircuit, profile: str) -> str:
             backend = QSharpBackend(target_profile=target_profile, skip_transpilation=True)
             return str(backend.qir(circuit))
         except Exception as error:  # the compiler has no error class that covers its exporter
-            raise ProgramError(
-                circuit.name, f"it does not compile for profile {profile}: {_first_line(error)}"
-            ) from error
+            reason = _first_line(error)
+            if "CapabilitiesCk" in reason:
+                reason = (
+                    f"what it computes from measurements, such as a branch, is not in that profile ({reason}). Choose "
+                    "a target with a profile that has it (`hybridloop targets`), or measure at the end"
+                )
+            raise ProgramError(circuit.name, f"it does not compile for profile {profile}: {reason}") from error
 
 
 def placeholder_qir(structure: CircuitStructure, profile: str) -> str:

@@ -108,11 +108,18 @@ _BUILT_IN_CIRCUITS = ("auto", "uccsd", "hardware-efficient", "hamiltonian-variat
 # words of OpenQASM, or the first line of a Q# text: they occur in no file's name and no circuit's name
 _CIRCUIT = re.compile(r"\b(OPENQASM|qubit)\b|\A// hybridloop: operation ")
 
+_OPERATION = re.compile(r"\boperation\s+\w+\s*\(")
+_OF_FUNCTION = "Give hybridloop.ansatz(function, num_angles=3), with the number of its angles."
+_OF_QSHARP = "Q# source is given as a file ansatz.qs, or in Python as hybridloop.ansatz(source)."
+
 
 def _check_circuit(value: object) -> object:
+    if callable(value):
+        raise PydanticCustomError("unknown_circuit", "a function is no circuit yet", {"remedy": _OF_FUNCTION})
     if isinstance(value, str) and not _CIRCUIT.search(value):
         similar = difflib.get_close_matches(value.lower(), _BUILT_IN_CIRCUITS, n=1)
         remedy = f"Did you mean {similar[0]!r}?" if similar else "Give a name, or check the path."
+        remedy = _OF_QSHARP if _OPERATION.search(value) else remedy
         *names, last = _BUILT_IN_CIRCUITS
         problem = f"it is neither {', '.join(names)} or {last} nor a file of a circuit in OpenQASM 3 or Q#"
         raise PydanticCustomError("unknown_circuit", problem, {"remedy": remedy})

@@ -28,6 +28,7 @@ from tests.preparation_helpers import prepared as prepare
 from tests.preparation_helpers import settings_for
 
 H2 = (DATA / "H2_0.735.fcidump").read_text()
+OPENQASM_2 = 'OPENQASM 2.0;\ninclude "qelib1.inc";\nqreg q[2];\nrx(a) q[0];'
 ZZ = json.dumps({"terms": {"ZZ": -1.0, "XI": 0.5}})
 NAN, INF, HUGE = float("nan"), float("inf"), 1e308
 AT_ONCE_S = 2.0  # CPU seconds
@@ -229,6 +230,15 @@ ENERGIES: dict[str, tuple[str, dict[str, Any], str, str]] = {
     "an unknown character": (ZZ, {"ansatz": circuit("rx(a) q[0];\n\u20ac")}, "ansatz, line 6", "can't be parsed"),
     "a sum without end": (ZZ, {"ansatz": circuit("rx(" + "+".join("a" * 3000) + ") q[0];")}, "ansatz", "too long"),
     "a loop without end": (ZZ, {"ansatz": circuit("for int i in [0:999999999] { rx(a) q[0]; }")}, "line 5", "above"),
+    "a gate's name": (
+        ZZ,
+        {"ansatz": circuit("input float t;")},
+        "ansatz, line 5",
+        "'t' is declared twice, or .* a gate",
+    ),
+    "OpenQASM 2": (ZZ, {"ansatz": OPENQASM_2}, "ansatz", "OpenQASM 2 has no angles to vary: write it as OpenQASM 3"),
+    "a function": (ZZ, {"ansatz": len}, "ansatz", r"no circuit yet.*hybridloop\.ansatz\(function, num_angles"),
+    "Q# source": (ZZ, {"ansatz": "operation A(q : Qubit) : Unit {}"}, "ansatz", r"hybridloop\.ansatz\(source\)"),
     "parentheses without end": (
         ZZ,
         {"ansatz": circuit("rx(" + "(" * 3000 + "a" + ")" * 3000 + ") q[0];")},

@@ -122,7 +122,7 @@ def test_an_operation_that_decides_on_an_angle_runs_with_one_warning_and_is_stor
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("{}/h2.qs", "num_qubits: the operation's number of qubits is open"),
+        ("{}/h2.qs", "num_qubits: the operation's number of qubits is not stated"),
         ("{}/h2.qs,angles=2", "'angles=2' is no option of a Q# file"),
         ("{}/h2.qs,num_qubits=two", "num_qubits is 'two'"),
         ("{}/none.qs,num_qubits=2,num_angles=2", "none.qs can't be read"),

@@ -17,6 +17,7 @@ from hybridloop.errors import InputError, ProblemError
 MAX_FREQUENCY = 64  # a fit along one angle takes 2 × frequency + 1 points
 INTEGER_TOLERANCE = 1e-9
 QASM_REMEDY = "Correct the text: use gates of stdgates.inc and declare angles as `input float[64] name;`."
+_FROM_VERSION_2 = "OpenQASM 2 has no angles to vary: write it as OpenQASM 3, with `input float[64] name;` for each."
 MAX_GATES = 10_000  # after gates defined in the text are expanded
 MAX_NESTING = 50  # levels of parentheses: the parser takes seconds for hundreds
 MAX_INTEGER = 1_000_000  # in the text: a range, for example
@@ -32,6 +33,7 @@ _ALIAS = re.compile(r"\blet\s+(\w+)")
 _SIZE = re.compile(r"0[xX][0-9a-fA-F]{1,99}|0[oO][0-7]{1,99}|0[bB][01]{1,99}|[0-9][0-9_]{0,99}", re.ASCII)
 _PHYSICAL_QUBIT = re.compile(r"\$(\d+)", re.ASCII)
 _INTEGER = re.compile(r"(?<![\w.])\d[\d_]*(?![\w.])")
+_VERSION_2 = re.compile(r"\bOPENQASM\s+2\b")
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
@@ -68,7 +70,8 @@ def read_qasm3(text: str, source: str) -> QuantumCircuit:
     try:
         circuit = parse_openqasm(text)
     except InvalidOpenQasm as error:
-        raise ProblemError(source, error.line, f"this is not a circuit: {error.reason}", QASM_REMEDY) from error
+        remedy = _FROM_VERSION_2 if _VERSION_2.search(text) else QASM_REMEDY
+        raise ProblemError(source, error.line, f"this is not a circuit: {error.reason}", remedy) from error
     circuit.name = source
     return circuit
 

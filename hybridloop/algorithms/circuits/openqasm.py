@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from qiskit import QuantumCircuit
 from qiskit_qasm3_import import ConversionError, api, convert
 
 _PARSER: Any = api.openqasm3.parser  # type: ignore[attr-defined]  # the importer's own parser, with ANTLR's names in it
+_TAKEN_NAME = re.compile(r"Symbol '(\w+)' already inserted")
 
 
 class InvalidOpenQasm(ValueError):
@@ -26,9 +28,12 @@ def parse_openqasm(text: str) -> QuantumCircuit:
     except InvalidOpenQasm:
         raise
     except ConversionError as error:
+        taken = _TAKEN_NAME.search(error.message)
         position, _, reason = error.message.partition(": ")  # the importer's messages begin with `line,column: `
         line = position.partition(",")[0]
         has_line = line.isdigit()
+        if taken:
+            reason = f"the name {taken[1]!r} is declared twice, or is that of a gate of stdgates.inc"
         raise InvalidOpenQasm(
             int(line) if has_line else None, (reason if has_line else error.message).rstrip(".")
         ) from error

@@ -108,10 +108,10 @@ def _from_text(text: str, name: str, profile: str) -> QuantumCircuit:
     if is_qir(text):
         return circuit_of_qir(text.encode(), name, profile)
     shown = repr(text if len(text) < 40 else f"{text[:40]}…")
+    shown = shown if name == "program" else f"{name} (it begins with {shown})"
     if "operation " in text or "function " in text:
-        raise InputError(
-            "circuits", f"{shown} may be Q#, and its entry is not named", 'Give hl.qsharp(source, "Main()").'
-        )
+        remedy = 'Give hl.qsharp(source, "Main()").'
+        raise InputError("program", f"{shown} may be Q#, and its entry is not named", remedy)
     raise InputError("program", f"{shown} is no program", TAKEN)
 
 

@@ -18,6 +18,11 @@ _interpreter = threading.local()  # the compiler's objects may not leave the thr
 _MESSAGE = re.compile(r"^\s*x (.+)$(?:\n\s*`-> (.+)$)?", re.MULTILINE)
 _PLACE = re.compile(r",-\[line_\d+:(\d+):\d+\]")
 _MAX_TEXT = 300  # characters of the compiler's message
+_IN_PYTHON = "return results or integers, and compute the rest in Python"
+_WAYS_OUT = {  # by profile: what to do about a program that computes more than a target of it can
+    "Base": "choose one with an Adaptive profile (`hybridloop targets`), or measure at the end and count in Python",
+    "Adaptive_RI": f"{_IN_PYTHON}; Doubles that depend on measurements need Adaptive_RIF (`hybridloop targets`)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +64,11 @@ def is_qsharp_callable(program: object) -> bool:
 
 @functools.lru_cache(maxsize=64)
 def _compiled(source: str, entry: str, profile: str) -> str:
-    def compile_entry() -> str:
-        return str(_context(source, profile).compile(entry))
-
-    return in_words(compile_entry, profile, f"Name an operation without parameters, or give them: entry is {entry!r}.")
+    context = in_words(lambda: _context(source, profile), profile, "Correct the source.")
+    if re.fullmatch(r"\s*[A-Za-z_][\w.]*\s*", entry):
+        raise InputError("entry", f"{entry!r} does not call its operation", f"Give entry {entry.strip() + '()'!r}.")
+    remedy = f"Correct the source, or what it calls, {entry!r}: hl.qsharp(source, 'My.Space.Main(0.5)')."
+    return in_words(lambda: str(context.compile(entry)), profile, remedy)
 
 
 def _context(source: str, profile: str) -> Any:
@@ -106,10 +112,7 @@ def in_words(compile_program: Callable[[], T], profile: str, remedy: str) -> T:
         place = _PLACE.search(text)
         where = f"line {place[1]}: " if place else ""
         if "CapabilitiesCk" in text:
-            remedy = (
-                f"A target with profile {profile} does not take it: choose one with an Adaptive profile "
-                "(`hybridloop targets`), or measure at the end and count in Python."
-            )
+            remedy = f"A target with profile {profile} does not take it: {_WAYS_OUT.get(profile, _IN_PYTHON)}."
         problem = f"the Q# program does not compile for profile {profile}: {where}{'; '.join(said)[:_MAX_TEXT]}"
         raise InputError("program", problem, remedy) from error
     except BaseException as error:

@@ -106,6 +106,9 @@ def pennylane_ansatz(function: Any, num_angles: int, num_qubits: int | None = No
         except (TypeError, IndexError, ValueError) as error:
             problem = f"{name} can't be called with an array of {num_angles} angle(s): {error}"
             raise InputError("ansatz", problem, "Give a function of one array of angles, and num_angles.") from error
+        if tape.batch_size is not None:
+            problem = f"{name} turns a gate by its whole array of {num_angles} angle(s)"
+            raise InputError("ansatz", problem, "Take each angle from the array: qml.RY(angles[0], wires=0).")
         wires = declared or _sorted_wires(tape.wires)
         circuit = circuit_from_pennylane(qml.tape.QuantumScript(tape.operations, [qml.counts(wires=wires)]), name)
         places = list(dict.fromkeys([*tape.wires, *wires]))  # the converter's order of the qubits

@@ -55,12 +55,15 @@ class QsharpAnsatz:
             if kinds is not None:
                 space = [name[1] for name in _NAMESPACE.finditer(code, 0, match.start())][-1:]
                 found[".".join([*space, match[1]])] = kinds
+        declared = list(found)
         if operation is not None:
             found = {name: kinds for name, kinds in found.items() if operation in (name, name.rpartition(".")[2])}
         if len(found) != 1:
             what = "no operation" if not found else f"the operations {', '.join(found)}"
             named = "" if operation is None else f" named {operation}"
-            remedy = f"Give operation=NAME of one, such as `{_SIGNATURE}`."
+            remedy = f"Give one that returns Unit, such as `{_SIGNATURE}`."
+            if len(declared) > 1:
+                remedy = f"Give operation=NAME of one: {', '.join(declared)}."
             raise InputError("ansatz", f"the Q# source has {what}{named} of qubits and angles", remedy)
         ((name, kinds),) = found.items()
         qubits = _count(kinds, "qubits", "qubit", num_qubits, "num_qubits")
@@ -163,8 +166,10 @@ def _count(kinds: tuple[str, ...], many: str, one: str, given: int | None, field
     counted = None if many in kinds else kinds.count(one)
     number = given if counted is None else counted
     if number is None or number < 1 or (counted is not None and given not in (None, counted)):
-        problem = f"the operation's number of {many} is {'open' if given is None else given}"
-        remedy = f"Give {field}, 1 or more." if counted is None else f"Its parameters are {counted}: leave {field} out."
+        problem = f"the operation's number of {many} is {'not stated' if given is None else given}"
+        remedy = f"Give {field}=2, or as many as there are; on a command line --ansatz FILE.qs,{field}=2."
+        if counted is not None:
+            remedy = f"Its parameters are {counted}: leave {field} out."
         raise InputError(field, problem, remedy)
     return number
 

@@ -16,6 +16,7 @@ from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.quantum_info import Operator
 
 from hybridloop.compiler.languages.convert import to_circuit
+from hybridloop.compiler.languages.from_qsharp import QsharpProgram
 from hybridloop.errors import InputError
 from tests.compiler.languages.program_helpers import (
     OPENQASM_2,
@@ -154,6 +155,12 @@ def counts_an_observable() -> Any:
         ("OPENQASM 3.0;\nqubit q;", "no measurement.*c = measure q"),
         ("OPENQASM 4.0;", "OpenQASM 4.*2 and 3 are taken"),
         (QSHARP, r"may be Q#, and its entry is not named.*hl\.qsharp\(source"),
+        (
+            QsharpProgram("operation Main() : Result { use q = Qubit() M(q) }"),
+            r"(?s)line 1: syntax error.*Correct the source\.$",
+        ),
+        (QsharpProgram(QSHARP, "Other()"), r"`Other` not found.*what it calls, 'Other\(\)'"),
+        (QsharpProgram(QSHARP, "Main"), r"entry: 'Main' does not call its operation.*Give entry 'Main\(\)'"),
         ("missing.qasm", r"missing\.qasm can't be read \(No such file"),
         (b"\xff\xfe", "neither text nor LLVM bitcode"),
         (3, "int is no program.*Cirq.*PennyLane.*OpenQASM 2 or 3.*QIR"),

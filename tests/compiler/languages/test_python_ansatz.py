@@ -76,6 +76,11 @@ def test_cirqs_symbols_are_sorted_with_numbers_by_value_or_as_they_are_named() -
         hl.ansatz(circuit, symbols=["t10"])
 
 
+def of_one_number(angle: Any) -> None:
+    """Use the array of angles as a number, which PennyLane takes as a batch of circuits."""
+    qml.RY(angle, wires=0)
+
+
 def layer(angles: Any) -> Any:
     """Return nothing that counts: an asymmetric circuit of PennyLane on the wires 3, 1 and 0."""
     qml.X(3)
@@ -118,6 +123,7 @@ def test_a_function_that_decides_on_an_angle_runs_in_loops_and_is_refused_in_sto
     [
         (layer, {}, "num_angles: the length of the function's array"),
         (layer, {"num_angles": 1}, "layer can't be called with an array of 1"),
+        (of_one_number, {"num_angles": 1}, r"turns a gate by its whole array.*angles\[0\]"),
         (layer, {"num_angles": 3}, r"angle\[2\] of 3 angle"),
         (layer, {"num_angles": 2, "operation": "Layer"}, "operation: .* no such option"),
         (cirq.Circuit(cirq.X(Q[0])), {}, "no angle to vary"),

@@ -119,9 +119,18 @@ def test_a_stored_text_is_q_sharp_and_gives_the_same_operation() -> None:
     ("source", "options", "message"),
     [
         (SOURCE, {}, "ansatz: .* has the operations Chemistry.Ladder, Chemistry.Pieces"),
-        (SOURCE, {"operation": "Other"}, "ansatz: .* has no operation named Other of qubits and angles"),
+        (
+            SOURCE,
+            {"operation": "Other"},
+            "no operation named Other of qubits and angles.*of one: Chemistry.Ladder, Chem",
+        ),
+        ("operation A(q : Qubit, a : Double) : Result { Ry(a, q); M(q) }", {}, "Give one that returns Unit"),
         (SOURCE, {"operation": "Decoy"}, "no operation named Decoy"),
-        (SOURCE, {"operation": "Ladder", "num_angles": 2}, "num_qubits: .* open"),
+        (
+            SOURCE,
+            {"operation": "Ladder", "num_angles": 2},
+            r"num_qubits: .* not stated.*--ansatz FILE\.qs,num_qubits=2",
+        ),
         (SOURCE, {"operation": "Ladder", "num_qubits": 3, "num_angles": 0}, "num_angles"),
         (SOURCE, {"operation": "Pieces", "num_qubits": 3}, "num_qubits: .* parameters are 2"),
         (SOURCE, {"operation": "Pieces", "symbols": ["a"]}, "symbols: .* no such option"),
