@@ -63,6 +63,7 @@ class RunErrors:
     @property
     def is_covered(self) -> bool:
         """True if the 95 % interval contains the exact energy."""
+        assert self.outcome.interval95 is not None  # it is no upper bound
         low, high = self.outcome.interval95
         return low <= self.outcome.value - self.error_mha * MHA <= high
 

@@ -60,7 +60,7 @@ def _errors(simulator: NoisySimulator, molecule: str, label: str, seeds: int) ->
     raw = run_errors(molecule, 0, VqeSettings(shots=ALL_BUT_EXACT, target=TARGET), simulator.exact)
     drawn = _with_shots(simulator, molecule, seeds)
     held = sum(run.is_covered for run in drawn)
-    widths = [np.ptp(run.outcome.interval95) / (2.0 * Z95 * run.outcome.standard_error) for run in drawn]
+    widths = [np.ptp(run.outcome.interval95 or ()) / (2.0 * Z95 * run.outcome.standard_error) for run in drawn]
     bounds = [
         Bound(f"{label}: raw", abs(raw.error_mha), Side.AT_LEAST, 1, "mHa"),
         Bound(f"{label}: 95 % intervals that hold", held, Side.AT_LEAST, 0.9 * seeds, f"of {seeds}"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hybridloop import renamed_modules
 
 if TYPE_CHECKING:
-    from hybridloop.api.algorithms import adapt, levels, qaoa, rqaoa, run_housekeeping, scan, sweep, vqd, vqe
+    from hybridloop.api.algorithms import adapt, levels, qaoa, rqaoa, run_housekeeping, scan, sqd, sweep, vqd, vqe
     from hybridloop.api.ansatz import ansatz
     from hybridloop.api.geometry import molecule, problem
     from hybridloop.api.plan import plan
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         RqaoaSettings,
         RunSettings,
         ScanSettings,
+        SqdSettings,
         VqdSettings,
         VqeSettings,
     )
@@ -46,6 +47,7 @@ __all__ = [
     "RunResult",
     "RunSettings",
     "ScanSettings",
+    "SqdSettings",
     "SweepSpec",
     "VqdSettings",
     "VqeSettings",
@@ -67,6 +69,7 @@ __all__ = [
     "session",
     "session_flow",
     "sessions",
+    "sqd",
     "sweep",
     "track",
     "vqd",
@@ -76,7 +79,8 @@ __version__ = "0.1.0"
 
 _MODULES = {
     **dict.fromkeys(
-        ("adapt", "levels", "qaoa", "rqaoa", "run_housekeeping", "scan", "sweep", "vqd", "vqe"), "api.algorithms"
+        ("adapt", "levels", "qaoa", "rqaoa", "run_housekeeping", "scan", "sqd", "sweep", "vqd", "vqe"),
+        "api.algorithms",
     ),
     **dict.fromkeys(("open_session", "session", "session_flow", "sessions"), "api.session"),
     **dict.fromkeys(("molecule", "problem"), "api.geometry"),

@@ -57,6 +57,12 @@ def error_budget(estimate: Estimate, residue: float | None, no_residue: str = NO
     )
 
 
+def subspace_error(residue: float | None, no_residue: str) -> ErrorSource:
+    """Return the one source of the error of an upper bound: what lies outside its subspace, and only lowers it."""
+    meaning = "most that is left below the energy: distance to the extrapolation at variance 0, and twice its error"
+    return ErrorSource("subspace", residue, no_residue if residue is None else meaning, is_one_sided=True)
+
+
 def interval95(estimate: Estimate, budget: tuple[ErrorSource, ...]) -> tuple[float, float]:
     """Return the 95 % interval: 1.96 standard errors, widened by each other amount; one-sided ones widen the lower end.
 

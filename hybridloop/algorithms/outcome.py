@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridloop.algorithms.error_budget import NO_FORECAST, ErrorSource, error_budget, interval95
+from hybridloop.algorithms.error_budget import NO_FORECAST, ErrorSource, error_budget, interval95, subspace_error
 from hybridloop.algorithms.estimation.estimates import Estimate
 from hybridloop.algorithms.estimation.final import FinalMeasurement
 from hybridloop.algorithms.optimizers.base import PointEstimate
@@ -83,6 +83,8 @@ class Fact:
 
     Names are "locally_optimal" (no step within the circuit gains more), "no_operator_outside" (no operator outside the
     circuit promises more) and "equals_exact" (compared to exact diagonalization, which `converged` does not rest on).
+    Those of a subspace are "self_consistent" (further iterations changed nothing) and "little_left" (at most chemical
+    accuracy is left below the energy).
     """
 
     name: str
@@ -110,6 +112,9 @@ class Outcome:
     `spin_squared` is ⟨S²⟩ of the final state and `electrons` ⟨N⟩, measured or conserved by the circuit (with error 0);
     None where they are unknown.
 
+    With `is_upper_bound` the value is the energy of a known state, without noise: the true one is not above it, so
+    there is no interval around it, and `residue` bounds what may be left below.
+
     `table` has the rows of results with more than one value, `warnings` reasons to doubt the value, `choices` what was
     chosen automatically, and why, `facts` what was shown.
     """
@@ -135,6 +140,7 @@ class Outcome:
     facts: tuple[Fact, ...] = ()
     residue: float | None = None
     no_residue: str = NO_FORECAST
+    is_upper_bound: bool = False
 
     @property
     def value(self) -> float:
@@ -146,11 +152,16 @@ class Outcome:
         return self.final.estimate.standard_error
 
     @property
-    def interval95(self) -> tuple[float, float]:
+    def interval95(self) -> tuple[float, float] | None:
+        """The 95 % interval; None for an upper bound."""
+        if self.is_upper_bound:
+            return None
         return interval95(self.final.estimate, self.error_budget)
 
     @property
     def error_budget(self) -> tuple[ErrorSource, ...]:
+        if self.is_upper_bound:
+            return (subspace_error(self.residue, self.no_residue),)
         return error_budget(self.final.estimate, self.residue, self.no_residue)
 
     @property

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from hybridloop.api.environment import flow_environment
 from hybridloop.api.optimizers import optimizer_by_name
-from hybridloop.api.options import AdaptOptions, LevelsOptions, QaoaOptions, RqaoaOptions, VqdOptions, VqeOptions
+from hybridloop.api.options import (
+    AdaptOptions,
+    LevelsOptions,
+    QaoaOptions,
+    RqaoaOptions,
+    SqdOptions,
+    VqdOptions,
+    VqeOptions,
+)
 from hybridloop.api.progress import combine_callbacks
 from hybridloop.api.runs import run
 from hybridloop.settings.inputs import pop_geometry, read_for
@@ -74,6 +82,16 @@ def levels(problem: Any, **options: Unpack[LevelsOptions]) -> RunResult:
     lowest. The options are the fields of `hybridloop.LevelsSettings`, and the other four of `vqe`.
     """
     return _run("levels", problem, options)
+
+
+def sqd(problem: Any, **options: Unpack[SqdOptions]) -> RunResult:
+    """Find an upper bound on a molecule's ground-state energy (hartree) by sample-based quantum diagonalization.
+
+    One round samples a circuit's state; its samples choose subspaces, in which PySCF diagonalizes the Hamiltonian. The
+    result's `table` has the best state of each iteration, the extrapolation in the energy's variance, and classical
+    subspaces of the same size. The options are the fields of `hybridloop.SqdSettings`, and the other four of `vqe`.
+    """
+    return _run("sqd", problem, options)
 
 
 def scan(problems: Sequence[Any], **options: Unpack[VqeOptions]) -> RunResult:

@@ -52,8 +52,8 @@ class RunOptions(SettingOptions, total=False):
     callback: Callback | None
 
 
-class EnergyOptions(RunOptions, total=False):
-    """Keyword arguments of every search for energies; see `hybridloop.VqeSettings`."""
+class MoleculeOptions(RunOptions, total=False):
+    """Keyword arguments of every run on a molecule; see `hybridloop.VqeSettings`."""
 
     basis: str
     charge: int
@@ -61,6 +61,11 @@ class EnergyOptions(RunOptions, total=False):
     active_space: str | tuple[int, int] | None
     frozen_core: int
     multiplicity: int | None
+
+
+class EnergyOptions(MoleculeOptions, total=False):
+    """Keyword arguments of every search for energies; see `hybridloop.VqeSettings`."""
+
     shots: int
     precision: str | float
     max_rounds: int
@@ -109,6 +114,18 @@ class VqdOptions(HardwareEfficientOptions, total=False):
     layers: int | None
     random_starts: int
     deflation: str | float | None
+
+
+class SqdOptions(MoleculeOptions, total=False):
+    """Keyword arguments of `sqd`; see `hybridloop.SqdSettings`."""
+
+    ansatz: Any  # as for `vqe`, with its angles as initial_point
+    initial_point: str | Sequence[float]
+    shots: int
+    max_subspace: int | None
+    batches: int
+    iterations: int
+    tolerance: str | float
 
 
 class QaoaOptions(RunOptions, total=False):

@@ -30,8 +30,8 @@ def plan(
 ) -> Plan:
     """Estimate rounds, jobs, shots, price and time of `hybridloop.vqe(problem, **settings)` or another algorithm.
 
-    `algorithm` is vqe, adapt, vqd, levels, scan, qaoa or rqaoa; `problem` and settings are as for that function. The
-    algorithm runs on an ideal simulator in this process, for a few seeds; no session is opened, and nothing is
+    `algorithm` is vqe, adapt, vqd, levels, sqd, scan, qaoa or rqaoa; `problem` and settings are as for that function.
+    The algorithm runs on an ideal simulator in this process, for a few seeds; no session is opened, and nothing is
     submitted. The workspace is asked for its targets and their queues. `compare` names further targets to plan for
     ("all": those whose counts an algorithm can use). Raises InputError for what a run would refuse, and ServiceError.
     """

@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 from hybridloop.azure.provider_options import FIELD as PROVIDER_OPTIONS
 from hybridloop.cli.completion import SETTING_COMPLETERS
 from hybridloop.errors import InputError
-from hybridloop.settings import LIMITS, EnergySettings, ProblemText, RunSettings
+from hybridloop.settings import LIMITS, MoleculeSettings, ProblemText, RunSettings
 from hybridloop.settings.inputs import DEFAULT_BASIS, pop_geometry, read_for
 from hybridloop.settings.renamed import FORMER, current_name
 from hybridloop.settings.sources import CALL, Layer, ResolvedSettings, resolve_settings
@@ -68,7 +68,7 @@ def settings_options(model: type[RunSettings], *, only: Container[str] | None = 
 
 def input_options(model: type[RunSettings]) -> list[inspect.Parameter]:
     """Return the options of `run` and `plan`: the settings, and for molecules those of a geometry."""
-    if not issubclass(model, EnergySettings):
+    if not issubclass(model, MoleculeSettings):
         return settings_options(model)
     texts = {
         "basis": (str, f"Basis set of a geometry, by PySCF's name; left out: {DEFAULT_BASIS}."),

@@ -15,6 +15,7 @@ from hybridloop.errors import HybridloopError
 from hybridloop.estimate.ideal_sampler import IdealSampler, SimulationTooLarge
 from hybridloop.preparation import prepare
 from hybridloop.preparation.prepared import PreparedAlgorithm
+from hybridloop.preparation.sqd import PreparedSqd
 from hybridloop.preparation.vqe import PreparedVqe, with_start
 from hybridloop.settings import ProblemText, RunSettings
 
@@ -122,7 +123,11 @@ class _Recorder:
 
     def run(self, prepared: PreparedAlgorithm) -> Trial:
         try:
-            prepared.measure(self, self._set_phase)
+            if isinstance(prepared, PreparedSqd):  # what follows its one round is classical, and may take minutes
+                prepared.sample(self)
+                self.rounds[-1] = replace(self.rounds[-1], phase=FINAL)
+            else:
+                prepared.measure(self, self._set_phase)
         except SimulationTooLarge:
             return Trial(tuple(self.rounds), self.cut, ended=False)
         except HybridloopError as error:  # such as a final measurement without usable counts

@@ -27,6 +27,7 @@ from hybridloop.settings import (
     QaoaSettings,
     RqaoaSettings,
     RunSettings,
+    SqdSettings,
     VqdSettings,
 )
 
@@ -56,6 +57,8 @@ def round_limits(prepared: PreparedAlgorithm, settings: RunSettings, *, samples:
         case EnergySettings():  # of a VQE, or of each point of a scan
             points = len(prepared.points) if isinstance(prepared, PreparedScan) else 1
             return RoundLimits(points * settings.max_rounds, points * final, points * MAX_ROUNDS_OF_FACTS)
+        case SqdSettings():
+            return RoundLimits(0, 1)
         case QaoaSettings():
             return RoundLimits(_qaoa_search_rounds(settings), 1)
         case RqaoaSettings():

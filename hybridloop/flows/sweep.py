@@ -36,7 +36,7 @@ from hybridloop.settings import WorkspaceName
 
 MAX_PROCESSES = 8
 POINTS_PER_WORKER = 4  # at once, in a process each
-_ENERGIES = frozenset({"vqe", "adapt", "vqd", "levels"})
+_ENERGIES = frozenset({"vqe", "adapt", "vqd", "levels", "sqd"})
 _NOT_IN_A_KEY = re.compile(r"[^a-z0-9]+")
 
 

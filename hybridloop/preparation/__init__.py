@@ -41,6 +41,7 @@ def prepare(
     from hybridloop.preparation.prepared import PreparedRun
     from hybridloop.preparation.qaoa import prepare_qaoa, prepare_rqaoa
     from hybridloop.preparation.scan import prepare_scan
+    from hybridloop.preparation.sqd import prepare_sqd
     from hybridloop.preparation.vqd import prepare_vqd
     from hybridloop.preparation.vqe import prepare_vqe
 
@@ -49,6 +50,7 @@ def prepare(
         "adapt": partial(prepare_adapt, rules=rules),
         "vqd": partial(prepare_vqd, rules=rules),
         "levels": partial(prepare_levels, rules=rules),
+        "sqd": prepare_sqd,
         "scan": partial(prepare_scan, rules=rules),
         "qaoa": partial(prepare_qaoa, rules=rules),
         "rqaoa": prepare_rqaoa,

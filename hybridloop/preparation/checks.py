@@ -14,7 +14,7 @@ from hybridloop.budget.prices import ping_price
 from hybridloop.data import load_table
 from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError, ProblemError
-from hybridloop.settings import SETTINGS, EnergySettings, MitigationName, ProblemText, RunSettings
+from hybridloop.settings import SETTINGS, EnergySettings, MitigationName, MoleculeSettings, ProblemText, RunSettings
 from hybridloop.settings.renamed import built_in_name, check_built_in_name
 from hybridloop.settings.validation import validate
 
@@ -45,7 +45,7 @@ def check_limits(target: Target, settings: RunSettings) -> None:
 
 def check_problem(algorithm: str, problem: ProblemText) -> None:
     """Raise InputError for an unknown name, and for text that is clearly of another kind."""
-    is_energy = issubclass(SETTINGS[algorithm], EnergySettings)
+    is_energy = issubclass(SETTINGS[algorithm], MoleculeSettings)
     for point in points_of_scan(problem) if algorithm == "scan" else (problem,):
         if point.text is not None:
             # a Pauli sum may be diagonal, which its reader decides

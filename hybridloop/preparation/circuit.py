@@ -154,6 +154,11 @@ def shape_of(subject: Subject, settings: HardwareEfficientSettings, rules: int) 
     return Rotations.COMPLEX if is_complex else Rotations.REAL, settings.entanglement or EntanglementName.LINEAR
 
 
+def own_circuit(text: str, subject: Subject, given: InitialPoint, seed: int) -> Ansatz:
+    """Return a user's circuit at its angles, or at random ones. Raises InputError."""
+    return _custom(text, num_qubits_of(subject), _Start(given, np.random.default_rng(seed)))
+
+
 def _custom(text: str, qubits: int, start: _Start) -> Ansatz:
     """Return the circuit of an OpenQASM 3 or Q# text, at random angles unless others are given."""
     if start.given is StartName.HF:

@@ -16,7 +16,7 @@ from hybridloop.data import load_table
 from hybridloop.data.search_rules import SEARCH_RULES
 from hybridloop.errors import InputError
 from hybridloop.preparation.prepared import ProblemFacts
-from hybridloop.settings import EnergySettings, ProblemText
+from hybridloop.settings import MoleculeSettings, ProblemText
 from hybridloop.settings.parsing import AUTO_SPACE
 from hybridloop.settings.renamed import built_in_name
 
@@ -25,7 +25,7 @@ MOST_ORBITALS = 20  # 40 qubits; writing out the operator of more takes minutes,
 Subject = ElectronicProblem | PauliProblem
 
 
-def resolve_subject(problem: ProblemText, settings: EnergySettings, target: Target) -> Subject:
+def resolve_subject(problem: ProblemText, settings: MoleculeSettings, target: Target) -> Subject:
     """Return the molecule on qubits, or the operator. Raises InputError, also where the target is too small for it."""
     parsed = read_subject(problem)
     if isinstance(parsed, PauliProblem):
@@ -105,8 +105,8 @@ def facts_of(subject: Subject, rules: int = SEARCH_RULES) -> ProblemFacts:
     return ProblemFacts("hartree", subject.encoding.num_qubits, -1, reference, exact, note, title, orbitals)
 
 
-def _check_no_orbitals(problem: PauliProblem, settings: EnergySettings) -> None:
-    defaults = EnergySettings()
+def _check_no_orbitals(problem: PauliProblem, settings: MoleculeSettings) -> None:
+    defaults = MoleculeSettings()
     for field in ("active_space", "frozen_core", "mapping", "multiplicity"):
         if getattr(settings, field) != getattr(defaults, field):
             raise InputError(field, f"{problem.source} is a Pauli sum, which has no electrons", f"Leave {field} out.")

@@ -130,7 +130,7 @@ def _row(
         "point": name,
         "energy": outcome.value,
         "standard_error": outcome.standard_error,
-        "interval95": list(outcome.interval95),
+        "interval95": list(outcome.interval95 or ()),
         "exact": exact,
         "error": None if exact is None else outcome.value - exact,
         "reference": reference,

@@ -39,7 +39,10 @@ def summarize(result: RunResult) -> Answer:
     lines = [("Problem", result.problem_title)] if result.problem_title else []
     if result.of_what:
         lines.append(("Energy of", result.of_what))
-    lines.append(("Error bar", f"± {error:.6f}{unit} ({how})"))
+    if result.is_upper_bound:
+        lines.append(("Kind of value", "an upper bound: the exact energy is not above it"))
+    else:
+        lines.append(("Error bar", f"± {error:.6f}{unit} ({how})"))
     if result.interval95 is not None:
         lines.append(("95 % interval", f"{result.interval95[0]:.6f} to {result.interval95[1]:.6f}{unit}"))
     lines += [

@@ -33,6 +33,7 @@ NAMES = {
     "adapt": "ADAPT-VQE",
     "vqd": "Variational quantum deflation",
     "levels": "Energy levels from a VQE",
+    "sqd": "Sample-based quantum diagonalization",
     "scan": "Scan",
     "qaoa": "QAOA",
     "rqaoa": "Recursive QAOA",

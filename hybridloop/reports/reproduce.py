@@ -112,8 +112,8 @@ def _estimates(old: RunResult, new: RunResult) -> Iterator[ComparedValue]:
     errors = old.standard_error or 0.0, new.standard_error or 0.0
     yield _estimate("value", old.value, new.value, errors, bound)
     for one, other in zip(old.table, new.table, strict=False):
-        if {"energy", "standard_error"} <= one.keys() & other.keys():
-            name = f"energy of {one.get('point', one.get('level'))}"
+        if None not in (one.get("standard_error"), other.get("standard_error")) and "energy" in one:
+            name = f"energy of {one.get('point', one.get('level', one.get('space')))}"
             errors = one["standard_error"], other["standard_error"]
             yield _estimate(name, one["energy"], other["energy"], errors, bound)
 

@@ -26,7 +26,7 @@ MIN_CORRELATION = 1e-6  # hartree: a fraction of less means nothing
 OF_OUTCOME = (
     *("reason", "value", "standard_error", "interval95", "is_exact", "rounding_bound", "is_precise", "parameters"),
     *("rounds", "best_bitstring", "best_value", "approximation_ratio", "table", "solution", "choices"),
-    *("facts", "spin_squared", "spin_squared_error", "electrons", "electrons_error"),
+    *("facts", "is_upper_bound", "spin_squared", "spin_squared_error", "electrons", "electrons_error"),
 )
 
 
@@ -65,6 +65,9 @@ class RunResult:
     is `value`), each point of a scan (`value` is that of the first), or each variable of a binary problem in the best
     assignment. `warnings` are reasons to doubt the value. `choices` are the choices that the settings left open, with
     their reasons. `facts` are what was shown of the value.
+
+    With `is_upper_bound` the value is the energy of a state in a subspace, without noise: the exact energy is not above
+    it, there is no interval, and the error budget says how much may be left below.
 
     `jobs` counts each job of a round once, without `retried` ones and `pings`; `shots` are those of `jobs`. `cost` is
     what the service billed, by unit (USD, HQC, eHQC, …); it is empty where the service stated nothing. `estimated` is
@@ -119,6 +122,7 @@ class RunResult:
     warnings: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     facts: tuple[Fact, ...] = ()
+    is_upper_bound: bool = False
     estimated: Mapping[str, float] = field(default_factory=dict)
     reserved: Mapping[str, float] = field(default_factory=dict)
     provider_options: Mapping[str, Any] = field(default_factory=dict)

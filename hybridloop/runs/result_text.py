@@ -22,15 +22,27 @@ COLUMNS: Mapping[str, Sequence[str]] = {
     "adapt": ("emptied", "filled", "gradient", "gradient_error", "expected_left", "energy"),
     "scan": ("point", "energy", "standard_error", "exact", "error", "rounds", "circuits", "converged"),
     "vqd": ("level", "energy", "standard_error", "exact", "overlap", "electrons", "converged"),
+    "sqd": ("space", "energy", "standard_error", "determinants", "share", "variance", "spin_squared"),
     "levels": (
         *("level", "energy", "standard_error", "exact", "noise_bias"),
         *("excitation", "multiplicity", "electrons", "symmetry"),
     ),
 }
-FACT_LABELS = {"locally_optimal": "optimal", "no_operator_outside": "complete"}  # the error is a line of its own
+FACT_LABELS = {
+    "locally_optimal": "optimal",
+    "no_operator_outside": "complete",
+    "self_consistent": "stable",
+    "little_left": "left",
+}  # the error is a line of its own
 SHOWN = {True: "shown", False: "not shown", None: "not examined"}
 MOST_NAMES = 12  # on a line
-TABLES = {"vqd": "Levels", "levels": "Levels", "scan": "Points", "adapt": "Operators"}  # titles of the tables
+TABLES = {
+    "vqd": "Levels",
+    "levels": "Levels",
+    "sqd": "Subspaces",
+    "scan": "Points",
+    "adapt": "Operators",
+}  # titles of the tables
 _OF_ASSIGNMENTS = frozenset({"qaoa", "rqaoa"})
 _CELL = "text-align:left;padding:0 1em 0 0"
 
@@ -109,6 +121,8 @@ def _energy(result: RunResult, unit: str | None) -> Iterator[tuple[str, str]]:
         if result.is_exact
         else f"± {result.standard_error:.6f} (standard error)"
     )
+    if result.is_upper_bound:
+        sharpness = "(an upper bound: the exact energy is not above it)"
     short = "" if result.is_precise else ", wider than the requested precision"
     yield "energy", f"{result.value:.6f}{result.unit and f' {result.unit}'} {sharpness}{short}"
     yield "error", error
@@ -137,8 +151,9 @@ def _in_unit(result: RunResult, unit: str) -> str:
     per_hartree, energy = PER_HARTREE.get(unit, 0.0), result.value_in(unit)
     error = per_hartree * (result.rounding_bound if result.is_exact else result.standard_error or 0.0)
     digits = max(0, 6 - math.floor(math.log10(per_hartree)))
+    bar = "(an upper bound)" if result.is_upper_bound else f"± {error:.{digits}f}"
     off = "" if result.error is None else f", {per_hartree * result.error:+.{digits}f} against the exact energy"
-    return f"{energy:.{digits}f} {unit} ± {error:.{digits}f}{off}"
+    return f"{energy:.{digits}f} {unit} {bar}{off}"
 
 
 def correlation(result: RunResult) -> str | None:
@@ -147,12 +162,14 @@ def correlation(result: RunResult) -> str | None:
         return None
     error = result.rounding_bound if result.is_exact else result.standard_error or 0.0
     if result.exact is None:
-        found = f"{1e3 * (result.value - result.reference):.3f} ± {1e3 * error:.3f} mHa"
+        bar = "" if result.is_upper_bound else f" ± {1e3 * error:.3f}"
+        found = f"{1e3 * (result.value - result.reference):.3f}{bar} mHa"
         return f"{found} of correlation energy; the whole is unknown"
     if (recovered := result.correlation_recovered) is None:
         return None
     whole = result.exact - result.reference
-    return f"{recovered:.1%} ± {abs(error / whole):.1%} of the correlation energy, {1e3 * whole:.3f} mHa"
+    bar = "" if result.is_upper_bound else f" ± {abs(error / whole):.1%}"
+    return f"{recovered:.1%}{bar} of the correlation energy, {1e3 * whole:.3f} mHa"
 
 
 def amount_text(source: ErrorSource) -> str:

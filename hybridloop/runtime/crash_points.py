@@ -1,7 +1,8 @@
 """Crash points: named places at which a process can be killed, so that tests can show that it resumes correctly.
 
 `HYBRIDLOOP_CRASH_AT=put.after` kills this process with SIGKILL when it first passes that point, `put.after:3` when it
-passes it for the third time. Without the variable nothing is counted.
+passes it for the third time. `POINTS` are those of every session; classical steps between rounds have
+`iteration.before` and `iteration.after` as well. Without the variable nothing is counted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Settings of the seven algorithms: names to choose from, and one model for each algorithm."""
+"""Settings of the eight algorithms: names to choose from, and one model for each algorithm."""
 
 from __future__ import annotations
 
@@ -152,8 +152,8 @@ class ObjectiveName(enum.StrEnum):
     INDEPENDENT_SET = "independent-set"
 
 
-class EnergySettings(RunSettings):
-    """Settings that all runs for energies of a molecule have."""
+class MoleculeSettings(RunSettings):
+    """Settings that all runs on a molecule have: its electrons and orbitals on qubits."""
 
     mapping: MappingName = Field(MappingName.PARITY, description="mapping of spin orbitals to qubits")
     active_space: ActiveSpace | None = Field(
@@ -169,6 +169,17 @@ class EnergySettings(RunSettings):
         description="spin multiplicity 2S + 1 of the molecule, in the same orbitals; left out: MS2 + 1 of its file",
         examples=[3],
     )
+
+    @model_validator(mode="after")
+    def _check_active_space(self) -> Self:
+        if self.active_space is not None and self.frozen_core:
+            raise ValueError("active_space and frozen_core both choose the occupied orbitals: give one of them")
+        return self
+
+
+class EnergySettings(MoleculeSettings):
+    """Settings that all runs have which measure energies of a molecule."""
+
     shots: int = Field(4000, ge=1, le=10_000_000, description="shots per circuit during the search")
     precision: Precision = Field(
         0.7e-3,  # 0.8 would meet chemical accuracy, 1.6 mHa, at the 95th percentile only by luck
@@ -176,12 +187,6 @@ class EnergySettings(RunSettings):
         examples=["1kcal/mol"],
     )
     max_rounds: int = Field(200, ge=1, le=100_000, description="maximum number of rounds of the search")
-
-    @model_validator(mode="after")
-    def _check_active_space(self) -> Self:
-        if self.active_space is not None and self.frozen_core:
-            raise ValueError("active_space and frozen_core both choose the occupied orbitals: give one of them")
-        return self
 
 
 class HardwareEfficientSettings(EnergySettings):
@@ -314,6 +319,37 @@ class VqdSettings(HardwareEfficientSettings):
         description="penalty in hartree, or with a unit, for an overlap of 1 with a lower level; left out: a bound on "
         "the spectrum",
         examples=["20eV"],
+    )
+
+
+class SqdSettings(MoleculeSettings):
+    """Settings of a run of sample-based quantum diagonalization (SQD)."""
+
+    ansatz: AnsatzName | CircuitText = Field(
+        AnsatzName.UCCSD,
+        description="circuit whose state is sampled: uccsd, or a file in OpenQASM 3 or Q# with its angles as "
+        "initial_point",
+    )
+    initial_point: StartName | Angles = Field(
+        StartName.AUTO,
+        description="angles of the circuit, which are not optimized: auto, newton, hf, random, or angles in radians, "
+        "separated by commas",
+    )
+    shots: int = Field(10_000, ge=1, le=10_000_000, description="shots of the one circuit")
+    max_subspace: int | None = Field(
+        None,
+        ge=1,
+        le=10_000_000,
+        description="maximum number of determinants of a subspace; left out: a tenth of all, and at most 10,000",
+        examples=[1000],
+    )
+    batches: int = Field(5, ge=1, le=100, description="subspaces of each iteration, each with its own samples")
+    iterations: int = Field(10, ge=1, le=1000, description="maximum number of iterations of configuration recovery")
+    tolerance: Tolerance = Field(
+        1e-5,
+        description="change of the lowest energy in hartree, or with a unit, below which three iterations in a row "
+        "end the run",
+        examples=["0.1mHa"],
     )
 
 

@@ -18,7 +18,7 @@ from hybridloop.errors import InputError, ProblemError
 from hybridloop.settings import (
     MAX_PROBLEM_BYTES,
     SETTINGS,
-    EnergySettings,
+    MoleculeSettings,
     ProblemText,
     RunSettings,
 )
@@ -108,7 +108,7 @@ def read_problem_at(place: str, problem: Any, geometry: GeometryOptions | None =
 
 def pop_geometry(algorithm: str, options: dict[str, Any]) -> GeometryOptions:
     """Take the options of a geometry, `basis` and `charge`, out of the options of a run; binary problems have none."""
-    if not issubclass(SETTINGS.get(algorithm, RunSettings), EnergySettings):
+    if not issubclass(SETTINGS.get(algorithm, RunSettings), MoleculeSettings):
         return GeometryOptions()
     basis, charge = options.pop("basis", None), options.pop("charge", None)
     if not isinstance(basis, str | None) or isinstance(charge, bool) or not isinstance(charge, int | None):
@@ -122,7 +122,7 @@ def read_for(algorithm: str, problem: Any, settings: RunSettings, geometry: Geom
     Raises InputError, also for several problems where one is needed.
     """
     options = None
-    if isinstance(settings, EnergySettings):
+    if isinstance(settings, MoleculeSettings):
         options = replace(geometry, multiplicity=settings.multiplicity)
     if algorithm != "scan":
         return read_problem(problem, options)

@@ -116,7 +116,11 @@ class RoundTasks:
         self._session = session
         self._replays = True
         self._number = 0
-        self.live = 0  # number of rounds that were measured by this process
+        self.live = 0  # number of rounds and classical steps of this process
+
+    def count_step(self) -> None:
+        """Count a classical step of this process, which is reported as a round is."""
+        self.live += 1
 
     def __call__(self, pubs: Sequence[SamplerPub], /) -> list[MeasuredPub]:
         """Measure a round. Raises CapReached or RunStopped if it ends without a failure of the task."""

@@ -30,6 +30,7 @@ from hybridloop.settings import (
     AdaptSettings,
     EnergySettings,
     LevelsSettings,
+    MoleculeSettings,
     ProblemText,
     ScanSettings,
     VqdSettings,
@@ -183,9 +184,10 @@ def test_a_stopped_run_resumes_to_the_uninterrupted_result(
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "base"), [("adapt", EnergySettings), ("vqd", EnergySettings), ("levels", VqeSettings)]
+    ("algorithm", "base"),
+    [("adapt", EnergySettings), ("vqd", EnergySettings), ("levels", VqeSettings), ("sqd", MoleculeSettings)],
 )
-def test_every_setting_of_the_algorithm_is_in_the_guide(algorithm: str, base: type[EnergySettings]) -> None:
+def test_every_setting_of_the_algorithm_is_in_the_guide(algorithm: str, base: type[MoleculeSettings]) -> None:
     guide = (DOCS / "chemistry.md").read_text("utf-8")
     for name in SETTINGS[algorithm].model_fields:
         if str(SETTINGS[algorithm].model_fields[name]) == str(base.model_fields.get(name)):

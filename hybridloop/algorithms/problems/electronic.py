@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from qiskit.quantum_info import PauliList, SparsePauliOp
 
 from hybridloop.algorithms.problems.molecule import Molecule
@@ -54,6 +55,22 @@ class Encoding:
         if self.mapping is FermionMapping.JORDAN_WIGNER:
             return occupation
         return self._remove_parity_qubits(_prefix_parities(occupation, 2 * self.norb))
+
+    def occupations(self, bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the occupations (k, 2 norb) of the spin orbitals in basis states (k, num_qubits), lowest bit first.
+
+        It inverts `basis_state`. Under parity mapping the two removed parities are those of the problem's electrons.
+        """
+        if self.mapping is FermionMapping.JORDAN_WIGNER:
+            return bits
+        alpha, total = (
+            np.full((len(bits), 1), count % 2, np.uint8) for count in (self.electrons[0], sum(self.electrons))
+        )
+        low = self.norb - 1
+        parities = np.concatenate([bits[:, :low], alpha, bits[:, low:], total], axis=1)
+        occupied = parities.copy()
+        occupied[:, 1:] ^= parities[:, :-1]
+        return occupied
 
     def encode(self, operator: SymplecticOperator) -> dict[tuple[int, int], float]:
         """Return a Jordan-Wigner operator in this encoding.

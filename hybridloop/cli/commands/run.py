@@ -16,7 +16,7 @@ from hybridloop.cli.options import input_options, read_input, with_options
 from hybridloop.cli.output import AsJson, Quiet, Workspace, full_input_errors
 from hybridloop.cli.progress import show_progress
 from hybridloop.cli.result_output import UNIT, print_result
-from hybridloop.settings import SETTINGS, EnergySettings
+from hybridloop.settings import SETTINGS, MoleculeSettings
 
 app = typer.Typer(name="run", no_args_is_help=True, help="Run an algorithm in its own session.")
 
@@ -97,6 +97,13 @@ COMMANDS = (
         complete=molecules,
     ),
     AlgorithmCommand(
+        "sqd",
+        "Find a bound on a molecule's ground-state energy from samples, in a subspace that they choose (SQD).",
+        _MOLECULE,
+        "h4 --max-subspace 16 --seed 7",
+        "ansatz max_subspace iterations",
+    ),
+    AlgorithmCommand(
         "scan",
         "Find the ground-state energies of a series of molecules in one run.",
         "Two or more, in order: built-in names (`hybridloop problems`) or files as for `run vqe`.",
@@ -160,7 +167,7 @@ def _run_command(command: AlgorithmCommand) -> Callable[..., None]:
         f"Example: hybridloop run {command.algorithm} {command.example}"
     )
     settings = SETTINGS[command.algorithm]
-    more = [UNIT, HELP_ALL] if issubclass(settings, EnergySettings) else [HELP_ALL]
+    more = [UNIT, HELP_ALL] if issubclass(settings, MoleculeSettings) else [HELP_ALL]
     return with_options(run, [*input_options(settings), *more])
 
 

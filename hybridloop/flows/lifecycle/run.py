@@ -32,6 +32,7 @@ from hybridloop.journal.claimed_run import ClaimedRun
 from hybridloop.preparation import prepare
 from hybridloop.preparation.checks import check_new_problem, noise_warning
 from hybridloop.preparation.prepared import PreparedAlgorithm, ProblemFacts, title_of
+from hybridloop.preparation.sqd import PreparedSqd
 from hybridloop.runs.holding import start_or_resume
 from hybridloop.runs.live import RoundUpdate
 from hybridloop.runs.live_text import plus_minus
@@ -39,6 +40,7 @@ from hybridloop.runs.lookup import RunRequest, find_run, limits_of, problem_of
 from hybridloop.runs.result import RunResult
 from hybridloop.settings import EnergySettings, ProblemText, RunSettings
 from hybridloop.tasks.prefect_tasks import RoundTasks
+from hybridloop.tasks.recorded_steps import RecordedSteps
 from hybridloop.tasks.session import OpenSession
 
 # acquires the run's session for a block; its argument is set when the flow run is cancelled
@@ -139,6 +141,8 @@ def _measure(
             rounds = RoundTasks(session)
             update_artifact = partial(artifact.update, result_so_far)
             report = RoundReporter(session, rounds, history, facts, run.record.key, update_artifact)
+            if isinstance(algorithm, PreparedSqd):
+                algorithm = algorithm.with_steps(RecordedSteps(run, session, rounds.count_step))
             outcome = algorithm.measure(rounds, report)
     except (CapReached, RunStopped) as error:
         ended_by = error

@@ -25,7 +25,9 @@ MAX_MARKERS = 200  # above, a line with a band: thousands of markers make a file
 def convergence(result: RunResult) -> Picture:
     """Draw the value by round with its standard error, the final 95 % interval, and reference values."""
     summary = result.status
-    if result.interval95 is not None and result.algorithm not in SEVERAL_ENERGIES:
+    if result.is_upper_bound:
+        summary = f"{result.value:.6f} {result.unit}, an upper bound"
+    elif result.interval95 is not None and result.algorithm not in SEVERAL_ENERGIES:
         error = plus_minus(result.standard_error or 0.0, result.rounding_bound)
         summary = f"{result.value:.6f} {error} {result.unit}".rstrip()
     figure, axes = axes_of(f"{result.problem} on {target_text(result.target, result.provider_options)}: {summary}")

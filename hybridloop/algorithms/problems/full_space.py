@@ -1,0 +1,178 @@
+"""Full configuration space of a molecule: the exact state, selected CI by determinants, and the energy variance.
+
+Vectors over all determinants with the molecule's electrons, (alpha strings, beta strings) in ascending order; PySCF
+applies the Hamiltonian to them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridloop.algorithms.problems.determinants import count_determinants
+from hybridloop.algorithms.problems.molecule import Molecule
+from hybridloop.algorithms.problems.product_spaces import (
+    DECIMALS,
+    ENERGY_TOLERANCE,
+    MAX_CYCLES,
+    Strings,
+    SubspaceState,
+    one_thread,
+)
+
+MAX_VECTOR = 1_000_000  # determinants: a product with the Hamiltonian takes about a second
+MAX_SOLVED = 100_000  # determinants: the exact state takes some seconds
+GROWTH = 3  # factor of a selected CI's steps in determinants
+KEPT = 0.8  # of the determinants, in the steps that exchange the others
+EXCHANGES = 4
+MIN_GAP = 1e-3  # hartree: least denominator of the perturbation theory
+SPIN_SHIFT = 0.2  # hartree, of PySCF's penalty on other spins
+
+
+@dataclass(frozen=True, eq=False)
+class FullSpace:
+    """All determinants of a molecule with at most `MAX_VECTOR` of them."""
+
+    molecule: Molecule
+    _found: dict[int, tuple[float, NDArray[np.float64]]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, molecule: Molecule) -> FullSpace | None:
+        """Return the space; None where it is too large."""
+        return cls(molecule) if count_determinants(molecule) <= MAX_VECTOR else None
+
+    @property
+    def is_solvable(self) -> bool:
+        """True if the exact state is computed."""
+        return count_determinants(self.molecule) <= MAX_SOLVED
+
+    @cached_property
+    def strings(self) -> tuple[Strings, Strings]:
+        """All alpha and all beta strings."""
+        from pyscf.fci import cistring
+
+        alpha, beta = (
+            np.asarray(cistring.make_strings(range(self.molecule.norb), count), np.int64)
+            for count in self.molecule.electrons
+        )
+        return alpha, beta
+
+    @cached_property
+    def diagonal(self) -> NDArray[np.float64]:
+        """The energies of the determinants without the core energy, flat."""
+        from pyscf.fci import direct_spin1
+
+        molecule = self.molecule
+        with one_thread():
+            diagonal = direct_spin1.make_hdiag(molecule.one_body, molecule.two_body, molecule.norb, molecule.electrons)
+        return np.asarray(diagonal, float).ravel()
+
+    @cached_property
+    def _integrals(self) -> Any:
+        from pyscf.fci import direct_spin1
+
+        molecule = self.molecule
+        return direct_spin1.absorb_h1e(molecule.one_body, molecule.two_body, molecule.norb, molecule.electrons, 0.5)
+
+    def apply(self, vector: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the Hamiltonian without core energy, times a flat vector."""
+        from pyscf.fci import direct_spin1
+
+        shape = len(self.strings[0]), len(self.strings[1])
+        with one_thread():
+            image = direct_spin1.contract_2e(
+                self._integrals, vector.reshape(shape), self.molecule.norb, self.molecule.electrons
+            )
+        return np.asarray(image, float).ravel()
+
+    def variance(self, state: SubspaceState) -> float:
+        """Return the energy variance ⟨H²⟩ − ⟨H⟩² of a state in hartree²."""
+        rows, columns = (
+            np.searchsorted(every, own) for every, own in zip(self.strings, (state.alpha, state.beta), strict=True)
+        )
+        vector = np.zeros((len(self.strings[0]), len(self.strings[1])))
+        vector[np.ix_(rows, columns)] = state.amplitudes
+        flat = vector.ravel()
+        image = self.apply(flat)
+        mean = float(flat @ image)
+        residual = image - mean * flat  # the difference of two squares would lose its digits
+        return float(residual @ residual)
+
+    @cached_property
+    def ground_state(self) -> tuple[float, NDArray[np.float64]]:
+        """The lowest energy of the molecule's own spin in hartree, with its vector (alpha strings, beta strings)."""
+        from pyscf import fci
+
+        molecule = self.molecule
+        spin = abs(molecule.electrons[0] - molecule.electrons[1]) / 2
+        solver = fci.addons.fix_spin_(fci.direct_spin1.FCI(), shift=SPIN_SHIFT, ss=spin * (spin + 1))
+        solver.verbose, solver.conv_tol, solver.max_cycle = 0, ENERGY_TOLERANCE, MAX_CYCLES
+        with one_thread():
+            _, vector = solver.kernel(molecule.one_body, molecule.two_body, molecule.norb, molecule.electrons)
+        flat = np.asarray(vector, float).ravel()
+        energy = float(flat @ self.apply(flat)) + molecule.core_energy  # without the penalty
+        return round(energy, DECIMALS), np.asarray(vector, float)
+
+    def best_strings(self, *, is_shared: bool) -> tuple[Strings, Strings]:
+        """Return all alpha and beta strings by descending weight in the exact state."""
+        energy, vector = self.ground_state
+        return SubspaceState(*self.strings, vector, energy, 0.0).heaviest(is_shared=is_shared)
+
+    def selected_ci(self, size: int) -> float:
+        """Return the energy (hartree) of a classical selected CI of `size` determinants, chosen one by one.
+
+        From Hartree-Fock the space grows by the determinants of the largest second-order energies
+        |⟨D|H|ψ⟩|² / (E_D − E) (CIPSI: B. Huron, J. P. Malrieu and P. Rancurel, J. Chem. Phys. 58 (1973) 5745). At its
+        full size, the determinants of the least weight are exchanged for better ones while that lowers the energy.
+        """
+        vector = np.zeros(len(self.diagonal))
+        start = 0  # the lowest strings of both spins: Hartree-Fock
+        vector[start] = 1.0
+        chosen, energy = np.array([start]), float(self.diagonal[start])
+        exchanges = 0
+        while True:
+            gaps = np.maximum(self.diagonal - energy, MIN_GAP)
+            worth = self.apply(vector) ** 2 / gaps
+            if len(chosen) < size:
+                number, kept = min(size, GROWTH * len(chosen) + 16), chosen
+            else:
+                number = size
+                by_weight = np.argsort(-(vector[chosen] ** 2), kind="stable")
+                stay = math.ceil(KEPT * size)
+                kept, lost = chosen[by_weight[:stay]], chosen[by_weight[stay:]]
+                worth[lost] = vector[lost] ** 2 * gaps[lost]
+            worth[kept] = np.inf
+            further = np.sort(np.argsort(-worth, kind="stable")[:number])
+            is_exchange = len(chosen) == size
+            lowest, candidate = self._lowest_among(further, vector[further])
+            if is_exchange:
+                exchanges += 1
+                if lowest >= energy or exchanges > EXCHANGES:
+                    return round(min(lowest, energy) + self.molecule.core_energy, DECIMALS)
+            chosen, energy, vector = further, lowest, candidate
+
+    def _lowest_among(self, chosen: NDArray[np.int64], guess: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """Return the lowest energy without core energy among these determinants, and its vector over all of them."""
+        from pyscf import lib
+
+        def embed(part: NDArray[np.float64]) -> NDArray[np.float64]:
+            vector = np.zeros(len(self.diagonal))
+            vector[chosen] = part
+            return vector
+
+        diagonal = self.diagonal[chosen]
+        with one_thread():
+            energy, part = lib.davidson(
+                lambda vector: self.apply(embed(vector))[chosen],
+                guess / np.linalg.norm(guess),
+                lambda residual, lowest, *_: residual / (diagonal - lowest + MIN_GAP),
+                tol=ENERGY_TOLERANCE,
+                max_cycle=MAX_CYCLES,
+                verbose=0,
+            )
+        return float(energy), embed(np.asarray(part, float))

@@ -1,0 +1,208 @@
+"""Outcome of sample-based quantum diagonalization: a bound, its extrapolation, and what beside it is better."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hybridloop.algorithms.diagnostics import TOLERATED_SPIN
+from hybridloop.algorithms.estimation.configurations import Samples
+from hybridloop.algorithms.estimation.estimates import Estimate
+from hybridloop.algorithms.estimation.final import FinalMeasurement
+from hybridloop.algorithms.outcome import Fact, Outcome, RoundProgress
+from hybridloop.algorithms.sqd import UNCHANGED, Batch, SqdResult
+from hybridloop.algorithms.sqd_comparison import BY_DETERMINANTS, BY_STRINGS, FROM_EXACT, ClassicalSpace
+
+CHEMICAL_ACCURACY = 1.6e-3  # hartree: 1 kcal/mol
+SAME_ENERGY = 1e-6  # hartree: two energies that differ by less are called equal
+ROUNDING = 1e-8  # hartree, of the diagonalization
+MIN_POINTS = 4  # of a fit of two parameters with an error bar
+MIN_SPREAD = 1.05  # least ratio of the largest to the smallest variance of a fit
+SIGMAS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Extrapolation:
+    """Energy in hartree at variance 0 by a straight line through the batches, with its standard error and points.
+
+    The error is that of the fit's residuals alone: no batch's energy has noise, and the true curve is not straight.
+    """
+
+    energy: float
+    error: float
+    points: int
+
+
+def extrapolate_variance(batches: Sequence[Batch]) -> Extrapolation | str:
+    """Fit energies against ΔH² / E² of all different states; return the reason where that shows nothing.
+
+    M. Imada and T. Kashima, J. Phys. Soc. Jpn. 69 (2000) 2723: the energy's error is proportional to its variance for
+    states near the exact one.
+    """
+    if any(batch.variance is None for batch in batches):
+        return "the energy variance is not known, as there are too many determinants"
+    points = sorted(
+        {(batch.variance / batch.energy**2, batch.energy) for batch in batches if batch.variance is not None}
+    )
+    if len(points) < MIN_POINTS or points[-1][0] < MIN_SPREAD * points[0][0]:
+        return f"the batches have {len(points)} different states, too few or too similar for a fit"
+    number = len(points)
+    mean_x, mean_y = (math.fsum(axis) / number for axis in zip(*points, strict=True))
+    spread = math.fsum((x - mean_x) ** 2 for x, _ in points)
+    slope = math.fsum((x - mean_x) * (y - mean_y) for x, y in points) / spread
+    energy = mean_y - slope * mean_x
+    lowest = min(y for _, y in points)
+    if slope <= 0.0 or energy > lowest:
+        return "the energies do not fall with their variance"
+    residual = math.fsum((y - energy - slope * x) ** 2 for x, y in points) / (number - 2)
+    error = math.sqrt(residual * (1.0 / number + mean_x**2 / spread))
+    return Extrapolation(round(energy, 9), round(error, 9), number)
+
+
+def outcome_of(
+    found: SqdResult,
+    compared: Sequence[ClassicalSpace],
+    samples: Samples,
+    *,
+    total: int,
+    exact: float | None,
+    spin: float,
+    parameters: tuple[float, ...],
+    history: tuple[RoundProgress, ...],
+    choices: tuple[str, ...],
+) -> Outcome:
+    """Return the outcome; `total` is the number of all determinants, `spin` the molecule's s, energies in hartree.
+
+    It is converged only if the iterations were self-consistent, and nothing shows more than chemical accuracy to be
+    left below the energy: the extrapolation, a classical subspace, the exact energy.
+    """
+    best = found.best
+    extrapolated = extrapolate_variance(found.batches)
+    residue, no_residue = None, f"unknown: {extrapolated}"
+    is_complete = best.determinants == total
+    if is_complete:
+        residue = 0.0
+    elif isinstance(extrapolated, Extrapolation):
+        residue = best.energy - extrapolated.energy + SIGMAS * extrapolated.error
+    facts = (
+        Fact("self_consistent", found.is_self_consistent, _consistency(found)),
+        Fact("little_left", *_little_left(best.energy, residue, no_residue, compared, exact)),
+    )
+    warnings = _warnings(best, spin)
+    shown = "; ".join(fact.reason for fact in facts)
+    rows = [_row(f"samples, iteration {i + 1}", found.lowest_of(i + 1), total) for i in range(found.iterations)]
+    if isinstance(extrapolated, Extrapolation):
+        rows.append(_plain_row("extrapolated", extrapolated.energy, None, total, extrapolated.error))
+    rows += [_plain_row(space.name, space.energy, space.determinants, total) for space in compared]
+    valid = int(samples.shots[samples.is_valid].sum())
+    shots = int(samples.shots.sum())
+    lines = [
+        f"subspace: {best.determinants:,} of {total:,} determinants, {best.determinants / total:.1%} of the full space",
+        f"samples: {valid:,} of {shots:,} shots have the right electrons, {found.corrected:,} were corrected",
+        f"variance: {_extrapolation_text(extrapolated)}",
+        *_comparison_lines(best, compared),
+    ]
+    if len(compared) == 1:
+        lines.append("strings: the best ones are left out, as the exact state is not known")
+    return Outcome(
+        final=FinalMeasurement(Estimate(best.energy, 0.0, shots, rounding_bound=ROUNDING), is_precise=True),
+        parameters=parameters,
+        converged=all(fact.shown for fact in facts) and not warnings,
+        reason="; ".join([*(warning.split(":")[0] for warning in warnings), shown]),
+        rounds=1,
+        history=history,
+        table=tuple(rows),
+        warnings=warnings,
+        choices=(*choices, *lines),
+        facts=facts,
+        residue=residue,
+        no_residue=no_residue,
+        is_upper_bound=True,
+    )
+
+
+def _consistency(found: SqdResult) -> str:
+    if found.is_self_consistent:
+        return f"{UNCHANGED} iterations in a row left the energy as it was, of {found.iterations}"
+    return f"the energy was still changing after {found.iterations} iterations"
+
+
+def _little_left(
+    energy: float, residue: float | None, no_residue: str, compared: Sequence[ClassicalSpace], exact: float | None
+) -> tuple[bool | None, str]:
+    """Return whether at most chemical accuracy is left below the energy, None where nothing tells, and the reason."""
+    lower = {space.name: energy - space.energy for space in compared}
+    if exact is not None:
+        lower["the exact energy"] = energy - exact
+    name, most = max(lower.items(), key=lambda item: item[1], default=("", 0.0))
+    if most > CHEMICAL_ACCURACY:
+        return False, f"{name} is {1e3 * most:.2f} mHa lower"
+    if residue is None:
+        return None, f"how much is left below the energy is {no_residue}"
+    if residue > CHEMICAL_ACCURACY:
+        return False, f"up to {1e3 * residue:.2f} mHa may be left below the energy, by its variance"
+    return True, f"at most {1e3 * residue:.2f} mHa are left below the energy, by its variance"
+
+
+def _warnings(best: Batch, spin: float) -> tuple[str, ...]:
+    if abs(best.spin_squared - spin * (spin + 1.0)) <= TOLERATED_SPIN:
+        return ()
+    return (
+        f"spin: ⟨S²⟩ of the state is {best.spin_squared:.2f}, and {spin * (spin + 1.0):g} belongs to multiplicity "
+        f"{2 * spin + 1:g}. The energy bounds the lowest of any spin. Give a larger max_subspace, or the multiplicity.",
+    )
+
+
+def _extrapolation_text(extrapolated: Extrapolation | str) -> str:
+    if isinstance(extrapolated, str):
+        return f"no extrapolation, as {extrapolated}"
+    return (
+        f"extrapolated to {extrapolated.energy:.6f} ± {extrapolated.error:.6f} hartree at variance 0, a line through "
+        f"{extrapolated.points} states; the error is that of the fit, and this is no bound"
+    )
+
+
+def _comparison_lines(best: Batch, compared: Sequence[ClassicalSpace]) -> list[str]:
+    """Return for each classical subspace its energy, and which of both is better."""
+    lines = []
+    titles = {BY_DETERMINANTS: "classical", BY_STRINGS: "classical", FROM_EXACT: "strings"}
+    of_what = {
+        BY_DETERMINANTS: "a selected CI, one by one",
+        BY_STRINGS: "a selected CI, by strings",
+        FROM_EXACT: "the exact state's heaviest strings",
+    }
+    for space in compared:
+        difference = space.energy - best.energy
+        amount = f"{1e3 * abs(difference):.3f} mHa"
+        verdict = f"{amount} higher: the samples' subspace is better"
+        if abs(difference) < SAME_ENERGY:
+            verdict = "equal to the samples' subspace"
+        elif difference < 0.0:
+            verdict = f"{amount} lower: it is better than the samples' subspace"
+        what = f"{space.determinants:,} determinants ({of_what[space.name]})"
+        lines.append(f"{titles[space.name]}: {space.energy:.6f} hartree with {what}, {verdict}")
+    return lines
+
+
+def _row(space: str, batch: Batch, total: int) -> dict[str, Any]:
+    return {
+        **_plain_row(space, batch.energy, batch.determinants, total),
+        "variance": batch.variance,
+        "spin_squared": batch.spin_squared,
+    }
+
+
+def _plain_row(
+    space: str, energy: float, determinants: int | None, total: int, error: float | None = None
+) -> dict[str, Any]:
+    return {
+        "space": space,
+        "energy": energy,
+        "standard_error": error,
+        "determinants": determinants,
+        "share": None if determinants is None else round(determinants / total, 6),
+        "variance": None,
+        "spin_squared": None,
+    }

@@ -1,0 +1,252 @@
+"""SQD: subspaces against dense matrices, classical subspaces, extrapolation, and what a result claims."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from hybridloop.algorithms.estimation.configurations import Samples
+from hybridloop.algorithms.outcome import Outcome, RoundLog
+from hybridloop.algorithms.problems.determinants import count_determinants, determinants_of, hamiltonian_matrix
+from hybridloop.algorithms.problems.exact import exact_energy_of_spin
+from hybridloop.algorithms.problems.full_space import FullSpace
+from hybridloop.algorithms.problems.molecule import Molecule, active_space
+from hybridloop.algorithms.problems.product_spaces import (
+    StringLimits,
+    Strings,
+    SubspaceState,
+    grow_product,
+    hartree_fock_strings,
+    lowest_in_product,
+)
+from hybridloop.algorithms.sqd import Batch, SqdRules, diagonalize_samples
+from hybridloop.algorithms.sqd_comparison import ClassicalSpace, compare_with_classical
+from hybridloop.algorithms.sqd_outcome import Extrapolation, extrapolate_variance
+from hybridloop.algorithms.steps import compute_each
+from hybridloop.errors import InputError
+from hybridloop.preparation.problem import read_subject
+from hybridloop.preparation.sqd import PreparedSqd
+from hybridloop.settings import ProblemText, SqdSettings
+from tests.algorithms.batched_state_helpers import shot_rounds
+from tests.paths import DATA
+from tests.preparation_helpers import prepared
+
+H4 = ProblemText(name="H4_1.8", text=(DATA / "fcidump" / "H4_1.8.fcidump").read_text("utf-8"))
+SAME = 2e-9  # hartree: energies are rounded to 1e-9
+ACCURATE = 1.6e-3
+
+
+def h4() -> Molecule:
+    molecule = read_subject(H4)
+    assert isinstance(molecule, Molecule)
+    return molecule
+
+
+def triplet() -> Molecule:
+    return replace(h4(), electrons=(3, 1))
+
+
+def masks(alpha: Strings, beta: Strings, norb: int) -> NDArray[np.int64]:
+    return np.sort((alpha[:, None] | beta[None, :] << norb).ravel())
+
+
+def dense(molecule: Molecule, states: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the Hamiltonian between determinants by this project's own Pauli sums, the oracle of PySCF's."""
+    matrix: NDArray[np.float64] = hamiltonian_matrix(molecule, states).toarray()
+    return matrix
+
+
+@pytest.mark.parametrize("molecule", [h4(), triplet()], ids=["singlet", "triplet"])
+def test_a_subspace_has_the_lowest_eigenvalue_of_its_dense_matrix_and_its_variance(molecule: Molecule) -> None:
+    full = FullSpace(molecule)
+    generator = np.random.default_rng(1)
+    for number in (1, 2, 4):
+        alpha, beta = (np.sort(generator.permutation(every)[:number]) for every in full.strings)
+        alpha, beta = (
+            np.union1d(own, hf) for own, hf in zip((alpha, beta), hartree_fock_strings(molecule), strict=True)
+        )
+        state = lowest_in_product(molecule, alpha, beta)
+        inside, every = masks(alpha, beta, molecule.norb), determinants_of(molecule)
+        values, vectors = np.linalg.eigh(dense(molecule, inside))
+        assert state.energy >= values[0] - SAME
+        assert min(abs(values - state.energy)) < SAME  # Davidson's start may have another symmetry than the lowest
+        # the variance by the whole matrix, for the eigenvector of the same energy
+        vector = np.zeros(len(every))
+        vector[np.searchsorted(every, inside)] = vectors[:, np.argmin(abs(values - state.energy))]
+        image = dense(molecule, every) @ vector
+        assert full.variance(state) == pytest.approx(image @ image - (vector @ image) ** 2, abs=1e-7)
+        assert state.occupations(molecule.norb).sum() == pytest.approx(sum(molecule.electrons))
+
+
+@pytest.mark.parametrize("molecule", [h4(), triplet()], ids=["singlet", "triplet"])
+def test_classical_subspaces_are_bounds_that_end_at_the_exact_energy(molecule: Molecule) -> None:
+    full, total = FullSpace(molecule), count_determinants(molecule)
+    exact = exact_energy_of_spin(molecule)
+    assert full.ground_state[0] == pytest.approx(exact, abs=SAME)
+    sizes = [1, total // 3, total // 2, total]
+    energies = [full.selected_ci(size) for size in sizes]
+    assert energies[0] == pytest.approx(molecule.hartree_fock_energy, abs=SAME)
+    assert energies[-1] == pytest.approx(exact, abs=SAME)
+    assert all(high >= low - SAME for high, low in itertools.pairwise(energies))
+    for size in sizes:
+        limits = StringLimits.of(molecule, size)
+        assert limits.alpha * limits.beta <= size
+        grown = grow_product(molecule, limits)
+        assert grown.size <= size
+        assert exact - SAME <= grown.energy <= molecule.hartree_fock_energy + SAME
+    assert grown.energy == pytest.approx(exact, abs=SAME)
+
+
+def noisy(samples: Samples, rate: float) -> Samples:
+    """Return the samples with each bit flipped at a rate."""
+    generator = np.random.default_rng(5)
+    rows = np.repeat(samples.occupied, samples.shots, axis=0)
+    rows = rows ^ (generator.random(rows.shape) < rate).astype(np.uint8)
+    outcomes, shots = np.unique(rows, axis=0, return_counts=True)
+    return Samples(outcomes, shots.astype(np.int64), samples.electrons)
+
+
+def test_recovery_makes_up_for_noise() -> None:
+    run = sqd_of(SqdSettings(max_subspace=16, seed=7), ProblemText(name="h4"))
+    samples = run.sample(shot_rounds(0))
+    full, molecule = run.full, run.problem.molecule
+    spoilt = noisy(samples, 0.1)
+    assert not spoilt.is_valid.all()
+    clean, repaired = (
+        diagonalize_samples(each, molecule, full, run.rules, compute_each, RoundLog(lambda _: None), np.zeros(0))
+        for each in (samples, spoilt)
+    )
+    assert repaired.best.energy <= clean.best.energy + ACCURATE
+    assert repaired.corrected == spoilt.shots[~spoilt.is_valid].sum()
+    # without one right sample, the first correction is by the Hartree-Fock determinant
+    wrong = Samples(spoilt.occupied[~spoilt.is_valid], spoilt.shots[~spoilt.is_valid], spoilt.electrons)
+    found = diagonalize_samples(wrong, molecule, full, run.rules, compute_each, RoundLog(lambda _: None), np.zeros(0))
+    assert found.best.energy <= molecule.hartree_fock_energy
+
+
+def sqd_of(settings: SqdSettings, problem: ProblemText = H4) -> PreparedSqd:
+    run = prepared("sqd", problem, settings, settings.seed or 0)
+    assert isinstance(run, PreparedSqd)
+    return run
+
+
+def outcome_for(**values: Any) -> tuple[PreparedSqd, Outcome]:
+    run = sqd_of(SqdSettings(seed=7, **values))
+    return run, run.measure(shot_rounds(0), lambda _: None)
+
+
+def test_a_result_is_a_bound_with_its_share_and_says_which_space_is_better() -> None:
+    run, outcome = outcome_for(max_subspace=16)
+    exact = run.facts.exact()
+    assert exact is not None
+    assert outcome.is_upper_bound
+    assert outcome.value >= exact
+    assert (outcome.interval95, outcome.standard_error, outcome.rounds) == (None, 0.0, 1)
+    assert [source.source for source in outcome.error_budget] == ["subspace"]
+    rows = {row["space"]: row for row in outcome.table}
+    assert rows["samples, iteration 1"]["share"] == pytest.approx(16 / 36, abs=1e-6)
+    assert rows["selected CI"]["determinants"] == 16
+    texts = dict(choice.split(": ", 1) for choice in outcome.choices)
+    assert texts["subspace"] == "16 of 36 determinants, 44.4% of the full space"
+    is_lower = rows["selected CI"]["energy"] < outcome.value
+    assert ("it is better" in texts["classical"]) == is_lower
+    assert set(texts) == {"start", "subspace", "samples", "variance", "classical", "strings"}
+    # more than chemical accuracy is left, and that is said
+    assert outcome.value - exact > ACCURATE
+    assert not outcome.converged
+    assert "mHa lower" in outcome.reason
+
+
+def test_all_determinants_are_exact_and_converged() -> None:
+    run, outcome = outcome_for(max_subspace=1000, initial_point="random")
+    assert outcome.value == pytest.approx(run.facts.exact(), abs=SAME)
+    assert outcome.converged
+    assert outcome.table[0]["share"] == 1.0
+    assert outcome.error_budget[0].amount == 0.0
+
+
+def test_both_mappings_find_the_same_subspace_energies() -> None:
+    values = [outcome_for(max_subspace=16, mapping=name)[1].value for name in ("parity", "jordan-wigner")]
+    assert values[0] == pytest.approx(values[1], abs=SAME)
+
+
+def test_energies_on_a_line_are_extrapolated_to_its_end() -> None:
+    def batch(energy: float, ratio: float) -> Batch:
+        return Batch(1, energy, 4, ratio * energy**2, 0.0)
+
+    line = [batch(-2.0 + 0.5 * x, x) for x in (0.01, 0.02, 0.03, 0.04)]
+    found = extrapolate_variance(line)
+    assert isinstance(found, Extrapolation)
+    assert found.energy == pytest.approx(-2.0)
+    assert found.error < 1e-8
+    # residuals give the error: by NumPy's covariance of the same fit
+    bent = [*line, batch(-1.985, 0.02)]
+    found = extrapolate_variance(bent)
+    assert isinstance(found, Extrapolation)
+    x, y = np.array([each.variance / each.energy**2 for each in bent if each.variance]), [each.energy for each in bent]
+    (slope, end), covariance = np.polyfit(x, y, 1, cov=True)
+    assert slope > 0
+    assert (found.energy, found.error) == pytest.approx((end, math.sqrt(covariance[1, 1])), abs=1e-8)
+    for unusable in (
+        line[:3],
+        [batch(-2.0 - x, x) for x in (0.01, 0.02, 0.03, 0.04)],
+        [replace(line[0], variance=None)],
+    ):
+        assert isinstance(extrapolate_variance(unusable), str)
+
+
+def test_a_space_too_large_for_vectors_is_compared_with_a_selected_ci_of_strings() -> None:
+    molecule = h4()
+    strings = StringLimits.of(molecule, 16).cut(*FullSpace(molecule).best_strings(is_shared=True))
+    state: SubspaceState = lowest_in_product(molecule, *strings)
+    best = Batch(1, state.energy, state.size, None, 0.0)
+    (space,) = compare_with_classical(molecule, None, best, compute_each)
+    assert isinstance(space, ClassicalSpace)
+    assert space.name == "selected CI of strings"
+    assert space.determinants <= 16
+    assert space.energy <= molecule.hartree_fock_energy
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({}, "max_subspace"),
+        ({"max_subspace": 16, "ansatz": "hardware-efficient"}, "ansatz"),
+        ({"max_subspace": 16, "ansatz": "OPENQASM 3.0; input float[64] t; qubit[6] q; rx(t) q[0];"}, "initial_point"),
+    ],
+)
+def test_what_cannot_be_sampled_is_refused(values: dict[str, Any], field: str) -> None:
+    with pytest.raises(InputError) as error:
+        sqd_of(SqdSettings(**values))
+    assert error.value.field == field
+
+
+def test_an_own_circuit_is_sampled_at_its_angles() -> None:
+    text = 'OPENQASM 3.0; include "stdgates.inc"; input float[64] a; qubit[6] q; x q; rx(a) q[0]; ry(a) q[3];'
+    run = sqd_of(SqdSettings(max_subspace=16, ansatz=text, initial_point=(0.9,)))
+    assert run.measure(shot_rounds(0), lambda _: None).parameters == (0.9,)
+
+
+def test_the_default_is_far_below_the_full_space() -> None:
+    water = ProblemText(name="water", text=(DATA / "fcidump" / "H2O_0.9572.fcidump").read_text("utf-8"))
+    run = sqd_of(SqdSettings(), water)
+    assert run.rules.max_subspace == count_determinants(run.problem.molecule) // 10
+    assert active_space(run.problem.molecule, 4, 4).norb == 4
+
+
+def test_a_seed_gives_the_same_digits_and_another_one_other_draws() -> None:
+    one, same = (outcome_for(max_subspace=9)[1] for _ in range(2))
+    assert one.table == same.table
+    rules = SqdRules(9, 5, 10, 1e-5, 8)
+    run = sqd_of(SqdSettings(max_subspace=9, seed=7))
+    samples = run.sample(shot_rounds(0))
+    found = diagonalize_samples(
+        samples, run.problem.molecule, run.full, rules, compute_each, RoundLog(lambda _: None), np.zeros(0)
+    )
+    assert found.best.determinants <= 9

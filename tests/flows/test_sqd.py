@@ -1,0 +1,143 @@
+"""SQD as a flow on a real Prefect server and service: killed between iterations, resumed, verified, refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from typing import Any
+
+import pytest
+
+from hybridloop.algorithms.steps import compute_each
+from hybridloop.errors import InputError
+from hybridloop.flows.lifecycle.caller_context import CallerContext, caller_context
+from hybridloop.flows.sqd import sqd
+from hybridloop.journal import open_journal
+from hybridloop.local_stack import PrefectServer
+from hybridloop.preparation.sqd import PreparedSqd
+from hybridloop.reports.answer import summarize
+from hybridloop.reports.verify import verify_run
+from hybridloop.runs.live import RoundUpdate
+from hybridloop.runs.result import RunResult
+from hybridloop.runs.stored_run import load_run
+from hybridloop.settings import ProblemText, SqdSettings
+from hybridloop.tasks.recorded_steps import STEP
+from tests.cli.shell_helpers import Shell
+from tests.conftest import Emulator
+from tests.preparation_helpers import prepared, settings_for
+
+H4 = ProblemText(name="h4")
+SAMPLED = SqdSettings(seed=7, max_subspace=16, iterations=6)
+NOISY = SAMPLED.model_copy(update={"target": "quantinuum.sim.h2-1e", "shots": 2000, "iterations": 3})
+SAME = ("value", "parameters", "table", "history", "jobs", "shots", "rounds", "reason", "choices", "error_budget")
+RUN = ("run", "sqd", "h4", "--seed", "7", "--max-subspace", "16", "--iterations", "6", "--quiet", "--json")
+Unbroken = tuple[RunResult, list[RoundUpdate]]
+
+
+@pytest.fixture(scope="module")
+def unbroken(prefect_server: PrefectServer, emulator: Emulator) -> Unbroken:
+    updates: list[RoundUpdate] = []
+    with caller_context(CallerContext(emulator.workspace("sqd-one"), updates.append)):
+        return sqd(H4, SAMPLED, "sqd-one"), updates
+
+
+def test_one_job_gives_a_bound_and_each_iteration_is_reported_once(unbroken: Unbroken) -> None:
+    result, updates = unbroken
+    assert (result.rounds, result.jobs, result.shots) == (1, 1, SAMPLED.shots)
+    assert result.is_upper_bound
+    assert result.value is not None
+    assert result.exact is not None
+    assert result.value > result.exact
+    assert [update.progress for update in updates] == list(result.history)
+    text = result.text("kcal/mol")
+    assert "an upper bound" in text
+    assert "16 of 36 determinants" in text
+    head = text.split("space  ")[0]  # before the table
+    assert "±" not in head.replace("extrapolated to", "")
+    lines = dict(summarize(result).lines)
+    assert lines["Kind of value"] == "an upper bound: the exact energy is not above it"
+    assert not {"Error bar", "95 % interval"} & lines.keys()
+    assert RunResult.from_dict(json.loads(result.to_json())) == result
+
+
+@pytest.mark.slow
+def test_a_run_killed_between_iterations_resumes_to_the_same_digits(
+    unbroken: Unbroken, stack_environ: dict[str, str], prefect_server: PrefectServer, emulator: Emulator
+) -> None:
+    result, _ = unbroken
+    at = Shell(stack_environ).at(emulator, "sqd-killed")
+    journal_of_flows = os.environ["HYBRIDLOOP_JOURNAL"]
+    dying = at.shell.with_variables(HYBRIDLOOP_CRASH_AT="iteration.after:2", HYBRIDLOOP_JOURNAL=journal_of_flows)
+    killed = dying.run(*RUN, "--run-key", "sqd-killed")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    updates: list[RoundUpdate] = []
+    with caller_context(CallerContext(emulator.workspace("sqd-killed"), updates.append)):
+        resumed = sqd(H4, SAMPLED, "sqd-killed")
+    assert resumed.resumed
+    assert {name: getattr(resumed, name) for name in SAME} == {name: getattr(result, name) for name in SAME}
+    assert [update.progress.round for update in updates] == [entry.round for entry in result.history][2:]
+    with open_journal() as journal:
+        stored = load_run(journal, "sqd-killed")
+        steps = [event.facts["name"] for event in stored.events if event.kind == STEP]
+        assert steps == [*(f"sqd iteration {entry.round}" for entry in result.history), "sqd comparison"]
+        assert verify_run(stored).agrees  # from the counts alone
+
+
+def test_recorded_steps_are_not_computed_again() -> None:
+    # another machine's last bits must not show in a run that has recorded an iteration
+    recorded: dict[str, dict[str, Any]] = {}
+    run = prepared("sqd", H4, SAMPLED, 7)
+    assert isinstance(run, PreparedSqd)
+    counts: list[Any] = []
+
+    def keep(name: str, compute: Any, /) -> dict[str, Any]:
+        return recorded.setdefault(name, compute_each(name, compute))
+
+    from tests.algorithms.batched_state_helpers import shot_rounds
+
+    def measure(pubs: Any, /) -> Any:
+        counts.append(None)
+        return shot_rounds(0)(pubs)
+
+    whole = run.with_steps(keep).measure(measure, lambda _: None)
+    lowered = {"energy": -2.5, "batches": [{**recorded["sqd iteration 1"]["batches"][0], "energy": -2.5}]}
+    recorded["sqd iteration 1"] |= lowered
+    again = run.with_steps(keep).measure(measure, lambda _: None)
+    assert (whole.value > -2.5, again.value, len(counts)) == (True, -2.5, 2)
+
+
+def test_noise_of_the_target_is_corrected_and_no_warning_doubts_a_bound(
+    prefect_server: PrefectServer, emulator: Emulator
+) -> None:
+    with caller_context(CallerContext(emulator.workspace("sqd-noisy"))):
+        result = sqd(H4, NOISY)
+    assert result.value is not None
+    assert result.exact is not None
+    assert result.exact <= result.value < result.reference
+    assert not any("noise" in warning for warning in result.warnings)
+    samples = next(choice for choice in result.choices if choice.startswith("samples: "))
+    assert "2,000 of 2,000" not in samples
+
+
+@pytest.mark.parametrize(
+    ("problem", "values", "field"),
+    [
+        (H4, {}, "max_subspace"),
+        (ProblemText(name="field", text='{"terms": {"ZZ": 1.0}}'), {"max_subspace": 4}, "problem"),
+        (H4, {"max_subspace": 4, "iterations": 0}, "iterations"),
+        (H4, {"max_subspace": 4, "precision": 0.1}, "precision"),
+    ],
+)
+def test_a_run_that_cannot_be_is_refused(problem: ProblemText, values: dict[str, Any], field: str) -> None:
+    with pytest.raises(InputError) as error:
+        prepared("sqd", problem, settings_for("sqd", values), 0)
+    assert error.value.field == field
+
+
+def test_without_pyscf_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyscf", None)
+    monkeypatch.setitem(sys.modules, "pyscf.fci", None)
+    with pytest.raises(InputError, match=r"PySCF, which is not installed.* pip install 'hybridloop\[pyscf\]'"):
+        prepared("sqd", H4, SAMPLED, 0)
