@@ -34,10 +34,11 @@ def convergence(result: RunResult) -> Picture:
     draw_stretch = _with_bars if len(result.history) <= MAX_MARKERS else _with_band
     for phase, stretch in itertools.groupby(result.history, key=lambda progress: progress.phase):
         if phase in _STYLES:  # each point of a scan, and each level, has its own search
-            draw_stretch(axes, list(stretch), f"{phase} (± 1 standard error)", *_STYLES[phase])
+            label = "lowest energy so far" if result.algorithm == "sqd" else f"{phase} (± 1 standard error)"
+            draw_stretch(axes, list(stretch), label, *_STYLES[phase])
     if result.algorithm not in SEVERAL_ENERGIES:
         _references(axes, result)
-    axes.set_xlabel("round")
+    axes.set_xlabel("iteration" if result.algorithm == "sqd" else "round")
     if result.algorithm in ("qaoa", "rqaoa"):
         axes.set_ylabel("objective")
     else:
