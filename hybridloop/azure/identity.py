@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -22,6 +23,9 @@ def connect_by_identity(named: Mapping[str, str | None], endpoint: str, user_age
     from azure.quantum import Workspace
     from azure.quantum._mgmt_client import WorkspaceMgmtClient
     from azure.quantum._workspace_connection_params import WorkspaceConnectionParams
+
+    # Without a handler of the user's, Python would print the SDK's report of each credential that it tried
+    logging.getLogger("azure.identity").addHandler(logging.NullHandler())
 
     # Check the host before an identity is sent to it
     host = _AZURE_HOST.fullmatch(endpoint)

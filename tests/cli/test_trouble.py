@@ -95,6 +95,7 @@ def test_who_names_a_workspace_in_azure_without_signing_in_does_not_land_on_the_
         assert (result.code, result.out) == (2, "")
         assert "signing in with an Azure identity failed" in result.err
         assert "az login" in result.err
+        assert "EnvironmentCredential" not in result.err  # a report of the SDK's, of up to 20 lines
         assert "Traceback" not in result.err
     if variables:
         shown = run_command("config", **variables)
