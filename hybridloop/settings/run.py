@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -33,6 +34,8 @@ LIMITS = (
     "session_slots",
 )
 
+_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+
 
 class AutoResume(enum.StrEnum):
     """Early ends from which the housekeeping flow resumes a run."""
@@ -51,7 +54,16 @@ def _parse_switch(value: object) -> object:
 
 
 def _nest_options(value: object) -> object:
-    return nested(flatten(value)) or None if isinstance(value, Mapping) else value
+    if not isinstance(value, Mapping):
+        return value
+    return nested({name: _parse_exponent(each) for name, each in flatten(value).items()}) or None
+
+
+def _parse_exponent(value: object) -> object:
+    """Return the number of a text such as 1e-3, which YAML 1.1 reads as text; any other value unchanged."""
+    if isinstance(value, list | tuple):
+        return [_parse_exponent(each) for each in value]
+    return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
 
 
 def take_named_options(values: Any) -> Any:

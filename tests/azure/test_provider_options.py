@@ -107,6 +107,8 @@ def test_settings_have_one_place_for_each_option() -> None:
     assert settings == VqeSettings(noise_model="aria-1", provider_options={"noise.seed": 3})
     assert VqeSettings.model_validate(settings.model_dump(mode="json")) == settings
     assert QaoaSettings(provider_options={"error-mitigation": {"debias": False}}) == QaoaSettings(debias=False)
+    rates = QaoaSettings(provider_options={"error-params": {"p1": "1e-3", "p_meas": ("2E-3", 0.1)}, "simulator": "1e"})
+    assert rates.options == {"error-params": {"p1": 0.001, "p_meas": [0.002, 0.1]}, "simulator": "1e"}
     kept = QaoaSettings(provider_options={"error-mitigation.debias": True})
     with pytest.raises(InputError, match=r"debias: ionq\.simulator has no such option.*an option of ionq\.qpu"):
         check_provider_options(find_target(IONQ), kept.options)
