@@ -102,6 +102,7 @@ COMMANDS = (
         _MOLECULE,
         "h4 --max-subspace 16 --seed 7",
         "ansatz max_subspace iterations",
+        complete=molecules,
     ),
     AlgorithmCommand(
         "scan",
