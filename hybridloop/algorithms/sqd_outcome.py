@@ -142,8 +142,8 @@ def _little_left(
     if residue is None:
         return None, f"how much is left below the energy is {no_residue}"
     if residue > CHEMICAL_ACCURACY:
-        return False, f"up to {1e3 * residue:.2f} mHa may be left below the energy, by its variance"
-    return True, f"at most {1e3 * residue:.2f} mHa are left below the energy, by its variance"
+        return False, f"the extrapolation in its variance leaves {1e3 * residue:.2f} mHa, two of its errors included"
+    return True, f"the extrapolation in its variance leaves {1e3 * residue:.2f} mHa, two of its errors included"
 
 
 def _warnings(best: Batch, spin: float) -> tuple[str, ...]:
