@@ -99,7 +99,7 @@ RUNS = {
     "run adapt": ("heh+", "--seed", "7", *EXACT),
     "run vqd": ("h2", "--seed", "7", "--levels", "2", "--starts", "1", *EXACT),
     "run levels": ("h2", "--seed", "7", "--levels", "2", *EXACT),
-    "run sqd": ("h4", "--seed", "7", "--max-subspace", "16", "--iterations", "2"),
+    "run sqd": ("h4", "--seed", "7", "--max-subspace", "36", "--initial-point", "random"),
     "run scan": ("h2", "h2-1.6", "--seed", "7", "--precision", "0.01"),
     "run qaoa": ("petersen", "--seed", "7"),
     "run rqaoa": ("petersen", "--seed", "7", "--brute-force-below", "8"),

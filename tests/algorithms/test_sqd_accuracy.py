@@ -1,0 +1,64 @@
+"""SQD on stretched N2 and H8 at a tenth of the determinants, with and without noise, beside classical subspaces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hybridloop.algorithms.estimation.configurations import Samples
+from hybridloop.algorithms.outcome import RoundLog
+from hybridloop.algorithms.problems.determinants import count_determinants
+from hybridloop.algorithms.sqd import diagonalize_samples
+from hybridloop.algorithms.sqd_comparison import compare_with_classical
+from hybridloop.algorithms.sqd_outcome import Extrapolation, extrapolate_variance
+from hybridloop.algorithms.steps import compute_each
+from hybridloop.preparation.sqd import PreparedSqd
+from hybridloop.settings import SqdSettings
+from hybridloop.settings.inputs import GeometryOptions, read_problem
+from tests.algorithms.batched_state_helpers import shot_rounds
+from tests.long_form import long_form, long_only
+from tests.preparation_helpers import prepared
+
+MOLECULES = {
+    "n2-1.1": ("N 0 0 0; N 0 0 1.1", (10, 8)),
+    "n2-1.6": ("N 0 0 0; N 0 0 1.6", (10, 8)),
+    "h8": ("; ".join(f"H 0 0 {i}" for i in range(8)), None),
+}
+
+
+@long_form
+@pytest.mark.slow
+@long_only  # UCCSD on 14 qubits
+@pytest.mark.parametrize("name", MOLECULES)
+def test_a_tenth_of_the_space_is_near_the_best_strings_and_selected_ci_is_below(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYBRIDLOOP_HOME", str(tmp_path))  # of the integrals that PySCF computes
+    geometry, space = MOLECULES[name]
+    run = prepared("sqd", read_problem(geometry, GeometryOptions()), SqdSettings(active_space=space, seed=7), 7)
+    assert isinstance(run, PreparedSqd)
+    molecule, samples = run.problem.molecule, run.sample(shot_rounds(0))
+    exact = run.facts.exact()
+    assert exact is not None
+    for rate in (0.0, 0.01):
+        measured = flipped(samples, rate)
+        log = RoundLog(lambda _: None)
+        found = diagonalize_samples(measured, molecule, run.full, run.rules, compute_each, log, np.zeros(0))
+        assert found.best.determinants <= count_determinants(molecule) // 10
+        by_determinants, strings = compare_with_classical(molecule, run.full, found.best, compute_each)
+        errors = [1e3 * (energy - exact) for energy in (found.best.energy, by_determinants.energy, strings.energy)]
+        assert 0 <= errors[1] < errors[0] <= 1.5 * errors[2]  # measured: 0.75 to 1.14
+        extrapolated = extrapolate_variance(found.batches)
+        assert isinstance(extrapolated, Extrapolation)
+        assert abs(1e3 * (extrapolated.energy - exact)) < errors[0]
+
+
+def flipped(samples: Samples, rate: float) -> Samples:
+    """Return the samples with each occupation flipped at a rate."""
+    generator = np.random.default_rng(5)
+    rows = np.repeat(samples.occupied, samples.shots, axis=0)
+    rows = rows ^ (generator.random(rows.shape) < rate).astype(np.uint8)
+    outcomes, shots = np.unique(rows, axis=0, return_counts=True)
+    return Samples(outcomes, shots.astype(np.int64), samples.electrons)
