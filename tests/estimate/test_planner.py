@@ -75,6 +75,7 @@ DETERMINISTIC: list[tuple[str, str, dict[str, Any]]] = [
     ("qaoa", "petersen", {"shots": 25_000, "target": "rigetti.sim.qvm"}),
     ("vqe", "h2", {"optimizer": "spsa", "max_rounds": 2, "shots": 500, "precision": 1.0, "seed": 1}),
     ("rqaoa", "ring-8", {"target": "ionq.simulator", "seed": 3, "brute_force_below": 5}),
+    ("sqd", "h4", {"target": "ionq.simulator", "seed": 7, "max_subspace": 16}),
     ("adapt", "heh+", {"target": "ionq.simulator", "seed": 2}),
     ("vqd", "h2", {"target": "ionq.simulator", "seed": 5, "random_starts": 1}),
     ("scan", "h2-0.3 h2", {"target": "ionq.simulator", "seed": 7}),
