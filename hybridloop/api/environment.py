@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hybridloop import local_stack as stack
-from hybridloop.azure.targets import Target, find_target, may_be_offered, recorded_target
+from hybridloop.azure.targets import Target, find_target, may_be_offered, recorded_target, unknown_target
 from hybridloop.errors import InputError, ServiceUnreachable
 from hybridloop.runtime.stages import announce
+from hybridloop.runtime.workspace_variables import workspace_variable
 
 if TYPE_CHECKING:
     from hybridloop.flows.lifecycle.caller_context import CallerContext
@@ -39,10 +40,13 @@ def resolve_workspace(workspace: str | Any | None) -> Any:
 def find_target_in(workspace: str | Any | None, name: str) -> Target:
     """Return the target with this name, in any case; the workspace is looked up only if the table lacks the name.
 
-    Raises InputError for a name that neither the table nor the workspace has, and for a target that takes no gates.
+    A local service that does not run is not started for it: it would offer what the table has. Raises InputError for a
+    name that neither the table nor the workspace has, and for a target that takes no gates.
     """
     if not may_be_offered(name):
         return find_target(name)
+    if workspace is None and workspace_variable(os.environ) is None and stack.find_emulator() is None:
+        raise unknown_target(name)
     from hybridloop.azure.offered_targets import find_offered_target
 
     return find_offered_target(name, resolve_workspace(workspace))
@@ -53,12 +57,12 @@ def target_of_run(workspace: str | Any | None, name: str, run_key: str | None) -
 
     Raises InputError.
     """
-    from hybridloop.journal import open_journal
-
     try:
         return find_target_in(workspace, name)
     except InputError:
         if run_key is not None:
+            from hybridloop.journal import open_journal
+
             with open_journal() as journal:
                 if (record := journal.run_by_key(run_key)) is not None and record.target.lower() == name.lower():
                     return recorded_target(name)
