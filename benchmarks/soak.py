@@ -40,7 +40,7 @@ FAULTS = {
         {"fault": "job-fails", "code": "TransientFailure", "probability": 0.05},
     ],
 }
-QUEUED, QUEUE_S = "rigetti.qpu.cepheus-1-36q", 3.0  # target on which runs are parked
+QUEUED, QUEUE_S = "rigetti.qpu.cepheus-1-108q", 3.0  # target on which runs are parked
 WORKER_FROM_MINUTES = 5.0
 MIN_SAMPLES = 20  # samples: with fewer, growth cannot be judged
 ACTIONS = 5  # runs of one turn of `_actions`; it stops at the end of a turn, so that parked runs are resumed

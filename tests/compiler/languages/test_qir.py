@@ -152,7 +152,7 @@ def test_a_compiled_program_and_a_callable_with_arguments_are_taken() -> None:
     ("program", "profile", "message"),
     [
         (QsharpProgram(COUNTING, "Count()"), "Base", "line 7: cannot use a dynamic bool.*Adaptive profile"),
-        (QsharpProgram(QSHARP, "Nope()"), "Base", r"Nope.*not found.*entry is 'Nope\(\)'"),
+        (QsharpProgram(QSHARP, "Nope()"), "Base", r"Nope.*not found.*what it calls, 'Nope\(\)'"),
         (QsharpProgram("operation Main() : Result { X(q) }"), "Base", "line 1.*`q` not found"),
         (QsharpProgram("operation Main() : Unit { }"), "Base", "records no output|output is empty"),
     ],
