@@ -115,8 +115,8 @@ def in_words(compile_program: Callable[[], T], profile: str, remedy: str) -> T:
             remedy = f"A target with profile {profile} does not take it: {_WAYS_OUT.get(profile, _IN_PYTHON)}."
         problem = f"the Q# program does not compile for profile {profile}: {where}{'; '.join(said)[:_MAX_TEXT]}"
         raise InputError("program", problem, remedy) from error
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":  # no subclass of Exception
+    except BaseException as error:  # a panic of the compiler is no subclass of Exception; all others go on
+        if type(error).__name__ != "PanicException":
             raise
         problem = "the Q# callable belongs to an interpreter of another thread"
         raise InputError("program", problem, "Set up qsharp in this thread, or give hl.qsharp(source).") from error
