@@ -92,7 +92,9 @@ def show(run: Run, *, json: AsJson = False) -> None:
     if json:
         print_json(row)
     else:
-        print_facts(row)
+        # a step's values take pages, and the result has what they come to
+        steps = [{name: value for name, value in event.items() if name != "values"} for event in row["events"]]
+        print_facts({**row, "events": steps})
 
 
 def _resume(

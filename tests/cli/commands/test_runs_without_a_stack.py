@@ -19,6 +19,7 @@ from hybridloop.journal.claimed_run import new_run
 from hybridloop.runs.lookup import LIMITS_GIVEN
 from hybridloop.settings import LIMITS, VqeSettings, parse_duration
 from hybridloop.settings.sources import resolve_settings
+from hybridloop.tasks.recorded_steps import STEP
 from tests.cli.shell_helpers import CommandResult
 
 Hybridloop = Callable[..., CommandResult]
@@ -78,6 +79,18 @@ def test_runs_are_listed_newest_first_and_found_by_key_or_uid(
     shown = json.loads(runs("show", uid[:8], "--json").out)
     assert (shown["run"], shown["reason"], shown["seed"]) == ("new", "so it is", 1)
     assert "so it is" in runs("show", "new").out
+
+
+def test_a_step_is_shown_by_its_name_and_whole_in_json(runs: Hybridloop, journal: Journal) -> None:
+    uid = add(journal, "steps", "converged")
+    lease = journal.claim(uid)
+    journal.add_event(lease, STEP, {"name": "sqd iteration 1", "values": {"alpha": [3, 5]}})
+    journal.release(lease)
+    shown = runs("show", "steps").out
+    assert "sqd iteration 1" in shown
+    assert "alpha" not in shown
+    (event,) = (event for event in json.loads(runs("show", "steps", "--json").out)["events"] if event["kind"] == STEP)
+    assert event["values"] == {"alpha": [3, 5]}
 
 
 def test_a_run_that_is_damaged_is_listed_as_such_among_the_others(
